@@ -1,0 +1,180 @@
+-- The whole schema, the truth to read. A test proves that it equals the sum of the migrations.
+-- Amounts are integers: bigint minor units, numeric(78,0) for anything that may be base units.
+
+CREATE TABLE customers (
+    id text PRIMARY KEY,
+    wallet_address text NOT NULL,
+    email text NOT NULL,
+    create_time timestamptz NOT NULL,
+    update_time timestamptz NOT NULL,
+    CONSTRAINT customer_id_has_length CHECK (length(id) BETWEEN 1 AND 128)
+);
+
+CREATE TABLE payments (
+    id uuid PRIMARY KEY,
+    version integer NOT NULL,
+    status text NOT NULL,
+    idempotency_key text COLLATE "C" NOT NULL,
+    request_hash bytea NOT NULL,
+    customer_id text NOT NULL REFERENCES customers (id),
+    method text NOT NULL,
+    provider text NOT NULL,
+    currency_code text NOT NULL,
+    amount_minor_units bigint NOT NULL,
+    crypto_currency text,
+    chain_id numeric(20, 0),
+    token_address text,
+    token_decimals smallint,
+    due_base_units numeric(78, 0),
+    subscription_ids text[] NOT NULL,
+    return_url text NOT NULL,
+    cancel_url text NOT NULL,
+    metadata jsonb NOT NULL,
+    pricing_version text NOT NULL,
+    request_id text NOT NULL,
+    traceparent text NOT NULL,
+    create_time timestamptz NOT NULL,
+    update_time timestamptz NOT NULL,
+    expire_time timestamptz NOT NULL,
+    complete_time timestamptz,
+    close_time timestamptz,
+    asking text NOT NULL,
+    ask_deadline timestamptz,
+    provider_reference text,
+    aliases text[] NOT NULL,
+    next_action jsonb,
+    provider_status text,
+    provider_status_time timestamptz,
+    snapshot_received numeric(78, 0) NOT NULL,
+    snapshot_confirmed numeric(78, 0) NOT NULL,
+    snapshot_refunded numeric(78, 0) NOT NULL,
+    attention text[] NOT NULL,
+    failure_code text,
+    failure_message text,
+    late boolean NOT NULL,
+    looks integer NOT NULL,
+    next_look_time timestamptz,
+    CONSTRAINT one_payment_per_idempotency_key UNIQUE (idempotency_key),
+    CONSTRAINT status_is_known CHECK (
+        status IN (
+            'CREATING', 'PENDING', 'PROCESSING', 'COMPLETED',
+            'CANCELING', 'CANCELED', 'EXPIRED', 'FAILED'
+        )
+    ),
+    CONSTRAINT amount_is_due CHECK (amount_minor_units > 0),
+    CONSTRAINT token_terms_are_whole CHECK (
+        num_nulls(crypto_currency, chain_id, token_address, token_decimals, due_base_units)
+        IN (0, 5)
+    ),
+    CONSTRAINT completed_has_its_time CHECK ((status = 'COMPLETED') = (complete_time IS NOT NULL)),
+    CONSTRAINT only_open_payments_are_looked_at CHECK (
+        next_look_time IS NULL
+        OR status IN ('CREATING', 'PENDING', 'PROCESSING', 'CANCELING')
+    )
+) WITH (fillfactor = 80);
+
+-- I2: a provider object belongs to one payment.
+CREATE UNIQUE INDEX one_payment_per_provider_object
+    ON payments (provider, provider_reference)
+    WHERE provider_reference IS NOT NULL;
+
+CREATE INDEX payments_by_alias ON payments USING gin (aliases) WHERE aliases <> '{}';
+
+CREATE INDEX payments_due_for_a_look ON payments (next_look_time) WHERE next_look_time IS NOT NULL;
+
+CREATE TABLE payment_line_items (
+    payment_id uuid NOT NULL REFERENCES payments (id),
+    position smallint NOT NULL,
+    chain_profile_id text NOT NULL,
+    node_type text NOT NULL,
+    duration text NOT NULL,
+    unit_price_minor_units bigint NOT NULL,
+    PRIMARY KEY (payment_id, position),
+    CONSTRAINT price_is_positive CHECK (unit_price_minor_units > 0)
+);
+
+-- Arrivals of money. The union of them by id is what a payment's facts are summed from.
+CREATE TABLE receipts (
+    provider text NOT NULL,
+    id text NOT NULL,
+    payment_id uuid NOT NULL REFERENCES payments (id),
+    asset text NOT NULL,
+    amount numeric(78, 0) NOT NULL,
+    state text NOT NULL,
+    time timestamptz NOT NULL,
+    PRIMARY KEY (provider, id),
+    CONSTRAINT receipt_state_is_known CHECK (state IN ('SEEN', 'DROPPED', 'CONFIRMED'))
+);
+
+CREATE INDEX receipts_by_payment ON receipts (payment_id);
+
+-- The audit trail: one row a version of a payment; replaying `details` gives the stored row.
+CREATE TABLE payment_events (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    payment_id uuid NOT NULL REFERENCES payments (id),
+    version integer NOT NULL,
+    event_type text NOT NULL,
+    actor text NOT NULL,
+    request_id text NOT NULL,
+    ip text NOT NULL,
+    details jsonb NOT NULL,
+    create_time timestamptz NOT NULL,
+    CONSTRAINT one_audit_row_per_version UNIQUE (payment_id, version)
+);
+
+CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'payment_events is append-only';
+END
+$$;
+
+CREATE TRIGGER payment_events_are_append_only
+    BEFORE UPDATE OR DELETE OR TRUNCATE ON payment_events
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Evidence, stored before it is believed.
+CREATE TABLE inbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    provider text NOT NULL,
+    event_id text NOT NULL,
+    content_hash bytea NOT NULL,
+    observation jsonb NOT NULL,
+    conflicting boolean NOT NULL,
+    receive_time timestamptz NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    locked_until timestamptz NOT NULL DEFAULT '-infinity',
+    settle_time timestamptz,
+    outcome text,
+    CONSTRAINT one_inbox_row_per_content UNIQUE (provider, event_id, content_hash),
+    CONSTRAINT settled_with_an_outcome CHECK ((settle_time IS NULL) = (outcome IS NULL))
+) WITH (fillfactor = 80);
+
+CREATE INDEX inbox_to_settle ON inbox (id) WHERE settle_time IS NULL;
+
+-- Events that were decided; published at least once, in order per payment.
+CREATE TABLE outbox (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    event_id uuid NOT NULL,
+    payment_id uuid NOT NULL REFERENCES payments (id),
+    subject text NOT NULL,
+    headers jsonb NOT NULL,
+    body bytea NOT NULL,
+    create_time timestamptz NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    locked_until timestamptz NOT NULL DEFAULT '-infinity',
+    last_error text,
+    publish_time timestamptz,
+    CONSTRAINT one_outbox_row_per_event UNIQUE (event_id)
+) WITH (fillfactor = 80);
+
+-- I3: a payment is completed, failed and canceled at most once.
+CREATE UNIQUE INDEX one_lifecycle_event_per_payment
+    ON outbox (payment_id, subject)
+    WHERE subject <> 'payment.attention';
+
+CREATE INDEX outbox_to_publish ON outbox (id) WHERE publish_time IS NULL;
+
+-- Finds an older unpublished event of the same payment.
+CREATE INDEX outbox_order_in_payment ON outbox (payment_id, id) WHERE publish_time IS NULL;
+
+CREATE INDEX outbox_by_publish_time ON outbox (publish_time) WHERE publish_time IS NOT NULL;

@@ -1,0 +1,88 @@
+"""Group commit: calls that wait at the same time share one statement, and one fsync.
+
+An idle database is asked at once; while `in_flight_max` statements are under way, what
+arrives is gathered for the next one. Nothing is delayed on purpose.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+from payd.domain.errors import StoreUnavailable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Batcher(Generic[T, R]):
+    """Runs items in batches; a batch holds a key once, so that two of its rows never meet.
+
+    A caller that is cancelled does not take its item back: what was begun is finished, and
+    `drain` waits for it.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
+        key: Callable[[T], Hashable],
+        *,
+        in_flight_max: int = 2,
+        batch_max: int = 64,
+        observe: Callable[[int], None] = lambda size: None,
+    ) -> None:
+        self._run = run
+        self._key = key
+        self._in_flight_max = in_flight_max
+        self._batch_max = batch_max
+        self._observe = observe
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._in_flight: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: T) -> R:
+        """The result of `item`, or the error of the batch that it was alone in."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._start()
+        return await asyncio.shield(future)
+
+    async def drain(self) -> None:
+        """Return when nothing is waiting or under way."""
+        while self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    def _start(self) -> None:
+        while self._waiting and len(self._in_flight) < self._in_flight_max:
+            task = asyncio.create_task(self._send(self._take()))
+            self._in_flight.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._in_flight.discard(task)
+        self._start()
+
+    def _take(self) -> list[tuple[T, "asyncio.Future[R]"]]:
+        batch: dict[Hashable, tuple[T, asyncio.Future[R]]] = {}
+        rest = []
+        for entry in self._waiting:
+            key = self._key(entry[0])
+            if key in batch or len(batch) >= self._batch_max:
+                rest.append(entry)
+            else:
+                batch[key] = entry
+        self._waiting = rest
+        return list(batch.values())
+
+    async def _send(self, batch: list[tuple[T, "asyncio.Future[R]"]]) -> None:
+        self._observe(len(batch))
+        items = [item for item, _ in batch]
+        [outcome] = await asyncio.gather(self._run(items), return_exceptions=True)
+        if not isinstance(outcome, BaseException):
+            for (_, future), result in zip(batch, outcome, strict=True):
+                future.set_result(result)
+        elif len(batch) == 1 or isinstance(outcome, StoreUnavailable):
+            for _, future in batch:
+                future.set_exception(outcome)
+        else:
+            # One bad item must not fail its neighbours.
+            for entry in batch:
+                await self._send([entry])

@@ -1,0 +1,177 @@
+"""The connection pool: one place that runs statements, keeps deadlines and names failures.
+
+A statement is a transaction of its own and may be run again, so a lost connection is met by
+one more try on a fresh one; what stays lost is StoreUnavailable.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+import attrs
+from asyncpg.pool import PoolConnectionProxy
+
+from payd.adapters.postgres.statements import STATEMENTS
+from payd.domain.errors import StoreUnavailable
+
+R = TypeVar("R")
+
+if TYPE_CHECKING:
+    # Generic in the stubs only.
+    _Connection = asyncpg.Connection[asyncpg.Record]
+    _PooledConnection = PoolConnectionProxy[asyncpg.Record]
+
+#: Deadlocks and serialization failures: the statement did nothing, run it again.
+_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+#: The server went, or is not there yet. asyncpg says some of it by InterfaceError.
+_LOST = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+#: There, but it cannot serve now.
+_AWAY = (
+    asyncio.TimeoutError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.UndefinedTableError,
+)
+_TRIES_MAX = 3
+
+
+@attrs.frozen(kw_only=True)
+class DatabaseSettings:
+    """How to reach PostgreSQL, and how long to wait for it."""
+
+    host: str
+    port: int
+    user: str
+    password: str = attrs.field(repr=False)
+    name: str
+    tls: ssl.SSLContext | str | bool = "prefer"
+    pool_size: int = 8
+    acquire_timeout_s: float = 1.0
+    command_timeout_s: float = 3.0
+    #: Below command_timeout_s, so that the server gives up first and the connection stays.
+    statement_timeout_ms: int = 2500
+
+
+class Database:
+    """A pool that connects when it is first needed and again whenever it has to."""
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        self._settings = settings
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
+
+    async def fetch(self, statement: str, **values: object) -> list[asyncpg.Record]:
+        """The rows of a named statement."""
+        named = STATEMENTS[statement]
+        arguments = named.arguments(values)
+
+        async def run(connection: "_PooledConnection") -> list[asyncpg.Record]:
+            return await connection.fetch(
+                named.sql, *arguments, timeout=self._settings.command_timeout_s
+            )
+
+        return await self._retry(run)
+
+    async def fetch_one(self, statement: str, **values: object) -> asyncpg.Record | None:
+        """The first row of a named statement, or None."""
+        rows = await self.fetch(statement, **values)
+        return rows[0] if rows else None
+
+    async def connect(self) -> "_Connection":
+        """A session of the caller's own, outside the pool (LISTEN, migrations)."""
+        settings = self._settings
+        return await asyncpg.connect(**self._arguments(), timeout=settings.command_timeout_s)
+
+    async def close(self) -> None:
+        """Close the pool. Idempotent; connections that hang are cut."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), timeout=self._settings.command_timeout_s)
+        except (TimeoutError, *_LOST):
+            pool.terminate()
+
+    def usage(self) -> tuple[int, int]:
+        """Connections open, and connections busy."""
+        if self._pool is None:
+            return 0, 0
+        size = self._pool.get_size()
+        return size, size - self._pool.get_idle_size()
+
+    async def _retry(self, run: "Callable[[_PooledConnection], Awaitable[R]]") -> R:
+        for attempt in range(1, _TRIES_MAX + 1):
+            try:
+                return await self._once(run)
+            except _AGAIN as error:
+                if attempt == _TRIES_MAX:
+                    raise _unavailable(error) from error
+            except _AWAY as error:
+                raise _unavailable(error) from error
+            except _LOST as error:
+                if attempt > 1:
+                    raise _unavailable(error) from error
+        raise AssertionError("unreachable")
+
+    async def _once(self, run: "Callable[[_PooledConnection], Awaitable[R]]") -> R:
+        pool = await self._opened()
+        connection = await pool.acquire(timeout=self._settings.acquire_timeout_s)
+        try:
+            return await run(connection)
+        except (TimeoutError, asyncio.CancelledError):
+            # A cancelled statement may still be running there: this session is spent.
+            connection.terminate()
+            raise
+        finally:
+            await pool.release(connection)
+
+    async def _opened(self) -> "asyncpg.Pool[asyncpg.Record]":
+        if self._pool is not None:
+            return self._pool
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    **self._arguments(),
+                    min_size=1,
+                    max_size=self._settings.pool_size,
+                    timeout=self._settings.command_timeout_s,
+                    reset=_nothing_to_reset,
+                )
+            return self._pool
+
+    def _arguments(self) -> Mapping[str, Any]:
+        settings = self._settings
+        return {
+            "host": settings.host,
+            "port": settings.port,
+            "user": settings.user,
+            "password": settings.password,
+            "database": settings.name,
+            "ssl": settings.tls,
+            "server_settings": {
+                "application_name": "payd",
+                "statement_timeout": str(settings.statement_timeout_ms),
+                "lock_timeout": "1000",
+                "idle_in_transaction_session_timeout": "5000",
+            },
+        }
+
+
+async def _nothing_to_reset(connection: "_Connection") -> None:
+    """No statement leaves state in its session, so the pool's reset round trip is saved."""
+
+
+def _unavailable(error: BaseException) -> StoreUnavailable:
+    return StoreUnavailable(f"PostgreSQL: {type(error).__name__}", retry_after_s=1.0)

@@ -1,0 +1,100 @@
+"""Outbox on PostgreSQL: claimed by status, woken by NOTIFY with a poll behind it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from payd.adapters.postgres.database import Database
+from payd.ports import OutboxRow
+
+#: A row that could not be published is tried again after this.
+_RETRY_IN = timedelta(seconds=1)
+_PAGE = 500
+
+
+class PostgresOutbox:
+    """The port Outbox, and what republishing and clean-up need."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._news = asyncio.Event()
+
+    async def claim(self, limit: int, lease_s: float) -> Sequence[OutboxRow]:
+        """See the port."""
+        self._news.clear()
+        rows = await self._database.fetch(
+            "claim_outbox", limit=limit, lease=timedelta(seconds=lease_s)
+        )
+        return sorted(map(_outbox_row, rows), key=lambda row: row.id)
+
+    async def mark_published(self, row_ids: Sequence[int]) -> None:
+        """See the port."""
+        await self._database.fetch("mark_published", row_ids=list(row_ids))
+
+    async def release(self, row_ids: Sequence[int], error: str) -> None:
+        """See the port."""
+        await self._database.fetch(
+            "release_outbox", row_ids=list(row_ids), error=error, retry_in=_RETRY_IN
+        )
+
+    async def depth(self) -> tuple[int, float]:
+        """See the port."""
+        row = await self._database.fetch_one("outbox_depth")
+        return (row["depth"], row["oldest_age_s"]) if row else (0, 0.0)
+
+    async def wait(self, timeout_s: float) -> None:
+        """See the port."""
+        try:
+            await asyncio.wait_for(self._news.wait(), timeout_s)
+        except TimeoutError:
+            return
+
+    async def listen(self) -> None:
+        """Wake `wait` by NOTIFY until the session is lost; raises StoreUnavailable then."""
+        connection = await self._database.connect()
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def ended(_: object) -> None:
+            if not lost.done():
+                lost.set_result(None)
+
+        connection.add_termination_listener(ended)
+        try:
+            await connection.add_listener("payd_outbox", self._heard)
+            self._news.set()
+            await lost
+        finally:
+            connection.terminate()
+
+    async def published_since(self, since: datetime) -> AsyncIterator[OutboxRow]:
+        """All rows published at or after `since`, oldest first, read by pages."""
+        after_id = 0
+        while rows := await self._database.fetch(
+            "published_since", since=since, after_id=after_id, limit=_PAGE
+        ):
+            for row in rows:
+                yield _outbox_row(row)
+            after_id = rows[-1]["id"]
+
+    async def delete_published(self, retention: timedelta, limit: int) -> None:
+        """Delete at most `limit` rows that were published longer ago than `retention`."""
+        await self._database.fetch("delete_published", retention=retention, limit=limit)
+
+    def _heard(self, *_: Any) -> None:
+        self._news.set()
+
+
+def _outbox_row(row: asyncpg.Record) -> OutboxRow:
+    return OutboxRow(
+        id=row["id"],
+        event_id=UUID(int=row["event_id"].int),
+        payment_id=UUID(int=row["payment_id"].int),
+        subject=row["subject"],
+        headers=json.loads(row["headers"]),
+        body=row["body"],
+    )

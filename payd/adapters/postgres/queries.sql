@@ -1,0 +1,351 @@
+-- Every statement that payd sends, by name. Parameters are named; types are PostgreSQL's.
+-- READ COMMITTED throughout: each statement stands alone, and compare-and-set on
+-- payments.version decides between two writers.
+
+-- insert_payments --
+-- The payments, with items, customers and audit rows: all in one statement, one round trip.
+-- The unique key makes the loser of a race wait for the winner's commit and then do nothing;
+-- keys are inserted in their order so that two batches cannot wait for one another.
+WITH wanted AS MATERIALIZED (
+    SELECT w.payment, w.customer, w.items, w.audit, p.*
+    FROM
+        jsonb_to_recordset(:payments::jsonb)
+            AS w (payment jsonb, customer jsonb, items jsonb, audit jsonb),
+        jsonb_populate_record(NULL::payments, w.payment) AS p
+),
+
+inserted AS (
+    INSERT INTO payments (
+        id, version, status, idempotency_key, request_hash, customer_id, method, provider,
+        currency_code, amount_minor_units, crypto_currency, chain_id, token_address,
+        token_decimals, due_base_units, subscription_ids, return_url, cancel_url, metadata,
+        pricing_version, request_id, traceparent, create_time, update_time, expire_time,
+        complete_time, close_time, asking, ask_deadline, provider_reference, aliases, next_action,
+        provider_status, provider_status_time, snapshot_received, snapshot_confirmed,
+        snapshot_refunded, attention, failure_code, failure_message, late, looks, next_look_time
+    )
+    SELECT
+        id, version, status, idempotency_key, request_hash, customer_id, method, provider,
+        currency_code, amount_minor_units, crypto_currency, chain_id, token_address,
+        token_decimals, due_base_units, subscription_ids, return_url, cancel_url, metadata,
+        pricing_version, request_id, traceparent, create_time, update_time, expire_time,
+        complete_time, close_time, asking, ask_deadline, provider_reference, aliases, next_action,
+        provider_status, provider_status_time, snapshot_received, snapshot_confirmed,
+        snapshot_refunded, attention, failure_code, failure_message, late, looks, next_look_time
+    FROM wanted
+    ORDER BY idempotency_key
+    ON CONFLICT (idempotency_key) DO NOTHING
+    RETURNING id
+),
+
+new_customers AS (
+    INSERT INTO customers (id, wallet_address, email, create_time, update_time)
+    SELECT DISTINCT ON (w.customer_id)
+        w.customer_id, w.customer ->> 'wallet_address', w.customer ->> 'email',
+        w.create_time, w.create_time
+    FROM wanted AS w INNER JOIN inserted USING (id)
+    ORDER BY w.customer_id
+    ON CONFLICT (id) DO NOTHING
+),
+
+-- Only where something differs, so that a returning customer's row is not locked.
+changed_customers AS (
+    UPDATE customers AS c
+    SET
+        wallet_address = w.customer ->> 'wallet_address',
+        email = w.customer ->> 'email',
+        update_time = w.create_time
+    FROM wanted AS w INNER JOIN inserted USING (id)
+    WHERE
+        c.id = w.customer_id
+        AND (c.wallet_address, c.email)
+        IS DISTINCT FROM (w.customer ->> 'wallet_address', w.customer ->> 'email')
+),
+
+items AS (
+    INSERT INTO payment_line_items (
+        payment_id, position, chain_profile_id, node_type, duration, unit_price_minor_units
+    )
+    SELECT
+        w.id, i.position, i.chain_profile_id, i.node_type, i.duration, i.unit_price_minor_units
+    FROM
+        wanted AS w INNER JOIN inserted USING (id),
+        jsonb_to_recordset(w.items) AS i (
+            position smallint, chain_profile_id text, node_type text, duration text,
+            unit_price_minor_units bigint
+        )
+),
+
+audited AS (
+    INSERT INTO payment_events (
+        payment_id, version, event_type, actor, request_id, ip, details, create_time
+    )
+    SELECT
+        w.id, w.version, w.audit ->> 'event_type', w.audit ->> 'actor',
+        w.audit ->> 'request_id', w.audit ->> 'ip',
+        jsonb_build_object('row', w.payment, 'items', w.items), w.create_time
+    FROM wanted AS w INNER JOIN inserted USING (id)
+)
+
+SELECT id FROM inserted;
+
+-- commit_decisions --
+-- Decisions, each whole or not at all: payment, audit row, receipts, outbox rows, inbox marks.
+-- The UPDATE's row lock and the version guard let one of two writers win; everything else is
+-- joined to what was won. A batch never holds one payment twice.
+WITH decided AS MATERIALIZED (
+    SELECT * FROM
+        jsonb_to_recordset(:decisions::jsonb) AS d (
+            id uuid, before_version integer, changes jsonb, audit jsonb, receipts jsonb,
+            events jsonb, inbox_ids bigint[]
+        )
+),
+
+-- The row becomes what the audit trail says it became: the same `changes` go to both.
+written AS (
+    UPDATE payments AS p
+    SET
+        (
+            version, status, update_time, complete_time, close_time, asking, ask_deadline,
+            provider_reference, aliases, next_action, provider_status, provider_status_time,
+            snapshot_received, snapshot_confirmed, snapshot_refunded, attention, failure_code,
+            failure_message, late, looks, next_look_time
+        ) = (
+            SELECT
+                n.version, n.status, n.update_time, n.complete_time, n.close_time, n.asking,
+                n.ask_deadline, n.provider_reference, n.aliases, n.next_action,
+                n.provider_status, n.provider_status_time, n.snapshot_received,
+                n.snapshot_confirmed, n.snapshot_refunded, n.attention, n.failure_code,
+                n.failure_message, n.late, n.looks, n.next_look_time
+            FROM jsonb_populate_record(p, d.changes) AS n
+        )
+    FROM decided AS d
+    WHERE p.id = d.id AND p.version = d.before_version
+    RETURNING p.id, p.version, p.provider, p.update_time
+),
+
+audited AS (
+    INSERT INTO payment_events (
+        payment_id, version, event_type, actor, request_id, ip, details, create_time
+    )
+    SELECT
+        w.id, w.version, d.audit ->> 'event_type', d.audit ->> 'actor',
+        d.audit ->> 'request_id', d.audit ->> 'ip',
+        d.audit -> 'details' || jsonb_build_object('changes', d.changes), w.update_time
+    FROM decided AS d INNER JOIN written AS w USING (id)
+),
+
+received AS (
+    INSERT INTO receipts (provider, id, payment_id, asset, amount, state, time)
+    SELECT w.provider, r.id, d.id, r.asset, r.amount, r.state, r.time
+    FROM
+        decided AS d INNER JOIN written AS w USING (id),
+        jsonb_to_recordset(d.receipts)
+            AS r (id text, asset text, amount numeric(78, 0), state text, time timestamptz)
+    ON CONFLICT (provider, id) DO UPDATE
+    SET state = excluded.state, time = excluded.time
+    WHERE receipts.payment_id = excluded.payment_id
+),
+
+announced AS (
+    INSERT INTO outbox (event_id, payment_id, subject, headers, body, create_time)
+    SELECT e.event_id, d.id, e.subject, e.headers, e.body, w.update_time
+    FROM
+        decided AS d INNER JOIN written AS w USING (id),
+        jsonb_to_recordset(d.events)
+            AS e (event_id uuid, subject text, headers jsonb, body bytea)
+    RETURNING event_id
+),
+
+settled AS (
+    UPDATE inbox AS i
+    SET settle_time = now(), outcome = 'applied'
+    FROM decided AS d INNER JOIN written USING (id)
+    WHERE i.id = ANY (d.inbox_ids) AND i.settle_time IS NULL
+)
+
+SELECT
+    written.id,
+    (SELECT pg_notify('payd_outbox', '') FROM announced LIMIT 1) AS notified
+FROM written;
+
+-- select_payment --
+-- By id, else by idempotency key, else by what its provider calls it: the reference, an
+-- alias, or the payment id. Only the first parameter that is given is looked up.
+SELECT
+    p.*,
+    c.wallet_address,
+    c.email,
+    (
+        SELECT jsonb_agg(to_jsonb(i) - 'payment_id' ORDER BY i.position)
+        FROM payment_line_items AS i
+        WHERE i.payment_id = p.id
+    ) AS items,
+    (
+        SELECT jsonb_agg(to_jsonb(r) - 'payment_id' - 'provider' ORDER BY r.id COLLATE "C")
+        FROM receipts AS r
+        WHERE r.payment_id = p.id
+    ) AS receipts
+FROM payments AS p INNER JOIN customers AS c ON c.id = p.customer_id
+WHERE
+    p.id = coalesce(
+        :payment_id::uuid,
+        (SELECT id FROM payments WHERE idempotency_key = :idempotency_key::text),
+        (
+            SELECT id FROM payments
+            WHERE provider = :provider::text AND provider_reference = :reference::text
+        ),
+        (
+            SELECT id FROM payments
+            WHERE
+                provider = :provider::text
+                AND aliases @> ARRAY[:reference::text]
+                AND aliases <> '{}'
+            LIMIT 1
+        ),
+        (
+            SELECT id FROM payments
+            WHERE provider = :provider::text AND id = :reference_as_id::uuid
+        )
+    );
+
+-- select_asking --
+-- Whether some daemon is asking the provider right now.
+SELECT ask_deadline > now() AS is_asked
+FROM payments
+WHERE id = :payment_id::uuid;
+
+-- claim_looks --
+-- SKIP LOCKED gives each payment to one daemon; the moved time is the lease.
+UPDATE payments AS p
+SET looks = p.looks + 1, next_look_time = :now::timestamptz + :lease::interval
+FROM (
+    SELECT id FROM payments
+    WHERE next_look_time <= :now::timestamptz
+    ORDER BY next_look_time
+    LIMIT :limit::integer
+    FOR NO KEY UPDATE SKIP LOCKED
+) AS due
+WHERE p.id = due.id
+RETURNING p.id;
+
+-- schedule_look --
+UPDATE payments
+SET next_look_time = :time::timestamptz
+WHERE id = :payment_id::uuid AND version = :version::integer AND next_look_time IS NOT NULL;
+
+-- audit_trail --
+SELECT version, event_type, actor, request_id, ip, details, create_time
+FROM payment_events
+WHERE payment_id = :payment_id::uuid
+ORDER BY version;
+
+-- put_observations --
+-- Repeats are ignored by the unique content; the same id with other content is kept, marked.
+WITH reported AS (
+    SELECT o.event_id, o.content_hash, o.observation
+    FROM jsonb_to_recordset(:observations::jsonb)
+        AS o (event_id text, content_hash bytea, observation jsonb)
+)
+
+INSERT INTO inbox (provider, event_id, content_hash, observation, conflicting, receive_time)
+SELECT
+    :provider::text, r.event_id, r.content_hash, r.observation,
+    EXISTS (
+        SELECT 1 FROM inbox AS i
+        WHERE
+            i.provider = :provider::text
+            AND i.event_id = r.event_id
+            AND i.content_hash <> r.content_hash
+    ),
+    now()
+FROM reported AS r
+ORDER BY r.event_id, r.content_hash
+ON CONFLICT (provider, event_id, content_hash) DO NOTHING
+RETURNING id;
+
+-- claim_inbox --
+-- SKIP LOCKED gives each row to one worker; the lease covers a worker that dies.
+UPDATE inbox AS i
+SET attempts = i.attempts + 1, locked_until = now() + :lease::interval
+FROM (
+    SELECT id FROM inbox
+    WHERE settle_time IS NULL AND locked_until <= now()
+    ORDER BY id
+    LIMIT :limit::integer
+    FOR NO KEY UPDATE SKIP LOCKED
+) AS next
+WHERE i.id = next.id
+RETURNING i.id, i.provider, i.observation, i.attempts, i.receive_time, i.conflicting;
+
+-- finish_inbox --
+UPDATE inbox
+SET settle_time = now(), outcome = :outcome::text
+WHERE id = :row_id::bigint AND settle_time IS NULL;
+
+-- park_inbox --
+UPDATE inbox
+SET locked_until = now() + :retry_in::interval
+WHERE id = :row_id::bigint AND settle_time IS NULL;
+
+-- claim_outbox --
+-- Only the oldest unpublished event of a payment; by status, never `id > cursor`, because
+-- the order of a sequence is not the order of commits.
+UPDATE outbox AS o
+SET attempts = o.attempts + 1, locked_until = now() + :lease::interval
+FROM (
+    SELECT id FROM outbox AS head
+    WHERE
+        publish_time IS NULL
+        AND locked_until <= now()
+        AND NOT EXISTS (
+            SELECT 1 FROM outbox AS older
+            WHERE
+                older.payment_id = head.payment_id
+                AND older.publish_time IS NULL
+                AND older.id < head.id
+        )
+    ORDER BY id
+    LIMIT :limit::integer
+    FOR NO KEY UPDATE SKIP LOCKED
+) AS next
+WHERE o.id = next.id AND o.publish_time IS NULL
+RETURNING o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body;
+
+-- mark_published --
+UPDATE outbox
+SET publish_time = now(), last_error = NULL
+WHERE id = ANY (:row_ids::bigint[]) AND publish_time IS NULL;
+
+-- release_outbox --
+UPDATE outbox
+SET locked_until = now() + :retry_in::interval, last_error = :error::text
+WHERE id = ANY (:row_ids::bigint[]) AND publish_time IS NULL;
+
+-- outbox_depth --
+SELECT
+    count(*) AS depth,
+    coalesce(extract(EPOCH FROM now() - min(create_time)), 0)::float8 AS oldest_age_s
+FROM outbox
+WHERE publish_time IS NULL;
+
+-- inbox_depth --
+SELECT count(*) AS depth FROM inbox
+WHERE settle_time IS NULL;
+
+-- published_since --
+-- For republishing after the stream lost what it had acknowledged; by pages.
+SELECT id, event_id, payment_id, subject, headers, body FROM outbox
+WHERE publish_time >= :since::timestamptz AND id > :after_id::bigint
+ORDER BY id
+LIMIT :limit::integer;
+
+-- delete_published --
+-- A bounded bite, so that no lock is held for long.
+DELETE FROM outbox
+WHERE id IN (
+    SELECT id FROM outbox
+    WHERE publish_time < now() - :retention::interval
+    ORDER BY publish_time
+    LIMIT :limit::integer
+);

@@ -1,0 +1,41 @@
+"""The named statements of queries.sql, with named parameters turned into PostgreSQL's $n."""
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+
+import attrs
+
+_NAME = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+#: `:name`, but not the second half of a `::type` cast.
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+
+@attrs.frozen
+class Statement:
+    """One statement: its SQL, and the order in which it takes its parameters."""
+
+    name: str
+    sql: str
+    parameters: tuple[str, ...]
+
+    def arguments(self, values: Mapping[str, object]) -> list[object]:
+        """The values in their order; a missing or unknown one is a KeyError."""
+        if values.keys() != set(self.parameters):
+            raise KeyError(f"{self.name} takes {self.parameters}, not {tuple(values)}")
+        return [values[name] for name in self.parameters]
+
+
+def parse(text: str) -> dict[str, Statement]:
+    """The statements of a file in the form of queries.sql."""
+    parts = _NAME.split(text)[1:]
+    return {name: _statement(name, sql) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def _statement(name: str, sql: str) -> Statement:
+    parameters = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
+    numbered = _PARAMETER.sub(lambda match: f"${parameters.index(match[1]) + 1}", sql)
+    return Statement(name, numbered.strip().rstrip(";"), parameters)
+
+
+STATEMENTS = parse(resources.files(__package__).joinpath("queries.sql").read_text())

@@ -1,0 +1,200 @@
+"""PaymentStore on PostgreSQL: payments are written by group commit and read by their id."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import attrs
+
+from payd.adapters.events import outbox_row_of
+from payd.adapters.postgres.batch import Batcher
+from payd.adapters.postgres.database import Database
+from payd.adapters.postgres.rows import (
+    Json,
+    changes,
+    dumps,
+    item_rows,
+    payment_of,
+    payment_row,
+    receipt_rows,
+)
+from payd.domain.decide import Decision, Event
+from payd.domain.payment import Origin, Payment
+
+#: How often another daemon's answer is looked for; our own arrives at once.
+_ANSWER_POLL_S = 0.1
+
+
+#: The parameters of `select_payment`, of which a caller gives some.
+_BY_NOTHING: dict[str, object] = dict.fromkeys(
+    ("payment_id", "idempotency_key", "provider", "reference", "reference_as_id")
+)
+
+
+@attrs.frozen(kw_only=True)
+class _Commit:
+    payment_id: UUID
+    record: Json
+
+
+class PostgresStore:
+    """The port PaymentStore. Each method is one round trip, but for replays of a key."""
+
+    def __init__(
+        self,
+        database: Database,
+        environment: str,
+        observe_batch: Callable[[str, int], None] = lambda statement, size: None,
+    ) -> None:
+        self._database = database
+        self._environment = environment
+        self._waiting: defaultdict[UUID, list[asyncio.Future[None]]] = defaultdict(list)
+        self._inserts: Batcher[Json, bool] = Batcher(
+            self._insert_all,
+            key=lambda record: record["payment"]["idempotency_key"],
+            observe=lambda size: observe_batch("insert_payments", size),
+        )
+        self._commits: Batcher[_Commit, bool] = Batcher(
+            self._commit_all,
+            key=lambda commit: commit.payment_id,
+            observe=lambda size: observe_batch("commit_decisions", size),
+        )
+
+    async def insert(self, payment: Payment, origin: Origin) -> Payment:
+        """See the port."""
+        customer = {"wallet_address": payment.customer.wallet_address}
+        record = {
+            "payment": payment_row(payment),
+            "customer": customer | {"email": payment.customer.email},
+            "items": item_rows(payment),
+            "audit": _audit("payment_creating", origin),
+        }
+        if await self._inserts.submit(record):
+            return payment
+        stored = await self.get_by_key(payment.idempotency_key)
+        if stored is None:
+            raise AssertionError("a payment vanished between two statements")
+        return stored
+
+    async def get(self, payment_id: UUID) -> Payment | None:
+        """See the port."""
+        return await self._select(payment_id=payment_id)
+
+    async def get_by_key(self, idempotency_key: str) -> Payment | None:
+        """See the port."""
+        return await self._select(idempotency_key=idempotency_key)
+
+    async def find(self, provider: str, reference: str) -> Payment | None:
+        """See the port."""
+        return await self._select(
+            provider=provider, reference=reference, reference_as_id=_uuid_or_none(reference)
+        )
+
+    async def commit(
+        self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
+    ) -> bool:
+        """See the port."""
+        after = decision.payment
+        audit = _audit(decision.what, origin)
+        known = set(before.receipts)
+        news = [receipt for receipt in after.receipts if receipt not in known]
+        audit["details"] = {"reason": decision.note} if decision.note else {}
+        if news:
+            audit["details"]["receipts"] = receipt_rows(news)
+        record = {
+            "id": after.id,
+            "before_version": before.version,
+            "changes": changes(before, after),
+            "audit": audit,
+            "receipts": receipt_rows(news),
+            "events": [
+                _event_row(after, event, origin, self._environment) for event in decision.events
+            ],
+            "inbox_ids": list(inbox_ids),
+        }
+        won = await self._commits.submit(_Commit(payment_id=after.id, record=record))
+        if won and after.ask_deadline is None:
+            self._answered(after.id)
+        return won
+
+    async def await_answer(self, payment_id: UUID, timeout_s: float) -> Payment | None:
+        """See the port."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        answered: asyncio.Future[None] = loop.create_future()
+        self._waiting[payment_id].append(answered)
+        try:
+            while loop.time() < until and not answered.done():
+                row = await self._database.fetch_one("select_asking", payment_id=payment_id)
+                if row is None or not row["is_asked"]:
+                    break
+                await asyncio.wait({answered}, timeout=min(_ANSWER_POLL_S, until - loop.time()))
+        finally:
+            self._forget(payment_id, answered)
+        return await self.get(payment_id)
+
+    async def claim_looks(self, now: datetime, limit: int, lease_s: float) -> Sequence[Payment]:
+        """See the port."""
+        rows = await self._database.fetch(
+            "claim_looks", now=now, limit=limit, lease=timedelta(seconds=lease_s)
+        )
+        payments = [await self.get(row["id"]) for row in rows]
+        return [payment for payment in payments if payment]
+
+    async def schedule_look(self, payment: Payment, time: datetime) -> None:
+        """See the port."""
+        await self._database.fetch(
+            "schedule_look", payment_id=payment.id, version=payment.version, time=time
+        )
+
+    async def drain(self) -> None:
+        """Return when no write is under way any more."""
+        await self._inserts.drain()
+        await self._commits.drain()
+
+    async def _select(self, **by: object) -> Payment | None:
+        row = await self._database.fetch_one("select_payment", **(_BY_NOTHING | by))
+        return payment_of(row) if row else None
+
+    async def _insert_all(self, records: Sequence[Json]) -> Sequence[bool]:
+        rows = await self._database.fetch("insert_payments", payments=dumps(records))
+        inserted = {row["id"] for row in rows}
+        return [record["payment"]["id"] in inserted for record in records]
+
+    async def _commit_all(self, commits: Sequence[_Commit]) -> Sequence[bool]:
+        records = [commit.record for commit in commits]
+        rows = await self._database.fetch("commit_decisions", decisions=dumps(records))
+        written = {row["id"] for row in rows}
+        return [commit.payment_id in written for commit in commits]
+
+    def _answered(self, payment_id: UUID) -> None:
+        for future in self._waiting.get(payment_id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    def _forget(self, payment_id: UUID, answered: "asyncio.Future[None]") -> None:
+        self._waiting[payment_id].remove(answered)
+        if not self._waiting[payment_id]:
+            del self._waiting[payment_id]
+
+
+def _audit(event_type: str, origin: Origin) -> Json:
+    return {
+        "event_type": event_type,
+        "actor": origin.actor,
+        "request_id": origin.request_id,
+        "ip": origin.ip,
+    }
+
+
+def _event_row(payment: Payment, event: Event, origin: Origin, environment: str) -> Json:
+    return outbox_row_of(payment, event, origin, environment)._asdict()
+
+
+def _uuid_or_none(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,195 @@
+"""What a provider saw or said, and what a caller wants: all that `decide` takes in."""
+
+import enum
+from datetime import datetime
+
+import attrs
+
+from payd.domain.money import BASE_UNITS_MAX
+
+
+class ProviderStatus(enum.Enum):
+    """The state of the provider's own object. Not a payment's status."""
+
+    OPEN = "OPEN"
+    PROCESSING = "PROCESSING"
+    PAID = "PAID"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    DECLINED = "DECLINED"
+    DISPUTED = "DISPUTED"
+
+
+class ReceiptState(enum.Enum):
+    """How far a single arrival of money has come. A later value outranks an earlier one."""
+
+    SEEN = "SEEN"
+    #: Seen once, then undone before it was final.
+    DROPPED = "DROPPED"
+    CONFIRMED = "CONFIRMED"
+
+
+_RECEIPT_RANK = {state: rank for rank, state in enumerate(ReceiptState)}
+
+
+def _amount(instance: object, attribute: "attrs.Attribute[int]", value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= BASE_UNITS_MAX:
+        raise ValueError(f"{attribute.name}: not an amount in whole units: {value!r}")
+
+
+def _aware(instance: object, attribute: "attrs.Attribute[datetime]", value: datetime) -> None:
+    if value.tzinfo is None:
+        raise ValueError(f"{attribute.name}: a time without its zone")
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """The provider's object as it stood at `as_of`: totals, not differences."""
+
+    status: ProviderStatus
+    #: ISO 4217 code, or the token's 0x-hex address.
+    asset: str
+    #: In the unit of what is due: minor units, or base units of the token.
+    received: int = attrs.field(validator=_amount)
+    #: The part of `received` that is final at the provider.
+    confirmed: int = attrs.field(validator=_amount)
+    refunded: int = attrs.field(default=0, validator=_amount)
+    as_of: datetime = attrs.field(validator=_aware)
+    failure_code: str | None = None
+    failure_message: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Receipt:
+    """One arrival of money, named by the provider for ever."""
+
+    #: Unique within the provider.
+    id: str
+    asset: str
+    amount: int = attrs.field(validator=_amount)
+    state: ReceiptState
+    #: When the money moved, by the rail's own clock (on a chain: the block's time).
+    time: datetime = attrs.field(validator=_aware)
+
+    def outranks(self, other: "Receipt") -> bool:
+        """Whether this report of the same receipt replaces the other one."""
+        return _RECEIPT_RANK[self.state] > _RECEIPT_RANK[other.state]
+
+
+@attrs.frozen(kw_only=True)
+class Observation:
+    """Something that a provider reports about one payment."""
+
+    #: Unique within the provider; the same report always has the same id.
+    id: str
+    #: The stored provider reference, one of its aliases, or the payment id.
+    reference: str
+    fact: Snapshot | tuple[Receipt, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Redirect:
+    """Send the customer to this page."""
+
+    url: str
+
+
+@attrs.frozen(kw_only=True)
+class CryptoTransfer:
+    """Ask the customer for this transfer. Addresses, memo and calldata are 0x-hex."""
+
+    currency: str
+    chain_id: int
+    token_address: str
+    receiver_address: str
+    amount_base_units: int = attrs.field(validator=_amount)
+    decimals: int
+    memo: str
+    calldata: str
+    payment_uri: str
+
+
+NextAction = Redirect | CryptoTransfer
+
+
+@attrs.frozen(kw_only=True)
+class Created:
+    """The provider's answer to `create`, or what a lookup of it found."""
+
+    reference: str
+    next_action: NextAction
+    aliases: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Declined:
+    """The provider refused to create it, definitively: nothing payable exists."""
+
+    code: str
+    message: str
+
+
+@attrs.frozen(kw_only=True)
+class NotAttempted:
+    """Provably nothing was sent in this attempt."""
+
+
+@attrs.frozen(kw_only=True)
+class OutcomeUnknown:
+    """Asked, and no readable answer: it may exist."""
+
+
+@attrs.frozen(kw_only=True)
+class Absent:
+    """A lookup found nothing under this payment's operation."""
+
+    #: Finding nothing proves that nothing was created. Otherwise it only shows that nothing is
+    #: payable now, which is enough to expire a payment, and too little to send it again.
+    proven: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class AskAgain:
+    """Somebody is about to send the create operation again; who commits this may send."""
+
+    deadline: datetime
+
+
+@attrs.frozen(kw_only=True)
+class CancelRequested:
+    """The caller wants it closed."""
+
+    reason: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class NotClosable:
+    """The rail cannot close; `look` is fresh, up to what is final there."""
+
+    look: Snapshot
+
+
+@attrs.frozen(kw_only=True)
+class Unanswered:
+    """A look at the provider that brought nothing."""
+
+
+@attrs.frozen(kw_only=True)
+class Conflict:
+    """Two reports with one id and different content: neither is believed blindly."""
+
+
+Evidence = (
+    Created
+    | Declined
+    | NotAttempted
+    | OutcomeUnknown
+    | Absent
+    | AskAgain
+    | CancelRequested
+    | NotClosable
+    | Unanswered
+    | Conflict
+    | Snapshot
+    | tuple[Receipt, ...]
+)

@@ -1,0 +1,156 @@
+"""What a piece of evidence teaches about a payment, whatever its status.
+
+The same evidence in any order, any number of times, gives the same facts: confirmed totals
+merge by their maximum, receipts by union, and of everything that may still be undone the
+newest report holds.
+"""
+
+from datetime import datetime, timedelta
+from typing import assert_never
+
+import attrs
+
+from payd.domain.evidence import (
+    Absent,
+    AskAgain,
+    CancelRequested,
+    Conflict,
+    Created,
+    Declined,
+    Evidence,
+    NotAttempted,
+    NotClosable,
+    OutcomeUnknown,
+    ProviderStatus,
+    Receipt,
+    Snapshot,
+    Unanswered,
+)
+from payd.domain.payment import Asking, Attention, Payment, Status
+
+#: An open payment that stays without news this long after its expiry is STUCK.
+STUCK_AFTER = timedelta(hours=1)
+
+_STATUS_RANK = {status: rank for rank, status in enumerate(ProviderStatus)}
+
+
+def learn(payment: Payment, evidence: Evidence, now: datetime) -> Payment:
+    """The payment with the new facts, its status untouched."""
+    match evidence:
+        case Created():
+            return _adopt(payment, evidence)
+        case Snapshot():
+            return _learn_snapshot(payment, evidence)
+        case NotClosable(look=look):
+            return _learn_snapshot(payment, look)
+        case tuple():
+            return _learn_receipts(payment, evidence)
+        case Conflict():
+            return flag(payment, Attention.CONFLICTING_EVIDENCE)
+        case Unanswered():
+            return _learn_silence(payment, now)
+        case OutcomeUnknown() | NotAttempted() | Absent() | AskAgain() | Declined():
+            return _learn_asking(payment, evidence)
+        case CancelRequested():
+            return payment
+        case _:
+            assert_never(evidence)
+
+
+def flag(payment: Payment, reason: Attention) -> Payment:
+    """The payment with one more reason for a person to look."""
+    return attrs.evolve(payment, attention=payment.attention | {reason})
+
+
+def _adopt(payment: Payment, created: Created) -> Payment:
+    if payment.provider_reference is None:
+        return attrs.evolve(
+            payment,
+            provider_reference=created.reference,
+            aliases=created.aliases,
+            next_action=created.next_action,
+            asking=Asking.ANSWERED,
+            ask_deadline=None,
+        )
+    if payment.provider_reference != created.reference:
+        return flag(payment, Attention.CONFLICTING_EVIDENCE)
+    aliases = tuple(dict.fromkeys((*payment.aliases, *created.aliases)))
+    return attrs.evolve(payment, aliases=aliases)
+
+
+def _learn_asking(
+    payment: Payment, evidence: OutcomeUnknown | NotAttempted | Absent | AskAgain | Declined
+) -> Payment:
+    if payment.asking is Asking.ANSWERED:
+        return payment
+    # A first attempt that was cut short may have arrived; no later one can disprove that.
+    unknown = payment.asking is not Asking.NOT_ATTEMPTED
+    match evidence:
+        case AskAgain(deadline=deadline):
+            asking = Asking.UNKNOWN if unknown else Asking.ASKING
+            return attrs.evolve(payment, asking=asking, ask_deadline=deadline)
+        case Declined():
+            asking = Asking.ANSWERED
+        case OutcomeUnknown():
+            asking = Asking.UNKNOWN
+        case NotAttempted() if payment.asking is Asking.UNKNOWN:
+            asking = Asking.UNKNOWN
+        case _:
+            asking = Asking.NOT_ATTEMPTED
+    return attrs.evolve(payment, asking=asking, ask_deadline=None)
+
+
+def _learn_snapshot(payment: Payment, snapshot: Snapshot) -> Payment:
+    if not payment.is_asset(snapshot.asset):
+        return flag(payment, Attention.AMOUNT_MISMATCH)
+    after = attrs.evolve(
+        payment,
+        snapshot_confirmed=max(payment.snapshot_confirmed, snapshot.confirmed),
+        snapshot_refunded=max(payment.snapshot_refunded, snapshot.refunded),
+    )
+    if snapshot.status is ProviderStatus.DISPUTED:
+        after = flag(after, Attention.DISPUTED)
+    if snapshot.status is ProviderStatus.PAID and snapshot.confirmed < payment.due:
+        after = flag(after, Attention.AMOUNT_MISMATCH)
+    if not _is_newer(payment, snapshot):
+        return after
+    return attrs.evolve(
+        after,
+        snapshot_received=snapshot.received,
+        provider_status=snapshot.status,
+        provider_status_time=snapshot.as_of,
+    )
+
+
+def _is_newer(payment: Payment, snapshot: Snapshot) -> bool:
+    if payment.provider_status is None or payment.provider_status_time is None:
+        return True
+    known = (
+        payment.provider_status_time,
+        _STATUS_RANK[payment.provider_status],
+        payment.snapshot_received,
+    )
+    return (snapshot.as_of, _STATUS_RANK[snapshot.status], snapshot.received) > known
+
+
+def _learn_receipts(payment: Payment, receipts: tuple[Receipt, ...]) -> Payment:
+    known = {receipt.id: receipt for receipt in payment.receipts}
+    after = payment
+    for receipt in receipts:
+        old = known.setdefault(receipt.id, receipt)
+        if (old.asset, old.amount) != (receipt.asset, receipt.amount):
+            after = flag(after, Attention.CONFLICTING_EVIDENCE)
+        elif receipt.outranks(old):
+            known[receipt.id] = receipt
+        if not payment.is_asset(receipt.asset):
+            after = flag(after, Attention.WRONG_TOKEN)
+    ordered = tuple(sorted(known.values(), key=lambda receipt: receipt.id))
+    return attrs.evolve(after, receipts=ordered)
+
+
+def _learn_silence(payment: Payment, now: datetime) -> Payment:
+    if payment.status is Status.CREATING and now >= payment.expire_time:
+        return flag(payment, Attention.OUTCOME_UNKNOWN)
+    if payment.status.is_open and now >= payment.expire_time + STUCK_AFTER:
+        return flag(payment, Attention.STUCK)
+    return payment

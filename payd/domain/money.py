@@ -1,0 +1,84 @@
+"""Money and token amounts: exact integers that carry their unit."""
+
+import re
+
+import attrs
+
+#: PostgreSQL's bigint, and int64 in the proto.
+MINOR_UNITS_MAX = 2**63 - 1
+#: PostgreSQL's numeric(78,0) holds any uint256.
+BASE_UNITS_MAX = 2**256 - 1
+
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+
+#: ISO 4217 currencies whose minor unit is not a hundredth.
+_EXPONENTS = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"), 0),
+    **dict.fromkeys(("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+
+
+def currency_exponent(currency_code: str) -> int:
+    """Decimal places of the currency's minor unit (ISO 4217)."""
+    return _EXPONENTS.get(currency_code, 2)
+
+
+@attrs.frozen(kw_only=True)
+class Money:
+    """An amount in the minor units of an ISO 4217 currency; never negative."""
+
+    currency_code: str = attrs.field()
+    minor_units: int = attrs.field()
+
+    @currency_code.validator
+    def _is_iso(self, _attribute: object, value: str) -> None:
+        if not _CURRENCY.fullmatch(value):
+            raise ValueError(f"not an ISO 4217 currency code: {value!r}")
+
+    @minor_units.validator
+    def _fits(self, _attribute: object, value: int) -> None:
+        if not 0 <= value <= MINOR_UNITS_MAX:
+            raise ValueError(f"minor units out of range: {value}")
+
+
+@attrs.frozen(kw_only=True)
+class TokenTerms:
+    """What is due in a token: which one, and how many base units."""
+
+    currency: str
+    chain_id: int
+    #: 0x-hex, 20 bytes.
+    token_address: str = attrs.field()
+    decimals: int = attrs.field(validator=attrs.validators.in_(range(37)))
+    due_base_units: int = attrs.field()
+
+    @token_address.validator
+    def _is_address(self, _attribute: object, value: str) -> None:
+        if not _ADDRESS.fullmatch(value):
+            raise ValueError(f"not a 20-byte 0x-hex address: {value!r}")
+
+    @due_base_units.validator
+    def _fits(self, _attribute: object, value: int) -> None:
+        if not 0 <= value <= BASE_UNITS_MAX:
+            raise ValueError(f"base units out of range: {value}")
+
+    def minor_units(self, base_units: int, currency_code: str) -> int:
+        """The floor in minor units of a currency that the token stands for one to one."""
+        shift = self.decimals - currency_exponent(currency_code)
+        return int(base_units // 10**shift if shift >= 0 else base_units * 10**-shift)
+
+
+def base_units(amount: Money, decimals: int) -> int:
+    """The exact token amount for money that the token stands for one to one.
+
+    Raises ValueError where the token is coarser than the amount.
+    """
+    shift = decimals - currency_exponent(amount.currency_code)
+    if shift >= 0:
+        return int(amount.minor_units * 10**shift)
+    units, rest = divmod(amount.minor_units, 10**-shift)
+    if rest:
+        raise ValueError(f"{amount} has no exact amount with {decimals} decimals")
+    return int(units)

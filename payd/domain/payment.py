@@ -1,0 +1,187 @@
+"""A payment: its status, the facts that only grow, and the reasons for a person to look."""
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+import attrs
+
+from payd.domain.evidence import NextAction, ProviderStatus, Receipt, ReceiptState
+from payd.domain.money import Money, TokenTerms
+
+
+class Status(enum.Enum):
+    """Coarse, for the caller. See the transition table in `decide`."""
+
+    CREATING = "CREATING"
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    CANCELING = "CANCELING"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    FAILED = "FAILED"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether payd still has something to do or to wait for."""
+        return self in _OPEN
+
+
+_OPEN = frozenset({Status.CREATING, Status.PENDING, Status.PROCESSING, Status.CANCELING})
+
+
+class Attention(enum.Enum):
+    """Why a person should look. Only those in MONEY are published as payment.attention."""
+
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    UNDERPAID = "UNDERPAID"
+    OVERPAID = "OVERPAID"
+    PAID_AFTER_CLOSE = "PAID_AFTER_CLOSE"
+    DUPLICATE_PAYMENT = "DUPLICATE_PAYMENT"
+    AMOUNT_MISMATCH = "AMOUNT_MISMATCH"
+    WRONG_TOKEN = "WRONG_TOKEN"  # noqa: S105 - a reason, not a password
+    CONFLICTING_EVIDENCE = "CONFLICTING_EVIDENCE"
+    REFUNDED_EXTERNALLY = "REFUNDED_EXTERNALLY"
+    DISPUTED = "DISPUTED"
+    STUCK = "STUCK"
+
+
+class Asking(enum.Enum):
+    """What is known of the provider call that creates the provider's object."""
+
+    #: Under way, by some daemon, until `ask_deadline`; after that it counts as UNKNOWN.
+    ASKING = "ASKING"
+    #: Provably nothing was sent: the same operation may be sent.
+    NOT_ATTEMPTED = "NOT_ATTEMPTED"
+    #: It may exist at the provider. Only a lookup, or the same operation again, can tell.
+    UNKNOWN = "UNKNOWN"
+    ANSWERED = "ANSWERED"
+
+
+@attrs.frozen(kw_only=True)
+class Customer:
+    """The main app's user; `id` is the main app's own."""
+
+    id: str
+    wallet_address: str = ""
+    email: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class LineItem:
+    """One product at the price it had when it was quoted."""
+
+    chain_profile_id: str
+    node_type: str
+    duration: str
+    unit_price: Money
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """Why a payment FAILED: a short code for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+@attrs.frozen(kw_only=True)
+class Origin:
+    """Who caused a change, and in which request: kept in the audit trail."""
+
+    actor: str
+    request_id: str = ""
+    ip: str = ""
+    traceparent: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Payment:
+    """One row of `payments`, with its items and receipts. `version` grows by one a change."""
+
+    id: UUID
+    version: int = 1
+    status: Status = Status.CREATING
+    idempotency_key: str
+    #: SHA-256 over the request's meaning: tells a repetition from a reuse of the key.
+    request_hash: bytes
+    customer: Customer
+    method: str
+    provider: str
+    amount: Money
+    #: Set when the method takes tokens; then `due` is in base units.
+    crypto: TokenTerms | None = None
+    items: tuple[LineItem, ...]
+    subscription_ids: tuple[str, ...] = ()
+    return_url: str = ""
+    cancel_url: str = ""
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+    pricing_version: str
+    request_id: str = ""
+    traceparent: str = ""
+
+    create_time: datetime
+    update_time: datetime
+    expire_time: datetime
+    complete_time: datetime | None = None
+    #: When it became EXPIRED, FAILED or CANCELED; starts the late window.
+    close_time: datetime | None = None
+
+    asking: Asking = Asking.ASKING
+    ask_deadline: datetime | None = None
+    provider_reference: str | None = None
+    #: Other names under which the provider may report this payment.
+    aliases: tuple[str, ...] = ()
+    next_action: NextAction | None = None
+    #: The newest snapshot's status, and its time: an older one never undoes it.
+    provider_status: ProviderStatus | None = None
+    provider_status_time: datetime | None = None
+
+    #: The largest totals that any snapshot reported.
+    snapshot_received: int = 0
+    snapshot_confirmed: int = 0
+    snapshot_refunded: int = 0
+    receipts: tuple[Receipt, ...] = ()
+
+    attention: frozenset[Attention] = frozenset()
+    failure: Failure | None = None
+    late: bool = False
+
+    #: Looks at the provider since the last change; spaces the next one.
+    looks: int = 0
+    next_look_time: datetime | None = None
+
+    @property
+    def asset(self) -> str:
+        """What has to arrive: a currency code, or a token's address."""
+        return self.crypto.token_address if self.crypto else self.amount.currency_code
+
+    @property
+    def due(self) -> int:
+        """In the unit of `asset`: minor units, or base units."""
+        return self.crypto.due_base_units if self.crypto else self.amount.minor_units
+
+    @property
+    def received(self) -> int:
+        """Seen, final or not. Channels report the same money, so the larger total counts."""
+        return max(self.snapshot_received, self.confirmed, self._sum_receipts(ReceiptState.SEEN))
+
+    @property
+    def confirmed(self) -> int:
+        """Final at the provider. Never shrinks."""
+        return max(self.snapshot_confirmed, self._sum_receipts())
+
+    @property
+    def refunded(self) -> int:
+        """Sent back at the provider, by whomever."""
+        return self.snapshot_refunded
+
+    def is_asset(self, asset: str) -> bool:
+        """Whether money in `asset` counts towards what is due. Hex has no case."""
+        return asset.lower() == self.asset.lower()
+
+    def _sum_receipts(self, *also: ReceiptState) -> int:
+        counted = (ReceiptState.CONFIRMED, *also)
+        return sum(r.amount for r in self.receipts if r.state in counted and self.is_asset(r.asset))

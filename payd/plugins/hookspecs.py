@@ -1,0 +1,17 @@
+"""The hooks by which a plugin is found and heard (pluggy, project name and entry-point group `payd`)."""
+
+from collections.abc import Iterable
+
+import pluggy
+
+from payd.plugins.interface import ProviderManifest
+
+PROJECT = "payd"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def payd_providers() -> Iterable[ProviderManifest]:  # type: ignore[empty-body]  # a specification
+    """The manifests of this plugin. No I/O, and no import of the provider's SDK."""

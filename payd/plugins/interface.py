@@ -1,0 +1,257 @@
+"""What a provider is: its manifest, its four coroutines, what it may report and raise.
+
+A provider reports facts. It never names a payd status, gets no database session and
+publishes nothing. All its coroutines run on trio, may be cancelled at any await, and are
+given a deadline by payd.
+"""
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Any, Protocol, runtime_checkable
+from uuid import UUID
+
+import attrs
+import trio
+from pydantic import BaseModel, ConfigDict
+
+from payd.domain.evidence import Absent, Created, Observation, Snapshot
+from payd.domain.money import Money, TokenTerms
+from payd.domain.payment import LineItem
+
+#: The version of this interface; a manifest's `sdk` range is checked against it.
+SDK_VERSION = "1.0"
+
+
+class ProviderConfig(BaseModel):
+    """Base of a provider's own settings: strict, frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Lookup(enum.Enum):
+    """What `fetch` can tell about an operation whose answer was lost."""
+
+    NONE = "NONE"
+    #: What it finds is the truth; that it finds nothing proves nothing.
+    AUTHORITATIVE = "AUTHORITATIVE"
+    #: Finding nothing proves that nothing was created.
+    INCLUDING_ABSENCE = "INCLUDING_ABSENCE"
+
+
+class Cancel(enum.Enum):
+    """Whether an open payment can be closed at the provider."""
+
+    CLOSES = "CLOSES"
+    #: A chain: payd looks instead, and late money becomes PAID_AFTER_CLOSE.
+    NOT_CLOSABLE = "NOT_CLOSABLE"
+
+
+@attrs.frozen(kw_only=True)
+class CryptoCurrency:
+    """A token that a method takes, at par with the price list's currency."""
+
+    code: str
+    chain_id: int
+    #: 0x-hex, 20 bytes.
+    token_address: str
+    decimals: int
+
+
+@attrs.frozen(kw_only=True)
+class Method:
+    """One way to pay, as callers name it."""
+
+    key: str
+    display_name: str
+    #: ISO 4217 codes.
+    currencies: tuple[str, ...]
+    #: Empty when the method takes no tokens; else the caller must choose one.
+    crypto_currencies: tuple[CryptoCurrency, ...] = ()
+    default_expiry: timedelta = timedelta(minutes=30)
+    #: False holds money after closing for a person instead of completing.
+    late_payments_complete: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Capabilities:
+    """What the remote side can do; the conformance kit holds it against behaviour."""
+
+    #: How long the same create operation with the same id is the same request there.
+    idempotency_window: timedelta
+    lookup: Lookup
+    cancel: Cancel
+    #: Concurrent operations that payd sends at most.
+    concurrency: int = 64
+    operation_timeout: timedelta = timedelta(seconds=10)
+
+
+@attrs.frozen(kw_only=True)
+class CreateOperation:
+    """Make the payable object. A pure function of the stored payment, so equal at every retry."""
+
+    #: Stable across retries: the provider's idempotency key.
+    operation_id: str
+    payment_id: UUID
+    method: str
+    amount: Money
+    crypto: TokenTerms | None
+    items: tuple[LineItem, ...]
+    customer_id: str
+    create_time: datetime
+    expire_time: datetime
+    return_url: str
+    cancel_url: str
+    metadata: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class PaymentRef:
+    """Which payment to look at or to close."""
+
+    operation_id: str
+    payment_id: UUID
+    #: None while the answer to `create` is not known: look by operation or payment id.
+    reference: str | None
+    #: The asset of what is due: a currency code, or a token's 0x-hex address.
+    asset: str
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """What a look found: the object as `create` would have answered, and how it stands."""
+
+    created: Created
+    snapshot: Snapshot
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """Four coroutines on trio. Each raises only the errors below."""
+
+    async def create(self, operation: CreateOperation, /) -> Created:
+        """Create the payable object, once per operation id."""
+
+    async def fetch(self, ref: PaymentRef, /) -> Found | Absent:
+        """The object as it stands now. Free of effects."""
+
+    async def cancel(self, ref: PaymentRef, /) -> Snapshot:
+        """Close it if it is open, and say how it stands: PAID when the customer was first.
+
+        Only called where the manifest says CLOSES. Repeating it changes nothing.
+        """
+
+    async def health(self) -> None:
+        """Return when the remote side answers; raise otherwise. Fast, free of effects."""
+
+
+class Sink(Protocol):
+    """Where a watch puts what it saw."""
+
+    async def put(self, observations: Sequence[Observation], /) -> None:
+        """Store them durably, or raise. Those known already are ignored."""
+
+
+@runtime_checkable
+class SupportsWatch(Protocol):
+    """A long task in the provider's own nursery; restarted with back-off when it ends."""
+
+    async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
+        """Report what happens at the remote side until cancelled."""
+
+
+class Clock(Protocol):
+    """The time, so that tests can set it."""
+
+    def now(self) -> datetime:
+        """The current time, with its zone."""
+
+
+class Logger(Protocol):
+    """Structured: a past-tense event word, then fields."""
+
+    def info(self, event: str, **fields: Any) -> None:
+        """What an operator may want to know."""
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """What an operator should look at."""
+
+
+@attrs.frozen(kw_only=True)
+class ProviderContext:
+    """What payd gives a provider."""
+
+    environment: str
+    #: Logical credential name → its values, newest first.
+    secrets: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
+    clock: Clock
+    log: Logger
+
+
+Factory = Callable[[ProviderContext, Any], AbstractAsyncContextManager[Provider]]
+
+
+@attrs.frozen(kw_only=True)
+class ProviderManifest:
+    """What a plugin offers. Building it does no I/O and imports no SDK."""
+
+    name: str
+    version: str
+    #: The range of interface versions that it was written for: ">=1.0,<2".
+    sdk: str
+    config_model: type[ProviderConfig]
+    #: Its methods, which may depend on its configuration.
+    methods: Callable[[Any], tuple[Method, ...]]
+    capabilities: Capabilities
+    #: Logical names; each is the setting `NAME_<credential>` of payd.
+    credentials: tuple[str, ...] = ()
+    #: Refused in production unless its configuration says `allow_in_production`.
+    for_development: bool = False
+    factory: Factory
+
+
+class ProviderError(Exception):
+    """Base of what a provider may raise. The message is for operators: no secret in it."""
+
+
+class Declined(ProviderError):
+    """Definitive: nothing payable exists, and asking again will not help."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class NotAttempted(ProviderError):
+    """Provably not sent: may be retried."""
+
+
+class OutcomeUnknown(ProviderError):
+    """Sent, and no readable answer: never retried blindly."""
+
+
+class Misconfigured(ProviderError):
+    """The remote side refuses our credentials or set-up; nothing was created."""
+
+
+class InvalidRequest(ProviderError):
+    """The remote side refuses a value; `field` is its path in InitiatePaymentRequest."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+class RateLimited(ProviderError):
+    """Refused for now, nothing was created."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"rate limited for {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
+class IdempotencyConflict(ProviderError):
+    """The operation id was used with other parameters: a defect, and the object exists."""

@@ -1,0 +1,227 @@
+"""What we need from the outside, as Protocols. Adapters implement them; services await them.
+
+Each method is one short, complete act: no transaction, lock or cursor is handed out.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import attrs
+
+from payd.domain.decide import Decision
+from payd.domain.errors import PaydError
+from payd.domain.evidence import Evidence, Observation
+from payd.domain.payment import Origin, Payment
+from payd.domain.pricing import PriceList
+from payd.plugins.interface import (
+    Capabilities,
+    Clock,
+    CreateOperation,
+    Method,
+    PaymentRef,
+)
+
+__all__ = [
+    "Answer",
+    "Clock",
+    "CrashPoints",
+    "Ids",
+    "Inbox",
+    "InboxRow",
+    "Outbox",
+    "OutboxRow",
+    "PaymentStore",
+    "PriceSource",
+    "ProviderPort",
+    "Providers",
+    "PublishError",
+    "Publisher",
+    "Registered",
+]
+
+
+class Ids(Protocol):
+    """New identifiers, so that tests can choose them."""
+
+    def new(self) -> UUID:
+        """An id that was never given before."""
+
+
+class CrashPoints(Protocol):
+    """Named places where a fault-injection run may kill the process."""
+
+    def reach(self, name: str) -> None:
+        """Return, or never."""
+
+
+class PriceSource(Protocol):
+    """The prices in force."""
+
+    def current(self) -> PriceList:
+        """One whole list: never a half-loaded one."""
+
+
+class PaymentStore(Protocol):
+    """Payments. Every method raises StoreUnavailable when the database is away."""
+
+    async def insert(self, payment: Payment, origin: Origin) -> Payment:
+        """Write payment, items, customer and audit row in one statement.
+
+        Returns the payment that holds the idempotency key: another id than the given one
+        means that the key was taken before, and nothing was written.
+        """
+
+    async def get(self, payment_id: UUID) -> Payment | None:
+        """The newest version."""
+
+    async def get_by_key(self, idempotency_key: str) -> Payment | None:
+        """The newest version of the payment that holds the key."""
+
+    async def find(self, provider: str, reference: str) -> Payment | None:
+        """By provider reference, by alias, or by payment id."""
+
+    async def commit(
+        self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
+    ) -> bool:
+        """Write a decision: payment, audit row, outbox rows and inbox marks, in one statement.
+
+        False when `before` is no longer the newest version; then nothing was written.
+        """
+
+    async def await_answer(self, payment_id: UUID, timeout_s: float) -> Payment | None:
+        """The payment, as soon as nobody is asking its provider, or as it is at the time-out."""
+
+    async def claim_looks(self, now: datetime, limit: int, lease_s: float) -> Sequence[Payment]:
+        """Open payments whose look is due, each for one claimer; its `looks` counts one more."""
+
+    async def schedule_look(self, payment: Payment, time: datetime) -> None:
+        """Put the next look at a payment that is still at this version."""
+
+
+@attrs.frozen(kw_only=True)
+class InboxRow:
+    """One stored observation that waits to be settled."""
+
+    id: int
+    provider: str
+    observation: Observation
+    attempts: int
+    receive_time: datetime
+    #: Another report had the same id and other content.
+    conflicting: bool = False
+
+
+class Inbox(Protocol):
+    """Evidence, stored before it is believed."""
+
+    async def put(self, provider: str, observations: Sequence[Observation]) -> int:
+        """Store what is new, in one transaction; how many were. Repeats are ignored.
+
+        The same id with other content is kept beside the first, marked as conflicting.
+        """
+
+    async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
+        """The oldest unsettled rows that nobody holds."""
+
+    async def finish(self, row_id: int, outcome: str) -> None:
+        """Mark a row that changed no payment, with what became of it."""
+
+    async def park(self, row_id: int, retry_in_s: float) -> None:
+        """Put back a row whose payment is not known yet."""
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when something may be there to claim, at the time-out at the latest."""
+
+
+@attrs.frozen(kw_only=True)
+class OutboxRow:
+    """One event to publish. `body` is final: a repetition sends the same bytes."""
+
+    id: int
+    event_id: UUID
+    payment_id: UUID
+    subject: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Outbox(Protocol):
+    """Events that were decided and not yet published."""
+
+    async def claim(self, limit: int, lease_s: float) -> Sequence[OutboxRow]:
+        """The oldest unpublished event of each payment, each for one claimer."""
+
+    async def mark_published(self, row_ids: Sequence[int]) -> None:
+        """After the stream's acknowledgement, never before."""
+
+    async def release(self, row_ids: Sequence[int], error: str) -> None:
+        """Give back rows that could not be published, for a later try."""
+
+    async def depth(self) -> tuple[int, float]:
+        """How many are unpublished, and the age in seconds of the oldest (0 when none)."""
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when something may be there to claim, at the time-out at the latest."""
+
+
+class PublishError(Exception):
+    """The stream did not acknowledge: it may have the event or not. Publish it again."""
+
+
+class Publisher(Protocol):
+    """The stream that consumers read."""
+
+    async def publish(self, row: OutboxRow) -> None:
+        """Return after the acknowledgement; raise PublishError otherwise."""
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """What came of asking a provider: evidence for `decide`, in order, and what to tell a caller."""
+
+    evidence: tuple[Evidence, ...]
+    error: PaydError | None = None
+
+
+class ProviderPort(Protocol):
+    """A provider behind its fence: every outcome is an Answer, nothing else escapes."""
+
+    @property
+    def name(self) -> str:
+        """As in the manifest."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """As in the manifest."""
+
+    async def create(self, operation: CreateOperation) -> Answer:
+        """Created, Declined, NotAttempted or OutcomeUnknown."""
+
+    async def look(self, ref: PaymentRef) -> Answer:
+        """Created and a Snapshot; Absent; or Unanswered."""
+
+    async def close(self, ref: PaymentRef) -> Answer:
+        """A Snapshot or NotClosable; Unanswered when the provider said nothing readable."""
+
+
+@attrs.frozen(kw_only=True)
+class Registered:
+    """One entry of the method → provider map."""
+
+    method: Method
+    provider: ProviderPort
+
+
+class Providers(Protocol):
+    """The method → provider map, built at start."""
+
+    def by_method(self, method: str) -> Registered | None:
+        """Who takes this method now."""
+
+    def by_name(self, provider: str) -> ProviderPort | None:
+        """The provider of a stored payment."""
+
+    def registered(self) -> Sequence[Registered]:
+        """All of them, in the order of their keys."""

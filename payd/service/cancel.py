@@ -1,0 +1,54 @@
+"""CancelPayment: write the wish → ask the provider → write the answer.
+
+The wish is committed before the provider is asked, so that dying in between leaves a
+payment that recovery closes. The provider is believed: paid meanwhile means COMPLETED.
+"""
+
+from uuid import UUID
+
+import attrs
+
+from payd.domain.errors import PaymentNotCancelable
+from payd.domain.evidence import CancelRequested
+from payd.domain.payment import Origin, Payment, Status
+from payd.ports import CrashPoints, Providers
+from payd.service.operation import payment_ref
+from payd.service.settle import Settle
+
+
+@attrs.frozen(kw_only=True)
+class Cancel:
+    """Use case: close an open payment."""
+
+    settle: Settle
+    providers: Providers
+    crash: CrashPoints
+
+    async def cancel(self, payment_id: UUID, reason: str, origin: Origin) -> Payment:
+        """The payment, CANCELED or on its way there.
+
+        Raises PaymentNotFound, and PaymentNotCancelable when money was first or it is closed.
+        """
+        payment = await self.settle.newest(payment_id)
+        if payment.status is Status.CANCELED:
+            return payment
+        payment = await self.settle.settle(payment, CancelRequested(reason=reason), origin)
+        self.crash.reach("cancel.after_wish")
+        if payment.status is Status.CANCELING:
+            payment = await self.close(payment, origin)
+        if payment.status not in (Status.CANCELING, Status.CANCELED):
+            raise PaymentNotCancelable(
+                f"the payment is {payment.status.value}",
+                payment_id=str(payment.id),
+                status=payment.status.value,
+            )
+        return payment
+
+    async def close(self, payment: Payment, origin: Origin) -> Payment:
+        """Ask the provider to close a CANCELING payment, once its reference is known."""
+        provider = self.providers.by_name(payment.provider)
+        if provider is None or payment.provider_reference is None:
+            return payment
+        answer = await provider.close(payment_ref(payment))
+        self.crash.reach("cancel.after_provider")
+        return await self.settle.settle_all(payment, answer.evidence, origin)

@@ -1,0 +1,98 @@
+"""InitiatePayment: price → write → ask the provider → write what it said.
+
+Once per idempotency key, which the database holds. Dying between two lines loses nothing:
+before the write nothing happened; after it recovery finds the payment in CREATING and asks
+the provider what became of its operation. An unknown outcome is not an error of the call.
+"""
+
+from datetime import timedelta
+
+import attrs
+
+from payd.domain.errors import IdempotencyKeyReused, PaydError
+from payd.domain.payment import Asking, Origin, Payment, Status
+from payd.domain.request import InitiateRequest
+from payd.ports import Clock, CrashPoints, Ids, PaymentStore
+from payd.service.ask import Ask
+from payd.service.query import Query
+
+
+@attrs.frozen(kw_only=True)
+class Initiate:
+    """Use case: start a payment."""
+
+    store: PaymentStore
+    query: Query
+    ask: Ask
+    clock: Clock
+    ids: Ids
+    crash: CrashPoints
+    first_look: timedelta = timedelta(seconds=30)
+
+    async def initiate(self, request: InitiateRequest, origin: Origin, wait_s: float) -> Payment:
+        """The payment of this idempotency key, as it stands now.
+
+        Waits at most `wait_s` seconds for another call that is asking the provider.
+        """
+        try:
+            draft = self._draft(request, origin)
+        except PaydError:
+            # A key that is taken answers before prices and products are looked at.
+            known = await self.store.get_by_key(request.idempotency_key)
+            if known is None:
+                raise
+            return await self._replay(known, request, origin, wait_s)
+        self.crash.reach("initiate.before_insert")
+        stored = await self.store.insert(draft, origin)
+        self.crash.reach("initiate.after_insert")
+        if stored.id != draft.id:
+            return await self._replay(stored, request, origin, wait_s)
+        return _answer(*await self.ask.send(stored, origin))
+
+    def _draft(self, request: InitiateRequest, origin: Origin) -> Payment:
+        quote = self.query.quote(request.quote_request)
+        registered = self.query.method(request.method)
+        now = self.clock.now()
+        return Payment(
+            id=self.ids.new(),
+            idempotency_key=request.idempotency_key,
+            request_hash=request.fingerprint(),
+            customer=request.customer,
+            method=request.method,
+            provider=registered.provider.name,
+            amount=quote.total,
+            crypto=quote.crypto,
+            items=quote.items,
+            subscription_ids=request.subscription_ids,
+            return_url=request.return_url,
+            cancel_url=request.cancel_url,
+            metadata=request.metadata,
+            pricing_version=quote.pricing_version,
+            request_id=origin.request_id,
+            traceparent=origin.traceparent,
+            create_time=now,
+            update_time=now,
+            expire_time=now + registered.method.default_expiry,
+            ask_deadline=self.ask.deadline(registered.provider),
+            next_look_time=now + self.first_look,
+        )
+
+    async def _replay(
+        self, payment: Payment, request: InitiateRequest, origin: Origin, wait_s: float
+    ) -> Payment:
+        if payment.request_hash != request.fingerprint():
+            raise IdempotencyKeyReused(
+                "the idempotency key belongs to a payment that was asked for differently",
+                payment_id=str(payment.id),
+            )
+        if payment.ask_deadline is not None and payment.ask_deadline > self.clock.now():
+            payment = await self.store.await_answer(payment.id, wait_s) or payment
+        if payment.status is Status.CREATING and payment.asking is Asking.NOT_ATTEMPTED:
+            return _answer(*await self.ask.send_again(payment, origin))
+        return payment
+
+
+def _answer(payment: Payment, error: PaydError | None) -> Payment:
+    if error is not None:
+        raise error
+    return payment

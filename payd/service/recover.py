@@ -1,0 +1,115 @@
+"""Recovery: which open payments deserve another look at the provider, and that look.
+
+Finishes CREATING and CANCELING, expires what is unpaid after a fresh look, and makes a lost
+report of a payment cost minutes and no money. Several daemons may run it at once: a payment
+is claimed by one of them, and everything it does is evidence like any other.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import attrs
+
+from payd.domain.decide import next_look_time
+from payd.domain.evidence import NotAttempted, Snapshot, Unanswered
+from payd.domain.payment import Asking, Origin, Payment, Status
+from payd.plugins.interface import Cancel as Closing
+from payd.plugins.interface import Lookup
+from payd.ports import Clock, PaymentStore, ProviderPort, Providers
+from payd.service.ask import Ask
+from payd.service.cancel import Cancel
+from payd.service.operation import payment_ref
+from payd.service.settle import Settle
+
+_ORIGIN = Origin(actor="recovery")
+
+
+@attrs.frozen(kw_only=True)
+class Recover:
+    """Use case: look again."""
+
+    store: PaymentStore
+    settle: Settle
+    ask: Ask
+    cancel: Cancel
+    providers: Providers
+    clock: Clock
+    batch_size: int = 50
+    lease_s: float = 60.0
+
+    async def claim_batch(self) -> Sequence[Payment]:
+        """Payments for this daemon to pass to `recover`, their look due."""
+        return await self.store.claim_looks(self.clock.now(), self.batch_size, self.lease_s)
+
+    async def recover(self, payment: Payment) -> Payment:
+        """Ask the provider, believe it, and schedule the next look."""
+        provider = self.providers.by_name(payment.provider)
+        origin = attrs.evolve(_ORIGIN, request_id=payment.request_id)
+        if provider is None:
+            after = await self.settle.settle(payment, Unanswered(), origin)
+        else:
+            after = await self._ask(payment, provider, origin)
+        if after.version == payment.version:
+            await self._look_later(after)
+        return after
+
+    async def _ask(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
+        if payment.provider_reference is None:
+            payment = await self._find(payment, provider, origin)
+        if payment.provider_reference is None or not payment.status.is_open:
+            return payment
+        if payment.status is Status.CANCELING:
+            return await self.cancel.close(payment, origin)
+        ref = payment_ref(payment)
+        if self.clock.now() >= payment.expire_time and _closes(provider):
+            # Closed there before it is closed here, so that nothing payable is left behind.
+            answer = await provider.close(ref)
+        else:
+            answer = await provider.look(ref)
+        return await self.settle.settle_all(payment, answer.evidence, origin)
+
+    async def _find(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
+        """What became of a create whose answer is not known; sent again where that is safe."""
+        if payment.asking is not Asking.NOT_ATTEMPTED:
+            answer = await provider.look(payment_ref(payment))
+            # How it stands is asked in the next step, when its reference is known.
+            news = [e for e in answer.evidence if not isinstance(e, Snapshot)]
+            payment = await self.settle.settle_all(payment, news, origin)
+        if payment.provider_reference is None and payment.status is Status.CREATING:
+            return await self._send_again(payment, provider, origin)
+        if payment.status is Status.CANCELING and payment.asking is Asking.NOT_ATTEMPTED:
+            return await self.settle.settle(payment, NotAttempted(), origin)
+        return payment
+
+    async def _send_again(
+        self, payment: Payment, provider: ProviderPort, origin: Origin
+    ) -> Payment:
+        now = self.clock.now()
+        if payment.ask_deadline is not None and payment.ask_deadline > now:
+            return payment
+        if now >= payment.expire_time:
+            proven = payment.asking is Asking.NOT_ATTEMPTED
+            return await self.settle.settle(payment, NotAttempted(), origin) if proven else payment
+        if not _may_send_again(payment, provider, now):
+            return payment
+        sent, _ = await self.ask.send_again(payment, origin)
+        return sent
+
+    async def _look_later(self, payment: Payment) -> None:
+        time = next_look_time(payment, self.clock.now())
+        if time is not None:
+            await self.store.schedule_look(payment, time)
+
+
+def _may_send_again(payment: Payment, provider: ProviderPort, now: datetime) -> bool:
+    """Absence is proven; or it cannot be, and the same request is still the same there."""
+    capabilities = provider.capabilities
+    if payment.asking is Asking.NOT_ATTEMPTED:
+        return True
+    if capabilities.lookup is Lookup.INCLUDING_ABSENCE:
+        return False
+    return now < payment.create_time + capabilities.idempotency_window
+
+
+def _closes(provider: ProviderPort) -> bool:
+    return provider.capabilities.cancel is Closing.CLOSES
