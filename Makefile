@@ -1,0 +1,50 @@
+# Two commands for a newcomer: `make run` and `make test`. The rest is for who works on payd.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WHEELS := plugins/mock_provider
+CODE := payd plugins tests bench
+
+.PHONY: help run test check unit integration campaign bench proto format clean
+
+help: ## What can be made
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml $(WHEELS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "payd needs Python 3.11 or newer")'
+	@test -x $(BIN)/python || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing payd and what it needs (a minute or two, once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(WHEELS:%=--editable %) --editable '.[dev,test]'
+	@touch $@
+
+run: $(STAMP) ## Start everything on this machine: payd dev
+	@exec $(BIN)/payd dev $(ARGS)
+
+test: check integration ## The whole suite, checks first
+
+check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: under a minute
+	@$(BIN)/ruff format --check --quiet $(CODE)
+	@$(BIN)/ruff check --quiet $(CODE)
+	@$(BIN)/mypy payd plugins/mock_provider
+	@$(BIN)/lint-imports --config setup.cfg
+	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+integration: $(STAMP) ## Everything that talks to real servers
+	@$(BIN)/python -m pytest tests/contract tests/integration
+
+campaign: $(STAMP) ## The long fault campaign: every crash point, many times
+	@$(BIN)/python -m pytest tests/integration -m campaign --campaign
+
+bench: $(STAMP) ## Throughput and latency, side by side with a minimal server
+	@$(BIN)/python -m bench
+
+proto: $(STAMP) ## Generate code from payment.proto
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpclib_python_out=. payd/proto/payment.proto
+
+format: $(STAMP) ## Format and sort imports
+	@$(BIN)/ruff check --quiet --fix --select I $(CODE) || true
+	@$(BIN)/ruff format --quiet $(CODE)
+
+clean: ## Remove what was built and what payd dev kept
+	@rm -rf $(VENV) .payd build dist *.egg-info plugins/*/*.egg-info plugins/*/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,32 @@
+"""What was asked: YAML + environment → one frozen tree, or every problem with its key and place.
+
+May import `domain` (pricing), pydantic and yaml; nursery, cli and dev import it from here.
+What a setting does belongs to the room that reads it; exiting with 78 belongs to `cli`.
+"""
+
+from payd.config.describe import Row, describe
+from payd.config.load import DEFAULT_FILE, load_config
+from payd.config.prices import load_prices
+from payd.config.problems import EXIT_BAD_CONFIGURATION, ConfigError, Problem
+from payd.config.providers import take_credentials
+from payd.config.secret import Secret
+from payd.config.settings import SETTINGS, Setting
+from payd.config.tree import Config, Provider, TlsFiles
+
+__all__ = [
+    "DEFAULT_FILE",
+    "EXIT_BAD_CONFIGURATION",
+    "SETTINGS",
+    "Config",
+    "ConfigError",
+    "Problem",
+    "Provider",
+    "Row",
+    "Secret",
+    "Setting",
+    "TlsFiles",
+    "describe",
+    "load_config",
+    "load_prices",
+    "take_credentials",
+]

@@ -1,0 +1,82 @@
+"""The configuration for people: every setting, its value without secrets, where it came from."""
+
+import re
+
+import attrs
+
+from payd.config.secret import REDACTED, Secret
+from payd.config.settings import BY_KEY
+from payd.config.tree import Config, Provider
+
+#: A provider's setting is its own business; by its name we guess what must not be shown.
+_SECRET_NAME = re.compile(r"(secret|password|passphrase|seed|credential|token|key)s?$")
+_USER_IN_URL = re.compile(r"//[^@/\s,]*@")
+_URL = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^@/\s]*@)?([^/?#\s]+)\S+")
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """One line of `payd config show`."""
+
+    key: str
+    env: str
+    value: str
+    #: `FILE:LINE`, `environment NAME`, `file PATH`, `default` or `default in production`.
+    source: str
+
+
+def describe(config: Config) -> tuple[Row, ...]:
+    """Every setting as it stands, secrets redacted, providers last."""
+    rows = [
+        Row(
+            key=key,
+            env=setting.env,
+            value=_shown(_value(config, key)),
+            source=config.origin(key),
+        )
+        for key, setting in BY_KEY.items()
+    ]
+    for name, provider in config.providers.named.items():
+        rows += _provider_rows(config, name, provider)
+    return tuple(rows)
+
+
+def _value(config: Config, key: str) -> object:
+    value: object = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case Secret():
+            return REDACTED
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ",".join(str(part) for part in value)
+        case _:
+            return _USER_IN_URL.sub(f"//{REDACTED}@", str(value))
+
+
+def _provider_rows(config: Config, name: str, provider: Provider) -> list[Row]:
+    rows = []
+    for switch in ("enabled", "allow_in_production"):
+        key = f"providers.{name}.{switch}"
+        shown = _shown(getattr(provider, switch))
+        rows.append(Row(key=key, env=_env(name, switch), value=shown, source=config.origin(key)))
+    for setting, value in provider.settings.items():
+        # A path or a query may carry an API key: of a URL only the host is shown.
+        shown = _URL.sub(r"\1\2/…", _shown(value))
+        if value is not None and _SECRET_NAME.search(setting):
+            shown = REDACTED
+        key, source = f"providers.{name}.{setting}", provider.origins[setting]
+        rows.append(Row(key=key, env=_env(name, setting), value=shown, source=source))
+    return rows
+
+
+def _env(name: str, setting: str) -> str:
+    return f"{name}_{setting}".upper()

@@ -1,0 +1,86 @@
+"""The configuration while it is put together: flat keys, where each came from, what is wrong."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import attrs
+
+from payd.config.problems import Problem
+from payd.config.secret import Secret
+from payd.config.settings import BY_KEY, Setting
+from payd.config.yaml_lines import BYTES_MAX
+
+
+@attrs.define(kw_only=True)
+class RawProvider:
+    """A provider's settings before anybody checked them."""
+
+    values: dict[str, object] = attrs.field(factory=dict, repr=False)
+    from_environment: set[str] = attrs.field(factory=set)
+    origins: dict[str, str] = attrs.field(factory=dict)
+
+
+@attrs.define(kw_only=True)
+class Draft:
+    """Collects values and problems; nothing in it is checked until the tree is built."""
+
+    #: What relative paths of the file are relative to.
+    folder: Path
+    values: dict[str, object] = attrs.field(factory=dict, repr=False)
+    origins: dict[str, str] = attrs.field(factory=dict)
+    providers: dict[str, RawProvider] = attrs.field(factory=dict)
+    problems: list[Problem] = attrs.field(factory=list)
+
+    def put(self, key: str, value: object, where: str) -> None:
+        """Set a value; a later one wins."""
+        self.values[key] = value
+        self.origins[key] = where
+
+    def refuse(self, key: str, what: str, where: str | None = None) -> None:
+        """Note a problem, once per key."""
+        if all(problem.key != key for problem in self.problems):
+            setting = BY_KEY.get(key)
+            unset = "not set" if setting is None or setting.default is None else "default"
+            place = where or self.origins.get(key, unset)
+            self.problems.append(Problem(key=key, where=place, what=what))
+
+    def is_production(self) -> bool:
+        """Whether production's rules hold, whatever else is wrong."""
+        return self.values.get("environment") == "production"
+
+    def settings_present(self) -> Iterator[tuple[Setting, object]]:
+        """Every fixed setting that has a value."""
+        for key, value in tuple(self.values.items()):
+            yield BY_KEY[key], value
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A suggestion for a mistyped word, or what there is to choose from."""
+    names = list(known)
+    close = get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known are {', '.join(names)}" if names else ""
+
+
+def read_secret(file: Path) -> tuple[list[Secret], str | None]:
+    """The lines of a secret's file, and what is wrong with it. Never quotes its content."""
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(BYTES_MAX + 1)
+        lines = [line for line in content.decode().splitlines() if line.strip()]
+    except OSError as error:
+        return [], f"cannot read {file}: {error.strerror}"
+    except UnicodeDecodeError:
+        return [], f"{file} is not UTF-8 text"
+    if len(content) > BYTES_MAX:
+        return [], f"{file} is larger than {BYTES_MAX} bytes"
+    if not lines:
+        return [], f"{file} is empty"
+    return [Secret(line) for line in lines], None
+
+
+def settings_by_env() -> Mapping[str, Setting]:
+    """Variable → setting, for those whose name is fixed."""
+    return {setting.env: setting for setting in BY_KEY.values()}

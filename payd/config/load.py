@@ -1,0 +1,160 @@
+"""YAML + environment → one frozen tree, or every problem at once with its key and its place."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from payd.config.draft import Draft, nearest
+from payd.config.environment import apply_environment
+from payd.config.passwords import resolve_passwords
+from payd.config.problems import ConfigError
+from payd.config.providers import installed_providers, provider_sections, read_providers
+from payd.config.rules import broken_rules
+from payd.config.secret import Secret
+from payd.config.settings import BY_KEY, Setting
+from payd.config.tree import Config
+from payd.config.yaml_lines import Document, parse_yaml, read_bytes
+
+DEFAULT_FILE = Path("config/payd.yaml")
+
+_SECTIONS = tuple(dict.fromkeys(key.split(".")[0] for key in BY_KEY if "." in key))
+_TOP_LEVEL = tuple(key for key in BY_KEY if "." not in key) + _SECTIONS
+#: Their values may hold a password.
+_UNQUOTED = ("nats.url",)
+
+
+def load_config(
+    environ: Mapping[str, str],
+    path: Path | None = None,
+    *,
+    installed: Collection[str] | None = None,
+) -> Config:
+    """Load and check everything that was asked for. Raises ConfigError with all problems.
+
+    The file is `path`, else PAYD_CONFIG, else config/payd.yaml if that exists. `installed` names
+    the providers whose variables count beside those of the file: by default those installed.
+    """
+    draft = _read_file(environ, path)
+    names = installed_providers() if installed is None else installed
+    apply_environment(draft, environ, names)
+    _apply_defaults(draft)
+    _convert(draft)
+    resolve_passwords(draft)
+    sections = provider_sections(draft)
+    config = _build(draft, sections)
+    for key, what in broken_rules(config):
+        draft.refuse(key, what)
+    if draft.problems:
+        raise ConfigError(draft.problems)
+    config._origins = dict(draft.origins)
+    return config
+
+
+def _read_file(environ: Mapping[str, str], path: Path | None) -> Draft:
+    named = environ.get("PAYD_CONFIG")
+    file = path or (Path(named) if named else DEFAULT_FILE)
+    draft = Draft(folder=file.absolute().parent)
+    if path is None and not named and not file.exists():
+        return draft
+    where = "environment PAYD_CONFIG" if named and path is None else str(file)
+    document = parse_yaml(read_bytes(file, "PAYD_CONFIG", where), str(file))
+    draft.problems += document.problems
+    _take_over(draft, document)
+    return draft
+
+
+def _take_over(draft: Draft, document: Document) -> None:
+    for name, value in _mapping(draft, document, (), document.data):
+        if name == "providers":
+            read_providers(draft, document, dict(_mapping(draft, document, (name,), value)))
+        elif name in _SECTIONS:
+            for inner, inner_value in _mapping(draft, document, (name,), value):
+                _take(draft, document, (name, inner), inner_value)
+        else:
+            _take(draft, document, (name,), value)
+
+
+def _take(draft: Draft, document: Document, path: tuple[str, ...], value: object) -> None:
+    key, where = ".".join(path), document.where(path)
+    if key in BY_KEY:
+        draft.put(key, value, where)
+    elif len(path) == 1:
+        draft.refuse(key, f"unknown key{nearest(key, _TOP_LEVEL)}", where)
+    else:
+        inside = [k.split(".")[1] for k in BY_KEY if k.startswith(f"{path[0]}.")]
+        draft.refuse(key, f"unknown key{nearest(path[1], inside)}", where)
+
+
+def _mapping(
+    draft: Draft, document: Document, path: tuple[str, ...], value: object
+) -> Iterator[tuple[str, object]]:
+    """The entries of a section; one whose lines are all commented out counts as absent."""
+    if isinstance(value, dict):
+        yield from value.items()
+    elif value is not None:
+        key = ".".join(path) or "(top level)"
+        draft.refuse(key, "must be a mapping", document.where(path))
+
+
+def _apply_defaults(draft: Draft) -> None:
+    environment = draft.values.get("environment")
+    if isinstance(environment, str):
+        draft.values["environment"] = environment.lower()
+    if draft.is_production():
+        for key, setting in BY_KEY.items():
+            if setting.production_default is not None and key not in draft.values:
+                draft.put(key, setting.production_default, "default in production")
+
+
+def _convert(draft: Draft) -> None:
+    """From what YAML has to what the strict tree takes; what does not fit is left for it to refuse."""
+    for setting, value in draft.settings_present():
+        match setting.kind, value:
+            case "file", str():
+                draft.values[setting.key] = draft.folder / value
+            case "list", list():
+                draft.values[setting.key] = tuple(value)
+            case "choice", str():
+                draft.values[setting.key] = value.lower()
+    if "pricing.file" not in draft.values:
+        draft.values["pricing.file"] = draft.folder / "pricing.yaml"
+
+
+def _build(draft: Draft, providers: dict[str, object]) -> Config:
+    """Build the tree; what it refuses is noted and left out, so that the rules see the rest."""
+    try:
+        return Config.model_validate(_nested(draft, providers))
+    except ValidationError as error:
+        for entry in error.errors(include_url=False, include_input=False):
+            key = ".".join(str(part) for part in entry["loc"][:2])
+            setting = BY_KEY.get(key) or BY_KEY[str(entry["loc"][0])]
+            draft.refuse(setting.key, _explain(setting, entry["msg"], draft))
+            draft.values.pop(setting.key, None)
+    return Config.model_validate(_nested(draft, providers))
+
+
+def _nested(draft: Draft, providers: dict[str, object]) -> dict[str, object]:
+    tree: dict[str, dict[str, object]] = {section: {} for section in _SECTIONS}
+    top: dict[str, object] = {}
+    for key, value in draft.values.items():
+        section, _, name = key.partition(".")
+        if name:
+            tree[section][name] = value
+        else:
+            top[key] = value
+    tree["providers"]["named"] = providers
+    return {**top, **tree}
+
+
+def _explain(setting: Setting, message: str, draft: Draft) -> str:
+    value = draft.values.get(setting.key)
+    shown = "" if isinstance(value, Secret) or setting.key in _UNQUOTED else f"; is {value!r:.60}"
+    if setting.form:
+        return f"must be {setting.form}{shown}"
+    if setting.kind == "file":
+        return f"must be the path of a file{shown}"
+    if setting.kind == "choice":
+        return f"must be one of {setting.type}{shown}"
+    subject, _, rest = message.partition(" should ")
+    return (f"must {rest}" if rest else subject) + shown

@@ -1,0 +1,53 @@
+"""The core's own passwords: from a file, or outside production from the environment."""
+
+from pathlib import Path
+
+from payd.config.draft import Draft, read_secret
+from payd.config.secret import Secret
+from payd.config.settings import BY_KEY, Setting
+
+#: Without these the daemon cannot start.
+_REQUIRED = ("database.password",)
+
+
+def resolve_passwords(draft: Draft) -> None:
+    """Put every password in its place, or say why not."""
+    for setting in BY_KEY.values():
+        if setting.kind == "secret":
+            _resolve(draft, setting)
+    for key in _REQUIRED:
+        if key not in draft.values:
+            outside = "" if draft.is_production() else f" or {BY_KEY[key].env}"
+            file = BY_KEY[f"{key}_file"]
+            draft.refuse(key, f"missing: set {file.key}, {file.env}{outside}")
+
+
+def _resolve(draft: Draft, setting: Setting) -> None:
+    key, file = setting.key, BY_KEY[f"{setting.key}_file"]
+    value, path = draft.values.get(key), draft.values.get(file.key)
+    from_environment = isinstance(value, Secret)
+    if value is None:
+        draft.values.pop(key, None)
+        if isinstance(path, Path):
+            _from_file(draft, key, file.key, path)
+    elif not from_environment:
+        draft.refuse(key, f"secrets do not belong in this file; set {file.key} or {file.env}")
+    elif path is not None and draft.origins[file.key].startswith("environment"):
+        draft.refuse(key, f"is set twice: by {setting.env} and by {file.env}")
+    elif draft.is_production():
+        what = f"no secret from the environment in production; set {file.key} or {file.env}"
+        draft.refuse(key, what)
+    if not isinstance(draft.values.get(key), Secret):
+        draft.values.pop(key, None)
+
+
+def _from_file(draft: Draft, key: str, file_key: str, path: Path) -> None:
+    values, wrong = read_secret(path)
+    if wrong is None and len(values) > 1:
+        wrong = f"{path} has more than one line"
+    if wrong is not None:
+        draft.refuse(file_key, wrong)
+        # Named under the file's key: the password itself is not missing as well.
+        draft.refuse(key, f"see {file_key}", draft.origins[file_key])
+    else:
+        draft.put(key, values[0], f"file {path}")

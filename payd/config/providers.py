@@ -1,0 +1,137 @@
+"""The providers' part: two switches are payd's, credentials are secrets, the rest is the plugin's."""
+
+import os
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from payd.config.draft import Draft, RawProvider, nearest, read_secret
+from payd.config.environment import check_provider_name, parse_switch
+from payd.config.problems import ConfigError, Problem
+from payd.config.secret import Secret
+from payd.config.tree import Config, Provider
+from payd.config.yaml_lines import Document
+
+_SWITCHES = ("enabled", "allow_in_production")
+#: Where plugins announce themselves; the entry point's name is the provider's.
+_ENTRY_POINTS = "payd"
+
+
+def installed_providers() -> tuple[str, ...]:
+    """The names that installed plugins announce. Imports none of them."""
+    return tuple(point.name for point in entry_points(group=_ENTRY_POINTS))
+
+
+def read_providers(draft: Draft, document: Document, section: Mapping[str, object]) -> None:
+    """Take over the file's `providers`."""
+    for name, value in section.items():
+        path = ("providers", name)
+        key, where = ".".join(path), document.where(path)
+        if name == "failure_mode":
+            draft.put(key, value, where)
+        elif (wrong := check_provider_name(name)) is not None:
+            near = nearest(name, ["failure_mode"]) if not isinstance(value, dict) else ""
+            draft.refuse(key, wrong + near, where)
+        elif not isinstance(value, dict | None):
+            near = nearest(name, ["failure_mode"])
+            draft.refuse(key, f"must be a mapping with `enabled` and its settings{near}", where)
+        else:
+            origins = {inner: document.where((*path, inner)) for inner in value or {}}
+            draft.providers[name] = RawProvider(values=dict(value or {}), origins=origins)
+
+
+def provider_sections(draft: Draft) -> dict[str, object]:
+    """Every provider in the tree's shape; refuses switches that are none."""
+    return {name: _section(draft, name, raw) for name, raw in draft.providers.items()}
+
+
+def _section(draft: Draft, name: str, raw: RawProvider) -> dict[str, object]:
+    section: dict[str, object] = {}
+    for switch in _SWITCHES:
+        key = f"providers.{name}.{switch}"
+        value = raw.values.get(switch, False)
+        draft.origins[key] = raw.origins.get(switch, "default")
+        try:
+            section[switch] = _switch(value, switch in raw.from_environment)
+        except ValueError as error:
+            section[switch] = False
+            draft.refuse(key, str(error))
+    settings = {k: _absolute(draft, raw, k) for k in raw.values if k not in _SWITCHES}
+    return section | {
+        "settings": settings,
+        "from_environment": frozenset(raw.from_environment & settings.keys()),
+        "origins": {key: raw.origins[key] for key in settings},
+    }
+
+
+def _switch(value: object, is_text: bool) -> bool:
+    if is_text:
+        return parse_switch(str(value))
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false; is {value!r:.40}")
+    return value
+
+
+def _absolute(draft: Draft, raw: RawProvider, key: str) -> object:
+    """A file of the YAML is relative to the YAML's folder, one of the environment to ours."""
+    value = raw.values[key]
+    if not (key.endswith("_file") and isinstance(value, str)):
+        return value
+    folder = Path.cwd() if key in raw.from_environment else draft.folder
+    return os.fspath(folder / value)
+
+
+def take_credentials(
+    config: Config, name: str, credentials: Iterable[str]
+) -> tuple[Provider, Mapping[str, tuple[Secret, ...]]]:
+    """Part a provider's credentials from its settings.
+
+    Gives the section without them, and each credential's values, newest first: a file holds one
+    on each line. A credential is named as the plugin does, with or without `NAME_` before it.
+    Raises ConfigError for one that is missing, stands in the YAML, or, in production, in the
+    environment.
+    """
+    section = config.providers.named[name]
+    rest = dict(section.settings)
+    found: dict[str, tuple[Secret, ...]] = {}
+    problems: list[Problem] = []
+    for credential in credentials:
+        setting = credential.removeprefix(f"{name}_")
+        values, wrong = _credential(config, section, f"{name}_{setting}".upper(), setting)
+        if wrong is not None:
+            where = section.origins.get(setting) or section.origins.get(f"{setting}_file")
+            key = f"providers.{name}.{setting}"
+            problems.append(Problem(key=key, where=where or "not set", what=wrong))
+        found[credential] = tuple(values)
+        for used in (setting, f"{setting}_file"):
+            rest.pop(used, None)
+    if problems:
+        raise ConfigError(problems)
+    return section.model_copy(update=_keep(section, rest)), found
+
+
+def _credential(
+    config: Config, section: Provider, env: str, setting: str
+) -> tuple[list[Secret], str | None]:
+    file = f"{setting}_file"
+    value = section.settings.get(setting)
+    if value is not None and setting not in section.from_environment:
+        return [], f"secrets do not belong in this file; set {file} or {env}_FILE"
+    if value is not None and file in section.from_environment:
+        return [], f"is set twice: by {env} and by {env}_FILE"
+    if value is not None and config.in_production:
+        return [], f"no secret from the environment in production; set {file} or {env}_FILE"
+    if value is not None:
+        return [Secret(str(value))], None
+    if isinstance(path := section.settings.get(file), str):
+        return read_secret(Path(path))
+    outside = "" if config.in_production else f" or {env}"
+    return [], f"missing: set {file}, {env}_FILE{outside}"
+
+
+def _keep(section: Provider, settings: dict[str, object]) -> dict[str, object]:
+    return {
+        "settings": settings,
+        "from_environment": section.from_environment.intersection(settings),
+        "origins": {key: section.origins[key] for key in settings},
+    }

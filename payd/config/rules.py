@@ -1,0 +1,92 @@
+"""Rules that hold between settings, and those that hold in production only."""
+
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+
+from payd.config.settings import BY_KEY
+from payd.config.tree import Config
+
+#: payd's own provider for development. Plugins declare the same of themselves to the loader.
+_FOR_DEVELOPMENT = "mock"
+
+Wrong = tuple[str, str]
+
+
+def broken_rules(config: Config) -> Iterator[Wrong]:
+    """Key and reason of every rule that this tree breaks."""
+    yield from _production(config)
+    yield from _tls(config)
+    yield from _timeouts(config)
+    yield from _ports(config)
+    yield from _vault(config)
+
+
+def _production(config: Config) -> Iterator[Wrong]:
+    if not config.in_production:
+        return
+    if config.database.ssl_mode == "disable" and not is_loopback(config.database.host):
+        yield "database.ssl_mode", "disable is refused in production unless the host is local"
+    if config.crash_at is not None:
+        yield "crash_at", "crash points are refused in production"
+    provider = config.providers.named.get(_FOR_DEVELOPMENT)
+    if provider is not None and provider.enabled and not provider.allow_in_production:
+        key = f"providers.{_FOR_DEVELOPMENT}"
+        yield f"{key}.enabled", f"refused in production unless {key}.allow_in_production is true"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: a loopback address, localhost, or a socket's folder."""
+    if host.startswith("/") or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _tls(config: Config) -> Iterator[Wrong]:
+    missing = config.grpc.missing_tls()
+    # Outside production none at all is fine for commands that serve nothing; some is a mistake.
+    if config.in_production or len(missing) in (1, 2):
+        yield from ((problem.key, problem.what) for problem in missing)
+    for key in ("tls_cert_file", "tls_key_file", "tls_ca_file"):
+        yield from _readable(f"grpc.{key}", getattr(config.grpc, key))
+    yield from _readable("database.ssl_root_cert_file", config.database.ssl_root_cert_file)
+
+
+def _readable(key: str, file: Path | None) -> Iterator[Wrong]:
+    if file is None:
+        return
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        yield key, f"cannot read {file}: {error.strerror}"
+
+
+def _timeouts(config: Config) -> Iterator[Wrong]:
+    database = config.database
+    if database.statement_timeout_ms >= database.command_timeout_s * 1000:
+        yield (
+            "database.statement_timeout_ms",
+            "must be below command_timeout_s, so that the server gives up before we do",
+        )
+
+
+def _ports(config: Config) -> Iterator[Wrong]:
+    taken: dict[int, str] = {}
+    for name, port in (
+        ("grpc", config.grpc.port),
+        ("http", config.http.port),
+        ("metrics", config.metrics.port),
+    ):
+        if port and port in taken:
+            yield f"{name}.port", f"{port} is {taken[port]}.port already"
+        taken.setdefault(port, name)
+
+
+def _vault(config: Config) -> Iterator[Wrong]:
+    for key in BY_KEY:
+        section, _, name = key.partition(".")
+        if section == "vault" and getattr(config.vault, name) is not None:
+            yield key, "this build cannot read secrets from Vault; unset it and use *_FILE settings"

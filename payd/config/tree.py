@@ -1,0 +1,353 @@
+"""The frozen tree: every section and setting with its default, bounds, variable and meaning."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import attrs
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints
+
+from payd.config.problems import ConfigError, Problem
+from payd.config.secret import Secret
+
+
+def setting(default: object, description: str, *, env: str = "", **limits: Any) -> Any:
+    """Declare one setting. `env` is its variable where it is not PAYD_SECTION_KEY.
+
+    `production` is its default there, where it is another one; `form` says a pattern in words.
+    """
+    extra = {"env": env, **{key: limits.pop(key, None) for key in ("production", "form")}}
+    return Field(default=default, description=description, json_schema_extra=extra, **limits)
+
+
+class Section(BaseModel):
+    """Strict, frozen, and closed: what is not declared is refused."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
+
+
+#: A gRPC client's certificate name; X.509 holds at most 64 characters.
+CommonName = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]{0,62}[!-~])?$")]
+_HOST = r"^[^\s,]+$"
+
+
+class Log(Section):
+    """What is told, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "The least severe line that is written.", env="LOG_LEVEL"
+    )
+    format: Literal["auto", "json", "console"] = setting(
+        "auto", "How lines look; auto is console on a terminal, else JSON."
+    )
+
+
+class Database(Section):
+    """PostgreSQL."""
+
+    host: str = setting(
+        "127.0.0.1",
+        "Server name or address.",
+        env="DB_HOST",
+        pattern=_HOST,
+        form="a host name or an address",
+    )
+    port: int = setting(5432, "Server port.", env="DB_PORT", ge=1, le=65535)
+    user: str = setting("payd", "Role.", env="DB_USER", min_length=1, max_length=63)
+    password: Secret | None = setting(
+        None, "Password; from the environment outside production only.", env="DB_PASSWORD"
+    )
+    password_file: Path | None = setting(
+        None, "File that holds the password.", env="DB_PASSWORD_FILE"
+    )
+    name: str = setting("payd", "Database.", env="DB_NAME", min_length=1, max_length=63)
+    ssl_mode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = setting(
+        "prefer", "How TLS is demanded, as in libpq.", env="DB_SSL_MODE"
+    )
+    ssl_root_cert_file: Path | None = setting(
+        None, "CA certificates that verify-ca and verify-full trust; the system's when unset."
+    )
+    pool_size: int = setting(10, "Connections at most.", ge=2, le=200)
+    connect_timeout_s: float = setting(5.0, "Wait for a new connection.", gt=0, le=60)
+    acquire_timeout_s: float = setting(1.0, "Wait for a free connection.", gt=0, le=60)
+    command_timeout_s: float = setting(3.0, "Wait for a statement's answer.", gt=0, le=60)
+    statement_timeout_ms: int = setting(
+        2500, "The server ends a statement; below command_timeout_s.", ge=100, le=60_000
+    )
+    lock_timeout_ms: int = setting(1000, "The server ends a wait for a lock.", ge=50, le=60_000)
+    idle_in_transaction_timeout_ms: int = setting(
+        5000, "The server ends a transaction that does nothing.", ge=100, le=60_000
+    )
+    statement_cache_size: int = setting(
+        100, "Prepared statements per connection; 0 behind pgbouncer.", ge=0, le=1000
+    )
+
+
+class Redis(Section):
+    """The rate limiter's memory. payd works without it."""
+
+    addr: str | None = setting(
+        None,
+        "host:port; unset means no rate limit.",
+        env="REDIS_ADDR",
+        pattern=r"^\S+:\d{1,5}$",
+        form="host:port",
+    )
+    password: Secret | None = setting(
+        None, "Password; from the environment outside production only.", env="REDIS_PASSWORD"
+    )
+    password_file: Path | None = setting(
+        None, "File that holds the password.", env="REDIS_PASSWORD_FILE"
+    )
+    timeout_s: float = setting(0.25, "Wait for an answer before going on without.", gt=0, le=10)
+
+
+class Nats(Section):
+    """The stream that consumers read."""
+
+    url: str = setting(
+        "nats://127.0.0.1:4222",
+        "Servers, separated by commas.",
+        env="NATS_URL",
+        pattern=r"^(nats|tls)://[^\s,]+(,(nats|tls)://[^\s,]+)*$",
+        form="nats://host:port or tls://host:port, several with commas and no blanks between",
+        # It may hold a password.
+        repr=False,
+    )
+    stream: str = setting(
+        "PAYMENTS",
+        "JetStream stream.",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        form="1 to 64 of A-Z a-z 0-9 _ -",
+    )
+    create_stream: bool = setting(
+        True, "Create the stream when it is missing; else only check it.", production=False
+    )
+    connect_timeout_s: float = setting(5.0, "Wait for a connection.", gt=0, le=60)
+    publish_timeout_s: float = setting(5.0, "Wait for the stream's ack.", gt=0, le=60)
+    in_flight: int = setting(32, "Publishes under way at most.", ge=1, le=1024)
+
+    @property
+    def servers(self) -> list[str]:
+        """One URL each."""
+        return self.url.split(",")
+
+
+@attrs.frozen(kw_only=True)
+class TlsFiles:
+    """What a mutual-TLS server needs, PEM files all."""
+
+    cert: Path
+    key: Path
+    ca: Path
+
+
+class Grpc(Section):
+    """The main app's door: mutual TLS, no way around it."""
+
+    host: str = setting(
+        "127.0.0.1", "Address to listen on.", pattern=_HOST, form="a host name or an address"
+    )
+    port: int = setting(50051, "Port; 0 takes a free one.", env="GRPC_PORT", ge=0, le=65535)
+    tls_cert_file: Path | None = setting(
+        None, "Server certificate chain, PEM.", env="GRPC_TLS_CERT_FILE"
+    )
+    tls_key_file: Path | None = setting(None, "Its private key, PEM.", env="GRPC_TLS_KEY_FILE")
+    tls_ca_file: Path | None = setting(
+        None, "CA of the clients' certificates, PEM.", env="GRPC_TLS_CA_FILE"
+    )
+    allowed_cns: tuple[CommonName, ...] = setting(
+        ("main-app",),
+        "Certificate names that may call.",
+        env="GRPC_ALLOWED_CNS",
+        min_length=1,
+        max_length=1000,
+    )
+    max_in_flight: int = setting(512, "Calls under way at most.", ge=1, le=100_000)
+    max_message_bytes: int = setting(1024 * 1024, "Largest request.", ge=1024, le=64 * 1024 * 1024)
+    drain_timeout_s: float = setting(25.0, "Wait for calls under way at a stop.", ge=0, le=600)
+
+    def tls_files(self) -> TlsFiles:
+        """The three files a server needs. Raises ConfigError that names those not set."""
+        if self.tls_cert_file and self.tls_key_file and self.tls_ca_file:
+            return TlsFiles(cert=self.tls_cert_file, key=self.tls_key_file, ca=self.tls_ca_file)
+        raise ConfigError(self.missing_tls())
+
+    def missing_tls(self) -> tuple[Problem, ...]:
+        """One problem for each of the three files that is not set."""
+        return tuple(
+            Problem(
+                key=f"grpc.{name}",
+                where="not set",
+                what=f"needed: gRPC is served over mutual TLS only; set it or GRPC_{name.upper()}",
+            )
+            for name in ("tls_cert_file", "tls_key_file", "tls_ca_file")
+            if getattr(self, name) is None
+        )
+
+
+class Http(Section):
+    """Health, payment methods, webhooks: plain HTTP behind the TLS proxy."""
+
+    host: str = setting(
+        "127.0.0.1", "Address to listen on.", pattern=_HOST, form="a host name or an address"
+    )
+    port: int = setting(8085, "Port; 0 takes a free one.", env="HTTP_PORT", ge=0, le=65535)
+    max_body_bytes: int = setting(256 * 1024, "Largest webhook.", ge=1024, le=16 * 1024 * 1024)
+
+
+class Metrics(Section):
+    """Prometheus."""
+
+    host: str = setting(
+        "127.0.0.1", "Address to listen on.", pattern=_HOST, form="a host name or an address"
+    )
+    port: int = setting(9086, "Port; 0 takes a free one.", env="METRICS_PORT", ge=0, le=65535)
+
+
+class Pricing(Section):
+    """The price list."""
+
+    file: Path = setting(
+        Path("pricing.yaml"), "Price file; beside payd.yaml unless set.", env="PRICING_FILE"
+    )
+
+
+class Payments(Section):
+    """How long things may take."""
+
+    quote_ttl_s: int = setting(900, "A quote's price is promised for.", ge=1, le=86_400)
+    late_window_s: int = setting(
+        86_400, "Money this long after closing still completes a payment.", ge=0, le=2_592_000
+    )
+    creating_timeout_s: int = setting(
+        600, "A payment whose provider was provably never asked fails after.", ge=10, le=86_400
+    )
+    await_answer_timeout_s: float = setting(
+        5.0, "A repeated Initiate waits for the first one's answer.", ge=0, le=30
+    )
+
+
+class Recovery(Section):
+    """Expiry, and looking again at what stays open."""
+
+    interval_s: float = setting(5.0, "Between two passes that found nothing.", gt=0, le=3600)
+    batch_size: int = setting(50, "Payments per pass.", ge=1, le=1000)
+    lease_s: float = setting(60.0, "A claimed payment is left alone for.", ge=5, le=3600)
+
+
+class Outbox(Section):
+    """Events that were decided and not yet published."""
+
+    poll_interval_s: float = setting(1.0, "Look without a wake-up.", gt=0, le=60)
+    batch_size: int = setting(100, "Events per pass.", ge=1, le=1000)
+    lease_s: float = setting(30.0, "A claimed event is left alone for.", ge=5, le=3600)
+    retention_days: int = setting(
+        30, "Published events are kept for `payd events republish`.", ge=30, le=3650
+    )
+
+
+class Vault(Section):
+    """Secrets from Vault: named here, refused until this build can read them."""
+
+    addr: str | None = setting(
+        None,
+        "Vault's URL.",
+        env="VAULT_ADDR",
+        pattern=r"^https?://\S+$",
+        form="an http or https URL",
+    )
+    role_id: str | None = setting(None, "AppRole.", env="VAULT_ROLE_ID", min_length=1)
+    secret_id_path: Path | None = setting(
+        None, "File with the AppRole's secret id.", env="VAULT_SECRET_ID_PATH"
+    )
+    tls_ca_file: Path | None = setting(None, "CA of Vault's certificate.", env="VAULT_TLS_CA_FILE")
+    secret_path: str | None = setting(
+        None, "Where payd's secrets are.", env="VAULT_SECRET_PATH", min_length=1
+    )
+
+
+class Provider(Section):
+    """One provider. payd knows two of its settings; the rest are the plugin's own to check."""
+
+    enabled: bool = setting(False, "Load this provider.", env="NAME_ENABLED")
+    allow_in_production: bool = setting(
+        False,
+        "Let a provider made for development run in production.",
+        env="NAME_ALLOW_IN_PRODUCTION",
+    )
+    #: As written in the file, or text where the environment gave it. May hold credentials.
+    settings: Annotated[Mapping[str, object], AfterValidator(MappingProxyType)] = Field(
+        default_factory=dict, repr=False
+    )
+    #: Those of `settings` that are text from the environment, still to be parsed.
+    from_environment: frozenset[str] = frozenset()
+    #: Setting → `FILE:LINE` or `environment NAME`.
+    origins: Annotated[Mapping[str, str], AfterValidator(MappingProxyType)] = Field(
+        default_factory=dict, repr=False
+    )
+
+
+class Providers(Section):
+    """Who can take money."""
+
+    failure_mode: Literal["strict", "degraded"] = setting(
+        "degraded",
+        "A provider that cannot start stops the daemon (strict) or is left out (degraded).",
+        production="strict",
+    )
+    named: Annotated[Mapping[str, Provider], AfterValidator(MappingProxyType)] = Field(
+        default_factory=dict
+    )
+
+    def enabled(self) -> Mapping[str, Provider]:
+        """Those to load, by name, in the file's order."""
+        return {name: provider for name, provider in self.named.items() if provider.enabled}
+
+
+class Config(Section):
+    """What was asked."""
+
+    environment: Literal["development", "test", "staging", "production"] = setting(
+        "development", "What kind of place this is.", env="ENVIRONMENT"
+    )
+    crash_at: str | None = setting(
+        None,
+        "Crash point NAME or NAME:N, for fault injection; refused in production.",
+        env="PAYD_CRASH_AT",
+        pattern=r"^[a-z][a-z0-9_.-]*(:[1-9][0-9]{0,8})?$",
+        form="NAME or NAME:N",
+    )
+    log: Log = Log()
+    database: Database = Database()
+    redis: Redis = Redis()
+    nats: Nats = Nats()
+    grpc: Grpc = Grpc()
+    http: Http = Http()
+    metrics: Metrics = Metrics()
+    pricing: Pricing = Pricing()
+    payments: Payments = Payments()
+    recovery: Recovery = Recovery()
+    outbox: Outbox = Outbox()
+    vault: Vault = Vault()
+    providers: Providers = Providers()
+
+    #: Key → `FILE:LINE`, `environment NAME` or `default`.
+    _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def in_production(self) -> bool:
+        """Whether the rules for real money hold."""
+        return self.environment == "production"
+
+    def origin(self, key: str) -> str:
+        """Where a setting's value came from."""
+        return self._origins.get(key, "default")

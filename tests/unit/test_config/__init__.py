@@ -1,0 +1,1 @@
+"""What an operator writes becomes one frozen tree, or every mistake with its key and place."""

@@ -1,0 +1,242 @@
+"""A bad configuration: every mistake is refused, with its key and its place."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payd.config import (
+    EXIT_BAD_CONFIGURATION,
+    ConfigError,
+    load_config,
+)
+
+from .builders import MINIMAL, TLS, VAULT, production, refusals
+
+#: Content of the file, environment, and the key that the refusal must name.
+BROKEN: list[tuple[str, dict[str, str], str]] = [
+    # the file itself
+    ("- a\n- b", {}, "(top level)"),
+    ("environment: [", {}, "(syntax)"),
+    ("log: {level: info}\nlog: {level: debug}", {}, "log"),
+    ("log:\n  level: info\n  level: debug", {}, "log.level"),
+    ("log: &a {level: info}", {}, "log"),
+    ("log: {level: !!str info}", {}, "log.level"),
+    ("1: {level: info}", {}, "(top level)"),
+    ("log: {level: info}\n---\nlog: {}", {}, "(top level)"),
+    # keys that nobody knows
+    ("databse: {host: x}", {}, "databse"),
+    ("Database: {host: x}", {}, "Database"),
+    ("port: 5", {}, "port"),
+    ("database: {hots: x}", {}, "database.hots"),
+    ("grpc: {tls: {cert: x}}", {}, "grpc.tls"),
+    ("outbox: {retention: 40}", {}, "outbox.retention"),
+    ("", {"PAYD_OUTBOX_RETENTION": "40"}, "PAYD_OUTBOX_RETENTION"),
+    ("", {"PAYD_DATABASE_HOST": "x"}, "PAYD_DATABASE_HOST"),
+    ("", {"PAYD_OUTBX_BATCH_SIZE": "40"}, "PAYD_OUTBX_BATCH_SIZE"),
+    ("", {"PAYD_CRASHAT": "x"}, "PAYD_CRASHAT"),
+    # sections that are none
+    ("log: info", {}, "log"),
+    ("database: [host]", {}, "database"),
+    ("providers: [mock]", {}, "providers"),
+    ("providers: {mock: true}", {}, "providers.mock"),
+    ("providers: {failure_mod: strict}", {}, "providers.failure_mod"),
+    # values of another type
+    ("environment: 5", {}, "environment"),
+    ("environment:", {}, "environment"),
+    ("database: {host: 5}", {}, "database.host"),
+    ("database: {host: ''}", {}, "database.host"),
+    ("database: {port: '5432'}", {}, "database.port"),
+    ("database: {port: 5432.0}", {}, "database.port"),
+    ("database: {port: true}", {}, "database.port"),
+    ("database: {port: 0o12}", {}, "database.port"),
+    ("database: {port: [5432]}", {}, "database.port"),
+    ("database:\n  port:", {}, "database.port"),
+    ("database: {name: 2026}", {}, "database.name"),
+    ("database: {user: ''}", {}, "database.user"),
+    ("database: {command_timeout_s: 3s}", {}, "database.command_timeout_s"),
+    ("database: {command_timeout_s: .nan}", {}, "database.command_timeout_s"),
+    ("nats: {create_stream: 'yes'}", {}, "nats.create_stream"),
+    ("nats: {create_stream: 1}", {}, "nats.create_stream"),
+    ("grpc: {allowed_cns: main-app}", {}, "grpc.allowed_cns"),
+    ("grpc: {allowed_cns: [main-app, 5]}", {}, "grpc.allowed_cns"),
+    ("grpc: {tls_cert_file: 5}", {}, "grpc.tls_cert_file"),
+    ("pricing: {file: [a]}", {}, "pricing.file"),
+    ("providers: {mock: {enabled: 1}}", {}, "providers.mock.enabled"),
+    ("providers: {mock: {enabled: 'true'}}", {}, "providers.mock.enabled"),
+    ("", {"DB_PORT": "5432x"}, "database.port"),
+    ("", {"DB_PORT": "5e3"}, "database.port"),
+    ("", {"HTTP_PORT": "tcp://10.0.0.1:80"}, "http.port"),
+    ("", {"PAYD_NATS_CREATE_STREAM": "maybe"}, "nats.create_stream"),
+    ("", {"PAYD_REDIS_TIMEOUT_S": "inf"}, "redis.timeout_s"),
+    ("", {"MOCK_ENABLED": "maybe"}, "providers.mock.enabled"),
+    # values out of bounds
+    ("environment: prod", {}, "environment"),
+    ("log: {level: trace}", {}, "log.level"),
+    ("log: {format: xml}", {}, "log.format"),
+    ("database: {port: 0}", {}, "database.port"),
+    ("database: {port: 65536}", {}, "database.port"),
+    ("database: {ssl_mode: allow}", {}, "database.ssl_mode"),
+    ("database: {pool_size: 0}", {}, "database.pool_size"),
+    ("database: {acquire_timeout_s: 0}", {}, "database.acquire_timeout_s"),
+    ("database: {acquire_timeout_s: -1}", {}, "database.acquire_timeout_s"),
+    ("database: {acquire_timeout_s: 1e9}", {}, "database.acquire_timeout_s"),
+    ("redis: {addr: localhost}", {}, "redis.addr"),
+    ("nats: {url: 'localhost:4222'}", {}, "nats.url"),
+    ("nats: {url: 'nats://a:1, nats://b:1'}", {}, "nats.url"),
+    ("nats: {stream: 'pay.ments'}", {}, "nats.stream"),
+    ("nats: {in_flight: 0}", {}, "nats.in_flight"),
+    ("grpc: {port: -1}", {}, "grpc.port"),
+    ("grpc: {allowed_cns: []}", {}, "grpc.allowed_cns"),
+    ("grpc: {allowed_cns: ['']}", {}, "grpc.allowed_cns"),
+    ("", {"GRPC_ALLOWED_CNS": " , "}, "grpc.allowed_cns"),
+    ("grpc: {max_message_bytes: 99999999999}", {}, "grpc.max_message_bytes"),
+    ("outbox: {retention_days: 29}", {}, "outbox.retention_days"),
+    ("payments: {quote_ttl_s: 0}", {}, "payments.quote_ttl_s"),
+    ("providers: {failure_mode: lenient}", {}, "providers.failure_mode"),
+    ("", {"PAYD_CRASH_AT": "after the insert"}, "crash_at"),
+    # settings that do not go together
+    ("database: {statement_timeout_ms: 3000}", {}, "database.statement_timeout_ms"),
+    ("http: {port: 9086}", {}, "metrics.port"),
+    ("", {"HTTP_PORT": "50051"}, "http.port"),
+    ("grpc: {tls_cert_file: payd.yaml}", {}, "grpc.tls_key_file"),
+    # files that are not there
+    ("grpc: {tls_ca_file: nothing.crt}", {}, "grpc.tls_ca_file"),
+    ("database: {ssl_root_cert_file: .}", {}, "database.ssl_root_cert_file"),
+    ("database: {password_file: nothing}", {"DB_PASSWORD": ""}, "database.password_file"),
+    ("redis: {password_file: .}", {}, "redis.password_file"),
+    # secrets
+    ("", {"DB_PASSWORD": ""}, "database.password"),
+    ("database: {password: hunter2}", {"DB_PASSWORD": ""}, "database.password"),
+    ("redis: {password: 12345}", {}, "redis.password"),
+    ("", {"DB_PASSWORD_FILE": "/etc/hostname"}, "database.password"),
+    ("database: {password_file: payd.yaml} #\n#", {"DB_PASSWORD": ""}, "database.password_file"),
+    # providers' names
+    ("providers: {Stripe: {}}", {}, "providers.Stripe"),
+    ("providers: {grpc: {}}", {}, "providers.grpc"),
+    ("providers: {db: {}}", {}, "providers.db"),
+    # Vault, until it can be used
+    *(("", {name: value}, f"vault.{name[6:].lower()}") for name, value in VAULT.items()),
+    ("vault: {addr: vault}", {}, "vault.addr"),
+]
+
+
+@pytest.mark.parametrize(("yaml", "environ", "key"), BROKEN)
+def test_a_broken_configuration_names_its_key_and_place(
+    yaml: str, environ: dict[str, str], key: str, tmp_path: Path
+) -> None:
+    problems = refusals(tmp_path, yaml, **environ)
+    (problem,) = [problem for problem in problems if problem.key == key]
+    assert problem.what
+    assert problem.where == "not set" or problem.where.startswith(
+        (f"{tmp_path / 'payd.yaml'}:", "environment ", "default")
+    )
+
+
+#: What production refuses: overrides of a good environment, the file, and the key named.
+REFUSED_IN_PRODUCTION: list[tuple[dict[str, str], str, str]] = [
+    *(({name: ""}, "", f"grpc.{name[5:].lower()}") for name in TLS),
+    ({"GRPC_TLS_KEY_FILE": "/nowhere/server.key"}, "", "grpc.tls_key_file"),
+    ({"DB_SSL_MODE": "disable", "DB_HOST": "db.internal"}, "", "database.ssl_mode"),
+    ({"DB_SSL_MODE": "disable", "DB_HOST": "10.0.0.5"}, "", "database.ssl_mode"),
+    ({"DB_PASSWORD": "canary", "DB_PASSWORD_FILE": ""}, "", "database.password"),
+    ({"REDIS_PASSWORD": "canary"}, "", "redis.password"),
+    ({"DB_PASSWORD_FILE": ""}, "", "database.password"),
+    ({"PAYD_CRASH_AT": "initiate.inserted"}, "", "crash_at"),
+    ({"MOCK_ENABLED": "true"}, "", "providers.mock.enabled"),
+    ({}, "providers: {mock: {enabled: true}}", "providers.mock.enabled"),
+]
+
+
+@pytest.mark.parametrize(("environ", "yaml", "key"), REFUSED_IN_PRODUCTION)
+def test_production_refuses_what_is_for_development(
+    environ: dict[str, str], yaml: str, key: str, tmp_path: Path
+) -> None:
+    problems = refusals(tmp_path, yaml, **production(tmp_path, **environ))
+    assert [problem.key for problem in problems] == [key]
+    assert "canary" not in str(problems)
+
+
+def test_every_mistake_is_shown_at_once_each_with_its_place(tmp_path: Path) -> None:
+    yaml = "log:\n  levle: info\ndatabase:\n  port: many\nhttp: {port: 9086}\n"
+    problems = refusals(tmp_path, yaml, GRPC_PORT="x", DB_PASSWORD="", VAULT_ADDR="https://v")
+    file = tmp_path / "payd.yaml"
+    assert {(problem.key, problem.where) for problem in problems} == {
+        ("log.levle", f"{file}:2"),
+        ("database.port", f"{file}:4"),
+        ("database.password", "not set"),
+        ("grpc.port", "environment GRPC_PORT"),
+        ("metrics.port", "default"),
+        ("vault.addr", "environment VAULT_ADDR"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("yaml", "environ", "says"),
+    [
+        ("databse: {}", {}, "did you mean database?"),
+        ("log: {levle: info}", {}, "did you mean level?"),
+        ("metrics: {xyz: 1}", {}, "known are host, port"),
+        ("", {"PAYD_OUTBOX_BATCHSIZE": "1"}, "did you mean PAYD_OUTBOX_BATCH_SIZE?"),
+        ("environment: prod", {}, "must be one of development | test | staging | production"),
+        ("database: {port: 70000}", {}, "less than or equal to 65535; is 70000"),
+        ("redis: {addr: here}", {}, "must be host:port; is 'here'"),
+        ("database: {host: 5}", {}, "must be a host name or an address; is 5"),
+        ("database: {port: '5'}", {}, "must be a valid integer; is '5'"),
+    ],
+)
+def test_a_refusal_says_what_would_be_right(
+    yaml: str, environ: dict[str, str], says: str, tmp_path: Path
+) -> None:
+    assert says in str(refusals(tmp_path, yaml, **environ)[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"\xff", "not UTF-8"),
+        (b"a\nb", "one line"),
+        (b"a" * (1024 * 1024 + 1), "larger than"),
+    ],
+)
+def test_a_password_file_holds_one_line(content: bytes, says: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    problems = refusals(tmp_path, "database: {password_file: secret}", DB_PASSWORD="")
+    assert says in str(problems[0])
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.yaml"
+    with pytest.raises(ConfigError, match=r"environment PAYD_CONFIG: PAYD_CONFIG: cannot read"):
+        load_config({**MINIMAL, "PAYD_CONFIG": str(gone)}, None)
+    with pytest.raises(ConfigError, match=r"gone\.yaml: PAYD_CONFIG: cannot read"):
+        load_config(MINIMAL, gone)
+
+
+def test_bad_configuration_has_the_exit_code_of_sysexits() -> None:
+    assert EXIT_BAD_CONFIGURATION == 78
+
+
+@given(
+    yaml=st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text("abc:{}[]&*!-#'\"% \n", max_size=8),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["log", "database", "host", "port", "x"]), inner)
+        ),
+        max_leaves=8,
+    ).map(str)
+    | st.binary(max_size=64)
+)
+def test_whatever_the_file_holds_it_loads_or_is_refused(
+    yaml: str | bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "garbage.yaml"
+    file.write_bytes(yaml.encode() if isinstance(yaml, str) else yaml)
+    try:
+        load_config(MINIMAL, file, installed=())
+    except ConfigError as refused:
+        assert all(p.key and p.where and p.what for p in refused.problems)  # noqa: PT017 - either end is good
