@@ -32,8 +32,13 @@ class Ask:
         return self.clock.now() + provider.capabilities.operation_timeout + _MARGIN
 
     async def send(self, payment: Payment, origin: Origin) -> tuple[Payment, PaydError | None]:
-        """The payment after the provider's answer, and what to tell the caller if not that."""
+        """The payment after the provider's answer, and what to tell the caller if not that.
+
+        Sends nothing when the claim has ended by now: another may be asking.
+        """
         provider = self._provider(payment)
+        if not is_asked(payment, self.clock.now()):
+            return payment, None
         answer = await provider.create(create_operation(payment))
         self.crash.reach("initiate.after_provider")
         settled = await self.settle.settle_all(payment, answer.evidence, origin)
@@ -43,12 +48,12 @@ class Ask:
     async def send_again(
         self, payment: Payment, origin: Origin
     ) -> tuple[Payment, PaydError | None]:
-        """As `send`, for a payment whose claim has ended; no one's call when another was first."""
+        """As `send`, under a new claim; sends nothing while another claim holds or was first."""
+        if is_asked(payment, self.clock.now()):
+            return payment, None
         claim = AskAgain(deadline=self.deadline(self._provider(payment)))
-        claimed = await self.settle.settle(payment, claim, origin)
-        if claimed.version != payment.version + 1:
-            return claimed, None
-        return await self.send(claimed, origin)
+        claimed, mine = await self.settle.claim(payment, claim, origin)
+        return await self.send(claimed, origin) if mine else (claimed, None)
 
     def _provider(self, payment: Payment) -> ProviderPort:
         provider = self.providers.by_name(payment.provider)
@@ -57,3 +62,8 @@ class Ask:
                 f"provider {payment.provider!r} is not enabled", provider=payment.provider
             )
         return provider
+
+
+def is_asked(payment: Payment, now: datetime) -> bool:
+    """Whether somebody holds the claim, so that nobody else may send."""
+    return payment.ask_deadline is not None and payment.ask_deadline > now

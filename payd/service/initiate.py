@@ -9,11 +9,11 @@ from datetime import timedelta
 
 import attrs
 
-from payd.domain.errors import IdempotencyKeyReused, PaydError
+from payd.domain.errors import IdempotencyKeyReused, PaydError, ProviderUnavailable
 from payd.domain.payment import Asking, Origin, Payment, Status
 from payd.domain.request import InitiateRequest
 from payd.ports import Clock, CrashPoints, Ids, PaymentStore
-from payd.service.ask import Ask
+from payd.service.ask import Ask, is_asked
 from payd.service.query import Query
 
 
@@ -85,14 +85,26 @@ class Initiate:
                 "the idempotency key belongs to a payment that was asked for differently",
                 payment_id=str(payment.id),
             )
-        if payment.ask_deadline is not None and payment.ask_deadline > self.clock.now():
+        if _was_never_sent(payment) and self.clock.now() < payment.expire_time:
+            payment = _answer(*await self.ask.send_again(payment, origin))
+        if is_asked(payment, self.clock.now()):
             payment = await self.store.await_answer(payment.id, wait_s) or payment
-        if payment.status is Status.CREATING and payment.asking is Asking.NOT_ATTEMPTED:
-            return _answer(*await self.ask.send_again(payment, origin))
+        if _was_never_sent(payment):
+            # What the call was told that asked for all of us.
+            raise ProviderUnavailable(
+                f"the provider {payment.provider} was not asked",
+                retry_after_s=1.0,
+                provider=payment.provider,
+            )
         return payment
 
 
 def _answer(payment: Payment, error: PaydError | None) -> Payment:
-    if error is not None:
-        raise error
-    return payment
+    """What passes gives way to what the payment has become meanwhile."""
+    if error is None or (error.may_retry and not _was_never_sent(payment)):
+        return payment
+    raise error
+
+
+def _was_never_sent(payment: Payment) -> bool:
+    return payment.status is Status.CREATING and payment.asking is Asking.NOT_ATTEMPTED

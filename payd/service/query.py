@@ -77,16 +77,22 @@ def token_terms(method: Method, total: Money, crypto_currency: str) -> TokenTerm
         return None
     if crypto_currency not in tokens:
         raise _unsupported(method, crypto_currency, tuple(tokens))
-    return _terms(tokens[crypto_currency], total)
+    return _terms(method, tokens[crypto_currency], total)
 
 
-def _terms(token: CryptoCurrency, total: Money) -> TokenTerms:
+def _terms(method: Method, token: CryptoCurrency, total: Money) -> TokenTerms:
+    try:
+        due_base_units = base_units(total, token.decimals)
+    except ValueError as error:
+        raise CurrencyNotSupported(
+            str(error), method=method.key, currency=token.code, known=""
+        ) from error
     return TokenTerms(
         currency=token.code,
         chain_id=token.chain_id,
         token_address=token.token_address,
         decimals=token.decimals,
-        due_base_units=base_units(total, token.decimals),
+        due_base_units=due_base_units,
     )
 
 

@@ -11,12 +11,12 @@ from datetime import datetime
 import attrs
 
 from payd.domain.decide import next_look_time
-from payd.domain.evidence import NotAttempted, Snapshot, Unanswered
+from payd.domain.evidence import Absent, NotAttempted, Snapshot, Unanswered
 from payd.domain.payment import Asking, Origin, Payment, Status
 from payd.plugins.interface import Cancel as Closing
 from payd.plugins.interface import Lookup
 from payd.ports import Clock, PaymentStore, ProviderPort, Providers
-from payd.service.ask import Ask
+from payd.service.ask import Ask, is_asked
 from payd.service.cancel import Cancel
 from payd.service.operation import payment_ref
 from payd.service.settle import Settle
@@ -46,7 +46,8 @@ class Recover:
         provider = self.providers.by_name(payment.provider)
         origin = attrs.evolve(_ORIGIN, request_id=payment.request_id)
         if provider is None:
-            after = await self.settle.settle(payment, Unanswered(), origin)
+            silence = NotAttempted() if _was_never_sent(payment) else Unanswered()
+            after, _ = await self.settle.claim(payment, silence, origin)
         else:
             after = await self._ask(payment, provider, origin)
         if after.version == payment.version:
@@ -70,30 +71,32 @@ class Recover:
 
     async def _find(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
         """What became of a create whose answer is not known; sent again where that is safe."""
-        if payment.asking is not Asking.NOT_ATTEMPTED:
-            answer = await provider.look(payment_ref(payment))
-            # How it stands is asked in the next step, when its reference is known.
-            news = [e for e in answer.evidence if not isinstance(e, Snapshot)]
-            payment = await self.settle.settle_all(payment, news, origin)
-        if payment.provider_reference is None and payment.status is Status.CREATING:
-            return await self._send_again(payment, provider, origin)
-        if payment.status is Status.CANCELING and payment.asking is Asking.NOT_ATTEMPTED:
-            return await self.settle.settle(payment, NotAttempted(), origin)
-        return payment
-
-    async def _send_again(
-        self, payment: Payment, provider: ProviderPort, origin: Origin
-    ) -> Payment:
-        now = self.clock.now()
-        if payment.ask_deadline is not None and payment.ask_deadline > now:
+        if is_asked(payment, self.clock.now()):
             return payment
-        if now >= payment.expire_time:
-            proven = payment.asking is Asking.NOT_ATTEMPTED
-            return await self.settle.settle(payment, NotAttempted(), origin) if proven else payment
-        if not _may_send_again(payment, provider, now):
+        if not _was_never_sent(payment):
+            payment = await self._look_up(payment, provider, origin)
+        if payment.provider_reference is not None or not payment.status.is_open:
             return payment
+        overdue = self.clock.now() >= payment.expire_time
+        if _was_never_sent(payment) and (overdue or payment.status is Status.CANCELING):
+            payment, _ = await self.settle.claim(payment, NotAttempted(), origin)
+            return payment
+        if overdue or not _may_send_again(payment, provider, self.clock.now()):
+            return payment
+        # A wish to cancel, too: only the same request again tells what there is to close.
         sent, _ = await self.ask.send_again(payment, origin)
         return sent
+
+    async def _look_up(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
+        answer = await provider.look(payment_ref(payment))
+        for piece in answer.evidence:
+            if isinstance(piece, Absent):
+                # It was not there before the next one asked: that says nothing about his object.
+                payment, _ = await self.settle.claim(payment, piece, origin)
+            elif not isinstance(piece, Snapshot):
+                # How it stands is asked in the next step, when its reference is known.
+                payment = await self.settle.settle(payment, piece, origin)
+        return payment
 
     async def _look_later(self, payment: Payment) -> None:
         time = next_look_time(payment, self.clock.now())
@@ -104,11 +107,15 @@ class Recover:
 def _may_send_again(payment: Payment, provider: ProviderPort, now: datetime) -> bool:
     """Absence is proven; or it cannot be, and the same request is still the same there."""
     capabilities = provider.capabilities
-    if payment.asking is Asking.NOT_ATTEMPTED:
+    if _was_never_sent(payment):
         return True
     if capabilities.lookup is Lookup.INCLUDING_ABSENCE:
         return False
     return now < payment.create_time + capabilities.idempotency_window
+
+
+def _was_never_sent(payment: Payment) -> bool:
+    return payment.asking is Asking.NOT_ATTEMPTED
 
 
 def _closes(provider: ProviderPort) -> bool:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import attrs
 
-from payd.domain.decide import Rules, decide
+from payd.domain.decide import Decision, Rules, decide
 from payd.domain.errors import PaymentNotFound, StoreUnavailable
 from payd.domain.evidence import Evidence
 from payd.domain.payment import Origin, Payment
@@ -46,12 +46,21 @@ class Settle:
             decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
             if decision is None:
                 return payment, False
-            self.crash.reach("settle.before_commit")
-            if await self.store.commit(payment, decision, origin, inbox_ids):
-                self.crash.reach("settle.after_commit")
+            if await self._commit(payment, decision, origin, inbox_ids):
                 return decision.payment, True
             payment = await self.newest(payment.id)
         raise StoreUnavailable("too many writers at one payment", retry_after_s=1.0)
+
+    async def claim(
+        self, payment: Payment, evidence: Evidence, origin: Origin
+    ) -> tuple[Payment, bool]:
+        """Settle what holds for this version alone; the newest one, unchanged, if that is past."""
+        decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
+        if decision is None:
+            return payment, False
+        if await self._commit(payment, decision, origin):
+            return decision.payment, True
+        return await self.newest(payment.id), False
 
     async def settle_all(
         self, payment: Payment, evidence: Sequence[Evidence], origin: Origin
@@ -67,6 +76,19 @@ class Settle:
         if payment is None:
             raise PaymentNotFound("no such payment", payment_id=str(payment_id))
         return payment
+
+    async def _commit(
+        self,
+        payment: Payment,
+        decision: Decision,
+        origin: Origin,
+        inbox_ids: Sequence[int] = (),
+    ) -> bool:
+        self.crash.reach("settle.before_commit")
+        won = await self.store.commit(payment, decision, origin, inbox_ids)
+        if won:
+            self.crash.reach("settle.after_commit")
+        return won
 
     def _rules(self, payment: Payment) -> Rules:
         registered = self.providers.by_method(payment.method)

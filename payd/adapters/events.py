@@ -1,0 +1,69 @@
+"""What a change of a payment leaves behind, in every store alike: its audit row and its events.
+
+Pure: the same change gives the same ids, headers and bytes, so a repeated commit repeats nothing.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
+
+import attrs
+
+from payd.domain.decide import Event
+from payd.domain.payment import Origin, Payment
+from payd.proto.codec import event_body
+
+__all__ = ["AuditRow", "EventRow", "outbox_row_of"]
+
+
+class EventRow(NamedTuple):
+    """The lasting part of an outbox row."""
+
+    event_id: UUID
+    subject: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@attrs.frozen(kw_only=True)
+class AuditRow:
+    """One row of `payment_events`."""
+
+    version: int
+    event_type: str
+    actor: str
+    request_id: str
+    ip: str
+    #: The whole `row` and its `items` at first; then the `changes`, new `receipts`, and a `reason`.
+    details: Mapping[str, Any]
+    create_time: datetime
+
+
+def outbox_row_of(payment: Payment, event: Event, origin: Origin, environment: str) -> EventRow:
+    """The event that `payment`, as it stands after the decision, tells its consumers."""
+    subject = event.type.value
+    event_id = uuid5(payment.id, f"{subject}:{payment.version}")
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": str(event_id),
+        "ce-source": f"//payd/{environment}/payments/{payment.id}",
+        "ce-type": f"dev.payd.{subject}.v1",
+        "ce-time": _utc(payment.update_time).replace("+00:00", "Z"),
+        "Content-Type": "application/json",
+    }
+    if traceparent := origin.traceparent or payment.traceparent:
+        headers["traceparent"] = traceparent
+    body = event_body(
+        payment,
+        event_id=event_id,
+        event_type=subject,
+        previous_status=event.previous_status,
+        reason=event.reason,
+        request_id=origin.request_id or payment.request_id,
+    )
+    return EventRow(event_id, subject, headers, body)
+
+
+def _utc(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat()

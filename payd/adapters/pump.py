@@ -1,0 +1,46 @@
+"""The one shape of payd's working loops, on asyncio: claim → work all of it → claim again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Stopping(Protocol):
+    """Whether the daemon is on its way out."""
+
+    def is_set(self) -> bool:
+        """True from then on."""
+
+
+async def pump(
+    claim: Callable[[], Awaitable[Sequence[T]]],
+    work: Callable[[T], Awaitable[object]],
+    idle: Callable[[], Awaitable[None]],
+    stopping: Stopping,
+) -> None:
+    """Work batches, the rows of one at the same time, until there is none and we are stopping.
+
+    What a row raises ends the loop after its batch; whoever supervises it starts it again, and
+    the rows come back when their lease ends.
+    """
+    while True:
+        batch = await claim()
+        if batch:
+            async with asyncio.TaskGroup() as rows:
+                for row in batch:
+                    rows.create_task(_run(work, row))
+        elif stopping.is_set():
+            return
+        else:
+            await idle()
+
+
+async def _run(work: Callable[[T], Awaitable[object]], row: T) -> None:
+    await work(row)
+
+
+async def nap(seconds: float) -> None:
+    """The idling of a loop that nobody wakes."""
+    await asyncio.sleep(seconds)

@@ -1,0 +1,96 @@
+"""When to try again: the circuit breaker for calls, the pause for long tasks.
+
+Pure: the time comes in, in seconds of any clock that never goes back.
+"""
+
+import enum
+import math
+from collections.abc import Callable
+
+#: Gives [0, 1).
+Random = Callable[[], float]
+
+#: Failures in a row that open it: fewer would open on a short network fault.
+FAILURES_MAX = 5
+#: The first pause; each failed probe doubles it.
+PAUSE_FIRST_S = 1.0
+#: The longest pause: a provider that came back is used again within this.
+PAUSE_MAX_S = 60.0
+#: What to tell callers while another call is the probe.
+PROBE_WAIT_S = 1.0
+#: A long task that ends is started again after a random part of this, doubling.
+RESTART_PAUSE_FIRST_S = 0.5
+RESTART_PAUSE_MAX_S = 30.0
+
+
+class BreakerState(enum.Enum):
+    """Whether calls go through. HALF_OPEN: the next one is the probe, or is under way."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    """Counts failures in a row; `random` spreads the probes of many daemons."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._failures = 0
+        self._pause_s = PAUSE_FIRST_S
+        self._open_until: float | None = None
+        self._probing = False
+
+    def state(self, now: float) -> BreakerState:
+        """As it stands now."""
+        if self._open_until is None:
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
+
+    def wait_s(self, now: float) -> float:
+        """0 when a call may go now; else when to ask again."""
+        if self._open_until is None:
+            return 0.0
+        if now < self._open_until:
+            return self._open_until - now
+        return PROBE_WAIT_S if self._probing else 0.0
+
+    def enter(self) -> bool:
+        """A call goes; True when it is the probe. Give that back to `leave`."""
+        self._probing = self._open_until is not None
+        return self._probing
+
+    def leave(self, now: float, *, failed: bool | None, probe: bool) -> None:
+        """A call came back; `failed` None says nothing about the provider's health."""
+        if probe:
+            self._probing = False
+        if failed is False:
+            self._failures, self._pause_s, self._open_until = 0, PAUSE_FIRST_S, None
+        elif failed and probe:
+            self._pause_s = min(2 * self._pause_s, PAUSE_MAX_S)
+            self._open(now)
+        elif failed and self._open_until is None:
+            self._failures += 1
+            if self._failures >= FAILURES_MAX:
+                self._open(now)
+
+    def _open(self, now: float) -> None:
+        self._open_until = now + self._pause_s * (0.5 + self._random() / 2)
+
+
+class Pause:
+    """Full-jitter back-off that starts over after a quiet time."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._limit_s = RESTART_PAUSE_FIRST_S
+        self._last = -math.inf
+
+    def next_s(self, now: float) -> float:
+        """How long to wait before the next start."""
+        is_quiet = now - self._last > 2 * RESTART_PAUSE_MAX_S
+        self._limit_s = (
+            RESTART_PAUSE_FIRST_S if is_quiet else min(2 * self._limit_s, RESTART_PAUSE_MAX_S)
+        )
+        self._last = now
+        return self._random() * self._limit_s

@@ -1,0 +1,465 @@
+"""The fence around a provider: own nursery, limiter, deadline, breaker; every escape gets a name.
+
+A provider that raises, hangs, answers nonsense or floods degrades its own methods and nothing
+else. Each call runs in a task of the provider's nursery, so that one which resists its
+cancellation is left behind and keeps only its place in the provider's own limiter. A caller's
+cancellation is never swallowed: what became of that operation is found by recovery.
+"""
+
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Generic, TypeVar
+
+import attrs
+import trio
+
+from payd.plugins import outcomes
+from payd.plugins.breaker import Breaker, BreakerState, Pause, Random
+from payd.plugins.interface import (
+    Cancel,
+    Capabilities,
+    CreateOperation,
+    Logger,
+    Lookup,
+    Misconfigured,
+    NotAttempted,
+    OutcomeUnknown,
+    PaymentRef,
+    Provider,
+    ProviderError,
+    ProviderManifest,
+    Sink,
+    SupportsWatch,
+)
+from payd.plugins.port import Answer
+
+__all__ = ["Escaped", "Fence", "FenceState", "OnCall", "guarded"]
+
+#: provider, operation, outcome, seconds
+OnCall = Callable[[str, str, str, float], None]
+
+#: Provably unsent calls are sent again, within the operation's deadline.
+ATTEMPTS_MAX = 3
+RETRY_PAUSE_MAX_S = 0.2
+#: How long a factory may take to give its provider, and its context to close.
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
+#: How long a call that was cancelled at its deadline may take to end before it is left behind.
+GRACE_S = 0.5
+HEALTH_TIMEOUT_S = 5.0
+HEALTH_INTERVAL_S = 15.0
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class FenceState:
+    """How a provider stands, for /readyz, metrics and `payd providers`."""
+
+    name: str
+    version: str
+    methods: tuple[str, ...]
+    #: Built and serving.
+    running: bool
+    #: None before the first check.
+    healthy: bool | None
+    #: HALF_OPEN needs traffic to close: count it as ready.
+    breaker: BreakerState
+    misconfigured: bool
+    last_error: str | None
+    restarts: int
+    watch_restarts: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether its methods can be expected to work."""
+        closed = self.breaker is not BreakerState.OPEN
+        return self.running and closed and not self.misconfigured and self.healthy is not False
+
+
+class Fence:
+    """ProviderPort over one provider; `run` builds it and keeps it until `stop`."""
+
+    def __init__(
+        self,
+        build: Callable[[], AbstractAsyncContextManager[Provider]],
+        manifest: ProviderManifest,
+        *,
+        log: Logger,
+        methods: tuple[str, ...] = (),
+        random: Random,
+        on_call: OnCall | None = None,
+    ) -> None:
+        self._build = build
+        self._manifest = manifest
+        self._log = log
+        self._methods = methods
+        self._random = random
+        self._on_call = on_call
+        self._breaker = Breaker(random)
+        self._limiter = trio.CapacityLimiter(manifest.capabilities.concurrency)
+        self._timeout_s = manifest.capabilities.operation_timeout.total_seconds()
+        self._inside: tuple[Provider, trio.Nursery] | None = None
+        self._up = trio.Event()
+        self._stopping = trio.Event()
+        #: Set while nothing of the provider runs here.
+        self._ended = trio.Event()
+        self._ended.set()
+        self._watch_scope: trio.CancelScope | None = None
+        self._healthy: bool | None = None
+        self._misconfigured = False
+        self._last_error: str | None = None
+        self._restarts = self._watch_restarts = 0
+
+    @property
+    def name(self) -> str:
+        """As in the manifest."""
+        return self._manifest.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """As in the manifest."""
+        return self._manifest.capabilities
+
+    @property
+    def misconfigured(self) -> bool:
+        """The remote side refused our credentials or set-up, and nothing worked since."""
+        return self._misconfigured
+
+    def state(self) -> FenceState:
+        """How it stands now."""
+        return FenceState(
+            name=self.name,
+            version=self._manifest.version,
+            methods=self._methods,
+            running=self._inside is not None,
+            healthy=self._healthy,
+            breaker=self._breaker.state(trio.current_time()),
+            misconfigured=self._misconfigured,
+            last_error=self._last_error,
+            restarts=self._restarts,
+            watch_restarts=self._watch_restarts,
+        )
+
+    # -- ProviderPort ------------------------------------------------------------------------
+
+    async def create(self, operation: CreateOperation) -> Answer:
+        """See ProviderPort."""
+        said = await self._ask("create", lambda p: p.create(operation), outcomes.is_created)
+        return outcomes.answer_to_create(self.name, said)
+
+    async def look(self, ref: PaymentRef) -> Answer:
+        """See ProviderPort."""
+        lookup = self.capabilities.lookup
+        if ref.reference is None and lookup is Lookup.NONE:
+            return outcomes.UNANSWERED
+        said = await self._ask("look", lambda p: p.fetch(ref), outcomes.is_look)
+        return outcomes.answer_to_look(lookup, ref.reference, said)
+
+    async def close(self, ref: PaymentRef) -> Answer:
+        """See ProviderPort."""
+        if self.capabilities.cancel is Cancel.CLOSES:
+            closed = await self._ask("close", lambda p: p.cancel(ref), outcomes.is_snapshot)
+            return outcomes.answer_to_close(closed)
+        said = await self._ask("close", lambda p: p.fetch(ref), outcomes.is_look)
+        return outcomes.answer_to_last_look(said)
+
+    async def _ask(
+        self,
+        operation: str,
+        call: Callable[[Provider], Awaitable[T]],
+        is_sound: Callable[[object], bool],
+    ) -> T | ProviderError:
+        start = trio.current_time()
+        wait_s = self._breaker.wait_s(start)
+        if self._inside is None or wait_s > 0:
+            self._note(operation, unavailable := _unavailable(wait_s), start)
+            return unavailable
+        probe = self._breaker.enter()
+        said: T | ProviderError | None = None
+        try:
+            said = await self._in_own_task(_Call(call, is_sound), *self._inside, self._timeout_s)
+            return said
+        finally:
+            failed = self._note(operation, said, start)
+            self._breaker.leave(trio.current_time(), failed=failed, probe=probe)
+
+    async def _in_own_task(
+        self, call: "_Call[T]", provider: Provider, nursery: trio.Nursery, timeout_s: float
+    ) -> T | ProviderError:
+        nursery.start_soon(self._attempt_in_turn, call, provider)
+        try:
+            with trio.move_on_after(timeout_s):
+                await call.done.wait()
+                return call.said
+        finally:
+            if not call.done.is_set():
+                call.scope.cancel()
+        with trio.move_on_after(GRACE_S):
+            await call.done.wait()
+        return call.said
+
+    async def _attempt_in_turn(self, call: "_Call[T]", provider: Provider) -> None:
+        """`call.said` is at every await what holds if the call ends there."""
+        try:
+            with call.scope:
+                await _take_place(self._limiter, call)
+                try:
+                    await self._attempt(call, provider)
+                finally:
+                    self._limiter.release_on_behalf_of(call)
+        finally:
+            call.done.set()
+
+    async def _attempt(self, call: "_Call[T]", provider: Provider) -> None:
+        for attempt in range(ATTEMPTS_MAX):
+            if attempt:
+                await trio.sleep(self._random() * RETRY_PAUSE_MAX_S * 2 ** (attempt - 1))
+            call.said = OutcomeUnknown("no answer within the deadline")
+            call.said = await _call(call, provider)
+            if not isinstance(call.said, NotAttempted):
+                return
+
+    def _note(self, operation: str, said: object, start: float) -> bool | None:
+        if self._on_call is not None:
+            seconds = trio.current_time() - start
+            self._on_call(self.name, operation, outcomes.label(said), seconds)
+        failed = outcomes.is_failure(said)
+        if failed is False:
+            self._misconfigured = False
+        if failed:
+            self._remember(operation, said)
+        return failed
+
+    def _remember(self, operation: str, said: object) -> None:
+        self._misconfigured = self._misconfigured or isinstance(said, Misconfigured)
+        self._last_error = outcomes.label(said)
+        self._log.warning(
+            "provider_call_failed",
+            provider=self.name,
+            operation=operation,
+            outcome=self._last_error,
+            error=str(said),
+        )
+
+    # -- the provider's life -----------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[str | None]) -> None:
+        """Build the provider, and again when its context ends by itself, until `stop`.
+
+        Reports None when it serves; or why the first build failed, and then returns.
+        """
+        served = False
+
+        def serve() -> None:
+            nonlocal served
+            if not served:
+                served = True
+                task_status.started(None)
+
+        pause = Pause(self._random)
+        self._ended = trio.Event()
+        try:
+            while True:
+                why = await self._live(serve)
+                if self._stopping.is_set():
+                    break
+                if not served:
+                    task_status.started(why)
+                    return
+                self._restarts += 1
+                self._last_error = why
+                self._log.warning("provider_ended", provider=self.name, error=why)
+                if await self._stops_within(pause.next_s(trio.current_time())):
+                    break
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Refuse new calls, end those under way, close the provider. Repeating it is harmless."""
+        self._stopping.set()
+        await self._ended.wait()
+
+    async def _live(self, serve: Callable[[], None]) -> str:
+        """Build once and serve until the end; why it ended."""
+        scope = trio.CancelScope(deadline=trio.current_time() + START_TIMEOUT_S)
+        try:
+            with scope:
+                async with self._build() as provider:
+                    if not _is_provider(provider):
+                        return f"the factory gave a {type(provider).__name__}, not a provider"
+                    scope.deadline = math.inf
+                    await self._serve(provider, serve)
+                    scope.deadline = trio.current_time() + STOP_TIMEOUT_S
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the fence: every escape gets a name
+            return _describe(error)
+        if scope.cancelled_caught:
+            return f"the factory did not answer within {START_TIMEOUT_S:g} s"
+        return "the provider's context ended"
+
+    async def _serve(self, provider: Provider, serve: Callable[[], None]) -> None:
+        async with trio.open_nursery() as nursery:
+            self._inside = (provider, nursery)
+            self._up.set()
+            serve()
+            try:
+                await self._stopping.wait()
+            finally:
+                self._inside = None
+                self._up = trio.Event()
+                if self._watch_scope is not None:
+                    self._watch_scope.cancel()
+                nursery.cancel_scope.cancel()
+
+    async def _stops_within(self, timeout_s: float) -> bool:
+        with trio.move_on_after(timeout_s):
+            await self._stopping.wait()
+        return self._stopping.is_set()
+
+    # -- long tasks --------------------------------------------------------------------------
+
+    async def run_watch(
+        self, sink: Sink, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Keep the provider's watch running until `stop`; returns at once where it has none.
+
+        Ready at once: a provider that cannot watch yet must not delay the daemon.
+        """
+        task_status.started()
+        pause = Pause(self._random)
+        while not self._stopping.is_set():
+            if self._inside is None:
+                if await self._stops_before_up():
+                    return
+                continue
+            provider = self._inside[0]
+            if not isinstance(provider, SupportsWatch):
+                return
+            why = await self._watch(provider, sink)
+            if await self._stops_within(pause.next_s(trio.current_time())):
+                return
+            self._watch_restarts += 1
+            self._log.warning("provider_watch_restarted", provider=self.name, error=why)
+
+    async def _stops_before_up(self) -> bool:
+        await _first_of(self._up, self._stopping)
+        return self._stopping.is_set()
+
+    async def _watch(self, provider: SupportsWatch, sink: Sink) -> str:
+        try:
+            with trio.CancelScope() as self._watch_scope:
+                await provider.watch(sink, task_status=trio.TASK_STATUS_IGNORED)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the fence: every escape gets a name
+            return _describe(error)
+        finally:
+            self._watch_scope = None
+        return "the watch returned"
+
+    async def run_health(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Ask the provider for its health now and then, until `stop`."""
+        await self.check_health()
+        task_status.started()
+        while not await self._stops_within(HEALTH_INTERVAL_S):
+            await self.check_health()
+
+    async def check_health(self) -> None:
+        """Ask once, and keep what came of it. Does not move the breaker."""
+        if self._inside is None:
+            self._healthy = False
+            return
+        start = trio.current_time()
+        call = _Call(lambda p: p.health(), outcomes.is_none)
+        said = await self._in_own_task(call, *self._inside, HEALTH_TIMEOUT_S)
+        self._healthy = not isinstance(said, ProviderError)
+        self._note("health", said if isinstance(said, ProviderError) else True, start)
+
+
+@attrs.define(eq=False)
+class _Call(Generic[T]):
+    """One question to a provider, and its answer so far."""
+
+    ask: Callable[[Provider], Awaitable[T]]
+    is_sound: Callable[[object], bool]
+    said: T | ProviderError = attrs.field(
+        factory=lambda: NotAttempted("no free place within the deadline")
+    )
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    done: trio.Event = attrs.field(factory=trio.Event)
+
+
+def _is_provider(built: object) -> bool:
+    return isinstance(built, Provider)
+
+
+async def _take_place(limiter: trio.CapacityLimiter, call: "_Call[T]") -> None:
+    try:
+        limiter.acquire_on_behalf_of_nowait(call)
+    except trio.WouldBlock:
+        await limiter.acquire_on_behalf_of(call)
+
+
+async def _call(call: "_Call[T]", provider: Provider) -> T | ProviderError:
+    try:
+        said = await call.ask(provider)
+    except BaseExceptionGroup as group:
+        cancelled, rest = group.split(trio.Cancelled)
+        if rest is not None and not isinstance(rest, Exception):
+            raise
+        if cancelled is not None:
+            raise cancelled from None
+        return _named(group)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the fence: every escape gets a name
+        return _named(error)
+    if call.is_sound(said):
+        return said
+    return OutcomeUnknown(f"the answer is no valid one: a {type(said).__name__}")
+
+
+class Escaped(Exception):
+    """A plugin's own code raised; the message says what."""
+
+
+def guarded(act: Callable[[], T]) -> T:
+    """Call a plugin's own code; whatever it raises becomes Escaped."""
+    try:
+        return act()
+    except (Exception, SystemExit) as error:
+        raise Escaped(_describe(error)) from error
+
+
+def _named(error: BaseException) -> ProviderError:
+    inner = _innermost(error)
+    return inner if isinstance(inner, ProviderError) else OutcomeUnknown(_describe(error))
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """A provider's nursery wraps what it raises into a group of one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _describe(error: BaseException) -> str:
+    error = _innermost(error)
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said:.300}" if said else type(error).__name__
+
+
+def _unavailable(wait_s: float) -> outcomes.Unavailable:
+    if wait_s > 0:
+        return outcomes.Unavailable("left alone after failures in a row", wait_s)
+    return outcomes.Unavailable("the provider is not running")
+
+
+async def _first_of(*events: trio.Event) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def wait(event: trio.Event) -> None:
+            await event.wait()
+            nursery.cancel_scope.cancel()
+
+        for event in events:
+            nursery.start_soon(wait, event)

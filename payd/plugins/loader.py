@@ -1,0 +1,373 @@
+"""From the enabled names to the method → provider map: discover, check, configure, build.
+
+Only what is enabled is imported. Each plugin is taken alone: one that raises or hangs fails
+with its own name and reason, and the others go on.
+"""
+
+import enum
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
+
+import attrs
+import pluggy
+import trio
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from pydantic import ValidationError
+
+from payd.plugins import hookspecs
+from payd.plugins.breaker import Random
+from payd.plugins.fence import Escaped, Fence, OnCall, guarded
+from payd.plugins.interface import (
+    SDK_VERSION,
+    Clock,
+    Logger,
+    Method,
+    Provider,
+    ProviderConfig,
+    ProviderContext,
+    ProviderManifest,
+)
+from payd.plugins.port import ProviderPort, Registered
+
+__all__ = [
+    "EnabledPlugin",
+    "FailureMode",
+    "LoadReport",
+    "LoadedPlugin",
+    "MethodMap",
+    "OpenProviders",
+    "PluginError",
+    "manifest_of",
+    "open_providers",
+]
+
+T = TypeVar("T")
+
+
+class FailureMode(enum.Enum):
+    """What a plugin that fails does to the start."""
+
+    #: Stops it.
+    STRICT = "strict"
+    #: Leaves the plugin's methods out, and is reported.
+    DEGRADED = "degraded"
+
+
+@attrs.frozen(kw_only=True)
+class EnabledPlugin:
+    """What the configuration says about one provider."""
+
+    name: str
+    #: Its own settings; those from the environment are strings.
+    settings: Mapping[str, object] = attrs.field(factory=dict)
+    #: Each credential that its manifest names → the values, newest first.
+    secrets: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, repr=False)
+    #: For a provider that is made for development.
+    allow_in_production: bool = False
+
+
+class PluginError(Exception):
+    """A plugin that cannot be used: which one, why, and what an operator can do about it."""
+
+    def __init__(self, provider: str, reason: str, what_to_do: str) -> None:
+        super().__init__(f"provider {provider}: {reason}; {what_to_do}")
+        self.provider = provider
+        self.reason = reason
+        self.what_to_do = what_to_do
+
+
+@attrs.frozen(kw_only=True)
+class LoadedPlugin:
+    """One provider that serves."""
+
+    name: str
+    version: str
+    methods: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class LoadReport:
+    """What became of each enabled plugin."""
+
+    loaded: tuple[LoadedPlugin, ...]
+    failed: tuple[PluginError, ...]
+
+
+class MethodMap:
+    """Providers over what was loaded. Two providers for one method are refused before this."""
+
+    def __init__(self, registered: Iterable[Registered]) -> None:
+        ordered = sorted(registered, key=lambda entry: entry.method.key)
+        self._by_method = {entry.method.key: entry for entry in ordered}
+        self._by_name = {entry.provider.name: entry.provider for entry in ordered}
+
+    def by_method(self, method: str) -> Registered | None:
+        """See Providers."""
+        return self._by_method.get(method)
+
+    def by_name(self, provider: str) -> ProviderPort | None:
+        """See Providers."""
+        return self._by_name.get(provider)
+
+    def registered(self) -> Sequence[Registered]:
+        """See Providers."""
+        return tuple(self._by_method.values())
+
+
+@attrs.frozen(kw_only=True)
+class OpenProviders:
+    """What serves now."""
+
+    methods: MethodMap
+    fences: tuple[Fence, ...]
+    report: LoadReport
+
+
+@asynccontextmanager
+async def open_providers(
+    plugins: Sequence[EnabledPlugin],
+    *,
+    environment: str,
+    clock: Clock,
+    failure_mode: FailureMode,
+    log_of: Callable[[str], Logger],
+    random: Random,
+    on_call: OnCall | None = None,
+) -> AsyncIterator[OpenProviders]:
+    """Load and build what is enabled; at the end close it in reverse order.
+
+    Raises PluginError where two providers take one method, and, in STRICT mode, for the first
+    plugin that failed.
+    """
+    is_strict = failure_mode is FailureMode.STRICT
+    checked, failed = _check_all(plugins, environment)
+    if failed and is_strict:
+        raise failed[0]
+    _refuse_shared_methods(checked)
+    serving: list[_Serving] = []
+    async with trio.open_nursery() as nursery:
+        try:
+            for plugin in checked:
+                log = log_of(plugin.name)
+                build = plugin.builder(environment, clock, log)
+                fence = Fence(
+                    build,
+                    plugin.manifest,
+                    log=log,
+                    methods=plugin.keys,
+                    random=random,
+                    on_call=on_call,
+                )
+                why: str | None = await nursery.start(fence.run)
+                if why is None:
+                    serving.append(_Serving(plugin=plugin, fence=fence))
+                else:
+                    failed.append(_not_built(plugin.name, why))
+            if not (failed and is_strict):
+                yield _opened(serving, failed)
+        finally:
+            for one in reversed(serving):
+                await one.fence.stop()
+    if failed and is_strict:
+        raise failed[0]
+
+
+def manifest_of(name: str) -> ProviderManifest:
+    """Import the plugin of this name and ask it for its manifest; raises PluginError."""
+    point = _entry_point(name)
+    remedy = f"mend or reinstall {_distribution(point)}, or disable it"
+    plugin = _ask(name, "cannot be imported", remedy, point.load)
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    _ask(name, "cannot be registered", remedy, lambda: manager.register(plugin, name))
+    offered: object = _ask(
+        name,
+        "its payd_providers hook failed",
+        remedy,
+        lambda: [manifest for some in manager.hook.payd_providers() for manifest in some],
+    )
+    for manifest in offered if isinstance(offered, list) else []:
+        if isinstance(manifest, ProviderManifest) and manifest.name == name:
+            return manifest
+    raise PluginError(name, "offers no provider of this name", remedy)
+
+
+# -- one plugin, without building it -----------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class _Checked:
+    """A plugin that may be built."""
+
+    manifest: ProviderManifest
+    config: ProviderConfig
+    methods: tuple[Method, ...]
+    secrets: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(method.key for method in self.methods)
+
+    def builder(
+        self, environment: str, clock: Clock, log: Logger
+    ) -> Callable[[], AbstractAsyncContextManager[Provider]]:
+        """Its factory, applied: each call makes a fresh provider."""
+        context = ProviderContext(
+            environment=environment, secrets=self.secrets, clock=clock, log=log
+        )
+        return partial(self.manifest.factory, context, self.config)
+
+
+def _check_all(
+    plugins: Sequence[EnabledPlugin], environment: str
+) -> tuple[list[_Checked], list[PluginError]]:
+    checked: list[_Checked] = []
+    failed: list[PluginError] = []
+    for plugin in plugins:
+        try:
+            checked.append(_check(plugin, environment))
+        except PluginError as error:
+            failed.append(error)
+    return checked, failed
+
+
+def _check(plugin: EnabledPlugin, environment: str) -> _Checked:
+    manifest = manifest_of(plugin.name)
+    _check_sdk(manifest)
+    if manifest.for_development and environment == "production" and not plugin.allow_in_production:
+        raise PluginError(
+            plugin.name,
+            "is made for development and refused in production",
+            f"disable it, or set providers.{plugin.name}.allow_in_production",
+        )
+    config = _configure(plugin, manifest)
+    methods = _methods(manifest, config)
+    secrets = _secrets(plugin, manifest)
+    return _Checked(manifest=manifest, config=config, methods=methods, secrets=secrets)
+
+
+def _entry_point(name: str) -> EntryPoint:
+    points = tuple(entry_points(group=hookspecs.PROJECT, name=name))
+    match points:
+        case ():
+            raise PluginError(
+                name, "is enabled but not installed", f"run: pip install payd-{name}-provider"
+            )
+        case (point,):
+            return point
+        case _:
+            owners = ", ".join(sorted({_distribution(point) for point in points}))
+            raise PluginError(name, f"is offered by {owners}", "uninstall all but one")
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
+
+
+def _check_sdk(manifest: ProviderManifest) -> None:
+    remedy = "install a version of it that fits this payd"
+    try:
+        fits = SpecifierSet(manifest.sdk).contains(SDK_VERSION)
+    except InvalidSpecifier:
+        raise PluginError(
+            manifest.name, f"its sdk range {manifest.sdk!r} is none", remedy
+        ) from None
+    if not fits:
+        reason = f"needs plugin interface {manifest.sdk}, this payd has {SDK_VERSION}"
+        raise PluginError(manifest.name, reason, remedy)
+
+
+def _configure(plugin: EnabledPlugin, manifest: ProviderManifest) -> ProviderConfig:
+    def validate() -> ProviderConfig | ValidationError:
+        try:
+            return manifest.config_model.model_validate(dict(plugin.settings))
+        except ValidationError as error:
+            return error
+
+    section = f"providers.{plugin.name}"
+    said = _ask(plugin.name, "cannot check its settings", f"check {section}", validate)
+    if not isinstance(said, ValidationError):
+        return said
+    wrong = [
+        (".".join((section, *map(str, error["loc"]))), error["msg"])
+        for error in said.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    reason = "; ".join(f"{key}: {message}" for key, message in wrong)
+    raise PluginError(plugin.name, reason, "correct " + ", ".join(key for key, _ in wrong))
+
+
+def _methods(manifest: ProviderManifest, config: ProviderConfig) -> tuple[Method, ...]:
+    remedy = "report this to the author of the plugin, or disable it"
+    methods = _ask(
+        manifest.name, "cannot tell its methods", remedy, lambda: tuple(manifest.methods(config))
+    )
+    if not methods or not all(isinstance(method, Method) for method in methods):
+        raise PluginError(manifest.name, "offers no method", remedy)
+    return methods
+
+
+def _secrets(plugin: EnabledPlugin, manifest: ProviderManifest) -> Mapping[str, tuple[str, ...]]:
+    missing = [name for name in manifest.credentials if not plugin.secrets.get(name)]
+    if missing:
+        reason = f"has no value for {', '.join(missing)}"
+        raise PluginError(plugin.name, reason, "set it, or its *_FILE, or put it into the vault")
+    return {name: plugin.secrets[name] for name in manifest.credentials}
+
+
+def _refuse_shared_methods(checked: Sequence[_Checked]) -> None:
+    owners: dict[str, str] = {}
+    for plugin in checked:
+        for key in plugin.keys:
+            other = owners.setdefault(key, plugin.name)
+            if other != plugin.name:
+                raise PluginError(
+                    f"{other}, {plugin.name}",
+                    f"both take the method {key!r}",
+                    "disable one, or give it other methods",
+                )
+
+
+def _ask(name: str, failing: str, what_to_do: str, act: Callable[[], T]) -> T:
+    try:
+        return guarded(act)
+    except Escaped as error:
+        raise PluginError(name, f"{failing}: {error}", what_to_do) from error
+
+
+# -- what serves -------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class _Serving:
+    plugin: _Checked
+    fence: Fence
+
+
+def _not_built(name: str, why: str) -> PluginError:
+    return PluginError(name, f"cannot start: {why}", "see its settings and its remote side")
+
+
+def _opened(serving: Sequence[_Serving], failed: Sequence[PluginError]) -> OpenProviders:
+    registered = [
+        Registered(method=method, provider=one.fence)
+        for one in serving
+        for method in one.plugin.methods
+    ]
+    loaded = tuple(
+        LoadedPlugin(
+            name=one.plugin.name, version=one.plugin.manifest.version, methods=one.plugin.keys
+        )
+        for one in serving
+    )
+    return OpenProviders(
+        methods=MethodMap(registered),
+        fences=tuple(one.fence for one in serving),
+        report=LoadReport(loaded=loaded, failed=tuple(failed)),
+    )

@@ -1,0 +1,158 @@
+"""What a provider's word means as evidence: one table a question, pure.
+
+Nothing here guesses: an answer that cannot be read proves nothing.
+"""
+
+from typing import assert_never
+
+from payd.domain import evidence
+from payd.domain.errors import InvalidField, PaydError, ProviderUnavailable
+from payd.plugins import interface
+from payd.plugins.interface import Found, Lookup, ProviderError
+from payd.plugins.port import Answer
+
+#: Told to a caller when nothing better is known.
+RETRY_AFTER_S = 1.0
+
+UNANSWERED = Answer(evidence=(evidence.Unanswered(),))
+
+
+class Unavailable(interface.NotAttempted):
+    """The fence did not ask: the provider is down, or its breaker is open."""
+
+    def __init__(self, message: str, retry_after_s: float = RETRY_AFTER_S) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+def answer_to_create(provider: str, said: evidence.Created | ProviderError) -> Answer:
+    """Created, Declined, NotAttempted or OutcomeUnknown."""
+    match said:
+        case evidence.Created():
+            return Answer(evidence=(said,))
+        case interface.Declined(code=code, message=message):
+            return Answer(evidence=(evidence.Declined(code=code, message=message),))
+        case interface.InvalidRequest(field=field, message=message):
+            refused = evidence.Declined(code="invalid_request", message=f"{field}: {message}")
+            return Answer(evidence=(refused,), error=InvalidField(field, message))
+        case Unavailable(retry_after_s=wait_s) | interface.RateLimited(retry_after_s=wait_s):
+            return _not_attempted(provider, wait_s)
+        case interface.NotAttempted() | interface.Misconfigured():
+            return _not_attempted(provider, RETRY_AFTER_S)
+        case interface.IdempotencyConflict():
+            return Answer(evidence=(evidence.OutcomeUnknown(), evidence.Conflict()))
+        case _:
+            return Answer(evidence=(evidence.OutcomeUnknown(),))
+
+
+def _not_attempted(provider: str, retry_after_s: float) -> Answer:
+    error: PaydError = ProviderUnavailable(
+        f"the provider {provider} cannot be asked now; nothing was sent",
+        retry_after_s=retry_after_s,
+        provider=provider,
+    )
+    return Answer(evidence=(evidence.NotAttempted(),), error=error)
+
+
+def answer_to_look(
+    lookup: Lookup, reference: str | None, said: Found | evidence.Absent | ProviderError
+) -> Answer:
+    """What was found; absence only where it proves that nothing was created."""
+    match said:
+        case Found(created=created, snapshot=snapshot):
+            return Answer(evidence=(created, snapshot))
+        case evidence.Absent() if lookup is Lookup.INCLUDING_ABSENCE and reference is None:
+            return Answer(evidence=(said,))
+        case evidence.Absent() | ProviderError():
+            return UNANSWERED
+        case _:
+            assert_never(said)
+
+
+def answer_to_close(said: evidence.Snapshot | ProviderError) -> Answer:
+    """How it stands after a rail that closes was told to."""
+    return Answer(evidence=(said,)) if isinstance(said, evidence.Snapshot) else UNANSWERED
+
+
+def answer_to_last_look(said: Found | evidence.Absent | ProviderError) -> Answer:
+    """How it stands where the rail cannot close."""
+    if isinstance(said, Found):
+        return Answer(evidence=(evidence.NotClosable(look=said.snapshot),))
+    return UNANSWERED
+
+
+def is_failure(said: object) -> bool | None:
+    """For the breaker: True for no readable answer, None where nothing was learnt."""
+    match said:
+        case None | Unavailable() | interface.RateLimited():
+            return None
+        case interface.Declined() | interface.InvalidRequest() | interface.IdempotencyConflict():
+            return False
+        case _:
+            return isinstance(said, ProviderError)
+
+
+_LABELS: tuple[tuple[type[ProviderError], str], ...] = (
+    (interface.Declined, "declined"),
+    (interface.InvalidRequest, "invalid_request"),
+    (Unavailable, "unavailable"),
+    (interface.NotAttempted, "not_attempted"),
+    (interface.RateLimited, "rate_limited"),
+    (interface.Misconfigured, "misconfigured"),
+    (interface.IdempotencyConflict, "idempotency_conflict"),
+)
+
+
+def label(said: object) -> str:
+    """The outcome's name in metrics and logs."""
+    if said is None:
+        return "cancelled"
+    if not isinstance(said, ProviderError):
+        return "ok"
+    return next((name for kind, name in _LABELS if isinstance(said, kind)), "outcome_unknown")
+
+
+# -- is it what it should be? A provider may return anything ----------------------------------
+
+
+def is_created(said: object) -> bool:
+    """A Created whose fields can be stored."""
+    if not (isinstance(said, evidence.Created) and said.reference):
+        return False
+    return _is_text(said.reference, *said.aliases) and _is_action(said.next_action)
+
+
+def is_look(said: object) -> bool:
+    """Absent, or a Found whose parts can be stored."""
+    if isinstance(said, Found):
+        return is_created(said.created) and is_snapshot(said.snapshot)
+    return isinstance(said, evidence.Absent)
+
+
+def is_snapshot(said: object) -> bool:
+    """A Snapshot whose status and asset can be stored; its amounts check themselves."""
+    return (
+        isinstance(said, evidence.Snapshot)
+        and isinstance(said.status, evidence.ProviderStatus)
+        and _is_text(said.asset)
+    )
+
+
+def is_none(said: object) -> bool:
+    """What `health` returns."""
+    return said is None
+
+
+def _is_action(action: object) -> bool:
+    match action:
+        case evidence.Redirect(url=url):
+            return _is_text(url)
+        case evidence.CryptoTransfer():
+            texts = (action.currency, action.token_address, action.receiver_address)
+            return _is_text(*texts, action.memo, action.calldata, action.payment_uri)
+        case _:
+            return False
+
+
+def _is_text(*values: object) -> bool:
+    return all(isinstance(value, str) for value in values)

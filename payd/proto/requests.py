@@ -1,0 +1,164 @@
+"""Proto → domain, and all that is refused on the way, with the path of the field."""
+
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from payd.domain.errors import InvalidField
+from payd.domain.payment import Customer
+from payd.domain.request import InitiateRequest, Item, QuoteRequest
+from payd.proto import payment_pb2 as pb
+
+ITEMS_MAX = 100
+SUBSCRIPTIONS_MAX = 100
+METADATA_MAX = 20
+URL_LENGTH_MAX = 2048
+REASON_LENGTH_MAX = 500
+
+_VISIBLE_ASCII = re.compile(r"[!-~]+")
+_METHOD = re.compile(r"[a-z0-9_-]{1,64}")
+_CURRENCY = re.compile(r"[A-Z0-9]{0,16}")
+#: Plausible, no more: the main app knows its users' addresses.
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
+#: PostgreSQL stores no NUL; control characters have no business in names.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def quote_request(message: pb.GetQuoteRequest) -> QuoteRequest:
+    """Raises InvalidField."""
+    return QuoteRequest(
+        items=_items(message.items),
+        method=_method(message.method),
+        crypto_currency=_crypto_currency(message.crypto_currency),
+    )
+
+
+def initiate_request(message: pb.InitiatePaymentRequest) -> InitiateRequest:
+    """Raises InvalidField."""
+    return InitiateRequest(
+        idempotency_key=idempotency_key(message.idempotency_key),
+        customer=_customer(message.customer),
+        items=_items(message.items),
+        method=_method(message.method),
+        crypto_currency=_crypto_currency(message.crypto_currency),
+        subscription_ids=_subscription_ids(message.subscription_ids),
+        return_url=_url("return_url", message.return_url),
+        cancel_url=_url("cancel_url", message.cancel_url),
+        metadata=_metadata(message.metadata),
+    )
+
+
+def payment_id(value: str) -> UUID:
+    """Raises InvalidField."""
+    try:
+        return UUID(value)
+    except ValueError:
+        raise InvalidField("payment_id", "must be a UUID") from None
+
+
+def idempotency_key(value: str) -> str:
+    """Raises InvalidField."""
+    return _visible("idempotency_key", value, 255)
+
+
+def cancel_reason(value: str) -> str:
+    """Raises InvalidField."""
+    return _text("reason", value, REASON_LENGTH_MAX, required=False)
+
+
+def _customer(message: pb.Customer) -> Customer:
+    email = _text("customer.email", message.email, 254, required=False)
+    if email and not _EMAIL.fullmatch(email):
+        raise InvalidField("customer.email", "is not an email address")
+    wallet = message.wallet_address
+    return Customer(
+        id=_visible("customer.id", message.id, 128),
+        wallet_address=_visible("customer.wallet_address", wallet, 128) if wallet else "",
+        email=email,
+    )
+
+
+def _items(messages: Iterable[pb.Item]) -> tuple[Item, ...]:
+    items = tuple(
+        Item(
+            chain_profile_id=_text(f"items[{i}].chain_profile_id", item.chain_profile_id, 64),
+            node_type=_text(f"items[{i}].node_type", item.node_type, 64),
+            duration=_text(f"items[{i}].duration", item.duration, 64),
+        )
+        for i, item in enumerate(messages)
+    )
+    _count("items", len(items), 1, ITEMS_MAX)
+    return items
+
+
+def _method(value: str) -> str:
+    if not _METHOD.fullmatch(value):
+        raise InvalidField("method", "is required: 1 to 64 of a-z 0-9 _ -")
+    return value
+
+
+def _crypto_currency(value: str) -> str:
+    if not _CURRENCY.fullmatch(value):
+        raise InvalidField("crypto_currency", "must be a symbol such as USDC")
+    return value
+
+
+def _subscription_ids(values: Iterable[str]) -> tuple[str, ...]:
+    ids = tuple(_visible(f"subscription_ids[{i}]", value, 128) for i, value in enumerate(values))
+    _count("subscription_ids", len(ids), 0, SUBSCRIPTIONS_MAX)
+    return ids
+
+
+def _metadata(values: Mapping[str, str]) -> dict[str, str]:
+    pairs = dict(values)
+    _count("metadata", len(pairs), 0, METADATA_MAX)
+    for key, value in pairs.items():
+        _text("metadata key", key, 64)
+        if len(value) > 512 or "\x00" in value:
+            raise InvalidField(f"metadata.{key}", "must be at most 512 characters, without NUL")
+    return pairs
+
+
+def _url(field: str, value: str) -> str:
+    if not value:
+        return ""
+    if len(value) > URL_LENGTH_MAX or not _VISIBLE_ASCII.fullmatch(value):
+        raise InvalidField(field, f"must be at most {URL_LENGTH_MAX} visible ASCII characters")
+    try:
+        url = urlsplit(value)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        raise InvalidField(field, "is not a URL") from None
+    if not host or url.username is not None:
+        raise InvalidField(field, "must name a host, without credentials")
+    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(host)):
+        raise InvalidField(field, "must be https, or http on loopback")
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _visible(field: str, value: str, length_max: int) -> str:
+    if not 1 <= len(value) <= length_max or not _VISIBLE_ASCII.fullmatch(value):
+        raise InvalidField(field, f"must be 1 to {length_max} visible ASCII characters")
+    return value
+
+
+def _text(field: str, value: str, length_max: int, *, required: bool = True) -> str:
+    if required and not value:
+        raise InvalidField(field, "is required")
+    if len(value) > length_max or _CONTROL.search(value):
+        raise InvalidField(field, f"must be at most {length_max} characters, none of control")
+    return value
+
+
+def _count(field: str, count: int, least: int, most: int) -> None:
+    if not least <= count <= most:
+        raise InvalidField(field, f"must have {least} to {most} entries, has {count}")

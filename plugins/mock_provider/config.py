@@ -1,0 +1,69 @@
+"""What an operator may set: which methods the mock takes, and how it behaves."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from payd.plugins import CryptoCurrency, Method, ProviderConfig
+
+
+def _split(value: object) -> object:
+    """The environment has no lists: commas."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+MethodKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+
+#: A day: longer than any test waits.
+DELAY_MAX_MS = 86_400_000
+
+
+class MockConfig(ProviderConfig):
+    """The settings under `providers.mock`."""
+
+    methods: Annotated[tuple[MethodKey, ...], BeforeValidator(_split)] = Field(
+        default=("mock",), min_length=1
+    )
+    #: From the creation to what happens then.
+    delay_ms: int = Field(default=200, ge=0, le=DELAY_MAX_MS)
+    #: The part of payments without a scenario that fail.
+    failure_rate: float = Field(default=0.0, ge=0.0, le=1.0)
+    #: Which of them fail.
+    seed: int = 0
+    #: None keeps the remote side in memory: it ends with the process.
+    state_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = None
+    base_url: str = Field(default="https://mock.invalid", pattern=r"^https?://[^\s]+$")
+
+
+#: Made up, and on no chain.
+CRYPTO_CHAIN_ID = 424_242
+_TOKENS = (
+    CryptoCurrency(
+        code="USDC", chain_id=CRYPTO_CHAIN_ID, token_address="0x" + "c0" * 20, decimals=6
+    ),
+    CryptoCurrency(
+        code="USDT", chain_id=CRYPTO_CHAIN_ID, token_address="0x" + "d0" * 20, decimals=6
+    ),
+)
+
+
+def methods_of(config: MockConfig) -> tuple[Method, ...]:
+    """One method for each configured key; `crypto` takes tokens."""
+    return tuple(
+        Method(
+            key=key,
+            display_name=f"{key.replace('_', ' ').capitalize()} (test, takes no money)",
+            currencies=("USD", "EUR"),
+            crypto_currencies=_TOKENS if key == "crypto" else (),
+            default_expiry=timedelta(minutes=30),
+        )
+        for key in dict.fromkeys(config.methods)
+    )

@@ -1,0 +1,212 @@
+"""The mock's remote side: sessions and what happens to them, in SQLite.
+
+Shared by all daemons that name the same file, and outlives each of them, as a real remote side
+does. Every call is one short transaction of some ten microseconds, so none leaves the loop.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import attrs
+
+from mock_provider.scenarios import Happening
+from mock_provider.session import Session, observation
+from payd.plugins import CryptoTransfer, NextAction, NotAttempted, Observation, Redirect
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sessions (
+    reference TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, reports_as TEXT NOT NULL,
+    asset TEXT NOT NULL, amount TEXT NOT NULL, action TEXT NOT NULL, cancel_time INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS happenings (
+    id INTEGER PRIMARY KEY, reference TEXT NOT NULL, name TEXT NOT NULL, time INTEGER NOT NULL,
+    amount TEXT, reported INTEGER NOT NULL DEFAULT 0, UNIQUE (reference, name)
+);
+CREATE INDEX IF NOT EXISTS happenings_unreported ON happenings (time) WHERE reported = 0;
+CREATE TABLE IF NOT EXISTS lost_requests (reference TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+_SESSION = "s.reference, fingerprint, reports_as, asset, s.amount, action, cancel_time"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+#: Another daemon holds the file's lock for far less than this.
+_LOCK_WAIT_S = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """An observation that was not delivered yet."""
+
+    row_id: int
+    observation: Observation
+
+
+class Ledger:
+    """See `open_ledger`."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def add(self, session: Session, script: Sequence[Happening]) -> tuple[Session, bool]:
+        """Keep it once a reference: the session that is kept, and whether it is this one."""
+        row = (
+            session.reference,
+            session.fingerprint,
+            session.reports_as,
+            session.asset,
+            str(session.amount),
+            _action_text(session.action),
+        )
+        with self._transaction() as database:
+            added = database.execute(
+                "INSERT OR IGNORE INTO sessions VALUES (?, ?, ?, ?, ?, ?, NULL)", row
+            )
+            if added.rowcount == 0:
+                kept = self._session(session.reference)
+                return kept or session, False
+            database.executemany(
+                "INSERT INTO happenings (reference, name, time, amount) VALUES (?, ?, ?, ?)",
+                [(session.reference, h.name, _micros(h.time), _text(h.amount)) for h in script],
+            )
+        return session, True
+
+    def find(self, reference: str) -> tuple[Session, Sequence[Happening]] | None:
+        """The session and its script."""
+        session = self._session(reference)
+        return None if session is None else (session, self._script(reference))
+
+    def cancel(self, reference: str, now: datetime) -> None:
+        """Nothing happens to the session any more after `now`."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE sessions SET cancel_time = ? WHERE reference = ? AND cancel_time IS NULL",
+                (_micros(now), reference),
+            )
+            database.execute(
+                "DELETE FROM happenings WHERE reference = ? AND time > ?", (reference, _micros(now))
+            )
+
+    def lose(self, reference: str) -> bool:
+        """Whether this is the first request for it: that one never arrives."""
+        row = (reference,)
+        added = self._database.execute("INSERT OR IGNORE INTO lost_requests VALUES (?)", row)
+        return added.rowcount == 1
+
+    def unreported(self, now: datetime, limit: int) -> Sequence[Report]:
+        """What has happened and was not reported, oldest first."""
+        rows = self._database.execute(
+            f"SELECT h.id, h.name, h.time, h.amount, {_SESSION}"  # noqa: S608 - our own columns
+            " FROM happenings h JOIN sessions s ON s.reference = h.reference"
+            " WHERE reported = 0 AND h.time <= ? ORDER BY h.time, h.id LIMIT ?",
+            (_micros(now), limit),
+        ).fetchall()
+        return [self._report(row) for row in rows]
+
+    def next_time(self) -> datetime | None:
+        """When the next unreported thing happens."""
+        (micros,) = self._database.execute(
+            "SELECT min(time) FROM happenings WHERE reported = 0"
+        ).fetchone()
+        return None if micros is None else _time(micros)
+
+    def mark_reported(self, reports: Sequence[Report]) -> None:
+        """After they were stored by payd, never before."""
+        with self._transaction() as database:
+            database.executemany(
+                "UPDATE happenings SET reported = 1 WHERE id = ?", [(r.row_id,) for r in reports]
+            )
+
+    def check(self) -> None:
+        """Raise when the file cannot be read."""
+        self._database.execute("SELECT 1 FROM sessions LIMIT 1").fetchone()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise NotAttempted(f"the mock's state file: {error}") from error
+        with self._database:
+            yield self._database
+
+    def _session(self, reference: str) -> Session | None:
+        row = self._database.execute(
+            f"SELECT {_SESSION} FROM sessions s WHERE reference = ?",  # noqa: S608 - our own columns
+            (reference,),
+        ).fetchone()
+        return None if row is None else _session(row)
+
+    def _script(self, reference: str) -> Sequence[Happening]:
+        rows = self._database.execute(
+            "SELECT name, time, amount FROM happenings WHERE reference = ? ORDER BY time, id",
+            (reference,),
+        )
+        return [_happening(row) for row in rows]
+
+    def _report(self, row: tuple[int, str, int, str | None, str]) -> Report:
+        row_id, happening, session = row[0], _happening(row[1:4]), _session(row[4:])
+        # Only the report of an end tells totals.
+        script = self._script(session.reference) if happening.amount is None else ()
+        return Report(row_id=row_id, observation=observation(session, script, happening))
+
+
+@contextmanager
+def open_ledger(state_file: Path | None) -> Iterator[Ledger]:
+    """The ledger in this file, made when missing; in memory without one."""
+    if state_file is not None:
+        state_file.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(state_file or ":memory:", timeout=_LOCK_WAIT_S, isolation_level=None)
+    try:
+        # Survives the death of the process; a power cut may cost the mock its last sessions.
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = OFF")
+        database.executescript(_SCHEMA)
+        yield Ledger(database)
+    finally:
+        database.close()
+
+
+def _session(row: Sequence[object]) -> Session:
+    reference, fingerprint, reports_as, asset, amount, action, cancel_time = row
+    return Session(
+        reference=str(reference),
+        fingerprint=str(fingerprint),
+        reports_as=str(reports_as),
+        asset=str(asset),
+        amount=int(str(amount)),
+        action=_action(str(action)),
+        cancel_time=_time(cancel_time) if isinstance(cancel_time, int) else None,
+    )
+
+
+def _happening(row: Sequence[object]) -> Happening:
+    name, micros, amount = row
+    return Happening(
+        name=str(name),
+        time=_time(int(str(micros))),
+        amount=None if amount is None else int(str(amount)),
+    )
+
+
+def _action_text(action: NextAction) -> str:
+    return action.url if isinstance(action, Redirect) else json.dumps(attrs.asdict(action))
+
+
+def _action(text: str) -> NextAction:
+    return CryptoTransfer(**json.loads(text)) if text.startswith("{") else Redirect(url=text)
+
+
+def _text(amount: int | None) -> str | None:
+    """SQLite's integers end at 64 bits, token amounts do not."""
+    return None if amount is None else str(amount)
+
+
+def _micros(time: datetime) -> int:
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def _time(micros: int) -> datetime:
+    return _EPOCH + micros * _MICROSECOND

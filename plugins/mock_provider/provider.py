@@ -1,0 +1,176 @@
+"""The mock as payd sees it: four coroutines and a watch over its remote side."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import trio
+
+from mock_provider.config import MockConfig
+from mock_provider.ledger import Ledger, open_ledger
+from mock_provider.scenarios import Scenario, delay_of, scenario_of, script
+from mock_provider.session import Session, created, snapshot
+from payd.plugins import (
+    Absent,
+    Created,
+    CreateOperation,
+    CryptoTransfer,
+    Declined,
+    Found,
+    IdempotencyConflict,
+    InvalidRequest,
+    NextAction,
+    OutcomeUnknown,
+    PaymentRef,
+    Provider,
+    ProviderContext,
+    ProviderStatus,
+    Redirect,
+    Sink,
+    Snapshot,
+)
+
+#: How soon what another daemon created is seen here.
+POLL_S = 0.2
+#: Reports in one `sink.put`, which is one transaction.
+BATCH_MAX = 100
+#: Made up.
+RECEIVER_ADDRESS = "0x" + "ab" * 20
+
+
+@asynccontextmanager
+async def open_provider(context: ProviderContext, config: MockConfig) -> AsyncIterator[Provider]:
+    """The factory of the manifest."""
+    with open_ledger(config.state_file) as ledger:
+        yield MockProvider(context, config, ledger)
+
+
+class MockProvider:
+    """Provider and SupportsWatch."""
+
+    def __init__(self, context: ProviderContext, config: MockConfig, ledger: Ledger) -> None:
+        self._clock = context.clock
+        self._config = config
+        self._ledger = ledger
+        self._soon = trio.Event()
+
+    async def create(self, operation: CreateOperation) -> Created:
+        """See Provider."""
+        config, metadata = self._config, operation.metadata
+        delay = delay_of(metadata, config.delay_ms)
+        scenario = scenario_of(metadata, operation.operation_id, config.failure_rate, config.seed)
+        if scenario is Scenario.DECLINE:
+            raise Declined("mock_declined", "The mock was asked to decline.")
+        session = self._session(operation, scenario)
+        if scenario is Scenario.TIMEOUT_BEFORE and self._ledger.lose(session.reference):
+            raise OutcomeUnknown("the mock was asked to lose the request")
+        now = self._clock.now()
+        planned = script(scenario, session.amount, now, delay, operation.expire_time)
+        kept, is_new = self._ledger.add(session, planned)
+        if kept.fingerprint != session.fingerprint:
+            raise IdempotencyConflict("the operation id was used with other parameters")
+        if is_new and planned[0].time - now < timedelta(seconds=POLL_S):
+            self._soon.set()
+        if is_new and scenario is Scenario.TIMEOUT_AFTER:
+            raise OutcomeUnknown("the mock was asked to lose the answer")
+        return created(kept)
+
+    async def fetch(self, ref: PaymentRef) -> Found | Absent:
+        """See Provider."""
+        found = self._ledger.find(_reference(ref))
+        if found is None:
+            return Absent()
+        session, planned = found
+        standing = snapshot(session, planned, self._clock.now())
+        return Found(created=created(session), snapshot=standing)
+
+    async def cancel(self, ref: PaymentRef) -> Snapshot:
+        """See Provider."""
+        found = await self.fetch(ref)
+        if isinstance(found, Found) and found.snapshot.status is ProviderStatus.OPEN:
+            self._ledger.cancel(_reference(ref), found.snapshot.as_of)
+            found = await self.fetch(ref)
+        if isinstance(found, Absent):
+            raise InvalidRequest("payment_id", "the mock has no session for it")
+        return found.snapshot
+
+    async def health(self) -> None:
+        """See Provider."""
+        self._ledger.check()
+
+    async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
+        """See SupportsWatch: what happens is reported until `sink` has it, in batches."""
+        task_status.started()
+        while True:
+            self._soon = trio.Event()
+            now = self._clock.now()
+            if reports := self._ledger.unreported(now, BATCH_MAX):
+                await sink.put([report.observation for report in reports])
+                self._ledger.mark_reported(reports)
+                await trio.lowlevel.checkpoint()
+                continue
+            next_time = self._ledger.next_time()
+            wait_s = POLL_S if next_time is None else (next_time - now).total_seconds()
+            with trio.move_on_after(max(0.0, min(wait_s, POLL_S))):
+                await self._soon.wait()
+
+    def _session(self, operation: CreateOperation, scenario: Scenario) -> Session:
+        reference = _reference_of(operation.operation_id)
+        crypto = operation.crypto
+        # Who never heard the answer cannot be told in payd's own words.
+        is_unheard = scenario is Scenario.TIMEOUT_AFTER
+        return Session(
+            reference=reference,
+            fingerprint=_fingerprint(operation),
+            reports_as=reference if is_unheard else str(operation.payment_id),
+            asset=crypto.token_address if crypto else operation.amount.currency_code,
+            amount=crypto.due_base_units if crypto else operation.amount.minor_units,
+            action=_action(operation, reference, self._config.base_url),
+        )
+
+
+def _reference(ref: PaymentRef) -> str:
+    return ref.reference or _reference_of(ref.operation_id)
+
+
+def _reference_of(operation_id: str) -> str:
+    digest = hashlib.blake2b(operation_id.encode(), digest_size=16)
+    return f"mock_{digest.hexdigest()}"
+
+
+def _fingerprint(operation: CreateOperation) -> str:
+    meaning = (
+        str(operation.payment_id),
+        operation.method,
+        operation.amount,
+        operation.crypto,
+        operation.customer_id,
+        operation.expire_time.isoformat(),
+        operation.return_url,
+        operation.cancel_url,
+        sorted(operation.metadata.items()),
+    )
+    return hashlib.blake2b(repr(meaning).encode(), digest_size=16).hexdigest()
+
+
+def _action(operation: CreateOperation, reference: str, base_url: str) -> NextAction:
+    terms = operation.crypto
+    if terms is None:
+        return Redirect(url=f"{base_url.rstrip('/')}/pay/{reference}")
+    amount, receiver = terms.due_base_units, RECEIVER_ADDRESS
+    return CryptoTransfer(
+        currency=terms.currency,
+        chain_id=terms.chain_id,
+        token_address=terms.token_address,
+        receiver_address=receiver,
+        amount_base_units=amount,
+        decimals=terms.decimals,
+        memo="0x" + reference.removeprefix("mock_").rjust(64, "0"),
+        # transfer(address,uint256) of ERC-20
+        calldata=f"0xa9059cbb{receiver[2:]:0>64}{amount:064x}",
+        payment_uri=(
+            f"ethereum:{terms.token_address}@{terms.chain_id}"
+            f"/transfer?address={receiver}&uint256={amount}"
+        ),
+    )

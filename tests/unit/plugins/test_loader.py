@@ -1,0 +1,280 @@
+"""Plugins are found by their entry points, checked, built, and fail alone with a reason."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+from unit.plugins.toys import Journal, TrioClock, an_operation, half
+
+from payd.plugins.loader import (
+    EnabledPlugin,
+    FailureMode,
+    OpenProviders,
+    PluginError,
+    open_providers,
+)
+
+Install = Callable[..., str]
+
+PLUGIN = """
+from contextlib import asynccontextmanager
+from datetime import timedelta
+import trio
+from payd.plugins import *
+
+class Config(ProviderConfig):
+    greeting: str = "hello"
+    retries: int = 3
+    loud: bool = False
+
+class Toy:
+    def __init__(self, context, config):
+        self.context, self.config = context, config
+    async def create(self, operation):
+        said = f"{{self.config!r}} {{self.context.secrets}}"
+        return Created(reference="toy", next_action=Redirect(url=said))
+    async def fetch(self, ref): return Absent()
+    async def cancel(self, ref): raise NotAttempted("no")
+    async def health(self): pass
+
+LIFE = []
+
+@asynccontextmanager
+async def factory(context, config):
+    LIFE.append("{name} up")
+    {factory}
+    yield Toy(context, config)
+    LIFE.append("{name} down")
+
+MANIFEST = dict(
+    name="{name}", version="1.2.3", sdk="{sdk}", config_model=Config,
+    methods=lambda config: tuple(Method(key=k, display_name=k, currencies=("USD",)) for k in {methods}),
+    capabilities=Capabilities(idempotency_window=timedelta(hours=1), lookup=Lookup.NONE, cancel=Cancel.CLOSES),
+    credentials={credentials}, for_development={for_development}, factory=factory,
+)
+{module}
+
+@hookimpl
+def payd_providers():
+    {hook}
+    return [ProviderManifest(**MANIFEST)]
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Puts a wheel's files where Python finds installed ones; gives the provider's name."""
+    monkeypatch.syspath_prepend(tmp_path)
+    installed: list[str] = []
+
+    def put(name: str, distribution: str | None = None, **parts: str) -> str:
+        distribution = distribution or f"payd-{name}-provider"
+        defaults = {"factory": "pass", "module": "", "hook": "pass", "credentials": "()"}
+        defaults |= {"sdk": ">=1.0,<2", "methods": repr((name,)), "for_development": "False"}
+        source = parts.pop("source", PLUGIN).format(name=name, **(defaults | parts))
+        (tmp_path / f"{name}_provider_toy.py").write_text(source)
+        info = tmp_path / f"{distribution.replace('-', '_')}-1.2.3.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2.3\n"
+        )
+        (info / "entry_points.txt").write_text(f"[payd]\n{name} = {name}_provider_toy\n")
+        installed.append(f"{name}_provider_toy")
+        return name
+
+    yield put
+    for module in installed:
+        sys.modules.pop(module, None)
+
+
+async def load(
+    *plugins: str | EnabledPlugin,
+    mode: FailureMode = FailureMode.DEGRADED,
+    environment: str = "test",
+    look: Callable[[OpenProviders], Any] = lambda opened: opened,
+) -> Any:
+    enabled = [EnabledPlugin(name=p) if isinstance(p, str) else p for p in plugins]
+    async with open_providers(
+        enabled,
+        environment=environment,
+        clock=TrioClock(),
+        failure_mode=mode,
+        log_of=lambda name: Journal(),
+        random=half,
+    ) as opened:
+        said = look(opened)
+        return await said if hasattr(said, "__await__") else said
+
+
+async def refusal(*plugins: str | EnabledPlugin, environment: str = "test") -> PluginError:
+    """The one failure, which strict mode raises and degraded mode reports."""
+    opened = await load(*plugins, environment=environment)
+    (failed,) = opened.report.failed
+    with pytest.raises(PluginError) as strict:
+        await load(*plugins, mode=FailureMode.STRICT, environment=environment)
+    assert str(strict.value) == str(failed)
+    assert isinstance(failed, PluginError)
+    return failed
+
+
+async def test_an_enabled_plugin_serves_each_of_its_methods(install: Install) -> None:
+    name = install("red", methods="('card', 'wallet')")
+    opened = await load(name, mode=FailureMode.STRICT)
+    assert [entry.method.key for entry in opened.methods.registered()] == ["card", "wallet"]
+    assert opened.methods.by_method("wallet").provider.name == "red"
+    assert opened.methods.by_name("red") is opened.fences[0]
+    assert opened.methods.by_method("cash") is None
+    assert opened.methods.by_name("blue") is None
+    (loaded,) = opened.report.loaded
+    assert (loaded.name, loaded.version, loaded.methods) == ("red", "1.2.3", ("card", "wallet"))
+    assert opened.report.failed == ()
+
+
+async def test_a_plugin_that_is_not_enabled_is_not_imported(install: Install) -> None:
+    install("red")
+    install("blue", module="raise SystemExit('imported')")
+    opened = await load("red", mode=FailureMode.STRICT)
+    assert "blue_provider_toy" not in sys.modules
+    assert [loaded.name for loaded in opened.report.loaded] == ["red"]
+
+
+async def test_settings_from_the_environment_are_text_and_secrets_reach_the_provider(
+    install: Install,
+) -> None:
+    install("red", credentials="('red_key',)")
+    settings = {"greeting": "ahoy", "retries": "12", "loud": "true"}
+    enabled = EnabledPlugin(name="red", settings=settings, secrets={"red_key": ("new", "old")})
+    answer = await load(enabled, look=lambda opened: opened.fences[0].create(an_operation()))
+    said = answer.evidence[0].next_action.url
+    assert said == "Config(greeting='ahoy', retries=12, loud=True) {'red_key': ('new', 'old')}"
+    assert "new" not in repr(enabled)
+
+
+async def test_providers_close_in_the_reverse_order_of_their_start(install: Install) -> None:
+    install("red")
+    install("blue", module="from red_provider_toy import LIFE")
+    await load("red", "blue", mode=FailureMode.STRICT)
+    life = sys.modules["red_provider_toy"].LIFE
+    assert life == ["red up", "blue up", "blue down", "red down"]
+
+
+async def test_an_enabled_plugin_that_is_not_installed_names_what_to_install() -> None:
+    failed = await refusal("purple")
+    assert failed.provider == "purple"
+    assert "pip install payd-purple-provider" in failed.what_to_do
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"source": "import no_such_sdk"}, "No module named 'no_such_sdk'"),
+        ({"source": "raise SystemExit(4)"}, "SystemExit: 4"),
+        ({"source": "def broken("}, "SyntaxError"),
+        ({"source": ""}, "offers no provider of this name"),
+        ({"hook": "raise KeyError('a bug')"}, "KeyError: 'a bug'"),
+        ({"hook": "return 7"}, "its payd_providers hook failed"),
+        ({"hook": "return None"}, "offers no provider of this name"),
+        ({"hook": "return [7]"}, "offers no provider of this name"),
+        ({"module": "MANIFEST['name'] = 'other'"}, "offers no provider of this name"),
+        ({"sdk": ">=2"}, "needs plugin interface >=2, this payd has 1.0"),
+        ({"sdk": "newest"}, "its sdk range 'newest' is none"),
+        ({"methods": "()"}, "offers no method"),
+        ({"methods": "broken"}, "NameError"),
+        ({"credentials": "('bad_key',)"}, "has no value for bad_key"),
+        ({"factory": "raise RuntimeError('no route')"}, "cannot start: RuntimeError: no route"),
+        ({"factory": "yield 7; return"}, "the factory gave a int, not a provider"),
+        ({"module": "MANIFEST['factory'] = lambda c, s: 7"}, "cannot start: TypeError"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_broken_plugin_fails_with_its_name_and_reason_and_the_others_go_on(
+    install: Install, parts: dict[str, str], reason: str
+) -> None:
+    install("bad", **parts)
+    install("good")
+    failed = await refusal("bad", "good")
+    assert failed.provider == "bad"
+    assert reason in failed.reason
+    assert failed.what_to_do
+    opened = await load("bad", "good")
+    assert [entry.method.key for entry in opened.methods.registered()] == ["good"]
+
+
+async def test_a_factory_that_hangs_fails_after_ten_seconds(
+    install: Install, autojump_clock: MockClock
+) -> None:
+    install("slow", factory="await trio.sleep_forever()")
+    install("good")
+    start = trio.current_time()
+    opened = await load("slow", "good")
+    assert trio.current_time() - start == pytest.approx(10)
+    (failed,) = opened.report.failed
+    assert (failed.provider, failed.reason) == (
+        "slow",
+        "cannot start: the factory did not answer within 10 s",
+    )
+    assert [loaded.name for loaded in opened.report.loaded] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"retries": "many"}, "providers.red.retries"),
+        ({"colour": "blue"}, "providers.red.colour"),
+        ({"loud": 7}, "providers.red.loud"),
+    ],
+)
+async def test_a_wrong_setting_is_named_with_its_key_and_without_its_value(
+    install: Install, settings: dict[str, object], key: str
+) -> None:
+    install("red")
+    failed = await refusal(EnabledPlugin(name="red", settings=settings))
+    assert key in failed.reason
+    assert failed.what_to_do == f"correct {key}"
+    assert "many" not in str(failed)
+
+
+@pytest.mark.parametrize("mode", list(FailureMode))
+async def test_two_providers_for_one_method_are_refused_and_both_named(
+    install: Install, mode: FailureMode
+) -> None:
+    install("red", methods="('card',)")
+    install("blue", methods="('wallet', 'card')")
+    with pytest.raises(PluginError, match=r"red, blue: both take the method 'card'"):
+        await load("red", "blue", mode=mode)
+
+
+async def test_one_name_from_two_distributions_is_refused_and_both_named(install: Install) -> None:
+    install("red")
+    install("red", distribution="red-fork")
+    failed = await refusal("red")
+    assert failed.reason == "is offered by payd-red-provider, red-fork"
+
+
+async def test_a_development_provider_is_refused_in_production_unless_allowed(
+    install: Install,
+) -> None:
+    install("red", for_development="True")
+    failed = await refusal("red", environment="production")
+    assert "refused in production" in failed.reason
+    assert "providers.red.allow_in_production" in failed.what_to_do
+    allowed = EnabledPlugin(name="red", allow_in_production=True)
+    opened = await load(allowed, mode=FailureMode.STRICT, environment="production")
+    assert opened.methods.by_method("red") is not None
+
+
+def test_the_interface_can_be_imported_without_the_machinery() -> None:
+    code = """
+        import sys, payd.plugins
+        print(*{"payd.plugins.loader", "payd.plugins.fence", "payd.ports"} & set(sys.modules))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
