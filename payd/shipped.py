@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-
 #: Folder of a checkout → its name in the wheel, where `payd/config` is code.
 _IN_WHEEL = {"migrations": "migrations", "config": "defaults"}
 

@@ -6,6 +6,9 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
+#: How late a napping loop may hear that we are stopping.
+_STEP_S = 0.25
+
 
 class Stopping(Protocol):
     """Whether the daemon is on its way out."""
@@ -41,6 +44,11 @@ async def _run(work: Callable[[T], Awaitable[object]], row: T) -> None:
     await work(row)
 
 
-async def nap(seconds: float) -> None:
-    """The idling of a loop that nobody wakes."""
-    await asyncio.sleep(seconds)
+async def nap(seconds: float, stopping: Stopping) -> None:
+    """The idling of a loop that nobody wakes; short when we are stopping."""
+    until = asyncio.get_running_loop().time() + seconds
+    while not stopping.is_set():
+        left = until - asyncio.get_running_loop().time()
+        if left <= 0:
+            return
+        await asyncio.sleep(min(left, _STEP_S))

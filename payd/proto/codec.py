@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict
@@ -13,7 +14,9 @@ from payd.domain.payment import LineItem, Payment, Status
 from payd.domain.request import QuoteAnswer
 from payd.proto import payment_pb2 as pb
 
-_STATUS = {status: pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status.value}") for status in Status}
+_STATUS: dict[Status, Any] = {
+    status: pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status.value}") for status in Status
+}
 
 
 def payment_message(payment: Payment) -> pb.Payment:

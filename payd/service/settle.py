@@ -44,11 +44,12 @@ class Settle:
         """As `settle`, and whether anything was written; then `inbox_ids` are marked with it."""
         for _ in range(_ROUNDS_MAX):
             decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
-            if decision is None:
-                return payment, False
-            if await self._commit(payment, decision, origin, inbox_ids):
+            if decision is not None and await self._commit(payment, decision, origin, inbox_ids):
                 return decision.payment, True
-            payment = await self.newest(payment.id)
+            newest = await self.newest(payment.id)
+            if decision is None and newest.version == payment.version:
+                return newest, False
+            payment = newest
         raise StoreUnavailable("too many writers at one payment", retry_after_s=1.0)
 
     async def claim(
@@ -56,9 +57,7 @@ class Settle:
     ) -> tuple[Payment, bool]:
         """Settle what holds for this version alone; the newest one, unchanged, if that is past."""
         decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
-        if decision is None:
-            return payment, False
-        if await self._commit(payment, decision, origin):
+        if decision is not None and await self._commit(payment, decision, origin):
             return decision.payment, True
         return await self.newest(payment.id), False
 

@@ -91,8 +91,15 @@ class Database:
 
     async def connect(self) -> "_Connection":
         """A session of the caller's own, outside the pool (LISTEN, migrations)."""
-        settings = self._settings
-        return await asyncpg.connect(**self._arguments(), timeout=settings.command_timeout_s)
+        timeout_s = self._settings.command_timeout_s
+        try:
+            return await asyncpg.connect(**self._arguments(), timeout=timeout_s)
+        except (*_LOST, *_AWAY) as error:
+            raise _unavailable(error) from error
+
+    async def ping(self) -> None:
+        """Return when the server answers."""
+        await self.fetch("ping")
 
     async def close(self) -> None:
         """Close the pool. Idempotent; connections that hang are cut."""

@@ -349,3 +349,6 @@ WHERE id IN (
     ORDER BY publish_time
     LIMIT :limit::integer
 );
+
+-- ping --
+SELECT 1 AS alive;

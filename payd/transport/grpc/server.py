@@ -17,6 +17,7 @@ from grpclib.const import Handler as MethodHandler
 from grpclib.const import Status
 from grpclib.health.check import ServiceStatus
 from grpclib.health.service import Health
+from grpclib.metadata import encode_bin_value
 from grpclib.protocol import H2Protocol
 from grpclib.reflection.service import ServerReflection
 from grpclib.server import Handler, Server
@@ -169,7 +170,8 @@ class _Connection(Handler):
 
     async def _refuse(self, stream: Any, release_stream: Callable[[], Any]) -> None:
         known = grpc_error(InvalidField("metadata", "must be ASCII"))
-        details = self.status_details_codec.encode(known.status, known.message, known.details)
+        codec: Any = self.status_details_codec
+        details = codec.encode(known.status, known.message, known.details)
         try:
             await stream.send_headers(_trailers_only(known.status, known.message, details), True)
         finally:
@@ -178,8 +180,6 @@ class _Connection(Handler):
 
 
 def _trailers_only(status: Status, message: str | None, details: bytes) -> list[tuple[str, str]]:
-    from grpclib.metadata import encode_bin_value
-
     return [
         (":status", "200"),
         ("content-type", "application/grpc+proto"),

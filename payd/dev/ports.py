@@ -1,0 +1,47 @@
+"""Which ports to listen on: the usual ones, or free ones where those are taken."""
+
+import socket
+from collections.abc import Mapping
+
+USUAL = {
+    "grpc": 50051,
+    "http": 8085,
+    "metrics": 9086,
+    "postgres": 55432,
+    "nats": 54222,
+    "redis": 56379,
+}
+HOST = "127.0.0.1"
+
+
+def choose_ports(last: Mapping[str, int], port_base: int | None) -> dict[str, int]:
+    """A port for each service; those of `last` time or from `port_base` on where they are free."""
+    wanted = {**USUAL, **last}
+    if port_base is not None:
+        wanted = {name: port_base + offset for offset, name in enumerate(USUAL)}
+    chosen: dict[str, int] = {}
+    for name in USUAL:
+        port = wanted[name]
+        free = port not in chosen.values() and is_free(port)
+        chosen[name] = port if free else _any_free(set(chosen.values()))
+    return chosen
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _any_free(taken: set[int]) -> int:
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        if port not in taken:
+            return port

