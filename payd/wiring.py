@@ -113,6 +113,9 @@ def build_outside(config: Config, metrics: Metrics) -> Outside:
             database,
             config.environment,
             lambda statement, size: metrics.batch_size.labels(statement).observe(size),
+            lambda payment: metrics.payments.labels(
+                payment.method, payment.status.value.lower()
+            ).inc(),
         ),
         inbox=PostgresInbox(database),
         outbox=PostgresOutbox(database),

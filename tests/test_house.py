@@ -109,7 +109,9 @@ def test_the_proto_the_schema_and_the_code_name_the_same_statuses() -> None:
     schema = (ROOT / "migrations/schema.sql").read_text()
     checked = re.search(r"status_is_known CHECK \((.*?)\)\s*\)", schema, re.DOTALL)
     assert checked
-    assert in_proto == {status.value for status in Status} == set(re.findall(r"'(\w+)'", checked[1]))
+    assert (
+        in_proto == {status.value for status in Status} == set(re.findall(r"'(\w+)'", checked[1]))
+    )
 
 
 @pytest.mark.parametrize("names", [CRASH_POINTS], ids=["crash points"])
@@ -133,7 +135,9 @@ def test_the_documentation_lists_every_public_name(name: str) -> None:
 
 @pytest.mark.parametrize("module", ["payd", "payd.cli.main"])
 def test_importing_the_command_line_loads_nothing_heavy(module: str) -> None:
-    heavy = "asyncpg grpclib hypercorn nats pydantic quart quart_trio structlog trio web3 stripe yaml"
+    heavy = (
+        "asyncpg grpclib hypercorn nats pydantic quart quart_trio structlog trio web3 stripe yaml"
+    )
     script = f"import sys, {module}; print(*sorted(set({heavy.split()!r}) & set(sys.modules)))"
     loaded = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True

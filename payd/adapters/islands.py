@@ -18,6 +18,10 @@ import trio_asyncio
 from trio_asyncio._async import TrioEventLoop
 from trio_asyncio._handles import AsyncHandle
 
+from payd.telemetry import get_logger
+
+_log = get_logger(__name__)
+
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -44,6 +48,8 @@ async def open_loop(on_exception: OnException) -> AsyncIterator[None]:
         loop.set_exception_handler(handle)
         if trio_asyncio.__version__ == _BATCHING_FITS:
             loop._main_loop_one = partial(_batched_pass, loop)
+        else:
+            _log.warning("asyncio_loop_unbatched", trio_asyncio=trio_asyncio.__version__)
         yield
 
 

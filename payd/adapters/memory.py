@@ -14,8 +14,8 @@ from uuid import UUID
 import attrs
 import trio
 
+from payd.adapters.columns import Json, changes, dumps, item_rows, payment_row, receipt_rows
 from payd.adapters.events import AuditRow, EventRow, outbox_row_of
-from payd.adapters.postgres import rows
 from payd.domain.decide import Decision
 from payd.domain.evidence import Observation
 from payd.domain.payment import Customer, Origin, Payment
@@ -154,28 +154,28 @@ class MemoryStore:
         deadline = self._payments[payment_id].ask_deadline
         return deadline is not None and deadline > self._clock.now()
 
-    def _write_audit(self, payment: Payment, what: str, origin: Origin, details: rows.Json) -> None:
+    def _write_audit(self, payment: Payment, what: str, origin: Origin, details: Json) -> None:
         row = AuditRow(
             version=payment.version,
             event_type=what,
             actor=origin.actor,
             request_id=origin.request_id,
             ip=origin.ip,
-            details=json.loads(rows.dumps(details)),
+            details=json.loads(dumps(details)),
             create_time=payment.update_time,
         )
         self._audit.setdefault(payment.id, []).append(row)
 
 
-def _details_of_new(payment: Payment) -> rows.Json:
-    return {"row": rows.payment_row(payment), "items": rows.item_rows(payment)}
+def _details_of_new(payment: Payment) -> Json:
+    return {"row": payment_row(payment), "items": item_rows(payment)}
 
 
-def _details_of_change(before: Payment, decision: Decision) -> rows.Json:
+def _details_of_change(before: Payment, decision: Decision) -> Json:
     after = decision.payment
-    details: rows.Json = {"changes": rows.changes(before, after)}
+    details: Json = {"changes": changes(before, after)}
     if news := [receipt for receipt in after.receipts if receipt not in before.receipts]:
-        details["receipts"] = rows.receipt_rows(news)
+        details["receipts"] = receipt_rows(news)
     if decision.note:
         details["reason"] = decision.note
     return details

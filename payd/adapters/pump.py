@@ -31,17 +31,14 @@ async def pump(
     while True:
         batch = await claim()
         if batch:
-            async with asyncio.TaskGroup() as rows:
-                for row in batch:
-                    rows.create_task(_run(work, row))
+            ends = await asyncio.gather(*map(work, batch), return_exceptions=True)
+            for end in ends:
+                if isinstance(end, BaseException):
+                    raise end
         elif stopping.is_set():
             return
         else:
             await idle()
-
-
-async def _run(work: Callable[[T], Awaitable[object]], row: T) -> None:
-    await work(row)
 
 
 async def nap(seconds: float, stopping: Stopping) -> None:

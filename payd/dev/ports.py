@@ -22,7 +22,7 @@ def choose_ports(last: Mapping[str, int], port_base: int | None) -> dict[str, in
     chosen: dict[str, int] = {}
     for name in USUAL:
         port = wanted[name]
-        free = port not in chosen.values() and is_free(port)
+        free = port > 0 and port not in chosen.values() and is_free(port)
         chosen[name] = port if free else _any_free(set(chosen.values()))
     return chosen
 

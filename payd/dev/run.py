@@ -117,6 +117,8 @@ def _environment(
         "METRICS_PORT": str(ports["metrics"]),
         "MOCK_ENABLED": "true",
         "MOCK_METHODS": _mock_methods(os.environ),
+        # Long enough to see the payment PENDING.
+        "MOCK_DELAY_MS": "1000",
         "MOCK_STATE_FILE": str(state.data / "mock.sqlite3"),
     }
     chosen = {name: value for name, value in os.environ.items() if name not in _FIXED}

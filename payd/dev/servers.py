@@ -22,6 +22,8 @@ from payd.dev.ports import HOST
 from payd.dev.state import StateDir
 
 READY_S = 15.0
+_AGAIN_S = 0.2
+_POLL_S = 0.03
 _STOP_S = 10.0
 
 
@@ -73,6 +75,10 @@ class Server:
                 cwd="/",
             )
         self._pid_file.write_text(f"{self._process.pid} {_start_ticks(self._process.pid)}")
+
+    def has_ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process is None or self._process.poll() is not None
 
     async def wait(self) -> int:
         """Its exit code, when it ends."""
@@ -129,17 +135,26 @@ async def _keep(server: Server, name: str, ready: Callable[[], Awaitable[bool]])
     """What somebody else killed is started again, as a host's service manager would."""
     while True:
         await server.wait()
-        await trio.sleep(0.2)
+        await trio.sleep(_AGAIN_S)
         server.start()
-        await _until_ready(server, name, ready)
+        await _until_ready(server, name, ready, again=True)
 
 
-async def _until_ready(server: Server, name: str, ready: Callable[[], Awaitable[bool]]) -> None:
+async def _until_ready(
+    server: Server, name: str, ready: Callable[[], Awaitable[bool]], *, again: bool = False
+) -> None:
+    """`again`: a killed PostgreSQL refuses to start until the last of its children is gone."""
     with trio.move_on_after(READY_S):
-        while not await ready():  # noqa: ASYNC110 - another process has no event for us
-            await trio.sleep(0.03)
-        return
-    raise ServerFailed(f"{name} did not start within {READY_S:g} s:\n{server.tail()}")
+        while not await ready():
+            await trio.sleep(_POLL_S)
+            if server.has_ended():
+                if not again:
+                    break
+                await trio.sleep(_AGAIN_S)
+                server.start()
+        else:
+            return
+    raise ServerFailed(f"{name} did not start:\n{server.tail()}")
 
 
 async def _sweep(pid_file: Path) -> None:

@@ -168,6 +168,8 @@ def _from_canceling(after: Payment, evidence: Evidence, now: datetime) -> Paymen
             return _close(after, Status.CANCELED, now)
         case NotAttempted() | Absent() if after.asking is Asking.NOT_ATTEMPTED:
             return _close(after, Status.CANCELED, now)
+        case Absent() if after.provider_reference is None and now >= after.expire_time:
+            return _close(after, Status.CANCELED, now)
     if after.provider_status in _UNPAYABLE:
         return _close(after, Status.CANCELED, now)
     return after

@@ -81,7 +81,7 @@ def _adopt(payment: Payment, created: Created) -> Payment:
 def _learn_asking(
     payment: Payment, evidence: OutcomeUnknown | NotAttempted | Absent | AskAgain | Declined
 ) -> Payment:
-    if payment.asking is Asking.ANSWERED:
+    if payment.asking is Asking.ANSWERED or evidence == Absent(proven=False):
         return payment
     # A first attempt that was cut short may have arrived; no later one can disprove that.
     unknown = payment.asking is not Asking.NOT_ATTEMPTED

@@ -57,12 +57,13 @@ def _not_attempted(provider: str, retry_after_s: float) -> Answer:
 def answer_to_look(
     lookup: Lookup, reference: str | None, said: Found | evidence.Absent | ProviderError
 ) -> Answer:
-    """What was found; absence only where it proves that nothing was created."""
+    """What was found, or how much finding nothing proves."""
     match said:
         case Found(created=created, snapshot=snapshot):
             return Answer(evidence=(created, snapshot))
-        case evidence.Absent() if lookup is Lookup.INCLUDING_ABSENCE and reference is None:
-            return Answer(evidence=(said,))
+        case evidence.Absent() if reference is None:
+            proven = lookup is Lookup.INCLUDING_ABSENCE
+            return Answer(evidence=(evidence.Absent(proven=proven),))
         case evidence.Absent() | ProviderError():
             return UNANSWERED
         case _:

@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from payd.domain.evidence import CryptoTransfer, NextAction, Redirect
-from payd.domain.money import Money, TokenTerms
+from payd.domain.money import MINOR_UNITS_MAX, Money, TokenTerms
 from payd.domain.payment import LineItem, Payment, Status
 from payd.domain.request import QuoteAnswer
 from payd.proto import payment_pb2 as pb
@@ -110,7 +110,8 @@ def _money(money: Money) -> pb.Money:
 
 def _fact(amount: int, crypto: TokenTerms | None, currency: str) -> pb.Money:
     minor_units = crypto.minor_units(amount, currency) if crypto else amount
-    return pb.Money(currency_code=currency, minor_units=minor_units)
+    # More than int64 is possible in tokens; `crypto` has it exactly, and nothing may fail here.
+    return pb.Money(currency_code=currency, minor_units=min(minor_units, MINOR_UNITS_MAX))
 
 
 def _item(item: LineItem) -> pb.PricedItem:

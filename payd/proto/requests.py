@@ -18,6 +18,8 @@ URL_LENGTH_MAX = 2048
 REASON_LENGTH_MAX = 500
 
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
+#: Stricter than UUID(), which takes braces, a urn: and the digits of any script.
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _METHOD = re.compile(r"[a-z0-9_-]{1,64}")
 _CURRENCY = re.compile(r"[A-Z0-9]{0,16}")
 #: Plausible, no more: the main app knows its users' addresses.
@@ -52,10 +54,9 @@ def initiate_request(message: pb.InitiatePaymentRequest) -> InitiateRequest:
 
 def payment_id(value: str) -> UUID:
     """Raises InvalidField."""
-    try:
-        return UUID(value)
-    except ValueError:
-        raise InvalidField("payment_id", "must be a UUID") from None
+    if not _UUID.fullmatch(value):
+        raise InvalidField("payment_id", "must be a UUID")
+    return UUID(value)
 
 
 def idempotency_key(value: str) -> str:

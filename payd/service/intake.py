@@ -1,7 +1,7 @@
 """Evidence in: stored first, believed later, one payment at a time.
 
-An observation that names no known payment is parked when it has the form of our ids, since
-it may have overtaken the payment's own commit; any other is not ours.
+An observation that names no known payment is parked, since it may have overtaken the
+payment's own commit: for long when it has the form of our ids, else for a moment.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,8 @@ from payd.service.settle import Settle
 
 #: How long an observation waits for its payment to appear.
 PARKED_MAX = timedelta(hours=24)
+#: The same for one that names something else: a reference that we are just being told.
+UNKNOWN_MAX = timedelta(minutes=1)
 _PARK_S = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
 
 
@@ -56,10 +58,9 @@ class Intake:
             await self.inbox.finish(row.id, "nothing_new")
 
     async def _unmatched(self, row: InboxRow) -> None:
-        if not _is_payment_id(row.observation.reference):
-            await self.inbox.finish(row.id, "not_ours")
-        elif self.clock.now() - row.receive_time > PARKED_MAX:
-            await self.inbox.finish(row.id, "never_matched")
+        is_ours = _is_payment_id(row.observation.reference)
+        if self.clock.now() - row.receive_time > (PARKED_MAX if is_ours else UNKNOWN_MAX):
+            await self.inbox.finish(row.id, "never_matched" if is_ours else "not_ours")
         else:
             await self.inbox.park(row.id, _PARK_S[min(row.attempts, len(_PARK_S)) - 1])
 

@@ -99,7 +99,9 @@ class Recover:
         return payment
 
     async def _look_later(self, payment: Payment) -> None:
-        time = next_look_time(payment, self.clock.now())
+        now = self.clock.now()
+        # While somebody is asking, his answer or the end of his claim is the next news.
+        time = payment.ask_deadline if is_asked(payment, now) else next_look_time(payment, now)
         if time is not None:
             await self.store.schedule_look(payment, time)
 

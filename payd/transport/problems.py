@@ -33,11 +33,18 @@ _TABLE: Mapping[type[PaydError], tuple[Status, int]] = {
 _RETRY_AFTER_S = 1.0
 
 
-def grpc_error(error: BaseException | None) -> GRPCError:
-    """Status, message and details for a caller; nothing of an unknown error leaks."""
+def grpc_error(error: BaseException | None, status: Status | None = None) -> GRPCError:
+    """Status, message and details for a caller; nothing of an unknown error leaks.
+
+    `status` stands in for the table's where gRPC has a custom of its own.
+    """
     known = error if isinstance(error, PaydError) else PaydError("internal error")
-    status, _ = _TABLE[type(known)]
-    return GRPCError(status, known.message, _details(known))
+    return GRPCError(status or _TABLE[type(known)][0], known.message, _details(known))
+
+
+def protocol_error(status: Status, message: str) -> GRPCError:
+    """What gRPC itself refuses and no reason of the contract names: the status is the reason."""
+    return GRPCError(status, message, [ErrorInfo(reason=status.name, domain=DOMAIN)])
 
 
 def problem(error: BaseException | None) -> tuple[int, dict[str, Any]]:

@@ -29,6 +29,8 @@ _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _LOST = (
     OSError,
     asyncpg.InterfaceError,
+    # Its way to say that the connection broke between two of its own steps.
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -137,8 +139,8 @@ class Database:
         connection = await pool.acquire(timeout=self._settings.acquire_timeout_s)
         try:
             return await run(connection)
-        except (TimeoutError, asyncio.CancelledError):
-            # A cancelled statement may still be running there: this session is spent.
+        except (TimeoutError, asyncio.CancelledError, *_LOST):
+            # A cut statement may still be running there: this session is spent.
             connection.terminate()
             raise
         finally:

@@ -5,8 +5,9 @@ import hashlib
 from collections.abc import Sequence
 from datetime import timedelta
 
+from payd.adapters.columns import dumps
 from payd.adapters.postgres.database import Database
-from payd.adapters.postgres.rows import dumps, observation_json, observation_of
+from payd.adapters.postgres.rows import observation_json, observation_of
 from payd.domain.evidence import Observation
 from payd.ports import InboxRow
 

@@ -217,15 +217,18 @@ WHERE id = :payment_id::uuid;
 
 -- claim_looks --
 -- SKIP LOCKED gives each payment to one daemon; the moved time is the lease.
-UPDATE payments AS p
-SET looks = p.looks + 1, next_look_time = :now::timestamptz + :lease::interval
-FROM (
+-- MATERIALIZED: a plan that ran the subquery once a row would claim more than the limit.
+WITH due AS MATERIALIZED (
     SELECT id FROM payments
     WHERE next_look_time <= :now::timestamptz
     ORDER BY next_look_time
     LIMIT :limit::integer
     FOR NO KEY UPDATE SKIP LOCKED
-) AS due
+)
+
+UPDATE payments AS p
+SET looks = p.looks + 1, next_look_time = :now::timestamptz + :lease::interval
+FROM due
 WHERE p.id = due.id
 RETURNING p.id;
 
@@ -257,6 +260,10 @@ SELECT
             i.provider = :provider::text
             AND i.event_id = r.event_id
             AND i.content_hash <> r.content_hash
+    )
+    OR EXISTS (
+        SELECT 1 FROM reported AS other
+        WHERE other.event_id = r.event_id AND other.content_hash < r.content_hash
     ),
     now()
 FROM reported AS r
@@ -266,15 +273,17 @@ RETURNING id;
 
 -- claim_inbox --
 -- SKIP LOCKED gives each row to one worker; the lease covers a worker that dies.
-UPDATE inbox AS i
-SET attempts = i.attempts + 1, locked_until = now() + :lease::interval
-FROM (
+WITH next AS MATERIALIZED (
     SELECT id FROM inbox
     WHERE settle_time IS NULL AND locked_until <= now()
     ORDER BY id
     LIMIT :limit::integer
     FOR NO KEY UPDATE SKIP LOCKED
-) AS next
+)
+
+UPDATE inbox AS i
+SET attempts = i.attempts + 1, locked_until = now() + :lease::interval
+FROM next
 WHERE i.id = next.id
 RETURNING i.id, i.provider, i.observation, i.attempts, i.receive_time, i.conflicting;
 
@@ -291,9 +300,7 @@ WHERE id = :row_id::bigint AND settle_time IS NULL;
 -- claim_outbox --
 -- Only the oldest unpublished event of a payment; by status, never `id > cursor`, because
 -- the order of a sequence is not the order of commits.
-UPDATE outbox AS o
-SET attempts = o.attempts + 1, locked_until = now() + :lease::interval
-FROM (
+WITH next AS MATERIALIZED (
     SELECT id FROM outbox AS head
     WHERE
         publish_time IS NULL
@@ -308,7 +315,11 @@ FROM (
     ORDER BY id
     LIMIT :limit::integer
     FOR NO KEY UPDATE SKIP LOCKED
-) AS next
+)
+
+UPDATE outbox AS o
+SET attempts = o.attempts + 1, locked_until = now() + :lease::interval
+FROM next
 WHERE o.id = next.id AND o.publish_time IS NULL
 RETURNING o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body;
 

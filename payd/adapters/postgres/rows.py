@@ -1,7 +1,6 @@
-"""Row ⇄ domain, pure. What goes to PostgreSQL goes as JSON; what comes back are typed columns."""
+"""Row → domain, pure; the way there is `columns`. What comes back are typed columns."""
 
 import json
-from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import attrs
 
+from payd.adapters.columns import Json, receipt_rows
 from payd.domain.evidence import (
     CryptoTransfer,
     NextAction,
@@ -22,107 +22,7 @@ from payd.domain.evidence import (
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import Asking, Attention, Customer, Failure, LineItem, Payment, Status
 
-Json = dict[str, Any]
 Row = asyncpg.Record
-
-
-def dumps(value: object) -> str:
-    """Compact JSON; times as ISO 8601, UUIDs as text, bytes as PostgreSQL's hex."""
-    return json.dumps(value, separators=(",", ":"), default=_plain)
-
-
-def _plain(value: object) -> str:
-    match value:
-        case datetime():
-            return value.isoformat()
-        case UUID():
-            return str(value)
-        case bytes():
-            return "\\x" + value.hex()
-        case _:
-            raise TypeError(f"not a column's value: {value!r}")
-
-
-#: The columns that a decision may change.
-_MUTABLE: dict[str, Callable[[Payment], Any]] = {
-    "version": lambda p: p.version,
-    "status": lambda p: p.status.value,
-    "update_time": lambda p: p.update_time,
-    "complete_time": lambda p: p.complete_time,
-    "close_time": lambda p: p.close_time,
-    "asking": lambda p: p.asking.value,
-    "ask_deadline": lambda p: p.ask_deadline,
-    "provider_reference": lambda p: p.provider_reference,
-    "aliases": lambda p: p.aliases,
-    "next_action": lambda p: next_action_json(p.next_action),
-    "provider_status": lambda p: p.provider_status and p.provider_status.value,
-    "provider_status_time": lambda p: p.provider_status_time,
-    "snapshot_received": lambda p: p.snapshot_received,
-    "snapshot_confirmed": lambda p: p.snapshot_confirmed,
-    "snapshot_refunded": lambda p: p.snapshot_refunded,
-    "attention": lambda p: sorted(reason.value for reason in p.attention),
-    "failure_code": lambda p: p.failure and p.failure.code,
-    "failure_message": lambda p: p.failure and p.failure.message,
-    "late": lambda p: p.late,
-    "looks": lambda p: p.looks,
-    "next_look_time": lambda p: p.next_look_time,
-}
-
-
-def changes(before: Payment, after: Payment) -> Json:
-    """The columns in which the two differ, with their new values."""
-    return {
-        column: value for column, get in _MUTABLE.items() if (value := get(after)) != get(before)
-    }
-
-
-def payment_row(payment: Payment) -> Json:
-    """All columns of `payments`."""
-    crypto = payment.crypto
-    return {
-        "id": payment.id,
-        "idempotency_key": payment.idempotency_key,
-        "request_hash": payment.request_hash,
-        "customer_id": payment.customer.id,
-        "method": payment.method,
-        "provider": payment.provider,
-        "currency_code": payment.amount.currency_code,
-        "amount_minor_units": payment.amount.minor_units,
-        "crypto_currency": crypto and crypto.currency,
-        "chain_id": crypto and crypto.chain_id,
-        "token_address": crypto and crypto.token_address,
-        "token_decimals": crypto and crypto.decimals,
-        "due_base_units": crypto and crypto.due_base_units,
-        "subscription_ids": payment.subscription_ids,
-        "return_url": payment.return_url,
-        "cancel_url": payment.cancel_url,
-        "metadata": dict(payment.metadata),
-        "pricing_version": payment.pricing_version,
-        "request_id": payment.request_id,
-        "traceparent": payment.traceparent,
-        "create_time": payment.create_time,
-        "expire_time": payment.expire_time,
-        **{column: get(payment) for column, get in _MUTABLE.items()},
-    }
-
-
-def item_rows(payment: Payment) -> list[Json]:
-    """The rows of `payment_line_items`, in their order."""
-    return [
-        {
-            "position": position,
-            "chain_profile_id": item.chain_profile_id,
-            "node_type": item.node_type,
-            "duration": item.duration,
-            "unit_price_minor_units": item.unit_price.minor_units,
-        }
-        for position, item in enumerate(payment.items)
-    ]
-
-
-def receipt_rows(receipts: Iterable[Receipt]) -> list[Json]:
-    """The rows of `receipts`, without what the payment says."""
-    return [attrs.asdict(receipt) | {"state": receipt.state.value} for receipt in receipts]
 
 
 def payment_of(row: Row) -> Payment:
@@ -210,19 +110,8 @@ def _receipt(row: Json) -> Receipt:
     )
 
 
-def next_action_json(action: NextAction | None) -> Json | None:
-    """As stored in the column `next_action`."""
-    match action:
-        case None:
-            return None
-        case Redirect():
-            return {"kind": "redirect", **attrs.asdict(action)}
-        case CryptoTransfer():
-            return {"kind": "crypto_transfer", **attrs.asdict(action)}
-
-
 def next_action_of(text: str | None) -> NextAction | None:
-    """The reverse of `next_action_json`, from the column's text."""
+    """The reverse of `columns.next_action_json`, from the column's text."""
     if text is None:
         return None
     fields = json.loads(text)

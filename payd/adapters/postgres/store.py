@@ -1,6 +1,7 @@
 """PaymentStore on PostgreSQL: payments are written by group commit and read by their id."""
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -8,18 +9,18 @@ from uuid import UUID
 
 import attrs
 
-from payd.adapters.events import outbox_row_of
-from payd.adapters.postgres.batch import Batcher
-from payd.adapters.postgres.database import Database
-from payd.adapters.postgres.rows import (
+from payd.adapters.columns import (
     Json,
     changes,
     dumps,
     item_rows,
-    payment_of,
     payment_row,
     receipt_rows,
 )
+from payd.adapters.events import AuditRow, outbox_row_of
+from payd.adapters.postgres.batch import Batcher
+from payd.adapters.postgres.database import Database
+from payd.adapters.postgres.rows import payment_of
 from payd.domain.decide import Decision, Event
 from payd.domain.payment import Origin, Payment
 
@@ -47,9 +48,11 @@ class PostgresStore:
         database: Database,
         environment: str,
         observe_batch: Callable[[str, int], None] = lambda statement, size: None,
+        on_status: Callable[[Payment], None] = lambda payment: None,
     ) -> None:
         self._database = database
         self._environment = environment
+        self._on_status = on_status
         self._waiting: defaultdict[UUID, list[asyncio.Future[None]]] = defaultdict(list)
         self._inserts: Batcher[Json, bool] = Batcher(
             self._insert_all,
@@ -72,6 +75,7 @@ class PostgresStore:
             "audit": _audit("payment_creating", origin),
         }
         if await self._inserts.submit(record):
+            self._on_status(payment)
             return payment
         stored = await self.get_by_key(payment.idempotency_key)
         if stored is None:
@@ -115,6 +119,8 @@ class PostgresStore:
             "inbox_ids": list(inbox_ids),
         }
         won = await self._commits.submit(_Commit(payment_id=after.id, record=record))
+        if won and after.status is not before.status:
+            self._on_status(after)
         if won and after.ask_deadline is None:
             self._answered(after.id)
         return won
@@ -148,6 +154,11 @@ class PostgresStore:
         await self._database.fetch(
             "schedule_look", payment_id=payment.id, version=payment.version, time=time
         )
+
+    async def audit_trail(self, payment_id: UUID) -> Sequence[AuditRow]:
+        """Every audit row of the payment, oldest first."""
+        rows = await self._database.fetch("audit_trail", payment_id=payment_id)
+        return [AuditRow(**{**row, "details": json.loads(row["details"])}) for row in rows]
 
     async def drain(self) -> None:
         """Return when no write is under way any more."""

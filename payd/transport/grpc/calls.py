@@ -8,7 +8,9 @@ import asyncio
 import re
 import struct
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from functools import partial
+from ipaddress import ip_address
 from typing import Any
 from uuid import uuid4
 
@@ -19,14 +21,17 @@ from grpclib.const import Cardinality, Status
 from grpclib.const import Handler as MethodHandler
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Stream
+from h2.exceptions import StreamClosedError
 
-from payd.domain.errors import ClientNotAllowed, InvalidField, Overloaded, ShuttingDown
+from payd.domain.errors import ClientNotAllowed, InvalidField, Overloaded, PaydError, ShuttingDown
 from payd.domain.payment import Origin
 from payd.transport.grpc.handlers import Call, Method
-from payd.transport.problems import grpc_error
+from payd.transport.problems import grpc_error, protocol_error
 
 #: method, status name, seconds, origin, and the error if there was one.
 OnRpc = Callable[[str, str, float, Origin, BaseException | None], None]
+
+_log = structlog.get_logger(__name__)
 
 #: Ours comes before the library's own, so that the answer carries our trailers.
 _DEADLINE_MARGIN_S = 0.02
@@ -54,6 +59,8 @@ class Calls:
         self._allowed = allowed
         self._on_rpc = on_rpc
         self._tasks: set[asyncio.Task[Any]] = set()
+        #: Calls whose use case was begun and whose answer is not written yet.
+        self._answering: set[asyncio.Task[Any]] = set()
         self._draining = False
 
     def in_flight(self) -> int:
@@ -69,20 +76,39 @@ class Calls:
 
         return MethodHandler(handle, Cardinality.UNARY_UNARY, method.request, method.response)
 
-    def for_allowed_only(self, handler: MethodHandler) -> MethodHandler:
-        """Another service's handler, behind the allow-list."""
+    def guarded(self, handler: MethodHandler, *, open_to_all: bool) -> MethodHandler:
+        """Another service's method, with our admission, limit, errors and trailers."""
+        bytes_max = self._limits.max_message_bytes
 
-        async def handle(stream: Stream[Any, Any]) -> None:
-            self._admit_client(_common_name(stream))
-            await handler.func(stream)
+        async def next_message(stream: Stream[Any, Any]) -> Any:
+            message = await receive(stream._stream, handler.request_type, bytes_max)
+            if message is None and not handler.cardinality.client_streaming:
+                raise InvalidField("request", "no message was sent")
+            return message
+
+        async def handle(stream: Any) -> None:
+            echo = {"x-request-id": _origin(stream).request_id}
+            stream.send_trailing_metadata = partial(stream.send_trailing_metadata, metadata=echo)
+            stream.recv_message = partial(next_message, stream)
+            try:
+                if not open_to_all:
+                    self._admit_client(_common_name(stream))
+                await handler.func(stream)
+            except PaydError as error:
+                raise grpc_error(error) from None
 
         return handler._replace(func=handle)
 
-    async def drain(self, timeout_s: float) -> None:
-        """Refuse what comes from now on, and wait for what is under way."""
+    async def drain(self, timeout_s: float) -> int:
+        """Refuse what comes from now on, and wait for what is under way; how much is left."""
         self._draining = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        while pending := self._tasks | self._answering:
+            if (left_s := until - loop.time()) <= 0:
+                break
+            await asyncio.wait(pending, timeout=left_s)
+        return len(pending)
 
     async def _answer(self, stream: Stream[Any, Any], name: str, method: Method) -> None:
         loop = asyncio.get_running_loop()
@@ -91,74 +117,122 @@ class Calls:
         echo = {"x-request-id": origin.request_id}
         context = copy_context()
         context.run(structlog.contextvars.bind_contextvars, request_id=origin.request_id)
-        task = loop.create_task(self._run(stream, method, origin), context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        code: Status = Status.CANCELLED
+        error: BaseException | None = None
         try:
-            await asyncio.wait({task}, timeout=_time_left_s(stream))
+            outcome = await self._outcome(stream, method, origin, context)
+            if isinstance(outcome, BaseException):
+                error = outcome
+                known = error if isinstance(error, GRPCError) else grpc_error(error)
+                await stream.send_trailing_metadata(
+                    status=known.status,
+                    status_message=known.message,
+                    status_details=known.details,
+                    metadata=echo,
+                )
+                code = known.status
+            else:
+                await stream.send_message(outcome)
+                await stream.send_trailing_metadata(metadata=echo)
+                code = Status.OK
+        except (StreamTerminatedError, StreamClosedError):
+            pass  # The caller has left: that is what CANCELLED says.
         finally:
-            if not task.done() and not method.is_write:
-                task.cancel()
-        if not task.done():
-            code, error = Status.DEADLINE_EXCEEDED, None
-            await stream.send_trailing_metadata(
-                status=code, status_message="the deadline passed; repeat the call", metadata=echo
-            )
-        elif task.cancelled() or isinstance(task.exception(), StreamTerminatedError):
-            return
-        elif (error := task.exception()) is None:
-            code = Status.OK
-            await stream.send_message(task.result())
-            await stream.send_trailing_metadata(metadata=echo)
-        else:
-            known = error if isinstance(error, GRPCError) else grpc_error(error)
-            code = known.status
-            await stream.send_trailing_metadata(
-                status=code,
-                status_message=known.message,
-                status_details=known.details,
-                metadata=echo,
-            )
-        context.run(self._on_rpc, name, code.name, loop.time() - start, origin, error)
+            self._answering.discard(_this_task())
+            seconds = loop.time() - start
+            context.run(self._on_rpc, name, code.name, seconds, origin, error)
 
-    async def _run(self, stream: Stream[Any, Any], method: Method, origin: Origin) -> Any:
-        self._admit_client(_common_name(stream))
-        if self._draining:
-            raise ShuttingDown("this daemon is stopping; repeat the call", retry_after_s=1.0)
-        if len(self._tasks) > self._limits.max_in_flight:
-            raise Overloaded("too many calls in flight; repeat the call", retry_after_s=0.5)
-        request = await self._receive(stream, method.request)
+    async def _outcome(
+        self, stream: Stream[Any, Any], method: Method, origin: Origin, context: Context
+    ) -> Any:
+        """The answer, or what went wrong. Until the message is here, leaving ends the call."""
+        try:
+            self._admit_client(_common_name(stream))
+            async with asyncio.timeout(_time_left_s(stream)):
+                request = await receive(
+                    stream._stream, method.request, self._limits.max_message_bytes
+                )
+            if request is None:
+                return InvalidField("request", "no message was sent")
+            self._admit_work()
+        except TimeoutError:
+            return _too_late()
+        except (PaydError, GRPCError) as error:
+            return error
         left_s = _time_left_s(stream)
         wait_s = self._limits.await_answer_s
         wait_s = wait_s if left_s is None else max(0.0, min(wait_s, left_s - 0.1))
-        return await method.handle(request, Call(origin=origin, wait_s=wait_s))
+        handled = method.handle(request, Call(origin=origin, wait_s=wait_s))
+        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(handled, context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._answering.add(_this_task())
+        try:
+            await asyncio.wait({task}, timeout=left_s)
+        finally:
+            if not task.done():
+                if not method.is_write:
+                    task.cancel()
+                task.add_done_callback(_tell_end, context=context)
+        if not task.done():
+            return _too_late()
+        if task.cancelled():
+            return ShuttingDown("this daemon is stopping; repeat the call", retry_after_s=1.0)
+        return task.exception() or task.result()
+
+    def _admit_work(self) -> None:
+        if self._draining:
+            raise ShuttingDown("this daemon is stopping; repeat the call", retry_after_s=1.0)
+        if len(self._tasks) >= self._limits.max_in_flight:
+            raise Overloaded("too many calls in flight; repeat the call", retry_after_s=0.5)
 
     def _admit_client(self, common_name: str) -> None:
         if common_name not in self._allowed():
-            raise grpc_error(
-                ClientNotAllowed(
-                    "this certificate is not on the allow-list", common_name=common_name
-                )
+            raise ClientNotAllowed(
+                "this certificate is not on the allow-list", common_name=common_name
             )
 
-    async def _receive(self, stream: Stream[Any, Any], message: type[Any]) -> Any:
-        """grpclib's own has no limit, and ends the call as UNKNOWN for a broken message."""
-        head = await stream._stream.recv_data(5)
-        if len(head) < 5:
-            raise InvalidField("request", "no message was sent")
-        compressed, length = struct.unpack(">?I", head)
+
+async def receive(stream: Any, kind: type[Any], bytes_max: int) -> Any:
+    """The next message; None at the end. grpclib's own has no limit, and calls a bad one UNKNOWN."""
+    try:
+        head = await stream.recv_data(5)
+        if not head:
+            return None
+        compressed, length = struct.unpack(">BI", head)
         if compressed:
-            raise GRPCError(Status.UNIMPLEMENTED, "compressed messages are not supported")
-        if length > self._limits.max_message_bytes:
-            limit = self._limits.max_message_bytes
-            raise GRPCError(
-                Status.RESOURCE_EXHAUSTED, f"the message has {length} bytes, at most {limit} go"
-            )
-        body = await stream._stream.recv_data(length) if length else b""
-        try:
-            return message.FromString(body)
-        except DecodeError:
-            raise InvalidField("request", "is not a valid message") from None
+            raise protocol_error(Status.UNIMPLEMENTED, "compressed messages are not supported")
+        if length > bytes_max:
+            too_long = InvalidField("request", f"has {length} bytes; {bytes_max} are allowed")
+            raise grpc_error(too_long, Status.RESOURCE_EXHAUSTED)
+        body = await stream.recv_data(length)
+    except AssertionError:
+        # grpclib's word for a stream that ended early.
+        raise InvalidField("request", "ended within a message") from None
+    if len(body) < length:
+        raise InvalidField("request", "ended within a message")
+    try:
+        return kind.FromString(body)
+    except DecodeError:
+        raise InvalidField("request", "is not a valid message") from None
+
+
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - calls are answered in tasks
+    return task
+
+
+def _too_late() -> GRPCError:
+    return protocol_error(Status.DEADLINE_EXCEEDED, "the deadline passed; repeat the call")
+
+
+def _tell_end(task: asyncio.Task[Any]) -> None:
+    """The last word on a write whose caller was told nothing of its end."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.warning(
+            "rpc_failed_alone", reason=getattr(error, "reason", "INTERNAL"), exc_info=error
+        )
 
 
 def _origin(stream: Stream[Any, Any]) -> Origin:
@@ -171,9 +245,16 @@ def _origin(stream: Stream[Any, Any]) -> Origin:
     return Origin(
         actor=actor if _VISIBLE.fullmatch(actor) else _common_name(stream),
         request_id=request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex,
-        ip=forwarded[:64] if forwarded else str(peer[0]) if peer else "",
+        ip=_address(forwarded) or (str(peer[0]) if peer else ""),
         traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else "",
     )
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return ""
 
 
 def _common_name(stream: Stream[Any, Any]) -> str:

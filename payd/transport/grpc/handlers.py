@@ -1,6 +1,6 @@
 """The four methods: decode, one use case, encode."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import attrs
@@ -34,7 +34,7 @@ class Call:
     wait_s: float
 
 
-Handle = Callable[[Any, Call], Awaitable[Any]]
+Handle = Callable[[Any, Call], Coroutine[Any, Any, Any]]
 
 
 @attrs.frozen(kw_only=True)

@@ -6,27 +6,32 @@ way ends, and only then are connections closed.
 """
 
 import asyncio
+import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import attrs
 import structlog
 from grpclib.const import Handler as MethodHandler
 from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 from grpclib.health.check import ServiceStatus
 from grpclib.health.service import Health
-from grpclib.metadata import encode_bin_value
+from grpclib.metadata import decode_timeout, encode_bin_value, encode_grpc_message
 from grpclib.protocol import H2Protocol
 from grpclib.reflection.service import ServerReflection
 from grpclib.server import Handler, Server
 from h2.config import H2Configuration
+from h2.events import UnknownFrameReceived
+from h2.exceptions import StreamClosedError
 
 from payd.domain.errors import InvalidField
 from payd.transport.grpc.calls import Calls, Limits, OnRpc
 from payd.transport.grpc.handlers import SERVICE, Handlers, Services
-from payd.transport.problems import grpc_error
+from payd.transport.problems import grpc_error, protocol_error
 
 _log = structlog.get_logger(__name__)
 
@@ -46,6 +51,7 @@ class Door:
 def tls_context(cert: Path, key: Path, ca: Path) -> ssl.SSLContext:
     """TLS 1.3 with a client certificate of our CA. Raises OSError and ssl.SSLError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = _Tls
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(cert, key)
@@ -68,6 +74,7 @@ class GrpcServer:
         self._calls = Calls(door.limits, allowed, on_rpc)
         self._services = services
         self._serving = ServiceStatus()
+        self._serving.set(False)
         self._server: _Server | None = None
 
     async def start(self) -> int:
@@ -78,10 +85,11 @@ class GrpcServer:
             path: self._calls.handler(path, method)
             for path, method in Handlers(self._services).methods().items()
         }
-        mapping |= health.__mapping__()
+        for path, handler in health.__mapping__().items():
+            mapping[path] = self._calls.guarded(handler, open_to_all=True)
         for service in ServerReflection.extend([_Named(SERVICE), health])[2:]:
             for path, handler in service.__mapping__().items():
-                mapping[path] = self._calls.for_allowed_only(handler)
+                mapping[path] = self._calls.guarded(handler, open_to_all=False)
         self._server = _Server(mapping)
         context = tls_context(door.cert, door.key, door.ca)
         await self._server.start(door.host, door.port, ssl=context)
@@ -102,9 +110,8 @@ class GrpcServer:
         if server is None:
             return
         server.stop_listening()
-        await self._calls.drain(timeout_s)
-        # One turn for the last answers to be written.
-        await asyncio.sleep(0.05)
+        if left := await self._calls.drain(timeout_s):
+            _log.warning("drain_timed_out", calls_left=left)
         server.close()
         await server.wait_closed()
 
@@ -125,6 +132,7 @@ class _Server(Server):
     def __init__(self, mapping: dict[str, MethodHandler]) -> None:
         super().__init__([])
         self._mapping = mapping
+        self._protocols: WeakSet[_Protocol] = WeakSet()
         # Latin-1 decodes any byte: `_Connection` refuses what is not ASCII by an answer, where
         # a decoding error would cut the connection and every call on it.
         self._h2_config = H2Configuration(
@@ -153,7 +161,45 @@ class _Server(Server):
             self._mapping, self._codec, self._status_details_codec, self.__dispatch__
         )
         self._handlers.add(handler)
-        return H2Protocol(handler, self._config, self._h2_config)
+        protocol = _Protocol(handler, self._config, self._h2_config)
+        self._protocols.add(protocol)
+        return protocol
+
+    def close(self) -> None:
+        """Cut what is still under way, and tell each client before its connection ends."""
+        super().close()
+        for protocol in list(self._protocols):
+            protocol.say_goodbye()
+
+
+class _Protocol(H2Protocol):
+    """HTTP/2 that passes over frames of unknown types, as its standard demands."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.processor.processors[UnknownFrameReceived] = lambda event: None
+
+    def say_goodbye(self) -> None:
+        """GOAWAY, then the end. Nothing when the connection never opened, or has ended."""
+        connection = getattr(self, "connection", None)
+        if connection is None or connection.is_closing():
+            return
+        connection._connection.close_connection()
+        connection.flush()
+        self.processor.close("Server closed")
+
+
+class _Tls(ssl.SSLObject):
+    """A handshake that fails ends its connection only, and leaves one line."""
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            _log.info("tls_handshake_failed", reason=error.reason)
+            raise
 
 
 class _Connection(Handler):
@@ -162,21 +208,55 @@ class _Connection(Handler):
     def accept(
         self, stream: Any, headers: list[tuple[str, str]], release_stream: Callable[[], Any]
     ) -> None:
-        if all(name.isascii() and value.isascii() for name, value in headers):
-            super().accept(stream, headers, release_stream)
+        refusal = _refusal(headers, self.mapping)
+        if refusal is None:
+            # grpclib gives no answer for a binary value that it cannot decode.
+            textual = [(name, value) for name, value in headers if not name.endswith("-bin")]
+            super().accept(stream, textual, release_stream)
             return
-        task = self.loop.create_task(self._refuse(stream, release_stream))
+        task = self.loop.create_task(self._refuse(stream, refusal, headers, release_stream))
         self._tasks[stream] = task
 
-    async def _refuse(self, stream: Any, release_stream: Callable[[], Any]) -> None:
-        known = grpc_error(InvalidField("metadata", "must be ASCII"))
+    async def _refuse(
+        self,
+        stream: Any,
+        known: GRPCError,
+        headers: list[tuple[str, str]],
+        release_stream: Callable[[], Any],
+    ) -> None:
         codec: Any = self.status_details_codec
         details = codec.encode(known.status, known.message, known.details)
+        trailers = _trailers_only(known.status, known.message, details)
+        request_id = dict(headers).get("x-request-id", "")
+        if re.fullmatch(r"[!-~]{1,128}", request_id):
+            trailers.append(("x-request-id", request_id))
         try:
-            await stream.send_headers(_trailers_only(known.status, known.message, details), True)
+            await stream.send_headers(trailers, True)
+        except StreamClosedError:
+            pass  # The caller has left.
         finally:
             release_stream()
-        _log.info("rpc_refused", reason="non_ascii_metadata")
+        _log.info("rpc_refused", code=known.status.name, message=known.message)
+
+
+def _refusal(
+    headers: list[tuple[str, str]], mapping: Mapping[str, MethodHandler]
+) -> GRPCError | None:
+    """What grpclib would give no answer, or an UNKNOWN, for."""
+    if not all(name.isascii() and value.isascii() for name, value in headers):
+        return grpc_error(InvalidField("metadata", "must be ASCII"))
+    fields = dict(headers)
+    if not {":method", ":path"} <= fields.keys():
+        return protocol_error(Status.INVALID_ARGUMENT, "not a gRPC request")
+    if fields[":path"] not in mapping:
+        return protocol_error(Status.UNIMPLEMENTED, "no such method")
+    timeout = fields.get("grpc-timeout")
+    # The protocol allows eight digits; more would overflow a timer.
+    if timeout is not None and not re.fullmatch(r"[0-9]{1,8}[HMSmun]", timeout):
+        return grpc_error(InvalidField("metadata.grpc-timeout", "must be such as 500m"))
+    if timeout is not None and not decode_timeout(timeout):
+        return protocol_error(Status.DEADLINE_EXCEEDED, "the deadline had passed already")
+    return None
 
 
 def _trailers_only(status: Status, message: str | None, details: bytes) -> list[tuple[str, str]]:
@@ -184,6 +264,6 @@ def _trailers_only(status: Status, message: str | None, details: bytes) -> list[
         (":status", "200"),
         ("content-type", "application/grpc+proto"),
         ("grpc-status", str(status.value)),
-        ("grpc-message", message or ""),
+        ("grpc-message", encode_grpc_message(message or "")),
         ("grpc-status-details-bin", encode_bin_value(details).decode("ascii")),
     ]

@@ -1,17 +1,32 @@
 """The Quart application: /healthz, /readyz, /api/v1/payment-methods, RFC 9457 problems."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from uuid import uuid4
 
 import attrs
-from quart import Response, jsonify
+import structlog
+import trio
+from quart import Response, g, jsonify, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from payd.domain.errors import PaydError
 from payd.ports import Registered
 from payd.service.query import Query
+from payd.telemetry import get_logger
+from payd.transport.problems import problem
+
+_log = get_logger(__name__)
 
 _BODY_TIMEOUT_S = 10
+_SEND_TIMEOUT_S = 5
+#: Shorter than any prober's patience: a dependency that hangs is not ready.
+_READINESS_TIMEOUT_S = 3.0
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+#: Of a refusal: what its reader needs beside the document.
+_KEPT_HEADERS = ("allow", "retry-after")
 
 
 @attrs.frozen(kw_only=True)
@@ -36,6 +51,9 @@ class Readiness:
         return all(check.ok or not check.required for check in self.checks.values())
 
 
+_HANGING = Readiness(checks={"daemon": Check(ok=False, detail="a dependency does not answer")})
+
+
 def build_app(
     query: Query,
     readiness: Callable[[], Awaitable[Readiness]],
@@ -54,7 +72,9 @@ def build_app(
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        now = await readiness()
+        now = _HANGING
+        with trio.move_on_after(_READINESS_TIMEOUT_S):
+            now = await readiness()
         response = jsonify(
             status="ready" if now.ready else "not_ready",
             checks={name: attrs.asdict(check) for name, check in now.checks.items()},
@@ -66,19 +86,58 @@ def build_app(
     async def payment_methods() -> Response:
         return jsonify(methods=[_method(registered) for registered in query.methods()])
 
-    @app.errorhandler(HTTPException)
-    async def problem(error: HTTPException) -> Response:
-        return _problem(error)
+    app.register_error_handler(HTTPException, _http_problem)
+    app.register_error_handler(PaydError, _payd_problem)
+    _frame_requests(app, on_request, max_body_bytes)
+    app.asgi_app = _finishing(app.asgi_app)  # type: ignore[method-assign]  # as Quart documents
+    return app
+
+
+def _frame_requests(
+    app: QuartTrio, on_request: Callable[[str, int], None], max_body_bytes: int
+) -> None:
+    """What each request has, whatever its route: an id, a limit, and one canonical line."""
+
+    @app.before_request
+    async def begin() -> None:
+        g.start = trio.current_time()
+        wanted = request.headers.get("x-request-id", "")
+        g.request_id = wanted if _REQUEST_ID.fullmatch(wanted) else uuid4().hex
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
+        # Before the route, which need not read the body.
+        if (request.content_length or 0) > max_body_bytes:
+            raise RequestEntityTooLarge
 
     @app.after_request
-    async def observe(response: Response) -> Response:
-        from quart import request
-
+    async def end(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "unmatched"
+        response.headers["x-request-id"] = g.request_id
         on_request(route, response.status_code)
+        _log.debug(
+            "http_finished",
+            method=request.method,
+            route=route,
+            code=response.status_code,
+            duration_ms=round((trio.current_time() - g.start) * 1000, 2),
+        )
         return response
 
-    return app
+
+def _finishing(app: Any) -> Any:
+    """The application, whose answers are sent to their end.
+
+    With the last part hypercorn closes a connection whose body was not read, and tells Quart of
+    it first, which cancels the sending: the connection would stay open for ever.
+    """
+
+    async def finishing(scope: Any, receive: Any, send: Any) -> None:
+        async def send_whole(message: Any) -> None:
+            with trio.move_on_after(_SEND_TIMEOUT_S, shield=True):
+                await send(message)
+
+        await app(scope, receive, send_whole)
+
+    return finishing
 
 
 def _method(registered: Registered) -> dict[str, Any]:
@@ -97,15 +156,29 @@ def _fresh(response: Response) -> Response:
     return response
 
 
-def _problem(error: HTTPException) -> Response:
+async def _http_problem(error: HTTPException) -> Response:
+    """What HTTP itself refuses; and what we failed, of which nothing leaks."""
     status = error.code or 500
-    response = jsonify(type="about:blank", title=error.name, status=status)
+    document = {"type": "about:blank", "title": error.name, "status": status}
+    if status < 500 and error.description:
+        document["detail"] = error.description
+    response = _problem_response(status, document)
+    for name, value in error.get_headers():
+        if name.lower() in _KEPT_HEADERS:
+            response.headers[name] = value
+    return response
+
+
+async def _payd_problem(error: PaydError) -> Response:
+    """A reason of the contract."""
+    return _problem_response(*problem(error))
+
+
+def _problem_response(status: int, document: Mapping[str, Any]) -> Response:
+    response = jsonify(document)
     response.status_code = status
     response.content_type = "application/problem+json"
-    for name, value in error.get_headers():
-        if name.lower() in ("allow", "retry-after"):
-            response.headers[name] = value
-    if status == 413:
+    if status in (408, 413):
         # What is left of the body would be read as the next request.
         response.headers["Connection"] = "close"
     return response

@@ -252,11 +252,11 @@ async def test_a_look_brings_the_object_and_how_it_stands() -> None:
     [
         (Lookup.INCLUDING_ABSENCE, None, Answer(evidence=(Absent(),))),
         (Lookup.INCLUDING_ABSENCE, "toy_1", UNANSWERED),
-        (Lookup.AUTHORITATIVE, None, UNANSWERED),
+        (Lookup.AUTHORITATIVE, None, Answer(evidence=(Absent(proven=False),))),
         (Lookup.NONE, "toy_1", UNANSWERED),
     ],
 )
-async def test_absence_counts_only_where_it_proves_that_nothing_was_created(
+async def test_absence_says_whether_it_proves_that_nothing_was_created(
     lookup: Lookup, reference: str | None, expected: Answer
 ) -> None:
     assert await look(Absent(), lookup, reference) == expected

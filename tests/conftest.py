@@ -1,0 +1,81 @@
+"""What all tests share: the servers, once a session, and a place for a daemon, once a test."""
+
+import asyncio
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import hypothesis
+import pytest
+from daemon import Place
+from stack import Stack, running_stack
+
+# The same examples in every run; a campaign may search for others.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--campaign", action="store_true", help="run the long fault campaigns too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "campaign: long; `make campaign` runs it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--campaign"):
+        return
+    skip = pytest.mark.skip(reason="a long campaign: make campaign")
+    for item in items:
+        if "campaign" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """PostgreSQL, NATS and Valkey."""
+    # Not in pytest's own folder: it is closed to the database's user.
+    with (
+        tempfile.TemporaryDirectory(prefix="payd-tests-", ignore_cleanup_errors=True) as folder,
+        running_stack(Path(folder)) as stack,
+    ):
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The development certificates."""
+    from payd.dev.pki import ensure_pki
+
+    folder = tmp_path_factory.mktemp("pki")
+    ensure_pki(folder, datetime.now(UTC))
+    return folder
+
+
+@pytest.fixture
+def place(stack: Stack, pki: Path, tmp_path: Path) -> Place:
+    """A migrated database of its own, on the shared servers."""
+    url = stack.database(f"t{uuid.uuid4().hex}")
+    asyncio.run(_migrate(url))
+    return Place(database=url, nats=stack.nats, redis=stack.redis, pki=pki, data=tmp_path)
+
+
+async def _migrate(url: str) -> None:
+    from payd.adapters.postgres.database import Database, DatabaseSettings
+    from payd.adapters.postgres.migrate import migrate
+
+    parts = urlsplit(url)
+    settings = DatabaseSettings(
+        host=str(parts.hostname),
+        port=parts.port or 0,
+        user=str(parts.username),
+        password=str(parts.password),
+        name=parts.path.removeprefix("/"),
+        tls="disable",
+    )
+    await migrate(Database(settings), lambda name: None)

@@ -1,0 +1,100 @@
+"""The contract of the store ports runs over every implementation: memory, and PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from urllib.parse import urlsplit
+
+import pytest
+import trio
+from contract.stores import OpenStores, Stores
+from stack import Stack
+
+from payd.adapters.islands import for_trio, open_loop
+from payd.adapters.memory import MemoryStore
+from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.inbox import PostgresInbox
+from payd.adapters.postgres.migrate import migrate
+from payd.adapters.postgres.outbox import PostgresOutbox
+from payd.adapters.postgres.store import PostgresStore
+from payd.adapters.system import SystemClock
+
+ENVIRONMENT = "test"
+
+#: Faster than a fresh database for each test; the audit trail has to be asked.
+EMPTY = """
+ALTER TABLE payment_events DISABLE TRIGGER payment_events_are_append_only;
+TRUNCATE customers, payments, payment_line_items, receipts, payment_events, inbox, outbox;
+ALTER TABLE payment_events ENABLE TRIGGER payment_events_are_append_only
+"""
+
+
+@pytest.fixture
+async def stores(open_stores: OpenStores) -> AsyncIterator[Stores]:
+    """Empty stores, of each kind in turn."""
+    async with open_stores() as stores:
+        yield stores
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def open_stores(request: pytest.FixtureRequest) -> OpenStores:
+    """How to open stores of one kind, empty at first (hypothesis opens them for each example)."""
+    if request.param == "memory":
+        return _memory_stores
+    settings: DatabaseSettings = request.getfixturevalue("migrated_database")
+    asyncio.run(_empty(Database(settings)))
+    return partial(_postgres_stores, settings)
+
+
+@asynccontextmanager
+async def _memory_stores() -> AsyncIterator[Stores]:
+    store = MemoryStore(SystemClock(), ENVIRONMENT)
+    yield Stores(payments=store, inbox=store.inbox, outbox=store.outbox)
+
+
+@asynccontextmanager
+async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
+    database = Database(settings)
+    store = for_trio(PostgresStore(database, ENVIRONMENT))
+    outbox = for_trio(PostgresOutbox(database))
+    async with open_loop(_refuse), trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.listen)
+        # Returns once it listens: asyncpg leaves a socket behind when cut while connecting.
+        await outbox.wait(10)
+        try:
+            yield Stores(payments=store, inbox=for_trio(PostgresInbox(database)), outbox=outbox)
+        finally:
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await store.drain()
+                await for_trio(database).close()
+
+
+def _refuse(message: str, error: BaseException | None) -> None:
+    """What nobody caught on the asyncio loop is a defect of the store."""
+    raise AssertionError(message) from error
+
+
+async def _empty(database: Database) -> None:
+    session = await database.connect()
+    try:
+        await session.execute(EMPTY)
+    finally:
+        await session.close()
+
+
+@pytest.fixture(scope="session")
+def migrated_database(stack: Stack) -> DatabaseSettings:
+    """A database with payd's schema, on the shared server."""
+    parts = urlsplit(stack.database("contract"))
+    settings = DatabaseSettings(
+        host=str(parts.hostname),
+        port=parts.port or 0,
+        user=str(parts.username),
+        password=str(parts.password),
+        name=parts.path.removeprefix("/"),
+        tls="disable",
+    )
+    asyncio.run(migrate(Database(settings), progress=lambda name: None))
+    return settings

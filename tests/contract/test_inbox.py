@@ -1,0 +1,221 @@
+"""The inbox: evidence is stored before it is believed, once, and worked on by one."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from uuid import uuid4
+
+import attrs
+import pytest
+import trio
+from contract.stores import CALLER, NOW, Stores, all_at_once, created, eventually, paid
+
+from payd.domain.decide import decide
+from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
+from payd.domain.money import BASE_UNITS_MAX
+from payd.ports import InboxRow
+
+LEASE_S = 60.0
+
+SNAPSHOT = Snapshot(
+    status=ProviderStatus.DECLINED,
+    asset="USD",
+    received=1,
+    confirmed=0,
+    refunded=0,
+    as_of=NOW,
+    failure_code="card_declined",
+    failure_message='Zahlung abgelehnt: \\ "für" 💳',
+)
+SEEN = Receipt(
+    id="0xabc:1",
+    asset="0x" + "Ab" * 20,
+    amount=BASE_UNITS_MAX,
+    state=ReceiptState.SEEN,
+    time=NOW + timedelta(microseconds=1),
+)
+FINAL = attrs.evolve(SEEN, id="0xabc:2", amount=0, state=ReceiptState.CONFIRMED)
+
+
+def an_observation(**overrides: object) -> Observation:
+    fields = {"id": f"evt_{uuid4()}", "reference": "cs_1", "fact": SNAPSHOT}
+    return Observation(**{**fields, **overrides})  # type: ignore[arg-type]  # a builder
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [SNAPSHOT, attrs.evolve(SNAPSHOT, failure_code=None, failure_message=None), (SEEN, FINAL)],
+    ids=["snapshot", "bare snapshot", "receipts"],
+)
+async def test_an_observation_comes_back_as_it_was_put(
+    stores: Stores, fact: Snapshot | tuple[Receipt, ...]
+) -> None:
+    observation = an_observation(fact=fact)
+
+    assert await stores.inbox.put("mock", [observation]) == 1
+    [row] = await stores.inbox.claim(10, LEASE_S)
+
+    assert row.observation == observation
+    assert row.provider == "mock"
+    assert not row.conflicting
+
+
+async def test_a_repeated_observation_is_ignored(stores: Stores) -> None:
+    observation = an_observation()
+
+    assert await stores.inbox.put("mock", [observation]) == 1
+    assert await stores.inbox.put("mock", [observation, an_observation()]) == 1
+
+    assert len(await stores.inbox.claim(10, LEASE_S)) == 2
+
+
+async def test_a_repetition_within_one_delivery_is_ignored(stores: Stores) -> None:
+    observation = an_observation()
+
+    assert await stores.inbox.put("mock", [observation, observation]) == 1
+
+
+async def test_a_hundred_deliveries_at_once_leave_one_row(stores: Stores) -> None:
+    observation = an_observation()
+
+    news = await all_at_once([partial(stores.inbox.put, "mock", [observation])] * 100)
+
+    assert sum(news) == 1
+    assert len(await stores.inbox.claim(200, LEASE_S)) == 1
+
+
+async def test_a_repetition_of_a_settled_observation_is_ignored(stores: Stores) -> None:
+    observation = an_observation()
+    await stores.inbox.put("mock", [observation])
+    [row] = await stores.inbox.claim(10, 0)
+    await stores.inbox.finish(row.id, "not ours")
+
+    assert await stores.inbox.put("mock", [observation]) == 0
+    assert await stores.inbox.claim(10, 0) == []
+
+
+async def test_the_same_id_with_other_content_is_kept_as_conflicting(stores: Stores) -> None:
+    first = an_observation()
+    other = attrs.evolve(first, fact=(SEEN,))
+
+    await stores.inbox.put("mock", [first])
+    assert await stores.inbox.put("mock", [other]) == 1
+
+    assert _seen(await stores.inbox.claim(10, LEASE_S)) == [(first, False), (other, True)]
+
+
+async def test_a_conflict_within_one_delivery_is_noticed(stores: Stores) -> None:
+    first = an_observation()
+    other = attrs.evolve(first, reference="cs_2")
+
+    assert await stores.inbox.put("mock", [first, other]) == 2
+
+    rows = await stores.inbox.claim(10, LEASE_S)
+    assert sorted(row.conflicting for row in rows) == [False, True]
+
+
+async def test_two_providers_may_use_the_same_id(stores: Stores) -> None:
+    first = an_observation()
+    other = attrs.evolve(first, fact=(SEEN,))
+
+    await stores.inbox.put("mock", [first])
+    await stores.inbox.put("stripe", [other])
+
+    rows = await stores.inbox.claim(10, LEASE_S)
+    assert [(row.provider, row.conflicting) for row in rows] == [("mock", False), ("stripe", False)]
+
+
+async def test_the_oldest_are_claimed_first_and_not_twice(stores: Stores) -> None:
+    observations = [an_observation() for _ in range(3)]
+    for observation in observations:
+        await stores.inbox.put("mock", [observation])
+
+    first = await stores.inbox.claim(2, LEASE_S)
+    then = await stores.inbox.claim(2, LEASE_S)
+
+    assert [row.observation for row in (*first, *then)] == observations
+
+
+async def test_each_row_goes_to_one_of_many_workers(stores: Stores) -> None:
+    await stores.inbox.put("mock", [an_observation() for _ in range(20)])
+
+    batches = await all_at_once([partial(stores.inbox.claim, 5, LEASE_S)] * 8)
+    batches.append(await stores.inbox.claim(20, LEASE_S))
+
+    ids = [row.id for batch in batches for row in batch]
+    assert len(ids) == len(set(ids)) == 20
+
+
+async def test_a_worker_that_died_gives_way_when_its_lease_ends(stores: Stores) -> None:
+    await stores.inbox.put("mock", [an_observation()])
+    [lost] = await stores.inbox.claim(10, 0.05)
+
+    [again] = await eventually(partial(stores.inbox.claim, 10, LEASE_S))
+
+    assert again == attrs.evolve(lost, attempts=lost.attempts + 1)
+
+
+async def test_a_finished_row_is_never_claimed_again(stores: Stores) -> None:
+    await stores.inbox.put("mock", [an_observation()])
+    [row] = await stores.inbox.claim(10, 0)
+
+    await stores.inbox.finish(row.id, "nothing new")
+
+    assert await stores.inbox.claim(10, 0) == []
+
+
+async def test_a_parked_row_waits_its_time(stores: Stores) -> None:
+    await stores.inbox.put("mock", [an_observation()])
+    [row] = await stores.inbox.claim(10, 0)
+
+    await stores.inbox.park(row.id, 3600)
+    assert await stores.inbox.claim(10, 0) == []
+
+    await stores.inbox.park(row.id, 0)
+    assert [r.id for r in await stores.inbox.claim(10, LEASE_S)] == [row.id]
+
+
+async def test_a_commit_settles_the_rows_that_it_came_from(stores: Stores) -> None:
+    payment = await stores.learn(await stores.add(), created())
+    await stores.inbox.put("mock", [an_observation(), an_observation(), an_observation()])
+    used, also_used, other = await stores.inbox.claim(10, 0)
+    decision = decide(payment, paid(payment), NOW)
+    assert decision is not None
+
+    assert await stores.payments.commit(payment, decision, CALLER, [used.id, also_used.id])
+
+    assert [row.id for row in await stores.inbox.claim(10, 0)] == [other.id]
+
+
+async def test_a_commit_that_loses_settles_nothing(stores: Stores) -> None:
+    payment = await stores.learn(await stores.add(), created())
+    await stores.inbox.put("mock", [an_observation()])
+    [row] = await stores.inbox.claim(10, 0)
+    decision = decide(payment, paid(payment), NOW)
+    assert decision is not None
+    await stores.payments.commit(payment, decision, CALLER)
+
+    assert not await stores.payments.commit(payment, decision, CALLER, [row.id])
+
+    assert [r.id for r in await stores.inbox.claim(10, 0)] == [row.id]
+
+
+async def test_evidence_wakes_who_waits_for_it(stores: Stores) -> None:
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stores.inbox.put, "mock", [an_observation()])
+            rows: list[InboxRow] = []
+            while not rows:
+                await stores.inbox.wait(30)
+                rows.extend(await stores.inbox.claim(10, LEASE_S))
+
+    assert len(rows) == 1
+
+
+async def test_waiting_for_evidence_ends_at_the_time_out(stores: Stores) -> None:
+    with trio.fail_after(10):
+        await stores.inbox.wait(0.02)
+
+
+def _seen(rows: Sequence[InboxRow]) -> list[tuple[Observation, bool]]:
+    return [(row.observation, row.conflicting) for row in rows]

@@ -1,0 +1,425 @@
+"""The payment store: one payment a key, one winner a version, one audit row a change."""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from contract.stores import CALLER, NOW, Stores, a_new_payment, all_at_once, created, paid
+
+from payd.adapters.columns import dumps, item_rows, payment_row, receipt_rows
+from payd.adapters.events import AuditRow
+from payd.domain.decide import Decision, decide
+from payd.domain.evidence import (
+    AskAgain,
+    CancelRequested,
+    Evidence,
+    OutcomeUnknown,
+    Receipt,
+    ReceiptState,
+)
+from payd.domain.payment import Asking, Customer, Origin, Payment, Status
+
+LEASE_S = 60.0
+WORKER = Origin(actor="recovery", request_id="pass-9")
+HOUR = timedelta(hours=1)
+
+
+# -- insert ----------------------------------------------------------------------------------
+
+
+async def test_a_new_payment_is_stored_as_it_was_given(stores: Stores) -> None:
+    payment = a_new_payment()
+
+    assert await stores.payments.insert(payment, CALLER) == payment
+
+    assert await stores.payments.get(payment.id) == payment
+    assert await stores.payments.get_by_key(payment.idempotency_key) == payment
+
+
+async def test_what_was_never_written_is_not_there(stores: Stores) -> None:
+    assert await stores.payments.get(uuid4()) is None
+    assert await stores.payments.get_by_key("no such key") is None
+    assert await stores.payments.find("mock", "no such reference") is None
+    assert await stores.payments.await_answer(uuid4(), 30) is None
+    assert list(await stores.payments.audit_trail(uuid4())) == []
+
+
+async def test_the_same_key_again_gives_the_first_payment_and_writes_nothing(
+    stores: Stores,
+) -> None:
+    first = await stores.add()
+    moved = attrs.evolve(first.customer, email="other@example.org")
+    second = a_new_payment(
+        idempotency_key=first.idempotency_key, items=first.items * 2, customer=moved
+    )
+
+    assert await stores.payments.insert(second, CALLER) == first
+
+    assert await stores.newest(first) == first
+    assert await stores.payments.get(second.id) is None
+    assert list(await stores.payments.audit_trail(second.id)) == []
+
+
+async def test_the_same_key_again_gives_the_payment_as_it_stands_now(stores: Stores) -> None:
+    first = await stores.add()
+    pending = await stores.learn(first, created())
+
+    assert await stores.payments.insert(attrs.evolve(first, id=uuid4()), CALLER) == pending
+
+
+async def test_keys_that_differ_in_case_are_two(stores: Stores) -> None:
+    lower = await stores.add(idempotency_key="order-a")
+    upper = await stores.add(idempotency_key="ORDER-A")
+
+    assert await stores.payments.get_by_key("order-a") == lower
+    assert await stores.payments.get_by_key("ORDER-A") == upper
+
+
+async def test_fifty_inserts_of_one_key_at_once_give_one_payment(stores: Stores) -> None:
+    rivals = [a_new_payment(idempotency_key="the key") for _ in range(50)]
+
+    answers = await all_at_once([partial(stores.payments.insert, p, CALLER) for p in rivals])
+
+    winner = answers[0]
+    assert answers == [winner] * 50
+    stored = [await stores.payments.get(payment.id) for payment in rivals]
+    assert [payment for payment in stored if payment] == [winner]
+
+
+async def test_fifty_payments_of_one_customer_at_once_are_all_stored(stores: Stores) -> None:
+    customer = Customer(id="user-1", email="user@example.org")
+    payments = [a_new_payment(customer=customer) for _ in range(50)]
+
+    await all_at_once([partial(stores.payments.insert, p, CALLER) for p in payments])
+
+    assert [await stores.newest(payment) for payment in payments] == payments
+
+
+async def test_a_returning_customer_brings_a_new_address(stores: Stores) -> None:
+    first = await stores.add(customer=Customer(id="user-1", email="old@example.org"))
+    moved = Customer(id="user-1", email="new@example.org", wallet_address="0x" + "1f" * 20)
+
+    second = await stores.add(customer=moved)
+
+    assert (await stores.newest(second)).customer == moved
+    assert (await stores.newest(first)).customer == moved
+
+
+# -- commit ----------------------------------------------------------------------------------
+
+
+async def test_a_decision_on_the_newest_version_is_written(stores: Stores) -> None:
+    payment = await stores.add()
+    decision = _decided(payment, created())
+
+    assert await stores.payments.commit(payment, decision, CALLER)
+
+    assert await stores.newest(payment) == decision.payment
+    assert await stores.payments.get_by_key(payment.idempotency_key) == decision.payment
+
+
+async def test_a_decision_on_an_old_version_writes_nothing(stores: Stores) -> None:
+    old = await stores.add()
+    pending = await stores.learn(old, created())
+    trail = await stores.payments.audit_trail(old.id)
+
+    assert not await stores.payments.commit(old, _decided(old, paid(old)), CALLER)
+
+    assert await stores.newest(old) == pending
+    assert await stores.payments.audit_trail(old.id) == trail
+    assert await stores.outbox.depth() == (0, 0.0)
+
+
+async def test_a_decision_about_an_unknown_payment_writes_nothing(stores: Stores) -> None:
+    stranger = a_new_payment()
+
+    assert not await stores.payments.commit(stranger, _decided(stranger, created()), CALLER)
+
+    assert await stores.payments.get(stranger.id) is None
+
+
+async def test_of_twenty_decisions_at_once_one_wins(stores: Stores) -> None:
+    payment = await stores.learn(await stores.add(), created())
+    decisions = [_decided(payment, paid(payment, received=n, confirmed=0)) for n in range(1, 21)]
+
+    won = await all_at_once([partial(_commit, stores, payment, decision) for decision in decisions])
+
+    [winner] = [decision.payment for decision in won if decision]
+    assert await stores.newest(payment) == winner
+    assert len(await stores.payments.audit_trail(payment.id)) == 3
+
+
+# -- audit trail -----------------------------------------------------------------------------
+
+
+async def test_each_change_leaves_one_audit_row_that_says_who_did_it(stores: Stores) -> None:
+    payment = await stores.add()
+    await stores.payments.commit(payment, _decided(payment, created()), WORKER)
+
+    first, second = await stores.payments.audit_trail(payment.id)
+
+    assert (first.event_type, first.version) == ("payment_creating", 1)
+    assert (first.actor, first.request_id, first.ip) == ("main-app", "req-1", "10.0.0.7")
+    assert (second.event_type, second.version) == ("payment_pending", 2)
+    assert (second.actor, second.request_id, second.ip) == ("recovery", "pass-9", "")
+    assert [first.create_time, second.create_time] == [NOW, NOW]
+
+
+async def test_the_reason_for_a_cancel_is_in_the_audit_trail(stores: Stores) -> None:
+    payment = await stores.learn(await stores.add(), created())
+    await stores.learn(payment, CancelRequested(reason="changed my mind"))
+
+    *_, last = await stores.payments.audit_trail(payment.id)
+
+    assert last.event_type == "payment_canceling"
+    assert last.details["reason"] == "changed my mind"
+
+
+async def test_replaying_the_audit_trail_gives_the_stored_row(stores: Stores) -> None:
+    payment = await stores.add()
+    history: list[Evidence] = [
+        OutcomeUnknown(),
+        created(aliases=("pi_1",)),
+        (_receipt(payment, "r1", ReceiptState.SEEN),),
+        (_receipt(payment, "r1", ReceiptState.CONFIRMED), _receipt(payment, "r2")),
+        paid(payment),
+    ]
+    for evidence in history:
+        payment = await stores.learn(payment, evidence)
+
+    trail = await stores.payments.audit_trail(payment.id)
+
+    assert [row.version for row in trail] == list(range(1, payment.version + 1))
+    assert replay(trail) == _document(await stores.newest(payment))
+
+
+# -- find ------------------------------------------------------------------------------------
+
+
+async def test_a_payment_is_found_by_every_name_that_its_provider_may_use(stores: Stores) -> None:
+    payment = await stores.add(provider="mock")
+    payment = await stores.learn(payment, created(reference="cs_1", aliases=("pi_1", "ch_1")))
+    await stores.learn(await stores.add(provider="mock"), created(reference="cs_2"))
+
+    for name in ("cs_1", "pi_1", "ch_1", str(payment.id)):
+        assert await stores.payments.find("mock", name) == payment
+
+
+async def test_a_payment_is_not_found_under_another_provider(stores: Stores) -> None:
+    payment = await stores.learn(await stores.add(provider="mock"), created(aliases=("pi_1",)))
+
+    for name in (payment.provider_reference, "pi_1", str(payment.id)):
+        assert name is not None
+        assert await stores.payments.find("stripe", name) is None
+
+
+async def test_two_providers_may_use_the_same_reference(stores: Stores) -> None:
+    mine = await stores.learn(await stores.add(provider="mock"), created(reference="1"))
+    other = await stores.learn(await stores.add(provider="stripe"), created(reference="1"))
+
+    assert await stores.payments.find("mock", "1") == mine
+    assert await stores.payments.find("stripe", "1") == other
+
+
+# -- looks -----------------------------------------------------------------------------------
+
+
+async def test_only_payments_whose_look_is_due_are_claimed_the_oldest_first(
+    stores: Stores,
+) -> None:
+    late = await stores.add(next_look_time=NOW - timedelta(seconds=1))
+    later = await stores.add(next_look_time=NOW - HOUR)
+    await stores.add(next_look_time=NOW + timedelta(seconds=1))
+    await stores.add(next_look_time=None)
+
+    claimed = await stores.payments.claim_looks(NOW, 10, LEASE_S)
+    assert {payment.id for payment in claimed} == {late.id, later.id}
+
+
+async def test_no_more_looks_are_claimed_than_asked_for_and_the_longest_due_go_first(
+    stores: Stores,
+) -> None:
+    await stores.add(next_look_time=NOW)
+    oldest = await stores.add(next_look_time=NOW - HOUR)
+
+    [claimed] = await stores.payments.claim_looks(NOW, 1, LEASE_S)
+
+    assert claimed.id == oldest.id
+
+
+async def test_a_claimed_look_counts_and_changes_nothing_else(stores: Stores) -> None:
+    payment = await stores.add(next_look_time=NOW, looks=2)
+
+    [claimed] = await stores.payments.claim_looks(NOW, 10, LEASE_S)
+
+    assert claimed.looks == 3
+    assert claimed == attrs.evolve(payment, looks=3, next_look_time=claimed.next_look_time)
+    assert await stores.newest(payment) == claimed
+    assert len(await stores.payments.audit_trail(payment.id)) == 1
+
+
+async def test_each_due_payment_goes_to_one_of_many_claimers(stores: Stores) -> None:
+    payments = [await stores.add(next_look_time=NOW) for _ in range(12)]
+
+    claim = partial(stores.payments.claim_looks, NOW, 4, LEASE_S)
+    batches = await all_at_once([claim] * 8)
+    batches.append(await stores.payments.claim_looks(NOW, 12, LEASE_S))
+
+    ids = [payment.id for batch in batches for payment in batch]
+    assert len(ids) == 12
+    assert set(ids) == {payment.id for payment in payments}
+
+
+async def test_a_look_whose_claimer_died_is_due_again_when_the_lease_ends(stores: Stores) -> None:
+    await stores.add(next_look_time=NOW, looks=0)
+    await stores.payments.claim_looks(NOW, 10, LEASE_S)
+
+    lease_end = NOW + timedelta(seconds=LEASE_S)
+    assert list(await stores.payments.claim_looks(lease_end - HOUR / 3600, 10, LEASE_S)) == []
+    [again] = await stores.payments.claim_looks(lease_end, 10, LEASE_S)
+
+    assert again.looks == 2
+
+
+async def test_the_next_look_is_put_where_it_was_scheduled(stores: Stores) -> None:
+    payment = await stores.add(next_look_time=NOW)
+
+    await stores.payments.schedule_look(payment, NOW + HOUR)
+
+    assert (await stores.newest(payment)).next_look_time == NOW + HOUR
+    assert list(await stores.payments.claim_looks(NOW, 10, LEASE_S)) == []
+
+
+async def test_a_payment_that_moved_on_keeps_its_own_next_look(stores: Stores) -> None:
+    old = await stores.add(next_look_time=NOW)
+    moved = await stores.learn(old, created())
+
+    await stores.payments.schedule_look(old, NOW + 100 * HOUR)
+
+    assert await stores.newest(old) == moved
+
+
+async def test_a_closed_payment_gets_no_look(stores: Stores) -> None:
+    payment = await stores.learn(await stores.add(), created())
+    done = await stores.learn(payment, paid(payment))
+
+    await stores.payments.schedule_look(done, NOW)
+
+    assert await stores.newest(done) == done
+    assert list(await stores.payments.claim_looks(NOW + 100 * HOUR, 10, LEASE_S)) == []
+
+
+# -- await_answer ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"asking": Asking.ANSWERED, "ask_deadline": None},
+        {"asking": Asking.NOT_ATTEMPTED, "ask_deadline": None},
+        {"asking": Asking.UNKNOWN, "ask_deadline": None},
+        {"asking": Asking.ASKING, "ask_deadline": NOW - HOUR},
+    ],
+    ids=["answered", "not attempted", "unknown", "asked, and the deadline passed"],
+)
+async def test_nobody_waits_for_an_answer_that_nobody_asks_for(
+    stores: Stores, known: dict[str, Any]
+) -> None:
+    payment = await stores.add(**known)
+
+    with trio.fail_after(5):
+        assert await stores.payments.await_answer(payment.id, 60) == payment
+
+
+async def test_who_waits_for_an_answer_gets_it_with_the_commit(stores: Stores) -> None:
+    payment = await stores.add(**_asking())
+    answers: list[Payment | None] = []
+
+    async def wait() -> None:
+        answers.append(await stores.payments.await_answer(payment.id, 60))
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            pending = await stores.learn(payment, created())
+
+    assert answers == [pending] * 5
+
+
+async def test_who_waits_for_an_answer_hears_that_there_was_none(stores: Stores) -> None:
+    payment = await stores.add(**_asking())
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stores.learn, payment, OutcomeUnknown())
+            answer = await stores.payments.await_answer(payment.id, 60)
+
+    assert answer is not None
+    assert (answer.status, answer.asking) == (Status.CREATING, Asking.UNKNOWN)
+
+
+async def test_a_second_attempt_is_waited_for_like_the_first(stores: Stores) -> None:
+    payment = await stores.add(asking=Asking.NOT_ATTEMPTED, ask_deadline=None)
+    asked = await stores.learn(payment, AskAgain(deadline=NOW + HOUR))
+
+    assert await stores.payments.await_answer(asked.id, 0.05) == asked
+
+
+async def test_who_waits_too_long_gets_the_payment_as_it_is(stores: Stores) -> None:
+    payment = await stores.add(**_asking())
+
+    with trio.fail_after(5):
+        assert await stores.payments.await_answer(payment.id, 0.05) == payment
+
+
+# -- words for the above ---------------------------------------------------------------------
+
+
+def _asking() -> dict[str, Any]:
+    return {"asking": Asking.ASKING, "ask_deadline": NOW + HOUR}
+
+
+def _decided(payment: Payment, evidence: Evidence) -> Decision:
+    decision = decide(payment, evidence, NOW)
+    assert decision is not None
+    return decision
+
+
+async def _commit(stores: Stores, before: Payment, decision: Decision) -> Decision | None:
+    return decision if await stores.payments.commit(before, decision, CALLER) else None
+
+
+def _receipt(payment: Payment, name: str, state: ReceiptState = ReceiptState.SEEN) -> Receipt:
+    return Receipt(id=f"{payment.id}/{name}", asset=payment.asset, amount=1, state=state, time=NOW)
+
+
+def replay(trail: Sequence[AuditRow]) -> dict[str, Any]:
+    """What the audit trail alone says about the payment."""
+    first, *later = (row.details for row in trail)
+    row: dict[str, Any] = dict(first["row"])
+    receipts: dict[str, Any] = {}
+    for details in later:
+        row |= details["changes"]
+        receipts |= {receipt["id"]: receipt for receipt in details.get("receipts", ())}
+    return _bare(row, first["items"], sorted(receipts.values(), key=lambda r: r["id"]))
+
+
+def _document(payment: Payment) -> dict[str, Any]:
+    stored = payment_row(payment), item_rows(payment), receipt_rows(payment.receipts)
+    row, items, receipts = json.loads(dumps(stored))
+    return _bare(row, items, receipts)
+
+
+def _bare(row: dict[str, Any], items: object, receipts: object) -> dict[str, Any]:
+    """Without the bookkeeping of recovery, which changes no payment and is not audited."""
+    audited = {key: row[key] for key in row.keys() - {"looks", "next_look_time"}}
+    return {**audited, "items": items, "receipts": receipts}

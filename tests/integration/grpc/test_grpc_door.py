@@ -1,0 +1,188 @@
+"""Who may come in, what is refused by which error, and what is kept of each caller."""
+
+import ssl
+
+import pytest
+import trio
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpclib.const import Status
+from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from integration.grpc.door import (
+    CANCEL,
+    GET,
+    MESSAGE_BYTES_MAX,
+    PAYMENT_ID,
+    QUOTE,
+    Caller,
+    OpenDoor,
+    an_initiate,
+)
+
+from payd.domain import errors
+from payd.domain.errors import PaydError
+from payd.domain.payment import Origin
+from payd.proto import payment_pb2 as pb
+
+HEALTH = "/grpc.health.v1.Health/Check"
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def still_served(caller: Caller) -> None:
+    """On the same connection."""
+    reply = await caller.call("GetQuote", QUOTE)
+    assert reply.message(pb.GetQuoteResponse).quote.total.minor_units == 100
+
+
+# -- who may come in ---------------------------------------------------------------------------
+
+
+async def test_the_main_app_is_answered_and_finds_its_request_id_again(caller: Caller) -> None:
+    reply = await caller.call("GetQuote", QUOTE, ("x-request-id", "req-42"))
+    assert reply.message(pb.GetQuoteResponse).quote.method == "card"
+    assert reply.trailers["x-request-id"] == "req-42"
+
+
+@pytest.mark.parametrize("given", [None, "", "two words", "x" * 129])
+async def test_a_request_without_a_usable_id_gets_one(caller: Caller, given: str | None) -> None:
+    headers = () if given is None else (("x-request-id", given),)
+    made = (await caller.call("GetQuote", QUOTE, *headers)).trailers["x-request-id"]
+    assert made
+    assert made != given
+
+
+async def test_a_client_without_a_certificate_harms_nobody(door: OpenDoor, caller: Caller) -> None:
+    # In TLS 1.3 the client hears of it when it first reads.
+    with pytest.raises(trio.BrokenResourceError):
+        async with door.caller(certificate=None) as nobody:
+            await nobody.call("GetQuote", QUOTE)
+    assert door.rpcs == []
+    await still_served(caller)
+
+
+async def test_a_client_of_tls_1_2_harms_nobody(door: OpenDoor, caller: Caller) -> None:
+    old = door.tls("client")
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(trio.BrokenResourceError):
+        async with door.caller(tls=old):
+            pytest.fail("the handshake went through")
+    await still_served(caller)
+
+
+@pytest.mark.parametrize("method", ["GetQuote", "InitiatePayment", "GetPayment", "CancelPayment"])
+async def test_a_stranger_with_our_certificate_may_call_nothing(
+    door: OpenDoor, method: str
+) -> None:
+    async with door.caller("stranger") as stranger:
+        reply = await stranger.call(method, b"")
+    assert reply.grpc_status is Status.PERMISSION_DENIED
+    assert reply.reason == "CLIENT_NOT_ALLOWED"
+    assert reply.detail(ErrorInfo).metadata == {"common_name": "stranger"}
+    assert not door.use_cases.begun.is_set()
+
+
+@pytest.mark.parametrize("certificate", ["client", "stranger"])
+@pytest.mark.parametrize("service", ["", "payd.v1.PaymentService"])
+async def test_health_answers_any_certificate_and_follows_the_daemon(
+    door: OpenDoor, certificate: str, service: str
+) -> None:
+    async with door.caller(certificate) as anybody:
+
+        async def status() -> int:
+            reply = await anybody.call(HEALTH, HealthCheckRequest(service=service))
+            return int(reply.message(HealthCheckResponse).status)
+
+        assert await status() == HealthCheckResponse.SERVING
+        door.server.set_serving(False)
+        assert await status() == HealthCheckResponse.NOT_SERVING
+
+
+# -- bad input ---------------------------------------------------------------------------------
+
+
+async def test_garbage_is_an_invalid_field_and_the_connection_goes_on(caller: Caller) -> None:
+    reply = await caller.call("InitiatePayment", b"\xff\xff\xff")
+    assert (reply.grpc_status, reply.reason) == (Status.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert reply.field == "request"
+    await still_served(caller)
+
+
+async def test_an_oversized_message_is_refused_by_its_length(caller: Caller) -> None:
+    reply = await caller.call("InitiatePayment", b"\0" * (MESSAGE_BYTES_MAX + 1))
+    assert reply.grpc_status is Status.RESOURCE_EXHAUSTED
+    await still_served(caller)
+
+
+async def test_metadata_that_is_not_ascii_is_an_invalid_field(caller: Caller) -> None:
+    reply = await caller.call("GetQuote", QUOTE, ("x-actor", "Zoë".encode()))
+    assert (reply.grpc_status, reply.reason) == (Status.INVALID_ARGUMENT, "INVALID_FIELD")
+    await still_served(caller)
+
+
+async def test_what_payd_does_not_speak_is_unimplemented(caller: Caller) -> None:
+    compressed = await caller.call("GetQuote", QUOTE, ("grpc-encoding", "gzip"), compressed=True)
+    assert compressed.grpc_status is Status.UNIMPLEMENTED
+    assert (await caller.call("Refund", b"")).grpc_status is Status.UNIMPLEMENTED
+    await still_served(caller)
+
+
+# -- errors ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.PaymentNotFound("no such payment"), Status.NOT_FOUND),
+        (errors.IdempotencyKeyReused("another request has it"), Status.ALREADY_EXISTS),
+        (errors.PaymentNotCancelable("it is paid"), Status.FAILED_PRECONDITION),
+        (errors.UnknownMethod("nobody takes it", method="cash"), Status.INVALID_ARGUMENT),
+        (errors.RateLimited("too fast"), Status.RESOURCE_EXHAUSTED),
+        (errors.StoreUnavailable("away"), Status.UNAVAILABLE),
+    ],
+    ids=lambda value: getattr(value, "reason", None),
+)
+async def test_an_error_tells_its_reason_and_whether_to_repeat(
+    door: OpenDoor, caller: Caller, error: PaydError, status: Status
+) -> None:
+    door.use_cases.error = error
+    reply = await caller.call("CancelPayment", CANCEL, ("x-request-id", "req-9"))
+    assert (reply.grpc_status, reply.reason) == (status, error.reason)
+    assert reply.detail(ErrorInfo).metadata == error.metadata
+    assert reply.trailers["x-request-id"] == "req-9"
+    if error.may_retry:
+        assert reply.retry_after_s > 0
+    assert door.rpcs == [("CancelPayment", status.name)]
+
+
+async def test_an_unknown_error_is_internal_and_keeps_its_text_to_itself(
+    door: OpenDoor, caller: Caller
+) -> None:
+    door.use_cases.error = RuntimeError("password=hunter2")
+    reply = await caller.call("GetPayment", GET)
+    assert (reply.grpc_status, reply.reason) == (Status.INTERNAL, "INTERNAL")
+    assert "hunter2" not in str(reply.trailers)
+
+
+# -- who it was --------------------------------------------------------------------------------
+
+
+async def test_who_asked_and_from_where_reaches_the_use_case(
+    door: OpenDoor, caller: Caller
+) -> None:
+    await caller.call(
+        "InitiatePayment",
+        an_initiate(),
+        ("x-request-id", "req-1"),
+        ("x-actor", "user-1"),
+        ("x-forwarded-for", "203.0.113.9, 10.0.0.1"),
+        ("traceparent", TRACE),
+    )
+    await caller.call("InitiatePayment", an_initiate(), ("x-request-id", "req-2"))
+    assert door.use_cases.origins == [
+        Origin(actor="user-1", request_id="req-1", ip="203.0.113.9", traceparent=TRACE),
+        Origin(actor="main-app", request_id="req-2", ip="127.0.0.1"),
+    ]
+
+
+async def test_the_payment_is_found_by_its_id(caller: Caller) -> None:
+    reply = await caller.call("GetPayment", GET)
+    assert reply.message(pb.GetPaymentResponse).payment.id == str(PAYMENT_ID)

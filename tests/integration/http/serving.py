@@ -1,0 +1,132 @@
+"""The HTTP door on a free port, on real sockets, with scripted readiness and methods."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any, cast
+
+import attrs
+import httpx
+import trio
+
+from payd.adapters.memory import MemoryStore
+from payd.adapters.system import SystemClock
+from payd.plugins.interface import CryptoCurrency, Method
+from payd.plugins.port import ProviderPort, Registered
+from payd.ports import PriceSource
+from payd.service.query import Query
+from payd.transport.http.app import Check, Readiness, build_app
+from payd.transport.http.serve import serve_app
+
+HOST = "127.0.0.1"
+MAX_BODY_BYTES = 256 * 1024
+
+
+@attrs.frozen
+class NamedProvider:
+    """All that the door shows of a provider."""
+
+    name: str
+
+
+class Methods:
+    """Which methods are enabled."""
+
+    def __init__(self) -> None:
+        usdc = CryptoCurrency(code="USDC", chain_id=42431, token_address="0x20c0", decimals=6)
+        card = Method(key="card", display_name="Card", currencies=("USD", "EUR"))
+        crypto = Method(
+            key="crypto", display_name="Stablecoin", currencies=("USD",), crypto_currencies=(usdc,)
+        )
+        self._registered = [_registered(card, "stripe"), _registered(crypto, "tempo")]
+
+    def by_method(self, method: str) -> Registered | None:
+        return next((r for r in self._registered if r.method.key == method), None)
+
+    def by_name(self, provider: str) -> ProviderPort | None:
+        return next((r.provider for r in self._registered if r.provider.name == provider), None)
+
+    def registered(self) -> list[Registered]:
+        return self._registered
+
+
+def _registered(method: Method, provider: str) -> Registered:
+    return Registered(method=method, provider=cast(ProviderPort, NamedProvider(provider)))
+
+
+@attrs.define
+class Door:
+    """The door, and what stands behind it."""
+
+    url: str
+    port: int
+    app: Any
+    client: httpx.AsyncClient
+    #: What /readyz finds.
+    checks: dict[str, Check]
+    #: Set: a dependency hangs.
+    hangs: bool
+    #: Route and status of each answer.
+    answered: list[tuple[str, int]]
+
+
+@asynccontextmanager
+async def serving(app: Any, port: int = 0) -> AsyncIterator[int]:
+    """The port where `app` listens."""
+    async with trio.open_nursery() as nursery:
+        start: Callable[..., Awaitable[None]] = partial(serve_app, app)
+        yield await nursery.start(start, HOST, port)
+        nursery.cancel_scope.cancel()
+
+
+def _a_query() -> Query:
+    clock = SystemClock()
+    return Query(
+        store=MemoryStore(clock, "test"),
+        providers=Methods(),
+        prices=cast(PriceSource, None),
+        clock=clock,
+        quote_ttl=timedelta(minutes=5),
+    )
+
+
+@asynccontextmanager
+async def open_door() -> AsyncIterator[Door]:
+    """Open, with everything ready."""
+    door = Door(
+        url="",
+        port=0,
+        app=None,
+        client=httpx.AsyncClient(),
+        checks={"database": Check(ok=True), "nats": Check(ok=True)},
+        hangs=False,
+        answered=[],
+    )
+
+    async def readiness() -> Readiness:
+        if door.hangs:
+            await trio.sleep_forever()
+        return Readiness(checks=door.checks)
+
+    door.app = build_app(
+        _a_query(),
+        readiness,
+        lambda route, status: door.answered.append((route, status)),
+        MAX_BODY_BYTES,
+    )
+
+    @door.app.post("/echo")
+    async def echo() -> bytes:
+        from quart import request
+
+        return bytes(await request.get_data())
+
+    @door.app.get("/broken")
+    async def broken() -> bytes:
+        raise ZeroDivisionError("hunter22")
+
+    async with serving(door.app) as door.port:
+        door.url = f"http://{HOST}:{door.port}"
+        async with httpx.AsyncClient(base_url=door.url, timeout=15) as door.client:
+            yield door

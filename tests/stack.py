@@ -1,0 +1,168 @@
+"""Real servers for the tests, in a process of its own that takes commands on stdin.
+
+`python stack.py DIR` prints one JSON line with the URLs; then each command is answered by one
+line: `database NAME` (its URL), `stop NAME`, `start NAME`, `kill NAME` (starts again by itself).
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from payd import telemetry
+from payd.dev.ports import HOST, choose_ports
+from payd.dev.postgres import create_database, postgres
+from payd.dev.servers import answers, nats_command, running, valkey_command
+from payd.dev.state import StateDir, open_state
+
+
+class Stack:
+    """The tests' side: start, ask, stop."""
+
+    def __init__(self, process: "subprocess.Popen[str]", urls: dict[str, str]) -> None:
+        self._process = process
+        self.nats = urls["nats"]
+        self.redis = urls["redis"]
+
+    def database(self, name: str) -> str:
+        """The URL of a fresh, empty database."""
+        return self._ask(f"database {name}")
+
+    @contextlib.contextmanager
+    def without(self, server: str) -> Iterator[None]:
+        """The server is away until `start`, at the latest until the end of the block."""
+        self._ask(f"stop {server}")
+        try:
+            yield
+        finally:
+            self.start(server)
+
+    def start(self, server: str) -> None:
+        """Start it, on its port and data, if it is away."""
+        self._ask(f"start {server}")
+
+    def kill(self, server: str) -> None:
+        """As by a power cut; it comes back by itself."""
+        self._ask(f"kill {server}")
+
+    def _ask(self, command: str) -> str:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().strip()
+        assert answer, f"the servers' process ended at {command!r}"
+        return answer
+
+
+@contextlib.contextmanager
+def running_stack(folder: Path) -> Iterator[Stack]:
+    """The servers, until the end of the block."""
+    # The database's own user must pass through.
+    folder.chmod(0o711)
+    argv = [sys.executable, __file__, str(folder)]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line, "the servers did not start"
+        yield Stack(process, json.loads(line))
+        assert process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+
+
+async def main(folder: Path) -> None:
+    """Serve commands until stdin ends."""
+    telemetry.configure_logging("warning", "json")
+    with open_state(folder, ephemeral=False) as state:
+        ports = choose_ports({name: 0 for name in ("postgres", "nats", "redis")}, None)
+        async with postgres(state, ports["postgres"]) as database, trio.open_nursery() as nursery:
+            switches = {
+                "nats": _Switch(partial(_nats, state, ports["nats"])),
+                "valkey": _Switch(partial(_valkey, state, ports["redis"])),
+            }
+            for switch in switches.values():
+                await nursery.start(switch.run)
+            urls = {
+                "nats": f"nats://{HOST}:{ports['nats']}",
+                "redis": f"redis://{HOST}:{ports['redis']}/0",
+            }
+            print(json.dumps(urls), flush=True)  # noqa: T201 - the protocol
+            async for command, name in _commands():
+                answer = "ok"
+                if command == "database":
+                    create_database(database, name)
+                    answer = database.url(name)
+                elif command == "kill" and name == "postgres":
+                    database.server.kill()
+                elif command == "kill":
+                    switches[name].kill()
+                elif command == "stop":
+                    await switches[name].stop()
+                elif not switches[name].is_on:
+                    await nursery.start(switches[name].run)
+                print(answer, flush=True)  # noqa: T201 - the protocol
+            nursery.cancel_scope.cancel()
+
+
+def _nats(state: StateDir, port: int) -> Any:
+    return running(state, nats_command(state, port), partial(answers, port))
+
+
+def _valkey(state: StateDir, port: int) -> Any:
+    return running(state, valkey_command(port), partial(answers, port))
+
+
+class _Switch:
+    """A server that can be turned off and on."""
+
+    def __init__(self, opened: Callable[[], Any]) -> None:
+        self._opened = opened
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+        self._ended.set()
+        self._server: Any = None
+
+    @property
+    def is_on(self) -> bool:
+        return not self._ended.is_set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        self._ended = trio.Event()
+        try:
+            with trio.CancelScope() as self._scope:
+                async with self._opened() as self._server:
+                    task_status.started()
+                    await trio.sleep_forever()
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        self._scope.cancel()
+        await self._ended.wait()
+
+    def kill(self) -> None:
+        self._server.kill()
+
+
+async def _commands() -> AsyncIterator[tuple[str, str]]:
+    stream = trio.lowlevel.FdStream(os.dup(0))
+    buffer = b""
+    async for chunk in stream:
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        for line in lines:
+            command, _, name = line.decode().partition(" ")
+            yield command, name
+
+
+if __name__ == "__main__":
+    trio.run(main, Path(sys.argv[1]))

@@ -1,0 +1,321 @@
+"""What the use cases stand on in their tests: a clock, ids, a death, and a provider to script."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from uuid import UUID
+
+import attrs
+import trio
+
+from payd.adapters.memory import MemoryStore
+from payd.domain.decide import Decision
+from payd.domain.errors import ProviderUnavailable
+from payd.domain.evidence import (
+    Absent,
+    Created,
+    Declined,
+    NotAttempted,
+    NotClosable,
+    Observation,
+    OutcomeUnknown,
+    ProviderStatus,
+    Redirect,
+    Snapshot,
+    Unanswered,
+)
+from payd.domain.payment import Origin, Payment
+from payd.domain.pricing import PriceList
+from payd.plugins.interface import Cancel, Capabilities, CreateOperation, Lookup, PaymentRef
+from payd.ports import Answer, ProviderPort, Registered
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+DECLINED = Answer(evidence=(Declined(code="card_declined", message="No funds."),))
+OUTCOME_UNKNOWN = Answer(evidence=(OutcomeUnknown(),))
+UNANSWERED = Answer(evidence=(Unanswered(),))
+
+
+def not_attempted() -> Answer:
+    """The fence could not ask. A new error each, for it keeps where it was raised."""
+    error = ProviderUnavailable("nothing was sent", retry_after_s=1.0)
+    return Answer(evidence=(NotAttempted(),), error=error)
+
+
+class FakeClock:
+    """Stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.time = NOON
+
+    def now(self) -> datetime:
+        """See the port."""
+        return self.time
+
+    def move(self, **duration: float) -> None:
+        """Let time pass: `minutes=5`."""
+        self.time += timedelta(**duration)
+
+
+class CountingIds:
+    """1, 2, 3 …"""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    def new(self) -> UUID:
+        """See the port."""
+        return UUID(int=next(self._numbers))
+
+
+class Died(BaseException):
+    """The daemon was killed here. No handler of ours may catch it."""
+
+
+class FakeCrashPoints:
+    """Dies at the Nth time that a point is reached; or does there what a test says."""
+
+    def __init__(self) -> None:
+        self.reached: list[str] = []
+        self.deaths = 0
+        self._plans: deque[tuple[str, int]] = deque()
+        self._acts: dict[str, Callable[[], None]] = {}
+
+    def die_at(self, name: str, nth: int = 1) -> None:
+        """Once. A second plan begins to count when the first one is carried out."""
+        self._plans.append((name, nth))
+
+    def act_at(self, name: str, act: Callable[[], None]) -> None:
+        """Once, the next time."""
+        self._acts[name] = act
+
+    def reach(self, name: str) -> None:
+        """See the port."""
+        self.reached.append(name)
+        if act := self._acts.pop(name, None):
+            act()
+        if not self._plans or self._plans[0][0] != name:
+            return
+        left = self._plans[0][1] - 1
+        self._plans[0] = (name, left)
+        if left == 0:
+            self._plans.popleft()
+            self.deaths += 1
+            raise Died(name)
+
+
+@attrs.define
+class RemoteObject:
+    """What the provider keeps for one operation."""
+
+    reference: str
+    operation: CreateOperation
+    create_time: datetime
+    status: ProviderStatus = ProviderStatus.OPEN
+    received: int = 0
+    confirmed: int = 0
+
+    @property
+    def due(self) -> int:
+        """In the unit of what is due."""
+        crypto = self.operation.crypto
+        return crypto.due_base_units if crypto else self.operation.amount.minor_units
+
+    def pay(self, amount: int | None = None) -> None:
+        """The customer pays, all of it unless told; final at once."""
+        self.received = self.confirmed = self.due if amount is None else amount
+        self.status = ProviderStatus.PAID
+
+    def pay_pending(self) -> None:
+        """The money is on its way."""
+        self.received = self.due
+        self.status = ProviderStatus.PROCESSING
+
+
+Request = CreateOperation | PaymentRef
+Reply = Answer | Callable[[Request], Awaitable[Answer]]
+
+
+class FakeProvider:
+    """A provider behind its fence, with a remote side that keeps its promises.
+
+    `replies` are given first, in their order; then the remote side answers. A reply may be a
+    coroutine function, which sees the request and may change anything before it answers.
+    """
+
+    name = "mock"
+
+    def __init__(self, clock: FakeClock, capabilities: Capabilities) -> None:
+        self.capabilities = capabilities
+        self.objects: list[RemoteObject] = []
+        self.calls: list[str] = []
+        self.operations: list[CreateOperation] = []
+        self.replies: dict[str, list[Reply]] = {"create": [], "look": [], "close": []}
+        #: How many others may run before a request arrives.
+        self.transit = 1
+        #: The remote side declines every operation that it does not know.
+        self.declines = False
+        #: While set, the answer to everything that has no reply of its own.
+        self.always: Answer | None = None
+        self._clock = clock
+
+    async def create(self, operation: CreateOperation) -> Answer:
+        """See the port."""
+        self.operations.append(operation)
+        return await self._answer("create", operation, lambda: self.make(operation))
+
+    async def look(self, ref: PaymentRef) -> Answer:
+        """See the port."""
+        return await self._answer("look", ref, lambda: self.show(ref))
+
+    async def close(self, ref: PaymentRef) -> Answer:
+        """See the port."""
+        return await self._answer("close", ref, lambda: self.shut(ref))
+
+    async def _answer(self, call: str, request: Request, truth: Callable[[], Answer]) -> Answer:
+        self.calls.append(call)
+        for _ in range(self.transit):
+            await trio.lowlevel.checkpoint()
+        if self.replies[call]:
+            reply = self.replies[call].pop(0)
+            answer = reply if isinstance(reply, Answer) else await reply(request)
+        else:
+            answer = self.always or truth()
+        await trio.lowlevel.checkpoint()
+        return answer
+
+    # -- the remote side -----------------------------------------------------------------
+
+    def make(self, operation: CreateOperation) -> Answer:
+        """The object of this operation; another one when it is too old to be remembered."""
+        known = self._of_operation(operation.operation_id)
+        window = self.capabilities.idempotency_window
+        if known is None or self._clock.now() >= known.create_time + window:
+            if self.declines:
+                return DECLINED
+            known = RemoteObject(
+                reference=f"obj_{len(self.objects) + 1}",
+                operation=operation,
+                create_time=self._clock.now(),
+            )
+            self.objects.append(known)
+        return Answer(evidence=(created(known),))
+
+    def show(self, ref: PaymentRef) -> Answer:
+        """What a lookup finds."""
+        lookup = self.capabilities.lookup
+        if ref.reference is None and lookup is Lookup.NONE:
+            return UNANSWERED
+        known = self._of_operation(ref.operation_id)
+        if known is None:
+            return Answer(evidence=(Absent(proven=lookup is Lookup.INCLUDING_ABSENCE),))
+        return Answer(evidence=(created(known), self.snapshot(known)))
+
+    def shut(self, ref: PaymentRef) -> Answer:
+        """How it stands, closed where that can be done."""
+        known = self._of_operation(ref.operation_id)
+        assert known is not None, "a close of what was never created"
+        if self.capabilities.cancel is Cancel.NOT_CLOSABLE:
+            return Answer(evidence=(NotClosable(look=self.snapshot(known)),))
+        if known.status is ProviderStatus.OPEN:
+            known.status = ProviderStatus.CANCELED
+        return Answer(evidence=(self.snapshot(known),))
+
+    def snapshot(self, known: RemoteObject) -> Snapshot:
+        """How it stands now."""
+        crypto = known.operation.crypto
+        return Snapshot(
+            status=known.status,
+            asset=crypto.token_address if crypto else known.operation.amount.currency_code,
+            received=known.received,
+            confirmed=known.confirmed,
+            as_of=self._clock.now(),
+        )
+
+    def observe(self, known: RemoteObject, reference: str | None = None) -> Observation:
+        """What its watch reports of it."""
+        now = self._clock.now()
+        return Observation(
+            id=f"evt_{known.reference}_{known.status.value}_{now.timestamp():.0f}",
+            reference=reference or str(known.operation.payment_id),
+            fact=self.snapshot(known),
+        )
+
+    @property
+    def object(self) -> RemoteObject:
+        """The only one."""
+        [known] = self.objects
+        return known
+
+    @property
+    def payable(self) -> Sequence[RemoteObject]:
+        """What a customer could still pay."""
+        return [known for known in self.objects if known.status is ProviderStatus.OPEN]
+
+    def _of_operation(self, operation_id: str) -> RemoteObject | None:
+        mine = [o for o in self.objects if o.operation.operation_id == operation_id]
+        return mine[-1] if mine else None
+
+
+def created(known: RemoteObject) -> Created:
+    """The provider's answer to `create`."""
+    return Created(
+        reference=known.reference,
+        next_action=Redirect(url=f"https://pay.example/{known.reference}"),
+        aliases=(f"pi_{known.reference}",),
+    )
+
+
+class InterleavedStore(MemoryStore):
+    """Lets others run before every statement, as a network does."""
+
+    async def insert(self, payment: Payment, origin: Origin) -> Payment:
+        """See PaymentStore."""
+        await trio.lowlevel.checkpoint()
+        return await super().insert(payment, origin)
+
+    async def get(self, payment_id: UUID) -> Payment | None:
+        """See PaymentStore."""
+        await trio.lowlevel.checkpoint()
+        return await super().get(payment_id)
+
+    async def commit(
+        self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
+    ) -> bool:
+        """See PaymentStore."""
+        await trio.lowlevel.checkpoint()
+        return await super().commit(before, decision, origin, inbox_ids)
+
+
+class FakeProviders:
+    """The method → provider map."""
+
+    def __init__(self, *registered: Registered) -> None:
+        self._registered = registered
+        #: After a restart with another configuration.
+        self.disabled = False
+
+    def by_method(self, method: str) -> Registered | None:
+        """See the port."""
+        return next((r for r in self.registered() if r.method.key == method), None)
+
+    def by_name(self, provider: str) -> ProviderPort | None:
+        """See the port."""
+        named = (r.provider for r in self.registered() if r.provider.name == provider)
+        return next(named, None)
+
+    def registered(self) -> Sequence[Registered]:
+        """See the port."""
+        return () if self.disabled else self._registered
+
+
+class FixedPrices:
+    """A price list that a test may replace."""
+
+    def __init__(self, prices: PriceList) -> None:
+        self.prices = prices
+
+    def current(self) -> PriceList:
+        """See the port."""
+        return self.prices

@@ -1,0 +1,237 @@
+"""Recovery of open payments: a lost report costs minutes, and an unpaid payment ends."""
+
+from datetime import timedelta
+
+import pytest
+from unit.service.fakes import (
+    OUTCOME_UNKNOWN,
+    UNANSWERED,
+    Request,
+    created,
+)
+from unit.service.world import World, capable
+
+from payd.domain.evidence import ProviderStatus
+from payd.domain.payment import Attention, Payment, Status
+from payd.plugins.interface import Cancel as Closing
+from payd.plugins.interface import Capabilities, Lookup, PaymentRef
+from payd.ports import Answer
+
+CHAIN = capable(cancel=Closing.NOT_CLOSABLE)
+
+
+# -- a report got lost -----------------------------------------------------------------------
+
+
+async def test_a_payment_whose_report_got_lost_completes_within_minutes(world: World) -> None:
+    payment = await world.initiate()
+    world.provider.object.pay()
+
+    after = await world.look_again(payment)
+
+    assert after.status is Status.COMPLETED
+    assert world.clock.now() - payment.create_time <= timedelta(minutes=2)
+    assert await world.events() == ["payment.completed"]
+
+
+async def test_money_that_was_seen_and_then_undone_is_waited_for_again(world: World) -> None:
+    payment = await world.payment_in(Status.PROCESSING)
+    world.provider.object.status = ProviderStatus.OPEN
+    world.provider.object.received = 0
+
+    assert (await world.look_again(payment)).status is Status.PENDING
+
+
+async def test_another_object_for_the_same_operation_is_for_a_person(world: World) -> None:
+    payment = await world.payment_in(Status.PENDING)
+    other = world.provider.object
+    other.reference = "obj_other"
+    world.provider.replies["look"] = [Answer(evidence=(created(other),))]
+
+    after = await world.look_again(payment)
+
+    assert after.attention == {Attention.CONFLICTING_EVIDENCE}
+    assert after.provider_reference == "obj_1"
+
+
+# -- expiry ----------------------------------------------------------------------------------
+
+
+async def test_an_unpaid_payment_is_closed_at_the_provider_before_it_expires(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+
+    async def still_open_here(ref: Request) -> Answer:
+        assert isinstance(ref, PaymentRef)
+        assert (await world.newest(payment)).status is Status.PENDING
+        return world.provider.shut(ref)
+
+    world.provider.replies["close"] = [still_open_here]
+    after = await world.work_until_done(payment)
+
+    assert after.status is Status.EXPIRED
+    assert after.close_time == payment.expire_time
+    assert world.provider.payable == []
+    assert await world.events() == ["payment.canceled"]
+
+
+async def test_an_unpaid_payment_on_a_rail_that_cannot_close_expires_after_a_look() -> None:
+    world = World(CHAIN)
+    payment = await world.initiate()
+
+    after = await world.work_until_done(payment)
+
+    assert after.status is Status.EXPIRED
+    assert world.provider.calls[-1] == "look"
+    assert "close" not in world.provider.calls
+
+
+async def test_a_payment_is_not_expired_before_its_time(world: World) -> None:
+    payment = await world.initiate()
+    world.clock.time = payment.expire_time - timedelta(seconds=1)
+    await world.recovery_pass()
+
+    assert (await world.newest(payment)).status is Status.PENDING
+    assert "close" not in world.provider.calls
+
+
+@pytest.mark.parametrize("capabilities", [capable(), CHAIN], ids=["closes", "cannot close"])
+async def test_a_payment_that_was_paid_at_the_last_moment_completes(
+    capabilities: Capabilities,
+) -> None:
+    world = World(capabilities)
+    payment = await world.initiate()
+    world.clock.time = payment.expire_time
+    world.provider.object.pay()
+
+    assert (await world.look_again(payment)).status is Status.COMPLETED
+    assert await world.events() == ["payment.completed"]
+
+
+async def test_money_on_its_way_never_expires(world: World) -> None:
+    payment = await world.payment_in(Status.PROCESSING)
+    for _ in range(20):
+        payment = await world.look_again(payment)
+    assert world.clock.now() > payment.expire_time + timedelta(hours=12)
+    assert payment.status is Status.PROCESSING
+
+    world.provider.object.pay()
+
+    assert (await world.look_again(payment)).status is Status.COMPLETED
+
+
+async def test_a_payment_that_is_paid_in_part_expires_for_a_person_to_see() -> None:
+    world = World(CHAIN)
+    payment = await world.initiate()
+    world.provider.object.pay(1000)
+    world.provider.object.status = ProviderStatus.OPEN
+
+    after = await world.work_until_done(payment)
+
+    assert (after.status, after.confirmed) == (Status.EXPIRED, 1000)
+    assert after.attention == {Attention.UNDERPAID}
+    assert await world.events() == ["payment.canceled", "payment.attention"]
+
+
+async def test_a_payment_that_the_provider_failed_has_failed(world: World) -> None:
+    payment = await world.initiate()
+    world.provider.object.status = ProviderStatus.DECLINED
+
+    assert (await world.look_again(payment)).status is Status.FAILED
+
+
+async def test_late_money_is_believed_though_nobody_looks_any_more(world: World) -> None:
+    payment = await world.initiate()
+    expired = await world.work_until_done(payment)
+    assert expired.next_look_time is None
+
+    world.clock.move(hours=2)
+    await world.pay()
+    await world.settle_and_publish()
+
+    after = await world.newest(payment)
+    assert (after.status, after.late) == (Status.COMPLETED, True)
+    assert await world.events() == ["payment.canceled", "payment.completed"]
+
+
+# -- nobody answers --------------------------------------------------------------------------
+
+
+async def test_a_provider_that_never_answers_leaves_its_payment_stuck_and_looked_at(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    world.provider.always = UNANSWERED
+
+    for _ in range(20):
+        payment = await world.look_again(payment)
+
+    assert payment.status is Status.PENDING
+    assert payment.attention == {Attention.STUCK}
+    assert await world.events() == []
+
+    world.provider.always = None
+    world.provider.object.pay()
+    after = await world.look_again(payment)
+    assert after.status is Status.COMPLETED
+    assert after.attention == set()
+
+
+async def test_looks_at_an_open_payment_become_rarer(world: World) -> None:
+    world = World(expiry=timedelta(days=7))
+    payment = await world.initiate()
+    world.provider.always = UNANSWERED
+
+    assert await _pauses(world, payment, 7) == [120, 300, 600, 1800, 3600, 3600, 3600]
+
+
+async def test_looks_for_an_unknown_outcome_become_rarer() -> None:
+    world = World(expiry=timedelta(days=7))
+    payment = await world.payment_in(Status.CREATING)
+    world.provider.always = UNANSWERED
+
+    assert await _pauses(world, payment, 7) == [30, 120, 600, 3600, 21600, 21600, 21600]
+
+
+async def test_attempts_that_stay_unknown_become_rarer_too() -> None:
+    world = World(capable(lookup=Lookup.NONE), expiry=timedelta(days=7))
+    payment = await world.payment_in(Status.CREATING)
+    world.provider.always = OUTCOME_UNKNOWN
+
+    assert await _pauses(world, payment, 5) == [30, 120, 600, 3600, 21600]
+
+
+async def test_news_bring_the_next_look_nearer_again(world: World) -> None:
+    world = World(expiry=timedelta(days=7))
+    payment = await world.initiate()
+    world.provider.always = UNANSWERED
+    assert (await _pauses(world, payment, 4))[-1] == 1800
+
+    world.provider.always = None
+    world.provider.object.pay_pending()
+    await world.look_again(payment)
+
+    assert await _pauses(world, payment, 1) == [120]
+
+
+async def test_a_look_never_passes_over_the_expiry(world: World) -> None:
+    payment = await world.initiate()
+    world.provider.always = UNANSWERED
+    while world.clock.now() < payment.expire_time:
+        await world.look_again(payment)
+
+    assert world.clock.now() == payment.expire_time
+
+
+# -- words for the above ---------------------------------------------------------------------
+
+
+async def _pauses(world: World, payment: Payment, looks: int) -> list[float]:
+    """How long recovery waits before each of its next looks."""
+    pauses = []
+    for _ in range(looks):
+        before = world.clock.now()
+        payment = await world.look_again(payment)
+        pauses.append((world.clock.now() - before).total_seconds())
+    return pauses

@@ -1,0 +1,122 @@
+"""Reads without effects: a payment, a quote, what one can pay with."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import attrs
+import pytest
+from unit.service.world import FULL_30D, USDC, World
+
+from payd.domain.errors import (
+    CurrencyNotSupported,
+    PaymentNotFound,
+    UnknownMethod,
+    UnknownProduct,
+)
+from payd.domain.money import Money
+from payd.domain.pricing import PriceList
+from payd.domain.request import Item, QuoteRequest
+from payd.plugins.interface import Method
+from payd.ports import Registered
+from payd.service.query import token_terms
+
+
+async def test_a_payment_is_found_by_its_id_and_by_its_key(world: World) -> None:
+    payment = await world.initiate()
+
+    assert await world.query.get(payment.id) == payment
+    assert await world.query.get_by_key("key-1") == payment
+
+
+async def test_what_does_not_exist_is_not_found(world: World) -> None:
+    with pytest.raises(PaymentNotFound) as refusal:
+        await world.query.get(UUID(int=7))
+    assert refusal.value.metadata == {"payment_id": str(UUID(int=7))}
+
+    with pytest.raises(PaymentNotFound):
+        await world.query.get_by_key("key-1")
+
+
+async def test_a_quote_prices_every_item_and_keeps_nothing(world: World) -> None:
+    base = Item(chain_profile_id="base-mainnet", node_type="full", duration="1d")
+
+    quote = world.query.quote(QuoteRequest(items=(FULL_30D, base, base), method="card"))
+
+    assert [item.unit_price.minor_units for item in quote.items] == [14900, 640, 640]
+    assert quote.total == Money(currency_code="USD", minor_units=16180)
+    assert (quote.method, quote.crypto, quote.pricing_version) == ("card", None, "prices-1")
+    assert quote.expire_time == world.clock.now() + timedelta(minutes=15)
+    assert world.provider.calls == []
+
+
+async def test_a_quote_in_tokens_names_the_exact_base_units(world: World) -> None:
+    quote = world.query.quote(
+        QuoteRequest(items=(FULL_30D,), method="crypto", crypto_currency="USDC")
+    )
+
+    assert quote.crypto is not None
+    assert (quote.crypto.due_base_units, quote.crypto.decimals) == (149_000_000, 6)
+    assert quote.crypto.token_address == USDC.token_address
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (QuoteRequest(items=(FULL_30D,), method="cheque"), UnknownMethod),
+        (
+            QuoteRequest(items=(attrs.evolve(FULL_30D, node_type="?"),), method="card"),
+            UnknownProduct,
+        ),
+        (QuoteRequest(items=(FULL_30D,), method="crypto"), CurrencyNotSupported),
+        (
+            QuoteRequest(items=(FULL_30D,), method="crypto", crypto_currency="DOGE"),
+            CurrencyNotSupported,
+        ),
+    ],
+    ids=["method", "product", "token missing", "token unknown"],
+)
+async def test_what_has_no_price_is_refused(
+    world: World, request_: QuoteRequest, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        world.query.quote(request_)
+
+
+async def test_a_refusal_names_what_would_be_taken(world: World) -> None:
+    with pytest.raises(UnknownMethod) as method:
+        world.query.method("cheque")
+    assert method.value.metadata["known"] == "card, crypto"
+
+    with pytest.raises(CurrencyNotSupported) as token:
+        world.query.quote(QuoteRequest(items=(FULL_30D,), method="crypto"))
+    assert token.value.metadata["known"] == "USDC"
+
+
+async def test_a_method_is_refused_for_a_currency_that_it_does_not_take(world: World) -> None:
+    prices = {("ethereum-mainnet", "full", "30d"): 14900}
+    world.prices.prices = PriceList(currency="JPY", prices=prices, version="prices-yen")
+
+    with pytest.raises(CurrencyNotSupported) as refusal:
+        world.query.quote(QuoteRequest(items=(FULL_30D,), method="card"))
+    assert refusal.value.metadata["known"] == "USD"
+
+
+async def test_a_token_that_is_too_coarse_for_the_amount_is_refused() -> None:
+    coarse = attrs.evolve(USDC, code="COARSE", decimals=0)
+    method = Method(
+        key="crypto", display_name="Crypto", currencies=("USD",), crypto_currencies=(coarse,)
+    )
+
+    assert token_terms(method, Money(currency_code="USD", minor_units=100), "COARSE")
+    with pytest.raises(CurrencyNotSupported):
+        token_terms(method, Money(currency_code="USD", minor_units=101), "COARSE")
+
+
+async def test_the_payment_methods_are_those_of_the_enabled_providers(world: World) -> None:
+    methods = world.query.methods()
+
+    assert [registered.method.key for registered in methods] == ["card", "crypto"]
+    assert all(isinstance(registered, Registered) for registered in methods)
+
+    world.providers.disabled = True
+    assert list(world.query.methods()) == []

@@ -1,0 +1,199 @@
+"""Settling: decided on the newest version, committed once, whoever else writes."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+import trio
+from unit.service.world import CALLER, World
+
+from payd.domain.decide import Decision
+from payd.domain.errors import PaymentNotFound, StoreUnavailable
+from payd.domain.evidence import (
+    AskAgain,
+    CancelRequested,
+    Evidence,
+    ProviderStatus,
+    Receipt,
+    ReceiptState,
+)
+from payd.domain.payment import Attention, Origin, Payment, Status
+
+
+async def test_evidence_changes_the_payment_and_says_who_brought_it(world: World) -> None:
+    payment = await world.initiate()
+
+    after = await world.settle.settle(payment, CancelRequested(reason="too dear"), CALLER)
+
+    assert after.status is Status.CANCELING
+    assert after == await world.newest(payment)
+    *_, last = await world.store.audit_trail(payment.id)
+    assert (last.event_type, last.actor, last.request_id) == (
+        "payment_canceling",
+        "main-app",
+        "req-1",
+    )
+
+
+async def test_evidence_that_says_nothing_new_writes_nothing(world: World) -> None:
+    payment = await world.settle.settle(await world.initiate(), CancelRequested(), CALLER)
+
+    after, wrote = await world.settle.apply(payment, CancelRequested(), CALLER)
+
+    assert (after, wrote) == (payment, False)
+    assert await world.newest(payment) == payment
+
+
+async def test_evidence_is_decided_on_the_newest_version_when_another_was_first(
+    world: World,
+) -> None:
+    old = await world.initiate()
+    await world.settle.settle(old, _receipt("r1", 1000), CALLER)
+
+    after = await world.settle.settle(old, _receipt("r2", 13900), CALLER)
+
+    assert after.status is Status.COMPLETED
+    assert {receipt.id for receipt in after.receipts} == {"r1", "r2"}
+
+
+async def test_ten_receipts_at_once_are_all_counted(world: World) -> None:
+    payment = await world.initiate()
+
+    async with trio.open_nursery() as nursery:
+        for n in range(10):
+            settle = partial(world.settle.settle, payment, _receipt(f"r{n}", 1490), CALLER)
+            nursery.start_soon(settle)
+
+    after = await world.newest(payment)
+    assert (after.status, after.confirmed) == (Status.COMPLETED, 14900)
+    assert after.version == payment.version + 10
+    assert await world.events() == ["payment.completed"]
+
+
+async def test_the_same_payment_of_money_reported_fifty_times_at_once_completes_once(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(world.settle.settle, payment, _receipt("r1", 14900), CALLER)
+
+    assert await world.trail(payment) == [
+        "payment_creating",
+        "payment_pending",
+        "payment_completed",
+    ]
+    assert await world.events() == ["payment.completed"]
+
+
+async def test_pieces_of_evidence_are_settled_in_their_order(world: World) -> None:
+    payment = await world.initiate()
+    pieces: Sequence[Evidence] = (CancelRequested(), _receipt("r1", 14900))
+
+    after = await world.settle.settle_all(payment, pieces, CALLER)
+
+    assert after.status is Status.COMPLETED
+    assert (await world.trail(payment))[-2:] == ["payment_canceling", "payment_completed"]
+
+
+async def test_no_evidence_changes_nothing(world: World) -> None:
+    payment = await world.initiate()
+
+    assert await world.settle.settle_all(payment, (), CALLER) == payment
+
+
+async def test_a_store_where_another_is_always_first_is_a_defect_that_may_be_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = await world.initiate()
+
+    async def lose(
+        before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
+    ) -> bool:
+        return False
+
+    monkeypatch.setattr(world.store, "commit", lose)
+
+    with pytest.raises(StoreUnavailable) as refusal:
+        await world.settle.settle(payment, CancelRequested(), CALLER)
+    assert refusal.value.retry_after_s == 1.0
+
+
+async def test_a_payment_that_nobody_stored_is_not_found(world: World) -> None:
+    payment = await world.initiate()
+
+    with pytest.raises(PaymentNotFound):
+        await world.settle.newest(type(payment.id)(int=99))
+
+
+# -- claims ----------------------------------------------------------------------------------
+
+
+async def test_a_claim_is_written_on_the_version_that_it_was_made_for(world: World) -> None:
+    payment = await world.initiate()
+
+    after, mine = await world.settle.claim(payment, CancelRequested(), CALLER)
+
+    assert mine
+    assert after == await world.newest(payment)
+
+
+async def test_a_claim_on_an_old_version_writes_nothing(world: World) -> None:
+    old = await world.initiate()
+    newest = await world.settle.settle(old, _receipt("r1", 1), CALLER)
+
+    assert await world.settle.claim(old, CancelRequested(), CALLER) == (newest, False)
+    assert await world.newest(old) == newest
+
+
+async def test_a_claim_on_what_is_answered_is_none(world: World) -> None:
+    payment = await world.initiate()
+
+    claim = AskAgain(deadline=world.clock.now())
+    assert await world.settle.claim(payment, claim, CALLER) == (payment, False)
+
+
+# -- rules -----------------------------------------------------------------------------------
+
+
+async def test_late_money_completes_where_the_method_lets_it() -> None:
+    world = World()
+    payment = await _expired(world)
+
+    await _pay_late(world)
+
+    after = await world.newest(payment)
+    assert (after.status, after.late) == (Status.COMPLETED, True)
+    assert await world.events() == ["payment.canceled", "payment.completed"]
+
+
+async def test_late_money_waits_for_a_person_where_the_method_holds_it() -> None:
+    world = World(late_payments_complete=False)
+    payment = await _expired(world)
+
+    await _pay_late(world)
+
+    after = await world.newest(payment)
+    assert after.status is Status.EXPIRED
+    assert after.attention == {Attention.PAID_AFTER_CLOSE}
+    assert await world.events() == ["payment.canceled", "payment.attention"]
+
+
+async def _expired(world: World) -> Payment:
+    payment = await world.initiate()
+    after = await world.work_until_done(payment)
+    assert after.status is Status.EXPIRED
+    return after
+
+
+async def _pay_late(world: World) -> None:
+    world.clock.move(hours=1)
+    assert world.provider.object.status is ProviderStatus.CANCELED
+    await world.pay()
+    await world.settle_and_publish()
+
+
+def _receipt(name: str, amount: int) -> tuple[Receipt, ...]:
+    time = World().clock.now()
+    return (Receipt(id=name, asset="USD", amount=amount, state=ReceiptState.CONFIRMED, time=time),)

@@ -1,0 +1,294 @@
+"""A whole payd without doors, in memory: every use case over one store and one provider.
+
+The store and the remote side live on when a daemon dies: a `FakeCrashPoints` raises Died in
+the middle of a use case, and whatever the test calls next is the daemon that came after it.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import trio
+from unit.service.fakes import (
+    DECLINED,
+    OUTCOME_UNKNOWN,
+    UNANSWERED,
+    CountingIds,
+    FakeClock,
+    FakeCrashPoints,
+    FakeProvider,
+    FakeProviders,
+    FixedPrices,
+    InterleavedStore,
+    RemoteObject,
+    not_attempted,
+)
+
+from payd.adapters.memory import MemoryPublisher
+from payd.domain.decide import Rules
+from payd.domain.errors import ProviderUnavailable
+from payd.domain.payment import Customer, Origin, Payment, Status
+from payd.domain.pricing import PriceList
+from payd.domain.request import InitiateRequest, Item
+from payd.plugins.interface import Cancel as Closing
+from payd.plugins.interface import Capabilities, CryptoCurrency, Lookup, Method
+from payd.ports import ProviderPort, Registered
+from payd.service.ask import Ask
+from payd.service.cancel import Cancel
+from payd.service.initiate import Initiate
+from payd.service.intake import Intake
+from payd.service.publish import Publish
+from payd.service.query import Query
+from payd.service.recover import Recover
+from payd.service.settle import Settle
+
+CALLER = Origin(actor="main-app", request_id="req-1", ip="10.0.0.7")
+WAIT_S = 5.0
+#: Leases of looks, inbox and outbox rows all end within it.
+LEASES_S = 61
+FULL_30D = Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
+PRICES = PriceList(
+    currency="USD",
+    prices={("ethereum-mainnet", "full", "30d"): 14900, ("base-mainnet", "full", "1d"): 640},
+    version="prices-1",
+)
+USDC = CryptoCurrency(code="USDC", chain_id=42431, token_address="0x" + "ab" * 20, decimals=6)
+
+
+def a_request(**overrides: Any) -> InitiateRequest:
+    """149.00 USD by card."""
+    fields: dict[str, Any] = {
+        "idempotency_key": "key-1",
+        "customer": Customer(id="user-1", email="user@example.org"),
+        "items": (FULL_30D,),
+        "method": "card",
+    }
+    return InitiateRequest(**(fields | overrides))
+
+
+def capable(**overrides: Any) -> Capabilities:
+    """A rail that closes, remembers operations for a day, and knows what it never saw."""
+    fields: dict[str, Any] = {
+        "idempotency_window": timedelta(hours=24),
+        "lookup": Lookup.INCLUDING_ABSENCE,
+        "cancel": Closing.CLOSES,
+    }
+    return Capabilities(**(fields | overrides))
+
+
+class World:
+    """Everything, and the verbs of a test."""
+
+    def __init__(
+        self,
+        capabilities: Capabilities | None = None,
+        *,
+        rules: Rules | None = None,
+        expiry: timedelta = timedelta(minutes=30),
+        late_payments_complete: bool = True,
+        port: ProviderPort | None = None,
+    ) -> None:
+        self.clock = FakeClock()
+        self.crash = FakeCrashPoints()
+        self.provider = FakeProvider(self.clock, capabilities or capable())
+        #: What the use cases ask: the fake, unless a test brings a provider of its own.
+        self.port: ProviderPort = port or self.provider
+        card = Method(
+            key="card",
+            display_name="Card",
+            currencies=("USD",),
+            default_expiry=expiry,
+            late_payments_complete=late_payments_complete,
+        )
+        crypto = Method(
+            key="crypto", display_name="Crypto", currencies=("USD",), crypto_currencies=(USDC,)
+        )
+        self.providers = FakeProviders(
+            Registered(method=card, provider=self.port),
+            Registered(method=crypto, provider=self.port),
+        )
+        self.prices = FixedPrices(PRICES)
+        self.store = InterleavedStore(self.clock)
+        self.inbox = self.store.inbox
+        self.outbox = self.store.outbox
+        self.publisher = MemoryPublisher()
+        self._wire(rules or Rules())
+
+    def _wire(self, rules: Rules) -> None:
+        shared: dict[str, Any] = {
+            "providers": self.providers,
+            "clock": self.clock,
+            "crash": self.crash,
+        }
+        self.settle = Settle(store=self.store, rules=rules, **shared)
+        self.ask = Ask(settle=self.settle, **shared)
+        self.query = Query(
+            store=self.store,
+            providers=self.providers,
+            prices=self.prices,
+            clock=self.clock,
+            quote_ttl=timedelta(minutes=15),
+        )
+        self.initiates = Initiate(
+            store=self.store,
+            query=self.query,
+            ask=self.ask,
+            clock=self.clock,
+            ids=CountingIds(),
+            crash=self.crash,
+        )
+        self.cancels = Cancel(settle=self.settle, providers=self.providers, crash=self.crash)
+        self.intake = Intake(
+            inbox=self.inbox,
+            store=self.store,
+            settle=self.settle,
+            clock=self.clock,
+            crash=self.crash,
+        )
+        self.publish = Publish(outbox=self.outbox, publisher=self.publisher, crash=self.crash)
+        self.recover = Recover(
+            store=self.store,
+            settle=self.settle,
+            ask=self.ask,
+            cancel=self.cancels,
+            providers=self.providers,
+            clock=self.clock,
+        )
+
+    # -- what callers do ---------------------------------------------------------------------
+
+    async def initiate(self, wait_s: float = WAIT_S, **overrides: Any) -> Payment:
+        """InitiatePayment, as the main app calls it."""
+        return await self.initiates.initiate(a_request(**overrides), CALLER, wait_s)
+
+    async def never_sent(self) -> Payment:
+        """A payment whose provider was away when it was initiated."""
+        self.provider.replies["create"].append(not_attempted())
+        with pytest.raises(ProviderUnavailable):
+            await self.initiate()
+        return await self.query.get_by_key("key-1")
+
+    async def payment_in(self, status: Status) -> Payment:
+        """A payment that came to this status by the way that payments do."""
+        match status:
+            case Status.CREATING:
+                self.provider.replies["create"].append(OUTCOME_UNKNOWN)
+            case Status.FAILED:
+                self.provider.replies["create"].append(DECLINED)
+        payment = await self.initiate()
+        match status:
+            case Status.PROCESSING:
+                self.provider.object.pay_pending()
+                await self.report(self.provider.object)
+                await self.intake_pass()
+            case Status.COMPLETED:
+                await self.pay()
+                await self.intake_pass()
+            case Status.CANCELING:
+                self.provider.replies["close"].append(UNANSWERED)
+                await self.cancel(payment)
+            case Status.CANCELED:
+                await self.cancel(payment)
+            case Status.EXPIRED:
+                await self.work_until_done(payment)
+        payment = await self.newest(payment)
+        assert payment.status is status
+        self.provider.calls.clear()
+        return payment
+
+    async def cancel(self, payment: Payment, reason: str = "") -> Payment:
+        """CancelPayment."""
+        return await self.cancels.cancel(payment.id, reason, CALLER)
+
+    async def initiate_at_once(self, calls: int, **overrides: Any) -> list[Payment | Exception]:
+        """What as many equal calls at the same time are told."""
+        answers: list[Payment | Exception] = []
+
+        async def call() -> None:
+            try:
+                answers.append(await self.initiate(**overrides))
+            except Exception as error:  # noqa: BLE001 - the error is the answer
+                answers.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(calls):
+                nursery.start_soon(call)
+        return answers
+
+    # -- what happens at the remote side -----------------------------------------------------
+
+    async def report(self, known: RemoteObject, reference: str | None = None) -> int:
+        """Its watch tells payd how the object stands."""
+        return await self.intake.accept("mock", [self.provider.observe(known, reference)])
+
+    async def pay(self, amount: int | None = None) -> None:
+        """The customer pays the only object, and its watch reports it."""
+        self.provider.object.pay(amount)
+        await self.report(self.provider.object)
+
+    # -- one pass of each loop ---------------------------------------------------------------
+
+    async def recovery_pass(self) -> int:
+        """How many payments were looked at."""
+        claimed = await self.recover.claim_batch()
+        for payment in claimed:
+            await self.recover.recover(payment)
+        return len(claimed)
+
+    async def intake_pass(self) -> int:
+        """How many observations were worked on."""
+        claimed = await self.intake.claim_batch()
+        for row in claimed:
+            await self.intake.work(row)
+        return len(claimed)
+
+    async def publish_pass(self) -> int:
+        """How many events were tried."""
+        claimed = await self.publish.claim_batch()
+        for row in claimed:
+            await self.publish.publish(row)
+        return len(claimed)
+
+    async def settle_and_publish(self) -> None:
+        """Everything that waits in the inbox and the outbox."""
+        while await self.intake_pass() or await self.publish_pass():
+            pass
+
+    async def look_again(self, payment: Payment) -> Payment:
+        """Time passes up to the payment's next look; then recovery runs."""
+        due = (await self.newest(payment)).next_look_time
+        assert due is not None, "nobody will ever look at this payment again"
+        self.clock.time = max(self.clock.time, due)
+        assert await self.recovery_pass()
+        return await self.newest(payment)
+
+    # -- what became of it -------------------------------------------------------------------
+
+    async def newest(self, payment: Payment) -> Payment:
+        """As it is stored."""
+        return await self.query.get(payment.id)
+
+    async def trail(self, payment: Payment) -> list[str]:
+        """What the audit rows say."""
+        return [row.event_type for row in await self.store.audit_trail(payment.id)]
+
+    async def events(self) -> list[str]:
+        """The subjects that consumers got, after everything was published; repeats dropped."""
+        await self.settle_and_publish()
+        return [
+            row.subject for row in {row.event_id: row for row in self.publisher.published}.values()
+        ]
+
+    async def work_until_done(self, payment: Payment) -> Payment:
+        """Let a daemon run until the payment is closed and nothing waits; at most for days."""
+        for _ in range(200):
+            await self.settle_and_publish()
+            payment = await self.newest(payment)
+            depth, _ = await self.outbox.depth()
+            if not payment.status.is_open and depth == 0:
+                return payment
+            self.clock.move(seconds=LEASES_S)
+            if payment.next_look_time is not None:
+                self.clock.time = max(self.clock.time, payment.next_look_time)
+            await self.recovery_pass()
+        raise AssertionError(f"payd never finished {payment}")

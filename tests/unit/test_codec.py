@@ -1,0 +1,276 @@
+"""The payment as callers and consumers see it, and every request that is refused, by its field."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+from google.protobuf.message import DecodeError
+
+from payd.domain.errors import InvalidField
+from payd.domain.evidence import CryptoTransfer, Redirect
+from payd.domain.money import Money, TokenTerms
+from payd.domain.payment import Attention, Customer, Failure, LineItem, Payment, Status
+from payd.domain.request import InitiateRequest, Item, QuoteAnswer
+from payd.proto import payment_pb2 as pb
+from payd.proto import requests
+from payd.proto.codec import event_body, payment_message, quote_message
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+TOKEN = "0x" + "ab" * 20
+PRICE = Money(currency_code="USD", minor_units=14900)
+USDC = TokenTerms(
+    currency="USDC", chain_id=42431, token_address=TOKEN, decimals=6, due_base_units=149_000_000
+)
+
+
+def a_payment(**overrides: Any) -> Payment:
+    """Open, by card, 149.00 USD."""
+    fields: dict[str, Any] = {
+        "id": UUID(int=7),
+        "status": Status.PENDING,
+        "idempotency_key": "key-1",
+        "request_hash": b"",
+        "customer": Customer(id="user-1", email="user@example.org"),
+        "method": "card",
+        "provider": "mock",
+        "amount": PRICE,
+        "items": (
+            LineItem(
+                chain_profile_id="ethereum-mainnet",
+                node_type="full",
+                duration="30d",
+                unit_price=PRICE,
+            ),
+        ),
+        "pricing_version": "prices-1",
+        "create_time": NOW,
+        "update_time": NOW,
+        "expire_time": NOW,
+        "next_action": Redirect(url="https://pay.example.org/1"),
+    }
+    return Payment(**(fields | overrides))
+
+
+def an_initiate(**overrides: Any) -> pb.InitiatePaymentRequest:
+    """A request in which everything is right."""
+    fields: dict[str, Any] = {
+        "idempotency_key": "key-1",
+        "customer": pb.Customer(id="user-1", email="user@example.org"),
+        "items": [an_item()],
+        "method": "card",
+        "return_url": "https://app.example.org/back?session={CHECKOUT_SESSION_ID}",
+        "metadata": {"order": "1"},
+    }
+    return pb.InitiatePaymentRequest(**(fields | overrides))
+
+
+def an_item(**overrides: str) -> pb.Item:
+    fields = {"chain_profile_id": "ethereum-mainnet", "node_type": "full", "duration": "30d"}
+    return pb.Item(**(fields | overrides))
+
+
+def refused_field(message: pb.InitiatePaymentRequest) -> str:
+    with pytest.raises(InvalidField) as refused:
+        requests.initiate_request(message)
+    return refused.value.field
+
+
+# -- the payment, outwards ---------------------------------------------------------------------
+
+
+def test_an_open_payment_says_what_the_customer_has_to_do() -> None:
+    message = payment_message(a_payment(provider_reference="cs_1", metadata={"order": "1"}))
+    assert message.id == "00000000-0000-0000-0000-000000000007"
+    assert message.status == pb.PAYMENT_STATUS_PENDING
+    assert message.next_action.redirect.url == "https://pay.example.org/1"
+    assert message.items[0].unit_price == message.amount
+    assert (message.provider_reference, dict(message.metadata)) == ("cs_1", {"order": "1"})
+    assert message.create_time.ToDatetime(tzinfo=UTC) == NOW
+    assert not message.HasField("crypto")
+    assert not message.HasField("complete_time")
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_status_has_its_name_and_only_an_open_one_a_next_action(status: Status) -> None:
+    message = payment_message(a_payment(status=status))
+    assert pb.PaymentStatus.Name(message.status) == f"PAYMENT_STATUS_{status.value}"
+    assert message.HasField("next_action") == status.is_open
+
+
+def test_tokens_are_told_exactly_and_their_money_is_the_floor() -> None:
+    payment = a_payment(
+        method="crypto", crypto=USDC, snapshot_received=149_009_999, snapshot_confirmed=1
+    )
+    message = payment_message(payment)
+    assert message.received.minor_units == 14900
+    assert message.crypto.due_base_units == "149000000"
+    assert message.crypto.received_base_units == "149009999"
+    assert message.crypto.confirmed_base_units == "1"
+
+
+def test_a_transfer_that_fits_no_integer_type_is_told_exactly() -> None:
+    action = CryptoTransfer(
+        currency="USDC",
+        chain_id=2**64 - 1,
+        token_address=TOKEN,
+        receiver_address=TOKEN,
+        amount_base_units=2**200,
+        decimals=18,
+        memo="0x01",
+        calldata="0x02",
+        payment_uri="ethereum:0x",
+    )
+    told = payment_message(a_payment(next_action=action)).next_action.crypto_transfer
+    assert told.amount_base_units == str(2**200)
+    assert told.chain_id == 2**64 - 1
+
+
+def test_a_failed_payment_says_why_and_what_an_operator_should_see() -> None:
+    message = payment_message(
+        a_payment(
+            status=Status.FAILED,
+            failure=Failure(code="card_declined", message="declined"),
+            attention=frozenset({Attention.UNDERPAID, Attention.DISPUTED}),
+        )
+    )
+    assert message.failure == pb.Failure(code="card_declined", message="declined")
+    assert list(message.attention) == ["DISPUTED", "UNDERPAID"]
+
+
+def test_a_quote_in_tokens_has_its_price_and_its_base_units() -> None:
+    quote = quote_message(
+        QuoteAnswer(
+            items=a_payment().items,
+            total=PRICE,
+            method="crypto",
+            crypto=USDC,
+            pricing_version="prices-1",
+            expire_time=NOW,
+        )
+    )
+    assert (quote.total.minor_units, quote.crypto.amount_base_units) == (14900, "149000000")
+
+
+def test_an_event_is_the_whole_payment_and_what_the_event_adds() -> None:
+    body = event_body(
+        a_payment(status=Status.COMPLETED, complete_time=NOW),
+        event_id=UUID(int=9),
+        event_type="payment.completed",
+        previous_status=Status.PENDING,
+        reason="",
+        request_id="req-1",
+    )
+    told = json.loads(body)
+    assert told["status"] == "PAYMENT_STATUS_COMPLETED"
+    assert told["amount"] == {"currency_code": "USD", "minor_units": "14900"}
+    assert told["complete_time"] == "2026-01-02T03:04:05.678901Z"
+    # Without presence, and empty: printed all the same.
+    assert (told["late"], told["attention"], told["provider_reference"]) == (False, [], "")
+    added = ("event_id", "event_type", "previous_status", "reason", "request_id")
+    assert [told[name] for name in added] == [
+        "00000000-0000-0000-0000-000000000009",
+        "payment.completed",
+        "PAYMENT_STATUS_PENDING",
+        "",
+        "req-1",
+    ]
+
+
+# -- a request, inwards ------------------------------------------------------------------------
+
+
+def test_a_good_request_arrives_as_it_was_sent() -> None:
+    request = requests.initiate_request(an_initiate(subscription_ids=["sub-1"]))
+    assert attrs.asdict(request, recurse=False) == attrs.asdict(
+        InitiateRequest(
+            idempotency_key="key-1",
+            customer=Customer(id="user-1", email="user@example.org"),
+            items=(Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d"),),
+            method="card",
+            subscription_ids=("sub-1",),
+            return_url="https://app.example.org/back?session={CHECKOUT_SESSION_ID}",
+            metadata={"order": "1"},
+        ),
+        recurse=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field"),
+    [
+        ({"idempotency_key": ""}, "idempotency_key"),
+        ({"idempotency_key": "k" * 256}, "idempotency_key"),
+        ({"idempotency_key": "two words"}, "idempotency_key"),
+        ({"idempotency_key": "clé"}, "idempotency_key"),
+        ({"idempotency_key": "nul\0"}, "idempotency_key"),
+        ({"customer": pb.Customer()}, "customer.id"),
+        ({"customer": pb.Customer(id="u" * 129)}, "customer.id"),
+        ({"customer": pb.Customer(id="u", email="nobody")}, "customer.email"),
+        ({"customer": pb.Customer(id="u", email="a@" + "b" * 253)}, "customer.email"),
+        ({"customer": pb.Customer(id="u", wallet_address="0x é")}, "customer.wallet_address"),
+        ({"items": []}, "items"),
+        ({"items": [an_item()] * 101}, "items"),
+        ({"items": [an_item(), an_item(node_type="")]}, "items[1].node_type"),
+        ({"items": [an_item(duration="d" * 65)]}, "items[0].duration"),
+        ({"items": [an_item(chain_profile_id="a\0b")]}, "items[0].chain_profile_id"),
+        ({"method": ""}, "method"),
+        ({"method": "Card"}, "method"),
+        ({"crypto_currency": "usdc"}, "crypto_currency"),
+        ({"subscription_ids": ["s"] * 101}, "subscription_ids"),
+        ({"subscription_ids": ["ok", ""]}, "subscription_ids[1]"),
+        ({"return_url": "http://app.example.org/"}, "return_url"),
+        ({"return_url": "javascript:alert(1)"}, "return_url"),
+        ({"cancel_url": "https://user:pw@app.example.org/"}, "cancel_url"),
+        ({"cancel_url": "https://a.example/" + "x" * 2048}, "cancel_url"),
+        ({"cancel_url": "https://app.example.org:99999/"}, "cancel_url"),
+        ({"metadata": {str(n): "" for n in range(21)}}, "metadata"),
+        ({"metadata": {"order": "x" * 513}}, "metadata.order"),
+        ({"metadata": {"order": "a\0b"}}, "metadata.order"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_its_path(overrides: dict[str, Any], field: str) -> None:
+    assert refused_field(an_initiate(**overrides)) == field
+
+
+@pytest.mark.parametrize("key", ["", "k" * 65, "a\0b"])
+def test_a_metadata_key_must_be_short_text(key: str) -> None:
+    assert refused_field(an_initiate(metadata={key: "v"})).startswith("metadata")
+
+
+def test_at_each_limit_a_request_is_still_taken() -> None:
+    request = requests.initiate_request(
+        an_initiate(
+            idempotency_key="k" * 255,
+            customer=pb.Customer(id="u" * 128, wallet_address="w" * 128),
+            items=[an_item(duration="d" * 64)] * 100,
+            subscription_ids=["s" * 128] * 100,
+            metadata={f"{n:064}": "é" * 512 for n in range(20)},
+        )
+    )
+    assert (len(request.items), len(request.subscription_ids), len(request.metadata)) == (
+        100,
+        100,
+        20,
+    )
+
+
+@pytest.mark.parametrize("host", ["localhost:3000", "127.0.0.1", "[::1]:8080"])
+def test_plain_http_may_return_to_this_machine(host: str) -> None:
+    request = requests.initiate_request(an_initiate(return_url=f"http://{host}/back"))
+    assert request.return_url == f"http://{host}/back"
+
+
+@pytest.mark.parametrize("value", ["", "7", "not-a-payment", "0" * 31 + "g"])
+def test_a_payment_id_must_be_a_uuid(value: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        requests.payment_id(value)
+    assert refused.value.field == "payment_id"
+
+
+def test_a_lone_surrogate_cannot_even_be_decoded() -> None:
+    # Field 1, three bytes: U+D800 as UTF-8 never has it.
+    with pytest.raises(DecodeError):
+        pb.InitiatePaymentRequest.FromString(b"\x0a\x03\xed\xa0\x80")

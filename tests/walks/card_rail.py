@@ -1,0 +1,99 @@
+"""A provider as its author would write it: no payd but `payd.plugins`."""
+
+from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import trio
+
+from payd.plugins import (
+    Cancel,
+    Capabilities,
+    Created,
+    CreateOperation,
+    Found,
+    Lookup,
+    Observation,
+    PaymentRef,
+    Provider,
+    ProviderConfig,
+    ProviderManifest,
+    ProviderStatus,
+    Redirect,
+    Sink,
+    Snapshot,
+)
+from payd.plugins.fence import Fence
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+OPEN = Snapshot(status=ProviderStatus.OPEN, asset="USD", received=0, confirmed=0, as_of=NOON)
+
+
+class CardRail:
+    """Creates one session an operation; reports what a test puts into `happens`."""
+
+    def __init__(self) -> None:
+        self.operations: list[CreateOperation] = []
+        self.happens, self._seen = trio.open_memory_channel[Observation](10)
+
+    async def create(self, operation: CreateOperation, /) -> Created:
+        """See Provider."""
+        self.operations.append(operation)
+        return self._session()
+
+    async def fetch(self, ref: PaymentRef, /) -> Found:
+        """See Provider."""
+        return Found(created=self._session(), snapshot=OPEN)
+
+    async def cancel(self, ref: PaymentRef, /) -> Snapshot:
+        """See Provider."""
+        return OPEN
+
+    async def health(self) -> None:
+        """See Provider."""
+
+    async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
+        """See SupportsWatch."""
+        task_status.started()
+        async for observation in self._seen:
+            await sink.put([observation])
+
+    def _session(self) -> Created:
+        return Created(
+            reference="cs_1",
+            next_action=Redirect(url="https://cards.example/cs_1"),
+            aliases=("pi_1",),
+        )
+
+
+class Journal:
+    """A logger that is not read."""
+
+    def info(self, event: str, **fields: Any) -> None:
+        """See Logger."""
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """See Logger."""
+
+
+def fenced(rail: CardRail) -> Fence:
+    """The rail as the use cases see it."""
+    manifest = ProviderManifest(
+        name="mock",
+        version="1.0",
+        sdk=">=1.0,<2",
+        config_model=ProviderConfig,
+        methods=lambda config: (),
+        capabilities=Capabilities(
+            idempotency_window=timedelta(hours=24),
+            lookup=Lookup.INCLUDING_ABSENCE,
+            cancel=Cancel.CLOSES,
+        ),
+        factory=lambda context, config: nullcontext(rail),
+    )
+
+    def build() -> AbstractAsyncContextManager[Provider]:
+        return nullcontext(rail)
+
+    return Fence(build, manifest, log=Journal(), random=Random(1).random)

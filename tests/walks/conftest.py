@@ -1,0 +1,33 @@
+"""The house that the walks lead through: every room but the sockets, over memory."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from unit.service.world import World
+from walks.card_rail import CardRail, fenced
+
+from payd.plugins.fence import Fence
+
+
+@pytest.fixture
+async def rail() -> CardRail:
+    """The provider, and what it saw."""
+    return CardRail()
+
+
+@pytest.fixture
+async def fence(rail: CardRail) -> AsyncIterator[Fence]:
+    """A real fence around it, with the provider built and serving."""
+    fence = fenced(rail)
+    async with trio.open_nursery() as nursery:
+        why_not = await nursery.start(fence.run)
+        assert why_not is None
+        yield fence
+        await fence.stop()
+
+
+@pytest.fixture
+async def house(fence: Fence) -> World:
+    """payd with that provider."""
+    return World(port=fence)
