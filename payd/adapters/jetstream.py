@@ -10,7 +10,7 @@ import contextlib
 import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import attrs
 import nats.errors
@@ -265,7 +265,7 @@ def _secrets_of(servers: Sequence[str]) -> Iterator[str]:
         url = urlsplit(server)
         secret = url.password if url.password is not None else url.username
         if secret:
-            yield secret
+            yield from (secret, unquote(secret))
 
 
 def _stream_config(name: str) -> StreamConfig:

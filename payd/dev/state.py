@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+_EPHEMERAL = "payd-dev-"
+
 
 class StateInUse(Exception):
     """Another `payd dev` runs on this directory."""
@@ -30,7 +32,10 @@ class StateDir:
     def announce(self, document: Mapping[str, Any]) -> None:
         """Write dev.json, whole or not at all."""
         draft = self._dev_json.with_suffix(".tmp")
-        draft.write_text(json.dumps(document, indent=2) + "\n")
+        draft.unlink(missing_ok=True)
+        # It names the database's password.
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(json.dumps(document, indent=2) + "\n")
         draft.replace(self._dev_json)
 
     def withdraw(self) -> None:
@@ -48,6 +53,10 @@ class StateDir:
     def keep_ports(self, ports: Mapping[str, int]) -> None:
         """For the next run, so that what was typed once works again."""
         self._ports_json.write_text(json.dumps(dict(ports)))
+
+    def has_secret(self, name: str) -> bool:
+        """Whether it was made already."""
+        return (self.data / f"{name}.secret").exists()
 
     def secret(self, name: str) -> str:
         """A random word that is made once and kept beside the data."""
@@ -68,7 +77,8 @@ def open_state(path: Path, *, ephemeral: bool) -> Iterator[StateDir]:
     (path / ".gitignore").write_text("*\n")
     with (path / "lock").open("a+") as lock:
         _lock(lock, path)
-        data = Path(tempfile.mkdtemp(prefix="payd-dev-")) if ephemeral else path / "data"
+        _remove_left(path / "ephemeral")
+        data = _ephemeral(path / "ephemeral") if ephemeral else path / "data"
         data.mkdir(exist_ok=True)
         # The database's own user must be able to pass through.
         data.chmod(0o711)
@@ -80,7 +90,22 @@ def open_state(path: Path, *, ephemeral: bool) -> Iterator[StateDir]:
         finally:
             state.withdraw()
             if ephemeral:
-                shutil.rmtree(data, ignore_errors=True)
+                _remove_left(path / "ephemeral")
+
+
+def _ephemeral(note: Path) -> Path:
+    """A folder for one run, noted so that the next one removes it if this one is cut."""
+    data = Path(tempfile.mkdtemp(prefix=_EPHEMERAL))
+    note.write_text(str(data))
+    return data
+
+
+def _remove_left(note: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        data = Path(note.read_text())
+        if data.name.startswith(_EPHEMERAL) and data.is_dir() and data.owner() == note.owner():
+            shutil.rmtree(data, ignore_errors=True)
+        note.unlink()
 
 
 def _lock(file: Any, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -71,15 +71,12 @@ class PostgresOutbox:
         finally:
             connection.terminate()
 
-    async def published_since(self, since: datetime) -> AsyncIterator[OutboxRow]:
-        """All rows published at or after `since`, oldest first, read by pages."""
-        after_id = 0
-        while rows := await self._database.fetch(
+    async def published_since(self, since: datetime, after_id: int) -> Sequence[OutboxRow]:
+        """A page of the rows published at or after `since`, in the order of their ids."""
+        rows = await self._database.fetch(
             "published_since", since=since, after_id=after_id, limit=_PAGE
-        ):
-            for row in rows:
-                yield _outbox_row(row)
-            after_id = rows[-1]["id"]
+        )
+        return [_outbox_row(row) for row in rows]
 
     async def delete_published(self, retention: timedelta, limit: int) -> None:
         """Delete at most `limit` rows that were published longer ago than `retention`."""

@@ -3,12 +3,13 @@
 import asyncio
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ import trio
 
 from payd.dev.ports import HOST
 from payd.dev.postgres import create_database, postgres
-from payd.dev.servers import answers, nats_command, running, valkey_command
+from payd.dev.servers import ServerFailed, answers, nats_command, running, valkey_command
 from payd.dev.state import StateDir, open_state
 
 T = TypeVar("T")
@@ -103,6 +104,26 @@ async def test_valkey_counts(state: StateDir) -> None:
             assert [client.incr("n"), client.incr("n")] == [1, 2]
 
 
+async def test_a_busy_postgresql_that_is_killed_comes_back_too(state: StateDir) -> None:
+    """Its backend runs on for a while, and a new server must not start beside it."""
+    count = "SELECT count(*) FROM generate_series(1, 300000000) AS n WHERE n % 7 = 3"
+    async with postgres(state, free_port()) as database, trio.open_nursery() as nursery:
+        nursery.start_soon(until_cut, database.url(), count)
+        running_now = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%300000000%'"
+        while await ask(database.url(), running_now) < 2:  # noqa: ASYNC110 - another process
+            await trio.sleep(0.05)
+        database.server.kill()
+        assert await eventually(partial(ask, database.url(), "SELECT 1")) == 1
+
+
+async def test_a_port_that_somebody_else_holds_is_refused_at_once(state: StateDir) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerFailed, match=f"port {port} is taken"), trio.fail_after(5):
+            async with running(state, nats_command(state, port), partial(answers, port)):
+                pass
+
+
 async def test_nobody_is_left_after_an_orderly_stop(state: StateDir) -> None:
     async with postgres(state, free_port()) as database:
         tree = family([database.server.pid])
@@ -147,8 +168,20 @@ async def test_as_root_a_closed_folder_is_no_obstacle(tmp_path: Path) -> None:
             assert await ask(database.url(), "SELECT 1") == 1
             data = Path(psutil.Process(database.server.pid).cwd())
     assert not data.is_relative_to(state.data)
-    # Empty by now, or this fails.
-    data.parent.rmdir()
+    assert not data.parent.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to switch users")
+async def test_as_root_a_removed_state_directory_begins_anew(tmp_path: Path) -> None:
+    """What lay outside of it belonged to a password that is gone."""
+    place = tmp_path / "state"
+    for _ in ("first", "anew"):
+        with open_state(place, ephemeral=False) as state:
+            async with postgres(state, free_port()) as database:
+                assert await ask(database.url(), "SELECT 1") == 1
+                data = Path(psutil.Process(database.server.pid).cwd())
+        shutil.rmtree(place)
+    shutil.rmtree(data.parent)
 
 
 def free_port() -> int:
@@ -203,6 +236,11 @@ async def _ask(url: str, sql: str) -> Any:
         return await connection.fetchval(sql)
     finally:
         await connection.close()
+
+
+async def until_cut(url: str, sql: str) -> None:
+    with suppress(OSError, asyncpg.PostgresError):
+        await ask(url, sql)
 
 
 async def eventually(attempt: Callable[[], Awaitable[T]]) -> T:

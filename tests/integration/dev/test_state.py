@@ -72,6 +72,26 @@ def test_ephemeral_data_goes_and_the_rest_stays_where_others_look(tmp_path: Path
     assert not state.data.exists()
 
 
+def test_dev_json_names_a_password_and_is_read_by_its_owner_alone(tmp_path: Path) -> None:
+    with open_state(tmp_path, ephemeral=False) as state:
+        state.announce({"postgres": "postgresql://payd:secret@127.0.0.1/payd"})
+        assert (tmp_path / "dev.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_data_of_a_cut_ephemeral_run_goes_with_the_next(tmp_path: Path) -> None:
+    hold = HOLD.replace("ephemeral=False", "ephemeral=True").replace('"held"', "state.data")
+    command = [sys.executable, "-c", hold, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout
+        data = Path(holder.stdout.readline().strip())
+        holder.kill()
+    assert data.is_dir()
+    with open_state(tmp_path, ephemeral=False):
+        assert not data.exists()
+
+
 def test_a_password_is_made_once_and_read_by_its_owner_alone(tmp_path: Path) -> None:
     with open_state(tmp_path, ephemeral=False) as state:
         password = state.secret("postgres")

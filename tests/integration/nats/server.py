@@ -58,10 +58,12 @@ class NatsServer:
         if self._server is not None:
             await self._server.stop()
 
-    def freeze(self) -> None:
+    async def freeze(self) -> None:
         """It keeps its connections, and answers nothing."""
         assert self._server is not None
         os.kill(self._server.pid, signal.SIGSTOP)
+        threads = Path(f"/proc/{self._server.pid}/task")
+        await eventually(lambda: all(_is_stopped(thread) for thread in threads.iterdir()))
 
     def thaw(self) -> None:
         """It goes on where it was."""
@@ -162,6 +164,10 @@ async def eventually(holds: Callable[[], Awaitable[bool] | bool], timeout_s: flo
             if now if isinstance(now, bool) else await now:
                 return
             await trio.sleep(0.02)
+
+
+def _is_stopped(thread: Path) -> bool:
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def free_port() -> int:

@@ -209,7 +209,7 @@ async def test_a_frozen_server_costs_the_time_out_and_no_more(nats_server: NatsS
     row = an_event()
     async with connected(a_publisher(nats_server.url, publish_timeout_s=0.3)) as publisher:
         await eventually(lambda: is_ready(publisher))
-        nats_server.freeze()
+        await nats_server.freeze()
         with trio.fail_after(1), pytest.raises(PublishError, match=r"no ack within 0\.3 s"):
             await publish(publisher, row)
         nats_server.thaw()

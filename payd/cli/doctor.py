@@ -1,0 +1,165 @@
+"""`payd doctor`: try every dependency, and say in one line each what to mend."""
+
+import ssl
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from payd.cli import render
+from payd.cli.operate import read_config
+
+_TIMEOUT_S = 5.0
+#: A certificate that ends sooner is told before it hurts.
+_EXPIRY_WARNING_DAYS = 14
+
+
+@attrs.frozen
+class Finding:
+    """What was tried, whether it works, and what to do if not."""
+
+    what: str
+    ok: bool
+    detail: str
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def doctor(as_json: bool) -> None:
+    """Try every dependency, say what to mend. Exit 1 when something is wrong."""
+    import trio
+
+    config = read_config()
+    findings = [Finding("configuration", True, f"environment {config.environment}")]
+    findings += _local(config)
+    findings += trio.run(_remote, config)
+    if as_json:
+        render.as_json([attrs.asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            mark = click.style("✓", fg="green") if finding.ok else click.style("✗", fg="red")
+            click.echo(f"{mark} {finding.what:<14} {finding.detail}")
+    sys.exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _local(config: Any) -> Iterator[Finding]:
+    from payd.config import ConfigError, load_prices
+
+    try:
+        prices = load_prices(config.pricing.file)
+        yield Finding("prices", True, f"{len(prices.prices)} in {prices.currency}")
+    except ConfigError as error:
+        yield Finding("prices", False, f"mend {config.pricing.file}: {error}")
+    try:
+        files = config.grpc.tls_files()
+    except ConfigError as error:
+        yield Finding("certificates", False, str(error))
+    else:
+        yield _certificates(files.cert, files.key, files.ca)
+    yield from _providers(config)
+
+
+def _certificates(cert: Path, key: Path, ca: Path) -> Finding:
+    from payd.transport.grpc.server import tls_context
+
+    try:
+        tls_context(cert, key, ca)
+        # Of the standard library, and the only reader of a certificate in it.
+        decoded: Any = ssl._ssl._test_decode_cert(str(cert))  # type: ignore[attr-defined]
+    except (OSError, ssl.SSLError) as error:
+        return Finding("certificates", False, f"check {cert}, {key} and {ca}: {error}")
+    ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(decoded["notAfter"]), UTC)
+    days = (ends - datetime.now(UTC)).days
+    if days < _EXPIRY_WARNING_DAYS:
+        return Finding("certificates", False, f"renew {cert}: it ends in {days} days")
+    return Finding("certificates", True, f"good for {days} days")
+
+
+def _providers(config: Any) -> Iterator[Finding]:
+    from payd.plugins.loader import PluginError, manifest_of
+
+    for name in config.providers.enabled():
+        try:
+            manifest = manifest_of(name)
+            yield Finding(f"provider {name}", True, f"version {manifest.version}")
+        except PluginError as error:
+            yield Finding(f"provider {name}", False, str(error))
+
+
+async def _remote(config: Any) -> list[Finding]:
+    from payd.adapters import islands
+
+    async with islands.open_loop(lambda message, error: None):
+        return [await _database(config), await _stream(config), await _redis(config)]
+
+
+async def _database(config: Any) -> Finding:
+    from payd.adapters import islands
+    from payd.adapters.postgres.database import Database
+    from payd.adapters.postgres.migrate import MigrationError, pending
+    from payd.domain.errors import StoreUnavailable
+    from payd.wiring import database_settings
+
+    where = f"{config.database.host}:{config.database.port}/{config.database.name}"
+    try:
+        missing = await islands.aio(pending, Database(database_settings(config)))
+    except (StoreUnavailable, MigrationError) as error:
+        cause = f": {error.__cause__}" if error.__cause__ else ""
+        return Finding("PostgreSQL", False, f"{where}: {error}{cause}; check DB_*")
+    if missing:
+        return Finding("PostgreSQL", False, f"run `payd migrate`: {len(missing)} are missing")
+    return Finding("PostgreSQL", True, where)
+
+
+async def _stream(config: Any) -> Finding:
+    import trio
+
+    from payd.adapters import islands
+    from payd.wiring import build_stream
+
+    # Looks only: what is missing is told, not made.
+    looked = config.model_copy(
+        update={"nats": config.nats.model_copy(update={"create_stream": False})}
+    )
+    stream = build_stream(looked)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(islands.aio, stream.run)
+        state = await _settled(stream.state)
+        nursery.cancel_scope.cancel()
+    if not state.connected:
+        return Finding("NATS", False, "not reachable: check NATS_URL")
+    if state.problem:
+        hint = "the daemon will make it" if config.nats.create_stream else "create it"
+        return Finding("NATS", config.nats.create_stream, f"{state.problem}; {hint}")
+    return Finding("NATS", True, f"stream {config.nats.stream}")
+
+
+async def _settled(state: Callable[[], Any]) -> Any:
+    import trio
+
+    with trio.move_on_after(_TIMEOUT_S):
+        while not state().connected:  # noqa: ASYNC110 - asyncio's side has no trio event
+            await trio.sleep(0.05)
+        # One round trip for the stream's configuration.
+        await trio.sleep(0.5)
+    return state()
+
+
+async def _redis(config: Any) -> Finding:
+    import trio
+
+    if config.redis.addr is None:
+        return Finding("Redis", True, "not configured: no shared rate limit")
+    host, _, port = config.redis.addr.rpartition(":")
+    try:
+        with trio.fail_after(_TIMEOUT_S):
+            async with await trio.open_tcp_stream(host, int(port)) as stream:
+                await stream.send_all(b"PING\r\n")
+                answer = await stream.receive_some(64)
+    except (OSError, trio.TooSlowError) as error:
+        return Finding("Redis", False, f"{config.redis.addr}: {error!r}; check REDIS_ADDR")
+    return Finding("Redis", answer.startswith((b"+PONG", b"-NOAUTH")), config.redis.addr)

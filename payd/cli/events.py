@@ -1,0 +1,159 @@
+"""events tail | republish: read the stream; restore what it lost."""
+
+import asyncio
+import re
+import sys
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from payd.cli import render
+from payd.cli.target import dev_document, state_dir_option
+
+_SPAN = re.compile(r"(\d+)([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Since(click.ParamType[datetime]):
+    """`10m`, `24h`, `30d`, or a point in time in ISO 8601."""
+
+    name = "since"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A point in time with its zone."""
+        if isinstance(value, datetime):
+            return value
+        if match := _SPAN.fullmatch(value):
+            span = timedelta(**{_UNITS[match[2]]: int(match[1])})
+            return datetime.now(UTC) - span
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC)
+        except ValueError:
+            self.fail(f"{value!r} is neither like 10m, 24h, 30d nor a time", param, ctx)
+
+
+@click.group()
+def events() -> None:
+    """Read the event stream, or restore it."""
+
+
+@events.command()
+@click.option("--since", type=Since(), default="10m", show_default=True, help="10m, 24h or a time.")
+@click.option("--follow/--no-follow", default=None, help="Wait for more. On a terminal by default.")
+@click.option("--count", type=click.IntRange(1), help="End after so many.")
+@click.option("--payment", help="Only this payment's.")
+@click.option("--nats", envvar="NATS_URL", help="Server; else that of a running `payd dev`.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document a line.")
+@state_dir_option
+def tail(
+    since: datetime,
+    follow: bool | None,
+    count: int | None,
+    payment: str | None,
+    nats: str | None,
+    as_json: bool,
+    state_dir: Path,
+) -> None:
+    """Show what was published."""
+    from payd.client.events import StreamUnreachable
+
+    servers = nats or str(dev_document(state_dir)["nats"])
+    follow = sys.stdout.isatty() if follow is None else follow
+    try:
+        asyncio.run(_tail(servers, since, follow, count, payment, as_json))
+    except StreamUnreachable as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def _tail(
+    servers: str,
+    since: datetime,
+    follow: bool,
+    count: int | None,
+    payment: str | None,
+    as_json: bool,
+) -> None:
+    from payd.client import events as stream
+
+    shown = 0
+    async with aclosing(stream.tail(servers, since=since, follow=follow)) as found:
+        async for event in found:
+            if payment is not None and event.body.get("id") != payment:
+                continue
+            _show(event, as_json)
+            shown += 1
+            if shown == count:
+                return
+
+
+def _show(event: Any, as_json: bool) -> None:
+    import json
+
+    if as_json:
+        line = {"subject": event.subject, "headers": event.headers, "body": event.body}
+        click.echo(json.dumps(line, ensure_ascii=False))
+        return
+    body = event.body
+    click.echo(
+        f"{event.time:%H:%M:%S}  {click.style(event.subject, bold=True):<26} {body['id']}  "
+        f"{render.status(body['status'])}  {render.amount(body['amount'])}  "
+        f"{body['reason']}{'  late' if body['late'] else ''}"
+    )
+
+
+@events.command()
+@click.option("--since", type=Since(), required=True, help="24h, 30d or a time.")
+def republish(since: datetime) -> None:
+    """Publish again what was published since, with the same ids: consumers know them."""
+    import trio
+
+    from payd.cli.operate import read_config
+    from payd.domain.errors import StoreUnavailable
+    from payd.ports import PublishError
+
+    try:
+        sent = trio.run(_republish, read_config(), since)
+    except* (StoreUnavailable, PublishError) as errors:
+        raise click.ClickException(str(errors.exceptions[0])) from None
+    click.echo(f"{sent} events published again")
+
+
+async def _republish(config: Any, since: datetime) -> int:
+    import trio
+    from rich.progress import Progress
+
+    from payd.adapters import islands
+    from payd.adapters.postgres.database import Database
+    from payd.adapters.postgres.outbox import PostgresOutbox
+    from payd.wiring import build_stream, database_settings
+
+    database = Database(database_settings(config))
+    stream = build_stream(config)
+    sent = 0
+    async with islands.open_loop(lambda message, error: None), trio.open_nursery() as nursery:
+        nursery.start_soon(islands.aio, stream.run)
+        with trio.fail_after(config.nats.connect_timeout_s + 1):
+            while not stream.state().connected:  # noqa: ASYNC110 - asyncio's side has no trio event
+                await trio.sleep(0.05)
+
+        async def publish_page(after_id: int) -> int:
+            nonlocal sent
+            rows = await PostgresOutbox(database).published_since(since, after_id)
+            for row in rows:
+                await stream.publish(row)
+                sent += 1
+            return rows[-1].id if rows else 0
+
+        with Progress(transient=True) as progress:
+            task = progress.add_task("publishing again", total=None)
+            after_id = 0
+            while after_id := await islands.aio(publish_page, after_id):
+                progress.update(task, completed=sent)
+        await islands.aio(database.close)
+        nursery.cancel_scope.cancel()
+    return sent

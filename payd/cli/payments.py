@@ -1,0 +1,223 @@
+"""quote, pay, get, cancel: a client of the daemon."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import click
+
+from payd.cli import render
+from payd.cli.target import Target, find_target, target_options
+
+T = TypeVar("T")
+
+_OPEN = ("CREATING", "PENDING", "PROCESSING", "CANCELING")
+_FIRST_POLL_S, _POLL_MAX_S = 0.1, 1.0
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+item_option = click.option(
+    "--item",
+    "items",
+    multiple=True,
+    required=True,
+    metavar="CHAIN/NODE/DURATION",
+    help="As in the price list; several are allowed.",
+)
+method_option = click.option("--method", required=True, help="card, crypto, mock, …")
+crypto_option = click.option("--crypto-currency", default="", help="USDC, USDT, …")
+
+
+@click.command()
+@item_option
+@method_option
+@crypto_option
+@json_option
+@target_options
+def quote(
+    items: Sequence[str], method: str, crypto_currency: str, as_json: bool, **target: Any
+) -> None:
+    """Price items. Nothing is kept."""
+    from payd.proto import payment_pb2 as pb
+
+    request = pb.GetQuoteRequest(
+        items=_items(items), method=method, crypto_currency=crypto_currency
+    )
+    found = find_target(**target)
+    answer = _run(found, lambda client: client.quote(request), as_json)
+    document = render.message_json(answer)
+    if as_json:
+        render.as_json(document)
+        return
+    for item in document["items"]:
+        name = f"{item['chain_profile_id']}/{item['node_type']}/{item['duration']}"
+        click.echo(f"{name:<44} {render.amount(item['unit_price']):>16}")
+    click.secho(f"{'total':<44} {render.amount(document['total']):>16}", bold=True)
+    render.fields(
+        [("prices", document["pricing_version"][:12]), ("valid until", document["expire_time"])]
+    )
+
+
+@click.command()
+@item_option
+@method_option
+@crypto_option
+@click.option("--idempotency-key", help="Made when absent; the same key never pays twice.")
+@click.option("--customer", default="cli", show_default=True, help="The main app's user id.")
+@click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Kept with the payment.")
+@click.option("--return-url", default="")
+@click.option("--cancel-url", default="")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="For the payment's end.")
+@click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Of the waiting, s.")
+@json_option
+@target_options
+def pay(  # noqa: PLR0913 - one parameter an option
+    items: Sequence[str],
+    method: str,
+    crypto_currency: str,
+    idempotency_key: str | None,
+    customer: str,
+    metadata: Sequence[str],
+    return_url: str,
+    cancel_url: str,
+    wait: bool,
+    timeout_s: float,
+    as_json: bool,
+    **target: Any,
+) -> None:
+    """Start a payment, show what the customer has to do, and wait for its end."""
+    from payd.proto import payment_pb2 as pb
+
+    request = pb.InitiatePaymentRequest(
+        idempotency_key=idempotency_key or str(uuid4()),
+        customer=pb.Customer(id=customer),
+        items=_items(items),
+        method=method,
+        crypto_currency=crypto_currency,
+        metadata=dict(_pair(pair) for pair in metadata),
+        return_url=return_url,
+        cancel_url=cancel_url,
+    )
+
+    async def start_and_wait(client: Any) -> Any:
+        payment = await client.initiate(request)
+        if not as_json:
+            render.payment(render.message_json(payment))
+        return await _until_ended(client, payment, timeout_s, as_json) if wait else payment
+
+    answer = _run(find_target(**target), start_and_wait, as_json)
+    document = render.message_json(answer)
+    if as_json:
+        render.as_json(document)
+    ended = document["status"].removeprefix("PAYMENT_STATUS_")
+    if wait and ended in _OPEN and not as_json:
+        click.echo(f"still {ended} after {timeout_s:g} s: payd get {document['id']}", err=True)
+    sys.exit(1 if wait and ended != "COMPLETED" else 0)
+
+
+@click.command()
+@click.argument("payment_id", required=False)
+@click.option("--idempotency-key", help="Instead of the id.")
+@json_option
+@target_options
+def get(payment_id: str | None, idempotency_key: str | None, as_json: bool, **target: Any) -> None:
+    """Show a payment as it stands."""
+    from payd.proto import payment_pb2 as pb
+
+    if bool(payment_id) == bool(idempotency_key):
+        raise click.UsageError("give a PAYMENT_ID or --idempotency-key")
+    request = pb.GetPaymentRequest(payment_id=payment_id, idempotency_key=idempotency_key)
+    _show(_run(find_target(**target), lambda client: client.get(request), as_json), as_json)
+
+
+@click.command()
+@click.argument("payment_id")
+@click.option("--reason", default="", help="For the audit trail.")
+@json_option
+@target_options
+def cancel(payment_id: str, reason: str, as_json: bool, **target: Any) -> None:
+    """Cancel a payment that is still open."""
+    from payd.proto import payment_pb2 as pb
+
+    request = pb.CancelPaymentRequest(payment_id=payment_id, reason=reason)
+    _show(_run(find_target(**target), lambda client: client.cancel(request), as_json), as_json)
+
+
+def _run(target: Target, act: Callable[[Any], Awaitable[T]], as_json: bool) -> T:
+    """Connect and act; an error is told, and ends the command with 1."""
+    from payd.client.grpc import ClientTls, PaydClientError, PaymentClient
+
+    async def connected() -> T:
+        tls = ClientTls(ca=target.ca, cert=target.cert, key=target.key)
+        async with PaymentClient(target.address, tls) as client:
+            return await act(client)
+
+    try:
+        return asyncio.run(connected())
+    except PaydClientError as error:
+        _tell(error, as_json)
+    except OSError as error:
+        click.echo(f"payd: {error}", err=True)
+    sys.exit(1)
+
+
+async def _until_ended(client: Any, payment: Any, timeout_s: float, as_json: bool) -> Any:
+    from payd.proto import payment_pb2 as pb
+
+    until = time.monotonic() + timeout_s
+    poll_s = _FIRST_POLL_S
+    shown = payment.status
+    while pb.PaymentStatus.Name(payment.status).removeprefix("PAYMENT_STATUS_") in _OPEN:
+        if time.monotonic() >= until:
+            return payment
+        await asyncio.sleep(poll_s)
+        poll_s = min(poll_s * 1.5, _POLL_MAX_S)
+        payment = await client.get(pb.GetPaymentRequest(payment_id=payment.id))
+        if payment.status != shown and not as_json:
+            shown = payment.status
+            click.echo(f"→ {render.status(pb.PaymentStatus.Name(shown))}")
+    return payment
+
+
+def _show(payment: Any, as_json: bool) -> None:
+    document = render.message_json(payment)
+    if as_json:
+        render.as_json(document)
+    else:
+        render.payment(document)
+
+
+def _tell(error: Any, as_json: bool) -> None:
+    if as_json:
+        names = ("code", "reason", "message", "metadata", "retry_after_s", "request_id")
+        render.as_json({"error": {name: getattr(error, name) for name in names}})
+        return
+    click.echo(f"{click.style(error.reason or error.code, fg='red')}: {error.message}", err=True)
+    for name, value in error.metadata.items():
+        click.echo(f"  {name}: {value}", err=True)
+    if error.retry_after_s is not None:
+        click.echo(f"  try again in {error.retry_after_s:g} s, with the same key", err=True)
+    if error.request_id:
+        click.echo(f"  request id: {error.request_id}", err=True)
+
+
+def _items(texts: Sequence[str]) -> list[Any]:
+    from payd.proto import payment_pb2 as pb
+
+    items = []
+    for text in texts:
+        parts = text.split("/")
+        if len(parts) != 3:
+            raise click.BadParameter(f"{text!r} is not CHAIN/NODE/DURATION", param_hint="--item")
+        chain, node, duration = parts
+        items.append(pb.Item(chain_profile_id=chain, node_type=node, duration=duration))
+    return items
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--metadata")
+    return key, value

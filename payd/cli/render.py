@@ -1,0 +1,103 @@
+"""What people see: aligned text, with colour on a terminal; or one JSON document."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+_STATUS_STYLE = {
+    "COMPLETED": "green",
+    "FAILED": "red",
+    "EXPIRED": "yellow",
+    "CANCELED": "yellow",
+}
+
+
+def as_json(document: object) -> None:
+    """One document on stdout."""
+    click.echo(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+
+
+def message_json(message: Any) -> dict[str, Any]:
+    """A proto message as proto3 JSON, with the proto's own field names."""
+    from google.protobuf.json_format import MessageToDict
+
+    document: dict[str, Any] = MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return document
+
+
+def fields(pairs: Iterable[tuple[str, object]]) -> None:
+    """Name and value, aligned; what is empty is left out."""
+    shown = [(name, str(value)) for name, value in pairs if value not in (None, "", [], ())]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        click.echo(f"{click.style(name.ljust(width), dim=True)}  {value}")
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """As wide as the terminal allows; plain tabs' worth of spaces in a pipe."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=not sys.stdout.isatty())
+    grid = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        grid.add_row(*row)
+    console.print(grid)
+
+
+def status(name: str) -> str:
+    """A status in its colour."""
+    plain = name.removeprefix("PAYMENT_STATUS_")
+    return click.style(plain, fg=_STATUS_STYLE.get(plain, "cyan"), bold=True)
+
+
+def amount(money: Mapping[str, Any]) -> str:
+    """`149.00 USD`."""
+    from payd.domain.money import currency_exponent
+
+    code, units = str(money["currency_code"]), int(money["minor_units"])
+    digits = currency_exponent(code)
+    whole, rest = divmod(units, 10**digits)
+    return f"{whole}.{rest:0{digits}d} {code}" if digits else f"{whole} {code}"
+
+
+def payment(document: Mapping[str, Any]) -> None:
+    """A payment for people."""
+    items = [
+        f"{i['chain_profile_id']}/{i['node_type']}/{i['duration']} {amount(i['unit_price'])}"
+        for i in document["items"]
+    ]
+    action = document.get("next_action", {})
+    transfer = action.get("crypto_transfer", {})
+    failure = document.get("failure")
+    fields(
+        [
+            ("payment", click.style(document["id"], bold=True)),
+            ("status", status(document["status"])),
+            ("amount", amount(document["amount"])),
+            *(("item", item) for item in items),
+            ("method", f"{document['method']} ({document['provider']})"),
+            ("pay at", action.get("redirect", {}).get("url")),
+            *((f"transfer {name}", value) for name, value in transfer.items()),
+            ("received", amount(document["received"]) if _some(document["received"]) else ""),
+            ("refunded", amount(document["refunded"]) if _some(document["refunded"]) else ""),
+            *(("attention", click.style(name, fg="yellow")) for name in document["attention"]),
+            ("failure", f"{failure['code']}: {failure['message']}" if failure else ""),
+            ("late", "yes" if document["late"] else ""),
+            ("customer", document["customer_id"]),
+            ("idempotency key", document["idempotency_key"]),
+            ("created", document["create_time"]),
+            ("expires", document["expire_time"]),
+            ("completed", document.get("complete_time")),
+        ]
+    )
+
+
+def _some(money: Mapping[str, Any]) -> bool:
+    return int(money["minor_units"]) > 0

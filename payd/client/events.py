@@ -1,0 +1,73 @@
+"""The tail of the stream PAYMENTS: what was told since a time, and what is told from now on."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import nats
+import nats.errors
+import nats.js.errors
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+#: Silence after which a tail that does not follow has seen everything.
+_QUIET_S = 1.0
+
+
+class StreamUnreachable(Exception):
+    """NATS does not answer, or has no such stream."""
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """One event as a consumer gets it."""
+
+    subject: str
+    sequence: int
+    time: datetime
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+async def tail(
+    servers: str, *, since: datetime, follow: bool, stream: str = "PAYMENTS"
+) -> AsyncGenerator[Event, None]:
+    """Events since a time, in their order; then new ones, until cancelled, when `follow`."""
+    try:
+        client = await nats.connect(servers.split(","), connect_timeout=3, allow_reconnect=follow)
+    except (OSError, nats.errors.Error, TimeoutError) as error:
+        raise StreamUnreachable(f"NATS at {servers} does not answer: {error}") from None
+    try:
+        subscription = await client.jetstream().subscribe(
+            "payment.>",
+            stream=stream,
+            ordered_consumer=True,
+            config=ConsumerConfig(
+                deliver_policy=DeliverPolicy.BY_START_TIME,
+                opt_start_time=since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),  # type: ignore[arg-type]  # goes out as it is
+            ),
+        )
+        while True:
+            try:
+                message = await subscription.next_msg(timeout=3600 if follow else _QUIET_S)
+            except (TimeoutError, nats.errors.TimeoutError):
+                if follow:
+                    continue
+                return
+            yield _event(message)
+    except nats.js.errors.NotFoundError:
+        raise StreamUnreachable(f"there is no stream {stream} at {servers}") from None
+    finally:
+        await asyncio.shield(client.close())
+
+
+def _event(message: Any) -> Event:
+    return Event(
+        subject=message.subject,
+        sequence=message.metadata.sequence.stream,
+        time=message.metadata.timestamp,
+        headers=dict(message.headers or {}),
+        body=json.loads(message.data),
+    )
