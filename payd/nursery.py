@@ -25,6 +25,7 @@ from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError
 from payd.domain.errors import PaydError, StoreUnavailable
 from payd.domain.evidence import Observation
 from payd.domain.payment import Payment
+from payd.plugins.breaker import BreakerState
 from payd.plugins.fence import Fence
 from payd.plugins.loader import FailureMode, OpenProviders, PluginError, open_providers
 from payd.ports import OutboxRow
@@ -173,13 +174,16 @@ async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]
     app = build_app(
         daemon.use_cases.door.query,
         partial(_readiness, daemon),
-        lambda route, status: metrics.http.labels(route, str(status)).inc(),
+        telemetry.http_observer(metrics),
         config.http.max_body_bytes,
     )
+    shut = trio.Event()
     async with trio.open_nursery() as doors:
         open_metrics = partial(serve_app, metrics_app(metrics.registry))
-        metrics_port = await doors.start(open_metrics, config.metrics.host, config.metrics.port)
-        http_port = await doors.start(serve_app, app, config.http.host, config.http.port)
+        metrics_port = await doors.start(
+            open_metrics, config.metrics.host, config.metrics.port, shut
+        )
+        http_port = await doors.start(serve_app, app, config.http.host, config.http.port, shut)
         grpc_port = await islands.aio(daemon.grpc.start)
         daemon.grpc.set_serving((await _readiness(daemon)).ready)
         addresses = Addresses(
@@ -191,7 +195,7 @@ async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]
         started(addresses)
         await daemon.stop.wait()
         await islands.aio(daemon.grpc.stop, config.grpc.drain_timeout_s)
-        doors.cancel_scope.cancel()
+        shut.set()
 
 
 def _build(
@@ -422,7 +426,9 @@ async def _measure(daemon: _Daemon) -> None:
         metrics.pool_size.set(size)
         metrics.pool_in_use.set(busy)
         for fence in daemon.providers.fences:
-            metrics.provider_up.labels(fence.name).set(fence.state().ready)
+            state = fence.state()
+            metrics.provider_up.labels(fence.name).set(state.ready)
+            metrics.breaker_open.labels(fence.name).set(state.breaker is BreakerState.OPEN)
         ready = (await _readiness(daemon)).ready
         metrics.ready.set(ready)
         daemon.grpc.set_serving(ready)

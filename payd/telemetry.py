@@ -367,6 +367,16 @@ class Metrics:
         )
 
 
+def http_observer(metrics: Metrics) -> Callable[[str, int, float], None]:
+    """The RED metrics for each HTTP request: its route, status and seconds."""
+
+    def observe(route: str, status: int, seconds: float) -> None:
+        metrics.http.labels(route, str(status)).inc()
+        metrics.http_seconds.labels(route).observe(seconds)
+
+    return observe
+
+
 def rpc_observer(metrics: Metrics) -> Callable[..., None]:
     """One canonical line and the RED metrics for each RPC; request and payment come from context."""
     log = get_logger("payd.rpc")

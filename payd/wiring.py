@@ -18,7 +18,7 @@ from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.outbox import PostgresOutbox
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.system import CrashAt, RandomIds, SystemClock
-from payd.config import Config, load_prices, take_credentials
+from payd.config import Config, ConfigError, Problem, load_prices, take_credentials
 from payd.domain.decide import Rules
 from payd.domain.pricing import PriceList
 from payd.plugins.loader import EnabledPlugin, PluginError, manifest_of
@@ -138,7 +138,7 @@ def build_use_cases(
     config: Config, outside: Outside, providers: Providers, holder: Holder
 ) -> UseCases:
     """Every use case, sharing one clock and one crash point."""
-    clock, crash = SystemClock(), CrashAt(config.crash_at)
+    clock, crash = SystemClock(), crash_points(config)
     store = outside.store
     settle = Settle(
         store=store, providers=providers, clock=clock, crash=crash, rules=_rules(config)
@@ -176,6 +176,15 @@ def build_use_cases(
             lease_s=config.recovery.lease_s,
         ),
     )
+
+
+def crash_points(config: Config) -> CrashAt:
+    """Where a fault-injection run dies. Raises ConfigError for a name that is none."""
+    try:
+        return CrashAt(config.crash_at)
+    except ValueError as error:
+        where = config.origin("crash_at")
+        raise ConfigError([Problem(key="crash_at", where=where, what=str(error))]) from None
 
 
 def grpc_door(config: Config) -> Door:

@@ -13,8 +13,10 @@ from payd.cli import render
 
 def read_config() -> Any:
     """The configuration; what is wrong with it is told, and ends the command with 78."""
+    from payd import telemetry
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError, load_config
 
+    telemetry.configure_logging("warning", "auto")
     try:
         return load_config(os.environ, None)
     except ConfigError as error:

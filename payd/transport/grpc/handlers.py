@@ -75,6 +75,7 @@ class Handlers:
             payment = await query.get_by_key(requests.idempotency_key(request.idempotency_key))
         else:
             payment = await query.get(requests.payment_id(request.payment_id))
+        structlog.contextvars.bind_contextvars(payment_id=str(payment.id))
         return pb.GetPaymentResponse(payment=payment_message(payment))
 
     async def cancel_payment(

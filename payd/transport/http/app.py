@@ -57,10 +57,10 @@ _HANGING = Readiness(checks={"daemon": Check(ok=False, detail="a dependency does
 def build_app(
     query: Query,
     readiness: Callable[[], Awaitable[Readiness]],
-    on_request: Callable[[str, int], None],
+    on_request: Callable[[str, int, float], None],
     max_body_bytes: int,
 ) -> QuartTrio:
-    """The application; `on_request` hears each answer's route and status."""
+    """The application; `on_request` hears each answer's route, status and seconds."""
     app = QuartTrio("payd")
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["BODY_TIMEOUT"] = _BODY_TIMEOUT_S
@@ -94,7 +94,7 @@ def build_app(
 
 
 def _frame_requests(
-    app: QuartTrio, on_request: Callable[[str, int], None], max_body_bytes: int
+    app: QuartTrio, on_request: Callable[[str, int, float], None], max_body_bytes: int
 ) -> None:
     """What each request has, whatever its route: an id, a limit, and one canonical line."""
 
@@ -112,13 +112,14 @@ def _frame_requests(
     async def end(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "unmatched"
         response.headers["x-request-id"] = g.request_id
-        on_request(route, response.status_code)
+        seconds = trio.current_time() - g.start
+        on_request(route, response.status_code, seconds)
         _log.debug(
             "http_finished",
             method=request.method,
             route=route,
             code=response.status_code,
-            duration_ms=round((trio.current_time() - g.start) * 1000, 2),
+            duration_ms=round(seconds * 1000, 2),
         )
         return response
 

@@ -1,5 +1,6 @@
 """Listening: an ASGI application on trio, with limits for who drips or floods."""
 
+import logging
 from typing import Any
 
 import trio
@@ -11,8 +12,13 @@ from prometheus_client.exposition import choose_encoder
 _BACKLOG = 100
 
 
-async def serve_app(app: Any, host: str, port: int, *, task_status: trio.TaskStatus[int]) -> None:
-    """Serve until cancelled; reports the port. Raises OSError when it cannot be bound."""
+async def serve_app(
+    app: Any, host: str, port: int, stop: trio.Event, *, task_status: trio.TaskStatus[int]
+) -> None:
+    """Serve until `stop`, then finish what is under way, for 3 s at most; reports the port.
+
+    Cancelling cuts it short. Raises OSError when the port cannot be bound.
+    """
     config = Config()
     config.bind = [f"{host}:{port}"]
     config.alpn_protocols = ["http/1.1"]
@@ -22,13 +28,10 @@ async def serve_app(app: Any, host: str, port: int, *, task_status: trio.TaskSta
     config.h11_max_incomplete_size = 16 * 1024
     config.include_server_header = False
     config.accesslog = None
-    config.errorlog = None
-
-    async def until_cancelled() -> None:
-        await trio.sleep_forever()
+    config.errorlog = logging.getLogger("hypercorn.error")
 
     async with trio.open_nursery() as nursery:
-        binds: list[str] = await nursery.start(_serve, app, config, until_cancelled)
+        binds: list[str] = await nursery.start(_serve, app, config, stop.wait)
         task_status.started(int(binds[0].rpartition(":")[2]))
 
 
@@ -47,7 +50,7 @@ def metrics_app(registry: CollectorRegistry) -> Any:
         if scope["type"] != "http":
             await _lifespan(receive, send)
             return
-        found = scope["method"] == "GET" and scope["path"] == "/metrics"
+        found = scope["method"] in ("GET", "HEAD") and scope["path"] == "/metrics"
         accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
         encode, content_type = choose_encoder(accept)
         body = encode(registry) if found else b"GET /metrics\n"

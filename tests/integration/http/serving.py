@@ -69,14 +69,16 @@ class Door:
     hangs: bool
     #: Route and status of each answer.
     answered: list[tuple[str, int]]
+    #: Set: the door closes.
+    shut: trio.Event
 
 
 @asynccontextmanager
-async def serving(app: Any, port: int = 0) -> AsyncIterator[int]:
+async def serving(app: Any, port: int = 0, shut: trio.Event | None = None) -> AsyncIterator[int]:
     """The port where `app` listens."""
     async with trio.open_nursery() as nursery:
         start: Callable[..., Awaitable[None]] = partial(serve_app, app)
-        yield await nursery.start(start, HOST, port)
+        yield await nursery.start(start, HOST, port, trio.Event() if shut is None else shut)
         nursery.cancel_scope.cancel()
 
 
@@ -102,6 +104,7 @@ async def open_door() -> AsyncIterator[Door]:
         checks={"database": Check(ok=True), "nats": Check(ok=True)},
         hangs=False,
         answered=[],
+        shut=trio.Event(),
     )
 
     async def readiness() -> Readiness:
@@ -112,7 +115,7 @@ async def open_door() -> AsyncIterator[Door]:
     door.app = build_app(
         _a_query(),
         readiness,
-        lambda route, status: door.answered.append((route, status)),
+        lambda route, status, seconds: door.answered.append((route, status)),
         MAX_BODY_BYTES,
     )
 
@@ -126,7 +129,7 @@ async def open_door() -> AsyncIterator[Door]:
     async def broken() -> bytes:
         raise ZeroDivisionError("hunter22")
 
-    async with serving(door.app) as door.port:
+    async with serving(door.app, shut=door.shut) as door.port:
         door.url = f"http://{HOST}:{door.port}"
         async with httpx.AsyncClient(base_url=door.url, timeout=15) as door.client:
             yield door

@@ -295,3 +295,24 @@ async def test_a_door_that_closes_is_closed(door: Door) -> None:
     async with httpx.AsyncClient() as client:
         with pytest.raises(httpx.ConnectError):
             await client.get(url)
+
+
+async def test_a_request_under_way_is_answered_when_the_door_shuts(door: Door) -> None:
+    asked, answered = trio.Event(), []
+
+    @door.app.get("/slow")
+    async def slow() -> bytes:
+        asked.set()
+        await trio.sleep(0.3)
+        return b"done"
+
+    async def ask() -> None:
+        answered.append((await door.client.get("/slow")).content)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await asked.wait()
+        door.shut.set()
+    assert answered == [b"done"]
+    with pytest.raises(httpx.TransportError):
+        await door.client.get("/healthz")
