@@ -19,8 +19,8 @@ async def main() -> None:
     """Warm up, measure, print one JSON document."""
     args = _arguments()
     async with _channel(args.target, args.pki) as channel:
-        call = await _caller(channel, args.method)
-        await _loop(call, args.concurrency, args.warmup)
+        call = await _caller(channel, args.method, args.scenario)
+        warmup, _ = await _loop(call, args.concurrency, args.warmup)
         started = time.perf_counter()
         latencies, errors = await _loop(call, args.concurrency, args.seconds)
         took = time.perf_counter() - started
@@ -28,6 +28,7 @@ async def main() -> None:
     print(
         json.dumps(
             {
+                "warmup_calls": len(warmup),
                 "calls": len(latencies),
                 "errors": errors,
                 "per_second": round(len(latencies) / took, 1),
@@ -46,6 +47,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--warmup", type=float, default=1)
+    parser.add_argument("--scenario", default="pending")
     return parser.parse_args()
 
 
@@ -58,7 +60,7 @@ def _channel(target: str, pki: Path) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(target, credentials)
 
 
-async def _caller(channel: grpc.aio.Channel, method: str) -> Call:
+async def _caller(channel: grpc.aio.Channel, method: str, scenario: str) -> Call:
     initiate = channel.unary_unary(
         "/payd.v1.PaymentService/InitiatePayment",
         request_serializer=pb.InitiatePaymentRequest.SerializeToString,
@@ -66,7 +68,7 @@ async def _caller(channel: grpc.aio.Channel, method: str) -> Call:
     )
 
     async def new_payment() -> pb.InitiatePaymentResponse:
-        response: pb.InitiatePaymentResponse = await initiate(_request(), timeout=30)
+        response: pb.InitiatePaymentResponse = await initiate(_request(scenario), timeout=30)
         return response
 
     if method == "InitiatePayment":
@@ -80,7 +82,7 @@ async def _caller(channel: grpc.aio.Channel, method: str) -> Call:
     return lambda: get(known, timeout=30)
 
 
-def _request() -> pb.InitiatePaymentRequest:
+def _request(scenario: str) -> pb.InitiatePaymentRequest:
     return pb.InitiatePaymentRequest(
         idempotency_key=str(uuid.uuid4()),
         customer=pb.Customer(id=f"user-{uuid.uuid4().int % 1000}"),
@@ -92,7 +94,7 @@ def _request() -> pb.InitiatePaymentRequest:
         subscription_ids=[str(uuid.uuid4())],
         return_url="https://shop.example/return",
         cancel_url="https://shop.example/cancel",
-        metadata={"mock_scenario": "pending"},
+        metadata={"mock_scenario": scenario},
     )
 
 

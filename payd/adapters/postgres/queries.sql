@@ -58,6 +58,8 @@ changed_customers AS (
     FROM wanted AS w INNER JOIN inserted USING (id)
     WHERE
         c.id = w.customer_id
+        -- Looked up, never scanned: see commit_decisions.
+        AND c.id = ANY (ARRAY(SELECT customer_id FROM wanted))
         AND (c.wallet_address, c.email)
         IS DISTINCT FROM (w.customer ->> 'wallet_address', w.customer ->> 'email')
 ),
@@ -120,7 +122,12 @@ written AS (
             FROM jsonb_populate_record(p, d.changes) AS n
         )
     FROM decided AS d
-    WHERE p.id = d.id AND p.version = d.before_version
+    WHERE
+        p.id = d.id
+        AND p.version = d.before_version
+        -- The planner takes JSON for 100 rows and would read the whole table; an array makes
+        -- it look each id up.
+        AND p.id = ANY (ARRAY(SELECT id FROM decided))
     RETURNING p.id, p.version, p.provider, p.update_time
 ),
 

@@ -258,9 +258,15 @@ def _address(text: str) -> str:
 
 
 def _common_name(stream: Stream[Any, Any]) -> str:
-    certificate = stream.peer.cert() or {}
-    subject: Any = certificate.get("subject", ())
-    return next((value for rdn in subject for key, value in rdn if key == "commonName"), "")
+    # Decoding a certificate costs more than admitting its bearer: once a connection.
+    transport: Any = stream._stream._transport
+    if transport.common_name is None:
+        certificate = stream.peer.cert() or {}
+        subject: Any = certificate.get("subject", ())
+        names = (value for rdn in subject for key, value in rdn if key == "commonName")
+        transport.common_name = next(names, "")
+    name: str = transport.common_name
+    return name
 
 
 def _time_left_s(stream: Stream[Any, Any]) -> float | None:

@@ -30,6 +30,7 @@ from h2.exceptions import StreamClosedError
 
 from payd.domain.errors import InvalidField
 from payd.transport.grpc.calls import Calls, Limits, OnRpc
+from payd.transport.grpc.cork import CorkedTransport
 from payd.transport.grpc.handlers import SERVICE, Handlers, Services
 from payd.transport.problems import grpc_error, protocol_error
 
@@ -176,7 +177,8 @@ class _Protocol(H2Protocol):
     """HTTP/2 that passes over frames of unknown types, as its standard demands."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
+        corked: Any = CorkedTransport(transport)
+        super().connection_made(corked)
         self.processor.processors[UnknownFrameReceived] = lambda event: None
 
     def say_goodbye(self) -> None:

@@ -1,0 +1,191 @@
+"""Measure pgbench, the peer and payd in one run, and write a table and JSON."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import trio
+
+from bench import pgbench, report
+from payd.adapters.postgres.database import Database
+from payd.adapters.postgres.migrate import migrate
+from payd.config import load_config
+from payd.dev.pki import ensure_pki
+from payd.dev.ports import HOST, choose_ports
+from payd.dev.postgres import Postgres, create_database, postgres
+from payd.dev.servers import answers, nats_command, running
+from payd.dev.state import StateDir, open_state
+from payd.wiring import database_settings
+
+METHODS = ("InitiatePayment", "GetPayment")
+_LOAD = [sys.executable, "-m", "bench.load"]
+_READY_S = 60
+
+
+def main() -> None:
+    """Parse, measure, report."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("--seconds", type=float, default=6, help="of each measurement")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--output", type=Path, default=Path("bench/results"))
+    args = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="payd-bench-", ignore_cleanup_errors=True) as folder,
+        open_state(Path(folder) / "state", ephemeral=False) as state,
+    ):
+        Path(folder).chmod(0o755)
+        trio.run(_measure_all, state, args)
+
+
+async def _measure_all(state: StateDir, args: argparse.Namespace) -> None:
+    ensure_pki(state.pki, datetime.now(UTC))
+    ports = choose_ports({}, None)
+    nats = nats_command(state, ports["nats"])
+    async with (
+        postgres(state, ports["postgres"]) as server,
+        running(state, nats, partial(answers, ports["nats"])),
+    ):
+        results = await trio.to_thread.run_sync(_measure, state, server, ports["nats"], args)
+    report.write(results, args.output)
+
+
+def _measure(
+    state: StateDir, server: Postgres, nats_port: int, args: argparse.Namespace
+) -> dict[str, Any]:
+    create_database(server, "bench")
+    environ = _environment(state, server, nats_port)
+    config = load_config(environ, None)
+    asyncio.run(migrate(Database(database_settings(config)), lambda name: None))
+    url = server.url("bench")
+    results: dict[str, Any] = {"machine": report.machine(), "seconds": args.seconds, "rows": []}
+    for clients in args.concurrency:
+        row = pgbench.run(url, clients, args.seconds)
+        results["rows"].append({"what": "pgbench", "concurrency": clients, **row})
+    with _peer(url, state.pki) as (process, target):
+        results["rows"] += _load_all("grpc.aio peer", process, target, state.pki, args)
+    with _payd(environ) as (process, target, ready_s):
+        results["payd"] = {"start_to_ready_s": ready_s, "rest_mib": _rss_mib(process)}
+        results["rows"] += _load_all("payd", process, target, state.pki, args)
+        completing = [*_LOAD, target, str(state.pki), "InitiatePayment", "--scenario", "complete"]
+        row = _load(completing, process, 16, args)
+        results["rows"].append({"what": "payd, completing and publishing", **row})
+        results["payd"]["load_mib"] = _rss_mib(process)
+    return results
+
+
+def _load_all(
+    what: str, process: psutil.Process, target: str, pki: Path, args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    return [
+        {"what": what, **_load([*_LOAD, target, str(pki), method], process, clients, args)}
+        for method in METHODS
+        for clients in args.concurrency
+    ]
+
+
+def _load(
+    command: list[str], process: psutil.Process, clients: int, args: argparse.Namespace
+) -> dict[str, Any]:
+    before = _cpu_s(process)
+    options = ["--concurrency", str(clients), "--seconds", str(args.seconds)]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    measured: dict[str, Any] = json.loads(done.stdout)
+    calls = measured["calls"] + measured.pop("warmup_calls")
+    return {
+        "method": command[-1] if command[-1] in METHODS else "InitiatePayment",
+        "concurrency": clients,
+        **measured,
+        "server_cpu_us": round((_cpu_s(process) - before) / max(calls, 1) * 1e6),
+    }
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def _rss_mib(process: psutil.Process) -> float:
+    return round(process.memory_info().rss / 2**20, 1)
+
+
+@contextmanager
+def _peer(url: str, pki: Path) -> Iterator[tuple[psutil.Process, str]]:
+    command = [sys.executable, "-m", "bench.peer", url, str(pki)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        port = process.stdout.readline().strip()
+        try:
+            yield psutil.Process(process.pid), f"{HOST}:{port}"
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+@contextmanager
+def _payd(environ: dict[str, str]) -> Iterator[tuple[psutil.Process, str, float]]:
+    """`payd serve` with every check on; its log goes where a service manager would take it."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "payd", "serve"]
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(command, env=environ, stderr=log) as process,
+    ):
+        try:
+            started = _wait_started(log, began)
+            ready_s = round(time.perf_counter() - began, 2)
+            yield psutil.Process(process.pid), started["grpc"], ready_s
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def _wait_started(log: Any, began: float) -> dict[str, str]:
+    while time.perf_counter() - began < _READY_S:
+        position = log.tell()
+        log.seek(0)
+        for text in log:
+            line: dict[str, str] = json.loads(text) if text.startswith("{") else {}
+            if line.get("event") == "daemon_started":
+                return line
+        log.seek(position)
+        time.sleep(0.01)
+    log.seek(0)
+    raise RuntimeError(log.read())
+
+
+def _environment(state: StateDir, server: Postgres, nats_port: int) -> dict[str, str]:
+    pki = state.pki
+    return {
+        "PATH": os.environ["PATH"],
+        "ENVIRONMENT": "test",
+        "DB_HOST": HOST,
+        "DB_PORT": str(server.port),
+        "DB_PASSWORD": server.password,
+        "DB_NAME": "bench",
+        "DB_SSL_MODE": "disable",
+        "NATS_URL": f"nats://{HOST}:{nats_port}",
+        "GRPC_PORT": "0",
+        "HTTP_PORT": "0",
+        "METRICS_PORT": "0",
+        "GRPC_TLS_CERT_FILE": str(pki / "server.crt"),
+        "GRPC_TLS_KEY_FILE": str(pki / "server.key"),
+        "GRPC_TLS_CA_FILE": str(pki / "ca.crt"),
+        "MOCK_ENABLED": "true",
+        "MOCK_DELAY_MS": "0",
+        "MOCK_STATE_FILE": str(state.data / "mock.sqlite3"),
+    }
+
+
+if __name__ == "__main__":
+    main()

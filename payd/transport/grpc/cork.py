@@ -1,0 +1,39 @@
+"""A transport that gathers what is written in one turn of the loop, and sends it at once.
+
+An answer is three HTTP/2 frames, and several answers share a connection: one TLS record and
+one system call for all of them instead of one each.
+"""
+
+import asyncio
+from typing import Any
+
+
+class CorkedTransport:
+    """Writes late, but within the same turn; everything else is the transport's own."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[bytes] = []
+        #: Of the peer's certificate, once somebody has read it.
+        self.common_name: str | None = None
+
+    def write(self, data: bytes) -> None:
+        """Send it with whatever else is written in this turn."""
+        if not self._waiting:
+            self._loop.call_soon(self.flush)
+        self._waiting.append(data)
+
+    def flush(self) -> None:
+        """Send now what is waiting."""
+        waiting, self._waiting = self._waiting, []
+        if waiting and not self._transport.is_closing():
+            self._transport.write(b"".join(waiting))
+
+    def close(self) -> None:
+        """Send what is waiting, then close."""
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
