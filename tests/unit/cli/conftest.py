@@ -1,0 +1,67 @@
+"""`payd` as it is typed: in this process against a scripted daemon, or in one of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from unit.cli.scripted_daemon import ScriptedDaemon, scripted_daemon
+
+from payd.cli.main import main
+
+Payd = Callable[..., Result]
+Process = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def daemon(pki: Path) -> Iterator[ScriptedDaemon]:
+    with scripted_daemon(pki) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def alone() -> Payd:
+    """`payd` with no daemon given and nothing of it in the environment."""
+
+    def run(*arguments: str, **environment: str) -> Result:
+        away = dict.fromkeys((n for n in os.environ if n.startswith(("PAYD_", "NATS_"))), None)
+        return CliRunner().invoke(main, arguments, env={**away, **environment})
+
+    return run
+
+
+@pytest.fixture
+def payd(alone: Payd, daemon: ScriptedDaemon, pki: Path) -> Payd:
+    """`payd` whose environment names the scripted daemon."""
+    target = {
+        "PAYD_TARGET": f"127.0.0.1:{daemon.port}",
+        "PAYD_CLIENT_CA": str(pki / "ca.crt"),
+        "PAYD_CLIENT_CERT": str(pki / "client.crt"),
+        "PAYD_CLIENT_KEY": str(pki / "client.key"),
+    }
+
+    def run(*arguments: str, **environment: str) -> Result:
+        return alone(*arguments, **{**target, **environment})
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Process:
+    """`payd` in a process of its own, an empty folder, and this environment alone."""
+
+    def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "payd", *arguments],
+            env={"PATH": os.environ["PATH"], **environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return run

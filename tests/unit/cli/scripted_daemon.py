@@ -1,0 +1,152 @@
+"""A daemon of one's own script: real gRPC over mutual TLS, whose answers a test writes down."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+from grpclib.server import Server, Stream
+
+from payd.domain.errors import PaydError
+from payd.proto import payment_pb2 as pb
+from payd.proto.payment_grpc import PaymentServiceBase
+from payd.transport.grpc.server import tls_context
+from payd.transport.problems import grpc_error
+
+PATIENCE_S = 20.0
+PAYMENT_ID = "00000000-0000-0000-0000-000000000007"
+ITEM = "ethereum-mainnet/full/30d"
+_TIME = Timestamp(seconds=1_767_323_045)
+
+
+def a_payment(status: str = "COMPLETED", **overrides: Any) -> pb.Payment:
+    """149.00 USD by the mock."""
+    price = pb.Money(currency_code="USD", minor_units=14900)
+    item = pb.PricedItem(
+        chain_profile_id="ethereum-mainnet", node_type="full", duration="30d", unit_price=price
+    )
+    fields: dict[str, Any] = {
+        "id": PAYMENT_ID,
+        "status": pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status}"),
+        "method": "mock",
+        "provider": "mock",
+        "amount": price,
+        "customer_id": "cli",
+        "idempotency_key": "key-1",
+        "items": [item],
+        "received": pb.Money(currency_code="USD"),
+        "refunded": pb.Money(currency_code="USD"),
+        "create_time": _TIME,
+        "update_time": _TIME,
+        "expire_time": _TIME,
+    }
+    return pb.Payment(**(fields | overrides))
+
+
+def a_quote() -> pb.Quote:
+    """One item, 149.00 USD."""
+    payment = a_payment()
+    return pb.Quote(
+        items=payment.items,
+        total=payment.amount,
+        method="mock",
+        pricing_version="0123456789abcdef",
+        expire_time=_TIME,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """One call as it came in."""
+
+    method: str
+    message: Any
+    request_id: str
+
+
+class ScriptedDaemon(PaymentServiceBase):
+    """Answers from a script; its last line again when all are used up."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.asked: list[Asked] = []
+        self._payments: list[pb.Payment | PaydError] = [a_payment()]
+        self._held = False
+
+    def answer(self, *script: pb.Payment | PaydError) -> None:
+        """What the next calls get, one after the other."""
+        self._payments = list(script)
+
+    def hold(self) -> None:
+        """Answer no call from now on."""
+        self._held = True
+
+    async def GetQuote(self, stream: Stream[Any, Any]) -> None:
+        await self._take("GetQuote", stream)
+        await stream.send_message(pb.GetQuoteResponse(quote=a_quote()))
+
+    async def InitiatePayment(self, stream: Stream[Any, Any]) -> None:
+        payment = await self._payment("InitiatePayment", stream)
+        await stream.send_message(pb.InitiatePaymentResponse(payment=payment))
+
+    async def GetPayment(self, stream: Stream[Any, Any]) -> None:
+        payment = await self._payment("GetPayment", stream)
+        await stream.send_message(pb.GetPaymentResponse(payment=payment))
+
+    async def CancelPayment(self, stream: Stream[Any, Any]) -> None:
+        payment = await self._payment("CancelPayment", stream)
+        await stream.send_message(pb.CancelPaymentResponse(payment=payment))
+
+    async def _payment(self, method: str, stream: Stream[Any, Any]) -> pb.Payment:
+        await self._take(method, stream)
+        answer = self._payments.pop(0) if len(self._payments) > 1 else self._payments[0]
+        if isinstance(answer, PaydError):
+            raise grpc_error(answer)
+        return answer
+
+    async def _take(self, method: str, stream: Stream[Any, Any]) -> None:
+        message = await stream.recv_message()
+        metadata: Any = stream.metadata or {}
+        request_id = str(metadata.get("x-request-id", ""))
+        self.asked.append(Asked(method=method, message=message, request_id=request_id))
+        if self._held:
+            await asyncio.sleep(PATIENCE_S)
+            raise GRPCError(Status.INTERNAL, "nobody was to wait so long")
+
+
+@contextmanager
+def scripted_daemon(pki: Path) -> Iterator[ScriptedDaemon]:
+    """Listening, in a thread of its own, on a free port."""
+    daemon = ScriptedDaemon()
+    started: Future[Callable[[], object]] = Future()
+    thread = threading.Thread(
+        target=lambda: asyncio.run(_serve(daemon, pki, started)), daemon=True
+    )
+    thread.start()
+    stop = started.result(PATIENCE_S)
+    try:
+        yield daemon
+    finally:
+        stop()
+        thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+
+
+async def _serve(daemon: ScriptedDaemon, pki: Path, started: Future[Callable[[], object]]) -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    server = Server([daemon])
+    tls = tls_context(pki / "server.crt", pki / "server.key", pki / "ca.crt")
+    await server.start("127.0.0.1", 0, ssl=tls)
+    listener: Any = server._server
+    daemon.port = listener.sockets[0].getsockname()[1]
+    started.set_result(lambda: loop.call_soon_threadsafe(stop.set))
+    await stop.wait()
+    server.close()
+    await server.wait_closed()

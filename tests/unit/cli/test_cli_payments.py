@@ -1,0 +1,222 @@
+"""quote, pay, get and cancel against a scripted daemon: what is asked, shown and returned."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from unit.cli.conftest import Payd
+from unit.cli.scripted_daemon import ITEM, PAYMENT_ID, ScriptedDaemon, a_payment
+
+from payd.domain import errors
+from payd.proto import payment_pb2 as pb
+
+PAY = ("pay", "--item", ITEM, "--method", "mock")
+
+
+# -- how pay ends ------------------------------------------------------------------------------
+
+
+def test_pay_is_good_when_the_payment_completes(payd: Payd, daemon: ScriptedDaemon) -> None:
+    daemon.answer(a_payment("PENDING"), a_payment("PENDING"), a_payment("COMPLETED"))
+    result = payd(*PAY)
+    assert result.exit_code == 0, result.output
+    assert "→ COMPLETED" in result.stdout
+    methods = [asked.method for asked in daemon.asked]
+    assert methods == ["InitiatePayment", "GetPayment", "GetPayment"]
+
+
+@pytest.mark.parametrize("ended", ["FAILED", "EXPIRED", "CANCELED"])
+def test_pay_fails_when_the_payment_ends_otherwise(
+    payd: Payd, daemon: ScriptedDaemon, ended: str
+) -> None:
+    daemon.answer(a_payment("PENDING"), a_payment(ended))
+    result = payd(*PAY)
+    assert result.exit_code == 1
+    assert f"→ {ended}" in result.stdout
+
+
+@pytest.mark.parametrize("status", ["CREATING", "PENDING", "PROCESSING", "CANCELING"])
+def test_pay_that_waited_long_enough_says_how_to_look_again(
+    payd: Payd, daemon: ScriptedDaemon, status: str
+) -> None:
+    daemon.answer(a_payment(status))
+    result = payd(*PAY, "--timeout", "0")
+    assert result.exit_code == 1
+    assert f"still {status} after 0 s: payd get {PAYMENT_ID}" in result.stderr
+
+
+@pytest.mark.parametrize("status", ["PENDING", "FAILED"])
+def test_pay_that_need_not_wait_asks_once_and_is_good(
+    payd: Payd, daemon: ScriptedDaemon, status: str
+) -> None:
+    daemon.answer(a_payment(status))
+    result = payd(*PAY, "--no-wait")
+    assert result.exit_code == 0
+    assert [asked.method for asked in daemon.asked] == ["InitiatePayment"]
+
+
+def test_pay_sends_what_was_typed(payd: Payd, daemon: ScriptedDaemon) -> None:
+    payd(
+        *PAY,
+        *("--item", "base/light/7d", "--crypto-currency", "USDC", "--customer", "user-1"),
+        *("--idempotency-key", "key-9", "--metadata", "order=1", "--metadata", "note=a=b"),
+        *("--return-url", "https://a.example/", "--cancel-url", "https://b.example/"),
+    )
+    [asked] = daemon.asked
+    assert asked.message == pb.InitiatePaymentRequest(
+        idempotency_key="key-9",
+        customer=pb.Customer(id="user-1"),
+        items=[
+            pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d"),
+            pb.Item(chain_profile_id="base", node_type="light", duration="7d"),
+        ],
+        method="mock",
+        crypto_currency="USDC",
+        metadata={"order": "1", "note": "a=b"},
+        return_url="https://a.example/",
+        cancel_url="https://b.example/",
+    )
+
+
+def test_each_pay_without_a_key_makes_its_own(payd: Payd, daemon: ScriptedDaemon) -> None:
+    payd(*PAY)
+    payd(*PAY)
+    one, two = (asked.message.idempotency_key for asked in daemon.asked)
+    assert one
+    assert two
+    assert one != two
+
+
+# -- the others --------------------------------------------------------------------------------
+
+
+def test_a_quote_shows_each_item_and_the_total(payd: Payd) -> None:
+    result = payd("quote", "--item", ITEM, "--method", "mock")
+    assert result.exit_code == 0, result.output
+    words = [line.split() for line in result.stdout.splitlines()]
+    assert [ITEM, "149.00", "USD"] in words
+    assert ["total", "149.00", "USD"] in words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "request_"),
+    [
+        ((PAYMENT_ID,), pb.GetPaymentRequest(payment_id=PAYMENT_ID)),
+        (("--idempotency-key", "key-1"), pb.GetPaymentRequest(idempotency_key="key-1")),
+    ],
+    ids=["id", "key"],
+)
+def test_get_asks_by_id_or_by_key(
+    payd: Payd, daemon: ScriptedDaemon, arguments: tuple[str, ...], request_: pb.GetPaymentRequest
+) -> None:
+    daemon.answer(a_payment("FAILED"))
+    result = payd("get", *arguments)
+    # Looking succeeded, whatever was seen.
+    assert result.exit_code == 0, result.output
+    assert "FAILED" in result.stdout
+    [asked] = daemon.asked
+    assert asked.message == request_
+
+
+def test_cancel_sends_its_reason(payd: Payd, daemon: ScriptedDaemon) -> None:
+    daemon.answer(a_payment("CANCELED"))
+    result = payd("cancel", PAYMENT_ID, "--reason", "changed their mind")
+    assert result.exit_code == 0, result.output
+    assert "CANCELED" in result.stdout
+    [asked] = daemon.asked
+    assert asked.message == pb.CancelPaymentRequest(
+        payment_id=PAYMENT_ID, reason="changed their mind"
+    )
+
+
+# -- one document ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments", [PAY, ("get", PAYMENT_ID), ("cancel", PAYMENT_ID)], ids=lambda a: a[0]
+)
+def test_json_is_the_whole_payment_and_nothing_else(
+    payd: Payd, daemon: ScriptedDaemon, arguments: tuple[str, ...]
+) -> None:
+    # A pay that waits tells its end, once.
+    opening = [a_payment("PENDING")] if arguments == PAY else []
+    daemon.answer(*opening, a_payment("COMPLETED"))
+    result = payd(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert (document["id"], document["status"]) == (PAYMENT_ID, "PAYMENT_STATUS_COMPLETED")
+    assert result.stderr == ""
+
+
+def test_a_quote_in_json_is_the_quote(payd: Payd) -> None:
+    document = json.loads(payd("quote", "--item", ITEM, "--method", "mock", "--json").stdout)
+    assert document["total"] == {"currency_code": "USD", "minor_units": "14900"}
+
+
+def test_an_error_in_json_has_all_that_a_program_needs(payd: Payd, daemon: ScriptedDaemon) -> None:
+    daemon.answer(errors.StoreUnavailable("the database is away", retry_after_s=1.5))
+    result = payd(*PAY, "--json")
+    assert result.exit_code == 1
+    [asked] = daemon.asked
+    assert json.loads(result.stdout) == {
+        "error": {
+            "code": "UNAVAILABLE",
+            "reason": "STORE_UNAVAILABLE",
+            "message": "the database is away",
+            "metadata": {},
+            "retry_after_s": 1.5,
+            "request_id": asked.request_id,
+        }
+    }
+
+
+# -- what goes wrong ---------------------------------------------------------------------------
+
+
+def test_an_error_is_told_with_its_reason_its_data_and_its_request_id(
+    payd: Payd, daemon: ScriptedDaemon
+) -> None:
+    daemon.answer(errors.UnknownMethod("nobody takes it", method="cash"))
+    result = payd(*PAY)
+    assert (result.exit_code, result.stdout) == (1, "")
+    [asked] = daemon.asked
+    assert asked.request_id
+    assert result.stderr.splitlines() == [
+        "UNKNOWN_METHOD: nobody takes it",
+        "  method: cash",
+        f"  request id: {asked.request_id}",
+    ]
+
+
+def test_an_error_that_passes_says_when_to_try_again(payd: Payd, daemon: ScriptedDaemon) -> None:
+    daemon.answer(errors.RateLimited("too fast", retry_after_s=2.0))
+    assert "try again in 2 s, with the same key" in payd(*PAY).stderr
+
+
+def test_a_daemon_that_is_not_there_is_told(payd: Payd) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        result = payd(*PAY, PAYD_TARGET=address)
+    assert result.exit_code == 1
+    assert "UNAVAILABLE: payd cannot be reached" in result.stderr
+
+
+def test_a_running_payd_dev_is_found_by_its_state_folder(
+    alone: Payd, daemon: ScriptedDaemon, pki: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "dev.json").write_text(json.dumps({"grpc": f"127.0.0.1:{daemon.port}"}))
+    (tmp_path / "pki").symlink_to(pki)
+    result = alone("get", PAYMENT_ID, "--state-dir", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert PAYMENT_ID in result.stdout
+
+
+def test_an_event_stream_that_is_not_there_is_told(alone: Payd) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"nats://127.0.0.1:{taken.getsockname()[1]}"
+        result = alone("events", "tail", "--no-follow", "--nats", url)
+    assert result.exit_code == 1
+    assert f"NATS at {url} does not answer" in result.stderr

@@ -1,0 +1,78 @@
+"""The table of commands: each loads, explains itself, and costs nothing until it runs."""
+
+import subprocess
+import sys
+
+import pytest
+from unit.cli.conftest import Payd
+
+from payd import __version__
+from payd.cli.main import main
+
+COMMANDS = main.list_commands(None)  # type: ignore[arg-type]  # the table needs no context
+HEAVY = (
+    "grpclib asyncpg nats trio trio_asyncio quart pydantic structlog yaml rich google.protobuf"
+).split()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_each_command_explains_itself(alone: Payd, command: str, option: str) -> None:
+    result = alone(command, option)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"Usage: main {command} ")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("config", "check"),
+        ("config", "show"),
+        ("pricing", "check"),
+        ("pricing", "show"),
+        ("events", "tail"),
+        ("events", "republish"),
+    ],
+    ids=" ".join,
+)
+def test_each_command_of_a_group_explains_itself(alone: Payd, path: tuple[str, str]) -> None:
+    result = alone(*path, "--help")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"Usage: main {' '.join(path)} ")
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_lists_every_command_with_a_word_on_it(alone: Payd, option: str) -> None:
+    result = alone(option)
+    assert result.exit_code == 0
+    listed = {words[0]: words[1:] for line in result.stdout.splitlines() if (words := line.split())}
+    assert all(listed[command] for command in COMMANDS)
+
+
+def test_the_version_is_told(alone: Payd) -> None:
+    result = alone("--version")
+    assert (result.exit_code, result.stdout) == (0, f"payd, version {__version__}\n")
+
+
+def test_an_unknown_command_is_wrong_usage(alone: Payd) -> None:
+    result = alone("refund")
+    assert result.exit_code == 2
+    assert "No such command 'refund'" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_import_nothing_heavy(option: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "payd", option],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert "payd.cli.main" in imported
+    loaded = {
+        name
+        for name in imported
+        if any(name == heavy or name.startswith(f"{heavy}.") for heavy in HEAVY)
+    }
+    assert loaded == set()

@@ -1,0 +1,168 @@
+"""What was typed or configured wrongly ends with 2 or 78, and says what is wrong."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import pytest
+from unit.cli.conftest import Payd, Process
+from unit.cli.scripted_daemon import ITEM
+
+from payd.cli.events import Since
+
+PAY = ("pay", "--item", ITEM, "--method", "mock")
+
+
+# -- wrong usage -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("pay", "--method", "mock"), "--item"),
+        (("pay", "--item", ITEM), "--method"),
+        (("pay", "--item", "ethereum-mainnet/full", "--method", "mock"), "CHAIN/NODE/DURATION"),
+        (("quote", "--item", "a/b/c/d", "--method", "mock"), "CHAIN/NODE/DURATION"),
+        ((*PAY, "--metadata", "order"), "KEY=VALUE"),
+        ((*PAY, "--timeout", "soon"), "--timeout"),
+        (("get",), "PAYMENT_ID or --idempotency-key"),
+        (("get", "7", "--idempotency-key", "k"), "PAYMENT_ID or --idempotency-key"),
+        (("cancel",), "PAYMENT_ID"),
+        (("dev", "--port-base", "80"), "--port-base"),
+        (("events", "tail", "--count", "0"), "--count"),
+        (("events", "tail", "--since", "yesterday"), "'yesterday' is neither like 10m"),
+        (("events", "republish"), "--since"),
+        (("pricing", "burn"), "No such command"),
+        (("serve", "--fast"), "--fast"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_wrong_usage_ends_with_2_and_names_what_is_wrong(
+    alone: Payd, arguments: tuple[str, ...], told: str
+) -> None:
+    result = alone(*arguments)
+    assert result.exit_code == 2, result.output
+    assert told in result.stderr
+    assert result.stdout == ""
+
+
+# -- since -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "ago"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("10m", timedelta(minutes=10)),
+        ("24h", timedelta(hours=24)),
+        ("30d", timedelta(days=30)),
+    ],
+)
+def test_since_a_span_is_that_long_ago(text: str, ago: timedelta) -> None:
+    before = datetime.now(UTC)
+    since = Since().convert(text, None, None)
+    assert before - ago <= since <= datetime.now(UTC) - ago
+
+
+@pytest.mark.parametrize("text", ["2026-01-02T03:04:05Z", "2026-01-02T05:04:05+02:00"])
+def test_since_a_time_is_that_time(text: str) -> None:
+    assert Since().convert(text, None, None) == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def test_since_a_time_without_a_zone_is_local() -> None:
+    since = Since().convert("2026-01-02T03:04:05", None, None)
+    assert since == datetime(2026, 1, 2, 3, 4, 5).astimezone()  # noqa: DTZ001 - the point of it
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "-10m", "10m ", "1.5h", "10 m", "next week"])
+def test_since_nonsense_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Since().convert(text, None, None)
+
+
+# -- where the daemon is -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["--ca", "--cert", "--key"])
+def test_a_target_needs_the_three_files(alone: Payd, missing: str) -> None:
+    files = [(name, "x.pem") for name in ("--ca", "--cert", "--key") if name != missing]
+    result = alone(*PAY, "--target", "localhost:1", *(word for pair in files for word in pair))
+    assert result.exit_code == 2
+    assert "--target needs --ca, --cert and --key too" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [PAY, ("get", "7"), ("cancel", "7"), ("events", "tail")], ids=lambda c: c[0]
+)
+def test_without_a_daemon_it_says_how_to_get_one(
+    alone: Payd, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    result = alone(*command, "--state-dir", str(tmp_path))
+    assert result.exit_code == 1
+    assert f"no `payd dev` runs on {tmp_path}: start it first" in result.stderr
+
+
+def test_files_that_are_not_there_are_told(alone: Payd) -> None:
+    files = ("--ca", "/nowhere/ca", "--cert", "/nowhere/crt", "--key", "/nowhere/key")
+    result = alone(*PAY, "--target", "localhost:1", *files)
+    assert result.exit_code == 1
+    assert "No such file" in result.stderr
+
+
+# -- wrong configuration -----------------------------------------------------------------------
+
+READERS = [
+    ("serve",),
+    ("migrate",),
+    ("config", "check"),
+    ("config", "show"),
+    ("providers",),
+    ("doctor",),
+    ("events", "republish", "--since", "1h"),
+]
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_a_wrong_configuration_ends_with_78_and_each_problem_is_told(
+    process: Process, command: tuple[str, ...]
+) -> None:
+    ran = process(*command, GRPC_PORT="many", LOG_LEVEL="loud")
+    assert ran.returncode == 78
+    assert ran.stdout == ""
+    problems = {line.partition(" ")[0] for line in ran.stderr.splitlines()}
+    assert problems == {"grpc.port", "log.level", "database.password"}
+
+
+def test_a_good_configuration_is_said_to_be_good_and_keeps_its_secret(process: Process) -> None:
+    ran = process("config", "check", DB_PASSWORD="hunter2")
+    assert (ran.returncode, ran.stdout) == (0, "the configuration is good\n")
+    for form in ((), ("--json",)):
+        shown = process("config", "show", *form, DB_PASSWORD="hunter2")
+        assert shown.returncode == 0
+        assert "database.password" in shown.stdout
+        assert "hunter2" not in shown.stdout + shown.stderr
+
+
+def test_the_configuration_is_one_document(process: Process) -> None:
+    shown = process("config", "show", "--json", DB_PASSWORD="hunter2", GRPC_PORT="6000")
+    [port] = [row for row in json.loads(shown.stdout) if row["key"] == "grpc.port"]
+    assert (port["value"], port["env"]) == ("6000", "GRPC_PORT")
+
+
+def test_wrong_prices_end_with_78_and_the_file_is_named(process: Process, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("currency: USD\nprices: [oops]\n")
+    ran = process("pricing", "check", str(prices))
+    assert ran.returncode == 78
+    assert str(prices) in ran.stderr
+    assert ran.stdout == ""
+
+
+def test_the_shipped_prices_are_good_and_one_document(process: Process) -> None:
+    shipped = str(Path(__file__).parents[3] / "config" / "pricing.yaml")
+    checked = process("pricing", "check", shipped)
+    assert checked.returncode == 0, checked.stderr
+    document = json.loads(process("pricing", "show", shipped, "--json").stdout)
+    assert checked.stdout.startswith(f"{len(document['prices'])} prices in {document['currency']}")
+    assert document["pricing_version"] in checked.stdout
