@@ -219,7 +219,11 @@ def database_settings(config: Config) -> DatabaseSettings:
         pool_size=database.pool_size,
         acquire_timeout_s=database.acquire_timeout_s,
         command_timeout_s=database.command_timeout_s,
+        connect_timeout_s=database.connect_timeout_s,
         statement_timeout_ms=database.statement_timeout_ms,
+        lock_timeout_ms=database.lock_timeout_ms,
+        idle_in_transaction_timeout_ms=database.idle_in_transaction_timeout_ms,
+        statement_cache_size=database.statement_cache_size,
     )
 
 

@@ -60,9 +60,19 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(stack: Stack, pki: Path, tmp_path: Path) -> Place:
     """A migrated database of its own, on the shared servers."""
+    return _new_place(stack, pki, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_place(stack: Stack, pki: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The same, for tests that leave nothing behind which another one would meet."""
+    return _new_place(stack, pki, tmp_path_factory.mktemp("place"))
+
+
+def _new_place(stack: Stack, pki: Path, data: Path) -> Place:
     url = stack.database(f"t{uuid.uuid4().hex}")
     asyncio.run(_migrate(url))
-    return Place(database=url, nats=stack.nats, redis=stack.redis, pki=pki, data=tmp_path)
+    return Place(database=url, nats=stack.nats, redis=stack.redis, pki=pki, data=data)
 
 
 async def _migrate(url: str) -> None:

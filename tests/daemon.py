@@ -191,11 +191,15 @@ class Client:
 def a_request(scenario: str = "complete", key: str = "", **fields: Any) -> Any:
     """An InitiatePayment that the mock takes."""
     metadata = {"mock_scenario": scenario, **fields.pop("metadata", {})}
+    item = pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
+    defaults = {
+        "customer": pb.Customer(id="user-1", email="user@example.com"),
+        "items": [item],
+        "method": "mock",
+        "metadata": metadata,
+    }
     return pb.InitiatePaymentRequest(
-        idempotency_key=key or str(uuid.uuid4()),
-        customer=pb.Customer(id="user-1", email="user@example.com"),
-        items=[pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")],
-        **{"method": "mock", "metadata": metadata, **fields},
+        idempotency_key=key or str(uuid.uuid4()), **(defaults | fields)
     )
 
 

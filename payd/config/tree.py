@@ -92,11 +92,11 @@ class Database(Section):
 
 
 class Redis(Section):
-    """The rate limiter's memory. payd works without it."""
+    """For limits that daemons share: checked by `payd doctor`, not used by this build yet."""
 
     addr: str | None = setting(
         None,
-        "host:port; unset means no rate limit.",
+        "host:port of Redis or Valkey.",
         env="REDIS_ADDR",
         pattern=r"^\S+:\d{1,5}$",
         form="host:port",
@@ -107,7 +107,6 @@ class Redis(Section):
     password_file: Path | None = setting(
         None, "File that holds the password.", env="REDIS_PASSWORD_FILE"
     )
-    timeout_s: float = setting(0.25, "Wait for an answer before going on without.", gt=0, le=10)
 
 
 class Nats(Section):
@@ -248,7 +247,6 @@ class Outbox(Section):
     """Events that were decided and not yet published."""
 
     poll_interval_s: float = setting(1.0, "Look without a wake-up.", gt=0, le=60)
-    batch_size: int = setting(100, "Events per pass.", ge=1, le=1000)
     lease_s: float = setting(30.0, "A claimed event is left alone for.", ge=5, le=3600)
     retention_days: int = setting(
         30, "Published events are kept for `payd events republish`.", ge=30, le=3650

@@ -62,8 +62,13 @@ class DatabaseSettings:
     pool_size: int = 8
     acquire_timeout_s: float = 1.0
     command_timeout_s: float = 3.0
+    connect_timeout_s: float = 5.0
     #: Below command_timeout_s, so that the server gives up first and the connection stays.
     statement_timeout_ms: int = 2500
+    lock_timeout_ms: int = 1000
+    idle_in_transaction_timeout_ms: int = 5000
+    #: 0 behind a pooler that hands out sessions by transaction.
+    statement_cache_size: int = 100
 
 
 class Database:
@@ -93,9 +98,8 @@ class Database:
 
     async def connect(self) -> "_Connection":
         """A session of the caller's own, outside the pool (LISTEN, migrations)."""
-        timeout_s = self._settings.command_timeout_s
         try:
-            return await asyncpg.connect(**self._arguments(), timeout=timeout_s)
+            return await asyncpg.connect(**self._arguments())
         except (*_LOST, *_AWAY) as error:
             raise _unavailable(error) from error
 
@@ -155,7 +159,6 @@ class Database:
                     **self._arguments(),
                     min_size=1,
                     max_size=self._settings.pool_size,
-                    timeout=self._settings.command_timeout_s,
                     reset=_nothing_to_reset,
                 )
             return self._pool
@@ -169,11 +172,15 @@ class Database:
             "password": settings.password,
             "database": settings.name,
             "ssl": settings.tls,
+            "timeout": settings.connect_timeout_s,
+            "statement_cache_size": settings.statement_cache_size,
             "server_settings": {
                 "application_name": "payd",
                 "statement_timeout": str(settings.statement_timeout_ms),
-                "lock_timeout": "1000",
-                "idle_in_transaction_session_timeout": "5000",
+                "lock_timeout": str(settings.lock_timeout_ms),
+                "idle_in_transaction_session_timeout": str(
+                    settings.idle_in_transaction_timeout_ms
+                ),
             },
         }
 
