@@ -6,7 +6,7 @@ order of the transition table. What no rule can place becomes attention, never a
 
 import enum
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import assert_never, cast
 
 import attrs
 
@@ -18,6 +18,7 @@ from payd.domain.evidence import (
     NotAttempted,
     NotClosable,
     ProviderStatus,
+    Receipt,
     Snapshot,
 )
 from payd.domain.facts import flag, learn
@@ -211,7 +212,7 @@ def _after_close(
     if after.received <= before.received and after.confirmed <= before.confirmed:
         return after
     closed = before.close_time or before.update_time
-    in_time = _moved_time(evidence, now) <= closed + rules.late_window
+    in_time = _moved_time(evidence) <= closed + rules.late_window
     may_complete = before.status is not Status.CANCELED and rules.late_payments_complete
     if not (in_time and may_complete):
         return flag(after, Attention.PAID_AFTER_CLOSE)
@@ -220,14 +221,12 @@ def _after_close(
     return after
 
 
-def _moved_time(evidence: Evidence, now: datetime) -> datetime:
-    match evidence:
-        case Snapshot(as_of=as_of) | NotClosable(look=Snapshot(as_of=as_of)):
-            return as_of
-        case tuple():
-            return max(receipt.time for receipt in evidence)
-        case _:
-            return now
+def _moved_time(evidence: Evidence) -> datetime:
+    """When the money moved; only reports bring any."""
+    look = evidence.look if isinstance(evidence, NotClosable) else evidence
+    if isinstance(look, Snapshot):
+        return look.as_of
+    return max(receipt.time for receipt in cast(tuple[Receipt, ...], look))
 
 
 def _complete(after: Payment, now: datetime) -> Payment:

@@ -178,9 +178,7 @@ class Database:
                 "application_name": "payd",
                 "statement_timeout": str(settings.statement_timeout_ms),
                 "lock_timeout": str(settings.lock_timeout_ms),
-                "idle_in_transaction_session_timeout": str(
-                    settings.idle_in_transaction_timeout_ms
-                ),
+                "idle_in_transaction_session_timeout": str(settings.idle_in_transaction_timeout_ms),
             },
         }
 

@@ -126,9 +126,7 @@ def scripted_daemon(pki: Path) -> Iterator[ScriptedDaemon]:
     """Listening, in a thread of its own, on a free port."""
     daemon = ScriptedDaemon()
     started: Future[Callable[[], object]] = Future()
-    thread = threading.Thread(
-        target=lambda: asyncio.run(_serve(daemon, pki, started)), daemon=True
-    )
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(daemon, pki, started)), daemon=True)
     thread.start()
     stop = started.result(PATIENCE_S)
     try:

@@ -34,7 +34,7 @@ BROKEN: list[tuple[str, dict[str, str], str]] = [
     ("outbox: {retention: 40}", {}, "outbox.retention"),
     ("", {"PAYD_OUTBOX_RETENTION": "40"}, "PAYD_OUTBOX_RETENTION"),
     ("", {"PAYD_DATABASE_HOST": "x"}, "PAYD_DATABASE_HOST"),
-    ("", {"PAYD_OUTBX_BATCH_SIZE": "40"}, "PAYD_OUTBX_BATCH_SIZE"),
+    ("", {"PAYD_OUTBX_LEASE_S": "40"}, "PAYD_OUTBX_LEASE_S"),
     ("", {"PAYD_CRASHAT": "x"}, "PAYD_CRASHAT"),
     # sections that are none
     ("log: info", {}, "log"),
@@ -69,7 +69,7 @@ BROKEN: list[tuple[str, dict[str, str], str]] = [
     ("", {"DB_PORT": "5e3"}, "database.port"),
     ("", {"HTTP_PORT": "tcp://10.0.0.1:80"}, "http.port"),
     ("", {"PAYD_NATS_CREATE_STREAM": "maybe"}, "nats.create_stream"),
-    ("", {"PAYD_REDIS_TIMEOUT_S": "inf"}, "redis.timeout_s"),
+    ("", {"PAYD_OUTBOX_LEASE_S": "inf"}, "outbox.lease_s"),
     ("", {"MOCK_ENABLED": "maybe"}, "providers.mock.enabled"),
     # values out of bounds
     ("environment: prod", {}, "environment"),
@@ -178,7 +178,7 @@ def test_every_mistake_is_shown_at_once_each_with_its_place(tmp_path: Path) -> N
         ("databse: {}", {}, "did you mean database?"),
         ("log: {levle: info}", {}, "did you mean level?"),
         ("metrics: {xyz: 1}", {}, "known are host, port"),
-        ("", {"PAYD_OUTBOX_BATCHSIZE": "1"}, "did you mean PAYD_OUTBOX_BATCH_SIZE?"),
+        ("", {"PAYD_RECOVERY_BATCHSIZE": "1"}, "did you mean PAYD_RECOVERY_BATCH_SIZE?"),
         ("environment: prod", {}, "must be one of development | test | staging | production"),
         ("database: {port: 70000}", {}, "less than or equal to 65535; is 70000"),
         ("redis: {addr: here}", {}, "must be host:port; is 'here'"),

@@ -1,0 +1,105 @@
+"""What `payd doctor` finds on this machine: certificates that work, end soon, or are broken."""
+
+import json
+import shutil
+import socket
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from unit.cli.conftest import Process
+
+from payd.cli.doctor import Finding, _certificates
+from payd.dev.pki import ensure_pki
+
+LIFE = timedelta(days=365)
+NAMES = ("server.crt", "server.key", "ca.crt")
+
+
+def found(pki: Path) -> Finding:
+    return _certificates(*(pki / name for name in NAMES))
+
+
+@pytest.fixture
+def own(pki: Path, tmp_path: Path) -> Path:
+    """A copy that a test may break."""
+    return Path(shutil.copytree(pki, tmp_path / "pki"))
+
+
+def aged(folder: Path, left: timedelta) -> Path:
+    """Certificates that end so soon."""
+    ensure_pki(folder, datetime.now(UTC) - LIFE + left)
+    return folder
+
+
+def test_good_certificates_say_how_long_they_last(pki: Path) -> None:
+    finding = found(pki)
+    assert finding.ok
+    assert finding.detail == "good for 364 days"
+
+
+@pytest.mark.parametrize(("left_days", "ok"), [(20, True), (13, False)])
+def test_a_certificate_near_its_end_is_told_before_it_hurts(
+    tmp_path: Path, left_days: int, ok: bool
+) -> None:
+    finding = found(aged(tmp_path, timedelta(days=left_days, hours=1)))
+    assert finding.ok is ok
+    assert f"{left_days} days" in finding.detail
+    assert ok or "renew" in finding.detail
+
+
+def test_a_certificate_past_its_end_must_be_renewed(tmp_path: Path) -> None:
+    finding = found(aged(tmp_path, timedelta(days=-3)))
+    assert not finding.ok
+    assert finding.detail.startswith(f"renew {tmp_path / 'server.crt'}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("content", [None, "", "-----BEGIN NONSENSE-----\n"])
+def test_a_missing_or_broken_file_is_a_finding(own: Path, name: str, content: str | None) -> None:
+    (own / name).unlink()
+    if content is not None:
+        (own / name).write_text(content)
+    finding = found(own)
+    assert not finding.ok
+    assert str(own / name) in finding.detail
+
+
+def test_a_key_of_another_certificate_is_a_finding(own: Path) -> None:
+    shutil.copy(own / "client.key", own / "server.key")
+    finding = found(own)
+    assert not finding.ok
+    assert "mismatch" in finding.detail.lower()
+
+
+def test_everything_down_is_told_line_by_line_and_ends_with_1(
+    process: Process, own: Path, tmp_path: Path
+) -> None:
+    (own / "server.key").write_text("broken")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+        ran = process(
+            "doctor",
+            "--json",
+            ENVIRONMENT="test",
+            DB_PASSWORD="hunter2",
+            DB_PORT=port,
+            NATS_URL=f"nats://127.0.0.1:{port}",
+            REDIS_ADDR=f"127.0.0.1:{port}",
+            GRPC_TLS_CERT_FILE=str(own / "server.crt"),
+            GRPC_TLS_KEY_FILE=str(own / "server.key"),
+            GRPC_TLS_CA_FILE=str(own / "ca.crt"),
+            PRICING_FILE=str(tmp_path / "none.yaml"),
+        )
+    assert ran.returncode == 1, ran.stderr
+    works = {finding["what"]: finding["ok"] for finding in json.loads(ran.stdout)}
+    assert works == {
+        "configuration": True,
+        "prices": False,
+        "certificates": False,
+        "PostgreSQL": False,
+        "NATS": False,
+        "Redis": False,
+    }
+    assert "hunter2" not in ran.stdout + ran.stderr

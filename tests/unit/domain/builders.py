@@ -1,0 +1,110 @@
+"""Payments and evidence with defaults, so that a test names only what matters to it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from payd.domain.decide import Rules, decide
+from payd.domain.evidence import (
+    Created,
+    Evidence,
+    ProviderStatus,
+    Receipt,
+    ReceiptState,
+    Redirect,
+    Snapshot,
+)
+from payd.domain.money import Money, TokenTerms
+from payd.domain.payment import Asking, Customer, LineItem, Payment, Status
+
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+EXPIRY = NOW + timedelta(minutes=30)
+DUE = 500
+USD = Money(currency_code="USD", minor_units=DUE)
+TOKEN = "0x" + "c0" * 20
+TERMS = TokenTerms(
+    currency="USDC", chain_id=1, token_address=TOKEN, decimals=6, due_base_units=5_000_000
+)
+
+
+def at(minutes: float) -> datetime:
+    """So long after the creation."""
+    return NOW + timedelta(minutes=minutes)
+
+
+def a_payment(status: Status = Status.CREATING, **overrides: Any) -> Payment:
+    """A payment as it comes to stand in a status by the ordinary way."""
+    defaults: dict[str, Any] = {
+        "id": UUID(int=1),
+        "idempotency_key": "key",
+        "request_hash": bytes(32),
+        "customer": Customer(id="user"),
+        "method": "card",
+        "provider": "mock",
+        "amount": USD,
+        "items": (LineItem(chain_profile_id="c", node_type="n", duration="d", unit_price=USD),),
+        "pricing_version": "v",
+        "create_time": NOW,
+        "update_time": NOW,
+        "expire_time": EXPIRY,
+        "status": status,
+    }
+    if status is not Status.CREATING:
+        defaults |= {"provider_reference": "ref", "asking": Asking.ANSWERED}
+    if status is Status.COMPLETED:
+        defaults |= {"snapshot_received": DUE, "snapshot_confirmed": DUE, "complete_time": NOW}
+    if status in (Status.CANCELED, Status.EXPIRED, Status.FAILED):
+        defaults |= {"close_time": NOW}
+    return Payment(**(defaults | overrides))
+
+
+def a_snapshot(
+    status: ProviderStatus = ProviderStatus.OPEN, *, minutes: float = 1, **overrides: Any
+) -> Snapshot:
+    """The provider's object at some minute; PAID has the due sum confirmed."""
+    paid = DUE if status in (ProviderStatus.PAID, ProviderStatus.DISPUTED) else 0
+    defaults = {"asset": "USD", "received": paid, "confirmed": paid, "as_of": at(minutes)}
+    return Snapshot(status=status, **(defaults | overrides))
+
+
+def a_receipt(id: str = "r1", amount: int = DUE, **overrides: Any) -> Receipt:
+    """One confirmed arrival."""
+    defaults = {"asset": "USD", "state": ReceiptState.CONFIRMED, "time": at(1)}
+    return Receipt(id=id, amount=amount, **(defaults | overrides))
+
+
+def created(reference: str = "ref", **overrides: Any) -> Created:
+    """The provider's answer."""
+    return Created(
+        reference=reference, next_action=Redirect(url="https://pay.example"), **overrides
+    )
+
+
+def after(
+    payment: Payment, *evidence: Evidence, minutes: float = 2, rules: Rules | None = None
+) -> Payment:
+    """The payment when all of it was believed, in this order."""
+    for piece in evidence:
+        decision = decide(payment, piece, at(minutes), rules)
+        payment = decision.payment if decision else payment
+    return payment
+
+
+def facts(payment: Payment) -> tuple[Any, ...]:
+    """What must not depend on the order of reports."""
+    return (
+        payment.received,
+        payment.confirmed,
+        payment.refunded,
+        payment.receipts,
+        payment.provider_status,
+        payment.provider_status_time,
+    )
+
+
+def without(payment: Payment, *fields: str) -> Payment:
+    """For comparing all but some fields."""
+    defaults = {field.name: field.default for field in attrs.fields(Payment)}
+    return attrs.evolve(payment, **{name: defaults[name] for name in fields})

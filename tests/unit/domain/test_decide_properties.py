@@ -1,0 +1,177 @@
+"""The invariants, over any evidence in any order at any time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.domain.builders import DUE, a_payment, a_receipt, a_snapshot, at, created, facts
+
+from payd.domain.decide import Decision, EventType, decide
+from payd.domain.evidence import (
+    Absent,
+    AskAgain,
+    CancelRequested,
+    Conflict,
+    Declined,
+    Evidence,
+    NotAttempted,
+    NotClosable,
+    OutcomeUnknown,
+    ProviderStatus,
+    ReceiptState,
+    Unanswered,
+)
+from payd.domain.payment import Payment, Status
+
+MINUTES = st.integers(0, 3000)
+AMOUNTS = st.sampled_from([0, 1, DUE - 1, DUE, DUE + 1, 2 * DUE])
+LIFECYCLE = {
+    Status.COMPLETED: EventType.COMPLETED,
+    Status.FAILED: EventType.FAILED,
+    Status.CANCELED: EventType.CANCELED,
+    Status.EXPIRED: EventType.CANCELED,
+}
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Any:
+    received = draw(AMOUNTS)
+    return a_snapshot(
+        draw(st.sampled_from(ProviderStatus)),
+        minutes=draw(MINUTES),
+        received=received,
+        confirmed=min(received, draw(AMOUNTS)),
+        refunded=draw(st.sampled_from([0, 0, 1])),
+        asset=draw(st.sampled_from(["USD", "USD", "EUR"])),
+    )
+
+
+@st.composite
+def receipts(draw: st.DrawFn) -> Any:
+    """A receipt's amount follows from its id: the same arrival is never two sums."""
+    name = draw(st.sampled_from("abc"))
+    return a_receipt(
+        name,
+        {"a": 1, "b": DUE - 1, "c": DUE}[name],
+        state=draw(st.sampled_from(ReceiptState)),
+        time=at(1),
+    )
+
+
+REPORTS = st.one_of(snapshots(), st.lists(receipts(), min_size=1, max_size=3).map(tuple))
+ANY = st.one_of(
+    REPORTS,
+    snapshots().map(lambda look: NotClosable(look=look)),
+    st.sampled_from(
+        [
+            created(),
+            created("other"),
+            Declined(code="c", message="m"),
+            NotAttempted(),
+            OutcomeUnknown(),
+            Absent(),
+            Absent(proven=False),
+            AskAgain(deadline=at(9)),
+            CancelRequested(),
+            Unanswered(),
+            Conflict(),
+        ]
+    ),
+)
+LIVES = st.lists(st.tuples(ANY, MINUTES), max_size=25)
+
+
+def live(evidence: Sequence[tuple[Evidence, int]]) -> list[tuple[Payment, Decision]]:
+    """Each step of a payment's life: what it was, and what was decided."""
+    payment, steps = a_payment(), []
+    for piece, minutes in evidence:
+        decision = decide(payment, piece, at(minutes))
+        if decision is not None:
+            steps.append((payment, decision))
+            payment = decision.payment
+    return steps
+
+
+def believed(payment: Payment, evidence: Sequence[Evidence]) -> Payment:
+    for piece in evidence:
+        decision = decide(payment, piece, at(5))
+        payment = decision.payment if decision else payment
+    return payment
+
+
+@given(LIVES)
+def test_i3_a_payment_is_completed_failed_and_canceled_at_most_once(life: Any) -> None:
+    told = [event.type for _, decision in live(life) for event in decision.events]
+    for kind in (EventType.COMPLETED, EventType.FAILED, EventType.CANCELED):
+        assert told.count(kind) <= 1
+
+
+@given(LIVES)
+def test_i4_completed_means_that_the_due_sum_is_confirmed(life: Any) -> None:
+    for _, decision in live(life):
+        if decision.payment.status is Status.COMPLETED:
+            assert decision.payment.confirmed >= decision.payment.due
+
+
+@given(st.lists(REPORTS, max_size=8), st.randoms(use_true_random=False))
+def test_i5_the_order_and_repetition_of_reports_do_not_matter(reports: Any, random: Any) -> None:
+    shuffled = [*reports, *random.sample(reports, len(reports) // 2)]
+    random.shuffle(shuffled)
+    start = a_payment(Status.PENDING)
+    assert facts(believed(start, reports)) == facts(believed(start, shuffled))
+
+
+@given(LIVES, ANY, MINUTES)
+def test_i5_the_same_evidence_twice_says_nothing_new(life: Any, last: Any, minutes: int) -> None:
+    steps = live(life)
+    payment = steps[-1][1].payment if steps else a_payment()
+    decision = decide(payment, last, at(minutes))
+    if decision is not None:
+        assert decide(decision.payment, last, at(minutes)) is None
+
+
+@given(LIVES)
+def test_i6_confirmed_money_never_shrinks(life: Any) -> None:
+    for before, decision in live(life):
+        after = decision.payment
+        assert after.confirmed >= before.confirmed
+        assert after.refunded >= before.refunded
+        confirmed = {r for r in before.receipts if r.state is ReceiptState.CONFIRMED}
+        assert confirmed <= set(after.receipts)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([OutcomeUnknown(), Unanswered(), AskAgain(deadline=at(9))]), MINUTES
+        )
+    )
+)
+def test_i7_not_knowing_never_becomes_failed_by_time(life: Any) -> None:
+    assert all(decision.payment.status is Status.CREATING for _, decision in live(life))
+
+
+@given(LIVES)
+def test_i8_each_change_of_status_is_told_exactly_once(life: Any) -> None:
+    for before, decision in live(life):
+        after = decision.payment
+        assert after.version == before.version + 1
+        changed = after.status is not before.status
+        assert decision.what.startswith("payment_") == changed
+        lifecycle = [event for event in decision.events if event.type is not EventType.ATTENTION]
+        expected = [LIFECYCLE[after.status]] if changed and after.status in LIFECYCLE else []
+        assert [event.type for event in lifecycle] == expected
+        assert all(event.previous_status is before.status for event in decision.events)
+
+
+@given(LIVES)
+def test_closed_payments_leave_only_for_completed_and_open_ones_are_looked_at(life: Any) -> None:
+    for before, decision in live(life):
+        after = decision.payment
+        if not before.status.is_open:
+            assert after.status in (before.status, Status.COMPLETED)
+        if before.status in (Status.COMPLETED, Status.CANCELED):
+            assert after.status is before.status
+        assert (after.next_look_time is not None) == after.status.is_open
+        assert (after.complete_time is not None) == (after.status is Status.COMPLETED)

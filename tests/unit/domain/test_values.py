@@ -1,0 +1,86 @@
+"""Values: wrong ones cannot be built."""
+
+from datetime import datetime
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.domain.builders import TERMS, a_receipt, a_snapshot
+
+from payd.domain.money import Money, TokenTerms, base_units, currency_exponent
+from payd.domain.payment import Customer
+from payd.domain.request import InitiateRequest, Item
+
+
+@pytest.mark.parametrize(("code", "units"), [("usd", 1), ("USDX", 1), ("USD", -1), ("USD", 2**63)])
+def test_money_is_whole_units_of_a_currency(code: str, units: int) -> None:
+    with pytest.raises(ValueError, match=r"currency|range"):
+        Money(currency_code=code, minor_units=units)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"token_address": "0x12"},
+        {"due_base_units": -1},
+        {"due_base_units": 2**256},
+        {"decimals": 99},
+    ],
+)
+def test_token_terms_fit_a_chain(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"address|range|decimals"):
+        attrs.evolve(TERMS, **wrong)
+
+
+@given(st.integers(0, 10**12), st.sampled_from([2, 6, 18]))
+def test_money_in_tokens_and_back_is_the_same(units: int, decimals: int) -> None:
+    money = Money(currency_code="USD", minor_units=units)
+    terms = TokenTerms(
+        currency="T",
+        chain_id=1,
+        token_address="0x" + "0" * 40,
+        decimals=decimals,
+        due_base_units=base_units(money, decimals),
+    )
+    assert terms.minor_units(terms.due_base_units, "USD") == units
+
+
+def test_a_token_coarser_than_the_amount_is_refused_unless_it_is_exact() -> None:
+    assert base_units(Money(currency_code="USD", minor_units=500), 0) == 5
+    with pytest.raises(ValueError, match="no exact amount"):
+        base_units(Money(currency_code="USD", minor_units=501), 0)
+    whole = attrs.evolve(TERMS, decimals=0)
+    assert whole.minor_units(5, "USD") == 500
+    assert (currency_exponent("JPY"), currency_exponent("KWD")) == (0, 3)
+
+
+@pytest.mark.parametrize("amount", [-1, 2**256, True, 1.0, "1"])
+def test_an_amount_is_a_whole_number(amount: object) -> None:
+    with pytest.raises(ValueError, match="whole units"):
+        a_receipt(amount=amount)  # type: ignore[arg-type]
+
+
+def test_a_time_has_its_zone() -> None:
+    with pytest.raises(ValueError, match="zone"):
+        a_snapshot(as_of=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
+
+
+def test_i15_equal_requests_and_only_those_have_equal_fingerprints() -> None:
+    item = Item(chain_profile_id="c", node_type="n", duration="d")
+    request = InitiateRequest(
+        idempotency_key="k",
+        customer=Customer(id="u"),
+        items=(item,),
+        method="card",
+        metadata={"a": "1", "b": "2"},
+    )
+    same = attrs.evolve(request, metadata={"b": "2", "a": "1"})
+    others = [
+        attrs.evolve(request, method="mock"),
+        attrs.evolve(request, items=(item, item)),
+        attrs.evolve(request, metadata={"a": "1"}),
+        attrs.evolve(request, customer=Customer(id="u", email="u@example.com")),
+    ]
+    assert request.fingerprint() == same.fingerprint()
+    assert len({r.fingerprint() for r in (request, *others)}) == 5
