@@ -14,13 +14,14 @@ from payd import nursery
 from payd.adapters import islands
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
-from payd.config import Config, load_config
+from payd.config import DEFAULT_FILE, Config, load_config
 from payd.dev.pki import ALLOWED_CNS, ensure_pki
 from payd.dev.ports import HOST, choose_ports
 from payd.dev.postgres import Postgres, postgres
 from payd.dev.servers import answers, nats_command, running, valkey_command
 from payd.dev.state import StateDir
 from payd.nursery import Addresses
+from payd.shipped import shipped
 from payd.wiring import database_settings
 
 Progress = Callable[[str], None]
@@ -121,6 +122,9 @@ def _environment(
         "MOCK_DELAY_MS": "1000",
         "MOCK_STATE_FILE": str(state.data / "mock.sqlite3"),
     }
+    if not DEFAULT_FILE.exists():
+        # An installed wheel, away from a checkout: the prices that ship with it.
+        ours["PAYD_CONFIG"] = str(shipped("config") / "payd.yaml")
     chosen = {name: value for name, value in os.environ.items() if name not in _FIXED}
     return ours | chosen
 

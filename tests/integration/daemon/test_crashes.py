@@ -1,5 +1,6 @@
 """Killed at a named point and started again: nothing is lost, nothing is made twice (I10)."""
 
+import os
 import random
 import uuid
 
@@ -10,7 +11,9 @@ from daemon import Client, Daemon, Place, a_request, rows, running_daemon, wait_
 from payd.adapters.system import CRASH_POINTS
 from payd.proto import payment_pb2 as pb
 
-CAMPAIGN_KILLS = 50
+CAMPAIGN_KILLS = int(os.environ.get("PAYD_CAMPAIGN_KILLS", "50"))
+#: Reports of many payments are stored in one go, so that this is reached less often than others.
+REACHED_ONCE = ("intake.before_inbox", "intake.after_inbox")
 CANCEL_POINTS = {"cancel.after_wish", "cancel.after_provider"}
 
 
@@ -24,7 +27,8 @@ def test_a_crash_changes_nothing_but_the_time(place: Place, point: str) -> None:
 def test_a_crash_at_any_time_under_load_changes_nothing(place: Place, point: str) -> None:
     seeded = random.Random(point)
     for _ in range(CAMPAIGN_KILLS):
-        crash_and_recover(place, point, nth=seeded.randint(1, 12), payments=12)
+        nth = 1 if point in REACHED_ONCE else seeded.randint(1, 12)
+        crash_and_recover(place, point, nth=nth, payments=12)
 
 
 def crash_and_recover(place: Place, point: str, nth: int, payments: int = 1) -> None:
