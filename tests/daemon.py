@@ -267,9 +267,13 @@ def events(place: Place) -> list[Message]:
 
 
 def wait_until_published(place: Place) -> list[Message]:
-    """The events, once the outbox is empty."""
+    """The events, once the inbox is settled and the outbox is empty."""
+    waiting = """
+        SELECT 1 FROM inbox WHERE settle_time IS NULL
+        UNION ALL SELECT 1 FROM outbox WHERE publish_time IS NULL
+    """
     until = time.monotonic() + PATIENCE_S
-    while rows(place, "SELECT 1 FROM outbox WHERE publish_time IS NULL"):
-        assert time.monotonic() < until, "the outbox does not become empty"
+    while rows(place, waiting):
+        assert time.monotonic() < until, "the inbox or the outbox does not become empty"
         time.sleep(0.05)
     return events(place)

@@ -1,7 +1,7 @@
 """One RPC from its first byte to its trailers: admission, message, deadline, error, echo.
 
 A write that was begun goes on when its caller leaves or its deadline passes, so that no
-provider's answer is lost; `idle` tells a drain when all of them have ended.
+provider's answer is lost; `drain` waits for all of them.
 """
 
 import asyncio
