@@ -28,10 +28,10 @@ check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: 
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy payd plugins/mock_provider
 	@$(BIN)/lint-imports --config setup.cfg
-	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
+	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
-integration: $(STAMP) ## Everything that talks to real servers
-	@$(BIN)/python -m pytest tests/contract tests/integration
+integration: $(STAMP) ## Everything that talks to real servers or starts processes
+	@$(BIN)/python -m pytest tests/contract tests/integration tests/unit/cli
 
 campaign: $(STAMP) ## The long fault campaign: every crash point, many times
 	@$(BIN)/python -m pytest tests/integration -m campaign --campaign

@@ -26,12 +26,11 @@ class Since(click.ParamType[datetime]):
         """A point in time with its zone."""
         if isinstance(value, datetime):
             return value
-        if match := _SPAN.fullmatch(value):
-            span = timedelta(**{_UNITS[match[2]]: int(match[1])})
-            return datetime.now(UTC) - span
         try:
+            if match := _SPAN.fullmatch(value):
+                return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
             return datetime.fromisoformat(value).astimezone(UTC)
-        except ValueError:
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is neither like 10m, 24h, 30d nor a time", param, ctx)
 
 

@@ -159,7 +159,7 @@ def _run(target: Target, act: Callable[[Any], Awaitable[T]], as_json: bool) -> T
     except PaydClientError as error:
         _tell(error, as_json)
     except OSError as error:
-        click.echo(f"payd: {error}", err=True)
+        _tell(PaydClientError("UNAVAILABLE", str(error)), as_json)
     sys.exit(1)
 
 

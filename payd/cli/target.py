@@ -54,6 +54,9 @@ def find_target(
     if target:
         if not (ca and cert and key):
             raise click.UsageError("--target needs --ca, --cert and --key too")
+        host, _, port = target.rpartition(":")
+        if not (host and port.isdecimal()):
+            raise click.UsageError(f"{target!r} is not host:port")
         return Target(address=target, ca=ca, cert=cert, key=key)
     pki = state_dir / "pki"
     return Target(

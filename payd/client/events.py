@@ -14,6 +14,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 #: Silence after which a tail that does not follow has seen everything.
 _QUIET_S = 1.0
+_CONNECT_S = 5.0
 
 
 class StreamUnreachable(Exception):
@@ -36,9 +37,12 @@ async def tail(
 ) -> AsyncGenerator[Event, None]:
     """Events since a time, in their order; then new ones, until cancelled, when `follow`."""
     try:
-        client = await nats.connect(servers.split(","), connect_timeout=3, allow_reconnect=follow)
+        # By itself nats-py would try for two minutes.
+        client = await asyncio.wait_for(
+            nats.connect(servers.split(","), connect_timeout=3, error_cb=_ignore), _CONNECT_S
+        )
     except (OSError, nats.errors.Error, TimeoutError) as error:
-        raise StreamUnreachable(f"NATS at {servers} does not answer: {error}") from None
+        raise StreamUnreachable(f"NATS at {servers} does not answer: {error!r}") from None
     try:
         subscription = await client.jetstream().subscribe(
             "payment.>",
@@ -61,6 +65,10 @@ async def tail(
         raise StreamUnreachable(f"there is no stream {stream} at {servers}") from None
     finally:
         await asyncio.shield(client.close())
+
+
+async def _ignore(_: Exception) -> None:
+    """Each failed try is told here; the last word is the time-out's."""
 
 
 def _event(message: Any) -> Event:

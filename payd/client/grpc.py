@@ -1,5 +1,6 @@
 """A small typed client of the gRPC service: mutual TLS from files, deadlines, named errors."""
 
+import asyncio
 import ssl
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from payd.proto import payment_pb2 as pb
 from payd.proto.payment_grpc import PaymentServiceStub
 
 DEADLINE_S = 10.0
+_GOODBYE_S = 0.02
 
 
 @attrs.frozen(kw_only=True)
@@ -76,6 +78,8 @@ class PaymentClient:
         traceback: TracebackType | None,
     ) -> None:
         self._channel.close()
+        # TLS says goodbye in the loop's next turns; a loop that ends before leaves its socket.
+        await asyncio.sleep(_GOODBYE_S)
 
     async def quote(self, request: pb.GetQuoteRequest) -> pb.Quote:
         """Raises PaydClientError, as all methods do."""

@@ -263,7 +263,10 @@ def test_plain_http_may_return_to_this_machine(host: str) -> None:
     assert request.return_url == f"http://{host}/back"
 
 
-@pytest.mark.parametrize("value", ["", "7", "not-a-payment", "0" * 31 + "g"])
+@pytest.mark.parametrize(
+    "value",
+    ["", "7", "not-a-payment", "0" * 31 + "g", "0" * 32, f"{{{UUID(int=7)}}}", UUID(int=7).urn],
+)
 def test_a_payment_id_must_be_a_uuid(value: str) -> None:
     with pytest.raises(InvalidField) as refused:
         requests.payment_id(value)

@@ -1,4 +1,4 @@
-"""`payd` as it is typed: in this process against a scripted daemon, or in one of its own."""
+"""`payd` as it is typed: in this process where it only reads, else in one of its own."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from unit.cli.scripted_daemon import ScriptedDaemon, scripted_daemon
 
 from payd.cli.main import main
 
-Payd = Callable[..., Result]
+Alone = Callable[..., Result]
 Process = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -23,7 +23,7 @@ def daemon(pki: Path) -> Iterator[ScriptedDaemon]:
 
 
 @pytest.fixture
-def alone() -> Payd:
+def alone() -> Alone:
     """`payd` with no daemon given and nothing of it in the environment."""
 
     def run(*arguments: str, **environment: str) -> Result:
@@ -34,26 +34,12 @@ def alone() -> Payd:
 
 
 @pytest.fixture
-def payd(alone: Payd, daemon: ScriptedDaemon, pki: Path) -> Payd:
-    """`payd` whose environment names the scripted daemon."""
-    target = {
-        "PAYD_TARGET": f"127.0.0.1:{daemon.port}",
-        "PAYD_CLIENT_CA": str(pki / "ca.crt"),
-        "PAYD_CLIENT_CERT": str(pki / "client.crt"),
-        "PAYD_CLIENT_KEY": str(pki / "client.key"),
-    }
-
-    def run(*arguments: str, **environment: str) -> Result:
-        return alone(*arguments, **{**target, **environment})
-
-    return run
-
-
-@pytest.fixture
 def process(tmp_path: Path) -> Process:
     """`payd` in a process of its own, an empty folder, and this environment alone."""
 
-    def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def run(
+        *arguments: str, timeout_s: float = 60, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "payd", *arguments],
             env={"PATH": os.environ["PATH"], **environment},
@@ -61,7 +47,19 @@ def process(tmp_path: Path) -> Process:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=timeout_s,
         )
 
     return run
+
+
+@pytest.fixture
+def payd(process: Process, daemon: ScriptedDaemon, pki: Path) -> Process:
+    """`payd` in a process of its own, whose environment names the scripted daemon."""
+    target = {
+        "PAYD_TARGET": f"127.0.0.1:{daemon.port}",
+        "PAYD_CLIENT_CA": str(pki / "ca.crt"),
+        "PAYD_CLIENT_CERT": str(pki / "client.crt"),
+        "PAYD_CLIENT_KEY": str(pki / "client.key"),
+    }
+    return lambda *arguments, **environment: process(*arguments, **{**target, **environment})

@@ -2,11 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,6 +19,8 @@ from payd.proto import payment_pb2 as pb
 from payd.proto.payment_grpc import PaymentServiceBase
 from payd.transport.grpc.server import tls_context
 from payd.transport.problems import grpc_error
+
+T = TypeVar("T")
 
 PATIENCE_S = 20.0
 PAYMENT_ID = "00000000-0000-0000-0000-000000000007"
@@ -88,19 +90,19 @@ class ScriptedDaemon(PaymentServiceBase):
         """Answer no call from now on."""
         self._held = True
 
-    async def GetQuote(self, stream: Stream[Any, Any]) -> None:
+    async def GetQuote(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - the proto names it
         await self._take("GetQuote", stream)
         await stream.send_message(pb.GetQuoteResponse(quote=a_quote()))
 
-    async def InitiatePayment(self, stream: Stream[Any, Any]) -> None:
+    async def InitiatePayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - the proto names it
         payment = await self._payment("InitiatePayment", stream)
         await stream.send_message(pb.InitiatePaymentResponse(payment=payment))
 
-    async def GetPayment(self, stream: Stream[Any, Any]) -> None:
+    async def GetPayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - the proto names it
         payment = await self._payment("GetPayment", stream)
         await stream.send_message(pb.GetPaymentResponse(payment=payment))
 
-    async def CancelPayment(self, stream: Stream[Any, Any]) -> None:
+    async def CancelPayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - the proto names it
         payment = await self._payment("CancelPayment", stream)
         await stream.send_message(pb.CancelPaymentResponse(payment=payment))
 
@@ -121,12 +123,18 @@ class ScriptedDaemon(PaymentServiceBase):
             raise GRPCError(Status.INTERNAL, "nobody was to wait so long")
 
 
+def on_plain_asyncio(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end. trio_asyncio, once imported, has `asyncio.run` make loops of its own."""
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(work)
+
+
 @contextmanager
 def scripted_daemon(pki: Path) -> Iterator[ScriptedDaemon]:
     """Listening, in a thread of its own, on a free port."""
     daemon = ScriptedDaemon()
     started: Future[Callable[[], object]] = Future()
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(daemon, pki, started)), daemon=True)
+    thread = threading.Thread(target=on_plain_asyncio, args=(_serve(daemon, pki, started),))
     thread.start()
     stop = started.result(PATIENCE_S)
     try:

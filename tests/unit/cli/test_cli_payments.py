@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from unit.cli.conftest import Payd
+from unit.cli.conftest import Process
 from unit.cli.scripted_daemon import ITEM, PAYMENT_ID, ScriptedDaemon, a_payment
 
 from payd.domain import errors
@@ -17,10 +17,10 @@ PAY = ("pay", "--item", ITEM, "--method", "mock")
 # -- how pay ends ------------------------------------------------------------------------------
 
 
-def test_pay_is_good_when_the_payment_completes(payd: Payd, daemon: ScriptedDaemon) -> None:
+def test_pay_is_good_when_the_payment_completes(payd: Process, daemon: ScriptedDaemon) -> None:
     daemon.answer(a_payment("PENDING"), a_payment("PENDING"), a_payment("COMPLETED"))
     result = payd(*PAY)
-    assert result.exit_code == 0, result.output
+    assert result.returncode == 0, result.stderr
     assert "→ COMPLETED" in result.stdout
     methods = [asked.method for asked in daemon.asked]
     assert methods == ["InitiatePayment", "GetPayment", "GetPayment"]
@@ -28,35 +28,35 @@ def test_pay_is_good_when_the_payment_completes(payd: Payd, daemon: ScriptedDaem
 
 @pytest.mark.parametrize("ended", ["FAILED", "EXPIRED", "CANCELED"])
 def test_pay_fails_when_the_payment_ends_otherwise(
-    payd: Payd, daemon: ScriptedDaemon, ended: str
+    payd: Process, daemon: ScriptedDaemon, ended: str
 ) -> None:
     daemon.answer(a_payment("PENDING"), a_payment(ended))
     result = payd(*PAY)
-    assert result.exit_code == 1
+    assert result.returncode == 1
     assert f"→ {ended}" in result.stdout
 
 
 @pytest.mark.parametrize("status", ["CREATING", "PENDING", "PROCESSING", "CANCELING"])
 def test_pay_that_waited_long_enough_says_how_to_look_again(
-    payd: Payd, daemon: ScriptedDaemon, status: str
+    payd: Process, daemon: ScriptedDaemon, status: str
 ) -> None:
     daemon.answer(a_payment(status))
     result = payd(*PAY, "--timeout", "0")
-    assert result.exit_code == 1
+    assert result.returncode == 1
     assert f"still {status} after 0 s: payd get {PAYMENT_ID}" in result.stderr
 
 
 @pytest.mark.parametrize("status", ["PENDING", "FAILED"])
 def test_pay_that_need_not_wait_asks_once_and_is_good(
-    payd: Payd, daemon: ScriptedDaemon, status: str
+    payd: Process, daemon: ScriptedDaemon, status: str
 ) -> None:
     daemon.answer(a_payment(status))
     result = payd(*PAY, "--no-wait")
-    assert result.exit_code == 0
+    assert result.returncode == 0
     assert [asked.method for asked in daemon.asked] == ["InitiatePayment"]
 
 
-def test_pay_sends_what_was_typed(payd: Payd, daemon: ScriptedDaemon) -> None:
+def test_pay_sends_what_was_typed(payd: Process, daemon: ScriptedDaemon) -> None:
     payd(
         *PAY,
         *("--item", "base/light/7d", "--crypto-currency", "USDC", "--customer", "user-1"),
@@ -79,7 +79,7 @@ def test_pay_sends_what_was_typed(payd: Payd, daemon: ScriptedDaemon) -> None:
     )
 
 
-def test_each_pay_without_a_key_makes_its_own(payd: Payd, daemon: ScriptedDaemon) -> None:
+def test_each_pay_without_a_key_makes_its_own(payd: Process, daemon: ScriptedDaemon) -> None:
     payd(*PAY)
     payd(*PAY)
     one, two = (asked.message.idempotency_key for asked in daemon.asked)
@@ -91,9 +91,9 @@ def test_each_pay_without_a_key_makes_its_own(payd: Payd, daemon: ScriptedDaemon
 # -- the others --------------------------------------------------------------------------------
 
 
-def test_a_quote_shows_each_item_and_the_total(payd: Payd) -> None:
+def test_a_quote_shows_each_item_and_the_total(payd: Process) -> None:
     result = payd("quote", "--item", ITEM, "--method", "mock")
-    assert result.exit_code == 0, result.output
+    assert result.returncode == 0, result.stderr
     words = [line.split() for line in result.stdout.splitlines()]
     assert [ITEM, "149.00", "USD"] in words
     assert ["total", "149.00", "USD"] in words
@@ -108,21 +108,24 @@ def test_a_quote_shows_each_item_and_the_total(payd: Payd) -> None:
     ids=["id", "key"],
 )
 def test_get_asks_by_id_or_by_key(
-    payd: Payd, daemon: ScriptedDaemon, arguments: tuple[str, ...], request_: pb.GetPaymentRequest
+    payd: Process,
+    daemon: ScriptedDaemon,
+    arguments: tuple[str, ...],
+    request_: pb.GetPaymentRequest,
 ) -> None:
     daemon.answer(a_payment("FAILED"))
     result = payd("get", *arguments)
     # Looking succeeded, whatever was seen.
-    assert result.exit_code == 0, result.output
+    assert result.returncode == 0, result.stderr
     assert "FAILED" in result.stdout
     [asked] = daemon.asked
     assert asked.message == request_
 
 
-def test_cancel_sends_its_reason(payd: Payd, daemon: ScriptedDaemon) -> None:
+def test_cancel_sends_its_reason(payd: Process, daemon: ScriptedDaemon) -> None:
     daemon.answer(a_payment("CANCELED"))
     result = payd("cancel", PAYMENT_ID, "--reason", "changed their mind")
-    assert result.exit_code == 0, result.output
+    assert result.returncode == 0, result.stderr
     assert "CANCELED" in result.stdout
     [asked] = daemon.asked
     assert asked.message == pb.CancelPaymentRequest(
@@ -137,27 +140,29 @@ def test_cancel_sends_its_reason(payd: Payd, daemon: ScriptedDaemon) -> None:
     "arguments", [PAY, ("get", PAYMENT_ID), ("cancel", PAYMENT_ID)], ids=lambda a: a[0]
 )
 def test_json_is_the_whole_payment_and_nothing_else(
-    payd: Payd, daemon: ScriptedDaemon, arguments: tuple[str, ...]
+    payd: Process, daemon: ScriptedDaemon, arguments: tuple[str, ...]
 ) -> None:
     # A pay that waits tells its end, once.
     opening = [a_payment("PENDING")] if arguments == PAY else []
     daemon.answer(*opening, a_payment("COMPLETED"))
     result = payd(*arguments, "--json")
-    assert result.exit_code == 0, result.output
+    assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
     assert (document["id"], document["status"]) == (PAYMENT_ID, "PAYMENT_STATUS_COMPLETED")
     assert result.stderr == ""
 
 
-def test_a_quote_in_json_is_the_quote(payd: Payd) -> None:
+def test_a_quote_in_json_is_the_quote(payd: Process) -> None:
     document = json.loads(payd("quote", "--item", ITEM, "--method", "mock", "--json").stdout)
     assert document["total"] == {"currency_code": "USD", "minor_units": "14900"}
 
 
-def test_an_error_in_json_has_all_that_a_program_needs(payd: Payd, daemon: ScriptedDaemon) -> None:
+def test_an_error_in_json_has_all_that_a_program_needs(
+    payd: Process, daemon: ScriptedDaemon
+) -> None:
     daemon.answer(errors.StoreUnavailable("the database is away", retry_after_s=1.5))
     result = payd(*PAY, "--json")
-    assert result.exit_code == 1
+    assert result.returncode == 1
     [asked] = daemon.asked
     assert json.loads(result.stdout) == {
         "error": {
@@ -175,11 +180,11 @@ def test_an_error_in_json_has_all_that_a_program_needs(payd: Payd, daemon: Scrip
 
 
 def test_an_error_is_told_with_its_reason_its_data_and_its_request_id(
-    payd: Payd, daemon: ScriptedDaemon
+    payd: Process, daemon: ScriptedDaemon
 ) -> None:
     daemon.answer(errors.UnknownMethod("nobody takes it", method="cash"))
     result = payd(*PAY)
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (1, "")
     [asked] = daemon.asked
     assert asked.request_id
     assert result.stderr.splitlines() == [
@@ -189,34 +194,45 @@ def test_an_error_is_told_with_its_reason_its_data_and_its_request_id(
     ]
 
 
-def test_an_error_that_passes_says_when_to_try_again(payd: Payd, daemon: ScriptedDaemon) -> None:
+def test_an_error_that_passes_says_when_to_try_again(payd: Process, daemon: ScriptedDaemon) -> None:
     daemon.answer(errors.RateLimited("too fast", retry_after_s=2.0))
     assert "try again in 2 s, with the same key" in payd(*PAY).stderr
 
 
-def test_a_daemon_that_is_not_there_is_told(payd: Payd) -> None:
+def test_a_daemon_that_is_not_there_is_told(payd: Process) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         result = payd(*PAY, PAYD_TARGET=address)
-    assert result.exit_code == 1
+    assert result.returncode == 1
     assert "UNAVAILABLE: payd cannot be reached" in result.stderr
 
 
 def test_a_running_payd_dev_is_found_by_its_state_folder(
-    alone: Payd, daemon: ScriptedDaemon, pki: Path, tmp_path: Path
+    process: Process, daemon: ScriptedDaemon, pki: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "dev.json").write_text(json.dumps({"grpc": f"127.0.0.1:{daemon.port}"}))
     (tmp_path / "pki").symlink_to(pki)
-    result = alone("get", PAYMENT_ID, "--state-dir", str(tmp_path))
-    assert result.exit_code == 0, result.output
+    result = process("get", PAYMENT_ID, "--state-dir", str(tmp_path))
+    assert result.returncode == 0, result.stderr
     assert PAYMENT_ID in result.stdout
 
 
-def test_an_event_stream_that_is_not_there_is_told(alone: Payd) -> None:
+def test_an_event_stream_that_is_not_there_is_told_soon(process: Process) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"nats://127.0.0.1:{taken.getsockname()[1]}"
-        result = alone("events", "tail", "--no-follow", "--nats", url)
-    assert result.exit_code == 1
-    assert f"NATS at {url} does not answer" in result.stderr
+        result = process("events", "tail", "--no-follow", "--nats", url, timeout_s=10)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Error: NATS at {url} does not answer")
+
+
+def test_a_client_that_is_done_leaves_no_socket_open(payd: Process) -> None:
+    stderr = [payd("get", PAYMENT_ID, PYTHONWARNINGS="default").stderr for _ in range(4)]
+    assert not any("ResourceWarning: unclosed" in text for text in stderr)
+
+
+def test_files_that_are_not_there_are_told_in_json_too(payd: Process) -> None:
+    result = payd("get", PAYMENT_ID, "--json", PAYD_CLIENT_CA="/nowhere/ca")
+    assert result.returncode == 1
+    assert "No such file" in json.loads(result.stdout)["error"]["message"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 import pytest
-from unit.cli.conftest import Payd, Process
+from unit.cli.conftest import Alone, Process
 from unit.cli.scripted_daemon import ITEM
 
 from payd.cli.events import Since
@@ -39,7 +39,7 @@ PAY = ("pay", "--item", ITEM, "--method", "mock")
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_wrong_usage_ends_with_2_and_names_what_is_wrong(
-    alone: Payd, arguments: tuple[str, ...], told: str
+    alone: Alone, arguments: tuple[str, ...], told: str
 ) -> None:
     result = alone(*arguments)
     assert result.exit_code == 2, result.output
@@ -72,7 +72,7 @@ def test_since_a_time_is_that_time(text: str) -> None:
 
 def test_since_a_time_without_a_zone_is_local() -> None:
     since = Since().convert("2026-01-02T03:04:05", None, None)
-    assert since == datetime(2026, 1, 2, 3, 4, 5).astimezone()  # noqa: DTZ001 - the point of it
+    assert since == datetime(2026, 1, 2, 3, 4, 5).astimezone()
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "-10m", "10m ", "1.5h", "10 m", "next week"])
@@ -81,29 +81,44 @@ def test_since_nonsense_is_refused(text: str) -> None:
         Since().convert(text, None, None)
 
 
+@pytest.mark.parametrize("text", ["99999999999d", "9999999d"])
+def test_since_before_all_time_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Since().convert(text, None, None)
+
+
 # -- where the daemon is -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("missing", ["--ca", "--cert", "--key"])
-def test_a_target_needs_the_three_files(alone: Payd, missing: str) -> None:
+def test_a_target_needs_the_three_files(alone: Alone, missing: str) -> None:
     files = [(name, "x.pem") for name in ("--ca", "--cert", "--key") if name != missing]
     result = alone(*PAY, "--target", "localhost:1", *(word for pair in files for word in pair))
     assert result.exit_code == 2
     assert "--target needs --ca, --cert and --key too" in result.stderr
 
 
+@pytest.mark.parametrize("target", ["localhost", "localhost:grpc", ":50051"])
+def test_a_target_must_be_host_and_port(alone: Alone, pki: Path, target: str) -> None:
+    files = ("--ca", "ca.crt"), ("--cert", "client.crt"), ("--key", "client.key")
+    named = (word for option, name in files for word in (option, str(pki / name)))
+    result = alone("get", "7", "--target", target, *named)
+    assert result.exit_code == 2
+    assert "is not host:port" in result.stderr
+
+
 @pytest.mark.parametrize(
     "command", [PAY, ("get", "7"), ("cancel", "7"), ("events", "tail")], ids=lambda c: c[0]
 )
 def test_without_a_daemon_it_says_how_to_get_one(
-    alone: Payd, tmp_path: Path, command: tuple[str, ...]
+    alone: Alone, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     result = alone(*command, "--state-dir", str(tmp_path))
     assert result.exit_code == 1
     assert f"no `payd dev` runs on {tmp_path}: start it first" in result.stderr
 
 
-def test_files_that_are_not_there_are_told(alone: Payd) -> None:
+def test_files_that_are_not_there_are_told(alone: Alone) -> None:
     files = ("--ca", "/nowhere/ca", "--cert", "/nowhere/crt", "--key", "/nowhere/key")
     result = alone(*PAY, "--target", "localhost:1", *files)
     assert result.exit_code == 1

@@ -5,10 +5,16 @@ import socket
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
-from unit.cli.scripted_daemon import PAYMENT_ID, ScriptedDaemon, a_payment, a_quote
+from unit.cli.scripted_daemon import (
+    PAYMENT_ID,
+    ScriptedDaemon,
+    a_payment,
+    a_quote,
+    on_plain_asyncio,
+)
 
 from payd.client.grpc import ClientTls, PaydClientError, PaymentClient
 from payd.dev.pki import ensure_pki
@@ -36,9 +42,24 @@ def ask(
 
     async def connected() -> T:
         async with PaymentClient(f"{host}:{port}", tls, deadline_s=deadline_s) as client:
-            return await act(client)
+            try:
+                return await act(client)
+            finally:
+                await cut(client)
 
-    return asyncio.run(connected())
+    return on_plain_asyncio(connected())
+
+
+async def cut(client: PaymentClient) -> None:
+    """Close its socket here: left open, the warning would fail whichever test runs next.
+
+    That the client itself closes it is a test of its own, beside `payd get`.
+    """
+    protocol: Any = client._channel._protocol
+    transport = getattr(getattr(protocol, "connection", None), "_transport", None)
+    if transport is not None:
+        transport.abort()
+        await asyncio.sleep(0)
 
 
 def refused(port: int, tls: ClientTls, *, deadline_s: float = 10.0) -> PaydClientError:
