@@ -164,6 +164,7 @@ def _run(target: Target, act: Callable[[Any], Awaitable[T]], as_json: bool) -> T
 
 
 async def _until_ended(client: Any, payment: Any, timeout_s: float, as_json: bool) -> Any:
+    from payd.client.grpc import PaydClientError
     from payd.proto import payment_pb2 as pb
 
     until = time.monotonic() + timeout_s
@@ -174,7 +175,12 @@ async def _until_ended(client: Any, payment: Any, timeout_s: float, as_json: boo
             return payment
         await asyncio.sleep(poll_s)
         poll_s = min(poll_s * 1.5, _POLL_MAX_S)
-        payment = await client.get(pb.GetPaymentRequest(payment_id=payment.id))
+        try:
+            payment = await client.get(pb.GetPaymentRequest(payment_id=payment.id))
+        except PaydClientError as error:
+            # The payment exists whatever this look says: look again.
+            if error.code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+                raise
         if payment.status != shown and not as_json:
             shown = payment.status
             click.echo(f"→ {render.status(pb.PaymentStatus.Name(shown))}")

@@ -71,7 +71,7 @@ def dev_document(state_dir: Path) -> dict[str, Any]:
     """dev.json of a running `payd dev`; raises click.ClickException."""
     try:
         document: dict[str, Any] = json.loads((state_dir / "dev.json").read_text())
-    except OSError:
+    except (OSError, ValueError):
         raise click.ClickException(
             f"no `payd dev` runs on {state_dir}: start it first, or give --target"
         ) from None

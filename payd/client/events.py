@@ -39,7 +39,14 @@ async def tail(
     try:
         # By itself nats-py would try for two minutes.
         client = await asyncio.wait_for(
-            nats.connect(servers.split(","), connect_timeout=3, error_cb=_ignore), _CONNECT_S
+            nats.connect(
+                servers.split(","),
+                connect_timeout=3,
+                allow_reconnect=follow,
+                max_reconnect_attempts=-1,
+                error_cb=_ignore,
+            ),
+            _CONNECT_S,
         )
     except (OSError, nats.errors.Error, TimeoutError) as error:
         raise StreamUnreachable(f"NATS at {servers} does not answer: {error!r}") from None

@@ -1,0 +1,60 @@
+"""What may be said about a payment: amounts, times, and which report of a receipt holds."""
+
+from datetime import datetime
+from itertools import product
+
+import pytest
+from unit.domain.builders import TOKEN, a_receipt, a_snapshot
+
+from payd.domain.evidence import Absent, CancelRequested, CryptoTransfer, ReceiptState
+from payd.domain.money import BASE_UNITS_MAX
+
+STEPS = [ReceiptState.SEEN, ReceiptState.DROPPED, ReceiptState.CONFIRMED]
+
+
+@pytest.mark.parametrize(("new", "old"), list(product(STEPS, STEPS)))
+def test_a_report_replaces_an_earlier_step_and_no_other(
+    new: ReceiptState, old: ReceiptState
+) -> None:
+    replaces = a_receipt(state=new).outranks(a_receipt(state=old))
+    assert replaces is (STEPS.index(new) > STEPS.index(old))
+
+
+@pytest.mark.parametrize("field", ["received", "confirmed", "refunded"])
+@pytest.mark.parametrize("wrong", [-1, BASE_UNITS_MAX + 1, True, 0.5, "5"])
+def test_every_total_of_a_snapshot_is_a_whole_number(field: str, wrong: object) -> None:
+    with pytest.raises(ValueError, match=f"{field}: not an amount"):
+        a_snapshot(**{field: wrong})
+
+
+def test_a_receipt_may_hold_all_that_a_chain_can_move() -> None:
+    assert a_receipt(amount=BASE_UNITS_MAX).amount == 2**256 - 1
+
+
+def test_a_receipt_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="time: a time without its zone"):
+        a_receipt(time=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
+
+
+def test_a_customer_is_never_asked_for_a_broken_amount() -> None:
+    with pytest.raises(ValueError, match="amount_base_units"):
+        CryptoTransfer(
+            currency="USDC",
+            chain_id=1,
+            token_address=TOKEN,
+            receiver_address=TOKEN,
+            amount_base_units=-1,
+            decimals=6,
+            memo="0x",
+            calldata="0x",
+            payment_uri="",
+        )
+
+
+def test_an_absence_is_a_proof_unless_it_says_otherwise() -> None:
+    assert Absent() == Absent(proven=True)
+    assert Absent() != Absent(proven=False)
+
+
+def test_a_wish_to_cancel_needs_no_reason() -> None:
+    assert CancelRequested().reason == ""

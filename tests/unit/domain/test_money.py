@@ -1,0 +1,61 @@
+"""Money between a currency and a token: exact on the way in, rounded down on the way back."""
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.domain.builders import TERMS
+
+from payd.domain.money import (
+    BASE_UNITS_MAX,
+    MINOR_UNITS_MAX,
+    Money,
+    base_units,
+    currency_exponent,
+)
+
+
+@pytest.mark.parametrize(("code", "exponent"), [("JPY", 0), ("USD", 2), ("KWD", 3), ("ZZZ", 2)])
+def test_a_currency_has_hundredths_unless_iso_4217_says_otherwise(code: str, exponent: int) -> None:
+    assert currency_exponent(code) == exponent
+
+
+@pytest.mark.parametrize(
+    ("code", "units", "decimals", "tokens"),
+    [
+        ("USD", 1, 6, 10_000),
+        ("USD", 1, 2, 1),
+        ("JPY", 7, 6, 7_000_000),
+        ("KWD", 1_001, 6, 1_001_000),
+        ("KWD", 1_010, 2, 101),
+    ],
+)
+def test_an_amount_has_one_exact_sum_in_tokens(
+    code: str, units: int, decimals: int, tokens: int
+) -> None:
+    assert base_units(Money(currency_code=code, minor_units=units), decimals) == tokens
+
+
+@given(st.integers(0, 10**30), st.integers(0, 18), st.sampled_from(["JPY", "USD", "KWD"]))
+def test_tokens_in_money_are_never_more_than_arrived(tokens: int, decimals: int, code: str) -> None:
+    terms = attrs.evolve(TERMS, decimals=decimals)
+    minor = terms.minor_units(tokens, code)
+    assert minor * 10**decimals <= tokens * 10 ** currency_exponent(code)
+    assert (minor + 1) * 10**decimals > tokens * 10 ** currency_exponent(code)
+
+
+def test_the_largest_amounts_of_the_database_are_amounts() -> None:
+    assert Money(currency_code="USD", minor_units=MINOR_UNITS_MAX).minor_units == 2**63 - 1
+    assert attrs.evolve(TERMS, due_base_units=BASE_UNITS_MAX).due_base_units == 2**256 - 1
+
+
+def test_the_largest_bill_in_the_finest_token_is_not_rounded() -> None:
+    largest = Money(currency_code="USD", minor_units=MINOR_UNITS_MAX)
+    assert base_units(largest, 18) == (2**63 - 1) * 10**16
+
+
+def test_terms_name_a_whole_address_and_nothing_after_it() -> None:
+    with pytest.raises(ValueError, match="address"):
+        attrs.evolve(TERMS, token_address=TERMS.token_address + "0")
+    with pytest.raises(ValueError, match="address"):
+        attrs.evolve(TERMS, token_address=TERMS.token_address + "\n")
