@@ -118,12 +118,16 @@ def republish(since: datetime) -> None:
     try:
         sent = trio.run(_republish, read_config(), since)
     except* (StoreUnavailable, PublishError) as errors:
-        raise click.ClickException(str(errors.exceptions[0])) from None
+        render.refuse(errors)
+    except* trio.TooSlowError:
+        click.echo("Error: NATS is not reachable: check NATS_URL", err=True)
+        sys.exit(1)
     click.echo(f"{sent} events published again")
 
 
 async def _republish(config: Any, since: datetime) -> int:
     import trio
+    from rich.console import Console
     from rich.progress import Progress
 
     from payd.adapters import islands
@@ -148,7 +152,7 @@ async def _republish(config: Any, since: datetime) -> int:
                 sent += 1
             return rows[-1].id if rows else 0
 
-        with Progress(transient=True) as progress:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("publishing again", total=None)
             after_id = 0
             while after_id := await islands.aio(publish_page, after_id):

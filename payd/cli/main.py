@@ -1,6 +1,7 @@
 """The command line: names of commands, and where each is loaded from when it is called."""
 
 import importlib
+from typing import Any
 
 import click
 
@@ -32,6 +33,13 @@ _BY_NAME = {name: place for group in _COMMANDS.values() for name, (place, _) in 
 
 class LazyGroup(click.Group):
     """Imports a command's module only to run it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Ctrl-C ends as a shell expects; click itself would say 1."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(130)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the table."""

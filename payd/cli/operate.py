@@ -47,7 +47,7 @@ def migrate(check: bool) -> None:
     try:
         names = trio.run(_migrate, read_config(), check)
     except* (MigrationError, StoreUnavailable) as errors:
-        raise click.ClickException(str(errors.exceptions[0])) from None
+        render.refuse(errors)
     if check and names:
         click.echo(f"missing: {', '.join(names)}")
         sys.exit(1)

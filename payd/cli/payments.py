@@ -88,6 +88,7 @@ def pay(  # noqa: PLR0913 - one parameter an option
     **target: Any,
 ) -> None:
     """Start a payment, show what the customer has to do, and wait for its end."""
+    from payd.client.grpc import PaydClientError
     from payd.proto import payment_pb2 as pb
 
     request = pb.InitiatePaymentRequest(
@@ -102,7 +103,12 @@ def pay(  # noqa: PLR0913 - one parameter an option
     )
 
     async def start_and_wait(client: Any) -> Any:
-        payment = await client.initiate(request)
+        try:
+            payment = await client.initiate(request)
+        except PaydClientError as error:
+            # Made here, perhaps: who tries again needs it, not to pay twice.
+            error.metadata.setdefault("idempotency_key", request.idempotency_key)
+            raise
         if not as_json:
             render.payment(render.message_json(payment))
         return await _until_ended(client, payment, timeout_s, as_json) if wait else payment

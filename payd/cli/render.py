@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -18,6 +18,16 @@ _STATUS_STYLE = {
 def as_json(document: object) -> None:
     """One document on stdout."""
     click.echo(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+
+
+def refuse(errors: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """Say the first of what trio grouped, however deep; ends the command with 1."""
+    first: BaseException = errors
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    cause = f": {first.__cause__}" if first.__cause__ else ""
+    click.echo(f"Error: {first}{cause}", err=True)
+    sys.exit(1)
 
 
 def message_json(message: Any) -> dict[str, Any]:

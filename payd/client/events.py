@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 import nats
@@ -49,7 +50,7 @@ async def tail(
             _CONNECT_S,
         )
     except (OSError, nats.errors.Error, TimeoutError) as error:
-        raise StreamUnreachable(f"NATS at {servers} does not answer: {error!r}") from None
+        raise StreamUnreachable(f"NATS at {_shown(servers)} does not answer: {error!r}") from None
     try:
         subscription = await client.jetstream().subscribe(
             "payment.>",
@@ -69,13 +70,21 @@ async def tail(
                 return
             yield _event(message)
     except nats.js.errors.NotFoundError:
-        raise StreamUnreachable(f"there is no stream {stream} at {servers}") from None
+        raise StreamUnreachable(f"there is no stream {stream} at {_shown(servers)}") from None
+    except nats.errors.Error as error:
+        raise StreamUnreachable(f"NATS at {_shown(servers)}: {error!r}") from None
     finally:
         await asyncio.shield(client.close())
 
 
 async def _ignore(_: Exception) -> None:
     """Each failed try is told here; the last word is the time-out's."""
+
+
+def _shown(servers: str) -> str:
+    """Without the user, password or token that a URL may carry."""
+    urls = (urlsplit(server) for server in servers.split(","))
+    return ",".join(f"{url.scheme}://{url.netloc.rpartition('@')[2]}" for url in urls)
 
 
 def _event(message: Any) -> Event:

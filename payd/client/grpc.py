@@ -28,6 +28,9 @@ class ClientTls:
 
     def context(self) -> ssl.SSLContext:
         """TLS 1.3. Raises OSError and ssl.SSLError."""
+        for path in (self.ca, self.cert, self.key):
+            # TLS itself names no file when one is missing.
+            path.open("rb").close()
         context = ssl.create_default_context(cafile=self.ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_cert_chain(self.cert, self.key)

@@ -155,7 +155,8 @@ def _from_creating(after: Payment, evidence: Evidence, now: datetime, rules: Rul
         case Absent() if after.asking is not Asking.ANSWERED and now >= after.expire_time:
             return _close(after, Status.EXPIRED, now)
         case CancelRequested():
-            return attrs.evolve(after, status=Status.CANCELING)
+            # What is known already may end the wish at once.
+            return _from_canceling(attrs.evolve(after, status=Status.CANCELING), evidence, now)
     if after.provider_reference is not None:
         return _from_open(attrs.evolve(after, status=Status.PENDING), evidence, now)
     return after
@@ -163,7 +164,7 @@ def _from_creating(after: Payment, evidence: Evidence, now: datetime, rules: Rul
 
 def _from_canceling(after: Payment, evidence: Evidence, now: datetime) -> Payment:
     if after.received > 0 or after.provider_status is ProviderStatus.PROCESSING:
-        return attrs.evolve(after, status=Status.PROCESSING)
+        return _from_open(attrs.evolve(after, status=Status.PROCESSING), evidence, now)
     match evidence:
         case NotClosable() | Declined():
             return _close(after, Status.CANCELED, now)

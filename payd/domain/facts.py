@@ -87,6 +87,8 @@ def _learn_asking(
     unknown = payment.asking is not Asking.NOT_ATTEMPTED
     match evidence:
         case AskAgain(deadline=deadline):
+            if not payment.status.is_open or deadline == payment.ask_deadline:
+                return payment
             asking = Asking.UNKNOWN if unknown else Asking.ASKING
             return attrs.evolve(payment, asking=asking, ask_deadline=deadline)
         case Declined():
@@ -138,7 +140,7 @@ def _learn_receipts(payment: Payment, receipts: tuple[Receipt, ...]) -> Payment:
     after = payment
     for receipt in receipts:
         old = known.setdefault(receipt.id, receipt)
-        if (old.asset, old.amount) != (receipt.asset, receipt.amount):
+        if (old.asset.lower(), old.amount) != (receipt.asset.lower(), receipt.amount):
             after = flag(after, Attention.CONFLICTING_EVIDENCE)
         elif receipt.outranks(old):
             known[receipt.id] = receipt

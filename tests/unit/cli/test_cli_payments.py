@@ -169,7 +169,7 @@ def test_an_error_in_json_has_all_that_a_program_needs(
             "code": "UNAVAILABLE",
             "reason": "STORE_UNAVAILABLE",
             "message": "the database is away",
-            "metadata": {},
+            "metadata": {"idempotency_key": asked.message.idempotency_key},
             "retry_after_s": 1.5,
             "request_id": asked.request_id,
         }
@@ -190,6 +190,7 @@ def test_an_error_is_told_with_its_reason_its_data_and_its_request_id(
     assert result.stderr.splitlines() == [
         "UNKNOWN_METHOD: nobody takes it",
         "  method: cash",
+        f"  idempotency_key: {asked.message.idempotency_key}",
         f"  request id: {asked.request_id}",
     ]
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from itertools import product
+from typing import Any
 
 import pytest
 from unit.domain.builders import TOKEN, a_receipt, a_snapshot
@@ -22,7 +23,7 @@ def test_a_report_replaces_an_earlier_step_and_no_other(
 
 @pytest.mark.parametrize("field", ["received", "confirmed", "refunded"])
 @pytest.mark.parametrize("wrong", [-1, BASE_UNITS_MAX + 1, True, 0.5, "5"])
-def test_every_total_of_a_snapshot_is_a_whole_number(field: str, wrong: object) -> None:
+def test_every_total_of_a_snapshot_is_a_whole_number(field: str, wrong: Any) -> None:
     with pytest.raises(ValueError, match=f"{field}: not an amount"):
         a_snapshot(**{field: wrong})
 
