@@ -65,8 +65,6 @@ def tail(
         asyncio.run(_tail(servers, since, follow, count, payment, as_json))
     except StreamUnreachable as error:
         raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 async def _tail(
@@ -152,7 +150,8 @@ async def _republish(config: Any, since: datetime) -> int:
                 sent += 1
             return rows[-1].id if rows else 0
 
-        with Progress(console=Console(stderr=True), transient=True) as progress:
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("publishing again", total=None)
             after_id = 0
             while after_id := await islands.aio(publish_page, after_id):

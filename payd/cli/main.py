@@ -1,6 +1,7 @@
 """The command line: names of commands, and where each is loaded from when it is called."""
 
 import importlib
+import sys
 from typing import Any
 
 import click
@@ -35,11 +36,12 @@ class LazyGroup(click.Group):
     """Imports a command's module only to run it."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Ctrl-C ends as a shell expects; click itself would say 1."""
+        """Ctrl-C ends as a shell expects, out of a task group too; click itself would say 1."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            ctx.exit(130)
+        except* KeyboardInterrupt:
+            pass
+        sys.exit(130)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the table."""

@@ -13,9 +13,11 @@ import nats.errors
 import nats.js.errors
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-#: Silence after which a tail that does not follow has seen everything.
-_QUIET_S = 1.0
 _CONNECT_S = 5.0
+#: The library asks again after twice two of them went missing.
+_HEARTBEAT_S = 1.0
+#: Silence of a stream that has more to tell, after which it counts as gone.
+_SILENCE_S = 5.0
 
 
 class StreamUnreachable(Exception):
@@ -51,30 +53,50 @@ async def tail(
         )
     except (OSError, nats.errors.Error, TimeoutError) as error:
         raise StreamUnreachable(f"NATS at {_shown(servers)} does not answer: {error!r}") from None
+    seen = 0
     try:
-        subscription = await client.jetstream().subscribe(
-            "payment.>",
-            stream=stream,
-            ordered_consumer=True,
-            config=ConsumerConfig(
-                deliver_policy=DeliverPolicy.BY_START_TIME,
-                opt_start_time=since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),  # type: ignore[arg-type]  # goes out as it is
-            ),
-        )
+        subscription = await _subscribe(client.jetstream(), stream, since)
+        if not follow and await _has_nothing(subscription):
+            return
         while True:
             try:
-                message = await subscription.next_msg(timeout=3600 if follow else _QUIET_S)
+                message = await subscription.next_msg(timeout=3600 if follow else _SILENCE_S)
             except (TimeoutError, nats.errors.TimeoutError):
                 if follow:
                     continue
+                raise StreamUnreachable(f"NATS at {_shown(servers)} fell silent") from None
+            event = _event(message)
+            # A consumer that the library made again may begin too early.
+            if event.sequence > seen and event.time >= since:
+                seen = event.sequence
+                yield event
+            if not follow and not message.metadata.num_pending:
                 return
-            yield _event(message)
     except nats.js.errors.NotFoundError:
         raise StreamUnreachable(f"there is no stream {stream} at {_shown(servers)}") from None
     except nats.errors.Error as error:
         raise StreamUnreachable(f"NATS at {_shown(servers)}: {error!r}") from None
     finally:
         await asyncio.shield(client.close())
+
+
+async def _subscribe(jetstream: Any, stream: str, since: datetime) -> Any:
+    config = ConsumerConfig(
+        deliver_policy=DeliverPolicy.BY_START_TIME,
+        opt_start_time=since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),  # type: ignore[arg-type]  # goes out as it is
+        idle_heartbeat=_HEARTBEAT_S,
+    )
+    subscription = await jetstream.subscribe(
+        "payment.>", stream=stream, ordered_consumer=True, config=config
+    )
+    # A lost consumer is made again from a sequence, which a start time would contradict.
+    config.opt_start_time = None
+    return subscription
+
+
+async def _has_nothing(subscription: Any) -> bool:
+    info = await subscription.consumer_info()
+    return not info.num_pending and not info.delivered.consumer_seq
 
 
 async def _ignore(_: Exception) -> None:
