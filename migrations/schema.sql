@@ -54,6 +54,8 @@ CREATE TABLE payments (
     late boolean NOT NULL,
     looks integer NOT NULL,
     next_look_time timestamptz,
+    -- What the provider made of the request before it was first asked.
+    parameters jsonb NOT NULL DEFAULT '{}',
     CONSTRAINT one_payment_per_idempotency_key UNIQUE (idempotency_key),
     CONSTRAINT status_is_known CHECK (
         status IN (
@@ -81,6 +83,9 @@ CREATE UNIQUE INDEX one_payment_per_provider_object
 CREATE INDEX payments_by_alias ON payments USING gin (aliases) WHERE aliases <> '{}';
 
 CREATE INDEX payments_due_for_a_look ON payments (next_look_time) WHERE next_look_time IS NOT NULL;
+
+-- For the comparison with the provider's own list.
+CREATE INDEX payments_by_provider ON payments (provider, create_time, id);
 
 CREATE TABLE payment_line_items (
     payment_id uuid NOT NULL REFERENCES payments (id),
@@ -138,18 +143,47 @@ CREATE TABLE inbox (
     provider text NOT NULL,
     event_id text NOT NULL,
     content_hash bytea NOT NULL,
-    observation jsonb NOT NULL,
+    report jsonb NOT NULL,
     conflicting boolean NOT NULL,
     receive_time timestamptz NOT NULL,
     attempts integer NOT NULL DEFAULT 0,
     locked_until timestamptz NOT NULL DEFAULT '-infinity',
     settle_time timestamptz,
     outcome text,
+    -- As it came, until raw_retention has passed.
+    raw_body bytea,
     CONSTRAINT one_inbox_row_per_content UNIQUE (provider, event_id, content_hash),
     CONSTRAINT settled_with_an_outcome CHECK ((settle_time IS NULL) = (outcome IS NULL))
 ) WITH (fillfactor = 80);
 
 CREATE INDEX inbox_to_settle ON inbox (id) WHERE settle_time IS NULL;
+
+-- The bytes of a webhook go after raw_retention.
+CREATE INDEX inbox_raw_bodies ON inbox (receive_time) WHERE raw_body IS NOT NULL;
+
+-- Where the reading of a provider's own lists goes on, and when; `next_time` is its lease, too.
+CREATE TABLE provider_cursors (
+    provider text NOT NULL,
+    name text NOT NULL,
+    value text,
+    next_time timestamptz NOT NULL,
+    PRIMARY KEY (provider, name)
+);
+
+-- Comparisons of what a provider has with what payd has, and what did not match.
+CREATE TABLE reconciliations (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    provider text NOT NULL,
+    since timestamptz NOT NULL,
+    until timestamptz NOT NULL,
+    start_time timestamptz NOT NULL,
+    end_time timestamptz NOT NULL,
+    objects integer NOT NULL,
+    payments integer NOT NULL,
+    findings jsonb NOT NULL
+);
+
+CREATE INDEX reconciliations_by_time ON reconciliations (end_time);
 
 -- Events that were decided; published at least once, in order per payment.
 CREATE TABLE outbox (

@@ -9,6 +9,7 @@ signal, a door that cannot open, and in strict mode a provider that cannot start
 import gc
 import random
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -19,22 +20,23 @@ import trio
 
 from payd import telemetry
 from payd.adapters import islands
-from payd.adapters.postgres.migrate import MigrationError, pending
 from payd.adapters.pump import nap, pump
 from payd.adapters.system import SystemClock
+from payd.condition import Condition
 from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError
 from payd.domain.errors import PaydError, StoreUnavailable
 from payd.domain.evidence import Observation
 from payd.domain.payment import Payment
-from payd.plugins.breaker import BreakerState
-from payd.plugins.fence import Fence
 from payd.plugins.loader import FailureMode, OpenProviders, PluginError, open_providers
-from payd.ports import OutboxRow
+from payd.ports import InboxRow, OutboxRow, ProviderPort
 from payd.service.intake import Intake
+from payd.service.reconcile import FINDING_KINDS
+from payd.service.scan import ScanStep
 from payd.telemetry import Metrics
 from payd.transport.grpc.server import GrpcServer
-from payd.transport.http.app import Check, Readiness, build_app
+from payd.transport.http.app import build_app
 from payd.transport.http.serve import metrics_app, serve_app
+from payd.transport.http.webhooks import Webhooks
 from payd.wiring import (
     Holder,
     MethodMapForAsyncio,
@@ -89,7 +91,7 @@ class _Daemon:
     stop: trio.Event
     #: The doors are shut: the loops finish.
     stopping: trio.Event
-    schema_is_current: trio.Event
+    condition: Condition
 
 
 def serve(config: Config, reload: Callable[[], Config] | None = None) -> int:
@@ -166,6 +168,7 @@ async def run(
         finally:
             with trio.CancelScope(shield=True):
                 await islands.aio(daemon.outside.store.drain)
+                await islands.aio(daemon.outside.inbox.drain)
                 await islands.aio(daemon.outside.database.close)
     _log.info("daemon_stopped")
 
@@ -174,7 +177,11 @@ async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]
     config, metrics = daemon.config, daemon.metrics
     app = build_app(
         daemon.use_cases.door.query,
-        partial(_readiness, daemon),
+        Webhooks(
+            intake=islands.for_trio(daemon.use_cases.intake),
+            on_webhook=lambda provider, outcome: metrics.webhooks.labels(provider, outcome).inc(),
+        ),
+        daemon.condition.readiness,
         telemetry.http_observer(metrics),
         config.http.max_body_bytes,
     )
@@ -186,7 +193,7 @@ async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]
         )
         http_port = await doors.start(serve_app, app, config.http.host, config.http.port, shut)
         grpc_port = await islands.aio(daemon.grpc.start)
-        daemon.grpc.set_serving((await _readiness(daemon)).ready)
+        daemon.grpc.set_serving((await daemon.condition.readiness()).ready)
         addresses = Addresses(
             grpc=f"{config.grpc.host}:{grpc_port}",
             http=f"{config.http.host}:{http_port}",
@@ -227,7 +234,7 @@ def _build(
         grpc=GrpcServer(grpc_door(config), use_cases.door, holder.allowed, observe),
         stop=stop,
         stopping=trio.Event(),
-        schema_is_current=trio.Event(),
+        condition=Condition(outside=outside, providers=providers, stop=stop),
     )
 
 
@@ -244,11 +251,28 @@ def _start_pumps(daemon: _Daemon, pumps: trio.Nursery) -> None:
     def pumped(name: str, claim: Claim[T], work: Work[T], idle: Idle) -> None:
         pumps.start_soon(_supervise, name, _pump(daemon, name, claim, work, idle), daemon)
 
-    pumped("evidence worker", intake.claim_batch, intake.work, partial(outside.inbox.wait, poll_s))
+    pumped(
+        "evidence worker",
+        intake.claim_batch,
+        partial(_settle_evidence, daemon),
+        partial(outside.inbox.wait, poll_s),
+    )
     pumped(
         "recovery",
         recover.claim_batch,
         partial(_recover, daemon),
+        partial(nap, rest_s, daemon.stopping),
+    )
+    pumped(
+        "event scan",
+        use_cases.scan.claim_batch,
+        partial(_scan, daemon),
+        partial(nap, rest_s, daemon.stopping),
+    )
+    pumped(
+        "reconciliation",
+        use_cases.reconcile.claim_batch,
+        partial(_reconcile, daemon),
         partial(nap, rest_s, daemon.stopping),
     )
     pumped(
@@ -268,6 +292,7 @@ def _start_support(
         "stream connection": partial(islands.aio, outside.stream.run),
         "outbox listener": partial(islands.aio, outside.outbox.listen),
         "outbox retention": partial(_delete_published, daemon),
+        "webhook retention": partial(_forget_raw_bodies, daemon),
         "measurements": partial(_measure, daemon),
     }
     if reload is not None:
@@ -339,6 +364,35 @@ async def _publish(daemon: _Daemon, row: OutboxRow) -> None:
         _log.warning("publish_failed", event_id=str(row.event_id), error=str(error))
 
 
+async def _settle_evidence(daemon: _Daemon, row: InboxRow) -> None:
+    outcome = await daemon.use_cases.intake.work(row)
+    daemon.metrics.evidence.labels(row.provider, outcome).inc()
+
+
+async def _scan(daemon: _Daemon, step: ScanStep) -> None:
+    new = await daemon.use_cases.scan.work(step)
+    daemon.metrics.scanned.labels(step.provider.name).inc(new)
+
+
+async def _reconcile(daemon: _Daemon, provider: ProviderPort) -> None:
+    result = await daemon.use_cases.reconcile.work(provider)
+    if result is None:
+        return
+    daemon.metrics.reconciled_at.labels(provider.name).set(result.end_time.timestamp())
+    kinds = Counter(finding["kind"] for finding in result.findings)
+    for kind in FINDING_KINDS:
+        daemon.metrics.findings.labels(provider.name, kind).set(kinds[kind])
+    for finding in result.findings:
+        _log.error("reconciliation_finding", provider=provider.name, **finding)
+    _log.info(
+        "reconciliation_finished",
+        provider=provider.name,
+        objects=result.objects,
+        payments=result.payments,
+        findings=len(result.findings),
+    )
+
+
 async def _recover(daemon: _Daemon, payment: Payment) -> None:
     after = await daemon.use_cases.recover.recover(payment)
     daemon.metrics.looks.labels(after.status.value.lower()).inc()
@@ -363,6 +417,13 @@ async def _delete_published(daemon: _Daemon) -> None:
         await trio.sleep(_RETENTION_PASS_S)
 
 
+async def _forget_raw_bodies(daemon: _Daemon) -> None:
+    retention = timedelta(days=daemon.config.inbox.raw_retention_days)
+    while True:
+        await islands.aio(daemon.outside.inbox.forget_raw_bodies, retention, _RETENTION_ROWS)
+        await trio.sleep(_RETENTION_PASS_S)
+
+
 async def _reload_on_sighup(daemon: _Daemon, reload: Callable[[], Config]) -> None:
     with trio.open_signal_receiver(signal.SIGHUP) as signals:
         async for _ in signals:
@@ -376,53 +437,9 @@ async def _reload_on_sighup(daemon: _Daemon, reload: Callable[[], Config]) -> No
             _log.info("configuration_reloaded", pricing_version=version)
 
 
-# -- what is told ------------------------------------------------------------------------------
-
-
-async def _readiness(daemon: _Daemon) -> Readiness:
-    checks = {"database": await _check_database(daemon), "nats": _check_stream(daemon)}
-    for error in daemon.providers.report.failed:
-        checks[f"provider:{error.provider}"] = Check(ok=False, detail=str(error), required=False)
-    for fence in daemon.providers.fences:
-        checks[f"provider:{fence.name}"] = _check_provider(fence)
-    if daemon.stop.is_set():
-        checks["daemon"] = Check(ok=False, detail="stopping")
-    return Readiness(checks=checks)
-
-
-async def _check_database(daemon: _Daemon) -> Check:
-    try:
-        if daemon.schema_is_current.is_set():
-            await islands.aio(daemon.outside.database.ping)
-            return Check(ok=True)
-        missing = await islands.aio(pending, daemon.outside.database)
-    except (StoreUnavailable, MigrationError) as error:
-        return Check(ok=False, detail=str(error))
-    if missing:
-        return Check(ok=False, detail=f"run `payd migrate`: {len(missing)} are missing")
-    daemon.schema_is_current.set()
-    return Check(ok=True)
-
-
-def _check_stream(daemon: _Daemon) -> Check:
-    state = daemon.outside.stream.state()
-    if not state.connected:
-        # Payments go on: the outbox holds their events until the stream is back.
-        return Check(ok=False, detail="not connected; events wait in the outbox", required=False)
-    return Check(ok=state.problem is None, detail=state.problem or "")
-
-
-def _check_provider(fence: Fence) -> Check:
-    state = fence.state()
-    detail = f"{', '.join(state.methods)}; breaker {state.breaker.value}"
-    if state.last_error:
-        detail += f"; last error {state.last_error}"
-    return Check(ok=state.ready, detail=detail, required=state.misconfigured)
-
-
 async def _measure(daemon: _Daemon) -> None:
     """Sample the gauges, and tell health whether work can be taken."""
-    metrics, outside = daemon.metrics, daemon.outside
+    metrics = daemon.metrics
     while True:
         began = trio.current_time()
         await trio.sleep(_SAMPLE_S)
@@ -431,25 +448,7 @@ async def _measure(daemon: _Daemon) -> None:
         await islands.aio(nap, 0, daemon.stopping)
         metrics.loop_lag.labels("asyncio").set(trio.current_time() - began)
         metrics.rpcs_in_flight.set(daemon.grpc.in_flight())
-        size, busy = outside.database.usage()
-        metrics.pool_size.set(size)
-        metrics.pool_in_use.set(busy)
-        for fence in daemon.providers.fences:
-            state = fence.state()
-            metrics.provider_up.labels(fence.name).set(state.ready)
-            metrics.breaker_open.labels(fence.name).set(state.breaker is BreakerState.OPEN)
-        ready = (await _readiness(daemon)).ready
-        metrics.ready.set(ready)
-        daemon.grpc.set_serving(ready)
-        if ready:
-            await _measure_queues(metrics, outside)
-
-
-async def _measure_queues(metrics: Metrics, outside: Outside) -> None:
-    depth, age_s = await islands.aio(outside.outbox.depth)
-    metrics.outbox_depth.set(depth)
-    metrics.outbox_age.set(age_s)
-    metrics.inbox_depth.set(await islands.aio(outside.inbox.depth))
+        daemon.grpc.set_serving(await daemon.condition.sample(metrics))
 
 
 def _count_exception(metrics: Metrics, message: str, error: BaseException | None) -> None:

@@ -4,7 +4,7 @@ Each method is one short, complete act: no transaction, lock or cursor is handed
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -12,15 +12,17 @@ import attrs
 
 from payd.domain.decide import Decision
 from payd.domain.evidence import Observation
-from payd.domain.payment import Origin, Payment
+from payd.domain.payment import Origin, Payment, Status
 from payd.domain.pricing import PriceList
-from payd.plugins.interface import Clock
+from payd.plugins.interface import Clock, ProviderEvent
 from payd.plugins.port import Answer, ProviderPort, Providers, Registered
 
 __all__ = [
     "Answer",
     "Clock",
     "CrashPoints",
+    "Cursor",
+    "Cursors",
     "Ids",
     "Inbox",
     "InboxRow",
@@ -32,8 +34,15 @@ __all__ = [
     "Providers",
     "PublishError",
     "Publisher",
+    "Reconciliation",
+    "Reconciliations",
     "Registered",
+    "Report",
+    "StoredObject",
 ]
+
+#: What a provider reports: what it saw of a payment, or its own event, not yet translated.
+Report = Observation | ProviderEvent
 
 
 class Ids(Protocol):
@@ -96,11 +105,11 @@ class PaymentStore(Protocol):
 
 @attrs.frozen(kw_only=True)
 class InboxRow:
-    """One stored observation that waits to be settled."""
+    """One stored report that waits to be settled."""
 
     id: int
     provider: str
-    observation: Observation
+    report: Report
     attempts: int
     receive_time: datetime
     #: Another report had the same id and other content.
@@ -110,11 +119,17 @@ class InboxRow:
 class Inbox(Protocol):
     """Evidence, stored before it is believed."""
 
-    async def put(self, provider: str, observations: Sequence[Observation]) -> int:
-        """Store what is new, in one transaction; how many were. Repeats are ignored.
+    async def put(
+        self, provider: str, reports: Sequence[Report], cursor: "Cursor | None" = None
+    ) -> int:
+        """Store what is new and move the cursor, in one transaction; how many were new.
 
-        The same id with other content is kept beside the first, marked as conflicting.
+        Repeats are ignored. The same id with other content is kept beside the first, marked as
+        conflicting.
         """
+
+    async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
+        """As `put`, of one event with the bytes that brought it; whether it was new."""
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
         """The oldest unsettled rows that nobody holds."""
@@ -127,6 +142,62 @@ class Inbox(Protocol):
 
     async def wait(self, timeout_s: float) -> None:
         """Return when something may be there to claim, at the time-out at the latest."""
+
+
+@attrs.frozen(kw_only=True)
+class Cursor:
+    """How far the reading of a provider's own list has come."""
+
+    name: str
+    value: str
+    #: How long it is left alone; zero goes on at once.
+    rest: timedelta
+
+
+class Cursors(Protocol):
+    """Who may go on reading a provider's list, and from where."""
+
+    async def claim_cursor(
+        self, provider: str, name: str, lease_s: float
+    ) -> "tuple[str | None] | None":
+        """The cursor's value in a tuple, for one claimer; None while it rests or is held."""
+
+
+@attrs.frozen(kw_only=True)
+class StoredObject:
+    """A payment that names an object at its provider."""
+
+    payment_id: UUID
+    status: Status
+    reference: str
+    create_time: datetime
+
+
+@attrs.frozen(kw_only=True)
+class Reconciliation:
+    """One comparison of a provider's objects with payd's payments."""
+
+    provider: str
+    since: datetime
+    until: datetime
+    start_time: datetime
+    end_time: datetime
+    objects: int
+    payments: int
+    #: Kind, reference, payment id or "", and what was done.
+    findings: tuple[Mapping[str, str], ...]
+
+
+class Reconciliations(Protocol):
+    """Comparisons with what providers say they have."""
+
+    async def stored_objects(
+        self, provider: str, since: datetime, until: datetime
+    ) -> Sequence[StoredObject]:
+        """Payments made in [since, until) that name an object."""
+
+    async def add(self, reconciliation: Reconciliation) -> None:
+        """Keep its result."""
 
 
 @attrs.frozen(kw_only=True)

@@ -318,7 +318,22 @@ class Metrics:
         self.outbox_age = self._gauge(
             "outbox_oldest_age_seconds", "Age of the oldest event not yet published."
         )
-        self.inbox_depth = self._gauge("inbox_depth", "Observations not yet settled.")
+        self.inbox_depth = self._gauge("inbox_depth", "Reports not yet settled.")
+        self.webhooks = self._counter(
+            "webhooks", "Webhooks received, by what became of them.", ("provider", "outcome")
+        )
+        self.evidence = self._counter(
+            "evidence", "Stored reports worked on, by what became of them.", ("provider", "outcome")
+        )
+        self.scanned = self._counter(
+            "scanned_events", "Events that no webhook had told.", ("provider",)
+        )
+        self.reconciled_at = self._gauge(
+            "reconciliation_time_seconds", "When the last comparison ended.", ("provider",)
+        )
+        self.findings = self._gauge(
+            "reconciliation_findings", "What the last comparison found.", ("provider", "kind")
+        )
         self.published = self._counter("published", "Events published.", ("subject", "outcome"))
         self.looks = self._counter("recovery_looks", "Looks of recovery.", ("outcome",))
 

@@ -16,6 +16,7 @@ from payd.adapters.jetstream import JetStreamPublisher
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.outbox import PostgresOutbox
+from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.system import CrashAt, RandomIds, SystemClock
 from payd.config import Config, ConfigError, Problem, load_prices, take_credentials
@@ -29,7 +30,9 @@ from payd.service.initiate import Initiate
 from payd.service.intake import Intake
 from payd.service.publish import Publish
 from payd.service.query import Query
+from payd.service.reconcile import Reconcile
 from payd.service.recover import Recover
+from payd.service.scan import Scan
 from payd.service.settle import Settle
 from payd.telemetry import Metrics, register_secret
 from payd.transport.grpc.calls import Limits
@@ -91,6 +94,7 @@ class Outside:
     store: PostgresStore
     inbox: PostgresInbox
     outbox: PostgresOutbox
+    reconciliations: PostgresReconciliations
     stream: JetStreamPublisher
 
 
@@ -102,23 +106,30 @@ class UseCases:
     intake: Intake
     publish: Publish
     recover: Recover
+    scan: Scan
+    reconcile: Reconcile
 
 
 def build_outside(config: Config, metrics: Metrics) -> Outside:
     """Nothing is connected yet."""
     database = Database(database_settings(config))
+
+    def observe_batch(statement: str, size: int) -> None:
+        metrics.batch_size.labels(statement).observe(size)
+
     return Outside(
         database=database,
         store=PostgresStore(
             database,
             config.environment,
-            lambda statement, size: metrics.batch_size.labels(statement).observe(size),
+            observe_batch,
             lambda payment: metrics.payments.labels(
                 payment.method, payment.status.value.lower()
             ).inc(),
         ),
-        inbox=PostgresInbox(database),
+        inbox=PostgresInbox(database, observe_batch),
         outbox=PostgresOutbox(database),
+        reconciliations=PostgresReconciliations(database),
         stream=build_stream(config),
     )
 
@@ -157,7 +168,14 @@ def build_use_cases(
     )
     return UseCases(
         door=Services(initiate=initiate, cancel=cancel, query=query),
-        intake=Intake(inbox=outside.inbox, store=store, settle=settle, clock=clock, crash=crash),
+        intake=Intake(
+            inbox=outside.inbox,
+            store=store,
+            providers=providers,
+            settle=settle,
+            clock=clock,
+            crash=crash,
+        ),
         publish=Publish(
             outbox=outside.outbox,
             publisher=outside.stream,
@@ -174,6 +192,23 @@ def build_use_cases(
             clock=clock,
             batch_size=config.recovery.batch_size,
             lease_s=config.recovery.lease_s,
+        ),
+        scan=Scan(
+            inbox=outside.inbox,
+            cursors=outside.inbox,
+            providers=providers,
+            interval=timedelta(seconds=config.recovery.scan_interval_s),
+        ),
+        reconcile=Reconcile(
+            store=store,
+            settle=settle,
+            inbox=outside.inbox,
+            cursors=outside.inbox,
+            results=outside.reconciliations,
+            providers=providers,
+            clock=clock,
+            interval=timedelta(seconds=config.recovery.reconcile_interval_s),
+            window=timedelta(seconds=config.recovery.reconcile_window_s),
         ),
     )
 

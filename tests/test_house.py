@@ -48,7 +48,11 @@ def test_a_file_has_one_stated_purpose_and_fits(path: Path) -> None:
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
 def test_everything_is_caught_only_where_everything_can_escape(path: Path) -> None:
-    allowed = {ROOT / "payd/nursery.py", ROOT / "payd/plugins/fence.py"}
+    allowed = {
+        ROOT / "payd/nursery.py",
+        ROOT / "payd/plugins/escape.py",
+        ROOT / "payd/plugins/fence.py",
+    }
     caught = [
         node.lineno
         for node in ast.walk(ast.parse(path.read_text()))

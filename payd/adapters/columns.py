@@ -14,9 +14,9 @@ from payd.domain.payment import Payment
 Json = dict[str, Any]
 
 
-def dumps(value: object) -> str:
+def dumps(value: object, *, sort_keys: bool = False) -> str:
     """Compact JSON; times as ISO 8601, UUIDs as text, bytes as PostgreSQL's hex."""
-    return json.dumps(value, separators=(",", ":"), default=_plain)
+    return json.dumps(value, separators=(",", ":"), default=_plain, sort_keys=sort_keys)
 
 
 def _plain(value: object) -> str:
@@ -85,6 +85,7 @@ def payment_row(payment: Payment) -> Json:
         "return_url": payment.return_url,
         "cancel_url": payment.cancel_url,
         "metadata": dict(payment.metadata),
+        "parameters": dict(payment.parameters),
         "pricing_version": payment.pricing_version,
         "request_id": payment.request_id,
         "traceparent": payment.traceparent,

@@ -5,6 +5,7 @@ every other method is one indivisible step, as a statement is to PostgreSQL.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -17,12 +18,25 @@ import trio
 from payd.adapters.columns import Json, changes, dumps, item_rows, payment_row, receipt_rows
 from payd.adapters.events import AuditRow, EventRow, outbox_row_of
 from payd.domain.decide import Decision
-from payd.domain.evidence import Observation
 from payd.domain.payment import Customer, Origin, Payment
-from payd.plugins.interface import Clock
-from payd.ports import InboxRow, OutboxRow, PublishError
+from payd.plugins.interface import Clock, ProviderEvent
+from payd.ports import (
+    Cursor,
+    InboxRow,
+    OutboxRow,
+    PublishError,
+    Reconciliation,
+    Report,
+    StoredObject,
+)
 
-__all__ = ["MemoryInbox", "MemoryOutbox", "MemoryPublisher", "MemoryStore"]
+__all__ = [
+    "MemoryInbox",
+    "MemoryOutbox",
+    "MemoryPublisher",
+    "MemoryReconciliations",
+    "MemoryStore",
+]
 
 #: Held by nobody.
 _FREE = datetime.min.replace(tzinfo=UTC)
@@ -142,6 +156,10 @@ class MemoryStore:
         if current.next_look_time is not None:
             self._payments[payment.id] = attrs.evolve(current, next_look_time=time)
 
+    def all(self) -> Sequence[Payment]:
+        """Every payment, in the order in which they were made."""
+        return tuple(self._payments.values())
+
     async def audit_trail(self, payment_id: UUID) -> Sequence[AuditRow]:
         """Every audit row of the payment, oldest first."""
         return tuple(self._audit.get(payment_id, ()))
@@ -245,12 +263,43 @@ class _Queue(Generic[_Row]):
         self._changed.ring()
 
 
-class MemoryInbox(_Queue[InboxRow]):
-    """Inbox; a commit of the store settles rows, too."""
+@attrs.define(kw_only=True)
+class _HeldCursor:
+    """How far a scan has come, and until when nobody may go on."""
 
-    async def put(self, provider: str, observations: Sequence[Observation]) -> int:
+    value: str | None = None
+    next_time: datetime = _FREE
+
+
+class MemoryInbox(_Queue[InboxRow]):
+    """Inbox and Cursors; a commit of the store settles rows, too."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self._cursors: defaultdict[tuple[str, str], _HeldCursor] = defaultdict(_HeldCursor)
+
+    async def put(
+        self, provider: str, reports: Sequence[Report], cursor: Cursor | None = None
+    ) -> int:
         """See Inbox."""
-        return sum(self._put(provider, observation) for observation in observations)
+        if cursor is not None:
+            held = self._cursors[provider, cursor.name]
+            held.value, held.next_time = cursor.value, self._clock.now() + cursor.rest
+        return sum(self._put(provider, report) for report in reports)
+
+    async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
+        """See Inbox. The bytes are not kept."""
+        return self._put(provider, event)
+
+    async def claim_cursor(
+        self, provider: str, name: str, lease_s: float
+    ) -> tuple[str | None] | None:
+        """See Cursors."""
+        held, now = self._cursors[provider, name], self._clock.now()
+        if held.next_time > now:
+            return None
+        held.next_time = now + timedelta(seconds=lease_s)
+        return (held.value,)
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
         """See Inbox."""
@@ -265,24 +314,54 @@ class MemoryInbox(_Queue[InboxRow]):
         """See Inbox."""
         self._put_back([row_id], retry_in_s)
 
-    def _put(self, provider: str, observation: Observation) -> bool:
+    def _put(self, provider: str, report: Report) -> bool:
         known = [
-            held.row.observation
+            held.row.report
             for held in self._rows.values()
-            if (held.row.provider, held.row.observation.id) == (provider, observation.id)
+            if (held.row.provider, held.row.report.id) == (provider, report.id)
         ]
-        if observation in known:
+        if report in known:
             return False
         row = InboxRow(
             id=self._new_id(),
             provider=provider,
-            observation=observation,
+            report=report,
             attempts=0,
             receive_time=self._clock.now(),
             conflicting=bool(known),
         )
         self._add(row)
         return True
+
+
+class MemoryReconciliations:
+    """Reconciliations over the payments of a store."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        #: The oldest first.
+        self.results: list[Reconciliation] = []
+
+    async def stored_objects(
+        self, provider: str, since: datetime, until: datetime
+    ) -> Sequence[StoredObject]:
+        """See Reconciliations."""
+        return [
+            StoredObject(
+                payment_id=payment.id,
+                status=payment.status,
+                reference=payment.provider_reference,
+                create_time=payment.create_time,
+            )
+            for payment in self._store.all()
+            if payment.provider == provider
+            and payment.provider_reference is not None
+            and since <= payment.create_time < until
+        ]
+
+    async def add(self, reconciliation: Reconciliation) -> None:
+        """See Reconciliations."""
+        self.results.append(reconciliation)
 
 
 class MemoryOutbox(_Queue[OutboxRow]):

@@ -241,6 +241,23 @@ class Recovery(Section):
     interval_s: float = setting(5.0, "Between two passes that found nothing.", gt=0, le=3600)
     batch_size: int = setting(50, "Payments per pass.", ge=1, le=1000)
     lease_s: float = setting(60.0, "A claimed payment is left alone for.", ge=5, le=3600)
+    scan_interval_s: float = setting(
+        600.0, "Between two readings of a provider's own list of events.", gt=0, le=86_400
+    )
+    reconcile_interval_s: float = setting(
+        86_400.0, "Between two comparisons of all objects and payments.", gt=0, le=604_800
+    )
+    reconcile_window_s: float = setting(
+        172_800.0, "How far back a comparison goes.", ge=60, le=2_592_000
+    )
+
+
+class Inbox(Section):
+    """Evidence, stored before it is believed."""
+
+    raw_retention_days: int = setting(
+        30, "The bytes of a webhook are kept for; what evidence needs of it stays.", ge=1, le=3650
+    )
 
 
 class Outbox(Section):
@@ -334,6 +351,7 @@ class Config(Section):
     pricing: Pricing = Pricing()
     payments: Payments = Payments()
     recovery: Recovery = Recovery()
+    inbox: Inbox = Inbox()
     outbox: Outbox = Outbox()
     vault: Vault = Vault()
     providers: Providers = Providers()

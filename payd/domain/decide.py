@@ -202,9 +202,11 @@ def _from_open(after: Payment, evidence: Evidence, now: datetime) -> Payment:
 def _is_overdue(after: Payment, evidence: Evidence, now: datetime) -> bool:
     """A look taken after the expiry; that it shows too little was checked before."""
     look = evidence.look if isinstance(evidence, NotClosable) else evidence
-    return (
-        isinstance(look, Snapshot) and now >= after.expire_time and look.as_of >= after.expire_time
-    )
+    if not isinstance(look, Snapshot) or look.status is ProviderStatus.DISPUTED:
+        return False
+    # A look at another object says nothing about ours.
+    is_ours = look.reference in (None, after.provider_reference)
+    return is_ours and now >= after.expire_time and look.as_of >= after.expire_time
 
 
 def _after_close(

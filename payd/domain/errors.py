@@ -83,6 +83,18 @@ class StoreUnavailable(PaydError):
     money_may_have_moved = True
 
 
+class WebhookUnknown(PaydError):
+    """No enabled provider of this name takes webhooks."""
+
+    reason = "WEBHOOK_UNKNOWN"
+
+
+class WebhookRefused(PaydError):
+    """Not authentic, not recent, or not readable; `why` is one of few words."""
+
+    reason = "WEBHOOK_REFUSED"
+
+
 class ShuttingDown(PaydError):
     """This daemon takes no new calls; another one, or this one soon, will."""
 

@@ -55,6 +55,12 @@ class Snapshot:
     confirmed: int = attrs.field(validator=_amount)
     refunded: int = attrs.field(default=0, validator=_amount)
     as_of: datetime = attrs.field(validator=_aware)
+    #: What the object asks for. Where it is not what is due, none of its money counts.
+    due: int | None = None
+    #: The object's own reference; None where only its payment or an alias is known.
+    reference: str | None = None
+    #: Other names of the object that this report told.
+    aliases: tuple[str, ...] = ()
     failure_code: str | None = None
     failure_message: str | None = None
 
@@ -77,6 +83,18 @@ class Receipt:
 
 
 @attrs.frozen(kw_only=True)
+class Reversal:
+    """Money that went back to the customer, or that he contests. It moves no payment by itself."""
+
+    asset: str
+    #: In total so far, in the unit of what is due.
+    refunded: int = attrs.field(default=0, validator=_amount)
+    disputed: bool = False
+    #: Other names of the object that this report told.
+    aliases: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class Observation:
     """Something that a provider reports about one payment."""
 
@@ -84,7 +102,8 @@ class Observation:
     id: str
     #: The stored provider reference, one of its aliases, or the payment id.
     reference: str
-    fact: Snapshot | tuple[Receipt, ...]
+    #: Conflict is for a report that contradicts what payd knows: test money, another's object.
+    fact: "Snapshot | tuple[Receipt, ...] | Reversal | Conflict"
 
 
 @attrs.frozen(kw_only=True)
@@ -117,7 +136,8 @@ class Created:
     """The provider's answer to `create`, or what a lookup of it found."""
 
     reference: str
-    next_action: NextAction
+    #: None when there is nothing left for the customer to do.
+    next_action: NextAction | None
     aliases: tuple[str, ...] = ()
 
 
@@ -176,7 +196,7 @@ class Unanswered:
 
 @attrs.frozen(kw_only=True)
 class Conflict:
-    """Two reports with one id and different content: neither is believed blindly."""
+    """A report that contradicts what is known: another content under its id, another's object."""
 
 
 Evidence = (
@@ -190,6 +210,7 @@ Evidence = (
     | NotClosable
     | Unanswered
     | Conflict
+    | Reversal
     | Snapshot
     | tuple[Receipt, ...]
 )

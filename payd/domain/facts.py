@@ -23,6 +23,7 @@ from payd.domain.evidence import (
     OutcomeUnknown,
     ProviderStatus,
     Receipt,
+    Reversal,
     Snapshot,
     Unanswered,
 )
@@ -45,6 +46,8 @@ def learn(payment: Payment, evidence: Evidence, now: datetime) -> Payment:
             return _learn_snapshot(payment, look)
         case tuple():
             return _learn_receipts(payment, evidence)
+        case Reversal():
+            return _learn_reversal(payment, evidence)
         case Conflict():
             return flag(payment, Attention.CONFLICTING_EVIDENCE)
         case Unanswered():
@@ -74,8 +77,13 @@ def _adopt(payment: Payment, created: Created) -> Payment:
         )
     if payment.provider_reference != created.reference:
         return flag(payment, Attention.CONFLICTING_EVIDENCE)
-    aliases = tuple(dict.fromkeys((*payment.aliases, *created.aliases)))
-    return attrs.evolve(payment, aliases=aliases)
+    action = payment.next_action or created.next_action
+    return attrs.evolve(_name(payment, created.aliases), next_action=action)
+
+
+def _name(payment: Payment, aliases: tuple[str, ...]) -> Payment:
+    """The payment with further names under which the provider may report it."""
+    return attrs.evolve(payment, aliases=tuple(dict.fromkeys((*payment.aliases, *aliases))))
 
 
 def _learn_asking(
@@ -103,7 +111,13 @@ def _learn_asking(
 
 
 def _learn_snapshot(payment: Payment, snapshot: Snapshot) -> Payment:
-    if not payment.is_asset(snapshot.asset):
+    if snapshot.reference not in (None, payment.provider_reference):
+        if payment.provider_reference is not None:
+            return _learn_of_another(payment, snapshot)
+        # The provider's report was faster than its answer, or the answer was lost.
+        payment = _adopt(payment, Created(reference=snapshot.reference, next_action=None))
+    payment = _name(payment, snapshot.aliases)
+    if not payment.is_asset(snapshot.asset) or snapshot.due not in (None, payment.due):
         return flag(payment, Attention.AMOUNT_MISMATCH)
     after = attrs.evolve(
         payment,
@@ -122,6 +136,26 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot) -> Payment:
         provider_status=snapshot.status,
         provider_status_time=snapshot.as_of,
     )
+
+
+def _learn_of_another(payment: Payment, snapshot: Snapshot) -> Payment:
+    """A second object for this payment: its money never counts, and while it lives it is a danger."""
+    is_harmless = snapshot.status in _DEAD and snapshot.received == 0
+    return payment if is_harmless else flag(payment, Attention.CONFLICTING_EVIDENCE)
+
+
+#: Can neither be paid any more nor bring what was paid.
+_DEAD = (ProviderStatus.CANCELED, ProviderStatus.EXPIRED, ProviderStatus.DECLINED)
+
+
+def _learn_reversal(payment: Payment, reversal: Reversal) -> Payment:
+    after = _name(payment, reversal.aliases)
+    if reversal.disputed:
+        after = flag(after, Attention.DISPUTED)
+    if not payment.is_asset(reversal.asset):
+        return flag(after, Attention.AMOUNT_MISMATCH)
+    refunded = max(payment.snapshot_refunded, reversal.refunded)
+    return attrs.evolve(after, snapshot_refunded=refunded)
 
 
 def _is_newer(payment: Payment, snapshot: Snapshot) -> bool:

@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -118,6 +119,8 @@ class Payment:
     return_url: str = ""
     cancel_url: str = ""
     metadata: Mapping[str, str] = attrs.field(factory=dict)
+    #: What the provider made of it before it was first asked: every request sends these.
+    parameters: Mapping[str, Any] = attrs.field(factory=dict)
     pricing_version: str
     request_id: str = ""
     traceparent: str = ""

@@ -7,15 +7,19 @@ cancellation is never swallowed: what became of that operation is found by recov
 """
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Generic, TypeVar
+from datetime import datetime
+from typing import Any, TypeVar
 
 import attrs
 import trio
 
-from payd.plugins import outcomes
+from payd.domain.errors import ProviderUnavailable
+from payd.domain.evidence import Observation
+from payd.plugins import outcomes, sync
 from payd.plugins.breaker import Breaker, BreakerState, Pause, Random
+from payd.plugins.escape import Call, describe
 from payd.plugins.interface import (
     Cancel,
     Capabilities,
@@ -24,17 +28,24 @@ from payd.plugins.interface import (
     Lookup,
     Misconfigured,
     NotAttempted,
+    ObjectPage,
     OutcomeUnknown,
+    Page,
     PaymentRef,
     Provider,
     ProviderError,
+    ProviderEvent,
     ProviderManifest,
     Sink,
+    SupportsCompare,
+    SupportsPrepare,
+    SupportsScan,
     SupportsWatch,
+    WebhookRequest,
 )
-from payd.plugins.port import Answer
+from payd.plugins.port import Answer, Untranslatable
 
-__all__ = ["Escaped", "Fence", "FenceState", "OnCall", "guarded"]
+__all__ = ["Fence", "FenceState", "OnCall"]
 
 #: provider, operation, outcome, seconds
 OnCall = Callable[[str, str, str, float], None]
@@ -88,10 +99,12 @@ class Fence:
         *,
         log: Logger,
         methods: tuple[str, ...] = (),
+        secrets: Mapping[str, tuple[str, ...]] | None = None,
         random: Random,
         on_call: OnCall | None = None,
     ) -> None:
         self._build = build
+        self._secrets = secrets or {}
         self._manifest = manifest
         self._log = log
         self._methods = methods
@@ -144,6 +157,66 @@ class Fence:
 
     # -- ProviderPort ------------------------------------------------------------------------
 
+    @property
+    def can_scan(self) -> bool:
+        """See ProviderPort."""
+        return self._inside is not None and isinstance(self._inside[0], SupportsScan)
+
+    @property
+    def can_list_objects(self) -> bool:
+        """See ProviderPort."""
+        return self._inside is not None and isinstance(self._inside[0], SupportsCompare)
+
+    def prepare(self, operation: CreateOperation) -> Mapping[str, Any]:
+        """See ProviderPort."""
+        provider = self._running()
+        if not isinstance(provider, SupportsPrepare):
+            return {}
+        return sync.prepare(self.name, provider, operation)
+
+    def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
+        """See ProviderPort."""
+        return sync.verify(self.name, self._running(), request, self._secrets, now)
+
+    def translate(self, event: ProviderEvent) -> Sequence[Observation]:
+        """See ProviderPort."""
+        try:
+            provider = self._running()
+        except ProviderUnavailable as error:
+            raise Untranslatable(error.message) from None
+        return sync.translate(provider, event)
+
+    def _running(self) -> Provider:
+        if self._inside is None:
+            raise ProviderUnavailable(
+                f"the provider {self.name} is not running", retry_after_s=1.0, provider=self.name
+            )
+        return self._inside[0]
+
+    async def scan(self, cursor: str | None) -> Page | None:
+        """See ProviderPort."""
+
+        async def step(provider: Provider) -> Page:
+            if not isinstance(provider, SupportsScan):
+                raise NotAttempted("it cannot be scanned")
+            return await provider.scan(cursor)
+
+        said = await self._ask("scan", step, outcomes.is_page)
+        return said if isinstance(said, Page) else None
+
+    async def objects(
+        self, since: datetime, until: datetime, cursor: str | None
+    ) -> ObjectPage | None:
+        """See ProviderPort."""
+
+        async def step(provider: Provider) -> ObjectPage:
+            if not isinstance(provider, SupportsCompare):
+                raise NotAttempted("its objects cannot be listed")
+            return await provider.objects(since, until, cursor)
+
+        said = await self._ask("objects", step, outcomes.is_object_page)
+        return said if isinstance(said, ObjectPage) else None
+
     async def create(self, operation: CreateOperation) -> Answer:
         """See ProviderPort."""
         said = await self._ask("create", lambda p: p.create(operation), outcomes.is_created)
@@ -179,14 +252,14 @@ class Fence:
         probe = self._breaker.enter()
         said: T | ProviderError | None = None
         try:
-            said = await self._in_own_task(_Call(call, is_sound), *self._inside, self._timeout_s)
+            said = await self._in_own_task(Call(call, is_sound), *self._inside, self._timeout_s)
             return said
         finally:
             failed = self._note(operation, said, start)
             self._breaker.leave(trio.current_time(), failed=failed, probe=probe)
 
     async def _in_own_task(
-        self, call: "_Call[T]", provider: Provider, nursery: trio.Nursery, timeout_s: float
+        self, call: "Call[T]", provider: Provider, nursery: trio.Nursery, timeout_s: float
     ) -> T | ProviderError:
         nursery.start_soon(self._attempt_in_turn, call, provider)
         try:
@@ -200,7 +273,7 @@ class Fence:
             await call.done.wait()
         return call.said
 
-    async def _attempt_in_turn(self, call: "_Call[T]", provider: Provider) -> None:
+    async def _attempt_in_turn(self, call: "Call[T]", provider: Provider) -> None:
         """`call.said` is at every await what holds if the call ends there."""
         try:
             with call.scope:
@@ -212,12 +285,12 @@ class Fence:
         finally:
             call.done.set()
 
-    async def _attempt(self, call: "_Call[T]", provider: Provider) -> None:
+    async def _attempt(self, call: "Call[T]", provider: Provider) -> None:
         for attempt in range(ATTEMPTS_MAX):
             if attempt:
                 await trio.sleep(self._random() * RETRY_PAUSE_MAX_S * 2 ** (attempt - 1))
             call.said = OutcomeUnknown("no answer within the deadline")
-            call.said = await _call(call, provider)
+            call.said = await call.answer(provider)
             if not isinstance(call.said, NotAttempted):
                 return
 
@@ -293,7 +366,7 @@ class Fence:
                     await self._serve(provider, serve)
                     scope.deadline = trio.current_time() + STOP_TIMEOUT_S
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the fence: every escape gets a name
-            return _describe(error)
+            return describe(error)
         if scope.cancelled_caught:
             return f"the factory did not answer within {START_TIMEOUT_S:g} s"
         return "the provider's context ended"
@@ -351,7 +424,7 @@ class Fence:
             with trio.CancelScope() as self._watch_scope:
                 await provider.watch(sink, task_status=trio.TASK_STATUS_IGNORED)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the fence: every escape gets a name
-            return _describe(error)
+            return describe(error)
         finally:
             self._watch_scope = None
         return "the watch returned"
@@ -371,81 +444,21 @@ class Fence:
             self._healthy = False
             return
         start = trio.current_time()
-        call = _Call(lambda p: p.health(), outcomes.is_none)
+        call = Call(lambda p: p.health(), outcomes.is_none)
         said = await self._in_own_task(call, *self._inside, HEALTH_TIMEOUT_S)
         self._healthy = not isinstance(said, ProviderError)
         self._note("health", said if isinstance(said, ProviderError) else True, start)
-
-
-@attrs.define(eq=False)
-class _Call(Generic[T]):
-    """One question to a provider, and its answer so far."""
-
-    ask: Callable[[Provider], Awaitable[T]]
-    is_sound: Callable[[object], bool]
-    said: T | ProviderError = attrs.field(
-        factory=lambda: NotAttempted("no free place within the deadline")
-    )
-    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    done: trio.Event = attrs.field(factory=trio.Event)
 
 
 def _is_provider(built: object) -> bool:
     return isinstance(built, Provider)
 
 
-async def _take_place(limiter: trio.CapacityLimiter, call: "_Call[T]") -> None:
+async def _take_place(limiter: trio.CapacityLimiter, call: "Call[T]") -> None:
     try:
         limiter.acquire_on_behalf_of_nowait(call)
     except trio.WouldBlock:
         await limiter.acquire_on_behalf_of(call)
-
-
-async def _call(call: "_Call[T]", provider: Provider) -> T | ProviderError:
-    try:
-        said = await call.ask(provider)
-    except BaseExceptionGroup as group:
-        cancelled, rest = group.split(trio.Cancelled)
-        if rest is not None and not isinstance(rest, Exception):
-            raise
-        if cancelled is not None:
-            raise cancelled from None
-        return _named(group)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the fence: every escape gets a name
-        return _named(error)
-    if call.is_sound(said):
-        return said
-    return OutcomeUnknown(f"the answer is no valid one: a {type(said).__name__}")
-
-
-class Escaped(Exception):
-    """A plugin's own code raised; the message says what."""
-
-
-def guarded(act: Callable[[], T]) -> T:
-    """Call a plugin's own code; whatever it raises becomes Escaped."""
-    try:
-        return act()
-    except (Exception, SystemExit) as error:
-        raise Escaped(_describe(error)) from error
-
-
-def _named(error: BaseException) -> ProviderError:
-    inner = _innermost(error)
-    return inner if isinstance(inner, ProviderError) else OutcomeUnknown(_describe(error))
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """A provider's nursery wraps what it raises into a group of one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
-
-
-def _describe(error: BaseException) -> str:
-    error = _innermost(error)
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said:.300}" if said else type(error).__name__
 
 
 def _unavailable(wait_s: float) -> outcomes.Unavailable:

@@ -104,6 +104,8 @@ class CreateOperation:
     return_url: str
     cancel_url: str
     metadata: Mapping[str, str]
+    #: What SupportsPrepare made of this operation before it was first sent; else empty.
+    parameters: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -116,6 +118,8 @@ class PaymentRef:
     reference: str | None
     #: The asset of what is due: a currency code, or a token's 0x-hex address.
     asset: str
+    #: The object was created at this time or later.
+    create_time: datetime
 
 
 @attrs.frozen(kw_only=True)
@@ -144,6 +148,102 @@ class Provider(Protocol):
 
     async def health(self) -> None:
         """Return when the remote side answers; raise otherwise. Fast, free of effects."""
+
+
+@runtime_checkable
+class SupportsPrepare(Protocol):
+    """For a remote side that compares the parameters of a repeated request."""
+
+    def prepare(self, operation: CreateOperation, /) -> Mapping[str, Any]:
+        """The request's parameters, as JSON. Synchronous, pure, no I/O.
+
+        Called once; stored with the payment before `create` is first called, and given to every
+        `create` as `operation.parameters`, whatever has become of configuration or code meanwhile.
+        May raise InvalidRequest.
+        """
+
+
+@attrs.frozen(kw_only=True)
+class WebhookRequest:
+    """What came in at POST /webhooks/{provider}, unread."""
+
+    body: bytes
+    #: Names in lower case; values of a repeated header joined by ", ".
+    headers: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class ProviderEvent:
+    """Something that the remote side reported, believed to be its own words."""
+
+    #: Unique within the provider; the same event always has the same id, by whatever channel.
+    id: str
+    #: Its kind, as the remote side names it.
+    type: str
+    #: What `translate` needs of it, as JSON: no personal data, nothing that differs between two
+    #: deliveries of one event. Two contents under one id are a conflict.
+    content: Mapping[str, Any]
+
+
+@runtime_checkable
+class SupportsWebhooks(Protocol):
+    """The remote side tells us. Both methods are synchronous, pure and free of I/O."""
+
+    def verify(
+        self, request: WebhookRequest, secrets: Mapping[str, tuple[str, ...]], now: datetime, /
+    ) -> ProviderEvent:
+        """Whether it is authentic, recent and readable; raises WebhookRefused when it is not."""
+
+    def translate(self, event: ProviderEvent, /) -> Sequence[Observation]:
+        """What the event says about payments; empty when it says nothing, or not about ours."""
+
+
+@attrs.frozen(kw_only=True)
+class Page:
+    """One step of a scan."""
+
+    events: tuple[ProviderEvent, ...]
+    #: Where the next step goes on; stored in the transaction that stores the events.
+    cursor: str
+    #: Whether the next step should follow at once.
+    more: bool = False
+
+
+@runtime_checkable
+class SupportsScan(SupportsWebhooks, Protocol):
+    """What webhooks have not told can be read afterwards."""
+
+    async def scan(self, cursor: str | None, /) -> Page:
+        """Events since the cursor, oldest first; those known already are ignored.
+
+        None is the first scan ever.
+        """
+
+
+@attrs.frozen(kw_only=True)
+class RemoteObject:
+    """One payable object as the remote side lists it."""
+
+    #: The payment that it says it belongs to; None when it is none of payd's.
+    payment_id: UUID | None
+    found: "Found"
+
+
+@attrs.frozen(kw_only=True)
+class ObjectPage:
+    """One step through the remote side's objects."""
+
+    objects: tuple[RemoteObject, ...]
+    #: Where the next step goes on; None at the end.
+    cursor: str | None
+
+
+@runtime_checkable
+class SupportsCompare(Protocol):
+    """All objects can be listed, so that payd finds those without a payment, and the other way."""
+
+    async def objects(self, since: datetime, until: datetime, cursor: str | None, /) -> ObjectPage:
+        """The objects created in [since, until), in any order; None is the first step."""
 
 
 class Sink(Protocol):
@@ -242,6 +342,15 @@ class InvalidRequest(ProviderError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
+        self.message = message
+
+
+class WebhookRefused(ProviderError):
+    """Not authentic, not recent or not readable. `reason` is one of few words, for a metric."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
         self.message = message
 
 

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from payd.plugins import hookspecs
 from payd.plugins.breaker import Random
-from payd.plugins.fence import Escaped, Fence, OnCall, guarded
+from payd.plugins.escape import Escaped, guarded
+from payd.plugins.fence import Fence, OnCall
 from payd.plugins.interface import (
     SDK_VERSION,
     Clock,
@@ -158,6 +159,7 @@ async def open_providers(
                     plugin.manifest,
                     log=log,
                     methods=plugin.keys,
+                    secrets=plugin.secrets,
                     random=random,
                     on_call=on_call,
                 )

@@ -3,7 +3,10 @@
 Nothing here guesses: an answer that cannot be read proves nothing.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import assert_never
+
+import attrs
 
 from payd.domain import evidence
 from payd.domain.errors import InvalidField, PaydError, ProviderUnavailable
@@ -64,7 +67,9 @@ def answer_to_look(
         case evidence.Absent() if reference is None:
             proven = lookup is Lookup.INCLUDING_ABSENCE
             return Answer(evidence=(evidence.Absent(proven=proven),))
-        case evidence.Absent() | ProviderError():
+        case evidence.Absent():
+            return attrs.evolve(UNANSWERED, is_missing=True)
+        case ProviderError():
             return UNANSWERED
         case _:
             assert_never(said)
@@ -139,6 +144,60 @@ def is_snapshot(said: object) -> bool:
     )
 
 
+def is_page(said: object) -> bool:
+    """A Page whose events and cursor can be stored."""
+    if not isinstance(said, interface.Page):
+        return False
+    return _is_text(said.cursor) and all(is_event(event) for event in said.events)
+
+
+def is_event(said: object) -> bool:
+    """A ProviderEvent that can be stored."""
+    if not isinstance(said, interface.ProviderEvent) or not isinstance(said.content, Mapping):
+        return False
+    return _is_text(said.id, said.type) and bool(said.id) and is_json(said.content)
+
+
+def is_json(said: object) -> bool:
+    """What PostgreSQL can keep as JSON."""
+    match said:
+        case None | bool() | int():
+            return True
+        case str():
+            return _is_storable(said)
+        case Mapping():
+            return all(isinstance(key, str) and is_json(key) for key in said) and all(
+                map(is_json, said.values())
+            )
+        case list() | tuple():
+            return all(map(is_json, said))
+        case _:
+            return False
+
+
+def is_observations(said: object) -> bool:
+    """A sequence of observations that can be settled."""
+    if not isinstance(said, Sequence):
+        return False
+    return all(isinstance(one, evidence.Observation) and _is_observation(one) for one in said)
+
+
+def _is_observation(said: evidence.Observation) -> bool:
+    if not (_is_text(said.id, said.reference) and said.reference):
+        return False
+    fact: object = said.fact
+    if isinstance(fact, tuple):
+        return all(isinstance(one, evidence.Receipt) for one in fact)
+    return isinstance(fact, evidence.Reversal | evidence.Conflict) or is_snapshot(fact)
+
+
+def is_object_page(said: object) -> bool:
+    """An ObjectPage whose objects can be compared."""
+    return isinstance(said, interface.ObjectPage) and all(
+        isinstance(one, interface.RemoteObject) and is_look(one.found) for one in said.objects
+    )
+
+
 def is_none(said: object) -> bool:
     """What `health` returns."""
     return said is None
@@ -146,6 +205,8 @@ def is_none(said: object) -> bool:
 
 def _is_action(action: object) -> bool:
     match action:
+        case None:
+            return True
         case evidence.Redirect(url=url):
             return _is_text(url)
         case evidence.CryptoTransfer():
@@ -156,4 +217,12 @@ def _is_action(action: object) -> bool:
 
 
 def _is_text(*values: object) -> bool:
-    return all(isinstance(value, str) for value in values)
+    return all(isinstance(value, str) and _is_storable(value) for value in values)
+
+
+def _is_storable(text: str) -> bool:
+    """PostgreSQL takes no NUL, and UTF-8 no lone surrogate."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False

@@ -14,6 +14,7 @@ from payd.domain.payment import Asking, Origin, Payment, Status
 from payd.domain.request import InitiateRequest
 from payd.ports import Clock, CrashPoints, Ids, PaymentStore
 from payd.service.ask import Ask, is_asked
+from payd.service.operation import create_operation
 from payd.service.query import Query
 
 
@@ -53,7 +54,7 @@ class Initiate:
         quote = self.query.quote(request.quote_request)
         registered = self.query.method(request.method)
         now = self.clock.now()
-        return Payment(
+        draft = Payment(
             id=self.ids.new(),
             idempotency_key=request.idempotency_key,
             request_hash=request.fingerprint(),
@@ -76,6 +77,9 @@ class Initiate:
             ask_deadline=self.ask.deadline(registered.provider),
             next_look_time=now + self.first_look,
         )
+        # Stored before the first call, so that every later one sends the same.
+        parameters = registered.provider.prepare(create_operation(draft))
+        return attrs.evolve(draft, parameters=parameters) if parameters else draft
 
     async def _replay(
         self, payment: Payment, request: InitiateRequest, origin: Origin, wait_s: float

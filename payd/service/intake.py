@@ -1,7 +1,7 @@
 """Evidence in: stored first, believed later, one payment at a time.
 
-An observation that names no known payment is parked, since it may have overtaken the
-payment's own commit: for long when it has the form of our ids, else for a moment.
+A report that names no known payment is parked, since it may have overtaken the payment's own
+commit: for long when it has the form of our ids, else for an hour.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,18 @@ from uuid import UUID
 
 import attrs
 
+from payd.domain.errors import WebhookUnknown
 from payd.domain.evidence import Conflict, Evidence, Observation
-from payd.domain.payment import Origin
-from payd.ports import Clock, CrashPoints, Inbox, InboxRow, PaymentStore
+from payd.domain.payment import Origin, Payment
+from payd.plugins.interface import ProviderEvent, WebhookRequest
+from payd.plugins.port import Untranslatable
+from payd.ports import Clock, CrashPoints, Inbox, InboxRow, PaymentStore, Providers
 from payd.service.settle import Settle
 
 #: How long an observation waits for its payment to appear.
 PARKED_MAX = timedelta(hours=24)
-#: The same for one that names something else: a reference that we are just being told.
-UNKNOWN_MAX = timedelta(minutes=1)
+#: The same for one that names something else: a reference or an alias that we are being told.
+UNKNOWN_MAX = timedelta(hours=1)
 _PARK_S = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
 
 
@@ -28,6 +31,7 @@ class Intake:
 
     inbox: Inbox
     store: PaymentStore
+    providers: Providers
     settle: Settle
     clock: Clock
     crash: CrashPoints
@@ -41,28 +45,84 @@ class Intake:
         self.crash.reach("intake.after_inbox")
         return new
 
+    async def accept_webhook(self, provider: str, request: WebhookRequest) -> bool:
+        """Store a webhook that is authentic; durable when this returns. Whether it was new.
+
+        Raises WebhookUnknown, WebhookRefused, ProviderUnavailable and StoreUnavailable.
+        """
+        port = self.providers.by_name(provider)
+        if port is None:
+            raise WebhookUnknown(f"no provider {provider!r} is enabled")
+        event = port.verify(request, self.clock.now())
+        self.crash.reach("intake.before_inbox")
+        new = await self.inbox.put_webhook(provider, event, request.body)
+        self.crash.reach("intake.after_inbox")
+        return new
+
     async def claim_batch(self) -> Sequence[InboxRow]:
         """Rows for this worker to pass to `work`, each once."""
         return await self.inbox.claim(self.batch_size, self.lease_s)
 
-    async def work(self, row: InboxRow) -> None:
-        """Settle one stored observation; safe to repeat."""
-        payment = await self.store.find(row.provider, row.observation.reference)
-        if payment is None:
-            await self._unmatched(row)
-            return
-        evidence: Evidence = Conflict() if row.conflicting else row.observation.fact
-        origin = Origin(actor=f"provider:{row.provider}", request_id=payment.request_id)
-        _, wrote = await self.settle.apply(payment, evidence, origin, [row.id])
-        if not wrote:
-            await self.inbox.finish(row.id, "nothing_new")
+    async def work(self, row: InboxRow) -> str:
+        """Settle one stored report; what became of it. Safe to repeat."""
+        try:
+            observations = self._observations(row)
+        except Untranslatable:
+            # Never given up: a later version of the provider may read it.
+            await self._park(row)
+            return "untranslatable"
+        if not observations:
+            await self.inbox.finish(row.id, "not_ours")
+            return "not_ours"
+        payments = [await self.store.find(row.provider, one.reference) for one in observations]
+        known = [(p, one) for p, one in zip(payments, observations, strict=True) if p is not None]
+        if len(known) < len(observations):
+            for payment, observation in known:
+                await self._settle(row, payment, observation)
+            return await self._wait_for_payment(row, observations)
+        for payment, observation in known[:-1]:
+            await self._settle(row, payment, observation)
+        # The last decision settles the row, too: one statement for both.
+        if await self._settle(row, *known[-1], marks=(row.id,)):
+            return "applied"
+        await self.inbox.finish(row.id, "nothing_new")
+        return "nothing_new"
 
-    async def _unmatched(self, row: InboxRow) -> None:
-        is_ours = _is_payment_id(row.observation.reference)
+    def _observations(self, row: InboxRow) -> Sequence[Observation]:
+        if isinstance(row.report, Observation):
+            return (row.report,)
+        return self._translate(row.provider, row.report)
+
+    def _translate(self, provider: str, event: ProviderEvent) -> Sequence[Observation]:
+        port = self.providers.by_name(provider)
+        if port is None:
+            raise Untranslatable(f"the provider {provider!r} is not enabled")
+        return port.translate(event)
+
+    async def _settle(
+        self,
+        row: InboxRow,
+        payment: Payment,
+        observation: Observation,
+        marks: Sequence[int] = (),
+    ) -> bool:
+        """Whether it changed the payment."""
+        evidence: Evidence = Conflict() if row.conflicting else observation.fact
+        origin = Origin(actor=f"provider:{row.provider}", request_id=payment.request_id)
+        _, wrote = await self.settle.apply(payment, evidence, origin, marks)
+        return wrote
+
+    async def _wait_for_payment(self, row: InboxRow, observations: Sequence[Observation]) -> str:
+        is_ours = any(_is_payment_id(one.reference) for one in observations)
         if self.clock.now() - row.receive_time > (PARKED_MAX if is_ours else UNKNOWN_MAX):
-            await self.inbox.finish(row.id, "never_matched" if is_ours else "not_ours")
-        else:
-            await self.inbox.park(row.id, _PARK_S[min(row.attempts, len(_PARK_S)) - 1])
+            outcome = "never_matched" if is_ours else "not_ours"
+            await self.inbox.finish(row.id, outcome)
+            return outcome
+        await self._park(row)
+        return "parked"
+
+    async def _park(self, row: InboxRow) -> None:
+        await self.inbox.park(row.id, _PARK_S[min(row.attempts, len(_PARK_S)) - 1])
 
 
 def _is_payment_id(reference: str) -> bool:

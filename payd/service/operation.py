@@ -1,7 +1,15 @@
 """What a provider is asked: a pure function of the stored payment, so that a retry is the same."""
 
+from collections.abc import Sequence
+
 from payd.domain.payment import Payment
 from payd.plugins.interface import CreateOperation, PaymentRef
+from payd.ports import ProviderPort, Providers
+
+
+def unique_providers(providers: Providers) -> Sequence[ProviderPort]:
+    """Each once, whatever number of methods it takes."""
+    return list({r.provider.name: r.provider for r in providers.registered()}.values())
 
 
 def create_operation(payment: Payment) -> CreateOperation:
@@ -19,6 +27,7 @@ def create_operation(payment: Payment) -> CreateOperation:
         return_url=payment.return_url,
         cancel_url=payment.cancel_url,
         metadata=payment.metadata,
+        parameters=payment.parameters,
     )
 
 
@@ -29,6 +38,7 @@ def payment_ref(payment: Payment) -> PaymentRef:
         payment_id=payment.id,
         reference=payment.provider_reference,
         asset=payment.asset,
+        create_time=payment.create_time,
     )
 
 

@@ -22,6 +22,8 @@ _TABLE: Mapping[type[PaydError], tuple[Status, int]] = {
     errors.PaymentNotFound: (Status.NOT_FOUND, 404),
     errors.IdempotencyKeyReused: (Status.ALREADY_EXISTS, 409),
     errors.PaymentNotCancelable: (Status.FAILED_PRECONDITION, 409),
+    errors.WebhookUnknown: (Status.NOT_FOUND, 404),
+    errors.WebhookRefused: (Status.INVALID_ARGUMENT, 400),
     errors.ProviderUnavailable: (Status.UNAVAILABLE, 503),
     errors.StoreUnavailable: (Status.UNAVAILABLE, 503),
     errors.ShuttingDown: (Status.UNAVAILABLE, 503),

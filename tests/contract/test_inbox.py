@@ -55,7 +55,7 @@ async def test_an_observation_comes_back_as_it_was_put(
     assert await stores.inbox.put("mock", [observation]) == 1
     [row] = await stores.inbox.claim(10, LEASE_S)
 
-    assert row.observation == observation
+    assert row.report == observation
     assert row.provider == "mock"
     assert not row.conflicting
 
@@ -133,7 +133,7 @@ async def test_the_oldest_are_claimed_first_and_not_twice(stores: Stores) -> Non
     first = await stores.inbox.claim(2, LEASE_S)
     then = await stores.inbox.claim(2, LEASE_S)
 
-    assert [row.observation for row in (*first, *then)] == observations
+    assert [row.report for row in (*first, *then)] == observations
 
 
 async def test_each_row_goes_to_one_of_many_workers(stores: Stores) -> None:
@@ -218,4 +218,4 @@ async def test_waiting_for_evidence_ends_at_the_time_out(stores: Stores) -> None
 
 
 def _seen(rows: Sequence[InboxRow]) -> list[tuple[Observation, bool]]:
-    return [(row.observation, row.conflicting) for row in rows]
+    return [(row.report, row.conflicting) for row in rows]

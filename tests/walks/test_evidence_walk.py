@@ -52,7 +52,7 @@ async def test_stop_1_a_provider_reports_what_it_saw_and_names_no_status(
         nursery.cancel_scope.cancel()
 
     [row] = await house.intake.claim_batch()
-    assert (row.provider, row.observation) == ("mock", REPORT)
+    assert (row.provider, row.report) == ("mock", REPORT)
 
 
 # -- service/intake.accept, put_observations: stored before it is believed -------------------

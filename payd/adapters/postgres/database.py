@@ -7,6 +7,7 @@ one more try on a fresh one; what stays lost is StoreUnavailable.
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -46,6 +47,9 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,
 )
+#: asyncpg over its own pool, when a connection ends while it is handed out or given back
+#: (github.com/MagicStack/asyncpg/issues/624). It is given no attribute of ours to miss.
+_TRIPPED = (AttributeError,)
 _TRIES_MAX = 3
 
 
@@ -139,16 +143,21 @@ class Database:
         raise AssertionError("unreachable")
 
     async def _once(self, run: "Callable[[_PooledConnection], Awaitable[R]]") -> R:
-        pool = await self._opened()
-        connection = await pool.acquire(timeout=self._settings.acquire_timeout_s)
         try:
-            return await run(connection)
-        except (TimeoutError, asyncio.CancelledError, *_LOST):
-            # A cut statement may still be running there: this session is spent.
-            connection.terminate()
-            raise
-        finally:
-            await pool.release(connection)
+            pool = await self._opened()
+            connection = await pool.acquire(timeout=self._settings.acquire_timeout_s)
+            try:
+                return await run(connection)
+            except (TimeoutError, asyncio.CancelledError, *_LOST):
+                # A cut statement may still be running there: this session is spent.
+                connection.terminate()
+                raise
+            finally:
+                with suppress(*_TRIPPED, *_LOST):
+                    # What became of the statement is known, whatever becomes of its connection.
+                    await pool.release(connection)
+        except _TRIPPED as error:
+            raise ConnectionResetError(str(error)) from error
 
     async def _opened(self) -> "asyncpg.Pool[asyncpg.Record]":
         if self._pool is not None:

@@ -1,34 +1,88 @@
-"""Inbox on PostgreSQL: observations are stored, then claimed by one worker at a time."""
+"""Inbox on PostgreSQL: reports are stored, then claimed by one worker at a time."""
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from payd.adapters.columns import dumps
+from payd.adapters.columns import Json, dumps
+from payd.adapters.postgres.batch import Batcher
 from payd.adapters.postgres.database import Database
-from payd.adapters.postgres.rows import observation_json, observation_of
-from payd.domain.evidence import Observation
-from payd.ports import InboxRow
+from payd.adapters.postgres.reports import report_json, report_of
+from payd.plugins.interface import ProviderEvent
+from payd.ports import Cursor, InboxRow, Report
+
+_NO_REST = timedelta(0)
 
 
 class PostgresInbox:
-    """The port Inbox. What this daemon stores wakes its own worker; others find it by polling."""
+    """The ports Inbox and Cursors. What this daemon stores wakes its own worker; others poll.
 
-    def __init__(self, database: Database) -> None:
+    Webhooks that come at the same time share one statement.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        observe_batch: Callable[[str, int], None] = lambda statement, size: None,
+    ) -> None:
         self._database = database
         self._news = asyncio.Event()
+        self._webhooks: Batcher[Json, bool] = Batcher(
+            self._put_webhooks,
+            key=lambda record: (record["provider"], record["event_id"]),
+            observe=lambda size: observe_batch("put_reports", size),
+        )
 
-    async def put(self, provider: str, observations: Sequence[Observation]) -> int:
+    async def put(
+        self, provider: str, reports: Sequence[Report], cursor: Cursor | None = None
+    ) -> int:
         """See the port."""
+        return len(await self._put([_record(provider, r) for r in reports], provider, cursor))
+
+    async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
+        """See the port."""
+        return await self._webhooks.submit(_record(provider, event) | {"raw_body": raw_body})
+
+    async def drain(self) -> None:
+        """Wait until every write under way is over; called before the database closes."""
+        await self._webhooks.drain()
+
+    async def _put_webhooks(self, records: Sequence[Json]) -> Sequence[bool]:
+        new = set(await self._put(records, None, None))
+        return [(record["provider"], record["event_id"]) in new for record in records]
+
+    async def _put(
+        self, records: Sequence[Json], provider: str | None, cursor: Cursor | None
+    ) -> list[tuple[str, str]]:
+        """What was new, by provider and event id."""
         rows = await self._database.fetch(
-            "put_observations",
+            "put_reports",
+            reports=dumps(records),
             provider=provider,
-            observations=dumps([_record(observation) for observation in observations]),
+            cursor_name=cursor and cursor.name,
+            cursor=cursor and cursor.value,
+            rest=cursor.rest if cursor else _NO_REST,
         )
         if rows:
             self._news.set()
-        return len(rows)
+        return [(row["provider"], row["event_id"]) for row in rows]
+
+    async def claim_cursor(
+        self, provider: str, name: str, lease_s: float
+    ) -> tuple[str | None] | None:
+        """See the port Cursors."""
+        row = await self._database.fetch_one(
+            "claim_cursor",
+            provider=provider,
+            cursor_name=name,
+            lease=timedelta(seconds=lease_s),
+        )
+        return (row["value"],) if row else None
+
+    async def forget_raw_bodies(self, retention: timedelta, limit: int) -> None:
+        """Drop the bytes of the oldest webhooks beyond `retention`, `limit` at most."""
+        await self._database.fetch("forget_raw_bodies", retention=retention, limit=limit)
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
         """See the port."""
@@ -40,7 +94,7 @@ class PostgresInbox:
             InboxRow(
                 id=row["id"],
                 provider=row["provider"],
-                observation=observation_of(row["observation"]),
+                report=report_of(row["report"]),
                 attempts=row["attempts"],
                 receive_time=row["receive_time"],
                 conflicting=row["conflicting"],
@@ -69,12 +123,13 @@ class PostgresInbox:
         await _wait(self._news, timeout_s)
 
 
-def _record(observation: Observation) -> dict[str, object]:
-    content = observation_json(observation)
+def _record(provider: str, report: Report) -> Json:
+    content = report_json(report)
     return {
-        "event_id": observation.id,
-        "content_hash": hashlib.sha256(dumps(content).encode()).digest(),
-        "observation": content,
+        "provider": provider,
+        "event_id": report.id,
+        "content_hash": hashlib.sha256(dumps(content, sort_keys=True).encode()).digest(),
+        "report": content,
     }
 
 

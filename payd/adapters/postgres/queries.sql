@@ -19,8 +19,9 @@ inserted AS (
         id, version, status, idempotency_key, request_hash, customer_id, method, provider,
         currency_code, amount_minor_units, crypto_currency, chain_id, token_address,
         token_decimals, due_base_units, subscription_ids, return_url, cancel_url, metadata,
-        pricing_version, request_id, traceparent, create_time, update_time, expire_time,
-        complete_time, close_time, asking, ask_deadline, provider_reference, aliases, next_action,
+        parameters, pricing_version, request_id, traceparent, create_time, update_time,
+        expire_time, complete_time, close_time, asking, ask_deadline, provider_reference, aliases,
+        next_action,
         provider_status, provider_status_time, snapshot_received, snapshot_confirmed,
         snapshot_refunded, attention, failure_code, failure_message, late, looks, next_look_time
     )
@@ -28,8 +29,9 @@ inserted AS (
         id, version, status, idempotency_key, request_hash, customer_id, method, provider,
         currency_code, amount_minor_units, crypto_currency, chain_id, token_address,
         token_decimals, due_base_units, subscription_ids, return_url, cancel_url, metadata,
-        pricing_version, request_id, traceparent, create_time, update_time, expire_time,
-        complete_time, close_time, asking, ask_deadline, provider_reference, aliases, next_action,
+        parameters, pricing_version, request_id, traceparent, create_time, update_time,
+        expire_time, complete_time, close_time, asking, ask_deadline, provider_reference, aliases,
+        next_action,
         provider_status, provider_status_time, snapshot_received, snapshot_confirmed,
         snapshot_refunded, attention, failure_code, failure_message, late, looks, next_look_time
     FROM wanted
@@ -250,33 +252,46 @@ FROM payment_events
 WHERE payment_id = :payment_id::uuid
 ORDER BY version;
 
--- put_observations --
+-- put_reports --
 -- Repeats are ignored by the unique content; the same id with other content is kept, marked.
+-- A scan's cursor moves in the same transaction. By event id, so that two deliveries at once
+-- cannot wait for one another.
 WITH reported AS (
-    SELECT o.event_id, o.content_hash, o.observation
-    FROM jsonb_to_recordset(:observations::jsonb)
-        AS o (event_id text, content_hash bytea, observation jsonb)
+    SELECT r.provider, r.event_id, r.content_hash, r.report, r.raw_body
+    FROM jsonb_to_recordset(:reports::jsonb)
+        AS r (provider text, event_id text, content_hash bytea, report jsonb, raw_body bytea)
+),
+
+moved AS (
+    UPDATE provider_cursors
+    SET value = :cursor::text, next_time = now() + :rest::interval
+    WHERE provider = :provider::text AND name = :cursor_name::text
 )
 
-INSERT INTO inbox (provider, event_id, content_hash, observation, conflicting, receive_time)
+INSERT INTO inbox (
+    provider, event_id, content_hash, report, raw_body, conflicting, receive_time
+)
 SELECT
-    :provider::text, r.event_id, r.content_hash, r.observation,
+    r.provider, r.event_id, r.content_hash, r.report, r.raw_body,
     EXISTS (
         SELECT 1 FROM inbox AS i
         WHERE
-            i.provider = :provider::text
+            i.provider = r.provider
             AND i.event_id = r.event_id
             AND i.content_hash <> r.content_hash
     )
     OR EXISTS (
         SELECT 1 FROM reported AS other
-        WHERE other.event_id = r.event_id AND other.content_hash < r.content_hash
+        WHERE
+            other.provider = r.provider
+            AND other.event_id = r.event_id
+            AND other.content_hash < r.content_hash
     ),
     now()
 FROM reported AS r
-ORDER BY r.event_id, r.content_hash
+ORDER BY r.provider, r.event_id, r.content_hash
 ON CONFLICT (provider, event_id, content_hash) DO NOTHING
-RETURNING id;
+RETURNING provider, event_id;
 
 -- claim_inbox --
 -- SKIP LOCKED gives each row to one worker; the lease covers a worker that dies.
@@ -292,7 +307,7 @@ UPDATE inbox AS i
 SET attempts = i.attempts + 1, locked_until = now() + :lease::interval
 FROM next
 WHERE i.id = next.id
-RETURNING i.id, i.provider, i.observation, i.attempts, i.receive_time, i.conflicting;
+RETURNING i.id, i.provider, i.report, i.attempts, i.receive_time, i.conflicting;
 
 -- finish_inbox --
 UPDATE inbox
@@ -303,6 +318,56 @@ WHERE id = :row_id::bigint AND settle_time IS NULL;
 UPDATE inbox
 SET locked_until = now() + :retry_in::interval
 WHERE id = :row_id::bigint AND settle_time IS NULL;
+
+-- forget_raw_bodies --
+-- What a webhook said stays, in the words that evidence needs; its bytes hold more than that.
+-- A bounded bite, so that no lock is held for long.
+UPDATE inbox
+SET raw_body = NULL
+WHERE id IN (
+    SELECT id FROM inbox
+    WHERE raw_body IS NOT NULL AND receive_time < now() - :retention::interval
+    ORDER BY receive_time
+    LIMIT :limit::integer
+);
+
+-- claim_cursor --
+-- One daemon scans at a time: who moves `next_time` holds the lease, and a scan that dies is
+-- taken up when the lease ends.
+INSERT INTO provider_cursors (provider, name, next_time)
+VALUES (:provider::text, :cursor_name::text, now() + :lease::interval)
+ON CONFLICT (provider, name) DO UPDATE
+SET next_time = excluded.next_time
+WHERE provider_cursors.next_time <= now()
+RETURNING value;
+
+-- provider_objects --
+-- What payd says it has at a provider, by pages, for the comparison with what the provider says.
+SELECT id, status, provider_reference, create_time FROM payments
+WHERE
+    provider = :provider::text
+    AND provider_reference IS NOT NULL
+    AND create_time >= :since::timestamptz
+    AND (create_time, id) > (:after_time::timestamptz, :after_id::uuid)
+    AND create_time < :until::timestamptz
+ORDER BY create_time, id
+LIMIT :limit::integer;
+
+-- add_reconciliation --
+INSERT INTO reconciliations (
+    provider, since, until, start_time, end_time, objects, payments, findings
+)
+VALUES (
+    :provider::text, :since::timestamptz, :until::timestamptz, :start_time::timestamptz,
+    :end_time::timestamptz, :objects::integer, :payments::integer, :findings::jsonb
+);
+
+-- reconciliations --
+-- The newest first.
+SELECT provider, since, until, start_time, end_time, objects, payments, findings
+FROM reconciliations
+ORDER BY end_time DESC
+LIMIT :limit::integer;
 
 -- claim_outbox --
 -- Only the oldest unpublished event of a payment; by status, never `id > cursor`, because

@@ -6,18 +6,15 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import attrs
 
-from payd.adapters.columns import Json, receipt_rows
+from payd.adapters.columns import Json
 from payd.domain.evidence import (
     CryptoTransfer,
     NextAction,
-    Observation,
     ProviderStatus,
     Receipt,
     ReceiptState,
     Redirect,
-    Snapshot,
 )
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import Asking, Attention, Customer, Failure, LineItem, Payment, Status
@@ -45,6 +42,7 @@ def payment_of(row: Row) -> Payment:
         return_url=row["return_url"],
         cancel_url=row["cancel_url"],
         metadata=json.loads(row["metadata"]),
+        parameters=json.loads(row["parameters"]),
         pricing_version=row["pricing_version"],
         request_id=row["request_id"],
         traceparent=row["traceparent"],
@@ -68,7 +66,7 @@ def _mutable_fields(row: Row) -> dict[str, Any]:
         "snapshot_received": int(row["snapshot_received"]),
         "snapshot_confirmed": int(row["snapshot_confirmed"]),
         "snapshot_refunded": int(row["snapshot_refunded"]),
-        "receipts": tuple(map(_receipt, json.loads(row["receipts"] or "[]"))),
+        "receipts": tuple(map(receipt_of, json.loads(row["receipts"] or "[]"))),
         "attention": frozenset(map(Attention, row["attention"])),
         "failure": Failure(code=code, message=row["failure_message"]) if code else None,
     }
@@ -100,7 +98,8 @@ def _items(row: Row) -> tuple[LineItem, ...]:
     )
 
 
-def _receipt(row: Json) -> Receipt:
+def receipt_of(row: Json) -> Receipt:
+    """The reverse of a row of `columns.receipt_rows`."""
     return Receipt(
         id=row["id"],
         asset=row["asset"],
@@ -117,31 +116,3 @@ def next_action_of(text: str | None) -> NextAction | None:
     fields = json.loads(text)
     kind = fields.pop("kind")
     return Redirect(**fields) if kind == "redirect" else CryptoTransfer(**fields)
-
-
-def observation_json(observation: Observation) -> Json:
-    """As stored in the inbox."""
-    fact = observation.fact
-    if isinstance(fact, Snapshot):
-        body: Json = {"snapshot": attrs.asdict(fact) | {"status": fact.status.value}}
-    else:
-        body = {"receipts": receipt_rows(fact)}
-    return {"id": observation.id, "reference": observation.reference, **body}
-
-
-def observation_of(text: str) -> Observation:
-    """The reverse of `observation_json`, from the column's text."""
-    fields = json.loads(text)
-    fact: Snapshot | tuple[Receipt, ...]
-    if "snapshot" in fields:
-        snapshot = fields["snapshot"]
-        fact = Snapshot(
-            **snapshot
-            | {
-                "status": ProviderStatus(snapshot["status"]),
-                "as_of": datetime.fromisoformat(snapshot["as_of"]),
-            }
-        )
-    else:
-        fact = tuple(map(_receipt, fields["receipts"]))
-    return Observation(id=fields["id"], reference=fields["reference"], fact=fact)

@@ -72,9 +72,9 @@ def test_postgres_is_killed_under_load(place: Place, stack: Stack) -> None:
             load.wait_for(20)
             stack.kill("postgres")
         load.wait_for(20)
-        load.stop()
         failed = [line for line in daemon.lines if line.get("level") in ("error", "critical")]
         assert failed == [], failed[0].get("exception")
+        load.stop()
         assert_all_completed_once(place, client, load.payments)
         assert daemon.process.poll() is None
 

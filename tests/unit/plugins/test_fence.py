@@ -49,6 +49,8 @@ from payd.ports import Answer
 
 UNKNOWN = Answer(evidence=(evidence.OutcomeUnknown(),))
 UNANSWERED = Answer(evidence=(evidence.Unanswered(),))
+#: The provider says that there is no such object.
+MISSING = Answer(evidence=(evidence.Unanswered(),), is_missing=True)
 
 
 async def create(*words: object, **overrides: Any) -> Answer:
@@ -251,9 +253,9 @@ async def test_a_look_brings_the_object_and_how_it_stands() -> None:
     ("lookup", "reference", "expected"),
     [
         (Lookup.INCLUDING_ABSENCE, None, Answer(evidence=(Absent(),))),
-        (Lookup.INCLUDING_ABSENCE, "toy_1", UNANSWERED),
+        (Lookup.INCLUDING_ABSENCE, "toy_1", MISSING),
         (Lookup.AUTHORITATIVE, None, Answer(evidence=(Absent(proven=False),))),
-        (Lookup.NONE, "toy_1", UNANSWERED),
+        (Lookup.NONE, "toy_1", MISSING),
     ],
 )
 async def test_absence_says_whether_it_proves_that_nothing_was_created(

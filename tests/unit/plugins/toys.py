@@ -187,6 +187,7 @@ def a_ref(**overrides: Any) -> PaymentRef:
         "payment_id": PAYMENT_ID,
         "reference": None,
         "asset": "USD",
+        "create_time": START,
     }
     return PaymentRef(**(fields | overrides))
 

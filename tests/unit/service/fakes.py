@@ -1,7 +1,7 @@
 """What the use cases stand on in their tests: a clock, ids, a death, and a provider to script."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
@@ -11,7 +11,7 @@ import trio
 
 from payd.adapters.memory import MemoryStore
 from payd.domain.decide import Decision
-from payd.domain.errors import ProviderUnavailable
+from payd.domain.errors import PaydError, ProviderUnavailable, WebhookRefused
 from payd.domain.evidence import (
     Absent,
     Created,
@@ -27,7 +27,18 @@ from payd.domain.evidence import (
 )
 from payd.domain.payment import Origin, Payment
 from payd.domain.pricing import PriceList
-from payd.plugins.interface import Cancel, Capabilities, CreateOperation, Lookup, PaymentRef
+from payd.plugins.interface import (
+    Cancel,
+    Capabilities,
+    CreateOperation,
+    Lookup,
+    ObjectPage,
+    Page,
+    PaymentRef,
+    ProviderEvent,
+    WebhookRequest,
+)
+from payd.plugins.port import Untranslatable
 from payd.ports import Answer, ProviderPort, Registered
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -158,7 +169,50 @@ class FakeProvider:
         self.declines = False
         #: While set, the answer to everything that has no reply of its own.
         self.always: Answer | None = None
+        #: What `prepare` gives, and what it raises instead.
+        self.parameters: dict[str, object] = {}
+        self.refuses: PaydError | None = None
+        #: By the body of the webhook: what `verify` finds in it.
+        self.webhooks: dict[bytes, ProviderEvent] = {}
+        #: By the event's id: what `translate` gives; without an entry it cannot.
+        self.meanings: dict[str, Sequence[Observation]] = {}
+        #: What `scan` gives, one after the other; None is no answer.
+        self.pages: list[Page | None] = []
+        self.cursors: list[str | None] = []
+        #: What `objects` gives, one after the other; None is no answer.
+        self.object_pages: list[ObjectPage | None] = []
+        self.can_scan = True
+        self.can_list_objects = True
         self._clock = clock
+
+    def prepare(self, operation: CreateOperation) -> Mapping[str, object]:
+        """See the port."""
+        if self.refuses is not None:
+            raise self.refuses
+        return self.parameters
+
+    def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
+        """See the port."""
+        if request.body not in self.webhooks:
+            raise WebhookRefused("not signed", why="signature")
+        return self.webhooks[request.body]
+
+    def translate(self, event: ProviderEvent) -> Sequence[Observation]:
+        """See the port."""
+        if event.id not in self.meanings:
+            raise Untranslatable("never seen before")
+        return self.meanings[event.id]
+
+    async def scan(self, cursor: str | None) -> Page | None:
+        """See the port."""
+        self.cursors.append(cursor)
+        return self.pages.pop(0)
+
+    async def objects(
+        self, since: datetime, until: datetime, cursor: str | None
+    ) -> ObjectPage | None:
+        """See the port."""
+        return self.object_pages.pop(0)
 
     async def create(self, operation: CreateOperation) -> Answer:
         """See the port."""

@@ -24,7 +24,7 @@ from unit.service.fakes import (
     not_attempted,
 )
 
-from payd.adapters.memory import MemoryPublisher
+from payd.adapters.memory import MemoryPublisher, MemoryReconciliations
 from payd.domain.decide import Rules
 from payd.domain.errors import ProviderUnavailable
 from payd.domain.payment import Customer, Origin, Payment, Status
@@ -39,7 +39,9 @@ from payd.service.initiate import Initiate
 from payd.service.intake import Intake
 from payd.service.publish import Publish
 from payd.service.query import Query
+from payd.service.reconcile import Reconcile
 from payd.service.recover import Recover
+from payd.service.scan import Scan
 from payd.service.settle import Settle
 
 CALLER = Origin(actor="main-app", request_id="req-1", ip="10.0.0.7")
@@ -141,6 +143,7 @@ class World:
         self.intake = Intake(
             inbox=self.inbox,
             store=self.store,
+            providers=self.providers,
             settle=self.settle,
             clock=self.clock,
             crash=self.crash,
@@ -151,6 +154,17 @@ class World:
             settle=self.settle,
             ask=self.ask,
             cancel=self.cancels,
+            providers=self.providers,
+            clock=self.clock,
+        )
+        self.scan = Scan(inbox=self.inbox, cursors=self.inbox, providers=self.providers)
+        self.results = MemoryReconciliations(self.store)
+        self.reconcile = Reconcile(
+            store=self.store,
+            settle=self.settle,
+            inbox=self.inbox,
+            cursors=self.inbox,
+            results=self.results,
             providers=self.providers,
             clock=self.clock,
         )

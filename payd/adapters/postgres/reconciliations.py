@@ -1,0 +1,78 @@
+"""Reconciliations on PostgreSQL: what payd has at a provider, and what comparisons found."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from payd.adapters.columns import dumps
+from payd.adapters.postgres.database import Database
+from payd.domain.payment import Status
+from payd.ports import Reconciliation, StoredObject
+
+_PAGE = 1000
+#: Below every id.
+_NO_ID = UUID(int=0)
+
+
+class PostgresReconciliations:
+    """The port Reconciliations."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def stored_objects(
+        self, provider: str, since: datetime, until: datetime
+    ) -> Sequence[StoredObject]:
+        """See the port. By pages, so that no statement runs for long."""
+        found: list[StoredObject] = []
+        after_time, after_id = since, _NO_ID
+        while True:
+            rows = await self._database.fetch(
+                "provider_objects",
+                provider=provider,
+                since=since,
+                until=until,
+                after_time=after_time,
+                after_id=after_id,
+                limit=_PAGE,
+            )
+            found += [
+                StoredObject(
+                    payment_id=UUID(int=row["id"].int),
+                    status=Status(row["status"]),
+                    reference=row["provider_reference"],
+                    create_time=row["create_time"],
+                )
+                for row in rows
+            ]
+            if len(rows) < _PAGE:
+                return found
+            after_time, after_id = rows[-1]["create_time"], rows[-1]["id"]
+
+    async def add(self, reconciliation: Reconciliation) -> None:
+        """See the port."""
+        await self._database.fetch(
+            "add_reconciliation",
+            provider=reconciliation.provider,
+            since=reconciliation.since,
+            until=reconciliation.until,
+            start_time=reconciliation.start_time,
+            end_time=reconciliation.end_time,
+            objects=reconciliation.objects,
+            payments=reconciliation.payments,
+            findings=dumps([dict(finding) for finding in reconciliation.findings]),
+        )
+
+    async def newest(self, limit: int) -> Sequence[Reconciliation]:
+        """The last results, the newest first."""
+        rows = await self._database.fetch("reconciliations", limit=limit)
+        return [
+            Reconciliation(
+                **{name: row[name] for name in _SAME}, findings=tuple(json.loads(row["findings"]))
+            )
+            for row in rows
+        ]
+
+
+_SAME = ("provider", "since", "until", "start_time", "end_time", "objects", "payments")

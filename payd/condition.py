@@ -1,0 +1,85 @@
+"""How the daemon stands: readiness, from what it depends on, and the gauges of what it holds."""
+
+import attrs
+import trio
+
+from payd.adapters import islands
+from payd.adapters.postgres.migrate import MigrationError, pending
+from payd.domain.errors import StoreUnavailable
+from payd.plugins.breaker import BreakerState
+from payd.plugins.fence import Fence
+from payd.plugins.loader import OpenProviders
+from payd.telemetry import Metrics
+from payd.transport.http.app import Check, Readiness
+from payd.wiring import Outside
+
+
+@attrs.frozen(kw_only=True)
+class Condition:
+    """What /readyz, gRPC health and the gauges are told from."""
+
+    outside: Outside
+    providers: OpenProviders
+    #: Somebody wants the daemon to end.
+    stop: trio.Event
+    schema_is_current: trio.Event = attrs.field(factory=trio.Event)
+
+    async def readiness(self) -> Readiness:
+        """One check a dependency."""
+        checks = {"database": await self._database(), "nats": self._stream()}
+        for error in self.providers.report.failed:
+            failed = Check(ok=False, detail=str(error), required=False)
+            checks[f"provider:{error.provider}"] = failed
+        for fence in self.providers.fences:
+            checks[f"provider:{fence.name}"] = _provider(fence)
+        if self.stop.is_set():
+            checks["daemon"] = Check(ok=False, detail="stopping")
+        return Readiness(checks=checks)
+
+    async def sample(self, metrics: Metrics) -> bool:
+        """Set the gauges; whether the daemon is ready."""
+        outside = self.outside
+        size, busy = outside.database.usage()
+        metrics.pool_size.set(size)
+        metrics.pool_in_use.set(busy)
+        for fence in self.providers.fences:
+            state = fence.state()
+            metrics.provider_up.labels(fence.name).set(state.ready)
+            metrics.breaker_open.labels(fence.name).set(state.breaker is BreakerState.OPEN)
+        ready = (await self.readiness()).ready
+        metrics.ready.set(ready)
+        if ready:
+            depth, age_s = await islands.aio(outside.outbox.depth)
+            metrics.outbox_depth.set(depth)
+            metrics.outbox_age.set(age_s)
+            metrics.inbox_depth.set(await islands.aio(outside.inbox.depth))
+        return ready
+
+    async def _database(self) -> Check:
+        try:
+            if self.schema_is_current.is_set():
+                await islands.aio(self.outside.database.ping)
+                return Check(ok=True)
+            missing = await islands.aio(pending, self.outside.database)
+        except (StoreUnavailable, MigrationError) as error:
+            return Check(ok=False, detail=str(error))
+        if missing:
+            return Check(ok=False, detail=f"run `payd migrate`: {len(missing)} are missing")
+        self.schema_is_current.set()
+        return Check(ok=True)
+
+    def _stream(self) -> Check:
+        state = self.outside.stream.state()
+        if not state.connected:
+            # Payments go on: the outbox holds their events until the stream is back.
+            waiting = "not connected; events wait in the outbox"
+            return Check(ok=False, detail=waiting, required=False)
+        return Check(ok=state.problem is None, detail=state.problem or "")
+
+
+def _provider(fence: Fence) -> Check:
+    state = fence.state()
+    detail = f"{', '.join(state.methods)}; breaker {state.breaker.value}"
+    if state.last_error:
+        detail += f"; last error {state.last_error}"
+    return Check(ok=state.ready, detail=detail, required=state.misconfigured)

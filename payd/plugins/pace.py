@@ -1,0 +1,46 @@
+"""An outgoing rate limit: calls leave at most so many a second, and never wait long for it."""
+
+from collections.abc import Callable
+
+import trio
+
+from payd.plugins.interface import RateLimited
+
+__all__ = ["Pace"]
+
+
+class Pace:
+    """A leaky bucket. Who would wait too long is told so at once, before anything is sent."""
+
+    def __init__(
+        self,
+        per_second: float,
+        *,
+        burst: int = 1,
+        wait_max_s: float = 2.0,
+        now: Callable[[], float] = trio.current_time,
+    ) -> None:
+        self._interval_s = 1 / per_second
+        self._burst = burst
+        self._wait_max_s = wait_max_s
+        self._now = now
+        #: When the next call would leave if there were no burst.
+        self._next_time = 0.0
+
+    async def turn(self) -> None:
+        """Return when the caller may send; raises RateLimited when that is too far away.
+
+        A place that was given and then cancelled is not given again.
+        """
+        now = self._now()
+        free_at = max(self._next_time, now - (self._burst - 1) * self._interval_s)
+        wait_s = free_at - now
+        if wait_s > self._wait_max_s:
+            raise RateLimited(wait_s)
+        self._next_time = free_at + self._interval_s
+        if wait_s > 0:
+            await trio.sleep(wait_s)
+
+    def hold(self, seconds: float) -> None:
+        """The remote side asked us to be quiet for so long."""
+        self._next_time = max(self._next_time, self._now() + seconds)

@@ -1,0 +1,71 @@
+"""The pure methods of a provider, called where the caller stands: guarded, checked, translated."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from payd.domain.errors import InvalidField, ProviderUnavailable, WebhookRefused, WebhookUnknown
+from payd.domain.evidence import Observation
+from payd.plugins import interface, outcomes
+from payd.plugins.escape import Escaped, guarded
+from payd.plugins.interface import (
+    CreateOperation,
+    Provider,
+    ProviderEvent,
+    SupportsPrepare,
+    SupportsWebhooks,
+    WebhookRequest,
+)
+from payd.plugins.port import Untranslatable
+
+__all__ = ["prepare", "translate", "verify"]
+
+
+def prepare(name: str, provider: SupportsPrepare, operation: CreateOperation) -> Mapping[str, Any]:
+    """The parameters; raises InvalidField, and ProviderUnavailable for what cannot be stored."""
+    try:
+        parameters = guarded(lambda: provider.prepare(operation))
+    except Escaped as error:
+        cause = error.__cause__
+        if isinstance(cause, interface.InvalidRequest):
+            raise InvalidField(cause.field, cause.message) from None
+        raise ProviderUnavailable(f"{name} cannot prepare it: {error}", provider=name) from error
+    if not isinstance(parameters, Mapping) or not outcomes.is_json(parameters):
+        raise ProviderUnavailable(f"{name} prepared nothing that can be stored", provider=name)
+    return parameters
+
+
+def verify(
+    name: str,
+    provider: Provider,
+    request: WebhookRequest,
+    secrets: Mapping[str, tuple[str, ...]],
+    now: datetime,
+) -> ProviderEvent:
+    """The event; raises WebhookUnknown and WebhookRefused, whatever the provider's code does."""
+    if not isinstance(provider, SupportsWebhooks):
+        raise WebhookUnknown(f"the provider {name} takes no webhooks", provider=name)
+    try:
+        event = guarded(lambda: provider.verify(request, secrets, now))
+    except Escaped as error:
+        cause = error.__cause__
+        if isinstance(cause, interface.WebhookRefused):
+            raise WebhookRefused(cause.message, why=cause.reason) from None
+        # Nothing of the error's text: it may quote the body.
+        raise WebhookRefused("it cannot be read", why="unreadable") from error
+    if not outcomes.is_event(event):
+        raise WebhookRefused("it cannot be read", why="unreadable")
+    return event
+
+
+def translate(provider: Provider, event: ProviderEvent) -> Sequence[Observation]:
+    """What the event says; raises Untranslatable."""
+    if not isinstance(provider, SupportsWebhooks):
+        raise Untranslatable("the provider takes no webhooks any more")
+    try:
+        said = guarded(lambda: provider.translate(event))
+    except Escaped as error:
+        raise Untranslatable(str(error)) from error
+    if not outcomes.is_observations(said):
+        raise Untranslatable("what it gave are no observations")
+    return said

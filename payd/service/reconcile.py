@@ -1,0 +1,204 @@
+"""Reconcile: compare what a provider has with what payd has, both ways, and name what differs.
+
+The net under webhooks, scans and looks. What is found is settled like any evidence, and an
+object that payd knows to be superfluous is closed. One that names a payment which payd does not
+have is only reported: another payd may share the account.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import attrs
+
+from payd.domain.evidence import Conflict, ProviderStatus
+from payd.domain.payment import Origin, Payment, Status
+from payd.plugins.interface import PaymentRef, RemoteObject
+from payd.ports import (
+    Clock,
+    Cursor,
+    Cursors,
+    Inbox,
+    PaymentStore,
+    ProviderPort,
+    Providers,
+    Reconciliation,
+    Reconciliations,
+    StoredObject,
+)
+from payd.service.operation import payment_ref, unique_providers
+from payd.service.settle import Settle
+
+#: What a comparison may find.
+FINDING_KINDS = (
+    "object_without_payment",
+    "second_object",
+    "open_after_close",
+    "payment_behind",
+    "payment_without_object",
+)
+#: The cursor's name.
+OBJECTS = "objects"
+_ORIGIN = Origin(actor="reconciliation")
+#: An object may be a little older than we think, by clocks.
+_SKEW = timedelta(hours=1)
+
+Finding = Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
+class Reconcile:
+    """Use case: compare both sides."""
+
+    store: PaymentStore
+    settle: Settle
+    inbox: Inbox
+    cursors: Cursors
+    results: Reconciliations
+    providers: Providers
+    clock: Clock
+    interval: timedelta = timedelta(hours=24)
+    window: timedelta = timedelta(hours=48)
+    #: What was made just now may be missing from the provider's list.
+    margin: timedelta = timedelta(minutes=10)
+    lease_s: float = 600.0
+
+    async def claim_batch(self) -> Sequence[ProviderPort]:
+        """Providers whose comparison is due, for this daemon to pass to `work`."""
+        return [
+            provider
+            for provider in unique_providers(self.providers)
+            if provider.can_list_objects
+            and await self.cursors.claim_cursor(provider.name, OBJECTS, self.lease_s) is not None
+        ]
+
+    async def work(self, provider: ProviderPort) -> Reconciliation | None:
+        """Compare and store the result; None when the provider did not answer."""
+        start = self.clock.now()
+        since, until = start - self.window, start - self.margin
+        objects = await self._objects(provider, since - _SKEW, start)
+        if objects is None:
+            return None
+        findings = [f for one in objects if (f := await self._compare(provider, one)) is not None]
+        stored = await self.results.stored_objects(provider.name, since, until)
+        findings += await self._missing(provider, stored, objects)
+        result = Reconciliation(
+            provider=provider.name,
+            since=since,
+            until=until,
+            start_time=start,
+            end_time=self.clock.now(),
+            objects=len(objects),
+            payments=len(stored),
+            findings=tuple(findings),
+        )
+        await self.results.add(result)
+        cursor = Cursor(name=OBJECTS, value=start.isoformat(), rest=self.interval)
+        await self.inbox.put(provider.name, (), cursor)
+        return result
+
+    async def _objects(
+        self, provider: ProviderPort, since: datetime, until: datetime
+    ) -> Sequence[RemoteObject] | None:
+        """Those that name a payment; None unless the list was read to its end."""
+        found: list[RemoteObject] = []
+        cursor: str | None = None
+        while True:
+            page = await provider.objects(since, until, cursor)
+            if page is None:
+                return None
+            found += [one for one in page.objects if one.payment_id is not None]
+            cursor = page.cursor
+            if cursor is None:
+                return found
+
+    async def _compare(self, provider: ProviderPort, one: RemoteObject) -> Finding | None:
+        """One object against its payment."""
+        created, snapshot = one.found.created, one.found.snapshot
+        payment = await self.store.find(provider.name, str(one.payment_id))
+        if payment is None:
+            return _finding("object_without_payment", one, _state(one))
+        if payment.provider_reference not in (None, created.reference):
+            return await self._superfluous(provider, payment, one, "second_object")
+        if _is_dead(payment) and snapshot.status is ProviderStatus.OPEN:
+            return await self._superfluous(provider, payment, one, "open_after_close")
+        if not _is_behind(payment, one):
+            return None
+        after = await self.settle.settle_all(payment, (created, snapshot), _ORIGIN)
+        if after.status is payment.status:
+            return None
+        return _finding("payment_behind", one, f"{payment.status.value}->{after.status.value}")
+
+    async def _superfluous(
+        self, provider: ProviderPort, payment: Payment, one: RemoteObject, kind: str
+    ) -> Finding:
+        """Something that nobody may pay any more; what was paid there is a person's to place."""
+        done = _state(one)
+        if one.found.snapshot.status is ProviderStatus.OPEN:
+            ref = attrs.evolve(payment_ref(payment), reference=one.found.created.reference)
+            done = await self._close(provider, payment, ref)
+        else:
+            await self.settle.settle(payment, one.found.snapshot, _ORIGIN)
+        return _finding(kind, one, done)
+
+    async def _close(self, provider: ProviderPort, payment: Payment, ref: PaymentRef) -> str:
+        answer = await provider.close(ref)
+        after = await self.settle.settle_all(payment, answer.evidence, _ORIGIN)
+        return "closed" if after.attention == payment.attention else "closed, see attention"
+
+    async def _missing(
+        self,
+        provider: ProviderPort,
+        stored: Iterable[StoredObject],
+        objects: Iterable[RemoteObject],
+    ) -> list[Finding]:
+        """Payments whose object the provider's list does not have."""
+        listed = {one.found.created.reference for one in objects}
+        findings: list[Finding] = []
+        for one in stored:
+            if one.reference in listed:
+                continue
+            payment = await self.settle.newest(one.payment_id)
+            answer = await provider.look(payment_ref(payment))
+            if not answer.is_missing:
+                await self.settle.settle_all(payment, answer.evidence, _ORIGIN)
+                continue
+            await self.settle.settle(payment, Conflict(), _ORIGIN)
+            findings.append(
+                {
+                    "kind": "payment_without_object",
+                    "reference": one.reference,
+                    "payment_id": str(one.payment_id),
+                    "detail": one.status.value,
+                }
+            )
+        return findings
+
+
+def _finding(kind: str, one: RemoteObject, detail: str) -> Finding:
+    reference = one.found.created.reference
+    return {
+        "kind": kind,
+        "reference": reference,
+        "payment_id": str(one.payment_id),
+        "detail": detail,
+    }
+
+
+def _state(one: RemoteObject) -> str:
+    snapshot = one.found.snapshot
+    paid = f", received {snapshot.received} {snapshot.asset}" if snapshot.received else ""
+    return f"{snapshot.status.value}{paid}"
+
+
+def _is_dead(payment: Payment) -> bool:
+    return payment.status in (Status.CANCELED, Status.EXPIRED, Status.FAILED)
+
+
+def _is_behind(payment: Payment, one: RemoteObject) -> bool:
+    """Whether the object says more than payd has heard."""
+    snapshot = one.found.snapshot
+    if payment.provider_reference is None:
+        return True
+    if payment.status.is_open:
+        return snapshot.status is not ProviderStatus.OPEN
+    return snapshot.confirmed > payment.confirmed

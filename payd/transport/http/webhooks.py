@@ -1,0 +1,45 @@
+"""POST /webhooks/{provider}: raw bytes → stored → 2xx. What they mean is found out later."""
+
+from collections.abc import Callable
+from typing import cast
+
+import attrs
+from quart import Response, jsonify, request
+from quart_trio import QuartTrio
+
+from payd.domain.errors import PaydError
+from payd.plugins.interface import WebhookRequest
+from payd.service.intake import Intake
+
+#: provider, outcome
+OnWebhook = Callable[[str, str], None]
+
+
+@attrs.frozen(kw_only=True)
+class Webhooks:
+    """The door for what providers tell."""
+
+    intake: Intake
+    on_webhook: OnWebhook
+
+    def add_to(self, app: QuartTrio) -> None:
+        """Register the route."""
+
+        @app.post("/webhooks/<provider>")
+        async def webhook(provider: str) -> Response:
+            body = cast(bytes, await request.get_data(as_text=False))
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            is_new = await self._take(provider, WebhookRequest(body=body, headers=headers))
+            return jsonify(received=True, new=is_new)
+
+    async def _take(self, provider: str, received: WebhookRequest) -> bool:
+        try:
+            is_new = await self.intake.accept_webhook(provider, received)
+        except PaydError as error:
+            why = error.metadata.get("why", error.reason.lower())
+            # A name that no provider has is a stranger's choice: no label for it.
+            known = "" if why == "webhook_unknown" else provider
+            self.on_webhook(known, why)
+            raise
+        self.on_webhook(provider, "new" if is_new else "repeated")
+        return is_new
