@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WHEELS := plugins/mock_provider
+WHEELS := plugins/mock_provider plugins/stripe_provider
 CODE := payd plugins tests bench
 
 .PHONY: help run test check unit integration campaign bench proto format clean
@@ -26,7 +26,7 @@ test: check integration ## The whole suite, checks first
 check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: under a minute
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
-	@$(BIN)/mypy payd plugins/mock_provider
+	@$(BIN)/mypy payd $(WHEELS)
 	@$(BIN)/lint-imports --config setup.cfg
 	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 

@@ -5,10 +5,11 @@ What a setting does belongs to the room that reads it; exiting with 78 belongs t
 """
 
 from payd.config.describe import Row, describe
+from payd.config.environment import parse_switch
 from payd.config.load import DEFAULT_FILE, load_config
 from payd.config.prices import load_prices
 from payd.config.problems import EXIT_BAD_CONFIGURATION, ConfigError, Problem
-from payd.config.providers import take_credentials
+from payd.config.providers import installed_providers, take_credentials
 from payd.config.secret import Secret
 from payd.config.settings import SETTINGS, Setting
 from payd.config.tree import Config, Provider, TlsFiles
@@ -26,7 +27,9 @@ __all__ = [
     "Setting",
     "TlsFiles",
     "describe",
+    "installed_providers",
     "load_config",
     "load_prices",
+    "parse_switch",
     "take_credentials",
 ]

@@ -122,7 +122,8 @@ def _credential(
     if value is not None and config.in_production:
         return [], f"no secret from the environment in production; set {file} or {env}_FILE"
     if value is not None:
-        return [Secret(str(value))], None
+        # As in a file: one a line, the newest first.
+        return [Secret(line) for line in str(value).split("\n") if line], None
     if isinstance(path := section.settings.get(file), str):
         return read_secret(Path(path))
     outside = "" if config.in_production else f" or {env}"

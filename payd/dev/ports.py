@@ -10,6 +10,7 @@ USUAL = {
     "postgres": 55432,
     "nats": 54222,
     "redis": 56379,
+    "stripe": 52111,
 }
 HOST = "127.0.0.1"
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import entry_points
 
 import attrs
 import trio
@@ -15,6 +14,7 @@ from payd.adapters import islands
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import DEFAULT_FILE, Config, load_config
+from payd.dev.cards import cards, mock_methods
 from payd.dev.pki import ALLOWED_CNS, ensure_pki
 from payd.dev.ports import HOST, choose_ports
 from payd.dev.postgres import Postgres, postgres
@@ -48,15 +48,23 @@ async def run_dev(
     ports = choose_ports(state.last_ports(), port_base)
     progress("certificates")
     ensure_pki(state.pki, datetime.now(UTC))
-    async with _servers(state, ports, progress) as (database, servers):
+    async with (
+        _servers(state, ports, progress) as (database, servers),
+        cards(state, ports, os.environ) as who_takes_cards,
+    ):
         state.keep_ports(ports)
-        environ = _environment(state, ports, database, servers)
+        environ = {
+            **_environment(state, ports, database, servers),
+            **who_takes_cards.environment,
+        }
+        environ = {"MOCK_METHODS": mock_methods(environ)} | environ
         config = load_config(environ, None)
         progress("schema")
         await _migrate(config, progress)
 
         def started(addresses: Addresses) -> None:
             document = attrs.asdict(addresses) | attrs.asdict(servers)
+            document |= who_takes_cards.announced
             state.announce(document)
             ready(document)
 
@@ -117,7 +125,6 @@ def _environment(
         "HTTP_PORT": str(ports["http"]),
         "METRICS_PORT": str(ports["metrics"]),
         "MOCK_ENABLED": "true",
-        "MOCK_METHODS": _mock_methods(os.environ),
         # Long enough to see the payment PENDING.
         "MOCK_DELAY_MS": "1000",
         "MOCK_STATE_FILE": str(state.data / "mock.sqlite3"),
@@ -139,11 +146,3 @@ _FIXED = frozenset(
         *("HTTP_PORT", "METRICS_PORT"),
     }
 )
-
-
-def _mock_methods(environ: Mapping[str, str]) -> str:
-    """The mock takes cards only while nobody else does."""
-    others = (point.name for point in entry_points(group="payd") if point.name != "mock")
-    switches = (environ.get(f"{name.upper()}_ENABLED", "") for name in others)
-    taken = any(switch.lower() in ("1", "true", "yes", "on") for switch in switches)
-    return "mock" if taken else "mock,card"

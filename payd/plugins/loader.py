@@ -42,6 +42,7 @@ __all__ = [
     "OpenProviders",
     "PluginError",
     "manifest_of",
+    "methods_of",
     "open_providers",
 ]
 
@@ -195,6 +196,12 @@ def manifest_of(name: str) -> ProviderManifest:
         if isinstance(manifest, ProviderManifest) and manifest.name == name:
             return manifest
     raise PluginError(name, "offers no provider of this name", remedy)
+
+
+def methods_of(plugin: EnabledPlugin) -> tuple[str, ...]:
+    """The methods it would take with its settings, without building it; raises PluginError."""
+    manifest = manifest_of(plugin.name)
+    return tuple(method.key for method in _methods(manifest, _configure(plugin, manifest)))
 
 
 # -- one plugin, without building it -----------------------------------------------------------

@@ -1,0 +1,48 @@
+"""The stand-in as a process of its own; one JSON line on stdout tells where it listens."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import click
+import trio
+
+from payd.dev.stripe.app import StandIn, open_stand_in
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, default=0, show_default=True, help="0: any free one.")
+@click.option("--secret-key", required=True, help="What API callers must present.")
+@click.option("--webhook-secret", required=True, help="What webhooks are signed with.")
+@click.option("--webhook-url", default=None, help="Where webhooks are sent.")
+@click.option("--state", type=click.Path(path_type=Path), default=None, help="An SQLite file.")
+def main(
+    host: str,
+    port: int,
+    secret_key: str,
+    webhook_secret: str,
+    webhook_url: str | None,
+    state: Path | None,
+) -> None:
+    """Stand in for Stripe until ended."""
+    start = partial(
+        open_stand_in,
+        host,
+        port,
+        secret_key=secret_key,
+        webhook_secret=webhook_secret,
+        webhook_url=webhook_url,
+        state_file=state,
+    )
+
+    async def run() -> None:
+        async with trio.open_nursery() as nursery:
+            stand_in: StandIn = await nursery.start(start)
+            click.echo(json.dumps({"url": stand_in.url}))
+
+    trio.run(run)
+
+
+if __name__ == "__main__":
+    main()

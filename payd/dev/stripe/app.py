@@ -1,0 +1,159 @@
+"""The stand-in as a server: its doors put together, and opened."""
+
+from collections.abc import Callable
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+from quart import Response, redirect, request
+from quart_trio import QuartTrio
+from werkzeug.wrappers import Response as AnyResponse
+
+from payd.dev.stripe import page
+from payd.dev.stripe.account import Account
+from payd.dev.stripe.api import Api, Call, HangUp
+from payd.dev.stripe.checkout import Checkout
+from payd.dev.stripe.control import control
+from payd.dev.stripe.endpoints import Endpoints
+from payd.dev.stripe.errors import ApiError
+from payd.dev.stripe.faults import Faults
+from payd.dev.stripe.listen import hang_up, listen
+from payd.dev.stripe.objects import SESSION
+from payd.dev.stripe.state import State
+from payd.dev.stripe.webhooks import Endpoint, Webhooks
+
+_SWEEP_S = 0.5
+_MAX_BODY_BYTES = 1024 * 1024
+
+
+@attrs.define(kw_only=True)
+class StandIn:
+    """A running stand-in."""
+
+    account: Account
+
+    @property
+    def url(self) -> str:
+        """Of the API and of the hosted pages."""
+        return self.account.url
+
+    @property
+    def webhook_url(self) -> str | None:
+        """Where events go; None: nowhere. May be set at any time, for the events from then on."""
+        return self.account.webhooks.endpoint.url
+
+    @webhook_url.setter
+    def webhook_url(self, url: str | None) -> None:
+        self.account.webhooks.endpoint.url = url
+
+
+async def open_stand_in(
+    host: str,
+    port: int,
+    *,
+    secret_key: str,
+    webhook_secret: str,
+    webhook_url: str | None = None,
+    state_file: Path | None = None,
+    task_status: trio.TaskStatus[StandIn],
+) -> None:
+    """Serve until cancelled; reports the stand-in once it listens. Raises OSError.
+
+    `state_file` is where a next run finds what this one knew; None keeps nothing.
+    """
+    state = State(state_file)
+    try:
+        endpoint = Endpoint(url=webhook_url, secrets=[webhook_secret])
+        webhooks = Webhooks(state, endpoint)
+        account = Account(state=state, webhooks=webhooks, secret_key=secret_key)
+        checkout = Checkout(account)
+        app = build_app(account, checkout)
+        async with trio.open_nursery() as nursery:
+            account.url = await nursery.start(listen, app, host, port)
+            await nursery.start(webhooks.run)
+            nursery.start_soon(_sweep, checkout)
+            task_status.started(StandIn(account=account))
+    finally:
+        state.close()
+
+
+def build_app(account: Account, checkout: Checkout) -> QuartTrio:
+    """The API, the hosted pages and the control of both."""
+    app = QuartTrio("payd-stripe-stand-in")
+    app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
+    faults = Faults()
+    api = Api(account, Endpoints(account, checkout), faults)
+    _api_door(app, account, checkout, api)
+    _pages(app, account, checkout)
+    app.register_blueprint(control(account, api, checkout, faults))
+    return app
+
+
+def _api_door(app: QuartTrio, account: Account, checkout: Checkout, api: Api) -> None:
+    @app.route("/v1/<path:rest>", methods=["GET", "POST", "DELETE"])
+    async def v1(rest: str) -> Response:
+        checkout.sweep()
+        sent: str | bytes = request.query_string
+        if request.method == "POST":
+            sent = await request.get_data()
+        call = Call(
+            method=request.method,
+            path=request.path,
+            authorization=request.headers.get("Authorization", ""),
+            form=sent if isinstance(sent, str) else sent.decode(errors="replace"),
+            idempotency_key=request.headers.get("Idempotency-Key"),
+            version=request.headers.get("Stripe-Version"),
+        )
+        try:
+            reply = await api.answer(call)
+        except HangUp as hung:
+            await hang_up(reset=hung.reset)
+        return Response(reply.body, reply.status, dict(reply.headers), "application/json")
+
+    @app.after_request
+    async def dated(response: AnyResponse) -> AnyResponse:
+        # By the clock that can be moved, as everything that is said of time.
+        response.headers["Date"] = formatdate(account.state.now(), usegmt=True)
+        response.headers["Cache-Control"] = "no-cache, no-store"
+        return response
+
+
+def _pages(app: QuartTrio, account: Account, checkout: Checkout) -> None:
+    deeds: dict[str, Callable[[str], Any]] = {
+        "pay": checkout.pay,
+        "pay-async": checkout.pay_async,
+        "decline": checkout.decline,
+        "walk-away": checkout.expire,
+    }
+
+    @app.get("/pay/<session_id>")
+    async def shown(session_id: str) -> tuple[str, int]:
+        checkout.sweep()
+        session = account.state.find(SESSION, session_id)
+        if session is None:
+            return page.missing_page(), 404
+        if session["status"] != "open":
+            return page.closed_page(session), 200
+        declined = checkout.declined(session)
+        return page.open_page(session, account.state.sold(session_id), declined=declined), 200
+
+    @app.post("/pay/<session_id>/<any('pay','pay-async','decline','walk-away'):deed>")
+    async def act(session_id: str, deed: str) -> AnyResponse:
+        target = f"/pay/{session_id}"
+        try:
+            done = deeds[deed](session_id)
+        except ApiError:
+            # The page says what has become of it.
+            return redirect(target, 303)
+        if done["status"] == "complete":
+            target = str(done["success_url"]).replace("{CHECKOUT_SESSION_ID}", session_id)
+        return redirect(target, 303)
+
+
+async def _sweep(checkout: Checkout) -> None:
+    while True:
+        checkout.sweep()
+        await trio.sleep(_SWEEP_S)

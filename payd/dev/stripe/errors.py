@@ -1,0 +1,137 @@
+"""Refusals, in the shape in which Stripe gives them."""
+
+from typing import Any
+
+import attrs
+
+INVALID_REQUEST = "invalid_request_error"
+
+
+@attrs.define(kw_only=True, slots=False)
+class ApiError(Exception):
+    """What a caller is told instead of an answer."""
+
+    message: str
+    status: int = 400
+    type: str = INVALID_REQUEST
+    code: str | None = None
+    param: str | None = None
+    #: Raised while the work ran: it stays under the idempotency key. A refused request does not.
+    saved: bool = False
+    should_retry: bool | None = None
+
+    def body(self) -> dict[str, Any]:
+        """As JSON."""
+        error: dict[str, Any] = {"message": self.message, "type": self.type}
+        if self.code is not None:
+            error["code"] = self.code
+            anchor = self.code.replace("_", "-")
+            error["doc_url"] = f"https://stripe.com/docs/error-codes/{anchor}"
+        if self.param is not None:
+            error["param"] = self.param
+        return {"error": error}
+
+
+def missing(param: str) -> ApiError:
+    """A required parameter is not there."""
+    return ApiError(
+        message=f"Missing required param: {param}.", code="parameter_missing", param=param
+    )
+
+
+def unknown(params: list[str]) -> ApiError:
+    """Parameters that the endpoint does not take."""
+    noun = "parameter" if len(params) == 1 else "parameters"
+    return ApiError(
+        message=f"Received unknown {noun}: {', '.join(params)}",
+        code="parameter_unknown",
+        param=params[0],
+    )
+
+
+def invalid(message: str, param: str, code: str | None = None) -> ApiError:
+    """A parameter has a value that cannot be."""
+    return ApiError(message=message, param=param, code=code)
+
+
+def no_such(kind: str, object_id: str, param: str, status: int = 404) -> ApiError:
+    """An object that does not exist."""
+    return ApiError(
+        message=f"No such {kind}: '{object_id}'",
+        status=status,
+        code="resource_missing",
+        param=param,
+    )
+
+
+def unrecognized_url(method: str, path: str) -> ApiError:
+    """A path that the stand-in does not serve."""
+    message = (
+        f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove "
+        "the trailing slash. If you are trying to retrieve an object, make sure you passed a "
+        "valid (non-empty) identifier in your code."
+    )
+    return ApiError(message=message, status=404)
+
+
+def unauthorized(given: str) -> ApiError:
+    """No key, or another one."""
+    if given:
+        message = f"Invalid API Key provided: {given[:8]}{'*' * 8}{given[-4:]}"
+    else:
+        message = (
+            "You did not provide an API key. You need to provide your API key in the "
+            "Authorization header, using Bearer auth (e.g. 'Authorization: Bearer "
+            "YOUR_SECRET_KEY')."
+        )
+    return ApiError(message=message, status=401)
+
+
+def rate_limited() -> ApiError:
+    """Too many requests."""
+    message = "Request rate limit exceeded. Learn more about rate limits here."
+    return ApiError(message=message, status=429, code="rate_limit")
+
+
+def internal(*, saved: bool) -> ApiError:
+    """Something broke on the other side."""
+    return ApiError(
+        message="An unknown error occurred",
+        status=500,
+        type="api_error",
+        saved=saved,
+        # A saved one would only be replayed.
+        should_retry=False if saved else None,
+    )
+
+
+def key_in_use(key: str) -> ApiError:
+    """The same idempotency key is being worked on."""
+    message = (
+        "There is currently another in-progress request using this Idempotent Key (that probably "
+        "means you submitted twice, and the other request is still going through): "
+        f"{key}. Please try again later."
+    )
+    return ApiError(
+        message=message,
+        status=409,
+        type="idempotency_error",
+        code="idempotency_key_in_use",
+        should_retry=True,
+    )
+
+
+def key_mismatch(key: str, *, path: tuple[str, str] | None = None) -> ApiError:
+    """The idempotency key belongs to another request."""
+    message = (
+        "Keys for idempotent requests can only be used with the same parameters they were first "
+        f"used with. Try using a key other than '{key}' if you meant to execute a different "
+        "request."
+    )
+    if path is not None:
+        message = (
+            "Keys for idempotent requests can only be used for the same endpoint they were first "
+            f"used for ('{path[0]}' vs '{path[1]}'). Try using a key other than '{key}' if you "
+            "meant to execute a different request."
+        )
+    return ApiError(message=message, type="idempotency_error")

@@ -1,0 +1,50 @@
+"""Listening, with the one thing that an ASGI application cannot do: hang up."""
+
+import socket
+import struct
+from contextvars import ContextVar
+from typing import Any, NoReturn
+
+import trio
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import wrap_app
+
+_CONNECTION: ContextVar[trio.SocketStream] = ContextVar("connection")
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+async def listen(app: Any, host: str, port: int, *, task_status: trio.TaskStatus[str]) -> None:
+    """Serve until cancelled; reports the URL. Raises OSError."""
+    config = Config()
+    config.alpn_protocols = ["http/1.1"]
+    config.include_server_header = False
+    # The stand-in's own clock may be moved.
+    config.include_date_header = False
+    config.accesslog = None
+    config.errorlog = None
+    context = WorkerContext(None)
+    wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")
+
+    async def connection(stream: trio.SocketStream) -> None:
+        _CONNECTION.set(stream)
+        # It is made for TLS too, and says only that.
+        await TCPServer(wrapped, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
+
+    listeners = await trio.open_tcp_listeners(port, host=host)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, connection, listeners)
+        bound = listeners[0].socket.getsockname()[1]
+        task_status.started(f"http://{host}:{bound}")
+
+
+async def hang_up(*, reset: bool) -> NoReturn:
+    """Close the connection of the request that is being answered; ends its task."""
+    stream = _CONNECTION.get()
+    if reset:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    await stream.aclose()
+    await trio.sleep_forever()
+    raise AssertionError

@@ -1,0 +1,171 @@
+"""What each endpoint accepts, and the refusals of what it does not."""
+
+from typing import Any
+
+from payd.dev.stripe import currencies
+from payd.dev.stripe.errors import invalid, missing
+from payd.dev.stripe.form import Form
+from payd.dev.stripe.rules import (
+    Email,
+    Fields,
+    Flag,
+    Integer,
+    IntegerOrRange,
+    Items,
+    Metadata,
+    OneOf,
+    Rule,
+    Text,
+    Url,
+)
+
+SHORTEST_S = 30 * 60
+LONGEST_S = 24 * 3600
+
+_EXPAND = Items(Text(), most=20)
+_METHODS = tuple(
+    "acss_debit affirm afterpay_clearpay alipay amazon_pay au_becs_debit bacs_debit bancontact "  # noqa: SIM905
+    "billie blik boleto card cashapp crypto customer_balance eps fpx giropay grabpay ideal kakao_pay "
+    "klarna konbini kr_card link mb_way mobilepay multibanco naver_pay oxxo p24 pay_by_bank payco "
+    "paynow paypal pix promptpay revolut_pay samsung_pay satispay sepa_debit sofort swish twint "
+    "us_bank_account wechat_pay zip".split()
+)
+_LOCALES = tuple(
+    "auto bg cs da de el en en-GB es es-419 et fi fil fr fr-CA hr hu id it ja ko lt lv ms mt nb "  # noqa: SIM905
+    "nl pl pt pt-BR ro ru sk sl sv th tr vi zh zh-HK zh-TW".split()
+)
+_LINE_ITEM = Fields(
+    {
+        "price_data": Fields(
+            {
+                "currency": Text(),
+                "unit_amount": Integer(least=0),
+                "product_data": Fields({"name": Text(), "description": Text()}, ("name",)),
+            },
+            ("currency", "product_data", "unit_amount"),
+        ),
+        "quantity": Integer(least=1, most=999_999_999_999),
+    },
+    ("price_data", "quantity"),
+)
+_SESSION = Fields(
+    {
+        "mode": OneOf(("payment", "setup", "subscription")),
+        "line_items": Items(_LINE_ITEM, least=1),
+        "success_url": Url(),
+        "cancel_url": Url(),
+        "client_reference_id": Text(200),
+        "metadata": Metadata(),
+        "payment_intent_data": Fields({"metadata": Metadata(), "description": Text(1000)}),
+        "expires_at": Integer(),
+        "payment_method_types": Items(OneOf(_METHODS), least=1),
+        "adaptive_pricing": Fields({"enabled": Flag()}),
+        "customer_email": Email(),
+        "locale": OneOf(_LOCALES),
+        "submit_type": OneOf(("auto", "book", "donate", "pay", "subscribe")),
+        "expand": _EXPAND,
+    },
+)
+_PAGE: dict[str, Rule] = {
+    "limit": Integer(least=1, most=100),
+    "starting_after": Text(),
+    "ending_before": Text(),
+    "created": IntegerOrRange(),
+    "expand": _EXPAND,
+}
+_SESSIONS = Fields(
+    {**_PAGE, "status": OneOf(("complete", "expired", "open")), "payment_intent": Text()}
+)
+_EVENTS = Fields(
+    {**_PAGE, "type": Text(), "types": Items(Text(), most=20), "delivery_success": Flag()}
+)
+_ONLY_EXPAND = Fields({"expand": _EXPAND})
+
+
+def create_session(form: Form, now: float) -> dict[str, Any]:
+    """Of POST /v1/checkout/sessions."""
+    params = _SESSION.parse(form, "")
+    for name in ("success_url", "mode", "line_items"):
+        if name not in params:
+            raise missing(name)
+    if params["mode"] != "payment":
+        raise invalid("The stand-in only knows `payment` mode.", "mode")
+    params["currency"] = _currency(params["line_items"])
+    params["amount"] = _amount(params["line_items"], params["currency"])
+    _check_expiry(params.get("expires_at"), int(now))
+    return params
+
+
+def _currency(items: list[dict[str, Any]]) -> str:
+    found = set()
+    for number, item in enumerate(items):
+        currency = item["price_data"]["currency"].lower()
+        if currency not in currencies.KNOWN:
+            known = ", ".join(sorted(currencies.KNOWN))
+            param = f"line_items[{number}][price_data][currency]"
+            message = f"Invalid currency: {currency}. Stripe currently supports: {known}"
+            raise invalid(message, param)
+        found.add(currency)
+    if len(found) > 1:
+        message = "All line items must have the same currency."
+        raise invalid(message, "line_items")
+    return str(found.pop())
+
+
+def _amount(items: list[dict[str, Any]], currency: str) -> int:
+    total = sum(item["price_data"]["unit_amount"] * item["quantity"] for item in items)
+    if total > currencies.LARGEST:
+        message = (
+            "The Checkout Session's total amount due must be no more than "
+            f"{currencies.written(currencies.LARGEST, currency)}."
+        )
+        raise invalid(message, "line_items", "amount_too_large")
+    least = currencies.least_charge(currency)
+    # Nothing at all may be asked for; too little may not.
+    if 0 < total < least:
+        message = (
+            "The Checkout Session's total amount due must add up to at least "
+            f"{currencies.written(least, currency)}"
+        )
+        raise invalid(message, "line_items", "amount_too_small")
+    return int(total)
+
+
+def _check_expiry(expires_at: int | None, now: int) -> None:
+    if expires_at is None:
+        return
+    if expires_at < now + SHORTEST_S:
+        message = (
+            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation."
+        )
+        raise invalid(message, "expires_at")
+    if expires_at > now + LONGEST_S:
+        message = (
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation."
+        )
+        raise invalid(message, "expires_at")
+
+
+def list_sessions(form: Form) -> dict[str, Any]:
+    """Of GET /v1/checkout/sessions."""
+    return _one_cursor(_SESSIONS.parse(form, ""))
+
+
+def list_events(form: Form) -> dict[str, Any]:
+    """Of GET /v1/events."""
+    params = _one_cursor(_EVENTS.parse(form, ""))
+    if "type" in params and "types" in params:
+        raise invalid("You may only specify one of these parameters: type, types.", "types")
+    return params
+
+
+def only_expand(form: Form) -> dict[str, Any]:
+    """Of everything else."""
+    return _ONLY_EXPAND.parse(form, "")
+
+
+def _one_cursor(params: dict[str, Any]) -> dict[str, Any]:
+    if "starting_after" in params and "ending_before" in params:
+        message = "You may only specify one of these parameters: ending_before, starting_after."
+        raise invalid(message, "starting_after")
+    return params

@@ -1,0 +1,49 @@
+"""Cards through Stripe Checkout: hosted pages, signed webhooks, and every way to miss one."""
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+
+from payd.plugins import (
+    Cancel,
+    Capabilities,
+    Lookup,
+    Provider,
+    ProviderContext,
+    ProviderManifest,
+    hookimpl,
+)
+from stripe_provider.config import StripeConfig, methods_of
+
+__all__ = ["StripeConfig", "payd_providers"]
+
+
+def _open(context: ProviderContext, config: StripeConfig) -> AbstractAsyncContextManager[Provider]:
+    # The SDK takes a quarter of a second to import: only who enables it pays that.
+    from stripe_provider.provider import open_provider
+
+    return open_provider(context, config)
+
+
+MANIFEST = ProviderManifest(
+    name="stripe",
+    version="0.1.0",
+    sdk=">=1.0,<2",
+    config_model=StripeConfig,
+    methods=methods_of,
+    capabilities=Capabilities(
+        # Stripe forgets a key after 24 hours at the earliest (docs.stripe.com/api/idempotent_requests).
+        idempotency_window=timedelta(hours=23),
+        # A list that does not show a session proves nothing: it may be made a moment later.
+        lookup=Lookup.AUTHORITATIVE,
+        cancel=Cancel.CLOSES,
+    ),
+    credentials=("stripe_secret_key", "stripe_webhook_secret"),
+    factory=_open,
+)
+
+
+@hookimpl
+def payd_providers() -> Iterable[ProviderManifest]:
+    """See the hook's specification."""
+    return (MANIFEST,)

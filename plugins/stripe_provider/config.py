@@ -1,0 +1,50 @@
+"""What an operator may set."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from payd.plugins import Method, ProviderConfig
+
+STRIPE_API = "https://api.stripe.com"
+
+
+def _split(value: object) -> object:
+    """The environment has no lists: commas."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+
+
+class StripeConfig(ProviderConfig):
+    """The settings under `providers.stripe`."""
+
+    currencies: Annotated[tuple[Currency, ...], BeforeValidator(_split)] = Field(
+        default=("USD",), min_length=1
+    )
+    #: Stripe takes 30 minutes to 24 hours; a minute more allows for clocks that differ.
+    session_ttl_minutes: int = Field(default=60, ge=31, le=1439)
+    #: Calls to each endpoint of the API.
+    requests_per_second: float = Field(default=25.0, gt=0, le=10_000)
+    #: For one request. A create may send two within payd's deadline of 10 s.
+    request_timeout_s: float = Field(default=4.0, gt=0, le=60)
+    #: How far a webhook's time may lie from ours, both ways.
+    tolerance_s: int = Field(default=300, ge=1, le=3600)
+    #: Another one is for tests; refused in production.
+    api_base: str = Field(default=STRIPE_API, pattern=r"^https?://[^\s/]+$")
+
+
+def methods_of(config: StripeConfig) -> tuple[Method, ...]:
+    """Cards."""
+    return (
+        Method(
+            key="card",
+            display_name="Card",
+            currencies=config.currencies,
+            default_expiry=timedelta(minutes=config.session_ttl_minutes),
+        ),
+    )

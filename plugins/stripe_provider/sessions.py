@@ -1,0 +1,129 @@
+"""What a Checkout Session says, as payd's facts. Pure.
+
+A session is `open`, `complete` or `expired`; whether money came is its `payment_status`, and
+for money on its way the status of its payment intent (docs.stripe.com/api/checkout/sessions).
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from payd.plugins import (
+    Created,
+    Found,
+    OutcomeUnknown,
+    ProviderStatus,
+    Redirect,
+    Snapshot,
+)
+
+_PAID = ("paid", "no_payment_required")
+#: Of a payment intent whose customer's attempt has failed for good.
+_FAILED = ("requires_payment_method", "canceled")
+
+
+@attrs.frozen(kw_only=True)
+class Intent:
+    """What is known of the payment intent behind a session."""
+
+    id: str | None = None
+    #: None where the session names it only.
+    status: str | None = None
+    failure_code: str | None = None
+
+
+def created(session: Mapping[str, Any]) -> Created:
+    """The session as the answer to its creation; without a page when it is over."""
+    url = session.get("url")
+    return Created(
+        reference=session["id"],
+        next_action=Redirect(url=url) if url else None,
+        aliases=_aliases(intent_of(session)),
+    )
+
+
+def found(session: Mapping[str, Any], as_of: datetime) -> Found:
+    """The session as a look at it."""
+    return Found(created=created(session), snapshot=snapshot(session, as_of))
+
+
+def snapshot(session: Mapping[str, Any], as_of: datetime, *, has_failed: bool = False) -> Snapshot:
+    """How it stood; `has_failed` is what an event told of its payment."""
+    intent = intent_of(session)
+    status = ProviderStatus.DECLINED if has_failed else _status(session, intent)
+    total = session["amount_total"]
+    is_paid = status is ProviderStatus.PAID
+    on_its_way = status is ProviderStatus.PROCESSING
+    is_declined = status is ProviderStatus.DECLINED
+    return Snapshot(
+        status=status,
+        asset=session["currency"].upper(),
+        received=total if is_paid or on_its_way else 0,
+        confirmed=total if is_paid else 0,
+        as_of=as_of,
+        due=total,
+        reference=session["id"],
+        aliases=_aliases(intent),
+        failure_code=(intent.failure_code or "payment_failed") if is_declined else None,
+        failure_message="The bank did not send the money." if is_declined else None,
+    )
+
+
+def intent_of(session: Mapping[str, Any]) -> Intent:
+    """Its payment intent: an object where it was expanded, else a name or nothing."""
+    intent = session.get("payment_intent")
+    if isinstance(intent, Mapping):
+        error = intent.get("last_payment_error") or {}
+        return Intent(id=intent["id"], status=intent.get("status"), failure_code=error.get("code"))
+    return Intent(id=intent)
+
+
+def payment_id_of(session: Mapping[str, Any]) -> UUID | None:
+    """The payment that a session says it is for; None when it is none of payd's."""
+    named = session.get("client_reference_id")
+    if not isinstance(named, str) or named != (session.get("metadata") or {}).get("payment_id"):
+        return None
+    return uuid_or_none(named)
+
+
+def uuid_or_none(text: object) -> UUID | None:
+    """Only the form in which payd writes its ids."""
+    if not isinstance(text, str):
+        return None
+    try:
+        read = UUID(text)
+    except ValueError:
+        return None
+    return read if str(read) == text else None
+
+
+def _status(session: Mapping[str, Any], intent: Intent) -> ProviderStatus:
+    match session["status"], session["payment_status"]:
+        case "open", _:
+            return ProviderStatus.OPEN
+        case "complete", paid if paid in _PAID:
+            return ProviderStatus.PAID
+        case "complete", "unpaid":
+            return (
+                ProviderStatus.DECLINED if intent.status in _FAILED else ProviderStatus.PROCESSING
+            )
+        case "expired", "unpaid":
+            return _of_expired(intent)
+        case "expired", paid if paid in _PAID:
+            return ProviderStatus.PAID
+        case status, payment_status:
+            raise OutcomeUnknown(f"a session that is {status} and {payment_status}")
+
+
+def _of_expired(intent: Intent) -> ProviderStatus:
+    """A session may expire while a payment that was begun in it is still under way."""
+    if intent.status == "processing":
+        return ProviderStatus.PROCESSING
+    return ProviderStatus.PAID if intent.status == "succeeded" else ProviderStatus.EXPIRED
+
+
+def _aliases(intent: Intent) -> tuple[str, ...]:
+    return (intent.id,) if intent.id else ()
