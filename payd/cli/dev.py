@@ -107,13 +107,16 @@ def _show(state: "StateDir", progress: _Progress, document: Mapping[str, str]) -
     progress.done()
     here = "" if state.path == Path(".payd").absolute() else f" --state-dir {state.path}"
     click.secho("payd is ready. It stops with Ctrl-C.\n", bold=True)
-    for name, where in document.items():
-        click.echo(f"  {name:<10}{where}")
-    click.echo(f"  {'state':<10}{state.path}")
+    rows = {**document, "state": str(state.path)}
+    width = max(map(len, rows)) + 2
+    for name, where in rows.items():
+        click.echo(f"  {name:<{width}}{where}")
     payd = sys.argv[0] if "/" in sys.argv[0] else "payd"
     payd = payd if not Path(payd).is_absolute() else _relative(Path(payd))
     click.secho("\nIn another terminal, the first payment:\n", bold=True)
     click.echo(f"  {payd} pay --item ethereum-mainnet/full/30d --method mock{here}")
+    if "stripe_api" in document:
+        click.echo(f"  {payd} pay --item ethereum-mainnet/full/30d --method card{here}")
     click.echo(f"  {payd} events tail --no-follow{here}")
     click.echo(f"\nMore: {payd} --help\n")
 

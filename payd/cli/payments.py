@@ -67,10 +67,10 @@ def quote(
 @click.option("--idempotency-key", help="Made when absent; the same key never pays twice.")
 @click.option("--customer", default="cli", show_default=True, help="The main app's user id.")
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Kept with the payment.")
-@click.option("--return-url", default="")
-@click.option("--cancel-url", default="")
+@click.option("--return-url", help="Where the customer goes after paying; a sample page if absent.")
+@click.option("--cancel-url", help="Where he goes when he turns back.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="For the payment's end.")
-@click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="Of the waiting, s.")
+@click.option("--timeout", "timeout_s", default=300.0, show_default=True, help="Of the waiting, s.")
 @json_option
 @target_options
 def pay(  # noqa: PLR0913 - one parameter an option
@@ -80,8 +80,8 @@ def pay(  # noqa: PLR0913 - one parameter an option
     idempotency_key: str | None,
     customer: str,
     metadata: Sequence[str],
-    return_url: str,
-    cancel_url: str,
+    return_url: str | None,
+    cancel_url: str | None,
     wait: bool,
     timeout_s: float,
     as_json: bool,
@@ -91,6 +91,7 @@ def pay(  # noqa: PLR0913 - one parameter an option
     from payd.client.grpc import PaydClientError
     from payd.proto import payment_pb2 as pb
 
+    found = find_target(**target)
     request = pb.InitiatePaymentRequest(
         idempotency_key=idempotency_key or str(uuid4()),
         customer=pb.Customer(id=customer),
@@ -98,8 +99,8 @@ def pay(  # noqa: PLR0913 - one parameter an option
         method=method,
         crypto_currency=crypto_currency,
         metadata=dict(_pair(pair) for pair in metadata),
-        return_url=return_url,
-        cancel_url=cancel_url,
+        return_url=return_url or f"{found.shop}/paid",
+        cancel_url=cancel_url or f"{found.shop}/back",
     )
 
     async def start_and_wait(client: Any) -> Any:
@@ -113,7 +114,7 @@ def pay(  # noqa: PLR0913 - one parameter an option
             render.payment(render.message_json(payment))
         return await _until_ended(client, payment, timeout_s, as_json) if wait else payment
 
-    answer = _run(find_target(**target), start_and_wait, as_json)
+    answer = _run(found, start_and_wait, as_json)
     document = render.message_json(answer)
     if as_json:
         render.as_json(document)

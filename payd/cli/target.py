@@ -33,6 +33,8 @@ class Target:
     ca: Path
     cert: Path
     key: Path
+    #: Where customers go when they have paid, or not: of a shop that does not exist.
+    shop: str = "https://example.com"
 
 
 def target_options(command: F) -> F:
@@ -58,12 +60,14 @@ def find_target(
         if not (host and port.isdecimal()):
             raise click.UsageError(f"{target!r} is not host:port")
         return Target(address=target, ca=ca, cert=cert, key=key)
-    pki = state_dir / "pki"
+    pki, document = state_dir / "pki", dev_document(state_dir)
+    stand_in = document.get("stripe_api")
     return Target(
-        address=str(dev_document(state_dir)["grpc"]),
+        address=str(document["grpc"]),
         ca=ca or pki / "ca.crt",
         cert=cert or pki / "client.crt",
         key=key or pki / "client.key",
+        **({"shop": f"{stand_in}/shop"} if stand_in else {}),
     )
 
 

@@ -3,6 +3,7 @@
 Its HTTPXClient sleeps through anyio and so runs on trio (stripe-python, _http_client.py).
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -132,6 +133,8 @@ class StripeApi:
 @asynccontextmanager
 async def open_api(secret_key: str, config: StripeConfig) -> AsyncIterator[StripeApi]:
     """The API with this key, until the end of the block."""
+    # It tells every request; payd counts and times them itself.
+    logging.getLogger("stripe").setLevel(logging.ERROR)
     timeout = httpx.Timeout(config.request_timeout_s, connect=_CONNECT_TIMEOUT_S)
     http = stripe.HTTPXClient(timeout=timeout)
     client = stripe.StripeClient(

@@ -52,7 +52,9 @@ def control(account: Account, api: Api, checkout: Checkout, faults: Faults) -> B
 
     _faults(blueprint, faults)
     _webhooks(blueprint, account)
+    _held(blueprint, account)
     _sessions(blueprint, account, checkout)
+    _deeds(blueprint, checkout)
     _watch(blueprint, account, api, checkout)
     return blueprint
 
@@ -109,6 +111,10 @@ def _webhooks(blueprint: Blueprint, account: Account) -> None:
             "attempts": [attrs.asdict(attempt) for attempt in webhooks.attempts],
         }
 
+
+def _held(blueprint: Blueprint, account: Account) -> None:
+    webhooks = account.webhooks
+
     @blueprint.get("/webhooks/held")
     async def held() -> Json:
         return {"held": webhooks.held()}
@@ -131,6 +137,8 @@ def _sessions(blueprint: Blueprint, account: Account, checkout: Checkout) -> Non
         order = await _order(**dict.fromkeys(_OVERRIDES))
         return checkout.create(_params({k: v for k, v in order.items() if v is not None}))
 
+
+def _deeds(blueprint: Blueprint, checkout: Checkout) -> None:
     @blueprint.post(
         "/sessions/<session_id>/<any(pay,pay_async,async_succeed,async_fail,decline,expire):deed>"
     )

@@ -15,6 +15,28 @@ EVENT = "event"
 
 _ALPHABET = string.ascii_letters + string.digits
 _NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
+#: Fields that are there, and null unless something is said of them.
+_SESSION_NULLS = (
+    "after_expiration allow_promotion_codes billing_address_collection client_secret consent "
+    "consent_collection collected_information currency_conversion customer customer_account "
+    "customer_details integration_identifier invoice origin_context payment_intent payment_link "
+    "permissions recovered_from saved_payment_method_options setup_intent "
+    "shipping_address_collection shipping_cost subscription url wallet_options"
+)
+_INTENT_NULLS = (
+    "amount_details application application_fee_amount automatic_payment_methods canceled_at "
+    "cancellation_reason customer customer_account excluded_payment_method_types "
+    "last_payment_error latest_charge next_action on_behalf_of payment_method "
+    "payment_method_configuration_details processing receipt_email review setup_future_usage "
+    "shipping source statement_descriptor statement_descriptor_suffix transfer_data "
+    "transfer_group"
+)
+_CHARGE_NULLS = (
+    "application application_fee application_fee_amount customer "
+    "failure_balance_transaction failure_code failure_message on_behalf_of "
+    "receipt_email receipt_number receipt_url review shipping source source_transfer "
+    "statement_descriptor statement_descriptor_suffix transfer_data transfer_group"
+)
 
 
 def new_id(prefix: str, length: int = 24) -> str:
@@ -34,9 +56,7 @@ def session(params: Json, *, now: int, livemode: bool) -> Json:
     own = {
         "id": new_session_id(livemode=livemode),
         "object": SESSION,
-        "adaptive_pricing": {
-            "enabled": params.get("adaptive_pricing", {}).get("enabled", True),
-        },
+        "adaptive_pricing": {"enabled": True, **params.get("adaptive_pricing", {})},
         "amount_subtotal": amount,
         "amount_total": amount,
         "cancel_url": params.get("cancel_url"),
@@ -60,15 +80,8 @@ def session(params: Json, *, now: int, livemode: bool) -> Json:
 
 
 def _session_defaults() -> Json:
-    none = (
-        "after_expiration allow_promotion_codes billing_address_collection client_secret consent "
-        "consent_collection collected_information currency_conversion customer customer_account "
-        "customer_details integration_identifier invoice origin_context payment_intent payment_link "
-        "permissions recovered_from saved_payment_method_options setup_intent "
-        "shipping_address_collection shipping_cost subscription url wallet_options"
-    )
     return {
-        **dict.fromkeys(none.split()),
+        **dict.fromkeys(_SESSION_NULLS.split()),
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
         "custom_fields": [],
         "custom_text": dict.fromkeys(
@@ -133,23 +146,15 @@ def _line_item(item: Json) -> Json:
         "currency": price["currency"].lower(),
         "description": price["product_data"]["name"],
         "metadata": {},
-        "quantity": item["quantity"],
+        "quantity": None,
     }
 
 
 def payment_intent(sold: Json, data: Json, *, now: int) -> Json:
     """Of a session, when its customer first tries to pay."""
     intent_id = new_id("pi_3", 23)
-    none = (
-        "amount_details application application_fee_amount automatic_payment_methods canceled_at "
-        "cancellation_reason customer customer_account excluded_payment_method_types "
-        "last_payment_error latest_charge next_action on_behalf_of payment_method "
-        "payment_method_configuration_details processing receipt_email review setup_future_usage "
-        "shipping source statement_descriptor statement_descriptor_suffix transfer_data "
-        "transfer_group"
-    )
     return {
-        **dict.fromkeys(none.split()),
+        **dict.fromkeys(_INTENT_NULLS.split()),
         "id": intent_id,
         "object": PAYMENT_INTENT,
         "amount": sold["amount_total"],
@@ -192,15 +197,9 @@ def payment_failure(failed: Json) -> Json:
 
 def charge(intent: Json, status: str, method: str, *, now: int) -> Json:
     """An attempt to take the money: `succeeded`, `pending` or `failed`."""
-    none = (
-        "application application_fee application_fee_amount customer "
-        "failure_balance_transaction failure_code failure_message on_behalf_of "
-        "receipt_email receipt_number receipt_url review shipping source source_transfer "
-        "statement_descriptor statement_descriptor_suffix transfer_data transfer_group"
-    )
     succeeded = status == "succeeded"
     return {
-        **dict.fromkeys(none.split()),
+        **dict.fromkeys(_CHARGE_NULLS.split()),
         "id": new_id("ch_3", 23),
         "object": CHARGE,
         "amount": intent["amount"],
@@ -301,13 +300,7 @@ def dispute(disputed: Json, amount: int, reason: str, *, now: int) -> Json:
         "currency": disputed["currency"],
         "enhanced_eligibility_types": [],
         "evidence": _evidence(),
-        "evidence_details": {
-            "due_by": now + 7 * 24 * 3600,
-            "enhanced_eligibility": {},
-            "has_evidence": False,
-            "past_due": False,
-            "submission_count": 0,
-        },
+        "evidence_details": _evidence_details(now),
         "is_charge_refundable": False,
         "livemode": disputed["livemode"],
         "metadata": {},
@@ -323,6 +316,16 @@ def dispute(disputed: Json, amount: int, reason: str, *, now: int) -> Json:
         },
         "reason": reason,
         "status": "needs_response",
+    }
+
+
+def _evidence_details(now: int) -> Json:
+    return {
+        "due_by": now + 7 * 24 * 3600,
+        "enhanced_eligibility": {},
+        "has_evidence": False,
+        "past_due": False,
+        "submission_count": 0,
     }
 
 

@@ -88,14 +88,12 @@ class State:
                 yield
                 return
             self._db.execute("BEGIN")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
+            yield
             self._db.execute("COMMIT")
         finally:
             self._depth -= 1
+            if self._depth == 0 and self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
     def now(self) -> float:
         """The stand-in's clock, which can be moved."""
