@@ -1,0 +1,132 @@
+"""Cards in the tests: a stand-in for Stripe as a process of its own, and a daemon that uses it."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from daemon import Client, Daemon, Place, a_request
+
+SECRET_KEY = "sk_test_tests"
+WEBHOOK_SECRET = "whsec_tests"
+RETURN_URL = "https://shop.example/paid"
+
+
+class StandIn:
+    """Stripe's part: its API for the daemon, and orders from the test."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-m", "payd.dev.stripe", "--secret-key", SECRET_KEY]
+        command += ["--webhook-secret", WEBHOOK_SECRET, "--state", str(folder / "stripe.sqlite3")]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        self.url = str(json.loads(self.process.stdout.readline())["url"])
+        self.http = httpx.Client(base_url=self.url, timeout=30)
+
+    def close(self) -> None:
+        self.http.close()
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout
+        self.process.stdout.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For a daemon that takes cards here."""
+        return {
+            "MOCK_METHODS": "mock",
+            "STRIPE_ENABLED": "true",
+            "STRIPE_API_BASE": self.url,
+            "STRIPE_SECRET_KEY": SECRET_KEY,
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        }
+
+    def order(self, path: str, **body: Any) -> Any:
+        """Of the control API; its answer."""
+        answer = self.http.post(f"/_control/{path}", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def ask(self, path: str) -> Any:
+        """What the control API shows."""
+        return self.http.get(f"/_control/{path}").json()
+
+    def webhooks(self, **changes: Any) -> None:
+        """How they are sent from now on: mode deliver, hold or drop; duplicates; delay_s; url."""
+        self.order("webhooks", **changes)
+
+    def tell(self, daemon: Daemon) -> None:
+        """Send webhooks to this daemon."""
+        self.webhooks(url=f"http://{daemon.http}/webhooks/stripe")
+
+    def release(self, **how: Any) -> None:
+        """Deliver what is held: order=[ids], shuffle_seed=n, duplicates=n."""
+        self.order("webhooks/release", **how)
+
+    def held(self) -> list[dict[str, Any]]:
+        """What waits to be released, oldest first."""
+        held: list[dict[str, Any]] = self.ask("webhooks/held")["held"]
+        return held
+
+    def act(self, session_id: str, deed: str, **body: Any) -> Any:
+        """As the customer, the bank or time: pay, pay_async, async_succeed, refund, …"""
+        return self.order(f"sessions/{session_id}/{deed}", **body)
+
+    def fault(self, kind: str, path: str = "/v1/checkout/sessions", **more: Any) -> None:
+        """The next request there goes wrong: 500_after, timeout_before, 429, reset, …"""
+        self.order("faults", method=more.pop("method", "POST"), path=path, kind=kind, **more)
+
+    def sessions(self, payment_id: str = "") -> list[dict[str, Any]]:
+        """All of them, or those of one payment."""
+        every: list[dict[str, Any]] = self.ask("sessions")["sessions"]
+        return [s for s in every if not payment_id or s["client_reference_id"] == payment_id]
+
+    def payable(self, payment_id: str) -> list[dict[str, Any]]:
+        """Those that a customer could still pay."""
+        return [s for s in self.sessions(payment_id) if s["status"] == "open"]
+
+
+@contextlib.contextmanager
+def stand_in(folder: Path) -> Iterator[StandIn]:
+    """Stripe's part, until the end of the block."""
+    stripe = StandIn(folder)
+    try:
+        yield stripe
+    finally:
+        stripe.close()
+
+
+@contextlib.contextmanager
+def running_with_cards(
+    place: Place, stripe: StandIn, **environment: str
+) -> Iterator[tuple[Daemon, Client]]:
+    """A daemon that takes cards, and its client; Stripe knows where it listens."""
+    daemon = Daemon(place, **(stripe.environment | environment))
+    try:
+        daemon.wait_started()
+        stripe.tell(daemon)
+        with daemon.client() as client:
+            yield daemon, client
+    finally:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+        daemon.wait_ended()
+
+
+def a_card_request(key: str = "", **fields: Any) -> Any:
+    """An InitiatePayment by card."""
+    defaults = {
+        "method": "card",
+        "return_url": RETURN_URL,
+        "cancel_url": "https://shop.example/back",
+    }
+    return a_request(key=key, **(defaults | fields))
+
+
+def pay_by_card(client: Client, **fields: Any) -> Any:
+    """A payment by card, started."""
+    return client.call("InitiatePayment", a_card_request(**fields)).payment
