@@ -45,7 +45,7 @@ class StandIn:
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         }
 
-    def order(self, path: str, **body: Any) -> Any:
+    def order(self, path: str, /, **body: Any) -> Any:
         """Of the control API; its answer."""
         answer = self.http.post(f"/_control/{path}", json=body)
         assert answer.status_code == 200, answer.text

@@ -104,6 +104,8 @@ def test_every_reason_of_the_contract_has_one_error_class() -> None:
         "STORE_UNAVAILABLE",
         "UNKNOWN_METHOD",
         "UNKNOWN_PRODUCT",
+        "WEBHOOK_REFUSED",
+        "WEBHOOK_UNKNOWN",
     }
 
 

@@ -140,6 +140,10 @@ def _pages(app: QuartTrio, account: Account, checkout: Checkout) -> None:
         declined = checkout.declined(session)
         return page.open_page(session, account.state.sold(session_id), declined=declined), 200
 
+    @app.get("/shop/<any('paid','back'):way>")
+    async def shop(way: str) -> str:
+        return page.shop_page(way == "paid")
+
     @app.post("/pay/<session_id>/<any('pay','pay-async','decline','walk-away'):deed>")
     async def act(session_id: str, deed: str) -> AnyResponse:
         target = f"/pay/{session_id}"

@@ -146,7 +146,7 @@ def _line_item(item: Json) -> Json:
         "currency": price["currency"].lower(),
         "description": price["product_data"]["name"],
         "metadata": {},
-        "quantity": None,
+        "quantity": item["quantity"],
     }
 
 

@@ -83,6 +83,14 @@ def missing_page() -> str:
     return _page("Not found", '<h1>Not found</h1><p id="status">There is no such session.</p>')
 
 
+def shop_page(has_paid: bool) -> str:
+    """Where a shop's own page would be; opening it means nothing."""
+    title, text = ("Thank you", "The shop's own page would be here, and would ask payd.")
+    if not has_paid:
+        title, text = ("Back in the shop", "Nothing was paid. The checkout is still open.")
+    return _page(title, f'<h1>{title}</h1><p id="status">{text}</p>')
+
+
 def _item(item: Json) -> str:
     price = item["price_data"]
     product = price["product_data"]
