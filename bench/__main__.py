@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import trio
 
-from bench import pgbench, report
+from bench import pgbench, report, webhook_rows
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import load_config
@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--seconds", type=float, default=6, help="of each measurement")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--webhooks", type=int, default=1200, help="payments completed by one")
     parser.add_argument("--output", type=Path, default=Path("bench/results"))
     args = parser.parse_args()
     with (
@@ -76,13 +77,15 @@ def _measure(
         results["rows"].append({"what": "pgbench", "concurrency": clients, **row})
     with _peer(url, state.pki) as (process, target):
         results["rows"] += _load_all("grpc.aio peer", process, target, state.pki, args)
-    with _payd(environ) as (process, target, ready_s):
+    with _payd(environ) as (process, addresses, ready_s):
+        target = addresses["grpc"]
         results["payd"] = {"start_to_ready_s": ready_s, "rest_mib": _rss_mib(process)}
         results["rows"] += _load_all("payd", process, target, state.pki, args)
         completing = [*_LOAD, target, str(state.pki), "InitiatePayment", "--scenario", "complete"]
         row = _load(completing, process, 16, args)
         results["rows"].append({"what": "payd, completing and publishing", **row})
         results["payd"]["load_mib"] = _rss_mib(process)
+    results["rows"] += webhook_rows.measure(url, environ, state, args.webhooks, _payd)
     return results
 
 
@@ -134,7 +137,9 @@ def _peer(url: str, pki: Path) -> Iterator[tuple[psutil.Process, str]]:
 
 
 @contextmanager
-def _payd(environ: dict[str, str]) -> Iterator[tuple[psutil.Process, str, float]]:
+def _payd(
+    environ: dict[str, str],
+) -> Iterator[tuple[psutil.Process, dict[str, str], float]]:
     """`payd serve` with every check on; its log goes where a service manager would take it."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "payd", "serve"]
@@ -145,7 +150,7 @@ def _payd(environ: dict[str, str]) -> Iterator[tuple[psutil.Process, str, float]
         try:
             started = _wait_started(log, began)
             ready_s = round(time.perf_counter() - began, 2)
-            yield psutil.Process(process.pid), started["grpc"], ready_s
+            yield psutil.Process(process.pid), started, ready_s
         finally:
             process.send_signal(signal.SIGTERM)
 

@@ -86,6 +86,7 @@ def _payment(payment_id: str, request: Any, now: datetime) -> dict[str, Any]:
         "return_url": request.return_url,
         "cancel_url": request.cancel_url,
         "metadata": dict(request.metadata),
+        "parameters": {},
         "pricing_version": "0" * 64,
         "request_id": "",
         "traceparent": "",

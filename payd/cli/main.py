@@ -26,6 +26,10 @@ _COMMANDS = {
         "config": ("payd.cli.operate:config", "Check or show the configuration."),
         "pricing": ("payd.cli.operate:pricing", "Check or show the prices."),
         "providers": ("payd.cli.operate:providers", "Show the providers."),
+        "reconciliations": (
+            "payd.cli.reconciliations:reconciliations",
+            "Show what did not match at the providers.",
+        ),
         "doctor": ("payd.cli.doctor:doctor", "Try every dependency, say what to mend."),
     },
 }

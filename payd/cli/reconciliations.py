@@ -1,0 +1,72 @@
+"""reconciliations: what the comparisons of providers' objects with payments have found."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from payd.cli import render
+from payd.cli.operate import read_config
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from payd.ports import Reconciliation
+
+
+@click.command()
+@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def reconciliations(count: int, as_json: bool) -> None:
+    """Show the last comparisons, the newest first, and each thing that did not match."""
+    import trio
+
+    from payd.domain.errors import StoreUnavailable
+
+    try:
+        results = trio.run(_newest, read_config(), count)
+    except* StoreUnavailable as errors:
+        render.refuse(errors)
+    documents = [_document(result) for result in results]
+    if as_json:
+        render.as_json({"reconciliations": documents})
+        return
+    render.table(
+        ("ended", "provider", "objects", "payments", "findings"),
+        [
+            (d["end_time"], d["provider"], d["objects"], d["payments"], str(len(d["findings"])))
+            for d in documents
+        ],
+    )
+    findings = [(d["end_time"], f) for d in documents for f in d["findings"]]
+    if findings:
+        click.echo()
+        render.table(
+            ("ended", "finding", "object", "payment", "detail"),
+            [(t, f["kind"], f["reference"], f["payment_id"], f["detail"]) for t, f in findings],
+        )
+
+
+async def _newest(config: Any, count: int) -> "Sequence[Reconciliation]":
+    from payd.adapters import islands
+    from payd.adapters.postgres.database import Database
+    from payd.adapters.postgres.reconciliations import PostgresReconciliations
+    from payd.wiring import database_settings
+
+    async with islands.open_loop(lambda message, error: None):
+        database = Database(database_settings(config))
+        try:
+            return await islands.aio(PostgresReconciliations(database).newest, count)
+        finally:
+            await islands.aio(database.close)
+
+
+def _document(result: "Reconciliation") -> dict[str, Any]:
+    return {
+        "provider": result.provider,
+        "since": result.since.isoformat(timespec="seconds"),
+        "until": result.until.isoformat(timespec="seconds"),
+        "end_time": result.end_time.isoformat(timespec="seconds"),
+        "objects": str(result.objects),
+        "payments": str(result.payments),
+        "findings": [dict(finding) for finding in result.findings],
+    }
