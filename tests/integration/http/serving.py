@@ -12,12 +12,15 @@ import trio
 
 from payd.adapters.memory import MemoryStore
 from payd.adapters.system import SystemClock
-from payd.plugins.interface import CryptoCurrency, Method
+from payd.domain.errors import PaydError
+from payd.plugins.interface import CryptoCurrency, Method, WebhookRequest
 from payd.plugins.port import ProviderPort, Registered
 from payd.ports import PriceSource
+from payd.service.intake import Intake
 from payd.service.query import Query
 from payd.transport.http.app import Check, Readiness, build_app
 from payd.transport.http.serve import serve_app
+from payd.transport.http.webhooks import Webhooks
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 256 * 1024
@@ -55,6 +58,22 @@ def _registered(method: Method, provider: str) -> Registered:
     return Registered(method=method, provider=cast(ProviderPort, NamedProvider(provider)))
 
 
+class ScriptedIntake:
+    """Takes webhooks as a test says."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, WebhookRequest]] = []
+        self.error: PaydError | None = None
+
+    async def accept_webhook(self, provider: str, request: WebhookRequest) -> bool:
+        """See Intake: the first of equal ones is new."""
+        if self.error is not None:
+            raise self.error
+        is_new = all(known.body != request.body for _, known in self.taken)
+        self.taken.append((provider, request))
+        return is_new
+
+
 @attrs.define
 class Door:
     """The door, and what stands behind it."""
@@ -71,6 +90,9 @@ class Door:
     answered: list[tuple[str, int]]
     #: Set: the door closes.
     shut: trio.Event
+    #: What takes webhooks, and what was counted of them.
+    intake: "ScriptedIntake"
+    webhooks: list[tuple[str, str]]
 
 
 @asynccontextmanager
@@ -105,6 +127,8 @@ async def open_door() -> AsyncIterator[Door]:
         hangs=False,
         answered=[],
         shut=trio.Event(),
+        intake=ScriptedIntake(),
+        webhooks=[],
     )
 
     async def readiness() -> Readiness:
@@ -114,6 +138,10 @@ async def open_door() -> AsyncIterator[Door]:
 
     door.app = build_app(
         _a_query(),
+        Webhooks(
+            intake=cast(Intake, door.intake),
+            on_webhook=lambda provider, outcome: door.webhooks.append((provider, outcome)),
+        ),
         readiness,
         lambda route, status, seconds: door.answered.append((route, status)),
         MAX_BODY_BYTES,
