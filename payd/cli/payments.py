@@ -91,7 +91,6 @@ def pay(  # noqa: PLR0913 - one parameter an option
     from payd.client.grpc import PaydClientError
     from payd.proto import payment_pb2 as pb
 
-    found = find_target(**target)
     request = pb.InitiatePaymentRequest(
         idempotency_key=idempotency_key or str(uuid4()),
         customer=pb.Customer(id=customer),
@@ -99,9 +98,10 @@ def pay(  # noqa: PLR0913 - one parameter an option
         method=method,
         crypto_currency=crypto_currency,
         metadata=dict(_pair(pair) for pair in metadata),
-        return_url=return_url or f"{found.shop}/paid",
-        cancel_url=cancel_url or f"{found.shop}/back",
     )
+    found = find_target(**target)
+    request.return_url = return_url or f"{found.shop}/paid"
+    request.cancel_url = cancel_url or f"{found.shop}/back"
 
     async def start_and_wait(client: Any) -> Any:
         try:
