@@ -60,7 +60,6 @@ def _local(config: Any) -> Iterator[Finding]:
         yield Finding("certificates", False, str(error))
     else:
         yield _certificates(files.cert, files.key, files.ca)
-    yield from _providers(config)
 
 
 def _certificates(cert: Path, key: Path, ca: Path) -> Finding:
@@ -79,22 +78,51 @@ def _certificates(cert: Path, key: Path, ca: Path) -> Finding:
     return Finding("certificates", True, f"good for {days} days")
 
 
-def _providers(config: Any) -> Iterator[Finding]:
-    from payd.plugins.loader import PluginError, manifest_of
-
-    for name in config.providers.enabled():
-        try:
-            manifest = manifest_of(name)
-            yield Finding(f"provider {name}", True, f"version {manifest.version}")
-        except PluginError as error:
-            yield Finding(f"provider {name}", False, str(error))
-
-
 async def _remote(config: Any) -> list[Finding]:
     from payd.adapters import islands
 
     async with islands.open_loop(lambda message, error: None):
-        return [await _database(config), await _stream(config), await _redis(config)]
+        found = [await _database(config), await _stream(config), await _redis(config)]
+    return found + await _providers(config)
+
+
+async def _providers(config: Any) -> list[Finding]:
+    """Each is built with its settings and credentials, and asked for its health."""
+    from payd.config import ConfigError
+    from payd.wiring import enabled_plugins
+
+    try:
+        plugins = enabled_plugins(config)
+    except ConfigError as error:
+        return [Finding("providers", False, str(error))]
+    return [found for plugin in plugins for found in await _provider(config, plugin)]
+
+
+async def _provider(config: Any, plugin: Any) -> list[Finding]:
+    import random
+
+    from payd import telemetry
+    from payd.adapters.system import SystemClock
+    from payd.plugins.loader import FailureMode, open_providers
+
+    what = f"provider {plugin.name}"
+    telemetry.set_level("critical")
+    async with open_providers(
+        [plugin],
+        environment=config.environment,
+        clock=SystemClock(),
+        failure_mode=FailureMode.DEGRADED,
+        log_of=telemetry.get_logger,
+        random=random.random,
+    ) as opened:
+        findings = [Finding(what, False, str(error)) for error in opened.report.failed]
+        for fence in opened.fences:
+            await fence.check_health()
+            state = fence.state()
+            told = f"version {state.version}, takes {', '.join(state.methods)}"
+            wrong = f"{state.last_error or 'no answer'}; check its settings and credentials"
+            findings.append(Finding(what, bool(state.healthy), told if state.healthy else wrong))
+    return findings
 
 
 async def _database(config: Any) -> Finding:

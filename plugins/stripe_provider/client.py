@@ -117,7 +117,9 @@ class StripeApi:
         await self._call("balance", self._client.v1.balance.retrieve_async)
 
     async def _call(self, endpoint: str, send: Callable[[], Awaitable[Any]]) -> Reply:
-        pace = self._paces.setdefault(endpoint, Pace(self._rate, burst=max(1, int(self._rate))))
+        pace = self._paces.get(endpoint)
+        if pace is None:
+            pace = self._paces[endpoint] = _pace(self._rate)
         await pace.turn()
         try:
             answer = (await send()).last_response
@@ -150,6 +152,12 @@ async def open_api(secret_key: str, config: StripeConfig) -> AsyncIterator[Strip
     finally:
         with trio.CancelScope(shield=True):
             await http.close_async()  # type: ignore[no-untyped-call]  # the SDK's
+
+
+def _pace(per_second: float) -> Pace:
+    """At most `per_second` in any second, of which a fifth may leave at once."""
+    burst = max(1, int(per_second / 5))
+    return Pace(max(per_second - burst, per_second / 2), burst=burst)
 
 
 def _any(params: Json) -> Any:
