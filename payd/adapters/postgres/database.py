@@ -40,9 +40,12 @@ _LOST = (
 )
 #: There, but it cannot serve now.
 _AWAY = (
-    asyncio.TimeoutError,
-    asyncpg.QueryCanceledError,
+    # Classes of SQLSTATE: 57 (cancelled by a deadline), 55 (a lock was not had in time: two
+    # calls with one key, the first one's commit slow), 53 (no room), 58 (its disk failed).
+    asyncpg.OperatorInterventionError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,
@@ -135,11 +138,14 @@ class Database:
             except _AGAIN as error:
                 if attempt == _TRIES_MAX:
                     raise _unavailable(error) from error
-            except _AWAY as error:
+            except TimeoutError as error:
+                # An OSError to Python, but no lost connection: what took so long would again.
                 raise _unavailable(error) from error
             except _LOST as error:
                 if attempt > 1:
                     raise _unavailable(error) from error
+            except _AWAY as error:
+                raise _unavailable(error) from error
         raise AssertionError("unreachable")
 
     async def _once(self, run: "Callable[[_PooledConnection], Awaitable[R]]") -> R:
