@@ -44,6 +44,16 @@ def session_parameters(operation: CreateOperation) -> Mapping[str, Any]:
     return parameters
 
 
+def in_order(value: Any) -> Any:
+    """The same parameters in one order: a database gives objects back in an order of its own.
+
+    Stripe does not say that a repeated request may differ in it.
+    """
+    if isinstance(value, Mapping):
+        return {key: in_order(value[key]) for key in sorted(value)}
+    return [in_order(one) for one in value] if isinstance(value, list) else value
+
+
 def _line_items(items: Sequence[LineItem]) -> list[Mapping[str, Any]]:
     """Equal items are one line with a quantity, in the order of the quote."""
     counted = Counter(items)

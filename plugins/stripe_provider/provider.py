@@ -158,7 +158,9 @@ class StripeProvider:
         more: dict[str, str] = {}
         pages = 0
         while True:
-            page = (await self._api.events(created=created, types=list(webhooks.EVENTS), **more)).body
+            page = (
+                await self._api.events(created=created, types=list(webhooks.EVENTS), **more)
+            ).body
             read += [event for told in page["data"] if (event := _readable(told)) is not None]
             pages += 1
             if not page["has_more"]:
