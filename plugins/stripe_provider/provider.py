@@ -84,7 +84,8 @@ class StripeProvider:
 
     async def create(self, operation: CreateOperation) -> Created:
         """See Provider."""
-        return created(await self._api.create_session(operation.parameters, operation.operation_id))
+        sent = parameters.in_order(operation.parameters)
+        return created(await self._api.create_session(sent, operation.operation_id))
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
         """See Provider."""
