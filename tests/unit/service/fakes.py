@@ -159,7 +159,7 @@ class FakeProvider:
 
     def __init__(self, clock: FakeClock, capabilities: Capabilities) -> None:
         self.capabilities = capabilities
-        self.objects: list[RemoteObject] = []
+        self.remote: list[RemoteObject] = []
         self.calls: list[str] = []
         self.operations: list[CreateOperation] = []
         self.replies: dict[str, list[Reply]] = {"create": [], "look": [], "close": []}
@@ -249,11 +249,11 @@ class FakeProvider:
             if self.declines:
                 return DECLINED
             known = RemoteObject(
-                reference=f"obj_{len(self.objects) + 1}",
+                reference=f"obj_{len(self.remote) + 1}",
                 operation=operation,
                 create_time=self._clock.now(),
             )
-            self.objects.append(known)
+            self.remote.append(known)
         return Answer(evidence=(created(known),))
 
     def show(self, ref: PaymentRef) -> Answer:
@@ -299,16 +299,16 @@ class FakeProvider:
     @property
     def object(self) -> RemoteObject:
         """The only one."""
-        [known] = self.objects
+        [known] = self.remote
         return known
 
     @property
     def payable(self) -> Sequence[RemoteObject]:
         """What a customer could still pay."""
-        return [known for known in self.objects if known.status is ProviderStatus.OPEN]
+        return [known for known in self.remote if known.status is ProviderStatus.OPEN]
 
     def _of_operation(self, operation_id: str) -> RemoteObject | None:
-        mine = [o for o in self.objects if o.operation.operation_id == operation_id]
+        mine = [o for o in self.remote if o.operation.operation_id == operation_id]
         return mine[-1] if mine else None
 
 

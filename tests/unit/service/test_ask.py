@@ -39,7 +39,7 @@ async def test_of_twenty_who_want_to_send_again_one_does(world: World) -> None:
             nursery.start_soon(world.ask.send_again, payment, CALLER)
 
     assert world.provider.calls == ["create", "create"]
-    assert len(world.provider.objects) == 1
+    assert len(world.provider.remote) == 1
     # Sent by the winner, answered, and no trace of the nineteen.
     assert (await world.newest(payment)).version == payment.version + 2
 
@@ -92,7 +92,7 @@ async def test_who_slept_through_its_own_claim_sends_nothing(world: World) -> No
     assert (payment.status, payment.asking) == (Status.CREATING, Asking.ASKING)
     assert world.provider.calls == []
     assert (await world.look_again(payment)).status is Status.PENDING
-    assert len(world.provider.objects) == 1
+    assert len(world.provider.remote) == 1
 
 
 async def test_a_claim_outlives_the_providers_own_deadline(world: World) -> None:

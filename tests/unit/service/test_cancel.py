@@ -257,7 +257,7 @@ async def test_a_wish_after_a_lost_answer_finds_what_there_is_to_close(lookup: L
     assert (await world.cancel(payment)).status is Status.CANCELING
 
     assert (await world.work_until_done(payment)).status is Status.CANCELED
-    assert len(world.provider.objects) == 1
+    assert len(world.provider.remote) == 1
     assert world.provider.payable == []
 
 

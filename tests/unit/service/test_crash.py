@@ -192,7 +192,7 @@ async def _tell(story: Story, world: World, note: str = "nobody died") -> None:
     assert after.status is story.status, note
     assert after.id == payment.id, note
     assert (after.attention, after.late) == (frozenset(), False), note
-    assert len(world.provider.objects) <= 1, note
+    assert len(world.provider.remote) <= 1, note
     if world.provider.capabilities.cancel is Closing.CLOSES:
         assert not world.provider.payable, note
     assert tuple(await world.events()) == story.events, note

@@ -216,7 +216,7 @@ async def test_fifty_calls_with_keys_of_their_own_give_fifty_payments(world: Wor
         for n in range(50):
             nursery.start_soon(_initiate_with_key, world, f"key-{n}")
 
-    assert len(world.provider.objects) == 50
+    assert len(world.provider.remote) == 50
 
 
 # -- what the provider says ------------------------------------------------------------------
@@ -340,7 +340,7 @@ async def test_a_repetition_never_asks_for_a_payment_that_would_be_born_overdue(
     with pytest.raises(ProviderUnavailable):
         await world.initiate()
 
-    assert world.provider.objects == []
+    assert world.provider.remote == []
     assert (await world.work_until_done(await world.query.get_by_key("key-1"))).status is (
         Status.FAILED
     )

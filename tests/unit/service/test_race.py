@@ -31,7 +31,7 @@ async def test_whatever_happens_at_once_the_payment_has_one_end(
         for name, delay in [("initiate", 0), *others]:
             nursery.start_soon(_act, world, name, delay)
 
-    for known in world.provider.objects:
+    for known in world.provider.remote:
         await world.report(known)
     payment = await world.work_until_done(await world.query.get_by_key("key-1"))
 
@@ -39,8 +39,8 @@ async def test_whatever_happens_at_once_the_payment_has_one_end(
 
 
 async def _check(world: World, payment: Payment) -> None:
-    assert len(world.provider.objects) <= 1
-    if any(known.status is ProviderStatus.PAID for known in world.provider.objects):
+    assert len(world.provider.remote) <= 1
+    if any(known.status is ProviderStatus.PAID for known in world.provider.remote):
         late = Attention.PAID_AFTER_CLOSE in payment.attention
         assert payment.confirmed == payment.due
         assert late or payment.status is Status.COMPLETED
@@ -68,7 +68,7 @@ async def _act(world: World, name: str, delay: int) -> None:
             for known in world.provider.payable:
                 known.pay()
         case "report":
-            for known in world.provider.objects:
+            for known in world.provider.remote:
                 await world.report(known)
         case "intake":
             await world.intake_pass()

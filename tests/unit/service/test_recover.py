@@ -73,7 +73,7 @@ async def test_what_was_never_created_is_sent_again_inside_the_window(lookup: Lo
 
     first, again = world.provider.operations
     assert first == again
-    assert len(world.provider.objects) == 1
+    assert len(world.provider.remote) == 1
 
 
 async def test_what_is_provably_absent_is_sent_again_after_the_window_too() -> None:
@@ -81,7 +81,7 @@ async def test_what_is_provably_absent_is_sent_again_after_the_window_too() -> N
     payment = await world.payment_in(Status.CREATING)
 
     assert (await world.look_again(payment)).status is Status.PENDING
-    assert len(world.provider.objects) == 1
+    assert len(world.provider.remote) == 1
 
 
 async def test_what_could_be_absent_is_not_sent_again_without_an_answer() -> None:
@@ -145,7 +145,7 @@ async def test_a_second_attempt_that_is_lost_too_is_looked_for_again() -> None:
 
     assert (await world.look_again(payment)).status is Status.CREATING
     assert (await world.look_again(payment)).status is Status.PENDING
-    assert len(world.provider.objects) == 1
+    assert len(world.provider.remote) == 1
 
 
 async def test_a_second_attempt_that_is_declined_fails_the_payment() -> None:
@@ -179,7 +179,7 @@ async def test_what_cannot_be_looked_up_does_not_expire_unseen() -> None:
 
     assert after.status is Status.CREATING
     assert after.attention == {Attention.OUTCOME_UNKNOWN}
-    assert world.provider.objects == []
+    assert world.provider.remote == []
 
 
 # -- nothing was sent ------------------------------------------------------------------------
@@ -205,7 +205,7 @@ async def test_what_could_never_be_sent_fails_after_the_limit_and_not_before(
     assert payment.failure is not None
     assert payment.failure.code == "not_attempted"
     assert await world.events() == ["payment.failed"]
-    assert world.provider.objects == []
+    assert world.provider.remote == []
 
 
 async def test_what_was_never_sent_is_not_sent_when_it_is_overdue() -> None:
@@ -216,7 +216,7 @@ async def test_what_was_never_sent_is_not_sent_when_it_is_overdue() -> None:
     after = await world.work_until_done(payment)
 
     assert after.status is Status.FAILED
-    assert world.provider.objects == []
+    assert world.provider.remote == []
     assert after.close_time is not None
     assert after.close_time >= payment.create_time + timedelta(minutes=10)
 
@@ -230,7 +230,7 @@ async def test_a_claim_whose_daemon_died_is_looked_up_when_it_has_ended(world: W
     assert claimed.asking is Asking.ASKING
 
     assert (await world.look_again(claimed)).status is Status.PENDING
-    assert len(world.provider.objects) == 1
+    assert len(world.provider.remote) == 1
 
 
 # -- somebody is asking ----------------------------------------------------------------------

@@ -1,0 +1,185 @@
+"""A report names the object that it is about: another one's money never counts."""
+
+from itertools import permutations
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.domain.builders import DUE, a_payment, a_snapshot, after, at, created, facts
+
+from payd.domain.decide import Decision, EventType, decide
+from payd.domain.evidence import (
+    Conflict,
+    Created,
+    Evidence,
+    NotClosable,
+    ProviderStatus,
+    Reversal,
+)
+from payd.domain.payment import Asking, Attention, Payment, Status
+
+PENDING = a_payment(Status.PENDING)
+CREATING = a_payment(Status.CREATING, asking=Asking.UNKNOWN)
+PAID = a_snapshot(ProviderStatus.PAID, reference="ref", due=DUE, aliases=("pi_1",))
+
+
+# -- whose object --------------------------------------------------------------------------------
+
+
+def test_a_report_of_the_payments_own_object_counts() -> None:
+    paid = after(PENDING, PAID)
+    assert (paid.status, paid.confirmed, paid.attention) == (Status.COMPLETED, DUE, frozenset())
+
+
+def test_the_money_of_another_object_never_counts() -> None:
+    told = after(PENDING, attrs.evolve(PAID, reference="other"))
+    assert (told.status, told.received, told.aliases) == (Status.PENDING, 0, ())
+    assert told.attention == {Attention.CONFLICTING_EVIDENCE}
+
+
+@pytest.mark.parametrize("status", [ProviderStatus.OPEN, ProviderStatus.PROCESSING])
+def test_a_second_object_that_lives_is_a_danger(status: ProviderStatus) -> None:
+    told = after(PENDING, a_snapshot(status, reference="other", due=DUE))
+    assert told.attention == {Attention.CONFLICTING_EVIDENCE}
+
+
+def test_a_second_object_that_died_unpaid_is_none() -> None:
+    gone = a_snapshot(ProviderStatus.EXPIRED, reference="other", due=DUE)
+    assert decide(PENDING, gone, at(2)) is None
+
+
+def test_a_dead_second_object_that_brought_money_is_told() -> None:
+    gone = a_snapshot(ProviderStatus.EXPIRED, reference="other", received=1)
+    assert after(PENDING, gone).attention == {Attention.CONFLICTING_EVIDENCE}
+
+
+def test_a_look_at_another_object_does_not_expire_the_payment() -> None:
+    late = a_snapshot(ProviderStatus.OPEN, minutes=31, reference="other")
+    told = after(PENDING, late, minutes=32)
+    assert told.status is Status.PENDING
+    look = a_snapshot(ProviderStatus.OPEN, minutes=31, reference="ref")
+    assert after(PENDING, look, minutes=32).status is Status.EXPIRED
+    assert after(PENDING, NotClosable(look=look), minutes=32).status is Status.EXPIRED
+
+
+# -- a report that is faster than the answer -----------------------------------------------------
+
+
+def test_a_report_tells_the_reference_that_the_lost_answer_would_have_told() -> None:
+    told = after(CREATING, a_snapshot(reference="ref", aliases=("pi_1",)))
+    assert (told.status, told.provider_reference) == (Status.PENDING, "ref")
+    assert (told.asking, told.aliases, told.next_action) == (Asking.ANSWERED, ("pi_1",), None)
+
+
+def test_the_answer_that_follows_adds_what_the_customer_has_to_do() -> None:
+    answer = created("ref")
+    told = after(CREATING, a_snapshot(reference="ref"), answer)
+    assert told.next_action == answer.next_action
+    assert told.attention == frozenset()
+
+
+def test_a_look_without_a_page_keeps_the_page() -> None:
+    told = after(CREATING, created("ref"), Created(reference="ref", next_action=None))
+    assert told.next_action == created("ref").next_action
+
+
+def test_money_reported_before_the_answer_completes_and_names_the_object() -> None:
+    told = after(CREATING, PAID)
+    assert (told.status, told.provider_reference) == (Status.COMPLETED, "ref")
+
+
+# -- what the object asks for --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("total", [0, DUE - 1, DUE + 1, 2 * DUE])
+def test_an_object_that_asks_for_another_sum_never_completes(total: int) -> None:
+    wrong = attrs.evolve(PAID, due=total, received=total, confirmed=total)
+    told = after(PENDING, wrong)
+    assert (told.status, told.received) == (Status.PENDING, 0)
+    assert told.attention == {Attention.AMOUNT_MISMATCH}
+
+
+def test_an_object_in_another_currency_never_completes() -> None:
+    told = after(PENDING, attrs.evolve(PAID, asset="EUR"))
+    assert (told.status, told.confirmed) == (Status.PENDING, 0)
+    assert told.attention == {Attention.AMOUNT_MISMATCH}
+
+
+def test_a_report_that_contradicts_is_for_a_person() -> None:
+    told = after(PENDING, Conflict())
+    assert (told.status, told.attention) == (Status.PENDING, {Attention.CONFLICTING_EVIDENCE})
+
+
+# -- money that goes back ------------------------------------------------------------------------
+
+
+def test_a_refund_is_a_fact_and_moves_nothing() -> None:
+    done = after(PENDING, PAID, Reversal(asset="USD", refunded=200, aliases=("ch_1",)))
+    assert (done.status, done.refunded, done.confirmed) == (Status.COMPLETED, 200, DUE)
+    assert done.attention == {Attention.REFUNDED_EXTERNALLY}
+    assert done.aliases == ("pi_1", "ch_1")
+
+
+def test_of_refunds_the_largest_total_holds() -> None:
+    back = [Reversal(asset="USD", refunded=amount) for amount in (100, 300, 200)]
+    assert {after(PENDING, *order).refunded for order in permutations(back)} == {300}
+
+
+@pytest.mark.parametrize("status", [Status.PENDING, Status.EXPIRED, Status.CANCELED])
+def test_what_went_back_is_no_proof_that_it_came(status: Status) -> None:
+    told = after(a_payment(status), Reversal(asset="USD", refunded=DUE, disputed=True))
+    assert (told.status, told.received) == (status, 0)
+    assert told.attention == {Attention.REFUNDED_EXTERNALLY, Attention.DISPUTED}
+
+
+def test_a_dispute_is_told_and_a_completed_payment_stays_completed() -> None:
+    decision = decide(after(PENDING, PAID), Reversal(asset="USD", disputed=True), at(3))
+    assert isinstance(decision, Decision)
+    assert decision.payment.status is Status.COMPLETED
+    [event] = decision.events
+    assert (event.type, event.reason) == (EventType.ATTENTION, "DISPUTED")
+
+
+def test_money_that_went_back_in_another_currency_is_a_mismatch() -> None:
+    told = after(PENDING, Reversal(asset="EUR", refunded=DUE))
+    assert (told.refunded, told.attention) == (0, {Attention.AMOUNT_MISMATCH})
+
+
+def test_a_report_of_a_dispute_does_not_expire_an_overdue_payment() -> None:
+    disputed = a_snapshot(ProviderStatus.DISPUTED, minutes=31, received=0, confirmed=0)
+    assert after(PENDING, disputed, minutes=32).status is Status.PENDING
+
+
+# -- in every order ------------------------------------------------------------------------------
+
+LIFE: list[Evidence] = [
+    created("ref"),
+    a_snapshot(ProviderStatus.OPEN, minutes=1, reference="ref", due=DUE),
+    a_snapshot(ProviderStatus.PROCESSING, minutes=2, received=DUE, reference="ref", due=DUE),
+    attrs.evolve(PAID, as_of=at(3)),
+    attrs.evolve(PAID, reference="other", as_of=at(3)),
+    attrs.evolve(PAID, due=1, as_of=at(3)),
+    Reversal(asset="USD", refunded=100),
+    Reversal(asset="USD", refunded=300, disputed=True),
+]
+
+
+@given(st.permutations(LIFE), st.lists(st.sampled_from(LIFE)))
+def test_i5_the_same_reports_in_any_order_give_the_same_end(
+    order: list[Evidence], repeated: list[Evidence]
+) -> None:
+    told: Payment = after(PENDING, *order, *repeated)
+    straight: Payment = after(PENDING, *LIFE)
+    assert facts(told) == facts(straight)
+    assert _end(told) == _end(straight)
+
+
+@given(st.lists(st.sampled_from([LIFE[1], *LIFE[4:]])))
+def test_i4_nothing_but_the_payments_own_money_completes_it(told: list[Evidence]) -> None:
+    assert after(PENDING, *told).status is Status.PENDING
+
+
+def _end(payment: Payment) -> tuple[Any, ...]:
+    return payment.status, payment.attention, frozenset(payment.aliases), payment.late

@@ -1,0 +1,80 @@
+"""A scan reads what webhooks have not told, from where the last one stopped."""
+
+from datetime import timedelta
+
+import pytest
+from unit.service.world import World
+
+from payd.plugins.interface import Page, ProviderEvent
+
+
+def an_event(name: str) -> ProviderEvent:
+    return ProviderEvent(id=name, type="paid", content={})
+
+
+async def test_what_is_new_is_stored_and_the_next_scan_goes_on_from_there(world: World) -> None:
+    world.provider.pages = [
+        Page(events=(an_event("evt_1"), an_event("evt_2")), cursor="100"),
+        Page(events=(an_event("evt_2"), an_event("evt_3")), cursor="200"),
+    ]
+
+    assert await scanned(world) == 2
+    world.clock.time += world.scan.interval
+    assert await scanned(world) == 1
+
+    assert world.provider.cursors == [None, "100"]
+    assert [row.report for row in await world.intake.claim_batch()] == [
+        an_event(name) for name in ("evt_1", "evt_2", "evt_3")
+    ]
+
+
+async def test_a_scan_rests_until_it_is_due(world: World) -> None:
+    world.provider.pages = [Page(events=(), cursor="1")]
+    await scanned(world)
+
+    world.clock.time += world.scan.interval - timedelta(seconds=1)
+    assert await world.scan.claim_batch() == []
+
+    world.clock.move(seconds=1)
+    assert len(await world.scan.claim_batch()) == 1
+
+
+async def test_a_scan_that_has_more_to_read_goes_on_at_once(world: World) -> None:
+    world.provider.pages = [Page(events=(), cursor="1", more=True), Page(events=(), cursor="2")]
+
+    await scanned(world)
+    await scanned(world)
+
+    assert world.provider.cursors == [None, "1"]
+    assert await world.scan.claim_batch() == []
+
+
+async def test_a_provider_that_does_not_answer_is_asked_again_when_the_lease_ends(
+    world: World,
+) -> None:
+    world.provider.pages = [None, Page(events=(an_event("evt_1"),), cursor="1")]
+
+    assert await scanned(world) == 0
+    assert await world.scan.claim_batch() == []
+    world.clock.move(seconds=world.scan.lease_s)
+    assert await scanned(world) == 1
+
+    assert world.provider.cursors == [None, None]
+
+
+async def test_one_daemon_scans_at_a_time(world: World) -> None:
+    assert len(await world.scan.claim_batch()) == 1
+    assert await world.scan.claim_batch() == []
+
+
+@pytest.mark.parametrize("can_scan", [True, False])
+async def test_only_providers_that_can_be_scanned_are(world: World, can_scan: bool) -> None:
+    world.provider.can_scan = can_scan
+
+    assert len(await world.scan.claim_batch()) == can_scan
+
+
+async def scanned(world: World) -> int:
+    """One pass; how many events were new."""
+    [step] = await world.scan.claim_batch()
+    return await world.scan.work(step)
