@@ -12,11 +12,12 @@ from contract.stores import OpenStores, Stores
 from stack import Stack
 
 from payd.adapters.islands import for_trio, open_loop
-from payd.adapters.memory import MemoryStore
+from payd.adapters.memory import MemoryReconciliations, MemoryStore
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.migrate import migrate
 from payd.adapters.postgres.outbox import PostgresOutbox
+from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.system import SystemClock
 
@@ -25,7 +26,8 @@ ENVIRONMENT = "test"
 #: Faster than a fresh database for each test; the audit trail has to be asked.
 EMPTY = """
 ALTER TABLE payment_events DISABLE TRIGGER payment_events_are_append_only;
-TRUNCATE customers, payments, payment_line_items, receipts, payment_events, inbox, outbox;
+TRUNCATE customers, payments, payment_line_items, receipts, payment_events, inbox, outbox,
+    provider_cursors, reconciliations;
 ALTER TABLE payment_events ENABLE TRIGGER payment_events_are_append_only
 """
 
@@ -50,7 +52,13 @@ def open_stores(request: pytest.FixtureRequest) -> OpenStores:
 @asynccontextmanager
 async def _memory_stores() -> AsyncIterator[Stores]:
     store = MemoryStore(SystemClock(), ENVIRONMENT)
-    yield Stores(payments=store, inbox=store.inbox, outbox=store.outbox)
+    yield Stores(
+        payments=store,
+        inbox=store.inbox,
+        outbox=store.outbox,
+        cursors=store.inbox,
+        reconciliations=MemoryReconciliations(store),
+    )
 
 
 @asynccontextmanager
@@ -63,7 +71,14 @@ async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
         # Returns once it listens: asyncpg leaves a socket behind when cut while connecting.
         await outbox.wait(10)
         try:
-            yield Stores(payments=store, inbox=for_trio(PostgresInbox(database)), outbox=outbox)
+            inbox = for_trio(PostgresInbox(database))
+            yield Stores(
+                payments=store,
+                inbox=inbox,
+                outbox=outbox,
+                cursors=inbox,
+                reconciliations=for_trio(PostgresReconciliations(database)),
+            )
         finally:
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):

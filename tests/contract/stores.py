@@ -14,7 +14,7 @@ from payd.domain.decide import decide
 from payd.domain.evidence import Created, Evidence, ProviderStatus, Redirect, Snapshot
 from payd.domain.money import Money
 from payd.domain.payment import Customer, LineItem, Origin, Payment
-from payd.ports import Inbox, Outbox, PaymentStore
+from payd.ports import Cursors, Inbox, Outbox, PaymentStore, Reconciliations
 
 T = TypeVar("T")
 
@@ -43,6 +43,9 @@ class Stores:
     payments: AuditedStore
     inbox: Inbox
     outbox: Outbox
+    #: The inbox, too.
+    cursors: Cursors
+    reconciliations: Reconciliations
 
     async def add(self, **overrides: Any) -> Payment:
         """A new payment with an id and a key of its own, stored."""
