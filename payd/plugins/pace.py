@@ -21,11 +21,12 @@ class Pace:
         now: Callable[[], float] = trio.current_time,
     ) -> None:
         self._interval_s = 1 / per_second
-        self._burst = burst
+        #: So much earlier than its place may a call leave.
+        self._slack_s = (burst - 1) * self._interval_s
         self._wait_max_s = wait_max_s
         self._now = now
-        #: When the next call would leave if there were no burst.
-        self._next_time = 0.0
+        #: The next place; places are an interval apart.
+        self._place = now()
 
     async def turn(self) -> None:
         """Return when the caller may send; raises RateLimited when that is too far away.
@@ -33,14 +34,14 @@ class Pace:
         A place that was given and then cancelled is not given again.
         """
         now = self._now()
-        free_at = max(self._next_time, now - (self._burst - 1) * self._interval_s)
-        wait_s = free_at - now
+        place = max(self._place, now)
+        wait_s = place - self._slack_s - now
         if wait_s > self._wait_max_s:
             raise RateLimited(wait_s)
-        self._next_time = free_at + self._interval_s
+        self._place = place + self._interval_s
         if wait_s > 0:
             await trio.sleep(wait_s)
 
     def hold(self, seconds: float) -> None:
         """The remote side asked us to be quiet for so long."""
-        self._next_time = max(self._next_time, self._now() + seconds)
+        self._place = max(self._place, self._now() + seconds + self._slack_s)

@@ -200,8 +200,15 @@ async def fenced(
     build = provider if callable(provider) else lambda: nullcontext(provider)
     on_call = overrides.pop("on_call", None)
     log = overrides.pop("log", None) or Journal()
+    secrets = overrides.pop("secrets", None)
     fence = Fence(
-        build, a_manifest(**overrides), log=log, methods=("toy",), random=half, on_call=on_call
+        build,
+        a_manifest(**overrides),
+        log=log,
+        methods=("toy",),
+        secrets=secrets,
+        random=half,
+        on_call=on_call,
     )
     async with trio.open_nursery() as nursery:
         assert await nursery.start(fence.run) is None

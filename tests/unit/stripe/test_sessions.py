@@ -147,9 +147,7 @@ def test_an_open_session_sends_the_customer_to_its_page() -> None:
 @pytest.mark.parametrize("url", [None, ""])
 def test_a_session_that_is_over_has_no_page(url: str | None) -> None:
     told = a_session(url=url, status="complete", payment_status="paid", payment_intent=INTENT_ID)
-    assert created(told) == Created(
-        reference=SESSION_ID, next_action=None, aliases=(INTENT_ID,)
-    )
+    assert created(told) == Created(reference=SESSION_ID, next_action=None, aliases=(INTENT_ID,))
 
 
 def test_a_session_without_the_field_url_has_no_page() -> None:

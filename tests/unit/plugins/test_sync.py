@@ -1,0 +1,214 @@
+"""A provider's pure methods: whatever its code does, one of few outcomes comes back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from unit.plugins.toys import CREATED, FOUND, START, Toy, an_operation, fenced, says
+
+from payd.domain.errors import InvalidField, ProviderUnavailable, WebhookRefused, WebhookUnknown
+from payd.domain.evidence import Conflict, Observation, Receipt, ReceiptState, Reversal
+from payd.plugins import interface
+from payd.plugins.interface import (
+    CreateOperation,
+    ObjectPage,
+    Page,
+    ProviderEvent,
+    RemoteObject,
+    WebhookRequest,
+)
+from payd.plugins.outcomes import is_json
+from payd.plugins.port import Untranslatable
+
+REQUEST = WebhookRequest(body=b"body", headers={})
+EVENT = ProviderEvent(id="evt_1", type="paid", content={"a": 1})
+SEEN = Observation(id="evt_1", reference="cs_1", fact=Conflict())
+
+
+class Telling(Toy):
+    """Answers the pure questions, and those of scans, as a test says: a value, or an error."""
+
+    def __init__(self, said: object) -> None:
+        super().__init__(says=says(CREATED))
+        self._said = said
+        self.secrets: Mapping[str, tuple[str, ...]] = {}
+
+    def prepare(self, operation: CreateOperation, /) -> Mapping[str, Any]:
+        return self._answer()
+
+    def verify(self, request: Any, secrets: Any, now: Any, /) -> ProviderEvent:
+        self.secrets = secrets
+        return self._answer()
+
+    def translate(self, event: ProviderEvent, /) -> Sequence[Observation]:
+        return self._answer()
+
+    async def scan(self, cursor: str | None, /) -> Page:
+        return self._answer()
+
+    async def objects(self, since: Any, until: Any, cursor: Any, /) -> ObjectPage:
+        return self._answer()
+
+    def _answer(self) -> Any:
+        if isinstance(self._said, BaseException):
+            raise self._said
+        return self._said
+
+
+# -- prepare -------------------------------------------------------------------------------------
+
+
+async def test_prepared_parameters_are_passed_on() -> None:
+    async with fenced(Telling({"a": [1, None, True, "x"]})) as fence:
+        assert fence.prepare(an_operation()) == {"a": [1, None, True, "x"]}
+
+
+async def test_a_provider_that_prepares_nothing_gives_nothing() -> None:
+    async with fenced(Toy(says=says(CREATED))) as fence:
+        assert fence.prepare(an_operation()) == {}
+
+
+async def test_a_value_that_it_refuses_is_named() -> None:
+    async with fenced(Telling(interface.InvalidRequest("return_url", "is needed"))) as fence:
+        with pytest.raises(InvalidField) as refused:
+            fence.prepare(an_operation())
+    assert refused.value.field == "return_url"
+
+
+@pytest.mark.parametrize("said", [KeyError("x"), None, {"a": 1.5}, {1: "a"}, {"a": "\0"}, ["a"]])
+async def test_parameters_that_cannot_be_stored_are_not_sent(said: object) -> None:
+    async with fenced(Telling(said)) as fence:
+        with pytest.raises(ProviderUnavailable):
+            fence.prepare(an_operation())
+
+
+async def test_a_provider_that_is_not_running_prepares_nothing() -> None:
+    async with fenced(Telling({})) as fence:
+        await fence.stop()
+        with pytest.raises(ProviderUnavailable):
+            fence.prepare(an_operation())
+
+
+# -- webhooks ------------------------------------------------------------------------------------
+
+
+async def test_a_webhook_is_verified_with_the_secrets() -> None:
+    toy = Telling(EVENT)
+    async with fenced(toy, secrets={"toy_secret": ("new", "old")}) as fence:
+        assert fence.verify(REQUEST, START) == EVENT
+    assert toy.secrets == {"toy_secret": ("new", "old")}
+
+
+async def test_a_refusal_says_why_in_one_word() -> None:
+    async with fenced(Telling(interface.WebhookRefused("too_old", "signed long ago"))) as fence:
+        with pytest.raises(WebhookRefused) as refused:
+            fence.verify(REQUEST, START)
+    assert refused.value.metadata == {"why": "too_old"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        KeyError("4242424242424242"),
+        RecursionError(),
+        None,
+        "evt_1",
+        ProviderEvent(id="", type="paid", content={}),
+        ProviderEvent(id="\ud800", type="paid", content={}),
+        ProviderEvent(id="evt_1", type="paid", content={"a": "\0"}),
+        ProviderEvent(id="evt_1", type="paid", content=[]),  # type: ignore[arg-type]
+    ],
+)
+async def test_what_cannot_be_read_is_refused_and_not_quoted(said: object) -> None:
+    async with fenced(Telling(said)) as fence:
+        with pytest.raises(WebhookRefused) as refused:
+            fence.verify(REQUEST, START)
+    assert refused.value.metadata == {"why": "unreadable"}
+    assert "4242" not in str(refused.value)
+
+
+async def test_a_provider_without_webhooks_takes_none() -> None:
+    async with fenced(Toy(says=says(CREATED))) as fence:
+        with pytest.raises(WebhookUnknown):
+            fence.verify(REQUEST, START)
+        with pytest.raises(Untranslatable):
+            fence.translate(EVENT)
+
+
+async def test_an_event_is_translated() -> None:
+    receipt = Receipt(id="r", asset="USD", amount=1, state=ReceiptState.CONFIRMED, time=START)
+    said = [
+        SEEN,
+        Observation(id="o", reference="cs_1", fact=(receipt,)),
+        Observation(id="o", reference="cs_1", fact=Reversal(asset="USD")),
+    ]
+    async with fenced(Telling(said)) as fence:
+        assert fence.translate(EVENT) == said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        KeyError("x"),
+        None,
+        [EVENT],
+        [Observation(id="o", reference="", fact=Conflict())],
+        [Observation(id="o", reference="cs_1", fact=("receipt",))],  # type: ignore[arg-type]
+        [Observation(id="o", reference="cs_1", fact=None)],  # type: ignore[arg-type]
+    ],
+)
+async def test_what_is_no_observation_is_untranslatable(said: object) -> None:
+    async with fenced(Telling(said)) as fence:
+        with pytest.raises(Untranslatable):
+            fence.translate(EVENT)
+
+
+async def test_a_provider_that_is_not_running_translates_later() -> None:
+    async with fenced(Telling([SEEN])) as fence:
+        await fence.stop()
+        with pytest.raises(Untranslatable):
+            fence.translate(EVENT)
+
+
+# -- scans ---------------------------------------------------------------------------------------
+
+
+async def test_a_page_of_events_is_passed_on() -> None:
+    page = Page(events=(EVENT,), cursor="7")
+    async with fenced(Telling(page)) as fence:
+        assert fence.can_scan
+        assert await fence.scan(None) == page
+
+
+@pytest.mark.parametrize(
+    "said", [interface.OutcomeUnknown("?"), None, Page(events=("x",), cursor="")]
+)
+async def test_a_scan_without_a_readable_answer_brings_nothing(said: object) -> None:
+    async with fenced(Telling(said)) as fence:
+        assert await fence.scan("7") is None
+
+
+async def test_a_page_of_objects_is_passed_on() -> None:
+    page = ObjectPage(objects=(RemoteObject(payment_id=None, found=FOUND),), cursor=None)
+    async with fenced(Telling(page)) as fence:
+        assert fence.can_list_objects
+        assert await fence.objects(START, START, None) == page
+
+
+@pytest.mark.parametrize("said", [interface.NotAttempted("?"), ObjectPage(objects=(1,), cursor="")])
+async def test_a_list_without_a_readable_answer_brings_nothing(said: object) -> None:
+    async with fenced(Telling(said)) as fence:
+        assert await fence.objects(START, START, None) is None
+
+
+async def test_a_provider_without_lists_is_not_asked_for_them() -> None:
+    async with fenced(Toy(says=says(CREATED))) as fence:
+        assert not fence.can_scan
+        assert not fence.can_list_objects
+        assert await fence.scan(None) is None
+        assert await fence.objects(START, START, None) is None
+
+
+def test_only_what_a_database_can_keep_is_json() -> None:
+    assert is_json({"a": [{"b": (None, 1, "ü")}]})
+    assert not any(map(is_json, (1.0, b"x", {"a": object()}, "\ud800", {"a": {1}})))
