@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from stack import Stack, running_stack
 # The same examples in every run; a campaign may search for others.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+NO_CHROMIUM = "no chromium on this machine (apt-get install chromium)"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +37,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "campaign" in item.keywords:
             item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if any(NO_CHROMIUM in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"not run: browser tests: {NO_CHROMIUM}", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program; without it the test is skipped, or fails where all must run."""
+    found = shutil.which("chromium")
+    if found is None and os.environ.get("REQUIRE_ALL") == "1":
+        pytest.fail(f"{NO_CHROMIUM}; REQUIRE_ALL is set", pytrace=False)
+    if found is None:
+        pytest.skip(NO_CHROMIUM)
+    return found
 
 
 @pytest.fixture(scope="session")

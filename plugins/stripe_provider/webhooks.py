@@ -32,6 +32,7 @@ EVENTS = (*SESSION_EVENTS, *CHARGE_EVENTS, *DISPUTE_EVENTS)
 _ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 _TYPE = re.compile(r"[a-z0-9_.]{1,100}")
 _WORD = re.compile(r"[a-z_]{1,50}")
+_ANY = re.compile(r".*", re.DOTALL)
 _CURRENCY = re.compile(r"[a-z]{3}")
 _SECONDS = re.compile(r"[0-9]{1,12}")
 _AMOUNT_MAX = 2**63 - 1
@@ -141,7 +142,8 @@ def _reduced_object(kind: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
 def _reduced_session(told: Mapping[str, Any]) -> Mapping[str, Any]:
     payment_id = _payment_id(told)
     mode = _text(told, "mode", _WORD)
-    is_ours = mode == "payment" and payment_id == told.get("client_reference_id")
+    named = _optional_text(told, "client_reference_id", _ANY)
+    is_ours = mode == "payment" and payment_id == named
     if payment_id is None or not is_ours:
         # Not one of payd's: nothing of it is needed, and some of it may be missing.
         return {"id": _text(told, "id", _ID)}
@@ -159,10 +161,9 @@ def _reduced_session(told: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _payment_id(told: Mapping[str, Any]) -> str | None:
-    metadata = told.get("metadata") or {}
-    if not isinstance(metadata, Mapping):
-        _malformed("metadata")
-    named = uuid_or_none(metadata.get("payment_id"))
+    if told.get("metadata") is None:
+        return None
+    named = uuid_or_none(_mapping(told, "metadata").get("payment_id"))
     return str(named) if named else None
 
 

@@ -84,6 +84,12 @@ def build_app(account: Account, checkout: Checkout) -> QuartTrio:
     app = QuartTrio("payd-stripe-stand-in")
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
+
+    @app.before_request
+    async def read_whole() -> None:
+        # A connection whose body comes after its answer would be neither served nor closed.
+        await request.get_data()
+
     faults = Faults()
     api = Api(account, Endpoints(account, checkout), faults)
     _api_door(app, account, checkout, api)

@@ -3,74 +3,42 @@
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import psutil
+import httpx
 import pytest
+from dev_process import (
+    ITEM,
+    PATIENCE_S,
+    assert_all_gone,
+    children_of,
+    payd,
+    payd_json,
+    running_dev,
+    state_folder,
+    wait_for_end,
+)
 
 HERE = Path(__file__).parent
-PATIENCE_S = 60
-PAY = ("pay", "--item", "ethereum-mainnet/full/30d", "--method", "mock")
+PAY = ("pay", *ITEM, "--method", "mock")
+PAY_BY_CARD = ("pay", *ITEM, "--method", "card", "--no-wait")
 
 
 @pytest.fixture
 def state() -> Iterator[Path]:
-    # Not in pytest's own folder: it is closed to the database's user.
-    with tempfile.TemporaryDirectory(prefix="payd-dev-test-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder) / "state"
+    with state_folder() as state:
+        yield state
 
 
-def payd(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "payd", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, **options
-    )
-
-
-def wait_until_ready(state: Path, process: "subprocess.Popen[bytes]") -> dict[str, str]:
-    until = time.monotonic() + PATIENCE_S
-    while not (state / "dev.json").exists():
-        assert process.poll() is None, (state / "out").read_text()
-        assert time.monotonic() < until, (state / "out").read_text()
-        time.sleep(0.05)
-    document: dict[str, str] = json.loads((state / "dev.json").read_text())
-    return document
-
-
-@contextlib.contextmanager
-def running_dev(state: Path, *arguments: str) -> Iterator[tuple[Any, dict[str, str]]]:
-    state.mkdir(exist_ok=True)
-    with (state / "out").open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "payd", "dev", "--state-dir", str(state), *arguments],
-            stdout=out,
-            stderr=out,
-        )
-    try:
-        yield process, wait_until_ready(state, process)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        process.wait(PATIENCE_S)
-
-
-def children_of(process: Any) -> list[psutil.Process]:
-    return psutil.Process(process.pid).children(recursive=True)
-
-
-def assert_all_gone(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=15)
-    assert alive == []
+def who_takes(dev: Mapping[str, str]) -> dict[str, str]:
+    """Method → provider."""
+    with urllib.request.urlopen(f"http://{dev['http']}/api/v1/payment-methods") as answer:
+        return {m["method"]: m["provider"] for m in json.load(answer)["methods"]}
 
 
 def test_a_newcomer_pays_and_sees_the_event(state: Path) -> None:
@@ -82,12 +50,8 @@ def test_a_newcomer_pays_and_sees_the_event(state: Path) -> None:
         assert "payment.completed" in told.stdout, told.stderr
         as_json = payd(*PAY, "--state-dir", str(state), "--json")
         assert json.loads(as_json.stdout)["status"] == "PAYMENT_STATUS_COMPLETED"
-        with urllib.request.urlopen(f"http://{dev['http']}/api/v1/payment-methods") as answer:
-            methods = json.load(answer)["methods"]
-        assert [(m["method"], m["provider"]) for m in methods] == [
-            ("card", "mock"),
-            ("mock", "mock"),
-        ]
+        assert who_takes(dev) == {"card": "stripe", "mock": "mock"}
+        assert {"stripe_api", "stripe_webhook_secret"} <= dev.keys()
         with urllib.request.urlopen(f"http://{dev['metrics']}/metrics") as answer:
             metrics = answer.read().decode()
         assert 'payd_payments_total{method="mock",status="completed"} 2.0' in metrics
@@ -153,3 +117,30 @@ def test_a_second_one_on_the_same_state_is_refused(state: Path) -> None:
         assert second.returncode == 1
         assert f"pid {process.pid}" in second.stderr
         assert (state / "dev.json").exists()
+
+
+def test_cards_are_taken_through_the_stand_in_before_and_after_a_restart(state: Path) -> None:
+    where = ("--state-dir", str(state))
+    with running_dev(state) as (_, dev):
+        payment = payd_json(*PAY_BY_CARD, *where)
+        page = payment["next_action"]["redirect"]["url"]
+        assert page.startswith(dev["stripe_api"])
+        assert payment["status"] == "PAYMENT_STATUS_PENDING"
+    with running_dev(state) as (_, again):
+        assert again["stripe_api"] == dev["stripe_api"], "the page is where the customer left it"
+        assert 'id="pay"' in httpx.get(page).text
+        paid = httpx.post(f"{page}/pay")
+        assert paid.headers["location"].startswith(f"{dev['stripe_api']}/shop/paid?session_id=cs_")
+        ended = wait_for_end(payment["id"], state)
+        assert ended["status"] == "PAYMENT_STATUS_COMPLETED"
+        told = payd("events", "tail", "--no-follow", *where)
+        assert told.stdout.count("payment.completed") == 1, told.stdout
+
+
+def test_without_stripe_the_mock_takes_cards(state: Path) -> None:
+    with running_dev(state, "--ephemeral", STRIPE_ENABLED="false") as (_, dev):
+        assert who_takes(dev) == {"card": "mock", "mock": "mock"}
+        assert not {"stripe_api", "stripe_webhook_secret"} & dev.keys()
+        paid = payd("pay", *ITEM, "--method", "card", "--state-dir", str(state))
+        assert paid.returncode == 0, paid.stderr
+        assert "COMPLETED" in paid.stdout

@@ -1,0 +1,98 @@
+"""`payd dev` as a process, and `payd` beside it, as somebody at a terminal has them."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PATIENCE_S = 60
+OPEN = ("CREATING", "PENDING", "PROCESSING", "CANCELING")
+ITEM = ("--item", "ethereum-mainnet/full/30d")
+
+
+@contextlib.contextmanager
+def state_folder() -> Iterator[Path]:
+    """Where a state directory may be made, until the end of the block."""
+    # Not in pytest's own folder: it is closed to the database's user.
+    with tempfile.TemporaryDirectory(prefix="payd-dev-test-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "state"
+
+
+def payd(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """`payd …`, to its end."""
+    command = [sys.executable, "-m", "payd", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, **options
+    )
+
+
+def payd_json(*arguments: str) -> dict[str, Any]:
+    """The document that `payd … --json` prints."""
+    done = payd(*arguments, "--json")
+    assert done.stdout, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def wait_for_end(payment_id: str, state: Path) -> dict[str, Any]:
+    """The payment, once it is no longer open."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        payment = payd_json("get", payment_id, "--state-dir", str(state))
+        if payment["status"].removeprefix("PAYMENT_STATUS_") not in OPEN:
+            return payment
+        assert time.monotonic() < until, f"still {payment['status']}"
+        time.sleep(0.05)
+
+
+def wait_until_ready(state: Path, process: "subprocess.Popen[bytes]") -> dict[str, str]:
+    """What dev.json says, once it does."""
+    until = time.monotonic() + PATIENCE_S
+    while not (state / "dev.json").exists():
+        assert process.poll() is None, (state / "out").read_text()
+        assert time.monotonic() < until, (state / "out").read_text()
+        time.sleep(0.05)
+    document: dict[str, str] = json.loads((state / "dev.json").read_text())
+    return document
+
+
+@contextlib.contextmanager
+def running_dev(
+    state: Path, *arguments: str, **environment: str
+) -> Iterator[tuple[Any, dict[str, str]]]:
+    """`payd dev` on this state, until the end of the block; the process and dev.json."""
+    state.mkdir(exist_ok=True)
+    with (state / "out").open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "payd", "dev", "--state-dir", str(state), *arguments],
+            stdout=out,
+            stderr=out,
+            env={**os.environ, **environment},
+        )
+    try:
+        yield process, wait_until_ready(state, process)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        process.wait(PATIENCE_S)
+
+
+def children_of(process: Any) -> list[psutil.Process]:
+    """All that it has started."""
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def assert_all_gone(processes: list[psutil.Process]) -> None:
+    """Soon."""
+    _, alive = psutil.wait_procs(processes, timeout=15)
+    assert alive == []
