@@ -214,7 +214,7 @@ class SupportsScan(SupportsWebhooks, Protocol):
     """What webhooks have not told can be read afterwards."""
 
     async def scan(self, cursor: str | None, /) -> Page:
-        """Events since the cursor, oldest first; those known already are ignored.
+        """Events since the cursor, in any order; those known already are ignored.
 
         None is the first scan ever.
         """

@@ -33,10 +33,14 @@ _RETRY_PAUSE_S = 0.2
 #: Where Stripe does not say how long to wait.
 _RATE_LIMITED_S = 1.0
 _CONNECT_TIMEOUT_S = 2.0
+#: Whoever asks for more is not believed.
+_QUIET_MAX_S = 60.0
 
 Json = Mapping[str, Any]
 #: Provably before the request left.
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+#: What the SDK raises over an answer that is not Stripe's.
+_UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 #: A parameter of a session → the field of InitiatePaymentRequest that it comes from.
 _FIELDS = {
     "line_items": "items",
@@ -79,7 +83,7 @@ class StripeApi:
             await trio.sleep(_RETRY_PAUSE_S)
         try:
             return (await send()).body
-        except (NotAttempted, RateLimited) as error:
+        except (NotAttempted, RateLimited, Misconfigured) as error:
             raise OutcomeUnknown(f"after a first try without an answer: {error}") from error
 
     async def session(self, session_id: str) -> Reply | None:
@@ -129,6 +133,10 @@ class StripeApi:
             raise RateLimited(wait_s) from None
         except stripe.StripeError as error:
             _raise(error)
+        except _UNREADABLE as error:
+            raise OutcomeUnknown(f"an answer that cannot be read: {type(error).__name__}") from None
+        if not isinstance(answer.data, Mapping):
+            raise OutcomeUnknown("an answer that is no object")
         return Reply(body=answer.data, time=_time(answer.headers))
 
 
@@ -200,7 +208,9 @@ def _time(headers: Mapping[str, str]) -> datetime:
 
 
 def _seconds(headers: Mapping[str, str] | None) -> float | None:
+    """How long to be quiet; None where that is not said, or is no such time."""
     try:
-        return float((headers or {})["retry-after"])
+        seconds = float((headers or {})["retry-after"])
     except (KeyError, ValueError):
         return None
+    return min(seconds, _QUIET_MAX_S) if seconds > 0 else None

@@ -26,7 +26,7 @@ from payd.plugins import (
     WebhookRefused,
     WebhookRequest,
 )
-from stripe_provider import events, parameters, webhooks
+from stripe_provider import events, parameters, scanning, webhooks
 from stripe_provider.client import Reply, StripeApi, open_api
 from stripe_provider.config import STRIPE_API, StripeConfig
 from stripe_provider.sessions import created, found, payment_id_of, snapshot
@@ -35,13 +35,8 @@ from stripe_provider.sessions import created, found, payment_id_of, snapshot
 _SKEW = timedelta(minutes=1)
 #: Of a lookup without a reference: 5,000 sessions in the time since the payment was made.
 _LOOKUP_PAGES_MAX = 50
-#: A scan begins so far back, and reads again so much of what it has read: order is not promised.
-_FIRST_SCAN = timedelta(hours=24)
-_OVERLAP = timedelta(hours=1)
-#: One step of a scan; halved while it holds too much.
-_STEP = timedelta(hours=6)
-_STEP_PAGES_MAX = 20
-_STEP_MIN = timedelta(minutes=1)
+#: Of one step of a scan, within payd's deadline for an operation.
+_SCAN_PAGES = 10
 
 
 @asynccontextmanager
@@ -130,45 +125,17 @@ class StripeProvider:
     # -- scan and comparison -------------------------------------------------------------------
 
     async def scan(self, cursor: str | None) -> Page:
-        """See SupportsScan. The cursor is a time, in whole seconds."""
-        now = self._clock.now()
-        start = (
-            now - _FIRST_SCAN if cursor is None else datetime.fromtimestamp(int(cursor), now.tzinfo)
-        )
-        step = _STEP
-        while True:
-            end = start + step
-            read = await self._events_between(start, None if end >= now else end)
-            if read is not None:
-                break
-            step /= 2
-        is_last = end >= now
-        following = now - _OVERLAP if is_last else end
-        cursor = str(int(max(following, start).timestamp()))
-        return Page(events=tuple(read), cursor=cursor, more=not is_last)
-
-    async def _events_between(
-        self, start: datetime, end: datetime | None
-    ) -> list[ProviderEvent] | None:
-        """Oldest first; None when there are too many for one step that can be made smaller."""
-        created: dict[str, int] = {"gte": int(start.timestamp())}
-        if end is not None:
-            created["lte"] = int(end.timestamp())
-        can_shrink = end is None or end - start > _STEP_MIN
+        """See SupportsScan. Stripe lists the newest first, so a window is read backwards."""
+        window = scanning.window_of(cursor, self._clock.now())
         read: list[ProviderEvent] = []
-        more: dict[str, str] = {}
-        pages = 0
-        while True:
-            page = (
-                await self._api.events(created=created, types=list(webhooks.EVENTS), **more)
-            ).body
-            read += [event for told in page["data"] if (event := _readable(told)) is not None]
-            pages += 1
-            if not page["has_more"]:
-                return read[::-1]
-            if pages >= _STEP_PAGES_MAX and can_shrink:
-                return None
-            more = {"starting_after": page["data"][-1]["id"]}
+        for _ in range(_SCAN_PAGES):
+            page = await self._api.events(types=list(webhooks.EVENTS), **window.query())
+            told = page.body["data"]
+            read += [event for one in told if (event := _readable(one)) is not None]
+            if not page.body["has_more"]:
+                return Page(events=tuple(read), cursor=window.end_cursor())
+            window = window.after(told[-1]["id"])
+        return Page(events=tuple(read), cursor=window.cursor(), more=True)
 
     async def objects(self, since: datetime, until: datetime, cursor: str | None) -> ObjectPage:
         """See SupportsCompare."""
