@@ -5,8 +5,8 @@ object that payd knows to be superfluous is closed. One that names a payment whi
 have is only reported: another payd may share the account.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Container, Iterable, Mapping, Sequence
+from datetime import timedelta
 
 import attrs
 
@@ -60,7 +60,8 @@ class Reconcile:
     window: timedelta = timedelta(hours=48)
     #: What was made just now may be missing from the provider's list.
     margin: timedelta = timedelta(minutes=10)
-    lease_s: float = 600.0
+    #: Long enough for some 100,000 pages.
+    lease_s: float = 3600.0
 
     async def claim_batch(self) -> Sequence[ProviderPort]:
         """Providers whose comparison is due, for this daemon to pass to `work`."""
@@ -72,61 +73,57 @@ class Reconcile:
         ]
 
     async def work(self, provider: ProviderPort) -> Reconciliation | None:
-        """Compare and store the result; None when the provider did not answer."""
+        """Compare and store the result; None when the provider did not answer to the end."""
         start = self.clock.now()
         since, until = start - self.window, start - self.margin
-        objects = await self._objects(provider, since - _SKEW, start)
-        if objects is None:
-            return None
-        findings = [f for one in objects if (f := await self._compare(provider, one)) is not None]
+        findings: list[Finding] = []
+        listed: set[str] = set()
+        cursor: str | None = None
+        while True:
+            page = await provider.objects(since - _SKEW, start, cursor)
+            if page is None:
+                return None
+            for one in page.objects:
+                listed.add(one.found.created.reference)
+                findings += await self._compare(provider, one)
+            cursor = page.cursor
+            if cursor is None:
+                break
         stored = await self.results.stored_objects(provider.name, since, until)
-        findings += await self._missing(provider, stored, objects)
+        findings += await self._missing(provider, stored, listed)
         result = Reconciliation(
             provider=provider.name,
             since=since,
             until=until,
             start_time=start,
             end_time=self.clock.now(),
-            objects=len(objects),
+            objects=len(listed),
             payments=len(stored),
             findings=tuple(findings),
         )
         await self.results.add(result)
-        cursor = Cursor(name=OBJECTS, value=start.isoformat(), rest=self.interval)
-        await self.inbox.put(provider.name, (), cursor)
+        rest = Cursor(name=OBJECTS, value=start.isoformat(), rest=self.interval)
+        await self.inbox.put(provider.name, (), rest)
         return result
 
-    async def _objects(
-        self, provider: ProviderPort, since: datetime, until: datetime
-    ) -> Sequence[RemoteObject] | None:
-        """Those that name a payment; None unless the list was read to its end."""
-        found: list[RemoteObject] = []
-        cursor: str | None = None
-        while True:
-            page = await provider.objects(since, until, cursor)
-            if page is None:
-                return None
-            found += [one for one in page.objects if one.payment_id is not None]
-            cursor = page.cursor
-            if cursor is None:
-                return found
-
-    async def _compare(self, provider: ProviderPort, one: RemoteObject) -> Finding | None:
+    async def _compare(self, provider: ProviderPort, one: RemoteObject) -> Sequence[Finding]:
         """One object against its payment."""
+        if one.payment_id is None:
+            return ()
         created, snapshot = one.found.created, one.found.snapshot
         payment = await self.store.find(provider.name, str(one.payment_id))
         if payment is None:
-            return _finding("object_without_payment", one, _state(one))
+            return [_finding("object_without_payment", one, _state(one))]
         if payment.provider_reference not in (None, created.reference):
-            return await self._superfluous(provider, payment, one, "second_object")
+            return [await self._superfluous(provider, payment, one, "second_object")]
         if _is_dead(payment) and snapshot.status is ProviderStatus.OPEN:
-            return await self._superfluous(provider, payment, one, "open_after_close")
+            return [await self._superfluous(provider, payment, one, "open_after_close")]
         if not _is_behind(payment, one):
-            return None
+            return ()
         after = await self.settle.settle_all(payment, (created, snapshot), _ORIGIN)
         if after.status is payment.status:
-            return None
-        return _finding("payment_behind", one, f"{payment.status.value}->{after.status.value}")
+            return ()
+        return [_finding("payment_behind", one, f"{payment.status.value}->{after.status.value}")]
 
     async def _superfluous(
         self, provider: ProviderPort, payment: Payment, one: RemoteObject, kind: str
@@ -146,13 +143,9 @@ class Reconcile:
         return "closed" if after.attention == payment.attention else "closed, see attention"
 
     async def _missing(
-        self,
-        provider: ProviderPort,
-        stored: Iterable[StoredObject],
-        objects: Iterable[RemoteObject],
+        self, provider: ProviderPort, stored: Iterable[StoredObject], listed: Container[str]
     ) -> list[Finding]:
         """Payments whose object the provider's list does not have."""
-        listed = {one.found.created.reference for one in objects}
         findings: list[Finding] = []
         for one in stored:
             if one.reference in listed:
