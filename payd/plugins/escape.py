@@ -8,7 +8,7 @@ import trio
 
 from payd.plugins.interface import NotAttempted, OutcomeUnknown, Provider, ProviderError
 
-__all__ = ["Call", "Escaped", "describe", "guarded", "named"]
+__all__ = ["Call", "Escaped", "describe", "guarded", "judged", "named"]
 
 T = TypeVar("T")
 
@@ -53,6 +53,14 @@ def guarded(act: Callable[[], T]) -> T:
         return act()
     except (Exception, SystemExit) as error:
         raise Escaped(describe(error)) from error
+
+
+def judged(is_sound: Callable[[object], bool], said: object) -> bool:
+    """Whether it is sound; what breaks while it is looked at is not."""
+    try:
+        return is_sound(said)
+    except (Exception, SystemExit):  # noqa: BLE001 - a plugin may return anything
+        return False
 
 
 def named(error: BaseException) -> ProviderError:

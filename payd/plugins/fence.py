@@ -201,7 +201,7 @@ class Fence:
                 raise NotAttempted("it cannot be scanned")
             return await provider.scan(cursor)
 
-        said = await self._ask("scan", step, outcomes.is_page)
+        said = await self._ask_aside("scan", step, outcomes.is_page)
         return said if isinstance(said, Page) else None
 
     async def objects(
@@ -214,7 +214,7 @@ class Fence:
                 raise NotAttempted("its objects cannot be listed")
             return await provider.objects(since, until, cursor)
 
-        said = await self._ask("objects", step, outcomes.is_object_page)
+        said = await self._ask_aside("objects", step, outcomes.is_object_page)
         return said if isinstance(said, ObjectPage) else None
 
     async def create(self, operation: CreateOperation) -> Answer:
@@ -258,6 +258,22 @@ class Fence:
             failed = self._note(operation, said, start)
             self._breaker.leave(trio.current_time(), failed=failed, probe=probe)
 
+    async def _ask_aside(
+        self,
+        operation: str,
+        call: Callable[[Provider], Awaitable[T]],
+        is_sound: Callable[[object], bool],
+    ) -> T | ProviderError:
+        """What is read in bulk: when it fails, payments are as good as before."""
+        if self._inside is None:
+            return _unavailable(0)
+        start = trio.current_time()
+        said = await self._in_own_task(Call(call, is_sound), *self._inside, self._timeout_s)
+        self._count(operation, said, start)
+        if outcomes.is_failure(said):
+            self._warn(operation, said)
+        return said
+
     async def _in_own_task(
         self, call: "Call[T]", provider: Provider, nursery: trio.Nursery, timeout_s: float
     ) -> T | ProviderError:
@@ -295,9 +311,7 @@ class Fence:
                 return
 
     def _note(self, operation: str, said: object, start: float) -> bool | None:
-        if self._on_call is not None:
-            seconds = trio.current_time() - start
-            self._on_call(self.name, operation, outcomes.label(said), seconds)
+        self._count(operation, said, start)
         failed = outcomes.is_failure(said)
         if failed is False:
             self._misconfigured = False
@@ -308,11 +322,19 @@ class Fence:
     def _remember(self, operation: str, said: object) -> None:
         self._misconfigured = self._misconfigured or isinstance(said, Misconfigured)
         self._last_error = outcomes.label(said)
+        self._warn(operation, said)
+
+    def _count(self, operation: str, said: object, start: float) -> None:
+        if self._on_call is not None:
+            seconds = trio.current_time() - start
+            self._on_call(self.name, operation, outcomes.label(said), seconds)
+
+    def _warn(self, operation: str, said: object) -> None:
         self._log.warning(
             "provider_call_failed",
             provider=self.name,
             operation=operation,
-            outcome=self._last_error,
+            outcome=outcomes.label(said),
             error=str(said),
         )
 

@@ -3,14 +3,16 @@
 Nothing here guesses: an answer that cannot be read proves nothing.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import assert_never
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, assert_never
 
 import attrs
 
 from payd.domain import evidence
 from payd.domain.errors import InvalidField, PaydError, ProviderUnavailable
 from payd.plugins import interface
+from payd.plugins.escape import judged
 from payd.plugins.interface import Found, Lookup, ProviderError
 from payd.plugins.port import Answer
 
@@ -121,6 +123,17 @@ def label(said: object) -> str:
 # -- is it what it should be? A provider may return anything ----------------------------------
 
 
+def _judging(check: Callable[[Any], bool]) -> Callable[[object], bool]:
+    """The check, of which nothing escapes: what breaks while it is looked at is not sound."""
+
+    @wraps(check)
+    def is_sound(said: object) -> bool:
+        return judged(check, said)
+
+    return is_sound
+
+
+@_judging
 def is_created(said: object) -> bool:
     """A Created whose fields can be stored."""
     if not (isinstance(said, evidence.Created) and said.reference):
@@ -128,6 +141,7 @@ def is_created(said: object) -> bool:
     return _is_text(said.reference, *said.aliases) and _is_action(said.next_action)
 
 
+@_judging
 def is_look(said: object) -> bool:
     """Absent, or a Found whose parts can be stored."""
     if isinstance(said, Found):
@@ -135,15 +149,19 @@ def is_look(said: object) -> bool:
     return isinstance(said, evidence.Absent)
 
 
+@_judging
 def is_snapshot(said: object) -> bool:
     """A Snapshot whose status and asset can be stored; its amounts check themselves."""
-    return (
-        isinstance(said, evidence.Snapshot)
-        and isinstance(said.status, evidence.ProviderStatus)
-        and _is_text(said.asset)
+    if not isinstance(said, evidence.Snapshot):
+        return False
+    told = (said.reference, said.failure_code, said.failure_message)
+    texts = [text for text in told if text is not None]
+    return isinstance(said.status, evidence.ProviderStatus) and _is_text(
+        said.asset, *said.aliases, *texts
     )
 
 
+@_judging
 def is_page(said: object) -> bool:
     """A Page whose events and cursor can be stored."""
     if not isinstance(said, interface.Page):
@@ -151,6 +169,7 @@ def is_page(said: object) -> bool:
     return _is_text(said.cursor) and all(is_event(event) for event in said.events)
 
 
+@_judging
 def is_event(said: object) -> bool:
     """A ProviderEvent that can be stored."""
     if not isinstance(said, interface.ProviderEvent) or not isinstance(said.content, Mapping):
@@ -158,6 +177,7 @@ def is_event(said: object) -> bool:
     return _is_text(said.id, said.type) and bool(said.id) and is_json(said.content)
 
 
+@_judging
 def is_json(said: object) -> bool:
     """What PostgreSQL can keep as JSON."""
     match said:
@@ -175,6 +195,7 @@ def is_json(said: object) -> bool:
             return False
 
 
+@_judging
 def is_observations(said: object) -> bool:
     """A sequence of observations that can be settled."""
     if not isinstance(said, Sequence):
@@ -186,15 +207,29 @@ def _is_observation(said: evidence.Observation) -> bool:
     if not (_is_text(said.id, said.reference) and said.reference):
         return False
     fact: object = said.fact
-    if isinstance(fact, tuple):
-        return all(isinstance(one, evidence.Receipt) for one in fact)
-    return isinstance(fact, evidence.Reversal | evidence.Conflict) or is_snapshot(fact)
+    match fact:
+        case tuple():
+            return all(map(_is_receipt, fact))
+        case evidence.Reversal():
+            return _is_text(fact.asset, *fact.aliases)
+        case _:
+            return isinstance(fact, evidence.Conflict) or is_snapshot(fact)
 
 
+def _is_receipt(said: object) -> bool:
+    if not isinstance(said, evidence.Receipt):
+        return False
+    return isinstance(said.state, evidence.ReceiptState) and _is_text(said.id, said.asset)
+
+
+@_judging
 def is_object_page(said: object) -> bool:
     """An ObjectPage whose objects can be compared."""
     return isinstance(said, interface.ObjectPage) and all(
-        isinstance(one, interface.RemoteObject) and is_look(one.found) for one in said.objects
+        isinstance(one, interface.RemoteObject)
+        and isinstance(one.found, Found)
+        and is_look(one.found)
+        for one in said.objects
     )
 
 

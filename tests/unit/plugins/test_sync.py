@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from trio.testing import wait_all_tasks_blocked
 from unit.plugins.toys import CREATED, FOUND, START, Toy, an_operation, fenced, says
 
 from payd.domain.errors import InvalidField, ProviderUnavailable, WebhookRefused, WebhookUnknown
@@ -127,6 +128,24 @@ async def test_what_cannot_be_read_is_refused_and_not_quoted(said: object) -> No
     assert "4242" not in str(refused.value)
 
 
+async def test_a_webhook_for_a_provider_that_is_not_running_may_be_sent_again() -> None:
+    async with fenced(Telling(EVENT)) as fence:
+        await fence.stop()
+        with pytest.raises(ProviderUnavailable) as refused:
+            fence.verify(REQUEST, START)
+    assert refused.value.may_retry
+
+
+async def test_an_exit_of_the_providers_code_ends_nothing() -> None:
+    async with fenced(Telling(SystemExit(1))) as fence:
+        with pytest.raises(WebhookRefused):
+            fence.verify(REQUEST, START)
+        with pytest.raises(Untranslatable):
+            fence.translate(EVENT)
+        with pytest.raises(ProviderUnavailable):
+            fence.prepare(an_operation())
+
+
 async def test_a_provider_without_webhooks_takes_none() -> None:
     async with fenced(Toy(says=says(CREATED))) as fence:
         with pytest.raises(WebhookUnknown):
@@ -209,6 +228,66 @@ async def test_a_provider_without_lists_is_not_asked_for_them() -> None:
         assert await fence.objects(START, START, None) is None
 
 
+# -- answers that cannot even be looked at -------------------------------------------------------
+
+
+def nested(levels: int) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for _ in range(levels):
+        content = {"a": content}
+    return content
+
+
+async def test_an_event_too_deep_to_be_stored_is_refused() -> None:
+    deep = ProviderEvent(id="evt_1", type="paid", content=nested(2000))
+    async with fenced(Telling(deep)) as fence:
+        with pytest.raises(WebhookRefused):
+            fence.verify(REQUEST, START)
+
+
+async def test_parameters_too_deep_to_be_stored_are_not_sent() -> None:
+    async with fenced(Telling(nested(2000))) as fence:
+        with pytest.raises(ProviderUnavailable):
+            fence.prepare(an_operation())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Page(events=None, cursor=""),  # type: ignore[arg-type]
+        Page(events=(ProviderEvent(id="e", type="t", content=nested(2000)),), cursor=""),
+    ],
+    ids=["no events", "too deep"],
+)
+async def test_a_page_that_cannot_be_looked_at_brings_nothing_and_ends_nothing(
+    said: object,
+) -> None:
+    async with fenced(Telling(said)) as fence:
+        assert await fence.scan(None) is None
+        await wait_all_tasks_blocked()
+        assert fence.state().running
+
+
+async def test_a_list_that_cannot_be_looked_at_brings_nothing_and_ends_nothing() -> None:
+    said = ObjectPage(objects=None, cursor=None)  # type: ignore[arg-type]
+    async with fenced(Telling(said)) as fence:
+        assert await fence.objects(START, START, None) is None
+        await wait_all_tasks_blocked()
+        assert fence.state().running
+
+
 def test_only_what_a_database_can_keep_is_json() -> None:
     assert is_json({"a": [{"b": (None, 1, "ü")}]})
     assert not any(map(is_json, (1.0, b"x", {"a": object()}, "\ud800", {"a": {1}})))
+
+
+async def test_what_is_read_in_bulk_may_fail_without_hurting_payments() -> None:
+    refused = interface.Misconfigured("the key may not list events")
+    async with fenced(Telling(refused)) as fence:
+        for _ in range(50):
+            assert await fence.scan(None) is None
+            assert await fence.objects(START, START, None) is None
+
+        state = fence.state()
+        assert not state.misconfigured
+        assert (await fence.create(an_operation())).evidence == (CREATED,)
