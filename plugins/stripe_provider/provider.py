@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+import trio
+
 from payd.plugins import (
     Absent,
     Clock,
@@ -35,8 +37,9 @@ from stripe_provider.sessions import created, found, payment_id_of, snapshot
 _SKEW = timedelta(minutes=1)
 #: Of a lookup without a reference: 5,000 sessions in the time since the payment was made.
 _LOOKUP_PAGES_MAX = 50
-#: Of one step of a scan, within payd's deadline for an operation.
+#: Of one step of a scan; and when it begins no more, to end within payd's deadline.
 _SCAN_PAGES = 10
+_SCAN_S = 4.0
 
 
 @asynccontextmanager
@@ -128,13 +131,22 @@ class StripeProvider:
         """See SupportsScan. Stripe lists the newest first, so a window is read backwards."""
         window = scanning.window_of(cursor, self._clock.now())
         read: list[ProviderEvent] = []
+        until = trio.current_time() + _SCAN_S
         for _ in range(_SCAN_PAGES):
-            page = await self._api.events(types=list(webhooks.EVENTS), **window.query())
+            try:
+                page = await self._api.events(types=list(webhooks.EVENTS), **window.query())
+            except InvalidRequest:
+                if window.last_id is None:
+                    raise
+                # Stripe has forgotten the event to go on from, after 30 days: once more, from the start.
+                return Page(events=tuple(read), cursor=str(window.start), more=True)
             told = page.body["data"]
             read += [event for one in told if (event := _readable(one)) is not None]
             if not page.body["has_more"]:
                 return Page(events=tuple(read), cursor=window.end_cursor())
             window = window.after(told[-1]["id"])
+            if trio.current_time() > until:
+                break
         return Page(events=tuple(read), cursor=window.cursor(), more=True)
 
     async def objects(self, since: datetime, until: datetime, cursor: str | None) -> ObjectPage:
