@@ -35,8 +35,10 @@ from stripe_provider.sessions import created, found, payment_id_of, snapshot
 
 #: A session may be a little older than we think, by clocks.
 _SKEW = timedelta(minutes=1)
-#: Of a lookup without a reference: 5,000 sessions in the time since the payment was made.
-_LOOKUP_PAGES_MAX = 50
+#: By then the first try to create a session has ended, whatever came of it.
+_FIRST_TRY = timedelta(minutes=2)
+#: Of a lookup without a reference, to end within payd's deadline.
+_FIND_S = 7.0
 #: Of one step of a scan; and when it begins no more, to end within payd's deadline.
 _SCAN_PAGES = 10
 _SCAN_S = 4.0
@@ -155,22 +157,23 @@ class StripeProvider:
         more = {} if cursor is None else {"starting_after": cursor}
         reply = await self._api.sessions(created=created, **more)
         data = reply.body["data"]
-        objects = tuple(
-            RemoteObject(payment_id=payment_id_of(one), found=found(one, reply.time))
-            for one in data
-            # Other software's sessions may have no amount, or be of another mode.
-            if payment_id_of(one) is not None
-        )
+        listed = (_listed(one, reply.time) for one in data)
+        objects = tuple(one for one in listed if one is not None)
         return ObjectPage(
             objects=objects, cursor=data[-1]["id"] if reply.body["has_more"] else None
         )
 
     async def _find(self, ref: PaymentRef) -> Found | Absent:
-        """Stripe has no search for sessions: those since the payment was made are read."""
+        """Stripe has no search for sessions: those of the payment's first minutes are read.
+
+        One that a later try has made is found by that try's own key.
+        """
         since = int((ref.create_time - _SKEW).timestamp())
+        created = {"gte": since, "lte": int((ref.create_time + _FIRST_TRY).timestamp())}
         more: dict[str, str] = {}
-        for _ in range(_LOOKUP_PAGES_MAX):
-            reply = await self._api.sessions(created={"gte": since}, **more)
+        until = trio.current_time() + _FIND_S
+        while trio.current_time() < until:
+            reply = await self._api.sessions(created=created, **more)
             for session in reply.body["data"]:
                 if payment_id_of(session) == ref.payment_id:
                     return found(session, reply.time)
@@ -178,6 +181,17 @@ class StripeProvider:
                 return Absent()
             more = {"starting_after": reply.body["data"][-1]["id"]}
         raise OutcomeUnknown("too many sessions to find it among")
+
+
+def _listed(session: Mapping[str, Any], as_of: datetime) -> RemoteObject | None:
+    """One of payd's; other software's may have no amount, and none may hide the others."""
+    payment_id = payment_id_of(session)
+    if payment_id is None:
+        return None
+    try:
+        return RemoteObject(payment_id=payment_id, found=found(session, as_of))
+    except OutcomeUnknown:
+        return None
 
 
 def _readable(told: Mapping[str, Any]) -> ProviderEvent | None:

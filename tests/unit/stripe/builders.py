@@ -1,6 +1,8 @@
 """Stripe's objects with defaults, signed bodies, and a Stripe that answers from a list."""
 
 import functools
+import hashlib
+import hmac
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +14,10 @@ from uuid import UUID
 import attrs
 import httpx
 import stripe
+import trio
+from stripe_provider.client import API_VERSION, StripeApi
+from stripe_provider.config import StripeConfig
+from stripe_provider.webhooks import reduced, verify
 
 from payd.plugins import (
     CreateOperation,
@@ -21,9 +27,6 @@ from payd.plugins import (
     WebhookRefused,
     WebhookRequest,
 )
-from stripe_provider.client import API_VERSION, StripeApi
-from stripe_provider.config import StripeConfig
-from stripe_provider.webhooks import reduced, verify
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "stripe"
 #: The SDK's client for httpx passes a body in a way that httpx would have otherwise.
@@ -130,9 +133,6 @@ def deliver(
 
 def header_of_bytes(body: bytes, secret: str = SECRET) -> str:
     """For bodies that the SDK cannot sign, because they are no UTF-8."""
-    import hashlib
-    import hmac
-
     signed = f"{SECOND}.".encode() + body
     return f"t={SECOND},v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
 
@@ -205,6 +205,8 @@ class FakeStripe:
     words: list[Word] = attrs.Factory(list)
     handler: Handler | None = None
     sent: list[Sent] = attrs.Factory(list)
+    #: How long each answer takes.
+    pause_s: float = 0
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         sent = Sent(
@@ -215,6 +217,7 @@ class FakeStripe:
             query=dict(request.url.params),
         )
         self.sent.append(sent)
+        await trio.sleep(self.pause_s)
         word = self.handler(sent) if self.handler else self._next()
         if isinstance(word, Exception):
             raise word
@@ -238,13 +241,14 @@ def failure(status: int, /, retry_after: str | None = None, **error: Any) -> htt
 
 @asynccontextmanager
 async def open_fake(
-    *words: Word, handler: Handler | None = None, **settings: Any
+    *words: Word, handler: Handler | None = None, pause_s: float = 0, **settings: Any
 ) -> AsyncIterator[tuple[StripeApi, FakeStripe]]:
     """The SDK with its real client for httpx, on a transport that is a list."""
-    fake = FakeStripe(words=list(words), handler=handler)
-    http = stripe.HTTPXClient(timeout=1)
+    fake = FakeStripe(words=list(words), handler=handler, pause_s=pause_s)
+    # The SDK reads the machine's certificates for each client; nothing here needs them.
+    http = stripe.HTTPXClient(timeout=1, verify_ssl_certs=False)
     await http.close_async()  # type: ignore[no-untyped-call]  # the SDK's
-    http._client_async = httpx.AsyncClient(transport=httpx.MockTransport(fake))
+    http._client_async = httpx.AsyncClient(transport=httpx.MockTransport(fake), trust_env=False)
     client = stripe.StripeClient(
         KEY, http_client=http, stripe_version=API_VERSION, max_network_retries=0
     )

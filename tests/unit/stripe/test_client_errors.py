@@ -6,6 +6,9 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from stripe_provider.client import Reply, StripeApi, open_api
+from stripe_provider.config import StripeConfig
+from stripe_provider.parameters import session_parameters
 from trio.testing import MockClock
 from unit.stripe.builders import (
     DATE,
@@ -32,9 +35,6 @@ from payd.plugins import (
     ProviderError,
     RateLimited,
 )
-from stripe_provider.client import Reply, StripeApi, open_api
-from stripe_provider.config import StripeConfig
-from stripe_provider.parameters import session_parameters
 
 pytestmark = pytest.mark.filterwarnings(SDK_WARNING)
 PARAMETERS = session_parameters(an_operation())
@@ -125,9 +125,10 @@ async def test_an_answer_that_cannot_be_read_is_an_unknown_outcome(word: httpx.R
     assert isinstance(await said_to_look(word), OutcomeUnknown)
 
 
-@pytest.mark.parametrize("body", [[], "x", 5, None, [a_session()]], ids=repr)
-async def test_an_answer_that_is_no_object_is_an_unknown_outcome(body: object) -> None:
-    assert isinstance(await said_to_look(answer(body)), OutcomeUnknown)
+@pytest.mark.parametrize("text", ["[]", '"x"', "5", "null", "true", '[{"id":"x"}]'])
+async def test_an_answer_that_is_no_object_is_an_unknown_outcome(text: str) -> None:
+    word = httpx.Response(200, text=text, headers=HEADERS)
+    assert isinstance(await said_to_look(word), OutcomeUnknown)
 
 
 @pytest.mark.parametrize("error", [None, 5, [], ["x"], True, "text"], ids=repr)
@@ -262,7 +263,7 @@ async def test_while_it_holds_nothing_is_sent(autojump_clock: MockClock) -> None
     assert len(fake.sent) == 2
 
 
-@pytest.mark.parametrize("told", ["nan", "inf", "-inf", "-5", "1e300"])
+@pytest.mark.parametrize("told", ["nan", "inf", "-5", "1e300"])
 async def test_a_wait_that_is_no_wait_does_not_hold_it_for_ever(
     autojump_clock: MockClock, told: str
 ) -> None:

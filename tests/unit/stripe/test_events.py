@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from stripe_provider.events import observations
+from stripe_provider.webhooks import DISPUTE_EVENTS, EVENTS, SESSION_EVENTS
 from unit.stripe.builders import (
     CHARGE_ID,
     INTENT_ID,
@@ -22,8 +24,6 @@ from unit.stripe.builders import (
 
 from payd.plugins import Conflict, Observation, ProviderStatus, Reversal, Snapshot
 from payd.plugins.outcomes import is_observations
-from stripe_provider.events import observations
-from stripe_provider.webhooks import DISPUTE_EVENTS, EVENTS, SESSION_EVENTS
 
 COMPLETED, SUCCEEDED, FAILED, EXPIRED = SESSION_EVENTS
 PAID = ("complete", "paid")
@@ -185,7 +185,7 @@ FOREIGN: dict[str, dict[str, Any]] = {
     "another reference": {"client_reference_id": "cart-7"},
     "two payments": {"client_reference_id": OTHER_ID},
     "no uuid": {"client_reference_id": "7", "metadata": {"payment_id": "7"}},
-    "a number": {"client_reference_id": 7, "metadata": {"payment_id": 7}},
+    "a number": {"client_reference_id": None, "metadata": {"payment_id": 7}},
     "a subscription": {"mode": "subscription"},
     "a set-up": {"mode": "setup"},
 }
@@ -217,7 +217,7 @@ def test_a_foreign_session_may_lack_its_amount_and_states(mode: str) -> None:
     ],
 )
 def test_an_id_in_another_form_than_ours_is_not_ours(written: str) -> None:
-    changes = {"client_reference_id": written, "metadata": {"payment_id": written}}
+    changes: dict[str, Any] = {"client_reference_id": written, "metadata": {"payment_id": written}}
     assert said(a_session_event(COMPLETED, **changes)) == []
 
 

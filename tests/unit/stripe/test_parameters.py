@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
-import httpx
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from stripe_provider.parameters import AMOUNT_MAX, ITEMS_MAX, session_parameters
 from unit.stripe.builders import (
     NOW,
     PAYMENT_ID,
@@ -25,7 +25,6 @@ from unit.stripe.builders import (
 
 from payd.plugins import CreateOperation, InvalidRequest
 from payd.plugins.outcomes import is_json
-from stripe_provider.parameters import AMOUNT_MAX, ITEMS_MAX, session_parameters
 
 pytestmark = pytest.mark.filterwarnings(SDK_WARNING)
 
@@ -41,11 +40,12 @@ def success_url(return_url: str) -> str:
     return url
 
 
-async def form_of(parameters: Any) -> bytes:
-    """The body that leaves."""
-    async with open_fake(answer(a_session())) as (api, fake):
-        await api.create_session(parameters, "key")
-    return fake.sent[0].body
+async def forms_of(*many: Any) -> list[bytes]:
+    """The bodies that leave."""
+    async with open_fake(answer(a_session()), requests_per_second=1000) as (api, fake):
+        for parameters in many:
+            await api.create_session(parameters, "key")
+    return [sent.body for sent in fake.sent]
 
 
 # -- what is asked for -------------------------------------------------------------------------
@@ -189,9 +189,8 @@ def test_more_than_a_hundred_different_items_are_refused() -> None:
 
 
 async def test_the_sdk_sends_it_as_a_form() -> None:
-    body = await form_of(
-        session_parameters(an_operation(cancel_url="https://shop.example/c?a=b&c"))
-    )
+    operation = an_operation(cancel_url="https://shop.example/c?a=b&c")
+    (body,) = await forms_of(session_parameters(operation))
     end = int((NOW + timedelta(hours=1)).timestamp())
     price = "line_items[0][price_data]"
     assert dict(parse_qsl(body.decode(), strict_parsing=True)) == {
@@ -222,7 +221,8 @@ async def test_key_version_and_place_leave_with_it() -> None:
     assert sent.headers["content-type"] == "application/x-www-form-urlencoded"
 
 
-_NAMES = st.text(st.characters(codec="utf-8"), max_size=12)
+#: PostgreSQL takes no NUL; who asks with one is refused before.
+_NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 _ITEMS = st.lists(st.builds(an_item, st.integers(0, 10**5), _NAMES), min_size=1, max_size=4)
 
 
@@ -240,21 +240,15 @@ def test_what_was_stored_as_json_leaves_as_the_same_form(
     stored = json.loads(json.dumps(parameters, sort_keys=True))
     assert is_json(parameters)
     assert stored == parameters
-    first, second = trio.run(both_forms, parameters, stored)
+    at_once, same_order, sorted_keys = trio.run(
+        forms_of, parameters, json.loads(json.dumps(parameters)), stored
+    )
+    assert at_once == same_order
     # PostgreSQL's jsonb keeps no order of keys, and Stripe compares none.
-    assert sorted(first.split(b"&")) == sorted(second.split(b"&"))
-    assert first == trio.run(form_of, json.loads(json.dumps(parameters)))
-
-
-async def both_forms(first: Any, second: Any) -> tuple[bytes, bytes]:
-    return await form_of(first), await form_of(second)
+    assert sorted(at_once.split(b"&")) == sorted(sorted_keys.split(b"&"))
 
 
 def test_parameters_are_a_function_of_the_operation() -> None:
     operation = an_operation()
     first = session_parameters(operation)
     assert session_parameters(attrs.evolve(operation, parameters={"x": 1})) == first
-
-
-def test_the_recording_transport_is_the_sdks_real_client() -> None:
-    assert isinstance(answer({}), httpx.Response)

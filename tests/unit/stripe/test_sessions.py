@@ -4,10 +4,6 @@ from typing import Any
 
 import attrs
 import pytest
-from unit.stripe.builders import INTENT_ID, NOW, PAYMENT_ID, SESSION_ID, a_session, an_intent
-
-from payd.plugins import Created, Found, OutcomeUnknown, ProviderStatus, Redirect, Snapshot
-from payd.plugins.outcomes import is_created, is_look
 from stripe_provider.sessions import (
     Intent,
     created,
@@ -17,6 +13,10 @@ from stripe_provider.sessions import (
     snapshot,
     uuid_or_none,
 )
+from unit.stripe.builders import INTENT_ID, NOW, PAYMENT_ID, SESSION_ID, a_session, an_intent
+
+from payd.plugins import Created, Found, OutcomeUnknown, ProviderStatus, Redirect, Snapshot
+from payd.plugins.outcomes import is_created, is_look
 
 OPEN, PROCESSING, PAID = ProviderStatus.OPEN, ProviderStatus.PROCESSING, ProviderStatus.PAID
 EXPIRED, DECLINED = ProviderStatus.EXPIRED, ProviderStatus.DECLINED

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from stripe_provider.webhooks import EVENTS
 from unit.stripe.builders import (
     CHARGE_ID,
     INTENT_ID,
@@ -26,7 +27,6 @@ from unit.stripe.builders import (
 
 from payd.plugins import ProviderEvent
 from payd.plugins.outcomes import is_event, is_json
-from stripe_provider.webhooks import EVENTS
 
 Event = dict[str, Any]
 Path = tuple[str, ...]
@@ -141,8 +141,10 @@ BAD_AMOUNT = ("1", 1.0, 1e300, -1, 2**63, 10**30, False)
 BAD_FLAG = (0, 1, "true", "false")
 BAD_CURRENCY = ("USD", "us", "usdx", "us1", "")
 
-_ID, _AMOUNT, _FLAG = WRONG + BAD_TEXT + (7,), WRONG + BAD_AMOUNT, BAD_FLAG + (None, [], {})
-_REFERENCE = tuple(one for one in _ID if one is not None) + ({"id": None}, {"id": 5})
+_ID, _AMOUNT = (*WRONG, *BAD_TEXT, 7), (*WRONG, *BAD_AMOUNT)
+_FLAG: tuple[object, ...] = (*BAD_FLAG, None, [], {})
+_REFERENCE = (*(one for one in _ID if one is not None), {"id": None}, {"id": 5})
+_NO_MAPPING: tuple[object, ...] = (0, 5, 1.5, True, False, "", "x", [], ["payment_id"])
 _OBJECT = ("data", "object")
 
 FIELDS: dict[str, dict[Path, tuple[object, ...]]] = {
@@ -162,14 +164,15 @@ FIELDS: dict[str, dict[Path, tuple[object, ...]]] = {
         (*_OBJECT, "currency"): WRONG + BAD_CURRENCY,
         (*_OBJECT, "livemode"): _FLAG,
         (*_OBJECT, "payment_intent"): _REFERENCE,
-        (*_OBJECT, "metadata"): (5, 1.5, True, "x", ["payment_id"]),
+        (*_OBJECT, "metadata"): _NO_MAPPING,
+        (*_OBJECT, "client_reference_id"): (7, 1.5, True, [], {}, ["x"]),
     },
     "charge.refunded": {
         (*_OBJECT, "id"): _ID,
         (*_OBJECT, "payment_intent"): _REFERENCE,
         (*_OBJECT, "amount_refunded"): _AMOUNT,
         (*_OBJECT, "currency"): WRONG + BAD_CURRENCY,
-        (*_OBJECT, "metadata"): (5, 1.5, True, "x", ["payment_id"]),
+        (*_OBJECT, "metadata"): _NO_MAPPING,
     },
     "charge.dispute.created": {
         (*_OBJECT, "id"): _ID,
@@ -192,7 +195,7 @@ def test_a_field_of_another_form_is_malformed(kind: str, path: Path, value: obje
 
 
 #: Those whose absence Stripe's own descriptions allow.
-OPTIONAL = {"account", "payment_intent", "metadata", "charge"}
+OPTIONAL = {"account", "client_reference_id", "payment_intent", "metadata", "charge"}
 MISSING = [
     pytest.param(kind, path, id=f"{kind} {'.'.join(path)}")
     for kind, fields in FIELDS.items()
@@ -213,7 +216,8 @@ def test_every_amount_that_can_be_stored_is_taken(amount: int) -> None:
 
 
 def test_an_event_of_another_type_needs_only_its_frame() -> None:
-    for data in (None, [], "x", {"object": None}, {"object": {"id": 5}}):
+    several: tuple[object, ...] = (None, [], "x", {"object": None}, {"object": {"id": 5}})
+    for data in several:
         told = deliver(json.dumps(an_event("plan.created", {}) | {"data": data}))
         assert told.content == {"created": SECOND, "livemode": False, "account": None}
 

@@ -8,6 +8,7 @@ import pytest
 import stripe
 from hypothesis import given
 from hypothesis import strategies as st
+from stripe_provider.webhooks import verify
 from unit.stripe.builders import (
     NOW,
     SECOND,
@@ -20,7 +21,6 @@ from unit.stripe.builders import (
 )
 
 from payd.plugins import WebhookRefused, WebhookRequest
-from stripe_provider.webhooks import verify
 
 BODY = json.dumps(a_completed())
 SMALL = '{"object":"event","id":"evt_1","type":"a.b","created":1,"livemode":false}'
