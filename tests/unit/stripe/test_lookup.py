@@ -82,8 +82,8 @@ def a_ref(payment: int = 0, reference: str | None = None) -> PaymentRef:
     )
 
 
-async def fetched(shelf: Any, ref: PaymentRef) -> Found | Absent:
-    async with open_fake(handler=shelf, requests_per_second=10_000) as (api, _):
+async def fetched(shelf: Any, ref: PaymentRef, per_second: int = 10_000) -> Found | Absent:
+    async with open_fake(handler=shelf, requests_per_second=per_second) as (api, _):
         return await StripeProvider(api, StripeConfig(), Hand(), livemode=False).fetch(ref)
 
 
@@ -108,7 +108,7 @@ async def test_among_too_many_sessions_absence_is_not_claimed(autojump_clock: Mo
     bare = {"id": SESSION_ID, "client_reference_id": None}
     page = {"object": "list", "data": [bare], "has_more": True}
     with pytest.raises(OutcomeUnknown):
-        await fetched(lambda sent: answer(page), a_ref())
+        await fetched(lambda sent: answer(page), a_ref(), per_second=10)
 
 
 async def test_a_known_session_is_fetched_by_its_name() -> None:
