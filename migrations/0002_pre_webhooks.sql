@@ -11,6 +11,8 @@ ALTER TABLE inbox RENAME CONSTRAINT inbox_observation_not_null TO inbox_report_n
 
 ALTER TABLE inbox ADD COLUMN raw_body bytea;
 
+ALTER TABLE inbox DROP COLUMN conflicting;
+
 -- The bytes of a webhook go after raw_retention.
 CREATE INDEX inbox_raw_bodies ON inbox (receive_time) WHERE raw_body IS NOT NULL;
 

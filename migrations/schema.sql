@@ -144,7 +144,6 @@ CREATE TABLE inbox (
     event_id text NOT NULL,
     content_hash bytea NOT NULL,
     report jsonb NOT NULL,
-    conflicting boolean NOT NULL,
     receive_time timestamptz NOT NULL,
     attempts integer NOT NULL DEFAULT 0,
     locked_until timestamptz NOT NULL DEFAULT '-infinity',

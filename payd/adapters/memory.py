@@ -282,7 +282,7 @@ class MemoryInbox(_Queue[InboxRow]):
         self, provider: str, reports: Sequence[Report], cursor: Cursor | None = None
     ) -> int:
         """See Inbox."""
-        if cursor is not None:
+        if cursor is not None and (provider, cursor.name) in self._cursors:
             held = self._cursors[provider, cursor.name]
             held.value, held.next_time = cursor.value, self._clock.now() + cursor.rest
         return sum(self._put(provider, report) for report in reports)

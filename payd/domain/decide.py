@@ -166,7 +166,9 @@ def _from_canceling(after: Payment, evidence: Evidence, now: datetime) -> Paymen
     if after.received > 0 or after.provider_status is ProviderStatus.PROCESSING:
         return _from_open(attrs.evolve(after, status=Status.PROCESSING), evidence, now)
     match evidence:
-        case NotClosable() | Declined():
+        case NotClosable(look=look) if _is_ours(after, look):
+            return _close(after, Status.CANCELED, now)
+        case Declined():
             return _close(after, Status.CANCELED, now)
         case NotAttempted() | Absent() if after.asking is Asking.NOT_ATTEMPTED:
             return _close(after, Status.CANCELED, now)
@@ -204,9 +206,13 @@ def _is_overdue(after: Payment, evidence: Evidence, now: datetime) -> bool:
     look = evidence.look if isinstance(evidence, NotClosable) else evidence
     if not isinstance(look, Snapshot) or look.status is ProviderStatus.DISPUTED:
         return False
-    # A look at another object says nothing about ours.
-    is_ours = look.reference in (None, after.provider_reference)
-    return is_ours and now >= after.expire_time and look.as_of >= after.expire_time
+    is_late = now >= after.expire_time and look.as_of >= after.expire_time
+    return is_late and _is_ours(after, look)
+
+
+def _is_ours(after: Payment, look: Snapshot) -> bool:
+    """A look at another object says nothing about ours."""
+    return look.reference in (None, after.provider_reference)
 
 
 def _after_close(

@@ -111,14 +111,15 @@ def _learn_asking(
 
 
 def _learn_snapshot(payment: Payment, snapshot: Snapshot) -> Payment:
-    if snapshot.reference not in (None, payment.provider_reference):
-        if payment.provider_reference is not None:
-            return _learn_of_another(payment, snapshot)
-        # The provider's report was faster than its answer, or the answer was lost.
-        payment = _adopt(payment, Created(reference=snapshot.reference, next_action=None))
-    payment = _name(payment, snapshot.aliases)
+    named, known = snapshot.reference, payment.provider_reference
+    if named not in (None, known) and (known is not None or _is_harmless(snapshot)):
+        return _learn_of_another(payment, snapshot)
     if not payment.is_asset(snapshot.asset) or snapshot.due not in (None, payment.due):
         return flag(payment, Attention.AMOUNT_MISMATCH)
+    if named is not None:
+        # The provider's report may be faster than its answer, or the answer was lost.
+        payment = _adopt(payment, Created(reference=named, next_action=None))
+    payment = _name(payment, snapshot.aliases)
     after = attrs.evolve(
         payment,
         snapshot_confirmed=max(payment.snapshot_confirmed, snapshot.confirmed),
@@ -140,8 +141,13 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot) -> Payment:
 
 def _learn_of_another(payment: Payment, snapshot: Snapshot) -> Payment:
     """A second object for this payment: its money never counts, and while it lives it is a danger."""
-    is_harmless = snapshot.status in _DEAD and snapshot.received == 0
-    return payment if is_harmless else flag(payment, Attention.CONFLICTING_EVIDENCE)
+    if _is_harmless(snapshot):
+        return payment
+    return flag(payment, Attention.CONFLICTING_EVIDENCE)
+
+
+def _is_harmless(snapshot: Snapshot) -> bool:
+    return snapshot.status in _DEAD and snapshot.received == 0
 
 
 #: Can neither be paid any more nor bring what was paid.

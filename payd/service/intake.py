@@ -80,13 +80,13 @@ class Intake:
             for payment, observation in known:
                 await self._settle(row, payment, observation)
             return await self._wait_for_payment(row, observations)
-        for payment, observation in known[:-1]:
-            await self._settle(row, payment, observation)
+        wrote = [await self._settle(row, *one) for one in known[:-1]]
         # The last decision settles the row, too: one statement for both.
         if await self._settle(row, *known[-1], marks=(row.id,)):
             return "applied"
-        await self.inbox.finish(row.id, "nothing_new")
-        return "nothing_new"
+        outcome = "applied" if any(wrote) else "nothing_new"
+        await self.inbox.finish(row.id, outcome)
+        return outcome
 
     def _observations(self, row: InboxRow) -> Sequence[Observation]:
         if isinstance(row.report, Observation):

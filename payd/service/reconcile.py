@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import attrs
 
-from payd.domain.evidence import Conflict, ProviderStatus
+from payd.domain.evidence import Conflict, Evidence, ProviderStatus, Snapshot
 from payd.domain.payment import Origin, Payment, Status
 from payd.plugins.interface import PaymentRef, RemoteObject
 from payd.ports import (
@@ -134,12 +134,16 @@ class Reconcile:
             ref = attrs.evolve(payment_ref(payment), reference=one.found.created.reference)
             done = await self._close(provider, payment, ref)
         else:
-            await self.settle.settle(payment, one.found.snapshot, _ORIGIN)
+            told = _about(one.found.created.reference, one.found.snapshot)
+            await self.settle.settle(payment, told, _ORIGIN)
         return _finding(kind, one, done)
 
     async def _close(self, provider: ProviderPort, payment: Payment, ref: PaymentRef) -> str:
         answer = await provider.close(ref)
-        after = await self.settle.settle_all(payment, answer.evidence, _ORIGIN)
+        told = [_about(str(ref.reference), piece) for piece in answer.evidence]
+        after = await self.settle.settle_all(payment, told, _ORIGIN)
+        if not any(isinstance(piece, Snapshot) for piece in told):
+            return "not closed: no answer"
         return "closed" if after.attention == payment.attention else "closed, see attention"
 
     async def _missing(
@@ -165,6 +169,13 @@ class Reconcile:
                 }
             )
         return findings
+
+
+def _about(reference: str, piece: Evidence) -> Evidence:
+    """A snapshot of the object that was asked for: it need not name it."""
+    if isinstance(piece, Snapshot) and piece.reference is None:
+        return attrs.evolve(piece, reference=reference)
+    return piece
 
 
 def _finding(kind: str, one: RemoteObject, detail: str) -> Finding:
@@ -194,4 +205,4 @@ def _is_behind(payment: Payment, one: RemoteObject) -> bool:
         return True
     if payment.status.is_open:
         return snapshot.status is not ProviderStatus.OPEN
-    return snapshot.confirmed > payment.confirmed
+    return snapshot.confirmed > payment.confirmed or snapshot.refunded > payment.refunded

@@ -42,6 +42,7 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 #: What the SDK raises over an answer that is not Stripe's.
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 #: A parameter of a session → the field of InitiatePaymentRequest that it comes from.
+_NO_FIELD = "nothing"
 _FIELDS = {
     "line_items": "items",
     "success_url": "return_url",
@@ -78,6 +79,11 @@ class StripeApi:
 
         try:
             return (await send()).body
+        except InvalidRequest as error:
+            if error.field == _NO_FIELD:
+                # It names nothing of the request: the account may not do this.
+                raise Misconfigured(f"Stripe refuses to create sessions: {error.message}") from None
+            raise
         except OutcomeUnknown:
             # The same key and parameters: it is the same request.
             await trio.sleep(_RETRY_PAUSE_S)
@@ -187,7 +193,7 @@ def _raise(error: stripe.StripeError) -> NoReturn:
             raise IdempotencyConflict("other parameters under the same key") from None
         case stripe.CardError():
             raise Declined(error.code or "card_declined", "The card was declined.") from None
-        case stripe.InvalidRequestError() if error.http_status != 409:
+        case stripe.InvalidRequestError():
             raise InvalidRequest(_field(error), error.user_message or "refused") from None
     raise OutcomeUnknown(f"{type(error).__name__} ({error.http_status})") from None
 
@@ -195,8 +201,10 @@ def _raise(error: stripe.StripeError) -> NoReturn:
 def _field(error: stripe.InvalidRequestError) -> str:
     if error.code == "resource_missing":
         return error.code
+    if (error.code or "").startswith("amount_"):
+        return "items"
     param = (error.param or "").partition("[")[0]
-    return _FIELDS.get(param, param or "request")
+    return _FIELDS.get(param, param or ("request" if error.code else _NO_FIELD))
 
 
 def _time(headers: Mapping[str, str]) -> datetime:

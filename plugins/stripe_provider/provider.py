@@ -190,7 +190,7 @@ def _listed(session: Mapping[str, Any], as_of: datetime) -> RemoteObject | None:
         return None
     try:
         return RemoteObject(payment_id=payment_id, found=found(session, as_of))
-    except OutcomeUnknown:
+    except (OutcomeUnknown, AttributeError, LookupError, TypeError, ValueError):
         return None
 
 

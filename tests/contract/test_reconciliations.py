@@ -2,10 +2,11 @@
 
 import asyncio
 from datetime import timedelta
+from uuid import uuid4
 
 import attrs
 from contract.conftest import ENVIRONMENT
-from contract.stores import CALLER, NOW, Stores, a_new_payment, created
+from contract.stores import CALLER, NOW, Stores, a_new_payment, created, paid
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
@@ -33,6 +34,37 @@ async def test_payments_of_the_window_that_name_an_object_are_listed(stores: Sto
     assert (one.payment_id, one.reference) == (mine.id, f"cs_{mine.id}")
     assert (one.status, one.create_time) == (Status.PENDING, mine.create_time)
     assert unasked.id != one.payment_id
+
+
+async def test_the_window_begins_with_its_first_moment_and_ends_before_its_last(
+    stores: Stores,
+) -> None:
+    since, until = NOW - DAY, NOW
+    tick = timedelta(microseconds=1)
+    inside = [since, since + tick, until - tick]
+    made = [
+        await stores.learn(await stores.add(create_time=time), created())
+        for time in (since - tick, *inside, until)
+    ]
+
+    listed = await stores.reconciliations.stored_objects("mock", since, until)
+
+    assert sorted(one.payment_id for one in listed) == sorted(p.id for p in made[1:-1])
+    assert sorted(one.create_time for one in listed) == inside
+
+
+async def test_a_payment_is_listed_as_it_stands_now(stores: Stores) -> None:
+    payment = await stores.add(create_time=NOW - timedelta(hours=1))
+    payment = await stores.learn(payment, created(reference="cs_1"))
+    await stores.learn(payment, paid(payment))
+
+    [one] = await stores.reconciliations.stored_objects("mock", NOW - DAY, NOW)
+
+    assert (one.payment_id, one.status, one.reference) == (payment.id, Status.COMPLETED, "cs_1")
+
+
+async def test_no_payments_are_an_answer(stores: Stores) -> None:
+    assert list(await stores.reconciliations.stored_objects("mock", NOW - DAY, NOW)) == []
 
 
 def test_more_than_a_page_is_listed_once_each(migrated_database: DatabaseSettings) -> None:
@@ -119,5 +151,48 @@ async def _forget(settings: DatabaseSettings) -> None:
         ("evt_new", b"bytes of evt_new"),
     ]
     assert all("paid" in row["report"] for row in kept)
+    await session.close()
+    await database.close()
+
+
+def test_the_bytes_that_came_first_go_first_a_bite_at_a_time(
+    migrated_database: DatabaseSettings,
+) -> None:
+    asyncio.run(_forget_by_bites(migrated_database))
+
+
+async def _forget_by_bites(settings: DatabaseSettings) -> None:
+    database = Database(settings)
+    inbox = PostgresInbox(database)
+    provider = str(uuid4())
+    every_byte = bytes(range(256)) * 4096
+    for age, name in enumerate(("evt_0", "evt_1", "evt_2")):
+        event = ProviderEvent(id=name, type="paid", content={})
+        await inbox.put_webhook(provider, event, every_byte)
+        session = await database.connect()
+        await session.execute(
+            "UPDATE inbox SET receive_time = now() - make_interval(years => 20 - $2)"
+            " WHERE provider = $1 AND event_id = $3",
+            provider,
+            age,
+            name,
+        )
+        await session.close()
+    left = []
+    session = await database.connect()
+    for _ in range(3):
+        await inbox.forget_raw_bodies(timedelta(days=365 * 10), 1)
+        rows = await session.fetch(
+            "SELECT event_id, raw_body FROM inbox"
+            " WHERE provider = $1 AND raw_body IS NOT NULL ORDER BY id",
+            provider,
+        )
+        assert all(row["raw_body"] == every_byte for row in rows)
+        left.append([row["event_id"] for row in rows])
+
+    assert left == [["evt_1", "evt_2"], ["evt_2"], []]
+    assert not await inbox.put_webhook(
+        provider, ProviderEvent(id="evt_0", type="paid", content={}), b"again"
+    ), "what it said is still known"
     await session.close()
     await database.close()

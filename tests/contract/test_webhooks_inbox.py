@@ -1,6 +1,7 @@
 """What webhooks and scans tell is stored once, as it was told, with the cursor of the scan."""
 
-from datetime import timedelta
+import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import uuid4
 
@@ -9,11 +10,33 @@ import pytest
 import trio
 from contract.stores import NOW, Stores, all_at_once
 
-from payd.domain.evidence import Conflict, Observation, ProviderStatus, Reversal, Snapshot
+from payd.adapters.columns import dumps
+from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.inbox import PostgresInbox
+from payd.adapters.postgres.reports import report_json
+from payd.domain.evidence import (
+    Conflict,
+    Observation,
+    ProviderStatus,
+    Receipt,
+    ReceiptState,
+    Reversal,
+    Snapshot,
+)
 from payd.plugins.interface import ProviderEvent
-from payd.ports import Cursor, Report
+from payd.ports import Report
 
 LEASE_S = 60.0
+#: What may stand in a JSON text, and what some store changed once.
+CONTENT = {
+    "text": "ü 💳 \\ \" \u2028 \u0001 %s $1 :name '",
+    "numbers": [0, -1, 2**63, 2**256, -(2**200)],
+    "others": [None, True, False, "", [], {}],
+    "deep": {"a": {"b": {"c": [{"d": [[["e"]]]}]}}},
+    "": "a name that is empty",
+    "a": 1,
+    "A": 2,
+}
 EVENT = ProviderEvent(
     id="evt_1",
     type="checkout.session.completed",
@@ -29,6 +52,8 @@ SEEN = Snapshot(
     reference="cs_1",
     aliases=("pi_1", "ch_1"),
 )
+BARE = Snapshot(status=ProviderStatus.DISPUTED, asset="USD", received=0, confirmed=0, as_of=NOW)
+RECEIPT = Receipt(id="r1", asset="USD", amount=1, state=ReceiptState.DROPPED, time=NOW)
 REVERSAL = Reversal(asset="USD", refunded=100, disputed=True, aliases=("ch_1",))
 
 
@@ -36,11 +61,30 @@ REVERSAL = Reversal(asset="USD", refunded=100, disputed=True, aliases=("ch_1",))
     "report",
     [
         EVENT,
+        attrs.evolve(EVENT, content=CONTENT),
+        ProviderEvent(id='evt " ü 💳 \\', type="", content={}),
         Observation(id="o_1", reference="cs_1", fact=SEEN),
+        Observation(id="o_1", reference="cs_1", fact=BARE),
+        Observation(id="o_1", reference="cs_1", fact=attrs.evolve(SEEN, due=2**70)),
+        Observation(id="o_1", reference="cs_1", fact=(RECEIPT, attrs.evolve(RECEIPT, id="r2"))),
+        Observation(id="o_1", reference="cs_1", fact=()),
+        Observation(id="o_1", reference="cs_1", fact=Reversal(asset="USD")),
         Observation(id="o_1", reference="cs_1", fact=REVERSAL),
         Observation(id="o_1", reference="cs_1", fact=Conflict()),
     ],
-    ids=["event", "snapshot", "reversal", "conflict"],
+    ids=[
+        "event",
+        "any content",
+        "bare event",
+        "snapshot",
+        "bare snapshot",
+        "large snapshot",
+        "receipts",
+        "no receipts",
+        "bare reversal",
+        "reversal",
+        "conflict",
+    ],
 )
 async def test_a_report_comes_back_as_it_was_put(stores: Stores, report: Report) -> None:
     assert await stores.inbox.put("stripe", [report]) == 1
@@ -77,7 +121,7 @@ async def test_many_webhooks_at_once_are_all_stored(stores: Stores) -> None:
 
 
 async def test_the_order_of_keys_is_no_content(stores: Stores) -> None:
-    turned = attrs.evolve(EVENT, content=dict(reversed(EVENT.content.items())))
+    turned = attrs.evolve(EVENT, content=dict(reversed(list(EVENT.content.items()))))
 
     assert await stores.inbox.put_webhook("stripe", EVENT, b"1")
     assert not await stores.inbox.put_webhook("stripe", turned, b"2")
@@ -107,33 +151,115 @@ async def test_a_row_that_settled_is_still_known(stores: Stores) -> None:
     assert not await stores.inbox.put_webhook("stripe", EVENT, b"{}")
 
 
-# -- the cursor ----------------------------------------------------------------------------------
+async def test_any_content_comes_back_by_a_webhook_too(stores: Stores) -> None:
+    event = attrs.evolve(EVENT, content=CONTENT)
+    await stores.inbox.put_webhook("stripe", event, bytes(range(256)))
+
+    [row] = await stores.inbox.claim(10, LEASE_S)
+
+    assert row.report == event
+    assert not await stores.inbox.put_webhook("stripe", row.report, b"")
 
 
-async def test_a_cursor_is_claimed_by_one_of_many(stores: Stores) -> None:
-    name = str(uuid4())
-    claims = [partial(stores.cursors.claim_cursor, "stripe", name, LEASE_S)] * 20
+async def test_an_event_and_an_observation_under_one_id_conflict(stores: Stores) -> None:
+    seen = Observation(id=EVENT.id, reference="cs_1", fact=SEEN)
 
-    assert sorted(map(str, await all_at_once(claims))) == sorted(["(None,)", *["None"] * 19])
+    assert await stores.inbox.put_webhook("stripe", EVENT, b"1")
+    assert await stores.inbox.put("stripe", [seen]) == 1
 
-
-async def test_a_cursor_rests_and_goes_on_from_its_value(stores: Stores) -> None:
-    assert await stores.cursors.claim_cursor("stripe", "events", LEASE_S) == (None,)
-    await stores.inbox.put("stripe", [], Cursor(name="events", value="7", rest=timedelta(0)))
-    assert await stores.cursors.claim_cursor("stripe", "events", LEASE_S) == ("7",)
-
-    resting = Cursor(name="events", value="8", rest=timedelta(hours=1))
-    await stores.inbox.put("stripe", [EVENT], resting)
-
-    assert await stores.cursors.claim_cursor("stripe", "events", LEASE_S) is None
-    assert await stores.cursors.claim_cursor("stripe", "objects", LEASE_S) == (None,)
-    assert await stores.cursors.claim_cursor("other", "events", LEASE_S) == (None,)
-    assert len(await stores.inbox.claim(10, LEASE_S)) == 1
+    rows = await stores.inbox.claim(10, LEASE_S)
+    assert [(row.report, row.conflicting) for row in rows] == [(EVENT, False), (seen, True)]
 
 
-async def test_a_claim_that_died_is_taken_up(stores: Stores) -> None:
-    assert await stores.cursors.claim_cursor("stripe", "events", 0.05) == (None,)
+async def test_each_content_under_one_id_is_kept_once(stores: Stores) -> None:
+    contents = [attrs.evolve(EVENT, content={"created": n}) for n in (1, 2, 3, 2, 1, 3)]
 
+    new = [await stores.inbox.put_webhook("stripe", event, b"") for event in contents]
+
+    assert new == [True, True, True, False, False, False]
+    rows = await stores.inbox.claim(10, LEASE_S)
+    assert [row.conflicting for row in rows] == [False, True, True]
+
+
+async def test_contents_that_conflict_at_once_leave_one_row_each_and_one_is_no_conflict(
+    stores: Stores,
+) -> None:
+    contents = [attrs.evolve(EVENT, content={"created": n % 3}) for n in range(60)]
+
+    new = await all_at_once([partial(stores.inbox.put_webhook, "stripe", e, b"") for e in contents])
+
+    assert sum(new) == 3
+    rows = await stores.inbox.claim(10, LEASE_S)
+    assert sorted(row.conflicting for row in rows) == [False, True, True]
+
+
+async def test_a_webhook_and_a_scan_at_once_leave_one_row(stores: Stores) -> None:
+    events = [attrs.evolve(EVENT, id=f"evt_{n}") for n in range(50)]
+    calls: list[Callable[[], Awaitable[int]]] = [
+        partial(stores.inbox.put_webhook, "stripe", event, b"") for event in events
+    ]
+    calls.insert(25, partial(stores.inbox.put, "stripe", events))
+
+    new = await all_at_once(calls)
+
+    assert sum(new) == 50
+    assert len(await stores.inbox.claim(100, LEASE_S)) == 50
+
+
+async def test_one_id_of_two_providers_is_two_reports(stores: Stores) -> None:
+    other = attrs.evolve(EVENT, content={})
+
+    new = await all_at_once(
+        [
+            partial(stores.inbox.put_webhook, "stripe", EVENT, b""),
+            partial(stores.inbox.put_webhook, "other", other, b""),
+        ]
+    )
+
+    assert new == [True, True]
+    rows = await stores.inbox.claim(10, LEASE_S)
+    told = {row.provider: (row.report, row.conflicting) for row in rows}
+    assert told == {"stripe": (EVENT, False), "other": (other, False)}
+
+
+async def test_a_webhook_wakes_who_waits_for_it(stores: Stores) -> None:
     with trio.fail_after(10):
-        while await stores.cursors.claim_cursor("stripe", "events", LEASE_S) is None:  # noqa: ASYNC110 - a lease ends without an event
-            await trio.sleep(0.02)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stores.inbox.put_webhook, "stripe", EVENT, b"")
+            while not await stores.inbox.claim(10, LEASE_S):
+                await stores.inbox.wait(30)
+
+
+def test_contents_that_two_daemons_store_at_the_same_time_conflict(
+    migrated_database: DatabaseSettings,
+) -> None:
+    asyncio.run(_store_by_two(migrated_database))
+
+
+async def _store_by_two(settings: DatabaseSettings) -> None:
+    database = Database(settings)
+    provider = str(uuid4())
+    first, second = (attrs.evolve(EVENT, content={"created": n}) for n in (1, 2))
+    session = await database.connect()
+    # The other daemon's statement has run, and its commit is on its way.
+    transaction = session.transaction()
+    await transaction.start()
+    await session.execute(
+        "INSERT INTO inbox (provider, event_id, content_hash, report, receive_time)"
+        " VALUES ($1, $2, '\\x00', $3, now())",
+        provider,
+        EVENT.id,
+        dumps(report_json(first)),
+    )
+    inbox = PostgresInbox(database)
+    storing = asyncio.create_task(inbox.put(provider, [second]))
+    # A store that waits for the other one is right, too.
+    await asyncio.wait([storing], timeout=0.2)
+    await transaction.commit()
+    assert await storing == 1
+
+    claimed = [row for row in await inbox.claim(1000, 0) if row.provider == provider]
+
+    assert [row.conflicting for row in claimed] == [False, True]
+    await session.close()
+    await database.close()

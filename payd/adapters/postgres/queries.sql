@@ -253,9 +253,9 @@ WHERE payment_id = :payment_id::uuid
 ORDER BY version;
 
 -- put_reports --
--- Repeats are ignored by the unique content; the same id with other content is kept, marked.
--- A scan's cursor moves in the same transaction. By event id, so that two deliveries at once
--- cannot wait for one another.
+-- Repeats are ignored by the unique content; the same id with other content is kept. A scan's
+-- cursor moves in the same transaction. By event id, so that two deliveries at once cannot
+-- wait for one another.
 WITH reported AS (
     SELECT r.provider, r.event_id, r.content_hash, r.report, r.raw_body
     FROM jsonb_to_recordset(:reports::jsonb)
@@ -268,26 +268,8 @@ moved AS (
     WHERE provider = :provider::text AND name = :cursor_name::text
 )
 
-INSERT INTO inbox (
-    provider, event_id, content_hash, report, raw_body, conflicting, receive_time
-)
-SELECT
-    r.provider, r.event_id, r.content_hash, r.report, r.raw_body,
-    EXISTS (
-        SELECT 1 FROM inbox AS i
-        WHERE
-            i.provider = r.provider
-            AND i.event_id = r.event_id
-            AND i.content_hash <> r.content_hash
-    )
-    OR EXISTS (
-        SELECT 1 FROM reported AS other
-        WHERE
-            other.provider = r.provider
-            AND other.event_id = r.event_id
-            AND other.content_hash < r.content_hash
-    ),
-    now()
+INSERT INTO inbox (provider, event_id, content_hash, report, raw_body, receive_time)
+SELECT r.provider, r.event_id, r.content_hash, r.report, r.raw_body, now()
 FROM reported AS r
 ORDER BY r.provider, r.event_id, r.content_hash
 ON CONFLICT (provider, event_id, content_hash) DO NOTHING
@@ -307,7 +289,13 @@ UPDATE inbox AS i
 SET attempts = i.attempts + 1, locked_until = now() + :lease::interval
 FROM next
 WHERE i.id = next.id
-RETURNING i.id, i.provider, i.report, i.attempts, i.receive_time, i.conflicting;
+RETURNING
+    i.id, i.provider, i.report, i.attempts, i.receive_time,
+    -- Asked now, not when it was stored: two daemons may store two contents at once.
+    EXISTS (
+        SELECT 1 FROM inbox AS first
+        WHERE first.provider = i.provider AND first.event_id = i.event_id AND first.id < i.id
+    ) AS conflicting;
 
 -- finish_inbox --
 UPDATE inbox

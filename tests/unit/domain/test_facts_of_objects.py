@@ -17,6 +17,7 @@ from payd.domain.evidence import (
     NotClosable,
     ProviderStatus,
     Reversal,
+    Snapshot,
 )
 from payd.domain.payment import Asking, Attention, Payment, Status
 
@@ -152,8 +153,31 @@ def test_a_report_of_a_dispute_does_not_expire_an_overdue_payment() -> None:
     assert after(PENDING, disputed, minutes=32).status is Status.PENDING
 
 
+@pytest.mark.parametrize("status", [Status.CREATING, Status.PENDING, Status.CANCELING])
+def test_a_refund_before_the_payment_is_no_news_of_its_object(status: Status) -> None:
+    told = after(a_payment(status), Reversal(asset="USD", refunded=100))
+    assert (told.status, told.provider_status) == (status, None)
+
+
+def test_other_names_that_reports_tell_are_kept_once_in_their_order() -> None:
+    told = after(
+        PENDING,
+        a_snapshot(aliases=("pi_1", "ch_1")),
+        Reversal(asset="USD", aliases=("ch_1", "re_1")),
+        created("ref", aliases=("pi_1", "cus_1")),
+    )
+    assert told.aliases == ("pi_1", "ch_1", "re_1", "cus_1")
+
+
+def test_a_report_of_another_object_names_nothing_of_the_payment() -> None:
+    told = after(PENDING, a_snapshot(ProviderStatus.OPEN, reference="other", aliases=("pi_2",)))
+    assert (told.provider_reference, told.aliases) == ("ref", ())
+
+
 # -- in every order ------------------------------------------------------------------------------
 
+EXPIRED_TOO_LATE = a_snapshot(ProviderStatus.EXPIRED, minutes=2.5, reference="ref", due=DUE)
+DISPUTED = a_snapshot(ProviderStatus.DISPUTED, minutes=4, reference="ref", due=DUE)
 LIFE: list[Evidence] = [
     created("ref"),
     a_snapshot(ProviderStatus.OPEN, minutes=1, reference="ref", due=DUE),
@@ -163,6 +187,25 @@ LIFE: list[Evidence] = [
     attrs.evolve(PAID, due=1, as_of=at(3)),
     Reversal(asset="USD", refunded=100),
     Reversal(asset="USD", refunded=300, disputed=True),
+    DISPUTED,
+]
+#: All but what speaks of another object.
+OWN = [*LIFE[:4], *LIFE[5:]]
+#: None of them is a reason to complete.
+WRONG: list[Evidence] = [
+    attrs.evolve(PAID, due=DUE - 1, received=DUE, confirmed=DUE),
+    attrs.evolve(PAID, due=2 * DUE, received=2 * DUE, confirmed=2 * DUE),
+    attrs.evolve(PAID, asset="EUR"),
+    attrs.evolve(PAID, asset="EUR", due=None),
+    attrs.evolve(PAID, reference="other"),
+    attrs.evolve(DISPUTED, reference="other"),
+    attrs.evolve(PAID, received=DUE - 1, confirmed=DUE - 1),
+    attrs.evolve(PAID, confirmed=0),
+    NotClosable(look=attrs.evolve(PAID, reference="other", received=2 * DUE, confirmed=2 * DUE)),
+    Reversal(asset="USD", refunded=DUE),
+    Reversal(asset="USD", refunded=2 * DUE, disputed=True),
+    Reversal(asset="EUR", refunded=DUE),
+    Conflict(),
 ]
 
 
@@ -176,10 +219,88 @@ def test_i5_the_same_reports_in_any_order_give_the_same_end(
     assert _end(told) == _end(straight)
 
 
-@given(st.lists(st.sampled_from([LIFE[1], *LIFE[4:]])))
-def test_i4_nothing_but_the_payments_own_money_completes_it(told: list[Evidence]) -> None:
-    assert after(PENDING, *told).status is Status.PENDING
+@given(st.permutations(OWN), st.lists(st.sampled_from(OWN)))
+def test_i5_reports_may_be_faster_than_the_answer_in_any_order(
+    order: list[Evidence], repeated: list[Evidence]
+) -> None:
+    told: Payment = after(CREATING, *order, *repeated)
+    straight: Payment = after(CREATING, *OWN)
+    assert facts(told) == facts(straight)
+    assert _end(told) == _end(straight)
+    assert _names(told) == _names(straight)
+
+
+@given(st.permutations([*LIFE, EXPIRED_TOO_LATE]))
+def test_i5_an_expiry_that_the_money_overtook_takes_nothing_back(order: list[Evidence]) -> None:
+    told: Payment = after(PENDING, *order)
+    straight: Payment = after(PENDING, *LIFE, EXPIRED_TOO_LATE)
+    assert facts(told) == facts(straight)
+    assert (told.status, told.attention) == (Status.COMPLETED, straight.attention)
+
+
+@given(st.permutations([*OWN, EXPIRED_TOO_LATE]), st.sampled_from(list(Status)))
+def test_i1_whatever_became_of_the_payment_its_money_is_told(
+    order: list[Evidence], status: Status
+) -> None:
+    told: Payment = after(a_payment(status), *order)
+    assert told.confirmed == DUE
+    assert told.status is Status.COMPLETED or Attention.PAID_AFTER_CLOSE in told.attention
+
+
+@given(st.lists(st.sampled_from([LIFE[1], *WRONG])), st.sampled_from([PENDING, CREATING]))
+def test_i4_nothing_but_the_payments_own_money_completes_it(
+    told: list[Evidence], payment: Payment
+) -> None:
+    known = after(payment, created("ref"))
+    assert after(known, *told).status in (Status.PENDING, Status.PROCESSING)
+
+
+@given(st.lists(st.sampled_from(WRONG)), st.integers(31, 3000))
+def test_a_wrong_object_that_an_overdue_payment_hears_of_moves_it_nowhere(
+    told: list[Evidence], minutes: int
+) -> None:
+    about_others = [one for one in told if getattr(one, "reference", None) == "other"]
+    payment = after(PENDING, *about_others, minutes=minutes)
+    assert (payment.status, payment.received) == (Status.PENDING, 0)
+
+
+@given(st.integers(31, 3000), st.integers(0, DUE))
+def test_a_disputed_object_never_expires(minutes: int, received: int) -> None:
+    look = attrs.evolve(DISPUTED, received=received, confirmed=0, as_of=at(minutes))
+    for evidence in (look, NotClosable(look=look)):
+        told = after(PENDING, evidence, minutes=minutes + 1)
+        assert told.status in (Status.PENDING, Status.PROCESSING)
+        assert Attention.DISPUTED in told.attention
 
 
 def _end(payment: Payment) -> tuple[Any, ...]:
     return payment.status, payment.attention, frozenset(payment.aliases), payment.late
+
+
+def _names(payment: Payment) -> tuple[Any, ...]:
+    return payment.provider_reference, payment.next_action, payment.asking
+
+
+# -- another object before the payment's own is known --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_snapshot(ProviderStatus.EXPIRED, reference="other", due=DUE),
+        attrs.evolve(PAID, reference="other", due=1),
+        attrs.evolve(PAID, reference="other", asset="EUR"),
+    ],
+    ids=["dead", "of another sum", "in another currency"],
+)
+def test_i5_an_object_that_cannot_pay_the_payment_is_not_taken_for_its_own(other: Snapshot) -> None:
+    answer, paid = created("ref"), attrs.evolve(PAID, as_of=at(3))
+    straight = after(CREATING, answer, other, paid)
+    assert straight.status is Status.COMPLETED
+    assert facts(after(CREATING, other, answer, paid)) == facts(straight)
+
+
+def test_a_look_at_another_object_closes_no_payment_that_shall_be_canceled() -> None:
+    look = a_snapshot(ProviderStatus.OPEN, reference="other")
+    told = after(a_payment(Status.CANCELING), NotClosable(look=look))
+    assert told.status is Status.CANCELING

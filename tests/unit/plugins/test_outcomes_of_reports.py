@@ -96,7 +96,8 @@ def test_an_event_that_can_be_stored_is_one() -> None:
 @pytest.mark.parametrize("field", ["id", "type"])
 @pytest.mark.parametrize("wrong", NO_TEXT)
 def test_an_event_has_a_name_and_a_kind_that_can_be_stored(field: str, wrong: object) -> None:
-    assert not is_event(attrs.evolve(EVENT, **{field: wrong}))
+    fields: dict[str, Any] = {field: wrong}
+    assert not is_event(attrs.evolve(EVENT, **fields))
 
 
 def test_an_event_without_a_name_is_none() -> None:
@@ -159,7 +160,7 @@ def test_a_snapshot_has_an_asset_and_a_status_that_can_be_stored(wrong: Any) -> 
 def test_a_page_of_objects_is_as_good_as_each_of_them() -> None:
     mine = RemoteObject(payment_id=PAYMENT_ID, found=FOUND)
     broken = attrs.evolve(
-        mine, found=attrs.evolve(FOUND, created=attrs.evolve(CREATED, aliases="\0"))
+        mine, found=attrs.evolve(FOUND, created=attrs.evolve(CREATED, aliases=("\0",)))
     )
     assert is_object_page(ObjectPage(objects=(), cursor=None))
     assert is_object_page(
@@ -216,7 +217,7 @@ def test_no_fact_brings_a_text_that_cannot_be_stored(fact: Any) -> None:
         (is_page, Page(events=(attrs.evolve(EVENT, content=nested(2000)),), cursor="")),
         (is_page, Page(events=None, cursor="")),  # type: ignore[arg-type]
         (is_object_page, ObjectPage(objects=None, cursor="")),  # type: ignore[arg-type]
-        (is_created, attrs.evolve(CREATED, aliases=None)),
+        (is_created, attrs.evolve(CREATED, aliases=None)),  # type: ignore[arg-type]
     ],
     ids=["deep event", "deep page", "no events", "no objects", "no aliases"],
 )

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from trio.testing import wait_all_tasks_blocked
-from unit.plugins.toys import CREATED, FOUND, START, Toy, an_operation, fenced, says
+from unit.plugins.toys import CREATED, FOUND, START, Journal, Toy, an_operation, fenced, says
 
 from payd.domain.errors import InvalidField, ProviderUnavailable, WebhookRefused, WebhookUnknown
 from payd.domain.evidence import Conflict, Observation, Receipt, ReceiptState, Reversal
 from payd.plugins import interface
+from payd.plugins.breaker import FAILURES_MAX, BreakerState
 from payd.plugins.interface import (
     CreateOperation,
     ObjectPage,
@@ -205,6 +206,46 @@ async def test_a_page_of_events_is_passed_on() -> None:
 async def test_a_scan_without_a_readable_answer_brings_nothing(said: object) -> None:
     async with fenced(Telling(said)) as fence:
         assert await fence.scan("7") is None
+
+
+@pytest.mark.parametrize("said", [interface.Misconfigured("no right to read events"), KeyError()])
+async def test_what_is_read_in_bulk_and_fails_hurts_no_payment(said: Exception) -> None:
+    calls: list[tuple[str, str]] = []
+    journal = Journal()
+
+    def note(_: str, operation: str, outcome: str, seconds: float) -> None:
+        calls.append((operation, outcome))
+
+    async with fenced(Telling(said), on_call=note, log=journal) as fence:
+        for _ in range(10):
+            assert await fence.scan(None) is None
+            assert await fence.objects(START, START, None) is None
+        state = fence.state()
+        assert (state.breaker, state.misconfigured) == (BreakerState.CLOSED, False)
+        assert (await fence.create(an_operation())).evidence == (CREATED,)
+
+    assert [operation for operation, _ in calls] == ["scan", "objects"] * 10 + ["create"]
+    assert journal.events().count("provider_call_failed") == 20
+
+
+async def test_a_scan_that_works_does_not_bring_a_broken_provider_back() -> None:
+    toy = Telling(Page(events=(), cursor="7"))
+    toy.says = says(interface.OutcomeUnknown("?"))
+    async with fenced(toy) as fence:
+        for _ in range(FAILURES_MAX):
+            await fence.create(an_operation())
+
+        assert await fence.scan(None) is not None, "its list can be read all the same"
+        assert fence.state().breaker is BreakerState.OPEN
+
+
+async def test_a_provider_that_is_not_running_brings_nothing() -> None:
+    async with fenced(Telling(Page(events=(), cursor="7"))) as fence:
+        await fence.stop()
+        assert await fence.scan(None) is None
+        assert await fence.objects(START, START, None) is None
+        assert not fence.can_scan
+        assert not fence.can_list_objects
 
 
 async def test_a_page_of_objects_is_passed_on() -> None:

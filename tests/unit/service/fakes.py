@@ -169,9 +169,12 @@ class FakeProvider:
         self.declines = False
         #: While set, the answer to everything that has no reply of its own.
         self.always: Answer | None = None
-        #: What `prepare` gives, and what it raises instead.
+        #: What `prepare` was asked for, what it gives, and what it raises instead.
+        self.prepared: list[CreateOperation] = []
         self.parameters: dict[str, object] = {}
         self.refuses: PaydError | None = None
+        #: While set, the provider does not run: nothing can be prepared, verified or translated.
+        self.stopped = False
         #: By the body of the webhook: what `verify` finds in it.
         self.webhooks: dict[bytes, ProviderEvent] = {}
         #: By the event's id: what `translate` gives; without an entry it cannot.
@@ -181,27 +184,36 @@ class FakeProvider:
         self.cursors: list[str | None] = []
         #: What `objects` gives, one after the other; None is no answer.
         self.object_pages: list[ObjectPage | None] = []
+        #: From when to when it was asked for them.
+        self.listings: list[tuple[datetime, datetime]] = []
         self.can_scan = True
         self.can_list_objects = True
         self._clock = clock
 
     def prepare(self, operation: CreateOperation) -> Mapping[str, object]:
         """See the port."""
+        self._check_running()
         if self.refuses is not None:
             raise self.refuses
+        self.prepared.append(operation)
         return self.parameters
 
     def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
         """See the port."""
+        self._check_running()
         if request.body not in self.webhooks:
             raise WebhookRefused("not signed", why="signature")
         return self.webhooks[request.body]
 
     def translate(self, event: ProviderEvent) -> Sequence[Observation]:
         """See the port."""
-        if event.id not in self.meanings:
+        if self.stopped or event.id not in self.meanings:
             raise Untranslatable("never seen before")
         return self.meanings[event.id]
+
+    def _check_running(self) -> None:
+        if self.stopped:
+            raise ProviderUnavailable("the provider is not running", retry_after_s=1.0)
 
     async def scan(self, cursor: str | None) -> Page | None:
         """See the port."""
@@ -212,6 +224,7 @@ class FakeProvider:
         self, since: datetime, until: datetime, cursor: str | None
     ) -> ObjectPage | None:
         """See the port."""
+        self.listings.append((since, until))
         return self.object_pages.pop(0)
 
     async def create(self, operation: CreateOperation) -> Answer:

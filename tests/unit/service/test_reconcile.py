@@ -7,7 +7,7 @@ from uuid import UUID
 
 import attrs
 import pytest
-from unit.service.fakes import created
+from unit.service.fakes import UNANSWERED, created
 from unit.service.world import World
 
 from payd.domain.evidence import Created, ProviderStatus, Redirect, Snapshot
@@ -211,6 +211,17 @@ async def test_a_list_that_ends_early_proves_nothing(world: World) -> None:
     assert await world.newest(payment) == payment
 
 
+async def test_what_a_list_showed_before_it_ended_early_is_settled(
+    world: World, paid_unheard: Payment
+) -> None:
+    page = ObjectPage(objects=(listed(world, paid_unheard),), cursor="cs_9")
+    world.provider.object_pages = [page, None]
+
+    assert await world.reconcile.work(world.port) is None
+
+    assert (await world.newest(paid_unheard)).status is Status.COMPLETED
+
+
 async def test_one_daemon_compares_once_a_day(world: World) -> None:
     assert await world.reconcile.claim_batch() == [world.port]
     assert await world.reconcile.claim_batch() == [], "another one has it"
@@ -235,6 +246,209 @@ async def test_a_provider_without_a_list_is_not_compared(world: World) -> None:
     world.provider.can_list_objects = False
 
     assert await world.reconcile.claim_batch() == []
+
+
+async def test_a_look_without_an_answer_is_no_finding(world: World) -> None:
+    payment = await world.initiate()
+    world.clock.move(minutes=11)
+    world.provider.replies["look"] = [UNANSWERED]
+
+    result = await compared(world)
+
+    assert (result.payments, result.findings) == (1, ())
+    assert await world.newest(payment) == payment
+
+
+async def test_a_payment_without_a_reference_is_not_missed(world: World) -> None:
+    payment = await world.payment_in(Status.CREATING)
+    world.clock.move(minutes=11)
+
+    result = await compared(world)
+
+    assert (result.payments, result.findings, world.provider.calls) == (0, (), [])
+    assert await world.newest(payment) == payment
+
+
+async def test_what_is_older_than_the_window_is_not_missed(world: World) -> None:
+    await world.payment_in(Status.CANCELED)
+    world.clock.time += world.reconcile.window + timedelta(seconds=1)
+
+    result = await compared(world)
+
+    assert (result.payments, result.findings, world.provider.calls) == (0, (), [])
+
+
+async def test_the_provider_is_asked_for_more_than_what_payd_made_in_the_window(
+    world: World,
+) -> None:
+    now = world.clock.now()
+
+    result = await compared(world)
+
+    [(since, until)] = world.provider.listings
+    assert since < result.since < result.until < until == now
+    assert (result.since, result.until) == (
+        now - world.reconcile.window,
+        now - world.reconcile.margin,
+    )
+
+
+@pytest.mark.parametrize("status", [Status.EXPIRED, Status.FAILED])
+async def test_an_open_object_of_a_closed_payment_is_closed(world: World, status: Status) -> None:
+    if status is Status.FAILED:
+        payment = await world.initiate()
+        world.provider.object.status = ProviderStatus.DECLINED
+        await world.report(world.provider.object)
+        await world.intake_pass()
+        payment = await world.newest(payment)
+    else:
+        payment = await world.payment_in(status)
+    assert payment.status is status
+    world.provider.object.status = ProviderStatus.OPEN
+
+    result = await compared(world, listed(world, payment))
+
+    assert kinds(result) == ["open_after_close"]
+    assert result.findings[0]["detail"] == "closed"
+    assert world.provider.payable == []
+    assert (await world.newest(payment)).status is status
+
+
+async def test_an_object_of_a_closed_payment_that_was_paid_just_now_is_settled(
+    world: World,
+) -> None:
+    payment = await world.payment_in(Status.CANCELED)
+    world.provider.object.status = ProviderStatus.OPEN
+    shown = listed(world, payment)
+    world.provider.object.pay()
+
+    result = await compared(world, shown)
+
+    assert result.findings[0]["detail"] == "closed, see attention"
+    assert (await world.newest(payment)).attention == {Attention.PAID_AFTER_CLOSE}
+
+
+async def test_a_second_object_that_died_unpaid_is_told_and_left(world: World) -> None:
+    payment = await world.initiate()
+    second = an_object(payment.id, status=ProviderStatus.EXPIRED)
+
+    result = await compared(world, listed(world, payment), second)
+
+    assert [finding["detail"] for finding in result.findings] == ["EXPIRED"]
+    assert world.provider.calls == ["create"]
+    assert (await world.newest(payment)).attention == frozenset()
+
+
+async def test_a_closed_object_of_a_closed_payment_is_no_finding(world: World) -> None:
+    payment = await world.payment_in(Status.CANCELED)
+
+    result = await compared(world, listed(world, payment))
+
+    assert (result.findings, world.provider.calls) == ((), [])
+
+
+async def test_an_object_listed_twice_is_found_once(world: World, paid_unheard: Payment) -> None:
+    shown = listed(world, paid_unheard)
+
+    result = await compared(world, shown, shown)
+
+    assert kinds(result) == ["payment_behind"]
+    assert await world.events() == ["payment.completed"]
+
+
+async def test_a_comparison_done_twice_finds_once(world: World, paid_unheard: Payment) -> None:
+    shown = listed(world, paid_unheard)
+
+    assert kinds(await compared(world, shown)) == ["payment_behind"]
+    assert kinds(await compared(world, shown)) == []
+
+
+async def test_a_payment_that_its_provider_does_not_know_is_told_once_and_found_each_day(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    for _ in range(2):
+        world.clock.move(minutes=11)
+        world.provider.replies["look"] = [Answer(evidence=(), is_missing=True)]
+        assert kinds(await compared(world)) == ["payment_without_object"]
+
+    assert (await world.trail(payment)).count("attention_changed") == 1
+
+
+async def test_a_comparison_that_did_not_end_is_due_again_when_its_lease_ends(
+    world: World,
+) -> None:
+    [provider] = await world.reconcile.claim_batch()
+    world.provider.object_pages = [None]
+    assert await world.reconcile.work(provider) is None
+    assert await world.reconcile.claim_batch() == []
+
+    world.clock.move(seconds=world.reconcile.lease_s)
+
+    assert await world.reconcile.claim_batch() == [world.port]
+
+
+# -- what a finding must not claim ---------------------------------------------------------------
+
+
+async def test_a_second_object_that_the_provider_did_not_close_is_not_told_to_be_closed(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    world.provider.replies["close"] = [UNANSWERED]
+
+    result = await compared(world, listed(world, payment), an_object(payment.id))
+
+    assert not result.findings[0]["detail"].startswith("closed")
+
+
+async def test_an_object_that_outlived_its_payment_and_is_not_closed_is_not_told_to_be(
+    world: World,
+) -> None:
+    payment = await world.payment_in(Status.CANCELED)
+    world.provider.object.status = ProviderStatus.OPEN
+    world.provider.replies["close"] = [UNANSWERED]
+
+    result = await compared(world, listed(world, payment))
+
+    assert not result.findings[0]["detail"].startswith("closed")
+
+
+async def test_the_money_of_a_second_object_does_not_count_though_its_snapshot_names_none(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    second = an_object(payment.id, status=ProviderStatus.PAID, received=14900)
+    shown = attrs.evolve(second.found.snapshot, reference=None)
+    second = attrs.evolve(second, found=attrs.evolve(second.found, snapshot=shown))
+
+    await compared(world, listed(world, payment), second)
+
+    after = await world.newest(payment)
+    assert (after.status, after.confirmed) == (Status.PENDING, 0)
+    assert after.attention == {Attention.CONFLICTING_EVIDENCE}
+
+
+async def test_closing_a_second_object_closes_no_payment_though_its_snapshot_names_none(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    gone = attrs.evolve(snapshot(ProviderStatus.EXPIRED), reference=None)
+    world.provider.replies["close"] = [Answer(evidence=(gone,))]
+
+    await compared(world, listed(world, payment), an_object(payment.id))
+
+    assert await world.newest(payment) == payment
+
+
+async def test_a_refund_that_nobody_reported_is_heard_of(world: World) -> None:
+    payment = await world.payment_in(Status.COMPLETED)
+    shown = listed(world, payment)
+    refunded = attrs.evolve(shown.found.snapshot, refunded=100)
+
+    await compared(world, attrs.evolve(shown, found=attrs.evolve(shown.found, snapshot=refunded)))
+
+    assert (await world.newest(payment)).attention == {Attention.REFUNDED_EXTERNALLY}
 
 
 # -- words for the above ---------------------------------------------------------------------

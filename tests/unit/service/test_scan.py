@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from unit.service.world import World
 
-from payd.plugins.interface import Page, ProviderEvent
+from payd.domain.payment import Status
+from payd.plugins.interface import Page, ProviderEvent, WebhookRequest
 
 
 def an_event(name: str) -> ProviderEvent:
@@ -72,6 +73,54 @@ async def test_only_providers_that_can_be_scanned_are(world: World, can_scan: bo
     world.provider.can_scan = can_scan
 
     assert len(await world.scan.claim_batch()) == can_scan
+
+
+async def test_what_a_scan_brings_is_believed_as_a_webhook_is(world: World) -> None:
+    payment = await world.initiate()
+    world.provider.object.pay()
+    world.provider.meanings["evt_1"] = (world.provider.observe(world.provider.object),)
+    world.provider.pages = [Page(events=(an_event("evt_1"),), cursor="1")]
+
+    await scanned(world)
+
+    assert await world.events() == ["payment.completed"]
+    assert (await world.newest(payment)).status is Status.COMPLETED
+
+
+async def test_what_a_webhook_told_is_not_new_to_a_scan(world: World) -> None:
+    world.provider.webhooks[b"signed"] = an_event("evt_1")
+    await world.intake.accept_webhook("mock", WebhookRequest(body=b"signed", headers={}))
+    world.provider.pages = [Page(events=(an_event("evt_1"),), cursor="1")]
+
+    assert await scanned(world) == 0
+
+    assert len(await world.intake.claim_batch()) == 1
+
+
+async def test_a_daemon_that_died_before_its_page_was_stored_reads_it_again(world: World) -> None:
+    [died] = await world.scan.claim_batch()
+    world.clock.move(seconds=world.scan.lease_s)
+    world.provider.pages = [Page(events=(an_event("evt_1"),), cursor="1")] * 2
+
+    assert await scanned(world) == 1
+    assert await world.scan.work(died) == 0, "the one that was only slow brings nothing twice"
+
+    assert world.provider.cursors == [None, None]
+
+
+async def test_an_empty_page_moves_the_cursor(world: World) -> None:
+    world.provider.pages = [Page(events=(), cursor="1"), Page(events=(), cursor="2")]
+    await scanned(world)
+    world.clock.time += world.scan.interval
+    await scanned(world)
+
+    assert world.provider.cursors == [None, "1"]
+
+
+async def test_a_comparison_does_not_hold_up_a_scan(world: World) -> None:
+    assert await world.reconcile.claim_batch() == [world.port]
+
+    assert len(await world.scan.claim_batch()) == 1
 
 
 async def scanned(world: World) -> int:

@@ -1,17 +1,22 @@
 """A webhook is stored when it is authentic, and means something when it is worked on."""
 
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 import attrs
 import pytest
-from unit.service.world import World
+import trio
+from unit.service.fakes import Died
+from unit.service.world import LEASES_S, World
 
-from payd.domain.errors import WebhookRefused, WebhookUnknown
-from payd.domain.evidence import Observation, ProviderStatus, Reversal, Snapshot
+from payd.domain.errors import ProviderUnavailable, WebhookRefused, WebhookUnknown
+from payd.domain.evidence import Conflict, Observation, ProviderStatus, Reversal, Snapshot
 from payd.domain.payment import Attention, Payment, Status
 from payd.plugins.interface import ProviderEvent, WebhookRequest
 
+#: What the audit rows say of a payment that waits to be paid.
+TRAIL = ("payment_creating", "payment_pending")
 SIGNED = WebhookRequest(body=b"signed", headers={})
 
 
@@ -49,6 +54,51 @@ async def test_a_webhook_that_is_not_authentic_is_not_stored(world: World) -> No
 async def test_a_webhook_for_nobody_is_told_so(world: World) -> None:
     with pytest.raises(WebhookUnknown):
         await world.intake.accept_webhook("stranger", SIGNED)
+
+
+async def test_a_webhook_for_a_provider_that_is_not_running_may_be_sent_again(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    _tells(world, _paid(world, payment))
+    world.provider.stopped = True
+    with pytest.raises(ProviderUnavailable) as refused:
+        await world.intake.accept_webhook("mock", SIGNED)
+    assert refused.value.may_retry
+    assert await world.intake_pass() == 0
+
+    world.provider.stopped = False
+    assert await world.intake.accept_webhook("mock", SIGNED)
+
+
+@pytest.mark.parametrize("point", ["intake.before_inbox", "intake.after_inbox"])
+async def test_i13_a_webhook_whose_answer_was_lost_is_sent_again_and_counts_once(
+    world: World, point: str
+) -> None:
+    payment = await world.initiate()
+    _tells(world, _paid(world, payment))
+    world.crash.die_at(point)
+    with pytest.raises(Died):
+        await world.intake.accept_webhook("mock", SIGNED)
+
+    is_new = await world.intake.accept_webhook("mock", SIGNED)
+
+    assert is_new is (point == "intake.before_inbox")
+    assert await world.events() == ["payment.completed"]
+    assert (await world.newest(payment)).confirmed == payment.due
+
+
+async def test_a_webhook_that_was_believed_and_is_sent_again_changes_nothing(world: World) -> None:
+    payment = await world.initiate()
+    _tells(world, _paid(world, payment))
+    await world.intake.accept_webhook("mock", SIGNED)
+    await world.settle_and_publish()
+    believed = await world.newest(payment)
+
+    assert not await world.intake.accept_webhook("mock", SIGNED)
+
+    assert await world.intake_pass() == 0
+    assert await world.newest(payment) == believed
 
 
 async def test_a_webhook_that_says_nothing_of_payments_is_not_ours(world: World) -> None:
@@ -96,6 +146,124 @@ async def test_what_is_known_is_believed_while_the_rest_waits_for_its_payment(
     assert (await world.newest(other)).status is Status.COMPLETED
 
 
+async def test_what_is_known_counts_once_however_often_the_rest_is_waited_for(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    stranger = attrs.evolve(_paid(world, payment), reference=str(UUID(int=2)))
+    _tells(world, stranger, _paid(world, payment))
+    await world.intake.accept_webhook("mock", SIGNED)
+
+    for _ in range(4):
+        await world.intake_pass()
+        world.clock.move(minutes=5)
+    assert await world.trail(payment) == [*TRAIL, "payment_completed"]
+
+    world.clock.move(hours=24)
+    await world.intake_pass()
+    assert world.inbox.outcome(1) == "never_matched"
+    assert await world.events() == ["payment.completed"]
+
+
+async def test_a_webhook_about_two_payments_settles_both(world: World) -> None:
+    first = await world.initiate()
+    second = await world.initiate(idempotency_key="key-2")
+    _tells(world, _paid(world, first), _paid(world, second))
+    await world.intake.accept_webhook("mock", SIGNED)
+
+    [row] = await world.intake.claim_batch()
+
+    assert await world.intake.work(row) == "applied"
+    for payment in (first, second):
+        assert (await world.newest(payment)).status is Status.COMPLETED
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("point", ["settle.before_commit", "settle.after_commit"])
+async def test_i10_a_webhook_whose_worker_died_between_two_payments_settles_both(
+    world: World, point: str, nth: int
+) -> None:
+    first = await world.initiate()
+    second = await world.initiate(idempotency_key="key-2")
+    _tells(world, _paid(world, first), _paid(world, second))
+    await world.intake.accept_webhook("mock", SIGNED)
+    world.crash.die_at(point, nth)
+    with pytest.raises(Died):
+        await world.intake_pass()
+
+    world.clock.move(seconds=LEASES_S)
+
+    assert await world.events() == ["payment.completed"] * 2
+    assert [await world.trail(p) for p in (first, second)] == [[*TRAIL, "payment_completed"]] * 2
+
+
+async def test_a_webhook_that_two_workers_hold_has_one_effect(world: World) -> None:
+    payment = await world.initiate()
+    refund = Observation(
+        id="evt_1", reference=str(payment.id), fact=Reversal(asset="USD", refunded=100)
+    )
+    _tells(world, _paid(world, payment), refund)
+    await world.intake.accept_webhook("mock", SIGNED)
+    [row] = await world.intake.claim_batch()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(world.intake.work, row)
+
+    after = await world.newest(payment)
+    assert (after.status, after.confirmed, after.refunded) == (Status.COMPLETED, payment.due, 100)
+    assert sorted(await world.events()) == ["payment.attention", "payment.completed"]
+    assert world.inbox.outcome(1) == "applied"
+
+
+async def test_a_webhook_that_nobody_can_read_is_never_given_up(world: World) -> None:
+    payment = await world.initiate(method="card")
+    _tells(world, _paid(world, payment))
+    meaning = world.provider.meanings.pop("evt_1")
+    await world.intake.accept_webhook("mock", SIGNED)
+
+    for _ in range(30):
+        assert await world.intake_pass() == 1
+        assert world.inbox.outcome(1) is None
+        world.clock.move(days=1)
+    world.provider.meanings["evt_1"] = meaning
+    await world.settle_and_publish()
+
+    assert world.inbox.outcome(1) == "applied"
+    assert (await world.newest(payment)).confirmed == payment.due
+
+
+async def test_a_webhook_that_cannot_be_read_is_tried_ever_more_rarely(world: World) -> None:
+    await world.initiate()
+    _tells(world)
+    world.provider.meanings.clear()
+    await world.intake.accept_webhook("mock", SIGNED)
+
+    tries = [world.clock.now()]
+    while len(tries) < 9:
+        if await world.intake_pass():
+            tries.append(world.clock.now())
+        world.clock.move(seconds=1)
+
+    pauses = [(late - early).total_seconds() for early, late in pairwise(tries[1:])]
+    assert pauses == [1, 2, 5, 15, 60, 300, 300]
+
+
+async def test_a_webhook_of_a_provider_that_is_not_running_waits_for_it(world: World) -> None:
+    payment = await world.initiate()
+    _tells(world, _paid(world, payment))
+    await world.intake.accept_webhook("mock", SIGNED)
+    world.provider.stopped = True
+    [row] = await world.intake.claim_batch()
+    assert await world.intake.work(row) == "untranslatable"
+
+    world.provider.stopped = False
+    world.clock.move(seconds=1)
+    await world.settle_and_publish()
+
+    assert (await world.newest(payment)).status is Status.COMPLETED
+
+
 async def test_a_webhook_that_nobody_can_read_waits_for_who_can(world: World) -> None:
     payment = await world.initiate()
     _tells(world, _paid(world, payment))
@@ -136,6 +304,50 @@ async def test_other_content_under_a_known_id_is_a_conflict(world: World) -> Non
     after = await world.newest(payment)
     assert (after.status, after.confirmed) == (Status.COMPLETED, 14900)
     assert after.attention == {Attention.CONFLICTING_EVIDENCE}
+
+
+async def test_a_conflicting_webhook_is_a_conflict_for_all_that_it_names(world: World) -> None:
+    payments = [await world.initiate(idempotency_key=key) for key in ("key-1", "key-2")]
+    _tells(world)
+    await world.intake.accept_webhook("mock", SIGNED)
+    await world.settle_and_publish()
+    _tells(world, *(_paid(world, payment) for payment in payments))
+    world.provider.webhooks[b"signed"] = ProviderEvent(id="evt_1", type="paid", content={"a": 1})
+    await world.intake.accept_webhook("mock", SIGNED)
+
+    await world.settle_and_publish()
+
+    for payment in payments:
+        after = await world.newest(payment)
+        assert (after.status, after.confirmed) == (Status.PENDING, 0)
+        assert after.attention == {Attention.CONFLICTING_EVIDENCE}
+
+
+async def test_a_webhook_for_the_payment_of_another_provider_waits_and_is_given_up(
+    world: World,
+) -> None:
+    _tells(world, Observation(id="evt_1", reference="obj_404", fact=Conflict()))
+    await world.intake.accept_webhook("mock", SIGNED)
+    await world.intake_pass()
+    assert world.inbox.outcome(1) is None
+
+    world.clock.move(hours=1, seconds=1)
+    await world.intake_pass()
+
+    assert world.inbox.outcome(1) == "not_ours"
+
+
+async def test_a_webhook_whose_last_word_is_known_already_was_applied_all_the_same(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    _tells(world, _paid(world, payment), _paid(world, payment))
+    await world.intake.accept_webhook("mock", SIGNED)
+
+    [row] = await world.intake.claim_batch()
+
+    assert await world.intake.work(row) == "applied"
+    assert world.inbox.outcome(1) == "applied"
 
 
 # -- words for the above ---------------------------------------------------------------------

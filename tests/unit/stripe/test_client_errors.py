@@ -370,3 +370,17 @@ async def test_where_nobody_listens_nothing_was_attempted() -> None:
     async with open_api(KEY, StripeConfig(api_base=f"http://127.0.0.1:{port}")) as api:
         with pytest.raises(NotAttempted):
             await api.balance()
+
+
+async def test_a_refusal_that_names_nothing_is_the_accounts_fault() -> None:
+    error = {"type": "invalid_request_error", "message": "You cannot create live charges yet."}
+    said, times = await said_to_create(failure(400, **error))
+    assert isinstance(said, Misconfigured)
+    assert ("live charges" in str(said), times) == (True, 1)
+
+
+async def test_an_amount_that_stripe_does_not_take_is_the_items_fault() -> None:
+    error = {"type": "invalid_request_error", "code": "amount_too_small", "message": "50 cents"}
+    said, _ = await said_to_create(failure(400, **error))
+    assert isinstance(said, InvalidRequest)
+    assert said.field == "items"
