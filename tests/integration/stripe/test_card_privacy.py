@@ -1,0 +1,183 @@
+"""What must be seen nowhere: a card's number, a customer's address, Stripe's keys (I16)."""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import grpc
+import httpx
+import pytest
+from cards import SECRET_KEY, WEBHOOK_SECRET, StandIn, a_card_request, running_with_cards
+from daemon import Daemon, Place, events, reason_of, rows, running_daemon
+from integration.stripe.shop import SETTINGS, Json, Shop, open_shop, paid_event, wait_until
+
+CARD, EMAIL, NAME = "4242424242424242", "planted@customer.example", "Planted Name-of-Customer"
+PLANTED = (CARD, EMAIL, NAME)
+#: Everything is told, and still nothing of them.
+LOUD = SETTINGS | {"LOG_LEVEL": "debug", "PAYD_INBOX_RAW_RETENTION_DAYS": "1"}
+OTHER_KEY = "sk_test_planted_that_stripe_refuses_0123456789"
+CARD_WORDS = {"card", "pan", "cvc", "cvv", "csc", "iban", "expiry", "cardholder", "number"}
+
+
+@pytest.fixture(scope="module")
+def shop(module_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(module_place, tmp_path_factory.mktemp("stripe"), **LOUD) as opened:
+        yield opened
+
+
+def planted_in(session: Json) -> Json:
+    """Its completion, with more of the customer in it than Stripe would tell."""
+    details = {"email": EMAIL, "name": NAME, "phone": CARD, "address": {"line1": NAME}}
+    return paid_event(
+        session,
+        customer_details=details,
+        customer_email=EMAIL,
+        custom_fields=[{"key": "card", "text": {"value": CARD}}],
+        metadata={**session["metadata"], "note": CARD, "name": NAME},
+    )
+
+
+def texts(place: Place) -> dict[str, str]:
+    """All that the database holds, by column; bytes as the text that they are."""
+    asked: dict[str, list[str]] = {}
+    for table, column, kind in columns(place):
+        text = f'"{column}"::text' if kind != "bytea" else f"encode(\"{column}\", 'escape')"
+        asked.setdefault(table, []).append(f'string_agg({text}, chr(10)) AS "{column}"')
+    found: dict[str, str] = {}
+    for table, parts in asked.items():
+        [row] = rows(place, f'SELECT {", ".join(parts)} FROM "{table}"')
+        found |= {f"{table}.{column}": str(text) for column, text in row.items()}
+    return found
+
+
+def columns(place: Place) -> list[tuple[str, str, str]]:
+    sql = """
+        SELECT table_name, column_name, data_type FROM information_schema.columns
+        WHERE table_schema = 'public'
+    """
+    return [tuple(row.values()) for row in rows(place, sql)]
+
+
+def where(place: Place, *needles: str) -> set[str]:
+    """The columns that hold one of them."""
+    found = texts(place)
+    return {name for name, text in found.items() if any(needle in text for needle in needles)}
+
+
+def log_of(daemon: Daemon) -> str:
+    return json.dumps(daemon.lines, ensure_ascii=False)
+
+
+def assert_in_no_event(place: Place, *needles: str) -> None:
+    told = events(place)
+    assert told
+    text = json.dumps([attrs.asdict(event) for event in told], default=dict, ensure_ascii=False)
+    assert [needle for needle in needles if needle in text] == []
+
+
+def test_what_a_webhook_tells_of_a_customer_stays_in_its_bytes_and_goes_with_them(
+    shop: Shop,
+) -> None:
+    payment, session = shop.start()
+    event = planted_in(session)
+
+    assert shop.settle(event) == ["applied"]
+    shop.client.wait_for(payment.id, "COMPLETED")
+    shop.told(payment.id)
+
+    assert_in_no_event(shop.place, *PLANTED)
+    assert where(shop.place, *PLANTED) == {"inbox.raw_body"}
+    assert_in_no_log(shop.daemon, *PLANTED)
+    sql = "UPDATE inbox SET receive_time = now() - interval '25 hours' WHERE event_id = $1"
+    rows(shop.place, sql, event["id"])
+    # Retention has its turn when a daemon starts.
+    with running_daemon(shop.place, **LOUD) as other:
+        wait_until(lambda: where(shop.place, *PLANTED) == set(), "the bytes are gone")
+    assert_in_no_log(other, *PLANTED)
+    assert shop.post(event).json()["new"] is False
+    assert where(shop.place, *PLANTED) == set()
+
+
+def assert_in_no_log(daemon: Daemon, *needles: str) -> None:
+    text = log_of(daemon)
+    assert "daemon_started" in text
+    assert [needle for needle in needles if needle in text] == []
+
+
+def test_young_bytes_are_kept(shop: Shop) -> None:
+    _, session = shop.start()
+    event = paid_event(session)
+    old = paid_event(session)
+    shop.settle(event, old)
+    sql = "UPDATE inbox SET receive_time = now() - interval '25 hours' WHERE event_id = $1"
+    rows(shop.place, sql, old["id"])
+    sql = "SELECT raw_body FROM inbox WHERE event_id = $1"
+
+    with running_daemon(shop.place, **LOUD):
+        wait_until(lambda: rows(shop.place, sql, old["id"])[0]["raw_body"] is None, "it is gone")
+
+    assert json.loads(rows(shop.place, sql, event["id"])[0]["raw_body"]) == event
+
+
+def test_a_refused_webhook_leaves_nothing(shop: Shop) -> None:
+    _, session = shop.start()
+    before = rows(shop.place, "SELECT count(*) FROM inbox")
+    event = planted_in(session)
+    bodies: list[tuple[Any, str]] = [
+        (event, "whsec_wrong"),
+        (f"{CARD} {EMAIL} {NAME}".encode(), WEBHOOK_SECRET),
+        ({**event, "id": f"{CARD} {EMAIL}"}, WEBHOOK_SECRET),
+        ({**event, "type": NAME}, WEBHOOK_SECRET),
+        ({**event, "created": CARD}, WEBHOOK_SECRET),
+    ]
+
+    answers = [shop.post(body, secret) for body, secret in bodies]
+
+    assert [answer.status_code for answer in answers] == [400] * len(bodies)
+    for answer in answers:
+        assert [needle for needle in PLANTED if needle in answer.text] == []
+    assert rows(shop.place, "SELECT count(*) FROM inbox") == before
+    assert_in_no_log(shop.daemon, *PLANTED)
+
+
+def test_no_column_is_for_a_card(shop: Shop) -> None:
+    named = [(table, column) for table, column, _ in columns(shop.place)]
+
+    assert named
+    assert [one for one in named if CARD_WORDS & set(re.split(r"_", one[1]))] == []
+
+
+def test_stripes_keys_are_in_no_log_event_row_metric_or_error(
+    place: Place, stripe: StandIn
+) -> None:
+    secrets = (SECRET_KEY, WEBHOOK_SECRET, OTHER_KEY, OTHER_KEY[-12:])
+    request = a_card_request()
+    wrong = LOUD | {"STRIPE_SECRET_KEY": OTHER_KEY}
+    with running_with_cards(place, stripe, **wrong) as (refused, client):
+        # Stripe's refusal quotes the key.
+        with pytest.raises(grpc.RpcError) as error:
+            client.call("InitiatePayment", request)
+        assert reason_of(error.value) == "PROVIDER_UNAVAILABLE"
+        shown = f"{error.value.details()} {error.value.trailing_metadata()}"
+        assert [secret for secret in secrets if secret in shown] == []
+    with running_with_cards(place, stripe, **LOUD) as (daemon, client):
+        shop = Shop(place=place, stripe=stripe, daemon=daemon, client=client)
+        stripe.fault("500_before")
+        payment, session = shop.start(key=str(uuid.uuid4()))
+        stripe.act(session["id"], "pay")
+        client.wait_for(payment.id, "COMPLETED")
+        shop.told(payment.id)
+        assert shop.post({"id": SECRET_KEY}, "whsec_wrong").status_code == 400
+        assert_in_no_event(place, *secrets)
+        metrics = metrics_of(daemon)
+    assert [secret for secret in secrets if secret in metrics] == []
+    assert where(place, *secrets) == set()
+    for one in (refused, daemon):
+        assert_in_no_log(one, *secrets)
+
+
+def metrics_of(daemon: Daemon) -> str:
+    return httpx.get(f"http://{daemon.metrics}/metrics", timeout=10).text
