@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 WHEELS := plugins/mock_provider plugins/stripe_provider
 CODE := payd plugins tests bench
 
-.PHONY: help run test check unit integration campaign bench proto format clean
+.PHONY: help run test check integration browser campaign bench proto format clean
 
 help: ## What can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml $(WHEELS:%=%/pyproject.toml)
 run: $(STAMP) ## Start everything on this machine: payd dev
 	@exec $(BIN)/payd dev $(ARGS)
 
-test: check integration ## The whole suite, checks first
+test: check integration browser ## The whole suite, checks first
 
 check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: under a minute
 	@$(BIN)/ruff format --check --quiet $(CODE)
@@ -32,6 +32,10 @@ check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: 
 
 integration: $(STAMP) ## Everything that talks to real servers or starts processes
 	@$(BIN)/python -m pytest tests/contract tests/integration tests/unit/cli
+
+# In a process of its own: the browser's driver keeps an asyncio loop running in the main thread.
+browser: $(STAMP) ## A person pays by card, in headless Chromium
+	@$(BIN)/python -m pytest tests/browser
 
 campaign: $(STAMP) ## The long fault campaign: every crash point, many times
 	@$(BIN)/python -m pytest tests/integration -m campaign --campaign
