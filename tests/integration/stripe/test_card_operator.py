@@ -1,0 +1,48 @@
+"""What an operator sees of cards: `payd reconciliations` and `payd providers`."""
+
+import json
+import subprocess
+import sys
+import uuid
+
+from cards import StandIn, running_with_cards
+from daemon import PATIENCE_S, Place, rows
+from integration.stripe.shop import wait_until
+
+
+def test_a_comparison_and_its_findings_are_shown(place: Place, stripe: StandIn) -> None:
+    nobody = str(uuid.uuid4())
+    names = {"client_reference_id": nobody, "metadata": {"payment_id": nobody}}
+    session = stripe.order("sessions", **names)
+    with running_with_cards(place, stripe, PAYD_RECOVERY_RECONCILE_INTERVAL_S="1"):
+        found = "SELECT 1 FROM reconciliations WHERE findings <> '[]'"
+        wait_until(lambda: bool(rows(place, found)), "a finding")
+
+    shown = payd(place, stripe, "reconciliations", "--json")
+    newest = json.loads(shown)["reconciliations"][0]
+    assert newest["provider"] == "stripe"
+    [finding] = newest["findings"]
+    assert (finding["kind"], finding["reference"]) == ("object_without_payment", session["id"])
+    as_text = payd(place, stripe, "reconciliations", "--count", "1")
+    assert "object_without_payment" in as_text
+    assert nobody in as_text
+
+
+def test_stripe_is_shown_among_the_providers(place: Place, stripe: StandIn) -> None:
+    listed = json.loads(payd(place, stripe, "providers", "--json"))["providers"]
+    [row] = [one for one in listed if one["provider"] == "stripe"]
+    assert (row["enabled"], row["lookup"], row["cancel"]) == (True, "AUTHORITATIVE", "CLOSES")
+
+
+def payd(place: Place, stripe: StandIn, *arguments: str) -> str:
+    """What the command prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "payd", *arguments],
+        env=place.environment(**stripe.environment),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
