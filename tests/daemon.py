@@ -224,7 +224,10 @@ def rows(place: Place, sql: str, *args: object) -> list[Mapping[str, Any]]:
     async def fetch() -> list[Any]:
         connection = await asyncpg.connect(place.database)
         try:
-            return await connection.fetch(sql, *args)
+            while True:
+                # A change of many rows may cross a batch of the daemon's.
+                with contextlib.suppress(asyncpg.DeadlockDetectedError):
+                    return await connection.fetch(sql, *args)
         finally:
             await connection.close()
 
