@@ -83,7 +83,7 @@ class PaymentStore(Protocol):
         """The newest version of the payment that holds the key."""
 
     async def find(self, provider: str, reference: str) -> Payment | None:
-        """By provider reference, by alias, or by payment id."""
+        """By provider reference, by payment id, or by alias."""
 
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()

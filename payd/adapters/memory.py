@@ -98,8 +98,8 @@ class MemoryStore:
         mine = [p for p in self._payments.values() if p.provider == provider]
         by_name: tuple[Callable[[Payment], bool], ...] = (
             lambda p: p.provider_reference == reference,
-            lambda p: reference in p.aliases,
             lambda p: str(p.id) == reference,
+            lambda p: reference in p.aliases,
         )
         named = (p for is_named in by_name for p in mine if is_named(p))
         first = next(named, None)

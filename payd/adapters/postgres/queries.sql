@@ -179,8 +179,8 @@ SELECT
 FROM written;
 
 -- select_payment --
--- By id, else by idempotency key, else by what its provider calls it: the reference, an
--- alias, or the payment id. Only the first parameter that is given is looked up.
+-- By id, else by idempotency key, else by what its provider calls it: the reference, the
+-- payment id, or an alias. Only the first parameter that is given is looked up.
 SELECT
     p.*,
     c.wallet_address,
@@ -206,16 +206,16 @@ WHERE
         ),
         (
             SELECT id FROM payments
+            WHERE provider = :provider::text AND id = :reference_as_id::uuid
+        ),
+        -- No LIMIT: for a first row the planner would read the whole table, and find none.
+        (ARRAY(
+            SELECT id FROM payments
             WHERE
                 provider = :provider::text
                 AND aliases @> ARRAY[:reference::text]
                 AND aliases <> '{}'
-            LIMIT 1
-        ),
-        (
-            SELECT id FROM payments
-            WHERE provider = :provider::text AND id = :reference_as_id::uuid
-        )
+        ))[1]
     );
 
 -- select_asking --
