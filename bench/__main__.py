@@ -66,11 +66,11 @@ async def _measure_all(state: StateDir, args: argparse.Namespace) -> None:
 def _measure(
     state: StateDir, server: Postgres, nats_port: int, args: argparse.Namespace
 ) -> dict[str, Any]:
-    create_database(server, "bench")
-    environ = _environment(state, server, nats_port)
-    config = load_config(environ, None)
-    asyncio.run(migrate(Database(database_settings(config)), lambda name: None))
-    url = server.url("bench")
+    # Each on a database of its own: payd would look after what the others have left open.
+    _database(state, server, nats_port, "peers")
+    environ = _database(state, server, nats_port, "measured")
+    told = _database(state, server, nats_port, "told")
+    url = server.url("peers")
     results: dict[str, Any] = {"machine": report.machine(), "seconds": args.seconds, "rows": []}
     for clients in args.concurrency:
         row = pgbench.run(url, clients, args.seconds)
@@ -85,8 +85,17 @@ def _measure(
         row = _load(completing, process, 16, args)
         results["rows"].append({"what": "payd, completing and publishing", **row})
         results["payd"]["load_mib"] = _rss_mib(process)
-    results["rows"] += webhook_rows.measure(url, environ, state, args.webhooks, _payd)
+    results["rows"] += webhook_rows.measure(url, told, state, args.webhooks, _payd)
     return results
+
+
+def _database(state: StateDir, server: Postgres, nats_port: int, name: str) -> dict[str, str]:
+    """A new one with the schema; the environment of a daemon on it."""
+    create_database(server, name)
+    environ = _environment(state, server, nats_port) | {"DB_NAME": name}
+    config = load_config(environ, None)
+    asyncio.run(migrate(Database(database_settings(config)), lambda name: None))
+    return environ
 
 
 def _load_all(
