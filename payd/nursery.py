@@ -54,6 +54,8 @@ T = TypeVar("T")
 Claim: TypeAlias = Callable[[], Awaitable[Sequence[T]]]
 Work: TypeAlias = Callable[[T], Awaitable[object]]
 Idle: TypeAlias = Callable[[], Awaitable[None]]
+#: How old, and how many at once.
+Forget: TypeAlias = Callable[[timedelta, int], Awaitable[object]]
 
 _log = telemetry.get_logger(__name__)
 
@@ -287,12 +289,16 @@ def _start_support(
     daemon: _Daemon, support: trio.Nursery, reload: Callable[[], Config] | None
 ) -> None:
     """The loops that may end at any moment."""
-    outside = daemon.outside
+    config, outside = daemon.config, daemon.outside
     loops: dict[str, Callable[[], Awaitable[object]]] = {
         "stream connection": partial(islands.aio, outside.stream.run),
         "outbox listener": partial(islands.aio, outside.outbox.listen),
-        "outbox retention": partial(_delete_published, daemon),
-        "webhook retention": partial(_forget_raw_bodies, daemon),
+        "outbox retention": partial(
+            _forget, outside.outbox.delete_published, config.outbox.retention_days
+        ),
+        "webhook retention": partial(
+            _forget, outside.inbox.forget_raw_bodies, config.inbox.raw_retention_days
+        ),
         "measurements": partial(_measure, daemon),
     }
     if reload is not None:
@@ -410,17 +416,10 @@ class _Sink:
         await self._intake.accept(self._provider, observations)
 
 
-async def _delete_published(daemon: _Daemon) -> None:
-    retention = timedelta(days=daemon.config.outbox.retention_days)
+async def _forget(what: Forget, days: int) -> None:
+    """Remove what is older, a bounded bite at a time."""
     while True:
-        await islands.aio(daemon.outside.outbox.delete_published, retention, _RETENTION_ROWS)
-        await trio.sleep(_RETENTION_PASS_S)
-
-
-async def _forget_raw_bodies(daemon: _Daemon) -> None:
-    retention = timedelta(days=daemon.config.inbox.raw_retention_days)
-    while True:
-        await islands.aio(daemon.outside.inbox.forget_raw_bodies, retention, _RETENTION_ROWS)
+        await islands.aio(what, timedelta(days=days), _RETENTION_ROWS)
         await trio.sleep(_RETENTION_PASS_S)
 
 

@@ -21,7 +21,7 @@ from payd.domain.evidence import (
     Receipt,
     Snapshot,
 )
-from payd.domain.facts import flag, learn
+from payd.domain.facts import UNPAYABLE, flag, learn
 from payd.domain.payment import Asking, Attention, Failure, Payment, Status
 
 
@@ -74,7 +74,6 @@ LOOKS_OPEN = tuple(timedelta(seconds=s) for s in (120, 300, 600, 1800, 3600))
 #: Money that no rule could place: these are published as payment.attention.
 MONEY_ATTENTION = frozenset(Attention) - {Attention.OUTCOME_UNKNOWN, Attention.STUCK}
 
-_CLOSED = frozenset({Status.CANCELED, Status.EXPIRED, Status.FAILED})
 #: Follow from the facts at every decision; the others stay once raised.
 _DERIVED = frozenset(
     {
@@ -85,7 +84,6 @@ _DERIVED = frozenset(
     }
 )
 _UNSETTLED = frozenset({Attention.OUTCOME_UNKNOWN, Attention.STUCK})
-_STATUS_RANK = {status: rank for rank, status in enumerate(ProviderStatus)}
 
 
 def decide(
@@ -174,13 +172,9 @@ def _from_canceling(after: Payment, evidence: Evidence, now: datetime) -> Paymen
             return _close(after, Status.CANCELED, now)
         case Absent() if after.provider_reference is None and now >= after.expire_time:
             return _close(after, Status.CANCELED, now)
-    if after.provider_status in _UNPAYABLE:
+    if after.provider_status in UNPAYABLE:
         return _close(after, Status.CANCELED, now)
     return after
-
-
-#: The provider's object can no longer be paid.
-_UNPAYABLE = (ProviderStatus.CANCELED, ProviderStatus.EXPIRED, ProviderStatus.DECLINED)
 
 
 def _from_open(after: Payment, evidence: Evidence, now: datetime) -> Payment:
@@ -274,7 +268,7 @@ def _attention(after: Payment) -> frozenset[Attention]:
     reasons = set(after.attention - _DERIVED)
     if not after.status.is_open:
         reasons -= _UNSETTLED
-    if after.status in _CLOSED and 0 < after.received < after.due:
+    if after.status.is_closed and 0 < after.received < after.due:
         reasons.add(Attention.UNDERPAID)
     if after.confirmed > after.due:
         reasons.add(Attention.OVERPAID)

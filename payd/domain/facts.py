@@ -32,6 +32,9 @@ from payd.domain.payment import Asking, Attention, Payment, Status
 #: An open payment that stays without news this long after its expiry is STUCK.
 STUCK_AFTER = timedelta(hours=1)
 
+#: The provider's object can no longer be paid.
+UNPAYABLE = (ProviderStatus.CANCELED, ProviderStatus.EXPIRED, ProviderStatus.DECLINED)
+
 _STATUS_RANK = {status: rank for rank, status in enumerate(ProviderStatus)}
 
 
@@ -147,11 +150,7 @@ def _learn_of_another(payment: Payment, snapshot: Snapshot) -> Payment:
 
 
 def _is_harmless(snapshot: Snapshot) -> bool:
-    return snapshot.status in _DEAD and snapshot.received == 0
-
-
-#: Can neither be paid any more nor bring what was paid.
-_DEAD = (ProviderStatus.CANCELED, ProviderStatus.EXPIRED, ProviderStatus.DECLINED)
+    return snapshot.status in UNPAYABLE and snapshot.received == 0
 
 
 def _learn_reversal(payment: Payment, reversal: Reversal) -> Payment:

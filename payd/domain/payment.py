@@ -29,8 +29,14 @@ class Status(enum.Enum):
         """Whether payd still has something to do or to wait for."""
         return self in _OPEN
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it ended without the money."""
+        return self in _CLOSED
+
 
 _OPEN = frozenset({Status.CREATING, Status.PENDING, Status.PROCESSING, Status.CANCELING})
+_CLOSED = frozenset({Status.CANCELED, Status.EXPIRED, Status.FAILED})
 
 
 class Attention(enum.Enum):

@@ -11,7 +11,7 @@ from datetime import timedelta
 import attrs
 
 from payd.domain.evidence import Conflict, Evidence, ProviderStatus, Snapshot
-from payd.domain.payment import Origin, Payment, Status
+from payd.domain.payment import Origin, Payment
 from payd.plugins.interface import PaymentRef, RemoteObject
 from payd.ports import (
     Clock,
@@ -116,7 +116,7 @@ class Reconcile:
             return [_finding("object_without_payment", one, _state(one))]
         if payment.provider_reference not in (None, created.reference):
             return [await self._superfluous(provider, payment, one, "second_object")]
-        if _is_dead(payment) and snapshot.status is ProviderStatus.OPEN:
+        if payment.status.is_closed and snapshot.status is ProviderStatus.OPEN:
             return [await self._superfluous(provider, payment, one, "open_after_close")]
         if not _is_behind(payment, one):
             return ()
@@ -192,10 +192,6 @@ def _state(one: RemoteObject) -> str:
     snapshot = one.found.snapshot
     paid = f", received {snapshot.received} {snapshot.asset}" if snapshot.received else ""
     return f"{snapshot.status.value}{paid}"
-
-
-def _is_dead(payment: Payment) -> bool:
-    return payment.status in (Status.CANCELED, Status.EXPIRED, Status.FAILED)
 
 
 def _is_behind(payment: Payment, one: RemoteObject) -> bool:

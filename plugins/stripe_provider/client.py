@@ -41,8 +41,9 @@ Json = Mapping[str, Any]
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 #: What the SDK raises over an answer that is not Stripe's.
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
-#: A parameter of a session → the field of InitiatePaymentRequest that it comes from.
+#: Stands for the field where a refusal names nothing of the request.
 _NO_FIELD = "nothing"
+#: A parameter of a session → the field of InitiatePaymentRequest that it comes from.
 _FIELDS = {
     "line_items": "items",
     "success_url": "return_url",
@@ -73,17 +74,18 @@ class StripeApi:
 
         async def send() -> Reply:
             options: Any = {"idempotency_key": idempotency_key}
-            return await self._call(
-                "create", lambda: sessions.create_async(_any(parameters), options)
-            )
+            try:
+                return await self._call(
+                    "create", lambda: sessions.create_async(_any(parameters), options)
+                )
+            except InvalidRequest as error:
+                if error.field != _NO_FIELD:
+                    raise
+                # The account may not do this.
+                raise Misconfigured(f"Stripe refuses to create sessions: {error.message}") from None
 
         try:
             return (await send()).body
-        except InvalidRequest as error:
-            if error.field == _NO_FIELD:
-                # It names nothing of the request: the account may not do this.
-                raise Misconfigured(f"Stripe refuses to create sessions: {error.message}") from None
-            raise
         except OutcomeUnknown:
             # The same key and parameters: it is the same request.
             await trio.sleep(_RETRY_PAUSE_S)

@@ -1,15 +1,14 @@
 """Canceling a payment by card: closed at Stripe, or paid, never both."""
 
 import random
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import pytest
 from cards import a_card_request
-from daemon import Place, reason_of
-from integration.stripe.shop import Shop, cancel, open_shop, status_of
+from daemon import reason_of
+from integration.stripe.shop import Shop, cancel, status_of
 
 EXPIRE = r"/v1/checkout/sessions/\w+/expire"
 RACES = 20
@@ -17,18 +16,8 @@ RACES = 20
 LEAD_MAX = 8
 
 
-@pytest.fixture(scope="module")
-def shop(module_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("stripe")
-    with open_shop(module_place, folder, STRIPE_REQUEST_TIMEOUT_S="0.5") as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def all_is_well_again(shop: Shop) -> Iterator[None]:
-    yield
-    shop.stripe.webhooks(mode="deliver")
-    shop.stripe.http.delete("/_control/faults")
+SHOP = {"STRIPE_REQUEST_TIMEOUT_S": "0.5"}
+pytestmark = pytest.mark.usefixtures("all_is_well_again")
 
 
 def refusal(shop: Shop, payment_id: str) -> str:

@@ -3,7 +3,7 @@
 import copy
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -14,7 +14,6 @@ from integration.stripe.shop import (
     Shop,
     an_event,
     inbox,
-    open_shop,
     paid,
     paid_event,
     post,
@@ -22,12 +21,6 @@ from integration.stripe.shop import (
 )
 
 OLD_SECRET, NEW_SECRET = "whsec_old_one", "whsec_new_one"
-
-
-@pytest.fixture(scope="module")
-def shop(module_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with open_shop(module_place, tmp_path_factory.mktemp("stripe")) as opened:
-        yield opened
 
 
 # -- not ours ----------------------------------------------------------------------------------

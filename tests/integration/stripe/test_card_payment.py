@@ -1,27 +1,16 @@
 """A payment by card from its start to its end, through the real parts."""
 
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import httpx
 import pytest
 from cards import RETURN_URL, a_card_request, running_with_cards
-from daemon import Client, Place, reason_of, rows
-from integration.stripe.shop import Shop, open_shop
+from daemon import Client, reason_of, rows
+from integration.stripe.shop import Shop
 
-
-@pytest.fixture(scope="module")
-def shop(module_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with open_shop(module_place, tmp_path_factory.mktemp("stripe")) as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def delivered_again(shop: Shop) -> Iterator[None]:
-    yield
-    shop.stripe.webhooks(mode="deliver")
+pytestmark = pytest.mark.usefixtures("all_is_well_again")
 
 
 def test_a_customer_pays(shop: Shop) -> None:

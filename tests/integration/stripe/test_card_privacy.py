@@ -3,7 +3,6 @@
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -12,20 +11,14 @@ import httpx
 import pytest
 from cards import SECRET_KEY, WEBHOOK_SECRET, StandIn, a_card_request, running_with_cards
 from daemon import Daemon, Place, events, reason_of, rows, running_daemon
-from integration.stripe.shop import SETTINGS, Json, Shop, open_shop, paid_event, wait_until
+from integration.stripe.shop import SETTINGS, Json, Shop, paid_event, wait_until
 
 CARD, EMAIL, NAME = "4242424242424242", "planted@customer.example", "Planted Name-of-Customer"
 PLANTED = (CARD, EMAIL, NAME)
 #: Everything is told, and still nothing of them.
-LOUD = SETTINGS | {"LOG_LEVEL": "debug", "PAYD_INBOX_RAW_RETENTION_DAYS": "1"}
+SHOP = SETTINGS | {"LOG_LEVEL": "debug", "PAYD_INBOX_RAW_RETENTION_DAYS": "1"}
 OTHER_KEY = "sk_test_planted_that_stripe_refuses_0123456789"
 CARD_WORDS = {"card", "pan", "cvc", "cvv", "csc", "iban", "expiry", "cardholder", "number"}
-
-
-@pytest.fixture(scope="module")
-def shop(module_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with open_shop(module_place, tmp_path_factory.mktemp("stripe"), **LOUD) as opened:
-        yield opened
 
 
 def planted_in(session: Json) -> Json:
@@ -94,7 +87,7 @@ def test_what_a_webhook_tells_of_a_customer_stays_in_its_bytes_and_goes_with_the
     sql = "UPDATE inbox SET receive_time = now() - interval '25 hours' WHERE event_id = $1"
     rows(shop.place, sql, event["id"])
     # Retention has its turn when a daemon starts.
-    with running_daemon(shop.place, **LOUD) as other:
+    with running_daemon(shop.place, **SHOP) as other:
         wait_until(lambda: where(shop.place, *PLANTED) == set(), "the bytes are gone")
     assert_in_no_log(other, *PLANTED)
     assert shop.post(event).json()["new"] is False
@@ -116,7 +109,7 @@ def test_young_bytes_are_kept(shop: Shop) -> None:
     rows(shop.place, sql, old["id"])
     sql = "SELECT raw_body FROM inbox WHERE event_id = $1"
 
-    with running_daemon(shop.place, **LOUD):
+    with running_daemon(shop.place, **SHOP):
         wait_until(lambda: rows(shop.place, sql, old["id"])[0]["raw_body"] is None, "it is gone")
 
     assert json.loads(rows(shop.place, sql, event["id"])[0]["raw_body"]) == event
@@ -155,7 +148,7 @@ def test_stripes_keys_are_in_no_log_event_row_metric_or_error(
 ) -> None:
     secrets = (SECRET_KEY, WEBHOOK_SECRET, OTHER_KEY, OTHER_KEY[-12:])
     request = a_card_request()
-    wrong = LOUD | {"STRIPE_SECRET_KEY": OTHER_KEY}
+    wrong = SHOP | {"STRIPE_SECRET_KEY": OTHER_KEY}
     with running_with_cards(place, stripe, **wrong) as (refused, client):
         # Stripe's refusal quotes the key.
         with pytest.raises(grpc.RpcError) as error:
@@ -163,7 +156,7 @@ def test_stripes_keys_are_in_no_log_event_row_metric_or_error(
         assert reason_of(error.value) == "PROVIDER_UNAVAILABLE"
         shown = f"{error.value.details()} {error.value.trailing_metadata()}"
         assert [secret for secret in secrets if secret in shown] == []
-    with running_with_cards(place, stripe, **LOUD) as (daemon, client):
+    with running_with_cards(place, stripe, **SHOP) as (daemon, client):
         shop = Shop(place=place, stripe=stripe, daemon=daemon, client=client)
         stripe.fault("500_before")
         payment, session = shop.start(key=str(uuid.uuid4()))

@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from cards import StandIn, a_card_request, running_with_cards, stand_in
 from daemon import PATIENCE_S, Place, reason_of, rows
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from integration.stripe.shop import SETTINGS, Shop, open_shop, status_of, wait_until
+from integration.stripe.shop import SETTINGS, Shop, status_of, wait_until
 
 SESSIONS = "/v1/checkout/sessions"
 #: What a caller may be told, and answers by the same call again.
@@ -20,18 +19,8 @@ AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
 NEVER = "next_look_time = now() + interval '1 day'"
 
 
-@pytest.fixture(scope="module")
-def shop(module_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("stripe")
-    with open_shop(module_place, folder, STRIPE_REQUEST_TIMEOUT_S="0.5") as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def all_is_well_again(shop: Shop) -> Iterator[None]:
-    yield
-    shop.stripe.webhooks(mode="deliver")
-    shop.stripe.http.delete("/_control/faults")
+SHOP = {"STRIPE_REQUEST_TIMEOUT_S": "0.5"}
+pytestmark = pytest.mark.usefixtures("all_is_well_again")
 
 
 # -- webhooks that never come ------------------------------------------------------------------

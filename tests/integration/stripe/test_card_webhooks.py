@@ -17,7 +17,6 @@ from integration.stripe.shop import (
     Shop,
     an_event,
     inbox,
-    open_shop,
     paid_event,
     settled,
     wait_until,
@@ -28,18 +27,8 @@ COPIES = 100
 END = ("status", "snapshot_confirmed", "snapshot_refunded", "attention", "failure_code")
 
 
-@pytest.fixture(scope="module")
-def shop(module_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("stripe")
-    with open_shop(module_place, folder, STRIPE_REQUEST_TIMEOUT_S="2") as opened:
-        yield opened
-
-
-@pytest.fixture(autouse=True)
-def all_is_well_again(shop: Shop) -> Iterator[None]:
-    yield
-    shop.stripe.webhooks(mode="deliver")
-    shop.stripe.http.delete("/_control/faults")
+SHOP = {"STRIPE_REQUEST_TIMEOUT_S": "2"}
+pytestmark = pytest.mark.usefixtures("all_is_well_again")
 
 
 def test_a_hundred_copies_at_once_count_once(shop: Shop) -> None:

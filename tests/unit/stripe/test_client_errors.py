@@ -384,3 +384,9 @@ async def test_an_amount_that_stripe_does_not_take_is_the_items_fault() -> None:
     said, _ = await said_to_create(failure(400, **error))
     assert isinstance(said, InvalidRequest)
     assert said.field == "items"
+
+
+async def test_a_refusal_that_names_nothing_after_a_lost_answer_leaves_it_unknown() -> None:
+    refused = failure(400, type="invalid_request_error", message="You cannot do this yet.")
+    said, times = await said_to_create(httpx.ReadTimeout("lost"), refused)
+    assert (type(said), times) == (OutcomeUnknown, 2)
