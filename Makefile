@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WHEELS := plugins/mock_provider plugins/stripe_provider
+WHEELS := plugins/mock_provider plugins/stripe_provider plugins/tempo_provider
 CODE := payd plugins tests bench
 
 .PHONY: help run test check integration browser campaign bench proto format clean

@@ -98,20 +98,40 @@ CREATE TABLE payment_line_items (
     CONSTRAINT price_is_positive CHECK (unit_price_minor_units > 0)
 );
 
--- Arrivals of money. The union of them by id is what a payment's facts are summed from.
+-- The ledger: every arrival of money, once. The union of a payment's receipts by id is what its
+-- facts are summed from; a receipt that no payment has waits for an operator.
 CREATE TABLE receipts (
     provider text NOT NULL,
     id text NOT NULL,
-    payment_id uuid NOT NULL REFERENCES payments (id),
+    payment_id uuid REFERENCES payments (id),
     asset text NOT NULL,
     amount numeric(78, 0) NOT NULL,
     state text NOT NULL,
     time timestamptz NOT NULL,
+    -- What it named: a provider reference, a payment id, or nothing.
+    reference text NOT NULL DEFAULT '',
+    details jsonb NOT NULL DEFAULT '{}',
+    store_time timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (provider, id),
-    CONSTRAINT receipt_state_is_known CHECK (state IN ('SEEN', 'DROPPED', 'CONFIRMED'))
+    CONSTRAINT receipt_state_is_known CHECK (state IN ('SEEN', 'DROPPED', 'HELD', 'CONFIRMED'))
 );
 
 CREATE INDEX receipts_by_payment ON receipts (payment_id);
+
+-- What an operator has to place.
+CREATE INDEX unmatched_receipts ON receipts (time DESC, id) WHERE payment_id IS NULL;
+
+-- Money that left an account of ours; it belongs to no payment.
+CREATE TABLE outflows (
+    provider text NOT NULL,
+    id text NOT NULL,
+    asset text NOT NULL,
+    amount numeric(78, 0) NOT NULL,
+    time timestamptz NOT NULL,
+    details jsonb NOT NULL,
+    store_time timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (provider, id)
+);
 
 -- The audit trail: one row a version of a payment; replaying `details` gives the stored row.
 CREATE TABLE payment_events (
@@ -157,6 +177,10 @@ CREATE TABLE inbox (
 
 CREATE INDEX inbox_to_settle ON inbox (id) WHERE settle_time IS NULL;
 
+-- Whether evidence of a payment is stored and not settled yet.
+CREATE INDEX inbox_waiting ON inbox (provider, (report ->> 'reference'))
+    WHERE settle_time IS NULL;
+
 -- The bytes of a webhook go after raw_retention.
 CREATE INDEX inbox_raw_bodies ON inbox (receive_time) WHERE raw_body IS NOT NULL;
 
@@ -167,6 +191,13 @@ CREATE TABLE provider_cursors (
     value text,
     next_time timestamptz NOT NULL,
     PRIMARY KEY (provider, name)
+);
+
+-- Who does alone what only one may do: a writer with an older fence is refused.
+CREATE TABLE leases (
+    name text PRIMARY KEY,
+    fence bigint NOT NULL,
+    acquire_time timestamptz NOT NULL
 );
 
 -- Comparisons of what a provider has with what payd has, and what did not match.

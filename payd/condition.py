@@ -46,6 +46,9 @@ class Condition:
             state = fence.state()
             metrics.provider_up.labels(fence.name).set(state.ready)
             metrics.breaker_open.labels(fence.name).set(state.breaker is BreakerState.OPEN)
+            metrics.watch_halted.labels(fence.name).set(state.watch_halted is not None)
+            if state.watch_leads is not None:
+                metrics.watch_leads.labels(fence.name).set(state.watch_leads)
         ready = (await self.readiness()).ready
         metrics.ready.set(ready)
         if ready:
@@ -53,6 +56,7 @@ class Condition:
             metrics.outbox_depth.set(depth)
             metrics.outbox_age.set(age_s)
             metrics.inbox_depth.set(await islands.aio(outside.inbox.depth))
+            metrics.unmatched.set(await islands.aio(outside.receipts.count_unmatched))
         return ready
 
     async def _database(self) -> Check:
@@ -82,4 +86,7 @@ def _provider(fence: Fence) -> Check:
     detail = f"{', '.join(state.methods)}; breaker {state.breaker.value}"
     if state.last_error:
         detail += f"; last error {state.last_error}"
-    return Check(ok=state.ready, detail=detail, required=state.misconfigured)
+    if state.watch_halted:
+        detail += f"; its watch halted: {state.watch_halted}"
+    ok = state.ready and state.watch_halted is None
+    return Check(ok=ok, detail=detail, required=state.misconfigured)

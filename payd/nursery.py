@@ -25,11 +25,10 @@ from payd.adapters.system import SystemClock
 from payd.condition import Condition
 from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError
 from payd.domain.errors import PaydError, StoreUnavailable
-from payd.domain.evidence import Observation
 from payd.domain.payment import Payment
 from payd.plugins.loader import FailureMode, OpenProviders, PluginError, open_providers
-from payd.ports import InboxRow, OutboxRow, ProviderPort
-from payd.service.intake import Intake
+from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
+from payd.service.audit import BALANCE_DIFFERS
 from payd.service.reconcile import FINDING_KINDS
 from payd.service.scan import ScanStep
 from payd.telemetry import Metrics
@@ -37,6 +36,7 @@ from payd.transport.grpc.server import GrpcServer
 from payd.transport.http.app import build_app
 from payd.transport.http.serve import metrics_app, serve_app
 from payd.transport.http.webhooks import Webhooks
+from payd.watches import Watches, cursor_reader
 from payd.wiring import (
     Holder,
     MethodMapForAsyncio,
@@ -144,6 +144,7 @@ async def run(
 ) -> None:
     """The daemon, from its first task to its last; returns after `stop` and a full drain."""
     metrics, holder = new_metrics(), Holder(config)
+    outside = build_outside(config, metrics)
     plugins = enabled_plugins(config)
     async with (
         islands.open_loop(partial(_count_exception, metrics)),
@@ -155,9 +156,11 @@ async def run(
             log_of=telemetry.get_logger,
             random=random.random,
             on_call=provider_observer(metrics),
+            metrics_of=metrics.of_provider,
+            read_cursor=cursor_reader(outside.inbox),
         ) as providers,
     ):
-        daemon = _build(config, metrics, holder, providers, stop)
+        daemon = _build(config, metrics, holder, outside, providers, stop)
         try:
             async with trio.open_nursery() as support:
                 _start_support(daemon, support, reload)
@@ -220,10 +223,10 @@ def _build(
     config: Config,
     metrics: Metrics,
     holder: Holder,
+    outside: Outside,
     providers: OpenProviders,
     stop: trio.Event,
 ) -> _Daemon:
-    outside = build_outside(config, metrics)
     use_cases = build_use_cases(config, outside, MethodMapForAsyncio(providers.methods), holder)
     observe = telemetry.rpc_observer(metrics)
     return _Daemon(
@@ -278,6 +281,12 @@ def _start_pumps(daemon: _Daemon, pumps: trio.Nursery) -> None:
         partial(nap, rest_s, daemon.stopping),
     )
     pumped(
+        "audit",
+        use_cases.audit.claim_batch,
+        partial(_audit, daemon),
+        partial(nap, rest_s, daemon.stopping),
+    )
+    pumped(
         "outbox publisher",
         partial(_claim_to_publish, daemon),
         partial(_publish, daemon),
@@ -304,8 +313,13 @@ def _start_support(
     if reload is not None:
         loops["reload on SIGHUP"] = partial(_reload_on_sighup, daemon, reload)
     for fence in daemon.providers.fences:
-        sink = _Sink(fence.name, islands.for_trio(daemon.use_cases.intake))
-        loops[f"{fence.name} watch"] = partial(fence.run_watch, sink)
+        watches = Watches(
+            provider=fence.name,
+            intake=daemon.use_cases.intake,
+            cursors=outside.inbox,
+            leases=outside.leases,
+        )
+        loops[f"{fence.name} watch"] = partial(fence.run_watch, watches)
         loops[f"{fence.name} health"] = fence.run_health
     for name, work in loops.items():
         support.start_soon(_supervise, name, work, daemon)
@@ -382,17 +396,27 @@ async def _scan(daemon: _Daemon, step: ScanStep) -> None:
 
 async def _reconcile(daemon: _Daemon, provider: ProviderPort) -> None:
     result = await daemon.use_cases.reconcile.work(provider)
-    if result is None:
-        return
-    daemon.metrics.reconciled_at.labels(provider.name).set(result.end_time.timestamp())
-    kinds = Counter(finding["kind"] for finding in result.findings)
-    for kind in FINDING_KINDS:
-        daemon.metrics.findings.labels(provider.name, kind).set(kinds[kind])
+    if result is not None:
+        _tell_findings(daemon, result, FINDING_KINDS)
+
+
+async def _audit(daemon: _Daemon, provider: ProviderPort) -> None:
+    result = await daemon.use_cases.audit.work(provider)
+    if result is not None:
+        _tell_findings(daemon, result, (BALANCE_DIFFERS,))
+
+
+def _tell_findings(daemon: _Daemon, result: Reconciliation, kinds: Sequence[str]) -> None:
+    metrics, provider = daemon.metrics, result.provider
+    metrics.reconciled_at.labels(provider).set(result.end_time.timestamp())
+    found = Counter(finding["kind"] for finding in result.findings)
+    for kind in kinds:
+        metrics.findings.labels(provider, kind).set(found[kind])
     for finding in result.findings:
-        _log.error("reconciliation_finding", provider=provider.name, **finding)
+        _log.error("reconciliation_finding", provider=provider, **finding)
     _log.info(
         "reconciliation_finished",
-        provider=provider.name,
+        provider=provider,
         objects=result.objects,
         payments=result.payments,
         findings=len(result.findings),
@@ -402,18 +426,6 @@ async def _reconcile(daemon: _Daemon, provider: ProviderPort) -> None:
 async def _recover(daemon: _Daemon, payment: Payment) -> None:
     after = await daemon.use_cases.recover.recover(payment)
     daemon.metrics.looks.labels(after.status.value.lower()).inc()
-
-
-class _Sink:
-    """Where a provider's watch puts what it saw."""
-
-    def __init__(self, provider: str, intake: Intake) -> None:
-        self._provider = provider
-        self._intake = intake
-
-    async def put(self, observations: Sequence[Observation], /) -> None:
-        """Durable when this returns."""
-        await self._intake.accept(self._provider, observations)
 
 
 async def _forget(what: Forget, days: int) -> None:

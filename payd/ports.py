@@ -11,21 +11,27 @@ from uuid import UUID
 import attrs
 
 from payd.domain.decide import Decision
-from payd.domain.evidence import Observation
+from payd.domain.evidence import Observation, Outflow, Receipt
 from payd.domain.payment import Origin, Payment, Status
 from payd.domain.pricing import PriceList
 from payd.plugins.interface import Clock, ProviderEvent
 from payd.plugins.port import Answer, ProviderPort, Providers, Registered
 
 __all__ = [
+    "WATCH",
     "Answer",
+    "Book",
     "Clock",
     "CrashPoints",
     "Cursor",
     "Cursors",
+    "HeldLease",
     "Ids",
     "Inbox",
     "InboxRow",
+    "Lease",
+    "LeaseLost",
+    "Leases",
     "Outbox",
     "OutboxRow",
     "PaymentStore",
@@ -34,11 +40,13 @@ __all__ = [
     "Providers",
     "PublishError",
     "Publisher",
+    "Receipts",
     "Reconciliation",
     "Reconciliations",
     "Registered",
     "Report",
     "StoredObject",
+    "StoredReceipt",
 ]
 
 #: What a provider reports: what it saw of a payment, or its own event, not yet translated.
@@ -120,13 +128,23 @@ class Inbox(Protocol):
     """Evidence, stored before it is believed."""
 
     async def put(
-        self, provider: str, reports: Sequence[Report], cursor: "Cursor | None" = None
+        self,
+        provider: str,
+        reports: Sequence[Report],
+        cursor: "Cursor | None" = None,
+        *,
+        outflows: Sequence[Outflow] = (),
+        lease: "Lease | None" = None,
     ) -> int:
         """Store what is new and move the cursor, in one transaction; how many were new.
 
         Repeats are ignored. The same id with other content is kept beside the first, marked as
-        conflicting.
+        conflicting. Receipts go into the ledger of receipts at once, where no payment has them
+        yet. With a lease that another took over nothing is stored: raises LeaseLost.
         """
+
+    async def is_waiting(self, provider: str, references: Sequence[str]) -> bool:
+        """Whether a report that names one of these is stored and not settled yet."""
 
     async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
         """As `put`, of one event with the bytes that brought it; whether it was new."""
@@ -154,6 +172,10 @@ class Cursor:
     rest: timedelta
 
 
+#: The cursor of a provider's watch.
+WATCH = "watch"
+
+
 class Cursors(Protocol):
     """Who may go on reading a provider's list, and from where."""
 
@@ -161,6 +183,78 @@ class Cursors(Protocol):
         self, provider: str, name: str, lease_s: float
     ) -> "tuple[str | None] | None":
         """The cursor's value in a tuple, for one claimer; None while it rests or is held."""
+
+    async def read_cursor(self, provider: str, name: str) -> str | None:
+        """Its value as last stored."""
+
+
+@attrs.frozen(kw_only=True)
+class Lease:
+    """The right to do alone what `name` says; a greater fence has replaced a smaller one."""
+
+    name: str
+    fence: int
+
+
+class LeaseLost(Exception):
+    """Another has the lease, or nobody can say who has."""
+
+
+class HeldLease(Protocol):
+    """A lease as long as its session lives."""
+
+    @property
+    def lease(self) -> Lease:
+        """What to store with."""
+
+    async def check(self) -> None:
+        """Return while it is held; raises LeaseLost."""
+
+    async def release(self) -> None:
+        """Let another take it. Repeating it is harmless."""
+
+
+class Leases(Protocol):
+    """Who does alone what only one may do."""
+
+    async def acquire(self, name: str) -> HeldLease | None:
+        """The lease, under a fence that was never given before; None while another holds it."""
+
+
+@attrs.frozen(kw_only=True)
+class StoredReceipt:
+    """A row of the ledger of receipts."""
+
+    provider: str
+    receipt: Receipt
+    #: What it named: a provider reference, a payment id, or nothing.
+    reference: str
+    #: None for an unmatched one.
+    payment_id: UUID | None
+
+
+@attrs.frozen(kw_only=True)
+class Book:
+    """The ledger's sums at a watch's cursor, all of one moment."""
+
+    #: The watch's cursor; None before its first `put`.
+    cursor: str | None
+    #: Asset → the sum of its final receipts, whatever payment has them, and of its outflows.
+    received: Mapping[str, int]
+    outflows: Mapping[str, int]
+
+
+class Receipts(Protocol):
+    """The ledger of receipts: every arrival of money, in a payment or unmatched."""
+
+    async def get_receipt(self, provider: str, receipt_id: str) -> StoredReceipt | None:
+        """One of them."""
+
+    async def unmatched(self, limit: int) -> Sequence[StoredReceipt]:
+        """Those that no payment has, the newest first."""
+
+    async def book(self, provider: str) -> Book:
+        """What the ledger says of a provider's account."""
 
 
 @attrs.frozen(kw_only=True)

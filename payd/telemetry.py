@@ -41,6 +41,10 @@ _CHUNK_BYTES = 4096
 #: How long one line may wait for a stalled reader; the lines after it do not wait.
 _STALL_MS = 50
 
+#: Of each provider: more would be labels in disguise.
+_FIGURES_MAX = 50
+_NO_NAME = re.compile(r"[^a-z0-9_]")
+
 #: From a cache hit to a provider's deadline.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -334,6 +338,7 @@ class Metrics:
         self.findings = self._gauge(
             "reconciliation_findings", "What the last comparison found.", ("provider", "kind")
         )
+        self.unmatched = self._gauge("unmatched_receipts", "Receipts that no payment has.")
         self.published = self._counter("published", "Events published.", ("subject", "outcome"))
         self.looks = self._counter("recovery_looks", "Looks of recovery.", ("outcome",))
 
@@ -347,6 +352,12 @@ class Metrics:
         self.provider_up = self._gauge("provider_up", "Provider ready (1) or not.", ("provider",))
         self.breaker_open = self._gauge(
             "provider_breaker_open", "Provider left alone (1) or not.", ("provider",)
+        )
+        self.watch_halted = self._gauge(
+            "provider_watch_halted", "Its watch met a contradiction (1) or not.", ("provider",)
+        )
+        self.watch_leads = self._gauge(
+            "provider_watch_leader", "This daemon runs its only watch (1) or not.", ("provider",)
         )
 
     def _build_inside(self) -> None:
@@ -366,6 +377,10 @@ class Metrics:
             "loop_exceptions", "Exceptions that nobody caught on the asyncio loop."
         )
 
+    def of_provider(self, provider: str) -> "ProviderFigures":
+        """Where a provider's own figures go."""
+        return ProviderFigures(provider, self.registry)
+
     def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
         return Counter(f"payd_{name}_total", text, tuple(labels), registry=self.registry)
 
@@ -380,6 +395,40 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+
+
+class ProviderFigures:
+    """A provider's own figures, payd_<provider>_<figure>: a bounded number, made when first told."""
+
+    def __init__(self, provider: str, registry: CollectorRegistry) -> None:
+        self._provider = provider
+        self._registry = registry
+        self._figures: dict[str, Gauge | Counter] = {}
+
+    def set(self, figure: str, value: float) -> None:
+        """How something stands now."""
+        gauge = self._figure(figure, Gauge)
+        if isinstance(gauge, Gauge):
+            gauge.set(value)
+
+    def count(self, figure: str, amount: float = 1) -> None:
+        """How often something happened."""
+        counter = self._figure(figure, Counter)
+        if isinstance(counter, Counter) and amount >= 0:
+            counter.inc(amount)
+
+    def _figure(self, figure: str, kind: type[Gauge | Counter]) -> Gauge | Counter | None:
+        name = _NO_NAME.sub("_", f"payd_{self._provider}_{figure}".lower())
+        if name not in self._figures and len(self._figures) < _FIGURES_MAX:
+            try:
+                made = kind(
+                    name, f"A figure of the provider {self._provider}.", registry=self._registry
+                )
+            except ValueError:
+                # It is one of payd's own.
+                return None
+            self._figures[name] = made
+        return self._figures.get(name)
 
 
 def http_observer(metrics: Metrics) -> Callable[[str, int, float], None]:

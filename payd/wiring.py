@@ -15,7 +15,9 @@ from payd.adapters import islands
 from payd.adapters.jetstream import JetStreamPublisher
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
+from payd.adapters.postgres.leases import PostgresLeases
 from payd.adapters.postgres.outbox import PostgresOutbox
+from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.system import CrashAt, RandomIds, SystemClock
@@ -25,9 +27,11 @@ from payd.domain.pricing import PriceList
 from payd.plugins.loader import EnabledPlugin, PluginError, manifest_of
 from payd.plugins.port import ProviderPort, Providers, Registered
 from payd.service.ask import Ask
+from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
+from payd.service.look import Look
 from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
@@ -94,6 +98,8 @@ class Outside:
     store: PostgresStore
     inbox: PostgresInbox
     outbox: PostgresOutbox
+    receipts: PostgresReceipts
+    leases: PostgresLeases
     reconciliations: PostgresReconciliations
     stream: JetStreamPublisher
 
@@ -108,6 +114,7 @@ class UseCases:
     recover: Recover
     scan: Scan
     reconcile: Reconcile
+    audit: Audit
 
 
 def build_outside(config: Config, metrics: Metrics) -> Outside:
@@ -129,6 +136,8 @@ def build_outside(config: Config, metrics: Metrics) -> Outside:
         ),
         inbox=PostgresInbox(database, observe_batch),
         outbox=PostgresOutbox(database),
+        receipts=PostgresReceipts(database),
+        leases=PostgresLeases(database),
         reconciliations=PostgresReconciliations(database),
         stream=build_stream(config),
     )
@@ -152,10 +161,11 @@ def build_use_cases(
     clock, crash = SystemClock(), crash_points(config)
     store = outside.store
     settle = Settle(
-        store=store, providers=providers, clock=clock, crash=crash, rules=_rules(config)
+        store=store, providers=providers, clock=clock, crash=crash, rules=payment_rules(config)
     )
     ask = Ask(settle=settle, providers=providers, clock=clock, crash=crash)
-    cancel = Cancel(settle=settle, providers=providers, crash=crash)
+    look = Look(settle=settle, inbox=outside.inbox)
+    cancel = Cancel(settle=settle, look=look, providers=providers, crash=crash)
     query = Query(
         store=store,
         providers=providers,
@@ -188,6 +198,7 @@ def build_use_cases(
             settle=settle,
             ask=ask,
             cancel=cancel,
+            look=look,
             providers=providers,
             clock=clock,
             batch_size=config.recovery.batch_size,
@@ -199,17 +210,37 @@ def build_use_cases(
             providers=providers,
             interval=timedelta(seconds=config.recovery.scan_interval_s),
         ),
-        reconcile=Reconcile(
-            store=store,
-            settle=settle,
-            inbox=outside.inbox,
-            cursors=outside.inbox,
-            results=outside.reconciliations,
-            providers=providers,
-            clock=clock,
-            interval=timedelta(seconds=config.recovery.reconcile_interval_s),
-            window=timedelta(seconds=config.recovery.reconcile_window_s),
-        ),
+        reconcile=_build_reconcile(config, outside, providers, settle),
+        audit=build_audit(config, outside, providers),
+    )
+
+
+def _build_reconcile(
+    config: Config, outside: Outside, providers: Providers, settle: Settle
+) -> Reconcile:
+    return Reconcile(
+        store=outside.store,
+        settle=settle,
+        inbox=outside.inbox,
+        cursors=outside.inbox,
+        results=outside.reconciliations,
+        providers=providers,
+        clock=SystemClock(),
+        interval=timedelta(seconds=config.recovery.reconcile_interval_s),
+        window=timedelta(seconds=config.recovery.reconcile_window_s),
+    )
+
+
+def build_audit(config: Config, outside: Outside, providers: Providers) -> Audit:
+    """For the daemon, and for an operator who wants to know now."""
+    return Audit(
+        receipts=outside.receipts,
+        results=outside.reconciliations,
+        inbox=outside.inbox,
+        cursors=outside.inbox,
+        providers=providers,
+        clock=SystemClock(),
+        interval=timedelta(seconds=config.recovery.reconcile_interval_s),
     )
 
 
@@ -295,7 +326,8 @@ def _enabled(config: Config, name: str) -> EnabledPlugin:
     )
 
 
-def _rules(config: Config) -> Rules:
+def payment_rules(config: Config) -> Rules:
+    """What the operator has set about closing."""
     return Rules(
         late_window=timedelta(seconds=config.payments.late_window_s),
         not_attempted_limit=timedelta(seconds=config.payments.creating_timeout_s),

@@ -77,7 +77,7 @@ def test_every_named_statement_is_used_and_exists() -> None:
 
     folder = ROOT / "payd/adapters/postgres"
     code = "".join(path.read_text() for path in folder.glob("*.py"))
-    used = set(re.findall(r'fetch(?:_one)?\(\s*"(\w+)"', code))
+    used = set(re.findall(r'fetch(?:_one)?\(\s*(?:\w*connection, )?"(\w+)"', code))
     assert used == set(STATEMENTS)
 
 
@@ -99,6 +99,8 @@ def test_every_reason_of_the_contract_has_one_error_class() -> None:
         "PAYMENT_NOT_CANCELABLE",
         "PAYMENT_NOT_FOUND",
         "PROVIDER_UNAVAILABLE",
+        "RECEIPT_NOT_ATTACHABLE",
+        "RECEIPT_NOT_FOUND",
         "RATE_LIMITED",
         "SHUTTING_DOWN",
         "STORE_UNAVAILABLE",

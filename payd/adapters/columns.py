@@ -8,7 +8,7 @@ from uuid import UUID
 
 import attrs
 
-from payd.domain.evidence import CryptoTransfer, NextAction, Receipt, Redirect
+from payd.domain.evidence import CryptoTransfer, NextAction, Outflow, Receipt, Redirect
 from payd.domain.payment import Payment
 
 Json = dict[str, Any]
@@ -111,7 +111,19 @@ def item_rows(payment: Payment) -> list[Json]:
 
 def receipt_rows(receipts: Iterable[Receipt]) -> list[Json]:
     """The rows of `receipts`, without what the payment says."""
-    return [attrs.asdict(receipt) | {"state": receipt.state.value} for receipt in receipts]
+    return [_money_row(receipt) | {"state": receipt.state.value} for receipt in receipts]
+
+
+def outflow_rows(outflows: Iterable[Outflow]) -> list[Json]:
+    """The rows of `outflows`."""
+    return [_money_row(outflow) for outflow in outflows]
+
+
+def _money_row(moved: Receipt | Outflow) -> Json:
+    row = attrs.asdict(moved, recurse=False)
+    # Left out where there are none: what was stored before there were any stays equal.
+    details = row.pop("details")
+    return row | {"details": dict(details)} if details else row
 
 
 def next_action_json(action: NextAction | None) -> Json | None:

@@ -58,7 +58,9 @@ async def _run(state: "StateDir", port_base: int | None) -> None:
         nursery.start_soon(_until_signal, stop, nursery.cancel_scope)
         with _progress() as progress:
             ready = partial(_show, state, progress)
-            await run_dev(state, port_base, stop, progress=progress.step, ready=ready)
+            await run_dev(
+                state, port_base, stop, progress=progress.step, tell=progress.tell, ready=ready
+            )
         nursery.cancel_scope.cancel()
 
 
@@ -87,6 +89,11 @@ class _Progress:
             err=True,
             nl=not self._live,
         )
+
+    def tell(self, what: str) -> None:
+        """A line that stays."""
+        self.done()
+        click.secho(what, fg="yellow", err=True)
 
     def done(self) -> None:
         """Wipe the line."""
@@ -117,6 +124,10 @@ def _show(state: "StateDir", progress: _Progress, document: Mapping[str, str]) -
     click.echo(f"  {payd} pay --item ethereum-mainnet/full/30d --method mock{here}")
     if "stripe_api" in document:
         click.echo(f"  {payd} pay --item ethereum-mainnet/full/30d --method card{here}")
+    if "tempo_rpc" in document:
+        crypto = "--method crypto --crypto-currency USDC"
+        click.echo(f"  {payd} pay --item ethereum-mainnet/full/30d {crypto} --no-wait{here}")
+        click.echo(f"  {payd} tempo pay PAYMENT_ID{here}")
     click.echo(f"  {payd} events tail --no-follow{here}")
     click.echo(f"\nMore: {payd} --help\n")
 

@@ -26,6 +26,7 @@ _COMMANDS = {
         "config": ("payd.cli.operate:config", "Check or show the configuration."),
         "pricing": ("payd.cli.operate:pricing", "Check or show the prices."),
         "providers": ("payd.cli.operate:providers", "Show the providers."),
+        "receipts": ("payd.cli.receipts:receipts", "Show and place money that matched nothing."),
         "reconciliations": (
             "payd.cli.reconciliations:reconciliations",
             "Show what did not match at the providers.",
@@ -48,13 +49,13 @@ class LazyGroup(click.Group):
         sys.exit(130)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the table."""
-        return list(_BY_NAME)
+        """In the order of the table, then the installed providers."""
+        return [*_BY_NAME, *_providers()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load it."""
         if cmd_name not in _BY_NAME:
-            return None
+            return _provider_group(cmd_name)
         module, _, name = _BY_NAME[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
@@ -64,6 +65,26 @@ class LazyGroup(click.Group):
         for heading, group in _COMMANDS.items():
             with formatter.section(heading):
                 formatter.write_dl([(name, text) for name, (_, text) in group.items()])
+        if providers := _providers():
+            with formatter.section("Providers"):
+                formatter.write_dl(
+                    [(name, "Its audit, and its own commands.") for name in providers]
+                )
+
+
+def _providers() -> list[str]:
+    """Installed providers, by the names that they announce. Imports none of them."""
+    from importlib.metadata import entry_points
+
+    return sorted({point.name for point in entry_points(group="payd")} - _BY_NAME.keys())
+
+
+def _provider_group(name: str) -> click.Command | None:
+    if name not in _providers():
+        return None
+    from payd.cli.provider import provider_group
+
+    return provider_group(name)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

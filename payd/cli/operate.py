@@ -9,16 +9,23 @@ from typing import Any
 import click
 
 from payd.cli import render
+from payd.cli.target import dev_environment
 
 
-def read_config() -> Any:
-    """The configuration; what is wrong with it is told, and ends the command with 78."""
+def read_config(state_dir: Path | None = None) -> Any:
+    """The configuration; what is wrong with it is told, and ends the command with 78.
+
+    With `state_dir` it is that of the `payd dev` which runs there, unless the environment says
+    where the database is.
+    """
     from payd import telemetry
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError, load_config
 
     telemetry.configure_logging("warning", "auto")
+    is_told = {"DB_HOST", "PAYD_CONFIG"} & os.environ.keys()
+    settings = {} if state_dir is None or is_told else dev_environment(state_dir)
     try:
-        return load_config(os.environ, None)
+        return load_config({**settings, **os.environ}, None)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"{problem.key} ({problem.where}): {problem.what}", err=True)

@@ -152,6 +152,14 @@ def cancel(payment_id: str, reason: str, as_json: bool, **target: Any) -> None:
     _show(_run(find_target(**target), lambda client: client.cancel(request), as_json), as_json)
 
 
+def read_payment(target: Target, payment_id: str) -> dict[str, Any]:
+    """A payment as proto3 JSON; an error is told, and ends the command with 1."""
+    from payd.proto import payment_pb2 as pb
+
+    request = pb.GetPaymentRequest(payment_id=payment_id)
+    return render.message_json(_run(target, lambda client: client.get(request), False))
+
+
 def _run(target: Target, act: Callable[[Any], Awaitable[T]], as_json: bool) -> T:
     """Connect and act; an error is told, and ends the command with 1."""
     from payd.client.grpc import ClientTls, PaydClientError, PaymentClient

@@ -1,11 +1,13 @@
 """reconciliations: what the comparisons of providers' objects with payments have found."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from payd.cli import render
 from payd.cli.operate import read_config
+from payd.cli.target import state_dir_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,14 +18,15 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def reconciliations(count: int, as_json: bool) -> None:
+@state_dir_option
+def reconciliations(count: int, as_json: bool, state_dir: Path) -> None:
     """Show the last comparisons, the newest first, and each thing that did not match."""
     import trio
 
     from payd.domain.errors import StoreUnavailable
 
     try:
-        results = trio.run(_newest, read_config(), count)
+        results = trio.run(_newest, read_config(state_dir), count)
     except* StoreUnavailable as errors:
         render.refuse(errors)
     documents = [_document(result) for result in results]

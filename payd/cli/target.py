@@ -71,6 +71,23 @@ def find_target(
     )
 
 
+def dev_environment(state_dir: Path) -> dict[str, str]:
+    """The settings of a running `payd dev`; empty where none runs."""
+    try:
+        settings: dict[str, str] = json.loads((state_dir / "environment.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return settings
+
+
+def dev_announced(state_dir: Path) -> dict[str, Any]:
+    """dev.json of a running `payd dev`; empty where none runs."""
+    try:
+        return dev_document(state_dir)
+    except click.ClickException:
+        return {}
+
+
 def dev_document(state_dir: Path) -> dict[str, Any]:
     """dev.json of a running `payd dev`; raises click.ClickException."""
     try:

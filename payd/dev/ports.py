@@ -11,6 +11,7 @@ USUAL = {
     "nats": 54222,
     "redis": 56379,
     "stripe": 52111,
+    "tempo": 58545,
 }
 HOST = "127.0.0.1"
 

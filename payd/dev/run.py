@@ -15,6 +15,7 @@ from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import DEFAULT_FILE, Config, load_config
 from payd.dev.cards import cards, mock_methods
+from payd.dev.chain import chain
 from payd.dev.pki import ALLOWED_CNS, ensure_pki
 from payd.dev.ports import HOST, choose_ports
 from payd.dev.postgres import Postgres, postgres
@@ -42,20 +43,23 @@ async def run_dev(
     stop: trio.Event,
     *,
     progress: Progress,
+    tell: Progress,
     ready: Callable[[Mapping[str, str]], None],
 ) -> None:
-    """Everything, until `stop`; `ready` hears what dev.json says."""
+    """Everything, until `stop`; `ready` hears what dev.json says, `tell` what is left out."""
     ports = choose_ports(state.last_ports(), port_base)
     progress("certificates")
     ensure_pki(state.pki, datetime.now(UTC))
     async with (
         _servers(state, ports, progress) as (database, servers),
         cards(state, ports, os.environ) as who_takes_cards,
+        chain(state, ports, os.environ, progress, tell) as local_chain,
     ):
         state.keep_ports(ports)
         environ = {
             **_environment(state, ports, database, servers),
             **who_takes_cards.environment,
+            **local_chain.environment,
         }
         environ = {"MOCK_METHODS": mock_methods(environ)} | environ
         config = load_config(environ, None)
@@ -64,8 +68,9 @@ async def run_dev(
 
         def started(addresses: Addresses) -> None:
             document = attrs.asdict(addresses) | attrs.asdict(servers)
-            document |= who_takes_cards.announced
-            state.announce(document)
+            document |= {**who_takes_cards.announced, **local_chain.announced}
+            # What a shell does not have by itself: payd's own commands work without it.
+            state.announce(document, dict(environ.items() - os.environ.items()))
             ready(document)
 
         progress("payd")

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _EPHEMERAL = "payd-dev-"
+#: The daemon's settings, while it runs.
+ENVIRONMENT_FILE = "environment.json"
 
 
 class StateInUse(Exception):
@@ -27,20 +29,18 @@ class StateDir:
         self.pki = path / "pki"
         self.logs = path / "logs"
         self._dev_json = path / "dev.json"
+        self._environment_json = path / ENVIRONMENT_FILE
         self._ports_json = path / "ports.json"
 
-    def announce(self, document: Mapping[str, Any]) -> None:
-        """Write dev.json, whole or not at all."""
-        draft = self._dev_json.with_suffix(".tmp")
-        draft.unlink(missing_ok=True)
-        # It names the database's password.
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(json.dumps(document, indent=2) + "\n")
-        draft.replace(self._dev_json)
+    def announce(self, document: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+        """Write dev.json, whole or not at all; `environment` is for payd's own commands."""
+        _write(self._environment_json, environment)
+        _write(self._dev_json, document)
 
     def withdraw(self) -> None:
         """Remove dev.json: nobody serves here. Repeatable."""
         self._dev_json.unlink(missing_ok=True)
+        self._environment_json.unlink(missing_ok=True)
 
     def last_ports(self) -> dict[str, int]:
         """The ports of the last run."""
@@ -67,6 +67,15 @@ class StateDir:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(value)
         return value
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    draft = path.with_suffix(".tmp")
+    draft.unlink(missing_ok=True)
+    # It names the database's password.
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(json.dumps(document, indent=2) + "\n")
+    draft.replace(path)
 
 
 @contextlib.contextmanager

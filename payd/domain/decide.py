@@ -6,7 +6,7 @@ order of the transition table. What no rule can place becomes attention, never a
 
 import enum
 from datetime import datetime, timedelta
-from typing import assert_never, cast
+from typing import assert_never
 
 import attrs
 
@@ -18,7 +18,6 @@ from payd.domain.evidence import (
     NotAttempted,
     NotClosable,
     ProviderStatus,
-    Receipt,
     Snapshot,
 )
 from payd.domain.facts import UNPAYABLE, flag, learn
@@ -130,7 +129,7 @@ def _move(
         case Status.CANCELED | Status.EXPIRED | Status.FAILED:
             return _after_close(before, after, evidence, now, rules)
         case _ if after.confirmed >= after.due:
-            return _complete(after, now)
+            return _paid(after, now, rules)
         case Status.CREATING:
             return _from_creating(after, evidence, now, rules)
         case Status.CANCELING:
@@ -139,6 +138,16 @@ def _move(
             return _from_open(after, evidence, now)
         case _:
             assert_never(before.status)
+
+
+def _paid(after: Payment, now: datetime, rules: Rules) -> Payment:
+    """The due sum is final. Where the rail says when money moved, its clock decides, not ours."""
+    if max(after.snapshot_confirmed, after.confirmed_by(after.expire_time)) >= after.due:
+        return _complete(after, now)
+    in_window = after.confirmed_by(after.expire_time + rules.late_window)
+    if rules.late_payments_complete and in_window >= after.due:
+        return attrs.evolve(_complete(after, now), late=True)
+    return flag(_close(after, Status.EXPIRED, now), Attention.PAID_AFTER_CLOSE)
 
 
 def _from_creating(after: Payment, evidence: Evidence, now: datetime, rules: Rules) -> Payment:
@@ -197,11 +206,22 @@ def _from_open(after: Payment, evidence: Evidence, now: datetime) -> Payment:
 
 def _is_overdue(after: Payment, evidence: Evidence, now: datetime) -> bool:
     """A look taken after the expiry; that it shows too little was checked before."""
-    look = evidence.look if isinstance(evidence, NotClosable) else evidence
-    if not isinstance(look, Snapshot) or look.status is ProviderStatus.DISPUTED:
+    if now < after.expire_time:
         return False
-    is_late = now >= after.expire_time and look.as_of >= after.expire_time
-    return is_late and _is_ours(after, look)
+    look = _look(evidence)
+    if look is not None:
+        fresh = look.as_of >= after.expire_time and _is_ours(after, look)
+        return fresh and look.status is not ProviderStatus.DISPUTED
+    # Money may come, and end a wish to cancel, before the answer to `create` is known.
+    never_sent = isinstance(evidence, NotAttempted) and after.asking is Asking.NOT_ATTEMPTED
+    nothing_there = never_sent or isinstance(evidence, Absent)
+    return nothing_there and after.provider_reference is None
+
+
+def _look(evidence: Evidence) -> Snapshot | None:
+    """The totals in it, where it has any."""
+    look = evidence.look if isinstance(evidence, NotClosable) else evidence
+    return look if isinstance(look, Snapshot) else None
 
 
 def _is_ours(after: Payment, look: Snapshot) -> bool:
@@ -214,22 +234,25 @@ def _after_close(
 ) -> Payment:
     if after.received <= before.received and after.confirmed <= before.confirmed:
         return after
-    closed = before.close_time or before.update_time
-    in_time = _moved_time(evidence) <= closed + rules.late_window
+    in_time, some_too_late = _by_time(after, evidence, rules)
     may_complete = before.status is not Status.CANCELED and rules.late_payments_complete
-    if not (in_time and may_complete):
-        return flag(after, Attention.PAID_AFTER_CLOSE)
-    if after.confirmed >= after.due:
+    if may_complete and in_time >= after.due:
         return attrs.evolve(_complete(after, now), late=True, failure=None)
-    return after
+    if may_complete and not some_too_late:
+        return after
+    return flag(after, Attention.PAID_AFTER_CLOSE)
 
 
-def _moved_time(evidence: Evidence) -> datetime:
-    """When the money moved; only reports bring any."""
-    look = evidence.look if isinstance(evidence, NotClosable) else evidence
-    if isinstance(look, Snapshot):
-        return look.as_of
-    return max(receipt.time for receipt in cast(tuple[Receipt, ...], look))
+def _by_time(after: Payment, evidence: Evidence, rules: Rules) -> tuple[int, bool]:
+    """How much is final of what moved within the window, and whether some moved later."""
+    closed = after.close_time or after.update_time
+    look = _look(evidence)
+    if look is not None:
+        too_late = look.as_of > closed + rules.late_window
+        return (0 if too_late else look.confirmed), too_late
+    # That closing waited for a look gives the money no more time: it has a clock of its own.
+    end = min(closed, after.expire_time) + rules.late_window
+    return after.confirmed_by(end), after.has_moved_after(end)
 
 
 def _complete(after: Payment, now: datetime) -> Payment:
@@ -268,7 +291,9 @@ def _attention(after: Payment) -> frozenset[Attention]:
     reasons = set(after.attention - _DERIVED)
     if not after.status.is_open:
         reasons -= _UNSETTLED
-    if after.status.is_closed and 0 < after.received < after.due:
+    if after.asking is Asking.ANSWERED:
+        reasons.discard(Attention.OUTCOME_UNKNOWN)
+    if after.status.is_closed and 0 < after.confirmed < after.due:
         reasons.add(Attention.UNDERPAID)
     if after.confirmed > after.due:
         reasons.add(Attention.OVERPAID)
@@ -308,12 +333,12 @@ def _what(before: Payment, after: Payment) -> str:
         return f"payment_{after.status.value.lower()}"
     if after.attention != before.attention:
         return "attention_changed"
-    if (after.received, after.confirmed, after.refunded) != (
-        before.received,
-        before.confirmed,
-        before.refunded,
-    ):
+    if _money(after) != _money(before):
         return "facts_changed"
     if after.asking is not before.asking or after.provider_reference != before.provider_reference:
         return "provider_answered"
     return _LOOKED
+
+
+def _money(payment: Payment) -> tuple[object, ...]:
+    return payment.received, payment.confirmed, payment.refunded, payment.receipts

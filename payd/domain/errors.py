@@ -120,3 +120,15 @@ class ClientNotAllowed(PaydError):
     """The certificate is ours, its name is not on the allow-list."""
 
     reason = "CLIENT_NOT_ALLOWED"
+
+
+class ReceiptNotFound(PaydError):
+    """The ledger has no receipt of this id."""
+
+    reason = "RECEIPT_NOT_FOUND"
+
+
+class ReceiptNotAttachable(PaydError):
+    """The receipt belongs to another payment, or is not money that this one is due."""
+
+    reason = "RECEIPT_NOT_ATTACHABLE"

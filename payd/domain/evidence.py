@@ -1,6 +1,7 @@
 """What a provider saw or said, and what a caller wants: all that `decide` takes in."""
 
 import enum
+from collections.abc import Mapping
 from datetime import datetime
 
 import attrs
@@ -26,6 +27,8 @@ class ReceiptState(enum.Enum):
     SEEN = "SEEN"
     #: Seen once, then undone before it was final.
     DROPPED = "DROPPED"
+    #: On its way to us, and withheld by the rail: not ours until it is released.
+    HELD = "HELD"
     CONFIRMED = "CONFIRMED"
 
 
@@ -76,10 +79,24 @@ class Receipt:
     state: ReceiptState
     #: When the money moved, by the rail's own clock (on a chain: the block's time).
     time: datetime = attrs.field(validator=_aware)
+    #: For who has to place it or send it back: who sent it, what it named, where it is recorded.
+    details: Mapping[str, str] = attrs.field(factory=dict, eq=False)
 
     def outranks(self, other: "Receipt") -> bool:
         """Whether this report of the same receipt replaces the other one."""
         return _RECEIPT_RANK[self.state] > _RECEIPT_RANK[other.state]
+
+
+@attrs.frozen(kw_only=True)
+class Outflow:
+    """Money that left our account at the rail; it belongs to no payment, only to the books."""
+
+    #: Unique within the provider.
+    id: str
+    asset: str
+    amount: int = attrs.field(validator=_amount)
+    time: datetime = attrs.field(validator=_aware)
+    details: Mapping[str, str] = attrs.field(factory=dict, eq=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -100,7 +117,8 @@ class Observation:
 
     #: Unique within the provider; the same report always has the same id.
     id: str
-    #: The stored provider reference, one of its aliases, or the payment id.
+    #: The stored provider reference, one of its aliases, or the payment id; empty for receipts
+    #: that name no payment.
     reference: str
     #: Conflict is for a report that contradicts what payd knows: test money, another's object.
     fact: "Snapshot | tuple[Receipt, ...] | Reversal | Conflict"

@@ -1,8 +1,8 @@
 """What a piece of evidence teaches about a payment, whatever its status.
 
 The same evidence in any order, any number of times, gives the same facts: confirmed totals
-merge by their maximum, receipts by union, and of everything that may still be undone the
-newest report holds.
+merge by their maximum, receipts by union (of two reports of one receipt the more final one holds,
+then the larger), and of everything that may still be undone the newest report holds.
 """
 
 from datetime import datetime, timedelta
@@ -70,7 +70,7 @@ def flag(payment: Payment, reason: Attention) -> Payment:
 
 def _adopt(payment: Payment, created: Created) -> Payment:
     if payment.provider_reference is None:
-        return attrs.evolve(
+        after = attrs.evolve(
             payment,
             provider_reference=created.reference,
             aliases=created.aliases,
@@ -78,10 +78,16 @@ def _adopt(payment: Payment, created: Created) -> Payment:
             asking=Asking.ANSWERED,
             ask_deadline=None,
         )
+        return flag(after, Attention.CONFLICTING_EVIDENCE) if _was_denied(payment) else after
     if payment.provider_reference != created.reference:
         return flag(payment, Attention.CONFLICTING_EVIDENCE)
     action = payment.next_action or created.next_action
     return attrs.evolve(_name(payment, created.aliases), next_action=action)
+
+
+def _was_denied(payment: Payment) -> bool:
+    """Closed as never created: what exists after all may be payable, and nobody closes it."""
+    return payment.status.is_closed and payment.provider_status not in UNPAYABLE
 
 
 def _name(payment: Payment, aliases: tuple[str, ...]) -> Payment:
@@ -178,15 +184,24 @@ def _learn_receipts(payment: Payment, receipts: tuple[Receipt, ...]) -> Payment:
     known = {receipt.id: receipt for receipt in payment.receipts}
     after = payment
     for receipt in receipts:
-        old = known.setdefault(receipt.id, receipt)
-        if (old.asset.lower(), old.amount) != (receipt.asset.lower(), receipt.amount):
-            after = flag(after, Attention.CONFLICTING_EVIDENCE)
-        elif receipt.outranks(old):
-            known[receipt.id] = receipt
         if not payment.is_asset(receipt.asset):
+            # It stays with nobody: only a person can place it, or send it back.
             after = flag(after, Attention.WRONG_TOKEN)
+            continue
+        old = known.setdefault(receipt.id, receipt)
+        if old.amount != receipt.amount:
+            after = flag(after, Attention.CONFLICTING_EVIDENCE)
+        if _replaces(receipt, old):
+            known[receipt.id] = receipt
     ordered = tuple(sorted(known.values(), key=lambda receipt: receipt.id))
     return attrs.evolve(after, receipts=ordered)
+
+
+def _replaces(new: Receipt, old: Receipt) -> bool:
+    """Whichever came first. Of two final sums the larger: a smaller one would take back facts."""
+    if new.outranks(old) or old.outranks(new):
+        return new.outranks(old)
+    return (new.amount, new.time, new.asset) > (old.amount, old.time, old.asset)
 
 
 def _learn_silence(payment: Payment, now: datetime) -> Payment:

@@ -175,12 +175,13 @@ class Payment:
     @property
     def received(self) -> int:
         """Seen, final or not. Channels report the same money, so the larger total counts."""
-        return max(self.snapshot_received, self.confirmed, self._sum_receipts(ReceiptState.SEEN))
+        moved = sum(receipt.amount for receipt in self._moved())
+        return max(self.snapshot_received, self.snapshot_confirmed, moved)
 
     @property
     def confirmed(self) -> int:
         """Final at the provider. Never shrinks."""
-        return max(self.snapshot_confirmed, self._sum_receipts())
+        return max(self.snapshot_confirmed, self._final())
 
     @property
     def refunded(self) -> int:
@@ -191,6 +192,18 @@ class Payment:
         """Whether money in `asset` counts towards what is due. Hex has no case."""
         return asset.lower() == self.asset.lower()
 
-    def _sum_receipts(self, *also: ReceiptState) -> int:
-        counted = (ReceiptState.CONFIRMED, *also)
-        return sum(r.amount for r in self.receipts if r.state in counted and self.is_asset(r.asset))
+    def confirmed_by(self, end: datetime) -> int:
+        """What is final of the money that had moved by then; only receipts know when they did."""
+        return self._final(end)
+
+    def has_moved_after(self, end: datetime) -> bool:
+        """Whether some money, final or not, moved later than that."""
+        return any(receipt.time > end for receipt in self._moved())
+
+    def _final(self, end: datetime | None = None) -> int:
+        final = (r for r in self._moved() if r.state is ReceiptState.CONFIRMED)
+        return sum(r.amount for r in final if end is None or r.time <= end)
+
+    def _moved(self) -> tuple[Receipt, ...]:
+        moved = (ReceiptState.SEEN, ReceiptState.CONFIRMED)
+        return tuple(r for r in self.receipts if r.state in moved and self.is_asset(r.asset))

@@ -8,7 +8,7 @@ import trio
 
 from payd.plugins.interface import NotAttempted, OutcomeUnknown, Provider, ProviderError
 
-__all__ = ["Call", "Escaped", "describe", "guarded", "judged", "named"]
+__all__ = ["Call", "Escaped", "describe", "guarded", "innermost", "judged", "named"]
 
 T = TypeVar("T")
 
@@ -65,11 +65,11 @@ def judged(is_sound: Callable[[object], bool], said: object) -> bool:
 
 def named(error: BaseException) -> ProviderError:
     """What a provider raised; what is none of its errors tells nothing of the outcome."""
-    inner = _innermost(error)
+    inner = innermost(error)
     return inner if isinstance(inner, ProviderError) else OutcomeUnknown(describe(error))
 
 
-def _innermost(error: BaseException) -> BaseException:
+def innermost(error: BaseException) -> BaseException:
     """A provider's nursery wraps what it raises into a group of one."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
@@ -78,6 +78,6 @@ def _innermost(error: BaseException) -> BaseException:
 
 def describe(error: BaseException) -> str:
     """In one short line, for a log."""
-    error = _innermost(error)
+    error = innermost(error)
     said = " ".join(str(error).split())
     return f"{type(error).__name__}: {said:.300}" if said else type(error).__name__

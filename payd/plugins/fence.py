@@ -21,9 +21,9 @@ from payd.plugins import outcomes, sync
 from payd.plugins.breaker import Breaker, BreakerState, Pause, Random
 from payd.plugins.escape import Call, describe
 from payd.plugins.interface import (
-    Cancel,
     Capabilities,
     CreateOperation,
+    Holding,
     Logger,
     Lookup,
     Misconfigured,
@@ -36,7 +36,7 @@ from payd.plugins.interface import (
     ProviderError,
     ProviderEvent,
     ProviderManifest,
-    Sink,
+    SupportsAudit,
     SupportsCompare,
     SupportsPrepare,
     SupportsScan,
@@ -44,6 +44,7 @@ from payd.plugins.interface import (
     WebhookRequest,
 )
 from payd.plugins.port import Answer, Untranslatable
+from payd.plugins.watch import Sinks, Watching
 
 __all__ = ["Fence", "FenceState", "OnCall"]
 
@@ -81,6 +82,10 @@ class FenceState:
     last_error: str | None
     restarts: int
     watch_restarts: int
+    #: Why its watch halted; None while it does not.
+    watch_halted: str | None = None
+    #: Whether this daemon runs a watch that only one may run; None for any other.
+    watch_leads: bool | None = None
 
     @property
     def ready(self) -> bool:
@@ -119,11 +124,11 @@ class Fence:
         #: Set while nothing of the provider runs here.
         self._ended = trio.Event()
         self._ended.set()
-        self._watch_scope: trio.CancelScope | None = None
+        self._watching = Watching(manifest.name, log, random)
         self._healthy: bool | None = None
         self._misconfigured = False
         self._last_error: str | None = None
-        self._restarts = self._watch_restarts = 0
+        self._restarts = 0
 
     @property
     def name(self) -> str:
@@ -134,11 +139,6 @@ class Fence:
     def capabilities(self) -> Capabilities:
         """As in the manifest."""
         return self._manifest.capabilities
-
-    @property
-    def misconfigured(self) -> bool:
-        """The remote side refused our credentials or set-up, and nothing worked since."""
-        return self._misconfigured
 
     def state(self) -> FenceState:
         """How it stands now."""
@@ -152,7 +152,9 @@ class Fence:
             misconfigured=self._misconfigured,
             last_error=self._last_error,
             restarts=self._restarts,
-            watch_restarts=self._watch_restarts,
+            watch_restarts=self._watching.restarts,
+            watch_halted=self._watching.halted,
+            watch_leads=self._watching.leads,
         )
 
     # -- ProviderPort ------------------------------------------------------------------------
@@ -160,12 +162,17 @@ class Fence:
     @property
     def can_scan(self) -> bool:
         """See ProviderPort."""
-        return self._inside is not None and isinstance(self._inside[0], SupportsScan)
+        return self._is(SupportsScan)
 
     @property
     def can_list_objects(self) -> bool:
         """See ProviderPort."""
-        return self._inside is not None and isinstance(self._inside[0], SupportsCompare)
+        return self._is(SupportsCompare)
+
+    @property
+    def can_audit(self) -> bool:
+        """See ProviderPort."""
+        return self._is(SupportsAudit)
 
     def prepare(self, operation: CreateOperation) -> Mapping[str, Any]:
         """See ProviderPort."""
@@ -185,6 +192,9 @@ class Fence:
         except ProviderUnavailable as error:
             raise Untranslatable(error.message) from None
         return sync.translate(provider, event)
+
+    def _is(self, kind: type) -> bool:
+        return self._inside is not None and isinstance(self._inside[0], kind)
 
     def _running(self) -> Provider:
         if self._inside is None:
@@ -217,6 +227,17 @@ class Fence:
         said = await self._ask_aside("objects", step, outcomes.is_object_page)
         return said if isinstance(said, ObjectPage) else None
 
+    async def holdings(self, cursor: str) -> Sequence[Holding] | None:
+        """See ProviderPort."""
+
+        async def step(provider: Provider) -> Sequence[Holding]:
+            if not isinstance(provider, SupportsAudit):
+                raise NotAttempted("its holdings cannot be read")
+            return await provider.holdings(cursor)
+
+        said = await self._ask_aside("holdings", step, outcomes.is_holdings)
+        return None if isinstance(said, ProviderError) else said
+
     async def create(self, operation: CreateOperation) -> Answer:
         """See ProviderPort."""
         said = await self._ask("create", lambda p: p.create(operation), outcomes.is_created)
@@ -232,11 +253,8 @@ class Fence:
 
     async def close(self, ref: PaymentRef) -> Answer:
         """See ProviderPort."""
-        if self.capabilities.cancel is Cancel.CLOSES:
-            closed = await self._ask("close", lambda p: p.cancel(ref), outcomes.is_snapshot)
-            return outcomes.answer_to_close(closed)
-        said = await self._ask("close", lambda p: p.fetch(ref), outcomes.is_look)
-        return outcomes.answer_to_last_look(said)
+        said = await self._ask("close", lambda p: p.cancel(ref), outcomes.is_snapshot)
+        return outcomes.answer_to_close(self.capabilities.cancel, said)
 
     async def _ask(
         self,
@@ -247,7 +265,7 @@ class Fence:
         start = trio.current_time()
         wait_s = self._breaker.wait_s(start)
         if self._inside is None or wait_s > 0:
-            self._note(operation, unavailable := _unavailable(wait_s), start)
+            self._note(operation, unavailable := outcomes.unavailable(wait_s), start)
             return unavailable
         probe = self._breaker.enter()
         said: T | ProviderError | None = None
@@ -266,7 +284,7 @@ class Fence:
     ) -> T | ProviderError:
         """What is read in bulk: when it fails, payments are as good as before."""
         if self._inside is None:
-            return _unavailable(0)
+            return outcomes.unavailable(0)
         start = trio.current_time()
         said = await self._in_own_task(Call(call, is_sound), *self._inside, self._timeout_s)
         self._count(operation, said, start)
@@ -403,8 +421,7 @@ class Fence:
             finally:
                 self._inside = None
                 self._up = trio.Event()
-                if self._watch_scope is not None:
-                    self._watch_scope.cancel()
+                self._watching.cancel()
                 nursery.cancel_scope.cancel()
 
     async def _stops_within(self, timeout_s: float) -> bool:
@@ -415,14 +432,13 @@ class Fence:
     # -- long tasks --------------------------------------------------------------------------
 
     async def run_watch(
-        self, sink: Sink, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self, sinks: Sinks, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Keep the provider's watch running until `stop`; returns at once where it has none.
 
         Ready at once: a provider that cannot watch yet must not delay the daemon.
         """
         task_status.started()
-        pause = Pause(self._random)
         while not self._stopping.is_set():
             if self._inside is None:
                 if await self._stops_before_up():
@@ -431,25 +447,13 @@ class Fence:
             provider = self._inside[0]
             if not isinstance(provider, SupportsWatch):
                 return
-            why = await self._watch(provider, sink)
-            if await self._stops_within(pause.next_s(trio.current_time())):
+            pause_s = await self._watching.run_once(provider, sinks)
+            if await self._stops_within(pause_s):
                 return
-            self._watch_restarts += 1
-            self._log.warning("provider_watch_restarted", provider=self.name, error=why)
 
     async def _stops_before_up(self) -> bool:
         await _first_of(self._up, self._stopping)
         return self._stopping.is_set()
-
-    async def _watch(self, provider: SupportsWatch, sink: Sink) -> str:
-        try:
-            with trio.CancelScope() as self._watch_scope:
-                await provider.watch(sink, task_status=trio.TASK_STATUS_IGNORED)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the fence: every escape gets a name
-            return describe(error)
-        finally:
-            self._watch_scope = None
-        return "the watch returned"
 
     async def run_health(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -481,12 +485,6 @@ async def _take_place(limiter: trio.CapacityLimiter, call: "Call[T]") -> None:
         limiter.acquire_on_behalf_of_nowait(call)
     except trio.WouldBlock:
         await limiter.acquire_on_behalf_of(call)
-
-
-def _unavailable(wait_s: float) -> outcomes.Unavailable:
-    if wait_s > 0:
-        return outcomes.Unavailable("left alone after failures in a row", wait_s)
-    return outcomes.Unavailable("the provider is not running")
 
 
 async def _first_of(*events: trio.Event) -> None:

@@ -6,7 +6,7 @@ given a deadline by payd.
 """
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
@@ -16,7 +16,7 @@ import attrs
 import trio
 from pydantic import BaseModel, ConfigDict
 
-from payd.domain.evidence import Absent, Created, Observation, Snapshot
+from payd.domain.evidence import Absent, Created, Observation, Outflow, Snapshot
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import LineItem
 
@@ -69,6 +69,8 @@ class Method:
     currencies: tuple[str, ...]
     #: Empty when the method takes no tokens; else the caller must choose one.
     crypto_currencies: tuple[CryptoCurrency, ...] = ()
+    #: What callers may ask for in vain, and why it is not taken.
+    refused_currencies: Mapping[str, str] = attrs.field(factory=dict)
     default_expiry: timedelta = timedelta(minutes=30)
     #: False holds money after closing for a person instead of completing.
     late_payments_complete: bool = True
@@ -143,7 +145,8 @@ class Provider(Protocol):
     async def cancel(self, ref: PaymentRef, /) -> Snapshot:
         """Close it if it is open, and say how it stands: PAID when the customer was first.
 
-        Only called where the manifest says CLOSES. Repeating it changes nothing.
+        Where the manifest says NOT_CLOSABLE it closes nothing, and says how it stands at the
+        newest point that is final there. Repeating it changes nothing.
         """
 
     async def health(self) -> None:
@@ -249,16 +252,54 @@ class SupportsCompare(Protocol):
 class Sink(Protocol):
     """Where a watch puts what it saw."""
 
-    async def put(self, observations: Sequence[Observation], /) -> None:
-        """Store them durably, or raise. Those known already are ignored."""
+    async def cursor(self) -> str | None:
+        """What the last `put` gave as cursor; None before the first."""
+
+    async def put(
+        self,
+        observations: Sequence[Observation],
+        /,
+        *,
+        outflows: Sequence[Outflow] = (),
+        cursor: str | None = None,
+    ) -> None:
+        """Store all of it and the cursor durably, in one transaction, or raise.
+
+        What is known already is ignored. A singleton watch that no longer leads is cancelled here,
+        and nothing of what it brought is stored.
+        """
 
 
 @runtime_checkable
 class SupportsWatch(Protocol):
-    """A long task in the provider's own nursery; restarted with back-off when it ends."""
+    """A long task in the provider's own nursery; restarted with back-off when it ends.
+
+    With an attribute `singleton = True` it runs in one daemon at a time: payd holds a lease for it,
+    and starts it in another daemon when this one ends.
+    """
 
     async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
-        """Report what happens at the remote side until cancelled."""
+        """Report what happens at the remote side until cancelled; raises WatchHalted."""
+
+
+@attrs.frozen(kw_only=True)
+class Holding:
+    """What our account holds of one asset at a final point."""
+
+    asset: str
+    #: What it held before the first receipt or outflow that a watch reported.
+    opening: int
+    balance: int
+    #: The point, for people: a block's number and hash.
+    at: str
+
+
+@runtime_checkable
+class SupportsAudit(Protocol):
+    """The remote side can say what our account holds, so that payd's books can be checked."""
+
+    async def holdings(self, cursor: str, /) -> Sequence[Holding]:
+        """Every asset that the watch reports, at the very point that its cursor names."""
 
 
 class Clock(Protocol):
@@ -277,6 +318,34 @@ class Logger(Protocol):
     def warning(self, event: str, **fields: Any) -> None:
         """What an operator should look at."""
 
+    def error(self, event: str, **fields: Any) -> None:
+        """What an operator must look at."""
+
+
+class Metrics(Protocol):
+    """The provider's own figures, exported as payd_NAME_<figure>."""
+
+    def set(self, figure: str, value: float) -> None:
+        """A gauge: how something stands now."""
+
+    def count(self, figure: str, amount: float = 1) -> None:
+        """A counter: how often something happened. Its figure ends in `_total`."""
+
+
+class NoMetrics:
+    """Metrics for who does not export any."""
+
+    def set(self, figure: str, value: float) -> None:
+        """Forget it."""
+
+    def count(self, figure: str, amount: float = 1) -> None:
+        """Forget it."""
+
+
+async def no_cursor() -> str | None:
+    """The cursor of a watch that never ran."""
+    return None
+
 
 @attrs.frozen(kw_only=True)
 class ProviderContext:
@@ -287,6 +356,21 @@ class ProviderContext:
     secrets: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
     clock: Clock
     log: Logger
+    metrics: Metrics = attrs.field(factory=NoMetrics)
+    #: How far the watch has come, whichever daemon runs it: its cursor, as last stored.
+    read_cursor: Callable[[], Awaitable[str | None]] = no_cursor
+
+
+@attrs.frozen(kw_only=True)
+class CommandContext:
+    """What a provider's own command is given as click's `obj`. Its calls may block."""
+
+    #: The provider's settings, as validated.
+    config: Any
+    #: What `payd dev` announces in dev.json; empty where it does not run.
+    dev: Mapping[str, str]
+    #: A payment by its id, as proto3 JSON; ends the command with a message when there is none.
+    get_payment: Callable[[str], Mapping[str, Any]]
 
 
 Factory = Callable[[ProviderContext, Any], AbstractAsyncContextManager[Provider]]
@@ -352,6 +436,13 @@ class WebhookRefused(ProviderError):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class WatchHalted(ProviderError):
+    """What is watched contradicts what was reported before: a person must look.
+
+    The watch is not lost: it is started again now and then, and halts again while it holds.
+    """
 
 
 class RateLimited(ProviderError):

@@ -5,13 +5,14 @@ with its own name and reason, and the others go on.
 """
 
 import enum
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
 import attrs
+import click
 import pluggy
 import trio
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -26,6 +27,8 @@ from payd.plugins.interface import (
     Clock,
     Logger,
     Method,
+    Metrics,
+    NoMetrics,
     Provider,
     ProviderConfig,
     ProviderContext,
@@ -41,6 +44,9 @@ __all__ = [
     "MethodMap",
     "OpenProviders",
     "PluginError",
+    "commands_of",
+    "configured",
+    "described_methods",
     "manifest_of",
     "methods_of",
     "open_providers",
@@ -128,8 +134,13 @@ class OpenProviders:
     report: LoadReport
 
 
+async def _no_cursor(provider: str) -> str | None:
+    """For who runs no watch."""
+    return None
+
+
 @asynccontextmanager
-async def open_providers(
+async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may see, each by its name
     plugins: Sequence[EnabledPlugin],
     *,
     environment: str,
@@ -138,9 +149,12 @@ async def open_providers(
     log_of: Callable[[str], Logger],
     random: Random,
     on_call: OnCall | None = None,
+    metrics_of: Callable[[str], Metrics] = lambda provider: NoMetrics(),
+    read_cursor: Callable[[str], Awaitable[str | None]] = _no_cursor,
 ) -> AsyncIterator[OpenProviders]:
     """Load and build what is enabled; at the end close it in reverse order.
 
+    `log_of`, `metrics_of` and `read_cursor` (the cursor of its watch) take a provider's name.
     Raises PluginError where two providers take one method, and, in STRICT mode, for the first
     plugin that failed.
     """
@@ -154,7 +168,16 @@ async def open_providers(
         try:
             for plugin in checked:
                 log = log_of(plugin.name)
-                build = plugin.builder(environment, clock, log)
+                context = ProviderContext(
+                    environment=environment,
+                    secrets=plugin.secrets,
+                    clock=clock,
+                    log=log,
+                    metrics=metrics_of(plugin.name),
+                    read_cursor=partial(read_cursor, plugin.name),
+                )
+                # Each call makes a fresh provider.
+                build = partial(plugin.manifest.factory, context, plugin.config)
                 fence = Fence(
                     build,
                     plugin.manifest,
@@ -180,12 +203,7 @@ async def open_providers(
 
 def manifest_of(name: str) -> ProviderManifest:
     """Import the plugin of this name and ask it for its manifest; raises PluginError."""
-    point = _entry_point(name)
-    remedy = f"mend or reinstall {_distribution(point)}, or disable it"
-    plugin = _ask(name, "cannot be imported", remedy, point.load)
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    _ask(name, "cannot be registered", remedy, lambda: manager.register(plugin, name))
+    manager, remedy = _registered(name)
     offered: object = _ask(
         name,
         "its payd_providers hook failed",
@@ -198,10 +216,58 @@ def manifest_of(name: str) -> ProviderManifest:
     raise PluginError(name, "offers no provider of this name", remedy)
 
 
+def _registered(name: str) -> tuple[pluggy.PluginManager, str]:
+    """The plugin alone, so that another's failure is not its; and what to do when it fails."""
+    point = _entry_point(name)
+    remedy = f"mend or reinstall {_distribution(point)}, or disable it"
+    plugin = _ask(name, "cannot be imported", remedy, point.load)
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    _ask(name, "cannot be registered", remedy, lambda: manager.register(plugin, name))
+    return manager, remedy
+
+
 def methods_of(plugin: EnabledPlugin) -> tuple[str, ...]:
     """The methods it would take with its settings, without building it; raises PluginError."""
     manifest = manifest_of(plugin.name)
     return tuple(method.key for method in _methods(manifest, _configure(plugin, manifest)))
+
+
+def configured(plugin: EnabledPlugin) -> ProviderConfig:
+    """Its settings, validated; raises PluginError."""
+    return _configure(plugin, manifest_of(plugin.name))
+
+
+def commands_of(name: str) -> Sequence[click.Command]:
+    """The commands that the plugin of this name brings; raises PluginError."""
+    manager, remedy = _registered(name)
+    offered: object = _ask(
+        name,
+        "its payd_commands hook failed",
+        remedy,
+        lambda: [c for some in manager.hook.payd_commands(provider=name) for c in some],
+    )
+    found = offered if isinstance(offered, list) else []
+    return [command for command in found if isinstance(command, click.Command)]
+
+
+def described_methods(plugins: Iterable[EnabledPlugin], log: Logger) -> MethodMap:
+    """The methods of those that could be built, each with a provider that is not running."""
+    registered = []
+    for plugin in plugins:
+        try:
+            manifest = manifest_of(plugin.name)
+            methods = _methods(manifest, _configure(plugin, manifest))
+        except PluginError as error:
+            log.warning("plugin_unusable", provider=plugin.name, error=str(error))
+            continue
+        idle = Fence(_not_to_be_built, manifest, log=log, random=lambda: 0.0)
+        registered += [Registered(method=method, provider=idle) for method in methods]
+    return MethodMap(registered)
+
+
+def _not_to_be_built() -> AbstractAsyncContextManager[Provider]:
+    raise NotImplementedError("it was only described")
 
 
 # -- one plugin, without building it -----------------------------------------------------------
@@ -223,15 +289,6 @@ class _Checked:
     @property
     def keys(self) -> tuple[str, ...]:
         return tuple(method.key for method in self.methods)
-
-    def builder(
-        self, environment: str, clock: Clock, log: Logger
-    ) -> Callable[[], AbstractAsyncContextManager[Provider]]:
-        """Its factory, applied: each call makes a fresh provider."""
-        context = ProviderContext(
-            environment=environment, secrets=self.secrets, clock=clock, log=log
-        )
-        return partial(self.manifest.factory, context, self.config)
 
 
 def _check_all(

@@ -13,7 +13,7 @@ from payd.domain import evidence
 from payd.domain.errors import InvalidField, PaydError, ProviderUnavailable
 from payd.plugins import interface
 from payd.plugins.escape import judged
-from payd.plugins.interface import Found, Lookup, ProviderError
+from payd.plugins.interface import Cancel, Found, Lookup, ProviderError
 from payd.plugins.port import Answer
 
 #: Told to a caller when nothing better is known.
@@ -28,6 +28,13 @@ class Unavailable(interface.NotAttempted):
     def __init__(self, message: str, retry_after_s: float = RETRY_AFTER_S) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+def unavailable(wait_s: float) -> Unavailable:
+    """Why the fence does not ask; `wait_s` is for how long its breaker stays open."""
+    if wait_s > 0:
+        return Unavailable("left alone after failures in a row", wait_s)
+    return Unavailable("the provider is not running")
 
 
 def answer_to_create(provider: str, said: evidence.Created | ProviderError) -> Answer:
@@ -77,16 +84,12 @@ def answer_to_look(
             assert_never(said)
 
 
-def answer_to_close(said: evidence.Snapshot | ProviderError) -> Answer:
-    """How it stands after a rail that closes was told to."""
-    return Answer(evidence=(said,)) if isinstance(said, evidence.Snapshot) else UNANSWERED
-
-
-def answer_to_last_look(said: Found | evidence.Absent | ProviderError) -> Answer:
-    """How it stands where the rail cannot close."""
-    if isinstance(said, Found):
-        return Answer(evidence=(evidence.NotClosable(look=said.snapshot),))
-    return UNANSWERED
+def answer_to_close(closing: Cancel, said: evidence.Snapshot | ProviderError) -> Answer:
+    """How it stands after a rail that closes was told to; or now, where none can close."""
+    if not isinstance(said, evidence.Snapshot):
+        return UNANSWERED
+    closes = closing is Cancel.CLOSES
+    return Answer(evidence=(said if closes else evidence.NotClosable(look=said),))
 
 
 def is_failure(said: object) -> bool | None:
@@ -230,6 +233,17 @@ def is_object_page(said: object) -> bool:
         and isinstance(one.found, Found)
         and is_look(one.found)
         for one in said.objects
+    )
+
+
+@_judging
+def is_holdings(said: object) -> bool:
+    """Holdings whose amounts can be compared."""
+    return isinstance(said, Sequence) and all(
+        isinstance(one, interface.Holding)
+        and _is_text(one.asset, one.at)
+        and all(type(units) is int for units in (one.opening, one.balance))
+        for one in said
     )
 
 

@@ -11,6 +11,7 @@ from payd.domain.evidence import Evidence, Observation
 from payd.plugins.interface import (
     Capabilities,
     CreateOperation,
+    Holding,
     Method,
     ObjectPage,
     Page,
@@ -53,6 +54,10 @@ class ProviderPort(Protocol):
     def can_list_objects(self) -> bool:
         """Whether `objects` brings anything."""
 
+    @property
+    def can_audit(self) -> bool:
+        """Whether `holdings` brings anything."""
+
     def prepare(self, operation: CreateOperation) -> Mapping[str, Any]:
         """The parameters to store before the first `create`; empty where it needs none.
 
@@ -81,6 +86,9 @@ class ProviderPort(Protocol):
         self, since: datetime, until: datetime, cursor: str | None
     ) -> ObjectPage | None:
         """One page of its objects; None when the provider said nothing readable."""
+
+    async def holdings(self, cursor: str) -> Sequence[Holding] | None:
+        """What it holds at its watch's cursor; None when it said nothing readable."""
 
 
 @attrs.frozen(kw_only=True)

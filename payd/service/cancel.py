@@ -12,6 +12,7 @@ from payd.domain.errors import PaymentNotCancelable
 from payd.domain.evidence import CancelRequested
 from payd.domain.payment import Origin, Payment, Status
 from payd.ports import CrashPoints, Providers
+from payd.service.look import Look
 from payd.service.operation import payment_ref
 from payd.service.settle import Settle
 
@@ -21,6 +22,7 @@ class Cancel:
     """Use case: close an open payment."""
 
     settle: Settle
+    look: Look
     providers: Providers
     crash: CrashPoints
 
@@ -51,4 +53,4 @@ class Cancel:
             return payment
         answer = await provider.close(payment_ref(payment))
         self.crash.reach("cancel.after_provider")
-        return await self.settle.settle_all(payment, answer.evidence, origin)
+        return await self.look.believe(payment, provider, answer, origin)

@@ -1,7 +1,8 @@
 """Evidence in: stored first, believed later, one payment at a time.
 
 A report that names no known payment is parked, since it may have overtaken the payment's own
-commit: for long when it has the form of our ids, else for an hour.
+commit: for long when it has the form of our ids, else for an hour. Receipts are not: what they
+name was told to nobody before it was committed, and the ledger has them, for an operator.
 """
 
 from collections.abc import Sequence
@@ -11,11 +12,20 @@ from uuid import UUID
 import attrs
 
 from payd.domain.errors import WebhookUnknown
-from payd.domain.evidence import Conflict, Evidence, Observation
+from payd.domain.evidence import Conflict, Evidence, Observation, Outflow
 from payd.domain.payment import Origin, Payment
 from payd.plugins.interface import ProviderEvent, WebhookRequest
 from payd.plugins.port import Untranslatable
-from payd.ports import Clock, CrashPoints, Inbox, InboxRow, PaymentStore, Providers
+from payd.ports import (
+    Clock,
+    CrashPoints,
+    Cursor,
+    Inbox,
+    InboxRow,
+    Lease,
+    PaymentStore,
+    Providers,
+)
 from payd.service.settle import Settle
 
 #: How long an observation waits for its payment to appear.
@@ -38,10 +48,21 @@ class Intake:
     batch_size: int = 100
     lease_s: float = 30.0
 
-    async def accept(self, provider: str, observations: Sequence[Observation]) -> int:
-        """Store what is new; durable when this returns. How many were new."""
+    async def accept(
+        self,
+        provider: str,
+        observations: Sequence[Observation],
+        cursor: Cursor | None = None,
+        *,
+        outflows: Sequence[Outflow] = (),
+        lease: Lease | None = None,
+    ) -> int:
+        """Store what is new, all or nothing; durable when this returns. How many were new.
+
+        Raises LeaseLost and StoreUnavailable.
+        """
         self.crash.reach("intake.before_inbox")
-        new = await self.inbox.put(provider, observations)
+        new = await self.inbox.put(provider, observations, cursor, outflows=outflows, lease=lease)
         self.crash.reach("intake.after_inbox")
         return new
 
@@ -113,6 +134,9 @@ class Intake:
         return wrote
 
     async def _wait_for_payment(self, row: InboxRow, observations: Sequence[Observation]) -> str:
+        if all(isinstance(one.fact, tuple) for one in observations):
+            await self.inbox.finish(row.id, "unmatched")
+            return "unmatched"
         is_ours = any(_is_payment_id(one.reference) for one in observations)
         if self.clock.now() - row.receive_time > (PARKED_MAX if is_ours else UNKNOWN_MAX):
             outcome = "never_matched" if is_ours else "not_ours"

@@ -28,7 +28,7 @@ from payd.ports import (
 from payd.service.operation import payment_ref, unique_providers
 from payd.service.settle import Settle
 
-#: What a comparison may find.
+#: What a comparison of objects may find.
 FINDING_KINDS = (
     "object_without_payment",
     "second_object",

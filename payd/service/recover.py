@@ -6,7 +6,7 @@ is claimed by one of them, and everything it does is evidence like any other.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -18,10 +18,15 @@ from payd.plugins.interface import Lookup
 from payd.ports import Clock, PaymentStore, ProviderPort, Providers
 from payd.service.ask import Ask, is_asked
 from payd.service.cancel import Cancel
+from payd.service.look import Look
 from payd.service.operation import payment_ref
 from payd.service.settle import Settle
 
 _ORIGIN = Origin(actor="recovery")
+#: How soon a payment is looked at again that waits for its provider to have read so far; and for
+#: how long, until it is treated as any other.
+_BEHIND = timedelta(seconds=10)
+_BEHIND_MAX = timedelta(hours=1)
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +37,7 @@ class Recover:
     settle: Settle
     ask: Ask
     cancel: Cancel
+    look: Look
     providers: Providers
     clock: Clock
     batch_size: int = 50
@@ -50,7 +56,7 @@ class Recover:
             after, _ = await self.settle.claim(payment, silence, origin)
         else:
             after = await self._ask(payment, provider, origin)
-        if after.version == payment.version:
+        if after.version == payment.version or self._is_behind(after):
             await self._look_later(after)
         return after
 
@@ -67,7 +73,7 @@ class Recover:
             answer = await provider.close(ref)
         else:
             answer = await provider.look(ref)
-        return await self.settle.settle_all(payment, answer.evidence, origin)
+        return await self.look.believe(payment, provider, answer, origin)
 
     async def _find(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
         """What became of a create whose answer is not known; sent again where that is safe."""
@@ -98,10 +104,24 @@ class Recover:
                 payment = await self.settle.settle(payment, piece, origin)
         return payment
 
+    def _is_behind(self, payment: Payment) -> bool:
+        """Whether only the provider's own reading, some moments late, keeps it from its end."""
+        provider = self.providers.by_name(payment.provider)
+        overdue = self.clock.now() - payment.expire_time
+        return (
+            payment.status.is_open
+            and payment.provider_reference is not None
+            and provider is not None
+            and not _closes(provider)
+            and timedelta(0) <= overdue < _BEHIND_MAX
+        )
+
     async def _look_later(self, payment: Payment) -> None:
         now = self.clock.now()
         # While somebody is asking, his answer or the end of his claim is the next news.
         time = payment.ask_deadline if is_asked(payment, now) else next_look_time(payment, now)
+        if self._is_behind(payment):
+            time = now + _BEHIND
         if time is not None:
             await self.store.schedule_look(payment, time)
 

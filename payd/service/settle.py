@@ -40,10 +40,16 @@ class Settle:
         evidence: Evidence,
         origin: Origin,
         inbox_ids: Sequence[int] = (),
+        note: str = "",
     ) -> tuple[Payment, bool]:
-        """As `settle`, and whether anything was written; then `inbox_ids` are marked with it."""
+        """As `settle`, and whether anything was written; then `inbox_ids` are marked with it.
+
+        A note is kept in the audit row.
+        """
         for _ in range(_ROUNDS_MAX):
             decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
+            if decision is not None and note:
+                decision = attrs.evolve(decision, note=note)
             if decision is not None and await self._commit(payment, decision, origin, inbox_ids):
                 return decision.payment, True
             newest = await self.newest(payment.id)

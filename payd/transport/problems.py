@@ -30,6 +30,8 @@ _TABLE: Mapping[type[PaydError], tuple[Status, int]] = {
     errors.RateLimited: (Status.RESOURCE_EXHAUSTED, 429),
     errors.Overloaded: (Status.RESOURCE_EXHAUSTED, 503),
     errors.ClientNotAllowed: (Status.PERMISSION_DENIED, 403),
+    errors.ReceiptNotFound: (Status.NOT_FOUND, 404),
+    errors.ReceiptNotAttachable: (Status.FAILED_PRECONDITION, 409),
     errors.PaydError: (Status.INTERNAL, 500),
 }
 _RETRY_AFTER_S = 1.0

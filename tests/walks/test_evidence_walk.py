@@ -4,7 +4,9 @@ Each test takes one step further. Read them in their order, next to the file tha
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 
 import trio
@@ -12,9 +14,11 @@ from unit.service.world import World
 from walks.card_rail import NOON, CardRail
 
 from payd.domain.decide import Event, EventType, decide
-from payd.domain.evidence import Observation, ProviderStatus, Snapshot
+from payd.domain.evidence import Observation, Outflow, ProviderStatus, Snapshot
 from payd.domain.payment import Payment, Status
 from payd.plugins.fence import Fence
+from payd.plugins.interface import Sink
+from payd.ports import WATCH, Cursor
 
 PAID = Snapshot(
     status=ProviderStatus.PAID, asset="USD", received=14900, confirmed=14900, as_of=NOON
@@ -29,9 +33,26 @@ class IntakeSink:
         self._house = house
         self.taken = trio.Event()
 
-    async def put(self, observations: Sequence[Observation], /) -> None:
+    @asynccontextmanager
+    async def open(self, *, alone: bool) -> AsyncIterator[Sink]:
+        """See Sinks."""
+        yield self
+
+    async def cursor(self) -> str | None:
         """See Sink."""
-        await self._house.intake.accept("mock", observations)
+        return await self._house.inbox.read_cursor("mock", WATCH)
+
+    async def put(
+        self,
+        observations: Sequence[Observation],
+        /,
+        *,
+        outflows: Sequence[Outflow] = (),
+        cursor: str | None = None,
+    ) -> None:
+        """See Sink."""
+        moved = Cursor(name=WATCH, value=cursor, rest=timedelta(0)) if cursor else None
+        await self._house.intake.accept("mock", observations, moved, outflows=outflows)
         self.taken.set()
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: Deadlocks and serialization failures: the statement did nothing, run it again.
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 #: The server went, or is not there yet. asyncpg says some of it by InterfaceError.
-_LOST = (
+LOST = (
     OSError,
     asyncpg.InterfaceError,
     # Its way to say that the connection broke between two of its own steps.
@@ -103,11 +103,16 @@ class Database:
         rows = await self.fetch(statement, **values)
         return rows[0] if rows else None
 
-    async def connect(self) -> "_Connection":
-        """A session of the caller's own, outside the pool (LISTEN, migrations)."""
+    async def connect(self, also: Mapping[str, str] | None = None) -> "_Connection":
+        """A session of the caller's own, outside the pool (LISTEN, migrations, leases).
+
+        `also` are settings of that session.
+        """
+        arguments = dict(self._arguments())
+        arguments["server_settings"] = arguments["server_settings"] | (also or {})
         try:
-            return await asyncpg.connect(**self._arguments())
-        except (*_LOST, *_AWAY) as error:
+            return await asyncpg.connect(**arguments)
+        except (*LOST, *_AWAY) as error:
             raise _unavailable(error) from error
 
     async def ping(self) -> None:
@@ -121,7 +126,7 @@ class Database:
             return
         try:
             await asyncio.wait_for(pool.close(), timeout=self._settings.command_timeout_s)
-        except (TimeoutError, *_LOST):
+        except (TimeoutError, *LOST):
             pool.terminate()
 
     def usage(self) -> tuple[int, int]:
@@ -141,7 +146,7 @@ class Database:
             except TimeoutError as error:
                 # An OSError to Python, but no lost connection: what took so long would again.
                 raise _unavailable(error) from error
-            except _LOST as error:
+            except LOST as error:
                 if attempt > 1:
                     raise _unavailable(error) from error
             except _AWAY as error:
@@ -154,12 +159,12 @@ class Database:
             connection = await pool.acquire(timeout=self._settings.acquire_timeout_s)
             try:
                 return await run(connection)
-            except (TimeoutError, asyncio.CancelledError, *_LOST):
+            except (TimeoutError, asyncio.CancelledError, *LOST):
                 # A cut statement may still be running there: this session is spent.
                 connection.terminate()
                 raise
             finally:
-                with suppress(*_TRIPPED, *_LOST):
+                with suppress(*_TRIPPED, *LOST):
                     # What became of the statement is known, whatever becomes of its connection.
                     await pool.release(connection)
         except _TRIPPED as error:

@@ -5,12 +5,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from payd.adapters.columns import Json, dumps
+from payd.adapters.columns import Json, dumps, outflow_rows, receipt_rows
 from payd.adapters.postgres.batch import Batcher
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.reports import report_json, report_of
+from payd.domain.evidence import Observation, Outflow
 from payd.plugins.interface import ProviderEvent
-from payd.ports import Cursor, InboxRow, Report
+from payd.ports import Cursor, InboxRow, Lease, LeaseLost, Report
 
 _NO_REST = timedelta(0)
 
@@ -31,14 +32,36 @@ class PostgresInbox:
         self._webhooks: Batcher[Json, bool] = Batcher(
             self._put_webhooks,
             key=lambda record: (record["provider"], record["event_id"]),
-            observe=lambda size: observe_batch("put_reports", size),
+            observe=lambda size: observe_batch("put_events", size),
         )
 
     async def put(
-        self, provider: str, reports: Sequence[Report], cursor: Cursor | None = None
+        self,
+        provider: str,
+        reports: Sequence[Report],
+        cursor: Cursor | None = None,
+        *,
+        outflows: Sequence[Outflow] = (),
+        lease: Lease | None = None,
     ) -> int:
         """See the port."""
-        return len(await self._put([_record(provider, r) for r in reports], provider, cursor))
+        row = await self._database.fetch_one(
+            "put_reports",
+            provider=provider,
+            reports=dumps([_record(provider, report) for report in reports]),
+            receipts=dumps(_receipts(reports)),
+            outflows=dumps(outflow_rows(outflows)),
+            cursor_name=cursor and cursor.name,
+            cursor=cursor and cursor.value,
+            rest=cursor.rest if cursor else _NO_REST,
+            lease=lease and lease.name,
+            fence=lease and lease.fence,
+        )
+        if row is None or not row["is_allowed"]:
+            raise LeaseLost("another daemon has it")
+        if row["new"]:
+            self._news.set()
+        return int(row["new"])
 
     async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
         """See the port."""
@@ -49,24 +72,23 @@ class PostgresInbox:
         await self._webhooks.drain()
 
     async def _put_webhooks(self, records: Sequence[Json]) -> Sequence[bool]:
-        new = set(await self._put(records, None, None))
-        return [(record["provider"], record["event_id"]) in new for record in records]
-
-    async def _put(
-        self, records: Sequence[Json], provider: str | None, cursor: Cursor | None
-    ) -> list[tuple[str, str]]:
-        """What was new, by provider and event id."""
-        rows = await self._database.fetch(
-            "put_reports",
-            reports=dumps(records),
-            provider=provider,
-            cursor_name=cursor and cursor.name,
-            cursor=cursor and cursor.value,
-            rest=cursor.rest if cursor else _NO_REST,
-        )
+        rows = await self._database.fetch("put_events", reports=dumps(records))
         if rows:
             self._news.set()
-        return [(row["provider"], row["event_id"]) for row in rows]
+        new = {(row["provider"], row["event_id"]) for row in rows}
+        return [(record["provider"], record["event_id"]) in new for record in records]
+
+    async def is_waiting(self, provider: str, references: Sequence[str]) -> bool:
+        """See the port."""
+        row = await self._database.fetch_one(
+            "is_waiting", provider=provider, references=list(references)
+        )
+        return bool(row and row["waits"])
+
+    async def read_cursor(self, provider: str, name: str) -> str | None:
+        """See the port Cursors."""
+        row = await self._database.fetch_one("read_cursor", provider=provider, cursor_name=name)
+        return row["value"] if row else None
 
     async def claim_cursor(
         self, provider: str, name: str, lease_s: float
@@ -131,6 +153,16 @@ def _record(provider: str, report: Report) -> Json:
         "content_hash": hashlib.sha256(dumps(content, sort_keys=True).encode()).digest(),
         "report": content,
     }
+
+
+def _receipts(reports: Sequence[Report]) -> list[Json]:
+    """The rows of the ledger that observations bring, with what each named."""
+    return [
+        row | {"reference": report.reference}
+        for report in reports
+        if isinstance(report, Observation) and isinstance(report.fact, tuple)
+        for row in receipt_rows(report.fact)
+    ]
 
 
 async def _wait(news: asyncio.Event, timeout_s: float) -> None:

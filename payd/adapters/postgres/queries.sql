@@ -100,9 +100,23 @@ SELECT id FROM inserted;
 WITH decided AS MATERIALIZED (
     SELECT * FROM
         jsonb_to_recordset(:decisions::jsonb) AS d (
-            id uuid, before_version integer, changes jsonb, audit jsonb, receipts jsonb,
-            events jsonb, inbox_ids bigint[]
+            id uuid, provider text, before_version integer, changes jsonb, audit jsonb,
+            receipts jsonb, events jsonb, inbox_ids bigint[]
         )
+),
+
+-- Its receipts, where the ledger has them. Locked, so that of two decisions that want one the
+-- second sees whose it has become; in the order of ids, so that they cannot wait for one another.
+taken AS MATERIALIZED (
+    SELECT r.provider, r.id, r.payment_id
+    FROM receipts AS r
+    WHERE
+        r.provider = ANY (ARRAY(SELECT DISTINCT provider FROM decided))
+        AND r.id = ANY (ARRAY(
+            SELECT x.id FROM decided AS d, jsonb_to_recordset(d.receipts) AS x (id text)
+        ))
+    ORDER BY r.provider, r.id
+    FOR NO KEY UPDATE
 ),
 
 -- The row becomes what the audit trail says it became: the same `changes` go to both.
@@ -130,6 +144,12 @@ written AS (
         -- The planner takes JSON for 100 rows and would read the whole table; an array makes
         -- it look each id up.
         AND p.id = ANY (ARRAY(SELECT id FROM decided))
+        -- A receipt belongs to one payment for ever.
+        AND NOT EXISTS (
+            SELECT 1
+            FROM taken AS t, jsonb_to_recordset(d.receipts) AS x (id text)
+            WHERE t.provider = d.provider AND t.id = x.id AND t.payment_id <> d.id
+        )
     RETURNING p.id, p.version, p.provider, p.update_time
 ),
 
@@ -145,15 +165,21 @@ audited AS (
 ),
 
 received AS (
-    INSERT INTO receipts (provider, id, payment_id, asset, amount, state, time)
-    SELECT w.provider, r.id, d.id, r.asset, r.amount, r.state, r.time
+    INSERT INTO receipts (provider, id, payment_id, asset, amount, state, time, details)
+    SELECT
+        w.provider, r.id, d.id, r.asset, r.amount, r.state, r.time,
+        coalesce(r.details, '{}'::jsonb)
     FROM
         decided AS d INNER JOIN written AS w USING (id),
-        jsonb_to_recordset(d.receipts)
-            AS r (id text, asset text, amount numeric(78, 0), state text, time timestamptz)
+        jsonb_to_recordset(d.receipts) AS r (
+            id text, asset text, amount numeric(78, 0), state text, time timestamptz,
+            details jsonb
+        )
     ON CONFLICT (provider, id) DO UPDATE
-    SET state = excluded.state, time = excluded.time
-    WHERE receipts.payment_id = excluded.payment_id
+    SET
+        payment_id = excluded.payment_id, amount = excluded.amount, state = excluded.state,
+        time = excluded.time
+    WHERE receipts.payment_id IS NULL OR receipts.payment_id = excluded.payment_id
 ),
 
 announced AS (
@@ -252,28 +278,100 @@ FROM payment_events
 WHERE payment_id = :payment_id::uuid
 ORDER BY version;
 
--- put_reports --
--- Repeats are ignored by the unique content; the same id with other content is kept. A scan's
--- cursor moves in the same transaction. By event id, so that two deliveries at once cannot
--- wait for one another.
-WITH reported AS (
-    SELECT r.provider, r.event_id, r.content_hash, r.report, r.raw_body
-    FROM jsonb_to_recordset(:reports::jsonb)
-        AS r (provider text, event_id text, content_hash bytea, report jsonb, raw_body bytea)
-),
-
-moved AS (
-    UPDATE provider_cursors
-    SET value = :cursor::text, next_time = now() + :rest::interval
-    WHERE provider = :provider::text AND name = :cursor_name::text
-)
-
+-- put_events --
+-- Repeats are ignored by the unique content; the same id with other content is kept. By event
+-- id, so that two deliveries at once cannot wait for one another.
 INSERT INTO inbox (provider, event_id, content_hash, report, raw_body, receive_time)
 SELECT r.provider, r.event_id, r.content_hash, r.report, r.raw_body, now()
-FROM reported AS r
+FROM
+    jsonb_to_recordset(:reports::jsonb)
+        AS r (provider text, event_id text, content_hash bytea, report jsonb, raw_body bytea)
 ORDER BY r.provider, r.event_id, r.content_hash
 ON CONFLICT (provider, event_id, content_hash) DO NOTHING
 RETURNING provider, event_id;
+
+-- put_reports --
+-- What a scan or a watch read, and how far it has come: all of it or nothing. The lease's row is
+-- locked against its next holder, who makes this wait or is made to wait: once he has the lease,
+-- nothing of an older holder is stored.
+WITH held AS MATERIALIZED (
+    SELECT name FROM leases
+    WHERE name = :lease::text AND fence = :fence::bigint
+    FOR SHARE
+),
+
+allowed AS MATERIALIZED (
+    SELECT true AS so
+    WHERE :lease::text IS NULL OR EXISTS (SELECT 1 FROM held)
+),
+
+moved AS (
+    INSERT INTO provider_cursors (provider, name, value, next_time)
+    SELECT :provider::text, :cursor_name::text, :cursor::text, now() + :rest::interval
+    FROM allowed
+    WHERE :cursor_name::text IS NOT NULL
+    ON CONFLICT (provider, name) DO UPDATE
+    SET value = excluded.value, next_time = excluded.next_time
+),
+
+-- A receipt that was only seen may become final; whose payment is known is changed by decisions.
+received AS (
+    INSERT INTO receipts (provider, id, asset, amount, state, time, reference, details)
+    SELECT
+        :provider::text, r.id, r.asset, r.amount, r.state, r.time, r.reference,
+        coalesce(r.details, '{}'::jsonb)
+    FROM
+        allowed,
+        jsonb_to_recordset(:receipts::jsonb) AS r (
+            id text, asset text, amount numeric(78, 0), state text, time timestamptz,
+            reference text, details jsonb
+        )
+    ORDER BY r.id
+    ON CONFLICT (provider, id) DO UPDATE
+    SET state = excluded.state, time = excluded.time
+    WHERE
+        receipts.payment_id IS NULL
+        AND receipts.state IN ('SEEN', 'DROPPED')
+        AND receipts.amount = excluded.amount
+),
+
+left_us AS (
+    INSERT INTO outflows (provider, id, asset, amount, time, details)
+    SELECT :provider::text, o.id, o.asset, o.amount, o.time, coalesce(o.details, '{}'::jsonb)
+    FROM
+        allowed,
+        jsonb_to_recordset(:outflows::jsonb) AS o (
+            id text, asset text, amount numeric(78, 0), time timestamptz, details jsonb
+        )
+    ORDER BY o.id
+    ON CONFLICT (provider, id) DO NOTHING
+),
+
+stored AS (
+    INSERT INTO inbox (provider, event_id, content_hash, report, receive_time)
+    SELECT r.provider, r.event_id, r.content_hash, r.report, now()
+    FROM
+        allowed,
+        jsonb_to_recordset(:reports::jsonb)
+            AS r (provider text, event_id text, content_hash bytea, report jsonb)
+    ORDER BY r.provider, r.event_id, r.content_hash
+    ON CONFLICT (provider, event_id, content_hash) DO NOTHING
+    RETURNING id
+)
+
+SELECT
+    EXISTS (SELECT 1 FROM allowed) AS is_allowed,
+    (SELECT count(*) FROM stored)::integer AS new;
+
+-- is_waiting --
+-- Whether evidence that names one of these is stored and not settled yet.
+SELECT EXISTS (
+    SELECT 1 FROM inbox
+    WHERE
+        settle_time IS NULL
+        AND provider = :provider::text
+        AND report ->> 'reference' = ANY (:references::text[])
+) AS waits;
 
 -- claim_inbox --
 -- SKIP LOCKED gives each row to one worker; the lease covers a worker that dies.
@@ -328,6 +426,65 @@ ON CONFLICT (provider, name) DO UPDATE
 SET next_time = excluded.next_time
 WHERE provider_cursors.next_time <= now()
 RETURNING value;
+
+-- read_cursor --
+SELECT value FROM provider_cursors
+WHERE provider = :provider::text AND name = :cursor_name::text;
+
+-- try_lease_lock --
+-- Held by the session, so that it ends with whoever held it.
+SELECT pg_try_advisory_lock(hashtextextended('payd lease ' || :name::text, 0)) AS is_held;
+
+-- take_lease --
+-- By who holds the lock. Waits for writers with the older fence, and refuses them from then on.
+INSERT INTO leases (name, fence, acquire_time)
+VALUES (:name::text, 1, now())
+ON CONFLICT (name) DO UPDATE
+SET fence = leases.fence + 1, acquire_time = now()
+RETURNING fence;
+
+-- stored_receipt --
+SELECT provider, id, payment_id, asset, amount, state, time, reference, details
+FROM receipts
+WHERE provider = :provider::text AND id = :receipt_id::text;
+
+-- unmatched_receipts --
+-- The newest first.
+SELECT provider, id, payment_id, asset, amount, state, time, reference, details
+FROM receipts
+WHERE payment_id IS NULL
+ORDER BY time DESC, id
+LIMIT :limit::integer;
+
+-- count_unmatched --
+SELECT count(*) AS unmatched FROM receipts
+WHERE payment_id IS NULL;
+
+-- book --
+-- One statement, one snapshot: the sums belong to the cursor that was stored with them.
+SELECT
+    (
+        SELECT value FROM provider_cursors
+        WHERE provider = :provider::text AND name = :cursor_name::text
+    ) AS cursor,
+    (
+        SELECT coalesce(jsonb_object_agg(sums.asset, sums.units::text), '{}'::jsonb)
+        FROM (
+            SELECT lower(asset) AS asset, sum(amount) AS units
+            FROM receipts
+            WHERE provider = :provider::text AND state = 'CONFIRMED'
+            GROUP BY lower(asset)
+        ) AS sums
+    ) AS received,
+    (
+        SELECT coalesce(jsonb_object_agg(sums.asset, sums.units::text), '{}'::jsonb)
+        FROM (
+            SELECT lower(asset) AS asset, sum(amount) AS units
+            FROM outflows
+            WHERE provider = :provider::text
+            GROUP BY lower(asset)
+        ) AS sums
+    ) AS outflows;
 
 -- provider_objects --
 -- What payd says it has at a provider, by pages, for the comparison with what the provider says.

@@ -106,6 +106,7 @@ def receipt_of(row: Json) -> Receipt:
         amount=int(row["amount"]),
         state=ReceiptState(row["state"]),
         time=datetime.fromisoformat(row["time"]),
+        details=row.get("details") or {},
     )
 
 

@@ -109,6 +109,7 @@ class PostgresStore:
             audit["details"]["receipts"] = receipt_rows(news)
         record = {
             "id": after.id,
+            "provider": after.provider,
             "before_version": before.version,
             "changes": changes(before, after),
             "audit": audit,

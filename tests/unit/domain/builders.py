@@ -65,13 +65,18 @@ def a_snapshot(
 ) -> Snapshot:
     """The provider's object at some minute; PAID has the due sum confirmed."""
     paid = DUE if status in (ProviderStatus.PAID, ProviderStatus.DISPUTED) else 0
-    defaults = {"asset": "USD", "received": paid, "confirmed": paid, "as_of": at(minutes)}
+    defaults: dict[str, Any] = {
+        "asset": "USD",
+        "received": paid,
+        "confirmed": paid,
+        "as_of": at(minutes),
+    }
     return Snapshot(status=status, **(defaults | overrides))
 
 
 def a_receipt(id: str = "r1", amount: int = DUE, **overrides: Any) -> Receipt:
     """One confirmed arrival."""
-    defaults = {"asset": "USD", "state": ReceiptState.CONFIRMED, "time": at(1)}
+    defaults: dict[str, Any] = {"asset": "USD", "state": ReceiptState.CONFIRMED, "time": at(1)}
     return Receipt(id=id, amount=amount, **(defaults | overrides))
 
 
@@ -106,5 +111,5 @@ def facts(payment: Payment) -> tuple[Any, ...]:
 
 def without(payment: Payment, *fields: str) -> Payment:
     """For comparing all but some fields."""
-    defaults = {field.name: field.default for field in attrs.fields(Payment)}
+    defaults: dict[str, Any] = {field.name: field.default for field in attrs.fields(Payment)}
     return attrs.evolve(payment, **{name: defaults[name] for name in fields})

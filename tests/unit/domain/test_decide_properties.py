@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.domain.builders import DUE, a_payment, a_receipt, a_snapshot, at, created, facts
 
-from payd.domain.decide import Decision, EventType, decide
+from payd.domain.decide import MONEY_ATTENTION, Decision, EventType, decide
 from payd.domain.evidence import (
     Absent,
     AskAgain,
@@ -22,9 +23,11 @@ from payd.domain.evidence import (
     ReceiptState,
     Unanswered,
 )
-from payd.domain.payment import Payment, Status
+from payd.domain.payment import Attention, Payment, Status
 
 MINUTES = st.integers(0, 3000)
+#: After all of them.
+END = 5000
 AMOUNTS = st.sampled_from([0, 1, DUE - 1, DUE, DUE + 1, 2 * DUE])
 LIFECYCLE = {
     Status.COMPLETED: EventType.COMPLETED,
@@ -101,6 +104,16 @@ def believed(payment: Payment, evidence: Sequence[Evidence]) -> Payment:
 
 
 @given(LIVES)
+def test_i1_final_money_ends_in_completed_or_in_attention(life: Any) -> None:
+    for _, decision in live(life):
+        payment = decision.payment
+        if payment.confirmed > 0 and payment.close_time and payment.status is not Status.COMPLETED:
+            held = Attention.PAID_AFTER_CLOSE in payment.attention
+            assert held or Attention.UNDERPAID in payment.attention
+            assert held or payment.confirmed < payment.due
+
+
+@given(LIVES)
 def test_i3_a_payment_is_completed_failed_and_canceled_at_most_once(life: Any) -> None:
     told = [event.type for _, decision in live(life) for event in decision.events]
     for kind in (EventType.COMPLETED, EventType.FAILED, EventType.CANCELED):
@@ -163,6 +176,41 @@ def test_i8_each_change_of_status_is_told_exactly_once(life: Any) -> None:
         expected = [LIFECYCLE[after.status]] if changed and after.status in LIFECYCLE else []
         assert [event.type for event in lifecycle] == expected
         assert all(event.previous_status is before.status for event in decision.events)
+
+
+@given(LIVES)
+def test_i8_each_reason_for_a_person_is_told_exactly_once(life: Any) -> None:
+    told: list[str] = []
+    raised: set[str] = set()
+    for _, decision in live(life):
+        raised |= {reason.value for reason in decision.payment.attention & MONEY_ATTENTION}
+        for event in decision.events:
+            if event.type is EventType.ATTENTION:
+                told += event.reason.split(",")
+    assert sorted(told) == sorted(raised)
+
+
+@given(LIVES)
+def test_i12_what_was_asked_for_never_changes(life: Any) -> None:
+    asked_for = ("id", "idempotency_key", "request_hash", "customer", "amount", "crypto", "items")
+    for before, decision in live(life):
+        assert all(getattr(before, name) == getattr(decision.payment, name) for name in asked_for)
+        assert decision.payment.create_time == before.create_time
+        assert decision.payment.expire_time == before.expire_time
+
+
+@given(LIVES)
+def test_a_look_after_the_expiry_ends_every_payment_with_nothing_on_its_way(life: Any) -> None:
+    steps = live(life)
+    payment = steps[-1][1].payment if steps else a_payment()
+    undone = tuple(attrs.evolve(r, state=ReceiptState.DROPPED) for r in payment.receipts)
+    nothing = a_snapshot(ProviderStatus.EXPIRED, minutes=END)
+    known = payment.provider_reference is not None or payment.provider_status is not None
+    looks: list[Evidence] = [created(), nothing] if known else [Absent(), NotAttempted()]
+    for piece in (undone, *looks):
+        decision = decide(payment, piece, at(END))
+        payment = decision.payment if decision else payment
+    assert not payment.status.is_open
 
 
 @given(LIVES)

@@ -10,7 +10,7 @@ from unit.domain.builders import TOKEN, a_receipt, a_snapshot
 from payd.domain.evidence import Absent, CancelRequested, CryptoTransfer, ReceiptState
 from payd.domain.money import BASE_UNITS_MAX
 
-STEPS = [ReceiptState.SEEN, ReceiptState.DROPPED, ReceiptState.CONFIRMED]
+STEPS = [ReceiptState.SEEN, ReceiptState.DROPPED, ReceiptState.HELD, ReceiptState.CONFIRMED]
 
 
 @pytest.mark.parametrize(("new", "old"), list(product(STEPS, STEPS)))

@@ -111,17 +111,52 @@ def test_one_sum_told_by_two_channels_counts_once() -> None:
     assert (told_twice.received, told_twice.confirmed) == (DUE, DUE)
 
 
-def test_a_wrong_token_is_kept_flagged_and_not_counted() -> None:
+def test_a_wrong_token_is_told_and_stays_out_of_the_payment() -> None:
     payment = a_payment(Status.PENDING, crypto=TERMS)
-    after = learned(payment, (a_receipt(asset="0x" + "11" * 20), a_receipt("r2", 9, asset=TOKEN)))
-    assert (after.received, len(after.receipts)) == (9, 2)
+    wrong, right = a_receipt(asset="0x" + "11" * 20), a_receipt("r2", 9, asset=TOKEN)
+    after = learned(payment, (wrong, right))
+    assert (after.received, after.receipts) == (9, (right,))
     assert after.attention == {Attention.WRONG_TOKEN}
+    assert learned(after, (wrong,), (wrong, right)) == after
 
 
-def test_one_receipt_in_two_assets_is_a_conflict() -> None:
-    after = learned(PENDING, (a_receipt(),), (a_receipt(asset="EUR"),))
-    assert after.confirmed == DUE
-    assert after.attention == {Attention.CONFLICTING_EVIDENCE, Attention.WRONG_TOKEN}
+def test_one_receipt_in_two_assets_counts_in_the_right_one_in_every_order() -> None:
+    told: list[Evidence] = [(a_receipt(),), (a_receipt(asset="EUR"),)]
+    for order in permutations(told):
+        after = learned(PENDING, *order)
+        assert (after.receipts, after.attention) == (
+            (a_receipt(),),
+            frozenset({Attention.WRONG_TOKEN}),
+        )
+
+
+def test_of_two_equal_reports_of_a_receipt_the_same_one_holds_in_every_order() -> None:
+    told = [
+        a_receipt(asset=asset, time=at(minutes)) for asset in ("USD", "usd") for minutes in (1, 2)
+    ]
+    ends = [learned(PENDING, *((one,) for one in order)) for order in permutations(told)]
+    assert {(end.receipts, end.attention) for end in ends} == {((told[-1],), frozenset())}
+
+
+def test_what_the_rail_withholds_counts_nowhere_until_it_is_released() -> None:
+    held = learned(PENDING, (a_receipt(state=ReceiptState.HELD),))
+    assert (held.received, held.confirmed, held.attention) == (0, 0, frozenset())
+    assert learned(held, (a_receipt(),)).confirmed == DUE
+
+
+def test_a_sighting_that_the_rail_withholds_is_no_longer_on_its_way() -> None:
+    seen = learned(PENDING, (a_receipt(state=ReceiptState.SEEN),))
+    assert learned(seen, (a_receipt(state=ReceiptState.HELD),)).received == 0
+
+
+def test_what_is_final_replaces_a_sighting_of_another_sum() -> None:
+    told: list[Evidence] = [(a_receipt(amount=900, state=ReceiptState.SEEN),), (a_receipt(),)]
+    for order in permutations(told):
+        after = learned(PENDING, *order)
+        assert (after.received, after.attention) == (
+            DUE,
+            frozenset({Attention.CONFLICTING_EVIDENCE}),
+        )
 
 
 # -- what is no money ------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Values: wrong ones cannot be built."""
 
 from datetime import datetime
+from typing import Any
 
 import attrs
 import pytest
@@ -28,7 +29,7 @@ def test_money_is_whole_units_of_a_currency(code: str, units: int) -> None:
         {"decimals": 99},
     ],
 )
-def test_token_terms_fit_a_chain(wrong: dict[str, object]) -> None:
+def test_token_terms_fit_a_chain(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"address|range|decimals"):
         attrs.evolve(TERMS, **wrong)
 

@@ -281,7 +281,7 @@ async def test_closing_tells_how_it_stands_where_the_rail_closes() -> None:
 
 
 async def test_a_rail_that_cannot_close_is_looked_at() -> None:
-    answer = await close(FOUND, Cancel.NOT_CLOSABLE)
+    answer = await close(OPEN, Cancel.NOT_CLOSABLE)
     assert answer == Answer(evidence=(evidence.NotClosable(look=OPEN),))
 
 
@@ -362,11 +362,11 @@ async def test_a_provider_that_answers_is_not_failing(word: Exception) -> None:
 async def test_refused_credentials_show_until_something_works() -> None:
     async with fenced(Toy(says=says(Misconfigured("bad key"), CREATED))) as fence:
         await fence.create(an_operation())
-        assert fence.misconfigured
+        assert fence.state().misconfigured
         assert fence.state().last_error == "misconfigured"
         assert not fence.state().ready
         await fence.create(an_operation())
-        assert not fence.misconfigured
+        assert not fence.state().misconfigured
         assert fence.state().ready
 
 

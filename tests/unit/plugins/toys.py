@@ -20,6 +20,7 @@ from payd.plugins import (
     Method,
     Money,
     Observation,
+    Outflow,
     PaymentRef,
     Provider,
     ProviderConfig,
@@ -60,6 +61,9 @@ class Journal:
     def warning(self, event: str, **fields: Any) -> None:
         self.lines.append((event, fields))
 
+    def error(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
+
     def events(self) -> list[str]:
         return [event for event, _ in self.lines]
 
@@ -70,12 +74,29 @@ class CollectingSink:
     def __init__(self) -> None:
         self.seen: list[Observation] = []
         self.batches: list[int] = []
+        self.stored: str | None = None
         self._changed = trio.Event()
 
-    async def put(self, observations: Sequence[Observation], /) -> None:
+    @asynccontextmanager
+    async def open(self, *, alone: bool) -> AsyncIterator[Sink]:
+        """As Sinks: nobody else wants to lead."""
+        yield self
+
+    async def cursor(self) -> str | None:
+        return self.stored
+
+    async def put(
+        self,
+        observations: Sequence[Observation],
+        /,
+        *,
+        outflows: Sequence[Outflow] = (),
+        cursor: str | None = None,
+    ) -> None:
         await trio.lowlevel.checkpoint()
         self.batches.append(len(observations))
         self.seen.extend(observations)
+        self.stored = cursor or self.stored
         self._changed.set()
         self._changed = trio.Event()
 

@@ -34,9 +34,12 @@ from payd.plugins.interface import Cancel as Closing
 from payd.plugins.interface import Capabilities, CryptoCurrency, Lookup, Method
 from payd.ports import ProviderPort, Registered
 from payd.service.ask import Ask
+from payd.service.attach import Attach
+from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
+from payd.service.look import Look
 from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
@@ -139,7 +142,10 @@ class World:
             ids=CountingIds(),
             crash=self.crash,
         )
-        self.cancels = Cancel(settle=self.settle, providers=self.providers, crash=self.crash)
+        look = Look(settle=self.settle, inbox=self.inbox)
+        self.cancels = Cancel(
+            settle=self.settle, look=look, providers=self.providers, crash=self.crash
+        )
         self.intake = Intake(
             inbox=self.inbox,
             store=self.store,
@@ -154,11 +160,21 @@ class World:
             settle=self.settle,
             ask=self.ask,
             cancel=self.cancels,
+            look=look,
             providers=self.providers,
             clock=self.clock,
         )
         self.scan = Scan(inbox=self.inbox, cursors=self.inbox, providers=self.providers)
         self.results = MemoryReconciliations(self.store)
+        self.attach = Attach(receipts=self.store.ledger, settle=self.settle)
+        self.audit = Audit(
+            receipts=self.store.ledger,
+            results=self.results,
+            inbox=self.inbox,
+            cursors=self.inbox,
+            providers=self.providers,
+            clock=self.clock,
+        )
         self.reconcile = Reconcile(
             store=self.store,
             settle=self.settle,

@@ -1,0 +1,107 @@
+"""Evidence in memory, and the cursors of who reads it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import attrs
+
+from payd.adapters.memory.ledger import MemoryLedger
+from payd.adapters.memory.queue import FREE, Queue
+from payd.domain.evidence import Observation, Outflow
+from payd.plugins.interface import Clock, ProviderEvent
+from payd.ports import Cursor, InboxRow, Lease, LeaseLost, Report
+
+
+@attrs.define(kw_only=True)
+class _HeldCursor:
+    """How far a scan has come, and until when nobody may go on."""
+
+    value: str | None = None
+    next_time: datetime = FREE
+
+
+class MemoryInbox(Queue[InboxRow]):
+    """Inbox and Cursors; a commit of the store settles rows, too."""
+
+    def __init__(self, clock: Clock, ledger: MemoryLedger) -> None:
+        super().__init__(clock)
+        self._ledger = ledger
+        self._cursors: defaultdict[tuple[str, str], _HeldCursor] = defaultdict(_HeldCursor)
+
+    async def put(
+        self,
+        provider: str,
+        reports: Sequence[Report],
+        cursor: Cursor | None = None,
+        *,
+        outflows: Sequence[Outflow] = (),
+        lease: Lease | None = None,
+    ) -> int:
+        """See Inbox."""
+        if lease is not None and self._ledger.fences.get(lease.name) != lease.fence:
+            raise LeaseLost("another has it")
+        if cursor is not None:
+            held = self._cursors[provider, cursor.name]
+            held.value, held.next_time = cursor.value, self.clock.now() + cursor.rest
+            self._ledger.cursors[provider, cursor.name] = cursor.value
+        self._ledger.record(provider, reports, outflows)
+        return sum(self._put(provider, report) for report in reports)
+
+    async def is_waiting(self, provider: str, references: Sequence[str]) -> bool:
+        """See Inbox."""
+        return any(
+            held.row.provider == provider and held.row.report.reference in references
+            for held in self.open_rows()
+            if isinstance(held.row.report, Observation)
+        )
+
+    async def read_cursor(self, provider: str, name: str) -> str | None:
+        """See Cursors."""
+        return self._cursors[provider, name].value
+
+    async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
+        """See Inbox. The bytes are not kept."""
+        return self._put(provider, event)
+
+    async def claim_cursor(
+        self, provider: str, name: str, lease_s: float
+    ) -> tuple[str | None] | None:
+        """See Cursors."""
+        held, now = self._cursors[provider, name], self.clock.now()
+        if held.next_time > now:
+            return None
+        held.next_time = now + timedelta(seconds=lease_s)
+        return (held.value,)
+
+    async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
+        """See Inbox."""
+        leased = self.lease_rows(limit, lease_s)
+        return [attrs.evolve(held.row, attempts=held.attempts) for held in leased]
+
+    async def finish(self, row_id: int, outcome: str) -> None:
+        """See Inbox."""
+        self.settle([row_id], outcome)
+
+    async def park(self, row_id: int, retry_in_s: float) -> None:
+        """See Inbox."""
+        self.put_back([row_id], retry_in_s)
+
+    def _put(self, provider: str, report: Report) -> bool:
+        known = [
+            held.row.report
+            for held in self.rows.values()
+            if (held.row.provider, held.row.report.id) == (provider, report.id)
+        ]
+        if report in known:
+            return False
+        row = InboxRow(
+            id=self.new_id(),
+            provider=provider,
+            report=report,
+            attempts=0,
+            receive_time=self.clock.now(),
+            conflicting=bool(known),
+        )
+        self.add(row)
+        return True

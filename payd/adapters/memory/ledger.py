@@ -1,0 +1,115 @@
+"""The ledger of receipts in memory, and the leases of who may write to it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from payd.domain.evidence import Observation, Outflow, Receipt, ReceiptState
+from payd.domain.payment import Payment
+from payd.ports import WATCH, Book, Lease, LeaseLost, Report, StoredReceipt
+
+
+class MemoryLedger:
+    """Receipts and Leases: what the inbox is told of, and the store gives to payments."""
+
+    def __init__(self) -> None:
+        self.fences: dict[str, int] = {}
+        self.cursors: dict[tuple[str, str], str] = {}
+        self._held: set[str] = set()
+        self._receipts: dict[tuple[str, str], StoredReceipt] = {}
+        self._outflows: dict[tuple[str, str], Outflow] = {}
+
+    def record(self, provider: str, reports: Sequence[Report], outflows: Sequence[Outflow]) -> None:
+        """Keep what is new, and the newer word of what was only seen."""
+        for report in reports:
+            if not (isinstance(report, Observation) and isinstance(report.fact, tuple)):
+                continue
+            for receipt in report.fact:
+                known = self._receipts.get((provider, receipt.id))
+                if known is None or _becomes(known, receipt):
+                    self._receipts[provider, receipt.id] = StoredReceipt(
+                        provider=provider,
+                        receipt=receipt,
+                        reference=report.reference,
+                        payment_id=None,
+                    )
+        for outflow in outflows:
+            self._outflows.setdefault((provider, outflow.id), outflow)
+
+    def give(self, payment: Payment) -> bool:
+        """Its receipts are the payment's from now on; not at all when one is another's."""
+        keys = [(payment.provider, receipt.id) for receipt in payment.receipts]
+        owners = {self._receipts[key].payment_id for key in keys if key in self._receipts}
+        if owners - {None, payment.id}:
+            return False
+        for key, receipt in zip(keys, payment.receipts, strict=True):
+            known = self._receipts.get(key)
+            self._receipts[key] = StoredReceipt(
+                provider=payment.provider,
+                receipt=receipt,
+                reference=known.reference if known else "",
+                payment_id=payment.id,
+            )
+        return True
+
+    async def get_receipt(self, provider: str, receipt_id: str) -> StoredReceipt | None:
+        """See Receipts."""
+        return self._receipts.get((provider, receipt_id))
+
+    async def unmatched(self, limit: int) -> Sequence[StoredReceipt]:
+        """See Receipts."""
+        waiting = [one for one in self._receipts.values() if one.payment_id is None]
+        waiting.sort(key=lambda one: one.receipt.id)
+        waiting.sort(key=lambda one: one.receipt.time, reverse=True)
+        return waiting[:limit]
+
+    async def book(self, provider: str) -> Book:
+        """See Receipts."""
+        final = [
+            one.receipt
+            for one in self._receipts.values()
+            if one.provider == provider and one.receipt.state is ReceiptState.CONFIRMED
+        ]
+        gone = [one for (owner, _), one in self._outflows.items() if owner == provider]
+        return Book(
+            cursor=self.cursors.get((provider, WATCH)), received=_sums(final), outflows=_sums(gone)
+        )
+
+    async def acquire(self, name: str) -> "MemoryLease | None":
+        """See Leases."""
+        if name in self._held:
+            return None
+        self._held.add(name)
+        self.fences[name] = self.fences.get(name, 0) + 1
+        return MemoryLease(self._held, Lease(name=name, fence=self.fences[name]))
+
+
+class MemoryLease:
+    """HeldLease."""
+
+    def __init__(self, held: set[str], lease: Lease) -> None:
+        self._held = held
+        self._is_ours = True
+        self.lease = lease
+
+    async def check(self) -> None:
+        """See HeldLease."""
+        if not self._is_ours:
+            raise LeaseLost("it was released")
+
+    async def release(self) -> None:
+        """See HeldLease."""
+        if self._is_ours:
+            self._is_ours = False
+            self._held.discard(self.lease.name)
+
+
+def _becomes(known: StoredReceipt, receipt: Receipt) -> bool:
+    is_open = known.receipt.state in (ReceiptState.SEEN, ReceiptState.DROPPED)
+    return known.payment_id is None and is_open and known.receipt.amount == receipt.amount
+
+
+def _sums(moved: Iterable[Receipt | Outflow]) -> dict[str, int]:
+    sums: defaultdict[str, int] = defaultdict(int)
+    for one in moved:
+        sums[one.asset.lower()] += one.amount
+    return dict(sums)

@@ -1,0 +1,97 @@
+"""Rows that wait to be worked on, each leased to one claimer at a time; and the bell that wakes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Generic, TypeVar
+
+import attrs
+import trio
+
+from payd.plugins.interface import Clock
+from payd.ports import InboxRow, OutboxRow
+
+#: Held by nobody.
+FREE = datetime.min.replace(tzinfo=UTC)
+
+
+class Bell:
+    """Wakes all who wait, at every change."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+        self._event = trio.Event()
+
+    async def wait_until(self, is_so: Callable[[], bool], timeout_s: float) -> None:
+        """Return once `is_so`, or at the time-out."""
+        with trio.move_on_after(timeout_s):
+            await trio.lowlevel.checkpoint()
+            while not is_so():
+                await self._event.wait()
+
+
+_Row = TypeVar("_Row", InboxRow, OutboxRow)
+
+
+@attrs.define(kw_only=True)
+class Held(Generic[_Row]):
+    """A row that waits to be worked on, with its lease."""
+
+    row: _Row
+    create_time: datetime
+    locked_until: datetime = FREE
+    attempts: int = 0
+    outcome: str | None = None
+
+
+class Queue(Generic[_Row]):
+    """Rows in the order of their ids, each leased to one claimer until it has an outcome."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._changed = Bell()
+        self.rows: dict[int, Held[_Row]] = {}
+
+    async def wait(self, timeout_s: float) -> None:
+        """See Inbox and Outbox."""
+        await self._changed.wait_until(lambda: any(self.claimable()), timeout_s)
+
+    def settle(self, row_ids: Iterable[int], outcome: str) -> None:
+        """Nobody has to look at these rows again."""
+        for row_id in row_ids:
+            held = self.rows[row_id]
+            held.outcome = held.outcome or outcome
+        self._changed.ring()
+
+    def outcome(self, row_id: int) -> str | None:
+        """What became of a row; None while it is open."""
+        return self.rows[row_id].outcome
+
+    def add(self, row: _Row) -> None:
+        self.rows[row.id] = Held(row=row, create_time=self.clock.now())
+        self._changed.ring()
+
+    def new_id(self) -> int:
+        return len(self.rows) + 1
+
+    def open_rows(self) -> Iterator[Held[_Row]]:
+        return (held for held in self.rows.values() if held.outcome is None)
+
+    def claimable(self) -> Iterator[Held[_Row]]:
+        now = self.clock.now()
+        return (held for held in self.open_rows() if held.locked_until <= now)
+
+    def lease_rows(self, limit: int, lease_s: float) -> list[Held[_Row]]:
+        claimed = list(islice(self.claimable(), limit))
+        for held in claimed:
+            held.attempts += 1
+            held.locked_until = self.clock.now() + timedelta(seconds=lease_s)
+        return claimed
+
+    def put_back(self, row_ids: Iterable[int], retry_in_s: float) -> None:
+        for row_id in row_ids:
+            self.rows[row_id].locked_until = self.clock.now() + timedelta(seconds=retry_in_s)
+        self._changed.ring()

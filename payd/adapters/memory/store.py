@@ -1,0 +1,191 @@
+"""Payments in memory, and the comparisons with what providers have of them."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import attrs
+
+from payd.adapters.columns import Json, changes, dumps, item_rows, payment_row, receipt_rows
+from payd.adapters.events import AuditRow, outbox_row_of
+from payd.adapters.memory.inbox import MemoryInbox
+from payd.adapters.memory.ledger import MemoryLedger
+from payd.adapters.memory.outbox import MemoryOutbox
+from payd.adapters.memory.queue import Bell
+from payd.domain.decide import Decision
+from payd.domain.payment import Customer, Origin, Payment
+from payd.plugins.interface import Clock
+from payd.ports import Reconciliation, StoredObject
+
+
+class MemoryStore:
+    """PaymentStore, with the `inbox` and the `outbox` that its commits write to."""
+
+    def __init__(self, clock: Clock, environment: str = "test") -> None:
+        self._clock = clock
+        self._environment = environment
+        self._changed = Bell()
+        self._payments: dict[UUID, Payment] = {}
+        self._ids_by_key: dict[str, UUID] = {}
+        self._customers: dict[str, Customer] = {}
+        self._audit: dict[UUID, list[AuditRow]] = {}
+        self.ledger = MemoryLedger()
+        self.inbox = MemoryInbox(clock, self.ledger)
+        self.outbox = MemoryOutbox(clock)
+
+    async def insert(self, payment: Payment, origin: Origin) -> Payment:
+        """See PaymentStore."""
+        if holder := self._ids_by_key.get(payment.idempotency_key):
+            return self._read(holder)
+        self._ids_by_key[payment.idempotency_key] = payment.id
+        self._payments[payment.id] = payment
+        self._customers[payment.customer.id] = payment.customer
+        self._write_audit(payment, "payment_creating", origin, _details_of_new(payment))
+        return payment
+
+    async def get(self, payment_id: UUID) -> Payment | None:
+        """See PaymentStore."""
+        return self._read(payment_id) if payment_id in self._payments else None
+
+    async def get_by_key(self, idempotency_key: str) -> Payment | None:
+        """See PaymentStore."""
+        holder = self._ids_by_key.get(idempotency_key)
+        return None if holder is None else self._read(holder)
+
+    async def find(self, provider: str, reference: str) -> Payment | None:
+        """See PaymentStore."""
+        mine = [p for p in self._payments.values() if p.provider == provider]
+        by_name: tuple[Callable[[Payment], bool], ...] = (
+            lambda p: p.provider_reference == reference,
+            lambda p: str(p.id) == reference,
+            lambda p: reference in p.aliases,
+        )
+        named = (p for is_named in by_name for p in mine if is_named(p))
+        first = next(named, None)
+        return None if first is None else self._read(first.id)
+
+    async def commit(
+        self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
+    ) -> bool:
+        """See PaymentStore."""
+        current = self._payments.get(before.id)
+        if current is None or current.version != before.version:
+            return False
+        after = decision.payment
+        if not self.ledger.give(after):
+            return False
+        events = [outbox_row_of(after, e, origin, self._environment) for e in decision.events]
+        for event in events:
+            self.outbox.announce(after.id, event)
+        self.inbox.settle(inbox_ids, "applied")
+        self._write_audit(after, decision.what, origin, _details_of_change(before, decision))
+        self._payments[after.id] = after
+        self._changed.ring()
+        return True
+
+    async def await_answer(self, payment_id: UUID, timeout_s: float) -> Payment | None:
+        """See PaymentStore."""
+        payment = self._payments.get(payment_id)
+        if payment is None:
+            return None
+        if self._is_asked(payment_id) and payment.ask_deadline is not None:
+            left_s = (payment.ask_deadline - self._clock.now()).total_seconds()
+            patience_s = min(timeout_s, left_s)
+            await self._changed.wait_until(lambda: not self._is_asked(payment_id), patience_s)
+        return self._read(payment_id)
+
+    async def claim_looks(self, now: datetime, limit: int, lease_s: float) -> Sequence[Payment]:
+        """See PaymentStore."""
+        due = sorted(
+            (p.next_look_time, p.id)
+            for p in self._payments.values()
+            if p.next_look_time is not None and p.next_look_time <= now
+        )
+        claimed = [self._payments[payment_id] for _, payment_id in due[:limit]]
+        lease_end = now + timedelta(seconds=lease_s)
+        for payment in claimed:
+            self._payments[payment.id] = attrs.evolve(
+                payment, looks=payment.looks + 1, next_look_time=lease_end
+            )
+        return [self._read(payment.id) for payment in claimed]
+
+    async def schedule_look(self, payment: Payment, time: datetime) -> None:
+        """See PaymentStore."""
+        current = self._payments.get(payment.id)
+        if current is None or current.version != payment.version:
+            return
+        if current.next_look_time is not None:
+            self._payments[payment.id] = attrs.evolve(current, next_look_time=time)
+
+    def all(self) -> Sequence[Payment]:
+        """Every payment, in the order in which they were made."""
+        return tuple(self._payments.values())
+
+    async def audit_trail(self, payment_id: UUID) -> Sequence[AuditRow]:
+        """Every audit row of the payment, oldest first."""
+        return tuple(self._audit.get(payment_id, ()))
+
+    def _read(self, payment_id: UUID) -> Payment:
+        payment = self._payments[payment_id]
+        return attrs.evolve(payment, customer=self._customers[payment.customer.id])
+
+    def _is_asked(self, payment_id: UUID) -> bool:
+        deadline = self._payments[payment_id].ask_deadline
+        return deadline is not None and deadline > self._clock.now()
+
+    def _write_audit(self, payment: Payment, what: str, origin: Origin, details: Json) -> None:
+        row = AuditRow(
+            version=payment.version,
+            event_type=what,
+            actor=origin.actor,
+            request_id=origin.request_id,
+            ip=origin.ip,
+            details=json.loads(dumps(details)),
+            create_time=payment.update_time,
+        )
+        self._audit.setdefault(payment.id, []).append(row)
+
+
+def _details_of_new(payment: Payment) -> Json:
+    return {"row": payment_row(payment), "items": item_rows(payment)}
+
+
+def _details_of_change(before: Payment, decision: Decision) -> Json:
+    after = decision.payment
+    details: Json = {"changes": changes(before, after)}
+    if news := [receipt for receipt in after.receipts if receipt not in before.receipts]:
+        details["receipts"] = receipt_rows(news)
+    if decision.note:
+        details["reason"] = decision.note
+    return details
+
+
+class MemoryReconciliations:
+    """Reconciliations over the payments of a store."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        #: The oldest first.
+        self.results: list[Reconciliation] = []
+
+    async def stored_objects(
+        self, provider: str, since: datetime, until: datetime
+    ) -> Sequence[StoredObject]:
+        """See Reconciliations."""
+        return [
+            StoredObject(
+                payment_id=payment.id,
+                status=payment.status,
+                reference=payment.provider_reference,
+                create_time=payment.create_time,
+            )
+            for payment in self._store.all()
+            if payment.provider == provider
+            and payment.provider_reference is not None
+            and since <= payment.create_time < until
+        ]
+
+    async def add(self, reconciliation: Reconciliation) -> None:
+        """See Reconciliations."""
+        self.results.append(reconciliation)

@@ -1,0 +1,162 @@
+"""payd NAME …: the commands that a provider brings, and the audit of every one that can be audited."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from payd.cli import render
+from payd.cli.operate import read_config
+from payd.cli.target import find_target, target_options
+
+if TYPE_CHECKING:
+    from payd.service.audit import Balance
+
+
+def provider_group(name: str) -> click.Group:
+    """The group `payd NAME`; a provider that is broken keeps payd's own commands."""
+    from payd.plugins.loader import PluginError, commands_of
+
+    group = click.Group(name, help=f"Commands of the provider {name}.")
+    group.add_command(_audit(name))
+    try:
+        for command in commands_of(name):
+            group.add_command(_with_context(name, command))
+    except PluginError as error:
+        click.echo(str(error), err=True)
+    return group
+
+
+def _with_context(name: str, command: click.Command) -> click.Command:
+    """The provider's command, with where the daemon is as options of ours before it is run."""
+    inner = command.callback
+
+    @target_options
+    @click.pass_context
+    def run(ctx: click.Context, /, **values: Any) -> Any:
+        where = {key: values.pop(key) for key in ("target", "ca", "cert", "key", "state_dir")}
+        ctx.obj = _context(name, where)
+        return ctx.invoke(inner, **values) if inner else None
+
+    command.callback = run
+    command.params += run.__click_params__[::-1]  # type: ignore[attr-defined]  # click's own mark
+    return command
+
+
+def _context(name: str, where: Mapping[str, Any]) -> Any:
+    from payd.cli.payments import read_payment
+    from payd.cli.target import dev_announced
+    from payd.plugins.interface import CommandContext
+    from payd.plugins.loader import PluginError, configured
+
+    config = read_config(where["state_dir"])
+    try:
+        settings = configured(_enabled(config, name))
+    except PluginError as error:
+        raise click.ClickException(str(error)) from None
+    return CommandContext(
+        config=settings,
+        dev=dev_announced(where["state_dir"]),
+        get_payment=lambda payment_id: read_payment(find_target(**where), payment_id),
+    )
+
+
+def _enabled(config: Any, name: str) -> Any:
+    from payd.wiring import enabled_plugins
+
+    for plugin in enabled_plugins(config):
+        if plugin.name == name:
+            return plugin
+    raise click.ClickException(f"the provider {name} is not enabled: set {name.upper()}_ENABLED")
+
+
+# -- audit -------------------------------------------------------------------------------------
+
+
+def _audit(name: str) -> click.Command:
+    from payd.cli.target import state_dir_option
+
+    @click.command("audit")
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+    @state_dir_option
+    def audit(as_json: bool, state_dir: Path) -> None:
+        """Hold the ledger against what the provider says we hold; exit 1 where they differ."""
+        import trio
+
+        from payd.domain.errors import StoreUnavailable
+        from payd.plugins.loader import PluginError
+
+        config = read_config(state_dir)
+        plugin = _enabled(config, name)
+        try:
+            balances = trio.run(_balances, config, plugin)
+        except* (StoreUnavailable, PluginError) as errors:
+            render.refuse(errors)
+        if balances is None:
+            raise click.ClickException("nothing to audit yet, or the provider did not answer")
+        _show(balances, as_json)
+        sys.exit(1 if any(balance.differs for balance in balances) else 0)
+
+    return audit
+
+
+async def _balances(config: Any, plugin: Any) -> "Sequence[Balance] | None":
+    """As the daily audit does it, with a provider of our own; the result is stored like its."""
+    import random
+
+    from payd import telemetry
+    from payd.adapters import islands
+    from payd.adapters.system import SystemClock
+    from payd.plugins.loader import FailureMode, open_providers
+    from payd.watches import cursor_reader
+    from payd.wiring import MethodMapForAsyncio, build_audit, build_outside, new_metrics
+
+    outside = build_outside(config, new_metrics())
+    async with (
+        islands.open_loop(lambda message, error: None),
+        open_providers(
+            [plugin],
+            environment=config.environment,
+            clock=SystemClock(),
+            failure_mode=FailureMode.STRICT,
+            log_of=telemetry.get_logger,
+            random=random.random,
+            read_cursor=cursor_reader(outside.inbox),
+        ) as opened,
+    ):
+        providers = MethodMapForAsyncio(opened.methods)
+        audit = build_audit(config, outside, providers)
+        provider = providers.by_name(plugin.name)
+        try:
+            if provider is None or not provider.can_audit:
+                raise click.ClickException(f"the provider {plugin.name} cannot be audited")
+            return await islands.aio(audit.balances, provider)
+        finally:
+            await islands.aio(outside.database.close)
+
+
+def _show(balances: "Sequence[Balance]", as_json: bool) -> None:
+    rows = [
+        {
+            "asset": one.asset,
+            "opening": str(one.opening),
+            "received": str(one.received),
+            "outflows": str(one.outflows),
+            "booked": str(one.booked),
+            "held": "" if one.held is None else str(one.held),
+            "difference": f"{(one.held or 0) - one.booked:+d}" if one.differs else "0",
+            "at": one.at,
+        }
+        for one in balances
+    ]
+    if as_json:
+        render.as_json({"balanced": not any(b.differs for b in balances), "assets": rows})
+        return
+    headings = ("asset", "opening", "received", "outflows", "booked", "held", "difference")
+    render.table(headings, [tuple(row[name] for name in headings) for row in rows])
+    for row in rows:
+        if row["difference"] != "0":
+            click.secho(f"{row['asset']} differs by {row['difference']}", fg="red", err=True)
+    click.echo(f"at {rows[0]['at']}" if rows else "no asset is watched")

@@ -1,0 +1,149 @@
+"""receipts: money that matched no payment, and placing it."""
+
+import getpass
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import click
+
+from payd.cli import render
+from payd.cli.operate import read_config
+from payd.cli.target import state_dir_option
+
+if TYPE_CHECKING:
+    from payd.domain.payment import Payment
+    from payd.ports import Providers, StoredReceipt
+    from payd.wiring import Outside
+
+T = TypeVar("T")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+
+
+@click.group()
+def receipts() -> None:
+    """Show and place money that matched no payment."""
+
+
+@receipts.command("list")
+@click.option("--count", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@json_option
+@state_dir_option
+def list_unmatched(count: int, as_json: bool, state_dir: Path) -> None:
+    """Show receipts that no payment has, the newest first."""
+
+    async def read(outside: "Outside") -> "Sequence[StoredReceipt]":
+        return await outside.receipts.unmatched(count)
+
+    documents = [_document(one) for one in _run(read, state_dir)]
+    if as_json:
+        render.as_json({"receipts": documents})
+        return
+    if not documents:
+        click.echo("every receipt has its payment")
+        return
+    headings = ("time", "receipt", "amount", "asset", "state", "named", "sender")
+    render.table(headings, [tuple(str(one[name]) for name in _SHOWN) for one in documents])
+
+
+#: In the order of the headings.
+_SHOWN = ("time", "id", "amount", "asset", "state", "reference", "sender")
+
+
+@receipts.command()
+@click.argument("receipt_id")
+@click.argument("payment_id", type=click.UUID)
+@click.option("--note", default="", help="Why, for the audit trail.")
+@json_option
+@state_dir_option
+def attach(receipt_id: str, payment_id: UUID, note: str, as_json: bool, state_dir: Path) -> None:
+    """Give a receipt to the payment that it was meant for. Its rules decide what follows."""
+    config = read_config(state_dir)
+
+    async def place(outside: "Outside") -> "Payment":
+        return await _attach(config, outside, receipt_id, payment_id, note)
+
+    payment = _run(place, state_dir)
+    document = {
+        "payment_id": str(payment.id),
+        "status": payment.status.value,
+        "due": str(payment.due),
+        "confirmed": str(payment.confirmed),
+        "attention": sorted(reason.value for reason in payment.attention),
+    }
+    if as_json:
+        render.as_json(document)
+        return
+    render.fields([*document.items()])
+
+
+async def _attach(
+    config: Any, outside: "Outside", receipt_id: str, payment_id: UUID, note: str
+) -> "Payment":
+    from payd.adapters.system import SystemClock
+    from payd.domain.payment import Origin
+    from payd.service.attach import Attach
+    from payd.service.settle import Settle
+    from payd.wiring import crash_points, payment_rules
+
+    settle = Settle(
+        store=outside.store,
+        providers=_methods(config),
+        clock=SystemClock(),
+        crash=crash_points(config),
+        rules=payment_rules(config),
+    )
+    use_case = Attach(receipts=outside.receipts, settle=settle)
+    origin = Origin(actor=f"operator:{getpass.getuser()}")
+    return await use_case.attach(receipt_id, payment_id, origin, note)
+
+
+def _methods(config: Any) -> "Providers":
+    """What settling has to know of the methods, without building a provider."""
+    from payd import telemetry
+    from payd.plugins.loader import described_methods
+    from payd.wiring import enabled_plugins
+
+    return described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
+
+
+def _run(act: "Callable[[Outside], Awaitable[T]]", state_dir: Path) -> T:
+    """Open the database and act; an error is told, and ends the command with 1."""
+    import trio
+
+    from payd.domain.errors import PaydError
+
+    try:
+        return trio.run(_opened, act, read_config(state_dir))
+    except* PaydError as errors:
+        render.refuse(errors)
+
+
+async def _opened(act: "Callable[[Outside], Awaitable[T]]", config: Any) -> T:
+    from payd.adapters import islands
+    from payd.wiring import build_outside, new_metrics
+
+    async with islands.open_loop(lambda message, error: None):
+        outside = build_outside(config, new_metrics())
+        try:
+            return await islands.aio(act, outside)
+        finally:
+            await islands.aio(outside.store.drain)
+            await islands.aio(outside.database.close)
+
+
+def _document(one: "StoredReceipt") -> dict[str, Any]:
+    receipt = one.receipt
+    return {
+        "provider": one.provider,
+        "id": receipt.id,
+        "time": receipt.time.isoformat(timespec="seconds"),
+        "asset": receipt.asset,
+        "amount": str(receipt.amount),
+        "state": receipt.state.value,
+        "reference": one.reference,
+        "sender": receipt.details.get("sender", ""),
+        "details": dict(receipt.details),
+    }

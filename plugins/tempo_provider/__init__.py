@@ -1,0 +1,60 @@
+"""Stablecoins on the Tempo chain: TIP-20 transfers with a memo, watched to finality."""
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+
+import click
+
+from payd.plugins import (
+    Cancel,
+    Capabilities,
+    Lookup,
+    Provider,
+    ProviderContext,
+    ProviderManifest,
+    hookimpl,
+)
+from tempo_provider.config import TempoConfig, methods_of
+
+__all__ = ["TempoConfig", "payd_commands", "payd_providers"]
+
+
+def _open(context: ProviderContext, config: TempoConfig) -> AbstractAsyncContextManager[Provider]:
+    # web3 takes a second to import: only who enables it pays that.
+    from tempo_provider.provider import open_provider
+
+    return open_provider(context, config)
+
+
+MANIFEST = ProviderManifest(
+    name="tempo",
+    version="0.1.0",
+    sdk=">=1.0,<2",
+    config_model=TempoConfig,
+    methods=methods_of,
+    capabilities=Capabilities(
+        # Creating asks nobody to keep anything, and gives the same answer for ever.
+        idempotency_window=timedelta(days=365),
+        lookup=Lookup.INCLUDING_ABSENCE,
+        cancel=Cancel.NOT_CLOSABLE,
+    ),
+    credentials=("tempo_memo_key",),
+    factory=_open,
+)
+
+
+@hookimpl
+def payd_providers() -> Iterable[ProviderManifest]:
+    """See the hook's specification."""
+    return (MANIFEST,)
+
+
+@hookimpl
+def payd_commands(provider: str) -> Iterable[click.Command]:
+    """See the hook's specification."""
+    if provider != MANIFEST.name:
+        return ()
+    from tempo_provider.commands import pay
+
+    return (pay,)

@@ -1,0 +1,123 @@
+"""payd tempo pay: the customer's wallet, on a local chain whose accounts are nobody's."""
+
+import time
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import click
+import httpx
+
+from payd.plugins import CommandContext
+from tempo_provider.config import TempoConfig
+
+_DECIMALS = 6
+#: transferWithMemo(address,uint256,bytes32) and transfer(address,uint256)
+_WITH_MEMO, _PLAIN = "0x95777d59", "0xa9059cbb"
+_RECEIPT_S, _POLL_S = 30.0, 0.1
+
+
+@click.command()
+@click.argument("payment_id")
+@click.option("--amount", help="In whole tokens, like 12.50; what is due when absent.")
+@click.option("--token", help="A code of the settings or an address; what is due when absent.")
+@click.option("--memo", help="32 bytes as 0x-hex, instead of the payment's.")
+@click.option("--without-memo", is_flag=True, help="A plain transfer, as many wallets make it.")
+@click.option("--from", "sender", type=click.IntRange(0, 9), default=0, help="Which test account.")
+@click.pass_obj
+def pay(
+    context: CommandContext,
+    payment_id: str,
+    amount: str | None,
+    token: str | None,
+    memo: str | None,
+    without_memo: bool,
+    sender: int,
+) -> None:
+    """Pay PAYMENT_ID as a customer would, on the local chain of `payd dev`."""
+    payment = context.get_payment(payment_id)
+    due = payment.get("next_action", {}).get("crypto_transfer")
+    if not due:
+        raise click.ClickException(f"the payment is {payment['status']}: nothing to transfer")
+    config: TempoConfig = context.config
+    units = int(due["amount_base_units"]) if amount is None else _units(amount)
+    address = due["token_address"] if token is None else _address(config, token)
+    receiver = _word(due["receiver_address"])
+    data = f"{_PLAIN}{receiver}{units:064x}"
+    if not without_memo:
+        data = f"{_WITH_MEMO}{receiver}{units:064x}{_word(memo or due['memo'])}"
+    wallet = _Wallet(context.dev.get("tempo_rpc") or config.rpc_url[0])
+    wallet.check()
+    receipt = wallet.send(sender, address, data)
+    click.echo(f"sent {Decimal(units).scaleb(-_DECIMALS)} of {address}")
+    click.echo(
+        f"transaction {receipt['transactionHash']} in block {int(receipt['blockNumber'], 16)}"
+    )
+
+
+class _Wallet:
+    """The unlocked test accounts of a local node."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def check(self) -> None:
+        """Refuses every chain that is not local: there its accounts would be somebody's."""
+        client = str(self._call("web3_clientVersion"))
+        if not client.startswith("anvil/"):
+            raise click.ClickException(
+                f"{self._url} is {client}, no local chain: pay from a wallet"
+            )
+
+    def send(self, sender: int, to: str, data: str) -> Mapping[str, Any]:
+        """The receipt of a transaction that succeeded."""
+        account = self._call("eth_accounts")[sender]
+        sent = self._call("eth_sendTransaction", {"from": account, "to": to, "data": data})
+        until = time.monotonic() + _RECEIPT_S
+        while (receipt := self._call("eth_getTransactionReceipt", sent)) is None:
+            if time.monotonic() > until:
+                raise click.ClickException(f"transaction {sent} is in no block yet")
+            time.sleep(_POLL_S)
+        if int(receipt["status"], 16) != 1:
+            raise click.ClickException(f"transaction {sent} was reverted")
+        return dict(receipt)
+
+    def _call(self, method: str, *params: Any) -> Any:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        try:
+            answer = httpx.post(self._url, json=request, timeout=10).json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise click.ClickException(f"no chain at {self._url}: {error}") from None
+        if "error" in answer:
+            raise click.ClickException(f"{method}: {answer['error'].get('message')}")
+        return answer["result"]
+
+
+def _units(amount: str) -> int:
+    try:
+        units = Decimal(amount).scaleb(_DECIMALS)
+    except InvalidOperation:
+        raise click.BadParameter(f"{amount!r} is not an amount", param_hint="--amount") from None
+    if units != int(units) or units < 0:
+        raise click.BadParameter(
+            f"{amount!r} has more than {_DECIMALS} decimals", param_hint="--amount"
+        )
+    return int(units)
+
+
+def _address(config: TempoConfig, token: str) -> str:
+    address = config.tokens.get(token, token)
+    if len(_word(address)) != 64 or len(address) != 42:
+        known = ", ".join(config.tokens)
+        raise click.BadParameter(
+            f"{token!r} is no address and none of {known}", param_hint="--token"
+        )
+    return address
+
+
+def _word(value: str) -> str:
+    try:
+        number = int(value, 16)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not 0x-hex") from None
+    return f"{number:064x}"

@@ -1,0 +1,160 @@
+"""What an operator may set."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+
+from payd.plugins import CryptoCurrency, Method, ProviderConfig
+
+NO_ETH = "Tempo has no ETH: the chain has no native token, and fees are paid in stablecoins"
+#: Every TIP-20 token's address begins so (docs.tempo.xyz/protocol/tip20/spec).
+TOKEN_PREFIX = "0x20c000000000000000000000"  # noqa: S105 - an address, not a password
+PATH_USD = "0x20c0000000000000000000000000000000000000"
+_ALPHA_USD, _BETA_USD, _THETA_USD = (f"{PATH_USD[:-1]}{n}" for n in (1, 2, 3))
+_DECIMALS = 6
+
+MAINNET, TESTNET, LOCALNET, DEVNET = 4217, 42431, 1337, 31318
+#: Mainnet: the chain's token list (tokenlist.tempo.xyz/list/4217). Elsewhere the faucet's tokens
+#: stand for them.
+_TOKENS = {
+    MAINNET: {
+        "USDC": "0x20c000000000000000000000b9537d11c60e8b50",
+        "USDT": "0x20c00000000000000000000014f22ca97301eb73",
+    },
+    **{chain: {"USDC": _ALPHA_USD, "USDT": _BETA_USD} for chain in (TESTNET, LOCALNET, DEVNET)},
+}
+#: Not offered, and money all the same when a customer sends it.
+_ALSO_WATCHED = {
+    MAINNET: (PATH_USD,),
+    **dict.fromkeys((TESTNET, LOCALNET, DEVNET), (PATH_USD, _THETA_USD)),
+}
+
+
+def _split(value: object) -> object:
+    """The environment has no lists: commas."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _pairs(value: object) -> object:
+    """Nor has it mappings: CODE=0x…,CODE=0x…"""
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    return {code.strip(): address.strip() for code, _, address in pairs}
+
+
+def _is_token(address: str) -> str:
+    if not address.startswith(TOKEN_PREFIX):
+        raise ValueError(f"no TIP-20 token: those begin with {TOKEN_PREFIX}")
+    return address
+
+
+def _is_receiver(address: str) -> str:
+    if address.startswith(TOKEN_PREFIX) or int(address, 16) == 0:
+        raise ValueError("tokens refuse to be sent there: it must be an account of yours")
+    return address
+
+
+Address = Annotated[
+    str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$", to_lower=True, strip_whitespace=True)
+]
+Token = Annotated[Address, AfterValidator(_is_token)]
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9.]{1,11}$")]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$")]
+
+
+class TempoConfig(ProviderConfig):
+    """The settings under `providers.tempo`."""
+
+    #: Where the money goes. payd needs no key of it.
+    receiver_address: Annotated[Address, AfterValidator(_is_receiver)]
+    #: JSON-RPC endpoints of the chain, the preferred one first.
+    rpc_url: Annotated[tuple[Url, ...], BeforeValidator(_split)] = Field(min_length=1)
+    #: How many of them must say the same; by default two, where there are two.
+    rpc_quorum: int | None = Field(default=None, ge=1)
+    chain_id: int = Field(gt=0, lt=2**63)
+    #: What is offered, by the code that callers use; by default what the chain is known to have.
+    tokens: Annotated[Mapping[Code, Token], BeforeValidator(_pairs)] = Field(default_factory=dict)
+    #: What is not offered but watched, so that its arrival is known.
+    watched_tokens: Annotated[tuple[Token, ...] | None, BeforeValidator(_split)] = None
+    payment_ttl_minutes: int = Field(default=30, ge=5, le=1440)
+    #: How often the chain is asked for a new final block.
+    poll_interval_s: float = Field(default=2.0, ge=0.05, le=60)
+    #: For one request.
+    request_timeout_s: float = Field(default=4.0, gt=0, le=60)
+    #: Blocks in one request, at most.
+    range_blocks_max: int = Field(default=10_000, ge=1, le=100_000)
+    #: Blocks behind the cursor that every request reads again.
+    overlap_blocks: int = Field(default=64, ge=0, le=10_000)
+    #: Blocks behind the cursor that are read again every hour.
+    rescan_blocks: int = Field(default=50_000, ge=0, le=10_000_000)
+    #: Where the first start begins to read; by default the final block of that moment.
+    start_block: int | None = Field(default=None, ge=0)
+    #: `hold` leaves money that comes after a payment's end to a person.
+    late_payments: Literal["complete", "hold"] = "complete"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_tokens(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        try:
+            chain_id = int(values.get("chain_id", 0))
+        except (TypeError, ValueError):
+            return values
+        known = {
+            "tokens": _TOKENS.get(chain_id, {}),
+            "watched_tokens": _ALSO_WATCHED.get(chain_id, ()),
+        }
+        return known | {key: value for key, value in values.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if "ETH" in self.tokens:
+            raise ValueError(NO_ETH)
+        if not self.tokens:
+            raise ValueError(f"chain {self.chain_id} has no known tokens: set `tokens`")
+        if len(set(self.tokens.values())) < len(self.tokens):
+            raise ValueError("two codes of `tokens` have one address")
+        if self.rpc_quorum is not None and self.rpc_quorum > len(self.rpc_url):
+            raise ValueError("`rpc_quorum` is more than the endpoints in `rpc_url`")
+        if len(set(self.rpc_url)) < len(self.rpc_url):
+            raise ValueError("`rpc_url` names an endpoint twice, which proves nothing")
+        return self
+
+    @property
+    def quorum(self) -> int:
+        """How many endpoints must say the same."""
+        return self.rpc_quorum or min(2, len(self.rpc_url))
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """Every token whose transfers are read."""
+        return frozenset(self.tokens.values()) | frozenset(self.watched_tokens or ())
+
+
+def methods_of(config: TempoConfig) -> tuple[Method, ...]:
+    """Stablecoins."""
+    return (
+        Method(
+            key="crypto",
+            display_name="Stablecoins on Tempo",
+            currencies=("USD",),
+            crypto_currencies=tuple(
+                CryptoCurrency(
+                    code=code,
+                    chain_id=config.chain_id,
+                    token_address=address,
+                    decimals=_DECIMALS,
+                )
+                for code, address in config.tokens.items()
+            ),
+            refused_currencies={"ETH": NO_ETH},
+            default_expiry=timedelta(minutes=config.payment_ttl_minutes),
+            late_payments_complete=config.late_payments == "complete",
+        ),
+    )

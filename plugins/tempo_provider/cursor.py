@@ -1,0 +1,115 @@
+"""How far the watch has come: the last block that it has read, and what it knew when it began."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: A later block may bear the time of an earlier one.
+_TICK = timedelta(microseconds=1)
+
+
+@attrs.frozen(kw_only=True)
+class Point:
+    """A block, by its number and its hash."""
+
+    number: int
+    #: 0x-hex in lower case.
+    hash: str
+    time: datetime
+
+    @property
+    def complete_time(self) -> datetime:
+        """Nothing that comes later can bear this time or an earlier one."""
+        return self.time - _TICK
+
+
+@attrs.frozen(kw_only=True)
+class Opening:
+    """What an account held of a token when the watch began to look at the two."""
+
+    account: str
+    token: str
+    #: Of that block, the sum included everything; only later transfers count.
+    block: int
+    units: int
+
+
+@attrs.frozen(kw_only=True)
+class Cursor:
+    """Stored with the receipts that it covers, in one transaction."""
+
+    chain_id: int
+    point: Point
+    #: What was ever watched is watched for good: late money comes to old addresses, too.
+    openings: tuple[Opening, ...]
+
+    @property
+    def accounts(self) -> frozenset[str]:
+        """Addresses of ours."""
+        return frozenset(opening.account for opening in self.openings)
+
+    @property
+    def tokens(self) -> frozenset[str]:
+        """Token contracts."""
+        return frozenset(opening.token for opening in self.openings)
+
+    def missing(self, accounts: Iterable[str], tokens: Iterable[str]) -> list[tuple[str, str]]:
+        """The pairs, of these and the known ones, that are not watched yet."""
+        known = {(opening.account, opening.token) for opening in self.openings}
+        wanted = {
+            (account, token)
+            for account in self.accounts | set(accounts)
+            for token in self.tokens | set(tokens)
+        }
+        return sorted(wanted - known)
+
+    def since(self) -> Mapping[tuple[str, str], int]:
+        """Account and token → the block after which their transfers count."""
+        return {(opening.account, opening.token): opening.block for opening in self.openings}
+
+    def dumps(self) -> str:
+        """As stored."""
+        point = self.point
+        return json.dumps(
+            {
+                "chain_id": self.chain_id,
+                "block": point.number,
+                "hash": point.hash,
+                "time": point.time.isoformat(),
+                "openings": [[o.account, o.token, o.block, str(o.units)] for o in self.openings],
+            },
+            separators=(",", ":"),
+        )
+
+
+def cursor_of(text: str) -> Cursor:
+    """The reverse of `dumps`."""
+    fields = json.loads(text)
+    return Cursor(
+        chain_id=fields["chain_id"],
+        point=Point(
+            number=fields["block"],
+            hash=fields["hash"],
+            time=datetime.fromisoformat(fields["time"]),
+        ),
+        openings=tuple(
+            Opening(account=account, token=token, block=block, units=int(units))
+            for account, token, block, units in fields["openings"]
+        ),
+    )
+
+
+def point_of(header: Mapping[str, Any]) -> Point:
+    """The block of an RPC's header; raises ValueError, KeyError or TypeError for what is none."""
+    block_hash = header["hash"].lower()
+    if len(block_hash) != 66 or int(block_hash, 16) < 0:
+        raise ValueError(f"not a block's hash: {block_hash!r:.100}")
+    seconds = timedelta(seconds=int(header["timestamp"], 16))
+    try:
+        return Point(number=int(header["number"], 16), hash=block_hash, time=_EPOCH + seconds)
+    except OverflowError:
+        raise ValueError("a block without a time") from None

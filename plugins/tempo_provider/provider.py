@@ -1,0 +1,218 @@
+"""The provider: what to transfer, how far the chain was read, and what our accounts hold.
+
+Nothing is created on the chain. A payment's memo is made once and stored with it; what arrives is
+found by the watch, whatever has become of the payment since.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import httpx
+import trio
+
+from payd.plugins import (
+    Absent,
+    Created,
+    CreateOperation,
+    CryptoTransfer,
+    Found,
+    Holding,
+    NotAttempted,
+    PaymentRef,
+    Provider,
+    ProviderContext,
+    ProviderStatus,
+    Sink,
+    Snapshot,
+)
+from tempo_provider.config import TempoConfig
+from tempo_provider.contracts import DECIMALS, TRANSFER_WITH_MEMO, topic_of, transfer_calldata
+from tempo_provider.cursor import Cursor, Point, cursor_of
+from tempo_provider.memo import memo_of, spellings
+from tempo_provider.rpc import Endpoint, RpcError, Unreadable
+from tempo_provider.slices import read_point
+from tempo_provider.tokens import Tokens, read_balance
+from tempo_provider.watcher import Watcher
+from tempo_provider.witnesses import Witnesses
+
+#: Further behind than this, a single payment's transfers are not asked for; the watch finds them.
+GAP_BLOCKS_MAX = 10_000
+
+
+@asynccontextmanager
+async def open_provider(context: ProviderContext, config: TempoConfig) -> AsyncIterator[Provider]:
+    """The factory of the manifest. Starts without the chain, and not with another chain's."""
+    async with httpx.AsyncClient(timeout=config.request_timeout_s) as http:
+        endpoints = [Endpoint(url, http, context.clock) for url in config.rpc_url]
+        witnesses = Witnesses(endpoints, config.quorum, context.log, context.metrics)
+        tokens = Tokens(config, witnesses, clock=context.clock, log=context.log)
+        try:
+            await tokens.check()
+        except NotAttempted as error:
+            context.log.warning("chain_away_at_start", error=str(error))
+        yield TempoProvider(context, config, witnesses, tokens)
+
+
+class TempoProvider:
+    """Provider, SupportsPrepare, SupportsWatch and SupportsAudit."""
+
+    #: One daemon watches; the others would only double the requests.
+    singleton = True
+
+    def __init__(
+        self,
+        context: ProviderContext,
+        config: TempoConfig,
+        witnesses: Witnesses,
+        tokens: Tokens,
+    ) -> None:
+        self._context = context
+        self._config = config
+        self._witnesses = witnesses
+        self._tokens = tokens
+
+    def prepare(self, operation: CreateOperation) -> Mapping[str, Any]:
+        """See SupportsPrepare: the memo under the newest key, and where the money goes."""
+        key = self._context.secrets["tempo_memo_key"][0]
+        return {
+            "memo": memo_of(operation.payment_id, key),
+            "receiver_address": self._config.receiver_address,
+        }
+
+    async def create(self, operation: CreateOperation) -> Created:
+        """See Provider. Asks the chain nothing but whether the token can be paid with."""
+        terms = operation.crypto
+        if terms is None:
+            raise NotAttempted("a payment without a token")
+        await self._tokens.require(terms.token_address)
+        memo = str(operation.parameters["memo"])
+        receiver = str(operation.parameters["receiver_address"])
+        amount = terms.due_base_units
+        action = CryptoTransfer(
+            currency=terms.currency,
+            chain_id=terms.chain_id,
+            token_address=terms.token_address,
+            receiver_address=receiver,
+            amount_base_units=amount,
+            decimals=DECIMALS,
+            memo=memo,
+            calldata=transfer_calldata(receiver, amount, memo),
+            payment_uri=_payment_uri(terms.token_address, terms.chain_id, receiver, amount, memo),
+        )
+        return Created(reference=memo, next_action=action)
+
+    async def fetch(self, ref: PaymentRef) -> Found | Absent:
+        """See Provider: how far the watch has come. What it found is told by receipts."""
+        if ref.reference is None:
+            return Absent()
+        cursor = await self._cursor()
+        standing = _standing(ref, cursor.point, 0)
+        return Found(created=Created(reference=ref.reference, next_action=None), snapshot=standing)
+
+    async def cancel(self, ref: PaymentRef) -> Snapshot:
+        """See Provider: what has come beyond the watch's cursor, up to the final block of now."""
+        cursor = await self._cursor()
+        witnesses = self._witnesses
+        try:
+            last = witnesses.final(await witnesses.heads())
+            if last <= cursor.point.number:
+                return _standing(ref, cursor.point, 0)
+            if last - cursor.point.number > GAP_BLOCKS_MAX:
+                raise NotAttempted("the watch is too far behind")
+            ahead = partial(read_sent, ref=ref, cursor=cursor, last=last)
+            point, seen = await witnesses.agree(ahead)
+        except RpcError as error:
+            raise NotAttempted(f"the chain cannot be read: {error}") from None
+        return _standing(ref, point, seen)
+
+    async def health(self) -> None:
+        """See Provider; raises Misconfigured for another chain or an unfit token."""
+        await self._tokens.check()
+
+    async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
+        """See SupportsWatch."""
+        task_status.started()
+        context = self._context
+        watcher = Watcher(
+            self._config,
+            self._witnesses,
+            clock=context.clock,
+            log=context.log,
+            metrics=context.metrics,
+        )
+        await watcher.run(sink)
+
+    async def holdings(self, cursor: str) -> Sequence[Holding]:
+        """See SupportsAudit: the balances of our accounts at the end of the cursor's block."""
+        at = cursor_of(cursor)
+        balances = {
+            (one.account, one.token): await self._balance(one.token, one.account, at.point.number)
+            for one in at.openings
+        }
+        return [
+            Holding(
+                asset=token,
+                opening=sum(one.units for one in at.openings if one.token == token),
+                balance=sum(units for (_, of), units in balances.items() if of == token),
+                at=f"block {at.point.number} {at.point.hash}",
+            )
+            for token in sorted(at.tokens)
+        ]
+
+    async def _balance(self, token: str, account: str, block: int) -> int:
+        read = partial(read_balance, token=token, account=account, block=block)
+        try:
+            return await self._witnesses.agree(read)
+        except RpcError as error:
+            raise NotAttempted(f"the chain cannot be read: {error}") from None
+
+    async def _cursor(self) -> Cursor:
+        stored = await self._context.read_cursor()
+        if stored is None:
+            raise NotAttempted("the watch has not begun")
+        return cursor_of(stored)
+
+
+async def read_sent(
+    endpoint: Endpoint, ref: PaymentRef, cursor: Cursor, last: int
+) -> tuple[Point, int]:
+    """The block `last`, and what came with the payment's memo since the cursor; raises RpcError."""
+    point = await read_point(endpoint, last)
+    transfers = {
+        "fromBlock": hex(cursor.point.number + 1),
+        "toBlock": hex(last),
+        "address": ref.asset,
+        "topics": [
+            [TRANSFER_WITH_MEMO],
+            None,
+            [topic_of(account) for account in sorted(cursor.accounts)],
+            list(spellings(ref.reference or "")),
+        ],
+    }
+    logs = await endpoint.call("eth_getLogs", transfers)
+    try:
+        return point, sum(int(log["data"], 16) for log in logs)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unreadable(f"{endpoint.name}: not a transfer: {error!r:.200}") from None
+
+
+def _standing(ref: PaymentRef, point: Point, seen: int) -> Snapshot:
+    """Nothing of it is confirmed: only receipts confirm, each once."""
+    return Snapshot(
+        status=ProviderStatus.PROCESSING if seen else ProviderStatus.OPEN,
+        asset=ref.asset,
+        received=seen,
+        confirmed=0,
+        as_of=point.complete_time,
+        reference=ref.reference,
+    )
+
+
+def _payment_uri(token: str, chain_id: int, receiver: str, amount: int, memo: str) -> str:
+    """ERC-681. A wallet that does not know the function refuses, instead of losing the memo."""
+    return (
+        f"ethereum:{token}@{chain_id}/transferWithMemo"
+        f"?address={receiver}&uint256={amount}&bytes32={memo}"
+    )

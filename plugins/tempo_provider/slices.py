@@ -1,0 +1,244 @@
+"""One endpoint's account of a range of blocks, checked as far as it can be checked by itself.
+
+A short range is read with the header of each of its blocks: they must link, each log must lie in
+one of them, and a header's bloom filter must not contradict the logs. A long one, while catching
+up, is held by the headers at its ends and of the blocks that have logs.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import attrs
+from eth_utils.crypto import keccak
+
+from tempo_provider.contracts import (
+    GUARD,
+    TRANSFER,
+    TRANSFER_BLOCKED,
+    TRANSFER_WITH_MEMO,
+    topic_of,
+)
+from tempo_provider.cursor import Point, point_of
+from tempo_provider.rpc import Call, Endpoint, Unreadable
+from tempo_provider.transfers import (
+    Blocked,
+    Log,
+    Transfer,
+    UnreadableLog,
+    read_blocked,
+    read_transfers,
+)
+
+#: Blocks after the cursor that are read with all their headers.
+LINKED_MAX = 64
+#: A filter with more bits set than this says yes to nearly everything.
+_BLOOM_USEFUL_BITS = 1024
+
+Header = Mapping[str, Any]
+
+
+@attrs.frozen(kw_only=True)
+class Watched:
+    """Whose transfers of what; addresses in lower case."""
+
+    accounts: frozenset[str]
+    tokens: frozenset[str]
+
+
+@attrs.frozen(kw_only=True)
+class Slice:
+    """What happened in [first, last]. Two honest endpoints give equal slices."""
+
+    first: int
+    last: Point
+    #: The block at the anchor's height, which is the anchor unless the chain has changed.
+    anchor: Point
+    transfers: tuple[Transfer, ...]
+    blocked: tuple[Blocked, ...]
+    #: The blocks that have any of them.
+    points: Mapping[int, Point]
+
+
+async def read_head(endpoint: Endpoint) -> Point:
+    """The newest block that is final for this endpoint; raises RpcError."""
+    header = await endpoint.call("eth_getBlockByNumber", "finalized", False)
+    return _point(endpoint, header)
+
+
+async def read_point(endpoint: Endpoint, number: int) -> Point:
+    """The block of this number; raises RpcError."""
+    return _point(endpoint, await endpoint.call("eth_getBlockByNumber", hex(number), False))
+
+
+async def read_slice(
+    endpoint: Endpoint, watched: Watched, anchor: int, first: int, last: int
+) -> Slice:
+    """Everything of ours in the blocks from `first` to `last`; raises RpcError."""
+    is_linked = 0 < last - anchor <= LINKED_MAX
+    numbers = range(anchor, last + 1) if is_linked else (anchor, last)
+    filters = log_filters(watched, first, last)
+    calls: list[Call] = [("eth_getLogs", (one,)) for one in filters]
+    answers = await endpoint.batch(calls + [_header(number) for number in numbers])
+    incoming, outgoing, guarded = (_logs(endpoint, one) for one in answers[: len(filters)])
+    headers = dict(zip(numbers, answers[len(filters) :], strict=True))
+    points = {number: _point(endpoint, one, number) for number, one in headers.items()}
+    try:
+        transfers = read_transfers(_each_once([*incoming, *outgoing]))
+        blocked = read_blocked(guarded)
+    except UnreadableLog as error:
+        raise Unreadable(f"{endpoint.name}: {error}") from None
+    _check_filters(endpoint, watched, range(first, last + 1), transfers, blocked)
+    found: list[Transfer | Blocked] = [*transfers, *blocked]
+    touched = {one.block for one in found}
+    points |= await _read_points(endpoint, sorted(touched - points.keys()))
+    _check_hashes(endpoint, points, found)
+    if is_linked:
+        _check_links(endpoint, [headers[number] for number in numbers])
+        told = {one.block for one in transfers if one.receiver in watched.accounts}
+        await _check_blooms(endpoint, watched, headers, told, range(anchor + 1, last + 1))
+    return Slice(
+        first=first,
+        last=points[last],
+        anchor=points[anchor],
+        transfers=tuple(transfers),
+        blocked=tuple(blocked),
+        points={number: points[number] for number in touched},
+    )
+
+
+def log_filters(watched: Watched, first: int, last: int) -> list[dict[str, Any]]:
+    """What came to us, what left us, and what the guard kept from us."""
+    span = {"fromBlock": hex(first), "toBlock": hex(last)}
+    tokens = sorted(watched.tokens)
+    ours = [topic_of(account) for account in sorted(watched.accounts)]
+    return [
+        span | {"address": tokens, "topics": [[TRANSFER, TRANSFER_WITH_MEMO], None, ours]},
+        span | {"address": tokens, "topics": [[TRANSFER], ours]},
+        span | {"address": GUARD, "topics": [[TRANSFER_BLOCKED], None, ours]},
+    ]
+
+
+def _header(number: int) -> Call:
+    return "eth_getBlockByNumber", (hex(number), False)
+
+
+def _point(endpoint: Endpoint, header: Any, number: int | None = None) -> Point:
+    if header is None:
+        raise Unreadable(
+            f"{endpoint.name}: has no block {'finalized' if number is None else number}"
+        )
+    try:
+        point = point_of(header)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unreadable(f"{endpoint.name}: not a block: {error!r:.200}") from None
+    if number not in (None, point.number):
+        raise Unreadable(f"{endpoint.name}: block {point.number} instead of {number}")
+    return point
+
+
+async def _read_points(endpoint: Endpoint, numbers: Sequence[int]) -> dict[int, Point]:
+    headers = await endpoint.batch([_header(number) for number in numbers])
+    return {
+        number: _point(endpoint, header, number)
+        for number, header in zip(numbers, headers, strict=True)
+    }
+
+
+def _logs(endpoint: Endpoint, answer: Any) -> list[Log]:
+    if not isinstance(answer, list) or not all(isinstance(log, dict) for log in answer):
+        raise Unreadable(f"{endpoint.name}: not a list of logs")
+    if any(log.get("removed") for log in answer):
+        raise Unreadable(f"{endpoint.name}: a removed log below the final block")
+    return answer
+
+
+def _each_once(logs: Iterable[Log]) -> list[Log]:
+    """What we send to ourselves meets two of the filters."""
+    return list({(log.get("blockHash"), log.get("logIndex")): log for log in logs}.values())
+
+
+# -- what cannot be, and so is not believed ----------------------------------------------------
+
+
+def _check_filters(
+    endpoint: Endpoint,
+    watched: Watched,
+    span: range,
+    transfers: Sequence[Transfer],
+    blocked: Sequence[Blocked],
+) -> None:
+    for one in transfers:
+        ours = one.receiver in watched.accounts or one.sender in watched.accounts
+        if not ours or one.token not in watched.tokens or one.block not in span:
+            raise Unreadable(f"{endpoint.name}: a log that was not asked for: {one.transaction}")
+    for held in blocked:
+        if held.receiver not in watched.accounts or held.block not in span:
+            raise Unreadable(f"{endpoint.name}: a log that was not asked for: {held.transaction}")
+
+
+def _check_hashes(
+    endpoint: Endpoint, points: Mapping[int, Point], found: Iterable[Transfer | Blocked]
+) -> None:
+    for one in found:
+        if one.block_hash != points[one.block].hash:
+            raise Unreadable(f"{endpoint.name}: a log of another block {one.block}")
+
+
+def _check_links(endpoint: Endpoint, headers: Sequence[Header]) -> None:
+    for parent, child in pairwise(headers):
+        if str(child.get("parentHash")).lower() != str(parent["hash"]).lower():
+            raise Unreadable(f"{endpoint.name}: block {child['number']} has another parent")
+
+
+async def _check_blooms(
+    endpoint: Endpoint,
+    watched: Watched,
+    headers: Mapping[int, Header],
+    told: set[int],
+    numbers: range,
+) -> None:
+    """Blocks whose filter says that a transfer to us may be there, and none was told.
+
+    Asked again by their hashes, which no server answers for a block that it does not have.
+    """
+    doubtful = [
+        number for number in numbers if number not in told and _may_have(headers[number], watched)
+    ]
+    for number in doubtful:
+        incoming = log_filters(watched, number, number)[0]
+        by_hash = {"blockHash": headers[number]["hash"], **_without_span(incoming)}
+        if await endpoint.call("eth_getLogs", by_hash):
+            raise Unreadable(f"{endpoint.name}: left out logs of block {number}")
+
+
+def _without_span(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in one.items() if key in ("address", "topics")}
+
+
+def _may_have(header: Header, watched: Watched) -> bool:
+    try:
+        bloom = int(header["logsBloom"], 16)
+    except (KeyError, TypeError, ValueError):
+        return False
+    if not bloom or bloom.bit_count() > _BLOOM_USEFUL_BITS:
+        return False
+
+    def has(value: str) -> bool:
+        bits = _bloom_bits(value)
+        return bloom & bits == bits
+
+    return (
+        has(TRANSFER)
+        and any(map(has, watched.tokens))
+        and any(has(topic_of(account)) for account in watched.accounts)
+    )
+
+
+def _bloom_bits(value: str) -> int:
+    """The three bits that an address or a topic sets (Ethereum's yellow paper, 4.4.3)."""
+    digest = keccak(hexstr=value)
+    bits = 0
+    for at in (0, 2, 4):
+        bits |= 1 << (int.from_bytes(digest[at : at + 2], "big") & 2047)
+    return bits

@@ -1,0 +1,132 @@
+"""The tokens that are taken, and how each of them stands on the chain."""
+
+from typing import Any
+
+import attrs
+import trio
+from web3 import AsyncWeb3, Web3
+from web3.exceptions import Web3Exception
+
+from payd.plugins import Clock, Logger, Misconfigured, NotAttempted
+from tempo_provider.config import TempoConfig
+from tempo_provider.contracts import DECIMALS, factory_contract, token_contract
+from tempo_provider.rpc import Endpoint, Refused, RpcError, Unreadable, Web3Door
+from tempo_provider.witnesses import Witnesses
+
+#: How long what the chain said of a token holds.
+FRESH_S = 60.0
+#: What every token must stand for: prices are in it.
+CURRENCY = "USD"
+
+
+async def read_balance(endpoint: Endpoint, token: str, account: str, block: int) -> int:
+    """Base units of `token` that `account` has at the end of that block; raises RpcError."""
+    web3 = AsyncWeb3(Web3Door([endpoint]))
+    balance_of = token_contract(web3, token).functions.balanceOf(Web3.to_checksum_address(account))
+    try:
+        return int(await balance_of.call(block_identifier=block))
+    except Web3Exception as error:
+        raise Unreadable(f"{endpoint.name}: no balance of {token}: {error!r:.200}") from None
+
+
+@attrs.frozen(kw_only=True)
+class _Standing:
+    """What the chain says of a token."""
+
+    is_tip20: bool
+    decimals: int
+    currency: str
+    is_paused: bool
+
+
+class Tokens:
+    """Checks chain and tokens at the start and now and then; refuses what does not hold."""
+
+    def __init__(
+        self, config: TempoConfig, witnesses: Witnesses, *, clock: Clock, log: Logger
+    ) -> None:
+        self._config = config
+        self._witnesses = witnesses
+        self._log = log
+        self._paused: frozenset[str] = frozenset()
+        self._checked_at: float | None = None
+        self._checking = trio.Lock()
+
+    async def check(self) -> None:
+        """Ask the chain when the last answer is not fresh.
+
+        Raises Misconfigured for another chain, or for a token that is not what it should be, and
+        NotAttempted when no endpoint answers.
+        """
+        async with self._checking:
+            if self._checked_at is not None and trio.current_time() < self._checked_at + FRESH_S:
+                return
+            try:
+                await self._check_chain()
+                await self._check_tokens()
+            except RpcError as error:
+                raise NotAttempted(f"the chain cannot be read: {error}") from None
+            self._checked_at = trio.current_time()
+
+    async def require(self, token: str) -> None:
+        """Return when `token` can be paid with now; raises NotAttempted, and as `check` does."""
+        if self._checked_at is None:
+            await self.check()
+        if token.lower() in self._paused:
+            raise NotAttempted(f"the token {token} is paused by its issuer")
+
+    async def _check_chain(self) -> None:
+        """Every endpoint that answers; a single one of another chain is a mistake in the settings."""
+        failure: RpcError | None = None
+        answered = 0
+        for endpoint in self._witnesses.endpoints:
+            try:
+                chain_id = int(await endpoint.call("eth_chainId"), 16)
+            except (TypeError, ValueError):
+                failure = Unreadable(f"{endpoint.name}: no chain id")
+            except RpcError as error:
+                failure = error
+            else:
+                answered += 1
+                if chain_id != self._config.chain_id:
+                    raise Misconfigured(
+                        f"{endpoint.name} is of chain {chain_id}, not {self._config.chain_id}"
+                    )
+        if answered < self._witnesses.quorum:
+            raise failure or Unreadable("too few endpoints")
+
+    async def _check_tokens(self) -> None:
+        paused = set()
+        for code, address in self._config.tokens.items():
+            standing = await self._standing(code, address)
+            wrong = _what_is_wrong(standing)
+            if wrong:
+                raise Misconfigured(f"{code} ({address}) {wrong}")
+            if standing.is_paused:
+                paused.add(address.lower())
+                self._log.warning("token_paused", currency=code, token=address)
+        self._paused = frozenset(paused)
+
+    async def _standing(self, code: str, address: str) -> _Standing:
+        web3: AsyncWeb3[Any] = AsyncWeb3(Web3Door(self._witnesses.endpoints))
+        token, factory = token_contract(web3, address), factory_contract(web3)
+        try:
+            checksummed = Web3.to_checksum_address(address)
+            return _Standing(
+                is_tip20=bool(await factory.functions.isTIP20(checksummed).call()),
+                decimals=int(await token.functions.decimals().call()),
+                currency=str(await token.functions.currency().call()),
+                is_paused=bool(await token.functions.paused().call()),
+            )
+        except (Web3Exception, Refused) as error:
+            raise Misconfigured(f"{code} ({address}) is no token: {error!s:.200}") from None
+
+
+def _what_is_wrong(standing: _Standing) -> str:
+    if not standing.is_tip20:
+        return "is not a TIP-20 token"
+    if standing.decimals != DECIMALS:
+        return f"has {standing.decimals} decimals, not {DECIMALS}"
+    if standing.currency != CURRENCY:
+        return f"stands for {standing.currency!r:.20}, not {CURRENCY}"
+    return ""

@@ -1,0 +1,252 @@
+"""Logs → transfers → receipts, pure: what a chain's words say about our money.
+
+Decoded by fixed offsets, which the ABI guarantees for these events; the tests hold it against
+web3's own decoding. Each transfer of money is one `Transfer` log. A `TransferWithMemo` is the same
+money told again, always one log later, so that it adds its memo and nothing else.
+"""
+
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from payd.plugins import Observation, Outflow, Receipt, ReceiptState
+from tempo_provider.contracts import TRANSFER, TRANSFER_BLOCKED, TRANSFER_WITH_MEMO, ZERO
+from tempo_provider.memo import reference_of
+
+Log = Mapping[str, Any]
+
+_HEX = frozenset(string.hexdigits)
+_WORD = 64
+_TOPIC = 66
+#: ABI of a blocked transfer's receipt, version 1: nine static words; which of them we read.
+_RECEIPT_WORDS, _ORIGINATOR, _MEMO = 9, 2, 8
+
+
+class UnreadableLog(ValueError):
+    """A log that cannot be what the chain emitted: whoever told it is not to be believed."""
+
+
+class Transfer(NamedTuple):
+    """Money that moved; addresses and hashes are 0x-hex in lower case."""
+
+    block: int
+    log_index: int
+    token: str
+    sender: str
+    receiver: str
+    amount: int
+    #: None where the transfer had none.
+    memo: str | None
+    block_hash: str
+    transaction: str
+
+
+class Blocked(NamedTuple):
+    """Money for us that a receive policy sent to the guard."""
+
+    block: int
+    log_index: int
+    token: str
+    receiver: str
+    amount: int
+    #: The receipt as emitted, 0x-hex: without it nobody can claim the money.
+    receipt: str
+    block_hash: str
+    transaction: str
+
+
+def read_transfers(logs: Iterable[Log]) -> list[Transfer]:
+    """The transfers that `Transfer` and `TransferWithMemo` logs tell, each once, in their order.
+
+    Raises UnreadableLog.
+    """
+    transfers: list[Transfer] = []
+    previous: Transfer | None = None
+    for log in _ordered(logs):
+        told = _read_transfer(log)
+        if told.memo is None:
+            transfers.append(told)
+        elif previous is None or not _is_told_again(previous, told):
+            raise UnreadableLog(f"a memo without its transfer: {told.transaction}")
+        else:
+            transfers[-1] = told._replace(log_index=previous.log_index)
+        previous = told
+    return transfers
+
+
+def read_blocked(logs: Iterable[Log]) -> list[Blocked]:
+    """The transfers that the guard keeps; raises UnreadableLog."""
+    return [_read_blocked(log) for log in _ordered(logs)]
+
+
+def _ordered(logs: Iterable[Log]) -> list[Log]:
+    try:
+        return sorted(logs, key=lambda log: (int(log["blockNumber"], 16), int(log["logIndex"], 16)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableLog(f"a log without its place: {error!r}") from None
+
+
+def _read_transfer(log: Log) -> Transfer:
+    try:
+        topics, data = log["topics"], log["data"]
+        kind = topics[0]
+        has_memo = kind == TRANSFER_WITH_MEMO
+        if not (has_memo or kind == TRANSFER) or len(topics) != (4 if has_memo else 3):
+            raise UnreadableLog(f"not a transfer: {topics!r:.200}")
+        return Transfer(
+            int(log["blockNumber"], 16),
+            int(log["logIndex"], 16),
+            _hex(log["address"], 42),
+            _address(topics[1]),
+            _address(topics[2]),
+            int(_hex(data, _TOPIC), 16),
+            _hex(topics[3], _TOPIC) if has_memo else None,
+            _hex(log["blockHash"], _TOPIC),
+            _hex(log["transactionHash"], _TOPIC),
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UnreadableLog(f"not a transfer: {error!r}") from None
+
+
+def _is_told_again(plain: Transfer, told: Transfer) -> bool:
+    """Whether `told` is the memo of `plain`, which came one log earlier in the same call."""
+    return told._replace(memo=None, log_index=told.log_index - 1) == plain
+
+
+def _read_blocked(log: Log) -> Blocked:
+    try:
+        topics, words = log["topics"], log["data"][2:]
+        if topics[0] != TRANSFER_BLOCKED or len(topics) != 4:
+            raise UnreadableLog(f"not a blocked transfer: {topics!r:.200}")
+        start = 2 * int(words[2 * _WORD : 3 * _WORD], 16)
+        length = 2 * int(words[start : start + _WORD], 16)
+        receipt = words[start + _WORD : start + _WORD + length]
+        return Blocked(
+            int(log["blockNumber"], 16),
+            int(log["logIndex"], 16),
+            _address(topics[1]),
+            _address(topics[2]),
+            int(words[:_WORD], 16),
+            _hex("0x" + receipt, 2 + length),
+            _hex(log["blockHash"], _TOPIC),
+            _hex(log["transactionHash"], _TOPIC),
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UnreadableLog(f"not a blocked transfer: {error!r}") from None
+
+
+def _hex(value: str, length: int) -> str:
+    if len(value) != length or value[:2] != "0x" or not _HEX.issuperset(value[2:]):
+        raise ValueError(f"not {length} characters of 0x-hex: {value!r:.100}")
+    return value.lower()
+
+
+def _address(topic: str) -> str:
+    if _hex(topic, _TOPIC)[2:26] != "0" * 24:
+        raise ValueError(f"not an address: {topic!r}")
+    return "0x" + topic[26:].lower()
+
+
+# -- what payd is told -------------------------------------------------------------------------
+
+
+class Books(NamedTuple):
+    """What transfers mean for the accounts of ours."""
+
+    arrivals: list[Observation]
+    outflows: list[Outflow]
+
+
+def books_of(
+    transfers: Sequence[Transfer],
+    *,
+    chain_id: int,
+    accounts: frozenset[str],
+    times: Mapping[int, datetime],
+) -> Books:
+    """What came to our accounts and what left them, by block times.
+
+    Nothing moved where the amount is zero or both sides are ours. A mint to us is money like any
+    other; a burn of ours is an outflow, whatever memo it carries.
+    """
+    books = Books([], [])
+    for transfer in transfers:
+        to_us, from_us = transfer.receiver in accounts, transfer.sender in accounts
+        if transfer.amount == 0 or to_us == from_us:
+            continue
+        name = f"{chain_id}:{transfer.transaction}:{transfer.log_index}"
+        time = times[transfer.block]
+        if to_us:
+            books.arrivals.append(_arrival(name, transfer, time))
+        else:
+            details = _details(transfer) | {"receiver": transfer.receiver}
+            books.outflows.append(
+                Outflow(
+                    id=name,
+                    asset=transfer.token,
+                    amount=transfer.amount,
+                    time=time,
+                    details=details,
+                )
+            )
+    return books
+
+
+def held_of(
+    blocked: Sequence[Blocked], *, chain_id: int, times: Mapping[int, datetime]
+) -> list[Observation]:
+    """Receipts of what the guard keeps: shown to the operator, counted nowhere."""
+    return [
+        Observation(
+            id=(name := f"{chain_id}:{one.transaction}:{one.log_index}"),
+            reference="",
+            fact=(
+                Receipt(
+                    id=name,
+                    asset=one.token,
+                    amount=one.amount,
+                    state=ReceiptState.HELD,
+                    time=times[one.block],
+                    details=_blocked_details(one),
+                ),
+            ),
+        )
+        for one in blocked
+        if one.amount > 0
+    ]
+
+
+def _arrival(name: str, transfer: Transfer, time: datetime) -> Observation:
+    receipt = Receipt(
+        id=name,
+        asset=transfer.token,
+        amount=transfer.amount,
+        state=ReceiptState.CONFIRMED,
+        time=time,
+        details=_details(transfer),
+    )
+    reference = reference_of(transfer.memo) if transfer.memo else ""
+    return Observation(id=name, reference=reference, fact=(receipt,))
+
+
+def _details(transfer: Transfer) -> dict[str, str]:
+    details = {"transaction": transfer.transaction, "block": str(transfer.block)}
+    details["sender"] = "mint" if transfer.sender == ZERO else transfer.sender
+    if transfer.memo is not None:
+        details["memo"] = transfer.memo
+    return details
+
+
+def _blocked_details(blocked: Blocked) -> dict[str, str]:
+    details = {
+        "transaction": blocked.transaction,
+        "block": str(blocked.block),
+        "receiver": blocked.receiver,
+        "guard_receipt": blocked.receipt,
+    }
+    words = blocked.receipt[2:]
+    if len(words) == _RECEIPT_WORDS * _WORD:
+        details["sender"] = "0x" + words[_ORIGINATOR * _WORD :][24:_WORD]
+        details["memo"] = "0x" + words[_MEMO * _WORD :]
+    return details

@@ -1,0 +1,281 @@
+"""The watch: reads the chain up to its final block, and tells payd what came in and went out.
+
+Nothing above the final block is ever believed. The cursor (a block's number and hash) is stored
+with the receipts that it covers, so that dying anywhere repeats and never skips. Should the chain
+at the cursor's height have another hash than the one that was final, the watch halts.
+"""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+import attrs
+import trio
+
+from payd.plugins import Clock, Logger, Metrics, Observation, Outflow, Sink, WatchHalted
+from tempo_provider.config import TempoConfig
+from tempo_provider.cursor import Cursor, Opening, Point, cursor_of
+from tempo_provider.ranges import RangeLength
+from tempo_provider.rpc import Endpoint, RangeTooLarge, RpcError
+from tempo_provider.slices import Slice, Watched, read_point, read_slice
+from tempo_provider.tokens import read_balance
+from tempo_provider.transfers import Blocked, Transfer, books_of, held_of
+from tempo_provider.witnesses import Witnesses
+
+#: Reports in one transaction, but for a single block that has more.
+PUT_MAX = 500
+#: After failures in a row the watch waits longer, up to this.
+BACKOFF_MAX_S = 30.0
+#: A final block older than this, while the clock goes on, is an alarm.
+STALE_S = 30.0
+#: The blocks behind the cursor are read again this often, for what an endpoint had left out.
+RESCAN_INTERVAL_S = 3600.0
+
+_Moved = Transfer | Blocked
+
+
+class Watcher:
+    """One run of the watch, from the stored cursor on."""
+
+    def __init__(
+        self,
+        config: TempoConfig,
+        witnesses: Witnesses,
+        *,
+        clock: Clock,
+        log: Logger,
+        metrics: Metrics,
+    ) -> None:
+        self._config = config
+        self._witnesses = witnesses
+        self._clock = clock
+        self._log = log
+        self._metrics = metrics
+        self._range = RangeLength(config.range_blocks_max)
+        #: What this run has stored of the blocks that it will read again, by the next overlap.
+        self._told: dict[_Moved, None] = {}
+        self._rescan_time = trio.current_time() + RESCAN_INTERVAL_S
+        self._rescans: Iterator[tuple[int, int]] = iter(())
+
+    async def run(self, sink: Sink) -> None:
+        """Until cancelled. Raises WatchHalted, and what the sink raises."""
+        cursor = None
+        failures = 0
+        while True:
+            try:
+                cursor = cursor or await self._begin(sink)
+                ahead = await self._step(sink, cursor)
+                failures = 0
+            except RpcError as error:
+                failures += 1
+                self._complain(error)
+                await trio.sleep(self._backoff_s(failures))
+                continue
+            cursor, behind = ahead
+            if not behind and not await self._rescan(sink, cursor):
+                await trio.sleep(self._config.poll_interval_s * random.uniform(0.9, 1.1))  # noqa: S311 - jitter, no secret
+
+    def _complain(self, error: RpcError) -> None:
+        if isinstance(error, RangeTooLarge):
+            self._range.shorten(error.suggestion)
+        elif self._range.length > 1:
+            # It may have been too much to answer in time.
+            self._range.shorten(None)
+        self._log.warning("chain_unread", error=str(error), range_blocks=self._range.length)
+        self._metrics.count("watch_failures_total")
+
+    def _backoff_s(self, failures: int) -> float:
+        longest = min(BACKOFF_MAX_S, self._config.poll_interval_s * 2.0 ** min(failures - 1, 10))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
+
+    # -- the beginning -----------------------------------------------------------------------
+
+    async def _begin(self, sink: Sink) -> Cursor:
+        """The stored cursor; at the first start of all, one at the final block of now."""
+        config = self._config
+        stored = await sink.cursor()
+        if stored is None:
+            cursor = Cursor(chain_id=config.chain_id, point=await self._start(), openings=())
+        else:
+            cursor = cursor_of(stored)
+        if cursor.chain_id != config.chain_id:
+            raise WatchHalted(
+                f"the cursor is of chain {cursor.chain_id}, the settings are of {config.chain_id}"
+            )
+        missing = cursor.missing([config.receiver_address], config.watched)
+        if missing:
+            openings = [await self._open(cursor.point, *pair) for pair in missing]
+            cursor = attrs.evolve(cursor, openings=(*cursor.openings, *openings))
+            await sink.put((), cursor=cursor.dumps())
+            self._log.info("watch_opened", block=cursor.point.number, pairs=len(missing))
+        return cursor
+
+    async def _start(self) -> Point:
+        number = self._config.start_block
+        if number is None:
+            number = self._witnesses.final(await self._witnesses.heads())
+        return await self._witnesses.agree(partial(read_point, number=number))
+
+    async def _open(self, point: Point, account: str, token: str) -> Opening:
+        read = partial(read_balance, token=token, account=account, block=point.number)
+        units = await self._witnesses.agree(read)
+        return Opening(account=account, token=token, block=point.number, units=units)
+
+    # -- one step ----------------------------------------------------------------------------
+
+    async def _step(self, sink: Sink, cursor: Cursor) -> tuple[Cursor, bool]:
+        """Read one range on and store it; where that leads, and whether there is more."""
+        heads = await self._witnesses.heads()
+        goal = self._witnesses.final(heads)
+        self._measure(cursor, heads, goal)
+        if goal <= cursor.point.number:
+            self._check_same_height(cursor, heads)
+            return cursor, False
+        last = min(goal, cursor.point.number + self._range.length)
+        among = [endpoint for endpoint, head in heads if head.number >= last]
+        first = max(0, cursor.point.number + 1 - self._config.overlap_blocks)
+        found = await self._read(cursor, first, last, among)
+        cursor = await self._store(sink, cursor, found)
+        self._range.succeeded()
+        return cursor, last < goal
+
+    def _check_same_height(self, cursor: Cursor, heads: Sequence[tuple[Endpoint, Point]]) -> None:
+        others = [
+            head
+            for _, head in heads
+            if head.number == cursor.point.number and head.hash != cursor.point.hash
+        ]
+        if len(others) >= self._witnesses.quorum:
+            self._halt(cursor, others[0])
+
+    def _halt(self, cursor: Cursor, instead: Point) -> None:
+        self._metrics.count("finality_violations_total")
+        raise WatchHalted(
+            f"block {cursor.point.number} was final as {cursor.point.hash} and is now "
+            f"{instead.hash}: nothing is credited until the chain has the former again"
+        )
+
+    async def _read(
+        self, cursor: Cursor, first: int, last: int, among: Sequence[Endpoint]
+    ) -> Slice:
+        watched = Watched(accounts=cursor.accounts, tokens=cursor.tokens)
+        anchor = cursor.point.number
+        read = partial(read_slice, watched=watched, anchor=anchor, first=first, last=last)
+        found = await self._witnesses.agree(read, among)
+        if found.anchor.hash != cursor.point.hash:
+            self._halt(cursor, found.anchor)
+        return found
+
+    # -- what is stored ----------------------------------------------------------------------
+
+    async def _store(self, sink: Sink, cursor: Cursor, found: Slice) -> Cursor:
+        """In transactions of a bounded size, each with the cursor behind its last block."""
+        new = [one for one in self._relevant(cursor, found) if one not in self._told]
+        *parts, rest = list(_parts(new)) or [[]]
+        for part in parts:
+            point = found.points[part[-1].block]
+            if point.number > cursor.point.number:
+                cursor = attrs.evolve(cursor, point=point)
+            await self._put(sink, part, found, cursor)
+        cursor = attrs.evolve(cursor, point=found.last)
+        await self._put(sink, rest, found, cursor)
+        self._remember(new, cursor)
+        return cursor
+
+    def _relevant(self, cursor: Cursor, found: Slice) -> list[_Moved]:
+        """What moved after the watch had begun to look, in the order of blocks."""
+        since = cursor.since()
+
+        def counts(account: str, token: str, block: int) -> bool:
+            return block > since.get((account, token), found.last.number)
+
+        transfers = [
+            one
+            for one in found.transfers
+            if counts(one.receiver, one.token, one.block)
+            or counts(one.sender, one.token, one.block)
+        ]
+        start = min(since.values(), default=0)
+        blocked = [one for one in found.blocked if one.block > start]
+        return sorted([*transfers, *blocked], key=lambda one: (one.block, one.log_index))
+
+    async def _put(
+        self,
+        sink: Sink,
+        moved: Sequence[_Moved],
+        found: Slice,
+        cursor: Cursor,
+        *,
+        moves_cursor: bool = True,
+    ) -> None:
+        observations, outflows = self._reports(moved, found, cursor.accounts)
+        stored = cursor.dumps() if moves_cursor else None
+        await sink.put(observations, outflows=outflows, cursor=stored)
+
+    def _reports(
+        self, moved: Sequence[_Moved], found: Slice, accounts: frozenset[str]
+    ) -> tuple[list[Observation], list[Outflow]]:
+        chain_id = self._config.chain_id
+        times = {number: point.time for number, point in found.points.items()}
+        books = books_of(
+            [one for one in moved if isinstance(one, Transfer)],
+            chain_id=chain_id,
+            accounts=accounts,
+            times=times,
+        )
+        held = held_of(
+            [one for one in moved if isinstance(one, Blocked)], chain_id=chain_id, times=times
+        )
+        return [*books.arrivals, *held], books.outflows
+
+    def _remember(self, new: Iterable[_Moved], cursor: Cursor) -> None:
+        oldest = cursor.point.number - self._config.overlap_blocks
+        self._told |= dict.fromkeys(new)
+        self._told = {one: None for one in self._told if one.block >= oldest}
+
+    # -- again, for what was left out --------------------------------------------------------
+
+    async def _rescan(self, sink: Sink, cursor: Cursor) -> bool:
+        """Read one older range again when it is time to; whether it did."""
+        span = next(self._rescans, None)
+        if span is None:
+            if trio.current_time() < self._rescan_time:
+                return False
+            self._rescan_time = trio.current_time() + RESCAN_INTERVAL_S
+            self._rescans = self._spans(cursor.point.number)
+            return False
+        try:
+            found = await self._read(cursor, *span, self._witnesses.endpoints)
+        except RpcError as error:
+            self._complain(error)
+            return False
+        for part in _parts(self._relevant(cursor, found)):
+            await self._put(sink, part, found, cursor, moves_cursor=False)
+        return True
+
+    def _spans(self, end: int) -> Iterator[tuple[int, int]]:
+        start = max(0, end - self._config.rescan_blocks)
+        length = self._range.length
+        return iter([(n, min(n + length - 1, end)) for n in range(start, end + 1, length)])
+
+    def _measure(self, cursor: Cursor, heads: Sequence[tuple[Endpoint, Point]], goal: int) -> None:
+        newest = max((head for _, head in heads), key=lambda head: head.number)
+        age_s = (self._clock.now() - newest.time).total_seconds()
+        self._metrics.set("cursor_lag_blocks", goal - cursor.point.number)
+        self._metrics.set("cursor_block", cursor.point.number)
+        self._metrics.set("finalized_age_seconds", age_s)
+        self._metrics.set("range_blocks", self._range.length)
+        if age_s > STALE_S:
+            self._log.warning("finality_stale", age_s=round(age_s), block=newest.number)
+
+
+def _parts(moved: Sequence[_Moved]) -> Iterator[list[_Moved]]:
+    """Bounded bites that never cut a block in two."""
+    part: list[_Moved] = []
+    for one in moved:
+        if len(part) >= PUT_MAX and one.block != part[-1].block:
+            yield part
+            part = []
+        part.append(one)
+    if part:
+        yield part

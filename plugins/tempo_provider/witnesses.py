@@ -1,0 +1,126 @@
+"""Several endpoints, none of them believed alone where more than one is asked for.
+
+`quorum` of them must say the same. Who is away, garbled or of another opinion is passed over for
+the next one; when too few agree nothing is believed, and the watch waits where it is.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import attrs
+import trio
+
+from payd.plugins import Logger, Metrics
+from tempo_provider.cursor import Point
+from tempo_provider.rpc import Endpoint, RangeTooLarge, RpcError, Unavailable, Unreadable
+from tempo_provider.slices import read_head
+
+T = TypeVar("T")
+
+
+class Disagreement(RpcError):
+    """They answered, and not alike: one of them is wrong, and nobody can say which."""
+
+
+class Witnesses:
+    """The configured endpoints, in the order of preference."""
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], quorum: int, log: Logger, metrics: Metrics
+    ) -> None:
+        self.endpoints = tuple(endpoints)
+        self.quorum = quorum
+        self._log = log
+        self._metrics = metrics
+
+    async def heads(self) -> list[tuple[Endpoint, Point]]:
+        """The final block of each endpoint that answers, in their order.
+
+        Raises RpcError when fewer than the quorum do.
+        """
+        asked = await self._ask(self.endpoints, read_head)
+        heads = [(one.endpoint, one.said) for one in asked if isinstance(one.said, Point)]
+        if len(heads) < self.quorum:
+            raise _too_few(asked, self.quorum)
+        return heads
+
+    def final(self, heads: Sequence[tuple[Endpoint, Point]]) -> int:
+        """The newest block that is final for as many endpoints as must agree on it."""
+        return sorted((head.number for _, head in heads), reverse=True)[self.quorum - 1]
+
+    async def agree(
+        self,
+        read: Callable[[Endpoint], Awaitable[T]],
+        among: Sequence[Endpoint] | None = None,
+    ) -> T:
+        """What `quorum` of them say alike; asks as few as that takes. Raises RpcError."""
+        waiting = list(self.endpoints if among is None else among)
+        asked: list[_Asked[T]] = []
+        while True:
+            missing = max(1, self.quorum - len(asked))
+            now, waiting = waiting[:missing], waiting[missing:]
+            if not now:
+                raise self._no_agreement(asked)
+            asked += await self._ask(now, read)
+            agreed = self._agreed(asked)
+            if agreed is not None:
+                return agreed[0]
+
+    async def _ask(
+        self, endpoints: Sequence[Endpoint], read: Callable[[Endpoint], Awaitable[T]]
+    ) -> "list[_Asked[T]]":
+        asked = [_Asked[T](endpoint=endpoint) for endpoint in endpoints]
+
+        async def ask(one: "_Asked[T]") -> None:
+            try:
+                one.said = await read(one.endpoint)
+            except RpcError as error:
+                one.said = error
+                self._metrics.count("rpc_failures_total")
+                self._log.warning("rpc_failed", endpoint=one.endpoint.name, error=str(error))
+
+        async with trio.open_nursery() as nursery:
+            for one in asked:
+                nursery.start_soon(ask, one)
+        for one in asked:
+            # Not this endpoint's fault, and no reason to ask the next one.
+            if isinstance(one.said, RangeTooLarge):
+                raise one.said
+        return asked
+
+    def _agreed(self, asked: "Sequence[_Asked[T]]") -> tuple[T] | None:
+        answers = [one for one in asked if not isinstance(one.said, RpcError | None)]
+        for one in answers:
+            alike = [other for other in answers if other.said == one.said]
+            if len(alike) >= self.quorum:
+                for other in answers:
+                    if other.said != one.said:
+                        self._dissents(other.endpoint)
+                said: T = one.said  # type: ignore[assignment]  # errors were left out above
+                return (said,)
+        return None
+
+    def _dissents(self, endpoint: Endpoint) -> None:
+        self._metrics.count("rpc_disagreements_total")
+        self._log.warning("rpc_overruled", endpoint=endpoint.name)
+
+    def _no_agreement(self, asked: "Sequence[_Asked[T]]") -> RpcError:
+        answers = [one for one in asked if not isinstance(one.said, RpcError | None)]
+        if len(answers) < max(2, self.quorum):
+            return _too_few(asked, self.quorum)
+        self._metrics.count("rpc_disagreements_total")
+        names = ", ".join(one.endpoint.name for one in answers)
+        return Disagreement(f"{names} do not say the same, and {self.quorum} must")
+
+
+@attrs.define(kw_only=True, eq=False)
+class _Asked(Generic[T]):
+    endpoint: Endpoint
+    said: T | RpcError | None = None
+
+
+def _too_few(asked: "Sequence[_Asked[T]]", quorum: int) -> RpcError:
+    errors = [one.said for one in asked if isinstance(one.said, RpcError)]
+    why = "; ".join(map(str, errors)) or "too few have the block"
+    text = f"{len(asked) - len(errors)} of {quorum} endpoints answered: {why}"
+    return Unreadable(text) if any(isinstance(e, Unreadable) for e in errors) else Unavailable(text)

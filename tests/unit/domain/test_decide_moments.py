@@ -1,0 +1,150 @@
+"""The exact moments at which a rule begins to hold, and what each decision is called."""
+
+from datetime import timedelta
+
+import attrs
+import pytest
+from unit.domain.builders import DUE, EXPIRY, a_payment, a_receipt, a_snapshot, after, at, created
+
+from payd.domain.decide import decide, next_look_time
+from payd.domain.evidence import (
+    Absent,
+    AskAgain,
+    CancelRequested,
+    Conflict,
+    Evidence,
+    NotAttempted,
+    NotClosable,
+    OutcomeUnknown,
+    ProviderStatus,
+    Unanswered,
+)
+from payd.domain.payment import Asking, Attention, Failure, Payment, Status
+
+EXPIRES = 30.0
+JUST_BEFORE = EXPIRES - 0.001
+PENDING = a_payment(Status.PENDING)
+UNBORN = a_payment(Status.CANCELING, provider_reference=None, asking=Asking.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("payment", "evidence", "before", "then"),
+    [
+        (PENDING, a_snapshot(minutes=EXPIRES), Status.PENDING, Status.EXPIRED),
+        (PENDING, a_snapshot(ProviderStatus.CANCELED), Status.FAILED, Status.EXPIRED),
+        (a_payment(), Absent(), Status.CREATING, Status.EXPIRED),
+        (a_payment(), Absent(proven=False), Status.CREATING, Status.EXPIRED),
+        (UNBORN, Absent(proven=False), Status.CANCELING, Status.CANCELED),
+    ],
+)
+def test_a_payment_expires_at_its_expire_time_and_not_a_moment_earlier(
+    payment: Payment, evidence: Evidence, before: Status, then: Status
+) -> None:
+    assert after(payment, evidence, minutes=JUST_BEFORE).status is before
+    assert after(payment, evidence, minutes=EXPIRES).status is then
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+def test_a_look_that_was_taken_before_the_expiry_proves_nothing_after_it(wrap: bool) -> None:
+    look = a_snapshot(minutes=JUST_BEFORE)
+    evidence: Evidence = NotClosable(look=look) if wrap else look
+    assert after(PENDING, evidence, minutes=1000).status is Status.PENDING
+
+
+def test_a_payment_that_was_never_sent_fails_after_ten_minutes() -> None:
+    assert after(a_payment(), NotAttempted(), minutes=9.999).status is Status.CREATING
+    failed = after(a_payment(), NotAttempted(), minutes=10)
+    assert failed.status is Status.FAILED
+    assert failed.failure is not None
+    assert failed.failure.code == "not_attempted"
+
+
+@pytest.mark.parametrize(
+    ("payment", "minutes", "reason"),
+    [
+        (a_payment(), EXPIRES, Attention.OUTCOME_UNKNOWN),
+        (PENDING, EXPIRES + 60, Attention.STUCK),
+    ],
+)
+def test_silence_is_told_from_its_moment_on(
+    payment: Payment, minutes: float, reason: Attention
+) -> None:
+    assert after(payment, Unanswered(), minutes=minutes - 0.001).attention == frozenset()
+    assert after(payment, Unanswered(), minutes=minutes).attention == {reason}
+
+
+def test_a_part_at_the_last_moment_of_the_window_is_in_time() -> None:
+    last = (a_receipt(amount=100, time=at(24 * 60)),)
+    assert after(a_payment(Status.EXPIRED), last).attention == {Attention.UNDERPAID}
+
+
+def test_a_look_is_due_at_the_expiry_and_later_ones_are_spaced_again() -> None:
+    assert next_look_time(PENDING, EXPIRY - timedelta(seconds=1)) == EXPIRY
+    assert next_look_time(PENDING, EXPIRY) == EXPIRY + timedelta(minutes=2)
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "attention"),
+    [
+        (DUE - 1, {Attention.PAID_AFTER_CLOSE, Attention.UNDERPAID}),
+        (DUE, {Attention.PAID_AFTER_CLOSE}),
+        (DUE + 1, {Attention.PAID_AFTER_CLOSE, Attention.OVERPAID}),
+        (2 * DUE - 1, {Attention.PAID_AFTER_CLOSE, Attention.OVERPAID}),
+        (
+            2 * DUE,
+            {Attention.PAID_AFTER_CLOSE, Attention.OVERPAID, Attention.DUPLICATE_PAYMENT},
+        ),
+    ],
+)
+def test_too_little_too_much_and_twice_are_told_apart(
+    confirmed: int, attention: frozenset[Attention]
+) -> None:
+    canceled = after(a_payment(Status.CANCELED), (a_receipt(amount=confirmed),))
+    assert canceled.attention == attention
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "failure"),
+    [
+        ("card_declined", "No.", Failure(code="card_declined", message="No.")),
+        (None, None, Failure(code="declined", message="The provider declined.")),
+    ],
+)
+def test_a_failure_is_told_in_the_providers_words_or_in_ours(
+    code: str | None, message: str | None, failure: Failure
+) -> None:
+    refused = a_snapshot(ProviderStatus.DECLINED, failure_code=code, failure_message=message)
+    assert after(PENDING, refused).failure == failure
+
+
+@pytest.mark.parametrize(
+    ("payment", "evidence", "what"),
+    [
+        (a_payment(), created(), "payment_pending"),
+        (a_payment(Status.COMPLETED, provider_reference=None), created(), "provider_answered"),
+        (a_payment(), OutcomeUnknown(), "provider_answered"),
+        (a_payment(), NotAttempted(), "provider_answered"),
+        (PENDING, CancelRequested(), "payment_canceling"),
+        (PENDING, Conflict(), "attention_changed"),
+        (a_payment(Status.COMPLETED), (a_receipt(amount=1),), "facts_changed"),
+        (PENDING, a_snapshot(), "provider_looked"),
+    ],
+)
+def test_every_decision_has_the_name_of_its_weightiest_change(
+    payment: Payment, evidence: Evidence, what: str
+) -> None:
+    decision = decide(payment, evidence, at(2))
+    assert decision is not None
+    assert decision.what == what
+
+
+def test_a_reason_to_cancel_is_kept_for_the_audit_row() -> None:
+    decision = decide(PENDING, CancelRequested(reason="changed my mind"), at(2))
+    assert decision is not None
+    assert decision.note == "changed my mind"
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_nobody_may_ask_again_once_the_answer_is_known(status: Status) -> None:
+    known = attrs.evolve(a_payment(status), provider_reference="ref", asking=Asking.ANSWERED)
+    assert after(known, AskAgain(deadline=at(9))).ask_deadline is None
