@@ -20,6 +20,7 @@ hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 NO_CHROMIUM = "no chromium on this machine (apt-get install chromium)"
+NO_ANVIL = "no local Tempo chain"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +44,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     if any(NO_CHROMIUM in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(f"not run: browser tests: {NO_CHROMIUM}", yellow=True)
+    without_chain = [str(report.longrepr) for report in skipped if NO_ANVIL in str(report.longrepr)]
+    if without_chain:
+        why = without_chain[0].partition(NO_ANVIL)[2].rstrip("')")
+        terminalreporter.write_line(f"not run: chain tests: {NO_ANVIL}{why}", yellow=True)
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +59,19 @@ def chromium() -> str:
     if found is None:
         pytest.skip(NO_CHROMIUM)
     return found
+
+
+@pytest.fixture(scope="session")
+def anvil() -> Path:
+    """The local chain's program; without it the test is skipped, or fails where all must run."""
+    from payd.dev.chain import NoAnvil, find_anvil
+
+    try:
+        return find_anvil(Path(__file__).parent.parent / ".payd" / "anvil")
+    except NoAnvil as error:
+        if os.environ.get("REQUIRE_ALL") == "1":
+            pytest.fail(f"{NO_ANVIL}: {error}; REQUIRE_ALL is set", pytrace=False)
+        pytest.skip(f"{NO_ANVIL}: {error}")
 
 
 @pytest.fixture(scope="session")

@@ -98,8 +98,9 @@ def _terms(method: Method, token: CryptoCurrency, total: Money) -> TokenTerms:
 
 def _unsupported(method: Method, currency: str, known: Sequence[str]) -> CurrencyNotSupported:
     wanted = f"{currency!r} is not supported" if currency else "a crypto_currency is required"
+    reason = method.refused_currencies.get(currency)
     return CurrencyNotSupported(
-        f"{wanted} for method {method.key!r}",
+        f"{wanted} for method {method.key!r}" + (f": {reason}" if reason else ""),
         method=method.key,
         currency=currency,
         known=", ".join(known),

@@ -1,0 +1,23 @@
+"""A chain with a daemon that watches it, which a module's tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon import Place
+from integration.tempo.till import Till, open_till
+from tempo import Chain, running_chain
+
+
+@pytest.fixture
+def chain(anvil: Path) -> Iterator[Chain]:
+    with running_chain(anvil) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def till(request: pytest.FixtureRequest, anvil: Path, module_place: Place) -> Iterator[Till]:
+    """With the module's own TILL settings, where it has any."""
+    settings = getattr(request.module, "TILL", {})
+    with running_chain(anvil) as chain, open_till(module_place, chain, **settings) as opened:
+        yield opened

@@ -1,0 +1,192 @@
+"""A real TIP-20 chain for the tests: anvil in Tempo mode, its customers, and a daemon that watches it."""
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from daemon import Client, Daemon, Place, a_request
+
+from payd.dev.chain import CHAIN_ID, anvil_command
+from payd.dev.ports import HOST, choose_ports
+
+ALPHA = "0x20c0000000000000000000000000000000000001"
+BETA = "0x20c0000000000000000000000000000000000002"
+THETA = "0x20c0000000000000000000000000000000000003"
+RECEIVER = "0x" + "7ea5" * 10
+MEMO_KEY = "memo key of the tests"
+#: Of the mnemonic that every local chain has: test test … junk.
+PRIVATE_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+#: A block is final when it has two behind it.
+FINAL = 2
+PATIENCE_S = 60.0
+
+
+class Chain:
+    """One anvil. It mines when it is told to, so that a test knows what is in which block."""
+
+    def __init__(self, anvil: Path, *options: str) -> None:
+        self.port = choose_ports({}, None)["tempo"]
+        self.url = f"http://{HOST}:{self.port}"
+        argv = anvil_command(anvil, self.port, *(options or ("--no-mining",))).argv
+        self.process = subprocess.Popen(argv)
+        self._http = httpx.Client(timeout=300)
+        self._wait_ready()
+        self.accounts: list[str] = self.rpc("eth_accounts")
+
+    def close(self) -> None:
+        self._http.close()
+        self.process.kill()
+        self.process.wait()
+
+    def rpc(self, method: str, *params: Any) -> Any:
+        """The result; fails with what the node said."""
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        answer = self._http.post(self.url, json=request).json()
+        assert "error" not in answer, f"{method}: {answer['error']}"
+        return answer["result"]
+
+    def mine(self, blocks: int = 1, apart_s: int = 1) -> None:
+        """So many blocks, each `apart_s` after the last one."""
+        self.rpc("anvil_mine", hex(blocks), hex(apart_s))
+
+    def finalize(self) -> None:
+        """Make final what was sent."""
+        self.mine(1 + FINAL)
+
+    def head(self) -> int:
+        """The newest block."""
+        return int(self.rpc("eth_blockNumber"), 16)
+
+    def final(self) -> int:
+        """The newest final one."""
+        return int(self.rpc("eth_getBlockByNumber", "finalized", False)["number"], 16)
+
+    def time(self) -> int:
+        """Of the newest block, in Unix seconds."""
+        return int(self.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+
+    def set_next_time(self, seconds: int) -> None:
+        """Of the block that is mined next."""
+        self.rpc("evm_setNextBlockTimestamp", hex(seconds))
+
+    def send(self, to: str, data: str, sender: int = 0) -> str:
+        """A transaction's hash, before it is in a block."""
+        transaction = {"from": self.accounts[sender], "to": to, "data": data, "gas": hex(2_000_000)}
+        return str(self.rpc("eth_sendTransaction", transaction))
+
+    def transfer(
+        self, token: str, amount: int, memo: str | None, to: str = RECEIVER, sender: int = 0
+    ) -> str:
+        """A customer's transfer, with a memo or without."""
+        return self.send(token, transfer_data(to, amount, memo), sender)
+
+    def batch(self, calls: Sequence[tuple[str, str]]) -> str:
+        """One 0x76 transaction of several calls (token, calldata), all or nothing."""
+        from pytempo import Call, TempoTransaction
+
+        transaction = TempoTransaction.create(
+            chain_id=CHAIN_ID,
+            gas_limit=5_000_000,
+            max_fee_per_gas=100_000_000_000,
+            max_priority_fee_per_gas=1_000_000_000,
+            nonce=int(self.rpc("eth_getTransactionCount", self.accounts[0], "pending"), 16),
+            calls=tuple(Call.create(to=to, data=data, value=0) for to, data in calls),
+        )
+        return str(
+            self.rpc("eth_sendRawTransaction", "0x" + transaction.sign(PRIVATE_KEY).encode().hex())
+        )
+
+    def succeeded(self, transaction: str) -> bool:
+        """Whether it is in a block, and not reverted."""
+        receipt = self.rpc("eth_getTransactionReceipt", transaction)
+        return receipt is not None and int(receipt["status"], 16) == 1
+
+    def balance(self, token: str, account: str = RECEIVER) -> int:
+        """Base units, now."""
+        data = f"0x70a08231{_word(account)}"
+        return int(self.rpc("eth_call", {"to": token, "data": data}, "latest"), 16)
+
+    def reorg(self, depth: int) -> None:
+        """Replace the newest blocks by empty ones."""
+        self.rpc("anvil_reorg", depth, [])
+
+    def _wait_ready(self) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                self.rpc("eth_chainId")
+                return
+            assert time.monotonic() < until, "the chain did not start"
+            time.sleep(0.02)
+
+
+def transfer_data(to: str, amount: int, memo: str | None) -> str:
+    """Calldata of transferWithMemo, or of transfer."""
+    if memo is None:
+        return f"0xa9059cbb{_word(to)}{amount:064x}"
+    return f"0x95777d59{_word(to)}{amount:064x}{memo[2:]}"
+
+
+def _word(value: str) -> str:
+    return value[2:].lower().rjust(64, "0")
+
+
+@contextlib.contextmanager
+def running_chain(anvil: Path, *options: str) -> Iterator[Chain]:
+    """A chain of its own, until the end of the block."""
+    chain = Chain(anvil, *options)
+    try:
+        yield chain
+    finally:
+        chain.close()
+
+
+def tempo_environment(*urls: str, **more: str) -> dict[str, str]:
+    """For a daemon that takes tokens on the chain behind these endpoints."""
+    return {
+        "MOCK_METHODS": "mock",
+        "TEMPO_ENABLED": "true",
+        "TEMPO_RPC_URL": ",".join(urls),
+        "TEMPO_CHAIN_ID": str(CHAIN_ID),
+        "TEMPO_RECEIVER_ADDRESS": RECEIVER,
+        "TEMPO_MEMO_KEY": MEMO_KEY,
+        "TEMPO_POLL_INTERVAL_S": "0.05",
+        **more,
+    }
+
+
+@contextlib.contextmanager
+def running_with_tokens(
+    place: Place, *urls: str, **environment: str
+) -> Iterator[tuple[Daemon, Client]]:
+    """A daemon that takes tokens, and its client."""
+    daemon = Daemon(place, **tempo_environment(*urls, **environment))
+    try:
+        daemon.wait_started()
+        with daemon.client() as client:
+            yield daemon, client
+    finally:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+        daemon.wait_ended()
+
+
+def a_token_request(key: str = "", currency: str = "USDC", **fields: Any) -> Any:
+    """An InitiatePayment in tokens: 149 USD."""
+    request = a_request(key=key, method="crypto", **fields)
+    request.crypto_currency = currency
+    return request
+
+
+def due(payment: Any) -> Any:
+    """What the customer is asked to transfer."""
+    return payment.next_action.crypto_transfer
+
+
+def units(payment: Any) -> int:
+    """How many base units are due."""
+    return int(due(payment).amount_base_units)
