@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -93,6 +93,14 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pki")
     ensure_pki(folder, datetime.now(UTC))
     return folder
+
+
+@pytest.fixture(scope="session")
+def new_place(
+    stack: Stack, pki: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Place]:
+    """For fixtures that need one of their own, of whatever scope."""
+    return lambda: _new_place(stack, pki, tmp_path_factory.mktemp("place"))
 
 
 @pytest.fixture

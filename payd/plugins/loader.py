@@ -5,6 +5,7 @@ with its own name and reason, and the others go on.
 """
 
 import enum
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -159,6 +160,7 @@ async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may s
     plugin that failed.
     """
     is_strict = failure_mode is FailureMode.STRICT
+    recursion_limit = sys.getrecursionlimit()
     checked, failed = _check_all(plugins, environment)
     if failed and is_strict:
         raise failed[0]
@@ -188,6 +190,9 @@ async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may s
                     on_call=on_call,
                 )
                 why: str | None = await nursery.start(fence.run)
+                # An SDK may have raised it (py_ecc, by way of web3): then anybody's deeply nested
+                # JSON would overflow the stack and end the daemon.
+                sys.setrecursionlimit(recursion_limit)
                 if why is None:
                     serving.append(_Serving(plugin=plugin, fence=fence))
                 else:

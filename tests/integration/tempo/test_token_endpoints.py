@@ -1,0 +1,311 @@
+"""Endpoints that lag, lie, garble or refuse: nothing credited wrongly, nothing missed."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import lying_rpc as lies
+import pytest
+from daemon import Client, Daemon, Place, events, rows
+from integration.tempo.till import cursor_block, standing, status, wait_until_read
+from lying_rpc import LyingRpc, lying_rpc
+from tempo import (
+    ALPHA,
+    Chain,
+    a_token_request,
+    due,
+    running_chain,
+    running_with_tokens,
+    tempo_environment,
+    units,
+)
+
+PATIENCE_S = 60.0
+#: Short ones: a fault must not cost the tests its time-out.
+QUICK = {"TEMPO_REQUEST_TIMEOUT_S": "1"}
+
+
+class House:
+    """A daemon behind several endpoints, each of which may turn."""
+
+    def __init__(
+        self, place: Place, chain: Chain, endpoints: list[LyingRpc], daemon: Daemon, client: Client
+    ) -> None:
+        self.place, self.chain, self.endpoints = place, chain, endpoints
+        self.daemon, self.client = daemon, client
+        self.read = 0
+
+    def forget_lines(self) -> None:
+        """What was logged before is not waited for."""
+        self.read = len(self.daemon.lines)
+
+    def start_and_send(self) -> Any:
+        """A payment whose money is final on the chain."""
+        payment = self.client.call("InitiatePayment", a_token_request()).payment
+        asked = due(payment)
+        self.chain.transfer(asked.token_address, units(payment), asked.memo)
+        self.chain.finalize()
+        return payment
+
+    def holds_its_books(self) -> None:
+        """Everything was read, nothing twice, and the ledger holds what the chain holds."""
+        for endpoint in self.endpoints:
+            endpoint.is_honest()
+        self.chain.mine()
+        wait_until_read(self.place, self.chain)
+        [ledger] = rows(self.place, "SELECT coalesce(sum(amount), 0) AS units FROM receipts")
+        assert ledger["units"] == self.chain.balance(ALPHA)
+
+    def wait_for_line(self, event: str) -> dict[str, Any]:
+        """The first log line of this event."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            for line in self.daemon.lines[self.read :]:
+                if line.get("event") == event:
+                    return line
+            assert time.monotonic() < until, f"no {event}"
+            time.sleep(0.02)
+
+
+@contextmanager
+def a_house(place: Place, anvil: Path, endpoints: int) -> Iterator[House]:
+    """With so many endpoints, all of them honest."""
+    with ExitStack() as stack:
+        chain = stack.enter_context(running_chain(anvil))
+        chain.mine(5)
+        proxies = [stack.enter_context(lying_rpc(chain)) for _ in range(endpoints)]
+        urls = [proxy.url for proxy in proxies]
+        daemon, client = stack.enter_context(running_with_tokens(place, *urls, **QUICK))
+        wait_until_read(place, chain)
+        yield House(place, chain, proxies, daemon, client)
+
+
+@pytest.fixture(scope="module")
+def shared_house(
+    request: pytest.FixtureRequest, new_place: Callable[[], Place], anvil: Path
+) -> Iterator[House]:
+    """With as many endpoints as the test's parameter says."""
+    with a_house(new_place(), anvil, request.param) as house:
+        yield house
+
+
+@pytest.fixture
+def house(shared_house: House) -> Iterator[House]:
+    """All is well at its start and at its end."""
+    shared_house.forget_lines()
+    yield shared_house
+    for endpoint in shared_house.endpoints:
+        endpoint.is_honest()
+
+
+one = pytest.mark.parametrize("shared_house", [1], indirect=True, ids=str)
+two = pytest.mark.parametrize("shared_house", [2], indirect=True, ids=str)
+three = pytest.mark.parametrize("shared_house", [3], indirect=True, ids=str)
+
+LOG_LIES: dict[str, Callable[[list[lies.Json]], list[lies.Json]]] = {
+    "drops all": lies.dropped,
+    "drops one": lies.without_the_last,
+    "alters": lies.altered,
+    "adds": lies.added,
+    "of another block": lies.of_another_block,
+    "garbles": lies.garbled,
+}
+
+
+@three
+@pytest.mark.parametrize("lie", LOG_LIES.values(), ids=LOG_LIES)
+def test_a_liar_among_three_is_overruled(
+    house: House, lie: Callable[[list[lies.Json]], list[lies.Json]]
+) -> None:
+    house.endpoints[0].lies(lies.about_logs(lie))
+    payment = house.start_and_send()
+
+    after = house.client.wait_for(payment.id, "COMPLETED")
+    assert standing(after) == ("COMPLETED", units(payment), units(payment), [])
+    house.holds_its_books()
+
+
+@two
+@pytest.mark.parametrize("lie", LOG_LIES.values(), ids=LOG_LIES)
+def test_two_that_do_not_agree_credit_nothing_until_they_do(
+    house: House, lie: Callable[[list[lies.Json]], list[lies.Json]]
+) -> None:
+    stood = cursor_block(house.place)
+    house.endpoints[1].lies(lies.about_logs(lie))
+    payment = house.start_and_send()
+
+    house.wait_for_line("chain_unread")
+    assert status(house.client.get(payment.id)) == "PENDING"
+    assert int(house.client.get(payment.id).crypto.received_base_units) == 0
+    assert cursor_block(house.place) <= stood + 1, "no further than before the transfer"
+
+    house.endpoints[1].is_honest()
+    assert status(house.client.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
+    house.holds_its_books()
+
+
+@one
+@pytest.mark.parametrize("lie", ["drops all", "drops one", "of another block", "garbles"])
+def test_even_one_alone_cannot_hide_what_its_own_headers_tell(house: House, lie: str) -> None:
+    house.endpoints[0].lies(lies.about_ranges(LOG_LIES[lie]))
+    payment = house.start_and_send()
+
+    house.wait_for_line("chain_unread")
+    assert status(house.client.get(payment.id)) == "PENDING"
+
+    house.endpoints[0].is_honest()
+    assert status(house.client.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
+    house.holds_its_books()
+
+
+@three
+@pytest.mark.parametrize("empty_beyond", [True, False], ids=["empty", "error"])
+def test_one_that_lags_is_passed_over(house: House, empty_beyond: bool) -> None:
+    house.endpoints[0].lies(lies.lagging(4, empty_beyond=empty_beyond))
+    payment = house.start_and_send()
+
+    assert status(house.client.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
+    house.holds_its_books()
+
+
+@one
+def test_a_range_that_is_too_long_is_shortened(house: House) -> None:
+    house.endpoints[0].lies(lies.range_limit(70))
+    payment = house.start_and_send()
+    house.chain.mine(300)
+
+    assert status(house.client.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
+    wait_until_read(house.place, house.chain)
+    house.holds_its_books()
+
+
+FAULTS: dict[str, Callable[[LyingRpc], None]] = {
+    "html": lambda rpc: rpc.says(200, b"<html>busy</html>"),
+    "empty": lambda rpc: rpc.says(200, b""),
+    "null": lambda rpc: rpc.says(200, b"null"),
+    "a number": lambda rpc: rpc.says(200, b"42"),
+    "deeply nested": lambda rpc: rpc.says(200, b"[" * 100_000),
+    "another id": lambda rpc: rpc.says(200, b'{"jsonrpc":"2.0","id":99,"result":"0x1"}'),
+    "no result": lambda rpc: rpc.says(200, b'{"jsonrpc":"2.0","id":1}'),
+    "not utf-8": lambda rpc: rpc.says(200, b'{"jsonrpc":"2.0","id":1,"result":"\xff"}'),
+    "40 MiB": lambda rpc: rpc.says(200, b" " * (40 * 1024 * 1024)),
+    "429": lambda rpc: rpc.says(429, retry_after="1"),
+    "402": lambda rpc: rpc.says(402, retry_after="1"),
+    "rate limited in JSON": lambda rpc: rpc.says(
+        200, b'{"jsonrpc":"2.0","id":1,"error":{"code":-32005,"message":"limit exceeded"}}'
+    ),
+    "500": lambda rpc: rpc.says(500),
+    "hangs": lambda rpc: rpc.hangs(3),
+    "hangs up": lambda rpc: rpc.hangs(0),
+}
+
+
+@three
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_one_that_fails_is_passed_over(house: House, fault: Callable[[LyingRpc], None]) -> None:
+    fault(house.endpoints[0])
+    payment = house.start_and_send()
+
+    assert status(house.client.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
+    house.holds_its_books()
+
+
+@one
+@pytest.mark.parametrize("fault", [FAULTS[name] for name in ("html", "429", "hangs")], ids=str)
+def test_while_the_only_one_fails_nothing_is_lost(
+    house: House, fault: Callable[[LyingRpc], None]
+) -> None:
+    fault(house.endpoints[0])
+    payment = house.start_and_send()
+    house.wait_for_line("chain_unread")
+
+    house.endpoints[0].is_honest()
+    assert status(house.client.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
+    house.holds_its_books()
+
+
+@one
+def test_who_asks_to_be_left_alone_is(house: House) -> None:
+    rpc = house.endpoints[0]
+    rpc.says(429, retry_after="2")
+    house.wait_for_line("chain_unread")
+    asked = sum(rpc.asked.values())
+    time.sleep(1)
+
+    assert sum(rpc.asked.values()) <= asked + 1
+
+
+@one
+def test_a_reorganisation_above_the_final_block_is_nothing(house: House) -> None:
+    """Sent, seen in the newest block, undone, and never final: no receipt of it."""
+    payment = house.client.call("InitiatePayment", a_token_request()).payment
+    before = house.chain.balance(ALPHA)
+    house.chain.transfer(ALPHA, units(payment), due(payment).memo)
+    house.chain.mine()
+    assert house.chain.balance(ALPHA) == before + units(payment)
+    house.chain.reorg(1)
+    house.chain.mine(10)
+    wait_until_read(house.place, house.chain)
+
+    came_again = house.chain.balance(ALPHA) > before
+    assert status(house.client.get(payment.id)) == ("COMPLETED" if came_again else "PENDING")
+    house.holds_its_books()
+
+
+def test_a_break_of_finality_halts_the_watch_and_says_why(place: Place, anvil: Path) -> None:
+    with a_house(place, anvil, 1) as house:
+        _break_finality(house)
+
+
+def _break_finality(house: House) -> None:
+    payment = house.start_and_send()
+    house.client.wait_for(payment.id, "COMPLETED")
+    wait_until_read(house.place, house.chain)
+    house.chain.reorg(8)
+    house.chain.mine(10)
+
+    line = house.wait_for_line("provider_watch_halted")
+    assert "was final as" in str(line["reason"])
+    stood = cursor_block(house.place)
+    other = house.start_and_send()
+    house.chain.mine(5)
+
+    ready = _readiness(house.daemon)
+    assert "its watch halted" in ready["checks"]["provider:tempo"]["detail"]
+    assert cursor_block(house.place) == stood
+    assert status(house.client.get(other.id)) == "PENDING"
+    assert status(house.client.get(payment.id)) == "COMPLETED", "what was final is not undone"
+    assert [e.subject for e in events(house.place)] == ["payment.completed"]
+    _wait_for_metric(house.daemon, 'payd_provider_watch_halted{provider="tempo"} 1.0')
+
+
+def test_an_endpoint_of_another_chain_stops_the_start(place: Place, chain: Chain) -> None:
+    with lying_rpc(chain) as rpc:
+        rpc.lies(lies.another_chain)
+        daemon = Daemon(place, **tempo_environment(rpc.url, PAYD_PROVIDERS_FAILURE_MODE="strict"))
+        assert daemon.wait_ended() == 78
+        assert any("is of chain 1" in str(line) for line in daemon.lines)
+
+
+def test_without_any_endpoint_the_daemon_starts_and_takes_no_tokens(place: Place) -> None:
+    nobody = "http://127.0.0.1:9"
+    with running_with_tokens(place, nobody, **QUICK) as (_, client):
+        with pytest.raises(Exception, match="cannot be asked now"):
+            client.call("InitiatePayment", a_token_request())
+        payment = client.initiate()
+        assert status(client.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
+
+
+def _readiness(daemon: Daemon) -> dict[str, dict[str, dict[str, Any]]]:
+    answer: dict[str, dict[str, dict[str, Any]]] = httpx.get(f"http://{daemon.http}/readyz").json()
+    return answer
+
+
+def _wait_for_metric(daemon: Daemon, line: str) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while line not in httpx.get(f"http://{daemon.metrics}/metrics").text:
+        assert time.monotonic() < until, f"no {line}"
+        time.sleep(0.1)

@@ -1,0 +1,107 @@
+"""What Tempo's contracts emit in one call, log by log, in their order.
+
+Sources: the TIP-20, TIP-1022 and TIP-1028 specifications, and the node's precompiles.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+FACTORY = "0x20fc000000000000000000000000000000000000"
+FEE_MANAGER = "0xfeec000000000000000000000000000000000000"
+GUARD = "0xb10c000000000000000000000000000000000000"
+ZERO = "0x" + "0" * 40
+
+
+def topic0(signature: str) -> str:
+    """Of an event."""
+    return "0x" + keccak(text=signature).hex()
+
+
+TRANSFER = topic0("Transfer(address,address,uint256)")
+TRANSFER_WITH_MEMO = topic0("TransferWithMemo(address,address,uint256,bytes32)")
+MINT = topic0("Mint(address,uint256)")
+BURN = topic0("Burn(address,uint256)")
+TRANSFER_BLOCKED = topic0("TransferBlocked(address,address,uint64,uint256,uint8,bytes)")
+
+
+class Emitted(NamedTuple):
+    """A log without its place."""
+
+    address: str
+    topics: tuple[str, ...]
+    data: str
+
+
+Call = Sequence[Emitted]
+
+
+def word(value: int | str) -> str:
+    """A number or an address in 32 bytes, as 0x-hex."""
+    number = int(value, 16) if isinstance(value, str) else value
+    return f"0x{number:064x}"
+
+
+def transfer(token: str, sender: str, to: str, amount: int, memo: str | None = None) -> Call:
+    """`transfer`, or `transferWithMemo`, which tells the same money twice."""
+    plain = Emitted(token, (TRANSFER, word(sender), word(to)), word(amount))
+    if memo is None:
+        return (plain,)
+    told = (TRANSFER_WITH_MEMO, word(sender), word(to), memo)
+    return (plain, Emitted(token, told, word(amount)))
+
+
+def mint(token: str, to: str, amount: int, memo: str | None = None) -> Call:
+    """`mint`, or `mintWithMemo`."""
+    minted = Emitted(token, (MINT, word(to)), word(amount))
+    return (*transfer(token, ZERO, to, amount, memo), minted)
+
+
+def burn(token: str, sender: str, amount: int, memo: str | None = None) -> Call:
+    """`burn`, or `burnWithMemo`: the memo may be anybody's."""
+    burnt = Emitted(token, (BURN, word(sender)), word(amount))
+    return (*transfer(token, sender, ZERO, amount, memo), burnt)
+
+
+def fee(token: str, payer: str, amount: int) -> Call:
+    """What every transaction costs."""
+    return transfer(token, payer, FEE_MANAGER, amount)
+
+
+def to_virtual(
+    token: str, sender: str, virtual: str, master: str, amount: int, memo: str | None = None
+) -> Call:
+    """A transfer to a virtual address, which goes on to its master at once, without the memo."""
+    return (
+        *transfer(token, sender, virtual, amount, memo),
+        *transfer(token, virtual, master, amount),
+    )
+
+
+def blocked(
+    token: str, sender: str, to: str, amount: int, memo: str | None = None, nonce: int = 1
+) -> Call:
+    """A transfer that succeeds and does not pay: the receiver's policy sends it to the guard."""
+    receipt = blocked_receipt(token, sender, to, memo, nonce)
+    data = encode(["uint256", "uint8", "bytes"], [amount, 1, receipt])
+    topics = (TRANSFER_BLOCKED, word(token), word(to), word(nonce))
+    return (*transfer(token, sender, GUARD, amount), Emitted(GUARD, topics, "0x" + data.hex()))
+
+
+def blocked_receipt(token: str, sender: str, to: str, memo: str | None, nonce: int) -> bytes:
+    """Version 1, by which the money can be claimed."""
+    kinds = [*["address"] * 4, "uint64", "uint64", "uint8", "uint8", "bytes32"]
+    memo_bytes = bytes.fromhex((memo or word(0))[2:])
+    return encode(kinds, [token, to, sender, to, 1_790_000_000, nonce, 1, 0, memo_bytes])
+
+
+def claim(token: str, to: str, amount: int) -> Call:
+    """What the guard gives back: a plain transfer, the memo is lost."""
+    return transfer(token, GUARD, to, amount)
+
+
+def forged(call: Call, contract: str) -> Call:
+    """The same logs, of a contract that anybody can deploy."""
+    return tuple(one._replace(address=contract) for one in call)

@@ -1,0 +1,100 @@
+"""What a node may say instead of the truth: each changes one answer, knowing what was asked."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tempo_node.chain import Json
+from tempo_node.node import Lie
+
+#: Which logs a lie is about.
+Which = Callable[[Json], bool]
+
+
+def every(log: Json) -> bool:
+    """All of them."""
+    return True
+
+
+def of_transaction(name: str) -> Which:
+    """Those of one."""
+    return lambda log: bool(log["transactionHash"] == name)
+
+
+def about(method: str, change: Callable[[Any], Any]) -> Lie:
+    """Changes the result of this method, where there is one."""
+
+    def lie(asked: Json, answer: Json) -> Json:
+        if asked["method"] != method or answer.get("result") is None:
+            return answer
+        return answer | {"result": change(answer["result"])}
+
+    return lie
+
+
+def about_ranges(lie: Lie) -> Lie:
+    """Honest about single blocks: a balancer with two nodes behind it."""
+    return lambda asked, answer: (
+        answer if "blockHash" in str(asked["params"]) else lie(asked, answer)
+    )
+
+
+def drops(which: Which = every) -> Lie:
+    """Leaves logs out."""
+    return about("eth_getLogs", lambda logs: [log for log in logs if not which(log)])
+
+
+def alters(field: str, value: Any, which: Which = every) -> Lie:
+    """Says something else in a field of logs."""
+    return about(
+        "eth_getLogs",
+        lambda logs: [log | {field: value} if which(log) else log for log in logs],
+    )
+
+
+def adds(*more: Json) -> Lie:
+    """Tells of logs that never were, wherever it was asked for any."""
+    return about("eth_getLogs", lambda logs: [*logs, *more])
+
+
+def repeats() -> Lie:
+    """Every log once more, at a place of its own."""
+    return about(
+        "eth_getLogs",
+        lambda logs: (
+            logs + [log | {"logIndex": hex(int(log["logIndex"], 16) + 1000)} for log in logs]
+        ),
+    )
+
+
+def says_of_blocks(field: str, value: Any) -> Lie:
+    """Something else in a field of every block."""
+    return about("eth_getBlockByNumber", lambda block: block | {field: value})
+
+
+def says(method: str, value: Any) -> Lie:
+    """Always the same result."""
+    return lambda asked, answer: (
+        {"jsonrpc": "2.0", "id": asked["id"], "result": value}
+        if asked["method"] == method
+        else answer
+    )
+
+
+def fails(method: str, code: int, message: str) -> Lie:
+    """Always the same error."""
+    error = {"code": code, "message": message}
+    return lambda asked, answer: (
+        {"jsonrpc": "2.0", "id": asked["id"], "error": error}
+        if asked["method"] == method
+        else answer
+    )
+
+
+def answers_another(asked: Json, answer: Json) -> Json:
+    """Under an id that nobody asked with."""
+    return answer | {"id": 4711}
+
+
+def is_null(asked: Json, answer: Json) -> Json:
+    """Nothing, whatever it was asked."""
+    return {"jsonrpc": "2.0", "id": asked["id"], "result": None}

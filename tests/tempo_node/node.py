@@ -1,0 +1,194 @@
+"""A JSON-RPC server of a scripted chain, over HTTP on trio: honest until it is told otherwise.
+
+What it says can be changed by lies (see `lies`), how it says it by a `Manner`: an HTTP status,
+bytes that are no JSON, silence. Manners can be kept to one method.
+"""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+
+import attrs
+import h11
+import trio
+
+from tempo_node.chain import Json, ScriptedChain
+from tempo_node.rpc import View
+
+#: Every method.
+ALL = "*"
+_CHUNK = b" " * 65_536
+
+#: Changes one answer, knowing what was asked.
+Lie = Callable[[Json, Json], Json]
+
+
+@attrs.frozen(kw_only=True)
+class Says:
+    """This, whatever it was asked."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Floods:
+    """An answer of so many bytes that nobody should read it."""
+
+    size: int
+
+
+@attrs.frozen
+class Hangs:
+    """Takes the request, and never answers."""
+
+
+@attrs.frozen
+class Cuts:
+    """Promises an answer, and hangs up in the middle of it."""
+
+
+Manner = Says | Floods | Hangs | Cuts
+
+
+class ScriptedNode:
+    """One endpoint; `url` is where it listens."""
+
+    def __init__(self, chain: ScriptedChain, url: str) -> None:
+        self.url = url
+        self.asked: Counter[str] = Counter()
+        self.view = View(chain=chain)
+        self._lies: list[Lie] = []
+        self._manners: dict[str, Manner] = {}
+        self._chain = chain
+        self._asking = trio.Condition()
+
+    # -- what it does from now on ------------------------------------------------------------
+
+    def heals(self) -> None:
+        """As at its beginning."""
+        self.view = View(chain=self._chain)
+        self._lies.clear()
+        self._manners.clear()
+
+    def follows(self, chain: ScriptedChain) -> None:
+        """Another chain, or another opinion of it."""
+        self.view.chain = chain
+
+    def lags(self, blocks: int, *, silently: bool = False) -> None:
+        """So many blocks behind; of those it says that it does not know, or that they are empty."""
+        self.view.lag = blocks
+        self.view.is_silent_about_the_future = silently
+
+    def lies(self, *lies: Lie) -> None:
+        """One after the other, of each answer."""
+        self._lies = list(lies)
+
+    def behaves(self, manner: Manner, method: str = ALL) -> None:
+        """So, when it is asked for this."""
+        self._manners[method] = manner
+
+    async def until_asked(self, method: str, times: int) -> None:
+        """Wait until it was asked so often from its beginning."""
+        with trio.fail_after(30):
+            while self.asked[method] < times:
+                async with self._asking:
+                    await self._asking.wait()
+
+    async def until_asked_again(self, method: str = "eth_getBlockByNumber", times: int = 3) -> None:
+        """Wait for that many more requests: whoever is repelled comes back."""
+        await self.until_asked(method, self.asked[method] + times)
+
+    # -- a connection ------------------------------------------------------------------------
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Requests, one after the other, until the client hangs up."""
+        connection = h11.Connection(h11.SERVER)
+        gone = (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError)
+        with suppress(*gone):
+            async with stream:
+                while (body := await _read(connection, stream)) is not None:
+                    manner = await self._manner(json.loads(body))
+                    await _say(connection, stream, manner)
+                    if connection.our_state is not h11.DONE:
+                        return
+                    connection.start_next_cycle()
+
+    async def _manner(self, asked: Any) -> Manner:
+        requests = asked if isinstance(asked, list) else [asked]
+        methods = [one["method"] for one in requests]
+        manners = [self._manners[name] for name in (*methods, ALL) if name in self._manners]
+        answers = [self._answer(one) for one in requests]
+        said = answers if isinstance(asked, list) else answers[0]
+        self.asked.update(methods)
+        async with self._asking:
+            self._asking.notify_all()
+        headers = {"content-type": "application/json"}
+        return manners[0] if manners else Says(body=json.dumps(said).encode(), headers=headers)
+
+    def _answer(self, asked: Json) -> Json:
+        answer = self.view.answer(asked)
+        for lie in self._lies:
+            answer = lie(asked, answer)
+        return answer
+
+
+async def _read(connection: h11.Connection, stream: trio.SocketStream) -> bytes | None:
+    body = b""
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await stream.receive_some())
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage):
+            return body
+        elif isinstance(event, h11.ConnectionClosed):
+            return None
+
+
+async def _say(connection: h11.Connection, stream: trio.SocketStream, manner: Manner) -> None:
+    async def send(event: Any) -> None:
+        await stream.send_all(connection.send(event) or b"")
+
+    def response(size: int, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
+        named = {"content-length": str(size), **(headers or {})}
+        return h11.Response(status_code=status, headers=list(named.items()))
+
+    match manner:
+        case Says(status=status, body=body, headers=headers):
+            await send(response(len(body), status, headers))
+            await send(h11.Data(data=body))
+            await send(h11.EndOfMessage())
+        case Floods(size=size):
+            await send(response(size))
+            for _ in range(0, size, len(_CHUNK)):
+                await send(h11.Data(data=_CHUNK))
+            await send(h11.EndOfMessage())
+        case Cuts():
+            await send(response(1_000))
+            await send(h11.Data(data=b'{"jsonrpc"'))
+        case Hangs():
+            await trio.sleep_forever()
+
+
+@asynccontextmanager
+async def open_node(chain: ScriptedChain) -> AsyncIterator[ScriptedNode]:
+    """Listens until the end of the block."""
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        port = listeners[0].socket.getsockname()[1]
+        node = ScriptedNode(chain, f"http://127.0.0.1:{port}")
+        nursery.start_soon(trio.serve_listeners, node.serve, listeners)
+        yield node
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_nodes(chain: ScriptedChain, count: int) -> AsyncIterator[list[ScriptedNode]]:
+    """Several of one chain, each with its own faults."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(open_node(chain)) for _ in range(count)]
