@@ -5,6 +5,7 @@ found by the watch, whatever has become of the payment since.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -39,6 +40,9 @@ from tempo_provider.witnesses import Witnesses
 
 #: Further behind than this, a single payment's transfers are not asked for; the watch finds them.
 GAP_BLOCKS_MAX = 10_000
+#: How long the first payments of all wait for the watch to begin.
+BEGIN_S = 3.0
+BEGIN_POLL_S = 0.1
 
 
 @asynccontextmanager
@@ -72,6 +76,8 @@ class TempoProvider:
         self._config = config
         self._witnesses = witnesses
         self._tokens = tokens
+        #: Account and token of what is watched, as last read.
+        self._known_pairs: AbstractSet[tuple[str, str]] = frozenset()
 
     def prepare(self, operation: CreateOperation) -> Mapping[str, Any]:
         """See SupportsPrepare: the memo under the newest key, and where the money goes."""
@@ -89,6 +95,7 @@ class TempoProvider:
         await self._tokens.require(terms.token_address)
         memo = str(operation.parameters["memo"])
         receiver = str(operation.parameters["receiver_address"])
+        await self._require_watched(receiver, terms.token_address)
         amount = terms.due_base_units
         action = CryptoTransfer(
             currency=terms.currency,
@@ -167,6 +174,20 @@ class TempoProvider:
             return await self._witnesses.agree(read)
         except RpcError as error:
             raise NotAttempted(f"the chain cannot be read: {error}") from None
+
+    async def _require_watched(self, receiver: str, token: str) -> None:
+        """Return once the watch looks at them: what came before would be seen by nobody."""
+        pair = (receiver.lower(), token.lower())
+        if pair in self._known_pairs:
+            return
+        with trio.move_on_after(BEGIN_S):
+            while True:
+                stored = await self._context.read_cursor()
+                self._known_pairs = cursor_of(stored).since().keys() if stored else frozenset()
+                if pair in self._known_pairs:
+                    return
+                await trio.sleep(BEGIN_POLL_S)
+        raise NotAttempted("the watch has not begun")
 
     async def _cursor(self) -> Cursor:
         stored = await self._context.read_cursor()
