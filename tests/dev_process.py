@@ -70,14 +70,17 @@ def wait_until_ready(state: Path, process: "subprocess.Popen[bytes]") -> dict[st
 def running_dev(
     state: Path, *arguments: str, **environment: str
 ) -> Iterator[tuple[Any, dict[str, str]]]:
-    """`payd dev` on this state, until the end of the block; the process and dev.json."""
+    """`payd dev` on this state, until the end of the block; the process and dev.json.
+
+    Without the local chain, unless TEMPO_ENABLED says so: it would be fetched for each.
+    """
     state.mkdir(exist_ok=True)
     with (state / "out").open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "payd", "dev", "--state-dir", str(state), *arguments],
             stdout=out,
             stderr=out,
-            env={**os.environ, **environment},
+            env={**os.environ, "TEMPO_ENABLED": "false", **environment},
         )
     try:
         yield process, wait_until_ready(state, process)

@@ -63,7 +63,7 @@ async def chain(
         anvil = await trio.to_thread.run_sync(find_anvil, state.path / "anvil")
     except NoAnvil as error:
         tell(f"no crypto payments: {error}")
-        yield NO_CHAIN
+        yield Chain(environment={"TEMPO_ENABLED": "false"}, announced={})
         return
     port = ports[_TEMPO]
     command = anvil_command(anvil, port, "--block-time", "1", *_kept(state.data / "chain.json"))

@@ -13,7 +13,7 @@ from payd import nursery
 from payd.adapters import islands
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
-from payd.config import DEFAULT_FILE, Config, load_config
+from payd.config import DEFAULT_FILE, Config, installed_providers, load_config
 from payd.dev.cards import cards, mock_methods
 from payd.dev.chain import chain
 from payd.dev.pki import ALLOWED_CNS, ensure_pki
@@ -69,8 +69,7 @@ async def run_dev(
         def started(addresses: Addresses) -> None:
             document = attrs.asdict(addresses) | attrs.asdict(servers)
             document |= {**who_takes_cards.announced, **local_chain.announced}
-            # What a shell does not have by itself: payd's own commands work without it.
-            state.announce(document, dict(environ.items() - os.environ.items()))
+            state.announce(document, _settings(environ))
             ready(document)
 
         progress("payd")
@@ -139,6 +138,16 @@ def _environment(
         ours["PAYD_CONFIG"] = str(shipped("config") / "payd.yaml")
     chosen = {name: value for name, value in os.environ.items() if name not in _FIXED}
     return ours | chosen
+
+
+def _settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """What another shell does not have by itself: payd's own commands work there, too."""
+    prefixes = ("PAYD_", *(f"{name.upper()}_" for name in installed_providers()))
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(prefixes) or os.environ.get(name) != value
+    }
 
 
 #: `payd dev` decides these, whatever the shell says: they belong to its own servers.

@@ -32,9 +32,11 @@ class StateDir:
         self._environment_json = path / ENVIRONMENT_FILE
         self._ports_json = path / "ports.json"
 
-    def announce(self, document: Mapping[str, Any], environment: Mapping[str, str]) -> None:
+    def announce(
+        self, document: Mapping[str, Any], environment: Mapping[str, str] | None = None
+    ) -> None:
         """Write dev.json, whole or not at all; `environment` is for payd's own commands."""
-        _write(self._environment_json, environment)
+        _write(self._environment_json, environment or {})
         _write(self._dev_json, document)
 
     def withdraw(self) -> None:

@@ -1,0 +1,54 @@
+"""`payd dev` with a local chain: a customer's wallet pays, and the chain is there again after a restart."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dev_process import ITEM, payd, payd_json, running_dev, state_folder, wait_for_end
+
+TOKENS = ("--method", "crypto", "--crypto-currency", "USDC")
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    with state_folder() as state:
+        yield state
+
+
+def test_a_wallet_pays_and_the_chain_outlives_a_restart(state: Path, anvil: Path) -> None:
+    where = ("--state-dir", str(state))
+    path = f"{anvil.parent}{os.pathsep}{os.environ['PATH']}"
+    with running_dev(state, TEMPO_ENABLED="true", PATH=path) as (_, dev):
+        assert dev["tempo_chain_id"] == "42431"
+        assert dev["tempo_rpc"].startswith("http://127.0.0.1:")
+        _pay(state)
+        audit = payd("tempo", "audit", "--json", *where)
+        assert audit.returncode == 0, audit.stderr
+        assert json.loads(audit.stdout)["balanced"]
+
+    with running_dev(state, TEMPO_ENABLED="true", PATH=path):
+        _pay(state, "--from", "1", "--amount", "149.00", "--token", "USDC")
+        astray = payd("tempo", "pay", _start(state), "--without-memo", *where)
+        assert astray.returncode == 0, astray.stderr
+
+
+def test_without_npm_it_goes_on_and_says_what_is_missing(state: Path, tmp_path: Path) -> None:
+    """The PATH has what the servers need, and no npm."""
+    with running_dev(state, TEMPO_ENABLED="true", PATH=str(tmp_path)) as (_, dev):
+        assert "tempo_rpc" not in dev
+    assert "no crypto payments: anvil is not installed, and npm" in (state / "out").read_text()
+
+
+def _start(state: Path) -> str:
+    started = payd_json("pay", *ITEM, *TOKENS, "--no-wait", "--state-dir", str(state))
+    return str(started["id"])
+
+
+def _pay(state: Path, *how: str) -> None:
+    payment_id = _start(state)
+    paid = payd("tempo", "pay", payment_id, *how, "--state-dir", str(state))
+    assert paid.returncode == 0, paid.stderr
+    assert "in block" in paid.stdout
+    assert wait_for_end(payment_id, state)["status"] == "PAYMENT_STATUS_COMPLETED"
