@@ -31,6 +31,7 @@ from payd.plugins.interface import (
     Cancel,
     Capabilities,
     CreateOperation,
+    Holding,
     Lookup,
     ObjectPage,
     Page,
@@ -188,6 +189,10 @@ class FakeProvider:
         self.listings: list[tuple[datetime, datetime]] = []
         self.can_scan = True
         self.can_list_objects = True
+        #: What `holdings` gives, and at which cursors it was asked; None is no answer.
+        self.can_audit = True
+        self.holds: Sequence[Holding] | None = None
+        self.audited: list[str] = []
         self._clock = clock
 
     def prepare(self, operation: CreateOperation) -> Mapping[str, object]:
@@ -226,6 +231,11 @@ class FakeProvider:
         """See the port."""
         self.listings.append((since, until))
         return self.object_pages.pop(0)
+
+    async def holdings(self, cursor: str) -> Sequence[Holding] | None:
+        """See the port."""
+        self.audited.append(cursor)
+        return self.holds
 
     async def create(self, operation: CreateOperation) -> Answer:
         """See the port."""

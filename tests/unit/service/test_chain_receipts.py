@@ -1,0 +1,284 @@
+"""Money that arrives by receipts: matched, unmatched, placed by a person, and waited for."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from unit.service.fakes import NOON
+from unit.service.world import USDC, World, capable
+
+from payd.domain.errors import PaymentNotFound, ReceiptNotAttachable, ReceiptNotFound
+from payd.domain.evidence import Observation, Receipt, ReceiptState
+from payd.domain.payment import Attention, Origin, Payment, Status
+from payd.plugins.interface import Cancel as Closing
+from payd.ports import Cursor
+
+CHAIN = capable(cancel=Closing.NOT_CLOSABLE)
+DUE = 149_000_000
+OPERATOR = Origin(actor="operator:ada")
+
+
+def a_receipt(name: str = "r1", amount: int = DUE, **overrides: Any) -> Receipt:
+    """A final arrival in the token that is due."""
+    fields: dict[str, Any] = {
+        "asset": USDC.token_address,
+        "state": ReceiptState.CONFIRMED,
+        "time": NOON,
+    }
+    return Receipt(id=name, amount=amount, **(fields | overrides))
+
+
+def told(receipt: Receipt, reference: object) -> Observation:
+    """By the watch."""
+    return Observation(id=receipt.id, reference=str(reference), fact=(receipt,))
+
+
+@pytest.fixture
+def world() -> World:
+    """A rail that cannot close."""
+    return World(CHAIN)
+
+
+async def in_tokens(world: World, key: str = "key-1") -> Payment:
+    """A payment that waits for its tokens."""
+    return await world.initiate(method="crypto", crypto_currency="USDC", idempotency_key=key)
+
+
+async def put(world: World, *observations: Observation, work: bool = True) -> list[str]:
+    """What became of each report, once it was worked on."""
+    await world.intake.accept("mock", observations)
+    if not work:
+        return []
+    return [await world.intake.work(row) for row in await world.intake.claim_batch()]
+
+
+# -- matching --------------------------------------------------------------------------------
+
+
+async def test_a_receipt_that_names_the_payment_completes_it(world: World) -> None:
+    payment = await in_tokens(world)
+
+    assert await put(world, told(a_receipt(), payment.provider_reference)) == ["applied"]
+
+    assert (await world.newest(payment)).status is Status.COMPLETED
+    assert await world.store.ledger.unmatched(10) == []
+
+
+@pytest.mark.parametrize("reference", ["", "0xforeign", str(UUID(int=99))])
+async def test_a_receipt_that_names_no_payment_is_unmatched_at_once(
+    world: World, reference: str
+) -> None:
+    assert await put(world, told(a_receipt(), reference)) == ["unmatched"]
+
+    [waiting] = await world.store.ledger.unmatched(10)
+    assert (waiting.receipt, waiting.reference, waiting.payment_id) == (
+        a_receipt(),
+        reference,
+        None,
+    )
+
+
+async def test_another_token_is_told_to_the_payment_and_stays_unmatched(world: World) -> None:
+    payment = await in_tokens(world)
+    other = a_receipt(asset="0x" + "99" * 20)
+
+    assert await put(world, told(other, payment.id)) == ["applied"]
+
+    after = await world.newest(payment)
+    assert (after.status, after.attention) == (Status.PENDING, {Attention.WRONG_TOKEN})
+    assert [one.receipt for one in await world.store.ledger.unmatched(10)] == [other]
+
+
+# -- a look is believed when nothing is on its way in -------------------------------------------
+
+
+async def test_a_payment_does_not_expire_while_its_money_waits_in_the_inbox(world: World) -> None:
+    payment = await in_tokens(world)
+    await put(world, told(a_receipt(), payment.id), work=False)
+    world.clock.time = payment.expire_time
+    await world.recovery_pass()
+    assert (await world.newest(payment)).status is Status.PENDING
+
+    await world.intake_pass()
+
+    after = await world.newest(payment)
+    assert (after.status, after.late) == (Status.COMPLETED, False)
+
+
+async def test_a_payment_is_not_canceled_while_its_money_waits_in_the_inbox(world: World) -> None:
+    payment = await in_tokens(world)
+    await put(world, told(a_receipt(), payment.provider_reference), work=False)
+
+    assert (await world.cancel(payment)).status is Status.CANCELING
+    await world.intake_pass()
+
+    assert (await world.newest(payment)).status is Status.COMPLETED
+
+
+async def test_who_waits_for_the_rail_to_be_read_is_looked_at_again_within_seconds(
+    world: World,
+) -> None:
+    payment = await in_tokens(world)
+    await put(world, told(a_receipt(), payment.id), work=False)
+    world.clock.time = payment.expire_time
+    await world.recovery_pass()
+
+    look = (await world.newest(payment)).next_look_time
+    assert look is not None
+    assert look - world.clock.now() <= timedelta(seconds=15)
+
+
+async def test_a_rail_that_is_not_read_for_long_is_looked_at_as_any_other(world: World) -> None:
+    payment = await in_tokens(world)
+    await put(world, told(a_receipt(), payment.id), work=False)
+    world.clock.time = payment.expire_time + timedelta(hours=2)
+    await world.recovery_pass()
+
+    look = (await world.newest(payment)).next_look_time
+    assert look is not None
+    assert look - world.clock.now() >= timedelta(minutes=2)
+
+
+# -- a person places a receipt -----------------------------------------------------------------
+
+
+async def test_an_attached_receipt_counts_and_says_who_placed_it_and_why(world: World) -> None:
+    payment = await in_tokens(world)
+    await put(world, told(a_receipt(), ""))
+
+    after = await world.attach.attach("r1", payment.id, OPERATOR, "he told us")
+
+    assert after.status is Status.COMPLETED
+    assert await world.store.ledger.unmatched(10) == []
+    audit = (await world.store.audit_trail(payment.id))[-1]
+    assert (audit.actor, audit.details["reason"]) == ("operator:ada", "he told us")
+    assert await world.events() == ["payment.completed"]
+
+
+async def test_attaching_it_again_changes_nothing(world: World) -> None:
+    payment = await in_tokens(world)
+    await put(world, told(a_receipt(), ""))
+    first = await world.attach.attach("r1", payment.id, OPERATOR)
+
+    assert await world.attach.attach("r1", payment.id, OPERATOR) == first
+
+
+async def test_a_receipt_is_attached_to_one_payment_only(world: World) -> None:
+    payment, other = await in_tokens(world), await in_tokens(world, "key-2")
+    await put(world, told(a_receipt(), ""))
+    await world.attach.attach("r1", payment.id, OPERATOR)
+
+    with pytest.raises(ReceiptNotAttachable, match=str(payment.id)):
+        await world.attach.attach("r1", other.id, OPERATOR)
+
+
+@pytest.mark.parametrize(
+    ("receipt", "why"),
+    [
+        (a_receipt(state=ReceiptState.HELD), "HELD"),
+        (a_receipt(asset="0x" + "99" * 20), "is due in"),
+    ],
+)
+async def test_what_is_not_the_payments_money_cannot_be_attached(
+    world: World, receipt: Receipt, why: str
+) -> None:
+    payment = await in_tokens(world)
+    await put(world, told(receipt, ""))
+
+    with pytest.raises(ReceiptNotAttachable, match=why):
+        await world.attach.attach("r1", payment.id, OPERATOR)
+    assert (await world.newest(payment)).version == payment.version
+
+
+async def test_what_does_not_exist_cannot_be_attached(world: World) -> None:
+    payment = await in_tokens(world)
+
+    with pytest.raises(ReceiptNotFound):
+        await world.attach.attach("r9", payment.id, OPERATOR)
+    with pytest.raises(PaymentNotFound):
+        await world.attach.attach("r1", UUID(int=77), OPERATOR)
+
+
+# -- the audit ---------------------------------------------------------------------------------
+
+
+async def watched(world: World, *observations: Observation, **more: Any) -> None:
+    """What the watch stores with its cursor."""
+    cursor = Cursor(name="watch", value="block 7", rest=timedelta(0))
+    await world.intake.accept("mock", observations, cursor, **more)
+
+
+def holding(balance: int, opening: int = 0, asset: str = USDC.token_address) -> Any:
+    """What the account holds."""
+    from payd.plugins.interface import Holding
+
+    return Holding(asset=asset, opening=opening, balance=balance, at="block 7 0x77")
+
+
+async def test_books_that_balance_have_no_findings(world: World) -> None:
+    from payd.domain.evidence import Outflow
+
+    payment = await in_tokens(world)
+    gone = Outflow(id="o1", asset=USDC.token_address.upper(), amount=9, time=NOON)
+    held = told(a_receipt("r3", 50, state=ReceiptState.HELD), "")
+    await watched(
+        world, told(a_receipt(), payment.id), told(a_receipt("r2", 5), ""), held, outflows=[gone]
+    )
+    world.provider.holds = [holding(100 + DUE + 5 - 9, opening=100)]
+
+    result = await world.audit.work(world.provider)
+
+    assert result is not None
+    assert (result.findings, result.objects) == ((), 1)
+    assert world.provider.audited == ["block 7"]
+    assert world.results.results == [result]
+
+
+@pytest.mark.parametrize("balance", [DUE - 1, DUE + 1])
+async def test_a_difference_of_one_unit_is_named(world: World, balance: int) -> None:
+    await watched(world, told(a_receipt(), ""))
+    world.provider.holds = [holding(balance)]
+
+    result = await world.audit.work(world.provider)
+
+    assert result is not None
+    [finding] = result.findings
+    assert (finding["kind"], finding["reference"]) == ("balance_differs", USDC.token_address)
+    assert f"{balance - DUE:+d}" in finding["detail"]
+    assert "block 7 0x77" in finding["detail"]
+
+
+async def test_an_asset_that_the_provider_does_not_name_is_a_difference(world: World) -> None:
+    await watched(world, told(a_receipt(), ""))
+    world.provider.holds = []
+
+    result = await world.audit.work(world.provider)
+
+    assert result is not None
+    assert "nothing that the provider names" in result.findings[0]["detail"]
+
+
+async def test_without_an_answer_or_a_cursor_there_is_no_result(world: World) -> None:
+    assert await world.audit.work(world.provider) is None
+    assert world.provider.audited == []
+
+    await watched(world, told(a_receipt(), ""))
+    assert await world.audit.work(world.provider) is None
+    assert world.results.results == []
+
+
+async def test_an_audit_is_due_once_a_day_for_one_daemon(world: World) -> None:
+    world.provider.holds = []
+    await watched(world)
+    [due] = await world.audit.claim_batch()
+    assert await world.audit.claim_batch() == [], "another daemon has it"
+    await world.audit.work(due)
+
+    world.clock.move(hours=23)
+    assert await world.audit.claim_batch() == []
+    world.clock.move(hours=1)
+    assert await world.audit.claim_batch() == [due]
+    world.provider.can_audit = False
+    world.clock.move(hours=25)
+    assert await world.audit.claim_batch() == []
