@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import trio
 
-from bench import pgbench, report, webhook_rows
+from bench import chain_rows, pgbench, report, webhook_rows
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import load_config
@@ -86,6 +86,11 @@ def _measure(
         results["rows"].append({"what": "payd, completing and publishing", **row})
         results["payd"]["load_mib"] = _rss_mib(process)
     results["rows"] += webhook_rows.measure(url, told, state, args.webhooks, _payd)
+
+    def new_database(name: str) -> tuple[dict[str, str], str]:
+        return _database(state, server, nats_port, name), server.url(name)
+
+    results["rows"] += chain_rows.measure(new_database, _payd)
     return results
 
 

@@ -53,11 +53,17 @@ def _table(results: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"payd / grpc.aio peer at 16 at once: {ratios}.",
+        f"Logs decoded and matched, payd / web3: {_logs_ratio(results['rows']):.0f}.",
         f"payd's memory: {payd['rest_mib']} MiB at rest, {payd['load_mib']} MiB under load.",
         f"Start to ready: {payd['start_to_ready_s']} s.",
         f"On {results['machine']['cores']} cores, which PostgreSQL, NATS and the load share.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _logs_ratio(rows: list[Mapping[str, Any]]) -> float:
+    rate = {row["what"]: row["per_second"] for row in rows if row["method"] == "chain logs"}
+    return float(rate["payd"] / rate["web3's own processing"])
 
 
 def _ratio(rows: list[Mapping[str, Any]], method: str) -> float:

@@ -10,7 +10,7 @@ import gc
 import random
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TypeAlias, TypeVar
@@ -29,6 +29,7 @@ from payd.domain.payment import Payment
 from payd.plugins.loader import FailureMode, OpenProviders, PluginError, open_providers
 from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
 from payd.service.audit import BALANCE_DIFFERS
+from payd.service.intake import same_payment
 from payd.service.reconcile import FINDING_KINDS
 from payd.service.scan import ScanStep
 from payd.telemetry import Metrics
@@ -253,14 +254,17 @@ def _start_pumps(daemon: _Daemon, pumps: trio.Nursery) -> None:
     poll_s = config.outbox.poll_interval_s
     rest_s = config.recovery.interval_s
 
-    def pumped(name: str, claim: Claim[T], work: Work[T], idle: Idle) -> None:
-        pumps.start_soon(_supervise, name, _pump(daemon, name, claim, work, idle), daemon)
+    def pumped(
+        name: str, claim: Claim[T], work: Work[T], idle: Idle, same: Callable[[T], Hashable] = id
+    ) -> None:
+        pumps.start_soon(_supervise, name, _pump(daemon, name, claim, work, idle, same), daemon)
 
     pumped(
         "evidence worker",
         intake.claim_batch,
         partial(_settle_evidence, daemon),
         partial(outside.inbox.wait, poll_s),
+        same_payment,
     )
     pumped(
         "recovery",
@@ -357,6 +361,7 @@ def _pump(
     claim: Claim[T],
     work: Work[T],
     idle: Idle,
+    same: Callable[[T], Hashable],
 ) -> Callable[[], Awaitable[None]]:
     async def guarded(row: T) -> None:
         try:
@@ -367,7 +372,7 @@ def _pump(
             daemon.metrics.failures.labels(name).inc()
             _log.exception("row_failed", task=name, row=getattr(row, "id", None), error=repr(error))
 
-    return partial(islands.aio, pump, claim, guarded, idle, daemon.stopping)
+    return partial(islands.aio, pump, claim, guarded, idle, daemon.stopping, same)
 
 
 async def _claim_to_publish(daemon: _Daemon) -> Sequence[OutboxRow]:

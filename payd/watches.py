@@ -121,6 +121,8 @@ class _Sink:
             await islands.aio(
                 intake.accept, provider, observations, moved, outflows=outflows, lease=self.lease
             )
-        except LeaseLost:
+        except LeaseLost as error:
             self.body.cancel()
             await trio.lowlevel.checkpoint()
+            # Still here only inside a shield: even there it must not seem stored.
+            raise LeadLost(str(error)) from error

@@ -1,7 +1,8 @@
 """The one shape of payd's working loops, on asyncio: claim → work all of it → claim again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -22,16 +23,22 @@ async def pump(
     work: Callable[[T], Awaitable[object]],
     idle: Callable[[], Awaitable[None]],
     stopping: Stopping,
+    same: Callable[[T], Hashable] = id,
 ) -> None:
     """Work batches, the rows of one at the same time, until there is none and we are stopping.
 
-    What a row raises ends the loop after its batch; whoever supervises it starts it again, and
+    Rows that are the `same` are worked one after the other, in their order. What a row raises ends the loop after its batch; whoever supervises it starts it again, and
     the rows come back when their lease ends.
     """
     while True:
         batch = await claim()
         if batch:
-            ends = await asyncio.gather(*map(work, batch), return_exceptions=True)
+            queues: defaultdict[Hashable, list[T]] = defaultdict(list)
+            for row in batch:
+                queues[same(row)].append(row)
+            ends = await asyncio.gather(
+                *(_in_turn(work, queue) for queue in queues.values()), return_exceptions=True
+            )
             for end in ends:
                 if isinstance(end, BaseException):
                     raise end
@@ -39,6 +46,11 @@ async def pump(
             return
         else:
             await idle()
+
+
+async def _in_turn(work: Callable[[T], Awaitable[object]], rows: Sequence[T]) -> None:
+    for row in rows:
+        await work(row)
 
 
 async def nap(seconds: float, stopping: Stopping) -> None:

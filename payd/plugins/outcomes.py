@@ -18,6 +18,8 @@ from payd.plugins.port import Answer
 
 #: Told to a caller when nothing better is known.
 RETRY_AFTER_S = 1.0
+#: What is read and written recursively, here and in the database, must not exhaust a stack.
+JSON_DEPTH_MAX = 100
 
 UNANSWERED = Answer(evidence=(evidence.Unanswered(),))
 
@@ -183,17 +185,19 @@ def is_event(said: object) -> bool:
 @_judging
 def is_json(said: object) -> bool:
     """What PostgreSQL can keep as JSON."""
+    return _is_json(said, JSON_DEPTH_MAX)
+
+
+def _is_json(said: object, depth: int) -> bool:
     match said:
         case None | bool() | int():
             return True
         case str():
             return _is_storable(said)
-        case Mapping():
-            return all(isinstance(key, str) and is_json(key) for key in said) and all(
-                map(is_json, said.values())
-            )
-        case list() | tuple():
-            return all(map(is_json, said))
+        case Mapping() if depth:
+            return all(map(_is_text, said)) and all(_is_json(v, depth - 1) for v in said.values())
+        case list() | tuple() if depth:
+            return all(_is_json(v, depth - 1) for v in said)
         case _:
             return False
 

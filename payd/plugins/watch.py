@@ -1,5 +1,6 @@
 """A provider's watch: one run after another, alone where it must be alone, halted where it halts."""
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -15,6 +16,8 @@ __all__ = ["HALT_RETRY_S", "LeadLost", "Sinks", "Watching"]
 
 #: How soon a watch that halted may look whether what made it halt still holds.
 HALT_RETRY_S = 60.0
+#: Who has waited this long for the lead knows that another daemon has it.
+OTHER_LEADS_S = 5.0
 
 
 class LeadLost(Exception):
@@ -38,25 +41,34 @@ class Watching:
         self._log = log
         self._pause = Pause(random)
         self._scope: trio.CancelScope | None = None
+        self._halted: str | None = None
+        #: Since when it waits for its sink.
+        self._wait_time = math.inf
         self.restarts = 0
-        #: Why it halted; None while it does not.
-        self.halted: str | None = None
         #: Whether this daemon runs a watch that only one may run; None for any other.
         self.leads: bool | None = None
+
+    @property
+    def halted(self) -> str | None:
+        """Why it halted; None while it does not, and while another daemon leads: that one tells."""
+        waited_s = trio.current_time() - self._wait_time
+        return None if waited_s > OTHER_LEADS_S else self._halted
 
     async def run_once(self, provider: SupportsWatch, sinks: Sinks) -> float:
         """Run it to its end, whatever that is; how long to wait before the next run."""
         alone = getattr(provider, "singleton", False) is True
         self.leads = False if alone else None
+        self._wait_time = trio.current_time()
         try:
             with trio.CancelScope() as self._scope:
                 async with sinks.open(alone=alone) as sink:
+                    self._halted, self._wait_time = self.halted, math.inf
                     self.leads = True if alone else None
                     await provider.watch(_Alive(self, sink), task_status=trio.TASK_STATUS_IGNORED)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the fence: every escape gets a name
             return self._ended(innermost(error))
         finally:
-            self._scope = None
+            self._scope, self._wait_time = None, math.inf
             self.leads = False if alone else None
         return self._again("the watch returned")
 
@@ -67,11 +79,11 @@ class Watching:
 
     def told(self) -> None:
         """It reported something: whatever had halted it is over."""
-        self.halted = None
+        self._halted = None
 
     def _ended(self, error: BaseException) -> float:
         if isinstance(error, WatchHalted):
-            self.halted = str(error)
+            self._halted = str(error)
             self._log.error("provider_watch_halted", provider=self._provider, reason=str(error))
             return HALT_RETRY_S
         if isinstance(error, LeadLost):

@@ -5,7 +5,7 @@ commit: for long when it has the form of our ids, else for an hour. Receipts are
 name was told to nobody before it was committed, and the ledger has them, for an operator.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -147,6 +147,13 @@ class Intake:
 
     async def _park(self, row: InboxRow) -> None:
         await self.inbox.park(row.id, _PARK_S[min(row.attempts, len(_PARK_S)) - 1])
+
+
+def same_payment(row: InboxRow) -> Hashable:
+    """Equal for rows that are about one payment, as far as they say: two would only race."""
+    if isinstance(row.report, Observation) and row.report.reference:
+        return row.provider, row.report.reference
+    return row.id
 
 
 def _is_payment_id(reference: str) -> bool:

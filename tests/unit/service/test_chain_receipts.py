@@ -12,7 +12,9 @@ from payd.domain.errors import PaymentNotFound, ReceiptNotAttachable, ReceiptNot
 from payd.domain.evidence import Observation, Receipt, ReceiptState
 from payd.domain.payment import Attention, Origin, Payment, Status
 from payd.plugins.interface import Cancel as Closing
+from payd.plugins.interface import ProviderEvent
 from payd.ports import Cursor
+from payd.service.intake import same_payment
 
 CHAIN = capable(cancel=Closing.NOT_CLOSABLE)
 DUE = 149_000_000
@@ -282,3 +284,24 @@ async def test_an_audit_is_due_once_a_day_for_one_daemon(world: World) -> None:
     world.provider.can_audit = False
     world.clock.move(hours=25)
     assert await world.audit.claim_batch() == []
+
+
+# -- many at once ------------------------------------------------------------------------------
+
+
+async def test_reports_of_one_payment_take_turns_and_others_go_on(world: World) -> None:
+    payment = await in_tokens(world)
+    await put(
+        world,
+        told(a_receipt("r1", 1), payment.id),
+        told(a_receipt("r2", 2), payment.id),
+        told(a_receipt("r3", 3), ""),
+        told(a_receipt("r4", 4), ""),
+        work=False,
+    )
+    await world.intake.accept("mock", [ProviderEvent(id="evt_1", type="paid", content={})])
+
+    first, second, *others = map(same_payment, await world.intake.claim_batch())
+
+    assert first == second
+    assert len({first, *others}) == 4
