@@ -111,7 +111,7 @@ def pay(  # noqa: PLR0913 - one parameter an option
             error.metadata.setdefault("idempotency_key", request.idempotency_key)
             raise
         if not as_json:
-            render.payment(render.message_json(payment))
+            _show_offer(render.message_json(payment))
         return await _until_ended(client, payment, timeout_s, as_json) if wait else payment
 
     answer = _run(found, start_and_wait, as_json)
@@ -200,6 +200,14 @@ async def _until_ended(client: Any, payment: Any, timeout_s: float, as_json: boo
             shown = payment.status
             click.echo(f"→ {render.status(pb.PaymentStatus.Name(shown))}")
     return payment
+
+
+def _show_offer(document: dict[str, Any]) -> None:
+    """The payment, and what a wallet reads with its camera."""
+    render.payment(document)
+    transfer = document.get("next_action", {}).get("crypto_transfer")
+    if transfer:
+        render.qr_code(transfer["payment_uri"])
 
 
 def _show(payment: Any, as_json: bool) -> None:

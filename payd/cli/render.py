@@ -97,6 +97,7 @@ def payment(document: Mapping[str, Any]) -> None:
             ("method", f"{document['method']} ({document['provider']})"),
             ("pay at", action.get("redirect", {}).get("url")),
             *((f"transfer {name}", value) for name, value in transfer.items()),
+            ("due", tokens(transfer) if transfer else ""),
             ("received", amount(document["received"]) if _some(document["received"]) else ""),
             ("refunded", amount(document["refunded"]) if _some(document["refunded"]) else ""),
             *(("attention", click.style(name, fg="yellow")) for name in document["attention"]),
@@ -109,6 +110,23 @@ def payment(document: Mapping[str, Any]) -> None:
             ("completed", document.get("complete_time")),
         ]
     )
+
+
+def tokens(transfer: Mapping[str, Any]) -> str:
+    """`149.000000 USDC`."""
+    units, decimals = int(transfer["amount_base_units"]), int(transfer["decimals"])
+    whole, rest = divmod(units, 10**decimals)
+    return f"{whole}.{rest:0{decimals}d} {transfer['currency']}"
+
+
+def qr_code(text: str) -> None:
+    """For a phone's camera; only where somebody can hold one to it."""
+    if not sys.stdout.isatty():
+        return
+    import segno
+
+    click.echo()
+    segno.make(text, error="m").terminal(compact=True)
 
 
 def _some(money: Mapping[str, Any]) -> bool:

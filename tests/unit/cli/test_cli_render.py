@@ -72,6 +72,7 @@ def test_a_transfer_shows_all_that_the_customer_needs() -> None:
         payment_uri="ethereum:0xaa",
     )
     lines = dict(shown(status="PENDING", next_action=pb.NextAction(crypto_transfer=transfer)))
+    assert lines["due"] == "149.000000 USDC"
     told = {name.removeprefix("transfer "): v for name, v in lines.items() if "transfer" in name}
     assert told == {
         "currency": "USDC",
