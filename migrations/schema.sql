@@ -121,6 +121,20 @@ CREATE INDEX receipts_by_payment ON receipts (payment_id);
 -- What an operator has to place.
 CREATE INDEX unmatched_receipts ON receipts (time DESC, id) WHERE payment_id IS NULL;
 
+CREATE FUNCTION refuse_receipt_of_another() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a receipt belongs to one payment' USING ERRCODE = 'serialization_failure';
+END
+$$;
+
+-- Two payments may want a receipt that the ledger did not have when both looked: the later is
+-- told to run again, and then it sees whose it has become.
+CREATE TRIGGER a_receipt_has_one_payment_for_ever
+    BEFORE UPDATE ON receipts
+    FOR EACH ROW
+    WHEN (old.payment_id IS NOT NULL AND new.payment_id IS DISTINCT FROM old.payment_id)
+    EXECUTE FUNCTION refuse_receipt_of_another();
+
 -- Money that left an account of ours; it belongs to no payment.
 CREATE TABLE outflows (
     provider text NOT NULL,

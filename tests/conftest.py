@@ -1,8 +1,10 @@
 """What all tests share: the servers, once a session, and a place for a daemon, once a test."""
 
 import asyncio
+import importlib
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,6 +16,12 @@ import hypothesis
 import pytest
 from daemon import Place
 from stack import Stack, running_stack
+
+# A library of web3's sets Python's recursion limit to where C has no stack left; the loader puts it
+# back in the daemon, and this does in the tests that import the wheel themselves.
+_RECURSION_LIMIT = sys.getrecursionlimit()
+importlib.import_module("web3")
+sys.setrecursionlimit(_RECURSION_LIMIT)
 
 # The same examples in every run; a campaign may search for others.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)

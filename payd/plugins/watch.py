@@ -60,7 +60,8 @@ class Watching:
         self.leads = False if alone else None
         self._wait_time = trio.current_time()
         try:
-            with trio.CancelScope() as self._scope:
+            with trio.CancelScope() as scope:
+                self._scope = scope
                 async with sinks.open(alone=alone) as sink:
                     self._halted, self._wait_time = self.halted, math.inf
                     self.leads = True if alone else None
@@ -70,7 +71,8 @@ class Watching:
         finally:
             self._scope, self._wait_time = None, math.inf
             self.leads = False if alone else None
-        return self._again("the watch returned")
+        # Its provider went: that is told where it went, and it is built again there.
+        return 0.0 if scope.cancelled_caught else self._again("the watch returned")
 
     def cancel(self) -> None:
         """End the run under way: its provider is going."""

@@ -106,10 +106,11 @@ def cursor_of(text: str) -> Cursor:
 def point_of(header: Mapping[str, Any]) -> Point:
     """The block of an RPC's header; raises ValueError, KeyError or TypeError for what is none."""
     block_hash = header["hash"].lower()
-    if len(block_hash) != 66 or int(block_hash, 16) < 0:
-        raise ValueError(f"not a block's hash: {block_hash!r:.100}")
-    seconds = timedelta(seconds=int(header["timestamp"], 16))
+    number, seconds = int(header["number"], 16), int(header["timestamp"], 16)
+    if len(block_hash) != 66 or int(block_hash, 16) < 0 or min(number, seconds) < 0:
+        raise ValueError(f"not a block: {block_hash!r:.100}, {number}, {seconds}")
     try:
-        return Point(number=int(header["number"], 16), hash=block_hash, time=_EPOCH + seconds)
+        time = _EPOCH + timedelta(seconds=seconds)
+        return Point(number=number, hash=block_hash, time=time)
     except OverflowError:
         raise ValueError("a block without a time") from None

@@ -35,6 +35,7 @@ from tempo_provider.memo import memo_of, spellings
 from tempo_provider.rpc import Endpoint, RpcError, Unreadable
 from tempo_provider.slices import read_point
 from tempo_provider.tokens import Tokens, read_balance
+from tempo_provider.transfers import UnreadableLog, amount_of
 from tempo_provider.watcher import Watcher
 from tempo_provider.witnesses import Witnesses
 
@@ -48,8 +49,11 @@ BEGIN_POLL_S = 0.1
 @asynccontextmanager
 async def open_provider(context: ProviderContext, config: TempoConfig) -> AsyncIterator[Provider]:
     """The factory of the manifest. Starts without the chain, and not with another chain's."""
-    async with httpx.AsyncClient(timeout=config.request_timeout_s) as http:
-        endpoints = [Endpoint(url, http, context.clock) for url in config.rpc_url]
+    timeout_s = config.request_timeout_s
+    # Unpacked, a short answer may be a long one.
+    plain = {"accept-encoding": "identity"}
+    async with httpx.AsyncClient(timeout=timeout_s, headers=plain) as http:
+        endpoints = [Endpoint(url, http, context.clock, timeout_s) for url in config.rpc_url]
         witnesses = Witnesses(endpoints, config.quorum, context.log, context.metrics)
         tokens = Tokens(config, witnesses, clock=context.clock, log=context.log)
         try:
@@ -214,9 +218,9 @@ async def read_sent(
     }
     logs = await endpoint.call("eth_getLogs", transfers)
     try:
-        return point, sum(int(log["data"], 16) for log in logs)
-    except (KeyError, TypeError, ValueError) as error:
-        raise Unreadable(f"{endpoint.name}: not a transfer: {error!r:.200}") from None
+        return point, sum(map(amount_of, logs))
+    except (TypeError, UnreadableLog) as error:
+        raise Unreadable(f"{endpoint.name}: {error}") from None
 
 
 def _standing(ref: PaymentRef, point: Point, seen: int) -> Snapshot:

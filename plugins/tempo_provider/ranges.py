@@ -15,9 +15,18 @@ _TOO_LARGE = re.compile(
 )
 
 
+#: "request exceeds rate limit" is about how often, not how much.
+_TOO_OFTEN = re.compile(r"\brate\b", re.IGNORECASE)
+
+
 def is_too_large(message: str) -> bool:
     """Whether an endpoint's error says that a shorter range would be answered."""
-    return _TOO_LARGE.search(message) is not None
+    return _TOO_LARGE.search(message) is not None and not is_too_often(message)
+
+
+def is_too_often(message: str) -> bool:
+    """Whether an endpoint's error asks to be left alone for a while."""
+    return _TOO_OFTEN.search(message) is not None
 
 
 def suggested_length(message: str) -> int | None:

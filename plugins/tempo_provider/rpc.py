@@ -12,7 +12,7 @@ from web3.providers.async_base import AsyncBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
 from payd.plugins import Clock
-from tempo_provider.ranges import is_too_large, suggested_length
+from tempo_provider.ranges import is_too_large, is_too_often, suggested_length
 
 #: An answer longer than this is not read to its end.
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -54,10 +54,12 @@ class Refused(RpcError):
 class Endpoint:
     """One JSON-RPC server. Left alone for as long as it asks with 429 or 402."""
 
-    def __init__(self, url: str, http: httpx.AsyncClient, clock: Clock) -> None:
+    def __init__(self, url: str, http: httpx.AsyncClient, clock: Clock, timeout_s: float) -> None:
         self._url = url
         self._http = http
         self._clock = clock
+        #: From the request to the last byte of its answer.
+        self._timeout_s = timeout_s
         self._rests_until = 0.0
         parts = urlsplit(url)
         #: Host and port: the rest of a URL may hold a key.
@@ -97,7 +99,7 @@ class Endpoint:
         for one in answers:
             if one.get("error") is not None:
                 raise self._refusal(one["error"])
-        by_id = {one.get("id"): one for one in answers}
+        by_id = {one["id"]: one for one in answers if isinstance(one.get("id"), int)}
         if set(by_id) != set(range(1, wanted + 1)):
             raise Unreadable(f"{self.name}: answers to other questions")
         return [by_id[number].get("result") for number in range(1, wanted + 1)]
@@ -109,7 +111,7 @@ class Endpoint:
         text = f"{self.name}: {message!s:.300}"
         if is_too_large(str(message)):
             return RangeTooLarge(text, suggested_length(str(message)))
-        if code in _RATE_LIMITED:
+        if code in _RATE_LIMITED or is_too_often(str(message)):
             self._rests_until = trio.current_time() + REST_S
             return Unavailable(text)
         return Refused(text)
@@ -118,12 +120,15 @@ class Endpoint:
         if self.is_resting:
             raise Unavailable(f"{self.name}: resting, as it asked")
         try:
-            async with self._http.stream("POST", self._url, json=document) as response:
-                self._check(response)
-                body = await self._read(response)
+            with trio.fail_after(self._timeout_s):
+                async with self._http.stream("POST", self._url, json=document) as response:
+                    self._check(response)
+                    body = await self._read(response)
         except httpx.HTTPError as error:
             # The text of some of them has the URL in it.
             raise Unavailable(f"{self.name}: {type(error).__name__}") from None
+        except trio.TooSlowError:
+            raise Unavailable(f"{self.name}: no answer in {self._timeout_s:g} s") from None
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
@@ -150,10 +155,14 @@ class Endpoint:
 
     async def _read(self, response: httpx.Response) -> bytes:
         body = bytearray()
-        async for part in response.aiter_bytes():
-            body += part
-            if len(body) > BODY_BYTES_MAX:
-                raise Unreadable(f"{self.name}: an answer of more than {BODY_BYTES_MAX} bytes")
+        # Cancelled, not left: only so do the generators inside of httpx end in order.
+        with trio.CancelScope() as reading:
+            async for part in response.aiter_raw():
+                body += part
+                if len(body) > BODY_BYTES_MAX:
+                    reading.cancel()
+        if reading.cancelled_caught:
+            raise Unreadable(f"{self.name}: an answer of more than {BODY_BYTES_MAX} bytes")
         return bytes(body)
 
 

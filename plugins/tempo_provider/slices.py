@@ -5,6 +5,7 @@ one of them, and a header's bloom filter must not contradict the logs. A long on
 up, is held by the headers at its ends and of the blocks that have logs.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -95,8 +96,8 @@ async def read_slice(
     _check_hashes(endpoint, points, found)
     if is_linked:
         _check_links(endpoint, [headers[number] for number in numbers])
-        told = {one.block for one in transfers if one.receiver in watched.accounts}
-        await _check_blooms(endpoint, watched, headers, told, range(anchor + 1, last + 1))
+        told = Counter(str(log["blockHash"]).lower() for log in incoming)
+        await _check_blooms(endpoint, watched, [headers[n] for n in numbers[1:]], told)
     return Slice(
         first=first,
         last=points[last],
@@ -155,7 +156,9 @@ def _logs(endpoint: Endpoint, answer: Any) -> list[Log]:
 
 def _each_once(logs: Iterable[Log]) -> list[Log]:
     """What we send to ourselves meets two of the filters."""
-    return list({(log.get("blockHash"), log.get("logIndex")): log for log in logs}.values())
+    return list(
+        {(str(log.get("blockHash")), str(log.get("logIndex"))): log for log in logs}.values()
+    )
 
 
 # -- what cannot be, and so is not believed ----------------------------------------------------
@@ -192,24 +195,20 @@ def _check_links(endpoint: Endpoint, headers: Sequence[Header]) -> None:
 
 
 async def _check_blooms(
-    endpoint: Endpoint,
-    watched: Watched,
-    headers: Mapping[int, Header],
-    told: set[int],
-    numbers: range,
+    endpoint: Endpoint, watched: Watched, headers: Sequence[Header], told: Mapping[str, int]
 ) -> None:
-    """Blocks whose filter says that a transfer to us may be there, and none was told.
+    """Blocks whose filter says that a transfer to us may be there must have told all of them.
 
     Asked again by their hashes, which no server answers for a block that it does not have.
     """
-    doubtful = [
-        number for number in numbers if number not in told and _may_have(headers[number], watched)
-    ]
-    for number in doubtful:
-        incoming = log_filters(watched, number, number)[0]
-        by_hash = {"blockHash": headers[number]["hash"], **_without_span(incoming)}
-        if await endpoint.call("eth_getLogs", by_hash):
-            raise Unreadable(f"{endpoint.name}: left out logs of block {number}")
+    doubtful = [header for header in headers if _may_have(header, watched)]
+    incoming = _without_span(log_filters(watched, 0, 0)[0])
+    again = await endpoint.batch(
+        [("eth_getLogs", ({"blockHash": one["hash"], **incoming},)) for one in doubtful]
+    )
+    for header, logs in zip(doubtful, again, strict=True):
+        if len(_logs(endpoint, logs)) > told.get(str(header["hash"]).lower(), 0):
+            raise Unreadable(f"{endpoint.name}: left out logs of block {header['number']}")
 
 
 def _without_span(one: Mapping[str, Any]) -> dict[str, Any]:

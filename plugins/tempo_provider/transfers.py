@@ -80,6 +80,14 @@ def read_blocked(logs: Iterable[Log]) -> list[Blocked]:
     return [_read_blocked(log) for log in _ordered(logs)]
 
 
+def amount_of(log: Log) -> int:
+    """What a transfer's log moved; raises UnreadableLog."""
+    try:
+        return int(_hex(log["data"], _TOPIC), 16)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableLog(f"not a transfer: {error!r:.200}") from None
+
+
 def _ordered(logs: Iterable[Log]) -> list[Log]:
     try:
         return sorted(logs, key=lambda log: (int(log["blockNumber"], 16), int(log["logIndex"], 16)))

@@ -67,7 +67,9 @@ class Watcher:
                 ahead = await self._step(sink, cursor)
                 failures = 0
             except RpcError as error:
-                failures += 1
+                # A range that was too long is asked for again at once, shorter.
+                is_learning = isinstance(error, RangeTooLarge) and self._range.length > 1
+                failures = 0 if is_learning else failures + 1
                 self._complain(error)
                 await trio.sleep(self._backoff_s(failures))
                 continue
@@ -85,6 +87,8 @@ class Watcher:
         self._metrics.count("watch_failures_total")
 
     def _backoff_s(self, failures: int) -> float:
+        if failures == 0:
+            return 0.0
         longest = min(BACKOFF_MAX_S, self._config.poll_interval_s * 2.0 ** min(failures - 1, 10))
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
@@ -131,9 +135,11 @@ class Watcher:
         if goal <= cursor.point.number:
             self._check_same_height(cursor, heads)
             return cursor, False
-        last = min(goal, cursor.point.number + self._range.length)
+        # Both together are what an endpoint is asked for, and it may allow a single block.
+        overlap = min(self._config.overlap_blocks, self._range.length // 2)
+        last = min(goal, cursor.point.number + self._range.length - overlap)
         among = [endpoint for endpoint, head in heads if head.number >= last]
-        first = max(0, cursor.point.number + 1 - self._config.overlap_blocks)
+        first = max(0, cursor.point.number + 1 - overlap)
         found = await self._read(cursor, first, last, among)
         cursor = await self._store(sink, cursor, found)
         self._range.succeeded()

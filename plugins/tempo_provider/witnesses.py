@@ -82,10 +82,6 @@ class Witnesses:
         async with trio.open_nursery() as nursery:
             for one in asked:
                 nursery.start_soon(ask, one)
-        for one in asked:
-            # Not this endpoint's fault, and no reason to ask the next one.
-            if isinstance(one.said, RangeTooLarge):
-                raise one.said
         return asked
 
     def _agreed(self, asked: "Sequence[_Asked[T]]") -> tuple[T] | None:
@@ -121,6 +117,10 @@ class _Asked(Generic[T]):
 
 def _too_few(asked: "Sequence[_Asked[T]]", quorum: int) -> RpcError:
     errors = [one.said for one in asked if isinstance(one.said, RpcError)]
+    for error in errors:
+        # A shorter range would have been answered by one more.
+        if isinstance(error, RangeTooLarge):
+            return error
     why = "; ".join(map(str, errors)) or "too few have the block"
     text = f"{len(asked) - len(errors)} of {quorum} endpoints answered: {why}"
     return Unreadable(text) if any(isinstance(e, Unreadable) for e in errors) else Unavailable(text)

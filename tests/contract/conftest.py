@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from urllib.parse import urlsplit
 
+import attrs
 import pytest
 import trio
 from contract.stores import OpenStores, Stores
@@ -15,11 +16,14 @@ from payd.adapters.islands import for_trio, open_loop
 from payd.adapters.memory import MemoryReconciliations, MemoryStore
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
+from payd.adapters.postgres.leases import PostgresLeases
 from payd.adapters.postgres.migrate import migrate
 from payd.adapters.postgres.outbox import PostgresOutbox
+from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.system import SystemClock
+from payd.ports import HeldLease, Leases
 
 ENVIRONMENT = "test"
 
@@ -27,7 +31,7 @@ ENVIRONMENT = "test"
 EMPTY = """
 ALTER TABLE payment_events DISABLE TRIGGER payment_events_are_append_only;
 TRUNCATE customers, payments, payment_line_items, receipts, payment_events, inbox, outbox,
-    provider_cursors, reconciliations;
+    outflows, leases, provider_cursors, reconciliations;
 ALTER TABLE payment_events ENABLE TRIGGER payment_events_are_append_only
 """
 
@@ -58,6 +62,8 @@ async def _memory_stores() -> AsyncIterator[Stores]:
         outbox=store.outbox,
         cursors=store.inbox,
         reconciliations=MemoryReconciliations(store),
+        receipts=store.ledger,
+        leases=store.ledger,
     )
 
 
@@ -78,12 +84,25 @@ async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
                 outbox=outbox,
                 cursors=inbox,
                 reconciliations=for_trio(PostgresReconciliations(database)),
+                receipts=for_trio(PostgresReceipts(database)),
+                leases=TrioLeases(PostgresLeases(database)),
             )
         finally:
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
                 await store.drain()
                 await for_trio(database).close()
+
+
+@attrs.frozen
+class TrioLeases:
+    """Leases whose holders are on trio, too."""
+
+    inner: Leases
+
+    async def acquire(self, name: str) -> HeldLease | None:
+        held = await for_trio(self.inner).acquire(name)
+        return for_trio(held) if held else None
 
 
 def _refuse(message: str, error: BaseException | None) -> None:

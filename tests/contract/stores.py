@@ -14,7 +14,7 @@ from payd.domain.decide import decide
 from payd.domain.evidence import Created, Evidence, ProviderStatus, Redirect, Snapshot
 from payd.domain.money import Money
 from payd.domain.payment import Customer, LineItem, Origin, Payment
-from payd.ports import Cursors, Inbox, Outbox, PaymentStore, Reconciliations
+from payd.ports import Cursors, Inbox, Leases, Outbox, PaymentStore, Receipts, Reconciliations
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class AuditedStore(PaymentStore, Protocol):
 
 @attrs.frozen(kw_only=True)
 class Stores:
-    """One implementation of the three ports over one state, empty at first."""
+    """One implementation of the ports over one state, empty at first."""
 
     payments: AuditedStore
     inbox: Inbox
@@ -46,6 +46,8 @@ class Stores:
     #: The inbox, too.
     cursors: Cursors
     reconciliations: Reconciliations
+    receipts: Receipts
+    leases: Leases
 
     async def add(self, **overrides: Any) -> Payment:
         """A new payment with an id and a key of its own, stored."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from tempo_node.chain import Json
 from tempo_node.node import Lie
+from tempo_node.rpc import matches
 
 #: Which logs a lie is about.
 Which = Callable[[Json], bool]
@@ -52,8 +53,22 @@ def alters(field: str, value: Any, which: Which = every) -> Lie:
 
 
 def adds(*more: Json) -> Lie:
-    """Tells of logs that never were, wherever it was asked for any."""
-    return about("eth_getLogs", lambda logs: [*logs, *more])
+    """Tells of logs that never were, to whoever asks for such."""
+
+    def lie(asked: Json, answer: Json) -> Json:
+        if asked["method"] != "eth_getLogs" or answer.get("result") is None:
+            return answer
+        wanted = asked["params"][0]
+        span = (wanted.get(end, "0x0") for end in ("fromBlock", "toBlock"))
+        first, last = (int(end, 16) for end in span)
+        false = [
+            log
+            for log in more
+            if matches(log, wanted) and first <= int(log["blockNumber"], 16) <= last
+        ]
+        return answer | {"result": [*answer["result"], *false]}
+
+    return lie
 
 
 def repeats() -> Lie:

@@ -46,12 +46,19 @@ class Hangs:
     """Takes the request, and never answers."""
 
 
+@attrs.frozen(kw_only=True)
+class Drips:
+    """Never silent for long, and never at its end."""
+
+    every_s: float = 0.05
+
+
 @attrs.frozen
 class Cuts:
     """Promises an answer, and hangs up in the middle of it."""
 
 
-Manner = Says | Floods | Hangs | Cuts
+Manner = Says | Floods | Hangs | Drips | Cuts
 
 
 class ScriptedNode:
@@ -171,6 +178,11 @@ async def _say(connection: h11.Connection, stream: trio.SocketStream, manner: Ma
         case Cuts():
             await send(response(1_000))
             await send(h11.Data(data=b'{"jsonrpc"'))
+        case Drips(every_s=every_s):
+            await send(response(1_000_000))
+            while True:
+                await send(h11.Data(data=b" "))
+                await trio.sleep(every_s)
         case Hangs():
             await trio.sleep_forever()
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,9 @@ from typing import Any
 import attrs
 import pytest
 import structlog
+from prometheus_client import Counter
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
@@ -390,6 +393,58 @@ def test_every_metric_can_be_read_in_both_formats_and_keeps_the_conventions() ->
         assert family.documentation
         labels = {label for sample in family.samples for label in sample.labels}
         assert not labels & {"payment_id", "request_id", "customer_id", "idempotency_key"}
+
+
+def test_every_metric_is_in_the_reference_with_its_labels_and_no_other_is() -> None:
+    text = (ROOT / "docs/reference.md").read_text()
+    rows = re.findall(r"^\| `(payd_\w+)` \| (.*?) \|", text, re.MULTILINE)
+    documented = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+
+    metrics = [
+        value for value in vars(Metrics("1")).values() if isinstance(value, MetricWrapperBase)
+    ]
+    names = {metric: metric._name + "_total" * isinstance(metric, Counter) for metric in metrics}
+    exported = {names[metric]: set(metric._labelnames) for metric in metrics}
+
+    assert documented == {"payd_build_info": {"version"}} | exported
+
+
+def test_a_providers_own_figures_are_exported_under_its_name() -> None:
+    metrics = Metrics("1")
+    figures = metrics.of_provider("tempo")
+
+    figures.set("lag_blocks", 3)
+    figures.set("lag_blocks", 2)
+    figures.count("rpc_errors_total")
+    figures.count("rpc_errors_total", 4)
+    figures.set("Höhe-of chain", 1)
+
+    value = metrics.registry.get_sample_value
+    assert value("payd_tempo_lag_blocks") == 2
+    assert value("payd_tempo_rpc_errors_total") == 5
+    assert value("payd_tempo_h_he_of_chain") == 1
+    assert list(parse(generate_latest(metrics.registry).decode()))
+
+
+def test_a_provider_cannot_flood_or_spoil_the_metrics() -> None:
+    metrics = Metrics("1")
+    figures, other = metrics.of_provider("tempo"), metrics.of_provider("db")
+
+    for number in range(1000):
+        figures.set(f"figure_{number}", 1)
+    other.set("pool_size", 99)
+    other.count("pool_size")
+    other.set("errors", 1)
+    other.count("errors")
+    other.count("faults_total", 2)
+    other.count("faults_total", -1)
+
+    value = metrics.registry.get_sample_value
+    names = [family.name for family in metrics.registry.collect()]
+    assert sum(name.startswith("payd_tempo_") for name in names) == 50
+    assert value("payd_db_pool_size") == 0, "payd's own"
+    assert value("payd_db_errors") == 1, "a gauge does not count"
+    assert value("payd_db_faults_total") == 2, "a counter does not fall"
 
 
 def test_the_version_is_a_label_of_one() -> None:

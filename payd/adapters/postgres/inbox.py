@@ -9,7 +9,7 @@ from payd.adapters.columns import Json, dumps, outflow_rows, receipt_rows
 from payd.adapters.postgres.batch import Batcher
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.reports import report_json, report_of
-from payd.domain.evidence import Observation, Outflow
+from payd.domain.evidence import Observation, Outflow, Receipt
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Cursor, InboxRow, Lease, LeaseLost, Report
 
@@ -156,13 +156,14 @@ def _record(provider: str, report: Report) -> Json:
 
 
 def _receipts(reports: Sequence[Report]) -> list[Json]:
-    """The rows of the ledger that observations bring, with what each named."""
-    return [
-        row | {"reference": report.reference}
-        for report in reports
-        if isinstance(report, Observation) and isinstance(report.fact, tuple)
-        for row in receipt_rows(report.fact)
-    ]
+    """The ledger's rows for what observations bring, one a receipt: its latest state."""
+    rows: dict[str, tuple[Receipt, Json]] = {}
+    for report in reports:
+        if isinstance(report, Observation) and isinstance(report.fact, tuple):
+            for receipt, row in zip(report.fact, receipt_rows(report.fact), strict=True):
+                if receipt.id not in rows or receipt.outranks(rows[receipt.id][0]):
+                    rows[receipt.id] = receipt, row | {"reference": report.reference}
+    return [row for _, row in rows.values()]
 
 
 async def _wait(news: asyncio.Event, timeout_s: float) -> None:

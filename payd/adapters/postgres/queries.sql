@@ -164,6 +164,7 @@ audited AS (
     FROM decided AS d INNER JOIN written AS w USING (id)
 ),
 
+-- One that another has taken since, the table itself refuses: the statement runs again.
 received AS (
     INSERT INTO receipts (provider, id, payment_id, asset, amount, state, time, details)
     SELECT
@@ -179,7 +180,6 @@ received AS (
     SET
         payment_id = excluded.payment_id, amount = excluded.amount, state = excluded.state,
         time = excluded.time
-    WHERE receipts.payment_id IS NULL OR receipts.payment_id = excluded.payment_id
 ),
 
 announced AS (
@@ -332,7 +332,8 @@ received AS (
     WHERE
         receipts.payment_id IS NULL
         AND receipts.state IN ('SEEN', 'DROPPED')
-        AND receipts.amount = excluded.amount
+        AND excluded.state <> 'SEEN'
+        AND (receipts.asset, receipts.amount) = (excluded.asset, excluded.amount)
 ),
 
 left_us AS (

@@ -12,6 +12,7 @@ import trio
 from trio.testing import MockClock
 from unit.plugins.toys import Journal, TrioClock, an_operation, half
 
+from payd.plugins import NoMetrics
 from payd.plugins.loader import (
     EnabledPlugin,
     FailureMode,
@@ -98,6 +99,7 @@ async def load(
     mode: FailureMode = FailureMode.DEGRADED,
     environment: str = "test",
     look: Callable[[OpenProviders], Any] = lambda opened: opened,
+    **context: Any,
 ) -> Any:
     enabled = [EnabledPlugin(name=p) if isinstance(p, str) else p for p in plugins]
     async with open_providers(
@@ -107,6 +109,7 @@ async def load(
         failure_mode=mode,
         log_of=lambda name: Journal(),
         random=half,
+        **context,
     ) as opened:
         said = look(opened)
         return await said if hasattr(said, "__await__") else said
@@ -154,6 +157,34 @@ async def test_settings_from_the_environment_are_text_and_secrets_reach_the_prov
     said = answer.evidence[0].next_action.url
     assert said == "Config(greeting='ahoy', retries=12, loud=True) {'red_key': ('new', 'old')}"
     assert "new" not in repr(enabled)
+
+
+async def test_a_provider_is_given_its_own_metrics_and_the_cursor_of_its_own_watch(
+    install: Install,
+) -> None:
+    class Figures(NoMetrics):
+        def __init__(self, provider: str) -> None:
+            self.provider = provider
+
+        def set(self, figure: str, value: float) -> None:
+            told.append((self.provider, figure, value))
+
+    async def read(provider: str) -> str:
+        return f"the cursor of {provider}"
+
+    told: list[tuple[str, str, float]] = []
+    install(
+        "red", factory="context.metrics.set('lag', 3); LIFE.append(await context.read_cursor())"
+    )
+    await load("red", metrics_of=Figures, read_cursor=read)
+    assert told == [("red", "lag", 3)]
+    assert "the cursor of red" in sys.modules["red_provider_toy"].LIFE
+
+
+async def test_a_provider_needs_neither_metrics_nor_a_watch(install: Install) -> None:
+    install("red", factory="context.metrics.count('a'); LIFE.append(await context.read_cursor())")
+    await load("red", mode=FailureMode.STRICT)
+    assert sys.modules["red_provider_toy"].LIFE == ["red up", None, "red down"]
 
 
 async def test_providers_close_in_the_reverse_order_of_their_start(install: Install) -> None:

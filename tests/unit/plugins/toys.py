@@ -147,6 +147,13 @@ class WatchingToy(Toy):
         await self.watches(sink)
 
 
+@attrs.define(kw_only=True)
+class OnlyToy(WatchingToy):
+    """A toy whose watch only one daemon may run."""
+
+    singleton: bool = True
+
+
 def says(*words: object) -> Callable[..., Awaitable[Any]]:
     """Answers each call with the next word, at the end with the last; raises the errors."""
     left = list(words)

@@ -1,0 +1,192 @@
+"""Transfers into receipts and outflows: what each case of money means for the books."""
+
+from datetime import UTC, datetime
+
+import pytest
+from tempo_node.chain import Json
+from tempo_node.events import (
+    BURN,
+    GUARD,
+    MINT,
+    ZERO,
+    Call,
+    blocked,
+    blocked_receipt,
+    burn,
+    claim,
+    fee,
+    mint,
+    to_virtual,
+    transfer,
+)
+from tempo_provider.transfers import Books, books_of, held_of, read_blocked, read_transfers
+from unit.tempo.vectors import MEMO, PAYER, STRANGER, US, USDC, USDT, logs_of, receipt_of
+
+from payd.plugins import Observation, ReceiptState
+
+OURS = frozenset({US})
+BLOCK_TIME = datetime(2026, 9, 21, 12, 0, 7, tzinfo=UTC)
+CHAIN = 4217
+
+
+def money(logs: list[Json]) -> list[Json]:
+    return [log for log in logs if log["address"] != GUARD and log["topics"][0] not in (MINT, BURN)]
+
+
+def books(*calls: Call, accounts: frozenset[str] = OURS) -> Books:
+    """Of one transaction."""
+    transfers = read_transfers(money(logs_of(*calls)))
+    return books_of(transfers, chain_id=CHAIN, accounts=accounts, times={1: BLOCK_TIME})
+
+
+def amounts(of: Books) -> tuple[list[int], list[int]]:
+    """What came in, and what went out."""
+    arrivals = [receipt_of(one).amount for one in of.arrivals]
+    return arrivals, [one.amount for one in of.outflows]
+
+
+def test_a_transfer_with_our_memo_is_one_final_receipt_that_names_it() -> None:
+    [arrival] = books(transfer(USDC, PAYER, US, 149, MEMO)).arrivals
+    receipt = receipt_of(arrival)
+    assert arrival.reference == MEMO
+    assert (receipt.asset, receipt.amount, receipt.state) == (USDC, 149, ReceiptState.CONFIRMED)
+
+
+def test_a_receipt_bears_the_time_of_its_block_not_of_its_reading() -> None:
+    [arrival] = books(transfer(USDC, PAYER, US, 149, MEMO)).arrivals
+    assert receipt_of(arrival).time == BLOCK_TIME
+
+
+def test_a_receipt_is_named_by_chain_transaction_and_place_for_ever() -> None:
+    logs = logs_of(fee(USDC, PAYER, 1), transfer(USDC, PAYER, US, 149, MEMO))
+    [arrival] = books(fee(USDC, PAYER, 1), transfer(USDC, PAYER, US, 149, MEMO)).arrivals
+    assert arrival.id == receipt_of(arrival).id == f"{CHAIN}:{logs[0]['transactionHash']}:1"
+
+
+def test_equal_payments_in_one_transaction_have_names_of_their_own() -> None:
+    one = transfer(USDC, PAYER, US, 149, MEMO)
+    arrivals = books(one, one).arrivals
+    assert len({arrival.id for arrival in arrivals}) == 2
+
+
+def test_the_operator_finds_who_paid_and_where_it_is_recorded() -> None:
+    [arrival] = books(transfer(USDC, PAYER, US, 149, MEMO)).arrivals
+    details = receipt_of(arrival).details
+    assert details["sender"] == PAYER
+    assert details["memo"] == MEMO
+    assert details["block"] == "1"
+    assert details["transaction"] in arrival.id
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        transfer(USDC, PAYER, US, 149),
+        claim(USDC, US, 149),
+        to_virtual(USDC, PAYER, STRANGER, US, 149, MEMO),
+        transfer(USDC, PAYER, US, 149, "0x" + "0" * 64),
+    ],
+    ids=["plain", "claimed from the guard", "by a virtual address", "a memo of zeros"],
+)
+def test_money_without_a_memo_is_a_receipt_that_names_nothing(call: Call) -> None:
+    [arrival] = books(call).arrivals
+    assert arrival.reference == ""
+    assert receipt_of(arrival).amount == 149
+
+
+def test_money_in_another_token_is_a_receipt_in_that_token() -> None:
+    [arrival] = books(transfer(USDT, PAYER, US, 149, MEMO)).arrivals
+    assert (arrival.reference, receipt_of(arrival).asset) == (MEMO, USDT)
+
+
+def test_a_mint_to_us_is_money_as_any_other() -> None:
+    [arrival] = books(mint(USDC, US, 149, MEMO)).arrivals
+    assert (arrival.reference, receipt_of(arrival).amount) == (MEMO, 149)
+    assert receipt_of(arrival).details["sender"] == "mint"
+
+
+def test_a_burn_that_carries_our_memo_brings_us_nothing() -> None:
+    assert books(burn(USDC, PAYER, 149, MEMO)) == Books([], [])
+
+
+def test_a_burn_of_ours_is_an_outflow() -> None:
+    found = books(burn(USDC, US, 149, MEMO))
+    assert amounts(found) == ([], [149])
+    assert found.outflows[0].details["receiver"] == ZERO
+
+
+def test_what_we_send_is_an_outflow_and_so_are_its_fees() -> None:
+    found = books(transfer(USDC, US, STRANGER, 100, MEMO), fee(USDC, US, 2))
+    assert amounts(found) == ([], [100, 2])
+    assert {one.asset for one in found.outflows} == {USDC}
+    assert {one.time for one in found.outflows} == {BLOCK_TIME}
+    assert len({one.id for one in found.outflows}) == 2
+
+
+def test_the_fees_of_customers_are_not_ours() -> None:
+    assert amounts(books(transfer(USDC, PAYER, US, 149, MEMO), fee(USDC, PAYER, 2))) == ([149], [])
+
+
+@pytest.mark.parametrize("memo", [None, MEMO], ids=["plain", "with our memo"])
+def test_nothing_is_nothing_whatever_memo_it_bears(memo: str | None) -> None:
+    assert books(transfer(USDC, PAYER, US, 0, memo), mint(USDC, US, 0, memo)) == Books([], [])
+
+
+def test_what_we_send_to_ourselves_moves_nothing() -> None:
+    assert books(transfer(USDC, US, US, 149, MEMO)) == Books([], [])
+
+
+def test_what_moves_between_accounts_of_ours_moves_nothing() -> None:
+    both = frozenset({US, STRANGER})
+    assert books(transfer(USDC, US, STRANGER, 149, MEMO), accounts=both) == Books([], [])
+
+
+def test_what_others_send_each_other_is_not_ours() -> None:
+    assert books(transfer(USDC, PAYER, STRANGER, 149, MEMO)) == Books([], [])
+
+
+def test_money_that_comes_and_goes_in_one_transaction_is_both() -> None:
+    found = books(transfer(USDC, PAYER, US, 149, MEMO), transfer(USDC, US, PAYER, 149))
+    assert amounts(found) == ([149], [149])
+
+
+# -- what the guard keeps from us --------------------------------------------------------------
+
+
+def held(*calls: Call) -> list[Observation]:
+    """Of one transaction."""
+    logs = [log for log in logs_of(*calls) if log["address"] == GUARD]
+    return held_of(read_blocked(logs), chain_id=CHAIN, times={1: BLOCK_TIME})
+
+
+def test_a_blocked_transfer_is_not_ours_yet() -> None:
+    found = books(blocked(USDC, PAYER, US, 149, MEMO))
+    assert found == Books([], []), "its Transfer goes to the guard"
+
+
+def test_a_blocked_transfer_is_held_and_names_no_payment() -> None:
+    [one] = held(blocked(USDC, PAYER, US, 149, MEMO))
+    receipt = receipt_of(one)
+    assert one.reference == ""
+    assert (receipt.state, receipt.amount, receipt.asset) == (ReceiptState.HELD, 149, USDC)
+    assert receipt.time == BLOCK_TIME
+
+
+def test_the_operator_finds_what_claims_a_blocked_transfer_and_what_it_was_for() -> None:
+    [one] = held(blocked(USDC, PAYER, US, 149, MEMO))
+    details = receipt_of(one).details
+    assert details["guard_receipt"] == "0x" + blocked_receipt(USDC, PAYER, US, MEMO, 1).hex()
+    assert details["memo"] == MEMO
+    assert details["sender"] == PAYER
+    assert details["receiver"] == US
+
+
+def test_nothing_that_is_blocked_is_nothing() -> None:
+    assert held(blocked(USDC, PAYER, US, 0, MEMO)) == []
+
+
+def test_a_claim_is_a_receipt_of_its_own() -> None:
+    [kept] = held(blocked(USDC, PAYER, US, 149, MEMO))
+    [claimed] = books(claim(USDC, US, 149)).arrivals
+    assert receipt_of(claimed).state is ReceiptState.CONFIRMED
+    assert claimed.id != kept.id

@@ -1,0 +1,91 @@
+"""How the daemon stands: a watch that halted shows, and stops nothing else."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+from unit.plugins.toys import CREATED, CollectingSink, OnlyToy, fenced, says
+
+from payd.adapters import islands
+from payd.condition import Condition
+from payd.plugins import Sink, WatchHalted
+from payd.plugins.fence import Fence
+from payd.plugins.loader import LoadReport, MethodMap, OpenProviders
+from payd.telemetry import Metrics
+from payd.wiring import Outside
+
+
+class Away:
+    """The adapters' own numbers."""
+
+    def usage(self) -> tuple[int, int]:
+        return 8, 3
+
+    async def ping(self) -> None:
+        return None
+
+    def state(self) -> object:
+        return SimpleNamespace(connected=True, problem=None)
+
+    async def count_unmatched(self) -> int:
+        return 5
+
+
+class Queue:
+    """An outbox or an inbox; the one tells an age, too."""
+
+    def __init__(self, depth: object) -> None:
+        self._depth = depth
+
+    async def depth(self) -> object:
+        return self._depth
+
+
+def condition(fence: Fence) -> Condition:
+    away = Away()
+    outside = SimpleNamespace(
+        database=away, stream=away, receipts=away, outbox=Queue((2, 0.5)), inbox=Queue(4)
+    )
+    opened = OpenProviders(
+        methods=MethodMap(()), fences=(fence,), report=LoadReport(loaded=(), failed=())
+    )
+    stands = Condition(outside=cast(Outside, outside), providers=opened, stop=trio.Event())
+    stands.schema_is_current.set()
+    return stands
+
+
+async def watch_halts(sink: Sink) -> None:
+    raise WatchHalted("block 7 has another hash")
+
+
+async def watch_runs(sink: Sink) -> None:
+    await trio.sleep_forever()
+
+
+@pytest.mark.parametrize(
+    ("watch", "halted", "leads"), [(watch_halts, 1, 0), (watch_runs, 0, 1)], ids=["halts", "runs"]
+)
+async def test_how_a_watch_stands_is_seen_and_the_daemon_takes_work_all_the_same(
+    watch: Callable[[Sink], Any], halted: int, leads: int
+) -> None:
+    metrics = Metrics("1")
+    toy = OnlyToy(says=says(CREATED), watches=watch)
+    async with fenced(toy) as fence, trio.open_nursery() as nursery:
+        await nursery.start(fence.run_watch, CollectingSink())
+        await wait_all_tasks_blocked()
+        stands = condition(fence)
+        async with islands.open_loop(lambda message, error: None):
+            readiness = await stands.readiness()
+            assert await stands.sample(metrics), "payments go on without the watch"
+        await fence.stop()
+
+    check = readiness.checks["provider:toy"]
+    assert (check.ok, check.required) == (not halted, False)
+    assert ("its watch halted: block 7 has another hash" in check.detail) == bool(halted)
+    value, labels = metrics.registry.get_sample_value, {"provider": "toy"}
+    assert value("payd_provider_watch_halted", labels) == halted
+    assert value("payd_provider_watch_leader", labels) == leads
+    assert value("payd_unmatched_receipts") == 5
