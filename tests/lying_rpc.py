@@ -62,7 +62,7 @@ class LyingRpc:
 
     def lies(self, lie: Lie) -> None:
         """Of the answers to what it is asked."""
-        self._lie = lie
+        self._lie, self._instead = lie, None
 
     def says(self, status: int, body: bytes = b"{}", **headers: str) -> None:
         """This, whatever it is asked."""

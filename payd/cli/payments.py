@@ -111,7 +111,7 @@ def pay(  # noqa: PLR0913 - one parameter an option
             error.metadata.setdefault("idempotency_key", request.idempotency_key)
             raise
         if not as_json:
-            _show_offer(render.message_json(payment))
+            _show_offer(render.message_json(payment), found)
         return await _until_ended(client, payment, timeout_s, as_json) if wait else payment
 
     answer = _run(found, start_and_wait, as_json)
@@ -202,12 +202,14 @@ async def _until_ended(client: Any, payment: Any, timeout_s: float, as_json: boo
     return payment
 
 
-def _show_offer(document: dict[str, Any]) -> None:
+def _show_offer(document: dict[str, Any], target: Target) -> None:
     """The payment, and what a wallet reads with its camera."""
     render.payment(document)
     transfer = document.get("next_action", {}).get("crypto_transfer")
     if transfer:
         render.qr_code(transfer["payment_uri"])
+    if transfer and target.wallet:
+        click.echo(f"\nto pay it on the local chain: {target.wallet} {document['id']}")
 
 
 def _show(payment: Any, as_json: bool) -> None:

@@ -10,6 +10,8 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_USUAL_STATE = Path(".payd")
+
 _OPTIONS = (
     click.option("--target", envvar="PAYD_TARGET", help="host:port of the daemon's gRPC."),
     click.option("--ca", envvar="PAYD_CLIENT_CA", type=click.Path(path_type=Path), help="PEM."),
@@ -19,7 +21,7 @@ _OPTIONS = (
 _STATE_DIR = click.option(
     "--state-dir",
     type=click.Path(path_type=Path),
-    default=Path(".payd"),
+    default=_USUAL_STATE,
     show_default=True,
     help="Of a running `payd dev`.",
 )
@@ -35,6 +37,8 @@ class Target:
     key: Path
     #: Where customers go when they have paid, or not: of a shop that does not exist.
     shop: str = "https://example.com"
+    #: The command of a customer's wallet, which wants a payment's id; empty without a local chain.
+    wallet: str = ""
 
 
 def target_options(command: F) -> F:
@@ -62,12 +66,14 @@ def find_target(
         return Target(address=target, ca=ca, cert=cert, key=key)
     pki, document = state_dir / "pki", dev_document(state_dir)
     stand_in = document.get("stripe_api")
+    here = "" if state_dir == _USUAL_STATE else f" --state-dir {state_dir}"
     return Target(
         address=str(document["grpc"]),
         ca=ca or pki / "ca.crt",
         cert=cert or pki / "client.crt",
         key=key or pki / "client.key",
         **({"shop": f"{stand_in}/shop"} if stand_in else {}),
+        wallet=f"payd tempo pay{here}" if "tempo_rpc" in document else "",
     )
 
 

@@ -1,17 +1,21 @@
 """payd tempo pay: the customer's wallet, on a local chain whose accounts are nobody's."""
 
+import re
 import time
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import click
 import httpx
 
 from payd.plugins import CommandContext
-from tempo_provider.config import TempoConfig
+from tempo_provider.config import DEVNET, LOCALNET, TESTNET, TempoConfig
 
 _DECIMALS = 6
+_UNITS_MAX = 2**256 - 1
+#: What a local node may say it is: the test networks, one of which `payd dev` imitates.
+_LOCAL_CHAINS = frozenset({TESTNET, LOCALNET, DEVNET})
 #: transferWithMemo(address,uint256,bytes32) and transfer(address,uint256)
 _WITH_MEMO, _PLAIN = "0x95777d59", "0xa9059cbb"
 _RECEIPT_S, _POLL_S = 30.0, 0.1
@@ -68,6 +72,9 @@ class _Wallet:
             raise click.ClickException(
                 f"{self._url} is {client}, no local chain: pay from a wallet"
             )
+        chain_id = int(self._call("eth_chainId"), 16)
+        if chain_id not in _LOCAL_CHAINS:
+            raise click.ClickException(f"{self._url} is chain {chain_id}: pay from a wallet")
 
     def send(self, sender: int, to: str, data: str) -> Mapping[str, Any]:
         """The receipt of a transaction that succeeded."""
@@ -96,9 +103,11 @@ class _Wallet:
 def _units(amount: str) -> int:
     try:
         units = Decimal(amount).scaleb(_DECIMALS)
-    except InvalidOperation:
-        raise click.BadParameter(f"{amount!r} is not an amount", param_hint="--amount") from None
-    if units != int(units) or units < 0:
+    except ArithmeticError:
+        units = Decimal("NaN")
+    if not units.is_finite() or not 0 <= units <= _UNITS_MAX:
+        raise click.BadParameter(f"{amount!r} is not an amount", param_hint="--amount")
+    if units != int(units):
         raise click.BadParameter(
             f"{amount!r} has more than {_DECIMALS} decimals", param_hint="--amount"
         )
@@ -107,7 +116,7 @@ def _units(amount: str) -> int:
 
 def _address(config: TempoConfig, token: str) -> str:
     address = config.tokens.get(token, token)
-    if len(_word(address)) != 64 or len(address) != 42:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", address):
         known = ", ".join(config.tokens)
         raise click.BadParameter(
             f"{token!r} is no address and none of {known}", param_hint="--token"
@@ -119,5 +128,7 @@ def _word(value: str) -> str:
     try:
         number = int(value, 16)
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not 0x-hex") from None
+        number = -1
+    if not 0 <= number <= _UNITS_MAX:
+        raise click.BadParameter(f"{value!r} is not 0x-hex of at most 32 bytes")
     return f"{number:064x}"

@@ -90,8 +90,9 @@ class TempoConfig(ProviderConfig):
     range_blocks_max: int = Field(default=10_000, ge=1, le=100_000)
     #: Blocks behind the cursor that every request reads again.
     overlap_blocks: int = Field(default=64, ge=0, le=10_000)
-    #: Blocks behind the cursor that are read again every hour.
+    #: Blocks behind the cursor that are read again now and then, and how often.
     rescan_blocks: int = Field(default=50_000, ge=0, le=10_000_000)
+    rescan_interval_s: float = Field(default=3600.0, ge=0.1, le=86_400)
     #: Where the first start begins to read; by default the final block of that moment.
     start_block: int | None = Field(default=None, ge=0)
     #: `hold` leaves money that comes after a payment's end to a person.

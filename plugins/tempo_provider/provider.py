@@ -55,7 +55,7 @@ async def open_provider(context: ProviderContext, config: TempoConfig) -> AsyncI
     async with httpx.AsyncClient(timeout=timeout_s, headers=plain) as http:
         endpoints = [Endpoint(url, http, context.clock, timeout_s) for url in config.rpc_url]
         witnesses = Witnesses(endpoints, config.quorum, context.log, context.metrics)
-        tokens = Tokens(config, witnesses, clock=context.clock, log=context.log)
+        tokens = Tokens(config, witnesses, context.log)
         try:
             await tokens.check()
         except NotAttempted as error:

@@ -167,26 +167,13 @@ class Endpoint:
 
 
 class Web3Door(AsyncBaseProvider):
-    """web3's way to the chain: the first of the endpoints that answers.
+    """web3's way to one endpoint; its own HTTP provider needs asyncio."""
 
-    web3's own HTTP provider needs asyncio.
-    """
-
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
-        self._endpoints = endpoints
+        self._endpoint = endpoint
 
     async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        """See web3; raises RpcError of the last endpoint when none answers."""
-        failure: RpcError = Unavailable("no endpoint")
-        for endpoint in self._endpoints:
-            try:
-                result = await endpoint.call(method, *params)
-            except Refused:
-                # The chain's own answer, a revert: another endpoint would say the same.
-                raise
-            except RpcError as error:
-                failure = error
-            else:
-                return {"jsonrpc": "2.0", "id": 1, "result": result}
-        raise failure
+        """See web3; raises RpcError."""
+        result = await self._endpoint.call(method, *params)
+        return {"jsonrpc": "2.0", "id": 1, "result": result}

@@ -1,5 +1,6 @@
 """The tokens that are taken, and how each of them stands on the chain."""
 
+from functools import partial
 from typing import Any
 
 import attrs
@@ -7,10 +8,10 @@ import trio
 from web3 import AsyncWeb3, Web3
 from web3.exceptions import Web3Exception
 
-from payd.plugins import Clock, Logger, Misconfigured, NotAttempted
+from payd.plugins import Logger, Misconfigured, NotAttempted
 from tempo_provider.config import TempoConfig
 from tempo_provider.contracts import DECIMALS, factory_contract, token_contract
-from tempo_provider.rpc import Endpoint, Refused, RpcError, Unreadable, Web3Door
+from tempo_provider.rpc import Endpoint, RpcError, Unreadable, Web3Door
 from tempo_provider.witnesses import Witnesses
 
 #: How long what the chain said of a token holds.
@@ -19,32 +20,52 @@ FRESH_S = 60.0
 CURRENCY = "USD"
 
 
+#: What web3 makes of an answer that is none.
+_UNREADABLE = (Web3Exception, ArithmeticError, AttributeError, TypeError, ValueError)
+
+
 async def read_balance(endpoint: Endpoint, token: str, account: str, block: int) -> int:
     """Base units of `token` that `account` has at the end of that block; raises RpcError."""
-    web3 = AsyncWeb3(Web3Door([endpoint]))
+    web3 = AsyncWeb3(Web3Door(endpoint))
     balance_of = token_contract(web3, token).functions.balanceOf(Web3.to_checksum_address(account))
     try:
         return int(await balance_of.call(block_identifier=block))
-    except Web3Exception as error:
+    except _UNREADABLE as error:
         raise Unreadable(f"{endpoint.name}: no balance of {token}: {error!r:.200}") from None
 
 
 @attrs.frozen(kw_only=True)
-class _Standing:
+class Standing:
     """What the chain says of a token."""
 
     is_tip20: bool
-    decimals: int
-    currency: str
-    is_paused: bool
+    decimals: int = 0
+    currency: str = ""
+    is_paused: bool = False
+
+
+async def read_standing(endpoint: Endpoint, token: str) -> Standing:
+    """How a token stands now; raises RpcError."""
+    web3: AsyncWeb3[Any] = AsyncWeb3(Web3Door(endpoint))
+    address = Web3.to_checksum_address(token)
+    try:
+        if not await factory_contract(web3).functions.isTIP20(address).call():
+            return Standing(is_tip20=False)
+        contract = token_contract(web3, token).functions
+        return Standing(
+            is_tip20=True,
+            decimals=int(await contract.decimals().call()),
+            currency=str(await contract.currency().call()),
+            is_paused=bool(await contract.paused().call()),
+        )
+    except _UNREADABLE as error:
+        raise Unreadable(f"{endpoint.name}: nothing of {token}: {error!r:.200}") from None
 
 
 class Tokens:
     """Checks chain and tokens at the start and now and then; refuses what does not hold."""
 
-    def __init__(
-        self, config: TempoConfig, witnesses: Witnesses, *, clock: Clock, log: Logger
-    ) -> None:
+    def __init__(self, config: TempoConfig, witnesses: Witnesses, log: Logger) -> None:
         self._config = config
         self._witnesses = witnesses
         self._log = log
@@ -76,9 +97,9 @@ class Tokens:
             raise NotAttempted(f"the token {token} is paused by its issuer")
 
     async def _check_chain(self) -> None:
-        """Every endpoint that answers; a single one of another chain is a mistake in the settings."""
-        failure: RpcError | None = None
-        answered = 0
+        """As many as must agree are of our chain; one of another is told, and never agrees."""
+        ours, others = 0, []
+        failure: RpcError = Unreadable("too few endpoints")
         for endpoint in self._witnesses.endpoints:
             try:
                 chain_id = int(await endpoint.call("eth_chainId"), 16)
@@ -87,42 +108,30 @@ class Tokens:
             except RpcError as error:
                 failure = error
             else:
-                answered += 1
+                ours += chain_id == self._config.chain_id
                 if chain_id != self._config.chain_id:
-                    raise Misconfigured(
-                        f"{endpoint.name} is of chain {chain_id}, not {self._config.chain_id}"
-                    )
-        if answered < self._witnesses.quorum:
-            raise failure or Unreadable("too few endpoints")
+                    others.append(f"{endpoint.name} is of chain {chain_id}")
+        if others:
+            self._log.error("endpoints_of_another_chain", endpoints=others)
+        if ours < self._witnesses.quorum:
+            if others:
+                raise Misconfigured(f"{', '.join(others)}, not {self._config.chain_id}")
+            raise failure
 
     async def _check_tokens(self) -> None:
         paused = set()
         for code, address in self._config.tokens.items():
-            standing = await self._standing(code, address)
+            standing = await self._witnesses.agree(partial(read_standing, token=address))
             wrong = _what_is_wrong(standing)
             if wrong:
                 raise Misconfigured(f"{code} ({address}) {wrong}")
             if standing.is_paused:
                 paused.add(address.lower())
-                self._log.warning("token_paused", currency=code, token=address)
+                self._log.warning("token_paused", currency=code, token_address=address)
         self._paused = frozenset(paused)
 
-    async def _standing(self, code: str, address: str) -> _Standing:
-        web3: AsyncWeb3[Any] = AsyncWeb3(Web3Door(self._witnesses.endpoints))
-        token, factory = token_contract(web3, address), factory_contract(web3)
-        try:
-            checksummed = Web3.to_checksum_address(address)
-            return _Standing(
-                is_tip20=bool(await factory.functions.isTIP20(checksummed).call()),
-                decimals=int(await token.functions.decimals().call()),
-                currency=str(await token.functions.currency().call()),
-                is_paused=bool(await token.functions.paused().call()),
-            )
-        except (Web3Exception, Refused) as error:
-            raise Misconfigured(f"{code} ({address}) is no token: {error!s:.200}") from None
 
-
-def _what_is_wrong(standing: _Standing) -> str:
+def _what_is_wrong(standing: Standing) -> str:
     if not standing.is_tip20:
         return "is not a TIP-20 token"
     if standing.decimals != DECIMALS:

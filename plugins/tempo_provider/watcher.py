@@ -28,8 +28,6 @@ PUT_MAX = 500
 BACKOFF_MAX_S = 30.0
 #: A final block older than this, while the clock goes on, is an alarm.
 STALE_S = 30.0
-#: The blocks behind the cursor are read again this often, for what an endpoint had left out.
-RESCAN_INTERVAL_S = 3600.0
 
 _Moved = Transfer | Blocked
 
@@ -54,7 +52,7 @@ class Watcher:
         self._range = RangeLength(config.range_blocks_max)
         #: What this run has stored of the blocks that it will read again, by the next overlap.
         self._told: dict[_Moved, None] = {}
-        self._rescan_time = trio.current_time() + RESCAN_INTERVAL_S
+        self._rescan_time = trio.current_time() + config.rescan_interval_s
         self._rescans: Iterator[tuple[int, int]] = iter(())
 
     async def run(self, sink: Sink) -> None:
@@ -247,7 +245,7 @@ class Watcher:
         if span is None:
             if trio.current_time() < self._rescan_time:
                 return False
-            self._rescan_time = trio.current_time() + RESCAN_INTERVAL_S
+            self._rescan_time = trio.current_time() + self._config.rescan_interval_s
             self._rescans = self._spans(cursor.point.number)
             return False
         try:

@@ -104,8 +104,11 @@ class MemoryLease:
 
 
 def _becomes(known: StoredReceipt, receipt: Receipt) -> bool:
-    is_open = known.receipt.state in (ReceiptState.SEEN, ReceiptState.DROPPED)
-    return known.payment_id is None and is_open and known.receipt.amount == receipt.amount
+    old = known.receipt
+    is_open = old.state in (ReceiptState.SEEN, ReceiptState.DROPPED)
+    is_same = (old.asset, old.amount) == (receipt.asset, receipt.amount)
+    is_news = receipt.state is not ReceiptState.SEEN
+    return known.payment_id is None and is_open and is_same and is_news
 
 
 def _sums(moved: Iterable[Receipt | Outflow]) -> dict[str, int]:

@@ -71,14 +71,14 @@ class House:
 
 
 @contextmanager
-def a_house(place: Place, anvil: Path, endpoints: int) -> Iterator[House]:
+def a_house(place: Place, anvil: Path, endpoints: int, **settings: str) -> Iterator[House]:
     """With so many endpoints, all of them honest."""
     with ExitStack() as stack:
         chain = stack.enter_context(running_chain(anvil))
         chain.mine(5)
         proxies = [stack.enter_context(lying_rpc(chain)) for _ in range(endpoints)]
         urls = [proxy.url for proxy in proxies]
-        daemon, client = stack.enter_context(running_with_tokens(place, *urls, **QUICK))
+        daemon, client = stack.enter_context(running_with_tokens(place, *urls, **QUICK, **settings))
         wait_until_read(place, chain)
         yield House(place, chain, proxies, daemon, client)
 
@@ -236,6 +236,23 @@ def test_who_asks_to_be_left_alone_is(house: House) -> None:
     time.sleep(1)
 
     assert sum(rpc.asked.values()) <= asked + 1
+
+
+def test_what_was_left_out_is_found_when_it_is_read_again(place: Place, anvil: Path) -> None:
+    """Out of sight of headers and overlap: only reading again can find it, and the audit names it."""
+    with a_house(place, anvil, 1, TEMPO_RESCAN_INTERVAL_S="0.5") as house:
+        [endpoint] = house.endpoints
+        endpoint.hangs(0)
+        payment = house.start_and_send()
+        house.chain.mine(200)
+        endpoint.lies(lies.about_logs(lies.dropped))
+        wait_until_read(house.place, house.chain)
+        assert status(house.client.get(payment.id)) == "PENDING"
+
+        endpoint.is_honest()
+        after = house.client.wait_for(payment.id, "COMPLETED")
+        assert not after.late
+        house.holds_its_books()
 
 
 @one

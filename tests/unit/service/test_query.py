@@ -92,6 +92,21 @@ async def test_a_refusal_names_what_would_be_taken(world: World) -> None:
     assert token.value.metadata["known"] == "USDC"
 
 
+async def test_a_refusal_says_why_where_the_method_knows() -> None:
+    method = Method(
+        key="crypto",
+        display_name="Crypto",
+        currencies=("USD",),
+        crypto_currencies=(USDC,),
+        refused_currencies={"ETH": "this chain has none"},
+    )
+
+    with pytest.raises(CurrencyNotSupported, match=r"'ETH' is not supported.*: this chain has none"):
+        token_terms(method, Money(currency_code="USD", minor_units=100), "ETH")
+    with pytest.raises(CurrencyNotSupported, match=r"for method 'crypto'$"):
+        token_terms(method, Money(currency_code="USD", minor_units=100), "DOGE")
+
+
 async def test_a_method_is_refused_for_a_currency_that_it_does_not_take(world: World) -> None:
     prices = {("ethereum-mainnet", "full", "30d"): 14900}
     world.prices.prices = PriceList(currency="JPY", prices=prices, version="prices-yen")

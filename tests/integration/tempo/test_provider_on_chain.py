@@ -1,0 +1,258 @@
+"""What the provider answers on a scripted chain: offers, looks, last looks, holdings, health."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+from integration.tempo.watching import (
+    PAYER,
+    US,
+    USDC,
+    MemorySink,
+    Watch,
+    a_chain,
+    pay,
+    watching,
+)
+from tempo_node import lies
+from tempo_node.chain import ScriptedChain, Token
+from tempo_node.events import transfer
+from tempo_node.node import ScriptedNode, open_node, open_nodes
+
+from payd.plugins import (
+    Absent,
+    Created,
+    CreateOperation,
+    CryptoTransfer,
+    Found,
+    Misconfigured,
+    Money,
+    NotAttempted,
+    PaymentRef,
+    ProviderStatus,
+    TokenTerms,
+)
+
+PAYMENT_ID = UUID("01890000-0000-4000-8000-000000000001")
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def chain() -> ScriptedChain:
+    return a_chain()
+
+
+@pytest.fixture
+def sink() -> MemorySink:
+    return MemorySink()
+
+
+def an_operation(watch: Watch, **overrides: Any) -> CreateOperation:
+    """149 base units of USDC, with the parameters that the provider prepares."""
+    fields: dict[str, Any] = {
+        "operation_id": "op-1",
+        "payment_id": PAYMENT_ID,
+        "method": "crypto",
+        "amount": Money(currency_code="USD", minor_units=14900),
+        "crypto": TokenTerms(
+            currency="USDC", chain_id=1337, token_address=USDC, decimals=6, due_base_units=149
+        ),
+        "items": (),
+        "customer_id": "user-1",
+        "create_time": NOON,
+        "expire_time": NOON + timedelta(minutes=30),
+        "return_url": "",
+        "cancel_url": "",
+        "metadata": {},
+    }
+    operation = CreateOperation(**(fields | overrides))
+    return attrs.evolve(operation, parameters=watch.provider.prepare(operation))
+
+
+async def offered(watch: Watch) -> tuple[PaymentRef, str]:
+    """A payment that waits, and its memo."""
+    created = await watch.provider.create(an_operation(watch))
+    ref = PaymentRef(
+        operation_id="op-1",
+        payment_id=PAYMENT_ID,
+        reference=created.reference,
+        asset=USDC,
+        create_time=NOON,
+    )
+    return ref, created.reference
+
+
+async def test_an_offer_is_a_function_of_the_payment(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        operation = an_operation(watch)
+        first = await watch.provider.create(operation)
+
+        assert first == await watch.provider.create(operation)
+        assert isinstance(first, Created)
+        action = first.next_action
+        assert isinstance(action, CryptoTransfer)
+        assert (action.receiver_address, action.amount_base_units) == (US, 149)
+        assert first.reference == action.memo
+        assert action.memo.startswith(f"0x{PAYMENT_ID.hex}")
+
+
+async def test_nothing_is_offered_before_the_watch_has_begun(chain: ScriptedChain) -> None:
+    class Never(MemorySink):
+        async def cursor(self) -> str | None:
+            return None
+
+    async with open_node(chain) as node, watching([node], Never()) as watch:
+        with pytest.raises(NotAttempted, match="the watch has not begun"):
+            await watch.provider.create(an_operation(watch))
+
+
+async def test_a_paused_token_is_not_offered(chain: ScriptedChain, sink: MemorySink) -> None:
+    chain.tokens[USDC] = Token(is_paused=True)
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        with pytest.raises(NotAttempted, match="paused by its issuer"):
+            await watch.provider.create(an_operation(watch))
+        assert watch.lines.named("token_paused")
+        await watch.provider.health()
+
+
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        (Token(is_tip20=False), "is not a TIP-20 token"),
+        (Token(decimals=18), "has 18 decimals"),
+        (Token(currency="EUR"), "stands for 'EUR'"),
+    ],
+)
+async def test_a_token_that_is_none_of_ours_stops_the_start(
+    chain: ScriptedChain, sink: MemorySink, token: Token, why: str
+) -> None:
+    chain.tokens[USDC] = token
+    async with open_node(chain) as node:
+        with pytest.raises(Misconfigured, match=why):
+            async with watching([node], sink):
+                pass
+
+
+async def test_one_of_three_that_is_of_another_chain_is_told_and_passed_over(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    async with open_nodes(chain, 3) as nodes:
+        nodes[0].lies(lies.says("eth_chainId", "0x1"))
+        async with watching(nodes, sink) as watch:
+            assert "is of chain 1" in str(watch.lines.named("endpoints_of_another_chain"))
+            await watch.provider.health()
+
+
+@pytest.mark.parametrize("answer", ["0x", None, "nonsense", 7, [], "0x" + "ff" * 4], ids=repr)
+async def test_an_unreadable_word_about_tokens_is_no_reason_to_stop(
+    chain: ScriptedChain, sink: MemorySink, answer: Any
+) -> None:
+    async with open_nodes(chain, 3) as nodes:
+        nodes[0].lies(lies.says("eth_call", answer))
+        async with watching(nodes, sink) as watch:
+            await sink.reaches(3)
+            await watch.provider.health()
+
+
+# -- looks -----------------------------------------------------------------------------------
+
+
+async def test_a_look_says_how_far_the_chain_was_read_and_asks_nobody(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        ref, _ = await offered(watch)
+        await sink.reaches(3)
+        assert sink.position is not None
+
+        found = await watch.provider.fetch(ref)
+
+        assert isinstance(found, Found)
+        assert (found.snapshot.status, found.snapshot.received) == (ProviderStatus.OPEN, 0)
+        assert found.snapshot.as_of < sink.position.point.time
+        assert sink.position.point.time - found.snapshot.as_of <= timedelta(milliseconds=1)
+
+
+async def test_what_was_never_offered_is_absent(chain: ScriptedChain, sink: MemorySink) -> None:
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        ref, _ = await offered(watch)
+        assert await watch.provider.fetch(attrs.evolve(ref, reference=None)) == Absent()
+
+
+async def look_last(
+    chain: ScriptedChain, node: ScriptedNode, memo_of: Callable[[str], str]
+) -> tuple[ProviderStatus, int]:
+    """Money becomes final in a block that the watch, by its cursor, has not read yet."""
+    sink = Standing()
+    async with watching([node], sink) as watch:
+        await sink.reaches(3)
+        ref, memo = await offered(watch)
+        sink.stands_at = sink.stored
+        chain.send(transfer(USDC, PAYER, US, 40, memo_of(memo)))
+        chain.settle(1)
+
+        snapshot = await watch.provider.cancel(ref)
+
+        return snapshot.status, snapshot.received
+
+
+class Standing(MemorySink):
+    """Whose cursor is read as it was at some moment."""
+
+    stands_at: str | None = None
+
+    async def cursor(self) -> str | None:
+        """See Sink."""
+        return self.stands_at or self.stored
+
+
+async def test_the_last_look_sees_what_the_watch_has_not_read_yet(chain: ScriptedChain) -> None:
+    async with open_node(chain) as node:
+        seen = await look_last(chain, node, lambda memo: memo)
+    assert seen == (ProviderStatus.PROCESSING, 40)
+
+
+async def test_the_last_look_at_an_unpaid_one_is_up_to_the_final_block(
+    chain: ScriptedChain,
+) -> None:
+    async with open_node(chain) as node:
+        seen = await look_last(chain, node, lambda memo: "0x" + "77" * 32)
+    assert seen == (ProviderStatus.OPEN, 0)
+
+
+async def test_the_last_look_needs_a_chain_that_answers(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        ref, _ = await offered(watch)
+        node.lies(lies.fails("eth_getBlockByNumber", -32000, "internal error"))
+        with pytest.raises(NotAttempted, match="cannot be read"):
+            await watch.provider.cancel(ref)
+
+
+# -- holdings --------------------------------------------------------------------------------
+
+
+async def test_holdings_are_those_of_the_cursors_block(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        await sink.reaches(3)
+        pay(chain, 40)
+        chain.settle(1)
+        await sink.until(lambda: sink.amounts == [40])
+        at = sink.stored
+        assert at is not None
+        pay(chain, 2)
+        chain.settle(1)
+        await sink.until(lambda: sink.amounts == [40, 2])
+
+        held = {one.asset: one for one in await watch.provider.holdings(at)}
+
+        assert (held[USDC].opening, held[USDC].balance) == (0, 40)
+        assert held[USDC].at.startswith("block ")

@@ -1,0 +1,155 @@
+"""`payd tempo pay`: the customer's wallet pays on a local chain, and nowhere else."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from lying_rpc import LyingRpc
+from tempo import ALPHA, BETA, CHAIN_ID, RECEIVER, Chain, running_chain
+from tempo_provider.commands import pay
+from tempo_provider.config import TempoConfig
+
+from payd.plugins import CommandContext
+
+MEMO, OTHER_MEMO = "0x" + "5a" * 32, "0x" + "11" * 32
+DUE = 149_000_000
+#: keccak of TransferWithMemo(address,address,uint256,bytes32)
+WITH_MEMO = "0x57bc7354aa85aed339e000bccffabbc529466af35f0772c8f8ee1145927de7f0"
+WAITING = {
+    "id": "7",
+    "status": "PAYMENT_STATUS_PENDING",
+    "next_action": {
+        "crypto_transfer": {
+            "token_address": ALPHA,
+            "receiver_address": RECEIVER,
+            "amount_base_units": str(DUE),
+            "memo": MEMO,
+        }
+    },
+}
+
+Wallet = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def mining(anvil: Path) -> Iterator[Chain]:
+    """It mines by itself, like the chain of `payd dev`."""
+    with running_chain(anvil, "--block-time", "0.1") as chain:
+        yield chain
+
+
+@pytest.fixture
+def wallet(mining: Chain) -> Wallet:
+    return wallet_at(mining.url)
+
+
+def wallet_at(url: str, payment: Mapping[str, Any] = WAITING) -> Wallet:
+    """`payd tempo pay 7`, with what payd gives to a provider's command."""
+    settings = {"receiver_address": RECEIVER, "rpc_url": url, "chain_id": CHAIN_ID}
+    config = TempoConfig.model_validate(settings)
+    context = CommandContext(config=config, dev={}, get_payment=lambda _: payment)
+    return lambda *arguments: CliRunner().invoke(pay, ["7", *arguments], obj=context)
+
+
+def memos(chain: Chain, told: Result) -> list[str]:
+    """Of the transfers in the transaction that the wallet told of."""
+    transaction = told.output.split("transaction ")[1].split()[0]
+    logs = chain.rpc("eth_getTransactionReceipt", transaction)["logs"]
+    return [log["topics"][3] for log in logs if log["topics"][0] == WITH_MEMO]
+
+
+def test_it_pays_what_is_due_with_the_payments_memo(mining: Chain, wallet: Wallet) -> None:
+    before = mining.balance(ALPHA)
+    told = wallet()
+    assert told.exit_code == 0, told.output
+    assert f"sent 149.000000 of {ALPHA}" in told.output
+    assert mining.balance(ALPHA) - before == DUE
+    assert memos(mining, told) == [MEMO]
+
+
+@pytest.mark.parametrize("token", ["USDT", BETA])
+def test_it_pays_otherwise_when_told(mining: Chain, wallet: Wallet, token: str) -> None:
+    before, mine = mining.balance(BETA), mining.balance(BETA, mining.accounts[3])
+    told = wallet(
+        *("--amount", "0.000001", "--token", token, "--memo", OTHER_MEMO, "--from", "3"),
+    )
+    assert told.exit_code == 0, told.output
+    assert mining.balance(BETA) - before == 1
+    assert mining.balance(BETA, mining.accounts[3]) < mine
+    assert memos(mining, told) == [OTHER_MEMO]
+
+
+def test_it_transfers_without_a_memo_as_many_wallets_do(mining: Chain, wallet: Wallet) -> None:
+    before = mining.balance(ALPHA)
+    told = wallet("--without-memo")
+    assert told.exit_code == 0, told.output
+    assert mining.balance(ALPHA) - before == DUE
+    assert memos(mining, told) == []
+
+
+def test_a_transfer_that_the_chain_refuses_is_told(wallet: Wallet) -> None:
+    told = wallet("--amount", "1" + "0" * 30)
+    assert told.exit_code == 1
+    assert "InsufficientBalance" in told.output or "reverted" in told.output
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--amount", "much", "'much' is not an amount"),
+        ("--amount", "nan", "'nan' is not an amount"),
+        ("--amount", "1e999999", "is not an amount"),
+        ("--amount=-1", None, "'-1' is not an amount"),
+        ("--amount", "0.0000001", "more than 6 decimals"),
+        ("--token", "DOGE", "none of USDC, USDT"),
+        ("--token", ALPHA[:-1], "is no address"),
+        ("--memo", "invoice 7", "is not 0x-hex of at most 32 bytes"),
+        ("--memo", MEMO + "00", "is not 0x-hex of at most 32 bytes"),
+        ("--from", "10", "--from"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(
+    wallet: Wallet, option: str, value: str | None, told: str
+) -> None:
+    refused = wallet(option, *([value] if value else []))
+    assert refused.exit_code == 2, refused.output
+    assert told in refused.output
+
+
+def test_a_payment_that_waits_for_no_transfer_is_not_paid(mining: Chain) -> None:
+    ended = {"id": "7", "status": "PAYMENT_STATUS_EXPIRED"}
+    before = mining.balance(ALPHA)
+    refused = wallet_at(mining.url, ended)()
+    assert refused.exit_code == 1
+    assert "PAYMENT_STATUS_EXPIRED: nothing to transfer" in refused.output
+    assert mining.balance(ALPHA) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "told"),
+    [
+        ("web3_clientVersion", "tempo/v1.0.0", "is tempo/v1.0.0, no local chain"),
+        ("eth_chainId", hex(4217), "is chain 4217"),
+    ],
+)
+def test_a_chain_that_is_not_local_is_left_alone(
+    mining: Chain, method: str, answer: str, told: str
+) -> None:
+    """There the test accounts' money would be somebody's."""
+    node = LyingRpc(mining)
+    try:
+        node.lies(lambda asked, said: {**said, "result": answer} if asked["method"] == method else said)
+        refused = wallet_at(node.url)()
+    finally:
+        node.close()
+    assert refused.exit_code == 1
+    assert told in refused.output
+    assert node.asked["eth_sendTransaction"] == 0
+
+
+def test_a_chain_that_is_away_is_told() -> None:
+    refused = wallet_at("http://127.0.0.1:9")()
+    assert refused.exit_code == 1
+    assert "no chain at http://127.0.0.1:9" in refused.output

@@ -1,0 +1,229 @@
+"""What an operator may set: each setting's good and bad values, and what follows from them."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tempo_provider import MANIFEST
+from tempo_provider.config import NO_ETH, PATH_USD, TempoConfig, methods_of
+
+RECEIVER = "0x" + "7ea5" * 10
+ONE, TWO, THREE = "https://one.example", "https://two.example/rpc?key=1", "http://127.0.0.1:8545"
+ALPHA, BETA, THETA = (f"0x20c000000000000000000000000000000000000{n}" for n in (1, 2, 3))
+USDC_E = "0x20c000000000000000000000b9537d11c60e8b50"
+USDT0 = "0x20c00000000000000000000014f22ca97301eb73"
+
+
+def config(**settings: Any) -> TempoConfig:
+    """Of the mainnet, with one endpoint."""
+    usual = {"receiver_address": RECEIVER, "rpc_url": ONE, "chain_id": 4217}
+    return TempoConfig.model_validate(usual | settings)
+
+
+def refusal(**settings: Any) -> str:
+    """What is said of settings that are wrong."""
+    with pytest.raises(ValidationError) as refused:
+        config(**settings)
+    return str(refused.value)
+
+
+# -- tokens ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chain_id", "tokens", "also_watched"),
+    [
+        (4217, {"USDC": USDC_E, "USDT": USDT0}, {PATH_USD}),
+        (42431, {"USDC": ALPHA, "USDT": BETA}, {PATH_USD, THETA}),
+        (1337, {"USDC": ALPHA, "USDT": BETA}, {PATH_USD, THETA}),
+        (31318, {"USDC": ALPHA, "USDT": BETA}, {PATH_USD, THETA}),
+    ],
+)
+def test_a_known_chain_brings_its_tokens(
+    chain_id: int, tokens: dict[str, str], also_watched: set[str]
+) -> None:
+    known = config(chain_id=chain_id)
+    assert known.tokens == tokens
+    assert known.watched == set(tokens.values()) | also_watched
+
+
+def test_tokens_of_the_operators_choice_replace_those() -> None:
+    chosen = config(tokens={"USDC": ALPHA}, watched_tokens=[BETA])
+    assert chosen.tokens == {"USDC": ALPHA}
+    assert chosen.watched == {ALPHA, BETA}
+
+
+def test_the_environment_writes_lists_with_commas() -> None:
+    typed = config(
+        rpc_url=f"{ONE}, {TWO} ,{THREE}",
+        tokens=f"USDC={ALPHA}, USDT={BETA}",
+        watched_tokens=f"{THETA},{PATH_USD}",
+        chain_id="4217",
+        rpc_quorum="3",
+    )
+    assert typed.rpc_url == (ONE, TWO, THREE)
+    assert typed.tokens == {"USDC": ALPHA, "USDT": BETA}
+    assert typed.watched == {ALPHA, BETA, THETA, PATH_USD}
+    assert (typed.chain_id, typed.quorum) == (4217, 3)
+
+
+def test_an_unknown_chain_needs_its_tokens_named() -> None:
+    assert "chain 7 has no known tokens: set `tokens`" in refusal(chain_id=7)
+    assert config(chain_id=7, tokens={"USDC": ALPHA}).watched == {ALPHA}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "told"),
+    [
+        ({"ETH": ALPHA}, NO_ETH),
+        ({"USDC": ALPHA, "USDT": ALPHA}, "two codes of `tokens` have one address"),
+        ({"USDC": ALPHA, "USDT": ALPHA.upper().replace("X", "x")}, "have one address"),
+        ({"USDC": "0x" + "ab" * 20}, "no TIP-20 token"),
+        ({"USDC": ALPHA[:-1]}, "tokens.USDC"),
+        ({"USDC": "USDC"}, "tokens.USDC"),
+        ({"usdc": ALPHA}, "tokens.usdc"),
+        ({"": ALPHA}, "tokens."),
+        ("USDC", "tokens.USDC"),
+        ({}, "has no known tokens"),
+    ],
+)
+def test_tokens_that_cannot_be_meant_are_refused(tokens: Any, told: str) -> None:
+    assert told in refusal(tokens=tokens)
+
+
+def test_a_watched_address_must_be_a_token() -> None:
+    assert "no TIP-20 token" in refusal(watched_tokens=RECEIVER)
+
+
+# -- the receiver ------------------------------------------------------------------------------
+
+
+def test_the_receiver_is_an_address_however_its_letters_are_written() -> None:
+    assert config(receiver_address=f" {RECEIVER.upper().replace('X', 'x')} ").receiver_address == (
+        RECEIVER
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("0x" + "0" * 40, "it must be an account of yours"),
+        (ALPHA, "it must be an account of yours"),
+        (ALPHA.upper().replace("X", "x"), "it must be an account of yours"),
+        (RECEIVER[:-1], "receiver_address"),
+        (RECEIVER[2:], "receiver_address"),
+        (RECEIVER + "00", "receiver_address"),
+        ("payd.eth", "receiver_address"),
+        ("", "receiver_address"),
+    ],
+)
+def test_money_is_not_sent_where_it_cannot_be_received(address: str, told: str) -> None:
+    assert told in refusal(receiver_address=address)
+
+
+# -- endpoints ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("urls", "asked_for", "quorum"),
+    [
+        ([ONE], None, 1),
+        ([ONE, TWO], None, 2),
+        ([ONE, TWO, THREE], None, 2),
+        ([ONE, TWO, THREE], 1, 1),
+        ([ONE, TWO, THREE], 3, 3),
+    ],
+)
+def test_two_endpoints_must_agree_where_there_are_two(
+    urls: list[str], asked_for: int | None, quorum: int
+) -> None:
+    assert config(rpc_url=urls, rpc_quorum=asked_for).quorum == quorum
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"rpc_url": ""}, "rpc_url"),
+        ({"rpc_url": []}, "rpc_url"),
+        ({"rpc_url": "wss://one.example"}, "rpc_url"),
+        ({"rpc_url": "one.example"}, "rpc_url"),
+        ({"rpc_url": [ONE, ONE]}, "names an endpoint twice"),
+        ({"rpc_url": [ONE], "rpc_quorum": 2}, "more than the endpoints"),
+        ({"rpc_url": [ONE], "rpc_quorum": 0}, "rpc_quorum"),
+    ],
+)
+def test_endpoints_that_prove_nothing_are_refused(settings: dict[str, Any], told: str) -> None:
+    assert told in refusal(**settings)
+
+
+# -- numbers and words -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "least", "most"),
+    [
+        ("chain_id", 1, 2**63 - 1),
+        ("payment_ttl_minutes", 5, 1440),
+        ("range_blocks_max", 1, 100_000),
+        ("overlap_blocks", 0, 10_000),
+        ("rescan_blocks", 0, 10_000_000),
+    ],
+)
+def test_a_number_has_bounds(setting: str, least: int, most: int) -> None:
+    for good in (least, most):
+        assert getattr(config(**{"tokens": {"USDC": ALPHA}, setting: good}), setting) == good
+    for bad in (least - 1, most + 1, "many"):
+        assert setting in refusal(**{"tokens": {"USDC": ALPHA}, setting: bad})
+
+
+@pytest.mark.parametrize("setting", ["poll_interval_s", "request_timeout_s"])
+@pytest.mark.parametrize("bad", [0, -1, 61, "nan", "soon"])
+def test_a_time_is_neither_none_nor_endless(setting: str, bad: object) -> None:
+    assert setting in refusal(**{setting: bad})
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"late_payments": "refund"}, "late_payments"),
+        ({"start_block": -1}, "start_block"),
+        ({"receiver": RECEIVER}, "receiver"),
+    ],
+)
+def test_what_is_not_known_is_refused(settings: dict[str, Any], told: str) -> None:
+    assert told in refusal(**settings)
+
+
+@pytest.mark.parametrize("missing", ["receiver_address", "rpc_url", "chain_id"])
+def test_what_payd_cannot_guess_must_be_set(missing: str) -> None:
+    assert missing in refusal(**{missing: None})
+
+
+def test_settings_do_not_change_once_read() -> None:
+    with pytest.raises(ValidationError):
+        config().chain_id = 1
+
+
+# -- what callers are offered ------------------------------------------------------------------
+
+
+def test_one_method_is_offered_with_the_tokens_of_the_settings() -> None:
+    [method] = methods_of(config(tokens={"USDC": ALPHA, "USDT": BETA}, payment_ttl_minutes=5))
+    assert (method.key, method.currencies) == ("crypto", ("USD",))
+    assert method.default_expiry == timedelta(minutes=5)
+    offered = [(one.code, one.chain_id, one.token_address) for one in method.crypto_currencies]
+    assert offered == [("USDC", 4217, ALPHA), ("USDT", 4217, BETA)]
+    assert {one.decimals for one in method.crypto_currencies} == {6}
+    assert method.refused_currencies == {"ETH": NO_ETH}
+
+
+@pytest.mark.parametrize(("setting", "complete"), [("complete", True), ("hold", False)])
+def test_late_money_completes_unless_it_is_held(setting: str, complete: bool) -> None:
+    [method] = methods_of(config(late_payments=setting))
+    assert method.late_payments_complete is complete
+
+
+def test_the_manifest_asks_for_the_key_of_the_memos_and_nothing_else() -> None:
+    assert MANIFEST.credentials == ("tempo_memo_key",)
+    assert MANIFEST.config_model is TempoConfig
