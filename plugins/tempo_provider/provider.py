@@ -20,6 +20,7 @@ from payd.plugins import (
     CryptoTransfer,
     Found,
     Holding,
+    Logger,
     NotAttempted,
     PaymentRef,
     Provider,
@@ -41,6 +42,8 @@ from tempo_provider.witnesses import Witnesses
 
 #: Further behind than this, a single payment's transfers are not asked for; the watch finds them.
 GAP_BLOCKS_MAX = 10_000
+#: How long the start waits for the chain.
+CHECK_S = 4.0
 #: How long the first payments of all wait for the watch to begin.
 BEGIN_S = 3.0
 BEGIN_POLL_S = 0.1
@@ -56,11 +59,19 @@ async def open_provider(context: ProviderContext, config: TempoConfig) -> AsyncI
         endpoints = [Endpoint(url, http, context.clock, timeout_s) for url in config.rpc_url]
         witnesses = Witnesses(endpoints, config.quorum, context.log, context.metrics)
         tokens = Tokens(config, witnesses, context.log)
+        await _check_at_start(tokens, context.log)
+        yield TempoProvider(context, config, witnesses, tokens)
+
+
+async def _check_at_start(tokens: Tokens, log: Logger) -> None:
+    """What is wrong stops the start; a chain that does not answer does not."""
+    with trio.move_on_after(CHECK_S) as checking:
         try:
             await tokens.check()
         except NotAttempted as error:
-            context.log.warning("chain_away_at_start", error=str(error))
-        yield TempoProvider(context, config, witnesses, tokens)
+            log.warning("chain_away_at_start", error=str(error))
+    if checking.cancelled_caught:
+        log.warning("chain_away_at_start", error=f"no answer in {CHECK_S:g} s")
 
 
 class TempoProvider:

@@ -28,6 +28,8 @@ PUT_MAX = 500
 BACKOFF_MAX_S = 30.0
 #: A final block older than this, while the clock goes on, is an alarm.
 STALE_S = 30.0
+#: What goes on being wrong is told this often.
+WARN_INTERVAL_S = 60.0
 
 _Moved = Transfer | Blocked
 
@@ -52,6 +54,7 @@ class Watcher:
         self._range = RangeLength(config.range_blocks_max)
         #: What this run has stored of the blocks that it will read again, by the next overlap.
         self._told: dict[_Moved, None] = {}
+        self._warn_times: dict[str, float] = {}
         self._rescan_time = trio.current_time() + config.rescan_interval_s
         self._rescans: Iterator[tuple[int, int]] = iter(())
 
@@ -270,7 +273,16 @@ class Watcher:
         self._metrics.set("finalized_age_seconds", age_s)
         self._metrics.set("range_blocks", self._range.length)
         if age_s > STALE_S:
-            self._log.warning("finality_stale", age_s=round(age_s), block=newest.number)
+            self._warn("finality_stale", age_s=round(age_s), block=newest.number)
+        if goal < cursor.point.number:
+            self._warn("chain_behind_cursor", final=goal, cursor=cursor.point.number)
+
+    def _warn(self, event: str, **fields: object) -> None:
+        """Not with every step."""
+        now = trio.current_time()
+        if now >= self._warn_times.get(event, now):
+            self._warn_times[event] = now + WARN_INTERVAL_S
+            self._log.warning(event, **fields)
 
 
 def _parts(moved: Sequence[_Moved]) -> Iterator[list[_Moved]]:

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dev_process import ITEM, payd, payd_json, running_dev, state_folder, wait_for_end
+from dev_process import (
+    ITEM,
+    assert_all_gone,
+    children_of,
+    payd,
+    payd_json,
+    running_dev,
+    state_folder,
+    wait_for_end,
+)
 
 TOKENS = ("--method", "crypto", "--crypto-currency", "USDC")
 
@@ -32,6 +41,19 @@ def test_a_wallet_pays_and_the_chain_outlives_a_restart(state: Path, anvil: Path
         _pay(state, "--from", "1", "--amount", "149.00", "--token", "USDC")
         astray = payd("tempo", "pay", _start(state), "--without-memo", *where)
         assert astray.returncode == 0, astray.stderr
+
+
+def test_a_killed_run_loses_no_block_that_was_final(state: Path, anvil: Path) -> None:
+    """Else the watch would halt: what it has read must still be on the chain."""
+    path = f"{anvil.parent}{os.pathsep}{os.environ['PATH']}"
+    with running_dev(state, TEMPO_ENABLED="true", PATH=path) as (process, _):
+        _pay(state)
+        servers = children_of(process)
+        process.kill()
+        assert_all_gone(servers)
+
+    with running_dev(state, TEMPO_ENABLED="true", PATH=path):
+        _pay(state)
 
 
 def test_without_npm_it_goes_on_and_says_what_is_missing(state: Path, tmp_path: Path) -> None:

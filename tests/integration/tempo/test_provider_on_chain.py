@@ -7,6 +7,7 @@ from uuid import UUID
 
 import attrs
 import pytest
+import trio
 from integration.tempo.watching import (
     PAYER,
     US,
@@ -20,7 +21,7 @@ from integration.tempo.watching import (
 from tempo_node import lies
 from tempo_node.chain import ScriptedChain, Token
 from tempo_node.events import transfer
-from tempo_node.node import ScriptedNode, open_node, open_nodes
+from tempo_node.node import Hangs, ScriptedNode, open_node, open_nodes
 
 from payd.plugins import (
     Absent,
@@ -157,6 +158,16 @@ async def test_an_unreadable_word_about_tokens_is_no_reason_to_stop(
         async with watching(nodes, sink) as watch:
             await sink.reaches(3)
             await watch.provider.health()
+
+
+async def test_a_chain_that_does_not_answer_does_not_hold_up_the_start(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    async with open_node(chain) as node:
+        node.behaves(Hangs())
+        with trio.fail_after(9):
+            async with watching([node], sink, request_timeout_s=60) as watch:
+                assert watch.lines.named("chain_away_at_start")
 
 
 # -- looks -----------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from lying_rpc import LyingRpc
+from lying_rpc import Json, lying_rpc
 from tempo import ALPHA, BETA, CHAIN_ID, RECEIVER, Chain, running_chain
 from tempo_provider.commands import pay
 from tempo_provider.config import TempoConfig
@@ -138,12 +138,13 @@ def test_a_chain_that_is_not_local_is_left_alone(
     mining: Chain, method: str, answer: str, told: str
 ) -> None:
     """There the test accounts' money would be somebody's."""
-    node = LyingRpc(mining)
-    try:
-        node.lies(lambda asked, said: {**said, "result": answer} if asked["method"] == method else said)
+
+    def lie(asked: Json, said: Json) -> Json:
+        return said | {"result": answer} if asked["method"] == method else said
+
+    with lying_rpc(mining) as node:
+        node.lies(lie)
         refused = wallet_at(node.url)()
-    finally:
-        node.close()
     assert refused.exit_code == 1
     assert told in refused.output
     assert node.asked["eth_sendTransaction"] == 0
