@@ -5,7 +5,7 @@ all of it. The sums and the cursor are of one moment, and the balance is read at
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -77,6 +77,8 @@ class Audit:
     clock: Clock
     interval: timedelta = timedelta(hours=24)
     #: After one that brought no answer.
+    again: timedelta = timedelta(seconds=10)
+    #: After one that died.
     lease_s: float = 300.0
 
     async def claim_batch(self) -> Sequence[ProviderPort]:
@@ -101,6 +103,7 @@ class Audit:
         start = self.clock.now()
         balances = await self.balances(provider)
         if balances is None:
+            await self._rest(provider, start, self.again)
             return None
         result = Reconciliation(
             provider=provider.name,
@@ -113,9 +116,12 @@ class Audit:
             findings=tuple(balance.finding() for balance in balances if balance.differs),
         )
         await self.results.add(result)
-        rest = Cursor(name=AUDIT, value=start.isoformat(), rest=self.interval)
-        await self.inbox.put(provider.name, (), rest)
+        await self._rest(provider, start, self.interval)
         return result
+
+    async def _rest(self, provider: ProviderPort, start: datetime, rest: timedelta) -> None:
+        cursor = Cursor(name=AUDIT, value=start.isoformat(), rest=rest)
+        await self.inbox.put(provider.name, (), cursor)
 
 
 def _both_sides(book: Book, holdings: Sequence[Holding]) -> Sequence[Balance]:

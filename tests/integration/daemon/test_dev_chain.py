@@ -50,8 +50,9 @@ def test_a_killed_run_loses_no_block_that_was_final(state: Path, anvil: Path) ->
         _pay(state)
         servers = children_of(process)
         process.kill()
+        process.wait()
         assert_all_gone(servers)
-
+    (state / "dev.json").unlink()
     with running_dev(state, TEMPO_ENABLED="true", PATH=path):
         _pay(state)
 
