@@ -101,7 +101,9 @@ async def test_a_refusal_says_why_where_the_method_knows() -> None:
         refused_currencies={"ETH": "this chain has none"},
     )
 
-    with pytest.raises(CurrencyNotSupported, match=r"'ETH' is not supported.*: this chain has none"):
+    with pytest.raises(
+        CurrencyNotSupported, match=r"'ETH' is not supported.*: this chain has none"
+    ):
         token_terms(method, Money(currency_code="USD", minor_units=100), "ETH")
     with pytest.raises(CurrencyNotSupported, match=r"for method 'crypto'$"):
         token_terms(method, Money(currency_code="USD", minor_units=100), "DOGE")
