@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,10 @@ def provider_group(name: str) -> click.Group:
 
 
 def _with_context(name: str, command: click.Command) -> click.Command:
-    """The provider's command, with where the daemon is as options of ours before it is run."""
+    """The provider's command, with where the daemon is as options of ours before it is run.
+
+    A copy: the plugin gives the same object to everybody who asks in this process.
+    """
     inner = command.callback
 
     @target_options
@@ -40,9 +44,10 @@ def _with_context(name: str, command: click.Command) -> click.Command:
         ctx.obj = _context(name, where)
         return ctx.invoke(inner, **values) if inner else None
 
-    command.callback = run
-    command.params += run.__click_params__[::-1]  # type: ignore[attr-defined]  # click's own mark
-    return command
+    ours = run.__click_params__[::-1]  # type: ignore[attr-defined]  # click's own mark
+    wrapped = copy(command)
+    wrapped.callback, wrapped.params = run, [*command.params, *ours]
+    return wrapped
 
 
 def _context(name: str, where: Mapping[str, Any]) -> Any:

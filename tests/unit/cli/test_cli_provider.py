@@ -1,0 +1,84 @@
+"""`payd NAME`: what payd adds to the commands that an installed provider brings."""
+
+from pathlib import Path
+
+import click
+import pytest
+from tempo_provider.commands import pay
+from unit.cli.conftest import Alone
+
+from payd.cli.provider import provider_group
+
+
+@pytest.fixture
+def configured(alone: Alone, pki: Path, tmp_path: Path) -> Alone:
+    """`payd tempo …` where a daemon is configured, and none runs."""
+    settings = {
+        "ENVIRONMENT": "test",
+        "DB_PASSWORD": "secret",
+        "GRPC_TLS_CERT_FILE": str(pki / "server.crt"),
+        "GRPC_TLS_KEY_FILE": str(pki / "server.key"),
+        "GRPC_TLS_CA_FILE": str(pki / "ca.crt"),
+    }
+    where = ("--state-dir", str(tmp_path / "none"))
+    return lambda *command, **more: alone("tempo", *command, *where, **settings, **more)
+
+
+def options(command: click.Command) -> set[str]:
+    """The long names."""
+    return {name for one in command.params for name in one.opts if name.startswith("--")}
+
+
+def test_every_provider_has_an_audit_and_its_own_commands() -> None:
+    assert set(provider_group("tempo").commands) == {"audit", "pay"}
+    assert set(provider_group("mock").commands) == {"audit"}
+
+
+def test_its_commands_are_told_where_the_daemon_is() -> None:
+    added = options(provider_group("tempo").commands["pay"]) - options(pay)
+    assert added == {"--target", "--ca", "--cert", "--key", "--state-dir"}
+
+
+def test_the_providers_own_object_stays_as_it_is() -> None:
+    """It is one for all who ask: adding to it twice would give every option twice."""
+    before = options(pay)
+    once, twice = (provider_group("tempo").commands["pay"] for _ in range(2))
+    assert options(pay) == before
+    assert [one.name for one in once.params] == [one.name for one in twice.params]
+
+
+def test_help_lists_the_installed_providers_by_name(alone: Alone) -> None:
+    told = alone("--help").stdout
+    listed = told.partition("Providers:")[2].split("\n")
+    assert {"mock", "stripe", "tempo"} <= {line.split()[0] for line in listed if line.strip()}
+
+
+@pytest.mark.parametrize("command", [("audit",), ("pay", "7")])
+def test_a_provider_that_is_not_enabled_says_how(
+    configured: Alone, command: tuple[str, ...]
+) -> None:
+    told = configured(*command, TEMPO_ENABLED="false")
+    assert told.exit_code == 1
+    assert "the provider tempo is not enabled: set TEMPO_ENABLED" in told.output
+
+
+@pytest.mark.parametrize("command", [("audit",), ("pay", "7")])
+def test_settings_that_are_wrong_are_told_before_anything_is_done(
+    configured: Alone, command: tuple[str, ...]
+) -> None:
+    told = configured(
+        *command,
+        TEMPO_ENABLED="true",
+        TEMPO_RPC_URL="http://127.0.0.1:9",
+        TEMPO_CHAIN_ID="42431",
+        TEMPO_RECEIVER_ADDRESS="0x" + "0" * 40,
+        TEMPO_MEMO_KEY="key",
+    )
+    assert told.exit_code == 1
+    assert "receiver_address" in told.output
+
+
+def test_a_name_that_is_no_provider_is_no_command(alone: Alone) -> None:
+    told = alone("nobody", "audit")
+    assert told.exit_code == 2
+    assert "No such command" in told.stderr
