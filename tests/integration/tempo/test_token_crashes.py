@@ -157,7 +157,9 @@ def test_killed_many_times(new_place: Callable[[], Place], anvil: Path, seed: in
 def _away_for(blocks: int, place: Place, chain: Chain) -> None:
     """Money in time and money too late, all while nobody looks."""
     chain.mine(5)
-    with running_with_tokens(place, chain.url) as (_, client):
+    # A block is a second here: a day, so that half of them are in time.
+    a_day = {"TEMPO_PAYMENT_TTL_MINUTES": "1440"}
+    with running_with_tokens(place, chain.url, **a_day) as (_, client):
         in_time, late, never = (
             client.call("InitiatePayment", a_token_request()).payment for _ in range(3)
         )
