@@ -20,6 +20,7 @@ import psutil
 import trio
 
 from bench import chain_rows, pgbench, report, webhook_rows
+from bench.measured import cpu_s
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import load_config
@@ -116,7 +117,7 @@ def _load_all(
 def _load(
     command: list[str], process: psutil.Process, clients: int, args: argparse.Namespace
 ) -> dict[str, Any]:
-    before = _cpu_s(process)
+    before = cpu_s(process)
     options = ["--concurrency", str(clients), "--seconds", str(args.seconds)]
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
     measured: dict[str, Any] = json.loads(done.stdout)
@@ -125,13 +126,8 @@ def _load(
         "method": command[-1] if command[-1] in METHODS else "InitiatePayment",
         "concurrency": clients,
         **measured,
-        "server_cpu_us": round((_cpu_s(process) - before) / max(calls, 1) * 1e6),
+        "server_cpu_us": round((cpu_s(process) - before) / max(calls, 1) * 1e6),
     }
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def _rss_mib(process: psutil.Process) -> float:

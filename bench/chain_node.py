@@ -1,37 +1,48 @@
-"""A chain that never was, served as JSON-RPC: as many blocks as are wanted, and the logs that they have.
+"""A chain that never was, served as JSON-RPC: as many blocks as are wanted, and the logs they have.
 
 anvil mines some hundred blocks a second at best; catching up is measured against this instead.
+Blocks have what the watch reads of them: number, hashes, time, and a bloom filter that is true.
 """
 
 import json
+import subprocess
 import sys
+import urllib.request
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tempo_provider.contracts import TRANSFER, TRANSFER_WITH_MEMO, topic_of
+from eth_utils.crypto import keccak
+from tempo_provider.contracts import GUARD, TRANSFER, TRANSFER_WITH_MEMO, topic_of
+
+from payd.dev.ports import HOST
 
 CHAIN_ID = 42431
 TOKEN = "0x20c0000000000000000000000000000000000001"
 RECEIVER = "0x" + "7ea5" * 10
 SENDER = "0x" + "5e" * 20
+#: In units of the token: what every payment of the bench is due.
+AMOUNT = 149_000_000
 _TIME_0 = 1_790_000_000
-_WORDS = {
+_VIEWS = {
     "0x313ce567": f"{6:064x}",  # decimals()
     "0xe5a6b10f": f"{32:064x}{3:064x}{b'USD'.hex():0<64}",  # currency()
     "0x5c975abb": f"{0:064x}",  # paused()
     "0x70a08231": f"{0:064x}",  # balanceOf(address)
 }
+_YES = f"{1:064x}"
 
 
 class Node:
-    """Blocks 0 to `final`; transfers come with their memos, evenly spread."""
+    """Blocks from 0 to `final`. Every transfer has its memo, and a block of its own."""
 
-    def __init__(self, final: int, memos: list[str]) -> None:
-        self.final = final
-        every = max(1, final // max(1, len(memos)))
-        self.logs = {(i + 1) * every: transfer((i + 1) * every, m) for i, m in enumerate(memos)}
+    def __init__(self) -> None:
+        self.final = 0
+        self._logs: dict[int, list[dict[str, Any]]] = {}
 
     def answer(self, method: str, params: list[Any]) -> Any:
         """The result."""
@@ -40,33 +51,47 @@ class Node:
                 return hex(CHAIN_ID)
             case "eth_getBlockByNumber":
                 number = self.final if params[0] == "finalized" else int(params[0], 16)
-                return header(number) if number <= self.final else None
+                return self._header(number) if number <= self.final else None
             case "eth_getLogs":
-                return self._logs(params[0])
+                return self._found(params[0])
             case "eth_call":
-                return "0x" + _WORDS.get(params[0]["data"][:10], f"{1:064x}")
-            case "bench_add":
-                self.final += 1
-                self.logs[self.final] = transfer(self.final, params[0])
-                return self.final
+                return "0x" + _VIEWS.get(params[0]["data"][:10], _YES)
+            case "bench_grow":
+                return self._grow(*params)
             case _:
                 raise ValueError(method)
 
-    def _logs(self, wanted: dict[str, Any]) -> list[Any]:
-        if (
-            "fromBlock" not in wanted
-            or len(wanted["topics"]) < 3
-            or wanted["address"] != _tokens(wanted)
-        ):
+    def _grow(self, blocks: int, memos: list[str]) -> int:
+        """So many blocks more, the transfers spread evenly; the new final block."""
+        every = blocks // len(memos) if memos else blocks
+        for number, memo in enumerate(memos, start=1):
+            at = self.final + number * every
+            self._logs[at] = transfer(at, memo)
+        self.final += blocks
+        return self.final
+
+    def _header(self, number: int) -> dict[str, str]:
+        return {
+            "number": hex(number),
+            "hash": block_hash(number),
+            "parentHash": block_hash(number - 1),
+            "timestamp": hex(int(block_time(number).timestamp())),
+            "logsBloom": f"0x{_bloom(self._logs.get(number, [])):0512x}",
+        }
+
+    def _found(self, wanted: dict[str, Any]) -> list[Any]:
+        """Everything here comes to us, and nothing leaves us or is kept from us."""
+        if wanted["address"] == GUARD or len(wanted["topics"]) < 3:
             return []
+        if "blockHash" in wanted:
+            return [
+                log
+                for logs in self._logs.values()
+                for log in logs
+                if log["blockHash"] == wanted["blockHash"]
+            ]
         first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
-        return [log for n, logs in self.logs.items() if first <= n <= last for log in logs]
-
-
-def _tokens(wanted: dict[str, Any]) -> Any:
-    """The filter for what comes to us names tokens; the guard's does not."""
-    address = wanted["address"]
-    return address if isinstance(address, list) else None
+        return [log for n, logs in self._logs.items() if first <= n <= last for log in logs]
 
 
 @lru_cache(maxsize=100_000)
@@ -75,25 +100,20 @@ def block_hash(number: int) -> str:
     return "0x" + sha256(b"block %d" % number).hexdigest()
 
 
-def header(number: int) -> dict[str, str]:
-    """A block without its transactions; its empty bloom filter says nothing."""
-    return {
-        "number": hex(number),
-        "hash": block_hash(number),
-        "parentHash": block_hash(number - 1),
-        "timestamp": hex(_TIME_0 + number // 2),
-    }
+def block_time(number: int) -> datetime:
+    """Two blocks a second."""
+    return datetime.fromtimestamp(_TIME_0 + number // 2, UTC)
 
 
 def transfer(number: int, memo: str) -> list[dict[str, Any]]:
-    """Both logs of one transfer of a single unit."""
+    """Both logs of one transfer, alone in its block."""
     common = {
         "address": TOKEN,
         "blockNumber": hex(number),
         "blockHash": block_hash(number),
         "transactionHash": "0x" + sha256(b"tx %d" % number).hexdigest(),
         "transactionIndex": "0x0",
-        "data": f"0x{1:064x}",
+        "data": f"0x{AMOUNT:064x}",
         "removed": False,
     }
     sides = [topic_of(SENDER), topic_of(RECEIVER)]
@@ -103,21 +123,71 @@ def transfer(number: int, memo: str) -> list[dict[str, Any]]:
     ]
 
 
+def _bloom(logs: Iterable[dict[str, Any]]) -> int:
+    """Ethereum's yellow paper, 4.4.3."""
+    bits = 0
+    for value in {value for log in logs for value in (log["address"], *log["topics"])}:
+        digest = keccak(hexstr=value)
+        for at in (0, 2, 4):
+            bits |= 1 << (int.from_bytes(digest[at : at + 2], "big") & 2047)
+    return bits
+
+
+# -- from the bench ----------------------------------------------------------------------------
+
+
+@contextmanager
+def chain() -> Iterator[str]:
+    """A chain of one block in a process of its own; its URL."""
+    command = [sys.executable, "-m", "bench.chain_node"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield f"http://{HOST}:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()
+
+
+def grow(url: str, blocks: int, memos: list[str]) -> int:
+    """Blocks with transfers that carry these memos become final at once; the last one's number."""
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "bench_grow", "params": [blocks, memos]}
+    request = urllib.request.Request(
+        url, json.dumps(asked).encode(), {"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        return int(json.load(answer)["result"])
+
+
+def settings(url: str) -> dict[str, str]:
+    """The environment of a daemon that reads this chain."""
+    return {
+        "TEMPO_ENABLED": "true",
+        "TEMPO_RPC_URL": url,
+        "TEMPO_CHAIN_ID": str(CHAIN_ID),
+        "TEMPO_RECEIVER_ADDRESS": RECEIVER,
+        "TEMPO_TOKENS": f"USDC={TOKEN}",
+        "TEMPO_MEMO_KEY": "bench",
+    }
+
+
 def main() -> None:
-    """`python -m bench.chain_node BLOCKS`, with one memo a line on stdin; prints its port."""
-    node = Node(int(sys.argv[1]), sys.stdin.read().split())
+    """`python -m bench.chain_node` prints its port and serves until it is killed."""
+    node = Node()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body in one packet: else each answer waits 40 ms for the client's delayed ACK.
+        wbufsize = -1
+        disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            single = isinstance(asked, dict)
+            is_single = isinstance(asked, dict)
             said = [
                 {"jsonrpc": "2.0", "id": a["id"], "result": node.answer(a["method"], a["params"])}
-                for a in ([asked] if single else asked)
+                for a in ([asked] if is_single else asked)
             ]
-            body = json.dumps(said[0] if single else said).encode()
+            body = json.dumps(said[0] if is_single else said).encode()
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
@@ -127,7 +197,7 @@ def main() -> None:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((HOST, 0), Handler)
     print(server.server_port, flush=True)
     server.serve_forever()
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench import chain_logs, chain_open_payments
+
 _COLUMNS = (
     ("what", "what"),
     ("method", "call"),
@@ -53,7 +55,9 @@ def _table(results: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"payd / grpc.aio peer at 16 at once: {ratios}.",
-        f"Logs decoded and matched, payd / web3: {_logs_ratio(results['rows']):.0f}.",
+        f"Logs decoded and matched, payd / web3: {_logs_ratio(results['rows']):.1f}.",
+        "The chain that is caught up with is scripted, behind real HTTP: anvil mines too slowly.",
+        *_open_payments(results["rows"]),
         f"payd's memory: {payd['rest_mib']} MiB at rest, {payd['load_mib']} MiB under load.",
         f"Start to ready: {payd['start_to_ready_s']} s.",
         f"On {results['machine']['cores']} cores, which PostgreSQL, NATS and the load share.",
@@ -62,8 +66,21 @@ def _table(results: Mapping[str, Any]) -> str:
 
 
 def _logs_ratio(rows: list[Mapping[str, Any]]) -> float:
-    rate = {row["what"]: row["per_second"] for row in rows if row["method"] == "chain logs"}
-    return float(rate["payd"] / rate["web3's own processing"])
+    rate = {row["what"]: row["per_second"] for row in rows if row["method"] == chain_logs.CALL}
+    return float(rate[chain_logs.OURS] / rate[chain_logs.THEIRS])
+
+
+def _open_payments(rows: list[Mapping[str, Any]]) -> list[str]:
+    """The cost of a receipt, and of idling, beside the number of open payments."""
+    lines = []
+    for row in (row for row in rows if "open_payments" in row):
+        cost = f"CPU µs {row['server_cpu_us']} of payd, {row['database_cpu_us']} of PostgreSQL"
+        if row["method"] == chain_open_payments.CALL:
+            cost = f"{row['p50_ms']} ms and {row['statements']:g} queries a receipt, {cost}"
+        else:
+            cost = f"{row['method']}, {cost}"
+        lines.append(f"Open payments {row['open_payments']:,}: {cost}.")
+    return lines
 
 
 def _ratio(rows: list[Mapping[str, Any]], method: str) -> float:

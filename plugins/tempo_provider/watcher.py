@@ -102,7 +102,10 @@ class Watcher:
         if stored is None:
             cursor = Cursor(chain_id=config.chain_id, point=await self._start(), openings=())
         else:
-            cursor = cursor_of(stored)
+            try:
+                cursor = cursor_of(stored)
+            except (KeyError, TypeError, ValueError) as error:
+                raise WatchHalted(f"the stored cursor cannot be read: {error!r:.200}") from None
         if cursor.chain_id != config.chain_id:
             raise WatchHalted(
                 f"the cursor is of chain {cursor.chain_id}, the settings are of {config.chain_id}"

@@ -158,3 +158,12 @@ async def test_a_final_block_that_goes_back_is_waited_for(
         pay(chain)
         chain.settle()
         await sink.until(lambda: sink.amounts == [149])
+
+
+@pytest.mark.parametrize("stored", ["", "null", "{}", '{"block": 3}'])
+async def test_a_cursor_that_cannot_be_read_halts_it(
+    chain: ScriptedChain, sink: MemorySink, stored: str
+) -> None:
+    sink.stored = stored
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        assert "cannot be read" in await watch.halts()

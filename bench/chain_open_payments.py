@@ -1,0 +1,205 @@
+"""What a receipt costs, and what idling costs, while one, many or a million payments are open."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from operator import eq, le
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import psutil
+from tempo_provider.cursor import Cursor as WatchCursor
+from tempo_provider.cursor import Opening, Point
+from tempo_provider.transfers import books_of, read_transfers
+
+from bench.chain_node import (
+    CHAIN_ID,
+    RECEIVER,
+    TOKEN,
+    block_hash,
+    block_time,
+    chain,
+    grow,
+    settings,
+    transfer,
+)
+from bench.chain_payments import COMPLETED, CURSOR, memo_of, open_payments
+from bench.load import _percentile
+from bench.measured import cpu_s, database_cpu_s, row, until
+from bench.webhook_rows import Payd
+from payd import telemetry
+from payd.adapters.postgres.database import Database
+from payd.adapters.postgres.inbox import PostgresInbox
+from payd.adapters.postgres.store import PostgresStore
+from payd.adapters.system import SystemClock
+from payd.config import Config, load_config
+from payd.plugins.loader import described_methods
+from payd.ports import WATCH, Cursor
+from payd.service.intake import Intake
+from payd.service.settle import Settle
+from payd.wiring import crash_points, database_settings, enabled_plugins, payment_rules
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    _Connection = asyncpg.Connection[asyncpg.Record]
+
+CALL = "receipt → settled"
+OPEN_PAYMENTS = (1, 10_000, 1_000_000)
+RECEIPTS = 500
+_WARM_UP = 50
+_IDLE_BLOCKS, _BLOCK_S = 30, 0.5
+_OPENINGS = (Opening(account=RECEIVER, token=TOKEN, block=0, units=0),)
+_UNPUBLISHED = "SELECT count(*) FROM outbox WHERE publish_time IS NULL"
+_CLOSE = """
+    UPDATE payments SET status = 'EXPIRED', close_time = now(), next_look_time = NULL
+    WHERE provider = 'tempo' AND provider_reference = ANY ($1::text[])
+"""
+_OPEN = """
+    UPDATE payments SET status = 'PENDING', close_time = NULL, next_look_time = expire_time
+    WHERE provider = 'tempo' AND provider_reference = $1
+"""
+
+
+class Counted(Database):
+    """Knows how many statements it was given."""
+
+    statements = 0
+
+    async def fetch(self, statement: str, **values: object) -> list[asyncpg.Record]:
+        """See Database."""
+        self.statements += 1
+        return await super().fetch(statement, **values)
+
+
+def measure(environ: dict[str, str], url: str, payd: Payd, count: int) -> Iterator[dict[str, Any]]:
+    """The rows of one database, which gets `count` open payments."""
+    asyncio.run(_seed(url, count))
+    with chain() as rpc:
+        environ = environ | settings(rpc)
+        yield asyncio.run(_settle(load_config(environ, None), url, count))
+        # The chain has the blocks that were settled. From now on one comes twice a second.
+        grow(rpc, _WARM_UP + RECEIPTS, [])
+        with payd(environ | {"TEMPO_POLL_INTERVAL_S": str(_BLOCK_S)}) as (process, _, _):
+            yield asyncio.run(_idle(rpc, url, process, count))
+
+
+async def _seed(url: str, count: int) -> None:
+    async with _connected(url) as connection:
+        # At least as many as are paid; where fewer may be open, the others wait for their turn.
+        await open_payments(connection, 0, max(count, _WARM_UP + RECEIPTS))
+        await connection.execute(_CLOSE, [memo_of(number) for number in _paid(count)[count:]])
+        await connection.execute("VACUUM (ANALYZE)", timeout=300)
+
+
+# -- one receipt after the other ---------------------------------------------------------------
+
+
+async def _settle(config: Config, url: str, count: int) -> dict[str, Any]:
+    """Read, stored, claimed and settled through the real store; each completes its payment."""
+    database = Counted(database_settings(config))
+    intake = _intake(config, database)
+    taken_s: list[float] = []
+    spent_s, asked = 0.0, 0
+    async with _connected(url) as connection:
+        for block, number in enumerate(_paid(count), start=1):
+            if number >= count:
+                await connection.execute(_OPEN, memo_of(number))
+            if block == _WARM_UP + 1:
+                asked, database_s = database.statements, await database_cpu_s(connection)
+            began, began_cpu = time.perf_counter(), time.thread_time()
+            outcomes = await _one(intake, block, memo_of(number))
+            if block > _WARM_UP:
+                taken_s.append(time.perf_counter() - began)
+                spent_s += time.thread_time() - began_cpu
+            if outcomes != ["applied"]:
+                raise AssertionError(f"not settled: {outcomes}")
+        database_s = await database_cpu_s(connection) - database_s
+        if await connection.fetchval(COMPLETED) != _WARM_UP + RECEIPTS:
+            raise AssertionError("not every receipt completed its payment")
+    asked = database.statements - asked
+    await database.close()
+    return row(
+        f"payd, open payments {count:,}",
+        CALL,
+        concurrency=1,
+        per_second=round(RECEIPTS / sum(taken_s), 1),
+        p50_ms=_percentile(sorted(taken_s), 0.50),
+        p99_ms=_percentile(sorted(taken_s), 0.99),
+        server_cpu_us=round(spent_s / RECEIPTS * 1e6),
+        open_payments=count,
+        database_cpu_us=round(database_s / RECEIPTS * 1e6),
+        statements=asked / RECEIPTS,
+    )
+
+
+def _intake(config: Config, database: Database) -> Intake:
+    store = PostgresStore(database, config.environment)
+    clock, crash = SystemClock(), crash_points(config)
+    providers = described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
+    rules = payment_rules(config)
+    settle = Settle(store=store, providers=providers, clock=clock, crash=crash, rules=rules)
+    inbox = PostgresInbox(database)
+    return Intake(
+        inbox=inbox, store=store, providers=providers, settle=settle, clock=clock, crash=crash
+    )
+
+
+def _paid(count: int) -> list[int]:
+    """Whose payments: any of the open ones; where there is one at a time, one after the other."""
+    wanted = _WARM_UP + RECEIPTS
+    return random.Random(count).sample(range(count), wanted) if count > wanted else [*range(wanted)]
+
+
+async def _one(intake: Intake, block: int, memo: str) -> list[str]:
+    books = books_of(
+        read_transfers(transfer(block, memo)),
+        chain_id=CHAIN_ID,
+        accounts=frozenset({RECEIVER}),
+        times={block: block_time(block)},
+    )
+    point = Point(number=block, hash=block_hash(block), time=block_time(block))
+    read = WatchCursor(chain_id=CHAIN_ID, point=point, openings=_OPENINGS)
+    cursor = Cursor(name=WATCH, value=read.dumps(), rest=timedelta(0))
+    await intake.accept("tempo", books.arrivals, cursor)
+    return [await intake.work(inbox_row) for inbox_row in await intake.claim_batch()]
+
+
+# -- nothing to do -----------------------------------------------------------------------------
+
+
+async def _idle(rpc: str, url: str, process: psutil.Process, count: int) -> dict[str, Any]:
+    """A whole daemon while final blocks come that have nothing for us."""
+    async with _connected(url) as connection:
+        await until(connection, _UNPUBLISHED, partial(eq, 0))
+        await until(connection, CURSOR, partial(le, grow(rpc, 1, [])))
+        database_s, spent_s = await database_cpu_s(connection), cpu_s(process)
+        began = time.perf_counter()
+        for _ in range(_IDLE_BLOCKS):
+            last = grow(rpc, 1, [])
+            await asyncio.sleep(_BLOCK_S)
+        taken_s = time.perf_counter() - began
+        spent_s = cpu_s(process) - spent_s
+        database_s = await database_cpu_s(connection) - database_s
+        # A watch that had halted would cost nothing.
+        await until(connection, CURSOR, partial(le, last))
+    return row(
+        f"payd, open payments {count:,}",
+        "a second of two blocks without receipts",
+        server_cpu_us=round(spent_s / taken_s * 1e6),
+        database_cpu_us=round(database_s / taken_s * 1e6),
+        open_payments=count,
+    )
+
+
+@asynccontextmanager
+async def _connected(url: str) -> "AsyncIterator[_Connection]":
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()

@@ -1,0 +1,58 @@
+"""Payments that wait for tokens, as many as are wanted, made by SQL."""
+
+from hashlib import md5
+
+import asyncpg
+
+from bench.chain_node import AMOUNT, CHAIN_ID, TOKEN
+
+#: What the bench asks the database: how far the watch has come, and how many are paid.
+CURSOR = "SELECT (value::jsonb ->> 'block')::bigint FROM provider_cursors WHERE name = 'watch'"
+COMPLETED = "SELECT count(*) FROM payments WHERE status = 'COMPLETED'"
+#: A million of them take half a minute.
+_PATIENCE_S = 300
+
+
+async def open_payments(
+    connection: "asyncpg.Connection[asyncpg.Record]", first: int, count: int
+) -> None:
+    """Those numbered from `first` on. Nobody will look at them while we measure."""
+    await connection.execute(_CUSTOMER)
+    await connection.execute(
+        _PAYMENTS, first, first + count - 1, TOKEN, str(CHAIN_ID), AMOUNT, timeout=_PATIENCE_S
+    )
+    await connection.execute(_ITEMS, first, first + count - 1, timeout=_PATIENCE_S)
+
+
+def memo_of(number: int) -> str:
+    """What names the payment of this number; as in _PAYMENTS."""
+    digests = (md5(f"{side}{number}".encode(), usedforsecurity=False) for side in "pq")
+    return "0x" + "".join(digest.hexdigest() for digest in digests)
+
+
+_CUSTOMER = "INSERT INTO customers VALUES ('bench', '', '', now(), now()) ON CONFLICT DO NOTHING"
+_PAYMENTS = """
+    INSERT INTO payments (
+        id, version, status, idempotency_key, request_hash, customer_id, method, provider,
+        currency_code, amount_minor_units, crypto_currency, chain_id, token_address,
+        token_decimals, due_base_units, subscription_ids, return_url, cancel_url, metadata,
+        pricing_version, request_id, traceparent, create_time, update_time, expire_time,
+        asking, provider_reference, aliases, snapshot_received, snapshot_confirmed,
+        snapshot_refunded, attention, late, looks, next_look_time
+    )
+    SELECT
+        md5('p' || n)::uuid, 2, 'PENDING', 'bench-' || n, '\\x00', 'bench', 'crypto', 'tempo',
+        'USD', 14900, 'USDC', $4::text::numeric, $3,
+        6, $5::bigint, '{}', '', '', '{}',
+        'bench', '', '', now(), now(), now() + interval '1 day',
+        'ANSWERED', '0x' || md5('p' || n) || md5('q' || n), '{}', 0, 0,
+        0, '{}', false, 0, now() + interval '1 day'
+    FROM generate_series($1::integer, $2::integer) AS n
+"""
+_ITEMS = """
+    INSERT INTO payment_line_items (
+        payment_id, position, chain_profile_id, node_type, duration, unit_price_minor_units
+    )
+    SELECT md5('p' || n)::uuid, 0, 'ethereum-mainnet', 'full', '30d', 14900
+    FROM generate_series($1::integer, $2::integer) AS n
+"""
