@@ -144,7 +144,7 @@ def _check(place: Place, chain: Chain, client: Client, customers: Customers) -> 
 
 
 def test_killed_a_few_times(place: Place, chain: Chain) -> None:
-    live_and_die(place, chain, 5, seed=4)
+    live_and_die(place, chain, 3, seed=4)
 
 
 @pytest.mark.campaign

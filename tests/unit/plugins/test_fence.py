@@ -32,6 +32,7 @@ from payd.plugins import (
     Cancel,
     Created,
     Declined,
+    Found,
     IdempotencyConflict,
     InvalidRequest,
     Lookup,
@@ -283,6 +284,25 @@ async def test_closing_tells_how_it_stands_where_the_rail_closes() -> None:
 async def test_a_rail_that_cannot_close_is_looked_at() -> None:
     answer = await close(OPEN, Cancel.NOT_CLOSABLE)
     assert answer == Answer(evidence=(evidence.NotClosable(look=OPEN),))
+
+
+@pytest.mark.parametrize("cancel", list(Cancel))
+async def test_only_the_providers_cancel_is_asked_on_every_rail(cancel: Cancel) -> None:
+    """`fetch` may answer from a point that is not final yet."""
+    asked: list[tuple[str, object]] = []
+
+    async def fetch(ref: object) -> Found:
+        asked.append(("fetch", ref))
+        return FOUND
+
+    async def shut(ref: object) -> object:
+        asked.append(("cancel", ref))
+        return OPEN
+
+    toy, ref = Toy(says=says(CREATED), finds=fetch, closes=shut), a_ref(reference="toy_1")
+    async with fenced(toy, capabilities={"cancel": cancel}) as fence:
+        await fence.close(ref)
+    assert asked == [("cancel", ref)]
 
 
 @pytest.mark.parametrize("cancel", list(Cancel))

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -12,12 +13,16 @@ import trio
 from trio.testing import MockClock
 from unit.plugins.toys import Journal, TrioClock, an_operation, half
 
+from payd.domain.evidence import NotAttempted
 from payd.plugins import NoMetrics
 from payd.plugins.loader import (
     EnabledPlugin,
     FailureMode,
     OpenProviders,
     PluginError,
+    commands_of,
+    configured,
+    described_methods,
     open_providers,
 )
 
@@ -65,6 +70,14 @@ MANIFEST = dict(
 def payd_providers():
     {hook}
     return [ProviderManifest(**MANIFEST)]
+"""
+
+COMMANDS = """
+import click
+
+@hookimpl
+def payd_commands(provider):
+    {said}
 """
 
 
@@ -298,6 +311,111 @@ async def test_a_development_provider_is_refused_in_production_unless_allowed(
     allowed = EnabledPlugin(name="red", allow_in_production=True)
     opened = await load(allowed, mode=FailureMode.STRICT, environment="production")
     assert opened.methods.by_method("red") is not None
+
+
+# -- without building it -----------------------------------------------------------------------
+
+
+def with_commands(said: str) -> str:
+    """A plugin's module whose hook for commands does this."""
+    return COMMANDS.format(said=said)
+
+
+def test_a_plugin_brings_its_commands_under_its_name(install: Install) -> None:
+    install("red", module=with_commands("return (click.Command(f'pay-{provider}'),)"))
+    install("blue", module="raise SystemExit('imported')")
+
+    assert [command.name for command in commands_of("red")] == ["pay-red"]
+    assert "blue_provider_toy" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "module", ["", with_commands("return ()"), with_commands("return None")], ids=repr
+)
+def test_a_plugin_needs_no_commands(install: Install, module: str) -> None:
+    install("red", module=module)
+    assert commands_of("red") == []
+
+
+def test_what_is_no_command_is_left_out(install: Install) -> None:
+    install("red", module=with_commands("return [7, click.Command('pay'), None]"))
+    assert [command.name for command in commands_of("red")] == ["pay"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"source": "import no_such_sdk"}, "cannot be imported: ModuleNotFoundError"),
+        ({"module": with_commands("raise KeyError('a bug')")}, "KeyError: 'a bug'"),
+        ({"module": with_commands("raise SystemExit(4)")}, "SystemExit: 4"),
+        ({"module": with_commands("return 7")}, "its payd_commands hook failed: TypeError"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_commands_that_cannot_be_had_are_an_error_with_name_and_reason(
+    install: Install, parts: dict[str, str], reason: str
+) -> None:
+    install("bad", **parts)
+    with pytest.raises(PluginError) as refused:
+        commands_of("bad")
+    assert refused.value.provider == "bad"
+    assert reason in refused.value.reason
+    assert "payd-bad-provider" in refused.value.what_to_do
+
+
+def test_a_plugin_that_is_not_installed_has_no_commands() -> None:
+    with pytest.raises(PluginError, match="pip install payd-purple-provider"):
+        commands_of("purple")
+
+
+def test_a_plugins_settings_can_be_had_without_its_secrets(install: Install) -> None:
+    install("red", credentials="('red_key',)")
+    settings = configured(EnabledPlugin(name="red", settings={"retries": "12"}))
+    assert settings.model_dump() == {"greeting": "hello", "retries": 12, "loud": False}
+
+    with pytest.raises(PluginError, match=r"providers\.red\.retries") as refused:
+        configured(EnabledPlugin(name="red", settings={"retries": "many"}))
+    assert "many" not in str(refused.value)
+
+
+async def test_methods_are_described_without_building_a_provider(install: Install) -> None:
+    install("red", credentials="('red_key',)", methods="(config.greeting, 'wallet')")
+    journal = Journal()
+
+    methods = described_methods([EnabledPlugin(name="red", settings={"greeting": "card"})], journal)
+
+    assert [entry.method.key for entry in methods.registered()] == ["card", "wallet"]
+    provider = methods.by_name("red")
+    assert provider is not None
+    assert provider.capabilities.idempotency_window == timedelta(hours=1)
+    assert not provider.can_audit
+    assert (await provider.create(an_operation())).evidence == (NotAttempted(),)
+    assert sys.modules["red_provider_toy"].LIFE == []
+    assert journal.lines == []
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"source": "import no_such_sdk"}, "No module named 'no_such_sdk'"),
+        ({"hook": "raise KeyError('a bug')"}, "KeyError: 'a bug'"),
+        ({"methods": "()"}, "offers no method"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_plugin_that_cannot_be_described_is_told_and_the_others_go_on(
+    install: Install, parts: dict[str, str], reason: str
+) -> None:
+    install("bad", **parts)
+    install("good")
+    journal = Journal()
+
+    methods = described_methods([EnabledPlugin(name=name) for name in ("bad", "good")], journal)
+
+    assert [entry.method.key for entry in methods.registered()] == ["good"]
+    [(event, fields)] = journal.lines
+    assert (event, fields["provider"]) == ("plugin_unusable", "bad")
+    assert reason in fields["error"]
 
 
 def test_the_interface_can_be_imported_without_the_machinery() -> None:
