@@ -9,6 +9,7 @@ from payd.domain.errors import StoreUnavailable
 from payd.plugins.breaker import BreakerState
 from payd.plugins.fence import Fence
 from payd.plugins.loader import OpenProviders
+from payd.secrets import SecretKeeper
 from payd.telemetry import Metrics
 from payd.transport.http.app import Check, Readiness
 from payd.wiring import Outside
@@ -22,11 +23,15 @@ class Condition:
     providers: OpenProviders
     #: Somebody wants the daemon to end.
     stop: trio.Event
+    #: None without a vault.
+    keeper: SecretKeeper | None = None
     schema_is_current: trio.Event = attrs.field(factory=trio.Event)
 
     async def readiness(self) -> Readiness:
         """One check a dependency."""
         checks = {"database": await self._database(), "nats": self._stream()}
+        if self.keeper is not None:
+            checks["vault"] = self.keeper.check()
         for error in self.providers.report.failed:
             failed = Check(ok=False, detail=str(error), required=False)
             checks[f"provider:{error.provider}"] = failed
@@ -36,8 +41,8 @@ class Condition:
             checks["daemon"] = Check(ok=False, detail="stopping")
         return Readiness(checks=checks)
 
-    async def sample(self, metrics: Metrics) -> bool:
-        """Set the gauges; whether the daemon is ready."""
+    async def sample(self, metrics: Metrics) -> Readiness:
+        """Set the gauges; how the daemon stands."""
         outside = self.outside
         size, busy = outside.database.usage()
         metrics.pool_size.set(size)
@@ -49,15 +54,20 @@ class Condition:
             metrics.watch_halted.labels(fence.name).set(state.watch_halted is not None)
             if state.watch_leads is not None:
                 metrics.watch_leads.labels(fence.name).set(state.watch_leads)
-        ready = (await self.readiness()).ready
-        metrics.ready.set(ready)
-        if ready:
+        if self.keeper is not None:
+            self.keeper.tell()
+        metrics.nats_connected.set(outside.stream.state().connected)
+        now = await self.readiness()
+        metrics.ready.set(now.ready)
+        for name, check in now.checks.items():
+            metrics.dependency.labels(name).set(check.ok)
+        if now.ready:
             depth, age_s = await islands.aio(outside.outbox.depth)
             metrics.outbox_depth.set(depth)
             metrics.outbox_age.set(age_s)
             metrics.inbox_depth.set(await islands.aio(outside.inbox.depth))
             metrics.unmatched.set(await islands.aio(outside.receipts.count_unmatched))
-        return ready
+        return now
 
     async def _database(self) -> Check:
         try:

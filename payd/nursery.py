@@ -1,12 +1,14 @@
 """Who runs: the supervisor, and the table of contents of the daemon.
 
-Start: providers, working loops, metrics, HTTP, and gRPC last. Stop, the other way round: gRPC
-refuses new calls and finishes those under way, the loops finish what they have claimed, then
+Start: secrets, providers, working loops, metrics, HTTP, and gRPC last. Stop, the other way round:
+gRPC refuses new calls and finishes those under way, the loops finish what they have claimed, then
 everything closes. A loop that fails starts again with back-off. What ends the process: a
 signal, a door that cannot open, and in strict mode a provider that cannot start.
 """
 
 import gc
+import math
+import os
 import random
 import signal
 from collections import Counter
@@ -22,12 +24,20 @@ from payd import telemetry
 from payd.adapters import islands
 from payd.adapters.pump import nap, pump
 from payd.adapters.system import SystemClock
+from payd.adapters.systemd import ServiceManager
 from payd.condition import Condition
-from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError
+from payd.config import (
+    Config,
+    ConfigError,
+    load_prices,
+    with_vault,
+)
 from payd.domain.errors import PaydError, StoreUnavailable
 from payd.domain.payment import Payment
-from payd.plugins.loader import FailureMode, OpenProviders, PluginError, open_providers
+from payd.plugins.loader import FailureMode, OpenProviders, open_providers
 from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
+from payd.rotation import Rotation
+from payd.secrets import Held, SecretKeeper, Stopped
 from payd.service.audit import BALANCE_DIFFERS
 from payd.service.intake import same_payment
 from payd.service.reconcile import FINDING_KINDS
@@ -43,10 +53,12 @@ from payd.wiring import (
     MethodMapForAsyncio,
     Outside,
     UseCases,
+    build_grpc,
     build_outside,
+    build_tls,
     build_use_cases,
+    build_vault,
     enabled_plugins,
-    grpc_door,
     new_metrics,
     provider_observer,
 )
@@ -85,55 +97,19 @@ class _Daemon:
 
     config: Config
     metrics: Metrics
-    holder: Holder
     outside: Outside
     providers: OpenProviders
     use_cases: UseCases
     grpc: GrpcServer
+    rotation: Rotation
+    manager: ServiceManager
+    #: None without a vault.
+    keeper: SecretKeeper | None
     #: Somebody wants us to end.
     stop: trio.Event
     #: The doors are shut: the loops finish.
     stopping: trio.Event
     condition: Condition
-
-
-def serve(config: Config, reload: Callable[[], Config] | None = None) -> int:
-    """Run the daemon until a signal; the process's exit code. `reload` reads anew on SIGHUP."""
-    telemetry.configure_logging(config.log.level, config.log.format)
-    code = 0
-    try:
-        trio.run(_serve_until_signal, config, reload)
-    except* (ConfigError, PluginError) as failures:
-        _tell(failures)
-        code = EXIT_BAD_CONFIGURATION
-    except* OSError as failures:
-        _tell(failures)
-        code = 1
-    return code
-
-
-def _tell(failures: BaseExceptionGroup[BaseException]) -> None:
-    for failure in failures.exceptions:
-        if isinstance(failure, BaseExceptionGroup):
-            _tell(failure)
-        else:
-            _log.critical("daemon_failed", error=str(failure))
-
-
-async def _serve_until_signal(config: Config, reload: Callable[[], Config] | None) -> None:
-    stop = trio.Event()
-    async with trio.open_nursery() as nursery:
-        await nursery.start(_until_signal, stop)
-        await run(config, stop, reload=reload)
-        nursery.cancel_scope.cancel()
-
-
-async def _until_signal(stop: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        task_status.started()
-        async for number in signals:
-            _log.info("stop_requested", signal=signal.Signals(number).name)
-            stop.set()
 
 
 async def run(
@@ -144,8 +120,21 @@ async def run(
     started: Callable[[Addresses], None] = lambda addresses: None,
 ) -> None:
     """The daemon, from its first task to its last; returns after `stop` and a full drain."""
-    metrics, holder = new_metrics(), Holder(config)
-    outside = build_outside(config, metrics)
+    metrics, manager = new_metrics(), ServiceManager(os.environ)
+    # What is wrong here is wrong for good: it is told before anything is waited for.
+    load_prices(config.pricing.file)
+    tls = build_tls(config)
+    vault = build_vault(config, metrics)
+    keeper = SecretKeeper(vault, config, metrics) if vault else None
+    held: Held = {}
+    if keeper is not None:
+        try:
+            held = await keeper.first(manager, stop)
+        except Stopped:
+            return
+    config = with_vault(config, held)
+    holder = Holder(config)
+    outside = build_outside(config, metrics, holder.config, keeper.look_now if keeper else None)
     plugins = enabled_plugins(config)
     async with (
         islands.open_loop(partial(_count_exception, metrics)),
@@ -161,7 +150,29 @@ async def run(
             read_cursor=cursor_reader(outside.inbox),
         ) as providers,
     ):
-        daemon = _build(config, metrics, holder, outside, providers, stop)
+        rotation = Rotation(
+            holder=holder,
+            outside=outside,
+            providers=providers,
+            tls=tls,
+            metrics=metrics,
+            held=held,
+        )
+        use_cases = build_use_cases(config, outside, MethodMapForAsyncio(providers.methods), holder)
+        daemon = _Daemon(
+            config=config,
+            metrics=metrics,
+            outside=outside,
+            providers=providers,
+            use_cases=use_cases,
+            grpc=build_grpc(config, tls, use_cases.door, holder, metrics),
+            rotation=rotation,
+            manager=manager,
+            keeper=keeper,
+            stop=stop,
+            stopping=trio.Event(),
+            condition=Condition(outside=outside, providers=providers, stop=stop, keeper=keeper),
+        )
         try:
             async with trio.open_nursery() as support:
                 _start_support(daemon, support, reload)
@@ -199,7 +210,8 @@ async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]
         )
         http_port = await doors.start(serve_app, app, config.http.host, config.http.port, shut)
         grpc_port = await islands.aio(daemon.grpc.start)
-        daemon.grpc.set_serving((await daemon.condition.readiness()).ready)
+        now = await daemon.condition.readiness()
+        daemon.grpc.set_serving(now.ready)
         addresses = Addresses(
             grpc=f"{config.grpc.host}:{grpc_port}",
             http=f"{config.http.host}:{http_port}",
@@ -207,8 +219,10 @@ async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]
         )
         _spare_the_collector()
         _log.info("daemon_started", **attrs.asdict(addresses))
+        daemon.manager.beat(ready=now.ready, alive=True, status=now.summary())
         started(addresses)
         await daemon.stop.wait()
+        daemon.manager.is_stopping()
         await islands.aio(daemon.grpc.stop, config.grpc.drain_timeout_s)
         shut.set()
 
@@ -218,30 +232,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
-
-
-def _build(
-    config: Config,
-    metrics: Metrics,
-    holder: Holder,
-    outside: Outside,
-    providers: OpenProviders,
-    stop: trio.Event,
-) -> _Daemon:
-    use_cases = build_use_cases(config, outside, MethodMapForAsyncio(providers.methods), holder)
-    observe = telemetry.rpc_observer(metrics)
-    return _Daemon(
-        config=config,
-        metrics=metrics,
-        holder=holder,
-        outside=outside,
-        providers=providers,
-        use_cases=use_cases,
-        grpc=GrpcServer(grpc_door(config), use_cases.door, holder.allowed, observe),
-        stop=stop,
-        stopping=trio.Event(),
-        condition=Condition(outside=outside, providers=providers, stop=stop),
-    )
 
 
 # -- the loops ---------------------------------------------------------------------------------
@@ -313,9 +303,12 @@ def _start_support(
             _forget, outside.inbox.forget_raw_bodies, config.inbox.raw_retention_days
         ),
         "measurements": partial(_measure, daemon),
+        "certificates": partial(_look_at_certificates, daemon),
     }
     if reload is not None:
         loops["reload on SIGHUP"] = partial(_reload_on_sighup, daemon, reload)
+    if daemon.keeper is not None:
+        loops["secrets"] = partial(daemon.keeper.run, daemon.rotation.take_secrets)
     for fence in daemon.providers.fences:
         watches = Watches(
             provider=fence.name,
@@ -443,28 +436,43 @@ async def _forget(what: Forget, days: int) -> None:
 async def _reload_on_sighup(daemon: _Daemon, reload: Callable[[], Config]) -> None:
     with trio.open_signal_receiver(signal.SIGHUP) as signals:
         async for _ in signals:
+            daemon.manager.is_reloading()
             try:
-                config = reload()
-                version = daemon.holder.swap(config)
+                version = await daemon.rotation.reload(reload())
             except ConfigError as error:
                 _log.error("reload_refused", error=str(error))
+                daemon.manager.has_reloaded("reload refused, all stays as it was: see the log")
                 continue
-            telemetry.set_level(config.log.level)
             _log.info("configuration_reloaded", pricing_version=version)
+            daemon.manager.has_reloaded(f"reloaded, prices {version[:12]}")
+
+
+async def _look_at_certificates(daemon: _Daemon) -> None:
+    while True:
+        daemon.rotation.tell()
+        await trio.sleep(daemon.config.grpc.tls_check_interval_s)
+        await daemon.rotation.look_at_certificates()
 
 
 async def _measure(daemon: _Daemon) -> None:
-    """Sample the gauges, and tell health whether work can be taken."""
-    metrics = daemon.metrics
+    """Sample the gauges; tell health whether work can be taken, and the service manager all.
+
+    It hears of us only while both loops come round and the database answers.
+    """
+    metrics, manager = daemon.metrics, daemon.manager
+    sample_s = min(_SAMPLE_S, (manager.watchdog_s or math.inf) / 4)
     while True:
         began = trio.current_time()
-        await trio.sleep(_SAMPLE_S)
-        metrics.loop_lag.labels("trio").set(max(0.0, trio.current_time() - began - _SAMPLE_S))
+        await trio.sleep(sample_s)
+        metrics.loop_lag.labels("trio").set(max(0.0, trio.current_time() - began - sample_s))
         began = trio.current_time()
         await islands.aio(nap, 0, daemon.stopping)
         metrics.loop_lag.labels("asyncio").set(trio.current_time() - began)
         metrics.rpcs_in_flight.set(daemon.grpc.in_flight())
-        daemon.grpc.set_serving(await daemon.condition.sample(metrics))
+        metrics.connections.set(daemon.grpc.connections())
+        now = await daemon.condition.sample(metrics)
+        daemon.grpc.set_serving(now.ready)
+        manager.beat(ready=now.ready, alive=now.checks["database"].ok, status=now.summary())
 
 
 def _count_exception(metrics: Metrics, message: str, error: BaseException | None) -> None:

@@ -16,6 +16,7 @@ from payd.domain.payment import Origin, Payment, Status
 from payd.domain.pricing import PriceList
 from payd.plugins.interface import Clock, ProviderEvent
 from payd.plugins.port import Answer, ProviderPort, Providers, Registered
+from payd.telemetry import Secret
 
 __all__ = [
     "WATCH",
@@ -45,6 +46,8 @@ __all__ = [
     "Reconciliations",
     "Registered",
     "Report",
+    "Secrets",
+    "SecretsUnavailable",
     "StoredObject",
     "StoredReceipt",
 ]
@@ -58,6 +61,21 @@ class Ids(Protocol):
 
     def new(self) -> UUID:
         """An id that was never given before."""
+
+
+class SecretsUnavailable(Exception):
+    """The vault gave nothing; `reason` names what to mend, and no secret."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Secrets(Protocol):
+    """Where credentials are kept."""
+
+    async def read(self) -> Mapping[str, tuple[Secret, ...]]:
+        """All of them now, by name, the newest value first. Raises SecretsUnavailable."""
 
 
 class CrashPoints(Protocol):

@@ -3,8 +3,9 @@
 Building opens nothing: no socket, no file but prices and certificates.
 """
 
+import random
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.system import CrashAt, RandomIds, SystemClock
+from payd.adapters.vault import Vault, VaultSettings
 from payd.config import Config, ConfigError, Problem, load_prices, take_credentials
 from payd.domain.decide import Rules
 from payd.domain.pricing import PriceList
@@ -38,18 +40,25 @@ from payd.service.reconcile import Reconcile
 from payd.service.recover import Recover
 from payd.service.scan import Scan
 from payd.service.settle import Settle
-from payd.telemetry import Metrics, register_secret
+from payd.telemetry import Metrics, register_secret, rpc_observer
 from payd.transport.grpc.calls import Limits
 from payd.transport.grpc.handlers import Services
-from payd.transport.grpc.server import Door
+from payd.transport.grpc.limits import ConnectionLimits
+from payd.transport.grpc.server import Door, GrpcServer
+from payd.transport.grpc.tls import (
+    CertificateFiles,
+    CertificateRefused,
+    Tls,
+    load_certificates,
+)
 
 
 class Holder:
-    """What SIGHUP swaps: prices and the allow-list, each whole."""
+    """What changes while we run, each whole: prices, the allow-list, secrets."""
 
     def __init__(self, config: Config) -> None:
-        self._prices = load_prices(config.pricing.file)
-        self._allowed = frozenset(config.grpc.allowed_cns)
+        """Raises ConfigError for prices that cannot be used."""
+        self.swap(config, load_prices(config.pricing.file))
 
     def current(self) -> PriceList:
         """The port PriceSource."""
@@ -59,11 +68,19 @@ class Holder:
         """Certificate names that may call."""
         return self._allowed
 
-    def swap(self, config: Config) -> str:
-        """Read all, then replace all; the new pricing version. Raises ConfigError, and keeps all."""
-        prices = load_prices(config.pricing.file)
-        self._prices, self._allowed = prices, frozenset(config.grpc.allowed_cns)
-        return prices.version
+    def config(self) -> Config:
+        """As it was last asked for. Who was built from an older one keeps what cannot change."""
+        return self._config
+
+    def redis_password(self) -> str | None:
+        """In force now."""
+        password = self._config.redis.password
+        return password.reveal() if password else None
+
+    def swap(self, config: Config, prices: PriceList) -> None:
+        """Replace all."""
+        self._config, self._prices = config, prices
+        self._allowed = frozenset(config.grpc.allowed_cns)
 
 
 class MethodMapForAsyncio:
@@ -117,9 +134,18 @@ class UseCases:
     audit: Audit
 
 
-def build_outside(config: Config, metrics: Metrics) -> Outside:
-    """Nothing is connected yet."""
-    database = Database(database_settings(config))
+def build_outside(
+    config: Config,
+    metrics: Metrics,
+    current: Callable[[], Config] | None = None,
+    on_refused: Callable[[], None] | None = None,
+) -> Outside:
+    """Nothing is connected yet.
+
+    `current` gives the configuration with the secrets in force; `on_refused` hears that
+    PostgreSQL takes no password of ours.
+    """
+    database = Database(database_settings(config), on_refused or (lambda: None))
 
     def observe_batch(statement: str, size: int) -> None:
         metrics.batch_size.labels(statement).observe(size)
@@ -255,19 +281,82 @@ def crash_points(config: Config) -> CrashAt:
 
 def grpc_door(config: Config) -> Door:
     """Where gRPC listens. Raises ConfigError for missing TLS files."""
-    files = config.grpc.tls_files()
+    grpc = config.grpc
     return Door(
-        host=config.grpc.host,
-        port=config.grpc.port,
-        cert=files.cert,
-        key=files.key,
-        ca=files.ca,
+        host=grpc.host,
+        port=grpc.port,
         limits=Limits(
-            max_in_flight=config.grpc.max_in_flight,
-            max_message_bytes=config.grpc.max_message_bytes,
+            max_in_flight=grpc.max_in_flight,
+            max_message_bytes=grpc.max_message_bytes,
             await_answer_s=config.payments.await_answer_timeout_s,
+            message_timeout_s=grpc.message_timeout_s,
+        ),
+        connections=ConnectionLimits(
+            total=grpc.max_connections,
+            per_client=grpc.max_connections_per_client,
+            handshakes=grpc.max_handshakes,
+            handshake_timeout_s=grpc.handshake_timeout_s,
+            preface_timeout_s=grpc.preface_timeout_s,
+            idle_timeout_s=grpc.idle_timeout_s,
+            age_s=grpc.max_connection_age_s,
+            stalled_timeout_s=grpc.message_timeout_s,
+            resets=grpc.max_resets,
+            header_bytes=grpc.max_header_bytes,
         ),
     )
+
+
+def build_grpc(
+    config: Config, tls: Tls, services: Services, holder: Holder, metrics: Metrics
+) -> GrpcServer:
+    """The door, not open yet."""
+    return GrpcServer(
+        grpc_door(config),
+        tls,
+        services,
+        holder.allowed,
+        rpc_observer(metrics),
+        lambda reason: metrics.cut.labels(reason).inc(),
+    )
+
+
+def tls_files(config: Config) -> CertificateFiles:
+    """The gRPC door's certificates. Raises ConfigError for files that are not set."""
+    files = config.grpc.tls_files()
+    return CertificateFiles(cert=files.cert, key=files.key, ca=files.ca)
+
+
+def build_tls(config: Config) -> Tls:
+    """The certificates, tried. Raises ConfigError."""
+    try:
+        return Tls(load_certificates(tls_files(config), SystemClock().now()))
+    except CertificateRefused as error:
+        where = config.origin("grpc.tls_cert_file")
+        problem = Problem(key="grpc.tls_cert_file", where=where, what=str(error))
+        raise ConfigError([problem]) from None
+
+
+def build_vault(config: Config, metrics: Metrics) -> Vault | None:
+    """Where secrets are kept; None when no vault is configured."""
+    vault = config.vault
+    if vault.addr is None or vault.role_id is None:
+        return None
+    if vault.secret_id_path is None or vault.secret_path is None:
+        return None
+    settings = VaultSettings(
+        addr=vault.addr,
+        role_id=vault.role_id,
+        secret_id_path=vault.secret_id_path,
+        ca_file=vault.tls_ca_file,
+        secret_path=vault.secret_path,
+        approle_mount=vault.approle_mount,
+        timeout_s=vault.timeout_s,
+    )
+
+    def count(operation: str, outcome: str) -> None:
+        metrics.vault_operations.labels(operation, outcome).inc()
+
+    return Vault(settings, SystemClock(), random.random, count)
 
 
 def database_settings(config: Config) -> DatabaseSettings:
@@ -305,6 +394,13 @@ def _database_tls(config: Config) -> ssl.SSLContext | str:
 def enabled_plugins(config: Config) -> Sequence[EnabledPlugin]:
     """What the loader needs to know of each enabled provider. Raises ConfigError."""
     return [_enabled(config, name) for name in config.providers.enabled()]
+
+
+def credentials_of(
+    config: Config, names: Iterable[str]
+) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """The credentials of these providers. Raises ConfigError where one is missing."""
+    return {name: _enabled(config, name).secrets for name in names}
 
 
 def _enabled(config: Config, name: str) -> EnabledPlugin:

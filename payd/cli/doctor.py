@@ -1,6 +1,5 @@
 """`payd doctor`: try every dependency, and say in one line each what to mend."""
 
-import ssl
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -63,16 +62,14 @@ def _local(config: Any) -> Iterator[Finding]:
 
 
 def _certificates(cert: Path, key: Path, ca: Path) -> Finding:
-    from payd.transport.grpc.server import tls_context
+    from payd.transport.grpc.tls import CertificateFiles, CertificateRefused, load_certificates
 
+    now = datetime.now(UTC)
     try:
-        tls_context(cert, key, ca)
-        # Of the standard library, and the only reader of a certificate in it.
-        decoded: Any = ssl._ssl._test_decode_cert(str(cert))  # type: ignore[attr-defined]
-    except (OSError, ssl.SSLError) as error:
-        return Finding("certificates", False, f"check {cert}, {key} and {ca}: {error}")
-    ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(decoded["notAfter"]), UTC)
-    days = (ends - datetime.now(UTC)).days
+        loaded = load_certificates(CertificateFiles(cert=cert, key=key, ca=ca), now)
+    except CertificateRefused as error:
+        return Finding("certificates", False, f"check them: {error}")
+    days = (loaded.server_expire_time - now).days
     if days < _EXPIRY_WARNING_DAYS:
         return Finding("certificates", False, f"renew {cert}: it ends in {days} days")
     return Finding("certificates", True, f"good for {days} days")

@@ -12,11 +12,12 @@ from payd.cli import render
 from payd.cli.target import dev_environment
 
 
-def read_config(state_dir: Path | None = None) -> Any:
+def read_config(state_dir: Path | None = None, *, with_secrets: bool = True) -> Any:
     """The configuration; what is wrong with it is told, and ends the command with 78.
 
     With `state_dir` it is that of the `payd dev` which runs there, unless the environment says
-    where the database is.
+    where the database is. `with_secrets` reads the vault, where there is one; when it gives
+    nothing, the command ends with 1.
     """
     from payd import telemetry
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError, load_config
@@ -25,19 +26,36 @@ def read_config(state_dir: Path | None = None) -> Any:
     is_told = {"DB_HOST", "PAYD_CONFIG"} & os.environ.keys()
     settings = {} if state_dir is None or is_told else dev_environment(state_dir)
     try:
-        return load_config({**settings, **os.environ}, None)
+        config = load_config({**settings, **os.environ}, None)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"{problem.key} ({problem.where}): {problem.what}", err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)
+    return _from_vault(config) if with_secrets and config.vault.addr else config
+
+
+def _from_vault(config: Any) -> Any:
+    import trio
+
+    from payd.config import with_vault
+    from payd.ports import SecretsUnavailable
+    from payd.wiring import build_vault, new_metrics
+
+    vault = build_vault(config, new_metrics())
+    if vault is None:
+        return config
+    try:
+        return with_vault(config, trio.run(vault.read))
+    except* SecretsUnavailable as errors:
+        raise click.ClickException(f"Vault: {errors.exceptions[0]}") from None
 
 
 @click.command()
 def serve() -> None:
     """Run the daemon until SIGTERM. SIGHUP reloads prices, allow-list and log level."""
-    config = read_config()
+    config = read_config(with_secrets=False)
     from payd.config import load_config
-    from payd.nursery import serve as run
+    from payd.process import serve as run
 
     sys.exit(run(config, partial(load_config, os.environ, None)))
 
@@ -86,7 +104,7 @@ def config() -> None:
 @config.command("check")
 def config_check() -> None:
     """Exit 78 and name each wrong key, or 0."""
-    read_config()
+    read_config(with_secrets=False)
     click.echo("the configuration is good")
 
 
@@ -98,7 +116,7 @@ def config_show(as_json: bool) -> None:
 
     from payd.config import describe
 
-    rows = describe(read_config())
+    rows = describe(read_config(with_secrets=False))
     if as_json:
         render.as_json([attrs.asdict(row) for row in rows])
         return
@@ -149,7 +167,7 @@ def _prices(file: Path | None) -> Any:
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError, load_prices
 
     try:
-        return load_prices(file or read_config().pricing.file)
+        return load_prices(file or read_config(with_secrets=False).pricing.file)
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)
@@ -161,7 +179,7 @@ def providers(as_json: bool) -> None:
     """What is installed and what is enabled: version, methods, or why it cannot be used."""
     from payd.config.providers import installed_providers
 
-    enabled = read_config().providers.enabled()
+    enabled = read_config(with_secrets=False).providers.enabled()
     rows = [_provider(name, name in enabled) for name in sorted(installed_providers())]
     missing = sorted(set(enabled) - {row["provider"] for row in rows})
     rows += [_provider(name, True) for name in missing]

@@ -10,9 +10,10 @@ from payd.config.load import DEFAULT_FILE, load_config
 from payd.config.prices import load_prices
 from payd.config.problems import EXIT_BAD_CONFIGURATION, ConfigError, Problem
 from payd.config.providers import installed_providers, take_credentials
-from payd.config.secret import Secret
 from payd.config.settings import SETTINGS, Setting
 from payd.config.tree import Config, Provider, TlsFiles
+from payd.config.vault import missing_from_vault, with_vault
+from payd.telemetry import Secret
 
 __all__ = [
     "DEFAULT_FILE",
@@ -30,6 +31,8 @@ __all__ = [
     "installed_providers",
     "load_config",
     "load_prices",
+    "missing_from_vault",
     "parse_switch",
     "take_credentials",
+    "with_vault",
 ]

@@ -4,9 +4,9 @@ import re
 
 import attrs
 
-from payd.config.secret import REDACTED, Secret
 from payd.config.settings import BY_KEY
 from payd.config.tree import Config, Provider
+from payd.telemetry import REDACTED, Secret
 
 #: A provider's setting is its own business; by its name we guess what must not be shown.
 _SECRET_NAME = re.compile(r"(secret|password|passphrase|seed|credential|token|key)s?$")

@@ -7,9 +7,9 @@ from pathlib import Path
 import attrs
 
 from payd.config.problems import Problem
-from payd.config.secret import Secret
 from payd.config.settings import BY_KEY, Setting
 from payd.config.yaml_lines import BYTES_MAX
+from payd.telemetry import Secret
 
 
 @attrs.define(kw_only=True)

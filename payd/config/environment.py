@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from payd.config.draft import Draft, RawProvider, nearest, settings_by_env
-from payd.config.secret import Secret
 from payd.config.settings import BY_KEY, Setting
+from payd.telemetry import Secret
 
 #: payd's own, without being settings.
 _NOT_SETTINGS = ("PAYD_CONFIG",)

@@ -11,10 +11,10 @@ from payd.config.passwords import resolve_passwords
 from payd.config.problems import ConfigError
 from payd.config.providers import installed_providers, provider_sections, read_providers
 from payd.config.rules import broken_rules
-from payd.config.secret import Secret
 from payd.config.settings import BY_KEY, Setting
 from payd.config.tree import Config
 from payd.config.yaml_lines import Document, parse_yaml, read_bytes
+from payd.telemetry import Secret
 
 DEFAULT_FILE = Path("config/payd.yaml")
 

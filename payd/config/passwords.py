@@ -1,11 +1,18 @@
-"""The core's own passwords: from a file, or outside production from the environment."""
+"""The core's own secrets: from Vault, a file, or outside production from the environment."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from payd.config.draft import Draft, read_secret
-from payd.config.secret import Secret
 from payd.config.settings import BY_KEY, Setting
+from payd.telemetry import Secret
 
+#: Name in the vault → setting.
+VAULT_NAMES: Mapping[str, str] = {
+    "db_password": "database.password",
+    "redis_password": "redis.password",
+    "nats_account_signing_seed": "nats.account_signing_seed",
+}
 #: Without these the daemon cannot start.
 _REQUIRED = ("database.password",)
 
@@ -16,10 +23,12 @@ def resolve_passwords(draft: Draft) -> None:
         if setting.kind == "secret":
             _resolve(draft, setting)
     for key in _REQUIRED:
-        if key not in draft.values:
+        if key not in draft.values and "vault.addr" not in draft.values:
             outside = "" if draft.is_production() else f" or {BY_KEY[key].env}"
             file = BY_KEY[f"{key}_file"]
-            draft.refuse(key, f"missing: set {file.key}, {file.env}{outside}")
+            draft.refuse(
+                key, f"missing: set {file.key}, {file.env}{outside}, or keep it in the vault"
+            )
 
 
 def _resolve(draft: Draft, setting: Setting) -> None:

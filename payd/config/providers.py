@@ -8,9 +8,9 @@ from pathlib import Path
 from payd.config.draft import Draft, RawProvider, nearest, read_secret
 from payd.config.environment import check_provider_name, parse_switch
 from payd.config.problems import ConfigError, Problem
-from payd.config.secret import Secret
 from payd.config.tree import Config, Provider
 from payd.config.yaml_lines import Document
+from payd.telemetry import Secret
 
 _SWITCHES = ("enabled", "allow_in_production")
 #: Where plugins announce themselves; the entry point's name is the provider's.
@@ -87,9 +87,9 @@ def take_credentials(
     """Part a provider's credentials from its settings.
 
     Gives the section without them, and each credential's values, newest first: a file holds one
-    on each line. A credential is named as the plugin does, with or without `NAME_` before it.
-    Raises ConfigError for one that is missing, stands in the YAML, or, in production, in the
-    environment.
+    on each line. A credential is named as the plugin does, with or without `NAME_` before it; the
+    vault's come first. Raises ConfigError for one that is missing, stands in the YAML, or, in
+    production, in the environment.
     """
     section = config.providers.named[name]
     rest = dict(section.settings)
@@ -115,6 +115,8 @@ def _credential(
 ) -> tuple[list[Secret], str | None]:
     file = f"{setting}_file"
     value = section.settings.get(setting)
+    if kept := config.in_vault(env.lower()):
+        return list(kept), None
     if value is not None and setting not in section.from_environment:
         return [], f"secrets do not belong in this file; set {file} or {env}_FILE"
     if value is not None and file in section.from_environment:
@@ -127,7 +129,8 @@ def _credential(
     if isinstance(path := section.settings.get(file), str):
         return read_secret(Path(path))
     outside = "" if config.in_production else f" or {env}"
-    return [], f"missing: set {file}, {env}_FILE{outside}"
+    where = f", or {env.lower()} in the vault" if config.vault.addr else ""
+    return [], f"missing: set {file}, {env}_FILE{outside}{where}"
 
 
 def _keep(section: Provider, settings: dict[str, object]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from payd.config.settings import BY_KEY
 from payd.config.tree import Config
@@ -20,6 +21,7 @@ def broken_rules(config: Config) -> Iterator[Wrong]:
     yield from _timeouts(config)
     yield from _ports(config)
     yield from _vault(config)
+    yield from _nats(config)
 
 
 def _production(config: Config) -> Iterator[Wrong]:
@@ -86,7 +88,26 @@ def _ports(config: Config) -> Iterator[Wrong]:
 
 
 def _vault(config: Config) -> Iterator[Wrong]:
-    for key in BY_KEY:
-        section, _, name = key.partition(".")
-        if section == "vault" and getattr(config.vault, name) is not None:
-            yield key, "this build cannot read secrets from Vault; unset it and use *_FILE settings"
+    vault = config.vault
+    needed = ("addr", "role_id", "secret_id_path", "secret_path")
+    given = [name for name in needed if getattr(vault, name) is not None]
+    if given:
+        together = ", ".join(BY_KEY[f"vault.{name}"].env for name in needed)
+        for name in needed:
+            if name not in given:
+                yield f"vault.{name}", f"missing: {together} go together"
+    yield from _readable("vault.tls_ca_file", vault.tls_ca_file)
+    plain = vault.addr is not None and vault.addr.startswith("http://")
+    host = urlsplit(vault.addr).hostname if vault.addr else None
+    if plain and config.in_production and not is_loopback(host or ""):
+        yield "vault.addr", "http is refused in production unless the host is local"
+
+
+def _nats(config: Config) -> Iterator[Wrong]:
+    nats = config.nats
+    if nats.credentials_file is not None and nats.account_signing_seed is not None:
+        yield "nats.credentials_file", "is set beside account_signing_seed: one identity only"
+    for key in ("tls_ca_file", "credentials_file"):
+        yield from _readable(f"nats.{key}", getattr(nats, key))
+    if nats.account_key_is_scoped and nats.account is None:
+        yield "nats.account", "missing: a scoped signing key needs its account"

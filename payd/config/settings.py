@@ -10,8 +10,8 @@ import annotated_types
 import attrs
 from pydantic.fields import FieldInfo
 
-from payd.config.secret import Secret
 from payd.config.tree import Config, Provider, Section
+from payd.telemetry import Secret
 
 Kind = Literal["text", "integer", "number", "switch", "choice", "list", "file", "secret"]
 

@@ -9,7 +9,7 @@ import attrs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints
 
 from payd.config.problems import ConfigError, Problem
-from payd.config.secret import Secret
+from payd.telemetry import Secret
 
 
 def setting(default: object, description: str, *, env: str = "", **limits: Any) -> Any:
@@ -92,7 +92,7 @@ class Database(Section):
 
 
 class Redis(Section):
-    """For limits that daemons share: checked by `payd doctor`, not used by this build yet."""
+    """For limits that daemons share; without it each daemon limits alone."""
 
     addr: str | None = setting(
         None,
@@ -129,6 +129,32 @@ class Nats(Section):
     )
     create_stream: bool = setting(
         True, "Create the stream when it is missing; else only check it.", production=False
+    )
+    tls_ca_file: Path | None = setting(
+        None, "CA certificates of tls:// servers; the system's when unset."
+    )
+    credentials_file: Path | None = setting(
+        None, "A .creds file that somebody else renews; not with a signing seed."
+    )
+    account_signing_seed: Secret | None = setting(
+        None,
+        "Seed (SA…) of the account or of one of its signing keys: payd mints its own identity.",
+        env="NATS_ACCOUNT_SIGNING_SEED",
+    )
+    account_signing_seed_file: Path | None = setting(
+        None, "File that holds the seed.", env="NATS_ACCOUNT_SIGNING_SEED_FILE"
+    )
+    account: str | None = setting(
+        None,
+        "The account's public key (A…), where the seed is one of a signing key.",
+        pattern=r"^A[A-Z2-7]{55}$",
+        form="the public key of an account, 56 characters from A",
+    )
+    account_key_is_scoped: bool = setting(
+        False, "The signing key carries the permissions, so that the identity must not."
+    )
+    identity_ttl_s: float = setting(
+        3600.0, "A minted identity's life; it is renewed at 70 % of it.", ge=1, le=86_400
     )
     connect_timeout_s: float = setting(5.0, "Wait for a connection.", gt=0, le=60)
     publish_timeout_s: float = setting(5.0, "Wait for the stream's ack.", gt=0, le=60)
@@ -172,6 +198,37 @@ class Grpc(Section):
     )
     max_in_flight: int = setting(512, "Calls under way at most.", ge=1, le=100_000)
     max_message_bytes: int = setting(1024 * 1024, "Largest request.", ge=1024, le=64 * 1024 * 1024)
+    max_header_bytes: int = setting(
+        16 * 1024, "Largest metadata of a call.", ge=4096, le=1024 * 1024
+    )
+    max_connections: int = setting(256, "Connections at most.", ge=1, le=65_536)
+    max_connections_per_client: int = setting(
+        64, "Connections of one certificate name at most.", ge=1, le=65_536
+    )
+    max_handshakes: int = setting(
+        128, "Connections not through TLS yet; beyond it the oldest is cut.", ge=1, le=65_536
+    )
+    handshake_timeout_s: float = setting(5.0, "Wait for a TLS handshake.", gt=0, le=60)
+    preface_timeout_s: float = setting(5.0, "Wait for HTTP/2 to begin.", gt=0, le=60)
+    message_timeout_s: float = setting(
+        10.0, "Wait for a call's message, and for its answer to be taken.", gt=0, le=600
+    )
+    idle_timeout_s: float = setting(
+        300.0, "A connection without calls is closed after.", gt=0, le=86_400
+    )
+    max_connection_age_s: float = setting(
+        3600.0, "A connection is asked to come again after; its calls end first.", gt=0, le=604_800
+    )
+    max_resets: int = setting(
+        100, "Streams of a connection that may be reset in 30 s.", ge=1, le=100_000
+    )
+    rate_per_client: int = setting(
+        1000, "Calls a second of one certificate name; 0 does not limit.", ge=0, le=1_000_000
+    )
+    rate_burst: int = setting(2000, "Calls at once beyond that rate.", ge=1, le=1_000_000)
+    tls_check_interval_s: float = setting(
+        5.0, "Look for changed certificates this often.", gt=0, le=3600
+    )
     drain_timeout_s: float = setting(25.0, "Wait for calls under way at a stop.", ge=0, le=600)
 
     def tls_files(self) -> TlsFiles:
@@ -201,6 +258,8 @@ class Http(Section):
     )
     port: int = setting(8085, "Port; 0 takes a free one.", env="HTTP_PORT", ge=0, le=65535)
     max_body_bytes: int = setting(256 * 1024, "Largest webhook.", ge=1024, le=16 * 1024 * 1024)
+    max_connections: int = setting(512, "Connections at most.", ge=1, le=65_536)
+    request_timeout_s: float = setting(15.0, "Wait for a request's end.", gt=0, le=600)
 
 
 class Metrics(Section):
@@ -271,7 +330,7 @@ class Outbox(Section):
 
 
 class Vault(Section):
-    """Secrets from Vault: named here, refused until this build can read them."""
+    """Secrets from Vault or OpenBao, by AppRole. Where it holds one, no file is needed."""
 
     addr: str | None = setting(
         None,
@@ -284,9 +343,25 @@ class Vault(Section):
     secret_id_path: Path | None = setting(
         None, "File with the AppRole's secret id.", env="VAULT_SECRET_ID_PATH"
     )
-    tls_ca_file: Path | None = setting(None, "CA of Vault's certificate.", env="VAULT_TLS_CA_FILE")
+    tls_ca_file: Path | None = setting(
+        None, "CA of Vault's certificate; the system's when unset.", env="VAULT_TLS_CA_FILE"
+    )
     secret_path: str | None = setting(
-        None, "Where payd's secrets are.", env="VAULT_SECRET_PATH", min_length=1
+        None,
+        "Where payd's secrets are: the mount of a KV version 2 engine, then the path.",
+        env="VAULT_SECRET_PATH",
+        pattern=r"^[^/\s]+(/[^/\s]+)+$",
+        form="MOUNT/PATH, such as secret/payd",
+    )
+    approle_mount: str = setting(
+        "approle",
+        "Where AppRole is mounted.",
+        pattern=r"^[^/\s]+(/[^/\s]+)*$",
+        form="a path without blanks",
+    )
+    timeout_s: float = setting(5.0, "Wait for one answer.", gt=0, le=60)
+    read_interval_s: float = setting(
+        60.0, "Between two readings: a rotated secret takes effect within.", gt=0, le=86_400
     )
 
 
@@ -358,6 +433,8 @@ class Config(Section):
 
     #: Key → `FILE:LINE`, `environment NAME` or `default`.
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    #: Name in the vault → values, newest first.
+    _vault: Mapping[str, tuple[Secret, ...]] = PrivateAttr(default_factory=dict)
 
     @property
     def in_production(self) -> bool:
@@ -367,3 +444,7 @@ class Config(Section):
     def origin(self, key: str) -> str:
         """Where a setting's value came from."""
         return self._origins.get(key, "default")
+
+    def in_vault(self, name: str) -> tuple[Secret, ...]:
+        """What the vault holds under a name, newest first; empty when nothing, or no vault."""
+        return self._vault.get(name, ())

@@ -352,7 +352,8 @@ class ProviderContext:
     """What payd gives a provider."""
 
     environment: str
-    #: Logical credential name → its values, newest first.
+    #: Logical credential name → its values, newest first. Rotated ones appear here: read it at
+    #: each use, and keep nothing of it.
     secrets: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
     clock: Clock
     log: Logger

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from payd.plugins import hookspecs
 from payd.plugins.breaker import Random
+from payd.plugins.credentials import Credentials
 from payd.plugins.escape import Escaped, guarded
 from payd.plugins.fence import Fence, OnCall
 from payd.plugins.interface import (
@@ -133,6 +134,8 @@ class OpenProviders:
     methods: MethodMap
     fences: tuple[Fence, ...]
     report: LoadReport
+    #: Provider → its credentials, where rotated ones are put.
+    credentials: Mapping[str, Credentials] = attrs.field(factory=dict, repr=False)
 
 
 async def _no_cursor(provider: str) -> str | None:
@@ -285,7 +288,7 @@ class _Checked:
     manifest: ProviderManifest
     config: ProviderConfig
     methods: tuple[Method, ...]
-    secrets: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
+    secrets: Credentials = attrs.field(repr=False)
 
     @property
     def name(self) -> str:
@@ -384,12 +387,12 @@ def _methods(manifest: ProviderManifest, config: ProviderConfig) -> tuple[Method
     return methods
 
 
-def _secrets(plugin: EnabledPlugin, manifest: ProviderManifest) -> Mapping[str, tuple[str, ...]]:
+def _secrets(plugin: EnabledPlugin, manifest: ProviderManifest) -> Credentials:
     missing = [name for name in manifest.credentials if not plugin.secrets.get(name)]
     if missing:
         reason = f"has no value for {', '.join(missing)}"
         raise PluginError(plugin.name, reason, "set it, or its *_FILE, or put it into the vault")
-    return {name: plugin.secrets[name] for name in manifest.credentials}
+    return Credentials({name: plugin.secrets[name] for name in manifest.credentials})
 
 
 def _refuse_shared_methods(checked: Sequence[_Checked]) -> None:
@@ -441,4 +444,5 @@ def _opened(serving: Sequence[_Serving], failed: Sequence[PluginError]) -> OpenP
         methods=MethodMap(registered),
         fences=tuple(one.fence for one in serving),
         report=LoadReport(loaded=loaded, failed=tuple(failed)),
+        credentials={one.plugin.name: one.plugin.secrets for one in serving},
     )

@@ -63,10 +63,15 @@ class Reply:
 class StripeApi:
     """The endpoints that payd uses. Every failure is one of payd.plugins' errors."""
 
-    def __init__(self, client: stripe.StripeClient, config: StripeConfig) -> None:
-        self._client = client
+    def __init__(self, current: Callable[[], stripe.StripeClient], config: StripeConfig) -> None:
+        """`current` gives the client whose key is in force."""
+        self._current = current
         self._rate = config.requests_per_second
         self._paces: dict[str, Pace] = {}
+
+    @property
+    def _client(self) -> stripe.StripeClient:
+        return self._current()
 
     async def create_session(self, parameters: Json, idempotency_key: str) -> Json:
         """Create it, or get the one that this key has created. May send twice."""
@@ -149,22 +154,30 @@ class StripeApi:
 
 
 @asynccontextmanager
-async def open_api(secret_key: str, config: StripeConfig) -> AsyncIterator[StripeApi]:
-    """The API with this key, until the end of the block."""
+async def open_api(secret_key: Callable[[], str], config: StripeConfig) -> AsyncIterator[StripeApi]:
+    """The API with the key in force, until the end of the block: a rotated one is used at once."""
     # It tells every request; payd counts and times them itself.
     logging.getLogger("stripe").setLevel(logging.ERROR)
     timeout = httpx.Timeout(config.request_timeout_s, connect=_CONNECT_TIMEOUT_S)
     http = stripe.HTTPXClient(timeout=timeout)
-    client = stripe.StripeClient(
-        secret_key,
-        http_client=http,
-        stripe_version=API_VERSION,
-        # Who sends again must know what was sent before: see create_session.
-        max_network_retries=0,
-        base_addresses={"api": config.api_base},
-    )
+    clients: dict[str, stripe.StripeClient] = {}
+
+    def current() -> stripe.StripeClient:
+        key = secret_key()
+        if key not in clients:
+            clients.clear()
+            clients[key] = stripe.StripeClient(
+                key,
+                http_client=http,
+                stripe_version=API_VERSION,
+                # Who sends again must know what was sent before: see create_session.
+                max_network_retries=0,
+                base_addresses={"api": config.api_base},
+            )
+        return clients[key]
+
     try:
-        yield StripeApi(client, config)
+        yield StripeApi(current, config)
     finally:
         with trio.CancelScope(shield=True):
             await http.close_async()  # type: ignore[no-untyped-call]  # the SDK's

@@ -47,8 +47,13 @@ _SCAN_S = 4.0
 @asynccontextmanager
 async def open_provider(context: ProviderContext, config: StripeConfig) -> AsyncIterator[Provider]:
     """The factory of the manifest. Raises Misconfigured for a key of the other world."""
-    secret_key = context.secrets["stripe_secret_key"][0]
-    livemode = check_key(secret_key, context.environment)
+
+    def secret_key() -> str:
+        key = context.secrets["stripe_secret_key"][0]
+        check_key(key, context.environment)
+        return key
+
+    livemode = check_key(secret_key(), context.environment)
     if context.environment == "production" and config.api_base != STRIPE_API:
         raise Misconfigured("api_base is for tests: production talks to Stripe")
     async with open_api(secret_key, config) as api:

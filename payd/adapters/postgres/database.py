@@ -63,6 +63,7 @@ class DatabaseSettings:
     host: str
     port: int
     user: str
+    #: The first one; `Database.use_password` replaces it.
     password: str = attrs.field(repr=False)
     name: str
     tls: ssl.SSLContext | str | bool = "prefer"
@@ -78,11 +79,21 @@ class DatabaseSettings:
     statement_cache_size: int = 100
 
 
+#: Who refuses a password. A rotated one is in force at the server before or after we hear of it.
+_REFUSED = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
+
+
 class Database:
     """A pool that connects when it is first needed and again whenever it has to."""
 
-    def __init__(self, settings: DatabaseSettings) -> None:
+    def __init__(
+        self, settings: DatabaseSettings, on_refused: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_refused` hears that the server takes no password that we know."""
         self._settings = settings
+        #: The newest first; the one before it may be in force a moment longer.
+        self._passwords = [settings.password]
+        self._on_refused = on_refused
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
@@ -111,9 +122,27 @@ class Database:
         arguments = dict(self._arguments())
         arguments["server_settings"] = arguments["server_settings"] | (also or {})
         try:
-            return await asyncpg.connect(**arguments)
+            return await self._connect(**arguments)
         except (*LOST, *_AWAY) as error:
             raise _unavailable(error) from error
+
+    async def use_password(self, password: str) -> None:
+        """For connections from now on; those open are replaced one by one as they come back."""
+        if password == self._passwords[0]:
+            return
+        self._passwords = [password, self._passwords[0]]
+        if self._pool is not None:
+            await self._pool.expire_connections()
+
+    async def _connect(self, *args: Any, **arguments: Any) -> "_Connection":
+        for password in self._passwords[:-1]:
+            with suppress(*_REFUSED):
+                return await asyncpg.connect(*args, **arguments, password=password)
+        try:
+            return await asyncpg.connect(*args, **arguments, password=self._passwords[-1])
+        except _REFUSED:
+            self._on_refused()
+            raise
 
     async def ping(self) -> None:
         """Return when the server answers."""
@@ -180,6 +209,7 @@ class Database:
                     min_size=1,
                     max_size=self._settings.pool_size,
                     reset=_nothing_to_reset,
+                    connect=self._connect,
                 )
             return self._pool
 
@@ -189,7 +219,6 @@ class Database:
             "host": settings.host,
             "port": settings.port,
             "user": settings.user,
-            "password": settings.password,
             "database": settings.name,
             "ssl": settings.tls,
             "timeout": settings.connect_timeout_s,

@@ -7,7 +7,7 @@ provider's answer is lost; `drain` waits for all of them.
 import asyncio
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from functools import partial
 from ipaddress import ip_address
@@ -23,13 +23,23 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Stream
 from h2.exceptions import StreamClosedError
 
-from payd.domain.errors import ClientNotAllowed, InvalidField, Overloaded, PaydError, ShuttingDown
+from payd.domain.errors import (
+    ClientNotAllowed,
+    InvalidField,
+    Overloaded,
+    PaydError,
+    RateLimited,
+    ShuttingDown,
+)
 from payd.domain.payment import Origin
 from payd.transport.grpc.handlers import Call, Method
 from payd.transport.problems import grpc_error, protocol_error
 
 #: method, status name, seconds, origin, and the error if there was one.
 OnRpc = Callable[[str, str, float, Origin, BaseException | None], None]
+
+#: A client's name → seconds until it may call again; 0 admits this call. Never raises.
+WaitOf = Callable[[str], Awaitable[float]]
 
 _log = structlog.get_logger(__name__)
 
@@ -47,15 +57,22 @@ class Limits:
     max_in_flight: int
     max_message_bytes: int
     await_answer_s: float
+    #: For a call's message to come, and for its answer to be taken.
+    message_timeout_s: float = 10.0
 
 
 class Calls:
     """Turns the service's methods into grpclib handlers."""
 
     def __init__(
-        self, limits: Limits, allowed: Callable[[], frozenset[str]], on_rpc: OnRpc
+        self,
+        limits: Limits,
+        allowed: Callable[[], frozenset[str]],
+        on_rpc: OnRpc,
+        wait_of: WaitOf | None = None,
     ) -> None:
         self._limits = limits
+        self._wait_of = wait_of
         self._allowed = allowed
         self._on_rpc = on_rpc
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -81,7 +98,8 @@ class Calls:
         bytes_max = self._limits.max_message_bytes
 
         async def next_message(stream: Stream[Any, Any]) -> Any:
-            message = await receive(stream._stream, handler.request_type, bytes_max)
+            async with asyncio.timeout(self._limits.message_timeout_s):
+                message = await receive(stream._stream, handler.request_type, bytes_max)
             if message is None and not handler.cardinality.client_streaming:
                 raise InvalidField("request", "no message was sent")
             return message
@@ -92,10 +110,12 @@ class Calls:
             stream.recv_message = partial(next_message, stream)
             try:
                 if not open_to_all:
-                    self._admit_client(_common_name(stream))
+                    await self._admit_client(_common_name(stream))
                 await handler.func(stream)
             except PaydError as error:
                 raise grpc_error(error) from None
+            except TimeoutError:
+                raise _no_message() from None
 
         return handler._replace(func=handle)
 
@@ -121,22 +141,19 @@ class Calls:
         error: BaseException | None = None
         try:
             outcome = await self._outcome(stream, method, origin, context)
-            if isinstance(outcome, BaseException):
-                error = outcome
-                known = error if isinstance(error, GRPCError) else grpc_error(error)
-                await stream.send_trailing_metadata(
-                    status=known.status,
-                    status_message=known.message,
-                    status_details=known.details,
-                    metadata=echo,
-                )
-                code = known.status
-            else:
-                await stream.send_message(outcome)
-                await stream.send_trailing_metadata(metadata=echo)
-                code = Status.OK
+            async with asyncio.timeout(self._limits.message_timeout_s):
+                if isinstance(outcome, BaseException):
+                    error = outcome
+                    code = await _send_error(stream, error, echo)
+                else:
+                    await stream.send_message(outcome)
+                    await stream.send_trailing_metadata(metadata=echo)
+                    code = Status.OK
         except (StreamTerminatedError, StreamClosedError):
             pass  # The caller has left: that is what CANCELLED says.
+        except TimeoutError:
+            # It keeps its window shut: the stream ends, and what it did stays done.
+            await stream.cancel()
         finally:
             self._answering.discard(_this_task())
             seconds = loop.time() - start
@@ -147,8 +164,9 @@ class Calls:
     ) -> Any:
         """The answer, or what went wrong. Until the message is here, leaving ends the call."""
         try:
-            self._admit_client(_common_name(stream))
-            async with asyncio.timeout(_time_left_s(stream)):
+            await self._admit_client(_common_name(stream))
+            left_s, patience_s = _time_left_s(stream), self._limits.message_timeout_s
+            async with asyncio.timeout(min(patience_s if left_s is None else left_s, patience_s)):
                 request = await receive(
                     stream._stream, method.request, self._limits.max_message_bytes
                 )
@@ -156,7 +174,7 @@ class Calls:
                 return InvalidField("request", "no message was sent")
             self._admit_work()
         except TimeoutError:
-            return _too_late()
+            return _too_late() if left_s is not None and left_s <= patience_s else _no_message()
         except (PaydError, GRPCError) as error:
             return error
         left_s = _time_left_s(stream)
@@ -186,11 +204,13 @@ class Calls:
         if len(self._tasks) >= self._limits.max_in_flight:
             raise Overloaded("too many calls in flight; repeat the call", retry_after_s=0.5)
 
-    def _admit_client(self, common_name: str) -> None:
+    async def _admit_client(self, common_name: str) -> None:
         if common_name not in self._allowed():
             raise ClientNotAllowed(
                 "this certificate is not on the allow-list", common_name=common_name
             )
+        if self._wait_of is not None and (wait_s := await self._wait_of(common_name)) > 0:
+            raise RateLimited("this client calls too often; repeat the call", retry_after_s=wait_s)
 
 
 async def receive(stream: Any, kind: type[Any], bytes_max: int) -> Any:
@@ -221,6 +241,23 @@ def _this_task() -> asyncio.Task[Any]:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - calls are answered in tasks
     return task
+
+
+async def _send_error(
+    stream: Stream[Any, Any], error: BaseException, echo: dict[str, str]
+) -> Status:
+    known = error if isinstance(error, GRPCError) else grpc_error(error)
+    await stream.send_trailing_metadata(
+        status=known.status,
+        status_message=known.message,
+        status_details=known.details,
+        metadata=echo,
+    )
+    return known.status
+
+
+def _no_message() -> GRPCError:
+    return protocol_error(Status.DEADLINE_EXCEEDED, "the call's message did not come in time")
 
 
 def _too_late() -> GRPCError:
@@ -258,13 +295,7 @@ def _address(text: str) -> str:
 
 
 def _common_name(stream: Stream[Any, Any]) -> str:
-    # Decoding a certificate costs more than admitting its bearer: once a connection.
     transport: Any = stream._stream._transport
-    if transport.common_name is None:
-        certificate = stream.peer.cert() or {}
-        subject: Any = certificate.get("subject", ())
-        names = (value for rdn in subject for key, value in rdn if key == "commonName")
-        transport.common_name = next(names, "")
     name: str = transport.common_name
     return name
 

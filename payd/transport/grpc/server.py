@@ -5,36 +5,38 @@ the connection for. Stopping: health says so first, then nothing new is taken, w
 way ends, and only then are connections closed.
 """
 
-import asyncio
 import re
-import ssl
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
 import attrs
 import structlog
+from grpclib.config import Configuration
 from grpclib.const import Handler as MethodHandler
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.health.check import ServiceStatus
 from grpclib.health.service import Health
 from grpclib.metadata import decode_timeout, encode_bin_value, encode_grpc_message
-from grpclib.protocol import H2Protocol
 from grpclib.reflection.service import ServerReflection
 from grpclib.server import Handler, Server
 from h2.config import H2Configuration
-from h2.events import UnknownFrameReceived
 from h2.exceptions import StreamClosedError
 
 from payd.domain.errors import InvalidField
-from payd.transport.grpc.calls import Calls, Limits, OnRpc
-from payd.transport.grpc.cork import CorkedTransport
+from payd.transport.grpc.calls import Calls, Limits, OnRpc, WaitOf
+from payd.transport.grpc.connections import Connections
 from payd.transport.grpc.handlers import SERVICE, Handlers, Services
+from payd.transport.grpc.http2 import Http2
+from payd.transport.grpc.limits import ConnectionLimits, OnCut
+from payd.transport.grpc.tls import Tls
 from payd.transport.problems import grpc_error, protocol_error
 
 _log = structlog.get_logger(__name__)
+
+#: What a client may send before it is read: of all calls of a connection, and of one.
+_CONNECTION_WINDOW = 1024 * 1024
+_STREAM_WINDOW = 256 * 1024
 
 
 @attrs.frozen(kw_only=True)
@@ -43,22 +45,8 @@ class Door:
 
     host: str
     port: int
-    cert: Path
-    key: Path
-    ca: Path
     limits: Limits
-
-
-def tls_context(cert: Path, key: Path, ca: Path) -> ssl.SSLContext:
-    """TLS 1.3 with a client certificate of our CA. Raises OSError and ssl.SSLError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.sslobject_class = _Tls
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(cert, key)
-    context.load_verify_locations(ca)
-    context.set_alpn_protocols(["h2"])
-    return context
+    connections: ConnectionLimits = attrs.field(factory=ConnectionLimits)
 
 
 class GrpcServer:
@@ -67,12 +55,17 @@ class GrpcServer:
     def __init__(
         self,
         door: Door,
+        tls: Tls,
         services: Services,
         allowed: Callable[[], frozenset[str]],
         on_rpc: OnRpc,
+        on_cut: OnCut = lambda reason: None,
+        wait_of: WaitOf | None = None,
     ) -> None:
         self._door = door
-        self._calls = Calls(door.limits, allowed, on_rpc)
+        self._tls = tls
+        self._on_cut = on_cut
+        self._calls = Calls(door.limits, allowed, on_rpc, wait_of)
         self._services = services
         self._serving = ServiceStatus()
         self._serving.set(False)
@@ -91,10 +84,13 @@ class GrpcServer:
         for service in ServerReflection.extend([_Named(SERVICE), health])[2:]:
             for path, handler in service.__mapping__().items():
                 mapping[path] = self._calls.guarded(handler, open_to_all=False)
-        self._server = _Server(mapping)
-        context = tls_context(door.cert, door.key, door.ca)
-        await self._server.start(door.host, door.port, ssl=context)
+        self._server = _Server(mapping, door.connections, self._tls, self._on_cut)
+        await self._server.start(door.host, door.port)
         return self._server.port()
+
+    def connections(self) -> int:
+        """Open ones."""
+        return len(self._server.connections.inside()) if self._server else 0
 
     def set_serving(self, serving: bool) -> None:
         """What health answers from now on."""
@@ -130,10 +126,23 @@ class _Named:
 class _Server(Server):
     """grpclib's server over a ready mapping, with our connection handler."""
 
-    def __init__(self, mapping: dict[str, MethodHandler]) -> None:
-        super().__init__([])
+    def __init__(
+        self,
+        mapping: dict[str, MethodHandler],
+        limits: ConnectionLimits,
+        tls: Tls,
+        on_cut: OnCut,
+    ) -> None:
+        super().__init__(
+            [],
+            # A call's message may wait for its reader, but not much more of it.
+            config=Configuration(
+                http2_connection_window_size=_CONNECTION_WINDOW,
+                http2_stream_window_size=_STREAM_WINDOW,
+            ),
+        )
         self._mapping = mapping
-        self._protocols: WeakSet[_Protocol] = WeakSet()
+        self.connections = Connections(limits, tls, self._new_connection, on_cut)
         # Latin-1 decodes any byte: `_Connection` refuses what is not ASCII by an answer, where
         # a decoding error would cut the connection and every call on it.
         self._h2_config = H2Configuration(
@@ -156,52 +165,23 @@ class _Server(Server):
     def _listener(self) -> Any:
         return self._server
 
-    def _protocol_factory(self) -> H2Protocol:
+    def _protocol_factory(self) -> Any:
+        return self.connections.entrance()
+
+    def _new_connection(self) -> Http2:
         self.__gc_step__()
         handler = _Connection(
             self._mapping, self._codec, self._status_details_codec, self.__dispatch__
         )
         self._handlers.add(handler)
-        protocol = _Protocol(handler, self._config, self._h2_config)
-        self._protocols.add(protocol)
-        return protocol
+        return Http2(handler, self._config, self._h2_config)
 
     def close(self) -> None:
         """Cut what is still under way, and tell each client before its connection ends."""
         super().close()
-        for protocol in list(self._protocols):
-            protocol.say_goodbye()
-
-
-class _Protocol(H2Protocol):
-    """HTTP/2 that passes over frames of unknown types, as its standard demands."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        corked: Any = CorkedTransport(transport)
-        super().connection_made(corked)
-        self.processor.processors[UnknownFrameReceived] = lambda event: None
-
-    def say_goodbye(self) -> None:
-        """GOAWAY, then the end. Nothing when the connection never opened, or has ended."""
-        connection = getattr(self, "connection", None)
-        if connection is None or connection.is_closing():
-            return
-        connection._connection.close_connection()
-        connection.flush()
-        self.processor.close("Server closed")
-
-
-class _Tls(ssl.SSLObject):
-    """A handshake that fails ends its connection only, and leaves one line."""
-
-    def do_handshake(self) -> None:
-        try:
-            super().do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            raise
-        except ssl.SSLError as error:
-            _log.info("tls_handshake_failed", reason=error.reason)
-            raise
+        self.connections.close()
+        for connection in self.connections.inside():
+            connection.say_goodbye()
 
 
 class _Connection(Handler):

@@ -12,7 +12,7 @@ from quart import Response, g, jsonify, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from payd.domain.errors import PaydError
+from payd.domain.errors import PaydError, StoreUnavailable
 from payd.ports import Registered
 from payd.service.query import Query
 from payd.telemetry import get_logger
@@ -51,6 +51,12 @@ class Readiness:
         """Whether everything that is required is there."""
         return all(check.ok or not check.required for check in self.checks.values())
 
+    def summary(self) -> str:
+        """One line for people."""
+        wrong = [f"{name}: {check.detail}" for name, check in self.checks.items() if not check.ok]
+        state = "ready" if self.ready else "not ready"
+        return f"{state}; {'; '.join(wrong)}" if wrong else state
+
 
 _HANGING = Readiness(checks={"daemon": Check(ok=False, detail="a dependency does not answer")})
 
@@ -63,9 +69,40 @@ def build_app(
     max_body_bytes: int,
 ) -> QuartTrio:
     """The application; `on_request` hears each answer's route, status and seconds."""
-    app = QuartTrio("payd")
+    app = _new_app(readiness)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["BODY_TIMEOUT"] = _BODY_TIMEOUT_S
+
+    @app.get("/api/v1/payment-methods")
+    async def payment_methods() -> Response:
+        return jsonify(methods=[_method(registered) for registered in query.methods()])
+
+    webhooks.add_to(app)
+    app.register_error_handler(HTTPException, _http_problem)
+    app.register_error_handler(PaydError, _payd_problem)
+    _frame_requests(app, on_request, max_body_bytes)
+    app.asgi_app = _finishing(app.asgi_app)  # type: ignore[method-assign]  # as Quart documents
+    return app
+
+
+def build_waiting_app(readiness: Callable[[], Awaitable[Readiness]]) -> QuartTrio:
+    """For a daemon that has not begun: it is alive, and says what it waits for."""
+    app = _new_app(readiness)
+    app.register_error_handler(HTTPException, _not_yet)
+    return app
+
+
+async def _not_yet(error: HTTPException) -> Response:
+    """A webhook's sender comes again."""
+    unavailable = StoreUnavailable("this daemon waits for its secrets", retry_after_s=5.0)
+    response = _problem_response(*problem(unavailable))
+    response.headers["Connection"] = "close"
+    return response
+
+
+def _new_app(readiness: Callable[[], Awaitable[Readiness]]) -> QuartTrio:
+    """Health and readiness, which every daemon tells."""
+    app = QuartTrio("payd")
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
 
     @app.get("/healthz")
@@ -84,15 +121,6 @@ def build_app(
         response.status_code = 200 if now.ready else 503
         return _fresh(response)
 
-    @app.get("/api/v1/payment-methods")
-    async def payment_methods() -> Response:
-        return jsonify(methods=[_method(registered) for registered in query.methods()])
-
-    webhooks.add_to(app)
-    app.register_error_handler(HTTPException, _http_problem)
-    app.register_error_handler(PaydError, _payd_problem)
-    _frame_requests(app, on_request, max_body_bytes)
-    app.asgi_app = _finishing(app.asgi_app)  # type: ignore[method-assign]  # as Quart documents
     return app
 
 

@@ -29,6 +29,7 @@ from payd.proto import payment_pb2 as pb
 from payd.transport.grpc.calls import Limits
 from payd.transport.grpc.handlers import SERVICE, Services
 from payd.transport.grpc.server import Door, GrpcServer
+from payd.transport.grpc.tls import CertificateFiles, Tls, load_certificates
 
 M = TypeVar("M", bound=Message)
 
@@ -297,19 +298,15 @@ async def open_door(pki: Path, max_in_flight: int = 512) -> AsyncIterator[OpenDo
     limits = Limits(
         max_in_flight=max_in_flight, max_message_bytes=MESSAGE_BYTES_MAX, await_answer_s=5.0
     )
-    door = Door(
-        host="127.0.0.1",
-        port=0,
-        cert=pki / "server.crt",
-        key=pki / "server.key",
-        ca=pki / "ca.crt",
-        limits=limits,
-    )
+    door = Door(host="127.0.0.1", port=0, limits=limits)
+    files = CertificateFiles(cert=pki / "server.crt", key=pki / "server.key", ca=pki / "ca.crt")
+    tls = Tls(load_certificates(files, datetime.now(UTC)))
     behind: Any = use_cases
     services = Services(initiate=behind, cancel=behind, query=behind)
     async with islands.open_loop(lambda message, error: None):
         server = GrpcServer(
             door,
+            tls,
             services,
             lambda: frozenset({"main-app"}),
             lambda method, code, seconds, origin, error: rpcs.append((method, code)),

@@ -253,6 +253,6 @@ async def open_fake(
         KEY, http_client=http, stripe_version=API_VERSION, max_network_retries=0
     )
     try:
-        yield StripeApi(client, StripeConfig(**settings)), fake
+        yield StripeApi(lambda: client, StripeConfig(**settings)), fake
     finally:
         await http.close_async()  # type: ignore[no-untyped-call]  # the SDK's

@@ -367,7 +367,7 @@ async def test_where_nobody_listens_nothing_was_attempted() -> None:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = listener.socket.getsockname()[1]
     await listener.aclose()
-    async with open_api(KEY, StripeConfig(api_base=f"http://127.0.0.1:{port}")) as api:
+    async with open_api(lambda: KEY, StripeConfig(api_base=f"http://127.0.0.1:{port}")) as api:
         with pytest.raises(NotAttempted):
             await api.balance()
 

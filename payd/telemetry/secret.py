@@ -1,8 +1,9 @@
-"""A value that must not be seen: whatever prints, logs or formats it gets asterisks."""
+"""A value that must not be seen: whatever prints, logs or formats it gets nothing."""
 
 import hmac
 from typing import NoReturn
 
+#: For people, where they must see that something is set.
 REDACTED = "**********"
 
 
@@ -19,10 +20,10 @@ class Secret:
         return self._value
 
     def __repr__(self) -> str:
-        return REDACTED
+        return ""
 
     def __format__(self, spec: str) -> str:
-        return format(REDACTED, spec)
+        return format("", spec)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):

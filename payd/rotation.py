@@ -1,0 +1,160 @@
+"""What changes while we run: prices, allow-list, certificates, secrets, log level.
+
+Everything is read and tried first, then swapped; when one thing cannot be used, all stays as it
+was, and that is told. SIGHUP, a changed certificate and a rotated secret all come through here.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import trio
+
+from payd import telemetry
+from payd.adapters import islands
+from payd.adapters.system import SystemClock
+from payd.config import Config, ConfigError, Problem, load_prices, with_vault
+from payd.domain.pricing import PriceList
+from payd.plugins.loader import OpenProviders
+from payd.telemetry import Metrics, Secret, register_secret
+from payd.transport.grpc.tls import (
+    CertificateFiles,
+    CertificateRefused,
+    Certificates,
+    Tls,
+    digest_of,
+    load_certificates,
+)
+from payd.wiring import Holder, Outside, credentials_of, tls_files
+
+_log = telemetry.get_logger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class _Prepared:
+    """All that was read and tried, ready to be swapped in."""
+
+    config: Config
+    prices: PriceList
+    certificates: Certificates
+    credentials: Mapping[str, Mapping[str, tuple[str, ...]]] = attrs.field(repr=False)
+
+
+class Rotation:
+    """The only one that changes what others hold."""
+
+    def __init__(
+        self,
+        *,
+        holder: Holder,
+        outside: Outside,
+        providers: OpenProviders,
+        tls: Tls,
+        metrics: Metrics,
+        held: Mapping[str, Sequence[Secret]],
+    ) -> None:
+        self._holder = holder
+        self._outside = outside
+        self._providers = providers
+        self._tls = tls
+        self._metrics = metrics
+        #: What the vault held last; empty without one.
+        self._held = dict(held)
+        #: The last thing that was said about certificates that were not taken.
+        self._refusal: str | None = None
+        #: One change at a time.
+        self._lock = trio.Lock()
+
+    async def reload(self, asked: Config) -> str:
+        """Everything anew; the new pricing version. Raises ConfigError, and keeps all."""
+        async with self._lock:
+            try:
+                prepared = await self._prepare(with_vault(asked, self._held))
+            except ConfigError:
+                self._metrics.reloads.labels("refused").inc()
+                raise
+            self._tls.swap(prepared.certificates)
+            telemetry.set_level(prepared.config.log.level)
+            self._holder.swap(prepared.config, prepared.prices)
+            await self._put_secrets(prepared.config, prepared.credentials)
+            self._metrics.reloads.labels("ok").inc()
+            return prepared.prices.version
+
+    async def take_secrets(self, held: Mapping[str, Sequence[Secret]]) -> None:
+        """What the vault holds now; nothing happens when that is what it held before."""
+        async with self._lock:
+            if held == self._held:
+                return
+            config = with_vault(self._holder.config(), held)
+            try:
+                credentials = credentials_of(config, self._providers.credentials)
+            except ConfigError as error:
+                self._metrics.reloads.labels("refused").inc()
+                _log.error("rotated_secrets_refused", error=str(error))
+                return
+            changed = sorted(name for name in held if held[name] != self._held.get(name))
+            self._held = dict(held)
+            self._holder.swap(config, self._holder.current())
+            await self._put_secrets(config, credentials)
+            self._metrics.reloads.labels("ok").inc()
+            _log.info("secrets_rotated", names=changed)
+
+    async def look_at_certificates(self) -> None:
+        """Take over changed ones. Those that cannot be used change nothing, and are told once."""
+        files = tls_files(self._holder.config())
+        async with self._lock:
+            try:
+                digest = await trio.to_thread.run_sync(digest_of, files)
+                if digest == self._tls.current().digest:
+                    self._refusal = None
+                    return
+                certificates = await _load(files)
+            except CertificateRefused as error:
+                if str(error) != self._refusal:
+                    _log.error("certificates_refused", error=str(error))
+                    self._metrics.tls_reloads.labels("refused").inc()
+                self._refusal = str(error)
+                return
+            self._swap_certificates(certificates)
+
+    def tell(self) -> None:
+        """Set the gauges."""
+        now = self._tls.current()
+        gauge = self._metrics.tls_expiry
+        gauge.labels("server").set(now.server_expire_time.timestamp())
+        gauge.labels("client_ca").set(now.client_ca_expire_time.timestamp())
+
+    def _swap_certificates(self, certificates: Certificates) -> None:
+        self._tls.swap(certificates)
+        self._refusal = None
+        self._metrics.tls_reloads.labels("ok").inc()
+        _log.info("certificates_rotated", expire_time=certificates.server_expire_time.isoformat())
+
+    async def _prepare(self, config: Config) -> _Prepared:
+        prices = load_prices(config.pricing.file)
+        credentials = credentials_of(config, self._providers.credentials)
+        try:
+            certificates = await _load(tls_files(config))
+        except CertificateRefused as error:
+            where = config.origin("grpc.tls_cert_file")
+            problem = Problem(key="grpc.tls_cert_file", where=where, what=str(error))
+            raise ConfigError([problem]) from None
+        return _Prepared(
+            config=config, prices=prices, certificates=certificates, credentials=credentials
+        )
+
+    async def _put_secrets(
+        self, config: Config, credentials: Mapping[str, Mapping[str, tuple[str, ...]]]
+    ) -> None:
+        now = trio.current_time()
+        for name, values in credentials.items():
+            self._providers.credentials[name].replace(values, now)
+        if (password := config.database.password) is not None:
+            register_secret(password.reveal())
+            await islands.aio(self._outside.database.use_password, password.reveal())
+
+
+async def _load(files: CertificateFiles) -> Certificates:
+    now = SystemClock().now()
+    loaded: Any = await trio.to_thread.run_sync(load_certificates, files, now)
+    return loaded  # type: ignore[no-any-return]  # of the thread

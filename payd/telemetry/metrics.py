@@ -1,0 +1,233 @@
+"""Every series of payd, and who counts at the doors."""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from payd.telemetry.lines import get_logger
+
+#: Of each provider: more would be labels in disguise.
+_FIGURES_MAX = 50
+_NO_NAME = re.compile(r"[^a-z0-9_]")
+
+#: From a cache hit to a provider's deadline.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Every series of payd: one-word prefix, base units, no ids in labels."""
+
+    def __init__(self, version: str) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._gauge("build_info", "The running version.", ("version",)).labels(version).set(1)
+        self._build_doors()
+        self._build_queues()
+        self._build_providers()
+        self._build_secrets()
+        self._build_inside()
+
+    def _build_doors(self) -> None:
+        self.rpcs = self._counter("grpc_requests", "RPCs answered.", ("method", "code"))
+        self.rpc_seconds = self._histogram("grpc_request_duration", "RPC time.", ("method",))
+        self.rpcs_in_flight = self._gauge("grpc_in_flight", "RPCs under way.")
+        self.http = self._counter("http_requests", "HTTP requests answered.", ("path", "code"))
+        self.http_seconds = self._histogram("http_request_duration", "HTTP time.", ("path",))
+        self.ready = self._gauge("ready", "Whether the daemon can take work.")
+        self.dependency = self._gauge(
+            "dependency_up", "As /readyz tells it: there (1) or not.", ("dependency",)
+        )
+        self.connections = self._gauge("grpc_connections", "gRPC connections open.")
+        self.cut = self._counter("grpc_cut", "Connections that payd ended.", ("reason",))
+        self.rate_limited = self._counter(
+            "rate_limited", "RPCs refused: their client calls too often.", ("client",)
+        )
+        self.rate_shared = self._gauge(
+            "rate_limiter_shared", "Limits are shared through Redis (1) or held alone (0)."
+        )
+
+    def _build_queues(self) -> None:
+        self.payments = self._counter(
+            "payments", "Payments that entered a status.", ("method", "status")
+        )
+        self.outbox_depth = self._gauge("outbox_depth", "Events not yet published.")
+        self.outbox_age = self._gauge(
+            "outbox_oldest_age_seconds", "Age of the oldest event not yet published."
+        )
+        self.inbox_depth = self._gauge("inbox_depth", "Reports not yet settled.")
+        self.webhooks = self._counter(
+            "webhooks", "Webhooks received, by what became of them.", ("provider", "outcome")
+        )
+        self.evidence = self._counter(
+            "evidence", "Stored reports worked on, by what became of them.", ("provider", "outcome")
+        )
+        self.scanned = self._counter(
+            "scanned_events", "Events that no webhook had told.", ("provider",)
+        )
+        self.reconciled_at = self._gauge(
+            "reconciliation_time_seconds", "When the last comparison ended.", ("provider",)
+        )
+        self.findings = self._gauge(
+            "reconciliation_findings", "What the last comparison found.", ("provider", "kind")
+        )
+        self.unmatched = self._gauge("unmatched_receipts", "Receipts that no payment has.")
+        self.published = self._counter("published", "Events published.", ("subject", "outcome"))
+        self.looks = self._counter("recovery_looks", "Looks of recovery.", ("outcome",))
+
+    def _build_providers(self) -> None:
+        self.provider_calls = self._counter(
+            "provider_calls", "Calls of providers.", ("provider", "operation", "outcome")
+        )
+        self.provider_seconds = self._histogram(
+            "provider_call_duration", "Time of provider calls.", ("provider", "operation")
+        )
+        self.provider_up = self._gauge("provider_up", "Provider ready (1) or not.", ("provider",))
+        self.breaker_open = self._gauge(
+            "provider_breaker_open", "Provider left alone (1) or not.", ("provider",)
+        )
+        self.watch_halted = self._gauge(
+            "provider_watch_halted", "Its watch met a contradiction (1) or not.", ("provider",)
+        )
+        self.watch_leads = self._gauge(
+            "provider_watch_leader", "This daemon runs its only watch (1) or not.", ("provider",)
+        )
+
+    def _build_secrets(self) -> None:
+        self.tls_expiry = self._gauge(
+            "tls_expiry_time_seconds", "When the certificate in use ends.", ("certificate",)
+        )
+        self.tls_reloads = self._counter(
+            "tls_reloads", "Changed certificates, taken or refused.", ("outcome",)
+        )
+        self.reloads = self._counter(
+            "reloads", "Changes of configuration and secrets, taken or refused.", ("outcome",)
+        )
+        self.vault_up = self._gauge("vault_up", "The last reading of Vault succeeded (1) or not.")
+        self.vault_read_at = self._gauge(
+            "vault_read_time_seconds", "When Vault was last read: the age of what is in memory."
+        )
+        self.vault_token_expiry = self._gauge(
+            "vault_token_expiry_time_seconds", "When the token in use ends."
+        )
+        self.vault_operations = self._counter(
+            "vault_operations", "Requests to Vault.", ("operation", "outcome")
+        )
+        self.nats_connected = self._gauge("nats_connected", "Connected to NATS (1) or not.")
+        self.nats_expiry = self._gauge(
+            "nats_identity_expiry_time_seconds", "When the minted identity in use ends."
+        )
+        self.nats_renewals = self._counter(
+            "nats_identity_renewals", "Renewals of the minted identity.", ("outcome",)
+        )
+
+    def _build_inside(self) -> None:
+        self.pool_size = self._gauge("db_pool_size", "Database connections open.")
+        self.pool_in_use = self._gauge("db_pool_in_use", "Database connections busy.")
+        self.batch_size = Histogram(
+            "payd_db_batch_size",
+            "Payments written by one statement.",
+            ("statement",),
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=self.registry,
+        )
+        self.restarts = self._counter("task_restarts", "Background task restarts.", ("task",))
+        self.failures = self._counter("task_failures", "Rows that a task failed on.", ("task",))
+        self.loop_lag = self._gauge("loop_lag_seconds", "Lateness of a timer.", ("loop",))
+        self.loop_exceptions = self._counter(
+            "loop_exceptions", "Exceptions that nobody caught on the asyncio loop."
+        )
+
+    def of_provider(self, provider: str) -> "ProviderFigures":
+        """Where a provider's own figures go."""
+        return ProviderFigures(provider, self.registry)
+
+    def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
+        return Counter(f"payd_{name}_total", text, tuple(labels), registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
+        return Gauge(f"payd_{name}", text, tuple(labels), registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: Iterable[str] = ()) -> Histogram:
+        return Histogram(
+            f"payd_{name}_seconds",
+            text,
+            tuple(labels),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+
+
+class ProviderFigures:
+    """A provider's own figures, payd_<provider>_<figure>: a bounded number, made when first told."""
+
+    def __init__(self, provider: str, registry: CollectorRegistry) -> None:
+        self._provider = provider
+        self._registry = registry
+        self._figures: dict[str, Gauge | Counter] = {}
+
+    def set(self, figure: str, value: float) -> None:
+        """How something stands now."""
+        gauge = self._figure(figure, Gauge)
+        if isinstance(gauge, Gauge):
+            gauge.set(value)
+
+    def count(self, figure: str, amount: float = 1) -> None:
+        """How often something happened."""
+        counter = self._figure(figure, Counter)
+        if isinstance(counter, Counter) and amount >= 0:
+            counter.inc(amount)
+
+    def _figure(self, figure: str, kind: type[Gauge | Counter]) -> Gauge | Counter | None:
+        name = _NO_NAME.sub("_", f"payd_{self._provider}_{figure}".lower())
+        if name not in self._figures and len(self._figures) < _FIGURES_MAX:
+            try:
+                made = kind(
+                    name, f"A figure of the provider {self._provider}.", registry=self._registry
+                )
+            except ValueError:
+                # It is one of payd's own.
+                return None
+            self._figures[name] = made
+        return self._figures.get(name)
+
+
+def http_observer(metrics: Metrics) -> Callable[[str, int, float], None]:
+    """The RED metrics for each HTTP request: its route, status and seconds."""
+
+    def observe(route: str, status: int, seconds: float) -> None:
+        metrics.http.labels(route, str(status)).inc()
+        metrics.http_seconds.labels(route).observe(seconds)
+
+    return observe
+
+
+def rpc_observer(metrics: Metrics) -> Callable[..., None]:
+    """One canonical line and the RED metrics for each RPC; request and payment come from context."""
+    log = get_logger("payd.rpc")
+    # Finding a labelled series by its names costs more than counting does.
+    count = lru_cache(maxsize=None)(metrics.rpcs.labels)
+    duration = lru_cache(maxsize=None)(metrics.rpc_seconds.labels)
+
+    def observe(
+        method: str, code: str, seconds: float, origin: Any, error: BaseException | None
+    ) -> None:
+        count(method, code).inc()
+        duration(method).observe(seconds)
+        fields = {
+            "method": method,
+            "code": code,
+            "duration_ms": round(seconds * 1000, 2),
+            "request_id": origin.request_id,
+            "actor": origin.actor,
+        }
+        if reason := getattr(error, "reason", None):
+            fields["reason"] = reason
+        if error is not None and code == "INTERNAL":
+            log.error("rpc_finished", **fields, exc_info=error)
+        else:
+            log.info("rpc_finished", **fields)
+
+    return observe

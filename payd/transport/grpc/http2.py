@@ -1,0 +1,245 @@
+"""HTTP/2 of one connection: frames in small turns, deadlines, and an end that cuts no call.
+
+grpclib's protocol, fed a few frames at a time, so that a flood on one connection makes no other
+wait; cut when its peer is beyond its budget, asked to leave when it idles or is old.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from grpclib.config import Configuration
+from grpclib.protocol import AbstractHandler, H2Protocol
+from h2.config import H2Configuration
+from h2.errors import ErrorCodes
+from h2.events import Event, RemoteSettingsChanged
+from h2.exceptions import ProtocolError
+from h2.settings import SettingCodes
+from hyperframe.frame import GoAwayFrame
+
+from payd.transport.grpc.cork import CorkedTransport
+from payd.transport.grpc.frames import Cut, Frames
+from payd.transport.grpc.limits import ConnectionLimits, OnCut
+
+_log = structlog.get_logger(__name__)
+
+#: What a client may have sent before it heard that we leave.
+_GOODBYE_S = 1.0
+#: A call that is under way when its connection is old; a health watch never ends.
+_LEAVE_S = 30.0
+#: A frame that resets a stream begins so; in what HTTP/2 answers by itself no payload is.
+_RESET_HEAD = b"\x00\x00\x04\x03\x00"
+#: The largest there is: whatever was sent before our goodbye is still served.
+_ANY_STREAM = 2**31 - 1
+_AGE_JITTER = 0.1
+
+
+class Http2(H2Protocol):
+    """One connection, from TLS to its end."""
+
+    def __init__(
+        self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration
+    ) -> None:
+        super().__init__(handler, config, h2_config)
+        self._loop = asyncio.get_running_loop()
+        #: What came before we were admitted.
+        self._early: list[bytes] = []
+        self._frames: Frames | None = None
+        self._is_working = False
+        self._is_leaving = False
+        self._has_ended = False
+        self._busy_time = self._loop.time()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def enter(
+        self,
+        transport: asyncio.Transport,
+        common_name: str,
+        limits: ConnectionLimits,
+        on_cut: OnCut,
+        on_end: Callable[["Http2"], None],
+    ) -> None:
+        """Begin: it is through TLS, and admitted."""
+        self._limits, self._on_cut, self._on_end = limits, on_cut, on_end
+        self._corked = CorkedTransport(transport, common_name)
+        if self._has_ended:
+            on_end(self)
+            return
+        corked: Any = self._corked
+        super().connection_made(corked)
+        self._limit_headers(limits.header_bytes)
+        self._frames = Frames(max_resets=limits.resets, clock=self._loop.time)
+        processors: Any = _Processors(self.processor.processors)
+        self.processor.processors = processors
+        self.processor.processors[RemoteSettingsChanged] = self._settings_came
+        self._set_timer("preface", limits.preface_timeout_s, self._cut_as("preface"))
+        self._set_timer("idle", limits.idle_timeout_s, self._look_for_idleness)
+        age_s = limits.age_s * (1 - _AGE_JITTER * random.random())  # noqa: S311 - jitter, no secret
+        self._set_timer("age", age_s, lambda: self.leave("age"))
+        early, self._early = self._early, []
+        for data in early:
+            self.data_received(data)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio."""
+        if self._frames is None:
+            self._early.append(data)
+            return
+        self._frames.add(data)
+        if not self._is_working:
+            self._work()
+
+    def pause_writing(self) -> None:
+        """See asyncio: the peer does not take what it is sent."""
+        super().pause_writing()
+        self._set_timer("stalled", self._limits.stalled_timeout_s, self._cut_as("stalled"))
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        super().resume_writing()
+        self._drop_timer("stalled")
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See asyncio."""
+        self._has_ended = True
+        for name in list(self._timers):
+            self._drop_timer(name)
+        if self._frames is not None:
+            super().connection_lost(exc)
+            self._on_end(self)
+
+    # -- its end -----------------------------------------------------------------------------
+
+    def cut(self, reason: str) -> None:
+        """End it now, with one word to a peer that listens."""
+        if self._has_ended:
+            return
+        self._on_cut(reason)
+        _log.warning("connection_cut", reason=reason, common_name=self._corked.common_name)
+        self._say_goodbye(ErrorCodes.ENHANCE_YOUR_CALM)
+        self._has_ended = True
+        self.processor.close(f"cut: {reason}")
+        self._corked.abort()
+
+    def leave(self, reason: str) -> None:
+        """Ask the client to come again, serve what is under way, then end."""
+        if self._is_leaving or self._has_ended:
+            return
+        self._is_leaving = True
+        self._on_cut(reason)
+        self._say_goodbye(ErrorCodes.NO_ERROR)
+        self._set_timer("leave", _LEAVE_S, self.say_goodbye)
+        self._set_timer("goodbye", _GOODBYE_S, self._end_when_empty)
+
+    def say_goodbye(self) -> None:
+        """GOAWAY, then the end. Nothing when the connection never opened, or has ended."""
+        connection = getattr(self, "connection", None)
+        if connection is None or connection.is_closing():
+            return
+        connection._connection.close_connection()
+        connection.flush()
+        self.processor.close("Server closed")
+
+    def _end_when_empty(self) -> None:
+        if self.processor.streams:
+            self._set_timer("goodbye", _GOODBYE_S, self._end_when_empty)
+        else:
+            self.say_goodbye()
+
+    def _say_goodbye(self, code: ErrorCodes) -> None:
+        """Beside HTTP/2's own state, in which a connection that says it has no calls any more."""
+        if not self.connection.is_closing():
+            self.connection.flush()
+            frame = GoAwayFrame(0, last_stream_id=_ANY_STREAM, error_code=code)
+            self._corked.write(frame.serialize())
+            self._corked.flush()
+
+    # -- what comes in -----------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """The frames of one turn; the rest in another, so that others are served between."""
+        self._is_working = False
+        if self._has_ended or self._frames is None or self.connection.is_closing():
+            return
+        try:
+            self._feed(self._frames.take(self.processor.streams))
+            is_more = self._frames.is_waiting
+        except Cut as cut:
+            self.cut(cut.reason)
+            return
+        if self.connection.is_closing():
+            return
+        if is_more:
+            self._is_working = True
+            self._corked.pause_reading()
+            self._loop.call_soon(self._work)
+        else:
+            self._corked.resume_reading()
+
+    def _feed(self, data: bytes) -> None:
+        """Raises Cut."""
+        if not data:
+            return
+        h2 = self.connection._connection
+        try:
+            events = self.connection.feed(data)
+        except ProtocolError:
+            raise Cut("protocol") from None
+        for event in events:
+            self.processor.process(event)
+        if self.processor.streams:
+            self._busy_time = self._loop.time()
+        if answers := h2.data_to_send() if not self.connection.is_closing() else b"":
+            self._corked.write(answers)
+            if resets := answers.count(_RESET_HEAD):
+                self._frames_or_fail().sent_reset(resets)
+
+    def _frames_or_fail(self) -> Frames:
+        assert self._frames is not None  # noqa: S101 - set by enter
+        return self._frames
+
+    def _settings_came(self, event: Any) -> None:
+        self._drop_timer("preface")
+        self.processor.process_remote_settings_changed(event)
+
+    def _limit_headers(self, bytes_max: int) -> None:
+        h2 = self.connection._connection
+        h2.update_settings({SettingCodes.MAX_HEADER_LIST_SIZE: bytes_max})
+        # At once, not when the peer has agreed.
+        h2.decoder.max_header_list_size = bytes_max
+        self.connection.flush()
+
+    # -- time --------------------------------------------------------------------------------
+
+    def _look_for_idleness(self) -> None:
+        now, idle_s = self._loop.time(), self._limits.idle_timeout_s
+        if self.processor.streams:
+            self._busy_time = now
+        if now >= self._busy_time + idle_s:
+            self.leave("idle")
+        else:
+            self._set_timer("idle", self._busy_time + idle_s - now, self._look_for_idleness)
+
+    def _cut_as(self, reason: str) -> Callable[[], None]:
+        return lambda: self.cut(reason)
+
+    def _set_timer(self, name: str, seconds: float, then: Callable[[], None]) -> None:
+        self._drop_timer(name)
+        self._timers[name] = self._loop.call_later(seconds, then)
+
+    def _drop_timer(self, name: str) -> None:
+        if handle := self._timers.pop(name, None):
+            handle.cancel()
+
+
+class _Processors(dict[Any, Any]):
+    """What happens at each event; nothing at one that grpclib does not know."""
+
+    def __missing__(self, kind: type[Event]) -> Callable[[Any], None]:
+        return _pass_over
+
+
+def _pass_over(event: Event) -> None:
+    """Frames of unknown types are passed over, as the standard demands."""

@@ -1,0 +1,155 @@
+"""A real OpenBao of the tests' own: initialised, unsealed, with an AppRole and payd's secrets."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+
+POLICY = """
+path "secret/data/payd" { capabilities = ["read"] }
+"""
+READY_S = 20.0
+
+
+@attrs.define(kw_only=True)
+class OpenBao:
+    """One server; `secret/payd` holds payd's secrets, the AppRole `payd` may read them."""
+
+    port: int
+    folder: Path
+    root_token: str = ""
+    unseal_key: str = ""
+    role_id: str = ""
+
+    @property
+    def addr(self) -> str:
+        """Its URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def secret_id_path(self) -> Path:
+        """The file that payd reads."""
+        return self.folder / "secret_id"
+
+    def environment(self) -> dict[str, str]:
+        """For `payd serve`."""
+        return {
+            "VAULT_ADDR": self.addr,
+            "VAULT_ROLE_ID": self.role_id,
+            "VAULT_SECRET_ID_PATH": str(self.secret_id_path),
+            "VAULT_SECRET_PATH": "secret/payd",
+        }
+
+    def ask(self, method: str, path: str, **body: Any) -> Mapping[str, Any]:
+        """A request as root; what it answers."""
+        answer = httpx.request(
+            method,
+            f"{self.addr}/v1/{path}",
+            json=body or None,
+            headers={"X-Vault-Token": self.root_token},
+            timeout=20,
+        )
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else {}
+
+    def write(self, **secrets: str) -> None:
+        """Replace what `secret/payd` holds."""
+        self.ask("POST", "secret/data/payd", data=secrets)
+
+    def read(self) -> dict[str, str]:
+        """What `secret/payd` holds."""
+        return dict(self.ask("GET", "secret/data/payd")["data"]["data"])
+
+    def new_role(self, **settings: Any) -> None:
+        """The AppRole anew, with a fresh secret id in its file."""
+        defaults = {"token_policies": ["payd"], "token_ttl": "1h", "token_max_ttl": "24h"}
+        self.ask("DELETE", "auth/approle/role/payd")
+        self.ask("POST", "auth/approle/role/payd", **(defaults | settings))
+        self.role_id = self.ask("GET", "auth/approle/role/payd/role-id")["data"]["role_id"]
+        self.new_secret_id()
+
+    def new_secret_id(self) -> None:
+        """A fresh one in the file."""
+        made = self.ask("POST", "auth/approle/role/payd/secret-id")["data"]["secret_id"]
+        self.secret_id_path.write_text(made)
+
+    def revoke_tokens(self) -> None:
+        """Every token that a login gave is dead."""
+        self.ask("POST", "sys/leases/revoke-prefix/auth/approle/login")
+
+    def seal(self) -> None:
+        """It answers 503 from now on."""
+        self.ask("PUT", "sys/seal")
+
+    def unseal(self) -> None:
+        """It serves again."""
+        self.ask("PUT", "sys/unseal", key=self.unseal_key)
+        _until(lambda: httpx.get(f"{self.addr}/v1/sys/health").status_code == 200)
+
+    def set_up(self) -> None:
+        """From an empty server to one that payd can use."""
+        made = self.ask("PUT", "sys/init", secret_shares=1, secret_threshold=1)
+        self.unseal_key, self.root_token = made["keys"][0], made["root_token"]
+        self.unseal()
+        self.ask("POST", "sys/mounts/secret", type="kv", options={"version": "2"})
+        _until(lambda: self._can_write())
+        self.ask("POST", "sys/auth/approle", type="approle")
+        self.ask("PUT", "sys/policies/acl/payd", policy=POLICY)
+        self.new_role()
+
+    def _can_write(self) -> bool:
+        """A KV engine is made version 2 a moment after it was mounted."""
+        try:
+            self.write(db_password="none yet")
+        except AssertionError:
+            return False
+        return True
+
+
+@contextlib.contextmanager
+def running_openbao(folder: Path) -> Iterator[OpenBao]:
+    """The server, until the end of the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    config = folder / "openbao.hcl"
+    config.write_text(
+        f'storage "inmem" {{}}\ndisable_mlock = true\n'
+        f'listener "tcp" {{ address = "127.0.0.1:{port}" tls_disable = true }}\n'
+    )
+    binary = Path(sysconfig.get_path("scripts")) / "bao"
+    with (folder / "openbao.log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(binary), "server", "-config", str(config)],
+            stdout=log,
+            stderr=log,
+            env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+        )
+    bao = OpenBao(port=port, folder=folder)
+    try:
+        _until(lambda: httpx.get(f"{bao.addr}/v1/sys/health").status_code == 501)
+        bao.set_up()
+        yield bao
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+
+
+def _until(is_so: Any) -> None:
+    until = time.monotonic() + READY_S
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            if is_so():
+                return
+        assert time.monotonic() < until, "OpenBao is not ready"
+        time.sleep(0.05)
