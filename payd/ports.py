@@ -41,6 +41,7 @@ __all__ = [
     "Providers",
     "PublishError",
     "Publisher",
+    "RateLimiter",
     "Receipts",
     "Reconciliation",
     "Reconciliations",
@@ -352,3 +353,10 @@ class Publisher(Protocol):
 
     async def publish(self, row: OutboxRow) -> None:
         """Return after the acknowledgement; raise PublishError otherwise."""
+
+
+class RateLimiter(Protocol):
+    """How many calls a client may make."""
+
+    async def admit(self, client: str) -> float:
+        """Seconds until this client may call again; 0 when this call is admitted. Never raises."""

@@ -206,7 +206,7 @@ class Grpc(Section):
         64, "Connections of one certificate name at most.", ge=1, le=65_536
     )
     max_handshakes: int = setting(
-        128, "Connections not through TLS yet; beyond it the oldest is cut.", ge=1, le=65_536
+        64, "Connections not through TLS yet; beyond it the oldest is cut.", ge=1, le=65_536
     )
     handshake_timeout_s: float = setting(5.0, "Wait for a TLS handshake.", gt=0, le=60)
     preface_timeout_s: float = setting(5.0, "Wait for HTTP/2 to begin.", gt=0, le=60)

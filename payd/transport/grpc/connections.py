@@ -125,6 +125,8 @@ class _Entrance(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
         self.transport = transport
+        # What comes before TLS has begun would be lost.
+        self.transport.pause_reading()
         self._connections.begin(self)
 
     def cut(self) -> None:

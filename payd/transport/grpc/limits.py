@@ -16,7 +16,7 @@ class ConnectionLimits:
     total: int = 256
     per_client: int = 64
     #: Not through TLS yet.
-    handshakes: int = 128
+    handshakes: int = 64
     handshake_timeout_s: float = 5.0
     #: From TLS to the first frame.
     preface_timeout_s: float = 5.0

@@ -6,6 +6,7 @@ way ends, and only then are connections closed.
 """
 
 import re
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ _log = structlog.get_logger(__name__)
 #: What a client may send before it is read: of all calls of a connection, and of one.
 _CONNECTION_WINDOW = 1024 * 1024
 _STREAM_WINDOW = 256 * 1024
+_BACKLOG = 2048
 
 
 @attrs.frozen(kw_only=True)
@@ -86,6 +88,7 @@ class GrpcServer:
                 mapping[path] = self._calls.guarded(handler, open_to_all=False)
         self._server = _Server(mapping, door.connections, self._tls, self._on_cut)
         await self._server.start(door.host, door.port)
+        self._server.lengthen_queue()
         return self._server.port()
 
     def connections(self) -> int:
@@ -157,6 +160,13 @@ class _Server(Server):
     def port(self) -> int:
         """Where it listens."""
         return int(self._listener().sockets[0].getsockname()[1])
+
+    def lengthen_queue(self) -> None:
+        """A flood of sockets must not make a client's first packet wait for its repetition."""
+        for listening in self._listener().sockets:
+            # asyncio accepts as many in one turn as it lets wait; only the waiting is to be longer.
+            with socket.fromfd(listening.fileno(), listening.family, listening.type) as same:
+                same.listen(_BACKLOG)
 
     def stop_listening(self) -> None:
         """Take no new connection; those open stay."""

@@ -43,7 +43,7 @@ class Toy:
     def __init__(self, context, config):
         self.context, self.config = context, config
     async def create(self, operation):
-        said = f"{{self.config!r}} {{self.context.secrets}}"
+        said = f"{{self.config!r}} {{dict(self.context.secrets)}}"
         return Created(reference="toy", next_action=Redirect(url=said))
     async def fetch(self, ref): return Absent()
     async def cancel(self, ref): raise NotAttempted("no")

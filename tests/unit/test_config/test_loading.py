@@ -91,13 +91,15 @@ def test_every_setting_can_come_from_its_variable(tmp_path: Path) -> None:
     present = tmp_path / "present"
     present.write_text("something")
     unset = {"file": str(present), "secret": "hunter2", "text": "a:1"}
+    needs = {"nats.account": "A" * 56}
     for setting in SETTINGS:
         if ".NAME." in setting.key or setting.key.startswith("vault."):
             continue
         default = setting.default
         text = ",".join(default) if isinstance(default, tuple) else str(default)
-        environ = {setting.env: unset[setting.kind] if default is None else text}
-        if setting.key.startswith("grpc.tls_"):
+        text = needs.get(setting.key, unset[setting.kind]) if default is None else text
+        environ = {setting.env: text}
+        if setting.env in TLS:
             environ = dict.fromkeys(TLS, str(present))
         if setting.key == "database.password_file":
             environ["DB_PASSWORD"] = ""
@@ -242,6 +244,7 @@ def test_every_setting_is_described_and_has_a_variable_of_its_own() -> None:
 
 def test_a_variable_is_the_contracts_or_says_its_key() -> None:
     named = {*CONTRACT_VARIABLES, *TLS, *VAULT, "DB_PASSWORD_FILE", "REDIS_PASSWORD_FILE"}
+    named |= {"NATS_ACCOUNT_SIGNING_SEED", "NATS_ACCOUNT_SIGNING_SEED_FILE"}
     for setting in SETTINGS:
         said = "PAYD_" + setting.key.upper().replace(".", "_")
         assert setting.env in {said, *named} or setting.env.startswith("NAME_")

@@ -116,9 +116,20 @@ BROKEN: list[tuple[str, dict[str, str], str]] = [
     ("providers: {Stripe: {}}", {}, "providers.Stripe"),
     ("providers: {grpc: {}}", {}, "providers.grpc"),
     ("providers: {db: {}}", {}, "providers.db"),
-    # Vault, until it can be used
-    *(("", {name: value}, f"vault.{name[6:].lower()}") for name, value in VAULT.items()),
+    # Vault: half of what it takes is a mistake
+    *(
+        ("", {**VAULT, "VAULT_TLS_CA_FILE": "", name: ""}, f"vault.{name[6:].lower()}")
+        for name in VAULT
+        if name != "VAULT_TLS_CA_FILE"
+    ),
+    ("", VAULT, "vault.tls_ca_file"),
     ("vault: {addr: vault}", {}, "vault.addr"),
+    ("", {**VAULT, "VAULT_TLS_CA_FILE": "", "VAULT_SECRET_PATH": "payd"}, "vault.secret_path"),
+    # an identity at NATS: one only, and whole
+    ("nats: {account: payd}", {}, "nats.account"),
+    ("nats: {account_key_is_scoped: true}", {}, "nats.account"),
+    ("nats: {credentials_file: /nowhere/payd.creds}", {}, "nats.credentials_file"),
+    ("nats: {account_signing_seed: SA}", {}, "nats.account_signing_seed"),
 ]
 
 
@@ -144,6 +155,8 @@ REFUSED_IN_PRODUCTION: list[tuple[dict[str, str], str, str]] = [
     ({"REDIS_PASSWORD": "canary"}, "", "redis.password"),
     ({"DB_PASSWORD_FILE": ""}, "", "database.password"),
     ({"PAYD_CRASH_AT": "initiate.inserted"}, "", "crash_at"),
+    ({**VAULT, "VAULT_TLS_CA_FILE": "", "VAULT_ADDR": "http://vault"}, "", "vault.addr"),
+    ({"NATS_ACCOUNT_SIGNING_SEED": "canary"}, "", "nats.account_signing_seed"),
     ({"MOCK_ENABLED": "true"}, "", "providers.mock.enabled"),
     ({}, "providers: {mock: {enabled: true}}", "providers.mock.enabled"),
 ]
@@ -165,10 +178,11 @@ def test_every_mistake_is_shown_at_once_each_with_its_place(tmp_path: Path) -> N
     assert {(problem.key, problem.where) for problem in problems} == {
         ("log.levle", f"{file}:2"),
         ("database.port", f"{file}:4"),
-        ("database.password", "not set"),
         ("grpc.port", "environment GRPC_PORT"),
         ("metrics.port", "default"),
-        ("vault.addr", "environment VAULT_ADDR"),
+        ("vault.role_id", "not set"),
+        ("vault.secret_id_path", "not set"),
+        ("vault.secret_path", "not set"),
     }
 
 

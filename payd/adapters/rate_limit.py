@@ -1,0 +1,354 @@
+"""RateLimiter on Redis: one budget per client, which all daemons share; without Redis, one each.
+
+A daemon draws permits in small blocks and admits from them without waiting. All daemons together
+admit, in any span of t seconds, `burst + rate * t` calls and one block per daemon at most. Redis
+holds nothing that a payment needs: where it is away, slow or wrong, this process limits alone.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from redis.asyncio import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from payd.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+#: Of Redis' answer; and of a new connection with its first answer.
+_ANSWER_S = 0.05
+_CONNECT_S = 0.1
+_RETRY_S = 1.0
+#: Callers come from an allow-list: this is for a list that is far too long.
+_CLIENTS_MAX = 1024
+#: A block is what a client may do in this part of a second.
+_BLOCKS_PER_S = 20
+
+#: ValueError: who answered is no Redis, or what it says is no budget.
+_FAILURES = (RedisError, OSError, EOFError, TimeoutError, ValueError)
+
+#: By the server's clock, which all daemons share. A clock that was put back refills nothing, once.
+_DRAW = """
+local rate, burst, wanted = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+local kept = redis.call('HMGET', KEYS[1], 'key', 'tokens', 'time')
+local tokens = burst
+if kept[1] or kept[2] or kept[3] then
+  local before, last = tonumber(kept[2] or ''), tonumber(kept[3] or '')
+  if kept[1] ~= KEYS[1] or not before or not last or before ~= before or last ~= last then
+    return redis.error_reply('BADVALUE of a rate limit')
+  end
+  tokens = math.min(burst, math.max(0, before) + math.max(0, now - last) * rate / 1000000)
+end
+local granted = math.min(wanted, math.floor(tokens))
+tokens = tokens - granted
+redis.call('HSET', KEYS[1], 'key', KEYS[1], 'tokens', string.format('%.6f', tokens),
+  'time', string.format('%.0f', now))
+redis.call('PEXPIRE', KEYS[1], math.ceil((burst - tokens) * 1000 / rate) + 1000)
+return {ARGV[1], granted, math.ceil(math.max(0, 1 - tokens) * 1000000 / rate)}
+"""
+
+
+@attrs.frozen(kw_only=True)
+class LimiterState:
+    """For a metric."""
+
+    #: Whether nothing is known against drawing from the budget of all daemons.
+    shared: bool
+    #: What Redis or the way to it said last; it may be over.
+    last_error: str | None
+
+
+@attrs.define
+class _Client:
+    """What this process knows of one client."""
+
+    key: str
+    #: The bucket of this process: what it alone may admit, and all that it may without Redis.
+    tokens: float
+    time: float
+    #: Drawn and not used.
+    permits: int = 0
+    #: There is nothing to draw before; by this process's clock.
+    refused_until: float = 0.0
+    #: Redis is not asked for this one before: what it keeps under the key is wrong.
+    alone_until: float = 0.0
+
+
+@attrs.frozen(eq=False)
+class _Caller:
+    """One call that waits for a draw."""
+
+    client: _Client
+    answer: "asyncio.Future[float]"
+
+
+class RedisRateLimiter:
+    """The port RateLimiter, on the asyncio loop. `close` it when nobody calls any more."""
+
+    def __init__(
+        self,
+        *,
+        rate: float,
+        burst: int,
+        addr: str | None,
+        password: Callable[[], str | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`rate` permits per second; 0 admits everything. `addr` is host:port of Redis.
+
+        `password` is asked whenever a connection is made. `clock` gives seconds, never less.
+        """
+        self._rate = rate
+        self._burst = max(1, burst)
+        self._block = max(1, min(int(rate / _BLOCKS_PER_S), self._burst))
+        self._addr = addr
+        self._password = password
+        self._clock = clock
+        self._clients: dict[str, _Client] = {}
+        self._callers: list[_Caller] = []
+        #: One at a time: it alone uses the connection, and no caller's end can cut it in two.
+        self._asking: asyncio.Task[None] | None = None
+        self._connection: Connection | None = None
+        self._is_failing = False
+        #: Redis answered the last draw, and refused it to a client.
+        self._is_refused = False
+        self._retry_time = 0.0
+        self._last_error: str | None = None
+
+    def state(self) -> LimiterState:
+        """As it stands now."""
+        is_well = not self._is_failing and not self._is_refused
+        shared = self._rate > 0 and self._addr is not None and is_well
+        return LimiterState(shared=shared, last_error=self._last_error)
+
+    async def admit(self, client: str) -> float:
+        """See the port."""
+        if self._rate <= 0:
+            return 0.0
+        known = self._client(client)
+        now = self._clock()
+        wait = self._spend(known, now)
+        if wait > 0:
+            return wait
+        if known.permits:
+            known.permits -= 1
+            return 0.0
+        if now < known.refused_until:
+            known.tokens += 1
+            return known.refused_until - now
+        if self._addr is None or now < known.alone_until:
+            return 0.0
+        if self._is_failing:
+            if now >= self._retry_time:
+                self._start(self._probe)
+            return 0.0
+        return await self._drawn(known)
+
+    async def close(self) -> None:
+        """End the connection. Who still waits is admitted."""
+        if self._asking is not None:
+            self._asking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._asking
+        await self._disconnect()
+
+    # -- this process's own bucket -----------------------------------------------------------
+
+    def _client(self, name: str) -> _Client:
+        """It is moved to the end, so that the first is who came least recently."""
+        client = self._clients.pop(name, None)
+        if client is None:
+            if len(self._clients) >= _CLIENTS_MAX:
+                del self._clients[next(iter(self._clients))]
+            key = f"payd:rate:{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+            client = _Client(key, float(self._burst), self._clock())
+        self._clients[name] = client
+        return client
+
+    def _spend(self, client: _Client, now: float) -> float:
+        """Take one; or the seconds until there is one."""
+        gained = max(0.0, now - client.time) * self._rate
+        client.tokens = min(float(self._burst), client.tokens + gained)
+        client.time = now
+        if client.tokens < 1:
+            return (1 - client.tokens) / self._rate
+        client.tokens -= 1
+        return 0.0
+
+    # -- what Redis says ---------------------------------------------------------------------
+
+    async def _drawn(self, client: _Client) -> float:
+        caller = _Caller(client, asyncio.get_running_loop().create_future())
+        self._callers.append(caller)
+        self._start(self._draw)
+        return await caller.answer
+
+    def _start(self, ask: Callable[[], Any]) -> None:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(ask())
+
+    async def _draw(self) -> None:
+        """For all who wait, until nobody does."""
+        callers: list[_Caller] = []
+        try:
+            while self._callers and not self._is_failing:
+                callers, self._callers = self._callers, []
+                self._share(callers, await self._ask(callers))
+        except _FAILURES as error:
+            self._fail(error)
+        finally:
+            # The bucket of this process has let them through.
+            for caller in (*callers, *self._callers):
+                _resolve(caller, 0.0)
+            self._callers.clear()
+
+    async def _ask(self, callers: Sequence[_Caller]) -> Mapping[str, tuple[int, float]]:
+        """Key → how many were granted, and the seconds until there is one again.
+
+        Who has a wrong value in Redis is left out. Raises one of _FAILURES.
+        """
+        wanted: dict[str, int] = {}
+        for caller in callers:
+            wanted[caller.client.key] = wanted.get(caller.client.key, 0) + 1
+        asked = [(key, secrets.token_hex(8), number) for key, number in wanted.items()]
+        answers = await self._exchange(
+            [
+                ("EVAL", _DRAW, 1, key, nonce, repr(self._rate), self._burst, self._wish(number))
+                for key, nonce, number in asked
+            ]
+        )
+        granted = {}
+        self._is_refused = False
+        for (key, nonce, number), answer in zip(asked, answers, strict=True):
+            if isinstance(answer, ResponseError):
+                self._is_refused = True
+                self._note(answer)
+            else:
+                granted[key] = _checked(answer, nonce, self._wish(number))
+        return granted
+
+    def _wish(self, callers: int) -> int:
+        return max(self._block, callers)
+
+    def _share(self, callers: Sequence[_Caller], granted: Mapping[str, tuple[int, float]]) -> None:
+        """First come, first served; what is left is for the next ones."""
+        now = self._clock()
+        for client in {id(caller.client): caller.client for caller in callers}.values():
+            if client.key in granted:
+                client.permits += granted[client.key][0]
+            else:
+                client.alone_until = now + _RETRY_S
+        for caller in callers:
+            client = caller.client
+            if caller.answer.done() or client.key not in granted:
+                continue
+            if client.permits:
+                client.permits -= 1
+                _resolve(caller, 0.0)
+                continue
+            wait = max(granted[client.key][1], 1e-6)
+            client.refused_until = now + wait
+            client.tokens += 1
+            _resolve(caller, wait)
+
+    async def _probe(self) -> None:
+        """Whether Redis is there again. No call waits for it."""
+        try:
+            [answer] = await self._exchange([("PING",)])
+            if answer != b"PONG":
+                raise ValueError(f"an answer that is no PONG: {answer!r:.100}")
+        except _FAILURES as error:
+            self._fail(error)
+        else:
+            self._is_failing = False
+            _log.info("rate_limit_shared")
+
+    async def _exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Each command's answer; a refused one's is its error. Raises one of _FAILURES.
+
+        Whatever cuts it ends the connection: what is still on its way would answer the next one.
+        """
+        is_new = self._connection is None
+        is_whole = False
+        try:
+            async with asyncio.timeout(_CONNECT_S if is_new else _ANSWER_S):
+                connection = self._connection = self._connection or self._new_connection()
+                await connection.send_packed_command(connection.pack_commands(commands))
+                answers = [await _answer(connection) for _ in commands]
+            is_whole = not any(isinstance(answer, ResponseError) for answer in answers)
+            return answers
+        finally:
+            if not is_whole:
+                await self._disconnect()
+
+    def _new_connection(self) -> Connection:
+        host, _, port = (self._addr or "").rpartition(":")
+        return Connection(
+            host=host.strip("[]"),
+            port=int(port),
+            password=self._password() or None,
+            protocol=2,
+            driver_info=None,
+            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=_CONNECT_S,
+            socket_timeout=_CONNECT_S,
+        )
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(*_FAILURES):
+                await connection.disconnect(nowait=True)
+
+    # -- what is told ------------------------------------------------------------------------
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._is_failing:
+            _log.warning("rate_limit_alone", error=_describe(error))
+        self._is_failing = True
+        self._retry_time = self._clock() + _RETRY_S
+        self._last_error = _describe(error)
+
+    def _note(self, error: ResponseError) -> None:
+        """Of one client's budget; the others may be well."""
+        said = _describe(error)
+        if said != self._last_error:
+            _log.warning("rate_limit_unusable", error=said)
+        self._last_error = said
+
+
+async def _answer(connection: Connection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def _checked(answer: Any, nonce: str, wanted: int) -> tuple[int, float]:
+    """Raises ValueError for what is not the answer to this very draw."""
+    match answer:
+        case [bytes() as echoed, int() as granted, int() as wait_us] if (
+            echoed == nonce.encode() and 0 <= granted <= wanted and wait_us >= 0
+        ):
+            return granted, wait_us / 1_000_000
+    raise ValueError(f"an answer that is no budget: {answer!r:.100}")
+
+
+def _resolve(caller: _Caller, wait: float) -> None:
+    """Its call may have been cancelled."""
+    if not caller.answer.done():
+        caller.answer.set_result(wait)
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
