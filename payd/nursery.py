@@ -37,7 +37,7 @@ from payd.domain.payment import Payment
 from payd.plugins.loader import FailureMode, OpenProviders, open_providers
 from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
 from payd.rotation import Rotation
-from payd.secrets import Held, SecretKeeper, Stopped
+from payd.secrets import Held, SecretKeeper
 from payd.service.audit import BALANCE_DIFFERS
 from payd.service.intake import same_payment
 from payd.service.reconcile import FINDING_KINDS
@@ -126,12 +126,9 @@ async def run(
     tls = build_tls(config)
     vault = build_vault(config, metrics)
     keeper = SecretKeeper(vault, config, metrics) if vault else None
-    held: Held = {}
-    if keeper is not None:
-        try:
-            held = await keeper.first(manager, stop)
-        except Stopped:
-            return
+    held: Held | None = await keeper.first(manager, stop) if keeper else {}
+    if held is None:
+        return
     config = with_vault(config, held)
     holder = Holder(config)
     outside = build_outside(config, metrics, holder.config, keeper.look_now if keeper else None)

@@ -31,10 +31,6 @@ _PAUSE_MIN_S = 0.5
 _JITTER = 0.1
 
 
-class Stopped(Exception):
-    """Somebody wants us to end before we have begun."""
-
-
 class SecretKeeper:
     """Reads one vault for as long as the daemon lives."""
 
@@ -49,8 +45,8 @@ class SecretKeeper:
         with suppress(trio.WouldBlock):
             self._wake.send_nowait(None)
 
-    async def first(self, manager: ServiceManager, stop: trio.Event) -> Held:
-        """What the vault holds, once that is all that is needed. Raises Stopped."""
+    async def first(self, manager: ServiceManager, stop: trio.Event) -> Held | None:
+        """What the vault holds, once that is all that is needed; None when `stop` came first."""
         if (held := await self._try_once()) is not None:
             return held
         config, shut = self._config, trio.Event()
@@ -103,7 +99,7 @@ class SecretKeeper:
         jitter = random.uniform(1 - _JITTER, 1)  # noqa: S311 - jitter, no secret
         return self._config.vault.read_interval_s * jitter
 
-    async def _until_held(self, manager: ServiceManager, stop: trio.Event) -> Held:
+    async def _until_held(self, manager: ServiceManager, stop: trio.Event) -> Held | None:
         backoff_s = _BACKOFF_MIN_S
         while not stop.is_set():
             self.tell()
@@ -113,7 +109,7 @@ class SecretKeeper:
             if (held := await self._try_once()) is not None:
                 return held
             backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
-        raise Stopped
+        return None
 
     async def _try_once(self) -> Held | None:
         try:

@@ -145,7 +145,7 @@ def build_outside(
     `current` gives the configuration with the secrets in force; `on_refused` hears that
     PostgreSQL takes no password of ours.
     """
-    database = Database(database_settings(config), on_refused or (lambda: None))
+    database = Database(database_settings(config), on_refused)
 
     def observe_batch(statement: str, size: int) -> None:
         metrics.batch_size.labels(statement).observe(size)

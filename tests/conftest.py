@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import uuid
@@ -143,3 +144,15 @@ async def _migrate(url: str) -> None:
         tls="disable",
     )
     await migrate(Database(settings), lambda name: None)
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """A port of this machine that nobody has."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find

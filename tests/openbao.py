@@ -101,7 +101,7 @@ class OpenBao:
         self.unseal_key, self.root_token = made["keys"][0], made["root_token"]
         self.unseal()
         self.ask("POST", "sys/mounts/secret", type="kv", options={"version": "2"})
-        _until(lambda: self._can_write())
+        _until(self._can_write)
         self.ask("POST", "sys/auth/approle", type="approle")
         self.ask("PUT", "sys/policies/acl/payd", policy=POLICY)
         self.new_role()

@@ -96,7 +96,9 @@ def test_a_librarys_line_has_the_shape_of_ours(told: Any) -> None:
 
 
 def test_a_librarys_broken_line_is_told_all_the_same(told: Any) -> None:
-    [ours] = [h for h in logging.getLogger().handlers if type(h).__module__.startswith(telemetry.__name__)]
+    [ours] = [
+        h for h in logging.getLogger().handlers if type(h).__module__.startswith(telemetry.__name__)
+    ]
 
     ours.handle(logging.LogRecord("pluggy", logging.ERROR, "", 1, "%d plugins", ("three",), None))
 

@@ -54,6 +54,8 @@ _AWAY = (
 #: (github.com/MagicStack/asyncpg/issues/624). It is given no attribute of ours to miss.
 _TRIPPED = (AttributeError,)
 _TRIES_MAX = 3
+#: For another password, once the server took none of ours.
+_PASSWORD_S = 2.0
 
 
 @attrs.frozen(kw_only=True)
@@ -87,13 +89,14 @@ class Database:
     """A pool that connects when it is first needed and again whenever it has to."""
 
     def __init__(
-        self, settings: DatabaseSettings, on_refused: Callable[[], None] = lambda: None
+        self, settings: DatabaseSettings, on_refused: Callable[[], None] | None = None
     ) -> None:
-        """`on_refused` hears that the server takes no password that we know."""
+        """`on_refused` hears that the server takes no password that we know, and brings another."""
         self._settings = settings
         #: The newest first; the one before it may be in force a moment longer.
         self._passwords = [settings.password]
         self._on_refused = on_refused
+        self._renewed = asyncio.Event()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
 
@@ -131,6 +134,8 @@ class Database:
         if password == self._passwords[0]:
             return
         self._passwords = [password, self._passwords[0]]
+        self._renewed.set()
+        self._renewed = asyncio.Event()
         if self._pool is not None:
             await self._pool.expire_connections()
 
@@ -138,11 +143,7 @@ class Database:
         for password in self._passwords[:-1]:
             with suppress(*_REFUSED):
                 return await asyncpg.connect(*args, **arguments, password=password)
-        try:
-            return await asyncpg.connect(*args, **arguments, password=self._passwords[-1])
-        except _REFUSED:
-            self._on_refused()
-            raise
+        return await asyncpg.connect(*args, **arguments, password=self._passwords[-1])
 
     async def ping(self) -> None:
         """Return when the server answers."""
@@ -178,9 +179,24 @@ class Database:
             except LOST as error:
                 if attempt > 1:
                     raise _unavailable(error) from error
+            except _REFUSED as error:
+                if attempt == _TRIES_MAX or not await self._another_password():
+                    raise _unavailable(error) from error
             except _AWAY as error:
                 raise _unavailable(error) from error
         raise AssertionError("unreachable")
+
+    async def _another_password(self) -> bool:
+        """Whether one was brought in time: the server may know of a rotation before we do."""
+        if self._on_refused is None:
+            return False
+        renewed = self._renewed
+        self._on_refused()
+        try:
+            await asyncio.wait_for(renewed.wait(), _PASSWORD_S)
+        except TimeoutError:
+            return False
+        return True
 
     async def _once(self, run: "Callable[[_PooledConnection], Awaitable[R]]") -> R:
         try:
