@@ -57,6 +57,8 @@ class Condition:
         if self.keeper is not None:
             self.keeper.tell()
         metrics.nats_connected.set(outside.stream.state().connected)
+        if (ends := outside.stream.identity_expire_time()) is not None:
+            metrics.nats_expiry.set(ends.timestamp())
         now = await self.readiness()
         metrics.ready.set(now.ready)
         for name, check in now.checks.items():

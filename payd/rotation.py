@@ -152,6 +152,7 @@ class Rotation:
         if (password := config.database.password) is not None:
             register_secret(password.reveal())
             await islands.aio(self._outside.database.use_password, password.reveal())
+        await islands.aio(self._outside.stream.renew_if_rotated)
 
 
 async def _load(files: CertificateFiles) -> Certificates:

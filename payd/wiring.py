@@ -14,6 +14,7 @@ import attrs
 from payd import __version__
 from payd.adapters import islands
 from payd.adapters.jetstream import JetStreamPublisher
+from payd.adapters.nats_identity import NatsIdentity
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLeases
@@ -165,18 +166,42 @@ def build_outside(
         receipts=PostgresReceipts(database),
         leases=PostgresLeases(database),
         reconciliations=PostgresReconciliations(database),
-        stream=build_stream(config),
+        stream=build_stream(
+            config, current, lambda outcome: metrics.nats_renewals.labels(outcome).inc()
+        ),
     )
 
 
-def build_stream(config: Config) -> JetStreamPublisher:
-    """The publisher, not connected yet."""
+def build_stream(
+    config: Config,
+    current: Callable[[], Config] | None = None,
+    on_renewal: Callable[[str], None] = lambda outcome: None,
+) -> JetStreamPublisher:
+    """The publisher, not connected yet; `current` as in `build_outside`."""
+    nats = config.nats
+
+    def signing_seed() -> str | None:
+        seed = (current() if current else config).nats.account_signing_seed
+        if seed is None:
+            return None
+        register_secret(seed.reveal())
+        return seed.reveal()
+
     return JetStreamPublisher(
-        config.nats.servers,
-        stream=config.nats.stream,
-        create_stream=config.nats.create_stream,
-        publish_timeout_s=config.nats.publish_timeout_s,
-        connect_timeout_s=config.nats.connect_timeout_s,
+        nats.servers,
+        stream=nats.stream,
+        create_stream=nats.create_stream,
+        publish_timeout_s=nats.publish_timeout_s,
+        connect_timeout_s=nats.connect_timeout_s,
+        identity=NatsIdentity(
+            signing_seed=signing_seed,
+            account=nats.account,
+            is_scoped=nats.account_key_is_scoped,
+            ttl=timedelta(seconds=nats.identity_ttl_s),
+            credentials_file=nats.credentials_file,
+        ),
+        tls=ssl.create_default_context(cafile=nats.tls_ca_file) if nats.tls_ca_file else None,
+        on_renewal=on_renewal,
     )
 
 

@@ -2,13 +2,18 @@
 
 nats-py by default closes for ever after some attempts, and delivers after it said that it
 failed. Here it reconnects without end, buffers nothing while it is away, and is built anew when
-it closed or hangs all the same. A publish is acknowledged or PublishError, nothing between.
+it closed or hangs all the same. An identity of our own making is renewed before it ends, on a
+second connection that takes over while the first one finishes. A publish is acknowledged or PublishError, nothing between.
 """
 
 import asyncio
 import contextlib
+import math
+import random
 import secrets
-from collections.abc import Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
@@ -19,12 +24,26 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
+from payd.adapters.nats_identity import (
+    BadSigningSeed,
+    Identity,
+    NatsIdentity,
+    mint,
+    permissions,
+)
 from payd.ports import OutboxRow, PublishError
 from payd.telemetry import get_logger, register_secret
 
 _log = get_logger(__name__)
 
 SUBJECTS = ["payment.>"]
+#: What is published there.
+EVENT_SUBJECTS = (
+    "payment.completed",
+    "payment.failed",
+    "payment.canceled",
+    "payment.attention",
+)
 #: A payment of 100 items with the largest metadata, and room for what providers add.
 MESSAGE_BYTES_MAX = 262_144
 #: How long the server must know an event's id: a lost ack is repeated after the outbox's lease.
@@ -40,6 +59,14 @@ _CHECK_S = 5.0
 #: A client that reconnects for longer is thrown away: one whose reconnecting task died never ends.
 _HANGING_S = 30.0
 _CLOSE_S = 2.0
+#: Of a first connection, each as long as a connection may take.
+_TRIES = 2
+#: A minted identity is renewed at this part of its life; at this part of what is left, when that
+#: failed.
+_RENEW_AT = 0.7
+_RENEW_AGAIN_AT = 0.25
+_RENEWAL_JITTER = 0.05
+_INBOX = "_INBOX_payd"
 #: ValueError and KeyError: who answered is no stream.
 _FAILURES = (
     nats.errors.Error,
@@ -63,6 +90,27 @@ class StreamState:
     last_error: str | None = None
 
 
+@attrs.define(eq=False)
+class _Link:
+    """One connection, and who we are on it."""
+
+    client: Client
+    #: None where there is nothing to renew.
+    identity: Identity | None
+    closed: asyncio.Event
+    #: Set once the stream was looked at over it: its first request prepares the rest.
+    context: JetStreamContext | None = None
+    in_flight: int = 0
+    #: Set by the last publish under way.
+    idle: asyncio.Event = attrs.field(factory=asyncio.Event)
+    #: Whether its end is no news.
+    is_retired: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        return self.context is not None and bool(self.client.is_connected)
+
+
 class JetStreamPublisher:
     """The port Publisher. `run` keeps the connection; `publish` uses it."""
 
@@ -74,15 +122,24 @@ class JetStreamPublisher:
         create_stream: bool,
         publish_timeout_s: float = 5.0,
         connect_timeout_s: float = 5.0,
+        identity: NatsIdentity | None = None,
+        tls: ssl.SSLContext | None = None,
+        on_renewal: Callable[[str], None] = lambda outcome: None,
     ) -> None:
+        """`on_renewal` hears how each renewal of a minted identity ended: ok or failed."""
         self._servers = list(servers)
         self._stream = stream
         self._create_stream = create_stream
         self._publish_timeout_s = publish_timeout_s
         self._connect_timeout_s = connect_timeout_s
-        #: Set once the stream was looked at over this client: its first request prepares the rest.
-        self._context: JetStreamContext | None = None
-        self._client: Client | None = None
+        self._identity = identity or NatsIdentity()
+        self._tls = tls
+        self._on_renewal = on_renewal
+        self._link: _Link | None = None
+        #: What the identity in use was minted with.
+        self._minted_with: str | None = None
+        self._renewals: list[asyncio.Future[bool]] = []
+        self._retiring: set[asyncio.Task[None]] = set()
         self._problem: str | None = None
         self._last_error: str | None = None
         #: How often something was heard; and whether it goes without saying again.
@@ -94,18 +151,23 @@ class JetStreamPublisher:
 
     def state(self) -> StreamState:
         """As it stands now."""
-        client = self._client
-        connected = self._context is not None and client is not None and client.is_connected
+        connected = self._link is not None and self._link.is_open
         return StreamState(connected=connected, problem=self._problem, last_error=self._last_error)
+
+    def identity_expire_time(self) -> datetime | None:
+        """Of the minted one in use; None where there is none."""
+        identity = self._link.identity if self._link is not None else None
+        return identity.expire_time if identity is not None else None
 
     async def publish(self, row: OutboxRow) -> None:
         """See the port."""
-        context = self._context
-        if context is None or not self.state().connected:
+        link = self._link
+        if link is None or link.context is None or not link.is_open:
             raise PublishError("not connected to NATS")
         heard_before = self._errors_heard
+        link.in_flight += 1
         try:
-            await context.publish(
+            await link.context.publish(
                 row.subject,
                 row.body,
                 timeout=self._publish_timeout_s,
@@ -118,23 +180,44 @@ class JetStreamPublisher:
             raise PublishError(f"no stream takes {row.subject}") from None
         except _FAILURES as error:
             self._refuse(error, heard_before)
+        finally:
+            link.in_flight -= 1
+            if not link.in_flight:
+                link.idle.set()
 
     async def run(self) -> None:
         """Connect, watch the stream, connect again; until cancelled."""
         while True:
             try:
                 await self._live()
-            except _FAILURES as error:
-                self._note(error)
+            except (*_FAILURES, BadSigningSeed) as error:
+                if str(error) != self._last_error:
+                    self._note(error)
             await asyncio.sleep(_RETRY_S)
+
+    async def renew(self) -> bool:
+        """Come again under a fresh identity, before the old one leaves; whether that worked."""
+        if self._link is None:
+            # Whoever connects next is fresh.
+            return False
+        asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._renewals.append(asked)
+        self._look_now.set()
+        return await asked
+
+    async def renew_if_rotated(self) -> None:
+        """Renew when the signing seed in force is another one."""
+        if self._link is not None and self._identity.signing_seed() != self._minted_with:
+            await self.renew()
 
     async def ensure_stream(self) -> None:
         """Create or check the stream; what is wrong with it shows in `state`.
 
         Raises what nats-py raises when there is no answer.
         """
-        if self._client is not None:
-            await self._ensure_stream(self._client.jetstream(timeout=self._publish_timeout_s))
+        if self._link is not None:
+            context = self._link.client.jetstream(timeout=self._publish_timeout_s)
+            await self._ensure_stream(context)
 
     async def _ensure_stream(self, context: JetStreamContext) -> None:
         try:
@@ -147,17 +230,79 @@ class JetStreamPublisher:
             _log.info("stream_created", stream=self._stream)
         self._tell_problem(_mismatch(info.config))
 
-    # -- one connection ----------------------------------------------------------------------
+    # -- connections -------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        """One client, from its connecting until it is closed or hangs."""
-        client = self._client = Client()
-        closed = asyncio.Event()
+        """From connecting until the connection is closed or hangs, renewed as often as it is due."""
+        try:
+            self._link = link = await self._open()
+            _log.info("nats_connected")
+            self._told = None
+            await self._watch(link)
+        finally:
+            last, self._link = self._link, None
+            self._answer_renewals(False)
+            if last is not None:
+                await _close(last)
 
+    async def _open(self) -> _Link:
+        """A connection under a fresh identity. Raises BadSigningSeed and what nats-py raises."""
+        inbox = f"{_INBOX}.{secrets.token_hex(4)}"
+        identity = self._mint(inbox)
+        client, closed = Client(), asyncio.Event()
+        link = _Link(client, identity, closed)
+        credentials: dict[str, Any] = {}
+        if identity is not None:
+            jwt = identity.jwt.encode()
+            credentials = {"user_jwt_cb": lambda: jwt, "signature_cb": identity.sign}
+        elif self._identity.credentials_file is not None:
+            credentials = {"user_credentials": str(self._identity.credentials_file)}
+        opening = client.connect(
+            self._servers,
+            name="payd",
+            connect_timeout=max(1, round(self._connect_timeout_s)),
+            allow_reconnect=True,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            # The default notices a dead peer after four minutes.
+            ping_interval=10,
+            max_outstanding_pings=2,
+            pending_size=0,
+            inbox_prefix=inbox.encode(),
+            tls=self._tls,
+            **self._callbacks(link),
+            **credentials,
+        )
+        heard_before = self._errors_heard
+        try:
+            # By itself it would try for ever, with an identity that ends meanwhile.
+            await asyncio.wait_for(opening, self._connect_timeout_s * _TRIES)
+        except TimeoutError:
+            await _close(link)
+            if self._errors_heard == heard_before:
+                raise
+            raise ConnectionError(self._last_error) from None
+        except BaseException:
+            await _close(link)
+            raise
+        return link
+
+    def _mint(self, inbox: str) -> Identity | None:
+        seed = self._identity.signing_seed()
+        if seed is None:
+            return None
+        may = permissions(
+            self._stream, EVENT_SUBJECTS, inbox, MESSAGE_BYTES_MAX, creates=self._create_stream
+        )
+        minted = mint(self._identity, seed, "payd", may, datetime.now(UTC))
+        self._minted_with = seed
+        return minted
+
+    def _callbacks(self, link: _Link) -> dict[str, Any]:
         async def on_closed() -> None:
-            if client.last_error is not None:
-                self._note(client.last_error)
-            closed.set()
+            if link.client.last_error is not None and not link.is_retired:
+                self._note(link.client.last_error)
+            link.closed.set()
             self._look_now.set()
 
         async def on_reconnected() -> None:
@@ -166,59 +311,100 @@ class JetStreamPublisher:
             self._look_now.set()
 
         async def on_disconnected() -> None:
-            if not client.is_closed:
+            if not link.client.is_closed and not link.is_retired:
                 _log.warning("nats_disconnected")
 
         async def on_error(error: Exception) -> None:
             # A denied publish is told here only; the publish itself just times out.
-            self._note(error)
+            if not link.is_retired:
+                self._note(error)
 
-        try:
-            await client.connect(
-                self._servers,
-                name="payd",
-                connect_timeout=max(1, round(self._connect_timeout_s)),
-                allow_reconnect=True,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=1,
-                # The default notices a dead peer after four minutes.
-                ping_interval=10,
-                max_outstanding_pings=2,
-                pending_size=0,
-                inbox_prefix=f"_INBOX_payd.{secrets.token_hex(4)}".encode(),
-                closed_cb=on_closed,
-                reconnected_cb=on_reconnected,
-                disconnected_cb=on_disconnected,
-                error_cb=on_error,
-            )
-            _log.info("nats_connected")
-            self._told = None
-            await self._watch(client, closed)
-        finally:
-            self._client = self._context = None
-            await _close(client)
+        return {
+            "closed_cb": on_closed,
+            "reconnected_cb": on_reconnected,
+            "disconnected_cb": on_disconnected,
+            "error_cb": on_error,
+        }
 
-    async def _watch(self, client: Client, closed: asyncio.Event) -> None:
+    async def _watch(self, link: _Link) -> None:
         loop = asyncio.get_running_loop()
-        context = client.jetstream(timeout=self._publish_timeout_s)
         seen_connected = loop.time()
-        while not closed.is_set() and loop.time() - seen_connected < _HANGING_S:
+        renew_at = self._renewal_due(link, loop.time())
+        while not link.closed.is_set() and loop.time() - seen_connected < _HANGING_S:
             self._look_now.clear()
-            if client.is_connected:
+            if link.client.is_connected:
                 seen_connected = loop.time()
-                await self._look(context)
+                await self._look(link)
+            if not link.client.is_connected:
+                # Whoever connects anew is fresh.
+                self._answer_renewals(False)
+            elif self._renewals or loop.time() >= renew_at:
+                fresh = await self._renewed(link)
+                renew_at = self._renewal_due(fresh or link, loop.time(), again=fresh is None)
+                link = fresh or link
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look_now.wait(), _CHECK_S)
+                pause_s = max(0.0, min(_CHECK_S, renew_at - loop.time()))
+                await asyncio.wait_for(self._look_now.wait(), pause_s)
             if self._problem is not None:
                 # A stream that cannot be created makes every publish ask for another look.
                 await asyncio.sleep(_RETRY_S)
 
-    async def _look(self, context: JetStreamContext) -> None:
+    def _renewal_due(self, link: _Link, now: float, *, again: bool = False) -> float:
+        """On the loop's clock; `again` after a renewal that failed."""
+        if link.identity is None:
+            return math.inf
+        left_s = (link.identity.expire_time - datetime.now(UTC)).total_seconds()
+        jitter = random.uniform(1 - _RENEWAL_JITTER, 1)  # noqa: S311 - jitter, no secret
+        part = _RENEW_AGAIN_AT if again else _RENEW_AT
+        return now + max(_RETRY_S / 2, left_s * part * jitter)
+
+    async def _renewed(self, old: _Link) -> _Link | None:
+        """A connection beside the old one, which leaves when its last publish is acknowledged.
+
+        None when it cannot be had, and nothing has changed.
+        """
+        fresh: _Link | None = None
+        try:
+            fresh = await self._open()
+            await self._look(fresh)
+            if not fresh.is_open:
+                raise ConnectionError("closed at once")
+        except (*_FAILURES, BadSigningSeed) as error:
+            self._on_renewal("failed")
+            _log.warning("nats_identity_renewal_failed", error=_describe(error))
+            if fresh is not None:
+                await _close(fresh)
+            self._answer_renewals(False)
+            return None
+        self._link = fresh
+        task = asyncio.get_running_loop().create_task(self._retire(old))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        self._on_renewal("ok")
+        self._answer_renewals(True)
+        return fresh
+
+    async def _retire(self, link: _Link) -> None:
+        link.is_retired = True
+        link.idle.clear()
+        if link.in_flight:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(link.idle.wait(), self._publish_timeout_s + _CLOSE_S)
+        await _close(link)
+
+    def _answer_renewals(self, worked: bool) -> None:
+        asked, self._renewals = self._renewals, []
+        for one in asked:
+            if not one.done():
+                one.set_result(worked)
+
+    async def _look(self, link: _Link) -> None:
+        context = link.context or link.client.jetstream(timeout=self._publish_timeout_s)
         try:
             await self._ensure_stream(context)
         except _FAILURES as error:
             self._tell_problem(f"the stream {self._stream} cannot be read: {_describe(error)}")
-        self._context = context
+        link.context = context
 
     # -- what is told ------------------------------------------------------------------------
 
@@ -249,10 +435,11 @@ class JetStreamPublisher:
             _log.error("stream_unusable", stream=self._stream, problem=problem)
 
 
-async def _close(client: Client) -> None:
+async def _close(link: _Link) -> None:
     """Nothing waits in it to be sent: every publish is awaited by its caller."""
+    link.is_retired = True
     with contextlib.suppress(*_FAILURES):
-        await asyncio.wait_for(client.close(), _CLOSE_S)
+        await asyncio.wait_for(link.client.close(), _CLOSE_S)
 
 
 def _describe(error: BaseException) -> str:

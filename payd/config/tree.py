@@ -154,7 +154,7 @@ class Nats(Section):
         False, "The signing key carries the permissions, so that the identity must not."
     )
     identity_ttl_s: float = setting(
-        3600.0, "A minted identity's life; it is renewed at 70 % of it.", ge=1, le=86_400
+        3600.0, "A minted identity's life; it is renewed at 70 % of it.", ge=2, le=86_400
     )
     connect_timeout_s: float = setting(5.0, "Wait for a connection.", gt=0, le=60)
     publish_timeout_s: float = setting(5.0, "Wait for the stream's ack.", gt=0, le=60)

@@ -1,0 +1,273 @@
+"""An identity of payd's own making, at a real nats-server in operator mode."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import attrs
+import nats
+import nats.errors
+import nats.js.errors
+import pytest
+import trio
+from integration.nats.server import (
+    STREAM,
+    a_publisher,
+    an_event,
+    connected,
+    eventually,
+    free_port,
+    is_ready,
+)
+from nats_operator import OperatorNats, running_operator_nats
+
+from payd.adapters.islands import aio
+from payd.adapters.jetstream import MESSAGE_BYTES_MAX, JetStreamPublisher
+from payd.adapters.nats_identity import NatsIdentity
+from payd.ports import PublishError
+
+_FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
+
+
+@pytest.fixture
+async def server(asyncio_loop: None, tmp_path: Path) -> AsyncIterator[OperatorNats]:
+    with running_operator_nats(tmp_path, free_port()) as server:
+        yield server
+
+
+@attrs.define
+class Minting:
+    """A publisher that mints, the seed it mints with, and how its renewals ended."""
+
+    publisher: JetStreamPublisher
+    seed: str
+    renewals: Counter[str]
+
+
+def minting(server: OperatorNats, seed: str = "", **identity: Any) -> Minting:
+    made: list[Minting] = []
+    renewals: Counter[str] = Counter()
+    source = NatsIdentity(signing_seed=lambda: made[0].seed, **identity)
+
+    def heard(outcome: str) -> None:
+        renewals[outcome] += 1
+
+    publisher = a_publisher(server.url, identity=source, on_renewal=heard, connect_timeout_s=1.0)
+    made.append(Minting(publisher, seed or server.account.seed, renewals))
+    return made[0]
+
+
+@asynccontextmanager
+async def steady_load(publisher: JetStreamPublisher, at_once: int = 4) -> AsyncIterator[list[str]]:
+    """Publishes without pause; what failed."""
+    failed: list[str] = []
+    done = trio.Event()
+
+    async def load() -> None:
+        while not done.is_set():
+            try:
+                await aio(publisher.publish, an_event())
+            except PublishError as error:
+                failed.append(str(error))
+            await trio.sleep(0.002)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(at_once):
+            nursery.start_soon(load)
+        yield failed
+        done.set()
+
+
+async def test_the_account_itself_signs_and_events_are_published(server: OperatorNats) -> None:
+    async with connected(minting(server).publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+
+        await aio(publisher.publish, an_event())
+
+        assert publisher.identity_expire_time() is not None
+
+
+async def test_a_signing_key_of_the_account_signs_too(server: OperatorNats) -> None:
+    key = server.new_signing_key()
+    server.allow([key])
+    made = minting(server, key.seed, account=server.account.public)
+    async with connected(made.publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        await aio(publisher.publish, an_event())
+
+
+async def test_a_scoped_key_carries_the_permissions_itself(server: OperatorNats) -> None:
+    key = server.new_signing_key()
+    subjects = ["payment.completed", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.CREATE.*"]
+    template = {
+        "pub": {"allow": subjects},
+        "sub": {"allow": ["_INBOX_payd.>"]},
+        "subs": 10,
+        "data": -1,
+        "payload": MESSAGE_BYTES_MAX,
+    }
+    scope = {"kind": "user_scope", "key": key.public, "role": "payd", "template": template}
+    server.allow([scope])
+    made = minting(server, key.seed, account=server.account.public, is_scoped=True)
+    async with connected(made.publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        await aio(publisher.publish, an_event())
+        with pytest.raises(PublishError, match=r"(?i)permissions violation"):
+            await aio(publisher.publish, an_event(subject="payment.failed"))
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        lambda client, js: js.publish("payment.refunded", b"", timeout=0.4),
+        lambda client, js: js.publish("orders.made", b"", timeout=0.4),
+        lambda client, js: js.delete_stream(STREAM),
+        lambda client, js: js.purge_stream(STREAM),
+        lambda client, js: js.pull_subscribe("payment.>", durable="thief", stream=STREAM),
+        lambda client, js: js.account_info(),
+    ],
+    ids=["subject", "elsewhere", "delete", "purge", "consume", "account"],
+)
+async def test_it_may_do_nothing_else(server: OperatorNats, forbidden: Callable[..., Any]) -> None:
+    async with connected(minting(server).publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        link = publisher._link
+        assert link is not None
+
+        async def attempt() -> None:
+            await forbidden(link.client, link.client.jetstream(timeout=0.4))
+
+        with pytest.raises(_FAILURES):
+            await aio(attempt)
+        await eventually(lambda: "ermissions" in str(publisher.state().last_error))
+        await aio(publisher.publish, an_event())
+
+
+async def test_it_hears_nothing_but_its_own_answers(server: OperatorNats) -> None:
+    async with connected(minting(server).publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        link = publisher._link
+        assert link is not None
+
+        async def listen() -> None:
+            subscription = await link.client.subscribe("payment.>")
+            await publisher.publish(an_event())
+            with suppress(nats.errors.Error, TimeoutError):
+                await subscription.next_msg(timeout=0.3)
+                raise AssertionError("it heard an event")
+
+        await aio(listen)
+
+
+async def test_renewals_under_load_cost_no_publish(server: OperatorNats) -> None:
+    await renew_under_load(server, 30)
+
+
+@pytest.mark.campaign
+async def test_a_thousand_renewals_under_load_cost_no_publish(server: OperatorNats) -> None:
+    await renew_under_load(server, 1000)
+
+
+async def renew_under_load(server: OperatorNats, times: int) -> None:
+    made = minting(server)
+    async with connected(made.publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        async with steady_load(publisher) as failed:
+            for _ in range(times):
+                assert await aio(publisher.renew)
+
+    assert failed == []
+    assert made.renewals == {"ok": times}
+
+
+async def test_five_identities_end_under_load_and_no_publish_fails(server: OperatorNats) -> None:
+    made = minting(server, ttl=timedelta(seconds=2))
+    async with connected(made.publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        async with steady_load(publisher, 2) as failed:
+            first = publisher.identity_expire_time()
+            assert first is not None
+            await eventually(lambda: made.renewals["ok"] >= 5)
+
+    assert failed == []
+
+
+async def test_an_identity_that_cannot_be_renewed_is_kept_to_its_end_and_the_next_one_heals(
+    server: OperatorNats,
+) -> None:
+    made = minting(server, ttl=timedelta(seconds=3))
+    async with connected(made.publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        good, made.seed = made.seed, server.new_signing_key().seed
+        assert not await aio(publisher.renew)
+
+        await aio(publisher.publish, an_event())
+        await eventually(lambda: not publisher.state().connected)
+        made.seed = good
+
+        await eventually(lambda: is_ready(publisher))
+        await aio(publisher.publish, an_event())
+    assert made.renewals["failed"] >= 1
+
+
+async def test_a_rotated_signing_seed_costs_no_publish(server: OperatorNats) -> None:
+    old, new = server.new_signing_key(), server.new_signing_key()
+    server.allow([old])
+    made = minting(server, old.seed, account=server.account.public)
+    async with connected(made.publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        async with steady_load(publisher) as failed:
+            server.allow([old, new])
+            await trio.sleep(0.3)
+            made.seed = new.seed
+            await aio(publisher.renew_if_rotated)
+            assert made.renewals == {"ok": 1}
+            server.allow([new])
+            await trio.sleep(0.5)
+            await aio(publisher.renew_if_rotated)
+        assert publisher.state().connected
+
+    assert failed == []
+    assert made.renewals == {"ok": 1}
+
+
+@pytest.mark.parametrize("seed", ["", "SA", "hunter2", "SUAM" + "A" * 54, "é"])
+async def test_a_seed_that_is_none_is_told_without_it(server: OperatorNats, seed: str) -> None:
+    made = minting(server)
+    made.seed = seed
+    async with connected(made.publisher) as publisher:
+        await eventually(lambda: "BadSigningSeed" in str(publisher.state().last_error))
+        assert seed == "" or seed not in str(publisher.state())
+
+        made.seed = server.account.seed
+        await eventually(lambda: is_ready(publisher))
+
+
+async def test_a_credentials_file_serves_as_well(server: OperatorNats) -> None:
+    source = NatsIdentity(credentials_file=server.credentials())
+    async with connected(a_publisher(server.url, identity=source)) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        await aio(publisher.publish, an_event())
+        assert publisher.identity_expire_time() is None
+
+
+async def test_without_an_identity_the_server_refuses_and_that_is_told(
+    server: OperatorNats,
+) -> None:
+    async with connected(a_publisher(server.url)) as publisher:
+        await eventually(lambda: "uthorization" in str(publisher.state().last_error))
+
+
+async def test_nothing_of_the_seed_or_the_jwt_is_shown(server: OperatorNats) -> None:
+    async with connected(minting(server).publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        link = publisher._link
+        assert link is not None
+        assert link.identity is not None
+        shown = f"{link.identity!r} {publisher.state()!r} {publisher!r}"
+        assert link.identity.jwt not in shown
+        assert link.identity.seed.decode() not in shown
+        assert server.account.seed not in shown
