@@ -56,6 +56,7 @@ class Condition:
                 metrics.watch_leads.labels(fence.name).set(state.watch_leads)
         if self.keeper is not None:
             self.keeper.tell()
+        metrics.rate_shared.set(outside.limiter.state().shared)
         metrics.nats_connected.set(outside.stream.state().connected)
         if (ends := outside.stream.identity_expire_time()) is not None:
             metrics.nats_expiry.set(ends.timestamp())

@@ -59,6 +59,7 @@ from payd.wiring import (
     build_use_cases,
     build_vault,
     enabled_plugins,
+    http_limits,
     new_metrics,
     provider_observer,
 )
@@ -162,7 +163,7 @@ async def run(
             outside=outside,
             providers=providers,
             use_cases=use_cases,
-            grpc=build_grpc(config, tls, use_cases.door, holder, metrics),
+            grpc=build_grpc(config, tls, use_cases.door, holder, metrics, outside),
             rotation=rotation,
             manager=manager,
             keeper=keeper,
@@ -183,6 +184,7 @@ async def run(
             with trio.CancelScope(shield=True):
                 await islands.aio(daemon.outside.store.drain)
                 await islands.aio(daemon.outside.inbox.drain)
+                await islands.aio(daemon.outside.limiter.close)
                 await islands.aio(daemon.outside.database.close)
     _log.info("daemon_stopped")
 
@@ -205,7 +207,9 @@ async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]
         metrics_port = await doors.start(
             open_metrics, config.metrics.host, config.metrics.port, shut
         )
-        http_port = await doors.start(serve_app, app, config.http.host, config.http.port, shut)
+        http_port = await doors.start(
+            serve_app, app, config.http.host, config.http.port, shut, http_limits(config)
+        )
         grpc_port = await islands.aio(daemon.grpc.start)
         now = await daemon.condition.readiness()
         daemon.grpc.set_serving(now.ready)

@@ -28,7 +28,10 @@ class Away:
         return None
 
     def state(self) -> object:
-        return SimpleNamespace(connected=True, problem=None)
+        return SimpleNamespace(connected=True, problem=None, shared=True)
+
+    def identity_expire_time(self) -> None:
+        return None
 
     async def count_unmatched(self) -> int:
         return 5
@@ -47,7 +50,12 @@ class Queue:
 def condition(fence: Fence) -> Condition:
     away = Away()
     outside = SimpleNamespace(
-        database=away, stream=away, receipts=away, outbox=Queue((2, 0.5)), inbox=Queue(4)
+        database=away,
+        stream=away,
+        limiter=away,
+        receipts=away,
+        outbox=Queue((2, 0.5)),
+        inbox=Queue(4),
     )
     opened = OpenProviders(
         methods=MethodMap(()), fences=(fence,), report=LoadReport(loaded=(), failed=())

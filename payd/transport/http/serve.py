@@ -1,46 +1,98 @@
 """Listening: an ASGI application on trio, with limits for who drips or floods."""
 
 import logging
+import socket
+from functools import partial
 from typing import Any
 
 import trio
 from hypercorn.config import Config
-from hypercorn.trio import serve as hypercorn_serve
+from hypercorn.trio.lifespan import Lifespan
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.utils import wrap_app
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-_BACKLOG = 100
+from payd.transport.http.streams import Connections, HttpLimits, Service
+
+__all__ = ["HttpLimits", "metrics_app", "serve_app"]
+
+_BACKLOG = 256
+#: What the kernel takes for us before we read it; by itself it goes to megabytes.
+_RECEIVE_BUFFER_BYTES = 128 * 1024
+#: For requests that are under way when the door shuts.
+_GRACE_S = 3.0
 
 
 async def serve_app(
-    app: Any, host: str, port: int, stop: trio.Event, *, task_status: trio.TaskStatus[int]
+    app: Any,
+    host: str,
+    port: int,
+    stop: trio.Event,
+    limits: HttpLimits = HttpLimits(),  # noqa: B008 - frozen
+    *,
+    task_status: trio.TaskStatus[int],
 ) -> None:
     """Serve until `stop`, then finish what is under way, for 3 s at most; reports the port.
 
     Cancelling cuts it short. Raises OSError when the port cannot be bound.
     """
+    config = _config(host, port)
+    listener = _listen(config)
+    service = Service(
+        app=wrap_app(app, config.wsgi_max_body_size, "asgi"),
+        config=config,
+        context=WorkerContext(None),
+        limits=limits,
+    )
+    lifespan = Lifespan(service.app, config, {})
+    async with listener, trio.open_nursery() as background:
+        background.start_soon(lifespan.handle_lifespan)
+        await lifespan.wait_for_startup()
+        await _serve(service, listener, stop, task_status)
+        await lifespan.wait_for_shutdown()
+        background.cancel_scope.cancel()
+
+
+async def _serve(
+    service: Service,
+    listener: trio.SocketListener,
+    stop: trio.Event,
+    task_status: trio.TaskStatus[int],
+) -> None:
+    connections = Connections(service)
+    async with trio.open_nursery() as under_way:
+        async with trio.open_nursery() as accepting:
+            accepting.start_soon(
+                partial(
+                    trio.serve_listeners, connections.serve, [listener], handler_nursery=under_way
+                )
+            )
+            task_status.started(listener.socket.getsockname()[1])
+            await stop.wait()
+            accepting.cancel_scope.cancel()
+        await service.context.terminated.set()
+        connections.close_idle()
+        under_way.cancel_scope.deadline = trio.current_time() + _GRACE_S
+
+
+def _config(host: str, port: int) -> Config:
     config = Config()
     config.bind = [f"{host}:{port}"]
-    config.alpn_protocols = ["http/1.1"]
-    config.backlog = _BACKLOG
-    config.graceful_timeout = 3
     config.keep_alive_timeout = 5
     config.h11_max_incomplete_size = 16 * 1024
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
-
-    async with trio.open_nursery() as nursery:
-        binds: list[str] = await nursery.start(_serve, app, config, stop.wait)
-        task_status.started(int(binds[0].rpartition(":")[2]))
+    return config
 
 
-async def _serve(
-    app: Any, config: Config, trigger: Any, *, task_status: trio.TaskStatus[list[str]]
-) -> None:
-    await hypercorn_serve(
-        app, config, shutdown_trigger=trigger, task_status=task_status, mode="asgi"
-    )
+def _listen(config: Config) -> trio.SocketListener:
+    [bound] = config.create_sockets().insecure_sockets
+    # Before it listens: what it accepts has the same.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+    bound.listen(_BACKLOG)
+    return trio.SocketListener(trio.socket.from_stdlib_socket(bound))
 
 
 def metrics_app(registry: CollectorRegistry) -> Any:

@@ -1,0 +1,244 @@
+"""HTTP/1.1 connections with bounds: how many, how many bytes of one request, for how long.
+
+Hypercorn's protocol speaks here, not its server: that one reads on while a body is refused, waits
+for ever for who does not read an answer, and can be talked into HTTP/2 and WebSockets.
+"""
+
+import contextlib
+
+import attrs
+import h11
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+from payd.telemetry import get_logger
+
+_log = get_logger(__name__)
+
+_READ_BYTES = 64 * 1024
+#: What a request may have beside its body: its head, and the framing of its chunks.
+_OVERHEAD_BYTES = 128 * 1024
+#: For an answer that its asker does not read: as long as the door waits when it shuts.
+_SEND_TIMEOUT_S = 3.0
+#: For telling an application that its asker went away.
+_TELL_TIMEOUT_S = 1.0
+
+_GONE = (
+    trio.BrokenResourceError,
+    trio.BusyResourceError,
+    trio.ClosedResourceError,
+    OSError,
+    h11.ProtocolError,
+)
+#: What Hypercorn's protocol might raise for bytes that nobody thought of.
+_DEFECTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+@attrs.frozen(kw_only=True)
+class HttpLimits:
+    """What one port spends on strangers."""
+
+    max_connections: int = 512
+    #: Of one request's body. A little more is read, for its head; then nothing.
+    max_request_bytes: int = 256 * 1024
+    #: From a request's head to the end of its answer; then it is cut, with a 500 if it can be.
+    request_timeout_s: float = 15.0
+
+
+@attrs.frozen(kw_only=True)
+class Service:
+    """What all connections of a port have in common."""
+
+    app: AppWrapper
+    config: Config
+    context: WorkerContext
+    limits: HttpLimits
+
+
+class Connections:
+    """Those of one port: a new one takes the place of one that asks nothing."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        #: The oldest first.
+        self._open: dict[_Connection, None] = {}
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """One connection, to its end. Closes the stream."""
+        if not self._make_room():
+            await trio.aclose_forcefully(stream)
+            return
+        connection = _Connection(self._service, stream)
+        self._open[connection] = None
+        try:
+            await connection.run()
+        finally:
+            self._open.pop(connection, None)
+            await trio.aclose_forcefully(stream)
+
+    def close_idle(self) -> None:
+        """End those that ask nothing now; the others end with their answer."""
+        for connection in self._open:
+            if connection.is_idle:
+                connection.scope.cancel()
+
+    def _make_room(self) -> bool:
+        if len(self._open) < self._service.limits.max_connections:
+            return True
+        idle = [connection for connection in self._open if connection.is_idle]
+        if not idle:
+            return False
+        evicted = min(idle, key=lambda connection: connection.claim)
+        del self._open[evicted]
+        evicted.scope.cancel()
+        return True
+
+
+class _Connection:
+    """One of them: request after request, each within its time and size."""
+
+    def __init__(self, service: Service, stream: trio.SocketStream) -> None:
+        self._service = service
+        self._stream = stream
+        self._send_lock = trio.Lock()
+        self._reading = trio.CancelScope()
+        #: Of the request that is being read, or of what comes before its head's end.
+        self._received = 0
+        self._has_asked = False
+        self.scope = trio.CancelScope()
+        #: No request is under way.
+        self.is_idle = True
+
+    @property
+    def claim(self) -> tuple[bool, bool]:
+        """What an idle one has to say for its place: that it began a request, that it asked."""
+        return self._received > 0, self._has_asked
+
+    async def run(self) -> None:
+        """Until it is closed, from whatever side."""
+        try:
+            with self.scope:
+                self._turn(is_idle=True)
+                await self._converse()
+        except* _GONE:
+            pass
+        except* _DEFECTS as errors:
+            # A stranger's bytes end his connection, not the daemon.
+            _log.error("http_connection_failed", exc_info=errors)
+
+    async def _converse(self) -> None:
+        service, socket = self._service, self._stream.socket
+        async with TaskGroup() as applications:
+            self._protocol = _Http11(
+                service.app,
+                service.config,
+                service.context,
+                applications,
+                ConnectionState({}),
+                False,
+                parse_socket_addr(socket.family, socket.getpeername()),
+                parse_socket_addr(socket.family, socket.getsockname()),
+                self._handle,
+            )
+            with self._reading:
+                while data := await self._read():
+                    await self._protocol.handle(RawData(data))
+                # Half a request ends in a refusal.
+                await self._protocol.handle(RawData(b""))
+            await self._tell_closed()
+
+    async def _read(self) -> bytes:
+        """What came, b"" at the end; past the bound nothing: the answer or the time ends it."""
+        left = self._service.limits.max_request_bytes + _OVERHEAD_BYTES - self._received
+        if left <= 0:
+            await trio.sleep_forever()
+        try:
+            data = bytes(await self._stream.receive_some(min(_READ_BYTES, left)))
+        except _GONE:
+            return b""
+        self._received += len(data)
+        return data
+
+    async def _handle(self, event: Event) -> None:
+        """What the protocol wants done."""
+        if isinstance(event, RawData):
+            await self._send(event.data)
+        elif isinstance(event, Closed):
+            self._reading.cancel()
+            await self._close()
+            await self._tell_closed()
+        elif isinstance(event, Updated):
+            self._turn(is_idle=event.idle)
+
+    def _turn(self, *, is_idle: bool) -> None:
+        """A request's head has come, or its answer has gone."""
+        self.is_idle = is_idle
+        if is_idle:
+            self._received = 0
+        else:
+            self._has_asked = True
+        patience = self._service.limits.request_timeout_s
+        if is_idle:
+            patience = self._service.config.keep_alive_timeout
+        self.scope.deadline = trio.current_time() + patience
+        if is_idle and self._service.context.terminated.is_set():
+            self.scope.cancel()
+
+    async def _send(self, data: bytes) -> None:
+        """Not half of it: it goes on when the connection is cancelled, for its time."""
+        is_sent = False
+        with contextlib.suppress(*_GONE), trio.move_on_after(_SEND_TIMEOUT_S, shield=True):
+            async with self._send_lock:
+                await self._stream.send_all(data)
+            is_sent = True
+        if not is_sent:
+            self.scope.cancel()
+            await trio.aclose_forcefully(self._stream)
+            await self._tell_closed()
+
+    async def _close(self) -> None:
+        with contextlib.suppress(*_GONE), trio.move_on_after(_SEND_TIMEOUT_S, shield=True):
+            async with self._send_lock:
+                await self._stream.send_eof()
+        await trio.aclose_forcefully(self._stream)
+
+    async def _tell_closed(self) -> None:
+        """Who answers is told, even while all is being cancelled."""
+        with trio.move_on_after(_TELL_TIMEOUT_S, shield=True):
+            await self._protocol.handle(Closed())
+
+
+class _Http11(H11Protocol):
+    """HTTP/1.1 and nothing else: a wish to go on in another protocol is passed over."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        if not request.target.startswith((b"/", b"*")):
+            # A proxy's form of a URL: Quart fails on some of them, and none is for us.
+            await self._send_error_response(400)
+            await self.send(Closed())
+            return
+        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        plain = h11.Request(
+            method=request.method,
+            target=request.target,
+            headers=headers,
+            http_version=request.http_version,
+        )
+        await super()._create_stream(plain)
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Nothing to change to."""

@@ -1,0 +1,53 @@
+"""What is built from the configuration, each object once: the shelf that the nursery runs.
+
+Building opens nothing: no socket, no file but prices and certificates. What runs, and when, is
+the nursery's.
+"""
+
+from payd import __version__
+from payd.telemetry import Metrics
+from payd.wiring.doors import build_grpc, build_tls, grpc_door, http_limits, tls_files
+from payd.wiring.holder import Holder
+from payd.wiring.outside import Outside, build_outside, build_stream, build_vault, database_settings
+from payd.wiring.providers import (
+    MethodMapForAsyncio,
+    credentials_of,
+    enabled_plugins,
+    provider_observer,
+)
+from payd.wiring.use_cases import (
+    UseCases,
+    build_audit,
+    build_use_cases,
+    crash_points,
+    payment_rules,
+)
+
+__all__ = [
+    "Holder",
+    "MethodMapForAsyncio",
+    "Outside",
+    "UseCases",
+    "build_audit",
+    "build_grpc",
+    "build_outside",
+    "build_stream",
+    "build_tls",
+    "build_use_cases",
+    "build_vault",
+    "crash_points",
+    "credentials_of",
+    "database_settings",
+    "enabled_plugins",
+    "grpc_door",
+    "http_limits",
+    "new_metrics",
+    "payment_rules",
+    "provider_observer",
+    "tls_files",
+]
+
+
+def new_metrics() -> Metrics:
+    """The registry of this process."""
+    return Metrics(__version__)

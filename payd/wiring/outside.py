@@ -1,0 +1,180 @@
+"""The adapters, built from the configuration; none of them is connected yet."""
+
+import random
+import ssl
+from collections.abc import Callable
+from datetime import timedelta
+
+import attrs
+
+from payd.adapters.jetstream import JetStreamPublisher
+from payd.adapters.nats_identity import NatsIdentity
+from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.inbox import PostgresInbox
+from payd.adapters.postgres.leases import PostgresLeases
+from payd.adapters.postgres.outbox import PostgresOutbox
+from payd.adapters.postgres.receipts import PostgresReceipts
+from payd.adapters.postgres.reconciliations import PostgresReconciliations
+from payd.adapters.postgres.store import PostgresStore
+from payd.adapters.rate_limit import RedisRateLimiter
+from payd.adapters.system import SystemClock
+from payd.adapters.vault import Vault, VaultSettings
+from payd.config import Config
+from payd.telemetry import Metrics, register_secret
+
+
+@attrs.frozen(kw_only=True)
+class Outside:
+    """The adapters: asyncio all."""
+
+    database: Database
+    store: PostgresStore
+    inbox: PostgresInbox
+    outbox: PostgresOutbox
+    receipts: PostgresReceipts
+    leases: PostgresLeases
+    reconciliations: PostgresReconciliations
+    stream: JetStreamPublisher
+    limiter: RedisRateLimiter
+
+
+def build_outside(
+    config: Config,
+    metrics: Metrics,
+    current: Callable[[], Config] | None = None,
+    on_refused: Callable[[], None] | None = None,
+) -> Outside:
+    """Nothing is connected yet.
+
+    `current` gives the configuration with the secrets in force; `on_refused` hears that
+    PostgreSQL takes no password of ours.
+    """
+    database = Database(database_settings(config), on_refused)
+
+    def observe_batch(statement: str, size: int) -> None:
+        metrics.batch_size.labels(statement).observe(size)
+
+    return Outside(
+        database=database,
+        store=PostgresStore(
+            database,
+            config.environment,
+            observe_batch,
+            lambda payment: metrics.payments.labels(
+                payment.method, payment.status.value.lower()
+            ).inc(),
+        ),
+        inbox=PostgresInbox(database, observe_batch),
+        outbox=PostgresOutbox(database),
+        receipts=PostgresReceipts(database),
+        leases=PostgresLeases(database),
+        reconciliations=PostgresReconciliations(database),
+        stream=build_stream(
+            config, current, lambda outcome: metrics.nats_renewals.labels(outcome).inc()
+        ),
+        limiter=_build_limiter(config, current or (lambda: config)),
+    )
+
+
+def build_stream(
+    config: Config,
+    current: Callable[[], Config] | None = None,
+    on_renewal: Callable[[str], None] = lambda outcome: None,
+) -> JetStreamPublisher:
+    """The publisher, not connected yet; `current` as in `build_outside`."""
+    nats = config.nats
+
+    def signing_seed() -> str | None:
+        seed = (current() if current else config).nats.account_signing_seed
+        if seed is None:
+            return None
+        register_secret(seed.reveal())
+        return seed.reveal()
+
+    return JetStreamPublisher(
+        nats.servers,
+        stream=nats.stream,
+        create_stream=nats.create_stream,
+        publish_timeout_s=nats.publish_timeout_s,
+        connect_timeout_s=nats.connect_timeout_s,
+        identity=NatsIdentity(
+            signing_seed=signing_seed,
+            account=nats.account,
+            is_scoped=nats.account_key_is_scoped,
+            ttl=timedelta(seconds=nats.identity_ttl_s),
+            credentials_file=nats.credentials_file,
+        ),
+        tls=ssl.create_default_context(cafile=nats.tls_ca_file) if nats.tls_ca_file else None,
+        on_renewal=on_renewal,
+    )
+
+
+def _build_limiter(config: Config, current: Callable[[], Config]) -> RedisRateLimiter:
+    def password() -> str | None:
+        secret = current().redis.password
+        if secret is None:
+            return None
+        register_secret(secret.reveal())
+        return secret.reveal()
+
+    return RedisRateLimiter(
+        rate=config.grpc.rate_per_client,
+        burst=config.grpc.rate_burst,
+        addr=config.redis.addr,
+        password=password,
+    )
+
+
+def build_vault(config: Config, metrics: Metrics) -> Vault | None:
+    """Where secrets are kept; None when no vault is configured."""
+    vault = config.vault
+    if vault.addr is None or vault.role_id is None:
+        return None
+    if vault.secret_id_path is None or vault.secret_path is None:
+        return None
+    settings = VaultSettings(
+        addr=vault.addr,
+        role_id=vault.role_id,
+        secret_id_path=vault.secret_id_path,
+        ca_file=vault.tls_ca_file,
+        secret_path=vault.secret_path,
+        approle_mount=vault.approle_mount,
+        timeout_s=vault.timeout_s,
+    )
+
+    def count(operation: str, outcome: str) -> None:
+        metrics.vault_operations.labels(operation, outcome).inc()
+
+    return Vault(settings, SystemClock(), random.random, count)
+
+
+def database_settings(config: Config) -> DatabaseSettings:
+    """How to reach PostgreSQL."""
+    database = config.database
+    password = database.password.reveal() if database.password else ""
+    register_secret(password)
+    return DatabaseSettings(
+        host=database.host,
+        port=database.port,
+        user=database.user,
+        password=password,
+        name=database.name,
+        tls=_database_tls(config),
+        pool_size=database.pool_size,
+        acquire_timeout_s=database.acquire_timeout_s,
+        command_timeout_s=database.command_timeout_s,
+        connect_timeout_s=database.connect_timeout_s,
+        statement_timeout_ms=database.statement_timeout_ms,
+        lock_timeout_ms=database.lock_timeout_ms,
+        idle_in_transaction_timeout_ms=database.idle_in_transaction_timeout_ms,
+        statement_cache_size=database.statement_cache_size,
+    )
+
+
+def _database_tls(config: Config) -> ssl.SSLContext | str:
+    mode, ca = config.database.ssl_mode, config.database.ssl_root_cert_file
+    if not mode.startswith("verify") or ca is None:
+        return mode
+    context = ssl.create_default_context(cafile=ca)
+    context.check_hostname = mode == "verify-full"
+    return context
