@@ -171,22 +171,29 @@ async def run(
             stopping=trio.Event(),
             condition=Condition(outside=outside, providers=providers, stop=stop, keeper=keeper),
         )
-        try:
-            async with trio.open_nursery() as support:
-                _start_support(daemon, support, reload)
-                async with trio.open_nursery() as pumps:
-                    _start_pumps(daemon, pumps)
-                    await _keep_doors_open(daemon, started)
-                    daemon.stopping.set()
-                    pumps.cancel_scope.deadline = trio.current_time() + _FINISH_S
-                support.cancel_scope.cancel()
-        finally:
-            with trio.CancelScope(shield=True):
-                await islands.aio(daemon.outside.store.drain)
-                await islands.aio(daemon.outside.inbox.drain)
-                await islands.aio(daemon.outside.limiter.close)
-                await islands.aio(daemon.outside.database.close)
+        await _until_stopped(daemon, reload, started)
     _log.info("daemon_stopped")
+
+
+async def _until_stopped(
+    daemon: _Daemon, reload: Callable[[], Config] | None, started: Callable[[Addresses], None]
+) -> None:
+    outside = daemon.outside
+    try:
+        async with trio.open_nursery() as support:
+            _start_support(daemon, support, reload)
+            async with trio.open_nursery() as pumps:
+                _start_pumps(daemon, pumps)
+                await _keep_doors_open(daemon, started)
+                daemon.stopping.set()
+                pumps.cancel_scope.deadline = trio.current_time() + _FINISH_S
+            support.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await islands.aio(outside.store.drain)
+            await islands.aio(outside.inbox.drain)
+            await islands.aio(outside.limiter.close)
+            await islands.aio(outside.database.close)
 
 
 async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]) -> None:

@@ -273,18 +273,18 @@ class JetStreamPublisher:
             **self._callbacks(link),
             **credentials,
         )
-        heard_before = self._errors_heard
+        heard_before, is_open = self._errors_heard, False
         try:
             # By itself it would try for ever, with an identity that ends meanwhile.
             await asyncio.wait_for(opening, self._connect_timeout_s * _TRIES)
+            is_open = True
         except TimeoutError:
-            await _close(link)
             if self._errors_heard == heard_before:
                 raise
             raise ConnectionError(self._last_error) from None
-        except BaseException:
-            await _close(link)
-            raise
+        finally:
+            if not is_open:
+                await _close(link)
         return link
 
     def _mint(self, inbox: str) -> Identity | None:
