@@ -60,8 +60,9 @@ class Rotation:
         self._metrics = metrics
         #: What the vault held last; empty without one.
         self._held = dict(held)
-        #: The last thing that was said about certificates that were not taken.
-        self._refusal: str | None = None
+        #: The files that were not taken last, and why; and whether that was told.
+        self._refusal: tuple[bytes, str] | None = None
+        self._is_told = False
         #: One change at a time.
         self._lock = trio.Lock()
 
@@ -101,7 +102,7 @@ class Rotation:
 
     async def look_at_certificates(self) -> None:
         """Take over changed ones. Those that cannot be used change nothing, and are told once."""
-        files = tls_files(self._holder.config())
+        files, digest = tls_files(self._holder.config()), b""
         async with self._lock:
             try:
                 digest = await trio.to_thread.run_sync(digest_of, files)
@@ -110,12 +111,22 @@ class Rotation:
                     return
                 certificates = await _load(files)
             except CertificateRefused as error:
-                if str(error) != self._refusal:
-                    _log.error("certificates_refused", error=str(error))
-                    self._metrics.tls_reloads.labels("refused").inc()
-                self._refusal = str(error)
+                self._refuse((digest, str(error)))
                 return
-            self._swap_certificates(certificates)
+            self._tls.swap(certificates)
+            self._refusal = None
+            self._metrics.tls_reloads.labels("ok").inc()
+            ends = certificates.server_expire_time.isoformat()
+            _log.info("certificates_rotated", expire_time=ends)
+
+    def _refuse(self, refusal: tuple[bytes, str]) -> None:
+        """Told at the second look: at the first somebody may be between the one file and the other."""
+        if refusal != self._refusal:
+            self._refusal, self._is_told = refusal, False
+        elif not self._is_told:
+            self._is_told = True
+            self._metrics.tls_reloads.labels("refused").inc()
+            _log.error("certificates_refused", error=refusal[1])
 
     def tell(self) -> None:
         """Set the gauges."""
@@ -123,12 +134,6 @@ class Rotation:
         gauge = self._metrics.tls_expiry
         gauge.labels("server").set(now.server_expire_time.timestamp())
         gauge.labels("client_ca").set(now.client_ca_expire_time.timestamp())
-
-    def _swap_certificates(self, certificates: Certificates) -> None:
-        self._tls.swap(certificates)
-        self._refusal = None
-        self._metrics.tls_reloads.labels("ok").inc()
-        _log.info("certificates_rotated", expire_time=certificates.server_expire_time.isoformat())
 
     async def _prepare(self, config: Config) -> _Prepared:
         prices = load_prices(config.pricing.file)

@@ -1,0 +1,76 @@
+"""A certificate authority of the tests' own: certificates by the thousand, good ones and bad ones."""
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import attrs
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from payd.dev import pki
+
+
+@attrs.define
+class Authority:
+    """Issues what a daemon of one folder uses."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def new(cls) -> "Authority":
+        """Unrelated to any other."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = pki._certificate("payd development CA", key, None, key, [], _now())
+        return cls(made, key)
+
+    @classmethod
+    def of(cls, folder: Path) -> "Authority":
+        """The one whose files are there."""
+        loaded = pki._load(folder, "ca")
+        assert loaded is not None
+        return cls(*loaded)
+
+    def pem(self) -> bytes:
+        """Its own certificate."""
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def server(self, *, age: dt.timedelta = dt.timedelta()) -> tuple[bytes, bytes]:
+        """A server's certificate and key, PEM; `age` shifts when it began."""
+        names = pki._server_names()
+        return self._issue("localhost", names, _now() - age)
+
+    def client(self, common_name: str) -> tuple[bytes, bytes]:
+        """A client's certificate and key, PEM."""
+        return self._issue(common_name, [], _now())
+
+    def _issue(
+        self, name: str, names: list[x509.GeneralName], now: dt.datetime
+    ) -> tuple[bytes, bytes]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = pki._certificate(name, key, self.certificate, self.key, names, now)
+        secret = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        return made.public_bytes(serialization.Encoding.PEM), secret
+
+
+def copy_of(folder: Path, target: Path) -> Path:
+    """The certificates of `folder`, to be changed without others noticing."""
+    shutil.copytree(folder, target)
+    return target
+
+
+def replace(file: Path, content: bytes) -> None:
+    """As a careful operator does it: whole, at once."""
+    draft = file.with_name(file.name + ".new")
+    draft.write_bytes(content)
+    draft.replace(file)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
