@@ -1,0 +1,109 @@
+"""Caddy with the shipped Caddyfile, in front of a real daemon: two paths, and nothing else."""
+
+import http.client
+import ssl
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from caddy import Caddy, running_caddy
+from daemon import Daemon, Place, running_daemon
+
+
+@pytest.fixture(scope="module")
+def daemon(module_place: Place) -> Iterator[Daemon]:
+    with running_daemon(module_place, LOG_LEVEL="debug") as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def caddy(
+    daemon: Daemon,
+    free_port: Callable[[], int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Caddy]:
+    folder = tmp_path_factory.mktemp("caddy")
+    with running_caddy(folder, daemon.http, free_port(), free_port()) as caddy:
+        yield caddy
+
+
+def raw(caddy: Caddy, method: str, target: str, body: bytes = b"") -> int:
+    """The status of a request whose target nobody has tidied up."""
+    context = ssl.create_default_context(cafile=caddy.ca)
+    connection = http.client.HTTPSConnection("localhost", caddy.https, context=context, timeout=20)
+    connection.putrequest(method, target, skip_accept_encoding=True)
+    connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status
+
+
+def reached(daemon: Daemon) -> int:
+    """How many requests the daemon has answered."""
+    return sum(line.get("event") == "http_finished" for line in daemon.lines)
+
+
+def test_payment_methods_and_webhooks_come_through(caddy: Caddy) -> None:
+    with caddy.client() as client:
+        methods = client.get("/api/v1/payment-methods")
+        assert {method["method"] for method in methods.json()["methods"]} == {"mock", "card"}
+
+        refused = client.post("/webhooks/nobody", content=b"{}")
+        assert refused.status_code == 404
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert "server" not in refused.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/"),
+        ("GET", "/readyz"),
+        ("GET", "/healthz"),
+        ("GET", "/metrics"),
+        ("GET", "/api/v1/payments"),
+        ("GET", "/api/v1/payment-methods/"),
+        ("POST", "/api/v1/payment-methods"),
+        ("GET", "/webhooks/stripe"),
+        ("POST", "/webhooks/"),
+        ("POST", "/webhooks/stripe/more"),
+        ("GET", "/webhooks/../readyz"),
+        ("POST", "/webhooks/../readyz"),
+        ("POST", "/webhooks/..%2freadyz"),
+        ("POST", "/webhooks/%2e%2e/readyz"),
+        ("POST", "//webhooks/stripe"),
+        ("GET", "//readyz"),
+        ("GET", "/api/v1/payment-methods/../../../readyz"),
+        ("GET", "/api/v1/payment-methods%2f..%2freadyz"),
+        ("GET", "/./readyz"),
+        ("GET", "/webhooks\\..\\readyz"),
+    ],
+)
+def test_nothing_else_reaches_the_daemon(
+    caddy: Caddy, daemon: Daemon, method: str, target: str
+) -> None:
+    before = reached(daemon)
+
+    assert raw(caddy, method, target) in (400, 404)
+
+    assert reached(daemon) == before
+
+
+def test_a_body_above_the_limit_is_refused(caddy: Caddy) -> None:
+    with caddy.client() as client:
+        answer = client.post("/webhooks/stripe", content=b"x" * (300 * 1024))
+    assert answer.status_code == 413
+
+
+def test_who_came_is_said_by_caddy_alone(caddy: Caddy, daemon: Daemon) -> None:
+    with caddy.client(headers={"X-Request-Id": "mine", "X-Forwarded-For": "203.0.113.9"}) as client:
+        answer = client.get("/api/v1/payment-methods")
+    assert answer.headers["x-request-id"] != "mine"
+
+
+def test_plain_http_is_sent_to_https(caddy: Caddy) -> None:
+    answer = httpx.get(f"http://localhost:{caddy.http}/api/v1/payment-methods")
+    assert answer.status_code in (301, 308)
+    assert answer.headers["location"].startswith("https://localhost")
