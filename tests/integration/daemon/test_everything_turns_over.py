@@ -36,7 +36,6 @@ class World:
     place: Place
     bao: OpenBao
     nats: OperatorNats
-    signing_key: Key
     stripe: StandIn
     daemon: Daemon
     caddy: Caddy
@@ -85,7 +84,6 @@ def world(place: Place, tmp_path: Path, free_port: Callable[[], int]) -> Iterato
             place=own,
             bao=bao,
             nats=server,
-            signing_key=key,
             stripe=stripe,
             daemon=daemon,
             caddy=caddy,
@@ -175,10 +173,12 @@ def rotate(world: World, turn: int, wait_told: Callable[[str, int], None]) -> No
     wait_told("secrets_rotated", 3 * turn - 1)
     world.stripe.webhooks(secrets=[new])
 
-    key = world.nats.new_signing_key()
-    world.nats.allow([world.signing_key, key])
+    # The account takes both signing keys until payd signs with the new one.
+    before, key = Key(secrets["nats_account_signing_seed"]), world.nats.new_signing_key()
+    world.nats.allow([before, key])
     world.bao.write(**(world.bao.read() | {"nats_account_signing_seed": key.seed}))
     wait_told("secrets_rotated", 3 * turn)
+    world.nats.allow([key])
 
     authority = Authority.of(world.place.pki)
     certificate, private = authority.server()
