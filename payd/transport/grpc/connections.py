@@ -1,7 +1,7 @@
 """Connections, from their accept to their end: how many, how long, and who is cut.
 
 A socket has to get through TLS in time and counts apart until it has, so that silent ones shut
-nobody out: the oldest of them makes room for a newcomer. Inside, a connection is limited in
+nobody out: the oldest of them makes room for a newcomer, and TLS begins with the first word. Inside, a connection is limited in
 number, in total and for each client's name, in idle time and in age; it leaves by GOAWAY, after
 the calls that it carries.
 """
@@ -19,6 +19,8 @@ from payd.transport.grpc.tls import Tls
 
 _log = structlog.get_logger(__name__)
 
+#: The first byte of whoever begins TLS.
+_TLS_HANDSHAKE = 0x16
 #: A peer that does not answer the end of TLS keeps its socket so long.
 _SHUTDOWN_S = 2.0
 
@@ -49,32 +51,52 @@ class Connections:
     def close(self) -> None:
         """Cut who is still entering."""
         for entrance in list(self._entering):
-            entrance.cut()
+            self.cut(entrance)
 
     def begin(self, entrance: "_Entrance") -> None:
         """A socket has come; it has until the deadline to get through TLS."""
         self._entering[entrance] = None
         if len(self._entering) > self._limits.handshakes:
-            self.cut(next(iter(self._entering)), "handshake")
-        task = asyncio.get_running_loop().create_task(self._enter(entrance))
+            # Whoever has said something may be half through.
+            silent = (one for one in self._entering if not one.has_spoken)
+            self.cut(next(silent, next(iter(self._entering))))
+        entrance.deadline = asyncio.get_running_loop().call_later(
+            self._limits.handshake_timeout_s, self.cut, entrance
+        )
+
+    def speak(self, entrance: "_Entrance", first: bytes) -> None:
+        """It has said its first word."""
+        if entrance not in self._entering:
+            return
+        if first[0] != _TLS_HANDSHAKE:
+            self.cut(entrance)
+            return
+        task = asyncio.get_running_loop().create_task(self._enter(entrance, first))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def cut(self, entrance: "_Entrance", reason: str) -> None:
+    def cut(self, entrance: "_Entrance") -> None:
         """End it without a word."""
+        if entrance in self._entering:
+            self._on_cut("handshake")
+            self.gone(entrance)
+            entrance.transport.abort()
+
+    def gone(self, entrance: "_Entrance") -> None:
+        """It is through, or has ended."""
         self._entering.pop(entrance, None)
-        self._on_cut(reason)
-        entrance.cut()
+        if entrance.deadline is not None:
+            entrance.deadline.cancel()
 
     def left(self, protocol: Http2) -> None:
         """It has ended."""
         self._inside.pop(protocol, None)
 
-    async def _enter(self, entrance: "_Entrance") -> None:
+    async def _enter(self, entrance: "_Entrance", first: bytes) -> None:
         protocol = self._new()
         loop, transport = asyncio.get_running_loop(), entrance.transport
-        try:
-            secure = await loop.start_tls(
+        handshake = loop.create_task(
+            loop.start_tls(
                 transport,
                 protocol,
                 self._tls.current().context,
@@ -82,16 +104,17 @@ class Connections:
                 ssl_handshake_timeout=self._limits.handshake_timeout_s,
                 ssl_shutdown_timeout=_SHUTDOWN_S,
             )
-        except ConnectionAbortedError:
-            # asyncio's word for a handshake that took too long; or we cut it ourselves.
-            if entrance in self._entering:
-                self.cut(entrance, "handshake")
-            return
+        )
+        # Its first step puts TLS in the entrance's place, and has it told so.
+        await asyncio.sleep(0)
+        loop.call_soon(_hand_over, transport, first)
+        try:
+            secure = await handshake
         except (OSError, ssl.SSLError):
-            entrance.cut()
+            transport.abort()
             return
         finally:
-            self._entering.pop(entrance, None)
+            self.gone(entrance)
         if secure is None or secure.is_closing():
             # It has gone meanwhile.
             transport.abort()
@@ -116,22 +139,37 @@ class Connections:
 
 
 class _Entrance(asyncio.Protocol):
-    """A socket on its way through TLS."""
+    """A socket on its way to TLS. It costs next to nothing until it says something."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self.transport: Any = None
+        self.deadline: asyncio.TimerHandle | None = None
+        self.has_spoken = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio."""
         self.transport = transport
-        # What comes before TLS has begun would be lost.
-        self.transport.pause_reading()
         self._connections.begin(self)
 
-    def cut(self) -> None:
-        """End the socket."""
-        self.transport.abort()
+    def data_received(self, data: bytes) -> None:
+        """See asyncio: the first word, and no more until TLS has taken over."""
+        self.has_spoken = True
+        self.transport.pause_reading()
+        self._connections.speak(self, data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See asyncio."""
+        self._connections.gone(self)
+
+
+def _hand_over(transport: Any, first: bytes) -> None:
+    """What the entrance has read, as if TLS had."""
+    tls = transport.get_protocol()
+    if not transport.is_closing() and isinstance(tls, asyncio.BufferedProtocol):
+        buffer: Any = tls.get_buffer(len(first))
+        buffer[: len(first)] = first
+        tls.buffer_updated(len(first))
 
 
 def common_name(certificate: Any) -> str:
