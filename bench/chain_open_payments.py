@@ -39,9 +39,10 @@ from payd.adapters.system import SystemClock
 from payd.config import Config, load_config
 from payd.plugins.loader import described_methods
 from payd.ports import WATCH, Cursor
+from payd.preflight import crash_points, enabled_plugins
 from payd.service.intake import Intake
 from payd.service.settle import Settle
-from payd.wiring import crash_points, database_settings, enabled_plugins, payment_rules
+from payd.wiring import database_settings, payment_rules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

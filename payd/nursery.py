@@ -36,6 +36,7 @@ from payd.domain.errors import PaydError, StoreUnavailable
 from payd.domain.payment import Payment
 from payd.plugins.loader import FailureMode, OpenProviders, open_providers
 from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
+from payd.preflight import build_tls, enabled_plugins
 from payd.rotation import Rotation
 from payd.secrets import Held, SecretKeeper
 from payd.service.audit import BALANCE_DIFFERS
@@ -55,10 +56,8 @@ from payd.wiring import (
     UseCases,
     build_grpc,
     build_outside,
-    build_tls,
     build_use_cases,
     build_vault,
-    enabled_plugins,
     http_limits,
     new_metrics,
     provider_observer,

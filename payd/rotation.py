@@ -16,6 +16,7 @@ from payd.adapters.system import SystemClock
 from payd.config import Config, ConfigError, Problem, load_prices, with_vault
 from payd.domain.pricing import PriceList
 from payd.plugins.loader import OpenProviders
+from payd.preflight import credentials_of, tls_files
 from payd.telemetry import Metrics, Secret, register_secret
 from payd.transport.grpc.tls import (
     CertificateFiles,
@@ -25,7 +26,7 @@ from payd.transport.grpc.tls import (
     digest_of,
     load_certificates,
 )
-from payd.wiring import Holder, Outside, credentials_of, tls_files
+from payd.wiring import Holder, Outside
 
 _log = telemetry.get_logger(__name__)
 

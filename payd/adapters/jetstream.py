@@ -3,7 +3,8 @@
 nats-py by default closes for ever after some attempts, and delivers after it said that it
 failed. Here it reconnects without end, buffers nothing while it is away, and is built anew when
 it closed or hangs all the same. An identity of our own making is renewed before it ends, on a
-second connection that takes over while the first one finishes. A publish is acknowledged or PublishError, nothing between.
+second connection that takes over while the first one finishes. A publish is acknowledged or
+PublishError, nothing between.
 """
 
 import asyncio
@@ -22,7 +23,6 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
 from payd.adapters.nats_identity import (
     BadSigningSeed,
@@ -31,28 +31,19 @@ from payd.adapters.nats_identity import (
     mint,
     permissions,
 )
+from payd.adapters.nats_stream import MESSAGE_BYTES_MAX, mismatch, stream_config
 from payd.ports import OutboxRow, PublishError
 from payd.telemetry import get_logger, register_secret
 
 _log = get_logger(__name__)
 
-SUBJECTS = ["payment.>"]
-#: What is published there.
 EVENT_SUBJECTS = (
     "payment.completed",
     "payment.failed",
     "payment.canceled",
     "payment.attention",
 )
-#: A payment of 100 items with the largest metadata, and room for what providers add.
-MESSAGE_BYTES_MAX = 262_144
-#: How long the server must know an event's id: a lost ack is repeated after the outbox's lease.
-DUPLICATE_WINDOW_MIN_S = 120
 
-_MAX_AGE_S = 30 * 24 * 3600
-#: Only for streams that payd creates: the server sets it aside, so a laptop must have it.
-_MAX_BYTES = 1024**3
-_DUPLICATE_WINDOW_S = 3600
 _RETRY_S = 1.0
 #: How often the stream is looked at while connected.
 _CHECK_S = 5.0
@@ -61,10 +52,11 @@ _HANGING_S = 30.0
 _CLOSE_S = 2.0
 #: Of a first connection, each as long as a connection may take.
 _TRIES = 2
-#: A minted identity is renewed at this part of its life; at this part of what is left, when that
-#: failed.
+#: A minted identity is renewed at this part of its life; at this part of what is left, and soon,
+#: when that failed.
 _RENEW_AT = 0.7
 _RENEW_AGAIN_AT = 0.25
+_RENEW_AGAIN_MAX_S = 60.0
 _RENEWAL_JITTER = 0.05
 _INBOX = "_INBOX_payd"
 #: ValueError and KeyError: who answered is no stream.
@@ -98,6 +90,8 @@ class _Link:
     #: None where there is nothing to renew.
     identity: Identity | None
     closed: asyncio.Event
+    #: The signing seed that made the identity.
+    minted_with: str | None = attrs.field(default=None, repr=False)
     #: Set once the stream was looked at over it: its first request prepares the rest.
     context: JetStreamContext | None = None
     in_flight: int = 0
@@ -136,8 +130,6 @@ class JetStreamPublisher:
         self._tls = tls
         self._on_renewal = on_renewal
         self._link: _Link | None = None
-        #: What the identity in use was minted with.
-        self._minted_with: str | None = None
         self._renewals: list[asyncio.Future[bool]] = []
         self._retiring: set[asyncio.Task[None]] = set()
         self._problem: str | None = None
@@ -187,13 +179,19 @@ class JetStreamPublisher:
 
     async def run(self) -> None:
         """Connect, watch the stream, connect again; until cancelled."""
-        while True:
-            try:
-                await self._live()
-            except (*_FAILURES, BadSigningSeed) as error:
-                if str(error) != self._last_error:
-                    self._note(error)
-            await asyncio.sleep(_RETRY_S)
+        try:
+            while True:
+                try:
+                    await self._live()
+                except (*_FAILURES, BadSigningSeed) as error:
+                    if str(error) != self._last_error:
+                        self._note(error)
+                await asyncio.sleep(_RETRY_S)
+        finally:
+            retiring = list(self._retiring)
+            for task in retiring:
+                task.cancel()
+            await asyncio.gather(*retiring, return_exceptions=True)
 
     async def renew(self) -> bool:
         """Come again under a fresh identity, before the old one leaves; whether that worked."""
@@ -207,7 +205,8 @@ class JetStreamPublisher:
 
     async def renew_if_rotated(self) -> None:
         """Renew when the signing seed in force is another one."""
-        if self._link is not None and self._identity.signing_seed() != self._minted_with:
+        link = self._link
+        if link is not None and self._identity.signing_seed() != link.minted_with:
             await self.renew()
 
     async def ensure_stream(self) -> None:
@@ -217,18 +216,18 @@ class JetStreamPublisher:
         """
         if self._link is not None:
             context = self._link.client.jetstream(timeout=self._publish_timeout_s)
-            await self._ensure_stream(context)
+            self._tell_problem(await self._ensure_stream(context))
 
-    async def _ensure_stream(self, context: JetStreamContext) -> None:
+    async def _ensure_stream(self, context: JetStreamContext) -> str | None:
+        """What is wrong with it."""
         try:
             info = await context.stream_info(self._stream)
         except nats.js.errors.NotFoundError:
             if not self._create_stream:
-                self._tell_problem(f"the stream {self._stream} does not exist")
-                return
-            info = await context.add_stream(_stream_config(self._stream))
+                return f"the stream {self._stream} does not exist"
+            info = await context.add_stream(stream_config(self._stream))
             _log.info("stream_created", stream=self._stream)
-        self._tell_problem(_mismatch(info.config))
+        return mismatch(info.config)
 
     # -- connections -------------------------------------------------------------------------
 
@@ -248,9 +247,10 @@ class JetStreamPublisher:
     async def _open(self) -> _Link:
         """A connection under a fresh identity. Raises BadSigningSeed and what nats-py raises."""
         inbox = f"{_INBOX}.{secrets.token_hex(4)}"
-        identity = self._mint(inbox)
+        seed = self._identity.signing_seed()
+        identity = self._mint(seed, inbox) if seed is not None else None
         client, closed = Client(), asyncio.Event()
-        link = _Link(client, identity, closed)
+        link = _Link(client, identity, closed, seed)
         credentials: dict[str, Any] = {}
         if identity is not None:
             jwt = identity.jwt.encode()
@@ -287,16 +287,11 @@ class JetStreamPublisher:
                 await _close(link)
         return link
 
-    def _mint(self, inbox: str) -> Identity | None:
-        seed = self._identity.signing_seed()
-        if seed is None:
-            return None
+    def _mint(self, seed: str, inbox: str) -> Identity:
         may = permissions(
             self._stream, EVENT_SUBJECTS, inbox, MESSAGE_BYTES_MAX, creates=self._create_stream
         )
-        minted = mint(self._identity, seed, "payd", may, datetime.now(UTC))
-        self._minted_with = seed
-        return minted
+        return mint(self._identity, seed, "payd", may, datetime.now(UTC))
 
     def _callbacks(self, link: _Link) -> dict[str, Any]:
         async def on_closed() -> None:
@@ -334,16 +329,20 @@ class JetStreamPublisher:
             self._look_now.clear()
             if link.client.is_connected:
                 seen_connected = loop.time()
-                await self._look(link)
+                self._tell_problem(await self._look(link))
+            pause_s = _CHECK_S
             if not link.client.is_connected:
-                # Whoever connects anew is fresh.
+                if self._renewals:
+                    # It may come back as it was.
+                    renew_at = loop.time()
                 self._answer_renewals(False)
             elif self._renewals or loop.time() >= renew_at:
                 fresh = await self._renewed(link)
                 renew_at = self._renewal_due(fresh or link, loop.time(), again=fresh is None)
                 link = fresh or link
-            with contextlib.suppress(TimeoutError):
+            if link.client.is_connected:
                 pause_s = max(0.0, min(_CHECK_S, renew_at - loop.time()))
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look_now.wait(), pause_s)
             if self._problem is not None:
                 # A stream that cannot be created makes every publish ask for another look.
@@ -355,8 +354,8 @@ class JetStreamPublisher:
             return math.inf
         left_s = (link.identity.expire_time - datetime.now(UTC)).total_seconds()
         jitter = random.uniform(1 - _RENEWAL_JITTER, 1)  # noqa: S311 - jitter, no secret
-        part = _RENEW_AGAIN_AT if again else _RENEW_AT
-        return now + max(_RETRY_S / 2, left_s * part * jitter)
+        wait_s = min(left_s * _RENEW_AGAIN_AT, _RENEW_AGAIN_MAX_S) if again else left_s * _RENEW_AT
+        return now + max(_RETRY_S / 2, wait_s * jitter)
 
     async def _renewed(self, old: _Link) -> _Link | None:
         """A connection beside the old one, which leaves when its last publish is acknowledged.
@@ -366,17 +365,22 @@ class JetStreamPublisher:
         fresh: _Link | None = None
         try:
             fresh = await self._open()
-            await self._look(fresh)
+            problem = await self._look(fresh)
             if not fresh.is_open:
                 raise ConnectionError("closed at once")
+            if problem is not None and self._problem is None:
+                # The old one publishes: whoever may not, does not take over.
+                raise ConnectionError(problem)
         except (*_FAILURES, BadSigningSeed) as error:
             self._on_renewal("failed")
-            _log.warning("nats_identity_renewal_failed", error=_describe(error))
+            self._last_error = _describe(error)
+            _log.warning("nats_identity_renewal_failed", error=self._last_error)
             if fresh is not None:
                 await _close(fresh)
             self._answer_renewals(False)
             return None
         self._link = fresh
+        self._tell_problem(problem)
         task = asyncio.get_running_loop().create_task(self._retire(old))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
@@ -387,10 +391,12 @@ class JetStreamPublisher:
     async def _retire(self, link: _Link) -> None:
         link.is_retired = True
         link.idle.clear()
-        if link.in_flight:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(link.idle.wait(), self._publish_timeout_s + _CLOSE_S)
-        await _close(link)
+        try:
+            if link.in_flight:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(link.idle.wait(), self._publish_timeout_s + _CLOSE_S)
+        finally:
+            await _close(link)
 
     def _answer_renewals(self, worked: bool) -> None:
         asked, self._renewals = self._renewals, []
@@ -398,13 +404,15 @@ class JetStreamPublisher:
             if not one.done():
                 one.set_result(worked)
 
-    async def _look(self, link: _Link) -> None:
+    async def _look(self, link: _Link) -> str | None:
+        """What is wrong with the stream, seen over this connection."""
         context = link.context or link.client.jetstream(timeout=self._publish_timeout_s)
         try:
-            await self._ensure_stream(context)
+            problem = await self._ensure_stream(context)
         except _FAILURES as error:
-            self._tell_problem(f"the stream {self._stream} cannot be read: {_describe(error)}")
+            problem = f"the stream {self._stream} cannot be read: {_describe(error)}"
         link.context = context
+        return problem
 
     # -- what is told ------------------------------------------------------------------------
 
@@ -440,6 +448,8 @@ async def _close(link: _Link) -> None:
     link.is_retired = True
     with contextlib.suppress(*_FAILURES):
         await asyncio.wait_for(link.client.close(), _CLOSE_S)
+    if link.client._transport is not None:
+        link.client._transport.close()
 
 
 def _describe(error: BaseException) -> str:
@@ -453,44 +463,3 @@ def _secrets_of(servers: Sequence[str]) -> Iterator[str]:
         secret = url.password if url.password is not None else url.username
         if secret:
             yield from (secret, unquote(secret))
-
-
-def _stream_config(name: str) -> StreamConfig:
-    return StreamConfig(
-        name=name,
-        subjects=SUBJECTS,
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        num_replicas=1,
-        max_age=_MAX_AGE_S,
-        max_bytes=_MAX_BYTES,
-        # Full means an error that the outbox survives; OLD would delete unread events.
-        discard=DiscardPolicy.NEW,
-        max_msg_size=MESSAGE_BYTES_MAX,
-        duplicate_window=_DUPLICATE_WINDOW_S,
-        allow_direct=True,
-    )
-
-
-def _mismatch(config: Any) -> str | None:
-    """What in an existing stream could lose an event, or refuse one; None when nothing."""
-    wrong = []
-    if not set(SUBJECTS) <= set(config.subjects or ()):
-        wrong.append(f"subjects are {config.subjects}, not {SUBJECTS}")
-    if config.retention != RetentionPolicy.LIMITS:
-        wrong.append(f"retention is {config.retention}, not limits")
-    if config.discard != DiscardPolicy.NEW:
-        wrong.append("discard is not new: a full stream would delete unread events")
-    if config.storage != StorageType.FILE:
-        wrong.append("storage is not file")
-    if config.no_ack or config.sealed:
-        wrong.append("it acknowledges nothing, or is sealed")
-    if (config.max_msgs_per_subject or -1) > 0:
-        wrong.append("max_msgs_per_subject would delete unread events")
-    if 0 <= (config.max_msg_size or -1) < MESSAGE_BYTES_MAX:
-        wrong.append(f"max_msg_size is {config.max_msg_size}, less than {MESSAGE_BYTES_MAX}")
-    if config.duplicate_window < DUPLICATE_WINDOW_MIN_S:
-        wrong.append(
-            f"duplicate_window is {config.duplicate_window:g} s: a repetition would double"
-        )
-    return "; ".join(wrong) or None

@@ -102,11 +102,16 @@ def mint(source: NatsIdentity, seed: str, name: str, may: Permissions, now: date
 
 
 def _signer(seed: str) -> tuple[Any, str]:
+    text = seed.strip().encode()
     try:
-        signer = nkeys.from_seed(bytearray(seed.strip().encode()))
+        signer = nkeys.from_seed(bytearray(text))
         issuer = signer.public_key.decode()
+        raw = base64.b32decode(text + b"=" * (-len(text) % 8))
     except (nkeys.NkeysError, ValueError, TypeError) as error:
         raise BadSigningSeed(f"the signing seed is none ({type(error).__name__})") from None
+    if nkeys.crc16_checksum(raw[:-2]) != raw[-2:]:
+        # The library does not look: a slip would be another key, which the server refuses.
+        raise BadSigningSeed("the signing seed is mistyped: its checksum is wrong")
     if not issuer.startswith("A"):
         raise BadSigningSeed(f"the signing seed is not an account's, but of kind {issuer[0]}")
     return signer, issuer

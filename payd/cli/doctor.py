@@ -86,7 +86,7 @@ async def _remote(config: Any) -> list[Finding]:
 async def _providers(config: Any) -> list[Finding]:
     """Each is built with its settings and credentials, and asked for its health."""
     from payd.config import ConfigError
-    from payd.wiring import enabled_plugins
+    from payd.preflight import enabled_plugins
 
     try:
         plugins = enabled_plugins(config)

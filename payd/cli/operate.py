@@ -54,10 +54,26 @@ def _from_vault(config: Any) -> Any:
 def serve() -> None:
     """Run the daemon until SIGTERM. SIGHUP reloads prices, allow-list and log level."""
     config = read_config(with_secrets=False)
+    _preflight(config)
     from payd.config import load_config
     from payd.process import serve as run
 
     sys.exit(run(config, partial(load_config, os.environ, None)))
+
+
+def _preflight(config: Any) -> None:
+    """What is wrong is told before the servers are even imported, which takes longer."""
+    from payd import telemetry
+    from payd.config import EXIT_BAD_CONFIGURATION, ConfigError
+    from payd.plugins.loader import PluginError
+    from payd.preflight import preflight
+
+    telemetry.configure_logging(config.log.level, config.log.format)
+    try:
+        preflight(config)
+    except (ConfigError, PluginError) as error:
+        telemetry.get_logger(__name__).critical("daemon_failed", error=str(error))
+        sys.exit(EXIT_BAD_CONFIGURATION)
 
 
 @click.command()

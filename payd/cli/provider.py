@@ -69,7 +69,7 @@ def _context(name: str, where: Mapping[str, Any]) -> Any:
 
 
 def _enabled(config: Any, name: str) -> Any:
-    from payd.wiring import enabled_plugins
+    from payd.preflight import enabled_plugins
 
     for plugin in enabled_plugins(config):
         if plugin.name == name:

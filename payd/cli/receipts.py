@@ -84,9 +84,10 @@ async def _attach(
 ) -> "Payment":
     from payd.adapters.system import SystemClock
     from payd.domain.payment import Origin
+    from payd.preflight import crash_points
     from payd.service.attach import Attach
     from payd.service.settle import Settle
-    from payd.wiring import crash_points, payment_rules
+    from payd.wiring import payment_rules
 
     settle = Settle(
         store=outside.store,
@@ -104,7 +105,7 @@ def _methods(config: Any) -> "Providers":
     """What settling has to know of the methods, without building a provider."""
     from payd import telemetry
     from payd.plugins.loader import described_methods
-    from payd.wiring import enabled_plugins
+    from payd.preflight import enabled_plugins
 
     return described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
 

@@ -12,7 +12,7 @@ from payd.dev.ports import HOST
 from payd.dev.state import StateDir
 from payd.dev.stripe.app import open_stand_in
 from payd.plugins.loader import PluginError, methods_of
-from payd.wiring import enabled_plugins
+from payd.preflight import enabled_plugins
 
 CARD = "card"
 _STRIPE = "stripe"

@@ -164,10 +164,7 @@ async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may s
     """
     is_strict = failure_mode is FailureMode.STRICT
     recursion_limit = sys.getrecursionlimit()
-    checked, failed = _check_all(plugins, environment)
-    if failed and is_strict:
-        raise failed[0]
-    _refuse_shared_methods(checked)
+    checked, failed = _check_all(plugins, environment, failure_mode)
     serving: list[_Serving] = []
     async with trio.open_nursery() as nursery:
         try:
@@ -207,6 +204,13 @@ async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may s
                 await one.fence.stop()
     if failed and is_strict:
         raise failed[0]
+
+
+def check_plugins(
+    plugins: Sequence[EnabledPlugin], *, environment: str, failure_mode: FailureMode
+) -> None:
+    """What `open_providers` refuses before it builds anything; raises PluginError as it does."""
+    _check_all(plugins, environment, failure_mode)
 
 
 def manifest_of(name: str) -> ProviderManifest:
@@ -300,7 +304,7 @@ class _Checked:
 
 
 def _check_all(
-    plugins: Sequence[EnabledPlugin], environment: str
+    plugins: Sequence[EnabledPlugin], environment: str, failure_mode: FailureMode
 ) -> tuple[list[_Checked], list[PluginError]]:
     checked: list[_Checked] = []
     failed: list[PluginError] = []
@@ -309,6 +313,9 @@ def _check_all(
             checked.append(_check(plugin, environment))
         except PluginError as error:
             failed.append(error)
+    if failed and failure_mode is FailureMode.STRICT:
+        raise failed[0]
+    _refuse_shared_methods(checked)
     return checked, failed
 
 

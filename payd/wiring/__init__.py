@@ -6,20 +6,14 @@ the nursery's.
 
 from payd import __version__
 from payd.telemetry import Metrics
-from payd.wiring.doors import build_grpc, build_tls, grpc_door, http_limits, tls_files
+from payd.wiring.doors import build_grpc, grpc_door, http_limits
 from payd.wiring.holder import Holder
 from payd.wiring.outside import Outside, build_outside, build_stream, build_vault, database_settings
-from payd.wiring.providers import (
-    MethodMapForAsyncio,
-    credentials_of,
-    enabled_plugins,
-    provider_observer,
-)
+from payd.wiring.providers import MethodMapForAsyncio, provider_observer
 from payd.wiring.use_cases import (
     UseCases,
     build_audit,
     build_use_cases,
-    crash_points,
     payment_rules,
 )
 
@@ -32,19 +26,14 @@ __all__ = [
     "build_grpc",
     "build_outside",
     "build_stream",
-    "build_tls",
     "build_use_cases",
     "build_vault",
-    "crash_points",
-    "credentials_of",
     "database_settings",
-    "enabled_plugins",
     "grpc_door",
     "http_limits",
     "new_metrics",
     "payment_rules",
     "provider_observer",
-    "tls_files",
 ]
 
 

@@ -1,17 +1,13 @@
 """The doors: where they listen, what they take, and their certificates."""
 
-from payd.adapters.system import SystemClock
-from payd.config import Config, ConfigError, Problem
+from payd.config import Config
 from payd.telemetry import Metrics, rpc_observer
 from payd.transport.grpc.calls import Limits
 from payd.transport.grpc.handlers import Services
 from payd.transport.grpc.limits import ConnectionLimits
 from payd.transport.grpc.server import Door, GrpcServer
 from payd.transport.grpc.tls import (
-    CertificateFiles,
-    CertificateRefused,
     Tls,
-    load_certificates,
 )
 from payd.transport.http.serve import HttpLimits
 from payd.wiring.holder import Holder
@@ -75,19 +71,3 @@ def http_limits(config: Config) -> HttpLimits:
         max_request_bytes=http.max_body_bytes,
         request_timeout_s=http.request_timeout_s,
     )
-
-
-def tls_files(config: Config) -> CertificateFiles:
-    """The gRPC door's certificates. Raises ConfigError for files that are not set."""
-    files = config.grpc.tls_files()
-    return CertificateFiles(cert=files.cert, key=files.key, ca=files.ca)
-
-
-def build_tls(config: Config) -> Tls:
-    """The certificates, tried. Raises ConfigError."""
-    try:
-        return Tls(load_certificates(tls_files(config), SystemClock().now()))
-    except CertificateRefused as error:
-        where = config.origin("grpc.tls_cert_file")
-        problem = Problem(key="grpc.tls_cert_file", where=where, what=str(error))
-        raise ConfigError([problem]) from None

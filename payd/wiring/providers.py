@@ -1,15 +1,13 @@
 """What the loader needs of each enabled provider, and the method map for asyncio."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
 from payd.adapters import islands
-from payd.config import Config, take_credentials
-from payd.plugins.loader import EnabledPlugin, PluginError, manifest_of
 from payd.plugins.port import ProviderPort, Providers, Registered
-from payd.telemetry import Metrics, register_secret
+from payd.telemetry import Metrics
 
 
 class MethodMapForAsyncio:
@@ -34,37 +32,6 @@ class MethodMapForAsyncio:
     def registered(self) -> Sequence[Registered]:
         """See Providers."""
         return self._registered
-
-
-def enabled_plugins(config: Config) -> Sequence[EnabledPlugin]:
-    """What the loader needs to know of each enabled provider. Raises ConfigError."""
-    return [_enabled(config, name) for name in config.providers.enabled()]
-
-
-def credentials_of(
-    config: Config, names: Iterable[str]
-) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-    """The credentials of these providers. Raises ConfigError where one is missing."""
-    return {name: _enabled(config, name).secrets for name in names}
-
-
-def _enabled(config: Config, name: str) -> EnabledPlugin:
-    try:
-        credentials = manifest_of(name).credentials
-    except PluginError:
-        # The loader meets the same failure, and reports it.
-        credentials = ()
-    section, found = take_credentials(config, name, credentials)
-    secrets = {key: tuple(secret.reveal() for secret in values) for key, values in found.items()}
-    for values in secrets.values():
-        for value in values:
-            register_secret(value)
-    return EnabledPlugin(
-        name=name,
-        settings=section.settings,
-        secrets=secrets,
-        allow_in_production=section.allow_in_production,
-    )
 
 
 def provider_observer(metrics: Metrics) -> Callable[[str, str, str, float], None]:

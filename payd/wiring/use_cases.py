@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import attrs
 
-from payd.adapters.system import CrashAt, RandomIds, SystemClock
-from payd.config import Config, ConfigError, Problem
+from payd.adapters.system import RandomIds, SystemClock
+from payd.config import Config
 from payd.domain.decide import Rules
 from payd.plugins.port import Providers
+from payd.preflight import crash_points
 from payd.service.ask import Ask
 from payd.service.audit import Audit
 from payd.service.cancel import Cancel
@@ -126,15 +127,6 @@ def build_audit(config: Config, outside: Outside, providers: Providers) -> Audit
         clock=SystemClock(),
         interval=timedelta(seconds=config.recovery.reconcile_interval_s),
     )
-
-
-def crash_points(config: Config) -> CrashAt:
-    """Where a fault-injection run dies. Raises ConfigError for a name that is none."""
-    try:
-        return CrashAt(config.crash_at)
-    except ValueError as error:
-        where = config.origin("crash_at")
-        raise ConfigError([Problem(key="crash_at", where=where, what=str(error))]) from None
 
 
 def payment_rules(config: Config) -> Rules:

@@ -1,0 +1,92 @@
+"""What can be told of a configuration before anything opens: prices, certificates, providers.
+
+Light, so that a mistake stops the start at once: nothing here imports a server or a client.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from payd.adapters.system import CrashAt, SystemClock
+from payd.config import Config, ConfigError, Problem, load_prices, take_credentials
+from payd.plugins.loader import (
+    EnabledPlugin,
+    FailureMode,
+    PluginError,
+    check_plugins,
+    manifest_of,
+)
+from payd.telemetry import register_secret
+from payd.transport.grpc.tls import (
+    CertificateFiles,
+    CertificateRefused,
+    Tls,
+    load_certificates,
+)
+
+
+def preflight(config: Config) -> None:
+    """Raises ConfigError or PluginError for what would stop the daemon a moment later."""
+    load_prices(config.pricing.file)
+    build_tls(config)
+    crash_points(config)
+    if config.vault.addr is None:
+        check_plugins(
+            enabled_plugins(config),
+            environment=config.environment,
+            failure_mode=FailureMode(config.providers.failure_mode),
+        )
+
+
+def tls_files(config: Config) -> CertificateFiles:
+    """The gRPC door's certificates. Raises ConfigError for files that are not set."""
+    files = config.grpc.tls_files()
+    return CertificateFiles(cert=files.cert, key=files.key, ca=files.ca)
+
+
+def build_tls(config: Config) -> Tls:
+    """The certificates, tried. Raises ConfigError."""
+    try:
+        return Tls(load_certificates(tls_files(config), SystemClock().now()))
+    except CertificateRefused as error:
+        where = config.origin("grpc.tls_cert_file")
+        problem = Problem(key="grpc.tls_cert_file", where=where, what=str(error))
+        raise ConfigError([problem]) from None
+
+
+def crash_points(config: Config) -> CrashAt:
+    """Where a fault-injection run dies. Raises ConfigError for a name that is none."""
+    try:
+        return CrashAt(config.crash_at)
+    except ValueError as error:
+        where = config.origin("crash_at")
+        raise ConfigError([Problem(key="crash_at", where=where, what=str(error))]) from None
+
+
+def enabled_plugins(config: Config) -> Sequence[EnabledPlugin]:
+    """What the loader needs to know of each enabled provider. Raises ConfigError."""
+    return [_enabled(config, name) for name in config.providers.enabled()]
+
+
+def credentials_of(
+    config: Config, names: Iterable[str]
+) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """The credentials of these providers. Raises ConfigError where one is missing."""
+    return {name: _enabled(config, name).secrets for name in names}
+
+
+def _enabled(config: Config, name: str) -> EnabledPlugin:
+    try:
+        credentials = manifest_of(name).credentials
+    except PluginError:
+        # The loader meets the same failure, and reports it.
+        credentials = ()
+    section, found = take_credentials(config, name, credentials)
+    secrets = {key: tuple(secret.reveal() for secret in values) for key, values in found.items()}
+    for values in secrets.values():
+        for value in values:
+            register_secret(value)
+    return EnabledPlugin(
+        name=name,
+        settings=section.settings,
+        secrets=secrets,
+        allow_in_production=section.allow_in_production,
+    )
