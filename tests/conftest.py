@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import hypothesis
 import pytest
 from daemon import Place
+from planted_secrets import WATCH, search_database
 from stack import Stack, running_stack
 
 # A library of web3's sets Python's recursion limit to where C has no stack left; the loader puts it
@@ -83,6 +84,17 @@ def anvil() -> Path:
         pytest.skip(f"{NO_ANVIL}: {error}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_is_told() -> Iterator[None]:
+    """Over the whole session, whatever a daemon tells."""
+    yield
+    assert WATCH.hits == [], "a secret was told"
+
+
+#: Every database that a test had.
+_DATABASES: list[str] = []
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """PostgreSQL, NATS and Valkey."""
@@ -92,6 +104,8 @@ def stack() -> Iterator[Stack]:
         running_stack(Path(folder)) as stack,
     ):
         yield stack
+        for url in _DATABASES:
+            asyncio.run(search_database(url))
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +141,7 @@ def module_place(stack: Stack, pki: Path, tmp_path_factory: pytest.TempPathFacto
 def _new_place(stack: Stack, pki: Path, data: Path) -> Place:
     url = stack.database(f"t{uuid.uuid4().hex}")
     asyncio.run(_migrate(url))
+    _DATABASES.append(url)
     return Place(database=url, nats=stack.nats, redis=stack.redis, pki=pki, data=data)
 
 

@@ -19,9 +19,11 @@ from urllib.parse import urlsplit
 import asyncpg
 import attrs
 import grpc
+import httpx
 import nats
 import nats.errors
 from nats.js.api import ConsumerConfig, DeliverPolicy
+from planted_secrets import WATCH, plant_environment
 
 from payd.proto import payment_pb2 as pb
 
@@ -76,6 +78,7 @@ class Daemon:
     def __init__(self, place: Place, **environment: str) -> None:
         self.place = place
         self._environment = place.environment(**environment)
+        plant_environment(self._environment)
         self.lines: list[dict[str, Any]] = []
         self._started: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.process = subprocess.Popen(
@@ -104,9 +107,21 @@ class Daemon:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to end; its exit code."""
+        self.search_what_it_tells()
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait_ended()
+
+    def search_what_it_tells(self) -> None:
+        """Its metrics, its readiness and its process's own, for what is secret."""
+        if self.process.poll() is not None or not hasattr(self, "metrics"):
+            return
+        for url in (f"http://{self.metrics}/metrics", f"http://{self.http}/readyz"):
+            with contextlib.suppress(httpx.HTTPError):
+                WATCH.search(httpx.get(url, timeout=2).text, url)
+        with contextlib.suppress(OSError):
+            argv = Path(f"/proc/{self.process.pid}/cmdline").read_bytes()
+            WATCH.search(argv.decode(errors="replace"), "the command line")
 
     def client(self, name: str = "client") -> "Client":
         """A caller with one of the development certificates."""
@@ -115,6 +130,7 @@ class Daemon:
     def _read(self) -> None:
         assert self.process.stderr
         for text in self.process.stderr:
+            WATCH.search(text, "the log")
             try:
                 line = json.loads(text)
             except ValueError:
@@ -132,6 +148,7 @@ def running_daemon(place: Place, **environment: str) -> Iterator[Daemon]:
     try:
         yield daemon.wait_started()
     finally:
+        daemon.search_what_it_tells()
         if daemon.process.poll() is None:
             daemon.process.kill()
         daemon.wait_ended()
@@ -205,6 +222,7 @@ def a_request(scenario: str = "complete", key: str = "", **fields: Any) -> Any:
 
 def reason_of(error: grpc.RpcError) -> str:
     """The reason in the error's google.rpc.ErrorInfo."""
+    WATCH.search(f"{error!r} {error.trailing_metadata()}", "an error")
     from google.rpc.error_details_pb2 import ErrorInfo
     from google.rpc.status_pb2 import Status
 
@@ -260,6 +278,7 @@ def events(place: Place) -> list[Message]:
             while len(messages) < last:
                 for message in await found.fetch(min(500, last - len(messages)), timeout=10):
                     body = json.loads(message.data)
+                    WATCH.search(f"{message.headers} {message.data.decode()}", "an event")
                     messages.append(Message(message.subject, message.headers or {}, body))
                     await message.ack()
             return messages

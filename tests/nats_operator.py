@@ -52,6 +52,8 @@ class OperatorNats:
     operator: Key = attrs.field(factory=lambda: Key.new(nkeys.PREFIX_BYTE_OPERATOR))
     system: Key = attrs.field(factory=lambda: Key.new(nkeys.PREFIX_BYTE_ACCOUNT))
     account: Key = attrs.field(factory=lambda: Key.new(nkeys.PREFIX_BYTE_ACCOUNT))
+    #: Certificate and key; None is no TLS.
+    tls: tuple[Path, Path] | None = None
     process: "subprocess.Popen[bytes] | None" = None
     #: Made once: a reload with another operator is refused.
     operator_jwt: str = ""
@@ -68,7 +70,26 @@ class OperatorNats:
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"{'nats' if self.tls is None else 'tls'}://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Returns once it is ready; what it stored before is there."""
+        binary = Path(sysconfig.get_path("scripts")) / "nats-server"
+        with (self.folder / "nats.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(binary), "-c", str(self.folder / "operator.conf")],
+                stdout=log,
+                stderr=log,
+                env={"PATH": os.environ["PATH"]},
+            )
+        _until_ready(self)
+
+    def kill(self) -> None:
+        """As by a power cut; a frozen one, too."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
 
     def new_signing_key(self) -> Key:
         """A key that `allow` may put into the account."""
@@ -89,8 +110,12 @@ class OperatorNats:
                 },
             }
         )
+        tls = ""
+        if self.tls is not None:
+            tls = f'tls {{ cert_file: "{self.tls[0]}", key_file: "{self.tls[1]}" }}\n'
         config = self.folder / "operator.conf"
         config.write_text(
+            f"{tls}"
             f'listen: "127.0.0.1:{self.port}"\n'
             f'jetstream {{ store_dir: "{self.folder / "store"}" }}\n'
             f"operator: {self.operator_jwt}\n"
@@ -137,25 +162,17 @@ _LIMITS = {**_PLAIN_LIMITS, "mem_storage": -1, "disk_storage": -1, "streams": -1
 
 
 @contextmanager
-def running_operator_nats(folder: Path, port: int) -> Iterator[OperatorNats]:
+def running_operator_nats(
+    folder: Path, port: int, tls: tuple[Path, Path] | None = None
+) -> Iterator[OperatorNats]:
     """The server, until the end of the block. The account's own key signs, and no other."""
-    nats = OperatorNats(folder, port)
+    nats = OperatorNats(folder, port, tls=tls)
     nats.allow()
-    binary = Path(sysconfig.get_path("scripts")) / "nats-server"
-    with (folder / "nats.log").open("wb") as log:
-        nats.process = subprocess.Popen(
-            [str(binary), "-c", str(folder / "operator.conf")],
-            stdout=log,
-            stderr=log,
-            env={"PATH": os.environ["PATH"]},
-        )
     try:
-        _until_ready(nats)
+        nats.start()
         yield nats
     finally:
-        nats.process.send_signal(signal.SIGCONT)
-        nats.process.kill()
-        nats.process.wait()
+        nats.kill()
 
 
 def _until_ready(nats: OperatorNats) -> None:

@@ -448,8 +448,6 @@ async def _close(link: _Link) -> None:
     link.is_retired = True
     with contextlib.suppress(*_FAILURES):
         await asyncio.wait_for(link.client.close(), _CLOSE_S)
-    if link.client._transport is not None:
-        link.client._transport.close()
 
 
 def _describe(error: BaseException) -> str:

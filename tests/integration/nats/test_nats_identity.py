@@ -1,9 +1,12 @@
 """An identity of payd's own making, at a real nats-server in operator mode."""
 
+import gc
+import ssl
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import attrs
 import nats
 import nats.errors
 import nats.js.errors
+import nkeys
 import pytest
 import trio
 from integration.nats.server import (
@@ -22,11 +26,11 @@ from integration.nats.server import (
     free_port,
     is_ready,
 )
-from nats_operator import OperatorNats, running_operator_nats
+from nats_operator import Key, OperatorNats, running_operator_nats
 
 from payd.adapters.islands import aio
 from payd.adapters.jetstream import MESSAGE_BYTES_MAX, JetStreamPublisher
-from payd.adapters.nats_identity import NatsIdentity
+from payd.adapters.nats_identity import BadSigningSeed, NatsIdentity, mint, permissions
 from payd.ports import PublishError
 
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
@@ -58,6 +62,18 @@ def minting(server: OperatorNats, seed: str = "", **identity: Any) -> Minting:
     publisher = a_publisher(server.url, identity=source, on_renewal=heard, connect_timeout_s=1.0)
     made.append(Minting(publisher, seed or server.account.seed, renewals))
     return made[0]
+
+
+def scope(key: Key, publish: list[str]) -> dict[str, Any]:
+    """What an account's JWT says of a signing key whose users may publish this and no more."""
+    template = {
+        "pub": {"allow": publish},
+        "sub": {"allow": ["_INBOX_payd.>"]},
+        "subs": 10,
+        "data": -1,
+        "payload": MESSAGE_BYTES_MAX,
+    }
+    return {"kind": "user_scope", "key": key.public, "role": "payd", "template": template}
 
 
 @asynccontextmanager
@@ -101,16 +117,7 @@ async def test_a_signing_key_of_the_account_signs_too(server: OperatorNats) -> N
 
 async def test_a_scoped_key_carries_the_permissions_itself(server: OperatorNats) -> None:
     key = server.new_signing_key()
-    subjects = ["payment.completed", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.CREATE.*"]
-    template = {
-        "pub": {"allow": subjects},
-        "sub": {"allow": ["_INBOX_payd.>"]},
-        "subs": 10,
-        "data": -1,
-        "payload": MESSAGE_BYTES_MAX,
-    }
-    scope = {"kind": "user_scope", "key": key.public, "role": "payd", "template": template}
-    server.allow([scope])
+    server.allow([scope(key, ["payment.completed", "$JS.API.STREAM.*.*"])])
     made = minting(server, key.seed, account=server.account.public, is_scoped=True)
     async with connected(made.publisher) as publisher:
         await eventually(lambda: is_ready(publisher))
@@ -225,16 +232,140 @@ async def test_a_rotated_signing_seed_costs_no_publish(server: OperatorNats) -> 
     assert made.renewals == {"ok": 1}
 
 
-@pytest.mark.parametrize("seed", ["", "SA", "hunter2", "SUAM" + "A" * 54, "é"])
-async def test_a_seed_that_is_none_is_told_without_it(server: OperatorNats, seed: str) -> None:
+async def test_a_seed_that_the_account_takes_late_is_tried_again(server: OperatorNats) -> None:
+    old, new = server.new_signing_key(), server.new_signing_key()
+    server.allow([old])
+    made = minting(server, old.seed, account=server.account.public)
+    async with connected(made.publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        made.seed = new.seed
+        await aio(publisher.renew_if_rotated)
+        assert made.renewals == {"failed": 1}
+        assert "Authorization Violation" in str(publisher.state().last_error)
+        await aio(publisher.publish, an_event())
+
+        server.allow([old, new])
+        await aio(publisher.renew_if_rotated)
+
+    assert made.renewals == {"failed": 1, "ok": 1}
+
+
+async def test_whoever_may_not_use_the_stream_does_not_take_over(server: OperatorNats) -> None:
+    able, unable = server.new_signing_key(), server.new_signing_key()
+    server.allow([scope(able, ["payment.*", "$JS.API.STREAM.*.*"]), scope(unable, ["payment.*"])])
+    made = minting(server, able.seed, account=server.account.public, is_scoped=True)
+    async with connected(made.publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        made.seed = unable.seed
+
+        assert not await aio(publisher.renew)
+
+        assert is_ready(publisher)
+        await aio(publisher.publish, an_event())
+
+
+# What nats-py leaves of connections that were refused is closed by the garbage collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_a_withdrawn_signing_key_is_told_and_waited_for(server: OperatorNats) -> None:
+    key = server.new_signing_key()
+    server.allow([key])
+    made = minting(server, key.seed, account=server.account.public)
+    async with connected(made.publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        server.allow([])
+        await eventually(lambda: not publisher.state().connected)
+        await eventually(lambda: "Authorization Violation" in str(publisher.state().last_error))
+
+        server.allow([key])
+        await eventually(lambda: is_ready(publisher))
+        await aio(publisher.publish, an_event())
+    gc.collect()
+
+
+async def test_a_renewal_asked_for_while_the_server_is_away_waits_in_peace_and_follows(
+    server: OperatorNats,
+) -> None:
     made = minting(server)
-    made.seed = seed
+    async with connected(made.publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        server.kill()
+        await eventually(lambda: not publisher.state().connected)
+        assert not await aio(publisher.renew)
+
+        worked_before = time.process_time()
+        await trio.sleep(0.5)
+        assert time.process_time() - worked_before < 0.1
+
+        server.start()
+        await eventually(lambda: made.renewals == {"ok": 1})
+        await aio(publisher.publish, an_event())
+
+
+async def test_the_old_connection_waits_for_its_last_publish_and_no_longer_than_payd_runs(
+    server: OperatorNats,
+) -> None:
+    async with connected(minting(server).publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        idle = publisher._link
+        assert await aio(publisher.renew)
+        assert idle is not None
+        await eventually(lambda: bool(idle.client.is_closed))
+
+        busy = publisher._link
+        assert busy is not None
+        busy.in_flight += 1
+        assert await aio(publisher.renew)
+        assert busy.is_open
+
+    assert busy.client.is_closed
+
+
+SEED = Key.new(nkeys.PREFIX_BYTE_ACCOUNT).seed
+SLIP = f"{SEED[:20]}{'B' if SEED[20] == 'A' else 'A'}{SEED[21:]}"
+NO_SEEDS = {
+    "empty": "",
+    "short": "SA",
+    "password": "hunter2",
+    "a user's": Key.new(nkeys.PREFIX_BYTE_USER).seed,
+    "foreign": "é",
+    "cut": SEED[:-1],
+    "a slip": SLIP,
+}
+
+
+@pytest.mark.parametrize("seed", NO_SEEDS.values(), ids=NO_SEEDS)
+def test_a_seed_that_is_none_signs_nothing_and_is_not_quoted(seed: str) -> None:
+    may = permissions(STREAM, ["payment.completed"], "_INBOX", 1000, creates=False)
+    with pytest.raises(BadSigningSeed) as refusal:
+        mint(NatsIdentity(), seed, "payd", may, datetime.now(UTC))
+    assert seed == "" or seed not in str(refusal.value)
+
+
+async def test_a_seed_that_is_none_is_told_and_its_correction_heals(server: OperatorNats) -> None:
+    made = minting(server)
+    made.seed = SLIP
     async with connected(made.publisher) as publisher:
         await eventually(lambda: "BadSigningSeed" in str(publisher.state().last_error))
-        assert seed == "" or seed not in str(publisher.state())
 
         made.seed = server.account.seed
         await eventually(lambda: is_ready(publisher))
+
+
+async def test_over_tls_the_server_must_be_of_the_trusted_authority(
+    asyncio_loop: None, tmp_path: Path, pki: Path
+) -> None:
+    trusted = ssl.create_default_context(cafile=pki / "ca.crt")
+    files = (pki / "server.crt", pki / "server.key")
+    with running_operator_nats(tmp_path, free_port(), files) as server:
+        source = NatsIdentity(signing_seed=lambda: server.account.seed)
+        stranger = a_publisher(server.url, identity=source, connect_timeout_s=1.0)
+        async with connected(stranger):
+            await eventually(lambda: "CERTIFICATE_VERIFY_FAILED" in str(stranger.state()))
+        async with connected(a_publisher(server.url, identity=source, tls=trusted)) as publisher:
+            await eventually(lambda: is_ready(publisher))
+            assert await aio(publisher.renew)
+            await aio(publisher.publish, an_event())
 
 
 async def test_a_credentials_file_serves_as_well(server: OperatorNats) -> None:
@@ -252,13 +383,25 @@ async def test_without_an_identity_the_server_refuses_and_that_is_told(
         await eventually(lambda: "uthorization" in str(publisher.state().last_error))
 
 
-async def test_nothing_of_the_seed_or_the_jwt_is_shown(server: OperatorNats) -> None:
-    async with connected(minting(server).publisher) as publisher:
+async def test_nothing_of_the_seed_or_the_jwt_is_shown_or_logged(
+    server: OperatorNats, json_lines: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = minting(server)
+    async with connected(made.publisher) as publisher:
         await eventually(lambda: is_ready(publisher))
+        assert await aio(publisher.renew)
         link = publisher._link
         assert link is not None
         assert link.identity is not None
-        shown = f"{link.identity!r} {publisher.state()!r} {publisher!r}"
-        assert link.identity.jwt not in shown
-        assert link.identity.seed.decode() not in shown
-        assert server.account.seed not in shown
+        made.seed = SLIP
+        assert not await aio(publisher.renew)
+        made.seed = foreign = server.new_signing_key().seed
+        assert not await aio(publisher.renew)
+        shown = f"{link!r} {publisher.state()!r} {publisher!r} {publisher._identity!r}"
+
+    logged = capsys.readouterr().err
+    assert logged.count("nats_identity_renewal_failed") == 2
+    own = [link.identity.jwt, link.identity.seed.decode(), server.account.seed]
+    for secret in [*own, SLIP, foreign]:
+        assert secret not in shown
+        assert secret not in logged

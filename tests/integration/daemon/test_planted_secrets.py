@@ -1,0 +1,32 @@
+"""The watch for planted secrets sees what it is there to see."""
+
+import asyncio
+
+import grpc
+import pytest
+from daemon import Place, a_request, reason_of, running_daemon, wait_until_published
+from planted_secrets import WATCH, search_database
+
+from payd.proto import payment_pb2 as pb
+
+
+def test_a_secret_that_is_told_on_purpose_is_found_wherever_it_goes(place: Place) -> None:
+    """A caller gives it as its request id, which is told, stored and published."""
+    secret = "canary-told-on-purpose"
+    with WATCH.leaking_on_purpose(secret) as hits:
+        with running_daemon(place) as daemon, daemon.client() as client:
+            call = {"x_request_id": secret}
+            payment = client.call("InitiatePayment", a_request(), **call).payment
+            client.wait_for(payment.id, "COMPLETED")
+            wait_until_published(place)
+            with pytest.raises(grpc.RpcError) as refused:
+                client.call("GetPayment", pb.GetPaymentRequest(payment_id="x"), **call)
+            assert reason_of(refused.value) == "INVALID_FIELD"
+        asyncio.run(search_database(place.database))
+        found = {hit.partition(" in ")[2].partition(":")[0] for hit in hits}
+    assert {"the log", "an event", "an error", "public.payments", "public.payment_events"} <= found
+
+
+def test_something_is_searched() -> None:
+    assert WATCH.searched > 10
+    assert WATCH.secrets()

@@ -1,0 +1,93 @@
+"""Secrets that can be recognised wherever they turn up, and the watch that looks for them.
+
+Every credential of every daemon in the tests is one that was registered here. Whatever a daemon
+tells — its log, its metrics, readiness, what it answers, what it publishes, what it stores — is
+searched; a hit fails the session, with the place where it was found.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import asyncpg
+
+#: In every secret that a test makes up by itself.
+MARK = "canary"
+_SHORTEST = 8
+
+
+class Watch:
+    """What is secret, and where it was seen all the same."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self.hits: list[str] = []
+        #: How much was searched, so that a watch which sees nothing is noticed.
+        self.searched = 0
+
+    def plant(self, *secrets: str) -> None:
+        """Look for these from now on; of several lines for each one."""
+        for secret in secrets:
+            self._secrets |= {line for line in secret.split("\n") if len(line) >= _SHORTEST}
+
+    def secrets(self) -> list[str]:
+        """All that was planted."""
+        return sorted(self._secrets)
+
+    def search(self, text: str, where: str) -> None:
+        """Note every secret in it."""
+        self.searched += 1
+        for secret in self._secrets:
+            if secret in text:
+                self.hits.append(f"{secret[:4]}… in {where}: {text[:200]}")
+
+    @contextlib.contextmanager
+    def leaking_on_purpose(self, secret: str) -> Iterator[list[str]]:
+        """Hits of this block are what its test wants; afterwards it is no secret any more."""
+        before, self.hits = self.hits, []
+        self.plant(secret)
+        try:
+            yield self.hits
+        finally:
+            self.hits = before
+            self._secrets.discard(secret)
+
+
+WATCH = Watch()
+
+#: Settings that are secrets, as variables.
+_SECRET_VARIABLES = (
+    "DB_PASSWORD",
+    "REDIS_PASSWORD",
+    "NATS_ACCOUNT_SIGNING_SEED",
+    "STRIPE_SECRET_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "TEMPO_MEMO_KEY",
+)
+
+
+def plant_environment(environment: dict[str, str]) -> None:
+    """The secrets in a daemon's environment; a credential in a URL, too."""
+    WATCH.plant(*(environment.get(name, "") for name in _SECRET_VARIABLES))
+    for url in environment.get("NATS_URL", "").split(","):
+        userinfo = url.partition("//")[2].rpartition("@")[0]
+        WATCH.plant(*userinfo.split(":")[1:])
+
+
+async def search_database(url: str) -> None:
+    """Every row of every table of one database."""
+    connection = await asyncpg.connect(url)
+    try:
+        tables = await connection.fetch(
+            "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables"
+            " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
+        )
+        patterns = [f"%{secret}%" for secret in WATCH.secrets()]
+        for table in tables:
+            found = await connection.fetch(
+                f"SELECT t::text AS row FROM {table['name']} t WHERE t::text LIKE ANY($1)", patterns
+            )
+            WATCH.search("", table["name"])
+            for row in found:
+                WATCH.search(row["row"], table["name"])
+    finally:
+        await connection.close()
