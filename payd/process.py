@@ -3,6 +3,7 @@
 import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -17,8 +18,9 @@ _log = telemetry.get_logger(__name__)
 def serve(config: Config, reload: Callable[[], Config] | None = None) -> int:
     """Run the daemon until a signal; the process's exit code. `reload` reads anew on SIGHUP."""
     telemetry.configure_logging(config.log.level, config.log.format)
-    # A core would hold every secret.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # A core would hold every secret. A sandbox that forbids the call has set it already.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     code = 0
     try:
         trio.run(_serve_until_signal, config, reload)

@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 import nkeys
+from planted_secrets import WATCH
 
 READY_S = 20.0
 _RELOADED = b"Reloaded server configuration"
@@ -28,7 +29,9 @@ class Key:
 
     @classmethod
     def new(cls, kind: int) -> "Key":
-        return cls(nkeys.encode_seed(secrets.token_bytes(32), kind).decode())
+        seed = nkeys.encode_seed(secrets.token_bytes(32), kind).decode()
+        WATCH.plant(seed)
+        return cls(seed)
 
     @property
     def public(self) -> str:

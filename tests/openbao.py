@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import httpx
+from planted_secrets import WATCH
 
 POLICY = """
 path "secret/data/payd" { capabilities = ["read"] }
@@ -63,6 +64,7 @@ class OpenBao:
 
     def write(self, **secrets: str) -> None:
         """Replace what `secret/payd` holds."""
+        WATCH.plant(*secrets.values())
         self.ask("POST", "secret/data/payd", data=secrets)
 
     def read(self) -> dict[str, str]:
@@ -80,6 +82,7 @@ class OpenBao:
     def new_secret_id(self) -> None:
         """A fresh one in the file."""
         made = self.ask("POST", "auth/approle/role/payd/secret-id")["data"]["secret_id"]
+        WATCH.plant(made)
         self.secret_id_path.write_text(made)
 
     def revoke_tokens(self) -> None:

@@ -51,7 +51,9 @@ class Minting:
     renewals: Counter[str]
 
 
-def minting(server: OperatorNats, seed: str = "", **identity: Any) -> Minting:
+def minting(
+    server: OperatorNats, seed: str = "", *, patience_s: float = 2.0, **identity: Any
+) -> Minting:
     made: list[Minting] = []
     renewals: Counter[str] = Counter()
     source = NatsIdentity(signing_seed=lambda: made[0].seed, **identity)
@@ -59,7 +61,13 @@ def minting(server: OperatorNats, seed: str = "", **identity: Any) -> Minting:
     def heard(outcome: str) -> None:
         renewals[outcome] += 1
 
-    publisher = a_publisher(server.url, identity=source, on_renewal=heard, connect_timeout_s=1.0)
+    publisher = a_publisher(
+        server.url,
+        identity=source,
+        on_renewal=heard,
+        publish_timeout_s=patience_s,
+        connect_timeout_s=1.0,
+    )
     made.append(Minting(publisher, seed or server.account.seed, renewals))
     return made[0]
 
@@ -118,7 +126,7 @@ async def test_a_signing_key_of_the_account_signs_too(server: OperatorNats) -> N
 async def test_a_scoped_key_carries_the_permissions_itself(server: OperatorNats) -> None:
     key = server.new_signing_key()
     server.allow([scope(key, ["payment.completed", "$JS.API.STREAM.*.*"])])
-    made = minting(server, key.seed, account=server.account.public, is_scoped=True)
+    made = minting(server, key.seed, patience_s=0.5, account=server.account.public, is_scoped=True)
     async with connected(made.publisher) as publisher:
         await eventually(lambda: is_ready(publisher))
         await aio(publisher.publish, an_event())
@@ -253,7 +261,7 @@ async def test_a_seed_that_the_account_takes_late_is_tried_again(server: Operato
 async def test_whoever_may_not_use_the_stream_does_not_take_over(server: OperatorNats) -> None:
     able, unable = server.new_signing_key(), server.new_signing_key()
     server.allow([scope(able, ["payment.*", "$JS.API.STREAM.*.*"]), scope(unable, ["payment.*"])])
-    made = minting(server, able.seed, account=server.account.public, is_scoped=True)
+    made = minting(server, able.seed, patience_s=0.5, account=server.account.public, is_scoped=True)
     async with connected(made.publisher) as publisher:
         await eventually(lambda: is_ready(publisher))
         made.seed = unable.seed

@@ -1,0 +1,77 @@
+"""The units for systemd: sound, sandboxed, and in step with what payd knows."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from payd.config import SETTINGS
+
+UNITS = Path(__file__).parents[3] / "deploy" / "systemd"
+NO_SYSTEMD = "no systemd-analyze on this machine (apt-get install systemd)"
+#: Tenths, as systemd-analyze takes them.
+EXPOSURE_MAX = 15
+
+
+@pytest.fixture(scope="module")
+def systemd_analyze() -> str:
+    found = shutil.which("systemd-analyze")
+    if found is None and os.environ.get("REQUIRE_ALL") == "1":
+        pytest.fail(f"{NO_SYSTEMD}; REQUIRE_ALL is set", pytrace=False)
+    if found is None:
+        pytest.skip(NO_SYSTEMD)
+    return found
+
+
+@pytest.fixture(params=["payd.service", "payd@.service"])
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """With a program that exists here in the place of payd's."""
+    text = (UNITS / request.param).read_text()
+    copied = tmp_path / request.param
+    copied.write_text(text.replace("/opt/payd/bin/payd", shutil.which("true") or "/bin/true"))
+    return copied
+
+
+def analyze(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [program, *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_systemd_has_nothing_to_say_about_a_unit(systemd_analyze: str, unit: Path) -> None:
+    # It exits 0 on keys that it does not know: any word is one too many.
+    verified = analyze(systemd_analyze, "verify", str(unit))
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+
+
+def test_a_mistake_in_a_unit_would_be_seen(systemd_analyze: str, unit: Path) -> None:
+    unit.write_text(unit.read_text().replace("WatchdogSec=", "WatchdogSecond="))
+    assert "WatchdogSecond" in analyze(systemd_analyze, "verify", str(unit)).stderr
+
+
+def test_a_unit_is_exposed_no_more_than_it_must_be(systemd_analyze: str, unit: Path) -> None:
+    arguments = ("security", "--offline=true", f"--threshold={EXPOSURE_MAX}", str(unit))
+    judged = analyze(systemd_analyze, *arguments)
+    assert judged.returncode == 0, judged.stdout[-300:]
+    [level] = re.findall(r"exposure level for \S+ ([0-9.]+)", judged.stdout)
+    assert float(level) <= EXPOSURE_MAX / 10
+
+
+def test_every_variable_of_a_unit_is_one_that_payd_knows(unit: Path) -> None:
+    known = {setting.env for setting in SETTINGS} | {"PAYD_CONFIG"}
+    given = re.findall(r"^Environment=([A-Z_]+)=", unit.read_text(), re.MULTILINE)
+    assert given
+    assert set(given) <= known
+
+
+def test_a_unit_gives_the_daemon_the_time_that_it_takes(unit: Path) -> None:
+    values = dict(re.findall(r"^(\w+)=(\d+)$", unit.read_text(), re.MULTILINE))
+    drain_s = next(s.default for s in SETTINGS if s.key == "grpc.drain_timeout_s")
+    assert isinstance(drain_s, float)
+    # The pumps' five seconds and the doors' three come after the drain.
+    assert float(values["TimeoutStopSec"]) > drain_s + 5 + 3
+    assert values["RestartPreventExitStatus"] == "78"
+    assert values["LimitCORE"] == "0"
