@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 WHEELS := plugins/mock_provider plugins/stripe_provider plugins/tempo_provider
 CODE := payd plugins tests bench
 
-.PHONY: help run test check integration browser campaign bench proto format clean
+.PHONY: help run test check integration browser campaign bench docs lock proto format clean
 
 help: ## What can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,13 @@ campaign: $(STAMP) ## The long fault campaign: every crash point, many times
 
 bench: $(STAMP) ## Throughput and latency, side by side with a minimal server
 	@$(BIN)/python -m bench
+
+docs: $(STAMP) ## Write docs/configuration.md anew
+	@$(BIN)/payd config reference > docs/configuration.md
+
+lock: $(STAMP) ## Lock the image's dependencies anew, by hash
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
+	@$(BIN)/python deploy/lock.py
 
 proto: $(STAMP) ## Generate code from payment.proto
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpclib_python_out=. payd/proto/payment.proto

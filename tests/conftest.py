@@ -31,6 +31,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 NO_CHROMIUM = "no chromium on this machine (apt-get install chromium)"
 NO_ANVIL = "no local Tempo chain"
+NO_SYSTEMD = "no systemd-analyze on this machine (apt-get install systemd)"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +55,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     if any(NO_CHROMIUM in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(f"not run: browser tests: {NO_CHROMIUM}", yellow=True)
+    if any(NO_SYSTEMD in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"not run: systemd tests: {NO_SYSTEMD}", yellow=True)
     without_chain = [str(report.longrepr) for report in skipped if NO_ANVIL in str(report.longrepr)]
     if without_chain:
         why = without_chain[0].partition(NO_ANVIL)[2].rstrip("')")
@@ -68,6 +71,17 @@ def chromium() -> str:
         pytest.fail(f"{NO_CHROMIUM}; REQUIRE_ALL is set", pytrace=False)
     if found is None:
         pytest.skip(NO_CHROMIUM)
+    return found
+
+
+@pytest.fixture(scope="session")
+def systemd_analyze() -> str:
+    """The program; without it the test is skipped, or fails where all must run."""
+    found = shutil.which("systemd-analyze")
+    if found is None and os.environ.get("REQUIRE_ALL") == "1":
+        pytest.fail(f"{NO_SYSTEMD}; REQUIRE_ALL is set", pytrace=False)
+    if found is None:
+        pytest.skip(NO_SYSTEMD)
     return found
 
 

@@ -1,6 +1,5 @@
 """The units for systemd: sound, sandboxed, and in step with what payd knows."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,19 +10,8 @@ import pytest
 from payd.config import SETTINGS
 
 UNITS = Path(__file__).parents[3] / "deploy" / "systemd"
-NO_SYSTEMD = "no systemd-analyze on this machine (apt-get install systemd)"
 #: Tenths, as systemd-analyze takes them.
 EXPOSURE_MAX = 15
-
-
-@pytest.fixture(scope="module")
-def systemd_analyze() -> str:
-    found = shutil.which("systemd-analyze")
-    if found is None and os.environ.get("REQUIRE_ALL") == "1":
-        pytest.fail(f"{NO_SYSTEMD}; REQUIRE_ALL is set", pytrace=False)
-    if found is None:
-        pytest.skip(NO_SYSTEMD)
-    return found
 
 
 @pytest.fixture(params=["payd.service", "payd@.service"])

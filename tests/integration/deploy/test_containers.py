@@ -1,0 +1,229 @@
+"""The image and the composition: sound, small, and doing what they say, without an engine where
+there is none."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from payd.config import SETTINGS
+
+ROOT = Path(__file__).parents[3]
+DEPLOY = ROOT / "deploy"
+NO_ENGINE = "no container engine on this machine: the image itself is not built"
+
+
+def stages() -> list[list[tuple[str, str]]]:
+    """The Dockerfile's instructions, stage by stage."""
+    text = re.sub(r"^#.*\n", "", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE)
+    lines = re.sub(r"\\\n", " ", text).splitlines()
+    parsed = [tuple(line.split(None, 1)) for line in lines if line.strip()]
+    found: list[list[tuple[str, str]]] = []
+    for instruction, rest in parsed:
+        if instruction == "FROM":
+            found.append([])
+        found[-1].append((instruction, rest))
+    return found
+
+
+def copy_into(source: str, target: Path) -> None:
+    for found in ROOT.glob(source):
+        ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+        if found.is_dir():
+            shutil.copytree(found, target, dirs_exist_ok=True, ignore=ignore)
+        else:
+            goal = target / found.name if target.is_dir() else target
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(found, goal)
+
+
+def run_build_stage(folder: Path) -> Path:
+    """The first stage's COPY and RUN, in an empty folder; where it puts its result."""
+    shutil.rmtree(folder, ignore_errors=True)
+    work, prefix = folder / "src", folder / "opt"
+    work.mkdir(parents=True)
+    # The image's python has pip, and no environment of its own.
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PREFIX": str(prefix)}
+    for instruction, rest in stages()[0]:
+        if instruction == "COPY":
+            *sources, target = rest.split()
+            if target.endswith("/"):
+                (work / target).mkdir(parents=True)
+            for source in sources:
+                copy_into(source, work / target)
+        elif instruction == "RUN":
+            done = subprocess.run(
+                ["/bin/sh", "-ec", rest],
+                cwd=work,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=600,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr[-2000:]
+    return prefix
+
+
+def listing(prefix: Path) -> dict[str, str]:
+    """Every file by its path; the content's hash where it is not compiled."""
+    return {
+        str(file.relative_to(prefix)): (
+            "" if file.suffix == ".pyc" else hashlib.sha256(file.read_bytes()).hexdigest()
+        )
+        for file in sorted(prefix.rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.mark.campaign
+def test_the_build_steps_run_in_an_empty_folder_and_give_the_same_twice(tmp_path: Path) -> None:
+    prefix = run_build_stage(tmp_path / "image")
+    first = listing(prefix)
+    said = subprocess.run(
+        [str(prefix / "bin" / "payd"), "--version"], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.startswith("payd ")
+    assert not [name for name in first if "/pip/" in name or name.endswith((".c", ".h.in"))]
+    assert any(name.endswith("stripe_provider/__init__.py") for name in first)
+    assert listing(run_build_stage(tmp_path / "image")) == first
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    hadolint = Path(sysconfig.get_path("scripts")) / "hadolint"
+    said = subprocess.run(
+        [str(hadolint), str(DEPLOY / "Dockerfile")], capture_output=True, text=True, check=False
+    )
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+
+
+def test_the_image_runs_as_nobody_and_writes_nothing() -> None:
+    final = stages()[-1]
+    [user] = [rest for instruction, rest in final if instruction == "USER"]
+    assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user)
+    assert not [rest for instruction, rest in final if instruction in ("RUN", "VOLUME", "ADD")]
+    settings = " ".join(rest for instruction, rest in final if instruction == "ENV")
+    assert "PYTHONDONTWRITEBYTECODE=1" in settings
+    known = {setting.env for setting in SETTINGS} | {"PAYD_CONFIG"}
+    assert set(re.findall(r"(PAYD_\w+)=", settings)) <= known
+
+
+def test_everything_that_the_image_installs_is_locked_by_hash() -> None:
+    blocks = re.findall(r"^([\w.\-\[\]]+)==(\S+)((?: \\\n +--hash=\S+)+)", lock(), re.MULTILINE)
+    locked = {name.lower().replace("_", "-"): version for name, version, _ in blocks}
+    assert len(locked) == len(re.findall(r"^\S+==", lock(), re.MULTILINE)) > 50
+    assert "://" not in lock()
+    for wanted in requirements():
+        name = wanted.name.lower().replace("_", "-")
+        assert name in locked, f"{name}: run make lock"
+        assert wanted.specifier.contains(locked[name]), f"{wanted}: run make lock"
+
+
+def lock() -> str:
+    names = ("requirements.lock", "requirements-source.lock")
+    return "".join((DEPLOY / name).read_text() for name in names)
+
+
+def requirements() -> list[Requirement]:
+    """What payd and the two providers of the image ask for."""
+    found = []
+    for project in (ROOT, ROOT / "plugins/stripe_provider", ROOT / "plugins/tempo_provider"):
+        declared = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+        found += [Requirement(text) for text in declared["dependencies"]]
+    return [wanted for wanted in found if not wanted.name.startswith("payd")]
+
+
+def test_the_image_is_built_where_there_is_an_engine() -> None:
+    docker = shutil.which("docker")
+    works = docker and subprocess.run([docker, "info"], capture_output=True, check=False)
+    if not docker or not works or works.returncode:
+        pytest.skip(NO_ENGINE)
+    subprocess.run([docker, "build", "-f", "deploy/Dockerfile", "."], cwd=ROOT, check=True)
+
+
+@pytest.fixture(scope="module")
+def composition() -> dict[str, Any]:
+    """As compose itself reads it."""
+    package = find_spec("compose")
+    assert package is not None
+    assert package.origin is not None
+    program = Path(package.origin).with_name("docker-compose")
+    file = DEPLOY / "docker-compose.payment.yml"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PAYD_DOMAIN": "pay.example.com",
+        "PAYD_TLS": "operator@example.com",
+    }
+    said = subprocess.run(
+        [str(program), "-f", str(file), "config", "--format", "json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (said.returncode, said.stderr) == (0, "")
+    document: dict[str, Any] = json.loads(said.stdout)
+    return document
+
+
+def ports(service: dict[str, Any]) -> set[tuple[str, str, int]]:
+    return {
+        (port.get("host_ip", ""), port["published"], port["target"])
+        for port in service.get("ports", ())
+    }
+
+
+def test_from_outside_there_are_caddy_and_the_main_apps_door(composition: dict[str, Any]) -> None:
+    services = composition["services"]
+    assert ports(services["caddy"]) == {("", "443", 443), ("", "80", 80)}
+    assert ports(services["postgres"]) == {("127.0.0.1", "5433", 5432)}
+    local = "127.0.0.1"
+    assert ports(services["payd"]) == {
+        ("", "50051", 50051),
+        (local, "8085", 8085),
+        (local, "9086", 9086),
+    }
+    assert all(not ports(services[name]) for name in ("nats", "valkey", "migrate"))
+
+
+def test_who_shares_a_network_with_payd_is_who_has_to(composition: dict[str, Any]) -> None:
+    services, networks = composition["services"], composition["networks"]
+    on = {
+        network: {name for name, service in services.items() if network in service["networks"]}
+        for network in networks
+    }
+    assert on["edge"] == {"caddy", "payd"}
+    assert on["main"] == {"payd", "nats"}
+    assert on["data"] == {"payd", "migrate", "postgres", "nats", "valkey"}
+    assert all(networks[name]["internal"] for name in ("edge", "main", "data"))
+
+
+def test_a_service_may_do_no_more_than_it_must(composition: dict[str, Any]) -> None:
+    for name, service in composition["services"].items():
+        assert "no-new-privileges:true" in service["security_opt"], name
+        if name != "postgres":
+            assert service["read_only"], name
+            assert service["cap_drop"] == ["ALL"], name
+
+
+def test_payd_is_told_by_variables_that_it_knows_and_by_files_what_is_secret(
+    composition: dict[str, Any],
+) -> None:
+    given = composition["services"]["payd"]["environment"]
+    known = {setting.env for setting in SETTINGS}
+    providers = {name for name in given if name.startswith("STRIPE_")}
+    assert set(given) - providers <= known
+    secret = {name for name in given if re.search(r"PASSWORD|SECRET|SEED|KEY", name)}
+    assert all(name.endswith("_FILE") for name in secret)
