@@ -60,7 +60,7 @@ def run_build_stage(folder: Path) -> Path:
         if instruction == "COPY":
             *sources, target = rest.split()
             if target.endswith("/"):
-                (work / target).mkdir(parents=True)
+                (work / target).mkdir(parents=True, exist_ok=True)
             for source in sources:
                 copy_into(source, work / target)
         elif instruction == "RUN":
