@@ -142,6 +142,14 @@ def config_show(as_json: bool) -> None:
     )
 
 
+@config.command("reference")
+def config_reference() -> None:
+    """docs/configuration.md: every setting, its variable, its default, what it means."""
+    from payd.cli.reference import reference
+
+    click.echo(reference(), nl=False)
+
+
 @click.group()
 def pricing() -> None:
     """Check or show the prices."""

@@ -17,7 +17,7 @@ from grpclib.server import Server, Stream
 from payd.domain.errors import PaydError
 from payd.proto import payment_pb2 as pb
 from payd.proto.payment_grpc import PaymentServiceBase
-from payd.transport.grpc.server import tls_context
+from payd.transport.grpc.tls import CertificateFiles, tls_context
 from payd.transport.problems import grpc_error
 
 T = TypeVar("T")
@@ -148,7 +148,8 @@ def scripted_daemon(pki: Path) -> Iterator[ScriptedDaemon]:
 async def _serve(daemon: ScriptedDaemon, pki: Path, started: Future[Callable[[], object]]) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     server = Server([daemon])
-    tls = tls_context(pki / "server.crt", pki / "server.key", pki / "ca.crt")
+    files = CertificateFiles(cert=pki / "server.crt", key=pki / "server.key", ca=pki / "ca.crt")
+    tls = tls_context(files)
     await server.start("127.0.0.1", 0, ssl=tls)
     listener: Any = server._server
     daemon.port = listener.sockets[0].getsockname()[1]

@@ -1,0 +1,165 @@
+"""`payd config reference`: docs/configuration.md, made from the settings themselves."""
+
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic.fields import FieldInfo
+
+from payd.config import SETTINGS, Setting
+from payd.plugins.interface import ProviderManifest
+from payd.plugins.loader import manifest_of
+
+#: The providers that come with payd, in the order of the file.
+SHIPPED = ("stripe", "tempo", "mock")
+
+_HEAD = """\
+# Configuration
+
+Every setting of payd, made from the settings model by `payd config reference` (`make docs`); a test
+fails when this page is stale.
+
+A setting stands in the file (`config/payd.yaml`, or what `PAYD_CONFIG` names) under its key, or in
+its environment variable, which wins. An unknown key, a value out of its bounds or a missing secret
+stops the start within a second, names the key, and exits 78. A relative path in the file is relative
+to the file's folder. `payd config show` lists what is in force, and where each value came from;
+`payd config check` tries a configuration without starting anything.
+
+## Secrets
+
+A secret never stands in the file. It comes from Vault, from a file of its own (`…_FILE`), or, outside
+production, from its variable; where more than one has it, Vault wins, and two others are a mistake.
+A value of several lines is several values, the newest first: two webhook secrets while Stripe rolls
+one. What changes in Vault takes effect within `vault.read_interval_s`, what changes in a file upon
+SIGHUP; the value that was replaced is still taken for a day where a provider checks with it.
+
+| secret | in Vault | setting | file | class |
+|---|---|---|---|---|
+"""
+_SECTIONS: Mapping[str, str] = {
+    "": "General",
+    "log": "Log",
+    "database": "PostgreSQL",
+    "redis": "Redis",
+    "nats": "NATS",
+    "grpc": "gRPC",
+    "http": "HTTP",
+    "metrics": "Metrics",
+    "pricing": "Prices",
+    "payments": "Payments",
+    "recovery": "Recovery",
+    "inbox": "Inbox",
+    "outbox": "Outbox",
+    "vault": "Vault",
+    "providers": "Providers",
+}
+_KINDS: Mapping[object, str] = {
+    bool: "switch",
+    int: "integer",
+    float: "number",
+    tuple: "list",
+    Mapping: "mapping",
+    dict: "mapping",
+    Path: "file",
+}
+_VAULT_NAMES = {
+    "database.password": "db_password",
+    "redis.password": "redis_password",
+    "nats.account_signing_seed": "nats_account_signing_seed",
+}
+
+
+def reference() -> str:
+    """The whole page."""
+    manifests = [manifest_of(name) for name in SHIPPED]
+    parts = [_HEAD + "\n".join(_secrets(manifests))]
+    for section, title in _SECTIONS.items():
+        chosen = [setting for setting in SETTINGS if _section(setting) == section]
+        parts.append(f"## {title}\n\n{_table(map(_row, chosen))}")
+    parts += [_provider(manifest) for manifest in manifests]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(setting: Setting) -> str:
+    return setting.key.partition(".")[0] if "." in setting.key else ""
+
+
+def _secrets(manifests: Iterable[ProviderManifest]) -> Iterator[str]:
+    for setting in SETTINGS:
+        if setting.kind == "secret":
+            vault = _VAULT_NAMES[setting.key]
+            yield _secret(setting.description, vault, setting.key, setting.env)
+    for manifest in manifests:
+        for credential in manifest.credentials:
+            name = credential.removeprefix(f"{manifest.name}_")
+            env = f"{manifest.name}_{name}".upper()
+            key = f"providers.{manifest.name}.{name}"
+            yield _secret(f"Of {manifest.name}: {name}.", env.lower(), key, env)
+
+
+def _secret(text: str, vault: str, key: str, env: str) -> str:
+    return f"| {text} | `{vault}` | `{key}`, `{env}` | `{key}_file`, `{env}_FILE` | secret |"
+
+
+def _table(rows: Iterable[str]) -> str:
+    return "\n".join(
+        ["| key | variable | type | default | meaning |", "|---|---|---|---|---|", *rows]
+    )
+
+
+def _row(setting: Setting) -> str:
+    default = _shown(setting.default)
+    if setting.production_default is not None:
+        default += f"; in production {_shown(setting.production_default)}"
+    form = f"; {setting.form}" if setting.form else ""
+    kind = _escaped(setting.type + form)
+    return f"| `{setting.key}` | `{setting.env}` | {kind} | {default} | {_escaped(setting.description)} |"
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case tuple() | list():
+            return ", ".join(f"`{part}`" for part in value) or "none"
+        case _:
+            return f"`{_escaped(str(value))}`"
+
+
+def _provider(manifest: ProviderManifest) -> str:
+    rows = ["| key | variable | type | default |", "|---|---|---|---|"]
+    for name, field in manifest.config_model.model_fields.items():
+        key, env = f"providers.{manifest.name}.{name}", f"{manifest.name}_{name}".upper()
+        rows.append(f"| `{key}` | `{env}` | {_kind(field.annotation)} | {_default(field)} |")
+    where = f"[its README](../plugins/{manifest.name}_provider/README.md)"
+    title = f"## Provider {manifest.name}"
+    return f"{title}\n\nWhat each means is in {where}.\n\n" + "\n".join(rows)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(value, Mapping):
+        return ", ".join(f"`{key}`" for key in value) or "none"
+    return _shown(value)
+
+
+def _kind(annotation: object) -> str:
+    """As the file has it; a list comes from the environment with commas."""
+    origin = typing.get_origin(annotation) or annotation
+    if origin is Annotated:
+        return _kind(typing.get_args(annotation)[0])
+    if origin in (types.UnionType, typing.Union):
+        return _kind(next(a for a in typing.get_args(annotation) if a is not types.NoneType))
+    if origin is typing.Literal:
+        return _escaped(" | ".join(map(str, typing.get_args(annotation))))
+    return _KINDS.get(origin, "text")
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
