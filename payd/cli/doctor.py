@@ -32,8 +32,11 @@ def doctor(as_json: bool) -> None:
     """Try every dependency, say what to mend. Exit 1 when something is wrong."""
     import trio
 
-    config = read_config()
+    config = read_config(with_secrets=False)
     findings = [Finding("configuration", True, f"environment {config.environment}")]
+    if config.vault.addr is not None:
+        config, found = trio.run(_vault, config)
+        findings.append(found)
     findings += _local(config)
     findings += trio.run(_remote, config)
     if as_json:
@@ -68,11 +71,29 @@ def _certificates(cert: Path, key: Path, ca: Path) -> Finding:
     try:
         loaded = load_certificates(CertificateFiles(cert=cert, key=key, ca=ca), now)
     except CertificateRefused as error:
-        return Finding("certificates", False, f"check them: {error}")
+        return Finding("certificates", False, str(error))
     days = (loaded.server_expire_time - now).days
     if days < _EXPIRY_WARNING_DAYS:
         return Finding("certificates", False, f"renew {cert}: it ends in {days} days")
     return Finding("certificates", True, f"good for {days} days")
+
+
+async def _vault(config: Any) -> tuple[Any, Finding]:
+    """The configuration with what the vault holds, where it gives anything."""
+    from payd.config import missing_from_vault, with_vault
+    from payd.ports import SecretsUnavailable
+    from payd.wiring import build_vault, new_metrics
+
+    vault = build_vault(config, new_metrics())
+    where = f"{config.vault.addr}, {config.vault.secret_path}"
+    try:
+        held = {} if vault is None else await vault.read()
+    except SecretsUnavailable as error:
+        return config, Finding("Vault", False, f"{where}: {error}; check VAULT_*")
+    config = with_vault(config, held)
+    if missing := missing_from_vault(config):
+        return config, Finding("Vault", False, f"{where} lacks {', '.join(missing)}")
+    return config, Finding("Vault", True, f"{where} holds {', '.join(sorted(held))}")
 
 
 async def _remote(config: Any) -> list[Finding]:

@@ -96,7 +96,8 @@ def load_certificates(files: CertificateFiles, now: datetime) -> Certificates:
         raise CertificateRefused(f"{files.cert}, {files.key}, {files.ca}: changing just now")
     ends = _time(decoded["notAfter"])
     if not _time(decoded["notBefore"]) <= now < ends:
-        raise CertificateRefused(f"{files.cert}: valid from {decoded['notBefore']} to {ends}")
+        valid = f"it is valid from {decoded['notBefore']} to {decoded['notAfter']}"
+        raise CertificateRefused(f"renew {files.cert}: {valid}")
     authorities: Any = context.get_ca_certs()
     if not authorities:
         raise CertificateRefused(f"{files.ca}: holds no certificate of an authority")
