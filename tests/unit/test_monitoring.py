@@ -1,0 +1,127 @@
+"""The alert rules and the dashboard speak of metrics that there are, and of nothing else."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+from prometheus_client import Counter, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+from payd.telemetry import Metrics
+
+ROOT = Path(__file__).parents[2]
+MONITORING = ROOT / "deploy" / "monitoring"
+OPERATIONS = ROOT / "docs" / "operations.md"
+#: Beside payd's own: of the process, and of the scraper.
+OTHERS = {
+    "up": {"job", "instance"},
+    "process_start_time_seconds": set(),
+    "process_cpu_seconds_total": set(),
+    "process_resident_memory_bytes": set(),
+}
+#: What Prometheus adds to every series.
+ADDED = {"job", "instance"}
+
+
+def rules() -> list[dict[str, Any]]:
+    document = yaml.safe_load((MONITORING / "payd.rules.yml").read_text())
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
+def dashboard() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((MONITORING / "payd.dashboard.json").read_text())
+    return document
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Where, and what."""
+    for rule in rules():
+        yield rule["alert"], rule["expr"]
+    for panel in dashboard()["panels"]:
+        for target in panel.get("targets", ()):
+            yield panel["title"], target["expr"].replace("$__rate_interval", "5m")
+
+
+def exported() -> dict[str, set[str]]:
+    """Every series with its labels: payd's own by the registry, a provider's by its README."""
+    found = dict(OTHERS)
+    for value in vars(Metrics("1")).values():
+        if isinstance(value, MetricWrapperBase):
+            labels = set(value._labelnames)
+            if isinstance(value, Histogram):
+                found |= {f"{value._name}_{part}": labels for part in ("count", "sum")}
+                found[f"{value._name}_bucket"] = labels | {"le"}
+            else:
+                found[value._name + "_total" * isinstance(value, Counter)] = labels
+    found["payd_build_info"] = {"version"}
+    readme = (ROOT / "plugins/tempo_provider/README.md").read_text()
+    return found | {name: set() for name in re.findall(r"`(payd_tempo_\w+)`", readme)}
+
+
+def selectors(node: Any) -> Iterator[Any]:
+    """Every selector of an expression."""
+    if isinstance(node, promql_parser.VectorSelector):
+        yield node
+    for name in ("expr", "lhs", "rhs", "args", "vector_selector", "vs", "param"):
+        inner = getattr(node, name, None)
+        for one in inner if isinstance(inner, list) else [inner]:
+            if one is not None and not isinstance(one, str | float | int):
+                yield from selectors(one)
+
+
+@pytest.mark.parametrize(("where", "expression"), [*expressions()])
+def test_an_expression_is_sound_and_of_metrics_that_there_are(where: str, expression: str) -> None:
+    found = list(selectors(promql_parser.parse(expression)))
+    assert found, where
+    for selector in found:
+        assert selector.name in exported(), where
+        used = {matcher.name for matcher in selector.matchers.matchers}
+        assert used <= exported()[selector.name] | ADDED, where
+
+
+@pytest.mark.parametrize(("where", "expression"), [*expressions()])
+def test_what_is_grouped_by_is_a_label_of_what_is_grouped(where: str, expression: str) -> None:
+    labels = set().union(*(exported()[s.name] for s in selectors(promql_parser.parse(expression))))
+    for group in re.findall(r"\bby \(([^)]*)\)", expression):
+        assert {label.strip() for label in group.split(",")} <= labels | ADDED, where
+
+
+def test_an_unknown_metric_would_be_noticed() -> None:
+    [selector] = selectors(promql_parser.parse("max(rate(payd_nothing_total[5m])) > 0"))
+    assert selector.name not in exported()
+
+
+def test_every_metric_of_payd_is_on_the_dashboard_or_in_an_alert() -> None:
+    used = {s.name for _, text in expressions() for s in selectors(promql_parser.parse(text))}
+    unused = {
+        name
+        for name in exported()
+        if name.startswith("payd_")
+        and not name.endswith(("_count", "_sum"))
+        and not name.startswith("payd_tempo_")
+    } - used
+    assert unused == set()
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
+def test_an_alert_says_what_it_means_and_where_to_read_on(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in ("critical", "warning")
+    assert {"summary", "description", "runbook"} <= rule["annotations"].keys()
+    assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+
+
+def test_operations_has_a_section_for_each_alert_and_for_no_other() -> None:
+    headings = re.findall(r"^### (Payd\w+)$", OPERATIONS.read_text(), re.MULTILINE)
+    assert sorted(headings) == sorted(rule["alert"] for rule in rules())
+
+
+def test_panels_have_places_and_names_of_their_own() -> None:
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    titles = [panel["title"] for panel in panels if panel["type"] != "row"]
+    assert len(set(titles)) == len(titles)
