@@ -52,7 +52,7 @@ def _from_vault(config: Any) -> Any:
 
 @click.command()
 def serve() -> None:
-    """Run the daemon until SIGTERM. SIGHUP reloads prices, allow-list and log level."""
+    """Run the daemon until SIGTERM. SIGHUP reloads prices, certificates, allow-list, log level."""
     config = read_config(with_secrets=False)
     _preflight(config)
     from payd.config import load_config
