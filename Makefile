@@ -30,8 +30,14 @@ check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: 
 	@$(BIN)/lint-imports --config setup.cfg
 	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
+# Two halves side by side, each with servers of its own: they wait more than they compute.
+ONE_HALF := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)
+OTHER_HALF := $(addprefix tests/integration/,dev http stripe tempo) tests/unit/cli
+
 integration: $(STAMP) ## Everything that talks to real servers or starts processes
-	@$(BIN)/python -m pytest tests/contract tests/integration tests/unit/cli
+	@$(BIN)/python -m pytest $(OTHER_HALF) >$(VENV)/other-half.log 2>&1 & other=$$!; \
+	$(BIN)/python -m pytest $(ONE_HALF); failed=$$?; \
+	wait $$other; failed=$$((failed | $$?)); cat $(VENV)/other-half.log; exit $$failed
 
 # In a process of its own: the browser's driver keeps an asyncio loop running in the main thread.
 browser: $(STAMP) ## A person pays by card, in headless Chromium

@@ -191,6 +191,8 @@ def _environment(state: StateDir, server: Postgres, nats_port: int) -> dict[str,
         "DB_SSL_MODE": "disable",
         "NATS_URL": f"nats://{HOST}:{nats_port}",
         "GRPC_PORT": "0",
+        # The generator is one client: what it can do is the question.
+        "PAYD_GRPC_RATE_PER_CLIENT": "0",
         "HTTP_PORT": "0",
         "METRICS_PORT": "0",
         "GRPC_TLS_CERT_FILE": str(pki / "server.crt"),

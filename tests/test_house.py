@@ -171,3 +171,11 @@ def test_generated_code_is_that_of_the_proto(tmp_path: Path) -> None:
     )
     for name in ("payment_pb2.pyi", "payment_grpc.py"):
         assert (target / name).read_text() == (ROOT / "payd/proto" / name).read_text()
+
+
+def test_the_two_halves_of_the_integration_tests_are_all_of_them() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    halves = re.findall(r"^(?:ONE|OTHER)_HALF := (.*)$", makefile, re.MULTILINE)
+    named = set(re.findall(r"[\w/]+", " ".join(halves))) - {"addprefix"}
+    folders = {folder.name for folder in (ROOT / "tests/integration").iterdir() if folder.is_dir()}
+    assert folders - {"__pycache__"} <= named

@@ -74,6 +74,8 @@ async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
             str(port),
             *options,
             f"--cluster_name={cluster}",
+            # After a crash: one call for the disk, not one for each file.
+            "--recovery_init_sync_method=syncfs",
         ],
         port=port,
         title=f"postgres: {cluster}: ",

@@ -22,6 +22,8 @@ from payd.dev.ports import HOST, is_free
 from payd.dev.state import StateDir
 
 READY_S = 15.0
+#: After a crash PostgreSQL first brings every file to the disk.
+RECOVERED_S = 60.0
 _AGAIN_S = 0.2
 _POLL_S = 0.03
 _STOP_S = 10.0
@@ -167,7 +169,7 @@ async def _until_ready(
     server: Server, name: str, ready: Callable[[], Awaitable[bool]], *, again: bool = False
 ) -> None:
     """`again`: a killed PostgreSQL refuses to start until the last of its children is gone."""
-    with trio.move_on_after(READY_S):
+    with trio.move_on_after(RECOVERED_S if again else READY_S):
         while not await ready():
             await trio.sleep(_POLL_S)
             if server.has_ended():

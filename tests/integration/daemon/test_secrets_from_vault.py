@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import signal
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -196,3 +198,20 @@ def test_a_rotated_database_password_costs_no_call(kept: Kept, vault_first: bool
             assert client.initiate().id
         assert not [line for line in daemon.lines if "canary" in str(line)]
     assert errors == []
+
+
+def test_a_password_in_a_file_is_read_anew_on_sighup(kept: Kept, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("canary-first\n")
+    settings = {"DB_USER": kept.role, "DB_PASSWORD": "", "DB_PASSWORD_FILE": str(file)}
+    errors: list[str] = []
+    with running_daemon(kept.place, **settings) as daemon:
+        with steady_calls(daemon, errors):
+            kept.change_password("canary-second")
+            file.write_text("canary-second\n")
+            daemon.process.send_signal(signal.SIGHUP)
+            eventually(
+                lambda: any(li.get("event") == "configuration_reloaded" for li in daemon.lines)
+            )
+            time.sleep(0.3)
+        assert errors == []
