@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WHEELS := plugins/mock_provider plugins/stripe_provider plugins/tempo_provider
-CODE := payd plugins tests bench
+CODE := payd plugins tests bench deploy
 
 .PHONY: help run test check integration browser campaign bench docs lock proto format clean
 

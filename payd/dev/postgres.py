@@ -35,6 +35,8 @@ _SETTINGS = {
     "shared_buffers": "128MB",
     "max_connections": "100",
     "log_min_messages": "warning",
+    # After a crash: one call for the disk, not one for each file.
+    "recovery_init_sync_method": "syncfs",
 }
 
 
@@ -74,8 +76,6 @@ async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
             str(port),
             *options,
             f"--cluster_name={cluster}",
-            # After a crash: one call for the disk, not one for each file.
-            "--recovery_init_sync_method=syncfs",
         ],
         port=port,
         title=f"postgres: {cluster}: ",
