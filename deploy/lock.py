@@ -16,10 +16,17 @@ HEAD = """\
 # What the image installs, by hash: the runtime dependencies of payd and of the stripe and tempo
 # providers, resolved for the Python of deploy/Dockerfile. `make lock` writes it anew.
 """
-OPTIONS = """\
---quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate
---no-emit-index-url --no-emit-trusted-host --no-emit-find-links
-""".split()
+OPTIONS = (
+    "--quiet",
+    "--generate-hashes",
+    "--allow-unsafe",
+    "--strip-extras",
+    "--no-header",
+    "--no-annotate",
+    "--no-emit-index-url",
+    "--no-emit-trusted-host",
+    "--no-emit-find-links",
+)
 
 
 def main() -> None:
