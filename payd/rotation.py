@@ -5,7 +5,6 @@ was, and that is told. SIGHUP, a changed certificate and a rotated secret all co
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import attrs
 import trio
@@ -162,6 +161,4 @@ class Rotation:
 
 
 async def _load(files: CertificateFiles) -> Certificates:
-    now = SystemClock().now()
-    loaded: Any = await trio.to_thread.run_sync(load_certificates, files, now)
-    return loaded  # type: ignore[no-any-return]  # of the thread
+    return await trio.to_thread.run_sync(load_certificates, files, SystemClock().now())

@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from payd.ports import Clock, SecretsUnavailable
-from payd.telemetry import Secret, get_logger, register_secret
+from payd.telemetry import Secret, forget_secret, get_logger, register_secret
 
 _log = get_logger(__name__)
 
@@ -167,6 +167,8 @@ class Vault:
         self._hold(token.value, life_s, token.full_life_s, renewable=bool(auth["renewable"]))
 
     def _hold(self, value: str, life_s: float, full_life_s: float, *, renewable: bool) -> None:
+        if self._token is not None and self._token.value != value:
+            forget_secret(self._token.value)
         register_secret(value)
         # 0 is for ever.
         life_s, ends = life_s or math.inf, None

@@ -7,6 +7,7 @@ belongs to who writes it.
 from payd.telemetry.lines import (
     MASK,
     configure_logging,
+    forget_secret,
     get_logger,
     register_secret,
     set_level,
@@ -21,6 +22,7 @@ __all__ = [
     "ProviderFigures",
     "Secret",
     "configure_logging",
+    "forget_secret",
     "get_logger",
     "http_observer",
     "register_secret",

@@ -12,7 +12,7 @@ import re
 import select
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
@@ -47,13 +47,24 @@ def get_logger(name: str) -> Any:
 
 def register_secret(value: str) -> None:
     """Mask `value` in every line from now on; of several lines (a key file) each one, too."""
-    parts = {value, *(line.strip() for line in value.splitlines())}
-    for part in parts:
-        if len(part) >= _SECRET_LENGTH_MIN:
-            looks = (part, quote(part, safe=""), repr(part)[1:-1])
-            _state.secrets.update(looks, (json.dumps(look)[1:-1] for look in looks))
+    _state.secrets.update(_looks_of(value))
     # The longest first: one secret may be part of another.
     _state.traces = tuple(sorted(_state.secrets, key=len, reverse=True))
+
+
+def forget_secret(value: str) -> None:
+    """It is worth nothing any more: each one that is looked for makes every line dearer."""
+    _state.secrets.difference_update(_looks_of(value))
+    _state.traces = tuple(sorted(_state.secrets, key=len, reverse=True))
+
+
+def _looks_of(value: str) -> Iterator[str]:
+    """How a secret may look in a line: plain, in a URL, in a repr, in JSON; each of its lines."""
+    for part in {value, *(line.strip() for line in value.splitlines())}:
+        if len(part) >= _SECRET_LENGTH_MIN:
+            for look in (part, quote(part, safe=""), repr(part)[1:-1]):
+                yield look
+                yield json.dumps(look)[1:-1]
 
 
 def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> None:

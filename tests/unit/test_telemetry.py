@@ -185,6 +185,16 @@ def test_on_a_terminal_a_line_is_for_people(capfd: pytest.CaptureFixture[str]) -
 AWKWARD = 'p@ss"w\\ö rd/ü'
 
 
+def test_a_secret_that_is_worth_nothing_any_more_is_not_looked_for(told: Any) -> None:
+    register_secret("open sesame")
+    telemetry.forget_secret("open sesame")
+
+    get_logger("payd").info("called", answer="open sesame")
+
+    [line] = told()
+    assert line["answer"] == "open sesame"
+
+
 @pytest.mark.parametrize(
     "field",
     [
