@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import hypothesis
@@ -63,39 +64,34 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"not run: chain tests: {NO_ANVIL}{why}", yellow=True)
 
 
+def _do_without(reason: str) -> NoReturn:
+    """Skip the test, or fail it where all must run."""
+    if os.environ.get("REQUIRE_ALL") == "1":
+        pytest.fail(f"{reason}; REQUIRE_ALL is set", pytrace=False)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The browser's program; without it the test is skipped, or fails where all must run."""
-    found = shutil.which("chromium")
-    if found is None and os.environ.get("REQUIRE_ALL") == "1":
-        pytest.fail(f"{NO_CHROMIUM}; REQUIRE_ALL is set", pytrace=False)
-    if found is None:
-        pytest.skip(NO_CHROMIUM)
-    return found
+    """The browser's program."""
+    return shutil.which("chromium") or _do_without(NO_CHROMIUM)
 
 
 @pytest.fixture(scope="session")
 def systemd_analyze() -> str:
-    """The program; without it the test is skipped, or fails where all must run."""
-    found = shutil.which("systemd-analyze")
-    if found is None and os.environ.get("REQUIRE_ALL") == "1":
-        pytest.fail(f"{NO_SYSTEMD}; REQUIRE_ALL is set", pytrace=False)
-    if found is None:
-        pytest.skip(NO_SYSTEMD)
-    return found
+    """The program that judges units."""
+    return shutil.which("systemd-analyze") or _do_without(NO_SYSTEMD)
 
 
 @pytest.fixture(scope="session")
 def anvil() -> Path:
-    """The local chain's program; without it the test is skipped, or fails where all must run."""
+    """The local chain's program."""
     from payd.dev.chain import NoAnvil, find_anvil
 
     try:
         return find_anvil(Path(__file__).parent.parent / ".payd" / "anvil")
     except NoAnvil as error:
-        if os.environ.get("REQUIRE_ALL") == "1":
-            pytest.fail(f"{NO_ANVIL}: {error}; REQUIRE_ALL is set", pytrace=False)
-        pytest.skip(f"{NO_ANVIL}: {error}")
+        _do_without(f"{NO_ANVIL}: {error}")
 
 
 @pytest.fixture(scope="session", autouse=True)
