@@ -88,7 +88,6 @@ def listing(prefix: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.campaign
 def test_the_build_steps_run_in_an_empty_folder_and_give_the_same_twice(tmp_path: Path) -> None:
     prefix = run_build_stage(tmp_path / "image")
     first = listing(prefix)
