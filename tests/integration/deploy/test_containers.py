@@ -95,7 +95,7 @@ def test_the_build_steps_run_in_an_empty_folder_and_give_the_same_twice(tmp_path
         [str(prefix / "bin" / "payd"), "--version"], capture_output=True, text=True, check=True
     )
     assert said.stdout.startswith("payd")
-    assert not [name for name in first if "/pip/" in name or name.endswith((".c", ".h.in"))]
+    assert not [name for name in first if "/pip/" in name or name.endswith((".c", ".h"))]
     assert any(name.endswith("stripe_provider/__init__.py") for name in first)
     assert listing(run_build_stage(tmp_path / "image")) == first
 
