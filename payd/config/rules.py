@@ -98,7 +98,15 @@ def _vault(config: Config) -> Iterator[Wrong]:
                 yield f"vault.{name}", f"missing: {together} go together"
     yield from _readable("vault.tls_ca_file", vault.tls_ca_file)
     plain = vault.addr is not None and vault.addr.startswith("http://")
-    host = urlsplit(vault.addr).hostname if vault.addr else None
+    host = None
+    try:
+        url = urlsplit(vault.addr or "")
+        host = url.hostname
+        bad_port = url.port == 0
+    except ValueError:
+        bad_port = True
+    if bad_port:
+        yield "vault.addr", "its host or port is none"
     if plain and config.in_production and not is_loopback(host or ""):
         yield "vault.addr", "http is refused in production unless the host is local"
 

@@ -36,7 +36,10 @@ class Section(BaseModel):
 
 #: A gRPC client's certificate name; X.509 holds at most 64 characters.
 CommonName = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]{0,62}[!-~])?$")]
-_HOST = r"^[^\s,]+$"
+#: A name, an address of either kind, or the folder of PostgreSQL's socket.
+_HOST = (
+    r"^([A-Za-z0-9_][A-Za-z0-9._-]*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.%a-z0-9]*\]?|/\S+)$"
+)
 
 
 class Log(Section):

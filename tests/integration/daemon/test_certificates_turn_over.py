@@ -258,11 +258,16 @@ def test_the_allow_list_is_read_anew_on_sighup(own: Place, tmp_path: Path) -> No
 PRICES = Path(__file__).parents[3] / "config" / "pricing.yaml"
 
 
-def test_an_old_connection_is_asked_to_come_again_and_no_call_fails(own: Place) -> None:
-    old = {"PAYD_GRPC_MAX_CONNECTION_AGE_S": "0.5", "PAYD_GRPC_IDLE_TIMEOUT_S": "0.3"}
-    with running_daemon(own, **old) as daemon, daemon.client() as client:
+def test_an_old_or_idle_connection_is_asked_to_come_again_and_no_call_fails(own: Place) -> None:
+    with (
+        running_daemon(own, PAYD_GRPC_MAX_CONNECTION_AGE_S="0.5") as daemon,
+        daemon.client() as client,
+    ):
         with steady_calls(client) as failed:
             eventually(lambda: metric(daemon, 'payd_grpc_cut_total{reason="age"}') >= 4)
         assert failed == []
+        assert client.initiate().id
+    with running_daemon(own, PAYD_GRPC_IDLE_TIMEOUT_S="0.3") as daemon, daemon.client() as client:
+        assert client.initiate().id
         eventually(lambda: metric(daemon, 'payd_grpc_cut_total{reason="idle"}') >= 1)
         assert client.initiate().id
