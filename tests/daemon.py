@@ -23,7 +23,7 @@ import httpx
 import nats
 import nats.errors
 from nats.js.api import ConsumerConfig, DeliverPolicy
-from planted_secrets import WATCH, plant_environment
+from planted_secrets import WATCH, plant_environment, search_processes
 
 from payd.proto import payment_pb2 as pb
 
@@ -84,7 +84,8 @@ class Daemon:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "payd", "serve"],
             env=self._environment,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -101,8 +102,8 @@ class Daemon:
         """Its exit code."""
         code = self.process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
-        if self.process.stderr:
-            self.process.stderr.close()
+        if self.process.stdout:
+            self.process.stdout.close()
         return code
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -116,20 +117,18 @@ class Daemon:
         """Its metrics, its readiness and its process's own, for what is secret."""
         if self.process.poll() is not None or not hasattr(self, "metrics"):
             return
-        for url in (f"http://{self.metrics}/metrics", f"http://{self.http}/readyz"):
+        for door, path in ((self.metrics, "/metrics"), (self.http, "/readyz")):
             with contextlib.suppress(httpx.HTTPError):
-                WATCH.search(httpx.get(url, timeout=2).text, url)
-        with contextlib.suppress(OSError):
-            argv = Path(f"/proc/{self.process.pid}/cmdline").read_bytes()
-            WATCH.search(argv.decode(errors="replace"), "the command line")
+                WATCH.search(httpx.get(f"http://{door}{path}", timeout=2).text, path)
+        search_processes(self.process.pid)
 
     def client(self, name: str = "client") -> "Client":
         """A caller with one of the development certificates."""
         return Client(self.grpc, self.place.pki, name)
 
     def _read(self) -> None:
-        assert self.process.stderr
-        for text in self.process.stderr:
+        assert self.process.stdout
+        for text in self.process.stdout:
             WATCH.search(text, "the log")
             try:
                 line = json.loads(text)
@@ -173,7 +172,11 @@ class Client:
 
     def call(self, method: str, request: Any, timeout_s: float = 20, **metadata: str) -> Any:
         """The response message; raises grpc.RpcError."""
-        return self.future(method, request, timeout_s, **metadata).result()
+        try:
+            return self.future(method, request, timeout_s, **metadata).result()
+        except grpc.RpcError as error:
+            WATCH.search(f"{error!r} {error.trailing_metadata()}", "an error")
+            raise
 
     def future(self, method: str, request: Any, timeout_s: float = 20, **metadata: str) -> Any:
         """The call, under way."""

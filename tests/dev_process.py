@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from planted_secrets import WATCH, search_processes
 
 PATIENCE_S = 60
 OPEN = ("CREATING", "PENDING", "PROCESSING", "CANCELING")
@@ -31,9 +32,11 @@ def state_folder() -> Iterator[Path]:
 def payd(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
     """`payd …`, to its end."""
     command = [sys.executable, "-m", "payd", *arguments]
-    return subprocess.run(
+    done = subprocess.run(
         command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, **options
     )
+    WATCH.search(done.stdout + done.stderr, f"payd {' '.join(arguments)}")
+    return done
 
 
 def payd_json(*arguments: str) -> dict[str, Any]:
@@ -85,9 +88,19 @@ def running_dev(
     try:
         yield process, wait_until_ready(state, process)
     finally:
+        _search_what_it_tells(state, process.pid)
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.wait(PATIENCE_S)
+
+
+def _search_what_it_tells(state: Path, pid: int) -> None:
+    """`payd dev` makes secrets of its own, and shows itself to people."""
+    WATCH.plant(*(file.read_text() for file in state.glob("**/*.secret")))
+    for file in (state / "out", *state.glob("**/*.log")):
+        with contextlib.suppress(OSError):
+            WATCH.search(file.read_text(errors="replace"), f"payd dev's {file.name}")
+    search_processes(pid)
 
 
 def children_of(process: Any) -> list[psutil.Process]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import httpx
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ResponseReceived, TrailersReceived
@@ -82,6 +83,18 @@ class Hostile:
         finally:
             self.stream.settimeout(20)
 
+    def frames(self, patience_s: float) -> Iterator[tuple[int, int, int, bytes]]:
+        """Kind, flags, stream and payload of each, until the other side ends it."""
+        self.stream.settimeout(patience_s)
+        waiting = b""
+        with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
+            while data := self.stream.recv(65536):
+                waiting += data
+                while len(waiting) >= 9 and len(waiting) >= (end := 9 + _length(waiting)):
+                    kind, flags, stream = struct.unpack(">BBI", waiting[3:9])
+                    yield kind, flags, stream, waiting[9:end]
+                    waiting = waiting[end:]
+
     def wait_cut(self, patience_s: float) -> float:
         """Seconds until the other side ended it; fails when it does not."""
         began = time.monotonic()
@@ -97,22 +110,39 @@ class Hostile:
 
 
 @contextlib.contextmanager
-def intruder(target: str, pki: Path, name: str = "client") -> Iterator[Hostile]:
+def intruder(target: str, pki: Path, name: str = "client", alpn: str = "h2") -> Iterator[Hostile]:
     """Through TLS with one of the development certificates."""
-    context = ssl.create_default_context(cafile=pki / "ca.crt")
-    context.load_cert_chain(pki / f"{name}.crt", pki / f"{name}.key")
-    context.set_alpn_protocols(["h2"])
     with (
         socket_to(target) as plain,
-        context.wrap_socket(plain, server_hostname="localhost") as stream,
+        client_context(pki, name, alpn).wrap_socket(plain, server_hostname="localhost") as stream,
     ):
         yield Hostile(stream)
 
 
-def socket_to(target: str) -> socket.socket:
-    """A TCP connection, and nothing more."""
+def client_context(pki: Path, name: str = "client", alpn: str = "h2") -> ssl.SSLContext:
+    """Of one of the development certificates."""
+    context = ssl.create_default_context(cafile=pki / "ca.crt")
+    context.load_cert_chain(pki / f"{name}.crt", pki / f"{name}.key")
+    context.set_alpn_protocols([alpn])
+    return context
+
+
+def socket_to(target: str, source: str = "") -> socket.socket:
+    """A TCP connection, and nothing more; from another address of this machine if told."""
     host, _, port = target.rpartition(":")
-    return socket.create_connection((host, int(port)), timeout=20)
+    return socket.create_connection((host, int(port)), timeout=20, source_address=(source, 0))
+
+
+def cut(metrics: str, reason: str) -> float:
+    """How many connections a daemon says it has cut for it."""
+    text = httpx.get(f"http://{metrics}/metrics").text
+    wanted = f'payd_grpc_cut_total{{reason="{reason}"}}'
+    found = [line for line in text.splitlines() if line.startswith(wanted)]
+    return float(found[0].split()[-1]) if found else 0.0
+
+
+def _length(waiting: bytes) -> int:
+    return int.from_bytes(waiting[:3], "big")
 
 
 # -- floods: chunks of bytes, each worth some frames ----------------------------------------------
@@ -194,6 +224,19 @@ FLOODS: dict[str, Callable[[Hostile], Iterator[bytes]]] = {
     "window overflows": lambda h: spoilt(
         h, lambda stream: frame(WINDOW, 0, stream, b"\x7f\xff\xff\xff")
     ),
+    "headers after the end": lambda h: (
+        h.head(2 * n + 1, END_HEADERS | END_STREAM) + h.head(2 * n + 1) for n in range(1000)
+    ),
+    "a shorter body than announced": lambda h: (
+        h.head(2 * n + 1, extra=[("content-length", "1")]) + frame(DATA, 0, 2 * n + 1, b"x" * 5)
+        for n in range(1000)
+    ),
+    "a priority of its own": lambda h: repeated(frame(PRIORITY, 0, 1, b"\0\0\0\x01\x10"), 5_000),
+    "windows that overflow by settings": lambda h: _after(
+        h.head(1) + frame(WINDOW, 0, 1, b"\x7f\xff\0\0"),
+        repeated(frame(SETTINGS, 0, 0, b"\0\x04\x7f\xff\xff\xff"), 5_000),
+    ),
+    "two hundred calls at once": lambda h: (h.head(2 * n + 1) for n in range(200)),
     "window of nothing": lambda h: _after(
         h.head(1), repeated(frame(WINDOW, 0, 1, b"\0\0\0\0"), 200, 1)
     ),

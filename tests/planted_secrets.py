@@ -7,6 +7,8 @@ searched; a hit fails the session, with the place where it was found.
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 import asyncpg
 
@@ -41,15 +43,15 @@ class Watch:
                 self.hits.append(f"{secret[:4]}… in {where}: {text[:200]}")
 
     @contextlib.contextmanager
-    def leaking_on_purpose(self, secret: str) -> Iterator[list[str]]:
-        """Hits of this block are what its test wants; afterwards it is no secret any more."""
+    def leaking_on_purpose(self, *secrets: str) -> Iterator[list[str]]:
+        """Hits of this block are what its test wants; afterwards they are no secrets any more."""
         before, self.hits = self.hits, []
-        self.plant(secret)
+        self.plant(*secrets)
         try:
             yield self.hits
         finally:
             self.hits = before
-            self._secrets.discard(secret)
+            self._secrets -= set(secrets)
 
 
 WATCH = Watch()
@@ -68,9 +70,26 @@ _SECRET_VARIABLES = (
 def plant_environment(environment: dict[str, str]) -> None:
     """The secrets in a daemon's environment; a credential in a URL, too."""
     WATCH.plant(*(environment.get(name, "") for name in _SECRET_VARIABLES))
-    for url in environment.get("NATS_URL", "").split(","):
-        userinfo = url.partition("//")[2].rpartition("@")[0]
-        WATCH.plant(*userinfo.split(":")[1:])
+    for name in ("NATS_URL", "TEMPO_RPC_URL"):
+        for url in filter(None, environment.get(name, "").split(",")):
+            WATCH.plant(*_secrets_of_url(urlsplit(url)))
+
+
+def _secrets_of_url(url: SplitResult) -> list[str]:
+    """A password; a user alone, who is a token; and the path, where a chain's hosts want the key."""
+    userinfo = url.netloc.rpartition("@")[0]
+    query = [part.rpartition("=")[2] for part in url.query.split("&")]
+    return [userinfo.partition(":")[2] or userinfo, *url.path.split("/"), *query]
+
+
+def search_processes(pid: int) -> None:
+    """The command lines of a process and of all that it has started: anybody may read them."""
+    with contextlib.suppress(OSError):
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+        WATCH.search(argv.decode(errors="replace"), "a command line")
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                search_processes(int(child))
 
 
 async def search_database(url: str) -> None:

@@ -26,6 +26,9 @@ _READ_BYTES = 64 * 1024
 _OVERHEAD_BYTES = 128 * 1024
 #: For an answer that its asker does not read: as long as the door waits when it shuts.
 _SEND_TIMEOUT_S = 3.0
+#: For who still sends while he is refused, as a proxy does: a reset would make him drop the answer.
+_LINGER_TIMEOUT_S = 1.0
+_LINGER_BYTES = 256 * 1024
 #: For telling an application that its asker went away.
 _TELL_TIMEOUT_S = 1.0
 
@@ -115,6 +118,7 @@ class _Connection:
         self._service = service
         self._stream = stream
         self._send_lock = trio.Lock()
+        self._read_lock = trio.Lock()
         self._reading = trio.CancelScope()
         #: Of the request that is being read, or of what comes before its head's end.
         self._received = 0
@@ -167,7 +171,8 @@ class _Connection:
         if left <= 0:
             await trio.sleep_forever()
         try:
-            data = bytes(await self._stream.receive_some(min(_READ_BYTES, left)))
+            async with self._read_lock:
+                data = bytes(await self._stream.receive_some(min(_READ_BYTES, left)))
         except _GONE:
             return b""
         self._received += len(data)
@@ -214,7 +219,16 @@ class _Connection:
         with contextlib.suppress(*_GONE), trio.move_on_after(_SEND_TIMEOUT_S, shield=True):
             async with self._send_lock:
                 await self._stream.send_eof()
+            await self._linger()
         await trio.aclose_forcefully(self._stream)
+
+    async def _linger(self) -> None:
+        """Take what is still being sent, a little of it, and forget it."""
+        left = _LINGER_BYTES
+        with trio.move_on_after(_LINGER_TIMEOUT_S):
+            async with self._read_lock:
+                while left > 0 and (data := await self._stream.receive_some(_READ_BYTES)):
+                    left -= len(data)
 
     async def _tell_closed(self) -> None:
         """Who answers is told, even while all is being cancelled."""

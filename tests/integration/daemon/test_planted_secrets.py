@@ -4,7 +4,8 @@ import asyncio
 
 import grpc
 import pytest
-from daemon import Place, a_request, reason_of, running_daemon, wait_until_published
+from daemon import Daemon, Place, a_request, reason_of, running_daemon, wait_until_published
+from dev_process import payd
 from planted_secrets import WATCH, search_database
 
 from payd.proto import payment_pb2 as pb
@@ -23,8 +24,34 @@ def test_a_secret_that_is_told_on_purpose_is_found_wherever_it_goes(place: Place
                 client.call("GetPayment", pb.GetPaymentRequest(payment_id="x"), **call)
             assert reason_of(refused.value) == "INVALID_FIELD"
         asyncio.run(search_database(place.database))
-        found = {hit.partition(" in ")[2].partition(":")[0] for hit in hits}
-    assert {"the log", "an event", "an error", "public.payments", "public.payment_events"} <= found
+    told = {"the log", "an event", "an error", "public.payments", "public.payment_events"}
+    assert told <= places(hits)
+
+
+def test_what_a_daemon_shows_by_itself_is_searched(place: Place) -> None:
+    """What is surely there is declared secret."""
+    with (
+        WATCH.leaking_on_purpose("payd_payments_total", "provider:mock", "-m payd serve") as hits,
+        running_daemon(place),
+    ):
+        pass
+    assert places(hits) == {"/metrics", "/readyz", "a command line"}
+
+
+def test_what_a_process_says_before_its_log_is_searched(place: Place) -> None:
+    with WATCH.leaking_on_purpose("__main__.py") as hits:
+        Daemon(place, PYTHONVERBOSE="1", GRPC_PORT="many").wait_ended()
+    assert places(hits) == {"the log"}
+
+
+def test_what_a_command_answers_is_searched() -> None:
+    with WATCH.leaking_on_purpose("--no-such-option") as hits:
+        payd("serve", "--no-such-option")
+    assert places(hits) == {"payd serve"}
+
+
+def places(hits: list[str]) -> set[str]:
+    return {hit.partition(" in ")[2].partition(":")[0].partition(" --")[0] for hit in hits}
 
 
 def test_something_is_searched() -> None:

@@ -91,9 +91,13 @@ def test_nothing_else_reaches_the_daemon(
     assert reached(daemon) == before
 
 
-def test_a_body_above_the_limit_is_refused(caddy: Caddy) -> None:
+@pytest.mark.parametrize(
+    "content", [b"x" * (300 * 1024), [b"x" * (300 * 1024)]], ids=["length", "chunks"]
+)
+def test_a_body_above_the_limit_is_refused(caddy: Caddy, content: bytes | list[bytes]) -> None:
+    """Whether it tells its length before, or comes in chunks."""
     with caddy.client() as client:
-        answer = client.post("/webhooks/stripe", content=b"x" * (300 * 1024))
+        answer = client.post("/webhooks/stripe", content=content)
     assert answer.status_code == 413
 
 

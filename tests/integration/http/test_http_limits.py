@@ -165,6 +165,21 @@ async def test_a_length_that_lies_ends_its_connection_and_nothing_else(
     assert await answers_soon(port_of(daemon))
 
 
+async def test_who_sent_too_much_can_still_read_the_refusal(daemon: Daemon) -> None:
+    """Closing on unread bytes would reset the connection, and throw the answer away."""
+    body = b"x" * (300 * 1024)
+    request = f"POST /webhooks/mock HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    async with await connect(port_of(daemon)) as stream:
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.send_all(request.encode() + body)
+        await trio.sleep(0.2)
+        answer = await rest_of(stream)
+    head, _, document = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 413")
+    assert f"content-length: {len(document)}".encode() in head.lower()
+    assert document
+
+
 async def test_senders_who_break_off_do_not_end_the_daemon(daemon: Daemon) -> None:
     # The refusal of the body and the end of its sender meet in one connection.
     head = b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n"
