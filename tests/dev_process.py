@@ -95,8 +95,7 @@ def running_dev(
 
 
 def _search_what_it_tells(state: Path, pid: int) -> None:
-    """`payd dev` makes secrets of its own, and shows itself to people."""
-    WATCH.plant(*(file.read_text() for file in state.glob("**/*.secret")))
+    """Its own secrets are for the person in front of it; nobody else's are."""
     for file in (state / "out", *state.glob("**/*.log")):
         with contextlib.suppress(OSError):
             WATCH.search(file.read_text(errors="replace"), f"payd dev's {file.name}")
