@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WHEELS := plugins/mock_provider plugins/stripe_provider plugins/tempo_provider
-CODE := payd plugins tests bench deploy
+CODE := payd plugins tests bench deploy examples
 
 .PHONY: help run test check integration browser campaign bench docs lock proto format clean
 
@@ -18,21 +18,21 @@ $(STAMP): pyproject.toml $(WHEELS:%=%/pyproject.toml)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(WHEELS:%=--editable %) --editable '.[dev,test]'
 	@touch $@
 
-run: $(STAMP) ## Start everything on this machine: payd dev
-	@exec $(BIN)/payd dev $(ARGS)
+run: $(STAMP) ## Start everything on this machine, a shop in a browser included: payd dev
+	@exec $(BIN)/payd dev --with-example $(ARGS)
 
 test: check integration browser ## The whole suite, checks first
 
 check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: under a minute
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
-	@$(BIN)/mypy payd $(WHEELS)
+	@$(BIN)/mypy payd $(WHEELS) examples/main_app
 	@$(BIN)/lint-imports --config setup.cfg
 	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 # Two halves side by side, each with servers of its own: they wait more than they compute.
 ONE_HALF := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)
-OTHER_HALF := $(addprefix tests/integration/,dev http stripe tempo) tests/unit/cli
+OTHER_HALF := $(addprefix tests/integration/,client dev example http stripe tempo) tests/unit/cli
 
 integration: $(STAMP) ## Everything that talks to real servers or starts processes
 	@$(BIN)/python -m pytest $(OTHER_HALF) >$(VENV)/other-half.log 2>&1 & other=$$!; \

@@ -1,9 +1,9 @@
-"""The folders that ship with payd beside its code: migrations and default configuration."""
+"""The folders that ship with payd beside its code: migrations, default configuration, examples."""
 
 from pathlib import Path
 
 #: Folder of a checkout → its name in the wheel, where `payd/config` is code.
-_IN_WHEEL = {"migrations": "migrations", "config": "defaults"}
+_IN_WHEEL = {"migrations": "migrations", "config": "defaults", "examples": "examples"}
 
 
 def shipped(folder: str) -> Path:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import hypothesis
 import pytest
 from daemon import Place
+from own_nats import OwnNats
 from planted_secrets import WATCH, search_database
 from stack import Stack, running_stack
 
@@ -169,6 +170,17 @@ async def _migrate(url: str) -> None:
         tls="disable",
     )
     await migrate(Database(settings), lambda name: None)
+
+
+@pytest.fixture(scope="session")
+def own_nats(
+    free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OwnNats]:
+    """A server beside the shared one."""
+    server = OwnNats(free_port(), tmp_path_factory.mktemp("nats"))
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

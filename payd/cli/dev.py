@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 )
 @click.option("--ephemeral", is_flag=True, help="Start empty, and remove the data at the end.")
 @click.option("--port-base", type=click.IntRange(1024, 65000), help="Ports from here on.")
-def dev(state_dir: Path, ephemeral: bool, port_base: int | None) -> None:
+@click.option("--with-example", is_flag=True, help="A shop that takes payments, in a browser.")
+def dev(state_dir: Path, ephemeral: bool, port_base: int | None, with_example: bool) -> None:
     """Run PostgreSQL, NATS, Valkey and payd on this machine, until Ctrl-C."""
     from payd import telemetry
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError
@@ -37,7 +38,7 @@ def dev(state_dir: Path, ephemeral: bool, port_base: int | None) -> None:
     code = 0
     try:
         with open_state(state_dir, ephemeral=ephemeral) as state:
-            trio.run(_run, state, port_base)
+            trio.run(_run, state, port_base, with_example)
     except* StateInUse as errors:
         _tell(errors)
         code = 1
@@ -50,7 +51,7 @@ def dev(state_dir: Path, ephemeral: bool, port_base: int | None) -> None:
     sys.exit(code)
 
 
-async def _run(state: "StateDir", port_base: int | None) -> None:
+async def _run(state: "StateDir", port_base: int | None, with_example: bool) -> None:
     from payd.dev.run import run_dev
 
     stop = trio.Event()
@@ -59,7 +60,13 @@ async def _run(state: "StateDir", port_base: int | None) -> None:
         with _progress() as progress:
             ready = partial(_show, state, progress)
             await run_dev(
-                state, port_base, stop, progress=progress.step, tell=progress.tell, ready=ready
+                state,
+                port_base,
+                stop,
+                progress=progress.step,
+                tell=progress.tell,
+                ready=ready,
+                with_example=with_example,
             )
         nursery.cancel_scope.cancel()
 
@@ -118,6 +125,9 @@ def _show(state: "StateDir", progress: _Progress, document: Mapping[str, str]) -
     width = max(map(len, rows)) + 2
     for name, where in rows.items():
         click.echo(f"  {name:<{width}}{where}")
+    if "example" in document:
+        click.secho("\nThe shop, in a browser:\n", bold=True)
+        click.echo(f"  {document['example']}")
     payd = sys.argv[0] if "/" in sys.argv[0] else "payd"
     payd = payd if not Path(payd).is_absolute() else _relative(Path(payd))
     click.secho("\nIn another terminal, the first payment:\n", bold=True)

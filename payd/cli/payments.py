@@ -1,10 +1,11 @@
 """quote, pay, get, cancel: a client of the daemon."""
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import click
@@ -12,9 +13,11 @@ import click
 from payd.cli import render
 from payd.cli.target import Target, find_target, target_options
 
+if TYPE_CHECKING:
+    from payd.client import Item, Payment, PaymentClient
+
 T = TypeVar("T")
 
-_OPEN = ("CREATING", "PENDING", "PROCESSING", "CANCELING")
 _FIRST_POLL_S, _POLL_MAX_S = 0.1, 1.0
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
@@ -40,14 +43,12 @@ def quote(
     items: Sequence[str], method: str, crypto_currency: str, as_json: bool, **target: Any
 ) -> None:
     """Price items. Nothing is kept."""
-    from payd.proto import payment_pb2 as pb
+    from payd.domain.request import QuoteRequest
 
-    request = pb.GetQuoteRequest(
-        items=_items(items), method=method, crypto_currency=crypto_currency
-    )
+    request = QuoteRequest(items=_items(items), method=method, crypto_currency=crypto_currency)
     found = find_target(**target)
     answer = _run(found, lambda client: client.quote(request), as_json)
-    document = render.message_json(answer)
+    document = render.message_json(answer.message)
     if as_json:
         render.as_json(document)
         return
@@ -88,22 +89,22 @@ def pay(  # noqa: PLR0913 - one parameter an option
     **target: Any,
 ) -> None:
     """Start a payment, show what the customer has to do, and wait for its end."""
-    from payd.client.grpc import PaydClientError
-    from payd.proto import payment_pb2 as pb
+    from payd.client import Customer, InitiateRequest, PaydClientError
 
-    request = pb.InitiatePaymentRequest(
+    wanted, pairs = _items(items), dict(_pair(pair) for pair in metadata)
+    found = find_target(**target)
+    request = InitiateRequest(
         idempotency_key=idempotency_key or str(uuid4()),
-        customer=pb.Customer(id=customer),
-        items=_items(items),
+        customer=Customer(id=customer),
+        items=wanted,
         method=method,
         crypto_currency=crypto_currency,
-        metadata=dict(_pair(pair) for pair in metadata),
+        return_url=return_url or f"{found.shop}/paid",
+        cancel_url=cancel_url or f"{found.shop}/back",
+        metadata=pairs,
     )
-    found = find_target(**target)
-    request.return_url = return_url or f"{found.shop}/paid"
-    request.cancel_url = cancel_url or f"{found.shop}/back"
 
-    async def start_and_wait(client: Any) -> Any:
+    async def start_and_wait(client: "PaymentClient") -> "Payment":
         try:
             payment = await client.initiate(request)
         except PaydClientError as error:
@@ -111,17 +112,16 @@ def pay(  # noqa: PLR0913 - one parameter an option
             error.metadata.setdefault("idempotency_key", request.idempotency_key)
             raise
         if not as_json:
-            _show_offer(render.message_json(payment), found)
+            _show_offer(render.message_json(payment.message), found)
         return await _until_ended(client, payment, timeout_s, as_json) if wait else payment
 
     answer = _run(found, start_and_wait, as_json)
-    document = render.message_json(answer)
     if as_json:
-        render.as_json(document)
-    ended = document["status"].removeprefix("PAYMENT_STATUS_")
-    if wait and ended in _OPEN and not as_json:
-        click.echo(f"still {ended} after {timeout_s:g} s: payd get {document['id']}", err=True)
-    sys.exit(1 if wait and ended != "COMPLETED" else 0)
+        render.as_json(render.message_json(answer.message))
+    elif wait and answer.status.is_open:
+        said = f"still {answer.status.value} after {timeout_s:g} s: payd get {answer.id}"
+        click.echo(said, err=True)
+    sys.exit(1 if wait and answer.status.value != "COMPLETED" else 0)
 
 
 @click.command()
@@ -131,12 +131,15 @@ def pay(  # noqa: PLR0913 - one parameter an option
 @target_options
 def get(payment_id: str | None, idempotency_key: str | None, as_json: bool, **target: Any) -> None:
     """Show a payment as it stands."""
-    from payd.proto import payment_pb2 as pb
-
     if bool(payment_id) == bool(idempotency_key):
         raise click.UsageError("give a PAYMENT_ID or --idempotency-key")
-    request = pb.GetPaymentRequest(payment_id=payment_id, idempotency_key=idempotency_key)
-    _show(_run(find_target(**target), lambda client: client.get(request), as_json), as_json)
+
+    async def look(client: "PaymentClient") -> "Payment":
+        return await (
+            client.get(payment_id) if payment_id else client.get_by_key(idempotency_key or "")
+        )
+
+    _show(_run(find_target(**target), look, as_json), as_json)
 
 
 @click.command()
@@ -146,26 +149,22 @@ def get(payment_id: str | None, idempotency_key: str | None, as_json: bool, **ta
 @target_options
 def cancel(payment_id: str, reason: str, as_json: bool, **target: Any) -> None:
     """Cancel a payment that is still open."""
-    from payd.proto import payment_pb2 as pb
-
-    request = pb.CancelPaymentRequest(payment_id=payment_id, reason=reason)
-    _show(_run(find_target(**target), lambda client: client.cancel(request), as_json), as_json)
+    found = find_target(**target)
+    _show(_run(found, lambda client: client.cancel(payment_id, reason), as_json), as_json)
 
 
 def read_payment(target: Target, payment_id: str) -> dict[str, Any]:
     """A payment as proto3 JSON; an error is told, and ends the command with 1."""
-    from payd.proto import payment_pb2 as pb
-
-    request = pb.GetPaymentRequest(payment_id=payment_id)
-    return render.message_json(_run(target, lambda client: client.get(request), False))
+    payment = _run(target, lambda client: client.get(payment_id), False)
+    return render.message_json(payment.message)
 
 
-def _run(target: Target, act: Callable[[Any], Awaitable[T]], as_json: bool) -> T:
+def _run(target: Target, act: Callable[["PaymentClient"], Awaitable[T]], as_json: bool) -> T:
     """Connect and act; an error is told, and ends the command with 1."""
-    from payd.client.grpc import ClientTls, PaydClientError, PaymentClient
+    from payd.client import CredentialsUnavailable, PaydClientError, PaymentClient, TlsFiles
 
     async def connected() -> T:
-        tls = ClientTls(ca=target.ca, cert=target.cert, key=target.key)
+        tls = TlsFiles(ca=target.ca, cert=target.cert, key=target.key)
         async with PaymentClient(target.address, tls) as client:
             return await act(client)
 
@@ -173,32 +172,30 @@ def _run(target: Target, act: Callable[[Any], Awaitable[T]], as_json: bool) -> T
         return asyncio.run(connected())
     except PaydClientError as error:
         _tell(error, as_json)
-    except OSError as error:
+    except (CredentialsUnavailable, ValueError) as error:
         _tell(PaydClientError("UNAVAILABLE", str(error)), as_json)
     sys.exit(1)
 
 
-async def _until_ended(client: Any, payment: Any, timeout_s: float, as_json: bool) -> Any:
-    from payd.client.grpc import PaydClientError
-    from payd.proto import payment_pb2 as pb
+async def _until_ended(
+    client: "PaymentClient", payment: "Payment", timeout_s: float, as_json: bool
+) -> "Payment":
+    from payd.client import Unavailable
 
     until = time.monotonic() + timeout_s
     poll_s = _FIRST_POLL_S
     shown = payment.status
-    while pb.PaymentStatus.Name(payment.status).removeprefix("PAYMENT_STATUS_") in _OPEN:
+    while payment.status.is_open:
         if time.monotonic() >= until:
             return payment
         await asyncio.sleep(poll_s)
         poll_s = min(poll_s * 1.5, _POLL_MAX_S)
-        try:
-            payment = await client.get(pb.GetPaymentRequest(payment_id=payment.id))
-        except PaydClientError as error:
-            # The payment exists whatever this look says: look again.
-            if error.code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
-                raise
+        # The payment exists whatever this look says: look again.
+        with contextlib.suppress(Unavailable):
+            payment = await client.get(payment.id)
         if payment.status != shown and not as_json:
             shown = payment.status
-            click.echo(f"→ {render.status(pb.PaymentStatus.Name(shown))}")
+            click.echo(f"→ {render.status(f'PAYMENT_STATUS_{shown.value}')}")
     return payment
 
 
@@ -212,8 +209,8 @@ def _show_offer(document: dict[str, Any], target: Target) -> None:
         click.echo(f"\nto pay it on the local chain: {target.wallet} {document['id']}")
 
 
-def _show(payment: Any, as_json: bool) -> None:
-    document = render.message_json(payment)
+def _show(payment: "Payment", as_json: bool) -> None:
+    document = render.message_json(payment.message)
     if as_json:
         render.as_json(document)
     else:
@@ -234,8 +231,8 @@ def _tell(error: Any, as_json: bool) -> None:
         click.echo(f"  request id: {error.request_id}", err=True)
 
 
-def _items(texts: Sequence[str]) -> list[Any]:
-    from payd.proto import payment_pb2 as pb
+def _items(texts: Sequence[str]) -> "tuple[Item, ...]":
+    from payd.domain.request import Item
 
     items = []
     for text in texts:
@@ -243,8 +240,8 @@ def _items(texts: Sequence[str]) -> list[Any]:
         if len(parts) != 3:
             raise click.BadParameter(f"{text!r} is not CHAIN/NODE/DURATION", param_hint="--item")
         chain, node, duration = parts
-        items.append(pb.Item(chain_profile_id=chain, node_type=node, duration=duration))
-    return items
+        items.append(Item(chain_profile_id=chain, node_type=node, duration=duration))
+    return tuple(items)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -1,76 +1,96 @@
-"""A small typed client of the gRPC service: mutual TLS from files, deadlines, named errors."""
+"""A small typed client of the gRPC service: mutual TLS, deadlines, safe retries, named errors."""
 
 import asyncio
-import ssl
-from pathlib import Path
+import contextlib
+import random
+from collections.abc import Callable
+from logging import getLogger
 from types import TracebackType
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import attrs
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpclib.client import Channel
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
+from payd.client.credentials import CredentialsUnavailable, Pem, TlsSource
+from payd.client.errors import PaydClientError, Unavailable, error_of
+from payd.client.island import Island
+from payd.client.values import (
+    Caller,
+    Payment,
+    Quote,
+    initiate_message,
+    payment_of,
+    quote_message,
+    quote_of,
+)
+from payd.domain.request import InitiateRequest, QuoteRequest
 from payd.proto import payment_pb2 as pb
 from payd.proto.payment_grpc import PaymentServiceStub
 
+_log = getLogger("payd.client")
+
 DEADLINE_S = 10.0
+#: Of one call, the first included: a restart of payd behind a balancer is over by then.
+ATTEMPTS_MAX = 4
+_BACKOFF_S = 0.1
+#: After a failed connection the certificates are read at once, but not more often than this.
+_REREAD_MIN_S = 1.0
 
 
-@attrs.frozen(kw_only=True)
-class ClientTls:
-    """PEM files: the CA of the server's certificate, and our own certificate with its key."""
+@attrs.define(eq=False)
+class _Connection:
+    """A channel, and how many calls are on it."""
 
-    ca: Path
-    cert: Path
-    key: Path
+    channel: Channel
+    calls: int = 0
+    is_retired: bool = False
 
-    def context(self) -> ssl.SSLContext:
-        """TLS 1.3. Raises OSError and ssl.SSLError."""
-        for path in (self.ca, self.cert, self.key):
-            # TLS itself names no file when one is missing.
-            path.open("rb").close()
-        context = ssl.create_default_context(cafile=self.ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(self.cert, self.key)
-        context.set_alpn_protocols(["h2"])
-        return context
+    def close_if_unused(self) -> None:
+        if self.is_retired and not self.calls:
+            self.close()
 
-
-class PaydClientError(Exception):
-    """payd's answer was an error; `reason` is that of the contract, empty when there is none."""
-
-    def __init__(
-        self, code: str, message: str, details: list[Any] | None = None, request_id: str = ""
-    ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.request_id = request_id
-        self.reason = ""
-        self.metadata: dict[str, str] = {}
-        self.retry_after_s: float | None = None
-        for detail in details or []:
-            if isinstance(detail, ErrorInfo):
-                self.reason = detail.reason
-                self.metadata = dict(detail.metadata)
-            elif isinstance(detail, RetryInfo):
-                delay = detail.retry_delay
-                self.retry_after_s = delay.seconds + delay.nanos / 1e9
+    def close(self) -> None:
+        protocol: Any = self.channel._protocol
+        transport = getattr(getattr(protocol, "connection", None), "_transport", None)
+        self.channel.close()
+        if transport is not None:
+            # TLS would wait for the server's goodbye, longer than the caller's loop may run.
+            transport.abort()
 
 
 class PaymentClient:
-    """One connection, made when it is first needed. An async context manager on asyncio."""
+    """payd, as the main app sees it. An async context manager, on trio or on asyncio.
 
-    def __init__(self, target: str, tls: ClientTls, *, deadline_s: float = DEADLINE_S) -> None:
-        """`target` is host:port."""
+    One connection, made when it is first needed, and made anew when the certificates change or it
+    was lost. Every call is tried again on UNAVAILABLE, within its deadline: all four may be
+    repeated, InitiatePayment because of its idempotency key. All raise PaydClientError:
+    Unavailable to come again, NotFound, or the class itself with a reason of the contract.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        tls: TlsSource,
+        *,
+        deadline_s: float = DEADLINE_S,
+        attempts_max: int = ATTEMPTS_MAX,
+    ) -> None:
+        """`target` is host:port; `deadline_s` is of a whole call, with its repetitions."""
         host, _, port = target.rpartition(":")
-        self._channel = Channel(host.strip("[]"), int(port), ssl=tls.context())
-        self._stub = PaymentServiceStub(self._channel)
+        self._host, self._port = host.strip("[]"), int(port)
+        self._tls = tls
         self._deadline_s = deadline_s
+        self._attempts_max = attempts_max
+        self._island = Island()
 
     async def __aenter__(self) -> "PaymentClient":
+        """Raises CredentialsUnavailable, and ValueError for certificates that do not work."""
+        async with contextlib.AsyncExitStack() as exits:
+            await exits.enter_async_context(self._island)
+            await self._island.call(self._open)
+            self._exits = exits.pop_all()
         return self
 
     async def __aexit__(
@@ -79,46 +99,139 @@ class PaymentClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        protocol: Any = self._channel._protocol
-        transport = getattr(getattr(protocol, "connection", None), "_transport", None)
-        self._channel.close()
-        if transport is not None:
-            # TLS would wait for the server's goodbye, longer than the caller's loop may run.
-            transport.abort()
-            await asyncio.sleep(0)
-
-    async def quote(self, request: pb.GetQuoteRequest) -> pb.Quote:
-        """Raises PaydClientError, as all methods do."""
-        answer = await self._call(self._stub.GetQuote, request)
-        return answer.quote  # type: ignore[no-any-return]  # generated code has no types here
-
-    async def initiate(self, request: pb.InitiatePaymentRequest) -> pb.Payment:
-        """Safe to repeat with the same idempotency key."""
-        answer = await self._call(self._stub.InitiatePayment, request)
-        return answer.payment  # type: ignore[no-any-return]  # generated code has no types here
-
-    async def get(self, request: pb.GetPaymentRequest) -> pb.Payment:
-        """By payment id or idempotency key."""
-        answer = await self._call(self._stub.GetPayment, request)
-        return answer.payment  # type: ignore[no-any-return]  # generated code has no types here
-
-    async def cancel(self, request: pb.CancelPaymentRequest) -> pb.Payment:
-        """Safe to repeat."""
-        answer = await self._call(self._stub.CancelPayment, request)
-        return answer.payment  # type: ignore[no-any-return]  # generated code has no types here
-
-    async def _call(self, method: Any, request: Any) -> Any:
-        request_id = uuid4().hex
         try:
-            return await method(
-                request, timeout=self._deadline_s, metadata={"x-request-id": request_id}
-            )
+            await self._island.close(self._close)
+        finally:
+            await self._exits.__aexit__(kind, error, traceback)
+
+    async def quote(
+        self, request: QuoteRequest, *, caller: Caller | None = None, deadline_s: float = 0.0
+    ) -> Quote:
+        """Prices; nothing is kept. `deadline_s` instead of the client's own, as in all calls."""
+        answer = await self._call("GetQuote", quote_message(request), caller, deadline_s)
+        return quote_of(answer.quote)
+
+    async def initiate(
+        self, request: InitiateRequest, *, caller: Caller | None = None, deadline_s: float = 0.0
+    ) -> Payment:
+        """The payment of this idempotency key, made when there is none."""
+        answer = await self._call("InitiatePayment", initiate_message(request), caller, deadline_s)
+        return payment_of(answer.payment)
+
+    async def get(
+        self, payment_id: UUID | str, *, caller: Caller | None = None, deadline_s: float = 0.0
+    ) -> Payment:
+        """As it stands now."""
+        request = pb.GetPaymentRequest(payment_id=str(payment_id))
+        return payment_of((await self._call("GetPayment", request, caller, deadline_s)).payment)
+
+    async def get_by_key(
+        self, idempotency_key: str, *, caller: Caller | None = None, deadline_s: float = 0.0
+    ) -> Payment:
+        """The same, for who knows only the key."""
+        request = pb.GetPaymentRequest(idempotency_key=idempotency_key)
+        return payment_of((await self._call("GetPayment", request, caller, deadline_s)).payment)
+
+    async def cancel(
+        self,
+        payment_id: UUID | str,
+        reason: str = "",
+        *,
+        caller: Caller | None = None,
+        deadline_s: float = 0.0,
+    ) -> Payment:
+        """Ask for its end. CANCELING until the provider has confirmed it."""
+        request = pb.CancelPaymentRequest(payment_id=str(payment_id), reason=reason)
+        return payment_of((await self._call("CancelPayment", request, caller, deadline_s)).payment)
+
+    async def _call(
+        self, method: str, request: Any, caller: Caller | None, deadline_s: float
+    ) -> Any:
+        return await self._island.call(
+            self._try, method, request, caller or Caller(), deadline_s or self._deadline_s
+        )
+
+    # -- on asyncio ------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        self._pem = await self._tls.read()
+        self._connection = self._new_connection(self._pem)
+        self._suspect = asyncio.Event()
+        self._renewing = asyncio.create_task(self._renew())
+
+    async def _close(self) -> None:
+        self._renewing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._renewing
+        self._connection.close()
+        # So that the transport's end is seen while the loop still runs.
+        await asyncio.sleep(0)
+
+    def _new_connection(self, pem: Pem) -> _Connection:
+        channel = Channel(self._host, self._port, ssl=pem.context())
+        return _Connection(channel)
+
+    async def _renew(self) -> None:
+        """Take over changed certificates; calls under way end on the connection they began on."""
+        while True:
+            await asyncio.sleep(_REREAD_MIN_S)
+            with contextlib.suppress(TimeoutError):
+                patience_s = max(0.0, self._tls.reread_s - _REREAD_MIN_S)
+                await asyncio.wait_for(self._suspect.wait(), patience_s)
+            self._suspect.clear()
+            try:
+                pem = await self._tls.read()
+                if pem == self._pem:
+                    continue
+                fresh = self._new_connection(pem)
+            except (CredentialsUnavailable, ValueError) as error:
+                # Half of a change, or a vault that is away: what works goes on.
+                _log.warning("payd's client certificate was not renewed: %s", error)
+                continue
+            self._pem = pem
+            old, self._connection = self._connection, fresh
+            old.is_retired = True
+            old.close_if_unused()
+
+    async def _try(self, method: str, request: Any, caller: Caller, deadline_s: float) -> Any:
+        now: Callable[[], float] = asyncio.get_running_loop().time
+        until = now() + deadline_s
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._send(method, request, caller, until - now())
+            except TimeoutError:
+                message = f"no answer within {deadline_s:g} s"
+                code = "DEADLINE_EXCEEDED"
+                raise error_of(code, message, request_id=caller.request_id) from None
+            except Unavailable as error:
+                backoff_s = _BACKOFF_S * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - spread
+                wait_s = max(backoff_s, error.retry_after_s or 0.0)
+                is_worth = error.code == "UNAVAILABLE" and attempt < self._attempts_max
+                if not is_worth or now() + wait_s >= until:
+                    raise
+            await asyncio.sleep(wait_s)
+
+    async def _send(self, method: str, request: Any, caller: Caller, timeout_s: float) -> Any:
+        connection = self._connection
+        connection.calls += 1
+        try:
+            call = getattr(PaymentServiceStub(connection.channel), method)
+            return await call(request, timeout=timeout_s, metadata=caller.metadata())
         except GRPCError as error:
-            message = error.message or error.status.name
-            raise PaydClientError(error.status.name, message, error.details, request_id) from None
+            raise _refusal(error, caller) from None
         except TimeoutError:
-            message = f"no answer within {self._deadline_s:g} s"
-            raise PaydClientError("DEADLINE_EXCEEDED", message, request_id=request_id) from None
+            raise
         except (OSError, StreamTerminatedError) as error:
+            self._suspect.set()
             message = f"payd cannot be reached: {error}"
-            raise PaydClientError("UNAVAILABLE", message, request_id=request_id) from None
+            raise error_of("UNAVAILABLE", message, request_id=caller.request_id) from None
+        finally:
+            connection.calls -= 1
+            connection.close_if_unused()
+
+
+def _refusal(error: GRPCError, caller: Caller) -> PaydClientError:
+    message = error.message or error.status.name
+    return error_of(error.status.name, message, error.details, caller.request_id)

@@ -12,6 +12,7 @@ USUAL = {
     "redis": 56379,
     "stripe": 52111,
     "tempo": 58545,
+    "example": 8000,
 }
 HOST = "127.0.0.1"
 

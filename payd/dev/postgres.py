@@ -98,13 +98,29 @@ def create_database(running_server: Postgres, name: str) -> None:
     _psql(running_server, f'CREATE DATABASE "{name}" OWNER payd')
 
 
+def ensure_role(running_server: Postgres, name: str, password: str) -> None:
+    """A role that may log in, and a database of the same name that it owns. Repeatable."""
+    _psql(
+        running_server,
+        f"""
+        SELECT 'CREATE ROLE {name} LOGIN'
+        WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') \\gexec
+        ALTER ROLE {name} PASSWORD '{password}';
+        SELECT 'CREATE DATABASE {name} OWNER {name}'
+        WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
+        """,  # noqa: S608 - a name and a random word of ours
+    )
+
+
 def _psql(running_server: Postgres, sql: str) -> None:
     subprocess.run(  # noqa: S603 - our own command line
         [
             str(binaries() / "psql"),
             *("-h", HOST, "-p", str(running_server.port), "-U", "postgres"),
-            *("-d", "postgres", "-v", "ON_ERROR_STOP=1", "-qc", sql),
+            *("-d", "postgres", "-v", "ON_ERROR_STOP=1", "-q"),
         ],
+        input=sql,
+        text=True,
         check=True,
         env={"PGPASSWORD": running_server.password, "PATH": os.defpath},
         capture_output=True,

@@ -16,6 +16,7 @@ from payd.adapters.postgres.migrate import migrate
 from payd.config import DEFAULT_FILE, Config, installed_providers, load_config
 from payd.dev.cards import cards, mock_methods
 from payd.dev.chain import chain
+from payd.dev.example import example
 from payd.dev.pki import ALLOWED_CNS, ensure_pki
 from payd.dev.ports import HOST, choose_ports
 from payd.dev.postgres import Postgres, postgres
@@ -45,6 +46,7 @@ async def run_dev(
     progress: Progress,
     tell: Progress,
     ready: Callable[[Mapping[str, str]], None],
+    with_example: bool = False,
 ) -> None:
     """Everything, until `stop`; `ready` hears what dev.json says, `tell` what is left out."""
     ports = choose_ports(state.last_ports(), port_base)
@@ -54,6 +56,7 @@ async def run_dev(
         _servers(state, ports, progress) as (database, servers),
         cards(state, ports, os.environ) as who_takes_cards,
         chain(state, ports, os.environ, progress, tell) as local_chain,
+        _example(state, ports, database, servers, progress, with_example) as announced,
     ):
         state.keep_ports(ports)
         environ = {
@@ -68,7 +71,7 @@ async def run_dev(
 
         def started(addresses: Addresses) -> None:
             document = attrs.asdict(addresses) | attrs.asdict(servers)
-            document |= {**who_takes_cards.announced, **local_chain.announced}
+            document |= {**who_takes_cards.announced, **local_chain.announced, **announced}
             state.announce(document, _settings(environ))
             ready(document)
 
@@ -98,6 +101,24 @@ async def _servers(
                         redis=f"redis://{HOST}:{ports['redis']}/0",
                     ),
                 )
+
+
+@asynccontextmanager
+async def _example(
+    state: StateDir,
+    ports: Mapping[str, int],
+    database: Postgres,
+    servers: Servers,
+    progress: Progress,
+    is_wanted: bool,
+) -> AsyncIterator[Mapping[str, str]]:
+    """What dev.json says of it."""
+    if not is_wanted:
+        yield {}
+        return
+    progress("the example")
+    async with example(state, ports, database, servers.nats, servers.redis) as url:
+        yield {"example": url}
 
 
 async def _migrate(config: Config, progress: Progress) -> None:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -49,6 +49,8 @@ class Command:
     title: str = ""
     #: Where it will listen; 0 when the caller does not say.
     port: int = 0
+    #: Beside our own.
+    environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
 
 class Server:
@@ -79,6 +81,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 cwd="/",
+                env={**os.environ, **command.environment},
             )
         self._pid_file.write_text(f"{self._process.pid} {_start_ticks(self._process.pid)}")
 

@@ -10,16 +10,8 @@ from typing import IO
 import attrs
 import pytest
 from dev_process import ITEM, PATIENCE_S, payd, payd_json, running_dev, state_folder, wait_for_end
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 SOON_MS = 20_000
 
 
@@ -87,14 +79,6 @@ class Paying:
 def shop() -> Iterator[Shop]:
     with state_folder() as state, running_dev(state, "--ephemeral") as (_, dev):
         yield Shop(state=state, stripe=dev["stripe_api"])
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -71,6 +71,8 @@ class Asked:
     method: str
     message: Any
     request_id: str
+    #: The name in its certificate.
+    client: str
 
 
 class ScriptedDaemon(PaymentServiceBase):
@@ -117,7 +119,10 @@ class ScriptedDaemon(PaymentServiceBase):
         message = await stream.recv_message()
         metadata: Any = stream.metadata or {}
         request_id = str(metadata.get("x-request-id", ""))
-        self.asked.append(Asked(method=method, message=message, request_id=request_id))
+        subject: Any = (stream.peer.cert() or {}).get("subject", ())
+        client = dict(pair for [pair] in subject).get("commonName", "")
+        asked = Asked(method=method, message=message, request_id=request_id, client=client)
+        self.asked.append(asked)
         if self._held:
             await asyncio.sleep(PATIENCE_S)
             raise GRPCError(Status.INTERNAL, "nobody was to wait so long")

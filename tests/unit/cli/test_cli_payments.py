@@ -163,7 +163,11 @@ def test_an_error_in_json_has_all_that_a_program_needs(
     daemon.answer(errors.StoreUnavailable("the database is away", retry_after_s=1.5))
     result = payd(*PAY, "--json")
     assert result.returncode == 1
-    [asked] = daemon.asked
+    # Tried again, with the same key and id.
+    asked = daemon.asked[-1]
+    assert {each.message.idempotency_key for each in daemon.asked} == {
+        asked.message.idempotency_key
+    }
     assert json.loads(result.stdout) == {
         "error": {
             "code": "UNAVAILABLE",

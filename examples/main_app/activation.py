@@ -1,0 +1,79 @@
+"""What payd's events do to subscriptions: each once, whatever comes twice, late or out of turn."""
+
+from logging import getLogger
+from uuid import UUID
+
+from main_app import store
+from main_app.database import Connection, Database
+from payd.client import Event, EventType, Payment, Reject
+
+_log = getLogger("main_app")
+
+
+class Activation:
+    """The handler of the event consumer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def handle(self, event: Event) -> None:
+        """The effect and the note that it was had are one transaction."""
+        if not event.payment.subscription_ids:
+            # Not of this shop: `payd pay`, say.
+            return
+        await self._database.run(_settle, event)
+
+
+async def _settle(connection: Connection, event: Event) -> None:
+    payment = event.payment
+    first = await store.begin_event(connection, event.id, event.type.value, payment.id)
+    if not first:
+        return
+    ids = await _known(connection, payment)
+    match event.type:
+        case EventType.COMPLETED:
+            await _complete(connection, event, ids)
+        case EventType.CANCELED:
+            await store.close(connection, payment.customer_id, ids, payment.id, "canceled")
+        case EventType.FAILED:
+            reason = payment.failure.message if payment.failure else "declined"
+            _log.warning("payment %s failed: %s", payment.id, reason)
+            await store.close(connection, payment.customer_id, ids, payment.id, "pending_payment")
+            await _tell(connection, payment, "failed", f"Your payment did not go through: {reason}")
+        case EventType.ATTENTION:
+            # A person of the shop must look: the money is somewhere, and no rule can place it.
+            _log.warning("payment %s needs attention: %s", payment.id, payment.attention)
+            await _tell(connection, payment, "attention", ", ".join(payment.attention))
+
+
+async def _known(connection: Connection, payment: Payment) -> list[UUID]:
+    """The subscriptions of a payment, written down if its POST has not come so far.
+
+    Its POST may also have died on the way: the payment is in the books of payd, so it counts.
+    """
+    try:
+        ids = [UUID(one) for one in payment.subscription_ids]
+    except ValueError as error:
+        raise Reject(f"subscription ids that are not ours: {error}") from None
+    if not await store.has_user(connection, payment.customer_id):
+        raise Reject(f"no user {payment.customer_id}")
+    if len(ids) == len(payment.items):
+        pairs = list(zip(ids, payment.items, strict=True))
+        await store.add_subscriptions(connection, payment.customer_id, pairs)
+    return ids
+
+
+async def _complete(connection: Connection, event: Event, ids: list[UUID]) -> None:
+    payment = event.payment
+    activated = await store.activate(connection, payment.customer_id, ids, payment.id, event.id)
+    for one in activated:
+        _log.info("subscription %s is provisioned, paid by %s", one, payment.id)
+    if len(activated) < len(set(ids)):
+        # Another payment was first: money to give back, not a second machine.
+        message = "paid, but the subscription was active already"
+        _log.warning("payment %s: %s", payment.id, message)
+        await _tell(connection, payment, "attention", message)
+
+
+async def _tell(connection: Connection, payment: Payment, kind: str, message: str) -> None:
+    await store.notify(connection, payment.customer_id, payment.id, kind, message)

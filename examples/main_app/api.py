@@ -1,0 +1,332 @@
+"""The main app's HTTP: decode, call the checkout, encode; and the shop page."""
+
+import io
+import math
+import secrets
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+import attrs
+import httpx
+import segno
+from quart import Response, current_app, g, request
+from quart_schema import (
+    HttpSecurityScheme,
+    Info,
+    QuartSchema,
+    RequestSchemaValidationError,
+    document_response,
+    hide,
+    validate_request,
+    validate_response,
+)
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from main_app import catalogue, models, store
+from main_app.checkout import Checkouts, Refused
+from main_app.database import Database, DatabaseAway
+from payd.client import Caller, CryptoTransfer, NotFound, PaydClientError, Payment, Unavailable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PAGE = Path(__file__).with_name("shop")
+_COOKIE = "session"
+_BODY_BYTES_MAX = 64 * 1024
+_RETRY_AFTER_S = 2
+_STATUS = {
+    "INVALID_ARGUMENT": 400,
+    "ALREADY_EXISTS": 409,
+    "FAILED_PRECONDITION": 409,
+    "NOT_FOUND": 404,
+}
+#: The page needs nothing from elsewhere, and belongs in nobody's frame.
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """What the routes work with."""
+
+    database: Database
+    checkouts: Checkouts
+    #: Of payd's HTTP port.
+    payd_http: httpx.AsyncClient
+
+
+def build_api(parts: Parts) -> QuartTrio:
+    """The application. Its OpenAPI document is at /openapi.json."""
+    app = QuartTrio("main_app", static_folder=str(_PAGE), static_url_path="/shop")
+    app.config["MAX_CONTENT_LENGTH"] = _BODY_BYTES_MAX
+    app.extensions["parts"] = parts
+    QuartSchema(
+        app,
+        info=Info(title="The main app", version="1.0.0"),
+        swagger_ui_path=None,
+        redoc_ui_path=None,
+        scalar_ui_path=None,
+        security_schemes={"token": HttpSecurityScheme(scheme="bearer")},
+        security=[{"token": []}],
+        conversion_preference="pydantic",
+    )
+    _add_payments(app)
+    _add_shop(app)
+    app.before_request(_sign_in)
+    app.after_request(_add_headers)
+    for kind, answer in (
+        (Refused, _refused),
+        (PaydClientError, _payd_error),
+        (DatabaseAway, _database_away),
+        (RequestSchemaValidationError, _invalid),
+        (HTTPException, _http_error),
+    ):
+        app.register_error_handler(kind, answer)
+    return app
+
+
+# -- payments ----------------------------------------------------------------------------------
+
+
+def _add_payments(app: QuartTrio) -> None:
+    @app.post("/api/v1/payments")
+    @validate_request(models.PaymentIn)
+    @validate_response(models.PaymentOut, 201)
+    @_problems(400, 401, 404, 409, 503)
+    async def start_payment(data: models.PaymentIn) -> Any:
+        """Pay for new subscriptions, or for pending ones. The same key never pays twice."""
+        if not data.items and not data.subscription_ids:
+            raise Refused(400, "INVALID_FIELD", "items or subscription_ids are needed")
+        payment = await _parts().checkouts.start(_user(), data.wish(request.host_url), _caller())
+        return await _payment(payment), 201, {"Location": f"/api/v1/payments/{payment.id}"}
+
+    @app.get("/api/v1/payments/<uuid:payment_id>")
+    @validate_response(models.PaymentOut)
+    @_problems(401, 404, 503)
+    async def get_payment(payment_id: UUID) -> Any:
+        """As it stands now."""
+        return await _payment(await _parts().checkouts.get(_user(), payment_id, _caller()))
+
+    @app.post("/api/v1/payments/<uuid:payment_id>/cancel")
+    @validate_response(models.PaymentOut)
+    @_problems(401, 404, 409, 503)
+    async def cancel_payment(payment_id: UUID) -> Any:
+        """Ask for its end."""
+        return await _payment(await _parts().checkouts.cancel(_user(), payment_id, _caller()))
+
+    @app.get("/api/v1/payments/<uuid:payment_id>/qr.svg")
+    @hide
+    async def qr_code(payment_id: UUID) -> Any:
+        """What a wallet reads with its camera."""
+        payment = await _parts().checkouts.get(_user(), payment_id, _caller())
+        if not isinstance(payment.next_action, CryptoTransfer):
+            raise NotFound("NOT_FOUND", "there is nothing to scan")
+        image = io.BytesIO()
+        segno.make(payment.next_action.payment_uri, error="m").save(
+            image, kind="svg", scale=5, border=4, light="#fff"
+        )
+        return Response(image.getvalue(), content_type="image/svg+xml")
+
+    @app.get("/api/v1/payment-methods")
+    @validate_response(models.MethodsOut)
+    @_problems(401, 503)
+    async def payment_methods() -> Any:
+        """The ways to pay, as payd has them."""
+        try:
+            answer = await _parts().payd_http.get("/api/v1/payment-methods")
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise Unavailable("UNAVAILABLE", f"payd cannot be reached: {error!r}") from None
+        return answer.json()
+
+
+# -- the shop ----------------------------------------------------------------------------------
+
+
+def _add_shop(app: QuartTrio) -> None:
+    @app.get("/")
+    @hide
+    async def page() -> Any:
+        return await current_app.send_static_file("index.html")
+
+    @app.get("/healthz")
+    @hide
+    async def health() -> Any:
+        return {"status": "ok"}
+
+    @app.post("/api/v1/session")
+    @validate_response(models.SessionOut)
+    @_problems(503)
+    async def sign_in() -> Any:
+        """A new guest, unless somebody is signed in. A real app asks who comes."""
+        user_id = g.get("user_id")
+        if user_id is not None:
+            return models.SessionOut(user_id=user_id)
+        user_id, token = f"guest-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
+        await _parts().database.run(store.add_user, user_id, token)
+        cookie = f"{_COOKIE}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age=2592000"
+        return models.SessionOut(user_id=user_id), 200, {"Set-Cookie": cookie}
+
+    @app.get("/api/v1/catalogue")
+    @validate_response(models.CatalogueOut)
+    async def show_catalogue() -> Any:
+        """What there is to choose."""
+        return models.CatalogueOut(
+            chains=_choices(catalogue.CHAINS),
+            node_types=_choices(catalogue.NODE_TYPES),
+            durations=_choices(catalogue.DURATIONS),
+        )
+
+    @app.post("/api/v1/quotes")
+    @validate_request(models.QuoteIn)
+    @validate_response(models.QuoteOut)
+    @_problems(400, 503)
+    async def quote(data: models.QuoteIn) -> Any:
+        """What it costs. payd knows."""
+        items = [item.item() for item in data.items]
+        found = await _parts().checkouts.quote(items, data.method, data.crypto_currency)
+        return models.QuoteOut(total=models.amount_out(found.total), expire_time=found.expire_time)
+
+    @app.get("/api/v1/subscriptions")
+    @validate_response(models.SubscriptionsOut)
+    @_problems(401, 503)
+    async def subscriptions() -> Any:
+        """All of the user's."""
+        found = await _parts().database.run(store.subscriptions_of, _user())
+        return models.SubscriptionsOut(
+            subscriptions=[models.subscription_out(one) for one in found]
+        )
+
+    @app.get("/api/v1/notifications")
+    @validate_response(models.NotificationsOut)
+    @_problems(401, 503)
+    async def notifications() -> Any:
+        """What the user should know."""
+        found = await _parts().database.run(store.notifications_of, _user())
+        return {"notifications": found}
+
+
+def _choices(names: dict[str, str]) -> list[models.Choice]:
+    return [models.Choice(id=one, name=name) for one, name in names.items()]
+
+
+async def _payment(payment: Payment) -> models.PaymentOut:
+    ids = [UUID(one) for one in payment.subscription_ids]
+    found = await _parts().database.run(store.subscriptions_by_id, payment.customer_id, ids)
+    return models.payment_out(payment, [found[one] for one in ids if one in found])
+
+
+# -- who asks ----------------------------------------------------------------------------------
+
+
+async def _sign_in() -> None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        token = request.cookies.get(_COOKIE, "")
+    g.user_id = await _parts().database.run(store.user_of, token) if token else None
+
+
+def _user() -> str:
+    if g.user_id is None:
+        raise Refused(401, "UNAUTHENTICATED", "sign in first")
+    return str(g.user_id)
+
+
+def _caller() -> Caller:
+    """For payd's audit trail."""
+    return Caller(
+        actor=f"user:{g.user_id}",
+        ip=request.remote_addr or "",
+        traceparent=request.headers.get("traceparent", ""),
+    )
+
+
+def _parts() -> Parts:
+    parts: Parts = current_app.extensions["parts"]
+    return parts
+
+
+# -- what goes wrong ---------------------------------------------------------------------------
+
+
+def _problems(*statuses: int) -> Callable[[F], F]:
+    """Say in the OpenAPI document which errors a route has."""
+
+    def document(function: F) -> F:
+        for status in statuses:
+            document_response(models.Problem, status)(function)
+        return function
+
+    return document
+
+
+def _problem(status: int, reason: str, detail: str, retry_after_s: float | None = None) -> Response:
+    body = models.Problem(
+        type="about:blank",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        reason=reason,
+    )
+    answer = Response(body.model_dump_json(), status, content_type="application/problem+json")
+    if retry_after_s is not None:
+        answer.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
+    if status == HTTPStatus.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+async def _refused(error: Refused) -> Response:
+    return _problem(error.status, error.reason, str(error), getattr(error, "retry_after_s", None))
+
+
+async def _payd_error(error: PaydClientError) -> Response:
+    if isinstance(error, Unavailable):
+        detail = "payments are not possible right now; try again with the same idempotency key"
+        patience_s = error.retry_after_s or _RETRY_AFTER_S
+        return _problem(503, error.reason or error.code, detail, patience_s)
+    if isinstance(error, NotFound):
+        return _problem(404, "PAYMENT_NOT_FOUND", "there is no such payment")
+    status = _STATUS.get(error.code)
+    if status is None:
+        # A certificate that payd does not take, or a defect of payd's: not the user's business.
+        current_app.logger.error("payd answered %s: %s", error.code, error.message)
+        return _problem(502, error.code, "payments are out of order")
+    fields = "; ".join(f"{name}: {why}" for name, why in error.violations.items())
+    return _problem(status, error.reason, fields or error.message)
+
+
+async def _database_away(_: DatabaseAway) -> Response:
+    return _problem(503, "STORE_UNAVAILABLE", "try again", _RETRY_AFTER_S)
+
+
+async def _invalid(error: RequestSchemaValidationError) -> Response:
+    why = error.validation_error
+    details = getattr(why, "errors", None)
+    said = str(why)
+    if details is not None:
+        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in details())
+    return _problem(400, "INVALID_FIELD", said[:500])
+
+
+async def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    answer = _problem(status, HTTPStatus(status).name, error.description or "")
+    for name, value in error.get_headers():
+        if name in ("Allow", "Location", "Retry-After"):
+            answer.headers[name] = value
+    return answer
+
+
+async def _add_headers(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.path.startswith("/api/"):
+        response.headers["Cache-Control"] = "no-store"
+    return response

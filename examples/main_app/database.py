@@ -1,0 +1,76 @@
+"""asyncpg for trio: a pool, and functions that run in one transaction each."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import asyncpg
+import trio_asyncio
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+#: Either kind of row: asyncpg gives its pool's connections a type of their own.
+Connection = Any
+_SCHEMA = Path(__file__).with_name("schema.sql")
+_DEADLINE_S = 10.0
+
+
+class DatabaseAway(Exception):
+    """PostgreSQL did not answer."""
+
+
+class Database:
+    """The main app's own."""
+
+    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
+        self._pool = pool
+
+    async def run(
+        self,
+        function: Callable[Concatenate[Connection, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Await an asyncio function of `store` in a transaction. Raises DatabaseAway."""
+
+        async def transact() -> T:
+            async with (
+                self._pool.acquire(timeout=_DEADLINE_S) as connection,
+                connection.transaction(),
+            ):
+                return await function(connection, *args, **kwargs)
+
+        try:
+            answer: T = await trio_asyncio.aio_as_trio(transact)()
+        except (OSError, TimeoutError, asyncpg.PostgresConnectionError) as error:
+            raise DatabaseAway(str(error)) from None
+        except asyncpg.InterfaceError as error:
+            raise DatabaseAway(str(error)) from None
+        return answer
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[Database]:
+    """With its tables. Needs an asyncio loop of trio_asyncio around it."""
+    create: Any = trio_asyncio.aio_as_trio(_create_pool)
+    pool = await create(url)
+    try:
+        database = Database(pool)
+        await database.run(_create_tables)
+        yield database
+    finally:
+        pool.terminate()
+
+
+async def _create_pool(url: str) -> Any:
+    return await asyncpg.create_pool(
+        url, min_size=1, max_size=10, command_timeout=_DEADLINE_S, timeout=_DEADLINE_S
+    )
+
+
+async def _create_tables(connection: Connection) -> None:
+    # Two that start at once would both create.
+    await connection.execute("SELECT pg_advisory_xact_lock(7209)")
+    await connection.execute(_SCHEMA.read_text())

@@ -1,0 +1,234 @@
+"""What goes over the wire, and from which the OpenAPI document is made."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from main_app.checkout import Wish
+from main_app.store import Subscription
+from payd.client import CryptoTransfer, Item, Money, Payment, Redirect
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,64}$")]
+Url = Annotated[str, Field(pattern=r"^(https?://[!-~]{1,2000})?$")]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ItemModel(_Request):
+    """A product."""
+
+    chain_profile_id: Name
+    node_type: Name
+    duration: Name
+
+    def item(self) -> Item:
+        """For payd."""
+        return Item(**self.model_dump())
+
+
+class QuoteIn(_Request):
+    """What is to be priced."""
+
+    items: list[ItemModel] = Field(min_length=1, max_length=20)
+    method: Name
+    crypto_currency: str = Field(default="", pattern=r"^[A-Z0-9]{0,16}$")
+
+
+class PaymentIn(_Request):
+    """Pay for new subscriptions (`items`), or for pending ones (`subscription_ids`)."""
+
+    idempotency_key: str = Field(pattern=r"^[!-~]{1,128}$")
+    method: Name
+    items: list[ItemModel] = Field(default_factory=list, max_length=20)
+    subscription_ids: list[UUID] = Field(default_factory=list, max_length=20)
+    crypto_currency: str = Field(default="", pattern=r"^[A-Z0-9]{0,16}$")
+    #: Where the customer comes back to; this shop's page when it is empty.
+    return_url: Url = ""
+    cancel_url: Url = ""
+
+    def wish(self, home: str) -> Wish:
+        """For the checkout; `home` is this shop's own page."""
+        return Wish(
+            idempotency_key=self.idempotency_key,
+            method=self.method,
+            items=tuple(item.item() for item in self.items),
+            subscription_ids=tuple(dict.fromkeys(self.subscription_ids)),
+            crypto_currency=self.crypto_currency,
+            return_url=self.return_url or home,
+            cancel_url=self.cancel_url or home,
+        )
+
+
+class Amount(BaseModel):
+    """Money, in the currency's minor units."""
+
+    currency_code: str
+    minor_units: int
+
+
+class QuoteOut(BaseModel):
+    """What it costs."""
+
+    total: Amount
+    expire_time: datetime
+
+
+class NextAction(BaseModel):
+    """What the customer has to do: go to `url`, or send tokens."""
+
+    type: Literal["redirect", "crypto_transfer"]
+    url: str = ""
+    currency: str = ""
+    chain_id: int = 0
+    token_address: str = ""
+    receiver_address: str = ""
+    memo: str = ""
+    #: In the token's base units.
+    amount_base_units: str = ""
+    decimals: int = 0
+    payment_uri: str = ""
+
+
+class SubscriptionOut(BaseModel):
+    """A subscription of the user's."""
+
+    id: UUID
+    chain_profile_id: str
+    node_type: str
+    duration: str
+    status: Literal["pending_payment", "active", "canceled"]
+    payment_id: UUID | None
+    create_time: datetime
+    activate_time: datetime | None
+
+
+class PaymentOut(BaseModel):
+    """A payment of the user's."""
+
+    id: UUID
+    status: str
+    method: str
+    amount: Amount
+    received: Amount
+    late: bool
+    failure: str
+    attention: list[str]
+    next_action: NextAction | None
+    expire_time: datetime
+    subscriptions: list[SubscriptionOut]
+
+
+class SubscriptionsOut(BaseModel):
+    """The newest first."""
+
+    subscriptions: list[SubscriptionOut]
+
+
+class Notification(BaseModel):
+    """Something to know."""
+
+    kind: str
+    message: str
+    payment_id: UUID
+    create_time: datetime
+
+
+class NotificationsOut(BaseModel):
+    """The newest first."""
+
+    notifications: list[Notification]
+
+
+class Choice(BaseModel):
+    """Something to choose."""
+
+    id: str
+    name: str
+
+
+class CatalogueOut(BaseModel):
+    """What there is."""
+
+    chains: list[Choice]
+    node_types: list[Choice]
+    durations: list[Choice]
+
+
+class Method(BaseModel):
+    """A way to pay, as payd names it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    method: str
+
+
+class MethodsOut(BaseModel):
+    """The ways to pay."""
+
+    methods: list[Method]
+
+
+class SessionOut(BaseModel):
+    """Who is signed in."""
+
+    user_id: str
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    reason: str
+
+
+def payment_out(payment: Payment, subscriptions: list[Subscription]) -> PaymentOut:
+    """As the user sees it."""
+    return PaymentOut(
+        id=payment.id,
+        status=payment.status.value,
+        method=payment.method,
+        amount=amount_out(payment.amount),
+        received=amount_out(payment.received),
+        late=payment.late,
+        failure=payment.failure.message if payment.failure else "",
+        attention=list(payment.attention),
+        next_action=_next_action(payment),
+        expire_time=payment.expire_time,
+        subscriptions=[subscription_out(one) for one in subscriptions],
+    )
+
+
+def amount_out(money: Money) -> Amount:
+    """Whole minor units."""
+    return Amount(currency_code=money.currency_code, minor_units=money.minor_units)
+
+
+def subscription_out(subscription: Subscription) -> SubscriptionOut:
+    """As the user sees it."""
+    return SubscriptionOut.model_validate(subscription, from_attributes=True)
+
+
+def _next_action(payment: Payment) -> NextAction | None:
+    match payment.next_action:
+        case Redirect(url=url):
+            return NextAction(type="redirect", url=url)
+        case CryptoTransfer() as transfer:
+            return NextAction(
+                type="crypto_transfer",
+                currency=transfer.currency,
+                chain_id=transfer.chain_id,
+                token_address=transfer.token_address,
+                receiver_address=transfer.receiver_address,
+                memo=transfer.memo,
+                amount_base_units=str(transfer.amount_base_units),
+                decimals=transfer.decimals,
+                payment_uri=transfer.payment_uri,
+            )
+    return None

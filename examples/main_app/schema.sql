@@ -1,0 +1,71 @@
+-- The main app's own tables. payd has its own database; the two meet in ids only.
+
+CREATE TABLE IF NOT EXISTS users (
+    -- payd's customer id.
+    id text PRIMARY KEY,
+    -- SHA-256; the token itself is the user's.
+    token_hash bytea NOT NULL UNIQUE,
+    create_time timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS subscriptions (
+    id uuid PRIMARY KEY,
+    user_id text NOT NULL REFERENCES users (id),
+    chain_profile_id text NOT NULL,
+    node_type text NOT NULL,
+    duration text NOT NULL,
+    status text NOT NULL DEFAULT 'pending_payment'
+    CHECK (status IN ('pending_payment', 'active', 'canceled')),
+    -- The payment under way, or the one that paid.
+    payment_id uuid,
+    -- Whose payment is just being started; ends by itself should the main app die.
+    reserved_by text,
+    reserved_until timestamptz,
+    create_time timestamptz NOT NULL DEFAULT now(),
+    activate_time timestamptz
+);
+
+CREATE INDEX IF NOT EXISTS subscriptions_by_user ON subscriptions (user_id, create_time);
+CREATE INDEX IF NOT EXISTS subscriptions_by_payment ON subscriptions (payment_id);
+
+-- One row a POST that led to a payment: the same key again is answered from it.
+CREATE TABLE IF NOT EXISTS checkouts (
+    user_id text NOT NULL REFERENCES users (id),
+    idempotency_key text NOT NULL,
+    request_hash bytea NOT NULL,
+    payment_id uuid NOT NULL,
+    create_time timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, idempotency_key)
+);
+
+-- Events of payd that took effect. Written in the transaction of the effect, and kept for ever:
+-- this is what makes "at least once" into once.
+CREATE TABLE IF NOT EXISTS handled_events (
+    event_id uuid PRIMARY KEY,
+    event_type text NOT NULL,
+    payment_id uuid NOT NULL,
+    handle_time timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX IF NOT EXISTS handled_events_by_payment ON handled_events (payment_id);
+
+-- Stands for the work that must not be done twice: a machine that is started.
+CREATE TABLE IF NOT EXISTS provisions (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    subscription_id uuid NOT NULL REFERENCES subscriptions (id),
+    payment_id uuid NOT NULL,
+    event_id uuid NOT NULL,
+    create_time timestamptz NOT NULL DEFAULT now()
+);
+
+-- What a user, or the people of the shop, should hear.
+CREATE TABLE IF NOT EXISTS notifications (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id text NOT NULL,
+    payment_id uuid NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('failed', 'attention')),
+    message text NOT NULL,
+    create_time timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE INDEX IF NOT EXISTS notifications_by_user ON notifications (user_id, id);

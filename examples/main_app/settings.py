@@ -1,0 +1,60 @@
+"""What the main app is told by its environment."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from payd.client import ConsumerSettings, TlsFiles
+
+
+class SettingMissing(Exception):
+    """Names the variable."""
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """Where everything is."""
+
+    host: str
+    port: int
+    #: Of the main app's own PostgreSQL, not payd's.
+    database_url: str = attrs.field(repr=False)
+    #: host:port of payd's gRPC.
+    payd_grpc: str
+    #: URL of payd's HTTP, for the payment methods.
+    payd_http: str
+    tls: TlsFiles
+    events: ConsumerSettings
+    #: Users who exist from the start: id → token. For trying out, and for tests.
+    users: Mapping[str, str] = attrs.field(repr=False)
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Raises SettingMissing."""
+
+    def need(name: str) -> str:
+        if not environ.get(name):
+            raise SettingMissing(f"{name} is not set")
+        return environ[name]
+
+    users = environ.get("MAIN_APP_USERS", "")
+    return Settings(
+        host=environ.get("MAIN_APP_HOST", "127.0.0.1"),
+        port=int(environ.get("MAIN_APP_PORT", "8000")),
+        database_url=need("MAIN_APP_DATABASE_URL"),
+        payd_grpc=need("PAYD_TARGET"),
+        payd_http=need("PAYD_HTTP_URL"),
+        tls=TlsFiles(
+            ca=Path(need("PAYD_CLIENT_CA")),
+            cert=Path(need("PAYD_CLIENT_CERT")),
+            key=Path(need("PAYD_CLIENT_KEY")),
+        ),
+        events=ConsumerSettings(
+            nats=need("NATS_URL"),
+            redis=environ.get("REDIS_URL", ""),
+            ack_wait_s=float(environ.get("MAIN_APP_ACK_WAIT_S", "30")),
+        ),
+        users=dict(pair.split(":", 1) for pair in users.split(",") if pair),
+    )

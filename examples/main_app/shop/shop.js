@@ -1,0 +1,319 @@
+// The shop: choose, see the price, pay, watch. It asks the main app, never payd.
+
+const POLL_MS = 1000;
+const METHOD_NAMES = { card: "Card", mock: "Test payment" };
+const OPEN = new Set(["CREATING", "PENDING", "PROCESSING", "CANCELING"]);
+const SUBSCRIPTION = { pending_payment: "waiting for payment", active: "active", canceled: "canceled" };
+
+const $ = (id) => document.getElementById(id);
+const names = new Map();
+let currentId = null;
+let watching = 0;
+
+// -- asking the main app ------------------------------------------------------------------------
+
+class Problem extends Error {
+  constructor(message, retryAfterSeconds) {
+    super(message);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+async function ask(method, path, body) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers: body ? { "Content-Type": "application/json" } : {},
+      body: body && JSON.stringify(body),
+    });
+  } catch {
+    throw new Problem("The shop cannot be reached. Are you online?", 2);
+  }
+  const document = await answer.json().catch(() => ({}));
+  if (!answer.ok) {
+    const patience = Number(answer.headers.get("Retry-After")) || 0;
+    throw new Problem(document.detail || `The shop answered ${answer.status}.`, patience);
+  }
+  return document;
+}
+
+function tell(problem) {
+  $("problem").textContent = problem ? problem.message : "";
+  $("problem").hidden = !problem;
+}
+
+// -- choosing -----------------------------------------------------------------------------------
+
+function fill(select, choices) {
+  for (const { id, name } of choices) {
+    names.set(id, name);
+    select.append(new Option(name, id));
+  }
+}
+
+function chosenItem() {
+  return {
+    chain_profile_id: $("chain").value,
+    node_type: $("node-type").value,
+    duration: $("duration").value,
+  };
+}
+
+function chosenMethod() {
+  const chosen = document.querySelector('input[name="method"]:checked');
+  const [method, crypto_currency = ""] = chosen ? chosen.value.split("/") : ["card"];
+  return { method, crypto_currency };
+}
+
+function showMethods(methods) {
+  const real = methods.filter(({ method }) => method !== "mock");
+  const offers = (real.length ? real : methods).flatMap(({ method, display_name, crypto_currencies = [] }) =>
+    crypto_currencies.length
+      ? crypto_currencies.map((currency) => [`${method}/${currency}`, currency])
+      : [[method, METHOD_NAMES[method] || display_name || method]],
+  );
+  for (const [value, text] of offers) {
+    const input = Object.assign(document.createElement("input"), { type: "radio", name: "method", value });
+    const label = document.createElement("label");
+    label.append(input, text);
+    $("methods").append(label);
+  }
+  $("methods").querySelector("input").checked = true;
+}
+
+let asked = 0;
+async function showPrice() {
+  const mine = ++asked;
+  $("pay").disabled = true;
+  try {
+    const quote = await ask("POST", "/api/v1/quotes", { items: [chosenItem()], ...chosenMethod() });
+    if (mine !== asked) return;
+    const total = money(quote.total);
+    $("price").textContent = total;
+    $("pay").textContent = `Pay ${total}`;
+    $("pay").disabled = false;
+    tell(null);
+  } catch (problem) {
+    if (mine !== asked) return;
+    $("price").textContent = "not available";
+    $("pay").textContent = "Pay";
+    tell(problem);
+  }
+}
+
+// -- paying -------------------------------------------------------------------------------------
+
+// One key for one press of the button: pressed twice, or sent twice by the network, it pays once.
+let key = null;
+
+async function pay(event) {
+  event.preventDefault();
+  key ??= [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+  $("pay").disabled = true;
+  try {
+    const payment = await ask("POST", "/api/v1/payments", {
+      idempotency_key: key,
+      items: [chosenItem()],
+      ...chosenMethod(),
+      return_url: `${location.origin}/?back=paid`,
+      cancel_url: `${location.origin}/?back=turned`,
+    });
+    key = null;
+    remember(payment.id);
+    const action = payment.next_action;
+    if (action?.type === "redirect" && !new URL(action.url).hostname.endsWith(".invalid")) {
+      location.assign(action.url);
+      return;
+    }
+    watch(payment.id);
+  } catch (problem) {
+    tell(problem);
+    $("pay").disabled = false;
+  }
+}
+
+// The customer comes back from the payment page in this browser: its address says which payment.
+function remember(id) {
+  localStorage.setItem("payment", id);
+  history.replaceState(null, "", `/?payment=${id}`);
+}
+
+function forget() {
+  watching += 1;
+  currentId = null;
+  localStorage.removeItem("payment");
+  history.replaceState(null, "", "/");
+  $("payment").hidden = true;
+  $("choose").hidden = false;
+  showPrice();
+}
+
+// -- watching -----------------------------------------------------------------------------------
+
+async function watch(id) {
+  const mine = ++watching;
+  currentId = id;
+  $("choose").hidden = true;
+  $("payment").hidden = false;
+  $("payment-title").focus();
+  while (mine === watching) {
+    try {
+      const payment = await ask("GET", `/api/v1/payments/${encodeURIComponent(id)}`);
+      if (mine !== watching) return;
+      tell(null);
+      show(payment);
+      if (isSettled(payment)) {
+        localStorage.removeItem("payment");
+        await showSubscriptions();
+        return;
+      }
+      await showSubscriptions();
+    } catch (problem) {
+      if (mine !== watching) return;
+      tell(problem);
+      if (!problem.retryAfterSeconds) {
+        forget();
+        tell(problem);
+        return;
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+// Money and subscription are told by different ways: it is over when both have come.
+function isSettled({ status, subscriptions }) {
+  if (OPEN.has(status)) return false;
+  const wanted = { COMPLETED: "active", CANCELED: "canceled", EXPIRED: "canceled" }[status];
+  return !wanted || subscriptions.every((one) => one.status === wanted || one.status === "active");
+}
+
+const SAYS = {
+  CREATING: ["Starting your payment …", ""],
+  PENDING: ["Waiting for your payment", ""],
+  PROCESSING: ["Payment seen, waiting for its confirmation …", ""],
+  COMPLETED: ["Paid. Your node is being started …", "good"],
+  CANCELING: ["Canceling …", ""],
+  CANCELED: ["Canceled. Nothing was paid.", "bad"],
+  EXPIRED: ["Not paid in time.", "bad"],
+  FAILED: ["The payment did not go through.", "bad"],
+};
+
+function show(payment) {
+  const { status, next_action: action, subscriptions } = payment;
+  const isActive = subscriptions.length > 0 && subscriptions.every((one) => one.status === "active");
+  const [text, tone] = isActive ? ["Paid. Your subscription is active.", "good"] : SAYS[status];
+  if ($("status").textContent !== text) $("status").textContent = text;
+  $("status").dataset.tone = tone;
+  $("explanation").textContent = [
+    money(payment.amount),
+    payment.failure,
+    payment.attention.length ? `A person will look at it: ${payment.attention.join(", ")}` : "",
+  ].filter(Boolean).join(" · ");
+
+  const isTransfer = action?.type === "crypto_transfer";
+  $("transfer").hidden = !isTransfer;
+  if (isTransfer) showTransfer(payment, action);
+  const isRedirect = action?.type === "redirect" && status === "PENDING";
+  $("checkout").hidden = !isRedirect;
+  if (isRedirect) $("checkout").href = action.url;
+  $("cancel").hidden = !["PENDING", "CREATING"].includes(status);
+  $("again").hidden = OPEN.has(status);
+}
+
+function showTransfer(payment, action) {
+  const source = `/api/v1/payments/${payment.id}/qr.svg`;
+  if ($("qr").getAttribute("src") !== source) $("qr").src = source;
+  $("amount").textContent = `${units(action.amount_base_units, action.decimals)} ${action.currency}`;
+  $("receiver").textContent = action.receiver_address;
+  $("memo").textContent = action.memo;
+  $("token").textContent = action.token_address;
+  $("chain-id").textContent = action.chain_id;
+  const minutes = Math.max(0, Math.ceil((new Date(payment.expire_time) - Date.now()) / 60000));
+  $("expires").textContent = `It is waited for ${minutes} more minutes.`;
+}
+
+async function cancel() {
+  $("cancel").disabled = true;
+  try {
+    show(await ask("POST", `/api/v1/payments/${currentId}/cancel`));
+  } catch (problem) {
+    tell(problem);
+  } finally {
+    $("cancel").disabled = false;
+  }
+}
+
+async function showSubscriptions() {
+  const { subscriptions } = await ask("GET", "/api/v1/subscriptions");
+  $("mine").hidden = !subscriptions.length;
+  $("subscriptions").replaceChildren(
+    ...subscriptions.map((one) => {
+      const row = document.createElement("li");
+      const what = document.createElement("span");
+      what.textContent = [one.chain_profile_id, one.node_type, one.duration].map((id) => names.get(id) || id).join(", ");
+      const status = document.createElement("span");
+      status.dataset.status = one.status;
+      status.textContent = SUBSCRIPTION[one.status];
+      row.append(what, status);
+      return row;
+    }),
+  );
+}
+
+// -- amounts: whole units in, text out ------------------------------------------------------------
+
+function money({ currency_code, minor_units }) {
+  const format = new Intl.NumberFormat("en", { style: "currency", currency: currency_code });
+  return format.format(minor_units / 10 ** format.resolvedOptions().maximumFractionDigits);
+}
+
+function units(base, decimals) {
+  const digits = base.padStart(decimals + 1, "0");
+  const fraction = decimals ? digits.slice(-decimals).replace(/0+$/, "") : "";
+  const whole = decimals ? digits.slice(0, -decimals) : digits;
+  return fraction ? `${whole}.${fraction}` : whole;
+}
+
+// -- the beginning --------------------------------------------------------------------------------
+
+async function begin() {
+  await ask("POST", "/api/v1/session");
+  const [catalogue, { methods }] = await Promise.all([
+    ask("GET", "/api/v1/catalogue"),
+    ask("GET", "/api/v1/payment-methods"),
+  ]);
+  fill($("chain"), catalogue.chains);
+  fill($("node-type"), catalogue.node_types);
+  fill($("duration"), catalogue.durations);
+  $("duration").value = "30d";
+  showMethods(methods);
+  $("choose").addEventListener("change", () => {
+    key = null;
+    showPrice();
+  });
+  $("choose").addEventListener("submit", pay);
+  $("cancel").addEventListener("click", cancel);
+  $("again").addEventListener("click", forget);
+  for (const button of document.querySelectorAll("[data-copy]")) {
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText($(button.dataset.copy).textContent.split(" ")[0]);
+      button.textContent = "Copied";
+      setTimeout(() => (button.textContent = "Copy"), 1500);
+    });
+  }
+  const known = new URLSearchParams(location.search).get("payment") || localStorage.getItem("payment");
+  if (known) {
+    history.replaceState(null, "", `/?payment=${encodeURIComponent(known)}`);
+    watch(known);
+  } else {
+    $("choose").hidden = false;
+    await Promise.all([showPrice(), showSubscriptions()]);
+  }
+}
+
+begin().catch((problem) => {
+  tell(problem);
+  setTimeout(() => location.reload(), 1000 * (problem.retryAfterSeconds || 5));
+});

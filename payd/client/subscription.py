@@ -1,0 +1,145 @@
+"""The consumer's side of NATS: the connection, the durable consumer, one message after the other."""
+
+import asyncio
+import contextlib
+from logging import getLogger
+from typing import Any
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from payd.client.consumer import ConsumerSettings
+from payd.client.dead_letters import bury, ensure_stream
+
+_log = getLogger("payd.client")
+
+_PULL_S = 2.0
+_ANSWER_S = 5.0
+_AGAIN_S = 1.0
+FAILURES = (nats.errors.Error, OSError, TimeoutError)
+
+
+class Subscription:
+    """Of one durable pull consumer; made where it is missing. Runs on asyncio."""
+
+    def __init__(self, settings: ConsumerSettings) -> None:
+        self._settings = settings
+        self._client = Client()
+        self._jetstream: Any = None
+        self._pull: Any = None
+
+    async def open(self) -> None:
+        """Waits for NATS, and for the stream, as long as it takes."""
+        await self._connect()
+        while True:
+            try:
+                await self._ensure()
+                break
+            except FAILURES as error:
+                _log.warning("no events of %s: %r", self._settings.stream, error)
+            await asyncio.sleep(_AGAIN_S)
+        self._pull = await self._jetstream.pull_subscribe_bind(
+            durable=self._settings.durable, stream=self._settings.stream
+        )
+
+    async def next(self) -> Any:
+        """The next message. Waits as long as it takes."""
+        while True:
+            try:
+                # One by one: a batch would wait until it is full.
+                [message] = await self._pull.fetch(1, timeout=_PULL_S)
+            except TimeoutError:
+                continue
+            except FAILURES as error:
+                # The connection is being made anew; or somebody has deleted the consumer.
+                _log.warning("no events for now: %r", error)
+                await asyncio.sleep(_AGAIN_S)
+                with contextlib.suppress(*FAILURES):
+                    await self._ensure()
+            else:
+                return message
+
+    async def bury(self, message: Any, reason: str) -> None:
+        """Make it a dead letter. Waits until that is stored, and only then acknowledges."""
+        settings = self._settings
+        _log.error("dead letter: %s: %s", message.subject, reason)
+        while True:
+            try:
+                await bury(
+                    self._jetstream, settings.dead_letters, settings.durable, message, reason
+                )
+                break
+            except FAILURES as error:
+                _log.warning("the dead letter was not stored: %r", error)
+            await asyncio.sleep(_AGAIN_S)
+            with contextlib.suppress(*FAILURES):
+                await ensure_stream(self._jetstream, settings.dead_letters)
+        await acknowledge(message)
+
+    async def end(self) -> None:
+        """Want nothing more: what is given back now would be sent to a wish of ours."""
+        if self._pull is not None:
+            await self._pull.unsubscribe()
+            await self._client.flush(timeout=1)
+
+    async def close(self) -> None:
+        """With what was said on the way."""
+        with contextlib.suppress(*FAILURES):
+            await self._client.flush(timeout=1)
+        with contextlib.suppress(*FAILURES):
+            await self._client.close()
+
+    async def _connect(self) -> None:
+        file = self._settings.credentials_file
+        await self._client.connect(
+            self._settings.nats.split(","),
+            name=self._settings.durable,
+            connect_timeout=5,
+            # By itself it gives up after two minutes, and notices a dead server after four.
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=1,
+            ping_interval=10,
+            max_outstanding_pings=2,
+            error_cb=_ignore,
+            user_credentials=str(file) if file else None,
+        )
+        self._jetstream = self._client.jetstream(timeout=_ANSWER_S)
+
+    async def _ensure(self) -> None:
+        settings = self._settings
+        try:
+            info = await self._jetstream.consumer_info(settings.stream, settings.durable)
+        except nats.js.errors.NotFoundError:
+            info = await self._jetstream.add_consumer(settings.stream, _config(settings))
+        if info.config.ack_policy != AckPolicy.EXPLICIT:
+            raise ValueError(f"consumer {settings.durable} does not acknowledge explicitly")
+        try:
+            await ensure_stream(self._jetstream, settings.dead_letters)
+        except FAILURES as error:
+            _log.warning("there is no stream %s yet: %r", settings.dead_letters, error)
+
+
+def _config(settings: ConsumerSettings) -> ConsumerConfig:
+    return ConsumerConfig(
+        durable_name=settings.durable,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=settings.ack_wait_s,
+        # Never silently left behind: what cannot be handled becomes a dead letter.
+        max_deliver=-1,
+        # Of all consumers together.
+        max_ack_pending=8 * settings.held_max,
+        filter_subject=settings.subject,
+    )
+
+
+async def acknowledge(message: Any) -> None:
+    """Until NATS has it in writing, or the time is up: then it comes again, and is known."""
+    with contextlib.suppress(*FAILURES):
+        await message.ack_sync(timeout=_ANSWER_S)
+
+
+async def _ignore(_: Exception) -> None:
+    """Each failed try to connect is told here."""

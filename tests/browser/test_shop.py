@@ -1,0 +1,151 @@
+"""The shop of the example, as a customer has it: on a phone and on a desk, to each end of a payment."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+from dev_process import payd, running_dev, state_folder
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+
+SCREENS: dict[str, ViewportSize] = {
+    "phone": {"width": 390, "height": 844},
+    "desktop": {"width": 1280, "height": 800},
+}
+#: Kept: what a customer saw, for people to look at.
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+SOON_MS = 30_000
+PAID = "Paid. Your subscription is active."
+
+
+@attrs.frozen(kw_only=True)
+class Shop:
+    """A running `payd dev --with-example`."""
+
+    state: Path
+    url: str
+
+
+@pytest.fixture(scope="module")
+def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """With the local chain where there can be one."""
+    environment = {"TEMPO_ENABLED": "false"}
+    with contextlib.suppress(pytest.skip.Exception):
+        anvil: Path = request.getfixturevalue("anvil")
+        path = f"{anvil.parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {"TEMPO_ENABLED": "true", "PATH": path}
+    with (
+        state_folder() as state,
+        running_dev(state, "--ephemeral", "--with-example", **environment) as (_, dev),
+    ):
+        yield Shop(state=state, url=dev["example"])
+
+
+@pytest.fixture(params=SCREENS)
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A customer nobody knows yet, on one of the screens."""
+    screen = SCREENS[request.param]
+    with contextlib.closing(browser.new_context(viewport=screen)) as context:
+        page = context.new_page()
+        page.set_default_timeout(SOON_MS)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page
+        assert errors == []
+
+
+def keep(page: Page, request: pytest.FixtureRequest, what: str) -> None:
+    """A picture; and nothing is wider than the screen."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    screen = request.node.callspec.params["page"]
+    page.screenshot(path=SCREENSHOTS / f"{what}-{screen}.png", full_page=True)
+    width = page.viewport_size["width"] if page.viewport_size else 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def choose(page: Page, shop: Shop, *, node: str = "Full node", method: str = "Card") -> None:
+    page.goto(shop.url)
+    page.get_by_label("Chain").select_option("Base")
+    page.get_by_label("Node type").select_option(node)
+    page.get_by_label("Duration").select_option("7 days")
+    page.get_by_label(method).check()
+    expect(page.locator("#pay")).to_be_enabled(timeout=SOON_MS)
+
+
+def subscriptions(page: Page) -> list[str]:
+    return page.locator("#subscriptions li").all_inner_texts()
+
+
+def test_a_card_is_paid(page: Page, shop: Shop, request: pytest.FixtureRequest) -> None:
+    choose(page, shop, node="Archive node")
+    expect(page.locator("#price")).to_have_text("$97.70")
+    keep(page, request, "choose")
+    page.get_by_role("button", name="Pay $97.70").click()
+    expect(page.locator("#items")).to_contain_text("base-mainnet archive, 7d")
+    keep(page, request, "card-checkout")
+    page.click("#pay")
+    expect(page.get_by_role("status")).to_have_text(PAID, timeout=SOON_MS)
+    keep(page, request, "card-paid")
+    [subscription] = subscriptions(page)
+    assert subscription.split("\n") == ["Base, Archive node, 7 days", "active"]
+    page.get_by_role("button", name="Back to the shop").click()
+    expect(page.locator("#choose")).to_be_visible()
+
+
+def test_a_card_payment_is_abandoned(
+    page: Page, shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    choose(page, shop)
+    page.locator("#pay").click()
+    page.click("#walk-away")
+    page.click("#back")
+    expect(page.get_by_role("status")).to_have_text(re.compile("Not paid in time"), timeout=SOON_MS)
+    keep(page, request, "card-abandoned")
+    assert "canceled" in subscriptions(page)[0]
+
+
+def test_a_customer_turns_back_pays_after_all_or_cancels(
+    page: Page, shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    choose(page, shop)
+    page.locator("#pay").click()
+    page.click("#back")
+    expect(page.get_by_role("status")).to_have_text("Waiting for your payment", timeout=SOON_MS)
+    expect(page.get_by_role("link", name="Go to the payment page")).to_be_visible()
+    keep(page, request, "card-turned-back")
+    page.get_by_role("button", name="Cancel the payment").click()
+    expect(page.get_by_role("status")).to_have_text(re.compile("Canceled"), timeout=SOON_MS)
+    keep(page, request, "card-canceled")
+
+
+def test_a_transfer_on_the_chain_is_paid(
+    page: Page, shop: Shop, request: pytest.FixtureRequest, anvil: Path
+) -> None:
+    choose(page, shop, method="USDC")
+    page.locator("#pay").click()
+    expect(page.locator("#amount")).to_have_text("36.1 USDC", timeout=SOON_MS)
+    expect(page.locator("#memo")).to_have_text(re.compile("0x[0-9a-f]{64}"))
+    expect(page.get_by_alt_text(re.compile("QR code"))).to_be_visible()
+    assert page.locator("#qr").evaluate("image => image.decode().then(() => image.naturalWidth)")
+    keep(page, request, "crypto-waiting")
+    payment_id = page.url.rpartition("payment=")[2]
+    paid = payd("tempo", "pay", payment_id, "--state-dir", str(shop.state))
+    assert paid.returncode == 0, paid.stderr
+    expect(page.get_by_role("status")).to_have_text(PAID, timeout=SOON_MS)
+    keep(page, request, "crypto-paid")
+    assert "active" in subscriptions(page)[0]
+
+
+def test_the_page_can_be_used_with_a_keyboard_alone(page: Page, shop: Shop) -> None:
+    page.goto(shop.url)
+    expect(page.locator("#pay")).to_be_enabled(timeout=SOON_MS)
+    seen = []
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+    assert [one for one in seen if one][:4] == ["skip", "chain", "node-type", "duration"]
+    assert "pay" in seen
+    assert page.locator("select:not(label select), input:not(label input)").count() == 0

@@ -1,0 +1,134 @@
+"""The example application as a process, with a database of its own, and what a browser sends it."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import attrs
+import httpx
+from daemon import PATIENCE_S, Daemon
+from planted_secrets import WATCH
+from unit.cli.scripted_daemon import on_plain_asyncio
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SABOTAGE = Path(__file__).parent / "fixtures" / "sabotaged_main_app.py"
+USERS = "alice:alice-token,bob:bob-token"
+FULL_30D = {"chain_profile_id": "ethereum-mainnet", "node_type": "full", "duration": "30d"}
+_LISTENING = re.compile(r"listening on (http://\S+)")
+
+
+@attrs.frozen(kw_only=True)
+class Surroundings:
+    """What an example application needs: its database, and where the others are."""
+
+    database: str
+    grpc: str
+    http: str
+    nats: str
+    redis: str
+    pki: Path
+
+    @classmethod
+    def of(cls, daemon: Daemon, database: str) -> "Surroundings":
+        """Beside this daemon."""
+        place = daemon.place
+        return cls(
+            database=database,
+            grpc=daemon.grpc,
+            http=f"http://{daemon.http}",
+            nats=place.nats,
+            redis=place.redis,
+            pki=place.pki,
+        )
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(EXAMPLES),
+            "MAIN_APP_PORT": "0",
+            "MAIN_APP_DATABASE_URL": self.database,
+            "MAIN_APP_USERS": USERS,
+            "MAIN_APP_ACK_WAIT_S": "1",
+            "PAYD_TARGET": self.grpc,
+            "PAYD_HTTP_URL": self.http,
+            "PAYD_CLIENT_CA": str(self.pki / "ca.crt"),
+            "PAYD_CLIENT_CERT": str(self.pki / "client.crt"),
+            "PAYD_CLIENT_KEY": str(self.pki / "client.key"),
+            "NATS_URL": self.nats,
+            "REDIS_URL": self.redis,
+        }
+
+    def rows(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
+        """Of the application's own database."""
+
+        async def fetch() -> list[dict[str, Any]]:
+            connection = await asyncpg.connect(self.database)
+            try:
+                return [dict(row) for row in await connection.fetch(sql, *arguments)]
+            finally:
+                await connection.close()
+
+        return on_plain_asyncio(fetch())
+
+
+class ExampleApp:
+    """One process; `sabotage` names what it does wrong on purpose."""
+
+    def __init__(self, surroundings: Surroundings, sabotage: str = "") -> None:
+        program = [str(SABOTAGE), sabotage] if sabotage else ["-m", "main_app"]
+        self.process = subprocess.Popen(
+            [sys.executable, *program],
+            env=surroundings.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.url = ""
+        self.lines: list[str] = []
+        self._listening = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> "ExampleApp":
+        """Once it listens."""
+        assert self._listening.wait(PATIENCE_S), self.lines
+        assert self.url, self.lines
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.wait_ended()
+
+    def client(self, user: str = "alice") -> httpx.Client:
+        """Signed in."""
+        headers = {"Authorization": f"Bearer {user}-token"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S)
+
+    def wait_ended(self) -> int:
+        """Its exit code."""
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        assert self.process.stdout
+        self.process.stdout.close()
+        return code
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            WATCH.search(line, "the example's log")
+            self.lines.append(line)
+            if found := _LISTENING.search(line):
+                self.url = found[1]
+                self._listening.set()
+        self._listening.set()
+
+
+def a_wish(key: str, **overrides: Any) -> dict[str, Any]:
+    """The body of a POST that the mock takes."""
+    return {"idempotency_key": key, "items": [FULL_30D], "method": "mock", **overrides}

@@ -1,0 +1,460 @@
+"""The event consumer: each event handled once, in order within a payment, side by side across them."""
+
+# ruff: noqa: ASYNC110 - what is waited for is in servers
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import nats.errors
+import pytest
+import trio
+import trio.lowlevel
+from event_stream import EventStream, a_payment
+from stack import Stack
+from unit.cli.scripted_daemon import on_plain_asyncio
+
+from payd.client import ConsumerSettings, Event, EventConsumer, EventType, Reject
+
+PATIENCE_S = 20.0
+
+
+def settings(stream: EventStream, redis: str = "", **overrides: Any) -> ConsumerSettings:
+    """Impatient ones."""
+    fields: dict[str, Any] = {"ack_wait_s": 1.0, "backoff_s": (0.05,)}
+    return ConsumerSettings(nats=stream.url, redis=redis, **{**fields, **overrides})
+
+
+@contextlib.asynccontextmanager
+async def consuming(
+    settings: ConsumerSettings, handler: Callable[[Event], Awaitable[None]]
+) -> AsyncIterator[EventConsumer]:
+    """On asyncio, until the end of the block."""
+    consumer = EventConsumer(settings, handler)
+    running = asyncio.create_task(consumer.run())
+    try:
+        yield consumer
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def eventually(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_so():
+            await asyncio.sleep(0.01)
+
+
+async def eventually_nothing_is_left(stream: EventStream) -> None:
+    """The consumer may not exist yet, nor NATS."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            with contextlib.suppress(nats.errors.Error, OSError):
+                if await stream.unacknowledged() == 0:
+                    return
+            await asyncio.sleep(0.02)
+
+
+class Handled:
+    """Ids in the order in which they were handled; some of them fail at first."""
+
+    def __init__(self, *, failures: int = 0, takes_s: float = 0.0) -> None:
+        self.events: list[Event] = []
+        self.failures = failures
+        self._takes_s = takes_s
+        self.at_once = self.at_once_max = 0
+
+    async def __call__(self, event: Event) -> None:
+        self.at_once += 1
+        self.at_once_max = max(self.at_once_max, self.at_once)
+        try:
+            await asyncio.sleep(self._takes_s)
+            if self.failures:
+                self.failures -= 1
+                raise RuntimeError("the database is away")
+            self.events.append(event)
+        finally:
+            self.at_once -= 1
+
+    @property
+    def ids(self) -> list[UUID]:
+        return [event.id for event in self.events]
+
+
+# -- what comes --------------------------------------------------------------------------------
+
+
+def test_an_event_is_handled_with_the_whole_payment_and_acknowledged(
+    stream: EventStream, stack: Stack
+) -> None:
+    async def scenario() -> None:
+        handled = Handled()
+        payment = a_payment(subscription_ids=("s-1",), late=True)
+        async with consuming(settings(stream, stack.redis), handled):
+            event_id = await stream.publish(payment)
+            await eventually(lambda: bool(handled.events))
+            await eventually_nothing_is_left(stream)
+        [event] = handled.events
+        assert (event.id, event.type) == (event_id, EventType.COMPLETED)
+        assert (event.payment.id, event.payment.customer_id) == (payment.id, "alice")
+        assert event.payment.subscription_ids == ("s-1",)
+        assert event.payment.amount == payment.amount
+        assert event.payment.late
+        assert event.delivery == 1
+
+    on_plain_asyncio(scenario())
+
+
+async def test_on_trio_the_handler_runs_on_trio_inside_the_callers_nursery(
+    stream: EventStream, stack: Stack
+) -> None:
+    seen: list[Event] = []
+
+    async def handle(event: Event) -> None:
+        await trio.lowlevel.checkpoint()
+        seen.append(event)
+
+    await trio.to_thread.run_sync(on_plain_asyncio, stream.publish(a_payment()))
+    consumer = EventConsumer(settings(stream, stack.redis), handle)
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(consumer.run)
+            while not seen:
+                await trio.sleep(0.01)
+            consumer.stop()
+
+
+async def test_canceled_on_trio_it_gives_back_what_it_holds(stream: EventStream) -> None:
+    began = trio.Event()
+
+    async def never(event: Event) -> None:
+        began.set()
+        await trio.sleep_forever()
+
+    await trio.to_thread.run_sync(on_plain_asyncio, stream.publish(a_payment()))
+    consumer = EventConsumer(settings(stream, ack_wait_s=600.0), never)
+    with trio.fail_after(PATIENCE_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(consumer.run)
+            await began.wait()
+            nursery.cancel_scope.cancel()
+
+    def again() -> None:
+        async def scenario() -> None:
+            handled = Handled()
+            async with consuming(settings(stream, ack_wait_s=600.0), handled):
+                await eventually(lambda: bool(handled.events))
+            assert handled.events[0].delivery == 2
+
+        on_plain_asyncio(scenario())
+
+    await trio.to_thread.run_sync(again)
+
+
+# -- once --------------------------------------------------------------------------------------
+
+
+def test_an_event_that_comes_twice_is_handled_once(stream: EventStream, stack: Stack) -> None:
+    async def scenario() -> None:
+        handled = Handled()
+        payment = a_payment()
+        async with consuming(settings(stream, stack.redis), handled):
+            await stream.publish(payment)
+            await stream.publish(payment)
+            await eventually(lambda: bool(handled.events))
+            await eventually_nothing_is_left(stream)
+        assert len(handled.events) == 1
+
+    on_plain_asyncio(scenario())
+
+
+def test_two_consumers_share_the_work_and_double_none(stream: EventStream, stack: Stack) -> None:
+    async def scenario() -> None:
+        handled = Handled(takes_s=0.01)
+        known = settings(stream, stack.redis, parallel=4, held_max=4)
+        async with consuming(known, handled), consuming(known, handled):
+            ids = [await stream.publish(a_payment()) for _ in range(60)]
+            await eventually_nothing_is_left(stream)
+        assert sorted(handled.ids) == sorted(ids)
+
+    on_plain_asyncio(scenario())
+
+
+def test_what_redis_remembers_of_a_handled_event_outlives_a_consumer(
+    stream: EventStream, stack: Stack
+) -> None:
+    """It died between the handler's end and the acknowledgement."""
+
+    async def scenario() -> None:
+        handled = Handled()
+        payment = a_payment()
+        async with consuming(settings(stream, stack.redis), handled):
+            await stream.publish(payment)
+            await eventually_nothing_is_left(stream)
+        again = Handled()
+        async with consuming(settings(stream, stack.redis, durable="again"), again):
+            await eventually(lambda: bool(again.events))
+        await stream.renew()
+        await stream.publish(payment)
+        async with consuming(settings(stream, stack.redis), handled):
+            await eventually_nothing_is_left(stream)
+        assert len(handled.events) == 1
+
+    on_plain_asyncio(scenario())
+
+
+# -- in order ----------------------------------------------------------------------------------
+
+
+def test_events_of_one_payment_come_in_order_even_when_the_first_fails(
+    stream: EventStream, stack: Stack
+) -> None:
+    async def scenario() -> None:
+        handled = Handled(failures=3)
+        payment = a_payment()
+        wanted = [
+            await stream.publish(a_payment(id=payment.id, version=version), kind)
+            for version, kind in enumerate(
+                (EventType.CANCELED, EventType.ATTENTION, EventType.COMPLETED), start=2
+            )
+        ]
+        async with consuming(settings(stream, stack.redis), handled):
+            await eventually_nothing_is_left(stream)
+        assert handled.ids == wanted
+
+    on_plain_asyncio(scenario())
+
+
+def test_a_payment_that_fails_holds_up_no_other(stream: EventStream, stack: Stack) -> None:
+    async def scenario() -> None:
+        stuck = a_payment()
+        handled = Handled()
+
+        async def handle(event: Event) -> None:
+            if event.payment.id == stuck.id:
+                raise RuntimeError("this one never")
+            await handled(event)
+
+        await stream.publish(stuck)
+        known = settings(stream, stack.redis, parallel=1, attempts_max=1_000_000)
+        async with consuming(known, handle):
+            ids = [await stream.publish(a_payment()) for _ in range(5)]
+            await eventually(lambda: len(handled.ids) == 5)
+        assert sorted(handled.ids) == sorted(ids)
+
+    on_plain_asyncio(scenario())
+
+
+def test_payments_are_handled_side_by_side_as_many_as_allowed(
+    stream: EventStream, stack: Stack
+) -> None:
+    async def scenario() -> None:
+        handled = Handled(takes_s=0.1)
+        for _ in range(12):
+            await stream.publish(a_payment())
+        async with consuming(settings(stream, stack.redis, parallel=4), handled):
+            await eventually_nothing_is_left(stream)
+        assert (len(handled.events), handled.at_once_max) == (12, 4)
+
+    on_plain_asyncio(scenario())
+
+
+def test_an_event_waits_for_the_one_before_it_that_another_consumer_took_to_its_grave(
+    stream: EventStream, stack: Stack
+) -> None:
+    async def scenario() -> None:
+        payment = a_payment()
+        canceled = await stream.publish(a_payment(id=payment.id, version=2), EventType.CANCELED)
+        async with stream.connected() as jetstream:
+            # Taken by nobody in particular, and never acknowledged.
+            handled = Handled()
+            async with consuming(settings(stream, stack.redis), handled) as first:
+                await eventually(lambda: bool(handled.events))
+                await eventually_nothing_is_left(stream)
+                first.stop()
+            await stream.renew()
+            del jetstream
+        lost = await stream.publish(a_payment(id=payment.id, version=3), EventType.ATTENTION)
+        async with stream.connected() as jetstream:
+            from payd.client.subscription import _config
+
+            await jetstream.add_consumer("PAYMENTS", _config(settings(stream)))
+            pull = await jetstream.pull_subscribe_bind(
+                durable="main-app-payment", stream="PAYMENTS"
+            )
+            await pull.fetch(1)
+        completed = await stream.publish(
+            a_payment(id=payment.id, version=4), EventType.COMPLETED, previous=lost
+        )
+        handled.events.clear()
+        async with consuming(settings(stream, stack.redis), handled):
+            await eventually_nothing_is_left(stream)
+        assert handled.ids == [lost, completed]
+        assert canceled not in handled.ids
+
+    on_plain_asyncio(scenario())
+
+
+# -- when it fails -----------------------------------------------------------------------------
+
+
+def test_a_handler_that_fails_is_tried_again(stream: EventStream, stack: Stack) -> None:
+    async def scenario() -> None:
+        handled = Handled(failures=2)
+        async with consuming(settings(stream, stack.redis), handled):
+            event_id = await stream.publish(a_payment())
+            await eventually_nothing_is_left(stream)
+        assert handled.ids == [event_id]
+
+    on_plain_asyncio(scenario())
+
+
+def test_one_that_takes_longer_than_the_server_waits_is_not_given_to_another(
+    stream: EventStream, stack: Stack
+) -> None:
+    async def scenario() -> None:
+        handled = Handled(takes_s=3.0)
+        known = settings(stream, stack.redis)
+        async with consuming(known, handled), consuming(known, handled):
+            await stream.publish(a_payment())
+            await eventually(lambda: bool(handled.events))
+            await eventually_nothing_is_left(stream)
+        assert (len(handled.events), handled.at_once_max) == (1, 1)
+
+    on_plain_asyncio(scenario())
+
+
+@pytest.mark.parametrize("how", ["fails", "rejects"])
+def test_what_cannot_be_handled_becomes_a_dead_letter_with_its_reason(
+    stream: EventStream, stack: Stack, how: str
+) -> None:
+    async def scenario() -> None:
+        tries = 0
+
+        async def handle(event: Event) -> None:
+            nonlocal tries
+            tries += 1
+            raise Reject("no such user") if how == "rejects" else RuntimeError("no\nsuch user")
+
+        async with consuming(settings(stream, stack.redis, attempts_max=3), handle):
+            event_id = await stream.publish(a_payment())
+            await eventually(lambda: tries > 0)
+            await eventually_nothing_is_left(stream)
+        assert tries == (1 if how == "rejects" else 3)
+        [letter] = await stream.dead()
+        assert letter.subject == "payment_dlq.main-app-payment.payment.completed"
+        assert "such user" in letter.headers["payd-dead-reason"]
+        assert letter.headers["ce-id"] == str(event_id)
+        assert str(event_id).encode() in letter.data
+
+    on_plain_asyncio(scenario())
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"{}", b'{"event_id": 7}', b"\xff\xfe", b'{"id": "x"}']
+)
+def test_what_is_no_event_becomes_a_dead_letter(
+    stream: EventStream, stack: Stack, data: bytes
+) -> None:
+    async def scenario() -> None:
+        handled = Handled()
+        async with stream.connected() as jetstream:
+            await jetstream.publish("payment.completed", data)
+        async with consuming(settings(stream, stack.redis), handled):
+            event_id = await stream.publish(a_payment())
+            await eventually(lambda: bool(handled.events))
+            await eventually_nothing_is_left(stream)
+        assert handled.ids == [event_id]
+        [letter] = await stream.dead()
+        assert (letter.data or b"") == data
+
+    on_plain_asyncio(scenario())
+
+
+def test_a_message_that_ended_too_many_consumers_is_not_handled_any_more(
+    stream: EventStream, stack: Stack
+) -> None:
+    async def scenario() -> None:
+        handled = Handled()
+        await stream.publish(a_payment())
+        async with consuming(settings(stream, stack.redis, deliveries_max=0), handled):
+            await eventually_nothing_is_left(stream)
+        assert handled.events == []
+        assert len(await stream.dead()) == 1
+
+    on_plain_asyncio(scenario())
+
+
+# -- when others are away ----------------------------------------------------------------------
+
+
+def test_without_redis_events_are_handled(stream: EventStream, free_port: Any) -> None:
+    async def scenario() -> None:
+        handled = Handled()
+        nowhere = f"redis://127.0.0.1:{free_port()}/0"
+        async with consuming(settings(stream, nowhere), handled):
+            event_id = await stream.publish(a_payment())
+            await eventually_nothing_is_left(stream)
+        assert handled.ids == [event_id]
+
+    on_plain_asyncio(scenario())
+
+
+def test_it_waits_for_nats_and_goes_on_when_nats_comes_back(
+    own_nats: Any, stream: EventStream, stack: Stack
+) -> None:
+    async def scenario() -> None:
+        own_nats.stop()
+        handled = Handled()
+        async with consuming(settings(stream, stack.redis), handled):
+            await asyncio.sleep(0.2)
+            own_nats.start()
+            first = await stream.publish(a_payment())
+            await eventually(lambda: handled.ids == [first])
+            own_nats.stop()
+            await asyncio.sleep(0.2)
+            own_nats.start()
+            second = await stream.publish(a_payment())
+            await eventually(lambda: handled.ids == [first, second])
+            await eventually_nothing_is_left(stream)
+
+    on_plain_asyncio(scenario())
+
+
+def test_a_consumer_that_somebody_deleted_is_made_again(stream: EventStream, stack: Stack) -> None:
+    async def scenario() -> None:
+        handled = Handled()
+        async with consuming(settings(stream, stack.redis), handled):
+            first = await stream.publish(a_payment())
+            await eventually_nothing_is_left(stream)
+            async with stream.connected() as jetstream:
+                await jetstream.delete_consumer("PAYMENTS", "main-app-payment")
+            second = await stream.publish(a_payment())
+            await eventually(lambda: second in handled.ids)
+        # Delivered from the beginning again; Redis knows the first.
+        assert handled.ids == [first, second]
+
+    on_plain_asyncio(scenario())
+
+
+def test_told_to_stop_it_lets_a_handler_end_and_takes_nothing_more(
+    stream: EventStream, stack: Stack
+) -> None:
+    async def scenario() -> None:
+        handled = Handled(takes_s=0.3)
+        consumer = EventConsumer(settings(stream, stack.redis), handled)
+        await stream.publish(a_payment())
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+            group.create_task(consumer.run())
+            await eventually(lambda: handled.at_once > 0)
+            consumer.stop()
+            began = time.monotonic()
+        assert len(handled.events) == 1
+        assert time.monotonic() - began < 5
+        assert await stream.unacknowledged() == 0
+
+    on_plain_asyncio(scenario())

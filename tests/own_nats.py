@@ -1,0 +1,39 @@
+"""A NATS server of a test's own, which it may lose, with all that is in it."""
+
+import signal
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+from socket import create_connection
+
+
+class OwnNats:
+    """One server on one port and one folder, however often it is started."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self.port = port
+        self.url = f"nats://127.0.0.1:{port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        binary = str(Path(sysconfig.get_path("scripts")) / "nats-server")
+        argv = [binary, "-js", "-sd", str(self._folder), "-a", "127.0.0.1", "-p", str(self.port)]
+        self._process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 20
+        while True:
+            try:
+                create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        """Repeatable."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait()
