@@ -16,6 +16,7 @@ from quart import Response, current_app, g, request
 from quart_schema import (
     HttpSecurityScheme,
     Info,
+    OpenAPIProvider,
     QuartSchema,
     RequestSchemaValidationError,
     document_response,
@@ -37,6 +38,7 @@ _PAGE = Path(__file__).with_name("shop")
 _COOKIE = "session"
 _BODY_BYTES_MAX = 64 * 1024
 _RETRY_AFTER_S = 2
+_PROBLEM = "application/problem+json"
 _STATUS = {
     "INVALID_ARGUMENT": 400,
     "ALREADY_EXISTS": 409,
@@ -49,6 +51,18 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
+
+
+class _Document(OpenAPIProvider):
+    """Problems have a content type of their own."""
+
+    def build_response_object(
+        self, model: Any, headers_model: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        built, definitions = super().build_response_object(model, headers_model)
+        if model is models.Problem:
+            built["content"] = {_PROBLEM: built["content"]["application/json"]}
+        return built, definitions
 
 
 @attrs.frozen(kw_only=True)
@@ -75,6 +89,7 @@ def build_api(parts: Parts) -> QuartTrio:
         security_schemes={"token": HttpSecurityScheme(scheme="bearer")},
         security=[{"token": []}],
         conversion_preference="pydantic",
+        openapi_provider_class=_Document,
     )
     _add_payments(app)
     _add_shop(app)
@@ -85,6 +100,9 @@ def build_api(parts: Parts) -> QuartTrio:
         (PaydClientError, _payd_error),
         (DatabaseAway, _database_away),
         (RequestSchemaValidationError, _invalid),
+        # Bytes that are no text, and brackets without end: Quart lets both through.
+        (UnicodeDecodeError, _unreadable),
+        (RecursionError, _unreadable),
         (HTTPException, _http_error),
     ):
         app.register_error_handler(kind, answer)
@@ -274,7 +292,7 @@ def _problem(status: int, reason: str, detail: str, retry_after_s: float | None 
         detail=detail,
         reason=reason,
     )
-    answer = Response(body.model_dump_json(), status, content_type="application/problem+json")
+    answer = Response(body.model_dump_json(), status, content_type=_PROBLEM)
     if retry_after_s is not None:
         answer.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
     if status == HTTPStatus.UNAUTHORIZED:
@@ -313,6 +331,10 @@ async def _invalid(error: RequestSchemaValidationError) -> Response:
     if details is not None:
         said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in details())
     return _problem(400, "INVALID_FIELD", said[:500])
+
+
+async def _unreadable(_: Exception) -> Response:
+    return _problem(400, "INVALID_FIELD", "the body is not JSON")
 
 
 async def _http_error(error: HTTPException) -> Response:

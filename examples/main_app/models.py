@@ -21,9 +21,9 @@ class _Request(BaseModel):
 class ItemModel(_Request):
     """A product."""
 
-    chain_profile_id: Name
-    node_type: Name
-    duration: Name
+    chain_profile_id: Name = Field(examples=["ethereum-mainnet"])
+    node_type: Name = Field(examples=["full"])
+    duration: Name = Field(examples=["30d"])
 
     def item(self) -> Item:
         """For payd."""
@@ -34,15 +34,15 @@ class QuoteIn(_Request):
     """What is to be priced."""
 
     items: list[ItemModel] = Field(min_length=1, max_length=20)
-    method: Name
+    method: Name = Field(examples=["card"])
     crypto_currency: str = Field(default="", pattern=r"^[A-Z0-9]{0,16}$")
 
 
 class PaymentIn(_Request):
     """Pay for new subscriptions (`items`), or for pending ones (`subscription_ids`)."""
 
-    idempotency_key: str = Field(pattern=r"^[!-~]{1,128}$")
-    method: Name
+    idempotency_key: str = Field(pattern=r"^[!-~]{1,128}$", examples=["order-4711"])
+    method: Name = Field(examples=["card"])
     items: list[ItemModel] = Field(default_factory=list, max_length=20)
     subscription_ids: list[UUID] = Field(default_factory=list, max_length=20)
     crypto_currency: str = Field(default="", pattern=r"^[A-Z0-9]{0,16}$")
