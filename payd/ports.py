@@ -323,6 +323,8 @@ class OutboxRow:
     subject: str
     headers: Mapping[str, str]
     body: bytes
+    #: The payment's latest completed, failed or canceled before this one: a consumer keeps the order.
+    previous_event_id: UUID | None = None
 
 
 class Outbox(Protocol):

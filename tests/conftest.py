@@ -11,11 +11,11 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 from urllib.parse import urlsplit
 
 import hypothesis
 import pytest
+from absent import NO_ANVIL, NO_CHROMIUM, NO_NPM, NO_SYSTEMD, do_without
 from daemon import Place
 from own_nats import OwnNats
 from planted_secrets import WATCH, search_database
@@ -30,10 +30,6 @@ sys.setrecursionlimit(_RECURSION_LIMIT)
 # The same examples in every run; a campaign may search for others.
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
-
-NO_CHROMIUM = "no chromium on this machine (apt-get install chromium)"
-NO_ANVIL = "no local Tempo chain"
-NO_SYSTEMD = "no systemd-analyze on this machine (apt-get install systemd)"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,29 +55,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"not run: browser tests: {NO_CHROMIUM}", yellow=True)
     if any(NO_SYSTEMD in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(f"not run: systemd tests: {NO_SYSTEMD}", yellow=True)
+    if any(NO_NPM in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(f"not run: TypeScript tests: {NO_NPM}", yellow=True)
     without_chain = [str(report.longrepr) for report in skipped if NO_ANVIL in str(report.longrepr)]
     if without_chain:
         why = without_chain[0].partition(NO_ANVIL)[2].rstrip("')")
         terminalreporter.write_line(f"not run: chain tests: {NO_ANVIL}{why}", yellow=True)
 
 
-def _do_without(reason: str) -> NoReturn:
-    """Skip the test, or fail it where all must run."""
-    if os.environ.get("REQUIRE_ALL") == "1":
-        pytest.fail(f"{reason}; REQUIRE_ALL is set", pytrace=False)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The browser's program."""
-    return shutil.which("chromium") or _do_without(NO_CHROMIUM)
+    return shutil.which("chromium") or do_without(NO_CHROMIUM)
 
 
 @pytest.fixture(scope="session")
 def systemd_analyze() -> str:
     """The program that judges units."""
-    return shutil.which("systemd-analyze") or _do_without(NO_SYSTEMD)
+    return shutil.which("systemd-analyze") or do_without(NO_SYSTEMD)
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +83,7 @@ def anvil() -> Path:
     try:
         return find_anvil(Path(__file__).parent.parent / ".payd" / "anvil")
     except NoAnvil as error:
-        _do_without(f"{NO_ANVIL}: {error}")
+        do_without(f"{NO_ANVIL}: {error}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -164,7 +164,7 @@ class JetStreamPublisher:
                 row.body,
                 timeout=self._publish_timeout_s,
                 stream=self._stream,
-                headers={**row.headers, "Nats-Msg-Id": str(row.event_id)},
+                headers=_headers(row),
             )
         except nats.js.errors.NoStreamResponseError:
             self._tell_problem(f"no stream takes {row.subject}")
@@ -461,3 +461,10 @@ def _secrets_of(servers: Sequence[str]) -> Iterator[str]:
         secret = url.password if url.password is not None else url.username
         if secret:
             yield from (secret, unquote(secret))
+
+
+def _headers(row: OutboxRow) -> dict[str, str]:
+    headers = {**row.headers, "Nats-Msg-Id": str(row.event_id)}
+    if row.previous_event_id:
+        headers["payd-previous-event-id"] = str(row.previous_event_id)
+    return headers

@@ -40,7 +40,8 @@ class Island:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._exits.__aexit__(kind, error, traceback)
+        # Not told of the error: a nursery would wrap it, and it is the caller's own.
+        await self._exits.aclose()
 
     async def call(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Await an asyncio coroutine function from the caller's side."""

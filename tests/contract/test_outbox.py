@@ -113,6 +113,7 @@ async def test_a_second_decision_of_a_payment_waits_behind_its_first(stores: Sto
     [second] = await stores.outbox.claim(10, LEASE_S)
 
     assert [first.subject, second.subject] == ["payment.completed", "payment.attention"]
+    assert [first.previous_event_id, second.previous_event_id] == [None, first.event_id]
     assert json.loads(second.body)["reason"] == "REFUNDED_EXTERNALLY"
 
 

@@ -5,15 +5,30 @@ from uuid import UUID
 
 from payd.adapters.events import EventRow
 from payd.adapters.memory.queue import Held, Queue
+from payd.domain.decide import EventType
+from payd.plugins.interface import Clock
 from payd.ports import OutboxRow, PublishError
 
 
 class MemoryOutbox(Queue[OutboxRow]):
     """Outbox; only a commit of the store adds to it."""
 
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self._latest: dict[UUID, UUID] = {}
+
     def announce(self, payment_id: UUID, event: EventRow) -> None:
         """Add an event of the payment, behind those that it has."""
-        self.add(OutboxRow(id=self.new_id(), payment_id=payment_id, **event._asdict()))
+        self.add(
+            OutboxRow(
+                id=self.new_id(),
+                payment_id=payment_id,
+                previous_event_id=self._latest.get(payment_id),
+                **event._asdict(),
+            )
+        )
+        if event.subject != EventType.ATTENTION.value:
+            self._latest[payment_id] = event.event_id
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[OutboxRow]:
         """See Outbox."""

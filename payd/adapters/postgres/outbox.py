@@ -87,6 +87,7 @@ class PostgresOutbox:
 
 
 def _outbox_row(row: asyncpg.Record) -> OutboxRow:
+    previous = row["previous_event_id"]
     return OutboxRow(
         id=row["id"],
         event_id=UUID(int=row["event_id"].int),
@@ -94,4 +95,5 @@ def _outbox_row(row: asyncpg.Record) -> OutboxRow:
         subject=row["subject"],
         headers=json.loads(row["headers"]),
         body=row["body"],
+        previous_event_id=previous and UUID(int=previous.int),
     )

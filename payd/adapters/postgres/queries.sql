@@ -539,7 +539,18 @@ UPDATE outbox AS o
 SET attempts = o.attempts + 1, locked_until = now() + :lease::interval
 FROM next
 WHERE o.id = next.id AND o.publish_time IS NULL
-RETURNING o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body;
+RETURNING
+    o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body,
+    -- Over the index that keeps each of them from being told twice.
+    (
+        SELECT before.event_id FROM outbox AS before
+        WHERE
+            before.payment_id = o.payment_id
+            AND before.subject <> 'payment.attention'
+            AND before.id < o.id
+        ORDER BY before.id DESC
+        LIMIT 1
+    ) AS previous_event_id;
 
 -- mark_published --
 UPDATE outbox
@@ -564,9 +575,20 @@ WHERE settle_time IS NULL;
 
 -- published_since --
 -- For republishing after the stream lost what it had acknowledged; by pages.
-SELECT id, event_id, payment_id, subject, headers, body FROM outbox
-WHERE publish_time >= :since::timestamptz AND id > :after_id::bigint
-ORDER BY id
+SELECT
+    o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body,
+    (
+        SELECT before.event_id FROM outbox AS before
+        WHERE
+            before.payment_id = o.payment_id
+            AND before.subject <> 'payment.attention'
+            AND before.id < o.id
+        ORDER BY before.id DESC
+        LIMIT 1
+    ) AS previous_event_id
+FROM outbox AS o
+WHERE o.publish_time >= :since::timestamptz AND o.id > :after_id::bigint
+ORDER BY o.id
 LIMIT :limit::integer;
 
 -- delete_published --

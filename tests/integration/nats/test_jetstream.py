@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import nats
 import nats.errors
@@ -86,7 +86,7 @@ def production_stream(**overrides: Any) -> StreamConfig:
 
 
 async def test_an_event_arrives_as_it_was_written(nats_server: NatsServer) -> None:
-    row = an_event()
+    row = an_event(previous_event_id=UUID(int=7))
     async with connected(a_publisher(nats_server.url)) as publisher:
         await eventually(lambda: is_ready(publisher))
         await publish(publisher, row)
@@ -97,6 +97,7 @@ async def test_an_event_arrives_as_it_was_written(nats_server: NatsServer) -> No
         **row.headers,
         "Nats-Msg-Id": str(row.event_id),
         "Nats-Expected-Stream": STREAM,
+        "payd-previous-event-id": str(UUID(int=7)),
     }
     assert "Nats-Msg-Id" not in row.headers
 

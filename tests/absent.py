@@ -1,0 +1,18 @@
+"""What a machine may lack: the tests that need it say so, and fail where all must run."""
+
+import os
+from typing import NoReturn
+
+import pytest
+
+NO_CHROMIUM = "no chromium on this machine (apt-get install chromium)"
+NO_ANVIL = "no local Tempo chain"
+NO_NPM = "npm is not on this machine, or reaches no registry"
+NO_SYSTEMD = "no systemd-analyze on this machine (apt-get install systemd)"
+
+
+def do_without(reason: str) -> NoReturn:
+    """Skip the test, or fail it where all must run."""
+    if os.environ.get("REQUIRE_ALL") == "1":
+        pytest.fail(f"{reason}; REQUIRE_ALL is set", pytrace=False)
+    pytest.skip(reason)

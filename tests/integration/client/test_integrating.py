@@ -1,0 +1,143 @@
+"""docs/integrating.md: its programs do what it says, against a running `payd dev`."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from absent import NO_NPM, do_without
+from dev_process import PATIENCE_S, running_dev, state_folder
+
+ROOT = Path(__file__).parents[3]
+PACKAGES = ("@grpc/grpc-js@1", "@grpc/proto-loader@0.8", "tsx@4")
+PACKAGES_OF_NATS = ("@nats-io/transport-node@3", "@nats-io/jetstream@3")
+QUIET = ("--no-audit", "--no-fund", "--loglevel=error")
+
+
+def programs(language: str) -> list[str]:
+    """In the order of the page."""
+    text = (ROOT / "docs/integrating.md").read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def surroundings() -> Iterator[Mapping[str, str]]:
+    """A running payd, in words of the programs' environment."""
+    with state_folder() as state, running_dev(state, "--ephemeral") as (_, dev):
+        yield {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "PAYD_TARGET": dev["grpc"],
+            "PKI": str(state / "pki"),
+            "PROTO": str(ROOT / "payd/proto/payment.proto"),
+            "NATS_URL": dev["nats"],
+            "REDIS_URL": dev["redis"],
+            "METHOD": "mock",
+            "RUN_S": "2",
+        }
+
+
+def run(argv: list[str], environment: Mapping[str, str], folder: Path, **more: str) -> str:
+    """All that it printed, and its exit code."""
+    done = subprocess.run(
+        argv,
+        env={**environment, **more},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    return f"{done.stdout}{done.stderr}exit {done.returncode}"
+
+
+# -- Python ------------------------------------------------------------------------------------
+
+
+def python(program: str, environment: Mapping[str, str], folder: Path, **more: str) -> str:
+    return run([sys.executable, "-c", program], environment, folder, **more)
+
+
+def test_in_python_a_payment_is_started_and_its_event_handled_once(
+    surroundings: Mapping[str, str], tmp_path: Path
+) -> None:
+    pay, consume = programs("python")
+    told = python(pay, surroundings, tmp_path)
+    assert "send the customer to https://mock.invalid/pay/" in told
+    assert "status=<Status." in told
+    other = pay.replace("order-4711", "order-1")
+    refused = python(other, surroundings, tmp_path, METHOD="cash")
+    assert "refused: UNKNOWN_METHOD {'method': 'cash'" in refused
+    first = python(consume, surroundings, tmp_path)
+    assert "deliver ('subscription-1',)" in first
+    assert first.endswith("exit 0")
+    assert "deliver" not in python(consume, surroundings, tmp_path)
+
+
+def test_in_python_a_payd_that_is_away_is_told_as_such(
+    surroundings: Mapping[str, str], tmp_path: Path
+) -> None:
+    pay, _ = programs("python")
+    told = python(pay, surroundings, tmp_path, PAYD_TARGET="127.0.0.1:9")
+    assert "come again with the same key" in told
+    assert told.endswith("exit 0")
+
+
+# -- TypeScript --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the page says to install, and both programs."""
+    folder = tmp_path_factory.mktemp("typescript")
+    (folder / "package.json").write_text('{"type": "module"}')
+    npm = shutil.which("npm")
+    if npm is None:
+        do_without(NO_NPM)
+    try:
+        subprocess.run(
+            [npm, "install", *QUIET, *PACKAGES, *PACKAGES_OF_NATS],
+            cwd=folder,
+            capture_output=True,
+            timeout=120,
+            check=True,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        do_without(f"{NO_NPM}: {error}")
+    pay, consume = programs("typescript")
+    (folder / "pay.ts").write_text(pay)
+    (folder / "events.ts").write_text(consume)
+    return folder
+
+
+def tsx(file: str, environment: Mapping[str, str], folder: Path, **more: str) -> str:
+    program = str(folder / "node_modules" / ".bin" / "tsx")
+    return run([program, file], environment, folder, **more)
+
+
+def test_in_typescript_a_payment_is_started_and_its_event_handled_once(
+    surroundings: Mapping[str, str], typescript: Path
+) -> None:
+    more = {"KEY": "order-4712", "DURABLE": "typescript"}
+    told = tsx("pay.ts", surroundings, typescript, **more)
+    assert "PAYMENT_STATUS_PENDING https://mock.invalid/pay/" in told
+    payment_id = told.split()[0]
+    assert tsx("pay.ts", surroundings, typescript, **more).split()[0] == payment_id
+    refused = tsx("pay.ts", surroundings, typescript, KEY="order-2", METHOD="cash")
+    assert "UNKNOWN_METHOD" in refused
+    assert refused.endswith("exit 1")
+    assert f"deliver {payment_id}" in tsx("events.ts", surroundings, typescript, **more)
+    assert "deliver" not in tsx("events.ts", surroundings, typescript, **more)
+
+
+# -- Go ----------------------------------------------------------------------------------------
+
+
+def test_what_no_test_runs_is_marked_on_the_page() -> None:
+    text = (ROOT / "docs/integrating.md").read_text()
+    assert len(programs("go")) == 1
+    assert "**Not run by our tests**" in text[: text.index("```go")].rpartition("###")[2]
