@@ -27,7 +27,7 @@ check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: 
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy payd $(WHEELS) examples/main_app
-	@$(BIN)/lint-imports --config setup.cfg
+	@PYTHONPATH=examples $(BIN)/lint-imports --config setup.cfg
 	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 # Two halves side by side, each with servers of its own: they wait more than they compute.

@@ -52,6 +52,7 @@ def test_a_newcomer_pays_and_sees_the_event(state: Path) -> None:
         assert json.loads(as_json.stdout)["status"] == "PAYMENT_STATUS_COMPLETED"
         assert who_takes(dev) == {"card": "stripe", "mock": "mock"}
         assert {"stripe_api", "stripe_webhook_secret"} <= dev.keys()
+        assert "example" not in dev, "nobody asked for it"
         with urllib.request.urlopen(f"http://{dev['metrics']}/metrics") as answer:
             metrics = answer.read().decode()
         assert 'payd_payments_total{method="mock",status="completed"} 2.0' in metrics
