@@ -17,10 +17,20 @@ class OwnNats:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Returns once it answers."""
         binary = str(Path(sysconfig.get_path("scripts")) / "nats-server")
-        argv = [binary, "-js", "-sd", str(self._folder), "-a", "127.0.0.1", "-p", str(self.port)]
+        argv = [
+            binary,
+            "-js",
+            "-sd",
+            str(self._folder),
+            "-a",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            *options,
+        ]
         self._process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until = time.monotonic() + 20
         while True:

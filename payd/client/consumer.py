@@ -42,6 +42,8 @@ class ConsumerSettings:
     held_max: int = 256
     #: After so long without a word a dead consumer's events are given to another.
     ack_wait_s: float = 30.0
+    #: A handler that takes longer is cancelled, and tried again.
+    handler_timeout_s: float = 300.0
     #: Waits after a handler has failed; the last one goes on until `attempts_max`.
     backoff_s: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0)
     #: Then it is a dead letter.

@@ -119,7 +119,7 @@ class Handling:
     async def _keep(self) -> None:
         """Say that held messages are being worked on, so that nobody else gets them."""
         while True:
-            await asyncio.sleep(self._settings.ack_wait_s / 3)
+            await asyncio.sleep(self._subscription.ack_wait_s / 3)
             for held in self._held():
                 with contextlib.suppress(*FAILURES):
                     await held.message.in_progress()
@@ -198,7 +198,8 @@ class Handling:
         async with self._hands:
             held.attempts += 1
             try:
-                await self._handler(held.event)
+                async with asyncio.timeout(self._settings.handler_timeout_s):
+                    await self._handler(held.event)
             except Reject as error:
                 held.attempts = self._settings.attempts_max
                 return f"rejected: {error}"

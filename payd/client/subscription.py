@@ -18,6 +18,7 @@ _log = getLogger("payd.client")
 _PULL_S = 2.0
 _ANSWER_S = 5.0
 _AGAIN_S = 1.0
+_CONNECT_S = 10.0
 FAILURES = (nats.errors.Error, OSError, TimeoutError)
 
 
@@ -29,20 +30,24 @@ class Subscription:
         self._client = Client()
         self._jetstream: Any = None
         self._pull: Any = None
+        #: How long the server waits for a word about a message.
+        self.ack_wait_s = settings.ack_wait_s
 
     async def open(self) -> None:
-        """Waits for NATS, and for the stream, as long as it takes."""
-        await self._connect()
+        """Waits for NATS, for leave to come in, and for the stream, as long as it takes."""
         while True:
             try:
+                await self._connect()
                 await self._ensure()
-                break
+                self._pull = await self._jetstream.pull_subscribe_bind(
+                    durable=self._settings.durable, stream=self._settings.stream
+                )
             except FAILURES as error:
                 _log.warning("no events of %s: %r", self._settings.stream, error)
+            else:
+                return
+            await self.close()
             await asyncio.sleep(_AGAIN_S)
-        self._pull = await self._jetstream.pull_subscribe_bind(
-            durable=self._settings.durable, stream=self._settings.stream
-        )
 
     async def next(self) -> Any:
         """The next message. Waits as long as it takes."""
@@ -53,13 +58,18 @@ class Subscription:
             except TimeoutError:
                 continue
             except FAILURES as error:
-                # The connection is being made anew; or somebody has deleted the consumer.
                 _log.warning("no events for now: %r", error)
                 await asyncio.sleep(_AGAIN_S)
-                with contextlib.suppress(*FAILURES):
-                    await self._ensure()
+                await self._recover()
             else:
                 return message
+
+    async def _recover(self) -> None:
+        """The connection is being made anew, or was ended; or somebody has deleted the consumer."""
+        if self._client.is_closed:
+            await self.open()
+        with contextlib.suppress(*FAILURES):
+            await self._ensure()
 
     async def bury(self, message: Any, reason: str) -> None:
         """Make it a dead letter. Waits until that is stored, and only then acknowledges."""
@@ -90,21 +100,27 @@ class Subscription:
             await self._client.flush(timeout=1)
         with contextlib.suppress(*FAILURES):
             await self._client.close()
+        # Of a connection that was refused, the library leaves it open.
+        transport: Any = self._client._transport
+        if transport is not None:
+            transport.close()
 
     async def _connect(self) -> None:
         file = self._settings.credentials_file
-        await self._client.connect(
-            self._settings.nats.split(","),
-            name=self._settings.durable,
-            connect_timeout=5,
-            # By itself it gives up after two minutes, and notices a dead server after four.
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
-            ping_interval=10,
-            max_outstanding_pings=2,
-            error_cb=_ignore,
-            user_credentials=str(file) if file else None,
-        )
+        self._client = Client()
+        async with asyncio.timeout(_CONNECT_S):
+            await self._client.connect(
+                self._settings.nats.split(","),
+                name=self._settings.durable,
+                connect_timeout=5,
+                # By itself it gives up after two minutes, and notices a dead server after four.
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=1,
+                ping_interval=10,
+                max_outstanding_pings=2,
+                error_cb=_ignore,
+                user_credentials=str(file) if file else None,
+            )
         self._jetstream = self._client.jetstream(timeout=_ANSWER_S)
 
     async def _ensure(self) -> None:
@@ -115,6 +131,9 @@ class Subscription:
             info = await self._jetstream.add_consumer(settings.stream, _config(settings))
         if info.config.ack_policy != AckPolicy.EXPLICIT:
             raise ValueError(f"consumer {settings.durable} does not acknowledge explicitly")
+        # Whoever made it may have chosen other ones.
+        waits = (settings.ack_wait_s, info.config.ack_wait, *(info.config.backoff or ()))
+        self.ack_wait_s = min(wait for wait in waits if wait)
         try:
             await ensure_stream(self._jetstream, settings.dead_letters)
         except FAILURES as error:

@@ -14,6 +14,7 @@ import pytest
 import trio
 import trio.lowlevel
 from event_stream import EventStream, a_payment
+from own_nats import OwnNats
 from stack import Stack
 from unit.cli.scripted_daemon import on_plain_asyncio
 
@@ -25,7 +26,7 @@ PATIENCE_S = 20.0
 def settings(stream: EventStream, redis: str = "", **overrides: Any) -> ConsumerSettings:
     """Impatient ones."""
     fields: dict[str, Any] = {"ack_wait_s": 1.0, "backoff_s": (0.05,)}
-    return ConsumerSettings(nats=stream.url, redis=redis, **{**fields, **overrides})
+    return ConsumerSettings(**{"nats": stream.url, "redis": redis, **fields, **overrides})
 
 
 @contextlib.asynccontextmanager
@@ -405,7 +406,7 @@ def test_without_redis_events_are_handled(stream: EventStream, free_port: Any) -
 
 
 def test_it_waits_for_nats_and_goes_on_when_nats_comes_back(
-    own_nats: Any, stream: EventStream, stack: Stack
+    own_nats: OwnNats, stream: EventStream, stack: Stack
 ) -> None:
     async def scenario() -> None:
         own_nats.stop()
@@ -421,6 +422,57 @@ def test_it_waits_for_nats_and_goes_on_when_nats_comes_back(
             second = await stream.publish(a_payment())
             await eventually(lambda: handled.ids == [first, second])
             await eventually_nothing_is_left(stream)
+
+    on_plain_asyncio(scenario())
+
+
+def test_it_waits_until_nats_lets_it_in(
+    own_nats: OwnNats, stream: EventStream, stack: Stack
+) -> None:
+    async def scenario() -> None:
+        own_nats.stop()
+        own_nats.start("--auth", "another-token")
+        handled = Handled()
+        mine = stream.url.replace("nats://", "nats://a-token@")
+        try:
+            async with consuming(settings(stream, stack.redis, nats=mine), handled):
+                await asyncio.sleep(1.5)
+                own_nats.stop()
+                own_nats.start("--auth", "a-token")
+                await EventStream(mine).publish(a_payment())
+                await eventually(lambda: len(handled.events) == 1)
+                # Let in, then thrown out, then let in again.
+                for token in ("another-token", "a-token"):
+                    own_nats.stop()
+                    own_nats.start("--auth", token)
+                    await asyncio.sleep(1.5)
+                await EventStream(mine).publish(a_payment())
+                await eventually(lambda: len(handled.events) == 2)
+        finally:
+            own_nats.stop()
+            own_nats.start()
+
+    on_plain_asyncio(scenario())
+
+
+def test_a_handler_that_never_ends_is_ended_and_tried_again(
+    stream: EventStream, stack: Stack
+) -> None:
+    async def scenario() -> None:
+        handled = Handled()
+        tries = 0
+
+        async def handle(event: Event) -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                await asyncio.sleep(3600)
+            await handled(event)
+
+        async with consuming(settings(stream, stack.redis, handler_timeout_s=0.2), handle):
+            await stream.publish(a_payment())
+            await eventually_nothing_is_left(stream)
+        assert (tries, len(handled.events)) == (2, 1)
 
     on_plain_asyncio(scenario())
 
