@@ -1,4 +1,4 @@
-"""events tail | republish: read the stream; restore what it lost."""
+"""events tail | republish | dead-letters: read the stream; restore what it, or a consumer, lost."""
 
 import asyncio
 import re
@@ -101,6 +101,42 @@ def _show(event: Any, as_json: bool) -> None:
         f"{render.status(body['status'])}  {render.amount(body['amount'])}  "
         f"{body['reason']}{'  late' if body['late'] else ''}"
     )
+
+
+@events.command("dead-letters")
+@click.option("--replay", is_flag=True, help="Put them into the stream again, once mended.")
+@click.option("--nats", envvar="NATS_URL", help="Server; else that of a running `payd dev`.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@state_dir_option
+def dead_letters(replay: bool, nats: str | None, as_json: bool, state_dir: Path) -> None:
+    """Show what a consumer could not handle, and why."""
+    from payd.client.events import StreamUnreachable
+
+    servers = nats or str(dev_document(state_dir)["nats"])
+    try:
+        letters = asyncio.run(_dead_letters(servers, replay))
+    except StreamUnreachable as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        names = ("sequence", "subject", "reason", "headers")
+        rows = [{name: getattr(letter, name) for name in names} for letter in letters]
+        data = [letter.data.decode(errors="replace") for letter in letters]
+        render.as_json([{**row, "data": text} for row, text in zip(rows, data, strict=True)])
+        return
+    for letter in letters:
+        event_id = letter.headers.get("ce-id", "")
+        click.echo(f"{letter.time:%Y-%m-%d %H:%M:%S}  {letter.subject:<18} {event_id}")
+        click.echo(f"  {letter.reason}")
+    click.echo(f"{len(letters)} dead letters{' put back into the stream' if replay else ''}")
+
+
+async def _dead_letters(servers: str, replay: bool) -> Any:
+    from payd.client import dead_letters as stream
+
+    letters = await stream.read_letters(servers)
+    if replay:
+        await stream.replay(servers, letters)
+    return letters
 
 
 @events.command()

@@ -1,15 +1,72 @@
 """The stream PAYMENTS_DLQ: events that a consumer could not handle, with the reason beside them."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
+import attrs
+import nats.errors
 import nats.js.errors
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+
+from payd.client.events import StreamUnreachable, connect, shown
 
 DEAD_LETTERS = "PAYMENTS_DLQ"
 #: payment_dlq.DURABLE.SUBJECT
 SUBJECTS = "payment_dlq.>"
 _REASON_MAX = 500
 _WORDS = str.maketrans(dict.fromkeys("\r\n\t", " "))
+
+
+@attrs.frozen(kw_only=True)
+class DeadLetter:
+    """An event that a consumer has given up, and why."""
+
+    #: In the stream of dead letters.
+    sequence: int
+    #: The event's own.
+    subject: str
+    reason: str
+    time: datetime
+    headers: dict[str, str]
+    data: bytes
+
+
+async def read_letters(servers: str, stream: str = DEAD_LETTERS) -> list[DeadLetter]:
+    """All that are there, the oldest first. Raises StreamUnreachable."""
+    async with _jetstream(servers, stream) as jetstream:
+        state = (await jetstream.stream_info(stream)).state
+        found = []
+        for sequence in range(state.first_seq, state.last_seq + 1):
+            try:
+                found.append(_letter(await jetstream.get_msg(stream, sequence)))
+            except nats.js.errors.NotFoundError:
+                # Replayed already.
+                continue
+        return found
+
+
+async def replay(
+    servers: str,
+    letters: Sequence[DeadLetter],
+    stream: str = DEAD_LETTERS,
+    events: str = "PAYMENTS",
+) -> None:
+    """Put them into the stream of events again, where every consumer sees them; then forget them.
+
+    Who has handled an event knows its id. Raises StreamUnreachable.
+    """
+    async with _jetstream(servers, stream) as jetstream:
+        for letter in letters:
+            kept = {
+                name: value
+                for name, value in letter.headers.items()
+                if not name.startswith(("payd-dead-", "Nats-"))
+            }
+            headers = {**kept, "Nats-Msg-Id": f"replay:{stream}:{letter.sequence}"}
+            await jetstream.publish(letter.subject, letter.data, stream=events, headers=headers)
+            await jetstream.delete_msg(stream, letter.sequence)
 
 
 async def ensure_stream(jetstream: Any, name: str) -> None:
@@ -49,4 +106,29 @@ async def bury(jetstream: Any, name: str, durable: str, message: Any, reason: st
         stream=name,
         headers=headers,
         timeout=5,
+    )
+
+
+@asynccontextmanager
+async def _jetstream(servers: str, stream: str) -> AsyncIterator[Any]:
+    client = await connect(servers)
+    try:
+        yield client.jetstream()
+    except nats.js.errors.NotFoundError:
+        raise StreamUnreachable(f"there is no stream {stream} at {shown(servers)}") from None
+    except nats.errors.Error as error:
+        raise StreamUnreachable(f"NATS at {shown(servers)}: {error!r}") from None
+    finally:
+        await client.close()
+
+
+def _letter(message: Any) -> DeadLetter:
+    headers = dict(message.headers or {})
+    return DeadLetter(
+        sequence=message.seq,
+        subject=headers.get("payd-dead-subject", message.subject),
+        reason=headers.get("payd-dead-reason", ""),
+        time=message.time,
+        headers=headers,
+        data=message.data or b"",
     )

@@ -39,20 +39,7 @@ async def tail(
     servers: str, *, since: datetime, follow: bool, stream: str = "PAYMENTS"
 ) -> AsyncGenerator[Event, None]:
     """Events since a time, in their order; then new ones, until cancelled, when `follow`."""
-    try:
-        # By itself nats-py would try for two minutes.
-        client = await asyncio.wait_for(
-            nats.connect(
-                servers.split(","),
-                connect_timeout=3,
-                allow_reconnect=follow,
-                max_reconnect_attempts=-1,
-                error_cb=_ignore,
-            ),
-            _CONNECT_S,
-        )
-    except (OSError, nats.errors.Error, TimeoutError) as error:
-        raise StreamUnreachable(f"NATS at {_shown(servers)} does not answer: {error!r}") from None
+    client = await connect(servers, allow_reconnect=follow)
     seen = 0
     try:
         subscription = await _subscribe(client.jetstream(), stream, since)
@@ -64,7 +51,7 @@ async def tail(
             except (TimeoutError, nats.errors.TimeoutError):
                 if follow:
                     continue
-                raise StreamUnreachable(f"NATS at {_shown(servers)} fell silent") from None
+                raise StreamUnreachable(f"NATS at {shown(servers)} fell silent") from None
             event = _event(message)
             # A consumer that the library made again may begin too early.
             if event.sequence > seen and event.time >= since:
@@ -73,11 +60,29 @@ async def tail(
             if not follow and not message.metadata.num_pending:
                 return
     except nats.js.errors.NotFoundError:
-        raise StreamUnreachable(f"there is no stream {stream} at {_shown(servers)}") from None
+        raise StreamUnreachable(f"there is no stream {stream} at {shown(servers)}") from None
     except nats.errors.Error as error:
-        raise StreamUnreachable(f"NATS at {_shown(servers)}: {error!r}") from None
+        raise StreamUnreachable(f"NATS at {shown(servers)}: {error!r}") from None
     finally:
         await asyncio.shield(client.close())
+
+
+async def connect(servers: str, *, allow_reconnect: bool = False) -> Any:
+    """A NATS client. Raises StreamUnreachable."""
+    try:
+        # By itself nats-py would try for two minutes.
+        return await asyncio.wait_for(
+            nats.connect(
+                servers.split(","),
+                connect_timeout=3,
+                allow_reconnect=allow_reconnect,
+                max_reconnect_attempts=-1,
+                error_cb=_ignore,
+            ),
+            _CONNECT_S,
+        )
+    except (OSError, nats.errors.Error, TimeoutError) as error:
+        raise StreamUnreachable(f"NATS at {shown(servers)} does not answer: {error!r}") from None
 
 
 async def _subscribe(jetstream: Any, stream: str, since: datetime) -> Any:
@@ -103,7 +108,7 @@ async def _ignore(_: Exception) -> None:
     """Each failed try is told here; the last word is the time-out's."""
 
 
-def _shown(servers: str) -> str:
+def shown(servers: str) -> str:
     """Without the user, password or token that a URL may carry."""
     urls = (urlsplit(server) for server in servers.split(","))
     return ",".join(f"{url.scheme}://{url.netloc.rpartition('@')[2]}" for url in urls)

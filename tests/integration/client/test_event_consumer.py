@@ -14,6 +14,7 @@ import nats.errors
 import pytest
 import trio
 import trio.lowlevel
+from dev_process import payd, payd_json
 from event_stream import EventStream, a_payment
 from own_nats import OwnNats
 from stack import Stack
@@ -389,6 +390,39 @@ def test_a_message_that_ended_too_many_consumers_is_not_handled_any_more(
         assert len(await stream.dead()) == 1
 
     on_plain_asyncio(scenario())
+
+
+def test_dead_letters_are_shown_and_once_mended_handled_after_all(
+    stream: EventStream, stack: Stack
+) -> None:
+    ids: list[UUID] = []
+
+    async def give_up() -> None:
+        async def handle(event: Event) -> None:
+            raise Reject("no such user")
+
+        async with consuming(settings(stream, stack.redis), handle):
+            ids.extend([await stream.publish(a_payment()) for _ in range(2)])
+            await eventually_nothing_is_left(stream)
+
+    async def mended() -> None:
+        handled = Handled()
+        async with consuming(settings(stream, stack.redis), handled):
+            await eventually_nothing_is_left(stream)
+        assert sorted(handled.ids) == sorted(ids)
+
+    on_plain_asyncio(give_up())
+    nats = ("--nats", stream.url)
+    shown = payd("events", "dead-letters", *nats)
+    assert "no such user" in shown.stdout, shown.stderr
+    assert all(str(one) in shown.stdout for one in ids)
+    assert shown.stdout.endswith("2 dead letters\n")
+    [first, _] = payd_json("events", "dead-letters", *nats)
+    assert (first["subject"], first["reason"]) == ("payment.completed", "rejected: no such user")
+    replayed = payd("events", "dead-letters", "--replay", *nats)
+    assert "2 dead letters put back" in replayed.stdout, replayed.stderr
+    assert payd("events", "dead-letters", *nats).stdout == "0 dead letters\n"
+    on_plain_asyncio(mended())
 
 
 # -- when others are away ----------------------------------------------------------------------

@@ -32,6 +32,7 @@ def test_each_command_explains_itself(alone: Alone, command: str, option: str) -
         ("pricing", "check"),
         ("pricing", "show"),
         ("events", "tail"),
+        ("events", "dead-letters"),
         ("events", "republish"),
     ],
     ids=" ".join,
