@@ -31,8 +31,8 @@ check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: 
 	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 # Two halves side by side, each with servers of its own: they wait more than they compute.
-ONE_HALF := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)
-OTHER_HALF := $(addprefix tests/integration/,client dev example http stripe tempo) tests/unit/cli
+ONE_HALF := tests/contract $(addprefix tests/integration/,client daemon deploy grpc nats vault)
+OTHER_HALF := $(addprefix tests/integration/,dev example http stripe tempo) tests/unit/cli
 
 integration: $(STAMP) ## Everything that talks to real servers or starts processes
 	@$(BIN)/python -m pytest $(OTHER_HALF) >$(VENV)/other-half.log 2>&1 & other=$$!; \

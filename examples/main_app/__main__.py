@@ -35,7 +35,10 @@ async def run(settings: Settings) -> None:
             await database.run(store.add_user, user_id, token)
         consumer = EventConsumer(settings.events, Activation(database).handle)
         checkouts = Checkouts(database, payd)
-        app = build_api(Parts(database=database, checkouts=checkouts, payd_http=payd_http))
+        home = settings.public_url
+        app = build_api(
+            Parts(database=database, checkouts=checkouts, payd_http=payd_http, home=home)
+        )
         stop = trio.Event()
         nursery.start_soon(consumer.run)
         nursery.start_soon(_until_signal, stop)

@@ -73,6 +73,8 @@ class Parts:
     checkouts: Checkouts
     #: Of payd's HTTP port.
     payd_http: httpx.AsyncClient
+    #: The shop's page. Not the request's Host: anybody may write what he likes there.
+    home: str
 
 
 def build_api(parts: Parts) -> QuartTrio:
@@ -121,7 +123,7 @@ def _add_payments(app: QuartTrio) -> None:
         """Pay for new subscriptions, or for pending ones. The same key never pays twice."""
         if not data.items and not data.subscription_ids:
             raise Refused(400, "INVALID_FIELD", "items or subscription_ids are needed")
-        payment = await _parts().checkouts.start(_user(), data.wish(request.host_url), _caller())
+        payment = await _parts().checkouts.start(_user(), data.wish(_parts().home), _caller())
         return await _payment(payment), 201, {"Location": f"/api/v1/payments/{payment.id}"}
 
     @app.get("/api/v1/payments/<uuid:payment_id>")

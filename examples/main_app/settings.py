@@ -19,6 +19,8 @@ class Settings:
 
     host: str
     port: int
+    #: This shop's own page, where customers come back to.
+    public_url: str
     #: Of the main app's own PostgreSQL, not payd's.
     database_url: str = attrs.field(repr=False)
     #: host:port of payd's gRPC.
@@ -40,9 +42,11 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         return environ[name]
 
     users = environ.get("MAIN_APP_USERS", "")
+    host, port = environ.get("MAIN_APP_HOST", "127.0.0.1"), environ.get("MAIN_APP_PORT", "8000")
     return Settings(
-        host=environ.get("MAIN_APP_HOST", "127.0.0.1"),
-        port=int(environ.get("MAIN_APP_PORT", "8000")),
+        host=host,
+        port=int(port),
+        public_url=environ.get("MAIN_APP_PUBLIC_URL", f"http://{host}:{port}/"),
         database_url=need("MAIN_APP_DATABASE_URL"),
         payd_grpc=need("PAYD_TARGET"),
         payd_http=need("PAYD_HTTP_URL"),

@@ -80,9 +80,12 @@ def test_killed_fifty_times_between_the_handler_and_the_acknowledgement(
 
 
 def test_everything_delivered_again(surroundings: Surroundings, stream: EventStream) -> None:
+    # What it knows of earlier tests is of other databases.
+    forget(surroundings)
     with ExampleApp(surroundings) as app, app.client() as client:
         paid = [start(client)["subscriptions"][0]["id"] for _ in range(20)]
         eventually(lambda: {status_of(surroundings, one) for one in paid}, {"active"})
+        eventually_all_is_acknowledged(surroundings)
     on_plain_asyncio(stream.forget_consumer())
     forget(surroundings)
     handled = surroundings.rows("SELECT count(*) FROM handled_events")

@@ -1,0 +1,3 @@
+module example.com/main-app
+
+go 1.24
