@@ -15,7 +15,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from payd.client.credentials import CredentialsUnavailable, Pem, TlsSource
 from payd.client.errors import PaydClientError, Unavailable, error_of
-from payd.client.island import Island
+from payd.client.island import Island, go_on
 from payd.client.values import (
     Caller,
     Payment,
@@ -174,6 +174,7 @@ class PaymentClient:
     async def _renew(self) -> None:
         """Take over changed certificates; calls under way end on the connection they began on."""
         while True:
+            go_on()
             await asyncio.sleep(_REREAD_MIN_S)
             with contextlib.suppress(TimeoutError):
                 patience_s = max(0.0, self._tls.reread_s - _REREAD_MIN_S)

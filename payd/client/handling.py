@@ -12,6 +12,7 @@ import attrs
 
 from payd.client.claims import Claim, Claims
 from payd.client.consumer import ConsumerSettings, Handler, Reject
+from payd.client.island import go_on
 from payd.client.subscription import FAILURES, Subscription, acknowledge
 from payd.client.values import Event, event_of
 
@@ -86,6 +87,7 @@ class Handling:
         await self._subscription.open()
         started()
         while True:
+            go_on()
             await self._room.acquire()
             self._hold(group, await self._subscription.next())
 
@@ -119,6 +121,7 @@ class Handling:
     async def _keep(self) -> None:
         """Say that held messages are being worked on, so that nobody else gets them."""
         while True:
+            go_on()
             await asyncio.sleep(self._subscription.ack_wait_s / 3)
             for held in self._held():
                 with contextlib.suppress(*FAILURES):
@@ -143,6 +146,7 @@ class Handling:
         """Its events, one after the other, until there is no more."""
         queue = self._queues[payment_id]
         while queue and not self._stopped.is_set():
+            go_on()
             held = queue[0]
             if await self._finish(held):
                 queue.remove(held)

@@ -1,5 +1,6 @@
 """An asyncio loop for the libraries that need one, whatever loop the caller runs on."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from logging import getLogger
@@ -11,6 +12,17 @@ import sniffio
 _log = getLogger("payd.client")
 
 T = TypeVar("T")
+
+
+def go_on() -> None:
+    """For every round of a loop. Raises asyncio.CancelledError when this task was to end.
+
+    Before Python 3.12 `wait_for` swallows a cancellation that comes together with what it waits for,
+    and the libraries here wait with it.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class Island:

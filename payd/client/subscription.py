@@ -12,6 +12,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from payd.client.consumer import ConsumerSettings
 from payd.client.dead_letters import bury, ensure_stream
+from payd.client.island import go_on
 
 _log = getLogger("payd.client")
 
@@ -36,6 +37,7 @@ class Subscription:
     async def open(self) -> None:
         """Waits for NATS, for leave to come in, and for the stream, as long as it takes."""
         while True:
+            go_on()
             try:
                 await self._connect()
                 await self._ensure()
@@ -52,6 +54,7 @@ class Subscription:
     async def next(self) -> Any:
         """The next message. Waits as long as it takes."""
         while True:
+            go_on()
             try:
                 # One by one: a batch would wait until it is full.
                 [message] = await self._pull.fetch(1, timeout=_PULL_S)
@@ -76,6 +79,7 @@ class Subscription:
         settings = self._settings
         _log.error("dead letter: %s: %s", message.subject, reason)
         while True:
+            go_on()
             try:
                 await bury(
                     self._jetstream, settings.dead_letters, settings.durable, message, reason

@@ -5,6 +5,7 @@
 import asyncio
 import contextlib
 import gc
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -546,5 +547,33 @@ def test_told_to_stop_it_lets_a_handler_end_and_takes_nothing_more(
         assert len(handled.events) == 1
         assert time.monotonic() - began < 5
         assert await stream.unacknowledged() == 0
+
+    on_plain_asyncio(scenario())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_told_to_stop_at_any_moment_it_stops_and_loses_nothing(
+    stream: EventStream, stack: Stack, seed: int
+) -> None:
+    moments = random.Random(seed)
+    handled = Handled()
+
+    async def run_a_moment() -> UUID:
+        consumer = EventConsumer(settings(stream, stack.redis), handled)
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+            running = group.create_task(consumer.run())
+            event_id = await stream.publish(a_payment())
+            await asyncio.sleep(moments.choice((0, 0.002, 0.01, 0.03, 0.1)))
+            if moments.random() < 0.5:
+                consumer.stop()
+            else:
+                running.cancel()
+        return event_id
+
+    async def scenario() -> None:
+        wanted = {await run_a_moment() for _ in range(40)}
+        async with consuming(settings(stream, stack.redis), handled):
+            await eventually_nothing_is_left(stream)
+        assert set(handled.ids) == wanted
 
     on_plain_asyncio(scenario())

@@ -1,3 +1,0 @@
-module example.com/main-app
-
-go 1.24
