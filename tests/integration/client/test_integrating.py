@@ -71,7 +71,8 @@ def test_in_python_a_payment_is_started_and_its_event_handled_once(
     assert "status=<Status." in told
     other = pay.replace("order-4711", "order-1")
     refused = python(other, surroundings, tmp_path, METHOD="cash")
-    assert "refused: UNKNOWN_METHOD {'method': 'cash'" in refused
+    assert "refused: UNKNOWN_METHOD {" in refused
+    assert "'method': 'cash'" in refused
     first = python(consume, surroundings, tmp_path)
     assert "deliver ('subscription-1',)" in first
     assert first.endswith("exit 0")
