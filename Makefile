@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml $(WHEELS:%=%/pyproject.toml)
 run: $(STAMP) ## Start everything on this machine, a shop in a browser included: payd dev
 	@exec $(BIN)/payd dev --with-example $(ARGS)
 
-test: check integration browser ## The whole suite, checks first
+test: check integration ## The whole suite, checks first
 
 check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: under a minute
 	@$(BIN)/ruff format --check --quiet $(CODE)
@@ -30,17 +30,20 @@ check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: 
 	@PYTHONPATH=examples $(BIN)/lint-imports --config setup.cfg
 	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
-# Two halves side by side, each with servers of its own: they wait more than they compute.
-ONE_HALF := tests/contract $(addprefix tests/integration/,client daemon deploy grpc nats vault)
-OTHER_HALF := $(addprefix tests/integration/,dev example http stripe tempo) tests/unit/cli
+# Three parts side by side, each with servers of its own: they wait more than they compute.
+ONE_PART := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)
+OTHER_PART := $(addprefix tests/integration/,dev example http stripe tempo) tests/unit/cli
+LAST_PART := tests/integration/client
 
-integration: $(STAMP) ## Everything that talks to real servers or starts processes
-	@$(BIN)/python -m pytest $(OTHER_HALF) >$(VENV)/other-half.log 2>&1 & other=$$!; \
-	$(BIN)/python -m pytest $(ONE_HALF); failed=$$?; \
-	wait $$other; failed=$$((failed | $$?)); cat $(VENV)/other-half.log; exit $$failed
+integration: $(STAMP) ## Everything that talks to real servers, starts processes or opens a browser
+	@$(BIN)/python -m pytest $(OTHER_PART) >$(VENV)/other-part.log 2>&1 & other=$$!; \
+	{ $(BIN)/python -m pytest $(LAST_PART) && $(BIN)/python -m pytest tests/browser; } >$(VENV)/last-part.log 2>&1 & last=$$!; \
+	$(BIN)/python -m pytest $(ONE_PART); failed=$$?; \
+	wait $$other; failed=$$((failed | $$?)); wait $$last; failed=$$((failed | $$?)); \
+	cat $(VENV)/other-part.log $(VENV)/last-part.log; exit $$failed
 
 # In a process of its own: the browser's driver keeps an asyncio loop running in the main thread.
-browser: $(STAMP) ## A person pays by card, in headless Chromium
+browser: $(STAMP) ## A person pays, in headless Chromium
 	@$(BIN)/python -m pytest tests/browser
 
 campaign: $(STAMP) ## The long fault campaign: every crash point, many times

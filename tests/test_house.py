@@ -176,9 +176,9 @@ def test_generated_code_is_that_of_the_proto(tmp_path: Path) -> None:
         assert (target / name).read_text() == (ROOT / "payd/proto" / name).read_text()
 
 
-def test_the_two_halves_of_the_integration_tests_are_all_of_them() -> None:
+def test_the_parts_of_the_integration_tests_are_all_of_them() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    halves = re.findall(r"^(?:ONE|OTHER)_HALF := (.*)$", makefile, re.MULTILINE)
-    named = set(re.findall(r"[\w/]+", " ".join(halves))) - {"addprefix"}
+    parts = re.findall(r"^(?:ONE|OTHER|LAST)_PART := (.*)$", makefile, re.MULTILINE)
+    named = set(re.findall(r"\w+", " ".join(parts)))
     folders = {folder.name for folder in (ROOT / "tests/integration").iterdir() if folder.is_dir()}
     assert folders - {"__pycache__"} <= named
