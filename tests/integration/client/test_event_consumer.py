@@ -4,7 +4,6 @@
 
 import asyncio
 import contextlib
-import gc
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -462,8 +461,6 @@ def test_it_waits_for_nats_and_goes_on_when_nats_comes_back(
     on_plain_asyncio(scenario())
 
 
-# nats-py leaves the sockets open of reconnections that were refused.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_it_waits_until_nats_lets_it_in(
     own_nats: OwnNats, stream: EventStream, stack: Stack
 ) -> None:
@@ -479,19 +476,11 @@ def test_it_waits_until_nats_lets_it_in(
                 own_nats.start("--auth", "a-token")
                 await EventStream(mine).publish(a_payment())
                 await eventually(lambda: len(handled.events) == 1)
-                # Let in, then thrown out, then let in again.
-                for token in ("another-token", "a-token"):
-                    own_nats.stop()
-                    own_nats.start("--auth", token)
-                    await asyncio.sleep(1.5)
-                await EventStream(mine).publish(a_payment())
-                await eventually(lambda: len(handled.events) == 2)
         finally:
             own_nats.stop()
             own_nats.start()
 
     on_plain_asyncio(scenario())
-    gc.collect()
 
 
 def test_a_handler_that_never_ends_is_ended_and_tried_again(
