@@ -12,7 +12,7 @@ import attrs
 
 from payd.client.claims import Claim, Claims
 from payd.client.consumer import ConsumerSettings, Handler, Reject
-from payd.client.island import go_on
+from payd.client.island import go_on, is_ending
 from payd.client.subscription import FAILURES, Subscription, acknowledge
 from payd.client.values import Event, event_of
 
@@ -97,21 +97,24 @@ class Handling:
         try:
             event = event_of(message.data, message.headers or {}, delivery=delivery)
         except ValueError as error:
-            self._begin(group, self._bury(message, f"unreadable: {error}"))
+            self._begin(group, self._bury, message, f"unreadable: {error}")
             return
         held = _Held(message, event, message.metadata.sequence.stream)
         queue = self._queues.get(event.payment.id)
         if queue is None:
             self._queues[event.payment.id] = [held]
-            self._begin(group, self._work(event.payment.id))
+            self._begin(group, self._work, event.payment.id)
         elif held.sequence in (other.sequence for other in queue):
             # The server gave up on us too early. It will come again, or be acknowledged.
             self._room.release()
         else:
             bisect.insort(queue, held, key=_sequence)
 
-    def _begin(self, group: asyncio.TaskGroup, work: Any) -> None:
-        working = group.create_task(work)
+    def _begin(self, group: asyncio.TaskGroup, work: Callable[..., Any], *args: Any) -> None:
+        if is_ending():
+            # It came together with the end: given back with the others.
+            return
+        working = group.create_task(work(*args))
         self._working.add(working)
         working.add_done_callback(self._working.discard)
 

@@ -20,9 +20,14 @@ def go_on() -> None:
     Before Python 3.12 `wait_for` swallows a cancellation that comes together with what it waits for,
     and the libraries here wait with it.
     """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    if is_ending():
         raise asyncio.CancelledError
+
+
+def is_ending() -> bool:
+    """Whether the current task was cancelled, whoever may have swallowed it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class Island:
