@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import os
 import shutil
-import socket
 import sys
 import tempfile
 import uuid
@@ -20,6 +19,8 @@ from daemon import Place
 from own_nats import OwnNats
 from planted_secrets import WATCH, search_database
 from stack import Stack, running_stack
+
+from payd.dev.ports import any_free
 
 # A library of web3's sets Python's recursion limit to where C has no stack left; the loader puts it
 # back in the daemon, and this does in the tests that import the wheel themselves.
@@ -177,10 +178,4 @@ def own_nats(
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """A port of this machine that nobody has."""
-
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
-    return find
+    return any_free

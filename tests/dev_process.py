@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 from planted_secrets import WATCH, search_processes
 
+from payd.dev.ports import USUAL
+
 PATIENCE_S = 60
 OPEN = ("CREATING", "PENDING", "PROCESSING", "CANCELING")
 ITEM = ("--item", "ethereum-mainnet/full/30d")
@@ -78,6 +80,9 @@ def running_dev(
     Without the local chain, unless TEMPO_ENABLED says so: it would be fetched for each.
     """
     state.mkdir(exist_ok=True)
+    if not (state / "ports.json").exists():
+        # Not the usual ones: other tests that run beside this one may begin with them, too.
+        (state / "ports.json").write_text(json.dumps(dict.fromkeys(USUAL, 0)))
     with (state / "out").open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "payd", "dev", "--state-dir", str(state), *arguments],

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sysconfig
 import time
@@ -14,6 +13,8 @@ from typing import Any
 import attrs
 import httpx
 from planted_secrets import WATCH
+
+from payd.dev.ports import any_free
 
 POLICY = """
 path "secret/data/payd" { capabilities = ["read"] }
@@ -121,9 +122,7 @@ class OpenBao:
 @contextlib.contextmanager
 def running_openbao(folder: Path) -> Iterator[OpenBao]:
     """The server, until the end of the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = any_free()
     config = folder / "openbao.hcl"
     config.write_text(
         f'storage "inmem" {{}}\ndisable_mlock = true\n'

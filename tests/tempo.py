@@ -11,7 +11,7 @@ import httpx
 from daemon import Client, Daemon, Place, a_request
 
 from payd.dev.chain import CHAIN_ID, anvil_command
-from payd.dev.ports import HOST, choose_ports
+from payd.dev.ports import HOST, any_free
 
 ALPHA = "0x20c0000000000000000000000000000000000001"
 BETA = "0x20c0000000000000000000000000000000000002"
@@ -29,7 +29,7 @@ class Chain:
     """One anvil. It mines when it is told to, so that a test knows what is in which block."""
 
     def __init__(self, anvil: Path, *options: str) -> None:
-        self.port = choose_ports({}, None)["tempo"]
+        self.port = any_free()
         self.url = f"http://{HOST}:{self.port}"
         argv = anvil_command(anvil, self.port, *(options or ("--no-mining",))).argv
         self.process = subprocess.Popen(argv)

@@ -1,7 +1,8 @@
 """Which ports to listen on: the usual ones, or free ones where those are taken."""
 
+import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 USUAL = {
     "grpc": 50051,
@@ -15,6 +16,9 @@ USUAL = {
     "example": 8000,
 }
 HOST = "127.0.0.1"
+#: Below what Linux gives to outgoing connections (32768 and up): such a one, or a server that takes
+#: port 0, would hold the port between our choice and the server's start.
+_OURS = range(15000, 32000)
 
 
 def choose_ports(last: Mapping[str, int], port_base: int | None) -> dict[str, int]:
@@ -26,7 +30,7 @@ def choose_ports(last: Mapping[str, int], port_base: int | None) -> dict[str, in
     for name in USUAL:
         port = wanted[name]
         free = port > 0 and port not in chosen.values() and is_free(port)
-        chosen[name] = port if free else _any_free(set(chosen.values()))
+        chosen[name] = port if free else any_free(set(chosen.values()))
     return chosen
 
 
@@ -41,10 +45,9 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _any_free(taken: set[int]) -> int:
+def any_free(taken: Collection[int] = ()) -> int:
+    """A port that nobody has; at random, so that two who choose at once hardly choose one."""
     while True:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = int(probe.getsockname()[1])
-        if port not in taken:
+        port = secrets.choice(_OURS)
+        if port not in taken and is_free(port):
             return port

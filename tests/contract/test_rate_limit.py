@@ -23,7 +23,7 @@ from stack import Stack
 from payd.adapters import rate_limit
 from payd.adapters.islands import aio, open_loop
 from payd.adapters.rate_limit import RedisRateLimiter
-from payd.dev.ports import HOST, choose_ports
+from payd.dev.ports import HOST, any_free
 from payd.dev.servers import Server, answers, valkey_command
 
 #: No refill that a test would notice.
@@ -48,7 +48,7 @@ class Valkey:
     """A server of a test's own."""
 
     folder: Path
-    port: int = attrs.field(factory=lambda: choose_ports({"redis": 0}, None)["redis"])
+    port: int = attrs.field(factory=any_free)
     server: Server | None = None
 
     async def start(self, *options: str) -> None:

@@ -100,7 +100,7 @@ def test_it_starts_again_on_its_kept_state_after_a_power_cut(state: Path) -> Non
 
 def test_it_moves_to_free_ports(state: Path) -> None:
     with contextlib.ExitStack() as taken:
-        base = 41000 + os.getpid() % 2000
+        base = 21000 + os.getpid() % 2000
         holders = [taken.enter_context(socket.socket()) for _ in range(6)]
         for offset, holder in enumerate(holders):
             with contextlib.suppress(OSError):

@@ -8,7 +8,7 @@ from pathlib import Path
 import trio
 
 from payd import telemetry
-from payd.dev.ports import choose_ports
+from payd.dev.ports import USUAL, choose_ports
 from payd.dev.postgres import postgres
 from payd.dev.servers import answers, nats_command, running, valkey_command
 from payd.dev.state import open_state
@@ -18,7 +18,8 @@ async def main(folder: Path) -> None:
     """Run until somebody ends this process."""
     telemetry.configure_logging("info", "json")
     with open_state(folder, ephemeral=False) as state:
-        ports = choose_ports(state.last_ports(), None)
+        # Not the usual ones: other tests that run beside this one may begin with them, too.
+        ports = choose_ports({**dict.fromkeys(USUAL, 0), **state.last_ports()}, None)
         state.keep_ports(ports)
         nats, valkey = nats_command(state, ports["nats"]), valkey_command(ports["redis"])
         async with (

@@ -21,7 +21,7 @@ import pytest
 import redis
 import trio
 
-from payd.dev.ports import HOST
+from payd.dev.ports import HOST, any_free
 from payd.dev.postgres import create_database, postgres
 from payd.dev.servers import ServerFailed, answers, nats_command, running, valkey_command
 from payd.dev.state import StateDir, open_state
@@ -33,7 +33,7 @@ GONE_WITHIN_S = 5.0
 
 
 async def test_payd_owns_its_database_and_is_no_superuser(state: StateDir) -> None:
-    async with postgres(state, free_port()) as database:
+    async with postgres(state, any_free()) as database:
         role = (
             "SELECT rolsuper OR rolcreatedb OR rolcreaterole FROM pg_roles WHERE rolname = 'payd'"
         )
@@ -43,7 +43,7 @@ async def test_payd_owns_its_database_and_is_no_superuser(state: StateDir) -> No
 
 
 async def test_postgresql_is_durable_and_speaks_utf_8(state: StateDir) -> None:
-    async with postgres(state, free_port()) as database:
+    async with postgres(state, any_free()) as database:
         for setting, value in {
             "fsync": "on",
             "synchronous_commit": "on",
@@ -55,14 +55,14 @@ async def test_postgresql_is_durable_and_speaks_utf_8(state: StateDir) -> None:
 
 
 async def test_a_wrong_password_is_refused(state: StateDir) -> None:
-    async with postgres(state, free_port()) as database:
+    async with postgres(state, any_free()) as database:
         wrong = database.url().replace(database.password, "wrong")
         with pytest.raises(asyncpg.InvalidPasswordError):
             await ask(wrong, "SELECT 1")
 
 
 async def test_a_test_gets_an_empty_database_of_its_own(state: StateDir) -> None:
-    async with postgres(state, free_port()) as database:
+    async with postgres(state, any_free()) as database:
         for _ in ("made", "made anew"):
             create_database(database, "mine")
             await ask(database.url("mine"), "CREATE TABLE t ()")
@@ -71,14 +71,14 @@ async def test_a_test_gets_an_empty_database_of_its_own(state: StateDir) -> None
 
 
 async def test_rows_outlive_a_stop(state: StateDir) -> None:
-    async with postgres(state, free_port()) as database:
+    async with postgres(state, any_free()) as database:
         await ask(database.url(), "CREATE TABLE t AS SELECT 7 AS n")
-    async with postgres(state, free_port()) as database:
+    async with postgres(state, any_free()) as database:
         assert await ask(database.url(), "SELECT n FROM t") == 7
 
 
 async def test_a_killed_postgresql_comes_back_with_what_was_committed(state: StateDir) -> None:
-    async with postgres(state, free_port()) as database:
+    async with postgres(state, any_free()) as database:
         await ask(database.url(), "CREATE TABLE t AS SELECT 7 AS n")
         killed = database.server.pid
         database.server.kill()
@@ -87,7 +87,7 @@ async def test_a_killed_postgresql_comes_back_with_what_was_committed(state: Sta
 
 
 async def test_jetstream_keeps_its_messages_when_killed(state: StateDir) -> None:
-    port = free_port()
+    port = any_free()
     url = f"nats://{HOST}:{port}"
     async with running(state, nats_command(state, port), partial(answers, port)) as server:
         await in_asyncio(partial(publish, url, b"paid"))
@@ -98,7 +98,7 @@ async def test_jetstream_keeps_its_messages_when_killed(state: StateDir) -> None
 
 
 async def test_valkey_counts(state: StateDir) -> None:
-    port = free_port()
+    port = any_free()
     async with running(state, valkey_command(port), partial(answers, port)):
         with redis.Redis(host=HOST, port=port) as client:
             assert [client.incr("n"), client.incr("n")] == [1, 2]
@@ -107,7 +107,7 @@ async def test_valkey_counts(state: StateDir) -> None:
 async def test_a_busy_postgresql_that_is_killed_comes_back_too(state: StateDir) -> None:
     """Its backend runs on for a while, and a new server must not start beside it."""
     count = "SELECT count(*) FROM generate_series(1, 300000000) AS n WHERE n % 7 = 3"
-    async with postgres(state, free_port()) as database, trio.open_nursery() as nursery:
+    async with postgres(state, any_free()) as database, trio.open_nursery() as nursery:
         nursery.start_soon(until_cut, database.url(), count)
         running_now = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%300000000%'"
         while await ask(database.url(), running_now) < 2:  # noqa: ASYNC110 - another process
@@ -125,7 +125,7 @@ async def test_a_port_that_somebody_else_holds_is_refused_at_once(state: StateDi
 
 
 async def test_nobody_is_left_after_an_orderly_stop(state: StateDir) -> None:
-    async with postgres(state, free_port()) as database:
+    async with postgres(state, any_free()) as database:
         tree = family([database.server.pid])
         assert len(tree) > 1
     assert not living(tree)
@@ -155,7 +155,7 @@ def test_servers_outlive_an_idle_worker_thread(folder: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to switch users")
 async def test_as_root_postgresql_runs_as_nobody(state: StateDir) -> None:
-    async with postgres(state, free_port()) as database:
+    async with postgres(state, any_free()) as database:
         assert psutil.Process(database.server.pid).username() == "nobody"
 
 
@@ -164,7 +164,7 @@ async def test_as_root_a_closed_folder_is_no_obstacle(tmp_path: Path) -> None:
     # Ephemeral, so that what lies outside of the folder goes too.
     with open_state(tmp_path, ephemeral=True) as state:
         state.data.chmod(0o700)
-        async with postgres(state, free_port()) as database:
+        async with postgres(state, any_free()) as database:
             assert await ask(database.url(), "SELECT 1") == 1
             data = Path(psutil.Process(database.server.pid).cwd())
     assert not data.is_relative_to(state.data)
@@ -177,17 +177,11 @@ async def test_as_root_a_removed_state_directory_begins_anew(tmp_path: Path) -> 
     place = tmp_path / "state"
     for _ in ("first", "anew"):
         with open_state(place, ephemeral=False) as state:
-            async with postgres(state, free_port()) as database:
+            async with postgres(state, any_free()) as database:
                 assert await ask(database.url(), "SELECT 1") == 1
                 data = Path(psutil.Process(database.server.pid).cwd())
         shutil.rmtree(place)
     shutil.rmtree(data.parent)
-
-
-def free_port() -> int:
-    with socket.create_server((HOST, 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 @contextmanager

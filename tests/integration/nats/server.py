@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import sysconfig
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from payd.adapters.islands import aio
 from payd.adapters.jetstream import JetStreamPublisher
+from payd.dev.ports import any_free
 from payd.dev.servers import Command, Server, answers
 from payd.ports import OutboxRow
 
@@ -30,7 +30,7 @@ class NatsServer:
     """One server on one port, with one folder, however often it is started."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        self.port = any_free()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._folder = folder
         self._config = folder / "nats.conf"
@@ -168,10 +168,3 @@ async def eventually(holds: Callable[[], Awaitable[bool] | bool], timeout_s: flo
 
 def _is_stopped(thread: Path) -> bool:
     return (thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port

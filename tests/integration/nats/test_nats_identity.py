@@ -23,7 +23,6 @@ from integration.nats.server import (
     an_event,
     connected,
     eventually,
-    free_port,
     is_ready,
 )
 from nats_operator import Key, OperatorNats, running_operator_nats
@@ -31,6 +30,7 @@ from nats_operator import Key, OperatorNats, running_operator_nats
 from payd.adapters.islands import aio
 from payd.adapters.jetstream import MESSAGE_BYTES_MAX, JetStreamPublisher
 from payd.adapters.nats_identity import BadSigningSeed, NatsIdentity, mint, permissions
+from payd.dev.ports import any_free
 from payd.ports import PublishError
 
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
@@ -38,7 +38,7 @@ _FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 
 @pytest.fixture
 async def server(asyncio_loop: None, tmp_path: Path) -> AsyncIterator[OperatorNats]:
-    with running_operator_nats(tmp_path, free_port()) as server:
+    with running_operator_nats(tmp_path, any_free()) as server:
         yield server
 
 
@@ -365,7 +365,7 @@ async def test_over_tls_the_server_must_be_of_the_trusted_authority(
 ) -> None:
     trusted = ssl.create_default_context(cafile=pki / "ca.crt")
     files = (pki / "server.crt", pki / "server.key")
-    with running_operator_nats(tmp_path, free_port(), files) as server:
+    with running_operator_nats(tmp_path, any_free(), files) as server:
         source = NatsIdentity(signing_seed=lambda: server.account.seed)
         stranger = a_publisher(server.url, identity=source, connect_timeout_s=1.0)
         async with connected(stranger):
