@@ -1,0 +1,273 @@
+"""Where a check works: the provider as payd would build it, its remote side, time, and what it said."""
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import attrs
+import trio
+
+from payd.plugins import (
+    Absent,
+    Created,
+    CreateOperation,
+    CryptoCurrency,
+    Found,
+    LineItem,
+    Method,
+    Money,
+    Observation,
+    Outflow,
+    PaymentRef,
+    Provider,
+    ProviderContext,
+    ProviderError,
+    ProviderManifest,
+    Snapshot,
+    SupportsPrepare,
+    TokenTerms,
+)
+from payd.plugins.testing.registry import Failed
+from payd.plugins.testing.remote import Remote
+
+T = TypeVar("T")
+
+#: Longer than any honest call; nothing waits for all of it.
+PATIENCE_S = 20.0
+
+OpenRemote = Callable[["BenchClock"], AbstractAsyncContextManager[Remote]]
+
+
+class BenchClock:
+    """The time, as the check sets it; or the real one, for a remote side with a clock of its own."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self.is_real = False
+
+    def now(self) -> datetime:
+        """See Clock."""
+        return datetime.now(UTC) if self.is_real else self._now
+
+    def advance(self, by: timedelta) -> None:
+        """Time passes at once."""
+        self._now += by
+
+
+@attrs.frozen
+class BenchLog:
+    """What the provider logged."""
+
+    lines: list[str] = attrs.field(factory=list)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """See Logger."""
+        self._keep(event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """See Logger."""
+        self._keep(event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """See Logger."""
+        self._keep(event, fields)
+
+    def _keep(self, event: str, fields: Mapping[str, Any]) -> None:
+        self.lines.append(f"{event} {json.dumps(fields, default=repr)}")
+
+
+@attrs.define
+class BenchSink:
+    """Where a watch puts what it saw: kept as payd keeps it, all or nothing."""
+
+    stored: list[Observation] = attrs.field(factory=list)
+    outflows: list[Outflow] = attrs.field(factory=list)
+    at: str | None = None
+    #: So many `put`s from now on are refused, as by a database that is away.
+    refusals: int = 0
+
+    async def cursor(self) -> str | None:
+        """See Sink."""
+        await trio.lowlevel.checkpoint()
+        return self.at
+
+    async def put(
+        self,
+        observations: Any,
+        /,
+        *,
+        outflows: Any = (),
+        cursor: str | None = None,
+    ) -> None:
+        """See Sink."""
+        await trio.lowlevel.checkpoint()
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError("the database is away")
+        self.stored.extend(observations)
+        self.outflows.extend(outflows)
+        self.at = cursor if cursor is not None else self.at
+
+
+@attrs.frozen(kw_only=True)
+class Bench:
+    """One provider, built anew for one check."""
+
+    manifest: ProviderManifest
+    config: Any
+    methods: tuple[Method, ...]
+    provider: Provider
+    remote: Remote
+    clock: BenchClock
+    log: BenchLog
+    secrets: dict[str, tuple[str, ...]]
+
+    # -- what a check asks for -------------------------------------------------------------------
+
+    @property
+    def money_method(self) -> tuple[Method, str, CryptoCurrency | None]:
+        """A method, a currency, and a token where it takes tokens."""
+        method = self.methods[0]
+        tokens = method.crypto_currencies
+        return method, method.currencies[0], tokens[0] if tokens else None
+
+    def operation(
+        self, *, minor_units: int = 14900, metadata: Mapping[str, str] | None = None, **other: Any
+    ) -> CreateOperation:
+        """A create operation as payd makes it; each with a payment of its own."""
+        method, currency, token = self.money_method
+        amount = Money(currency_code=currency, minor_units=minor_units)
+        now = self.clock.now()
+        payment_id = uuid4()
+        fields: dict[str, Any] = {
+            "operation_id": f"{payment_id}:create:v1",
+            "payment_id": payment_id,
+            "method": method.key,
+            "amount": amount,
+            "crypto": terms(token, amount) if token else None,
+            "items": (
+                LineItem(
+                    chain_profile_id="ethereum-mainnet",
+                    node_type="full",
+                    duration="30d",
+                    unit_price=amount,
+                ),
+            ),
+            "customer_id": "customer-1",
+            "create_time": now,
+            "expire_time": now + method.default_expiry,
+            "return_url": "https://shop.example/paid",
+            "cancel_url": "https://shop.example/back",
+            "metadata": self.remote.metadata(None) if metadata is None else metadata,
+        }
+        operation = CreateOperation(**{**fields, **other})
+        if isinstance(self.provider, SupportsPrepare) and "parameters" not in other:
+            parameters = json.loads(json.dumps(dict(self.provider.prepare(operation))))
+            operation = attrs.evolve(operation, parameters=parameters)
+        return operation
+
+    async def create(self, operation: CreateOperation) -> Created:
+        """The provider's answer. Raises ProviderError; Failed for what is no answer."""
+        return self.expect(Created, await self.in_time(self.provider.create, operation), "create")
+
+    async def fetch(self, ref: PaymentRef) -> Found | Absent:
+        """The same."""
+        said = await self.in_time(self.provider.fetch, ref)
+        if isinstance(said, Absent):
+            return said
+        return self.expect(Found, said, "fetch")
+
+    async def found(self, ref: PaymentRef) -> Found:
+        """What must be there. Raises Failed when it is not."""
+        return self.expect(Found, await self.fetch(ref), "fetch of an object that exists")
+
+    async def cancel(self, ref: PaymentRef) -> Snapshot:
+        """The same."""
+        return self.expect(Snapshot, await self.in_time(self.provider.cancel, ref), "cancel")
+
+    async def raised(self, call: Callable[..., Any], *args: Any) -> BaseException | None:
+        """What the call raised; None when it answered."""
+        try:
+            await self.in_time(call, *args)
+        except ProviderError as error:
+            return error
+        return None
+
+    async def in_time(self, call: Callable[..., Any], *args: Any) -> Any:
+        """The answer, within the kit's patience. Raises Failed for what is no ProviderError."""
+        try:
+            with trio.fail_after(PATIENCE_S):
+                return await call(*args)
+        except trio.TooSlowError:
+            raise Failed(f"{_name(call)} did not return within {PATIENCE_S:g} s") from None
+        except (ProviderError, Failed):
+            raise
+        except Exception as error:
+            raise Failed(
+                f"{_name(call)} raised {type(error).__name__}: {error}; only a ProviderError may leave it"
+            ) from error
+
+    def ref(self, operation: CreateOperation, created: Created | None = None) -> PaymentRef:
+        """How payd names it; without `created`, as when the answer was lost."""
+        return PaymentRef(
+            operation_id=operation.operation_id,
+            payment_id=operation.payment_id,
+            reference=created.reference if created else None,
+            asset=asset(operation),
+            create_time=operation.create_time,
+        )
+
+    async def opened(self, **fields: Any) -> tuple[CreateOperation, PaymentRef, Created]:
+        """An open object."""
+        operation = self.operation(**fields)
+        created = await self.create(operation)
+        return operation, self.ref(operation, created), created
+
+    async def objects(self, payment_id: UUID) -> int:
+        """At the remote side."""
+        return await self.remote.objects(payment_id)
+
+    def expect(self, kind: type[T], said: object, what: str) -> T:
+        """Raises Failed for anything else."""
+        if not isinstance(said, kind):
+            raise Failed(f"{what} gave a {type(said).__name__}, not a {kind.__name__}")
+        return said
+
+
+def asset(operation: CreateOperation) -> str:
+    """Of what is due."""
+    if operation.crypto:
+        return operation.crypto.token_address
+    return operation.amount.currency_code
+
+
+def due(operation: CreateOperation) -> int:
+    """In the asset's own units."""
+    if operation.crypto:
+        return operation.crypto.due_base_units
+    return operation.amount.minor_units
+
+
+def terms(token: CryptoCurrency, amount: Money) -> TokenTerms:
+    """What is due in the token, at par with the price list's currency."""
+    from payd.domain.money import base_units
+
+    return TokenTerms(
+        currency=token.code,
+        chain_id=token.chain_id,
+        token_address=token.token_address,
+        decimals=token.decimals,
+        due_base_units=base_units(amount, token.decimals),
+    )
+
+
+def context_of(bench_clock: BenchClock, log: BenchLog, secrets: Mapping[str, Any]) -> ProviderContext:
+    """As payd gives it, in a test environment."""
+    return ProviderContext(environment="test", secrets=secrets, clock=bench_clock, log=log)
+
+
+def _name(call: Callable[..., Any]) -> str:
+    return str(getattr(call, "__name__", call))

@@ -1,0 +1,307 @@
+"""What every provider does: create once, tell the truth when looked at, close, and keep its word."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import trio
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import ValidationError
+
+from payd.plugins import (
+    SDK_VERSION,
+    Absent,
+    Cancel,
+    CryptoTransfer,
+    Found,
+    IdempotencyConflict,
+    Lookup,
+    ProviderManifest,
+    ProviderStatus,
+    Redirect,
+    Snapshot,
+)
+from payd.plugins.testing.bench import Bench, asset, due
+from payd.plugins.testing.registry import Failed, Level, check
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_METHOD = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+def _closes(manifest: ProviderManifest, _provider: object) -> bool:
+    return manifest.capabilities.cancel is Cancel.CLOSES
+
+
+def _looks_up(manifest: ProviderManifest, _provider: object) -> bool:
+    return manifest.capabilities.lookup is not Lookup.NONE
+
+
+def _proves_absence(manifest: ProviderManifest, _provider: object) -> bool:
+    return manifest.capabilities.lookup is Lookup.INCLUDING_ABSENCE
+
+
+@check(Level.BASIC, "payd refuses a plugin whose manifest it cannot read, and names it.")
+async def the_manifest_is_sound(bench: Bench) -> None:
+    manifest = bench.manifest
+    if not _NAME.fullmatch(manifest.name):
+        raise Failed(f"the name {manifest.name!r} is not [a-z][a-z0-9_]*")
+    try:
+        Version(manifest.version)
+        fits = SpecifierSet(manifest.sdk).contains(SDK_VERSION)
+    except (InvalidVersion, InvalidSpecifier) as error:
+        raise Failed(f"a version that is none: {error}") from None
+    if not fits:
+        raise Failed(f"sdk {manifest.sdk!r} does not hold this interface, {SDK_VERSION}")
+    keys = [method.key for method in bench.methods]
+    if not keys or len(set(keys)) < len(keys):
+        raise Failed(f"its methods are {keys}: at least one, each once")
+    for method in bench.methods:
+        if not _METHOD.fullmatch(method.key) or not method.display_name or not method.currencies:
+            raise Failed(f"method {method.key!r} has no proper key, display name or currency")
+        if method.default_expiry <= timedelta(0):
+            raise Failed(f"method {method.key!r} expires before it begins")
+    able = bench.manifest.capabilities
+    if able.concurrency < 1 or able.operation_timeout <= timedelta(0):
+        raise Failed("capabilities allow no call, or no time for one")
+
+
+@check(Level.BASIC, "A misspelt setting must stop the start, not be ignored in production.")
+async def an_unknown_setting_is_refused(bench: Bench) -> None:
+    try:
+        bench.manifest.config_model.model_validate({**bench.remote.settings, "no_such_setting": 1})
+    except ValidationError:
+        return
+    raise Failed("the configuration model takes a setting that does not exist")
+
+
+@check(Level.BASIC, "The same operation is sent again after every crash: a second object is a second charge.")
+async def the_same_operation_twice_is_one_object(bench: Bench) -> None:
+    operation, _, first = await bench.opened()
+    second = await bench.create(operation)
+    if second.reference != first.reference:
+        raise Failed(f"it answered {first.reference} and then {second.reference}")
+    if (number := await bench.objects(operation.payment_id)) != 1:
+        raise Failed(f"the remote side has {number} objects")
+
+
+@check(Level.BASIC, "Several daemons may send one operation at once.")
+async def the_same_operation_many_times_at_once_is_one_object(bench: Bench) -> None:
+    operation = bench.operation()
+    references: set[str] = set()
+
+    async def create() -> None:
+        references.add((await bench.create(operation)).reference)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(create)
+    if len(references) != 1:
+        raise Failed(f"ten at once gave {len(references)} references")
+    if (number := await bench.objects(operation.payment_id)) != 1:
+        raise Failed(f"the remote side has {number} objects")
+
+
+@check(Level.BASIC, "An operation id that means two things is a defect that must be seen.")
+async def the_same_operation_with_other_parameters_is_a_conflict(bench: Bench) -> None:
+    operation, _, _ = await bench.opened()
+    await bench.objects(operation.payment_id)
+    other = bench.operation(
+        minor_units=operation.amount.minor_units + 100,
+        operation_id=operation.operation_id,
+        payment_id=operation.payment_id,
+    )
+    error = await bench.raised(bench.provider.create, other)
+    if not isinstance(error, IdempotencyConflict):
+        raise Failed(f"another amount under the same operation id gave {error!r}, not IdempotencyConflict")
+
+
+@check(Level.BASIC, "What the customer is shown is all that he can pay with.")
+async def the_answer_says_what_the_customer_has_to_do(bench: Bench) -> None:
+    operation, _, created = await bench.opened()
+    if not created.reference:
+        raise Failed("the object has no reference")
+    match created.next_action:
+        case Redirect(url=url):
+            if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+                raise Failed(f"it sends the customer to {url!r}")
+        case CryptoTransfer() as transfer:
+            if transfer.amount_base_units != due(operation):
+                raise Failed(f"it asks for {transfer.amount_base_units}, due is {due(operation)}")
+            if transfer.token_address.lower() != asset(operation).lower():
+                raise Failed("it asks for another token than is due")
+        case None:
+            raise Failed("there is nothing that the customer could do")
+        case action:
+            raise Failed(f"a next action that is none: {action!r}")
+
+
+@check(Level.BASIC, "A look decides whether a customer has paid.")
+async def an_open_object_is_found_open(bench: Bench) -> None:
+    operation, ref, created = await bench.opened()
+    found = await bench.found(ref)
+    _standing(found.snapshot, operation, ProviderStatus.OPEN, received=0)
+    if found.created.reference != created.reference:
+        raise Failed(f"it was {created.reference}, and is found as {found.created.reference}")
+
+
+@check(Level.BASIC, "When the answer to create was lost, this look is the only way back.", _looks_up)
+async def an_object_is_found_without_its_reference(bench: Bench) -> None:
+    operation, _, created = await bench.opened()
+    found = await bench.found(bench.ref(operation))
+    if found.created.reference != created.reference:
+        raise Failed(f"it was {created.reference}, and is found as {found.created.reference}")
+
+
+@check(Level.BASIC, "An object that is said to be absent is sent again.", _proves_absence)
+async def what_was_never_created_is_absent(bench: Bench) -> None:
+    await bench.opened()
+    said = await bench.fetch(bench.ref(bench.operation()))
+    if not isinstance(said, Absent):
+        raise Failed(f"of an operation that was never sent it says {said!r}")
+
+
+@check(Level.BASIC, "payd looks often, and in several daemons.")
+async def a_look_changes_nothing(bench: Bench) -> None:
+    operation, ref, _ = await bench.opened()
+    looks = [await bench.found(ref) for _ in range(3)]
+    stands = {_facts(found) for found in looks}
+    if len(stands) != 1:
+        raise Failed(f"three looks in a row differ: {stands}")
+    if (number := await bench.objects(operation.payment_id)) != 1:
+        raise Failed(f"after looking, the remote side has {number} objects")
+
+
+@check(Level.BASIC, "The whole point.")
+async def a_paid_object_is_found_paid(bench: Bench) -> None:
+    operation, ref, _ = await bench.opened()
+    await bench.remote.pay(ref)
+    await bench.remote.rest()
+    found = await bench.found(ref)
+    _standing(found.snapshot, operation, ProviderStatus.PAID, received=due(operation))
+    if found.snapshot.confirmed != due(operation):
+        raise Failed(f"paid and final, but confirmed is {found.snapshot.confirmed}")
+
+
+@check(Level.BASIC, "A cent too little keeps a payment open for ever; a cent too much is a person's work.")
+async def amounts_are_exact(bench: Bench) -> None:
+    for minor_units in (50, 101, 14900, 1_234_567, 99_999_999):
+        operation, ref, _ = await bench.opened(minor_units=minor_units)
+        await bench.remote.pay(ref)
+        await bench.remote.rest()
+        found = await bench.found(ref)
+        if found.snapshot.received != due(operation):
+            raise Failed(f"{minor_units} minor units were due, {found.snapshot.received} units came")
+
+
+@check(Level.BASIC, "payd tells its caller CANCELED only when nobody can pay any more.", _closes)
+async def an_open_object_is_closed_and_stays_closed(bench: Bench) -> None:
+    operation, ref, _ = await bench.opened()
+    first = await bench.cancel(ref)
+    _standing(first, operation, ProviderStatus.CANCELED, ProviderStatus.EXPIRED, received=0)
+    again = await bench.cancel(ref)
+    if again.status is not first.status:
+        raise Failed(f"canceled twice it is {first.status.value}, then {again.status.value}")
+    found = await bench.found(ref)
+    if found.snapshot.status is not first.status:
+        raise Failed(f"after its cancel a look finds it {found.snapshot.status.value}")
+
+
+@check(Level.BASIC, "The customer may have been first: his money must not be lost.")
+async def a_cancel_of_a_paid_object_says_that_it_is_paid(bench: Bench) -> None:
+    operation, ref, _ = await bench.opened()
+    await bench.remote.pay(ref)
+    await bench.remote.rest()
+    snapshot = await bench.cancel(ref)
+    _standing(snapshot, operation, ProviderStatus.PAID, received=due(operation))
+
+
+@check(Level.BASIC, "Closing what is closed is asked for after every crash.", _closes)
+async def a_cancel_of_an_expired_object_says_so(bench: Bench) -> None:
+    operation, ref, _ = await bench.opened()
+    await bench.remote.expire(ref)
+    await bench.remote.rest()
+    snapshot = await bench.cancel(ref)
+    _standing(snapshot, operation, ProviderStatus.EXPIRED, ProviderStatus.CANCELED, received=0)
+
+
+@check(Level.BASIC, "Health is asked for every few seconds, and must cost nothing.")
+async def health_is_fast_and_free_of_effects(bench: Bench) -> None:
+    operation, ref, _ = await bench.opened()
+    before = _facts(await bench.found(ref))
+    began = trio.current_time()
+    for _ in range(3):
+        if (said := await bench.in_time(bench.provider.health)) is not None:
+            raise Failed(f"health returned {said!r}, not None")
+    if trio.current_time() - began > 3:
+        raise Failed(f"three times health took {trio.current_time() - began:.1f} s")
+    if _facts(await bench.found(ref)) != before or await bench.objects(operation.payment_id) != 1:
+        raise Failed("health has changed an object")
+
+
+@check(Level.BASIC, "Payments do not wait for one another.")
+async def operations_at_once_do_not_mix(bench: Bench) -> None:
+    references: dict[int, str] = {}
+
+    async def create(number: int) -> None:
+        operation = bench.operation(minor_units=10_000 + number)
+        created = await bench.create(operation)
+        found = await bench.found(bench.ref(operation, created))
+        if found.snapshot.due not in (None, due(operation)):
+            raise Failed(f"asked for {due(operation)}, its object is for {found.snapshot.due}")
+        references[number] = created.reference
+
+    async with trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(create, number)
+    if len(set(references.values())) != 10:
+        raise Failed("different operations share a reference")
+
+
+@check(Level.BASIC, "A log is read by many, and kept for long.")
+async def no_secret_is_logged_or_told(bench: Bench) -> None:
+    told: list[str] = []
+    _, ref, _ = await bench.opened()
+    for call, argument in (
+        (bench.provider.fetch, ref),
+        (bench.provider.cancel, attrs.evolve(ref, reference="no-such-object")),
+        (bench.provider.fetch, attrs.evolve(ref, reference="no-such-object")),
+    ):
+        error = await bench.raised(call, argument)
+        told.append(f"{error} {error!r}")
+    told += bench.log.lines
+    for name, values in bench.secrets.items():
+        if any(value and value in line for value in values for line in told):
+            raise Failed(f"the credential {name} is in a log line or an error")
+
+
+def _standing(
+    snapshot: Snapshot, operation: Any, *statuses: ProviderStatus, received: int
+) -> None:
+    if snapshot.status not in statuses:
+        wanted = " or ".join(status.value for status in statuses)
+        raise Failed(f"it is {snapshot.status.value}, not {wanted}")
+    if snapshot.asset.lower() != asset(operation).lower():
+        raise Failed(f"it is in {snapshot.asset!r}, due is {asset(operation)!r}")
+    if snapshot.received != received:
+        raise Failed(f"{snapshot.received} came, not {received}")
+    if snapshot.confirmed > snapshot.received:
+        raise Failed(f"{snapshot.confirmed} are confirmed of {snapshot.received}")
+    if snapshot.due not in (None, due(operation)):
+        raise Failed(f"it asks for {snapshot.due}, not {due(operation)}")
+
+
+def _facts(found: Found) -> tuple[object, ...]:
+    """Without the moment of the look."""
+    snapshot = found.snapshot
+    return (
+        found.created.reference,
+        snapshot.status,
+        snapshot.asset,
+        snapshot.received,
+        snapshot.confirmed,
+        snapshot.refunded,
+    )
+
+

@@ -1,0 +1,83 @@
+"""What webhooks did not tell: read in pages, from where it was left, without a gap."""
+
+import trio
+
+from payd.plugins import Page, ProviderManifest, SupportsScan
+from payd.plugins.testing.bench import Bench
+from payd.plugins.testing.registry import Failed, Level, check
+
+_PAGES_MAX = 200
+
+
+def _scans(_manifest: ProviderManifest, provider: object) -> bool:
+    return isinstance(provider, SupportsScan)
+
+
+async def _read(bench: Bench, cursor: str | None) -> tuple[dict[str, object], str | None]:
+    """All that is there from the cursor on, by id; and the next cursor."""
+    assert isinstance(bench.provider, SupportsScan)  # noqa: S101 - _scans
+    events: dict[str, object] = {}
+    for _ in range(_PAGES_MAX):
+        page = bench.expect(Page, await bench.in_time(bench.provider.scan, cursor), "scan")
+        for event in page.events:
+            if event.id in events and events[event.id] != event:
+                raise Failed(f"event {event.id} has two contents")
+            events[event.id] = event
+        if page.more and page.cursor == cursor:
+            raise Failed("there is more, and the cursor does not move")
+        cursor = page.cursor
+        if not page.more:
+            return events, cursor
+        await trio.lowlevel.checkpoint()
+    raise Failed(f"no end after {_PAGES_MAX} pages")
+
+
+async def _paid(bench: Bench, number: int) -> list[str]:
+    payment_ids = []
+    for _ in range(number):
+        operation, ref, _ = await bench.opened()
+        await bench.remote.pay(ref)
+        payment_ids.append(str(operation.payment_id))
+    await bench.remote.rest()
+    return payment_ids
+
+
+def _named(bench: Bench, events: dict[str, object]) -> set[str]:
+    assert isinstance(bench.provider, SupportsScan)  # noqa: S101 - _scans
+    return {
+        observation.reference
+        for event in events.values()
+        for observation in bench.provider.translate(event)  # type: ignore[arg-type]  # events of ours
+    }
+
+
+@check(Level.SCAN, "A webhook may be lost: then only the scan tells of the money.", _scans)
+async def a_scan_tells_what_webhooks_did_not(bench: Bench) -> None:
+    _, start = await _read(bench, None)
+    paid = await _paid(bench, 3)
+    events, _ = await _read(bench, start)
+    if missing := set(paid) - _named(bench, events):
+        raise Failed(f"{len(missing)} of 3 payments were not told")
+
+
+@check(Level.SCAN, "An event between two pages would be lost for ever.", _scans)
+async def nothing_is_lost_between_pages(bench: Bench) -> None:
+    _, start = await _read(bench, None)
+    paid = await _paid(bench, 25)
+    events, cursor = await _read(bench, start)
+    paid += await _paid(bench, 2)
+    later, _ = await _read(bench, cursor)
+    if missing := set(paid) - _named(bench, {**events, **later}):
+        raise Failed(f"{len(missing)} of {len(paid)} payments were not told")
+
+
+@check(Level.SCAN, "A daemon that died begins again where the last cursor was stored.", _scans)
+async def a_scan_from_the_same_cursor_tells_the_same(bench: Bench) -> None:
+    _, start = await _read(bench, None)
+    await _paid(bench, 3)
+    first, _ = await _read(bench, start)
+    second, _ = await _read(bench, start)
+    if missing := first.keys() - second.keys():
+        raise Failed(f"{len(missing)} events were told the first time only")
+    if any(first[one] != second[one] for one in first):
+        raise Failed("an event has another content the second time")
