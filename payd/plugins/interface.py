@@ -189,16 +189,28 @@ class ProviderEvent:
 
 
 @runtime_checkable
-class SupportsWebhooks(Protocol):
-    """The remote side tells us. Both methods are synchronous, pure and free of I/O."""
+class SupportsEvents(Protocol):
+    """It has events of its own, which webhooks or a scan bring: the base of both."""
+
+    def translate(self, event: ProviderEvent, /) -> Sequence[Observation]:
+        """What the event says about payments; empty when it says nothing, or not about ours.
+
+        Synchronous, pure, no I/O. Called once an event is stored, maybe days later and by a newer
+        version of the provider.
+        """
+
+
+@runtime_checkable
+class SupportsWebhooks(SupportsEvents, Protocol):
+    """The remote side tells us."""
 
     def verify(
         self, request: WebhookRequest, secrets: Mapping[str, tuple[str, ...]], now: datetime, /
     ) -> ProviderEvent:
-        """Whether it is authentic, recent and readable; raises WebhookRefused when it is not."""
+        """Whether it is authentic, recent and readable; raises WebhookRefused when it is not.
 
-    def translate(self, event: ProviderEvent, /) -> Sequence[Observation]:
-        """What the event says about payments; empty when it says nothing, or not about ours."""
+        Synchronous, pure, no I/O: it is called in the request, before anything is stored.
+        """
 
 
 @attrs.frozen(kw_only=True)
@@ -213,8 +225,8 @@ class Page:
 
 
 @runtime_checkable
-class SupportsScan(SupportsWebhooks, Protocol):
-    """What webhooks have not told can be read afterwards."""
+class SupportsScan(SupportsEvents, Protocol):
+    """What no webhook has told can be read afterwards."""
 
     async def scan(self, cursor: str | None, /) -> Page:
         """Events since the cursor, in any order; those known already are ignored.

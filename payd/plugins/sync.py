@@ -12,6 +12,7 @@ from payd.plugins.interface import (
     CreateOperation,
     Provider,
     ProviderEvent,
+    SupportsEvents,
     SupportsPrepare,
     SupportsWebhooks,
     WebhookRequest,
@@ -60,8 +61,8 @@ def verify(
 
 def translate(provider: Provider, event: ProviderEvent) -> Sequence[Observation]:
     """What the event says; raises Untranslatable."""
-    if not isinstance(provider, SupportsWebhooks):
-        raise Untranslatable("the provider takes no webhooks any more")
+    if not isinstance(provider, SupportsEvents):
+        raise Untranslatable("the provider has no events any more")
     try:
         said = guarded(lambda: provider.translate(event))
     except Escaped as error:

@@ -78,6 +78,24 @@ class Ledger:
         session = self._session(reference)
         return None if session is None else (session, self._script(reference))
 
+    def count(self, *names: str) -> int:
+        """The sessions that have any of these as reference, or in their reports."""
+        marks = ", ".join("?" * len(names))
+        (number,) = self._database.execute(
+            "SELECT count(*) FROM sessions"
+            f" WHERE reference IN ({marks}) OR reports_as IN ({marks})",  # noqa: S608 - only marks
+            (*names, *names),
+        ).fetchone()
+        return int(number)
+
+    def happen(self, reference: str, happening: Happening) -> None:
+        """What no script has planned, as a customer does it."""
+        with self._transaction() as database:
+            database.execute(
+                "INSERT INTO happenings (reference, name, time, amount) VALUES (?, ?, ?, ?)",
+                (reference, happening.name, _micros(happening.time), _text(happening.amount)),
+            )
+
     def cancel(self, reference: str, now: datetime) -> None:
         """Nothing happens to the session any more after `now`."""
         with self._transaction() as database:

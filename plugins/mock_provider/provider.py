@@ -116,7 +116,7 @@ class MockProvider:
                 await self._soon.wait()
 
     def _session(self, operation: CreateOperation, scenario: Scenario) -> Session:
-        reference = _reference_of(operation.operation_id)
+        reference = reference_of(operation.operation_id)
         crypto = operation.crypto
         # Who never heard the answer cannot be told in payd's own words.
         is_unheard = scenario is Scenario.TIMEOUT_AFTER
@@ -131,10 +131,11 @@ class MockProvider:
 
 
 def _reference(ref: PaymentRef) -> str:
-    return ref.reference or _reference_of(ref.operation_id)
+    return ref.reference or reference_of(ref.operation_id)
 
 
-def _reference_of(operation_id: str) -> str:
+def reference_of(operation_id: str) -> str:
+    """Its session: the same for every repetition."""
     digest = hashlib.blake2b(operation_id.encode(), digest_size=16)
     return f"mock_{digest.hexdigest()}"
 

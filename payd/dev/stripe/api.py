@@ -89,6 +89,8 @@ class Api:
         if fault is not None and fault.kind == "timeout_after":
             await trio.sleep(fault.hold_s)
             raise HangUp
+        if fault is not None and fault.kind == "garbage":
+            reply = attrs.evolve(reply, status=200, body="<html>")
         logged.status = reply.status
         headers = {
             "Request-Id": logged.request_id,
@@ -176,6 +178,8 @@ async def _before(fault: Fault | None) -> None:
             raise errors.internal(saved=False)
         case "429":
             raise errors.rate_limited()
+        case "401":
+            raise errors.unauthorized("")
         case "reset":
             raise HangUp(reset=True)
         case "timeout_before":

@@ -33,6 +33,9 @@ class StandIn:
     """A running stand-in."""
 
     account: Account
+    checkout: Checkout
+    api: Api
+    faults: Faults
 
     @property
     def url(self) -> str:
@@ -69,17 +72,21 @@ async def open_stand_in(
         webhooks = Webhooks(state, endpoint)
         account = Account(state=state, webhooks=webhooks, secret_key=secret_key)
         checkout = Checkout(account)
-        app = build_app(account, checkout)
+        faults = Faults()
+        api = Api(account, Endpoints(account, checkout), faults)
+        app = build_app(account, checkout, api, faults)
         async with trio.open_nursery() as nursery:
             account.url = await nursery.start(listen, app, host, port)
             await nursery.start(webhooks.run)
             nursery.start_soon(_sweep, checkout)
-            task_status.started(StandIn(account=account))
+            task_status.started(
+                StandIn(account=account, checkout=checkout, api=api, faults=faults)
+            )
     finally:
         state.close()
 
 
-def build_app(account: Account, checkout: Checkout) -> QuartTrio:
+def build_app(account: Account, checkout: Checkout, api: Api, faults: Faults) -> QuartTrio:
     """The API, the hosted pages and the control of both."""
     app = QuartTrio("payd-stripe-stand-in")
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
@@ -90,8 +97,6 @@ def build_app(account: Account, checkout: Checkout) -> QuartTrio:
         # A connection whose body comes after its answer would be neither served nor closed.
         await request.get_data()
 
-    faults = Faults()
-    api = Api(account, Endpoints(account, checkout), faults)
     _api_door(app, account, checkout, api)
     _pages(app, account, checkout)
     app.register_blueprint(control(account, api, checkout, faults))

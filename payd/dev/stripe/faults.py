@@ -18,6 +18,10 @@ KINDS = (
     # Answer late, and hold the idempotency key as long.
     "slow",
     "429",
+    # The key is refused.
+    "401",
+    # Work done; its answer cannot be read.
+    "garbage",
     # Close without an answer, work not done.
     "reset",
 )

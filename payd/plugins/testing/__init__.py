@@ -1,28 +1,36 @@
 """The conformance kit: what payd relies on in a provider, as checks that its author can run.
 
 A pytest plugin; never imported by payd when it takes money. The author writes a `Remote`, his remote
-side scripted, and one line: `test_conformance = conformance(MANIFEST, open_remote)`. Each check has a
+side scripted, and one line: `test_acme = conformance(MANIFEST, open_remote)`. Each check has a
 sentence that says what went wrong and why it matters.
 """
 
-from payd.plugins.testing.bench import Bench
-from payd.plugins.testing.registry import CHECKS, Check, Failed, Level, Unproven
-from payd.plugins.testing.remote import Fault, NotScripted, Remote
-from payd.plugins.testing.run import Report, Verdict, conformance, run_check, run_kit
+from payd.plugins.testing.bench import Bench, BenchClock, BenchLog, BenchSink, OpenRemote
+from payd.plugins.testing.certify import conformance
+from payd.plugins.testing.registry import CHECKS, Check, Failed, Level
+from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted, Remote
+from payd.plugins.testing.report import Outcome, Report, Verdict
+from payd.plugins.testing.run import open_bench, run_check, run_kit
 
 __all__ = [
     "CHECKS",
     "Bench",
+    "BenchClock",
+    "BenchLog",
+    "BenchSink",
+    "CannotHappen",
     "Check",
     "Failed",
     "Fault",
     "Level",
     "NotScripted",
+    "OpenRemote",
+    "Outcome",
     "Remote",
     "Report",
-    "Unproven",
     "Verdict",
     "conformance",
+    "open_bench",
     "run_check",
     "run_kit",
 ]

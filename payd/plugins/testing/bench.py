@@ -1,7 +1,7 @@
 """Where a check works: the provider as payd would build it, its remote side, time, and what it said."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -23,13 +23,14 @@ from payd.plugins import (
     Outflow,
     PaymentRef,
     Provider,
-    ProviderContext,
+
     ProviderError,
     ProviderManifest,
     Snapshot,
     SupportsPrepare,
     TokenTerms,
 )
+from payd.domain.money import base_units, currency_exponent
 from payd.plugins.testing.registry import Failed
 from payd.plugins.testing.remote import Remote
 
@@ -113,6 +114,20 @@ class BenchSink:
 
 
 @attrs.frozen(kw_only=True)
+class Way:
+    """One way to pay: a method, a currency, and a token where the method takes tokens."""
+
+    method: Method
+    currency: str
+    token: CryptoCurrency | None
+
+    @property
+    def decimals(self) -> int:
+        """Of the asset that the customer pays."""
+        return self.token.decimals if self.token else currency_exponent(self.currency)
+
+
+@attrs.frozen(kw_only=True)
 class Bench:
     """One provider, built anew for one check."""
 
@@ -125,21 +140,37 @@ class Bench:
     log: BenchLog
     secrets: dict[str, tuple[str, ...]]
 
+    sinks: list[BenchSink] = attrs.field(factory=list)
+
     # -- what a check asks for -------------------------------------------------------------------
 
-    @property
-    def money_method(self) -> tuple[Method, str, CryptoCurrency | None]:
-        """A method, a currency, and a token where it takes tokens."""
-        method = self.methods[0]
-        tokens = method.crypto_currencies
-        return method, method.currencies[0], tokens[0] if tokens else None
+    def ways(self) -> Sequence[Way]:
+        """One of each kind of asset that it takes: by method, and by the number of decimals."""
+        found: dict[tuple[str, int], Way] = {}
+        for method in self.methods:
+            for currency in method.currencies:
+                for token in method.crypto_currencies or (None,):
+                    way = Way(method=method, currency=currency, token=token)
+                    found.setdefault((method.key, way.decimals), way)
+        return list(found.values())
+
+    def sink(self, *, refusals: int = 0) -> BenchSink:
+        """A new one, whose cursor is from now on what the provider reads."""
+        self.sinks.append(BenchSink(refusals=refusals))
+        return self.sinks[-1]
 
     def operation(
-        self, *, minor_units: int = 14900, metadata: Mapping[str, str] | None = None, **other: Any
+        self,
+        *,
+        minor_units: int = 14900,
+        metadata: Mapping[str, str] | None = None,
+        way: Way | None = None,
+        **other: Any,
     ) -> CreateOperation:
         """A create operation as payd makes it; each with a payment of its own."""
-        method, currency, token = self.money_method
-        amount = Money(currency_code=currency, minor_units=minor_units)
+        way = way or self.ways()[0]
+        method, token = way.method, way.token
+        amount = Money(currency_code=way.currency, minor_units=minor_units)
         now = self.clock.now()
         payment_id = uuid4()
         fields: dict[str, Any] = {
@@ -226,6 +257,13 @@ class Bench:
         created = await self.create(operation)
         return operation, self.ref(operation, created), created
 
+    async def paid(self, **fields: Any) -> tuple[CreateOperation, PaymentRef, Created]:
+        """An object that the customer has paid, and that everybody was told of."""
+        operation, ref, created = await self.opened(**fields)
+        await self.remote.pay(ref, due(operation))
+        await self.remote.rest()
+        return operation, ref, created
+
     async def objects(self, payment_id: UUID) -> int:
         """At the remote side."""
         return await self.remote.objects(payment_id)
@@ -235,6 +273,11 @@ class Bench:
         if not isinstance(said, kind):
             raise Failed(f"{what} gave a {type(said).__name__}, not a {kind.__name__}")
         return said
+
+
+def names(operation: CreateOperation, created: Created) -> set[str]:
+    """What an observation may call it."""
+    return {str(operation.payment_id), created.reference, *created.aliases}
 
 
 def asset(operation: CreateOperation) -> str:
@@ -253,8 +296,6 @@ def due(operation: CreateOperation) -> int:
 
 def terms(token: CryptoCurrency, amount: Money) -> TokenTerms:
     """What is due in the token, at par with the price list's currency."""
-    from payd.domain.money import base_units
-
     return TokenTerms(
         currency=token.code,
         chain_id=token.chain_id,
@@ -262,11 +303,6 @@ def terms(token: CryptoCurrency, amount: Money) -> TokenTerms:
         decimals=token.decimals,
         due_base_units=base_units(amount, token.decimals),
     )
-
-
-def context_of(bench_clock: BenchClock, log: BenchLog, secrets: Mapping[str, Any]) -> ProviderContext:
-    """As payd gives it, in a test environment."""
-    return ProviderContext(environment="test", secrets=secrets, clock=bench_clock, log=log)
 
 
 def _name(call: Callable[..., Any]) -> str:

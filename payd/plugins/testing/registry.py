@@ -1,7 +1,7 @@
 """The checks, by name: each with its level, its need, and the sentence that says why it matters."""
 
 import enum
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from payd.plugins.testing.bench import Bench
 
 Applies = Callable[[ProviderManifest, Any], bool]
+Run = Callable[["Bench"], Awaitable[None]]
 
 
 class Level(enum.Enum):
@@ -28,10 +29,6 @@ class Failed(AssertionError):
     """The provider does not do what payd relies on; the message says what it did."""
 
 
-class Unproven(Exception):
-    """The remote side could not be told to show it; the message says what it lacks."""
-
-
 @attrs.frozen(kw_only=True)
 class Check:
     """One thing that payd relies on."""
@@ -40,7 +37,7 @@ class Check:
     level: Level
     #: What goes wrong in payd when it does not hold.
     why: str
-    run: "Callable[[Bench], Awaitable[None]]"
+    run: Run
     #: Of the manifest and of the provider itself; what it does not claim is not checked.
     applies: Applies
 
@@ -55,20 +52,13 @@ def always(_manifest: ProviderManifest, _provider: object) -> bool:
 
 def check(
     level: Level, why: str, applies: Applies = always
-) -> "Callable[[Callable[[Bench], Awaitable[None]]], Callable[[Bench], Awaitable[None]]]":
+) -> Callable[[Run], Run]:
     """Register a coroutine function; its name, with spaces, is the check's."""
 
-    def register(
-        function: "Callable[[Bench], Awaitable[None]]",
-    ) -> "Callable[[Bench], Awaitable[None]]":
+    def register(function: Run) -> Run:
         name = getattr(function, "__name__", "").replace("_", " ")
         CHECKS.append(Check(name=name, level=level, why=why, run=function, applies=applies))
         return function
 
     return register
 
-
-def named(names: Sequence[str]) -> list[Check]:
-    """Those of these names; all when there are none. Raises KeyError."""
-    known = {each.name: each for each in CHECKS}
-    return [known[name] for name in names] if names else list(CHECKS)

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from payd.plugins import PaymentRef, WebhookRequest
 
 
 class Fault(enum.Enum):
-    """What happens to the requests of the next operation, once."""
+    """What happens to the provider's requests."""
 
     #: The connection is refused, or the request is lost: nothing was done.
     LOST_REQUEST = "lost request"
@@ -32,6 +32,10 @@ class Fault(enum.Enum):
 
 class NotScripted(Exception):
     """This remote side cannot be told to do that: the check stays unproven, and says why."""
+
+
+class CannotHappen(Exception):
+    """There is no such thing at this remote side, and never will be: it need not be shown."""
 
 
 class Remote:
@@ -60,16 +64,24 @@ class Remote:
         return {}
 
     async def fault(self, fault: Fault) -> None:
-        """From now on, for one operation."""
+        """From now on, every request meets it."""
         raise NotScripted(f"{fault.value} is not scripted")
 
-    async def pay(self, ref: PaymentRef) -> None:
-        """The customer pays all that is due, and the money is final."""
+    async def mend(self) -> None:
+        """All is well again."""
+
+    async def pay(self, ref: PaymentRef, amount: int) -> None:
+        """The customer pays so much, in the asset's own units: all that is due; and it is final."""
         raise NotScripted("nobody pays here")
 
     async def expire(self, ref: PaymentRef) -> None:
         """The object ends unpaid."""
         raise NotScripted("its objects do not expire")
+
+    async def later(self, by: timedelta) -> None:
+        """Time has passed by the kit's clock; a remote side with its own lets it pass there, too."""
+        if not self.follows_clock:
+            raise NotScripted("its time cannot be moved")
 
     async def rest(self) -> None:
         """Time in which what was told is told to everybody."""

@@ -1,7 +1,11 @@
 """What every provider does: create once, tell the truth when looked at, close, and keep its word."""
 
+import ast
+import importlib.util
 import re
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -26,12 +30,18 @@ from payd.plugins import (
 from payd.plugins.testing.bench import Bench, asset, due
 from payd.plugins.testing.registry import Failed, Level, check
 
+#: Before any object has expired.
+_LATER = timedelta(minutes=10)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _METHOD = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 def _closes(manifest: ProviderManifest, _provider: object) -> bool:
     return manifest.capabilities.cancel is Cancel.CLOSES
+
+
+def _stays_open(manifest: ProviderManifest, _provider: object) -> bool:
+    return manifest.capabilities.cancel is Cancel.NOT_CLOSABLE
 
 
 def _looks_up(manifest: ProviderManifest, _provider: object) -> bool:
@@ -65,6 +75,14 @@ async def the_manifest_is_sound(bench: Bench) -> None:
     able = bench.manifest.capabilities
     if able.concurrency < 1 or able.operation_timeout <= timedelta(0):
         raise Failed("capabilities allow no call, or no time for one")
+
+
+@check(Level.BASIC, "payd may change whatever is not its plugin interface, at any time.")
+async def it_imports_nothing_of_payd_but_the_interface(bench: Bench) -> None:
+    package = bench.manifest.factory.__module__.partition(".")[0]
+    for path, module in _imports(package):
+        if module.split(".")[0] == "payd" and module.split(".")[:2] != ["payd", "plugins"]:
+            raise Failed(f"{path} imports {module}")
 
 
 @check(Level.BASIC, "A misspelt setting must stop the start, not be ignored in production.")
@@ -101,6 +119,17 @@ async def the_same_operation_many_times_at_once_is_one_object(bench: Bench) -> N
         raise Failed(f"ten at once gave {len(references)} references")
     if (number := await bench.objects(operation.payment_id)) != 1:
         raise Failed(f"the remote side has {number} objects")
+
+
+@check(Level.BASIC, "Recovery may come hours later; within its window the id is one object.")
+async def the_same_operation_later_is_one_object(bench: Bench) -> None:
+    operation, _, first = await bench.opened()
+    by = min(bench.manifest.capabilities.idempotency_window, _LATER)
+    bench.clock.advance(by)
+    await bench.remote.later(by)
+    second = await bench.create(operation)
+    if second.reference != first.reference or await bench.objects(operation.payment_id) != 1:
+        raise Failed(f"it answered {first.reference} and {by} later {second.reference}")
 
 
 @check(Level.BASIC, "An operation id that means two things is a defect that must be seen.")
@@ -175,9 +204,7 @@ async def a_look_changes_nothing(bench: Bench) -> None:
 
 @check(Level.BASIC, "The whole point.")
 async def a_paid_object_is_found_paid(bench: Bench) -> None:
-    operation, ref, _ = await bench.opened()
-    await bench.remote.pay(ref)
-    await bench.remote.rest()
+    operation, ref, _ = await bench.paid()
     found = await bench.found(ref)
     _standing(found.snapshot, operation, ProviderStatus.PAID, received=due(operation))
     if found.snapshot.confirmed != due(operation):
@@ -186,13 +213,16 @@ async def a_paid_object_is_found_paid(bench: Bench) -> None:
 
 @check(Level.BASIC, "A cent too little keeps a payment open for ever; a cent too much is a person's work.")
 async def amounts_are_exact(bench: Bench) -> None:
-    for minor_units in (50, 101, 14900, 1_234_567, 99_999_999):
-        operation, ref, _ = await bench.opened(minor_units=minor_units)
-        await bench.remote.pay(ref)
-        await bench.remote.rest()
-        found = await bench.found(ref)
-        if found.snapshot.received != due(operation):
-            raise Failed(f"{minor_units} minor units were due, {found.snapshot.received} units came")
+    for way in bench.ways():
+        for minor_units in (101, 14900, 1_234_567, 99_999_999):
+            operation, ref, _ = await bench.paid(minor_units=minor_units, way=way)
+            snapshot = (await bench.found(ref)).snapshot
+            if snapshot.received != due(operation):
+                raise Failed(
+                    f"{due(operation)} units of {asset(operation)} were due and paid"
+                    f" ({minor_units} minor units, {way.decimals} decimals),"
+                    f" it says {snapshot.received}"
+                )
 
 
 @check(Level.BASIC, "payd tells its caller CANCELED only when nobody can pay any more.", _closes)
@@ -210,11 +240,21 @@ async def an_open_object_is_closed_and_stays_closed(bench: Bench) -> None:
 
 @check(Level.BASIC, "The customer may have been first: his money must not be lost.")
 async def a_cancel_of_a_paid_object_says_that_it_is_paid(bench: Bench) -> None:
-    operation, ref, _ = await bench.opened()
-    await bench.remote.pay(ref)
-    await bench.remote.rest()
+    operation, ref, _ = await bench.paid()
     snapshot = await bench.cancel(ref)
     _standing(snapshot, operation, ProviderStatus.PAID, received=due(operation))
+
+
+@check(Level.BASIC, "Money that comes late is a customer's all the same: it must be seen.", _stays_open)
+async def what_cannot_be_closed_stays_as_it_is(bench: Bench) -> None:
+    operation, ref, _ = await bench.opened()
+    for _ in range(2):
+        snapshot = await bench.cancel(ref)
+        if snapshot.status is ProviderStatus.CANCELED:
+            raise Failed("the manifest says NOT_CLOSABLE, and cancel says CANCELED")
+    await bench.remote.pay(ref, due(operation))
+    await bench.remote.rest()
+    _standing((await bench.found(ref)).snapshot, operation, ProviderStatus.PAID, received=due(operation))
 
 
 @check(Level.BASIC, "Closing what is closed is asked for after every crash.", _closes)
@@ -290,6 +330,21 @@ def _standing(
         raise Failed(f"{snapshot.confirmed} are confirmed of {snapshot.received}")
     if snapshot.due not in (None, due(operation)):
         raise Failed(f"it asks for {snapshot.due}, not {due(operation)}")
+
+
+def _imports(package: str) -> Iterator[tuple[str, str]]:
+    """File and imported module, of all its source files."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return
+    folder = Path(spec.origin)
+    paths = [folder] if spec.submodule_search_locations is None else folder.parent.rglob("*.py")
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((path.name, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield path.name, node.module
 
 
 def _facts(found: Found) -> tuple[object, ...]:

@@ -3,7 +3,7 @@
 import trio
 
 from payd.plugins import ProviderManifest, ReceiptState, SupportsWatch
-from payd.plugins.testing.bench import PATIENCE_S, Bench, BenchSink, due
+from payd.plugins.testing.bench import PATIENCE_S, Bench, BenchSink, due, names
 from payd.plugins.testing.registry import Failed, Level, check
 
 
@@ -42,12 +42,12 @@ async def _until_quiet(bench: Bench, sink: BenchSink) -> None:
         seen = len(sink.stored)
 
 
-def _told(sink: BenchSink, names: set[str]) -> int:
+def _told(sink: BenchSink, called: set[str]) -> int:
     """The sum of the receipts that name it, each once."""
     receipts = {
         receipt.id: receipt.amount
         for observation in sink.stored
-        if observation.reference in names and isinstance(observation.fact, tuple)
+        if observation.reference in called and isinstance(observation.fact, tuple)
         for receipt in observation.fact
         if receipt.state is ReceiptState.CONFIRMED
     }
@@ -56,58 +56,56 @@ def _told(sink: BenchSink, names: set[str]) -> int:
 
 @check(Level.WATCH, "What is not told by the watch is told by nobody.", _watches)
 async def a_watch_tells_what_was_paid(bench: Bench) -> None:
-    sink = BenchSink()
+    sink = bench.sink()
     operation, ref, created = await bench.opened()
-    await bench.remote.pay(ref)
+    await bench.remote.pay(ref, due(operation))
     await _watch(bench, sink)
-    names = {str(operation.payment_id), created.reference, *created.aliases}
-    if _told(sink, names) != due(operation):
-        raise Failed(f"{due(operation)} were paid, {_told(sink, names)} were told")
+    if _told(sink, names(operation, created)) != due(operation):
+        raise Failed(f"{due(operation)} were paid, {_told(sink, names(operation, created))} were told")
 
 
 @check(Level.WATCH, "Daemons are restarted: what happens meanwhile must be told afterwards, once.", _watches)
 async def a_watch_that_was_stopped_goes_on_where_it_was(bench: Bench) -> None:
-    sink = BenchSink()
+    sink = bench.sink()
     told: list[tuple[set[str], int]] = []
     for _ in range(3):
         operation, ref, created = await bench.opened()
-        await bench.remote.pay(ref)
-        told.append(({str(operation.payment_id), created.reference, *created.aliases}, due(operation)))
+        await bench.remote.pay(ref, due(operation))
+        told.append((names(operation, created), due(operation)))
         await _watch(bench, sink)
-    for names, wanted in told:
-        if _told(sink, names) != wanted:
-            raise Failed(f"after three runs {_told(sink, names)} of {wanted} were told")
+    for called, wanted in told:
+        if _told(sink, called) != wanted:
+            raise Failed(f"after three runs {_told(sink, called)} of {wanted} were told")
 
 
 @check(Level.WATCH, "The database may refuse: then nothing of it is stored, and it must come again.", _watches)
 async def what_could_not_be_stored_is_told_again(bench: Bench) -> None:
-    sink = BenchSink(refusals=2)
+    sink = bench.sink(refusals=2)
     operation, ref, created = await bench.opened()
-    await bench.remote.pay(ref)
+    await bench.remote.pay(ref, due(operation))
     await _watch(bench, sink)
-    names = {str(operation.payment_id), created.reference, *created.aliases}
-    if _told(sink, names) != due(operation):
-        raise Failed(f"after refusals {_told(sink, names)} of {due(operation)} were told")
+    if _told(sink, names(operation, created)) != due(operation):
+        raise Failed(f"after refusals {_told(sink, names(operation, created))} of {due(operation)} were told")
 
 
 @check(Level.WATCH, "A repetition is known by its id; the same money under two ids counts twice.", _watches)
 async def the_same_money_has_the_same_id(bench: Bench) -> None:
     operation, ref, created = await bench.opened()
-    await bench.remote.pay(ref)
-    names = {str(operation.payment_id), created.reference, *created.aliases}
-    sinks = [BenchSink(), BenchSink()]
-    for sink in sinks:
-        await _watch(bench, sink)
+    await bench.remote.pay(ref, due(operation))
+    sinks = []
+    for _ in range(2):
+        sinks.append(bench.sink())
+        await _watch(bench, sinks[-1])
     both = BenchSink(stored=[*sinks[0].stored, *sinks[1].stored])
-    if _told(both, names) != due(operation):
-        raise Failed(f"two watches together tell {_told(both, names)}, {due(operation)} were paid")
+    if _told(both, names(operation, created)) != due(operation):
+        raise Failed(f"two watches together tell {_told(both, names(operation, created))}, {due(operation)} were paid")
 
 
 @check(Level.WATCH, "A daemon that is to stop does not wait.", _watches)
 async def a_watch_ends_when_it_is_cancelled(bench: Bench) -> None:
     assert isinstance(bench.provider, SupportsWatch)  # noqa: S101 - _watches
     with trio.move_on_after(0.5) as scope:
-        await _run(bench, BenchSink())
+        await _run(bench, bench.sink())
     late_s = trio.current_time() - scope.deadline
     if late_s > 1:
         raise Failed(f"cancelled, it went on for {late_s:.1f} s")

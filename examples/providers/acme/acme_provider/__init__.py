@@ -1,0 +1,58 @@
+"""Payments through Acme: what payd is offered. No I/O here, and no import that takes long."""
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+
+from acme_provider.config import AcmeConfig
+from payd.plugins import (
+    Cancel,
+    Capabilities,
+    Lookup,
+    Method,
+    Provider,
+    ProviderContext,
+    ProviderManifest,
+    hookimpl,
+)
+
+__all__ = ["MANIFEST", "AcmeConfig", "payd_providers"]
+
+
+def _methods(config: AcmeConfig) -> tuple[Method, ...]:
+    return (
+        Method(
+            key="acme",
+            display_name="Acme",
+            currencies=config.currencies,
+            default_expiry=timedelta(minutes=config.expiry_minutes),
+        ),
+    )
+
+
+def _open(context: ProviderContext, config: AcmeConfig) -> AbstractAsyncContextManager[Provider]:
+    from acme_provider.provider import open_provider  # the place to import an SDK, too
+
+    return open_provider(context, config)
+
+
+MANIFEST = ProviderManifest(
+    name="acme",
+    version="0.1.0",
+    sdk=">=1.0,<2",
+    config_model=AcmeConfig,
+    methods=_methods,
+    capabilities=Capabilities(
+        idempotency_window=timedelta(hours=24),
+        lookup=Lookup.INCLUDING_ABSENCE,
+        cancel=Cancel.CLOSES,
+    ),
+    credentials=("api_key", "webhook_secret"),
+    factory=_open,
+)
+
+
+@hookimpl
+def payd_providers() -> Iterable[ProviderManifest]:
+    """See the hook's specification."""
+    return (MANIFEST,)

@@ -1,0 +1,31 @@
+"""What an operator may set, under `providers.acme` or as `ACME_…`."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from payd.plugins import ProviderConfig
+
+
+def _split(value: object) -> object:
+    """The environment has no lists: commas."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+
+
+class AcmeConfig(ProviderConfig):
+    """The settings under `providers.acme`."""
+
+    api_base: str = Field(default="https://api.acme.example", pattern=r"^https?://[^\s/]+$")
+    currencies: Annotated[tuple[Currency, ...], BeforeValidator(_split)] = Field(
+        default=("USD", "EUR", "JPY"), min_length=1
+    )
+    expiry_minutes: int = Field(default=30, ge=5, le=1440)
+    #: For one request; payd's own deadline for an operation is 10 s.
+    request_timeout_s: float = Field(default=8.0, gt=0, le=9)
+    #: How far a webhook's time may lie from ours, both ways.
+    tolerance_s: int = Field(default=300, ge=1, le=3600)

@@ -1,0 +1,88 @@
+"""The fake API, told what to do by payd's conformance kit."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from uuid import UUID
+
+import trio
+
+from acme_provider.fake_api import FakeAcme, Json, serving
+from acme_provider.webhooks import SIGNATURE
+from payd.plugins import PaymentRef, WebhookRequest
+from payd.plugins.testing import BenchClock, Fault, Remote
+
+
+@asynccontextmanager
+async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
+    """A fake API of its own, on a free port, whose time is the kit's."""
+    acme = FakeAcme(
+        api_key="kit-api-key",
+        webhook_secret="kit-webhook-secret",
+        clock=lambda: clock.now().timestamp(),
+    )
+    with serving(acme):
+        yield AcmeRemote(acme)
+
+
+class AcmeRemote(Remote):
+    """See Remote."""
+
+    def __init__(self, acme: FakeAcme) -> None:
+        self._acme = acme
+        self.settings = {"api_base": acme.url}
+        self.secrets = {"api_key": (acme.api_key,), "webhook_secret": (acme.webhook_secret,)}
+
+    async def requests(self) -> int:
+        """See Remote."""
+        return self._acme.requests
+
+    async def objects(self, payment_id: UUID) -> int:
+        """See Remote."""
+        return len(self._acme.of_payment(str(payment_id)))
+
+    async def fault(self, fault: Fault) -> None:
+        """See Remote."""
+        self._acme.fault = fault.value.replace(" ", "_")
+
+    async def mend(self) -> None:
+        """See Remote."""
+        self._acme.fault = None
+
+    async def pay(self, ref: PaymentRef, amount: int) -> None:
+        """See Remote."""
+        self._acme.pay(self._charge(ref)["id"], amount)
+
+    async def expire(self, ref: PaymentRef) -> None:
+        """See Remote."""
+        self._acme.expire(self._charge(ref)["id"])
+
+    async def rest(self) -> None:
+        """All is told at once."""
+        await trio.lowlevel.checkpoint()
+
+    def webhook(self, ref: PaymentRef, now: datetime, secret: str | None = None) -> WebhookRequest:
+        """See Remote."""
+        return self._signed(self._charge(ref), now, secret)
+
+    def foreign_webhook(self, now: datetime) -> WebhookRequest:
+        """See Remote: a charge that other software made."""
+        charge = {"id": "ch_foreign", "payment_id": "", "status": "paid", "amount": 500}
+        at = now.timestamp()
+        return self._signed({**charge, "currency": "USD", "received": 500, "as_of": at}, now)
+
+    def signature_headers(self) -> tuple[str, ...]:
+        """See Remote."""
+        return (SIGNATURE,)
+
+    def secret_name(self) -> str:
+        """See Remote."""
+        return "webhook_secret"
+
+    def _charge(self, ref: PaymentRef) -> Json:
+        return self._acme.of_payment(str(ref.payment_id))[0]
+
+    def _signed(self, charge: Json, now: datetime, secret: str | None = None) -> WebhookRequest:
+        event = self._acme.event(f"charge.{charge['status']}", charge)
+        body, signature = self._acme.signed(event, now.timestamp(), secret)
+        return WebhookRequest(body=body, headers={SIGNATURE: signature})

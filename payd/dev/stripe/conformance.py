@@ -1,0 +1,143 @@
+"""The stand-in for Stripe as the conformance kit tells it what to do."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+import trio
+
+from payd.dev.stripe.app import StandIn, open_stand_in
+from payd.dev.stripe.faults import Fault as Ordered
+from payd.dev.stripe.objects import EVENT, SESSION, Json
+from payd.dev.stripe.webhooks import signature
+from payd.plugins import PaymentRef, WebhookRequest
+from payd.plugins.testing import BenchClock, CannotHappen, Fault, NotScripted, Remote
+
+_SECRET_KEY = "sk_test_conformance"  # noqa: S105 - of the stand-in
+_WEBHOOK_SECRET = "whsec_conformance"  # noqa: S105 - as above
+_KINDS = {
+    Fault.LOST_REQUEST: "reset",
+    Fault.LOST_ANSWER: "timeout_after",
+    Fault.SERVER_ERROR: "500_before",
+    Fault.GARBAGE: "garbage",
+    Fault.UNAUTHORIZED: "401",
+    Fault.RATE_LIMITED: "429",
+    Fault.HANG: "timeout_before",
+}
+#: More requests than any operation sends.
+_EVERY = 1000
+_HANG_S = 60.0
+
+
+@asynccontextmanager
+async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
+    """A stand-in of its own, with the real time: what the provider knows of it is its answers' date."""
+    start = partial(
+        open_stand_in, "127.0.0.1", 0, secret_key=_SECRET_KEY, webhook_secret=_WEBHOOK_SECRET
+    )
+    async with trio.open_nursery() as nursery:
+        stand_in: StandIn = await nursery.start(start)
+        yield StripeRemote(stand_in)
+        nursery.cancel_scope.cancel()
+
+
+class StripeRemote(Remote):
+    """See Remote."""
+
+    follows_clock = False
+    secrets = {"stripe_secret_key": (_SECRET_KEY,), "stripe_webhook_secret": (_WEBHOOK_SECRET,)}
+
+    def __init__(self, stand_in: StandIn) -> None:
+        self._stand_in = stand_in
+        self.settings = {
+            "api_base": stand_in.url,
+            "currencies": "USD,JPY",
+            "requests_per_second": 10_000,
+        }
+
+    async def requests(self) -> int:
+        """See Remote."""
+        return len(self._stand_in.api.log)
+
+    async def objects(self, payment_id: UUID) -> int:
+        """See Remote."""
+        return len(self._sessions(payment_id))
+
+    async def fault(self, fault: Fault) -> None:
+        """See Remote."""
+        if fault not in _KINDS:
+            raise CannotHappen("Stripe declines cards on its own page, after the session was made")
+        hold_s = _HANG_S if fault is Fault.HANG else 0.0
+        kind = _KINDS[fault]
+        self._stand_in.faults.order(
+            Ordered(method="*", path=".*", kind=kind, times=_EVERY, hold_s=hold_s)
+        )
+
+    async def mend(self) -> None:
+        """See Remote."""
+        self._stand_in.faults.clear()
+
+    async def pay(self, ref: PaymentRef, amount: int) -> None:
+        """See Remote. Nobody can pay another amount than the session's."""
+        self._stand_in.checkout.pay(self._session(ref)["id"])
+
+    async def expire(self, ref: PaymentRef) -> None:
+        """See Remote."""
+        self._stand_in.checkout.expire(self._session(ref)["id"])
+
+    async def later(self, by: timedelta) -> None:
+        """See Remote."""
+        self._stand_in.account.state.advance(by.total_seconds())
+
+    async def rest(self) -> None:
+        """All is told at once."""
+        await trio.lowlevel.checkpoint()
+
+    def webhook(self, ref: PaymentRef, now: datetime, secret: str | None = None) -> WebhookRequest:
+        """See Remote: the newest event of the session."""
+        session_id = self._session(ref)["id"]
+        events = self._stand_in.account.state.all_of(EVENT)
+        about = [event for event in events if event["data"]["object"]["id"] == session_id]
+        if not about:
+            raise NotScripted("Stripe tells nothing of a session that is only open")
+        return _signed(about[0], now, secret)
+
+    def foreign_webhook(self, now: datetime) -> WebhookRequest:
+        """See Remote: of a payment link, which is none of payd's."""
+        price = {"currency": "usd", "unit_amount": 700, "product_data": {"name": "Foreign"}}
+        session = self._stand_in.checkout.create(
+            {
+                "success_url": "https://shop.example/paid",
+                "amount": 700,
+                "currency": "usd",
+                "line_items": [{"price_data": price, "quantity": 1}],
+            }
+        )
+        self._stand_in.checkout.pay(session["id"])
+        events = self._stand_in.account.state.all_of(EVENT)
+        about = [event for event in events if event["data"]["object"]["id"] == session["id"]]
+        return _signed(about[0], now)
+
+    def signature_headers(self) -> tuple[str, ...]:
+        """See Remote."""
+        return ("stripe-signature",)
+
+    def secret_name(self) -> str:
+        """See Remote."""
+        return "stripe_webhook_secret"
+
+    def _sessions(self, payment_id: UUID) -> list[Json]:
+        every = self._stand_in.account.state.all_of(SESSION)
+        return [one for one in every if one["client_reference_id"] == str(payment_id)]
+
+    def _session(self, ref: PaymentRef) -> Json:
+        return self._sessions(ref.payment_id)[0]
+
+
+def _signed(event: Json, now: datetime, secret: str | None = None) -> WebhookRequest:
+    body = json.dumps(event).encode()
+    stamp = signature(body, [secret or _WEBHOOK_SECRET], int(now.timestamp()))
+    return WebhookRequest(body=body, headers={"stripe-signature": stamp})

@@ -1,0 +1,46 @@
+"""The one line of an author's tests: `test_acme = conformance(MANIFEST, open_remote)`."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+import pytest
+import trio
+
+from payd.plugins import ProviderManifest
+from payd.plugins.testing.bench import OpenRemote
+from payd.plugins.testing.registry import CHECKS, Check
+from payd.plugins.testing.report import Outcome, Report, Verdict
+from payd.plugins.testing.run import report_of, run_check
+
+_VERDICT = pytest.StashKey[tuple[ProviderManifest, Verdict]]()
+
+
+def conformance(manifest: ProviderManifest, open_remote: OpenRemote) -> Callable[..., None]:
+    """A test for each check. What is unproven or not claimed is skipped, with the reason."""
+
+    @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "_"))
+    def test(check: Check, request: pytest.FixtureRequest) -> None:
+        verdict = trio.run(run_check, check, manifest, open_remote)
+        request.node.stash[_VERDICT] = (manifest, verdict)
+        match verdict.outcome:
+            case Outcome.FAILED:
+                pytest.fail(f"{verdict.message}\n{verdict.why}", pytrace=False)
+            case Outcome.UNPROVEN:
+                pytest.skip(f"unproven: {verdict.message}")
+            case Outcome.NOT_CLAIMED:
+                pytest.skip(verdict.message or "not claimed by this provider")
+
+    return test
+
+
+def reports_of(items: Iterable[pytest.Item]) -> list[Report]:
+    """What the tests among these that `conformance` made have found, a report a provider."""
+    verdicts: dict[str, list[Verdict]] = {}
+    manifests: dict[str, ProviderManifest] = {}
+    for item in items:
+        if (found := item.stash.get(_VERDICT, None)) is not None:
+            manifest, verdict = found
+            manifests[manifest.name] = manifest
+            verdicts.setdefault(manifest.name, []).append(verdict)
+    now = datetime.now(UTC)
+    return [report_of(manifests[name], found, now) for name, found in verdicts.items()]

@@ -1,0 +1,128 @@
+"""Running checks: each with a provider and a remote side of its own, to a verdict."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import trio
+from pydantic import ValidationError
+
+from payd.plugins import SDK_VERSION, ProviderContext, ProviderManifest
+from payd.plugins.escape import describe, innermost
+from payd.plugins.testing import checks
+from payd.plugins.testing.bench import Bench, BenchClock, BenchLog, BenchSink, OpenRemote
+from payd.plugins.testing.registry import CHECKS, Check, Failed
+from payd.plugins.testing.remote import CannotHappen, NotScripted
+from payd.plugins.testing.report import Outcome, Report, Verdict
+
+__all__ = ["checks", "open_bench", "run_check", "run_kit"]
+
+#: The bench's time, unless the remote side has its own.
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+#: For one check, its provider's start and end included.
+CHECK_TIMEOUT_S = 120.0
+
+
+async def run_kit(
+    manifest: ProviderManifest,
+    open_remote: OpenRemote,
+    *,
+    now: datetime,
+    told: Callable[[Verdict], None] = lambda verdict: None,
+) -> Report:
+    """Every check, one after the other; `told` hears each verdict as it falls."""
+    verdicts = []
+    for check in CHECKS:
+        verdicts.append(await run_check(check, manifest, open_remote))
+        told(verdicts[-1])
+    return report_of(manifest, verdicts, now)
+
+
+def report_of(manifest: ProviderManifest, verdicts: Sequence[Verdict], now: datetime) -> Report:
+    """What these verdicts say of the provider."""
+    return Report(
+        provider=manifest.name,
+        version=manifest.version,
+        sdk=SDK_VERSION,
+        time=now,
+        verdicts=tuple(verdicts),
+    )
+
+
+async def run_check(
+    check: Check, manifest: ProviderManifest, open_remote: OpenRemote
+) -> Verdict:
+    """One check; whatever goes wrong in it is its verdict."""
+    began = trio.current_time()
+    outcome, message = await _outcome(check, manifest, open_remote)
+    return Verdict(
+        check=check.name,
+        level=check.level,
+        outcome=outcome,
+        message=message,
+        why=check.why,
+        seconds=round(trio.current_time() - began, 3),
+    )
+
+
+async def _outcome(
+    check: Check, manifest: ProviderManifest, open_remote: OpenRemote
+) -> tuple[Outcome, str]:
+    try:
+        with trio.fail_after(CHECK_TIMEOUT_S):
+            async with open_bench(manifest, open_remote) as bench:
+                if not check.applies(manifest, bench.provider):
+                    return Outcome.NOT_CLAIMED, ""
+                await check.run(bench)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's code: its verdict
+        return _judged(innermost(error))
+    return Outcome.PASSED, ""
+
+
+def _judged(error: BaseException) -> tuple[Outcome, str]:
+    if isinstance(error, BaseExceptionGroup):
+        return _judged(innermost(error.exceptions[0]))
+    match error:
+        case NotScripted():
+            return Outcome.UNPROVEN, str(error)
+        case CannotHappen():
+            return Outcome.NOT_CLAIMED, str(error)
+        case Failed():
+            return Outcome.FAILED, str(error)
+        case trio.TooSlowError():
+            return Outcome.FAILED, f"it was not done after {CHECK_TIMEOUT_S:g} s"
+    return Outcome.FAILED, describe(error)
+
+
+@asynccontextmanager
+async def open_bench(
+    manifest: ProviderManifest, open_remote: OpenRemote
+) -> AsyncIterator[Bench]:
+    """The provider as payd builds it, on a remote side of its own. Raises Failed."""
+    clock, log, sinks = BenchClock(START), BenchLog(), [BenchSink()]
+
+    async def read_cursor() -> str | None:
+        return await sinks[-1].cursor()
+
+    async with open_remote(clock) as remote:
+        clock.is_real = not remote.follows_clock
+        try:
+            config = manifest.config_model.model_validate(dict(remote.settings))
+        except ValidationError as error:
+            raise Failed(f"it refuses the settings of its remote side: {error}") from None
+        secrets = dict(remote.secrets)
+        context = ProviderContext(
+            environment="test", secrets=secrets, clock=clock, log=log, read_cursor=read_cursor
+        )
+        async with manifest.factory(context, config) as provider:
+            yield Bench(
+                manifest=manifest,
+                config=config,
+                methods=tuple(manifest.methods(config)),
+                provider=provider,
+                remote=remote,
+                clock=clock,
+                log=log,
+                secrets=secrets,
+                sinks=sinks,
+            )

@@ -1,0 +1,64 @@
+"""The mock's remote side as the conformance kit tells it what to do: its ledger, and its scenarios."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import UUID
+
+from mock_provider.ledger import Ledger, open_ledger
+from mock_provider.provider import reference_of
+from mock_provider.scenarios import Happening, Scenario
+from payd.plugins import PaymentRef
+from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
+
+_SCENARIOS = {
+    None: Scenario.PENDING,
+    Fault.LOST_REQUEST: Scenario.TIMEOUT_BEFORE,
+    Fault.LOST_ANSWER: Scenario.TIMEOUT_AFTER,
+    Fault.DECLINE: Scenario.DECLINE,
+}
+
+
+@asynccontextmanager
+async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
+    """A ledger of its own, which the provider opens too."""
+    with TemporaryDirectory() as folder:
+        state_file = Path(folder) / "mock.sqlite3"
+        with open_ledger(state_file) as ledger:
+            yield MockRemote(clock, ledger, state_file)
+
+
+class MockRemote(Remote):
+    """See Remote."""
+
+    def __init__(self, clock: BenchClock, ledger: Ledger, state_file: Path) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self.settings = {"methods": "mock,crypto", "state_file": str(state_file)}
+
+    async def objects(self, payment_id: UUID) -> int:
+        """See Remote."""
+        return self._ledger.count(str(payment_id), reference_of(f"{payment_id}:create:v1"))
+
+    def metadata(self, fault: Fault | None) -> Mapping[str, str]:
+        """See Remote."""
+        if fault not in _SCENARIOS:
+            raise CannotHappen("nothing is sent over a network: the mock's remote side is a file")
+        return {"mock_scenario": _SCENARIOS[fault].value}
+
+    async def fault(self, fault: Fault) -> None:
+        """Its operation asks for it by its scenario."""
+        self.metadata(fault)
+
+    async def pay(self, ref: PaymentRef, amount: int) -> None:
+        """See Remote."""
+        reference = ref.reference or reference_of(ref.operation_id)
+        paid = Happening(name="paid:by the kit", time=self._clock.now(), amount=amount)
+        self._ledger.happen(reference, paid)
+
+    async def expire(self, ref: PaymentRef) -> None:
+        """Time passes, and nobody pays."""
+        found = self._ledger.find(ref.reference or reference_of(ref.operation_id))
+        assert found is not None  # noqa: S101 - it was created before
+        self._clock.advance(max(one.time for one in found[1]) - self._clock.now())

@@ -1,0 +1,474 @@
+"""Providers that are broken on purpose, one for each check of the conformance kit."""
+
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import attrs
+import httpx
+import nosy_provider
+import trio
+from acme_provider import MANIFEST as ACME
+from acme_provider import webhooks
+from acme_provider.config import AcmeConfig
+from acme_provider.conformance import open_remote as open_acme
+from acme_provider.provider import AcmeProvider
+from mock_provider import MANIFEST as MOCK
+from mock_provider.conformance import open_remote as open_mock
+from mock_provider.provider import BATCH_MAX, MockProvider
+
+from payd.plugins import (
+    Absent,
+    Cancel,
+    Created,
+    Declined,
+    Found,
+    IdempotencyConflict,
+    InvalidRequest,
+    Misconfigured,
+    NotAttempted,
+    OutcomeUnknown,
+    ProviderError,
+    ProviderEvent,
+    ProviderManifest,
+    ProviderStatus,
+    RateLimited,
+    WebhookRefused,
+)
+from payd.plugins.testing import OpenRemote
+
+#: Check → the manifest of the provider that fails it, and its remote side.
+BROKEN: dict[str, tuple[ProviderManifest, OpenRemote]] = {}
+
+
+def fails(check: str) -> Callable[[type], type]:
+    """The provider of this class fails that check."""
+
+    def register(broken: type) -> type:
+        manifest, remote = (MOCK, open_mock) if issubclass(broken, MockProvider) else (ACME, open_acme)
+        changes = {"factory": _factory(manifest, broken), **getattr(broken, "MANIFEST", {})}
+        BROKEN[check] = (attrs.evolve(manifest, **changes), remote)
+        return broken
+
+    return register
+
+
+def _factory(manifest: ProviderManifest, broken: type) -> Callable[..., Any]:
+    def factory(context: Any, config: Any) -> AbstractAsyncContextManager[Any]:
+        @asynccontextmanager
+        async def opened() -> Any:
+            async with manifest.factory(context, config) as provider:
+                provider.__class__ = broken
+                provider.context = context
+                yield provider
+
+        return opened()
+
+    factory.__module__ = manifest.factory.__module__
+    return factory
+
+
+def anew(operation: Any) -> Any:
+    """The same operation under another id."""
+    return attrs.evolve(operation, operation_id=str(uuid.uuid4()))
+
+
+def saying(found: Any, **changes: Any) -> Any:
+    """The same look with another snapshot."""
+    return attrs.evolve(found, snapshot=attrs.evolve(found.snapshot, **changes))
+
+
+# -- basic -------------------------------------------------------------------------------------
+
+
+@fails("the manifest is sound")
+class VersionOfNoKind(AcmeProvider):
+    MANIFEST = {"version": "first"}
+
+
+@fails("it imports nothing of payd but the interface")
+class Nosy(AcmeProvider):
+    MANIFEST = {"factory": nosy_provider.factory}
+
+
+class Lenient(AcmeConfig, extra="ignore"):
+    """Takes any setting."""
+
+
+@fails("an unknown setting is refused")
+class LenientProvider(AcmeProvider):
+    MANIFEST = {"config_model": Lenient}
+
+
+@fails("the same operation twice is one object")
+@fails("the same operation many times at once is one object")
+class NewEveryTime(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        return await super().create(anew(operation))
+
+
+@fails("the same operation later is one object")
+class NewEveryMinute(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        minute = self.context.clock.now().replace(second=0)
+        operation_id = f"{operation.operation_id}:{minute}"
+        return await super().create(attrs.evolve(operation, operation_id=operation_id))
+
+
+@fails("the same operation with other parameters is a conflict")
+class NoConflict(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        try:
+            return await super().create(operation)
+        except IdempotencyConflict:
+            return await super().create(anew(operation))
+
+
+@fails("the answer says what the customer has to do")
+class NothingToDo(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        return attrs.evolve(await super().create(operation), next_action=None)
+
+
+@fails("an open object is found open")
+class NeverOpen(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        return saying(await super().fetch(ref), status=ProviderStatus.PROCESSING)
+
+
+@fails("an object is found without its reference")
+@fails("an object whose answer was lost is found")
+class NotFoundWithoutReference(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        return Absent() if ref.reference is None else await super().fetch(ref)
+
+
+@fails("what was never created is absent")
+class FindsAnother(AcmeProvider):
+    first: Any = None
+
+    async def fetch(self, ref: Any) -> Any:
+        found = await super().fetch(ref)
+        self.first = self.first or found
+        return self.first
+
+    async def create(self, operation: Any) -> Created:
+        created = await super().create(operation)
+        self.first = Found(created=created, snapshot=await self._snapshot(created))
+        return created
+
+    async def _snapshot(self, created: Created) -> Any:
+        charge = await self._api.get(f"/charges/{created.reference}")
+        return webhooks.charges.snapshot(charge)
+
+
+@fails("a look changes nothing")
+class LooksByCreating(AcmeProvider):
+    operation: Any = None
+
+    async def create(self, operation: Any) -> Created:
+        self.operation = operation
+        return await super().create(operation)
+
+    async def fetch(self, ref: Any) -> Any:
+        await super().create(anew(self.operation))
+        return await super().fetch(ref)
+
+
+@fails("a paid object is found paid")
+class NeverPaid(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        return saying(await super().fetch(ref), status=ProviderStatus.OPEN)
+
+
+@fails("amounts are exact")
+class WholeUnits(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        found = await super().fetch(ref)
+        whole = round(found.snapshot.received / 100) * 100
+        return saying(found, received=whole, confirmed=whole)
+
+
+@fails("an open object is closed and stays closed")
+class SaysThatItClosed(AcmeProvider):
+    async def cancel(self, ref: Any) -> Any:
+        found = await self.fetch(ref)
+        return attrs.evolve(found.snapshot, status=ProviderStatus.CANCELED)
+
+
+@fails("a cancel of a paid object says that it is paid")
+class AlwaysCanceled(AcmeProvider):
+    async def cancel(self, ref: Any) -> Any:
+        return attrs.evolve(await super().cancel(ref), status=ProviderStatus.CANCELED)
+
+
+@fails("what cannot be closed stays as it is")
+class ClosesAllTheSame(AcmeProvider):
+    MANIFEST = {"capabilities": attrs.evolve(ACME.capabilities, cancel=Cancel.NOT_CLOSABLE)}
+
+
+@fails("a cancel of an expired object says so")
+class RefusesToCancel(AcmeProvider):
+    async def cancel(self, ref: Any) -> Any:
+        if (await self.fetch(ref)).snapshot.status is not ProviderStatus.OPEN:
+            raise InvalidRequest("payment_id", "it is not open")
+        return await super().cancel(ref)
+
+
+@fails("health is fast and free of effects")
+class Talkative(AcmeProvider):
+    async def health(self) -> Any:
+        return "ok"
+
+
+@fails("operations at once do not mix")
+class OneAtATime(AcmeProvider):
+    amount: Any = None
+
+    async def create(self, operation: Any) -> Created:
+        self.amount = operation.amount
+        await trio.sleep(0.01)
+        return await super().create(attrs.evolve(operation, amount=self.amount))
+
+
+@fails("no secret is logged or told")
+class TellsItsKey(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        self.context.log.info("looked", key=self.context.secrets["api_key"][0])
+        return await super().fetch(ref)
+
+
+# -- resilience --------------------------------------------------------------------------------
+
+
+def misnamed(mistaken: type[ProviderError], name: Callable[[], ProviderError]) -> type:
+    """A provider whose `create` calls one failure by another's name."""
+
+    class Misnaming(AcmeProvider):
+        async def create(self, operation: Any) -> Created:
+            try:
+                return await super().create(operation)
+            except mistaken:
+                raise name() from None
+
+    return Misnaming
+
+
+for check, mistaken, name in (
+    ("a request that was lost is sent again and done once", OutcomeUnknown, lambda: Declined("x", "y")),
+    ("an answer that was lost is unknown and sent again done once", OutcomeUnknown, lambda: NotAttempted("z")),
+    ("a server error is unknown", OutcomeUnknown, lambda: Declined("x", "y")),
+    ("refused credentials are a misconfiguration", Misconfigured, lambda: OutcomeUnknown("z")),
+    ("too many requests say when to come again", RateLimited, lambda: OutcomeUnknown("z")),
+    ("a definite refusal is declined", Declined, lambda: OutcomeUnknown("z")),
+):
+    fails(check)(misnamed(mistaken, name))
+
+
+@fails("an unreadable answer is unknown")
+class MakesItUp(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        try:
+            return await super().create(operation)
+        except OutcomeUnknown:
+            return Created(reference="ch_guessed", next_action=None)
+
+
+@fails("a remote side that hangs can be left")
+class CannotBeLeft(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        with trio.CancelScope(shield=True), trio.move_on_after(3):
+            return await super().create(operation)
+        raise OutcomeUnknown("no answer")
+
+
+@fails("cancelled at any moment it is done at most once")
+class KeyOfEachAttempt(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        created = await super().create(anew(operation))
+        await trio.lowlevel.checkpoint()
+        return created
+
+
+@fails("a look that failed is not absence")
+class BlindLook(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        try:
+            return await super().fetch(ref)
+        except ProviderError:
+            return Absent()
+
+
+@fails("a wrong reference is not found")
+class AnyReference(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        found = await super().fetch(ref)
+        if not isinstance(found, Absent):
+            self.last = found
+            return found
+        return saying(self.last, status=ProviderStatus.PAID, received=1, confirmed=1)
+
+
+@fails("any order of deeds loses nothing")
+class ForgetsWhatWasPaid(AcmeProvider):
+    canceled: bool = False
+
+    async def cancel(self, ref: Any) -> Any:
+        self.canceled = True
+        return await super().cancel(ref)
+
+    async def fetch(self, ref: Any) -> Any:
+        found = await super().fetch(ref)
+        return saying(found, received=0, confirmed=0) if self.canceled else found
+
+
+# -- webhooks ----------------------------------------------------------------------------------
+
+
+@fails("an authentic webhook is taken")
+class RefusesAll(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
+        raise WebhookRefused("signature", "no")
+
+
+@fails("one changed byte is refused")
+@fails("without its signature it is refused")
+class BelievesAll(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
+        return ProviderEvent(id="1", type="any", content={})
+
+
+@fails("a webhook of long ago is refused")
+@fails("a webhook from the future is refused")
+class Timeless(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
+        return webhooks.verify(request, secrets["webhook_secret"], now, tolerance_s=10**9)
+
+
+@fails("both secrets count while one is replaced")
+class NewestSecretOnly(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
+        newest = {"webhook_secret": secrets["webhook_secret"][:1]}
+        return super().verify(request, newest, now)
+
+
+@fails("rubbish is refused and nothing else")
+class Fragile(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
+        request.headers["acme-signature"].index("t=")
+        return super().verify(request, secrets, now)
+
+
+@fails("reading a webhook asks nobody")
+class AsksBack(AcmeProvider):
+    def translate(self, event: ProviderEvent) -> Any:
+        httpx.get(f"{self._config.api_base}/ping")
+        return super().translate(event)
+
+
+@fails("an event means the same every time")
+class NewIdEveryTime(AcmeProvider):
+    def translate(self, event: ProviderEvent) -> Any:
+        return [attrs.evolve(one, id=str(uuid.uuid4())) for one in super().translate(event)]
+
+
+@fails("an event names its payment")
+class NamesOfItsOwn(AcmeProvider):
+    def translate(self, event: ProviderEvent) -> Any:
+        return [attrs.evolve(o, reference=f"acme/{o.reference}") for o in super().translate(event)]
+
+
+@fails("what is none of payds moves nothing")
+class TakesTheForeign(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        self.last = str(operation.payment_id)
+        return await super().create(operation)
+
+    def translate(self, event: ProviderEvent) -> Any:
+        charge = {**event.content["charge"], "payment_id": self.last}
+        return super().translate(attrs.evolve(event, content={"charge": charge}))
+
+
+@fails("every order of reports gives the same facts")
+class TimesOfItsOwn(AcmeProvider):
+    def translate(self, event: ProviderEvent) -> Any:
+        early = event.content["charge"]["status"] == "open"
+        as_of = datetime(2100 if early else 2020, 1, 1, tzinfo=UTC)
+        said = super().translate(event)
+        return [attrs.evolve(one, fact=attrs.evolve(one.fact, as_of=as_of)) for one in said]
+
+
+# -- scan --------------------------------------------------------------------------------------
+
+
+@fails("a scan tells what webhooks did not")
+class BlindScan(AcmeProvider):
+    async def scan(self, cursor: str | None) -> Any:
+        return attrs.evolve(await super().scan(cursor), events=())
+
+
+@fails("nothing is lost between pages")
+class SkipsAtTheBorder(AcmeProvider):
+    async def scan(self, cursor: str | None) -> Any:
+        told = await super().scan(cursor)
+        at, kept = int(cursor or 0), told.events[:10]
+        more = len(told.events) > len(kept)
+        return attrs.evolve(told, events=kept, cursor=str(at + len(kept) + more), more=more)
+
+
+@fails("a scan from the same cursor tells the same")
+class RemembersWhatItTold(AcmeProvider):
+    seen: set[str] = set()
+
+    async def scan(self, cursor: str | None) -> Any:
+        told = await super().scan(cursor)
+        new = tuple(event for event in told.events if event.id not in self.seen)
+        self.seen |= {event.id for event in new}
+        return attrs.evolve(told, events=new)
+
+
+# -- watch -------------------------------------------------------------------------------------
+
+
+@fails("a watch tells what was paid")
+class SleepsInstead(MockProvider):
+    async def watch(self, sink: Any, *, task_status: Any) -> None:
+        await trio.sleep_forever()
+
+
+@fails("a watch that was stopped goes on where it was")
+class ForgetsTheBacklog(MockProvider):
+    async def watch(self, sink: Any, *, task_status: Any) -> None:
+        self._ledger.mark_reported(self._ledger.unreported(self._clock.now(), BATCH_MAX))
+        await super().watch(sink, task_status=task_status)
+
+
+@fails("what could not be stored is told again")
+class MarksTooEarly(MockProvider):
+    async def watch(self, sink: Any, *, task_status: Any) -> None:
+        while True:
+            reports = self._ledger.unreported(self._clock.now(), BATCH_MAX)
+            self._ledger.mark_reported(reports)
+            await sink.put([report.observation for report in reports])
+            await trio.sleep(0.05)
+
+
+@fails("the same money has the same id")
+class NewIdForTheSameMoney(MockProvider):
+    async def watch(self, sink: Any, *, task_status: Any) -> None:
+        reports = self._ledger.unreported(self._clock.now(), BATCH_MAX)
+        told = []
+        for one in (report.observation for report in reports):
+            receipts = tuple(attrs.evolve(r, id=str(uuid.uuid4())) for r in one.fact)
+            told.append(attrs.evolve(one, fact=receipts))
+        await sink.put(told)
+        await trio.sleep_forever()
+
+
+@fails("a watch ends when it is cancelled")
+class CannotBeStopped(MockProvider):
+    async def watch(self, sink: Any, *, task_status: Any) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(timedelta(seconds=3).total_seconds())
