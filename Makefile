@@ -26,14 +26,14 @@ test: check integration ## The whole suite, checks first
 check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: under a minute
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
-	@$(BIN)/mypy payd $(WHEELS) examples/main_app
-	@PYTHONPATH=examples $(BIN)/lint-imports --config setup.cfg
+	@$(BIN)/mypy payd $(WHEELS) examples/main_app examples/providers/acme/acme_provider
+	@PYTHONPATH=examples:examples/providers/acme $(BIN)/lint-imports --config setup.cfg
 	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 # Three parts side by side, each with servers of its own: they wait more than they compute.
 ONE_PART := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)
 OTHER_PART := $(addprefix tests/integration/,dev example http stripe tempo) tests/unit/cli
-LAST_PART := tests/integration/client
+LAST_PART := $(addprefix tests/integration/,client kit)
 
 integration: $(STAMP) ## Everything that talks to real servers, starts processes or opens a browser
 	@$(BIN)/python -m pytest $(OTHER_PART) >$(VENV)/other-part.log 2>&1 & other=$$!; \

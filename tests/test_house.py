@@ -71,7 +71,12 @@ def test_the_package_list_names_every_package() -> None:
         ".".join(path.parent.relative_to(ROOT).parts)
         for path in (ROOT / "payd").rglob("__init__.py")
     }
-    elsewhere = {"payd.migrations", "payd.defaults", "payd.examples.main_app"}
+    elsewhere = {
+        "payd.migrations",
+        "payd.defaults",
+        "payd.examples.main_app",
+        "payd.examples.providers",
+    }
     assert set(listed) == code | elsewhere
 
 

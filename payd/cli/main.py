@@ -13,6 +13,9 @@ _COMMANDS = {
     "Try it": {
         "dev": ("payd.cli.dev:dev", "Run PostgreSQL, NATS, Valkey and payd on this machine."),
     },
+    "Providers of your own": {
+        "plugin": ("payd.cli.plugin:plugin", "Write a provider, or check one."),
+    },
     "Payments": {
         "quote": ("payd.cli.payments:quote", "Price items."),
         "pay": ("payd.cli.payments:pay", "Start a payment and wait for its end."),
@@ -25,7 +28,7 @@ _COMMANDS = {
         "migrate": ("payd.cli.operate:migrate", "Bring the database schema up to date."),
         "config": ("payd.cli.operate:config", "Check or show the configuration."),
         "pricing": ("payd.cli.operate:pricing", "Check or show the prices."),
-        "providers": ("payd.cli.operate:providers", "Show the providers."),
+        "providers": ("payd.cli.providers:providers", "Show the providers, and how they stand."),
         "receipts": ("payd.cli.receipts:receipts", "Show and place money that matched nothing."),
         "reconciliations": (
             "payd.cli.reconciliations:reconciliations",

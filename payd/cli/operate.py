@@ -1,4 +1,4 @@
-"""serve, migrate, config, pricing, providers: what an operator runs on the daemon's host."""
+"""serve, migrate, config, pricing: what an operator runs on the daemon's host."""
 
 import os
 import sys
@@ -195,42 +195,3 @@ def _prices(file: Path | None) -> Any:
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def providers(as_json: bool) -> None:
-    """What is installed and what is enabled: version, methods, or why it cannot be used."""
-    from payd.config.providers import installed_providers
-
-    enabled = read_config(with_secrets=False).providers.enabled()
-    rows = [_provider(name, name in enabled) for name in sorted(installed_providers())]
-    missing = sorted(set(enabled) - {row["provider"] for row in rows})
-    rows += [_provider(name, True) for name in missing]
-    if as_json:
-        render.as_json({"providers": rows})
-        return
-    render.table(("provider", "version", "enabled", "capabilities"), [_cells(row) for row in rows])
-
-
-def _provider(name: str, enabled: bool) -> dict[str, Any]:
-    from payd.plugins.loader import PluginError, manifest_of
-
-    row: dict[str, Any] = {"provider": name, "enabled": enabled}
-    try:
-        manifest = manifest_of(name)
-    except PluginError as error:
-        return row | {"version": None, "error": str(error)}
-    can = manifest.capabilities
-    return row | {
-        "version": manifest.version,
-        "sdk": manifest.sdk,
-        "lookup": can.lookup.value,
-        "cancel": can.cancel.value,
-        "idempotency_window_s": can.idempotency_window.total_seconds(),
-    }
-
-
-def _cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
-    can = row.get("error") or f"lookup {row['lookup']}, cancel {row['cancel']}"
-    return row["provider"], row["version"] or "?", "yes" if row["enabled"] else "no", can

@@ -9,7 +9,7 @@ from payd.config.environment import parse_switch
 from payd.config.load import DEFAULT_FILE, load_config
 from payd.config.prices import load_prices
 from payd.config.problems import EXIT_BAD_CONFIGURATION, ConfigError, Problem
-from payd.config.providers import installed_providers, take_credentials
+from payd.config.providers import installed_providers, plain_settings, take_credentials
 from payd.config.settings import SETTINGS, Setting
 from payd.config.tree import Config, Provider, TlsFiles
 from payd.config.vault import missing_from_vault, with_vault
@@ -33,6 +33,7 @@ __all__ = [
     "load_prices",
     "missing_from_vault",
     "parse_switch",
+    "plain_settings",
     "take_credentials",
     "with_vault",
 ]

@@ -1,7 +1,7 @@
 """The providers' part: two switches are payd's, credentials are secrets, the rest is the plugin's."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def _absolute(draft: Draft, raw: RawProvider, key: str) -> object:
 
 
 def take_credentials(
-    config: Config, name: str, credentials: Iterable[str]
+    config: Config, name: str, credentials: Collection[str]
 ) -> tuple[Provider, Mapping[str, tuple[Secret, ...]]]:
     """Part a provider's credentials from its settings.
 
@@ -92,7 +92,6 @@ def take_credentials(
     production, in the environment.
     """
     section = config.providers.named[name]
-    rest = dict(section.settings)
     found: dict[str, tuple[Secret, ...]] = {}
     problems: list[Problem] = []
     for credential in credentials:
@@ -103,11 +102,18 @@ def take_credentials(
             key = f"providers.{name}.{setting}"
             problems.append(Problem(key=key, where=where or "not set", what=wrong))
         found[credential] = tuple(values)
-        for used in (setting, f"{setting}_file"):
-            rest.pop(used, None)
     if problems:
         raise ConfigError(problems)
+    rest = plain_settings(config, name, credentials)
     return section.model_copy(update=_keep(section, rest)), found
+
+
+def plain_settings(config: Config, name: str, credentials: Collection[str]) -> dict[str, object]:
+    """The provider's settings without its credentials; empty where nothing is said of it."""
+    section = config.providers.named.get(name)
+    secret = {credential.removeprefix(f"{name}_") for credential in credentials}
+    settings = section.settings if section is not None else {}
+    return {key: v for key, v in settings.items() if key.removesuffix("_file") not in secret}
 
 
 def _credential(

@@ -39,7 +39,7 @@ class MockRemote(Remote):
 
     async def objects(self, payment_id: UUID) -> int:
         """See Remote."""
-        return self._ledger.count(str(payment_id), reference_of(f"{payment_id}:create:v1"))
+        return self._ledger.count(reference_of(f"{payment_id}:create:v1"), str(payment_id))
 
     def metadata(self, fault: Fault | None) -> Mapping[str, str]:
         """See Remote."""

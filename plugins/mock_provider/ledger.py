@@ -78,13 +78,11 @@ class Ledger:
         session = self._session(reference)
         return None if session is None else (session, self._script(reference))
 
-    def count(self, *names: str) -> int:
-        """The sessions that have any of these as reference, or in their reports."""
-        marks = ", ".join("?" * len(names))
+    def count(self, reference: str, payment_id: str) -> int:
+        """The sessions of a payment: by their reference, or by what their reports call it."""
         (number,) = self._database.execute(
-            "SELECT count(*) FROM sessions"
-            f" WHERE reference IN ({marks}) OR reports_as IN ({marks})",  # noqa: S608 - only marks
-            (*names, *names),
+            "SELECT count(*) FROM sessions WHERE reference = ? OR reports_as = ?",
+            (reference, payment_id),
         ).fetchone()
         return int(number)
 

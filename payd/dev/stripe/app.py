@@ -79,9 +79,7 @@ async def open_stand_in(
             account.url = await nursery.start(listen, app, host, port)
             await nursery.start(webhooks.run)
             nursery.start_soon(_sweep, checkout)
-            task_status.started(
-                StandIn(account=account, checkout=checkout, api=api, faults=faults)
-            )
+            task_status.started(StandIn(account=account, checkout=checkout, api=api, faults=faults))
     finally:
         state.close()
 

@@ -48,10 +48,13 @@ class StripeRemote(Remote):
     """See Remote."""
 
     follows_clock = False
-    secrets = {"stripe_secret_key": (_SECRET_KEY,), "stripe_webhook_secret": (_WEBHOOK_SECRET,)}
 
     def __init__(self, stand_in: StandIn) -> None:
         self._stand_in = stand_in
+        self.secrets = {
+            "stripe_secret_key": (_SECRET_KEY,),
+            "stripe_webhook_secret": (_WEBHOOK_SECRET,),
+        }
         self.settings = {
             "api_base": stand_in.url,
             "currencies": "USD,JPY",

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import attrs
 import trio
 
+from payd.domain.money import base_units, currency_exponent
 from payd.plugins import (
     Absent,
     Created,
@@ -23,14 +24,12 @@ from payd.plugins import (
     Outflow,
     PaymentRef,
     Provider,
-
     ProviderError,
     ProviderManifest,
     Snapshot,
     SupportsPrepare,
     TokenTerms,
 )
-from payd.domain.money import base_units, currency_exponent
 from payd.plugins.testing.registry import Failed
 from payd.plugins.testing.remote import Remote
 

@@ -50,9 +50,7 @@ def always(_manifest: ProviderManifest, _provider: object) -> bool:
     return True
 
 
-def check(
-    level: Level, why: str, applies: Applies = always
-) -> Callable[[Run], Run]:
+def check(level: Level, why: str, applies: Applies = always) -> Callable[[Run], Run]:
     """Register a coroutine function; its name, with spaces, is the check's."""
 
     def register(function: Run) -> Run:
@@ -61,4 +59,3 @@ def check(
         return function
 
     return register
-

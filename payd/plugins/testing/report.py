@@ -80,11 +80,15 @@ class Report:
     def as_text(self) -> str:
         """For people: every level, and every check that did not pass, with what it means."""
         lines = [f"{self.provider} {self.version}, plugin interface {self.sdk}"]
-        for level in Level:
-            lines.append(f"  {level.value:<11}{_said(self.counts(level))}")
+        lines += [f"  {level.value:<11}{_said(self.counts(level))}" for level in Level]
         for verdict in self.verdicts:
             if verdict.outcome is Outcome.FAILED:
-                lines += ["", f"FAILED  {verdict.check}", f"  {verdict.message}", f"  {verdict.why}"]
+                lines += [
+                    "",
+                    f"FAILED  {verdict.check}",
+                    f"  {verdict.message}",
+                    f"  {verdict.why}",
+                ]
         unproven = [one for one in self.verdicts if one.outcome is Outcome.UNPROVEN]
         if unproven:
             lines += ["", "Unproven: the remote side that comes with it cannot show"]

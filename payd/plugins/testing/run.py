@@ -49,9 +49,7 @@ def report_of(manifest: ProviderManifest, verdicts: Sequence[Verdict], now: date
     )
 
 
-async def run_check(
-    check: Check, manifest: ProviderManifest, open_remote: OpenRemote
-) -> Verdict:
+async def run_check(check: Check, manifest: ProviderManifest, open_remote: OpenRemote) -> Verdict:
     """One check; whatever goes wrong in it is its verdict."""
     began = trio.current_time()
     outcome, message = await _outcome(check, manifest, open_remote)
@@ -95,9 +93,7 @@ def _judged(error: BaseException) -> tuple[Outcome, str]:
 
 
 @asynccontextmanager
-async def open_bench(
-    manifest: ProviderManifest, open_remote: OpenRemote
-) -> AsyncIterator[Bench]:
+async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> AsyncIterator[Bench]:
     """The provider as payd builds it, on a remote side of its own. Raises Failed."""
     clock, log, sinks = BenchClock(START), BenchLog(), [BenchSink()]
 

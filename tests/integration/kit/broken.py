@@ -43,13 +43,15 @@ from payd.plugins.testing import OpenRemote
 BROKEN: dict[str, tuple[ProviderManifest, OpenRemote]] = {}
 
 
-def fails(check: str) -> Callable[[type], type]:
-    """The provider of this class fails that check."""
+def fails(check: str, **changes: Any) -> Callable[[type], type]:
+    """The provider of this class, and with these changes to its manifest, fails that check."""
 
     def register(broken: type) -> type:
-        manifest, remote = (MOCK, open_mock) if issubclass(broken, MockProvider) else (ACME, open_acme)
-        changes = {"factory": _factory(manifest, broken), **getattr(broken, "MANIFEST", {})}
-        BROKEN[check] = (attrs.evolve(manifest, **changes), remote)
+        manifest, remote = (
+            (MOCK, open_mock) if issubclass(broken, MockProvider) else (ACME, open_acme)
+        )
+        changed = {"factory": _factory(manifest, broken), **changes}
+        BROKEN[check] = (attrs.evolve(manifest, **changed), remote)
         return broken
 
     return register
@@ -83,23 +85,23 @@ def saying(found: Any, **changes: Any) -> Any:
 # -- basic -------------------------------------------------------------------------------------
 
 
-@fails("the manifest is sound")
+@fails("the manifest is sound", version="first")
 class VersionOfNoKind(AcmeProvider):
-    MANIFEST = {"version": "first"}
+    """As it was."""
 
 
-@fails("it imports nothing of payd but the interface")
+@fails("it imports nothing of payd but the interface", factory=nosy_provider.factory)
 class Nosy(AcmeProvider):
-    MANIFEST = {"factory": nosy_provider.factory}
+    """As it was."""
 
 
 class Lenient(AcmeConfig, extra="ignore"):
     """Takes any setting."""
 
 
-@fails("an unknown setting is refused")
+@fails("an unknown setting is refused", config_model=Lenient)
 class LenientProvider(AcmeProvider):
-    MANIFEST = {"config_model": Lenient}
+    """As it was."""
 
 
 @fails("the same operation twice is one object")
@@ -204,9 +206,12 @@ class AlwaysCanceled(AcmeProvider):
         return attrs.evolve(await super().cancel(ref), status=ProviderStatus.CANCELED)
 
 
-@fails("what cannot be closed stays as it is")
+@fails(
+    "what cannot be closed stays as it is",
+    capabilities=attrs.evolve(ACME.capabilities, cancel=Cancel.NOT_CLOSABLE),
+)
 class ClosesAllTheSame(AcmeProvider):
-    MANIFEST = {"capabilities": attrs.evolve(ACME.capabilities, cancel=Cancel.NOT_CLOSABLE)}
+    """As it was."""
 
 
 @fails("a cancel of an expired object says so")
@@ -257,8 +262,16 @@ def misnamed(mistaken: type[ProviderError], name: Callable[[], ProviderError]) -
 
 
 for check, mistaken, name in (
-    ("a request that was lost is sent again and done once", OutcomeUnknown, lambda: Declined("x", "y")),
-    ("an answer that was lost is unknown and sent again done once", OutcomeUnknown, lambda: NotAttempted("z")),
+    (
+        "a request that was lost is sent again and done once",
+        OutcomeUnknown,
+        lambda: Declined("x", "y"),
+    ),
+    (
+        "an answer that was lost is unknown and sent again done once",
+        OutcomeUnknown,
+        lambda: NotAttempted("z"),
+    ),
     ("a server error is unknown", OutcomeUnknown, lambda: Declined("x", "y")),
     ("refused credentials are a misconfiguration", Misconfigured, lambda: OutcomeUnknown("z")),
     ("too many requests say when to come again", RateLimited, lambda: OutcomeUnknown("z")),
@@ -303,12 +316,15 @@ class BlindLook(AcmeProvider):
 
 @fails("a wrong reference is not found")
 class AnyReference(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        self.last = await super().create(operation)
+        return self.last
+
     async def fetch(self, ref: Any) -> Any:
-        found = await super().fetch(ref)
-        if not isinstance(found, Absent):
-            self.last = found
+        if not isinstance(found := await super().fetch(ref), Absent):
             return found
-        return saying(self.last, status=ProviderStatus.PAID, received=1, confirmed=1)
+        found = await super().fetch(attrs.evolve(ref, reference=self.last.reference))
+        return saying(found, status=ProviderStatus.PAID, received=1, confirmed=1)
 
 
 @fails("any order of deeds loses nothing")
@@ -420,7 +436,7 @@ class SkipsAtTheBorder(AcmeProvider):
 
 @fails("a scan from the same cursor tells the same")
 class RemembersWhatItTold(AcmeProvider):
-    seen: set[str] = set()
+    seen: frozenset[str] = frozenset()
 
     async def scan(self, cursor: str | None) -> Any:
         told = await super().scan(cursor)

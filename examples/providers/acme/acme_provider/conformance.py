@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from secrets import token_hex
 from uuid import UUID
 
 import trio
 
-from acme_provider.fake_api import FakeAcme, Json, serving
+from acme_provider.fake_api import FakeAcme, Json
+from acme_provider.fake_server import serving
 from acme_provider.webhooks import SIGNATURE
 from payd.plugins import PaymentRef, WebhookRequest
 from payd.plugins.testing import BenchClock, Fault, Remote
@@ -17,8 +19,8 @@ from payd.plugins.testing import BenchClock, Fault, Remote
 async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
     """A fake API of its own, on a free port, whose time is the kit's."""
     acme = FakeAcme(
-        api_key="kit-api-key",
-        webhook_secret="kit-webhook-secret",
+        api_key=f"key-{token_hex(8)}",
+        webhook_secret=f"secret-{token_hex(8)}",
         clock=lambda: clock.now().timestamp(),
     )
     with serving(acme):

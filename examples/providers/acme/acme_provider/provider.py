@@ -71,7 +71,9 @@ class AcmeProvider:
         """See Provider. The charge tells how it stands, whether it was open or not."""
         if ref.reference is None:
             raise InvalidRequest("payment_id", "it has no charge yet")
-        return charges.snapshot(_there(await self._api.post(f"/charges/{ref.reference}/cancel", {})))
+        return charges.snapshot(
+            _there(await self._api.post(f"/charges/{ref.reference}/cancel", {}))
+        )
 
     async def health(self) -> None:
         """See Provider."""

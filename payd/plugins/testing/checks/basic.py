@@ -94,7 +94,10 @@ async def an_unknown_setting_is_refused(bench: Bench) -> None:
     raise Failed("the configuration model takes a setting that does not exist")
 
 
-@check(Level.BASIC, "The same operation is sent again after every crash: a second object is a second charge.")
+@check(
+    Level.BASIC,
+    "The same operation is sent again after every crash: a second object is a second charge.",
+)
 async def the_same_operation_twice_is_one_object(bench: Bench) -> None:
     operation, _, first = await bench.opened()
     second = await bench.create(operation)
@@ -143,7 +146,9 @@ async def the_same_operation_with_other_parameters_is_a_conflict(bench: Bench) -
     )
     error = await bench.raised(bench.provider.create, other)
     if not isinstance(error, IdempotencyConflict):
-        raise Failed(f"another amount under the same operation id gave {error!r}, not IdempotencyConflict")
+        raise Failed(
+            f"another amount under the same operation id gave {error!r}, not IdempotencyConflict"
+        )
 
 
 @check(Level.BASIC, "What the customer is shown is all that he can pay with.")
@@ -175,7 +180,9 @@ async def an_open_object_is_found_open(bench: Bench) -> None:
         raise Failed(f"it was {created.reference}, and is found as {found.created.reference}")
 
 
-@check(Level.BASIC, "When the answer to create was lost, this look is the only way back.", _looks_up)
+@check(
+    Level.BASIC, "When the answer to create was lost, this look is the only way back.", _looks_up
+)
 async def an_object_is_found_without_its_reference(bench: Bench) -> None:
     operation, _, created = await bench.opened()
     found = await bench.found(bench.ref(operation))
@@ -211,7 +218,10 @@ async def a_paid_object_is_found_paid(bench: Bench) -> None:
         raise Failed(f"paid and final, but confirmed is {found.snapshot.confirmed}")
 
 
-@check(Level.BASIC, "A cent too little keeps a payment open for ever; a cent too much is a person's work.")
+@check(
+    Level.BASIC,
+    "A cent too little keeps a payment open for ever; a cent too much is a person's work.",
+)
 async def amounts_are_exact(bench: Bench) -> None:
     for way in bench.ways():
         for minor_units in (101, 14900, 1_234_567, 99_999_999):
@@ -245,7 +255,9 @@ async def a_cancel_of_a_paid_object_says_that_it_is_paid(bench: Bench) -> None:
     _standing(snapshot, operation, ProviderStatus.PAID, received=due(operation))
 
 
-@check(Level.BASIC, "Money that comes late is a customer's all the same: it must be seen.", _stays_open)
+@check(
+    Level.BASIC, "Money that comes late is a customer's all the same: it must be seen.", _stays_open
+)
 async def what_cannot_be_closed_stays_as_it_is(bench: Bench) -> None:
     operation, ref, _ = await bench.opened()
     for _ in range(2):
@@ -254,7 +266,9 @@ async def what_cannot_be_closed_stays_as_it_is(bench: Bench) -> None:
             raise Failed("the manifest says NOT_CLOSABLE, and cancel says CANCELED")
     await bench.remote.pay(ref, due(operation))
     await bench.remote.rest()
-    _standing((await bench.found(ref)).snapshot, operation, ProviderStatus.PAID, received=due(operation))
+    _standing(
+        (await bench.found(ref)).snapshot, operation, ProviderStatus.PAID, received=due(operation)
+    )
 
 
 @check(Level.BASIC, "Closing what is closed is asked for after every crash.", _closes)
@@ -316,9 +330,7 @@ async def no_secret_is_logged_or_told(bench: Bench) -> None:
             raise Failed(f"the credential {name} is in a log line or an error")
 
 
-def _standing(
-    snapshot: Snapshot, operation: Any, *statuses: ProviderStatus, received: int
-) -> None:
+def _standing(snapshot: Snapshot, operation: Any, *statuses: ProviderStatus, received: int) -> None:
     if snapshot.status not in statuses:
         wanted = " or ".join(status.value for status in statuses)
         raise Failed(f"it is {snapshot.status.value}, not {wanted}")
@@ -358,5 +370,3 @@ def _facts(found: Found) -> tuple[object, ...]:
         snapshot.confirmed,
         snapshot.refunded,
     )
-
-

@@ -81,7 +81,9 @@ async def a_request_that_was_lost_is_sent_again_and_done_once(bench: Bench) -> N
     await _lost(bench, Fault.LOST_REQUEST, NotAttempted, OutcomeUnknown)
 
 
-@check(Level.RESILIENCE, "The customer may be paying already: to call it failed would lose his money.")
+@check(
+    Level.RESILIENCE, "The customer may be paying already: to call it failed would lose his money."
+)
 async def an_answer_that_was_lost_is_unknown_and_sent_again_done_once(bench: Bench) -> None:
     await _lost(bench, Fault.LOST_ANSWER, OutcomeUnknown)
 
@@ -107,7 +109,9 @@ async def an_unreadable_answer_is_unknown(bench: Bench) -> None:
     await _lost(bench, Fault.GARBAGE, OutcomeUnknown)
 
 
-@check(Level.RESILIENCE, "A wrong key is the operator's to mend: it must be called so, and wake him.")
+@check(
+    Level.RESILIENCE, "A wrong key is the operator's to mend: it must be called so, and wake him."
+)
 async def refused_credentials_are_a_misconfiguration(bench: Bench) -> None:
     met = await _meeting(bench, Fault.UNAUTHORIZED)
     if not isinstance(met.error, Misconfigured):
@@ -133,7 +137,10 @@ async def a_definite_refusal_is_declined(bench: Bench) -> None:
         raise Failed("it declines without a code, or without a sentence for people")
 
 
-@check(Level.RESILIENCE, "payd's deadline is kept by cancelling; who ignores it keeps a place for ever.")
+@check(
+    Level.RESILIENCE,
+    "payd's deadline is kept by cancelling; who ignores it keeps a place for ever.",
+)
 async def a_remote_side_that_hangs_can_be_left(bench: Bench) -> None:
     operation = bench.operation(metadata=bench.remote.metadata(Fault.HANG))
     await bench.remote.fault(Fault.HANG)

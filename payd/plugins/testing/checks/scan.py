@@ -17,7 +17,7 @@ def _scans(_manifest: ProviderManifest, provider: object) -> bool:
 
 async def _read(bench: Bench, cursor: str | None) -> tuple[dict[str, ProviderEvent], str | None]:
     """All that is there from the cursor on, by id; and the next cursor."""
-    assert isinstance(bench.provider, SupportsScan)  # noqa: S101 - _scans
+    assert isinstance(bench.provider, SupportsScan)
     events: dict[str, ProviderEvent] = {}
     for _ in range(_PAGES_MAX):
         page = bench.expect(Page, await bench.in_time(bench.provider.scan, cursor), "scan")
@@ -45,7 +45,7 @@ async def _paid(bench: Bench, number: int) -> list[set[str]]:
 
 
 def _all_told(bench: Bench, paid: list[set[str]], events: Mapping[str, ProviderEvent]) -> None:
-    assert isinstance(bench.provider, SupportsScan)  # noqa: S101 - _scans
+    assert isinstance(bench.provider, SupportsScan)
     told = {
         observation.reference
         for event in events.values()

@@ -8,7 +8,15 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payd.plugins import Cancel, Created, CreateOperation, Found, PaymentRef, ProviderStatus, Snapshot
+from payd.plugins import (
+    Cancel,
+    Created,
+    CreateOperation,
+    Found,
+    PaymentRef,
+    ProviderStatus,
+    Snapshot,
+)
 from payd.plugins.testing.bench import Bench, due
 from payd.plugins.testing.registry import Failed, Level, check
 

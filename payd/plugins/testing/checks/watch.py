@@ -1,5 +1,7 @@
 """A long look at the remote side: it tells everything, from where it was left, and ends when told."""
 
+import contextlib
+
 import trio
 
 from payd.plugins import ProviderManifest, ReceiptState, SupportsWatch
@@ -13,7 +15,7 @@ def _watches(_manifest: ProviderManifest, provider: object) -> bool:
 
 async def _watch(bench: Bench, sink: BenchSink, seconds: float = 0.0) -> None:
     """Until nothing new has come for a while; or for so long."""
-    assert isinstance(bench.provider, SupportsWatch)  # noqa: S101 - _watches
+    assert isinstance(bench.provider, SupportsWatch)
     with trio.move_on_after(seconds or PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_run, bench, sink)
@@ -23,13 +25,11 @@ async def _watch(bench: Bench, sink: BenchSink, seconds: float = 0.0) -> None:
 
 async def _run(bench: Bench, sink: BenchSink) -> None:
     """As payd runs it: again when it ends."""
-    assert isinstance(bench.provider, SupportsWatch)  # noqa: S101 - _watches
+    assert isinstance(bench.provider, SupportsWatch)
     while True:
-        try:
+        # The sink's: what it refused must come again.
+        with contextlib.suppress(OSError):
             await bench.provider.watch(sink, task_status=trio.TASK_STATUS_IGNORED)
-        except OSError:
-            # The sink's: what it was refused must come again.
-            pass
         await trio.sleep(0.05)
 
 
@@ -61,10 +61,16 @@ async def a_watch_tells_what_was_paid(bench: Bench) -> None:
     await bench.remote.pay(ref, due(operation))
     await _watch(bench, sink)
     if _told(sink, names(operation, created)) != due(operation):
-        raise Failed(f"{due(operation)} were paid, {_told(sink, names(operation, created))} were told")
+        raise Failed(
+            f"{due(operation)} were paid, {_told(sink, names(operation, created))} were told"
+        )
 
 
-@check(Level.WATCH, "Daemons are restarted: what happens meanwhile must be told afterwards, once.", _watches)
+@check(
+    Level.WATCH,
+    "Daemons are restarted: what happens meanwhile must be told afterwards, once.",
+    _watches,
+)
 async def a_watch_that_was_stopped_goes_on_where_it_was(bench: Bench) -> None:
     sink = bench.sink()
     told: list[tuple[set[str], int]] = []
@@ -78,17 +84,27 @@ async def a_watch_that_was_stopped_goes_on_where_it_was(bench: Bench) -> None:
             raise Failed(f"after three runs {_told(sink, called)} of {wanted} were told")
 
 
-@check(Level.WATCH, "The database may refuse: then nothing of it is stored, and it must come again.", _watches)
+@check(
+    Level.WATCH,
+    "The database may refuse: then nothing of it is stored, and it must come again.",
+    _watches,
+)
 async def what_could_not_be_stored_is_told_again(bench: Bench) -> None:
     sink = bench.sink(refusals=2)
     operation, ref, created = await bench.opened()
     await bench.remote.pay(ref, due(operation))
     await _watch(bench, sink)
     if _told(sink, names(operation, created)) != due(operation):
-        raise Failed(f"after refusals {_told(sink, names(operation, created))} of {due(operation)} were told")
+        raise Failed(
+            f"after refusals {_told(sink, names(operation, created))} of {due(operation)} were told"
+        )
 
 
-@check(Level.WATCH, "A repetition is known by its id; the same money under two ids counts twice.", _watches)
+@check(
+    Level.WATCH,
+    "A repetition is known by its id; the same money under two ids counts twice.",
+    _watches,
+)
 async def the_same_money_has_the_same_id(bench: Bench) -> None:
     operation, ref, created = await bench.opened()
     await bench.remote.pay(ref, due(operation))
@@ -98,12 +114,14 @@ async def the_same_money_has_the_same_id(bench: Bench) -> None:
         await _watch(bench, sinks[-1])
     both = BenchSink(stored=[*sinks[0].stored, *sinks[1].stored])
     if _told(both, names(operation, created)) != due(operation):
-        raise Failed(f"two watches together tell {_told(both, names(operation, created))}, {due(operation)} were paid")
+        raise Failed(
+            f"two watches together tell {_told(both, names(operation, created))}, {due(operation)} were paid"
+        )
 
 
 @check(Level.WATCH, "A daemon that is to stop does not wait.", _watches)
 async def a_watch_ends_when_it_is_cancelled(bench: Bench) -> None:
-    assert isinstance(bench.provider, SupportsWatch)  # noqa: S101 - _watches
+    assert isinstance(bench.provider, SupportsWatch)
     with trio.move_on_after(0.5) as scope:
         await _run(bench, bench.sink())
     late_s = trio.current_time() - scope.deadline

@@ -34,20 +34,22 @@ def _takes_webhooks(_manifest: ProviderManifest, provider: object) -> bool:
 def _verify(
     bench: Bench, request: WebhookRequest, secrets: dict[str, tuple[str, ...]] | None = None
 ) -> ProviderEvent:
-    assert isinstance(bench.provider, SupportsWebhooks)  # noqa: S101 - _takes_webhooks
+    assert isinstance(bench.provider, SupportsWebhooks)
     event = bench.provider.verify(request, secrets or bench.secrets, bench.clock.now())
     return bench.expect(ProviderEvent, event, "verify")
 
 
 def _refused(bench: Bench, request: WebhookRequest, what: str, **more: object) -> None:
-    assert isinstance(bench.provider, SupportsWebhooks)  # noqa: S101 - _takes_webhooks
+    assert isinstance(bench.provider, SupportsWebhooks)
     secrets = more.get("secrets", bench.secrets)
     try:
         bench.provider.verify(request, secrets, bench.clock.now())  # type: ignore[arg-type]  # as told
     except WebhookRefused:
         return
     except Exception as error:
-        raise Failed(f"{what} raised {type(error).__name__}, not WebhookRefused: {error}") from error
+        raise Failed(
+            f"{what} raised {type(error).__name__}, not WebhookRefused: {error}"
+        ) from error
     raise Failed(f"{what} was taken for authentic")
 
 
@@ -56,7 +58,11 @@ async def _authentic(bench: Bench) -> WebhookRequest:
     return bench.remote.webhook(ref, bench.clock.now())
 
 
-@check(Level.WEBHOOKS, "What is refused comes again and again, and the customer waits.", _takes_webhooks)
+@check(
+    Level.WEBHOOKS,
+    "What is refused comes again and again, and the customer waits.",
+    _takes_webhooks,
+)
 async def an_authentic_webhook_is_taken(bench: Bench) -> None:
     request = await _authentic(bench)
     event = _verify(bench, request)
@@ -66,7 +72,11 @@ async def an_authentic_webhook_is_taken(bench: Bench) -> None:
         raise Failed("the same webhook, verified twice, gives two events")
 
 
-@check(Level.WEBHOOKS, "Anybody can send webhooks; one byte more would be a free subscription.", _takes_webhooks)
+@check(
+    Level.WEBHOOKS,
+    "Anybody can send webhooks; one byte more would be a free subscription.",
+    _takes_webhooks,
+)
 async def one_changed_byte_is_refused(bench: Bench) -> None:
     request = await _authentic(bench)
     size = len(request.body)
@@ -85,7 +95,9 @@ async def without_its_signature_it_is_refused(bench: Bench) -> None:
         _refused(bench, attrs.evolve(request, headers=rest), f"without {name} it")
         for value in ("", "x", "t=1,v1=", "\u00ff" * 20, "0" * 5000):
             changed = {**request.headers, name: value}
-            _refused(bench, attrs.evolve(request, headers=changed), f"with {name}: {value[:20]!r} it")
+            _refused(
+                bench, attrs.evolve(request, headers=changed), f"with {name}: {value[:20]!r} it"
+            )
 
 
 @check(Level.WEBHOOKS, "A recorded webhook can be sent again for ever.", _takes_webhooks)
@@ -109,16 +121,26 @@ async def both_secrets_count_while_one_is_replaced(bench: Bench) -> None:
     mine = bench.secrets[name]
     for values in (("another-secret", *mine), (*mine, "another-secret")):
         _verify(bench, request, {**bench.secrets, name: values})
-    _refused(bench, request, "with another secret it", secrets={**bench.secrets, name: ("another",)})
+    _refused(
+        bench, request, "with another secret it", secrets={**bench.secrets, name: ("another",)}
+    )
 
 
-@check(Level.WEBHOOKS, "The port is open to the world: nothing sent there may be more than refused.", _takes_webhooks)
+@check(
+    Level.WEBHOOKS,
+    "The port is open to the world: nothing sent there may be more than refused.",
+    _takes_webhooks,
+)
 async def rubbish_is_refused_and_nothing_else(bench: Bench) -> None:
     known = await _authentic(bench)
 
-    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(
-        body=st.one_of(st.binary(max_size=200), st.sampled_from([b"", b"{}", b"[]", b"null", b"[" * 9000])),
+        body=st.one_of(
+            st.binary(max_size=200), st.sampled_from([b"", b"{}", b"[]", b"null", b"[" * 9000])
+        ),
         headers=st.dictionaries(
             st.sampled_from([*known.headers, "x-other"]), st.text(max_size=40), max_size=3
         ),
@@ -129,7 +151,11 @@ async def rubbish_is_refused_and_nothing_else(bench: Bench) -> None:
     refused()
 
 
-@check(Level.WEBHOOKS, "A webhook is read in the request: it must not wait, and not be felt elsewhere.", _takes_webhooks)
+@check(
+    Level.WEBHOOKS,
+    "A webhook is read in the request: it must not wait, and not be felt elsewhere.",
+    _takes_webhooks,
+)
 async def reading_a_webhook_asks_nobody(bench: Bench) -> None:
     request = await _authentic(bench)
     before = await bench.remote.requests()
@@ -170,7 +196,11 @@ async def what_is_none_of_payds_moves_nothing(bench: Bench) -> None:
         raise Failed("a foreign object's webhook was taken for a payment's")
 
 
-@check(Level.WEBHOOKS, "Webhooks come late, twice, and in any order; the payment must end the same.", _takes_webhooks)
+@check(
+    Level.WEBHOOKS,
+    "Webhooks come late, twice, and in any order; the payment must end the same.",
+    _takes_webhooks,
+)
 async def every_order_of_reports_gives_the_same_facts(bench: Bench) -> None:
     operation, ref, _ = await bench.opened()
     requests: list[WebhookRequest] = []
@@ -206,5 +236,5 @@ def _latest(snapshots: Sequence[Snapshot]) -> tuple[str, int, int]:
 
 
 def _translate(bench: Bench, event: ProviderEvent) -> tuple[Observation, ...]:
-    assert isinstance(bench.provider, SupportsWebhooks)  # noqa: S101 - _takes_webhooks
+    assert isinstance(bench.provider, SupportsWebhooks)
     return tuple(bench.provider.translate(event))

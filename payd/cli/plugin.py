@@ -1,0 +1,192 @@
+"""payd plugin new, payd plugin check: from nothing to a provider that is certified."""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from payd.cli import render
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
+
+    from payd.plugins.testing.report import Report, Verdict
+
+#: The skeleton's name, in every spelling that its files use.
+_SKELETON = "acme"
+#: Left by who works on the skeleton itself.
+_NOT_COPIED = shutil.ignore_patterns(
+    "__pycache__", "*.egg-info", ".*_cache", ".hypothesis", "build"
+)
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "unproven": ("?", "yellow")}
+
+
+@click.group()
+def plugin() -> None:
+    """Write a provider, or check one that is installed."""
+
+
+# -- new ---------------------------------------------------------------------------------------
+
+
+@plugin.command("new")
+@click.argument("name")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Where to write it.  [default: ./NAME]"
+)
+def new(name: str, folder: Path | None) -> None:
+    """Write a working provider NAME: a wheel with tests that are green from the first run."""
+    from payd.shipped import shipped
+
+    target = folder or Path(name)
+    if not _NAME.fullmatch(name):
+        raise click.UsageError(f"{name!r}: lower-case letters, digits and _, a letter first")
+    if target.exists():
+        raise click.ClickException(f"{target} is there already")
+    shutil.copytree(shipped("examples") / "providers" / _SKELETON, target, ignore=_NOT_COPIED)
+    for path in _deepest_first(target):
+        if path.is_file():
+            path.write_text(_renamed(path.read_text(), name))
+        path.rename(path.with_name(_renamed(path.name, name)))
+    click.echo(f"{target} is a provider that works. Go on with:\n")
+    for command in (
+        f"pip install '{_pip_path(target)}[test]'",
+        f"pytest {target}",
+        f"payd plugin check payd-{name}-provider",
+    ):
+        click.echo(f"  {command}")
+    click.echo(f"\n{target}/README.md says what to change where.")
+
+
+def _deepest_first(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"), key=lambda path: len(path.parts), reverse=True)
+
+
+def _renamed(text: str, name: str) -> str:
+    """A class is named in words, a constant in capitals."""
+    words = "".join(word.capitalize() for word in name.split("_"))
+    for old, new_word in (
+        (_SKELETON, name),
+        (_SKELETON.capitalize(), words),
+        (_SKELETON.upper(), name.upper()),
+    ):
+        text = text.replace(old, new_word)
+    return text
+
+
+def _pip_path(folder: Path) -> str:
+    """pip takes a bare word for a package's name."""
+    return str(folder) if folder.is_absolute() or len(folder.parts) > 1 else f"./{folder}"
+
+
+# -- check -------------------------------------------------------------------------------------
+
+
+@plugin.command("check")
+@click.argument("distribution")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def check(distribution: str, as_json: bool) -> None:
+    """Run the conformance kit on the providers of an installed DISTRIBUTION.
+
+    The result is kept for `payd providers`. Exit 1 when a check failed.
+    """
+    reports = [_report(name, quiet=as_json) for name in _offered(distribution)]
+    if as_json:
+        render.as_json({"reports": [report.as_json() for report in reports]})
+    for report in reports:
+        _keep(report)
+        if not as_json:
+            click.echo(report.as_text())
+    sys.exit(0 if all(report.passed for report in reports) else 1)
+
+
+def _offered(distribution: str) -> list[str]:
+    """Its providers; raises click.ClickException."""
+    from importlib.metadata import entry_points
+
+    wanted = _normal(distribution)
+    names = [
+        point.name
+        for point in entry_points(group="payd")
+        if wanted in (_normal(point.name), *_names(point.dist))
+    ]
+    if not names:
+        raise click.ClickException(
+            f"{distribution} is not installed, or offers no provider: `payd providers` lists those that are"
+        )
+    return names
+
+
+def _names(dist: "Distribution | None") -> Iterator[str]:
+    if dist is not None:
+        yield _normal(dist.name)
+
+
+def _normal(name: str) -> str:
+    """As package indexes compare names (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _report(name: str, *, quiet: bool) -> "Report":
+    from datetime import UTC, datetime
+
+    import trio
+
+    from payd.plugins.loader import PluginError, manifest_of
+
+    try:
+        from payd.plugins.testing.run import run_kit
+    except ImportError as error:
+        raise click.ClickException(f"pip install 'payd[kit]': {error}") from None
+    try:
+        manifest = manifest_of(name)
+    except PluginError as error:
+        raise click.ClickException(str(error)) from None
+    open_remote = _remote_of(name)
+
+    async def run() -> "Report":
+        return await run_kit(
+            manifest, open_remote, now=datetime.now(UTC), told=_silent if quiet else _told
+        )
+
+    return trio.run(run)
+
+
+def _remote_of(name: str) -> Any:
+    from importlib.metadata import entry_points
+
+    points = tuple(entry_points(group="payd.conformance", name=name))
+    if not points:
+        raise click.ClickException(
+            f"the provider {name} comes with no remote side to try it on: its author adds the"
+            f" entry point payd.conformance, `{name} = PACKAGE.conformance:open_remote`"
+        )
+    try:
+        return points[0].load()
+    except ImportError as error:
+        raise click.ClickException(
+            f"the remote side of {name} cannot be imported: {error}"
+        ) from None
+
+
+def _told(verdict: "Verdict") -> None:
+    if mark := _MARKS.get(verdict.outcome.value):
+        click.echo(f"{click.style(mark[0], fg=mark[1])} {verdict.level.value:<11}{verdict.check}")
+
+
+def _silent(verdict: "Verdict") -> None:
+    pass
+
+
+def _keep(report: "Report") -> None:
+    from payd.cli.certified import keep
+
+    try:
+        keep(report.as_json())
+    except OSError as error:
+        click.echo(f"the result could not be kept for `payd providers`: {error}", err=True)

@@ -1,0 +1,116 @@
+"""payd providers: what is installed and enabled, what the kit said of it, and how it stands now."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from payd.cli import certified, render
+from payd.cli.operate import read_config
+from payd.cli.target import state_dir_option
+
+#: The daemon is on this machine, and answers at once or not at all.
+_TIMEOUT_S = 3.0
+_HEADINGS = (
+    *("provider", "version", "enabled", "methods", "capabilities"),
+    *("conformance", "health", "breaker"),
+)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@state_dir_option
+def providers(as_json: bool, state_dir: Path) -> None:
+    """What is installed and what is enabled, what the conformance kit said, and how it stands.
+
+    Health and breaker are those of the daemon on this machine, when it runs.
+    """
+    from payd.config.providers import installed_providers
+
+    config = read_config(state_dir, with_secrets=False)
+    enabled = config.providers.enabled()
+    running = _running(config)
+    names = sorted({*installed_providers(), *enabled})
+    rows = [_row(name, config, name in enabled, running) for name in names]
+    if as_json:
+        render.as_json({"providers": rows})
+        return
+    render.table(_HEADINGS, [_cells(row) for row in rows])
+    for row in rows:
+        if said := row.get("error") or row.get("detail"):
+            click.echo(f"{row['provider']}: {said}", err=True)
+
+
+def _row(
+    name: str, config: Any, enabled: bool, running: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    from payd.config import plain_settings
+    from payd.plugins.loader import EnabledPlugin, PluginError, manifest_of, methods_of
+
+    row: dict[str, Any] = {"provider": name, "enabled": enabled, **_state(name, enabled, running)}
+    try:
+        manifest = manifest_of(name)
+        settings = plain_settings(config, name, manifest.credentials)
+        methods = methods_of(EnabledPlugin(name=name, settings=settings))
+    except PluginError as error:
+        return row | {"version": None, "error": str(error)}
+    can = manifest.capabilities
+    return row | {
+        "version": manifest.version,
+        "sdk": manifest.sdk,
+        "methods": methods,
+        "lookup": can.lookup.value,
+        "cancel": can.cancel.value,
+        "idempotency_window_s": can.idempotency_window.total_seconds(),
+        "conformance": certified.told(name, manifest.version),
+    }
+
+
+def _state(
+    name: str, enabled: bool, running: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    """How it stands in the daemon; the detail says more where it is not well."""
+    if not enabled:
+        return {"health": "-", "breaker": "-"}
+    if running is None:
+        return {"health": "no daemon", "breaker": "-"}
+    check = running.get(f"provider:{name}")
+    if check is None:
+        return {"health": "not loaded: restart payd", "breaker": "-"}
+    state = check.get("state") or {}
+    return {
+        "health": "well" if check["ok"] else "failing",
+        "breaker": state.get("breaker", "-"),
+        **({} if check["ok"] else {"detail": check["detail"]}),
+    }
+
+
+def _running(config: Any) -> Mapping[str, Mapping[str, Any]] | None:
+    """The checks of /readyz; None where no daemon answers."""
+    import httpx
+
+    host = "127.0.0.1" if config.http.host == "0.0.0.0" else config.http.host  # noqa: S104 - read only
+    try:
+        answer = httpx.get(
+            f"http://{host}:{config.http.port}/readyz", timeout=_TIMEOUT_S, trust_env=False
+        )
+        checks: Mapping[str, Mapping[str, Any]] = answer.json()["checks"]
+    except (httpx.HTTPError, ValueError, LookupError):
+        return None
+    return checks
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    if "error" in row:
+        return (row["provider"], "?", "yes" if row["enabled"] else "no", *("-",) * 5)
+    return (
+        row["provider"],
+        row["version"],
+        "yes" if row["enabled"] else "no",
+        ", ".join(row["methods"]),
+        f"lookup {row['lookup']}, cancel {row['cancel']}",
+        row["conformance"],
+        row["health"],
+        row["breaker"],
+    )

@@ -1,0 +1,14 @@
+"""The providers of this repository pass every level that they claim."""
+
+import acme_provider
+import mock_provider
+import stripe_provider
+from acme_provider import conformance as acme_conformance
+from mock_provider import conformance as mock_conformance
+
+from payd.dev.stripe import conformance as stripe_conformance
+from payd.plugins.testing import conformance
+
+test_mock = conformance(mock_provider.MANIFEST, mock_conformance.open_remote)
+test_stripe = conformance(stripe_provider.MANIFEST, stripe_conformance.open_remote)
+test_the_skeleton = conformance(acme_provider.MANIFEST, acme_conformance.open_remote)
