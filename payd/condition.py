@@ -102,4 +102,10 @@ def _provider(fence: Fence) -> Check:
     if state.watch_halted:
         detail += f"; its watch halted: {state.watch_halted}"
     ok = state.ready and state.watch_halted is None
-    return Check(ok=ok, detail=detail, required=state.misconfigured)
+    told = {
+        "version": state.version,
+        "methods": list(state.methods),
+        "breaker": state.breaker.value,
+        "restarts": state.restarts,
+    }
+    return Check(ok=ok, detail=detail, required=state.misconfigured, state=told)

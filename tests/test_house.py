@@ -54,6 +54,8 @@ def test_everything_is_caught_only_where_everything_can_escape(path: Path) -> No
         ROOT / "payd/nursery.py",
         ROOT / "payd/plugins/escape.py",
         ROOT / "payd/plugins/fence.py",
+        # The kit's checks are of somebody else's code.
+        ROOT / "payd/plugins/testing/bench.py",
     }
     caught = [
         node.lineno

@@ -38,6 +38,8 @@ class Check:
     detail: str = ""
     #: Without it the daemon takes no work.
     required: bool = True
+    #: More of it, for programs.
+    state: Mapping[str, object] | None = None
 
 
 @attrs.frozen(kw_only=True)

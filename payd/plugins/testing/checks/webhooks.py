@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import attrs
@@ -19,6 +19,7 @@ from payd.plugins import (
     WebhookRefused,
     WebhookRequest,
 )
+from payd.plugins.escape import Escaped, guarded
 from payd.plugins.testing.bench import Bench, due, names
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import NotScripted
@@ -39,17 +40,20 @@ def _verify(
     return bench.expect(ProviderEvent, event, "verify")
 
 
-def _refused(bench: Bench, request: WebhookRequest, what: str, **more: object) -> None:
-    assert isinstance(bench.provider, SupportsWebhooks)
-    secrets = more.get("secrets", bench.secrets)
+def _refused(
+    bench: Bench,
+    request: WebhookRequest,
+    what: str,
+    secrets: Mapping[str, tuple[str, ...]] | None = None,
+) -> None:
+    provider = bench.provider
+    assert isinstance(provider, SupportsWebhooks)
     try:
-        bench.provider.verify(request, secrets, bench.clock.now())  # type: ignore[arg-type]  # as told
-    except WebhookRefused:
-        return
-    except Exception as error:
-        raise Failed(
-            f"{what} raised {type(error).__name__}, not WebhookRefused: {error}"
-        ) from error
+        guarded(lambda: provider.verify(request, secrets or bench.secrets, bench.clock.now()))
+    except Escaped as error:
+        if isinstance(error.__cause__, WebhookRefused):
+            return
+        raise Failed(f"{what} raised {error}, not WebhookRefused") from error
     raise Failed(f"{what} was taken for authentic")
 
 

@@ -1,0 +1,146 @@
+"""docs/providers.md: in a new environment, from nothing to a certified provider that was paid with."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from dev_process import state_folder, wait_until_ready
+
+from payd.dev.ports import USUAL
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs/providers.md"
+WHEELS = (".", "plugins/mock_provider", "plugins/stripe_provider", "plugins/tempo_provider")
+PATIENCE_S = 240
+
+
+def blocks() -> list[str]:
+    """The page's commands, in its order."""
+    return re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """payd and its providers, as they would come from an index."""
+    folder = tmp_path_factory.mktemp("wheels")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder)]
+    # From a copy: a build leaves its traces beside the source.
+    copy = tmp_path_factory.mktemp("source") / "payd"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(copy)], check=True)
+    subprocess.run([*build, *(str(copy / wheel) for wheel in WHEELS)], check=True)
+    return folder
+
+
+class Newcomer:
+    """A shell of somebody who has a new virtual environment in an empty folder."""
+
+    def __init__(self, folder: Path, wheels: Path) -> None:
+        self.folder = folder
+        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+        self._payd = next(wheels.glob("payd-*.whl"))
+        ours = ("PYTHONPATH", "VIRTUAL_ENV", "PAYD_", "NATS_", "COV_")
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(ours)},
+            "PATH": f"{folder}/venv/bin:{os.environ['PATH']}",
+            "PIP_FIND_LINKS": str(wheels),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "XDG_STATE_HOME": str(folder / "state-home"),
+            # The local chain comes from npm; it has its own tests.
+            "TEMPO_ENABLED": "false",
+        }
+
+    def types(self, script: str) -> str:
+        """All of it, to its end; what it printed."""
+        # The index has another payd.
+        script = script.replace("payd[dev,kit]", f"{self._payd}[dev,kit]")
+        done = subprocess.run(
+            ["bash", "-euc", script],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        return done.stdout + done.stderr
+
+    def starts(self, script: str, out: str) -> "subprocess.Popen[bytes]":
+        """The last command stays in the foreground; what it prints is in the file `out`."""
+        *before, last = script.strip().splitlines()
+        with (self.folder / out).open("wb") as file:
+            return subprocess.Popen(
+                ["bash", "-euc", "\n".join((*before, f"exec {last}"))],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=file,
+                stderr=file,
+            )
+
+
+@pytest.fixture(scope="module")
+def newcomer(wheels: Path) -> Iterator[Newcomer]:
+    with state_folder() as state:
+        yield Newcomer(state.parent, wheels)
+
+
+def test_an_afternoon(newcomer: Newcomer) -> None:
+    install, fake_api, daemon, pay = blocks()[:4]
+    began = time.monotonic()
+    said = newcomer.types(install)
+    assert re.search(r"\d+ passed", said)
+    assert "failed" not in said
+    state = newcomer.folder / ".payd"
+    state.mkdir()
+    # Not the usual ports, but for the one that the page's fake API knows.
+    ports = dict.fromkeys(USUAL, 0) | {"http": USUAL["http"]}
+    (state / "ports.json").write_text(json.dumps(ports))
+    started = [newcomer.starts(fake_api, "fake.out"), newcomer.starts(daemon, "dev.out")]
+    try:
+        (state / "out").symlink_to(newcomer.folder / "dev.out")
+        wait_until_ready(state, started[1])
+        show, start_payment = pay.strip().splitlines()
+        [row] = [line for line in newcomer.types(show).splitlines() if line.startswith("hooli")]
+        assert "passed basic, webhooks, resilience, scan on" in row
+        assert "well" in row
+        assert "CLOSED" in row
+        assert paid(newcomer, start_payment).endswith("COMPLETED")
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait(60)
+    # The issue's five minutes, tenfold: a clock in a test proves nothing finer.
+    assert time.monotonic() - began < 3000
+
+
+def paid(newcomer: Newcomer, command: str) -> str:
+    """What `payd pay` printed, when somebody has paid where it said."""
+    process, out = newcomer.starts(command, "pay.out"), newcomer.folder / "pay.out"
+    until = time.monotonic() + PATIENCE_S
+    while not (found := re.search(r"http://127\.0\.0\.1:8099/pay/\w+", out.read_text())):
+        assert time.monotonic() < until, out.read_text()
+        assert process.poll() is None, out.read_text()
+        time.sleep(0.1)
+    assert httpx.post(found[0]).status_code == 200
+    assert process.wait(PATIENCE_S) == 0, out.read_text()
+    return out.read_text().strip()
+
+
+def test_the_rest_of_the_page_is_true(newcomer: Newcomer) -> None:
+    """After the afternoon."""
+    hooli = newcomer.folder / "hooli"
+    program, entry = (
+        re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]
+        for language in ("python", "toml")
+    )
+    written = (hooli / "tests/test_conformance.py").read_text().splitlines()
+    assert set(program.splitlines()) <= set(written)
+    assert entry in (hooli / "pyproject.toml").read_text()
+    newcomer.types("cd hooli && pytest -q --payd-report=report && test -s report/hooli.json")
