@@ -183,8 +183,8 @@ class ProviderEvent:
     id: str
     #: Its kind, as the remote side names it.
     type: str
-    #: What `translate` needs of it, as JSON: no personal data, nothing that differs between two
-    #: deliveries of one event. Two contents under one id are a conflict.
+    #: What `translate` needs of it, as JSON without floats: no personal data, nothing that differs
+    #: between two deliveries of one event. Two contents under one id are a conflict.
     content: Mapping[str, Any]
 
 

@@ -22,13 +22,16 @@ from payd.plugins import (
     Money,
     Observation,
     Outflow,
+    Page,
     PaymentRef,
     Provider,
     ProviderError,
+    ProviderEvent,
     ProviderManifest,
     Snapshot,
     SupportsPrepare,
     TokenTerms,
+    outcomes,
 )
 from payd.plugins.testing.registry import Failed
 from payd.plugins.testing.remote import Remote
@@ -110,6 +113,16 @@ class BenchSink:
         self.stored.extend(observations)
         self.outflows.extend(outflows)
         self.at = cursor if cursor is not None else self.at
+
+
+#: What the fence in front of a provider holds its answers against.
+_SOUND: Mapping[type, Callable[[object], bool]] = {
+    Created: outcomes.is_created,
+    Found: outcomes.is_look,
+    Snapshot: outcomes.is_snapshot,
+    ProviderEvent: outcomes.is_event,
+    Page: outcomes.is_page,
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -268,9 +281,14 @@ class Bench:
         return await self.remote.objects(payment_id)
 
     def expect(self, kind: type[T], said: object, what: str) -> T:
-        """Raises Failed for anything else."""
+        """Raises Failed for anything else, and for what payd's fence would not take either."""
         if not isinstance(said, kind):
             raise Failed(f"{what} gave a {type(said).__name__}, not a {kind.__name__}")
+        if not _SOUND[kind](said):
+            raise Failed(
+                f"{what} gave a {kind.__name__} that payd cannot store: a float, text with NUL,"
+                f" an empty id, or a value of a wrong type in {said!r}"
+            )
         return said
 
 

@@ -39,8 +39,8 @@ from payd.plugins import (
 )
 from payd.plugins.testing import OpenRemote
 
-#: Check → the manifest of the provider that fails it, and its remote side.
-BROKEN: dict[str, tuple[ProviderManifest, OpenRemote]] = {}
+#: Check, the manifest of a provider that fails it, and its remote side.
+BROKEN: list[tuple[str, ProviderManifest, OpenRemote]] = []
 
 
 def fails(check: str, **changes: Any) -> Callable[[type], type]:
@@ -51,7 +51,7 @@ def fails(check: str, **changes: Any) -> Callable[[type], type]:
             (MOCK, open_mock) if issubclass(broken, MockProvider) else (ACME, open_acme)
         )
         changed = {"factory": _factory(manifest, broken), **changes}
-        BROKEN[check] = (attrs.evolve(manifest, **changed), remote)
+        BROKEN.append((check, attrs.evolve(manifest, **changed), remote))
         return broken
 
     return register
@@ -347,6 +347,13 @@ class ForgetsWhatWasPaid(AcmeProvider):
 class RefusesAll(AcmeProvider):
     def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
         raise WebhookRefused("signature", "no")
+
+
+@fails("an authentic webhook is taken")
+class KeepsAFloat(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
+        event = super().verify(request, secrets, now)
+        return attrs.evolve(event, content={**event.content, "paid_at": 1.5})
 
 
 @fails("one changed byte is refused")

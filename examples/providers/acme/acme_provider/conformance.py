@@ -70,7 +70,7 @@ class AcmeRemote(Remote):
     def foreign_webhook(self, now: datetime) -> WebhookRequest:
         """See Remote: a charge that other software made."""
         charge = {"id": "ch_foreign", "payment_id": "", "status": "paid", "amount": 500}
-        at = now.timestamp()
+        at = int(now.timestamp())
         return self._signed({**charge, "currency": "USD", "received": 500, "as_of": at}, now)
 
     def signature_headers(self) -> tuple[str, ...]:

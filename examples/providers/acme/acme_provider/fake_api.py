@@ -72,7 +72,7 @@ class FakeAcme:
             charge, now = self.charges[charge_id], self._clock()
             if charge["status"] == "open" and now >= charge["expire_time"]:
                 charge["status"] = "expired"
-            return {**charge, "as_of": now}
+            return {**charge, "as_of": int(now)}
 
     def of_payment(self, payment_id: str) -> list[Json]:
         """The charges that name it."""
