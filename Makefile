@@ -26,8 +26,8 @@ test: check integration ## The whole suite, checks first
 check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: under a minute
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
-	@$(BIN)/mypy payd $(WHEELS) examples/main_app examples/providers/acme/acme_provider
-	@PYTHONPATH=examples:examples/providers/acme $(BIN)/lint-imports --config setup.cfg
+	@$(BIN)/mypy payd $(WHEELS) examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider
+	@PYTHONPATH=examples:examples/providers/acme:examples/providers/sepa $(BIN)/lint-imports --config setup.cfg
 	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 # Three parts side by side, each with servers of its own: they wait more than they compute.

@@ -1,0 +1,78 @@
+"""The bank, told what to do by payd's conformance kit: a folder in which it drops statements."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import UUID
+
+import trio
+
+from payd.plugins import PaymentRef
+from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
+from sepa_provider.fake_bank import Booking, drop, statement
+from sepa_provider.references import reference_of
+
+#: A specimen; no account has it.
+IBAN = "DE89370400440532013000"
+
+_NOTHING_IS_SENT = CannotHappen("nothing is sent: the claims are in a file of our own")
+
+
+@asynccontextmanager
+async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
+    """A ledger and a folder of its own."""
+    with TemporaryDirectory() as folder:
+        yield SepaRemote(clock, Path(folder))
+
+
+class SepaRemote(Remote):
+    """See Remote."""
+
+    def __init__(self, clock: BenchClock, folder: Path) -> None:
+        self._clock = clock
+        self._statements = folder / "statements"
+        self._statements.mkdir()
+        self._away = folder / "away"
+        self._ledger = folder / "ledger.sqlite3"
+        self.settings = {
+            "iban": IBAN,
+            "instructions_url": "https://shop.example/transfer?iban={iban}&reference={reference}"
+            "&amount={amount}&currency={currency}",
+            "ledger_file": str(self._ledger),
+            "statements_dir": str(self._statements),
+        }
+
+    async def objects(self, payment_id: UUID) -> int:
+        """See Remote."""
+        await trio.lowlevel.checkpoint()
+        query = "SELECT count(*) FROM claims WHERE payment_id = ?"
+        with closing(sqlite3.connect(self._ledger)) as database:
+            (number,) = database.execute(query, (str(payment_id),)).fetchone()
+        return int(number)
+
+    def metadata(self, fault: Fault | None) -> Mapping[str, str]:
+        """See Remote."""
+        if fault is not None:
+            raise _NOTHING_IS_SENT
+        return {}
+
+    async def fault(self, fault: Fault) -> None:
+        """See Remote. What can fail is a look: when the folder of statements is away."""
+        await trio.lowlevel.checkpoint()
+        if fault is not Fault.SERVER_ERROR:
+            raise _NOTHING_IS_SENT
+        self._statements.rename(self._away)
+
+    async def mend(self) -> None:
+        """See Remote."""
+        await trio.lowlevel.checkpoint()
+        if self._away.exists():
+            self._away.rename(self._statements)
+
+    async def pay(self, ref: PaymentRef, amount: int) -> None:
+        """See Remote: the next statement shows the transfer."""
+        await trio.lowlevel.checkpoint()
+        booking = Booking(reference=ref.reference or reference_of(ref.operation_id), cents=amount)
+        drop(self._statements, statement(IBAN, [booking], self._clock.now()))

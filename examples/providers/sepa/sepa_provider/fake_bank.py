@@ -1,0 +1,82 @@
+"""A bank that books what it is told, for tests and for development.
+
+`python -m sepa_provider.fake_bank --folder DIR --iban IBAN --reference RF… --cents 14900`
+"""
+
+import argparse
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+
+import attrs
+
+_DOCUMENT = """<?xml version="1.0" encoding="UTF-8"?>
+<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08">
+ <BkToCstmrStmt>
+  <GrpHdr><MsgId>{id}</MsgId><CreDtTm>{time}</CreDtTm></GrpHdr>
+  <Stmt>
+   <Id>{id}</Id><CreDtTm>{time}</CreDtTm><Acct><Id><IBAN>{iban}</IBAN></Id></Acct>
+{entries}
+  </Stmt>
+ </BkToCstmrStmt>
+</Document>
+"""
+_ENTRY = """   <Ntry>
+    <Amt Ccy="EUR">{cents_text}</Amt><CdtDbtInd>{indicator}</CdtDbtInd>{reversal}
+    <Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>{day}</Dt></BookgDt><AcctSvcrRef>{id}</AcctSvcrRef>
+    <NtryDtls><TxDtls><RmtInf><Strd><CdtrRefInf><Ref>{reference}</Ref></CdtrRefInf></Strd></RmtInf>
+    </TxDtls></NtryDtls>
+   </Ntry>"""
+
+
+@attrs.frozen(kw_only=True)
+class Booking:
+    """A movement that a statement shows."""
+
+    reference: str
+    cents: int
+    is_reversal: bool = False
+    id: str = attrs.field(factory=lambda: f"E{token_hex(8)}")
+
+
+def statement(iban: str, bookings: Sequence[Booking], now: datetime) -> str:
+    """A camt.053 document of this moment."""
+    entries = [
+        _ENTRY.format(
+            id=one.id,
+            cents_text=f"{one.cents // 100}.{one.cents % 100:02}",
+            indicator="DBIT" if one.is_reversal else "CRDT",
+            reversal="<RvslInd>true</RvslInd>" if one.is_reversal else "",
+            day=now.date().isoformat(),
+            reference=one.reference,
+        )
+        for one in bookings
+    ]
+    time = now.isoformat(timespec="seconds")
+    return _DOCUMENT.format(id=f"S{token_hex(8)}", time=time, iban=iban, entries="\n".join(entries))
+
+
+def drop(folder: Path, document: str, name: str = "") -> Path:
+    """Put it where statements are read; never half of it."""
+    path = folder / f"{name or token_hex(8)}.xml"
+    part = path.with_suffix(".part")
+    part.write_text(document, encoding="utf-8")
+    return part.rename(path)
+
+
+def main() -> None:
+    """One transfer, in one statement."""
+    parser = argparse.ArgumentParser(description="A bank that books what it is told.")
+    parser.add_argument("--folder", type=Path, required=True, help="statements_dir")
+    parser.add_argument("--iban", required=True, help="our account")
+    parser.add_argument("--reference", required=True)
+    parser.add_argument("--cents", type=int, required=True)
+    told = parser.parse_args()
+    booking = Booking(reference=told.reference, cents=told.cents)
+    path = drop(told.folder, statement(told.iban, [booking], datetime.now(UTC)))
+    print(path)  # noqa: T201 - what a command is for
+
+
+if __name__ == "__main__":
+    main()

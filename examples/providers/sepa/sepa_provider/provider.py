@@ -1,0 +1,141 @@
+"""Bank transfers as payd sees them: claims that are booked here, and a scan of statements."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+
+from payd.plugins import (
+    Absent,
+    Created,
+    CreateOperation,
+    Found,
+    IdempotencyConflict,
+    InvalidRequest,
+    Observation,
+    Page,
+    PaymentRef,
+    Provider,
+    ProviderContext,
+    ProviderEvent,
+    Snapshot,
+)
+from sepa_provider import claims
+from sepa_provider.config import SepaConfig, instructions_url
+from sepa_provider.importing import Importer
+from sepa_provider.ledger import Claim, Ledger
+from sepa_provider.references import reference_of
+
+#: Entries in one page, which payd stores in one transaction.
+PAGE_MAX = 100
+
+
+@asynccontextmanager
+async def open_provider(context: ProviderContext, config: SepaConfig) -> AsyncIterator[Provider]:
+    """The factory of the manifest."""
+    ledger = Ledger(config.ledger_file)
+    await trio.to_thread.run_sync(ledger.prepare)
+    importer = Importer(config.statements_dir, config.iban, ledger, context.log)
+    yield SepaProvider(context, config, ledger, importer)
+
+
+class SepaProvider:
+    """Provider and SupportsScan.
+
+    Files are read and written in threads. A thread is never abandoned: cancelled, a call still
+    ends what it began, so that its effect is known.
+    """
+
+    def __init__(
+        self, context: ProviderContext, config: SepaConfig, ledger: Ledger, importer: Importer
+    ) -> None:
+        self._clock = context.clock
+        self._config = config
+        self._ledger = ledger
+        self._importer = importer
+
+    async def create(self, operation: CreateOperation) -> Created:
+        """See Provider. Booked once an operation id; the first answer is every answer."""
+        claim = self._claim(operation)
+        kept = await trio.to_thread.run_sync(self._ledger.book, claim)
+        # The page follows from the settings, which may have changed since.
+        if attrs.evolve(kept, url=claim.url) != claim:
+            raise IdempotencyConflict("the operation id was used with other parameters")
+        return claims.created(kept)
+
+    async def fetch(self, ref: PaymentRef) -> Found | Absent:
+        """See Provider. Statements that lie there unread are read first."""
+        await self._importer.import_new()
+        return await trio.to_thread.run_sync(self._found, ref)
+
+    async def cancel(self, ref: PaymentRef) -> Snapshot:
+        """See Provider: nothing can be closed here, so it says how the claim stands."""
+        found = await self.fetch(ref)
+        if isinstance(found, Absent):
+            raise InvalidRequest("payment_id", "there is no claim for it")
+        return found.snapshot
+
+    async def health(self) -> None:
+        """See Provider."""
+        await trio.to_thread.run_sync(self._ledger.check)
+        await trio.to_thread.run_sync(self._importer.check)
+
+    # -- events ----------------------------------------------------------------------------------
+
+    async def scan(self, cursor: str | None) -> Page:
+        """See SupportsScan.
+
+        The cursor is the last entry that was told, by its number in the ledger: numbers grow in the
+        order of arrival, so a file that comes late, under an older name, is told all the same.
+        """
+        await self._importer.import_new()
+        return await trio.to_thread.run_sync(self._page, cursor)
+
+    def translate(self, event: ProviderEvent) -> Sequence[Observation]:
+        """See SupportsEvents."""
+        return claims.observations(event)
+
+    # -- the ledger's side, in threads -----------------------------------------------------------
+
+    def _claim(self, operation: CreateOperation) -> Claim:
+        reference = reference_of(operation.operation_id)
+        amount, currency = operation.amount.minor_units, operation.amount.currency_code
+        return Claim(
+            reference=reference,
+            operation_id=operation.operation_id,
+            payment_id=str(operation.payment_id),
+            amount=amount,
+            currency=currency,
+            url=instructions_url(self._config, reference, currency, amount),
+            create_time=operation.create_time,
+            expire_time=operation.expire_time,
+        )
+
+    def _found(self, ref: PaymentRef) -> Found | Absent:
+        # When the answer to `create` was lost, the reference is known all the same.
+        reference = ref.reference or reference_of(ref.operation_id)
+        claim = self._ledger.find(reference)
+        if claim is None:
+            return Absent()
+        # The look is as old as the newest statement: that nobody has paid is known up to there, and
+        # payd lets a payment expire only by a look that reaches past its expire_time.
+        told_until = self._ledger.end_time() or claim.create_time
+        as_of = max(claim.create_time, min(told_until, self._clock.now()))
+        entries = self._ledger.entries_of(reference)
+        return Found(created=claims.created(claim), snapshot=claims.snapshot(claim, entries, as_of))
+
+    def _page(self, cursor: str | None) -> Page:
+        number, _, entry_id = (cursor or "0:").partition(":")
+        if not self._ledger.has(int(number), entry_id):
+            # The first scan; or the ledger was lost and made anew, or restored from a backup: then
+            # all is told again, and payd ignores what it knows.
+            number, cursor = "0", "0:"
+        rows = self._ledger.entries_after(int(number), PAGE_MAX)
+        for last, entry in rows[-1:]:
+            cursor = f"{last}:{entry.id}"
+        return Page(
+            events=tuple(claims.event(entry) for _, entry in rows),
+            cursor=cursor or "0:",
+            more=len(rows) == PAGE_MAX,
+        )
