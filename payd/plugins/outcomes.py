@@ -211,9 +211,11 @@ def is_observations(said: object) -> bool:
 
 
 def _is_observation(said: evidence.Observation) -> bool:
-    if not (_is_text(said.id, said.reference) and said.reference):
-        return False
     fact: object = said.fact
+    # Only receipts may name no payment: they wait for a person.
+    named = bool(said.reference) or isinstance(fact, tuple)
+    if not (_is_text(said.id, said.reference) and named):
+        return False
     match fact:
         case tuple():
             return all(map(_is_receipt, fact))

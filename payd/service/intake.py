@@ -135,15 +135,32 @@ class Intake:
 
     async def _wait_for_payment(self, row: InboxRow, observations: Sequence[Observation]) -> str:
         if all(isinstance(one.fact, tuple) for one in observations):
+            await self._keep_receipts(row, observations)
             await self.inbox.finish(row.id, "unmatched")
             return "unmatched"
         is_ours = any(_is_payment_id(one.reference) for one in observations)
         if self.clock.now() - row.receive_time > (PARKED_MAX if is_ours else UNKNOWN_MAX):
             outcome = "never_matched" if is_ours else "not_ours"
+            await self._keep_receipts(row, observations)
             await self.inbox.finish(row.id, outcome)
             return outcome
         await self._park(row)
         return "parked"
+
+    async def _keep_receipts(self, row: InboxRow, observations: Sequence[Observation]) -> None:
+        """What an event's translation brought is money, too: into the ledger, for a person.
+
+        A watch's receipts are there since they were put. Repeating it changes nothing.
+        """
+        if isinstance(row.report, Observation):
+            return
+        kept = [
+            attrs.evolve(one, id=f"{row.report.id} receipts {number}")
+            for number, one in enumerate(observations)
+            if isinstance(one.fact, tuple)
+        ]
+        if kept:
+            await self.inbox.put(row.provider, kept)
 
     async def _park(self, row: InboxRow) -> None:
         await self.inbox.park(row.id, _PARK_S[min(row.attempts, len(_PARK_S)) - 1])

@@ -146,6 +146,7 @@ def test_an_observation_names_itself_and_its_payment(wrong: Any) -> None:
 
 def test_an_observation_of_nobody_cannot_be_settled() -> None:
     assert not is_observations([attrs.evolve(about(OPEN), reference="")])
+    assert is_observations([attrs.evolve(about(()), reference="")])
 
 
 @pytest.mark.parametrize("wrong", NO_TEXT)

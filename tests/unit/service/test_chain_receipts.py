@@ -9,12 +9,12 @@ from unit.service.fakes import NOON
 from unit.service.world import USDC, World, capable
 
 from payd.domain.errors import PaymentNotFound, ReceiptNotAttachable, ReceiptNotFound
-from payd.domain.evidence import Observation, Receipt, ReceiptState
+from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
 from payd.domain.payment import Attention, Origin, Payment, Status
 from payd.plugins.interface import Cancel as Closing
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Cursor
-from payd.service.intake import same_payment
+from payd.service.intake import PARKED_MAX, same_payment
 
 CHAIN = capable(cancel=Closing.NOT_CLOSABLE)
 DUE = 149_000_000
@@ -29,6 +29,15 @@ def a_receipt(name: str = "r1", amount: int = DUE, **overrides: Any) -> Receipt:
         "time": NOON,
     }
     return Receipt(id=name, amount=amount, **(fields | overrides))
+
+
+LOOKED = Snapshot(
+    status=ProviderStatus.PAID,
+    asset=USDC.token_address,
+    received=DUE,
+    confirmed=DUE,
+    as_of=NOON,
+)
 
 
 def told(receipt: Receipt, reference: object) -> Observation:
@@ -55,6 +64,13 @@ async def put(world: World, *observations: Observation, work: bool = True) -> li
     return [await world.intake.work(row) for row in await world.intake.claim_batch()]
 
 
+def an_event(world: World, *observations: Observation) -> ProviderEvent:
+    """Of a scan or a webhook, which means these."""
+    event = ProviderEvent(id="evt_1", type="booked", content={})
+    world.provider.meanings[event.id] = observations
+    return event
+
+
 # -- matching --------------------------------------------------------------------------------
 
 
@@ -65,6 +81,37 @@ async def test_a_receipt_that_names_the_payment_completes_it(world: World) -> No
 
     assert (await world.newest(payment)).status is Status.COMPLETED
     assert await world.store.ledger.unmatched(10) == []
+
+
+@pytest.mark.parametrize("reference", ["", "RF18539007547034", str(UUID(int=99))])
+async def test_an_events_receipt_that_names_no_payment_is_kept_for_a_person(
+    world: World, reference: str
+) -> None:
+    await world.intake.accept("mock", [an_event(world, told(a_receipt(), reference))])
+    for _ in range(2):
+        for row in await world.intake.claim_batch():
+            assert await world.intake.work(row) == "unmatched"
+
+    [waiting] = await world.store.ledger.unmatched(10)
+    assert (waiting.receipt, waiting.reference) == (a_receipt(), reference)
+    assert await world.intake.claim_batch() == []
+
+
+@pytest.mark.parametrize("facts", [(LOOKED,), (LOOKED, (a_receipt(),))], ids=["none", "one"])
+async def test_an_event_that_never_matched_leaves_its_receipts_to_a_person(
+    world: World, facts: tuple[Any, ...]
+) -> None:
+    said = [
+        Observation(id=f"o{number}", reference=str(UUID(int=99)), fact=fact)
+        for number, fact in enumerate(facts)
+    ]
+    await world.intake.accept("mock", [an_event(world, *said)])
+    world.clock.move(hours=PARKED_MAX / timedelta(hours=1) + 1)
+
+    [row] = await world.intake.claim_batch()
+    assert await world.intake.work(row) == "never_matched"
+
+    assert len(await world.store.ledger.unmatched(10)) == len(facts) - 1
 
 
 @pytest.mark.parametrize("reference", ["", "0xforeign", str(UUID(int=99))])
