@@ -47,6 +47,8 @@ class Condition:
         size, busy = outside.database.usage()
         metrics.pool_size.set(size)
         metrics.pool_in_use.set(busy)
+        for error in self.providers.report.failed:
+            metrics.provider_up.labels(error.provider).set(False)
         for fence in self.providers.fences:
             state = fence.state()
             metrics.provider_up.labels(fence.name).set(state.ready)
@@ -99,6 +101,8 @@ def _provider(fence: Fence) -> Check:
     detail = f"{', '.join(state.methods)}; breaker {state.breaker.value}"
     if state.last_error:
         detail += f"; last error {state.last_error}"
+    if state.held_loop_s:
+        detail += f"; held the loop for {state.held_loop_s:.1f} s: it waits without await"
     if state.watch_halted:
         detail += f"; its watch halted: {state.watch_halted}"
     ok = state.ready and state.watch_halted is None
@@ -107,5 +111,6 @@ def _provider(fence: Fence) -> Check:
         "methods": list(state.methods),
         "breaker": state.breaker.value,
         "restarts": state.restarts,
+        "held_loop_s": round(state.held_loop_s, 3),
     }
     return Check(ok=ok, detail=detail, required=state.misconfigured, state=told)

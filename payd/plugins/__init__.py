@@ -23,6 +23,7 @@ from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import LineItem
 from payd.plugins.hookspecs import hookimpl
 from payd.plugins.interface import (
+    PUT_MAX,
     SDK_VERSION,
     Cancel,
     Capabilities,
@@ -70,6 +71,7 @@ from payd.plugins.interface import (
 from payd.plugins.pace import Pace
 
 __all__ = [
+    "PUT_MAX",
     "SDK_VERSION",
     "Absent",
     "Cancel",

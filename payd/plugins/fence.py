@@ -12,13 +12,12 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, TypeVar
 
-import attrs
 import trio
 
 from payd.domain.errors import ProviderUnavailable
 from payd.domain.evidence import Observation
 from payd.plugins import outcomes, sync
-from payd.plugins.breaker import Breaker, BreakerState, Pause, Random
+from payd.plugins.breaker import Breaker, Pause, Random
 from payd.plugins.escape import Call, describe
 from payd.plugins.interface import (
     Capabilities,
@@ -44,6 +43,8 @@ from payd.plugins.interface import (
     WebhookRequest,
 )
 from payd.plugins.port import Answer, Untranslatable
+from payd.plugins.standing import FenceState
+from payd.plugins.steps import OWNER, told_when_held
 from payd.plugins.watch import Sinks, Watching
 
 __all__ = ["Fence", "FenceState", "OnCall"]
@@ -63,35 +64,6 @@ HEALTH_TIMEOUT_S = 5.0
 HEALTH_INTERVAL_S = 15.0
 
 T = TypeVar("T")
-
-
-@attrs.frozen(kw_only=True)
-class FenceState:
-    """How a provider stands, for /readyz, metrics and `payd providers`."""
-
-    name: str
-    version: str
-    methods: tuple[str, ...]
-    #: Built and serving.
-    running: bool
-    #: None before the first check.
-    healthy: bool | None
-    #: HALF_OPEN needs traffic to close: count it as ready.
-    breaker: BreakerState
-    misconfigured: bool
-    last_error: str | None
-    restarts: int
-    watch_restarts: int
-    #: Why its watch halted; None while it does not.
-    watch_halted: str | None = None
-    #: Whether this daemon runs a watch that only one may run; None for any other.
-    watch_leads: bool | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Whether its methods can be expected to work."""
-        closed = self.breaker is not BreakerState.OPEN
-        return self.running and closed and not self.misconfigured and self.healthy is not False
 
 
 class Fence:
@@ -129,6 +101,7 @@ class Fence:
         self._misconfigured = False
         self._last_error: str | None = None
         self._restarts = 0
+        self._held_loop_s = 0.0
 
     @property
     def name(self) -> str:
@@ -155,6 +128,7 @@ class Fence:
             watch_restarts=self._watching.restarts,
             watch_halted=self._watching.halted,
             watch_leads=self._watching.leads,
+            held_loop_s=self._held_loop_s,
         )
 
     # -- ProviderPort ------------------------------------------------------------------------
@@ -179,11 +153,13 @@ class Fence:
         provider = self._running()
         if not isinstance(provider, SupportsPrepare):
             return {}
-        return sync.prepare(self.name, provider, operation)
+        with told_when_held(self._held_loop):
+            return sync.prepare(self.name, provider, operation)
 
     def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
         """See ProviderPort."""
-        return sync.verify(self.name, self._running(), request, self._secrets, now)
+        with told_when_held(self._held_loop):
+            return sync.verify(self.name, self._running(), request, self._secrets, now)
 
     def translate(self, event: ProviderEvent) -> Sequence[Observation]:
         """See ProviderPort."""
@@ -191,7 +167,8 @@ class Fence:
             provider = self._running()
         except ProviderUnavailable as error:
             raise Untranslatable(error.message) from None
-        return sync.translate(provider, event)
+        with told_when_held(self._held_loop):
+            return sync.translate(provider, event)
 
     def _is(self, kind: type) -> bool:
         return self._inside is not None and isinstance(self._inside[0], kind)
@@ -309,6 +286,7 @@ class Fence:
 
     async def _attempt_in_turn(self, call: "Call[T]", provider: Provider) -> None:
         """`call.said` is at every await what holds if the call ends there."""
+        OWNER.set(self._held_loop)
         try:
             with call.scope:
                 await _take_place(self._limiter, call)
@@ -356,6 +334,13 @@ class Fence:
             error=str(said),
         )
 
+    def _held_loop(self, seconds: float) -> None:
+        """It computed, or waited without `await`, while everybody else stood still."""
+        self._held_loop_s += seconds
+        self._log.error("provider_held_loop", provider=self.name, seconds=round(seconds, 3))
+        if self._on_call is not None:
+            self._on_call(self.name, "loop", "held", seconds)
+
     # -- the provider's life -----------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[str | None]) -> None:
@@ -364,6 +349,7 @@ class Fence:
         Reports None when it serves; or why the first build failed, and then returns.
         """
         served = False
+        OWNER.set(self._held_loop)
 
         def serve() -> None:
             nonlocal served
@@ -439,6 +425,7 @@ class Fence:
         Ready at once: a provider that cannot watch yet must not delay the daemon.
         """
         task_status.started()
+        OWNER.set(self._held_loop)
         while not self._stopping.is_set():
             if self._inside is None:
                 if await self._stops_before_up():

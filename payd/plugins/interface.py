@@ -20,6 +20,9 @@ from payd.domain.evidence import Absent, Created, Observation, Outflow, Snapshot
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import LineItem
 
+#: What one `Sink.put` takes at most: its transaction must not make others wait.
+PUT_MAX = 10_000
+
 #: The version of this interface; a manifest's `sdk` range is checked against it.
 SDK_VERSION = "1.0"
 
@@ -276,6 +279,8 @@ class Sink(Protocol):
         cursor: str | None = None,
     ) -> None:
         """Store all of it and the cursor durably, in one transaction, or raise.
+
+        At most PUT_MAX observations and outflows at once; raises ValueError for more.
 
         What is known already is ignored. A singleton watch that no longer leads is cancelled here,
         and nothing of what it brought is stored.

@@ -15,7 +15,6 @@ from typing import TypeVar
 import attrs
 import click
 import pluggy
-import trio
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import ValidationError
 
@@ -37,6 +36,7 @@ from payd.plugins.interface import (
     ProviderManifest,
 )
 from payd.plugins.port import ProviderPort, Registered
+from payd.plugins.steps import watched_nursery
 
 __all__ = [
     "EnabledPlugin",
@@ -159,14 +159,14 @@ async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may s
     """Load and build what is enabled; at the end close it in reverse order.
 
     `log_of`, `metrics_of` and `read_cursor` (the cursor of its watch) take a provider's name.
-    Raises PluginError where two providers take one method, and, in STRICT mode, for the first
-    plugin that failed.
+    Raises PluginError in STRICT mode, for the first plugin that failed: two for one method, too.
     """
     is_strict = failure_mode is FailureMode.STRICT
     recursion_limit = sys.getrecursionlimit()
     checked, failed = _check_all(plugins, environment, failure_mode)
     serving: list[_Serving] = []
-    async with trio.open_nursery() as nursery:
+    # From before a factory runs until everything of theirs has ended.
+    async with watched_nursery() as nursery:
         try:
             for plugin in checked:
                 log = log_of(plugin.name)
@@ -313,10 +313,11 @@ def _check_all(
             checked.append(_check(plugin, environment))
         except PluginError as error:
             failed.append(error)
+    kept, refused = _part_shared_methods(checked)
+    failed += refused
     if failed and failure_mode is FailureMode.STRICT:
         raise failed[0]
-    _refuse_shared_methods(checked)
-    return checked, failed
+    return kept, failed
 
 
 def _check(plugin: EnabledPlugin, environment: str) -> _Checked:
@@ -402,17 +403,24 @@ def _secrets(plugin: EnabledPlugin, manifest: ProviderManifest) -> Credentials:
     return Credentials({name: plugin.secrets[name] for name in manifest.credentials})
 
 
-def _refuse_shared_methods(checked: Sequence[_Checked]) -> None:
+def _part_shared_methods(
+    checked: Sequence[_Checked],
+) -> tuple[list[_Checked], list[PluginError]]:
+    """Who claims a method that another has already is left out: the configuration's order decides."""
     owners: dict[str, str] = {}
+    kept: list[_Checked] = []
+    refused: list[PluginError] = []
     for plugin in checked:
-        for key in plugin.keys:
-            other = owners.setdefault(key, plugin.name)
-            if other != plugin.name:
-                raise PluginError(
-                    f"{other}, {plugin.name}",
-                    f"both take the method {key!r}",
-                    "disable one, or give it other methods",
-                )
+        taken = next((key for key in plugin.keys if key in owners), None)
+        if taken is None:
+            owners |= dict.fromkeys(plugin.keys, plugin.name)
+            kept.append(plugin)
+            continue
+        reason = f"takes the method {taken!r}, which {owners[taken]} has"
+        refused.append(
+            PluginError(plugin.name, reason, "disable one of them, or give it other methods")
+        )
+    return kept, refused
 
 
 def _ask(name: str, failing: str, what_to_do: str, act: Callable[[], T]) -> T:

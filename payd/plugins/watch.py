@@ -10,7 +10,7 @@ import trio
 from payd.domain.evidence import Observation, Outflow
 from payd.plugins.breaker import Pause, Random
 from payd.plugins.escape import describe, innermost
-from payd.plugins.interface import Logger, Sink, SupportsWatch, WatchHalted
+from payd.plugins.interface import PUT_MAX, Logger, Sink, SupportsWatch, WatchHalted
 
 __all__ = ["HALT_RETRY_S", "LeadLost", "Sinks", "Watching"]
 
@@ -116,5 +116,7 @@ class _Alive:
         cursor: str | None = None,
     ) -> None:
         """See Sink."""
+        if len(observations) + len(outflows) > PUT_MAX:
+            raise ValueError(f"more than {PUT_MAX} at once: put them in parts")
         await self._put(observations, outflows=outflows, cursor=cursor)
         self._watching.told()

@@ -284,14 +284,18 @@ async def test_a_wrong_setting_is_named_with_its_key_and_without_its_value(
     assert "many" not in str(failed)
 
 
-@pytest.mark.parametrize("mode", list(FailureMode))
-async def test_two_providers_for_one_method_are_refused_and_both_named(
-    install: Install, mode: FailureMode
+async def test_who_claims_a_method_that_another_has_is_left_out_and_both_are_named(
+    install: Install,
 ) -> None:
     install("red", methods="('card',)")
     install("blue", methods="('wallet', 'card')")
-    with pytest.raises(PluginError, match=r"red, blue: both take the method 'card'"):
-        await load("red", "blue", mode=mode)
+    opened = await load("red", "blue")
+    assert [one.name for one in opened.report.loaded] == ["red"]
+    assert [entry.method.key for entry in opened.methods.registered()] == ["card"]
+    [failed] = opened.report.failed
+    assert str(failed).startswith("provider blue: takes the method 'card', which red has; disable")
+    with pytest.raises(PluginError, match="provider blue: takes the method 'card', which red has"):
+        await load("red", "blue", mode=FailureMode.STRICT)
 
 
 async def test_one_name_from_two_distributions_is_refused_and_both_named(install: Install) -> None:

@@ -1,0 +1,58 @@
+"""Who holds the loop: the steps of a provider's tasks are timed, and a long one is told by name.
+
+While one task computes, or waits without `await`, everybody else stands still. It cannot be stopped from
+outside, but it can be named.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from time import perf_counter
+
+import trio
+
+__all__ = ["HELD_S", "OWNER", "told_when_held", "watched_nursery"]
+
+#: A step this long is felt by everybody: an honest one takes microseconds.
+HELD_S = 0.5
+
+#: Who hears of a long step, in seconds; set in a provider's tasks, and so in those that they start.
+OWNER: ContextVar[Callable[[float], None] | None] = ContextVar("OWNER", default=None)
+
+
+@asynccontextmanager
+async def watched_nursery() -> AsyncIterator[trio.Nursery]:
+    """A nursery; until its end every step of every task of this loop is timed."""
+    steps = _Steps()
+    trio.lowlevel.add_instrument(steps)
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    finally:
+        trio.lowlevel.remove_instrument(steps)
+
+
+@contextmanager
+def told_when_held(told: Callable[[float], None]) -> Iterator[None]:
+    """Time a synchronous call, which is part of somebody else's step."""
+    began = perf_counter()
+    try:
+        yield
+    finally:
+        if (took := perf_counter() - began) >= HELD_S:
+            told(took)
+
+
+class _Steps(trio.abc.Instrument):
+    """Two looks at the clock a step: a fraction of a microsecond."""
+
+    def __init__(self) -> None:
+        self._began = perf_counter()
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._began = perf_counter()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        took = perf_counter() - self._began
+        if took >= HELD_S and (told := task.context.get(OWNER)) is not None:
+            told(took)
