@@ -33,7 +33,7 @@ check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: 
 # Three parts side by side, each with servers of its own: they wait more than they compute.
 ONE_PART := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)
 OTHER_PART := $(addprefix tests/integration/,dev example http stripe tempo) tests/unit/cli
-LAST_PART := $(addprefix tests/integration/,client kit)
+LAST_PART := $(addprefix tests/integration/,client kit plugins)
 
 integration: $(STAMP) ## Everything that talks to real servers, starts processes or opens a browser
 	@$(BIN)/python -m pytest $(OTHER_PART) >$(VENV)/other-part.log 2>&1 & other=$$!; \

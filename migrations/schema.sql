@@ -189,7 +189,8 @@ CREATE TABLE inbox (
     CONSTRAINT settled_with_an_outcome CHECK ((settle_time IS NULL) = (outcome IS NULL))
 ) WITH (fillfactor = 80);
 
-CREATE INDEX inbox_to_settle ON inbox (id) WHERE settle_time IS NULL;
+-- Each provider's evidence in its own order: none waits behind another's flood.
+CREATE INDEX inbox_of_provider_to_settle ON inbox (provider, id) WHERE settle_time IS NULL;
 
 -- Whether evidence of a payment is stored and not settled yet.
 CREATE INDEX inbox_waiting ON inbox (provider, (report ->> 'reference'))

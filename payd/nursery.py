@@ -147,6 +147,13 @@ async def run(
             read_cursor=cursor_reader(outside.inbox),
         ) as providers,
     ):
+        for error in providers.report.failed:
+            _log.error(
+                "provider_not_loaded",
+                provider=error.provider,
+                reason=error.reason,
+                what_to_do=error.what_to_do,
+            )
         rotation = Rotation(
             holder=holder,
             outside=outside,

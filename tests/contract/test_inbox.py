@@ -136,6 +136,16 @@ async def test_the_oldest_are_claimed_first_and_not_twice(stores: Stores) -> Non
     assert [row.report for row in (*first, *then)] == observations
 
 
+async def test_no_provider_waits_behind_anothers_flood(stores: Stores) -> None:
+    await stores.inbox.put("flood", [an_observation() for _ in range(50)])
+    await stores.inbox.put("quiet", [an_observation(), an_observation()])
+
+    claimed = await stores.inbox.claim(10, LEASE_S)
+
+    assert [row.provider for row in claimed] == ["flood"] * 5 + ["quiet"] * 2
+    assert [row.provider for row in await stores.inbox.claim(10, LEASE_S)] == ["flood"] * 5
+
+
 async def test_each_row_goes_to_one_of_many_workers(stores: Stores) -> None:
     await stores.inbox.put("mock", [an_observation() for _ in range(20)])
 

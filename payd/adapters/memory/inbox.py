@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 
 import attrs
 
 from payd.adapters.memory.ledger import MemoryLedger
-from payd.adapters.memory.queue import FREE, Queue
+from payd.adapters.memory.queue import FREE, Held, Queue
 from payd.domain.evidence import Observation, Outflow
 from payd.plugins.interface import Clock, ProviderEvent
 from payd.ports import Cursor, InboxRow, Lease, LeaseLost, Report
@@ -76,7 +77,13 @@ class MemoryInbox(Queue[InboxRow]):
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
         """See Inbox."""
-        leased = self.lease_rows(limit, lease_s)
+        waiting = {held.row.provider for held in self.open_rows()}
+        share = max(1, limit // max(1, len(waiting)))
+        chosen: list[Held[InboxRow]] = []
+        for provider in sorted(waiting):
+            of_provider = (held for held in self.claimable() if held.row.provider == provider)
+            chosen += islice(of_provider, share)
+        leased = self.lease(sorted(chosen, key=lambda held: held.row.id), lease_s)
         return [attrs.evolve(held.row, attempts=held.attempts) for held in leased]
 
     async def finish(self, row_id: int, outcome: str) -> None:

@@ -85,7 +85,9 @@ class Queue(Generic[_Row]):
         return (held for held in self.open_rows() if held.locked_until <= now)
 
     def lease_rows(self, limit: int, lease_s: float) -> list[Held[_Row]]:
-        claimed = list(islice(self.claimable(), limit))
+        return self.lease(list(islice(self.claimable(), limit)), lease_s)
+
+    def lease(self, claimed: list[Held[_Row]], lease_s: float) -> list[Held[_Row]]:
         for held in claimed:
             held.attempts += 1
             held.locked_until = self.clock.now() + timedelta(seconds=lease_s)

@@ -375,13 +375,36 @@ SELECT EXISTS (
 ) AS waits;
 
 -- claim_inbox --
--- SKIP LOCKED gives each row to one worker; the lease covers a worker that dies.
-WITH next AS MATERIALIZED (
-    SELECT id FROM inbox
-    WHERE settle_time IS NULL AND locked_until <= now()
-    ORDER BY id
-    LIMIT :limit::integer
-    FOR NO KEY UPDATE SKIP LOCKED
+-- SKIP LOCKED gives each row to one worker; the lease covers a worker that dies. Each provider with
+-- something to settle has its share, so that none waits behind another's flood.
+WITH RECURSIVE waiting AS (
+    -- By leaps over the index: as many reads as there are providers.
+    SELECT min(provider) AS provider FROM inbox WHERE settle_time IS NULL
+    UNION ALL
+    SELECT (
+        SELECT min(i.provider) FROM inbox AS i
+        WHERE i.settle_time IS NULL AND i.provider > waiting.provider
+    )
+    FROM waiting
+    WHERE waiting.provider IS NOT NULL
+),
+
+share AS (
+    SELECT greatest(1, :limit::integer / greatest(1, count(provider)))::integer AS rows FROM waiting
+),
+
+next AS MATERIALIZED (
+    SELECT oldest.id
+    FROM waiting
+    CROSS JOIN LATERAL (
+        SELECT i.id FROM inbox AS i
+        WHERE i.provider = waiting.provider
+            AND i.settle_time IS NULL
+            AND i.locked_until <= now()
+        ORDER BY i.id
+        LIMIT (SELECT rows FROM share)
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS oldest
 )
 
 UPDATE inbox AS i

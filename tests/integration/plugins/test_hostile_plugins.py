@@ -1,0 +1,204 @@
+"""Whatever a plugin does: payd serves the others, says which one it is, and what to do."""
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import psutil
+import pytest
+from daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
+
+MODULE = Path(__file__).parents[2] / "fixtures/hostile_provider.py"
+#: Of the hostile provider's calls.
+TIMEOUT_S = 2.0
+
+#: What keeps it from being loaded → what is said of it.
+NOT_LOADED = {
+    "import raises": "cannot be imported: RuntimeError: broken at import; mend or reinstall",
+    "import exits": "cannot be imported: SystemExit: enough; mend or reinstall",
+    "import misses": "No module named 'a_module_that_is_not_there'; mend or reinstall",
+    "hook raises": "its payd_providers hook failed: RuntimeError: broken in the hook",
+    "hook answers nonsense": "offers no provider of this name",
+    "newer SDK": "needs plugin interface >=99, this payd has 1.0; install a version of it that fits",
+    "claims another's": "takes the method 'mock', which mock has; disable one of them",
+    "factory raises": "cannot start: RuntimeError: broken at the start",
+    "factory hangs": "did not answer within 10 s",
+}
+#: How it answers → what payd says of its last error.
+MISBEHAVES = {
+    "raises": "broken in create",
+    "raises a group": "ExceptionGroup",
+    "exits": "SystemExit",
+    "hangs": "no answer within the deadline",
+    "resists": "no answer within the deadline",
+    "wrong types": "the answer is no valid one",
+}
+
+Hostile = Callable[..., contextlib.AbstractContextManager[Daemon]]
+
+
+@pytest.fixture
+def hostile(place: Place, tmp_path: Path) -> Hostile:
+    """A daemon with the hostile plugin in this mode, installed as pip would have left it."""
+    site = tmp_path / "site"
+    info = site / "payd_hostile_provider-6.6.6.dist-info"
+    info.mkdir(parents=True)
+    shutil.copy(MODULE, site)
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: payd-hostile-provider\nVersion: 6.6.6\n"
+    )
+    (info / "entry_points.txt").write_text("[payd]\nhostile = hostile_provider\n")
+
+    def run(mode: str, **environment: str) -> contextlib.AbstractContextManager[Daemon]:
+        settings = {"PYTHONPATH": str(site), "HOSTILE_ENABLED": "true", "HOSTILE_MODE": mode}
+        return running_daemon(place, **settings, **environment)
+
+    return run
+
+
+def checks(daemon: Daemon) -> dict[str, Any]:
+    """What /readyz says of each dependency."""
+    found: dict[str, Any] = httpx.get(f"http://{daemon.http}/readyz").json()["checks"]
+    return found
+
+
+def figure(daemon: Daemon, name: str) -> float:
+    """Of the metrics port."""
+    text = httpx.get(f"http://{daemon.metrics}/metrics").text
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def wait_for_figure(daemon: Daemon, name: str, wanted: float) -> None:
+    """Until the next sample says so."""
+    until = time.monotonic() + 30
+    while figure(daemon, name) != wanted:
+        assert time.monotonic() < until, f"{name} is {figure(daemon, name)}, not {wanted}"
+        time.sleep(0.1)
+
+
+def others_are_served(client: Client) -> None:
+    """By a payment from its start to its end."""
+    client.wait_for(client.initiate().id, "COMPLETED")
+
+
+def refused(client: Client) -> tuple[grpc.StatusCode, str]:
+    """What a caller hears who wants to pay with it."""
+    with pytest.raises(grpc.RpcError) as error:
+        client.initiate(method="hostile")
+    return error.value.code(), reason_of(error.value)
+
+
+@pytest.mark.parametrize("mode", NOT_LOADED)
+def test_one_that_cannot_be_loaded_is_named_and_the_others_are_served(
+    hostile: Hostile, mode: str
+) -> None:
+    with hostile(mode) as daemon, daemon.client() as client:
+        others_are_served(client)
+        assert refused(client) == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_METHOD")
+        check = checks(daemon)["provider:hostile"]
+        assert not check["ok"]
+        assert check["detail"].startswith("provider hostile: ")
+        assert NOT_LOADED[mode] in check["detail"]
+        assert checks(daemon)["provider:mock"]["ok"]
+        wait_for_figure(daemon, 'payd_dependency_up{dependency="provider:hostile"}', 0.0)
+        wait_for_figure(daemon, 'payd_provider_up{provider="mock"}', 1.0)
+        assert (
+            'payd_provider_up{provider="hostile"} 0.0'
+            in httpx.get(f"http://{daemon.metrics}/metrics").text
+        )
+        [line] = [one for one in daemon.lines if one.get("event") == "provider_not_loaded"]
+        assert (line["provider"], line["level"]) == ("hostile", "error")
+        assert NOT_LOADED[mode] in f"{line['reason']}; {line['what_to_do']}"
+        assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("mode", ["import raises", "newer SDK", "claims another's"])
+def test_strict_does_not_start_with_it_and_says_why(hostile: Hostile, mode: str) -> None:
+    with (
+        pytest.raises(AssertionError) as ended,
+        hostile(mode, PAYD_PROVIDERS_FAILURE_MODE="strict") as daemon,
+    ):
+        pytest.fail(f"it runs: {daemon.lines}")
+    assert NOT_LOADED[mode] in str(ended.value)
+
+
+@pytest.mark.parametrize("mode", MISBEHAVES)
+def test_one_that_misbehaves_is_named_and_the_others_are_served(
+    hostile: Hostile, mode: str
+) -> None:
+    with hostile(mode) as daemon, daemon.client() as client:
+        began = time.monotonic()
+        started = client.initiate(method="hostile")
+        assert time.monotonic() - began < 10 * TIMEOUT_S
+        others_are_served(client)
+        # Nobody knows what it did: payd says so, and looks again.
+        assert started.id
+        line = next(one for one in daemon.lines if one.get("event") == "provider_call_failed")
+        assert line["provider"] == "hostile"
+        assert MISBEHAVES[mode] in str(line["error"])
+        assert "hostile" in checks(daemon)["provider:hostile"]["detail"]
+        assert "last error" in checks(daemon)["provider:hostile"]["detail"]
+        assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "held_s",
+    [2.0, pytest.param(10.0, marks=pytest.mark.campaign)],
+)
+def test_one_that_holds_the_loop_is_named_when_it_lets_go(hostile: Hostile, held_s: float) -> None:
+    with (
+        hostile("holds the loop", HOSTILE_HELD_S=str(held_s)) as daemon,
+        daemon.client() as client,
+    ):
+        held = client.future("InitiatePayment", a_request(method="hostile"))
+        time.sleep(0.2)
+        others_are_served(client)
+        held.result()
+        line = next(one for one in daemon.lines if one.get("event") == "provider_held_loop")
+        assert (line["provider"], line["level"]) == ("hostile", "error")
+        assert held_s <= line["seconds"] < held_s + 2
+        assert "held the loop for" in checks(daemon)["provider:hostile"]["detail"]
+        counted = 'operation="loop",outcome="held",provider="hostile"'
+        assert figure(daemon, f"payd_provider_calls_total{{{counted}}}") == 1
+        others_are_served(client)
+        assert daemon.stop() == 0
+
+
+def test_one_that_leaks_tasks_does_not_keep_the_daemon(hostile: Hostile) -> None:
+    with hostile("leaks") as daemon, daemon.client() as client:
+        for _ in range(3):
+            client.initiate(method="hostile")
+        others_are_served(client)
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 60
+
+
+def test_one_that_floods_is_bounded_and_the_others_are_served(hostile: Hostile) -> None:
+    with hostile("floods") as daemon, daemon.client() as client:
+        process = psutil.Process(daemon.process.pid)
+        others_are_served(client)
+        before = process.memory_info().rss
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            began = time.monotonic()
+            others_are_served(client)
+            assert time.monotonic() - began < 20
+        assert process.memory_info().rss - before < 200 * 2**20
+        assert daemon.stop() == 0
+
+
+@pytest.fixture(autouse=True)
+def _no_rest_of_it() -> Iterator[None]:
+    """The tests' own process never imports it."""
+    yield
+    import sys
+
+    assert "hostile_provider" not in sys.modules
