@@ -84,8 +84,11 @@ class StripeRemote(Remote):
         self._stand_in.faults.clear()
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
-        """See Remote. Nobody can pay another amount than the session's."""
-        self._stand_in.checkout.pay(self._session(ref)["id"])
+        """See Remote."""
+        session = self._session(ref)
+        if amount != session["amount_total"]:
+            raise CannotHappen("nobody can pay another amount than the session's")
+        self._stand_in.checkout.pay(session["id"])
 
     async def expire(self, ref: PaymentRef) -> None:
         """See Remote."""

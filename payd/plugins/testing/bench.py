@@ -28,6 +28,9 @@ from payd.plugins import (
     ProviderError,
     ProviderEvent,
     ProviderManifest,
+    ProviderStatus,
+    Receipt,
+    ReceiptState,
     Snapshot,
     SupportsPrepare,
     TokenTerms,
@@ -40,6 +43,9 @@ T = TypeVar("T")
 
 #: Longer than any honest call; nothing waits for all of it.
 PATIENCE_S = 20.0
+#: How often it is looked whether a watch has told everything, and how often in vain.
+_POLL_S = 0.08
+_QUIET = 3
 
 OpenRemote = Callable[["BenchClock"], AbstractAsyncContextManager[Remote]]
 
@@ -91,6 +97,16 @@ class BenchSink:
     at: str | None = None
     #: So many `put`s from now on are refused, as by a database that is away.
     refusals: int = 0
+
+    def receipts(self, called: set[str]) -> Sequence[Receipt]:
+        """Those that name it so, each once."""
+        found = {
+            receipt.id: receipt
+            for observation in self.stored
+            if observation.reference in called and isinstance(observation.fact, tuple)
+            for receipt in observation.fact
+        }
+        return list(found.values())
 
     async def cursor(self) -> str | None:
         """See Sink."""
@@ -152,6 +168,7 @@ class Bench:
     log: BenchLog
     secrets: dict[str, tuple[str, ...]]
 
+    #: The first is that of the watch beside the check, where the remote side needs one.
     sinks: list[BenchSink] = attrs.field(factory=list)
 
     # -- what a check asks for -------------------------------------------------------------------
@@ -272,9 +289,47 @@ class Bench:
     async def paid(self, **fields: Any) -> tuple[CreateOperation, PaymentRef, Created]:
         """An object that the customer has paid, and that everybody was told of."""
         operation, ref, created = await self.opened(**fields)
-        await self.remote.pay(ref, due(operation))
-        await self.remote.rest()
+        await self.pay(operation, ref)
         return operation, ref, created
+
+    async def pay(self, operation: CreateOperation, ref: PaymentRef, part: int = 1) -> None:
+        """The customer pays all that is due, or a part of it; returns when all were told."""
+        await self.remote.pay(ref, due(operation) // part)
+        await self.settled()
+
+    async def settled(self) -> None:
+        """What happened has been told to everybody."""
+        if not self.remote.needs_watch:
+            await self.remote.rest()
+            return
+        sink = self.sinks[0]
+        before, quiet = sink.at, 0
+        await self.remote.rest()
+        with trio.move_on_after(PATIENCE_S):
+            while quiet < _QUIET:
+                await trio.sleep(_POLL_S)
+                quiet = quiet + 1 if sink.at == before else 0
+                before = sink.at
+
+    async def standing(
+        self, operation: CreateOperation, created: Created, snapshot: Snapshot
+    ) -> Snapshot:
+        """The snapshot, and what the watch has told beside it."""
+        await trio.lowlevel.checkpoint()
+        if not self.remote.needs_watch:
+            return snapshot
+        receipts = self.sinks[0].receipts(names(operation, created))
+        sums = [
+            sum(one.amount for one in receipts if one.state in states)
+            for states in (set(ReceiptState), {ReceiptState.CONFIRMED})
+        ]
+        is_paid = sums[1] >= due(operation)
+        return attrs.evolve(
+            snapshot,
+            status=ProviderStatus.PAID if is_paid else snapshot.status,
+            received=max(snapshot.received, sums[0]),
+            confirmed=max(snapshot.confirmed, sums[1]),
+        )
 
     async def objects(self, payment_id: UUID) -> int:
         """At the remote side."""

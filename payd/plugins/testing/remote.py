@@ -50,6 +50,10 @@ class Remote:
     secrets: Mapping[str, tuple[str, ...]] = {}
     #: The kit's clock stands still unless it is told; False: this remote side has its own.
     follows_clock: bool = True
+    #: It keeps what it was asked for; False where creating leaves nothing there, as on a chain.
+    remembers: bool = True
+    #: Money is told by the watch alone, which has to run for anything to be created.
+    needs_watch: bool = False
 
     async def requests(self) -> int:
         """How many requests have arrived so far, of whatever kind."""

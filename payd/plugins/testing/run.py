@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 import trio
 from pydantic import ValidationError
 
-from payd.plugins import SDK_VERSION, ProviderContext, ProviderManifest
+from payd.plugins import SDK_VERSION, Provider, ProviderContext, ProviderManifest, SupportsWatch
 from payd.plugins.escape import describe, innermost
 from payd.plugins.testing import checks
 from payd.plugins.testing.bench import Bench, BenchClock, BenchLog, BenchSink, OpenRemote
@@ -98,7 +99,8 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
     clock, log, sinks = BenchClock(START), BenchLog(), [BenchSink()]
 
     async def read_cursor() -> str | None:
-        return await sinks[-1].cursor()
+        await trio.lowlevel.checkpoint()
+        return next((sink.at for sink in reversed(sinks) if sink.at is not None), None)
 
     async with open_remote(clock) as remote:
         clock.is_real = not remote.follows_clock
@@ -110,7 +112,10 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
         context = ProviderContext(
             environment="test", secrets=secrets, clock=clock, log=log, read_cursor=read_cursor
         )
-        async with manifest.factory(context, config) as provider:
+        async with (
+            manifest.factory(context, config) as provider,
+            _watching(provider, sinks[0], begins=remote.needs_watch),
+        ):
             yield Bench(
                 manifest=manifest,
                 config=config,
@@ -122,3 +127,13 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
                 secrets=secrets,
                 sinks=sinks,
             )
+
+
+@asynccontextmanager
+async def _watching(provider: Provider, sink: BenchSink, *, begins: bool) -> AsyncIterator[None]:
+    """Its watch beside the check, as payd runs it."""
+    async with trio.open_nursery() as nursery:
+        if begins and isinstance(provider, SupportsWatch):
+            nursery.start_soon(partial(provider.watch, sink, task_status=trio.TASK_STATUS_IGNORED))
+        yield
+        nursery.cancel_scope.cancel()

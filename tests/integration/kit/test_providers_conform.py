@@ -4,14 +4,17 @@ import acme_provider
 import mock_provider
 import sepa_provider
 import stripe_provider
+import tempo_provider
 from acme_provider import conformance as acme_conformance
 from mock_provider import conformance as mock_conformance
 from sepa_provider import conformance as sepa_conformance
 
 from payd.dev.stripe import conformance as stripe_conformance
+from payd.dev.tempo_node import conformance as tempo_conformance
 from payd.plugins.testing import conformance
 
 test_mock = conformance(mock_provider.MANIFEST, mock_conformance.open_remote)
 test_stripe = conformance(stripe_provider.MANIFEST, stripe_conformance.open_remote)
+test_tempo = conformance(tempo_provider.MANIFEST, tempo_conformance.open_remote)
 test_sepa = conformance(sepa_provider.MANIFEST, sepa_conformance.open_remote)
 test_the_skeleton = conformance(acme_provider.MANIFEST, acme_conformance.open_remote)

@@ -18,11 +18,11 @@ from integration.tempo.watching import (
     pay,
     watching,
 )
-from tempo_node import lies
-from tempo_node.chain import ScriptedChain, Token
-from tempo_node.events import transfer
-from tempo_node.node import Hangs, ScriptedNode, open_node, open_nodes
 
+from payd.dev.tempo_node import lies
+from payd.dev.tempo_node.chain import ScriptedChain, Token
+from payd.dev.tempo_node.events import transfer
+from payd.dev.tempo_node.node import Hangs, ScriptedNode, open_node, open_nodes
 from payd.plugins import (
     Absent,
     Created,

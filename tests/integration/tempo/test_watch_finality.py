@@ -2,8 +2,9 @@
 
 import pytest
 from integration.tempo.watching import MemorySink, a_chain, balanced, pay, watching
-from tempo_node.chain import ScriptedChain
-from tempo_node.node import open_node, open_nodes
+
+from payd.dev.tempo_node.chain import ScriptedChain
+from payd.dev.tempo_node.node import open_node, open_nodes
 
 
 @pytest.fixture

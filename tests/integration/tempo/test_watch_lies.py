@@ -15,10 +15,11 @@ from integration.tempo.watching import (
     reads_all,
     watching,
 )
-from tempo_node import lies
-from tempo_node.chain import Json, ScriptedChain
-from tempo_node.events import TRANSFER, TRANSFER_WITH_MEMO, transfer, word
-from tempo_node.node import (
+
+from payd.dev.tempo_node import lies
+from payd.dev.tempo_node.chain import Json, ScriptedChain
+from payd.dev.tempo_node.events import TRANSFER, TRANSFER_WITH_MEMO, transfer, word
+from payd.dev.tempo_node.node import (
     Lie,
     open_node,
     open_nodes,

@@ -15,10 +15,12 @@ from integration.tempo.watching import (
     reads_all,
     watching,
 )
-from tempo_node import lies
-from tempo_node.chain import Json, ScriptedChain
-from tempo_node.events import transfer
-from tempo_node.node import (
+from trio.testing import MockClock
+
+from payd.dev.tempo_node import lies
+from payd.dev.tempo_node.chain import Json, ScriptedChain
+from payd.dev.tempo_node.events import transfer
+from payd.dev.tempo_node.node import (
     Cuts,
     Drips,
     Floods,
@@ -28,8 +30,6 @@ from tempo_node.node import (
     open_node,
     open_nodes,
 )
-from trio.testing import MockClock
-
 from payd.plugins import Misconfigured
 
 LOGS = "eth_getLogs"

@@ -3,8 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
-from tempo_node.chain import Json
-from tempo_node.events import (
+from tempo_provider.transfers import Books, books_of, held_of, read_blocked, read_transfers
+from unit.tempo.vectors import MEMO, PAYER, STRANGER, US, USDC, USDT, logs_of, receipt_of
+
+from payd.dev.tempo_node.chain import Json
+from payd.dev.tempo_node.events import (
     BURN,
     GUARD,
     MINT,
@@ -19,9 +22,6 @@ from tempo_node.events import (
     to_virtual,
     transfer,
 )
-from tempo_provider.transfers import Books, books_of, held_of, read_blocked, read_transfers
-from unit.tempo.vectors import MEMO, PAYER, STRANGER, US, USDC, USDT, logs_of, receipt_of
-
 from payd.plugins import Observation, ReceiptState
 
 OURS = frozenset({US})

@@ -6,20 +6,6 @@ from typing import Any
 import pytest
 from eth_typing import ABIEvent
 from hexbytes import HexBytes
-from tempo_node.chain import Json
-from tempo_node.events import (
-    FEE_MANAGER,
-    GUARD,
-    TRANSFER_WITH_MEMO,
-    ZERO,
-    blocked,
-    blocked_receipt,
-    fee,
-    mint,
-    to_virtual,
-    transfer,
-    word,
-)
 from tempo_provider import contracts
 from tempo_provider.transfers import Transfer, UnreadableLog, read_blocked, read_transfers
 from unit.tempo.vectors import (
@@ -37,6 +23,21 @@ from unit.tempo.vectors import (
 from web3 import Web3
 from web3.providers.base import BaseProvider
 from web3.types import EventData, RPCEndpoint, RPCResponse
+
+from payd.dev.tempo_node.chain import Json
+from payd.dev.tempo_node.events import (
+    FEE_MANAGER,
+    GUARD,
+    TRANSFER_WITH_MEMO,
+    ZERO,
+    blocked,
+    blocked_receipt,
+    fee,
+    mint,
+    to_virtual,
+    transfer,
+    word,
+)
 
 OTHER_MEMO = "0x" + "5a" * 32
 

@@ -18,10 +18,13 @@ from payd.plugins import (
     SDK_VERSION,
     Absent,
     Cancel,
+    Created,
+    CreateOperation,
     CryptoTransfer,
     Found,
     IdempotencyConflict,
     Lookup,
+    PaymentRef,
     ProviderManifest,
     ProviderStatus,
     Redirect,
@@ -29,6 +32,7 @@ from payd.plugins import (
 )
 from payd.plugins.testing.bench import Bench, asset, due
 from payd.plugins.testing.registry import Failed, Level, check
+from payd.plugins.testing.remote import CannotHappen
 
 #: Before any object has expired.
 _LATER = timedelta(minutes=10)
@@ -137,8 +141,8 @@ async def the_same_operation_later_is_one_object(bench: Bench) -> None:
 
 @check(Level.BASIC, "An operation id that means two things is a defect that must be seen.")
 async def the_same_operation_with_other_parameters_is_a_conflict(bench: Bench) -> None:
+    _remembering(bench)
     operation, _, _ = await bench.opened()
-    await bench.objects(operation.payment_id)
     other = bench.operation(
         minor_units=operation.amount.minor_units + 100,
         operation_id=operation.operation_id,
@@ -184,6 +188,7 @@ async def an_open_object_is_found_open(bench: Bench) -> None:
     Level.BASIC, "When the answer to create was lost, this look is the only way back.", _looks_up
 )
 async def an_object_is_found_without_its_reference(bench: Bench) -> None:
+    _remembering(bench)
     operation, _, created = await bench.opened()
     found = await bench.found(bench.ref(operation))
     if found.created.reference != created.reference:
@@ -211,11 +216,23 @@ async def a_look_changes_nothing(bench: Bench) -> None:
 
 @check(Level.BASIC, "The whole point.")
 async def a_paid_object_is_found_paid(bench: Bench) -> None:
-    operation, ref, _ = await bench.paid()
-    found = await bench.found(ref)
-    _standing(found.snapshot, operation, ProviderStatus.PAID, received=due(operation))
-    if found.snapshot.confirmed != due(operation):
-        raise Failed(f"paid and final, but confirmed is {found.snapshot.confirmed}")
+    operation, ref, created = await bench.paid()
+    snapshot = await _looked(bench, operation, ref, created)
+    _standing(snapshot, operation, ProviderStatus.PAID, received=due(operation))
+    if snapshot.confirmed != due(operation):
+        raise Failed(f"paid and final, but confirmed is {snapshot.confirmed}")
+
+
+@check(Level.BASIC, "Part of the money is a customer's all the same, and not enough.")
+async def partial_money_is_told_as_it_is(bench: Bench) -> None:
+    operation, ref, created = await bench.opened()
+    await bench.pay(operation, ref, part=2)
+    snapshot = await _looked(bench, operation, ref, created)
+    if snapshot.received != due(operation) // 2 or snapshot.status is ProviderStatus.PAID:
+        raise Failed(
+            f"{due(operation) // 2} of {due(operation)} were paid: it is {snapshot.status.value},"
+            f" and {snapshot.received} came"
+        )
 
 
 @check(
@@ -225,8 +242,8 @@ async def a_paid_object_is_found_paid(bench: Bench) -> None:
 async def amounts_are_exact(bench: Bench) -> None:
     for way in bench.ways():
         for minor_units in (101, 14900, 1_234_567, 99_999_999):
-            operation, ref, _ = await bench.paid(minor_units=minor_units, way=way)
-            snapshot = (await bench.found(ref)).snapshot
+            operation, ref, created = await bench.paid(minor_units=minor_units, way=way)
+            snapshot = await _looked(bench, operation, ref, created)
             if snapshot.received != due(operation):
                 raise Failed(
                     f"{due(operation)} units of {asset(operation)} were due and paid"
@@ -250,8 +267,8 @@ async def an_open_object_is_closed_and_stays_closed(bench: Bench) -> None:
 
 @check(Level.BASIC, "The customer may have been first: his money must not be lost.")
 async def a_cancel_of_a_paid_object_says_that_it_is_paid(bench: Bench) -> None:
-    operation, ref, _ = await bench.paid()
-    snapshot = await bench.cancel(ref)
+    operation, ref, created = await bench.paid()
+    snapshot = await bench.standing(operation, created, await bench.cancel(ref))
     _standing(snapshot, operation, ProviderStatus.PAID, received=due(operation))
 
 
@@ -259,16 +276,14 @@ async def a_cancel_of_a_paid_object_says_that_it_is_paid(bench: Bench) -> None:
     Level.BASIC, "Money that comes late is a customer's all the same: it must be seen.", _stays_open
 )
 async def what_cannot_be_closed_stays_as_it_is(bench: Bench) -> None:
-    operation, ref, _ = await bench.opened()
+    operation, ref, created = await bench.opened()
     for _ in range(2):
         snapshot = await bench.cancel(ref)
         if snapshot.status is ProviderStatus.CANCELED:
             raise Failed("the manifest says NOT_CLOSABLE, and cancel says CANCELED")
-    await bench.remote.pay(ref, due(operation))
-    await bench.remote.rest()
-    _standing(
-        (await bench.found(ref)).snapshot, operation, ProviderStatus.PAID, received=due(operation)
-    )
+    await bench.pay(operation, ref)
+    snapshot = await _looked(bench, operation, ref, created)
+    _standing(snapshot, operation, ProviderStatus.PAID, received=due(operation))
 
 
 @check(Level.BASIC, "Closing what is closed is asked for after every crash.", _closes)
@@ -328,6 +343,18 @@ async def no_secret_is_logged_or_told(bench: Bench) -> None:
     for name, values in bench.secrets.items():
         if any(value and value in line for value in values for line in told):
             raise Failed(f"the credential {name} is in a log line or an error")
+
+
+async def _looked(
+    bench: Bench, operation: CreateOperation, ref: PaymentRef, created: Created
+) -> Snapshot:
+    """What a look, and the watch beside it, tell."""
+    return await bench.standing(operation, created, (await bench.found(ref)).snapshot)
+
+
+def _remembering(bench: Bench) -> None:
+    if not bench.remote.remembers:
+        raise CannotHappen("creating leaves nothing at the remote side")
 
 
 def _standing(snapshot: Snapshot, operation: Any, *statuses: ProviderStatus, received: int) -> None:

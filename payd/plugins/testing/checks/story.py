@@ -4,7 +4,6 @@ import enum
 from collections.abc import Sequence
 
 import attrs
-import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +11,6 @@ from payd.plugins import (
     Cancel,
     Created,
     CreateOperation,
-    Found,
     PaymentRef,
     ProviderStatus,
     Snapshot,
@@ -36,15 +34,23 @@ class _Deed(enum.Enum):
 async def any_order_of_deeds_loses_nothing(bench: Bench) -> None:
     await bench.remote.objects(bench.operation().payment_id)
 
+    for deeds in _stories():
+        await _lived(bench, deeds)
+
+
+def _stories() -> list[list[_Deed]]:
+    """Drawn first and lived afterwards: Hypothesis is synchronous, a provider is not."""
+    drawn: list[list[_Deed]] = []
+
     @settings(
         max_examples=_STORIES, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(st.lists(st.sampled_from(_Deed), min_size=2, max_size=_DEEDS_MAX))
-    def told(deeds: list[_Deed]) -> None:
-        trio.from_thread.run(_lived, bench, deeds)
+    def draw(deeds: list[_Deed]) -> None:
+        drawn.append(deeds)
 
-    # Hypothesis is synchronous, the provider is not.
-    await trio.to_thread.run_sync(told)
+    draw()
+    return drawn
 
 
 @attrs.define
@@ -74,8 +80,8 @@ async def _lived(bench: Bench, deeds: Sequence[_Deed]) -> None:
     for deed in deeds:
         story.append(deed.value)
         await _done(bench, deed, model, created)
-        found = bench.expect(Found, await bench.fetch(ref), "fetch")
-        model.hold(found.snapshot, story)
+        looked = (await bench.found(ref)).snapshot
+        model.hold(await bench.standing(operation, created, looked), story)
         if (number := await bench.objects(operation.payment_id)) != 1:
             raise Failed(f"after {', '.join(story)}: the remote side has {number} objects")
 
@@ -93,6 +99,5 @@ async def _done(bench: Bench, deed: _Deed, model: _Model, created: Created) -> N
             await bench.cancel(model.ref)
             model.is_closed = model.is_closed or (closes and not model.is_paid)
         case _Deed.PAY if not model.is_closed and not model.is_paid:
-            await bench.remote.pay(model.ref, due(model.operation))
-            await bench.remote.rest()
+            await bench.pay(model.operation, model.ref)
             model.is_paid = True

@@ -43,15 +43,9 @@ async def _until_quiet(bench: Bench, sink: BenchSink) -> None:
 
 
 def _told(sink: BenchSink, called: set[str]) -> int:
-    """The sum of the receipts that name it, each once."""
-    receipts = {
-        receipt.id: receipt.amount
-        for observation in sink.stored
-        if observation.reference in called and isinstance(observation.fact, tuple)
-        for receipt in observation.fact
-        if receipt.state is ReceiptState.CONFIRMED
-    }
-    return sum(receipts.values())
+    """The sum of the final receipts that name it, each once."""
+    receipts = sink.receipts(called)
+    return sum(one.amount for one in receipts if one.state is ReceiptState.CONFIRMED)
 
 
 @check(Level.WATCH, "What is not told by the watch is told by nobody.", _watches)

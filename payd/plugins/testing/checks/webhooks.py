@@ -212,8 +212,7 @@ async def every_order_of_reports_gives_the_same_facts(bench: Bench) -> None:
     # Not everybody tells of an object that is only open.
     with contextlib.suppress(NotScripted):
         requests.append(bench.remote.webhook(ref, bench.clock.now()))
-    await bench.remote.pay(ref, due(operation))
-    await bench.remote.rest()
+    await bench.pay(operation, ref)
     requests.append(bench.remote.webhook(ref, bench.clock.now()))
     reports: list[Observation] = []
     for request in requests:

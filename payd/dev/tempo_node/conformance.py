@@ -1,0 +1,91 @@
+"""The scripted chain as the conformance kit tells it what to do."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID
+
+import trio
+
+from payd.dev.tempo_node.chain import ScriptedChain, Token
+from payd.dev.tempo_node.events import transfer
+from payd.dev.tempo_node.node import ScriptedNode, open_nodes
+from payd.plugins import PaymentRef
+from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
+
+_CHAIN_ID = 1337
+_TOKENS = {
+    "USDC": "0x20c0000000000000000000000000000000000001",
+    "USDT": "0x20c0000000000000000000000000000000000002",
+}
+_US = "0x" + "ab" * 20
+_PAYER = "0x" + "cd" * 20
+
+
+@asynccontextmanager
+async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
+    """A chain of its own, and two nodes that bear witness of it."""
+    chain = ScriptedChain({address: Token() for address in _TOKENS.values()}, _CHAIN_ID)
+    chain.settle(3)
+    async with open_nodes(chain, 2) as nodes:
+        remote = TempoRemote(clock, chain, nodes)
+        remote.tell_time()
+        yield remote
+
+
+class TempoRemote(Remote):
+    """See Remote."""
+
+    remembers = False
+    needs_watch = True
+
+    def __init__(self, clock: BenchClock, chain: ScriptedChain, nodes: list[ScriptedNode]) -> None:
+        self._clock = clock
+        self._chain = chain
+        self._nodes = nodes
+        self.secrets = {"tempo_memo_key": ("a key of the conformance kit",)}
+        self.settings = {
+            "receiver_address": _US,
+            "rpc_url": [node.url for node in nodes],
+            "chain_id": _CHAIN_ID,
+            "tokens": _TOKENS,
+            "watched_tokens": [],
+            "poll_interval_s": 0.05,
+            "start_block": 0,
+        }
+
+    def tell_time(self) -> None:
+        """Nobody's clock is behind the chain's."""
+        newest = datetime.fromtimestamp(self._chain.head.time_ms / 1000, UTC)
+        if newest > self._clock.now():
+            self._clock.advance(newest - self._clock.now())
+
+    async def requests(self) -> int:
+        """See Remote."""
+        return sum(node.asked.total() for node in self._nodes)
+
+    async def objects(self, payment_id: UUID) -> int:
+        """Its memo: nothing else of a payment could be at a chain twice."""
+        await trio.lowlevel.checkpoint()
+        return 1
+
+    def metadata(self, fault: Fault | None) -> Mapping[str, str]:
+        """See Remote."""
+        if fault is not None:
+            raise CannotHappen("creating sends nothing: the customer does")
+        return {}
+
+    async def fault(self, fault: Fault) -> None:
+        """See Remote."""
+        raise CannotHappen("a look asks nobody: it tells how far the watch has come")
+
+    async def pay(self, ref: PaymentRef, amount: int) -> None:
+        """See Remote: a transfer with the payment's memo, in a final block."""
+        self._chain.send(transfer(ref.asset, _PAYER, _US, amount, ref.reference))
+        await self.rest()
+
+    async def rest(self) -> None:
+        """One more final block."""
+        self._chain.settle()
+        self.tell_time()
+        await trio.lowlevel.checkpoint()
