@@ -34,6 +34,8 @@ def test_each_command_explains_itself(alone: Alone, command: str, option: str) -
         ("events", "tail"),
         ("events", "dead-letters"),
         ("events", "republish"),
+        ("plugin", "check"),
+        ("plugin", "new"),
     ],
     ids=" ".join,
 )

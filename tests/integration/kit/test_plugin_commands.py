@@ -1,0 +1,194 @@
+"""`payd plugin` and `payd providers`, as somebody at a terminal has them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon import PATIENCE_S, Place, running_daemon
+
+from payd.cli import certified
+
+Payd = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def payd(tmp_path: Path) -> Payd:
+    """In a folder of its own, with a home of its own."""
+
+    def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "payd", *arguments],
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "XDG_STATE_HOME": str(tmp_path / "state"),
+                "COLUMNS": "240",
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_new_plugin_bears_its_name_everywhere(payd: Payd, tmp_path: Path) -> None:
+    done = payd("plugin", "new", "big_bank")
+    assert done.returncode == 0, done.stderr
+    assert "pip install './big_bank[test]'" in done.stdout
+    written = [path for path in (tmp_path / "big_bank").rglob("*") if path.is_file()]
+    assert tmp_path / "big_bank/big_bank_provider/__init__.py" in written
+    assert tmp_path / "big_bank/.github/workflows/check.yml" in written
+    assert not [path for path in written if "acme" in (str(path) + path.read_text()).lower()]
+    provider = (tmp_path / "big_bank/big_bank_provider/provider.py").read_text()
+    assert "class BigBankProvider:" in provider
+
+
+@pytest.mark.parametrize("name", ["Acme", "4bank", "my-bank", "", "a" * 33])
+def test_a_name_that_cannot_be_is_refused(payd: Payd, tmp_path: Path, name: str) -> None:
+    done = payd("plugin", "new", name, "--folder", "here")
+    assert done.returncode == 2
+    assert "lower-case letters" in done.stderr
+    assert not (tmp_path / "here").exists()
+
+
+def test_nothing_is_written_over(payd: Payd, tmp_path: Path) -> None:
+    (tmp_path / "acme").mkdir()
+    done = payd("plugin", "new", "acme")
+    assert (done.returncode, done.stderr) == (1, "Error: acme is there already\n")
+
+
+@pytest.mark.parametrize("name", ["mock", "payd-mock-provider", "payd_mock_provider"])
+def test_an_installed_provider_is_checked_by_whatever_name(payd: Payd, name: str) -> None:
+    done = payd("plugin", "check", name, "--json")
+    assert done.returncode == 0, done.stderr
+    [report] = json.loads(done.stdout)["reports"]
+    assert (report["provider"], report["passed"]) == ("mock", True)
+    assert report["levels"]["basic"] == "passed"
+    assert all(check["why"] for check in report["checks"])
+
+
+@pytest.mark.parametrize("name", ["nobody", "pytest"])
+def test_what_is_no_provider_is_told(payd: Payd, name: str) -> None:
+    done = payd("plugin", "check", name)
+    assert done.returncode == 1
+    assert f"{name} is not installed, or offers no provider" in done.stderr
+
+
+def test_a_provider_without_a_remote_side_is_told(payd: Payd, tmp_path: Path) -> None:
+    site = installed(tmp_path, "lonely", "from mock_provider import *\n")
+    done = payd("plugin", "check", "lonely", PYTHONPATH=str(site))
+    assert done.returncode == 1
+    assert "offers no provider of this name" in done.stderr
+    source = """
+import attrs
+from mock_provider import MANIFEST
+from payd.plugins import hookimpl
+
+@hookimpl
+def payd_providers():
+    return [attrs.evolve(MANIFEST, name="lonely")]
+"""
+    (site / "lonely_provider.py").write_text(source)
+    done = payd("plugin", "check", "lonely", PYTHONPATH=str(site))
+    assert done.returncode == 1
+    assert "comes with no remote side to try it on" in done.stderr
+    assert "lonely = PACKAGE.conformance:open_remote" in done.stderr
+
+
+def test_a_provider_that_fails_is_told_with_what_it_means(payd: Payd, tmp_path: Path) -> None:
+    source = """
+import attrs
+from mock_provider import MANIFEST
+from payd.plugins import hookimpl
+
+@hookimpl
+def payd_providers():
+    return [attrs.evolve(MANIFEST, name="sloppy", version="none")]
+"""
+    site = installed(tmp_path, "sloppy", source, "mock_provider.conformance:open_remote")
+    done = payd("plugin", "check", "payd-sloppy-provider", PYTHONPATH=str(site))
+    assert done.returncode == 1
+    assert "✗ basic      the manifest is sound" in done.stdout
+    assert "FAILED  the manifest is sound\n  a version that is none" in done.stdout
+    assert "payd refuses a plugin whose manifest it cannot read" in done.stdout
+    listed = payd("providers", "--json", PYTHONPATH=str(site), DB_PASSWORD="x")
+    assert "basic failed on" in row(listed, "sloppy")["conformance"]
+
+
+def installed(folder: Path, name: str, source: str, remote: str = "") -> Path:
+    """A plugin as pip would have left it; where it is."""
+    site = folder / "site"
+    info = site / f"payd_{name}_provider-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / f"{name}_provider.py").write_text(source)
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: payd-{name}-provider\nVersion: 1.0\n"
+    )
+    points = f"[payd]\n{name} = {name}_provider\n"
+    if remote:
+        points += f"[payd.conformance]\n{name} = {remote}\n"
+    (info / "entry_points.txt").write_text(points)
+    return site
+
+
+def row(done: "subprocess.CompletedProcess[str]", name: str) -> dict[str, Any]:
+    """Of `payd providers --json`."""
+    assert done.returncode == 0, done.stderr
+    [found] = [one for one in json.loads(done.stdout)["providers"] if one["provider"] == name]
+    return dict(found)
+
+
+def test_providers_are_shown_with_how_they_stand(place: Place, payd: Payd) -> None:
+    with running_daemon(place) as daemon:
+        settings = place.environment(HTTP_PORT=daemon.http.rpartition(":")[2])
+        standing = row(payd("providers", "--json", **settings), "mock")
+        as_text = payd("providers", **settings).stdout
+    assert (standing["methods"], standing["health"], standing["breaker"]) == (
+        ["mock", "card"],
+        "well",
+        "closed",
+    )
+    assert standing["conformance"] == "not run"
+    assert "mock, card" in as_text
+    away = row(payd("providers", "--json", **settings), "mock")
+    assert (away["health"], away["breaker"]) == ("no daemon", "-")
+    not_enabled = row(payd("providers", "--json", **settings), "stripe")
+    assert (not_enabled["health"], not_enabled["methods"]) == ("-", ["card"])
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        (None, "not run"),
+        ({"version": "1.0"}, "not run"),
+        (
+            {"version": "0.9", "levels": {}, "time": "2026-01-02T00", "passed": True},
+            "not run (last: 0.9)",
+        ),
+        (
+            {
+                "version": "1.0",
+                "levels": {"basic": "passed", "scan": "unproven", "watch": "not claimed"},
+                "time": "2026-01-02T03:04:05",
+                "passed": True,
+            },
+            "scan unproven on 2026-01-02",
+        ),
+    ],
+    ids=["nothing", "unreadable", "older", "unproven"],
+)
+def test_what_the_kit_said_in_a_few_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: dict[str, Any] | None, said: str
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    if kept is not None:
+        certified.keep({"provider": "acme", **kept})
+    assert certified.told("acme", "1.0") == said

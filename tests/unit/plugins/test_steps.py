@@ -1,0 +1,70 @@
+"""Who holds the loop is named: its own step, that of a task it started, or a pure method of its."""
+
+import time
+
+import pytest
+import trio
+import trio.lowlevel
+
+from payd.plugins import steps
+
+HELD_S = 0.02
+
+
+@pytest.fixture(autouse=True)
+def _quickly_felt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "HELD_S", HELD_S)
+
+
+async def hold() -> None:
+    time.sleep(2 * HELD_S)  # noqa: ASYNC251 - that is the point
+
+
+async def test_a_long_step_is_told_to_its_owner() -> None:
+    told: list[float] = []
+
+    async def owned() -> None:
+        steps.OWNER.set(told.append)
+        await hold()
+        await trio.lowlevel.checkpoint()
+
+    async with steps.watched_nursery() as nursery:
+        nursery.start_soon(owned)
+    [seconds] = told
+    assert seconds >= 2 * HELD_S
+
+
+async def test_a_task_that_it_started_is_its_own() -> None:
+    told: list[float] = []
+
+    async def owned() -> None:
+        steps.OWNER.set(told.append)
+        async with trio.open_nursery() as inner:
+            inner.start_soon(hold)
+
+    async with steps.watched_nursery() as nursery:
+        nursery.start_soon(owned)
+    assert len(told) == 1
+
+
+async def test_steps_of_others_and_short_ones_are_not_told() -> None:
+    told: list[float] = []
+
+    async def owned() -> None:
+        steps.OWNER.set(told.append)
+        for _ in range(10):
+            await trio.lowlevel.checkpoint()
+
+    async with steps.watched_nursery() as nursery:
+        nursery.start_soon(owned)
+        nursery.start_soon(hold)
+    assert told == []
+
+
+def test_a_pure_method_that_takes_long_is_told() -> None:
+    told: list[float] = []
+    with steps.told_when_held(told.append):
+        time.sleep(2 * HELD_S)
+    with steps.told_when_held(told.append):
+        pass
+    assert len(told) == 1
