@@ -37,7 +37,7 @@ LAST_PART := $(addprefix tests/integration/,client kit plugins)
 
 integration: $(STAMP) ## Everything that talks to real servers, starts processes or opens a browser
 	@$(BIN)/python -m pytest $(OTHER_PART) >$(VENV)/other-part.log 2>&1 & other=$$!; \
-	{ $(BIN)/python -m pytest $(LAST_PART) && $(BIN)/python -m pytest tests/browser; } >$(VENV)/last-part.log 2>&1 & last=$$!; \
+	{ $(BIN)/python -m pytest $(LAST_PART) && $(BIN)/python -m pytest examples/providers/sepa && $(BIN)/python -m pytest tests/browser; } >$(VENV)/last-part.log 2>&1 & last=$$!; \
 	$(BIN)/python -m pytest $(ONE_PART); failed=$$?; \
 	wait $$other; failed=$$((failed | $$?)); wait $$last; failed=$$((failed | $$?)); \
 	cat $(VENV)/other-part.log $(VENV)/last-part.log; exit $$failed

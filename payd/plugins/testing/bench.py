@@ -12,6 +12,7 @@ import trio
 
 from payd.domain.money import base_units, currency_exponent
 from payd.plugins import (
+    PUT_MAX,
     Absent,
     Created,
     CreateOperation,
@@ -123,6 +124,8 @@ class BenchSink:
     ) -> None:
         """See Sink."""
         await trio.lowlevel.checkpoint()
+        if len(observations) + len(outflows) > PUT_MAX:
+            raise ValueError(f"more than {PUT_MAX} at once: put them in parts")
         if self.refusals:
             self.refusals -= 1
             raise OSError("the database is away")

@@ -1,0 +1,107 @@
+"""The example from outside the tree in a real daemon: transfers in parts, late, and of nobody."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import attrs
+import pytest
+from daemon import PATIENCE_S, Client, Place, rows, running_daemon, wait_until_published
+from sepa_provider.fake_bank import Booking, drop, statement
+
+from payd.proto import payment_pb2 as pb
+
+ROOT = Path(__file__).parents[3]
+IBAN = "DE89370400440532013000"
+PRICES = """
+currency: EUR
+prices:
+  ethereum-mainnet:
+    full:
+      30d: 14900
+"""
+
+
+@attrs.frozen
+class Shop:
+    """A daemon that takes bank transfers, and its bank."""
+
+    client: Client
+    place: Place
+    statements: Path
+
+    def start(self) -> tuple[str, str]:
+        """A payment's id, and the reference that the customer is told."""
+        payment = self.client.initiate(method="sepa", metadata={})
+        query = parse_qs(urlsplit(payment.next_action.redirect.url).query)
+        assert query["amount"] == ["149.00"]
+        return payment.id, query["reference"][0]
+
+    def book(self, *bookings: Booking) -> None:
+        """The bank's next statement."""
+        drop(self.statements, statement(IBAN, bookings, datetime.now(UTC)))
+
+    def wait_for_received(self, payment_id: str, cents: int) -> None:
+        until = time.monotonic() + PATIENCE_S
+        sql = "SELECT sum(amount::bigint) AS cents FROM receipts WHERE payment_id = $1"
+        while rows(self.place, sql, payment_id)[0]["cents"] != cents:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def shop(place: Place, tmp_path: Path) -> Iterator[Shop]:
+    site, statements, prices = tmp_path / "site", tmp_path / "in", tmp_path / "prices.yaml"
+    info = site / "payd_sepa_provider-0.1.0.dist-info"
+    info.mkdir(parents=True)
+    statements.mkdir()
+    prices.write_text(PRICES)
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: payd-sepa-provider\nVersion: 0.1\n"
+    )
+    (info / "entry_points.txt").write_text("[payd]\nsepa = sepa_provider\n")
+    settings = {
+        "PYTHONPATH": f"{site}:{ROOT / 'examples/providers/sepa'}",
+        "PRICING_FILE": str(prices),
+        "PAYD_RECOVERY_SCAN_INTERVAL_S": "1",
+        "SEPA_ENABLED": "true",
+        "SEPA_IBAN": IBAN,
+        "SEPA_INSTRUCTIONS_URL": "https://shop.example/pay?reference={reference}&amount={amount}",
+        "SEPA_LEDGER_FILE": str(tmp_path / "sepa.sqlite3"),
+        "SEPA_STATEMENTS_DIR": str(statements),
+    }
+    with running_daemon(place, **settings) as daemon, daemon.client() as client:
+        yield Shop(client, place, statements)
+
+
+def test_a_transfer_in_two_parts_completes_with_the_second(shop: Shop) -> None:
+    payment_id, reference = shop.start()
+    shop.book(Booking(reference=reference, cents=10000))
+    shop.wait_for_received(payment_id, 10000)
+    shop.client.wait_for(payment_id, "PROCESSING")
+    shop.book(Booking(reference=reference, cents=4900))
+    shop.client.wait_for(payment_id, "COMPLETED")
+    assert [one.subject for one in wait_until_published(shop.place)] == ["payment.completed"]
+
+
+def test_money_after_a_cancel_is_the_payments_and_calls_a_person(shop: Shop) -> None:
+    payment_id, reference = shop.start()
+    shop.client.call("CancelPayment", pb.CancelPaymentRequest(payment_id=payment_id))
+    shop.client.wait_for(payment_id, "CANCELED")
+    shop.book(Booking(reference=reference, cents=14900))
+    shop.wait_for_received(payment_id, 14900)
+    [row] = rows(shop.place, "SELECT status, attention FROM payments WHERE id = $1", payment_id)
+    assert (row["status"], row["attention"]) == ("CANCELED", ["PAID_AFTER_CLOSE"])
+
+
+def test_money_of_nobody_waits_for_a_person(shop: Shop) -> None:
+    shop.book(Booking(reference="invoice 7", cents=700, id="E-1"))
+    until = time.monotonic() + PATIENCE_S
+    sql = "SELECT id, amount, payment_id FROM receipts WHERE provider = 'sepa'"
+    while not (found := rows(shop.place, sql)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    [receipt] = found
+    assert (int(receipt["amount"]), receipt["payment_id"]) == (700, None)
