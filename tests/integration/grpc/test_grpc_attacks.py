@@ -246,7 +246,7 @@ def test_a_client_has_so_many_connections_and_no_more(place: Place) -> None:
 
 
 def test_a_client_that_calls_too_often_is_told_when_to_come_again(place: Place) -> None:
-    slow = {"PAYD_GRPC_RATE_PER_CLIENT": "5", "PAYD_GRPC_RATE_BURST": "10"}
+    slow = {"PAYD_GRPC_RATE_PER_CLIENT": "1", "PAYD_GRPC_RATE_BURST": "10"}
     with (
         running_daemon(place, **slow) as daemon,
         running_daemon(place, **slow) as another,
@@ -262,7 +262,8 @@ def test_a_client_that_calls_too_often_is_told_when_to_come_again(place: Place) 
                 except grpc.RpcError as error:
                     refused.append(reason_of(error))
         assert set(refused) == {"RATE_LIMITED"}
-        assert len(refused) >= 20, "two daemons share one budget"
+        # Two budgets would let twenty of the forty through; ten seconds of one let through as many.
+        assert len(refused) > 20, "two daemons share one budget"
         assert other.call("GetQuote", QUOTE, 5).quote.total.minor_units
 
 
