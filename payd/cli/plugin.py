@@ -1,4 +1,4 @@
-"""payd plugin new, payd plugin check: from nothing to a provider that is certified."""
+"""payd plugin new, check and checks: from nothing to a provider that is certified."""
 
 import re
 import shutil
@@ -28,7 +28,7 @@ _MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "unproven": ("?"
 
 @click.group()
 def plugin() -> None:
-    """Write a provider, or check one that is installed."""
+    """Write a provider, check one that is installed, or read what is checked."""
 
 
 # -- new ---------------------------------------------------------------------------------------
@@ -105,6 +105,33 @@ def check(distribution: str, as_json: bool) -> None:
     sys.exit(0 if all(report.passed for report in reports) else 1)
 
 
+@plugin.command("checks")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def checks(as_json: bool) -> None:
+    """List what the conformance kit checks, by level, and why each matters."""
+    listed = [
+        {"level": one.level.value, "name": one.name, "why": one.why}
+        for level in _kit().Level
+        for one in _kit().CHECKS
+        if one.level is level
+    ]
+    if as_json:
+        render.as_json({"checks": listed})
+        return
+    for one in listed:
+        click.echo(f"{one['level']:<11}{click.style(one['name'], bold=True)}")
+        click.echo(f"{'':<11}{one['why']}")
+
+
+def _kit() -> Any:
+    """The conformance kit; raises click.ClickException where its libraries are not installed."""
+    try:
+        from payd.plugins import testing
+    except ImportError as error:
+        raise click.ClickException(f"pip install 'payd[kit]': {error}") from None
+    return testing
+
+
 def _offered(distribution: str) -> list[str]:
     """Its providers; raises click.ClickException."""
     from importlib.metadata import entry_points
@@ -139,10 +166,7 @@ def _report(name: str, *, quiet: bool) -> "Report":
 
     from payd.plugins.loader import PluginError, manifest_of
 
-    try:
-        from payd.plugins.testing.run import run_kit
-    except ImportError as error:
-        raise click.ClickException(f"pip install 'payd[kit]': {error}") from None
+    kit = _kit()
     try:
         manifest = manifest_of(name)
     except PluginError as error:
@@ -150,9 +174,9 @@ def _report(name: str, *, quiet: bool) -> "Report":
     open_remote = _remote_of(name)
 
     async def run() -> "Report":
-        return await run_kit(
-            manifest, open_remote, now=datetime.now(UTC), told=_silent if quiet else _told
-        )
+        told = _silent if quiet else _told
+        report: Report = await kit.run_kit(manifest, open_remote, now=datetime.now(UTC), told=told)
+        return report
 
     return trio.run(run)
 

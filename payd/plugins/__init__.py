@@ -19,7 +19,7 @@ from payd.domain.evidence import (
     Reversal,
     Snapshot,
 )
-from payd.domain.money import Money, TokenTerms
+from payd.domain.money import Money, TokenTerms, currency_exponent
 from payd.domain.payment import LineItem
 from payd.plugins.hookspecs import hookimpl
 from payd.plugins.interface import (
@@ -131,6 +131,7 @@ __all__ = [
     "WatchHalted",
     "WebhookRefused",
     "WebhookRequest",
+    "currency_exponent",
     "hookimpl",
     "no_cursor",
 ]

@@ -137,23 +137,57 @@ class Found:
 
 @runtime_checkable
 class Provider(Protocol):
-    """Four coroutines on trio. Each raises only the errors below."""
+    """Four coroutines on trio.
+
+    **Errors.** Each raises only what derives from ProviderError; the name that is raised decides what
+    payd does next. Anything else that escapes counts as OutcomeUnknown.
+
+    **Blocking.** They share a loop with everything else of payd: whatever waits does so with `await`.
+    Files and libraries that block belong into `trio.to_thread.run_sync`.
+
+    **Cancellation.** Each may be cancelled at any `await`: at `Capabilities.operation_timeout`, and
+    when payd stops. It must not be swallowed, and says nothing of what the remote side has done: payd
+    takes it for OutcomeUnknown, and looks or sends again.
+
+    **At once.** Calls for different payments run beside one another, `Capabilities.concurrency` of
+    them at most; several daemons may send the same operation at the same time.
+    """
 
     async def create(self, operation: CreateOperation, /) -> Created:
-        """Create the payable object, once per operation id."""
+        """Create the payable object, once per operation id: sent again, the first answer again.
+
+        Raises:
+            Declined, InvalidRequest: for good; payd fails the payment.
+            NotAttempted, RateLimited: nothing was done; payd sends it again.
+            OutcomeUnknown: nobody knows what was done; payd looks first, then sends it again.
+            Misconfigured: our credentials are refused; payd keeps the payment, and calls the operator.
+            IdempotencyConflict: the id was used with other parameters.
+        """
 
     async def fetch(self, ref: PaymentRef, /) -> Found | Absent:
-        """The object as it stands now. Free of effects."""
+        """The object as it stands now. Free of effects.
+
+        With `ref.reference` None it is looked for by operation or payment id, as far as
+        `Capabilities.lookup` promises. Absent is an answer; a look that failed raises, because payd
+        sends again what is absent.
+
+        Raises: NotAttempted, RateLimited, OutcomeUnknown, Misconfigured.
+        """
 
     async def cancel(self, ref: PaymentRef, /) -> Snapshot:
         """Close it if it is open, and say how it stands: PAID when the customer was first.
 
         Where the manifest says NOT_CLOSABLE it closes nothing, and says how it stands at the
         newest point that is final there. Repeating it changes nothing.
+
+        Raises: as `fetch`.
         """
 
     async def health(self) -> None:
-        """Return when the remote side answers; raise otherwise. Fast, free of effects."""
+        """Return when the remote side answers; raise otherwise. Free of effects.
+
+        Called every 15 s, with 5 s to answer.
+        """
 
 
 @runtime_checkable

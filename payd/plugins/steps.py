@@ -11,7 +11,7 @@ from time import perf_counter
 
 import trio
 
-__all__ = ["HELD_S", "OWNER", "told_when_held", "watched_nursery"]
+__all__ = ["HELD_S", "OWNER", "Steps", "told_when_held", "watched_nursery"]
 
 #: A step this long is felt by everybody: an honest one takes microseconds.
 HELD_S = 0.5
@@ -23,7 +23,7 @@ OWNER: ContextVar[Callable[[float], None] | None] = ContextVar("OWNER", default=
 @asynccontextmanager
 async def watched_nursery() -> AsyncIterator[trio.Nursery]:
     """A nursery; until its end every step of every task of this loop is timed."""
-    steps = _Steps()
+    steps = Steps()
     trio.lowlevel.add_instrument(steps)
     try:
         async with trio.open_nursery() as nursery:
@@ -43,16 +43,27 @@ def told_when_held(told: Callable[[float], None]) -> Iterator[None]:
             told(took)
 
 
-class _Steps(trio.abc.Instrument):
+class Steps(trio.abc.Instrument):
     """Two looks at the clock a step: a fraction of a microsecond."""
 
     def __init__(self) -> None:
         self._began = perf_counter()
+        self._task: trio.lowlevel.Task | None = None
+
+    def held_s(self) -> float:
+        """How long the step that is under way has lasted; 0 for one that has no owner."""
+        if self._task is None or self._task.context.get(OWNER) is None:
+            return 0.0
+        return perf_counter() - self._began
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        """See trio."""
         self._began = perf_counter()
+        self._task = task
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """See trio."""
+        self._task = None
         took = perf_counter() - self._began
         if took >= HELD_S and (told := task.context.get(OWNER)) is not None:
             told(took)

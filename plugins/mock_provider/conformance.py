@@ -57,6 +57,10 @@ class MockRemote(Remote):
         paid = Happening(name="paid:by the kit", time=self._clock.now(), amount=amount)
         self._ledger.happen(reference, paid)
 
+    async def refund(self, ref: PaymentRef, amount: int) -> None:
+        """See Remote."""
+        raise CannotHappen("the mock gives nothing back")
+
     async def expire(self, ref: PaymentRef) -> None:
         """Time passes, and nobody pays."""
         found = self._ledger.find(ref.reference or reference_of(ref.operation_id))

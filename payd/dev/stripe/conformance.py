@@ -90,6 +90,10 @@ class StripeRemote(Remote):
             raise CannotHappen("nobody can pay another amount than the session's")
         self._stand_in.checkout.pay(session["id"])
 
+    async def refund(self, ref: PaymentRef, amount: int) -> None:
+        """See Remote."""
+        self._stand_in.checkout.refund(self._session(ref)["id"], amount)
+
     async def expire(self, ref: PaymentRef) -> None:
         """See Remote."""
         self._stand_in.checkout.expire(self._session(ref)["id"])
@@ -103,10 +107,17 @@ class StripeRemote(Remote):
         await trio.lowlevel.checkpoint()
 
     def webhook(self, ref: PaymentRef, now: datetime, secret: str | None = None) -> WebhookRequest:
-        """See Remote: the newest event of the session."""
-        session_id = self._session(ref)["id"]
-        events = self._stand_in.account.state.all_of(EVENT)
-        about = [event for event in events if event["data"]["object"]["id"] == session_id]
+        """See Remote: the newest event of the session, or of its money that went back."""
+        session = self._session(ref)
+        about = [
+            event
+            for event in self._stand_in.account.state.all_of(EVENT)
+            if event["data"]["object"]["id"] == session["id"]
+            or (
+                event["type"] == "charge.refunded"
+                and event["data"]["object"]["payment_intent"] == session["payment_intent"]
+            )
+        ]
         if not about:
             raise NotScripted("Stripe tells nothing of a session that is only open")
         return _signed(about[0], now, secret)

@@ -84,6 +84,10 @@ class TempoRemote(Remote):
         self._chain.send(transfer(ref.asset, _PAYER, _US, amount, ref.reference))
         await self.rest()
 
+    async def refund(self, ref: PaymentRef, amount: int) -> None:
+        """See Remote."""
+        raise CannotHappen("what is sent back is a transfer of its own: an outflow")
+
     async def rest(self) -> None:
         """One more final block."""
         self._chain.settle()

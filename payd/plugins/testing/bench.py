@@ -37,6 +37,7 @@ from payd.plugins import (
     TokenTerms,
     outcomes,
 )
+from payd.plugins.testing.held import owned
 from payd.plugins.testing.registry import Failed
 from payd.plugins.testing.remote import Remote
 
@@ -173,6 +174,8 @@ class Bench:
 
     #: The first is that of the watch beside the check, where the remote side needs one.
     sinks: list[BenchSink] = attrs.field(factory=list)
+    #: The provider's long steps so far, in seconds each.
+    held: list[float] = attrs.field(factory=list)
 
     # -- what a check asks for -------------------------------------------------------------------
 
@@ -262,7 +265,7 @@ class Bench:
     async def in_time(self, call: Callable[..., Any], *args: Any) -> Any:
         """The answer, within the kit's patience. Raises Failed for what is no ProviderError."""
         try:
-            with trio.fail_after(PATIENCE_S):
+            with trio.fail_after(PATIENCE_S), owned(self.held.append):
                 return await call(*args)
         except trio.TooSlowError:
             raise Failed(f"{_name(call)} did not return within {PATIENCE_S:g} s") from None

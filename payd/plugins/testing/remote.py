@@ -78,6 +78,10 @@ class Remote:
         """The customer pays so much, in the asset's own units: all that is due; and it is final."""
         raise NotScripted("nobody pays here")
 
+    async def refund(self, ref: PaymentRef, amount: int) -> None:
+        """So much of what was paid goes back to the customer."""
+        raise NotScripted("nothing goes back here")
+
     async def expire(self, ref: PaymentRef) -> None:
         """The object ends unpaid."""
         raise NotScripted("its objects do not expire")

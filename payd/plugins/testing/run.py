@@ -12,6 +12,7 @@ from payd.plugins import SDK_VERSION, Provider, ProviderContext, ProviderManifes
 from payd.plugins.escape import describe, innermost
 from payd.plugins.testing import checks
 from payd.plugins.testing.bench import Bench, BenchClock, BenchLog, BenchSink, OpenRemote
+from payd.plugins.testing.held import interrupted_when_held, owned
 from payd.plugins.testing.registry import CHECKS, Check, Failed
 from payd.plugins.testing.remote import CannotHappen, NotScripted
 from payd.plugins.testing.report import Outcome, Report, Verdict
@@ -69,7 +70,7 @@ async def _outcome(
 ) -> tuple[Outcome, str]:
     try:
         with trio.fail_after(CHECK_TIMEOUT_S):
-            async with open_bench(manifest, open_remote) as bench:
+            async with interrupted_when_held(), open_bench(manifest, open_remote) as bench:
                 if not check.applies(manifest, bench.provider):
                     return Outcome.NOT_CLAIMED, ""
                 await check.run(bench)
@@ -97,6 +98,7 @@ def _judged(error: BaseException) -> tuple[Outcome, str]:
 async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> AsyncIterator[Bench]:
     """The provider as payd builds it, on a remote side of its own. Raises Failed."""
     clock, log, sinks = BenchClock(START), BenchLog(), [BenchSink()]
+    held: list[float] = []
 
     async def read_cursor() -> str | None:
         await trio.lowlevel.checkpoint()
@@ -112,21 +114,26 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
         context = ProviderContext(
             environment="test", secrets=secrets, clock=clock, log=log, read_cursor=read_cursor
         )
-        async with (
-            manifest.factory(context, config) as provider,
-            _watching(provider, sinks[0], begins=remote.needs_watch),
-        ):
-            yield Bench(
-                manifest=manifest,
-                config=config,
-                methods=tuple(manifest.methods(config)),
-                provider=provider,
-                remote=remote,
-                clock=clock,
-                log=log,
-                secrets=secrets,
-                sinks=sinks,
-            )
+        bench = partial(
+            Bench,
+            manifest=manifest,
+            config=config,
+            methods=tuple(manifest.methods(config)),
+            remote=remote,
+            clock=clock,
+            log=log,
+            secrets=secrets,
+            sinks=sinks,
+            held=held,
+        )
+        # What the factory starts is the provider's; the check that is yielded to is not.
+        with owned(held.append):
+            async with (
+                manifest.factory(context, config) as provider,
+                _watching(provider, sinks[0], begins=remote.needs_watch),
+            ):
+                with owned(None):
+                    yield bench(provider=provider)
 
 
 @asynccontextmanager

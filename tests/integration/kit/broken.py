@@ -1,13 +1,12 @@
-"""Providers that are broken on purpose, one for each check of the conformance kit."""
+"""Providers that are broken on purpose, one for each check: what they create, tell and do under failures."""
 
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
-import httpx
 import nosy_provider
 import trio
 from acme_provider import MANIFEST as ACME
@@ -17,7 +16,7 @@ from acme_provider.conformance import open_remote as open_acme
 from acme_provider.provider import AcmeProvider
 from mock_provider import MANIFEST as MOCK
 from mock_provider.conformance import open_remote as open_mock
-from mock_provider.provider import BATCH_MAX, MockProvider
+from mock_provider.provider import MockProvider
 
 from payd.plugins import (
     Absent,
@@ -35,7 +34,6 @@ from payd.plugins import (
     ProviderManifest,
     ProviderStatus,
     RateLimited,
-    WebhookRefused,
 )
 from payd.plugins.testing import OpenRemote
 
@@ -47,14 +45,17 @@ def fails(check: str, **changes: Any) -> Callable[[type], type]:
     """The provider of this class, and with these changes to its manifest, fails that check."""
 
     def register(broken: type) -> type:
-        manifest, remote = (
-            (MOCK, open_mock) if issubclass(broken, MockProvider) else (ACME, open_acme)
-        )
-        changed = {"factory": _factory(manifest, broken), **changes}
-        BROKEN.append((check, attrs.evolve(manifest, **changed), remote))
+        remote = open_mock if issubclass(broken, MockProvider) else open_acme
+        BROKEN.append((check, manifest_of(broken, **changes), remote))
         return broken
 
     return register
+
+
+def manifest_of(broken: type, **changes: Any) -> ProviderManifest:
+    """That of its base, but for the class and the changes."""
+    manifest = MOCK if issubclass(broken, MockProvider) else ACME
+    return attrs.evolve(manifest, **{"factory": _factory(manifest, broken), **changes})
 
 
 def _factory(manifest: ProviderManifest, broken: type) -> Callable[..., Any]:
@@ -236,6 +237,28 @@ class Talkative(AcmeProvider):
         return "ok"
 
 
+@fails("no call holds the loop")
+class WaitsWithoutAwait(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        time.sleep(0.6)  # noqa: ASYNC251 - that is the point
+        return await super().fetch(ref)
+
+
+@fails("money that went back is told")
+class NetOfRefunds(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        found = await super().fetch(ref)
+        left = found.snapshot.received - found.snapshot.refunded
+        return saying(found, received=left, confirmed=left)
+
+
+@fails("money that went back is told")
+class SilentAboutRefunds(AcmeProvider):
+    def translate(self, event: ProviderEvent) -> Any:
+        said = super().translate(event)
+        return [attrs.evolve(one, fact=attrs.evolve(one.fact, refunded=0)) for one in said]
+
+
 @fails("operations at once do not mix")
 class OneAtATime(AcmeProvider):
     amount: Any = None
@@ -346,160 +369,3 @@ class ForgetsWhatWasPaid(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         found = await super().fetch(ref)
         return saying(found, received=0, confirmed=0) if self.canceled else found
-
-
-# -- webhooks ----------------------------------------------------------------------------------
-
-
-@fails("an authentic webhook is taken")
-class RefusesAll(AcmeProvider):
-    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
-        raise WebhookRefused("signature", "no")
-
-
-@fails("an authentic webhook is taken")
-class KeepsAFloat(AcmeProvider):
-    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
-        event = super().verify(request, secrets, now)
-        return attrs.evolve(event, content={**event.content, "paid_at": 1.5})
-
-
-@fails("one changed byte is refused")
-@fails("without its signature it is refused")
-class BelievesAll(AcmeProvider):
-    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
-        return ProviderEvent(id="1", type="any", content={})
-
-
-@fails("a webhook of long ago is refused")
-@fails("a webhook from the future is refused")
-class Timeless(AcmeProvider):
-    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
-        return webhooks.verify(request, secrets["webhook_secret"], now, tolerance_s=10**9)
-
-
-@fails("both secrets count while one is replaced")
-class NewestSecretOnly(AcmeProvider):
-    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
-        newest = {"webhook_secret": secrets["webhook_secret"][:1]}
-        return super().verify(request, newest, now)
-
-
-@fails("rubbish is refused and nothing else")
-class Fragile(AcmeProvider):
-    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
-        request.headers["acme-signature"].index("t=")
-        return super().verify(request, secrets, now)
-
-
-@fails("reading a webhook asks nobody")
-class AsksBack(AcmeProvider):
-    def translate(self, event: ProviderEvent) -> Any:
-        httpx.get(f"{self._config.api_base}/ping")
-        return super().translate(event)
-
-
-@fails("an event means the same every time")
-class NewIdEveryTime(AcmeProvider):
-    def translate(self, event: ProviderEvent) -> Any:
-        return [attrs.evolve(one, id=str(uuid.uuid4())) for one in super().translate(event)]
-
-
-@fails("an event names its payment")
-class NamesOfItsOwn(AcmeProvider):
-    def translate(self, event: ProviderEvent) -> Any:
-        return [attrs.evolve(o, reference=f"acme/{o.reference}") for o in super().translate(event)]
-
-
-@fails("what is none of payds moves nothing")
-class TakesTheForeign(AcmeProvider):
-    async def create(self, operation: Any) -> Created:
-        self.last = str(operation.payment_id)
-        return await super().create(operation)
-
-    def translate(self, event: ProviderEvent) -> Any:
-        charge = {**event.content["charge"], "payment_id": self.last}
-        return super().translate(attrs.evolve(event, content={"charge": charge}))
-
-
-@fails("every order of reports gives the same facts")
-class TimesOfItsOwn(AcmeProvider):
-    def translate(self, event: ProviderEvent) -> Any:
-        early = event.content["charge"]["status"] == "open"
-        as_of = datetime(2100 if early else 2020, 1, 1, tzinfo=UTC)
-        said = super().translate(event)
-        return [attrs.evolve(one, fact=attrs.evolve(one.fact, as_of=as_of)) for one in said]
-
-
-# -- scan --------------------------------------------------------------------------------------
-
-
-@fails("a scan tells what webhooks did not")
-class BlindScan(AcmeProvider):
-    async def scan(self, cursor: str | None) -> Any:
-        return attrs.evolve(await super().scan(cursor), events=())
-
-
-@fails("nothing is lost between pages")
-class SkipsAtTheBorder(AcmeProvider):
-    async def scan(self, cursor: str | None) -> Any:
-        told = await super().scan(cursor)
-        at, kept = int(cursor or 0), told.events[:10]
-        more = len(told.events) > len(kept)
-        return attrs.evolve(told, events=kept, cursor=str(at + len(kept) + more), more=more)
-
-
-@fails("a scan from the same cursor tells the same")
-class RemembersWhatItTold(AcmeProvider):
-    seen: frozenset[str] = frozenset()
-
-    async def scan(self, cursor: str | None) -> Any:
-        told = await super().scan(cursor)
-        new = tuple(event for event in told.events if event.id not in self.seen)
-        self.seen |= {event.id for event in new}
-        return attrs.evolve(told, events=new)
-
-
-# -- watch -------------------------------------------------------------------------------------
-
-
-@fails("a watch tells what was paid")
-class SleepsInstead(MockProvider):
-    async def watch(self, sink: Any, *, task_status: Any) -> None:
-        await trio.sleep_forever()
-
-
-@fails("a watch that was stopped goes on where it was")
-class ForgetsTheBacklog(MockProvider):
-    async def watch(self, sink: Any, *, task_status: Any) -> None:
-        self._ledger.mark_reported(self._ledger.unreported(self._clock.now(), BATCH_MAX))
-        await super().watch(sink, task_status=task_status)
-
-
-@fails("what could not be stored is told again")
-class MarksTooEarly(MockProvider):
-    async def watch(self, sink: Any, *, task_status: Any) -> None:
-        while True:
-            reports = self._ledger.unreported(self._clock.now(), BATCH_MAX)
-            self._ledger.mark_reported(reports)
-            await sink.put([report.observation for report in reports])
-            await trio.sleep(0.05)
-
-
-@fails("the same money has the same id")
-class NewIdForTheSameMoney(MockProvider):
-    async def watch(self, sink: Any, *, task_status: Any) -> None:
-        reports = self._ledger.unreported(self._clock.now(), BATCH_MAX)
-        told = []
-        for one in (report.observation for report in reports):
-            receipts = tuple(attrs.evolve(r, id=str(uuid.uuid4())) for r in one.fact)
-            told.append(attrs.evolve(one, fact=receipts))
-        await sink.put(told)
-        await trio.sleep_forever()
-
-
-@fails("a watch ends when it is cancelled")
-class CannotBeStopped(MockProvider):
-    async def watch(self, sink: Any, *, task_status: Any) -> None:
-        with trio.CancelScope(shield=True):
-            await trio.sleep(timedelta(seconds=3).total_seconds())

@@ -1,11 +1,16 @@
 """The conformance kit's checks, each with a provider that breaks it: none of them is an ornament."""
 
+import threading
+from typing import Any
+
 import pytest
 import trio
-from integration.kit.broken import BROKEN
+from acme_provider.provider import AcmeProvider
+from integration.kit.broken import manifest_of, open_acme
+from integration.kit.broken_reports import BROKEN
 
 from payd.plugins import ProviderManifest
-from payd.plugins.testing import CHECKS, OpenRemote, Outcome, run_check
+from payd.plugins.testing import CHECKS, OpenRemote, Outcome, held, run_check
 
 BY_NAME = {check.name: check for check in CHECKS}
 
@@ -22,3 +27,18 @@ def test_a_broken_provider_fails_it(
     assert verdict.outcome is Outcome.FAILED, verdict
     assert verdict.message
     assert verdict.why
+
+
+class NeverLetsGo(AcmeProvider):
+    async def create(self, operation: Any) -> Any:
+        threading.Event().wait()
+
+
+def test_who_would_hold_the_loop_for_ever_is_ended_and_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(held, "HELD_MAX_S", 0.5)
+    check = BY_NAME["an open object is found open"]
+    verdict = trio.run(run_check, check, manifest_of(NeverLetsGo), open_acme)
+    assert verdict.outcome is Outcome.FAILED
+    assert "held the loop" in verdict.message

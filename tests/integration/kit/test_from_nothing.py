@@ -145,4 +145,6 @@ def test_the_rest_of_the_page_is_true(newcomer: Newcomer) -> None:
     written = (hooli / "tests/test_conformance.py").read_text().splitlines()
     assert set(program.splitlines()) <= set(written)
     assert entry in (hooli / "pyproject.toml").read_text()
+    [checks] = blocks()[4:]
+    assert "an answer that was lost is unknown" in newcomer.types(checks)
     newcomer.types("cd hooli && pytest -q --payd-report=report && test -s report/hooli.json")

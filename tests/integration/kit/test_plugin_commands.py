@@ -12,6 +12,7 @@ import pytest
 from daemon import PATIENCE_S, Place, running_daemon
 
 from payd.cli import certified
+from payd.plugins.testing import CHECKS
 
 Payd = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -49,6 +50,15 @@ def test_a_new_plugin_bears_its_name_everywhere(payd: Payd, tmp_path: Path) -> N
     assert not [path for path in written if "acme" in (str(path) + path.read_text()).lower()]
     provider = (tmp_path / "big_bank/big_bank_provider/provider.py").read_text()
     assert "class BigBankProvider:" in provider
+
+
+def test_what_is_checked_can_be_read(payd: Payd) -> None:
+    told = payd("plugin", "checks").stdout
+    for check in CHECKS:
+        assert check.name in told
+        assert check.why in told
+    listed = json.loads(payd("plugin", "checks", "--json").stdout)["checks"]
+    assert {one["name"] for one in listed} == {check.name for check in CHECKS}
 
 
 @pytest.mark.parametrize("name", ["Acme", "4bank", "my-bank", "", "a" * 33])

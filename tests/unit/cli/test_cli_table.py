@@ -35,6 +35,7 @@ def test_each_command_explains_itself(alone: Alone, command: str, option: str) -
         ("events", "dead-letters"),
         ("events", "republish"),
         ("plugin", "check"),
+        ("plugin", "checks"),
         ("plugin", "new"),
     ],
     ids=" ".join,

@@ -38,6 +38,8 @@ def snapshot(charge: Mapping[str, Any]) -> Snapshot:
             received=received,
             # Nobody takes this money back: all of it is final.
             confirmed=received,
+            # All that went back so far, beside what came.
+            refunded=int(charge["refunded"]),
             as_of=datetime.fromtimestamp(charge["as_of"], UTC),
             due=int(charge["amount"]),
             reference=charge["id"],

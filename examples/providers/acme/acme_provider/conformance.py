@@ -55,6 +55,10 @@ class AcmeRemote(Remote):
         """See Remote."""
         self._acme.pay(self._charge(ref)["id"], amount)
 
+    async def refund(self, ref: PaymentRef, amount: int) -> None:
+        """See Remote."""
+        self._acme.refund(self._charge(ref)["id"], amount)
+
     async def expire(self, ref: PaymentRef) -> None:
         """See Remote."""
         self._acme.expire(self._charge(ref)["id"])
@@ -71,7 +75,9 @@ class AcmeRemote(Remote):
         """See Remote: a charge that other software made."""
         charge = {"id": "ch_foreign", "payment_id": "", "status": "paid", "amount": 500}
         at = int(now.timestamp())
-        return self._signed({**charge, "currency": "USD", "received": 500, "as_of": at}, now)
+        return self._signed(
+            {**charge, "currency": "USD", "received": 500, "refunded": 0, "as_of": at}, now
+        )
 
     def signature_headers(self) -> tuple[str, ...]:
         """See Remote."""

@@ -63,6 +63,7 @@ class FakeAcme:
                     "url": f"{self.url}/pay/{charge_id}",
                     "status": "open",
                     "received": 0,
+                    "refunded": 0,
                 }
             return 200, self.shown(charge_id)
 
@@ -99,6 +100,13 @@ class FakeAcme:
                     **({"status": "paid"} if paid else {}),
                 }
                 self._report("charge.paid", charge_id)
+            return self.shown(charge_id)
+
+    def refund(self, charge_id: str, amount: int) -> Json:
+        """The merchant gives so much back; what was received stays what it was."""
+        with self._lock:
+            self.charges[charge_id]["refunded"] += amount
+            self._report("charge.refunded", charge_id)
             return self.shown(charge_id)
 
     def expire(self, charge_id: str) -> None:

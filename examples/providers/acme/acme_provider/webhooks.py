@@ -24,7 +24,7 @@ SIGNATURE = "acme-signature"
 
 _STAMP = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})")
 #: What of a charge is kept: no personal data.
-_KEPT = ("id", "payment_id", "status", "amount", "currency", "received", "as_of")
+_KEPT = ("id", "payment_id", "status", "amount", "currency", "received", "refunded", "as_of")
 
 
 def verify(

@@ -73,6 +73,14 @@ class SepaRemote(Remote):
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """See Remote: the next statement shows the transfer."""
+        await self._booked(ref, amount, is_reversal=False)
+
+    async def refund(self, ref: PaymentRef, amount: int) -> None:
+        """See Remote: the next statement shows that it was returned."""
+        await self._booked(ref, amount, is_reversal=True)
+
+    async def _booked(self, ref: PaymentRef, amount: int, *, is_reversal: bool) -> None:
         await trio.lowlevel.checkpoint()
-        booking = Booking(reference=ref.reference or reference_of(ref.operation_id), cents=amount)
+        reference = ref.reference or reference_of(ref.operation_id)
+        booking = Booking(reference=reference, cents=amount, is_reversal=is_reversal)
         drop(self._statements, statement(IBAN, [booking], self._clock.now()))

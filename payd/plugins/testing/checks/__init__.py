@@ -1,5 +1,13 @@
 """The checks, a file a level. Importing them registers them."""
 
-from payd.plugins.testing.checks import basic, resilience, scan, story, watch, webhooks
+from payd.plugins.testing.checks import (
+    basic,
+    resilience,
+    reversals,
+    scan,
+    story,
+    watch,
+    webhooks,
+)
 
-__all__ = ["basic", "resilience", "scan", "story", "watch", "webhooks"]
+__all__ = ["basic", "resilience", "reversals", "scan", "story", "watch", "webhooks"]

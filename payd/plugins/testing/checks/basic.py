@@ -36,6 +36,8 @@ from payd.plugins.testing.remote import CannotHappen
 
 #: Before any object has expired.
 _LATER = timedelta(minutes=10)
+#: A busy machine holds everybody now and then; who blocks does so every time.
+_HELD_LOOKS = 3
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _METHOD = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -307,6 +309,24 @@ async def health_is_fast_and_free_of_effects(bench: Bench) -> None:
         raise Failed(f"three times health took {trio.current_time() - began:.1f} s")
     if _facts(await bench.found(ref)) != before or await bench.objects(operation.payment_id) != 1:
         raise Failed("health has changed an object")
+
+
+@check(
+    Level.BASIC, "All of payd runs on one loop: while a provider holds it, no other payment moves."
+)
+async def no_call_holds_the_loop(bench: Bench) -> None:
+    for _ in range(_HELD_LOOKS):
+        bench.held.clear()
+        _, ref, _ = await bench.opened()
+        await bench.fetch(ref)
+        await bench.cancel(ref)
+        await bench.in_time(bench.provider.health)
+        if not bench.held:
+            return
+    raise Failed(
+        f"a call held the loop for {max(bench.held):.1f} s: what blocks belongs into"
+        " trio.to_thread.run_sync"
+    )
 
 
 @check(Level.BASIC, "Payments do not wait for one another.")

@@ -15,7 +15,7 @@ def _scans(_manifest: ProviderManifest, provider: object) -> bool:
     return isinstance(provider, SupportsScan)
 
 
-async def _read(bench: Bench, cursor: str | None) -> tuple[dict[str, ProviderEvent], str | None]:
+async def read(bench: Bench, cursor: str | None) -> tuple[dict[str, ProviderEvent], str | None]:
     """All that is there from the cursor on, by id; and the next cursor."""
     assert isinstance(bench.provider, SupportsScan)
     events: dict[str, ProviderEvent] = {}
@@ -57,28 +57,28 @@ def _all_told(bench: Bench, paid: list[set[str]], events: Mapping[str, ProviderE
 
 @check(Level.SCAN, "A webhook may be lost: then only the scan tells of the money.", _scans)
 async def a_scan_tells_what_webhooks_did_not(bench: Bench) -> None:
-    _, start = await _read(bench, None)
+    _, start = await read(bench, None)
     paid = await _paid(bench, 3)
-    events, _ = await _read(bench, start)
+    events, _ = await read(bench, start)
     _all_told(bench, paid, events)
 
 
 @check(Level.SCAN, "An event between two pages would be lost for ever.", _scans)
 async def nothing_is_lost_between_pages(bench: Bench) -> None:
-    _, start = await _read(bench, None)
+    _, start = await read(bench, None)
     paid = await _paid(bench, 25)
-    events, cursor = await _read(bench, start)
+    events, cursor = await read(bench, start)
     paid += await _paid(bench, 2)
-    later, _ = await _read(bench, cursor)
+    later, _ = await read(bench, cursor)
     _all_told(bench, paid, {**events, **later})
 
 
 @check(Level.SCAN, "A daemon that died begins again where the last cursor was stored.", _scans)
 async def a_scan_from_the_same_cursor_tells_the_same(bench: Bench) -> None:
-    _, start = await _read(bench, None)
+    _, start = await read(bench, None)
     await _paid(bench, 3)
-    first, _ = await _read(bench, start)
-    second, _ = await _read(bench, start)
+    first, _ = await read(bench, start)
+    second, _ = await read(bench, start)
     if missing := first.keys() - second.keys():
         raise Failed(f"{len(missing)} events were told the first time only")
     if any(first[one] != second[one] for one in first):

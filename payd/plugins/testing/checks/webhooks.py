@@ -33,9 +33,10 @@ def _takes_webhooks(_manifest: ProviderManifest, provider: object) -> bool:
     return isinstance(provider, SupportsWebhooks)
 
 
-def _verify(
+def verified(
     bench: Bench, request: WebhookRequest, secrets: dict[str, tuple[str, ...]] | None = None
 ) -> ProviderEvent:
+    """The event; raises WebhookRefused."""
     assert isinstance(bench.provider, SupportsWebhooks)
     event = bench.provider.verify(request, secrets or bench.secrets, bench.clock.now())
     return bench.expect(ProviderEvent, event, "verify")
@@ -70,10 +71,10 @@ async def _authentic(bench: Bench) -> WebhookRequest:
 )
 async def an_authentic_webhook_is_taken(bench: Bench) -> None:
     request = await _authentic(bench)
-    event = _verify(bench, request)
+    event = verified(bench, request)
     if not event.id or not event.type:
         raise Failed("the event has no id, or no type")
-    if _verify(bench, request) != event:
+    if verified(bench, request) != event:
         raise Failed("the same webhook, verified twice, gives two events")
 
 
@@ -125,7 +126,7 @@ async def both_secrets_count_while_one_is_replaced(bench: Bench) -> None:
     name = bench.remote.secret_name()
     mine = bench.secrets[name]
     for values in (("another-secret", *mine), (*mine, "another-secret")):
-        _verify(bench, request, {**bench.secrets, name: values})
+        verified(bench, request, {**bench.secrets, name: values})
     _refused(
         bench, request, "with another secret it", secrets={**bench.secrets, name: ("another",)}
     )
@@ -165,14 +166,14 @@ async def reading_a_webhook_asks_nobody(bench: Bench) -> None:
     request = await _authentic(bench)
     before = await bench.remote.requests()
     for _ in range(3):
-        _translate(bench, _verify(bench, request))
+        _translate(bench, verified(bench, request))
     if (after := await bench.remote.requests()) != before:
         raise Failed(f"verify and translate sent {after - before} requests")
 
 
 @check(Level.WEBHOOKS, "The inbox knows a repetition by its id.", _takes_webhooks)
 async def an_event_means_the_same_every_time(bench: Bench) -> None:
-    event = _verify(bench, await _authentic(bench))
+    event = verified(bench, await _authentic(bench))
     meanings = [_translate(bench, event) for _ in range(3)]
     if any(meaning != meanings[0] for meaning in meanings):
         raise Failed("translate gives something else each time")
@@ -183,7 +184,7 @@ async def an_event_means_the_same_every_time(bench: Bench) -> None:
 @check(Level.WEBHOOKS, "It must find its payment by a name that payd knows.", _takes_webhooks)
 async def an_event_names_its_payment(bench: Bench) -> None:
     operation, ref, created = await bench.paid()
-    event = _verify(bench, bench.remote.webhook(ref, bench.clock.now()))
+    event = verified(bench, bench.remote.webhook(ref, bench.clock.now()))
     known = names(operation, created)
     for observation in _translate(bench, event):
         if observation.reference not in known:
@@ -195,7 +196,7 @@ async def an_event_names_its_payment(bench: Bench) -> None:
 @check(Level.WEBHOOKS, "An account may have other uses than payd.", _takes_webhooks)
 async def what_is_none_of_payds_moves_nothing(bench: Bench) -> None:
     operation, _, created = await bench.opened()
-    event = _verify(bench, bench.remote.foreign_webhook(bench.clock.now()))
+    event = verified(bench, bench.remote.foreign_webhook(bench.clock.now()))
     known = names(operation, created)
     if any(one.reference in known for one in _translate(bench, event)):
         raise Failed("a foreign object's webhook was taken for a payment's")
@@ -216,7 +217,7 @@ async def every_order_of_reports_gives_the_same_facts(bench: Bench) -> None:
     requests.append(bench.remote.webhook(ref, bench.clock.now()))
     reports: list[Observation] = []
     for request in requests:
-        reports += _translate(bench, _verify(bench, request))
+        reports += _translate(bench, verified(bench, request))
     looked = (await bench.found(ref)).snapshot
     facts = [*(report.fact for report in reports), looked]
     outcomes = {
