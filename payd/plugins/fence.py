@@ -153,8 +153,12 @@ class Fence:
         provider = self._running()
         if not isinstance(provider, SupportsPrepare):
             return {}
-        with told_when_held(self._held_loop):
-            return sync.prepare(self.name, provider, operation)
+        try:
+            with told_when_held(self._held_loop):
+                return sync.prepare(self.name, provider, operation)
+        except ProviderUnavailable as error:
+            self._failed_at_once("prepare", error.message)
+            raise
 
     def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
         """See ProviderPort."""
@@ -167,8 +171,13 @@ class Fence:
             provider = self._running()
         except ProviderUnavailable as error:
             raise Untranslatable(error.message) from None
-        with told_when_held(self._held_loop):
-            return sync.translate(provider, event)
+        try:
+            with told_when_held(self._held_loop):
+                return sync.translate(provider, event)
+        except Untranslatable as error:
+            # The row waits for a better version, and an operator must know of which plugin.
+            self._failed_at_once("translate", str(error))
+            raise
 
     def _is(self, kind: type) -> bool:
         return self._inside is not None and isinstance(self._inside[0], kind)
@@ -333,6 +342,12 @@ class Fence:
             outcome=outcomes.label(said),
             error=str(said),
         )
+
+    def _failed_at_once(self, operation: str, why: str) -> None:
+        """A pure method of its broke."""
+        now = trio.current_time()
+        self._count(operation, failed := OutcomeUnknown(why), now)
+        self._remember(operation, failed)
 
     def _held_loop(self, seconds: float) -> None:
         """It computed, or waited without `await`, while everybody else stood still."""

@@ -36,6 +36,8 @@ FINDING_KINDS = (
     "payment_behind",
     "payment_without_object",
 )
+#: Of one comparison.
+PAGES_MAX = 100_000
 #: The cursor's name.
 OBJECTS = "objects"
 _ORIGIN = Origin(actor="reconciliation")
@@ -60,7 +62,7 @@ class Reconcile:
     window: timedelta = timedelta(hours=48)
     #: What was made just now may be missing from the provider's list.
     margin: timedelta = timedelta(minutes=10)
-    #: Long enough for some 100,000 pages.
+    #: Long enough for PAGES_MAX.
     lease_s: float = 3600.0
 
     async def claim_batch(self) -> Sequence[ProviderPort]:
@@ -73,22 +75,29 @@ class Reconcile:
         ]
 
     async def work(self, provider: ProviderPort) -> Reconciliation | None:
-        """Compare and store the result; None when the provider did not answer to the end."""
+        """Compare and store the result; None when the provider did not answer to the end.
+
+        There is an end to what a provider may list, and its cursor has to move.
+        """
         start = self.clock.now()
         since, until = start - self.window, start - self.margin
         findings: list[Finding] = []
         listed: set[str] = set()
         cursor: str | None = None
-        while True:
+        for _ in range(PAGES_MAX):
             page = await provider.objects(since - _SKEW, start, cursor)
             if page is None:
                 return None
             for one in page.objects:
                 listed.add(one.found.created.reference)
                 findings += await self._compare(provider, one)
-            cursor = page.cursor
+            before, cursor = cursor, page.cursor
             if cursor is None:
                 break
+            if cursor == before:
+                return None
+        else:
+            return None
         stored = await self.results.stored_objects(provider.name, since, until)
         findings += await self._missing(provider, stored, listed)
         result = Reconciliation(

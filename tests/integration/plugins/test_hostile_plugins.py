@@ -14,6 +14,8 @@ import psutil
 import pytest
 from daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
 
+from payd.proto import payment_pb2 as pb
+
 MODULE = Path(__file__).parents[2] / "fixtures/hostile_provider.py"
 #: Of the hostile provider's calls.
 TIMEOUT_S = 2.0
@@ -39,6 +41,8 @@ MISBEHAVES = {
     "resists": "no answer within the deadline",
     "wrong types": "the answer is no valid one",
 }
+#: The calls that payd makes of a provider by itself, when all of its methods misbehave.
+CALLS = ("create", "close", "health", "scan", "objects", "holdings", "translate")
 
 Hostile = Callable[..., contextlib.AbstractContextManager[Daemon]]
 
@@ -146,6 +150,56 @@ def test_one_that_misbehaves_is_named_and_the_others_are_served(
         assert "hostile" in checks(daemon)["provider:hostile"]["detail"]
         assert "last error" in checks(daemon)["provider:hostile"]["detail"]
         assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("how", ["raises", "raises a group", "exits", "hangs", "wrong types"])
+def test_whatever_its_methods_do_the_others_are_served(hostile: Hostile, how: str) -> None:
+    often = {
+        "PAYD_RECOVERY_SCAN_INTERVAL_S": "0.2",
+        "PAYD_RECOVERY_RECONCILE_INTERVAL_S": "0.2",
+        "PAYD_RECOVERY_INTERVAL_S": "0.2",
+    }
+    with hostile(f"{how} everywhere", **often) as daemon, daemon.client() as client:
+        open_one = client.initiate(method="hostile", metadata={"create_well": "yes"})
+        assert client.initiate(method="hostile").id
+        with contextlib.suppress(grpc.RpcError):
+            client.call("CancelPayment", pb.CancelPaymentRequest(payment_id=open_one.id))
+        # What waits without `await` is another matter: it holds the loop.
+        at_once = how != "hangs"
+        if at_once:
+            with pytest.raises(grpc.RpcError) as error:
+                client.initiate(method="hostile", metadata={"break_prepare": "yes"})
+            assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+        webhooks = f"http://{daemon.http}/webhooks/hostile"
+        assert httpx.post(webhooks, content=b"rubbish").status_code == 400
+        assert httpx.post(webhooks, content=b"authentic").status_code < 300
+        for call in CALLS:
+            if at_once or call != "translate":
+                wait_for(daemon, lambda call=call: failed(daemon, call), f"no {call} failed")
+        if at_once:
+            wait_for(daemon, lambda: failed(daemon, "watch"), "no watch was started again")
+        others_are_served(client)
+        assert daemon.stop() == 0
+
+
+def failed(daemon: Daemon, operation: str) -> bool:
+    """Whether the log names the plugin and the method that broke."""
+    return any(
+        line.get("provider") == "hostile" and line.get("operation") == operation
+        for line in daemon.lines
+        if line.get("event") == "provider_call_failed"
+    ) or (
+        operation == "watch"
+        and any(line.get("event") == "provider_watch_restarted" for line in daemon.lines)
+    )
+
+
+def wait_for(daemon: Daemon, happened: Callable[[], bool], otherwise: str) -> None:
+    """Until it has."""
+    until = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < until, f"{otherwise}: {daemon.lines[-20:]}"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(

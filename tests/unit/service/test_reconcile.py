@@ -14,6 +14,7 @@ from payd.domain.evidence import Created, ProviderStatus, Redirect, Snapshot
 from payd.domain.payment import Attention, Payment, Status
 from payd.plugins.interface import Found, ObjectPage, PaymentRef, RemoteObject
 from payd.ports import Answer, Reconciliation
+from payd.service import reconcile
 
 ELSEWHERE = UUID(int=404)
 
@@ -209,6 +210,23 @@ async def test_a_list_that_ends_early_proves_nothing(world: World) -> None:
 
     assert world.results.results == []
     assert await world.newest(payment) == payment
+
+
+async def test_a_list_whose_cursor_does_not_move_proves_nothing(world: World) -> None:
+    stuck = ObjectPage(objects=(), cursor="cs_9")
+    world.provider.object_pages = [stuck, stuck, stuck]
+    assert await world.reconcile.work(world.port) is None
+    assert world.results.results == []
+
+
+async def test_a_list_without_an_end_proves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "PAGES_MAX", 3)
+    endless = [ObjectPage(objects=(), cursor=f"cs_{number}") for number in range(5)]
+    world.provider.object_pages = list(endless)
+    assert await world.reconcile.work(world.port) is None
+    assert world.results.results == []
 
 
 async def test_what_a_list_showed_before_it_ended_early_is_settled(
