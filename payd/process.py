@@ -1,8 +1,10 @@
 """The daemon as a process: signals, exit codes, and no core."""
 
+import os
 import resource
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import trio
@@ -11,8 +13,15 @@ from payd import telemetry
 from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError
 from payd.nursery import run
 from payd.plugins.loader import PluginError
+from payd.plugins.steps import resisting
 
 _log = telemetry.get_logger(__name__)
+
+#: After a stop and the calls under way: for the loops, the providers and the connections to end.
+#: With those calls' usual deadline less than the 40 s of the systemd unit.
+_END_S = 10.0
+#: Longer than a loop that is only busy is held.
+_HELD_S = 3.0
 
 
 def serve(config: Config, reload: Callable[[], Config] | None = None) -> int:
@@ -45,8 +54,37 @@ async def _serve_until_signal(config: Config, reload: Callable[[], Config] | Non
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         await nursery.start(_until_signal, stop)
+        nursery.start_soon(_end_in_time, stop, config.grpc.drain_timeout_s + _END_S)
         await run(config, stop, reload=reload)
         nursery.cancel_scope.cancel()
+
+
+async def _end_in_time(stop: trio.Event, limit_s: float) -> None:
+    """A process that is to stop ends, whatever a plugin does.
+
+    One that resists its cancellation, or holds the loop, keeps trio from ending. Whatever a daemon
+    leaves that is killed, the next one goes on with; so it may end itself.
+    """
+    await stop.wait()
+    # For when the loop is held, and nothing here is reached any more.
+    last = threading.Timer(limit_s + _HELD_S, _end, ((),))
+    last.daemon = True
+    last.start()
+    try:
+        await trio.sleep(limit_s)
+        root = trio.lowlevel.current_root_task()
+        _end(sorted(set(resisting(root))) if root else ())
+    finally:
+        last.cancel()
+
+
+def _end(providers: Sequence[str]) -> None:
+    _log.critical(
+        "daemon_did_not_end",
+        providers=providers,
+        what_to_do="disable what resists, and tell its author; nothing is lost",
+    )
+    os._exit(1)
 
 
 async def _until_signal(stop: trio.Event, *, task_status: trio.TaskStatus[None]) -> None:

@@ -25,6 +25,13 @@ class Call(Generic[T]):
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     done: trio.Event = attrs.field(factory=trio.Event)
 
+    async def take_place(self, limiter: trio.CapacityLimiter) -> None:
+        """One of the provider's, at once where there is one; `release_on_behalf_of` this call."""
+        try:
+            limiter.acquire_on_behalf_of_nowait(self)
+        except trio.WouldBlock:
+            await limiter.acquire_on_behalf_of(self)
+
     async def answer(self, provider: Provider) -> T | ProviderError:
         """What the provider says, once; a cancellation passes."""
         try:

@@ -44,7 +44,7 @@ from payd.plugins.interface import (
 )
 from payd.plugins.port import Answer, Untranslatable
 from payd.plugins.standing import FenceState
-from payd.plugins.steps import OWNER, told_when_held
+from payd.plugins.steps import OWNER, Owner, told_when_held
 from payd.plugins.watch import Sinks, Watching
 
 __all__ = ["Fence", "FenceState", "OnCall"]
@@ -295,10 +295,10 @@ class Fence:
 
     async def _attempt_in_turn(self, call: "Call[T]", provider: Provider) -> None:
         """`call.said` is at every await what holds if the call ends there."""
-        OWNER.set(self._held_loop)
+        OWNER.set(Owner(self.name, self._held_loop))
         try:
             with call.scope:
-                await _take_place(self._limiter, call)
+                await call.take_place(self._limiter)
                 try:
                     await self._attempt(call, provider)
                 finally:
@@ -364,7 +364,7 @@ class Fence:
         Reports None when it serves; or why the first build failed, and then returns.
         """
         served = False
-        OWNER.set(self._held_loop)
+        OWNER.set(Owner(self.name, self._held_loop))
 
         def serve() -> None:
             nonlocal served
@@ -393,6 +393,14 @@ class Fence:
     async def stop(self) -> None:
         """Refuse new calls, end those under way, close the provider. Repeating it is harmless."""
         self._stopping.set()
+        with trio.move_on_after(STOP_TIMEOUT_S + 2 * GRACE_S):
+            await self._ended.wait()
+            return
+        self._log.error(
+            "provider_does_not_end",
+            provider=self.name,
+            what_to_do="disable it, and tell its author that it resists its cancellation",
+        )
         await self._ended.wait()
 
     async def _live(self, serve: Callable[[], None]) -> str:
@@ -440,7 +448,7 @@ class Fence:
         Ready at once: a provider that cannot watch yet must not delay the daemon.
         """
         task_status.started()
-        OWNER.set(self._held_loop)
+        OWNER.set(Owner(self.name, self._held_loop))
         while not self._stopping.is_set():
             if self._inside is None:
                 if await self._stops_before_up():
@@ -480,13 +488,6 @@ class Fence:
 
 def _is_provider(built: object) -> bool:
     return isinstance(built, Provider)
-
-
-async def _take_place(limiter: trio.CapacityLimiter, call: "Call[T]") -> None:
-    try:
-        limiter.acquire_on_behalf_of_nowait(call)
-    except trio.WouldBlock:
-        await limiter.acquire_on_behalf_of(call)
 
 
 async def _first_of(*events: trio.Event) -> None:

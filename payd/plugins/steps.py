@@ -9,15 +9,36 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from time import perf_counter
 
+import attrs
 import trio
 
-__all__ = ["HELD_S", "OWNER", "Steps", "told_when_held", "watched_nursery"]
+__all__ = ["HELD_S", "OWNER", "Owner", "Steps", "resisting", "told_when_held", "watched_nursery"]
 
 #: A step this long is felt by everybody: an honest one takes microseconds.
 HELD_S = 0.5
 
-#: Who hears of a long step, in seconds; set in a provider's tasks, and so in those that they start.
-OWNER: ContextVar[Callable[[float], None] | None] = ContextVar("OWNER", default=None)
+
+@attrs.frozen(eq=False)
+class Owner:
+    """A provider, as far as its tasks are concerned."""
+
+    name: str
+    #: Hears of a long step, in seconds.
+    told: Callable[[float], None]
+
+
+#: Whose a task is; set in a provider's tasks, and so in those that they start.
+OWNER: ContextVar[Owner | None] = ContextVar("OWNER", default=None)
+
+
+def resisting(task: trio.lowlevel.Task, *, cancelled: bool = False) -> Iterator[str]:
+    """The owners of those below this task that were cancelled, and have not ended."""
+    for nursery in task.child_nurseries:
+        told = cancelled or nursery.cancel_scope.cancel_called
+        for child in nursery.child_tasks:
+            if told and (owner := child.context.get(OWNER)) is not None:
+                yield owner.name
+            yield from resisting(child, cancelled=told)
 
 
 @asynccontextmanager
@@ -65,5 +86,5 @@ class Steps(trio.abc.Instrument):
         """See trio."""
         self._task = None
         took = perf_counter() - self._began
-        if took >= HELD_S and (told := task.context.get(OWNER)) is not None:
-            told(took)
+        if took >= HELD_S and (owner := task.context.get(OWNER)) is not None:
+            owner.told(took)

@@ -7,7 +7,7 @@ from types import FrameType
 
 import trio
 
-from payd.plugins.steps import OWNER, Steps
+from payd.plugins.steps import OWNER, Owner, Steps
 from payd.plugins.testing.registry import Failed
 
 __all__ = ["interrupted_when_held", "owned"]
@@ -20,7 +20,7 @@ _LOOK_S = 1.0
 @contextmanager
 def owned(told: Callable[[float], None] | None) -> Iterator[None]:
     """What runs or is started in the block is the provider's: its long steps are told. None: nobody's."""
-    token = OWNER.set(told)
+    token = OWNER.set(Owner("", told) if told else None)
     try:
         yield
     finally:

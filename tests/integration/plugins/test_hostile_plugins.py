@@ -225,6 +225,19 @@ def test_one_that_holds_the_loop_is_named_when_it_lets_go(hostile: Hostile, held
         assert daemon.stop() == 0
 
 
+@pytest.mark.parametrize("how", ["never ends", "its watch never ends"])
+def test_one_that_would_keep_the_daemon_for_ever_is_named_and_left(
+    hostile: Hostile, how: str
+) -> None:
+    with hostile(how, PAYD_GRPC_DRAIN_TIMEOUT_S="0") as daemon, daemon.client() as client:
+        client.initiate(method="hostile")
+        others_are_served(client)
+        assert daemon.stop() == 1
+        line = next(one for one in daemon.lines if one.get("event") == "daemon_did_not_end")
+        assert line["providers"] == ["hostile"]
+        assert "disable" in line["what_to_do"]
+
+
 def test_one_that_leaks_tasks_does_not_keep_the_daemon(hostile: Hostile) -> None:
     with hostile("leaks") as daemon, daemon.client() as client:
         for _ in range(3):

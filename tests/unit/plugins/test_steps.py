@@ -1,10 +1,12 @@
 """Who holds the loop is named: its own step, that of a task it started, or a pure method of its."""
 
 import time
+from functools import partial
 
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
 
 from payd.plugins import steps
 
@@ -24,7 +26,7 @@ async def test_a_long_step_is_told_to_its_owner() -> None:
     told: list[float] = []
 
     async def owned() -> None:
-        steps.OWNER.set(told.append)
+        steps.OWNER.set(steps.Owner("toy", told.append))
         await hold()
         await trio.lowlevel.checkpoint()
 
@@ -38,7 +40,7 @@ async def test_a_task_that_it_started_is_its_own() -> None:
     told: list[float] = []
 
     async def owned() -> None:
-        steps.OWNER.set(told.append)
+        steps.OWNER.set(steps.Owner("toy", told.append))
         async with trio.open_nursery() as inner:
             inner.start_soon(hold)
 
@@ -51,7 +53,7 @@ async def test_steps_of_others_and_short_ones_are_not_told() -> None:
     told: list[float] = []
 
     async def owned() -> None:
-        steps.OWNER.set(told.append)
+        steps.OWNER.set(steps.Owner("toy", told.append))
         for _ in range(10):
             await trio.lowlevel.checkpoint()
 
@@ -59,6 +61,31 @@ async def test_steps_of_others_and_short_ones_are_not_told() -> None:
         nursery.start_soon(owned)
         nursery.start_soon(hold)
     assert told == []
+
+
+async def test_who_resists_its_cancellation_is_known() -> None:
+    ended = trio.Event()
+
+    async def owned(name: str, *, resists: bool) -> None:
+        steps.OWNER.set(steps.Owner(name, lambda seconds: None))
+        async with trio.open_nursery() as inner:
+            inner.start_soon(linger, resists)
+
+    async def linger(resists: bool) -> None:
+        with trio.CancelScope(shield=resists):
+            await ended.wait()
+
+    me = trio.lowlevel.current_task()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(owned, "toy", resists=True))
+        nursery.start_soon(partial(owned, "train", resists=False))
+        await trio.testing.wait_all_tasks_blocked()
+        assert set(steps.resisting(me)) == set()
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await trio.testing.wait_all_tasks_blocked()
+            assert set(steps.resisting(me)) == {"toy"}
+        ended.set()
 
 
 def test_a_pure_method_that_takes_long_is_told() -> None:
