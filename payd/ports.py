@@ -14,7 +14,8 @@ from payd.domain.decide import Decision
 from payd.domain.evidence import Observation, Outflow, Receipt
 from payd.domain.payment import Origin, Payment, Status
 from payd.domain.pricing import PriceList
-from payd.plugins.interface import Clock, ProviderEvent
+from payd.plugins.context import Clock
+from payd.plugins.interface import ProviderEvent
 from payd.plugins.port import Answer, ProviderPort, Providers, Registered
 from payd.telemetry import Secret
 

@@ -53,7 +53,7 @@ def _with_context(name: str, command: click.Command) -> click.Command:
 def _context(name: str, where: Mapping[str, Any]) -> Any:
     from payd.cli.payments import read_payment
     from payd.cli.target import dev_announced
-    from payd.plugins.interface import CommandContext
+    from payd.plugins.context import CommandContext
     from payd.plugins.loader import PluginError, configured
 
     config = read_config(where["state_dir"])

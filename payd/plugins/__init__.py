@@ -21,14 +21,21 @@ from payd.domain.evidence import (
 )
 from payd.domain.money import Money, TokenTerms, currency_exponent
 from payd.domain.payment import LineItem
+from payd.plugins.context import (
+    Clock,
+    CommandContext,
+    Logger,
+    Metrics,
+    NoMetrics,
+    ProviderContext,
+    no_cursor,
+)
 from payd.plugins.hookspecs import hookimpl
 from payd.plugins.interface import (
     PUT_MAX,
     SDK_VERSION,
     Cancel,
     Capabilities,
-    Clock,
-    CommandContext,
     CreateOperation,
     CryptoCurrency,
     Declined,
@@ -36,12 +43,9 @@ from payd.plugins.interface import (
     Holding,
     IdempotencyConflict,
     InvalidRequest,
-    Logger,
     Lookup,
     Method,
-    Metrics,
     Misconfigured,
-    NoMetrics,
     NotAttempted,
     ObjectPage,
     OutcomeUnknown,
@@ -49,7 +53,6 @@ from payd.plugins.interface import (
     PaymentRef,
     Provider,
     ProviderConfig,
-    ProviderContext,
     ProviderError,
     ProviderEvent,
     ProviderManifest,
@@ -66,7 +69,6 @@ from payd.plugins.interface import (
     WatchHalted,
     WebhookRefused,
     WebhookRequest,
-    no_cursor,
 )
 from payd.plugins.pace import Pace
 

@@ -18,12 +18,12 @@ from payd.domain.errors import ProviderUnavailable
 from payd.domain.evidence import Observation
 from payd.plugins import outcomes, sync
 from payd.plugins.breaker import Breaker, Pause, Random
+from payd.plugins.context import Logger
 from payd.plugins.escape import Call, describe
 from payd.plugins.interface import (
     Capabilities,
     CreateOperation,
     Holding,
-    Logger,
     Lookup,
     Misconfigured,
     NotAttempted,
@@ -462,7 +462,14 @@ class Fence:
                 return
 
     async def _stops_before_up(self) -> bool:
-        await _first_of(self._up, self._stopping)
+        async with trio.open_nursery() as nursery:
+
+            async def wait(event: trio.Event) -> None:
+                await event.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wait, self._up)
+            nursery.start_soon(wait, self._stopping)
         return self._stopping.is_set()
 
     async def run_health(
@@ -488,14 +495,3 @@ class Fence:
 
 def _is_provider(built: object) -> bool:
     return isinstance(built, Provider)
-
-
-async def _first_of(*events: trio.Event) -> None:
-    async with trio.open_nursery() as nursery:
-
-        async def wait(event: trio.Event) -> None:
-            await event.wait()
-            nursery.cancel_scope.cancel()
-
-        for event in events:
-            nursery.start_soon(wait, event)

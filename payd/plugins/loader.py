@@ -20,21 +20,11 @@ from pydantic import ValidationError
 
 from payd.plugins import hookspecs
 from payd.plugins.breaker import Random
+from payd.plugins.context import Clock, Logger, Metrics, NoMetrics, ProviderContext
 from payd.plugins.credentials import Credentials
 from payd.plugins.escape import Escaped, guarded
 from payd.plugins.fence import Fence, OnCall
-from payd.plugins.interface import (
-    SDK_VERSION,
-    Clock,
-    Logger,
-    Method,
-    Metrics,
-    NoMetrics,
-    Provider,
-    ProviderConfig,
-    ProviderContext,
-    ProviderManifest,
-)
+from payd.plugins.interface import SDK_VERSION, Method, Provider, ProviderConfig, ProviderManifest
 from payd.plugins.port import ProviderPort, Registered
 from payd.plugins.steps import watched_nursery
 

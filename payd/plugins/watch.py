@@ -9,8 +9,9 @@ import trio
 
 from payd.domain.evidence import Observation, Outflow
 from payd.plugins.breaker import Pause, Random
+from payd.plugins.context import Logger
 from payd.plugins.escape import describe, innermost
-from payd.plugins.interface import PUT_MAX, Logger, Sink, SupportsWatch, WatchHalted
+from payd.plugins.interface import PUT_MAX, Sink, SupportsWatch, WatchHalted
 
 __all__ = ["HALT_RETRY_S", "LeadLost", "Sinks", "Watching"]
 

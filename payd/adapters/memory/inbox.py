@@ -10,7 +10,8 @@ import attrs
 from payd.adapters.memory.ledger import MemoryLedger
 from payd.adapters.memory.queue import FREE, Held, Queue
 from payd.domain.evidence import Observation, Outflow
-from payd.plugins.interface import Clock, ProviderEvent
+from payd.plugins.context import Clock
+from payd.plugins.interface import ProviderEvent
 from payd.ports import Cursor, InboxRow, Lease, LeaseLost, Report
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from payd.adapters.events import EventRow
 from payd.adapters.memory.queue import Held, Queue
 from payd.domain.decide import EventType
-from payd.plugins.interface import Clock
+from payd.plugins.context import Clock
 from payd.ports import OutboxRow, PublishError
 
 

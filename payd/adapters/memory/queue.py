@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import attrs
 import trio
 
-from payd.plugins.interface import Clock
+from payd.plugins.context import Clock
 from payd.ports import InboxRow, OutboxRow
 
 #: Held by nobody.

@@ -15,7 +15,7 @@ from payd.adapters.memory.outbox import MemoryOutbox
 from payd.adapters.memory.queue import Bell
 from payd.domain.decide import Decision
 from payd.domain.payment import Customer, Origin, Payment
-from payd.plugins.interface import Clock
+from payd.plugins.context import Clock
 from payd.ports import Reconciliation, StoredObject
 
 
