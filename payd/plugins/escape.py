@@ -7,8 +7,9 @@ import attrs
 import trio
 
 from payd.plugins.interface import NotAttempted, OutcomeUnknown, Provider, ProviderError
+from payd.plugins.sound import is_error, passing
 
-__all__ = ["Call", "Escaped", "describe", "guarded", "innermost", "judged", "named"]
+__all__ = ["Call", "Escaped", "describe", "guarded", "innermost", "named"]
 
 T = TypeVar("T")
 
@@ -36,14 +37,9 @@ class Call(Generic[T]):
         """What the provider says, once; a cancellation passes."""
         try:
             said = await self.ask(provider)
-        except BaseExceptionGroup as group:
-            cancelled, rest = group.split(trio.Cancelled)
-            if rest is not None and not isinstance(rest, Exception):
-                raise
-            if cancelled is not None:
-                raise cancelled from None
-            return named(group)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the fence: every escape gets a name
+        except BaseException as error:  # noqa: BLE001 - the fence: every escape gets a name
+            if (ours := passing(error)) is not None:
+                raise ours from None
             return named(error)
         if self.is_sound(said):
             return said
@@ -58,22 +54,18 @@ def guarded(act: Callable[[], T]) -> T:
     """Call a plugin's own code; whatever it raises becomes Escaped."""
     try:
         return act()
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if passing(error) is not None:
+            raise
         raise Escaped(describe(error)) from error
 
 
-def judged(is_sound: Callable[[object], bool], said: object) -> bool:
-    """Whether it is sound; what breaks while it is looked at is not."""
-    try:
-        return is_sound(said)
-    except (Exception, SystemExit):  # noqa: BLE001 - a plugin may return anything
-        return False
-
-
 def named(error: BaseException) -> ProviderError:
-    """What a provider raised; what is none of its errors tells nothing of the outcome."""
+    """What a provider raised; what is none of its errors, or a broken one, tells no outcome."""
     inner = innermost(error)
-    return inner if isinstance(inner, ProviderError) else OutcomeUnknown(describe(error))
+    if isinstance(inner, ProviderError) and is_error(inner):
+        return inner
+    return OutcomeUnknown(describe(error))
 
 
 def innermost(error: BaseException) -> BaseException:
@@ -86,5 +78,10 @@ def innermost(error: BaseException) -> BaseException:
 def describe(error: BaseException) -> str:
     """In one short line, for a log."""
     error = innermost(error)
-    said = " ".join(str(error).split())
+    try:
+        said = " ".join(str(error).split())
+    except BaseException as broken:
+        if passing(broken) is not None:
+            raise
+        said = "it cannot say what"
     return f"{type(error).__name__}: {said:.300}" if said else type(error).__name__

@@ -16,7 +16,7 @@ import trio
 
 from payd.domain.errors import ProviderUnavailable
 from payd.domain.evidence import Observation
-from payd.plugins import outcomes, sync
+from payd.plugins import outcomes, sound, sync
 from payd.plugins.breaker import Breaker, Pause, Random
 from payd.plugins.context import Logger
 from payd.plugins.escape import Call, describe
@@ -43,6 +43,7 @@ from payd.plugins.interface import (
     WebhookRequest,
 )
 from payd.plugins.port import Answer, Untranslatable
+from payd.plugins.sound import passing
 from payd.plugins.standing import FenceState
 from payd.plugins.steps import OWNER, Owner, told_when_held
 from payd.plugins.watch import Sinks, Watching
@@ -197,7 +198,7 @@ class Fence:
                 raise NotAttempted("it cannot be scanned")
             return await provider.scan(cursor)
 
-        said = await self._ask_aside("scan", step, outcomes.is_page)
+        said = await self._ask_aside("scan", step, sound.is_page)
         return said if isinstance(said, Page) else None
 
     async def objects(
@@ -210,7 +211,7 @@ class Fence:
                 raise NotAttempted("its objects cannot be listed")
             return await provider.objects(since, until, cursor)
 
-        said = await self._ask_aside("objects", step, outcomes.is_object_page)
+        said = await self._ask_aside("objects", step, sound.is_object_page)
         return said if isinstance(said, ObjectPage) else None
 
     async def holdings(self, cursor: str) -> Sequence[Holding] | None:
@@ -221,12 +222,12 @@ class Fence:
                 raise NotAttempted("its holdings cannot be read")
             return await provider.holdings(cursor)
 
-        said = await self._ask_aside("holdings", step, outcomes.is_holdings)
+        said = await self._ask_aside("holdings", step, sound.is_holdings)
         return None if isinstance(said, ProviderError) else said
 
     async def create(self, operation: CreateOperation) -> Answer:
         """See ProviderPort."""
-        said = await self._ask("create", lambda p: p.create(operation), outcomes.is_created)
+        said = await self._ask("create", lambda p: p.create(operation), sound.is_created)
         return outcomes.answer_to_create(self.name, said)
 
     async def look(self, ref: PaymentRef) -> Answer:
@@ -234,12 +235,12 @@ class Fence:
         lookup = self.capabilities.lookup
         if ref.reference is None and lookup is Lookup.NONE:
             return outcomes.UNANSWERED
-        said = await self._ask("look", lambda p: p.fetch(ref), outcomes.is_look)
+        said = await self._ask("look", lambda p: p.fetch(ref), sound.is_look)
         return outcomes.answer_to_look(lookup, ref.reference, said)
 
     async def close(self, ref: PaymentRef) -> Answer:
         """See ProviderPort."""
-        said = await self._ask("close", lambda p: p.cancel(ref), outcomes.is_snapshot)
+        said = await self._ask("close", lambda p: p.cancel(ref), sound.is_snapshot)
         return outcomes.answer_to_close(self.capabilities.cancel, said)
 
     async def _ask(
@@ -414,7 +415,9 @@ class Fence:
                     scope.deadline = math.inf
                     await self._serve(provider, serve)
                     scope.deadline = trio.current_time() + STOP_TIMEOUT_S
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the fence: every escape gets a name
+        except BaseException as error:
+            if passing(error) is not None:
+                raise
             return describe(error)
         if scope.cancelled_caught:
             return f"the factory did not answer within {START_TIMEOUT_S:g} s"
@@ -487,7 +490,7 @@ class Fence:
             self._healthy = False
             return
         start = trio.current_time()
-        call = Call(lambda p: p.health(), outcomes.is_none)
+        call = Call(lambda p: p.health(), sound.is_none)
         said = await self._in_own_task(call, *self._inside, HEALTH_TIMEOUT_S)
         self._healthy = not isinstance(said, ProviderError)
         self._note("health", said if isinstance(said, ProviderError) else True, start)

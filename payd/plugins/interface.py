@@ -315,7 +315,8 @@ class Sink(Protocol):
     ) -> None:
         """Store all of it and the cursor durably, in one transaction, or raise.
 
-        At most PUT_MAX observations and outflows at once; raises ValueError for more.
+        At most PUT_MAX observations and outflows at once; raises ValueError for more, and
+        TypeError for what cannot be stored: a list for a tuple, text with NUL, a float.
 
         What is known already is ignored. A singleton watch that no longer leads is cancelled here,
         and nothing of what it brought is stored.

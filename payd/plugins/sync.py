@@ -6,7 +6,7 @@ from typing import Any
 
 from payd.domain.errors import InvalidField, ProviderUnavailable, WebhookRefused, WebhookUnknown
 from payd.domain.evidence import Observation
-from payd.plugins import interface, outcomes
+from payd.plugins import interface, sound
 from payd.plugins.escape import Escaped, guarded
 from payd.plugins.interface import (
     CreateOperation,
@@ -31,7 +31,7 @@ def prepare(name: str, provider: SupportsPrepare, operation: CreateOperation) ->
         if isinstance(cause, interface.InvalidRequest):
             raise InvalidField(cause.field, cause.message) from None
         raise ProviderUnavailable(f"{name} cannot prepare it: {error}", provider=name) from error
-    if not isinstance(parameters, Mapping) or not outcomes.is_json(parameters):
+    if not isinstance(parameters, Mapping) or not sound.is_json(parameters):
         raise ProviderUnavailable(f"{name} prepared nothing that can be stored", provider=name)
     return parameters
 
@@ -54,7 +54,7 @@ def verify(
             raise WebhookRefused(cause.message, why=cause.reason) from None
         # Nothing of the error's text: it may quote the body.
         raise WebhookRefused("it cannot be read", why="unreadable") from error
-    if not outcomes.is_event(event):
+    if not sound.is_event(event):
         raise WebhookRefused("it cannot be read", why="unreadable")
     return event
 
@@ -67,6 +67,6 @@ def translate(provider: Provider, event: ProviderEvent) -> Sequence[Observation]
         said = guarded(lambda: provider.translate(event))
     except Escaped as error:
         raise Untranslatable(str(error)) from error
-    if not outcomes.is_observations(said):
+    if not sound.is_observations(said):
         raise Untranslatable("what it gave are no observations")
     return said

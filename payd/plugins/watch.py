@@ -11,7 +11,8 @@ from payd.domain.evidence import Observation, Outflow
 from payd.plugins.breaker import Pause, Random
 from payd.plugins.context import Logger
 from payd.plugins.escape import describe, innermost
-from payd.plugins.interface import PUT_MAX, Sink, SupportsWatch, WatchHalted
+from payd.plugins.interface import Sink, SupportsWatch, WatchHalted
+from payd.plugins.sound import check_put, passing
 
 __all__ = ["HALT_RETRY_S", "LeadLost", "Sinks", "Watching"]
 
@@ -67,7 +68,9 @@ class Watching:
                     self._halted, self._wait_time = self.halted, math.inf
                     self.leads = True if alone else None
                     await provider.watch(_Alive(self, sink), task_status=trio.TASK_STATUS_IGNORED)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the fence: every escape gets a name
+        except BaseException as error:
+            if passing(error) is not None:
+                raise
             return self._ended(innermost(error))
         finally:
             self._scope, self._wait_time = None, math.inf
@@ -117,7 +120,6 @@ class _Alive:
         cursor: str | None = None,
     ) -> None:
         """See Sink."""
-        if len(observations) + len(outflows) > PUT_MAX:
-            raise ValueError(f"more than {PUT_MAX} at once: put them in parts")
+        check_put(observations, outflows, cursor)
         await self._put(observations, outflows=outflows, cursor=cursor)
         self._watching.told()

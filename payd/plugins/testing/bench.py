@@ -12,7 +12,6 @@ import trio
 
 from payd.domain.money import base_units, currency_exponent
 from payd.plugins import (
-    PUT_MAX,
     Absent,
     Created,
     CreateOperation,
@@ -35,8 +34,9 @@ from payd.plugins import (
     Snapshot,
     SupportsPrepare,
     TokenTerms,
-    outcomes,
+    sound,
 )
+from payd.plugins.sound import check_put
 from payd.plugins.testing.held import owned
 from payd.plugins.testing.registry import Failed
 from payd.plugins.testing.remote import Remote
@@ -125,8 +125,7 @@ class BenchSink:
     ) -> None:
         """See Sink."""
         await trio.lowlevel.checkpoint()
-        if len(observations) + len(outflows) > PUT_MAX:
-            raise ValueError(f"more than {PUT_MAX} at once: put them in parts")
+        check_put(observations, outflows, cursor)
         if self.refusals:
             self.refusals -= 1
             raise OSError("the database is away")
@@ -137,11 +136,11 @@ class BenchSink:
 
 #: What the fence in front of a provider holds its answers against.
 _SOUND: Mapping[type, Callable[[object], bool]] = {
-    Created: outcomes.is_created,
-    Found: outcomes.is_look,
-    Snapshot: outcomes.is_snapshot,
-    ProviderEvent: outcomes.is_event,
-    Page: outcomes.is_page,
+    Created: sound.is_created,
+    Found: sound.is_look,
+    Snapshot: sound.is_snapshot,
+    ProviderEvent: sound.is_event,
+    Page: sound.is_page,
 }
 
 

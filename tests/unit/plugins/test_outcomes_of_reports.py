@@ -19,7 +19,7 @@ from payd.domain.evidence import (
     Reversal,
 )
 from payd.plugins.interface import Found, ObjectPage, Page, ProviderEvent, RemoteObject
-from payd.plugins.outcomes import (
+from payd.plugins.sound import (
     is_created,
     is_event,
     is_json,

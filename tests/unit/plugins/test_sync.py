@@ -19,8 +19,8 @@ from payd.plugins.interface import (
     RemoteObject,
     WebhookRequest,
 )
-from payd.plugins.outcomes import is_json
 from payd.plugins.port import Untranslatable
+from payd.plugins.sound import is_json
 
 REQUEST = WebhookRequest(body=b"body", headers={})
 EVENT = ProviderEvent(id="evt_1", type="paid", content={"a": 1})

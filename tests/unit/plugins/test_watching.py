@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 from unit.plugins.toys import (
     CREATED,
+    START,
     CollectingSink,
     Journal,
     OnlyToy,
@@ -19,10 +20,13 @@ from unit.plugins.toys import (
     says,
 )
 
-from payd.plugins import Holding, Observation, Outflow, Sink, WatchHalted
+from payd.plugins import Holding, Observation, Outflow, Receipt, ReceiptState, Sink, WatchHalted
 from payd.plugins.fence import Fence
 from payd.plugins.watch import HALT_RETRY_S, OTHER_LEADS_S, LeadLost, Sinks
 
+RECEIPT = Receipt(id="r", asset="0xabc", amount=1, state=ReceiptState.SEEN, time=START)
+SEEN = Observation(id="seen", reference="0x1", fact=(RECEIPT,))
+GONE = Outflow(id="gone", asset="0xabc", amount=1, time=START)
 HELD = Holding(asset="0xabc", opening=5, balance=7, at="block 9")
 
 
@@ -234,7 +238,7 @@ async def test_all_that_a_watch_puts_reaches_its_sink_unchanged() -> None:
             taken.append((observations, outflows, cursor))
 
     taken: list[object] = []
-    given: Any = (("seen",), ("gone",), "8")
+    given: Any = ((SEEN,), (GONE,), "8")
 
     async def watch(sink: Sink) -> None:
         assert await sink.cursor() is None

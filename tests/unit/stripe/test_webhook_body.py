@@ -26,7 +26,7 @@ from unit.stripe.builders import (
 )
 
 from payd.plugins import ProviderEvent
-from payd.plugins.outcomes import is_event, is_json
+from payd.plugins.sound import is_event, is_json
 
 Event = dict[str, Any]
 Path = tuple[str, ...]

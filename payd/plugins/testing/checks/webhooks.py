@@ -18,7 +18,7 @@ from payd.plugins import (
     SupportsWebhooks,
     WebhookRefused,
     WebhookRequest,
-    outcomes,
+    sound,
 )
 from payd.plugins.escape import Escaped, guarded
 from payd.plugins.testing.bench import Bench, due, names
@@ -243,6 +243,6 @@ def _latest(snapshots: Sequence[Snapshot]) -> tuple[str, int, int]:
 def _translate(bench: Bench, event: ProviderEvent) -> tuple[Observation, ...]:
     assert isinstance(bench.provider, SupportsWebhooks)
     said = bench.provider.translate(event)
-    if not outcomes.is_observations(said):
+    if not sound.is_observations(said):
         raise Failed(f"translate gave no observations that payd can settle: {said!r}")
     return tuple(said)
