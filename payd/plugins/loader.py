@@ -15,7 +15,6 @@ from typing import TypeVar
 import attrs
 import click
 import pluggy
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import ValidationError
 
 from payd.plugins import hookspecs
@@ -24,7 +23,8 @@ from payd.plugins.context import Clock, Logger, Metrics, NoMetrics, ProviderCont
 from payd.plugins.credentials import Credentials
 from payd.plugins.escape import Escaped, guarded
 from payd.plugins.fence import Fence, OnCall
-from payd.plugins.interface import SDK_VERSION, Method, Provider, ProviderConfig, ProviderManifest
+from payd.plugins.interface import Method, Provider, ProviderConfig, ProviderManifest
+from payd.plugins.manifests import misfit, wrong_in_manifest, wrong_in_methods
 from payd.plugins.port import ProviderPort, Registered
 from payd.plugins.steps import watched_nursery
 
@@ -45,6 +45,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+_TELL_AUTHOR = "report this to the author of the plugin, or disable it"
 
 
 class FailureMode(enum.Enum):
@@ -259,6 +262,7 @@ def described_methods(plugins: Iterable[EnabledPlugin], log: Logger) -> MethodMa
     for plugin in plugins:
         try:
             manifest = manifest_of(plugin.name)
+            _check_manifest(manifest)
             methods = _methods(manifest, _configure(plugin, manifest))
         except PluginError as error:
             log.warning("plugin_unusable", provider=plugin.name, error=str(error))
@@ -312,7 +316,7 @@ def _check_all(
 
 def _check(plugin: EnabledPlugin, environment: str) -> _Checked:
     manifest = manifest_of(plugin.name)
-    _check_sdk(manifest)
+    _check_manifest(manifest)
     if manifest.for_development and environment == "production" and not plugin.allow_in_production:
         raise PluginError(
             plugin.name,
@@ -343,17 +347,12 @@ def _distribution(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
 
 
-def _check_sdk(manifest: ProviderManifest) -> None:
-    remedy = "install a version of it that fits this payd"
-    try:
-        fits = SpecifierSet(manifest.sdk).contains(SDK_VERSION)
-    except InvalidSpecifier:
-        raise PluginError(
-            manifest.name, f"its sdk range {manifest.sdk!r} is none", remedy
-        ) from None
-    if not fits:
-        reason = f"needs plugin interface {manifest.sdk}, this payd has {SDK_VERSION}"
-        raise PluginError(manifest.name, reason, remedy)
+def _check_manifest(manifest: ProviderManifest) -> None:
+    if (why := misfit(manifest)) is not None:
+        raise PluginError(manifest.name, why, "install a version of it that fits this payd")
+    why = _ask(manifest.name, "cannot be read", _TELL_AUTHOR, lambda: wrong_in_manifest(manifest))
+    if why is not None:
+        raise PluginError(manifest.name, why, _TELL_AUTHOR)
 
 
 def _configure(plugin: EnabledPlugin, manifest: ProviderManifest) -> ProviderConfig:
@@ -376,12 +375,17 @@ def _configure(plugin: EnabledPlugin, manifest: ProviderManifest) -> ProviderCon
 
 
 def _methods(manifest: ProviderManifest, config: ProviderConfig) -> tuple[Method, ...]:
-    remedy = "report this to the author of the plugin, or disable it"
     methods = _ask(
-        manifest.name, "cannot tell its methods", remedy, lambda: tuple(manifest.methods(config))
+        manifest.name,
+        "cannot tell its methods",
+        _TELL_AUTHOR,
+        lambda: tuple(manifest.methods(config)),
     )
-    if not methods or not all(isinstance(method, Method) for method in methods):
-        raise PluginError(manifest.name, "offers no method", remedy)
+    why = _ask(
+        manifest.name, "cannot tell its methods", _TELL_AUTHOR, lambda: wrong_in_methods(methods)
+    )
+    if why is not None:
+        raise PluginError(manifest.name, why, _TELL_AUTHOR)
     return methods
 
 

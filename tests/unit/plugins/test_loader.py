@@ -229,6 +229,8 @@ async def test_an_enabled_plugin_that_is_not_installed_names_what_to_install() -
         ({"sdk": ">=2"}, "needs plugin interface >=2, this payd has 1.0"),
         ({"sdk": "newest"}, "its sdk range 'newest' is none"),
         ({"methods": "()"}, "offers no method"),
+        ({"methods": "('Card',)"}, "its method 'Card' is not"),
+        ({"credentials": "None"}, "its credentials are no tuple of names"),
         ({"methods": "broken"}, "NameError"),
         ({"credentials": "('bad_key',)"}, "has no value for bad_key"),
         ({"factory": "raise RuntimeError('no route')"}, "cannot start: RuntimeError: no route"),

@@ -2,7 +2,6 @@
 
 import ast
 import importlib.util
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,12 +9,9 @@ from typing import Any
 
 import attrs
 import trio
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
 from pydantic import ValidationError
 
 from payd.plugins import (
-    SDK_VERSION,
     Absent,
     Cancel,
     Created,
@@ -30,6 +26,7 @@ from payd.plugins import (
     Redirect,
     Snapshot,
 )
+from payd.plugins.manifests import misfit, wrong_in_manifest, wrong_in_methods
 from payd.plugins.testing.bench import Bench, asset, due
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen
@@ -38,8 +35,6 @@ from payd.plugins.testing.remote import CannotHappen
 _LATER = timedelta(minutes=10)
 #: A busy machine holds everybody now and then; who blocks does so every time.
 _HELD_LOOKS = 3
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_METHOD = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 def _closes(manifest: ProviderManifest, _provider: object) -> bool:
@@ -61,26 +56,9 @@ def _proves_absence(manifest: ProviderManifest, _provider: object) -> bool:
 @check(Level.BASIC, "payd refuses a plugin whose manifest it cannot read, and names it.")
 async def the_manifest_is_sound(bench: Bench) -> None:
     manifest = bench.manifest
-    if not _NAME.fullmatch(manifest.name):
-        raise Failed(f"the name {manifest.name!r} is not [a-z][a-z0-9_]*")
-    try:
-        Version(manifest.version)
-        fits = SpecifierSet(manifest.sdk).contains(SDK_VERSION)
-    except (InvalidVersion, InvalidSpecifier) as error:
-        raise Failed(f"a version that is none: {error}") from None
-    if not fits:
-        raise Failed(f"sdk {manifest.sdk!r} does not hold this interface, {SDK_VERSION}")
-    keys = [method.key for method in bench.methods]
-    if not keys or len(set(keys)) < len(keys):
-        raise Failed(f"its methods are {keys}: at least one, each once")
-    for method in bench.methods:
-        if not _METHOD.fullmatch(method.key) or not method.display_name or not method.currencies:
-            raise Failed(f"method {method.key!r} has no proper key, display name or currency")
-        if method.default_expiry <= timedelta(0):
-            raise Failed(f"method {method.key!r} expires before it begins")
-    able = bench.manifest.capabilities
-    if able.concurrency < 1 or able.operation_timeout <= timedelta(0):
-        raise Failed("capabilities allow no call, or no time for one")
+    why = misfit(manifest) or wrong_in_manifest(manifest) or wrong_in_methods(bench.methods)
+    if why is not None:
+        raise Failed(why)
 
 
 @check(Level.BASIC, "payd may change whatever is not its plugin interface, at any time.")

@@ -1,0 +1,104 @@
+"""A manifest that cannot be is told in words, and by its plugin's name, before anything is built."""
+
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+from acme_provider import MANIFEST as ACME
+from mock_provider import MANIFEST as MOCK
+from sepa_provider import MANIFEST as SEPA
+from stripe_provider import MANIFEST as STRIPE
+from tempo_provider import MANIFEST as TEMPO
+
+from payd.plugins import CryptoCurrency, Method
+from payd.plugins.manifests import misfit, wrong_in_manifest, wrong_in_methods
+
+CARD = Method(key="card", display_name="Card", currencies=("USD",))
+TOKEN = CryptoCurrency(code="USDC", chain_id=1, token_address="0x" + "0" * 40, decimals=6)
+
+
+@pytest.mark.parametrize("manifest", [ACME, MOCK, SEPA, STRIPE, TEMPO], ids=lambda one: one.name)
+def test_ours_are_sound(manifest: Any) -> None:
+    assert misfit(manifest) is None
+    assert wrong_in_manifest(manifest) is None
+
+
+@pytest.mark.parametrize(
+    ("sdk", "why"),
+    [
+        (">=2", "needs plugin interface >=2"),
+        ("newest", "is none"),
+        (None, "is none"),
+        (1, "is none"),
+    ],
+)
+def test_a_range_that_does_not_hold_this_interface_does_not_fit(sdk: Any, why: str) -> None:
+    assert why in str(misfit(attrs.evolve(ACME, sdk=sdk)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"name": "My-Bank"}, "the name"),
+        ({"name": None}, "the name"),
+        ({"version": "first"}, "its version 'first' is none"),
+        ({"version": 1.0}, "its version 1.0 is none"),
+        ({"config_model": dict}, "no ProviderConfig"),
+        ({"config_model": None}, "no ProviderConfig"),
+        ({"methods": (CARD,)}, "cannot be called"),
+        ({"factory": None}, "cannot be called"),
+        ({"credentials": "api_key"}, "no tuple of names"),
+        ({"credentials": None}, "no tuple of names"),
+        ({"credentials": ("api key",)}, "no tuple of names"),
+        ({"capabilities": None}, "capabilities are none"),
+    ],
+)
+def test_what_a_manifest_cannot_say_is_told(changes: Any, why: str) -> None:
+    assert why in str(wrong_in_manifest(attrs.evolve(ACME, **changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"lookup": "NONE"}, "no Lookup"),
+        ({"cancel": None}, "no Cancel"),
+        ({"concurrency": 0}, "allow no call"),
+        ({"concurrency": "64"}, "allow no call"),
+        ({"operation_timeout": 10}, "no timedelta"),
+        ({"idempotency_window": None}, "no timedelta"),
+        ({"operation_timeout": timedelta(0)}, "no time"),
+        ({"idempotency_window": timedelta(-1)}, "no time"),
+    ],
+)
+def test_what_a_remote_side_cannot_do_is_told(changes: Any, why: str) -> None:
+    able = attrs.evolve(ACME.capabilities, **changes)
+    assert why in str(wrong_in_manifest(attrs.evolve(ACME, capabilities=able)))
+
+
+@pytest.mark.parametrize(
+    "methods", [(CARD,), (CARD, attrs.evolve(CARD, key="card-2", crypto_currencies=(TOKEN,)))]
+)
+def test_methods_that_can_be_offered(methods: Any) -> None:
+    assert wrong_in_methods(methods) is None
+
+
+@pytest.mark.parametrize(
+    ("methods", "why"),
+    [
+        ((), "offers no method"),
+        (("card",), "offers no method"),
+        ((CARD, CARD), "offers a method twice"),
+        ((attrs.evolve(CARD, key="Card"),), "'Card' is not"),
+        ((attrs.evolve(CARD, display_name=""),), "no display name"),
+        ((attrs.evolve(CARD, currencies="USD"),), "no tuple of currencies"),
+        ((attrs.evolve(CARD, currencies=()),), "no tuple of currencies"),
+        ((attrs.evolve(CARD, currencies=("usd",)),), "no ISO 4217 code"),
+        ((attrs.evolve(CARD, crypto_currencies=[TOKEN]),), "no tuple of crypto currencies"),
+        ((attrs.evolve(CARD, crypto_currencies=("USDC",)),), "no tuple of crypto currencies"),
+        ((attrs.evolve(CARD, default_expiry=timedelta(0)),), "expires before it begins"),
+        ((attrs.evolve(CARD, default_expiry=1800),), "expires before it begins"),
+    ],
+)
+def test_a_method_that_cannot_be_offered_is_told(methods: Any, why: str) -> None:
+    assert why in str(wrong_in_methods(methods))
