@@ -27,7 +27,7 @@ class InvalidField(PaydError):
     reason = "INVALID_FIELD"
 
     def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}", field=field)
+        super().__init__(f"{field}: {message}" if field else message, field=field)
         self.field = field
         self.description = message
 

@@ -57,6 +57,8 @@ class Snapshot:
     #: The part of `received` that is final at the provider.
     confirmed: int = attrs.field(validator=_amount)
     refunded: int = attrs.field(default=0, validator=_amount)
+    #: When it stood so, by the remote side's own clock; where it tells none, when it was asked. An
+    #: object that is still open then, and expired before, is given up.
     as_of: datetime = attrs.field(validator=_aware)
     #: What the object asks for. Where it is not what is due, none of its money counts.
     due: int | None = None

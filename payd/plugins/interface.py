@@ -97,7 +97,8 @@ class Capabilities:
 class CreateOperation:
     """Make the payable object. A pure function of the stored payment, so equal at every retry."""
 
-    #: Stable across retries: the provider's idempotency key.
+    #: Stable across retries: the provider's idempotency key. Today 51 of [a-z0-9:-], never more than
+    #: 64; a remote side that takes less, or other characters, is given a hash of it.
     operation_id: str
     payment_id: UUID
     method: str
@@ -179,9 +180,11 @@ class Provider(Protocol):
         """Close it if it is open, and say how it stands: PAID when the customer was first.
 
         Where the manifest says NOT_CLOSABLE it closes nothing, and says how it stands at the
-        newest point that is final there. Repeating it changes nothing.
+        newest point that is final there. Repeating it changes nothing. Where the remote side does
+        not close what was paid in part, it stays OPEN, with what came; a part that came is told in
+        any case.
 
-        Raises: as `fetch`.
+        Raises: as `fetch`; OutcomeUnknown where there is nothing to close yet.
         """
 
     async def health(self) -> None:
@@ -403,10 +406,14 @@ class Misconfigured(ProviderError):
 
 
 class InvalidRequest(ProviderError):
-    """The remote side refuses a value; `field` is its path in InitiatePaymentRequest."""
+    """The remote side refuses a value.
+
+    `field` is its path in the caller's InitiatePaymentRequest: `items`, `customer.email`,
+    `crypto_currency`, `return_url`, `cancel_url`, `metadata.KEY`; empty where it is none of these.
+    """
 
     def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
+        super().__init__(f"{field}: {message}" if field else message)
         self.field = field
         self.message = message
 

@@ -42,7 +42,9 @@ def answer_to_create(provider: str, said: evidence.Created | ProviderError) -> A
         case interface.Declined(code=code, message=message):
             return Answer(evidence=(evidence.Declined(code=code, message=message),))
         case interface.InvalidRequest(field=field, message=message):
-            refused = evidence.Declined(code="invalid_request", message=f"{field}: {message}")
+            refused = evidence.Declined(
+                code="invalid_request", message=f"{field}: {message}" if field else message
+            )
             return Answer(evidence=(refused,), error=InvalidField(field, message))
         case Unavailable(retry_after_s=wait_s) | interface.RateLimited(retry_after_s=wait_s):
             return _not_attempted(provider, wait_s)

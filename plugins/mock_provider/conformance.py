@@ -35,11 +35,12 @@ class MockRemote(Remote):
     def __init__(self, clock: BenchClock, ledger: Ledger, state_file: Path) -> None:
         self._clock = clock
         self._ledger = ledger
+        self._paid = 0
         self.settings = {"methods": "mock,crypto", "state_file": str(state_file)}
 
     async def objects(self, payment_id: UUID) -> int:
         """See Remote."""
-        return self._ledger.count(reference_of(f"{payment_id}:create:v1"), str(payment_id))
+        return self._ledger.count(reference_of(f"payd:{payment_id}:create:v1"), str(payment_id))
 
     def metadata(self, fault: Fault | None) -> Mapping[str, str]:
         """See Remote."""
@@ -54,7 +55,10 @@ class MockRemote(Remote):
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """See Remote."""
         reference = ref.reference or reference_of(ref.operation_id)
-        paid = Happening(name="paid:by the kit", time=self._clock.now(), amount=amount)
+        self._paid += 1
+        paid = Happening(
+            name=f"paid:by the kit {self._paid}", time=self._clock.now(), amount=amount
+        )
         self._ledger.happen(reference, paid)
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
@@ -66,3 +70,7 @@ class MockRemote(Remote):
         found = self._ledger.find(ref.reference or reference_of(ref.operation_id))
         assert found is not None  # noqa: S101 - it was created before
         self._clock.advance(max(one.time for one in found[1]) - self._clock.now())
+
+    def key_name(self) -> str:
+        """See Remote."""
+        raise CannotHappen("the mock has no credentials")

@@ -142,6 +142,10 @@ class StripeRemote(Remote):
         """See Remote."""
         return ("stripe-signature",)
 
+    def key_name(self) -> str:
+        """See Remote."""
+        return "stripe_secret_key"
+
     def secret_name(self) -> str:
         """See Remote."""
         return "stripe_webhook_secret"

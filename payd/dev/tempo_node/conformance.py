@@ -93,3 +93,7 @@ class TempoRemote(Remote):
         self._chain.settle()
         self.tell_time()
         await trio.lowlevel.checkpoint()
+
+    def key_name(self) -> str:
+        """See Remote."""
+        raise CannotHappen("the memo key opens nothing: it makes memos")

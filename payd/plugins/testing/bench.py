@@ -45,6 +45,8 @@ T = TypeVar("T")
 
 #: Longer than any honest call; nothing waits for all of it.
 PATIENCE_S = 20.0
+#: What passes where time cannot be moved: more than clocks differ by.
+_REAL_S = 4.0
 #: How often it is looked whether a watch has told everything, and how often in vain.
 _POLL_S = 0.08
 _QUIET = 3
@@ -196,7 +198,7 @@ class Bench:
     def operation(
         self,
         *,
-        minor_units: int = 14900,
+        minor_units: int | None = None,
         metadata: Mapping[str, str] | None = None,
         way: Way | None = None,
         **other: Any,
@@ -204,11 +206,12 @@ class Bench:
         """A create operation as payd makes it; each with a payment of its own."""
         way = way or self.ways()[0]
         method, token = way.method, way.token
+        minor_units = self.remote.amounts[0] if minor_units is None else minor_units
         amount = Money(currency_code=way.currency, minor_units=minor_units)
         now = self.clock.now()
         payment_id = uuid4()
         fields: dict[str, Any] = {
-            "operation_id": f"{payment_id}:create:v1",
+            "operation_id": f"payd:{payment_id}:create:v1",
             "payment_id": payment_id,
             "method": method.key,
             "amount": amount,
@@ -268,7 +271,10 @@ class Bench:
                 return await call(*args)
         except trio.TooSlowError:
             raise Failed(f"{_name(call)} did not return within {PATIENCE_S:g} s") from None
-        except (ProviderError, Failed):
+        except ProviderError as error:
+            error.add_note(f"in {_name(call)} of {', '.join(map(_shown, args)) or 'nothing'}")
+            raise
+        except Failed:
             raise
         except Exception as error:
             raise Failed(
@@ -294,13 +300,21 @@ class Bench:
     async def paid(self, **fields: Any) -> tuple[CreateOperation, PaymentRef, Created]:
         """An object that the customer has paid, and that everybody was told of."""
         operation, ref, created = await self.opened(**fields)
-        await self.pay(operation, ref)
+        await self.pay(ref, due(operation))
         return operation, ref, created
 
-    async def pay(self, operation: CreateOperation, ref: PaymentRef, part: int = 1) -> None:
-        """The customer pays all that is due, or a part of it; returns when all were told."""
-        await self.remote.pay(ref, due(operation) // part)
+    async def pay(self, ref: PaymentRef, amount: int) -> None:
+        """The customer pays so much; returns when all were told."""
+        await self.remote.pay(ref, amount)
         await self.settled()
+
+    async def passed(self, by: timedelta) -> None:
+        """So much later, by the kit's clock; a few seconds by a real one."""
+        if self.clock.is_real:
+            await trio.sleep(_REAL_S)
+            return
+        self.clock.advance(by)
+        await self.remote.later(by)
 
     async def settled(self) -> None:
         """What happened has been told to everybody."""
@@ -380,6 +394,12 @@ def terms(token: CryptoCurrency, amount: Money) -> TokenTerms:
         decimals=token.decimals,
         due_base_units=base_units(amount, token.decimals),
     )
+
+
+def _shown(argument: object) -> str:
+    if isinstance(argument, CreateOperation):
+        return f"{due(argument)} units of {asset(argument)}"
+    return str(getattr(argument, "reference", argument))
 
 
 def _name(call: Callable[..., Any]) -> str:

@@ -48,6 +48,8 @@ class Remote:
     settings: Mapping[str, Any] = {}
     #: Logical credential name → values, newest first.
     secrets: Mapping[str, tuple[str, ...]] = {}
+    #: The amounts that the kit asks for, in minor units: at least one, all of which it takes.
+    amounts: tuple[int, ...] = (14_900, 101, 1_234_567, 99_999_999)
     #: The kit's clock stands still unless it is told; False: this remote side has its own.
     follows_clock: bool = True
     #: It keeps what it was asked for; False where creating leaves nothing there, as on a chain.
@@ -94,8 +96,15 @@ class Remote:
     async def rest(self) -> None:
         """Time in which what was told is told to everybody."""
 
+    def key_name(self) -> str:
+        """The credential that opens its API."""
+        raise NotScripted("no credential opens its API")
+
     def webhook(self, ref: PaymentRef, now: datetime, secret: str | None = None) -> WebhookRequest:
-        """An authentic webhook about this object, signed at `now`, with the newest secret."""
+        """The newest webhook about this object, signed at `now`, with the newest secret.
+
+        As it was sent: delivered again, an event has the id that it had.
+        """
         raise NotScripted("it sends no webhooks")
 
     def signature_headers(self) -> tuple[str, ...]:

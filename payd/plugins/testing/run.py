@@ -1,5 +1,6 @@
 """Running checks: each with a provider and a remote side of its own, to a verdict."""
 
+import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -8,7 +9,14 @@ from functools import partial
 import trio
 from pydantic import ValidationError
 
-from payd.plugins import SDK_VERSION, Provider, ProviderContext, ProviderManifest, SupportsWatch
+from payd.plugins import (
+    SDK_VERSION,
+    Provider,
+    ProviderContext,
+    ProviderError,
+    ProviderManifest,
+    SupportsWatch,
+)
 from payd.plugins.escape import describe, innermost
 from payd.plugins.testing import checks
 from payd.plugins.testing.bench import Bench, BenchClock, BenchLog, BenchSink, OpenRemote
@@ -91,7 +99,15 @@ def _judged(error: BaseException) -> tuple[Outcome, str]:
             return Outcome.FAILED, str(error)
         case trio.TooSlowError():
             return Outcome.FAILED, f"it was not done after {CHECK_TIMEOUT_S:g} s"
-    return Outcome.FAILED, describe(error)
+        case ProviderError():
+            return Outcome.FAILED, " ".join([describe(error), *getattr(error, "__notes__", ())])
+    return Outcome.FAILED, f"outside of the provider's calls, {_place(error)}: {describe(error)}"
+
+
+def _place(error: BaseException) -> str:
+    """Where it was raised: most often in the author's own remote side."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"
 
 
 @asynccontextmanager

@@ -34,6 +34,7 @@ from payd.plugins import (
     ProviderManifest,
     ProviderStatus,
     RateLimited,
+    WebhookRefused,
 )
 from payd.plugins.testing import OpenRemote
 
@@ -41,12 +42,14 @@ from payd.plugins.testing import OpenRemote
 BROKEN: list[tuple[str, ProviderManifest, OpenRemote]] = []
 
 
-def fails(check: str, **changes: Any) -> Callable[[type], type]:
+def fails(
+    check: str, *, remote: OpenRemote | None = None, **changes: Any
+) -> Callable[[type], type]:
     """The provider of this class, and with these changes to its manifest, fails that check."""
 
     def register(broken: type) -> type:
-        remote = open_mock if issubclass(broken, MockProvider) else open_acme
-        BROKEN.append((check, manifest_of(broken, **changes), remote))
+        usual = open_mock if issubclass(broken, MockProvider) else open_acme
+        BROKEN.append((check, manifest_of(broken, **changes), remote or usual))
         return broken
 
     return register
@@ -194,6 +197,36 @@ class AnyMoneyIsEnough(AcmeProvider):
         return saying(found, status=ProviderStatus.PAID) if paid else found
 
 
+@fails("partial money is told as it is")
+class TheLastPartOnly(AcmeProvider):
+    told: int = 0
+
+    async def fetch(self, ref: Any) -> Any:
+        found = await super().fetch(ref)
+        part, self.told = found.snapshot.received - self.told, found.snapshot.received
+        return saying(found, received=part, confirmed=part)
+
+
+@fails("more than due is told as it is")
+class NeverTooMuch(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        found = await super().fetch(ref)
+        capped = min(found.snapshot.received, found.snapshot.due)
+        return saying(found, received=capped, confirmed=capped)
+
+
+@fails("a cancel of what was paid in part tells the part")
+class ForgetsThePart(AcmeProvider):
+    async def cancel(self, ref: Any) -> Any:
+        return attrs.evolve(await super().cancel(ref), received=0, confirmed=0)
+
+
+@fails("a look tells when it was")
+class LooksAtTheBeginning(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        return saying(await super().fetch(ref), as_of=ref.create_time)
+
+
 @fails("amounts are exact")
 class WholeUnits(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
@@ -253,6 +286,13 @@ class NetOfRefunds(AcmeProvider):
 
 
 @fails("money that went back is told")
+class PayableAgain(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        found = await super().fetch(ref)
+        return saying(found, status=ProviderStatus.OPEN) if found.snapshot.refunded else found
+
+
+@fails("money that went back is told")
 class SilentAboutRefunds(AcmeProvider):
     def translate(self, event: ProviderEvent) -> Any:
         said = super().translate(event)
@@ -267,6 +307,32 @@ class OneAtATime(AcmeProvider):
         self.amount = operation.amount
         await trio.sleep(0.01)
         return await super().create(attrs.evolve(operation, amount=self.amount))
+
+
+@fails("a replaced key is used at once")
+class KeepsItsFirstKey(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        key = self._api._read_key()
+        self._api._read_key = lambda: key
+        return await super().create(operation)
+
+
+@fails("no secret is logged or told")
+class TellsItsKeyWhenRefused(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        try:
+            return await super().create(operation)
+        except Misconfigured:
+            raise Misconfigured(f"refused: {self.context.secrets['api_key'][0]}") from None
+
+
+@fails("no secret is logged or told")
+class TellsItsSecretToWhoHasNone(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: Any) -> ProviderEvent:
+        try:
+            return super().verify(request, secrets, now)
+        except WebhookRefused as error:
+            raise WebhookRefused("signature", f"{error} {secrets['webhook_secret']}") from None
 
 
 @fails("no secret is logged or told")
@@ -342,6 +408,15 @@ class BlindLook(AcmeProvider):
         try:
             return await super().fetch(ref)
         except ProviderError:
+            return Absent()
+
+
+@fails("a look that failed is not absence")
+class RefusedIsAbsent(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        try:
+            return await super().fetch(ref)
+        except (Misconfigured, RateLimited):
             return Absent()
 
 

@@ -1,6 +1,9 @@
 """Providers that are broken on purpose, one for each check: their webhooks, scans and watches."""
 
+import json
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +11,7 @@ import attrs
 import httpx
 import trio
 from acme_provider import webhooks
+from acme_provider.conformance import AcmeRemote, open_remote
 from acme_provider.provider import AcmeProvider
 from integration.kit.broken import BROKEN, fails
 from mock_provider.provider import BATCH_MAX, MockProvider
@@ -15,8 +19,11 @@ from mock_provider.provider import BATCH_MAX, MockProvider
 from payd.plugins import (
     Created,
     ProviderEvent,
+    ProviderStatus,
     WebhookRefused,
+    WebhookRequest,
 )
+from payd.plugins.testing import BenchClock
 
 __all__ = ["BROKEN"]
 
@@ -48,6 +55,42 @@ class BelievesAll(AcmeProvider):
 class Timeless(AcmeProvider):
     def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
         return webhooks.verify(request, secrets["webhook_secret"], now, tolerance_s=10**9)
+
+
+class TwoHeaders(AcmeRemote):
+    """Its time stands beside the signature."""
+
+    def _signed(self, event: Any, now: Any, secret: str | None = None) -> WebhookRequest:
+        body = json.dumps(event).encode()
+        signed = webhooks.sign(body, 0, secret or self.secrets["webhook_secret"][0])
+        stamp = str(int(now.timestamp()))
+        return WebhookRequest(body=body, headers={"x-time": stamp, "x-signature": signed})
+
+
+@asynccontextmanager
+async def open_two_headers(clock: BenchClock) -> AsyncIterator[AcmeRemote]:
+    async with open_remote(clock) as remote:
+        remote.__class__ = TwoHeaders
+        yield remote
+
+
+@fails("a recorded signature fits no other webhook", remote=open_two_headers)
+class SignsTheBodyAlone(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
+        signed = webhooks.sign(request.body, 0, secrets["webhook_secret"][0])
+        if signed != request.headers.get("x-signature"):
+            raise WebhookRefused("signature", "no")
+        if abs(now.timestamp() - int(request.headers["x-time"])) > 300:
+            raise WebhookRefused("too_old", "no")
+        return webhooks.event(json.loads(request.body))
+
+
+@fails("a webhook of a part tells the part")
+class AnyEventIsEnough(AcmeProvider):
+    def translate(self, event: ProviderEvent) -> Any:
+        said = super().translate(event)
+        paid = ProviderStatus.PAID
+        return [attrs.evolve(one, fact=attrs.evolve(one.fact, status=paid)) for one in said]
 
 
 @fails("both secrets count while one is replaced")
@@ -130,6 +173,14 @@ class RemembersWhatItTold(AcmeProvider):
         new = tuple(event for event in told.events if event.id not in self.seen)
         self.seen |= {event.id for event in new}
         return attrs.evolve(told, events=new)
+
+
+@fails("an event is the same by both ways")
+class IdsOfTheScanItself(AcmeProvider):
+    async def scan(self, cursor: str | None) -> Any:
+        told = await super().scan(cursor)
+        events = tuple(attrs.evolve(event, id=f"scan-{event.id}") for event in told.events)
+        return attrs.evolve(told, events=events)
 
 
 # -- watch -------------------------------------------------------------------------------------

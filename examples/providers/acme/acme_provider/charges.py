@@ -40,6 +40,7 @@ def snapshot(charge: Mapping[str, Any]) -> Snapshot:
             confirmed=received,
             # All that went back so far, beside what came.
             refunded=int(charge["refunded"]),
+            # The API's own time. One that tells none: when it was asked.
             as_of=datetime.fromtimestamp(charge["as_of"], UTC),
             due=int(charge["amount"]),
             reference=charge["id"],

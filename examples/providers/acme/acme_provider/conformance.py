@@ -12,7 +12,7 @@ from acme_provider.fake_api import FakeAcme, Json
 from acme_provider.fake_server import serving
 from acme_provider.webhooks import SIGNATURE
 from payd.plugins import PaymentRef, WebhookRequest
-from payd.plugins.testing import BenchClock, Fault, Remote
+from payd.plugins.testing import BenchClock, Fault, NotScripted, Remote
 
 
 @asynccontextmanager
@@ -69,15 +69,21 @@ class AcmeRemote(Remote):
 
     def webhook(self, ref: PaymentRef, now: datetime, secret: str | None = None) -> WebhookRequest:
         """See Remote."""
-        return self._signed(self._charge(ref), now, secret)
+        event = self._acme.newest_event(self._charge(ref)["id"])
+        if event is None:
+            raise NotScripted("Acme tells nothing of a charge that is only open")
+        return self._signed(event, now, secret)
 
     def foreign_webhook(self, now: datetime) -> WebhookRequest:
         """See Remote: a charge that other software made."""
         charge = {"id": "ch_foreign", "payment_id": "", "status": "paid", "amount": 500}
         at = int(now.timestamp())
-        return self._signed(
-            {**charge, "currency": "USD", "received": 500, "refunded": 0, "as_of": at}, now
-        )
+        charge |= {"currency": "USD", "received": 500, "refunded": 0, "as_of": at}
+        return self._signed(self._acme.event("charge.paid", charge), now)
+
+    def key_name(self) -> str:
+        """See Remote."""
+        return "api_key"
 
     def signature_headers(self) -> tuple[str, ...]:
         """See Remote."""
@@ -90,7 +96,6 @@ class AcmeRemote(Remote):
     def _charge(self, ref: PaymentRef) -> Json:
         return self._acme.of_payment(str(ref.payment_id))[0]
 
-    def _signed(self, charge: Json, now: datetime, secret: str | None = None) -> WebhookRequest:
-        event = self._acme.event(f"charge.{charge['status']}", charge)
+    def _signed(self, event: Json, now: datetime, secret: str | None = None) -> WebhookRequest:
         body, signature = self._acme.signed(event, now.timestamp(), secret)
         return WebhookRequest(body=body, headers={SIGNATURE: signature})

@@ -89,17 +89,18 @@ class FakeAcme:
             return self.shown(charge_id)
 
     def pay(self, charge_id: str, amount: int | None = None) -> Json:
-        """As the customer does: all that is due; nothing where it is no longer open."""
+        """As the customer does: all that is left, or so much; nothing where it is not open any more."""
         with self._lock:
             charge = self.shown(charge_id)
             if charge["status"] == "open":
-                received = charge["amount"] if amount is None else amount
-                paid = received >= charge["amount"]
+                left = charge["amount"] - charge["received"]
+                charge["received"] += left if amount is None else amount
+                is_paid = charge["received"] >= charge["amount"]
                 self.charges[charge_id] |= {
-                    "received": received,
-                    **({"status": "paid"} if paid else {}),
+                    "received": charge["received"],
+                    "status": "paid" if is_paid else "open",
                 }
-                self._report("charge.paid", charge_id)
+                self._report("charge.paid" if is_paid else "charge.partly_paid", charge_id)
             return self.shown(charge_id)
 
     def refund(self, charge_id: str, amount: int) -> Json:
@@ -125,6 +126,12 @@ class FakeAcme:
         """A webhook's body and its signature."""
         body = json.dumps(event).encode()
         return body, f"t={int(at)},v1={sign(body, int(at), secret or self.webhook_secret)}"
+
+    def newest_event(self, charge_id: str) -> Json | None:
+        """The last one that was reported about the charge."""
+        with self._lock:
+            about = [event for event in self._events if event["charge"]["id"] == charge_id]
+            return about[-1] if about else None
 
     def event(self, kind: str, charge: Json) -> Json:
         """Something to report about a charge."""

@@ -12,7 +12,6 @@ from payd.plugins import (
     Created,
     CreateOperation,
     Found,
-    InvalidRequest,
     Observation,
     OutcomeUnknown,
     Page,
@@ -70,7 +69,7 @@ class AcmeProvider:
     async def cancel(self, ref: PaymentRef) -> Snapshot:
         """See Provider. The charge tells how it stands, whether it was open or not."""
         if ref.reference is None:
-            raise InvalidRequest("payment_id", "it has no charge yet")
+            raise OutcomeUnknown("it has no charge yet, as far as is known")
         return charges.snapshot(
             _there(await self._api.post(f"/charges/{ref.reference}/cancel", {}))
         )

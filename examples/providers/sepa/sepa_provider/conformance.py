@@ -84,3 +84,7 @@ class SepaRemote(Remote):
         reference = ref.reference or reference_of(ref.operation_id)
         booking = Booking(reference=reference, cents=amount, is_reversal=is_reversal)
         drop(self._statements, statement(IBAN, [booking], self._clock.now()))
+
+    def key_name(self) -> str:
+        """See Remote."""
+        raise CannotHappen("a folder is opened without a key")

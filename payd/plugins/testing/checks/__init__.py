@@ -2,12 +2,12 @@
 
 from payd.plugins.testing.checks import (
     basic,
+    money,
     resilience,
-    reversals,
     scan,
     story,
     watch,
     webhooks,
 )
 
-__all__ = ["basic", "resilience", "reversals", "scan", "story", "watch", "webhooks"]
+__all__ = ["basic", "money", "resilience", "scan", "story", "watch", "webhooks"]

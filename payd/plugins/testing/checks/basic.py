@@ -1,11 +1,11 @@
 """What every provider does: create once, tell the truth when looked at, close, and keep its word."""
 
 import ast
+import contextlib
 import importlib.util
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import attrs
 import trio
@@ -14,22 +14,22 @@ from pydantic import ValidationError
 from payd.plugins import (
     Absent,
     Cancel,
-    Created,
-    CreateOperation,
     CryptoTransfer,
     Found,
     IdempotencyConflict,
     Lookup,
-    PaymentRef,
+    Misconfigured,
     ProviderManifest,
     ProviderStatus,
     Redirect,
-    Snapshot,
+    SupportsWebhooks,
+    WebhookRefused,
 )
 from payd.plugins.manifests import misfit, wrong_in_manifest, wrong_in_methods
 from payd.plugins.testing.bench import Bench, asset, due
+from payd.plugins.testing.checks.standing import looked, stands
 from payd.plugins.testing.registry import Failed, Level, check
-from payd.plugins.testing.remote import CannotHappen
+from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted
 
 #: Before any object has expired.
 _LATER = timedelta(minutes=10)
@@ -124,7 +124,7 @@ async def the_same_operation_with_other_parameters_is_a_conflict(bench: Bench) -
     _remembering(bench)
     operation, _, _ = await bench.opened()
     other = bench.operation(
-        minor_units=operation.amount.minor_units + 100,
+        minor_units=operation.amount.minor_units - 100,
         operation_id=operation.operation_id,
         payment_id=operation.payment_id,
     )
@@ -159,7 +159,7 @@ async def the_answer_says_what_the_customer_has_to_do(bench: Bench) -> None:
 async def an_open_object_is_found_open(bench: Bench) -> None:
     operation, ref, created = await bench.opened()
     found = await bench.found(ref)
-    _standing(found.snapshot, operation, ProviderStatus.OPEN, received=0)
+    stands(found.snapshot, operation, ProviderStatus.OPEN, received=0)
     if found.created.reference != created.reference:
         raise Failed(f"it was {created.reference}, and is found as {found.created.reference}")
 
@@ -194,49 +194,11 @@ async def a_look_changes_nothing(bench: Bench) -> None:
         raise Failed(f"after looking, the remote side has {number} objects")
 
 
-@check(Level.BASIC, "The whole point.")
-async def a_paid_object_is_found_paid(bench: Bench) -> None:
-    operation, ref, created = await bench.paid()
-    snapshot = await _looked(bench, operation, ref, created)
-    _standing(snapshot, operation, ProviderStatus.PAID, received=due(operation))
-    if snapshot.confirmed != due(operation):
-        raise Failed(f"paid and final, but confirmed is {snapshot.confirmed}")
-
-
-@check(Level.BASIC, "Part of the money is a customer's all the same, and not enough.")
-async def partial_money_is_told_as_it_is(bench: Bench) -> None:
-    operation, ref, created = await bench.opened()
-    await bench.pay(operation, ref, part=2)
-    snapshot = await _looked(bench, operation, ref, created)
-    if snapshot.received != due(operation) // 2 or snapshot.status is ProviderStatus.PAID:
-        raise Failed(
-            f"{due(operation) // 2} of {due(operation)} were paid: it is {snapshot.status.value},"
-            f" and {snapshot.received} came"
-        )
-
-
-@check(
-    Level.BASIC,
-    "A cent too little keeps a payment open for ever; a cent too much is a person's work.",
-)
-async def amounts_are_exact(bench: Bench) -> None:
-    for way in bench.ways():
-        for minor_units in (101, 14900, 1_234_567, 99_999_999):
-            operation, ref, created = await bench.paid(minor_units=minor_units, way=way)
-            snapshot = await _looked(bench, operation, ref, created)
-            if snapshot.received != due(operation):
-                raise Failed(
-                    f"{due(operation)} units of {asset(operation)} were due and paid"
-                    f" ({minor_units} minor units, {way.decimals} decimals),"
-                    f" it says {snapshot.received}"
-                )
-
-
 @check(Level.BASIC, "payd tells its caller CANCELED only when nobody can pay any more.", _closes)
 async def an_open_object_is_closed_and_stays_closed(bench: Bench) -> None:
     operation, ref, _ = await bench.opened()
     first = await bench.cancel(ref)
-    _standing(first, operation, ProviderStatus.CANCELED, ProviderStatus.EXPIRED, received=0)
+    stands(first, operation, ProviderStatus.CANCELED, ProviderStatus.EXPIRED, received=0)
     again = await bench.cancel(ref)
     if again.status is not first.status:
         raise Failed(f"canceled twice it is {first.status.value}, then {again.status.value}")
@@ -249,7 +211,7 @@ async def an_open_object_is_closed_and_stays_closed(bench: Bench) -> None:
 async def a_cancel_of_a_paid_object_says_that_it_is_paid(bench: Bench) -> None:
     operation, ref, created = await bench.paid()
     snapshot = await bench.standing(operation, created, await bench.cancel(ref))
-    _standing(snapshot, operation, ProviderStatus.PAID, received=due(operation))
+    stands(snapshot, operation, ProviderStatus.PAID, received=due(operation))
 
 
 @check(
@@ -261,9 +223,9 @@ async def what_cannot_be_closed_stays_as_it_is(bench: Bench) -> None:
         snapshot = await bench.cancel(ref)
         if snapshot.status is ProviderStatus.CANCELED:
             raise Failed("the manifest says NOT_CLOSABLE, and cancel says CANCELED")
-    await bench.pay(operation, ref)
-    snapshot = await _looked(bench, operation, ref, created)
-    _standing(snapshot, operation, ProviderStatus.PAID, received=due(operation))
+    await bench.pay(ref, due(operation))
+    snapshot = await looked(bench, operation, ref, created)
+    stands(snapshot, operation, ProviderStatus.PAID, received=due(operation))
 
 
 @check(Level.BASIC, "Closing what is closed is asked for after every crash.", _closes)
@@ -272,7 +234,7 @@ async def a_cancel_of_an_expired_object_says_so(bench: Bench) -> None:
     await bench.remote.expire(ref)
     await bench.remote.rest()
     snapshot = await bench.cancel(ref)
-    _standing(snapshot, operation, ProviderStatus.EXPIRED, ProviderStatus.CANCELED, received=0)
+    stands(snapshot, operation, ProviderStatus.EXPIRED, ProviderStatus.CANCELED, received=0)
 
 
 @check(Level.BASIC, "Health is asked for every few seconds, and must cost nothing.")
@@ -312,7 +274,7 @@ async def operations_at_once_do_not_mix(bench: Bench) -> None:
     references: dict[int, str] = {}
 
     async def create(number: int) -> None:
-        operation = bench.operation(minor_units=10_000 + number)
+        operation = bench.operation(minor_units=bench.remote.amounts[0] - number)
         created = await bench.create(operation)
         found = await bench.found(bench.ref(operation, created))
         if found.snapshot.due not in (None, due(operation)):
@@ -326,6 +288,19 @@ async def operations_at_once_do_not_mix(bench: Bench) -> None:
         raise Failed("different operations share a reference")
 
 
+@check(Level.BASIC, "Keys are replaced while payd runs: the old one may be refused at once.")
+async def a_replaced_key_is_used_at_once(bench: Bench) -> None:
+    name = bench.remote.key_name()
+    await bench.opened()
+    key = bench.secrets[name]
+    bench.secrets[name] = ("a-key-that-opens-nothing",)
+    error = await bench.raised(bench.provider.create, bench.operation())
+    if not isinstance(error, Misconfigured):
+        raise Failed(f"its key was replaced by a wrong one, and create gave {error!r}")
+    bench.secrets[name] = key
+    await bench.opened()
+
+
 @check(Level.BASIC, "A log is read by many, and kept for long.")
 async def no_secret_is_logged_or_told(bench: Bench) -> None:
     told: list[str] = []
@@ -337,36 +312,34 @@ async def no_secret_is_logged_or_told(bench: Bench) -> None:
     ):
         error = await bench.raised(call, argument)
         told.append(f"{error} {error!r}")
-    told += bench.log.lines
+    told += [*await _refusals(bench), *bench.log.lines]
     for name, values in bench.secrets.items():
         if any(value and value in line for value in values for line in told):
             raise Failed(f"the credential {name} is in a log line or an error")
 
 
-async def _looked(
-    bench: Bench, operation: CreateOperation, ref: PaymentRef, created: Created
-) -> Snapshot:
-    """What a look, and the watch beside it, tell."""
-    return await bench.standing(operation, created, (await bench.found(ref)).snapshot)
+async def _refusals(bench: Bench) -> list[str]:
+    """What it says where it is refused, and where it refuses."""
+    told: list[str] = []
+    _, ref, _ = await bench.paid()
+    with contextlib.suppress(NotScripted, CannotHappen):
+        operation = bench.operation(metadata=bench.remote.metadata(Fault.UNAUTHORIZED))
+        await bench.remote.fault(Fault.UNAUTHORIZED)
+        told.append(repr(await bench.raised(bench.provider.create, operation)))
+        await bench.remote.mend()
+    if isinstance(provider := bench.provider, SupportsWebhooks):
+        request = bench.remote.webhook(ref, bench.clock.now())
+        try:
+            forged = attrs.evolve(request, body=request.body + b" ")
+            provider.verify(forged, bench.secrets, bench.clock.now())
+        except WebhookRefused as error:
+            told.append(repr(error))
+    return told
 
 
 def _remembering(bench: Bench) -> None:
     if not bench.remote.remembers:
         raise CannotHappen("creating leaves nothing at the remote side")
-
-
-def _standing(snapshot: Snapshot, operation: Any, *statuses: ProviderStatus, received: int) -> None:
-    if snapshot.status not in statuses:
-        wanted = " or ".join(status.value for status in statuses)
-        raise Failed(f"it is {snapshot.status.value}, not {wanted}")
-    if snapshot.asset.lower() != asset(operation).lower():
-        raise Failed(f"it is in {snapshot.asset!r}, due is {asset(operation)!r}")
-    if snapshot.received != received:
-        raise Failed(f"{snapshot.received} came, not {received}")
-    if snapshot.confirmed > snapshot.received:
-        raise Failed(f"{snapshot.confirmed} are confirmed of {snapshot.received}")
-    if snapshot.due not in (None, due(operation)):
-        raise Failed(f"it asks for {snapshot.due}, not {due(operation)}")
 
 
 def _imports(package: str) -> Iterator[tuple[str, str]]:

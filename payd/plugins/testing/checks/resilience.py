@@ -1,5 +1,7 @@
 """What a remote side and a network really do: every failure has its name, and nothing is done twice."""
 
+import contextlib
+
 import attrs
 import trio
 
@@ -18,9 +20,18 @@ from payd.plugins import (
 )
 from payd.plugins.testing.bench import PATIENCE_S, Bench
 from payd.plugins.testing.registry import Failed, Level, check
-from payd.plugins.testing.remote import Fault
+from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted
 
 _CHECKPOINTS_MAX = 200
+#: Whatever keeps a look from seeing.
+_LOOKS_MEET = (
+    Fault.SERVER_ERROR,
+    Fault.LOST_REQUEST,
+    Fault.LOST_ANSWER,
+    Fault.GARBAGE,
+    Fault.UNAUTHORIZED,
+    Fault.RATE_LIMITED,
+)
 #: An hour: longer than any provider asks for.
 _QUIET_MAX_S = 3600.0
 
@@ -175,16 +186,27 @@ async def cancelled_at_any_moment_it_is_done_at_most_once(bench: Bench) -> None:
 
 @check(Level.RESILIENCE, "A look that fails must not be taken for one that found nothing.")
 async def a_look_that_failed_is_not_absence(bench: Bench) -> None:
-    _, ref, _ = await bench.opened()
-    await bench.remote.fault(Fault.SERVER_ERROR)
-    try:
-        said = await bench.fetch(ref)
-    except ProviderError:
-        return
-    finally:
+    operation, ref, _ = await bench.opened()
+    refs = [ref]
+    if bench.manifest.capabilities.lookup is not Lookup.NONE:
+        refs.append(bench.ref(operation))
+    ruled_out: NotScripted | CannotHappen | None = None
+    met = 0
+    for fault in _LOOKS_MEET:
+        try:
+            await bench.remote.fault(fault)
+        except (NotScripted, CannotHappen) as error:
+            ruled_out = error
+            continue
+        met += 1
+        for one in refs:
+            with contextlib.suppress(ProviderError):
+                if isinstance(await bench.fetch(one), Absent):
+                    how = "with" if one.reference else "without"
+                    raise Failed(f"a look {how} a reference that met a {fault.value} said Absent")
         await bench.remote.mend()
-    if isinstance(said, Absent):
-        raise Failed("a look that met a server error said Absent")
+    if ruled_out is not None and not met:
+        raise ruled_out
 
 
 @check(Level.RESILIENCE, "A reference that leads nowhere must not look like a payment.")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import trio
 
-from payd.plugins import Page, ProviderEvent, ProviderManifest, SupportsScan
+from payd.plugins import Page, ProviderEvent, ProviderManifest, SupportsScan, SupportsWebhooks
 from payd.plugins.testing.bench import Bench, due, names
 from payd.plugins.testing.registry import Failed, Level, check
 
@@ -13,6 +13,10 @@ _PAGES_MAX = 200
 
 def _scans(_manifest: ProviderManifest, provider: object) -> bool:
     return isinstance(provider, SupportsScan)
+
+
+def _scans_and_takes_webhooks(_manifest: ProviderManifest, provider: object) -> bool:
+    return isinstance(provider, SupportsScan) and isinstance(provider, SupportsWebhooks)
 
 
 async def read(bench: Bench, cursor: str | None) -> tuple[dict[str, ProviderEvent], str | None]:
@@ -83,3 +87,21 @@ async def a_scan_from_the_same_cursor_tells_the_same(bench: Bench) -> None:
         raise Failed(f"{len(missing)} events were told the first time only")
     if any(first[one] != second[one] for one in first):
         raise Failed("an event has another content the second time")
+
+
+@check(
+    Level.SCAN,
+    "The inbox knows a repetition by its id; under two ids one event is told twice.",
+    _scans_and_takes_webhooks,
+)
+async def an_event_is_the_same_by_both_ways(bench: Bench) -> None:
+    assert isinstance(bench.provider, SupportsWebhooks)
+    _, start = await read(bench, None)
+    _, ref, _ = await bench.paid()
+    request = bench.remote.webhook(ref, bench.clock.now())
+    event = bench.provider.verify(request, bench.secrets, bench.clock.now())
+    events, _ = await read(bench, start)
+    if event.id not in events:
+        raise Failed(f"the webhook's event {event.id} is not among the scan's {sorted(events)}")
+    if events[event.id] != event:
+        raise Failed(f"event {event.id} has one content by webhook, and another by scan")

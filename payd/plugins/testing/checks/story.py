@@ -99,5 +99,5 @@ async def _done(bench: Bench, deed: _Deed, model: _Model, created: Created) -> N
             await bench.cancel(model.ref)
             model.is_closed = model.is_closed or (closes and not model.is_paid)
         case _Deed.PAY if not model.is_closed and not model.is_paid:
-            await bench.pay(model.operation, model.ref)
+            await bench.pay(model.ref, due(model.operation))
             model.is_paid = True

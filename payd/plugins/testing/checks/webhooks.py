@@ -23,7 +23,7 @@ from payd.plugins import (
 from payd.plugins.escape import Escaped, guarded
 from payd.plugins.testing.bench import Bench, due, names
 from payd.plugins.testing.registry import Failed, Level, check
-from payd.plugins.testing.remote import NotScripted
+from payd.plugins.testing.remote import CannotHappen, NotScripted
 
 _OLD = timedelta(hours=2)
 _SOON = timedelta(hours=2)
@@ -111,6 +111,42 @@ async def a_webhook_of_long_ago_is_refused(bench: Bench) -> None:
     _, ref, _ = await bench.paid()
     old = bench.remote.webhook(ref, bench.clock.now() - _OLD)
     _refused(bench, old, f"{_OLD} old it")
+
+
+@check(
+    Level.WEBHOOKS,
+    "Who has recorded one webhook could send it for ever, with a newer time of another one.",
+    _takes_webhooks,
+)
+async def a_recorded_signature_fits_no_other_webhook(bench: Bench) -> None:
+    _, recorded, _ = await bench.paid()
+    _, newer, _ = await bench.paid()
+    old = bench.remote.webhook(recorded, bench.clock.now() - _OLD)
+    new = bench.remote.webhook(newer, bench.clock.now())
+    differing = [name for name, value in new.headers.items() if old.headers.get(name) != value]
+    for number in range(1, len(differing) + 1):
+        for chosen in itertools.combinations(differing, number):
+            mixed = {**old.headers, **{name: new.headers[name] for name in chosen}}
+            what = f"{_OLD} old, with {', '.join(chosen)} of another it"
+            _refused(bench, attrs.evolve(old, headers=mixed), what)
+
+
+@check(
+    Level.WEBHOOKS, "A part that is taken for all of it gives the service away.", _takes_webhooks
+)
+async def a_webhook_of_a_part_tells_the_part(bench: Bench) -> None:
+    operation, ref, _ = await bench.opened()
+    part = due(operation) // 2
+    await bench.pay(ref, part)
+    request = bench.remote.webhook(ref, bench.clock.now())
+    for observation in _translate(bench, verified(bench, request)):
+        fact = observation.fact
+        if isinstance(fact, Snapshot) and (
+            fact.status is ProviderStatus.PAID or fact.received != part
+        ):
+            raise Failed(
+                f"{part} of {due(operation)} came, it tells {fact.received}, {fact.status.value}"
+            )
 
 
 @check(Level.WEBHOOKS, "A time in the future would make it valid for ever.", _takes_webhooks)
@@ -210,10 +246,16 @@ async def what_is_none_of_payds_moves_nothing(bench: Bench) -> None:
 async def every_order_of_reports_gives_the_same_facts(bench: Bench) -> None:
     operation, ref, _ = await bench.opened()
     requests: list[WebhookRequest] = []
-    # Not everybody tells of an object that is only open.
+    left = due(operation)
+    # Not everybody tells of an object that is only open, nor takes it in parts.
     with contextlib.suppress(NotScripted):
         requests.append(bench.remote.webhook(ref, bench.clock.now()))
-    await bench.pay(operation, ref)
+    with contextlib.suppress(NotScripted, CannotHappen):
+        for part in (due(operation) // 2, due(operation) // 4):
+            await bench.pay(ref, part)
+            left -= part
+            requests.append(bench.remote.webhook(ref, bench.clock.now()))
+    await bench.pay(ref, left)
     requests.append(bench.remote.webhook(ref, bench.clock.now()))
     reports: list[Observation] = []
     for request in requests:
