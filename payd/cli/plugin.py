@@ -55,7 +55,7 @@ def new(name: str, folder: Path | None) -> None:
         path.rename(path.with_name(_renamed(path.name, name)))
     click.echo(f"{target} is a provider that works. Go on with:\n")
     for command in (
-        f"pip install '{_pip_path(target)}[test]'",
+        f"pip install -e '{_pip_path(target)}[test]'",
         f"pytest {target}",
         f"payd plugin check payd-{name}-provider",
     ):
@@ -208,9 +208,9 @@ def _silent(verdict: "Verdict") -> None:
 
 
 def _keep(report: "Report") -> None:
-    from payd.cli.certified import keep
+    from payd.cli.certified import code_of, keep
 
     try:
-        keep(report.as_json())
+        keep(report.as_json(), code_of(report.provider))
     except OSError as error:
         click.echo(f"the result could not be kept for `payd providers`: {error}", err=True)

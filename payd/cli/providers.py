@@ -63,7 +63,7 @@ def _row(
         "lookup": can.lookup.value,
         "cancel": can.cancel.value,
         "idempotency_window_s": can.idempotency_window.total_seconds(),
-        "conformance": certified.told(name, manifest.version),
+        "conformance": certified.told(name, manifest.version, certified.code_of(name)),
     }
 
 

@@ -38,6 +38,11 @@ class Verdict:
     why: str
     seconds: float
 
+    @property
+    def is_ruled_out(self) -> bool:
+        """By the author: he says that it cannot happen at his remote side."""
+        return self.outcome is Outcome.NOT_CLAIMED and bool(self.message)
+
 
 @attrs.frozen(kw_only=True)
 class Report:
@@ -80,7 +85,7 @@ class Report:
     def as_text(self) -> str:
         """For people: every level, and every check that did not pass, with what it means."""
         lines = [f"{self.provider} {self.version}, plugin interface {self.sdk}"]
-        lines += [f"  {level.value:<11}{_said(self.counts(level))}" for level in Level]
+        lines += [f"  {level.value:<11}{self._said(level)}" for level in Level]
         for verdict in self.verdicts:
             if verdict.outcome is Outcome.FAILED:
                 lines += [
@@ -94,6 +99,22 @@ class Report:
             lines += ["", "Unproven: the remote side that comes with it cannot show"]
             lines += [f"  {one.check}: {one.message}" for one in unproven]
         return "\n".join(lines)
+
+    def _said(self, level: Level) -> str:
+        counts = self.counts(level)
+        claimed = sum(counts.values()) - counts.get(Outcome.NOT_CLAIMED, 0)
+        if not claimed:
+            return "not claimed"
+        told = [f"{counts.get(Outcome.PASSED, 0)} of {claimed} passed"]
+        told += [
+            f"{counts[one]} {one.value}"
+            for one in (Outcome.FAILED, Outcome.UNPROVEN)
+            if counts.get(one)
+        ]
+        ruled_out = [one for one in self.verdicts if one.level is level and one.is_ruled_out]
+        if ruled_out:
+            told.append(f"{len(ruled_out)} said to be impossible there")
+        return ", ".join(told)
 
 
 def from_json(document: Mapping[str, Any]) -> Report:
@@ -127,16 +148,3 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
 def _worst(counts: Mapping[Outcome, int]) -> Outcome:
     order: Sequence[Outcome] = (Outcome.FAILED, Outcome.UNPROVEN, Outcome.PASSED)
     return next((one for one in order if counts.get(one)), Outcome.NOT_CLAIMED)
-
-
-def _said(counts: Mapping[Outcome, int]) -> str:
-    claimed = sum(counts.values()) - counts.get(Outcome.NOT_CLAIMED, 0)
-    if not claimed:
-        return "not claimed"
-    told = [f"{counts.get(Outcome.PASSED, 0)} of {claimed} passed"]
-    told += [
-        f"{counts[one]} {one.value}"
-        for one in (Outcome.FAILED, Outcome.UNPROVEN)
-        if counts.get(one)
-    ]
-    return ", ".join(told)

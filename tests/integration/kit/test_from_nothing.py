@@ -17,7 +17,6 @@ from payd.dev.ports import USUAL
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs/providers.md"
-WHEELS = (".", "plugins/mock_provider", "plugins/stripe_provider", "plugins/tempo_provider")
 PATIENCE_S = 240
 
 
@@ -27,29 +26,24 @@ def blocks() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """payd and its providers, as they would come from an index."""
-    folder = tmp_path_factory.mktemp("wheels")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder)]
-    # From a copy: a build leaves its traces beside the source.
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy: a build leaves its traces beside the source."""
     copy = tmp_path_factory.mktemp("source") / "payd"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(copy)], check=True)
-    subprocess.run([*build, *(str(copy / wheel) for wheel in WHEELS)], check=True)
-    return folder
+    return copy
 
 
 class Newcomer:
     """A shell of somebody who has a new virtual environment in an empty folder."""
 
-    def __init__(self, folder: Path, wheels: Path) -> None:
+    def __init__(self, folder: Path, checkout: Path) -> None:
         self.folder = folder
         subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-        self._payd = next(wheels.glob("payd-*.whl"))
         ours = ("PYTHONPATH", "VIRTUAL_ENV", "PAYD_", "NATS_", "COV_")
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(ours)},
             "PATH": f"{folder}/venv/bin:{os.environ['PATH']}",
-            "PIP_FIND_LINKS": str(wheels),
+            "PAYD": str(checkout),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "XDG_STATE_HOME": str(folder / "state-home"),
             # The local chain comes from npm; it has its own tests.
@@ -60,8 +54,6 @@ class Newcomer:
 
     def types(self, script: str) -> str:
         """All of it, to its end; what it printed."""
-        # The index has another payd.
-        script = script.replace("payd[dev,kit]", f"{self._payd}[dev,kit]")
         done = subprocess.run(
             ["bash", "-euc", script],
             cwd=self.folder,
@@ -88,9 +80,9 @@ class Newcomer:
 
 
 @pytest.fixture(scope="module")
-def newcomer(wheels: Path) -> Iterator[Newcomer]:
+def newcomer(checkout: Path) -> Iterator[Newcomer]:
     with state_folder() as state:
-        yield Newcomer(state.parent, wheels)
+        yield Newcomer(state.parent, checkout)
 
 
 def test_an_afternoon(newcomer: Newcomer) -> None:

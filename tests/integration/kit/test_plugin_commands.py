@@ -127,7 +127,7 @@ def payd_providers():
     done = payd("plugin", "check", "payd-sloppy-provider", PYTHONPATH=str(site))
     assert done.returncode == 1
     assert "✗ basic      the manifest is sound" in done.stdout
-    assert "FAILED  the manifest is sound\n  a version that is none" in done.stdout
+    assert "FAILED  the manifest is sound\n  its version 'none' is none" in done.stdout
     assert "payd refuses a plugin whose manifest it cannot read" in done.stdout
     listed = payd("providers", "--json", PYTHONPATH=str(site), DB_PASSWORD="x")
     assert "basic failed on" in row(listed, "sloppy")["conformance"]
@@ -200,5 +200,22 @@ def test_what_the_kit_said_in_a_few_words(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     if kept is not None:
-        certified.keep({"provider": "acme", **kept})
-    assert certified.told("acme", "1.0") == said
+        certified.keep({"provider": "acme", **kept}, "c0de")
+    assert certified.told("acme", "1.0", "c0de") == said
+
+
+def test_a_result_is_of_the_code_that_was_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    passed = {"version": "1.0", "levels": {"basic": "passed"}, "time": "2026-01-02", "passed": True}
+    certified.keep({"provider": "acme", **passed}, "c0de")
+    assert certified.told("acme", "1.0", "c0de") == "passed basic on 2026-01-02"
+    changed = "not run since its code changed (last: 2026-01-02)"
+    assert certified.told("acme", "1.0", "0ther") == changed
+
+
+def test_the_code_is_known_by_its_content() -> None:
+    codes = {certified.code_of(name) for name in ("mock", "stripe", "tempo")}
+    assert len(codes) == 3
+    assert certified.code_of("mock") in codes
