@@ -43,7 +43,7 @@ def payd(tmp_path: Path) -> Payd:
 def test_a_new_plugin_bears_its_name_everywhere(payd: Payd, tmp_path: Path) -> None:
     done = payd("plugin", "new", "big_bank")
     assert done.returncode == 0, done.stderr
-    assert "pip install './big_bank[test]'" in done.stdout
+    assert "pip install -e './big_bank[test]'" in done.stdout
     written = [path for path in (tmp_path / "big_bank").rglob("*") if path.is_file()]
     assert tmp_path / "big_bank/big_bank_provider/__init__.py" in written
     assert tmp_path / "big_bank/.github/workflows/check.yml" in written
