@@ -28,10 +28,11 @@ from payd.adapters.nats_identity import (
     BadSigningSeed,
     Identity,
     NatsIdentity,
+    connect_options,
     mint,
     permissions,
 )
-from payd.adapters.nats_stream import MESSAGE_BYTES_MAX, mismatch, stream_config
+from payd.adapters.nats_stream import MESSAGE_BYTES_MAX, StreamLimits, mismatch, stream_config
 from payd.ports import OutboxRow, PublishError
 from payd.telemetry import get_logger, register_secret
 
@@ -108,22 +109,27 @@ class _Link:
 class JetStreamPublisher:
     """The port Publisher. `run` keeps the connection; `publish` uses it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, each by its name
         self,
         servers: Sequence[str],
         *,
         stream: str,
         create_stream: bool,
+        limits: StreamLimits | None = None,
         publish_timeout_s: float = 5.0,
         connect_timeout_s: float = 5.0,
         identity: NatsIdentity | None = None,
         tls: ssl.SSLContext | None = None,
         on_renewal: Callable[[str], None] = lambda outcome: None,
     ) -> None:
-        """`on_renewal` hears how each renewal of a minted identity ended: ok or failed."""
+        """`limits` are those of a stream that it creates.
+
+        `on_renewal` hears how each renewal of a minted identity ended: ok or failed.
+        """
         self._servers = list(servers)
         self._stream = stream
         self._create_stream = create_stream
+        self._limits = limits
         self._publish_timeout_s = publish_timeout_s
         self._connect_timeout_s = connect_timeout_s
         self._identity = identity or NatsIdentity()
@@ -224,8 +230,8 @@ class JetStreamPublisher:
             info = await context.stream_info(self._stream)
         except nats.js.errors.NotFoundError:
             if not self._create_stream:
-                return f"the stream {self._stream} does not exist"
-            info = await context.add_stream(stream_config(self._stream))
+                return f"the stream {self._stream} does not exist: run `payd events create-stream`"
+            info = await context.add_stream(stream_config(self._stream, self._limits))
             _log.info("stream_created", stream=self._stream)
         return mismatch(info.config)
 
@@ -251,12 +257,6 @@ class JetStreamPublisher:
         identity = self._mint(seed, inbox) if seed is not None else None
         client, closed = Client(), asyncio.Event()
         link = _Link(client, identity, closed, seed)
-        credentials: dict[str, Any] = {}
-        if identity is not None:
-            jwt = identity.jwt.encode()
-            credentials = {"user_jwt_cb": lambda: jwt, "signature_cb": identity.sign}
-        elif self._identity.credentials_file is not None:
-            credentials = {"user_credentials": str(self._identity.credentials_file)}
         opening = client.connect(
             self._servers,
             name="payd",
@@ -271,7 +271,7 @@ class JetStreamPublisher:
             inbox_prefix=inbox.encode(),
             tls=self._tls,
             **self._callbacks(link),
-            **credentials,
+            **connect_options(self._identity, identity),
         )
         heard_before, is_open = self._errors_heard, False
         try:

@@ -101,6 +101,16 @@ def mint(source: NatsIdentity, seed: str, name: str, may: Permissions, now: date
     return Identity(jwt=f"{unsigned}.{signature}", seed=bytes(user_seed), expire_time=ends)
 
 
+def connect_options(source: NatsIdentity, identity: Identity | None) -> dict[str, Any]:
+    """Arguments of nats-py's `connect` that authenticate: a minted identity, else a .creds file."""
+    if identity is not None:
+        jwt = identity.jwt.encode()
+        return {"user_jwt_cb": lambda: jwt, "signature_cb": identity.sign}
+    if source.credentials_file is not None:
+        return {"user_credentials": str(source.credentials_file)}
+    return {}
+
+
 def _signer(seed: str) -> tuple[Any, str]:
     text = seed.strip().encode()
     try:

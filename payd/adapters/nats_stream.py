@@ -1,36 +1,61 @@
-"""The stream that events go to: how payd makes it, and what in an existing one could lose an event."""
+"""JetStream streams of payd: their settings, and what in an existing one could lose an event."""
 
 from typing import Any
 
+import attrs
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
 SUBJECTS = ["payment.>"]
+#: Where consumers put events that they gave up; the name and subjects of payd.client.dead_letters.
+DEAD_LETTERS = "PAYMENTS_DLQ"
+DEAD_LETTER_SUBJECTS = ["payment_dlq.>"]
 #: A payment of 100 items with the largest metadata, and room for what providers add.
 MESSAGE_BYTES_MAX = 262_144
 #: How long the server must know an event's id: a lost ack is repeated after the outbox's lease.
 DUPLICATE_WINDOW_MIN_S = 120
 
-_MAX_AGE_S = 30 * 24 * 3600
-#: Only for streams that payd creates: the server sets it aside, so a laptop must have it.
-_MAX_BYTES = 1024**3
 _DUPLICATE_WINDOW_S = 3600
 
 
-def stream_config(name: str) -> StreamConfig:
-    """Of a stream that payd makes itself, in development."""
+@attrs.frozen(kw_only=True)
+class StreamLimits:
+    """How much a stream that payd creates keeps, and how many servers keep it."""
+
+    replicas: int = 1
+    max_age_s: int = 30 * 24 * 3600
+    #: The server reserves this much of its disk.
+    max_bytes: int = 1024**3
+
+
+def stream_config(name: str, limits: StreamLimits | None = None) -> StreamConfig:
+    """Settings of the stream of events."""
+    limits = limits or StreamLimits()
     return StreamConfig(
         name=name,
         subjects=SUBJECTS,
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
-        num_replicas=1,
-        max_age=_MAX_AGE_S,
-        max_bytes=_MAX_BYTES,
+        num_replicas=limits.replicas,
+        max_age=limits.max_age_s,
+        max_bytes=limits.max_bytes,
         # Full means an error that the outbox survives; OLD would delete unread events.
         discard=DiscardPolicy.NEW,
         max_msg_size=MESSAGE_BYTES_MAX,
         duplicate_window=_DUPLICATE_WINDOW_S,
         allow_direct=True,
+    )
+
+
+def dead_letter_config(replicas: int) -> StreamConfig:
+    """Settings of the stream of dead letters: nothing leaves it until a person decides."""
+    return StreamConfig(
+        name=DEAD_LETTERS,
+        subjects=DEAD_LETTER_SUBJECTS,
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        num_replicas=replicas,
+        discard=DiscardPolicy.NEW,
+        duplicate_window=_DUPLICATE_WINDOW_S,
     )
 
 

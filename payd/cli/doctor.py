@@ -179,8 +179,8 @@ async def _stream(config: Any) -> Finding:
     if not state.connected:
         return Finding("NATS", False, "not reachable: check NATS_URL")
     if state.problem:
-        hint = "the daemon will make it" if config.nats.create_stream else "create it"
-        return Finding("NATS", config.nats.create_stream, f"{state.problem}; {hint}")
+        hint = "; the daemon will create it" if config.nats.create_stream else ""
+        return Finding("NATS", config.nats.create_stream, f"{state.problem}{hint}")
     return Finding("NATS", True, f"stream {config.nats.stream}")
 
 

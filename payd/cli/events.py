@@ -1,4 +1,4 @@
-"""events tail | republish | dead-letters: read the stream; restore what it, or a consumer, lost."""
+"""`payd events`: create the streams, read them, and publish lost events again."""
 
 import asyncio
 import re
@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from payd.cli import render
+from payd.cli.create_stream import create_stream
 from payd.cli.target import dev_document, state_dir_option
 
 _SPAN = re.compile(r"(\d+)([smhd])")
@@ -37,6 +38,9 @@ class Since(click.ParamType[datetime]):
 @click.group()
 def events() -> None:
     """Read the event stream, or restore it."""
+
+
+events.add_command(create_stream)
 
 
 @events.command()

@@ -74,17 +74,20 @@ async def ensure_stream(jetstream: Any, name: str) -> None:
     try:
         await jetstream.stream_info(name)
     except nats.js.errors.NotFoundError:
-        await jetstream.add_stream(
-            StreamConfig(
-                name=name,
-                subjects=[SUBJECTS],
-                retention=RetentionPolicy.LIMITS,
-                storage=StorageType.FILE,
-                # Nothing goes by itself: a person decides.
-                discard=DiscardPolicy.NEW,
-                duplicate_window=3600,
-            )
-        )
+        await jetstream.add_stream(stream_settings(name))
+
+
+def stream_settings(name: str) -> StreamConfig:
+    """Settings of the stream of dead letters: nothing leaves it until a person decides."""
+    return StreamConfig(
+        name=name,
+        subjects=[SUBJECTS],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        num_replicas=1,
+        discard=DiscardPolicy.NEW,
+        duplicate_window=3600,
+    )
 
 
 async def bury(jetstream: Any, name: str, durable: str, message: Any, reason: str) -> None:

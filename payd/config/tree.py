@@ -131,7 +131,21 @@ class Nats(Section):
         form="1 to 64 of A-Z a-z 0-9 _ -",
     )
     create_stream: bool = setting(
-        True, "Create the stream when it is missing; else only check it.", production=False
+        True,
+        "Create the stream when it is missing; otherwise `payd events create-stream` does.",
+        production=False,
+    )
+    stream_replicas: int = setting(
+        1, "NATS servers that keep each stream payd creates: 3 in a cluster.", ge=1, le=5
+    )
+    stream_max_age_days: int = setting(
+        30, "Days that a created stream keeps an event.", ge=1, le=3650
+    )
+    stream_max_bytes: int = setting(
+        1024**3,
+        "Bytes that a created stream may hold, reserved on the server's disk.",
+        ge=1024**2,
+        le=1024**5,
     )
     tls_ca_file: Path | None = setting(
         None, "CA certificates of tls:// servers; the system's when unset."

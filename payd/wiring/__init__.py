@@ -8,7 +8,14 @@ from payd import __version__
 from payd.telemetry import Metrics
 from payd.wiring.doors import build_grpc, grpc_door, http_limits
 from payd.wiring.holder import Holder
-from payd.wiring.outside import Outside, build_outside, build_stream, build_vault, database_settings
+from payd.wiring.outside import (
+    Outside,
+    build_outside,
+    build_stream,
+    build_stream_setup,
+    build_vault,
+    database_settings,
+)
 from payd.wiring.providers import MethodMapForAsyncio, provider_observer
 from payd.wiring.use_cases import (
     UseCases,
@@ -26,6 +33,7 @@ __all__ = [
     "build_grpc",
     "build_outside",
     "build_stream",
+    "build_stream_setup",
     "build_use_cases",
     "build_vault",
     "database_settings",

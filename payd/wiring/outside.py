@@ -9,6 +9,8 @@ import attrs
 
 from payd.adapters.jetstream import JetStreamPublisher
 from payd.adapters.nats_identity import NatsIdentity
+from payd.adapters.nats_setup import StreamSetup
+from payd.adapters.nats_stream import StreamLimits, dead_letter_config, stream_config
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLeases
@@ -83,6 +85,42 @@ def build_stream(
 ) -> JetStreamPublisher:
     """The publisher, not connected yet; `current` as in `build_outside`."""
     nats = config.nats
+    return JetStreamPublisher(
+        nats.servers,
+        stream=nats.stream,
+        create_stream=nats.create_stream,
+        limits=_stream_limits(config),
+        publish_timeout_s=nats.publish_timeout_s,
+        connect_timeout_s=nats.connect_timeout_s,
+        identity=_nats_identity(config, current),
+        tls=_nats_tls(config),
+        on_renewal=on_renewal,
+    )
+
+
+def build_stream_setup(config: Config) -> StreamSetup:
+    """What creates the streams of events and dead letters, not connected yet."""
+    limits = _stream_limits(config)
+    return StreamSetup(
+        servers=config.nats.servers,
+        streams=(stream_config(config.nats.stream, limits), dead_letter_config(limits.replicas)),
+        identity=_nats_identity(config),
+        tls=_nats_tls(config),
+        timeout_s=config.nats.connect_timeout_s,
+    )
+
+
+def _stream_limits(config: Config) -> StreamLimits:
+    nats = config.nats
+    return StreamLimits(
+        replicas=nats.stream_replicas,
+        max_age_s=nats.stream_max_age_days * 86_400,
+        max_bytes=nats.stream_max_bytes,
+    )
+
+
+def _nats_identity(config: Config, current: Callable[[], Config] | None = None) -> NatsIdentity:
+    nats = config.nats
 
     def signing_seed() -> str | None:
         seed = (current() if current else config).nats.account_signing_seed
@@ -91,22 +129,18 @@ def build_stream(
         register_secret(seed.reveal())
         return seed.reveal()
 
-    return JetStreamPublisher(
-        nats.servers,
-        stream=nats.stream,
-        create_stream=nats.create_stream,
-        publish_timeout_s=nats.publish_timeout_s,
-        connect_timeout_s=nats.connect_timeout_s,
-        identity=NatsIdentity(
-            signing_seed=signing_seed,
-            account=nats.account,
-            is_scoped=nats.account_key_is_scoped,
-            ttl=timedelta(seconds=nats.identity_ttl_s),
-            credentials_file=nats.credentials_file,
-        ),
-        tls=ssl.create_default_context(cafile=nats.tls_ca_file) if nats.tls_ca_file else None,
-        on_renewal=on_renewal,
+    return NatsIdentity(
+        signing_seed=signing_seed,
+        account=nats.account,
+        is_scoped=nats.account_key_is_scoped,
+        ttl=timedelta(seconds=nats.identity_ttl_s),
+        credentials_file=nats.credentials_file,
     )
+
+
+def _nats_tls(config: Config) -> ssl.SSLContext | None:
+    ca = config.nats.tls_ca_file
+    return ssl.create_default_context(cafile=ca) if ca else None
 
 
 def _build_limiter(config: Config, current: Callable[[], Config]) -> RedisRateLimiter:

@@ -258,7 +258,8 @@ async def test_a_missing_stream_is_reported_and_used_as_soon_as_it_is_there(
     async with connected(a_publisher(nats_server.url, create_stream=False)) as publisher:
         await eventually(lambda: publisher.state().problem is not None)
         assert publisher.state().connected
-        assert publisher.state().problem == "the stream PAYMENTS does not exist"
+        problem = publisher.state().problem
+        assert problem == "the stream PAYMENTS does not exist: run `payd events create-stream`"
         with pytest.raises(PublishError, match=r"no stream takes payment\.completed"):
             await publish(publisher, an_event())
 
