@@ -23,7 +23,14 @@ _INSERT = STATEMENTS["insert_payments"].sql
 _COMMIT = STATEMENTS["commit_decisions"].sql
 _SELECT = STATEMENTS["select_payment"]
 _PRICE = 14900
-_ORIGIN = {"event_type": "payment_creating", "actor": "peer", "request_id": "", "ip": ""}
+_ORIGIN = {
+    "event_type": "payment_creating",
+    "actor": "peer",
+    "request_id": "",
+    "ip": "",
+    "certificate": "",
+    "peer": "",
+}
 
 
 class Peer:

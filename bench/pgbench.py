@@ -29,7 +29,7 @@ _PAYMENT = f"""jsonb_build_object(
 _ITEM = """jsonb_build_object('position', {0}, 'chain_profile_id', 'ethereum-mainnet',
     'node_type', 'full', 'duration', '30d', 'unit_price_minor_units', 14900)"""
 _AUDIT = """jsonb_build_object('event_type', 'payment_pending', 'actor', 'pgbench',
-    'request_id', '', 'ip', '', 'details', '{}'::jsonb)"""
+    'request_id', '', 'ip', '', 'certificate', '', 'peer', '', 'details', '{}'::jsonb)"""
 _RECORD = f"""jsonb_build_array(jsonb_build_object(
     'payment', {_PAYMENT}, 'customer', '{{"wallet_address": "", "email": ""}}'::jsonb,
     'items', jsonb_build_array({_ITEM.format(0)}, {_ITEM.format(1)}), 'audit', {_AUDIT}))"""

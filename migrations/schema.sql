@@ -158,6 +158,9 @@ CREATE TABLE payment_events (
     ip text NOT NULL,
     details jsonb NOT NULL,
     create_time timestamptz NOT NULL,
+    -- What the caller's connection proves; `actor` and `ip` are what it claims.
+    certificate text NOT NULL DEFAULT '',
+    peer text NOT NULL DEFAULT '',
     CONSTRAINT one_audit_row_per_version UNIQUE (payment_id, version)
 );
 

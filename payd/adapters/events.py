@@ -35,6 +35,9 @@ class AuditRow:
     actor: str
     request_id: str
     ip: str
+    #: What the caller's connection proves; empty for what payd did by itself.
+    certificate: str
+    peer: str
     #: The whole `row` and its `items` at first; then the `changes`, new `receipts`, and a `reason`.
     details: Mapping[str, Any]
     create_time: datetime

@@ -1,6 +1,7 @@
 """receipts: money that matched no payment, and placing it."""
 
-import getpass
+import os
+import pwd
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ from payd.cli.operate import read_config
 from payd.cli.target import state_dir_option
 
 if TYPE_CHECKING:
-    from payd.domain.payment import Payment
+    from payd.domain.payment import Origin, Payment
     from payd.ports import Providers, StoredReceipt
     from payd.wiring import Outside
 
@@ -83,7 +84,6 @@ async def _attach(
     config: Any, outside: "Outside", receipt_id: str, payment_id: UUID, note: str
 ) -> "Payment":
     from payd.adapters.system import SystemClock
-    from payd.domain.payment import Origin
     from payd.preflight import crash_points
     from payd.service.attach import Attach
     from payd.service.settle import Settle
@@ -97,8 +97,20 @@ async def _attach(
         rules=payment_rules(config),
     )
     use_case = Attach(receipts=outside.receipts, settle=settle)
-    origin = Origin(actor=f"operator:{getpass.getuser()}")
-    return await use_case.attach(receipt_id, payment_id, origin, note)
+    return await use_case.attach(receipt_id, payment_id, operator(), note)
+
+
+def operator() -> "Origin":
+    """The user that runs this process. LOGNAME and USER are not asked: they can hold any text."""
+    from payd.domain.actors import operator_actor
+    from payd.domain.payment import Origin
+
+    number = os.getuid()
+    try:
+        user = pwd.getpwuid(number).pw_name
+    except KeyError:
+        user = str(number)
+    return Origin(actor=operator_actor(user))
 
 
 def _methods(config: Any) -> "Providers":

@@ -9,6 +9,7 @@ import attrs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints
 
 from payd.config.problems import ConfigError, Problem
+from payd.domain.actors import is_reserved
 from payd.telemetry import Secret
 
 
@@ -34,8 +35,18 @@ class Section(BaseModel):
     )
 
 
+def _not_reserved(name: str) -> str:
+    if is_reserved(name):
+        raise ValueError("is one of payd's own names in the audit trail; use another certificate")
+    return name
+
+
 #: A gRPC client's certificate name; X.509 holds at most 64 characters.
-CommonName = Annotated[str, StringConstraints(pattern=r"^[!-~]([ -~]{0,62}[!-~])?$")]
+CommonName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[!-~]([ -~]{0,62}[!-~])?$"),
+    AfterValidator(_not_reserved),
+]
 #: A name, an address of either kind, or the folder of PostgreSQL's socket.
 _HOST = (
     r"^([A-Za-z0-9_][A-Za-z0-9._-]*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.%a-z0-9]*\]?|/\S+)$"

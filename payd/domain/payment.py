@@ -96,11 +96,19 @@ class Failure:
 
 @attrs.frozen(kw_only=True)
 class Origin:
-    """Who caused a change, and in which request: kept in the audit trail."""
+    """Who caused a change, and in which request: kept in the audit trail.
+
+    `actor` and `ip` are what a caller claims. `certificate` and `peer` are proven by its
+    connection, and are empty for what payd does by itself.
+    """
 
     actor: str
     request_id: str = ""
     ip: str = ""
+    #: CN of the client certificate that made the call.
+    certificate: str = ""
+    #: IP address at the other end of the call's TCP connection.
+    peer: str = ""
     traceparent: str = ""
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import attrs
 
+from payd.domain.actors import provider_actor
 from payd.domain.errors import WebhookUnknown
 from payd.domain.evidence import Conflict, Evidence, Observation, Outflow
 from payd.domain.payment import Origin, Payment
@@ -129,7 +130,7 @@ class Intake:
     ) -> bool:
         """Whether it changed the payment."""
         evidence: Evidence = Conflict() if row.conflicting else observation.fact
-        origin = Origin(actor=f"provider:{row.provider}", request_id=payment.request_id)
+        origin = Origin(actor=provider_actor(row.provider), request_id=payment.request_id)
         _, wrote = await self.settle.apply(payment, evidence, origin, marks)
         return wrote
 

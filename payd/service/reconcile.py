@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import attrs
 
+from payd.domain.actors import RECONCILIATION
 from payd.domain.evidence import Conflict, Evidence, ProviderStatus, Snapshot
 from payd.domain.payment import Origin, Payment
 from payd.plugins.interface import PaymentRef, RemoteObject
@@ -40,7 +41,7 @@ FINDING_KINDS = (
 PAGES_MAX = 100_000
 #: The cursor's name.
 OBJECTS = "objects"
-_ORIGIN = Origin(actor="reconciliation")
+_ORIGIN = Origin(actor=RECONCILIATION)
 #: An object may be a little older than we think, by clocks.
 _SKEW = timedelta(hours=1)
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from payd.domain.actors import RECOVERY
 from payd.domain.decide import next_look_time
 from payd.domain.evidence import Absent, NotAttempted, Snapshot, Unanswered
 from payd.domain.payment import Asking, Origin, Payment, Status
@@ -22,7 +23,7 @@ from payd.service.look import Look
 from payd.service.operation import payment_ref
 from payd.service.settle import Settle
 
-_ORIGIN = Origin(actor="recovery")
+_ORIGIN = Origin(actor=RECOVERY)
 #: How soon a payment is looked at again that waits for its provider to have read so far; and for
 #: how long, until it is treated as any other.
 _BEHIND = timedelta(seconds=10)

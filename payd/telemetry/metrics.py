@@ -222,6 +222,8 @@ def rpc_observer(metrics: Metrics) -> Callable[..., None]:
             "duration_ms": round(seconds * 1000, 2),
             "request_id": origin.request_id,
             "actor": origin.actor,
+            "certificate": origin.certificate,
+            "peer": origin.peer,
         }
         if reason := getattr(error, "reason", None):
             fields["reason"] = reason

@@ -21,7 +21,12 @@ T = TypeVar("T")
 #: A real time: PostgreSQL's own clock judges some of what the tests write.
 NOW = datetime.now(UTC)
 CALLER = Origin(
-    actor="main-app", request_id="req-1", ip="10.0.0.7", traceparent="00-0af7651916cd43dd-b7ad-01"
+    actor="user:42",
+    request_id="req-1",
+    ip="203.0.113.7",
+    certificate="main-app",
+    peer="10.0.0.7",
+    traceparent="00-0af7651916cd43dd-b7ad-01",
 )
 PRICE = Money(currency_code="USD", minor_units=14900)
 FULL_30D = LineItem(

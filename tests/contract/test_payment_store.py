@@ -166,9 +166,11 @@ async def test_each_change_leaves_one_audit_row_that_says_who_did_it(stores: Sto
     first, second = await stores.payments.audit_trail(payment.id)
 
     assert (first.event_type, first.version) == ("payment_creating", 1)
-    assert (first.actor, first.request_id, first.ip) == ("main-app", "req-1", "10.0.0.7")
+    assert (first.actor, first.request_id, first.ip) == ("user:42", "req-1", "203.0.113.7")
+    assert (first.certificate, first.peer) == ("main-app", "10.0.0.7")
     assert (second.event_type, second.version) == ("payment_pending", 2)
     assert (second.actor, second.request_id, second.ip) == ("recovery", "pass-9", "")
+    assert (second.certificate, second.peer) == ("", "")
     assert [first.create_time, second.create_time] == [NOW, NOW]
 
 

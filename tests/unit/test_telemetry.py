@@ -32,7 +32,9 @@ ROOT = Path(__file__).parents[2]
 class Caller:
     """The part of an origin that the door's line names."""
 
-    actor: str = "main-app"
+    actor: str = "user:42"
+    certificate: str = "main-app"
+    peer: str = "10.0.0.7"
     request_id: str = "req-7"
 
 
@@ -359,7 +361,8 @@ def test_an_rpc_is_told_in_one_line_and_counted(told: Any) -> None:
 
     [line] = told()
     assert (line["event"], line["method"], line["code"]) == ("rpc_finished", "GetPayment", "OK")
-    assert (line["duration_ms"], line["actor"]) == (12.3, "main-app")
+    assert (line["duration_ms"], line["actor"]) == (12.3, "user:42")
+    assert (line["certificate"], line["peer"]) == ("main-app", "10.0.0.7")
     assert (line["request_id"], line["payment_id"]) == ("req-7", "pay-1")
     labels = {"method": "GetPayment", "code": "OK"}
     assert metrics.registry.get_sample_value("payd_grpc_requests_total", labels) == 1

@@ -141,6 +141,8 @@ class MemoryStore:
             actor=origin.actor,
             request_id=origin.request_id,
             ip=origin.ip,
+            certificate=origin.certificate,
+            peer=origin.peer,
             details=json.loads(dumps(details)),
             create_time=payment.update_time,
         )

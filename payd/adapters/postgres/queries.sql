@@ -82,11 +82,13 @@ items AS (
 
 audited AS (
     INSERT INTO payment_events (
-        payment_id, version, event_type, actor, request_id, ip, details, create_time
+        payment_id, version, event_type, actor, request_id, ip, certificate, peer, details,
+        create_time
     )
     SELECT
         w.id, w.version, w.audit ->> 'event_type', w.audit ->> 'actor',
-        w.audit ->> 'request_id', w.audit ->> 'ip',
+        w.audit ->> 'request_id', w.audit ->> 'ip', w.audit ->> 'certificate',
+        w.audit ->> 'peer',
         jsonb_build_object('row', w.payment, 'items', w.items), w.create_time
     FROM wanted AS w INNER JOIN inserted USING (id)
 )
@@ -155,11 +157,13 @@ written AS (
 
 audited AS (
     INSERT INTO payment_events (
-        payment_id, version, event_type, actor, request_id, ip, details, create_time
+        payment_id, version, event_type, actor, request_id, ip, certificate, peer, details,
+        create_time
     )
     SELECT
         w.id, w.version, d.audit ->> 'event_type', d.audit ->> 'actor',
-        d.audit ->> 'request_id', d.audit ->> 'ip',
+        d.audit ->> 'request_id', d.audit ->> 'ip', d.audit ->> 'certificate',
+        d.audit ->> 'peer',
         d.audit -> 'details' || jsonb_build_object('changes', d.changes), w.update_time
     FROM decided AS d INNER JOIN written AS w USING (id)
 ),
@@ -273,7 +277,7 @@ SET next_look_time = :time::timestamptz
 WHERE id = :payment_id::uuid AND version = :version::integer AND next_look_time IS NOT NULL;
 
 -- audit_trail --
-SELECT version, event_type, actor, request_id, ip, details, create_time
+SELECT version, event_type, actor, request_id, ip, certificate, peer, details, create_time
 FROM payment_events
 WHERE payment_id = :payment_id::uuid
 ORDER BY version;

@@ -198,6 +198,8 @@ def _audit(event_type: str, origin: Origin) -> Json:
         "actor": origin.actor,
         "request_id": origin.request_id,
         "ip": origin.ip,
+        "certificate": origin.certificate,
+        "peer": origin.peer,
     }
 
 

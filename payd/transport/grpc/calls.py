@@ -5,14 +5,11 @@ provider's answer is lost; `drain` waits for all of them.
 """
 
 import asyncio
-import re
 import struct
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from functools import partial
-from ipaddress import ip_address
 from typing import Any
-from uuid import uuid4
 
 import attrs
 import structlog
@@ -32,6 +29,7 @@ from payd.domain.errors import (
     ShuttingDown,
 )
 from payd.domain.payment import Origin
+from payd.transport.grpc.callers import common_name, origin_of, refuse_reserved_actor
 from payd.transport.grpc.handlers import Call, Method
 from payd.transport.problems import grpc_error, protocol_error
 
@@ -45,9 +43,6 @@ _log = structlog.get_logger(__name__)
 
 #: Ours comes before the library's own, so that the answer carries our trailers.
 _DEADLINE_MARGIN_S = 0.02
-_REQUEST_ID = re.compile(r"[!-~]{1,128}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_VISIBLE = re.compile(r"[ -~]{1,128}")
 
 
 @attrs.frozen(kw_only=True)
@@ -105,12 +100,12 @@ class Calls:
             return message
 
         async def handle(stream: Any) -> None:
-            echo = {"x-request-id": _origin(stream).request_id}
+            echo = {"x-request-id": origin_of(stream).request_id}
             stream.send_trailing_metadata = partial(stream.send_trailing_metadata, metadata=echo)
             stream.recv_message = partial(next_message, stream)
             try:
                 if not open_to_all:
-                    await self._admit_client(_common_name(stream))
+                    await self._admit_client(common_name(stream))
                 await handler.func(stream)
             except PaydError as error:
                 raise grpc_error(error) from None
@@ -133,7 +128,7 @@ class Calls:
     async def _answer(self, stream: Stream[Any, Any], name: str, method: Method) -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
-        origin = _origin(stream)
+        origin = origin_of(stream)
         echo = {"x-request-id": origin.request_id}
         context = copy_context()
         context.run(structlog.contextvars.bind_contextvars, request_id=origin.request_id)
@@ -164,7 +159,8 @@ class Calls:
     ) -> Any:
         """The answer, or what went wrong. Until the message is here, leaving ends the call."""
         try:
-            await self._admit_client(_common_name(stream))
+            await self._admit_client(common_name(stream))
+            refuse_reserved_actor(stream)
             left_s, patience_s = _time_left_s(stream), self._limits.message_timeout_s
             async with asyncio.timeout(min(patience_s if left_s is None else left_s, patience_s)):
                 request = await receive(
@@ -270,34 +266,6 @@ def _tell_end(task: asyncio.Task[Any]) -> None:
         _log.warning(
             "rpc_failed_alone", reason=getattr(error, "reason", "INTERNAL"), exc_info=error
         )
-
-
-def _origin(stream: Stream[Any, Any]) -> Origin:
-    metadata: Any = stream.metadata or {}
-    request_id = str(metadata.get("x-request-id", ""))
-    actor = str(metadata.get("x-actor", ""))
-    traceparent = str(metadata.get("traceparent", ""))
-    forwarded = str(metadata.get("x-forwarded-for", "")).split(",")[0].strip()
-    peer = stream.peer.addr()
-    return Origin(
-        actor=actor if _VISIBLE.fullmatch(actor) else _common_name(stream),
-        request_id=request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex,
-        ip=_address(forwarded) or (str(peer[0]) if peer else ""),
-        traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else "",
-    )
-
-
-def _address(text: str) -> str:
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return ""
-
-
-def _common_name(stream: Stream[Any, Any]) -> str:
-    transport: Any = stream._stream._transport
-    name: str = transport.common_name
-    return name
 
 
 def _time_left_s(stream: Stream[Any, Any]) -> float | None:

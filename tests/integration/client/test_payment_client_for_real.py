@@ -102,6 +102,17 @@ def test_a_payment_on_asyncio(daemon: Daemon, pki: Path) -> None:
     on_plain_asyncio(scenario())
 
 
+@pytest.mark.parametrize("claimed", ["recovery", "OPERATOR:ada"])
+async def test_the_client_cannot_act_under_a_name_of_payds_own(
+    daemon: Daemon, pki: Path, claimed: str
+) -> None:
+    async with PaymentClient(daemon.grpc, files(pki)) as client:
+        with pytest.raises(PaydClientError) as caught:
+            await client.initiate(a_wish(), caller=Caller(actor=claimed))
+    assert caught.value.reason == "INVALID_FIELD"
+    assert list(caught.value.violations) == ["x-actor"]
+
+
 async def test_many_calls_at_once_share_a_connection(daemon: Daemon, pki: Path) -> None:
     wish = a_wish()
     found = set()

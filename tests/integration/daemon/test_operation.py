@@ -8,12 +8,14 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from uuid import UUID
 
 import grpc
 import pytest
-from daemon import PATIENCE_S, Daemon, Place, reason_of, rows, running_daemon
+from daemon import PATIENCE_S, Daemon, Place, a_request, reason_of, rows, running_daemon
 from google.protobuf.message import Message
 
+from payd.domain.actors import is_reserved
 from payd.proto import payment_pb2 as pb
 
 PRICES = """
@@ -146,3 +148,40 @@ def test_every_line_of_a_call_names_its_request_and_its_payment(place: Place) ->
         assert (line["request_id"], line["payment_id"]) == ("req-1", payment.id)
         [row] = rows(place, "SELECT * FROM payment_events WHERE version = 1")
         assert (row["actor"], row["request_id"], row["ip"]) == ("checkout", "req-1", "203.0.113.7")
+        assert (row["certificate"], row["peer"]) == ("main-app", "127.0.0.1")
+
+
+def test_the_audit_trail_tells_two_certificates_apart_that_claim_one_actor(place: Place) -> None:
+    claims = {"x_actor": "user:42", "x_forwarded_for": "203.0.113.7"}
+    with running_daemon(place) as daemon:
+        with daemon.client("client") as app, daemon.client("client-b") as other:
+            payment = app.call("InitiatePayment", a_request("pending"), **claims).payment
+            other.call("CancelPayment", pb.CancelPaymentRequest(payment_id=payment.id), **claims)
+        trail = rows(
+            place,
+            "SELECT * FROM payment_events WHERE payment_id = $1 AND actor = 'user:42' "
+            "AND event_type IN ('payment_creating', 'payment_canceling') ORDER BY version",
+            UUID(payment.id),
+        )
+    assert [row["certificate"] for row in trail] == ["main-app", "main-app-b"]
+    assert {(row["ip"], row["peer"]) for row in trail} == {("203.0.113.7", "127.0.0.1")}
+
+
+def test_what_payd_does_by_itself_has_no_certificate(place: Place) -> None:
+    with running_daemon(place) as daemon, daemon.client() as client:
+        payment = client.wait_for(client.initiate().id, "COMPLETED")
+        trail = rows(place, "SELECT * FROM payment_events WHERE payment_id = $1", UUID(payment.id))
+    own = [row for row in trail if is_reserved(row["actor"])]
+    assert {row["actor"] for row in own} == {"provider:mock"}
+    assert {(row["certificate"], row["peer"]) for row in own} == {("", "")}
+
+
+@pytest.mark.parametrize("claimed", ["recovery", "Provider:mock", " operator:ada "])
+def test_grpcio_cannot_claim_a_name_of_payds_own(place: Place, claimed: str) -> None:
+    with running_daemon(place) as daemon, daemon.client() as client:
+        with pytest.raises(grpc.RpcError) as refused:
+            client.call("InitiatePayment", a_request(), x_actor=claimed)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert reason_of(refused.value) == "INVALID_FIELD"
+        assert "x-actor" in str(refused.value.details())
+    assert rows(place, "SELECT 1 FROM payments") == []

@@ -4,6 +4,7 @@ import ssl
 
 import pytest
 import trio
+from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpclib.const import Status
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -178,9 +179,85 @@ async def test_who_asked_and_from_where_reaches_the_use_case(
     )
     await caller.call("InitiatePayment", an_initiate(), ("x-request-id", "req-2"))
     assert door.use_cases.origins == [
-        Origin(actor="user-1", request_id="req-1", ip="203.0.113.9", traceparent=TRACE),
-        Origin(actor="main-app", request_id="req-2", ip="127.0.0.1"),
+        Origin(
+            actor="user-1",
+            request_id="req-1",
+            ip="203.0.113.9",
+            certificate="main-app",
+            peer="127.0.0.1",
+            traceparent=TRACE,
+        ),
+        Origin(
+            actor="main-app",
+            request_id="req-2",
+            ip="127.0.0.1",
+            certificate="main-app",
+            peer="127.0.0.1",
+        ),
     ]
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        "payd",
+        "recovery",
+        "reconciliation",
+        "provider:stripe",
+        "operator:ada",
+        "operator:main-app/ada",
+        "provider:",
+        "payd/recovery",
+        "RECOVERY",
+        "Operator:Ada",
+        "  recovery\t",
+        "provider : stripe",
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("InitiatePayment", an_initiate()),
+        ("CancelPayment", CANCEL),
+        ("GetPayment", GET),
+        ("GetQuote", QUOTE),
+    ],
+)
+async def test_a_name_of_payds_own_cannot_be_claimed(
+    door: OpenDoor, caller: Caller, method: str, request_: Message, claimed: str
+) -> None:
+    reply = await caller.call(method, request_, ("x-actor", claimed), ("x-request-id", "req-1"))
+    assert (reply.grpc_status, reply.reason) == (Status.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert reply.field == "x-actor"
+    assert reply.trailers["x-request-id"] == "req-1"
+    assert not door.use_cases.begun.is_set()
+    await still_served(caller)
+
+
+@pytest.mark.parametrize(
+    "claimed", ["user:42", "paydesk", "recovery-team", "operators", "x-provider:stripe", "o:payd"]
+)
+async def test_a_name_that_only_resembles_one_of_payds_can_be_claimed(
+    door: OpenDoor, caller: Caller, claimed: str
+) -> None:
+    await caller.call("CancelPayment", CANCEL, ("x-actor", claimed))
+    [origin] = door.use_cases.origins
+    assert origin.actor == claimed
+
+
+@pytest.mark.parametrize("claimed", ["", "   ", "x" * 129, "a\x07b", "a\x7fb", "re\x00covery"])
+async def test_an_actor_that_cannot_be_kept_gives_way_to_the_certificates_name(
+    door: OpenDoor, caller: Caller, claimed: str
+) -> None:
+    await caller.call("CancelPayment", CANCEL, ("x-actor", claimed))
+    [origin] = door.use_cases.origins
+    assert (origin.actor, origin.certificate) == ("main-app", "main-app")
+
+
+async def test_a_stranger_hears_nothing_of_the_names_that_are_payds(door: OpenDoor) -> None:
+    async with door.caller("stranger") as stranger:
+        reply = await stranger.call("CancelPayment", CANCEL, ("x-actor", "recovery"))
+    assert reply.reason == "CLIENT_NOT_ALLOWED"
 
 
 async def test_the_payment_is_found_by_its_id(caller: Caller) -> None:

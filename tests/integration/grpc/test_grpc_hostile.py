@@ -192,7 +192,18 @@ async def test_the_request_id_comes_back_whatever_was_called(caller: Caller, met
 
 @pytest.mark.parametrize(
     "claimed",
-    ["<script>", "localhost", "203.0.113.999", "", "0x7f.1", "unknown, 203.0.113.9", "1" * 4000],
+    [
+        "<script>",
+        "localhost",
+        "203.0.113.999",
+        "",
+        "0x7f.1",
+        "unknown, 203.0.113.9",
+        "1" * 4000,
+        # A scope is the sender's own name for one of its interfaces, and may be any text.
+        "fe80::1%" + "x" * 4000,
+        "fe80::1%eth0\x07",
+    ],
 )
 async def test_a_forwarded_address_that_is_none_is_not_stored(
     door: OpenDoor, caller: Caller, claimed: str

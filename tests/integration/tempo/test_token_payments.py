@@ -4,12 +4,15 @@ The tests of this file share one till; the last one holds its books against the 
 """
 
 import contextlib
+import os
+import pwd
 import time
 import uuid
 from collections.abc import Mapping
 
 import grpc
 import pytest
+from daemon import rows
 from integration.tempo.till import Till, standing, status
 from tempo import (
     ALPHA,
@@ -185,6 +188,14 @@ def test_a_foreign_memo_waits_in_the_ledger_until_a_person_places_it(till: Till)
     placed = till.operate("receipts", "attach", waiting["id"], payment.id, "--note", "he told us")
 
     assert placed["status"] == "COMPLETED"
+    trail = rows(
+        till.place,
+        "SELECT actor, certificate, peer FROM payment_events WHERE payment_id = $1 "
+        "ORDER BY version DESC LIMIT 1",
+        payment.id,
+    )
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert [tuple(row.values()) for row in trail] == [(f"operator:{user}", "", "")]
     assert till.subjects(payment) == ["payment.completed"]
     assert waiting["id"] not in [one["id"] for one in till.unmatched()]
     again = till.operate("receipts", "attach", waiting["id"], payment.id)

@@ -91,6 +91,7 @@ BROKEN: list[tuple[str, dict[str, str], str]] = [
     ("grpc: {allowed_cns: []}", {}, "grpc.allowed_cns"),
     ("grpc: {allowed_cns: ['']}", {}, "grpc.allowed_cns"),
     ("", {"GRPC_ALLOWED_CNS": " , "}, "grpc.allowed_cns"),
+    ("", {"GRPC_ALLOWED_CNS": "main-app,Recovery"}, "grpc.allowed_cns"),
     ("grpc: {max_message_bytes: 99999999999}", {}, "grpc.max_message_bytes"),
     ("outbox: {retention_days: 29}", {}, "outbox.retention_days"),
     ("payments: {quote_ttl_s: 0}", {}, "payments.quote_ttl_s"),
@@ -198,6 +199,7 @@ def test_every_mistake_is_shown_at_once_each_with_its_place(tmp_path: Path) -> N
         ("redis: {addr: here}", {}, "must be host:port; is 'here'"),
         ("database: {host: 5}", {}, "must be a host name or an address; is 5"),
         ("database: {port: '5'}", {}, "must be a valid integer; is '5'"),
+        ("grpc: {allowed_cns: [payd]}", {}, "is one of payd's own names in the audit trail"),
     ],
 )
 def test_a_refusal_says_what_would_be_right(
