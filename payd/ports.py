@@ -100,6 +100,7 @@ class PaymentStore(Protocol):
     async def insert(self, payment: Payment, origin: Origin) -> Payment:
         """Write payment, items, customer and audit row in one statement.
 
+        What the payment leaves out of its customer (wallet address, e-mail) stays as stored.
         Returns the payment that holds the idempotency key: another id than the given one
         means that the key was taken before, and nothing was written.
         """

@@ -96,7 +96,12 @@ class Database(Section):
     statement_timeout_ms: int = setting(
         2500, "The server ends a statement; below command_timeout_s.", ge=100, le=60_000
     )
-    lock_timeout_ms: int = setting(1000, "The server ends a wait for a lock.", ge=50, le=60_000)
+    lock_timeout_ms: int = setting(
+        2000,
+        "The server ends a wait for a lock; above its deadlock_timeout.",
+        ge=50,
+        le=60_000,
+    )
     idle_in_transaction_timeout_ms: int = setting(
         5000, "The server ends a transaction that does nothing.", ge=100, le=60_000
     )

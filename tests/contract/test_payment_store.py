@@ -112,6 +112,36 @@ async def test_a_returning_customer_brings_a_new_address(stores: Stores) -> None
     assert (await stores.newest(first)).customer == moved
 
 
+async def test_what_a_later_payment_leaves_out_of_a_customer_is_kept(stores: Stores) -> None:
+    whole = Customer(id="user-1", email="user@example.org", wallet_address="0x" + "1f" * 20)
+    first = await stores.add(customer=whole)
+
+    await stores.add(customer=Customer(id="user-1"))
+    assert (await stores.newest(first)).customer == whole
+
+    later = await stores.add(customer=Customer(id="user-1", email="new@example.org"))
+    assert (await stores.newest(later)).customer == attrs.evolve(whole, email="new@example.org")
+
+
+async def test_payments_of_one_customer_at_once_lose_nothing_that_one_of_them_brings(
+    stores: Stores,
+) -> None:
+    wallet = "0x" + "1f" * 20
+    brought = [
+        Customer(id="user-1"),
+        Customer(id="user-1", email="user@example.org"),
+        Customer(id="user-1"),
+        Customer(id="user-1", wallet_address=wallet),
+        Customer(id="user-1"),
+    ]
+    payments = [a_new_payment(customer=customer) for customer in brought]
+
+    await all_at_once([partial(stores.payments.insert, p, CALLER) for p in payments])
+
+    whole = Customer(id="user-1", email="user@example.org", wallet_address=wallet)
+    assert [(await stores.newest(payment)).customer for payment in payments] == [whole] * 5
+
+
 # -- commit ----------------------------------------------------------------------------------
 
 

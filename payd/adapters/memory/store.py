@@ -40,7 +40,7 @@ class MemoryStore:
             return self._read(holder)
         self._ids_by_key[payment.idempotency_key] = payment.id
         self._payments[payment.id] = payment
-        self._customers[payment.customer.id] = payment.customer
+        self._describe(payment.customer)
         self._write_audit(payment, "payment_creating", origin, _details_of_new(payment))
         return payment
 
@@ -129,6 +129,15 @@ class MemoryStore:
     def _read(self, payment_id: UUID) -> Payment:
         payment = self._payments[payment_id]
         return attrs.evolve(payment, customer=self._customers[payment.customer.id])
+
+    def _describe(self, customer: Customer) -> None:
+        """An empty value says nothing about the stored one."""
+        known = self._customers.get(customer.id, customer)
+        self._customers[customer.id] = Customer(
+            id=customer.id,
+            wallet_address=customer.wallet_address or known.wallet_address,
+            email=customer.email or known.email,
+        )
 
     def _is_asked(self, payment_id: UUID) -> bool:
         deadline = self._payments[payment_id].ask_deadline

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
     _PooledConnection = PoolConnectionProxy[asyncpg.Record]
 
-#: Deadlocks and serialization failures: the statement did nothing, run it again.
+#: Deadlocks and serialization failures: the statement did nothing and is run again.
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 #: The server went, or is not there yet. asyncpg says some of it by InterfaceError.
 LOST = (
@@ -75,7 +75,9 @@ class DatabaseSettings:
     connect_timeout_s: float = 5.0
     #: Below command_timeout_s, so that the server gives up first and the connection stays.
     statement_timeout_ms: int = 2500
-    lock_timeout_ms: int = 1000
+    #: Above the server's deadlock_timeout (1 s by default), so that the server finds a deadlock
+    #: before the wait ends, and the statement is run again.
+    lock_timeout_ms: int = 2000
     idle_in_transaction_timeout_ms: int = 5000
     #: 0 behind a pooler that hands out sessions by transaction.
     statement_cache_size: int = 100

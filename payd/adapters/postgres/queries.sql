@@ -3,14 +3,17 @@
 -- payments.version decides between two writers.
 
 -- insert_payments --
--- The payments, with items, customers and audit rows: all in one statement, one round trip.
--- The unique key makes the loser of a race wait for the winner's commit and then do nothing;
--- keys are inserted in their order so that two batches cannot wait for one another.
+-- Insert payments with items, customers and audit rows: one statement, one round trip.
+-- The unique key makes the loser of a race wait for the winner's commit and then do nothing.
+-- Keys are inserted in their order, customers locked and inserted in the order of their ids, so
+-- that two batches never wait for one another.
 WITH wanted AS MATERIALIZED (
-    SELECT w.payment, w.customer, w.items, w.audit, p.*
+    SELECT w.payment, w.customer, w.items, w.audit, w.number, p.*
     FROM
-        jsonb_to_recordset(:payments::jsonb)
-            AS w (payment jsonb, customer jsonb, items jsonb, audit jsonb),
+        ROWS FROM (
+            jsonb_to_recordset(:payments::jsonb)
+                AS (payment jsonb, customer jsonb, items jsonb, audit jsonb)
+        ) WITH ORDINALITY AS w (payment, customer, items, audit, number),
         jsonb_populate_record(NULL::payments, w.payment) AS p
 ),
 
@@ -40,30 +43,61 @@ inserted AS (
     RETURNING id
 ),
 
-new_customers AS (
-    INSERT INTO customers (id, wallet_address, email, create_time, update_time)
-    SELECT DISTINCT ON (w.customer_id)
-        w.customer_id, w.customer ->> 'wallet_address', w.customer ->> 'email',
-        w.create_time, w.create_time
+-- What the batch says of each customer: the last value that is not empty.
+described AS MATERIALIZED (
+    SELECT
+        w.customer_id AS id,
+        coalesce((
+            array_agg(w.customer ->> 'wallet_address' ORDER BY w.number DESC)
+            FILTER (WHERE w.customer ->> 'wallet_address' <> '')
+        )[1], '') AS wallet_address,
+        coalesce((
+            array_agg(w.customer ->> 'email' ORDER BY w.number DESC)
+            FILTER (WHERE w.customer ->> 'email' <> '')
+        )[1], '') AS email,
+        max(w.create_time) AS time
     FROM wanted AS w INNER JOIN inserted USING (id)
-    ORDER BY w.customer_id
-    ON CONFLICT (id) DO NOTHING
+    GROUP BY w.customer_id
 ),
 
--- Only where something differs, so that a returning customer's row is not locked.
+-- Those whose row changes. An empty value says nothing about the stored one, and the row of a
+-- customer who returns unchanged is not locked.
+changing AS MATERIALIZED (
+    SELECT c.id
+    FROM customers AS c INNER JOIN described AS d ON c.id = d.id
+    WHERE
+        -- An index lookup for each id, never a scan: see commit_decisions.
+        c.id = ANY (ARRAY(SELECT id FROM described))
+        AND (
+            (d.wallet_address <> '' AND d.wallet_address <> c.wallet_address)
+            OR (d.email <> '' AND d.email <> c.email)
+        )
+    ORDER BY c.id
+    FOR NO KEY UPDATE OF c
+),
+
 changed_customers AS (
     UPDATE customers AS c
     SET
-        wallet_address = w.customer ->> 'wallet_address',
-        email = w.customer ->> 'email',
-        update_time = w.create_time
-    FROM wanted AS w INNER JOIN inserted USING (id)
-    WHERE
-        c.id = w.customer_id
-        -- Looked up, never scanned: see commit_decisions.
-        AND c.id = ANY (ARRAY(SELECT customer_id FROM wanted))
-        AND (c.wallet_address, c.email)
-        IS DISTINCT FROM (w.customer ->> 'wallet_address', w.customer ->> 'email')
+        wallet_address = coalesce(nullif(d.wallet_address, ''), c.wallet_address),
+        email = coalesce(nullif(d.email, ''), c.email),
+        update_time = d.time
+    FROM described AS d
+    WHERE c.id = d.id AND c.id = ANY (ARRAY(SELECT id FROM changing))
+),
+
+-- The conflict is a customer whom another batch has just inserted.
+new_customers AS (
+    INSERT INTO customers AS c (id, wallet_address, email, create_time, update_time)
+    SELECT d.id, d.wallet_address, d.email, d.time, d.time
+    FROM described AS d
+    WHERE NOT EXISTS (SELECT 1 FROM customers AS known WHERE known.id = d.id)
+    ORDER BY d.id
+    ON CONFLICT (id) DO UPDATE
+    SET
+        wallet_address = coalesce(nullif(excluded.wallet_address, ''), c.wallet_address),
+        email = coalesce(nullif(excluded.email, ''), c.email),
+        update_time = excluded.update_time
 ),
 
 items AS (
@@ -96,9 +130,12 @@ audited AS (
 SELECT id FROM inserted;
 
 -- commit_decisions --
--- Decisions, each whole or not at all: payment, audit row, receipts, outbox rows, inbox marks.
--- The UPDATE's row lock and the version guard let one of two writers win; everything else is
--- joined to what was won. A batch never holds one payment twice.
+-- Write decisions, each whole or not at all: payment, audit row, receipts, outbox rows, inbox
+-- marks. The row lock and the version guard let one of two writers win; everything else is joined
+-- to what was won. A batch never holds one payment twice.
+-- All locks are taken before anything is written, and always in this order: payments by id, then
+-- receipts by id. Two batches with the same rows, in whatever order they arrived, so never wait
+-- for one another in a circle.
 WITH decided AS MATERIALIZED (
     SELECT * FROM
         jsonb_to_recordset(:decisions::jsonb) AS d (
@@ -107,18 +144,43 @@ WITH decided AS MATERIALIZED (
         )
 ),
 
--- Its receipts, where the ledger has them. Locked, so that of two decisions that want one the
--- second sees whose it has become; in the order of ids, so that they cannot wait for one another.
+current AS MATERIALIZED (
+    SELECT p.id
+    FROM payments AS p INNER JOIN decided AS d ON p.id = d.id
+    WHERE
+        p.version = d.before_version
+        -- The planner takes JSON for 100 rows and would read the whole table; an array makes
+        -- it look each id up.
+        AND p.id = ANY (ARRAY(SELECT id FROM decided))
+    ORDER BY p.id
+    FOR NO KEY UPDATE OF p
+),
+
+-- Their receipts that the ledger has. The lock makes the second of two decisions that want one
+-- see which payment it now belongs to.
 taken AS MATERIALIZED (
     SELECT r.provider, r.id, r.payment_id
     FROM receipts AS r
     WHERE
         r.provider = ANY (ARRAY(SELECT DISTINCT provider FROM decided))
         AND r.id = ANY (ARRAY(
-            SELECT x.id FROM decided AS d, jsonb_to_recordset(d.receipts) AS x (id text)
+            SELECT x.id
+            FROM
+                decided AS d INNER JOIN current USING (id),
+                jsonb_to_recordset(d.receipts) AS x (id text)
         ))
     ORDER BY r.provider, r.id
     FOR NO KEY UPDATE
+),
+
+-- A receipt belongs to one payment for ever.
+refused AS MATERIALIZED (
+    SELECT d.id
+    FROM
+        decided AS d,
+        jsonb_to_recordset(d.receipts) AS x (id text)
+        INNER JOIN taken AS t ON t.id = x.id
+    WHERE t.provider = d.provider AND t.payment_id <> d.id
 ),
 
 -- The row becomes what the audit trail says it became: the same `changes` go to both.
@@ -143,15 +205,8 @@ written AS (
     WHERE
         p.id = d.id
         AND p.version = d.before_version
-        -- The planner takes JSON for 100 rows and would read the whole table; an array makes
-        -- it look each id up.
-        AND p.id = ANY (ARRAY(SELECT id FROM decided))
-        -- A receipt belongs to one payment for ever.
-        AND NOT EXISTS (
-            SELECT 1
-            FROM taken AS t, jsonb_to_recordset(d.receipts) AS x (id text)
-            WHERE t.provider = d.provider AND t.id = x.id AND t.payment_id <> d.id
-        )
+        AND p.id = ANY (ARRAY(SELECT id FROM current))
+        AND p.id <> ALL (ARRAY(SELECT id FROM refused))
     RETURNING p.id, p.version, p.provider, p.update_time
 ),
 
@@ -168,7 +223,7 @@ audited AS (
     FROM decided AS d INNER JOIN written AS w USING (id)
 ),
 
--- One that another has taken since, the table itself refuses: the statement runs again.
+-- The table itself refuses a receipt that another payment has taken since: the statement runs again.
 received AS (
     INSERT INTO receipts (provider, id, payment_id, asset, amount, state, time, details)
     SELECT
@@ -180,6 +235,7 @@ received AS (
             id text, asset text, amount numeric(78, 0), state text, time timestamptz,
             details jsonb
         )
+    ORDER BY w.provider, r.id
     ON CONFLICT (provider, id) DO UPDATE
     SET
         payment_id = excluded.payment_id, amount = excluded.amount, state = excluded.state,
@@ -580,14 +636,30 @@ RETURNING
     ) AS previous_event_id;
 
 -- mark_published --
+-- Locked by id: the lease of a slow daemon may have passed to another one with the same rows.
+WITH ours AS MATERIALIZED (
+    SELECT id FROM outbox
+    WHERE id = ANY (:row_ids::bigint[]) AND publish_time IS NULL
+    ORDER BY id
+    FOR NO KEY UPDATE
+)
+
 UPDATE outbox
 SET publish_time = now(), last_error = NULL
-WHERE id = ANY (:row_ids::bigint[]) AND publish_time IS NULL;
+WHERE id = ANY (ARRAY(SELECT id FROM ours));
 
 -- release_outbox --
+-- Locked by id, as in mark_published.
+WITH ours AS MATERIALIZED (
+    SELECT id FROM outbox
+    WHERE id = ANY (:row_ids::bigint[]) AND publish_time IS NULL
+    ORDER BY id
+    FOR NO KEY UPDATE
+)
+
 UPDATE outbox
 SET locked_until = now() + :retry_in::interval, last_error = :error::text
-WHERE id = ANY (:row_ids::bigint[]) AND publish_time IS NULL;
+WHERE id = ANY (ARRAY(SELECT id FROM ours));
 
 -- outbox_depth --
 SELECT
