@@ -10,7 +10,6 @@ import trio
 from payd.config import installed_providers, load_config, parse_switch
 from payd.dev.ports import HOST
 from payd.dev.state import StateDir
-from payd.dev.stripe.app import open_stand_in
 from payd.plugins.loader import PluginError, methods_of
 from payd.preflight import enabled_plugins
 
@@ -47,6 +46,9 @@ async def cards(
 
 @asynccontextmanager
 async def _stand_in(state: StateDir, ports: Mapping[str, int]) -> AsyncIterator[Cards]:
+    # It reads Stripe's SDK, which comes with the provider's wheel.
+    from payd.dev.stripe.app import open_stand_in
+
     secret_key = f"sk_test_{state.secret('stripe')}"
     webhook_secret = f"whsec_{state.secret('stripe_webhook')}"
     start = partial(

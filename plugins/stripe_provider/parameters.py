@@ -27,7 +27,7 @@ def session_parameters(operation: CreateOperation) -> Mapping[str, Any]:
     parameters: dict[str, Any] = {
         "mode": "payment",
         # Others, such as a bank debit or stablecoins, settle by other rules.
-        "payment_method_types": ["card"],
+        "allowed_payment_method_types": ["card"],
         "line_items": _line_items(operation.items),
         "client_reference_id": str(operation.payment_id),
         "metadata": metadata,

@@ -17,6 +17,7 @@ _LOOPBACK = ("127.", "::1", "::ffff:127.")
 #: Of a session that is made directly, what may be said of it.
 _OVERRIDES = frozenset(
     (
+        "allowed_payment_method_types",
         "amount_total",
         "cancel_url",
         "client_reference_id",
@@ -26,7 +27,6 @@ _OVERRIDES = frozenset(
         "livemode",
         "metadata",
         "payment_intent_data",
-        "payment_method_types",
         "success_url",
     )
 )

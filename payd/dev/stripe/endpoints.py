@@ -56,26 +56,26 @@ class Endpoints:
         return lambda cause: self._expanded(self._checkout.create(params), paths)
 
     def _session(self, form: Form, session_id: str) -> Work:
-        paths = requests.only_expand(form).get("expand", [])
+        paths = requests.retrieve_session(form).get("expand", [])
         expand.check(SESSION, paths)
         return lambda cause: self._expanded(self._checkout.get(session_id), paths)
 
     def _expire(self, form: Form, session_id: str) -> Work:
-        paths = requests.only_expand(form).get("expand", [])
+        paths = requests.expire_session(form).get("expand", [])
         expand.check(SESSION, paths)
         return lambda cause: self._expanded(self._checkout.expire(session_id, cause), paths)
 
     def _intent(self, form: Form, intent_id: str) -> Work:
-        paths = requests.only_expand(form).get("expand", [])
+        paths = requests.retrieve_intent(form).get("expand", [])
         expand.check(PAYMENT_INTENT, paths)
         return lambda cause: self._expanded(self._account.get(PAYMENT_INTENT, intent_id), paths)
 
     def _event(self, form: Form, event_id: str) -> Work:
-        requests.only_expand(form)
+        requests.retrieve_event(form)
         return lambda cause: self._account.get(EVENT, event_id)
 
     def _balance(self, form: Form, _: str) -> Work:
-        requests.only_expand(form)
+        requests.retrieve_balance(form)
         return lambda cause: objects.balance(livemode=self._account.livemode)
 
     def _list_sessions(self, form: Form, _: str) -> Work:

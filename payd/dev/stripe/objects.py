@@ -13,6 +13,8 @@ CHARGE = "charge"
 DISPUTE = "dispute"
 EVENT = "event"
 
+#: What the account can take, in the order in which the page offers it.
+_METHODS = ("card", "link", "us_bank_account")
 _ALPHABET = string.ascii_letters + string.digits
 _NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 #: Fields that are there, and null unless something is said of them.
@@ -52,11 +54,12 @@ def new_session_id(*, livemode: bool) -> str:
 def session(params: Json, *, now: int, livemode: bool) -> Json:
     """An open one. Its `url` is not kept: where the stand-in listens may change."""
     amount = params["amount"]
-    wanted = params.get("payment_method_types")
+    allowed = params.get("allowed_payment_method_types")
     own = {
         "id": new_session_id(livemode=livemode),
         "object": SESSION,
         "adaptive_pricing": {"enabled": True, **params.get("adaptive_pricing", {})},
+        "allowed_payment_method_types": allowed,
         "amount_subtotal": amount,
         "amount_total": amount,
         "cancel_url": params.get("cancel_url"),
@@ -68,11 +71,9 @@ def session(params: Json, *, now: int, livemode: bool) -> Json:
         "livemode": livemode,
         "locale": params.get("locale"),
         "metadata": params.get("metadata", {}),
-        # Chosen by Stripe where the merchant has not.
-        "payment_method_configuration_details": None
-        if wanted
-        else {"id": new_id("pmc_1"), "parent": None},
-        "payment_method_types": wanted or ["card", "link"],
+        "payment_method_configuration_details": {"id": new_id("pmc_1"), "parent": None},
+        # Of the account's methods, those that the merchant allows.
+        "payment_method_types": [one for one in _METHODS if one in (allowed or _METHODS)],
         "submit_type": params.get("submit_type"),
         "success_url": params.get("success_url"),
     }
@@ -177,7 +178,7 @@ def payment_intent(sold: Json, data: Json, *, now: int) -> Json:
 
 
 def payment_failure(failed: Json) -> Json:
-    """Why the last attempt failed."""
+    """The last payment error of an intent whose attempt is this failed charge."""
     method = failed["payment_method_details"]["type"]
     anchor = failed["failure_code"].replace("_", "-")
     error = {
@@ -188,6 +189,11 @@ def payment_failure(failed: Json) -> Json:
         "payment_method": {
             "id": failed["payment_method"],
             "object": "payment_method",
+            "billing_details": failed["billing_details"],
+            "created": failed["created"],
+            "customer": None,
+            "livemode": failed["livemode"],
+            "metadata": {},
             "type": method,
         },
         "type": "card_error" if method == "card" else "invalid_request_error",
@@ -326,6 +332,7 @@ def _evidence_details(now: int) -> Json:
         "has_evidence": False,
         "past_due": False,
         "submission_count": 0,
+        "submission_method": "not_submitted",
     }
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from payd.dev.stripe.errors import invalid, missing, unknown
+from payd.dev.stripe.errors import invalid, missing
 from payd.dev.stripe.form import Form
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -74,20 +74,6 @@ class Flag:
         if text not in ("true", "false"):
             raise invalid(f"Invalid boolean: {text}", param)
         return text == "true"
-
-
-@attrs.frozen
-class OneOf:
-    """One of a few words."""
-
-    values: tuple[str, ...]
-
-    def parse(self, raw: str | Form, param: str) -> str:
-        """Exactly."""
-        text = _text(raw, param)
-        if text not in self.values:
-            raise invalid(f"Invalid {param}: must be one of {', '.join(self.values)}", param)
-        return text
 
 
 @attrs.frozen
@@ -169,8 +155,10 @@ class Fields:
         """None but the known ones, and all that are required."""
         if isinstance(raw, str):
             raise invalid("Invalid object", param)
-        if strangers := [self._name(param, key) for key in raw if key not in self.rules]:
-            raise unknown(strangers)
+        for key in raw:
+            if key not in self.rules:
+                name = self._name(param, key)
+                raise invalid(f"The stand-in does not model `{name}`.", name)
         found: dict[str, Any] = {}
         for key, rule in self.rules.items():
             name = self._name(param, key)

@@ -129,7 +129,7 @@ def params(**changes: Any) -> dict[str, Any]:
         "client_reference_id": "pay_1",
         "metadata": {"payment_id": "pay_1"},
         "payment_intent_data": {"metadata": {"payment_id": "pay_1"}, "description": "Top-up"},
-        "payment_method_types": ["card"],
+        "allowed_payment_method_types": ["card"],
         "adaptive_pricing": {"enabled": False},
         **changes,
     }

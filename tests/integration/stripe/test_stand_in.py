@@ -84,7 +84,15 @@ async def test_what_is_not_there(rig: Rig) -> None:
         ({"metadata": {"k" * 41: "v"}}, f"metadata[{'k' * 41}]", None),
         ({"metadata": {f"k{n}": "v" for n in range(51)}}, "metadata", None),
         ({"client_reference_id": "x" * 201}, "client_reference_id", None),
-        ({"payment_method_types": ["cash"]}, "payment_method_types[0]", None),
+        ({"payment_method_types": ["card"]}, "payment_method_types", "parameter_unknown"),
+        (
+            {"allowed_payment_method_types": ["card", "cash"]},
+            "allowed_payment_method_types[1]",
+            None,
+        ),
+        ({"submit_type": "buy"}, "submit_type", None),
+        # Stripe takes it; the stand-in would not do it.
+        ({"allow_promotion_codes": True}, "allow_promotion_codes", None),
         ({"adaptive_pricing": {"enabled": "no"}}, "adaptive_pricing[enabled]", None),
         ({"locale": "xx"}, "locale", None),
         ({"customer_email": "nobody"}, "customer_email", "email_invalid"),

@@ -55,7 +55,7 @@ def test_these_are_all_the_parameters() -> None:
     metadata = {"payment_id": str(PAYMENT_ID)}
     assert session_parameters(an_operation()) == {
         "mode": "payment",
-        "payment_method_types": ["card"],
+        "allowed_payment_method_types": ["card"],
         "line_items": [
             {
                 "quantity": 2,
@@ -195,7 +195,7 @@ async def test_the_sdk_sends_it_as_a_form() -> None:
     price = "line_items[0][price_data]"
     assert dict(parse_qsl(body.decode(), strict_parsing=True)) == {
         "mode": "payment",
-        "payment_method_types[0]": "card",
+        "allowed_payment_method_types[0]": "card",
         "line_items[0][quantity]": "2",
         f"{price}[currency]": "usd",
         f"{price}[unit_amount]": "1000",
