@@ -151,9 +151,8 @@ class Rotation:
     async def _put_secrets(
         self, config: Config, credentials: Mapping[str, Mapping[str, tuple[str, ...]]]
     ) -> None:
-        now = trio.current_time()
         for name, values in credentials.items():
-            self._providers.credentials[name].replace(values, now)
+            self._providers.credentials[name].replace(values)
         if (password := config.database.password) is not None:
             register_secret(password.reveal())
             await islands.aio(self._outside.database.use_password, password.reveal())

@@ -57,8 +57,8 @@ class ProviderContext:
     """What payd gives a provider."""
 
     environment: str
-    #: Logical credential name → its values, newest first. Rotated ones appear here: read it at
-    #: each use, and keep nothing of it.
+    #: Logical credential name → its values, newest first: those in force, and no others. It
+    #: follows the file or the vault: read it at each use, and keep no value.
     secrets: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
     clock: Clock
     log: Logger

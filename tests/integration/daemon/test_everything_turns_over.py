@@ -163,21 +163,23 @@ def rotate(world: World, turn: int, wait_told: Callable[[str, int], None]) -> No
 
     at_database(world.place, f"ALTER ROLE {world.role} PASSWORD 'canary-db-{turn}'")
     world.bao.write(**(secrets | {"db_password": f"canary-db-{turn}"}))
-    wait_told("secrets_rotated", 3 * turn - 2)
+    wait_told("secrets_rotated", 4 * turn - 3)
 
-    # Stripe signs with both for a while.
+    # Stripe signs with both for a while, and both are listed for as long.
     new = f"whsec_canary{turn}"
-    old = secrets["stripe_webhook_secret"].splitlines()[0]
+    old = secrets["stripe_webhook_secret"]
     world.stripe.webhooks(secrets=[old, new])
-    world.bao.write(**(world.bao.read() | {"stripe_webhook_secret": new}))
-    wait_told("secrets_rotated", 3 * turn - 1)
+    world.bao.write(**(world.bao.read() | {"stripe_webhook_secret": f"{new}\n{old}\n"}))
+    wait_told("secrets_rotated", 4 * turn - 2)
     world.stripe.webhooks(secrets=[new])
+    world.bao.write(**(world.bao.read() | {"stripe_webhook_secret": new}))
+    wait_told("secrets_rotated", 4 * turn - 1)
 
     # The account takes both signing keys until payd signs with the new one.
     before, key = Key(secrets["nats_account_signing_seed"]), world.nats.new_signing_key()
     world.nats.allow([before, key])
     world.bao.write(**(world.bao.read() | {"nats_account_signing_seed": key.seed}))
-    wait_told("secrets_rotated", 3 * turn)
+    wait_told("secrets_rotated", 4 * turn)
     world.nats.allow([key])
 
     authority = Authority.of(world.place.pki)
