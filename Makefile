@@ -1,29 +1,34 @@
-# Two commands for a newcomer: `make run` and `make test`. The rest is for who works on payd.
+# Two commands for a newcomer: `make run` and `make test`. The others are for payd's developers.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 WHEELS := plugins/mock_provider plugins/stripe_provider plugins/tempo_provider
-CODE := payd plugins tests bench deploy examples
+CODE := payd plugins tests bench deploy examples requirements
+# `make run` needs less than `make test`, and is there sooner.
+FOR_RUN := $(VENV)/.installed-dev
+FOR_TEST := $(VENV)/.installed-test
 
-.PHONY: help run test check integration browser campaign bench docs lock proto format clean
+.PHONY: help run test check integration fast pythons test-newest browser campaign bench docs lock proto format clean
 
-help: ## What can be made
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(STAMP): pyproject.toml $(WHEELS:%=%/pyproject.toml)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "payd needs Python 3.11 or newer")'
-	@test -x $(BIN)/python || { echo "Making $(VENV) …"; $(PYTHON) -m venv $(VENV); }
-	@echo "Installing payd and what it needs (a minute or two, once) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(WHEELS:%=--editable %) --editable '.[dev,test]'
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14) and "payd runs on Python 3.11, 3.12 and 3.13, this is " + sys.version.split()[0] + ": name another one, for example make run PYTHON=python3.12")'
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-%: requirements/%.lock requirements/build.lock pyproject.toml $(WHEELS:%=%/pyproject.toml) | $(BIN)/python
+	@echo "Installing payd and its locked dependencies …"
+	@$(BIN)/python requirements/install.py $* --editable . $(WHEELS)
 	@touch $@
 
-run: $(STAMP) ## Start everything on this machine, a shop in a browser included: payd dev
+run: $(FOR_RUN) ## Start everything on this machine, with a shop for the browser: payd dev
 	@exec $(BIN)/payd dev --with-example $(ARGS)
 
 test: check integration ## The whole suite, checks first
 
-check: $(STAMP) ## Format, lint, types, architecture, fast tests with coverage: under a minute
+check: $(FOR_TEST) ## Format, lint, types, architecture, fast tests with coverage: under a minute
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy payd $(WHEELS) examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider
@@ -35,36 +40,58 @@ ONE_PART := tests/contract $(addprefix tests/integration/,daemon deploy grpc nat
 OTHER_PART := $(addprefix tests/integration/,dev example http stripe tempo) tests/unit/cli
 LAST_PART := $(addprefix tests/integration/,client kit plugins)
 
-integration: $(STAMP) ## Everything that talks to real servers, starts processes or opens a browser
+integration: $(FOR_TEST) ## Everything that talks to real servers, starts processes or opens a browser
 	@$(BIN)/python -m pytest $(OTHER_PART) >$(VENV)/other-part.log 2>&1 & other=$$!; \
 	{ $(BIN)/python -m pytest $(LAST_PART) && $(BIN)/python -m pytest examples/providers/sepa && $(BIN)/python -m pytest tests/browser; } >$(VENV)/last-part.log 2>&1 & last=$$!; \
 	$(BIN)/python -m pytest $(ONE_PART); failed=$$?; \
 	wait $$other; failed=$$((failed | $$?)); wait $$last; failed=$$((failed | $$?)); \
 	cat $(VENV)/other-part.log $(VENV)/last-part.log; exit $$failed
 
+# The tests that depend on the interpreter; `make pythons` runs them on each.
+fast: $(FOR_TEST) ## Unit, walk, contract and degraded-mode tests, without coverage
+	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q
+	@$(BIN)/python -m pytest tests/contract tests/integration/degraded -q
+
+pythons: ## make fast on every other supported Python of this machine
+	@PYTHON=$(PYTHON) .ci/pythons
+
+test-newest: ## make fast with the newest versions that pyproject.toml allows, not the locked ones
+	@$(MAKE) --no-print-directory VENV=.venv-newest .venv-newest/.installed-test
+	@.venv-newest/bin/python -m uv pip install --quiet --python .venv-newest/bin/python --upgrade \
+		--all-extras -r pyproject.toml $(WHEELS:%=-r %/pyproject.toml)
+	@$(MAKE) --no-print-directory VENV=.venv-newest fast
+
 # In a process of its own: the browser's driver keeps an asyncio loop running in the main thread.
-browser: $(STAMP) ## A person pays, in headless Chromium
+browser: $(FOR_TEST) ## A person pays, in headless Chromium
 	@$(BIN)/python -m pytest tests/browser
 
-campaign: $(STAMP) ## The long fault campaign: every crash point, many times
+campaign: $(FOR_TEST) ## The long fault campaign: every crash point, many times
 	@$(BIN)/python -m pytest tests/integration -m campaign --campaign
 
-bench: $(STAMP) ## Throughput and latency, side by side with a minimal server
+bench: $(FOR_TEST) ## Throughput and latency, side by side with a minimal server
 	@$(BIN)/python -m bench
 
-docs: $(STAMP) ## Write docs/configuration.md anew
+docs: $(FOR_TEST) ## Write docs/configuration.md anew
 	@$(BIN)/payd config reference > docs/configuration.md
 
-lock: $(STAMP) ## Lock the image's dependencies anew, by hash
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
-	@$(BIN)/python deploy/lock.py
+# One resolution for every supported Python; the smaller locks take their versions from the largest.
+RESOLVE = $(BIN)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	--fork-strategy fewest --generate-hashes --no-annotate --no-header
+IN_IMAGE := plugins/stripe_provider plugins/tempo_provider
+FROM := -c requirements/test.lock
+lock: $(FOR_TEST) ## Renew the lock files: the newest versions that pyproject.toml allows
+	@$(RESOLVE) --all-extras pyproject.toml $(WHEELS:%=%/pyproject.toml) -o requirements/test.lock
+	@$(RESOLVE) $(FROM) --extra dev --extra kit pyproject.toml $(WHEELS:%=%/pyproject.toml) -o requirements/dev.lock
+	@$(RESOLVE) $(FROM) pyproject.toml $(IN_IMAGE:%=%/pyproject.toml) -o requirements/run.lock
+	@$(RESOLVE) $(FROM) requirements/build.in -o requirements/build.lock
+	@$(RESOLVE) $(FROM) requirements/installer.in -o requirements/installer.lock
 
-proto: $(STAMP) ## Generate code from payment.proto
+proto: $(FOR_TEST) ## Generate code from payment.proto
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpclib_python_out=. payd/proto/payment.proto
 
-format: $(STAMP) ## Format and sort imports
+format: $(FOR_TEST) ## Format and sort imports
 	@$(BIN)/ruff check --quiet --fix --select I $(CODE) || true
 	@$(BIN)/ruff format --quiet $(CODE)
 
 clean: ## Remove what was built and what payd dev kept
-	@rm -rf $(VENV) .payd build dist *.egg-info plugins/*/*.egg-info plugins/*/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-* .payd build dist *.egg-info plugins/*/*.egg-info plugins/*/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -128,7 +128,10 @@ def _kit() -> Any:
     try:
         from payd.plugins import testing
     except ImportError as error:
-        raise click.ClickException(f"pip install 'payd[kit]': {error}") from None
+        raise click.ClickException(
+            f"the conformance kit needs the packages hypothesis and pytest, "
+            f"which requirements/dev.lock of payd has: {error}"
+        ) from None
     return testing
 
 

