@@ -7,6 +7,7 @@ from logging import getLogger
 from types import TracebackType
 from typing import Any, TypeVar
 
+import grpclib.utils
 import sniffio
 
 _log = getLogger("payd.client")
@@ -90,9 +91,16 @@ class Island:
 
 
 async def _run_loop(left: Any, *, task_status: Any) -> None:
+    """Run the loop until `left` is set.
+
+    grpclib binds `asyncio.current_task` when it is imported, and trio-asyncio replaces that function
+    when it is imported. From Python 3.12 on the original sees only asyncio's own loop, so grpclib
+    needs the replacement, whichever of the two the program imported first.
+    """
     import trio
     import trio_asyncio
 
+    grpclib.utils._current_task = asyncio.current_task
     with trio.CancelScope(shield=True):
         async with trio_asyncio.open_loop() as loop:
             loop.set_exception_handler(_tell)
