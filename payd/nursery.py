@@ -370,14 +370,15 @@ def _pump(
     idle: Idle,
     same: Callable[[T], Hashable],
 ) -> Callable[[], Awaitable[None]]:
-    async def guarded(row: T) -> None:
+    async def guarded(row: T) -> object:
         try:
-            await work(row)
+            return await work(row)
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one row must not stop its neighbours
             daemon.metrics.failures.labels(name).inc()
             _log.exception("row_failed", task=name, row=getattr(row, "id", None), error=repr(error))
+            return False
 
     return partial(islands.aio, pump, claim, guarded, idle, daemon.stopping, same)
 
@@ -389,11 +390,13 @@ async def _claim_to_publish(daemon: _Daemon) -> Sequence[OutboxRow]:
     return await daemon.use_cases.publish.claim_batch()
 
 
-async def _publish(daemon: _Daemon, row: OutboxRow) -> None:
+async def _publish(daemon: _Daemon, row: OutboxRow) -> bool:
+    """Whether the stream has it."""
     error = await daemon.use_cases.publish.publish(row)
     daemon.metrics.published.labels(row.subject, "failed" if error else "ok").inc()
     if error is not None:
         _log.warning("publish_failed", event_id=str(row.event_id), error=str(error))
+    return error is None
 
 
 async def _settle_evidence(daemon: _Daemon, row: InboxRow) -> None:

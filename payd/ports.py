@@ -180,7 +180,10 @@ class Inbox(Protocol):
         """Put back a row whose payment is not known yet."""
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when something may be there to claim, at the time-out at the latest."""
+        """Return when something new may be there to claim, at the time-out at the latest.
+
+        What is new ends one wait, claimed or not: whoever cannot claim it now waits again.
+        """
 
 
 @attrs.frozen(kw_only=True)
@@ -345,7 +348,10 @@ class Outbox(Protocol):
         """How many are unpublished, and the age in seconds of the oldest (0 when none)."""
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when something may be there to claim, at the time-out at the latest."""
+        """Return when something new may be there to claim, at the time-out at the latest.
+
+        What is new ends one wait, claimed or not: whoever cannot claim it now waits again.
+        """
 
 
 class PublishError(Exception):

@@ -222,6 +222,16 @@ async def test_evidence_wakes_who_waits_for_it(stores: Stores) -> None:
     assert len(rows) == 1
 
 
+async def test_evidence_that_nobody_claims_ends_one_wait_only(stores: Stores) -> None:
+    await stores.inbox.put("mock", [an_observation()])
+    with trio.fail_after(10):
+        await stores.inbox.wait(30)
+
+    with trio.move_on_after(0.3) as patience:
+        await stores.inbox.wait(30)
+    assert patience.cancelled_caught
+
+
 async def test_waiting_for_evidence_ends_at_the_time_out(stores: Stores) -> None:
     with trio.fail_after(10):
         await stores.inbox.wait(0.02)

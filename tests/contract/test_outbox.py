@@ -188,6 +188,17 @@ async def test_a_commit_wakes_who_waits_for_events(stores: Stores) -> None:
     assert rows[0].subject == "payment.completed"
 
 
+async def test_an_event_that_nobody_claims_ends_one_wait_only(stores: Stores) -> None:
+    """The publisher claims nothing while the stream is away, and must not spin meanwhile."""
+    await _completed(stores)
+    with trio.fail_after(10):
+        await stores.outbox.wait(30)
+
+    with trio.move_on_after(0.3) as patience:
+        await stores.outbox.wait(30)
+    assert patience.cancelled_caught
+
+
 async def test_waiting_for_events_ends_at_the_time_out(stores: Stores) -> None:
     with trio.fail_after(10):
         await stores.outbox.claim(10, LEASE_S)

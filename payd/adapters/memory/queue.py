@@ -53,18 +53,21 @@ class Queue(Generic[_Row]):
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self._changed = Bell()
+        #: Whether anything has changed since the last `wait`.
+        self._is_new = False
         self.rows: dict[int, Held[_Row]] = {}
 
     async def wait(self, timeout_s: float) -> None:
-        """See Inbox and Outbox."""
-        await self._changed.wait_until(lambda: any(self.claimable()), timeout_s)
+        """See Inbox and Outbox. One loop waits at a time."""
+        await self._changed.wait_until(lambda: self._is_new, timeout_s)
+        self._is_new = False
 
     def settle(self, row_ids: Iterable[int], outcome: str) -> None:
         """Nobody has to look at these rows again."""
         for row_id in row_ids:
             held = self.rows[row_id]
             held.outcome = held.outcome or outcome
-        self._changed.ring()
+        self._change()
 
     def outcome(self, row_id: int) -> str | None:
         """What became of a row; None while it is open."""
@@ -72,6 +75,10 @@ class Queue(Generic[_Row]):
 
     def add(self, row: _Row) -> None:
         self.rows[row.id] = Held(row=row, create_time=self.clock.now())
+        self._change()
+
+    def _change(self) -> None:
+        self._is_new = True
         self._changed.ring()
 
     def new_id(self) -> int:
@@ -96,4 +103,4 @@ class Queue(Generic[_Row]):
     def put_back(self, row_ids: Iterable[int], retry_in_s: float) -> None:
         for row_id in row_ids:
             self.rows[row_id].locked_until = self.clock.now() + timedelta(seconds=retry_in_s)
-        self._changed.ring()
+        self._change()

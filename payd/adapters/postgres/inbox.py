@@ -1,6 +1,5 @@
 """Inbox on PostgreSQL: reports are stored, then claimed by one worker at a time."""
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -9,6 +8,7 @@ from payd.adapters.columns import Json, dumps, outflow_rows, receipt_rows
 from payd.adapters.postgres.batch import Batcher
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.reports import report_json, report_of
+from payd.adapters.wakeup import WakeUp
 from payd.domain.evidence import Observation, Outflow, Receipt
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Cursor, InboxRow, Lease, LeaseLost, Report
@@ -28,7 +28,7 @@ class PostgresInbox:
         observe_batch: Callable[[str, int], None] = lambda statement, size: None,
     ) -> None:
         self._database = database
-        self._news = asyncio.Event()
+        self._news = WakeUp()
         self._webhooks: Batcher[Json, bool] = Batcher(
             self._put_webhooks,
             key=lambda record: (record["provider"], record["event_id"]),
@@ -142,7 +142,7 @@ class PostgresInbox:
 
     async def wait(self, timeout_s: float) -> None:
         """See the port."""
-        await _wait(self._news, timeout_s)
+        await self._news.wait(timeout_s)
 
 
 def _record(provider: str, report: Report) -> Json:
@@ -164,10 +164,3 @@ def _receipts(reports: Sequence[Report]) -> list[Json]:
                 if receipt.id not in rows or receipt.outranks(rows[receipt.id][0]):
                     rows[receipt.id] = receipt, row | {"reference": report.reference}
     return [row for _, row in rows.values()]
-
-
-async def _wait(news: asyncio.Event, timeout_s: float) -> None:
-    try:
-        await asyncio.wait_for(news.wait(), timeout_s)
-    except TimeoutError:
-        return

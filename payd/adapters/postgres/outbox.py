@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from payd.adapters.postgres.database import Database
+from payd.adapters.wakeup import WakeUp
 from payd.ports import OutboxRow
 
 #: A row that could not be published is tried again after this.
@@ -22,7 +23,7 @@ class PostgresOutbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._news = asyncio.Event()
+        self._news = WakeUp()
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[OutboxRow]:
         """See the port."""
@@ -49,10 +50,7 @@ class PostgresOutbox:
 
     async def wait(self, timeout_s: float) -> None:
         """See the port."""
-        try:
-            await asyncio.wait_for(self._news.wait(), timeout_s)
-        except TimeoutError:
-            return
+        await self._news.wait(timeout_s)
 
     async def listen(self) -> None:
         """Wake `wait` by NOTIFY until the session is lost; raises StoreUnavailable then."""

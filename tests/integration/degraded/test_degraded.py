@@ -1,0 +1,247 @@
+"""Each dependency away with work waiting: the daemon stays calm and answers, and then catches up.
+
+`DEGRADED_WINDOW_S=120 python -m pytest tests/integration/degraded -s` watches each outage for two
+minutes and prints a row for each.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+from cards import StandIn, pay_by_card, stand_in
+from daemon import (
+    PATIENCE_S,
+    Client,
+    Daemon,
+    Place,
+    a_request,
+    rows,
+    running_daemon,
+    wait_until_published,
+)
+from integration.degraded.window import watch_outage
+from openbao import running_openbao
+from own_nats import OwnNats
+from relay import Relay, relayed
+from tempo import a_token_request, due
+
+from bench import chain_node
+
+PAYMENTS = 20
+#: As an operator has it: the tests' own daemons look more often.
+SETTINGS = {"PAYD_RECOVERY_INTERVAL_S": "5"}
+
+#: Stopped, it refuses connections; frozen, it accepts them and is silent.
+away = pytest.mark.parametrize(
+    "how", ["stopped", pytest.param("frozen", marks=pytest.mark.campaign)]
+)
+
+
+def take_away(relay: Relay, how: str) -> None:
+    if how == "stopped":
+        relay.cut()
+    else:
+        relay.hang()
+
+
+@attrs.frozen(kw_only=True)
+class Waiting:
+    """A daemon whose events wait, because its stream is away."""
+
+    place: Place
+    daemon: Daemon
+    client: Client
+    nats: Relay
+    payments: list[str]
+
+    def all_are_published(self) -> None:
+        """The stream is back, and each payment's event is in it, once."""
+        self.nats.restore()
+        completed = [e.body["id"] for e in wait_until_published(self.place)]
+        assert sorted(completed) == sorted(self.payments)
+
+
+@contextlib.contextmanager
+def events_wait(place: Place, how: str = "stopped", **environment: str) -> Iterator[Waiting]:
+    """NATS goes away, and then payments complete."""
+    with relayed(place.nats) as nats:
+        settings = {**SETTINGS, "NATS_URL": f"nats://127.0.0.1:{nats.port}", **environment}
+        with running_daemon(place, **settings) as daemon, daemon.client() as client:
+            eventually(lambda: check(daemon, "nats")["ok"], "NATS is there")
+            take_away(nats, how)
+            payments = [client.initiate().id for _ in range(PAYMENTS)]
+            for payment_id in payments:
+                client.wait_for(payment_id, "COMPLETED")
+            assert unpublished(place) == PAYMENTS
+            yield Waiting(place=place, daemon=daemon, client=client, nats=nats, payments=payments)
+            assert daemon.process.poll() is None
+
+
+@away
+def test_nats_is_away_while_events_wait(how: str, place: Place) -> None:
+    with events_wait(place, how) as waiting:
+        watch_outage(waiting.daemon, f"NATS {how}")
+        assert unpublished(place) == PAYMENTS
+        waiting.all_are_published()
+
+
+def test_nats_has_no_stream_while_events_wait(
+    place: Place, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    """Every publish fails at once: a daemon that went on at once would never rest."""
+    nats = OwnNats(free_port(), tmp_path / "nats")
+    nats.start()
+    place = attrs.evolve(place, nats=nats.url)
+    try:
+        settings = {**SETTINGS, "PAYD_NATS_CREATE_STREAM": "false"}
+        with running_daemon(place, **settings) as daemon, daemon.client() as client:
+            eventually(lambda: "does not exist" in check(daemon, "nats")["detail"], "no stream")
+            requests = [a_request() for _ in range(5 * PAYMENTS)]
+            calls = [client.future("InitiatePayment", request) for request in requests]
+            payments = [call.result().payment.id for call in calls]
+            for payment_id in payments:
+                client.wait_for(payment_id, "COMPLETED")
+            watch_outage(daemon, "NATS without the stream")
+            assert unpublished(place) == len(payments)
+    finally:
+        nats.stop()
+
+
+@away
+def test_postgresql_is_away_while_events_and_evidence_wait(how: str, place: Place) -> None:
+    with (
+        relayed(place.database) as postgres,
+        events_wait(place, DB_PORT=str(postgres.port)) as waiting,
+    ):
+        # Their evidence comes when there is nowhere to put it.
+        late = [
+            waiting.client.initiate(metadata={"mock_delay_ms": "1500"}).id for _ in range(PAYMENTS)
+        ]
+        take_away(postgres, how)
+        waiting.nats.restore()
+        watch_outage(waiting.daemon, f"PostgreSQL {how}")
+        postgres.restore()
+        for payment_id in late:
+            waiting.client.wait_for(payment_id, "COMPLETED")
+        attrs.evolve(waiting, payments=waiting.payments + late).all_are_published()
+
+
+@away
+def test_redis_is_away_while_events_wait(how: str, place: Place) -> None:
+    with (
+        relayed(place.redis) as redis,
+        events_wait(place, REDIS_ADDR=f"127.0.0.1:{redis.port}") as waiting,
+    ):
+        take_away(redis, how)
+        eventually(
+            lambda: waiting.client.get(waiting.payments[0]) and not is_shared(waiting.daemon),
+            "a call meets the outage",
+        )
+        watch_outage(waiting.daemon, f"Redis {how}, and NATS")
+        redis.restore()
+        eventually(
+            lambda: waiting.client.get(waiting.payments[0]) and is_shared(waiting.daemon),
+            "the daemons' common budget is back",
+        )
+        waiting.all_are_published()
+
+
+@away
+def test_vault_is_away_while_events_wait(how: str, place: Place, tmp_path: Path) -> None:
+    with running_openbao(tmp_path) as bao, relayed(bao.addr) as vault:
+        bao.write(db_password=httpx.URL(place.database).password)
+        settings = {
+            **bao.environment(),
+            "VAULT_ADDR": f"http://127.0.0.1:{vault.port}",
+            "PAYD_VAULT_READ_INTERVAL_S": "1",
+            "DB_PASSWORD": "",
+        }
+        with events_wait(place, **settings) as waiting:
+            take_away(vault, how)
+            eventually(lambda: not check(waiting.daemon, "vault")["ok"], "a reading fails")
+            watch_outage(waiting.daemon, f"Vault {how}, and NATS")
+            vault.restore()
+            eventually(lambda: check(waiting.daemon, "vault")["ok"], "a reading succeeds")
+            waiting.all_are_published()
+
+
+@away
+def test_stripe_is_away_while_sessions_and_its_events_wait(
+    how: str, place: Place, tmp_path: Path
+) -> None:
+    """They were paid while no webhook came through: only Stripe itself can tell."""
+    with stand_in(tmp_path) as stripe, relayed(stripe.url) as api:
+        settings = SETTINGS | stripe.environment
+        settings |= {"STRIPE_API_BASE": f"http://127.0.0.1:{api.port}"}
+        settings |= {"PAYD_RECOVERY_SCAN_INTERVAL_S": "1"}
+        with running_daemon(place, **settings) as daemon, daemon.client() as client:
+            stripe.webhooks(mode="drop")
+            payments = [pay_by_card(client).id for _ in range(PAYMENTS)]
+            take_away(api, how)
+            pay_all(stripe)
+            rows(place, "UPDATE payments SET next_look_time = now()")
+            watch_outage(daemon, f"Stripe {how}")
+            assert {client.get(one).status for one in payments} == {client.get(payments[0]).status}
+            api.restore()
+            rows(place, "UPDATE payments SET next_look_time = now()")
+            for payment_id in payments:
+                client.wait_for(payment_id, "COMPLETED")
+            assert len(wait_until_published(place)) == PAYMENTS
+
+
+@away
+def test_a_chain_is_away_while_transfers_wait(how: str, place: Place) -> None:
+    with chain_node.chain() as url, relayed(url) as rpc:
+        settings = SETTINGS | chain_node.settings(f"http://127.0.0.1:{rpc.port}")
+        with running_daemon(place, **settings) as daemon, daemon.client() as client:
+            eventually(lambda: has_begun(place), "the watch has begun")
+            payment = client.call("InitiatePayment", a_token_request()).payment
+            take_away(rpc, how)
+            chain_node.grow(url, 1, [due(payment).memo])
+            watch_outage(daemon, f"Tempo's endpoint {how}")
+            rpc.restore()
+            client.wait_for(payment.id, "COMPLETED")
+            assert len(wait_until_published(place)) == 1
+
+
+def pay_all(stripe: StandIn) -> None:
+    for session in stripe.sessions():
+        stripe.act(session["id"], "pay")
+
+
+def has_begun(place: Place) -> bool:
+    found = rows(place, "SELECT value FROM provider_cursors WHERE name = 'watch'")
+    return any("block" in json.loads(row["value"]) for row in found)
+
+
+def unpublished(place: Place) -> int:
+    """Events that wait."""
+    [row] = rows(place, "SELECT count(*) FROM outbox WHERE publish_time IS NULL")
+    return int(row["count"])
+
+
+def check(daemon: Daemon, name: str) -> dict[str, Any]:
+    """What /readyz says of a dependency."""
+    answer = httpx.get(f"http://{daemon.http}/readyz", timeout=PATIENCE_S)
+    return dict(answer.json()["checks"][name])
+
+
+def is_shared(daemon: Daemon) -> bool:
+    """Whether calls draw from the budget of all daemons, which Redis has."""
+    text = httpx.get(f"http://{daemon.metrics}/metrics", timeout=PATIENCE_S).text
+    [line] = [line for line in text.splitlines() if line.startswith("payd_rate_limiter_shared ")]
+    return float(line.split()[-1]) == 1
+
+
+def eventually(is_so: Callable[[], object], what: str) -> None:
+    """Look again and again; fails when it takes too long."""
+    until = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < until, f"never: {what}"
+        time.sleep(0.05)

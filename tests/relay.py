@@ -1,0 +1,107 @@
+"""A TCP relay in front of a real server, so that a test can take the server away from one daemon."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from payd.dev.ports import any_free
+
+T = TypeVar("T")
+
+HOST = "127.0.0.1"
+_CHUNK = 65_536
+
+
+class Relay:
+    """Listens on `port` and passes on to a server; runs on a thread of its own."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is the server's; only its host and port count."""
+        target = urlsplit(url)
+        self._target = str(target.hostname), int(target.port or 0)
+        self.port = any_free()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._passes = asyncio.Event()
+        self._passes.set()
+        self.restore()
+
+    def cut(self) -> None:
+        """Close every connection and refuse new ones, as a server that was stopped."""
+        self._do(self._cut)
+
+    def hang(self) -> None:
+        """Pass nothing on, and accept connections all the same, as a server that was frozen."""
+        self._do(self._hang)
+
+    def restore(self) -> None:
+        """Pass on again."""
+        self._do(self._restore)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._do(self._cut)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(timeout=30)
+
+    async def _cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in tuple(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _hang(self) -> None:
+        self._passes.clear()
+
+    async def _restore(self) -> None:
+        self._passes.set()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._accept, HOST, self.port)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._connections.add(task)
+        try:
+            await self._passes.wait()
+            other_reader, other_writer = await asyncio.open_connection(*self._target)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pass(reader, other_writer))
+                    group.create_task(self._pass(other_reader, writer))
+            finally:
+                other_writer.transport.abort()
+        except* (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.transport.abort()
+            self._connections.discard(task)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(_CHUNK):
+            await self._passes.wait()
+            writer.write(chunk)
+            await writer.drain()
+        raise ConnectionResetError("one side hung up")
+
+
+@contextlib.contextmanager
+def relayed(url: str) -> Iterator[Relay]:
+    """A relay to the server at this URL, until the end of the block."""
+    relay = Relay(url)
+    try:
+        yield relay
+    finally:
+        relay.close()

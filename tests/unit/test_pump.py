@@ -1,0 +1,110 @@
+"""A working loop never spins: not when it is woken for nothing, and not when nothing succeeds."""
+
+from collections.abc import Callable, Sequence
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from payd.adapters import islands
+from payd.adapters.pump import pump
+
+SECONDS = 10.0
+#: A loop that claims so often in SECONDS spins.
+TOO_MANY = 1000
+
+
+@attrs.define
+class Bench:
+    """Something to claim, and how often it was claimed."""
+
+    rows: Callable[[], Sequence[int]]
+    #: What working on a row gives.
+    result: bool | None = None
+    claims: int = 0
+    worked: list[int] = attrs.field(factory=list)
+    stopping: trio.Event = attrs.field(factory=trio.Event)
+
+    async def claim(self) -> Sequence[int]:
+        self.claims += 1
+        assert self.claims < TOO_MANY, "the loop spins"
+        return self.rows()
+
+    async def work(self, row: int) -> bool | None:
+        self.worked.append(row)
+        return self.result
+
+    async def idle(self) -> None:
+        """Ends at once and without a pause, as a wait for a flag that nobody clears."""
+
+    async def run(self) -> None:
+        """For SECONDS."""
+        async with islands.open_loop(_refuse):
+            with trio.move_on_after(SECONDS):
+                await islands.aio(pump, self.claim, self.work, self.idle, self.stopping)
+
+
+def _refuse(message: str, error: BaseException | None) -> None:
+    raise AssertionError(message) from error
+
+
+async def test_a_loop_that_is_woken_for_nothing_rests_between_its_looks(
+    autojump_clock: MockClock,
+) -> None:
+    bench = Bench(rows=list)
+
+    await bench.run()
+
+    assert 10 < bench.claims < TOO_MANY
+
+
+async def test_a_loop_whose_whole_batches_fail_rests_between_them(
+    autojump_clock: MockClock,
+) -> None:
+    bench = Bench(rows=lambda: [1, 2, 3], result=False)
+
+    await bench.run()
+
+    assert 5 <= bench.claims <= 11
+
+
+@pytest.mark.parametrize("result", [True, None])
+async def test_a_loop_that_gets_on_does_not_rest(
+    result: bool | None, autojump_clock: MockClock
+) -> None:
+    left = [[1, 2], [3], [4, 5], [6]]
+    bench = Bench(rows=lambda: left.pop(0) if left else bench.stopping.set() or [], result=result)
+    began = trio.current_time()
+
+    await bench.run()
+
+    assert bench.worked == [1, 2, 3, 4, 5, 6]
+    assert trio.current_time() == began
+
+
+async def test_one_row_that_succeeds_keeps_the_loop_going(autojump_clock: MockClock) -> None:
+    left = [[1, 2, 3]] * 20
+    bench = Bench(rows=lambda: left.pop(0) if left else bench.stopping.set() or [])
+
+    async def work(row: int) -> bool:
+        return row == 2
+
+    began = trio.current_time()
+    async with islands.open_loop(_refuse):
+        await islands.aio(pump, bench.claim, work, bench.idle, bench.stopping)
+
+    assert bench.claims == 21
+    assert trio.current_time() == began
+
+
+async def test_the_first_wake_up_after_work_is_served_at_once(autojump_clock: MockClock) -> None:
+    """Only a second look in a row that finds nothing is put off."""
+    left = [[1], [], [2], [], [3]]
+    bench = Bench(rows=lambda: left.pop(0) if left else bench.stopping.set() or [])
+    began = trio.current_time()
+
+    await bench.run()
+
+    assert bench.worked == [1, 2, 3]
+    assert trio.current_time() == began
