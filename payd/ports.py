@@ -361,8 +361,11 @@ class PublishError(Exception):
 class Publisher(Protocol):
     """The stream that consumers read."""
 
-    async def publish(self, row: OutboxRow) -> None:
-        """Return after the acknowledgement; raise PublishError otherwise."""
+    async def publish(self, row: OutboxRow) -> bool:
+        """Return after the acknowledgement; raise PublishError otherwise.
+
+        False when the stream had an event of this id already, and dropped this one.
+        """
 
 
 class RateLimiter(Protocol):

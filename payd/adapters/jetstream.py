@@ -157,7 +157,7 @@ class JetStreamPublisher:
         identity = self._link.identity if self._link is not None else None
         return identity.expire_time if identity is not None else None
 
-    async def publish(self, row: OutboxRow) -> None:
+    async def publish(self, row: OutboxRow) -> bool:
         """See the port."""
         link = self._link
         if link is None or link.context is None or not link.is_open:
@@ -165,7 +165,7 @@ class JetStreamPublisher:
         heard_before = self._errors_heard
         link.in_flight += 1
         try:
-            await link.context.publish(
+            ack = await link.context.publish(
                 row.subject,
                 row.body,
                 timeout=self._publish_timeout_s,
@@ -178,6 +178,8 @@ class JetStreamPublisher:
             raise PublishError(f"no stream takes {row.subject}") from None
         except _FAILURES as error:
             self._refuse(error, heard_before)
+        else:
+            return not ack.duplicate
         finally:
             link.in_flight -= 1
             if not link.in_flight:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("create-stream")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @state_dir_option
-def create_stream(as_json: bool, state_dir: Path) -> None:
+def create_stream(as_json: bool, state_dir: Path | None) -> None:
     """Create the streams of events and of dead letters; change nothing that exists.
 
     Exit 1 when a stream exists with other settings than the configuration's, or NATS refuses.

@@ -11,6 +11,7 @@ import click
 
 from payd.cli import render
 from payd.cli.operate import read_config
+from payd.cli.target import state_dir_option
 
 _TIMEOUT_S = 5.0
 #: A certificate that ends sooner is told before it hurts.
@@ -28,11 +29,12 @@ class Finding:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def doctor(as_json: bool) -> None:
+@state_dir_option
+def doctor(as_json: bool, state_dir: Path | None) -> None:
     """Try every dependency, say what to mend. Exit 1 when something is wrong."""
     import trio
 
-    config = read_config(with_secrets=False)
+    config = read_config(state_dir, with_secrets=False)
     findings = [Finding("configuration", True, f"environment {config.environment}")]
     if config.vault.addr is not None:
         config, found = trio.run(_vault, config)

@@ -12,7 +12,7 @@ import click
 
 from payd.cli import render
 from payd.cli.create_stream import create_stream
-from payd.cli.target import dev_document, state_dir_option
+from payd.cli.target import find_nats, state_dir_option
 
 _SPAN = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -58,12 +58,12 @@ def tail(
     payment: str | None,
     nats: str | None,
     as_json: bool,
-    state_dir: Path,
+    state_dir: Path | None,
 ) -> None:
     """Show what was published."""
     from payd.client.events import StreamUnreachable
 
-    servers = nats or str(dev_document(state_dir)["nats"])
+    servers = find_nats(nats, state_dir)
     follow = sys.stdout.isatty() if follow is None else follow
     try:
         asyncio.run(_tail(servers, since, follow, count, payment, as_json))
@@ -112,11 +112,11 @@ def _show(event: Any, as_json: bool) -> None:
 @click.option("--nats", envvar="NATS_URL", help="Server; else that of a running `payd dev`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @state_dir_option
-def dead_letters(replay: bool, nats: str | None, as_json: bool, state_dir: Path) -> None:
+def dead_letters(replay: bool, nats: str | None, as_json: bool, state_dir: Path | None) -> None:
     """Show what a consumer could not handle, and why."""
     from payd.client.events import StreamUnreachable
 
-    servers = nats or str(dev_document(state_dir)["nats"])
+    servers = find_nats(nats, state_dir)
     try:
         letters = asyncio.run(_dead_letters(servers, replay))
     except StreamUnreachable as error:
@@ -131,7 +131,11 @@ def dead_letters(replay: bool, nats: str | None, as_json: bool, state_dir: Path)
         event_id = letter.headers.get("ce-id", "")
         click.echo(f"{letter.time:%Y-%m-%d %H:%M:%S}  {letter.subject:<18} {event_id}")
         click.echo(f"  {letter.reason}")
-    click.echo(f"{len(letters)} dead letters{' put back into the stream' if replay else ''}")
+    if not letters:
+        click.echo("no dead letters")
+        return
+    counted = "1 dead letter" if len(letters) == 1 else f"{len(letters)} dead letters"
+    click.echo(f"{counted}{' put back into the stream' if replay else ''}")
 
 
 async def _dead_letters(servers: str, replay: bool) -> Any:
@@ -145,8 +149,13 @@ async def _dead_letters(servers: str, replay: bool) -> Any:
 
 @events.command()
 @click.option("--since", type=Since(), required=True, help="24h, 30d or a time.")
-def republish(since: datetime) -> None:
-    """Publish again what was published since, with the same ids: consumers know them."""
+@state_dir_option
+def republish(since: datetime, state_dir: Path | None) -> None:
+    """Publish again what was published since, with the same ids.
+
+    The stream drops an event whose id it still knows, which it does for its duplicate window.
+    A consumer skips an event that it has handled.
+    """
     import trio
 
     from payd.cli.operate import read_config
@@ -154,16 +163,23 @@ def republish(since: datetime) -> None:
     from payd.ports import PublishError
 
     try:
-        sent = trio.run(_republish, read_config(), since)
+        sent, dropped = trio.run(_republish, read_config(state_dir), since)
     except* (StoreUnavailable, PublishError) as errors:
         render.refuse(errors)
     except* trio.TooSlowError:
         click.echo("Error: NATS is not reachable: check NATS_URL", err=True)
         sys.exit(1)
-    click.echo(f"{sent} events published again")
+    click.echo(f"{_events(sent)} published again")
+    if dropped:
+        click.echo(f"{_events(dropped)} dropped by the stream as duplicates: it has them")
 
 
-async def _republish(config: Any, since: datetime) -> int:
+def _events(number: int) -> str:
+    return "1 event" if number == 1 else f"{number} events"
+
+
+async def _republish(config: Any, since: datetime) -> tuple[int, int]:
+    """How many events the stream took, and how many it dropped as duplicates."""
     import trio
     from rich.console import Console
     from rich.progress import Progress
@@ -175,7 +191,7 @@ async def _republish(config: Any, since: datetime) -> int:
 
     database = Database(database_settings(config))
     stream = build_stream(config)
-    sent = 0
+    sent = dropped = 0
     async with islands.open_loop(lambda message, error: None), trio.open_nursery() as nursery:
         nursery.start_soon(islands.aio, stream.run)
         with trio.fail_after(config.nats.connect_timeout_s + 1):
@@ -183,11 +199,13 @@ async def _republish(config: Any, since: datetime) -> int:
                 await trio.sleep(0.05)
 
         async def publish_page(after_id: int) -> int:
-            nonlocal sent
+            nonlocal sent, dropped
             rows = await PostgresOutbox(database).published_since(since, after_id)
             for row in rows:
-                await stream.publish(row)
-                sent += 1
+                if await stream.publish(row):
+                    sent += 1
+                else:
+                    dropped += 1
             return rows[-1].id if rows else 0
 
         console = Console(stderr=True)
@@ -195,7 +213,7 @@ async def _republish(config: Any, since: datetime) -> int:
             task = progress.add_task("publishing again", total=None)
             after_id = 0
             while after_id := await islands.aio(publish_page, after_id):
-                progress.update(task, completed=sent)
+                progress.update(task, completed=sent + dropped)
         await islands.aio(database.close)
         nursery.cancel_scope.cancel()
-    return sent
+    return sent, dropped

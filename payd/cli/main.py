@@ -71,7 +71,7 @@ class LazyGroup(click.Group):
         if providers := _providers():
             with formatter.section("Providers"):
                 formatter.write_dl(
-                    [(name, "Its audit, and its own commands.") for name in providers]
+                    [(name, "Commands of this provider, if it has any.") for name in providers]
                 )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,33 @@ from typing import Any
 import click
 
 from payd.cli import render
-from payd.cli.target import dev_environment
+from payd.cli.target import daemon_environment, find_dev, state_dir_option
 
 
-def read_config(state_dir: Path | None = None, *, with_secrets: bool = True) -> Any:
-    """The configuration; what is wrong with it is told, and ends the command with 78.
+def read_config(state_dir: Path | None, *, with_secrets: bool = True) -> Any:
+    """The configuration of the daemon that a command works with: see `find_dev`.
 
-    With `state_dir` it is that of the `payd dev` which runs there, unless the environment says
-    where the database is. `with_secrets` reads the vault, where there is one; when it gives
-    nothing, the command ends with 1.
+    A wrong one is reported, problem by problem, and ends the command with 78. `with_secrets` also
+    reads the vault, if there is one; a vault that does not answer ends the command with 1.
     """
+    config = _load(daemon_environment(state_dir))
+    return _from_vault(config) if with_secrets and config.vault.addr else config
+
+
+def _load(environment: Mapping[str, str]) -> Any:
     from payd import telemetry
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError, load_config
 
     telemetry.configure_logging("warning", "auto")
-    is_told = {"DB_HOST", "PAYD_CONFIG"} & os.environ.keys()
-    settings = {} if state_dir is None or is_told else dev_environment(state_dir)
     try:
-        config = load_config({**settings, **os.environ}, None)
+        return load_config(environment, None)
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"{problem.key} ({problem.where}): {problem.what}", err=True)
+        if [problem.key for problem in error.problems] == ["database.password"]:
+            # Nothing else is wrong, so most likely nothing was configured.
+            click.echo("no `payd dev` was found either: start it, or give --state-dir", err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)
-    return _from_vault(config) if with_secrets and config.vault.addr else config
 
 
 def _from_vault(config: Any) -> Any:
@@ -53,7 +58,7 @@ def _from_vault(config: Any) -> Any:
 @click.command()
 def serve() -> None:
     """Run the daemon until SIGTERM. SIGHUP reloads prices, certificates, allow-list, log level."""
-    config = read_config(with_secrets=False)
+    config = _load(os.environ)
     _preflight(config)
     from payd.config import load_config
     from payd.process import serve as run
@@ -78,7 +83,8 @@ def _preflight(config: Any) -> None:
 
 @click.command()
 @click.option("--check", is_flag=True, help="Only say what is missing; exit 1 if anything is.")
-def migrate(check: bool) -> None:
+@state_dir_option
+def migrate(check: bool, state_dir: Path | None) -> None:
     """Bring the database schema up to date. Several at once wait for one another."""
     import trio
 
@@ -86,7 +92,7 @@ def migrate(check: bool) -> None:
     from payd.domain.errors import StoreUnavailable
 
     try:
-        names = trio.run(_migrate, read_config(), check)
+        names = trio.run(_migrate, read_config(state_dir), check)
     except* (MigrationError, StoreUnavailable) as errors:
         render.refuse(errors)
     if check and names:
@@ -118,21 +124,24 @@ def config() -> None:
 
 
 @config.command("check")
-def config_check() -> None:
+@state_dir_option
+def config_check(state_dir: Path | None) -> None:
     """Exit 78 and name each wrong key, or 0."""
-    read_config(with_secrets=False)
-    click.echo("the configuration is good")
+    read_config(state_dir, with_secrets=False)
+    dev = find_dev(state_dir)
+    click.echo(f"the configuration is good{f' (`payd dev` on {dev})' if dev else ''}")
 
 
 @config.command("show")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def config_show(as_json: bool) -> None:
+@state_dir_option
+def config_show(as_json: bool, state_dir: Path | None) -> None:
     """Every setting: value, environment variable, where it came from. Secrets are masked."""
     import attrs
 
     from payd.config import describe
 
-    rows = describe(read_config(with_secrets=False))
+    rows = describe(read_config(state_dir, with_secrets=False))
     if as_json:
         render.as_json([attrs.asdict(row) for row in rows])
         return
@@ -157,18 +166,20 @@ def pricing() -> None:
 
 @pricing.command("check")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-def pricing_check(file: Path | None) -> None:
+@state_dir_option
+def pricing_check(file: Path | None, state_dir: Path | None) -> None:
     """Exit 78 and name file, line and key of what is wrong, or 0."""
-    prices = _prices(file)
+    prices = _prices(file, state_dir)
     click.echo(f"{len(prices.prices)} prices in {prices.currency}, version {prices.version}")
 
 
 @pricing.command("show")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def pricing_show(file: Path | None, as_json: bool) -> None:
+@state_dir_option
+def pricing_show(file: Path | None, as_json: bool, state_dir: Path | None) -> None:
     """Every price."""
-    prices = _prices(file)
+    prices = _prices(file, state_dir)
     rows = [(*product, units) for product, units in prices.prices.items()]
     if as_json:
         names = ("chain_profile_id", "node_type", "duration", "minor_units")
@@ -187,11 +198,11 @@ def pricing_show(file: Path | None, as_json: bool) -> None:
     )
 
 
-def _prices(file: Path | None) -> Any:
+def _prices(file: Path | None, state_dir: Path | None) -> Any:
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError, load_prices
 
     try:
-        return load_prices(file or read_config(with_secrets=False).pricing.file)
+        return load_prices(file or read_config(state_dir, with_secrets=False).pricing.file)
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)

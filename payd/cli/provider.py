@@ -1,4 +1,4 @@
-"""payd NAME …: the commands that a provider brings, and the audit of every one that can be audited."""
+"""payd NAME …: the commands that a provider brings, and the audit of one that can be audited."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 
 
 def provider_group(name: str) -> click.Group:
-    """The group `payd NAME`; a provider that is broken keeps payd's own commands."""
-    from payd.plugins.loader import PluginError, commands_of
+    """The group `payd NAME`; of a provider that is broken, whatever can still be offered."""
+    from payd.plugins.loader import PluginError, commands_of, has_audit
 
     group = click.Group(name, help=f"Commands of the provider {name}.")
-    group.add_command(_audit(name))
     try:
+        if has_audit(name):
+            group.add_command(_audit(name))
         for command in commands_of(name):
             group.add_command(_with_context(name, command))
     except PluginError as error:
         click.echo(str(error), err=True)
+    if not group.commands:
+        group.help = f"The provider {name} has no commands."
     return group
 
 
@@ -86,7 +89,7 @@ def _audit(name: str) -> click.Command:
     @click.command("audit")
     @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
     @state_dir_option
-    def audit(as_json: bool, state_dir: Path) -> None:
+    def audit(as_json: bool, state_dir: Path | None) -> None:
         """Hold the ledger against what the provider says we hold; exit 1 where they differ."""
         import trio
 

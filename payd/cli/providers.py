@@ -21,7 +21,7 @@ _HEADINGS = (
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @state_dir_option
-def providers(as_json: bool, state_dir: Path) -> None:
+def providers(as_json: bool, state_dir: Path | None) -> None:
     """What is installed and what is enabled, what the conformance kit said, and how it stands.
 
     Health and breaker are those of the daemon on this machine, when it runs.
@@ -52,7 +52,9 @@ def _row(
     try:
         manifest = manifest_of(name)
         settings = plain_settings(config, name, manifest.credentials)
-        methods = methods_of(EnabledPlugin(name=name, settings=settings))
+        # One that is not enabled need not have its settings yet.
+        plugin = EnabledPlugin(name=name, settings=settings)
+        methods = methods_of(plugin) if enabled else ()
     except PluginError as error:
         return row | {"version": None, "error": str(error)}
     can = manifest.capabilities
@@ -108,7 +110,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         row["provider"],
         row["version"],
         "yes" if row["enabled"] else "no",
-        ", ".join(row["methods"]),
+        ", ".join(row["methods"]) or "-",
         f"lookup {row['lookup']}, cancel {row['cancel']}",
         row["conformance"],
         row["health"],

@@ -32,7 +32,7 @@ def receipts() -> None:
 @click.option("--count", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @json_option
 @state_dir_option
-def list_unmatched(count: int, as_json: bool, state_dir: Path) -> None:
+def list_unmatched(count: int, as_json: bool, state_dir: Path | None) -> None:
     """Show receipts that no payment has, the newest first."""
 
     async def read(outside: "Outside") -> "Sequence[StoredReceipt]":
@@ -59,7 +59,9 @@ _SHOWN = ("time", "id", "amount", "asset", "state", "reference", "sender")
 @click.option("--note", default="", help="Why, for the audit trail.")
 @json_option
 @state_dir_option
-def attach(receipt_id: str, payment_id: UUID, note: str, as_json: bool, state_dir: Path) -> None:
+def attach(
+    receipt_id: str, payment_id: UUID, note: str, as_json: bool, state_dir: Path | None
+) -> None:
     """Give a receipt to the payment that it was meant for. Its rules decide what follows."""
     config = read_config(state_dir)
 
@@ -122,7 +124,7 @@ def _methods(config: Any) -> "Providers":
     return described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
 
 
-def _run(act: "Callable[[Outside], Awaitable[T]]", state_dir: Path) -> T:
+def _run(act: "Callable[[Outside], Awaitable[T]]", state_dir: Path | None) -> T:
     """Open the database and act; an error is told, and ends the command with 1."""
     import trio
 

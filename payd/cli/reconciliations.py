@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @state_dir_option
-def reconciliations(count: int, as_json: bool, state_dir: Path) -> None:
+def reconciliations(count: int, as_json: bool, state_dir: Path | None) -> None:
     """Show the last comparisons, the newest first, and each thing that did not match."""
     import trio
 

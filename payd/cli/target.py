@@ -1,6 +1,7 @@
 """Where the daemon is: given by options or the environment, else a running `payd dev`."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,10 +22,10 @@ _OPTIONS = (
 _STATE_DIR = click.option(
     "--state-dir",
     type=click.Path(path_type=Path),
-    default=_USUAL_STATE,
-    show_default=True,
-    help="Of a running `payd dev`.",
+    help=f"State directory of a running `payd dev`.  [default: {_USUAL_STATE}]",
 )
+#: Each says by itself which daemon is meant, so that a `payd dev` here is not.
+_CONFIGURED = ("DB_HOST", "PAYD_CONFIG")
 
 
 @attrs.frozen(kw_only=True)
@@ -54,7 +55,11 @@ def state_dir_option(command: F) -> F:
 
 
 def find_target(
-    target: str | None, ca: Path | None, cert: Path | None, key: Path | None, state_dir: Path
+    target: str | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    state_dir: Path | None,
 ) -> Target:
     """Raises click.ClickException, which says what to do."""
     if target:
@@ -64,9 +69,11 @@ def find_target(
         if not (host and port.isdecimal()):
             raise click.UsageError(f"{target!r} is not host:port")
         return Target(address=target, ca=ca, cert=cert, key=key)
-    pki, document = state_dir / "pki", dev_document(state_dir)
+    document = dev_document(state_dir, "--target")
+    state = state_dir or _USUAL_STATE
+    pki = state / "pki"
     stand_in = document.get("stripe_api")
-    here = "" if state_dir == _USUAL_STATE else f" --state-dir {state_dir}"
+    here = "" if state == _USUAL_STATE else f" --state-dir {state}"
     return Target(
         address=str(document["grpc"]),
         ca=ca or pki / "ca.crt",
@@ -77,29 +84,61 @@ def find_target(
     )
 
 
-def dev_environment(state_dir: Path) -> dict[str, str]:
-    """The settings of a running `payd dev`; empty where none runs."""
+def find_nats(nats: str | None, state_dir: Path | None) -> str:
+    """The server's URL: as given, else that of `payd dev`. Raises click.ClickException."""
+    return nats or str(dev_document(state_dir, "--nats")["nats"])
+
+
+def find_dev(state_dir: Path | None) -> Path | None:
+    """The state directory whose `payd dev` a command works with.
+
+    The one that --state-dir names; else the usual one, if a `payd dev` runs there and the
+    environment does not configure another daemon; else None. Raises click.ClickException when
+    nothing runs on the one that was named.
+    """
+    if state_dir is not None:
+        dev_document(state_dir, "the daemon's own settings in the environment")
+        return state_dir
+    if any(name in os.environ for name in _CONFIGURED) or not dev_announced(None):
+        return None
+    return _USUAL_STATE
+
+
+def daemon_environment(state_dir: Path | None) -> dict[str, str]:
+    """The environment that the daemon's settings are read from: see `find_dev`."""
+    dev = find_dev(state_dir)
+    return dict(os.environ) if dev is None else _dev_settings(dev)
+
+
+def _dev_settings(state: Path) -> dict[str, str]:
+    """Every setting of its daemon: this shell's own do not mix in."""
     try:
-        settings: dict[str, str] = json.loads((state_dir / "environment.json").read_text())
+        settings: dict[str, str] = json.loads((state / "environment.json").read_text())
     except (OSError, ValueError):
-        return {}
+        raise click.ClickException(
+            f"{state / 'environment.json'} cannot be read: start `payd dev` again"
+        ) from None
     return settings
 
 
-def dev_announced(state_dir: Path) -> dict[str, Any]:
+def dev_announced(state_dir: Path | None) -> dict[str, Any]:
     """dev.json of a running `payd dev`; empty where none runs."""
     try:
-        return dev_document(state_dir)
+        return dev_document(state_dir, "")
     except click.ClickException:
         return {}
 
 
-def dev_document(state_dir: Path) -> dict[str, Any]:
-    """dev.json of a running `payd dev`; raises click.ClickException."""
+def dev_document(state_dir: Path | None, otherwise: str) -> dict[str, Any]:
+    """dev.json of a running `payd dev`. Raises click.ClickException.
+
+    `otherwise` completes its advice: what to give where no `payd dev` is wanted.
+    """
+    state = state_dir or _USUAL_STATE
     try:
-        document: dict[str, Any] = json.loads((state_dir / "dev.json").read_text())
+        document: dict[str, Any] = json.loads((state / "dev.json").read_text())
     except (OSError, ValueError):
         raise click.ClickException(
-            f"no `payd dev` runs on {state_dir}: start it first, or give --target"
+            f"no `payd dev` runs on {state}: start it first, or give {otherwise}"
         ) from None
     return document

@@ -34,11 +34,18 @@ class DeadLetter:
 
 
 async def read_letters(servers: str, stream: str = DEAD_LETTERS) -> list[DeadLetter]:
-    """All that are there, the oldest first. Raises StreamUnreachable."""
+    """All that are there, the oldest first. Raises StreamUnreachable.
+
+    Empty, too, where the stream does not exist: the first consumer makes it.
+    """
     async with _jetstream(servers, stream) as jetstream:
-        state = (await jetstream.stream_info(stream)).state
+        try:
+            state = (await jetstream.stream_info(stream)).state
+        except nats.js.errors.NotFoundError:
+            return []
         found = []
-        for sequence in range(state.first_seq, state.last_seq + 1):
+        # A new stream says that its first sequence is 0, and refuses to be asked for that.
+        for sequence in range(max(1, state.first_seq), state.last_seq + 1):
             try:
                 found.append(_letter(await jetstream.get_msg(stream, sequence)))
             except nats.js.errors.NotFoundError:

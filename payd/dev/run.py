@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import attrs
 import trio
@@ -13,7 +14,7 @@ from payd import nursery
 from payd.adapters import islands
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
-from payd.config import DEFAULT_FILE, Config, installed_providers, load_config
+from payd.config import DEFAULT_FILE, SETTINGS, Config, installed_providers, load_config
 from payd.dev.cards import cards, mock_methods
 from payd.dev.chain import chain
 from payd.dev.example import example
@@ -154,21 +155,27 @@ def _environment(
         "MOCK_DELAY_MS": "1000",
         "MOCK_STATE_FILE": str(state.data / "mock.sqlite3"),
     }
-    if not DEFAULT_FILE.exists():
-        # An installed wheel, away from a checkout: the prices that ship with it.
-        ours["PAYD_CONFIG"] = str(shipped("config") / "payd.yaml")
+    # An installed wheel, away from a checkout, has the file and prices that ship with it.
+    here = DEFAULT_FILE if DEFAULT_FILE.exists() else shipped("config") / "payd.yaml"
+    ours["PAYD_CONFIG"] = str(here.absolute())
     chosen = {name: value for name, value in os.environ.items() if name not in _FIXED}
     return ours | chosen
 
 
 def _settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """What another shell does not have by itself: payd's own commands work there, too."""
+    """The daemon's settings, for payd's own commands in another shell and working directory."""
     prefixes = ("PAYD_", *(f"{name.upper()}_" for name in installed_providers()))
+    own = {name for setting in SETTINGS for name in (setting.env, f"{setting.env}_FILE")}
     return {
-        name: value
+        name: str(Path(value).absolute()) if _is_file(name) and value else value
         for name, value in environ.items()
-        if name.startswith(prefixes) or os.environ.get(name) != value
+        if name.startswith(prefixes) or name in own
     }
+
+
+def _is_file(name: str) -> bool:
+    """Whether the variable's value is a path, which is relative to the working directory."""
+    return name == "PAYD_CONFIG" or name.endswith("_FILE")
 
 
 #: `payd dev` decides these, whatever the shell says: they belong to its own servers.

@@ -91,6 +91,8 @@ class Capabilities:
     #: Concurrent operations that payd sends at most.
     concurrency: int = 64
     operation_timeout: timedelta = timedelta(seconds=10)
+    #: The provider has SupportsAudit: `payd NAME audit` is offered.
+    audit: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -377,6 +379,9 @@ class ProviderManifest:
     credentials: tuple[str, ...] = ()
     #: Refused in production unless its configuration says `allow_in_production`.
     for_development: bool = False
+    #: Modules that take long to import, such as those that need an SDK. payd imports them before
+    #: it builds a provider, while nothing waits for the loop.
+    imports: tuple[str, ...] = ()
     factory: Factory
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TypeVar
 
@@ -39,6 +40,7 @@ __all__ = [
     "commands_of",
     "configured",
     "described_methods",
+    "has_audit",
     "manifest_of",
     "methods_of",
     "open_providers",
@@ -158,6 +160,13 @@ async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may s
     is_strict = failure_mode is FailureMode.STRICT
     recursion_limit = sys.getrecursionlimit()
     checked, failed = _check_all(plugins, environment, failure_mode)
+    checked, unimportable = _import_all(checked)
+    failed += unimportable
+    if failed and is_strict:
+        raise failed[0]
+    # An SDK may have raised it (py_ecc, by way of web3): then anybody's deeply nested
+    # JSON would overflow the stack and end the daemon.
+    sys.setrecursionlimit(recursion_limit)
     serving: list[_Serving] = []
     # From before a factory runs until everything of theirs has ended.
     async with watched_nursery() as nursery:
@@ -184,8 +193,7 @@ async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may s
                     on_call=on_call,
                 )
                 why: str | None = await nursery.start(fence.run)
-                # An SDK may have raised it (py_ecc, by way of web3): then anybody's deeply nested
-                # JSON would overflow the stack and end the daemon.
+                # It may import more.
                 sys.setrecursionlimit(recursion_limit)
                 if why is None:
                     serving.append(_Serving(plugin=plugin, fence=fence))
@@ -225,12 +233,16 @@ def manifest_of(name: str) -> ProviderManifest:
 def _registered(name: str) -> tuple[pluggy.PluginManager, str]:
     """The plugin alone, so that another's failure is not its; and what to do when it fails."""
     point = _entry_point(name)
-    remedy = f"mend or reinstall {_distribution(point)}, or disable it"
+    remedy = _remedy(point)
     plugin = _ask(name, "cannot be imported", remedy, point.load)
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     _ask(name, "cannot be registered", remedy, lambda: manager.register(plugin, name))
     return manager, remedy
+
+
+def _remedy(point: EntryPoint) -> str:
+    return f"mend or reinstall {_distribution(point)}, or disable it"
 
 
 def methods_of(plugin: EnabledPlugin) -> tuple[str, ...]:
@@ -242,6 +254,13 @@ def methods_of(plugin: EnabledPlugin) -> tuple[str, ...]:
 def configured(plugin: EnabledPlugin) -> ProviderConfig:
     """Its settings, validated; raises PluginError."""
     return _configure(plugin, manifest_of(plugin.name))
+
+
+def has_audit(name: str) -> bool:
+    """Whether the manifest of this name announces an audit; raises PluginError."""
+    manifest = manifest_of(name)
+    _check_manifest(manifest)
+    return manifest.capabilities.audit
 
 
 def commands_of(name: str) -> Sequence[click.Command]:
@@ -312,6 +331,22 @@ def _check_all(
     failed += refused
     if failed and failure_mode is FailureMode.STRICT:
         raise failed[0]
+    return kept, failed
+
+
+def _import_all(checked: Sequence[_Checked]) -> tuple[list[_Checked], list[PluginError]]:
+    """Import what the plugins name, before any task of theirs runs: some SDKs take seconds."""
+    kept: list[_Checked] = []
+    failed: list[PluginError] = []
+    for plugin in checked:
+        try:
+            for module in plugin.manifest.imports:
+                remedy = _remedy(_entry_point(plugin.name))
+                _ask(plugin.name, f"cannot import {module}", remedy, partial(import_module, module))
+        except PluginError as error:
+            failed.append(error)
+        else:
+            kept.append(plugin)
     return kept, failed
 
 

@@ -23,6 +23,7 @@ __all__ = ["misfit", "wrong_in_manifest", "wrong_in_methods"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _METHOD = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _NO_TIME = timedelta(0)
 
@@ -52,6 +53,9 @@ def wrong_in_manifest(manifest: Any) -> str | None:
     credentials = manifest.credentials
     if not (isinstance(credentials, tuple) and all(_matches(_NAME, one) for one in credentials)):
         return "its credentials are no tuple of names"
+    imports = manifest.imports
+    if not (isinstance(imports, tuple) and all(_matches(_MODULE, one) for one in imports)):
+        return "its imports are not a tuple of module names"
     return _wrong_in_capabilities(manifest.capabilities)
 
 
@@ -63,6 +67,9 @@ def _wrong_in_capabilities(able: Any) -> str | None:
         return "its capabilities have no Lookup, or no Cancel"
     if type(able.concurrency) is not int or able.concurrency < 1:
         return "its capabilities allow no call"
+    flags: tuple[object, ...] = (able.audit,)
+    if not all(isinstance(flag, bool) for flag in flags):
+        return "its capabilities have an audit that is not true or false"
     times: tuple[object, ...] = (able.operation_timeout, able.idempotency_window)
     if not all(isinstance(time, timedelta) for time in times):
         return "its capabilities have a time that is no timedelta"

@@ -39,6 +39,7 @@ MANIFEST = ProviderManifest(
         cancel=Cancel.CLOSES,
     ),
     credentials=("stripe_secret_key", "stripe_webhook_secret"),
+    imports=("stripe_provider.provider",),
     factory=_open,
 )
 

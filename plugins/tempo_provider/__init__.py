@@ -38,8 +38,10 @@ MANIFEST = ProviderManifest(
         idempotency_window=timedelta(days=365),
         lookup=Lookup.INCLUDING_ABSENCE,
         cancel=Cancel.NOT_CLOSABLE,
+        audit=True,
     ),
     credentials=("tempo_memo_key",),
+    imports=("tempo_provider.provider",),
     factory=_open,
 )
 

@@ -55,6 +55,14 @@ async def test_an_event_reaches_the_stream_as_it_was_written(stream: Stream) -> 
     assert await stream.events() == [told(row)]
 
 
+async def test_an_event_that_the_stream_has_already_is_told_apart(stream: Stream) -> None:
+    row = an_event()
+
+    assert await stream.publisher.publish(row)
+    assert not await stream.publisher.publish(row)
+    assert await stream.publisher.publish(an_event())
+
+
 async def test_events_published_one_after_the_other_keep_their_order(stream: Stream) -> None:
     rows = [an_event(body=str(number).encode()) for number in range(20)]
 

@@ -65,8 +65,10 @@ class MemoryPublisher:
         #: While set, nothing is acknowledged.
         self.is_away = False
 
-    async def publish(self, row: OutboxRow) -> None:
+    async def publish(self, row: OutboxRow) -> bool:
         """See Publisher."""
         if self.is_away:
             raise PublishError("the stream is away")
+        is_new = all(one.event_id != row.event_id for one in self.published)
         self.published.append(row)
+        return is_new

@@ -99,6 +99,14 @@ class Nosy(AcmeProvider):
     """As it was."""
 
 
+@fails("an audit is announced")
+class UnannouncedAudit(AcmeProvider):
+    """Its manifest announces no audit."""
+
+    async def holdings(self, cursor: str) -> list[Any]:
+        return []
+
+
 class Lenient(AcmeConfig, extra="ignore"):
     """Takes any setting."""
 

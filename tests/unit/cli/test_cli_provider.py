@@ -11,17 +11,17 @@ from payd.cli.provider import provider_group
 
 
 @pytest.fixture
-def configured(alone: Alone, pki: Path, tmp_path: Path) -> Alone:
+def configured(alone: Alone, pki: Path) -> Alone:
     """`payd tempo …` where a daemon is configured, and none runs."""
     settings = {
         "ENVIRONMENT": "test",
+        "DB_HOST": "127.0.0.1",
         "DB_PASSWORD": "secret",
         "GRPC_TLS_CERT_FILE": str(pki / "server.crt"),
         "GRPC_TLS_KEY_FILE": str(pki / "server.key"),
         "GRPC_TLS_CA_FILE": str(pki / "ca.crt"),
     }
-    where = ("--state-dir", str(tmp_path / "none"))
-    return lambda *command, **more: alone("tempo", *command, *where, **settings, **more)
+    return lambda *command, **more: alone("tempo", *command, **settings, **more)
 
 
 def options(command: click.Command) -> set[str]:
@@ -29,9 +29,18 @@ def options(command: click.Command) -> set[str]:
     return {name for one in command.params for name in one.opts if name.startswith("--")}
 
 
-def test_every_provider_has_an_audit_and_its_own_commands() -> None:
+def test_a_provider_has_its_own_commands_and_an_audit_where_there_is_one() -> None:
     assert set(provider_group("tempo").commands) == {"audit", "pay"}
-    assert set(provider_group("mock").commands) == {"audit"}
+    assert set(provider_group("mock").commands) == set()
+    assert set(provider_group("stripe").commands) == set()
+
+
+@pytest.mark.parametrize("name", ["mock", "stripe"])
+def test_an_audit_that_does_not_exist_is_no_command(alone: Alone, name: str) -> None:
+    told = alone(name, "audit")
+    assert told.exit_code == 2
+    assert "No such command 'audit'" in told.stderr
+    assert f"The provider {name} has no commands." in alone(name, "--help").stdout
 
 
 def test_its_commands_are_told_where_the_daemon_is() -> None:

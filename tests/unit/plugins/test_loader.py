@@ -63,6 +63,7 @@ MANIFEST = dict(
     methods=lambda config: tuple(Method(key=k, display_name=k, currencies=("USD",)) for k in {methods}),
     capabilities=Capabilities(idempotency_window=timedelta(hours=1), lookup=Lookup.NONE, cancel=Cancel.CLOSES),
     credentials={credentials}, for_development={for_development}, factory=factory,
+    imports={imports},
 )
 {module}
 
@@ -70,6 +71,16 @@ MANIFEST = dict(
 def payd_providers():
     {hook}
     return [ProviderManifest(**MANIFEST)]
+"""
+
+FACTORY_IMPORTS = """
+import importlib, sys
+wheel = importlib.import_module(sys.argv[1])
+for module in wheel.MANIFEST.imports:
+    importlib.import_module(module)
+before = set(sys.modules)
+wheel.MANIFEST.factory(None, None)
+print(sorted(set(sys.modules) - before))
 """
 
 COMMANDS = """
@@ -89,7 +100,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
     def put(name: str, distribution: str | None = None, **parts: str) -> str:
         distribution = distribution or f"payd-{name}-provider"
-        defaults = {"factory": "pass", "module": "", "hook": "pass", "credentials": "()"}
+        defaults = {
+            "factory": "pass",
+            "module": "",
+            "hook": "pass",
+            "credentials": "()",
+            "imports": "()",
+        }
         defaults |= {"sdk": ">=1.0,<2", "methods": repr((name,)), "for_development": "False"}
         source = parts.pop("source", PLUGIN).format(name=name, **(defaults | parts))
         (tmp_path / f"{name}_provider_toy.py").write_text(source)
@@ -158,6 +175,47 @@ async def test_a_plugin_that_is_not_enabled_is_not_imported(install: Install) ->
     opened = await load("red", mode=FailureMode.STRICT)
     assert "blue_provider_toy" not in sys.modules
     assert [loaded.name for loaded in opened.report.loaded] == ["red"]
+
+
+async def test_what_a_plugin_names_is_imported_before_anything_of_it_runs(
+    install: Install,
+) -> None:
+    install("sdk", source="import sys\nSEEN = 'red_provider_toy' in sys.modules\n")
+    install(
+        "red",
+        imports="('sdk_provider_toy',)",
+        factory="import sys; LIFE.append('sdk_provider_toy' in sys.modules)",
+    )
+    await load("red", mode=FailureMode.STRICT)
+    assert sys.modules["red_provider_toy"].LIFE == ["red up", True, "red down"]
+    assert sys.modules["sdk_provider_toy"].SEEN
+
+
+@pytest.mark.parametrize("broken", ["raise RuntimeError('too old')", "raise SystemExit('no')"])
+async def test_a_named_module_that_cannot_be_imported_fails_its_plugin_alone(
+    install: Install, broken: str
+) -> None:
+    install("sdk", source=broken)
+    install("red", imports="('sdk_provider_toy',)")
+    install("blue")
+    failed = await refusal("red")
+    assert failed.provider == "red"
+    assert failed.reason.startswith("cannot import sdk_provider_toy: ")
+    assert failed.what_to_do == "mend or reinstall payd-red-provider, or disable it"
+    opened = await load("red", "blue")
+    assert [loaded.name for loaded in opened.report.loaded] == ["blue"]
+
+
+@pytest.mark.parametrize("provider", ["stripe", "tempo"])
+def test_our_providers_import_their_sdk_before_they_are_built(provider: str) -> None:
+    """In a fresh interpreter: what its factory still imports is counted."""
+    ran = subprocess.run(
+        [sys.executable, "-c", FACTORY_IMPORTS, f"{provider}_provider"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "[]\n"
 
 
 async def test_settings_from_the_environment_are_text_and_secrets_reach_the_provider(

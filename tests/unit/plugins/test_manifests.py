@@ -51,6 +51,8 @@ def test_a_range_that_does_not_hold_this_interface_does_not_fit(sdk: Any, why: s
         ({"credentials": "api_key"}, "no tuple of names"),
         ({"credentials": None}, "no tuple of names"),
         ({"credentials": ("api key",)}, "no tuple of names"),
+        ({"imports": "acme_provider.provider"}, "not a tuple of module names"),
+        ({"imports": ("acme provider",)}, "not a tuple of module names"),
         ({"capabilities": None}, "capabilities are none"),
     ],
 )
@@ -65,6 +67,7 @@ def test_what_a_manifest_cannot_say_is_told(changes: Any, why: str) -> None:
         ({"cancel": None}, "no Cancel"),
         ({"concurrency": 0}, "allow no call"),
         ({"concurrency": "64"}, "allow no call"),
+        ({"audit": "yes"}, "not true or false"),
         ({"operation_timeout": 10}, "no timedelta"),
         ({"idempotency_window": None}, "no timedelta"),
         ({"operation_timeout": timedelta(0)}, "no time"),

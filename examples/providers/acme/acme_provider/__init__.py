@@ -31,7 +31,8 @@ def _methods(config: AcmeConfig) -> tuple[Method, ...]:
 
 
 def _open(context: ProviderContext, config: AcmeConfig) -> AbstractAsyncContextManager[Provider]:
-    from acme_provider.provider import open_provider  # the place to import an SDK, too
+    # The module that imports an SDK; `imports` below names it, since an SDK may take seconds.
+    from acme_provider.provider import open_provider
 
     return open_provider(context, config)
 
@@ -48,6 +49,7 @@ MANIFEST = ProviderManifest(
         cancel=Cancel.CLOSES,
     ),
     credentials=("api_key", "webhook_secret"),
+    imports=("acme_provider.provider",),
     factory=_open,
 )
 

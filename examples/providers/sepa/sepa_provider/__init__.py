@@ -45,6 +45,7 @@ MANIFEST = ProviderManifest(
         # Each call is a thread and a short transaction; SQLite writes one at a time anyway.
         concurrency=16,
     ),
+    imports=("sepa_provider.provider",),
     factory=_open,
 )
 

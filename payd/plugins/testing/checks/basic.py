@@ -22,6 +22,7 @@ from payd.plugins import (
     ProviderManifest,
     ProviderStatus,
     Redirect,
+    SupportsAudit,
     SupportsWebhooks,
     WebhookRefused,
 )
@@ -67,6 +68,15 @@ async def it_imports_nothing_of_payd_but_the_interface(bench: Bench) -> None:
     for path, module in _imports(package):
         if module.split(".")[0] == "payd" and module.split(".")[:2] != ["payd", "plugins"]:
             raise Failed(f"{path} imports {module}")
+
+
+@check(
+    Level.BASIC, "Operators are offered `payd NAME audit` where the manifest announces an audit."
+)
+async def an_audit_is_announced(bench: Bench) -> None:
+    announced = bench.manifest.capabilities.audit
+    if isinstance(bench.provider, SupportsAudit) != announced:
+        raise Failed(f"Capabilities.audit is {announced}, but the provider says otherwise")
 
 
 @check(Level.BASIC, "A misspelt setting must stop the start, not be ignored in production.")

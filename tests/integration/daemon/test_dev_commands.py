@@ -1,0 +1,121 @@
+"""Every command finds a running `payd dev` by its state directory alone, and shows no traceback."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import attrs
+import click
+import pytest
+from dev_process import PATIENCE_S, WATCH, running_dev, state_folder
+from unit.cli.conftest import Alone, alone
+
+from payd.cli.main import main
+
+__all__ = ["alone"]
+
+ITEM = ("--item", "ethereum-mainnet/full/30d", "--method", "mock")
+NO_ONE = "00000000-0000-0000-0000-000000000007"
+#: What starts something, or works on files only.
+NEEDS_NO_DAEMON = {
+    *("dev", "serve", "config reference"),
+    *("plugin new", "plugin check", "plugin checks"),
+}
+#: Command → its arguments, its exit code, and what it prints.
+COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
+    "quote": (ITEM, 0, "149.00 USD"),
+    "pay": (ITEM, 0, "COMPLETED"),
+    "get": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
+    "cancel": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
+    "events tail": (("--no-follow",), 0, ""),
+    "events dead-letters": ((), 0, "no dead letters"),
+    "events create-stream": ((), 0, "PAYMENTS exists with these settings"),
+    "events republish": (("--since", "1h"), 0, "published again"),
+    "migrate": (("--check",), 0, "the schema is up to date"),
+    "config check": ((), 0, "the configuration is good"),
+    "config show": ((), 0, "database.password"),
+    "pricing check": ((), 0, "prices in USD"),
+    "pricing show": ((), 0, "149.00 USD"),
+    "providers": ((), 0, "mock"),
+    "receipts list": ((), 0, "every receipt has its payment"),
+    "receipts attach": (("tempo:7", NO_ONE), 1, "no such payment"),
+    "reconciliations": ((), 0, "provider"),
+    "doctor": ((), 0, "PostgreSQL"),
+    "tempo audit": ((), 1, "the provider tempo is not enabled: set TEMPO_ENABLED"),
+    "tempo pay": ((NO_ONE,), 1, "the provider tempo is not enabled: set TEMPO_ENABLED"),
+}
+
+
+def leaves(group: click.Group, prefix: str = "") -> Iterator[str]:
+    """Every command that can be called, by its words."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}"
+
+
+@attrs.frozen
+class Dev:
+    """A running `payd dev`, whose state directory has the usual name."""
+
+    state: Path
+
+    def payd(self, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+        """`payd …` in a shell that knows of no daemon."""
+        done = subprocess.run(
+            [sys.executable, "-m", "payd", *arguments],
+            env={"PATH": os.environ["PATH"], "HOME": str(self.state.parent)},
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+        WATCH.search(done.stdout + done.stderr, f"payd {' '.join(arguments)}")
+        return done
+
+
+@pytest.fixture(scope="module")
+def dev() -> Iterator[Dev]:
+    with state_folder() as folder:
+        state = folder.with_name(".payd")
+        with running_dev(state, "--ephemeral"):
+            yield Dev(state)
+
+
+def test_the_walk_covers_every_command() -> None:
+    assert set(leaves(main)) - NEEDS_NO_DAEMON == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_finds_payd_dev_in_the_working_directory(dev: Dev, command: str) -> None:
+    arguments, code, printed = COMMANDS[command]
+    done = dev.payd(*command.split(), *arguments, cwd=dev.state.parent)
+    assert (done.returncode, done.stderr if code == 0 else "") == (code, ""), done
+    assert printed in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", ["get", "events tail", "config show", "pricing show"])
+def test_from_elsewhere_a_command_finds_it_by_the_state_directory(
+    dev: Dev, command: str, tmp_path: Path
+) -> None:
+    arguments, code, printed = COMMANDS[command]
+    where = ("--state-dir", str(dev.state))
+    done = dev.payd(*command.split(), *arguments, *where, cwd=tmp_path)
+    assert done.returncode == code, done
+    assert printed in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_where_no_payd_dev_runs_a_command_says_so(alone: Alone, command: str) -> None:
+    arguments, _, _ = COMMANDS[command]
+    done = alone(*command.split(), *arguments, "--state-dir", "nowhere", DB_HOST="127.0.0.1")
+    assert done.exit_code == 1, done.output
+    assert done.stderr.startswith("Error: no `payd dev` runs on nowhere"), done.stderr
