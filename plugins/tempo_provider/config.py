@@ -7,10 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from payd.plugins import CryptoCurrency, Method, ProviderConfig
+from tempo_provider.receivers import TOKEN_PREFIX, why_not_a_receiver
 
 NO_ETH = "Tempo has no ETH: the chain has no native token, and fees are paid in stablecoins"
-#: Every TIP-20 token's address begins so (docs.tempo.xyz/protocol/tip20/spec).
-TOKEN_PREFIX = "0x20c000000000000000000000"  # noqa: S105 - an address, not a password
 PATH_USD = "0x20c0000000000000000000000000000000000000"
 _ALPHA_USD, _BETA_USD, _THETA_USD = (f"{PATH_USD[:-1]}{n}" for n in (1, 2, 3))
 _DECIMALS = 6
@@ -54,8 +53,8 @@ def _is_token(address: str) -> str:
 
 
 def _is_receiver(address: str) -> str:
-    if address.startswith(TOKEN_PREFIX) or int(address, 16) == 0:
-        raise ValueError("tokens refuse to be sent there: it must be an account of yours")
+    if why := why_not_a_receiver(address):
+        raise ValueError(f"money sent there would be lost ({why}): set it to an account of yours")
     return address
 
 

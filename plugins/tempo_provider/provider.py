@@ -32,6 +32,7 @@ from payd.plugins import (
 from tempo_provider.config import TempoConfig
 from tempo_provider.contracts import DECIMALS, TRANSFER_WITH_MEMO, topic_of, transfer_calldata
 from tempo_provider.cursor import Cursor, Point, cursor_of
+from tempo_provider.forks import log_fork
 from tempo_provider.memo import memo_of, spellings
 from tempo_provider.rpc import Endpoint, RpcError, Unreadable
 from tempo_provider.slices import read_point
@@ -59,15 +60,16 @@ async def open_provider(context: ProviderContext, config: TempoConfig) -> AsyncI
         endpoints = [Endpoint(url, http, context.clock, timeout_s) for url in config.rpc_url]
         witnesses = Witnesses(endpoints, config.quorum, context.log, context.metrics)
         tokens = Tokens(config, witnesses, context.log)
-        await _check_at_start(tokens, context.log)
+        await _check_at_start(tokens, witnesses, context.log)
         yield TempoProvider(context, config, witnesses, tokens)
 
 
-async def _check_at_start(tokens: Tokens, log: Logger) -> None:
+async def _check_at_start(tokens: Tokens, witnesses: Witnesses, log: Logger) -> None:
     """What is wrong stops the start; a chain that does not answer does not."""
     with trio.move_on_after(CHECK_S) as checking:
         try:
             await tokens.check()
+            await log_fork(witnesses, log)
         except NotAttempted as error:
             log.warning("chain_away_at_start", error=str(error))
     if checking.cancelled_caught:

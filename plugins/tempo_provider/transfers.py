@@ -19,8 +19,9 @@ Log = Mapping[str, Any]
 _HEX = frozenset(string.hexdigits)
 _WORD = 64
 _TOPIC = 66
-#: ABI of a blocked transfer's receipt, version 1: nine static words; which of them we read.
-_RECEIPT_WORDS, _ORIGINATOR, _MEMO = 9, 2, 8
+#: ABI of a blocked transfer's receipt, version 1: ten static words, of which these are read.
+#: Source: `ClaimReceiptV1` (tempoxyz/tempo, crates/contracts/src/precompiles/receive_policy_guard.rs).
+_RECEIPT_WORDS, _VERSION, _ORIGINATOR, _MEMO = 10, 0, 3, 9
 
 
 class UnreadableLog(ValueError):
@@ -52,6 +53,9 @@ class Blocked(NamedTuple):
     amount: int
     #: The receipt as emitted, 0x-hex: without it nobody can claim the money.
     receipt: str
+    #: Who sent it, and its memo; None where the receipt has a layout that is not known.
+    sender: str | None
+    memo: str | None
     block_hash: str
     transaction: str
 
@@ -130,6 +134,7 @@ def _read_blocked(log: Log) -> Blocked:
         start = 2 * int(words[2 * _WORD : 3 * _WORD], 16)
         length = 2 * int(words[start : start + _WORD], 16)
         receipt = words[start + _WORD : start + _WORD + length]
+        sender, memo = _sender_and_memo(receipt)
         return Blocked(
             int(log["blockNumber"], 16),
             int(log["logIndex"], 16),
@@ -137,11 +142,21 @@ def _read_blocked(log: Log) -> Blocked:
             _address(topics[2]),
             int(words[:_WORD], 16),
             _hex("0x" + receipt, 2 + length),
+            sender,
+            memo,
             _hex(log["blockHash"], _TOPIC),
             _hex(log["transactionHash"], _TOPIC),
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise UnreadableLog(f"not a blocked transfer: {error!r}") from None
+
+
+def _sender_and_memo(receipt: str) -> tuple[str | None, str | None]:
+    """Of a receipt of version 1, hex. Raises ValueError for a sender that is no address."""
+    words = [receipt[at : at + _WORD] for at in range(0, len(receipt), _WORD)]
+    if len(receipt) != _RECEIPT_WORDS * _WORD or int(words[_VERSION], 16) != 1:
+        return None, None
+    return _address("0x" + words[_ORIGINATOR]), _hex("0x" + words[_MEMO], _TOPIC)
 
 
 def _hex(value: str, length: int) -> str:
@@ -253,8 +268,8 @@ def _blocked_details(blocked: Blocked) -> dict[str, str]:
         "receiver": blocked.receiver,
         "guard_receipt": blocked.receipt,
     }
-    words = blocked.receipt[2:]
-    if len(words) == _RECEIPT_WORDS * _WORD:
-        details["sender"] = "0x" + words[_ORIGINATOR * _WORD :][24:_WORD]
-        details["memo"] = "0x" + words[_MEMO * _WORD :]
+    if blocked.sender is not None:
+        details["sender"] = blocked.sender
+    if blocked.memo is not None:
+        details["memo"] = blocked.memo
     return details

@@ -113,6 +113,8 @@ class ScriptedChain:
         self.tokens = dict(tokens)
         self.blocks: list[Block] = []
         self.finalized = 0
+        #: The active fork; with None its nodes do not know `tempo_forkSchedule`.
+        self.fork_name: str | None = "T12"
         #: (token, account) → base units before the first block.
         self.granted: dict[tuple[str, str], int] = {}
         self._waiting: list[Transaction] = []

@@ -24,6 +24,7 @@ TRANSFER = topic0("Transfer(address,address,uint256)")
 TRANSFER_WITH_MEMO = topic0("TransferWithMemo(address,address,uint256,bytes32)")
 MINT = topic0("Mint(address,uint256)")
 BURN = topic0("Burn(address,uint256)")
+BURN_AT = topic0("BurnAt(address,address,uint256)")
 TRANSFER_BLOCKED = topic0("TransferBlocked(address,address,uint64,uint256,uint8,bytes)")
 
 
@@ -65,6 +66,12 @@ def burn(token: str, sender: str, amount: int, memo: str | None = None) -> Call:
     return (*transfer(token, sender, ZERO, amount, memo), burnt)
 
 
+def burn_at(token: str, holder: str, amount: int, burner: str = ZERO) -> Call:
+    """`burnAt` (TIP-1006): an issuer takes what a holder has."""
+    burnt = Emitted(token, (BURN_AT, word(burner), word(holder), word(amount)), "0x")
+    return (*transfer(token, holder, ZERO, amount), burnt)
+
+
 def fee(token: str, payer: str, amount: int) -> Call:
     """What every transaction costs."""
     return transfer(token, payer, FEE_MANAGER, amount)
@@ -92,9 +99,11 @@ def blocked(
 
 def blocked_receipt(token: str, sender: str, to: str, memo: str | None, nonce: int) -> bytes:
     """Version 1, by which the money can be claimed."""
-    kinds = [*["address"] * 4, "uint64", "uint64", "uint8", "uint8", "bytes32"]
+    kinds = ["uint8", *["address"] * 4, "uint64", "uint64", "uint8", "uint8", "bytes32"]
     memo_bytes = bytes.fromhex((memo or word(0))[2:])
-    return encode(kinds, [token, to, sender, to, 1_790_000_000, nonce, 1, 0, memo_bytes])
+    by_receive_policy, of_transfer = 2, 0
+    reason = (by_receive_policy, of_transfer)
+    return encode(kinds, [1, token, to, sender, to, 1_790_000_000, nonce, *reason, memo_bytes])
 
 
 def claim(token: str, to: str, amount: int) -> Call:

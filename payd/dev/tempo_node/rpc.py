@@ -66,6 +66,7 @@ class View:
             "eth_getBlockByHash": self._block_by_hash,
             "eth_getLogs": self._logs,
             "eth_call": self._call,
+            **({"tempo_forkSchedule": self._forks} if self.chain.fork_name else {}),
         }
         method = methods.get(asked["method"])
         try:
@@ -74,6 +75,11 @@ class View:
             return answered | {"result": method(*asked.get("params", ()))}
         except RpcFailure as failure:
             return answered | {"error": failure.error}
+
+    def _forks(self) -> Json:
+        """In the shape of tempoxyz/tempo's `ForkSchedule` (crates/alloy)."""
+        active = {"name": self.chain.fork_name, "activationTime": 0, "active": True}
+        return {"schedule": [active | {"forkId": "0x471a451c"}], "active": self.chain.fork_name}
 
     def _number(self, tag: str) -> int:
         tags = {

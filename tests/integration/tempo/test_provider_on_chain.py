@@ -22,7 +22,7 @@ from integration.tempo.watching import (
 from payd.dev.tempo_node import lies
 from payd.dev.tempo_node.chain import ScriptedChain, Token
 from payd.dev.tempo_node.events import transfer
-from payd.dev.tempo_node.node import Hangs, ScriptedNode, open_node, open_nodes
+from payd.dev.tempo_node.node import Hangs, Says, ScriptedNode, open_node, open_nodes
 from payd.plugins import (
     Absent,
     Created,
@@ -267,3 +267,56 @@ async def test_holdings_are_those_of_the_cursors_block(
 
         assert (held[USDC].opening, held[USDC].balance) == (0, 40)
         assert held[USDC].at.startswith("block ")
+
+
+# -- the fork ----------------------------------------------------------------------------------
+
+
+async def test_the_start_logs_the_fork_that_the_chain_runs(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    chain.fork_name = "T12"
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        assert watch.lines.named("chain_fork") == [{"fork": "T12"}]
+        assert watch.lines.named("chain_fork_untested") == []
+
+
+async def test_a_fork_that_was_never_tested_is_warned_of(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    chain.fork_name = "T99"
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        [line] = watch.lines.named("chain_fork_untested")
+        assert line["fork"] == "T99"
+        assert "T12" in line["tested"]
+
+
+async def test_a_node_that_knows_no_forks_is_read_all_the_same(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    chain.fork_name = None
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        assert len(watch.lines.named("chain_fork_unknown")) == 1
+        await sink.reaches(3)
+
+
+async def test_another_endpoint_is_asked_where_the_first_knows_no_forks(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    chain.fork_name = "T12"
+    async with open_nodes(chain, 2) as nodes:
+        nodes[0].behaves(Says(status=503), "tempo_forkSchedule")
+        async with watching(nodes, sink) as watch:
+            assert watch.lines.named("chain_fork") == [{"fork": "T12"}]
+
+
+@pytest.mark.parametrize(
+    "answer", [None, "T12", [], {}, {"active": 12}, {"active": "T12\n[error] forged"}]
+)
+async def test_a_schedule_that_is_none_is_not_believed(
+    chain: ScriptedChain, sink: MemorySink, answer: Any
+) -> None:
+    async with open_node(chain) as node:
+        node.lies(lies.about("tempo_forkSchedule", lambda told: answer))
+        async with watching([node], sink) as watch:
+            assert len(watch.lines.named("chain_fork_unknown")) == 1

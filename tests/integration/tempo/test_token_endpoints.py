@@ -300,6 +300,22 @@ def test_an_endpoint_of_another_chain_stops_the_start(place: Place, chain: Chain
         assert any("is of chain 1" in str(line) for line in daemon.lines)
 
 
+def test_a_receiver_that_is_the_guard_stops_the_start(place: Place) -> None:
+    guard = "0xB10C000000000000000000000000000000000000"
+    settings = {"TEMPO_RECEIVER_ADDRESS": guard, "PAYD_PROVIDERS_FAILURE_MODE": "strict"}
+    daemon = Daemon(place, **tempo_environment("http://127.0.0.1:9", **settings))
+    assert daemon.wait_ended() == 78
+    assert any("the guard of receive policies" in str(line) for line in daemon.lines)
+
+
+def test_a_real_node_without_a_fork_schedule_is_no_reason_not_to_start(
+    place: Place, chain: Chain
+) -> None:
+    with running_with_tokens(place, chain.url) as (daemon, _):
+        told = [line for line in daemon.lines if line.get("event") == "chain_fork_unknown"]
+    assert len(told) == 1
+
+
 def test_without_any_endpoint_the_daemon_starts_and_takes_no_tokens(place: Place) -> None:
     nobody = "http://127.0.0.1:9"
     with running_with_tokens(place, nobody, **QUICK) as (_, client):

@@ -4,11 +4,22 @@ from datetime import UTC, datetime
 
 import pytest
 from tempo_provider.transfers import Books, books_of, held_of, read_blocked, read_transfers
-from unit.tempo.vectors import MEMO, PAYER, STRANGER, US, USDC, USDT, logs_of, receipt_of
+from unit.tempo.vectors import (
+    BLOCKED_BY_OX,
+    MEMO,
+    PAYER,
+    STRANGER,
+    US,
+    USDC,
+    USDT,
+    logs_of,
+    receipt_of,
+)
 
 from payd.dev.tempo_node.chain import Json
 from payd.dev.tempo_node.events import (
     BURN,
+    BURN_AT,
     GUARD,
     MINT,
     ZERO,
@@ -16,6 +27,7 @@ from payd.dev.tempo_node.events import (
     blocked,
     blocked_receipt,
     burn,
+    burn_at,
     claim,
     fee,
     mint,
@@ -30,7 +42,11 @@ CHAIN = 4217
 
 
 def money(logs: list[Json]) -> list[Json]:
-    return [log for log in logs if log["address"] != GUARD and log["topics"][0] not in (MINT, BURN)]
+    return [
+        log
+        for log in logs
+        if log["address"] != GUARD and log["topics"][0] not in (MINT, BURN, BURN_AT)
+    ]
 
 
 def books(*calls: Call, accounts: frozenset[str] = OURS) -> Books:
@@ -179,6 +195,22 @@ def test_the_operator_finds_what_claims_a_blocked_transfer_and_what_it_was_for()
     assert details["memo"] == MEMO
     assert details["sender"] == PAYER
     assert details["receiver"] == US
+
+
+@pytest.mark.parametrize("name", BLOCKED_BY_OX)
+def test_the_sender_and_the_memo_of_withheld_money_are_not_lost(name: str) -> None:
+    """As another library encodes them."""
+    log = BLOCKED_BY_OX[name]
+    [template] = [one for one in logs_of(blocked(USDC, PAYER, US, 1)) if one["address"] == GUARD]
+    written = template | {"topics": log["topics"], "data": log["data"]}
+    [one] = held_of(read_blocked([written]), chain_id=CHAIN, times={1: BLOCK_TIME})
+    details = receipt_of(one).details
+    assert (details["sender"], details["memo"]) == (log["originator"], log["memo"])
+    assert details["guard_receipt"] == log["receipt"]
+
+
+def test_what_an_issuer_burns_of_ours_is_an_outflow() -> None:
+    assert amounts(books(burn_at(USDC, US, 149))) == ([], [149])
 
 
 def test_nothing_that_is_blocked_is_nothing() -> None:

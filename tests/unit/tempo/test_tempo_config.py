@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from pytempo.contracts import addresses
 from tempo_provider import MANIFEST
 from tempo_provider.config import NO_ETH, PATH_USD, TempoConfig, methods_of
 
@@ -108,9 +109,9 @@ def test_the_receiver_is_an_address_however_its_letters_are_written() -> None:
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("0x" + "0" * 40, "it must be an account of yours"),
-        (ALPHA, "it must be an account of yours"),
-        (ALPHA.upper().replace("X", "x"), "it must be an account of yours"),
+        ("0x" + "0" * 40, "set it to an account of yours"),
+        (ALPHA, "set it to an account of yours"),
+        (ALPHA.upper().replace("X", "x"), "set it to an account of yours"),
         (RECEIVER[:-1], "receiver_address"),
         (RECEIVER[2:], "receiver_address"),
         (RECEIVER + "00", "receiver_address"),
@@ -120,6 +121,48 @@ def test_the_receiver_is_an_address_however_its_letters_are_written() -> None:
 )
 def test_money_is_not_sent_where_it_cannot_be_received(address: str, told: str) -> None:
     assert told in refusal(receiver_address=address)
+
+
+@pytest.mark.parametrize("name", [one for one in dir(addresses) if one.endswith("_ADDRESS")])
+def test_no_address_of_the_chains_own_is_an_account_of_ours(name: str) -> None:
+    """As Tempo's SDK lists them."""
+    assert "receiver_address" in refusal(receiver_address=getattr(addresses, name))
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("0xB10C000000000000000000000000000000000000", "the guard of receive policies"),
+        ("0xfeec000000000000000000000000000000000000", "the FeeManager"),
+        ("0x5AD0000000000000000000000000000000000001", "a zone's portal"),
+        ("0x5ad000000000000000000000ffffffffffffffff", "a zone's portal"),
+        ("0x5AD1000000000000000000000000000000000000", "the zone portals' code"),
+        (USDC_E, "a TIP-20 token"),
+        ("0x20c0000000000000000000006a37da5c996874be", "a TIP-20 token"),
+        ("0x20Fc000000000000000000000000000000000000", "the token factory"),
+        ("0x4D50500000000000000000000000000000000000", "the channel reserve"),
+        ("0xcA11bde05977b3631167028862bE2a173976CA11", "Multicall3"),
+        ("0x000000000000000000000000000000000000dEaD", "nobody can have the key"),
+        ("0x0000000000000000000000000000000000000100", "nobody can have the key"),
+        ("0x1234560000000000000000000000000000000007", "nobody can have the key"),
+    ],
+)
+def test_a_receiver_that_cannot_be_right_is_refused_by_what_it_is(address: str, what: str) -> None:
+    told = refusal(receiver_address=address)
+    assert what in told
+    assert "set it to an account of yours" in told
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0x58e21090fdfdfdfdfdfdfdfdfdfd010203040506",
+        "0x00000000000000001234567890abcdef12345678",
+        "0x5ad1" + "12" * 18,
+    ],
+)
+def test_an_unusual_account_is_still_an_account(address: str) -> None:
+    assert config(receiver_address=address).receiver_address == address
 
 
 # -- endpoints ---------------------------------------------------------------------------------

@@ -4,11 +4,15 @@ import random
 from typing import Any
 
 import pytest
+from eth_abi.abi import encode
 from eth_typing import ABIEvent
+from eth_utils.abi import event_abi_to_log_topic
 from hexbytes import HexBytes
+from pytempo.contracts.abis import RECEIVE_POLICY_GUARD_ABI
 from tempo_provider import contracts
 from tempo_provider.transfers import Transfer, UnreadableLog, read_blocked, read_transfers
 from unit.tempo.vectors import (
+    BLOCKED_BY_OX,
     MEMO,
     PAYER,
     RECEIVER,
@@ -346,6 +350,51 @@ def test_the_receipt_is_what_web3_reads() -> None:
     assert read.amount == event["args"]["amount"]
     assert read.token == event["args"]["token"].lower()
     assert read.receiver == event["args"]["receiver"].lower()
+
+
+def placed(log: Json) -> Json:
+    """A log of topics and data, with a place on the chain."""
+    [template] = guarded(blocked(USDC, PAYER, US, 149, MEMO))
+    return template | {name: log[name] for name in ("topics", "data")}
+
+
+@pytest.mark.parametrize("name", BLOCKED_BY_OX)
+def test_a_withheld_transfer_is_read_as_another_library_wrote_it(name: str) -> None:
+    log = BLOCKED_BY_OX[name]
+    [read] = read_blocked([placed(log)])
+    assert (read.token, read.receiver, read.amount) == (USDC, US, 149_000_000)
+    assert read.receipt == log["receipt"]
+    assert (read.sender, read.memo) == (log["originator"], log["memo"])
+
+
+def test_the_scripted_guard_emits_what_another_library_encodes() -> None:
+    written = BLOCKED_BY_OX["transfer, blocked by the receive policy"]
+    [log] = guarded(blocked(USDC, PAYER, US, 149_000_000, MEMO, nonce=7))
+    assert (log["topics"], log["data"]) == (written["topics"], written["data"])
+
+
+def test_the_guards_event_is_the_one_that_tempos_sdk_declares() -> None:
+    event: Any = next(one for one in RECEIVE_POLICY_GUARD_ABI if one["name"] == "TransferBlocked")
+    assert "0x" + event_abi_to_log_topic(event).hex() == contracts.TRANSFER_BLOCKED
+    [log] = guarded(blocked(USDC, PAYER, US, 149, MEMO))
+    [read] = read_by_web3([log], event, contracts.TRANSFER_BLOCKED)
+    assert (read["args"]["amount"], read["args"]["receiptVersion"]) == (149, 1)
+
+
+@pytest.mark.parametrize("shape", ["version 2", "a word more", "a word less", "nothing"])
+def test_a_receipt_of_another_layout_is_kept_and_not_interpreted(shape: str) -> None:
+    """Its bytes claim the money whatever they mean."""
+    receipt = blocked_receipt(USDC, PAYER, US, MEMO, 1)
+    other = {
+        "version 2": b"\0" * 31 + b"\2" + receipt[32:],
+        "a word more": receipt + b"\0" * 32,
+        "a word less": receipt[:-32],
+        "nothing": b"",
+    }[shape]
+    data = "0x" + encode(["uint256", "uint8", "bytes"], [149, 2, other]).hex()
+    [log] = guarded(blocked(USDC, PAYER, US, 149, MEMO))
+    [read] = read_blocked([log | {"data": data}])
+    assert (read.receipt, read.sender, read.memo) == ("0x" + other.hex(), None, None)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,11 @@ RECORDED: dict[str, list[Json]] = json.loads(
     Path(__file__).with_name("recorded_logs.json").read_text()
 )
 
+#: Logs of withheld transfers, encoded by another library; the file names it.
+BLOCKED_BY_OX: dict[str, Json] = json.loads(
+    Path(__file__).with_name("blocked_by_ox.json").read_text()
+)["logs"]
+
 #: Who the recorded ones paid, who sent them, and with which memo.
 RECEIVER = "0x" + "7ea5" * 10
 SENDER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"

@@ -1,0 +1,40 @@
+"""Which addresses cannot be the account that is paid: those of the chain itself.
+
+Money that is sent there is refused by the tokens, lost, or somebody else's to move.
+Source: tempoxyz/tempo, crates/contracts/src/precompiles/mod.rs and zone_factory.rs.
+"""
+
+from typing import Final
+
+#: Every TIP-20 token's address begins so (docs.tempo.xyz/protocol/tip20/spec).
+TOKEN_PREFIX: Final = "0x20c000000000000000000000"  # noqa: S105 - an address, not a password
+#: Every zone portal's address begins so, whether the zone exists yet or not (TIP-1091).
+_PORTAL_PREFIX: Final = "0x5ad000000000000000000000"
+#: Finding a key for an address with a run of this many zero bytes takes 2⁸⁰ tries.
+_ZERO_BYTES: Final = 10
+
+_OWN: Final = {
+    "0x20fc000000000000000000000000000000000000": "the token factory",
+    "0x403c000000000000000000000000000000000000": "the registry of transfer policies",
+    "0x4d50500000000000000000000000000000000000": "the channel reserve",
+    "0x5ad1000000000000000000000000000000000000": "the zone portals' code",
+    "0x5af2000000000000000000000000000000000000": "the zone factory",
+    "0xb10c000000000000000000000000000000000000": "the guard of receive policies",
+    "0xca11bde05977b3631167028862be2a173976ca11": "Multicall3",
+    "0xdec0000000000000000000000000000000000000": "the stablecoin exchange",
+    "0xfdc0000000000000000000000000000000000000": "the registry of virtual addresses",
+    "0xfeec000000000000000000000000000000000000": "the FeeManager",
+}
+
+
+def why_not_a_receiver(address: str) -> str:
+    """What `address`, 0x-hex in lower case, is instead of an account; empty when it may be one."""
+    if address in _OWN:
+        return f"it is {_OWN[address]}"
+    if address.startswith(TOKEN_PREFIX):
+        return "it is a TIP-20 token"
+    if address.startswith(_PORTAL_PREFIX):
+        return "it is a zone's portal"
+    if bytes(_ZERO_BYTES) in bytes.fromhex(address[2:]):
+        return "nobody can have the key of it"
+    return ""
