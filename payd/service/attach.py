@@ -11,7 +11,7 @@ from payd.domain.errors import ReceiptNotAttachable, ReceiptNotFound
 from payd.domain.evidence import ReceiptState
 from payd.domain.payment import Origin, Payment
 from payd.ports import Receipts, StoredReceipt
-from payd.service.settle import Settle
+from payd.service.settle import ReceiptTaken, Settle
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +37,14 @@ class Attach:
         if stored.payment_id == payment_id:
             return payment
         _refuse_unfit(stored, payment)
-        after, _ = await self.settle.apply(payment, (stored.receipt,), origin, note=note)
+        try:
+            after, _ = await self.settle.take(payment, (stored.receipt,), origin, note=note)
+        except ReceiptTaken as error:
+            raise ReceiptNotAttachable(
+                "another payment has just got it",
+                receipt_id=receipt_id,
+                payment_id=str(payment_id),
+            ) from error
         return after
 
 

@@ -2,6 +2,9 @@
 
 The one way in which evidence changes a payment, whoever brings it: an RPC's answer, a
 watch, a poll, an operator.
+
+A commit that is lost although nobody else changed the payment wanted a receipt that belongs to
+another payment. Trying again would never help: it is conflicting evidence, for a person.
 """
 
 from collections.abc import Sequence
@@ -11,12 +14,16 @@ import attrs
 
 from payd.domain.decide import Decision, Rules, decide
 from payd.domain.errors import PaymentNotFound, StoreUnavailable
-from payd.domain.evidence import Evidence
+from payd.domain.evidence import Conflict, Evidence, Receipt
 from payd.domain.payment import Origin, Payment
 from payd.ports import Clock, CrashPoints, PaymentStore, Providers
 
 #: Writers of one payment: a call, a watch, recovery. More rounds than this is a defect.
 _ROUNDS_MAX = 20
+
+
+class ReceiptTaken(Exception):
+    """A receipt of the evidence belongs to another payment; nothing was written."""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,8 +51,23 @@ class Settle:
     ) -> tuple[Payment, bool]:
         """As `settle`, and whether anything was written; then `inbox_ids` are marked with it.
 
-        A note is kept in the audit row.
+        A note is kept in the audit row. Receipts of another payment raise attention.
         """
+        try:
+            return await self.take(payment, evidence, origin, inbox_ids, note)
+        except ReceiptTaken:
+            receipts = evidence if isinstance(evidence, tuple) else ()
+            return await self._keep_the_rest(payment, receipts, origin, inbox_ids)
+
+    async def take(
+        self,
+        payment: Payment,
+        evidence: Evidence,
+        origin: Origin,
+        inbox_ids: Sequence[int] = (),
+        note: str = "",
+    ) -> tuple[Payment, bool]:
+        """As `apply`; raises ReceiptTaken where `apply` raises attention."""
         for _ in range(_ROUNDS_MAX):
             decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
             if decision is not None and note:
@@ -55,8 +77,27 @@ class Settle:
             newest = await self.newest(payment.id)
             if decision is None and newest.version == payment.version:
                 return newest, False
+            if isinstance(evidence, tuple) and newest.version == payment.version:
+                raise ReceiptTaken
             payment = newest
         raise StoreUnavailable("too many writers at one payment", retry_after_s=1.0)
+
+    async def _keep_the_rest(
+        self,
+        payment: Payment,
+        receipts: Sequence[Receipt],
+        origin: Origin,
+        inbox_ids: Sequence[int],
+    ) -> tuple[Payment, bool]:
+        """Keep the receipts that no other payment has, and have a person look at the others."""
+        taken = []
+        for receipt in receipts:
+            try:
+                payment, _ = await self.take(payment, (receipt,), origin)
+            except ReceiptTaken:
+                taken.append(receipt.id)
+        note = f"reported for this payment and owned by another: {', '.join(taken)}"
+        return await self.take(payment, Conflict(), origin, inbox_ids, note)
 
     async def claim(
         self, payment: Payment, evidence: Evidence, origin: Origin

@@ -1,9 +1,11 @@
 """Money that arrives by receipts: matched, unmatched, placed by a person, and waited for."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
+import attrs
 import pytest
 from unit.service.fakes import NOON
 from unit.service.world import USDC, World, capable
@@ -139,6 +141,50 @@ async def test_another_token_is_told_to_the_payment_and_stays_unmatched(world: W
     assert [one.receipt for one in await world.store.ledger.unmatched(10)] == [other]
 
 
+# -- one receipt, two payments ---------------------------------------------------------------
+
+
+async def test_a_receipt_that_is_reported_for_two_payments_is_conflicting_on_the_second_at_once(
+    world: World,
+) -> None:
+    first, second = await in_tokens(world), await in_tokens(world, "key-2")
+    await put(world, told(a_receipt(), first.id))
+    again = Observation(id="again", reference=str(second.id), fact=(a_receipt(),))
+
+    assert await put(world, again) == ["applied"]
+
+    assert (await world.newest(first)).status is Status.COMPLETED
+    after = await world.newest(second)
+    assert (after.status, after.received) == (Status.PENDING, 0)
+    assert after.attention == {Attention.CONFLICTING_EVIDENCE}
+    audit = (await world.store.audit_trail(second.id))[-1]
+    assert audit.details["reason"] == "reported for this payment and owned by another: r1"
+    assert await world.events() == ["payment.completed", "payment.attention"]
+
+
+async def test_a_receipt_of_another_payment_does_not_hide_what_came_with_it(world: World) -> None:
+    first, second = await in_tokens(world), await in_tokens(world, "key-2")
+    await put(world, told(a_receipt(), first.id))
+    both = (a_receipt(), a_receipt("r2"), a_receipt("r3", asset="0x" + "99" * 20))
+
+    said = Observation(id="both", reference=str(second.id), fact=both)
+    assert await put(world, said) == ["applied"]
+
+    after = await world.newest(second)
+    assert (after.status, after.confirmed) == (Status.COMPLETED, DUE)
+    assert after.attention == {Attention.CONFLICTING_EVIDENCE, Attention.WRONG_TOKEN}
+
+
+async def test_the_same_conflict_again_changes_nothing(world: World) -> None:
+    first, second = await in_tokens(world), await in_tokens(world, "key-2")
+    await put(world, told(a_receipt(), first.id))
+    for name, outcome in [("again", "applied"), ("and again", "nothing_new")]:
+        said = Observation(id=name, reference=str(second.id), fact=(a_receipt(),))
+        assert await put(world, said) == [outcome]
+
+    assert await world.intake.claim_batch() == []
+
+
 # -- a look is believed when nothing is on its way in -------------------------------------------
 
 
@@ -222,6 +268,20 @@ async def test_a_receipt_is_attached_to_one_payment_only(world: World) -> None:
         await world.attach.attach("r1", other.id, OPERATOR)
 
 
+async def test_of_two_operators_who_place_one_receipt_at_once_the_second_is_refused(
+    world: World,
+) -> None:
+    payment, other = await in_tokens(world), await in_tokens(world, "key-2")
+    await put(world, told(a_receipt(), ""))
+    owner = attrs.evolve(payment, receipts=(a_receipt(),))
+    world.crash.act_at("settle.before_commit", partial(_give, world, owner))
+
+    with pytest.raises(ReceiptNotAttachable, match="another payment has just got it"):
+        await world.attach.attach("r1", other.id, OPERATOR)
+
+    assert (await world.newest(other)).attention == frozenset()
+
+
 @pytest.mark.parametrize(
     ("receipt", "why"),
     [
@@ -247,6 +307,10 @@ async def test_what_does_not_exist_cannot_be_attached(world: World) -> None:
         await world.attach.attach("r9", payment.id, OPERATOR)
     with pytest.raises(PaymentNotFound):
         await world.attach.attach("r1", UUID(int=77), OPERATOR)
+
+
+def _give(world: World, payment: Payment) -> None:
+    assert world.store.ledger.give(payment)
 
 
 # -- the audit ---------------------------------------------------------------------------------
