@@ -165,7 +165,18 @@ class Inbox(Protocol):
         """
 
     async def is_waiting(self, provider: str, references: Sequence[str]) -> bool:
-        """Whether a report that names one of these is stored and not settled yet."""
+        """Whether an observation that names one of these is stored and not settled yet.
+
+        A provider's own event names nothing before it is translated: see `waiting_events`.
+        """
+
+    async def waiting_events(
+        self, provider: str, after_id: int, limit: int
+    ) -> Sequence[tuple[int, ProviderEvent]]:
+        """A page of the provider's own events that are stored and not settled yet.
+
+        By row id, each with it.
+        """
 
     async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
         """As `put`, of one event with the bytes that brought it; whether it was new."""

@@ -1,16 +1,22 @@
-"""A look at a provider that cannot close: what it shows counts once nothing else is on its way in.
+"""Believe a look at a provider that cannot close once no evidence of the payment is on its way.
 
-Such a look says how far the provider has seen, not what it saw: that comes by receipts, through
-the inbox. Were it believed while one of them waits there, a payment that was paid in time would
-end unpaid.
+Such a look says how far the provider has read, not what it read: that comes by receipts, through
+the inbox. If the look were believed while one of them waits there, a payment that was paid in
+time would end unpaid. A provider's own event waits there untranslated, so it is translated here
+to see what it names; one that cannot be translated keeps no payment open.
 """
+
+from collections.abc import Set
 
 import attrs
 
 from payd.domain.payment import Origin, Payment
-from payd.plugins.interface import Cancel
+from payd.plugins.interface import Cancel, ProviderEvent
+from payd.plugins.port import Untranslatable
 from payd.ports import Answer, Inbox, ProviderPort
 from payd.service.settle import Settle
+
+_PAGE = 500
 
 
 @attrs.frozen(kw_only=True)
@@ -25,10 +31,28 @@ class Look:
     ) -> Payment:
         """The payment after the answer to a look; as it was while evidence of it is waiting.
 
-        The inbox is asked after the look was taken: what came in later, the look does not cover.
+        The inbox is asked after the look was taken: the look does not cover what came later.
         """
         if provider.capabilities.cancel is Cancel.NOT_CLOSABLE:
-            names = [name for name in (payment.provider_reference, str(payment.id)) if name]
-            if await self.inbox.is_waiting(payment.provider, names):
+            names = {payment.provider_reference or "", str(payment.id), *payment.aliases} - {""}
+            if await self._is_named_in_inbox(names, provider):
                 return payment
         return await self.settle.settle_all(payment, answer.evidence, origin)
+
+    async def _is_named_in_inbox(self, names: Set[str], provider: ProviderPort) -> bool:
+        if await self.inbox.is_waiting(provider.name, sorted(names)):
+            return True
+        after_id = 0
+        while page := await self.inbox.waiting_events(provider.name, after_id, _PAGE):
+            if any(names & _named_by(event, provider) for _, event in page):
+                return True
+            after_id, _ = page[-1]
+        return False
+
+
+def _named_by(event: ProviderEvent, provider: ProviderPort) -> Set[str]:
+    """The references in a provider's own event."""
+    try:
+        return {observation.reference for observation in provider.translate(event)}
+    except Untranslatable:
+        return frozenset()

@@ -57,6 +57,23 @@ RECEIPT = Receipt(id="r1", asset="USD", amount=1, state=ReceiptState.DROPPED, ti
 REVERSAL = Reversal(asset="USD", refunded=100, disputed=True, aliases=("ch_1",))
 
 
+async def test_events_that_wait_are_listed_by_pages_until_they_are_settled(stores: Stores) -> None:
+    events = [attrs.evolve(EVENT, id=f"evt_{n}") for n in range(5)]
+    for event in events:
+        await stores.inbox.put_webhook("mock", event, b"{}")
+    await stores.inbox.put("mock", [Observation(id="o1", reference="cs_1", fact=SEEN)])
+    await stores.inbox.put_webhook("stripe", EVENT, b"{}")
+    claimed, *_ = await stores.inbox.claim(10, LEASE_S)
+
+    first = await stores.inbox.waiting_events("mock", 0, 3)
+    rest = await stores.inbox.waiting_events("mock", first[-1][0], 3)
+    assert [event for _, event in (*first, *rest)] == events
+
+    await stores.inbox.finish(claimed.id, "applied")
+    waiting = await stores.inbox.waiting_events("mock", 0, 10)
+    assert [event for _, event in waiting] == events[1:]
+
+
 @pytest.mark.parametrize(
     "report",
     [

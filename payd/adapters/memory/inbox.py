@@ -58,6 +58,19 @@ class MemoryInbox(Queue[InboxRow]):
             if isinstance(held.row.report, Observation)
         )
 
+    async def waiting_events(
+        self, provider: str, after_id: int, limit: int
+    ) -> Sequence[tuple[int, ProviderEvent]]:
+        """See Inbox."""
+        events = (
+            (held.row.id, held.row.report)
+            for held in self.open_rows()
+            if held.row.provider == provider
+            and held.row.id > after_id
+            and isinstance(held.row.report, ProviderEvent)
+        )
+        return list(islice(events, limit))
+
     async def read_cursor(self, provider: str, name: str) -> str | None:
         """See Cursors."""
         return self._cursors[provider, name].value

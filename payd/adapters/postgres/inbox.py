@@ -85,6 +85,16 @@ class PostgresInbox:
         )
         return bool(row and row["waits"])
 
+    async def waiting_events(
+        self, provider: str, after_id: int, limit: int
+    ) -> Sequence[tuple[int, ProviderEvent]]:
+        """See the port."""
+        rows = await self._database.fetch(
+            "waiting_events", provider=provider, after_id=after_id, limit=limit
+        )
+        reports = [(row["id"], report_of(row["report"])) for row in rows]
+        return [(row_id, event) for row_id, event in reports if isinstance(event, ProviderEvent)]
+
     async def read_cursor(self, provider: str, name: str) -> str | None:
         """See the port Cursors."""
         row = await self._database.fetch_one("read_cursor", provider=provider, cursor_name=name)

@@ -425,7 +425,7 @@ SELECT
     (SELECT count(*) FROM stored)::integer AS new;
 
 -- is_waiting --
--- Whether evidence that names one of these is stored and not settled yet.
+-- Whether an observation that names one of these is stored and not settled yet.
 SELECT EXISTS (
     SELECT 1 FROM inbox
     WHERE
@@ -433,6 +433,18 @@ SELECT EXISTS (
         AND provider = :provider::text
         AND report ->> 'reference' = ANY (:references::text[])
 ) AS waits;
+
+-- waiting_events --
+-- Claimed or not: nothing is locked.
+SELECT id, report
+FROM inbox
+WHERE
+    settle_time IS NULL
+    AND provider = :provider::text
+    AND id > :after_id::bigint
+    AND report ? 'event'
+ORDER BY id
+LIMIT :limit::integer;
 
 -- claim_inbox --
 -- SKIP LOCKED gives each row to one worker; the lease covers a worker that dies. Each provider with

@@ -211,6 +211,48 @@ async def test_a_payment_is_not_canceled_while_its_money_waits_in_the_inbox(worl
     assert (await world.newest(payment)).status is Status.COMPLETED
 
 
+@pytest.mark.parametrize("name", ["reference", "id", "alias"])
+async def test_a_payment_does_not_end_while_an_event_about_its_money_waits_in_the_inbox(
+    world: World, name: str
+) -> None:
+    payment = await in_tokens(world)
+    named = {
+        "reference": payment.provider_reference,
+        "id": payment.id,
+        "alias": payment.aliases[0],
+    }[name]
+    event = an_event(world, told(a_receipt(), named))
+    await world.intake.accept("mock", [event])
+
+    assert (await world.cancel(payment)).status is Status.CANCELING
+    world.clock.time = payment.expire_time
+    await world.recovery_pass()
+    assert (await world.newest(payment)).status is Status.CANCELING
+
+    await world.intake_pass()
+
+    after = await world.newest(payment)
+    assert (after.status, after.late) == (Status.COMPLETED, False)
+
+
+async def test_a_report_under_an_alias_keeps_its_payment_open(world: World) -> None:
+    payment = await in_tokens(world)
+    await put(world, told(a_receipt(), payment.aliases[0]), work=False)
+
+    assert (await world.cancel(payment)).status is Status.CANCELING
+
+
+async def test_events_about_others_and_events_that_nobody_can_read_keep_no_payment_open(
+    world: World,
+) -> None:
+    payment = await in_tokens(world)
+    about_another = an_event(world, told(a_receipt(), UUID(int=99)))
+    unreadable = ProviderEvent(id="evt_2", type="from the future", content={})
+    await world.intake.accept("mock", [about_another, unreadable])
+
+    assert (await world.cancel(payment)).status is Status.CANCELED
+
+
 async def test_who_waits_for_the_rail_to_be_read_is_looked_at_again_within_seconds(
     world: World,
 ) -> None:
