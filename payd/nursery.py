@@ -36,7 +36,7 @@ from payd.domain.errors import PaydError, StoreUnavailable
 from payd.domain.payment import Payment
 from payd.plugins.loader import FailureMode, OpenProviders, open_providers
 from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
-from payd.preflight import build_tls, enabled_plugins
+from payd.preflight import build_tls, check_prices, enabled_plugins, offered_methods
 from payd.rotation import Rotation
 from payd.secrets import Held, SecretKeeper
 from payd.service.audit import BALANCE_DIFFERS
@@ -133,6 +133,7 @@ async def run(
     holder = Holder(config)
     outside = build_outside(config, metrics, holder.config, keeper.look_now if keeper else None)
     plugins = enabled_plugins(config)
+    check_prices(config, holder.current(), offered_methods(plugins))
     async with (
         islands.open_loop(partial(_count_exception, metrics)),
         open_providers(

@@ -4,15 +4,21 @@ Light, so that a mistake stops the start at once: nothing here imports a server 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from payd.adapters.system import CrashAt, SystemClock
 from payd.config import Config, ConfigError, Problem, load_prices, take_credentials
+from payd.domain.money import Money
+from payd.domain.pricing import PriceList
+from payd.plugins.amounts import AmountRule
+from payd.plugins.interface import Method
 from payd.plugins.loader import (
     EnabledPlugin,
     FailureMode,
     PluginError,
     check_plugins,
     manifest_of,
+    methods_of,
 )
 from payd.telemetry import register_secret
 from payd.transport.grpc.tls import (
@@ -25,15 +31,48 @@ from payd.transport.grpc.tls import (
 
 def preflight(config: Config) -> None:
     """Raises ConfigError or PluginError for what would stop the daemon a moment later."""
-    load_prices(config.pricing.file)
+    prices = load_prices(config.pricing.file)
     build_tls(config)
     crash_points(config)
     if config.vault.addr is None:
+        plugins = enabled_plugins(config)
         check_plugins(
-            enabled_plugins(config),
+            plugins,
             environment=config.environment,
             failure_mode=FailureMode(config.providers.failure_mode),
         )
+        check_prices(config, prices, offered_methods(plugins))
+
+
+def offered_methods(plugins: Iterable[EnabledPlugin]) -> Sequence[Method]:
+    """The methods of those that can be configured; the loader reports the others."""
+    found: list[Method] = []
+    for plugin in plugins:
+        with suppress(PluginError):
+            found += methods_of(plugin)
+    return found
+
+
+def check_prices(config: Config, prices: PriceList, methods: Iterable[Method]) -> None:
+    """Raises ConfigError for prices that no enabled method can charge, with each method's reason.
+
+    Where one method can charge a price, another's quote of it is refused with the reason.
+    """
+    rules = {
+        method.key: method.amounts.get(prices.currency, AmountRule())
+        for method in methods
+        if prices.currency in method.currencies
+    }
+    problems = []
+    for product, minor_units in prices.prices.items():
+        price = Money(currency_code=prices.currency, minor_units=minor_units)
+        wrong = {key: rule.wrong_with_price(price) for key, rule in rules.items()}
+        if wrong and None not in wrong.values():
+            reasons = "; ".join(f"method {key!r}: {reason}" for key, reason in wrong.items())
+            key = ".".join(("prices", *product))
+            problems.append(Problem(key=key, where=str(config.pricing.file), what=reasons))
+    if problems:
+        raise ConfigError(problems)
 
 
 def tls_files(config: Config) -> CertificateFiles:

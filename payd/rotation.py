@@ -15,7 +15,7 @@ from payd.adapters.system import SystemClock
 from payd.config import Config, ConfigError, Problem, load_prices, with_vault
 from payd.domain.pricing import PriceList
 from payd.plugins.loader import OpenProviders
-from payd.preflight import credentials_of, tls_files
+from payd.preflight import check_prices, credentials_of, tls_files
 from payd.telemetry import Metrics, Secret, register_secret
 from payd.transport.grpc.tls import (
     CertificateFiles,
@@ -137,6 +137,8 @@ class Rotation:
 
     async def _prepare(self, config: Config) -> _Prepared:
         prices = load_prices(config.pricing.file)
+        offered = (entry.method for entry in self._providers.methods.registered())
+        check_prices(config, prices, offered)
         credentials = credentials_of(config, self._providers.credentials)
         try:
             certificates = await _load(tls_files(config))

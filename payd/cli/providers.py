@@ -54,7 +54,7 @@ def _row(
         settings = plain_settings(config, name, manifest.credentials)
         # One that is not enabled need not have its settings yet.
         plugin = EnabledPlugin(name=name, settings=settings)
-        methods = methods_of(plugin) if enabled else ()
+        methods = tuple(method.key for method in methods_of(plugin)) if enabled else ()
     except PluginError as error:
         return row | {"version": None, "error": str(error)}
     can = manifest.capabilities

@@ -83,7 +83,7 @@ def mock_methods(environ: Mapping[str, str]) -> str:
         except PluginError:
             # It cannot start, and the daemon will say why.
             continue
-        if CARD in methods:
+        if any(method.key == CARD for method in methods):
             return "mock"
     return "mock,card"
 

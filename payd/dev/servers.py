@@ -22,7 +22,9 @@ from payd.dev.ports import HOST, is_free
 from payd.dev.state import StateDir
 
 #: Ends a message about a server program that is not installed.
-NEEDS_DEV_PACKAGES = "payd dev needs the packages in requirements/dev.lock; `make run` installs them"
+NEEDS_DEV_PACKAGES = (
+    "payd dev needs the packages in requirements/dev.lock; `make run` installs them"
+)
 
 READY_S = 15.0
 #: After a crash PostgreSQL first brings every file to the disk.

@@ -21,6 +21,7 @@ from payd.domain.evidence import (
 )
 from payd.domain.money import Money, TokenTerms, currency_exponent
 from payd.domain.payment import LineItem
+from payd.plugins.amounts import AmountRule
 from payd.plugins.context import (
     Clock,
     CommandContext,
@@ -76,6 +77,7 @@ __all__ = [
     "PUT_MAX",
     "SDK_VERSION",
     "Absent",
+    "AmountRule",
     "Cancel",
     "Capabilities",
     "Clock",

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from payd.domain.evidence import Absent, Created, Observation, Outflow, Snapshot
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import LineItem
+from payd.plugins.amounts import AmountRule
 from payd.plugins.context import ProviderContext
 
 #: What one `Sink.put` takes at most: its transaction must not make others wait.
@@ -75,6 +76,9 @@ class Method:
     crypto_currencies: tuple[CryptoCurrency, ...] = ()
     #: What callers may ask for in vain, and why it is not taken.
     refused_currencies: Mapping[str, str] = attrs.field(factory=dict)
+    #: Currency → what can be charged in it; any amount where a currency has no rule. payd refuses
+    #: a price list at the start, and a quote, that the method could not charge.
+    amounts: Mapping[str, AmountRule] = attrs.field(factory=dict)
     default_expiry: timedelta = timedelta(minutes=30)
     #: False holds money after closing for a person instead of completing.
     late_payments_complete: bool = True

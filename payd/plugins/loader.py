@@ -245,10 +245,10 @@ def _remedy(point: EntryPoint) -> str:
     return f"mend or reinstall {_distribution(point)}, or disable it"
 
 
-def methods_of(plugin: EnabledPlugin) -> tuple[str, ...]:
+def methods_of(plugin: EnabledPlugin) -> Sequence[Method]:
     """The methods it would take with its settings, without building it; raises PluginError."""
     manifest = manifest_of(plugin.name)
-    return tuple(method.key for method in _methods(manifest, _configure(plugin, manifest)))
+    return _methods(manifest, _configure(plugin, manifest))
 
 
 def configured(plugin: EnabledPlugin) -> ProviderConfig:

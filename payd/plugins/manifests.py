@@ -1,13 +1,14 @@
 """What is wrong with a manifest, or with the methods that it offers: told before anything is built."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from payd.plugins.amounts import AmountRule
 from payd.plugins.interface import (
     SDK_VERSION,
     Cancel,
@@ -100,6 +101,11 @@ def _wrong_in_method(method: Method) -> str | None:
         return f"its method {method.key} has a currency that is no ISO 4217 code"
     if not (isinstance(tokens, tuple) and all(isinstance(one, CryptoCurrency) for one in tokens)):
         return f"its method {method.key} has no tuple of crypto currencies"
+    amounts: object = method.amounts
+    if not isinstance(amounts, Mapping) or not all(
+        code in currencies and isinstance(rule, AmountRule) for code, rule in amounts.items()
+    ):
+        return f"its method {method.key} has amounts that are no AmountRule of its currencies"
     if not isinstance(method.default_expiry, timedelta) or method.default_expiry <= _NO_TIME:
         return f"its method {method.key} expires before it begins"
     return None

@@ -8,11 +8,13 @@ import attrs
 
 from payd.domain.errors import (
     CurrencyNotSupported,
+    InvalidField,
     PaymentNotFound,
     UnknownMethod,
 )
 from payd.domain.money import Money, TokenTerms, base_units
 from payd.domain.payment import Payment
+from payd.domain.pricing import Quote
 from payd.domain.request import QuoteAnswer, QuoteRequest
 from payd.plugins.interface import CryptoCurrency, Method
 from payd.ports import Clock, PaymentStore, PriceSource, Providers, Registered
@@ -43,14 +45,19 @@ class Query:
         return payment
 
     def quote(self, request: QuoteRequest) -> QuoteAnswer:
-        """Prices of the list in force; raises UnknownMethod, UnknownProduct, CurrencyNotSupported."""
+        """Prices of the list in force, for an amount that the method can charge.
+
+        Raises UnknownMethod, UnknownProduct, CurrencyNotSupported, InvalidField.
+        """
         method = self.method(request.method).method
         quote = self.prices.current().quote(request.items)
+        crypto = token_terms(method, quote.total, request.crypto_currency)
+        check_amounts(method, quote)
         return QuoteAnswer(
             items=quote.items,
             total=quote.total,
             method=method.key,
-            crypto=token_terms(method, quote.total, request.crypto_currency),
+            crypto=crypto,
             pricing_version=quote.pricing_version,
             expire_time=self.clock.now() + self.quote_ttl,
         )
@@ -78,6 +85,14 @@ def token_terms(method: Method, total: Money, crypto_currency: str) -> TokenTerm
     if crypto_currency not in tokens:
         raise _unsupported(method, crypto_currency, tuple(tokens))
     return _terms(method, tokens[crypto_currency], total)
+
+
+def check_amounts(method: Method, quote: Quote) -> None:
+    """Raises InvalidField for a total, or a price, that the method cannot charge."""
+    rule = method.amounts.get(quote.total.currency_code)
+    prices = (item.unit_price for item in quote.items)
+    if rule is not None and (wrong := rule.wrong_with(prices, quote.total)) is not None:
+        raise InvalidField("items", f"{wrong} by method {method.key!r}")
 
 
 def _terms(method: Method, token: CryptoCurrency, total: Money) -> TokenTerms:

@@ -3,9 +3,10 @@
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from payd.plugins import Method, ProviderConfig
+from stripe_provider.currencies import refusal_of, rule_of
 
 STRIPE_API = "https://api.stripe.com"
 
@@ -17,7 +18,13 @@ def _split(value: object) -> object:
     return value
 
 
-Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+def _chargeable(currency: str) -> str:
+    if (refused := refusal_of(currency)) is not None:
+        raise ValueError(f"{currency}: {refused}")
+    return currency
+
+
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_chargeable)]
 
 
 class StripeConfig(ProviderConfig):
@@ -45,6 +52,7 @@ def methods_of(config: StripeConfig) -> tuple[Method, ...]:
             key="card",
             display_name="Card",
             currencies=config.currencies,
+            amounts={currency: rule_of(currency) for currency in config.currencies},
             default_expiry=timedelta(minutes=config.session_ttl_minutes),
         ),
     )

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from payd.plugins import Conflict, Observation, ProviderEvent, Reversal
+from stripe_provider.currencies import to_iso
 from stripe_provider.sessions import payment_id_of, snapshot
 from stripe_provider.webhooks import CHARGE_EVENTS, DISPUTE_EVENTS, SESSION_EVENTS
 
@@ -52,9 +53,10 @@ def _of_charge(
         return ()
     if is_other_mode:
         return (Observation(id=event.id, reference=reference, fact=Conflict()),)
+    asset = charge["currency"].upper()
     fact = Reversal(
-        asset=charge["currency"].upper(),
-        refunded=charge["amount_refunded"],
+        asset=asset,
+        refunded=to_iso(charge["amount_refunded"], asset, round_up=True),
         aliases=_aliases(charge["id"], charge["payment_intent"]),
     )
     return (Observation(id=event.id, reference=reference, fact=fact),)

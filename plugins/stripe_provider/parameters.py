@@ -9,11 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from payd.plugins import CreateOperation, InvalidRequest, LineItem
+from stripe_provider.currencies import check_chargeable, to_stripe
 
 #: Stripe puts the session's id in its place.
 SESSION_ID = "{CHECKOUT_SESSION_ID}"
-#: Eight digits, in the smallest unit of the currency (docs.stripe.com/currencies).
-AMOUNT_MAX = 99_999_999
 ITEMS_MAX = 100
 
 
@@ -21,8 +20,7 @@ def session_parameters(operation: CreateOperation) -> Mapping[str, Any]:
     """All of them. Raises InvalidRequest for what Stripe is known to refuse."""
     if not operation.return_url:
         raise InvalidRequest("return_url", "is needed: a card payment leaves your pages")
-    if operation.amount.minor_units > AMOUNT_MAX:
-        raise InvalidRequest("items", f"come to more than {AMOUNT_MAX} minor units")
+    check_chargeable(operation.items, operation.amount)
     metadata = {"payment_id": str(operation.payment_id)}
     parameters: dict[str, Any] = {
         "mode": "payment",
@@ -67,7 +65,7 @@ def _line(item: LineItem, quantity: int) -> Mapping[str, Any]:
         "quantity": quantity,
         "price_data": {
             "currency": item.unit_price.currency_code.lower(),
-            "unit_amount": item.unit_price.minor_units,
+            "unit_amount": to_stripe(item.unit_price),
             "product_data": {"name": f"{item.chain_profile_id} {item.node_type}, {item.duration}"},
         },
     }

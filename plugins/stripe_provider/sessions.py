@@ -19,6 +19,7 @@ from payd.plugins import (
     Redirect,
     Snapshot,
 )
+from stripe_provider.currencies import to_iso
 
 _PAID = ("paid", "no_payment_required")
 #: Of a payment intent whose customer's attempt has failed for good.
@@ -54,13 +55,14 @@ def snapshot(session: Mapping[str, Any], as_of: datetime, *, has_failed: bool = 
     """How it stood; `has_failed` is what an event told of its payment."""
     intent = intent_of(session)
     status = ProviderStatus.DECLINED if has_failed else _status(session, intent)
-    total = session["amount_total"]
+    asset = session["currency"].upper()
+    total = to_iso(session["amount_total"], asset)
     is_paid = status is ProviderStatus.PAID
     on_its_way = status is ProviderStatus.PROCESSING
     is_declined = status is ProviderStatus.DECLINED
     return Snapshot(
         status=status,
-        asset=session["currency"].upper(),
+        asset=asset,
         received=total if is_paid or on_its_way else 0,
         confirmed=total if is_paid else 0,
         as_of=as_of,

@@ -10,10 +10,11 @@ from uuid import UUID
 import trio
 
 from payd.dev.stripe.app import StandIn, open_stand_in
+from payd.dev.stripe.currencies import decimals
 from payd.dev.stripe.faults import Fault as Ordered
 from payd.dev.stripe.objects import EVENT, SESSION, Json
 from payd.dev.stripe.webhooks import signature
-from payd.plugins import PaymentRef, WebhookRequest
+from payd.plugins import PaymentRef, WebhookRequest, currency_exponent
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, NotScripted, Remote
 
 _SECRET_KEY = "sk_test_conformance"  # noqa: S105 - of the stand-in
@@ -57,7 +58,8 @@ class StripeRemote(Remote):
         }
         self.settings = {
             "api_base": stand_in.url,
-            "currencies": "USD,JPY",
+            # One of each: as in ISO 4217, finer at Stripe, and with a last digit that must be 0.
+            "currencies": "USD,ISK,KWD",
             "requests_per_second": 10_000,
         }
 
@@ -86,13 +88,14 @@ class StripeRemote(Remote):
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """See Remote."""
         session = self._session(ref)
-        if amount != session["amount_total"]:
+        if _stripes(amount, session) != session["amount_total"]:
             raise CannotHappen("nobody can pay another amount than the session's")
         self._stand_in.checkout.pay(session["id"])
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """See Remote."""
-        self._stand_in.checkout.refund(self._session(ref)["id"], amount)
+        session = self._session(ref)
+        self._stand_in.checkout.refund(session["id"], _stripes(amount, session))
 
     async def expire(self, ref: PaymentRef) -> None:
         """See Remote."""
@@ -156,6 +159,13 @@ class StripeRemote(Remote):
 
     def _session(self, ref: PaymentRef) -> Json:
         return self._sessions(ref.payment_id)[0]
+
+
+def _stripes(minor_units: int, session: Json) -> int:
+    """An amount in minor units of ISO 4217, in Stripe's."""
+    currency = session["currency"]
+    shift = decimals(currency) - currency_exponent(currency.upper())
+    return int(minor_units * 10**shift if shift >= 0 else minor_units // 10**-shift)
 
 
 def _signed(event: Json, now: datetime, secret: str | None = None) -> WebhookRequest:

@@ -1,7 +1,10 @@
-"""Currencies: which Stripe takes, how small a charge may be, and how an amount is written."""
+"""Stripe's currencies: their decimals, the amounts that can be charged, and how one is written.
+
+Source: docs.stripe.com/currencies. UGX is left out: sources disagree on its decimals.
+"""
 
 ZERO_DECIMAL = frozenset(
-    "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf".split()  # noqa: SIM905
+    "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905
 )
 THREE_DECIMAL = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
 _TWO_DECIMAL = (
@@ -13,16 +16,38 @@ _TWO_DECIMAL = (
     "yer zar zmw"
 )
 KNOWN = frozenset(_TWO_DECIMAL.split()) | ZERO_DECIMAL | THREE_DECIMAL
-_LEAST = {"gbp": 30, "dkk": 250, "nok": 300, "sek": 300, "hkd": 400, "mxn": 1000, "huf": 17500}
-LARGEST = 99_999_999
+_LEAST = {
+    **dict.fromkeys("usd aud brl cad chf eur inr jpy nzd sgd".split(), 50),  # noqa: SIM905
+    **dict.fromkeys(("aed", "myr", "pln", "ron"), 200),
+    **dict.fromkeys(("nok", "sek"), 300),
+    "czk": 1500,
+    "dkk": 250,
+    "gbp": 30,
+    "hkd": 400,
+    "huf": 17500,
+    "mxn": 1000,
+    "thb": 1000,
+}
+#: Twelve digits.
+LARGEST = 999_999_999_999
+
+
+def decimals(currency: str) -> int:
+    """Of an amount."""
+    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+
+
+def step(currency: str) -> int:
+    """Of which an amount is a multiple: ISK has two decimals that must be 0."""
+    return 10 if currency in THREE_DECIMAL else 100 if currency == "isk" else 1
 
 
 def least_charge(currency: str) -> int:
-    """What Stripe charges at least, in minor units."""
-    return _LEAST.get(currency, 50)
+    """The smallest charge; 1 where it depends on the account's settlement currency."""
+    return _LEAST.get(currency, 1)
 
 
 def written(amount: int, currency: str) -> str:
     """For people."""
-    digits = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+    digits = decimals(currency)
     return f"{amount / 10**digits:,.{digits}f} {currency.upper()}"

@@ -124,6 +124,9 @@ def _amount(items: list[dict[str, Any]], currency: str) -> int:
             f"{currencies.written(currencies.LARGEST, currency)}."
         )
         raise invalid(message, "line_items", "amount_too_large")
+    if total % (step := currencies.step(currency)):
+        message = f"Amounts in {currency.upper()} must be evenly divisible by {step}."
+        raise invalid(message, "line_items")
     least = currencies.least_charge(currency)
     # Nothing at all may be asked for; too little may not.
     if 0 < total < least:

@@ -13,6 +13,7 @@ import trio
 from payd.domain.money import base_units, currency_exponent
 from payd.plugins import (
     Absent,
+    AmountRule,
     Created,
     CreateOperation,
     CryptoCurrency,
@@ -158,6 +159,12 @@ class Way:
     def decimals(self) -> int:
         """Of the asset that the customer pays."""
         return self.token.decimals if self.token else currency_exponent(self.currency)
+
+    def takes(self, minor_units: int) -> bool:
+        """Whether the method's own rule lets this amount be charged."""
+        rule = self.method.amounts.get(self.currency, AmountRule())
+        money = Money(currency_code=self.currency, minor_units=minor_units)
+        return rule.wrong_with((money,), money) is None
 
 
 @attrs.frozen(kw_only=True)

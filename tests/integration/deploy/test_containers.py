@@ -121,7 +121,9 @@ def test_the_image_installs_what_is_locked_by_hash_and_our_own_without_dependenc
     installs = [rest for instruction, rest in stages()[0] if instruction == "RUN"]
     steps = [step for rest in installs for step in rest.split("&&") if " install " in step]
     for step in steps:
-        assert "--require-hashes" in step or {"--no-deps", "--no-build-isolation"} <= set(step.split())
+        assert "--require-hashes" in step or {"--no-deps", "--no-build-isolation"} <= set(
+            step.split()
+        )
     assert set(re.findall(r"-r (\S+)", " ".join(steps))) == {
         "requirements/build.lock",
         "requirements/run.lock",

@@ -5,20 +5,24 @@ from uuid import UUID
 
 import attrs
 import pytest
+from unit.service.fakes import FakeProviders
 from unit.service.world import FULL_30D, USDC, World
 
 from payd.domain.errors import (
     CurrencyNotSupported,
+    InvalidField,
     PaymentNotFound,
     UnknownMethod,
     UnknownProduct,
 )
 from payd.domain.money import Money
-from payd.domain.pricing import PriceList
+from payd.domain.payment import LineItem
+from payd.domain.pricing import PriceList, Quote
 from payd.domain.request import Item, QuoteRequest
+from payd.plugins.amounts import AmountRule
 from payd.plugins.interface import Method
 from payd.ports import Registered
-from payd.service.query import token_terms
+from payd.service.query import check_amounts, token_terms
 
 
 async def test_a_payment_is_found_by_its_id_and_by_its_key(world: World) -> None:
@@ -137,3 +141,36 @@ async def test_the_payment_methods_are_those_of_the_enabled_providers(world: Wor
 
     world.providers.disabled = True
     assert list(world.query.methods()) == []
+
+
+async def test_a_quote_that_the_method_cannot_charge_is_refused_with_the_reason(
+    world: World,
+) -> None:
+    """Nothing is stored, and nobody is asked."""
+    rule = AmountRule(min_minor_units=50, max_minor_units=10_000)
+    card = world.query.method("card")
+    limited = attrs.evolve(card, method=attrs.evolve(card.method, amounts={"USD": rule}))
+    query = attrs.evolve(world.query, providers=FakeProviders(limited))
+
+    with pytest.raises(
+        InvalidField, match=r"149\.00 USD, at most 100\.00 USD can be charged"
+    ) as no:
+        query.quote(QuoteRequest(items=(FULL_30D,), method="card"))
+    assert no.value.field == "items"
+
+
+async def test_a_quote_within_the_methods_amounts_is_given() -> None:
+    price = Money(currency_code="USD", minor_units=100)
+    item = LineItem(chain_profile_id="eth", node_type="full", duration="30d", unit_price=price)
+    quote = Quote(items=(item,), total=price, pricing_version="v")
+    method = Method(
+        key="card",
+        display_name="Card",
+        currencies=("USD", "EUR"),
+        amounts={"USD": AmountRule(min_minor_units=100), "EUR": AmountRule(min_minor_units=1000)},
+    )
+
+    check_amounts(method, quote)
+    stricter = attrs.evolve(method, amounts={"USD": AmountRule(min_minor_units=101)})
+    with pytest.raises(InvalidField, match=r"at least 1\.01 USD"):
+        check_amounts(stricter, quote)

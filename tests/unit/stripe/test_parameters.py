@@ -10,7 +10,8 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from stripe_provider.parameters import AMOUNT_MAX, ITEMS_MAX, session_parameters
+from stripe_provider.currencies import MAX_UNITS
+from stripe_provider.parameters import ITEMS_MAX, session_parameters
 from unit.stripe.builders import (
     NOW,
     PAYMENT_ID,
@@ -77,17 +78,23 @@ def test_these_are_all_the_parameters() -> None:
 
 
 def test_equal_items_are_one_line_in_the_order_of_the_quote() -> None:
-    kinds = (an_item(5, "b"), an_item(3, "a"), an_item(5, "b"), an_item(4, "b"), an_item(3, "a"))
+    kinds = (
+        an_item(50, "b"),
+        an_item(30, "a"),
+        an_item(50, "b"),
+        an_item(40, "b"),
+        an_item(30, "a"),
+    )
     lines = session_parameters(an_operation(items=kinds))["line_items"]
     found = [
         (line["quantity"], line["price_data"]["unit_amount"], line["price_data"]["product_data"])
         for line in lines
     ]
     b, a = {"name": "b full, 30d"}, {"name": "a full, 30d"}
-    assert found == [(2, 5, b), (2, 3, a), (1, 4, b)]
+    assert found == [(2, 50, b), (2, 30, a), (1, 40, b)]
 
 
-@given(prices=st.lists(st.integers(0, 5), min_size=1, max_size=30))
+@given(prices=st.lists(st.integers(50, 55), min_size=1, max_size=30))
 def test_the_lines_come_to_the_amount(prices: list[int]) -> None:
     operation = an_operation(items=[an_item(price) for price in prices])
     lines = session_parameters(operation)["line_items"]
@@ -98,7 +105,7 @@ def test_the_lines_come_to_the_amount(prices: list[int]) -> None:
 
 @pytest.mark.parametrize("currency", ["USD", "EUR", "JPY"])
 def test_currencies_are_written_in_lower_case(currency: str) -> None:
-    operation = an_operation(items=[an_item(7, currency=currency)])
+    operation = an_operation(items=[an_item(700, currency=currency)])
     (line,) = session_parameters(operation)["line_items"]
     assert line["price_data"]["currency"] == currency.lower()
 
@@ -168,15 +175,15 @@ def test_without_a_return_url_it_is_refused() -> None:
 
 
 @pytest.mark.parametrize("more", [1, 10**12])
-def test_more_than_eight_digits_are_refused(more: int) -> None:
-    assert refused_field(an_operation(items=[an_item(AMOUNT_MAX + more)])) == "items"
-    halves = [an_item(AMOUNT_MAX), an_item(more, "other")]
+def test_more_than_twelve_digits_are_refused(more: int) -> None:
+    assert refused_field(an_operation(items=[an_item(MAX_UNITS + more)])) == "items"
+    halves = [an_item(MAX_UNITS), an_item(more, "other")]
     assert refused_field(an_operation(items=halves)) == "items"
 
 
-def test_eight_digits_are_not_refused() -> None:
-    (line,) = session_parameters(an_operation(items=[an_item(AMOUNT_MAX)]))["line_items"]
-    assert line["price_data"]["unit_amount"] == 99_999_999
+def test_twelve_digits_are_not_refused() -> None:
+    (line,) = session_parameters(an_operation(items=[an_item(MAX_UNITS)]))["line_items"]
+    assert line["price_data"]["unit_amount"] == 999_999_999_999
 
 
 def test_more_than_a_hundred_different_items_are_refused() -> None:
@@ -223,7 +230,7 @@ async def test_key_version_and_place_leave_with_it() -> None:
 
 #: PostgreSQL takes no NUL; who asks with one is refused before.
 _NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
-_ITEMS = st.lists(st.builds(an_item, st.integers(0, 10**5), _NAMES), min_size=1, max_size=4)
+_ITEMS = st.lists(st.builds(an_item, st.integers(50, 10**5), _NAMES), min_size=1, max_size=4)
 
 
 @given(items=_ITEMS, path=_NAMES, minutes=st.integers(31, 1439))

@@ -1,0 +1,59 @@
+"""Which amounts a method can charge in a currency, and why another one is refused."""
+
+from collections.abc import Iterable
+
+import attrs
+
+from payd.domain.money import MINOR_UNITS_MAX, Money, currency_exponent
+
+
+@attrs.frozen(kw_only=True)
+class AmountRule:
+    """The amounts that the remote side charges in one currency, in minor units of ISO 4217."""
+
+    #: The smallest total.
+    min_minor_units: int = attrs.field(default=1, validator=attrs.validators.ge(0))
+    #: The largest total, and so the largest price.
+    max_minor_units: int = attrs.field(
+        default=MINOR_UNITS_MAX, validator=attrs.validators.le(MINOR_UNITS_MAX)
+    )
+    #: Every price is a multiple of it: more than 1 where the remote side's unit is coarser.
+    step_minor_units: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+
+    def __attrs_post_init__(self) -> None:
+        if self.min_minor_units > self.max_minor_units:
+            raise ValueError("the smallest amount is larger than the largest")
+
+    def wrong_with_price(self, price: Money) -> str | None:
+        """Why nothing can be sold at this price, in whatever quantity; None where it can."""
+        if price.minor_units % self.step_minor_units:
+            return (
+                f"{written(price)} is not a multiple of {self._money(price, self.step_minor_units)}"
+            )
+        if price.minor_units > self.max_minor_units:
+            return f"{written(price)}, at most {self._money(price, self.max_minor_units)} can be charged"
+        return None
+
+    def wrong_with(self, prices: Iterable[Money], total: Money) -> str | None:
+        """Why this total of these prices cannot be charged; None where it can."""
+        for price in prices:
+            if (wrong := self.wrong_with_price(price)) is not None:
+                return wrong
+        if total.minor_units < self.min_minor_units:
+            least = self._money(total, self.min_minor_units)
+            return f"come to {written(total)}, at least {least} can be charged"
+        if (wrong := self.wrong_with_price(total)) is not None:
+            return f"come to {wrong}"
+        return None
+
+    @staticmethod
+    def _money(like: Money, minor_units: int) -> str:
+        return written(Money(currency_code=like.currency_code, minor_units=minor_units))
+
+
+def written(money: Money) -> str:
+    """In units of the currency, exactly: `1,234.50 USD`."""
+    digits = currency_exponent(money.currency_code)
+    whole, rest = divmod(money.minor_units, 10**digits)
+    fraction = f".{rest:0{digits}d}" if digits else ""
+    return f"{whole:,}{fraction} {money.currency_code}"

@@ -1,0 +1,118 @@
+"""Stripe's currencies: the unit of its amounts, and the amounts that it can charge. Pure.
+
+payd counts in minor units of ISO 4217. Stripe's unit differs for some currencies: ISK has two
+decimals there and none in ISO 4217, MGA none there and two in ISO 4217. Amounts are converted
+here, where they leave and where they come in, and nowhere else.
+
+Source: docs.stripe.com/currencies ("Zero-decimal currencies", "Special cases", "Three-decimal
+currencies", "Minimum and maximum charge amounts").
+"""
+
+from payd.plugins import AmountRule, InvalidRequest, LineItem, Money, currency_exponent
+
+_ZERO_DECIMAL = frozenset(
+    "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split()  # noqa: SIM905
+)
+_THREE_DECIMAL = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))
+_TWO_DECIMAL = frozenset(
+    "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BWP BYN BZD CAD CDF CHF "  # noqa: SIM905
+    "CNY COP CRC CVE CZK DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GTQ GYD HKD HNL HTG HUF "
+    "IDR ILS INR ISK JMD KES KGS KHR KYD KZT LAK LBP LKR LRD LSL MAD MDL MKD MMK MNT MOP MUR MVR "
+    "MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR "
+    "SEK SGD SHP SLE SOS SRD SZL THB TJS TOP TRY TTD TWD TZS UAH USD UYU UZS WST XCD YER ZAR ZMW".split()
+)
+#: What payd may charge in.
+KNOWN = _ZERO_DECIMAL | _TWO_DECIMAL | _THREE_DECIMAL
+#: Where sources disagree on the unit, a guess would charge a hundredth, or a hundredfold.
+REFUSED = {
+    "UGX": "sources disagree whether Stripe's amounts in UGX have two decimals or none",
+}
+#: The last digit of a three-decimal amount, and the last two of an amount in ISK, must be 0.
+_STEPS = {**dict.fromkeys(_THREE_DECIMAL, 10), "ISK": 100}
+#: In Stripe's units. Other currencies have no minimum of their own: Stripe converts the amount to
+#: the account's settlement currency, and refuses too little itself.
+_MIN_UNITS = {
+    **dict.fromkeys(("USD", "AUD", "BRL", "CAD", "CHF", "EUR", "INR", "JPY", "NZD", "SGD"), 50),
+    **dict.fromkeys(("AED", "MYR", "PLN", "RON"), 200),
+    **dict.fromkeys(("NOK", "SEK"), 300),
+    "CZK": 1500,
+    "DKK": 250,
+    "GBP": 30,
+    "HKD": 400,
+    "HUF": 17500,
+    "MXN": 1000,
+    "THB": 1000,
+}
+#: Twelve digits; American Express takes nine, and Stripe refuses such a card on its page.
+MAX_UNITS = 999_999_999_999
+
+
+def refusal_of(currency: str) -> str | None:
+    """Why payd does not charge in this currency; None where it does."""
+    if currency in KNOWN:
+        return None
+    return REFUSED.get(currency, "not among the currencies that Stripe lists")
+
+
+def exponent(currency: str) -> int:
+    """Decimals of Stripe's unit; those of ISO 4217 for a currency that payd does not charge in."""
+    if currency not in KNOWN:
+        return currency_exponent(currency)
+    return 0 if currency in _ZERO_DECIMAL else 3 if currency in _THREE_DECIMAL else 2
+
+
+def step(currency: str) -> int:
+    """Of which every amount is a multiple, in Stripe's units."""
+    return _STEPS.get(currency, 1)
+
+
+def min_units(currency: str) -> int:
+    """The smallest charge, in Stripe's units."""
+    return _MIN_UNITS.get(currency, 1)
+
+
+def rule_of(currency: str) -> AmountRule:
+    """What can be charged in a currency, in payd's units."""
+    shift = currency_exponent(currency) - exponent(currency)
+    # A coarser unit at Stripe is a step here; a finer one is divided away.
+    step_here = max(1, _scaled(step(currency), shift))
+    return AmountRule(
+        min_minor_units=max(step_here, -_scaled(-min_units(currency), shift)),
+        max_minor_units=_scaled(MAX_UNITS, shift),
+        step_minor_units=step_here,
+    )
+
+
+def to_stripe(money: Money) -> int:
+    """The amount in Stripe's units. Raises InvalidRequest where it is not a whole number of them."""
+    shift = exponent(money.currency_code) - currency_exponent(money.currency_code)
+    if shift >= 0:
+        return int(money.minor_units * 10**shift)
+    units, rest = divmod(money.minor_units, 10**-shift)
+    if rest:
+        raise InvalidRequest("items", f"{money.currency_code} has no such amount at Stripe")
+    return int(units)
+
+
+def to_iso(units: int, currency: str, *, round_up: bool = False) -> int:
+    """An amount of Stripe in payd's units.
+
+    What payd has charged converts exactly. Anything finer than payd's unit is rounded against the
+    merchant: down for money that came, up for money that went.
+    """
+    shift = currency_exponent(currency) - exponent(currency)
+    return -_scaled(-units, shift) if round_up else _scaled(units, shift)
+
+
+def check_chargeable(items: tuple[LineItem, ...], total: Money) -> None:
+    """Raises InvalidRequest for what Stripe would refuse, or could not express."""
+    if (refused := refusal_of(total.currency_code)) is not None:
+        raise InvalidRequest("items", f"{total.currency_code}: {refused}")
+    prices = tuple(item.unit_price for item in items)
+    if (wrong := rule_of(total.currency_code).wrong_with(prices, total)) is not None:
+        raise InvalidRequest("items", wrong)
+
+
+def _scaled(units: int, shift: int) -> int:
+    """Times ten to the `shift`, rounded down."""
+    return int(units * 10**shift if shift >= 0 else units // 10**-shift)

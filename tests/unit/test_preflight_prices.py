@@ -1,0 +1,51 @@
+"""A price that no enabled method can charge stops the start, with each method's reason."""
+
+import pytest
+
+from payd.config import ConfigError, load_config
+from payd.domain.pricing import PriceList
+from payd.plugins import AmountRule, Method
+from payd.preflight import check_prices
+
+CARD = AmountRule(max_minor_units=10_000, step_minor_units=100)
+WIRE = AmountRule(min_minor_units=5_000)
+
+
+FILE = "/etc/payd/prices.yaml"
+
+
+def check(prices: dict[str, int], *methods: Method) -> None:
+    config = load_config({"PRICING_FILE": FILE, "DB_PASSWORD": "x"}, None)
+    named = {(name, "full", "30d"): units for name, units in prices.items()}
+    check_prices(config, PriceList(currency="USD", prices=named, version="v"), methods)
+
+
+def a_method(key: str, rule: AmountRule | None, currency: str = "USD") -> Method:
+    amounts = {} if rule is None else {currency: rule}
+    return Method(key=key, display_name=key, currencies=(currency,), amounts=amounts)
+
+
+def test_every_price_that_cannot_be_charged_is_named_with_the_reason() -> None:
+    with pytest.raises(ConfigError) as refused:
+        check({"a": 100, "b": 150, "c": 20_000}, a_method("card", CARD))
+    assert [str(problem).removeprefix(f"{FILE}: ") for problem in refused.value.problems] == [
+        "prices.b.full.30d: method 'card': 1.50 USD is not a multiple of 1.00 USD",
+        "prices.c.full.30d: method 'card': 200.00 USD, at most 100.00 USD can be charged",
+    ]
+
+
+def test_one_method_that_can_charge_it_is_enough() -> None:
+    methods = (a_method("card", CARD), a_method("wire", WIRE))
+    check({"b": 150, "c": 20_000}, *methods)
+    check({"b": 150}, a_method("card", CARD), a_method("free", None))
+
+
+def test_small_prices_can_be_sold_several_at_a_time() -> None:
+    check({"a": 100}, a_method("wire", WIRE))
+
+
+@pytest.mark.parametrize("methods", [(), (a_method("card", CARD, currency="EUR"),)])
+def test_where_no_method_takes_the_currency_nothing_is_said_about_amounts(
+    methods: tuple[Method, ...],
+) -> None:
+    check({"b": 150}, *methods)
