@@ -1,5 +1,4 @@
-"""The image and the composition: sound, small, and doing what they say, without an engine where
-there is none."""
+"""The image and the composition as files: small, hardened, and in step with payd's settings."""
 
 import hashlib
 import json
@@ -9,16 +8,17 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from composition import read_composition
 
 from payd.config import SETTINGS
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
+COMPOSE = DEPLOY / "docker-compose.payment.yml"
 NO_ENGINE = "no container engine on this machine: the image itself is not built"
 
 
@@ -141,26 +141,7 @@ def test_the_image_is_built_where_there_is_an_engine() -> None:
 @pytest.fixture(scope="module")
 def composition() -> dict[str, Any]:
     """As compose itself reads it."""
-    package = find_spec("compose")
-    assert package is not None
-    assert package.origin is not None
-    program = Path(package.origin).with_name("docker-compose")
-    file = DEPLOY / "docker-compose.payment.yml"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PAYD_DOMAIN": "pay.example.com",
-        "PAYD_TLS": "operator@example.com",
-    }
-    said = subprocess.run(
-        [str(program), "-f", str(file), "config", "--format", "json"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (said.returncode, said.stderr) == (0, "")
-    document: dict[str, Any] = json.loads(said.stdout)
-    return document
+    return read_composition(COMPOSE, PAYD_TLS="operator@example.com")
 
 
 def ports(service: dict[str, Any]) -> set[tuple[str, str, int]]:
@@ -180,7 +161,9 @@ def test_from_outside_there_are_caddy_and_the_main_apps_door(composition: dict[s
         (local, "8085", 8085),
         (local, "9086", 9086),
     }
-    assert all(not ports(services[name]) for name in ("nats", "valkey", "migrate"))
+    others = set(services) - {"caddy", "postgres", "payd"}
+    assert others == {"nats", "valkey", "migrate", "create-stream"}
+    assert all(not ports(services[name]) for name in others)
 
 
 def test_who_shares_a_network_with_payd_is_who_has_to(composition: dict[str, Any]) -> None:
@@ -191,24 +174,72 @@ def test_who_shares_a_network_with_payd_is_who_has_to(composition: dict[str, Any
     }
     assert on["edge"] == {"caddy", "payd"}
     assert on["main"] == {"payd", "nats"}
-    assert on["data"] == {"payd", "migrate", "postgres", "nats", "valkey"}
+    assert on["data"] == {"payd", "migrate", "create-stream", "postgres", "nats", "valkey"}
     assert all(networks[name]["internal"] for name in ("edge", "main", "data"))
 
 
 def test_a_service_may_do_no_more_than_it_must(composition: dict[str, Any]) -> None:
     for name, service in composition["services"].items():
         assert "no-new-privileges:true" in service["security_opt"], name
+        assert service["cap_drop"] == ["ALL"], name
         if name != "postgres":
             assert service["read_only"], name
-            assert service["cap_drop"] == ["ALL"], name
+            assert set(service.get("cap_add") or ()) <= {"NET_BIND_SERVICE"}, name
 
 
-def test_payd_is_told_by_variables_that_it_knows_and_by_files_what_is_secret(
+@pytest.mark.parametrize(
+    ("service", "network", "name"),
+    [
+        ("payd", "main", "payment-service"),
+        ("postgres", "data", "postgres-payment"),
+        ("caddy", "public", "caddy-payment"),
+    ],
+)
+def test_a_service_is_also_found_by_the_name_that_operators_use(
+    composition: dict[str, Any], service: str, network: str, name: str
+) -> None:
+    assert composition["services"][service]["networks"][network]["aliases"] == [name]
+
+
+def test_the_image_and_the_composition_ask_whether_payd_is_ready(
+    composition: dict[str, Any],
+) -> None:
+    [declared] = [rest for instruction, rest in stages()[-1] if instruction == "HEALTHCHECK"]
+    command = json.loads(declared.partition("CMD ")[2])
+    assert "/readyz" in command[-1]
+    assert composition["services"]["payd"]["healthcheck"]["test"] == ["CMD", *command]
+
+
+def test_payd_gets_variables_that_it_knows_and_secrets_as_files(
     composition: dict[str, Any],
 ) -> None:
     given = composition["services"]["payd"]["environment"]
     known = {setting.env for setting in SETTINGS}
-    providers = {name for name in given if name.startswith("STRIPE_")}
+    providers = {name for name in given if name.startswith(("STRIPE_", "TEMPO_"))}
     assert set(given) - providers <= known
     secret = {name for name in given if re.search(r"PASSWORD|SECRET|SEED|KEY", name)}
-    assert all(name.endswith("_FILE") for name in secret)
+    assert all(name.endswith(("_FILE", "_PATH")) for name in secret)
+
+
+def test_without_vault_no_variable_of_vault_is_set() -> None:
+    """Some of them alone would be a mistake in the configuration."""
+    given = read_composition(COMPOSE, PAYD_TLS="internal")["services"]["payd"]["environment"]
+    assert {value for name, value in given.items() if name.startswith("VAULT_")} == {""}
+
+
+def test_vault_and_tempo_are_set_by_variables_of_the_host() -> None:
+    said = {
+        "VAULT_ADDR": "https://vault.internal:8200",
+        "VAULT_ROLE_ID": "payd",
+        "VAULT_SECRET_PATH": "secret/payd",
+        "TEMPO_ENABLED": "true",
+        "TEMPO_RPC_URL": "https://rpc.example.com",
+        "TEMPO_CHAIN_ID": "4217",
+        "TEMPO_RECEIVER_ADDRESS": "0x1111111111111111111111111111111111111111",
+    }
+    services = read_composition(COMPOSE, PAYD_TLS="internal", **said)["services"]
+    for name in ("payd", "migrate", "create-stream"):
+        given = services[name]["environment"]
+        assert {key: given[key] for key in said} == said
+        assert given["VAULT_SECRET_ID_PATH"] == "/run/secrets/vault_secret_id"
+        assert "public" in services[name]["networks"], "Vault is outside"

