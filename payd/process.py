@@ -10,7 +10,7 @@ from contextlib import suppress
 import trio
 
 from payd import telemetry
-from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError
+from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError, unencrypted_connections
 from payd.nursery import run
 from payd.plugins.loader import PluginError
 from payd.plugins.steps import resisting
@@ -30,6 +30,9 @@ def serve(config: Config, reload: Callable[[], Config] | None = None) -> int:
     # A core would hold every secret. A sandbox that forbids the call has set it already.
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if config.in_production and (exposed := unencrypted_connections(config)):
+        # Allowed by trusted_network only.
+        _log.warning("network_trusted", unencrypted=[key for key, _ in exposed])
     code = 0
     try:
         trio.run(_serve_until_signal, config, reload)

@@ -24,6 +24,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
+from payd.adapters.nats_client import StrictClient
 from payd.adapters.nats_identity import (
     BadSigningSeed,
     Identity,
@@ -257,7 +258,7 @@ class JetStreamPublisher:
         inbox = f"{_INBOX}.{secrets.token_hex(4)}"
         seed = self._identity.signing_seed()
         identity = self._mint(seed, inbox) if seed is not None else None
-        client, closed = Client(), asyncio.Event()
+        client, closed = StrictClient(), asyncio.Event()
         link = _Link(client, identity, closed, seed)
         opening = client.connect(
             self._servers,

@@ -19,6 +19,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
+from payd.adapters.nats_client import StrictClient
 from payd.adapters.nats_identity import (
     BadSigningSeed,
     NatsIdentity,
@@ -84,7 +85,7 @@ class StreamSetup:
 
         Needs the right to read the info of both streams and to create them.
         """
-        client = Client()
+        client = StrictClient()
         refusals: list[Exception] = []
         try:
             await self._connect(client, refusals)

@@ -10,6 +10,7 @@ from payd.config.load import DEFAULT_FILE, load_config
 from payd.config.prices import load_prices
 from payd.config.problems import EXIT_BAD_CONFIGURATION, ConfigError, Problem
 from payd.config.providers import installed_providers, plain_settings, take_credentials
+from payd.config.rules import unencrypted_connections
 from payd.config.settings import SETTINGS, Setting
 from payd.config.tree import Config, Provider, TlsFiles
 from payd.config.vault import missing_from_vault, with_vault
@@ -35,5 +36,6 @@ __all__ = [
     "parse_switch",
     "plain_settings",
     "take_credentials",
+    "unencrypted_connections",
     "with_vault",
 ]

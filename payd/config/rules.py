@@ -1,9 +1,10 @@
 """Rules that hold between settings, and those that hold in production only."""
 
 import ipaddress
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from payd.config.settings import BY_KEY
 from payd.config.tree import Config
@@ -27,14 +28,42 @@ def broken_rules(config: Config) -> Iterator[Wrong]:
 def _production(config: Config) -> Iterator[Wrong]:
     if not config.in_production:
         return
-    if config.database.ssl_mode == "disable" and not is_loopback(config.database.host):
-        yield "database.ssl_mode", "disable is refused in production unless the host is local"
+    if not config.trusted_network:
+        yield from (
+            (key, f"{what}, or set PAYD_TRUSTED_NETWORK=true where nobody else is on the network")
+            for key, what in unencrypted_connections(config)
+        )
     if config.crash_at is not None:
         yield "crash_at", "crash points are refused in production"
     provider = config.providers.named.get(_FOR_DEVELOPMENT)
     if provider is not None and provider.enabled and not provider.allow_in_production:
         key = f"providers.{_FOR_DEVELOPMENT}"
         yield f"{key}.enabled", f"refused in production unless {key}.allow_in_production is true"
+
+
+def unencrypted_connections(config: Config) -> list[Wrong]:
+    """Connections that leave this host and may carry payments and passwords in the clear.
+
+    Redis is none of them: payd speaks no TLS to it, and sends it counts of calls and a password.
+    """
+    found: list[Wrong] = []
+    mode, host = config.database.ssl_mode, config.database.host
+    if mode in ("disable", "prefer") and not is_loopback(host):
+        what = f"{mode} may reach {host} unencrypted in production: set DB_SSL_MODE=verify-full"
+        found.append(("database.ssl_mode", what))
+    plain = [url for url in map(_parsed, config.nats.servers) if url and url.scheme == "nats"]
+    hosts = [url.hostname or "" for url in plain if not is_loopback(url.hostname or "")]
+    if hosts:
+        what = f"nats:// reaches {', '.join(hosts)} unencrypted in production: use tls://"
+        found.append(("nats.url", what))
+    return found
+
+
+def _parsed(server: str) -> SplitResult | None:
+    try:
+        return urlsplit(server)
+    except ValueError:
+        return None
 
 
 def is_loopback(host: str) -> bool:
@@ -54,7 +83,7 @@ def _tls(config: Config) -> Iterator[Wrong]:
         yield from ((problem.key, problem.what) for problem in missing)
     for key in ("tls_cert_file", "tls_key_file", "tls_ca_file"):
         yield from _readable(f"grpc.{key}", getattr(config.grpc, key))
-    yield from _readable("database.ssl_root_cert_file", config.database.ssl_root_cert_file)
+    yield from _authorities("database.ssl_root_cert_file", config.database.ssl_root_cert_file)
 
 
 def _readable(key: str, file: Path | None) -> Iterator[Wrong]:
@@ -64,6 +93,18 @@ def _readable(key: str, file: Path | None) -> Iterator[Wrong]:
         file.open("rb").close()
     except OSError as error:
         yield key, f"cannot read {file}: {error.strerror}"
+
+
+def _authorities(key: str, file: Path | None) -> Iterator[Wrong]:
+    """A readable file of CA certificates."""
+    unreadable = list(_readable(key, file))
+    yield from unreadable
+    if file is None or unreadable:
+        return
+    try:
+        ssl.create_default_context(cafile=file)
+    except ssl.SSLError:
+        yield key, f"{file} holds no CA certificate in PEM"
 
 
 def _timeouts(config: Config) -> Iterator[Wrong]:
@@ -96,7 +137,7 @@ def _vault(config: Config) -> Iterator[Wrong]:
         for name in needed:
             if name not in given:
                 yield f"vault.{name}", f"missing: {together} go together"
-    yield from _readable("vault.tls_ca_file", vault.tls_ca_file)
+    yield from _authorities("vault.tls_ca_file", vault.tls_ca_file)
     plain = vault.addr is not None and vault.addr.startswith("http://")
     host = None
     try:
@@ -115,7 +156,7 @@ def _nats(config: Config) -> Iterator[Wrong]:
     nats = config.nats
     if nats.credentials_file is not None and nats.account_signing_seed is not None:
         yield "nats.credentials_file", "is set beside account_signing_seed: one identity only"
-    for key in ("tls_ca_file", "credentials_file"):
-        yield from _readable(f"nats.{key}", getattr(nats, key))
+    yield from _authorities("nats.tls_ca_file", nats.tls_ca_file)
+    yield from _readable("nats.credentials_file", nats.credentials_file)
     if nats.account_key_is_scoped and nats.account is None:
         yield "nats.account", "missing: a scoped signing key needs its account"

@@ -84,7 +84,9 @@ class Database(Section):
     )
     name: str = setting("payd", "Database.", env="DB_NAME", min_length=1, max_length=63)
     ssl_mode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = setting(
-        "prefer", "How TLS is demanded, as in libpq.", env="DB_SSL_MODE"
+        "prefer",
+        "TLS, as in libpq; production needs require or verify-full for another host.",
+        env="DB_SSL_MODE",
     )
     ssl_root_cert_file: Path | None = setting(
         None, "CA certificates that verify-ca and verify-full trust; the system's when unset."
@@ -133,7 +135,7 @@ class Nats(Section):
 
     url: str = setting(
         "nats://127.0.0.1:4222",
-        "Servers, separated by commas.",
+        "Servers, separated by commas; production needs tls:// for another host.",
         env="NATS_URL",
         pattern=r"^(nats|tls)://[^\s,]+(,(nats|tls)://[^\s,]+)*$",
         form="nats://host:port or tls://host:port, several with commas and no blanks between",
@@ -441,6 +443,11 @@ class Config(Section):
 
     environment: Literal["development", "test", "staging", "production"] = setting(
         "development", "What kind of place this is.", env="ENVIRONMENT"
+    )
+    trusted_network: bool = setting(
+        False,
+        "In production, allow PostgreSQL and NATS on other hosts without TLS: nobody else may be on"
+        " the network between them and payd.",
     )
     crash_at: str | None = setting(
         None,

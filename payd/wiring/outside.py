@@ -206,9 +206,14 @@ def database_settings(config: Config) -> DatabaseSettings:
 
 
 def _database_tls(config: Config) -> ssl.SSLContext | str:
-    mode, ca = config.database.ssl_mode, config.database.ssl_root_cert_file
-    if not mode.startswith("verify") or ca is None:
+    """A context wherever a certificate is verified.
+
+    Given `verify-full` as a word, asyncpg would read ~/.postgresql/root.crt and never the system's
+    authorities (asyncpg.connect_utils), which a context without a file trusts.
+    """
+    mode = config.database.ssl_mode
+    if not mode.startswith("verify"):
         return mode
-    context = ssl.create_default_context(cafile=ca)
+    context = ssl.create_default_context(cafile=config.database.ssl_root_cert_file)
     context.check_hostname = mode == "verify-full"
     return context

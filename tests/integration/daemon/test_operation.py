@@ -88,6 +88,11 @@ def test_readiness_names_each_dependency(place: Place) -> None:
     [
         ({"ENVIRONMENT": "production"}, "MOCK_ENABLED"),
         ({"ENVIRONMENT": "production", "PAYD_CRASH_AT": "settle.before_commit"}, "PAYD_CRASH_AT"),
+        ({"ENVIRONMENT": "production", "DB_HOST": "db.internal"}, "database.ssl_mode"),
+        (
+            {"ENVIRONMENT": "production", "NATS_URL": "nats://nats.internal:4222"},
+            "PAYD_TRUSTED_NETWORK=true",
+        ),
         ({"PAYD_CRASH_AT": "nowhere"}, "nowhere"),
         ({"GRPC_PORT": "many"}, "GRPC_PORT"),
         ({"GRPC_TLS_KEY_FILE": "/nowhere"}, "nowhere"),

@@ -31,6 +31,8 @@ class Run:
     """What happened when the composition was started."""
 
     events: list[dict[str, Any]]
+    #: Where each service's output is.
+    folder: Path
 
     def of(self, event: str) -> list[str]:
         return [line["service"] for line in self.events if line["event"] == event]
@@ -117,7 +119,7 @@ def start(namespaces: None, deployed: Path) -> Callable[..., Run]:
         )
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert lines, done.stderr
-        return Run(lines)
+        return Run(lines, place)
 
     return start
 
@@ -171,6 +173,12 @@ def test_a_payment_over_mutual_tls_completes_and_its_event_is_in_the_stream(run:
     assert found["grpc"]["health"] == "SERVING"
     assert found["grpc"]["status"] == "PAYMENT_STATUS_COMPLETED"
     assert found["event"] == {"subject": "payment.completed", "payment": found["grpc"]["payment"]}
+
+
+def test_payd_says_that_it_trusts_the_compositions_network(run: Run) -> None:
+    lines = map(json.loads, (run.folder / "payd.log").read_text().splitlines())
+    [trusted] = [line for line in lines if line["event"] == "network_trusted"]
+    assert trusted["unencrypted"] == ["database.ssl_mode", "nats.url"]
 
 
 def test_valkey_as_root_without_capabilities_would_not_start(start: Callable[..., Run]) -> None:

@@ -414,3 +414,13 @@ def _largest_event_body() -> bytes:
         reason="canceled",
         request_id="r" * 128,
     )
+
+
+async def test_a_tls_url_never_becomes_a_plain_connection(nats_server: NatsServer) -> None:
+    """The server, or whoever stands between, need only leave `tls_required` out of its INFO."""
+    url = nats_server.url.replace("nats://", "tls://user:canary@")
+    async with connected(a_publisher(url, connect_timeout_s=1.0)) as publisher:
+        await eventually(lambda: publisher.state().last_error is not None)
+        state = publisher.state()
+    assert not state.connected
+    assert "does not offer TLS" in str(state.last_error)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from authority import Authority
 from pydantic import ValidationError
 
 from payd.config import (
@@ -91,7 +92,10 @@ def test_every_setting_can_come_from_its_variable(tmp_path: Path) -> None:
     present = tmp_path / "present"
     present.write_text("something")
     unset = {"file": str(present), "secret": "hunter2", "text": "a:1"}
-    needs = {"nats.account": "A" * 56}
+    authority = tmp_path / "ca.crt"
+    authority.write_bytes(Authority.new().pem())
+    trusted = ("database.ssl_root_cert_file", "nats.tls_ca_file")
+    needs = {"nats.account": "A" * 56, **dict.fromkeys(trusted, str(authority))}
     for setting in SETTINGS:
         if ".NAME." in setting.key or setting.key.startswith("vault."):
             continue

@@ -10,9 +10,10 @@ from payd.config import (
     EXIT_BAD_CONFIGURATION,
     ConfigError,
     load_config,
+    unencrypted_connections,
 )
 
-from .builders import MINIMAL, TLS, VAULT, production, refusals
+from .builders import MINIMAL, TLS, VAULT, load, production, refusals
 
 #: Content of the file, environment, and the key that the refusal must name.
 BROKEN: list[tuple[str, dict[str, str], str]] = [
@@ -152,6 +153,12 @@ REFUSED_IN_PRODUCTION: list[tuple[dict[str, str], str, str]] = [
     ({"GRPC_TLS_KEY_FILE": "/nowhere/server.key"}, "", "grpc.tls_key_file"),
     ({"DB_SSL_MODE": "disable", "DB_HOST": "db.internal"}, "", "database.ssl_mode"),
     ({"DB_SSL_MODE": "disable", "DB_HOST": "10.0.0.5"}, "", "database.ssl_mode"),
+    ({"DB_SSL_MODE": "prefer", "DB_HOST": "db.internal"}, "", "database.ssl_mode"),
+    ({"DB_HOST": "db.internal"}, "", "database.ssl_mode"),
+    ({"DB_HOST": "127.0.0.1.evil.example"}, "", "database.ssl_mode"),
+    ({"NATS_URL": "nats://nats.internal:4222"}, "", "nats.url"),
+    ({"NATS_URL": "tls://a:4222,nats://user:canary@b:4222"}, "", "nats.url"),
+    ({"NATS_URL": "nats://127.0.0.1:4222,nats://[2001:db8::1]:4222"}, "", "nats.url"),
     ({"DB_PASSWORD": "canary", "DB_PASSWORD_FILE": ""}, "", "database.password"),
     ({"REDIS_PASSWORD": "canary"}, "", "redis.password"),
     ({"DB_PASSWORD_FILE": ""}, "", "database.password"),
@@ -170,6 +177,59 @@ def test_production_refuses_what_is_for_development(
     problems = refusals(tmp_path, yaml, **production(tmp_path, **environ))
     assert [problem.key for problem in problems] == [key]
     assert "canary" not in str(problems)
+
+
+#: What production accepts: traffic that is encrypted, or does not leave this host.
+ACCEPTED_IN_PRODUCTION: list[dict[str, str]] = [
+    {"DB_SSL_MODE": "disable"},
+    {"DB_SSL_MODE": "prefer", "DB_HOST": "localhost"},
+    {"DB_SSL_MODE": "prefer", "DB_HOST": "::1"},
+    {"DB_SSL_MODE": "disable", "DB_HOST": "/var/run/postgresql"},
+    {"DB_SSL_MODE": "require", "DB_HOST": "db.internal"},
+    {"DB_SSL_MODE": "verify-full", "DB_HOST": "db.internal"},
+    {"NATS_URL": "tls://nats.internal:4222"},
+    {"NATS_URL": "nats://localhost:4222,nats://[::1]:4222,nats://127.0.0.9:4222"},
+]
+
+
+@pytest.mark.parametrize("environ", ACCEPTED_IN_PRODUCTION)
+def test_production_accepts_what_is_encrypted_or_stays_on_this_host(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    config = load(tmp_path, **production(tmp_path, **environ))
+    assert unencrypted_connections(config) == []
+
+
+def test_a_trusted_network_may_carry_unencrypted_traffic(tmp_path: Path) -> None:
+    """Both connections are allowed, and both are listed for the log."""
+    environ = {"DB_HOST": "postgres", "NATS_URL": "nats://nats:4222", "DB_SSL_MODE": "prefer"}
+    trusted = production(tmp_path, **environ, PAYD_TRUSTED_NETWORK="true")
+    found = unencrypted_connections(load(tmp_path, **trusted))
+    assert [key for key, _ in found] == ["database.ssl_mode", "nats.url"]
+
+    refused = refusals(tmp_path, "", **production(tmp_path, **environ))
+    assert [problem.key for problem in refused] == ["database.ssl_mode", "nats.url"]
+    assert all("PAYD_TRUSTED_NETWORK=true" in problem.what for problem in refused)
+
+
+def test_outside_production_any_network_will_do(tmp_path: Path) -> None:
+    assert load(tmp_path, DB_HOST="postgres", NATS_URL="nats://nats:4222").database.host
+
+
+@pytest.mark.parametrize(
+    ("variable", "key"),
+    [
+        ("PAYD_DATABASE_SSL_ROOT_CERT_FILE", "database.ssl_root_cert_file"),
+        ("PAYD_NATS_TLS_CA_FILE", "nats.tls_ca_file"),
+    ],
+)
+def test_a_ca_file_without_a_certificate_is_refused(
+    variable: str, key: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.crt"
+    file.write_text("no certificate")
+    (problem,) = refusals(tmp_path, "", **{variable: str(file)})
+    assert (problem.key, problem.what) == (key, f"{file} holds no CA certificate in PEM")
 
 
 def test_every_mistake_is_shown_at_once_each_with_its_place(tmp_path: Path) -> None:
