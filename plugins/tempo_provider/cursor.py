@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from tempo_provider.quantities import quantity
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: A later block may bear the time of an earlier one.
 _TICK = timedelta(microseconds=1)
@@ -106,8 +108,8 @@ def cursor_of(text: str) -> Cursor:
 def point_of(header: Mapping[str, Any]) -> Point:
     """The block of an RPC's header; raises ValueError, KeyError or TypeError for what is none."""
     block_hash = header["hash"].lower()
-    number, seconds = int(header["number"], 16), int(header["timestamp"], 16)
-    if len(block_hash) != 66 or int(block_hash, 16) < 0 or min(number, seconds) < 0:
+    number, seconds = quantity(header["number"]), quantity(header["timestamp"])
+    if len(block_hash) != 66 or int(block_hash, 16) < 0:
         raise ValueError(f"not a block: {block_hash!r:.100}, {number}, {seconds}")
     try:
         time = _EPOCH + timedelta(seconds=seconds)

@@ -48,6 +48,8 @@ CHECK_S = 4.0
 #: How long the first payments of all wait for the watch to begin.
 BEGIN_S = 3.0
 BEGIN_POLL_S = 0.1
+#: The largest amount that a token's contract can hold; a sum above it cannot be stored.
+UNITS_MAX = 2**256 - 1
 
 
 @asynccontextmanager
@@ -231,9 +233,12 @@ async def read_sent(
     }
     logs = await endpoint.call("eth_getLogs", transfers)
     try:
-        return point, sum(map(amount_of, logs))
+        seen = sum(map(amount_of, logs))
     except (TypeError, UnreadableLog) as error:
         raise Unreadable(f"{endpoint.name}: {error}") from None
+    if seen > UNITS_MAX:
+        raise Unreadable(f"{endpoint.name}: transfers of more than a token can hold")
+    return point, seen
 
 
 def _standing(ref: PaymentRef, point: Point, seen: int) -> Snapshot:

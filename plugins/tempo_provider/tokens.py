@@ -11,6 +11,7 @@ from web3.exceptions import Web3Exception
 from payd.plugins import Logger, Misconfigured, NotAttempted
 from tempo_provider.config import TempoConfig
 from tempo_provider.contracts import DECIMALS, factory_contract, token_contract
+from tempo_provider.quantities import quantity
 from tempo_provider.rpc import Endpoint, RpcError, Unreadable, Web3Door
 from tempo_provider.witnesses import Witnesses
 
@@ -102,7 +103,7 @@ class Tokens:
         failure: RpcError = Unreadable("too few endpoints")
         for endpoint in self._witnesses.endpoints:
             try:
-                chain_id = int(await endpoint.call("eth_chainId"), 16)
+                chain_id = quantity(await endpoint.call("eth_chainId"))
             except (TypeError, ValueError):
                 failure = Unreadable(f"{endpoint.name}: no chain id")
             except RpcError as error:

@@ -13,9 +13,12 @@ from typing import Any, NamedTuple
 from payd.plugins import Observation, Outflow, Receipt, ReceiptState
 from tempo_provider.contracts import TRANSFER, TRANSFER_BLOCKED, TRANSFER_WITH_MEMO, ZERO
 from tempo_provider.memo import reference_of
+from tempo_provider.quantities import quantity
 
 Log = Mapping[str, Any]
 
+#: Of a withheld transfer's receipt, in hex digits. Version 1 has 640.
+_RECEIPT_DIGITS_MAX = 2 * 64 * 1024
 _HEX = frozenset(string.hexdigits)
 _WORD = 64
 _TOPIC = 66
@@ -94,7 +97,9 @@ def amount_of(log: Log) -> int:
 
 def _ordered(logs: Iterable[Log]) -> list[Log]:
     try:
-        return sorted(logs, key=lambda log: (int(log["blockNumber"], 16), int(log["logIndex"], 16)))
+        return sorted(
+            logs, key=lambda log: (quantity(log["blockNumber"]), quantity(log["logIndex"]))
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableLog(f"a log without its place: {error!r}") from None
 
@@ -107,8 +112,8 @@ def _read_transfer(log: Log) -> Transfer:
         if not (has_memo or kind == TRANSFER) or len(topics) != (4 if has_memo else 3):
             raise UnreadableLog(f"not a transfer: {topics!r:.200}")
         return Transfer(
-            int(log["blockNumber"], 16),
-            int(log["logIndex"], 16),
+            quantity(log["blockNumber"]),
+            quantity(log["logIndex"]),
             _hex(log["address"], 42),
             _address(topics[1]),
             _address(topics[2]),
@@ -133,11 +138,13 @@ def _read_blocked(log: Log) -> Blocked:
             raise UnreadableLog(f"not a blocked transfer: {topics!r:.200}")
         start = 2 * int(words[2 * _WORD : 3 * _WORD], 16)
         length = 2 * int(words[start : start + _WORD], 16)
+        if length > _RECEIPT_DIGITS_MAX:
+            raise UnreadableLog(f"a receipt of {length // 2:.0e} bytes")
         receipt = words[start + _WORD : start + _WORD + length]
         sender, memo = _sender_and_memo(receipt)
         return Blocked(
-            int(log["blockNumber"], 16),
-            int(log["logIndex"], 16),
+            quantity(log["blockNumber"]),
+            quantity(log["logIndex"]),
             _address(topics[1]),
             _address(topics[2]),
             int(words[:_WORD], 16),

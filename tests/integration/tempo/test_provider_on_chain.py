@@ -21,7 +21,7 @@ from integration.tempo.watching import (
 
 from payd.dev.tempo_node import lies
 from payd.dev.tempo_node.chain import ScriptedChain, Token
-from payd.dev.tempo_node.events import transfer
+from payd.dev.tempo_node.events import transfer, word
 from payd.dev.tempo_node.node import Hangs, Says, ScriptedNode, open_node, open_nodes
 from payd.plugins import (
     Absent,
@@ -236,6 +236,29 @@ async def test_the_last_look_at_an_unpaid_one_is_up_to_the_final_block(
     assert seen == (ProviderStatus.OPEN, 0)
 
 
+async def test_the_last_look_believes_no_sum_that_no_token_can_have(
+    chain: ScriptedChain,
+) -> None:
+    """Twelve times the largest amount has more digits than the database keeps."""
+    largest = word(2**256 - 1)
+    async with open_node(chain) as node:
+        node.lies(
+            lies.about(
+                "eth_getLogs",
+                lambda logs: [log | {"data": largest} for log in logs] * 12,
+            )
+        )
+        sink = Standing()
+        async with watching([node], sink) as watch:
+            await sink.reaches(3)
+            ref, memo = await offered(watch)
+            sink.stands_at = sink.stored
+            chain.send(transfer(USDC, PAYER, US, 40, memo))
+            chain.settle(1)
+            with pytest.raises(NotAttempted, match="cannot be read"):
+                await watch.provider.cancel(ref)
+
+
 async def test_the_last_look_needs_a_chain_that_answers(
     chain: ScriptedChain, sink: MemorySink
 ) -> None:
@@ -320,3 +343,17 @@ async def test_a_schedule_that_is_none_is_not_believed(
         node.lies(lies.about("tempo_forkSchedule", lambda told: answer))
         async with watching([node], sink) as watch:
             assert len(watch.lines.named("chain_fork_unknown")) == 1
+
+
+# -- the chain's id ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", ["0x" + "f" * 8000, "-0x539", "0x5_39", 1337, None])
+async def test_an_endpoint_without_a_readable_chain_id_is_passed_over(
+    chain: ScriptedChain, sink: MemorySink, answer: Any
+) -> None:
+    async with open_nodes(chain, 3) as nodes:
+        nodes[0].lies(lies.about("eth_chainId", lambda told: answer))
+        async with watching(nodes, sink) as watch:
+            assert watch.lines.named("chain_away_at_start") == []
+            await sink.reaches(3)

@@ -68,6 +68,7 @@ LOG_LIES: dict[str, Lie] = {
     "alters the transaction": lies.alters("transactionHash", "0x" + "88" * 32),
     "alters the block": lies.alters("blockNumber", "0x1"),
     "alters the block's hash": lies.alters("blockHash", "0x" + "88" * 32),
+    "a place beyond all": lies.alters("logIndex", "0x" + "f" * 8000),
     "says that it was removed": lies.alters("removed", True),
     "no topics": lies.alters("topics", []),
     "no data": lies.alters("data", "0x"),
@@ -87,6 +88,9 @@ BLOCK_LIES: dict[str, Lie] = {
     "null for blocks": lies.says(BLOCKS, None),
     "a list for blocks": lies.says(BLOCKS, []),
     "a far future": lies.says_of_blocks("number", "0xffffffffffff"),
+    "a number beyond all": lies.says_of_blocks("number", "0x" + "f" * 8000),
+    "a number below zero": lies.says_of_blocks("number", "-0x1"),
+    "a time beyond all": lies.says_of_blocks("timestamp", "0x" + "f" * 8000),
 }
 
 #: What may be said of anything.

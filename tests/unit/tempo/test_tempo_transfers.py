@@ -277,6 +277,10 @@ MALFORMED = {
     "no block": {"blockNumber": None},
     "a block that is no number": {"blockNumber": "latest"},
     "no place": {"logIndex": None},
+    "a place that no index holds": {"logIndex": "0x" + "f" * 4000},
+    "a place below the first": {"logIndex": "-0x1"},
+    "a place with a gap": {"logIndex": "0x1_0"},
+    "a block beyond all numbers": {"blockNumber": "0x1" + "0" * 16},
 }
 
 
@@ -416,6 +420,13 @@ def test_a_blocked_transfer_that_the_guard_cannot_have_emitted_is_refused(change
     [log] = guarded(blocked(USDC, PAYER, US, 149))
     with pytest.raises(UnreadableLog):
         read_blocked([log | changes])
+
+
+def test_a_receipt_of_more_bytes_than_a_row_should_hold_is_refused() -> None:
+    data = "0x" + encode(["uint256", "uint8", "bytes"], [149, 3, bytes(70_000)]).hex()
+    [log] = guarded(blocked(USDC, PAYER, US, 149))
+    with pytest.raises(UnreadableLog):
+        read_blocked([log | {"data": data}])
 
 
 @pytest.mark.parametrize("part", ["cut", "beyond its end", "longer than it is"])
