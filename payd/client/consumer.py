@@ -13,6 +13,7 @@ import attrs
 
 from payd.client.dead_letters import DEAD_LETTERS
 from payd.client.island import Island
+from payd.client.sharing import application_of
 from payd.client.values import Event
 
 Handler = Callable[[Event], Awaitable[None]]
@@ -33,7 +34,10 @@ class ConsumerSettings:
     #: Of NATS, where it wants one.
     credentials_file: Path | None = None
     stream: str = "PAYMENTS"
+    #: One name for one application: two that share it take each other's events.
     durable: str = "main-app-payment"
+    #: Names the application in a warning about that; empty: the handler's name.
+    application: str = ""
     subject: str = "payment.>"
     dead_letters: str = DEAD_LETTERS
     #: Handlers at once, each for another payment.
@@ -64,7 +68,8 @@ class EventConsumer:
 
     def __init__(self, settings: ConsumerSettings, handler: Handler) -> None:
         """`handler` runs on the caller's own loop; what it raises is a reason to try again."""
-        self._settings = settings
+        application = settings.application or application_of(handler)
+        self._settings = attrs.evolve(settings, application=application)
         self._handler = handler
         self._is_stopped = False
         self._end: Callable[[], None] = lambda: None

@@ -13,6 +13,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from payd.client.consumer import ConsumerSettings
 from payd.client.dead_letters import bury, ensure_stream
 from payd.client.island import go_on
+from payd.client.sharing import APPLICATION, warn, warn_if_shared
 
 _log = getLogger("payd.client")
 
@@ -31,6 +32,8 @@ class Subscription:
         self._client = Client()
         self._jetstream: Any = None
         self._pull: Any = None
+        #: Whether somebody looked who reads it since this process does.
+        self._looked = False
         #: How long the server waits for a word about a message.
         self.ack_wait_s = settings.ack_wait_s
 
@@ -40,7 +43,11 @@ class Subscription:
             go_on()
             try:
                 await self._connect()
-                await self._ensure()
+                info = await self._ensure()
+                with contextlib.suppress(*FAILURES):
+                    self._looked |= await warn_if_shared(
+                        self._client, info, self._settings.application
+                    )
                 self._pull = await self._jetstream.pull_subscribe_bind(
                     durable=self._settings.durable, stream=self._settings.stream
                 )
@@ -59,13 +66,26 @@ class Subscription:
                 # One by one: a batch would wait until it is full.
                 [message] = await self._pull.fetch(1, timeout=_PULL_S)
             except TimeoutError:
-                continue
+                await self._look_once()
             except FAILURES as error:
                 _log.warning("no events for now: %r", error)
                 await asyncio.sleep(_AGAIN_S)
                 await self._recover()
             else:
+                await self._look_once()
                 return message
+
+    async def _look_once(self) -> None:
+        """Two applications that start together see each other only now."""
+        if self._looked:
+            return
+        self._looked = True
+        settings = self._settings
+        with contextlib.suppress(*FAILURES):
+            info = await self._jetstream.consumer_info(settings.stream, settings.durable)
+            owner = (info.config.metadata or {}).get(APPLICATION)
+            if owner is not None and owner != settings.application:
+                warn(settings.durable, owner, settings.application)
 
     async def _recover(self) -> None:
         """The connection is being made anew, or was ended; or somebody has deleted the consumer."""
@@ -127,7 +147,8 @@ class Subscription:
             )
         self._jetstream = self._client.jetstream(timeout=_ANSWER_S)
 
-    async def _ensure(self) -> None:
+    async def _ensure(self) -> Any:
+        """What the server says of the consumer, which exists after this."""
         settings = self._settings
         try:
             info = await self._jetstream.consumer_info(settings.stream, settings.durable)
@@ -142,6 +163,7 @@ class Subscription:
             await ensure_stream(self._jetstream, settings.dead_letters)
         except FAILURES as error:
             _log.warning("there is no stream %s yet: %r", settings.dead_letters, error)
+        return info
 
 
 def _config(settings: ConsumerSettings) -> ConsumerConfig:
@@ -155,6 +177,7 @@ def _config(settings: ConsumerSettings) -> ConsumerConfig:
         # Of all consumers together.
         max_ack_pending=8 * settings.held_max,
         filter_subject=settings.subject,
+        metadata={APPLICATION: settings.application},
     )
 
 

@@ -421,8 +421,139 @@ def test_dead_letters_are_shown_and_once_mended_handled_after_all(
     assert (first["subject"], first["reason"]) == ("payment.completed", "rejected: no such user")
     replayed = payd("events", "dead-letters", "--replay", *nats)
     assert "2 dead letters put back" in replayed.stdout, replayed.stderr
-    assert payd("events", "dead-letters", *nats).stdout == "0 dead letters\n"
+    assert payd("events", "dead-letters", *nats).stdout == "no dead letters\n"
     on_plain_asyncio(mended())
+
+
+# -- two on one durable consumer ----------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def application(stream: EventStream, name: str, **overrides: Any) -> AsyncIterator[None]:
+    """One that reads, from when the server knows so."""
+    async with consuming(settings(stream, application=name, **overrides), Handled()):
+        async with asyncio.timeout(PATIENCE_S):
+            while await waiting(stream) == 0:
+                await asyncio.sleep(0.02)
+        yield
+
+
+async def waiting(stream: EventStream) -> int:
+    """Requests of readers for more; 0 also where there is no consumer yet."""
+    async with stream.connected() as jetstream:
+        with contextlib.suppress(nats.js.errors.NotFoundError):
+            info = await jetstream.consumer_info("PAYMENTS", "main-app-payment")
+            return int(info.num_waiting)
+    return 0
+
+
+def warnings_of_sharing(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [text for text in caplog.messages if "share the durable consumer" in text]
+
+
+def test_two_applications_on_one_durable_consumer_are_warned_about(
+    stream: EventStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with (
+            application(stream, "shop"),
+            consuming(settings(stream, application="bookkeeping"), Handled()),
+        ):
+            await eventually(lambda: bool(warnings_of_sharing(caplog)))
+
+    on_plain_asyncio(scenario())
+    [warning] = warnings_of_sharing(caplog)
+    assert "main-app-payment: this one, bookkeeping, and shop." in warning
+    assert "ConsumerSettings.durable" in warning
+
+
+def test_two_that_start_together_are_warned_about_all_the_same(
+    stream: EventStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with (
+            consuming(settings(stream, application="shop"), Handled()),
+            consuming(settings(stream, application="bookkeeping"), Handled()),
+        ):
+            await eventually(lambda: bool(warnings_of_sharing(caplog)))
+
+    on_plain_asyncio(scenario())
+
+
+def test_a_durable_consumer_that_another_program_made_and_reads_is_warned_about_and_kept(
+    stream: EventStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> dict[str, Any]:
+        async with stream.connected() as jetstream:
+            config = nats.js.api.ConsumerConfig(
+                durable_name="main-app-payment",
+                ack_wait=7,
+                max_waiting=9,
+                description="theirs",
+                metadata={"team": "books"},
+            )
+            await jetstream.add_consumer("PAYMENTS", config)
+            theirs = await jetstream.pull_subscribe_bind("main-app-payment", stream="PAYMENTS")
+            reading = asyncio.create_task(theirs.fetch(1, timeout=PATIENCE_S))
+            async with asyncio.timeout(PATIENCE_S):
+                while await waiting(stream) == 0:
+                    await asyncio.sleep(0.02)
+            async with application(stream, "shop"):
+                await eventually(lambda: bool(warnings_of_sharing(caplog)))
+            reading.cancel()
+            found = (await jetstream.consumer_info("PAYMENTS", "main-app-payment")).config
+            return dict(found.as_dict())
+
+    config = on_plain_asyncio(scenario())
+    assert (config["ack_wait"], config["max_waiting"]) == (7_000_000_000, 9)
+    assert config["description"] == "theirs"
+    assert {**config["metadata"], "team": "books", "payd-application": "shop"} == config["metadata"]
+    assert "and one that gives no name." in warnings_of_sharing(caplog)[0]
+
+
+def test_processes_of_one_application_share_one_without_a_word(
+    stream: EventStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with application(stream, "shop"), application(stream, "shop"):
+            await stream.publish(a_payment())
+            await eventually_nothing_is_left(stream)
+
+    on_plain_asyncio(scenario())
+    assert warnings_of_sharing(caplog) == []
+
+
+def test_applications_with_durable_names_of_their_own_each_get_every_event(
+    stream: EventStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        first, second = Handled(), Handled()
+        async with (
+            consuming(settings(stream, application="shop"), first),
+            consuming(settings(stream, application="books", durable="books"), second),
+        ):
+            ids = [await stream.publish(a_payment()) for _ in range(6)]
+            await eventually(lambda: len(first.ids) == len(second.ids) == 6)
+        assert sorted(first.ids) == sorted(second.ids) == sorted(ids)
+
+    on_plain_asyncio(scenario())
+    assert warnings_of_sharing(caplog) == []
+
+
+def test_a_new_name_takes_over_a_durable_consumer_that_nobody_reads(
+    stream: EventStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with application(stream, "shop"):
+            pass
+        async with asyncio.timeout(PATIENCE_S):
+            while await waiting(stream):
+                await asyncio.sleep(0.02)
+        async with application(stream, "the shop's new name"):
+            pass
+
+    on_plain_asyncio(scenario())
+    assert warnings_of_sharing(caplog) == []
 
 
 # -- when others are away ----------------------------------------------------------------------

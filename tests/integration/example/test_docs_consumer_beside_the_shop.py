@@ -1,0 +1,98 @@
+"""The consumer of docs/integrating.md runs beside the example shop, and neither loses an event."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from dev_process import running_dev, state_folder
+from example_app import FULL_30D
+from integration.client.test_integrating import programs
+from integration.example.test_example_app import eventually
+
+BOB = {"Authorization": "Bearer bob-token"}
+ORDERS = 6
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    with state_folder() as state:
+        yield state
+
+
+@contextmanager
+def docs_consumer(dev: Mapping[str, str]) -> Iterator[list[str]]:
+    """The lines that the page's Python program prints, while it runs."""
+    _, consume = programs("python")
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", consume],
+        env={"PATH": os.environ["PATH"], "NATS_URL": dev["nats"], "REDIS_URL": dev["redis"]},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines: list[str] = []
+    assert process.stdout is not None
+    reader = threading.Thread(target=lines.extend, args=(process.stdout,))
+    reader.start()
+    try:
+        yield lines
+    finally:
+        process.kill()
+        process.wait()
+        reader.join()
+        process.stdout.close()
+
+
+def test_each_gets_every_event(state: Path) -> None:
+    with running_dev(state, "--with-example", "--ephemeral", MOCK_DELAY_MS="1") as (_, dev):
+        shop = dev["example"]
+        with docs_consumer(dev) as lines:
+            for number in range(ORDERS):
+                wish = {
+                    "idempotency_key": f"order-{number}",
+                    "items": [FULL_30D],
+                    "method": "mock",
+                }
+                started = httpx.post(f"{shop}/api/v1/payments", json=wish, headers=BOB)
+                assert started.is_success, started.text
+
+            def active() -> int:
+                found = httpx.get(f"{shop}/api/v1/subscriptions", headers=BOB).json()
+                return sum(one["status"] == "active" for one in found["subscriptions"])
+
+            def delivered() -> int:
+                return sum(line.startswith("deliver (") for line in list(lines))
+
+            eventually(lambda: (active(), delivered()), (ORDERS, ORDERS))
+        assert not any("share the durable consumer" in line for line in lines)
+
+
+def test_beside_the_shop_a_consumer_on_its_durable_name_is_warned(state: Path) -> None:
+    with running_dev(state, "--with-example", "--ephemeral") as (_, dev):
+        _, consume = programs("python")
+        assert 'durable="my-app"' in consume
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                consume.replace('durable="my-app"', 'durable="main-app-payment"'),
+            ],
+            env={
+                "PATH": os.environ["PATH"],
+                "NATS_URL": dev["nats"],
+                "REDIS_URL": dev["redis"],
+                "RUN_S": "1",
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    assert "two applications share the durable consumer main-app-payment" in done.stderr
+    assert "main_app.activation" in done.stderr
