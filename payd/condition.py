@@ -53,6 +53,7 @@ class Condition:
             state = fence.state()
             metrics.provider_up.labels(fence.name).set(state.ready)
             metrics.breaker_open.labels(fence.name).set(state.breaker is BreakerState.OPEN)
+            metrics.creates_refused.labels(fence.name).set(state.creates_refused)
             metrics.watch_halted.labels(fence.name).set(state.watch_halted is not None)
             if state.watch_leads is not None:
                 metrics.watch_leads.labels(fence.name).set(state.watch_leads)
@@ -103,9 +104,11 @@ def _provider(fence: Fence) -> Check:
         detail += f"; last error {state.last_error}"
     if state.held_loop_s:
         detail += f"; held the loop for {state.held_loop_s:.1f} s: it waits without await"
+    if state.create_refusal:
+        detail += f"; {state.create_refusal}"
     if state.watch_halted:
         detail += f"; its watch halted: {state.watch_halted}"
-    ok = state.ready and state.watch_halted is None
+    ok = state.ready and state.watch_halted is None and state.create_refusal is None
     told = {
         "version": state.version,
         "methods": list(state.methods),

@@ -43,6 +43,7 @@ from payd.plugins.interface import (
     WebhookRequest,
 )
 from payd.plugins.port import Answer, Untranslatable
+from payd.plugins.refusals import Refusals
 from payd.plugins.sound import passing
 from payd.plugins.standing import FenceState
 from payd.plugins.steps import OWNER, Owner, told_when_held
@@ -81,7 +82,7 @@ class Fence:
         random: Random,
         on_call: OnCall | None = None,
     ) -> None:
-        self._build = build
+        self._build: Callable[[], AbstractAsyncContextManager[object]] = build
         self._secrets = secrets or {}
         self._manifest = manifest
         self._log = log
@@ -98,6 +99,7 @@ class Fence:
         self._ended = trio.Event()
         self._ended.set()
         self._watching = Watching(manifest.name, log, random)
+        self._refusals = Refusals(manifest.name, log)
         self._healthy: bool | None = None
         self._misconfigured = False
         self._last_error: str | None = None
@@ -129,6 +131,8 @@ class Fence:
             watch_restarts=self._watching.restarts,
             watch_halted=self._watching.halted,
             watch_leads=self._watching.leads,
+            creates_refused=self._refusals.in_a_row,
+            create_refusal=self._refusals.told,
             held_loop_s=self._held_loop_s,
         )
 
@@ -228,6 +232,7 @@ class Fence:
     async def create(self, operation: CreateOperation) -> Answer:
         """See ProviderPort."""
         said = await self._ask("create", lambda p: p.create(operation), sound.is_created)
+        self._refusals.note(said)
         return outcomes.answer_to_create(self.name, said)
 
     async def look(self, ref: PaymentRef) -> Answer:
@@ -346,8 +351,7 @@ class Fence:
 
     def _failed_at_once(self, operation: str, why: str) -> None:
         """A pure method of its broke."""
-        now = trio.current_time()
-        self._count(operation, failed := OutcomeUnknown(why), now)
+        self._count(operation, failed := OutcomeUnknown(why), trio.current_time())
         self._remember(operation, failed)
 
     def _held_loop(self, seconds: float) -> None:
@@ -410,7 +414,7 @@ class Fence:
         try:
             with scope:
                 async with self._build() as provider:
-                    if not _is_provider(provider):
+                    if not isinstance(provider, Provider):
                         return f"the factory gave a {type(provider).__name__}, not a provider"
                     scope.deadline = math.inf
                     await self._serve(provider, serve)
@@ -494,7 +498,3 @@ class Fence:
         said = await self._in_own_task(call, *self._inside, HEALTH_TIMEOUT_S)
         self._healthy = not isinstance(said, ProviderError)
         self._note("health", said if isinstance(said, ProviderError) else True, start)
-
-
-def _is_provider(built: object) -> bool:
-    return isinstance(built, Provider)

@@ -26,6 +26,10 @@ class FenceState:
     watch_halted: str | None = None
     #: Whether this daemon runs a watch that only one may run; None for any other.
     watch_leads: bool | None = None
+    #: Creates that it refused in a row, as invalid or as not allowed.
+    creates_refused: int = 0
+    #: Why, once there are several; None while its payments are taken.
+    create_refusal: str | None = None
     #: For how long it has held the loop, in all: nobody else did anything meanwhile.
     held_loop_s: float = 0.0
 

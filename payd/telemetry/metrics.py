@@ -88,6 +88,9 @@ class Metrics:
         self.breaker_open = self._gauge(
             "provider_breaker_open", "Provider left alone (1) or not.", ("provider",)
         )
+        self.creates_refused = self._gauge(
+            "provider_creates_refused", "Payments that it refused in a row.", ("provider",)
+        )
         self.watch_halted = self._gauge(
             "provider_watch_halted", "Its watch met a contradiction (1) or not.", ("provider",)
         )

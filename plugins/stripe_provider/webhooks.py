@@ -88,7 +88,10 @@ def _read_json(body: bytes) -> Mapping[str, Any]:
     if not isinstance(event, dict):
         _malformed("the body is no object")
     if event.get("object") != "event":
-        raise WebhookRefused("unsupported", "only events of API v1 are read")
+        raise WebhookRefused(
+            "unsupported",
+            "only snapshot events are read: at Stripe, set the endpoint's payload style to Snapshot",
+        )
     return event
 
 

@@ -180,6 +180,8 @@ async def _before(fault: Fault | None) -> None:
             raise errors.rate_limited()
         case "401":
             raise errors.unauthorized("")
+        case "unknown_parameter":
+            raise errors.unknown(["submit_type"])
         case "reset":
             raise HangUp(reset=True)
         case "timeout_before":

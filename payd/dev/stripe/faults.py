@@ -20,6 +20,8 @@ KINDS = (
     "429",
     # The key is refused.
     "401",
+    # Refused as if the API knew a parameter no longer; nothing is saved.
+    "unknown_parameter",
     # Work done; its answer cannot be read.
     "garbage",
     # Close without an answer, work not done.

@@ -4,9 +4,12 @@ import json
 import subprocess
 import sys
 
+import grpc
 import httpx
-from cards import SECRET_KEY, StandIn
+import pytest
+from cards import SECRET_KEY, StandIn, pay_by_card, running_with_cards
 from daemon import PATIENCE_S, Daemon, Place, running_daemon
+from integration.stripe.shop import wait_until
 
 
 def test_doctor_asks_stripe_for_its_health(place: Place, stripe: StandIn) -> None:
@@ -46,6 +49,37 @@ def test_a_key_that_stripe_refuses_makes_the_daemon_unready(place: Place, stripe
         assert answer.status_code == 503
         assert "misconfigured" in answer.json()["checks"]["provider:stripe"]["detail"]
         assert not any("_revoked" in str(line) for line in daemon.lines)
+
+
+def test_a_stripe_that_refuses_every_payment_is_told_though_its_health_is_good(
+    place: Place, stripe: StandIn
+) -> None:
+    with running_with_cards(place, stripe) as (daemon, client):
+        stripe.fault("unknown_parameter", times=3)
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError, match="unknown parameter: submit_type"):
+                pay_by_card(client)
+
+        ready = httpx.get(f"http://{daemon.http}/readyz")
+        # The daemon serves other methods.
+        assert ready.status_code == 200
+        check = ready.json()["checks"]["provider:stripe"]
+        assert check["ok"] is False
+        assert "the last 3 payments were refused" in check["detail"]
+        assert "unknown parameter: submit_type" in check["detail"]
+        wait_until(lambda: _refused(daemon) == 3, "the metric says it")
+
+        pay_by_card(client)
+        assert httpx.get(f"http://{daemon.http}/readyz").json()["checks"]["provider:stripe"]["ok"]
+        wait_until(lambda: _refused(daemon) == 0, "the metric says that it is over")
+
+
+def _refused(daemon: Daemon) -> float | None:
+    """The metric; None before it was first set."""
+    text = httpx.get(f"http://{daemon.metrics}/metrics").text
+    series = 'payd_provider_creates_refused{provider="stripe"} '
+    found = [line for line in text.splitlines() if line.startswith(series)]
+    return float(found[0].removeprefix(series)) if found else None
 
 
 def _doctor(place: Place, stripe: StandIn, **settings: str) -> tuple[bool, str]:

@@ -25,7 +25,7 @@ from unit.stripe.builders import (
     refusal,
 )
 
-from payd.plugins import ProviderEvent
+from payd.plugins import ProviderEvent, WebhookRefused
 from payd.plugins.sound import is_event, is_json
 
 Event = dict[str, Any]
@@ -130,7 +130,9 @@ def test_a_thin_event_is_unsupported() -> None:
         "livemode": False,
         "related_object": {"id": "mtr_1", "type": "billing.meter", "url": "/v1/x"},
     }
-    assert refusal(json.dumps(thin)) == "unsupported"
+    with pytest.raises(WebhookRefused, match="payload style to Snapshot") as refused:
+        deliver(json.dumps(thin))
+    assert refused.value.reason == "unsupported"
     del thin["object"]
     assert refusal(json.dumps(thin)) == "unsupported"
 
