@@ -22,6 +22,7 @@ import trio
 
 from payd import telemetry
 from payd.adapters import islands
+from payd.adapters.bites import maintain
 from payd.adapters.pump import nap, pump
 from payd.adapters.system import SystemClock
 from payd.adapters.systemd import ServiceManager
@@ -39,7 +40,7 @@ from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
 from payd.preflight import build_tls, check_prices, enabled_plugins, offered_methods
 from payd.rotation import Rotation
 from payd.secrets import Held, SecretKeeper
-from payd.service.audit import BALANCE_DIFFERS
+from payd.service.audit import AUDIT_KINDS
 from payd.service.intake import same_payment
 from payd.service.reconcile import FINDING_KINDS
 from payd.service.scan import ScanStep
@@ -67,8 +68,6 @@ T = TypeVar("T")
 Claim: TypeAlias = Callable[[], Awaitable[Sequence[T]]]
 Work: TypeAlias = Callable[[T], Awaitable[object]]
 Idle: TypeAlias = Callable[[], Awaitable[None]]
-#: How old, and how many at once.
-Forget: TypeAlias = Callable[[timedelta, int], Awaitable[object]]
 
 _log = telemetry.get_logger(__name__)
 
@@ -78,8 +77,6 @@ _BACKOFF_MAX_S = 5.0
 #: A loop that ran this long has recovered: its back-off starts anew.
 _HEALTHY_S = 30.0
 _SAMPLE_S = 2.0
-_RETENTION_PASS_S = 600.0
-_RETENTION_ROWS = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -311,12 +308,13 @@ def _start_support(
     loops: dict[str, Callable[[], Awaitable[object]]] = {
         "stream connection": partial(islands.aio, outside.stream.run),
         "outbox listener": partial(islands.aio, outside.outbox.listen),
-        "outbox retention": partial(
-            _forget, outside.outbox.delete_published, config.outbox.retention_days
+        "outbox retention": _maintained(
+            outside.outbox.delete_published, timedelta(days=config.outbox.retention_days)
         ),
-        "webhook retention": partial(
-            _forget, outside.inbox.forget_raw_bodies, config.inbox.raw_retention_days
+        "webhook retention": _maintained(
+            outside.inbox.forget_raw_bodies, timedelta(days=config.inbox.raw_retention_days)
         ),
+        "ledger sums": _maintained(outside.receipts.fold),
         "measurements": partial(_measure, daemon),
         "certificates": partial(_look_at_certificates, daemon),
     }
@@ -335,6 +333,10 @@ def _start_support(
         loops[f"{fence.name} health"] = fence.run_health
     for name, work in loops.items():
         support.start_soon(_supervise, name, work, daemon)
+
+
+def _maintained(bite: Callable[..., Awaitable[int]], *arguments: object) -> Idle:
+    return partial(islands.aio, maintain, partial(bite, *arguments))
 
 
 async def _supervise(name: str, work: Callable[[], Awaitable[object]], daemon: _Daemon) -> None:
@@ -419,7 +421,7 @@ async def _reconcile(daemon: _Daemon, provider: ProviderPort) -> None:
 async def _audit(daemon: _Daemon, provider: ProviderPort) -> None:
     result = await daemon.use_cases.audit.work(provider)
     if result is not None:
-        _tell_findings(daemon, result, (BALANCE_DIFFERS,))
+        _tell_findings(daemon, result, AUDIT_KINDS)
 
 
 def _tell_findings(daemon: _Daemon, result: Reconciliation, kinds: Sequence[str]) -> None:
@@ -442,13 +444,6 @@ def _tell_findings(daemon: _Daemon, result: Reconciliation, kinds: Sequence[str]
 async def _recover(daemon: _Daemon, payment: Payment) -> None:
     after = await daemon.use_cases.recover.recover(payment)
     daemon.metrics.looks.labels(after.status.value.lower()).inc()
-
-
-async def _forget(what: Forget, days: int) -> None:
-    """Remove what is older, a bounded bite at a time."""
-    while True:
-        await islands.aio(what, timedelta(days=days), _RETENTION_ROWS)
-        await trio.sleep(_RETENTION_PASS_S)
 
 
 async def _reload_on_sighup(daemon: _Daemon, reload: Callable[[], Config]) -> None:

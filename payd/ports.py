@@ -289,7 +289,12 @@ class Receipts(Protocol):
         """Those that no payment has, the newest first."""
 
     async def book(self, provider: str) -> Book:
-        """What the ledger says of a provider's account."""
+        """What the ledger says of a provider's account, by its running sums."""
+
+    async def recount(self, provider: str) -> tuple[Book, Book]:
+        """The running sums, and the sums of every row, both of one moment; equal unless a defect
+        or somebody's SQL came between.
+        """
 
 
 @attrs.frozen(kw_only=True)

@@ -26,6 +26,8 @@ from payd.service.operation import unique_providers
 
 #: What an audit may find.
 BALANCE_DIFFERS = "balance_differs"
+SUMS_DIFFER = "sums_differ"
+AUDIT_KINDS = (BALANCE_DIFFERS, SUMS_DIFFER)
 #: The cursor's name.
 AUDIT = "audit"
 
@@ -105,6 +107,8 @@ class Audit:
         if balances is None:
             await self._rest(provider, start, self.again)
             return None
+        findings = [balance.finding() for balance in balances if balance.differs]
+        findings += _miscounts(*await self.receipts.recount(provider.name))
         result = Reconciliation(
             provider=provider.name,
             since=start,
@@ -113,7 +117,7 @@ class Audit:
             end_time=self.clock.now(),
             objects=len(balances),
             payments=0,
-            findings=tuple(balance.finding() for balance in balances if balance.differs),
+            findings=tuple(findings),
         )
         await self.results.add(result)
         await self._rest(provider, start, self.interval)
@@ -122,6 +126,26 @@ class Audit:
     async def _rest(self, provider: ProviderPort, start: datetime, rest: timedelta) -> None:
         cursor = Cursor(name=AUDIT, value=start.isoformat(), rest=rest)
         await self.inbox.put(provider.name, (), cursor)
+
+
+def _miscounts(running: Book, counted: Book) -> Sequence[Mapping[str, str]]:
+    """Where the running sums, which every audit trusts, are not the sums of the rows."""
+    sides = {
+        "received": (running.received, counted.received),
+        "outflows": (running.outflows, counted.outflows),
+    }
+    return [
+        {
+            "kind": SUMS_DIFFER,
+            "reference": asset,
+            "payment_id": "",
+            "detail": f"{side}: the running sum is {kept.get(asset, 0)}, the rows give "
+            f"{rows.get(asset, 0)}; run SELECT recount_ledger()",
+        }
+        for side, (kept, rows) in sides.items()
+        for asset in sorted(kept.keys() | rows.keys())
+        if kept.get(asset, 0) != rows.get(asset, 0)
+    ]
 
 
 def _both_sides(book: Book, holdings: Sequence[Holding]) -> Sequence[Balance]:

@@ -31,7 +31,7 @@ ENVIRONMENT = "test"
 EMPTY = """
 ALTER TABLE payment_events DISABLE TRIGGER payment_events_are_append_only;
 TRUNCATE customers, payments, payment_line_items, receipts, payment_events, inbox, outbox,
-    outflows, leases, provider_cursors, reconciliations;
+    outflows, ledger_sums, ledger_changes, leases, provider_cursors, reconciliations;
 ALTER TABLE payment_events ENABLE TRIGGER payment_events_are_append_only
 """
 

@@ -74,6 +74,10 @@ class MemoryLedger:
             cursor=self.cursors.get((provider, WATCH)), received=_sums(final), outflows=_sums(gone)
         )
 
+    async def recount(self, provider: str) -> tuple[Book, Book]:
+        """See Receipts. Nothing is kept but the rows."""
+        return await self.book(provider), await self.book(provider)
+
     async def acquire(self, name: str) -> "MemoryLease | None":
         """See Leases."""
         if name in self._held:

@@ -6,9 +6,9 @@ one more try on a fresh one; what stays lost is StoreUnavailable.
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import asyncpg
 import attrs
@@ -87,6 +87,13 @@ class DatabaseSettings:
 _REFUSED = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
 
 
+class Fetch(Protocol):
+    """Run a named statement."""
+
+    async def __call__(self, statement: str, **values: object) -> list[asyncpg.Record]:
+        """Its rows."""
+
+
 class Database:
     """A pool that connects when it is first needed and again whenever it has to."""
 
@@ -130,6 +137,28 @@ class Database:
             return await self._connect(**arguments)
         except (*LOST, *_AWAY) as error:
             raise _unavailable(error) from error
+
+    @asynccontextmanager
+    async def snapshot(self) -> "AsyncIterator[Fetch]":
+        """Run several statements, which read one moment of the database.
+
+        In a session of its own. Raises StoreUnavailable.
+        """
+        connection = await self.connect()
+
+        async def fetch(statement: str, **values: object) -> list[asyncpg.Record]:
+            named = STATEMENTS[statement]
+            return await connection.fetch(
+                named.sql, *named.arguments(values), timeout=self._settings.command_timeout_s
+            )
+
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield fetch
+        except (TimeoutError, *LOST, *_AWAY) as error:
+            raise _unavailable(error) from error
+        finally:
+            connection.terminate()
 
     async def use_password(self, password: str) -> None:
         """For connections from now on; those open are replaced one by one as they come back."""

@@ -112,9 +112,10 @@ class PostgresInbox:
         )
         return (row["value"],) if row else None
 
-    async def forget_raw_bodies(self, retention: timedelta, limit: int) -> None:
-        """Drop the bytes of the oldest webhooks beyond `retention`, `limit` at most."""
-        await self._database.fetch("forget_raw_bodies", retention=retention, limit=limit)
+    async def forget_raw_bodies(self, retention: timedelta, limit: int) -> int:
+        """Drop the bytes of at most `limit` webhooks older than `retention`; of how many."""
+        row = await self._database.fetch_one("forget_raw_bodies", retention=retention, limit=limit)
+        return row["rows"] if row else 0
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
         """See the port."""

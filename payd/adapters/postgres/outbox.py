@@ -76,9 +76,10 @@ class PostgresOutbox:
         )
         return [_outbox_row(row) for row in rows]
 
-    async def delete_published(self, retention: timedelta, limit: int) -> None:
-        """Delete at most `limit` rows that were published longer ago than `retention`."""
-        await self._database.fetch("delete_published", retention=retention, limit=limit)
+    async def delete_published(self, retention: timedelta, limit: int) -> int:
+        """Delete at most `limit` rows that were published longer ago than `retention`; how many."""
+        row = await self._database.fetch_one("delete_published", retention=retention, limit=limit)
+        return row["rows"] if row else 0
 
     def _heard(self, *_: Any) -> None:
         self._news.set()

@@ -503,15 +503,24 @@ WHERE id = :row_id::bigint AND settle_time IS NULL;
 
 -- forget_raw_bodies --
 -- What a webhook said stays, in the words that evidence needs; its bytes hold more than that.
--- A bounded bite, so that no lock is held for long.
-UPDATE inbox
-SET raw_body = NULL
-WHERE id IN (
+-- A bounded bite, so that no lock is held for long; SKIP LOCKED, so that two daemons at it do not
+-- wait for one another.
+WITH bite AS MATERIALIZED (
     SELECT id FROM inbox
     WHERE raw_body IS NOT NULL AND receive_time < now() - :retention::interval
     ORDER BY receive_time
     LIMIT :limit::integer
-);
+    FOR NO KEY UPDATE SKIP LOCKED
+),
+
+forgotten AS (
+    UPDATE inbox
+    SET raw_body = NULL
+    WHERE id = ANY (ARRAY(SELECT id FROM bite))
+    RETURNING id
+)
+
+SELECT count(*)::integer AS rows FROM forgotten;
 
 -- claim_cursor --
 -- One daemon scans at a time: who moves `next_time` holds the lease, and a scan that dies is
@@ -557,30 +566,98 @@ SELECT count(*) AS unmatched FROM receipts
 WHERE payment_id IS NULL;
 
 -- book --
--- One statement, one snapshot: the sums belong to the cursor that was stored with them.
+-- One statement, one snapshot: the sums belong to the cursor that was stored with them, and a
+-- change is either folded or not.
+WITH entries AS (
+    SELECT side, asset, units FROM ledger_sums
+    WHERE provider = :provider::text
+    UNION ALL
+    SELECT side, asset, units FROM ledger_changes
+    WHERE provider = :provider::text
+),
+
+sums AS (
+    SELECT side, asset, sum(units) AS units FROM entries
+    GROUP BY side, asset
+    HAVING sum(units) <> 0
+)
+
 SELECT
     (
         SELECT value FROM provider_cursors
         WHERE provider = :provider::text AND name = :cursor_name::text
     ) AS cursor,
     (
-        SELECT coalesce(jsonb_object_agg(sums.asset, sums.units::text), '{}'::jsonb)
-        FROM (
-            SELECT lower(asset) AS asset, sum(amount) AS units
-            FROM receipts
-            WHERE provider = :provider::text AND state = 'CONFIRMED'
-            GROUP BY lower(asset)
-        ) AS sums
+        SELECT coalesce(jsonb_object_agg(asset, units::text), '{}'::jsonb) FROM sums
+        WHERE side = 'received'
     ) AS received,
     (
-        SELECT coalesce(jsonb_object_agg(sums.asset, sums.units::text), '{}'::jsonb)
-        FROM (
-            SELECT lower(asset) AS asset, sum(amount) AS units
-            FROM outflows
-            WHERE provider = :provider::text
-            GROUP BY lower(asset)
-        ) AS sums
+        SELECT coalesce(jsonb_object_agg(asset, units::text), '{}'::jsonb) FROM sums
+        WHERE side = 'outflows'
     ) AS outflows;
+
+-- fold_ledger --
+-- A bounded bite of the changes goes into the sums. SKIP LOCKED gives each change to one folder,
+-- and the sums are locked in their order, so that two folders never wait in a circle.
+WITH bite AS MATERIALIZED (
+    SELECT id FROM ledger_changes
+    ORDER BY id
+    LIMIT :limit::integer
+    FOR UPDATE SKIP LOCKED
+),
+
+taken AS (
+    DELETE FROM ledger_changes
+    WHERE id = ANY (ARRAY(SELECT id FROM bite))
+    RETURNING provider, side, asset, units
+),
+
+folded AS (
+    INSERT INTO ledger_sums AS s (provider, side, asset, units)
+    SELECT provider, side, asset, sum(units) FROM taken
+    GROUP BY provider, side, asset
+    ORDER BY provider, side, asset
+    ON CONFLICT (provider, side, asset) DO UPDATE
+    SET units = s.units + excluded.units
+)
+
+SELECT count(*)::integer AS rows FROM taken;
+
+-- page_of_receipts --
+-- The sums of one page of the ledger, by asset, and where the next page begins.
+WITH page AS MATERIALIZED (
+    SELECT id, lower(asset) AS asset, amount, state FROM receipts
+    WHERE provider = :provider::text AND id > :after_id::text
+    ORDER BY id
+    LIMIT :limit::integer
+),
+
+sums AS (
+    SELECT asset, sum(amount) AS units FROM page
+    WHERE state = 'CONFIRMED'
+    GROUP BY asset
+)
+
+SELECT
+    (SELECT max(id) FROM page) AS last_id,
+    (SELECT coalesce(jsonb_object_agg(asset, units::text), '{}'::jsonb) FROM sums) AS sums;
+
+-- page_of_outflows --
+WITH page AS MATERIALIZED (
+    SELECT id, lower(asset) AS asset, amount FROM outflows
+    WHERE provider = :provider::text AND id > :after_id::text
+    ORDER BY id
+    LIMIT :limit::integer
+),
+
+sums AS (
+    SELECT asset, sum(amount) AS units FROM page
+    GROUP BY asset
+)
+
+SELECT
+    (SELECT max(id) FROM page) AS last_id,
+    (SELECT coalesce(jsonb_object_agg(asset, units::text), '{}'::jsonb) FROM sums) AS sums;
 
 -- provider_objects --
 -- What payd says it has at a provider, by pages, for the comparison with what the provider says.
@@ -703,14 +780,22 @@ ORDER BY o.id
 LIMIT :limit::integer;
 
 -- delete_published --
--- A bounded bite, so that no lock is held for long.
-DELETE FROM outbox
-WHERE id IN (
+-- A bounded bite, as in forget_raw_bodies.
+WITH bite AS MATERIALIZED (
     SELECT id FROM outbox
     WHERE publish_time < now() - :retention::interval
     ORDER BY publish_time
     LIMIT :limit::integer
-);
+    FOR UPDATE SKIP LOCKED
+),
+
+deleted AS (
+    DELETE FROM outbox
+    WHERE id = ANY (ARRAY(SELECT id FROM bite))
+    RETURNING id
+)
+
+SELECT count(*)::integer AS rows FROM deleted;
 
 -- ping --
 SELECT 1 AS alive;

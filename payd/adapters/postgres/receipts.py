@@ -1,14 +1,20 @@
 """Receipts on PostgreSQL: the ledger as an operator and the audit read it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
 
-from payd.adapters.postgres.database import Database
+from payd.adapters.postgres.database import Database, Fetch
 from payd.domain.evidence import Receipt, ReceiptState
 from payd.ports import WATCH, Book, StoredReceipt
+
+_PAGE = 10_000
+_Rows: TypeAlias = Sequence[asyncpg.Record]
 
 
 class PostgresReceipts:
@@ -36,14 +42,23 @@ class PostgresReceipts:
 
     async def book(self, provider: str) -> Book:
         """See the port."""
-        row = await self._database.fetch_one("book", provider=provider, cursor_name=WATCH)
-        if row is None:
-            raise AssertionError("a statement without FROM gives a row")
-        return Book(
-            cursor=row["cursor"],
-            received=_sums(row["received"]),
-            outflows=_sums(row["outflows"]),
-        )
+        return await _book(self._database.fetch, provider)
+
+    async def recount(self, provider: str) -> tuple[Book, Book]:
+        """See the port. By pages, so that no statement runs for long, in one snapshot."""
+        async with self._database.snapshot() as fetch:
+            running = await _book(fetch, provider)
+            counted = Book(
+                cursor=running.cursor,
+                received=await _count(partial(_receipts_after, fetch, provider)),
+                outflows=await _count(partial(_outflows_after, fetch, provider)),
+            )
+        return running, counted
+
+    async def fold(self, limit: int) -> int:
+        """Add at most `limit` changes of the ledger to its running sums; how many."""
+        row = await self._database.fetch_one("fold_ledger", limit=limit)
+        return row["rows"] if row else 0
 
 
 def _stored(row: asyncpg.Record) -> StoredReceipt:
@@ -61,6 +76,32 @@ def _stored(row: asyncpg.Record) -> StoredReceipt:
         reference=row["reference"],
         payment_id=UUID(int=payment_id.int) if payment_id else None,
     )
+
+
+async def _book(fetch: Fetch, provider: str) -> Book:
+    [row] = await fetch("book", provider=provider, cursor_name=WATCH)
+    return Book(
+        cursor=row["cursor"], received=_sums(row["received"]), outflows=_sums(row["outflows"])
+    )
+
+
+async def _count(page_after: Callable[[str], Awaitable[_Rows]]) -> Mapping[str, int]:
+    """The sums of all rows, by asset."""
+    sums: Counter[str] = Counter()
+    last_id: str | None = ""
+    while last_id is not None:
+        [page] = await page_after(last_id)
+        sums.update(_sums(page["sums"]))
+        last_id = page["last_id"]
+    return dict(sums)
+
+
+async def _receipts_after(fetch: Fetch, provider: str, after_id: str) -> _Rows:
+    return await fetch("page_of_receipts", provider=provider, after_id=after_id, limit=_PAGE)
+
+
+async def _outflows_after(fetch: Fetch, provider: str, after_id: str) -> _Rows:
+    return await fetch("page_of_outflows", provider=provider, after_id=after_id, limit=_PAGE)
 
 
 def _sums(text: str) -> Mapping[str, int]:

@@ -15,7 +15,7 @@ from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptSt
 from payd.domain.payment import Attention, Origin, Payment, Status
 from payd.plugins.interface import Cancel as Closing
 from payd.plugins.interface import ProviderEvent
-from payd.ports import Cursor
+from payd.ports import Book, Cursor
 from payd.service.intake import PARKED_MAX, same_payment
 
 CHAIN = capable(cancel=Closing.NOT_CLOSABLE)
@@ -412,6 +412,30 @@ async def test_an_asset_that_the_provider_does_not_name_is_a_difference(world: W
 
     assert result is not None
     assert "nothing that the provider names" in result.findings[0]["detail"]
+
+
+async def test_a_running_sum_that_is_not_the_sum_of_its_rows_is_a_finding(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await watched(world, told(a_receipt(), ""))
+    world.provider.holds = [holding(DUE)]
+    asset, other = USDC.token_address, "0x" + "99" * 20
+
+    async def recount(provider: str) -> tuple[Book, Book]:
+        running = Book(cursor="block 7", received={asset: 5, other: 1}, outflows={})
+        return running, attrs.evolve(running, received={asset: 7, other: 1}, outflows={other: 2})
+
+    monkeypatch.setattr(world.store.ledger, "recount", recount)
+
+    result = await world.audit.work(world.provider)
+
+    assert result is not None
+    assert [(one["kind"], one["reference"]) for one in result.findings] == [
+        ("sums_differ", asset),
+        ("sums_differ", other),
+    ]
+    assert "the running sum is 5, the rows give 7" in result.findings[0]["detail"]
+    assert "the running sum is 0, the rows give 2" in result.findings[1]["detail"]
 
 
 async def test_without_an_answer_or_a_cursor_there_is_no_result(world: World) -> None:
