@@ -28,7 +28,7 @@ run: $(FOR_RUN) ## Start everything on this machine, with a shop for the browser
 
 test: check integration ## The whole suite, checks first
 
-check: $(FOR_TEST) ## Format, lint, types, architecture, fast tests with coverage: under a minute
+check: $(FOR_TEST) ## Format, lint, types, architecture, fast tests with coverage
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy payd $(WHEELS) examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider
