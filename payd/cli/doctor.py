@@ -1,4 +1,4 @@
-"""`payd doctor`: try every dependency, and say in one line each what to mend."""
+"""`payd doctor`: check the daemon and every dependency, and say in one line each what to fix."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -10,37 +10,36 @@ import attrs
 import click
 
 from payd.cli import render
+from payd.cli.ask_daemon import ClientFiles, Finding, ask_grpc, ask_readiness, host_to_ask
 from payd.cli.operate import read_config
-from payd.cli.target import state_dir_option
+from payd.cli.target import find_dev, target_options
 
 _TIMEOUT_S = 5.0
 #: A certificate that ends sooner is told before it hurts.
 _EXPIRY_WARNING_DAYS = 14
 
 
-@attrs.frozen
-class Finding:
-    """What was tried, whether it works, and what to do if not."""
-
-    what: str
-    ok: bool
-    detail: str
-
-
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@state_dir_option
-def doctor(as_json: bool, state_dir: Path | None) -> None:
-    """Try every dependency, say what to mend. Exit 1 when something is wrong."""
+@target_options
+def doctor(as_json: bool, state_dir: Path | None, **target: Any) -> None:
+    """Check the daemon and every dependency, and say how to fix what is wrong.
+
+    The daemon's gRPC health is asked for as the client whose files --ca, --cert and --key name,
+    which `payd dev` has ready. Exit 1 when something is wrong.
+    """
     import trio
 
     config = read_config(state_dir, with_secrets=False)
-    findings = [Finding("configuration", True, f"environment {config.environment}")]
+    dev = find_dev(state_dir)
+    of_dev = f", `payd dev` on {dev}" if dev else ""
+    findings = [Finding("configuration", True, f"environment {config.environment}{of_dev}")]
     if config.vault.addr is not None:
         config, found = trio.run(_vault, config)
         findings.append(found)
     findings += _local(config)
-    findings += trio.run(_remote, config)
+    findings += ask_readiness(config)
+    findings += trio.run(_remote, config, *_grpc(config, dev, **target))
     if as_json:
         render.as_json([attrs.asdict(finding) for finding in findings])
     else:
@@ -48,6 +47,29 @@ def doctor(as_json: bool, state_dir: Path | None) -> None:
             mark = click.style("✓", fg="green") if finding.ok else click.style("✗", fg="red")
             click.echo(f"{mark} {finding.what:<14} {finding.detail}")
     sys.exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _grpc(
+    config: Any,
+    dev: Path | None,
+    target: str | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+) -> tuple[str, int, ClientFiles | None]:
+    """Where the daemon's gRPC is, and the client to ask as; None without its files."""
+    host, port = host_to_ask(config.grpc.host), config.grpc.port
+    if target:
+        host, _, text = target.rpartition(":")
+        if not (host and text.isdecimal()):
+            raise click.UsageError(f"{target!r} is not host:port")
+        port = int(text)
+    pki = dev / "pki" if dev else None
+    ca = ca or (pki and pki / "ca.crt")
+    cert = cert or (pki and pki / "client.crt")
+    key = key or (pki and pki / "client.key")
+    files = ClientFiles(ca=ca, cert=cert, key=key) if ca and cert and key else None
+    return host, port, files
 
 
 def _local(config: Any) -> Iterator[Finding]:
@@ -98,11 +120,12 @@ async def _vault(config: Any) -> tuple[Any, Finding]:
     return config, Finding("Vault", True, f"{where} holds {', '.join(sorted(held))}")
 
 
-async def _remote(config: Any) -> list[Finding]:
+async def _remote(config: Any, host: str, port: int, files: ClientFiles | None) -> list[Finding]:
     from payd.adapters import islands
 
     async with islands.open_loop(lambda message, error: None):
-        found = [await _database(config), await _stream(config), await _redis(config)]
+        found = [await islands.aio(ask_grpc, host, port, files)]
+        found += [await _database(config), await _stream(config), await _redis(config)]
     return found + await _providers(config)
 
 
@@ -115,6 +138,8 @@ async def _providers(config: Any) -> list[Finding]:
         plugins = enabled_plugins(config)
     except ConfigError as error:
         return [Finding("providers", False, str(error))]
+    if not plugins:
+        return [Finding("providers", False, "none is enabled: set STRIPE_ENABLED, for example")]
     return [found for plugin in plugins for found in await _provider(config, plugin)]
 
 

@@ -34,7 +34,7 @@ _COMMANDS = {
             "payd.cli.reconciliations:reconciliations",
             "Show what did not match at the providers.",
         ),
-        "doctor": ("payd.cli.doctor:doctor", "Try every dependency, say what to mend."),
+        "doctor": ("payd.cli.doctor:doctor", "Check the daemon and its dependencies."),
     },
 }
 _BY_NAME = {name: place for group in _COMMANDS.values() for name, (place, _) in group.items()}

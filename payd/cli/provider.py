@@ -11,6 +11,7 @@ import click
 from payd.cli import render
 from payd.cli.operate import read_config
 from payd.cli.target import find_target, target_options
+from payd.cli.tokens import tokens_of
 
 if TYPE_CHECKING:
     from payd.service.audit import Balance
@@ -104,7 +105,7 @@ def _audit(name: str) -> click.Command:
             render.refuse(errors)
         if balances is None:
             raise click.ClickException("nothing to audit yet, or the provider did not answer")
-        _show(balances, as_json)
+        _show(balances, as_json, tokens_of(config))
         sys.exit(1 if any(balance.differs for balance in balances) else 0)
 
     return audit
@@ -145,7 +146,7 @@ async def _balances(config: Any, plugin: Any) -> "Sequence[Balance] | None":
             await islands.aio(outside.database.close)
 
 
-def _show(balances: "Sequence[Balance]", as_json: bool) -> None:
+def _show(balances: "Sequence[Balance]", as_json: bool, tokens: render.Tokens) -> None:
     rows = [
         {
             "asset": one.asset,
@@ -162,9 +163,13 @@ def _show(balances: "Sequence[Balance]", as_json: bool) -> None:
     if as_json:
         render.as_json({"balanced": not any(b.differs for b in balances), "assets": rows})
         return
-    headings = ("asset", "opening", "received", "outflows", "booked", "held", "difference")
-    render.table(headings, [tuple(row[name] for name in headings) for row in rows])
+    columns = ("opening", "received", "outflows", "booked", "held", "difference")
     for row in rows:
-        if row["difference"] != "0":
+        for name in columns:
+            row[name] = row[name] and render.units(row["asset"], int(row[name]), tokens)
+    headings = ("asset", *columns)
+    render.table(headings, [tuple(row[name] for name in headings) for row in rows])
+    for row, balance in zip(rows, balances, strict=True):
+        if balance.differs:
             click.secho(f"{row['asset']} differs by {row['difference']}", fg="red", err=True)
     click.echo(f"at {rows[0]['at']}" if rows else "no asset is watched")

@@ -7,11 +7,10 @@ from typing import Any
 import click
 
 from payd.cli import certified, render
+from payd.cli.ask_daemon import read_checks
 from payd.cli.operate import read_config
 from payd.cli.target import state_dir_option
 
-#: The daemon is on this machine, and answers at once or not at all.
-_TIMEOUT_S = 3.0
 _HEADINGS = (
     *("provider", "version", "enabled", "methods", "capabilities"),
     *("conformance", "health", "breaker"),
@@ -30,7 +29,7 @@ def providers(as_json: bool, state_dir: Path | None) -> None:
 
     config = read_config(state_dir, with_secrets=False)
     enabled = config.providers.enabled()
-    running = _running(config)
+    running = read_checks(config)
     names = sorted({*installed_providers(), *enabled})
     rows = [_row(name, config, name in enabled, running) for name in names]
     if as_json:
@@ -86,21 +85,6 @@ def _state(
         "breaker": state.get("breaker", "-"),
         **({} if check["ok"] else {"detail": check["detail"]}),
     }
-
-
-def _running(config: Any) -> Mapping[str, Mapping[str, Any]] | None:
-    """The checks of /readyz; None where no daemon answers."""
-    import httpx
-
-    host = "127.0.0.1" if config.http.host == "0.0.0.0" else config.http.host  # noqa: S104 - read only
-    try:
-        answer = httpx.get(
-            f"http://{host}:{config.http.port}/readyz", timeout=_TIMEOUT_S, trust_env=False
-        )
-        checks: Mapping[str, Mapping[str, Any]] = answer.json()["checks"]
-    except (httpx.HTTPError, ValueError, LookupError):
-        return None
-    return checks
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

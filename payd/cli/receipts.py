@@ -12,6 +12,7 @@ import click
 from payd.cli import render
 from payd.cli.operate import read_config
 from payd.cli.target import state_dir_option
+from payd.cli.tokens import tokens_of
 
 if TYPE_CHECKING:
     from payd.domain.payment import Origin, Payment
@@ -38,13 +39,17 @@ def list_unmatched(count: int, as_json: bool, state_dir: Path | None) -> None:
     async def read(outside: "Outside") -> "Sequence[StoredReceipt]":
         return await outside.receipts.unmatched(count)
 
-    documents = [_document(one) for one in _run(read, state_dir)]
+    config = read_config(state_dir)
+    documents = [_document(one) for one in _run(read, config)]
     if as_json:
         render.as_json({"receipts": documents})
         return
     if not documents:
         click.echo("every receipt has its payment")
         return
+    tokens = tokens_of(config)
+    for one in documents:
+        one["amount"] = render.units(one["asset"], int(one["amount"]), tokens)
     headings = ("time", "receipt", "amount", "asset", "state", "named", "sender")
     render.table(headings, [tuple(str(one[name]) for name in _SHOWN) for one in documents])
 
@@ -68,7 +73,7 @@ def attach(
     async def place(outside: "Outside") -> "Payment":
         return await _attach(config, outside, receipt_id, payment_id, note)
 
-    payment = _run(place, state_dir)
+    payment = _run(place, config)
     document = {
         "payment_id": str(payment.id),
         "status": payment.status.value,
@@ -79,7 +84,12 @@ def attach(
     if as_json:
         render.as_json(document)
         return
-    render.fields([*document.items()])
+    tokens = tokens_of(config)
+    amounts = {
+        "due": render.units(payment.asset, payment.due, tokens),
+        "confirmed": render.units(payment.asset, payment.confirmed, tokens),
+    }
+    render.fields([*(document | amounts).items()])
 
 
 async def _attach(
@@ -124,14 +134,14 @@ def _methods(config: Any) -> "Providers":
     return described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
 
 
-def _run(act: "Callable[[Outside], Awaitable[T]]", state_dir: Path | None) -> T:
+def _run(act: "Callable[[Outside], Awaitable[T]]", config: Any) -> T:
     """Open the database and act; an error is told, and ends the command with 1."""
     import trio
 
     from payd.domain.errors import PaydError
 
     try:
-        return trio.run(_opened, act, read_config(state_dir))
+        return trio.run(_opened, act, config)
     except* PaydError as errors:
         render.refuse(errors)
 

@@ -51,16 +51,29 @@ def fields(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """As wide as the terminal allows; nothing is cut short in a pipe."""
+    """Aligned columns; a block of lines for each row where the terminal is too narrow for that.
+
+    No value is shortened or broken over two lines: people copy ids and amounts.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    grid = Table(*headings, box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        grid.add_column(Text(heading), no_wrap=True)
     for row in rows:
-        grid.add_row(*row)
-    console.print(grid)
+        # As Text: "[…]" in a string would be taken for a style, and left out.
+        grid.add_row(*map(Text, row))
+    if console.measure(grid).maximum < console.width or not rows:
+        console.print(grid)
+        return
+    for number, row in enumerate(rows):
+        if number:
+            click.echo()
+        fields(zip(headings, row, strict=True))
 
 
 def status(name: str) -> str:
@@ -73,10 +86,33 @@ def amount(money: Mapping[str, Any]) -> str:
     """`149.00 USD`."""
     from payd.domain.money import currency_exponent
 
-    code, units = str(money["currency_code"]), int(money["minor_units"])
-    digits = currency_exponent(code)
-    whole, rest = divmod(units, 10**digits)
-    return f"{whole}.{rest:0{digits}d} {code}" if digits else f"{whole} {code}"
+    code = str(money["currency_code"])
+    return _decimal(int(money["minor_units"]), currency_exponent(code), code)
+
+
+#: Address of a token in lower case → its currency's name, and its decimals.
+Tokens = Mapping[str, tuple[str, int]]
+
+
+def units(asset: str, number: int, tokens: Tokens) -> str:
+    """`149.00 USD`, or `149.000000 USDC`: of an ISO 4217 currency, or of one of these tokens.
+
+    A token that is not among them has unknown decimals, and is shown in base units.
+    """
+    from payd.domain.money import currency_exponent
+
+    if asset.lower() in tokens:
+        name, decimals = tokens[asset.lower()]
+        return _decimal(number, decimals, name)
+    if asset.startswith("0x"):
+        return f"{number} base units of {asset}"
+    return _decimal(number, currency_exponent(asset), asset)
+
+
+def _decimal(number: int, digits: int, name: str) -> str:
+    whole, rest = divmod(abs(number), 10**digits)
+    sign = "-" if number < 0 else ""
+    return f"{sign}{whole}.{rest:0{digits}d} {name}" if digits else f"{sign}{whole} {name}"
 
 
 def payment(document: Mapping[str, Any]) -> None:
@@ -114,9 +150,8 @@ def payment(document: Mapping[str, Any]) -> None:
 
 def tokens(transfer: Mapping[str, Any]) -> str:
     """`149.000000 USDC`."""
-    units, decimals = int(transfer["amount_base_units"]), int(transfer["decimals"])
-    whole, rest = divmod(units, 10**decimals)
-    return f"{whole}.{rest:0{decimals}d} {transfer['currency']}"
+    number, decimals = int(transfer["amount_base_units"]), int(transfer["decimals"])
+    return _decimal(number, decimals, transfer["currency"])
 
 
 def qr_code(text: str) -> None:

@@ -40,7 +40,7 @@ _REREAD_MIN_S = 1.0
 
 
 @attrs.define(eq=False)
-class _Connection:
+class Connection:
     """A channel, and how many calls are on it."""
 
     channel: Channel
@@ -48,10 +48,12 @@ class _Connection:
     is_retired: bool = False
 
     def close_if_unused(self) -> None:
+        """Close a retired one when its last call has ended."""
         if self.is_retired and not self.calls:
             self.close()
 
     def close(self) -> None:
+        """At once."""
         protocol: Any = self.channel._protocol
         transport = getattr(getattr(protocol, "connection", None), "_transport", None)
         self.channel.close()
@@ -167,9 +169,9 @@ class PaymentClient:
         # So that the transport's end is seen while the loop still runs.
         await asyncio.sleep(0)
 
-    def _new_connection(self, pem: Pem) -> _Connection:
+    def _new_connection(self, pem: Pem) -> Connection:
         channel = Channel(self._host, self._port, ssl=pem.context())
-        return _Connection(channel)
+        return Connection(channel)
 
     async def _renew(self) -> None:
         """Take over changed certificates; calls under way end on the connection they began on."""

@@ -2,12 +2,14 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dev_process import (
     ITEM,
+    PATIENCE_S,
     assert_all_gone,
     children_of,
     payd,
@@ -36,11 +38,15 @@ def test_a_wallet_pays_and_the_chain_outlives_a_restart(state: Path, anvil: Path
         audit = payd("tempo", "audit", "--json", *where)
         assert audit.returncode == 0, audit.stderr
         assert json.loads(audit.stdout)["balanced"]
+        shown = payd("tempo", "audit", *where)
+        assert "149.000000 USDC" in shown.stdout, shown.stderr
 
     with running_dev(state, TEMPO_ENABLED="true", PATH=path):
         _pay(state, "--from", "1", "--amount", "149.00", "--token", "USDC")
         astray = payd("tempo", "pay", _start(state), "--without-memo", *where)
         assert astray.returncode == 0, astray.stderr
+        listed = _until_listed(where)
+        assert "149.000000 USDC" in listed
 
 
 def test_a_killed_run_loses_no_block_that_was_final(state: Path, anvil: Path) -> None:
@@ -75,3 +81,12 @@ def _pay(state: Path, *how: str) -> None:
     assert paid.returncode == 0, paid.stderr
     assert "in block" in paid.stdout
     assert wait_for_end(payment_id, state)["status"] == "PAYMENT_STATUS_COMPLETED"
+
+
+def _until_listed(where: tuple[str, str]) -> str:
+    """What `payd receipts list` shows, once it has a receipt."""
+    until = time.monotonic() + PATIENCE_S
+    while "0x" not in (shown := payd("receipts", "list", *where).stdout):
+        assert time.monotonic() < until, shown
+        time.sleep(0.2)
+    return shown

@@ -1,5 +1,6 @@
 """Every command finds a running `payd dev` by its state directory alone, and shows no traceback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -42,7 +43,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "receipts list": ((), 0, "every receipt has its payment"),
     "receipts attach": (("tempo:7", NO_ONE), 1, "no such payment"),
     "reconciliations": ((), 0, "provider"),
-    "doctor": ((), 0, "PostgreSQL"),
+    "doctor": ((), 0, "serving, over mutual TLS"),
     "tempo audit": ((), 1, "the provider tempo is not enabled: set TEMPO_ENABLED"),
     "tempo pay": ((NO_ONE,), 1, "the provider tempo is not enabled: set TEMPO_ENABLED"),
 }
@@ -119,3 +120,29 @@ def test_where_no_payd_dev_runs_a_command_says_so(alone: Alone, command: str) ->
     done = alone(*command.split(), *arguments, "--state-dir", "nowhere", DB_HOST="127.0.0.1")
     assert done.exit_code == 1, done.output
     assert done.stderr.startswith("Error: no `payd dev` runs on nowhere"), done.stderr
+
+
+def test_doctor_asks_the_daemon_both_ways(dev: Dev, tmp_path: Path) -> None:
+    done = dev.payd("doctor", "--json", "--state-dir", str(dev.state), cwd=tmp_path)
+    details = {one["what"]: one["detail"] for one in json.loads(done.stdout)}
+    assert details["daemon"].startswith("ready at 127.0.0.1:")
+    assert details["gRPC"].endswith(" serving, over mutual TLS")
+    assert str(dev.state) in details["configuration"]
+
+
+def test_doctor_fails_when_the_daemon_does_not_answer(dev: Dev, tmp_path: Path) -> None:
+    """With every server up, and the settings of a daemon that was never started."""
+    settings = json.loads((dev.state / "environment.json").read_text())
+    away = {"HTTP_PORT": "1", "GRPC_PORT": "2"}
+    done = subprocess.run(
+        [sys.executable, "-m", "payd", "doctor", "--json"],
+        env={"PATH": os.environ["PATH"], **settings, **away},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 1, done
+    wrong = {one["what"] for one in json.loads(done.stdout) if not one["ok"]}
+    assert wrong == {"daemon", "gRPC"}

@@ -6,10 +6,13 @@ import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import attrs
 import pytest
 from unit.cli.conftest import Process
+from unit.cli.scripted_daemon import ScriptedDaemon, on_plain_asyncio
 
-from payd.cli.doctor import Finding, _certificates
+from payd.cli.ask_daemon import ClientFiles, Finding, ask_grpc
+from payd.cli.doctor import _certificates
 from payd.dev.pki import ensure_pki
 
 LIFE = timedelta(days=365)
@@ -87,6 +90,8 @@ def test_everything_down_is_told_line_by_line_and_ends_with_1(
             DB_PORT=port,
             NATS_URL=f"nats://127.0.0.1:{port}",
             REDIS_ADDR=f"127.0.0.1:{port}",
+            GRPC_PORT=port,
+            HTTP_PORT="1",
             GRPC_TLS_CERT_FILE=str(own / "server.crt"),
             GRPC_TLS_KEY_FILE=str(own / "server.key"),
             GRPC_TLS_CA_FILE=str(own / "ca.crt"),
@@ -101,5 +106,48 @@ def test_everything_down_is_told_line_by_line_and_ends_with_1(
         "PostgreSQL": False,
         "NATS": False,
         "Redis": False,
+        "daemon": False,
+        "gRPC": False,
+        "providers": False,
     }
     assert "hunter2" not in ran.stdout + ran.stderr
+
+
+# -- the daemon's gRPC -------------------------------------------------------------------------
+
+
+def client(pki: Path) -> ClientFiles:
+    return ClientFiles(ca=pki / "ca.crt", cert=pki / "client.crt", key=pki / "client.key")
+
+
+def asked(port: int, files: ClientFiles | None) -> Finding:
+    return on_plain_asyncio(ask_grpc("127.0.0.1", port, files))
+
+
+def test_a_server_that_refuses_the_client_is_a_finding(
+    daemon: ScriptedDaemon, own: Path, tmp_path: Path
+) -> None:
+    strangers = tmp_path / "strangers"
+    ensure_pki(strangers, datetime.now(UTC))
+    finding = asked(daemon.port, attrs.evolve(client(strangers), ca=own / "ca.crt"))
+    assert not finding.ok
+
+
+def test_a_server_without_health_is_a_finding(daemon: ScriptedDaemon, own: Path) -> None:
+    finding = asked(daemon.port, client(own))
+    assert not finding.ok
+    assert "refuses" in finding.detail
+
+
+def test_without_a_client_it_says_how_to_ask_for_more() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        finding = asked(listening.getsockname()[1], None)
+    assert finding.ok
+    assert "give --ca, --cert and --key" in finding.detail
+
+
+def test_client_files_that_are_missing_are_a_finding(own: Path) -> None:
+    (own / "client.key").unlink()
+    finding = asked(9, client(own))
+    assert not finding.ok
+    assert "client.key" in finding.detail
