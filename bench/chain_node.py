@@ -37,6 +37,10 @@ _VIEWS = {
 _YES = f"{1:064x}"
 
 
+class UnknownMethod(Exception):
+    """As any node that was asked for another one's methods."""
+
+
 class Node:
     """Blocks from 0 to `final`. Every transfer has its memo, and a block of its own."""
 
@@ -45,7 +49,7 @@ class Node:
         self._logs: dict[int, list[dict[str, Any]]] = {}
 
     def answer(self, method: str, params: list[Any]) -> Any:
-        """The result."""
+        """The result; raises UnknownMethod."""
         match method:
             case "eth_chainId":
                 return hex(CHAIN_ID)
@@ -59,7 +63,7 @@ class Node:
             case "bench_grow":
                 return self._grow(*params)
             case _:
-                raise ValueError(method)
+                raise UnknownMethod(method)
 
     def _grow(self, blocks: int, memos: list[str]) -> int:
         """So many blocks more, the transfers spread evenly; the new final block."""
@@ -170,6 +174,13 @@ def settings(url: str) -> dict[str, str]:
     }
 
 
+def _outcome(node: Node, method: str, params: list[Any]) -> dict[str, Any]:
+    try:
+        return {"result": node.answer(method, params)}
+    except UnknownMethod:
+        return {"error": {"code": -32601, "message": f"the method {method} does not exist"}}
+
+
 def main() -> None:
     """`python -m bench.chain_node` prints its port and serves until it is killed."""
     node = Node()
@@ -184,7 +195,7 @@ def main() -> None:
             asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
             is_single = isinstance(asked, dict)
             said = [
-                {"jsonrpc": "2.0", "id": a["id"], "result": node.answer(a["method"], a["params"])}
+                {"jsonrpc": "2.0", "id": a["id"], **_outcome(node, a["method"], a["params"])}
                 for a in ([asked] if is_single else asked)
             ]
             body = json.dumps(said[0] if is_single else said).encode()

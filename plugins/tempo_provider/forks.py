@@ -1,7 +1,10 @@
 """Which protocol version the chain runs, and whether payd was ever tested with it."""
 
 import re
+from contextlib import suppress
 from typing import Any, Final
+
+import trio
 
 from payd.plugins import Logger
 from tempo_provider.rpc import RpcError
@@ -12,25 +15,33 @@ from tempo_provider.witnesses import Witnesses
 #: changes what is read here.
 TESTED_FORKS: Final = ("T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12")
 
+#: Only a line of the log depends on it.
+WAIT_S = 1.0
+
 _NAME = re.compile(r"[A-Za-z0-9]{1,32}")
 
 
 async def log_fork(witnesses: Witnesses, log: Logger) -> None:
-    """Log the active fork of the first endpoint that knows it; warn when it was never tested."""
+    """Log the active fork, and warn when it was never tested. Takes `WAIT_S` at most."""
+    fork = ""
+    with trio.move_on_after(WAIT_S):
+        fork = await _active_fork(witnesses)
+    if not fork:
+        log.info("chain_fork_unknown", reason="no endpoint answers tempo_forkSchedule")
+        return
+    log.info("chain_fork", fork=fork)
+    if fork not in TESTED_FORKS:
+        advice = "compare its release notes with what this provider reads, or update payd"
+        log.warning("chain_fork_untested", fork=fork, tested=", ".join(TESTED_FORKS), advice=advice)
+
+
+async def _active_fork(witnesses: Witnesses) -> str:
+    """Of the first endpoint that knows it; empty when none does."""
     for endpoint in witnesses.endpoints:
-        try:
-            fork = _active(await endpoint.call("tempo_forkSchedule"))
-        except RpcError:
-            continue
-        if fork:
-            log.info("chain_fork", fork=fork)
-            if fork not in TESTED_FORKS:
-                advice = "compare its release notes with what this provider reads, or update payd"
-                log.warning(
-                    "chain_fork_untested", fork=fork, tested=", ".join(TESTED_FORKS), advice=advice
-                )
-            return
-    log.info("chain_fork_unknown", reason="no endpoint answers tempo_forkSchedule")
+        with suppress(RpcError):
+            if fork := _active(await endpoint.call("tempo_forkSchedule")):
+                return fork
+    return ""
 
 
 def _active(schedule: Any) -> str:

@@ -71,11 +71,13 @@ async def _check_at_start(tokens: Tokens, witnesses: Witnesses, log: Logger) -> 
     with trio.move_on_after(CHECK_S) as checking:
         try:
             await tokens.check()
-            await log_fork(witnesses, log)
         except NotAttempted as error:
             log.warning("chain_away_at_start", error=str(error))
+            return
     if checking.cancelled_caught:
         log.warning("chain_away_at_start", error=f"no answer in {CHECK_S:g} s")
+        return
+    await log_fork(witnesses, log)
 
 
 class TempoProvider:

@@ -333,6 +333,17 @@ async def test_another_endpoint_is_asked_where_the_first_knows_no_forks(
             assert watch.lines.named("chain_fork") == [{"fork": "T12"}]
 
 
+async def test_a_node_that_never_tells_its_forks_does_not_hold_up_the_start(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    async with open_node(chain) as node:
+        node.behaves(Hangs(), "tempo_forkSchedule")
+        async with watching([node], sink, request_timeout_s=60) as watch:
+            assert watch.lines.named("chain_away_at_start") == []
+            assert len(watch.lines.named("chain_fork_unknown")) == 1
+            await sink.reaches(3)
+
+
 @pytest.mark.parametrize(
     "answer", [None, "T12", [], {}, {"active": 12}, {"active": "T12\n[error] forged"}]
 )
