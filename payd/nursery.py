@@ -10,7 +10,6 @@ import gc
 import math
 import os
 import random
-import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from datetime import timedelta
@@ -38,7 +37,7 @@ from payd.domain.payment import Payment
 from payd.plugins.loader import FailureMode, OpenProviders, open_providers
 from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
 from payd.preflight import build_tls, check_prices, enabled_plugins, offered_methods
-from payd.rotation import Rotation
+from payd.rotation import Reloads, Rotation
 from payd.secrets import Held, SecretKeeper
 from payd.service.audit import AUDIT_KINDS
 from payd.service.intake import same_payment
@@ -113,7 +112,7 @@ async def run(
     config: Config,
     stop: trio.Event,
     *,
-    reload: Callable[[], Config] | None = None,
+    reloads: Reloads | None = None,
     started: Callable[[Addresses], None] = lambda addresses: None,
 ) -> None:
     """The daemon, from its first task to its last; returns after `stop` and a full drain."""
@@ -175,17 +174,17 @@ async def run(
             stopping=trio.Event(),
             condition=Condition(outside=outside, providers=providers, stop=stop, keeper=keeper),
         )
-        await _until_stopped(daemon, reload, started)
+        await _until_stopped(daemon, reloads, started)
     _log.info("daemon_stopped")
 
 
 async def _until_stopped(
-    daemon: _Daemon, reload: Callable[[], Config] | None, started: Callable[[Addresses], None]
+    daemon: _Daemon, reloads: Reloads | None, started: Callable[[Addresses], None]
 ) -> None:
     outside = daemon.outside
     try:
         async with trio.open_nursery() as support:
-            _start_support(daemon, support, reload)
+            _start_support(daemon, support, reloads)
             async with trio.open_nursery() as pumps:
                 _start_pumps(daemon, pumps)
                 await _keep_doors_open(daemon, started)
@@ -300,9 +299,7 @@ def _start_pumps(daemon: _Daemon, pumps: trio.Nursery) -> None:
     )
 
 
-def _start_support(
-    daemon: _Daemon, support: trio.Nursery, reload: Callable[[], Config] | None
-) -> None:
+def _start_support(daemon: _Daemon, support: trio.Nursery, reloads: Reloads | None) -> None:
     """The loops that may end at any moment."""
     config, outside = daemon.config, daemon.outside
     loops: dict[str, Callable[[], Awaitable[object]]] = {
@@ -318,8 +315,8 @@ def _start_support(
         "measurements": partial(_measure, daemon),
         "certificates": partial(_look_at_certificates, daemon),
     }
-    if reload is not None:
-        loops["reload on SIGHUP"] = partial(_reload_on_sighup, daemon, reload)
+    if reloads is not None:
+        loops["reload on SIGHUP"] = partial(_reload_on_sighup, daemon, reloads)
     if daemon.keeper is not None:
         loops["secrets"] = partial(daemon.keeper.run, daemon.rotation.take_secrets)
     for fence in daemon.providers.fences:
@@ -446,18 +443,17 @@ async def _recover(daemon: _Daemon, payment: Payment) -> None:
     daemon.metrics.looks.labels(after.status.value.lower()).inc()
 
 
-async def _reload_on_sighup(daemon: _Daemon, reload: Callable[[], Config]) -> None:
-    with trio.open_signal_receiver(signal.SIGHUP) as signals:
-        async for _ in signals:
-            daemon.manager.is_reloading()
-            try:
-                version = await daemon.rotation.reload(reload())
-            except ConfigError as error:
-                _log.error("reload_refused", error=str(error))
-                daemon.manager.has_reloaded("reload refused, all stays as it was: see the log")
-                continue
-            _log.info("configuration_reloaded", pricing_version=version)
-            daemon.manager.has_reloaded(f"reloaded, prices {version[:12]}")
+async def _reload_on_sighup(daemon: _Daemon, reloads: Reloads) -> None:
+    async for _ in reloads.requests:
+        daemon.manager.is_reloading()
+        try:
+            version = await daemon.rotation.reload(reloads.read())
+        except ConfigError as error:
+            _log.error("reload_refused", error=str(error))
+            daemon.manager.has_reloaded("reload refused, all stays as it was: see the log")
+            continue
+        _log.info("configuration_reloaded", pricing_version=version)
+        daemon.manager.has_reloaded(f"reloaded, prices {version[:12]}")
 
 
 async def _look_at_certificates(daemon: _Daemon) -> None:

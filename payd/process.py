@@ -14,6 +14,7 @@ from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError, unencrypted
 from payd.nursery import run
 from payd.plugins.loader import PluginError
 from payd.plugins.steps import resisting
+from payd.rotation import open_reloads
 
 _log = telemetry.get_logger(__name__)
 
@@ -24,7 +25,7 @@ _END_S = 10.0
 _HELD_S = 3.0
 
 
-def serve(config: Config, reload: Callable[[], Config] | None = None) -> int:
+def serve(config: Config, reload: Callable[[], Config]) -> int:
     """Run the daemon until a signal; the process's exit code. `reload` reads anew on SIGHUP."""
     telemetry.configure_logging(config.log.level, config.log.format)
     # A core would hold every secret. A sandbox that forbids the call has set it already.
@@ -53,12 +54,13 @@ def _tell(failures: BaseExceptionGroup[BaseException]) -> None:
             _log.critical("daemon_failed", error=str(failure))
 
 
-async def _serve_until_signal(config: Config, reload: Callable[[], Config] | None) -> None:
+async def _serve_until_signal(config: Config, reload: Callable[[], Config]) -> None:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         await nursery.start(_until_signal, stop)
         nursery.start_soon(_end_in_time, stop, config.grpc.drain_timeout_s + _END_S)
-        await run(config, stop, reload=reload)
+        async with open_reloads(reload) as reloads:
+            await run(config, stop, reloads=reloads)
         nursery.cancel_scope.cancel()
 
 

@@ -4,7 +4,9 @@ Everything is read and tried first, then swapped; when one thing cannot be used,
 was, and that is told. SIGHUP, a changed certificate and a rotated secret all come through here.
 """
 
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import attrs
 import trio
@@ -28,6 +30,40 @@ from payd.transport.grpc.tls import (
 from payd.wiring import Holder, Outside
 
 _log = telemetry.get_logger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class Reloads:
+    """Reloads that SIGHUP has asked for; several that wait count as one."""
+
+    #: Reads the configuration anew. Raises ConfigError.
+    read: Callable[[], Config]
+    _asked: trio.MemorySendChannel[None]
+    requests: trio.MemoryReceiveChannel[None]
+
+    async def listen(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Take signals until cancelled, from `started` on."""
+        with trio.open_signal_receiver(signal.SIGHUP) as signals:
+            task_status.started()
+            async for _ in signals:
+                is_ready = self.requests.statistics().tasks_waiting_receive > 0
+                _log.info(
+                    "reload_requested",
+                    when="now" if is_ready else "after the start or reload under way",
+                )
+                with suppress(trio.WouldBlock):
+                    self._asked.send_nowait(None)
+
+
+@asynccontextmanager
+async def open_reloads(read: Callable[[], Config]) -> AsyncIterator[Reloads]:
+    """Take SIGHUP in the body. By itself it would end a process that has not started yet."""
+    async with trio.open_nursery() as nursery:
+        asked, requests = trio.open_memory_channel[None](1)
+        reloads = Reloads(read=read, asked=asked, requests=requests)
+        await nursery.start(reloads.listen)
+        yield reloads
+        nursery.cancel_scope.cancel()
 
 
 @attrs.frozen(kw_only=True)

@@ -24,6 +24,7 @@ from payd.dev.postgres import Postgres, postgres
 from payd.dev.servers import answers, nats_command, running, valkey_command
 from payd.dev.state import StateDir
 from payd.nursery import Addresses
+from payd.rotation import open_reloads
 from payd.shipped import shipped
 from payd.wiring import database_settings
 
@@ -77,8 +78,8 @@ async def run_dev(
             ready(document)
 
         progress("payd")
-        reload = partial(load_config, environ, None)
-        await nursery.run(config, stop, reload=reload, started=started)
+        async with open_reloads(partial(load_config, environ, None)) as reloads:
+            await nursery.run(config, stop, reloads=reloads, started=started)
 
 
 @asynccontextmanager

@@ -143,6 +143,31 @@ def test_a_stop_while_it_waits_for_the_vault_ends_it_in_order(kept: Kept) -> Non
     assert daemon.stop() == 0
 
 
+def test_a_reload_asked_for_while_it_waits_for_the_vault_follows_the_start(kept: Kept) -> None:
+    kept.bao.seal()
+    daemon = Daemon(kept.place, **kept.environment())
+    try:
+        eventually(lambda: said(daemon, "vault_unavailable"))
+        daemon.process.send_signal(signal.SIGHUP)
+        [asked] = eventually(lambda: said(daemon, "reload_requested"))
+        assert asked["when"] == "after the start or reload under way"
+        assert daemon.process.poll() is None
+        kept.bao.unseal()
+
+        daemon.wait_started()
+        eventually(lambda: said(daemon, "configuration_reloaded"))
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: len(said(daemon, "configuration_reloaded")) == 2)
+    finally:
+        kept.bao.unseal()
+        daemon.stop()
+
+
+def said(daemon: Daemon, event: str) -> list[dict[str, Any]]:
+    """The lines of its log about this event."""
+    return [line for line in daemon.lines if line.get("event") == event]
+
+
 def test_a_vault_that_lacks_the_password_means_not_ready(kept: Kept) -> None:
     kept.bao.write(redis_password="canary-other")
     daemon = Daemon(kept.place, **kept.environment())
