@@ -50,6 +50,8 @@ class Scan:
         page = await step.provider.scan(step.cursor)
         if page is None:
             return 0
-        rest = timedelta(0) if page.more else self.interval
+        # A page that leads nowhere would be read again and again without a pause.
+        has_moved = page.cursor != step.cursor
+        rest = timedelta(0) if page.more and has_moved else self.interval
         cursor = Cursor(name=EVENTS, value=page.cursor, rest=rest)
         return await self.inbox.put(step.provider.name, page.events, cursor)

@@ -50,6 +50,16 @@ async def test_a_scan_that_has_more_to_read_goes_on_at_once(world: World) -> Non
     assert await world.scan.claim_batch() == []
 
 
+async def test_a_scan_that_gets_nowhere_rests_although_there_is_more(world: World) -> None:
+    world.provider.pages = [Page(events=(), cursor="1", more=True)] * 2
+    await scanned(world)
+
+    await scanned(world)
+
+    assert world.provider.cursors == [None, "1"]
+    assert await world.scan.claim_batch() == []
+
+
 async def test_a_provider_that_does_not_answer_is_asked_again_when_the_lease_ends(
     world: World,
 ) -> None:
