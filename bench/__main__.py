@@ -21,6 +21,7 @@ import trio
 
 from bench import chain_rows, pgbench, report, webhook_rows
 from bench.measured import cpu_s
+from bench.started import wait_for_line
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import load_config
@@ -154,29 +155,15 @@ def _payd(
     began = time.perf_counter()
     command = [sys.executable, "-m", "payd", "serve"]
     with (
-        tempfile.TemporaryFile("w+") as log,
+        tempfile.NamedTemporaryFile() as log,
         subprocess.Popen(command, env=environ, stderr=log) as process,
     ):
         try:
-            started = _wait_started(log, began)
+            started = wait_for_line(Path(log.name), "daemon_started", _READY_S)
             ready_s = round(time.perf_counter() - began, 2)
             yield psutil.Process(process.pid), started, ready_s
         finally:
             process.send_signal(signal.SIGTERM)
-
-
-def _wait_started(log: Any, began: float) -> dict[str, str]:
-    while time.perf_counter() - began < _READY_S:
-        position = log.tell()
-        log.seek(0)
-        for text in log:
-            line: dict[str, str] = json.loads(text) if text.startswith("{") else {}
-            if line.get("event") == "daemon_started":
-                return line
-        log.seek(position)
-        time.sleep(0.01)
-    log.seek(0)
-    raise RuntimeError(log.read())
 
 
 def _environment(state: StateDir, server: Postgres, nats_port: int) -> dict[str, str]:
