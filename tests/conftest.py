@@ -50,6 +50,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """pytest-trio uses a clock that the test itself asks for; one of its fixtures' has no effect."""
+    asked = getattr(getattr(item, "_fixtureinfo", None), "argnames", ())
+    for clock in {"autojump_clock", "mock_clock"} & set(getattr(item, "fixturenames", ())):
+        if clock not in asked:
+            raise pytest.UsageError(f"{item.nodeid}: ask for {clock} in the test's own arguments")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     if any(NO_CHROMIUM in str(report.longrepr) for report in skipped):

@@ -18,12 +18,17 @@ _CHUNK = 65_536
 class Relay:
     """Listens on `port` and passes on to a server; runs on a thread of its own."""
 
-    def __init__(self, url: str) -> None:
-        """`url` is the server's; only its host and port count."""
+    def __init__(self, url: str, on_request: Callable[[bytes], None] = lambda chunk: None) -> None:
+        """`url` is the server's; only its host and port count. `on_request` sees what clients send.
+
+        It is called on the relay's thread, before the server gets the bytes.
+        """
+        self._on_request = on_request
         target = urlsplit(url)
         self._target = str(target.hostname), int(target.port or 0)
         self.port = any_free()
-        self._loop = asyncio.new_event_loop()
+        # Not by the policy, which trio-asyncio replaces in a process that has used it.
+        self._loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._server: asyncio.Server | None = None
@@ -79,7 +84,7 @@ class Relay:
             other_reader, other_writer = await asyncio.open_connection(*self._target)
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._pass(reader, other_writer))
+                    group.create_task(self._pass(reader, other_writer, self._on_request))
                     group.create_task(self._pass(other_reader, writer))
             finally:
                 other_writer.transport.abort()
@@ -89,8 +94,14 @@ class Relay:
             writer.transport.abort()
             self._connections.discard(task)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        see: Callable[[bytes], None] = lambda chunk: None,
+    ) -> None:
         while chunk := await reader.read(_CHUNK):
+            see(chunk)
             await self._passes.wait()
             writer.write(chunk)
             await writer.drain()
@@ -98,9 +109,9 @@ class Relay:
 
 
 @contextlib.contextmanager
-def relayed(url: str) -> Iterator[Relay]:
+def relayed(url: str, on_request: Callable[[bytes], None] = lambda chunk: None) -> Iterator[Relay]:
     """A relay to the server at this URL, until the end of the block."""
-    relay = Relay(url)
+    relay = Relay(url, on_request)
     try:
         yield relay
     finally:

@@ -88,7 +88,7 @@ class House:
 
 
 @pytest.fixture
-async def house(autojump_clock: MockClock) -> AsyncIterator[House]:
+async def house() -> AsyncIterator[House]:
     world = World()
     async with islands.open_loop(lambda message, error: None):
         yield House(world, FailingLeases(world.store.ledger))
@@ -120,7 +120,9 @@ async def watch_for_ever(sink: Sink) -> None:
     await trio.sleep_forever()
 
 
-async def test_what_a_watch_puts_is_in_inbox_ledger_and_cursor(house: House) -> None:
+async def test_what_a_watch_puts_is_in_inbox_ledger_and_cursor(
+    house: House, autojump_clock: MockClock
+) -> None:
     async with house.watches().open(alone=False) as sink:
         assert await sink.cursor() is None
         await sink.put([ARRIVED], outflows=[LEFT], cursor="7")
@@ -134,14 +136,16 @@ async def test_what_a_watch_puts_is_in_inbox_ledger_and_cursor(house: House) -> 
     assert await cursor_reader(house.world.inbox)("mock") == "7"
 
 
-async def test_without_a_cursor_the_last_one_stays(house: House) -> None:
+async def test_without_a_cursor_the_last_one_stays(house: House, autojump_clock: MockClock) -> None:
     async with house.watches().open(alone=False) as sink:
         await sink.put([], cursor="7")
         await sink.put([ARRIVED])
         assert await sink.cursor() == "7"
 
 
-async def test_who_comes_second_gets_its_sink_when_the_first_ends(house: House) -> None:
+async def test_who_comes_second_gets_its_sink_when_the_first_ends(
+    house: House, autojump_clock: MockClock
+) -> None:
     async with led(house) as end, trio.open_nursery() as nursery:
         leads = trio.Event()
 
@@ -160,7 +164,9 @@ async def test_who_comes_second_gets_its_sink_when_the_first_ends(house: House) 
     assert await house.world.inbox.read_cursor("mock", WATCH) == "8"
 
 
-async def test_a_database_that_is_away_is_waited_for(house: House) -> None:
+async def test_a_database_that_is_away_is_waited_for(
+    house: House, autojump_clock: MockClock
+) -> None:
     house.leases.away = True
     with trio.move_on_after(10 * ASK_INTERVAL_S):
         async with house.watches().open(alone=True):
@@ -172,7 +178,9 @@ async def test_a_database_that_is_away_is_waited_for(house: House) -> None:
             await sink.put([ARRIVED])
 
 
-async def test_the_lead_is_given_back_at_the_end_whatever_ends_it(house: House) -> None:
+async def test_the_lead_is_given_back_at_the_end_whatever_ends_it(
+    house: House, autojump_clock: MockClock
+) -> None:
     async def break_down(sink: Sink) -> None:
         raise ValueError("a bug in the watch")
 
@@ -188,7 +196,9 @@ async def test_the_lead_is_given_back_at_the_end_whatever_ends_it(house: House) 
     assert house.world.store.ledger.fences == {"watch:mock": 3}, "each time under a new fence"
 
 
-async def test_a_lead_whose_session_is_gone_ends_the_watch(house: House) -> None:
+async def test_a_lead_whose_session_is_gone_ends_the_watch(
+    house: House, autojump_clock: MockClock
+) -> None:
     async def lose_session(sink: Sink) -> None:
         assert house.leases.held is not None
         house.leases.held.cut = True
@@ -201,7 +211,7 @@ async def test_a_lead_whose_session_is_gone_ends_the_watch(house: House) -> None
 
 
 async def test_what_an_overtaken_leader_puts_is_refused_as_a_whole_and_ends_it(
-    house: House,
+    house: House, autojump_clock: MockClock
 ) -> None:
     put: list[str] = []
 
@@ -219,7 +229,9 @@ async def test_what_an_overtaken_leader_puts_is_refused_as_a_whole_and_ends_it(
     assert (book.cursor, book.received, book.outflows) == ("7", {}, {})
 
 
-async def test_not_even_inside_a_shield_does_a_refused_put_seem_stored(house: House) -> None:
+async def test_not_even_inside_a_shield_does_a_refused_put_seem_stored(
+    house: House, autojump_clock: MockClock
+) -> None:
     put: list[str] = []
 
     async def shield_itself(sink: Sink) -> None:
@@ -234,7 +246,9 @@ async def test_not_even_inside_a_shield_does_a_refused_put_seem_stored(house: Ho
     assert await house.world.inbox.read_cursor("mock", WATCH) is None
 
 
-async def test_a_store_that_is_away_is_the_watchs_to_handle(house: House) -> None:
+async def test_a_store_that_is_away_is_the_watchs_to_handle(
+    house: House, autojump_clock: MockClock
+) -> None:
     async def away(*_: object, **__: object) -> int:
         raise StoreUnavailable("PostgreSQL: away", retry_after_s=1.0)
 
