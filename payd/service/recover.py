@@ -12,11 +12,11 @@ import attrs
 
 from payd.domain.actors import RECOVERY
 from payd.domain.decide import next_look_time
-from payd.domain.evidence import Absent, NotAttempted, Snapshot, Unanswered
+from payd.domain.evidence import Absent, NotAttempted, ProviderStatus, Snapshot, Unanswered
 from payd.domain.payment import Asking, Origin, Payment, Status
 from payd.plugins.interface import Cancel as Closing
 from payd.plugins.interface import Lookup
-from payd.ports import Clock, PaymentStore, ProviderPort, Providers
+from payd.ports import Answer, Clock, PaymentStore, ProviderPort, Providers
 from payd.service.ask import Ask, is_asked
 from payd.service.cancel import Cancel
 from payd.service.look import Look
@@ -56,24 +56,50 @@ class Recover:
             silence = NotAttempted() if _was_never_sent(payment) else Unanswered()
             after, _ = await self.settle.claim(payment, silence, origin)
         else:
-            after = await self._ask(payment, provider, origin)
+            after = payment
+            if payment.provider_reference is None:
+                after = await self._find(payment, provider, origin)
+            if self._has_ended(after, provider):
+                return await self._end(after, provider, origin)
+            after = await self._ask(after, provider, origin)
         if after.version == payment.version or self._is_behind(after):
             await self._look_later(after)
         return after
 
+    def _has_ended(self, payment: Payment, provider: ProviderPort) -> bool:
+        """Whether only the expiry of an object that can be closed is left to do, by our clock."""
+        return (
+            payment.provider_reference is not None
+            and payment.status in (Status.PENDING, Status.PROCESSING)
+            and self.clock.now() >= payment.expire_time
+            and _closes(provider)
+        )
+
+    async def _end(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
+        """Close at the provider before it is closed here, so that nothing payable is left behind.
+
+        Our clock may be hours ahead: what is still open is closed once the time of the remote
+        side, which comes with the look, has reached the expiry, too.
+        """
+        ref = payment_ref(payment)
+        answer = await provider.look(ref)
+        early = _early(answer, payment)
+        if early is not None and early <= timedelta(0):
+            answer, early = await provider.close(ref), None
+        after = await self.look.believe(payment, provider, answer, origin)
+        if early is not None:
+            pause = max(_BEHIND, min(early, _BEHIND_MAX))
+            await self.store.schedule_look(after, self.clock.now() + pause)
+        elif after.version == payment.version:
+            await self._look_later(after)
+        return after
+
     async def _ask(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
-        if payment.provider_reference is None:
-            payment = await self._find(payment, provider, origin)
         if payment.provider_reference is None or not payment.status.is_open:
             return payment
         if payment.status is Status.CANCELING:
             return await self.cancel.close(payment, origin)
-        ref = payment_ref(payment)
-        if self.clock.now() >= payment.expire_time and _closes(provider):
-            # Closed there before it is closed here, so that nothing payable is left behind.
-            answer = await provider.close(ref)
-        else:
-            answer = await provider.look(ref)
+        answer = await provider.look(payment_ref(payment))
         return await self.look.believe(payment, provider, answer, origin)
 
     async def _find(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
@@ -125,6 +151,14 @@ class Recover:
             time = now + _BEHIND
         if time is not None:
             await self.store.schedule_look(payment, time)
+
+
+def _early(answer: Answer, payment: Payment) -> timedelta | None:
+    """How long before the expiry the object was seen open; None where it was not seen open."""
+    for piece in answer.evidence:
+        if isinstance(piece, Snapshot) and piece.status is ProviderStatus.OPEN:
+            return payment.expire_time - piece.as_of
+    return None
 
 
 def _may_send_again(payment: Payment, provider: ProviderPort, now: datetime) -> bool:

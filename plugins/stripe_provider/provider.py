@@ -147,11 +147,11 @@ class StripeProvider:
                     raise
                 # Stripe has forgotten the event to go on from, after 30 days: once more, from the start.
                 return Page(events=tuple(read), cursor=str(window.start), more=True)
-            told = page.body["data"]
-            read += [event for one in told if (event := _readable(one)) is not None]
-            if not page.body["has_more"]:
+            read += [event for one in page.body["data"] if (event := _readable(one)) is not None]
+            last_id = _last_id(page)
+            if last_id is None:
                 return Page(events=tuple(read), cursor=window.end_cursor())
-            window = window.after(told[-1]["id"])
+            window = window.after(last_id)
             if trio.current_time() > until:
                 break
         return Page(events=tuple(read), cursor=window.cursor(), more=True)
@@ -161,12 +161,9 @@ class StripeProvider:
         created = {"gte": int(since.timestamp()), "lt": int(until.timestamp())}
         more = {} if cursor is None else {"starting_after": cursor}
         reply = await self._api.sessions(created=created, **more)
-        data = reply.body["data"]
-        listed = (_listed(one, reply.time) for one in data)
+        listed = (_listed(one, reply.time) for one in reply.body["data"])
         objects = tuple(one for one in listed if one is not None)
-        return ObjectPage(
-            objects=objects, cursor=data[-1]["id"] if reply.body["has_more"] else None
-        )
+        return ObjectPage(objects=objects, cursor=_last_id(reply))
 
     async def _find(self, ref: PaymentRef) -> Found | Absent:
         """Stripe has no search for sessions: those of the payment's first minutes are read.
@@ -182,10 +179,22 @@ class StripeProvider:
             for session in reply.body["data"]:
                 if payment_id_of(session) == ref.payment_id:
                     return found(session, reply.time)
-            if not reply.body["has_more"]:
+            last_id = _last_id(reply)
+            if last_id is None:
                 return Absent()
-            more = {"starting_after": reply.body["data"][-1]["id"]}
+            more = {"starting_after": last_id}
         raise OutcomeUnknown("too many sessions to find it among")
+
+
+def _last_id(page: Reply) -> str | None:
+    """Where the next page goes on; None at the end. Raises OutcomeUnknown where it does not say."""
+    if not page.body["has_more"]:
+        return None
+    try:
+        last_id: str = page.body["data"][-1]["id"]
+    except LookupError:
+        raise OutcomeUnknown("a page that has more and no last one") from None
+    return last_id
 
 
 def _listed(session: Mapping[str, Any], as_of: datetime) -> RemoteObject | None:

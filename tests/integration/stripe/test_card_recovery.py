@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,26 @@ def test_without_webhooks_a_look_sees_what_became_of_it(
     shop.look(payment.id)
 
     shop.client.wait_for(payment.id, end)
+
+
+def test_a_session_lives_until_its_time_has_come_by_stripes_clock_too(shop: Shop) -> None:
+    """payd's clock is two hours ahead of Stripe's when it takes the payment for expired."""
+    payment, _ = shop.start()
+    shop.stripe.order("clock", advance_s=-7200)
+    try:
+        shop.set(payment.id, "expire_time = now() - interval '1 second'")
+        shop.look(payment.id)
+        later = datetime.now(UTC) + timedelta(minutes=50)
+        row = shop.wait_row(payment.id, lambda row: row["next_look_time"] > later, "a later look")
+        assert row["status"] == "PENDING"
+        assert [one["status"] for one in shop.stripe.sessions(payment.id)] == ["open"]
+    finally:
+        shop.stripe.order("clock", advance_s=7200)
+
+    shop.look(payment.id)
+
+    shop.client.wait_for(payment.id, "EXPIRED")
+    assert shop.stripe.payable(payment.id) == []
 
 
 @pytest.mark.parametrize("deed", ["refund", "dispute"])

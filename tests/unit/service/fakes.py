@@ -166,6 +166,8 @@ class FakeProvider:
         self.replies: dict[str, list[Reply]] = {"create": [], "look": [], "close": []}
         #: How many others may run before a request arrives.
         self.transit = 1
+        #: How far the remote side's clock is behind ours.
+        self.behind = timedelta(0)
         #: The remote side declines every operation that it does not know.
         self.declines = False
         #: While set, the answer to everything that has no reply of its own.
@@ -307,7 +309,7 @@ class FakeProvider:
             asset=crypto.token_address if crypto else known.operation.amount.currency_code,
             received=known.received,
             confirmed=known.confirmed,
-            as_of=self._clock.now(),
+            as_of=self._clock.now() - self.behind,
         )
 
     def observe(self, known: RemoteObject, reference: str | None = None) -> Observation:

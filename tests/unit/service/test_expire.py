@@ -76,6 +76,67 @@ async def test_an_unpaid_payment_is_closed_at_the_provider_before_it_expires(
     assert await world.events() == ["payment.canceled"]
 
 
+async def test_a_clock_that_is_hours_ahead_closes_nothing_that_is_live(world: World) -> None:
+    """The remote side's time, which comes with the look, has not come."""
+    payment = await world.initiate()
+    ahead = timedelta(hours=3)
+    world.provider.behind = ahead
+    world.clock.time += ahead
+
+    after = await world.look_again(payment)
+
+    assert "close" not in world.provider.calls
+    assert (after.status, after.next_look_time) == (
+        Status.PENDING,
+        world.clock.now() + (payment.expire_time - payment.create_time),
+    )
+    world.provider.object.pay()
+    assert (await world.look_again(after)).status is Status.COMPLETED
+
+
+async def test_it_ends_when_the_remote_sides_time_has_come(world: World) -> None:
+    payment = await world.initiate()
+    world.provider.behind = timedelta(hours=3)
+    world.clock.time += timedelta(hours=3)
+
+    after = await world.work_until_done(payment)
+
+    assert after.status is Status.EXPIRED
+    assert world.provider.calls.count("close") == 1
+    assert world.provider.payable == []
+    lived = world.clock.now() - timedelta(hours=3) - payment.create_time
+    assert lived >= payment.expire_time - payment.create_time
+
+
+@pytest.mark.parametrize(
+    ("behind", "pause"),
+    [
+        (timedelta(milliseconds=700), timedelta(seconds=10)),
+        (timedelta(minutes=5), timedelta(minutes=5)),
+        (timedelta(days=2), timedelta(hours=1)),
+    ],
+)
+async def test_the_next_look_is_when_that_time_comes_but_neither_at_once_nor_in_days(
+    world: World, behind: timedelta, pause: timedelta
+) -> None:
+    payment = await world.initiate()
+    world.clock.time = payment.expire_time
+    world.provider.behind = behind
+
+    after = await world.look_again(payment)
+
+    assert after.next_look_time == world.clock.now() + pause
+
+
+async def test_what_has_ended_there_is_not_closed_again(world: World) -> None:
+    payment = await world.initiate()
+    world.clock.time = payment.expire_time
+    world.provider.object.status = ProviderStatus.EXPIRED
+
+    assert (await world.look_again(payment)).status is Status.EXPIRED
+    assert "close" not in world.provider.calls
+
+
 async def test_an_unpaid_payment_on_a_rail_that_cannot_close_expires_after_a_look() -> None:
     world = World(CHAIN)
     payment = await world.initiate()

@@ -117,3 +117,20 @@ async def test_a_known_session_is_fetched_by_its_name() -> None:
     assert isinstance(found, Found)
     assert found.created.reference == SESSION_ID
     assert found.snapshot.status is ProviderStatus.PROCESSING
+
+
+EMPTY = {"object": "list", "url": "/v1/x", "data": [], "has_more": True}
+
+
+@pytest.mark.parametrize("page", [EMPTY, EMPTY | {"data": [{"object": "event"}]}])
+async def test_a_page_that_does_not_say_where_to_go_on_is_no_answer(page: dict[str, Any]) -> None:
+    """It shows nothing and says that there is more: nobody knows what was left out."""
+    async with open_fake(answer(page), requests_per_second=1000) as (api, _):
+        provider = StripeProvider(api, StripeConfig(), Hand(), livemode=False)
+        for ask in (
+            lambda: provider.scan(None),
+            lambda: provider.objects(NOW - timedelta(days=1), NOW, None),
+            lambda: provider.fetch(a_ref()),
+        ):
+            with pytest.raises(OutcomeUnknown, match="has more and no last one"):
+                await ask()
