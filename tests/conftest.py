@@ -14,7 +14,16 @@ from urllib.parse import urlsplit
 
 import hypothesis
 import pytest
-from absent import NO_ANVIL, NO_CHROMIUM, NO_NAMESPACES, NO_NPM, NO_SYSTEMD, do_without
+from absent import (
+    NO_ANVIL,
+    NO_CHROMIUM,
+    NO_NAMESPACES,
+    NO_NPM,
+    NO_OWN_SYSTEMD,
+    NO_SYSTEMD,
+    NO_TLS_POSTGRES,
+    do_without,
+)
 from daemon import Place
 from own_nats import OwnNats
 from planted_secrets import WATCH, search_database
@@ -64,8 +73,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"not run: browser tests: {NO_CHROMIUM}", yellow=True)
     if any(NO_SYSTEMD in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(f"not run: systemd tests: {NO_SYSTEMD}", yellow=True)
-    if any(NO_NAMESPACES in str(report.longrepr) for report in skipped):
-        terminalreporter.write_line(f"not run: the composition: {NO_NAMESPACES}", yellow=True)
+    for tests, reason in (
+        ("the composition", NO_NAMESPACES),
+        ("the units under systemd", NO_OWN_SYSTEMD),
+        ("TLS to PostgreSQL", NO_TLS_POSTGRES),
+    ):
+        if any(reason in str(report.longrepr) for report in skipped):
+            terminalreporter.write_line(f"not run: {tests}: {reason}", yellow=True)
     if any(NO_NPM in str(report.longrepr) for report in skipped):
         terminalreporter.write_line(f"not run: TypeScript tests: {NO_NPM}", yellow=True)
     without_chain = [str(report.longrepr) for report in skipped if NO_ANVIL in str(report.longrepr)]

@@ -48,11 +48,33 @@ def test_a_unit_is_exposed_no_more_than_it_must_be(systemd_analyze: str, unit: P
     assert float(level) <= EXPOSURE_MAX / 10
 
 
-def test_every_variable_of_a_unit_is_one_that_payd_knows(unit: Path) -> None:
+@pytest.mark.parametrize(
+    "file",
+    [
+        "payd.service",
+        "payd@.service",
+        *(f"payd.service.d/{n}.conf" for n in ("vault", "files-in-place")),
+    ],
+)
+def test_every_variable_of_a_unit_is_one_that_payd_knows(file: str) -> None:
     known = {setting.env for setting in SETTINGS} | {"PAYD_CONFIG"}
-    given = re.findall(r"^Environment=([A-Z_]+)=", unit.read_text(), re.MULTILINE)
+    given = re.findall(r"^Environment=([A-Z_]+)=", (UNITS / file).read_text(), re.MULTILINE)
     assert given
-    assert set(given) <= known
+    assert {name for name in given if not name.startswith(("STRIPE_", "TEMPO_"))} <= known
+
+
+def test_one_of_several_differs_from_the_only_one_by_its_name_and_its_file_alone() -> None:
+    def settings(file: str) -> set[str]:
+        lines = (UNITS / file).read_text().splitlines()
+        return {line for line in lines if "=" in line and not line.startswith("#")}
+
+    differing = {
+        line.partition("=")[0] for line in settings("payd.service") ^ settings("payd@.service")
+    }
+    assert differing == {
+        *("Description", "StateDirectory", "WorkingDirectory"),
+        *("EnvironmentFile", "DefaultInstance"),
+    }
 
 
 def test_a_unit_gives_the_daemon_the_time_that_it_takes(unit: Path) -> None:
