@@ -38,7 +38,7 @@ check: $(FOR_TEST) ## Format, lint, types, architecture, fast tests with coverag
 # Three parts side by side, each with servers of its own: they wait more than they compute.
 ONE_PART := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)
 OTHER_PART := $(addprefix tests/integration/,dev example http stripe tempo) tests/unit/cli
-LAST_PART := $(addprefix tests/integration/,client degraded kit plugins)
+LAST_PART := $(addprefix tests/integration/,client degraded kit plugins upgrade)
 
 integration: $(FOR_TEST) ## Everything that talks to real servers, starts processes or opens a browser
 	@$(BIN)/python -m pytest $(OTHER_PART) >$(VENV)/other-part.log 2>&1 & other=$$!; \

@@ -83,16 +83,20 @@ def _preflight(config: Any) -> None:
 
 @click.command()
 @click.option("--check", is_flag=True, help="Only say what is missing; exit 1 if anything is.")
+@click.option("--post", is_flag=True, help="Also what must wait until the last old daemon is gone.")
 @state_dir_option
-def migrate(check: bool, state_dir: Path | None) -> None:
-    """Bring the database schema up to date. Several at once wait for one another."""
+def migrate(check: bool, post: bool, state_dir: Path | None) -> None:
+    """Bring the database schema up to date, beside daemons of this and the previous version.
+
+    Several at once wait for one another.
+    """
     import trio
 
     from payd.adapters.postgres.migrate import MigrationError
     from payd.domain.errors import StoreUnavailable
 
     try:
-        names = trio.run(_migrate, read_config(state_dir), check)
+        names = trio.run(_migrate, read_config(state_dir), check, post)
     except* (MigrationError, StoreUnavailable) as errors:
         render.refuse(errors)
     if check and names:
@@ -101,7 +105,7 @@ def migrate(check: bool, state_dir: Path | None) -> None:
     click.echo(f"{len(names)} applied" if names else "the schema is up to date")
 
 
-async def _migrate(config: Any, check: bool) -> list[str]:
+async def _migrate(config: Any, check: bool, post: bool) -> list[str]:
     from payd.adapters import islands
     from payd.adapters.postgres import migrate as migrations
     from payd.adapters.postgres.database import Database
@@ -110,12 +114,14 @@ async def _migrate(config: Any, check: bool) -> list[str]:
     database = Database(database_settings(config))
     async with islands.open_loop(lambda message, error: None):
         if check:
-            found = await islands.aio(migrations.pending, database)
+            found = await islands.aio(partial(migrations.pending, database, post=post))
         else:
-            found = await islands.aio(
-                migrations.migrate, database, lambda name: click.echo(f"applying {name}", err=True)
-            )
+            found = await islands.aio(partial(migrations.migrate, database, _say, post=post))
     return [migration.name for migration in found]
+
+
+def _say(line: str) -> None:
+    click.echo(f"applying {line}", err=True)
 
 
 @click.group()

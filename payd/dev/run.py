@@ -126,7 +126,8 @@ async def _example(
 async def _migrate(config: Config, progress: Progress) -> None:
     async with islands.open_loop(lambda message, error: None):
         database = Database(database_settings(config))
-        await islands.aio(migrate, database, lambda name: progress(f"schema {name}"))
+        run = partial(migrate, database, lambda line: progress(f"schema {line}"), post=True)
+        await islands.aio(run)
 
 
 def _environment(

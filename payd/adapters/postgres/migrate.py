@@ -1,13 +1,22 @@
-"""Migrations: one at a time by an advisory lock, each in a transaction, recorded with its hash.
+"""Migrations: applied once and in order, beside daemons that go on taking payments.
 
-Files are migrations/NNNN_pre_what.sql (before the new daemon starts, harmless to the old one)
-and NNNN_post_what.sql (after the last old daemon stopped). `migrate` applies both kinds in
-the order of their numbers; an applied file may never change.
+Files are migrations/NNNN_pre_what.sql (before the new daemon starts, harmless to the old one) and
+NNNN_post_what.sql (once the last old daemon has stopped), so that two neighbouring versions share a
+database. A release numbers its post files after its pre files. `migrate` applies everything up to
+the last pre file, hence also what an earlier release left for later; `post=True` applies all. An
+applied file may never change: its hash is recorded.
+
+A statement that waits for a lock makes every later one wait behind it. So a file gets its locks
+within a quarter of a second or gives them all back, lets the daemons pass, and tries again. A file
+with CONCURRENTLY runs outside a transaction and waits without standing in anybody's way; each of
+its statements must be safe to repeat, because it may be cut between two of them.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import asyncpg
 import attrs
@@ -15,9 +24,20 @@ import attrs
 from payd.adapters.postgres.database import Database
 from payd.shipped import shipped
 
+if TYPE_CHECKING:
+    _Connection = asyncpg.Connection[asyncpg.Record]
+
 #: Any number that only payd's migrations use.
 _LOCK = 7_041_989_001
 _NAME = re.compile(r"(\d{4})_(pre|post)_\w+\.sql")
+_COMMENT = re.compile(r"--.*")
+
+#: How long daemons may have to wait behind a migration that waits.
+_LOCK_TIMEOUT = "250ms"
+#: Then they have this long to themselves.
+_PAUSE_S = 1.0
+#: Longer than a long report or a slow backup's step; a person ends what is longer.
+_PATIENCE_S = 900.0
 
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -27,9 +47,20 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 )
 """
 
+#: The longest transactions: one of them has the lock.
+_HOLDERS = """
+SELECT pid, application_name, date_trunc('second', now() - xact_start)::text AS age
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
+ORDER BY xact_start
+LIMIT 3
+"""
+
+Progress = Callable[[str], None]
+
 
 class MigrationError(Exception):
-    """The database and the migration files disagree."""
+    """The database and the migration files disagree, or a lock was never free."""
 
 
 @attrs.frozen
@@ -44,6 +75,17 @@ class Migration:
         """Tells whether an applied file was changed afterwards."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
+    @property
+    def statements(self) -> Sequence[str]:
+        """One by one, where the file must run outside a transaction; it has no function bodies."""
+        parts = _COMMENT.sub("", self.sql).split(";")
+        return [part.strip() for part in parts if part.strip()]
+
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether PostgreSQL refuses it inside a transaction."""
+        return " CONCURRENTLY " in _COMMENT.sub("", self.sql)
+
 
 def migrations() -> Sequence[Migration]:
     """All files, in the order in which they apply."""
@@ -51,55 +93,111 @@ def migrations() -> Sequence[Migration]:
     return [Migration(f.name, f.read_text()) for f in sorted(files, key=lambda f: f.name)]
 
 
-async def pending(database: Database) -> Sequence[Migration]:
-    """What `migrate` would apply. Reads only."""
+async def pending(database: Database, *, post: bool = False) -> Sequence[Migration]:
+    """What `migrate` would apply. Reads only. Raises MigrationError and StoreUnavailable."""
     connection = await database.connect()
     try:
         known = await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL")
         applied = await _applied(connection) if known else {}
     finally:
         await connection.close()
-    return _missing(applied)
+    return _missing(applied, post)
 
 
-async def migrate(database: Database, progress: Callable[[str], None]) -> Sequence[Migration]:
-    """Apply what is missing; several at once wait for one another. Returns what was applied."""
+async def migrate(
+    database: Database, progress: Progress, *, post: bool = False, patience_s: float = _PATIENCE_S
+) -> Sequence[Migration]:
+    """Apply what is missing; several at once wait for one another. Returns what was applied.
+
+    Raises MigrationError, also when a lock is not free for `patience_s` seconds; what was applied
+    until then stays.
+    """
     connection = await database.connect()
     try:
-        # A migration may well take longer than a payment's statement.
-        await connection.execute("SET statement_timeout = 0; SET lock_timeout = 0")
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        # Counting a large table may take longer than a payment's statement.
+        await connection.execute("SET statement_timeout = 0")
+        await _take_turn(connection)
         await connection.execute(_LEDGER)
-        todo = _missing(await _applied(connection))
+        todo = _missing(await _applied(connection), post)
         for migration in todo:
             progress(migration.name)
-            await _apply(connection, migration)
+            if migration.is_concurrent:
+                await _apply_outside(connection, migration)
+            else:
+                await _apply(connection, migration, progress, patience_s)
         return todo
     finally:
         await connection.close()
 
 
-async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration) -> None:
-    async with connection.transaction():
-        await connection.execute(migration.sql)
-        await connection.execute(
-            "INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)",
-            migration.name,
-            migration.sha256,
-        )
+async def _take_turn(connection: "_Connection") -> None:
+    """Asked for again and again: a statement that waits keeps a snapshot, and an index that another
+    session builds concurrently waits for that.
+    """
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
+        await asyncio.sleep(_PAUSE_S)
 
 
-async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, str]:
+async def _apply(
+    connection: "_Connection", migration: Migration, progress: Progress, patience_s: float
+) -> None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience_s
+    while True:
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
+                await connection.execute(migration.sql)
+                await _record(connection, migration)
+            return
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+            holders = await _holders(connection)
+            if loop.time() >= until:
+                raise MigrationError(
+                    f"{migration.name} got no lock in {patience_s:.0f} s: end the transaction "
+                    f"that has it and run `payd migrate` again ({holders})"
+                ) from error
+            progress(f"{migration.name} waits for a lock: {holders}")
+        await asyncio.sleep(_PAUSE_S)
+
+
+async def _apply_outside(connection: "_Connection", migration: Migration) -> None:
+    await connection.execute("SET lock_timeout = 0")
+    for statement in migration.statements:
+        await connection.execute(statement)
+    await _record(connection, migration)
+
+
+async def _record(connection: "_Connection", migration: Migration) -> None:
+    await connection.execute(
+        "INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)",
+        migration.name,
+        migration.sha256,
+    )
+
+
+async def _holders(connection: "_Connection") -> str:
+    rows = await connection.fetch(_HOLDERS)
+    return (
+        ", ".join(f"pid {r['pid']} {r['application_name']!r} open for {r['age']}" for r in rows)
+        or "it is free now"
+    )
+
+
+async def _applied(connection: "_Connection") -> dict[str, str]:
     rows = await connection.fetch("SELECT name, sha256 FROM schema_migrations")
     return {row["name"]: row["sha256"] for row in rows}
 
 
-def _missing(applied: dict[str, str]) -> Sequence[Migration]:
+def _missing(applied: dict[str, str], post: bool) -> Sequence[Migration]:
     known = migrations()
-    strange = applied.keys() - {migration.name for migration in known}
+    # The next version's pre files are harmless to this one.
+    strange = {name for name in applied.keys() - {m.name for m in known} if "_pre_" not in name}
     if strange:
         raise MigrationError(f"the database is newer than this payd: it has {sorted(strange)}")
     for migration in known:
         if applied.get(migration.name, migration.sha256) != migration.sha256:
             raise MigrationError(f"{migration.name} was changed after it was applied")
-    return [migration for migration in known if migration.name not in applied]
+    last_pre = max(n for n, migration in enumerate(known) if "_pre_" in migration.name)
+    due = known if post else known[: last_pre + 1]
+    return [migration for migration in due if migration.name not in applied]

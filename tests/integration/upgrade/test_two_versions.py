@@ -1,0 +1,126 @@
+"""An upgrade: the previous version's daemon goes on taking payments beside the new one."""
+
+import asyncio
+import uuid
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from daemon import Client, Daemon, Place, running_daemon, wait_until_published
+from integration.upgrade.previous import PreviousVersion, unpack
+from stack import Stack
+
+from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.migrate import migrate, pending
+from payd.adapters.postgres.receipts import PostgresReceipts
+from payd.ports import Book
+
+
+@pytest.fixture(scope="module")
+def previous(tmp_path_factory: pytest.TempPathFactory) -> PreviousVersion:
+    """The version that runs before the upgrade."""
+    return unpack(tmp_path_factory.mktemp("previous"))
+
+
+@pytest.fixture
+def old_place(stack: Stack, pki: Path, tmp_path: Path, previous: PreviousVersion) -> Place:
+    """A database that the previous version made."""
+    url = stack.database(f"u{uuid.uuid4().hex}")
+    place = Place(database=url, nats=stack.nats, redis=stack.redis, pki=pki, data=tmp_path)
+    previous.run(place, "-m", "payd", "migrate")
+    return place
+
+
+def test_two_versions_take_payments_side_by_side(
+    old_place: Place, previous: PreviousVersion
+) -> None:
+    where = previous.run(old_place, "-c", "import payd, mock_provider as m; print(payd, m)")
+    assert where.count(str(previous.folder)) == 2
+
+    with running_daemon(old_place, **previous.environment) as old, old.client() as of_old:
+        paid = [_pay(of_old)]
+        upgrade(old_place)
+        paid.append(_pay(of_old))
+        with running_daemon(old_place) as new, new.client() as of_new:
+            paid += [_pay(of_new), _pay(of_old), _pay(of_new)]
+            # Each sees the other's payments, and a repeated call meets the same payment.
+            assert all(of_old.get(one).id == of_new.get(one).id for one in paid)
+            key = str(uuid.uuid4())
+            same = [client.initiate(key=key).id for client in (of_old, of_new)]
+            assert same[0] == same[1]
+            of_new.wait_for(same[0], "COMPLETED")
+            assert _failures(old) == _failures(new) == []
+
+    told = wait_until_published(old_place)
+    assert sorted(event.body["id"] for event in told) == sorted([*paid, same[0]])
+    assert {event.subject for event in told} == {"payment.completed"}
+
+
+def test_the_ledger_of_the_previous_version_is_counted(old_place: Place) -> None:
+    receipt = (
+        "INSERT INTO receipts (provider, id, asset, amount, state, time)"
+        " VALUES ('chain', $1, $2, 5, 'CONFIRMED', now())"
+    )
+    outflow = (
+        "INSERT INTO outflows (provider, id, asset, amount, time, details)"
+        " VALUES ('chain', $1, $2, 3, now(), '{}')"
+    )
+    asyncio.run(_run(old_place, (receipt, "r1", "0xAB"), (receipt, "r2", "0xab")))
+    asyncio.run(_run(old_place, (outflow, "o1", "0xab")))
+
+    upgrade(old_place)
+    asyncio.run(_run(old_place, (receipt, "r3", "0xAB")))
+
+    async def recount() -> tuple[Book, Book]:
+        return await PostgresReceipts(database_of(old_place)).recount("chain")
+
+    running, counted = asyncio.run(recount())
+    assert running == counted
+    assert (running.received, running.outflows) == ({"0xab": 15}, {"0xab": 3})
+
+
+# -- words for the above ---------------------------------------------------------------------
+
+
+def upgrade(place: Place) -> None:
+    """What `payd migrate` does."""
+
+    async def run() -> None:
+        database = database_of(place)
+        assert await migrate(database, lambda line: None)
+        assert await pending(database) == []
+
+    asyncio.run(run())
+
+
+def database_of(place: Place) -> Database:
+    parts = urlsplit(place.database)
+    settings = DatabaseSettings(
+        host=str(parts.hostname),
+        port=parts.port or 0,
+        user=str(parts.username),
+        password=str(parts.password),
+        name=parts.path.removeprefix("/"),
+        tls="disable",
+    )
+    return Database(settings)
+
+
+def _pay(client: Client) -> str:
+    """The id of a payment that completed."""
+    started = client.initiate()
+    assert client.wait_for(started.id, "COMPLETED").received.minor_units == 14900
+    return str(started.id)
+
+
+def _failures(daemon: Daemon) -> list[object]:
+    names = {"task_failed", "row_failed", "publish_failed", "raw"}
+    return [line for line in daemon.lines if line.get("event") in names]
+
+
+async def _run(place: Place, *statements: tuple[str, str, str]) -> None:
+    session = await asyncpg.connect(place.database)
+    for sql, *arguments in statements:
+        await session.execute(sql, *arguments)
+    await session.close()
