@@ -3,10 +3,16 @@
 import enum
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import attrs
 
 from payd.domain.money import BASE_UNITS_MAX
+
+#: Characters that are kept of a provider's failure code and message; the rest is cut off. A payment
+#: travels whole in its event, and the stream takes messages of a limited size.
+CODE_MAX = 100
+MESSAGE_MAX = 500
 
 
 class ProviderStatus(enum.Enum):
@@ -45,6 +51,16 @@ def _aware(instance: object, attribute: "attrs.Attribute[datetime]", value: date
         raise ValueError(f"{attribute.name}: a time without its zone")
 
 
+def _code(value: Any) -> Any:
+    """Cut where it is text; what is not is left for the check of the provider's answer."""
+    return value[:CODE_MAX] if isinstance(value, str) else value
+
+
+def _message(value: Any) -> Any:
+    """As `_code`."""
+    return value[:MESSAGE_MAX] if isinstance(value, str) else value
+
+
 @attrs.frozen(kw_only=True)
 class Snapshot:
     """The provider's object as it stood at `as_of`: totals, not differences."""
@@ -66,8 +82,8 @@ class Snapshot:
     reference: str | None = None
     #: Other names of the object that this report told.
     aliases: tuple[str, ...] = ()
-    failure_code: str | None = None
-    failure_message: str | None = None
+    failure_code: str | None = attrs.field(default=None, converter=_code)
+    failure_message: str | None = attrs.field(default=None, converter=_message)
 
 
 @attrs.frozen(kw_only=True)
@@ -165,8 +181,8 @@ class Created:
 class Declined:
     """The provider refused to create it, definitively: nothing payable exists."""
 
-    code: str
-    message: str
+    code: str = attrs.field(converter=_code)
+    message: str = attrs.field(converter=_message)
 
 
 @attrs.frozen(kw_only=True)

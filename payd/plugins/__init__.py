@@ -33,8 +33,10 @@ from payd.plugins.context import (
 )
 from payd.plugins.hookspecs import hookimpl
 from payd.plugins.interface import (
+    NAME_MAX,
     PUT_MAX,
     SDK_VERSION,
+    TEXT_MAX,
     Cancel,
     Capabilities,
     CreateOperation,
@@ -74,8 +76,10 @@ from payd.plugins.interface import (
 from payd.plugins.pace import Pace
 
 __all__ = [
+    "NAME_MAX",
     "PUT_MAX",
     "SDK_VERSION",
+    "TEXT_MAX",
     "Absent",
     "AmountRule",
     "Cancel",

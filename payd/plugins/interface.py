@@ -25,6 +25,15 @@ from payd.plugins.context import ProviderContext
 #: What one `Sink.put` takes at most: its transaction must not make others wait.
 PUT_MAX = 10_000
 
+#: Characters of what names something at the remote side: references, aliases, ids of events,
+#: receipts and outflows, assets. In UTF-8 that always fits an index of PostgreSQL (2,704 bytes).
+NAME_MAX = 512
+#: Characters of any other text: addresses of pages, cursors, details. Failure codes and messages
+#: are cut instead (payd.domain.evidence).
+TEXT_MAX = 8192
+#: Names of one object in one report.
+ALIASES_MAX = 100
+
 #: The version of this interface; a manifest's `sdk` range is checked against it.
 SDK_VERSION = "1.0"
 

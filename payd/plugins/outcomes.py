@@ -42,10 +42,9 @@ def answer_to_create(provider: str, said: evidence.Created | ProviderError) -> A
         case interface.Declined(code=code, message=message):
             return Answer(evidence=(evidence.Declined(code=code, message=message),))
         case interface.InvalidRequest(field=field, message=message):
-            refused = evidence.Declined(
-                code="invalid_request", message=f"{field}: {message}" if field else message
-            )
-            return Answer(evidence=(refused,), error=InvalidField(field, message))
+            told = invalid_field(field, message)
+            refused = evidence.Declined(code="invalid_request", message=str(told))
+            return Answer(evidence=(refused,), error=told)
         case Unavailable(retry_after_s=wait_s) | interface.RateLimited(retry_after_s=wait_s):
             return _not_attempted(provider, wait_s)
         case interface.NotAttempted() | interface.Misconfigured():
@@ -54,6 +53,11 @@ def answer_to_create(provider: str, said: evidence.Created | ProviderError) -> A
             return Answer(evidence=(evidence.OutcomeUnknown(), evidence.Conflict()))
         case _:
             return Answer(evidence=(evidence.OutcomeUnknown(),))
+
+
+def invalid_field(field: str, message: str) -> InvalidField:
+    """What a caller is told of an InvalidRequest; cut, because it travels in a header."""
+    return InvalidField(field[: evidence.CODE_MAX], message[: evidence.MESSAGE_MAX])
 
 
 def _not_attempted(provider: str, retry_after_s: float) -> Answer:

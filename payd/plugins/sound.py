@@ -9,7 +9,10 @@ import trio
 
 from payd.domain import evidence
 from payd.plugins.interface import (
+    ALIASES_MAX,
+    NAME_MAX,
     PUT_MAX,
+    TEXT_MAX,
     Declined,
     Found,
     Holding,
@@ -56,7 +59,7 @@ def is_created(said: object) -> bool:
     """A Created whose fields can be stored."""
     if not (isinstance(said, evidence.Created) and said.reference):
         return False
-    return _is_text(said.reference, *said.aliases) and _is_action(said.next_action)
+    return _is_named(said.aliases, said.reference) and _is_action(said.next_action)
 
 
 @_judging
@@ -72,12 +75,13 @@ def is_snapshot(said: object) -> bool:
     """A Snapshot whose status and asset can be stored; its amounts check themselves."""
     if not isinstance(said, evidence.Snapshot):
         return False
-    told = (said.reference, said.failure_code, said.failure_message)
-    texts = [text for text in told if text is not None]
+    names = [said.asset] if said.reference is None else [said.asset, said.reference]
+    told = (said.failure_code, said.failure_message)
     return (
         isinstance(said.status, evidence.ProviderStatus)
         and (said.due is None or type(said.due) is int)
-        and _is_text(said.asset, *said.aliases, *texts)
+        and _is_named(said.aliases, *names)
+        and _is_text(*(text for text in told if text is not None))
     )
 
 
@@ -94,7 +98,7 @@ def is_event(said: object) -> bool:
     """A ProviderEvent that can be stored."""
     if not isinstance(said, ProviderEvent) or not isinstance(said.content, Mapping):
         return False
-    return _is_text(said.id, said.type) and bool(said.id) and is_json(said.content)
+    return _is_name(said.id, said.type) and bool(said.id) and is_json(said.content)
 
 
 @_judging
@@ -131,13 +135,13 @@ def _is_observation(said: evidence.Observation) -> bool:
     fact: object = said.fact
     # Only receipts may name no payment: they wait for a person.
     named = bool(said.reference) or isinstance(fact, tuple)
-    if not (_is_text(said.id, said.reference) and named):
+    if not (_is_name(said.id, said.reference) and named):
         return False
     match fact:
         case tuple():
             return all(map(_is_receipt, fact))
         case evidence.Reversal():
-            return _is_text(fact.asset, *fact.aliases)
+            return _is_named(fact.aliases, fact.asset)
         case _:
             return isinstance(fact, evidence.Conflict) or is_snapshot(fact)
 
@@ -145,7 +149,7 @@ def _is_observation(said: evidence.Observation) -> bool:
 def _is_receipt(said: object) -> bool:
     if not isinstance(said, evidence.Receipt):
         return False
-    named = bool(said.id) and _is_text(said.id, said.asset)
+    named = bool(said.id) and _is_name(said.id, said.asset)
     return isinstance(said.state, evidence.ReceiptState) and named and _is_details(said.details)
 
 
@@ -167,7 +171,8 @@ def is_holdings(said: object) -> bool:
     """Holdings whose amounts can be compared."""
     return isinstance(said, Sequence) and all(
         isinstance(one, Holding)
-        and _is_text(one.asset, one.at)
+        and _is_name(one.asset)
+        and _is_text(one.at)
         and all(type(units) is int for units in (one.opening, one.balance))
         for one in said
     )
@@ -179,7 +184,7 @@ def is_outflows(said: object) -> bool:
     return isinstance(said, Sequence) and all(
         isinstance(one, evidence.Outflow)
         and bool(one.id)
-        and _is_text(one.id, one.asset)
+        and _is_name(one.id, one.asset)
         and _is_details(one.details)
         for one in said
     )
@@ -191,9 +196,9 @@ def is_error(said: object) -> bool:
     str(said)
     match said:
         case Declined():
-            return _is_text(said.code, said.message)
+            return all(map(_is_storable, (said.code, said.message)))
         case InvalidRequest():
-            return _is_text(said.field, said.message)
+            return all(map(_is_storable, (said.field, said.message)))
         case RateLimited():
             return math.isfinite(said.retry_after_s) and said.retry_after_s >= 0
         case _:
@@ -221,12 +226,24 @@ def _is_action(action: object) -> bool:
             return False
 
 
+def _is_named(aliases: tuple[str, ...], *names: object) -> bool:
+    return len(aliases) <= ALIASES_MAX and _is_name(*names, *aliases)
+
+
+def _is_name(*values: object) -> bool:
+    return all(isinstance(value, str) and len(value) <= NAME_MAX for value in values) and _is_text(
+        *values
+    )
+
+
 def _is_text(*values: object) -> bool:
-    return all(isinstance(value, str) and _is_storable(value) for value in values)
+    return all(_is_storable(value) and len(str(value)) <= TEXT_MAX for value in values)
 
 
-def _is_storable(text: str) -> bool:
-    """PostgreSQL takes no NUL, and UTF-8 no lone surrogate."""
+def _is_storable(text: object) -> bool:
+    """Text, without NUL, which PostgreSQL does not take, or a lone surrogate, which UTF-8 lacks."""
+    if not isinstance(text, str):
+        return False
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:

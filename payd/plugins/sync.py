@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from payd.domain.errors import InvalidField, ProviderUnavailable, WebhookRefused, WebhookUnknown
+from payd.domain.errors import ProviderUnavailable, WebhookRefused, WebhookUnknown
 from payd.domain.evidence import Observation
-from payd.plugins import interface, sound
+from payd.plugins import interface, outcomes, sound
 from payd.plugins.escape import Escaped, guarded
 from payd.plugins.interface import (
     CreateOperation,
@@ -28,8 +28,8 @@ def prepare(name: str, provider: SupportsPrepare, operation: CreateOperation) ->
         parameters = guarded(lambda: provider.prepare(operation))
     except Escaped as error:
         cause = error.__cause__
-        if isinstance(cause, interface.InvalidRequest):
-            raise InvalidField(cause.field, cause.message) from None
+        if isinstance(cause, interface.InvalidRequest) and sound.is_error(cause):
+            raise outcomes.invalid_field(cause.field, cause.message) from None
         raise ProviderUnavailable(f"{name} cannot prepare it: {error}", provider=name) from error
     if not isinstance(parameters, Mapping) or not sound.is_json(parameters):
         raise ProviderUnavailable(f"{name} prepared nothing that can be stored", provider=name)

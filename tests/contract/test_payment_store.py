@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from random import Random
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from payd.domain.evidence import (
     ReceiptState,
 )
 from payd.domain.payment import Asking, Customer, Origin, Payment, Status
+from payd.plugins.interface import ALIASES_MAX, NAME_MAX
 
 LEASE_S = 60.0
 WORKER = Origin(actor="recovery", request_id="pass-9")
@@ -41,6 +43,28 @@ async def test_a_new_payment_is_stored_as_it_was_given(stores: Stores) -> None:
 
     assert await stores.payments.get(payment.id) == payment
     assert await stores.payments.get_by_key(payment.idempotency_key) == payment
+
+
+async def test_the_longest_names_that_a_provider_may_give_fit_every_index(stores: Stores) -> None:
+    """Of characters that take four bytes, and that do not compress."""
+    random = Random(7)
+
+    def a_name() -> str:
+        return "".join(chr(random.randrange(0x1F300, 0x1FAFF)) for _ in range(NAME_MAX))
+
+    aliases = tuple(a_name() for _ in range(ALIASES_MAX))
+    created_so = created(reference=a_name(), aliases=aliases)
+    payment = await stores.learn(await stores.add(), created_so)
+    receipt = Receipt(
+        id=a_name(), asset="USD", amount=1, state=ReceiptState.CONFIRMED, time=payment.create_time
+    )
+    await stores.learn(payment, (receipt,))
+
+    assert payment.provider_reference == created_so.reference
+    for name in (created_so.reference, aliases[0], aliases[-1]):
+        found = await stores.payments.find("mock", name)
+        assert found is not None
+        assert found.id == payment.id
 
 
 async def test_what_was_never_written_is_not_there(stores: Stores) -> None:
