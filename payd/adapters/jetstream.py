@@ -70,6 +70,10 @@ _FAILURES = (
     TimeoutError,
     ValueError,
     KeyError,
+    # Python before 3.13.6, when asyncio writes lines to a connection that was lost
+    # (github.com/python/cpython/issues/136234).
+    AttributeError,
+    TypeError,
 )
 
 

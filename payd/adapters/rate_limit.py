@@ -33,7 +33,17 @@ _CLIENTS_MAX = 1024
 _BLOCKS_PER_S = 20
 
 #: ValueError: who answered is no Redis, or what it says is no budget.
-_FAILURES = (RedisError, OSError, EOFError, TimeoutError, ValueError)
+_FAILURES = (
+    RedisError,
+    OSError,
+    EOFError,
+    TimeoutError,
+    ValueError,
+    # Python before 3.13.6, when asyncio writes lines to a connection that was lost
+    # (github.com/python/cpython/issues/136234).
+    AttributeError,
+    TypeError,
+)
 
 #: By the server's clock, which all daemons share. A clock that was put back refills nothing, once.
 _DRAW = """

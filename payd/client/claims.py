@@ -23,7 +23,15 @@ T = TypeVar("T")
 _TIMEOUT_S = 1.0
 #: After a failure Redis is left alone so long: a handler should not wait for it each time.
 _REST_S = 5.0
-_FAILURES = (redis.exceptions.RedisError, OSError, TimeoutError)
+_FAILURES = (
+    redis.exceptions.RedisError,
+    OSError,
+    TimeoutError,
+    # Python before 3.13.6, when asyncio writes lines to a connection that was lost
+    # (github.com/python/cpython/issues/136234).
+    AttributeError,
+    TypeError,
+)
 
 #: KEYS: event, payment. ARGV: token, milliseconds. One event of a payment at a time.
 _CLAIM = """

@@ -10,7 +10,7 @@ import nats.errors
 import nats.js.errors
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
-from payd.client.events import StreamUnreachable, connect, shown
+from payd.client.events import StreamUnreachable, close, connect, shown
 
 DEAD_LETTERS = "PAYMENTS_DLQ"
 #: payment_dlq.DURABLE.SUBJECT
@@ -129,7 +129,7 @@ async def _jetstream(servers: str, stream: str) -> AsyncIterator[Any]:
     except nats.errors.Error as error:
         raise StreamUnreachable(f"NATS at {shown(servers)}: {error!r}") from None
     finally:
-        await client.close()
+        await close(client)
 
 
 def _letter(message: Any) -> DeadLetter:

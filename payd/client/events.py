@@ -1,6 +1,7 @@
 """The tail of the stream PAYMENTS: what was told since a time, and what is told from now on."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
@@ -64,7 +65,7 @@ async def tail(
     except nats.errors.Error as error:
         raise StreamUnreachable(f"NATS at {shown(servers)}: {error!r}") from None
     finally:
-        await asyncio.shield(client.close())
+        await asyncio.shield(close(client))
 
 
 async def connect(servers: str, *, allow_reconnect: bool = False) -> Any:
@@ -83,6 +84,13 @@ async def connect(servers: str, *, allow_reconnect: bool = False) -> Any:
         )
     except (OSError, nats.errors.Error, TimeoutError) as error:
         raise StreamUnreachable(f"NATS at {shown(servers)} does not answer: {error!r}") from None
+
+
+async def close(client: Any) -> None:
+    """End the connection, lost or not."""
+    # AttributeError, TypeError: github.com/python/cpython/issues/136234, before Python 3.13.6.
+    with contextlib.suppress(nats.errors.Error, OSError, AttributeError, TypeError):
+        await client.close()
 
 
 async def _subscribe(jetstream: Any, stream: str, since: datetime) -> Any:

@@ -79,9 +79,14 @@ class Handling:
         finally:
             with contextlib.suppress(*FAILURES):
                 async with asyncio.timeout(_LEAVE_S):
-                    await self._give_back()
-                    await self._claims.close()
-                    await self._subscription.close()
+                    await self._leave()
+
+    async def _leave(self) -> None:
+        """The connections are closed even where nothing can be given back any more."""
+        with contextlib.suppress(*FAILURES):
+            await self._give_back()
+        await self._claims.close()
+        await self._subscription.close()
 
     async def _take(self, group: asyncio.TaskGroup, started: Callable[[], None]) -> None:
         await self._subscription.open()

@@ -21,7 +21,15 @@ _PULL_S = 2.0
 _ANSWER_S = 5.0
 _AGAIN_S = 1.0
 _CONNECT_S = 10.0
-FAILURES = (nats.errors.Error, OSError, TimeoutError)
+FAILURES = (
+    nats.errors.Error,
+    OSError,
+    TimeoutError,
+    # Python before 3.13.6, when asyncio writes lines to a connection that was lost
+    # (github.com/python/cpython/issues/136234).
+    AttributeError,
+    TypeError,
+)
 
 
 class Subscription:

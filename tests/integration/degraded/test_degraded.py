@@ -6,6 +6,9 @@ minutes and prints a row for each.
 
 import contextlib
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +28,8 @@ from daemon import (
     running_daemon,
     wait_until_published,
 )
-from integration.degraded.window import watch_outage
+from integration.degraded import consumer
+from integration.degraded.window import watch_outage, watch_process
 from openbao import running_openbao
 from own_nats import OwnNats
 from relay import Relay, relayed
@@ -80,7 +84,7 @@ def events_wait(place: Place, how: str = "stopped", **environment: str) -> Itera
                 client.wait_for(payment_id, "COMPLETED")
             assert unpublished(place) == PAYMENTS
             yield Waiting(place=place, daemon=daemon, client=client, nats=nats, payments=payments)
-            assert daemon.process.poll() is None
+            assert daemon.process.poll() in (None, 0)
 
 
 @away
@@ -169,6 +173,40 @@ def test_vault_is_away_while_events_wait(how: str, place: Place, tmp_path: Path)
             vault.restore()
             eventually(lambda: check(waiting.daemon, "vault")["ok"], "a reading succeeds")
             waiting.all_are_published()
+
+
+@away
+def test_the_daemon_ends_in_order_while_nats_and_redis_are_away(how: str, place: Place) -> None:
+    with (
+        relayed(place.redis) as redis,
+        events_wait(place, how, REDIS_ADDR=f"127.0.0.1:{redis.port}") as waiting,
+    ):
+        take_away(redis, how)
+        eventually(
+            lambda: waiting.client.get(waiting.payments[0]) and not is_shared(waiting.daemon),
+            "a call meets the outage",
+        )
+        assert waiting.daemon.stop() == 0
+        failed = [line for line in waiting.daemon.lines if line.get("event") == "task_failed"]
+        assert failed == []
+
+
+@away
+def test_an_event_consumer_is_calm_and_ends_in_order_while_nats_is_away(
+    how: str, place: Place
+) -> None:
+    with running_daemon(place), relayed(place.nats) as nats:
+        command = [sys.executable, consumer.__file__, f"nats://127.0.0.1:{nats.port}", place.redis]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout
+            assert process.stdout.readline() == "started\n"
+            take_away(nats, how)
+            watch_process(process.pid, f"Consumer, NATS {how}", lambda: process.poll() is None)
+            process.send_signal(signal.SIGTERM)
+            _, complaints = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, complaints
 
 
 @away

@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 
 import attrs
 import httpx
@@ -34,29 +36,33 @@ class Figures:
         """A row of the table."""
         return (
             f"{what:<28} {self.cpu_percent:6.1f} % CPU {self.growth_mib:+7.1f} MiB   "
-            f"/healthz {self.answered}/{self.asked}"
+            f"answers {self.answered}/{self.asked}"
         )
 
 
 def watch_outage(daemon: Daemon, what: str) -> None:
     """Watch the daemon for WINDOW_S, print a row, and fail when it spins, grows or is silent."""
+    with httpx.Client(base_url=f"http://{daemon.http}", timeout=_ANSWER_S) as http:
+        watch_process(daemon.process.pid, what, partial(_answers, http))
+
+
+def watch_process(pid: int, what: str, answers: Callable[[], bool]) -> None:
+    """The same of any process, which is asked by `answers`."""
     time.sleep(_SETTLE_S)
-    figures = _measure(daemon, WINDOW_S)
+    figures = _measure(psutil.Process(pid), answers)
     print(figures.line(what))  # noqa: T201 - the table, with `pytest -s`
     assert figures.answered == figures.asked, figures
     assert figures.cpu_percent < CPU_PERCENT_MAX, figures
     assert figures.growth_mib < GROWTH_MIB_MAX, figures
 
 
-def _measure(daemon: Daemon, seconds: float) -> Figures:
-    process = psutil.Process(daemon.process.pid)
+def _measure(process: psutil.Process, answers: Callable[[], bool]) -> Figures:
     began, cpu_s, memory = time.monotonic(), _cpu_s(process), process.memory_info().rss
     asked = answered = 0
-    with httpx.Client(base_url=f"http://{daemon.http}", timeout=_ANSWER_S) as http:
-        while time.monotonic() - began < seconds:
-            asked += 1
-            answered += _answers(http)
-            time.sleep(_ASK_INTERVAL_S)
+    while time.monotonic() - began < WINDOW_S:
+        asked += 1
+        answered += answers()
+        time.sleep(_ASK_INTERVAL_S)
     elapsed_s = time.monotonic() - began
     return Figures(
         cpu_percent=100 * (_cpu_s(process) - cpu_s) / elapsed_s,
