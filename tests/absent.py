@@ -10,6 +10,7 @@ NO_ANVIL = "no local Tempo chain"
 NO_NPM = "npm is not on this machine, or reaches no registry"
 NO_NAMESPACES = "no root, setpriv or namespaces on this machine (unshare --net --mount --pid)"
 NO_OWN_SYSTEMD = "no systemd, root or namespaces on this machine: the units are not run"
+NO_PGBOUNCER = "no pgbouncer on this machine (apt-get install pgbouncer)"
 NO_TLS_POSTGRES = "no PostgreSQL with TLS on this machine (apt-get install postgresql)"
 NO_SYSTEMD = "no systemd-analyze on this machine (apt-get install systemd)"
 

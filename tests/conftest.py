@@ -20,6 +20,7 @@ from absent import (
     NO_NAMESPACES,
     NO_NPM,
     NO_OWN_SYSTEMD,
+    NO_PGBOUNCER,
     NO_SYSTEMD,
     NO_TLS_POSTGRES,
     do_without,
@@ -77,6 +78,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         ("the composition", NO_NAMESPACES),
         ("the units under systemd", NO_OWN_SYSTEMD),
         ("TLS to PostgreSQL", NO_TLS_POSTGRES),
+        ("PgBouncer", NO_PGBOUNCER),
     ):
         if any(reason in str(report.longrepr) for report in skipped):
             terminalreporter.write_line(f"not run: {tests}: {reason}", yellow=True)

@@ -107,9 +107,6 @@ class Database(Section):
     idle_in_transaction_timeout_ms: int = setting(
         5000, "The server ends a transaction that does nothing.", ge=100, le=60_000
     )
-    statement_cache_size: int = setting(
-        100, "Prepared statements per connection; 0 behind pgbouncer.", ge=0, le=1000
-    )
 
 
 class Redis(Section):

@@ -201,7 +201,6 @@ def database_settings(config: Config) -> DatabaseSettings:
         statement_timeout_ms=database.statement_timeout_ms,
         lock_timeout_ms=database.lock_timeout_ms,
         idle_in_transaction_timeout_ms=database.idle_in_transaction_timeout_ms,
-        statement_cache_size=database.statement_cache_size,
     )
 
 

@@ -8,12 +8,14 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import asyncpg
 import attrs
 from asyncpg.pool import PoolConnectionProxy
 
+from payd.adapters.postgres.session import SharedSession, open_session, refuse_shared_sessions
 from payd.adapters.postgres.statements import STATEMENTS
 from payd.domain.errors import StoreUnavailable
 
@@ -49,6 +51,7 @@ _AWAY = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.UndefinedTableError,
+    SharedSession,
 )
 #: asyncpg over its own pool, when a connection ends while it is handed out or given back
 #: (github.com/MagicStack/asyncpg/issues/624). It is given no attribute of ours to miss.
@@ -79,8 +82,14 @@ class DatabaseSettings:
     #: before the wait ends, and the statement is run again.
     lock_timeout_ms: int = 2000
     idle_in_transaction_timeout_ms: int = 5000
-    #: 0 behind a pooler that hands out sessions by transaction.
-    statement_cache_size: int = 100
+
+    def session(self) -> dict[str, str]:
+        """The time limits as PostgreSQL's settings."""
+        return {
+            "statement_timeout": str(self.statement_timeout_ms),
+            "lock_timeout": str(self.lock_timeout_ms),
+            "idle_in_transaction_session_timeout": str(self.idle_in_transaction_timeout_ms),
+        }
 
 
 #: Who refuses a password. A rotated one is in force at the server before or after we hear of it.
@@ -108,6 +117,8 @@ class Database:
         self._renewed = asyncio.Event()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
+        #: Whether a pooler was found to leave sessions to payd alone.
+        self._sessions_are_own = False
 
     async def fetch(self, statement: str, **values: object) -> list[asyncpg.Record]:
         """The rows of a named statement."""
@@ -127,14 +138,12 @@ class Database:
         return rows[0] if rows else None
 
     async def connect(self, also: Mapping[str, str] | None = None) -> "_Connection":
-        """A session of the caller's own, outside the pool (LISTEN, migrations, leases).
+        """A session of the caller's own, outside the pool (snapshots, migrations, leases).
 
-        `also` are settings of that session.
+        `also` are settings of that session. Raises StoreUnavailable.
         """
-        arguments = dict(self._arguments())
-        arguments["server_settings"] = arguments["server_settings"] | (also or {})
         try:
-            return await self._connect(**arguments)
+            return await self._connect(**self._arguments(), session=also or {})
         except (*LOST, *_AWAY) as error:
             raise _unavailable(error) from error
 
@@ -170,7 +179,26 @@ class Database:
         if self._pool is not None:
             await self._pool.expire_connections()
 
-    async def _connect(self, *args: Any, **arguments: Any) -> "_Connection":
+    async def _connect(
+        self, *args: Any, session: Mapping[str, str] | None = None, **arguments: Any
+    ) -> "_Connection":
+        """A connection with its session's settings. Raises SharedSession and what asyncpg raises."""
+        connection = await self._log_in(*args, **arguments)
+        limit_s, is_open = self._settings.connect_timeout_s, False
+        try:
+            settings = {**self._settings.session(), **(session or {})}
+            through_pooler = await open_session(connection, settings, limit_s)
+            if through_pooler and not self._sessions_are_own:
+                another = partial(self._log_in, *args, **arguments)
+                await refuse_shared_sessions(connection, another, limit_s)
+                self._sessions_are_own = True
+            is_open = True
+        finally:
+            if not is_open:
+                connection.terminate()
+        return connection
+
+    async def _log_in(self, *args: Any, **arguments: Any) -> "_Connection":
         for password in self._passwords[:-1]:
             with suppress(*_REFUSED):
                 return await asyncpg.connect(*args, **arguments, password=password)
@@ -269,13 +297,7 @@ class Database:
             "database": settings.name,
             "ssl": settings.tls,
             "timeout": settings.connect_timeout_s,
-            "statement_cache_size": settings.statement_cache_size,
-            "server_settings": {
-                "application_name": "payd",
-                "statement_timeout": str(settings.statement_timeout_ms),
-                "lock_timeout": str(settings.lock_timeout_ms),
-                "idle_in_transaction_session_timeout": str(settings.idle_in_transaction_timeout_ms),
-            },
+            "server_settings": {"application_name": "payd"},
         }
 
 
@@ -284,4 +306,5 @@ async def _nothing_to_reset(connection: "_Connection") -> None:
 
 
 def _unavailable(error: BaseException) -> StoreUnavailable:
-    return StoreUnavailable(f"PostgreSQL: {type(error).__name__}", retry_after_s=1.0)
+    said = str(error) if isinstance(error, SharedSession) else type(error).__name__
+    return StoreUnavailable(f"PostgreSQL: {said}", retry_after_s=1.0)

@@ -536,6 +536,17 @@ RETURNING value;
 SELECT value FROM provider_cursors
 WHERE provider = :provider::text AND name = :cursor_name::text;
 
+-- open_session --
+-- By a statement, since poolers refuse settings in the startup message. The process id is the
+-- server's own; it differs from what the client was told when a pooler stands between.
+SELECT
+    count(set_config(wanted.name, wanted.setting, false)) AS settings,
+    pg_backend_pid() AS process_id
+FROM unnest(:names::text[], :settings::text[]) AS wanted (name, setting);
+
+-- session_process --
+SELECT pg_backend_pid();
+
 -- try_lease_lock --
 -- Held by the session, so that it ends with whoever held it.
 SELECT pg_try_advisory_lock(hashtextextended('payd lease ' || :name::text, 0)) AS is_held;
