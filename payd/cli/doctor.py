@@ -61,7 +61,7 @@ def _grpc(
     host, port = host_to_ask(config.grpc.host), config.grpc.port
     if target:
         host, _, text = target.rpartition(":")
-        if not (host and text.isdecimal()):
+        if not (host and text.isdecimal() and 0 < int(text) < 65536):
             raise click.UsageError(f"{target!r} is not host:port")
         port = int(text)
     pki = dev / "pki" if dev else None

@@ -40,16 +40,63 @@ _COMMANDS = {
 _BY_NAME = {name: place for group in _COMMANDS.values() for name, (place, _) in group.items()}
 
 
+#: Long-running: how they ended belongs into the log, with the traceback.
+_LOG_THEIR_END = ("serve", "dev")
+#: sysexits.h: an internal software error.
+_EXIT_DEFECT = 70
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first of what trio grouped, however deep."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _unexpected(error: BaseException) -> str:
+    """One line that can be reported: what was raised, and where."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = ""
+    if place is not None:
+        file = place.tb_frame.f_code.co_filename.rpartition("/")[2]
+        where = f" ({file}, line {place.tb_lineno})"
+    said = " ".join(str(error).split())
+    return (
+        f"Error: unexpected {type(error).__name__}: {said}{where}."
+        " This is a defect of payd: report it"
+    )
+
+
 class LazyGroup(click.Group):
     """Imports a command's module only to run it."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Ctrl-C ends as a shell expects, out of a task group too; click itself would say 1."""
         try:
-            return super().invoke(ctx)
+            return self._reporting(ctx)
         except* KeyboardInterrupt:
             pass
         sys.exit(130)
+
+    def _reporting(self, ctx: click.Context) -> Any:
+        """Run the command; what it did not foresee is reported in one line, without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if ctx.invoked_subcommand in _LOG_THEIR_END:
+                raise
+            first = _first(error)
+            if isinstance(first, click.ClickException):
+                raise first from None
+            if isinstance(first, OSError):
+                # A file or a connection: the system says which, and why.
+                raise click.ClickException(str(first)) from None
+            click.echo(_unexpected(first), err=True)
+        sys.exit(_EXIT_DEFECT)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order of the table, then the installed providers."""

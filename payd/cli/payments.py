@@ -69,9 +69,16 @@ def quote(
 @click.option("--customer", default="cli", show_default=True, help="The main app's user id.")
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Kept with the payment.")
 @click.option("--return-url", help="Where the customer goes after paying; a sample page if absent.")
-@click.option("--cancel-url", help="Where he goes when he turns back.")
+@click.option("--cancel-url", help="Where the customer goes who turns back.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="For the payment's end.")
-@click.option("--timeout", "timeout_s", default=300.0, show_default=True, help="Of the waiting, s.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    help="Seconds to wait for the end.",
+)
 @json_option
 @target_options
 def pay(  # noqa: PLR0913 - one parameter an option

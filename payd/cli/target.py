@@ -66,7 +66,7 @@ def find_target(
         if not (ca and cert and key):
             raise click.UsageError("--target needs --ca, --cert and --key too")
         host, _, port = target.rpartition(":")
-        if not (host and port.isdecimal()):
+        if not (host and port.isdecimal() and 0 < int(port) < 65536):
             raise click.UsageError(f"{target!r} is not host:port")
         return Target(address=target, ca=ca, cert=cert, key=key)
     document = dev_document(state_dir, "--target")

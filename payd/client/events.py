@@ -70,6 +70,8 @@ async def tail(
 
 async def connect(servers: str, *, allow_reconnect: bool = False) -> Any:
     """A NATS client. Raises StreamUnreachable."""
+    if not all(_is_url(server) for server in servers.split(",")):
+        raise StreamUnreachable(f"{shown(servers)!r} is not a list of URLs like nats://host:4222")
     try:
         # By itself nats-py would try for two minutes.
         return await asyncio.wait_for(
@@ -118,8 +120,20 @@ async def _ignore(_: Exception) -> None:
 
 def shown(servers: str) -> str:
     """Without the user, password or token that a URL may carry."""
-    urls = (urlsplit(server) for server in servers.split(","))
-    return ",".join(f"{url.scheme}://{url.netloc.rpartition('@')[2]}" for url in urls)
+    return ",".join(map(_without_user, servers.split(",")))
+
+
+def _without_user(server: str) -> str:
+    scheme, separator, rest = server.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _is_url(server: str) -> bool:
+    try:
+        url = urlsplit(server)
+    except ValueError:
+        return False
+    return bool(url.scheme and url.netloc)
 
 
 def _event(message: Any) -> Event:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import attrs
@@ -120,6 +122,34 @@ def test_where_no_payd_dev_runs_a_command_says_so(alone: Alone, command: str) ->
     done = alone(*command.split(), *arguments, "--state-dir", "nowhere", DB_HOST="127.0.0.1")
     assert done.exit_code == 1, done.output
     assert done.stderr.startswith("Error: no `payd dev` runs on nowhere"), done.stderr
+
+
+#: These read files only.
+READS_FILES = {"config check", "config show", "pricing check", "pricing show", "providers"}
+#: The settings that say where servers are, with ports that nobody can listen on.
+AWAY = {"DB_PORT": "1", "GRPC_PORT": "2", "HTTP_PORT": "3", "METRICS_PORT": "4"}
+AWAY |= {"NATS_URL": "nats://127.0.0.1:5", "REDIS_ADDR": "127.0.0.1:6"}
+
+
+def test_with_every_server_away_each_command_says_so_without_a_traceback(dev: Dev) -> None:
+    with state_folder() as folder:
+        shutil.copytree(dev.state / "pki", folder / "pki")
+        announced = {"grpc": "127.0.0.1:2", "nats": AWAY["NATS_URL"]}
+        (folder / "dev.json").write_text(json.dumps(announced))
+        settings = json.loads((dev.state / "environment.json").read_text())
+        (folder / "environment.json").write_text(json.dumps({**settings, **AWAY}))
+
+        def run(command: str) -> "subprocess.CompletedProcess[str]":
+            arguments, _, _ = COMMANDS[command]
+            where = ("--state-dir", str(folder))
+            return dev.payd(*command.split(), *arguments, *where, cwd=folder.parent)
+
+        with ThreadPoolExecutor(4) as pool:
+            ended = dict(zip(COMMANDS, pool.map(run, COMMANDS), strict=True))
+    for command, done in ended.items():
+        assert done.returncode == (0 if command in READS_FILES else 1), done
+        assert "Traceback" not in done.stdout + done.stderr, done
+        assert command in READS_FILES | {"doctor"} or done.stderr, done
 
 
 def test_doctor_asks_the_daemon_both_ways(dev: Dev, tmp_path: Path) -> None:

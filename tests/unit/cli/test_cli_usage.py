@@ -10,6 +10,7 @@ from unit.cli.conftest import Alone, Process
 from unit.cli.scripted_daemon import ITEM
 
 from payd.cli.events import Since
+from payd.cli.main import main
 
 PAY = ("pay", "--item", ITEM, "--method", "mock")
 
@@ -26,6 +27,7 @@ PAY = ("pay", "--item", ITEM, "--method", "mock")
         (("quote", "--item", "a/b/c/d", "--method", "mock"), "CHAIN/NODE/DURATION"),
         ((*PAY, "--metadata", "order"), "KEY=VALUE"),
         ((*PAY, "--timeout", "soon"), "--timeout"),
+        ((*PAY, "--timeout", "-1"), "--timeout"),
         (("get",), "PAYMENT_ID or --idempotency-key"),
         (("get", "7", "--idempotency-key", "k"), "PAYMENT_ID or --idempotency-key"),
         (("cancel",), "PAYMENT_ID"),
@@ -98,7 +100,9 @@ def test_a_target_needs_the_three_files(alone: Alone, missing: str) -> None:
     assert "--target needs --ca, --cert and --key too" in result.stderr
 
 
-@pytest.mark.parametrize("target", ["localhost", "localhost:grpc", ":50051"])
+@pytest.mark.parametrize(
+    "target", ["localhost", "localhost:grpc", ":50051", "localhost:0", "localhost:65536"]
+)
 def test_a_target_must_be_host_and_port(alone: Alone, pki: Path, target: str) -> None:
     files = ("--ca", "ca.crt"), ("--cert", "client.crt"), ("--key", "client.key")
     named = (word for option, name in files for word in (option, str(pki / name)))
@@ -116,6 +120,51 @@ def test_without_a_daemon_it_says_how_to_get_one(
     result = alone(*command, "--state-dir", str(tmp_path))
     assert result.exit_code == 1
     assert f"no `payd dev` runs on {tmp_path}: start it first" in result.stderr
+
+
+@pytest.mark.parametrize("url", ["nats://[", "nonsense", "127.0.0.1:4222", "nats://", ","])
+@pytest.mark.parametrize("command", ["tail", "dead-letters"])
+def test_what_is_no_url_of_a_nats_server_is_named(process: Process, url: str, command: str) -> None:
+    ran = process("events", command, "--nats", url)
+    assert ran.returncode == 1, ran
+    assert ran.stderr.startswith(f"Error: {url!r} is not a list of URLs like nats://host:4222")
+
+
+def test_an_error_that_nobody_foresaw_is_one_line(
+    alone: Alone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def broken() -> None:
+        try:
+            raise RuntimeError("two\nlines")
+        except RuntimeError as error:
+            raise ExceptionGroup("tasks", [ExceptionGroup("more", [error])]) from None
+
+    monkeypatch.setattr(main, "get_command", lambda ctx, name: broken)
+    told = alone("get")
+    assert told.exit_code == 70
+    assert told.stderr == (
+        "Error: unexpected RuntimeError: two lines (test_cli_usage.py, line"
+        f" {broken.callback.__code__.co_firstlineno + 3}). This is a defect of payd: report it\n"
+    )
+
+
+def test_a_folder_that_cannot_be_written_is_told(alone: Alone) -> None:
+    told = alone("plugin", "new", "hooli", "--folder", "/proc/hooli")
+    assert told.exit_code == 1
+    assert told.stderr == "Error: [Errno 2] No such file or directory: '/proc/hooli'\n"
+
+
+def test_an_error_that_a_task_raises_is_told_as_if_the_command_had(
+    alone: Alone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def broken() -> None:
+        raise ExceptionGroup("tasks", [click.ClickException("check this")])
+
+    monkeypatch.setattr(main, "get_command", lambda ctx, name: broken)
+    told = alone("get")
+    assert (told.exit_code, told.stderr) == (1, "Error: check this\n")
 
 
 def test_files_that_are_not_there_are_told(alone: Alone) -> None:
