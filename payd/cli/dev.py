@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
+from payd.cli import render
+
 if TYPE_CHECKING:
     from payd.dev.state import StateDir
 
@@ -128,8 +130,7 @@ def _show(state: "StateDir", progress: _Progress, document: Mapping[str, str]) -
     if "example" in document:
         click.secho("\nThe shop, in a browser:\n", bold=True)
         click.echo(f"  {document['example']}")
-    payd = sys.argv[0] if "/" in sys.argv[0] else "payd"
-    payd = payd if not Path(payd).is_absolute() else _relative(Path(payd))
+    payd = render.program()
     click.secho("\nIn another terminal, the first payment:\n", bold=True)
     click.echo(f"  {payd} pay --item ethereum-mainnet/full/30d --method mock{here}")
     if "stripe_api" in document:
@@ -140,13 +141,6 @@ def _show(state: "StateDir", progress: _Progress, document: Mapping[str, str]) -
         click.echo(f"  {payd} tempo pay PAYMENT_ID{here}")
     click.echo(f"  {payd} events tail --no-follow{here}")
     click.echo(f"\nMore: {payd} --help\n")
-
-
-def _relative(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _tell(errors: BaseExceptionGroup[BaseException]) -> None:

@@ -126,8 +126,8 @@ def pay(  # noqa: PLR0913 - one parameter an option
     if as_json:
         render.as_json(render.message_json(answer.message))
     elif wait and answer.status.is_open:
-        said = f"still {answer.status.value} after {timeout_s:g} s: payd get {answer.id}"
-        click.echo(said, err=True)
+        later = f"{render.program()} get {answer.id}{found.options}"
+        click.echo(f"still {answer.status.value} after {timeout_s:g} s: {later}", err=True)
     sys.exit(1 if wait and answer.status.value != "COMPLETED" else 0)
 
 

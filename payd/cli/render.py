@@ -1,8 +1,10 @@
 """What people see: aligned text, with colour on a terminal; or one JSON document."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -15,6 +17,15 @@ _STATUS_STYLE = {
     "EXPIRED": "yellow",
     "CANCELED": "yellow",
 }
+
+
+def program() -> str:
+    """How this program is called, for a command that a person copies: `.venv/bin/payd`."""
+    called = Path(sys.argv[0])
+    if called.name != "payd" or len(called.parts) == 1 or shutil.which("payd") == str(called):
+        return "payd"
+    here = Path.cwd()
+    return str(called.relative_to(here) if called.is_relative_to(here) else called)
 
 
 def as_json(document: object) -> None:
@@ -105,7 +116,7 @@ def units(asset: str, number: int, tokens: Tokens) -> str:
         name, decimals = tokens[asset.lower()]
         return _decimal(number, decimals, name)
     if asset.startswith("0x"):
-        return f"{number} base units of {asset}"
+        return f"{number} base units"
     return _decimal(number, currency_exponent(asset), asset)
 
 

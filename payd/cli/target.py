@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import attrs
 import click
 
+from payd.cli import render
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _USUAL_STATE = Path(".payd")
@@ -38,6 +40,8 @@ class Target:
     key: Path
     #: Where customers go when they have paid, or not: of a shop that does not exist.
     shop: str = "https://example.com"
+    #: What a command must be given to find this daemon again: ` --state-dir …`.
+    options: str = ""
     #: The command of a customer's wallet, which wants a payment's id; empty without a local chain.
     wallet: str = ""
 
@@ -80,7 +84,8 @@ def find_target(
         cert=cert or pki / "client.crt",
         key=key or pki / "client.key",
         **({"shop": f"{stand_in}/shop"} if stand_in else {}),
-        wallet=f"payd tempo pay{here}" if "tempo_rpc" in document else "",
+        wallet=f"{render.program()} tempo pay{here}" if "tempo_rpc" in document else "",
+        options=here,
     )
 
 
