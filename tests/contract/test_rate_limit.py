@@ -261,6 +261,7 @@ async def test_the_clients_that_are_kept_have_a_bound() -> None:
 async def test_a_redis_that_dies_is_replaced_by_a_limit_of_our_own(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rate_limit, "_ANSWER_S", 1.0)
     limiter = on(valkey, burst=100)
     async with limiting(limiter):
         await shares_again(limiter)
@@ -268,13 +269,12 @@ async def test_a_redis_that_dies_is_replaced_by_a_limit_of_our_own(
         assert valkey.server is not None
         valkey.server.kill()
 
-        begin = time.monotonic()
-        after = await admitted(limiter, "main-app", 100)
-        seconds = time.monotonic() - begin
+        # Calls that each waited for an answer would take more than a minute.
+        with trio.fail_after(30):
+            after = await admitted(limiter, "main-app", 100)
 
         # Ten were spent: a change of Redis' state is no second burst.
         assert after == 90
-        assert seconds / 100 < 0.02
         assert not limiter.state().shared
         assert "Error" in (limiter.state().last_error or "")
 
@@ -283,34 +283,38 @@ async def test_a_redis_that_dies_is_replaced_by_a_limit_of_our_own(
         await shares_again(limiter)
 
 
-async def test_a_redis_that_is_not_there_costs_nothing(valkey: Valkey) -> None:
+async def test_a_redis_that_is_not_there_costs_nothing(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limit, "_CONNECT_S", 1.0)
     assert valkey.server is not None
     valkey.server.kill()
     limiter = on(valkey, burst=1000)
     async with limiting(limiter):
-        begin = time.monotonic()
-        assert await admitted(limiter, "main-app", 300) == 300
-
-    assert (time.monotonic() - begin) / 300 < 0.01
+        with trio.fail_after(60):
+            assert await admitted(limiter, "main-app", 300) == 300
 
 
-async def test_a_frozen_redis_holds_up_one_call_and_briefly(valkey: Valkey) -> None:
+async def test_a_frozen_redis_holds_up_one_call_for_one_answers_time(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limit, "_ANSWER_S", 1.0)
+    monkeypatch.setattr(rate_limit, "_CONNECT_S", 1.0)
     limiter = on(valkey, burst=1000)
     async with limiting(limiter):
         await shares_again(limiter)
         valkey.signal(signal.SIGSTOP)
 
         took = []
-        until = time.monotonic() + 2.2
+        until = time.monotonic() + 4
         while time.monotonic() < until:
             begin = time.monotonic()
             assert await aio(limiter.admit, "main-app") == 0
             took.append(time.monotonic() - begin)
             await trio.sleep(0.01)
 
-        assert max(took) < 0.2
         # Later attempts are made beside the calls.
-        assert sum(seconds > 0.04 for seconds in took) <= 3
+        assert sum(seconds > 0.9 for seconds in took) == 1
         assert not limiter.state().shared
 
         valkey.signal(signal.SIGCONT)

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -319,10 +318,9 @@ def test_a_stalled_reader_of_stderr_costs_lines_and_no_time(
     with open(writer, "w") as stderr:  # noqa: PTH123 - a pipe has no path
         monkeypatch.setattr(sys, "stderr", stderr)
         log = get_logger("payd")
-        start = time.monotonic()
+        # A log that waited for its reader would never come to its end here.
         for number in range(300):
             log.info("payment_settled", number=number, padding="x" * 1000)
-        spent_s = time.monotonic() - start
         taken = os.read(reader, 1 << 20)
         log.info("reader_is_back")
         taken += os.read(reader, 1 << 20)
@@ -332,7 +330,6 @@ def test_a_stalled_reader_of_stderr_costs_lines_and_no_time(
     lines = [json.loads(line) for line in taken.split(b"\n") if line.endswith(b"}")]
     kept = sum(line["event"] == "payment_settled" for line in lines)
     [lost] = [line["count"] for line in lines if line["event"] == "log_lines_dropped"]
-    assert spent_s < 1
     assert kept + lost == 300
     assert lines[-1]["event"] == "reader_is_back"
 
