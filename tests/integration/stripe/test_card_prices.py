@@ -1,13 +1,15 @@
 """Prices that Stripe cannot charge: refused at the start, or at the quote, with the reason."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import grpc
 import pytest
-from cards import StandIn, a_card_request, running_with_cards
+from cards import StandIn, a_card_request, pay_by_card, running_with_cards
 from daemon import PATIENCE_S, Place
+from integration.stripe.shop import wait_until
 
 STRIPE = {
     "STRIPE_ENABLED": "true",
@@ -75,6 +77,24 @@ def test_a_total_that_is_too_small_is_refused_at_the_quote_and_at_the_payment(
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "0.30 USD, at least 0.50 USD can be charged" in refused.value.details()
     assert stripe.sessions() == []
+
+
+def test_a_reload_with_a_price_that_can_never_be_charged_keeps_the_old_prices(
+    place: Place, stripe: StandIn, tmp_path: Path
+) -> None:
+    good = prices_of(tmp_path, "ISK", 19_900)
+    with running_with_cards(place, stripe, **good) as (daemon, client):
+        prices_of(tmp_path, "ISK", 10**10)
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(
+            lambda: any(line.get("event") == "reload_refused" for line in daemon.lines),
+            "the reload is refused",
+        )
+        payment = pay_by_card(client)
+
+    assert payment.amount.minor_units == 19_900
+    [refused] = [line for line in daemon.lines if line.get("event") == "reload_refused"]
+    assert "at most 9,999,999,999 ISK can be charged" in str(refused)
 
 
 def test_a_price_in_kronur_is_charged_in_stripes_units_and_completes(
