@@ -45,15 +45,13 @@ def _row(
     name: str, config: Any, enabled: bool, running: Mapping[str, Mapping[str, Any]] | None
 ) -> dict[str, Any]:
     from payd.config import plain_settings
-    from payd.plugins.loader import EnabledPlugin, PluginError, manifest_of, methods_of
+    from payd.plugins.loader import EnabledPlugin, PluginError, manifest_of
 
     row: dict[str, Any] = {"provider": name, "enabled": enabled, **_state(name, enabled, running)}
     try:
         manifest = manifest_of(name)
         settings = plain_settings(config, name, manifest.credentials)
-        # One that is not enabled need not have its settings yet.
-        plugin = EnabledPlugin(name=name, settings=settings)
-        methods = tuple(method.key for method in methods_of(plugin)) if enabled else ()
+        methods = _methods(EnabledPlugin(name=name, settings=settings), enabled)
     except PluginError as error:
         return row | {"version": None, "error": str(error)}
     can = manifest.capabilities
@@ -66,6 +64,18 @@ def _row(
         "idempotency_window_s": can.idempotency_window.total_seconds(),
         "conformance": certified.told(name, manifest.version, certified.code_of(name)),
     }
+
+
+def _methods(plugin: Any, enabled: bool) -> tuple[str, ...]:
+    """Its methods; none for one that is not enabled and has no settings yet."""
+    from payd.plugins.loader import PluginError, methods_of
+
+    try:
+        return tuple(method.key for method in methods_of(plugin))
+    except PluginError:
+        if enabled:
+            raise
+    return ()
 
 
 def _state(
