@@ -64,6 +64,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; known are {', '.join(names)}" if names else ""
 
 
+def quoted(value: object, length: int = 60) -> str:
+    """`; is VALUE` for a message, or nothing where a password could be in it.
+
+    A URL may hold one before its @, whatever setting it was given for.
+    """
+    if isinstance(value, Secret) or "@" in str(value):
+        return ""
+    return f"; is {repr(value)[:length]}"
+
+
 def read_secret(file: Path) -> tuple[list[Secret], str | None]:
     """The lines of a secret's file, and what is wrong with it. Never quotes its content."""
     try:

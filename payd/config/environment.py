@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from payd.config.draft import Draft, RawProvider, nearest, settings_by_env
+from payd.config.draft import Draft, RawProvider, nearest, quoted, settings_by_env
 from payd.config.settings import BY_KEY, Setting
 from payd.telemetry import Secret
 
@@ -48,7 +48,7 @@ def check_provider_name(name: str) -> str | None:
 def parse_switch(text: str) -> bool:
     """Read a switch as people write it in an environment. Raises ValueError."""
     if (known := _SWITCH.get(text.lower())) is None:
-        raise ValueError(f"must be true or false; is {text!r:.40}")
+        raise ValueError(f"must be true or false{quoted(text, 40)}")
     return known
 
 
@@ -74,7 +74,7 @@ def _parse(setting: Setting, text: str) -> object:
         case "number" if _NUMBER.fullmatch(text):
             return float(text)
         case "integer" | "number":
-            raise ValueError(f"must be: {setting.type}; is {text!r:.40}")
+            raise ValueError(f"must be: {setting.type}{quoted(text, 40)}")
         case "list":
             return [part.strip() for part in text.split(",") if part.strip()]
         case "file":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from payd.config.draft import Draft, nearest
+from payd.config.draft import Draft, nearest, quoted
 from payd.config.environment import apply_environment
 from payd.config.passwords import resolve_passwords
 from payd.config.problems import ConfigError
@@ -14,14 +14,11 @@ from payd.config.rules import broken_rules
 from payd.config.settings import BY_KEY, Setting
 from payd.config.tree import Config
 from payd.config.yaml_lines import Document, parse_yaml, read_bytes
-from payd.telemetry import Secret
 
 DEFAULT_FILE = Path("config/payd.yaml")
 
 _SECTIONS = tuple(dict.fromkeys(key.split(".")[0] for key in BY_KEY if "." in key))
 _TOP_LEVEL = tuple(key for key in BY_KEY if "." not in key) + _SECTIONS
-#: Their values may hold a password.
-_UNQUOTED = ("nats.url",)
 
 
 def load_config(
@@ -149,7 +146,7 @@ def _nested(draft: Draft, providers: dict[str, object]) -> dict[str, object]:
 
 def _explain(setting: Setting, message: str, draft: Draft) -> str:
     value = draft.values.get(setting.key)
-    shown = "" if isinstance(value, Secret) or setting.key in _UNQUOTED else f"; is {value!r:.60}"
+    shown = quoted(value)
     if setting.form:
         return f"must be {setting.form}{shown}"
     if setting.kind == "file":

@@ -316,3 +316,12 @@ def test_whatever_the_file_holds_it_loads_or_is_refused(
         load_config(MINIMAL, file, installed=())
     except ConfigError as refused:
         assert all(p.key and p.where and p.what for p in refused.problems)  # noqa: PT017 - either end is good
+
+
+@pytest.mark.parametrize("variable", ["DB_HOST", "REDIS_ADDR", "NATS_URL", "VAULT_ADDR", "DB_PORT"])
+def test_a_url_in_the_wrong_place_does_not_give_its_password_away(
+    variable: str, tmp_path: Path
+) -> None:
+    problems = refusals(tmp_path, "", **{variable: "postgres://payd:canary@db/payd payd"})
+    assert problems
+    assert "canary" not in str(problems)
