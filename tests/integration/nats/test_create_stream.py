@@ -15,6 +15,7 @@ from nats_operator import running_operator_nats
 from payd.adapters.islands import aio
 from payd.adapters.nats_stream import dead_letter_config, mismatch, stream_config
 from payd.dev.ports import any_free
+from payd.dev.state import open_state
 
 
 class CreateStream:
@@ -155,17 +156,19 @@ def test_a_running_payd_dev_is_found(pki: Path, tmp_path: Path) -> None:
         for name, value in CreateStream(pki, tmp_path, "nats://127.0.0.1:1").environment.items()
         if name != "ENVIRONMENT"
     }
-    state = tmp_path / "state"
-    state.mkdir()
-    (state / "environment.json").write_text(json.dumps(settings))
-    done = subprocess.run(
-        [sys.executable, "-m", "payd", "events", "create-stream", "--state-dir", str(state)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={"PATH": "/usr/bin:/bin"},
-    )
+    with open_state(tmp_path / "state", ephemeral=False) as state:
+        state.announce({"nats": settings["NATS_URL"]}, settings)
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "payd", "events", "create-stream"),
+                *("--state-dir", str(state.path)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={"PATH": "/usr/bin:/bin"},
+        )
     assert done.returncode == 1
     assert "nats://127.0.0.1:1" in done.stderr
 
