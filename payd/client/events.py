@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
-import nats
 import nats.errors
 import nats.js.errors
 from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from payd.client.nats_client import StrictClient
 
 _CONNECT_S = 5.0
 #: The library asks again after twice two of them went missing.
@@ -72,10 +73,11 @@ async def connect(servers: str, *, allow_reconnect: bool = False) -> Any:
     """A NATS client. Raises StreamUnreachable."""
     if not all(_is_url(server) for server in servers.split(",")):
         raise StreamUnreachable(f"{shown(servers)!r} is not a list of URLs like nats://host:4222")
+    client = StrictClient()
     try:
         # By itself nats-py would try for two minutes.
-        return await asyncio.wait_for(
-            nats.connect(
+        await asyncio.wait_for(
+            client.connect(
                 servers.split(","),
                 connect_timeout=3,
                 allow_reconnect=allow_reconnect,
@@ -84,6 +86,7 @@ async def connect(servers: str, *, allow_reconnect: bool = False) -> Any:
             ),
             _CONNECT_S,
         )
+        return client
     except (OSError, nats.errors.Error, TimeoutError) as error:
         raise StreamUnreachable(f"NATS at {shown(servers)} does not answer: {error!r}") from None
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import nats.errors
 import nats.js.errors
-from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from payd.client.consumer import ConsumerSettings
 from payd.client.dead_letters import bury, ensure_stream
 from payd.client.island import go_on
+from payd.client.nats_client import StrictClient
 from payd.client.sharing import APPLICATION, warn, warn_if_shared
 
 _log = getLogger("payd.client")
@@ -37,7 +37,7 @@ class Subscription:
 
     def __init__(self, settings: ConsumerSettings) -> None:
         self._settings = settings
-        self._client = Client()
+        self._client = StrictClient()
         self._jetstream: Any = None
         self._pull: Any = None
         #: Whether somebody looked who reads it since this process does.
@@ -139,7 +139,7 @@ class Subscription:
 
     async def _connect(self) -> None:
         file = self._settings.credentials_file
-        self._client = Client()
+        self._client = StrictClient()
         async with asyncio.timeout(_CONNECT_S):
             await self._client.connect(
                 self._settings.nats.split(","),
