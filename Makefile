@@ -8,7 +8,7 @@ CODE := payd plugins tests bench deploy examples requirements
 FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 
-.PHONY: help run test check integration fast pythons test-newest browser campaign bench docs lock proto format clean
+.PHONY: help run test check integration one-part other-part last-part fast pythons test-newest browser campaign bench docs lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,15 @@ $(VENV)/.installed-%: requirements/%.lock requirements/build.lock pyproject.toml
 run: $(FOR_RUN) ## Start everything on this machine, with a shop for the browser: payd dev
 	@exec $(BIN)/payd dev --with-example $(ARGS)
 
-test: check integration ## The whole suite, checks first
+# The checks and three parts side by side, each part with servers of its own: they wait more than they
+# compute. What one of them prints comes together, when it has ended.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --jobs=4 --output-sync=target
+
+test: $(FOR_TEST) ## The whole suite: make check and make integration
+	@$(SIDE_BY_SIDE) check one-part other-part last-part
+
+integration: $(FOR_TEST) ## Everything that talks to real servers, starts processes or opens a browser
+	@$(SIDE_BY_SIDE) one-part other-part last-part
 
 check: $(FOR_TEST) ## Format, lint, types, architecture, fast tests with coverage
 	@$(BIN)/ruff format --check --quiet $(CODE)
@@ -35,17 +43,21 @@ check: $(FOR_TEST) ## Format, lint, types, architecture, fast tests with coverag
 	@PYTHONPATH=examples:examples/providers/acme:examples/providers/sepa $(BIN)/lint-imports --config setup.cfg
 	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
 
-# Three parts side by side, each with servers of its own: they wait more than they compute.
 ONE_PART := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)
 OTHER_PART := $(addprefix tests/integration/,dev example http stripe tempo) tests/unit/cli
 LAST_PART := $(addprefix tests/integration/,client degraded kit plugins upgrade)
 
-integration: $(FOR_TEST) ## Everything that talks to real servers, starts processes or opens a browser
-	@$(BIN)/python -m pytest $(OTHER_PART) >$(VENV)/other-part.log 2>&1 & other=$$!; \
-	{ $(BIN)/python -m pytest $(LAST_PART) && $(BIN)/python -m pytest examples/providers/sepa && $(BIN)/python -m pytest tests/browser; } >$(VENV)/last-part.log 2>&1 & last=$$!; \
-	$(BIN)/python -m pytest $(ONE_PART); failed=$$?; \
-	wait $$other; failed=$$((failed | $$?)); wait $$last; failed=$$((failed | $$?)); \
-	cat $(VENV)/other-part.log $(VENV)/last-part.log; exit $$failed
+one-part: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(ONE_PART)
+
+other-part: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(OTHER_PART)
+
+# The browser's driver keeps an asyncio loop running in the main thread of its process.
+last-part: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(LAST_PART)
+	@$(BIN)/python -m pytest examples/providers/sepa
+	@$(BIN)/python -m pytest tests/browser
 
 # The tests that depend on the interpreter; `make pythons` runs them on each.
 fast: $(FOR_TEST) ## Unit, walk, contract and degraded-mode tests, without coverage
@@ -61,7 +73,6 @@ test-newest: ## make fast with the newest versions that pyproject.toml allows, n
 		--all-extras -r pyproject.toml $(WHEELS:%=-r %/pyproject.toml)
 	@$(MAKE) --no-print-directory VENV=.venv-newest fast
 
-# In a process of its own: the browser's driver keeps an asyncio loop running in the main thread.
 browser: $(FOR_TEST) ## A person pays, in headless Chromium
 	@$(BIN)/python -m pytest tests/browser
 
