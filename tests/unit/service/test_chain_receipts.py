@@ -10,7 +10,12 @@ import pytest
 from unit.service.fakes import NOON
 from unit.service.world import USDC, World, capable
 
-from payd.domain.errors import PaymentNotFound, ReceiptNotAttachable, ReceiptNotFound
+from payd.domain.errors import (
+    PaymentNotFound,
+    ReceiptNotAttachable,
+    ReceiptNotFound,
+    StoreUnavailable,
+)
 from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
 from payd.domain.payment import Attention, Origin, Payment, Status
 from payd.plugins.interface import Cancel as Closing
@@ -436,6 +441,24 @@ async def test_a_running_sum_that_is_not_the_sum_of_its_rows_is_a_finding(
     ]
     assert "the running sum is 5, the rows give 7" in result.findings[0]["detail"]
     assert "the running sum is 0, the rows give 2" in result.findings[1]["detail"]
+
+
+async def test_a_difference_is_a_finding_although_the_rows_cannot_be_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await watched(world, told(a_receipt(), ""))
+    world.provider.holds = [holding(DUE - 1)]
+
+    async def recount(provider: str) -> tuple[Book, Book]:
+        raise StoreUnavailable("the statement took too long", retry_after_s=1.0)
+
+    monkeypatch.setattr(world.store.ledger, "recount", recount)
+
+    result = await world.audit.work(world.provider)
+
+    assert world.results.results == [result]
+    assert result is not None
+    assert [one["kind"] for one in result.findings] == ["balance_differs"]
 
 
 async def test_without_an_answer_or_a_cursor_there_is_no_result(world: World) -> None:
