@@ -96,9 +96,14 @@ CREATE TRIGGER removed_outflows_are_counted AFTER DELETE ON outflows
     REFERENCING OLD TABLE AS removed
     FOR EACH STATEMENT EXECUTE FUNCTION count_outflows();
 
--- Make the sums equal the rows. One statement, one snapshot: what a transaction under way adds is
--- in neither, and comes with its own change. So it takes no lock, and may run at any time.
-CREATE FUNCTION recount_ledger() RETURNS void LANGUAGE sql AS $$
+-- Make the sums equal the rows. The comparison is one statement with one snapshot: what a
+-- transaction under way adds is in neither side of it, and comes with its own change. So it locks
+-- no table, and may run at any time. The advisory lock lasts until the end of the transaction: of
+-- two recounts at once, the second one sees what the first one corrected, and does not correct it
+-- again (under READ COMMITTED, the default). The number means nothing; only this function uses it.
+CREATE FUNCTION recount_ledger() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(7041989002);
     INSERT INTO ledger_changes (provider, side, asset, units)
     SELECT provider, side, asset, sum(units)
     FROM (
@@ -111,5 +116,6 @@ CREATE FUNCTION recount_ledger() RETURNS void LANGUAGE sql AS $$
         UNION ALL
         SELECT provider, side, asset, -units FROM ledger_changes
     ) AS entries
-    GROUP BY provider, side, asset HAVING sum(units) <> 0
+    GROUP BY provider, side, asset HAVING sum(units) <> 0;
+END
 $$;

@@ -28,6 +28,7 @@ from payd.domain.evidence import ReceiptState
 from payd.ports import Book
 
 ASSET = TOKEN.lower()
+WAITS_FOR_A_LOCK = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1"
 
 
 async def test_the_running_sums_are_those_of_the_rows_after_every_change(stores: Stores) -> None:
@@ -158,6 +159,34 @@ def test_what_somebodys_sql_changed_is_found_and_mended(
         await session.close()
 
     on(migrated_database, act)
+
+
+def test_two_recounts_at_once_correct_a_difference_once(
+    migrated_database: DatabaseSettings, provider: str
+) -> None:
+    async def act(database: Database) -> None:
+        inbox, receipts = PostgresInbox(database), PostgresReceipts(database)
+        kept = a_receipt(amount=5)
+        await inbox.put(provider, [reported(kept)])
+        first, second, watch = [await database.connect() for _ in range(3)]
+        await first.execute("ALTER TABLE receipts DISABLE TRIGGER USER")
+        await first.execute("UPDATE receipts SET amount = 50 WHERE id = $1", kept.id)
+        await first.execute("ALTER TABLE receipts ENABLE TRIGGER USER")
+
+        async with first.transaction():
+            await first.execute("SELECT recount_ledger()")
+            pid = second.get_server_pid()
+            counting = asyncio.create_task(second.execute("SELECT recount_ledger()"))
+            while not counting.done() and not await watch.fetchval(WAITS_FOR_A_LOCK, pid):
+                await asyncio.sleep(0.01)
+        await counting
+
+        running, counted = await receipts.recount(provider)
+        assert running == counted == Book(cursor=None, received={ASSET: 50}, outflows={})
+        for session in (first, second, watch):
+            await session.close()
+
+    on(attrs.evolve(migrated_database, lock_timeout_ms=40_000, statement_timeout_ms=50_000), act)
 
 
 def test_the_book_reads_no_receipt(migrated_database: DatabaseSettings) -> None:
