@@ -25,5 +25,9 @@ class StrictClient(Client):
         server = self._current_server
         wants_tls = server is not None and server.uri.scheme == "tls"
         if initial_connection and wants_tls and not info.get("tls_required"):
+            # nats-py leaves the socket of a failed attempt open.
+            transport: Any = self._transport
+            if transport is not None:
+                transport.close()
             raise TlsNotOffered
         await super()._process_info(info, initial_connection)

@@ -177,7 +177,7 @@ def test_two_recounts_at_once_correct_a_difference_once(
             await first.execute("SELECT recount_ledger()")
             pid = second.get_server_pid()
             counting = asyncio.create_task(second.execute("SELECT recount_ledger()"))
-            while not counting.done() and not await watch.fetchval(WAITS_FOR_A_LOCK, pid):
+            while not counting.done() and not await watch.fetchval(WAITS_FOR_A_LOCK, pid):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await counting
 
