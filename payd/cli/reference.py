@@ -33,7 +33,8 @@ A secret never stands in the file. It comes from Vault, from a file of its own (
 production, from its variable; where more than one has it, Vault wins, and two others are a mistake.
 A value of several lines is several values, the newest first: two webhook secrets while Stripe rolls
 one. What changes in Vault takes effect within `vault.read_interval_s`, what changes in a file upon
-SIGHUP. From then on exactly the values that are there are good; one that is gone is refused at once.
+SIGHUP. Under systemd the file is a copy made at the start: restart, or use files-in-place.conf. From
+then on exactly the values that are there are good; one that is gone is refused at once.
 
 | secret | in Vault | setting | file | class |
 |---|---|---|---|---|
