@@ -77,7 +77,11 @@ async def ask_grpc(host: str, port: int, files: ClientFiles | None) -> Finding:
         why = f"no answer within {_TIMEOUT_S:g} s"
     except (OSError, ValueError) as error:
         why = str(error) or type(error).__name__
-    return Finding("gRPC", False, f"{host}:{port}: {why}; check GRPC_* and the client's files")
+    advice = (
+        "check GRPC_*, the client's files, and that the server's certificate names this host"
+        " (--target NAME:PORT)"
+    )
+    return Finding("gRPC", False, f"{host}:{port}: {why}; {advice}")
 
 
 async def _connect(host: str, port: int) -> Finding:

@@ -69,7 +69,8 @@ def _show(report: "StreamReport") -> None:
     if report.differences:
         click.echo(
             f"  change the stream (`nats stream edit {report.name}`), "
-            "or payd's settings nats.stream_replicas, _max_age_days and _max_bytes"
+            "or payd's settings nats.stream_replicas, nats.stream_max_age_days and "
+            "nats.stream_max_bytes"
         )
 
 

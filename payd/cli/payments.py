@@ -69,7 +69,7 @@ def quote(
 @click.option("--customer", default="cli", show_default=True, help="The main app's user id.")
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Kept with the payment.")
 @click.option("--return-url", help="Where the customer goes after paying; a sample page if absent.")
-@click.option("--cancel-url", help="Where the customer goes who turns back.")
+@click.option("--cancel-url", help="Page for a customer who does not pay.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="For the payment's end.")
 @click.option(
     "--timeout",

@@ -129,8 +129,8 @@ def _kit() -> Any:
         from payd.plugins import testing
     except ImportError as error:
         raise click.ClickException(
-            f"the conformance kit needs the packages hypothesis and pytest, "
-            f"which requirements/dev.lock of payd has: {error}"
+            "the conformance kit needs hypothesis and pytest: run requirements/install.py dev "
+            f"of payd's repository with this environment's Python ({error})"
         ) from None
     return testing
 

@@ -49,7 +49,9 @@ __all__ = [
 T = TypeVar("T")
 
 
-_INSTALL_WHEEL = "install its wheel by its file: pip install --no-deps FILE.whl"
+_INSTALL_WHEEL = (
+    "install its wheel by its file, after what it depends on: pip install --no-deps FILE.whl"
+)
 _TELL_AUTHOR = "report this to the author of the plugin, or disable it"
 
 
