@@ -36,7 +36,10 @@ class ConsumerSettings:
     stream: str = "PAYMENTS"
     #: One name for one application: two that share it take each other's events.
     durable: str = "main-app-payment"
-    #: Names the application in a warning about that; empty: the handler's name.
+    #: Names the application in a warning about that. All of its processes and releases need the
+    #: same name, and another application on the same NATS account needs another one. Empty: the
+    #: module and name of the handler; for a program's own file, that is the file's name without
+    #: its folder, as in `app.py:on_event`. Set it where two applications have the same names.
     application: str = ""
     subject: str = "payment.>"
     dead_letters: str = DEAD_LETTERS

@@ -1,4 +1,4 @@
-"""Who reads a durable consumer: a warning where two different applications take each other's events.
+"""Warn where two different applications read one durable consumer and take each other's events.
 
 A durable consumer gives each event to one reader. Processes of one application share one on purpose;
 another application on the same name takes events away from it. The application's name is kept in the
@@ -7,6 +7,7 @@ consumer's metadata (nats-server 2.10, ADR-33).
 
 import json
 from logging import getLogger
+from pathlib import Path
 from typing import Any
 
 _log = getLogger("payd.client")
@@ -17,17 +18,27 @@ _ANSWER_S = 5.0
 
 
 def application_of(handler: Any) -> str:
-    """A name for the application: its handler's, which all of its processes share."""
+    """A name for the application: its handler's, which all of its processes share.
+
+    A handler of the program that was started is named by its file without the folder, which may
+    change with each release, or by its module after `python -m`.
+    """
     while hasattr(handler, "func"):
         # functools.partial
         handler = handler.func
     named = handler if hasattr(handler, "__qualname__") else type(handler)
     module = named.__module__
     if module == "__main__":
-        import __main__
-
-        module = getattr(__main__, "__file__", None) or module
+        module = _started_program() or module
     return f"{module}:{named.__qualname__}"
+
+
+def _started_program() -> str:
+    """Empty in an interactive session."""
+    import __main__
+
+    spec = getattr(__main__, "__spec__", None)
+    return spec.name if spec is not None else Path(getattr(__main__, "__file__", "")).name
 
 
 async def warn_if_shared(client: Any, info: Any, application: str) -> bool:
