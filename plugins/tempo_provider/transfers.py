@@ -10,15 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from payd.plugins import Observation, Outflow, Receipt, ReceiptState
+from payd.plugins import TEXT_MAX, Observation, Outflow, Receipt, ReceiptState
 from tempo_provider.contracts import TRANSFER, TRANSFER_BLOCKED, TRANSFER_WITH_MEMO, ZERO
 from tempo_provider.memo import reference_of
 from tempo_provider.quantities import quantity
 
 Log = Mapping[str, Any]
 
-#: Of a withheld transfer's receipt, in hex digits. Version 1 has 640.
-_RECEIPT_DIGITS_MAX = 2 * 64 * 1024
 _HEX = frozenset(string.hexdigits)
 _WORD = 64
 _TOPIC = 66
@@ -138,8 +136,6 @@ def _read_blocked(log: Log) -> Blocked:
             raise UnreadableLog(f"not a blocked transfer: {topics!r:.200}")
         start = 2 * int(words[2 * _WORD : 3 * _WORD], 16)
         length = 2 * int(words[start : start + _WORD], 16)
-        if length > _RECEIPT_DIGITS_MAX:
-            raise UnreadableLog(f"a receipt of {length // 2:.0e} bytes")
         receipt = words[start + _WORD : start + _WORD + length]
         sender, memo = _sender_and_memo(receipt)
         return Blocked(
@@ -273,10 +269,20 @@ def _blocked_details(blocked: Blocked) -> dict[str, str]:
         "transaction": blocked.transaction,
         "block": str(blocked.block),
         "receiver": blocked.receiver,
-        "guard_receipt": blocked.receipt,
+        "guard_receipt": _guard_receipt(blocked.receipt),
     }
     if blocked.sender is not None:
         details["sender"] = blocked.sender
     if blocked.memo is not None:
         details["memo"] = blocked.memo
     return details
+
+
+def _guard_receipt(receipt: str) -> str:
+    """What claims the money, or where to find it: payd stores no text of more than TEXT_MAX
+    characters. A receipt of version 1 has 642.
+    """
+    if len(receipt) <= TEXT_MAX:
+        return receipt
+    size = len(receipt) // 2 - 1
+    return f"too long to keep ({size} bytes): read it from the transaction's TransferBlocked log"

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from eth_abi.abi import encode
 from tempo_provider.transfers import Books, books_of, held_of, read_blocked, read_transfers
 from unit.tempo.vectors import (
     BLOCKED_BY_OX,
@@ -34,7 +35,8 @@ from payd.dev.tempo_node.events import (
     to_virtual,
     transfer,
 )
-from payd.plugins import Observation, ReceiptState
+from payd.plugins import TEXT_MAX, Observation, ReceiptState
+from payd.plugins.sound import is_observations
 
 OURS = frozenset({US})
 BLOCK_TIME = datetime(2026, 9, 21, 12, 0, 7, tzinfo=UTC)
@@ -207,6 +209,25 @@ def test_the_sender_and_the_memo_of_withheld_money_are_not_lost(name: str) -> No
     details = receipt_of(one).details
     assert (details["sender"], details["memo"]) == (log["originator"], log["memo"])
     assert details["guard_receipt"] == log["receipt"]
+
+
+@pytest.mark.parametrize("size", [4095, 4096, 70_000])
+def test_a_claiming_receipt_that_is_too_long_to_store_does_not_stop_the_watch(size: int) -> None:
+    [template] = [one for one in logs_of(blocked(USDC, PAYER, US, 149)) if one["address"] == GUARD]
+    data = "0x" + encode(["uint256", "uint8", "bytes"], [149, 2, bytes(size)]).hex()
+
+    found = held_of(
+        read_blocked([template | {"data": data}]), chain_id=CHAIN, times={1: BLOCK_TIME}
+    )
+
+    assert is_observations(found)
+    [one] = found
+    kept = receipt_of(one).details["guard_receipt"]
+    assert receipt_of(one).amount == 149
+    if 2 + 2 * size <= TEXT_MAX:
+        assert kept == "0x" + "00" * size
+    else:
+        assert kept.startswith(f"too long to keep ({size} bytes)")
 
 
 def test_what_an_issuer_burns_of_ours_is_an_outflow() -> None:

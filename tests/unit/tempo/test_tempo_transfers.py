@@ -422,13 +422,6 @@ def test_a_blocked_transfer_that_the_guard_cannot_have_emitted_is_refused(change
         read_blocked([log | changes])
 
 
-def test_a_receipt_of_more_bytes_than_a_row_should_hold_is_refused() -> None:
-    data = "0x" + encode(["uint256", "uint8", "bytes"], [149, 3, bytes(70_000)]).hex()
-    [log] = guarded(blocked(USDC, PAYER, US, 149))
-    with pytest.raises(UnreadableLog):
-        read_blocked([log | {"data": data}])
-
-
 @pytest.mark.parametrize("part", ["cut", "beyond its end", "longer than it is"])
 def test_a_receipt_that_is_not_all_there_is_refused(part: str) -> None:
     """Without all of its bytes the money is stuck for ever."""
