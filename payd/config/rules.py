@@ -11,6 +11,8 @@ from payd.config.tree import Config
 
 #: payd's own provider for development. Plugins declare the same of themselves to the loader.
 _FOR_DEVELOPMENT = "mock"
+#: PostgreSQL's default: after it, a session that waits for a lock looks for a deadlock.
+_DEADLOCK_TIMEOUT_MS = 1000
 
 Wrong = tuple[str, str]
 
@@ -114,6 +116,9 @@ def _timeouts(config: Config) -> Iterator[Wrong]:
             "database.statement_timeout_ms",
             "must be below command_timeout_s, so that the server gives up before we do",
         )
+    if database.lock_timeout_ms <= _DEADLOCK_TIMEOUT_MS:
+        why = "PostgreSQL's default deadlock_timeout, so that a deadlock is found and resolved"
+        yield "database.lock_timeout_ms", f"must be above {_DEADLOCK_TIMEOUT_MS}, {why}"
 
 
 def _ports(config: Config) -> Iterator[Wrong]:

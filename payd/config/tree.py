@@ -100,7 +100,7 @@ class Database(Section):
     )
     lock_timeout_ms: int = setting(
         2000,
-        "The server ends a wait for a lock; above its deadlock_timeout.",
+        "The server ends a wait for a lock; more than 1000, its usual deadlock_timeout.",
         ge=50,
         le=60_000,
     )

@@ -100,6 +100,7 @@ BROKEN: list[tuple[str, dict[str, str], str]] = [
     ("", {"PAYD_CRASH_AT": "after the insert"}, "crash_at"),
     # settings that do not go together
     ("database: {statement_timeout_ms: 3000}", {}, "database.statement_timeout_ms"),
+    ("database: {lock_timeout_ms: 1000}", {}, "database.lock_timeout_ms"),
     ("http: {port: 9086}", {}, "metrics.port"),
     ("", {"HTTP_PORT": "50051"}, "http.port"),
     ("grpc: {tls_cert_file: payd.yaml}", {}, "grpc.tls_key_file"),
@@ -259,6 +260,11 @@ def test_every_mistake_is_shown_at_once_each_with_its_place(tmp_path: Path) -> N
         ("redis: {addr: here}", {}, "must be host:port; is 'here'"),
         ("database: {host: 5}", {}, "must be a host name or an address; is 5"),
         ("database: {port: '5'}", {}, "must be a valid integer; is '5'"),
+        (
+            "database: {lock_timeout_ms: 1000}",
+            {},
+            "must be above 1000, PostgreSQL's default deadlock_timeout",
+        ),
         ("grpc: {allowed_cns: [payd]}", {}, "is one of payd's own names in the audit trail"),
     ],
 )
