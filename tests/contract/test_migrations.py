@@ -16,6 +16,7 @@ from stack import Stack
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.migrate import (
+    _LOCK,
     Migration,
     MigrationError,
     migrate,
@@ -111,6 +112,24 @@ def test_migrations_apply_once_when_several_run_at_once(stack: Stack) -> None:
     assert asyncio.run(pending(database_at(url))) == []
 
 
+def test_who_waits_for_another_migrate_says_so_once_and_not_for_ever(stack: Stack) -> None:
+    url, lines = new_database(stack), list[str]()
+
+    async def act() -> None:
+        other = await asyncpg.connect(url)
+        await other.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        # Long enough to ask more than twice.
+        with pytest.raises(MigrationError, match="another `payd migrate` has been running"):
+            async with asyncio.timeout(60):
+                await migrate(database_at(url), lines.append, patience_s=1.5)
+        assert len(lines) == 1
+        assert "another `payd migrate`" in lines[0]
+        await other.close()
+        assert len(await migrate(database_at(url), lines.append)) == len(migrations())
+
+    asyncio.run(act())
+
+
 def test_the_audit_trail_cannot_be_changed(stack: Stack) -> None:
     url = new_database(stack)
     asyncio.run(migrate(database_at(url), lambda name: None))
@@ -187,7 +206,7 @@ def test_a_migration_that_never_gets_its_lock_says_who_has_it(with_more: Add) ->
         reader = await asyncpg.connect(url, server_settings={"application_name": "a backup"})
         async with reader.transaction():
             await reader.fetch("SELECT * FROM inbox")
-            with pytest.raises(MigrationError, match="a backup"):
+            with pytest.raises(MigrationError, match=r"'a backup' .*; one of them probably has it"):
                 await migrate(database_at(url), lambda line: None, patience_s=0.1)
         await reader.close()
 

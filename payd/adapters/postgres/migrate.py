@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 )
 """
 
-#: The longest transactions: one of them has the lock.
+#: The longest transactions. Who has the lock is not known once the wait for it has ended.
 _HOLDERS = """
 SELECT pid, application_name, date_trunc('second', now() - xact_start)::text AS age
 FROM pg_stat_activity
@@ -109,14 +109,15 @@ async def migrate(
 ) -> Sequence[Migration]:
     """Apply what is missing; several at once wait for one another. Returns what was applied.
 
-    Raises MigrationError, also when a lock is not free for `patience_s` seconds; what was applied
-    until then stays.
+    Raises MigrationError, also when a lock, or the turn of another `payd migrate`, is not free for
+    `patience_s` seconds; what was applied until then stays. `progress` gets each file's name, and
+    a line for each wait.
     """
     connection = await database.connect()
     try:
         # Counting a large table may take longer than a payment's statement.
         await connection.execute("SET statement_timeout = 0")
-        await _take_turn(connection)
+        await _take_turn(connection, progress, patience_s)
         await connection.execute(_LEDGER)
         todo = _missing(await _applied(connection), post)
         for migration in todo:
@@ -130,11 +131,22 @@ async def migrate(
         await connection.close()
 
 
-async def _take_turn(connection: "_Connection") -> None:
-    """Asked for again and again: a statement that waits keeps a snapshot, and an index that another
-    session builds concurrently waits for that.
+async def _take_turn(connection: "_Connection", progress: Progress, patience_s: float) -> None:
+    """Ask again and again, and wait in no statement: a statement that waits keeps a snapshot, and
+    an index that another session builds concurrently waits for that.
     """
-    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience_s
+    is_told = False
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+        if loop.time() >= until:
+            raise MigrationError(
+                f"another `payd migrate` has been running for {patience_s:.0f} s: "
+                "wait until it has finished and run `payd migrate` again"
+            )
+        if not is_told:
+            progress("nothing yet: waiting for another `payd migrate`, which is running")
+            is_told = True
         await asyncio.sleep(_PAUSE_S)
 
 
@@ -155,9 +167,9 @@ async def _apply(
             if loop.time() >= until:
                 raise MigrationError(
                     f"{migration.name} got no lock in {patience_s:.0f} s: end the transaction "
-                    f"that has it and run `payd migrate` again ({holders})"
+                    f"that has it and run `payd migrate` again; {holders}"
                 ) from error
-            progress(f"{migration.name} waits for a lock: {holders}")
+            progress(f"{migration.name}: waiting for a lock; {holders}")
         await asyncio.sleep(_PAUSE_S)
 
 
@@ -178,10 +190,12 @@ async def _record(connection: "_Connection", migration: Migration) -> None:
 
 async def _holders(connection: "_Connection") -> str:
     rows = await connection.fetch(_HOLDERS)
-    return (
-        ", ".join(f"pid {r['pid']} {r['application_name']!r} open for {r['age']}" for r in rows)
-        or "it is free now"
+    if not rows:
+        return "no other transaction is open any more"
+    longest = ", ".join(
+        f"pid {row['pid']} {row['application_name']!r} open for {row['age']}" for row in rows
     )
+    return f"the longest open transactions are: {longest}; one of them probably has it"
 
 
 async def _applied(connection: "_Connection") -> dict[str, str]:
