@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-#: Works on at most so many rows; on how many it did.
+#: Handles at most `limit` rows and returns how many it handled.
 Bite = Callable[[int], Awaitable[int]]
 
 _ROWS = 1000
@@ -20,10 +20,10 @@ async def maintain(bite: Bite) -> None:
 
 
 async def until_short(bite: Bite, limit: int) -> int:
-    """Repeat `bite` until it finds less than `limit` rows; how many it found in all."""
-    found = last = await bite(limit)
+    """Repeat `bite` until it handles fewer than `limit` rows; return how many it handled in all."""
+    handled = last = await bite(limit)
     while last >= limit:
         await asyncio.sleep(_PAUSE_S)
         last = await bite(limit)
-        found += last
-    return found
+        handled += last
+    return handled

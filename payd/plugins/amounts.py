@@ -26,13 +26,7 @@ class AmountRule:
 
     def wrong_with_price(self, price: Money) -> str | None:
         """Why nothing can be sold at this price, in whatever quantity; None where it can."""
-        if price.minor_units % self.step_minor_units:
-            return (
-                f"{written(price)} is not a multiple of {self._money(price, self.step_minor_units)}"
-            )
-        if price.minor_units > self.max_minor_units:
-            return f"{written(price)}, at most {self._money(price, self.max_minor_units)} can be charged"
-        return None
+        return self._wrong_with("price", price)
 
     def wrong_with(self, prices: Iterable[Money], total: Money) -> str | None:
         """Why this total of these prices cannot be charged; None where it can."""
@@ -41,9 +35,16 @@ class AmountRule:
                 return wrong
         if total.minor_units < self.min_minor_units:
             least = self._money(total, self.min_minor_units)
-            return f"come to {written(total)}, at least {least} can be charged"
-        if (wrong := self.wrong_with_price(total)) is not None:
-            return f"come to {wrong}"
+            return f"the total {written(total)} is below the minimum of {least}"
+        return self._wrong_with("total", total)
+
+    def _wrong_with(self, what: str, amount: Money) -> str | None:
+        if amount.minor_units % self.step_minor_units:
+            step = self._money(amount, self.step_minor_units)
+            return f"the {what} {written(amount)} is not a multiple of {step}"
+        if amount.minor_units > self.max_minor_units:
+            most = self._money(amount, self.max_minor_units)
+            return f"the {what} {written(amount)} is above the maximum of {most}"
         return None
 
     @staticmethod

@@ -7,7 +7,7 @@ that only reads finds nothing. Several in a row are hardly the callers' mistakes
 from payd.plugins.context import Logger
 from payd.plugins.interface import Declined, InvalidRequest, Misconfigured, ProviderError
 
-#: Refusals in a row from which it is told: one or two may be wrong requests of a caller.
+#: After this many refusals in a row an operator is told. One or two may be a caller's mistakes.
 REFUSALS_MAX = 3
 _REASON_MAX = 300
 

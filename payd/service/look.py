@@ -1,9 +1,9 @@
-"""Believe a look at a provider that cannot close once no evidence of the payment is on its way.
+"""When no evidence of a payment is on its way, believe a look at a provider that cannot close.
 
-Such a look says how far the provider has read, not what it read: that comes by receipts, through
-the inbox. If the look were believed while one of them waits there, a payment that was paid in
-time would end unpaid. A provider's own event waits there untranslated, so it is translated here
-to see what it names; one that cannot be translated keeps no payment open.
+A look at such a provider says how far the provider has read, not what it read: that comes by
+receipts, through the inbox. If the look were believed while one of them waits there, a payment that
+was paid in time would end unpaid. A provider's own event waits there untranslated, so it is
+translated here to see what it names; one that cannot be translated keeps no payment open.
 """
 
 from collections.abc import Set

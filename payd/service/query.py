@@ -92,7 +92,7 @@ def check_amounts(method: Method, quote: Quote) -> None:
     rule = method.amounts.get(quote.total.currency_code)
     prices = (item.unit_price for item in quote.items)
     if rule is not None and (wrong := rule.wrong_with(prices, quote.total)) is not None:
-        raise InvalidField("items", f"{wrong} by method {method.key!r}")
+        raise InvalidField("items", f"method {method.key!r} cannot charge this: {wrong}")
 
 
 def _terms(method: Method, token: CryptoCurrency, total: Money) -> TokenTerms:

@@ -29,8 +29,8 @@ def test_every_price_that_cannot_be_charged_is_named_with_the_reason() -> None:
     with pytest.raises(ConfigError) as refused:
         check({"a": 100, "b": 150, "c": 20_000}, a_method("card", CARD))
     assert [str(problem).removeprefix(f"{FILE}: ") for problem in refused.value.problems] == [
-        "prices.b.full.30d: method 'card': 1.50 USD is not a multiple of 1.00 USD",
-        "prices.c.full.30d: method 'card': 200.00 USD, at most 100.00 USD can be charged",
+        "prices.b.full.30d: method 'card': the price 1.50 USD is not a multiple of 1.00 USD",
+        "prices.c.full.30d: method 'card': the price 200.00 USD is above the maximum of 100.00 USD",
     ]
 
 

@@ -5,8 +5,9 @@
 -- insert_payments --
 -- Insert payments with items, customers and audit rows: one statement, one round trip.
 -- The unique key makes the loser of a race wait for the winner's commit and then do nothing.
--- Keys are inserted in their order, customers locked and inserted in the order of their ids, so
--- that two batches never wait for one another.
+-- Keys are inserted in their order, customers locked and inserted in the order of their ids.
+-- PostgreSQL does not promise an order between the parts of one statement that write, so that two
+-- batches can still wait for one another, but rarely do; the statement is then run again.
 WITH wanted AS MATERIALIZED (
     SELECT w.payment, w.customer, w.items, w.audit, w.number, p.*
     FROM

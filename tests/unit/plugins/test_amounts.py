@@ -25,8 +25,8 @@ def test_a_total_is_taken_exactly_where_price_and_total_fit(price: int, quantity
 @pytest.mark.parametrize(
     ("price", "reason"),
     [
-        (15, "0.15 USD is not a multiple of 0.10 USD"),
-        (1010, "10.10 USD, at most 10.00 USD can be charged"),
+        (15, "the price 0.15 USD is not a multiple of 0.10 USD"),
+        (1010, "the price 10.10 USD is above the maximum of 10.00 USD"),
         # Five of them can be sold.
         (10, None),
     ],
@@ -40,9 +40,9 @@ def test_a_price_is_refused_when_no_quantity_of_it_can_be_sold(
 @pytest.mark.parametrize(
     ("prices", "reason"),
     [
-        ([40], "come to 0.40 USD, at least 0.50 USD can be charged"),
-        ([600, 600], "come to 12.00 USD, at most 10.00 USD can be charged"),
-        ([25, 25], "0.25 USD is not a multiple of 0.10 USD"),
+        ([40], "the total 0.40 USD is below the minimum of 0.50 USD"),
+        ([600, 600], "the total 12.00 USD is above the maximum of 10.00 USD"),
+        ([25, 25], "the price 0.25 USD is not a multiple of 0.10 USD"),
     ],
 )
 def test_the_reason_names_the_amount_and_the_bound(prices: list[int], reason: str) -> None:
