@@ -22,6 +22,8 @@ PAYMENT_ID = "3f0c8e8e-6f0e-4c0b-9d53-0f0e6a1c2b77"
 Event = dict[str, Any]
 #: Body, headers, and what was done to them.
 Mutation = tuple[bytes, Mapping[bytes, bytes], str]
+#: Seconds for which a corpus stays good to be sent.
+_SOON = 3_600
 
 
 def good_events(now: int) -> list[Event]:
@@ -51,7 +53,7 @@ def good_events(now: int) -> list[Event]:
 
 
 def mutated(seed: int, count: int, now: int) -> Iterator[Mutation]:
-    """So many that must be refused at `now` and a few minutes later."""
+    """So many that must be refused at `now` and for most of the hour that follows."""
     seeded = random.Random(seed)
     events = good_events(now)
     made = 0
@@ -97,7 +99,8 @@ def is_signed(body: bytes, header: bytes | None, now: int) -> bool:
     time = int(times[0])
     wanted = _hmac(body, str(time), WEBHOOK_SECRET).encode()
     is_there = any(name == b"v1" and value == wanted for name, _, value in parts)
-    return is_there and abs(now - time) < 2 * TOLERANCE_S
+    # A time that is still to come would be good one day: a busy machine takes minutes for them all.
+    return is_there and -2 * TOLERANCE_S < time - now < _SOON
 
 
 def _hmac(body: bytes, time: str, secret: str) -> str:
@@ -206,7 +209,7 @@ _HEADERS: Sequence[tuple[str, _Maker]] = (
     ("noise in the header", _noisy),
     ("too old", _at(-_OLD)),
     ("a day old", _at(-86_400)),
-    ("from the future", _at(_OLD)),
+    ("from the future", _at(2 * _SOON)),
     ("from far in the future", _at(10**9)),
     ("a negative time", _stamped(lambda now: str(-now))),
     ("time zero", _stamped(lambda now: "0")),

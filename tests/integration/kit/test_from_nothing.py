@@ -17,7 +17,8 @@ from payd.dev.ports import USUAL
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs/providers.md"
-PATIENCE_S = 240
+#: For one block of commands: a new environment takes minutes on a machine that is busy otherwise.
+PATIENCE_S = 900
 
 
 def blocks() -> list[str]:

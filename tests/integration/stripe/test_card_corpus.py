@@ -57,7 +57,7 @@ def send_all(daemon: Daemon, corpus: Sequence[Mutation]) -> Answers:
 
 def send(daemon: Daemon, share: Sequence[Mutation]) -> Answers:
     answers = Answers()
-    with httpx.Client(timeout=30, trust_env=False) as client:
+    with httpx.Client(timeout=120, trust_env=False) as client:
         for body, headers, what in share:
             answer = client.post(url_of(daemon), content=body, headers=headers)
             answers[what, answer.status_code] += 1
