@@ -48,9 +48,12 @@ T = TypeVar("T")
 PATIENCE_S = 20.0
 #: What passes where time cannot be moved: more than clocks differ by.
 _REAL_S = 4.0
-#: How often it is looked whether a watch has told everything, and how often in vain.
+#: Seconds between two looks at the cursor of a watch.
 _POLL_S = 0.08
+#: Looks without a move of the cursor after which a watch has reported everything: after its last move,
+#: and where it does not move at all. A busy machine may take seconds for the first move.
 _QUIET = 3
+_STILL = 40
 
 OpenRemote = Callable[["BenchClock"], AbstractAsyncContextManager[Remote]]
 
@@ -330,12 +333,15 @@ class Bench:
             return
         sink = self.sinks[0]
         before, quiet = sink.at, 0
+        enough = _QUIET if sink.at is None else _STILL
         await self.remote.rest()
         with trio.move_on_after(PATIENCE_S):
-            while quiet < _QUIET:
+            while quiet < enough:
                 await trio.sleep(_POLL_S)
-                quiet = quiet + 1 if sink.at == before else 0
-                before = sink.at
+                if sink.at == before:
+                    quiet += 1
+                else:
+                    before, quiet, enough = sink.at, 0, _QUIET
 
     async def standing(
         self, operation: CreateOperation, created: Created, snapshot: Snapshot
