@@ -101,6 +101,7 @@ def test_an_afternoon(newcomer: Newcomer) -> None:
     try:
         (state / "out").symlink_to(newcomer.folder / "dev.out")
         wait_until_ready(state, started[1])
+        wait_for_the_fake_api()
         show, start_payment = pay.strip().splitlines()
         [row] = [line for line in newcomer.types(show).splitlines() if " hooli " in f" {line} "]
         assert "passed basic, webhooks, resilience, scan on" in row
@@ -113,6 +114,17 @@ def test_an_afternoon(newcomer: Newcomer) -> None:
             process.wait(60)
     # The five minutes, tenfold: a clock in a test proves nothing finer.
     assert time.monotonic() - began < 3000
+
+
+def wait_for_the_fake_api() -> None:
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            httpx.get("http://127.0.0.1:8099/")
+            return
+        except httpx.TransportError:
+            assert time.monotonic() < until, "the made-up API does not answer"
+            time.sleep(0.1)
 
 
 def paid(newcomer: Newcomer, command: str) -> str:
