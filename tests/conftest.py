@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import hypothesis
 import pytest
-from absent import (
+from support.absent import (
     NO_ANVIL,
     NO_CHROMIUM,
     NO_NAMESPACES,
@@ -25,10 +25,10 @@ from absent import (
     NO_TLS_POSTGRES,
     do_without,
 )
-from daemon import Place
-from own_nats import OwnNats
-from planted_secrets import WATCH, search_database
-from stack import Stack, running_stack
+from support.daemon import Place
+from support.own_nats import OwnNats
+from support.planted_secrets import WATCH, search_database
+from support.stack import Stack, running_stack
 
 from payd.dev.ports import any_free
 

@@ -9,8 +9,16 @@ from typing import IO
 
 import attrs
 import pytest
-from dev_process import ITEM, PATIENCE_S, payd, payd_json, running_dev, state_folder, wait_for_end
 from playwright.sync_api import Browser, Page, expect
+from support.dev_process import (
+    ITEM,
+    PATIENCE_S,
+    payd,
+    payd_json,
+    running_dev,
+    state_folder,
+    wait_for_end,
+)
 
 SOON_MS = 20_000
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import attrs
 import pytest
-from dev_process import payd, running_dev, state_folder
 from playwright.sync_api import Browser, Page, ViewportSize, expect
+from support.dev_process import payd, running_dev, state_folder
 
 SCREENS: dict[str, ViewportSize] = {
     "phone": {"width": 390, "height": 844},

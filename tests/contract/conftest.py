@@ -10,10 +10,10 @@ import attrs
 import pytest
 import trio
 from contract.stores import OpenStores, Stores
-from stack import Stack
+from support.memory import MemoryReconciliations, MemoryStore
+from support.stack import Stack
 
 from payd.adapters.islands import for_trio, open_loop
-from payd.adapters.memory import MemoryReconciliations, MemoryStore
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLeases

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from stack import Stack
+from support.stack import Stack
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox

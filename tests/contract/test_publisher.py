@@ -17,9 +17,9 @@ from integration.nats.server import (
     running_nats,
     stored,
 )
+from support.memory import MemoryPublisher
 
 from payd.adapters.islands import for_trio, open_loop
-from payd.adapters.memory import MemoryPublisher
 from payd.ports import OutboxRow, Publisher, PublishError
 
 Told = tuple[str, dict[str, str], bytes]

@@ -18,7 +18,7 @@ import redis
 import trio
 import trio.testing
 from integration.nats.server import eventually
-from stack import Stack
+from support.stack import Stack
 
 from payd.adapters import rate_limit
 from payd.adapters.islands import aio, open_loop

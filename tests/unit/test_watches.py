@@ -8,11 +8,11 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from support.memory import MemoryLedger
 from trio.testing import MockClock
 from unit.service.world import World
 
 from payd.adapters import islands
-from payd.adapters.memory import MemoryLedger
 from payd.domain.errors import StoreUnavailable
 from payd.domain.evidence import Observation, Outflow, Receipt, ReceiptState
 from payd.plugins import Sink

@@ -1,8 +1,8 @@
 """A NATS server of these tests' own: they lose it, and what is in it."""
 
 import pytest
-from event_stream import EventStream
-from own_nats import OwnNats
+from support.event_stream import EventStream
+from support.own_nats import OwnNats
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 

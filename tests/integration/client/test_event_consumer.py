@@ -14,10 +14,10 @@ import nats.errors
 import pytest
 import trio
 import trio.lowlevel
-from dev_process import payd, payd_json
-from event_stream import EventStream, a_payment
-from own_nats import OwnNats
-from stack import Stack
+from support.dev_process import payd, payd_json
+from support.event_stream import EventStream, a_payment
+from support.own_nats import OwnNats
+from support.stack import Stack
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 from payd.client import ConsumerSettings, Event, EventConsumer, EventType, Reject

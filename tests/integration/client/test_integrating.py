@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from absent import NO_NPM, do_without
-from dev_process import PATIENCE_S, running_dev, state_folder
+from support.absent import NO_NPM, do_without
+from support.dev_process import PATIENCE_S, running_dev, state_folder
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("@grpc/grpc-js@1", "@grpc/proto-loader@0.8", "tsx@4")

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from event_stream import EventStream
-from own_nats import OwnNats
-from relay import Relay, relayed
+from support.event_stream import EventStream
+from support.own_nats import OwnNats
+from support.relay import Relay, relayed
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 from payd.client import ConsumerSettings

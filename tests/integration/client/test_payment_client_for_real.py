@@ -8,8 +8,8 @@ from uuid import uuid4
 import attrs
 import pytest
 import trio
-from daemon import PATIENCE_S, Daemon, Place, running_daemon
-from openbao import OpenBao, running_openbao
+from support.daemon import PATIENCE_S, Daemon, Place, running_daemon
+from support.openbao import OpenBao, running_openbao
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 from payd.client import (

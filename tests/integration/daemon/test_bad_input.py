@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
+from support.daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
 
 from payd.proto import payment_pb2 as pb
 

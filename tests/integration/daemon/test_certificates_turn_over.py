@@ -16,9 +16,9 @@ import attrs
 import grpc
 import httpx
 import pytest
-from authority import Authority, copy_of, replace
 from cryptography import x509
-from daemon import PATIENCE_S, Client, Daemon, Place, a_request, reason_of, running_daemon
+from support.authority import Authority, copy_of, replace
+from support.daemon import PATIENCE_S, Client, Daemon, Place, a_request, reason_of, running_daemon
 
 QUICK = {"PAYD_GRPC_TLS_CHECK_INTERVAL_S": "0.02", "PAYD_GRPC_MAX_CONNECTIONS_PER_CLIENT": "1000"}
 

@@ -6,7 +6,15 @@ import uuid
 
 import grpc
 import pytest
-from daemon import Client, Daemon, Place, a_request, rows, running_daemon, wait_until_published
+from support.daemon import (
+    Client,
+    Daemon,
+    Place,
+    a_request,
+    rows,
+    running_daemon,
+    wait_until_published,
+)
 
 from payd.adapters.system import CRASH_POINTS
 from payd.proto import payment_pb2 as pb

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from authority import Authority
-from tls_postgres import TlsPostgres, running_tls_postgres
+from support.authority import Authority
+from support.tls_postgres import TlsPostgres, running_tls_postgres
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from dev_process import (
+from support.dev_process import (
     ITEM,
     PATIENCE_S,
     assert_all_gone,

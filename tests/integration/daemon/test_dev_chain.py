@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dev_process import (
+from support.dev_process import (
     ITEM,
     PATIENCE_S,
     assert_all_gone,

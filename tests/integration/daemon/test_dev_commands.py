@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import click
 import pytest
-from dev_process import PATIENCE_S, WATCH, running_dev, state_folder
+from support.dev_process import PATIENCE_S, WATCH, running_dev, state_folder
 from unit.cli.conftest import Alone, alone
 
 from payd.cli.main import main

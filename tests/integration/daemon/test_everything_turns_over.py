@@ -19,12 +19,12 @@ import attrs
 import httpx
 import nats
 import pytest
-from authority import Authority, copy_of, replace
-from caddy import Caddy, relay, running_caddy
-from cards import SECRET_KEY, WEBHOOK_SECRET, StandIn, a_card_request, pay_by_card, stand_in
-from daemon import PATIENCE_S, Client, Daemon, Place, rows, running_daemon
-from nats_operator import Key, OperatorNats, running_operator_nats
-from openbao import OpenBao, running_openbao
+from support.authority import Authority, copy_of, replace
+from support.caddy import Caddy, relay, running_caddy
+from support.cards import SECRET_KEY, WEBHOOK_SECRET, StandIn, a_card_request, pay_by_card, stand_in
+from support.daemon import PATIENCE_S, Client, Daemon, Place, rows, running_daemon
+from support.nats_operator import Key, OperatorNats, running_operator_nats
+from support.openbao import OpenBao, running_openbao
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from config_mutations import Mutation, mutations
+from support.config_mutations import Mutation, mutations
 
 PRICES = Path(__file__).parents[3] / "config" / "pricing.yaml"
 CAMPAIGN_S = 1.0

@@ -7,8 +7,8 @@ import uuid
 from typing import Any
 
 import grpc
-from daemon import Client, Place, a_request, rows, running_daemon, wait_until_published
-from stack import Stack
+from support.daemon import Client, Place, a_request, rows, running_daemon, wait_until_published
+from support.stack import Stack
 
 from payd.proto import payment_pb2 as pb
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from daemon import (
+from support.daemon import (
     Client,
     Daemon,
     Place,

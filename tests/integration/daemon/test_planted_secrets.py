@@ -4,9 +4,9 @@ import asyncio
 
 import grpc
 import pytest
-from daemon import Daemon, Place, a_request, reason_of, running_daemon, wait_until_published
-from dev_process import payd
-from planted_secrets import WATCH, search_database
+from support.daemon import Daemon, Place, a_request, reason_of, running_daemon, wait_until_published
+from support.dev_process import payd
+from support.planted_secrets import WATCH, search_database
 
 from payd.proto import payment_pb2 as pb
 

@@ -14,8 +14,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from absent import NO_PGBOUNCER, do_without
-from daemon import PATIENCE_S, Place
+from support.absent import NO_PGBOUNCER, do_without
+from support.daemon import PATIENCE_S, Place
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.leases import PostgresLeases

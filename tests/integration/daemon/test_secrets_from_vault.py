@@ -14,8 +14,8 @@ import asyncpg
 import attrs
 import httpx
 import pytest
-from daemon import PATIENCE_S, Client, Daemon, Place, running_daemon
-from openbao import OpenBao, running_openbao
+from support.daemon import PATIENCE_S, Client, Daemon, Place, running_daemon
+from support.openbao import OpenBao, running_openbao
 
 
 @pytest.fixture(scope="module")

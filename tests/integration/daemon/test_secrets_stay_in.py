@@ -12,9 +12,9 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from daemon import PATIENCE_S, Daemon, Place, running_daemon
-from planted_secrets import MARK, WATCH
-from tempo import tempo_environment
+from support.daemon import PATIENCE_S, Daemon, Place, running_daemon
+from support.planted_secrets import MARK, WATCH
+from support.tempo import tempo_environment
 
 from payd.dev.servers import valkey_command
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import attrs
 import psutil
 import pytest
-from daemon import PATIENCE_S, Daemon, Place, running_daemon
-from openbao import running_openbao
+from support.daemon import PATIENCE_S, Daemon, Place, running_daemon
+from support.openbao import running_openbao
 
 
 @attrs.define

@@ -17,8 +17,10 @@ from typing import Any
 import attrs
 import httpx
 import pytest
-from cards import StandIn, pay_by_card, stand_in
-from daemon import (
+from integration.degraded import consumer
+from integration.degraded.window import watch_outage, watch_process
+from support.cards import StandIn, pay_by_card, stand_in
+from support.daemon import (
     PATIENCE_S,
     Client,
     Daemon,
@@ -28,12 +30,10 @@ from daemon import (
     running_daemon,
     wait_until_published,
 )
-from integration.degraded import consumer
-from integration.degraded.window import watch_outage, watch_process
-from openbao import running_openbao
-from own_nats import OwnNats
-from relay import Relay, relayed
-from tempo import a_token_request, due
+from support.openbao import running_openbao
+from support.own_nats import OwnNats
+from support.relay import Relay, relayed
+from support.tempo import a_token_request, due
 
 from bench import chain_node
 

@@ -8,7 +8,7 @@ from functools import partial
 import attrs
 import httpx
 import psutil
-from daemon import Daemon
+from support.daemon import Daemon
 
 #: How long each outage is watched, in seconds.
 WINDOW_S = float(os.environ.get("DEGRADED_WINDOW_S", "6"))

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from caddy import Caddy, running_caddy
-from daemon import Place, running_daemon
-from relay import relayed
+from support.caddy import Caddy, running_caddy
+from support.daemon import Place, running_daemon
+from support.relay import relayed
 
 #: A header that names one request, so that no other one is taken for it.
 MARK = "X-Mark"

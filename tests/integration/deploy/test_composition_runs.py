@@ -1,6 +1,6 @@
 """The composition comes up: its services start in order, under their users and limits, and work.
 
-No container engine is needed: tests/composed.py runs the images' commands in root folders of
+No container engine is needed: tests/support/composed.py runs the images' commands in root folders of
 their own, with what the composition says of user, capabilities, mounts and environment.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 
 import attrs
 import pytest
-from absent import NO_NAMESPACES, do_without
-from composition import DOMAIN, ROOT, UNSHARE, kept_folders, programs, read_composition
+from support.absent import NO_NAMESPACES, do_without
+from support.composition import DOMAIN, ROOT, UNSHARE, kept_folders, programs, read_composition
 
 #: Of payd's image.
 PAYD_USER = 10001
@@ -100,7 +100,7 @@ def start(namespaces: None, deployed: Path) -> Callable[..., Run]:
             "programs": programs(),
             "patience_s": patience_s,
             "probe": [
-                *(sys.executable, str(ROOT / "tests" / "composed_probe.py")),
+                *(sys.executable, "-m", "support.composed_probe"),
                 *(str(place), str(deployed / "pki"), DOMAIN),
             ],
         }
@@ -108,10 +108,10 @@ def start(namespaces: None, deployed: Path) -> Callable[..., Run]:
         done = subprocess.run(
             [
                 *UNSHARE,
-                sys.executable,
-                str(ROOT / "tests" / "composed.py"),
+                *(sys.executable, "-m", "support.composed"),
                 str(place / "spec.json"),
             ],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
             capture_output=True,
             text=True,
             timeout=400,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from composition import read_composition
+from support.composition import read_composition
 
 from payd.config import SETTINGS
 

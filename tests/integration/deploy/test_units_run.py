@@ -13,11 +13,11 @@ from pathlib import Path
 import attrs
 import httpx
 import pytest
-from absent import NO_OWN_SYSTEMD, do_without
-from authority import Authority
-from daemon import Client, Place
-from openbao import running_openbao
-from own_systemd import PATIENCE_S, ROOT, Units, booted, is_possible, prepare
+from support.absent import NO_OWN_SYSTEMD, do_without
+from support.authority import Authority
+from support.daemon import Client, Place
+from support.openbao import running_openbao
+from support.own_systemd import PATIENCE_S, ROOT, Units, booted, is_possible, prepare
 
 UNITS = ROOT / "deploy" / "systemd"
 #: A group that nobody else on this machine has.

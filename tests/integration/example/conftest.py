@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import attrs
 import pytest
-from daemon import Daemon, Place, running_daemon
-from event_stream import EventStream
-from example_app import ExampleApp, Surroundings
-from own_nats import OwnNats
-from stack import Stack
+from support.daemon import Daemon, Place, running_daemon
+from support.event_stream import EventStream
+from support.example_app import ExampleApp, Surroundings
+from support.own_nats import OwnNats
+from support.stack import Stack
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from dev_process import running_dev, state_folder
-from example_app import FULL_30D
 from integration.client.test_integrating import programs
 from integration.example.test_example_app import eventually
+from support.dev_process import running_dev, state_folder
+from support.example_app import FULL_30D
 
 BOB = {"Authorization": "Bearer bob-token"}
 ORDERS = 6

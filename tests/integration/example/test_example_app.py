@@ -9,9 +9,9 @@ from uuid import UUID
 
 import httpx
 import pytest
-from daemon import PATIENCE_S, Daemon, running_daemon
-from event_stream import USD_149, EventStream, a_payment
-from example_app import FULL_30D, ExampleApp, Surroundings, a_wish
+from support.daemon import PATIENCE_S, Daemon, running_daemon
+from support.event_stream import USD_149, EventStream, a_payment
+from support.example_app import FULL_30D, ExampleApp, Surroundings, a_wish
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 from payd.domain.decide import EventType

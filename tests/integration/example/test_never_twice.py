@@ -6,9 +6,6 @@ import uuid
 import httpx
 import pytest
 import redis
-from daemon import PATIENCE_S, Daemon
-from event_stream import EventStream
-from example_app import ExampleApp, Surroundings, a_wish
 from integration.example.test_example_app import (
     PAYMENTS,
     eventually,
@@ -17,7 +14,10 @@ from integration.example.test_example_app import (
     start,
     status_of,
 )
-from stack import Stack
+from support.daemon import PATIENCE_S, Daemon
+from support.event_stream import EventStream
+from support.example_app import ExampleApp, Surroundings, a_wish
+from support.stack import Stack
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 DIES = "dies after the handler"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from example_app import ExampleApp
+from support.example_app import ExampleApp
 
 CHECKS = (
     "not_a_server_error",

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from dev_process import assert_all_gone, children_of, payd_json, running_dev, state_folder
-from example_app import FULL_30D
 from integration.example.test_example_app import eventually
+from support.dev_process import assert_all_gone, children_of, payd_json, running_dev, state_folder
+from support.example_app import FULL_30D
 
 
 @pytest.fixture

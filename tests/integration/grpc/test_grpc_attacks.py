@@ -11,8 +11,8 @@ import attrs
 import grpc
 import psutil
 import pytest
-from daemon import Daemon, Place, reason_of, running_daemon
-from hostile_client import (
+from support.daemon import Daemon, Place, reason_of, running_daemon
+from support.hostile_client import (
     FLOODS,
     Hostile,
     cut,
@@ -269,7 +269,7 @@ def test_a_client_that_calls_too_often_is_told_when_to_come_again(place: Place) 
 
 @pytest.mark.parametrize("what", ["tls 1.2", "no certificate", "another ca"])
 def test_who_may_not_come_in_does_not(daemon: Daemon, what: str, tmp_path: Path) -> None:
-    from authority import Authority
+    from support.authority import Authority
 
     pki = daemon.place.pki
     context = ssl.create_default_context(cafile=pki / "ca.crt")

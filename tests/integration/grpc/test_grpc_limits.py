@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from daemon import Daemon, Place, running_daemon
-from hostile_client import (
+from support.daemon import Daemon, Place, running_daemon
+from support.hostile_client import (
     DATA,
     END_STREAM,
     GOAWAY,

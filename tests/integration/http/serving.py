@@ -9,8 +9,8 @@ from typing import Any, cast
 import attrs
 import httpx
 import trio
+from support.memory import MemoryStore
 
-from payd.adapters.memory import MemoryStore
 from payd.adapters.system import SystemClock
 from payd.domain.errors import PaydError
 from payd.plugins.interface import CryptoCurrency, Method, WebhookRequest

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import trio
-from daemon import Daemon, Place, running_daemon
 from integration.http.serving import HOST, Door
 from prometheus_client import CollectorRegistry
+from support.daemon import Daemon, Place, running_daemon
 
 from payd.transport.http import streams
 from payd.transport.http.serve import HttpLimits, metrics_app, serve_app

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import attrs
 import pytest
-from daemon import PATIENCE_S, Client, Place, rows, running_daemon, wait_until_published
 from sepa_provider.fake_bank import Booking, drop, statement
+from support.daemon import PATIENCE_S, Client, Place, rows, running_daemon, wait_until_published
 
 from payd.proto import payment_pb2 as pb
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from dev_process import state_folder, wait_until_ready
+from support.dev_process import state_folder, wait_until_ready
 
 from payd.dev.ports import USUAL
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import PATIENCE_S, Place, running_daemon
+from support.daemon import PATIENCE_S, Place, running_daemon
 
 from payd.cli import certified
 from payd.plugins.testing import CHECKS

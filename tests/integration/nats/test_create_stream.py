@@ -10,7 +10,7 @@ import nats
 import pytest
 from integration.nats.server import NatsServer
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats_operator import running_operator_nats
+from support.nats_operator import running_operator_nats
 
 from payd.adapters.islands import aio
 from payd.adapters.nats_stream import dead_letter_config, mismatch, stream_config

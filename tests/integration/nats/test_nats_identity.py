@@ -25,7 +25,7 @@ from integration.nats.server import (
     eventually,
     is_ready,
 )
-from nats_operator import Key, OperatorNats, running_operator_nats
+from support.nats_operator import Key, OperatorNats, running_operator_nats
 
 from payd.adapters.islands import aio
 from payd.adapters.jetstream import MESSAGE_BYTES_MAX, JetStreamPublisher

@@ -12,7 +12,7 @@ import grpc
 import httpx
 import psutil
 import pytest
-from daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
+from support.daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
 
 from payd.proto import payment_pb2 as pb
 

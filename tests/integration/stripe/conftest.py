@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cards import StandIn, stand_in
-from daemon import Place
 from integration.stripe.shop import Shop, open_shop
+from support.cards import StandIn, stand_in
+from support.daemon import Place
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 import httpx
 import stripe as sdk
-from cards import WEBHOOK_SECRET, StandIn, pay_by_card, running_with_cards, stand_in
-from daemon import PATIENCE_S, Client, Daemon, Message, Place, events, rows
+from support.cards import WEBHOOK_SECRET, StandIn, pay_by_card, running_with_cards, stand_in
+from support.daemon import PATIENCE_S, Client, Daemon, Message, Place, events, rows
 
 from payd.proto import payment_pb2 as pb
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc
 import pytest
-from cards import a_card_request
-from daemon import reason_of
 from integration.stripe.shop import Shop, cancel, status_of
+from support.cards import a_card_request
+from support.daemon import reason_of
 
 EXPIRE = r"/v1/checkout/sessions/\w+/expire"
 RACES = 20

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import psutil
 import pytest
-from cards import StandIn, running_with_cards
-from daemon import Daemon, Place, rows
-from webhook_mutations import Mutation, good_events, mutated, signed_headers, written
+from support.cards import StandIn, running_with_cards
+from support.daemon import Daemon, Place, rows
+from support.webhook_mutations import Mutation, good_events, mutated, signed_headers, written
 
 SEED = int(os.environ.get("PAYD_CORPUS_SEED", "1"))
 COUNT = int(os.environ.get("PAYD_CORPUS_COUNT", "10000"))

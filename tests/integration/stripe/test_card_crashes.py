@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 import grpc
 import pytest
-from cards import RETURN_URL, StandIn, a_card_request, running_with_cards
-from daemon import Client, Place, rows, wait_until_published
+from support.cards import RETURN_URL, StandIn, a_card_request, running_with_cards
+from support.daemon import Client, Place, rows, wait_until_published
 
 from payd.adapters.system import CRASH_POINTS
 from payd.proto import payment_pb2 as pb

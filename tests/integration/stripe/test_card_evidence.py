@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from cards import WEBHOOK_SECRET, StandIn, running_with_cards
-from daemon import Daemon, Place
 from integration.stripe.shop import (
     Json,
     Shop,
@@ -19,6 +17,8 @@ from integration.stripe.shop import (
     post,
     settled,
 )
+from support.cards import WEBHOOK_SECRET, StandIn, running_with_cards
+from support.daemon import Daemon, Place
 
 OLD_SECRET, NEW_SECRET = "whsec_old_one", "whsec_new_one"
 

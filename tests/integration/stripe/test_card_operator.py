@@ -5,9 +5,9 @@ import subprocess
 import sys
 import uuid
 
-from cards import StandIn, running_with_cards
-from daemon import PATIENCE_S, Place, rows
 from integration.stripe.shop import wait_until
+from support.cards import StandIn, running_with_cards
+from support.daemon import PATIENCE_S, Place, rows
 
 
 def test_a_comparison_and_its_findings_are_shown(place: Place, stripe: StandIn) -> None:

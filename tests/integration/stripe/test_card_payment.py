@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import httpx
 import pytest
-from cards import RETURN_URL, a_card_request, running_with_cards
-from daemon import Client, reason_of, rows
 from integration.stripe.shop import Shop
+from support.cards import RETURN_URL, a_card_request, running_with_cards
+from support.daemon import Client, reason_of, rows
 
 pytestmark = pytest.mark.usefixtures("all_is_well_again")
 

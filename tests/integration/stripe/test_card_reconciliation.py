@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cards import a_card_request
-from daemon import Place, rows
 from integration.stripe.shop import Json, Shop, open_shop, status_of, wait_until
+from support.cards import a_card_request
+from support.daemon import Place, rows
 
 NEVER = "next_look_time = now() + interval '1 day'"
 

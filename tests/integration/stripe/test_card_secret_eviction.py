@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cards import WEBHOOK_SECRET, StandIn, pay_by_card, running_with_cards
-from daemon import Client, Daemon, Place, rows
 from integration.stripe.shop import paid_event, post, wait_until
+from support.cards import WEBHOOK_SECRET, StandIn, pay_by_card, running_with_cards
+from support.daemon import Client, Daemon, Place, rows
 
 from payd.proto import payment_pb2 as pb
 

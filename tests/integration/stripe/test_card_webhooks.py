@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 import attrs
 import pytest
-from cards import a_card_request
-from daemon import PATIENCE_S, Place, rows
 from integration.stripe.shop import (
     Json,
     Shop,
@@ -21,6 +19,8 @@ from integration.stripe.shop import (
     settled,
     wait_until,
 )
+from support.cards import a_card_request
+from support.daemon import PATIENCE_S, Place, rows
 
 COPIES = 100
 #: The fields in which no order of reports may make a difference.

@@ -3,7 +3,7 @@
 import http.client
 import time
 
-from cards import StandIn
+from support.cards import StandIn
 
 
 def test_a_late_body_that_nobody_reads_does_not_hang_the_connection(stripe: StandIn) -> None:

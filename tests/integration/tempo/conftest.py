@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import Place
 from integration.tempo.till import Till, open_till
-from tempo import Chain, running_chain
+from support.daemon import Place
+from support.tempo import Chain, running_chain
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 
 import attrs
 import pytest
-from daemon import Client, Daemon, Place, rows, wait_until_published
 from integration.tempo.till import operate, status, wait_until_read
-from tempo import (
+from support.daemon import Client, Daemon, Place, rows, wait_until_published
+from support.tempo import (
     ALPHA,
     BETA,
     Chain,

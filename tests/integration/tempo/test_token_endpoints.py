@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import lying_rpc as lies
+from support import lying_rpc as lies
 import pytest
-from daemon import Client, Daemon, Place, events, rows
 from integration.tempo.till import cursor_block, standing, status, wait_until_read
-from lying_rpc import LyingRpc, lying_rpc
-from tempo import (
+from support.daemon import Client, Daemon, Place, events, rows
+from support.lying_rpc import LyingRpc, lying_rpc
+from support.tempo import (
     ALPHA,
     Chain,
     a_token_request,

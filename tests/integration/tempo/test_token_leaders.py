@@ -2,9 +2,9 @@
 
 import time
 
-from daemon import Daemon, Place, rows
 from integration.tempo.till import status, wait_until_read
-from tempo import ALPHA, Chain, a_token_request, due, running_with_tokens, units
+from support.daemon import Daemon, Place, rows
+from support.tempo import ALPHA, Chain, a_token_request, due, running_with_tokens, units
 
 PATIENCE_S = 60.0
 

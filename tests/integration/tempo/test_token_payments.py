@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 import grpc
 import pytest
-from daemon import rows
 from integration.tempo.till import Till, standing, status
-from tempo import (
+from support.daemon import rows
+from support.tempo import (
     ALPHA,
     BETA,
     PATIENCE_S,
@@ -301,7 +301,7 @@ def test_the_ledger_holds_what_the_chain_holds(till: Till) -> None:
 
 def test_a_difference_is_named(till: Till) -> None:
     """Last in this file: it takes a receipt away."""
-    from daemon import rows
+    from support.daemon import rows
 
     [row] = rows(
         till.place,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from lying_rpc import Json, lying_rpc
-from tempo import ALPHA, BETA, CHAIN_ID, RECEIVER, Chain, running_chain
+from support.lying_rpc import Json, lying_rpc
+from support.tempo import ALPHA, BETA, CHAIN_ID, RECEIVER, Chain, running_chain
 from tempo_provider.commands import pay
 from tempo_provider.config import TempoConfig
 

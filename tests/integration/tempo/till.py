@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
-from daemon import Client, Daemon, Place, events, rows, wait_until_published
-from tempo import (
+from support.daemon import Client, Daemon, Place, events, rows, wait_until_published
+from support.tempo import (
     PATIENCE_S,
     RECEIVER,
     Chain,

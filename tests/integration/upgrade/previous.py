@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from daemon import Place
+from support.daemon import Place
 
 COMMIT = Path(__file__).with_name("PREVIOUS_VERSION").read_text().strip()
 ROOT = Path(__file__).parents[3]

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from daemon import Client, Daemon, Place, running_daemon, wait_until_published
 from integration.upgrade.previous import PreviousVersion, unpack
-from stack import Stack
+from support.daemon import Client, Daemon, Place, running_daemon, wait_until_published
+from support.stack import Stack
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.migrate import migrate, pending

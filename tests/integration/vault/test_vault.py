@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from openbao import OpenBao, running_openbao
+from support.openbao import OpenBao, running_openbao
 
 from payd.adapters.system import SystemClock
 from payd.adapters.vault import Vault, VaultSettings

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from daemon import Place
-from openbao import OpenBao, running_openbao
+from support.daemon import Place
+from support.openbao import OpenBao, running_openbao
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import attrs
 import trio
+from support.memory import MemoryStore
 
-from payd.adapters.memory import MemoryStore
 from payd.domain.decide import Decision
 from payd.domain.errors import PaydError, ProviderUnavailable, WebhookRefused
 from payd.domain.evidence import (

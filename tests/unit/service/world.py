@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from support.memory import MemoryPublisher, MemoryReconciliations
 from unit.service.fakes import (
     DECLINED,
     OUTCOME_UNKNOWN,
@@ -24,7 +25,6 @@ from unit.service.fakes import (
     not_attempted,
 )
 
-from payd.adapters.memory import MemoryPublisher, MemoryReconciliations
 from payd.domain.decide import Rules
 from payd.domain.errors import ProviderUnavailable
 from payd.domain.payment import Customer, Origin, Payment, Status

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import attrs
 import pytest
-from authority import Authority
 from pydantic import ValidationError
+from support.authority import Authority
 
 from payd.config import (
     SETTINGS,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import attrs
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
 NAMESPACES = "unshare --cgroup --mount --pid --uts --ipc --fork --kill-child --mount-proc"
 #: A machine under load takes long to start Python.

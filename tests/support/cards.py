@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from daemon import Client, Daemon, Place, a_request
+
+from support.daemon import Client, Daemon, Place, a_request
 
 SECRET_KEY = "sk_test_tests"
 WEBHOOK_SECRET = "whsec_tests"

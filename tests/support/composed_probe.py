@@ -15,10 +15,10 @@ from typing import Any
 import grpc
 import httpx
 import nats
-from daemon import Client, a_request
 from grpclib.health.v1 import health_pb2
 
 from payd.proto import payment_pb2 as pb
+from support.daemon import Client, a_request
 
 PATIENCE_S = 60.0
 

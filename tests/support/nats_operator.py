@@ -15,7 +15,8 @@ from typing import Any
 
 import attrs
 import nkeys
-from planted_secrets import WATCH
+
+from support.planted_secrets import WATCH
 
 READY_S = 20.0
 _RELOADED = b"Reloaded server configuration"

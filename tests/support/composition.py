@@ -12,7 +12,7 @@ from typing import Any
 
 from payd.dev.postgres import binaries
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOMAIN = "pay.example.com"
 #: Own processes, own ports, own mounts; all of it ends with the command.
 UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")

@@ -7,12 +7,12 @@ from itertools import islice
 
 import attrs
 
-from payd.adapters.memory.ledger import MemoryLedger
-from payd.adapters.memory.queue import FREE, Held, Queue
 from payd.domain.evidence import Observation, Outflow
 from payd.plugins.context import Clock
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Cursor, InboxRow, Lease, LeaseLost, Report
+from support.memory.ledger import MemoryLedger
+from support.memory.queue import FREE, Held, Queue
 
 
 @attrs.define(kw_only=True)

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from container_images import Image, all_images
+
+from support.container_images import Image, all_images
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
 #: What programs read of /etc; the rest of it is each image's own.

@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
-from tempo import Chain
+
+from support.tempo import Chain
 
 Json = dict[str, Any]
 #: Changes one answer of JSON-RPC, knowing what was asked.

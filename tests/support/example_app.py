@@ -11,12 +11,13 @@ from typing import Any
 import asyncpg
 import attrs
 import httpx
-from daemon import PATIENCE_S, Daemon
-from planted_secrets import WATCH
 from unit.cli.scripted_daemon import on_plain_asyncio
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-SABOTAGE = Path(__file__).parent / "fixtures" / "sabotaged_main_app.py"
+from support.daemon import PATIENCE_S, Daemon
+from support.planted_secrets import WATCH
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SABOTAGE = Path(__file__).parents[1] / "fixtures" / "sabotaged_main_app.py"
 USERS = "alice:alice-token,bob:bob-token"
 FULL_30D = {"chain_profile_id": "ethereum-mainnet", "node_type": "full", "duration": "30d"}
 _LISTENING = re.compile(r"listening on (http://\S+)")

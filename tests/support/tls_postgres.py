@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
-from absent import NO_TLS_POSTGRES, do_without
-from authority import Authority
 
 from payd.dev.ports import any_free
+from support.absent import NO_TLS_POSTGRES, do_without
+from support.authority import Authority
 
 READY_S = 60.0
 PASSWORD = "of the tests"

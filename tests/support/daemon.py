@@ -23,9 +23,9 @@ import httpx
 import nats
 import nats.errors
 from nats.js.api import ConsumerConfig, DeliverPolicy
-from planted_secrets import WATCH, plant_environment, search_processes
 
 from payd.proto import payment_pb2 as pb
+from support.planted_secrets import WATCH, plant_environment, search_processes
 
 SERVICE = "/payd.v1.PaymentService/"
 #: Long enough for a loaded machine; nothing waits for all of it.

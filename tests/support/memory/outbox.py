@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from payd.adapters.events import EventRow
-from payd.adapters.memory.queue import Held, Queue
 from payd.domain.decide import EventType
 from payd.plugins.context import Clock
 from payd.ports import OutboxRow, PublishError
+from support.memory.queue import Held, Queue
 
 
 class MemoryOutbox(Queue[OutboxRow]):

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import stripe
-from cards import WEBHOOK_SECRET
-from malformed_events import malformed
 
-FIXTURES = Path(__file__).parent / "fixtures/stripe"
+from support.cards import WEBHOOK_SECRET
+from support.malformed_events import malformed
+
+FIXTURES = Path(__file__).parents[1] / "fixtures/stripe"
 TOLERANCE_S = 300
 PAYMENT_ID = "3f0c8e8e-6f0e-4c0b-9d53-0f0e6a1c2b77"
 

@@ -9,14 +9,14 @@ import attrs
 
 from payd.adapters.columns import Json, changes, dumps, item_rows, payment_row, receipt_rows
 from payd.adapters.events import AuditRow, outbox_row_of
-from payd.adapters.memory.inbox import MemoryInbox
-from payd.adapters.memory.ledger import MemoryLedger
-from payd.adapters.memory.outbox import MemoryOutbox
-from payd.adapters.memory.queue import Bell
 from payd.domain.decide import Decision
 from payd.domain.payment import Customer, Origin, Payment
 from payd.plugins.context import Clock
 from payd.ports import Reconciliation, StoredObject
+from support.memory.inbox import MemoryInbox
+from support.memory.ledger import MemoryLedger
+from support.memory.outbox import MemoryOutbox
+from support.memory.queue import Bell
 
 
 class MemoryStore:

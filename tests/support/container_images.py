@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-DOCKERFILE = Path(__file__).parent.parent / "deploy" / "Dockerfile"
+DOCKERFILE = Path(__file__).parents[2] / "deploy" / "Dockerfile"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

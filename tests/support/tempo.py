@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from daemon import Client, Daemon, Place, a_request
 
 from payd.dev.chain import CHAIN_ID, anvil_command
 from payd.dev.ports import HOST, any_free
+from support.daemon import Client, Daemon, Place, a_request
 
 ALPHA = "0x20c0000000000000000000000000000000000001"
 BETA = "0x20c0000000000000000000000000000000000002"

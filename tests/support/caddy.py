@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 import httpx
 
-CADDYFILE = Path(__file__).parent.parent / "deploy" / "Caddyfile"
+CADDYFILE = Path(__file__).parents[2] / "deploy" / "Caddyfile"
 READY_S = 30.0
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import attrs
 import httpx
-from planted_secrets import WATCH
 
 from payd.dev.ports import any_free
+from support.planted_secrets import WATCH
 
 POLICY = """
 path "secret/data/payd" { capabilities = ["read"] }

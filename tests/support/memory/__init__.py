@@ -4,10 +4,10 @@ One process, nothing kept. Nothing waits but `wait` and `await_answer`, which wa
 every other method is one indivisible step, as a statement is to PostgreSQL.
 """
 
-from payd.adapters.memory.inbox import MemoryInbox
-from payd.adapters.memory.ledger import MemoryLedger
-from payd.adapters.memory.outbox import MemoryOutbox, MemoryPublisher
-from payd.adapters.memory.store import MemoryReconciliations, MemoryStore
+from support.memory.inbox import MemoryInbox
+from support.memory.ledger import MemoryLedger
+from support.memory.outbox import MemoryOutbox, MemoryPublisher
+from support.memory.store import MemoryReconciliations, MemoryStore
 
 __all__ = [
     "MemoryInbox",

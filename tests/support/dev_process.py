@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from planted_secrets import WATCH, search_processes
 
 from payd.dev.ports import USUAL
+from support.planted_secrets import WATCH, search_processes
 
 PATIENCE_S = 60
 OPEN = ("CREATING", "PENDING", "PROCESSING", "CANCELING")

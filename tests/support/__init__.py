@@ -1,0 +1,1 @@
+"""What the tests share: servers of their own, clients, and memory adapters."""
