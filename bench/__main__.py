@@ -25,12 +25,12 @@ from bench.started import wait_for_line
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import load_config
+from payd.daemon.build import database_settings
 from payd.dev.pki import ensure_pki
 from payd.dev.ports import HOST, choose_ports
 from payd.dev.postgres import Postgres, create_database, postgres
 from payd.dev.servers import answers, nats_command, running
 from payd.dev.state import StateDir, open_state
-from payd.wiring import database_settings
 
 METHODS = ("InitiatePayment", "GetPayment")
 _LOAD = [sys.executable, "-m", "bench.load"]

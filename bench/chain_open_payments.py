@@ -37,12 +37,12 @@ from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.system import SystemClock
 from payd.config import Config, load_config
+from payd.daemon.build import database_settings, payment_rules
+from payd.daemon.preflight import crash_points, enabled_plugins
 from payd.plugins.loader import described_methods
 from payd.ports import WATCH, Cursor
-from payd.preflight import crash_points, enabled_plugins
 from payd.service.intake import Intake
 from payd.service.settle import Settle
-from payd.wiring import database_settings, payment_rules
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

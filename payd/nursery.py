@@ -20,36 +20,17 @@ import attrs
 import trio
 
 from payd import telemetry
-from payd.adapters import islands
+from payd.adapters import bridge
 from payd.adapters.bites import maintain
-from payd.adapters.pump import nap, pump
 from payd.adapters.system import SystemClock
 from payd.adapters.systemd import ServiceManager
-from payd.condition import Condition
 from payd.config import (
     Config,
     ConfigError,
     load_prices,
     with_vault,
 )
-from payd.domain.errors import PaydError, StoreUnavailable
-from payd.domain.payment import Payment
-from payd.plugins.loader import FailureMode, OpenProviders, open_providers
-from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
-from payd.preflight import build_tls, check_prices, enabled_plugins, offered_methods
-from payd.rotation import Reloads, Rotation
-from payd.secrets import Held, SecretKeeper
-from payd.service.audit import AUDIT_KINDS
-from payd.service.intake import same_payment
-from payd.service.reconcile import FINDING_KINDS
-from payd.service.scan import ScanStep
-from payd.telemetry import Metrics
-from payd.transport.grpc.server import GrpcServer
-from payd.transport.http.app import build_app
-from payd.transport.http.serve import metrics_app, serve_app
-from payd.transport.http.webhooks import Webhooks
-from payd.watches import Watches, cursor_reader
-from payd.wiring import (
+from payd.daemon.build import (
     Holder,
     MethodMapForAsyncio,
     Outside,
@@ -62,6 +43,25 @@ from payd.wiring import (
     new_metrics,
     provider_observer,
 )
+from payd.daemon.leases import Watches, cursor_reader
+from payd.daemon.preflight import build_tls, check_prices, enabled_plugins, offered_methods
+from payd.daemon.readiness import Condition
+from payd.daemon.reload import Reloads, Rotation
+from payd.daemon.secrets import Held, SecretKeeper
+from payd.daemon.worker_loop import nap, pump
+from payd.domain.errors import PaydError, StoreUnavailable
+from payd.domain.payment import Payment
+from payd.plugins.loader import FailureMode, OpenProviders, open_providers
+from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
+from payd.service.audit import AUDIT_KINDS
+from payd.service.intake import same_payment
+from payd.service.reconcile import FINDING_KINDS
+from payd.service.scan import ScanStep
+from payd.telemetry import Metrics
+from payd.transport.grpc.server import GrpcServer
+from payd.transport.http.app import build_app
+from payd.transport.http.serve import metrics_app, serve_app
+from payd.transport.http.webhooks import Webhooks
 
 T = TypeVar("T")
 Claim: TypeAlias = Callable[[], Awaitable[Sequence[T]]]
@@ -131,7 +131,7 @@ async def run(
     plugins = enabled_plugins(config)
     check_prices(config, holder.current(), offered_methods(plugins))
     async with (
-        islands.open_loop(partial(_count_exception, metrics)),
+        bridge.open_loop(partial(_count_exception, metrics)),
         open_providers(
             plugins,
             environment=config.environment,
@@ -193,10 +193,10 @@ async def _until_stopped(
             support.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
-            await islands.aio(outside.store.drain)
-            await islands.aio(outside.inbox.drain)
-            await islands.aio(outside.limiter.close)
-            await islands.aio(outside.database.close)
+            await bridge.aio(outside.store.drain)
+            await bridge.aio(outside.inbox.drain)
+            await bridge.aio(outside.limiter.close)
+            await bridge.aio(outside.database.close)
 
 
 async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]) -> None:
@@ -204,7 +204,7 @@ async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]
     app = build_app(
         daemon.use_cases.door.query,
         Webhooks(
-            intake=islands.for_trio(daemon.use_cases.intake),
+            intake=bridge.for_trio(daemon.use_cases.intake),
             on_webhook=lambda provider, outcome: metrics.webhooks.labels(provider, outcome).inc(),
         ),
         daemon.condition.readiness,
@@ -220,7 +220,7 @@ async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]
         http_port = await doors.start(
             serve_app, app, config.http.host, config.http.port, shut, http_limits(config)
         )
-        grpc_port = await islands.aio(daemon.grpc.start)
+        grpc_port = await bridge.aio(daemon.grpc.start)
         now = await daemon.condition.readiness()
         daemon.grpc.set_serving(now.ready)
         addresses = Addresses(
@@ -234,7 +234,7 @@ async def _keep_doors_open(daemon: _Daemon, started: Callable[[Addresses], None]
         started(addresses)
         await daemon.stop.wait()
         daemon.manager.is_stopping()
-        await islands.aio(daemon.grpc.stop, config.grpc.drain_timeout_s)
+        await bridge.aio(daemon.grpc.stop, config.grpc.drain_timeout_s)
         shut.set()
 
 
@@ -303,8 +303,8 @@ def _start_support(daemon: _Daemon, support: trio.Nursery, reloads: Reloads | No
     """The loops that may end at any moment."""
     config, outside = daemon.config, daemon.outside
     loops: dict[str, Callable[[], Awaitable[object]]] = {
-        "stream connection": partial(islands.aio, outside.stream.run),
-        "outbox listener": partial(islands.aio, outside.outbox.listen),
+        "stream connection": partial(bridge.aio, outside.stream.run),
+        "outbox listener": partial(bridge.aio, outside.outbox.listen),
         "outbox retention": _maintained(
             outside.outbox.delete_published, timedelta(days=config.outbox.retention_days)
         ),
@@ -333,7 +333,7 @@ def _start_support(daemon: _Daemon, support: trio.Nursery, reloads: Reloads | No
 
 
 def _maintained(bite: Callable[..., Awaitable[int]], *arguments: object) -> Idle:
-    return partial(islands.aio, maintain, partial(bite, *arguments))
+    return partial(bridge.aio, maintain, partial(bite, *arguments))
 
 
 async def _supervise(name: str, work: Callable[[], Awaitable[object]], daemon: _Daemon) -> None:
@@ -380,7 +380,7 @@ def _pump(
             _log.exception("row_failed", task=name, row=getattr(row, "id", None), error=repr(error))
             return False
 
-    return partial(islands.aio, pump, claim, guarded, idle, daemon.stopping, same)
+    return partial(bridge.aio, pump, claim, guarded, idle, daemon.stopping, same)
 
 
 async def _claim_to_publish(daemon: _Daemon) -> Sequence[OutboxRow]:
@@ -475,7 +475,7 @@ async def _measure(daemon: _Daemon) -> None:
         await trio.sleep(sample_s)
         metrics.loop_lag.labels("trio").set(max(0.0, trio.current_time() - began - sample_s))
         began = trio.current_time()
-        await islands.aio(nap, 0, daemon.stopping)
+        await bridge.aio(nap, 0, daemon.stopping)
         metrics.loop_lag.labels("asyncio").set(trio.current_time() - began)
         metrics.rpcs_in_flight.set(daemon.grpc.in_flight())
         metrics.connections.set(daemon.grpc.connections())

@@ -105,8 +105,8 @@ def _certificates(cert: Path, key: Path, ca: Path) -> Finding:
 async def _vault(config: Any) -> tuple[Any, Finding]:
     """The configuration with what the vault holds, where it gives anything."""
     from payd.config import missing_from_vault, with_vault
+    from payd.daemon.build import build_vault, new_metrics
     from payd.ports import SecretsUnavailable
-    from payd.wiring import build_vault, new_metrics
 
     vault = build_vault(config, new_metrics())
     where = f"{config.vault.addr}, {config.vault.secret_path}"
@@ -121,10 +121,10 @@ async def _vault(config: Any) -> tuple[Any, Finding]:
 
 
 async def _remote(config: Any, host: str, port: int, files: ClientFiles | None) -> list[Finding]:
-    from payd.adapters import islands
+    from payd.adapters import bridge
 
-    async with islands.open_loop(lambda message, error: None):
-        found = [await islands.aio(ask_grpc, host, port, files)]
+    async with bridge.open_loop(lambda message, error: None):
+        found = [await bridge.aio(ask_grpc, host, port, files)]
         found += [await _database(config), await _stream(config), await _redis(config)]
     return found + await _providers(config)
 
@@ -132,7 +132,7 @@ async def _remote(config: Any, host: str, port: int, files: ClientFiles | None) 
 async def _providers(config: Any) -> list[Finding]:
     """Each is built with its settings and credentials, and asked for its health."""
     from payd.config import ConfigError
-    from payd.preflight import enabled_plugins
+    from payd.daemon.preflight import enabled_plugins
 
     try:
         plugins = enabled_plugins(config)
@@ -171,15 +171,15 @@ async def _provider(config: Any, plugin: Any) -> list[Finding]:
 
 
 async def _database(config: Any) -> Finding:
-    from payd.adapters import islands
+    from payd.adapters import bridge
     from payd.adapters.postgres.database import Database
     from payd.adapters.postgres.migrate import MigrationError, pending
+    from payd.daemon.build import database_settings
     from payd.domain.errors import StoreUnavailable
-    from payd.wiring import database_settings
 
     where = f"{config.database.host}:{config.database.port}/{config.database.name}"
     try:
-        missing = await islands.aio(pending, Database(database_settings(config)))
+        missing = await bridge.aio(pending, Database(database_settings(config)))
     except (StoreUnavailable, MigrationError) as error:
         cause = f": {error.__cause__}" if error.__cause__ else ""
         return Finding("PostgreSQL", False, f"{where}: {error}{cause}; check DB_*")
@@ -191,8 +191,8 @@ async def _database(config: Any) -> Finding:
 async def _stream(config: Any) -> Finding:
     import trio
 
-    from payd.adapters import islands
-    from payd.wiring import build_stream
+    from payd.adapters import bridge
+    from payd.daemon.build import build_stream
 
     # Looks only: what is missing is told, not made.
     looked = config.model_copy(
@@ -200,7 +200,7 @@ async def _stream(config: Any) -> Finding:
     )
     stream = build_stream(looked)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(islands.aio, stream.run)
+        nursery.start_soon(bridge.aio, stream.run)
         state = await _settled(stream.state)
         nursery.cancel_scope.cancel()
     if not state.connected:

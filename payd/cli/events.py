@@ -184,16 +184,16 @@ async def _republish(config: Any, since: datetime) -> tuple[int, int]:
     from rich.console import Console
     from rich.progress import Progress
 
-    from payd.adapters import islands
+    from payd.adapters import bridge
     from payd.adapters.postgres.database import Database
     from payd.adapters.postgres.outbox import PostgresOutbox
-    from payd.wiring import build_stream, database_settings
+    from payd.daemon.build import build_stream, database_settings
 
     database = Database(database_settings(config))
     stream = build_stream(config)
     sent = dropped = 0
-    async with islands.open_loop(lambda message, error: None), trio.open_nursery() as nursery:
-        nursery.start_soon(islands.aio, stream.run)
+    async with bridge.open_loop(lambda message, error: None), trio.open_nursery() as nursery:
+        nursery.start_soon(bridge.aio, stream.run)
         with trio.fail_after(config.nats.connect_timeout_s + 1):
             while not stream.state().connected:  # noqa: ASYNC110 - asyncio's side has no trio event
                 await trio.sleep(0.05)
@@ -212,8 +212,8 @@ async def _republish(config: Any, since: datetime) -> tuple[int, int]:
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("publishing again", total=None)
             after_id = 0
-            while after_id := await islands.aio(publish_page, after_id):
+            while after_id := await bridge.aio(publish_page, after_id):
                 progress.update(task, completed=sent + dropped)
-        await islands.aio(database.close)
+        await bridge.aio(database.close)
         nursery.cancel_scope.cancel()
     return sent, dropped

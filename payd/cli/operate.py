@@ -43,8 +43,8 @@ def _from_vault(config: Any) -> Any:
     import trio
 
     from payd.config import with_vault
+    from payd.daemon.build import build_vault, new_metrics
     from payd.ports import SecretsUnavailable
-    from payd.wiring import build_vault, new_metrics
 
     vault = build_vault(config, new_metrics())
     if vault is None:
@@ -61,17 +61,18 @@ def serve() -> None:
     config = _load(os.environ)
     _preflight(config)
     from payd.config import load_config
-    from payd.process import serve as run
+    from payd.daemon import process
+    from payd.nursery import run
 
-    sys.exit(run(config, partial(load_config, os.environ, None)))
+    sys.exit(process.serve(run, config, partial(load_config, os.environ, None)))
 
 
 def _preflight(config: Any) -> None:
     """What is wrong is told before the servers are even imported, which takes longer."""
     from payd import telemetry
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError
+    from payd.daemon.preflight import preflight
     from payd.plugins.loader import PluginError
-    from payd.preflight import preflight
 
     telemetry.configure_logging(config.log.level, config.log.format)
     try:
@@ -106,17 +107,17 @@ def migrate(check: bool, post: bool, state_dir: Path | None) -> None:
 
 
 async def _migrate(config: Any, check: bool, post: bool) -> list[str]:
-    from payd.adapters import islands
+    from payd.adapters import bridge
     from payd.adapters.postgres import migrate as migrations
     from payd.adapters.postgres.database import Database
-    from payd.wiring import database_settings
+    from payd.daemon.build import database_settings
 
     database = Database(database_settings(config))
-    async with islands.open_loop(lambda message, error: None):
+    async with bridge.open_loop(lambda message, error: None):
         if check:
-            found = await islands.aio(partial(migrations.pending, database, post=post))
+            found = await bridge.aio(partial(migrations.pending, database, post=post))
         else:
-            found = await islands.aio(partial(migrations.migrate, database, _say, post=post))
+            found = await bridge.aio(partial(migrations.migrate, database, _say, post=post))
     return [migration.name for migration in found]
 
 

@@ -73,7 +73,7 @@ def _context(name: str, where: Mapping[str, Any]) -> Any:
 
 
 def _enabled(config: Any, name: str) -> Any:
-    from payd.preflight import enabled_plugins
+    from payd.daemon.preflight import enabled_plugins
 
     for plugin in enabled_plugins(config):
         if plugin.name == name:
@@ -116,15 +116,15 @@ async def _balances(config: Any, plugin: Any) -> "Sequence[Balance] | None":
     import random
 
     from payd import telemetry
-    from payd.adapters import islands
+    from payd.adapters import bridge
     from payd.adapters.system import SystemClock
+    from payd.daemon.build import MethodMapForAsyncio, build_audit, build_outside, new_metrics
+    from payd.daemon.leases import cursor_reader
     from payd.plugins.loader import FailureMode, open_providers
-    from payd.watches import cursor_reader
-    from payd.wiring import MethodMapForAsyncio, build_audit, build_outside, new_metrics
 
     outside = build_outside(config, new_metrics())
     async with (
-        islands.open_loop(lambda message, error: None),
+        bridge.open_loop(lambda message, error: None),
         open_providers(
             [plugin],
             environment=config.environment,
@@ -141,9 +141,9 @@ async def _balances(config: Any, plugin: Any) -> "Sequence[Balance] | None":
         try:
             if provider is None or not provider.can_audit:
                 raise click.ClickException(f"the provider {plugin.name} cannot be audited")
-            return await islands.aio(audit.balances, provider)
+            return await bridge.aio(audit.balances, provider)
         finally:
-            await islands.aio(outside.database.close)
+            await bridge.aio(outside.database.close)
 
 
 def _show(balances: "Sequence[Balance]", as_json: bool, tokens: render.Tokens) -> None:

@@ -15,9 +15,9 @@ from payd.cli.target import state_dir_option
 from payd.cli.tokens import tokens_of
 
 if TYPE_CHECKING:
+    from payd.daemon.build import Outside
     from payd.domain.payment import Origin, Payment
     from payd.ports import Providers, StoredReceipt
-    from payd.wiring import Outside
 
 T = TypeVar("T")
 
@@ -96,10 +96,10 @@ async def _attach(
     config: Any, outside: "Outside", receipt_id: str, payment_id: UUID, note: str
 ) -> "Payment":
     from payd.adapters.system import SystemClock
-    from payd.preflight import crash_points
+    from payd.daemon.build import payment_rules
+    from payd.daemon.preflight import crash_points
     from payd.service.attach import Attach
     from payd.service.settle import Settle
-    from payd.wiring import payment_rules
 
     settle = Settle(
         store=outside.store,
@@ -128,8 +128,8 @@ def operator() -> "Origin":
 def _methods(config: Any) -> "Providers":
     """What settling has to know of the methods, without building a provider."""
     from payd import telemetry
+    from payd.daemon.preflight import enabled_plugins
     from payd.plugins.loader import described_methods
-    from payd.preflight import enabled_plugins
 
     return described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
 
@@ -147,16 +147,16 @@ def _run(act: "Callable[[Outside], Awaitable[T]]", config: Any) -> T:
 
 
 async def _opened(act: "Callable[[Outside], Awaitable[T]]", config: Any) -> T:
-    from payd.adapters import islands
-    from payd.wiring import build_outside, new_metrics
+    from payd.adapters import bridge
+    from payd.daemon.build import build_outside, new_metrics
 
-    async with islands.open_loop(lambda message, error: None):
+    async with bridge.open_loop(lambda message, error: None):
         outside = build_outside(config, new_metrics())
         try:
-            return await islands.aio(act, outside)
+            return await bridge.aio(act, outside)
         finally:
-            await islands.aio(outside.store.drain)
-            await islands.aio(outside.database.close)
+            await bridge.aio(outside.store.drain)
+            await bridge.aio(outside.database.close)
 
 
 def _document(one: "StoredReceipt") -> dict[str, Any]:

@@ -50,17 +50,17 @@ def reconciliations(count: int, as_json: bool, state_dir: Path | None) -> None:
 
 
 async def _newest(config: Any, count: int) -> "Sequence[Reconciliation]":
-    from payd.adapters import islands
+    from payd.adapters import bridge
     from payd.adapters.postgres.database import Database
     from payd.adapters.postgres.reconciliations import PostgresReconciliations
-    from payd.wiring import database_settings
+    from payd.daemon.build import database_settings
 
-    async with islands.open_loop(lambda message, error: None):
+    async with bridge.open_loop(lambda message, error: None):
         database = Database(database_settings(config))
         try:
-            return await islands.aio(PostgresReconciliations(database).newest, count)
+            return await bridge.aio(PostgresReconciliations(database).newest, count)
         finally:
-            await islands.aio(database.close)
+            await bridge.aio(database.close)
 
 
 def _document(result: "Reconciliation") -> dict[str, Any]:

@@ -8,10 +8,10 @@ import attrs
 import trio
 
 from payd.config import installed_providers, load_config, parse_switch
+from payd.daemon.preflight import enabled_plugins
 from payd.dev.ports import HOST
 from payd.dev.state import StateDir
 from payd.plugins.loader import PluginError, methods_of
-from payd.preflight import enabled_plugins
 
 CARD = "card"
 _STRIPE = "stripe"

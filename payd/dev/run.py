@@ -11,10 +11,12 @@ import attrs
 import trio
 
 from payd import nursery
-from payd.adapters import islands
+from payd.adapters import bridge
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import DEFAULT_FILE, SETTINGS, Config, installed_providers, load_config
+from payd.daemon.build import database_settings
+from payd.daemon.reload import open_reloads
 from payd.dev.cards import cards, mock_methods
 from payd.dev.chain import chain
 from payd.dev.example import example
@@ -24,9 +26,7 @@ from payd.dev.postgres import Postgres, postgres
 from payd.dev.servers import answers, nats_command, running, valkey_command
 from payd.dev.state import StateDir
 from payd.nursery import Addresses
-from payd.rotation import open_reloads
 from payd.shipped import shipped
-from payd.wiring import database_settings
 
 Progress = Callable[[str], None]
 
@@ -124,10 +124,10 @@ async def _example(
 
 
 async def _migrate(config: Config, progress: Progress) -> None:
-    async with islands.open_loop(lambda message, error: None):
+    async with bridge.open_loop(lambda message, error: None):
         database = Database(database_settings(config))
         run = partial(migrate, database, lambda line: progress(f"schema {line}"), post=True)
-        await islands.aio(run)
+        await bridge.aio(run)
 
 
 def _environment(

@@ -13,7 +13,7 @@ from contract.stores import OpenStores, Stores
 from support.memory import MemoryReconciliations, MemoryStore
 from support.stack import Stack
 
-from payd.adapters.islands import for_trio, open_loop
+from payd.adapters.bridge import for_trio, open_loop
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLeases

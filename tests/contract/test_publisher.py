@@ -19,7 +19,7 @@ from integration.nats.server import (
 )
 from support.memory import MemoryPublisher
 
-from payd.adapters.islands import for_trio, open_loop
+from payd.adapters.bridge import for_trio, open_loop
 from payd.ports import OutboxRow, Publisher, PublishError
 
 Told = tuple[str, dict[str, str], bytes]

@@ -21,7 +21,7 @@ from integration.nats.server import eventually
 from support.stack import Stack
 
 from payd.adapters import rate_limit
-from payd.adapters.islands import aio, open_loop
+from payd.adapters.bridge import aio, open_loop
 from payd.adapters.rate_limit import RedisRateLimiter
 from payd.dev.ports import HOST, any_free
 from payd.dev.servers import Server, answers, valkey_command

@@ -3,9 +3,9 @@
 import pytest
 
 from payd.config import ConfigError, load_config
+from payd.daemon.preflight import check_prices
 from payd.domain.pricing import PriceList
 from payd.plugins import AmountRule, Method
-from payd.preflight import check_prices
 
 CARD = AmountRule(max_minor_units=10_000, step_minor_units=100)
 WIRE = AmountRule(min_minor_units=5_000)

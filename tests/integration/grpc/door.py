@@ -21,7 +21,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
 
-from payd.adapters import islands
+from payd.adapters import bridge
 from payd.domain.money import Money
 from payd.domain.payment import Customer, LineItem, Origin, Payment
 from payd.domain.request import InitiateRequest, QuoteAnswer, QuoteRequest
@@ -303,7 +303,7 @@ async def open_door(pki: Path, max_in_flight: int = 512) -> AsyncIterator[OpenDo
     tls = Tls(load_certificates(files, datetime.now(UTC)))
     behind: Any = use_cases
     services = Services(initiate=behind, cancel=behind, query=behind)
-    async with islands.open_loop(lambda message, error: None):
+    async with bridge.open_loop(lambda message, error: None):
         server = GrpcServer(
             door,
             tls,
@@ -311,10 +311,10 @@ async def open_door(pki: Path, max_in_flight: int = 512) -> AsyncIterator[OpenDo
             lambda: frozenset({"main-app"}),
             lambda method, code, seconds, origin, error: rpcs.append((method, code)),
         )
-        port = await islands.aio(server.start)
+        port = await bridge.aio(server.start)
         server.set_serving(True)
         try:
             yield OpenDoor(server=server, port=port, pki=pki, use_cases=use_cases, rpcs=rpcs)
         finally:
             with trio.CancelScope(shield=True):
-                await islands.aio(server.stop, 1.0)
+                await bridge.aio(server.stop, 1.0)

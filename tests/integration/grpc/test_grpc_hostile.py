@@ -18,7 +18,7 @@ from integration.grpc.door import (
     an_initiate,
 )
 
-from payd.adapters import islands
+from payd.adapters import bridge
 from payd.proto import payment_pb2 as pb
 from payd.transport.grpc.handlers import SERVICE
 
@@ -290,14 +290,14 @@ async def test_a_read_whose_caller_has_left_is_told_as_cancelled(door: OpenDoor)
 
 async def test_a_stop_says_goodbye_to_who_is_connected(door: OpenDoor, caller: Caller) -> None:
     await still_served(caller)
-    await islands.aio(door.server.stop, 1.0)
+    await bridge.aio(door.server.stop, 1.0)
     # GOAWAY, then the end; without the first, a client takes it for a failure.
     assert "ConnectionTerminated" in await until_cut(caller)
 
 
 async def test_a_stopped_server_may_be_stopped_again(door: OpenDoor) -> None:
-    await islands.aio(door.server.stop, 1.0)
-    await islands.aio(door.server.stop, 1.0)
+    await bridge.aio(door.server.stop, 1.0)
+    await bridge.aio(door.server.stop, 1.0)
 
 
 # -- who may ask what --------------------------------------------------------------------------

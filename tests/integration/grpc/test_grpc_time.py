@@ -15,7 +15,7 @@ from integration.grpc.door import (
     open_door,
 )
 
-from payd.adapters import islands
+from payd.adapters import bridge
 from payd.proto import payment_pb2 as pb
 
 SHORT = ("grpc-timeout", "50m")
@@ -95,7 +95,7 @@ async def test_a_drain_finishes_what_is_under_way_and_refuses_what_is_new(
         under_way = await caller.begin("InitiatePayment", an_initiate())
         with trio.fail_after(PATIENCE_S):
             await door.use_cases.begun.wait()
-        nursery.start_soon(islands.aio, door.server.stop, PATIENCE_S)
+        nursery.start_soon(bridge.aio, door.server.stop, PATIENCE_S)
         with trio.fail_after(PATIENCE_S):
             # Until the drain has begun, calls wait like the one under way.
             while (reply := await late.call("GetPayment", GET, SHORT)).grpc_status is TOO_LATE:

@@ -10,7 +10,7 @@ import structlog
 from integration.nats.server import NatsServer, running_nats
 
 from payd import telemetry
-from payd.adapters.islands import open_loop
+from payd.adapters.bridge import open_loop
 
 
 @pytest.fixture

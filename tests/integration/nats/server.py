@@ -15,7 +15,7 @@ import trio
 from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-from payd.adapters.islands import aio
+from payd.adapters.bridge import aio
 from payd.adapters.jetstream import JetStreamPublisher
 from payd.dev.ports import any_free
 from payd.dev.servers import Command, Server, answers

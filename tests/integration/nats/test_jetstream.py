@@ -24,7 +24,7 @@ from integration.nats.server import (
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
 from payd import telemetry
-from payd.adapters.islands import aio
+from payd.adapters.bridge import aio
 from payd.adapters.jetstream import MESSAGE_BYTES_MAX, JetStreamPublisher
 from payd.domain.evidence import Redirect
 from payd.domain.money import Money

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from support import lying_rpc as lies
 import pytest
 from integration.tempo.till import cursor_block, standing, status, wait_until_read
+from support import lying_rpc as lies
 from support.daemon import Client, Daemon, Place, events, rows
 from support.lying_rpc import LyingRpc, lying_rpc
 from support.tempo import (

@@ -6,15 +6,15 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import trio
 
 from payd import telemetry
 from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError, unencrypted_connections
-from payd.nursery import run
+from payd.daemon.reload import Reloads, open_reloads
 from payd.plugins.loader import PluginError
 from payd.plugins.steps import resisting
-from payd.rotation import open_reloads
 
 _log = telemetry.get_logger(__name__)
 
@@ -25,8 +25,15 @@ _END_S = 10.0
 _HELD_S = 3.0
 
 
-def serve(config: Config, reload: Callable[[], Config]) -> int:
-    """Run the daemon until a signal; the process's exit code. `reload` reads anew on SIGHUP."""
+class Run(Protocol):
+    """The supervisor's `run` (payd.nursery)."""
+
+    async def __call__(self, config: Config, stop: trio.Event, *, reloads: Reloads | None) -> None:
+        """Run the daemon until `stop`."""
+
+
+def serve(run: Run, config: Config, reload: Callable[[], Config]) -> int:
+    """Run the daemon until a signal and return the exit code. `reload` reads anew on SIGHUP."""
     telemetry.configure_logging(config.log.level, config.log.format)
     # A core would hold every secret. A sandbox that forbids the call has set it already.
     with suppress(OSError, ValueError):
@@ -36,7 +43,7 @@ def serve(config: Config, reload: Callable[[], Config]) -> int:
         _log.warning("network_trusted", unencrypted=[key for key, _ in exposed])
     code = 0
     try:
-        trio.run(_serve_until_signal, config, reload)
+        trio.run(_serve_until_signal, run, config, reload)
     except* (ConfigError, PluginError) as failures:
         _tell(failures)
         code = EXIT_BAD_CONFIGURATION
@@ -54,7 +61,7 @@ def _tell(failures: BaseExceptionGroup[BaseException]) -> None:
             _log.critical("daemon_failed", error=str(failure))
 
 
-async def _serve_until_signal(config: Config, reload: Callable[[], Config]) -> None:
+async def _serve_until_signal(run: Run, config: Config, reload: Callable[[], Config]) -> None:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         await nursery.start(_until_signal, stop)

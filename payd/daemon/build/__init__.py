@@ -6,9 +6,9 @@ the nursery's.
 
 from payd import __version__
 from payd.telemetry import Metrics
-from payd.wiring.doors import build_grpc, grpc_door, http_limits
-from payd.wiring.holder import Holder
-from payd.wiring.outside import (
+from payd.daemon.build.servers import build_grpc, grpc_door, http_limits
+from payd.daemon.current import Holder
+from payd.daemon.build.adapters import (
     Outside,
     build_outside,
     build_stream,
@@ -16,8 +16,8 @@ from payd.wiring.outside import (
     build_vault,
     database_settings,
 )
-from payd.wiring.providers import MethodMapForAsyncio, provider_observer
-from payd.wiring.use_cases import (
+from payd.daemon.build.providers import MethodMapForAsyncio, provider_observer
+from payd.daemon.build.use_cases import (
     UseCases,
     build_audit,
     build_use_cases,

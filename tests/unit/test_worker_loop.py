@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from payd.adapters import islands
-from payd.adapters.pump import pump
+from payd.adapters import bridge
+from payd.daemon.worker_loop import pump
 
 SECONDS = 10.0
 #: A loop that claims so often in SECONDS spins.
@@ -40,9 +40,9 @@ class Bench:
 
     async def run(self) -> None:
         """For SECONDS."""
-        async with islands.open_loop(_refuse):
+        async with bridge.open_loop(_refuse):
             with trio.move_on_after(SECONDS):
-                await islands.aio(pump, self.claim, self.work, self.idle, self.stopping)
+                await bridge.aio(pump, self.claim, self.work, self.idle, self.stopping)
 
 
 def _refuse(message: str, error: BaseException | None) -> None:
@@ -91,8 +91,8 @@ async def test_one_row_that_succeeds_keeps_the_loop_going(autojump_clock: MockCl
         return row == 2
 
     began = trio.current_time()
-    async with islands.open_loop(_refuse):
-        await islands.aio(pump, bench.claim, work, bench.idle, bench.stopping)
+    async with bridge.open_loop(_refuse):
+        await bridge.aio(pump, bench.claim, work, bench.idle, bench.stopping)
 
     assert bench.claims == 21
     assert trio.current_time() == began

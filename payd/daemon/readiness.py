@@ -3,16 +3,16 @@
 import attrs
 import trio
 
-from payd.adapters import islands
+from payd.adapters import bridge
 from payd.adapters.postgres.migrate import MigrationError, pending
+from payd.daemon.build import Outside
+from payd.daemon.secrets import SecretKeeper
 from payd.domain.errors import StoreUnavailable
 from payd.plugins.breaker import BreakerState
 from payd.plugins.fence import Fence
 from payd.plugins.loader import OpenProviders
-from payd.secrets import SecretKeeper
 from payd.telemetry import Metrics
 from payd.transport.http.app import Check, Readiness
-from payd.wiring import Outside
 
 
 @attrs.frozen(kw_only=True)
@@ -68,19 +68,19 @@ class Condition:
         for name, check in now.checks.items():
             metrics.dependency.labels(name).set(check.ok)
         if now.ready:
-            depth, age_s = await islands.aio(outside.outbox.depth)
+            depth, age_s = await bridge.aio(outside.outbox.depth)
             metrics.outbox_depth.set(depth)
             metrics.outbox_age.set(age_s)
-            metrics.inbox_depth.set(await islands.aio(outside.inbox.depth))
-            metrics.unmatched.set(await islands.aio(outside.receipts.count_unmatched))
+            metrics.inbox_depth.set(await bridge.aio(outside.inbox.depth))
+            metrics.unmatched.set(await bridge.aio(outside.receipts.count_unmatched))
         return now
 
     async def _database(self) -> Check:
         try:
             if self.schema_is_current.is_set():
-                await islands.aio(self.outside.database.ping)
+                await bridge.aio(self.outside.database.ping)
                 return Check(ok=True)
-            missing = await islands.aio(pending, self.outside.database)
+            missing = await bridge.aio(pending, self.outside.database)
         except (StoreUnavailable, MigrationError) as error:
             return Check(ok=False, detail=str(error))
         if missing:

@@ -13,7 +13,7 @@ import attrs
 import trio
 
 from payd import telemetry
-from payd.adapters import islands
+from payd.adapters import bridge
 from payd.domain.errors import StoreUnavailable
 from payd.domain.evidence import Observation, Outflow
 from payd.plugins.interface import Sink
@@ -57,7 +57,7 @@ class Watches:
                 raise LeadLost("another daemon leads, or the database is away")
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + RELEASE_S):
-                await islands.aio(held.release)
+                await bridge.aio(held.release)
 
     def _sink(self, lease: Lease | None, body: trio.CancelScope) -> Sink:
         return _Sink(watches=self, lease=lease, body=body)
@@ -66,7 +66,7 @@ class Watches:
         """As soon as nobody else does. A database that is away is waited for, too."""
         while True:
             try:
-                held = await islands.aio(self.leases.acquire, f"{WATCH}:{self.provider}")
+                held = await bridge.aio(self.leases.acquire, f"{WATCH}:{self.provider}")
             except StoreUnavailable:
                 held = None
             if held is not None:
@@ -78,7 +78,7 @@ class Watches:
         while True:
             await trio.sleep(CHECK_INTERVAL_S)
             try:
-                await islands.aio(held.check)
+                await bridge.aio(held.check)
             except LeaseLost as error:
                 _log.warning("watch_lost_lead", provider=self.provider, error=str(error))
                 body.cancel()
@@ -88,7 +88,7 @@ def cursor_reader(cursors: Cursors) -> Callable[[str], Awaitable[str | None]]:
     """For trio: how far a provider's watch has come, whichever daemon runs it."""
 
     async def read(provider: str) -> str | None:
-        return await islands.aio(cursors.read_cursor, provider, WATCH)
+        return await bridge.aio(cursors.read_cursor, provider, WATCH)
 
     return read
 
@@ -118,7 +118,7 @@ class _Sink:
         moved = Cursor(name=WATCH, value=cursor, rest=_NO_REST) if cursor is not None else None
         intake, provider = self.watches.intake, self.watches.provider
         try:
-            await islands.aio(
+            await bridge.aio(
                 intake.accept, provider, observations, moved, outflows=outflows, lease=self.lease
             )
         except LeaseLost as error:

@@ -12,13 +12,13 @@ from support.memory import MemoryLedger
 from trio.testing import MockClock
 from unit.service.world import World
 
-from payd.adapters import islands
+from payd.adapters import bridge
+from payd.daemon.leases import ASK_INTERVAL_S, CHECK_INTERVAL_S, Watches, cursor_reader
 from payd.domain.errors import StoreUnavailable
 from payd.domain.evidence import Observation, Outflow, Receipt, ReceiptState
 from payd.plugins import Sink
 from payd.plugins.watch import LeadLost
 from payd.ports import WATCH, HeldLease, Lease, LeaseLost
-from payd.watches import ASK_INTERVAL_S, CHECK_INTERVAL_S, Watches, cursor_reader
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 MONEY = Receipt(
@@ -90,7 +90,7 @@ class House:
 @pytest.fixture
 async def house() -> AsyncIterator[House]:
     world = World()
-    async with islands.open_loop(lambda message, error: None):
+    async with bridge.open_loop(lambda message, error: None):
         yield House(world, FailingLeases(world.store.ledger))
 
 

@@ -8,7 +8,7 @@ from payd.adapters.system import RandomIds, SystemClock
 from payd.config import Config
 from payd.domain.decide import Rules
 from payd.plugins.port import Providers
-from payd.preflight import crash_points
+from payd.daemon.preflight import crash_points
 from payd.service.ask import Ask
 from payd.service.audit import Audit
 from payd.service.cancel import Cancel
@@ -22,8 +22,8 @@ from payd.service.recover import Recover
 from payd.service.scan import Scan
 from payd.service.settle import Settle
 from payd.transport.grpc.handlers import Services
-from payd.wiring.holder import Holder
-from payd.wiring.outside import Outside
+from payd.daemon.current import Holder
+from payd.daemon.build.adapters import Outside
 
 
 @attrs.frozen(kw_only=True)

@@ -10,8 +10,8 @@ from payd.transport.grpc.tls import (
     Tls,
 )
 from payd.transport.http.serve import HttpLimits
-from payd.wiring.holder import Holder
-from payd.wiring.outside import Outside
+from payd.daemon.current import Holder
+from payd.daemon.build.adapters import Outside
 
 
 def build_grpc(

@@ -12,12 +12,13 @@ import attrs
 import trio
 
 from payd import telemetry
-from payd.adapters import islands
+from payd.adapters import bridge
 from payd.adapters.system import SystemClock
 from payd.config import Config, ConfigError, Problem, load_prices, with_vault
+from payd.daemon.build import Holder, Outside
+from payd.daemon.preflight import check_prices, credentials_of, tls_files
 from payd.domain.pricing import PriceList
 from payd.plugins.loader import OpenProviders
-from payd.preflight import check_prices, credentials_of, tls_files
 from payd.telemetry import Metrics, Secret, register_secret
 from payd.transport.grpc.tls import (
     CertificateFiles,
@@ -27,7 +28,6 @@ from payd.transport.grpc.tls import (
     digest_of,
     load_certificates,
 )
-from payd.wiring import Holder, Outside
 
 _log = telemetry.get_logger(__name__)
 
@@ -193,8 +193,8 @@ class Rotation:
             self._providers.credentials[name].replace(values)
         if (password := config.database.password) is not None:
             register_secret(password.reveal())
-            await islands.aio(self._outside.database.use_password, password.reveal())
-        await islands.aio(self._outside.stream.renew_if_rotated)
+            await bridge.aio(self._outside.database.use_password, password.reveal())
+        await bridge.aio(self._outside.stream.renew_if_rotated)
 
 
 async def _load(files: CertificateFiles) -> Certificates:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import trio
 
-from payd.adapters import islands
+from payd.adapters import bridge
 from payd.domain.errors import StoreUnavailable
 
 PATIENCE_S = 10.0
@@ -76,7 +76,7 @@ class OnTrio:
 async def loop() -> AsyncIterator[list[str]]:
     """An open loop, and what nobody caught on it."""
     uncaught: list[str] = []
-    async with islands.open_loop(lambda message, error: uncaught.append(f"{message}: {error}")):
+    async with bridge.open_loop(lambda message, error: uncaught.append(f"{message}: {error}")):
         yield uncaught
 
 
@@ -87,13 +87,13 @@ ERRORS = [StoreUnavailable("away"), ValueError("wrong"), TimeoutError("late"), O
 
 
 async def test_a_value_comes_back_to_trio(loop: list[str]) -> None:
-    port = islands.for_trio(OnAsyncio())
+    port = bridge.for_trio(OnAsyncio())
     assert await port.answer(1, more=2) == 3
-    assert await islands.aio(OnAsyncio().answer, 1, more=2) == 3
+    assert await bridge.aio(OnAsyncio().answer, 1, more=2) == 3
 
 
 async def test_what_is_no_coroutine_passes_through(loop: list[str]) -> None:
-    port = islands.for_trio(OnAsyncio())
+    port = bridge.for_trio(OnAsyncio())
     assert (port.name, port.now()) == ("asyncio's", "now")
     with pytest.raises(AttributeError, match="nothing"):
         port.nothing  # type: ignore[attr-defined]  # noqa: B018 - that it raises is the point
@@ -102,7 +102,7 @@ async def test_what_is_no_coroutine_passes_through(loop: list[str]) -> None:
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 async def test_an_error_reaches_trio_as_the_very_same(loop: list[str], error: Exception) -> None:
     with pytest.raises(type(error)) as raised:
-        await islands.for_trio(OnAsyncio()).fail(error)
+        await bridge.for_trio(OnAsyncio()).fail(error)
     assert raised.value is error
 
 
@@ -110,7 +110,7 @@ async def test_cancelling_trio_cancels_the_asyncio_call(loop: list[str]) -> None
     port = OnAsyncio()
     with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(islands.for_trio(port).wait)
+            nursery.start_soon(bridge.for_trio(port).wait)
             await port.begun.wait()
             nursery.cancel_scope.cancel()
     assert nursery.cancel_scope.cancelled_caught
@@ -119,47 +119,47 @@ async def test_cancelling_trio_cancels_the_asyncio_call(loop: list[str]) -> None
 
 async def test_a_trio_deadline_ends_an_asyncio_call(loop: list[str]) -> None:
     with pytest.raises(trio.TooSlowError), trio.fail_after(0.05):
-        await islands.for_trio(OnAsyncio()).wait()
+        await bridge.for_trio(OnAsyncio()).wait()
 
 
 # -- from asyncio to trio ----------------------------------------------------------------------
 
 
 async def test_a_value_comes_back_to_asyncio(loop: list[str]) -> None:
-    port = islands.for_asyncio(OnTrio())
-    assert await islands.aio(port.answer, 1, more=2) == 3
+    port = bridge.for_asyncio(OnTrio())
+    assert await bridge.aio(port.answer, 1, more=2) == 3
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 async def test_an_error_reaches_asyncio_as_the_very_same(loop: list[str], error: Exception) -> None:
-    port = islands.for_asyncio(OnTrio())
+    port = bridge.for_asyncio(OnTrio())
 
     async def caught_on_asyncio() -> BaseException:
         with pytest.raises(type(error)) as raised:
             await port.fail(error)
         return raised.value
 
-    assert await islands.aio(caught_on_asyncio) is error
+    assert await bridge.aio(caught_on_asyncio) is error
 
 
 async def test_trios_own_deadline_is_an_error_on_asyncio_and_no_cancellation(
     loop: list[str],
 ) -> None:
-    port = islands.for_asyncio(OnTrio())
+    port = bridge.for_asyncio(OnTrio())
 
     async def caught_on_asyncio() -> str:
         with pytest.raises(trio.TooSlowError):
             await port.too_slow()
         return "went on"
 
-    assert await islands.aio(caught_on_asyncio) == "went on"
+    assert await bridge.aio(caught_on_asyncio) == "went on"
 
 
 async def test_cancelling_an_asyncio_task_cancels_the_trio_call(loop: list[str]) -> None:
     port = OnTrio()
 
     async def cancel_it() -> bool:
-        task = asyncio.ensure_future(islands.for_asyncio(port).wait())
+        task = asyncio.ensure_future(bridge.for_asyncio(port).wait())
         while not port.begun.is_set():  # noqa: ASYNC110 - a trio event cannot be awaited here
             await asyncio.sleep(0)
         task.cancel()
@@ -167,7 +167,7 @@ async def test_cancelling_an_asyncio_task_cancels_the_trio_call(loop: list[str])
         return task.cancelled()
 
     with trio.fail_after(PATIENCE_S):
-        assert await islands.aio(cancel_it)
+        assert await bridge.aio(cancel_it)
         await port.ended.wait()
     assert port.seen == ["trio.Cancelled"]
 
@@ -177,23 +177,23 @@ async def test_an_asyncio_timeout_ends_a_trio_call(loop: list[str]) -> None:
 
     async def in_time() -> None:
         async with asyncio.timeout(0.05):
-            await islands.for_asyncio(port).wait()
+            await bridge.for_asyncio(port).wait()
 
     with trio.fail_after(PATIENCE_S), pytest.raises(TimeoutError):
-        await islands.aio(in_time)
+        await bridge.aio(in_time)
     assert port.seen == ["trio.Cancelled"]
 
 
 async def test_a_cancellation_crosses_both_bridges(loop: list[str]) -> None:
     port = OnTrio()
-    there_and_back = islands.for_asyncio(port)
+    there_and_back = bridge.for_asyncio(port)
 
     async def through_asyncio() -> None:
         await there_and_back.wait()
 
     with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(islands.aio, through_asyncio)
+            nursery.start_soon(bridge.aio, through_asyncio)
             await port.begun.wait()
             nursery.cancel_scope.cancel()
     assert port.seen == ["trio.Cancelled"]
@@ -210,9 +210,9 @@ async def test_a_callback_that_fails_is_told_and_ends_nothing(loop: list[str]) -
         asyncio.get_running_loop().call_soon(fail)
         await asyncio.sleep(0)
 
-    await islands.aio(schedule)
+    await bridge.aio(schedule)
     with trio.fail_after(PATIENCE_S):
         while not loop:  # noqa: ASYNC110 - the callback runs when the loop gets to it
             await trio.sleep(0.005)
     assert "a broken frame" in loop[0]
-    assert await islands.aio(OnAsyncio().answer, 1) == 1
+    assert await bridge.aio(OnAsyncio().answer, 1) == 1

@@ -9,13 +9,13 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 from unit.plugins.toys import CREATED, CollectingSink, OnlyToy, fenced, says
 
-from payd.adapters import islands
-from payd.condition import Condition
+from payd.adapters import bridge
+from payd.daemon.build import Outside
+from payd.daemon.readiness import Condition
 from payd.plugins import Sink, WatchHalted
 from payd.plugins.fence import Fence
 from payd.plugins.loader import LoadReport, MethodMap, OpenProviders
 from payd.telemetry import Metrics
-from payd.wiring import Outside
 
 
 class Away:
@@ -85,7 +85,7 @@ async def test_how_a_watch_stands_is_seen_and_the_daemon_takes_work_all_the_same
         await nursery.start(fence.run_watch, CollectingSink())
         await wait_all_tasks_blocked()
         stands = condition(fence)
-        async with islands.open_loop(lambda message, error: None):
+        async with bridge.open_loop(lambda message, error: None):
             readiness = await stands.readiness()
             assert (await stands.sample(metrics)).ready, "payments go on without the watch"
         await fence.stop()

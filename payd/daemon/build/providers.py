@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from payd.adapters import islands
+from payd.adapters import bridge
 from payd.plugins.port import ProviderPort, Providers, Registered
 from payd.telemetry import Metrics
 
@@ -15,7 +15,7 @@ class MethodMapForAsyncio:
 
     def __init__(self, providers: Providers) -> None:
         self._registered = [
-            attrs.evolve(entry, provider=islands.for_asyncio(entry.provider))
+            attrs.evolve(entry, provider=bridge.for_asyncio(entry.provider))
             for entry in providers.registered()
         ]
         self._by_method = {entry.method.key: entry for entry in self._registered}

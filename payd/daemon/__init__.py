@@ -1,0 +1,1 @@
+"""What the supervisor starts and needs: building, reloading, readiness, secrets."""
