@@ -39,8 +39,8 @@ from payd.adapters.system import SystemClock
 from payd.config import Config, load_config
 from payd.daemon.build import database_settings, payment_rules
 from payd.daemon.preflight import crash_points, enabled_plugins
-from payd.plugins.loader import described_methods
 from payd.ports import WATCH, Cursor
+from payd.providers.loader import described_methods
 from payd.service.intake import Intake
 from payd.service.settle import Settle
 

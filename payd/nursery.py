@@ -51,8 +51,8 @@ from payd.daemon.secrets import Held, SecretKeeper
 from payd.daemon.worker_loop import nap, pump
 from payd.domain.errors import PaydError, StoreUnavailable
 from payd.domain.payment import Payment
-from payd.plugins.loader import FailureMode, OpenProviders, open_providers
 from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
+from payd.providers.loader import FailureMode, OpenProviders, open_providers
 from payd.service.audit import AUDIT_KINDS
 from payd.service.intake import same_payment
 from payd.service.reconcile import FINDING_KINDS

@@ -1,4 +1,4 @@
-"""RateLimiter on Redis: one budget per client, which all daemons share; without Redis, one each.
+"""Rate limiter on Redis: one budget per client, which all daemons share; without Redis, one each.
 
 A daemon draws permits in small blocks and admits from them without waiting. All daemons together
 admit, in any span of t seconds, `burst + rate * t` calls and one block per daemon at most. Redis
@@ -103,7 +103,7 @@ class _Caller:
 
 
 class RedisRateLimiter:
-    """The port RateLimiter, on the asyncio loop. `close` it when nobody calls any more."""
+    """Limits calls per client, on the asyncio loop. `close` it after the last call."""
 
     def __init__(
         self,

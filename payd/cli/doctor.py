@@ -148,7 +148,7 @@ async def _provider(config: Any, plugin: Any) -> list[Finding]:
 
     from payd import telemetry
     from payd.adapters.system import SystemClock
-    from payd.plugins.loader import FailureMode, open_providers
+    from payd.providers.loader import FailureMode, open_providers
 
     what = f"provider {plugin.name}"
     telemetry.set_level("critical")

@@ -72,7 +72,7 @@ def _preflight(config: Any) -> None:
     from payd import telemetry
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError
     from payd.daemon.preflight import preflight
-    from payd.plugins.loader import PluginError
+    from payd.providers.loader import PluginError
 
     telemetry.configure_logging(config.log.level, config.log.format)
     try:

@@ -167,7 +167,7 @@ def _report(name: str, *, quiet: bool) -> "Report":
 
     import trio
 
-    from payd.plugins.loader import PluginError, manifest_of
+    from payd.providers.loader import PluginError, manifest_of
 
     kit = _kit()
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def provider_group(name: str) -> click.Group:
     """The group `payd NAME`; of a provider that is broken, whatever can still be offered."""
-    from payd.plugins.loader import PluginError, commands_of, has_audit
+    from payd.providers.loader import PluginError, commands_of, has_audit
 
     group = click.Group(name, help=f"Commands of the provider {name}.")
     try:
@@ -58,7 +58,7 @@ def _context(name: str, where: Mapping[str, Any]) -> Any:
     from payd.cli.payments import read_payment
     from payd.cli.target import dev_announced
     from payd.plugins.context import CommandContext
-    from payd.plugins.loader import PluginError, configured
+    from payd.providers.loader import PluginError, configured
 
     config = read_config(where["state_dir"])
     try:
@@ -95,7 +95,7 @@ def _audit(name: str) -> click.Command:
         import trio
 
         from payd.domain.errors import StoreUnavailable
-        from payd.plugins.loader import PluginError
+        from payd.providers.loader import PluginError
 
         config = read_config(state_dir)
         plugin = _enabled(config, name)
@@ -120,7 +120,7 @@ async def _balances(config: Any, plugin: Any) -> "Sequence[Balance] | None":
     from payd.adapters.system import SystemClock
     from payd.daemon.build import MethodMapForAsyncio, build_audit, build_outside, new_metrics
     from payd.daemon.leases import cursor_reader
-    from payd.plugins.loader import FailureMode, open_providers
+    from payd.providers.loader import FailureMode, open_providers
 
     outside = build_outside(config, new_metrics())
     async with (

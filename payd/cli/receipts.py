@@ -129,7 +129,7 @@ def _methods(config: Any) -> "Providers":
     """What settling has to know of the methods, without building a provider."""
     from payd import telemetry
     from payd.daemon.preflight import enabled_plugins
-    from payd.plugins.loader import described_methods
+    from payd.providers.loader import described_methods
 
     return described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
 

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from payd.config import SETTINGS, Setting
 from payd.plugins.interface import ProviderManifest
-from payd.plugins.loader import manifest_of
+from payd.providers.loader import manifest_of
 
 #: The providers that come with payd, in the order of the file.
 SHIPPED = ("stripe", "tempo", "mock")

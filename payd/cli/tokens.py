@@ -9,7 +9,7 @@ def tokens_of(config: Any) -> Tokens:
     """By address in lower case. A provider that cannot be used is reported, and left out."""
     from payd import telemetry
     from payd.daemon.preflight import enabled_plugins
-    from payd.plugins.loader import described_methods
+    from payd.providers.loader import described_methods
 
     methods = described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
     return {

@@ -17,8 +17,8 @@ from payd.adapters import bridge
 from payd.domain.errors import StoreUnavailable
 from payd.domain.evidence import Observation, Outflow
 from payd.plugins.interface import Sink
-from payd.plugins.watch import LeadLost
 from payd.ports import WATCH, Cursor, Cursors, HeldLease, Lease, LeaseLost, Leases
+from payd.providers.watching import LeadLost
 from payd.service.intake import Intake
 
 #: How often who does not lead asks for the lead.

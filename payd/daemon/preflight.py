@@ -12,7 +12,7 @@ from payd.domain.money import Money
 from payd.domain.pricing import PriceList
 from payd.plugins.amounts import AmountRule
 from payd.plugins.interface import Method
-from payd.plugins.loader import (
+from payd.providers.loader import (
     EnabledPlugin,
     FailureMode,
     PluginError,

@@ -13,8 +13,8 @@ import trio
 from payd import telemetry
 from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError, unencrypted_connections
 from payd.daemon.reload import Reloads, open_reloads
-from payd.plugins.loader import PluginError
-from payd.plugins.steps import resisting
+from payd.providers.loader import PluginError
+from payd.providers.loop_monitor import resisting
 
 _log = telemetry.get_logger(__name__)
 

@@ -8,9 +8,9 @@ from payd.adapters.postgres.migrate import MigrationError, pending
 from payd.daemon.build import Outside
 from payd.daemon.secrets import SecretKeeper
 from payd.domain.errors import StoreUnavailable
-from payd.plugins.breaker import BreakerState
-from payd.plugins.fence import Fence
-from payd.plugins.loader import OpenProviders
+from payd.providers.breaker import BreakerState
+from payd.providers.fence import Fence
+from payd.providers.loader import OpenProviders
 from payd.telemetry import Metrics
 from payd.transport.http.app import Check, Readiness
 

@@ -18,7 +18,7 @@ from payd.config import Config, ConfigError, Problem, load_prices, with_vault
 from payd.daemon.build import Holder, Outside
 from payd.daemon.preflight import check_prices, credentials_of, tls_files
 from payd.domain.pricing import PriceList
-from payd.plugins.loader import OpenProviders
+from payd.providers.loader import OpenProviders
 from payd.telemetry import Metrics, Secret, register_secret
 from payd.transport.grpc.tls import (
     CertificateFiles,

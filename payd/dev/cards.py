@@ -11,7 +11,7 @@ from payd.config import installed_providers, load_config, parse_switch
 from payd.daemon.preflight import enabled_plugins
 from payd.dev.ports import HOST
 from payd.dev.state import StateDir
-from payd.plugins.loader import PluginError, methods_of
+from payd.providers.loader import PluginError, methods_of
 
 CARD = "card"
 _STRIPE = "stripe"

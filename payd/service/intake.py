@@ -16,7 +16,6 @@ from payd.domain.errors import WebhookUnknown
 from payd.domain.evidence import Conflict, Evidence, Observation, Outflow
 from payd.domain.payment import Origin, Payment
 from payd.plugins.interface import ProviderEvent, WebhookRequest
-from payd.plugins.port import Untranslatable
 from payd.ports import (
     Clock,
     CrashPoints,
@@ -27,6 +26,7 @@ from payd.ports import (
     PaymentStore,
     Providers,
 )
+from payd.ports.provider import Untranslatable
 from payd.service.settle import Settle
 
 #: How long an observation waits for its payment to appear.

@@ -12,8 +12,8 @@ import attrs
 
 from payd.domain.payment import Origin, Payment
 from payd.plugins.interface import Cancel, ProviderEvent
-from payd.plugins.port import Untranslatable
 from payd.ports import Answer, Inbox, ProviderPort
+from payd.ports.provider import Untranslatable
 from payd.service.settle import Settle
 
 _PAGE = 500

@@ -1,4 +1,4 @@
-"""The contract of the port RateLimiter, over a real Valkey that may be away, frozen or wrong."""
+"""The rate limiter, over a real Valkey that may be away, frozen or wrong."""
 
 import contextlib
 import os

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from payd.cli.reference import reference
 from payd.config import SETTINGS
-from payd.plugins.loader import manifest_of
+from payd.providers.loader import manifest_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 

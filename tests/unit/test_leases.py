@@ -17,8 +17,8 @@ from payd.daemon.leases import ASK_INTERVAL_S, CHECK_INTERVAL_S, Watches, cursor
 from payd.domain.errors import StoreUnavailable
 from payd.domain.evidence import Observation, Outflow, Receipt, ReceiptState
 from payd.plugins import Sink
-from payd.plugins.watch import LeadLost
 from payd.ports import WATCH, HeldLease, Lease, LeaseLost
+from payd.providers.watching import LeadLost
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 MONEY = Receipt(

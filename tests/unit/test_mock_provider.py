@@ -17,7 +17,7 @@ from mock_provider import MANIFEST, MockConfig
 from mock_provider.provider import MockProvider, open_provider
 from pydantic import ValidationError
 from trio.testing import MockClock
-from unit.plugins.toys import (
+from unit.providers.toys import (
     PAYMENT_ID,
     START,
     CollectingSink,
@@ -47,8 +47,8 @@ from payd.plugins import (
     Snapshot,
     TokenTerms,
 )
-from payd.plugins.loader import EnabledPlugin, FailureMode, PluginError, open_providers
 from payd.ports import Answer
+from payd.providers.loader import EnabledPlugin, FailureMode, PluginError, open_providers
 
 
 @asynccontextmanager
@@ -399,7 +399,7 @@ import sys, trio
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from unit.test_mock_provider import mock
-from unit.plugins.toys import an_operation
+from unit.providers.toys import an_operation
 
 async def main():
     async with mock(state_file=Path(sys.argv[1])) as provider:

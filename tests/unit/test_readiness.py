@@ -7,14 +7,14 @@ from typing import Any, cast
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
-from unit.plugins.toys import CREATED, CollectingSink, OnlyToy, fenced, says
+from unit.providers.toys import CREATED, CollectingSink, OnlyToy, fenced, says
 
 from payd.adapters import bridge
 from payd.daemon.build import Outside
 from payd.daemon.readiness import Condition
 from payd.plugins import Sink, WatchHalted
-from payd.plugins.fence import Fence
-from payd.plugins.loader import LoadReport, MethodMap, OpenProviders
+from payd.providers.fence import Fence
+from payd.providers.loader import LoadReport, MethodMap, OpenProviders
 from payd.telemetry import Metrics
 
 

@@ -24,7 +24,7 @@ from payd.plugins import (
     Sink,
     Snapshot,
 )
-from payd.plugins.fence import Fence
+from payd.providers.fence import Fence
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 OPEN = Snapshot(status=ProviderStatus.OPEN, asset="USD", received=0, confirmed=0, as_of=NOON)

@@ -7,7 +7,7 @@ import trio
 from unit.service.world import World
 from walks.card_rail import CardRail, fenced
 
-from payd.plugins.fence import Fence
+from payd.providers.fence import Fence
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from walks.card_rail import NOON, CardRail
 from payd.domain.decide import Event, EventType, decide
 from payd.domain.evidence import Observation, Outflow, ProviderStatus, Snapshot
 from payd.domain.payment import Payment, Status
-from payd.plugins.fence import Fence
 from payd.plugins.interface import Sink
 from payd.ports import WATCH, Cursor
+from payd.providers.fence import Fence
 
 PAID = Snapshot(
     status=ProviderStatus.PAID, asset="USD", received=14900, confirmed=14900, as_of=NOON

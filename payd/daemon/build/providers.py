@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from payd.adapters import bridge
-from payd.plugins.port import ProviderPort, Providers, Registered
+from payd.ports.provider import ProviderPort, Providers, Registered
 from payd.telemetry import Metrics
 
 

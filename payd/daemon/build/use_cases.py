@@ -7,7 +7,7 @@ import attrs
 from payd.adapters.system import RandomIds, SystemClock
 from payd.config import Config
 from payd.domain.decide import Rules
-from payd.plugins.port import Providers
+from payd.ports.provider import Providers
 from payd.daemon.preflight import crash_points
 from payd.service.ask import Ask
 from payd.service.audit import Audit

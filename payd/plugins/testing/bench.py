@@ -35,12 +35,12 @@ from payd.plugins import (
     Snapshot,
     SupportsPrepare,
     TokenTerms,
-    sound,
 )
-from payd.plugins.sound import check_put
 from payd.plugins.testing.held import owned
 from payd.plugins.testing.registry import Failed
 from payd.plugins.testing.remote import Remote
+from payd.providers import validation
+from payd.providers.validation import check_put
 
 T = TypeVar("T")
 
@@ -142,11 +142,11 @@ class BenchSink:
 
 #: What the fence in front of a provider holds its answers against.
 _SOUND: Mapping[type, Callable[[object], bool]] = {
-    Created: sound.is_created,
-    Found: sound.is_look,
-    Snapshot: sound.is_snapshot,
-    ProviderEvent: sound.is_event,
-    Page: sound.is_page,
+    Created: validation.is_created,
+    Found: validation.is_look,
+    Snapshot: validation.is_snapshot,
+    ProviderEvent: validation.is_event,
+    Page: validation.is_page,
 }
 
 

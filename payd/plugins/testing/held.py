@@ -7,8 +7,8 @@ from types import FrameType
 
 import trio
 
-from payd.plugins.steps import OWNER, Owner, Steps
 from payd.plugins.testing.registry import Failed
+from payd.providers.loop_monitor import OWNER, Owner, Steps
 
 __all__ = ["interrupted_when_held", "owned"]
 

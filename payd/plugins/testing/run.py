@@ -17,13 +17,13 @@ from payd.plugins import (
     ProviderManifest,
     SupportsWatch,
 )
-from payd.plugins.escape import describe, innermost
 from payd.plugins.testing import checks
 from payd.plugins.testing.bench import Bench, BenchClock, BenchLog, BenchSink, OpenRemote
 from payd.plugins.testing.held import interrupted_when_held, owned
 from payd.plugins.testing.registry import CHECKS, Check, Failed
 from payd.plugins.testing.remote import CannotHappen, NotScripted
 from payd.plugins.testing.report import Outcome, Report, Verdict
+from payd.providers.calls import describe, innermost
 
 __all__ = ["checks", "open_bench", "run_check", "run_kit"]
 

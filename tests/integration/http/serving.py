@@ -14,8 +14,8 @@ from support.memory import MemoryStore
 from payd.adapters.system import SystemClock
 from payd.domain.errors import PaydError
 from payd.plugins.interface import CryptoCurrency, Method, WebhookRequest
-from payd.plugins.port import ProviderPort, Registered
 from payd.ports import PriceSource
+from payd.ports.provider import ProviderPort, Registered
 from payd.service.intake import Intake
 from payd.service.query import Query
 from payd.transport.http.app import Check, Readiness, build_app

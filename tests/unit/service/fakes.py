@@ -39,8 +39,8 @@ from payd.plugins.interface import (
     ProviderEvent,
     WebhookRequest,
 )
-from payd.plugins.port import Untranslatable
 from payd.ports import Answer, ProviderPort, Registered
+from payd.ports.provider import Untranslatable
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

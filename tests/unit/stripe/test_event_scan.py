@@ -29,7 +29,7 @@ from payd.plugins import (
     Clock,
     Page,
 )
-from payd.plugins.sound import is_page
+from payd.providers.validation import is_page
 
 pytestmark = pytest.mark.filterwarnings(SDK_WARNING)
 HOUR = 3600

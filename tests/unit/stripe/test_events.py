@@ -23,7 +23,7 @@ from unit.stripe.builders import (
 )
 
 from payd.plugins import Conflict, Observation, ProviderStatus, Reversal, Snapshot
-from payd.plugins.sound import is_observations
+from payd.providers.validation import is_observations
 
 COMPLETED, SUCCEEDED, FAILED, EXPIRED = SESSION_EVENTS
 PAID = ("complete", "paid")

@@ -9,7 +9,7 @@ import pytest
 from stripe_provider import MANIFEST, StripeConfig, payd_providers
 from stripe_provider.config import STRIPE_API, methods_of
 from stripe_provider.provider import StripeProvider, check_key, open_provider
-from unit.plugins.toys import Journal
+from unit.providers.toys import Journal
 from unit.stripe.builders import (
     INTENT_ID,
     KEY,

@@ -21,7 +21,7 @@ from unit.stripe.builders import (
 from unit.stripe.shelf import Hand, Shelf
 
 from payd.plugins import Absent, Found, ObjectPage, OutcomeUnknown, PaymentRef, ProviderStatus
-from payd.plugins.sound import is_object_page
+from payd.providers.validation import is_object_page
 
 pytestmark = pytest.mark.filterwarnings(SDK_WARNING)
 

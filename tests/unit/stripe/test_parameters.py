@@ -25,7 +25,7 @@ from unit.stripe.builders import (
 )
 
 from payd.plugins import CreateOperation, InvalidRequest
-from payd.plugins.sound import is_json
+from payd.providers.validation import is_json
 
 pytestmark = pytest.mark.filterwarnings(SDK_WARNING)
 

@@ -16,7 +16,7 @@ from stripe_provider.sessions import (
 from unit.stripe.builders import INTENT_ID, NOW, PAYMENT_ID, SESSION_ID, a_session, an_intent
 
 from payd.plugins import Created, Found, OutcomeUnknown, ProviderStatus, Redirect, Snapshot
-from payd.plugins.sound import is_created, is_look
+from payd.providers.validation import is_created, is_look
 
 OPEN, PROCESSING, PAID = ProviderStatus.OPEN, ProviderStatus.PROCESSING, ProviderStatus.PAID
 EXPIRED, DECLINED = ProviderStatus.EXPIRED, ProviderStatus.DECLINED

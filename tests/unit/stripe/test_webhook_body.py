@@ -26,7 +26,7 @@ from unit.stripe.builders import (
 )
 
 from payd.plugins import ProviderEvent, WebhookRefused
-from payd.plugins.sound import is_event, is_json
+from payd.providers.validation import is_event, is_json
 
 Event = dict[str, Any]
 Path = tuple[str, ...]

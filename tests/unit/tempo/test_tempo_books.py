@@ -36,7 +36,7 @@ from payd.dev.tempo_node.events import (
     transfer,
 )
 from payd.plugins import TEXT_MAX, Observation, ReceiptState
-from payd.plugins.sound import is_observations
+from payd.providers.validation import is_observations
 
 OURS = frozenset({US})
 BLOCK_TIME = datetime(2026, 9, 21, 12, 0, 7, tzinfo=UTC)

@@ -26,11 +26,11 @@ from payd.plugins import (
     SupportsWebhooks,
     WebhookRefused,
 )
-from payd.plugins.manifests import misfit, wrong_in_manifest, wrong_in_methods
 from payd.plugins.testing.bench import Bench, asset, due
 from payd.plugins.testing.checks.standing import looked, stands
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted
+from payd.providers.manifests import misfit, wrong_in_manifest, wrong_in_methods
 
 #: Before any object has expired.
 _LATER = timedelta(minutes=10)

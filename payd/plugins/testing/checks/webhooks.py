@@ -18,12 +18,12 @@ from payd.plugins import (
     SupportsWebhooks,
     WebhookRefused,
     WebhookRequest,
-    sound,
 )
-from payd.plugins.escape import Escaped, guarded
 from payd.plugins.testing.bench import Bench, due, names
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen, NotScripted
+from payd.providers import validation
+from payd.providers.calls import Escaped, guarded
 
 _OLD = timedelta(hours=2)
 _SOON = timedelta(hours=2)
@@ -285,6 +285,6 @@ def _latest(snapshots: Sequence[Snapshot]) -> tuple[str, int, int]:
 def _translate(bench: Bench, event: ProviderEvent) -> tuple[Observation, ...]:
     assert isinstance(bench.provider, SupportsWebhooks)
     said = bench.provider.translate(event)
-    if not sound.is_observations(said):
+    if not validation.is_observations(said):
         raise Failed(f"translate gave no observations that payd can settle: {said!r}")
     return tuple(said)

@@ -12,7 +12,7 @@ from stripe_provider import MANIFEST as STRIPE
 from tempo_provider import MANIFEST as TEMPO
 
 from payd.plugins import CryptoCurrency, Method
-from payd.plugins.manifests import misfit, wrong_in_manifest, wrong_in_methods
+from payd.providers.manifests import misfit, wrong_in_manifest, wrong_in_methods
 
 CARD = Method(key="card", display_name="Card", currencies=("USD",))
 TOKEN = CryptoCurrency(code="USDC", chain_id=1, token_address="0x" + "0" * 40, decimals=6)

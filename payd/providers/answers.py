@@ -11,7 +11,7 @@ from payd.domain import evidence
 from payd.domain.errors import InvalidField, PaydError, ProviderUnavailable
 from payd.plugins import interface
 from payd.plugins.interface import Cancel, Found, Lookup, ProviderError
-from payd.plugins.port import Answer
+from payd.ports.provider import Answer
 
 #: Told to a caller when nothing better is known.
 RETRY_AFTER_S = 1.0

@@ -7,7 +7,7 @@ import attrs
 import trio
 
 from payd.plugins.interface import NotAttempted, OutcomeUnknown, Provider, ProviderError
-from payd.plugins.sound import is_error, passing
+from payd.providers.validation import is_error, passing
 
 __all__ = ["Call", "Escaped", "describe", "guarded", "innermost", "named"]
 

@@ -8,14 +8,14 @@ import trio
 import trio.lowlevel
 import trio.testing
 
-from payd.plugins import steps
+from payd.providers import loop_monitor
 
 HELD_S = 0.02
 
 
 @pytest.fixture(autouse=True)
 def _quickly_felt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "HELD_S", HELD_S)
+    monkeypatch.setattr(loop_monitor, "HELD_S", HELD_S)
 
 
 async def hold() -> None:
@@ -26,11 +26,11 @@ async def test_a_long_step_is_told_to_its_owner() -> None:
     told: list[float] = []
 
     async def owned() -> None:
-        steps.OWNER.set(steps.Owner("toy", told.append))
+        loop_monitor.OWNER.set(loop_monitor.Owner("toy", told.append))
         await hold()
         await trio.lowlevel.checkpoint()
 
-    async with steps.watched_nursery() as nursery:
+    async with loop_monitor.watched_nursery() as nursery:
         nursery.start_soon(owned)
     [seconds] = told
     assert seconds >= 2 * HELD_S
@@ -40,11 +40,11 @@ async def test_a_task_that_it_started_is_its_own() -> None:
     told: list[float] = []
 
     async def owned() -> None:
-        steps.OWNER.set(steps.Owner("toy", told.append))
+        loop_monitor.OWNER.set(loop_monitor.Owner("toy", told.append))
         async with trio.open_nursery() as inner:
             inner.start_soon(hold)
 
-    async with steps.watched_nursery() as nursery:
+    async with loop_monitor.watched_nursery() as nursery:
         nursery.start_soon(owned)
     assert len(told) == 1
 
@@ -53,11 +53,11 @@ async def test_steps_of_others_and_short_ones_are_not_told() -> None:
     told: list[float] = []
 
     async def owned() -> None:
-        steps.OWNER.set(steps.Owner("toy", told.append))
+        loop_monitor.OWNER.set(loop_monitor.Owner("toy", told.append))
         for _ in range(10):
             await trio.lowlevel.checkpoint()
 
-    async with steps.watched_nursery() as nursery:
+    async with loop_monitor.watched_nursery() as nursery:
         nursery.start_soon(owned)
         nursery.start_soon(hold)
     assert told == []
@@ -67,7 +67,7 @@ async def test_who_resists_its_cancellation_is_known() -> None:
     ended = trio.Event()
 
     async def owned(name: str, *, resists: bool) -> None:
-        steps.OWNER.set(steps.Owner(name, lambda seconds: None))
+        loop_monitor.OWNER.set(loop_monitor.Owner(name, lambda seconds: None))
         async with trio.open_nursery() as inner:
             inner.start_soon(linger, resists)
 
@@ -80,18 +80,18 @@ async def test_who_resists_its_cancellation_is_known() -> None:
         nursery.start_soon(partial(owned, "toy", resists=True))
         nursery.start_soon(partial(owned, "train", resists=False))
         await trio.testing.wait_all_tasks_blocked()
-        assert set(steps.resisting(me)) == set()
+        assert set(loop_monitor.resisting(me)) == set()
         nursery.cancel_scope.cancel()
         with trio.CancelScope(shield=True):
             await trio.testing.wait_all_tasks_blocked()
-            assert set(steps.resisting(me)) == {"toy"}
+            assert set(loop_monitor.resisting(me)) == {"toy"}
         ended.set()
 
 
 def test_a_pure_method_that_takes_long_is_told() -> None:
     told: list[float] = []
-    with steps.told_when_held(told.append):
+    with loop_monitor.told_when_held(told.append):
         time.sleep(2 * HELD_S)
-    with steps.told_when_held(told.append):
+    with loop_monitor.told_when_held(told.append):
         pass
     assert len(told) == 1

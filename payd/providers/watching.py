@@ -8,11 +8,11 @@ from typing import Protocol
 import trio
 
 from payd.domain.evidence import Observation, Outflow
-from payd.plugins.breaker import Pause, Random
 from payd.plugins.context import Logger
-from payd.plugins.escape import describe, innermost
 from payd.plugins.interface import Sink, SupportsWatch, WatchHalted
-from payd.plugins.sound import check_put, passing
+from payd.providers.breaker import Pause, Random
+from payd.providers.calls import describe, innermost
+from payd.providers.validation import check_put, passing
 
 __all__ = ["HALT_RETRY_S", "LeadLost", "Sinks", "Watching"]
 

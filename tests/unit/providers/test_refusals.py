@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from unit.plugins.toys import CREATED, Journal, Toy, an_operation, fenced, says
+from unit.providers.toys import CREATED, Journal, Toy, an_operation, fenced, says
 
 from payd.plugins import (
     Declined,
@@ -13,8 +13,8 @@ from payd.plugins import (
     OutcomeUnknown,
     RateLimited,
 )
-from payd.plugins.refusals import REFUSALS_MAX
-from payd.plugins.standing import FenceState
+from payd.providers.refusals import REFUSALS_MAX
+from payd.providers.state import FenceState
 
 REFUSED = InvalidRequest("items", "Received unknown parameter: payment_method_types")
 FORBIDDEN = Misconfigured("may not create sessions")

@@ -30,7 +30,7 @@ from payd.plugins import (
     Sink,
     Snapshot,
 )
-from payd.plugins.fence import Fence
+from payd.providers.fence import Fence
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PAYMENT_ID = UUID("01890000-0000-7000-8000-000000000001")

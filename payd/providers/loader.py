@@ -19,15 +19,15 @@ import pluggy
 from pydantic import ValidationError
 
 from payd.plugins import hookspecs
-from payd.plugins.breaker import Random
 from payd.plugins.context import Clock, Logger, Metrics, NoMetrics, ProviderContext
-from payd.plugins.credentials import Credentials
-from payd.plugins.escape import Escaped, guarded
-from payd.plugins.fence import Fence, OnCall
 from payd.plugins.interface import Method, Provider, ProviderConfig, ProviderManifest
-from payd.plugins.manifests import misfit, wrong_in_manifest, wrong_in_methods
-from payd.plugins.port import ProviderPort, Registered
-from payd.plugins.steps import watched_nursery
+from payd.ports.provider import ProviderPort, Registered
+from payd.providers.breaker import Random
+from payd.providers.calls import Escaped, guarded
+from payd.providers.credentials import Credentials
+from payd.providers.fence import Fence, OnCall
+from payd.providers.loop_monitor import watched_nursery
+from payd.providers.manifests import misfit, wrong_in_manifest, wrong_in_methods
 
 __all__ = [
     "EnabledPlugin",

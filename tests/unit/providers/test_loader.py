@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import trio
 from trio.testing import MockClock
-from unit.plugins.toys import Journal, TrioClock, an_operation, half
+from unit.providers.toys import Journal, TrioClock, an_operation, half
 
 from payd.domain.evidence import NotAttempted
 from payd.plugins import NoMetrics
-from payd.plugins.loader import (
+from payd.providers.loader import (
     EnabledPlugin,
     FailureMode,
     OpenProviders,
@@ -485,7 +485,7 @@ def test_a_plugin_that_cannot_be_described_is_told_and_the_others_go_on(
 def test_the_interface_can_be_imported_without_the_machinery() -> None:
     code = """
         import sys, payd.plugins
-        print(*{"payd.plugins.loader", "payd.plugins.fence", "payd.ports"} & set(sys.modules))
+        print(*{"payd.providers.loader", "payd.providers.fence", "payd.ports"} & set(sys.modules))
     """
     done = subprocess.run(
         [sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True

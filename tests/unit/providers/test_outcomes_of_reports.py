@@ -7,7 +7,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.plugins.toys import CREATED, FOUND, OPEN, PAYMENT_ID, START
+from unit.providers.toys import CREATED, FOUND, OPEN, PAYMENT_ID, START
 
 from payd.domain.evidence import (
     Absent,
@@ -19,7 +19,7 @@ from payd.domain.evidence import (
     Reversal,
 )
 from payd.plugins.interface import Found, ObjectPage, Page, ProviderEvent, RemoteObject
-from payd.plugins.sound import (
+from payd.providers.validation import (
     is_created,
     is_event,
     is_json,

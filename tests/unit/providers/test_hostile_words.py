@@ -10,7 +10,7 @@ import attrs
 import pytest
 import trio
 from trio.testing import MockClock
-from unit.plugins.toys import (
+from unit.providers.toys import (
     CREATED,
     OPEN,
     PAYMENT_ID,
@@ -33,9 +33,9 @@ from payd.domain.evidence import (
     Reversal,
 )
 from payd.plugins import PUT_MAX, Declined, InvalidRequest, RateLimited
-from payd.plugins.escape import Escaped, describe, guarded
-from payd.plugins.port import Answer
-from payd.plugins.sound import check_put, is_created, is_json, is_observations, is_snapshot
+from payd.ports.provider import Answer
+from payd.providers.calls import Escaped, describe, guarded
+from payd.providers.validation import check_put, is_created, is_json, is_observations, is_snapshot
 
 UNKNOWN = Answer(evidence=(OutcomeUnknown(),))
 RECEIPT = Receipt(id="r", asset="USD", amount=1, state=ReceiptState.CONFIRMED, time=START)

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 from trio.testing import wait_all_tasks_blocked
-from unit.plugins.toys import CREATED, FOUND, START, Journal, Toy, an_operation, fenced, says
+from unit.providers.toys import CREATED, FOUND, START, Journal, Toy, an_operation, fenced, says
 
 from payd.domain.errors import InvalidField, ProviderUnavailable, WebhookRefused, WebhookUnknown
 from payd.domain.evidence import Conflict, Observation, Receipt, ReceiptState, Reversal
 from payd.plugins import interface
-from payd.plugins.breaker import FAILURES_MAX, BreakerState
 from payd.plugins.interface import (
     CreateOperation,
     ObjectPage,
@@ -19,8 +18,9 @@ from payd.plugins.interface import (
     RemoteObject,
     WebhookRequest,
 )
-from payd.plugins.port import Untranslatable
-from payd.plugins.sound import is_json
+from payd.ports.provider import Untranslatable
+from payd.providers.breaker import FAILURES_MAX, BreakerState
+from payd.providers.validation import is_json
 
 REQUEST = WebhookRequest(body=b"body", headers={})
 EVENT = ProviderEvent(id="evt_1", type="paid", content={"a": 1})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
-from unit.plugins.toys import (
+from unit.providers.toys import (
     CREATED,
     FOUND,
     OPEN,
@@ -44,9 +44,9 @@ from payd.plugins import (
     Redirect,
     Sink,
 )
-from payd.plugins.breaker import FAILURES_MAX, BreakerState
-from payd.plugins.fence import GRACE_S, Fence
 from payd.ports import Answer
+from payd.providers.breaker import FAILURES_MAX, BreakerState
+from payd.providers.fence import GRACE_S, Fence
 
 UNKNOWN = Answer(evidence=(evidence.OutcomeUnknown(),))
 UNANSWERED = Answer(evidence=(evidence.Unanswered(),))

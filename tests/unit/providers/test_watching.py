@@ -8,7 +8,7 @@ import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
-from unit.plugins.toys import (
+from unit.providers.toys import (
     CREATED,
     START,
     CollectingSink,
@@ -21,8 +21,8 @@ from unit.plugins.toys import (
 )
 
 from payd.plugins import Holding, Observation, Outflow, Receipt, ReceiptState, Sink, WatchHalted
-from payd.plugins.fence import Fence
-from payd.plugins.watch import HALT_RETRY_S, OTHER_LEADS_S, LeadLost, Sinks
+from payd.providers.fence import Fence
+from payd.providers.watching import HALT_RETRY_S, OTHER_LEADS_S, LeadLost, Sinks
 
 RECEIPT = Receipt(id="r", asset="0xabc", amount=1, state=ReceiptState.SEEN, time=START)
 SEEN = Observation(id="seen", reference="0x1", fact=(RECEIPT,))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payd.plugins.credentials import Credentials
+from payd.providers.credentials import Credentials
 
 _VALUES = st.lists(st.text(min_size=1, max_size=4), min_size=1, max_size=3).map(tuple)
 

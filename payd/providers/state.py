@@ -2,7 +2,7 @@
 
 import attrs
 
-from payd.plugins.breaker import BreakerState
+from payd.providers.breaker import BreakerState
 
 
 @attrs.frozen(kw_only=True)

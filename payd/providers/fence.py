@@ -16,10 +16,7 @@ import trio
 
 from payd.domain.errors import ProviderUnavailable
 from payd.domain.evidence import Observation
-from payd.plugins import outcomes, sound, sync
-from payd.plugins.breaker import Breaker, Pause, Random
 from payd.plugins.context import Logger
-from payd.plugins.escape import Call, describe
 from payd.plugins.interface import (
     Capabilities,
     CreateOperation,
@@ -42,12 +39,15 @@ from payd.plugins.interface import (
     SupportsWatch,
     WebhookRequest,
 )
-from payd.plugins.port import Answer, Untranslatable
-from payd.plugins.refusals import Refusals
-from payd.plugins.sound import passing
-from payd.plugins.standing import FenceState
-from payd.plugins.steps import OWNER, Owner, told_when_held
-from payd.plugins.watch import Sinks, Watching
+from payd.ports.provider import Answer, Untranslatable
+from payd.providers import answers, pure_calls, validation
+from payd.providers.breaker import Breaker, Pause, Random
+from payd.providers.calls import Call, describe
+from payd.providers.loop_monitor import OWNER, Owner, told_when_held
+from payd.providers.refusals import Refusals
+from payd.providers.state import FenceState
+from payd.providers.validation import passing
+from payd.providers.watching import Sinks, Watching
 
 __all__ = ["Fence", "FenceState", "OnCall"]
 
@@ -160,7 +160,7 @@ class Fence:
             return {}
         try:
             with told_when_held(self._held_loop):
-                return sync.prepare(self.name, provider, operation)
+                return pure_calls.prepare(self.name, provider, operation)
         except ProviderUnavailable as error:
             self._failed_at_once("prepare", error.message)
             raise
@@ -168,7 +168,7 @@ class Fence:
     def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
         """See ProviderPort."""
         with told_when_held(self._held_loop):
-            return sync.verify(self.name, self._running(), request, self._secrets, now)
+            return pure_calls.verify(self.name, self._running(), request, self._secrets, now)
 
     def translate(self, event: ProviderEvent) -> Sequence[Observation]:
         """See ProviderPort."""
@@ -178,7 +178,7 @@ class Fence:
             raise Untranslatable(error.message) from None
         try:
             with told_when_held(self._held_loop):
-                return sync.translate(provider, event)
+                return pure_calls.translate(provider, event)
         except Untranslatable as error:
             # The row waits for a better version, and an operator must know of which plugin.
             self._failed_at_once("translate", str(error))
@@ -202,7 +202,7 @@ class Fence:
                 raise NotAttempted("it cannot be scanned")
             return await provider.scan(cursor)
 
-        said = await self._ask_aside("scan", step, sound.is_page)
+        said = await self._ask_aside("scan", step, validation.is_page)
         return said if isinstance(said, Page) else None
 
     async def objects(
@@ -215,7 +215,7 @@ class Fence:
                 raise NotAttempted("its objects cannot be listed")
             return await provider.objects(since, until, cursor)
 
-        said = await self._ask_aside("objects", step, sound.is_object_page)
+        said = await self._ask_aside("objects", step, validation.is_object_page)
         return said if isinstance(said, ObjectPage) else None
 
     async def holdings(self, cursor: str) -> Sequence[Holding] | None:
@@ -226,27 +226,27 @@ class Fence:
                 raise NotAttempted("its holdings cannot be read")
             return await provider.holdings(cursor)
 
-        said = await self._ask_aside("holdings", step, sound.is_holdings)
+        said = await self._ask_aside("holdings", step, validation.is_holdings)
         return None if isinstance(said, ProviderError) else said
 
     async def create(self, operation: CreateOperation) -> Answer:
         """See ProviderPort."""
-        said = await self._ask("create", lambda p: p.create(operation), sound.is_created)
+        said = await self._ask("create", lambda p: p.create(operation), validation.is_created)
         self._refusals.note(said)
-        return outcomes.answer_to_create(self.name, said)
+        return answers.answer_to_create(self.name, said)
 
     async def look(self, ref: PaymentRef) -> Answer:
         """See ProviderPort."""
         lookup = self.capabilities.lookup
         if ref.reference is None and lookup is Lookup.NONE:
-            return outcomes.UNANSWERED
-        said = await self._ask("look", lambda p: p.fetch(ref), sound.is_look)
-        return outcomes.answer_to_look(lookup, ref.reference, said)
+            return answers.UNANSWERED
+        said = await self._ask("look", lambda p: p.fetch(ref), validation.is_look)
+        return answers.answer_to_look(lookup, ref.reference, said)
 
     async def close(self, ref: PaymentRef) -> Answer:
         """See ProviderPort."""
-        said = await self._ask("close", lambda p: p.cancel(ref), sound.is_snapshot)
-        return outcomes.answer_to_close(self.capabilities.cancel, said)
+        said = await self._ask("close", lambda p: p.cancel(ref), validation.is_snapshot)
+        return answers.answer_to_close(self.capabilities.cancel, said)
 
     async def _ask(
         self,
@@ -257,7 +257,7 @@ class Fence:
         start = trio.current_time()
         wait_s = self._breaker.wait_s(start)
         if self._inside is None or wait_s > 0:
-            self._note(operation, unavailable := outcomes.unavailable(wait_s), start)
+            self._note(operation, unavailable := answers.unavailable(wait_s), start)
             return unavailable
         probe = self._breaker.enter()
         said: T | ProviderError | None = None
@@ -276,11 +276,11 @@ class Fence:
     ) -> T | ProviderError:
         """What is read in bulk: when it fails, payments are as good as before."""
         if self._inside is None:
-            return outcomes.unavailable(0)
+            return answers.unavailable(0)
         start = trio.current_time()
         said = await self._in_own_task(Call(call, is_sound), *self._inside, self._timeout_s)
         self._count(operation, said, start)
-        if outcomes.is_failure(said):
+        if answers.is_failure(said):
             self._warn(operation, said)
         return said
 
@@ -323,7 +323,7 @@ class Fence:
 
     def _note(self, operation: str, said: object, start: float) -> bool | None:
         self._count(operation, said, start)
-        failed = outcomes.is_failure(said)
+        failed = answers.is_failure(said)
         if failed is False:
             self._misconfigured = False
         if failed:
@@ -332,20 +332,20 @@ class Fence:
 
     def _remember(self, operation: str, said: object) -> None:
         self._misconfigured = self._misconfigured or isinstance(said, Misconfigured)
-        self._last_error = outcomes.label(said)
+        self._last_error = answers.label(said)
         self._warn(operation, said)
 
     def _count(self, operation: str, said: object, start: float) -> None:
         if self._on_call is not None:
             seconds = trio.current_time() - start
-            self._on_call(self.name, operation, outcomes.label(said), seconds)
+            self._on_call(self.name, operation, answers.label(said), seconds)
 
     def _warn(self, operation: str, said: object) -> None:
         self._log.warning(
             "provider_call_failed",
             provider=self.name,
             operation=operation,
-            outcome=outcomes.label(said),
+            outcome=answers.label(said),
             error=str(said),
         )
 
@@ -494,7 +494,7 @@ class Fence:
             self._healthy = False
             return
         start = trio.current_time()
-        call = Call(lambda p: p.health(), sound.is_none)
+        call = Call(lambda p: p.health(), validation.is_none)
         said = await self._in_own_task(call, *self._inside, HEALTH_TIMEOUT_S)
         self._healthy = not isinstance(said, ProviderError)
         self._note("health", said if isinstance(said, ProviderError) else True, start)

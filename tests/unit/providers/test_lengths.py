@@ -4,7 +4,7 @@ from typing import Any
 
 import attrs
 import pytest
-from unit.plugins.toys import CREATED, OPEN, START, Toy, an_operation, fenced, says
+from unit.providers.toys import CREATED, OPEN, START, Toy, an_operation, fenced, says
 
 from payd.domain.evidence import (
     CODE_MAX,
@@ -22,8 +22,8 @@ from payd.domain.evidence import (
 from payd.plugins import NAME_MAX, TEXT_MAX, InvalidRequest, Page, ProviderEvent
 from payd.plugins import Declined as SaidDeclined
 from payd.plugins.interface import ALIASES_MAX
-from payd.plugins.outcomes import answer_to_create
-from payd.plugins.sound import (
+from payd.providers.answers import answer_to_create
+from payd.providers.validation import (
     check_put,
     is_created,
     is_event,

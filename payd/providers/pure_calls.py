@@ -6,8 +6,7 @@ from typing import Any
 
 from payd.domain.errors import ProviderUnavailable, WebhookRefused, WebhookUnknown
 from payd.domain.evidence import Observation
-from payd.plugins import interface, outcomes, sound
-from payd.plugins.escape import Escaped, guarded
+from payd.plugins import interface
 from payd.plugins.interface import (
     CreateOperation,
     Provider,
@@ -17,7 +16,9 @@ from payd.plugins.interface import (
     SupportsWebhooks,
     WebhookRequest,
 )
-from payd.plugins.port import Untranslatable
+from payd.ports.provider import Untranslatable
+from payd.providers import answers, validation
+from payd.providers.calls import Escaped, guarded
 
 __all__ = ["prepare", "translate", "verify"]
 
@@ -28,10 +29,10 @@ def prepare(name: str, provider: SupportsPrepare, operation: CreateOperation) ->
         parameters = guarded(lambda: provider.prepare(operation))
     except Escaped as error:
         cause = error.__cause__
-        if isinstance(cause, interface.InvalidRequest) and sound.is_error(cause):
-            raise outcomes.invalid_field(cause.field, cause.message) from None
+        if isinstance(cause, interface.InvalidRequest) and validation.is_error(cause):
+            raise answers.invalid_field(cause.field, cause.message) from None
         raise ProviderUnavailable(f"{name} cannot prepare it: {error}", provider=name) from error
-    if not isinstance(parameters, Mapping) or not sound.is_json(parameters):
+    if not isinstance(parameters, Mapping) or not validation.is_json(parameters):
         raise ProviderUnavailable(f"{name} prepared nothing that can be stored", provider=name)
     return parameters
 
@@ -54,7 +55,7 @@ def verify(
             raise WebhookRefused(cause.message, why=cause.reason) from None
         # Nothing of the error's text: it may quote the body.
         raise WebhookRefused("it cannot be read", why="unreadable") from error
-    if not sound.is_event(event):
+    if not validation.is_event(event):
         raise WebhookRefused("it cannot be read", why="unreadable")
     return event
 
@@ -67,6 +68,6 @@ def translate(provider: Provider, event: ProviderEvent) -> Sequence[Observation]
         said = guarded(lambda: provider.translate(event))
     except Escaped as error:
         raise Untranslatable(str(error)) from error
-    if not sound.is_observations(said):
+    if not validation.is_observations(said):
         raise Untranslatable("what it gave are no observations")
     return said

@@ -1,0 +1,54 @@
+"""What the core needs from outside, as Protocols. Adapters implement them; services await them.
+
+Each method is one short, complete act: it hands out no transaction, lock or cursor.
+"""
+
+from payd.plugins.context import Clock
+from payd.ports.evidence import WATCH, Cursor, Cursors, Inbox, InboxRow, Report
+from payd.ports.leases import HeldLease, Lease, LeaseLost, Leases
+from payd.ports.outbox import Outbox, OutboxRow, Publisher, PublishError
+from payd.ports.process import CrashPoints, Ids, PriceSource, SecretsUnavailable
+from payd.ports.provider import Answer, ProviderPort, Providers, Registered, Untranslatable
+from payd.ports.store import (
+    Book,
+    PaymentStore,
+    Receipts,
+    Reconciliation,
+    Reconciliations,
+    StoredObject,
+    StoredReceipt,
+)
+
+__all__ = [
+    "WATCH",
+    "Answer",
+    "Book",
+    "Clock",
+    "CrashPoints",
+    "Cursor",
+    "Cursors",
+    "HeldLease",
+    "Ids",
+    "Inbox",
+    "InboxRow",
+    "Lease",
+    "LeaseLost",
+    "Leases",
+    "Outbox",
+    "OutboxRow",
+    "PaymentStore",
+    "PriceSource",
+    "ProviderPort",
+    "Providers",
+    "PublishError",
+    "Publisher",
+    "Receipts",
+    "Reconciliation",
+    "Reconciliations",
+    "Registered",
+    "Report",
+    "SecretsUnavailable",
+    "StoredObject",
+    "StoredReceipt",
+    "Untranslatable",
+]

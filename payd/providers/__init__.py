@@ -1,0 +1,1 @@
+"""Hosting provider plugins: find, load, call and fence them."""
