@@ -12,7 +12,7 @@ from payd.cli.operate import read_config
 from payd.cli.target import state_dir_option
 
 if TYPE_CHECKING:
-    from payd.adapters.nats_setup import StreamReport
+    from payd.adapters.nats.setup import StreamReport
 
 
 @click.command("create-stream")
@@ -23,7 +23,7 @@ def create_stream(as_json: bool, state_dir: Path | None) -> None:
 
     Exit 1 when a stream exists with other settings than the configuration's, or NATS refuses.
     """
-    from payd.adapters.nats_setup import StreamSetupFailed
+    from payd.adapters.nats.setup import StreamSetupFailed
     from payd.daemon.build import build_stream_setup
 
     config = read_config(state_dir)

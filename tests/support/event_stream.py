@@ -11,7 +11,7 @@ import nats
 import nats.js.errors
 
 from payd.adapters.events import outbox_row_of
-from payd.adapters.nats_stream import stream_config
+from payd.adapters.nats.stream import stream_config
 from payd.domain.decide import Event, EventType
 from payd.domain.money import Money
 from payd.domain.payment import Customer, LineItem, Origin, Payment, Status

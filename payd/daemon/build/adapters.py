@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import attrs
 
-from payd.adapters.jetstream import JetStreamPublisher
-from payd.adapters.nats_identity import NatsIdentity
-from payd.adapters.nats_setup import StreamSetup
-from payd.adapters.nats_stream import StreamLimits, dead_letter_config, stream_config
+from payd.adapters.nats.publisher import JetStreamPublisher
+from payd.adapters.nats.identity import NatsIdentity
+from payd.adapters.nats.setup import StreamSetup
+from payd.adapters.nats.stream import StreamLimits, dead_letter_config, stream_config
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLeases

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from payd.adapters.bridge import aio
-from payd.adapters.jetstream import JetStreamPublisher
+from payd.adapters.nats.publisher import JetStreamPublisher
 from payd.dev.ports import any_free
 from payd.dev.servers import Command, Server, answers
 from payd.ports import OutboxRow

@@ -13,7 +13,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from support.nats_operator import running_operator_nats
 
 from payd.adapters.bridge import aio
-from payd.adapters.nats_stream import dead_letter_config, mismatch, stream_config
+from payd.adapters.nats.stream import dead_letter_config, mismatch, stream_config
 from payd.dev.ports import any_free
 from payd.dev.state import open_state
 

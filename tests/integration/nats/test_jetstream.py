@@ -25,7 +25,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 
 from payd import telemetry
 from payd.adapters.bridge import aio
-from payd.adapters.jetstream import MESSAGE_BYTES_MAX, JetStreamPublisher
+from payd.adapters.nats.publisher import MESSAGE_BYTES_MAX, JetStreamPublisher
 from payd.domain.evidence import Redirect
 from payd.domain.money import Money
 from payd.domain.payment import Attention, Customer, LineItem, Payment, Status

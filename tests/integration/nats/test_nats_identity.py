@@ -28,8 +28,8 @@ from integration.nats.server import (
 from support.nats_operator import Key, OperatorNats, running_operator_nats
 
 from payd.adapters.bridge import aio
-from payd.adapters.jetstream import MESSAGE_BYTES_MAX, JetStreamPublisher
-from payd.adapters.nats_identity import BadSigningSeed, NatsIdentity, mint, permissions
+from payd.adapters.nats.identity import BadSigningSeed, NatsIdentity, mint, permissions
+from payd.adapters.nats.publisher import MESSAGE_BYTES_MAX, JetStreamPublisher
 from payd.dev.ports import any_free
 from payd.ports import PublishError
 

@@ -19,8 +19,8 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
-from payd.adapters.nats_client import StrictClient
-from payd.adapters.nats_identity import (
+from payd.adapters.nats.client import StrictClient
+from payd.adapters.nats.identity import (
     BadSigningSeed,
     NatsIdentity,
     Permissions,

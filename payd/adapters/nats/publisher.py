@@ -24,8 +24,8 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from payd.adapters.nats_client import StrictClient
-from payd.adapters.nats_identity import (
+from payd.adapters.nats.client import StrictClient
+from payd.adapters.nats.identity import (
     BadSigningSeed,
     Identity,
     NatsIdentity,
@@ -33,7 +33,7 @@ from payd.adapters.nats_identity import (
     mint,
     permissions,
 )
-from payd.adapters.nats_stream import MESSAGE_BYTES_MAX, StreamLimits, mismatch, stream_config
+from payd.adapters.nats.stream import MESSAGE_BYTES_MAX, StreamLimits, mismatch, stream_config
 from payd.ports import OutboxRow, PublishError
 from payd.telemetry import get_logger, register_secret
 

@@ -1,0 +1,1 @@
+"""NATS JetStream: connection, identity, streams and the publisher of events."""
