@@ -8,7 +8,7 @@ CODE := payd plugins tests bench deploy examples requirements
 FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 
-.PHONY: help run test check integration one-part other-part last-part fast pythons test-newest browser campaign bench docs lock proto format clean
+.PHONY: help run test check lint integration one-part other-part last-part fast pythons test-newest browser campaign bench docs lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,12 +36,14 @@ test: $(FOR_TEST) ## The whole suite: make check and make integration
 integration: $(FOR_TEST) ## Everything that talks to real servers, starts processes or opens a browser
 	@$(SIDE_BY_SIDE) one-part other-part last-part
 
-check: $(FOR_TEST) ## Format, lint, types, architecture, fast tests with coverage
+check: lint ## make lint, and the fast tests with coverage
+	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+lint: $(FOR_TEST) ## Format, lint, types and architecture
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
 	@$(BIN)/mypy payd $(WHEELS) examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider
-	@PYTHONPATH=examples:examples/providers/acme:examples/providers/sepa $(BIN)/lint-imports --config setup.cfg
-	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
+	@PYTHONPATH=examples:examples/providers/acme:examples/providers/sepa $(BIN)/lint-imports setup.cfg
 
 ONE_PART := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)
 OTHER_PART := $(addprefix tests/integration/,dev example http stripe tempo) tests/unit/cli

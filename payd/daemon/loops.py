@@ -1,0 +1,265 @@
+"""The daemon's loops: what each one claims, does with it, and waits for."""
+
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import TypeAlias, TypeVar
+
+import attrs
+import trio
+
+from payd import telemetry
+from payd.adapters import bridge
+from payd.adapters.bites import maintain
+from payd.adapters.systemd import ServiceManager
+from payd.config import Config, ConfigError
+from payd.daemon.build import Outside, UseCases
+from payd.daemon.leases import Watches
+from payd.daemon.readiness import Condition
+from payd.daemon.reload import Reloads, Rotation
+from payd.daemon.secrets import SecretKeeper
+from payd.daemon.worker_loop import nap, pump
+from payd.domain.errors import StoreUnavailable
+from payd.domain.payment import Payment
+from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
+from payd.providers.loader import OpenProviders
+from payd.service.audit import AUDIT_KINDS
+from payd.service.intake import same_payment
+from payd.service.reconcile import FINDING_KINDS
+from payd.service.scan import ScanStep
+from payd.telemetry import Metrics
+from payd.transport.grpc.server import GrpcServer
+
+T = TypeVar("T")
+#: Runs until it is cancelled, or until the daemon stops.
+Loop: TypeAlias = Callable[[], Awaitable[object]]
+
+_log = telemetry.get_logger(__name__)
+
+_SAMPLE_S = 2.0
+
+
+@attrs.frozen(kw_only=True)
+class Parts:
+    """Everything that was built, for the supervisor and its loops."""
+
+    config: Config
+    metrics: Metrics
+    outside: Outside
+    providers: OpenProviders
+    use_cases: UseCases
+    grpc: GrpcServer
+    rotation: Rotation
+    manager: ServiceManager
+    #: None without a vault.
+    keeper: SecretKeeper | None
+    #: Set when the daemon is to end.
+    stop: trio.Event
+    #: Set when the servers are closed and the worker loops finish their rows.
+    stopping: trio.Event
+    condition: Condition
+
+
+# -- worker loops: they finish the rows they have claimed before the daemon ends ----------------
+
+
+def worker_loops(parts: Parts) -> Mapping[str, Loop]:
+    """Name → a claim → work → wait loop."""
+    outside, use_cases = parts.outside, parts.use_cases
+    poll_s = parts.config.outbox.poll_interval_s
+    rest = partial(nap, parts.config.recovery.interval_s, parts.stopping)
+    worker = partial(_worker, parts)
+    return dict(
+        (
+            worker(
+                "evidence worker",
+                use_cases.intake.claim_batch,
+                partial(_settle_evidence, parts),
+                partial(outside.inbox.wait, poll_s),
+                same_payment,
+            ),
+            worker(
+                "outbox publisher",
+                partial(_claim_to_publish, parts),
+                partial(_publish, parts),
+                partial(outside.outbox.wait, poll_s),
+            ),
+            worker("recovery", use_cases.recover.claim_batch, partial(_recover, parts), rest),
+            worker("event scan", use_cases.scan.claim_batch, partial(_scan, parts), rest),
+            worker(
+                "reconciliation",
+                use_cases.reconcile.claim_batch,
+                partial(_reconcile, parts),
+                rest,
+            ),
+            worker("audit", use_cases.audit.claim_batch, partial(_audit, parts), rest),
+        )
+    )
+
+
+def _worker(
+    parts: Parts,
+    name: str,
+    claim: Callable[[], Awaitable[Sequence[T]]],
+    work: Callable[[T], Awaitable[object]],
+    idle: Callable[[], Awaitable[None]],
+    same: Callable[[T], Hashable] = id,
+) -> tuple[str, Loop]:
+    async def guarded(row: T) -> object:
+        try:
+            return await work(row)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one row must not stop its neighbours
+            parts.metrics.failures.labels(name).inc()
+            _log.exception("row_failed", task=name, row=getattr(row, "id", None), error=repr(error))
+            return False
+
+    return name, partial(bridge.aio, pump, claim, guarded, idle, parts.stopping, same)
+
+
+async def _settle_evidence(parts: Parts, row: InboxRow) -> None:
+    outcome = await parts.use_cases.intake.work(row)
+    parts.metrics.evidence.labels(row.provider, outcome).inc()
+
+
+async def _claim_to_publish(parts: Parts) -> Sequence[OutboxRow]:
+    """Claim nothing while the stream is away: rows keep their places without being touched."""
+    if not parts.outside.stream.state().connected:
+        return ()
+    return await parts.use_cases.publish.claim_batch()
+
+
+async def _publish(parts: Parts, row: OutboxRow) -> bool:
+    """Publish one event; False when the stream did not acknowledge it."""
+    error = await parts.use_cases.publish.publish(row)
+    parts.metrics.published.labels(row.subject, "failed" if error else "ok").inc()
+    if error is not None:
+        _log.warning("publish_failed", event_id=str(row.event_id), error=str(error))
+    return error is None
+
+
+async def _recover(parts: Parts, payment: Payment) -> None:
+    after = await parts.use_cases.recover.recover(payment)
+    parts.metrics.looks.labels(after.status.value.lower()).inc()
+
+
+async def _scan(parts: Parts, step: ScanStep) -> None:
+    new = await parts.use_cases.scan.work(step)
+    parts.metrics.scanned.labels(step.provider.name).inc(new)
+
+
+async def _reconcile(parts: Parts, provider: ProviderPort) -> None:
+    result = await parts.use_cases.reconcile.work(provider)
+    if result is not None:
+        _report_findings(parts.metrics, result, FINDING_KINDS)
+
+
+async def _audit(parts: Parts, provider: ProviderPort) -> None:
+    result = await parts.use_cases.audit.work(provider)
+    if result is not None:
+        _report_findings(parts.metrics, result, AUDIT_KINDS)
+
+
+# -- support loops: cancelled when the worker loops have ended -----------------------------------
+
+
+def support_loops(parts: Parts, reloads: Reloads | None) -> Mapping[str, Loop]:
+    """Name → a loop that may end at any moment."""
+    config, outside = parts.config, parts.outside
+    loops: dict[str, Loop] = {
+        "stream connection": partial(bridge.aio, outside.stream.run),
+        "outbox listener": partial(bridge.aio, outside.outbox.listen),
+        "outbox retention": _maintenance(
+            outside.outbox.delete_published, timedelta(days=config.outbox.retention_days)
+        ),
+        "webhook retention": _maintenance(
+            outside.inbox.forget_raw_bodies, timedelta(days=config.inbox.raw_retention_days)
+        ),
+        "ledger sums": _maintenance(outside.receipts.fold),
+        "measurements": partial(_measure, parts),
+        "certificates": partial(_watch_certificates, parts),
+    }
+    if reloads is not None:
+        loops["reload on SIGHUP"] = partial(_reload_on_sighup, parts, reloads)
+    if parts.keeper is not None:
+        loops["secrets"] = partial(parts.keeper.run, parts.rotation.take_secrets)
+    loops |= _provider_loops(parts)
+    return loops
+
+
+def _provider_loops(parts: Parts) -> Iterator[tuple[str, Loop]]:
+    for fence in parts.providers.fences:
+        watches = Watches(
+            provider=fence.name,
+            intake=parts.use_cases.intake,
+            cursors=parts.outside.inbox,
+            leases=parts.outside.leases,
+        )
+        yield f"{fence.name} watch", partial(fence.run_watch, watches)
+        yield f"{fence.name} health", fence.run_health
+
+
+def _maintenance(bite: Callable[..., Awaitable[int]], *arguments: object) -> Loop:
+    return partial(bridge.aio, maintain, partial(bite, *arguments))
+
+
+async def _reload_on_sighup(parts: Parts, reloads: Reloads) -> None:
+    async for _ in reloads.requests:
+        parts.manager.is_reloading()
+        try:
+            version = await parts.rotation.reload(reloads.read())
+        except ConfigError as error:
+            _log.error("reload_refused", error=str(error))
+            parts.manager.has_reloaded("reload refused, nothing has changed: see the log")
+            continue
+        _log.info("configuration_reloaded", pricing_version=version)
+        parts.manager.has_reloaded(f"reloaded, prices {version[:12]}")
+
+
+async def _watch_certificates(parts: Parts) -> None:
+    while True:
+        parts.rotation.tell()
+        await trio.sleep(parts.config.grpc.tls_check_interval_s)
+        await parts.rotation.look_at_certificates()
+
+
+async def _measure(parts: Parts) -> None:
+    """Sample the gauges, set gRPC health, and send the service manager its heartbeat.
+
+    The heartbeat needs both event loops: one that hangs stops it, and systemd restarts us.
+    """
+    metrics, manager = parts.metrics, parts.manager
+    sample_s = min(_SAMPLE_S, (manager.watchdog_s or math.inf) / 4)
+    while True:
+        began = trio.current_time()
+        await trio.sleep(sample_s)
+        metrics.loop_lag.labels("trio").set(max(0.0, trio.current_time() - began - sample_s))
+        began = trio.current_time()
+        await bridge.aio(nap, 0, parts.stopping)
+        metrics.loop_lag.labels("asyncio").set(trio.current_time() - began)
+        metrics.rpcs_in_flight.set(parts.grpc.in_flight())
+        metrics.connections.set(parts.grpc.connections())
+        now = await parts.condition.sample(metrics)
+        parts.grpc.set_serving(now.ready)
+        manager.beat(ready=now.ready, alive=now.checks["database"].ok, status=now.summary())
+
+
+def _report_findings(metrics: Metrics, result: Reconciliation, kinds: Sequence[str]) -> None:
+    """Log each finding, and set the gauge of every kind that could have been found."""
+    provider = result.provider
+    metrics.reconciled_at.labels(provider).set(result.end_time.timestamp())
+    found = Counter(finding["kind"] for finding in result.findings)
+    for kind in kinds:
+        metrics.findings.labels(provider, kind).set(found[kind])
+    for finding in result.findings:
+        _log.error("reconciliation_finding", provider=provider, **finding)
+    _log.info(
+        "reconciliation_finished",
+        provider=provider,
+        objects=result.objects,
+        payments=result.payments,
+        findings=len(result.findings),
+    )
