@@ -23,7 +23,6 @@ from payd.adapters.systemd import ServiceManager
 from payd.config import Config, load_prices, with_vault
 from payd.daemon.build import (
     Holder,
-    MethodMapForAsyncio,
     build_grpc,
     build_outside,
     build_use_cases,
@@ -112,7 +111,9 @@ async def run(
             metrics=metrics,
             held=held,
         )
-        use_cases = build_use_cases(config, outside, MethodMapForAsyncio(providers.methods), holder)
+        use_cases = build_use_cases(
+            config, outside, providers.methods.wrapped(bridge.for_asyncio), holder
+        )
         parts = Parts(
             config=config,
             metrics=metrics,

@@ -118,7 +118,7 @@ async def _balances(config: Any, plugin: Any) -> "Sequence[Balance] | None":
     from payd import telemetry
     from payd.adapters import bridge
     from payd.adapters.system import SystemClock
-    from payd.daemon.build import MethodMapForAsyncio, build_audit, build_outside, new_metrics
+    from payd.daemon.build import build_audit, build_outside, new_metrics
     from payd.daemon.leases import cursor_reader
     from payd.providers.loader import FailureMode, open_providers
 
@@ -135,7 +135,7 @@ async def _balances(config: Any, plugin: Any) -> "Sequence[Balance] | None":
             read_cursor=cursor_reader(outside.inbox),
         ) as opened,
     ):
-        providers = MethodMapForAsyncio(opened.methods)
+        providers = opened.methods.wrapped(bridge.for_asyncio)
         audit = build_audit(config, outside, providers)
         provider = providers.by_name(plugin.name)
         try:

@@ -21,20 +21,20 @@ from pydantic import ValidationError
 from payd.plugins import hookspecs
 from payd.plugins.context import Clock, Logger, Metrics, NoMetrics, ProviderContext
 from payd.plugins.interface import Method, Provider, ProviderConfig, ProviderManifest
-from payd.ports.provider import ProviderPort, Registered
+from payd.ports.provider import Registered
 from payd.providers.breaker import Random
 from payd.providers.calls import Escaped, guarded
 from payd.providers.credentials import Credentials
 from payd.providers.fence import Fence, OnCall
 from payd.providers.loop_monitor import watched_nursery
 from payd.providers.manifests import misfit, wrong_in_manifest, wrong_in_methods
+from payd.providers.methods import MethodMap
 
 __all__ = [
     "EnabledPlugin",
     "FailureMode",
     "LoadReport",
     "LoadedPlugin",
-    "MethodMap",
     "OpenProviders",
     "PluginError",
     "commands_of",
@@ -102,27 +102,6 @@ class LoadReport:
 
     loaded: tuple[LoadedPlugin, ...]
     failed: tuple[PluginError, ...]
-
-
-class MethodMap:
-    """Providers over what was loaded. Two providers for one method are refused before this."""
-
-    def __init__(self, registered: Iterable[Registered]) -> None:
-        ordered = sorted(registered, key=lambda entry: entry.method.key)
-        self._by_method = {entry.method.key: entry for entry in ordered}
-        self._by_name = {entry.provider.name: entry.provider for entry in ordered}
-
-    def by_method(self, method: str) -> Registered | None:
-        """See Providers."""
-        return self._by_method.get(method)
-
-    def by_name(self, provider: str) -> ProviderPort | None:
-        """See Providers."""
-        return self._by_name.get(provider)
-
-    def registered(self) -> Sequence[Registered]:
-        """See Providers."""
-        return tuple(self._by_method.values())
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,8 @@ from payd.daemon.build import Outside
 from payd.daemon.readiness import Condition
 from payd.plugins import Sink, WatchHalted
 from payd.providers.fence import Fence
-from payd.providers.loader import LoadReport, MethodMap, OpenProviders
+from payd.providers.loader import LoadReport, OpenProviders
+from payd.providers.methods import MethodMap
 from payd.telemetry import Metrics
 
 

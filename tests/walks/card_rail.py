@@ -1,5 +1,6 @@
 """A provider as its author would write it: no payd but `payd.plugins`."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -18,15 +19,19 @@ from payd.plugins import (
     PaymentRef,
     Provider,
     ProviderConfig,
+    ProviderEvent,
     ProviderManifest,
     ProviderStatus,
     Redirect,
     Sink,
     Snapshot,
+    WebhookRequest,
 )
 from payd.providers.fence import Fence
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+#: Of a webhook that reports the first session as paid.
+BODY = b"cs_1 is paid"
 OPEN = Snapshot(status=ProviderStatus.OPEN, asset="USD", received=0, confirmed=0, as_of=NOON)
 
 
@@ -52,6 +57,19 @@ class CardRail:
 
     async def health(self) -> None:
         """See Provider."""
+
+    def verify(
+        self, request: WebhookRequest, secrets: Mapping[str, tuple[str, ...]], now: datetime, /
+    ) -> ProviderEvent:
+        """Believe every body."""
+        return ProviderEvent(id="evt_1", type="paid", content={"text": request.body.decode()})
+
+    def translate(self, event: ProviderEvent, /) -> Sequence[Observation]:
+        """Report the session that the body names as paid."""
+        paid = Snapshot(
+            status=ProviderStatus.PAID, asset="USD", received=14900, confirmed=14900, as_of=NOON
+        )
+        return [Observation(id=event.id, reference=event.content["text"].split()[0], fact=paid)]
 
     async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
         """See SupportsWatch."""

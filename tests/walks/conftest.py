@@ -8,6 +8,7 @@ from unit.service.world import World
 from walks.card_rail import CardRail, fenced
 
 from payd.providers.fence import Fence
+from payd.providers.methods import MethodMap
 
 
 @pytest.fixture
@@ -30,4 +31,4 @@ async def fence(rail: CardRail) -> AsyncIterator[Fence]:
 @pytest.fixture
 async def house(fence: Fence) -> World:
     """payd with that provider."""
-    return World(port=fence)
+    return World(port=fence, map_of=lambda *registered: MethodMap(registered))

@@ -16,7 +16,7 @@ from payd.daemon.build.adapters import (
     build_vault,
     database_settings,
 )
-from payd.daemon.build.providers import MethodMapForAsyncio, provider_observer
+from payd.daemon.build.providers import provider_observer
 from payd.daemon.build.use_cases import (
     UseCases,
     build_audit,
@@ -26,7 +26,6 @@ from payd.daemon.build.use_cases import (
 
 __all__ = [
     "Holder",
-    "MethodMapForAsyncio",
     "Outside",
     "UseCases",
     "build_audit",

@@ -29,10 +29,11 @@ class Webhooks:
         async def webhook(provider: str) -> Response:
             body = cast(bytes, await request.get_data(as_text=False))
             headers = {name.lower(): value for name, value in request.headers.items()}
-            is_new = await self._take(provider, WebhookRequest(body=body, headers=headers))
+            is_new = await self.receive(provider, WebhookRequest(body=body, headers=headers))
             return jsonify(received=True, new=is_new)
 
-    async def _take(self, provider: str, received: WebhookRequest) -> bool:
+    async def receive(self, provider: str, received: WebhookRequest) -> bool:
+        """Store an authentic webhook and count it; return whether it was new. Raises PaydError."""
         try:
             is_new = await self.intake.accept_webhook(provider, received)
         except PaydError as error:

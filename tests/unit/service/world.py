@@ -4,6 +4,7 @@ The store and the remote side live on when a daemon dies: a `FakeCrashPoints` ra
 the middle of a use case, and whatever the test calls next is the daemon that came after it.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -92,6 +93,7 @@ class World:
         expiry: timedelta = timedelta(minutes=30),
         late_payments_complete: bool = True,
         port: ProviderPort | None = None,
+        map_of: Callable[..., Any] = FakeProviders,
     ) -> None:
         self.clock = FakeClock()
         self.crash = FakeCrashPoints()
@@ -108,7 +110,7 @@ class World:
         crypto = Method(
             key="crypto", display_name="Crypto", currencies=("USD",), crypto_currencies=(USDC,)
         )
-        self.providers = FakeProviders(
+        self.providers = map_of(
             Registered(method=card, provider=self.port),
             Registered(method=crypto, provider=self.port),
         )

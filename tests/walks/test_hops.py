@@ -1,0 +1,54 @@
+"""Each walk runs through little code, so that a reader opens few files to follow a payment.
+
+The bounds are a little above what was measured. Code that needs more raises them here, on purpose.
+"""
+
+import json
+import sys
+
+from unit.service.world import World
+from walks.card_rail import BODY
+from walks.hops import Hops, counted
+from walks.test_initiate_walk import CALL, the_request
+
+from payd.domain.payment import Status
+from payd.plugins.interface import WebhookRequest
+from payd.transport.grpc.handlers import Handlers, Services
+from payd.transport.http.webhooks import Webhooks
+
+
+async def test_initiate_payment_runs_through_few_files_and_functions(house: World) -> None:
+    services = Services(initiate=house.initiates, cancel=house.cancels, query=house.query)
+    handlers = Handlers(services)
+
+    with counted() as hops:
+        answer = await handlers.initiate_payment(the_request(), CALL)
+
+    assert answer.payment.next_action.redirect.url == "https://cards.example/cs_1"
+    _within(hops, files=22, functions=94, calls=140, depth=14)
+
+
+async def test_a_webhook_runs_through_few_files_and_functions(house: World) -> None:
+    """From the received body to the payment's new status and the event in the outbox."""
+    payment = await house.initiate()
+    webhooks = Webhooks(intake=house.intake, on_webhook=lambda provider, outcome: None)
+
+    with counted() as hops:
+        await webhooks.receive("mock", WebhookRequest(body=BODY, headers={}))
+        assert await house.intake_pass() == 1
+
+    assert (await house.newest(payment)).status is Status.COMPLETED
+    assert (await house.outbox.depth())[0] == 1
+    _within(hops, files=16, functions=68, calls=115, depth=14)
+
+
+def _within(hops: Hops, **bounds: int) -> None:
+    counts = {
+        "files": len(hops.files),
+        "functions": len(hops.functions),
+        "calls": hops.calls,
+        "depth": hops.depth,
+    }
+    sys.stdout.write(f"{json.dumps(counts)}\n")  # Shown with `pytest -s`.
+    beyond = {name: count for name, count in counts.items() if count > bounds[name]}
+    assert not beyond, f"{beyond} of at most {bounds}:\n" + "\n".join(hops.functions)
