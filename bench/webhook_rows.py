@@ -28,7 +28,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """The rows of the table."""
     rows = _rows("webhook peer, verify + INSERT", _peer(url, count))
-    command = [sys.executable, "-m", "payd.dev.stripe", "--secret-key", _KEY]
+    command = [sys.executable, "-m", "stripe_provider.companion", "--secret-key", _KEY]
     command += ["--webhook-secret", _SECRET]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stripe:
         try:

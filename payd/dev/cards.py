@@ -47,7 +47,7 @@ async def cards(
 @asynccontextmanager
 async def _stand_in(state: StateDir, ports: Mapping[str, int]) -> AsyncIterator[Cards]:
     # It reads Stripe's SDK, which comes with the provider's wheel.
-    from payd.dev.stripe.app import open_stand_in
+    from stripe_provider.companion.app import open_stand_in
 
     secret_key = f"sk_test_{state.secret('stripe')}"
     webhook_secret = f"whsec_{state.secret('stripe_webhook')}"

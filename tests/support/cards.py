@@ -21,7 +21,7 @@ class StandIn:
     """Stripe's part: its API for the daemon, and orders from the test."""
 
     def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "payd.dev.stripe", "--secret-key", SECRET_KEY]
+        command = [sys.executable, "-m", "stripe_provider.companion", "--secret-key", SECRET_KEY]
         command += ["--webhook-secret", WEBHOOK_SECRET, "--state", str(folder / "stripe.sqlite3")]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout

@@ -8,9 +8,9 @@ import tempo_provider
 from acme_provider import conformance as acme_conformance
 from mock_provider import conformance as mock_conformance
 from sepa_provider import conformance as sepa_conformance
+from stripe_provider.companion import conformance as stripe_conformance
+from tempo_provider.companion.scripted import conformance as tempo_conformance
 
-from payd.dev.stripe import conformance as stripe_conformance
-from payd.dev.tempo_node import conformance as tempo_conformance
 from payd.plugins.testing import conformance
 
 test_mock = conformance(mock_provider.MANIFEST, mock_conformance.open_remote)

@@ -10,8 +10,8 @@ import attrs
 import httpx
 import stripe
 import trio
+from stripe_provider.companion.app import StandIn, open_stand_in
 
-from payd.dev.stripe.app import StandIn, open_stand_in
 from payd.transport.http.serve import serve_app
 
 KEY = "sk_test_x"

@@ -10,8 +10,7 @@ import pytest
 import stripe
 import trio
 from integration.stripe.stand_in import KEY, SDK_WARNING, Rig, amount, open_rig
-
-from payd.dev.stripe.form import decode
+from stripe_provider.companion.form import decode
 
 pytestmark = pytest.mark.filterwarnings(SDK_WARNING)
 

@@ -15,8 +15,7 @@ import pytest
 import stripe
 import trio
 from integration.stripe.stand_in import HOST, KEY, SDK_WARNING, SECRET, Rig, amount, open_rig
-
-from payd.dev.stripe import webhooks
+from stripe_provider.companion import webhooks
 
 pytestmark = pytest.mark.filterwarnings(SDK_WARNING)
 
@@ -361,7 +360,7 @@ async def test_a_restart_forgets_nothing(tmp_path: Path) -> None:
 
 
 async def test_it_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "payd.dev.stripe", "--port", "0", "--secret-key", KEY]
+    argv = [sys.executable, "-m", "stripe_provider.companion", "--port", "0", "--secret-key", KEY]
     argv += ["--webhook-secret", SECRET, "--state", str(tmp_path / "state")]
     process = await trio.lowlevel.open_process(argv, stdout=subprocess.PIPE)
     assert process.stdout is not None

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import stripe
 from integration.stripe.stand_in import KEY, SDK_WARNING, Rig, open_rig
-
-from payd.dev.stripe.documented import error_problems, object_problems
-from payd.dev.stripe.objects import API_VERSION
+from stripe_provider.companion.documented import error_problems, object_problems
+from stripe_provider.companion.objects import API_VERSION
 
 pytestmark = pytest.mark.filterwarnings(SDK_WARNING)
 

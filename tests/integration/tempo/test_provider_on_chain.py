@@ -18,11 +18,11 @@ from integration.tempo.watching import (
     pay,
     watching,
 )
+from tempo_provider.companion.scripted import lies
+from tempo_provider.companion.scripted.chain import ScriptedChain, Token
+from tempo_provider.companion.scripted.events import transfer, word
+from tempo_provider.companion.scripted.node import Hangs, Says, ScriptedNode, open_node, open_nodes
 
-from payd.dev.tempo_node import lies
-from payd.dev.tempo_node.chain import ScriptedChain, Token
-from payd.dev.tempo_node.events import transfer, word
-from payd.dev.tempo_node.node import Hangs, Says, ScriptedNode, open_node, open_nodes
 from payd.plugins import (
     Absent,
     Created,

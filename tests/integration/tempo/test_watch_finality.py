@@ -2,9 +2,8 @@
 
 import pytest
 from integration.tempo.watching import MemorySink, a_chain, balanced, pay, watching
-
-from payd.dev.tempo_node.chain import ScriptedChain
-from payd.dev.tempo_node.node import open_node, open_nodes
+from tempo_provider.companion.scripted.chain import ScriptedChain
+from tempo_provider.companion.scripted.node import open_node, open_nodes
 
 
 @pytest.fixture

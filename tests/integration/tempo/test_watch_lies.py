@@ -15,11 +15,10 @@ from integration.tempo.watching import (
     reads_all,
     watching,
 )
-
-from payd.dev.tempo_node import lies
-from payd.dev.tempo_node.chain import Json, ScriptedChain
-from payd.dev.tempo_node.events import TRANSFER, TRANSFER_WITH_MEMO, transfer, word
-from payd.dev.tempo_node.node import (
+from tempo_provider.companion.scripted import lies
+from tempo_provider.companion.scripted.chain import Json, ScriptedChain
+from tempo_provider.companion.scripted.events import TRANSFER, TRANSFER_WITH_MEMO, transfer, word
+from tempo_provider.companion.scripted.node import (
     Lie,
     open_node,
     open_nodes,

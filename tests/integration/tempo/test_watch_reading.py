@@ -15,12 +15,20 @@ from integration.tempo.watching import (
     pay,
     watching,
 )
+from tempo_provider.companion.scripted.chain import ScriptedChain
+from tempo_provider.companion.scripted.events import (
+    blocked,
+    burn,
+    claim,
+    fee,
+    forged,
+    mint,
+    transfer,
+)
+from tempo_provider.companion.scripted.lies import drops
+from tempo_provider.companion.scripted.node import open_node, open_nodes
 from trio.testing import MockClock
 
-from payd.dev.tempo_node.chain import ScriptedChain
-from payd.dev.tempo_node.events import blocked, burn, claim, fee, forged, mint, transfer
-from payd.dev.tempo_node.lies import drops
-from payd.dev.tempo_node.node import open_node, open_nodes
 from payd.plugins import ReceiptState
 
 

@@ -15,12 +15,10 @@ from integration.tempo.watching import (
     reads_all,
     watching,
 )
-from trio.testing import MockClock
-
-from payd.dev.tempo_node import lies
-from payd.dev.tempo_node.chain import Json, ScriptedChain
-from payd.dev.tempo_node.events import transfer
-from payd.dev.tempo_node.node import (
+from tempo_provider.companion.scripted import lies
+from tempo_provider.companion.scripted.chain import Json, ScriptedChain
+from tempo_provider.companion.scripted.events import transfer
+from tempo_provider.companion.scripted.node import (
     Cuts,
     Drips,
     Floods,
@@ -30,6 +28,8 @@ from payd.dev.tempo_node.node import (
     open_node,
     open_nodes,
 )
+from trio.testing import MockClock
+
 from payd.plugins import Misconfigured
 
 LOGS = "eth_getLogs"

@@ -8,13 +8,13 @@ from typing import Any
 
 import attrs
 import trio
+from tempo_provider.companion.scripted.chain import ScriptedChain, Token
+from tempo_provider.companion.scripted.events import transfer
+from tempo_provider.companion.scripted.node import ScriptedNode
 from tempo_provider.config import TempoConfig
 from tempo_provider.cursor import Cursor, cursor_of
 from tempo_provider.provider import TempoProvider, open_provider
 
-from payd.dev.tempo_node.chain import ScriptedChain, Token
-from payd.dev.tempo_node.events import transfer
-from payd.dev.tempo_node.node import ScriptedNode
 from payd.plugins import Observation, Outflow, ProviderContext, Receipt, WatchHalted
 
 CHAIN_ID = 1337

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from stripe_provider import currencies, events
+from stripe_provider.companion import currencies as stand_in
 from stripe_provider.config import StripeConfig, methods_of
 from stripe_provider.parameters import session_parameters
 from stripe_provider.sessions import snapshot
 from unit.stripe.builders import a_charge, a_session, an_event, an_item, an_operation, read
 
-from payd.dev.stripe import currencies as stand_in
 from payd.plugins import InvalidRequest, Money, Reversal, currency_exponent
 
 #: What one whole unit of the currency is, at Stripe (docs.stripe.com/currencies).

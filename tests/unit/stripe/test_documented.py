@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 from stripe.params.checkout import SessionCreateParams, SessionListParams
+from stripe_provider.companion.documented import error_problems, object_problems, parameter_problems
 from unit.stripe.builders import a_charge, a_dispute, a_session, an_event, an_intent, fixture
-
-from payd.dev.stripe.documented import error_problems, object_problems, parameter_problems
 
 PRICE = {"currency": "usd", "unit_amount": "1000", "product_data": {"name": "Node"}}
 CREATE: dict[str, Any] = {

@@ -19,6 +19,8 @@ from stripe.params.checkout import (
     SessionRetrieveParams,
 )
 from stripe_provider.client import API_VERSION, StripeApi
+from stripe_provider.companion.documented import parameter_problems
+from stripe_provider.companion.form import decode
 from stripe_provider.config import StripeConfig
 from stripe_provider.provider import StripeProvider
 from trio.testing import MockClock
@@ -39,8 +41,6 @@ from unit.stripe.builders import (
 )
 from unit.stripe.shelf import Hand
 
-from payd.dev.stripe.documented import parameter_problems
-from payd.dev.stripe.form import decode
 from payd.plugins import PaymentRef
 
 pytestmark = pytest.mark.filterwarnings(SDK_WARNING)

@@ -4,21 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 from eth_abi.abi import encode
-from tempo_provider.transfers import Books, books_of, held_of, read_blocked, read_transfers
-from unit.tempo.vectors import (
-    BLOCKED_BY_OX,
-    MEMO,
-    PAYER,
-    STRANGER,
-    US,
-    USDC,
-    USDT,
-    logs_of,
-    receipt_of,
-)
-
-from payd.dev.tempo_node.chain import Json
-from payd.dev.tempo_node.events import (
+from tempo_provider.companion.scripted.chain import Json
+from tempo_provider.companion.scripted.events import (
     BURN,
     BURN_AT,
     GUARD,
@@ -35,6 +22,19 @@ from payd.dev.tempo_node.events import (
     to_virtual,
     transfer,
 )
+from tempo_provider.transfers import Books, books_of, held_of, read_blocked, read_transfers
+from unit.tempo.vectors import (
+    BLOCKED_BY_OX,
+    MEMO,
+    PAYER,
+    STRANGER,
+    US,
+    USDC,
+    USDT,
+    logs_of,
+    receipt_of,
+)
+
 from payd.plugins import TEXT_MAX, Observation, ReceiptState
 from payd.providers.validation import is_observations
 

@@ -10,6 +10,20 @@ from eth_utils.abi import event_abi_to_log_topic
 from hexbytes import HexBytes
 from pytempo.contracts.abis import RECEIVE_POLICY_GUARD_ABI
 from tempo_provider import contracts
+from tempo_provider.companion.scripted.chain import Json
+from tempo_provider.companion.scripted.events import (
+    FEE_MANAGER,
+    GUARD,
+    TRANSFER_WITH_MEMO,
+    ZERO,
+    blocked,
+    blocked_receipt,
+    fee,
+    mint,
+    to_virtual,
+    transfer,
+    word,
+)
 from tempo_provider.transfers import Transfer, UnreadableLog, read_blocked, read_transfers
 from unit.tempo.vectors import (
     BLOCKED_BY_OX,
@@ -27,21 +41,6 @@ from unit.tempo.vectors import (
 from web3 import Web3
 from web3.providers.base import BaseProvider
 from web3.types import EventData, RPCEndpoint, RPCResponse
-
-from payd.dev.tempo_node.chain import Json
-from payd.dev.tempo_node.events import (
-    FEE_MANAGER,
-    GUARD,
-    TRANSFER_WITH_MEMO,
-    ZERO,
-    blocked,
-    blocked_receipt,
-    fee,
-    mint,
-    to_virtual,
-    transfer,
-    word,
-)
 
 OTHER_MEMO = "0x" + "5a" * 32
 

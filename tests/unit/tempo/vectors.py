@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from payd.dev.tempo_node.chain import Json, ScriptedChain
-from payd.dev.tempo_node.events import Call
+from tempo_provider.companion.scripted.chain import Json, ScriptedChain
+from tempo_provider.companion.scripted.events import Call
+
 from payd.plugins import Observation, Receipt
 
 #: Of anvil 1.7.1 in Tempo mode: each transaction's receipt.

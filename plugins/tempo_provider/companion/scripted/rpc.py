@@ -7,8 +7,8 @@ import attrs
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from payd.dev.tempo_node.chain import Block, Json, ScriptedChain
-from payd.dev.tempo_node.events import FACTORY
+from tempo_provider.companion.scripted.chain import Block, Json, ScriptedChain
+from tempo_provider.companion.scripted.events import FACTORY
 
 #: reth's own limit.
 RANGE_MAX = 100_000

@@ -14,8 +14,8 @@ import attrs
 import h11
 import trio
 
-from payd.dev.tempo_node.chain import Json, ScriptedChain
-from payd.dev.tempo_node.rpc import View
+from tempo_provider.companion.scripted.chain import Json, ScriptedChain
+from tempo_provider.companion.scripted.rpc import View
 
 #: Every method.
 ALL = "*"

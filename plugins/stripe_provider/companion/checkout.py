@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from payd.dev.stripe import objects
-from payd.dev.stripe.account import NOBODY, Account, Cause
-from payd.dev.stripe.errors import ApiError
-from payd.dev.stripe.objects import CHARGE, PAYMENT_INTENT, SESSION, Json
+from stripe_provider.companion import objects
+from stripe_provider.companion.account import NOBODY, Account, Cause
+from stripe_provider.companion.errors import ApiError
+from stripe_provider.companion.objects import CHARGE, PAYMENT_INTENT, SESSION, Json
 
 _BANK = "us_bank_account"
 

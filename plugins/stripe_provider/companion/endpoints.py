@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from payd.dev.stripe import expand, objects, requests
-from payd.dev.stripe.account import Account, Cause
-from payd.dev.stripe.checkout import Checkout
-from payd.dev.stripe.errors import no_such, unrecognized_url
-from payd.dev.stripe.form import Form
-from payd.dev.stripe.objects import EVENT, PAYMENT_INTENT, SESSION, Json
-from payd.dev.stripe.state import Page
+from stripe_provider.companion import expand, objects, requests
+from stripe_provider.companion.account import Account, Cause
+from stripe_provider.companion.checkout import Checkout
+from stripe_provider.companion.errors import no_such, unrecognized_url
+from stripe_provider.companion.form import Form
+from stripe_provider.companion.objects import EVENT, PAYMENT_INTENT, SESSION, Json
+from stripe_provider.companion.state import Page
 
 #: Does what was asked; whoever made it has checked that it can be.
 Work: TypeAlias = Callable[[Cause], Json]

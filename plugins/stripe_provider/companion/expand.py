@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from payd.dev.stripe.account import Account
-from payd.dev.stripe.errors import ApiError
-from payd.dev.stripe.objects import CHARGE, DISPUTE, PAYMENT_INTENT, SESSION, Json
+from stripe_provider.companion.account import Account
+from stripe_provider.companion.errors import ApiError
+from stripe_provider.companion.objects import CHARGE, DISPUTE, PAYMENT_INTENT, SESSION, Json
 
 #: The fields that may be expanded, and what they become; None: the stand-in never has one.
 _FIELDS: dict[str, dict[str, str | None]] = {

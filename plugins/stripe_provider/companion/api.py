@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import attrs
 import trio
 
-from payd.dev.stripe import errors
-from payd.dev.stripe.account import Account, Cause
-from payd.dev.stripe.endpoints import Endpoints, Work
-from payd.dev.stripe.errors import ApiError
-from payd.dev.stripe.faults import Fault, Faults
-from payd.dev.stripe.form import Form, decode
-from payd.dev.stripe.objects import API_VERSION, new_id
-from payd.dev.stripe.state import SavedReply
+from stripe_provider.companion import errors
+from stripe_provider.companion.account import Account, Cause
+from stripe_provider.companion.endpoints import Endpoints, Work
+from stripe_provider.companion.errors import ApiError
+from stripe_provider.companion.faults import Fault, Faults
+from stripe_provider.companion.form import Form, decode
+from stripe_provider.companion.objects import API_VERSION, new_id
+from stripe_provider.companion.state import SavedReply
 
 
 @attrs.frozen(kw_only=True)

@@ -5,13 +5,13 @@ from typing import Any
 import attrs
 from quart import Blueprint, request
 
-from payd.dev.stripe.account import Account
-from payd.dev.stripe.api import Api
-from payd.dev.stripe.checkout import Checkout
-from payd.dev.stripe.errors import ApiError
-from payd.dev.stripe.faults import Faults, read
-from payd.dev.stripe.objects import SESSION, Json
-from payd.dev.stripe.webhooks import MODES
+from stripe_provider.companion.account import Account
+from stripe_provider.companion.api import Api
+from stripe_provider.companion.checkout import Checkout
+from stripe_provider.companion.errors import ApiError
+from stripe_provider.companion.faults import Faults, read
+from stripe_provider.companion.objects import SESSION, Json
+from stripe_provider.companion.webhooks import MODES
 
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
 #: Of a session that is made directly, what may be said of it.

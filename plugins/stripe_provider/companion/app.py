@@ -11,18 +11,18 @@ from quart import Response, redirect, request
 from quart_trio import QuartTrio
 from werkzeug.wrappers import Response as AnyResponse
 
-from payd.dev.stripe import page
-from payd.dev.stripe.account import Account
-from payd.dev.stripe.api import Api, Call, HangUp
-from payd.dev.stripe.checkout import Checkout
-from payd.dev.stripe.control import control
-from payd.dev.stripe.endpoints import Endpoints
-from payd.dev.stripe.errors import ApiError
-from payd.dev.stripe.faults import Faults
-from payd.dev.stripe.listen import hang_up, listen
-from payd.dev.stripe.objects import SESSION
-from payd.dev.stripe.state import State
-from payd.dev.stripe.webhooks import Endpoint, Webhooks
+from stripe_provider.companion import page
+from stripe_provider.companion.account import Account
+from stripe_provider.companion.api import Api, Call, HangUp
+from stripe_provider.companion.checkout import Checkout
+from stripe_provider.companion.control import control
+from stripe_provider.companion.endpoints import Endpoints
+from stripe_provider.companion.errors import ApiError
+from stripe_provider.companion.faults import Faults
+from stripe_provider.companion.listen import hang_up, listen
+from stripe_provider.companion.objects import SESSION
+from stripe_provider.companion.state import State
+from stripe_provider.companion.webhooks import Endpoint, Webhooks
 
 _SWEEP_S = 0.5
 _MAX_BODY_BYTES = 1024 * 1024

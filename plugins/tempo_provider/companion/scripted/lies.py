@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from payd.dev.tempo_node.chain import Json
-from payd.dev.tempo_node.node import Lie
-from payd.dev.tempo_node.rpc import matches
+from tempo_provider.companion.scripted.chain import Json
+from tempo_provider.companion.scripted.node import Lie
+from tempo_provider.companion.scripted.rpc import matches
 
 #: Which logs a lie is about.
 Which = Callable[[Json], bool]

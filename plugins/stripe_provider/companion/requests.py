@@ -19,11 +19,11 @@ from stripe.params.checkout import (
     SessionRetrieveParams,
 )
 
-from payd.dev.stripe import currencies
-from payd.dev.stripe.documented import parameter_problems
-from payd.dev.stripe.errors import invalid, missing, unknown
-from payd.dev.stripe.form import Form
-from payd.dev.stripe.rules import (
+from stripe_provider.companion import currencies
+from stripe_provider.companion.documented import parameter_problems
+from stripe_provider.companion.errors import invalid, missing, unknown
+from stripe_provider.companion.form import Form
+from stripe_provider.companion.rules import (
     Email,
     Fields,
     Flag,

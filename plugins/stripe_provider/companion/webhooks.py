@@ -13,8 +13,8 @@ import attrs
 import httpx
 import trio
 
-from payd.dev.stripe.objects import API_VERSION, EVENT, Json
-from payd.dev.stripe.state import State
+from stripe_provider.companion.objects import API_VERSION, EVENT, Json
+from stripe_provider.companion.state import State
 
 MODES = ("deliver", "hold", "drop")
 #: What the endpoint has subscribed to; other events are only listed.

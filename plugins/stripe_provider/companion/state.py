@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from payd.dev.stripe.objects import EVENT, SESSION, Json
+from stripe_provider.companion.objects import EVENT, SESSION, Json
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS object (

@@ -9,13 +9,13 @@ from uuid import UUID
 
 import trio
 
-from payd.dev.stripe.app import StandIn, open_stand_in
-from payd.dev.stripe.currencies import decimals
-from payd.dev.stripe.faults import Fault as Ordered
-from payd.dev.stripe.objects import EVENT, SESSION, Json
-from payd.dev.stripe.webhooks import signature
 from payd.plugins import PaymentRef, WebhookRequest, currency_exponent
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, NotScripted, Remote
+from stripe_provider.companion.app import StandIn, open_stand_in
+from stripe_provider.companion.currencies import decimals
+from stripe_provider.companion.faults import Fault as Ordered
+from stripe_provider.companion.objects import EVENT, SESSION, Json
+from stripe_provider.companion.webhooks import signature
 
 _SECRET_KEY = "sk_test_conformance"  # noqa: S105 - of the stand-in
 _WEBHOOK_SECRET = "whsec_conformance"  # noqa: S105 - as above

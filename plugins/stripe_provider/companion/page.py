@@ -2,8 +2,8 @@
 
 from html import escape
 
-from payd.dev.stripe.currencies import written
-from payd.dev.stripe.objects import Json
+from stripe_provider.companion.currencies import written
+from stripe_provider.companion.objects import Json
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1a1f36; --soft: #697386; --line: #e3e8ee;

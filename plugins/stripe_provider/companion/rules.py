@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from payd.dev.stripe.errors import invalid, missing
-from payd.dev.stripe.form import Form
+from stripe_provider.companion.errors import invalid, missing
+from stripe_provider.companion.form import Form
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")

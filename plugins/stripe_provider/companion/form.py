@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
-from payd.dev.stripe.errors import ApiError
+from stripe_provider.companion.errors import ApiError
 
 #: A list arrives as a mapping from its indices, in the order given.
 Form: TypeAlias = dict[str, "str | Form"]

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 from eth_utils.crypto import keccak
 
-from payd.dev.tempo_node.events import TRANSFER, Call, Emitted, word
+from tempo_provider.companion.scripted.events import TRANSFER, Call, Emitted, word
 
 #: Of block 0, in Unix seconds.
 GENESIS_TIME = 1_790_000_000

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import trio
 
-from payd.dev.stripe.app import StandIn, open_stand_in
+from stripe_provider.companion.app import StandIn, open_stand_in
 
 
 @click.command()

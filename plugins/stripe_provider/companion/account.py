@@ -4,10 +4,10 @@ from typing import Any
 
 import attrs
 
-from payd.dev.stripe.errors import no_such
-from payd.dev.stripe.objects import EVENT, Json, new_id
-from payd.dev.stripe.state import State
-from payd.dev.stripe.webhooks import Webhooks
+from stripe_provider.companion.errors import no_such
+from stripe_provider.companion.objects import EVENT, Json, new_id
+from stripe_provider.companion.state import State
+from stripe_provider.companion.webhooks import Webhooks
 
 #: How an object is called in a refusal to find it.
 _PARAMS = {"checkout.session": "session", "payment_intent": "intent", "event": "id"}

@@ -7,11 +7,11 @@ from uuid import UUID
 
 import trio
 
-from payd.dev.tempo_node.chain import ScriptedChain, Token
-from payd.dev.tempo_node.events import transfer
-from payd.dev.tempo_node.node import ScriptedNode, open_nodes
 from payd.plugins import PaymentRef
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
+from tempo_provider.companion.scripted.chain import ScriptedChain, Token
+from tempo_provider.companion.scripted.events import transfer
+from tempo_provider.companion.scripted.node import ScriptedNode, open_nodes
 
 _CHAIN_ID = 1337
 _TOKENS = {

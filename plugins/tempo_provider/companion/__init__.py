@@ -1,0 +1,1 @@
+"""Play the remote side in development and tests: a local chain and scripted nodes."""
