@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-WHEELS := plugins/mock_provider plugins/stripe_provider plugins/tempo_provider
-CODE := payd plugins tests bench deploy examples requirements
+WHEELS := client plugins/mock_provider plugins/stripe_provider plugins/tempo_provider
+CODE := payd client proto plugins tests bench deploy examples requirements
 # `make run` needs less than `make test`, and is there sooner.
 FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
@@ -90,7 +90,7 @@ docs: $(FOR_TEST) ## Write docs/configuration.md anew
 # One resolution for every supported Python; the smaller locks take their versions from the largest.
 RESOLVE = $(BIN)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --no-annotate --no-header
-IN_IMAGE := plugins/stripe_provider plugins/tempo_provider
+IN_IMAGE := client plugins/stripe_provider plugins/tempo_provider
 FROM := -c requirements/test.lock
 lock: $(FOR_TEST) ## Renew the lock files: the newest versions that pyproject.toml allows
 	@$(RESOLVE) --all-extras pyproject.toml $(WHEELS:%=%/pyproject.toml) -o requirements/test.lock
@@ -99,12 +99,12 @@ lock: $(FOR_TEST) ## Renew the lock files: the newest versions that pyproject.to
 	@$(RESOLVE) $(FROM) requirements/build.in -o requirements/build.lock
 	@$(RESOLVE) $(FROM) requirements/installer.in -o requirements/installer.lock
 
-proto: $(FOR_TEST) ## Generate code from payment.proto
-	@PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpclib_python_out=. payd/proto/payment.proto
+proto: $(FOR_TEST) ## Generate the client's code from proto/payment.proto
+	@$(BIN)/python proto/generate.py
 
 format: $(FOR_TEST) ## Format and sort imports
 	@$(BIN)/ruff check --quiet --fix --select I $(CODE) || true
 	@$(BIN)/ruff format --quiet $(CODE)
 
 clean: ## Remove what was built and what payd dev kept
-	@rm -rf .venv .venv-* .payd build dist *.egg-info plugins/*/*.egg-info plugins/*/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-* .payd build dist *.egg-info client/*.egg-info client/build plugins/*/*.egg-info plugins/*/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import grpc
-
-from payd.proto import payment_pb2 as pb
+from payd_client.proto import payment_pb2 as pb
 
 Call = Callable[[], Awaitable[object]]
 

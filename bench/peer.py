@@ -15,9 +15,9 @@ from typing import Any
 
 import asyncpg
 import grpc
+from payd_client.proto import payment_pb2 as pb
 
 from payd.adapters.postgres.statements import STATEMENTS
-from payd.proto import payment_pb2 as pb
 
 _INSERT = STATEMENTS["insert_payments"].sql
 _COMMIT = STATEMENTS["commit_decisions"].sql

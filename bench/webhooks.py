@@ -13,9 +13,9 @@ from urllib.request import urlopen
 from uuid import uuid4
 
 import nats
+from payd_client.proto import payment_pb2 as pb
 
 from bench.load import _channel, _percentile
-from payd.proto import payment_pb2 as pb
 
 #: So many webhooks of the whole are sent one after the other, for the time to the event.
 _PACED_SHARE = 0.25

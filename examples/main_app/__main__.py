@@ -9,6 +9,7 @@ import trio
 import trio_asyncio
 from hypercorn.config import Config
 from hypercorn.trio import serve
+from payd_client import EventConsumer, PaymentClient
 from quart_trio import QuartTrio
 
 from main_app import store
@@ -17,7 +18,6 @@ from main_app.api import Parts, build_api
 from main_app.checkout import Checkouts
 from main_app.database import open_database
 from main_app.settings import SettingMissing, Settings, read_settings
-from payd.client import EventConsumer, PaymentClient
 
 _log = logging.getLogger("main_app")
 

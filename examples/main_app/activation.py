@@ -3,9 +3,10 @@
 from logging import getLogger
 from uuid import UUID
 
+from payd_client import Event, EventType, Payment, Reject
+
 from main_app import store
 from main_app.database import Connection, Database
-from payd.client import Event, EventType, Payment, Reject
 
 _log = getLogger("main_app")
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import attrs
 import httpx
 import segno
+from payd_client import Caller, CryptoTransfer, NotFound, PaydClientError, Payment, Unavailable
 from quart import Response, current_app, g, request
 from quart_schema import (
     HttpSecurityScheme,
@@ -30,7 +31,6 @@ from werkzeug.exceptions import HTTPException
 from main_app import catalogue, models, store
 from main_app.checkout import Checkouts, Refused
 from main_app.database import Database, DatabaseAway
-from payd.client import Caller, CryptoTransfer, NotFound, PaydClientError, Payment, Unavailable
 
 F = TypeVar("F", bound=Callable[..., Any])
 

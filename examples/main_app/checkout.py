@@ -11,10 +11,7 @@ from collections.abc import Sequence
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import attrs
-
-from main_app import store
-from main_app.database import Connection, Database
-from payd.client import (
+from payd_client import (
     Caller,
     Customer,
     InitiateRequest,
@@ -27,6 +24,9 @@ from payd.client import (
     QuoteRequest,
     Unavailable,
 )
+
+from main_app import store
+from main_app.database import Connection, Database
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "https://payd.dev/examples/main_app")
 

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
+from payd_client import CryptoTransfer, Item, Money, Payment, Redirect
 from pydantic import BaseModel, ConfigDict, Field
 
 from main_app.checkout import Wish
 from main_app.store import Subscription
-from payd.client import CryptoTransfer, Item, Money, Payment, Redirect
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,64}$")]
 Url = Annotated[str, Field(pattern=r"^(https?://[!-~]{1,2000})?$")]

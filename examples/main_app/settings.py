@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
-
-from payd.client import ConsumerSettings, TlsFiles
+from payd_client import ConsumerSettings, TlsFiles
 
 
 class SettingMissing(Exception):

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import attrs
+from payd_client import Item
 
 from main_app.database import Connection
-from payd.client import Item
 
 #: payd answers, or its client gives up, well within this.
 _RESERVED = "2 minutes"

@@ -10,9 +10,9 @@ from uuid import UUID, uuid5
 
 import attrs
 
+from payd.codec.messages import event_body
 from payd.domain.decide import Event
 from payd.domain.payment import Origin, Payment
-from payd.proto.codec import event_body
 
 __all__ = ["AuditRow", "EventRow", "outbox_row_of"]
 

@@ -102,9 +102,8 @@ async def _ask_health(host: str, port: int, files: ClientFiles) -> Finding:
     from grpclib.exceptions import GRPCError, StreamTerminatedError
     from grpclib.health.v1.health_grpc import HealthStub
     from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-
-    from payd.client.credentials import Pem
-    from payd.client.grpc import Connection
+    from payd_client.credentials import Pem
+    from payd_client.grpc import Connection
 
     names = (files.ca, files.cert, files.key)
     ca, cert, key = (name.read_bytes() for name in names)

@@ -75,7 +75,7 @@ def _show(report: "StreamReport") -> None:
 
 
 def _shown(config: Any) -> str:
-    from payd.client.events import shown
+    from payd_client.events import shown
 
     return shown(config.nats.url)
 

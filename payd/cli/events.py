@@ -61,7 +61,7 @@ def tail(
     state_dir: Path | None,
 ) -> None:
     """Show what was published."""
-    from payd.client.events import StreamUnreachable
+    from payd_client.events import StreamUnreachable
 
     servers = find_nats(nats, state_dir)
     follow = sys.stdout.isatty() if follow is None else follow
@@ -79,7 +79,7 @@ async def _tail(
     payment: str | None,
     as_json: bool,
 ) -> None:
-    from payd.client import events as stream
+    from payd_client import events as stream
 
     shown = 0
     async with aclosing(stream.tail(servers, since=since, follow=follow)) as found:
@@ -114,7 +114,7 @@ def _show(event: Any, as_json: bool) -> None:
 @state_dir_option
 def dead_letters(replay: bool, nats: str | None, as_json: bool, state_dir: Path | None) -> None:
     """Show what a consumer could not handle, and why."""
-    from payd.client.events import StreamUnreachable
+    from payd_client.events import StreamUnreachable
 
     servers = find_nats(nats, state_dir)
     try:
@@ -139,7 +139,7 @@ def dead_letters(replay: bool, nats: str | None, as_json: bool, state_dir: Path 
 
 
 async def _dead_letters(servers: str, replay: bool) -> Any:
-    from payd.client import dead_letters as stream
+    from payd_client import dead_letters as stream
 
     letters = await stream.read_letters(servers)
     if replay:

@@ -14,7 +14,7 @@ from payd.cli import render
 from payd.cli.target import Target, find_target, target_options
 
 if TYPE_CHECKING:
-    from payd.client import Item, Payment, PaymentClient
+    from payd_client import Item, Payment, PaymentClient
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ def pay(  # noqa: PLR0913 - one parameter an option
     **target: Any,
 ) -> None:
     """Start a payment, show what the customer has to do, and wait for its end."""
-    from payd.client import Customer, InitiateRequest, PaydClientError
+    from payd_client import Customer, InitiateRequest, PaydClientError
 
     wanted, pairs = _items(items), dict(_pair(pair) for pair in metadata)
     found = find_target(**target)
@@ -168,7 +168,7 @@ def read_payment(target: Target, payment_id: str) -> dict[str, Any]:
 
 def _run(target: Target, act: Callable[["PaymentClient"], Awaitable[T]], as_json: bool) -> T:
     """Connect and act; an error is told, and ends the command with 1."""
-    from payd.client import CredentialsUnavailable, PaydClientError, PaymentClient, TlsFiles
+    from payd_client import CredentialsUnavailable, PaydClientError, PaymentClient, TlsFiles
 
     async def connected() -> T:
         tls = TlsFiles(ca=target.ca, cert=target.cert, key=target.key)
@@ -187,7 +187,7 @@ def _run(target: Target, act: Callable[["PaymentClient"], Awaitable[T]], as_json
 async def _until_ended(
     client: "PaymentClient", payment: "Payment", timeout_s: float, as_json: bool
 ) -> "Payment":
-    from payd.client import Unavailable
+    from payd_client import Unavailable
 
     until = time.monotonic() + timeout_s
     poll_s = _FIRST_POLL_S

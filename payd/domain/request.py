@@ -1,4 +1,4 @@
-"""What a caller asks for, already checked field by field; see `proto.codec` for what is refused."""
+"""What a caller asks for, already checked field by field; see `payd.codec.requests` for what is refused."""
 
 import hashlib
 import json

@@ -16,8 +16,8 @@ import grpc
 import httpx
 import nats
 from grpclib.health.v1 import health_pb2
+from payd_client.proto import payment_pb2 as pb
 
-from payd.proto import payment_pb2 as pb
 from support.daemon import Client, a_request
 
 PATIENCE_S = 60.0

@@ -23,8 +23,8 @@ import httpx
 import nats
 import nats.errors
 from nats.js.api import ConsumerConfig, DeliverPolicy
+from payd_client.proto import payment_pb2 as pb
 
-from payd.proto import payment_pb2 as pb
 from support.planted_secrets import WATCH, plant_environment, search_processes
 
 SERVICE = "/payd.v1.PaymentService/"

@@ -8,15 +8,15 @@ from uuid import UUID
 import attrs
 import pytest
 from google.protobuf.message import DecodeError
+from payd_client.proto import payment_pb2 as pb
 
+from payd.codec import requests
+from payd.codec.messages import event_body, payment_message, quote_message
 from payd.domain.errors import InvalidField
 from payd.domain.evidence import CryptoTransfer, Redirect
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import Attention, Customer, Failure, LineItem, Payment, Status
 from payd.domain.request import InitiateRequest, Item, QuoteAnswer
-from payd.proto import payment_pb2 as pb
-from payd.proto import requests
-from payd.proto.codec import event_body, payment_message, quote_message
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 TOKEN = "0x" + "ab" * 20

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "payd": "payd",
+    "payd_client": "client/payd_client",
     "main_app": "examples/main_app",
     "acme_provider": "examples/providers/acme/acme_provider",
     "sepa_provider": "examples/providers/sepa/sepa_provider",

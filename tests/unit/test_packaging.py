@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 PROJECTS = [
     ROOT / "pyproject.toml",
+    ROOT / "client/pyproject.toml",
     *sorted(ROOT.glob("plugins/*/pyproject.toml")),
     *sorted(ROOT.glob("examples/providers/*/pyproject.toml")),
 ]
-WHEELS = [file for file in PROJECTS if file.is_relative_to(ROOT / "plugins")]
+WHEELS = [file for file in PROJECTS[1:] if not file.is_relative_to(ROOT / "examples")]
 SUPPORTED = ("3.11", "3.12", "3.13")
 
 

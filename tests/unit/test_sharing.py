@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-from payd.client.sharing import application_of
+from payd_client.sharing import application_of
 
 
 async def on_event(event, connection):

@@ -6,17 +6,17 @@ Each test takes one step further. Read them in their order, next to the file tha
 from typing import Any
 
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from unit.service.fakes import Died
 from unit.service.world import CALLER, PRICES, WAIT_S, World, a_request
 from walks.card_rail import CardRail
 
+from payd.codec.messages import payment_message
+from payd.codec.requests import initiate_request
 from payd.domain.decide import decide
 from payd.domain.errors import InvalidField, UnknownProduct
 from payd.domain.evidence import Created, Redirect
 from payd.domain.payment import Asking, Payment, Status
-from payd.proto import payment_pb2 as pb
-from payd.proto.codec import payment_message
-from payd.proto.requests import initiate_request
 from payd.service.operation import create_operation
 from payd.transport.grpc.handlers import Call, Handlers, Services
 

@@ -6,7 +6,7 @@ import attrs
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
 SUBJECTS = ["payment.>"]
-#: Where consumers put events that they gave up; the name and subjects of payd.client.dead_letters.
+#: Where consumers put events that they gave up; the name and subjects of payd_client.dead_letters.
 DEAD_LETTERS = "PAYMENTS_DLQ"
 DEAD_LETTER_SUBJECTS = ["payment_dlq.>"]
 #: A payment of 100 items with the largest metadata, and room for what providers add.

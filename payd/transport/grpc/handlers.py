@@ -5,11 +5,11 @@ from typing import Any
 
 import attrs
 import structlog
+from payd_client.proto import payment_pb2 as pb
 
+from payd.codec import requests
+from payd.codec.messages import payment_message, quote_message
 from payd.domain.payment import Origin
-from payd.proto import payment_pb2 as pb
-from payd.proto import requests
-from payd.proto.codec import payment_message, quote_message
 from payd.service.cancel import Cancel
 from payd.service.initiate import Initiate
 from payd.service.query import Query

@@ -14,13 +14,12 @@ import nats.errors
 import pytest
 import trio
 import trio.lowlevel
+from payd_client import ConsumerSettings, Event, EventConsumer, EventType, Reject
 from support.dev_process import payd, payd_json
 from support.event_stream import EventStream, a_payment
 from support.own_nats import OwnNats
 from support.stack import Stack
 from unit.cli.scripted_daemon import on_plain_asyncio
-
-from payd.client import ConsumerSettings, Event, EventConsumer, EventType, Reject
 
 PATIENCE_S = 20.0
 
@@ -283,7 +282,7 @@ def test_an_event_waits_for_the_one_before_it_that_another_consumer_took_to_its_
             del jetstream
         lost = await stream.publish(a_payment(id=payment.id, version=3), EventType.ATTENTION)
         async with stream.connected() as jetstream:
-            from payd.client.subscription import _config
+            from payd_client.subscription import _config
 
             await jetstream.add_consumer("PAYMENTS", _config(settings(stream)))
             pull = await jetstream.pull_subscribe_bind(

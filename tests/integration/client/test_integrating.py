@@ -33,7 +33,7 @@ def surroundings() -> Iterator[Mapping[str, str]]:
             "HOME": os.environ.get("HOME", "/"),
             "PAYD_TARGET": dev["grpc"],
             "PKI": str(state / "pki"),
-            "PROTO": str(ROOT / "payd/proto/payment.proto"),
+            "PROTO": str(ROOT / "proto/payment.proto"),
             "NATS_URL": dev["nats"],
             "REDIS_URL": dev["redis"],
             "METHOD": "mock",

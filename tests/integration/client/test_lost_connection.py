@@ -2,13 +2,12 @@
 
 import asyncio
 
+from payd_client import ConsumerSettings
+from payd_client.subscription import Subscription
 from support.event_stream import EventStream
 from support.own_nats import OwnNats
 from support.relay import Relay, relayed
 from unit.cli.scripted_daemon import on_plain_asyncio
-
-from payd.client import ConsumerSettings
-from payd.client.subscription import Subscription
 
 
 def test_a_subscription_closes_after_its_connection_was_lost_with_data_to_send(

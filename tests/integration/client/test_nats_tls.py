@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from payd_client import ConsumerSettings
+from payd_client.events import StreamUnreachable, connect
+from payd_client.subscription import Subscription
 from unit.cli.scripted_daemon import on_plain_asyncio
-
-from payd.client import ConsumerSettings
-from payd.client.events import StreamUnreachable, connect
-from payd.client.subscription import Subscription
 
 #: A server without TLS, or anybody in between, begins like this.
 INFO = (

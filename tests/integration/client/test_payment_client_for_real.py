@@ -8,11 +8,7 @@ from uuid import uuid4
 import attrs
 import pytest
 import trio
-from support.daemon import PATIENCE_S, Daemon, Place, running_daemon
-from support.openbao import OpenBao, running_openbao
-from unit.cli.scripted_daemon import on_plain_asyncio
-
-from payd.client import (
+from payd_client import (
     Caller,
     CredentialsUnavailable,
     Customer,
@@ -27,6 +23,9 @@ from payd.client import (
     TlsFiles,
     TlsVault,
 )
+from support.daemon import PATIENCE_S, Daemon, Place, running_daemon
+from support.openbao import OpenBao, running_openbao
+from unit.cli.scripted_daemon import on_plain_asyncio
 
 FULL_30D = Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
 

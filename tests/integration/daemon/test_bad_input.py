@@ -6,9 +6,8 @@ from typing import Any
 
 import grpc
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
-
-from payd.proto import payment_pb2 as pb
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 ITEM = pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")

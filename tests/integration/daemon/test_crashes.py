@@ -6,6 +6,7 @@ import uuid
 
 import grpc
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import (
     Client,
     Daemon,
@@ -17,7 +18,6 @@ from support.daemon import (
 )
 
 from payd.adapters.system import CRASH_POINTS
-from payd.proto import payment_pb2 as pb
 
 CAMPAIGN_KILLS = int(os.environ.get("PAYD_CAMPAIGN_KILLS", "50"))
 #: Reports of many payments are stored in one go, so that this is reached less often than others.

@@ -13,10 +13,10 @@ from uuid import UUID
 import grpc
 import pytest
 from google.protobuf.message import Message
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import PATIENCE_S, Daemon, Place, a_request, reason_of, rows, running_daemon
 
 from payd.domain.actors import is_reserved
-from payd.proto import payment_pb2 as pb
 
 PRICES = """
 currency: USD

@@ -7,10 +7,9 @@ import uuid
 from typing import Any
 
 import grpc
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import Client, Place, a_request, rows, running_daemon, wait_until_published
 from support.stack import Stack
-
-from payd.proto import payment_pb2 as pb
 
 #: What a caller may see while something is away, and may answer by the same call again.
 AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import (
     Client,
     Daemon,
@@ -18,8 +19,6 @@ from support.daemon import (
     running_daemon,
     wait_until_published,
 )
-
-from payd.proto import payment_pb2 as pb
 
 
 @pytest.fixture

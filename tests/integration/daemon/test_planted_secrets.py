@@ -4,11 +4,10 @@ import asyncio
 
 import grpc
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import Daemon, Place, a_request, reason_of, running_daemon, wait_until_published
 from support.dev_process import payd
 from support.planted_secrets import WATCH, search_database
-
-from payd.proto import payment_pb2 as pb
 
 
 def test_a_secret_that_is_told_on_purpose_is_found_wherever_it_goes(place: Place) -> None:

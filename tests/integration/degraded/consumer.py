@@ -4,8 +4,7 @@ import signal
 import sys
 
 import trio
-
-from payd.client import ConsumerSettings, Event, EventConsumer
+from payd_client import ConsumerSettings, Event, EventConsumer
 
 
 async def main(nats: str, redis: str) -> None:

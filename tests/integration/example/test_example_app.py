@@ -9,6 +9,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import PATIENCE_S, Daemon, running_daemon
 from support.event_stream import USD_149, EventStream, a_payment
 from support.example_app import FULL_30D, ExampleApp, Surroundings, a_wish
@@ -16,7 +17,6 @@ from unit.cli.scripted_daemon import on_plain_asyncio
 
 from payd.domain.decide import EventType
 from payd.domain.payment import Attention, Customer, Failure, LineItem, Payment, Status
-from payd.proto import payment_pb2 as pb
 
 PAYMENTS = "/api/v1/payments"
 

@@ -20,12 +20,12 @@ from grpclib.const import Status
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
+from payd_client.proto import payment_pb2 as pb
 
 from payd.adapters import bridge
 from payd.domain.money import Money
 from payd.domain.payment import Customer, LineItem, Origin, Payment
 from payd.domain.request import InitiateRequest, QuoteAnswer, QuoteRequest
-from payd.proto import payment_pb2 as pb
 from payd.transport.grpc.calls import Limits
 from payd.transport.grpc.handlers import SERVICE, Services
 from payd.transport.grpc.server import Door, GrpcServer

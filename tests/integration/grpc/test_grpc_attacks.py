@@ -11,6 +11,7 @@ import attrs
 import grpc
 import psutil
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import Daemon, Place, reason_of, running_daemon
 from support.hostile_client import (
     FLOODS,
@@ -24,8 +25,6 @@ from support.hostile_client import (
     socket_to,
     status_of,
 )
-
-from payd.proto import payment_pb2 as pb
 
 #: What the issue promises, and what a busy machine is allowed.
 CUT_S, PATIENT_CUT_S = 1.0, 10.0

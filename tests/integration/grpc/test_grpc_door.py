@@ -18,11 +18,11 @@ from integration.grpc.door import (
     OpenDoor,
     an_initiate,
 )
+from payd_client.proto import payment_pb2 as pb
 
 from payd.domain import errors
 from payd.domain.errors import PaydError
 from payd.domain.payment import Origin
-from payd.proto import payment_pb2 as pb
 
 HEALTH = "/grpc.health.v1.Health/Check"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -17,9 +17,9 @@ from integration.grpc.door import (
     Reply,
     an_initiate,
 )
+from payd_client.proto import payment_pb2 as pb
 
 from payd.adapters import bridge
-from payd.proto import payment_pb2 as pb
 from payd.transport.grpc.handlers import SERVICE
 
 HEALTH = "/grpc.health.v1.Health/Check"

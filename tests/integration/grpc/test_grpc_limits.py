@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import Daemon, Place, running_daemon
 from support.hostile_client import (
     DATA,
@@ -24,8 +25,6 @@ from support.hostile_client import (
     intruder,
     socket_to,
 )
-
-from payd.proto import payment_pb2 as pb
 
 PATIENCE_S = 20.0
 HANDSHAKE_TIMEOUT_S = 4.0

@@ -14,9 +14,9 @@ from integration.grpc.door import (
     an_initiate,
     open_door,
 )
+from payd_client.proto import payment_pb2 as pb
 
 from payd.adapters import bridge
-from payd.proto import payment_pb2 as pb
 
 SHORT = ("grpc-timeout", "50m")
 TOO_LATE = Status.DEADLINE_EXCEEDED

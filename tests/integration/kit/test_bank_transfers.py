@@ -8,10 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import attrs
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from sepa_provider.fake_bank import Booking, drop, statement
 from support.daemon import PATIENCE_S, Client, Place, rows, running_daemon, wait_until_published
-
-from payd.proto import payment_pb2 as pb
 
 ROOT = Path(__file__).parents[3]
 IBAN = "DE89370400440532013000"

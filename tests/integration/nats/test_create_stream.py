@@ -186,7 +186,7 @@ async def test_an_identity_of_payds_own_may_make_both(
 
 def test_consumers_make_the_stream_of_dead_letters_alike() -> None:
     """The client's wheel and the daemon each define it: a difference would fail every start."""
-    from payd.client.dead_letters import DEAD_LETTERS, stream_settings
+    from payd_client.dead_letters import DEAD_LETTERS, stream_settings
 
     assert stream_settings(DEAD_LETTERS) == dead_letter_config(replicas=1)
     assert stream_config("PAYMENTS").name == "PAYMENTS"

@@ -26,12 +26,12 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from payd import telemetry
 from payd.adapters.bridge import aio
 from payd.adapters.nats.publisher import MESSAGE_BYTES_MAX, JetStreamPublisher
+from payd.codec.messages import event_body
+from payd.codec.requests import ITEMS_MAX, METADATA_MAX, SUBSCRIPTIONS_MAX, URL_LENGTH_MAX
 from payd.domain.evidence import Redirect
 from payd.domain.money import Money
 from payd.domain.payment import Attention, Customer, LineItem, Payment, Status
 from payd.ports import OutboxRow, PublishError
-from payd.proto.codec import event_body
-from payd.proto.requests import ITEMS_MAX, METADATA_MAX, SUBSCRIPTIONS_MAX, URL_LENGTH_MAX
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 IN_FLIGHT = 20

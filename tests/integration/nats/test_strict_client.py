@@ -5,10 +5,10 @@ from typing import Any
 
 import nats.errors
 import pytest
+from payd_client.nats_client import StrictClient as MainAppClient
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 from payd.adapters.nats.client import StrictClient as DaemonClient
-from payd.client.nats_client import StrictClient as MainAppClient
 
 INFO = b'INFO {"server_id":"x","version":"2.15.0","proto":1,"max_payload":1048576}\r\n'
 

@@ -12,9 +12,8 @@ import grpc
 import httpx
 import psutil
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
-
-from payd.proto import payment_pb2 as pb
 
 MODULE = Path(__file__).parents[2] / "fixtures/hostile_provider.py"
 #: Of the hostile provider's calls.

@@ -11,10 +11,9 @@ from typing import Any
 import attrs
 import httpx
 import stripe as sdk
+from payd_client.proto import payment_pb2 as pb
 from support.cards import WEBHOOK_SECRET, StandIn, pay_by_card, running_with_cards, stand_in
 from support.daemon import PATIENCE_S, Client, Daemon, Message, Place, events, rows
-
-from payd.proto import payment_pb2 as pb
 
 Json = dict[str, Any]
 #: What only time would bring is brought by the tests: nothing comes by itself meanwhile.

@@ -10,11 +10,11 @@ from typing import Any
 import attrs
 import grpc
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from support.cards import RETURN_URL, StandIn, a_card_request, running_with_cards
 from support.daemon import Client, Place, rows, wait_until_published
 
 from payd.adapters.system import CRASH_POINTS
-from payd.proto import payment_pb2 as pb
 
 CAMPAIGN_KILLS = int(os.environ.get("PAYD_CAMPAIGN_KILLS", "50"))
 CAMPAIGN_PAYMENTS = 10

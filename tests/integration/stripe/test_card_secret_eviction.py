@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 from integration.stripe.shop import paid_event, post, wait_until
+from payd_client.proto import payment_pb2 as pb
 from support.cards import WEBHOOK_SECRET, StandIn, pay_by_card, running_with_cards
 from support.daemon import Client, Daemon, Place, rows
-
-from payd.proto import payment_pb2 as pb
 
 LEAKED = WEBHOOK_SECRET
 FRESH = "whsec_fresh"

@@ -332,6 +332,6 @@ def _wait_for_finding(till: Till) -> Mapping[str, str]:
 
 
 def _cancel(payment: object) -> object:
-    from payd.proto import payment_pb2 as pb
+    from payd_client.proto import payment_pb2 as pb
 
     return pb.CancelPaymentRequest(payment_id=payment.id, reason="test")  # type: ignore[attr-defined]

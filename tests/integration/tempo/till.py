@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import Client, Daemon, Place, events, rows, wait_until_published
 from support.tempo import (
     PATIENCE_S,
@@ -20,8 +21,6 @@ from support.tempo import (
     tempo_environment,
     units,
 )
-
-from payd.proto import payment_pb2 as pb
 
 
 @attrs.frozen(kw_only=True)

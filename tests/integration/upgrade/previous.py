@@ -33,7 +33,7 @@ class PreviousVersion:
 
         The third-party packages are those of today.
         """
-        path = (self.folder / "metadata", self.folder, self.folder / "plugins")
+        path = [self.folder / each for each in ("metadata", "", "client", "plugins")]
         # Else the folder in which the tests run would come first.
         return {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONSAFEPATH": "1"}
 
@@ -72,6 +72,7 @@ def unpack(folder: Path) -> PreviousVersion:
             "plugins/mock_provider",
             "migrations",
             "config",
+            *_present("client"),
         ],
         capture_output=True,
         check=True,
@@ -80,6 +81,16 @@ def unpack(folder: Path) -> PreviousVersion:
         tar.extractall(folder, filter="data")
     _install(folder, folder / "plugins" / "mock_provider" / "pyproject.toml")
     return PreviousVersion(folder)
+
+
+def _present(folder: str) -> list[str]:
+    """The folder's name where the commit has it: `git archive` refuses a name that it lacks."""
+    found = subprocess.run(
+        ["git", "-C", ROOT, "cat-file", "-e", f"{COMMIT}:{folder}"],
+        capture_output=True,
+        check=False,
+    )
+    return [folder] if found.returncode == 0 else []
 
 
 def _install(folder: Path, project: Path) -> None:

@@ -13,10 +13,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.server import Server, Stream
+from payd_client.proto import payment_pb2 as pb
+from payd_client.proto.payment_grpc import PaymentServiceBase
 
 from payd.domain.errors import PaydError
-from payd.proto import payment_pb2 as pb
-from payd.proto.payment_grpc import PaymentServiceBase
 from payd.transport.grpc.tls import CertificateFiles, tls_context
 from payd.transport.problems import grpc_error
 

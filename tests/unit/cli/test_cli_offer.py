@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from unit.cli.conftest import Process
 from unit.cli.scripted_daemon import ITEM, PAYMENT_ID, ScriptedDaemon, a_payment
-
-from payd.proto import payment_pb2 as pb
 
 PAY = ("pay", "--item", ITEM, "--method", "crypto", "--crypto-currency", "USDC", "--no-wait")
 URI = "ethereum:0x20c0@42431/transfer?address=0x7ea5&uint256=149000000"

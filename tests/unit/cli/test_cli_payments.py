@@ -5,11 +5,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from unit.cli.conftest import Process
 from unit.cli.scripted_daemon import ITEM, PAYMENT_ID, ScriptedDaemon, a_payment
 
 from payd.domain import errors
-from payd.proto import payment_pb2 as pb
 
 PAY = ("pay", "--item", ITEM, "--method", "mock")
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from payd_client.proto import payment_pb2 as pb
 from unit.cli.scripted_daemon import PAYMENT_ID, a_payment
 
 from payd.cli import render
-from payd.proto import payment_pb2 as pb
 
 
 @pytest.mark.parametrize(

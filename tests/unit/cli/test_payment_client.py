@@ -10,16 +10,7 @@ from typing import TypeVar
 import attrs
 import pytest
 import trio
-from unit.cli.scripted_daemon import (
-    PATIENCE_S,
-    PAYMENT_ID,
-    ScriptedDaemon,
-    a_payment,
-    a_quote,
-    on_plain_asyncio,
-)
-
-from payd.client import (
+from payd_client import (
     Caller,
     Customer,
     InitiateRequest,
@@ -32,7 +23,16 @@ from payd.client import (
     TlsFiles,
     Unavailable,
 )
-from payd.client.values import payment_of, quote_of
+from payd_client.values import payment_of, quote_of
+from unit.cli.scripted_daemon import (
+    PATIENCE_S,
+    PAYMENT_ID,
+    ScriptedDaemon,
+    a_payment,
+    a_quote,
+    on_plain_asyncio,
+)
+
 from payd.dev.pki import ensure_pki
 from payd.domain import errors
 

@@ -10,7 +10,7 @@ import nats.errors
 import nats.js.errors
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
-from payd.client.events import StreamUnreachable, close, connect, shown
+from payd_client.events import StreamUnreachable, close, connect, shown
 
 DEAD_LETTERS = "PAYMENTS_DLQ"
 #: payment_dlq.DURABLE.SUBJECT

@@ -15,7 +15,7 @@ from payd.domain.evidence import CryptoTransfer, NextAction, Redirect
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import Failure, LineItem, Status
 from payd.domain.request import InitiateRequest, Item, QuoteRequest
-from payd.proto import payment_pb2 as pb
+from payd_client.proto import payment_pb2 as pb
 
 _PREFIX = "PAYMENT_STATUS_"
 

@@ -7,17 +7,19 @@ daemon: a main app installs payd for this room alone. Names are loaded when they
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
-    from payd.client.consumer import ConsumerSettings, EventConsumer, Reject
-    from payd.client.credentials import CredentialsUnavailable, TlsFiles, TlsVault
-    from payd.client.errors import NotFound, PaydClientError, Unavailable
-    from payd.client.grpc import PaymentClient
-    from payd.client.values import Caller, Crypto, Event, Payment, Quote
     from payd.domain.decide import EventType
     from payd.domain.evidence import CryptoTransfer, Redirect
     from payd.domain.money import Money
     from payd.domain.payment import Customer, Failure, LineItem, Status
     from payd.domain.request import InitiateRequest, Item, QuoteRequest
+    from payd_client.consumer import ConsumerSettings, EventConsumer, Reject
+    from payd_client.credentials import CredentialsUnavailable, TlsFiles, TlsVault
+    from payd_client.errors import NotFound, PaydClientError, Unavailable
+    from payd_client.grpc import PaymentClient
+    from payd_client.values import Caller, Crypto, Event, Payment, Quote
 
 __all__ = [
     "Caller",
@@ -49,11 +51,11 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "payd.client.consumer": ("ConsumerSettings", "EventConsumer", "Reject"),
-    "payd.client.credentials": ("CredentialsUnavailable", "TlsFiles", "TlsVault"),
-    "payd.client.errors": ("NotFound", "PaydClientError", "Unavailable"),
-    "payd.client.grpc": ("PaymentClient",),
-    "payd.client.values": ("Caller", "Crypto", "Event", "Payment", "Quote"),
+    "payd_client.consumer": ("ConsumerSettings", "EventConsumer", "Reject"),
+    "payd_client.credentials": ("CredentialsUnavailable", "TlsFiles", "TlsVault"),
+    "payd_client.errors": ("NotFound", "PaydClientError", "Unavailable"),
+    "payd_client.grpc": ("PaymentClient",),
+    "payd_client.values": ("Caller", "Crypto", "Event", "Payment", "Quote"),
     "payd.domain.decide": ("EventType",),
     "payd.domain.evidence": ("CryptoTransfer", "Redirect"),
     "payd.domain.money": ("Money",),

@@ -13,7 +13,7 @@ import nats.errors
 import nats.js.errors
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
-from payd.client.nats_client import StrictClient
+from payd_client.nats_client import StrictClient
 
 _CONNECT_S = 5.0
 #: The library asks again after twice two of them went missing.

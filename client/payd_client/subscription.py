@@ -9,13 +9,13 @@ import nats.errors
 import nats.js.errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from payd.client.consumer import ConsumerSettings
-from payd.client.dead_letters import bury, ensure_stream
-from payd.client.island import go_on
-from payd.client.nats_client import StrictClient
-from payd.client.sharing import APPLICATION, warn, warn_if_shared
+from payd_client.consumer import ConsumerSettings
+from payd_client.dead_letters import bury, ensure_stream
+from payd_client.island import go_on
+from payd_client.nats_client import StrictClient
+from payd_client.sharing import APPLICATION, warn, warn_if_shared
 
-_log = getLogger("payd.client")
+_log = getLogger("payd_client")
 
 _PULL_S = 2.0
 _ANSWER_S = 5.0

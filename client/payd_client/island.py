@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import grpclib.utils
 import sniffio
 
-_log = getLogger("payd.client")
+_log = getLogger("payd_client")
 
 T = TypeVar("T")
 

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
+from payd_client.proto import payment_pb2 as pb
 
 from payd.domain.evidence import CryptoTransfer, NextAction, Redirect
 from payd.domain.money import MINOR_UNITS_MAX, Money, TokenTerms
 from payd.domain.payment import LineItem, Payment, Status
 from payd.domain.request import QuoteAnswer
-from payd.proto import payment_pb2 as pb
 
 _STATUS: dict[Status, Any] = {
     status: pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status.value}") for status in Status

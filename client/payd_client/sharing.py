@@ -10,7 +10,7 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-_log = getLogger("payd.client")
+_log = getLogger("payd_client")
 
 #: The metadata's key for the name of the application that reads the consumer.
 APPLICATION = "payd-application"

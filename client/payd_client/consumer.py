@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 
-from payd.client.dead_letters import DEAD_LETTERS
-from payd.client.island import Island
-from payd.client.sharing import application_of
-from payd.client.values import Event
+from payd_client.dead_letters import DEAD_LETTERS
+from payd_client.island import Island
+from payd_client.sharing import application_of
+from payd_client.values import Event
 
 Handler = Callable[[Event], Awaitable[None]]
 
@@ -80,7 +80,7 @@ class EventConsumer:
     async def run(self, task_status: Any = None) -> None:
         """Until cancelled or stopped. Started when its consumer exists at NATS."""
         # Late: who only has settings to write needs no NATS library.
-        from payd.client.handling import Handling
+        from payd_client.handling import Handling
 
         async with Island() as island:
             handling = Handling(self._settings, island.native(self._handler))

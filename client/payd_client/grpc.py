@@ -13,10 +13,13 @@ import attrs
 from grpclib.client import Channel
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from payd.client.credentials import CredentialsUnavailable, Pem, TlsSource
-from payd.client.errors import PaydClientError, Unavailable, error_of
-from payd.client.island import Island, go_on
-from payd.client.values import (
+from payd.domain.request import InitiateRequest, QuoteRequest
+from payd_client.credentials import CredentialsUnavailable, Pem, TlsSource
+from payd_client.errors import PaydClientError, Unavailable, error_of
+from payd_client.island import Island, go_on
+from payd_client.proto import payment_pb2 as pb
+from payd_client.proto.payment_grpc import PaymentServiceStub
+from payd_client.values import (
     Caller,
     Payment,
     Quote,
@@ -25,11 +28,8 @@ from payd.client.values import (
     quote_message,
     quote_of,
 )
-from payd.domain.request import InitiateRequest, QuoteRequest
-from payd.proto import payment_pb2 as pb
-from payd.proto.payment_grpc import PaymentServiceStub
 
-_log = getLogger("payd.client")
+_log = getLogger("payd_client")
 
 DEADLINE_S = 10.0
 #: Of one call, the first included: a restart of payd behind a balancer is over by then.

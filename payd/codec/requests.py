@@ -6,10 +6,11 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from payd_client.proto import payment_pb2 as pb
+
 from payd.domain.errors import InvalidField
 from payd.domain.payment import Customer
 from payd.domain.request import InitiateRequest, Item, QuoteRequest
-from payd.proto import payment_pb2 as pb
 
 ITEMS_MAX = 100
 SUBSCRIPTIONS_MAX = 100

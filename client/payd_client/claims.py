@@ -14,9 +14,9 @@ import attrs
 import redis.exceptions
 from redis.asyncio import Redis
 
-from payd.client.values import Event
+from payd_client.values import Event
 
-_log = getLogger("payd.client")
+_log = getLogger("payd_client")
 
 T = TypeVar("T")
 

@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 
 import attrs
 
-from payd.client.claims import Claim, Claims
-from payd.client.consumer import ConsumerSettings, Handler, Reject
-from payd.client.island import go_on, is_ending
-from payd.client.subscription import FAILURES, Subscription, acknowledge
-from payd.client.values import Event, event_of
+from payd_client.claims import Claim, Claims
+from payd_client.consumer import ConsumerSettings, Handler, Reject
+from payd_client.island import go_on, is_ending
+from payd_client.subscription import FAILURES, Subscription, acknowledge
+from payd_client.values import Event, event_of
 
-_log = getLogger("payd.client")
+_log = getLogger("payd_client")
 
 #: Between looks at a payment that another consumer holds, or whose earlier event is not done.
 _LOOK_S = 0.5
