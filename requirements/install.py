@@ -50,7 +50,8 @@ def _uv_is_there() -> bool:
 
 
 def _install(installer: tuple[str, ...], arguments: list[str]) -> bool:
-    return subprocess.run([*installer, *arguments], check=False).returncode == 0  # noqa: S603 - our own command line
+    command = [*installer, *arguments]
+    return subprocess.run(command, check=False).returncode == 0  # noqa: S603 - built here
 
 
 if __name__ == "__main__":

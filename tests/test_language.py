@@ -74,12 +74,12 @@ DECODED = {
     r"\bdoors?\b": "server, listener",
 }
 #: Comments are about the code as it stands; git knows the rest.
-HISTORY = re.compile(r"\b(?:TODO|FIXME|XXX|formerly|previously)\b|\bissue #?\d", re.I)
+HISTORY = re.compile(r"\b(?:TODO|FIXME|XXX|formerly|previously)\b|\bissue #?\d", re.IGNORECASE)
 ONLY_A_POINTER = re.compile(r"(?:See|As) (?:the )?[`\w./-]+\.")
 UNITS = re.compile(
     r"\b(?:seconds?|minutes?|hours?|days?|bytes?|ports?|events?|payments?|receipts?|lines?|rows?"
     r"|calls?|percent|base units|minor units|messages?|results?|findings?|entries)\b",
-    re.I,
+    re.IGNORECASE,
 )
 
 
@@ -89,9 +89,9 @@ def files(*suffixes: str) -> Iterator[Path]:
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     for name in sorted(set(listed.stdout.split("\0")) - {""}):
         path = ROOT / name
-        if path.suffix in suffixes and path.is_file() and not path.is_symlink():
-            if not name.startswith(EXEMPT) and not NOT_OURS.search(name):
-                yield path
+        is_ours = not name.startswith(EXEMPT) and not NOT_OURS.search(name)
+        if is_ours and path.suffix in suffixes and path.is_file() and not path.is_symlink():
+            yield path
 
 
 def place(path: Path, line: int) -> str:
@@ -134,10 +134,9 @@ def markdown_prose(path: Path) -> Iterator[tuple[int, str]]:
 def prose() -> Iterator[tuple[str, str]]:
     """Every sentence that people read beside the code, with its place."""
     for path in files(".py"):
-        if path == Path(__file__):
-            continue
-        for line, text in (*docstrings(path), *comments(path)):
-            yield place(path, line), text
+        if path != Path(__file__):
+            for line, text in (*docstrings(path), *comments(path)):
+                yield place(path, line), text
     for path in files(".sql", ".proto"):
         for line, text in comments(path):
             yield place(path, line), text
@@ -181,7 +180,7 @@ def test_no_sentence_has_to_be_decoded() -> None:
         f"{where}: {found[0]!r}: write {better}"
         for where, text in prose()
         for pattern, better in DECODED.items()
-        if (found := re.search(pattern, text, re.I))
+        if (found := re.search(pattern, text, re.IGNORECASE))
     ]
     assert not wrong, "\n".join(wrong)
 
