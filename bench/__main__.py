@@ -25,7 +25,7 @@ from bench.started import wait_for_line
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import load_config
-from payd.daemon.build import database_settings
+from payd.daemon.builders import database_settings
 from payd.dev.pki import ensure_pki
 from payd.dev.ports import HOST, choose_ports
 from payd.dev.postgres import Postgres, create_database, postgres

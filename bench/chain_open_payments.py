@@ -37,7 +37,7 @@ from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.system import SystemClock
 from payd.config import Config, load_config
-from payd.daemon.build import database_settings, payment_rules
+from payd.daemon.builders import database_settings, payment_rules
 from payd.daemon.preflight import crash_points, enabled_plugins
 from payd.ports import WATCH, Cursor
 from payd.providers.loader import described_methods

@@ -21,10 +21,10 @@ from payd.adapters import bridge
 from payd.adapters.system import SystemClock
 from payd.adapters.systemd import ServiceManager
 from payd.config import Config, load_prices, with_vault
-from payd.daemon.build import (
-    Holder,
+from payd.daemon.builders import (
+    CurrentConfig,
+    build_adapters,
     build_grpc,
-    build_outside,
     build_use_cases,
     build_vault,
     http_limits,
@@ -34,9 +34,9 @@ from payd.daemon.build import (
 from payd.daemon.leases import cursor_reader
 from payd.daemon.loops import Loop, Parts, support_loops, worker_loops
 from payd.daemon.preflight import build_tls, check_prices, enabled_plugins, offered_methods
-from payd.daemon.readiness import Condition
-from payd.daemon.reload import Reloads, Rotation
-from payd.daemon.secrets import Held, SecretKeeper
+from payd.daemon.readiness import ReadinessProbe
+from payd.daemon.reload import Reloader, ReloadRequests
+from payd.daemon.secrets import SecretRefresher
 from payd.domain.errors import PaydError
 from payd.providers.loader import FailureMode, OpenProviders, open_providers
 from payd.telemetry import Metrics
@@ -46,10 +46,10 @@ from payd.transport.http.webhooks import Webhooks
 
 _log = telemetry.get_logger(__name__)
 
-#: Time for the worker loops to finish the rows they have claimed.
+#: Seconds for the worker loops to finish the rows they have claimed.
 _FINISH_S = 5.0
 _BACKOFF_MAX_S = 5.0
-#: A loop that ran this long has recovered: its back-off starts anew.
+#: A loop that ran this many seconds has recovered: its back-off starts over.
 _HEALTHY_S = 30.0
 
 
@@ -66,7 +66,7 @@ async def run(
     config: Config,
     stop: trio.Event,
     *,
-    reloads: Reloads | None = None,
+    reloads: ReloadRequests | None = None,
     started: Callable[[Addresses], None] = lambda addresses: None,
 ) -> None:
     """Run the daemon until `stop`, drain it and return.
@@ -75,19 +75,21 @@ async def run(
     cannot be opened.
     """
     metrics, manager = new_metrics(), ServiceManager(os.environ)
-    # Waiting for Vault mends neither prices nor certificates, so check them first.
+    # Check prices and certificates before waiting for Vault, which cannot fix them.
     load_prices(config.pricing.file)
     tls = build_tls(config)
     vault = build_vault(config, metrics)
-    keeper = SecretKeeper(vault, config, metrics) if vault else None
-    held: Held | None = await keeper.first(manager, stop) if keeper else {}
-    if held is None:
+    secrets = SecretRefresher(vault, config, metrics) if vault else None
+    values = await secrets.wait_until_complete(manager, stop) if secrets else {}
+    if values is None:
         return
-    config = with_vault(config, held)
-    holder = Holder(config)
-    outside = build_outside(config, metrics, holder.config, keeper.look_now if keeper else None)
+    config = with_vault(config, values)
+    current = CurrentConfig(config)
+    adapters = build_adapters(
+        config, metrics, current.config, secrets.refresh_now if secrets else None
+    )
     plugins = enabled_plugins(config)
-    check_prices(config, holder.current(), offered_methods(plugins))
+    check_prices(config, current.current(), offered_methods(plugins))
     async with (
         bridge.open_loop(partial(_count_exception, metrics)),
         open_providers(
@@ -99,43 +101,42 @@ async def run(
             random=random.random,
             on_call=provider_observer(metrics),
             metrics_of=metrics.of_provider,
-            read_cursor=cursor_reader(outside.inbox),
+            read_cursor=cursor_reader(adapters.inbox),
         ) as providers,
     ):
         _log_failed(providers)
-        rotation = Rotation(
-            holder=holder,
-            outside=outside,
-            providers=providers,
-            tls=tls,
-            metrics=metrics,
-            held=held,
-        )
-        use_cases = build_use_cases(
-            config, outside, providers.methods.wrapped(bridge.for_asyncio), holder
-        )
+        methods = providers.methods.wrapped(bridge.for_asyncio)
+        use_cases = build_use_cases(config, adapters, methods, current)
         parts = Parts(
             config=config,
             metrics=metrics,
-            outside=outside,
+            adapters=adapters,
             providers=providers,
             use_cases=use_cases,
-            grpc=build_grpc(config, tls, use_cases.door, holder, metrics, outside),
-            rotation=rotation,
+            grpc=build_grpc(config, tls, use_cases.grpc_services, current, metrics, adapters),
+            reloader=Reloader(
+                current=current,
+                adapters=adapters,
+                providers=providers,
+                tls=tls,
+                metrics=metrics,
+                secret_values=values,
+            ),
             manager=manager,
-            keeper=keeper,
+            secrets=secrets,
             stop=stop,
             stopping=trio.Event(),
-            condition=Condition(outside=outside, providers=providers, stop=stop, keeper=keeper),
+            readiness=ReadinessProbe(
+                adapters=adapters, providers=providers, stop=stop, secrets=secrets
+            ),
         )
         await _until_stopped(parts, reloads, started)
     _log.info("daemon_stopped")
 
 
 async def _until_stopped(
-    parts: Parts, reloads: Reloads | None, started: Callable[[Addresses], None]
+    parts: Parts, reloads: ReloadRequests | None, started: Callable[[Addresses], None]
 ) -> None:
-    outside = parts.outside
     try:
         async with trio.open_nursery() as support:
             _start(support_loops(parts, reloads), parts, support)
@@ -147,21 +148,18 @@ async def _until_stopped(
             support.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
-            await bridge.aio(outside.store.drain)
-            await bridge.aio(outside.inbox.drain)
-            await bridge.aio(outside.limiter.close)
-            await bridge.aio(outside.database.close)
+            await bridge.aio(parts.adapters.close)
 
 
 async def _serve_until_stopped(parts: Parts, started: Callable[[Addresses], None]) -> None:
     config, metrics = parts.config, parts.metrics
     app = build_app(
-        parts.use_cases.door.query,
+        parts.use_cases.grpc_services.query,
         Webhooks(
             intake=bridge.for_trio(parts.use_cases.intake),
             on_webhook=lambda provider, outcome: metrics.webhooks.labels(provider, outcome).inc(),
         ),
-        parts.condition.readiness,
+        parts.readiness.check,
         telemetry.http_observer(metrics),
         config.http.max_body_bytes,
     )
@@ -175,14 +173,14 @@ async def _serve_until_stopped(parts: Parts, started: Callable[[Addresses], None
             serve_app, app, config.http.host, config.http.port, shut, http_limits(config)
         )
         grpc_port = await bridge.aio(parts.grpc.start)
-        now = await parts.condition.readiness()
+        now = await parts.readiness.check()
         parts.grpc.set_serving(now.ready)
         addresses = Addresses(
             grpc=f"{config.grpc.host}:{grpc_port}",
             http=f"{config.http.host}:{http_port}",
             metrics=f"{config.metrics.host}:{metrics_port}",
         )
-        _spare_the_collector()
+        _tune_garbage_collection()
         _log.info("daemon_started", **attrs.asdict(addresses))
         parts.manager.beat(ready=now.ready, alive=True, status=now.summary())
         started(addresses)
@@ -198,14 +196,14 @@ def _start(loops: Mapping[str, Loop], parts: Parts, nursery: trio.Nursery) -> No
 
 
 async def _supervise(name: str, loop: Loop, parts: Parts) -> None:
-    """Run a loop; start it again after a full-jitter back-off when it fails. The others go on."""
+    """Run a loop; when it fails, restart it after a full-jitter back-off. Other loops continue."""
     failures = 0
     while not parts.stopping.is_set():
         began = trio.current_time()
         try:
             await loop()
             return
-        except Exception as error:  # noqa: BLE001 - a loop's failure must not end the daemon
+        except Exception as error:  # noqa: BLE001 - a failed loop must not end the daemon
             if trio.current_time() - began > _HEALTHY_S:
                 failures = 0
             failures += 1
@@ -233,10 +231,10 @@ def _log_failed(providers: OpenProviders) -> None:
         )
 
 
-def _spare_the_collector() -> None:
-    """Take what was built out of garbage collection, and collect less often.
+def _tune_garbage_collection() -> None:
+    """Exclude the objects built so far from garbage collection, and collect less often.
 
-    What was built lives as long as the process, and a request makes few cycles.
+    They live as long as the process, and a request creates few reference cycles.
     """
     gc.collect()
     gc.freeze()
@@ -244,6 +242,6 @@ def _spare_the_collector() -> None:
 
 
 def _count_exception(metrics: Metrics, message: str, error: BaseException | None) -> None:
-    """Log what no task caught on the asyncio loop: a broken frame, a cut connection."""
+    """Log an exception that no asyncio task caught, such as a broken frame or a cut connection."""
     metrics.loop_exceptions.inc()
     _log.warning("loop_exception", message=message, error=repr(error))

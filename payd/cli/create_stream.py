@@ -24,7 +24,7 @@ def create_stream(as_json: bool, state_dir: Path | None) -> None:
     Exit 1 when a stream exists with other settings than the configuration's, or NATS refuses.
     """
     from payd.adapters.nats.setup import StreamSetupFailed
-    from payd.daemon.build import build_stream_setup
+    from payd.daemon.builders import build_stream_setup
 
     config = read_config(state_dir)
     try:

@@ -105,7 +105,7 @@ def _certificates(cert: Path, key: Path, ca: Path) -> Finding:
 async def _vault(config: Any) -> tuple[Any, Finding]:
     """The configuration with what the vault holds, where it gives anything."""
     from payd.config import missing_from_vault, with_vault
-    from payd.daemon.build import build_vault, new_metrics
+    from payd.daemon.builders import build_vault, new_metrics
     from payd.ports import SecretsUnavailable
 
     vault = build_vault(config, new_metrics())
@@ -174,7 +174,7 @@ async def _database(config: Any) -> Finding:
     from payd.adapters import bridge
     from payd.adapters.postgres.database import Database
     from payd.adapters.postgres.migrate import MigrationError, pending
-    from payd.daemon.build import database_settings
+    from payd.daemon.builders import database_settings
     from payd.domain.errors import StoreUnavailable
 
     where = f"{config.database.host}:{config.database.port}/{config.database.name}"
@@ -192,7 +192,7 @@ async def _stream(config: Any) -> Finding:
     import trio
 
     from payd.adapters import bridge
-    from payd.daemon.build import build_stream
+    from payd.daemon.builders import build_stream
 
     # Looks only: what is missing is told, not made.
     looked = config.model_copy(

@@ -187,7 +187,7 @@ async def _republish(config: Any, since: datetime) -> tuple[int, int]:
     from payd.adapters import bridge
     from payd.adapters.postgres.database import Database
     from payd.adapters.postgres.outbox import PostgresOutbox
-    from payd.daemon.build import build_stream, database_settings
+    from payd.daemon.builders import build_stream, database_settings
 
     database = Database(database_settings(config))
     stream = build_stream(config)

@@ -43,7 +43,7 @@ def _from_vault(config: Any) -> Any:
     import trio
 
     from payd.config import with_vault
-    from payd.daemon.build import build_vault, new_metrics
+    from payd.daemon.builders import build_vault, new_metrics
     from payd.ports import SecretsUnavailable
 
     vault = build_vault(config, new_metrics())
@@ -110,7 +110,7 @@ async def _migrate(config: Any, check: bool, post: bool) -> list[str]:
     from payd.adapters import bridge
     from payd.adapters.postgres import migrate as migrations
     from payd.adapters.postgres.database import Database
-    from payd.daemon.build import database_settings
+    from payd.daemon.builders import database_settings
 
     database = Database(database_settings(config))
     async with bridge.open_loop(lambda message, error: None):

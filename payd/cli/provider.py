@@ -118,11 +118,11 @@ async def _balances(config: Any, plugin: Any) -> "Sequence[Balance] | None":
     from payd import telemetry
     from payd.adapters import bridge
     from payd.adapters.system import SystemClock
-    from payd.daemon.build import build_audit, build_outside, new_metrics
+    from payd.daemon.builders import build_adapters, build_audit, new_metrics
     from payd.daemon.leases import cursor_reader
     from payd.providers.loader import FailureMode, open_providers
 
-    outside = build_outside(config, new_metrics())
+    adapters = build_adapters(config, new_metrics())
     async with (
         bridge.open_loop(lambda message, error: None),
         open_providers(
@@ -132,18 +132,18 @@ async def _balances(config: Any, plugin: Any) -> "Sequence[Balance] | None":
             failure_mode=FailureMode.STRICT,
             log_of=telemetry.get_logger,
             random=random.random,
-            read_cursor=cursor_reader(outside.inbox),
+            read_cursor=cursor_reader(adapters.inbox),
         ) as opened,
     ):
         providers = opened.methods.wrapped(bridge.for_asyncio)
-        audit = build_audit(config, outside, providers)
+        audit = build_audit(config, adapters, providers)
         provider = providers.by_name(plugin.name)
         try:
             if provider is None or not provider.can_audit:
                 raise click.ClickException(f"the provider {plugin.name} cannot be audited")
             return await bridge.aio(audit.balances, provider)
         finally:
-            await bridge.aio(outside.database.close)
+            await bridge.aio(adapters.close)
 
 
 def _show(balances: "Sequence[Balance]", as_json: bool, tokens: render.Tokens) -> None:

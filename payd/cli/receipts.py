@@ -15,7 +15,7 @@ from payd.cli.target import state_dir_option
 from payd.cli.tokens import tokens_of
 
 if TYPE_CHECKING:
-    from payd.daemon.build import Outside
+    from payd.daemon.builders import Adapters
     from payd.domain.payment import Origin, Payment
     from payd.ports import Providers, StoredReceipt
 
@@ -36,8 +36,8 @@ def receipts() -> None:
 def list_unmatched(count: int, as_json: bool, state_dir: Path | None) -> None:
     """Show receipts that no payment has, the newest first."""
 
-    async def read(outside: "Outside") -> "Sequence[StoredReceipt]":
-        return await outside.receipts.unmatched(count)
+    async def read(adapters: "Adapters") -> "Sequence[StoredReceipt]":
+        return await adapters.receipts.unmatched(count)
 
     config = read_config(state_dir)
     documents = [_document(one) for one in _run(read, config)]
@@ -70,8 +70,8 @@ def attach(
     """Give a receipt to the payment that it was meant for. Its rules decide what follows."""
     config = read_config(state_dir)
 
-    async def place(outside: "Outside") -> "Payment":
-        return await _attach(config, outside, receipt_id, payment_id, note)
+    async def place(adapters: "Adapters") -> "Payment":
+        return await _attach(config, adapters, receipt_id, payment_id, note)
 
     payment = _run(place, config)
     document = {
@@ -93,22 +93,22 @@ def attach(
 
 
 async def _attach(
-    config: Any, outside: "Outside", receipt_id: str, payment_id: UUID, note: str
+    config: Any, adapters: "Adapters", receipt_id: str, payment_id: UUID, note: str
 ) -> "Payment":
     from payd.adapters.system import SystemClock
-    from payd.daemon.build import payment_rules
+    from payd.daemon.builders import payment_rules
     from payd.daemon.preflight import crash_points
     from payd.service.attach import Attach
     from payd.service.settle import Settle
 
     settle = Settle(
-        store=outside.store,
+        store=adapters.store,
         providers=_methods(config),
         clock=SystemClock(),
         crash=crash_points(config),
         rules=payment_rules(config),
     )
-    use_case = Attach(receipts=outside.receipts, settle=settle)
+    use_case = Attach(receipts=adapters.receipts, settle=settle)
     return await use_case.attach(receipt_id, payment_id, operator(), note)
 
 
@@ -134,7 +134,7 @@ def _methods(config: Any) -> "Providers":
     return described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
 
 
-def _run(act: "Callable[[Outside], Awaitable[T]]", config: Any) -> T:
+def _run(act: "Callable[[Adapters], Awaitable[T]]", config: Any) -> T:
     """Open the database and act; an error is told, and ends the command with 1."""
     import trio
 
@@ -146,17 +146,16 @@ def _run(act: "Callable[[Outside], Awaitable[T]]", config: Any) -> T:
         render.refuse(errors)
 
 
-async def _opened(act: "Callable[[Outside], Awaitable[T]]", config: Any) -> T:
+async def _opened(act: "Callable[[Adapters], Awaitable[T]]", config: Any) -> T:
     from payd.adapters import bridge
-    from payd.daemon.build import build_outside, new_metrics
+    from payd.daemon.builders import build_adapters, new_metrics
 
     async with bridge.open_loop(lambda message, error: None):
-        outside = build_outside(config, new_metrics())
+        adapters = build_adapters(config, new_metrics())
         try:
-            return await bridge.aio(act, outside)
+            return await bridge.aio(act, adapters)
         finally:
-            await bridge.aio(outside.store.drain)
-            await bridge.aio(outside.database.close)
+            await bridge.aio(adapters.close)
 
 
 def _document(one: "StoredReceipt") -> dict[str, Any]:

@@ -53,7 +53,7 @@ async def _newest(config: Any, count: int) -> "Sequence[Reconciliation]":
     from payd.adapters import bridge
     from payd.adapters.postgres.database import Database
     from payd.adapters.postgres.reconciliations import PostgresReconciliations
-    from payd.daemon.build import database_settings
+    from payd.daemon.builders import database_settings
 
     async with bridge.open_loop(lambda message, error: None):
         database = Database(database_settings(config))

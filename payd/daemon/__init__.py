@@ -1,1 +1,1 @@
-"""What the supervisor starts and needs: building, reloading, readiness, secrets."""
+"""What the supervisor starts: object building, worker loops, reload, readiness, secrets."""

@@ -1,7 +1,7 @@
-"""Where the providers' watches put what they saw, and who of several daemons may.
+"""Store what provider watches report; a lease decides which daemon runs an exclusive watch.
 
-A watch that only one may run gets its sink while this daemon holds the lease. What it puts is
-refused by the database when the lease is another's, whatever this daemon believes.
+An exclusive watch gets its sink while this daemon holds the provider's lease. Every write carries
+the lease's fencing number, and the database rejects it once another daemon has taken the lease.
 """
 
 import random
@@ -21,10 +21,11 @@ from payd.ports import WATCH, Cursor, Cursors, HeldLease, Lease, LeaseLost, Leas
 from payd.providers.watching import LeadLost
 from payd.service.intake import Intake
 
-#: How often who does not lead asks for the lead.
+#: Seconds between attempts to take the lease while another daemon has it.
 ASK_INTERVAL_S = 1.0
-#: How often who leads makes sure of it.
+#: Seconds between checks that this daemon still has the lease.
 CHECK_INTERVAL_S = 2.0
+#: Seconds to release the lease at the end; after that it expires with its session.
 RELEASE_S = 5.0
 _NO_REST = timedelta(0)
 
@@ -33,7 +34,7 @@ _log = telemetry.get_logger(__name__)
 
 @attrs.frozen(kw_only=True)
 class Watches:
-    """The port Sinks of one provider; its ports run on asyncio, the watch on trio."""
+    """The sinks of one provider's watch, which runs on trio; the ports used here run on asyncio."""
 
     provider: str
     intake: Intake
@@ -42,19 +43,19 @@ class Watches:
 
     @asynccontextmanager
     async def open(self, *, alone: bool) -> AsyncIterator[Sink]:
-        """See Sinks."""
+        """Open a sink. With `alone`, wait for the lease first; cancel the body when it is lost."""
         if not alone:
             yield self._sink(None, trio.CancelScope())
             return
-        held = await self._lead()
+        held = await self._acquire_lease()
         try:
             with trio.CancelScope() as body:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._make_sure, held, body)
+                    nursery.start_soon(self._check_lease, held, body)
                     yield self._sink(held.lease, body)
                     nursery.cancel_scope.cancel()
             if body.cancelled_caught:
-                raise LeadLost("another daemon leads, or the database is away")
+                raise LeadLost("another daemon has the lease, or the database is unreachable")
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + RELEASE_S):
                 await bridge.aio(held.release)
@@ -62,8 +63,8 @@ class Watches:
     def _sink(self, lease: Lease | None, body: trio.CancelScope) -> Sink:
         return _Sink(watches=self, lease=lease, body=body)
 
-    async def _lead(self) -> HeldLease:
-        """As soon as nobody else does. A database that is away is waited for, too."""
+    async def _acquire_lease(self) -> HeldLease:
+        """Retry until no other daemon has the lease and the database is reachable."""
         while True:
             try:
                 held = await bridge.aio(self.leases.acquire, f"{WATCH}:{self.provider}")
@@ -74,7 +75,7 @@ class Watches:
                 return held
             await trio.sleep(ASK_INTERVAL_S * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, no secret
 
-    async def _make_sure(self, held: HeldLease, body: trio.CancelScope) -> None:
+    async def _check_lease(self, held: HeldLease, body: trio.CancelScope) -> None:
         while True:
             await trio.sleep(CHECK_INTERVAL_S)
             try:
@@ -85,7 +86,7 @@ class Watches:
 
 
 def cursor_reader(cursors: Cursors) -> Callable[[str], Awaitable[str | None]]:
-    """For trio: how far a provider's watch has come, whichever daemon runs it."""
+    """Build a function for trio that reads the stored cursor of a provider's watch."""
 
     async def read(provider: str) -> str | None:
         return await bridge.aio(cursors.read_cursor, provider, WATCH)
@@ -95,15 +96,15 @@ def cursor_reader(cursors: Cursors) -> Callable[[str], Awaitable[str | None]]:
 
 @attrs.frozen(kw_only=True)
 class _Sink:
-    """The port Sink."""
+    """Stores observations under one lease, or under none for a watch that may run twice."""
 
     watches: Watches
     lease: Lease | None
-    #: Cancelled when the lease turns out to be another's.
+    #: Cancelled when another daemon has taken the lease.
     body: trio.CancelScope
 
     async def cursor(self) -> str | None:
-        """See Sink."""
+        """Return the stored cursor; None before the first one."""
         return await cursor_reader(self.watches.cursors)(self.watches.provider)
 
     async def put(
@@ -114,7 +115,7 @@ class _Sink:
         outflows: Sequence[Outflow] = (),
         cursor: str | None = None,
     ) -> None:
-        """See Sink."""
+        """Store observations, outflows and the new cursor in one transaction."""
         moved = Cursor(name=WATCH, value=cursor, rest=_NO_REST) if cursor is not None else None
         intake, provider = self.watches.intake, self.watches.provider
         try:
@@ -124,5 +125,5 @@ class _Sink:
         except LeaseLost as error:
             self.body.cancel()
             await trio.lowlevel.checkpoint()
-            # Still here only inside a shield: even there it must not seem stored.
+            # Reached only inside a shield. Raise, so that the write does not look stored.
             raise LeadLost(str(error)) from error

@@ -1,4 +1,4 @@
-"""The daemon's loops: what each one claims, does with it, and waits for."""
+"""The daemon's loops: which rows each one claims, what it does with them, what it waits for."""
 
 import math
 from collections import Counter
@@ -15,12 +15,12 @@ from payd.adapters import bridge
 from payd.adapters.bites import maintain
 from payd.adapters.systemd import ServiceManager
 from payd.config import Config, ConfigError
-from payd.daemon.build import Outside, UseCases
+from payd.daemon.builders import Adapters, UseCases
 from payd.daemon.leases import Watches
-from payd.daemon.readiness import Condition
-from payd.daemon.reload import Reloads, Rotation
-from payd.daemon.secrets import SecretKeeper
-from payd.daemon.worker_loop import nap, pump
+from payd.daemon.readiness import ReadinessProbe
+from payd.daemon.reload import Reloader, ReloadRequests
+from payd.daemon.secrets import SecretRefresher
+from payd.daemon.worker_loop import nap, run_worker
 from payd.domain.errors import StoreUnavailable
 from payd.domain.payment import Payment
 from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
@@ -33,7 +33,7 @@ from payd.telemetry import Metrics
 from payd.transport.grpc.server import GrpcServer
 
 T = TypeVar("T")
-#: Runs until it is cancelled, or until the daemon stops.
+#: Runs until it is cancelled or the daemon stops.
 Loop: TypeAlias = Callable[[], Awaitable[object]]
 
 _log = telemetry.get_logger(__name__)
@@ -43,31 +43,31 @@ _SAMPLE_S = 2.0
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """Everything that was built, for the supervisor and its loops."""
+    """Everything that the supervisor and its loops need."""
 
     config: Config
     metrics: Metrics
-    outside: Outside
+    adapters: Adapters
     providers: OpenProviders
     use_cases: UseCases
     grpc: GrpcServer
-    rotation: Rotation
+    reloader: Reloader
     manager: ServiceManager
     #: None without a vault.
-    keeper: SecretKeeper | None
+    secrets: SecretRefresher | None
     #: Set when the daemon is to end.
     stop: trio.Event
     #: Set when the servers are closed and the worker loops finish their rows.
     stopping: trio.Event
-    condition: Condition
+    readiness: ReadinessProbe
 
 
 # -- worker loops: they finish the rows they have claimed before the daemon ends ----------------
 
 
 def worker_loops(parts: Parts) -> Mapping[str, Loop]:
-    """Name → a claim → work → wait loop."""
-    outside, use_cases = parts.outside, parts.use_cases
+    """Every worker loop by name: claim rows, work them, wait."""
+    adapters, use_cases = parts.adapters, parts.use_cases
     poll_s = parts.config.outbox.poll_interval_s
     rest = partial(nap, parts.config.recovery.interval_s, parts.stopping)
     worker = partial(_worker, parts)
@@ -77,14 +77,14 @@ def worker_loops(parts: Parts) -> Mapping[str, Loop]:
                 "evidence worker",
                 use_cases.intake.claim_batch,
                 partial(_settle_evidence, parts),
-                partial(outside.inbox.wait, poll_s),
+                partial(adapters.inbox.wait, poll_s),
                 same_payment,
             ),
             worker(
                 "outbox publisher",
                 partial(_claim_to_publish, parts),
                 partial(_publish, parts),
-                partial(outside.outbox.wait, poll_s),
+                partial(adapters.outbox.wait, poll_s),
             ),
             worker("recovery", use_cases.recover.claim_batch, partial(_recover, parts), rest),
             worker("event scan", use_cases.scan.claim_batch, partial(_scan, parts), rest),
@@ -112,12 +112,12 @@ def _worker(
             return await work(row)
         except StoreUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - one row must not stop its neighbours
+        except Exception as error:  # noqa: BLE001 - one failed row must not stop the others
             parts.metrics.failures.labels(name).inc()
             _log.exception("row_failed", task=name, row=getattr(row, "id", None), error=repr(error))
             return False
 
-    return name, partial(bridge.aio, pump, claim, guarded, idle, parts.stopping, same)
+    return name, partial(bridge.aio, run_worker, claim, guarded, idle, parts.stopping, same)
 
 
 async def _settle_evidence(parts: Parts, row: InboxRow) -> None:
@@ -126,14 +126,14 @@ async def _settle_evidence(parts: Parts, row: InboxRow) -> None:
 
 
 async def _claim_to_publish(parts: Parts) -> Sequence[OutboxRow]:
-    """Claim nothing while the stream is away: rows keep their places without being touched."""
-    if not parts.outside.stream.state().connected:
+    """Claim nothing while NATS is unreachable, so that no row uses up its lease."""
+    if not parts.adapters.stream.state().connected:
         return ()
     return await parts.use_cases.publish.claim_batch()
 
 
 async def _publish(parts: Parts, row: OutboxRow) -> bool:
-    """Publish one event; False when the stream did not acknowledge it."""
+    """Publish one event. Return False when the stream did not acknowledge it."""
     error = await parts.use_cases.publish.publish(row)
     parts.metrics.published.labels(row.subject, "failed" if error else "ok").inc()
     if error is not None:
@@ -166,26 +166,26 @@ async def _audit(parts: Parts, provider: ProviderPort) -> None:
 # -- support loops: cancelled when the worker loops have ended -----------------------------------
 
 
-def support_loops(parts: Parts, reloads: Reloads | None) -> Mapping[str, Loop]:
-    """Name → a loop that may end at any moment."""
-    config, outside = parts.config, parts.outside
+def support_loops(parts: Parts, reloads: ReloadRequests | None) -> Mapping[str, Loop]:
+    """Every support loop by name. Each may be cancelled at any moment."""
+    config, adapters = parts.config, parts.adapters
     loops: dict[str, Loop] = {
-        "stream connection": partial(bridge.aio, outside.stream.run),
-        "outbox listener": partial(bridge.aio, outside.outbox.listen),
+        "stream connection": partial(bridge.aio, adapters.stream.run),
+        "outbox listener": partial(bridge.aio, adapters.outbox.listen),
         "outbox retention": _maintenance(
-            outside.outbox.delete_published, timedelta(days=config.outbox.retention_days)
+            adapters.outbox.delete_published, timedelta(days=config.outbox.retention_days)
         ),
         "webhook retention": _maintenance(
-            outside.inbox.forget_raw_bodies, timedelta(days=config.inbox.raw_retention_days)
+            adapters.inbox.forget_raw_bodies, timedelta(days=config.inbox.raw_retention_days)
         ),
-        "ledger sums": _maintenance(outside.receipts.fold),
+        "ledger sums": _maintenance(adapters.receipts.fold),
         "measurements": partial(_measure, parts),
         "certificates": partial(_watch_certificates, parts),
     }
     if reloads is not None:
         loops["reload on SIGHUP"] = partial(_reload_on_sighup, parts, reloads)
-    if parts.keeper is not None:
-        loops["secrets"] = partial(parts.keeper.run, parts.rotation.take_secrets)
+    if parts.secrets is not None:
+        loops["secrets"] = partial(parts.secrets.run, parts.reloader.apply_secrets)
     loops |= _provider_loops(parts)
     return loops
 
@@ -195,8 +195,8 @@ def _provider_loops(parts: Parts) -> Iterator[tuple[str, Loop]]:
         watches = Watches(
             provider=fence.name,
             intake=parts.use_cases.intake,
-            cursors=parts.outside.inbox,
-            leases=parts.outside.leases,
+            cursors=parts.adapters.inbox,
+            leases=parts.adapters.leases,
         )
         yield f"{fence.name} watch", partial(fence.run_watch, watches)
         yield f"{fence.name} health", fence.run_health
@@ -206,14 +206,14 @@ def _maintenance(bite: Callable[..., Awaitable[int]], *arguments: object) -> Loo
     return partial(bridge.aio, maintain, partial(bite, *arguments))
 
 
-async def _reload_on_sighup(parts: Parts, reloads: Reloads) -> None:
+async def _reload_on_sighup(parts: Parts, reloads: ReloadRequests) -> None:
     async for _ in reloads.requests:
         parts.manager.is_reloading()
         try:
-            version = await parts.rotation.reload(reloads.read())
+            version = await parts.reloader.reload(reloads.read())
         except ConfigError as error:
             _log.error("reload_refused", error=str(error))
-            parts.manager.has_reloaded("reload refused, nothing has changed: see the log")
+            parts.manager.has_reloaded("reload refused, configuration unchanged: see the log")
             continue
         _log.info("configuration_reloaded", pricing_version=version)
         parts.manager.has_reloaded(f"reloaded, prices {version[:12]}")
@@ -221,15 +221,16 @@ async def _reload_on_sighup(parts: Parts, reloads: Reloads) -> None:
 
 async def _watch_certificates(parts: Parts) -> None:
     while True:
-        parts.rotation.tell()
+        parts.reloader.set_gauges()
         await trio.sleep(parts.config.grpc.tls_check_interval_s)
-        await parts.rotation.look_at_certificates()
+        await parts.reloader.reload_certificates()
 
 
 async def _measure(parts: Parts) -> None:
     """Sample the gauges, set gRPC health, and send the service manager its heartbeat.
 
-    The heartbeat needs both event loops: one that hangs stops it, and systemd restarts us.
+    Each heartbeat follows a round trip through both event loops. When one of them hangs, the
+    heartbeat stops and systemd restarts the daemon.
     """
     metrics, manager = parts.metrics, parts.manager
     sample_s = min(_SAMPLE_S, (manager.watchdog_s or math.inf) / 4)
@@ -242,7 +243,7 @@ async def _measure(parts: Parts) -> None:
         metrics.loop_lag.labels("asyncio").set(trio.current_time() - began)
         metrics.rpcs_in_flight.set(parts.grpc.in_flight())
         metrics.connections.set(parts.grpc.connections())
-        now = await parts.condition.sample(metrics)
+        now = await parts.readiness.sample(metrics)
         parts.grpc.set_serving(now.ready)
         manager.beat(ready=now.ready, alive=now.checks["database"].ok, status=now.summary())
 

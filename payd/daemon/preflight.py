@@ -1,6 +1,6 @@
-"""What can be told of a configuration before anything opens: prices, certificates, providers.
+"""Check a configuration before anything opens: prices, certificates, providers, crash points.
 
-Light, so that a mistake stops the start at once: nothing here imports a server or a client.
+It imports no server and no client library, so that a mistake stops the start within a second.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ from payd.transport.grpc.tls import (
 
 
 def preflight(config: Config) -> None:
-    """Raises ConfigError or PluginError for what would stop the daemon a moment later."""
+    """Run every check. Raises ConfigError or PluginError where the daemon could not start."""
     prices = load_prices(config.pricing.file)
     build_tls(config)
     crash_points(config)
@@ -45,7 +45,7 @@ def preflight(config: Config) -> None:
 
 
 def offered_methods(plugins: Iterable[EnabledPlugin]) -> Sequence[Method]:
-    """The methods of those that can be configured; the loader reports the others."""
+    """Methods of the plugins that can be configured. The loader reports the other plugins."""
     found: list[Method] = []
     for plugin in plugins:
         with suppress(PluginError):
@@ -54,9 +54,9 @@ def offered_methods(plugins: Iterable[EnabledPlugin]) -> Sequence[Method]:
 
 
 def check_prices(config: Config, prices: PriceList, methods: Iterable[Method]) -> None:
-    """Raises ConfigError for prices that no enabled method can charge, with each method's reason.
+    """Raise ConfigError for prices that no enabled method can charge, with each method's reason.
 
-    Where one method can charge a price, another's quote of it is refused with the reason.
+    A price that some methods can charge is valid; a quote for another method is refused.
     """
     rules = {
         method.key: method.amounts.get(prices.currency, AmountRule())
@@ -76,13 +76,13 @@ def check_prices(config: Config, prices: PriceList, methods: Iterable[Method]) -
 
 
 def tls_files(config: Config) -> CertificateFiles:
-    """The gRPC door's certificates. Raises ConfigError for files that are not set."""
+    """Paths of the gRPC server's certificates. Raises ConfigError for settings that are missing."""
     files = config.grpc.tls_files()
     return CertificateFiles(cert=files.cert, key=files.key, ca=files.ca)
 
 
 def build_tls(config: Config) -> Tls:
-    """The certificates, tried. Raises ConfigError."""
+    """Load and check the gRPC server's certificates. Raises ConfigError."""
     try:
         return Tls(load_certificates(tls_files(config), SystemClock().now()))
     except CertificateRefused as error:
@@ -92,7 +92,7 @@ def build_tls(config: Config) -> Tls:
 
 
 def crash_points(config: Config) -> CrashAt:
-    """Where a fault-injection run dies. Raises ConfigError for a name that is none."""
+    """Where a fault-injection run kills the daemon. Raises ConfigError for an unknown name."""
     try:
         return CrashAt(config.crash_at)
     except ValueError as error:
@@ -101,14 +101,14 @@ def crash_points(config: Config) -> CrashAt:
 
 
 def enabled_plugins(config: Config) -> Sequence[EnabledPlugin]:
-    """What the loader needs to know of each enabled provider. Raises ConfigError."""
+    """Settings and credentials of each enabled provider, for the loader. Raises ConfigError."""
     return [_enabled(config, name) for name in config.providers.enabled()]
 
 
 def credentials_of(
     config: Config, names: Iterable[str]
 ) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
-    """The credentials of these providers. Raises ConfigError where one is missing."""
+    """Current credentials of these providers. Raises ConfigError where one is missing."""
     return {name: _enabled(config, name).secrets for name in names}
 
 
@@ -116,7 +116,7 @@ def _enabled(config: Config, name: str) -> EnabledPlugin:
     try:
         credentials = manifest_of(name).credentials
     except PluginError:
-        # The loader meets the same failure, and reports it.
+        # The loader meets the same failure and reports it.
         credentials = ()
     section, found = take_credentials(config, name, credentials)
     secrets = {key: tuple(secret.reveal() for secret in values) for key, values in found.items()}

@@ -1,12 +1,12 @@
-"""How the daemon stands: readiness, from what it depends on, and the gauges of what it holds."""
+"""Readiness checks, and the gauges sampled with them."""
 
 import attrs
 import trio
 
 from payd.adapters import bridge
 from payd.adapters.postgres.migrate import MigrationError, pending
-from payd.daemon.build import Outside
-from payd.daemon.secrets import SecretKeeper
+from payd.daemon.builders import Adapters
+from payd.daemon.secrets import SecretRefresher
 from payd.domain.errors import StoreUnavailable
 from payd.providers.breaker import BreakerState
 from payd.providers.fence import Fence
@@ -16,22 +16,22 @@ from payd.transport.http.app import Check, Readiness
 
 
 @attrs.frozen(kw_only=True)
-class Condition:
-    """What /readyz, gRPC health and the gauges are told from."""
+class ReadinessProbe:
+    """Checks every dependency, for /readyz, gRPC health, the watchdog and the gauges."""
 
-    outside: Outside
+    adapters: Adapters
     providers: OpenProviders
-    #: Somebody wants the daemon to end.
+    #: Set when the daemon is to end.
     stop: trio.Event
     #: None without a vault.
-    keeper: SecretKeeper | None = None
+    secrets: SecretRefresher | None = None
     schema_is_current: trio.Event = attrs.field(factory=trio.Event)
 
-    async def readiness(self) -> Readiness:
-        """One check a dependency."""
+    async def check(self) -> Readiness:
+        """Run one check per dependency."""
         checks = {"database": await self._database(), "nats": self._stream()}
-        if self.keeper is not None:
-            checks["vault"] = self.keeper.check()
+        if self.secrets is not None:
+            checks["vault"] = self.secrets.check()
         for error in self.providers.report.failed:
             failed = Check(ok=False, detail=str(error), required=False)
             checks[f"provider:{error.provider}"] = failed
@@ -42,9 +42,9 @@ class Condition:
         return Readiness(checks=checks)
 
     async def sample(self, metrics: Metrics) -> Readiness:
-        """Set the gauges; how the daemon stands."""
-        outside = self.outside
-        size, busy = outside.database.usage()
+        """Set the gauges and return the readiness."""
+        adapters = self.adapters
+        size, busy = adapters.database.usage()
         metrics.pool_size.set(size)
         metrics.pool_in_use.set(busy)
         for error in self.providers.report.failed:
@@ -57,42 +57,43 @@ class Condition:
             metrics.watch_halted.labels(fence.name).set(state.watch_halted is not None)
             if state.watch_leads is not None:
                 metrics.watch_leads.labels(fence.name).set(state.watch_leads)
-        if self.keeper is not None:
-            self.keeper.tell()
-        metrics.rate_shared.set(outside.limiter.state().shared)
-        metrics.nats_connected.set(outside.stream.state().connected)
-        if (ends := outside.stream.identity_expire_time()) is not None:
+        if self.secrets is not None:
+            self.secrets.set_gauges()
+        metrics.rate_shared.set(adapters.limiter.state().shared)
+        metrics.nats_connected.set(adapters.stream.state().connected)
+        if (ends := adapters.stream.identity_expire_time()) is not None:
             metrics.nats_expiry.set(ends.timestamp())
-        now = await self.readiness()
+        now = await self.check()
         metrics.ready.set(now.ready)
         for name, check in now.checks.items():
             metrics.dependency.labels(name).set(check.ok)
         if now.ready:
-            depth, age_s = await bridge.aio(outside.outbox.depth)
+            depth, age_s = await bridge.aio(adapters.outbox.depth)
             metrics.outbox_depth.set(depth)
             metrics.outbox_age.set(age_s)
-            metrics.inbox_depth.set(await bridge.aio(outside.inbox.depth))
-            metrics.unmatched.set(await bridge.aio(outside.receipts.count_unmatched))
+            metrics.inbox_depth.set(await bridge.aio(adapters.inbox.depth))
+            metrics.unmatched.set(await bridge.aio(adapters.receipts.count_unmatched))
         return now
 
     async def _database(self) -> Check:
         try:
             if self.schema_is_current.is_set():
-                await bridge.aio(self.outside.database.ping)
+                await bridge.aio(self.adapters.database.ping)
                 return Check(ok=True)
-            missing = await bridge.aio(pending, self.outside.database)
+            missing = await bridge.aio(pending, self.adapters.database)
         except (StoreUnavailable, MigrationError) as error:
             return Check(ok=False, detail=str(error))
         if missing:
-            return Check(ok=False, detail=f"run `payd migrate`: {len(missing)} are missing")
+            names = ", ".join(migration.name for migration in missing)
+            return Check(ok=False, detail=f"run `payd migrate`: missing {names}")
         self.schema_is_current.set()
         return Check(ok=True)
 
     def _stream(self) -> Check:
-        state = self.outside.stream.state()
+        state = self.adapters.stream.state()
         if not state.connected:
-            # Payments go on: the outbox holds their events until the stream is back.
-            waiting = "not connected; events wait in the outbox"
+            # Not required: payments work, and their events wait in the outbox.
+            waiting = "not connected: check NATS_URL; events wait in the outbox"
             return Check(ok=False, detail=waiting, required=False)
         return Check(ok=state.problem is None, detail=state.problem or "")
 
@@ -103,17 +104,17 @@ def _provider(fence: Fence) -> Check:
     if state.last_error:
         detail += f"; last error {state.last_error}"
     if state.held_loop_s:
-        detail += f"; held the loop for {state.held_loop_s:.1f} s: it waits without await"
+        detail += f"; blocked the event loop for {state.held_loop_s:.1f} s: it waits without await"
     if state.create_refusal:
         detail += f"; {state.create_refusal}"
     if state.watch_halted:
-        detail += f"; its watch halted: {state.watch_halted}"
+        detail += f"; watch halted: {state.watch_halted}"
     ok = state.ready and state.watch_halted is None and state.create_refusal is None
-    told = {
+    values = {
         "version": state.version,
         "methods": list(state.methods),
         "breaker": state.breaker.value,
         "restarts": state.restarts,
         "held_loop_s": round(state.held_loop_s, 3),
     }
-    return Check(ok=ok, detail=detail, required=state.misconfigured, state=told)
+    return Check(ok=ok, detail=detail, required=state.misconfigured, state=values)

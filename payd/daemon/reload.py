@@ -1,7 +1,8 @@
-"""What changes while we run: prices, allow-list, certificates, secrets, log level.
+"""Change a running daemon: prices, allow-list, certificates, secrets, log level.
 
-Everything is read and tried first, then swapped; when one thing cannot be used, all stays as it
-was, and that is told. SIGHUP, a changed certificate and a rotated secret all come through here.
+SIGHUP, a changed certificate file and a rotated secret all lead here. Each change reads and
+validates everything first and swaps it in afterwards. When one part is invalid, nothing changes and
+the log gives the reason.
 """
 
 import signal
@@ -15,7 +16,7 @@ from payd import telemetry
 from payd.adapters import bridge
 from payd.adapters.system import SystemClock
 from payd.config import Config, ConfigError, Problem, load_prices, with_vault
-from payd.daemon.build import Holder, Outside
+from payd.daemon.builders import Adapters, CurrentConfig
 from payd.daemon.preflight import check_prices, credentials_of, tls_files
 from payd.domain.pricing import PriceList
 from payd.providers.loader import OpenProviders
@@ -33,34 +34,34 @@ _log = telemetry.get_logger(__name__)
 
 
 @attrs.frozen(kw_only=True)
-class Reloads:
-    """Reloads that SIGHUP has asked for; several that wait count as one."""
+class ReloadRequests:
+    """Reloads requested by SIGHUP; pending requests are combined into one."""
 
-    #: Reads the configuration anew. Raises ConfigError.
+    #: Reads the configuration from file and environment. Raises ConfigError.
     read: Callable[[], Config]
-    _asked: trio.MemorySendChannel[None]
+    _pending: trio.MemorySendChannel[None]
     requests: trio.MemoryReceiveChannel[None]
 
     async def listen(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Take signals until cancelled, from `started` on."""
+        """Receive signals until cancelled. `started` is called once SIGHUP is caught."""
         with trio.open_signal_receiver(signal.SIGHUP) as signals:
             task_status.started()
             async for _ in signals:
                 is_ready = self.requests.statistics().tasks_waiting_receive > 0
                 _log.info(
                     "reload_requested",
-                    when="now" if is_ready else "after the start or reload under way",
+                    when="now" if is_ready else "after the start or reload in progress",
                 )
                 with suppress(trio.WouldBlock):
-                    self._asked.send_nowait(None)
+                    self._pending.send_nowait(None)
 
 
 @asynccontextmanager
-async def open_reloads(read: Callable[[], Config]) -> AsyncIterator[Reloads]:
-    """Take SIGHUP in the body. By itself it would end a process that has not started yet."""
+async def open_reloads(read: Callable[[], Config]) -> AsyncIterator[ReloadRequests]:
+    """Catch SIGHUP in the body, from before the start: uncaught, it would end the process."""
     async with trio.open_nursery() as nursery:
-        asked, requests = trio.open_memory_channel[None](1)
-        reloads = Reloads(read=read, asked=asked, requests=requests)
+        pending, requests = trio.open_memory_channel[None](1)
+        reloads = ReloadRequests(read=read, pending=pending, requests=requests)
         await nursery.start(reloads.listen)
         yield reloads
         nursery.cancel_scope.cancel()
@@ -68,7 +69,7 @@ async def open_reloads(read: Callable[[], Config]) -> AsyncIterator[Reloads]:
 
 @attrs.frozen(kw_only=True)
 class _Prepared:
-    """All that was read and tried, ready to be swapped in."""
+    """Validated values, ready to be swapped in."""
 
     config: Config
     prices: PriceList
@@ -76,69 +77,72 @@ class _Prepared:
     credentials: Mapping[str, Mapping[str, tuple[str, ...]]] = attrs.field(repr=False)
 
 
-class Rotation:
-    """The only one that changes what others hold."""
+class Reloader:
+    """Applies every change to the running daemon, one at a time."""
 
     def __init__(
         self,
         *,
-        holder: Holder,
-        outside: Outside,
+        current: CurrentConfig,
+        adapters: Adapters,
         providers: OpenProviders,
         tls: Tls,
         metrics: Metrics,
-        held: Mapping[str, Sequence[Secret]],
+        secret_values: Mapping[str, Sequence[Secret]],
     ) -> None:
-        self._holder = holder
-        self._outside = outside
+        self._current = current
+        self._adapters = adapters
         self._providers = providers
         self._tls = tls
         self._metrics = metrics
-        #: What the vault held last; empty without one.
-        self._held = dict(held)
-        #: The files that were not taken last, and why; and whether that was told.
+        #: Secrets of the last read of the vault; empty without a vault.
+        self._secret_values = dict(secret_values)
+        #: Digest of the certificate files refused last, and the reason; whether it was logged.
         self._refusal: tuple[bytes, str] | None = None
-        self._is_told = False
-        #: One change at a time.
+        self._is_logged = False
+        #: Serialises changes: each one reads the state that it replaces.
         self._lock = trio.Lock()
 
-    async def reload(self, asked: Config) -> str:
-        """Everything anew; the new pricing version. Raises ConfigError, and keeps all."""
+    async def reload(self, config: Config) -> str:
+        """Apply a new configuration and return its pricing version.
+
+        Raises ConfigError and changes nothing when any part is invalid.
+        """
         async with self._lock:
             try:
-                prepared = await self._prepare(with_vault(asked, self._held))
+                prepared = await self._prepare(with_vault(config, self._secret_values))
             except ConfigError:
                 self._metrics.reloads.labels("refused").inc()
                 raise
             self._tls.swap(prepared.certificates)
             telemetry.set_level(prepared.config.log.level)
-            self._holder.swap(prepared.config, prepared.prices)
+            self._current.swap(prepared.config, prepared.prices)
             await self._put_secrets(prepared.config, prepared.credentials)
             self._metrics.reloads.labels("ok").inc()
             return prepared.prices.version
 
-    async def take_secrets(self, held: Mapping[str, Sequence[Secret]]) -> None:
-        """What the vault holds now; nothing happens when that is what it held before."""
+    async def apply_secrets(self, values: Mapping[str, Sequence[Secret]]) -> None:
+        """Apply the vault's secrets, if they differ from those of the last read."""
         async with self._lock:
-            if held == self._held:
+            if values == self._secret_values:
                 return
-            config = with_vault(self._holder.config(), held)
+            config = with_vault(self._current.config(), values)
             try:
                 credentials = credentials_of(config, self._providers.credentials)
             except ConfigError as error:
                 self._metrics.reloads.labels("refused").inc()
                 _log.error("rotated_secrets_refused", error=str(error))
                 return
-            changed = sorted(name for name in held if held[name] != self._held.get(name))
-            self._held = dict(held)
-            self._holder.swap(config, self._holder.current())
+            before, self._secret_values = self._secret_values, dict(values)
+            changed = sorted(name for name in values if values[name] != before.get(name))
+            self._current.swap(config, self._current.current())
             await self._put_secrets(config, credentials)
             self._metrics.reloads.labels("ok").inc()
             _log.info("secrets_rotated", names=changed)
 
-    async def look_at_certificates(self) -> None:
-        """Take over changed ones. Those that cannot be used change nothing, and are told once."""
-        files, digest = tls_files(self._holder.config()), b""
+    async def reload_certificates(self) -> None:
+        """Load changed certificate files. Invalid ones change nothing and are logged once."""
+        files, digest = tls_files(self._current.config()), b""
         async with self._lock:
             try:
                 digest = await trio.to_thread.run_sync(digest_of, files)
@@ -156,16 +160,16 @@ class Rotation:
             _log.info("certificates_rotated", expire_time=ends)
 
     def _refuse(self, refusal: tuple[bytes, str]) -> None:
-        """Told at the second look: at the first somebody may be between the one file and the other."""
+        """Log a refusal at its second check: at the first, the files may be half replaced."""
         if refusal != self._refusal:
-            self._refusal, self._is_told = refusal, False
-        elif not self._is_told:
-            self._is_told = True
+            self._refusal, self._is_logged = refusal, False
+        elif not self._is_logged:
+            self._is_logged = True
             self._metrics.tls_reloads.labels("refused").inc()
             _log.error("certificates_refused", error=refusal[1])
 
-    def tell(self) -> None:
-        """Set the gauges."""
+    def set_gauges(self) -> None:
+        """Set the gauges of the certificates' expiry."""
         now = self._tls.current()
         gauge = self._metrics.tls_expiry
         gauge.labels("server").set(now.server_expire_time.timestamp())
@@ -193,8 +197,8 @@ class Rotation:
             self._providers.credentials[name].replace(values)
         if (password := config.database.password) is not None:
             register_secret(password.reveal())
-            await bridge.aio(self._outside.database.use_password, password.reveal())
-        await bridge.aio(self._outside.stream.renew_if_rotated)
+            await bridge.aio(self._adapters.database.use_password, password.reveal())
+        await bridge.aio(self._adapters.stream.renew_if_rotated)
 
 
 async def _load(files: CertificateFiles) -> Certificates:

@@ -1,4 +1,4 @@
-"""The one shape of payd's working loops, on asyncio: claim → work → claim again, or wait."""
+"""The worker loop, on asyncio: claim rows, work them, claim again; wait when there are none."""
 
 import asyncio
 from collections import defaultdict
@@ -7,37 +7,38 @@ from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
-#: How late a napping loop may hear that we are stopping.
+#: Seconds after which a sleeping loop looks whether the daemon is stopping.
 _STEP_S = 0.25
-#: Least time from one look that found nothing to the next: whatever wakes the loop, it makes 20
-#: such looks a second at most.
+#: Least seconds between two claims that find nothing: however often the loop is woken, it makes
+#: at most 20 such claims a second.
 _REST_S = 0.05
-#: Rest after a batch of which no row succeeded: the next one would probably fail, too.
+#: Seconds to wait after a batch of which no row succeeded: the next one would probably fail too.
 _FAILED_REST_S = 1.0
 
 
 class Stopping(Protocol):
-    """Whether the daemon is on its way out."""
+    """A flag, such as trio.Event, for the daemon's stop."""
 
     def is_set(self) -> bool:
-        """True from then on."""
+        """Return True once the daemon is stopping."""
 
 
-async def pump(
+async def run_worker(
     claim: Callable[[], Awaitable[Sequence[T]]],
     work: Callable[[T], Awaitable[object]],
     idle: Callable[[], Awaitable[None]],
     stopping: Stopping,
     same: Callable[[T], Hashable] = id,
 ) -> None:
-    """Work batches, the rows of one at the same time, until there is none and we are stopping.
+    """Claim and work batches until the daemon stops and a claim finds nothing.
 
-    Rows that are the `same` are worked one after the other, in their order. `work` returns False
-    for a row that failed and has to be claimed again. What a row raises ends the loop after its
-    batch; whoever supervises it starts it again, and the rows come back when their lease ends.
+    The rows of a batch run concurrently, but rows with the same key (`same`) one after the other,
+    in order. `work` returns False for a row that failed and has to be claimed again. An exception
+    ends the loop after its batch; the supervisor restarts the loop, and the rows can be claimed
+    again when their lease expires.
 
-    The loop may be woken again and again by what it cannot claim, or may claim only what fails. So
-    it rests by itself, whatever `idle` does, and other tasks get their turn.
+    Two pauses keep the loop from spinning, whatever `idle` does: one after a batch of failures, one
+    between two claims that find nothing (a wake-up may concern rows that another daemon has).
     """
     now = asyncio.get_running_loop().time
     was_empty = False
@@ -60,7 +61,7 @@ async def pump(
 async def _work_all(
     work: Callable[[T], Awaitable[object]], batch: Sequence[T], same: Callable[[T], Hashable]
 ) -> bool:
-    """Whether any row succeeded."""
+    """Work a batch; return whether any row succeeded."""
     queues: defaultdict[Hashable, list[T]] = defaultdict(list)
     for row in batch:
         queues[same(row)].append(row)
@@ -79,7 +80,7 @@ async def _in_turn(work: Callable[[T], Awaitable[object]], rows: Sequence[T]) ->
 
 
 async def nap(seconds: float, stopping: Stopping) -> None:
-    """The idling of a loop that nobody wakes; short when we are stopping."""
+    """Sleep, or return early when the daemon is stopping: the `idle` of a loop without wake-ups."""
     until = asyncio.get_running_loop().time() + seconds
     while not stopping.is_set():
         left = until - asyncio.get_running_loop().time()

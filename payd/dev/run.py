@@ -15,7 +15,7 @@ from payd.adapters import bridge
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import DEFAULT_FILE, SETTINGS, Config, installed_providers, load_config
-from payd.daemon.build import database_settings
+from payd.daemon.builders import database_settings
 from payd.daemon.reload import open_reloads
 from payd.dev.cards import cards, mock_methods
 from payd.dev.chain import chain

@@ -10,8 +10,8 @@ from trio.testing import wait_all_tasks_blocked
 from unit.providers.toys import CREATED, CollectingSink, OnlyToy, fenced, says
 
 from payd.adapters import bridge
-from payd.daemon.build import Outside
-from payd.daemon.readiness import Condition
+from payd.daemon.builders import Adapters
+from payd.daemon.readiness import ReadinessProbe
 from payd.plugins import Sink, WatchHalted
 from payd.providers.fence import Fence
 from payd.providers.loader import LoadReport, OpenProviders
@@ -39,7 +39,7 @@ class Away:
 
 
 class Queue:
-    """An outbox or an inbox; the one tells an age, too."""
+    """An outbox or an inbox with a fixed answer to `depth`."""
 
     def __init__(self, depth: object) -> None:
         self._depth = depth
@@ -48,9 +48,9 @@ class Queue:
         return self._depth
 
 
-def condition(fence: Fence) -> Condition:
+def probe_of(fence: Fence) -> ReadinessProbe:
     away = Away()
-    outside = SimpleNamespace(
+    adapters = SimpleNamespace(
         database=away,
         stream=away,
         limiter=away,
@@ -61,9 +61,9 @@ def condition(fence: Fence) -> Condition:
     opened = OpenProviders(
         methods=MethodMap(()), fences=(fence,), report=LoadReport(loaded=(), failed=())
     )
-    stands = Condition(outside=cast(Outside, outside), providers=opened, stop=trio.Event())
-    stands.schema_is_current.set()
-    return stands
+    probe = ReadinessProbe(adapters=cast(Adapters, adapters), providers=opened, stop=trio.Event())
+    probe.schema_is_current.set()
+    return probe
 
 
 async def watch_halts(sink: Sink) -> None:
@@ -77,7 +77,7 @@ async def watch_runs(sink: Sink) -> None:
 @pytest.mark.parametrize(
     ("watch", "halted", "leads"), [(watch_halts, 1, 0), (watch_runs, 0, 1)], ids=["halts", "runs"]
 )
-async def test_how_a_watch_stands_is_seen_and_the_daemon_takes_work_all_the_same(
+async def test_a_halted_watch_is_reported_and_the_daemon_stays_ready(
     watch: Callable[[Sink], Any], halted: int, leads: int
 ) -> None:
     metrics = Metrics("1")
@@ -85,15 +85,15 @@ async def test_how_a_watch_stands_is_seen_and_the_daemon_takes_work_all_the_same
     async with fenced(toy) as fence, trio.open_nursery() as nursery:
         await nursery.start(fence.run_watch, CollectingSink())
         await wait_all_tasks_blocked()
-        stands = condition(fence)
+        probe = probe_of(fence)
         async with bridge.open_loop(lambda message, error: None):
-            readiness = await stands.readiness()
-            assert (await stands.sample(metrics)).ready, "payments go on without the watch"
+            readiness = await probe.check()
+            assert (await probe.sample(metrics)).ready, "payments work without the watch"
         await fence.stop()
 
     check = readiness.checks["provider:toy"]
     assert (check.ok, check.required) == (not halted, False)
-    assert ("its watch halted: block 7 has another hash" in check.detail) == bool(halted)
+    assert ("watch halted: block 7 has another hash" in check.detail) == bool(halted)
     value, labels = metrics.registry.get_sample_value, {"provider": "toy"}
     assert value("payd_provider_watch_halted", labels) == halted
     assert value("payd_provider_watch_leader", labels) == leads

@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from payd.adapters import bridge
-from payd.daemon.worker_loop import pump
+from payd.daemon.worker_loop import run_worker
 
 SECONDS = 10.0
 #: A loop that claims so often in SECONDS spins.
@@ -42,7 +42,7 @@ class Bench:
         """For SECONDS."""
         async with bridge.open_loop(_refuse):
             with trio.move_on_after(SECONDS):
-                await bridge.aio(pump, self.claim, self.work, self.idle, self.stopping)
+                await bridge.aio(run_worker, self.claim, self.work, self.idle, self.stopping)
 
 
 def _refuse(message: str, error: BaseException | None) -> None:
@@ -92,7 +92,7 @@ async def test_one_row_that_succeeds_keeps_the_loop_going(autojump_clock: MockCl
 
     began = trio.current_time()
     async with bridge.open_loop(_refuse):
-        await bridge.aio(pump, bench.claim, work, bench.idle, bench.stopping)
+        await bridge.aio(run_worker, bench.claim, work, bench.idle, bench.stopping)
 
     assert bench.claims == 21
     assert trio.current_time() == began

@@ -172,7 +172,9 @@ def test_a_vault_that_lacks_the_password_means_not_ready(kept: Kept) -> None:
     kept.bao.write(redis_password="canary-other")
     daemon = Daemon(kept.place, **kept.environment())
     try:
-        eventually(lambda: any(line.get("event") == "vault_lacks" for line in daemon.lines))
+        eventually(
+            lambda: any(line.get("event") == "vault_secrets_missing" for line in daemon.lines)
+        )
         kept.bao.write(db_password="canary-first")
         daemon.wait_started()
     finally:

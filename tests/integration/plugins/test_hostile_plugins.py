@@ -217,7 +217,7 @@ def test_one_that_holds_the_loop_is_named_when_it_lets_go(hostile: Hostile, held
         line = next(one for one in daemon.lines if one.get("event") == "provider_held_loop")
         assert (line["provider"], line["level"]) == ("hostile", "error")
         assert held_s <= line["seconds"] < held_s + 2
-        assert "held the loop for" in checks(daemon)["provider:hostile"]["detail"]
+        assert "blocked the event loop for" in checks(daemon)["provider:hostile"]["detail"]
         counted = 'operation="loop",outcome="held",provider="hostile"'
         assert figure(daemon, f"payd_provider_calls_total{{{counted}}}") == 1
         others_are_served(client)

@@ -284,7 +284,7 @@ def _break_finality(house: House) -> None:
     house.chain.mine(5)
 
     ready = _readiness(house.daemon)
-    assert "its watch halted" in ready["checks"]["provider:tempo"]["detail"]
+    assert "watch halted" in ready["checks"]["provider:tempo"]["detail"]
     assert cursor_block(house.place) == stood
     assert status(house.client.get(other.id)) == "PENDING"
     assert status(house.client.get(payment.id)) == "COMPLETED", "what was final is not undone"

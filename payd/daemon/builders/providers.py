@@ -6,7 +6,7 @@ from payd.telemetry import Metrics
 
 
 def provider_observer(metrics: Metrics) -> Callable[[str, str, str, float], None]:
-    """Return what counts and times each call of a provider."""
+    """Build a callback that counts and times each call to a provider."""
 
     def observe(provider: str, operation: str, outcome: str, seconds: float) -> None:
         metrics.provider_calls.labels(provider, operation, outcome).inc()

@@ -1,6 +1,8 @@
-"""The doors: where they listen, what they take, and their certificates."""
+"""Build the gRPC server, and the limits of the HTTP server."""
 
 from payd.config import Config
+from payd.daemon.builders.adapters import Adapters
+from payd.daemon.current import CurrentConfig
 from payd.telemetry import Metrics, rpc_observer
 from payd.transport.grpc.calls import Limits
 from payd.transport.grpc.handlers import Services
@@ -10,34 +12,37 @@ from payd.transport.grpc.tls import (
     Tls,
 )
 from payd.transport.http.serve import HttpLimits
-from payd.daemon.current import Holder
-from payd.daemon.build.adapters import Outside
 
 
 def build_grpc(
-    config: Config, tls: Tls, services: Services, holder: Holder, metrics: Metrics, outside: Outside
+    config: Config,
+    tls: Tls,
+    services: Services,
+    current: CurrentConfig,
+    metrics: Metrics,
+    adapters: Adapters,
 ) -> GrpcServer:
-    """The door, not open yet."""
+    """Build the gRPC server; `start` opens its port."""
 
     async def wait_of(client: str) -> float:
-        wait_s = await outside.limiter.admit(client)
+        wait_s = await adapters.limiter.admit(client)
         if wait_s > 0:
             metrics.rate_limited.labels(client).inc()
         return wait_s
 
     return GrpcServer(
-        grpc_door(config),
+        grpc_settings(config),
         tls,
         services,
-        holder.allowed,
+        current.allowed,
         rpc_observer(metrics),
         lambda reason: metrics.cut.labels(reason).inc(),
         wait_of if config.grpc.rate_per_client else None,
     )
 
 
-def grpc_door(config: Config) -> Door:
-    """Where gRPC listens. Raises ConfigError for missing TLS files."""
+def grpc_settings(config: Config) -> Door:
+    """Address and limits of the gRPC listener."""
     grpc = config.grpc
     return Door(
         host=grpc.host,
@@ -64,7 +69,7 @@ def grpc_door(config: Config) -> Door:
 
 
 def http_limits(config: Config) -> HttpLimits:
-    """What the HTTP door spends on strangers."""
+    """Limits of the HTTP server for unauthenticated requests."""
     http = config.http
     return HttpLimits(
         max_connections=http.max_connections,

@@ -1,4 +1,4 @@
-"""The adapters, built from the configuration; none of them is connected yet."""
+"""Build the adapters from the configuration. Building connects to nothing."""
 
 import random
 import ssl
@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import attrs
 
-from payd.adapters.nats.publisher import JetStreamPublisher
 from payd.adapters.nats.identity import NatsIdentity
+from payd.adapters.nats.publisher import JetStreamPublisher
 from payd.adapters.nats.setup import StreamSetup
 from payd.adapters.nats.stream import StreamLimits, dead_letter_config, stream_config
 from payd.adapters.postgres.database import Database, DatabaseSettings
@@ -26,8 +26,8 @@ from payd.telemetry import Metrics, register_secret
 
 
 @attrs.frozen(kw_only=True)
-class Outside:
-    """The adapters: asyncio all."""
+class Adapters:
+    """Every adapter of the daemon. All of them run on the asyncio loop."""
 
     database: Database
     store: PostgresStore
@@ -39,24 +39,31 @@ class Outside:
     stream: JetStreamPublisher
     limiter: RedisRateLimiter
 
+    async def close(self) -> None:
+        """Finish pending statements, then close the connections to Redis and PostgreSQL."""
+        await self.store.drain()
+        await self.inbox.drain()
+        await self.limiter.close()
+        await self.database.close()
 
-def build_outside(
+
+def build_adapters(
     config: Config,
     metrics: Metrics,
     current: Callable[[], Config] | None = None,
     on_refused: Callable[[], None] | None = None,
-) -> Outside:
-    """Nothing is connected yet.
+) -> Adapters:
+    """Build every adapter, unconnected.
 
-    `current` gives the configuration with the secrets in force; `on_refused` hears that
-    PostgreSQL takes no password of ours.
+    `current` returns the configuration with the secrets in force. `on_refused` is called when
+    PostgreSQL rejects our password: the vault may have a newer one.
     """
     database = Database(database_settings(config), on_refused)
 
     def observe_batch(statement: str, size: int) -> None:
         metrics.batch_size.labels(statement).observe(size)
 
-    return Outside(
+    return Adapters(
         database=database,
         store=PostgresStore(
             database,
@@ -83,7 +90,7 @@ def build_stream(
     current: Callable[[], Config] | None = None,
     on_renewal: Callable[[str], None] = lambda outcome: None,
 ) -> JetStreamPublisher:
-    """The publisher, not connected yet; `current` as in `build_outside`."""
+    """Build the event publisher, unconnected; `current` as in `build_adapters`."""
     nats = config.nats
     return JetStreamPublisher(
         nats.servers,
@@ -99,7 +106,7 @@ def build_stream(
 
 
 def build_stream_setup(config: Config) -> StreamSetup:
-    """What creates the streams of events and dead letters, not connected yet."""
+    """Build the task that creates the event and dead-letter streams, unconnected."""
     limits = _stream_limits(config)
     return StreamSetup(
         servers=config.nats.servers,
@@ -160,7 +167,7 @@ def _build_limiter(config: Config, current: Callable[[], Config]) -> RedisRateLi
 
 
 def build_vault(config: Config, metrics: Metrics) -> Vault | None:
-    """Where secrets are kept; None when no vault is configured."""
+    """Build the Vault client; None when no vault is configured."""
     vault = config.vault
     if vault.addr is None or vault.role_id is None:
         return None
@@ -183,7 +190,7 @@ def build_vault(config: Config, metrics: Metrics) -> Vault | None:
 
 
 def database_settings(config: Config) -> DatabaseSettings:
-    """How to reach PostgreSQL."""
+    """Address, credentials, TLS and timeouts of the PostgreSQL connection."""
     database = config.database
     password = database.password.reveal() if database.password else ""
     register_secret(password)
@@ -205,10 +212,10 @@ def database_settings(config: Config) -> DatabaseSettings:
 
 
 def _database_tls(config: Config) -> ssl.SSLContext | str:
-    """A context wherever a certificate is verified.
+    """An ssl context for the modes that verify a certificate, else libpq's mode word.
 
-    Given `verify-full` as a word, asyncpg would read ~/.postgresql/root.crt and never the system's
-    authorities (asyncpg.connect_utils), which a context without a file trusts.
+    asyncpg would read ~/.postgresql/root.crt for the word `verify-full` and ignore the system's
+    certificate authorities (asyncpg.connect_utils). A context without a file trusts those.
     """
     mode = config.database.ssl_mode
     if not mode.startswith("verify"):

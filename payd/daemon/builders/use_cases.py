@@ -1,4 +1,4 @@
-"""The services, each object once, sharing one clock and one crash point."""
+"""Build every use case once, with a shared clock and shared crash points."""
 
 from datetime import timedelta
 
@@ -6,9 +6,11 @@ import attrs
 
 from payd.adapters.system import RandomIds, SystemClock
 from payd.config import Config
+from payd.daemon.builders.adapters import Adapters
+from payd.daemon.current import CurrentConfig
+from payd.daemon.preflight import crash_points
 from payd.domain.decide import Rules
 from payd.ports.provider import Providers
-from payd.daemon.preflight import crash_points
 from payd.service.ask import Ask
 from payd.service.audit import Audit
 from payd.service.cancel import Cancel
@@ -22,15 +24,13 @@ from payd.service.recover import Recover
 from payd.service.scan import Scan
 from payd.service.settle import Settle
 from payd.transport.grpc.handlers import Services
-from payd.daemon.current import Holder
-from payd.daemon.build.adapters import Outside
 
 
 @attrs.frozen(kw_only=True)
 class UseCases:
-    """The services, on asyncio."""
+    """Every use case of the daemon. They run on the asyncio loop."""
 
-    door: Services
+    grpc_services: Services
     intake: Intake
     publish: Publish
     recover: Recover
@@ -40,21 +40,21 @@ class UseCases:
 
 
 def build_use_cases(
-    config: Config, outside: Outside, providers: Providers, holder: Holder
+    config: Config, adapters: Adapters, providers: Providers, current: CurrentConfig
 ) -> UseCases:
-    """Every use case, sharing one clock and one crash point."""
+    """Build every use case on these adapters and providers."""
     clock, crash = SystemClock(), crash_points(config)
-    store = outside.store
+    store = adapters.store
     settle = Settle(
         store=store, providers=providers, clock=clock, crash=crash, rules=payment_rules(config)
     )
     ask = Ask(settle=settle, providers=providers, clock=clock, crash=crash)
-    look = Look(settle=settle, inbox=outside.inbox)
+    look = Look(settle=settle, inbox=adapters.inbox)
     cancel = Cancel(settle=settle, look=look, providers=providers, crash=crash)
     query = Query(
         store=store,
         providers=providers,
-        prices=holder,
+        prices=current,
         clock=clock,
         quote_ttl=timedelta(seconds=config.payments.quote_ttl_s),
     )
@@ -62,9 +62,9 @@ def build_use_cases(
         store=store, query=query, ask=ask, clock=clock, ids=RandomIds(), crash=crash
     )
     return UseCases(
-        door=Services(initiate=initiate, cancel=cancel, query=query),
+        grpc_services=Services(initiate=initiate, cancel=cancel, query=query),
         intake=Intake(
-            inbox=outside.inbox,
+            inbox=adapters.inbox,
             store=store,
             providers=providers,
             settle=settle,
@@ -72,8 +72,8 @@ def build_use_cases(
             crash=crash,
         ),
         publish=Publish(
-            outbox=outside.outbox,
-            publisher=outside.stream,
+            outbox=adapters.outbox,
+            publisher=adapters.stream,
             crash=crash,
             batch_size=config.nats.in_flight,
             lease_s=config.outbox.lease_s,
@@ -90,25 +90,25 @@ def build_use_cases(
             lease_s=config.recovery.lease_s,
         ),
         scan=Scan(
-            inbox=outside.inbox,
-            cursors=outside.inbox,
+            inbox=adapters.inbox,
+            cursors=adapters.inbox,
             providers=providers,
             interval=timedelta(seconds=config.recovery.scan_interval_s),
         ),
-        reconcile=_build_reconcile(config, outside, providers, settle),
-        audit=build_audit(config, outside, providers),
+        reconcile=_build_reconcile(config, adapters, providers, settle),
+        audit=build_audit(config, adapters, providers),
     )
 
 
 def _build_reconcile(
-    config: Config, outside: Outside, providers: Providers, settle: Settle
+    config: Config, adapters: Adapters, providers: Providers, settle: Settle
 ) -> Reconcile:
     return Reconcile(
-        store=outside.store,
+        store=adapters.store,
         settle=settle,
-        inbox=outside.inbox,
-        cursors=outside.inbox,
-        results=outside.reconciliations,
+        inbox=adapters.inbox,
+        cursors=adapters.inbox,
+        results=adapters.reconciliations,
         providers=providers,
         clock=SystemClock(),
         interval=timedelta(seconds=config.recovery.reconcile_interval_s),
@@ -116,13 +116,13 @@ def _build_reconcile(
     )
 
 
-def build_audit(config: Config, outside: Outside, providers: Providers) -> Audit:
-    """For the daemon, and for an operator who wants to know now."""
+def build_audit(config: Config, adapters: Adapters, providers: Providers) -> Audit:
+    """Build the audit, for the daemon's daily run and for `payd NAME audit`."""
     return Audit(
-        receipts=outside.receipts,
-        results=outside.reconciliations,
-        inbox=outside.inbox,
-        cursors=outside.inbox,
+        receipts=adapters.receipts,
+        results=adapters.reconciliations,
+        inbox=adapters.inbox,
+        cursors=adapters.inbox,
         providers=providers,
         clock=SystemClock(),
         interval=timedelta(seconds=config.recovery.reconcile_interval_s),
@@ -130,7 +130,7 @@ def build_audit(config: Config, outside: Outside, providers: Providers) -> Audit
 
 
 def payment_rules(config: Config) -> Rules:
-    """What the operator has set about closing."""
+    """The configured time limits for closing a payment."""
     return Rules(
         late_window=timedelta(seconds=config.payments.late_window_s),
         not_attempted_limit=timedelta(seconds=config.payments.creating_timeout_s),

@@ -1,0 +1,49 @@
+"""Configuration → objects: adapters, use cases and servers, each built once.
+
+Building opens no socket and reads only prices and certificates. The supervisor (payd.nursery)
+decides what runs and when.
+"""
+
+from payd import __version__
+from payd.daemon.builders.adapters import (
+    Adapters,
+    build_adapters,
+    build_stream,
+    build_stream_setup,
+    build_vault,
+    database_settings,
+)
+from payd.daemon.builders.providers import provider_observer
+from payd.daemon.builders.servers import build_grpc, grpc_settings, http_limits
+from payd.daemon.builders.use_cases import (
+    UseCases,
+    build_audit,
+    build_use_cases,
+    payment_rules,
+)
+from payd.daemon.current import CurrentConfig
+from payd.telemetry import Metrics
+
+__all__ = [
+    "Adapters",
+    "CurrentConfig",
+    "UseCases",
+    "build_adapters",
+    "build_audit",
+    "build_grpc",
+    "build_stream",
+    "build_stream_setup",
+    "build_use_cases",
+    "build_vault",
+    "database_settings",
+    "grpc_settings",
+    "http_limits",
+    "new_metrics",
+    "payment_rules",
+    "provider_observer",
+]
+
+
+def new_metrics() -> Metrics:
+    """Create the metrics registry of this process."""
+    return Metrics(__version__)
