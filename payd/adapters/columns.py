@@ -52,8 +52,8 @@ _MUTABLE: dict[str, Callable[[Payment], Any]] = {
     "failure_code": lambda p: p.failure and p.failure.code,
     "failure_message": lambda p: p.failure and p.failure.message,
     "late": lambda p: p.late,
-    "looks": lambda p: p.looks,
-    "next_look_time": lambda p: p.next_look_time,
+    "looks": lambda p: p.checks,
+    "next_look_time": lambda p: p.next_check_time,
 }
 
 

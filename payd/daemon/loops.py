@@ -143,7 +143,7 @@ async def _publish(parts: Parts, row: OutboxRow) -> bool:
 
 async def _recover(parts: Parts, payment: Payment) -> None:
     after = await parts.use_cases.recover.recover(payment)
-    parts.metrics.looks.labels(after.status.value.lower()).inc()
+    parts.metrics.status_checks.labels(after.status.value.lower()).inc()
 
 
 async def _scan(parts: Parts, step: ScanStep) -> None:

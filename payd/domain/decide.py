@@ -67,8 +67,8 @@ class Decision:
 
 
 #: When to look at the provider, by how often nothing new was seen. The last one repeats.
-LOOKS_CREATING = tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600, 21600))
-LOOKS_OPEN = tuple(timedelta(seconds=s) for s in (120, 300, 600, 1800, 3600))
+CHECK_DELAYS_CREATING = tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600, 21600))
+CHECK_DELAYS_OPEN = tuple(timedelta(seconds=s) for s in (120, 300, 600, 1800, 3600))
 
 #: Money that no rule could place: these are published as payment.attention.
 MONEY_ATTENTION = frozenset(Attention) - {Attention.OUTCOME_UNKNOWN, Attention.STUCK}
@@ -95,22 +95,22 @@ def decide(
     after = attrs.evolve(after, attention=_attention(after))
     if after == payment:
         return None
-    looks = payment.looks if _what(payment, after) == _LOOKED else 0
-    after = attrs.evolve(after, version=payment.version + 1, update_time=now, looks=looks)
-    after = attrs.evolve(after, next_look_time=next_look_time(after, now))
+    checks = payment.checks if _what(payment, after) == _STATUS_CHECKED else 0
+    after = attrs.evolve(after, version=payment.version + 1, update_time=now, checks=checks)
+    after = attrs.evolve(after, next_check_time=next_check_time(after, now))
     note = evidence.reason if isinstance(evidence, CancelRequested) else ""
     return Decision(
         payment=after, what=_what(payment, after), events=_events(payment, after), note=note
     )
 
 
-def next_look_time(payment: Payment, now: datetime) -> datetime | None:
+def next_check_time(payment: Payment, now: datetime) -> datetime | None:
     """When recovery should ask the provider; None when nothing is left to ask."""
     if not payment.status.is_open:
         return None
     unborn = payment.provider_reference is None or payment.status is Status.CANCELING
-    steps = LOOKS_CREATING if unborn else LOOKS_OPEN
-    look = now + steps[min(payment.looks, len(steps) - 1)]
+    steps = CHECK_DELAYS_CREATING if unborn else CHECK_DELAYS_OPEN
+    look = now + steps[min(payment.checks, len(steps) - 1)]
     if payment.expire_time > now:
         return min(look, payment.expire_time)
     return look
@@ -173,7 +173,7 @@ def _from_canceling(after: Payment, evidence: Evidence, now: datetime) -> Paymen
     if after.received > 0 or after.provider_status is ProviderStatus.PROCESSING:
         return _from_open(attrs.evolve(after, status=Status.PROCESSING), evidence, now)
     match evidence:
-        case NotClosable(look=look) if _is_ours(after, look):
+        case NotClosable(snapshot=look) if _is_ours(after, look):
             return _close(after, Status.CANCELED, now)
         case Declined():
             return _close(after, Status.CANCELED, now)
@@ -220,7 +220,7 @@ def _is_overdue(after: Payment, evidence: Evidence, now: datetime) -> bool:
 
 def _look(evidence: Evidence) -> Snapshot | None:
     """The totals in it, where it has any."""
-    look = evidence.look if isinstance(evidence, NotClosable) else evidence
+    look = evidence.snapshot if isinstance(evidence, NotClosable) else evidence
     return look if isinstance(look, Snapshot) else None
 
 
@@ -325,7 +325,7 @@ def _events(before: Payment, after: Payment) -> tuple[Event, ...]:
 
 
 #: The audit row of a look that brought no news but its own time.
-_LOOKED = "provider_looked"
+_STATUS_CHECKED = "status_checked"
 
 
 def _what(before: Payment, after: Payment) -> str:
@@ -337,7 +337,7 @@ def _what(before: Payment, after: Payment) -> str:
         return "facts_changed"
     if after.asking is not before.asking or after.provider_reference != before.provider_reference:
         return "provider_answered"
-    return _LOOKED
+    return _STATUS_CHECKED
 
 
 def _money(payment: Payment) -> tuple[object, ...]:

@@ -222,7 +222,7 @@ class CancelRequested:
 class NotClosable:
     """The rail cannot close; `look` is fresh, up to what is final there."""
 
-    look: Snapshot
+    snapshot: Snapshot
 
 
 @attrs.frozen(kw_only=True)

@@ -45,7 +45,7 @@ def learn(payment: Payment, evidence: Evidence, now: datetime) -> Payment:
             return _adopt(payment, evidence)
         case Snapshot():
             return _learn_snapshot(payment, evidence)
-        case NotClosable(look=look):
+        case NotClosable(snapshot=look):
             return _learn_snapshot(payment, look)
         case tuple():
             return _learn_receipts(payment, evidence)

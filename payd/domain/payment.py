@@ -167,8 +167,8 @@ class Payment:
     late: bool = False
 
     #: Looks at the provider since the last change; spaces the next one.
-    looks: int = 0
-    next_look_time: datetime | None = None
+    checks: int = 0
+    next_check_time: datetime | None = None
 
     @property
     def asset(self) -> str:

@@ -67,7 +67,7 @@ class ProviderPort(Protocol):
     async def create(self, operation: CreateOperation) -> Answer:
         """Created, Declined, NotAttempted or OutcomeUnknown."""
 
-    async def look(self, ref: PaymentRef) -> Answer:
+    async def fetch(self, ref: PaymentRef) -> Answer:
         """Created and a Snapshot; Absent; or Unanswered."""
 
     async def close(self, ref: PaymentRef) -> Answer:

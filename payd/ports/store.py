@@ -43,10 +43,12 @@ class PaymentStore(Protocol):
     async def await_answer(self, payment_id: UUID, timeout_s: float) -> Payment | None:
         """The payment, as soon as nobody is asking its provider, or as it is at the time-out."""
 
-    async def claim_looks(self, now: datetime, limit: int, lease_s: float) -> Sequence[Payment]:
+    async def claim_status_checks(
+        self, now: datetime, limit: int, lease_s: float
+    ) -> Sequence[Payment]:
         """Open payments whose look is due, each for one claimer; its `looks` counts one more."""
 
-    async def schedule_look(self, payment: Payment, time: datetime) -> None:
+    async def schedule_status_check(self, payment: Payment, time: datetime) -> None:
         """Put the next look at a payment that is still at this version."""
 
 

@@ -92,7 +92,7 @@ def answer_to_close(closing: Cancel, said: evidence.Snapshot | ProviderError) ->
     if not isinstance(said, evidence.Snapshot):
         return UNANSWERED
     closes = closing is Cancel.CLOSES
-    return Answer(evidence=(said if closes else evidence.NotClosable(look=said),))
+    return Answer(evidence=(said if closes else evidence.NotClosable(snapshot=said),))
 
 
 def is_failure(said: object) -> bool | None:

@@ -235,12 +235,12 @@ class Fence:
         self._refusals.note(said)
         return answers.answer_to_create(self.name, said)
 
-    async def look(self, ref: PaymentRef) -> Answer:
+    async def fetch(self, ref: PaymentRef) -> Answer:
         """See ProviderPort."""
         lookup = self.capabilities.lookup
         if ref.reference is None and lookup is Lookup.NONE:
             return answers.UNANSWERED
-        said = await self._ask("look", lambda p: p.fetch(ref), validation.is_look)
+        said = await self._ask("fetch", lambda p: p.fetch(ref), validation.is_look)
         return answers.answer_to_look(lookup, ref.reference, said)
 
     async def close(self, ref: PaymentRef) -> Answer:

@@ -12,9 +12,9 @@ from payd.domain.errors import PaymentNotCancelable
 from payd.domain.evidence import CancelRequested
 from payd.domain.payment import Origin, Payment, Status
 from payd.ports import CrashPoints, Providers
-from payd.service.look import Look
 from payd.service.operation import payment_ref
 from payd.service.settle import Settle
+from payd.service.status_check import StatusCheck
 
 
 @attrs.frozen(kw_only=True)
@@ -22,7 +22,7 @@ class Cancel:
     """Use case: close an open payment."""
 
     settle: Settle
-    look: Look
+    status_check: StatusCheck
     providers: Providers
     crash: CrashPoints
 
@@ -53,4 +53,4 @@ class Cancel:
             return payment
         answer = await provider.close(payment_ref(payment))
         self.crash.reach("cancel.after_provider")
-        return await self.look.believe(payment, provider, answer, origin)
+        return await self.status_check.apply(payment, provider, answer, origin)

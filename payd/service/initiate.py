@@ -28,7 +28,7 @@ class Initiate:
     clock: Clock
     ids: Ids
     crash: CrashPoints
-    first_look: timedelta = timedelta(seconds=30)
+    first_check: timedelta = timedelta(seconds=30)
 
     async def initiate(self, request: InitiateRequest, origin: Origin, wait_s: float) -> Payment:
         """The payment of this idempotency key, as it stands now.
@@ -75,7 +75,7 @@ class Initiate:
             update_time=now,
             expire_time=now + registered.method.default_expiry,
             ask_deadline=self.ask.deadline(registered.provider),
-            next_look_time=now + self.first_look,
+            next_check_time=now + self.first_check,
         )
         # Stored before the first call, so that every later one sends the same.
         parameters = registered.provider.prepare(create_operation(draft))

@@ -165,7 +165,7 @@ class Reconcile:
             if one.reference in listed:
                 continue
             payment = await self.settle.newest(one.payment_id)
-            answer = await provider.look(payment_ref(payment))
+            answer = await provider.fetch(payment_ref(payment))
             if not answer.is_missing:
                 await self.settle.settle_all(payment, answer.evidence, _ORIGIN)
                 continue

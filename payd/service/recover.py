@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from payd.domain.actors import RECOVERY
-from payd.domain.decide import next_look_time
+from payd.domain.decide import next_check_time
 from payd.domain.evidence import Absent, NotAttempted, ProviderStatus, Snapshot, Unanswered
 from payd.domain.payment import Asking, Origin, Payment, Status
 from payd.plugins.interface import Cancel as Closing
@@ -19,9 +19,9 @@ from payd.plugins.interface import Lookup
 from payd.ports import Answer, Clock, PaymentStore, ProviderPort, Providers
 from payd.service.ask import Ask, is_asked
 from payd.service.cancel import Cancel
-from payd.service.look import Look
 from payd.service.operation import payment_ref
 from payd.service.settle import Settle
+from payd.service.status_check import StatusCheck
 
 _ORIGIN = Origin(actor=RECOVERY)
 #: How soon a payment is looked at again that waits for its provider to have read so far; and for
@@ -38,7 +38,7 @@ class Recover:
     settle: Settle
     ask: Ask
     cancel: Cancel
-    look: Look
+    status_check: StatusCheck
     providers: Providers
     clock: Clock
     batch_size: int = 50
@@ -46,7 +46,7 @@ class Recover:
 
     async def claim_batch(self) -> Sequence[Payment]:
         """Payments for this daemon to pass to `recover`, their look due."""
-        return await self.store.claim_looks(self.clock.now(), self.batch_size, self.lease_s)
+        return await self.store.claim_status_checks(self.clock.now(), self.batch_size, self.lease_s)
 
     async def recover(self, payment: Payment) -> Payment:
         """Ask the provider, believe it, and schedule the next look."""
@@ -63,7 +63,7 @@ class Recover:
                 return await self._end(after, provider, origin)
             after = await self._ask(after, provider, origin)
         if after.version == payment.version or self._is_behind(after):
-            await self._look_later(after)
+            await self._check_later(after)
         return after
 
     def _has_ended(self, payment: Payment, provider: ProviderPort) -> bool:
@@ -82,16 +82,16 @@ class Recover:
         side, which comes with the look, has reached the expiry, too.
         """
         ref = payment_ref(payment)
-        answer = await provider.look(ref)
+        answer = await provider.fetch(ref)
         early = _early(answer, payment)
         if early is not None and early <= timedelta(0):
             answer, early = await provider.close(ref), None
-        after = await self.look.believe(payment, provider, answer, origin)
+        after = await self.status_check.apply(payment, provider, answer, origin)
         if early is not None:
             pause = max(_BEHIND, min(early, _BEHIND_MAX))
-            await self.store.schedule_look(after, self.clock.now() + pause)
+            await self.store.schedule_status_check(after, self.clock.now() + pause)
         elif after.version == payment.version:
-            await self._look_later(after)
+            await self._check_later(after)
         return after
 
     async def _ask(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
@@ -99,15 +99,15 @@ class Recover:
             return payment
         if payment.status is Status.CANCELING:
             return await self.cancel.close(payment, origin)
-        answer = await provider.look(payment_ref(payment))
-        return await self.look.believe(payment, provider, answer, origin)
+        answer = await provider.fetch(payment_ref(payment))
+        return await self.status_check.apply(payment, provider, answer, origin)
 
     async def _find(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
         """What became of a create whose answer is not known; sent again where that is safe."""
         if is_asked(payment, self.clock.now()):
             return payment
         if not _was_never_sent(payment):
-            payment = await self._look_up(payment, provider, origin)
+            payment = await self._fetch_created(payment, provider, origin)
         if payment.provider_reference is not None or not payment.status.is_open:
             return payment
         overdue = self.clock.now() >= payment.expire_time
@@ -120,8 +120,10 @@ class Recover:
         sent, _ = await self.ask.send_again(payment, origin)
         return sent
 
-    async def _look_up(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
-        answer = await provider.look(payment_ref(payment))
+    async def _fetch_created(
+        self, payment: Payment, provider: ProviderPort, origin: Origin
+    ) -> Payment:
+        answer = await provider.fetch(payment_ref(payment))
         for piece in answer.evidence:
             if isinstance(piece, Absent):
                 # It was not there before the next one asked: that says nothing about his object.
@@ -143,14 +145,14 @@ class Recover:
             and timedelta(0) <= overdue < _BEHIND_MAX
         )
 
-    async def _look_later(self, payment: Payment) -> None:
+    async def _check_later(self, payment: Payment) -> None:
         now = self.clock.now()
         # While somebody is asking, his answer or the end of his claim is the next news.
-        time = payment.ask_deadline if is_asked(payment, now) else next_look_time(payment, now)
+        time = payment.ask_deadline if is_asked(payment, now) else next_check_time(payment, now)
         if self._is_behind(payment):
             time = now + _BEHIND
         if time is not None:
-            await self.store.schedule_look(payment, time)
+            await self.store.schedule_status_check(payment, time)
 
 
 def _early(answer: Answer, payment: Payment) -> timedelta | None:

@@ -75,7 +75,9 @@ class Metrics:
         )
         self.unmatched = self._gauge("unmatched_receipts", "Receipts that no payment has.")
         self.published = self._counter("published", "Events published.", ("subject", "outcome"))
-        self.looks = self._counter("recovery_looks", "Looks of recovery.", ("outcome",))
+        self.status_checks = self._counter(
+            "recovery_status_checks", "Looks of recovery.", ("outcome",)
+        )
 
     def _build_providers(self) -> None:
         self.provider_calls = self._counter(

@@ -290,43 +290,43 @@ async def test_two_providers_may_use_the_same_reference(stores: Stores) -> None:
 async def test_only_payments_whose_look_is_due_are_claimed_the_oldest_first(
     stores: Stores,
 ) -> None:
-    late = await stores.add(next_look_time=NOW - timedelta(seconds=1))
-    later = await stores.add(next_look_time=NOW - HOUR)
-    await stores.add(next_look_time=NOW + timedelta(seconds=1))
-    await stores.add(next_look_time=None)
+    late = await stores.add(next_check_time=NOW - timedelta(seconds=1))
+    later = await stores.add(next_check_time=NOW - HOUR)
+    await stores.add(next_check_time=NOW + timedelta(seconds=1))
+    await stores.add(next_check_time=None)
 
-    claimed = await stores.payments.claim_looks(NOW, 10, LEASE_S)
+    claimed = await stores.payments.claim_status_checks(NOW, 10, LEASE_S)
     assert {payment.id for payment in claimed} == {late.id, later.id}
 
 
 async def test_no_more_looks_are_claimed_than_asked_for_and_the_longest_due_go_first(
     stores: Stores,
 ) -> None:
-    await stores.add(next_look_time=NOW)
-    oldest = await stores.add(next_look_time=NOW - HOUR)
+    await stores.add(next_check_time=NOW)
+    oldest = await stores.add(next_check_time=NOW - HOUR)
 
-    [claimed] = await stores.payments.claim_looks(NOW, 1, LEASE_S)
+    [claimed] = await stores.payments.claim_status_checks(NOW, 1, LEASE_S)
 
     assert claimed.id == oldest.id
 
 
 async def test_a_claimed_look_counts_and_changes_nothing_else(stores: Stores) -> None:
-    payment = await stores.add(next_look_time=NOW, looks=2)
+    payment = await stores.add(next_check_time=NOW, checks=2)
 
-    [claimed] = await stores.payments.claim_looks(NOW, 10, LEASE_S)
+    [claimed] = await stores.payments.claim_status_checks(NOW, 10, LEASE_S)
 
-    assert claimed.looks == 3
-    assert claimed == attrs.evolve(payment, looks=3, next_look_time=claimed.next_look_time)
+    assert claimed.checks == 3
+    assert claimed == attrs.evolve(payment, checks=3, next_check_time=claimed.next_check_time)
     assert await stores.newest(payment) == claimed
     assert len(await stores.payments.audit_trail(payment.id)) == 1
 
 
 async def test_each_due_payment_goes_to_one_of_many_claimers(stores: Stores) -> None:
-    payments = [await stores.add(next_look_time=NOW) for _ in range(12)]
+    payments = [await stores.add(next_check_time=NOW) for _ in range(12)]
 
-    claim = partial(stores.payments.claim_looks, NOW, 4, LEASE_S)
+    claim = partial(stores.payments.claim_status_checks, NOW, 4, LEASE_S)
     batches = await all_at_once([claim] * 8)
-    batches.append(await stores.payments.claim_looks(NOW, 12, LEASE_S))
+    batches.append(await stores.payments.claim_status_checks(NOW, 12, LEASE_S))
 
     ids = [payment.id for batch in batches for payment in batch]
     assert len(ids) == 12
@@ -334,30 +334,32 @@ async def test_each_due_payment_goes_to_one_of_many_claimers(stores: Stores) -> 
 
 
 async def test_a_look_whose_claimer_died_is_due_again_when_the_lease_ends(stores: Stores) -> None:
-    await stores.add(next_look_time=NOW, looks=0)
-    await stores.payments.claim_looks(NOW, 10, LEASE_S)
+    await stores.add(next_check_time=NOW, checks=0)
+    await stores.payments.claim_status_checks(NOW, 10, LEASE_S)
 
     lease_end = NOW + timedelta(seconds=LEASE_S)
-    assert list(await stores.payments.claim_looks(lease_end - HOUR / 3600, 10, LEASE_S)) == []
-    [again] = await stores.payments.claim_looks(lease_end, 10, LEASE_S)
+    assert (
+        list(await stores.payments.claim_status_checks(lease_end - HOUR / 3600, 10, LEASE_S)) == []
+    )
+    [again] = await stores.payments.claim_status_checks(lease_end, 10, LEASE_S)
 
-    assert again.looks == 2
+    assert again.checks == 2
 
 
 async def test_the_next_look_is_put_where_it_was_scheduled(stores: Stores) -> None:
-    payment = await stores.add(next_look_time=NOW)
+    payment = await stores.add(next_check_time=NOW)
 
-    await stores.payments.schedule_look(payment, NOW + HOUR)
+    await stores.payments.schedule_status_check(payment, NOW + HOUR)
 
-    assert (await stores.newest(payment)).next_look_time == NOW + HOUR
-    assert list(await stores.payments.claim_looks(NOW, 10, LEASE_S)) == []
+    assert (await stores.newest(payment)).next_check_time == NOW + HOUR
+    assert list(await stores.payments.claim_status_checks(NOW, 10, LEASE_S)) == []
 
 
 async def test_a_payment_that_moved_on_keeps_its_own_next_look(stores: Stores) -> None:
-    old = await stores.add(next_look_time=NOW)
+    old = await stores.add(next_check_time=NOW)
     moved = await stores.learn(old, created())
 
-    await stores.payments.schedule_look(old, NOW + 100 * HOUR)
+    await stores.payments.schedule_status_check(old, NOW + 100 * HOUR)
 
     assert await stores.newest(old) == moved
 
@@ -366,10 +368,10 @@ async def test_a_closed_payment_gets_no_look(stores: Stores) -> None:
     payment = await stores.learn(await stores.add(), created())
     done = await stores.learn(payment, paid(payment))
 
-    await stores.payments.schedule_look(done, NOW)
+    await stores.payments.schedule_status_check(done, NOW)
 
     assert await stores.newest(done) == done
-    assert list(await stores.payments.claim_looks(NOW + 100 * HOUR, 10, LEASE_S)) == []
+    assert list(await stores.payments.claim_status_checks(NOW + 100 * HOUR, 10, LEASE_S)) == []
 
 
 # -- await_answer ----------------------------------------------------------------------------

@@ -130,7 +130,7 @@ def new_payments(draw: st.DrawFn) -> Payment:
         expire_time=draw(times),
         asking=draw(st.sampled_from(Asking)),
         ask_deadline=draw(st.none() | times),
-        next_look_time=draw(st.none() | times),
+        next_check_time=draw(st.none() | times),
         provider=f"mock-{uuid4()}",
     )
 

@@ -40,7 +40,7 @@ FORBIDDEN = (
     ("payd.ports.store", "asyncio"),
     # Rooms import downwards, and siblings not at all.
     ("payd.domain.money", "payd.service.settle"),
-    ("payd.service.look", "payd.adapters.vault"),
+    ("payd.service.status_check", "payd.adapters.vault"),
     ("payd.adapters.bites", "payd.transport.http.serve"),
     ("payd.transport.http.serve", "payd.providers.fence"),
     ("payd.adapters.vault", "payd.adapters.rate_limit"),

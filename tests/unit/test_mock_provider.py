@@ -514,9 +514,9 @@ async def test_the_installed_mock_is_found_and_pays_through_its_fence(
         assert isinstance(created, Created)
         assert created.next_action == Redirect(url=f"https://mock.invalid/pay/{created.reference}")
         await sink.reach(1)
-        look_now = await registered.provider.look(a_ref())
+        look_now = await registered.provider.fetch(a_ref())
         assert look_now.evidence[0] == created
-        assert await fence.look(a_ref(operation_id="other")) == Answer(evidence=(Absent(),))
+        assert await fence.fetch(a_ref(operation_id="other")) == Answer(evidence=(Absent(),))
         assert fence.state().ready
         nursery.cancel_scope.cancel()
 

@@ -311,7 +311,7 @@ SELECT ask_deadline > now() AS is_asked
 FROM payments
 WHERE id = :payment_id::uuid;
 
--- claim_looks --
+-- claim_status_checks --
 -- SKIP LOCKED gives each payment to one daemon; the moved time is the lease.
 -- MATERIALIZED: a plan that ran the subquery once a row would claim more than the limit.
 WITH due AS MATERIALIZED (
@@ -328,7 +328,7 @@ FROM due
 WHERE p.id = due.id
 RETURNING p.id;
 
--- schedule_look --
+-- schedule_status_check --
 UPDATE payments
 SET next_look_time = :time::timestamptz
 WHERE id = :payment_id::uuid AND version = :version::integer AND next_look_time IS NOT NULL;

@@ -54,11 +54,12 @@ def _mutable_fields(row: Row) -> dict[str, Any]:
     status, code = row["provider_status"], row["failure_code"]
     same = (
         *("create_time", "update_time", "expire_time", "complete_time", "close_time"),
-        *("ask_deadline", "provider_reference", "provider_status_time", "late", "looks"),
-        "next_look_time",
+        *("ask_deadline", "provider_reference", "provider_status_time", "late"),
     )
     return {
         **{column: row[column] for column in same},
+        "checks": row["looks"],
+        "next_check_time": row["next_look_time"],
         "asking": Asking(row["asking"]),
         "aliases": tuple(row["aliases"]),
         "next_action": next_action_of(row["next_action"]),

@@ -142,18 +142,20 @@ class PostgresStore:
             self._forget(payment_id, answered)
         return await self.get(payment_id)
 
-    async def claim_looks(self, now: datetime, limit: int, lease_s: float) -> Sequence[Payment]:
+    async def claim_status_checks(
+        self, now: datetime, limit: int, lease_s: float
+    ) -> Sequence[Payment]:
         """See the port."""
         rows = await self._database.fetch(
-            "claim_looks", now=now, limit=limit, lease=timedelta(seconds=lease_s)
+            "claim_status_checks", now=now, limit=limit, lease=timedelta(seconds=lease_s)
         )
         payments = [await self.get(row["id"]) for row in rows]
         return [payment for payment in payments if payment]
 
-    async def schedule_look(self, payment: Payment, time: datetime) -> None:
+    async def schedule_status_check(self, payment: Payment, time: datetime) -> None:
         """See the port."""
         await self._database.fetch(
-            "schedule_look", payment_id=payment.id, version=payment.version, time=time
+            "schedule_status_check", payment_id=payment.id, version=payment.version, time=time
         )
 
     async def audit_trail(self, payment_id: UUID) -> Sequence[AuditRow]:

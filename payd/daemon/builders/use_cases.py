@@ -16,13 +16,13 @@ from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
-from payd.service.look import Look
 from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
 from payd.service.recover import Recover
 from payd.service.scan import Scan
 from payd.service.settle import Settle
+from payd.service.status_check import StatusCheck
 from payd.transport.grpc.handlers import Services
 
 
@@ -49,8 +49,8 @@ def build_use_cases(
         store=store, providers=providers, clock=clock, crash=crash, rules=payment_rules(config)
     )
     ask = Ask(settle=settle, providers=providers, clock=clock, crash=crash)
-    look = Look(settle=settle, inbox=adapters.inbox)
-    cancel = Cancel(settle=settle, look=look, providers=providers, crash=crash)
+    status_check = StatusCheck(settle=settle, inbox=adapters.inbox)
+    cancel = Cancel(settle=settle, status_check=status_check, providers=providers, crash=crash)
     query = Query(
         store=store,
         providers=providers,
@@ -83,7 +83,7 @@ def build_use_cases(
             settle=settle,
             ask=ask,
             cancel=cancel,
-            look=look,
+            status_check=status_check,
             providers=providers,
             clock=clock,
             batch_size=config.recovery.batch_size,

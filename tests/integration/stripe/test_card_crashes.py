@@ -100,7 +100,7 @@ def crash_and_recover(place: Place, stripe: StandIn, kill: Kill) -> None:
         assert daemon.wait_ended() == -9, "the crash point was not reached"
     stripe.http.delete("/_control/faults")
     with running_with_cards(place, stripe) as (_, client):
-        let_time_pass(place, looks=kill.looks)
+        let_time_pass(place, checks=kill.checks)
         started = [client.call("InitiatePayment", request).payment for request in requests]
         for payment in started:
             bring_to_its_end(client, stripe, payment.id, kill)

@@ -95,28 +95,30 @@ class MemoryStore:
             await self._changed.wait_until(lambda: not self._is_asked(payment_id), patience_s)
         return self._read(payment_id)
 
-    async def claim_looks(self, now: datetime, limit: int, lease_s: float) -> Sequence[Payment]:
+    async def claim_status_checks(
+        self, now: datetime, limit: int, lease_s: float
+    ) -> Sequence[Payment]:
         """See PaymentStore."""
         due = sorted(
-            (p.next_look_time, p.id)
+            (p.next_check_time, p.id)
             for p in self._payments.values()
-            if p.next_look_time is not None and p.next_look_time <= now
+            if p.next_check_time is not None and p.next_check_time <= now
         )
         claimed = [self._payments[payment_id] for _, payment_id in due[:limit]]
         lease_end = now + timedelta(seconds=lease_s)
         for payment in claimed:
             self._payments[payment.id] = attrs.evolve(
-                payment, looks=payment.looks + 1, next_look_time=lease_end
+                payment, checks=payment.checks + 1, next_check_time=lease_end
             )
         return [self._read(payment.id) for payment in claimed]
 
-    async def schedule_look(self, payment: Payment, time: datetime) -> None:
+    async def schedule_status_check(self, payment: Payment, time: datetime) -> None:
         """See PaymentStore."""
         current = self._payments.get(payment.id)
         if current is None or current.version != payment.version:
             return
-        if current.next_look_time is not None:
-            self._payments[payment.id] = attrs.evolve(current, next_look_time=time)
+        if current.next_check_time is not None:
+            self._payments[payment.id] = attrs.evolve(current, next_check_time=time)
 
     def all(self) -> Sequence[Payment]:
         """Every payment, in the order in which they were made."""

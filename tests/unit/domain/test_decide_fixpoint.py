@@ -46,8 +46,8 @@ def test_a_wish_to_cancel_is_answered_by_what_is_known_already(
     [
         (CLOSED_WITH_A_PART, 2, Status.FAILED),
         (CLOSED_WITH_A_PART, 31, Status.EXPIRED),
-        (NotClosable(look=a_snapshot(minutes=31, received=1, confirmed=1)), 31, Status.EXPIRED),
-        (NotClosable(look=a_snapshot(received=1, confirmed=1)), 2, Status.PROCESSING),
+        (NotClosable(snapshot=a_snapshot(minutes=31, received=1, confirmed=1)), 31, Status.EXPIRED),
+        (NotClosable(snapshot=a_snapshot(received=1, confirmed=1)), 2, Status.PROCESSING),
     ],
 )
 def test_a_part_found_while_canceling_ends_as_it_would_without_the_wish(

@@ -30,7 +30,7 @@ def looked(minutes: float) -> Evidence:
         ((a_receipt(time=at(DAY + 1)),), False),
         (looked(DAY), True),
         (looked(DAY + 1), False),
-        (NotClosable(look=a_snapshot(minutes=DAY, received=DUE, confirmed=DUE)), True),
+        (NotClosable(snapshot=a_snapshot(minutes=DAY, received=DUE, confirmed=DUE)), True),
     ],
 )
 def test_the_window_ends_a_day_after_closing_by_the_time_the_money_moved(

@@ -6,7 +6,7 @@ import attrs
 import pytest
 from unit.domain.builders import DUE, EXPIRY, a_payment, a_receipt, a_snapshot, after, at, created
 
-from payd.domain.decide import decide, next_look_time
+from payd.domain.decide import decide, next_check_time
 from payd.domain.evidence import (
     Absent,
     AskAgain,
@@ -47,7 +47,7 @@ def test_a_payment_expires_at_its_expire_time_and_not_a_moment_earlier(
 @pytest.mark.parametrize("wrap", [False, True])
 def test_a_look_that_was_taken_before_the_expiry_proves_nothing_after_it(wrap: bool) -> None:
     look = a_snapshot(minutes=JUST_BEFORE)
-    evidence: Evidence = NotClosable(look=look) if wrap else look
+    evidence: Evidence = NotClosable(snapshot=look) if wrap else look
     assert after(PENDING, evidence, minutes=1000).status is Status.PENDING
 
 
@@ -79,8 +79,8 @@ def test_a_part_at_the_last_moment_of_the_window_is_in_time() -> None:
 
 
 def test_a_look_is_due_at_the_expiry_and_later_ones_are_spaced_again() -> None:
-    assert next_look_time(PENDING, EXPIRY - timedelta(seconds=1)) == EXPIRY
-    assert next_look_time(PENDING, EXPIRY) == EXPIRY + timedelta(minutes=2)
+    assert next_check_time(PENDING, EXPIRY - timedelta(seconds=1)) == EXPIRY
+    assert next_check_time(PENDING, EXPIRY) == EXPIRY + timedelta(minutes=2)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_failure_is_told_in_the_providers_words_or_in_ours(
         (PENDING, CancelRequested(), "payment_canceling"),
         (PENDING, Conflict(), "attention_changed"),
         (a_payment(Status.COMPLETED), (a_receipt(amount=1),), "facts_changed"),
-        (PENDING, a_snapshot(), "provider_looked"),
+        (PENDING, a_snapshot(), "status_checked"),
     ],
 )
 def test_every_decision_has_the_name_of_its_weightiest_change(

@@ -65,7 +65,7 @@ def receipts(draw: st.DrawFn) -> Any:
 REPORTS = st.one_of(snapshots(), st.lists(receipts(), min_size=1, max_size=3).map(tuple))
 ANY = st.one_of(
     REPORTS,
-    snapshots().map(lambda look: NotClosable(look=look)),
+    snapshots().map(lambda look: NotClosable(snapshot=look)),
     st.sampled_from(
         [
             created(),
@@ -221,5 +221,5 @@ def test_closed_payments_leave_only_for_completed_and_open_ones_are_looked_at(li
             assert after.status in (before.status, Status.COMPLETED)
         if before.status in (Status.COMPLETED, Status.CANCELED):
             assert after.status is before.status
-        assert (after.next_look_time is not None) == after.status.is_open
+        assert (after.next_check_time is not None) == after.status.is_open
         assert (after.complete_time is not None) == (after.status is Status.COMPLETED)

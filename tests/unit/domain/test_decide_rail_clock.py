@@ -151,7 +151,7 @@ def test_a_look_that_knows_of_no_money_takes_no_receipt_back() -> None:
 @pytest.mark.parametrize("wrap", [False, True])
 def test_such_a_look_past_the_expiry_ends_a_partly_paid_payment(wrap: bool) -> None:
     part = after(a_payment(Status.PENDING), (a_receipt(amount=100),))
-    ended = after(part, NotClosable(look=NOTHING) if wrap else NOTHING, minutes=40)
+    ended = after(part, NotClosable(snapshot=NOTHING) if wrap else NOTHING, minutes=40)
     assert (ended.status, ended.received) == (Status.EXPIRED, 100)
     assert ended.attention == {Attention.UNDERPAID}
 
@@ -170,12 +170,12 @@ def test_a_wish_to_cancel_yields_to_money_and_to_nothing_else(
 ) -> None:
     wished = after(a_payment(Status.PENDING), CancelRequested())
     told = after(wished, (a_receipt(amount=amount, state=state),))
-    assert after(told, NotClosable(look=a_snapshot(minutes=1))).status is status
+    assert after(told, NotClosable(snapshot=a_snapshot(minutes=1))).status is status
 
 
 def test_money_that_moved_before_the_cancel_and_is_heard_of_after_it_is_for_a_person() -> None:
     wished = after(a_payment(Status.PENDING), CancelRequested())
-    canceled = after(wished, NotClosable(look=a_snapshot()))
+    canceled = after(wished, NotClosable(snapshot=a_snapshot()))
     told = after(canceled, (a_receipt(time=at(0)),))
     assert (told.status, told.attention) == (
         Status.CANCELED,

@@ -17,7 +17,7 @@ from unit.domain.builders import (
     created,
 )
 
-from payd.domain.decide import EventType, Rules, decide, next_look_time
+from payd.domain.decide import EventType, Rules, decide, next_check_time
 from payd.domain.evidence import (
     Absent,
     AskAgain,
@@ -87,7 +87,7 @@ def test_from_creating(evidence: Evidence, minutes: float, status: Status) -> No
         (a_snapshot(ProviderStatus.DECLINED, failure_code="c"), 1, Status.FAILED),
         (Unanswered(), LATE, Status.PENDING),
         (ABSENT, LATE, Status.PENDING),
-        (NotClosable(look=a_snapshot(minutes=LATE)), LATE, Status.EXPIRED),
+        (NotClosable(snapshot=a_snapshot(minutes=LATE)), LATE, Status.EXPIRED),
     ],
 )
 def test_from_pending(evidence: Evidence, minutes: float, status: Status) -> None:
@@ -104,8 +104,8 @@ def test_from_pending(evidence: Evidence, minutes: float, status: Status) -> Non
         (PROCESSING, Status.PROCESSING),
         (SEEN, Status.PROCESSING),
         (OPEN, Status.CANCELING),
-        (NotClosable(look=OPEN), Status.CANCELED),
-        (NotClosable(look=PROCESSING), Status.PROCESSING),
+        (NotClosable(snapshot=OPEN), Status.CANCELED),
+        (NotClosable(snapshot=PROCESSING), Status.PROCESSING),
         (CANCEL, Status.CANCELING),
         (Unanswered(), Status.CANCELING),
     ],
@@ -220,7 +220,7 @@ def test_a_part_after_closing_changes_facts_only() -> None:
     closed = after(a_payment(Status.EXPIRED), (a_receipt(amount=100),))
     assert (closed.status, closed.attention) == (Status.EXPIRED, frozenset({Attention.UNDERPAID}))
     assert after(closed, OutcomeUnknown()) == closed
-    looked = after(a_payment(Status.EXPIRED), NotClosable(look=OPEN))
+    looked = after(a_payment(Status.EXPIRED), NotClosable(snapshot=OPEN))
     assert looked.status is Status.EXPIRED
 
 
@@ -319,16 +319,16 @@ def test_a_repeated_answer_adds_its_aliases() -> None:
 
 def test_looks_are_spaced_and_end_with_the_payment() -> None:
     creating = a_payment()
-    assert next_look_time(creating, NOW) == NOW + timedelta(seconds=30)
-    pending = a_payment(Status.PENDING, looks=9)
-    assert next_look_time(pending, NOW) == pending.expire_time
-    assert next_look_time(pending, at(60)) == at(120)
-    assert next_look_time(a_payment(Status.COMPLETED), NOW) is None
+    assert next_check_time(creating, NOW) == NOW + timedelta(seconds=30)
+    pending = a_payment(Status.PENDING, checks=9)
+    assert next_check_time(pending, NOW) == pending.expire_time
+    assert next_check_time(pending, at(60)) == at(120)
+    assert next_check_time(a_payment(Status.COMPLETED), NOW) is None
 
 
 def test_a_look_without_news_keeps_the_spacing() -> None:
-    pending = attrs.evolve(after(a_payment(Status.PENDING), OPEN), looks=3)
+    pending = attrs.evolve(after(a_payment(Status.PENDING), OPEN), checks=3)
     looked = after(pending, a_snapshot(minutes=9))
-    assert looked.looks == 3
+    assert looked.checks == 3
     assert looked.version == pending.version + 1
-    assert after(pending, SEEN).looks == 0
+    assert after(pending, SEEN).checks == 0

@@ -74,7 +74,7 @@ def test_money_of_another_currency_is_not_money_for_this_payment() -> None:
 
 def test_a_look_at_what_cannot_be_closed_is_a_look() -> None:
     look = a_snapshot(ProviderStatus.PROCESSING, received=7)
-    assert learned(PENDING, NotClosable(look=look)) == learned(PENDING, look)
+    assert learned(PENDING, NotClosable(snapshot=look)) == learned(PENDING, look)
 
 
 @pytest.mark.parametrize("confirmed", [DUE, DUE + 1])

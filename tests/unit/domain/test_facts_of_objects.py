@@ -62,7 +62,7 @@ def test_a_look_at_another_object_does_not_expire_the_payment() -> None:
     assert told.status is Status.PENDING
     look = a_snapshot(ProviderStatus.OPEN, minutes=31, reference="ref")
     assert after(PENDING, look, minutes=32).status is Status.EXPIRED
-    assert after(PENDING, NotClosable(look=look), minutes=32).status is Status.EXPIRED
+    assert after(PENDING, NotClosable(snapshot=look), minutes=32).status is Status.EXPIRED
 
 
 # -- a report that is faster than the answer -----------------------------------------------------
@@ -201,7 +201,9 @@ WRONG: list[Evidence] = [
     attrs.evolve(DISPUTED, reference="other"),
     attrs.evolve(PAID, received=DUE - 1, confirmed=DUE - 1),
     attrs.evolve(PAID, confirmed=0),
-    NotClosable(look=attrs.evolve(PAID, reference="other", received=2 * DUE, confirmed=2 * DUE)),
+    NotClosable(
+        snapshot=attrs.evolve(PAID, reference="other", received=2 * DUE, confirmed=2 * DUE)
+    ),
     Reversal(asset="USD", refunded=DUE),
     Reversal(asset="USD", refunded=2 * DUE, disputed=True),
     Reversal(asset="EUR", refunded=DUE),
@@ -267,7 +269,7 @@ def test_a_wrong_object_that_an_overdue_payment_hears_of_moves_it_nowhere(
 @given(st.integers(31, 3000), st.integers(0, DUE))
 def test_a_disputed_object_never_expires(minutes: int, received: int) -> None:
     look = attrs.evolve(DISPUTED, received=received, confirmed=0, as_of=at(minutes))
-    for evidence in (look, NotClosable(look=look)):
+    for evidence in (look, NotClosable(snapshot=look)):
         told = after(PENDING, evidence, minutes=minutes + 1)
         assert told.status in (Status.PENDING, Status.PROCESSING)
         assert Attention.DISPUTED in told.attention
@@ -302,5 +304,5 @@ def test_i5_an_object_that_cannot_pay_the_payment_is_not_taken_for_its_own(other
 
 def test_a_look_at_another_object_closes_no_payment_that_shall_be_canceled() -> None:
     look = a_snapshot(ProviderStatus.OPEN, reference="other")
-    told = after(a_payment(Status.CANCELING), NotClosable(look=look))
+    told = after(a_payment(Status.CANCELING), NotClosable(snapshot=look))
     assert told.status is Status.CANCELING

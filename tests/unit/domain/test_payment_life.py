@@ -147,7 +147,7 @@ class PaymentLife(RuleBasedStateMachine):
         else:
             look = self.stands()
             canceling = self.payment.status is Status.CANCELING
-            self.hear(NotClosable(look=look) if canceling else look)
+            self.hear(NotClosable(snapshot=look) if canceling else look)
 
     def is_claimed(self) -> bool:
         deadline = self.payment.ask_deadline

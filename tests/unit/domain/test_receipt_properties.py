@@ -124,7 +124,7 @@ def test_i1_final_money_completes_or_is_for_a_person_or_waits_for_the_rest(
     looks: list[Evidence] = [
         CancelRequested(),
         a_snapshot(minutes=HEARD),
-        NotClosable(look=a_snapshot(minutes=HEARD)),
+        NotClosable(snapshot=a_snapshot(minutes=HEARD)),
     ]
     pieces: list[Evidence] = [*((receipt,) for receipt in told), *looks]
     ended = told_all(payment, data.draw(st.permutations(pieces)), rules)

@@ -59,10 +59,10 @@ async def create(*words: object, **overrides: Any) -> Answer:
         return await fence.create(an_operation())
 
 
-async def look(word: object, lookup: Lookup, reference: str | None) -> Answer:
+async def fetch(word: object, lookup: Lookup, reference: str | None) -> Answer:
     toy = Toy(says=says(CREATED), finds=says(word))
     async with fenced(toy, capabilities={"lookup": lookup}) as fence:
-        return await fence.look(a_ref(reference=reference))
+        return await fence.fetch(a_ref(reference=reference))
 
 
 async def close(word: object, cancel: Cancel) -> Answer:
@@ -246,7 +246,7 @@ async def test_a_cancelled_call_whose_nursery_breaks_stays_inside_the_fence() ->
 
 
 async def test_a_look_brings_the_object_and_how_it_stands() -> None:
-    answer = await look(FOUND, Lookup.AUTHORITATIVE, "toy_1")
+    answer = await fetch(FOUND, Lookup.AUTHORITATIVE, "toy_1")
     assert answer == Answer(evidence=(CREATED, OPEN))
 
 
@@ -262,19 +262,19 @@ async def test_a_look_brings_the_object_and_how_it_stands() -> None:
 async def test_absence_says_whether_it_proves_that_nothing_was_created(
     lookup: Lookup, reference: str | None, expected: Answer
 ) -> None:
-    assert await look(Absent(), lookup, reference) == expected
+    assert await fetch(Absent(), lookup, reference) == expected
 
 
 async def test_a_provider_without_lookup_is_not_asked_for_what_has_no_reference() -> None:
-    assert await look(AssertionError("asked"), Lookup.NONE, None) == UNANSWERED
-    assert (await look(FOUND, Lookup.NONE, "toy_1")).evidence == (CREATED, OPEN)
+    assert await fetch(AssertionError("asked"), Lookup.NONE, None) == UNANSWERED
+    assert (await fetch(FOUND, Lookup.NONE, "toy_1")).evidence == (CREATED, OPEN)
 
 
 @pytest.mark.parametrize(
     "word", [OutcomeUnknown("?"), ValueError("a bug"), Declined("a", "b"), OPEN, None], ids=repr
 )
 async def test_a_failed_look_brings_nothing(word: object) -> None:
-    assert await look(word, Lookup.INCLUDING_ABSENCE, "toy_1") == UNANSWERED
+    assert await fetch(word, Lookup.INCLUDING_ABSENCE, "toy_1") == UNANSWERED
 
 
 async def test_closing_tells_how_it_stands_where_the_rail_closes() -> None:
@@ -283,7 +283,7 @@ async def test_closing_tells_how_it_stands_where_the_rail_closes() -> None:
 
 async def test_a_rail_that_cannot_close_is_looked_at() -> None:
     answer = await close(OPEN, Cancel.NOT_CLOSABLE)
-    assert answer == Answer(evidence=(evidence.NotClosable(look=OPEN),))
+    assert answer == Answer(evidence=(evidence.NotClosable(snapshot=OPEN),))
 
 
 @pytest.mark.parametrize("cancel", list(Cancel))
@@ -401,11 +401,11 @@ async def test_every_call_is_counted_with_its_outcome() -> None:
     async with fenced(toy, on_call=note) as fence:
         await fence.create(an_operation())
         await fence.create(an_operation())
-        await fence.look(a_ref(reference="toy_1"))
+        await fence.fetch(a_ref(reference="toy_1"))
     assert seen == [
         ("toy", "create", "declined"),
         ("toy", "create", "ok"),
-        ("toy", "look", "outcome_unknown"),
+        ("toy", "fetch", "outcome_unknown"),
     ]
 
 

@@ -163,7 +163,7 @@ class FakeProvider:
         self.remote: list[RemoteObject] = []
         self.calls: list[str] = []
         self.operations: list[CreateOperation] = []
-        self.replies: dict[str, list[Reply]] = {"create": [], "look": [], "close": []}
+        self.replies: dict[str, list[Reply]] = {"create": [], "fetch": [], "close": []}
         #: How many others may run before a request arrives.
         self.transit = 1
         #: How far the remote side's clock is behind ours.
@@ -244,9 +244,9 @@ class FakeProvider:
         self.operations.append(operation)
         return await self._answer("create", operation, lambda: self.make(operation))
 
-    async def look(self, ref: PaymentRef) -> Answer:
+    async def fetch(self, ref: PaymentRef) -> Answer:
         """See the port."""
-        return await self._answer("look", ref, lambda: self.show(ref))
+        return await self._answer("fetch", ref, lambda: self.show(ref))
 
     async def close(self, ref: PaymentRef) -> Answer:
         """See the port."""
@@ -296,7 +296,7 @@ class FakeProvider:
         known = self._of_operation(ref.operation_id)
         assert known is not None, "a close of what was never created"
         if self.capabilities.cancel is Cancel.NOT_CLOSABLE:
-            return Answer(evidence=(NotClosable(look=self.snapshot(known)),))
+            return Answer(evidence=(NotClosable(snapshot=self.snapshot(known)),))
         if known.status is ProviderStatus.OPEN:
             known.status = ProviderStatus.CANCELED
         return Answer(evidence=(self.snapshot(known),))

@@ -91,7 +91,7 @@ async def test_who_slept_through_its_own_claim_sends_nothing(world: World) -> No
 
     assert (payment.status, payment.asking) == (Status.CREATING, Asking.ASKING)
     assert world.provider.calls == []
-    assert (await world.look_again(payment)).status is Status.PENDING
+    assert (await world.check_again(payment)).status is Status.PENDING
     assert len(world.provider.remote) == 1
 
 

@@ -134,7 +134,7 @@ async def test_money_on_its_way_stops_the_cancel(world: World) -> None:
 
     assert refusal.value.metadata["status"] == "PROCESSING"
     world.provider.object.pay()
-    assert (await world.look_again(payment)).status is Status.COMPLETED
+    assert (await world.check_again(payment)).status is Status.COMPLETED
 
 
 async def test_money_that_comes_after_the_cancel_is_for_a_person(world: World) -> None:
@@ -176,7 +176,7 @@ async def test_a_close_without_an_answer_is_finished_by_recovery(world: World) -
     assert (await world.cancel(payment)).status is Status.CANCELING
     assert await world.events() == []
 
-    assert (await world.look_again(payment)).status is Status.CANCELED
+    assert (await world.check_again(payment)).status is Status.CANCELED
     assert world.provider.payable == []
 
 
@@ -184,10 +184,10 @@ async def test_a_wish_whose_provider_is_gone_is_kept_until_it_is_back(world: Wor
     payment = await world.initiate()
     world.providers.disabled = True
     assert (await world.cancel(payment)).status is Status.CANCELING
-    assert (await world.look_again(payment)).status is Status.CANCELING
+    assert (await world.check_again(payment)).status is Status.CANCELING
 
     world.providers.disabled = False
-    assert (await world.look_again(payment)).status is Status.CANCELED
+    assert (await world.check_again(payment)).status is Status.CANCELED
 
 
 async def test_a_rail_that_cannot_close_is_looked_at_instead() -> None:
@@ -230,7 +230,7 @@ async def test_a_wish_is_carried_out_once_the_reference_is_known(world: World) -
     payment = await world.initiate()
     assert payment.status is Status.CANCELING
 
-    assert (await world.look_again(payment)).status is Status.CANCELED
+    assert (await world.check_again(payment)).status is Status.CANCELED
     assert world.provider.payable == []
 
 
@@ -285,12 +285,12 @@ async def test_a_wish_that_can_never_be_confirmed_is_for_a_person() -> None:
     await world.cancel(payment)
 
     world.clock.move(hours=2)
-    after = await world.look_again(payment)
+    after = await world.check_again(payment)
 
     assert after.status is Status.CANCELING
     assert after.attention == {Attention.STUCK}
-    assert world.provider.calls == ["create", "look"]
-    assert after.next_look_time is not None
+    assert world.provider.calls == ["create", "fetch"]
+    assert after.next_check_time is not None
 
 
 async def _cancel_or_hear_why_not(world: World, payment: Payment) -> None:

@@ -266,7 +266,7 @@ async def test_who_waits_for_the_rail_to_be_read_is_looked_at_again_within_secon
     world.clock.time = payment.expire_time
     await world.recovery_pass()
 
-    look = (await world.newest(payment)).next_look_time
+    look = (await world.newest(payment)).next_check_time
     assert look is not None
     assert look - world.clock.now() <= timedelta(seconds=15)
 
@@ -277,7 +277,7 @@ async def test_a_rail_that_is_not_read_for_long_is_looked_at_as_any_other(world:
     world.clock.time = payment.expire_time + timedelta(hours=2)
     await world.recovery_pass()
 
-    look = (await world.newest(payment)).next_look_time
+    look = (await world.newest(payment)).next_check_time
     assert look is not None
     assert look - world.clock.now() >= timedelta(minutes=2)
 

@@ -27,7 +27,7 @@ async def test_a_payment_whose_report_got_lost_completes_within_minutes(world: W
     payment = await world.initiate()
     world.provider.object.pay()
 
-    after = await world.look_again(payment)
+    after = await world.check_again(payment)
 
     assert after.status is Status.COMPLETED
     assert world.clock.now() - payment.create_time <= timedelta(minutes=2)
@@ -39,16 +39,16 @@ async def test_money_that_was_seen_and_then_undone_is_waited_for_again(world: Wo
     world.provider.object.status = ProviderStatus.OPEN
     world.provider.object.received = 0
 
-    assert (await world.look_again(payment)).status is Status.PENDING
+    assert (await world.check_again(payment)).status is Status.PENDING
 
 
 async def test_another_object_for_the_same_operation_is_for_a_person(world: World) -> None:
     payment = await world.payment_in(Status.PENDING)
     other = world.provider.object
     other.reference = "obj_other"
-    world.provider.replies["look"] = [Answer(evidence=(created(other),))]
+    world.provider.replies["fetch"] = [Answer(evidence=(created(other),))]
 
-    after = await world.look_again(payment)
+    after = await world.check_again(payment)
 
     assert after.attention == {Attention.CONFLICTING_EVIDENCE}
     assert after.provider_reference == "obj_1"
@@ -83,15 +83,15 @@ async def test_a_clock_that_is_hours_ahead_closes_nothing_that_is_live(world: Wo
     world.provider.behind = ahead
     world.clock.time += ahead
 
-    after = await world.look_again(payment)
+    after = await world.check_again(payment)
 
     assert "close" not in world.provider.calls
-    assert (after.status, after.next_look_time) == (
+    assert (after.status, after.next_check_time) == (
         Status.PENDING,
         world.clock.now() + (payment.expire_time - payment.create_time),
     )
     world.provider.object.pay()
-    assert (await world.look_again(after)).status is Status.COMPLETED
+    assert (await world.check_again(after)).status is Status.COMPLETED
 
 
 async def test_it_ends_when_the_remote_sides_time_has_come(world: World) -> None:
@@ -123,9 +123,9 @@ async def test_the_next_look_is_when_that_time_comes_but_neither_at_once_nor_in_
     world.clock.time = payment.expire_time
     world.provider.behind = behind
 
-    after = await world.look_again(payment)
+    after = await world.check_again(payment)
 
-    assert after.next_look_time == world.clock.now() + pause
+    assert after.next_check_time == world.clock.now() + pause
 
 
 async def test_what_has_ended_there_is_not_closed_again(world: World) -> None:
@@ -133,7 +133,7 @@ async def test_what_has_ended_there_is_not_closed_again(world: World) -> None:
     world.clock.time = payment.expire_time
     world.provider.object.status = ProviderStatus.EXPIRED
 
-    assert (await world.look_again(payment)).status is Status.EXPIRED
+    assert (await world.check_again(payment)).status is Status.EXPIRED
     assert "close" not in world.provider.calls
 
 
@@ -144,7 +144,7 @@ async def test_an_unpaid_payment_on_a_rail_that_cannot_close_expires_after_a_loo
     after = await world.work_until_done(payment)
 
     assert after.status is Status.EXPIRED
-    assert world.provider.calls[-1] == "look"
+    assert world.provider.calls[-1] == "fetch"
     assert "close" not in world.provider.calls
 
 
@@ -166,20 +166,20 @@ async def test_a_payment_that_was_paid_at_the_last_moment_completes(
     world.clock.time = payment.expire_time
     world.provider.object.pay()
 
-    assert (await world.look_again(payment)).status is Status.COMPLETED
+    assert (await world.check_again(payment)).status is Status.COMPLETED
     assert await world.events() == ["payment.completed"]
 
 
 async def test_money_on_its_way_never_expires(world: World) -> None:
     payment = await world.payment_in(Status.PROCESSING)
     for _ in range(20):
-        payment = await world.look_again(payment)
+        payment = await world.check_again(payment)
     assert world.clock.now() > payment.expire_time + timedelta(hours=12)
     assert payment.status is Status.PROCESSING
 
     world.provider.object.pay()
 
-    assert (await world.look_again(payment)).status is Status.COMPLETED
+    assert (await world.check_again(payment)).status is Status.COMPLETED
 
 
 async def test_a_payment_that_is_paid_in_part_expires_for_a_person_to_see() -> None:
@@ -199,13 +199,13 @@ async def test_a_payment_that_the_provider_failed_has_failed(world: World) -> No
     payment = await world.initiate()
     world.provider.object.status = ProviderStatus.DECLINED
 
-    assert (await world.look_again(payment)).status is Status.FAILED
+    assert (await world.check_again(payment)).status is Status.FAILED
 
 
 async def test_late_money_is_believed_though_nobody_looks_any_more(world: World) -> None:
     payment = await world.initiate()
     expired = await world.work_until_done(payment)
-    assert expired.next_look_time is None
+    assert expired.next_check_time is None
 
     world.clock.move(hours=2)
     await world.pay()
@@ -226,7 +226,7 @@ async def test_a_provider_that_never_answers_leaves_its_payment_stuck_and_looked
     world.provider.always = UNANSWERED
 
     for _ in range(20):
-        payment = await world.look_again(payment)
+        payment = await world.check_again(payment)
 
     assert payment.status is Status.PENDING
     assert payment.attention == {Attention.STUCK}
@@ -234,7 +234,7 @@ async def test_a_provider_that_never_answers_leaves_its_payment_stuck_and_looked
 
     world.provider.always = None
     world.provider.object.pay()
-    after = await world.look_again(payment)
+    after = await world.check_again(payment)
     assert after.status is Status.COMPLETED
     assert after.attention == set()
 
@@ -271,7 +271,7 @@ async def test_news_bring_the_next_look_nearer_again(world: World) -> None:
 
     world.provider.always = None
     world.provider.object.pay_pending()
-    await world.look_again(payment)
+    await world.check_again(payment)
 
     assert await _pauses(world, payment, 1) == [120]
 
@@ -280,7 +280,7 @@ async def test_a_look_never_passes_over_the_expiry(world: World) -> None:
     payment = await world.initiate()
     world.provider.always = UNANSWERED
     while world.clock.now() < payment.expire_time:
-        await world.look_again(payment)
+        await world.check_again(payment)
 
     assert world.clock.now() == payment.expire_time
 
@@ -293,6 +293,6 @@ async def _pauses(world: World, payment: Payment, looks: int) -> list[float]:
     pauses = []
     for _ in range(looks):
         before = world.clock.now()
-        payment = await world.look_again(payment)
+        payment = await world.check_again(payment)
         pauses.append((world.clock.now() - before).total_seconds())
     return pauses

@@ -241,7 +241,7 @@ async def test_an_unknown_outcome_leaves_the_payment_creating_and_is_no_error(
     payment = await world.initiate()
 
     assert (payment.status, payment.asking) == (Status.CREATING, Asking.UNKNOWN)
-    assert payment.next_look_time is not None
+    assert payment.next_check_time is not None
     assert await world.events() == []
 
 

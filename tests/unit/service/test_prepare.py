@@ -50,7 +50,7 @@ async def test_a_daemon_that_died_is_succeeded_by_one_that_sends_the_same(point:
         await world.initiate()
 
     world.provider.parameters = {"expires_at": 1}
-    payment = await world.look_again(await world.query.get_by_key("key-1"))
+    payment = await world.check_again(await world.query.get_by_key("key-1"))
 
     assert payment.status is Status.PENDING
     assert {str(sent.parameters) for sent in world.provider.operations} == {str(PREPARED)}
@@ -90,7 +90,7 @@ async def test_a_retry_sends_what_was_stored_whatever_would_be_prepared_now() ->
     payment = await world.initiate()
 
     world.provider.parameters = {"expires_at": 1}
-    payment = await world.look_again(payment)
+    payment = await world.check_again(payment)
 
     assert payment.status is Status.PENDING
     first, second = world.provider.operations

@@ -158,7 +158,7 @@ async def test_an_object_that_outlived_its_payment_is_closed(world: World) -> No
 async def test_a_payment_whose_object_the_provider_does_not_know_is_flagged(world: World) -> None:
     payment = await world.initiate()
     world.clock.move(minutes=11)
-    world.provider.replies["look"] = [Answer(evidence=(), is_missing=True)]
+    world.provider.replies["fetch"] = [Answer(evidence=(), is_missing=True)]
 
     result = await compared(world)
 
@@ -269,7 +269,7 @@ async def test_a_provider_without_a_list_is_not_compared(world: World) -> None:
 async def test_a_look_without_an_answer_is_no_finding(world: World) -> None:
     payment = await world.initiate()
     world.clock.move(minutes=11)
-    world.provider.replies["look"] = [UNANSWERED]
+    world.provider.replies["fetch"] = [UNANSWERED]
 
     result = await compared(world)
 
@@ -387,7 +387,7 @@ async def test_a_payment_that_its_provider_does_not_know_is_told_once_and_found_
     payment = await world.initiate()
     for _ in range(2):
         world.clock.move(minutes=11)
-        world.provider.replies["look"] = [Answer(evidence=(), is_missing=True)]
+        world.provider.replies["fetch"] = [Answer(evidence=(), is_missing=True)]
         assert kinds(await compared(world)) == ["payment_without_object"]
 
     assert (await world.trail(payment)).count("attention_changed") == 1

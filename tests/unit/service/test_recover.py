@@ -31,7 +31,7 @@ LOOKUPS = pytest.mark.parametrize("lookup", Lookup, ids=lambda lookup: lookup.va
 async def test_an_object_whose_answer_was_lost_is_found(lookup: Lookup) -> None:
     world, payment = await _created_and_lost(capable(lookup=lookup))
 
-    after = await world.look_again(payment)
+    after = await world.check_again(payment)
 
     assert after.status is Status.PENDING
     assert after.provider_reference == world.provider.object.reference
@@ -41,15 +41,15 @@ async def test_an_object_whose_answer_was_lost_is_found(lookup: Lookup) -> None:
 async def test_an_object_that_can_be_looked_up_is_not_asked_for_again() -> None:
     for lookup in (Lookup.AUTHORITATIVE, Lookup.INCLUDING_ABSENCE):
         world, payment = await _created_and_lost(capable(lookup=lookup))
-        await world.look_again(payment)
-        assert world.provider.calls == ["create", "look", "look"]
+        await world.check_again(payment)
+        assert world.provider.calls == ["create", "fetch", "fetch"]
 
 
 async def test_an_object_that_was_paid_while_its_answer_was_lost_completes() -> None:
     world, payment = await _created_and_lost(capable())
     world.provider.object.pay()
 
-    assert (await world.look_again(payment)).status is Status.COMPLETED
+    assert (await world.check_again(payment)).status is Status.COMPLETED
     assert await world.events() == ["payment.completed"]
 
 
@@ -57,7 +57,7 @@ async def test_an_object_that_is_found_when_it_is_overdue_is_closed_there() -> N
     world, payment = await _created_and_lost(capable())
     world.clock.move(hours=1)
 
-    assert (await world.look_again(payment)).status is Status.EXPIRED
+    assert (await world.check_again(payment)).status is Status.EXPIRED
     assert world.provider.payable == []
 
 
@@ -69,7 +69,7 @@ async def test_what_was_never_created_is_sent_again_inside_the_window(lookup: Lo
     world = World(capable(lookup=lookup))
     payment = await world.payment_in(Status.CREATING)
 
-    assert (await world.look_again(payment)).status is Status.PENDING
+    assert (await world.check_again(payment)).status is Status.PENDING
 
     first, again = world.provider.operations
     assert first == again
@@ -80,7 +80,7 @@ async def test_what_is_provably_absent_is_sent_again_after_the_window_too() -> N
     world = World(capable(idempotency_window=SHORT_MEMORY))
     payment = await world.payment_in(Status.CREATING)
 
-    assert (await world.look_again(payment)).status is Status.PENDING
+    assert (await world.check_again(payment)).status is Status.PENDING
     assert len(world.provider.remote) == 1
 
 
@@ -89,10 +89,10 @@ async def test_what_could_be_absent_is_not_sent_again_without_an_answer() -> Non
     payment = await world.payment_in(Status.CREATING)
     world.provider.always = UNANSWERED
 
-    await world.look_again(payment)
-    await world.look_again(payment)
+    await world.check_again(payment)
+    await world.check_again(payment)
 
-    assert world.provider.calls == ["look", "look"]
+    assert world.provider.calls == ["fetch", "fetch"]
 
 
 @pytest.mark.parametrize("lookup", [Lookup.NONE, Lookup.AUTHORITATIVE], ids=lambda v: v.value)
@@ -103,9 +103,9 @@ async def test_what_is_not_provably_absent_is_never_sent_again_after_the_window(
     payment = await world.payment_in(Status.CREATING)
 
     for _ in range(3):
-        payment = await world.look_again(payment)
+        payment = await world.check_again(payment)
 
-    assert world.provider.calls == ["look"] * 3
+    assert world.provider.calls == ["fetch"] * 3
     assert payment.asking is Asking.UNKNOWN
 
 
@@ -114,7 +114,7 @@ async def test_an_unknown_outcome_never_becomes_an_end_by_age() -> None:
     payment = await world.payment_in(Status.CREATING)
 
     for _ in range(30):
-        payment = await world.look_again(payment)
+        payment = await world.check_again(payment)
 
     assert world.clock.now() - payment.create_time > timedelta(days=4)
     assert payment.status is Status.CREATING
@@ -126,13 +126,13 @@ async def test_an_unknown_outcome_that_is_found_after_days_is_finished() -> None
     world, payment = await _created_and_lost(capable())
     world.provider.always = UNANSWERED
     for _ in range(8):
-        payment = await world.look_again(payment)
+        payment = await world.check_again(payment)
     assert payment.attention == {Attention.OUTCOME_UNKNOWN}
 
     world.provider.always = None
     world.provider.object.pay()
     # The customer was told nothing, and paid all the same.
-    after = await world.look_again(payment)
+    after = await world.check_again(payment)
 
     assert after.status is Status.COMPLETED
     assert after.attention == set()
@@ -143,8 +143,8 @@ async def test_a_second_attempt_that_is_lost_too_is_looked_for_again() -> None:
     payment = await world.payment_in(Status.CREATING)
     world.provider.replies["create"] = [OUTCOME_UNKNOWN]
 
-    assert (await world.look_again(payment)).status is Status.CREATING
-    assert (await world.look_again(payment)).status is Status.PENDING
+    assert (await world.check_again(payment)).status is Status.CREATING
+    assert (await world.check_again(payment)).status is Status.PENDING
     assert len(world.provider.remote) == 1
 
 
@@ -153,7 +153,7 @@ async def test_a_second_attempt_that_is_declined_fails_the_payment() -> None:
     payment = await world.payment_in(Status.CREATING)
     world.provider.replies["create"] = [DECLINED]
 
-    assert (await world.look_again(payment)).status is Status.FAILED
+    assert (await world.check_again(payment)).status is Status.FAILED
     assert await world.events() == ["payment.failed"]
 
 
@@ -163,11 +163,11 @@ async def test_what_is_not_there_when_it_is_overdue_has_expired(lookup: Lookup) 
     payment = await world.payment_in(Status.CREATING)
     world.clock.time = payment.expire_time
 
-    after = await world.look_again(payment)
+    after = await world.check_again(payment)
 
     assert after.status is Status.EXPIRED
     assert await world.events() == ["payment.canceled"]
-    assert world.provider.calls == ["look"]
+    assert world.provider.calls == ["fetch"]
 
 
 async def test_what_cannot_be_looked_up_does_not_expire_unseen() -> None:
@@ -175,7 +175,7 @@ async def test_what_cannot_be_looked_up_does_not_expire_unseen() -> None:
     payment = await world.payment_in(Status.CREATING)
     world.clock.time = payment.expire_time
 
-    after = await world.look_again(payment)
+    after = await world.check_again(payment)
 
     assert after.status is Status.CREATING
     assert after.attention == {Attention.OUTCOME_UNKNOWN}
@@ -188,8 +188,8 @@ async def test_what_cannot_be_looked_up_does_not_expire_unseen() -> None:
 async def test_what_was_never_sent_is_sent_by_recovery(world: World) -> None:
     payment = await world.never_sent()
 
-    assert (await world.look_again(payment)).status is Status.PENDING
-    assert world.provider.calls == ["create", "create", "look"]
+    assert (await world.check_again(payment)).status is Status.PENDING
+    assert world.provider.calls == ["create", "create", "fetch"]
 
 
 async def test_what_could_never_be_sent_fails_after_the_limit_and_not_before(
@@ -198,7 +198,7 @@ async def test_what_could_never_be_sent_fails_after_the_limit_and_not_before(
     payment = await world.never_sent()
     world.provider.always = not_attempted()
 
-    while (payment := await world.look_again(payment)).status is Status.CREATING:
+    while (payment := await world.check_again(payment)).status is Status.CREATING:
         assert world.clock.now() < payment.create_time + timedelta(minutes=10)
 
     assert payment.status is Status.FAILED
@@ -229,7 +229,7 @@ async def test_a_claim_whose_daemon_died_is_looked_up_when_it_has_ended(world: W
     claimed = await world.newest(payment)
     assert claimed.asking is Asking.ASKING
 
-    assert (await world.look_again(claimed)).status is Status.PENDING
+    assert (await world.check_again(claimed)).status is Status.PENDING
     assert len(world.provider.remote) == 1
 
 
@@ -266,31 +266,31 @@ async def test_recovery_does_not_send_when_another_claimed_while_it_looked(
         await world.settle.settle(payment, AskAgain(deadline=deadline), CALLER)
         return answer
 
-    world.provider.replies["look"] = [another_claims_first]
-    after = await world.look_again(payment)
+    world.provider.replies["fetch"] = [another_claims_first]
+    after = await world.check_again(payment)
 
     assert after.ask_deadline == deadline, "the claim of the other one holds"
-    assert world.provider.calls == ["look"]
+    assert world.provider.calls == ["fetch"]
 
 
 async def test_a_payment_goes_to_one_of_several_recoveries(world: World) -> None:
     payment = await world.payment_in(Status.PENDING)
-    assert payment.next_look_time is not None
-    world.clock.time = payment.next_look_time
+    assert payment.next_check_time is not None
+    world.clock.time = payment.next_check_time
 
     async with trio.open_nursery() as nursery:
         for _ in range(5):
             nursery.start_soon(world.recovery_pass)
 
-    assert world.provider.calls == ["look"]
+    assert world.provider.calls == ["fetch"]
 
 
 async def test_a_payment_that_was_closed_since_it_was_claimed_is_left_alone(
     world: World,
 ) -> None:
     payment = await world.payment_in(Status.PENDING)
-    assert payment.next_look_time is not None
-    world.clock.time = payment.next_look_time
+    assert payment.next_check_time is not None
+    world.clock.time = payment.next_check_time
     [claimed] = await world.recover.claim_batch()
     await world.pay()
     await world.intake_pass()
@@ -298,13 +298,13 @@ async def test_a_payment_that_was_closed_since_it_was_claimed_is_left_alone(
 
     assert (await world.recover.recover(claimed)).status is Status.COMPLETED
     assert (await world.recover.recover(completed)) == completed
-    assert (await world.newest(payment)).next_look_time is None
+    assert (await world.newest(payment)).next_check_time is None
 
 
 async def test_a_payment_whose_recovery_died_is_looked_at_again(world: World) -> None:
     payment = await world.payment_in(Status.PENDING)
-    assert payment.next_look_time is not None
-    world.clock.time = payment.next_look_time
+    assert payment.next_check_time is not None
+    world.clock.time = payment.next_check_time
     await world.recover.claim_batch()
     assert await world.recovery_pass() == 0
 
@@ -321,14 +321,14 @@ async def test_an_open_payment_of_a_provider_that_is_gone_becomes_stuck(world: W
     world.providers.disabled = True
 
     for _ in range(20):
-        payment = await world.look_again(payment)
+        payment = await world.check_again(payment)
 
     assert payment.status is Status.PENDING
     assert payment.attention == {Attention.STUCK}
-    assert payment.next_look_time is not None
+    assert payment.next_check_time is not None
 
     world.providers.disabled = False
-    assert (await world.look_again(payment)).status is Status.EXPIRED
+    assert (await world.check_again(payment)).status is Status.EXPIRED
     assert world.provider.payable == []
 
 
@@ -339,7 +339,7 @@ async def test_an_unknown_outcome_of_a_provider_that_is_gone_is_for_a_person(
     world.providers.disabled = True
     world.clock.time = payment.expire_time
 
-    after = await world.look_again(payment)
+    after = await world.check_again(payment)
 
     assert after.status is Status.CREATING
     assert after.attention == {Attention.OUTCOME_UNKNOWN}
@@ -362,7 +362,7 @@ async def test_a_wish_to_cancel_what_was_never_sent_needs_no_provider(world: Wor
     world.providers.disabled = True
     await world.cancel(payment)
 
-    assert (await world.look_again(payment)).status is Status.CANCELED
+    assert (await world.check_again(payment)).status is Status.CANCELED
 
 
 # -- words for the above ---------------------------------------------------------------------

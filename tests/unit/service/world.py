@@ -40,13 +40,13 @@ from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
-from payd.service.look import Look
 from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
 from payd.service.recover import Recover
 from payd.service.scan import Scan
 from payd.service.settle import Settle
+from payd.service.status_check import StatusCheck
 
 CALLER = Origin(actor="main-app", request_id="req-1", ip="10.0.0.7")
 WAIT_S = 5.0
@@ -144,9 +144,12 @@ class World:
             ids=CountingIds(),
             crash=self.crash,
         )
-        look = Look(settle=self.settle, inbox=self.inbox)
+        status_check = StatusCheck(settle=self.settle, inbox=self.inbox)
         self.cancels = Cancel(
-            settle=self.settle, look=look, providers=self.providers, crash=self.crash
+            settle=self.settle,
+            status_check=status_check,
+            providers=self.providers,
+            crash=self.crash,
         )
         self.intake = Intake(
             inbox=self.inbox,
@@ -162,7 +165,7 @@ class World:
             settle=self.settle,
             ask=self.ask,
             cancel=self.cancels,
-            look=look,
+            status_check=status_check,
             providers=self.providers,
             clock=self.clock,
         )
@@ -286,9 +289,9 @@ class World:
         while await self.intake_pass() or await self.publish_pass():
             pass
 
-    async def look_again(self, payment: Payment) -> Payment:
+    async def check_again(self, payment: Payment) -> Payment:
         """Time passes up to the payment's next look; then recovery runs."""
-        due = (await self.newest(payment)).next_look_time
+        due = (await self.newest(payment)).next_check_time
         assert due is not None, "nobody will ever look at this payment again"
         self.clock.time = max(self.clock.time, due)
         assert await self.recovery_pass()
@@ -320,7 +323,7 @@ class World:
             if not payment.status.is_open and depth == 0:
                 return payment
             self.clock.move(seconds=LEASES_S)
-            if payment.next_look_time is not None:
-                self.clock.time = max(self.clock.time, payment.next_look_time)
+            if payment.next_check_time is not None:
+                self.clock.time = max(self.clock.time, payment.next_check_time)
             await self.recovery_pass()
         raise AssertionError(f"payd never finished {payment}")

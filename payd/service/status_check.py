@@ -20,13 +20,13 @@ _PAGE = 500
 
 
 @attrs.frozen(kw_only=True)
-class Look:
+class StatusCheck:
     """The step that recovery and cancelling share."""
 
     settle: Settle
     inbox: Inbox
 
-    async def believe(
+    async def apply(
         self, payment: Payment, provider: ProviderPort, answer: Answer, origin: Origin
     ) -> Payment:
         """The payment after the answer to a look; as it was while evidence of it is waiting.
