@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WHEELS := client plugins/mock_provider plugins/stripe_provider plugins/tempo_provider
-CODE := payd client proto plugins tests bench deploy examples requirements
+CODE := payd client proto plugins tests bench deploy docs examples requirements
 # `make run` needs less than `make test`, and is there sooner.
 FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
+FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check lint integration one-part other-part last-part fast pythons test-newest browser campaign bench docs lock proto format clean
+.PHONY: help run test check lint integration one-part other-part last-part fast pythons test-newest browser campaign bench reference docs lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,7 +73,7 @@ pythons: ## make fast on every other supported Python of this machine
 test-newest: ## make fast with the newest versions that pyproject.toml allows, not the locked ones
 	@$(MAKE) --no-print-directory VENV=.venv-newest .venv-newest/.installed-test
 	@.venv-newest/bin/python -m uv pip install --quiet --python .venv-newest/bin/python --upgrade \
-		--all-extras -r pyproject.toml $(WHEELS:%=-r %/pyproject.toml)
+		$(TEST_EXTRAS:%=--extra %) -r pyproject.toml $(WHEELS:%=-r %/pyproject.toml)
 	@$(MAKE) --no-print-directory VENV=.venv-newest fast
 
 browser: $(FOR_TEST) ## A person pays, in headless Chromium
@@ -84,18 +85,25 @@ campaign: $(FOR_TEST) ## The long fault campaign: every crash point, many times
 bench: $(FOR_TEST) ## Throughput and latency, side by side with a minimal server
 	@$(BIN)/python -m bench
 
-docs: $(FOR_TEST) ## Write docs/configuration.md anew
+reference: $(FOR_TEST) ## Generate docs/configuration.md from the settings
 	@$(BIN)/payd config reference > docs/configuration.md
+
+docs: $(FOR_DOCS) ## Build the documentation into build/docs; every warning is an error
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+	@echo "build/docs/index.html"
 
 # One resolution for every supported Python; the smaller locks take their versions from the largest.
 RESOLVE = $(BIN)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	--fork-strategy fewest --generate-hashes --no-annotate --no-header
 IN_IMAGE := client plugins/stripe_provider plugins/tempo_provider
 FROM := -c requirements/test.lock
+# Every extra but `docs`, which has a lock of its own.
+TEST_EXTRAS := dev kit test trio nkey redis vault
 lock: $(FOR_TEST) ## Renew the lock files: the newest versions that pyproject.toml allows
-	@$(RESOLVE) --all-extras pyproject.toml $(WHEELS:%=%/pyproject.toml) -o requirements/test.lock
+	@$(RESOLVE) $(TEST_EXTRAS:%=--extra %) pyproject.toml $(WHEELS:%=%/pyproject.toml) -o requirements/test.lock
 	@$(RESOLVE) $(FROM) --extra dev --extra kit pyproject.toml $(WHEELS:%=%/pyproject.toml) -o requirements/dev.lock
 	@$(RESOLVE) $(FROM) pyproject.toml $(IN_IMAGE:%=%/pyproject.toml) -o requirements/run.lock
+	@$(RESOLVE) $(FROM) --extra docs --extra kit pyproject.toml $(WHEELS:%=%/pyproject.toml) -o requirements/docs.lock
 	@$(RESOLVE) $(FROM) requirements/build.in -o requirements/build.lock
 	@$(RESOLVE) $(FROM) requirements/installer.in -o requirements/installer.lock
 

@@ -2,7 +2,8 @@
 
     python requirements/install.py LOCK [--editable] PROJECT...
 
-LOCK is the name of a lock file beside this one (run, dev or test); PROJECT is a folder or a wheel.
+LOCK is the name of a lock file beside this one (run, dev, test or docs); PROJECT is a folder or a
+wheel.
 Everything from an index is checked by hash, build tools included. Our own projects are installed by
 path and without dependencies, so that an index cannot answer with another project of the same name.
 """
@@ -19,7 +20,7 @@ BY_HASH = ("--require-hashes", "--no-build-isolation")
 def main() -> int:
     """Install with uv, or with pip where uv has no wheel or cannot reach the index."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("lock", choices=("run", "dev", "test"), help="lock file to install")
+    parser.add_argument("lock", choices=("run", "dev", "test", "docs"), help="lock file to install")
     parser.add_argument("--editable", action="store_true", help="install the projects as editable")
     parser.add_argument("projects", nargs="*", metavar="PROJECT", help="folder or wheel of ours")
     asked = parser.parse_intermixed_args()

@@ -18,7 +18,7 @@ SHIPPED = ("stripe", "tempo", "mock")
 _HEAD = """\
 # Configuration
 
-Every setting of payd, made from the settings model by `payd config reference` (`make docs`); a test
+Every setting of payd, made from the settings model by `payd config reference` (`make reference`); a test
 fails when this page is stale.
 
 A setting stands in the file (`config/payd.yaml`, or what `PAYD_CONFIG` names) under its key, or in

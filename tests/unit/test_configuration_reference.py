@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 def test_the_page_is_not_stale() -> None:
-    assert PAGE.read_text() == reference(), "run: make docs"
+    assert PAGE.read_text() == reference(), "run: make reference"
 
 
 def test_every_setting_variable_and_secret_is_on_the_page() -> None:

@@ -20,6 +20,12 @@ PROJECTS = [
     *sorted(ROOT.glob("examples/providers/*/pyproject.toml")),
 ]
 WHEELS = [file for file in PROJECTS[1:] if not file.is_relative_to(ROOT / "examples")]
+#: Every extra of the projects that the locks are made for.
+EXTRAS = {
+    extra
+    for file in (PROJECTS[0], *WHEELS)
+    for extra in tomllib.loads(file.read_text())["project"].get("optional-dependencies", {})
+}
 SUPPORTED = ("3.11", "3.12", "3.13")
 
 
@@ -60,7 +66,8 @@ def test_a_lock_has_one_version_and_a_hash_for_everything_and_names_no_index(loc
     [
         ("run", [PROJECTS[0], *(f for f in WHEELS if "mock" not in str(f))], ("none",)),
         ("dev", [PROJECTS[0], *WHEELS], ("dev", "kit")),
-        ("test", [PROJECTS[0], *WHEELS], ()),
+        ("test", [PROJECTS[0], *WHEELS], tuple(EXTRAS - {"docs"})),
+        ("docs", [PROJECTS[0], *WHEELS], ("docs", "kit")),
     ],
 )
 def test_a_lock_holds_what_the_projects_ask_for(

@@ -103,7 +103,7 @@ class BenchSink:
     stored: list[Observation] = attrs.field(factory=list)
     outflows: list[Outflow] = attrs.field(factory=list)
     at: str | None = None
-    #: So many `put`s from now on are refused, as by a database that is away.
+    #: The next so many calls of `put` fail, as they do while the database is away.
     refusals: int = 0
 
     def receipts(self, called: set[str]) -> Sequence[Receipt]:
