@@ -1,0 +1,137 @@
+"""Documentation: links lead somewhere, commands and targets exist, pages name what there is."""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from payd.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+LISTED = subprocess.run(
+    ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+)
+PAGES = [ROOT / name for name in LISTED.stdout.split() if (ROOT / name).is_file()]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+#: Options that each command has.
+EVERYWHERE = {"--help", "-h"}
+
+
+def prose(page: Path) -> str:
+    """The page without its code blocks."""
+    return re.sub(r"^( *)```.*?^\1```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of this page may name."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {slug(heading) for heading in headings}
+
+
+def slug(heading: str) -> str:
+    """A heading's anchor, as repository browsers and MyST make it."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
+
+
+def links(page: Path) -> Iterator[tuple[str, str]]:
+    """Path and anchor of each relative link."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if "://" not in target and not target.startswith("mailto:"):
+            path, _, anchor = target.partition("#")
+            yield path, anchor
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The words of each line in a shell block that calls payd."""
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            program, _, rest = line.strip().partition(" ")
+            if program.rpartition("/")[2] == "payd":
+                yield shlex.split(rest, comments=True)
+
+
+def unknown_part(words: list[str]) -> str:
+    """The first command or option in a command line that does not exist; else empty."""
+    command: click.Command = main
+    for word in words:
+        context = click.Context(command, info_name="payd")
+        if word.startswith("-"):
+            known = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+            if word.partition("=")[0] not in known | EVERYWHERE:
+                return word
+        elif isinstance(command, click.Group):
+            found = command.get_command(context, word)
+            if found is None:
+                return word
+            command = found
+    return ""
+
+
+def test_each_relative_link_leads_to_a_file_and_a_heading() -> None:
+    broken = []
+    for page in PAGES:
+        for path, anchor in links(page):
+            target = (page.parent / path).resolve() if path else page
+            if not target.exists() or (
+                anchor and target.suffix == ".md" and anchor not in anchors(target)
+            ):
+                broken.append(f"{page.relative_to(ROOT)}: {path}#{anchor}")
+    assert not broken
+
+
+def test_a_broken_link_would_be_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# One `two`: three\n\n```sh\n# not a heading\n```\n[a](b.md#c) [d](#e)\n")
+    assert [*links(page)] == [("b.md", "c"), ("", "e")]
+    assert anchors(page) == {"one-two-three"}
+
+
+def test_each_payd_command_in_a_shell_block_exists_with_its_options() -> None:
+    wrong = [
+        f"{page.relative_to(ROOT)}: payd {' '.join(words)}: {part}"
+        for page in PAGES
+        for words in commands(page)
+        if (part := unknown_part(words))
+    ]
+    assert not wrong
+    assert unknown_part(["pay", "--nothing"]) == "--nothing"
+    assert unknown_part(["config", "nothing"]) == "nothing"
+
+
+def test_each_make_target_that_a_page_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        (page.name, target)
+        for page in PAGES
+        if page.name != "CHANGELOG.md"
+        for target in re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text(), re.MULTILINE)
+    }
+    assert not {(page, target) for page, target in named if target not in targets}
+
+
+def test_each_path_on_the_architecture_page_exists() -> None:
+    named = re.findall(
+        r"`((?:payd|client|proto|plugins|tests|config|migrations|deploy)/[\w/.-]+)`",
+        prose(ARCHITECTURE),
+    )
+    assert len(named) > 50
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_the_architecture_page_names_each_room_use_case_and_loop() -> None:
+    page = ARCHITECTURE.read_text()
+    rooms = [path.parent.name for path in (ROOT / "payd").glob("*/__init__.py")]
+    assert not [room for room in rooms if f"{room}/" not in page]
+    use_cases = [path.name for path in (ROOT / "payd/service").glob("[a-z]*.py")]
+    assert not [name for name in use_cases if name not in page and name != "operation.py"]
+    loops = re.findall(r'worker\(\s*"([\w ]+)"', (ROOT / "payd/daemon/loops.py").read_text())
+    assert len(loops) >= 6
+    assert not [loop for loop in loops if loop.removeprefix("event ") not in page]
