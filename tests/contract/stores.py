@@ -134,7 +134,7 @@ async def all_at_once(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
 
 async def eventually(look: Callable[[], Awaitable[Sequence[T]]]) -> Sequence[T]:
     """What `look` finds, as soon as it finds something; never later than in ten seconds."""
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while not (found := await look()):  # noqa: ASYNC110 - a lease ends without an event
             await trio.sleep(0.02)
     return found

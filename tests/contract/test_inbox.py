@@ -211,7 +211,7 @@ async def test_a_commit_that_loses_settles_nothing(stores: Stores) -> None:
 
 
 async def test_evidence_wakes_who_waits_for_it(stores: Stores) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stores.inbox.put, "mock", [an_observation()])
             rows: list[InboxRow] = []
@@ -224,7 +224,7 @@ async def test_evidence_wakes_who_waits_for_it(stores: Stores) -> None:
 
 async def test_evidence_that_nobody_claims_ends_one_wait_only(stores: Stores) -> None:
     await stores.inbox.put("mock", [an_observation()])
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await stores.inbox.wait(30)
 
     with trio.move_on_after(0.3) as patience:
@@ -233,7 +233,7 @@ async def test_evidence_that_nobody_claims_ends_one_wait_only(stores: Stores) ->
 
 
 async def test_waiting_for_evidence_ends_at_the_time_out(stores: Stores) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await stores.inbox.wait(0.02)
 
 

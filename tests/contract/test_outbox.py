@@ -177,7 +177,7 @@ async def test_depth_counts_what_is_unpublished_and_the_age_of_its_oldest(stores
 
 
 async def test_a_commit_wakes_who_waits_for_events(stores: Stores) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_completed, stores)
             rows: list[OutboxRow] = []
@@ -191,7 +191,7 @@ async def test_a_commit_wakes_who_waits_for_events(stores: Stores) -> None:
 async def test_an_event_that_nobody_claims_ends_one_wait_only(stores: Stores) -> None:
     """The publisher claims nothing while the stream is away, and must not spin meanwhile."""
     await _completed(stores)
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await stores.outbox.wait(30)
 
     with trio.move_on_after(0.3) as patience:
@@ -200,7 +200,7 @@ async def test_an_event_that_nobody_claims_ends_one_wait_only(stores: Stores) ->
 
 
 async def test_waiting_for_events_ends_at_the_time_out(stores: Stores) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await stores.outbox.claim(10, LEASE_S)
         await stores.outbox.wait(0.02)
 

@@ -392,7 +392,7 @@ async def test_nobody_waits_for_an_answer_that_nobody_asks_for(
 ) -> None:
     payment = await stores.add(**known)
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         assert await stores.payments.await_answer(payment.id, 60) == payment
 
 
@@ -403,7 +403,7 @@ async def test_who_waits_for_an_answer_gets_it_with_the_commit(stores: Stores) -
     async def wait() -> None:
         answers.append(await stores.payments.await_answer(payment.id, 60))
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             for _ in range(5):
                 nursery.start_soon(wait)
@@ -416,7 +416,7 @@ async def test_who_waits_for_an_answer_gets_it_with_the_commit(stores: Stores) -
 async def test_who_waits_for_an_answer_hears_that_there_was_none(stores: Stores) -> None:
     payment = await stores.add(**_asking())
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stores.learn, payment, OutcomeUnknown())
             answer = await stores.payments.await_answer(payment.id, 60)
@@ -435,7 +435,7 @@ async def test_a_second_attempt_is_waited_for_like_the_first(stores: Stores) -> 
 async def test_who_waits_too_long_gets_the_payment_as_it_is(stores: Stores) -> None:
     payment = await stores.add(**_asking())
 
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         assert await stores.payments.await_answer(payment.id, 0.05) == payment
 
 

@@ -240,7 +240,7 @@ async def test_one_id_of_two_providers_is_two_reports(stores: Stores) -> None:
 
 
 async def test_a_webhook_wakes_who_waits_for_it(stores: Stores) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stores.inbox.put_webhook, "stripe", EVENT, b"")
             while not await stores.inbox.claim(10, LEASE_S):

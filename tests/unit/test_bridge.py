@@ -9,7 +9,7 @@ import trio
 from payd.adapters import bridge
 from payd.domain.errors import StoreUnavailable
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class OnAsyncio:

@@ -26,7 +26,7 @@ from support.hostile_client import (
     socket_to,
 )
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 HANDSHAKE_TIMEOUT_S = 4.0
 QUOTE = pb.GetQuoteRequest(
     method="mock",

@@ -67,7 +67,7 @@ class Receiver:
 
     async def until(self, count: int) -> list[dict[str, Any]]:
         """The events, once so many webhooks have come."""
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while len(self.received) < count:
                 await self.arrived.wait()
         return [one.event for one in self.received]

@@ -365,7 +365,7 @@ async def test_it_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
     process = await trio.lowlevel.open_process(argv, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             url = json.loads(await process.stdout.receive_some())["url"]
         async with httpx.AsyncClient(base_url=url) as http:
             answer = await http.get("/v1/balance", headers={"Authorization": f"Bearer {KEY}"})

@@ -22,7 +22,7 @@ from payd.transport.problems import grpc_error
 
 T = TypeVar("T")
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 PAYMENT_ID = "00000000-0000-0000-0000-000000000007"
 ITEM = "ethereum-mainnet/full/30d"
 _TIME = Timestamp(seconds=1_767_323_045)
