@@ -55,7 +55,7 @@ def main() -> None:
 
 async def _measure_all(state: StateDir, args: argparse.Namespace) -> None:
     ensure_pki(state.pki, datetime.now(UTC))
-    ports = choose_ports({}, None)
+    ports = choose_ports({}, None).chosen
     nats = nats_command(state, ports["nats"])
     async with (
         postgres(state, ports["postgres"]) as server,

@@ -51,7 +51,7 @@ def measure(
 
 
 def _peer(url: str, count: int) -> dict[str, Any]:
-    port = choose_ports({}, None)["http"]
+    port = choose_ports({}, None).chosen["http"]
     command = [sys.executable, "-m", "bench.webhook_peer", url, _SECRET, str(port)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         try:

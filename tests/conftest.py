@@ -105,11 +105,13 @@ def systemd_analyze() -> str:
 @pytest.fixture(scope="session")
 def anvil() -> Path:
     """The local chain's program."""
-    from payd.dev.chain import NoAnvil, find_anvil
+    from tempo_provider.companion.anvil import find_anvil
+
+    from payd.plugins import CompanionFailed
 
     try:
-        return find_anvil(Path(__file__).parent.parent / ".payd" / "anvil")
-    except NoAnvil as error:
+        return find_anvil(Path(__file__).parent.parent / ".payd" / "cache" / "tempo")
+    except CompanionFailed as error:
         do_without(f"{NO_ANVIL}: {error}")
 
 

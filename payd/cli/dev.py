@@ -1,8 +1,8 @@
-"""`payd dev`: run everything on this machine, and say where it is and what to type next."""
+"""`payd dev`: run everything on this machine, show its addresses and what to type next."""
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,9 @@ from payd.cli import render
 if TYPE_CHECKING:
     from payd.dev.state import StateDir
 
+#: Entries of dev.json that only payd's own commands read.
+_NOT_SHOWN = frozenset({"shop", "wallet_command"})
+
 
 @click.command()
 @click.option(
@@ -23,11 +26,13 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(".payd"),
     show_default=True,
-    help="Where data, certificates and dev.json are kept.",
+    help="Folder for data, certificates and dev.json.",
 )
-@click.option("--ephemeral", is_flag=True, help="Start empty, and remove the data at the end.")
-@click.option("--port-base", type=click.IntRange(1024, 65000), help="Ports from here on.")
-@click.option("--with-example", is_flag=True, help="A shop that takes payments, in a browser.")
+@click.option("--ephemeral", is_flag=True, help="Start with empty data, and remove it at the end.")
+@click.option(
+    "--port-base", type=click.IntRange(1024, 65000), help="Use the ports from this one on."
+)
+@click.option("--with-example", is_flag=True, help="Run the example shop, for a browser.")
 def dev(state_dir: Path, ephemeral: bool, port_base: int | None, with_example: bool) -> None:
     """Run PostgreSQL, NATS, Valkey and payd on this machine, until Ctrl-C."""
     from payd import telemetry
@@ -42,39 +47,37 @@ def dev(state_dir: Path, ephemeral: bool, port_base: int | None, with_example: b
         with open_state(state_dir, ephemeral=ephemeral) as state:
             trio.run(_run, state, port_base, with_example)
     except* StateInUse as errors:
-        _tell(errors)
+        _print(errors)
         code = 1
     except* (ConfigError, PluginError) as errors:
-        _tell(errors)
+        _print(errors)
         code = EXIT_BAD_CONFIGURATION
     except* (ServerFailed, OSError) as errors:
-        _tell(errors)
+        _print(errors)
         code = 1
     sys.exit(code)
 
 
 async def _run(state: "StateDir", port_base: int | None, with_example: bool) -> None:
-    from payd.dev.run import run_dev
+    from payd.dev.run import Terminal, run_dev
 
     stop = trio.Event()
+    command = partial(_command, state)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_until_signal, stop, nursery.cancel_scope)
         with _progress() as progress:
-            ready = partial(_show, state, progress)
-            await run_dev(
-                state,
-                port_base,
-                stop,
+            terminal = Terminal(
                 progress=progress.step,
-                tell=progress.tell,
-                ready=ready,
-                with_example=with_example,
+                report=progress.report,
+                command=command,
+                ready=partial(_show, state, progress, command),
             )
+            await run_dev(state, port_base, stop, terminal, with_example=with_example)
         nursery.cancel_scope.cancel()
 
 
 async def _until_signal(stop: trio.Event, everything: trio.CancelScope) -> None:
-    """The first signal drains; a second one does not wait for that."""
+    """Drain and stop at the first signal; stop at once at the second."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async for number in signals:
             if number == signal.SIGHUP:
@@ -85,13 +88,13 @@ async def _until_signal(stop: trio.Event, everything: trio.CancelScope) -> None:
 
 
 class _Progress:
-    """One line that says what is being started."""
+    """A line on stderr that shows what is being started."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
 
     def step(self, what: str) -> None:
-        """Show it, over the last one on a terminal."""
+        """Show the next step; on a terminal it replaces the last one."""
         end = "\r" if self._live else "\n"
         click.echo(
             f"\x1b[2Kstarting {what} …{end}" if self._live else f"starting {what}",
@@ -99,13 +102,13 @@ class _Progress:
             nl=not self._live,
         )
 
-    def tell(self, what: str) -> None:
-        """A line that stays."""
+    def report(self, what: str) -> None:
+        """Show a line that stays."""
         self.done()
         click.secho(what, fg="yellow", err=True)
 
     def done(self) -> None:
-        """Wipe the line."""
+        """Erase the line."""
         if self._live:
             click.echo("\x1b[2K", err=True, nl=False)
 
@@ -119,33 +122,38 @@ def _progress() -> Iterator[_Progress]:
         progress.done()
 
 
-def _show(state: "StateDir", progress: _Progress, document: Mapping[str, str]) -> None:
-    progress.done()
+def _command(state: "StateDir", arguments: str) -> str:
+    """Return a command line that finds this `payd dev` from the current directory."""
     here = "" if state.path == Path(".payd").absolute() else f" --state-dir {state.path}"
-    click.secho("payd is ready. It stops with Ctrl-C.\n", bold=True)
-    rows = {**document, "state": str(state.path)}
+    return f"{render.program()} {arguments}{here}"
+
+
+def _show(
+    state: "StateDir",
+    progress: _Progress,
+    command: Callable[[str], str],
+    document: Mapping[str, str],
+    banner: Sequence[str],
+) -> None:
+    progress.done()
+    click.secho("payd is ready. Stop it with Ctrl-C.\n", bold=True)
+    shown = {name: text for name, text in document.items() if name not in _NOT_SHOWN}
+    rows = {**shown, "state": str(state.path)}
     width = max(map(len, rows)) + 2
     for name, where in rows.items():
         click.echo(f"  {name:<{width}}{where}")
     if "example" in document:
         click.secho("\nThe shop, in a browser:\n", bold=True)
         click.echo(f"  {document['example']}")
-    payd = render.program()
-    click.secho("\nIn another terminal, the first payment:\n", bold=True)
-    click.echo(f"  {payd} pay --item ethereum-mainnet/full/30d --method mock{here}")
-    if "stripe_api" in document:
-        click.echo(f"  {payd} pay --item ethereum-mainnet/full/30d --method card{here}")
-    if "tempo_rpc" in document:
-        crypto = "--method crypto --crypto-currency USDC"
-        click.echo(f"  {payd} pay --item ethereum-mainnet/full/30d {crypto} --no-wait{here}")
-        click.echo(f"  {payd} tempo pay PAYMENT_ID{here}")
-    click.echo(f"  {payd} events tail --no-follow{here}")
-    click.echo(f"\nMore: {payd} --help\n")
+    click.secho("\nThe first payment, in another terminal:\n", bold=True)
+    for line in (*banner, command("events tail --no-follow")):
+        click.echo(f"  {line}")
+    click.echo(f"\nMore: {render.program()} --help\n")
 
 
-def _tell(errors: BaseExceptionGroup[BaseException]) -> None:
+def _print(errors: BaseExceptionGroup[BaseException]) -> None:
     for error in errors.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            _tell(error)
+            _print(error)
         else:
             click.echo(f"payd dev: {error}", err=True)

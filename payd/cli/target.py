@@ -76,15 +76,15 @@ def find_target(
     document = dev_document(state_dir, "--target")
     state = state_dir or _USUAL_STATE
     pki = state / "pki"
-    stand_in = document.get("stripe_api")
+    shop, wallet = document.get("shop"), document.get("wallet_command")
     here = "" if state == _USUAL_STATE else f" --state-dir {state}"
     return Target(
         address=str(document["grpc"]),
         ca=ca or pki / "ca.crt",
         cert=cert or pki / "client.crt",
         key=key or pki / "client.key",
-        **({"shop": f"{stand_in}/shop"} if stand_in else {}),
-        wallet=f"{render.program()} tempo pay{here}" if "tempo_rpc" in document else "",
+        **({"shop": shop} if shop else {}),
+        wallet=f"{render.program()} {wallet}{here}" if wallet else "",
         options=here,
     )
 

@@ -1,4 +1,4 @@
-"""Which ports to listen on: the usual ones, or free ones where those are taken."""
+"""Choose the ports of `payd dev`: the usual ones, or free ones where those are taken."""
 
 import secrets
 import socket
@@ -11,31 +11,45 @@ USUAL = {
     "postgres": 55432,
     "nats": 54222,
     "redis": 56379,
-    "stripe": 52111,
-    "tempo": 58545,
     "example": 8000,
 }
 HOST = "127.0.0.1"
-#: Below what Linux gives to outgoing connections (32768 and up): such a one, or a server that takes
-#: port 0, would hold the port between our choice and the server's start.
+#: Below Linux's range for outgoing connections (32768 and up). A port of that range could be taken
+#: by an outgoing connection, or by a server on port 0, between our choice and the server's start.
 _OURS = range(15000, 32000)
 
 
-def choose_ports(last: Mapping[str, int], port_base: int | None) -> dict[str, int]:
-    """A port for each service; those of `last` time or from `port_base` on where they are free."""
-    wanted = {**USUAL, **last}
-    if port_base is not None:
-        wanted = {name: port_base + offset for offset, name in enumerate(USUAL)}
-    chosen: dict[str, int] = {}
-    for name in USUAL:
-        port = wanted[name]
-        free = port > 0 and port not in chosen.values() and is_free(port)
-        chosen[name] = port if free else any_free(set(chosen.values()))
-    return chosen
+class Ports:
+    """One port for each service, each chosen once."""
+
+    def __init__(self, last: Mapping[str, int], port_base: int | None) -> None:
+        self.chosen: dict[str, int] = {}
+        self._last = last
+        self._port_base = port_base
+
+    def choose(self, name: str, usual: int) -> int:
+        """Choose the next port after `port_base`, else the last run's, else the usual, else any."""
+        if name in self.chosen:
+            return self.chosen[name]
+        port = self._last.get(name, usual)
+        if self._port_base is not None:
+            port = self._port_base + len(self.chosen)
+        if port <= 0 or port in self.chosen.values() or not is_free(port):
+            port = any_free(set(self.chosen.values()))
+        self.chosen[name] = port
+        return port
+
+
+def choose_ports(last: Mapping[str, int], port_base: int | None) -> Ports:
+    """Choose a port for each of our own services; companions ask for further ones."""
+    ports = Ports(last, port_base)
+    for name, usual in USUAL.items():
+        ports.choose(name, usual)
+    return ports
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there now."""
+    """Whether a server could listen on the port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -46,7 +60,7 @@ def is_free(port: int) -> bool:
 
 
 def any_free(taken: Collection[int] = ()) -> int:
-    """A port that nobody has; at random, so that two who choose at once hardly choose one."""
+    """Return a free port; a random one, so that two processes rarely choose the same."""
     while True:
         port = secrets.choice(_OURS)
         if port not in taken and is_free(port):

@@ -1,7 +1,7 @@
-"""`payd dev`: servers, certificates, schema, daemon, and dev.json when all of it is ready."""
+"""`payd dev`: start servers, companions and the daemon; write dev.json when all are ready."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -17,8 +17,8 @@ from payd.adapters.postgres.migrate import migrate
 from payd.config import DEFAULT_FILE, SETTINGS, Config, installed_providers, load_config
 from payd.daemon.builders import database_settings
 from payd.daemon.reload import open_reloads
-from payd.dev.cards import cards, mock_methods
-from payd.dev.chain import chain
+from payd.dev.companion_context import DevSession
+from payd.dev.companions import Added, open_companions
 from payd.dev.example import example
 from payd.dev.pki import ALLOWED_CNS, ensure_pki
 from payd.dev.ports import HOST, choose_ports
@@ -33,60 +33,78 @@ Progress = Callable[[str], None]
 
 @attrs.frozen(kw_only=True)
 class Servers:
-    """What runs beside the daemon, as URLs."""
+    """The URLs of the servers beside the daemon."""
 
     postgres: str
     nats: str
     redis: str
 
 
+@attrs.frozen(kw_only=True)
+class Terminal:
+    """How `payd dev` speaks to the person in front of it."""
+
+    #: Shows what is being started.
+    progress: Progress
+    #: Shows a line that stays.
+    report: Progress
+    #: Arguments of payd → the command line that a person types for this `payd dev`.
+    command: Callable[[str], str]
+    #: Receives the content of dev.json and the companions' lines, once everything is ready.
+    ready: Callable[[Mapping[str, str], Sequence[str]], None]
+
+
 async def run_dev(
     state: StateDir,
     port_base: int | None,
     stop: trio.Event,
+    terminal: Terminal,
     *,
-    progress: Progress,
-    tell: Progress,
-    ready: Callable[[Mapping[str, str]], None],
     with_example: bool = False,
 ) -> None:
-    """Everything, until `stop`; `ready` hears what dev.json says, `tell` what is left out."""
+    """Run everything until `stop`."""
     ports = choose_ports(state.last_ports(), port_base)
+    progress = terminal.progress
     progress("certificates")
     ensure_pki(state.pki, datetime.now(UTC))
+    session = DevSession(state=state, ports=ports, command=terminal.command)
     async with (
-        _servers(state, ports, progress) as (database, servers),
-        cards(state, ports, os.environ) as who_takes_cards,
-        chain(state, ports, os.environ, progress, tell) as local_chain,
-        _example(state, ports, database, servers, progress, with_example) as announced,
+        _servers(state, ports.chosen, progress) as (database, servers),
+        open_companions(
+            session,
+            _environment(state, ports.chosen, database, servers),
+            progress,
+            terminal.report,
+        ) as added,
+        _example(state, ports.chosen, database, servers, progress, with_example) as example_entry,
     ):
-        state.keep_ports(ports)
-        environ = {
-            **_environment(state, ports, database, servers),
-            **who_takes_cards.environment,
-            **local_chain.environment,
-        }
-        environ = {"MOCK_METHODS": mock_methods(environ)} | environ
-        config = load_config(environ, None)
+        state.keep_ports(ports.chosen)
+        config = load_config(added.environment, None)
         progress("schema")
         await _migrate(config, progress)
 
         def started(addresses: Addresses) -> None:
             document = attrs.asdict(addresses) | attrs.asdict(servers)
-            document |= {**who_takes_cards.announced, **local_chain.announced, **announced}
-            state.announce(document, _settings(environ))
-            ready(document)
+            document |= {**added.announced, **_for_payd(added), **example_entry}
+            state.announce(document, _settings(added.environment))
+            terminal.ready(document, added.banner)
 
         progress("payd")
-        async with open_reloads(partial(load_config, environ, None)) as reloads:
+        async with open_reloads(partial(load_config, added.environment, None)) as reloads:
             await nursery.run(config, stop, reloads=reloads, started=started)
+
+
+def _for_payd(added: Added) -> dict[str, str]:
+    """What `payd pay` reads from dev.json."""
+    entries = {"shop": added.shop, "wallet_command": added.wallet_command}
+    return {key: value for key, value in entries.items() if value}
 
 
 @asynccontextmanager
 async def _servers(
     state: StateDir, ports: Mapping[str, int], progress: Progress
 ) -> AsyncIterator[tuple[Postgres, Servers]]:
-    """Started one after the other, so that a failure is told by its name."""
+    """Start one server after the other, so that an error names the server that failed."""
     progress("PostgreSQL")
     async with postgres(state, ports["postgres"]) as database:
         progress("NATS")
@@ -114,7 +132,7 @@ async def _example(
     progress: Progress,
     is_wanted: bool,
 ) -> AsyncIterator[Mapping[str, str]]:
-    """What dev.json says of it."""
+    """Run the example where it is wanted, and give its entry of dev.json."""
     if not is_wanted:
         yield {}
         return
@@ -133,7 +151,7 @@ async def _migrate(config: Config, progress: Progress) -> None:
 def _environment(
     state: StateDir, ports: Mapping[str, int], database: Postgres, servers: Servers
 ) -> dict[str, str]:
-    """What the daemon would find in its environment; what was set by hand stands."""
+    """Return the daemon's environment. Variables of the shell win, except for `_FIXED`."""
     pki = state.pki
     ours = {
         "ENVIRONMENT": "development",
@@ -152,12 +170,8 @@ def _environment(
         "GRPC_ALLOWED_CNS": ",".join(ALLOWED_CNS),
         "HTTP_PORT": str(ports["http"]),
         "METRICS_PORT": str(ports["metrics"]),
-        "MOCK_ENABLED": "true",
-        # Long enough to see the payment PENDING.
-        "MOCK_DELAY_MS": "1000",
-        "MOCK_STATE_FILE": str(state.data / "mock.sqlite3"),
     }
-    # An installed wheel, away from a checkout, has the file and prices that ship with it.
+    # Outside a checkout, use the configuration and prices that ship with the installed wheel.
     here = DEFAULT_FILE if DEFAULT_FILE.exists() else shipped("config") / "payd.yaml"
     ours["PAYD_CONFIG"] = str(here.absolute())
     chosen = {name: value for name, value in os.environ.items() if name not in _FIXED}
@@ -165,7 +179,7 @@ def _environment(
 
 
 def _settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """The daemon's settings, for payd's own commands in another shell and working directory."""
+    """Return the daemon's settings, for payd commands in other shells and working directories."""
     prefixes = ("PAYD_", *(f"{name.upper()}_" for name in installed_providers()))
     own = {name for setting in SETTINGS for name in (setting.env, f"{setting.env}_FILE")}
     return {
@@ -176,11 +190,11 @@ def _settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_file(name: str) -> bool:
-    """Whether the variable's value is a path, which is relative to the working directory."""
+    """Whether the value is a path, which would be relative to the working directory."""
     return name == "PAYD_CONFIG" or name.endswith("_FILE")
 
 
-#: `payd dev` decides these, whatever the shell says: they belong to its own servers.
+#: `payd dev` always sets these: they are the addresses of its own servers.
 _FIXED = frozenset(
     {
         "ENVIRONMENT",

@@ -22,6 +22,13 @@ from payd.domain.evidence import (
 from payd.domain.money import Money, TokenTerms, currency_exponent
 from payd.domain.payment import LineItem
 from payd.plugins.amounts import AmountRule
+from payd.plugins.companion import (
+    Companion,
+    CompanionContext,
+    CompanionFailed,
+    OpenCompanion,
+    RunningCompanion,
+)
 from payd.plugins.context import (
     Clock,
     CommandContext,
@@ -86,6 +93,9 @@ __all__ = [
     "Capabilities",
     "Clock",
     "CommandContext",
+    "Companion",
+    "CompanionContext",
+    "CompanionFailed",
     "Conflict",
     "CreateOperation",
     "Created",
@@ -108,6 +118,7 @@ __all__ = [
     "NotAttempted",
     "ObjectPage",
     "Observation",
+    "OpenCompanion",
     "OutcomeUnknown",
     "Outflow",
     "Pace",
@@ -126,6 +137,7 @@ __all__ = [
     "Redirect",
     "RemoteObject",
     "Reversal",
+    "RunningCompanion",
     "Sink",
     "Snapshot",
     "SupportsAudit",

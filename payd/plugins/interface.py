@@ -35,7 +35,7 @@ TEXT_MAX = 8192
 ALIASES_MAX = 100
 
 #: The version of this interface; a manifest's `sdk` range is checked against it.
-SDK_VERSION = "1.0"
+SDK_VERSION = "1.1"
 
 
 class ProviderConfig(BaseModel):

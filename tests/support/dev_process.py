@@ -18,6 +18,8 @@ from payd.dev.ports import USUAL
 from support.planted_secrets import WATCH, search_processes
 
 PATIENCE_S = 60
+#: The ports that companions ask for, by their names in ports.json.
+COMPANION_PORTS = ("acme.api", "stripe.api", "tempo.rpc")
 OPEN = ("CREATING", "PENDING", "PROCESSING", "CANCELING")
 ITEM = ("--item", "ethereum-mainnet/full/30d")
 
@@ -82,7 +84,8 @@ def running_dev(
     state.mkdir(exist_ok=True)
     if not (state / "ports.json").exists():
         # Not the usual ones: other tests that run beside this one may begin with them, too.
-        (state / "ports.json").write_text(json.dumps(dict.fromkeys(USUAL, 0)))
+        names = (*USUAL, *COMPANION_PORTS)
+        (state / "ports.json").write_text(json.dumps(dict.fromkeys(names, 0)))
     with (state / "out").open("ab") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "payd", "dev", "--state-dir", str(state), *arguments],

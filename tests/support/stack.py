@@ -84,7 +84,7 @@ async def main(folder: Path) -> None:
     """Serve commands until stdin ends."""
     telemetry.configure_logging("warning", "json")
     with open_state(folder, ephemeral=False) as state:
-        ports = choose_ports(dict.fromkeys(("postgres", "nats", "redis"), 0), None)
+        ports = choose_ports(dict.fromkeys(("postgres", "nats", "redis"), 0), None).chosen
         async with postgres(state, ports["postgres"]) as database, trio.open_nursery() as nursery:
             switches = {
                 "nats": _Switch(partial(_nats, state, ports["nats"])),

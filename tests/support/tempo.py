@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tempo_provider.companion.anvil import CHAIN_ID, anvil_argv
 
-from payd.dev.chain import CHAIN_ID, anvil_command
 from payd.dev.ports import HOST, any_free
 from support.daemon import Client, Daemon, Place, a_request
 
@@ -31,7 +31,7 @@ class Chain:
     def __init__(self, anvil: Path, *options: str) -> None:
         self.port = any_free()
         self.url = f"http://{HOST}:{self.port}"
-        argv = anvil_command(anvil, self.port, *(options or ("--no-mining",))).argv
+        argv = anvil_argv(anvil, HOST, self.port, *(options or ("--no-mining",)))
         self.process = subprocess.Popen(argv)
         self._http = httpx.Client(timeout=300)
         self._wait_ready()

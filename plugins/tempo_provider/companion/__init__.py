@@ -1,1 +1,36 @@
-"""Play the remote side in development and tests: a local chain and scripted nodes."""
+"""A local Tempo chain for `payd dev`; `scripted` has the nodes of the provider's tests."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from payd.plugins import Companion, CompanionContext, RunningCompanion
+
+__all__ = ["COMPANION"]
+
+_USUAL_PORT = 58545
+
+
+@asynccontextmanager
+async def _open(context: CompanionContext) -> AsyncIterator[RunningCompanion]:
+    from tempo_provider.companion import anvil
+
+    port = context.port("rpc", _USUAL_PORT)
+    url = f"http://{context.host}:{port}"
+    async with anvil.running_chain(context, port):
+        yield RunningCompanion(
+            settings={
+                "rpc_url": url,
+                "chain_id": str(anvil.CHAIN_ID),
+                "receiver_address": anvil.RECEIVER,
+                "poll_interval_s": "0.5",
+            },
+            announced={"rpc": url, "chain_id": str(anvil.CHAIN_ID)},
+            banner=(
+                context.pay_command("crypto", "--crypto-currency USDC --no-wait"),
+                context.command("tempo pay PAYMENT_ID"),
+            ),
+            wallet_command="tempo pay",
+        )
+
+
+COMPANION = Companion(open=_open, replaces=("rpc_url", "chain_id"), generated={"memo_key": ""})

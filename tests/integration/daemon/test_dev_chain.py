@@ -67,7 +67,10 @@ def test_without_npm_it_goes_on_and_says_what_is_missing(state: Path, tmp_path: 
     """The PATH has what the servers need, and no npm."""
     with running_dev(state, TEMPO_ENABLED="true", PATH=str(tmp_path)) as (_, dev):
         assert "tempo_rpc" not in dev
-    assert "no crypto payments: anvil is not installed, and npm" in (state / "out").read_text()
+    assert (
+        "provider tempo is left out, its companion did not start: anvil is not installed, and npm"
+        in (state / "out").read_text()
+    )
 
 
 def _start(state: Path) -> str:

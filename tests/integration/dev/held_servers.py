@@ -19,7 +19,7 @@ async def main(folder: Path) -> None:
     telemetry.configure_logging("info", "json")
     with open_state(folder, ephemeral=False) as state:
         # Not the usual ones: other tests that run beside this one may begin with them, too.
-        ports = choose_ports({**dict.fromkeys(USUAL, 0), **state.last_ports()}, None)
+        ports = choose_ports({**dict.fromkeys(USUAL, 0), **state.last_ports()}, None).chosen
         state.keep_ports(ports)
         nats, valkey = nats_command(state, ports["nats"]), valkey_command(ports["redis"])
         async with (

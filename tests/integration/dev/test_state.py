@@ -111,7 +111,7 @@ def test_the_ports_of_the_last_run_are_remembered(tmp_path: Path) -> None:
 def test_a_taken_port_makes_way_and_the_others_stay() -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
-        chosen = choose_ports({"nats": port}, None)
+        chosen = choose_ports({"nats": port}, None).chosen
     assert chosen["nats"] != port
     assert len(set(chosen.values())) == len(USUAL)
     assert {name for name in USUAL if is_free(USUAL[name])} <= {
@@ -123,7 +123,7 @@ def test_all_services_follow_the_port_base() -> None:
     base = next(
         base for base in range(21000, 29000, 10) if all(map(is_free, range(base, base + 6)))
     )
-    assert sorted(choose_ports({}, base).values()) == list(range(base, base + len(USUAL)))
+    assert sorted(choose_ports({}, base).chosen.values()) == list(range(base, base + len(USUAL)))
 
 
 def test_the_room_is_cheap_until_a_server_starts() -> None:

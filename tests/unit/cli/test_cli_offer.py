@@ -41,7 +41,7 @@ def state(daemon: ScriptedDaemon, pki: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "state"
     folder.mkdir()
     (folder / "pki").symlink_to(pki)
-    document = {"grpc": f"127.0.0.1:{daemon.port}", "tempo_rpc": "http://127.0.0.1:58545"}
+    document = {"grpc": f"127.0.0.1:{daemon.port}", "wallet_command": "tempo pay"}
     (folder / "dev.json").write_text(json.dumps(document))
     return folder
 
