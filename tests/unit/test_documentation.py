@@ -124,6 +124,11 @@ def test_each_path_on_the_architecture_page_exists() -> None:
     )
     assert len(named) > 50
     assert not [name for name in named if not (ROOT / name).exists()]
+    code = "".join(path.read_text() for path in (ROOT / "payd").rglob("*.py"))
+    names = re.findall(r"`(_?[a-z]+_[a-z_]+|[A-Z]+_[A-Z_]+)`", prose(ARCHITECTURE))
+    sql = (ROOT / "payd/adapters/postgres/queries.sql").read_text()
+    assert len(names) > 5
+    assert not [name for name in names if name not in code + sql]
 
 
 def test_the_architecture_page_names_each_room_use_case_and_loop() -> None:

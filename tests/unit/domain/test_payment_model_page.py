@@ -41,7 +41,7 @@ def evidence_at(minutes: float) -> Iterator[Evidence]:
     for status in UNDECIDED:
         for money in (0, 1):
             yield a_snapshot(status, minutes=minutes, received=money, confirmed=money)
-    yield NotClosable(look=a_snapshot(minutes=minutes))
+    yield NotClosable(snapshot=a_snapshot(minutes=minutes))
     yield a_snapshot(ProviderStatus.PAID, minutes=minutes)
     for state in (ReceiptState.SEEN, ReceiptState.DROPPED):
         yield (a_receipt(state=state, time=at(minutes)),)
