@@ -1,4 +1,4 @@
-"""`payd` and `python -m payd`."""
+"""Entry point of `payd` and `python -m payd`."""
 
 
 def main() -> None:

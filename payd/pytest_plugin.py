@@ -1,6 +1,6 @@
-"""What the conformance kit adds to pytest: its report at the end, and `--payd-report` for a file.
+"""pytest plugin of the conformance kit: a report after the run, and `--payd-report` for files.
 
-Loaded into every pytest of an environment that has payd: it imports nothing until there is a verdict.
+pytest loads it in every environment that has payd, so it imports the kit only after a kit run.
 """
 
 import json
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """See pytest."""
+    """Add `--payd-report`."""
     group = parser.getgroup("payd", "payd's conformance kit")
     group.addoption(
         "--payd-report",
         type=Path,
         metavar="FOLDER",
-        help="Write what the kit found of each provider to FOLDER/NAME.json.",
+        help="Write each provider's conformance report to FOLDER/NAME.json.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """See pytest."""
+    """Register the collector of verdicts."""
     config.pluginmanager.register(_Verdicts(config.getoption("--payd-report")), "payd-verdicts")
 
 
 class _Verdicts:
-    """Those of this session."""
+    """Collects the kit's verdicts of this session and reports them at its end."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -55,7 +55,7 @@ class _Verdicts:
     def _reports(self) -> "list[Report]":
         import sys
 
-        # Whoever has a verdict has imported the kit.
+        # A test with a verdict has imported the kit.
         if "payd.plugins.testing.certify" not in sys.modules:
             return []
         from payd.plugins.testing.certify import reports_of

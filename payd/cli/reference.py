@@ -1,4 +1,4 @@
-"""`payd config reference`: docs/configuration.md, made from the settings themselves."""
+"""`payd config reference`: docs/configuration.md, generated from the settings."""
 
 import types
 import typing
@@ -12,29 +12,30 @@ from payd.config import SETTINGS, Setting
 from payd.plugins.interface import ProviderManifest
 from payd.providers.loader import manifest_of
 
-#: The providers that come with payd, in the order of the file.
+#: The providers that ship with payd, in the order of config/payd.yaml.
 SHIPPED = ("stripe", "tempo", "mock")
 
 _HEAD = """\
 # Configuration
 
-Every setting of payd, made from the settings model by `payd config reference` (`make reference`); a test
-fails when this page is stale.
+This page lists every setting of payd. `payd config reference` (`make reference`) generates it from
+the settings model, and a test fails when it is stale.
 
-A setting stands in the file (`config/payd.yaml`, or what `PAYD_CONFIG` names) under its key, or in
-its environment variable, which wins. An unknown key, a value out of its bounds or a missing secret
-stops the start within a second, names the key, and exits 78. A relative path in the file is relative
-to the file's folder. `payd config show` lists what is in force, and where each value came from;
-`payd config check` tries a configuration without starting anything.
+Set a value in the configuration file (`config/payd.yaml`, or the file that `PAYD_CONFIG` names)
+under its key, or in its environment variable, which wins. An unknown key, a value out of bounds or
+a missing secret stops the start within a second: payd names the key and exits with code 78. A
+relative path in the file is relative to the file's folder. `payd config show` lists the values in
+force and the source of each; `payd config check` checks a configuration without starting anything.
 
 ## Secrets
 
-A secret never stands in the file. It comes from Vault, from a file of its own (`…_FILE`), or, outside
-production, from its variable; where more than one has it, Vault wins, and two others are a mistake.
-A value of several lines is several values, the newest first: two webhook secrets while Stripe rolls
-one. What changes in Vault takes effect within `vault.read_interval_s`, what changes in a file upon
-SIGHUP. Under systemd the file is a copy made at the start: restart, or use files-in-place.conf. From
-then on exactly the values that are there are good; one that is gone is refused at once.
+Secrets are not allowed in the configuration file. A secret comes from Vault, from a file of its own
+(`…_FILE`) or, except in production, from its variable. Vault wins over the other two; setting both
+a file and a variable is an error. Several lines are several values, newest first: for example, two
+webhook secrets while Stripe rolls one. A change in Vault takes effect within
+`vault.read_interval_s`, a change in a file after SIGHUP. Under systemd the file is a copy made at
+the start: restart payd, or use files-in-place.conf. After a change only the new values are valid; a
+removed value is refused at once.
 
 | secret | in Vault | setting | file | class |
 |---|---|---|---|---|
@@ -73,7 +74,7 @@ _VAULT_NAMES = {
 
 
 def reference() -> str:
-    """The whole page."""
+    """Generate the whole page as Markdown."""
     manifests = [manifest_of(name) for name in SHIPPED]
     parts = [_HEAD + "\n".join(_secrets(manifests))]
     for section, title in _SECTIONS.items():
@@ -97,7 +98,7 @@ def _secrets(manifests: Iterable[ProviderManifest]) -> Iterator[str]:
             name = credential.removeprefix(f"{manifest.name}_")
             env = f"{manifest.name}_{name}".upper()
             key = f"providers.{manifest.name}.{name}"
-            yield _secret(f"Of {manifest.name}: {name}.", env.lower(), key, env)
+            yield _secret(f"Credential `{name}` of {manifest.name}.", env.lower(), key, env)
 
 
 def _secret(text: str, vault: str, key: str, env: str) -> str:
@@ -138,7 +139,7 @@ def _provider(manifest: ProviderManifest) -> str:
         rows.append(f"| `{key}` | `{env}` | {_kind(field.annotation)} | {_default(field)} |")
     where = f"[its README](../plugins/{manifest.name}_provider/README.md)"
     title = f"## Provider {manifest.name}"
-    return f"{title}\n\nWhat each means is in {where}.\n\n" + "\n".join(rows)
+    return f"{title}\n\nFor the meaning of each setting, see {where}.\n\n" + "\n".join(rows)
 
 
 def _default(field: FieldInfo) -> str:
@@ -151,7 +152,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _kind(annotation: object) -> str:
-    """As the file has it; a list comes from the environment with commas."""
+    """The type of a provider's setting in words, as in the file."""
     origin = typing.get_origin(annotation) or annotation
     if origin is Annotated:
         return _kind(typing.get_args(annotation)[0])

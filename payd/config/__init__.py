@@ -1,7 +1,6 @@
-"""What was asked: YAML + environment → one frozen tree, or every problem with its key and place.
+"""Configuration: YAML and environment → one immutable tree, or a list of every problem.
 
-May import `domain` (pricing), pydantic and yaml; nursery, cli and dev import it from here.
-What a setting does belongs to the room that reads it; exiting with 78 belongs to `cli`.
+The only place that reads YAML. What a setting does belongs to the package that reads it.
 """
 
 from payd.config.describe import Row, describe

@@ -1,4 +1,4 @@
-"""The configuration for people: every setting, its value without secrets, where it came from."""
+"""The rows of `payd config show`: every setting, its value with secrets masked, its source."""
 
 import re
 
@@ -8,7 +8,7 @@ from payd.config.settings import BY_KEY
 from payd.config.tree import Config, Provider
 from payd.telemetry import REDACTED, Secret
 
-#: A provider's setting is its own business; by its name we guess what must not be shown.
+#: Names of provider settings that probably contain a secret. payd does not know their meaning.
 _SECRET_NAME = re.compile(r"(secret|password|passphrase|seed|credential|token|key)s?$")
 _USER_IN_URL = re.compile(r"//[^@/\s,]*@")
 _URL = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^@/\s]*@)?([^/?#\s]+)\S+")
@@ -26,7 +26,7 @@ class Row:
 
 
 def describe(config: Config) -> tuple[Row, ...]:
-    """Every setting as it stands, secrets redacted, providers last."""
+    """Return every setting, fixed ones first, then those of the providers."""
     rows = [
         Row(
             key=key,
@@ -69,7 +69,7 @@ def _provider_rows(config: Config, name: str, provider: Provider) -> list[Row]:
         shown = _shown(getattr(provider, switch))
         rows.append(Row(key=key, env=_env(name, switch), value=shown, source=config.origin(key)))
     for setting, value in provider.settings.items():
-        # A path or a query may carry an API key: of a URL only the host is shown.
+        # The path or query of a URL may contain an API key: show only its host.
         shown = _URL.sub(r"\1\2/…", _shown(value))
         if value is not None and _SECRET_NAME.search(setting):
             shown = REDACTED

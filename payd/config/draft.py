@@ -1,4 +1,4 @@
-"""The configuration while it is put together: flat keys, where each came from, what is wrong."""
+"""The configuration under construction: flat keys, the source of each value, problems so far."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ from payd.telemetry import Secret
 
 @attrs.define(kw_only=True)
 class RawProvider:
-    """A provider's settings before anybody checked them."""
+    """Unchecked settings of one provider."""
 
     values: dict[str, object] = attrs.field(factory=dict, repr=False)
     from_environment: set[str] = attrs.field(factory=set)
@@ -23,9 +23,9 @@ class RawProvider:
 
 @attrs.define(kw_only=True)
 class Draft:
-    """Collects values and problems; nothing in it is checked until the tree is built."""
+    """Collects values and problems. Values are checked when the tree is built."""
 
-    #: What relative paths of the file are relative to.
+    #: Base of relative paths in the file.
     folder: Path
     values: dict[str, object] = attrs.field(factory=dict, repr=False)
     origins: dict[str, str] = attrs.field(factory=dict)
@@ -33,12 +33,12 @@ class Draft:
     problems: list[Problem] = attrs.field(factory=list)
 
     def put(self, key: str, value: object, where: str) -> None:
-        """Set a value; a later one wins."""
+        """Set a value and its source, replacing an earlier one."""
         self.values[key] = value
         self.origins[key] = where
 
     def refuse(self, key: str, what: str, where: str | None = None) -> None:
-        """Note a problem, once per key."""
+        """Record a problem; only the first one of each key is kept."""
         if all(problem.key != key for problem in self.problems):
             setting = BY_KEY.get(key)
             unset = "not set" if setting is None or setting.default is None else "default"
@@ -46,7 +46,7 @@ class Draft:
             self.problems.append(Problem(key=key, where=place, what=what))
 
     def is_production(self) -> bool:
-        """Whether production's rules hold, whatever else is wrong."""
+        """Whether the rules of production apply. Callable before the values are checked."""
         return self.values.get("environment") == "production"
 
     def settings_present(self) -> Iterator[tuple[Setting, object]]:
@@ -56,18 +56,18 @@ class Draft:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A suggestion for a mistyped word, or what there is to choose from."""
+    """Suggest the closest known word, or list all of them; the text continues a message."""
     names = list(known)
     close = get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; known are {', '.join(names)}" if names else ""
+    return f"; valid: {', '.join(names)}" if names else ""
 
 
 def quoted(value: object, length: int = 60) -> str:
-    """`; is VALUE` for a message, or nothing where a password could be in it.
+    """Return `; is VALUE` to end a message, or nothing if VALUE may contain a password.
 
-    A URL may hold one before its @, whatever setting it was given for.
+    A URL may contain one before its @, whichever setting it was written for.
     """
     if isinstance(value, Secret) or "@" in str(value):
         return ""
@@ -75,7 +75,7 @@ def quoted(value: object, length: int = 60) -> str:
 
 
 def read_secret(file: Path) -> tuple[list[Secret], str | None]:
-    """The lines of a secret's file, and what is wrong with it. Never quotes its content."""
+    """Return the lines of a secret file, and the problem with it. Never quotes its content."""
     try:
         with file.open("rb") as stream:
             content = stream.read(BYTES_MAX + 1)
@@ -92,5 +92,5 @@ def read_secret(file: Path) -> tuple[list[Secret], str | None]:
 
 
 def settings_by_env() -> Mapping[str, Setting]:
-    """Variable → setting, for those whose name is fixed."""
+    """Map each variable to its setting, except those of providers."""
     return {setting.env: setting for setting in BY_KEY.values()}

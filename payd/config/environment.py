@@ -1,4 +1,4 @@
-"""The environment over the file: each variable parsed to the type of its setting."""
+"""Apply environment variables over the file, each parsed to the type of its setting."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from payd.config.draft import Draft, RawProvider, nearest, quoted, settings_by_e
 from payd.config.settings import BY_KEY, Setting
 from payd.telemetry import Secret
 
-#: payd's own, without being settings.
+#: Variables of payd that are no settings.
 _NOT_SETTINGS = ("PAYD_CONFIG",)
 _SWITCH = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -21,7 +21,7 @@ _PROVIDER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 def apply_environment(draft: Draft, environ: Mapping[str, str], installed: Iterable[str]) -> None:
-    """Override the file's values. An empty variable counts as not set."""
+    """Override values of the file. An empty variable counts as not set."""
     given = {name: value for name, value in environ.items() if value}
     by_env = settings_by_env()
     for name, setting in by_env.items():
@@ -36,17 +36,17 @@ def apply_environment(draft: Draft, environ: Mapping[str, str], installed: Itera
 
 
 def check_provider_name(name: str) -> str | None:
-    """What is wrong with a provider's name: it begins the names of its variables."""
+    """Return the problem with a provider's name, which is the prefix of its variables."""
     if not _PROVIDER_NAME.fullmatch(name):
-        return "a provider's name is 1 to 32 of a-z 0-9 _, beginning with a letter"
+        return "invalid provider name: use 1 to 32 of a-z 0-9 _, starting with a letter"
     prefixes = {setting.env.split("_")[0].lower() for setting in BY_KEY.values()}
     if name.split("_")[0] in prefixes:
-        return f"a provider cannot be named so: {name.upper()}_… are payd's own variables"
+        return f"invalid provider name: payd's own variables start with {name.upper()}_"
     return None
 
 
 def parse_switch(text: str) -> bool:
-    """Read a switch as people write it in an environment. Raises ValueError."""
+    """Parse true, 1, yes, on, false, 0, no or off in any case. Raises ValueError."""
     if (known := _SWITCH.get(text.lower())) is None:
         raise ValueError(f"must be true or false{quoted(text, 40)}")
     return known
@@ -74,7 +74,7 @@ def _parse(setting: Setting, text: str) -> object:
         case "number" if _NUMBER.fullmatch(text):
             return float(text)
         case "integer" | "number":
-            raise ValueError(f"must be: {setting.type}{quoted(text, 40)}")
+            raise ValueError(f"must be {setting.type}{quoted(text, 40)}")
         case "list":
             return [part.strip() for part in text.split(",") if part.strip()]
         case "file":
@@ -84,7 +84,7 @@ def _parse(setting: Setting, text: str) -> object:
 
 
 def _refuse_unknown(draft: Draft, name: str, known: Iterable[str]) -> None:
-    """Refuse what was meant for payd. Others may set PAYD_PORT and the like, as Kubernetes does."""
+    """Refuse a mistyped PAYD_ variable, but not those of others: Kubernetes sets PAYD_PORT."""
     sections = {key.split(".")[0] for key in BY_KEY if "." in key}
     of_a_section = name.split("_")[1].lower() in sections
     if of_a_section or get_close_matches(name, known, n=1, cutoff=0.85):
@@ -92,7 +92,7 @@ def _refuse_unknown(draft: Draft, name: str, known: Iterable[str]) -> None:
 
 
 def _provider_names(draft: Draft, installed: Iterable[str]) -> dict[str, str]:
-    """Variable prefix → provider, the longest first, so that `a_b` wins over `a`."""
+    """Map variable prefixes to providers, the longest first, so that `a_b` wins over `a`."""
     names = {*draft.providers, *(n for n in installed if check_provider_name(n) is None)}
     return {f"{name.upper()}_": name for name in sorted(names, key=len, reverse=True)}
 

@@ -1,4 +1,4 @@
-"""YAML + environment → one frozen tree, or every problem at once with its key and its place."""
+"""Load the configuration: YAML and environment → one immutable tree, or every problem at once."""
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -27,10 +27,10 @@ def load_config(
     *,
     installed: Collection[str] | None = None,
 ) -> Config:
-    """Load and check everything that was asked for. Raises ConfigError with all problems.
+    """Load and check the configuration. Raises ConfigError with all problems.
 
-    The file is `path`, else PAYD_CONFIG, else config/payd.yaml if that exists. `installed` names
-    the providers whose variables count beside those of the file: by default those installed.
+    The file is `path`, else PAYD_CONFIG, else config/payd.yaml if that exists. Variables are read
+    for the providers in the file and for those in `installed`, by default the installed plugins.
     """
     draft = _read_file(environ, path)
     names = installed_providers() if installed is None else installed
@@ -86,7 +86,7 @@ def _take(draft: Draft, document: Document, path: tuple[str, ...], value: object
 def _mapping(
     draft: Draft, document: Document, path: tuple[str, ...], value: object
 ) -> Iterator[tuple[str, object]]:
-    """The entries of a section; one whose lines are all commented out counts as absent."""
+    """Entries of a section. A section without values (all lines commented out) counts as absent."""
     if isinstance(value, dict):
         yield from value.items()
     elif value is not None:
@@ -105,7 +105,7 @@ def _apply_defaults(draft: Draft) -> None:
 
 
 def _convert(draft: Draft) -> None:
-    """From what YAML has to what the strict tree takes; what does not fit is left for it to refuse."""
+    """Convert YAML types to those of the strict tree, which refuses what remains wrong."""
     for setting, value in draft.settings_present():
         match setting.kind, value:
             case "file", str():
@@ -119,7 +119,7 @@ def _convert(draft: Draft) -> None:
 
 
 def _build(draft: Draft, providers: dict[str, object]) -> Config:
-    """Build the tree; what it refuses is noted and left out, so that the rules see the rest."""
+    """Build the tree. Record and drop invalid values, so that the rules can check the others."""
     try:
         return Config.model_validate(_nested(draft, providers))
     except ValidationError as error:
@@ -153,5 +153,5 @@ def _explain(setting: Setting, message: str, draft: Draft) -> str:
         return f"must be the path of a file{shown}"
     if setting.kind == "choice":
         return f"must be one of {setting.type}{shown}"
-    subject, _, rest = message.partition(" should ")
+    subject, _, rest = message.removeprefix("Value error, ").partition(" should ")
     return (f"must {rest}" if rest else subject) + shown

@@ -1,4 +1,4 @@
-"""The core's own secrets: from Vault, a file, or outside production from the environment."""
+"""payd's own secrets: from Vault, from a file, or, except in production, from a variable."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,21 +13,21 @@ VAULT_NAMES: Mapping[str, str] = {
     "redis_password": "redis.password",
     "nats_account_signing_seed": "nats.account_signing_seed",
 }
-#: Without these the daemon cannot start.
+#: Secrets that the daemon cannot start without.
 _REQUIRED = ("database.password",)
 
 
 def resolve_passwords(draft: Draft) -> None:
-    """Put every password in its place, or say why not."""
+    """Read every secret into its setting, or record the problem."""
     for setting in BY_KEY.values():
         if setting.kind == "secret":
             _resolve(draft, setting)
     for key in _REQUIRED:
         if key not in draft.values and "vault.addr" not in draft.values:
-            outside = "" if draft.is_production() else f" or {BY_KEY[key].env}"
+            variable = "" if draft.is_production() else f", {BY_KEY[key].env}"
             file = BY_KEY[f"{key}_file"]
             draft.refuse(
-                key, f"missing: set {file.key}, {file.env}{outside}, or keep it in the vault"
+                key, f"missing: set {file.key} or {file.env}{variable}, or store it in Vault"
             )
 
 
@@ -40,11 +40,11 @@ def _resolve(draft: Draft, setting: Setting) -> None:
         if isinstance(path, Path):
             _from_file(draft, key, file.key, path)
     elif not from_environment:
-        draft.refuse(key, f"secrets do not belong in this file; set {file.key} or {file.env}")
+        draft.refuse(key, f"secrets are not allowed in this file; set {file.key} or {file.env}")
     elif path is not None and draft.origins[file.key].startswith("environment"):
-        draft.refuse(key, f"is set twice: by {setting.env} and by {file.env}")
+        draft.refuse(key, f"is set by both {setting.env} and {file.env}; remove one")
     elif draft.is_production():
-        what = f"no secret from the environment in production; set {file.key} or {file.env}"
+        what = f"{setting.env} is refused in production; set {file.key} or {file.env}"
         draft.refuse(key, what)
     if not isinstance(draft.values.get(key), Secret):
         draft.values.pop(key, None)
@@ -53,10 +53,10 @@ def _resolve(draft: Draft, setting: Setting) -> None:
 def _from_file(draft: Draft, key: str, file_key: str, path: Path) -> None:
     values, wrong = read_secret(path)
     if wrong is None and len(values) > 1:
-        wrong = f"{path} has more than one line"
+        wrong = f"{path} has more than one line; keep the secret only"
     if wrong is not None:
         draft.refuse(file_key, wrong)
-        # Named under the file's key: the password itself is not missing as well.
+        # Reported under the file's key. Mark the secret too, so that it is not reported as missing.
         draft.refuse(key, f"see {file_key}", draft.origins[file_key])
     else:
         draft.put(key, values[0], f"file {path}")

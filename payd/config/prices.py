@@ -1,4 +1,4 @@
-"""The price file: YAML on disk → one checked PriceList, or every problem with its line."""
+"""Load the price file: YAML → one checked PriceList, or every problem with its line."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _TOP_LEVEL = ("currency", "prices")
 
 
 def load_prices(file: Path) -> PriceList:
-    """Read and check a price file as a whole. Raises ConfigError; never gives half a list."""
+    """Read and check a price file. Raises ConfigError with all problems; never a partial list."""
     content = read_bytes(file, "pricing.file", str(file))
     document = parse_yaml(content, str(file))
     problems = list(document.problems)
@@ -35,7 +35,7 @@ def load_prices(file: Path) -> PriceList:
 
 
 def _new_problems(error: PricesInvalid, file: str, known: list[Problem]) -> list[Problem]:
-    """What the rules found beyond what the file's shape has shown already, there or below."""
+    """Problems found by the pricing rules, except at keys whose structure is wrong already."""
     return [
         Problem(key=problem.key, where=f"{file}:{problem.line}", what=problem.what)
         for problem in error.problems
@@ -46,7 +46,7 @@ def _new_problems(error: PricesInvalid, file: str, known: list[Problem]) -> list
 def _unknown_keys(document: Document, top: dict[str, object]) -> Iterator[Problem]:
     for key in top:
         if key not in _TOP_LEVEL:
-            what = "unknown key; a price file has `currency` and `prices`"
+            what = "unknown key; valid: currency, prices"
             yield Problem(key=key, where=document.where((key,)), what=what)
 
 

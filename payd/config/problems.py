@@ -1,16 +1,17 @@
-"""What is wrong with a configuration: every problem at once, each with its key and its place."""
+"""Configuration errors: a list of problems, each with its key and its location."""
 
 from collections.abc import Iterable
 
 import attrs
 
-#: sysexits.h EX_CONFIG: what the process exits with, so that a supervisor does not retry.
+#: Exit code of a process with an invalid configuration (sysexits.h EX_CONFIG). systemd is
+#: configured not to restart on it.
 EXIT_BAD_CONFIGURATION = 78
 
 
 @attrs.frozen(kw_only=True)
 class Problem:
-    """One thing to mend. Never holds the value of a secret."""
+    """One problem to fix. Never contains the value of a secret."""
 
     #: The setting's dotted key, such as `database.port`.
     key: str
@@ -23,7 +24,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. Mend what `problems` lists, then start again."""
+    """The configuration is invalid. Fix everything in `problems`, then start again."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)

@@ -1,4 +1,4 @@
-"""The providers' part: two switches are payd's, credentials are secrets, the rest is the plugin's."""
+"""Provider sections: payd's two switches, credentials, and settings for the plugin to check."""
 
 import os
 from collections.abc import Collection, Mapping
@@ -13,17 +13,17 @@ from payd.config.yaml_lines import Document
 from payd.telemetry import Secret
 
 _SWITCHES = ("enabled", "allow_in_production")
-#: Where plugins announce themselves; the entry point's name is the provider's.
+#: Entry-point group of the plugins; an entry point's name is the provider's name.
 _ENTRY_POINTS = "payd"
 
 
 def installed_providers() -> tuple[str, ...]:
-    """The names that installed plugins announce. Imports none of them."""
+    """Names of the installed plugins, from package metadata; imports none of them."""
     return tuple(point.name for point in entry_points(group=_ENTRY_POINTS))
 
 
 def read_providers(draft: Draft, document: Document, section: Mapping[str, object]) -> None:
-    """Take over the file's `providers`."""
+    """Add the file's `providers` section to the draft."""
     for name, value in section.items():
         path = ("providers", name)
         key, where = ".".join(path), document.where(path)
@@ -41,7 +41,7 @@ def read_providers(draft: Draft, document: Document, section: Mapping[str, objec
 
 
 def provider_sections(draft: Draft) -> dict[str, object]:
-    """Every provider in the tree's shape; refuses switches that are none."""
+    """Convert every provider for the tree. Refuses switches that are not true or false."""
     return {name: _section(draft, name, raw) for name, raw in draft.providers.items()}
 
 
@@ -73,7 +73,7 @@ def _switch(value: object, is_text: bool) -> bool:
 
 
 def _absolute(draft: Draft, raw: RawProvider, key: str) -> object:
-    """A file of the YAML is relative to the YAML's folder, one of the environment to ours."""
+    """Resolve a `…_file` path: in YAML relative to the file, else to the working directory."""
     value = raw.values[key]
     if not (key.endswith("_file") and isinstance(value, str)):
         return value
@@ -84,12 +84,12 @@ def _absolute(draft: Draft, raw: RawProvider, key: str) -> object:
 def take_credentials(
     config: Config, name: str, credentials: Collection[str]
 ) -> tuple[Provider, Mapping[str, tuple[Secret, ...]]]:
-    """Part a provider's credentials from its settings.
+    """Split a provider's section into plain settings and credentials.
 
-    Gives the section without them, and each credential's values, newest first: a file holds one
-    on each line. A credential is named as the plugin does, with or without `NAME_` before it; the
-    vault's come first. Raises ConfigError for one that is missing, stands in the YAML, or, in
-    production, in the environment.
+    Returns the section without credentials, and each credential's values, newest first: a file has
+    one value per line. Keys are the names that the plugin declares, with or without the prefix
+    `NAME_`. Values in Vault win. Raises ConfigError for a credential that is missing, written in
+    the YAML file, or, in production, set by a variable.
     """
     section = config.providers.named[name]
     found: dict[str, tuple[Secret, ...]] = {}
@@ -109,7 +109,7 @@ def take_credentials(
 
 
 def plain_settings(config: Config, name: str, credentials: Collection[str]) -> dict[str, object]:
-    """The provider's settings without its credentials; empty where nothing is said of it."""
+    """The provider's settings without its credentials; empty if it is not configured."""
     section = config.providers.named.get(name)
     secret = {credential.removeprefix(f"{name}_") for credential in credentials}
     settings = section.settings if section is not None else {}
@@ -124,19 +124,19 @@ def _credential(
     if kept := config.in_vault(env.lower()):
         return list(kept), None
     if value is not None and setting not in section.from_environment:
-        return [], f"secrets do not belong in this file; set {file} or {env}_FILE"
+        return [], f"secrets are not allowed in this file; set {file} or {env}_FILE"
     if value is not None and file in section.from_environment:
-        return [], f"is set twice: by {env} and by {env}_FILE"
+        return [], f"is set by both {env} and {env}_FILE; remove one"
     if value is not None and config.in_production:
-        return [], f"no secret from the environment in production; set {file} or {env}_FILE"
+        return [], f"{env} is refused in production; set {file} or {env}_FILE"
     if value is not None:
-        # As in a file: one a line, the newest first.
+        # As in a file: one value per line, newest first.
         return [Secret(line) for line in str(value).split("\n") if line], None
     if isinstance(path := section.settings.get(file), str):
         return read_secret(Path(path))
-    outside = "" if config.in_production else f" or {env}"
-    where = f", or {env.lower()} in the vault" if config.vault.addr else ""
-    return [], f"missing: set {file}, {env}_FILE{outside}{where}"
+    variable = "" if config.in_production else f" or {env}"
+    vault = f", or store {env.lower()} in Vault" if config.vault.addr else ""
+    return [], f"missing: set {file}, {env}_FILE{variable}{vault}"
 
 
 def _keep(section: Provider, settings: dict[str, object]) -> dict[str, object]:

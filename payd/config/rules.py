@@ -1,4 +1,4 @@
-"""Rules that hold between settings, and those that hold in production only."""
+"""Rules between settings, and the stricter rules of production."""
 
 import ipaddress
 import ssl
@@ -9,16 +9,16 @@ from urllib.parse import SplitResult, urlsplit
 from payd.config.settings import BY_KEY
 from payd.config.tree import Config
 
-#: payd's own provider for development. Plugins declare the same of themselves to the loader.
+#: payd's own development provider. The loader checks the same rule for plugins that declare it.
 _FOR_DEVELOPMENT = "mock"
-#: PostgreSQL's default: after it, a session that waits for a lock looks for a deadlock.
+#: PostgreSQL's default deadlock_timeout: a session waits this long before it checks for a deadlock.
 _DEADLOCK_TIMEOUT_MS = 1000
 
 Wrong = tuple[str, str]
 
 
 def broken_rules(config: Config) -> Iterator[Wrong]:
-    """Key and reason of every rule that this tree breaks."""
+    """Key and message of every broken rule."""
     yield from _production(config)
     yield from _tls(config)
     yield from _timeouts(config)
@@ -32,31 +32,34 @@ def _production(config: Config) -> Iterator[Wrong]:
         return
     if not config.trusted_network:
         yield from (
-            (key, f"{what}, or set PAYD_TRUSTED_NETWORK=true where nobody else is on the network")
+            (key, f"{what}, or set PAYD_TRUSTED_NETWORK=true if the network is private")
             for key, what in unencrypted_connections(config)
         )
     if config.crash_at is not None:
-        yield "crash_at", "crash points are refused in production"
+        yield "crash_at", "crash points are refused in production; unset PAYD_CRASH_AT"
     provider = config.providers.named.get(_FOR_DEVELOPMENT)
     if provider is not None and provider.enabled and not provider.allow_in_production:
         key = f"providers.{_FOR_DEVELOPMENT}"
-        yield f"{key}.enabled", f"refused in production unless {key}.allow_in_production is true"
+        yield (
+            f"{key}.enabled",
+            f"is refused in production; disable it, or set {key}.allow_in_production",
+        )
 
 
 def unencrypted_connections(config: Config) -> list[Wrong]:
-    """Connections that leave this host and may carry payments and passwords in the clear.
+    """Remote connections that may carry payment data and passwords unencrypted.
 
-    Redis is none of them: payd speaks no TLS to it, and sends it counts of calls and a password.
+    Redis is exempt: payd has no TLS to Redis, and sends it only call counts and its password.
     """
     found: list[Wrong] = []
     mode, host = config.database.ssl_mode, config.database.host
     if mode in ("disable", "prefer") and not is_loopback(host):
-        what = f"{mode} may reach {host} unencrypted in production: set DB_SSL_MODE=verify-full"
+        what = f"{mode} may connect to {host} unencrypted: set DB_SSL_MODE=verify-full"
         found.append(("database.ssl_mode", what))
     plain = [url for url in map(_parsed, config.nats.servers) if url and url.scheme == "nats"]
     hosts = [url.hostname or "" for url in plain if not is_loopback(url.hostname or "")]
     if hosts:
-        what = f"nats:// reaches {', '.join(hosts)} unencrypted in production: use tls://"
+        what = f"nats:// connects to {', '.join(hosts)} unencrypted: use tls:// in NATS_URL"
         found.append(("nats.url", what))
     return found
 
@@ -69,7 +72,7 @@ def _parsed(server: str) -> SplitResult | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine: a loopback address, localhost, or a socket's folder."""
+    """Whether a host is this machine: a loopback address, localhost, or a Unix socket's folder."""
     if host.startswith("/") or host == "localhost":
         return True
     try:
@@ -80,7 +83,7 @@ def is_loopback(host: str) -> bool:
 
 def _tls(config: Config) -> Iterator[Wrong]:
     missing = config.grpc.missing_tls()
-    # Outside production none at all is fine for commands that serve nothing; some is a mistake.
+    # Commands that serve nothing need no certificates. Only some of the three is a mistake.
     if config.in_production or len(missing) in (1, 2):
         yield from ((problem.key, problem.what) for problem in missing)
     for key in ("tls_cert_file", "tls_key_file", "tls_ca_file"):
@@ -106,7 +109,7 @@ def _authorities(key: str, file: Path | None) -> Iterator[Wrong]:
     try:
         ssl.create_default_context(cafile=file)
     except ssl.SSLError:
-        yield key, f"{file} holds no CA certificate in PEM"
+        yield key, f"{file} contains no CA certificate in PEM format"
 
 
 def _timeouts(config: Config) -> Iterator[Wrong]:
@@ -114,11 +117,11 @@ def _timeouts(config: Config) -> Iterator[Wrong]:
     if database.statement_timeout_ms >= database.command_timeout_s * 1000:
         yield (
             "database.statement_timeout_ms",
-            "must be below command_timeout_s, so that the server gives up before we do",
+            "must be less than command_timeout_s, so that PostgreSQL gives up before payd does",
         )
     if database.lock_timeout_ms <= _DEADLOCK_TIMEOUT_MS:
-        why = "PostgreSQL's default deadlock_timeout, so that a deadlock is found and resolved"
-        yield "database.lock_timeout_ms", f"must be above {_DEADLOCK_TIMEOUT_MS}, {why}"
+        why = "the default deadlock_timeout, so that PostgreSQL resolves deadlocks first"
+        yield "database.lock_timeout_ms", f"must be more than {_DEADLOCK_TIMEOUT_MS}, {why}"
 
 
 def _ports(config: Config) -> Iterator[Wrong]:
@@ -129,7 +132,7 @@ def _ports(config: Config) -> Iterator[Wrong]:
         ("metrics", config.metrics.port),
     ):
         if port and port in taken:
-            yield f"{name}.port", f"{port} is {taken[port]}.port already"
+            yield f"{name}.port", f"{port} is also {taken[port]}.port; choose another port"
         taken.setdefault(port, name)
 
 
@@ -141,7 +144,7 @@ def _vault(config: Config) -> Iterator[Wrong]:
         together = ", ".join(BY_KEY[f"vault.{name}"].env for name in needed)
         for name in needed:
             if name not in given:
-                yield f"vault.{name}", f"missing: {together} go together"
+                yield f"vault.{name}", f"missing: set all of {together}, or none"
     yield from _authorities("vault.tls_ca_file", vault.tls_ca_file)
     plain = vault.addr is not None and vault.addr.startswith("http://")
     host = None
@@ -152,16 +155,16 @@ def _vault(config: Config) -> Iterator[Wrong]:
     except ValueError:
         bad_port = True
     if bad_port:
-        yield "vault.addr", "its host or port is none"
+        yield "vault.addr", "invalid host or port"
     if plain and config.in_production and not is_loopback(host or ""):
-        yield "vault.addr", "http is refused in production unless the host is local"
+        yield "vault.addr", "http to a remote host is refused in production; use https"
 
 
 def _nats(config: Config) -> Iterator[Wrong]:
     nats = config.nats
     if nats.credentials_file is not None and nats.account_signing_seed is not None:
-        yield "nats.credentials_file", "is set beside account_signing_seed: one identity only"
+        yield "nats.credentials_file", "is set as well as account_signing_seed; remove one"
     yield from _authorities("nats.tls_ca_file", nats.tls_ca_file)
     yield from _readable("nats.credentials_file", nats.credentials_file)
     if nats.account_key_is_scoped and nats.account is None:
-        yield "nats.account", "missing: a scoped signing key needs its account"
+        yield "nats.account", "missing: account_key_is_scoped needs the account's public key"

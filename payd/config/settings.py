@@ -1,4 +1,4 @@
-"""Every setting as a list: key, variable, type, default, meaning. Docs and the loader read it."""
+"""List every setting with key, variable, type, default and meaning, for the loader and the docs."""
 
 import types
 import typing
@@ -10,7 +10,8 @@ import annotated_types
 import attrs
 from pydantic.fields import FieldInfo
 
-from payd.config.tree import Config, Provider, Section
+from payd.config.section import Section
+from payd.config.tree import Config, Provider
 from payd.telemetry import Secret
 
 Kind = Literal["text", "integer", "number", "switch", "choice", "list", "file", "secret"]
@@ -18,18 +19,18 @@ Kind = Literal["text", "integer", "number", "switch", "choice", "list", "file", 
 
 @attrs.frozen(kw_only=True)
 class Setting:
-    """One thing an operator can set. `NAME` in a key or variable stands for a provider's name."""
+    """One setting. `NAME` in its key or variable stands for a provider's name."""
 
     key: str
     env: str
     kind: Kind
-    #: For people: the kind with its bounds or choices.
+    #: The kind with its bounds or choices, for display.
     type: str
-    #: None where nothing is set.
+    #: None without a default.
     default: object
-    #: The default in production, where it is another one.
+    #: The default in production if it differs, else None.
     production_default: object
-    #: What a text must look like, in words; empty when anything goes.
+    #: The required format of a text in words; empty without one.
     form: str
     description: str
 
@@ -93,7 +94,7 @@ def _bounds(field: FieldInfo) -> str:
     return " " + " ".join(parts) if parts else ""
 
 
-#: In the order of the tree. Those of a provider come last, under `providers.NAME`.
+#: Every setting in the order of the tree; those of a provider last, under `providers.NAME`.
 SETTINGS: tuple[Setting, ...] = (
     *_all_settings(),
     *(
@@ -103,5 +104,5 @@ SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
-#: Those whose key is fixed, by key.
+#: Every setting except those of providers, by key.
 BY_KEY: Mapping[str, Setting] = {s.key: s for s in SETTINGS if ".NAME." not in s.key}

@@ -1,4 +1,4 @@
-"""What the vault holds, put into the tree as if it had been configured."""
+"""Merge secrets from the vault into the configuration."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,17 +7,17 @@ from payd.config.tree import Config
 from payd.telemetry import Secret
 
 
-def with_vault(config: Config, held: Mapping[str, Sequence[Secret]]) -> Config:
-    """The configuration with these secrets. What the vault holds wins over a file.
+def with_vault(config: Config, values: Mapping[str, Sequence[Secret]]) -> Config:
+    """Return the configuration with these secrets; they win over secrets from files.
 
-    `held` maps a name to its values, newest first; of the core's own only the newest counts.
+    `values` maps a name to its values, newest first. payd's own secrets use only the newest.
     """
     origins = dict(config._origins)
     sections: dict[str, dict[str, object]] = {}
     for name, key in VAULT_NAMES.items():
-        if held.get(name):
+        if values.get(name):
             section, _, field = key.partition(".")
-            sections.setdefault(section, {})[field] = held[name][0]
+            sections.setdefault(section, {})[field] = values[name][0]
             origins[key] = f"vault {config.vault.secret_path}"
     copied = config.model_copy(
         update={
@@ -26,10 +26,10 @@ def with_vault(config: Config, held: Mapping[str, Sequence[Secret]]) -> Config:
         }
     )
     copied._origins = origins
-    copied._vault = {name: tuple(values) for name, values in held.items()}
+    copied._vault = {name: tuple(versions) for name, versions in values.items()}
     return copied
 
 
 def missing_from_vault(config: Config) -> tuple[str, ...]:
-    """The names without which the daemon cannot work, and that are nowhere."""
+    """Vault names of required secrets that are set nowhere."""
     return () if config.database.password is not None else ("db_password",)

@@ -1,8 +1,8 @@
-"""YAML as plain values, with the line of every key. Refuses what makes YAML surprising or dangerous.
+"""Parse YAML into plain values with the line of every key, without its surprising features.
 
-Read from the parser's events, so that nesting is bounded and nothing is ever constructed from a
-tag. Refused: anchors and aliases, tags, several documents, duplicate keys, keys that are not
-text. Numbers are plain decimals only: `010`, `1_000` and `12:30` stay text, `yes` and `no` too.
+It reads the parser's events: nesting is bounded, and no object is ever constructed from a tag.
+Refused are anchors, aliases, tags, several documents, duplicate keys and keys that are not text.
+Only plain decimals are numbers: `010`, `1_000` and `12:30` stay text, and so do `yes` and `no`.
 """
 
 import re
@@ -14,7 +14,7 @@ import yaml
 
 from payd.config.problems import ConfigError, Problem
 
-#: Far above any configuration or price list, far below what could hurt.
+#: Largest accepted file: more than any real configuration or price list.
 BYTES_MAX = 1024 * 1024
 _DEPTH_MAX = 16
 
@@ -33,7 +33,7 @@ KeyPath = tuple[str, ...]
 
 @attrs.frozen(kw_only=True)
 class Document:
-    """One file: dicts, lists, text, numbers, switches and None; `lines` has every key's line."""
+    """One parsed file: dicts, lists, str, int, float, bool and None, and the line of every key."""
 
     file: str
     data: object
@@ -41,7 +41,7 @@ class Document:
     problems: tuple[Problem, ...]
 
     def where(self, path: KeyPath) -> str:
-        """`FILE:LINE` of a key, or of the nearest one above it."""
+        """`FILE:LINE` of a key, or of its nearest parent with a known line."""
         while path and path not in self.lines:
             path = path[:-1]
         return f"{self.file}:{self.lines.get(path, 1)}"
@@ -62,7 +62,7 @@ def read_bytes(file: Path, key: str, where: str) -> bytes:
 
 
 def parse_yaml(content: bytes, file: str) -> Document:
-    """Parse one document. Raises ConfigError where it cannot be read to its end."""
+    """Parse one document. Raises ConfigError for text that is not UTF-8 or not YAML."""
     try:
         reader = _Reader(content.decode(), file)
         data = reader.document()
@@ -84,7 +84,7 @@ def _syntax_problem(error: yaml.YAMLError, file: str) -> Problem:
 
 
 class _Reader:
-    """Walks the events once; goes on after a problem, so that one run shows them all."""
+    """Walks the parser's events once and continues after a problem, to report all of them."""
 
     def __init__(self, text: str, file: str) -> None:
         self.lines: dict[KeyPath, int] = {}
@@ -100,7 +100,7 @@ class _Reader:
                 documents += 1
                 value = self._value(next(self._events), ())
                 if documents > 1:
-                    self._refuse((), event, "has a second document; keep one")
+                    self._refuse((), event, "contains a second document; keep one")
                 else:
                     data = value
         return data
@@ -111,9 +111,9 @@ class _Reader:
             what = f"is nested deeper than {_DEPTH_MAX} levels"
             raise ConfigError([Problem(key=_key(path[:4]) + "…", where=where, what=what)])
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            self._refuse(path, event, "anchors and aliases are not supported; write the value out")
+            self._refuse(path, event, "anchors and aliases are not supported; repeat the value")
         if getattr(event, "tag", None) is not None:
-            self._refuse(path, event, "tags are not supported")
+            self._refuse(path, event, "tags are not supported; remove the !tag")
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(path)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -128,7 +128,7 @@ class _Reader:
             if key is None:
                 self._value(next(self._events), here)
             elif key in found:
-                what = f"is a duplicate; the key stands on line {self.lines[here]} already"
+                what = f"duplicate key; it is set on line {self.lines[here]} already"
                 self._refuse(here, event, what)
                 self._value(next(self._events), (*path, f"{key} (again)"))
             else:
@@ -140,7 +140,7 @@ class _Reader:
         key = self._value(event, (*path, "?"))
         if isinstance(key, str):
             return key
-        self._refuse(path, event, f"has a key that is not text: {key!r:.40}; write it in quotes")
+        self._refuse(path, event, f"contains a key that is not text: {key!r:.40}; quote it")
         return None
 
     def _sequence(self, path: KeyPath) -> list[object]:

@@ -73,7 +73,7 @@ class Watches:
             if held is not None:
                 _log.info("watch_leads", provider=self.provider, fence=held.lease.fence)
                 return held
-            await trio.sleep(ASK_INTERVAL_S * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, no secret
+            await trio.sleep(ASK_INTERVAL_S * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
     async def _check_lease(self, held: HeldLease, body: trio.CancelScope) -> None:
         while True:

@@ -110,7 +110,8 @@ class SecretRefresher:
         while not stop.is_set():
             self.set_gauges()
             manager.is_waiting(f"waiting for Vault: {self._problem()}")
-            with trio.move_on_after(random.uniform(backoff_s / 2, backoff_s)):  # noqa: S311 - jitter
+            pause_s = random.uniform(backoff_s / 2, backoff_s)  # noqa: S311 - jitter
+            with trio.move_on_after(pause_s):
                 await stop.wait()
             if (values := await self._try_once()) is not None:
                 return values

@@ -70,9 +70,9 @@ def test_a_provider_gets_its_credentials_newest_first_and_apart_from_its_setting
     ("setting", "environ", "says"),
     [
         ("", {}, "missing: set secret_key_file, STRIPE_SECRET_KEY_FILE or STRIPE_SECRET_KEY"),
-        ("secret_key: sk_canary", {}, "do not belong in this file"),
+        ("secret_key: sk_canary", {}, "not allowed in this file"),
         ("secret_key_file: nothing", {}, "cannot read"),
-        ("", {"STRIPE_SECRET_KEY": "sk_canary", "STRIPE_SECRET_KEY_FILE": "/x"}, "set twice"),
+        ("", {"STRIPE_SECRET_KEY": "sk_canary", "STRIPE_SECRET_KEY_FILE": "/x"}, "remove one"),
     ],
 )
 def test_a_credential_that_cannot_be_used_is_named(

@@ -230,7 +230,7 @@ def test_a_ca_file_without_a_certificate_is_refused(
     file = tmp_path / "ca.crt"
     file.write_text("no certificate")
     (problem,) = refusals(tmp_path, "", **{variable: str(file)})
-    assert (problem.key, problem.what) == (key, f"{file} holds no CA certificate in PEM")
+    assert (problem.key, problem.what) == (key, f"{file} contains no CA certificate in PEM format")
 
 
 def test_every_mistake_is_shown_at_once_each_with_its_place(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_every_mistake_is_shown_at_once_each_with_its_place(tmp_path: Path) -> N
     [
         ("databse: {}", {}, "did you mean database?"),
         ("log: {levle: info}", {}, "did you mean level?"),
-        ("metrics: {xyz: 1}", {}, "known are host, port"),
+        ("metrics: {xyz: 1}", {}, "valid: host, port"),
         ("", {"PAYD_RECOVERY_BATCHSIZE": "1"}, "did you mean PAYD_RECOVERY_BATCH_SIZE?"),
         ("environment: prod", {}, "must be one of development | test | staging | production"),
         ("database: {port: 70000}", {}, "less than or equal to 65535; is 70000"),
@@ -263,9 +263,9 @@ def test_every_mistake_is_shown_at_once_each_with_its_place(tmp_path: Path) -> N
         (
             "database: {lock_timeout_ms: 1000}",
             {},
-            "must be above 1000, PostgreSQL's default deadlock_timeout",
+            "must be more than 1000, the default deadlock_timeout",
         ),
-        ("grpc: {allowed_cns: [payd]}", {}, "is one of payd's own names in the audit trail"),
+        ("grpc: {allowed_cns: [payd]}", {}, "is reserved for payd's audit trail"),
     ],
 )
 def test_a_refusal_says_what_would_be_right(
