@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import payd_client
 import pytest
 
 from payd.adapters.system import CRASH_POINTS
@@ -139,6 +140,11 @@ def test_the_proto_the_schema_and_the_code_name_the_same_statuses() -> None:
     assert (
         in_proto == {status.value for status in Status} == set(re.findall(r"'(\w+)'", checked[1]))
     )
+    assert in_proto == {status.value for status in payd_client.Status}
+
+
+def test_payd_and_the_client_name_the_same_events() -> None:
+    assert {event.value for event in payd_client.EventType} == {event.value for event in EventType}
 
 
 @pytest.mark.parametrize("names", [CRASH_POINTS], ids=["crash points"])

@@ -1,7 +1,7 @@
-"""The caller's side: a typed gRPC client and a durable event consumer, for trio and for asyncio.
+"""Client of payd for a main app: typed gRPC calls and a durable event consumer, on asyncio or trio.
 
-May import the proto and the domain, and its own grpclib, nats, redis and hvac. Nothing of the
-daemon: a main app installs payd for this room alone. Names are loaded when they are first used.
+Imports nothing of payd itself. Each public name is loaded when it is first used, so that a program
+pays only for what it uses.
 """
 
 from importlib import import_module
@@ -10,22 +10,37 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from payd.domain.decide import EventType
-    from payd.domain.evidence import CryptoTransfer, Redirect
-    from payd.domain.money import Money
-    from payd.domain.payment import Customer, Failure, LineItem, Status
-    from payd.domain.request import InitiateRequest, Item, QuoteRequest
     from payd_client.consumer import ConsumerSettings, EventConsumer, Reject
-    from payd_client.credentials import CredentialsUnavailable, TlsFiles, TlsVault
+    from payd_client.credentials import CredentialsUnavailable, TlsFiles, TlsSource
     from payd_client.errors import NotFound, PaydClientError, Unavailable
+    from payd_client.extras import MissingExtra
     from payd_client.grpc import PaymentClient
-    from payd_client.values import Caller, Crypto, Event, Payment, Quote
+    from payd_client.values import (
+        Caller,
+        CryptoFacts,
+        CryptoTransfer,
+        Customer,
+        Event,
+        EventType,
+        Failure,
+        InitiateRequest,
+        Item,
+        Money,
+        Payment,
+        PricedItem,
+        Quote,
+        QuoteCrypto,
+        QuoteRequest,
+        Redirect,
+        Status,
+    )
+    from payd_client.vault import TlsVault
 
 __all__ = [
     "Caller",
     "ConsumerSettings",
     "CredentialsUnavailable",
-    "Crypto",
+    "CryptoFacts",
     "CryptoTransfer",
     "Customer",
     "Event",
@@ -34,38 +49,38 @@ __all__ = [
     "Failure",
     "InitiateRequest",
     "Item",
-    "LineItem",
+    "MissingExtra",
     "Money",
     "NotFound",
     "PaydClientError",
     "Payment",
     "PaymentClient",
+    "PricedItem",
     "Quote",
+    "QuoteCrypto",
     "QuoteRequest",
     "Redirect",
     "Reject",
     "Status",
     "TlsFiles",
+    "TlsSource",
     "TlsVault",
     "Unavailable",
 ]
 
-_ROOMS = {
-    "payd_client.consumer": ("ConsumerSettings", "EventConsumer", "Reject"),
-    "payd_client.credentials": ("CredentialsUnavailable", "TlsFiles", "TlsVault"),
-    "payd_client.errors": ("NotFound", "PaydClientError", "Unavailable"),
-    "payd_client.grpc": ("PaymentClient",),
-    "payd_client.values": ("Caller", "Crypto", "Event", "Payment", "Quote"),
-    "payd.domain.decide": ("EventType",),
-    "payd.domain.evidence": ("CryptoTransfer", "Redirect"),
-    "payd.domain.money": ("Money",),
-    "payd.domain.payment": ("Customer", "Failure", "LineItem", "Status"),
-    "payd.domain.request": ("InitiateRequest", "Item", "QuoteRequest"),
+_MODULES = {
+    "consumer": ("ConsumerSettings", "EventConsumer", "Reject"),
+    "credentials": ("CredentialsUnavailable", "TlsFiles", "TlsSource"),
+    "errors": ("NotFound", "PaydClientError", "Unavailable"),
+    "extras": ("MissingExtra",),
+    "grpc": ("PaymentClient",),
+    "vault": ("TlsVault",),
 }
-_WHERE = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    module = _MODULE_OF.get(name, "values")
+    return getattr(import_module(f"{__name__}.{module}"), name)

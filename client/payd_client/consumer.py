@@ -1,8 +1,8 @@
-"""A durable consumer of payd's events: each handled once, in order within a payment.
+"""Durable consumer of payd's events: each event handled once, in order within a payment.
 
-At least once is what a stream can promise. So each event is claimed in Redis before the handler
-runs, confirmed after it and released when it fails; and the handler writes the event's id into its
-own database, in the transaction of its effect: that decides, whatever Redis and NATS have lost.
+A stream can only promise to deliver at least once. So each event is claimed in Redis before the
+handler runs, confirmed after it and released when it fails. And the handler stores the event's id in
+its own database, in the transaction of its effect: that decides, whatever Redis and NATS have lost.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,90 +11,101 @@ from typing import Any
 
 import attrs
 
-from payd_client.dead_letters import DEAD_LETTERS
-from payd_client.island import Island
+from payd_client.bridge import Bridge
+from payd_client.extras import require
 from payd_client.sharing import application_of
 from payd_client.values import Event
 
+#: Stream of dead letters.
+DEAD_LETTERS = "PAYMENTS_DLQ"
 Handler = Callable[[Event], Awaitable[None]]
 
 
 class Reject(Exception):
-    """Raised by a handler for an event that it will never be able to handle: a dead letter."""
+    """Raised by a handler for an event that it can never handle: the event becomes a dead letter."""
 
 
 @attrs.frozen(kw_only=True)
 class ConsumerSettings:
-    """Where events come from, and how patiently they are handled."""
+    """Addresses, names, limits and waits of a consumer."""
 
-    #: nats://…, several with commas.
+    #: URLs of NATS, separated by commas: nats://HOST:PORT or tls://HOST:PORT.
     nats: str = attrs.field(repr=False)
-    #: redis://…; empty: only the handler's own database knows what is done.
+    #: redis://HOST:PORT, with the extra `redis`. Empty: no claims, the handler's database decides.
     redis: str = attrs.field(default="", repr=False)
-    #: Of NATS, where it wants one.
+    #: NATS credentials file (JWT and seed), with the extra `nkey`.
     credentials_file: Path | None = None
     stream: str = "PAYMENTS"
-    #: One name for one application: two that share it take each other's events.
+    #: Name of the durable consumer, one for each application: two applications that share a name
+    #: take each other's events.
     durable: str = "main-app-payment"
-    #: Names the application in a warning about that. All of its processes and releases need the
-    #: same name, and another application on the same NATS account needs another one. Empty: the
-    #: module and name of the handler; for a program's own file, that is the file's name without
-    #: its folder, as in `app.py:on_event`. Set it where two applications have the same names.
+    #: Name of the application, for a warning when two applications share `durable`. All processes
+    #: and releases of the application need the same name. Empty: the module and name of the
+    #: handler; for the program that was started, the file name without its folder, as in
+    #: `app.py:on_event`. Set it when two applications would get the same name.
     application: str = ""
     subject: str = "payment.>"
+    #: Stream of dead letters.
     dead_letters: str = DEAD_LETTERS
-    #: Handlers at once, each for another payment.
+    #: Handlers that run at the same time, each for another payment.
     parallel: int = 16
-    #: Messages taken and not yet acknowledged.
+    #: Events received and not yet acknowledged.
     held_max: int = 256
-    #: After so long without a word a dead consumer's events are given to another.
+    #: Seconds until NATS gives the events of a dead consumer to another one.
     ack_wait_s: float = 30.0
-    #: A handler that takes longer is cancelled, and tried again.
+    #: Seconds after which a handler is cancelled, and the event tried again.
     handler_timeout_s: float = 300.0
-    #: Waits after a handler has failed; the last one goes on until `attempts_max`.
+    #: Seconds to wait after each failure of a handler; the last one repeats until `attempts_max`.
     backoff_s: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0)
-    #: Then it is a dead letter.
+    #: Failures of the handler after which the event becomes a dead letter.
     attempts_max: int = 10
-    #: A message that ended this many consumers is one, too.
+    #: Deliveries after which an event becomes a dead letter: it may have crashed its consumers.
     deliveries_max: int = 100
-    #: How long Redis knows that an event is done.
+    #: Seconds for which Redis remembers that an event is done.
     remember_s: float = 90 * 24 * 3600.0
 
 
 class EventConsumer:
-    """Runs inside the caller's nursery or task group, on trio or on asyncio.
+    """Consumer that runs in the caller's task group or nursery, on asyncio or trio.
 
-    `await nursery.start(consumer.run)`, or `task_group.create_task(consumer.run())`. It ends when it
-    is cancelled; or after `stop()`, when the handlers under way have ended. NATS and Redis may go
-    away and come back meanwhile.
+    Start it with `task_group.create_task(consumer.run())` or `await nursery.start(consumer.run)`. It
+    runs until it is cancelled, or until `stop()` was called and the running handlers have ended.
+    NATS and Redis may go away and come back.
     """
 
     def __init__(self, settings: ConsumerSettings, handler: Handler) -> None:
-        """`handler` runs on the caller's own loop; what it raises is a reason to try again."""
+        """Take a `handler` that runs on the caller's own loop; an exception of it means a retry."""
         application = settings.application or application_of(handler)
         self._settings = attrs.evolve(settings, application=application)
         self._handler = handler
         self._is_stopped = False
-        self._end: Callable[[], None] = lambda: None
+        self._stop: Callable[[], None] = lambda: None
 
     async def run(self, task_status: Any = None) -> None:
-        """Until cancelled or stopped. Started when its consumer exists at NATS."""
-        # Late: who only has settings to write needs no NATS library.
+        """Handle events until cancelled or stopped. Raises MissingExtra.
+
+        On trio, `nursery.start` returns when the durable consumer exists in NATS.
+        """
+        if self._settings.redis:
+            require("redis", "redis", "ConsumerSettings.redis")
+        if self._settings.credentials_file is not None:
+            require("nkeys", "nkey", "ConsumerSettings.credentials_file")
+        # Imported here, so that the settings alone do not load nats-py.
         from payd_client.handling import Handling
 
-        async with Island() as island:
-            handling = Handling(self._settings, island.native(self._handler))
-            started = task_status.started if task_status is not None else _nobody_waits
-            self._end = handling.stop
+        async with Bridge() as bridge:
+            handling = Handling(self._settings, bridge.for_asyncio(self._handler))
+            started = task_status.started if task_status is not None else _ignore_start
+            self._stop = handling.stop
             if self._is_stopped:
                 handling.stop()
-            await island.call(handling.run, started)
+            await bridge.call(handling.run, started)
 
     def stop(self) -> None:
-        """Take nothing more, and end. Repeatable; from the loop that runs it."""
+        """Receive no more events and end. Call it on the loop that runs the consumer."""
         self._is_stopped = True
-        self._end()
+        self._stop()
 
 
-def _nobody_waits() -> None:
-    """On asyncio."""
+def _ignore_start() -> None:
+    """On asyncio nothing waits for the start."""

@@ -1,4 +1,4 @@
-"""The stream PAYMENTS_DLQ: events that a consumer could not handle, with the reason beside them."""
+"""The stream PAYMENTS_DLQ: events that a consumer could not handle, each with the reason."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,22 +10,23 @@ import nats.errors
 import nats.js.errors
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
+from payd_client.consumer import DEAD_LETTERS
 from payd_client.events import StreamUnreachable, close, connect, shown
 
-DEAD_LETTERS = "PAYMENTS_DLQ"
-#: payment_dlq.DURABLE.SUBJECT
+#: A letter's subject is payment_dlq.DURABLE.SUBJECT.
 SUBJECTS = "payment_dlq.>"
 _REASON_MAX = 500
-_WORDS = str.maketrans(dict.fromkeys("\r\n\t", " "))
+#: A header ends at a line break.
+_ONE_LINE = str.maketrans(dict.fromkeys("\r\n\t", " "))
 
 
 @attrs.frozen(kw_only=True)
 class DeadLetter:
-    """An event that a consumer has given up, and why."""
+    """An event that a consumer has given up, with the reason."""
 
-    #: In the stream of dead letters.
+    #: Position in the stream of dead letters.
     sequence: int
-    #: The event's own.
+    #: Subject of the event, such as payment.completed.
     subject: str
     reason: str
     time: datetime
@@ -34,9 +35,9 @@ class DeadLetter:
 
 
 async def read_letters(servers: str, stream: str = DEAD_LETTERS) -> list[DeadLetter]:
-    """All that are there, the oldest first. Raises StreamUnreachable.
+    """Read all dead letters, the oldest first. Raises StreamUnreachable.
 
-    Empty, too, where the stream does not exist: the first consumer makes it.
+    Without the stream the list is empty: the first consumer creates it.
     """
     async with _jetstream(servers, stream) as jetstream:
         try:
@@ -44,12 +45,12 @@ async def read_letters(servers: str, stream: str = DEAD_LETTERS) -> list[DeadLet
         except nats.js.errors.NotFoundError:
             return []
         found = []
-        # A new stream says that its first sequence is 0, and refuses to be asked for that.
+        # A new stream reports 0 as its first sequence, and refuses a request for 0.
         for sequence in range(max(1, state.first_seq), state.last_seq + 1):
             try:
                 found.append(_letter(await jetstream.get_msg(stream, sequence)))
             except nats.js.errors.NotFoundError:
-                # Replayed already.
+                # Replayed before.
                 continue
         return found
 
@@ -60,9 +61,9 @@ async def replay(
     stream: str = DEAD_LETTERS,
     events: str = "PAYMENTS",
 ) -> None:
-    """Put them into the stream of events again, where every consumer sees them; then forget them.
+    """Publish dead letters as events again and delete them. Raises StreamUnreachable.
 
-    Who has handled an event knows its id. Raises StreamUnreachable.
+    Every consumer receives them; one that has handled such an event knows its id and skips it.
     """
     async with _jetstream(servers, stream) as jetstream:
         for letter in letters:
@@ -77,39 +78,39 @@ async def replay(
 
 
 async def ensure_stream(jetstream: Any, name: str) -> None:
-    """Make it where it is missing. Raises nats.errors.Error."""
+    """Create the stream of dead letters when it is missing. Raises nats.errors.Error."""
     try:
         await jetstream.stream_info(name)
     except nats.js.errors.NotFoundError:
-        await jetstream.add_stream(stream_settings(name))
+        await jetstream.add_stream(stream_config(name))
 
 
-def stream_settings(name: str) -> StreamConfig:
-    """Settings of the stream of dead letters: nothing leaves it until a person decides."""
+def stream_config(name: str, replicas: int = 1) -> StreamConfig:
+    """Return the settings of the stream: it keeps a letter until a person replays or deletes it."""
     return StreamConfig(
         name=name,
         subjects=[SUBJECTS],
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
-        num_replicas=1,
+        num_replicas=replicas,
         discard=DiscardPolicy.NEW,
         duplicate_window=3600,
     )
 
 
 async def bury(jetstream: Any, name: str, durable: str, message: Any, reason: str) -> None:
-    """Copy a message there, once. Raises nats.errors.Error; then it is not buried."""
+    """Copy a message into the stream of dead letters, once. Raises nats.errors.Error."""
     headers = dict(message.headers or {})
     sequence = message.metadata.sequence.stream
     headers |= {
         "Nats-Msg-Id": f"{durable}:{sequence}",
-        "payd-dead-reason": reason.translate(_WORDS)[:_REASON_MAX],
+        "payd-dead-reason": reason.translate(_ONE_LINE)[:_REASON_MAX],
         "payd-dead-subject": message.subject,
         "payd-dead-sequence": str(sequence),
         "payd-dead-deliveries": str(message.metadata.num_delivered),
     }
-    for name_of_expectation in ("Nats-Expected-Stream", "Nats-Expected-Last-Sequence"):
-        headers.pop(name_of_expectation, None)
+    for expectation in ("Nats-Expected-Stream", "Nats-Expected-Last-Sequence"):
+        headers.pop(expectation, None)
     await jetstream.publish(
         f"payment_dlq.{durable}.{message.subject}",
         message.data,

@@ -1,20 +1,16 @@
-"""What a call of the client can raise; each says whether to come again."""
+"""Errors that a call of the client raises."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
-#: Nothing is wrong with the request: the same one, with the same idempotency key, may be sent again.
-_LATER = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED"})
+#: gRPC codes after which the same request, with the same idempotency key, may be sent again.
+_TRANSIENT = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "CANCELLED"})
 
 
 class PaydClientError(Exception):
-    """payd's answer was an error, or there was none.
-
-    `reason` is that of the contract, empty when payd gave none; `metadata` holds its variable parts;
-    `violations` names the fields that were refused.
-    """
+    """payd refused the call, or did not answer."""
 
     def __init__(
         self,
@@ -24,19 +20,23 @@ class PaydClientError(Exception):
         request_id: str = "",
     ) -> None:
         super().__init__(message)
-        #: Of gRPC, such as NOT_FOUND.
+        #: gRPC code, such as NOT_FOUND.
         self.code = code
         self.message = message
+        #: Id of the request, to find it in payd's log.
         self.request_id = request_id
+        #: Reason from docs/reference.md, such as UNKNOWN_METHOD; empty when payd gave none.
         self.reason = ""
+        #: Values that belong to the reason, such as the unknown method.
         self.metadata: dict[str, str] = {}
+        #: Invalid fields of the request, each with a description.
         self.violations: Mapping[str, str] = {}
-        #: When payd asked for patience.
+        #: Seconds to wait before the next attempt, when payd named a time.
         self.retry_after_s: float | None = None
         for detail in details or ():
-            self._take(detail)
+            self._read(detail)
 
-    def _take(self, detail: Any) -> None:
+    def _read(self, detail: Any) -> None:
         if isinstance(detail, ErrorInfo):
             self.reason = detail.reason
             self.metadata = dict(detail.metadata)
@@ -48,22 +48,22 @@ class PaydClientError(Exception):
 
 
 class Unavailable(PaydClientError):
-    """payd did not answer, or not yet: come again with the same request and idempotency key.
+    """payd did not answer, or cannot answer now: repeat the request with the same idempotency key.
 
-    A payment may exist all the same: its outcome is unknown, never lost.
+    The request may have reached payd all the same. The repetition returns its result.
     """
 
 
 class NotFound(PaydClientError):
-    """There is no such payment."""
+    """The payment does not exist."""
 
 
 def error_of(
     code: str, message: str, details: Sequence[Any] | None = None, request_id: str = ""
 ) -> PaydClientError:
-    """The class that fits the gRPC code."""
+    """Build the error class for a gRPC code."""
     kind = PaydClientError
-    if code in _LATER:
+    if code in _TRANSIENT:
         kind = Unavailable
     elif code == "NOT_FOUND":
         kind = NotFound

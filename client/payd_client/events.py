@@ -1,4 +1,4 @@
-"""The tail of the stream PAYMENTS: what was told since a time, and what is told from now on."""
+"""Read the stream PAYMENTS without a durable consumer: past events, then new ones."""
 
 import asyncio
 import contextlib
@@ -16,19 +16,19 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 from payd_client.nats_client import StrictClient
 
 _CONNECT_S = 5.0
-#: The library asks again after twice two of them went missing.
+#: nats-py subscribes again when heartbeats are missing.
 _HEARTBEAT_S = 1.0
-#: Silence of a stream that has more to tell, after which it counts as gone.
+#: Longest wait for an event that the stream has announced.
 _SILENCE_S = 5.0
 
 
 class StreamUnreachable(Exception):
-    """NATS does not answer, or has no such stream."""
+    """NATS does not answer, or the stream does not exist."""
 
 
 @attrs.frozen(kw_only=True)
-class Event:
-    """One event as a consumer gets it."""
+class StreamEvent:
+    """A message of the stream with its JSON body."""
 
     subject: str
     sequence: int
@@ -39,8 +39,8 @@ class Event:
 
 async def tail(
     servers: str, *, since: datetime, follow: bool, stream: str = "PAYMENTS"
-) -> AsyncGenerator[Event, None]:
-    """Events since a time, in their order; then new ones, until cancelled, when `follow`."""
+) -> AsyncGenerator[StreamEvent, None]:
+    """Yield the events since a time in their order; with `follow`, new ones until cancelled."""
     client = await connect(servers, allow_reconnect=follow)
     seen = 0
     try:
@@ -53,9 +53,11 @@ async def tail(
             except (TimeoutError, nats.errors.TimeoutError):
                 if follow:
                     continue
-                raise StreamUnreachable(f"NATS at {shown(servers)} fell silent") from None
+                raise StreamUnreachable(
+                    f"NATS at {shown(servers)} stopped sending events"
+                ) from None
             event = _event(message)
-            # A consumer that the library made again may begin too early.
+            # A subscription that nats-py has renewed may begin too early.
             if event.sequence > seen and event.time >= since:
                 seen = event.sequence
                 yield event
@@ -70,12 +72,12 @@ async def tail(
 
 
 async def connect(servers: str, *, allow_reconnect: bool = False) -> Any:
-    """A NATS client. Raises StreamUnreachable."""
+    """Connect to NATS. `servers` are URLs separated by commas. Raises StreamUnreachable."""
     if not all(_is_url(server) for server in servers.split(",")):
         raise StreamUnreachable(f"{shown(servers)!r} is not a list of URLs like nats://host:4222")
     client = StrictClient()
     try:
-        # By itself nats-py would try for two minutes.
+        # Without a limit nats-py would try for two minutes.
         await asyncio.wait_for(
             client.connect(
                 servers.split(","),
@@ -92,8 +94,8 @@ async def connect(servers: str, *, allow_reconnect: bool = False) -> Any:
 
 
 async def close(client: Any) -> None:
-    """End the connection, lost or not."""
-    # AttributeError, TypeError: github.com/python/cpython/issues/136234, before Python 3.13.6.
+    """Close the connection, even when it was lost."""
+    # AttributeError, TypeError: before Python 3.13.6, github.com/python/cpython/issues/136234.
     with contextlib.suppress(nats.errors.Error, OSError, AttributeError, TypeError):
         await client.close()
 
@@ -101,13 +103,13 @@ async def close(client: Any) -> None:
 async def _subscribe(jetstream: Any, stream: str, since: datetime) -> Any:
     config = ConsumerConfig(
         deliver_policy=DeliverPolicy.BY_START_TIME,
-        opt_start_time=since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),  # type: ignore[arg-type]  # goes out as it is
+        opt_start_time=since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),  # type: ignore[arg-type]  # sent unchanged
         idle_heartbeat=_HEARTBEAT_S,
     )
     subscription = await jetstream.subscribe(
         "payment.>", stream=stream, ordered_consumer=True, config=config
     )
-    # A lost consumer is made again from a sequence, which a start time would contradict.
+    # nats-py recreates a lost consumer from a sequence, which a start time would contradict.
     config.opt_start_time = None
     return subscription
 
@@ -118,11 +120,11 @@ async def _has_nothing(subscription: Any) -> bool:
 
 
 async def _ignore(_: Exception) -> None:
-    """Each failed try is told here; the last word is the time-out's."""
+    """Take nats-py's report of each failed attempt; `connect` raises the last error."""
 
 
 def shown(servers: str) -> str:
-    """Without the user, password or token that a URL may carry."""
+    """Return the URLs without user, password and token, for messages."""
     return ",".join(map(_without_user, servers.split(",")))
 
 
@@ -139,8 +141,8 @@ def _is_url(server: str) -> bool:
     return bool(url.scheme and url.netloc)
 
 
-def _event(message: Any) -> Event:
-    return Event(
+def _event(message: Any) -> StreamEvent:
+    return StreamEvent(
         subject=message.subject,
         sequence=message.metadata.sequence.stream,
         time=message.metadata.timestamp,

@@ -1,4 +1,4 @@
-"""A small typed client of the gRPC service: mutual TLS, deadlines, safe retries, named errors."""
+"""Typed client of the gRPC service: mutual TLS, deadlines, safe retries, named errors."""
 
 import asyncio
 import contextlib
@@ -13,62 +13,57 @@ import attrs
 from grpclib.client import Channel
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from payd.domain.request import InitiateRequest, QuoteRequest
+from payd_client.bridge import Bridge, check_cancelled
 from payd_client.credentials import CredentialsUnavailable, Pem, TlsSource
 from payd_client.errors import PaydClientError, Unavailable, error_of
-from payd_client.island import Island, go_on
+from payd_client.messages import initiate_message, payment_of, quote_message, quote_of
 from payd_client.proto import payment_pb2 as pb
 from payd_client.proto.payment_grpc import PaymentServiceStub
-from payd_client.values import (
-    Caller,
-    Payment,
-    Quote,
-    initiate_message,
-    payment_of,
-    quote_message,
-    quote_of,
-)
+from payd_client.values import Caller, InitiateRequest, Payment, Quote, QuoteRequest
 
 _log = getLogger("payd_client")
 
 DEADLINE_S = 10.0
-#: Of one call, the first included: a restart of payd behind a balancer is over by then.
+#: Attempts of one call, the first included: enough to wait out a restart of payd.
 ATTEMPTS_MAX = 4
 _BACKOFF_S = 0.1
-#: After a failed connection the certificates are read at once, but not more often than this.
+#: After a failed connection the certificates are read at once, but at most this often.
 _REREAD_MIN_S = 1.0
 
 
 @attrs.define(eq=False)
 class Connection:
-    """A channel, and how many calls are on it."""
+    """A channel and the number of calls that use it."""
 
     channel: Channel
     calls: int = 0
     is_retired: bool = False
 
     def close_if_unused(self) -> None:
-        """Close a retired one when its last call has ended."""
+        """Close a retired connection when its last call has ended."""
         if self.is_retired and not self.calls:
             self.close()
 
     def close(self) -> None:
-        """At once."""
+        """Close without waiting for the server.
+
+        grpclib 0.4.9 keeps the transport private. `Channel.close` alone would wait for the server's
+        TLS close_notify, perhaps longer than the caller's loop runs.
+        """
         protocol: Any = self.channel._protocol
         transport = getattr(getattr(protocol, "connection", None), "_transport", None)
         self.channel.close()
         if transport is not None:
-            # TLS would wait for the server's goodbye, longer than the caller's loop may run.
             transport.abort()
 
 
 class PaymentClient:
-    """payd, as the main app sees it. An async context manager, on trio or on asyncio.
+    """Client of one payd: an async context manager, on asyncio or trio.
 
-    One connection, made when it is first needed, and made anew when the certificates change or it
-    was lost. Every call is tried again on UNAVAILABLE, within its deadline: all four may be
-    repeated, InitiatePayment because of its idempotency key. All raise PaydClientError:
-    Unavailable to come again, NotFound, or the class itself with a reason of the contract.
+    It opens one connection with the first call, and a new one when the connection was lost or the
+    certificates have changed. A call that ends with UNAVAILABLE is repeated within its deadline. All
+    four methods may be repeated: InitiatePayment because of its idempotency key. Each raises
+    PaydClientError, or its subclasses Unavailable and NotFound.
     """
 
     def __init__(
@@ -79,19 +74,19 @@ class PaymentClient:
         deadline_s: float = DEADLINE_S,
         attempts_max: int = ATTEMPTS_MAX,
     ) -> None:
-        """`target` is host:port; `deadline_s` is of a whole call, with its repetitions."""
+        """Take `target` as host:port. `deadline_s` limits a whole call with its repetitions."""
         host, _, port = target.rpartition(":")
         self._host, self._port = host.strip("[]"), int(port)
         self._tls = tls
         self._deadline_s = deadline_s
         self._attempts_max = attempts_max
-        self._island = Island()
+        self._bridge = Bridge()
 
     async def __aenter__(self) -> "PaymentClient":
-        """Raises CredentialsUnavailable, and ValueError for certificates that do not work."""
+        """Raises CredentialsUnavailable, and ValueError for invalid certificates."""
         async with contextlib.AsyncExitStack() as exits:
-            await exits.enter_async_context(self._island)
-            await self._island.call(self._open)
+            await exits.enter_async_context(self._bridge)
+            await self._bridge.call(self._open)
             self._exits = exits.pop_all()
         return self
 
@@ -102,35 +97,38 @@ class PaymentClient:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            await self._island.close(self._close)
+            await self._bridge.close(self._close)
         finally:
             await self._exits.__aexit__(kind, error, traceback)
 
     async def quote(
         self, request: QuoteRequest, *, caller: Caller | None = None, deadline_s: float = 0.0
     ) -> Quote:
-        """Prices; nothing is kept. `deadline_s` instead of the client's own, as in all calls."""
+        """Price items. payd stores nothing.
+
+        `deadline_s` replaces the client's own deadline, here and in the other calls.
+        """
         answer = await self._call("GetQuote", quote_message(request), caller, deadline_s)
         return quote_of(answer.quote)
 
     async def initiate(
         self, request: InitiateRequest, *, caller: Caller | None = None, deadline_s: float = 0.0
     ) -> Payment:
-        """The payment of this idempotency key, made when there is none."""
+        """Create a payment, or return the one that has this idempotency key."""
         answer = await self._call("InitiatePayment", initiate_message(request), caller, deadline_s)
         return payment_of(answer.payment)
 
     async def get(
         self, payment_id: UUID | str, *, caller: Caller | None = None, deadline_s: float = 0.0
     ) -> Payment:
-        """As it stands now."""
+        """Return the current state of a payment."""
         request = pb.GetPaymentRequest(payment_id=str(payment_id))
         return payment_of((await self._call("GetPayment", request, caller, deadline_s)).payment)
 
     async def get_by_key(
         self, idempotency_key: str, *, caller: Caller | None = None, deadline_s: float = 0.0
     ) -> Payment:
-        """The same, for who knows only the key."""
+        """Return the current state of the payment with this idempotency key."""
         request = pb.GetPaymentRequest(idempotency_key=idempotency_key)
         return payment_of((await self._call("GetPayment", request, caller, deadline_s)).payment)
 
@@ -142,15 +140,18 @@ class PaymentClient:
         caller: Caller | None = None,
         deadline_s: float = 0.0,
     ) -> Payment:
-        """Ask for its end. CANCELING until the provider has confirmed it."""
+        """Cancel an open payment. It stays CANCELING until the provider has confirmed it.
+
+        `reason` is for the audit trail.
+        """
         request = pb.CancelPaymentRequest(payment_id=str(payment_id), reason=reason)
         return payment_of((await self._call("CancelPayment", request, caller, deadline_s)).payment)
 
     async def _call(
         self, method: str, request: Any, caller: Caller | None, deadline_s: float
     ) -> Any:
-        return await self._island.call(
-            self._try, method, request, caller or Caller(), deadline_s or self._deadline_s
+        return await self._bridge.call(
+            self._retry, method, request, caller or Caller(), deadline_s or self._deadline_s
         )
 
     # -- on asyncio ------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ class PaymentClient:
     async def _open(self) -> None:
         self._pem = await self._tls.read()
         self._connection = self._new_connection(self._pem)
-        self._suspect = asyncio.Event()
+        self._is_suspect = asyncio.Event()
         self._renewing = asyncio.create_task(self._renew())
 
     async def _close(self) -> None:
@@ -166,37 +167,37 @@ class PaymentClient:
         with contextlib.suppress(asyncio.CancelledError):
             await self._renewing
         self._connection.close()
-        # So that the transport's end is seen while the loop still runs.
+        # Let the loop run the transport's callbacks before it ends.
         await asyncio.sleep(0)
 
     def _new_connection(self, pem: Pem) -> Connection:
-        channel = Channel(self._host, self._port, ssl=pem.context())
-        return Connection(channel)
+        return Connection(Channel(self._host, self._port, ssl=pem.context()))
 
     async def _renew(self) -> None:
-        """Take over changed certificates; calls under way end on the connection they began on."""
+        """Take over changed certificates. Running calls end on the connection they began on."""
         while True:
-            go_on()
+            check_cancelled()
             await asyncio.sleep(_REREAD_MIN_S)
             with contextlib.suppress(TimeoutError):
-                patience_s = max(0.0, self._tls.reread_s - _REREAD_MIN_S)
-                await asyncio.wait_for(self._suspect.wait(), patience_s)
-            self._suspect.clear()
+                wait_s = max(0.0, self._tls.reread_s - _REREAD_MIN_S)
+                await asyncio.wait_for(self._is_suspect.wait(), wait_s)
+            self._is_suspect.clear()
             try:
                 pem = await self._tls.read()
                 if pem == self._pem:
                     continue
                 fresh = self._new_connection(pem)
             except (CredentialsUnavailable, ValueError) as error:
-                # Half of a change, or a vault that is away: what works goes on.
-                _log.warning("payd's client certificate was not renewed: %s", error)
+                # A change may be half written, or the vault may be away: keep what works.
+                _log.warning("the client certificate was not renewed, the old one stays: %s", error)
                 continue
             self._pem = pem
             old, self._connection = self._connection, fresh
             old.is_retired = True
             old.close_if_unused()
 
-    async def _try(self, method: str, request: Any, caller: Caller, deadline_s: float) -> Any:
+    async def _retry(self, method: str, request: Any, caller: Caller, deadline_s: float) -> Any:
+        """Send until payd answers, the attempts are used up or the deadline would pass."""
         now: Callable[[], float] = asyncio.get_running_loop().time
         until = now() + deadline_s
         attempt = 0
@@ -209,10 +210,10 @@ class PaymentClient:
                 code = "DEADLINE_EXCEEDED"
                 raise error_of(code, message, request_id=caller.request_id) from None
             except Unavailable as error:
-                backoff_s = _BACKOFF_S * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - spread
+                backoff_s = _BACKOFF_S * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter
                 wait_s = max(backoff_s, error.retry_after_s or 0.0)
-                is_worth = error.code == "UNAVAILABLE" and attempt < self._attempts_max
-                if not is_worth or now() + wait_s >= until:
+                may_retry = error.code == "UNAVAILABLE" and attempt < self._attempts_max
+                if not may_retry or now() + wait_s >= until:
                     raise
             await asyncio.sleep(wait_s)
 
@@ -223,11 +224,11 @@ class PaymentClient:
             call = getattr(PaymentServiceStub(connection.channel), method)
             return await call(request, timeout=timeout_s, metadata=caller.metadata())
         except GRPCError as error:
-            raise _refusal(error, caller) from None
+            raise _client_error(error, caller) from None
         except TimeoutError:
             raise
         except (OSError, StreamTerminatedError) as error:
-            self._suspect.set()
+            self._is_suspect.set()
             message = f"payd cannot be reached: {error}"
             raise error_of("UNAVAILABLE", message, request_id=caller.request_id) from None
         finally:
@@ -235,6 +236,6 @@ class PaymentClient:
             connection.close_if_unused()
 
 
-def _refusal(error: GRPCError, caller: Caller) -> PaydClientError:
+def _client_error(error: GRPCError, caller: Caller) -> PaydClientError:
     message = error.message or error.status.name
     return error_of(error.status.name, message, error.details, caller.request_id)

@@ -1,8 +1,8 @@
-"""The NATS client of the main app's side, which keeps to TLS wherever the URL says `tls://`.
+"""NATS client that uses TLS whenever the URL says `tls://`.
 
-nats-py upgrades a connection only when the server's first line, which is unencrypted, asks for it
-(`Client._process_connect_init` in nats-py 2.16). The daemon has the same class of its own: neither
-side imports the other.
+nats-py 2.16 upgrades a connection only when the server's first line, which is unencrypted, asks for
+it (`Client._process_connect_init`). A server without TLS, or an attacker in between, could leave
+that out and receive credentials and events in the clear.
 """
 
 from typing import Any
@@ -12,14 +12,16 @@ from nats.aio.client import Client
 
 
 class TlsNotOffered(nats.errors.Error):
-    """The URL says tls://, and the server does not offer TLS: check the server, or the URL."""
+    """The URL says tls://, but the server does not offer TLS: check the server and the URL."""
 
     def __str__(self) -> str:
-        return "the server does not offer TLS, and the URL says tls://"
+        return (
+            "the URL says tls://, but the server does not offer TLS: check the server and the URL"
+        )
 
 
 class StrictClient(Client):
-    """Raises TlsNotOffered, as a failed attempt to connect, before anything is sent."""
+    """Fail a connection attempt with TlsNotOffered, before the client has sent anything."""
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         server = self._current_server

@@ -1,8 +1,8 @@
-"""Warn where two different applications read one durable consumer and take each other's events.
+"""Warn when two applications read from one durable consumer and take each other's events.
 
-A durable consumer gives each event to one reader. Processes of one application share one on purpose;
-another application on the same name takes events away from it. The application's name is kept in the
-consumer's metadata (nats-server 2.10, ADR-33).
+NATS gives each event to one reader of a durable consumer. The processes of one application share a
+consumer on purpose, but another application with the same name takes its events away. The name of
+the application is stored in the metadata of the consumer (since nats-server 2.10, ADR-33).
 """
 
 import json
@@ -12,16 +12,16 @@ from typing import Any
 
 _log = getLogger("payd_client")
 
-#: The metadata's key for the name of the application that reads the consumer.
+#: Metadata key of the application's name.
 APPLICATION = "payd-application"
 _ANSWER_S = 5.0
 
 
 def application_of(handler: Any) -> str:
-    """A name for the application: its handler's, which all of its processes share.
+    """Name the application after its handler, as `module:name`; all of its processes share that.
 
-    A handler of the program that was started is named by its file without the folder, which may
-    change with each release, or by its module after `python -m`.
+    For a handler in the program that was started, the module is the file name without its folder,
+    which may change with each release, or the module's name after `python -m`.
     """
     while hasattr(handler, "func"):
         # functools.partial
@@ -34,7 +34,7 @@ def application_of(handler: Any) -> str:
 
 
 def _started_program() -> str:
-    """Empty in an interactive session."""
+    """Return the module or file name; empty in an interactive session."""
     import __main__
 
     spec = getattr(__main__, "__spec__", None)
@@ -42,10 +42,10 @@ def _started_program() -> str:
 
 
 async def warn_if_shared(client: Any, info: Any, application: str) -> bool:
-    """Log a warning where another application reads this consumer now; whether that was so.
+    """Log a warning when another application reads from this consumer; return whether it does.
 
-    Else put our name on it. `info` is the consumer before this process reads from it. Raises
-    nats.errors.Error.
+    Otherwise store our name in the consumer. `info` describes the consumer before this process reads
+    from it. Raises nats.errors.Error.
     """
     owner = (info.config.metadata or {}).get(APPLICATION)
     if owner == application:
@@ -59,30 +59,30 @@ async def warn_if_shared(client: Any, info: Any, application: str) -> bool:
 
 
 def warn(durable: str, owner: str | None, application: str) -> None:
-    """Say who reads it, and what to do."""
+    """Log which applications share the consumer, and what to change."""
     _log.warning(
         "two applications share the durable consumer %s: this one, %s, and %s. Each event goes to"
-        " one of them only. Give each a name of its own: ConsumerSettings.durable",
+        " only one of them. Give each application its own ConsumerSettings.durable",
         durable,
         application,
-        owner or "one that gives no name",
+        owner or "one without a name",
     )
 
 
 async def _put_name(client: Any, stream: str, durable: str, application: str) -> None:
-    """Change nothing else of its configuration, not even what this client does not know."""
+    """Store our name, and keep the rest of the configuration, even what nats-py does not know."""
     found = await _ask(client, f"CONSUMER.INFO.{stream}.{durable}", None)
     config = found.get("config")
     if config is None:
         return
-    # The server adds its own keys by itself.
+    # nats-server adds its own keys.
     metadata = config.get("metadata") or {}
     kept = {key: value for key, value in metadata.items() if not key.startswith("_nats.")}
     config["metadata"] = {**kept, APPLICATION: application}
     wanted = {"stream_name": stream, "config": config}
     changed = await _ask(client, f"CONSUMER.DURABLE.CREATE.{stream}.{durable}", wanted)
     if "error" in changed:
-        _log.info("the durable consumer %s keeps no name: %s", durable, changed["error"])
+        _log.info("the name was not stored in consumer %s: %s", durable, changed["error"])
 
 
 async def _ask(client: Any, request: str, body: object) -> dict[str, Any]:

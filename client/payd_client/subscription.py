@@ -1,4 +1,4 @@
-"""The consumer's side of NATS: the connection, the durable consumer, one message after the other."""
+"""Connection of a consumer to NATS and its durable pull consumer, one message at a time."""
 
 import asyncio
 import contextlib
@@ -9,23 +9,23 @@ import nats.errors
 import nats.js.errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from payd_client.bridge import check_cancelled
 from payd_client.consumer import ConsumerSettings
 from payd_client.dead_letters import bury, ensure_stream
-from payd_client.island import go_on
 from payd_client.nats_client import StrictClient
 from payd_client.sharing import APPLICATION, warn, warn_if_shared
 
 _log = getLogger("payd_client")
 
-_PULL_S = 2.0
+_FETCH_S = 2.0
 _ANSWER_S = 5.0
-_AGAIN_S = 1.0
+_RETRY_S = 1.0
 _CONNECT_S = 10.0
 FAILURES = (
     nats.errors.Error,
     OSError,
     TimeoutError,
-    # Python before 3.13.6, when asyncio writes lines to a connection that was lost
+    # Raised by asyncio before Python 3.13.6 when it writes to a connection that was lost
     # (github.com/python/cpython/issues/136234).
     AttributeError,
     TypeError,
@@ -33,61 +33,66 @@ FAILURES = (
 
 
 class Subscription:
-    """Of one durable pull consumer; made where it is missing. Runs on asyncio."""
+    """Pull subscription to a durable consumer, which is created when it is missing.
+
+    Runs on asyncio. Survives a lost connection and a deleted consumer.
+    """
 
     def __init__(self, settings: ConsumerSettings) -> None:
         self._settings = settings
         self._client = StrictClient()
         self._jetstream: Any = None
         self._pull: Any = None
-        #: Whether somebody looked who reads it since this process does.
-        self._looked = False
-        #: How long the server waits for a word about a message.
+        #: Whether the owner of the consumer was checked while this process was reading from it.
+        self._is_owner_checked = False
+        #: Seconds for which NATS waits before it delivers a message again.
         self.ack_wait_s = settings.ack_wait_s
 
     async def open(self) -> None:
-        """Waits for NATS, for leave to come in, and for the stream, as long as it takes."""
+        """Connect and create what is missing. Retries until NATS and the stream are there."""
         while True:
-            go_on()
+            check_cancelled()
             try:
                 await self._connect()
-                info = await self._ensure()
+                info = await self._ensure_consumer()
                 with contextlib.suppress(*FAILURES):
-                    self._looked |= await warn_if_shared(
+                    self._is_owner_checked |= await warn_if_shared(
                         self._client, info, self._settings.application
                     )
                 self._pull = await self._jetstream.pull_subscribe_bind(
                     durable=self._settings.durable, stream=self._settings.stream
                 )
             except FAILURES as error:
-                _log.warning("no events of %s: %r", self._settings.stream, error)
+                _log.warning(
+                    "no events, stream %s cannot be read: %r", self._settings.stream, error
+                )
             else:
                 return
             await self.close()
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(_RETRY_S)
 
     async def next(self) -> Any:
-        """The next message. Waits as long as it takes."""
+        """Wait for the next message and return it."""
         while True:
-            go_on()
+            check_cancelled()
             try:
-                # One by one: a batch would wait until it is full.
-                [message] = await self._pull.fetch(1, timeout=_PULL_S)
+                # One message: a fetch of more would wait until it has all of them.
+                [message] = await self._pull.fetch(1, timeout=_FETCH_S)
             except TimeoutError:
-                await self._look_once()
+                await self._check_owner_once()
             except FAILURES as error:
                 _log.warning("no events for now: %r", error)
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(_RETRY_S)
                 await self._recover()
             else:
-                await self._look_once()
+                await self._check_owner_once()
                 return message
 
-    async def _look_once(self) -> None:
-        """Two applications that start together see each other only now."""
-        if self._looked:
+    async def _check_owner_once(self) -> None:
+        """Check again while reading: applications that start together do not see each other before."""
+        if self._is_owner_checked:
             return
-        self._looked = True
+        self._is_owner_checked = True
         settings = self._settings
         with contextlib.suppress(*FAILURES):
             info = await self._jetstream.consumer_info(settings.stream, settings.durable)
@@ -96,43 +101,43 @@ class Subscription:
                 warn(settings.durable, owner, settings.application)
 
     async def _recover(self) -> None:
-        """The connection is being made anew, or was ended; or somebody has deleted the consumer."""
+        """Restore the connection and the consumer; nats-py may be reconnecting by itself."""
         if self._client.is_closed:
             await self.open()
         with contextlib.suppress(*FAILURES):
-            await self._ensure()
+            await self._ensure_consumer()
 
     async def bury(self, message: Any, reason: str) -> None:
-        """Make it a dead letter. Waits until that is stored, and only then acknowledges."""
+        """Store a message as a dead letter, and only then acknowledge it. Retries until stored."""
         settings = self._settings
         _log.error("dead letter: %s: %s", message.subject, reason)
         while True:
-            go_on()
+            check_cancelled()
             try:
                 await bury(
                     self._jetstream, settings.dead_letters, settings.durable, message, reason
                 )
                 break
             except FAILURES as error:
-                _log.warning("the dead letter was not stored: %r", error)
-            await asyncio.sleep(_AGAIN_S)
+                _log.warning("the dead letter was not stored, next attempt soon: %r", error)
+            await asyncio.sleep(_RETRY_S)
             with contextlib.suppress(*FAILURES):
                 await ensure_stream(self._jetstream, settings.dead_letters)
         await acknowledge(message)
 
     async def end(self) -> None:
-        """Want nothing more: what is given back now would be sent to a wish of ours."""
+        """End the subscription, so that what is given back is not delivered here again."""
         if self._pull is not None:
             await self._pull.unsubscribe()
             await self._client.flush(timeout=1)
 
     async def close(self) -> None:
-        """With what was said on the way."""
+        """Send what is buffered and close the connection."""
         with contextlib.suppress(*FAILURES):
             await self._client.flush(timeout=1)
         with contextlib.suppress(*FAILURES):
             await self._client.close()
-        # Of a connection that was refused, the library leaves it open.
+        # nats-py leaves the transport of a refused connection open.
         transport: Any = self._client._transport
         if transport is not None:
             transport.close()
@@ -145,7 +150,8 @@ class Subscription:
                 self._settings.nats.split(","),
                 name=self._settings.durable,
                 connect_timeout=5,
-                # By itself it gives up after two minutes, and notices a dead server after four.
+                # By default nats-py gives up after two minutes, and needs four to notice that a
+                # server is dead.
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=1,
                 ping_interval=10,
@@ -155,22 +161,25 @@ class Subscription:
             )
         self._jetstream = self._client.jetstream(timeout=_ANSWER_S)
 
-    async def _ensure(self) -> Any:
-        """What the server says of the consumer, which exists after this."""
+    async def _ensure_consumer(self) -> Any:
+        """Create the durable consumer when it is missing, and return NATS's description of it."""
         settings = self._settings
         try:
             info = await self._jetstream.consumer_info(settings.stream, settings.durable)
         except nats.js.errors.NotFoundError:
             info = await self._jetstream.add_consumer(settings.stream, _config(settings))
         if info.config.ack_policy != AckPolicy.EXPLICIT:
-            raise ValueError(f"consumer {settings.durable} does not acknowledge explicitly")
-        # Whoever made it may have chosen other ones.
+            raise ValueError(
+                f"consumer {settings.durable} has another ack policy than explicit: delete it, or"
+                " choose another name in ConsumerSettings.durable"
+            )
+        # An existing consumer may have been created with other waits than ours.
         waits = (settings.ack_wait_s, info.config.ack_wait, *(info.config.backoff or ()))
         self.ack_wait_s = min(wait for wait in waits if wait)
         try:
             await ensure_stream(self._jetstream, settings.dead_letters)
         except FAILURES as error:
-            _log.warning("there is no stream %s yet: %r", settings.dead_letters, error)
+            _log.warning("stream %s could not be created: %r", settings.dead_letters, error)
         return info
 
 
@@ -180,9 +189,9 @@ def _config(settings: ConsumerSettings) -> ConsumerConfig:
         deliver_policy=DeliverPolicy.ALL,
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=settings.ack_wait_s,
-        # Never silently left behind: what cannot be handled becomes a dead letter.
+        # NATS drops nothing by itself: what cannot be handled becomes a dead letter.
         max_deliver=-1,
-        # Of all consumers together.
+        # For all processes of the consumer together.
         max_ack_pending=8 * settings.held_max,
         filter_subject=settings.subject,
         metadata={APPLICATION: settings.application},
@@ -190,10 +199,10 @@ def _config(settings: ConsumerSettings) -> ConsumerConfig:
 
 
 async def acknowledge(message: Any) -> None:
-    """Until NATS has it in writing, or the time is up: then it comes again, and is known."""
+    """Acknowledge and wait for the confirmation. Without one, the event is delivered again."""
     with contextlib.suppress(*FAILURES):
         await message.ack_sync(timeout=_ANSWER_S)
 
 
 async def _ignore(_: Exception) -> None:
-    """Each failed try to connect is told here."""
+    """Take nats-py's report of a failed connection attempt, which `open` logs as well."""

@@ -1,40 +1,112 @@
-"""What the client takes and gives: proto ⇄ frozen values."""
+"""Values that the client takes and returns. `messages` turns them into protobuf and back."""
 
-import json
+import enum
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import attrs
-from google.protobuf.json_format import ParseDict
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from payd.domain.decide import EventType
-from payd.domain.evidence import CryptoTransfer, NextAction, Redirect
-from payd.domain.money import Money, TokenTerms
-from payd.domain.payment import Failure, LineItem, Status
-from payd.domain.request import InitiateRequest, Item, QuoteRequest
 from payd_client.proto import payment_pb2 as pb
 
-_PREFIX = "PAYMENT_STATUS_"
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+#: int64, as in the proto.
+_MINOR_UNITS_MAX = 2**63 - 1
+#: uint256, as on a chain.
+_BASE_UNITS_MAX = 2**256 - 1
+_DECIMALS_MAX = 36
+
+
+class Status(enum.Enum):
+    """Status of a payment; docs/reference.md has the transitions."""
+
+    CREATING = "CREATING"
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    CANCELING = "CANCELING"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    FAILED = "FAILED"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether payd still waits for the provider or the customer."""
+        return self in _OPEN
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the payment ended unpaid. Late money may still complete it."""
+        return self in _CLOSED
+
+
+_OPEN = frozenset({Status.CREATING, Status.PENDING, Status.PROCESSING, Status.CANCELING})
+_CLOSED = frozenset({Status.CANCELED, Status.EXPIRED, Status.FAILED})
+
+
+class EventType(enum.Enum):
+    """Type of an event, which is also its subject in the stream."""
+
+    COMPLETED = "payment.completed"
+    FAILED = "payment.failed"
+    CANCELED = "payment.canceled"
+    ATTENTION = "payment.attention"
+
+
+def _is_currency(_instance: object, attribute: "attrs.Attribute[str]", value: str) -> None:
+    if not _CURRENCY.fullmatch(value):
+        raise ValueError(f"{attribute.name}: not an ISO 4217 code such as USD: {value!r}")
+
+
+def _is_address(_instance: object, attribute: "attrs.Attribute[str]", value: str) -> None:
+    if not _ADDRESS.fullmatch(value):
+        raise ValueError(f"{attribute.name}: not a 20-byte 0x-hex address: {value!r}")
+
+
+def _is_minor_units(_instance: object, attribute: "attrs.Attribute[int]", value: int) -> None:
+    if not 0 <= value <= _MINOR_UNITS_MAX:
+        raise ValueError(f"{attribute.name}: not in the range of int64 from 0: {value}")
+
+
+def _is_base_units(_instance: object, attribute: "attrs.Attribute[int]", value: int) -> None:
+    if not 0 <= value <= _BASE_UNITS_MAX:
+        raise ValueError(f"{attribute.name}: not in the range of uint256: {value}")
+
+
+def _is_decimals(_instance: object, attribute: "attrs.Attribute[int]", value: int) -> None:
+    if not 0 <= value <= _DECIMALS_MAX:
+        raise ValueError(f"{attribute.name}: not 0 to {_DECIMALS_MAX} decimals: {value}")
+
+
+@attrs.frozen(kw_only=True)
+class Money:
+    """An amount in the minor units of a currency: USD 12.34 is 1234."""
+
+    #: ISO 4217, such as USD.
+    currency_code: str = attrs.field(validator=_is_currency)
+    minor_units: int = attrs.field(validator=_is_minor_units)
+
+
+# -- requests ------------------------------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)
 class Caller:
-    """Who asks, on whose behalf: kept in payd's audit trail."""
+    """Origin of a call, for payd's audit trail."""
 
-    #: Echoed in errors and events; made when not given.
+    #: Returned with errors and events. Generated when not given.
     request_id: str = attrs.field(factory=lambda: uuid4().hex)
-    #: Of the main app, such as `user:42`.
+    #: Who caused the call in the main app, such as `user:42`.
     actor: str = ""
-    #: The customer's address.
+    #: IP address of the customer.
     ip: str = ""
-    #: W3C trace context: goes on into the events.
+    #: W3C trace context. payd passes it on to the events.
     traceparent: str = ""
 
     def metadata(self) -> dict[str, str]:
-        """For gRPC."""
+        """Return the gRPC metadata of a call."""
         named = {
             "x-request-id": self.request_id,
             "x-actor": self.actor,
@@ -45,36 +117,141 @@ class Caller:
 
 
 @attrs.frozen(kw_only=True)
-class Quote:
-    """What items cost now; nothing is kept of it."""
+class Item:
+    """A product, named as in payd's price list."""
 
-    items: tuple[LineItem, ...]
+    chain_profile_id: str
+    node_type: str
+    duration: str
+
+
+@attrs.frozen(kw_only=True)
+class Customer:
+    """A user of the main app. `id` is the main app's own id for the user."""
+
+    id: str
+    wallet_address: str = ""
+    email: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class QuoteRequest:
+    """Items to price for a payment method."""
+
+    items: tuple[Item, ...]
+    method: str
+    #: Symbol such as USDC; only for a method that is paid in tokens.
+    crypto_currency: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class InitiateRequest:
+    """A payment to create. The proto describes each field and its limits."""
+
+    #: The same key always returns the same payment: choose it once for each order and store it.
+    idempotency_key: str
+    customer: Customer
+    items: tuple[Item, ...]
+    method: str
+    crypto_currency: str = ""
+    subscription_ids: tuple[str, ...] = ()
+    return_url: str = ""
+    cancel_url: str = ""
+    metadata: Mapping[str, str] = attrs.field(factory=dict)
+
+
+# -- answers -------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class PricedItem:
+    """A product with the price it had when it was quoted."""
+
+    chain_profile_id: str
+    node_type: str
+    duration: str
+    unit_price: Money
+
+
+@attrs.frozen(kw_only=True)
+class QuoteCrypto:
+    """The token and the amount that a quote asks for."""
+
+    currency: str
+    chain_id: int
+    #: 0x-hex.
+    token_address: str = attrs.field(validator=_is_address)
+    decimals: int = attrs.field(validator=_is_decimals)
+    amount_base_units: int = attrs.field(validator=_is_base_units)
+
+
+@attrs.frozen(kw_only=True)
+class Quote:
+    """Current prices of items. payd stores no quote."""
+
+    items: tuple[PricedItem, ...]
     total: Money
     method: str
-    #: Set when the method takes tokens.
-    crypto: TokenTerms | None
+    #: Set for a method that is paid in tokens.
+    crypto: QuoteCrypto | None
+    #: SHA-256 of the price list.
     pricing_version: str
     expire_time: datetime
-    #: As it came.
+    #: The protobuf message of the answer.
     message: pb.Quote = attrs.field(repr=False, eq=False)
 
 
 @attrs.frozen(kw_only=True)
-class Crypto:
-    """Exact token amounts, in base units."""
+class Redirect:
+    """Send the customer to this page."""
+
+    url: str
+
+
+@attrs.frozen(kw_only=True)
+class CryptoTransfer:
+    """Ask the customer for this token transfer. Addresses, memo and calldata are 0x-hex."""
+
+    currency: str
+    chain_id: int
+    token_address: str
+    receiver_address: str
+    amount_base_units: int = attrs.field(validator=_is_base_units)
+    decimals: int
+    memo: str
+    calldata: str
+    #: For a wallet, or as a QR code.
+    payment_uri: str
+
+
+NextAction = Redirect | CryptoTransfer
+
+
+@attrs.frozen(kw_only=True)
+class CryptoFacts:
+    """Exact token amounts of a payment, in base units."""
 
     currency: str
     #: 0x-hex.
     token_address: str
     decimals: int
-    due_base_units: int
-    received_base_units: int
-    confirmed_base_units: int
+    due_base_units: int = attrs.field(validator=_is_base_units)
+    received_base_units: int = attrs.field(validator=_is_base_units)
+    #: The part of `received_base_units` that is final on the chain.
+    confirmed_base_units: int = attrs.field(validator=_is_base_units)
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """Why a payment FAILED: a short code for programs, a sentence for people."""
+
+    code: str
+    message: str
 
 
 @attrs.frozen(kw_only=True)
 class Payment:
-    """A payment, as payd told it."""
+    """A payment as payd returned or published it. The proto describes each field."""
 
     id: UUID
     status: Status
@@ -83,19 +260,19 @@ class Payment:
     amount: Money
     customer_id: str
     idempotency_key: str
-    items: tuple[LineItem, ...]
+    items: tuple[PricedItem, ...]
     subscription_ids: tuple[str, ...]
-    #: What the customer has to do; None once there is nothing.
+    #: What the customer has to do; None when there is nothing to do.
     next_action: NextAction | None
     provider_reference: str
-    #: For tokens: the floor in minor units. `crypto` is exact.
+    #: For tokens rounded down to minor units; `crypto` has the exact amounts.
     received: Money
     refunded: Money
-    crypto: Crypto | None
-    #: Reasons for a person to look.
+    crypto: CryptoFacts | None
+    #: Reasons why a person should look at the payment.
     attention: tuple[str, ...]
     failure: Failure | None
-    #: Completed by money that came after closing.
+    #: Completed by money that arrived after the payment was closed.
     late: bool
     pricing_version: str
     metadata: Mapping[str, str]
@@ -103,186 +280,24 @@ class Payment:
     update_time: datetime
     expire_time: datetime
     complete_time: datetime | None
-    #: As it came, with whatever this version of the client does not know.
+    #: The protobuf message. It also keeps fields that a newer payd has added.
     message: pb.Payment = attrs.field(repr=False, eq=False)
 
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """Something that happened to a payment, and the whole payment as it stood then."""
+    """A change of a payment, with the whole payment after the change."""
 
-    #: The same for every delivery of this event: what to remember, to do it once.
+    #: The same in every delivery of the event: store it to handle the event once.
     id: UUID
     type: EventType
     payment: Payment
     previous_status: Status
     #: For payment.canceled: `canceled` or `expired`.
     reason: str
-    #: Of the call that caused it.
+    #: Request id of the call that caused the change; empty for other causes.
     request_id: str
     traceparent: str
     time: datetime
-    #: How often it has been delivered, this time included.
+    #: Number of this delivery, from 1.
     delivery: int
-
-
-def quote_message(request: QuoteRequest) -> pb.GetQuoteRequest:
-    """For GetQuote."""
-    return pb.GetQuoteRequest(
-        items=[_item_message(item) for item in request.items],
-        method=request.method,
-        crypto_currency=request.crypto_currency,
-    )
-
-
-def initiate_message(request: InitiateRequest) -> pb.InitiatePaymentRequest:
-    """For InitiatePayment."""
-    return pb.InitiatePaymentRequest(
-        idempotency_key=request.idempotency_key,
-        customer=pb.Customer(**attrs.asdict(request.customer)),
-        items=[_item_message(item) for item in request.items],
-        method=request.method,
-        crypto_currency=request.crypto_currency,
-        subscription_ids=request.subscription_ids,
-        return_url=request.return_url,
-        cancel_url=request.cancel_url,
-        metadata=dict(request.metadata),
-    )
-
-
-def quote_of(message: pb.Quote) -> Quote:
-    """What GetQuote answered."""
-    crypto = None
-    if message.HasField("crypto"):
-        crypto = TokenTerms(
-            currency=message.crypto.currency,
-            chain_id=message.crypto.chain_id,
-            token_address=message.crypto.token_address,
-            decimals=message.crypto.decimals,
-            due_base_units=int(message.crypto.amount_base_units),
-        )
-    return Quote(
-        items=tuple(map(_line_item, message.items)),
-        total=_money(message.total),
-        method=message.method,
-        crypto=crypto,
-        pricing_version=message.pricing_version,
-        expire_time=_time(message.expire_time),
-        message=message,
-    )
-
-
-def payment_of(message: pb.Payment) -> Payment:
-    """What the other calls answered, and what every event holds."""
-    return Payment(
-        id=UUID(message.id),
-        status=Status(pb.PaymentStatus.Name(message.status).removeprefix(_PREFIX)),
-        method=message.method,
-        provider=message.provider,
-        amount=_money(message.amount),
-        customer_id=message.customer_id,
-        idempotency_key=message.idempotency_key,
-        items=tuple(map(_line_item, message.items)),
-        subscription_ids=tuple(message.subscription_ids),
-        next_action=_next_action(message.next_action),
-        provider_reference=message.provider_reference,
-        received=_money(message.received),
-        refunded=_money(message.refunded),
-        crypto=_crypto(message.crypto) if message.HasField("crypto") else None,
-        attention=tuple(message.attention),
-        failure=_failure(message.failure) if message.HasField("failure") else None,
-        late=message.late,
-        pricing_version=message.pricing_version,
-        metadata=dict(message.metadata),
-        create_time=_time(message.create_time),
-        update_time=_time(message.update_time),
-        expire_time=_time(message.expire_time),
-        complete_time=_time(message.complete_time) if message.HasField("complete_time") else None,
-        message=message,
-    )
-
-
-def event_of(data: bytes, headers: Mapping[str, str], *, delivery: int) -> Event:
-    """An event as it lies in the stream. Raises ValueError for what is none."""
-    body = json.loads(data)
-    if not isinstance(body, dict):
-        raise ValueError("an event that is no object")
-    try:
-        message = ParseDict(body, pb.Payment(), ignore_unknown_fields=True)
-        return Event(
-            id=UUID(body["event_id"]),
-            type=EventType(body["event_type"]),
-            payment=payment_of(message),
-            previous_status=Status(str(body["previous_status"]).removeprefix(_PREFIX)),
-            reason=str(body.get("reason", "")),
-            request_id=str(body.get("request_id", "")),
-            traceparent=headers.get("traceparent", ""),
-            time=_event_time(headers, message),
-            delivery=delivery,
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"an event without {error}") from None
-
-
-def _event_time(headers: Mapping[str, str], message: pb.Payment) -> datetime:
-    if "ce-time" in headers:
-        return datetime.fromisoformat(headers["ce-time"])
-    return _time(message.update_time)
-
-
-def _item_message(item: Item) -> pb.Item:
-    return pb.Item(
-        chain_profile_id=item.chain_profile_id, node_type=item.node_type, duration=item.duration
-    )
-
-
-def _line_item(message: Any) -> LineItem:
-    return LineItem(
-        chain_profile_id=message.chain_profile_id,
-        node_type=message.node_type,
-        duration=message.duration,
-        unit_price=_money(message.unit_price),
-    )
-
-
-def _money(message: Any) -> Money:
-    return Money(currency_code=message.currency_code, minor_units=message.minor_units)
-
-
-def _failure(message: Any) -> Failure:
-    return Failure(code=message.code, message=message.message)
-
-
-def _crypto(message: Any) -> Crypto:
-    return Crypto(
-        currency=message.currency,
-        token_address=message.token_address,
-        decimals=message.decimals,
-        due_base_units=int(message.due_base_units),
-        received_base_units=int(message.received_base_units),
-        confirmed_base_units=int(message.confirmed_base_units),
-    )
-
-
-def _next_action(message: Any) -> NextAction | None:
-    match message.WhichOneof("kind"):
-        case "redirect":
-            return Redirect(url=message.redirect.url)
-        case "crypto_transfer":
-            transfer = message.crypto_transfer
-            return CryptoTransfer(
-                currency=transfer.currency,
-                chain_id=transfer.chain_id,
-                token_address=transfer.token_address,
-                receiver_address=transfer.receiver_address,
-                amount_base_units=int(transfer.amount_base_units),
-                decimals=transfer.decimals,
-                memo=transfer.memo,
-                calldata=transfer.calldata,
-                payment_uri=transfer.payment_uri,
-            )
-    return None
-
-
-def _time(message: Timestamp) -> datetime:
-    return message.ToDatetime(tzinfo=UTC)

@@ -43,7 +43,7 @@ def quote(
     items: Sequence[str], method: str, crypto_currency: str, as_json: bool, **target: Any
 ) -> None:
     """Price items. Nothing is kept."""
-    from payd.domain.request import QuoteRequest
+    from payd_client import QuoteRequest
 
     request = QuoteRequest(items=_items(items), method=method, crypto_currency=crypto_currency)
     found = find_target(**target)
@@ -239,7 +239,7 @@ def _tell(error: Any, as_json: bool) -> None:
 
 
 def _items(texts: Sequence[str]) -> "tuple[Item, ...]":
-    from payd.domain.request import Item
+    from payd_client import Item
 
     items = []
     for text in texts:

@@ -57,6 +57,12 @@ FORBIDDEN = (
     # What every command imports stays cheap.
     ("payd.shipped", "payd.config"),
     ("main_app.store", "payd.domain.money"),
+    # The client is on its own, and the core of payd does without it.
+    ("payd_client.values", "payd.domain.money"),
+    ("payd_client.claims", "payd.plugins"),
+    ("payd_client.consumer", "redis"),
+    ("payd.service.query", "payd_client.values"),
+    ("stripe_provider.client", "payd_client"),
 )
 
 

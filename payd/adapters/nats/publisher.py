@@ -23,8 +23,8 @@ import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
+from payd_client.nats_client import StrictClient
 
-from payd.adapters.nats.client import StrictClient
 from payd.adapters.nats.identity import (
     BadSigningSeed,
     Identity,

@@ -18,8 +18,8 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
+from payd_client.nats_client import StrictClient
 
-from payd.adapters.nats.client import StrictClient
 from payd.adapters.nats.identity import (
     BadSigningSeed,
     NatsIdentity,

@@ -4,11 +4,10 @@ from typing import Any
 
 import attrs
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from payd_client.consumer import DEAD_LETTERS
+from payd_client.dead_letters import stream_config as dead_letter_stream
 
 SUBJECTS = ["payment.>"]
-#: Where consumers put events that they gave up; the name and subjects of payd_client.dead_letters.
-DEAD_LETTERS = "PAYMENTS_DLQ"
-DEAD_LETTER_SUBJECTS = ["payment_dlq.>"]
 #: A payment of 100 items with the largest metadata, and room for what providers add.
 MESSAGE_BYTES_MAX = 262_144
 #: How long the server must know an event's id: a lost ack is repeated after the outbox's lease.
@@ -47,16 +46,8 @@ def stream_config(name: str, limits: StreamLimits | None = None) -> StreamConfig
 
 
 def dead_letter_config(replicas: int) -> StreamConfig:
-    """Settings of the stream of dead letters: nothing leaves it until a person decides."""
-    return StreamConfig(
-        name=DEAD_LETTERS,
-        subjects=DEAD_LETTER_SUBJECTS,
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        num_replicas=replicas,
-        discard=DiscardPolicy.NEW,
-        duplicate_window=_DUPLICATE_WINDOW_S,
-    )
+    """Settings of the stream of dead letters, as a consumer would create it."""
+    return dead_letter_stream(DEAD_LETTERS, replicas)
 
 
 def mismatch(config: Any) -> str | None:

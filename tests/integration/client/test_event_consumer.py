@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+import attrs
 import nats.errors
 import pytest
 import trio
@@ -104,7 +105,7 @@ def test_an_event_is_handled_with_the_whole_payment_and_acknowledged(
         assert (event.id, event.type) == (event_id, EventType.COMPLETED)
         assert (event.payment.id, event.payment.customer_id) == (payment.id, "alice")
         assert event.payment.subscription_ids == ("s-1",)
-        assert event.payment.amount == payment.amount
+        assert attrs.asdict(event.payment.amount) == attrs.asdict(payment.amount)
         assert event.payment.late
         assert event.delivery == 1
 
@@ -507,7 +508,7 @@ def test_a_durable_consumer_that_another_program_made_and_reads_is_warned_about_
     assert (config["ack_wait"], config["max_waiting"]) == (7_000_000_000, 9)
     assert config["description"] == "theirs"
     assert {**config["metadata"], "team": "books", "payd-application": "shop"} == config["metadata"]
-    assert "and one that gives no name." in warnings_of_sharing(caplog)[0]
+    assert "and one without a name." in warnings_of_sharing(caplog)[0]
 
 
 def test_processes_of_one_application_share_one_without_a_word(

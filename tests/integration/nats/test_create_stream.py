@@ -13,7 +13,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from support.nats_operator import running_operator_nats
 
 from payd.adapters.bridge import aio
-from payd.adapters.nats.stream import dead_letter_config, mismatch, stream_config
+from payd.adapters.nats.stream import mismatch
 from payd.dev.ports import any_free
 from payd.dev.state import open_state
 
@@ -182,11 +182,3 @@ async def test_an_identity_of_payds_own_may_make_both(
         seed.write_text(server.account.seed)
         done = CreateStream(pki, tmp_path, server.url)(NATS_ACCOUNT_SIGNING_SEED_FILE=str(seed))
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_consumers_make_the_stream_of_dead_letters_alike() -> None:
-    """The client's wheel and the daemon each define it: a difference would fail every start."""
-    from payd_client.dead_letters import DEAD_LETTERS, stream_settings
-
-    assert stream_settings(DEAD_LETTERS) == dead_letter_config(replicas=1)
-    assert stream_config("PAYMENTS").name == "PAYMENTS"

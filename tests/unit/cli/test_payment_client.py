@@ -23,7 +23,7 @@ from payd_client import (
     TlsFiles,
     Unavailable,
 )
-from payd_client.values import payment_of, quote_of
+from payd_client.messages import payment_of, quote_of
 from unit.cli.scripted_daemon import (
     PATIENCE_S,
     PAYMENT_ID,

@@ -1,0 +1,198 @@
+"""Conversion between the client's values and protobuf messages."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from uuid import UUID
+
+import attrs
+from google.protobuf.json_format import ParseDict
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from payd_client.proto import payment_pb2 as pb
+from payd_client.values import (
+    CryptoFacts,
+    CryptoTransfer,
+    Event,
+    EventType,
+    Failure,
+    InitiateRequest,
+    Item,
+    Money,
+    NextAction,
+    Payment,
+    PricedItem,
+    Quote,
+    QuoteCrypto,
+    QuoteRequest,
+    Redirect,
+    Status,
+)
+
+_PREFIX = "PAYMENT_STATUS_"
+
+
+def quote_message(request: QuoteRequest) -> pb.GetQuoteRequest:
+    """Build the request of GetQuote."""
+    return pb.GetQuoteRequest(
+        items=[_item_message(item) for item in request.items],
+        method=request.method,
+        crypto_currency=request.crypto_currency,
+    )
+
+
+def initiate_message(request: InitiateRequest) -> pb.InitiatePaymentRequest:
+    """Build the request of InitiatePayment."""
+    return pb.InitiatePaymentRequest(
+        idempotency_key=request.idempotency_key,
+        customer=pb.Customer(**attrs.asdict(request.customer)),
+        items=[_item_message(item) for item in request.items],
+        method=request.method,
+        crypto_currency=request.crypto_currency,
+        subscription_ids=request.subscription_ids,
+        return_url=request.return_url,
+        cancel_url=request.cancel_url,
+        metadata=dict(request.metadata),
+    )
+
+
+def quote_of(message: pb.Quote) -> Quote:
+    """Read the answer of GetQuote."""
+    return Quote(
+        items=tuple(map(_priced_item, message.items)),
+        total=_money(message.total),
+        method=message.method,
+        crypto=_quote_crypto(message.crypto) if message.HasField("crypto") else None,
+        pricing_version=message.pricing_version,
+        expire_time=_time(message.expire_time),
+        message=message,
+    )
+
+
+def payment_of(message: pb.Payment) -> Payment:
+    """Read a payment, from an answer or from an event."""
+    return Payment(
+        id=UUID(message.id),
+        status=Status(pb.PaymentStatus.Name(message.status).removeprefix(_PREFIX)),
+        method=message.method,
+        provider=message.provider,
+        amount=_money(message.amount),
+        customer_id=message.customer_id,
+        idempotency_key=message.idempotency_key,
+        items=tuple(map(_priced_item, message.items)),
+        subscription_ids=tuple(message.subscription_ids),
+        next_action=_next_action(message.next_action),
+        provider_reference=message.provider_reference,
+        received=_money(message.received),
+        refunded=_money(message.refunded),
+        crypto=_crypto_facts(message.crypto) if message.HasField("crypto") else None,
+        attention=tuple(message.attention),
+        failure=_failure(message.failure) if message.HasField("failure") else None,
+        late=message.late,
+        pricing_version=message.pricing_version,
+        metadata=dict(message.metadata),
+        create_time=_time(message.create_time),
+        update_time=_time(message.update_time),
+        expire_time=_time(message.expire_time),
+        complete_time=_time(message.complete_time) if message.HasField("complete_time") else None,
+        message=message,
+    )
+
+
+def event_of(data: bytes, headers: Mapping[str, str], *, delivery: int) -> Event:
+    """Parse a message of the stream. Raises ValueError when it is not an event of payd."""
+    body = json.loads(data)
+    if not isinstance(body, dict):
+        raise ValueError("the event is not a JSON object")
+    try:
+        message = ParseDict(body, pb.Payment(), ignore_unknown_fields=True)
+        return Event(
+            id=UUID(body["event_id"]),
+            type=EventType(body["event_type"]),
+            payment=payment_of(message),
+            previous_status=Status(str(body["previous_status"]).removeprefix(_PREFIX)),
+            reason=str(body.get("reason", "")),
+            request_id=str(body.get("request_id", "")),
+            traceparent=headers.get("traceparent", ""),
+            time=_event_time(headers, message),
+            delivery=delivery,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"a field of the event is missing or has a wrong type: {error}") from None
+
+
+def _event_time(headers: Mapping[str, str], message: pb.Payment) -> datetime:
+    if "ce-time" in headers:
+        return datetime.fromisoformat(headers["ce-time"])
+    return _time(message.update_time)
+
+
+def _item_message(item: Item) -> pb.Item:
+    return pb.Item(
+        chain_profile_id=item.chain_profile_id, node_type=item.node_type, duration=item.duration
+    )
+
+
+def _priced_item(message: pb.PricedItem) -> PricedItem:
+    return PricedItem(
+        chain_profile_id=message.chain_profile_id,
+        node_type=message.node_type,
+        duration=message.duration,
+        unit_price=_money(message.unit_price),
+    )
+
+
+def _money(message: pb.Money) -> Money:
+    return Money(currency_code=message.currency_code, minor_units=message.minor_units)
+
+
+def _failure(message: pb.Failure) -> Failure:
+    return Failure(code=message.code, message=message.message)
+
+
+def _quote_crypto(message: pb.QuoteCrypto) -> QuoteCrypto:
+    return QuoteCrypto(
+        currency=message.currency,
+        chain_id=message.chain_id,
+        token_address=message.token_address,
+        decimals=message.decimals,
+        amount_base_units=int(message.amount_base_units),
+    )
+
+
+def _crypto_facts(message: pb.CryptoFacts) -> CryptoFacts:
+    return CryptoFacts(
+        currency=message.currency,
+        token_address=message.token_address,
+        decimals=message.decimals,
+        due_base_units=int(message.due_base_units),
+        received_base_units=int(message.received_base_units),
+        confirmed_base_units=int(message.confirmed_base_units),
+    )
+
+
+def _next_action(message: pb.NextAction) -> NextAction | None:
+    match message.WhichOneof("kind"):
+        case "redirect":
+            return Redirect(url=message.redirect.url)
+        case "crypto_transfer":
+            return _crypto_transfer(message.crypto_transfer)
+    return None
+
+
+def _crypto_transfer(message: pb.CryptoTransfer) -> CryptoTransfer:
+    return CryptoTransfer(
+        currency=message.currency,
+        chain_id=message.chain_id,
+        token_address=message.token_address,
+        receiver_address=message.receiver_address,
+        amount_base_units=int(message.amount_base_units),
+        decimals=message.decimals,
+        memo=message.memo,
+        calldata=message.calldata,
+        payment_uri=message.payment_uri,
+    )
+
+
+def _time(message: Timestamp) -> datetime:
+    return message.ToDatetime(tzinfo=UTC)
