@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check lint integration one-part other-part last-part fast pythons test-newest browser campaign bench reference docs lock proto format clean
+.PHONY: help run test check core units lint integration one-part other-part last-part fast pythons test-newest browser campaign bench reference docs lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,18 +27,28 @@ $(VENV)/.installed-%: requirements/%.lock requirements/build.lock pyproject.toml
 run: $(FOR_RUN) ## Start everything on this machine, with a shop for the browser: payd dev
 	@exec $(BIN)/payd dev --with-example $(ARGS)
 
-# The checks and three parts side by side, each part with servers of its own: they wait more than they
-# compute. What one of them prints comes together, when it has ended.
-SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --jobs=4 --output-sync=target
+# Each of these is a pytest process with servers of its own, and they wait more than they compute:
+# side by side they take less time. The output of each appears whole, when it has ended.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 test: $(FOR_TEST) ## The whole suite: make check and make integration
-	@$(SIDE_BY_SIDE) check one-part other-part last-part
+	@$(SIDE_BY_SIDE) --jobs=4 lint core units one-part other-part last-part
 
 integration: $(FOR_TEST) ## Everything that talks to real servers, starts processes or opens a browser
-	@$(SIDE_BY_SIDE) one-part other-part last-part
+	@$(SIDE_BY_SIDE) --jobs=3 one-part other-part last-part
 
-check: lint ## make lint, and the fast tests with coverage
-	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py --ignore=tests/unit/cli -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
+check: $(FOR_TEST) ## make lint, and the fast tests with coverage of the core
+	@$(SIDE_BY_SIDE) --jobs=3 lint core units
+
+# Only the tests of the core are measured: tracing would slow down all the others, too.
+CORE := tests/unit/domain tests/unit/service tests/walks
+UNITS := tests/unit tests/test_house.py $(addprefix --ignore=tests/unit/,cli domain service)
+
+core: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(CORE) -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+units: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(UNITS) -q
 
 lint: $(FOR_TEST) ## Format, lint, types and architecture
 	@$(BIN)/ruff format --check --quiet $(CODE)
@@ -79,7 +89,8 @@ test-newest: ## make fast with the newest versions that pyproject.toml allows, n
 browser: $(FOR_TEST) ## A person pays, in headless Chromium
 	@$(BIN)/python -m pytest tests/browser
 
-campaign: $(FOR_TEST) ## The long fault campaign: every crash point, many times
+campaign: $(FOR_TEST) ## The long campaigns: every crash point many times, and new examples for every property
+	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest $(CORE) $(UNITS) -q
 	@$(BIN)/python -m pytest tests/integration -m campaign --campaign
 
 bench: $(FOR_TEST) ## Throughput and latency, side by side with a minimal server

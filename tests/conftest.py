@@ -1,7 +1,6 @@
 """What all tests share: the servers, once a session, and a place for a daemon, once a test."""
 
 import asyncio
-import importlib
 import os
 import shutil
 import sys
@@ -32,15 +31,15 @@ from support.stack import Stack, running_stack
 
 from payd.dev.ports import any_free
 
-# A library of web3's sets Python's recursion limit to where C has no stack left; the loader puts it
-# back in the daemon, and this does in the tests that import the wheel themselves.
-_RECURSION_LIMIT = sys.getrecursionlimit()
-importlib.import_module("web3")
-sys.setrecursionlimit(_RECURSION_LIMIT)
+# The same examples in every run. `ci` tries more of them; `campaign` looks for new ones.
+hypothesis.settings.register_profile("fast", derandomize=True, deadline=None, max_examples=50)
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_examples=100)
+hypothesis.settings.register_profile("campaign", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
-# The same examples in every run; a campaign may search for others.
-hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+# A library that web3 imports raises Python's recursion limit beyond what C's stack can take. payd's
+# loader resets it; tests that import the wheel themselves must not pass it on to other tests.
+_RECURSION_LIMIT = sys.getrecursionlimit()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,6 +57,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "campaign" in item.keywords:
             item.add_marker(skip)
+
+
+def pytest_runtest_setup() -> None:
+    sys.setrecursionlimit(_RECURSION_LIMIT)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -237,5 +237,5 @@ def check_step(before: Payment, decision: Decision) -> None:
     assert len(raised) <= 1
 
 
-PaymentLife.TestCase.settings = settings(max_examples=200, stateful_step_count=25)
+PaymentLife.TestCase.settings = settings(stateful_step_count=25)
 test_a_payment_lives_and_ends = PaymentLife.TestCase

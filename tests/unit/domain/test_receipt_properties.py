@@ -5,9 +5,10 @@ sighting, and contradict itself. What payd makes of it must follow from what was
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,10 +49,18 @@ def receipts(draw: st.DrawFn) -> Receipt:
 TOLD = st.lists(receipts(), max_size=8)
 
 
+def at_one_time(told: list[Receipt]) -> list[Receipt]:
+    """The same reports, from a rail that never changes its mind about when money moved."""
+    times: dict[str, datetime] = {}
+    return [attrs.evolve(r, time=times.setdefault(r.id, r.time)) for r in told]
+
+
 @st.composite
-def retellings(draw: st.DrawFn) -> tuple[list[Evidence], list[Evidence]]:
+def retellings(
+    draw: st.DrawFn, reports: st.SearchStrategy[list[Receipt]] = TOLD
+) -> tuple[list[Evidence], list[Evidence]]:
     """The same reports twice: as they happened, and shuffled, repeated and bundled at will."""
-    told = draw(TOLD)
+    told = draw(reports)
     repeated = draw(st.lists(st.sampled_from(told), max_size=4)) if told else []
     shuffled = draw(st.permutations([*told, *repeated]))
     size = draw(st.integers(1, 4))
@@ -93,7 +102,8 @@ def test_i5_the_same_receipts_give_the_same_facts_in_every_order(
     assert straight.attention & about_receipts == other.attention & about_receipts
 
 
-@given(OPENINGS, retellings())
+# Money that first moved in time and then did not has completed the payment: nothing takes that back.
+@given(OPENINGS, retellings(TOLD.map(at_one_time)))
 def test_i5_whether_they_complete_does_not_depend_on_their_order_either(
     payment: Payment, retold: tuple[list[Evidence], list[Evidence]]
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from unit.service.fakes import OUTCOME_UNKNOWN, Died, Request, not_attempted
 from unit.service.world import World, capable
@@ -163,7 +163,6 @@ async def test_one_death_anywhere_changes_nothing(story: Story, rail: Capabiliti
     assert deaths >= 9, "four in initiate, two in settle, three in publish"
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(STORIES),
     st.sampled_from(RAILS),

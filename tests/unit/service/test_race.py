@@ -1,7 +1,7 @@
 """Callers, customers, reports and recovery at once: one payment, one object, one end."""
 
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from unit.service.world import World, capable
 
@@ -15,7 +15,6 @@ ACTORS = ("initiate", "cancel", "pay", "report", "intake", "recover")
 moves = st.tuples(st.sampled_from(ACTORS), st.integers(0, 20))
 
 
-@settings(max_examples=120, deadline=None)
 @given(
     st.sampled_from(Lookup),
     st.sampled_from(Closing),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import attrs
 import pytest
 import trio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stripe_provider import MANIFEST
 from stripe_provider.config import StripeConfig
@@ -226,7 +226,6 @@ async def test_a_cursor_whose_event_stripe_has_forgotten_is_no_dead_end() -> Non
 _TIMES = st.lists(st.integers(SECOND - 40 * HOUR, SECOND + 60), max_size=30)
 
 
-@settings(max_examples=40)
 @given(times=_TIMES, copies=st.integers(1, 8), back=st.integers(0, 40 * HOUR))
 def test_whatever_there_is_since_the_cursor_is_read(
     times: list[int], copies: int, back: int

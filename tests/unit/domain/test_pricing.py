@@ -22,7 +22,7 @@ from payd.domain.pricing import (
 )
 from payd.domain.request import Item
 
-SHIPPED = Path(__file__).parents[2] / "config" / "pricing.yaml"
+SHIPPED = Path(__file__).parents[3] / "config" / "pricing.yaml"
 
 NAMES = st.text("az09._-", min_size=1, max_size=64).filter(lambda name: name[0] in "az09")
 PRICES = st.dictionaries(
