@@ -6,8 +6,18 @@ from datetime import datetime
 from typing import Any
 
 import attrs
+from attrs.validators import instance_of, optional
 
 from payd.domain.money import BASE_UNITS_MAX
+from payd.domain.text import (
+    are_aliases,
+    are_details,
+    is_name,
+    is_name_or_empty,
+    is_short_text,
+    is_text,
+    is_whole,
+)
 
 #: Characters that are kept of a provider's failure code and message; the rest is cut off. A payment
 #: travels whole in its event, and the stream takes messages of a limited size.
@@ -52,7 +62,7 @@ def _aware(instance: object, attribute: "attrs.Attribute[datetime]", value: date
 
 
 def _code(value: Any) -> Any:
-    """Cut where it is text; what is not is left for the check of the provider's answer."""
+    """Cut text to its limit; the validator refuses anything else."""
     return value[:CODE_MAX] if isinstance(value, str) else value
 
 
@@ -61,13 +71,18 @@ def _message(value: Any) -> Any:
     return value[:MESSAGE_MAX] if isinstance(value, str) else value
 
 
+def _is_storable(_instance: object, attribute: "attrs.Attribute[str]", value: object) -> None:
+    if not is_text(value):
+        raise ValueError(f"{attribute.name}: must be text without NUL")
+
+
 @attrs.frozen(kw_only=True)
 class Snapshot:
     """The provider's object as it stood at `as_of`: totals, not differences."""
 
-    status: ProviderStatus
+    status: ProviderStatus = attrs.field(validator=instance_of(ProviderStatus))
     #: ISO 4217 code, or the token's 0x-hex address.
-    asset: str
+    asset: str = attrs.field(validator=is_name_or_empty)
     #: In the unit of what is due: minor units, or base units of the token.
     received: int = attrs.field(validator=_amount)
     #: The part of `received` that is final at the provider.
@@ -77,13 +92,17 @@ class Snapshot:
     #: object that is still open then, and expired before, is given up.
     as_of: datetime = attrs.field(validator=_aware)
     #: What the object asks for. Where it is not what is due, none of its money counts.
-    due: int | None = None
+    due: int | None = attrs.field(default=None, validator=optional(is_whole))
     #: The object's own reference; None where only its payment or an alias is known.
-    reference: str | None = None
+    reference: str | None = attrs.field(default=None, validator=optional(is_name_or_empty))
     #: Other names of the object that this report told.
-    aliases: tuple[str, ...] = ()
-    failure_code: str | None = attrs.field(default=None, converter=_code)
-    failure_message: str | None = attrs.field(default=None, converter=_message)
+    aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
+    failure_code: str | None = attrs.field(
+        default=None, converter=_code, validator=optional(_is_storable)
+    )
+    failure_message: str | None = attrs.field(
+        default=None, converter=_message, validator=optional(_is_storable)
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -91,14 +110,14 @@ class Receipt:
     """One arrival of money, named by the provider for ever."""
 
     #: Unique within the provider.
-    id: str
-    asset: str
+    id: str = attrs.field(validator=is_name)
+    asset: str = attrs.field(validator=is_name_or_empty)
     amount: int = attrs.field(validator=_amount)
-    state: ReceiptState
+    state: ReceiptState = attrs.field(validator=instance_of(ReceiptState))
     #: When the money moved, by the rail's own clock (on a chain: the block's time).
     time: datetime = attrs.field(validator=_aware)
     #: For who has to place it or send it back: who sent it, what it named, where it is recorded.
-    details: Mapping[str, str] = attrs.field(factory=dict, eq=False)
+    details: Mapping[str, str] = attrs.field(factory=dict, eq=False, validator=are_details)
 
     def outranks(self, other: "Receipt") -> bool:
         """Whether this report of the same receipt replaces the other one."""
@@ -110,23 +129,23 @@ class Outflow:
     """Money that left our account at the rail; it belongs to no payment, only to the books."""
 
     #: Unique within the provider.
-    id: str
-    asset: str
+    id: str = attrs.field(validator=is_name)
+    asset: str = attrs.field(validator=is_name_or_empty)
     amount: int = attrs.field(validator=_amount)
     time: datetime = attrs.field(validator=_aware)
-    details: Mapping[str, str] = attrs.field(factory=dict, eq=False)
+    details: Mapping[str, str] = attrs.field(factory=dict, eq=False, validator=are_details)
 
 
 @attrs.frozen(kw_only=True)
 class Reversal:
     """Money that went back to the customer, or that he contests. It moves no payment by itself."""
 
-    asset: str
+    asset: str = attrs.field(validator=is_name_or_empty)
     #: In total so far, in the unit of what is due.
     refunded: int = attrs.field(default=0, validator=_amount)
     disputed: bool = False
     #: Other names of the object that this report told.
-    aliases: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
 
 
 @attrs.frozen(kw_only=True)
@@ -134,34 +153,44 @@ class Observation:
     """Something that a provider reports about one payment."""
 
     #: Unique within the provider; the same report always has the same id.
-    id: str
+    id: str = attrs.field(validator=is_name_or_empty)
     #: The stored provider reference, one of its aliases, or the payment id; empty for receipts
     #: that name no payment.
-    reference: str
+    reference: str = attrs.field(validator=is_name_or_empty)
     #: Conflict is for a report that contradicts what payd knows: test money, another's object.
-    fact: "Snapshot | tuple[Receipt, ...] | Reversal | Conflict"
+    fact: "Snapshot | tuple[Receipt, ...] | Reversal | Conflict" = attrs.field()
+
+    @fact.validator
+    def _is_fact(self, _attribute: object, fact: object) -> None:
+        if isinstance(fact, tuple):
+            if not all(type(receipt) is Receipt for receipt in fact):
+                raise ValueError("fact: a tuple must have receipts only")
+        elif type(fact) not in (Snapshot, Reversal, Conflict):
+            raise ValueError(f"fact: must be a fact, is a {type(fact).__name__}")
+        elif not self.reference:
+            raise ValueError("reference: only receipts may name no payment")
 
 
 @attrs.frozen(kw_only=True)
 class Redirect:
     """Send the customer to this page."""
 
-    url: str
+    url: str = attrs.field(validator=is_short_text)
 
 
 @attrs.frozen(kw_only=True)
 class CryptoTransfer:
     """Ask the customer for this transfer. Addresses, memo and calldata are 0x-hex."""
 
-    currency: str
-    chain_id: int
-    token_address: str
-    receiver_address: str
+    currency: str = attrs.field(validator=is_short_text)
+    chain_id: int = attrs.field(validator=is_whole)
+    token_address: str = attrs.field(validator=is_short_text)
+    receiver_address: str = attrs.field(validator=is_short_text)
     amount_base_units: int = attrs.field(validator=_amount)
-    decimals: int
-    memo: str
-    calldata: str
-    payment_uri: str
+    decimals: int = attrs.field(validator=is_whole)
+    memo: str = attrs.field(validator=is_short_text)
+    calldata: str = attrs.field(validator=is_short_text)
+    payment_uri: str = attrs.field(validator=is_short_text)
 
 
 NextAction = Redirect | CryptoTransfer
@@ -171,10 +200,12 @@ NextAction = Redirect | CryptoTransfer
 class Created:
     """The provider's answer to `create`, or what a lookup of it found."""
 
-    reference: str
+    reference: str = attrs.field(validator=is_name)
     #: None when there is nothing left for the customer to do.
-    next_action: NextAction | None
-    aliases: tuple[str, ...] = ()
+    next_action: NextAction | None = attrs.field(
+        validator=optional(instance_of((Redirect, CryptoTransfer)))
+    )
+    aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
 
 
 @attrs.frozen(kw_only=True)

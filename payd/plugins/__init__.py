@@ -21,6 +21,7 @@ from payd.domain.evidence import (
 )
 from payd.domain.money import Money, TokenTerms, currency_exponent
 from payd.domain.payment import LineItem
+from payd.domain.text import NAME_MAX, TEXT_MAX
 from payd.plugins.amounts import AmountRule
 from payd.plugins.companion import (
     Companion,
@@ -40,10 +41,8 @@ from payd.plugins.context import (
 )
 from payd.plugins.hookspecs import hookimpl
 from payd.plugins.interface import (
-    NAME_MAX,
     PUT_MAX,
     SDK_VERSION,
-    TEXT_MAX,
     Cancel,
     Capabilities,
     CreateOperation,

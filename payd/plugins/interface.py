@@ -14,25 +14,18 @@ from uuid import UUID
 
 import attrs
 import trio
+from attrs.validators import and_, deep_iterable, instance_of, optional
 from pydantic import BaseModel, ConfigDict
 
 from payd.domain.evidence import Absent, Created, Observation, Outflow, Snapshot
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import LineItem
+from payd.domain.text import is_name, is_name_or_empty, is_short_text, is_whole
 from payd.plugins.amounts import AmountRule
 from payd.plugins.context import ProviderContext
 
 #: What one `Sink.put` takes at most: its transaction must not make others wait.
 PUT_MAX = 10_000
-
-#: Characters of what names something at the remote side: references, aliases, ids of events,
-#: receipts and outflows, assets. In UTF-8 that always fits an index of PostgreSQL (2,704 bytes).
-NAME_MAX = 512
-#: Characters of any other text: addresses of pages, cursors, details. Failure codes and messages
-#: are cut instead (payd.domain.evidence).
-TEXT_MAX = 8192
-#: Names of one object in one report.
-ALIASES_MAX = 100
 
 #: The version of this interface; a manifest's `sdk` range is checked against it.
 SDK_VERSION = "1.1"
@@ -148,8 +141,8 @@ class PaymentRef:
 class Found:
     """What a look found: the object as `create` would have answered, and how it stands."""
 
-    created: Created
-    snapshot: Snapshot
+    created: Created = attrs.field(validator=instance_of(Created))
+    snapshot: Snapshot = attrs.field(validator=instance_of(Snapshot))
 
 
 @runtime_checkable
@@ -236,12 +229,14 @@ class ProviderEvent:
     """Something that the remote side reported, believed to be its own words."""
 
     #: Unique within the provider; the same event always has the same id, by whatever channel.
-    id: str
+    id: str = attrs.field(validator=is_name)
     #: Its kind, as the remote side names it.
-    type: str
+    type: str = attrs.field(validator=is_name_or_empty)
     #: What `translate` needs of it, as JSON without floats: no personal data, nothing that differs
     #: between two deliveries of one event. Two contents under one id are a conflict.
-    content: Mapping[str, Any]
+    content: Mapping[str, Any] = attrs.field(
+        validator=instance_of(Mapping)  # type: ignore[type-abstract]  # isinstance takes it
+    )
 
 
 @runtime_checkable
@@ -273,9 +268,11 @@ class SupportsWebhooks(SupportsEvents, Protocol):
 class Page:
     """One step of a scan."""
 
-    events: tuple[ProviderEvent, ...]
+    events: tuple[ProviderEvent, ...] = attrs.field(
+        validator=and_(instance_of(tuple), deep_iterable(instance_of(ProviderEvent)))
+    )
     #: Where the next step goes on; stored in the transaction that stores the events.
-    cursor: str
+    cursor: str = attrs.field(validator=is_short_text)
     #: Whether the next step should follow at once.
     more: bool = False
 
@@ -296,17 +293,19 @@ class RemoteObject:
     """One payable object as the remote side lists it."""
 
     #: The payment that it says it belongs to; None when it is none of payd's.
-    payment_id: UUID | None
-    found: "Found"
+    payment_id: UUID | None = attrs.field(validator=optional(instance_of(UUID)))
+    found: Found = attrs.field(validator=instance_of(Found))
 
 
 @attrs.frozen(kw_only=True)
 class ObjectPage:
     """One step through the remote side's objects."""
 
-    objects: tuple[RemoteObject, ...]
+    objects: tuple[RemoteObject, ...] = attrs.field(
+        validator=and_(instance_of(tuple), deep_iterable(instance_of(RemoteObject)))
+    )
     #: Where the next step goes on; None at the end.
-    cursor: str | None
+    cursor: str | None = attrs.field(validator=optional(is_short_text))
 
 
 @runtime_checkable
@@ -334,7 +333,7 @@ class Sink(Protocol):
         """Store all of it and the cursor durably, in one transaction, or raise.
 
         At most PUT_MAX observations and outflows at once; raises ValueError for more, and
-        TypeError for what cannot be stored: a list for a tuple, text with NUL, a float.
+        TypeError for anything else than these, or for a cursor that cannot be stored.
 
         What is known already is ignored. A singleton watch that no longer leads is cancelled here,
         and nothing of what it brought is stored.
@@ -357,12 +356,12 @@ class SupportsWatch(Protocol):
 class Holding:
     """What our account holds of one asset at a final point."""
 
-    asset: str
+    asset: str = attrs.field(validator=is_name_or_empty)
     #: What it held before the first receipt or outflow that a watch reported.
-    opening: int
-    balance: int
+    opening: int = attrs.field(validator=is_whole)
+    balance: int = attrs.field(validator=is_whole)
     #: The point, for people: a block's number and hash.
-    at: str
+    at: str = attrs.field(validator=is_short_text)
 
 
 @runtime_checkable

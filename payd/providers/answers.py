@@ -3,6 +3,7 @@
 Nothing here guesses: an answer that cannot be read proves nothing.
 """
 
+from types import NoneType
 from typing import assert_never
 
 import attrs
@@ -69,7 +70,7 @@ def _not_attempted(provider: str, retry_after_s: float) -> Answer:
     return Answer(evidence=(evidence.NotAttempted(),), error=error)
 
 
-def answer_to_look(
+def answer_to_fetch(
     lookup: Lookup, reference: str | None, said: Found | evidence.Absent | ProviderError
 ) -> Answer:
     """What was found, or how much finding nothing proves."""
@@ -95,32 +96,24 @@ def answer_to_close(closing: Cancel, said: evidence.Snapshot | ProviderError) ->
     return Answer(evidence=(said if closes else evidence.NotClosable(snapshot=said),))
 
 
-def is_failure(said: object) -> bool | None:
-    """For the breaker: True for no readable answer, None where nothing was learnt."""
-    match said:
-        case None | Unavailable() | interface.RateLimited():
-            return None
-        case interface.Declined() | interface.InvalidRequest() | interface.IdempotencyConflict():
-            return False
-        case _:
-            return isinstance(said, ProviderError)
-
-
-_LABELS: tuple[tuple[type[ProviderError], str], ...] = (
-    (interface.Declined, "declined"),
-    (interface.InvalidRequest, "invalid_request"),
-    (Unavailable, "unavailable"),
-    (interface.NotAttempted, "not_attempted"),
-    (interface.RateLimited, "rate_limited"),
-    (interface.Misconfigured, "misconfigured"),
-    (interface.IdempotencyConflict, "idempotency_conflict"),
+#: Result → its name in metrics and logs, and whether the breaker counts it as a failure; None for
+#: what shows nothing about the remote side. The first that matches counts.
+_OUTCOMES: tuple[tuple[type, str, bool | None], ...] = (
+    (NoneType, "cancelled", None),
+    (interface.Declined, "declined", False),
+    (interface.InvalidRequest, "invalid_request", False),
+    (Unavailable, "unavailable", None),
+    (interface.NotAttempted, "not_attempted", True),
+    (interface.RateLimited, "rate_limited", None),
+    (interface.Misconfigured, "misconfigured", True),
+    (interface.IdempotencyConflict, "idempotency_conflict", False),
+    (ProviderError, "outcome_unknown", True),
 )
 
 
-def label(said: object) -> str:
-    """The outcome's name in metrics and logs."""
-    if said is None:
-        return "cancelled"
-    if not isinstance(said, ProviderError):
-        return "ok"
-    return next((name for kind, name in _LABELS if isinstance(said, kind)), "outcome_unknown")
+def outcome_of(result: object) -> tuple[str, bool | None]:
+    """Return the name of a call's outcome, and whether it failed; None is a cancelled call."""
+    for kind, name, failed in _OUTCOMES:
+        if isinstance(result, kind):
+            return name, failed
+    return "ok", False

@@ -47,26 +47,27 @@ class Breaker:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
 
-    def wait_s(self, now: float) -> float:
-        """0 when a call may go now; else when to ask again."""
+    def admit(self, now: float) -> tuple[float, bool]:
+        """Admit a call, or not: seconds to wait, 0 for an admitted one; and whether it is the probe.
+
+        Call `leave` once for every admitted call.
+        """
         if self._open_until is None:
-            return 0.0
+            return 0.0, False
         if now < self._open_until:
-            return self._open_until - now
-        return PROBE_WAIT_S if self._probing else 0.0
+            return self._open_until - now, False
+        if self._probing:
+            return PROBE_WAIT_S, False
+        self._probing = True
+        return 0.0, True
 
-    def enter(self) -> bool:
-        """A call goes; True when it is the probe. Give that back to `leave`."""
-        self._probing = self._open_until is not None
-        return self._probing
-
-    def leave(self, now: float, *, failed: bool | None, probe: bool) -> None:
-        """A call came back; `failed` None says nothing about the provider's health."""
-        if probe:
+    def leave(self, now: float, *, failed: bool | None, is_probe: bool) -> None:
+        """End an admitted call; `failed` None shows nothing about the remote side."""
+        if is_probe:
             self._probing = False
         if failed is False:
             self._failures, self._pause_s, self._open_until = 0, PAUSE_FIRST_S, None
-        elif failed and probe:
+        elif failed and is_probe:
             self._pause_s = min(2 * self._pause_s, PAUSE_MAX_S)
             self._open(now)
         elif failed and self._open_until is None:

@@ -23,7 +23,7 @@ from payd.plugins.context import Clock, Logger, Metrics, NoMetrics, ProviderCont
 from payd.plugins.interface import Method, Provider, ProviderConfig, ProviderManifest
 from payd.ports.provider import Registered
 from payd.providers.breaker import Random
-from payd.providers.calls import Escaped, guarded
+from payd.providers.calls import PluginFailed, guarded
 from payd.providers.credentials import Credentials
 from payd.providers.fence import Fence, OnCall
 from payd.providers.loop_monitor import watched_nursery
@@ -435,7 +435,7 @@ def _part_shared_methods(
 def _ask(name: str, failing: str, what_to_do: str, act: Callable[[], T]) -> T:
     try:
         return guarded(act)
-    except Escaped as error:
+    except PluginFailed as error:
         raise PluginError(name, f"{failing}: {error}", what_to_do) from error
 
 

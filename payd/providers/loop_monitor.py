@@ -1,7 +1,7 @@
-"""Who holds the loop: the steps of a provider's tasks are timed, and a long one is told by name.
+"""Loop monitor: times the steps of providers' tasks and reports those that block the event loop.
 
-While one task computes, or waits without `await`, everybody else stands still. It cannot be stopped from
-outside, but it can be named.
+While one task computes, or waits without `await`, nothing else in the daemon runs. Such a step
+cannot be interrupted from outside, but its provider can be named.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,38 +12,46 @@ from time import perf_counter
 import attrs
 import trio
 
-__all__ = ["HELD_S", "OWNER", "Owner", "Steps", "resisting", "told_when_held", "watched_nursery"]
+__all__ = [
+    "BLOCKED_S",
+    "OWNER",
+    "Owner",
+    "Steps",
+    "report_if_blocking",
+    "resisting",
+    "watched_nursery",
+]
 
-#: A step this long is felt by everybody: an honest one takes microseconds.
-HELD_S = 0.5
+#: A step this long delays every payment; a good one takes microseconds.
+BLOCKED_S = 0.5
 
 
 @attrs.frozen(eq=False)
 class Owner:
-    """A provider, as far as its tasks are concerned."""
+    """The provider that a task belongs to."""
 
     name: str
-    #: Hears of a long step, in seconds.
-    told: Callable[[float], None]
+    #: Called with the seconds of each long step.
+    report: Callable[[float], None]
 
 
-#: Whose a task is; set in a provider's tasks, and so in those that they start.
+#: The owner of a task. Set in a provider's tasks, and inherited by the tasks that they start.
 OWNER: ContextVar[Owner | None] = ContextVar("OWNER", default=None)
 
 
 def resisting(task: trio.lowlevel.Task, *, cancelled: bool = False) -> Iterator[str]:
-    """The owners of those below this task that were cancelled, and have not ended."""
+    """Yield the owners of tasks below this one that were cancelled and have not ended."""
     for nursery in task.child_nurseries:
-        told = cancelled or nursery.cancel_scope.cancel_called
+        is_cancelled = cancelled or nursery.cancel_scope.cancel_called
         for child in nursery.child_tasks:
-            if told and (owner := child.context.get(OWNER)) is not None:
+            if is_cancelled and (owner := child.context.get(OWNER)) is not None:
                 yield owner.name
-            yield from resisting(child, cancelled=told)
+            yield from resisting(child, cancelled=is_cancelled)
 
 
 @asynccontextmanager
 async def watched_nursery() -> AsyncIterator[trio.Nursery]:
-    """A nursery; until its end every step of every task of this loop is timed."""
+    """Open a nursery; until its end every step of every task of this loop is timed."""
     steps = Steps()
     trio.lowlevel.add_instrument(steps)
     try:
@@ -54,37 +62,37 @@ async def watched_nursery() -> AsyncIterator[trio.Nursery]:
 
 
 @contextmanager
-def told_when_held(told: Callable[[float], None]) -> Iterator[None]:
-    """Time a synchronous call, which is part of somebody else's step."""
+def report_if_blocking(owner: Owner) -> Iterator[None]:
+    """Time a synchronous call of a provider, which is part of another task's step."""
     began = perf_counter()
     try:
         yield
     finally:
-        if (took := perf_counter() - began) >= HELD_S:
-            told(took)
+        if (took := perf_counter() - began) >= BLOCKED_S:
+            owner.report(took)
 
 
 class Steps(trio.abc.Instrument):
-    """Two looks at the clock a step: a fraction of a microsecond."""
+    """Trio instrument that reads the clock twice a step, which takes a fraction of a microsecond."""
 
     def __init__(self) -> None:
         self._began = perf_counter()
         self._task: trio.lowlevel.Task | None = None
 
-    def held_s(self) -> float:
-        """How long the step that is under way has lasted; 0 for one that has no owner."""
+    def running_s(self) -> float:
+        """Return how long the current step has lasted; 0 for one without an owner."""
         if self._task is None or self._task.context.get(OWNER) is None:
             return 0.0
         return perf_counter() - self._began
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        """See trio."""
+        """Note when the step begins."""
         self._began = perf_counter()
         self._task = task
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """See trio."""
+        """Report the step to its owner if it was long."""
         self._task = None
         took = perf_counter() - self._began
-        if took >= HELD_S and (owner := task.context.get(OWNER)) is not None:
-            owner.told(took)
+        if took >= BLOCKED_S and (owner := task.context.get(OWNER)) is not None:
+            owner.report(took)

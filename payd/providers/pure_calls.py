@@ -1,4 +1,4 @@
-"""The pure methods of a provider, called where the caller stands: guarded, checked, translated."""
+"""A provider's synchronous methods: called in the caller's task, guarded, and checked."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,21 +18,30 @@ from payd.plugins.interface import (
 )
 from payd.ports.provider import Untranslatable
 from payd.providers import answers, validation
-from payd.providers.calls import Escaped, guarded
+from payd.providers.calls import PluginFailed, guarded, is_valid_error
 
 __all__ = ["prepare", "translate", "verify"]
 
 
 def prepare(name: str, provider: SupportsPrepare, operation: CreateOperation) -> Mapping[str, Any]:
-    """The parameters; raises InvalidField, and ProviderUnavailable for what cannot be stored."""
+    """Return the parameters.
+
+    Raises InvalidField, and ProviderUnavailable for parameters that cannot be stored.
+    """
+
+    def act() -> Mapping[str, Any] | None:
+        parameters: object = provider.prepare(operation)
+        is_storable = isinstance(parameters, Mapping) and validation.is_json(parameters)
+        return parameters if is_storable else None  # type: ignore[return-value]  # a Mapping
+
     try:
-        parameters = guarded(lambda: provider.prepare(operation))
-    except Escaped as error:
+        parameters = guarded(act)
+    except PluginFailed as error:
         cause = error.__cause__
-        if isinstance(cause, interface.InvalidRequest) and validation.is_error(cause):
+        if isinstance(cause, interface.InvalidRequest) and is_valid_error(cause):
             raise answers.invalid_field(cause.field, cause.message) from None
         raise ProviderUnavailable(f"{name} cannot prepare it: {error}", provider=name) from error
-    if not isinstance(parameters, Mapping) or not validation.is_json(parameters):
+    if parameters is None:
         raise ProviderUnavailable(f"{name} prepared nothing that can be stored", provider=name)
     return parameters
 
@@ -44,30 +53,40 @@ def verify(
     secrets: Mapping[str, tuple[str, ...]],
     now: datetime,
 ) -> ProviderEvent:
-    """The event; raises WebhookUnknown and WebhookRefused, whatever the provider's code does."""
+    """Return the event; raises WebhookUnknown and WebhookRefused, whatever the provider's code does."""
     if not isinstance(provider, SupportsWebhooks):
         raise WebhookUnknown(f"the provider {name} takes no webhooks", provider=name)
+
+    def act() -> ProviderEvent | None:
+        event = provider.verify(request, secrets, now)
+        return event if validation.is_event(event) else None
+
     try:
-        event = guarded(lambda: provider.verify(request, secrets, now))
-    except Escaped as error:
+        event = guarded(act)
+    except PluginFailed as error:
         cause = error.__cause__
         if isinstance(cause, interface.WebhookRefused):
             raise WebhookRefused(cause.message, why=cause.reason) from None
         # Nothing of the error's text: it may quote the body.
         raise WebhookRefused("it cannot be read", why="unreadable") from error
-    if not validation.is_event(event):
+    if event is None:
         raise WebhookRefused("it cannot be read", why="unreadable")
     return event
 
 
 def translate(provider: Provider, event: ProviderEvent) -> Sequence[Observation]:
-    """What the event says; raises Untranslatable."""
+    """Return what the event reports; raises Untranslatable."""
     if not isinstance(provider, SupportsEvents):
         raise Untranslatable("the provider has no events any more")
+
+    def act() -> Sequence[Observation] | None:
+        observations = provider.translate(event)
+        return tuple(observations) if validation.is_observations(observations) else None
+
     try:
-        said = guarded(lambda: provider.translate(event))
-    except Escaped as error:
+        observations = guarded(act)
+    except PluginFailed as error:
         raise Untranslatable(str(error)) from error
-    if not validation.is_observations(said):
-        raise Untranslatable("what it gave are no observations")
-    return said
+    if observations is None:
+        raise Untranslatable("what it returned are no observations")
+    return observations

@@ -1,4 +1,4 @@
-"""A provider's watch: one run after another, alone where it must be alone, halted where it halts."""
+"""A provider's watch: restarted when it ends, in one daemon at a time where it must be alone."""
 
 import math
 from collections.abc import Sequence
@@ -11,40 +11,45 @@ from payd.domain.evidence import Observation, Outflow
 from payd.plugins.context import Logger
 from payd.plugins.interface import Sink, SupportsWatch, WatchHalted
 from payd.providers.breaker import Pause, Random
-from payd.providers.calls import describe, innermost
-from payd.providers.validation import check_put, passing
+from payd.providers.calls import describe, innermost, passing
+from payd.providers.lifecycle import Lifecycle
+from payd.providers.loop_monitor import OWNER, Owner
+from payd.providers.validation import check_put
 
 __all__ = ["HALT_RETRY_S", "LeadLost", "Sinks", "Watching"]
 
-#: How soon a watch that halted may look whether what made it halt still holds.
+#: How soon a halted watch is started again, to find out whether the reason still holds.
 HALT_RETRY_S = 60.0
-#: Who has waited this long for the lead knows that another daemon has it.
+#: After waiting this long for the lead, another daemon has it.
 OTHER_LEADS_S = 5.0
 
 
 class LeadLost(Exception):
-    """Another daemon leads now, or nobody can say who does."""
+    """Another daemon leads now, or it is not known which one does."""
 
 
 class Sinks(Protocol):
-    """Where a provider's watch gets its sink."""
+    """Source of the sinks that a provider's watch reports to."""
 
     def open(self, *, alone: bool) -> AbstractAsyncContextManager[Sink]:
-        """A sink for one run. `alone`: waits until this daemon leads; then, when it no longer
-        does, cancels the block and raises LeadLost.
+        """Open a sink for one run.
+
+        `alone`: wait until this daemon leads; when it leads no longer, cancel the block and raise
+        LeadLost.
         """
 
 
 class Watching:
-    """The runs of one provider's watch, and how it stands."""
+    """The runs of one provider's watch, and its state."""
 
-    def __init__(self, provider: str, log: Logger, random: Random) -> None:
-        self._provider = provider
+    def __init__(self, owner: Owner, log: Logger, random: Random) -> None:
+        self._owner = owner
+        self._provider = owner.name
         self._log = log
         self._pause = Pause(random)
         self._scope: trio.CancelScope | None = None
         self._halted: str | None = None
-        #: Since when it waits for its sink.
+        #: Since when it has waited for its sink.
         self._wait_time = math.inf
         self.restarts = 0
         #: Whether this daemon runs a watch that only one may run; None for any other.
@@ -52,12 +57,25 @@ class Watching:
 
     @property
     def halted(self) -> str | None:
-        """Why it halted; None while it does not, and while another daemon leads: that one tells."""
+        """Why it halted; None while it runs, and while another daemon leads and reports it."""
         waited_s = trio.current_time() - self._wait_time
         return None if waited_s > OTHER_LEADS_S else self._halted
 
+    async def run(self, lifecycle: Lifecycle, sinks: Sinks) -> None:
+        """Keep the watch running until `stop`; return at once when the provider has none."""
+        OWNER.set(self._owner)
+        while not lifecycle.is_stopping:
+            if lifecycle.running is None:
+                await lifecycle.wait_until_up()
+                continue
+            provider, _ = lifecycle.running
+            if not isinstance(provider, SupportsWatch):
+                return
+            if await lifecycle.stops_within(await self.run_once(provider, sinks)):
+                return
+
     async def run_once(self, provider: SupportsWatch, sinks: Sinks) -> float:
-        """Run it to its end, whatever that is; how long to wait before the next run."""
+        """Run it to its end; return how long to wait before the next run."""
         alone = getattr(provider, "singleton", False) is True
         self.leads = False if alone else None
         self._wait_time = trio.current_time()
@@ -67,7 +85,9 @@ class Watching:
                 async with sinks.open(alone=alone) as sink:
                     self._halted, self._wait_time = self.halted, math.inf
                     self.leads = True if alone else None
-                    await provider.watch(_Alive(self, sink), task_status=trio.TASK_STATUS_IGNORED)
+                    await provider.watch(
+                        _CheckedSink(self, sink), task_status=trio.TASK_STATUS_IGNORED
+                    )
         except BaseException as error:
             if passing(error) is not None:
                 raise
@@ -75,16 +95,16 @@ class Watching:
         finally:
             self._scope, self._wait_time = None, math.inf
             self.leads = False if alone else None
-        # Its provider went: that is told where it went, and it is built again there.
+        # A cancelled run ended with its provider, which is logged and built again elsewhere.
         return 0.0 if scope.cancelled_caught else self._again("the watch returned")
 
     def cancel(self) -> None:
-        """End the run under way: its provider is going."""
+        """End the current run, because its provider ends."""
         if self._scope is not None:
             self._scope.cancel()
 
-    def told(self) -> None:
-        """It reported something: whatever had halted it is over."""
+    def note_report(self) -> None:
+        """It reported something: the reason why it had halted is gone."""
         self._halted = None
 
     def _ended(self, error: BaseException) -> float:
@@ -103,8 +123,8 @@ class Watching:
         return self._pause.next_s(trio.current_time())
 
 
-class _Alive:
-    """The sink, through which a watch shows that it goes on."""
+class _CheckedSink:
+    """Checks what is put into a sink, and notes that the watch works."""
 
     def __init__(self, watching: Watching, sink: Sink) -> None:
         self._watching = watching
@@ -119,7 +139,7 @@ class _Alive:
         outflows: Sequence[Outflow] = (),
         cursor: str | None = None,
     ) -> None:
-        """See Sink."""
+        """Check, store, and note the report."""
         check_put(observations, outflows, cursor)
         await self._put(observations, outflows=outflows, cursor=cursor)
-        self._watching.told()
+        self._watching.note_report()

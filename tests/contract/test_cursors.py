@@ -9,6 +9,7 @@ import attrs
 import pytest
 import trio
 from contract.stores import Stores, all_at_once
+from support.unstorable import unchecked
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
@@ -129,7 +130,7 @@ async def _put_and_fail(settings: DatabaseSettings, event_id: str, value: str) -
     provider = str(uuid4())
     await inbox.claim_cursor(provider, "events", LEASE_S)
     await inbox.put(provider, [EVENT], Cursor(name="events", value="7", rest=AT_ONCE))
-    page = [attrs.evolve(EVENT, id="evt_0"), attrs.evolve(EVENT, id=event_id, content={})]
+    page = [attrs.evolve(EVENT, id="evt_0"), unchecked(EVENT, id=event_id, content={})]
 
     with pytest.raises(Exception, match=r"(?i)null|0x00|unsupported unicode"):
         await inbox.put(provider, page, Cursor(name="events", value=value, rest=AT_ONCE))

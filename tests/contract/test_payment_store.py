@@ -26,7 +26,7 @@ from payd.domain.evidence import (
     ReceiptState,
 )
 from payd.domain.payment import Asking, Customer, Origin, Payment, Status
-from payd.plugins.interface import ALIASES_MAX, NAME_MAX
+from payd.domain.text import ALIASES_MAX, NAME_MAX
 
 LEASE_S = 60.0
 WORKER = Origin(actor="recovery", request_id="pass-9")

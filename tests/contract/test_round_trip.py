@@ -99,7 +99,7 @@ evidences: st.SearchStrategy[Evidence] = st.one_of(
         aliases=st.lists(texts, max_size=3).map(tuple),
     ),
     st.builds(Declined, code=st.sampled_from(["no_funds", "fraud"]), message=texts),
-    st.builds(NotClosable, look=snapshots),
+    st.builds(NotClosable, snapshot=snapshots),
     st.builds(AskAgain, deadline=times),
     st.builds(CancelRequested, reason=texts),
     st.sampled_from([NotAttempted(), OutcomeUnknown(), Absent(), Unanswered(), Conflict()]),

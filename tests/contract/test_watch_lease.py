@@ -9,6 +9,7 @@ from uuid import uuid4
 import attrs
 import pytest
 from contract.stores import NOW, Stores, all_at_once
+from support.unstorable import unchecked
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
@@ -155,8 +156,8 @@ async def test_a_watch_moves_a_cursor_that_nobody_claimed(stores: Stores) -> Non
 @pytest.mark.parametrize(
     "page",
     [
-        {"outflows": [attrs.evolve(LEFT, id="0x2\0")]},
-        {"reports": [SEEN, attrs.evolve(SEEN, id="0x1\0")]},
+        {"outflows": [unchecked(LEFT, id="0x2\0")]},
+        {"reports": [SEEN, unchecked(SEEN, id="0x1\0")]},
         {"cursor": attrs.evolve(CURSOR, value="7\0")},
     ],
     ids=["an outflow", "a report", "the cursor"],

@@ -38,7 +38,7 @@ MISBEHAVES = {
     "exits": "SystemExit",
     "hangs": "no answer within the deadline",
     "resists": "no answer within the deadline",
-    "wrong types": "the answer is no valid one",
+    "wrong types": "invalid answer of type",
 }
 #: The calls that payd makes of a provider by itself, when all of its methods misbehave.
 CALLS = ("create", "close", "health", "scan", "objects", "holdings", "translate")

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -46,7 +47,8 @@ from payd.plugins import (
 )
 from payd.ports import Answer
 from payd.providers.breaker import FAILURES_MAX, BreakerState
-from payd.providers.fence import GRACE_S, Fence
+from payd.providers.calls import GRACE_S
+from payd.providers.fence import Fence
 
 UNKNOWN = Answer(evidence=(evidence.OutcomeUnknown(),))
 UNANSWERED = Answer(evidence=(evidence.Unanswered(),))
@@ -118,15 +120,31 @@ async def test_what_was_provably_not_sent_may_be_retried(
         ExceptionGroup("two", [NotAttempted("one"), ValueError("other")]),
         {"reference": "toy_1"},
         None,
-        Created(reference="", next_action=Redirect(url="https://toy.invalid")),
-        Created(reference=7, next_action=Redirect(url="https://toy.invalid")),  # type: ignore[arg-type]  # on purpose
-        Created(reference="toy_1", next_action="https://toy.invalid"),  # type: ignore[arg-type]  # on purpose
-        Created(reference="toy_1", next_action=Redirect(url=None)),  # type: ignore[arg-type]  # on purpose
     ],
     ids=repr,
 )
 async def test_no_readable_answer_is_an_unknown_outcome(word: object) -> None:
     assert await create(word) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reference": ""},
+        {"reference": 7},
+        {"next_action": "https://toy.invalid"},
+        {"next_action": Redirect},
+    ],
+    ids=repr,
+)
+async def test_a_provider_that_cannot_make_its_answer_has_an_unknown_outcome(
+    fields: dict[str, Any],
+) -> None:
+    async def say(_: object) -> Created:
+        return attrs.evolve(CREATED, **fields)
+
+    async with fenced(Toy(says=say)) as fence:
+        assert await fence.create(an_operation()) == UNKNOWN
 
 
 async def test_a_conflict_at_the_provider_is_an_unknown_outcome_and_conflicting_evidence() -> None:

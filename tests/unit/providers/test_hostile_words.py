@@ -30,12 +30,11 @@ from payd.domain.evidence import (
     Outflow,
     Receipt,
     ReceiptState,
-    Reversal,
 )
 from payd.plugins import PUT_MAX, Declined, InvalidRequest, RateLimited
 from payd.ports.provider import Answer
-from payd.providers.calls import Escaped, describe, guarded
-from payd.providers.validation import check_put, is_created, is_json, is_observations, is_snapshot
+from payd.providers.calls import PluginFailed, describe, guarded
+from payd.providers.validation import check_put, is_json
 
 UNKNOWN = Answer(evidence=(OutcomeUnknown(),))
 RECEIPT = Receipt(id="r", asset="USD", amount=1, state=ReceiptState.CONFIRMED, time=START)
@@ -98,7 +97,7 @@ def test_whatever_a_pure_method_raises_escapes_by_one_name(error: BaseException)
     def act() -> None:
         raise error
 
-    with pytest.raises(Escaped):
+    with pytest.raises(PluginFailed):
         guarded(act)
 
 
@@ -127,7 +126,7 @@ async def test_a_cancellation_passes_the_fence_of_a_pure_method() -> None:
 
 
 def test_an_error_that_cannot_say_what_it_is_is_told_by_its_kind() -> None:
-    assert describe(Mute()) == "Mute: it cannot say what"
+    assert describe(Mute()) == "Mute: its message cannot be read"
 
 
 # -- values ----------------------------------------------------------------------------------------
@@ -141,7 +140,8 @@ def test_an_integer_of_thousands_of_digits_is_no_json() -> None:
 
 @pytest.mark.parametrize("due", ["149", 149.0, True])
 def test_what_an_object_asks_for_is_whole_units(due: Any) -> None:
-    assert not is_snapshot(attrs.evolve(OPEN, due=due))
+    with pytest.raises(ValueError, match="due: must be an integer"):
+        attrs.evolve(OPEN, due=due)
 
 
 @pytest.mark.parametrize("field", ["chain_id", "decimals"])
@@ -157,16 +157,16 @@ def test_a_transfer_is_asked_for_in_whole_numbers(field: str) -> None:
         calldata="0x",
         payment_uri="",
     )
-    assert is_created(attrs.evolve(CREATED, next_action=transfer))
+    assert attrs.evolve(CREATED, next_action=transfer).next_action == transfer
     wrong: dict[str, Any] = {field: "6"}
-    changed = attrs.evolve(transfer, **wrong)
-    assert not is_created(attrs.evolve(CREATED, next_action=changed))
+    with pytest.raises(ValueError, match=f"{field}: must be an integer"):
+        attrs.evolve(transfer, **wrong)
 
 
 @pytest.mark.parametrize("details", [None, "x", {"a": 1}, {1: "a"}, {"a": "\0"}])
 def test_a_receipt_says_for_people_what_can_be_stored(details: Any) -> None:
-    receipt = attrs.evolve(RECEIPT, details=details)
-    assert not is_observations([attrs.evolve(SEEN, fact=(receipt,))])
+    with pytest.raises((TypeError, ValueError), match="details"):
+        attrs.evolve(RECEIPT, details=details)
 
 
 # -- what a watch puts -----------------------------------------------------------------------------
@@ -187,11 +187,9 @@ def test_too_much_at_once_is_refused() -> None:
     ("observations", "outflows", "cursor"),
     [
         (["paid"], (), None),
-        ([attrs.evolve(SEEN, fact=[RECEIPT])], (), None),
-        ([attrs.evolve(SEEN, fact=Reversal(asset="\0"))], (), None),
+        ([RECEIPT], (), None),
         ((), ["gone"], None),
-        ((), [attrs.evolve(GONE, id="")], None),
-        ((), [attrs.evolve(GONE, details={"a": 1.5})], None),
+        ((), [SEEN], None),
         ((), (), 7),
         ((), (), "\0"),
     ],
@@ -199,7 +197,7 @@ def test_too_much_at_once_is_refused() -> None:
 def test_what_cannot_be_stored_may_not_be_put(
     observations: Any, outflows: Any, cursor: Any
 ) -> None:
-    with pytest.raises(TypeError, match="cannot be stored"):
+    with pytest.raises(TypeError, match="can"):
         check_put(observations, outflows, cursor)
 
 

@@ -15,7 +15,7 @@ HELD_S = 0.02
 
 @pytest.fixture(autouse=True)
 def _quickly_felt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_monitor, "HELD_S", HELD_S)
+    monkeypatch.setattr(loop_monitor, "BLOCKED_S", HELD_S)
 
 
 async def hold() -> None:
@@ -90,8 +90,8 @@ async def test_who_resists_its_cancellation_is_known() -> None:
 
 def test_a_pure_method_that_takes_long_is_told() -> None:
     told: list[float] = []
-    with loop_monitor.told_when_held(told.append):
+    with loop_monitor.report_if_blocking(loop_monitor.Owner("toy", told.append)):
         time.sleep(2 * HELD_S)
-    with loop_monitor.told_when_held(told.append):
+    with loop_monitor.report_if_blocking(loop_monitor.Owner("toy", told.append)):
         pass
     assert len(told) == 1

@@ -115,10 +115,7 @@ async def test_a_refusal_says_why_in_one_word() -> None:
         RecursionError(),
         None,
         "evt_1",
-        ProviderEvent(id="", type="paid", content={}),
-        ProviderEvent(id="\ud800", type="paid", content={}),
         ProviderEvent(id="evt_1", type="paid", content={"a": "\0"}),
-        ProviderEvent(id="evt_1", type="paid", content=[]),  # type: ignore[arg-type]
     ],
 )
 async def test_what_cannot_be_read_is_refused_and_not_quoted(said: object) -> None:
@@ -163,7 +160,7 @@ async def test_an_event_is_translated() -> None:
         Observation(id="o", reference="cs_1", fact=Reversal(asset="USD")),
     ]
     async with fenced(Telling(said)) as fence:
-        assert fence.translate(EVENT) == said
+        assert fence.translate(EVENT) == tuple(said)
 
 
 @pytest.mark.parametrize(
@@ -172,9 +169,6 @@ async def test_an_event_is_translated() -> None:
         KeyError("x"),
         None,
         [EVENT],
-        [Observation(id="o", reference="", fact=Conflict())],
-        [Observation(id="o", reference="cs_1", fact=("receipt",))],  # type: ignore[arg-type]
-        [Observation(id="o", reference="cs_1", fact=None)],  # type: ignore[arg-type]
     ],
 )
 async def test_what_is_no_observation_is_untranslatable(said: object) -> None:
@@ -201,7 +195,7 @@ async def test_a_page_of_events_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [interface.OutcomeUnknown("?"), None, Page(events=("x",), cursor="")]
+    "said", [interface.OutcomeUnknown("?"), None, ObjectPage(objects=(), cursor=None)]
 )
 async def test_a_scan_without_a_readable_answer_brings_nothing(said: object) -> None:
     async with fenced(Telling(said)) as fence:
@@ -255,7 +249,7 @@ async def test_a_page_of_objects_is_passed_on() -> None:
         assert await fence.objects(START, START, None) == page
 
 
-@pytest.mark.parametrize("said", [interface.NotAttempted("?"), ObjectPage(objects=(1,), cursor="")])
+@pytest.mark.parametrize("said", [interface.NotAttempted("?"), Page(events=(), cursor="")])
 async def test_a_list_without_a_readable_answer_brings_nothing(said: object) -> None:
     async with fenced(Telling(said)) as fence:
         assert await fence.objects(START, START, None) is None
@@ -292,27 +286,11 @@ async def test_parameters_too_deep_to_be_stored_are_not_sent() -> None:
             fence.prepare(an_operation())
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        Page(events=None, cursor=""),  # type: ignore[arg-type]
-        Page(events=(ProviderEvent(id="e", type="t", content=nested(2000)),), cursor=""),
-    ],
-    ids=["no events", "too deep"],
-)
-async def test_a_page_that_cannot_be_looked_at_brings_nothing_and_ends_nothing(
-    said: object,
-) -> None:
+async def test_a_page_too_deep_to_be_stored_brings_nothing_and_ends_nothing() -> None:
+    deep = ProviderEvent(id="e", type="t", content=nested(2000))
+    said = Page(events=(deep,), cursor="")
     async with fenced(Telling(said)) as fence:
         assert await fence.scan(None) is None
-        await wait_all_tasks_blocked()
-        assert fence.state().running
-
-
-async def test_a_list_that_cannot_be_looked_at_brings_nothing_and_ends_nothing() -> None:
-    said = ObjectPage(objects=None, cursor=None)  # type: ignore[arg-type]
-    async with fenced(Telling(said)) as fence:
-        assert await fence.objects(START, START, None) is None
         await wait_all_tasks_blocked()
         assert fence.state().running
 

@@ -13,14 +13,13 @@ from payd.plugins import (
     OutcomeUnknown,
     RateLimited,
 )
-from payd.providers.refusals import REFUSALS_MAX
-from payd.providers.state import FenceState
+from payd.providers.state import REFUSALS_MAX, ProviderState
 
 REFUSED = InvalidRequest("items", "Received unknown parameter: payment_method_types")
 FORBIDDEN = Misconfigured("may not create sessions")
 
 
-async def after(*words: object, log: Journal | None = None) -> FenceState:
+async def after(*words: object, log: Journal | None = None) -> ProviderState:
     """How the provider stands when it has answered creates so, and is asked for its health."""
     toy = Toy(says=says(*words))
     async with fenced(toy, log=log or Journal()) as fence:

@@ -277,16 +277,21 @@ async def test_what_we_hold_is_asked_at_the_cursor() -> None:
         None,
         7,
         [None],
-        [attrs.evolve(HELD, balance="7")],  # type: ignore[arg-type]  # on purpose
-        [attrs.evolve(HELD, opening=True)],
-        [attrs.evolve(HELD, balance=7.0)],  # type: ignore[arg-type]  # on purpose
-        [attrs.evolve(HELD, asset=None)],  # type: ignore[arg-type]  # on purpose
-        [attrs.evolve(HELD, at="\0")],
     ],
     ids=repr,
 )
 async def test_holdings_that_cannot_be_compared_are_no_answer(word: object) -> None:
     assert await holdings(word) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"balance": "7"}, {"opening": True}, {"balance": 7.0}, {"asset": None}, {"at": "\0"}],
+    ids=repr,
+)
+def test_a_holding_that_cannot_be_compared_cannot_be_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        attrs.evolve(HELD, **wrong)
 
 
 async def test_an_empty_account_is_an_answer() -> None:

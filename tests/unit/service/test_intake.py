@@ -191,7 +191,6 @@ async def test_a_report_that_never_finds_its_payment_is_given_up_after_a_day(
     "reference",
     [
         "cs_unknown",
-        "",
         "00000000000000000000000000000001",
         "{00000000-0000-0000-0000-000000000001}",
     ],

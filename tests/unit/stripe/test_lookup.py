@@ -21,7 +21,6 @@ from unit.stripe.builders import (
 from unit.stripe.shelf import Hand, Shelf
 
 from payd.plugins import Absent, Found, ObjectPage, OutcomeUnknown, PaymentRef, ProviderStatus
-from payd.providers.validation import is_object_page
 
 pytestmark = pytest.mark.filterwarnings(SDK_WARNING)
 
@@ -53,7 +52,6 @@ async def compared(shelf: Shelf, since: int, until: int) -> list[ObjectPage]:
         while not pages or pages[-1].cursor is not None:
             cursor = pages[-1].cursor if pages else None
             pages.append(await provider.objects(span[0], span[1], cursor))
-            assert is_object_page(pages[-1])
     return pages
 
 

@@ -16,7 +16,6 @@ from stripe_provider.sessions import (
 from unit.stripe.builders import INTENT_ID, NOW, PAYMENT_ID, SESSION_ID, a_session, an_intent
 
 from payd.plugins import Created, Found, OutcomeUnknown, ProviderStatus, Redirect, Snapshot
-from payd.providers.validation import is_created, is_look
 
 OPEN, PROCESSING, PAID = ProviderStatus.OPEN, ProviderStatus.PROCESSING, ProviderStatus.PAID
 EXPIRED, DECLINED = ProviderStatus.EXPIRED, ProviderStatus.DECLINED
@@ -160,8 +159,6 @@ def test_a_look_is_both_and_can_be_stored() -> None:
     told = a_session()
     look = found(told, NOW)
     assert look == Found(created=created(told), snapshot=snapshot(told, NOW))
-    assert is_look(look)
-    assert is_created(look.created)
 
 
 def test_the_secret_of_an_intent_goes_nowhere() -> None:

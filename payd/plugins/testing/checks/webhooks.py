@@ -23,7 +23,7 @@ from payd.plugins.testing.bench import Bench, due, names
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen, NotScripted
 from payd.providers import validation
-from payd.providers.calls import Escaped, guarded
+from payd.providers.calls import PluginFailed, guarded
 
 _OLD = timedelta(hours=2)
 _SOON = timedelta(hours=2)
@@ -52,7 +52,7 @@ def _refused(
     assert isinstance(provider, SupportsWebhooks)
     try:
         guarded(lambda: provider.verify(request, secrets or bench.secrets, bench.clock.now()))
-    except Escaped as error:
+    except PluginFailed as error:
         if isinstance(error.__cause__, WebhookRefused):
             return
         raise Failed(f"{what} raised {error}, not WebhookRefused") from error

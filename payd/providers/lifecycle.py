@@ -1,0 +1,145 @@
+"""The life of one provider: built, serving, built again when it ends, stopped."""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import trio
+
+from payd.plugins.context import Logger
+from payd.plugins.interface import Provider
+from payd.providers.breaker import Pause, Random
+from payd.providers.calls import GRACE_S, describe, passing
+from payd.providers.loop_monitor import OWNER, Owner
+from payd.providers.state import Record
+
+__all__ = ["Lifecycle"]
+
+#: How long a factory may take to give its provider, and its context to close.
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
+
+
+class Lifecycle:
+    """Builds a provider, keeps it until `stop`, and builds it again when it ends before that."""
+
+    def __init__(
+        self,
+        build: Callable[[], AbstractAsyncContextManager[object]],
+        owner: Owner,
+        log: Logger,
+        record: Record,
+        random: Random,
+        on_end: Callable[[], None],
+    ) -> None:
+        """`on_end` is called while a provider ends, before its tasks are cancelled."""
+        self._build = build
+        self._owner = owner
+        self._log = log
+        self._record = record
+        self._random = random
+        self._on_end = on_end
+        #: The provider and the nursery of its tasks; None while it does not serve.
+        self.running: tuple[Provider, trio.Nursery] | None = None
+        self._up = trio.Event()
+        self._stopping = trio.Event()
+        #: Set while nothing of the provider runs here.
+        self._ended = trio.Event()
+        self._ended.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
+
+    async def run(self, *, task_status: trio.TaskStatus[str | None]) -> None:
+        """Build the provider, and again when its context ends by itself, until `stop`.
+
+        Reports None when it serves. When the first build failed, reports why and returns.
+        """
+        served = False
+        OWNER.set(self._owner)
+
+        def serve() -> None:
+            nonlocal served
+            if not served:
+                served = True
+                task_status.started(None)
+
+        pause = Pause(self._random)
+        self._ended = trio.Event()
+        try:
+            while True:
+                why = await self._live(serve)
+                if self.is_stopping:
+                    break
+                if not served:
+                    task_status.started(why)
+                    return
+                self._record.note_end(why)
+                if await self.stops_within(pause.next_s(trio.current_time())):
+                    break
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """Refuse new calls, end those under way, close the provider. Repeating it is harmless."""
+        self._stopping.set()
+        with trio.move_on_after(STOP_TIMEOUT_S + 2 * GRACE_S):
+            await self._ended.wait()
+            return
+        self._log.error(
+            "provider_does_not_end",
+            provider=self._owner.name,
+            what_to_do="disable it, and report to its author that it ignores its cancellation",
+        )
+        await self._ended.wait()
+
+    async def stops_within(self, timeout_s: float) -> bool:
+        """Wait for `stop`, for so long at most; return whether it was called."""
+        with trio.move_on_after(timeout_s):
+            await self._stopping.wait()
+        return self.is_stopping
+
+    async def wait_until_up(self) -> None:
+        """Wait until the provider serves, or `stop` is called."""
+        async with trio.open_nursery() as nursery:
+
+            async def wait(event: trio.Event) -> None:
+                await event.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wait, self._up)
+            nursery.start_soon(wait, self._stopping)
+
+    async def _live(self, serve: Callable[[], None]) -> str:
+        """Build once and serve until the end; return why it ended."""
+        scope = trio.CancelScope(deadline=trio.current_time() + START_TIMEOUT_S)
+        try:
+            with scope:
+                async with self._build() as provider:
+                    if not isinstance(provider, Provider):
+                        return f"the factory gave a {type(provider).__name__}, not a provider"
+                    scope.deadline = math.inf
+                    await self._serve(provider, serve)
+                    scope.deadline = trio.current_time() + STOP_TIMEOUT_S
+        except BaseException as error:
+            if passing(error) is not None:
+                raise
+            return describe(error)
+        if scope.cancelled_caught:
+            return f"the factory did not answer within {START_TIMEOUT_S:g} s"
+        return "the provider's context ended"
+
+    async def _serve(self, provider: Provider, serve: Callable[[], None]) -> None:
+        async with trio.open_nursery() as nursery:
+            self.running = (provider, nursery)
+            self._up.set()
+            serve()
+            try:
+                await self._stopping.wait()
+            finally:
+                self.running = None
+                self._up = trio.Event()
+                self._on_end()
+                nursery.cancel_scope.cancel()
