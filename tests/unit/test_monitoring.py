@@ -16,7 +16,7 @@ from payd.telemetry import Metrics
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"
-OPERATIONS = ROOT / "docs" / "operations.md"
+RUNBOOK = ROOT / "docs" / "runbook.md"
 #: Beside payd's own: of the process, and of the scraper.
 OTHERS = {
     "up": {"job", "instance"},
@@ -112,12 +112,40 @@ def test_every_metric_of_payd_is_on_the_dashboard_or_in_an_alert() -> None:
 def test_an_alert_says_what_it_means_and_where_to_read_on(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in ("critical", "warning")
     assert {"summary", "description", "runbook"} <= rule["annotations"].keys()
-    assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+    assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
 
 
-def test_operations_has_a_section_for_each_alert_and_for_no_other() -> None:
-    headings = re.findall(r"^### (Payd\w+)$", OPERATIONS.read_text(), re.MULTILINE)
+def test_the_runbook_has_a_section_for_each_alert_and_for_no_other() -> None:
+    headings = re.findall(r"^### (Payd\w+)$", RUNBOOK.read_text(), re.MULTILINE)
     assert sorted(headings) == sorted(rule["alert"] for rule in rules())
+
+
+def test_each_section_of_an_alert_has_numbered_steps() -> None:
+    sections = re.split(r"^(?:### Payd\w+\n)+", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]
+    assert len(sections) > 20
+    assert not [
+        section[:60] for section in sections if not re.search(r"^1\. ", section, re.MULTILINE)
+    ]
+
+
+def test_the_runbook_names_panels_and_log_events_that_exist() -> None:
+    text = RUNBOOK.read_text()
+    titles = {panel["title"] for panel in dashboard()["panels"]}
+    panels = re.findall(r'panel "([^"]+)"|Look at "([^"]+)"', text)
+    assert len(panels) >= 5
+    assert {first or second for first, second in panels} <= titles
+    folders = ("payd", "plugins", "migrations", "deploy")
+    code = "".join(
+        path.read_text(errors="ignore")
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".sql", ".yml") and "build" not in path.parts
+    )
+    commands = re.findall(r"grep (?:-E |-B 20 )?'?([a-z_|]+)'?`", text)
+    events = {event for names in commands for event in names.split("|")}
+    events |= set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text))
+    assert len(events) > 20
+    assert not [event for event in sorted(events) if event not in code]
 
 
 def test_panels_have_places_and_names_of_their_own() -> None:
