@@ -19,7 +19,7 @@ from support.planted_secrets import WATCH, search_processes
 
 PATIENCE_S = 60
 #: The ports that companions ask for, by their names in ports.json.
-COMPANION_PORTS = ("acme.api", "stripe.api", "tempo.rpc")
+COMPANION_PORTS = ("acme.api", "sepa.bank", "stripe.api", "tempo.rpc")
 OPEN = ("CREATING", "PENDING", "PROCESSING", "CANCELING")
 ITEM = ("--item", "ethereum-mainnet/full/30d")
 

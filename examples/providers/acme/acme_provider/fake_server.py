@@ -1,9 +1,5 @@
-"""The stand-in for Acme behind HTTP: its API, and a page on which a customer pays.
+"""The fake API behind HTTP, with a page on which a customer pays; for tests and `payd dev`."""
 
-For tests, and for development: `python -m acme_provider.fake_server`.
-"""
-
-import argparse
 import json
 import sys
 import threading
@@ -142,23 +138,3 @@ def _routed(
         case "GET", ["ping"]:
             return 200, {}
     raise KeyError(path)
-
-
-def main() -> None:
-    """Serve until Ctrl-C."""
-    parser = argparse.ArgumentParser(description="A stand-in for Acme.")
-    parser.add_argument("--port", type=int, default=8099)
-    parser.add_argument("--api-key", default="test-key")
-    parser.add_argument("--webhook-secret", default="test-secret")
-    parser.add_argument("--webhook-url", default="http://127.0.0.1:8085/webhooks/acme")
-    told = parser.parse_args()
-    acme = FakeAcme(
-        api_key=told.api_key, webhook_secret=told.webhook_secret, webhook_url=told.webhook_url
-    )
-    with serving(acme, told.port):
-        print(json.dumps({"url": acme.url}), flush=True)  # noqa: T201 - how a caller learns it
-        threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()

@@ -11,11 +11,9 @@ import trio
 
 from payd.plugins import PaymentRef
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
+from sepa_provider.companion import IBAN
 from sepa_provider.fake_bank import Booking, drop, statement
 from sepa_provider.references import reference_of
-
-#: A specimen; no account has it.
-IBAN = "DE89370400440532013000"
 
 _NOTHING_IS_SENT = CannotHappen("nothing is sent: the claims are in a file of our own")
 
