@@ -29,7 +29,6 @@ EXEMPT = (
     "payd/client/",
     "payd/codec/",
     "payd/dev/",
-    "payd/domain/",
     "payd/plugins/",
     "payd/ports/",
     "payd/proto/",

@@ -1,5 +1,5 @@
-"""What is true: values and rules, pure.
+"""Payments as pure values and rules: the same input always gives the same output.
 
-May import the standard library and attrs. No await, no clock, no id, no log.
-What waits belongs in `adapters` behind a port; what decides nothing belongs in `service`.
+May import the standard library and attrs. Nothing here awaits, reads a clock, makes an id or logs.
+Code that waits belongs in `adapters`, behind a port; code that only orders steps, in `service`.
 """

@@ -1,29 +1,28 @@
-"""Names under which payd itself acts in the audit trail. No caller may claim one."""
+"""Names under which payd itself acts in the audit trail; a caller may not use them."""
 
-#: Looks at payments whose provider has been silent.
+#: Checks open payments with their provider when no report has come.
 RECOVERY = "recovery"
-#: Compares payments with what the provider holds.
+#: Compares payments with the provider's list of its objects.
 RECONCILIATION = "reconciliation"
 
-#: The first words of payd's own names; `payd` is kept for what has no narrower name.
+#: First words of payd's own names; `payd` is reserved for work without a narrower name.
 _OWN = frozenset({"payd", "provider", "operator", RECOVERY, RECONCILIATION})
 
 
 def provider_actor(name: str) -> str:
-    """What a provider reported: a webhook, a watch or a scan."""
+    """The actor of a report from a provider, be it by webhook, watch or scan."""
     return f"provider:{name}"
 
 
 def operator_actor(user: str) -> str:
-    """A person at the command line, by the user name that the operating system verified."""
+    """The actor of a person at the command line; `user` is verified by the operating system."""
     return f"operator:{user}"
 
 
 def is_reserved(actor: str) -> bool:
-    """Whether a name reads as one of payd's own.
+    """Whether a name could be mistaken for one of payd's own.
 
-    Letter case and white space do not tell two names apart, nor does what follows the first
-    colon or slash.
+    Only the part before the first colon or slash counts; letter case and white space are ignored.
     """
     first, *_ = "".join(actor.split()).casefold().replace("/", ":").split(":")
     return first in _OWN

@@ -1,7 +1,8 @@
-"""The one function that moves a payment: (payment, evidence, now) → Decision.
+"""Decide what evidence changes in a payment: (payment, evidence, now) → Decision.
 
-Pure: it writes nothing, asks nobody and knows no provider. The order of the matches is the
-order of the transition table. What no rule can place becomes attention, never an error.
+This is the only place that changes a payment's status. It is pure: it writes nothing, calls
+nothing and knows no provider. The matches stand in the order of the transition table. Evidence
+that no rule covers raises attention for a person; it is never an error.
 """
 
 import enum
@@ -25,7 +26,7 @@ from payd.domain.payment import Asking, Attention, Failure, Payment, Status
 
 
 class EventType(enum.Enum):
-    """The subjects that consumers know."""
+    """Subjects under which consumers receive events."""
 
     COMPLETED = "payment.completed"
     FAILED = "payment.failed"
@@ -35,7 +36,7 @@ class EventType(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """One outbox row to be."""
+    """An event to be written to the outbox with the decision."""
 
     type: EventType
     previous_status: Status
@@ -44,36 +45,36 @@ class Event:
 
 @attrs.frozen(kw_only=True)
 class Rules:
-    """What an operator may set about closing."""
+    """Settings of an operator for money that arrives late or never."""
 
-    #: How long after closing money still completes a payment.
+    #: How long after closing money can still complete a payment.
     late_window: timedelta = timedelta(hours=24)
-    #: False is `late_payments: hold`: money after closing waits for a person.
+    #: False is `late_payments: hold`: money that arrives after closing waits for a person.
     late_payments_complete: bool = True
-    #: A payment that could provably never be sent FAILS after this.
+    #: A payment FAILS this long after its creation if its request provably never left payd.
     not_attempted_limit: timedelta = timedelta(minutes=10)
 
 
 @attrs.frozen(kw_only=True)
 class Decision:
-    """What must be written, all of it or nothing."""
+    """Everything that one piece of evidence changes; it is written as a whole or not at all."""
 
     payment: Payment
-    #: The audit row's event_type; one row a decision that changed anything.
-    what: str
+    #: event_type of the audit row; each decision writes one.
+    audit_event: str
     events: tuple[Event, ...] = ()
-    #: What the caller gave as a reason, for the audit row.
+    #: The reason that the caller gave, for the audit row.
     note: str = ""
 
 
-#: When to look at the provider, by how often nothing new was seen. The last one repeats.
+#: Delay before the next status check, by the number of checks without news. The last one repeats.
 CHECK_DELAYS_CREATING = tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600, 21600))
 CHECK_DELAYS_OPEN = tuple(timedelta(seconds=s) for s in (120, 300, 600, 1800, 3600))
 
-#: Money that no rule could place: these are published as payment.attention.
+#: Reasons that concern money; only these are published as payment.attention.
 MONEY_ATTENTION = frozenset(Attention) - {Attention.OUTCOME_UNKNOWN, Attention.STUCK}
 
-#: Follow from the facts at every decision; the others stay once raised.
+#: Computed from the facts at every decision; the other reasons stay once they are raised.
 _DERIVED = frozenset(
     {
         Attention.UNDERPAID,
@@ -88,32 +89,42 @@ _UNSETTLED = frozenset({Attention.OUTCOME_UNKNOWN, Attention.STUCK})
 def decide(
     payment: Payment, evidence: Evidence, now: datetime, rules: Rules | None = None
 ) -> Decision | None:
-    """What `evidence` makes of `payment`; None when it says nothing new."""
+    """Return what `evidence` changes in `payment`; None when it contains nothing new.
+
+    `now` is the time of the decision, in UTC. The caller writes the result with compare-and-set on
+    `payment.version`, and decides again on the newest version when another writer was faster.
+    """
     rules = rules or Rules()
     after = learn(payment, evidence, now)
     after = _move(payment, after, evidence, now, rules)
     after = attrs.evolve(after, attention=_attention(after))
     if after == payment:
         return None
-    checks = payment.checks if _what(payment, after) == _STATUS_CHECKED else 0
+    checks = payment.checks if _audit_event(payment, after) == _STATUS_CHECKED else 0
     after = attrs.evolve(after, version=payment.version + 1, update_time=now, checks=checks)
     after = attrs.evolve(after, next_check_time=next_check_time(after, now))
     note = evidence.reason if isinstance(evidence, CancelRequested) else ""
     return Decision(
-        payment=after, what=_what(payment, after), events=_events(payment, after), note=note
+        payment=after,
+        audit_event=_audit_event(payment, after),
+        events=_events(payment, after),
+        note=note,
     )
 
 
 def next_check_time(payment: Payment, now: datetime) -> datetime | None:
-    """When recovery should ask the provider; None when nothing is left to ask."""
+    """Time of the next status check; None for a payment that needs no more.
+
+    A check is also due at the expiry, since a payment expires only after a fresh check.
+    """
     if not payment.status.is_open:
         return None
-    unborn = payment.provider_reference is None or payment.status is Status.CANCELING
-    steps = CHECK_DELAYS_CREATING if unborn else CHECK_DELAYS_OPEN
-    look = now + steps[min(payment.checks, len(steps) - 1)]
+    has_no_object = payment.provider_reference is None or payment.status is Status.CANCELING
+    steps = CHECK_DELAYS_CREATING if has_no_object else CHECK_DELAYS_OPEN
+    check = now + steps[min(payment.checks, len(steps) - 1)]
     if payment.expire_time > now:
-        return min(look, payment.expire_time)
-    return look
+        return min(check, payment.expire_time)
+    return check
 
 
 # -- status ----------------------------------------------------------------------------------
@@ -122,7 +133,7 @@ def next_check_time(payment: Payment, now: datetime) -> datetime | None:
 def _move(
     before: Payment, after: Payment, evidence: Evidence, now: datetime, rules: Rules
 ) -> Payment:
-    """The transition table, row by row; `after` has the facts, still the old status."""
+    """Apply the transition table. `after` already has the new facts, but still the old status."""
     match before.status:
         case Status.COMPLETED:
             return after
@@ -141,7 +152,11 @@ def _move(
 
 
 def _paid(after: Payment, now: datetime, rules: Rules) -> Payment:
-    """The due sum is final. Where the rail says when money moved, its clock decides, not ours."""
+    """Complete or expire a payment whose due amount is final.
+
+    Receipts carry the time at which the money moved, by the clock of the chain or bank. That clock
+    decides whether it was in time; ours may have been late to see it.
+    """
     if max(after.snapshot_confirmed, after.confirmed_by(after.expire_time)) >= after.due:
         return _complete(after, now)
     in_window = after.confirmed_by(after.expire_time + rules.late_window)
@@ -162,7 +177,7 @@ def _from_creating(after: Payment, evidence: Evidence, now: datetime, rules: Rul
         case Absent() if after.asking is not Asking.ANSWERED and now >= after.expire_time:
             return _close(after, Status.EXPIRED, now)
         case CancelRequested():
-            # What is known already may end the wish at once.
+            # What is known already may settle the cancellation at once.
             return _from_canceling(attrs.evolve(after, status=Status.CANCELING), evidence, now)
     if after.provider_reference is not None:
         return _from_open(attrs.evolve(after, status=Status.PENDING), evidence, now)
@@ -173,7 +188,7 @@ def _from_canceling(after: Payment, evidence: Evidence, now: datetime) -> Paymen
     if after.received > 0 or after.provider_status is ProviderStatus.PROCESSING:
         return _from_open(attrs.evolve(after, status=Status.PROCESSING), evidence, now)
     match evidence:
-        case NotClosable(snapshot=look) if _is_ours(after, look):
+        case NotClosable(snapshot=snapshot) if _is_about(after, snapshot):
             return _close(after, Status.CANCELED, now)
         case Declined():
             return _close(after, Status.CANCELED, now)
@@ -188,7 +203,7 @@ def _from_canceling(after: Payment, evidence: Evidence, now: datetime) -> Paymen
 
 def _from_open(after: Payment, evidence: Evidence, now: datetime) -> Payment:
     if after.provider_status is ProviderStatus.PROCESSING or after.received > after.confirmed:
-        # Money is on its way: nothing closes it.
+        # Money is under way: the payment must not be closed.
         return attrs.evolve(after, status=Status.PROCESSING)
     match after.provider_status:
         case ProviderStatus.DECLINED:
@@ -205,28 +220,31 @@ def _from_open(after: Payment, evidence: Evidence, now: datetime) -> Payment:
 
 
 def _is_overdue(after: Payment, evidence: Evidence, now: datetime) -> bool:
-    """A look taken after the expiry; that it shows too little was checked before."""
+    """Whether evidence from after the expiry shows that the payment was not paid.
+
+    `_move` has already handled the case that enough money arrived.
+    """
     if now < after.expire_time:
         return False
-    look = _look(evidence)
-    if look is not None:
-        fresh = look.as_of >= after.expire_time and _is_ours(after, look)
-        return fresh and look.status is not ProviderStatus.DISPUTED
-    # Money may come, and end a wish to cancel, before the answer to `create` is known.
+    snapshot = _snapshot_in(evidence)
+    if snapshot is not None:
+        is_fresh = snapshot.as_of >= after.expire_time and _is_about(after, snapshot)
+        return is_fresh and snapshot.status is not ProviderStatus.DISPUTED
+    # Money may arrive, and end a cancellation, before the answer to `create` is known.
     never_sent = isinstance(evidence, NotAttempted) and after.asking is Asking.NOT_ATTEMPTED
     nothing_there = never_sent or isinstance(evidence, Absent)
     return nothing_there and after.provider_reference is None
 
 
-def _look(evidence: Evidence) -> Snapshot | None:
-    """The totals in it, where it has any."""
-    look = evidence.snapshot if isinstance(evidence, NotClosable) else evidence
-    return look if isinstance(look, Snapshot) else None
+def _snapshot_in(evidence: Evidence) -> Snapshot | None:
+    """The snapshot that the evidence is or contains, if any."""
+    snapshot = evidence.snapshot if isinstance(evidence, NotClosable) else evidence
+    return snapshot if isinstance(snapshot, Snapshot) else None
 
 
-def _is_ours(after: Payment, look: Snapshot) -> bool:
-    """A look at another object says nothing about ours."""
-    return look.reference in (None, after.provider_reference)
+def _is_about(after: Payment, snapshot: Snapshot) -> bool:
+    """Whether a snapshot is of this payment's object, and not of another one."""
+    return snapshot.reference in (None, after.provider_reference)
 
 
 def _after_close(
@@ -244,13 +262,14 @@ def _after_close(
 
 
 def _by_time(after: Payment, evidence: Evidence, rules: Rules) -> tuple[int, bool]:
-    """How much is final of what moved within the window, and whether some moved later."""
+    """The final amount that moved within the late window, and whether some moved after it."""
     closed = after.close_time or after.update_time
-    look = _look(evidence)
-    if look is not None:
-        too_late = look.as_of > closed + rules.late_window
-        return (0 if too_late else look.confirmed), too_late
-    # That closing waited for a look gives the money no more time: it has a clock of its own.
+    snapshot = _snapshot_in(evidence)
+    if snapshot is not None:
+        too_late = snapshot.as_of > closed + rules.late_window
+        return (0 if too_late else snapshot.confirmed), too_late
+    # Closing may have waited for a status check. That does not extend the window for receipts:
+    # they carry the time at which the money moved.
     end = min(closed, after.expire_time) + rules.late_window
     return after.confirmed_by(end), after.has_moved_after(end)
 
@@ -284,7 +303,7 @@ def _declined(evidence: Evidence) -> Failure:
     return Failure(code=code or "declined", message=message or "The provider declined.")
 
 
-# -- what follows ----------------------------------------------------------------------------
+# -- attention, events and audit ---------------------------------------------------------------
 
 
 def _attention(after: Payment) -> frozenset[Attention]:
@@ -324,11 +343,11 @@ def _events(before: Payment, after: Payment) -> tuple[Event, ...]:
     return tuple(events)
 
 
-#: The audit row of a look that brought no news but its own time.
+#: event_type of a status check that brought nothing new but its own time.
 _STATUS_CHECKED = "status_checked"
 
 
-def _what(before: Payment, after: Payment) -> str:
+def _audit_event(before: Payment, after: Payment) -> str:
     if after.status is not before.status:
         return f"payment_{after.status.value.lower()}"
     if after.attention != before.attention:

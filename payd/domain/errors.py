@@ -1,15 +1,19 @@
-"""What a caller may do wrong, and what payd cannot do now: one class per reason of the contract."""
+"""Errors of the API: one class for each reason that a caller may receive."""
 
 from typing import ClassVar
 
 
 class PaydError(Exception):
-    """A reason of the contract. `metadata` carries the variable parts, never a secret."""
+    """Base of every error that a caller receives.
+
+    `message` is for people. `metadata` has the variable parts for programs, and never a secret;
+    `retry_after_s` is how many seconds to wait before the next attempt, where payd knows it.
+    """
 
     reason: ClassVar[str] = "INTERNAL"
-    #: The same call may succeed later, unchanged.
+    #: Whether the same call, unchanged, may succeed later.
     may_retry: ClassVar[bool] = False
-    #: The provider may hold a payable object for this call.
+    #: Whether the provider may have created a payable object for this call.
     money_may_have_moved: ClassVar[bool] = False
 
     def __init__(
@@ -22,7 +26,7 @@ class PaydError(Exception):
 
 
 class InvalidField(PaydError):
-    """One field is wrong: `field` is its path in the request."""
+    """One field of the request is invalid; `field` is its path, `description` says why."""
 
     reason = "INVALID_FIELD"
 
@@ -45,7 +49,7 @@ class UnknownProduct(PaydError):
 
 
 class CurrencyNotSupported(PaydError):
-    """The method does not take this currency, or needs one and got none."""
+    """The method does not take this currency, or the request names none where one is needed."""
 
     reason = "CURRENCY_NOT_SUPPORTED"
 
@@ -57,26 +61,29 @@ class PaymentNotFound(PaydError):
 
 
 class IdempotencyKeyReused(PaydError):
-    """The key belongs to a payment that was asked for differently."""
+    """The idempotency key was used before, in a request with other contents."""
 
     reason = "IDEMPOTENCY_KEY_REUSED"
 
 
 class PaymentNotCancelable(PaydError):
-    """The payment is past the point where it can be closed."""
+    """The payment is already paid, being paid, or closed otherwise."""
 
     reason = "PAYMENT_NOT_CANCELABLE"
 
 
 class ProviderUnavailable(PaydError):
-    """The provider was provably not asked; the same idempotency key may try again."""
+    """Nothing was sent to the provider; retry with the same idempotency key."""
 
     reason = "PROVIDER_UNAVAILABLE"
     may_retry = True
 
 
 class StoreUnavailable(PaydError):
-    """PostgreSQL is away. Whether the write happened is unknown: repeat with the same key."""
+    """PostgreSQL is unreachable or too slow.
+
+    The write may have happened: retry with the same idempotency key.
+    """
 
     reason = "STORE_UNAVAILABLE"
     may_retry = True
@@ -90,45 +97,45 @@ class WebhookUnknown(PaydError):
 
 
 class WebhookRefused(PaydError):
-    """Not authentic, not recent, or not readable; `why` is one of few words."""
+    """The webhook is not authentic, too old or unreadable; `why` in `metadata` is a short code."""
 
     reason = "WEBHOOK_REFUSED"
 
 
 class ShuttingDown(PaydError):
-    """This daemon takes no new calls; another one, or this one soon, will."""
+    """This daemon is stopping and takes no new calls; retry, which reaches another daemon."""
 
     reason = "SHUTTING_DOWN"
     may_retry = True
 
 
 class RateLimited(PaydError):
-    """The client sends more than it may."""
+    """The client exceeds its rate limit; retry after `retry_after_s` seconds."""
 
     reason = "RATE_LIMITED"
     may_retry = True
 
 
 class Overloaded(PaydError):
-    """More calls are in flight than this daemon takes."""
+    """Too many calls are in flight on this daemon; retry later."""
 
     reason = "OVERLOADED"
     may_retry = True
 
 
 class ClientNotAllowed(PaydError):
-    """The certificate is ours, its name is not on the allow-list."""
+    """The client certificate is valid, but its common name is not in GRPC_ALLOWED_CNS."""
 
     reason = "CLIENT_NOT_ALLOWED"
 
 
 class ReceiptNotFound(PaydError):
-    """The ledger has no receipt of this id."""
+    """The provider has no receipt with this id in the ledger."""
 
     reason = "RECEIPT_NOT_FOUND"
 
 
 class ReceiptNotAttachable(PaydError):
-    """The receipt belongs to another payment, or is not money that this one is due."""
+    """The receipt belongs to another payment, is not final, or is in another asset."""
 
     reason = "RECEIPT_NOT_ATTACHABLE"

@@ -1,4 +1,4 @@
-"""What a provider saw or said, and what a caller wants: all that `decide` takes in."""
+"""Evidence: everything that `decide` takes in, from providers, callers and recovery."""
 
 import enum
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ from payd.domain.text import (
     is_whole,
 )
 
-#: Characters that are kept of a provider's failure code and message; the rest is cut off. A payment
-#: travels whole in its event, and the stream takes messages of a limited size.
+#: Longest failure code and message of a provider, in characters; the rest is cut off, because a
+#: payment is published whole, and the stream limits the size of a message.
 CODE_MAX = 100
 MESSAGE_MAX = 500
 
 
 class ProviderStatus(enum.Enum):
-    """The state of the provider's own object. Not a payment's status."""
+    """Status of the provider's own object, which is not the payment's status."""
 
     OPEN = "OPEN"
     PROCESSING = "PROCESSING"
@@ -38,12 +38,12 @@ class ProviderStatus(enum.Enum):
 
 
 class ReceiptState(enum.Enum):
-    """How far a single arrival of money has come. A later value outranks an earlier one."""
+    """How final one arrival of money is. A later value replaces an earlier one."""
 
     SEEN = "SEEN"
-    #: Seen once, then undone before it was final.
+    #: Undone before it was final, for example by a reorganisation of the chain.
     DROPPED = "DROPPED"
-    #: On its way to us, and withheld by the rail: not ours until it is released.
+    #: Held back by the bank or chain: it is not ours until it is released.
     HELD = "HELD"
     CONFIRMED = "CONFIRMED"
 
@@ -53,21 +53,23 @@ _RECEIPT_RANK = {state: rank for rank, state in enumerate(ReceiptState)}
 
 def _amount(instance: object, attribute: "attrs.Attribute[int]", value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= BASE_UNITS_MAX:
-        raise ValueError(f"{attribute.name}: not an amount in whole units: {value!r}")
+        raise ValueError(
+            f"{attribute.name}: must be an integer from 0 to {BASE_UNITS_MAX}, not {value!r}"
+        )
 
 
 def _aware(instance: object, attribute: "attrs.Attribute[datetime]", value: datetime) -> None:
     if value.tzinfo is None:
-        raise ValueError(f"{attribute.name}: a time without its zone")
+        raise ValueError(f"{attribute.name}: needs a time zone, has none: {value!r}")
 
 
 def _code(value: Any) -> Any:
-    """Cut text to its limit; the validator refuses anything else."""
+    """Cut text to CODE_MAX; the validator refuses other types."""
     return value[:CODE_MAX] if isinstance(value, str) else value
 
 
 def _message(value: Any) -> Any:
-    """As `_code`."""
+    """Cut text to MESSAGE_MAX; the validator refuses other types."""
     return value[:MESSAGE_MAX] if isinstance(value, str) else value
 
 
@@ -78,24 +80,27 @@ def _is_storable(_instance: object, attribute: "attrs.Attribute[str]", value: ob
 
 @attrs.frozen(kw_only=True)
 class Snapshot:
-    """The provider's object as it stood at `as_of`: totals, not differences."""
+    """The provider's object as it stood at `as_of`, with totals, not differences.
+
+    Amounts are in the unit of what is due: minor units of a currency, base units of a token.
+    """
 
     status: ProviderStatus = attrs.field(validator=instance_of(ProviderStatus))
     #: ISO 4217 code, or the token's 0x-hex address.
     asset: str = attrs.field(validator=is_name_or_empty)
-    #: In the unit of what is due: minor units, or base units of the token.
+    #: Total seen so far, final or not.
     received: int = attrs.field(validator=_amount)
     #: The part of `received` that is final at the provider.
     confirmed: int = attrs.field(validator=_amount)
     refunded: int = attrs.field(default=0, validator=_amount)
-    #: When it stood so, by the remote side's own clock; where it tells none, when it was asked. An
-    #: object that is still open then, and expired before, is given up.
+    #: By the remote side's clock; where it reports no time, when the request was sent. An object
+    #: that is still open after the payment's expiry lets the payment expire.
     as_of: datetime = attrs.field(validator=_aware)
-    #: What the object asks for. Where it is not what is due, none of its money counts.
+    #: The amount that the object asks for. If it is not what is due, its money does not count.
     due: int | None = attrs.field(default=None, validator=optional(is_whole))
-    #: The object's own reference; None where only its payment or an alias is known.
+    #: The object's own reference; None if the report names only the payment or an alias.
     reference: str | None = attrs.field(default=None, validator=optional(is_name_or_empty))
-    #: Other names of the object that this report told.
+    #: Other names of the object that this report contains.
     aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
     failure_code: str | None = attrs.field(
         default=None, converter=_code, validator=optional(_is_storable)
@@ -107,26 +112,26 @@ class Snapshot:
 
 @attrs.frozen(kw_only=True)
 class Receipt:
-    """One arrival of money, named by the provider for ever."""
+    """One arrival of money. The provider gives it an id that never changes."""
 
     #: Unique within the provider.
     id: str = attrs.field(validator=is_name)
     asset: str = attrs.field(validator=is_name_or_empty)
     amount: int = attrs.field(validator=_amount)
     state: ReceiptState = attrs.field(validator=instance_of(ReceiptState))
-    #: When the money moved, by the rail's own clock (on a chain: the block's time).
+    #: When the money moved, by the clock of the bank or chain (the time of the block).
     time: datetime = attrs.field(validator=_aware)
-    #: For who has to place it or send it back: who sent it, what it named, where it is recorded.
+    #: For the person that has to match or return it: sender, reference, place of record.
     details: Mapping[str, str] = attrs.field(factory=dict, eq=False, validator=are_details)
 
     def outranks(self, other: "Receipt") -> bool:
-        """Whether this report of the same receipt replaces the other one."""
+        """Whether this report of a receipt is more final than `other`, another report of it."""
         return _RECEIPT_RANK[self.state] > _RECEIPT_RANK[other.state]
 
 
 @attrs.frozen(kw_only=True)
 class Outflow:
-    """Money that left our account at the rail; it belongs to no payment, only to the books."""
+    """Money that left our account. It belongs to no payment; the audit of balances needs it."""
 
     #: Unique within the provider.
     id: str = attrs.field(validator=is_name)
@@ -138,26 +143,26 @@ class Outflow:
 
 @attrs.frozen(kw_only=True)
 class Reversal:
-    """Money that went back to the customer, or that he contests. It moves no payment by itself."""
+    """Money that was returned to the customer, or is disputed. It never changes a status."""
 
     asset: str = attrs.field(validator=is_name_or_empty)
     #: In total so far, in the unit of what is due.
     refunded: int = attrs.field(default=0, validator=_amount)
     disputed: bool = False
-    #: Other names of the object that this report told.
+    #: Other names of the object that this report contains.
     aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
 
 
 @attrs.frozen(kw_only=True)
 class Observation:
-    """Something that a provider reports about one payment."""
+    """One report of a provider about one payment."""
 
     #: Unique within the provider; the same report always has the same id.
     id: str = attrs.field(validator=is_name_or_empty)
     #: The stored provider reference, one of its aliases, or the payment id; empty for receipts
     #: that name no payment.
     reference: str = attrs.field(validator=is_name_or_empty)
-    #: Conflict is for a report that contradicts what payd knows: test money, another's object.
+    #: Conflict marks a report that contradicts what payd knows, such as test money in production.
     fact: "Snapshot | tuple[Receipt, ...] | Reversal | Conflict" = attrs.field()
 
     @fact.validator
@@ -173,14 +178,14 @@ class Observation:
 
 @attrs.frozen(kw_only=True)
 class Redirect:
-    """Send the customer to this page."""
+    """The customer pays on this page."""
 
     url: str = attrs.field(validator=is_short_text)
 
 
 @attrs.frozen(kw_only=True)
 class CryptoTransfer:
-    """Ask the customer for this transfer. Addresses, memo and calldata are 0x-hex."""
+    """The customer makes this token transfer. Addresses, memo and calldata are 0x-hex."""
 
     currency: str = attrs.field(validator=is_short_text)
     chain_id: int = attrs.field(validator=is_whole)
@@ -198,10 +203,10 @@ NextAction = Redirect | CryptoTransfer
 
 @attrs.frozen(kw_only=True)
 class Created:
-    """The provider's answer to `create`, or what a lookup of it found."""
+    """The provider has the payable object: its answer to `create`, or the result of a lookup."""
 
     reference: str = attrs.field(validator=is_name)
-    #: None when there is nothing left for the customer to do.
+    #: None if the customer has nothing left to do.
     next_action: NextAction | None = attrs.field(
         validator=optional(instance_of((Redirect, CryptoTransfer)))
     )
@@ -210,7 +215,7 @@ class Created:
 
 @attrs.frozen(kw_only=True)
 class Declined:
-    """The provider refused to create it, definitively: nothing payable exists."""
+    """The provider refused to create the object for good: nothing payable exists."""
 
     code: str = attrs.field(converter=_code)
     message: str = attrs.field(converter=_message)
@@ -218,52 +223,61 @@ class Declined:
 
 @attrs.frozen(kw_only=True)
 class NotAttempted:
-    """Provably nothing was sent in this attempt."""
+    """This attempt provably sent nothing to the provider."""
 
 
 @attrs.frozen(kw_only=True)
 class OutcomeUnknown:
-    """Asked, and no readable answer: it may exist."""
+    """The request was sent, and no readable answer came: the object may exist."""
 
 
 @attrs.frozen(kw_only=True)
 class Absent:
-    """A lookup found nothing under this payment's operation."""
+    """A lookup by the payment's operation found no object."""
 
-    #: Finding nothing proves that nothing was created. Otherwise it only shows that nothing is
-    #: payable now, which is enough to expire a payment, and too little to send it again.
+    #: True if absence proves that nothing was created. False if it only shows that nothing is
+    #: payable now: enough to expire the payment, too little to send the request again.
     proven: bool = True
 
 
 @attrs.frozen(kw_only=True)
 class AskAgain:
-    """Somebody is about to send the create operation again; who commits this may send."""
+    """A claim to send the create operation again, until `deadline`.
+
+    Only the daemon that commits this evidence may send, so that two never send at once.
+    """
 
     deadline: datetime
 
 
 @attrs.frozen(kw_only=True)
 class CancelRequested:
-    """The caller wants it closed."""
+    """A caller asks to cancel the payment."""
 
     reason: str = ""
 
 
 @attrs.frozen(kw_only=True)
 class NotClosable:
-    """The rail cannot close; `look` is fresh, up to what is final there."""
+    """The provider cannot close a payment, as on a chain.
+
+    `snapshot` is fresh, and covers everything that is final there.
+    """
 
     snapshot: Snapshot
 
 
 @attrs.frozen(kw_only=True)
 class Unanswered:
-    """A look at the provider that brought nothing."""
+    """A status check that brought no readable answer."""
 
 
 @attrs.frozen(kw_only=True)
 class Conflict:
-    """A report that contradicts what is known: another content under its id, another's object."""
+    """A report that contradicts what payd knows.
+
+    For example other contents under a known id, or an object that belongs to another payment.
+    """
 
 
 Evidence = (

@@ -1,8 +1,8 @@
-"""What a piece of evidence teaches about a payment, whatever its status.
+"""Add the facts in a piece of evidence to a payment, whatever its status.
 
-The same evidence in any order, any number of times, gives the same facts: confirmed totals
-merge by their maximum, receipts by union (of two reports of one receipt the more final one holds,
-then the larger), and of everything that may still be undone the newest report holds.
+The same evidence in any order, any number of times, gives the same facts. Confirmed totals merge
+by their maximum and receipts by union; of two reports of one receipt the more final one wins, then
+the larger one. For everything that may still be undone the newest report wins.
 """
 
 from datetime import datetime, timedelta
@@ -29,24 +29,24 @@ from payd.domain.evidence import (
 )
 from payd.domain.payment import Asking, Attention, Payment, Status
 
-#: An open payment that stays without news this long after its expiry is STUCK.
+#: An open payment without news this long after its expiry is STUCK.
 STUCK_AFTER = timedelta(hours=1)
 
-#: The provider's object can no longer be paid.
+#: Statuses of an object that can no longer be paid.
 UNPAYABLE = (ProviderStatus.CANCELED, ProviderStatus.EXPIRED, ProviderStatus.DECLINED)
 
 _STATUS_RANK = {status: rank for rank, status in enumerate(ProviderStatus)}
 
 
 def learn(payment: Payment, evidence: Evidence, now: datetime) -> Payment:
-    """The payment with the new facts, its status untouched."""
+    """Return the payment with the new facts and its old status."""
     match evidence:
         case Created():
             return _adopt(payment, evidence)
         case Snapshot():
             return _learn_snapshot(payment, evidence)
-        case NotClosable(snapshot=look):
-            return _learn_snapshot(payment, look)
+        case NotClosable(snapshot=snapshot):
+            return _learn_snapshot(payment, snapshot)
         case tuple():
             return _learn_receipts(payment, evidence)
         case Reversal():
@@ -64,7 +64,7 @@ def learn(payment: Payment, evidence: Evidence, now: datetime) -> Payment:
 
 
 def flag(payment: Payment, reason: Attention) -> Payment:
-    """The payment with one more reason for a person to look."""
+    """Return the payment with one more reason for attention."""
     return attrs.evolve(payment, attention=payment.attention | {reason})
 
 
@@ -86,12 +86,15 @@ def _adopt(payment: Payment, created: Created) -> Payment:
 
 
 def _was_denied(payment: Payment) -> bool:
-    """Closed as never created: what exists after all may be payable, and nobody closes it."""
+    """Whether the payment was closed because no object existed.
+
+    An object that appears afterwards may still be payable, and nothing will close it.
+    """
     return payment.status.is_closed and payment.provider_status not in UNPAYABLE
 
 
 def _name(payment: Payment, aliases: tuple[str, ...]) -> Payment:
-    """The payment with further names under which the provider may report it."""
+    """Return the payment with further names under which the provider may report it."""
     return attrs.evolve(payment, aliases=tuple(dict.fromkeys((*payment.aliases, *aliases))))
 
 
@@ -100,7 +103,7 @@ def _learn_asking(
 ) -> Payment:
     if payment.asking is Asking.ANSWERED or evidence == Absent(proven=False):
         return payment
-    # A first attempt that was cut short may have arrived; no later one can disprove that.
+    # A first attempt that was cut short may have arrived; no later attempt can disprove that.
     unknown = payment.asking is not Asking.NOT_ATTEMPTED
     match evidence:
         case AskAgain(deadline=deadline):
@@ -126,7 +129,7 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot) -> Payment:
     if not payment.is_asset(snapshot.asset) or snapshot.due not in (None, payment.due):
         return flag(payment, Attention.AMOUNT_MISMATCH)
     if named is not None:
-        # The provider's report may be faster than its answer, or the answer was lost.
+        # A report may overtake the answer to `create`, or that answer was lost.
         payment = _adopt(payment, Created(reference=named, next_action=None))
     payment = _name(payment, snapshot.aliases)
     after = attrs.evolve(
@@ -149,7 +152,10 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot) -> Payment:
 
 
 def _learn_of_another(payment: Payment, snapshot: Snapshot) -> Payment:
-    """A second object for this payment: its money never counts, and while it lives it is a danger."""
+    """Handle a second object of this payment.
+
+    Its money never counts. While it can be paid, the customer could pay twice.
+    """
     if _is_harmless(snapshot):
         return payment
     return flag(payment, Attention.CONFLICTING_EVIDENCE)
@@ -185,7 +191,7 @@ def _learn_receipts(payment: Payment, receipts: tuple[Receipt, ...]) -> Payment:
     after = payment
     for receipt in receipts:
         if not payment.is_asset(receipt.asset):
-            # It stays with nobody: only a person can place it, or send it back.
+            # The payment does not get it: a person has to match it, or send it back.
             after = flag(after, Attention.WRONG_TOKEN)
             continue
         old = known.setdefault(receipt.id, receipt)
@@ -198,7 +204,10 @@ def _learn_receipts(payment: Payment, receipts: tuple[Receipt, ...]) -> Payment:
 
 
 def _replaces(new: Receipt, old: Receipt) -> bool:
-    """Whichever came first. Of two final sums the larger: a smaller one would take back facts."""
+    """Whether `new` wins over `old`, in whatever order they came.
+
+    Of two final amounts the larger wins: a smaller one would take facts back.
+    """
     if new.outranks(old) or old.outranks(new):
         return new.outranks(old)
     return (new.amount, new.time, new.asset) > (old.amount, old.time, old.asset)

@@ -27,7 +27,7 @@ def currency_exponent(currency_code: str) -> int:
 
 @attrs.frozen(kw_only=True)
 class Money:
-    """An amount in the minor units of an ISO 4217 currency; never negative."""
+    """An amount in minor units of an ISO 4217 currency, from 0 to MINOR_UNITS_MAX."""
 
     currency_code: str = attrs.field()
     minor_units: int = attrs.field()
@@ -35,17 +35,19 @@ class Money:
     @currency_code.validator
     def _is_iso(self, _attribute: object, value: str) -> None:
         if not _CURRENCY.fullmatch(value):
-            raise ValueError(f"not an ISO 4217 currency code: {value!r}")
+            raise ValueError(
+                f"currency_code: must be three capital letters, such as USD, not {value!r}"
+            )
 
     @minor_units.validator
     def _fits(self, _attribute: object, value: int) -> None:
         if not 0 <= value <= MINOR_UNITS_MAX:
-            raise ValueError(f"minor units out of range: {value}")
+            raise ValueError(f"minor_units: must be 0 to {MINOR_UNITS_MAX}, not {value}")
 
 
 @attrs.frozen(kw_only=True)
 class TokenTerms:
-    """What is due in a token: which one, and how many base units."""
+    """The amount due in a token: which token, and how many of its base units."""
 
     currency: str
     chain_id: int
@@ -57,28 +59,31 @@ class TokenTerms:
     @token_address.validator
     def _is_address(self, _attribute: object, value: str) -> None:
         if not _ADDRESS.fullmatch(value):
-            raise ValueError(f"not a 20-byte 0x-hex address: {value!r}")
+            raise ValueError(f"token_address: must be 0x and 40 hex digits, not {value!r}")
 
     @due_base_units.validator
     def _fits(self, _attribute: object, value: int) -> None:
         if not 0 <= value <= BASE_UNITS_MAX:
-            raise ValueError(f"base units out of range: {value}")
+            raise ValueError(f"due_base_units: must be 0 to {BASE_UNITS_MAX}, not {value}")
 
     def minor_units(self, base_units: int, currency_code: str) -> int:
-        """The floor in minor units of a currency that the token stands for one to one."""
+        """Convert to minor units of a currency at par with the token, rounded down."""
         shift = self.decimals - currency_exponent(currency_code)
         return int(base_units // 10**shift if shift >= 0 else base_units * 10**-shift)
 
 
 def base_units(amount: Money, decimals: int) -> int:
-    """The exact token amount for money that the token stands for one to one.
+    """Convert money to base units of a token at par with its currency.
 
-    Raises ValueError where the token is coarser than the amount.
+    Raises ValueError when the token has too few decimals for the exact amount.
     """
     shift = decimals - currency_exponent(amount.currency_code)
     if shift >= 0:
         return int(amount.minor_units * 10**shift)
     units, rest = divmod(amount.minor_units, 10**-shift)
     if rest:
-        raise ValueError(f"{amount} has no exact amount with {decimals} decimals")
+        raise ValueError(
+            f"{amount.minor_units} minor units of {amount.currency_code} need more decimals "
+            f"than the {decimals} of the token"
+        )
     return int(units)

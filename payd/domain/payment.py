@@ -1,4 +1,4 @@
-"""A payment: its status, the facts that only grow, and the reasons for a person to look."""
+"""The payment: its status, the facts known about it, and why a person should look at it."""
 
 import enum
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from payd.domain.money import Money, TokenTerms
 
 
 class Status(enum.Enum):
-    """Coarse, for the caller. See the transition table in `decide`."""
+    """Status of a payment, for callers. `decide` has the transition table."""
 
     CREATING = "CREATING"
     PENDING = "PENDING"
@@ -26,12 +26,12 @@ class Status(enum.Enum):
 
     @property
     def is_open(self) -> bool:
-        """Whether payd still has something to do or to wait for."""
+        """Whether payd still waits for money or for an answer of the provider."""
         return self in _OPEN
 
     @property
     def is_closed(self) -> bool:
-        """Whether it ended without the money."""
+        """Whether the payment ended without the full amount."""
         return self in _CLOSED
 
 
@@ -40,7 +40,7 @@ _CLOSED = frozenset({Status.CANCELED, Status.EXPIRED, Status.FAILED})
 
 
 class Attention(enum.Enum):
-    """Why a person should look. Only those in MONEY are published as payment.attention."""
+    """Why a person should look. `decide.MONEY_ATTENTION` are published as payment.attention."""
 
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
     UNDERPAID = "UNDERPAID"
@@ -56,20 +56,20 @@ class Attention(enum.Enum):
 
 
 class Asking(enum.Enum):
-    """What is known of the provider call that creates the provider's object."""
+    """What is known about the call that creates the object at the provider."""
 
-    #: Under way, by some daemon, until `ask_deadline`; after that it counts as UNKNOWN.
+    #: A daemon is calling, until `ask_deadline`; after that the outcome counts as UNKNOWN.
     ASKING = "ASKING"
-    #: Provably nothing was sent: the same operation may be sent.
+    #: Provably nothing was sent: the operation may be sent again.
     NOT_ATTEMPTED = "NOT_ATTEMPTED"
-    #: It may exist at the provider. Only a lookup, or the same operation again, can tell.
+    #: The object may exist. Only a lookup, or the same operation again, can find out.
     UNKNOWN = "UNKNOWN"
     ANSWERED = "ANSWERED"
 
 
 @attrs.frozen(kw_only=True)
 class Customer:
-    """The main app's user; `id` is the main app's own."""
+    """A user of the main app; `id` is the id that the main app uses."""
 
     id: str
     wallet_address: str = ""
@@ -78,7 +78,7 @@ class Customer:
 
 @attrs.frozen(kw_only=True)
 class LineItem:
-    """One product at the price it had when it was quoted."""
+    """One product with its price at the time of the payment's creation."""
 
     chain_profile_id: str
     node_type: str
@@ -96,16 +96,16 @@ class Failure:
 
 @attrs.frozen(kw_only=True)
 class Origin:
-    """Who caused a change, and in which request: kept in the audit trail.
+    """Origin of a change for the audit trail: actor, request and connection.
 
-    `actor` and `ip` are what a caller claims. `certificate` and `peer` are proven by its
-    connection, and are empty for what payd does by itself.
+    A caller claims `actor` and `ip`. Its connection proves `certificate` and `peer`; both are empty
+    for work that payd does by itself.
     """
 
     actor: str
     request_id: str = ""
     ip: str = ""
-    #: CN of the client certificate that made the call.
+    #: Common name (CN) of the client certificate.
     certificate: str = ""
     #: IP address at the other end of the call's TCP connection.
     peer: str = ""
@@ -114,13 +114,13 @@ class Origin:
 
 @attrs.frozen(kw_only=True)
 class Payment:
-    """One row of `payments`, with its items and receipts. `version` grows by one a change."""
+    """A payment with its items and receipts. Each change increases `version` by one."""
 
     id: UUID
     version: int = 1
     status: Status = Status.CREATING
     idempotency_key: str
-    #: SHA-256 over the request's meaning: tells a repetition from a reuse of the key.
+    #: SHA-256 of the request's contents; distinguishes a retry from a reuse of the key.
     request_hash: bytes
     customer: Customer
     method: str
@@ -133,7 +133,7 @@ class Payment:
     return_url: str = ""
     cancel_url: str = ""
     metadata: Mapping[str, str] = attrs.field(factory=dict)
-    #: What the provider made of it before it was first asked: every request sends these.
+    #: Request parameters that the provider prepared before the first call; every retry sends them.
     parameters: Mapping[str, Any] = attrs.field(factory=dict)
     pricing_version: str
     request_id: str = ""
@@ -143,7 +143,7 @@ class Payment:
     update_time: datetime
     expire_time: datetime
     complete_time: datetime | None = None
-    #: When it became EXPIRED, FAILED or CANCELED; starts the late window.
+    #: When it became EXPIRED, FAILED or CANCELED; the late window starts here.
     close_time: datetime | None = None
 
     asking: Asking = Asking.ASKING
@@ -152,11 +152,11 @@ class Payment:
     #: Other names under which the provider may report this payment.
     aliases: tuple[str, ...] = ()
     next_action: NextAction | None = None
-    #: The newest snapshot's status, and its time: an older one never undoes it.
+    #: Status and time of the newest snapshot; an older snapshot does not replace them.
     provider_status: ProviderStatus | None = None
     provider_status_time: datetime | None = None
 
-    #: The largest totals that any snapshot reported.
+    #: Totals of snapshots, in the unit of `due`: `received` of the newest, else the largest.
     snapshot_received: int = 0
     snapshot_confirmed: int = 0
     snapshot_refunded: int = 0
@@ -166,46 +166,49 @@ class Payment:
     failure: Failure | None = None
     late: bool = False
 
-    #: Looks at the provider since the last change; spaces the next one.
+    #: Number of status checks since the last change; sets the delay before the next one.
     checks: int = 0
     next_check_time: datetime | None = None
 
     @property
     def asset(self) -> str:
-        """What has to arrive: a currency code, or a token's address."""
+        """The asset that has to arrive: a currency code, or a token's address."""
         return self.crypto.token_address if self.crypto else self.amount.currency_code
 
     @property
     def due(self) -> int:
-        """In the unit of `asset`: minor units, or base units."""
+        """The amount due, in minor units of a currency or base units of a token."""
         return self.crypto.due_base_units if self.crypto else self.amount.minor_units
 
     @property
     def received(self) -> int:
-        """Seen, final or not. Channels report the same money, so the larger total counts."""
+        """Amount seen, final or not.
+
+        Snapshots and receipts may report the same money, so the larger total counts, not the sum.
+        """
         moved = sum(receipt.amount for receipt in self._moved())
         return max(self.snapshot_received, self.snapshot_confirmed, moved)
 
     @property
     def confirmed(self) -> int:
-        """Final at the provider. Never shrinks."""
+        """Amount that is final at the provider. It never decreases."""
         return max(self.snapshot_confirmed, self._final())
 
     @property
     def refunded(self) -> int:
-        """Sent back at the provider, by whomever."""
+        """Amount returned at the provider, whether payd or a person started it."""
         return self.snapshot_refunded
 
     def is_asset(self, asset: str) -> bool:
-        """Whether money in `asset` counts towards what is due. Hex has no case."""
+        """Whether money in `asset` counts towards what is due. Case is ignored, as in hex."""
         return asset.lower() == self.asset.lower()
 
     def confirmed_by(self, end: datetime) -> int:
-        """What is final of the money that had moved by then; only receipts know when they did."""
+        """Final amount that had moved by `end`. Only receipts have a time, so only they count."""
         return self._final(end)
 
     def has_moved_after(self, end: datetime) -> bool:
-        """Whether some money, final or not, moved later than that."""
+        """Whether some money, final or not, moved after `end`."""
         return any(receipt.time > end for receipt in self._moved())
 
     def _final(self, end: datetime | None = None) -> int:

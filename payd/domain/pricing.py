@@ -1,4 +1,4 @@
-"""The price list: what each product costs, and a quote over it. Exact integers, checked as a whole."""
+"""The price list and quotes from it, in exact integers. A price file is checked as a whole."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,16 +14,16 @@ from payd.domain.request import Item
 #: chain_profile_id, node_type, duration.
 Product = tuple[str, str, str]
 
-#: The contract's bound on the items of one request.
+#: Most items of one request.
 ITEMS_MAX = 100
-#: So that the total of a full request always fits a bigint.
+#: Highest price, in minor units: the total of ITEMS_MAX items still fits a bigint.
 PRICE_MAX = MINOR_UNITS_MAX // ITEMS_MAX
 
 NAME_RULE = "1 to 64 of a-z 0-9 . _ -, beginning with a letter or a digit"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PARTS = ("chain_profile_id", "node_type", "duration")
 
-#: ISO 4217, the currencies in circulation: a mistyped code must not become a currency.
+#: Currencies of ISO 4217 in circulation, so that a typing error does not become a currency.
 _CURRENCIES = frozenset(
     re.findall(
         r"[A-Z]{3}",
@@ -43,7 +43,7 @@ _CURRENCIES = frozenset(
 
 @attrs.frozen(kw_only=True)
 class PriceRow:
-    """One price as it stands in the file, unchecked, with the lines of its three keys."""
+    """One price of the file, not checked yet, with the line numbers of its three keys."""
 
     product: Product
     minor_units: object
@@ -52,7 +52,7 @@ class PriceRow:
 
 @attrs.frozen(kw_only=True)
 class PriceProblem:
-    """What is wrong at one key of the price file, and on which line."""
+    """A fault at one key of the price file, with its line number."""
 
     key: str
     line: int
@@ -60,7 +60,7 @@ class PriceProblem:
 
 
 class PricesInvalid(ValueError):
-    """The price file breaks the rules; every problem at once, and no price of it is used."""
+    """The price file is invalid. `problems` lists every fault; no price of the file is used."""
 
     def __init__(self, problems: Sequence[PriceProblem]) -> None:
         super().__init__("; ".join(f"line {p.line}: {p.key}: {p.what}" for p in problems))
@@ -69,7 +69,7 @@ class PricesInvalid(ValueError):
 
 @attrs.frozen(kw_only=True)
 class Quote:
-    """Items at today's prices. `items` keeps the order asked for."""
+    """Prices of the requested items, in the order of the request, and their total."""
 
     items: tuple[LineItem, ...]
     total: Money
@@ -82,12 +82,12 @@ def _read_only(prices: Mapping[Product, int]) -> Mapping[Product, int]:
 
 @attrs.frozen(kw_only=True)
 class PriceList:
-    """All prices, in one currency. A list with a wrong price in it cannot be built."""
+    """All prices in one currency. Building a list with an invalid price raises ValueError."""
 
     currency: str = attrs.field()
     #: Minor units of `currency`.
     prices: Mapping[Product, int] = attrs.field(converter=_read_only, repr=False)
-    #: SHA-256 of the file's bytes, in hex: the pricing_version kept with every payment.
+    #: SHA-256 of the file in hex, which every payment stores as its pricing_version.
     version: str = attrs.field(validator=attrs.validators.min_len(1))
 
     @currency.validator
@@ -105,7 +105,11 @@ class PriceList:
                 raise ValueError(f"{'/'.join(product)}: {next(filter(None, wrong))}")
 
     def quote(self, items: Sequence[Item]) -> Quote:
-        """Price every item. Raises UnknownProduct for the first one that is not on the list."""
+        """Price every item.
+
+        Raises UnknownProduct for the first item without a price, and InvalidField unless there are
+        1 to ITEMS_MAX items.
+        """
         if not 1 <= len(items) <= ITEMS_MAX:
             raise InvalidField("items", f"needs 1 to {ITEMS_MAX} items, has {len(items)}")
         lines = tuple(self._line_item(item) for item in items)
@@ -132,7 +136,10 @@ class PriceList:
 def parse_prices(
     *, currency: object, currency_line: int, rows: Iterable[PriceRow], version: str
 ) -> PriceList:
-    """Check a whole price file. Raises PricesInvalid with every problem, in the file's order."""
+    """Check a whole price file and build the list.
+
+    Raises PricesInvalid with every problem, in the order of the file's lines.
+    """
     problems: dict[str, PriceProblem] = {}
     if (wrong := _wrong_currency(currency)) is not None:
         problems["currency"] = PriceProblem(key="currency", line=currency_line, what=wrong)
@@ -154,7 +161,11 @@ def _wrong_row(row: PriceRow, seen: Mapping[Product, int]) -> Iterator[PriceProb
         if (wrong := _wrong_name(part)) is not None:
             key = ".".join(("prices", *row.product[:depth]))
             yield PriceProblem(key=key, line=line, what=f"{_PARTS[depth - 1]} {wrong}")
-    wrong = "has a price already" if row.product in seen else _wrong_price(row.minor_units)
+    wrong = (
+        "is a duplicate: the product already has a price"
+        if row.product in seen
+        else _wrong_price(row.minor_units)
+    )
     if wrong is not None:
         yield PriceProblem(key=".".join(("prices", *row.product)), line=row.lines[-1], what=wrong)
 
@@ -172,7 +183,7 @@ def _wrong_currency(currency: object) -> str | None:
 
 
 def _wrong_price(minor_units: object) -> str | None:
-    # bool is an int to Python, and never a price.
+    # bool is a subclass of int, but never a price.
     if not isinstance(minor_units, int) or isinstance(minor_units, bool):
         return f"must be a whole number of minor units, unquoted; is {minor_units!r:.40}"
     if not 1 <= minor_units <= PRICE_MAX:

@@ -1,4 +1,4 @@
-"""What a caller asks for, already checked field by field; see `payd.codec.requests` for what is refused."""
+"""Requests of callers as values. The codec has already checked each field."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from payd.domain.payment import Customer, LineItem
 
 @attrs.frozen(kw_only=True)
 class Item:
-    """A product, named as in the price list."""
+    """A product, by its names in the price list."""
 
     chain_profile_id: str
     node_type: str
@@ -22,7 +22,7 @@ class Item:
 
 @attrs.frozen(kw_only=True)
 class QuoteRequest:
-    """Items to price for a method."""
+    """A request for the price of some items with a payment method."""
 
     items: tuple[Item, ...]
     method: str
@@ -32,7 +32,7 @@ class QuoteRequest:
 
 @attrs.frozen(kw_only=True)
 class QuoteAnswer:
-    """A quote: prices only, nothing is kept."""
+    """Answer to a quote request. payd does not store it."""
 
     items: tuple[LineItem, ...]
     total: Money
@@ -44,7 +44,7 @@ class QuoteAnswer:
 
 @attrs.frozen(kw_only=True)
 class InitiateRequest:
-    """A payment to be."""
+    """A request for a payment."""
 
     idempotency_key: str
     customer: Customer
@@ -58,12 +58,12 @@ class InitiateRequest:
 
     @property
     def quote_request(self) -> QuoteRequest:
-        """The part that has a price."""
+        """The part of the request that determines the price."""
         return QuoteRequest(
             items=self.items, method=self.method, crypto_currency=self.crypto_currency
         )
 
     def fingerprint(self) -> bytes:
-        """SHA-256 over the request's meaning: equal requests, and only those, have equal ones."""
+        """SHA-256 of the request's contents; only equal requests have the same fingerprint."""
         meaning = json.dumps(attrs.asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(meaning.encode()).digest()

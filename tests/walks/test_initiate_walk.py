@@ -102,7 +102,7 @@ async def test_stop_5_the_answer_makes_the_payment_pending(house: World) -> None
     assert decision is not None
     assert (decision.payment.status, decision.payment.version) == (Status.PENDING, 2)
     assert decision.payment.next_action == Redirect(url="https://cards.example/cs_1")
-    assert (decision.what, decision.events) == ("payment_pending", ())
+    assert (decision.audit_event, decision.events) == ("payment_pending", ())
 
 
 # -- service/settle, commit_decisions: the second write --------------------------------------

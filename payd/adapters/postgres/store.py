@@ -101,7 +101,7 @@ class PostgresStore:
     ) -> bool:
         """See the port."""
         after = decision.payment
-        audit = _audit(decision.what, origin)
+        audit = _audit(decision.audit_event, origin)
         known = set(before.receipts)
         news = [receipt for receipt in after.receipts if receipt not in known]
         audit["details"] = {"reason": decision.note} if decision.note else {}

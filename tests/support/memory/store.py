@@ -79,7 +79,7 @@ class MemoryStore:
         for event in events:
             self.outbox.announce(after.id, event)
         self.inbox.settle(inbox_ids, "applied")
-        self._write_audit(after, decision.what, origin, _details_of_change(before, decision))
+        self._write_audit(after, decision.audit_event, origin, _details_of_change(before, decision))
         self._payments[after.id] = after
         self._changed.ring()
         return True

@@ -135,7 +135,7 @@ def test_every_decision_has_the_name_of_its_weightiest_change(
 ) -> None:
     decision = decide(payment, evidence, at(2))
     assert decision is not None
-    assert decision.what == what
+    assert decision.audit_event == what
 
 
 def test_a_reason_to_cancel_is_kept_for_the_audit_row() -> None:

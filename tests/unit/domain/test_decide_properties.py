@@ -171,7 +171,7 @@ def test_i8_each_change_of_status_is_told_exactly_once(life: Any) -> None:
         after = decision.payment
         assert after.version == before.version + 1
         changed = after.status is not before.status
-        assert decision.what.startswith("payment_") == changed
+        assert decision.audit_event.startswith("payment_") == changed
         lifecycle = [event for event in decision.events if event.type is not EventType.ATTENTION]
         expected = [LIFECYCLE[after.status]] if changed and after.status in LIFECYCLE else []
         assert [event.type for event in lifecycle] == expected

@@ -274,7 +274,7 @@ def test_a_receipt_that_changes_no_total_is_still_a_change_of_facts() -> None:
     pending = after(a_payment(Status.PENDING), PROCESSING)
     decision = decide(pending, (a_receipt(state=ReceiptState.SEEN),), at(3))
     assert decision is not None
-    assert (decision.what, decision.payment.received) == ("facts_changed", DUE)
+    assert (decision.audit_event, decision.payment.received) == ("facts_changed", DUE)
 
 
 def test_what_is_known_of_a_create_never_becomes_more_certain_than_it_is() -> None:

@@ -232,7 +232,7 @@ def check_step(before: Payment, decision: Decision) -> None:
     assert payment.status is not Status.COMPLETED or payment.confirmed >= payment.due
     assert before.status is not Status.COMPLETED or payment.status is Status.COMPLETED
     if payment.status is not before.status:
-        assert decision.what == f"payment_{payment.status.value.lower()}"
+        assert decision.audit_event == f"payment_{payment.status.value.lower()}"
     raised = [event for event in decision.events if event.type is EventType.ATTENTION]
     assert len(raised) <= 1
 

@@ -315,7 +315,10 @@ def test_rows_without_a_price_are_no_price_list() -> None:
 
 def test_a_row_that_repeats_a_product_is_refused() -> None:
     rows = [PriceRow(product=("a", "b", "c"), minor_units=1, lines=(2, 3, n)) for n in (4, 5)]
-    with pytest.raises(PricesInvalid, match=r"line 5: prices\.a\.b\.c: has a price already"):
+    with pytest.raises(
+        PricesInvalid,
+        match=r"line 5: prices\.a\.b\.c: is a duplicate: the product already has a price",
+    ):
         parse_prices(currency="USD", currency_line=1, rows=rows, version="v1")
 
 

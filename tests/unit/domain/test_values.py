@@ -16,7 +16,7 @@ from payd.domain.request import InitiateRequest, Item
 
 @pytest.mark.parametrize(("code", "units"), [("usd", 1), ("USDX", 1), ("USD", -1), ("USD", 2**63)])
 def test_money_is_whole_units_of_a_currency(code: str, units: int) -> None:
-    with pytest.raises(ValueError, match=r"currency|range"):
+    with pytest.raises(ValueError, match=r"currency_code: must|minor_units: must"):
         Money(currency_code=code, minor_units=units)
 
 
@@ -30,7 +30,7 @@ def test_money_is_whole_units_of_a_currency(code: str, units: int) -> None:
     ],
 )
 def test_token_terms_fit_a_chain(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"address|range|decimals"):
+    with pytest.raises(ValueError, match=r"token_address: must|due_base_units: must|decimals"):
         attrs.evolve(TERMS, **wrong)
 
 
@@ -49,7 +49,7 @@ def test_money_in_tokens_and_back_is_the_same(units: int, decimals: int) -> None
 
 def test_a_token_coarser_than_the_amount_is_refused_unless_it_is_exact() -> None:
     assert base_units(Money(currency_code="USD", minor_units=500), 0) == 5
-    with pytest.raises(ValueError, match="no exact amount"):
+    with pytest.raises(ValueError, match="need more decimals"):
         base_units(Money(currency_code="USD", minor_units=501), 0)
     whole = attrs.evolve(TERMS, decimals=0)
     assert whole.minor_units(5, "USD") == 500
@@ -58,7 +58,7 @@ def test_a_token_coarser_than_the_amount_is_refused_unless_it_is_exact() -> None
 
 @pytest.mark.parametrize("amount", [-1, 2**256, True, 1.0, "1"])
 def test_an_amount_is_a_whole_number(amount: object) -> None:
-    with pytest.raises(ValueError, match="whole units"):
+    with pytest.raises(ValueError, match="must be an integer"):
         a_receipt(amount=amount)  # type: ignore[arg-type]
 
 
