@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from integration.client.test_integrating import programs
+from integration.client.test_integrating import programs, read_until
 from integration.example.test_example_app import eventually
 from support.dev_process import running_dev, state_folder
 from support.example_app import FULL_30D
@@ -77,22 +77,12 @@ def test_beside_the_shop_a_consumer_on_its_durable_name_is_warned(state: Path) -
     with running_dev(state, "--with-example", "--ephemeral") as (_, dev):
         _, consume = programs("python")
         assert 'durable="my-app"' in consume
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                consume.replace('durable="my-app"', 'durable="main-app-payment"'),
-            ],
-            env={
-                "PATH": os.environ["PATH"],
-                "NATS_URL": dev["nats"],
-                "REDIS_URL": dev["redis"],
-                "RUN_S": "1",
-            },
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
+        other = consume.replace('durable="my-app"', 'durable="main-app-payment"')
+        warning = "two applications share the durable consumer main-app-payment"
+        printed = read_until(
+            warning,
+            (sys.executable, "-u", "-c", other),
+            {"PATH": os.environ["PATH"], "NATS_URL": dev["nats"], "REDIS_URL": dev["redis"]},
         )
-    assert "two applications share the durable consumer main-app-payment" in done.stderr
-    assert "main_app.activation" in done.stderr
+    assert warning in printed
+    assert "main_app.activation" in printed
