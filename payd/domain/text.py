@@ -5,17 +5,17 @@ from typing import Any, TypeGuard
 
 from attrs import validators
 
-#: Characters of what names something at the remote side: references, aliases, ids of events,
-#: receipts and outflows, assets. In UTF-8 that always fits an index of PostgreSQL (2,704 bytes).
+#: Longest name at the remote side, in characters: references, aliases, ids of events, receipts and
+#: outflows, assets. In UTF-8 it always fits an index of PostgreSQL (2,704 bytes).
 NAME_MAX = 512
-#: Characters of any other text: addresses of pages, cursors, details.
+#: Longest other text, in characters: addresses of pages, cursors, details.
 TEXT_MAX = 8192
-#: Names of one object in one report.
+#: Most names of one object in one report.
 ALIASES_MAX = 100
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """Whether it is text without NUL, which PostgreSQL refuses, or a surrogate, which UTF-8 lacks."""
+    """Whether it is text without NUL (PostgreSQL refuses it) and surrogates (UTF-8 has none)."""
     if not isinstance(value, str):
         return False
     try:
@@ -36,16 +36,16 @@ def _limited(least: int, most: int) -> Callable[[Any, Any, Any], None]:
 
 
 def is_whole(_instance: Any, attribute: Any, value: Any) -> None:
-    """Validate an integer that is no truth value."""
+    """Validate an integer; True and False are refused."""
     if type(value) is not int:
         raise ValueError(f"{attribute.name}: must be an integer, is a {type(value).__name__}")
 
 
-#: Validates what names something.
+#: Validates a name at the remote side.
 is_name = _limited(1, NAME_MAX)
-#: Validates what names something, or nothing.
+#: Validates a name that may be empty.
 is_name_or_empty = _limited(0, NAME_MAX)
-#: Validates any other text.
+#: Validates text that is not a name.
 is_short_text = _limited(0, TEXT_MAX)
 #: Validates the further names of an object.
 are_aliases = validators.and_(
@@ -53,7 +53,7 @@ are_aliases = validators.and_(
     validators.max_len(ALIASES_MAX),
     validators.deep_iterable(is_name_or_empty),
 )
-#: Validates what people are shown beside a receipt or an outflow.
+#: Validates the details of a receipt or an outflow, which people read.
 are_details = validators.deep_mapping(
     is_short_text,
     is_short_text,

@@ -1,6 +1,6 @@
-"""What the core needs from outside, as Protocols. Adapters implement them; services await them.
+"""Ports: Protocols for what the core needs from outside. Adapters implement, services await them.
 
-Each method is one short, complete act: it hands out no transaction, lock or cursor.
+Each method is one short, complete operation; none returns an open transaction, lock or cursor.
 """
 
 from payd.plugins.context import Clock

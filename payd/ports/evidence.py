@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from payd.ports.leases import Lease
 
 
-#: What a provider reports: what it saw of a payment, or its own event, not yet translated.
+#: A report of a provider: an observation of a payment, or an event in the provider's own terms.
 Report = Observation | ProviderEvent
 
 
 @attrs.frozen(kw_only=True)
 class InboxRow:
-    """One stored report that waits to be settled."""
+    """A stored report that is claimed for settling. `attempts` counts this claim, too."""
 
     id: int
     provider: str
     report: Report
     attempts: int
     receive_time: datetime
-    #: Another report had the same id and other content.
+    #: Whether an earlier report has the same id and other contents.
     conflicting: bool = False
 
 
 class Inbox(Protocol):
-    """Evidence, stored before it is believed."""
+    """The inbox: reports are stored durably here before they are settled."""
 
     async def put(
         self,
@@ -42,67 +42,74 @@ class Inbox(Protocol):
         outflows: Sequence[Outflow] = (),
         lease: "Lease | None" = None,
     ) -> int:
-        """Store what is new and move the cursor, in one transaction; how many were new.
+        """Store new reports and move the cursor in one transaction; return how many were new.
 
-        Repeats are ignored. The same id with other content is kept beside the first, marked as
-        conflicting. Receipts go into the ledger of receipts at once, where no payment has them
-        yet. With a lease that another took over nothing is stored: raises LeaseLost.
+        Repeats are ignored. A report with a known id and other contents is kept beside the first
+        and marked as conflicting. Receipts that no payment has yet also go into the ledger. If
+        another daemon has taken over `lease`, nothing is stored and LeaseLost is raised.
         """
 
     async def is_waiting(self, provider: str, references: Sequence[str]) -> bool:
-        """Whether an observation that names one of these is stored and not settled yet.
+        """Whether an observation with one of these references waits to be settled.
 
-        A provider's own event names nothing before it is translated: see `waiting_events`.
+        Events have no reference until they are translated; `waiting_events` lists them.
         """
 
     async def waiting_events(
         self, provider: str, after_id: int, limit: int
     ) -> Sequence[tuple[int, ProviderEvent]]:
-        """A page of the provider's own events that are stored and not settled yet.
+        """A page of the provider's events that wait to be settled: (row id, event), by row id.
 
-        By row id, each with it.
+        Starts after `after_id`. Claimed rows are included.
         """
 
     async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
-        """As `put`, of one event with the bytes that brought it; whether it was new."""
+        """Store one event with the body of its webhook, as `put`; return whether it was new."""
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
-        """The oldest unsettled rows that nobody holds."""
+        """Claim the oldest unsettled rows for `lease_s` seconds, each for one worker.
+
+        Every provider with waiting rows gets a share of `limit`.
+        """
 
     async def finish(self, row_id: int, outcome: str) -> None:
-        """Mark a row that changed no payment, with what became of it."""
+        """Mark a row that changed no payment as settled, with its outcome."""
 
     async def park(self, row_id: int, retry_in_s: float) -> None:
-        """Put back a row whose payment is not known yet."""
+        """Release a row that cannot be settled yet, to be claimed in `retry_in_s` seconds."""
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when something new may be there to claim, at the time-out at the latest.
+        """Return when a new row may be there to claim, at the latest after `timeout_s` seconds.
 
-        What is new ends one wait, claimed or not: whoever cannot claim it now waits again.
+        A new row ends one wait, whether it is then claimed or not.
         """
 
 
 @attrs.frozen(kw_only=True)
 class Cursor:
-    """How far the reading of a provider's own list has come."""
+    """A position in a provider's list of events or objects, or in its watch."""
 
     name: str
     value: str
-    #: How long it is left alone; zero goes on at once.
+    #: Time until the cursor can be claimed again; zero continues at once.
     rest: timedelta
 
 
-#: The cursor of a provider's watch.
+#: Name of the cursor of a provider's watch.
 WATCH = "watch"
 
 
 class Cursors(Protocol):
-    """Who may go on reading a provider's list, and from where."""
+    """Positions in providers' lists; the daemon that claims a cursor reads on from it."""
 
     async def claim_cursor(
         self, provider: str, name: str, lease_s: float
     ) -> "tuple[str | None] | None":
-        """The cursor's value in a tuple, for one claimer; None while it rests or is held."""
+        """Claim a cursor for `lease_s` seconds; return its value in a tuple.
+
+        Returns None while the cursor rests or another daemon has the claim. The value is None
+        before the first read.
+        """
 
     async def read_cursor(self, provider: str, name: str) -> str | None:
-        """Its value as last stored."""
+        """The stored value of a cursor; None if it was never stored."""

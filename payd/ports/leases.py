@@ -1,4 +1,4 @@
-"""Leases: the right of one daemon to do alone what a name says."""
+"""Leases: let only one daemon at a time do a piece of work, such as running a watch."""
 
 from typing import Protocol
 
@@ -7,32 +7,35 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class Lease:
-    """The right to do alone what `name` says; a greater fence has replaced a smaller one."""
+    """The exclusive right to the work `name`.
+
+    Each new holder gets a greater `fence`; writes with a smaller fence are refused.
+    """
 
     name: str
     fence: int
 
 
 class LeaseLost(Exception):
-    """Another has the lease, or nobody can say who has."""
+    """Another daemon has the lease, or it is unknown which daemon has it."""
 
 
 class HeldLease(Protocol):
-    """A lease as long as its session lives."""
+    """A lease that this daemon has until it releases it or its session ends."""
 
     @property
     def lease(self) -> Lease:
-        """What to store with."""
+        """The name and fence, to pass to `Inbox.put`."""
 
     async def check(self) -> None:
-        """Return while it is held; raises LeaseLost."""
+        """Return if the lease is still held; otherwise raise LeaseLost."""
 
     async def release(self) -> None:
-        """Let another take it. Repeating it is harmless."""
+        """Give the lease up, so that another daemon can take it. Idempotent."""
 
 
 class Leases(Protocol):
-    """Who does alone what only one may do."""
+    """Grants leases."""
 
     async def acquire(self, name: str) -> HeldLease | None:
-        """The lease, under a fence that was never given before; None while another holds it."""
+        """Take a lease with a new fence; return None while another daemon has it."""

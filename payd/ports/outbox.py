@@ -1,4 +1,4 @@
-"""The outbox of events, and the stream that they are published to."""
+"""The outbox of events, and the stream to which they are published."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -9,7 +9,7 @@ import attrs
 
 @attrs.frozen(kw_only=True)
 class OutboxRow:
-    """One event to publish. `body` is final: a repetition sends the same bytes."""
+    """One event to publish. Headers and body are final: a retry sends the same bytes."""
 
     id: int
     event_id: UUID
@@ -17,41 +17,41 @@ class OutboxRow:
     subject: str
     headers: Mapping[str, str]
     body: bytes
-    #: The payment's latest completed, failed or canceled before this one: a consumer keeps the order.
+    #: The payment's previous completed, failed or canceled event; lets a consumer keep the order.
     previous_event_id: UUID | None = None
 
 
 class Outbox(Protocol):
-    """Events that were decided and not yet published."""
+    """Events that are committed and not yet published."""
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[OutboxRow]:
-        """The oldest unpublished event of each payment, each for one claimer."""
+        """Claim unpublished events for `lease_s` seconds; of each payment only the oldest one."""
 
     async def mark_published(self, row_ids: Sequence[int]) -> None:
-        """After the stream's acknowledgement, never before."""
+        """Mark rows as published; call it only after the stream's acknowledgement."""
 
     async def release(self, row_ids: Sequence[int], error: str) -> None:
-        """Give back rows that could not be published, for a later try."""
+        """Release rows that could not be published; they can soon be claimed again."""
 
     async def depth(self) -> tuple[int, float]:
-        """How many are unpublished, and the age in seconds of the oldest (0 when none)."""
+        """Number of unpublished events, and the age of the oldest in seconds (0 without any)."""
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when something new may be there to claim, at the time-out at the latest.
+        """Return when a new row may be there to claim, at the latest after `timeout_s` seconds.
 
-        What is new ends one wait, claimed or not: whoever cannot claim it now waits again.
+        A new row ends one wait, whether it is then claimed or not.
         """
 
 
 class PublishError(Exception):
-    """The stream did not acknowledge: it may have the event or not. Publish it again."""
+    """The stream did not acknowledge the event, and may have it or not: publish it again."""
 
 
 class Publisher(Protocol):
-    """The stream that consumers read."""
+    """Publishes events to the stream that consumers read."""
 
     async def publish(self, row: OutboxRow) -> bool:
-        """Return after the acknowledgement; raise PublishError otherwise.
+        """Publish and wait for the acknowledgement; raise PublishError without one.
 
-        False when the stream had an event of this id already, and dropped this one.
+        Returns False if the stream already had an event with this id, and dropped this one.
         """

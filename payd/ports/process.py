@@ -1,4 +1,4 @@
-"""What comes from the process itself: ids, prices, secrets, crash points."""
+"""Ports to the process itself: ids, prices and crash points."""
 
 from typing import Protocol
 from uuid import UUID
@@ -7,14 +7,14 @@ from payd.domain.pricing import PriceList
 
 
 class Ids(Protocol):
-    """New identifiers, so that tests can choose them."""
+    """Source of new ids, which tests replace."""
 
     def new(self) -> UUID:
-        """An id that was never given before."""
+        """Return an id that was never returned before."""
 
 
 class SecretsUnavailable(Exception):
-    """The vault gave nothing; `reason` names what to mend, and no secret."""
+    """Reading secrets failed; `reason` says what to fix, and contains no secret."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -22,14 +22,14 @@ class SecretsUnavailable(Exception):
 
 
 class CrashPoints(Protocol):
-    """Named places where a fault-injection run may kill the process."""
+    """Named places at which a fault-injection test may kill the process."""
 
     def reach(self, name: str) -> None:
-        """Return, or never."""
+        """Return, or kill the process if `name` is the chosen point."""
 
 
 class PriceSource(Protocol):
-    """The prices in force."""
+    """Source of the current price list."""
 
     def current(self) -> PriceList:
-        """One whole list: never a half-loaded one."""
+        """The current list, complete: a reload replaces the whole list at once."""

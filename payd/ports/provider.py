@@ -1,4 +1,4 @@
-"""A provider as the core sees it: behind its fence, found by its method."""
+"""A provider as the core sees it, and the map from payment methods to providers."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -23,90 +23,93 @@ from payd.plugins.interface import (
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """What came of asking a provider: evidence for `decide`, in order, and what to tell a caller."""
+    """Outcome of a provider call: evidence, to settle in order, and an error for the caller."""
 
     evidence: tuple[Evidence, ...]
     error: PaydError | None = None
-    #: A look at an object that payd has the name of, and that is not there.
+    #: Whether a fetch by a known reference found no object.
     is_missing: bool = False
 
 
 class Untranslatable(Exception):
-    """A provider's own code failed on an event that it had verified; the message says how."""
+    """The provider's code failed to translate an event; the message says how."""
 
 
 class ProviderPort(Protocol):
-    """A provider behind its fence: every outcome is an Answer, nothing else escapes."""
+    """A provider behind its fence: every outcome of a call is an Answer; no error escapes."""
 
     @property
     def name(self) -> str:
-        """As in the manifest."""
+        """Name of the provider, from its manifest."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """As in the manifest."""
+        """What the remote side can do, from the manifest."""
 
     @property
     def can_scan(self) -> bool:
-        """Whether `scan` brings anything."""
+        """Whether the provider implements `scan`."""
 
     @property
     def can_list_objects(self) -> bool:
-        """Whether `objects` brings anything."""
+        """Whether the provider implements `objects`."""
 
     @property
     def can_audit(self) -> bool:
-        """Whether `holdings` brings anything."""
+        """Whether the provider implements `holdings`."""
 
     def prepare(self, operation: CreateOperation) -> Mapping[str, Any]:
-        """The parameters to store before the first `create`; empty where it needs none.
+        """Request parameters to store before the first `create`; empty if it needs none.
 
         Raises InvalidField, and ProviderUnavailable while the provider is not running.
         """
 
     async def create(self, operation: CreateOperation) -> Answer:
-        """Created, Declined, NotAttempted or OutcomeUnknown."""
+        """Create the object; the evidence is Created, Declined, NotAttempted or OutcomeUnknown."""
 
     async def fetch(self, ref: PaymentRef) -> Answer:
-        """Created and a Snapshot; Absent; or Unanswered."""
+        """Read the object; the evidence is Created and a Snapshot, or Absent, or Unanswered."""
 
     async def close(self, ref: PaymentRef) -> Answer:
-        """A Snapshot or NotClosable; Unanswered when the provider said nothing readable."""
+        """Close the object; the evidence is a Snapshot or NotClosable, or Unanswered."""
 
     def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
-        """What a webhook says; raises WebhookRefused, WebhookUnknown and ProviderUnavailable."""
+        """Verify a webhook and return its event.
+
+        Raises WebhookRefused, WebhookUnknown and ProviderUnavailable.
+        """
 
     def translate(self, event: ProviderEvent) -> Sequence[Observation]:
-        """What an event says about payments; raises Untranslatable."""
+        """Translate an event into observations of payments; raises Untranslatable."""
 
     async def scan(self, cursor: str | None) -> Page | None:
-        """Events since the cursor; None when the provider said nothing readable."""
+        """One page of events after the cursor; None without a readable answer."""
 
     async def objects(
         self, since: datetime, until: datetime, cursor: str | None
     ) -> ObjectPage | None:
-        """One page of its objects; None when the provider said nothing readable."""
+        """One page of objects created in [since, until); None without a readable answer."""
 
     async def holdings(self, cursor: str) -> Sequence[Holding] | None:
-        """What it holds at its watch's cursor; None when it said nothing readable."""
+        """Balances at the cursor of its watch; None without a readable answer."""
 
 
 @attrs.frozen(kw_only=True)
 class Registered:
-    """One entry of the method → provider map."""
+    """A payment method with its provider."""
 
     method: Method
     provider: ProviderPort
 
 
 class Providers(Protocol):
-    """The method → provider map, built at start."""
+    """The map from payment methods to providers, built when the daemon starts."""
 
     def by_method(self, method: str) -> Registered | None:
-        """Who takes this method now."""
+        """The method's entry; None if no running provider takes it."""
 
     def by_name(self, provider: str) -> ProviderPort | None:
-        """The provider of a stored payment."""
+        """The enabled provider of this name, if any."""
 
     def registered(self) -> Sequence[Registered]:
-        """All of them, in the order of their keys."""
+        """All entries, by method key."""

@@ -1,4 +1,4 @@
-"""Payments, receipts and reconciliations as stored."""
+"""Ports for stored payments, receipts and reconciliations."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,89 +13,94 @@ from payd.domain.payment import Origin, Payment, Status
 
 
 class PaymentStore(Protocol):
-    """Payments. Every method raises StoreUnavailable when the database is away."""
+    """Stored payments. Every method raises StoreUnavailable if the database does not answer."""
 
     async def insert(self, payment: Payment, origin: Origin) -> Payment:
         """Write payment, items, customer and audit row in one statement.
 
-        What the payment leaves out of its customer (wallet address, e-mail) stays as stored.
-        Returns the payment that holds the idempotency key: another id than the given one
-        means that the key was taken before, and nothing was written.
+        Returns the payment that has the idempotency key. If its id is not the given one, the key
+        existed before and nothing was written. An empty wallet address or e-mail keeps the
+        customer's stored one.
         """
 
     async def get(self, payment_id: UUID) -> Payment | None:
-        """The newest version."""
+        """The newest version of a payment, if it exists."""
 
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
-        """The newest version of the payment that holds the key."""
+        """The newest version of the payment with this key, if it exists."""
 
     async def find(self, provider: str, reference: str) -> Payment | None:
-        """By provider reference, by payment id, or by alias."""
+        """Find a provider's payment by its reference, its payment id or an alias, in this order."""
 
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
     ) -> bool:
-        """Write a decision: payment, audit row, outbox rows and inbox marks, in one statement.
+        """Write a decision: payment, receipts, audit row, events and inbox marks, in one statement.
 
-        False when `before` is no longer the newest version; then nothing was written.
+        Returns False, and writes nothing, if `before` is no longer the newest version, or if
+        another payment has one of the receipts.
         """
 
     async def await_answer(self, payment_id: UUID, timeout_s: float) -> Payment | None:
-        """The payment, as soon as nobody is asking its provider, or as it is at the time-out."""
+        """Return the payment when no daemon has the claim to send, or after `timeout_s` seconds."""
 
     async def claim_status_checks(
         self, now: datetime, limit: int, lease_s: float
     ) -> Sequence[Payment]:
-        """Open payments whose look is due, each for one claimer; its `looks` counts one more."""
+        """Claim open payments whose status check is due, each for one daemon.
+
+        The claim ends after `lease_s` seconds. Increases `checks` of each payment.
+        """
 
     async def schedule_status_check(self, payment: Payment, time: datetime) -> None:
-        """Put the next look at a payment that is still at this version."""
+        """Schedule the next status check of a payment if it is still at this version and open."""
 
 
 @attrs.frozen(kw_only=True)
 class StoredReceipt:
-    """A row of the ledger of receipts."""
+    """A receipt in the ledger, matched or not."""
 
     provider: str
     receipt: Receipt
-    #: What it named: a provider reference, a payment id, or nothing.
+    #: What the receipt named: a provider reference, a payment id, or "".
     reference: str
-    #: None for an unmatched one.
+    #: The payment that has it; None while unmatched.
     payment_id: UUID | None
 
 
 @attrs.frozen(kw_only=True)
 class Book:
-    """The ledger's sums at a watch's cursor, all of one moment."""
+    """The ledger's sums and the watch's cursor, read in one snapshot."""
 
-    #: The watch's cursor; None before its first `put`.
+    #: The cursor of the watch; None before it stored one.
     cursor: str | None
-    #: Asset → the sum of its final receipts, whatever payment has them, and of its outflows.
+    #: Asset → sum of its final receipts (matched or not), and of its outflows, in base units.
     received: Mapping[str, int]
     outflows: Mapping[str, int]
 
 
 class Receipts(Protocol):
-    """The ledger of receipts: every arrival of money, in a payment or unmatched."""
+    """The ledger: every arrival of money, in a payment or unmatched."""
 
     async def get_receipt(self, provider: str, receipt_id: str) -> StoredReceipt | None:
-        """One of them."""
+        """One receipt of a provider, if it exists."""
 
     async def unmatched(self, limit: int) -> Sequence[StoredReceipt]:
-        """Those that no payment has, the newest first."""
+        """Receipts that no payment has, newest first."""
 
     async def book(self, provider: str) -> Book:
-        """What the ledger says of a provider's account, by its running sums."""
+        """The running sums of a provider's account."""
 
     async def recount(self, provider: str) -> tuple[Book, Book]:
-        """The running sums, and the sums of every row, both of one moment; equal unless a defect
-        or somebody's SQL came between.
+        """The running sums and the sums of all rows, from one snapshot.
+
+        They differ only after a defect or a change made by hand in SQL.
         """
 
 
 @attrs.frozen(kw_only=True)
 class StoredObject:
-    """A payment that names an object at its provider."""
+    """A stored payment that has an object at its provider."""
 
     payment_id: UUID
     status: Status
@@ -105,7 +110,7 @@ class StoredObject:
 
 @attrs.frozen(kw_only=True)
 class Reconciliation:
-    """One comparison of a provider's objects with payd's payments."""
+    """Result of comparing a provider with payd: its objects, or the balances of an audit."""
 
     provider: str
     since: datetime
@@ -114,17 +119,17 @@ class Reconciliation:
     end_time: datetime
     objects: int
     payments: int
-    #: Kind, reference, payment id or "", and what was done.
+    #: Each with `kind`, `reference`, `payment_id` (or "") and `detail`, which says what was done.
     findings: tuple[Mapping[str, str], ...]
 
 
 class Reconciliations(Protocol):
-    """Comparisons with what providers say they have."""
+    """Results of reconciliations, and the payments to compare."""
 
     async def stored_objects(
         self, provider: str, since: datetime, until: datetime
     ) -> Sequence[StoredObject]:
-        """Payments made in [since, until) that name an object."""
+        """Payments created in [since, until) that have an object at the provider."""
 
     async def add(self, reconciliation: Reconciliation) -> None:
-        """Keep its result."""
+        """Store the result of a reconciliation."""

@@ -1,5 +1,5 @@
-"""What we do: one file per use case, one pass each, no waiting.
+"""Use cases: one file each, which makes one pass and returns.
 
-Awaits ports and names no event loop: neither trio nor asyncio, no outside library but attrs.
-Rules about payments belong in `domain`; what waits or repeats belongs in `nursery`.
+Code here awaits ports, and imports no event loop and no library but attrs. Rules about payments
+belong in `domain`; loops that wait and repeat belong in `payd.daemon.loops`.
 """

@@ -1,6 +1,7 @@
-"""Ask a provider to create its object, and write what it said.
+"""Send a create operation to the provider and settle its answer.
 
-Only who wrote the claim may send: the insert is the first claim, AskAgain every later one.
+A claim keeps two daemons from sending at once. Inserting the payment is the first claim, until its
+`ask_deadline`; committing AskAgain is every later one. Only the daemon that wrote the claim sends.
 """
 
 from datetime import datetime, timedelta
@@ -14,13 +15,13 @@ from payd.ports import Clock, CrashPoints, ProviderPort, Providers
 from payd.service.operation import create_operation
 from payd.service.settle import Settle
 
-#: What the writes and the network need on top of the provider's own deadline.
+#: Time for the database and the network beyond the provider's own deadline.
 _MARGIN = timedelta(seconds=2)
 
 
 @attrs.frozen(kw_only=True)
 class Ask:
-    """The step that initiation and recovery share."""
+    """Send the create operation; initiation and recovery share this step."""
 
     settle: Settle
     providers: Providers
@@ -28,13 +29,14 @@ class Ask:
     crash: CrashPoints
 
     def deadline(self, provider: ProviderPort) -> datetime:
-        """Until when a claim written now keeps others from asking."""
+        """Time until which a claim written now keeps other daemons from sending."""
         return self.clock.now() + provider.capabilities.operation_timeout + _MARGIN
 
     async def send(self, payment: Payment, origin: Origin) -> tuple[Payment, PaydError | None]:
-        """The payment after the provider's answer, and what to tell the caller if not that.
+        """Send under the claim that the payment carries.
 
-        Sends nothing when the claim has ended by now: another may be asking.
+        Returns the payment after the provider's answer, and the error for the caller, if any.
+        Sends nothing if the claim has expired: another daemon may be sending.
         """
         provider = self._provider(payment)
         if not is_asked(payment, self.clock.now()):
@@ -48,7 +50,7 @@ class Ask:
     async def send_again(
         self, payment: Payment, origin: Origin
     ) -> tuple[Payment, PaydError | None]:
-        """As `send`, under a new claim; sends nothing while another claim holds or was first."""
+        """As `send`, under a new claim. Sends nothing while another daemon has the claim."""
         if is_asked(payment, self.clock.now()):
             return payment, None
         claim = AskAgain(deadline=self.deadline(self._provider(payment)))
@@ -59,11 +61,12 @@ class Ask:
         provider = self.providers.by_name(payment.provider)
         if provider is None:
             raise ProviderUnavailable(
-                f"provider {payment.provider!r} is not enabled", provider=payment.provider
+                f"provider {payment.provider!r} is not enabled on this daemon",
+                provider=payment.provider,
             )
         return provider
 
 
 def is_asked(payment: Payment, now: datetime) -> bool:
-    """Whether somebody holds the claim, so that nobody else may send."""
+    """Whether a daemon has the claim, so that no other one may send."""
     return payment.ask_deadline is not None and payment.ask_deadline > now

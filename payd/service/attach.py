@@ -1,6 +1,6 @@
-"""Attach a receipt that matched nothing to the payment that it was meant for, by a person's word.
+"""Attach an unmatched receipt to the payment that an operator names.
 
-It enters as any evidence does, so that the payment's rules decide what it makes of it.
+The receipt is settled as any other evidence, so the payment's rules decide what it changes.
 """
 
 from uuid import UUID
@@ -16,7 +16,7 @@ from payd.service.settle import ReceiptTaken, Settle
 
 @attrs.frozen(kw_only=True)
 class Attach:
-    """Use case: place a receipt."""
+    """Use case: attach an unmatched receipt to a payment."""
 
     receipts: Receipts
     settle: Settle
@@ -24,7 +24,7 @@ class Attach:
     async def attach(
         self, receipt_id: str, payment_id: UUID, origin: Origin, note: str = ""
     ) -> Payment:
-        """The payment with the receipt; as it stands when it has it already.
+        """Return the payment with the receipt; unchanged if it already has it.
 
         Raises PaymentNotFound, ReceiptNotFound and ReceiptNotAttachable.
         """
@@ -32,16 +32,19 @@ class Attach:
         stored = await self.receipts.get_receipt(payment.provider, receipt_id)
         if stored is None:
             raise ReceiptNotFound(
-                f"{payment.provider} has no receipt of this id", receipt_id=receipt_id
+                f"no receipt of {payment.provider} has this id: see `payd receipts list`",
+                receipt_id=receipt_id,
             )
         if stored.payment_id == payment_id:
             return payment
         _refuse_unfit(stored, payment)
         try:
-            after, _ = await self.settle.take(payment, (stored.receipt,), origin, note=note)
+            after, _ = await self.settle.apply_or_raise(
+                payment, (stored.receipt,), origin, note=note
+            )
         except ReceiptTaken as error:
             raise ReceiptNotAttachable(
-                "another payment has just got it",
+                "another payment has just received it",
                 receipt_id=receipt_id,
                 payment_id=str(payment_id),
             ) from error
@@ -54,8 +57,8 @@ def _refuse_unfit(stored: StoredReceipt, payment: Payment) -> None:
     if stored.payment_id is not None:
         why = f"it belongs to the payment {stored.payment_id}"
     elif receipt.state is not ReceiptState.CONFIRMED:
-        why = f"it is {receipt.state.value}: the money is not ours"
+        why = f"it is {receipt.state.value}, not CONFIRMED: the money is not final"
     elif not payment.is_asset(receipt.asset):
-        why = f"it is in {receipt.asset}, the payment is due in {payment.asset}"
+        why = f"it is in {receipt.asset}, but the payment is due in {payment.asset}"
     if why is not None:
         raise ReceiptNotAttachable(why, receipt_id=receipt.id, payment_id=str(payment.id))

@@ -1,7 +1,7 @@
-"""Audit: what the ledger says must be what the account holds, to the last unit.
+"""Audit: compare the ledger's sums with the balance of the account, to the last unit.
 
-Whatever made a receipt go missing, or come twice, shows here as a difference; nothing else finds
-all of it. The sums and the cursor are of one moment, and the balance is read at that very point.
+A receipt that is missing or counted twice, for whatever reason, appears here as a difference. The
+sums and the watch's cursor are read in one snapshot, and the balance at exactly that cursor.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,41 +25,42 @@ from payd.ports import (
 )
 from payd.service.operation import unique_providers
 
-#: What an audit may find.
+#: Kinds of findings of an audit.
 BALANCE_DIFFERS = "balance_differs"
 SUMS_DIFFER = "sums_differ"
 AUDIT_KINDS = (BALANCE_DIFFERS, SUMS_DIFFER)
-#: The cursor's name.
+#: Name of the cursor that schedules audits.
 AUDIT = "audit"
 
 
 @attrs.frozen(kw_only=True)
 class Balance:
-    """One asset's account, on both sides."""
+    """Ledger and account for one asset, in its minor or base units."""
 
     asset: str
     opening: int
     received: int
     outflows: int
-    #: What the account holds; None when the provider does not name the asset.
+    #: Balance of the account; None if the provider does not report the asset.
     held: int | None
+    #: The block or time of the balance, for people.
     at: str
 
     @property
     def booked(self) -> int:
-        """What it should hold."""
+        """The balance that the ledger expects."""
         return self.opening + self.received - self.outflows
 
     @property
     def differs(self) -> bool:
-        """Whether somebody must look."""
+        """Whether the account differs from the ledger."""
         return self.booked != (self.held or 0)
 
     def finding(self) -> Mapping[str, str]:
-        """As a reconciliation keeps it."""
-        held = "nothing that the provider names" if self.held is None else str(self.held)
+        """The difference as a finding of a reconciliation."""
+        held = "nothing (asset not reported)" if self.held is None else str(self.held)
         difference = (self.held or 0) - self.booked
-        detail = f"the ledger says {self.booked}, held is {held} at {self.at}: {difference:+d}"
+        detail = f"ledger {self.booked}, account {held} at {self.at}: difference {difference:+d}"
         return {
             "kind": BALANCE_DIFFERS,
             "reference": self.asset,
@@ -70,7 +71,7 @@ class Balance:
 
 @attrs.frozen(kw_only=True)
 class Audit:
-    """Use case: hold the ledger against the account."""
+    """Use case: compare the ledger with the account."""
 
     receipts: Receipts
     results: Reconciliations
@@ -79,13 +80,13 @@ class Audit:
     providers: Providers
     clock: Clock
     interval: timedelta = timedelta(hours=24)
-    #: After one that brought no answer.
+    #: Delay after an audit without an answer.
     again: timedelta = timedelta(seconds=10)
-    #: After one that died.
+    #: Another daemon takes over an audit that has not finished after this many seconds.
     lease_s: float = 300.0
 
     async def claim_batch(self) -> Sequence[ProviderPort]:
-        """Providers whose audit is due, for this daemon to pass to `work`."""
+        """Claim the providers whose audit is due; pass each to `work`."""
         return [
             provider
             for provider in unique_providers(self.providers)
@@ -94,7 +95,7 @@ class Audit:
         ]
 
     async def balances(self, provider: ProviderPort) -> Sequence[Balance] | None:
-        """Each asset on both sides; None before the first receipt, or without an answer."""
+        """Compare each asset; None before the watch stored a cursor, or without an answer."""
         book = await self.receipts.book(provider.name)
         if book.cursor is None:
             return None
@@ -102,7 +103,7 @@ class Audit:
         return None if holdings is None else _both_sides(book, holdings)
 
     async def work(self, provider: ProviderPort) -> Reconciliation | None:
-        """Compare and store the result; None when there is nothing to compare."""
+        """Compare and store the result; None if there was nothing to compare."""
         start = self.clock.now()
         balances = await self.balances(provider)
         if balances is None:
@@ -125,8 +126,10 @@ class Audit:
         return result
 
     async def _miscounts(self, provider: ProviderPort) -> Sequence[Mapping[str, str]]:
-        """Where the running sums are wrong. The next audit counts again where the store is away:
-        a difference of the balance must not be lost because the rows could not be counted.
+        """Findings for running sums that differ from the rows; none if they cannot be counted now.
+
+        Counting may fail while the balances were read: their differences must be kept all the same,
+        and the next audit counts again.
         """
         try:
             running, counted = await self.receipts.recount(provider.name)
@@ -140,7 +143,7 @@ class Audit:
 
 
 def _miscounts(running: Book, counted: Book) -> Sequence[Mapping[str, str]]:
-    """Where the running sums, which every audit trusts, are not the sums of the rows."""
+    """Findings for running sums, which every audit relies on, that differ from the rows."""
     sides = {
         "received": (running.received, counted.received),
         "outflows": (running.outflows, counted.outflows),
@@ -150,7 +153,7 @@ def _miscounts(running: Book, counted: Book) -> Sequence[Mapping[str, str]]:
             "kind": SUMS_DIFFER,
             "reference": asset,
             "payment_id": "",
-            "detail": f"{side}: the running sum is {kept.get(asset, 0)}, the rows give "
+            "detail": f"{side}: the running sum is {kept.get(asset, 0)}, the rows add up to "
             f"{rows.get(asset, 0)}; run SELECT recount_ledger()",
         }
         for side, (kept, rows) in sides.items()

@@ -1,7 +1,8 @@
-"""CancelPayment: write the wish → ask the provider → write the answer.
+"""CancelPayment: commit CANCELING → ask the provider to close → settle its answer.
 
-The wish is committed before the provider is asked, so that dying in between leaves a
-payment that recovery closes. The provider is believed: paid meanwhile means COMPLETED.
+CANCELING is committed before the provider is asked, so that recovery finishes the cancellation if
+the daemon dies in between. The provider decides: if the customer paid meanwhile, the payment
+becomes COMPLETED.
 """
 
 from uuid import UUID
@@ -19,7 +20,7 @@ from payd.service.status_check import StatusCheck
 
 @attrs.frozen(kw_only=True)
 class Cancel:
-    """Use case: close an open payment."""
+    """Use case: cancel an open payment."""
 
     settle: Settle
     status_check: StatusCheck
@@ -27,9 +28,9 @@ class Cancel:
     crash: CrashPoints
 
     async def cancel(self, payment_id: UUID, reason: str, origin: Origin) -> Payment:
-        """The payment, CANCELED or on its way there.
+        """Return the payment, CANCELED or still CANCELING.
 
-        Raises PaymentNotFound, and PaymentNotCancelable when money was first or it is closed.
+        Raises PaymentNotFound, and PaymentNotCancelable when money arrived or it ended otherwise.
         """
         payment = await self.settle.newest(payment_id)
         if payment.status is Status.CANCELED:
@@ -40,14 +41,14 @@ class Cancel:
             payment = await self.close(payment, origin)
         if payment.status not in (Status.CANCELING, Status.CANCELED):
             raise PaymentNotCancelable(
-                f"the payment is {payment.status.value}",
+                f"the payment is {payment.status.value} and can no longer be canceled",
                 payment_id=str(payment.id),
                 status=payment.status.value,
             )
         return payment
 
     async def close(self, payment: Payment, origin: Origin) -> Payment:
-        """Ask the provider to close a CANCELING payment, once its reference is known."""
+        """Ask the provider to close a CANCELING payment; no-op until its reference is known."""
         provider = self.providers.by_name(payment.provider)
         if provider is None or payment.provider_reference is None:
             return payment

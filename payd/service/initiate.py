@@ -1,8 +1,8 @@
-"""InitiatePayment: price → write → ask the provider → write what it said.
+"""InitiatePayment: price → insert → send to the provider → settle its answer.
 
-Once per idempotency key, which the database holds. Dying between two lines loses nothing:
-before the write nothing happened; after it recovery finds the payment in CREATING and asks
-the provider what became of its operation. An unknown outcome is not an error of the call.
+A unique key in the database allows one payment per idempotency key. A crash between two steps loses
+nothing: before the insert nothing happened; after it recovery finds the payment in CREATING, and
+asks the provider what became of the operation. An unknown outcome is not an error for the caller.
 """
 
 from datetime import timedelta
@@ -31,14 +31,16 @@ class Initiate:
     first_check: timedelta = timedelta(seconds=30)
 
     async def initiate(self, request: InitiateRequest, origin: Origin, wait_s: float) -> Payment:
-        """The payment of this idempotency key, as it stands now.
+        """Return the payment of this idempotency key; create it if the key is new.
 
-        Waits at most `wait_s` seconds for another call that is asking the provider.
+        Waits at most `wait_s` seconds for another call that is creating the same payment. Raises
+        InvalidField, UnknownMethod, UnknownProduct, CurrencyNotSupported, IdempotencyKeyReused,
+        ProviderUnavailable and StoreUnavailable.
         """
         try:
             draft = self._draft(request, origin)
         except PaydError:
-            # A key that is taken answers before prices and products are looked at.
+            # A key that exists returns its payment, even if prices or products have changed since.
             known = await self.store.get_by_key(request.idempotency_key)
             if known is None:
                 raise
@@ -77,7 +79,7 @@ class Initiate:
             ask_deadline=self.ask.deadline(registered.provider),
             next_check_time=now + self.first_check,
         )
-        # Stored before the first call, so that every later one sends the same.
+        # Stored before the first call, so that every retry sends the same parameters.
         parameters = registered.provider.prepare(create_operation(draft))
         return attrs.evolve(draft, parameters=parameters) if parameters else draft
 
@@ -86,7 +88,7 @@ class Initiate:
     ) -> Payment:
         if payment.request_hash != request.fingerprint():
             raise IdempotencyKeyReused(
-                "the idempotency key belongs to a payment that was asked for differently",
+                "the idempotency key was used for a request with other contents: use a new key",
                 payment_id=str(payment.id),
             )
         if _was_never_sent(payment) and self.clock.now() < payment.expire_time:
@@ -94,9 +96,9 @@ class Initiate:
         if is_asked(payment, self.clock.now()):
             payment = await self.store.await_answer(payment.id, wait_s) or payment
         if _was_never_sent(payment):
-            # What the call was told that asked for all of us.
+            # The call that sent for all waiting calls got the same error.
             raise ProviderUnavailable(
-                f"the provider {payment.provider} was not asked",
+                f"nothing was sent to the provider {payment.provider}: retry with the same key",
                 retry_after_s=1.0,
                 provider=payment.provider,
             )
@@ -104,7 +106,7 @@ class Initiate:
 
 
 def _answer(payment: Payment, error: PaydError | None) -> Payment:
-    """What passes gives way to what the payment has become meanwhile."""
+    """Return the payment, or raise the error; a temporary error yields to progress meanwhile."""
     if error is None or (error.may_retry and not _was_never_sent(payment)):
         return payment
     raise error

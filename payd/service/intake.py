@@ -1,8 +1,9 @@
-"""Evidence in: stored first, believed later, one payment at a time.
+"""Take evidence in: store each report durably, then settle it in the payment that it names.
 
-A report that names no known payment is parked, since it may have overtaken the payment's own
-commit: for long when it has the form of our ids, else for an hour. Receipts are not: what they
-name was told to nobody before it was committed, and the ledger has them, for an operator.
+A report may overtake the commit of the payment that it names. Therefore a report without a known
+payment is parked and tried again: for 24 hours if it names an id in the form of ours, otherwise for
+one hour. Receipts are not parked: payd reveals a receipt's reference only after the payment is
+committed, and the ledger keeps the receipt for an operator.
 """
 
 from collections.abc import Hashable, Sequence
@@ -29,16 +30,17 @@ from payd.ports import (
 from payd.ports.provider import Untranslatable
 from payd.service.settle import Settle
 
-#: How long an observation waits for its payment to appear.
+#: How long an observation that names a payment id waits for its payment.
 PARKED_MAX = timedelta(hours=24)
-#: The same for one that names something else: a reference or an alias that we are being told.
+#: The same for one that names a reference or an alias, which payd may learn a little later.
 UNKNOWN_MAX = timedelta(hours=1)
+#: Seconds until the next attempt, by the number of attempts. The last one repeats.
 _PARK_S = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
 
 
 @attrs.frozen(kw_only=True)
 class Intake:
-    """Use case: take evidence in and have it settled."""
+    """Use case: store reports of providers and settle them."""
 
     inbox: Inbox
     store: PaymentStore
@@ -58,9 +60,9 @@ class Intake:
         outflows: Sequence[Outflow] = (),
         lease: Lease | None = None,
     ) -> int:
-        """Store what is new, all or nothing; durable when this returns. How many were new.
+        """Store reports in one transaction, with the cursor; return how many were new.
 
-        Raises LeaseLost and StoreUnavailable.
+        They are durable when this returns. Raises LeaseLost and StoreUnavailable.
         """
         self.crash.reach("intake.before_inbox")
         new = await self.inbox.put(provider, observations, cursor, outflows=outflows, lease=lease)
@@ -68,13 +70,15 @@ class Intake:
         return new
 
     async def accept_webhook(self, provider: str, request: WebhookRequest) -> bool:
-        """Store a webhook that is authentic; durable when this returns. Whether it was new.
+        """Verify a webhook and store its event durably; return whether it was new.
 
         Raises WebhookUnknown, WebhookRefused, ProviderUnavailable and StoreUnavailable.
         """
         port = self.providers.by_name(provider)
         if port is None:
-            raise WebhookUnknown(f"no provider {provider!r} is enabled")
+            raise WebhookUnknown(
+                f"no enabled provider is named {provider!r}: check the webhook's URL"
+            )
         event = port.verify(request, self.clock.now())
         self.crash.reach("intake.before_inbox")
         new = await self.inbox.put_webhook(provider, event, request.body)
@@ -82,15 +86,15 @@ class Intake:
         return new
 
     async def claim_batch(self) -> Sequence[InboxRow]:
-        """Rows for this worker to pass to `work`, each once."""
+        """Claim stored reports; pass each to `work`."""
         return await self.inbox.claim(self.batch_size, self.lease_s)
 
     async def work(self, row: InboxRow) -> str:
-        """Settle one stored report; what became of it. Safe to repeat."""
+        """Settle one stored report and return its outcome. Repeating it changes nothing."""
         try:
             observations = self._observations(row)
         except Untranslatable:
-            # Never given up: a later version of the provider may read it.
+            # Kept for ever: a later version of the provider may be able to read it.
             await self._park(row)
             return "untranslatable"
         if not observations:
@@ -103,7 +107,7 @@ class Intake:
                 await self._settle(row, payment, observation)
             return await self._wait_for_payment(row, observations)
         wrote = [await self._settle(row, *one) for one in known[:-1]]
-        # The last decision settles the row, too: one statement for both.
+        # The last decision also marks the row: one statement does both.
         if await self._settle(row, *known[-1], marks=(row.id,)):
             return "applied"
         outcome = "applied" if any(wrote) else "nothing_new"
@@ -128,7 +132,7 @@ class Intake:
         observation: Observation,
         marks: Sequence[int] = (),
     ) -> bool:
-        """Whether it changed the payment."""
+        """Settle one observation; return whether it changed the payment."""
         evidence: Evidence = Conflict() if row.conflicting else observation.fact
         origin = Origin(actor=provider_actor(row.provider), request_id=payment.request_id)
         _, wrote = await self.settle.apply(payment, evidence, origin, marks)
@@ -149,9 +153,9 @@ class Intake:
         return "parked"
 
     async def _keep_receipts(self, row: InboxRow, observations: Sequence[Observation]) -> None:
-        """What an event's translation brought is money, too: into the ledger, for a person.
+        """Put receipts from a translated event into the ledger, for an operator to match.
 
-        A watch's receipts are there since they were put. Repeating it changes nothing.
+        Receipts of a watch are there already. Repeating this changes nothing.
         """
         if isinstance(row.report, Observation):
             return
@@ -168,7 +172,10 @@ class Intake:
 
 
 def same_payment(row: InboxRow) -> Hashable:
-    """Equal for rows that are about one payment, as far as they say: two would only race."""
+    """Key that is equal for rows about the same payment, where it is known without translation.
+
+    Workers take rows with equal keys one after another: at the same time they would only compete.
+    """
     if isinstance(row.report, Observation) and row.report.reference:
         return row.provider, row.report.reference
     return row.id

@@ -1,4 +1,4 @@
-"""What a provider is asked: a pure function of the stored payment, so that a retry is the same."""
+"""Build provider operations from a stored payment, so that every retry sends the same one."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ from payd.ports import ProviderPort, Providers
 
 
 def unique_providers(providers: Providers) -> Sequence[ProviderPort]:
-    """Each once, whatever number of methods it takes."""
+    """Each enabled provider once, however many methods it takes."""
     return list({r.provider.name: r.provider for r in providers.registered()}.values())
 
 
 def create_operation(payment: Payment) -> CreateOperation:
-    """Make the payable object; equal at every retry, whatever daemon sends it."""
+    """The operation that creates the payable object; the same at every retry by any daemon."""
     return CreateOperation(
         operation_id=operation_id(payment),
         payment_id=payment.id,
@@ -32,7 +32,7 @@ def create_operation(payment: Payment) -> CreateOperation:
 
 
 def payment_ref(payment: Payment) -> PaymentRef:
-    """Which payment to look at or to close."""
+    """Reference to a payment's object, to fetch or close it."""
     return PaymentRef(
         operation_id=operation_id(payment),
         payment_id=payment.id,
@@ -43,5 +43,5 @@ def payment_ref(payment: Payment) -> PaymentRef:
 
 
 def operation_id(payment: Payment) -> str:
-    """The provider's idempotency key."""
+    """The idempotency key at the provider."""
     return f"payd:{payment.id}:create:v1"

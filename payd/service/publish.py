@@ -1,7 +1,7 @@
-"""Outbox → stream: claim rows → publish one → mark it published.
+"""Publish events from the outbox: claim rows → publish each → mark it published.
 
-At least once: a row is marked only after the stream's acknowledgement, and published again,
-with the same id and bytes, when that got lost.
+Delivery is at least once. A row is marked only after the stream's acknowledgement; if that is lost,
+the row is published again with the same id and bytes, and the stream drops the duplicate.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from payd.ports import CrashPoints, Outbox, OutboxRow, Publisher, PublishError
 
 @attrs.frozen(kw_only=True)
 class Publish:
-    """Use case: tell the consumers."""
+    """Use case: publish events to the stream."""
 
     outbox: Outbox
     publisher: Publisher
@@ -22,11 +22,11 @@ class Publish:
     lease_s: float = 30.0
 
     async def claim_batch(self) -> Sequence[OutboxRow]:
-        """Rows for this daemon to pass to `publish`, at most one of a payment."""
+        """Claim rows, at most one per payment; pass each to `publish`."""
         return await self.outbox.claim(self.batch_size, self.lease_s)
 
     async def publish(self, row: OutboxRow) -> PublishError | None:
-        """Publish and mark one row; what went wrong otherwise, and the row waits again."""
+        """Publish and mark one row; on failure release it for a retry and return the error."""
         self.crash.reach("publish.before_publish")
         try:
             await self.publisher.publish(row)

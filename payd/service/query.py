@@ -1,4 +1,4 @@
-"""GetPayment, GetQuote and the payment methods: reads without effects."""
+"""GetPayment, GetQuote and ListPaymentMethods: reads that change nothing."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -22,7 +22,7 @@ from payd.ports import Clock, PaymentStore, PriceSource, Providers, Registered
 
 @attrs.frozen(kw_only=True)
 class Query:
-    """Use case: look, don't touch."""
+    """Use case: read payments, prices and payment methods."""
 
     store: PaymentStore
     providers: Providers
@@ -31,21 +31,21 @@ class Query:
     quote_ttl: timedelta
 
     async def get(self, payment_id: UUID) -> Payment:
-        """The newest version; raises PaymentNotFound."""
+        """The newest version of a payment; raises PaymentNotFound."""
         payment = await self.store.get(payment_id)
         if payment is None:
-            raise PaymentNotFound("no such payment", payment_id=str(payment_id))
+            raise PaymentNotFound("no payment has this id", payment_id=str(payment_id))
         return payment
 
     async def get_by_key(self, idempotency_key: str) -> Payment:
-        """The newest version; raises PaymentNotFound."""
+        """The newest version of the key's payment; raises PaymentNotFound."""
         payment = await self.store.get_by_key(idempotency_key)
         if payment is None:
             raise PaymentNotFound("no payment has this idempotency key")
         return payment
 
     def quote(self, request: QuoteRequest) -> QuoteAnswer:
-        """Prices of the list in force, for an amount that the method can charge.
+        """Price items by the current list, and check that the method can charge the total.
 
         Raises UnknownMethod, UnknownProduct, CurrencyNotSupported, InvalidField.
         """
@@ -63,20 +63,28 @@ class Query:
         )
 
     def methods(self) -> Sequence[Registered]:
-        """What a customer can pay with now."""
+        """The payment methods of the enabled providers."""
         return self.providers.registered()
 
     def method(self, key: str) -> Registered:
-        """Who takes a method; raises UnknownMethod."""
+        """The method with its provider; raises UnknownMethod."""
         registered = self.providers.by_method(key)
         if registered is None:
             known = ", ".join(r.method.key for r in self.providers.registered())
-            raise UnknownMethod(f"no provider takes {key!r}", method=key, known=known)
+            raise UnknownMethod(
+                f"no enabled provider takes the method {key!r}; known are: {known or 'none'}",
+                method=key,
+                known=known,
+            )
         return registered
 
 
 def token_terms(method: Method, total: Money, crypto_currency: str) -> TokenTerms | None:
-    """What is due in tokens; None for a method without. Raises CurrencyNotSupported."""
+    """The amount due in tokens; None for a method without tokens.
+
+    Raises CurrencyNotSupported if the method does not take the currency or the token, or if the
+    token has too few decimals for the amount.
+    """
     if total.currency_code not in method.currencies:
         raise _unsupported(method, total.currency_code, method.currencies)
     tokens = {token.code: token for token in method.crypto_currencies}
@@ -88,7 +96,7 @@ def token_terms(method: Method, total: Money, crypto_currency: str) -> TokenTerm
 
 
 def check_amounts(method: Method, quote: Quote) -> None:
-    """Raises InvalidField for a total, or a price, that the method cannot charge."""
+    """Check that the method can charge the prices and the total; raises InvalidField."""
     rule = method.amounts.get(quote.total.currency_code)
     prices = (item.unit_price for item in quote.items)
     if rule is not None and (wrong := rule.wrong_with(prices, quote.total)) is not None:

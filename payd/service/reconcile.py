@@ -1,8 +1,8 @@
-"""Reconcile: compare what a provider has with what payd has, both ways, and name what differs.
+"""Reconcile: compare a provider's objects with payd's payments, both ways, and report differences.
 
-The net under webhooks, scans and looks. What is found is settled like any evidence, and an
-object that payd knows to be superfluous is closed. One that names a payment which payd does not
-have is only reported: another payd may share the account.
+This catches what webhooks, scans and status checks missed. Differences are settled like any other
+evidence, and an object that payd knows to be superfluous is closed. An object of an unknown payment
+is only reported, since another payd may share the account.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ from payd.ports import (
 from payd.service.operation import payment_ref, unique_providers
 from payd.service.settle import Settle
 
-#: What a comparison of objects may find.
+#: Kinds of findings of a comparison.
 FINDING_KINDS = (
     "object_without_payment",
     "second_object",
@@ -37,12 +37,12 @@ FINDING_KINDS = (
     "payment_behind",
     "payment_without_object",
 )
-#: Of one comparison.
+#: Most pages of one comparison.
 PAGES_MAX = 100_000
-#: The cursor's name.
+#: Name of the cursor that schedules comparisons.
 OBJECTS = "objects"
 _ORIGIN = Origin(actor=RECONCILIATION)
-#: An object may be a little older than we think, by clocks.
+#: By the provider's clock an object may be older than by ours.
 _SKEW = timedelta(hours=1)
 
 Finding = Mapping[str, str]
@@ -50,7 +50,7 @@ Finding = Mapping[str, str]
 
 @attrs.frozen(kw_only=True)
 class Reconcile:
-    """Use case: compare both sides."""
+    """Use case: compare a provider's objects with payments."""
 
     store: PaymentStore
     settle: Settle
@@ -61,13 +61,13 @@ class Reconcile:
     clock: Clock
     interval: timedelta = timedelta(hours=24)
     window: timedelta = timedelta(hours=48)
-    #: What was made just now may be missing from the provider's list.
+    #: Objects younger than this may still be missing from the provider's list.
     margin: timedelta = timedelta(minutes=10)
-    #: Long enough for PAGES_MAX.
+    #: Seconds; long enough for PAGES_MAX pages.
     lease_s: float = 3600.0
 
     async def claim_batch(self) -> Sequence[ProviderPort]:
-        """Providers whose comparison is due, for this daemon to pass to `work`."""
+        """Claim the providers whose comparison is due; pass each to `work`."""
         return [
             provider
             for provider in unique_providers(self.providers)
@@ -76,9 +76,10 @@ class Reconcile:
         ]
 
     async def work(self, provider: ProviderPort) -> Reconciliation | None:
-        """Compare and store the result; None when the provider did not answer to the end.
+        """Compare and store the result; None if the provider did not list all objects.
 
-        There is an end to what a provider may list, and its cursor has to move.
+        A faulty provider must not keep this busy for ever: a cursor that does not move, or more
+        than PAGES_MAX pages, end the comparison without a result.
         """
         start = self.clock.now()
         since, until = start - self.window, start - self.margin
@@ -117,7 +118,7 @@ class Reconcile:
         return result
 
     async def _compare(self, provider: ProviderPort, one: RemoteObject) -> Sequence[Finding]:
-        """One object against its payment."""
+        """Compare one object with its payment."""
         if one.payment_id is None:
             return ()
         created, snapshot = one.found.created, one.found.snapshot
@@ -138,28 +139,28 @@ class Reconcile:
     async def _superfluous(
         self, provider: ProviderPort, payment: Payment, one: RemoteObject, kind: str
     ) -> Finding:
-        """Something that nobody may pay any more; what was paid there is a person's to place."""
+        """Close an object that must not be paid any more; money there raises attention."""
         done = _state(one)
         if one.found.snapshot.status is ProviderStatus.OPEN:
             ref = attrs.evolve(payment_ref(payment), reference=one.found.created.reference)
             done = await self._close(provider, payment, ref)
         else:
-            told = _about(one.found.created.reference, one.found.snapshot)
-            await self.settle.settle(payment, told, _ORIGIN)
+            snapshot = _about(one.found.created.reference, one.found.snapshot)
+            await self.settle.settle(payment, snapshot, _ORIGIN)
         return _finding(kind, one, done)
 
     async def _close(self, provider: ProviderPort, payment: Payment, ref: PaymentRef) -> str:
         answer = await provider.close(ref)
-        told = [_about(str(ref.reference), piece) for piece in answer.evidence]
-        after = await self.settle.settle_all(payment, told, _ORIGIN)
-        if not any(isinstance(piece, Snapshot) for piece in told):
+        evidence = [_about(str(ref.reference), piece) for piece in answer.evidence]
+        after = await self.settle.settle_all(payment, evidence, _ORIGIN)
+        if not any(isinstance(piece, Snapshot) for piece in evidence):
             return "not closed: no answer"
         return "closed" if after.attention == payment.attention else "closed, see attention"
 
     async def _missing(
         self, provider: ProviderPort, stored: Iterable[StoredObject], listed: Container[str]
     ) -> list[Finding]:
-        """Payments whose object the provider's list does not have."""
+        """Findings for payments whose object is neither listed nor found."""
         findings: list[Finding] = []
         for one in stored:
             if one.reference in listed:
@@ -182,7 +183,7 @@ class Reconcile:
 
 
 def _about(reference: str, piece: Evidence) -> Evidence:
-    """A snapshot of the object that was asked for: it need not name it."""
+    """Name the object in a snapshot that leaves its reference out."""
     if isinstance(piece, Snapshot) and piece.reference is None:
         return attrs.evolve(piece, reference=reference)
     return piece
@@ -205,7 +206,7 @@ def _state(one: RemoteObject) -> str:
 
 
 def _is_behind(payment: Payment, one: RemoteObject) -> bool:
-    """Whether the object says more than payd has heard."""
+    """Whether the object has news for the payment."""
     snapshot = one.found.snapshot
     if payment.provider_reference is None:
         return True

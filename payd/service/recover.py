@@ -1,8 +1,8 @@
-"""Recovery: which open payments deserve another look at the provider, and that look.
+"""Recovery: check open payments with their provider when no report has come for a while.
 
-Finishes CREATING and CANCELING, expires what is unpaid after a fresh look, and makes a lost
-report of a payment cost minutes and no money. Several daemons may run it at once: a payment
-is claimed by one of them, and everything it does is evidence like any other.
+It finishes payments in CREATING and CANCELING, and expires unpaid ones after a fresh status check.
+A lost webhook therefore delays a payment by minutes and loses no money. Several daemons may run
+recovery at once: each payment is claimed by one of them, and the answers are settled as evidence.
 """
 
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ from payd.service.settle import Settle
 from payd.service.status_check import StatusCheck
 
 _ORIGIN = Origin(actor=RECOVERY)
-#: How soon a payment is looked at again that waits for its provider to have read so far; and for
-#: how long, until it is treated as any other.
+#: A payment that only waits until its provider has read past the expiry is checked again after
+#: _BEHIND, for at most _BEHIND_MAX; then its delays are those of any other payment.
 _BEHIND = timedelta(seconds=10)
 _BEHIND_MAX = timedelta(hours=1)
 
 
 @attrs.frozen(kw_only=True)
 class Recover:
-    """Use case: look again."""
+    """Use case: check open payments with their provider."""
 
     store: PaymentStore
     settle: Settle
@@ -45,11 +45,11 @@ class Recover:
     lease_s: float = 60.0
 
     async def claim_batch(self) -> Sequence[Payment]:
-        """Payments for this daemon to pass to `recover`, their look due."""
+        """Claim payments whose status check is due; pass each to `recover`."""
         return await self.store.claim_status_checks(self.clock.now(), self.batch_size, self.lease_s)
 
     async def recover(self, payment: Payment) -> Payment:
-        """Ask the provider, believe it, and schedule the next look."""
+        """Ask the provider, settle its answer, and schedule the next check."""
         provider = self.providers.by_name(payment.provider)
         origin = attrs.evolve(_ORIGIN, request_id=payment.request_id)
         if provider is None:
@@ -67,7 +67,7 @@ class Recover:
         return after
 
     def _has_ended(self, payment: Payment, provider: ProviderPort) -> bool:
-        """Whether only the expiry of an object that can be closed is left to do, by our clock."""
+        """Whether, by our clock, the payment has expired and its object can be closed."""
         return (
             payment.provider_reference is not None
             and payment.status in (Status.PENDING, Status.PROCESSING)
@@ -76,10 +76,11 @@ class Recover:
         )
 
     async def _end(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
-        """Close at the provider before it is closed here, so that nothing payable is left behind.
+        """Close the object at the provider before the payment expires here.
 
-        Our clock may be hours ahead: what is still open is closed once the time of the remote
-        side, which comes with the look, has reached the expiry, too.
+        This way no payable object is left behind. Our clock may be wrong by hours, so an open
+        object is closed only when the provider's clock, which comes with its answer, has also
+        reached the expiry.
         """
         ref = payment_ref(payment)
         answer = await provider.fetch(ref)
@@ -103,7 +104,7 @@ class Recover:
         return await self.status_check.apply(payment, provider, answer, origin)
 
     async def _find(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
-        """What became of a create whose answer is not known; sent again where that is safe."""
+        """Find out what became of a create without an answer; send it again where that is safe."""
         if is_asked(payment, self.clock.now()):
             return payment
         if not _was_never_sent(payment):
@@ -116,7 +117,7 @@ class Recover:
             return payment
         if overdue or not _may_send_again(payment, provider, self.clock.now()):
             return payment
-        # A wish to cancel, too: only the same request again tells what there is to close.
+        # Also while CANCELING: only the same request again reveals which object to close.
         sent, _ = await self.ask.send_again(payment, origin)
         return sent
 
@@ -126,15 +127,15 @@ class Recover:
         answer = await provider.fetch(payment_ref(payment))
         for piece in answer.evidence:
             if isinstance(piece, Absent):
-                # It was not there before the next one asked: that says nothing about his object.
+                # Valid for this version only: a concurrent attempt may have created one since.
                 payment, _ = await self.settle.claim(payment, piece, origin)
             elif not isinstance(piece, Snapshot):
-                # How it stands is asked in the next step, when its reference is known.
+                # The snapshot is fetched in the next step, when the reference is known.
                 payment = await self.settle.settle(payment, piece, origin)
         return payment
 
     def _is_behind(self, payment: Payment) -> bool:
-        """Whether only the provider's own reading, some moments late, keeps it from its end."""
+        """Whether the payment only waits until the provider has read past its expiry."""
         provider = self.providers.by_name(payment.provider)
         overdue = self.clock.now() - payment.expire_time
         return (
@@ -147,7 +148,7 @@ class Recover:
 
     async def _check_later(self, payment: Payment) -> None:
         now = self.clock.now()
-        # While somebody is asking, his answer or the end of his claim is the next news.
+        # While a daemon has the claim, its answer or the end of the claim comes next.
         time = payment.ask_deadline if is_asked(payment, now) else next_check_time(payment, now)
         if self._is_behind(payment):
             time = now + _BEHIND
@@ -156,7 +157,7 @@ class Recover:
 
 
 def _early(answer: Answer, payment: Payment) -> timedelta | None:
-    """How long before the expiry the object was seen open; None where it was not seen open."""
+    """Time from the open snapshot to the expiry; None without an open snapshot."""
     for piece in answer.evidence:
         if isinstance(piece, Snapshot) and piece.status is ProviderStatus.OPEN:
             return payment.expire_time - piece.as_of
@@ -164,7 +165,10 @@ def _early(answer: Answer, payment: Payment) -> timedelta | None:
 
 
 def _may_send_again(payment: Payment, provider: ProviderPort, now: datetime) -> bool:
-    """Absence is proven; or it cannot be, and the same request is still the same there."""
+    """Whether sending the create again cannot make a second object.
+
+    Either nothing was ever sent, or the provider still recognises the idempotency key.
+    """
     capabilities = provider.capabilities
     if _was_never_sent(payment):
         return True

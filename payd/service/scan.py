@@ -1,7 +1,7 @@
-"""Scan: read what a provider's own list has since the cursor, for what webhooks did not tell.
+"""Scan: read a provider's list of events from the cursor on, to find those without a webhook.
 
-What it brings goes the way of a webhook: the same ids, so that what came twice counts once.
-Several daemons may run it; a cursor is claimed by one of them at a time.
+Scanned events are stored like webhooks and have the same ids, so an event that came both ways
+counts once. Several daemons may scan; one at a time has the claim on a cursor.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ import attrs
 from payd.ports import Cursor, Cursors, Inbox, ProviderPort, Providers
 from payd.service.operation import unique_providers
 
-#: The cursor's name.
+#: Name of the cursor of a provider's events.
 EVENTS = "events"
 
 
 @attrs.frozen(kw_only=True)
 class ScanStep:
-    """One step that this daemon may make."""
+    """One page to read, from `cursor` on; None is the start of the list."""
 
     provider: ProviderPort
     cursor: str | None
@@ -26,7 +26,7 @@ class ScanStep:
 
 @attrs.frozen(kw_only=True)
 class Scan:
-    """Use case: catch up with the providers' events."""
+    """Use case: read events that no webhook delivered."""
 
     inbox: Inbox
     cursors: Cursors
@@ -35,7 +35,7 @@ class Scan:
     lease_s: float = 60.0
 
     async def claim_batch(self) -> Sequence[ScanStep]:
-        """Steps for this daemon to pass to `work`."""
+        """Claim the cursors that are due; pass each step to `work`."""
         steps = []
         for provider in unique_providers(self.providers):
             if not provider.can_scan:
@@ -46,11 +46,14 @@ class Scan:
         return steps
 
     async def work(self, step: ScanStep) -> int:
-        """Store one page; how many events were new. Without an answer the lease ends it."""
+        """Store one page with the new cursor; return how many events were new.
+
+        Without an answer the claim stays until its lease ends.
+        """
         page = await step.provider.scan(step.cursor)
         if page is None:
             return 0
-        # A page that leads nowhere would be read again and again without a pause.
+        # A cursor that does not move would be read again and again without a pause.
         has_moved = page.cursor != step.cursor
         rest = timedelta(0) if page.more and has_moved else self.interval
         cursor = Cursor(name=EVENTS, value=page.cursor, rest=rest)

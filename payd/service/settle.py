@@ -1,10 +1,9 @@
-"""Decide on the newest version and commit; again when another writer was first.
+"""Settle evidence: decide on the newest version and commit, again if another writer was faster.
 
-The one way in which evidence changes a payment, whoever brings it: an RPC's answer, a
-watch, a poll, an operator.
+All evidence changes payments through here: answers to calls, webhooks, watches, scans, operators.
 
-A commit that is lost although nobody else changed the payment wanted a receipt that belongs to
-another payment. Trying again would never help: it is conflicting evidence, for a person.
+A commit can also fail although the payment has not changed: then a receipt in the evidence belongs
+to another payment. Retrying would never help, so it becomes conflicting evidence for a person.
 """
 
 from collections.abc import Sequence
@@ -18,17 +17,17 @@ from payd.domain.evidence import Conflict, Evidence, Receipt
 from payd.domain.payment import Origin, Payment
 from payd.ports import Clock, CrashPoints, PaymentStore, Providers
 
-#: Writers of one payment: a call, a watch, recovery. More rounds than this is a defect.
+#: A call, a watch and recovery may write one payment at once. More rounds mean a defect.
 _ROUNDS_MAX = 20
 
 
 class ReceiptTaken(Exception):
-    """A receipt of the evidence belongs to another payment; nothing was written."""
+    """A receipt in the evidence belongs to another payment; nothing was written."""
 
 
 @attrs.frozen(kw_only=True)
 class Settle:
-    """Use case: believe evidence."""
+    """Use case: settle evidence in a payment."""
 
     store: PaymentStore
     providers: Providers
@@ -37,7 +36,7 @@ class Settle:
     rules: Rules
 
     async def settle(self, payment: Payment, evidence: Evidence, origin: Origin) -> Payment:
-        """The payment as it stands after `evidence`; `payment` may be an older version."""
+        """Return the newest payment with `evidence` settled; `payment` may be an older version."""
         after, _ = await self.apply(payment, evidence, origin)
         return after
 
@@ -49,17 +48,18 @@ class Settle:
         inbox_ids: Sequence[int] = (),
         note: str = "",
     ) -> tuple[Payment, bool]:
-        """As `settle`, and whether anything was written; then `inbox_ids` are marked with it.
+        """As `settle`; also return whether anything was written.
 
-        A note is kept in the audit row. Receipts of another payment raise attention.
+        `inbox_ids` are marked as settled in the same statement, and `note` goes into the audit row.
+        Receipts that belong to another payment raise attention. Raises StoreUnavailable.
         """
         try:
-            return await self.take(payment, evidence, origin, inbox_ids, note)
+            return await self.apply_or_raise(payment, evidence, origin, inbox_ids, note)
         except ReceiptTaken:
             receipts = evidence if isinstance(evidence, tuple) else ()
             return await self._keep_the_rest(payment, receipts, origin, inbox_ids)
 
-    async def take(
+    async def apply_or_raise(
         self,
         payment: Payment,
         evidence: Evidence,
@@ -67,7 +67,7 @@ class Settle:
         inbox_ids: Sequence[int] = (),
         note: str = "",
     ) -> tuple[Payment, bool]:
-        """As `apply`; raises ReceiptTaken where `apply` raises attention."""
+        """As `apply`, but raises ReceiptTaken for receipts that belong to another payment."""
         for _ in range(_ROUNDS_MAX):
             decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
             if decision is not None and note:
@@ -80,7 +80,9 @@ class Settle:
             if isinstance(evidence, tuple) and newest.version == payment.version:
                 raise ReceiptTaken
             payment = newest
-        raise StoreUnavailable("too many writers at one payment", retry_after_s=1.0)
+        raise StoreUnavailable(
+            f"the payment changed {_ROUNDS_MAX} times meanwhile: retry", retry_after_s=1.0
+        )
 
     async def _keep_the_rest(
         self,
@@ -89,20 +91,23 @@ class Settle:
         origin: Origin,
         inbox_ids: Sequence[int],
     ) -> tuple[Payment, bool]:
-        """Keep the receipts that no other payment has, and have a person look at the others."""
+        """Settle receipts one by one; those of another payment become conflicting evidence."""
         taken = []
         for receipt in receipts:
             try:
-                payment, _ = await self.take(payment, (receipt,), origin)
+                payment, _ = await self.apply_or_raise(payment, (receipt,), origin)
             except ReceiptTaken:
                 taken.append(receipt.id)
-        note = f"reported for this payment and owned by another: {', '.join(taken)}"
-        return await self.take(payment, Conflict(), origin, inbox_ids, note)
+        note = f"reported for this payment, but another payment has: {', '.join(taken)}"
+        return await self.apply_or_raise(payment, Conflict(), origin, inbox_ids, note)
 
     async def claim(
         self, payment: Payment, evidence: Evidence, origin: Origin
     ) -> tuple[Payment, bool]:
-        """Settle what holds for this version alone; the newest one, unchanged, if that is past."""
+        """Settle evidence that is valid for this version only; return whether it was written.
+
+        If the payment has changed since, nothing is written, and its newest version returns.
+        """
         decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
         if decision is not None and await self._commit(payment, decision, origin):
             return decision.payment, True
@@ -111,16 +116,16 @@ class Settle:
     async def settle_all(
         self, payment: Payment, evidence: Sequence[Evidence], origin: Origin
     ) -> Payment:
-        """Settle each piece in its order."""
+        """Settle each piece of evidence in order."""
         for piece in evidence:
             payment = await self.settle(payment, piece, origin)
         return payment
 
     async def newest(self, payment_id: UUID) -> Payment:
-        """The stored payment; raises PaymentNotFound."""
+        """The newest stored version; raises PaymentNotFound."""
         payment = await self.store.get(payment_id)
         if payment is None:
-            raise PaymentNotFound("no such payment", payment_id=str(payment_id))
+            raise PaymentNotFound("no payment has this id", payment_id=str(payment_id))
         return payment
 
     async def _commit(

@@ -1,9 +1,10 @@
-"""When no evidence of a payment is on its way, believe a look at a provider that cannot close.
+"""Apply the answer of a status check, unless other evidence of the payment waits in the inbox.
 
-A look at such a provider says how far the provider has read, not what it read: that comes by
-receipts, through the inbox. If the look were believed while one of them waits there, a payment that
-was paid in time would end unpaid. A provider's own event waits there untranslated, so it is
-translated here to see what it names; one that cannot be translated keeps no payment open.
+This matters for providers that cannot close a payment, such as a chain. Their answer says how far
+they have read, but the money itself arrives as receipts through the inbox. If the answer were
+applied while a receipt waits there, a payment that was paid in time would expire. Events wait in
+the inbox untranslated, so they are translated here to see which payment they name. An event that
+cannot be translated does not keep a payment open.
 """
 
 from collections.abc import Set
@@ -21,7 +22,7 @@ _PAGE = 500
 
 @attrs.frozen(kw_only=True)
 class StatusCheck:
-    """The step that recovery and cancelling share."""
+    """Apply the answer of a status check; recovery and cancellation share this step."""
 
     settle: Settle
     inbox: Inbox
@@ -29,9 +30,10 @@ class StatusCheck:
     async def apply(
         self, payment: Payment, provider: ProviderPort, answer: Answer, origin: Origin
     ) -> Payment:
-        """The payment after the answer to a look; as it was while evidence of it is waiting.
+        """Settle the answer; return the payment unchanged while other evidence of it waits.
 
-        The inbox is asked after the look was taken: the look does not cover what came later.
+        The inbox is read after the provider answered, since an answer covers only what the
+        provider had read by then.
         """
         if provider.capabilities.cancel is Cancel.NOT_CLOSABLE:
             names = {payment.provider_reference or "", str(payment.id), *payment.aliases} - {""}
@@ -51,7 +53,7 @@ class StatusCheck:
 
 
 def _named_by(event: ProviderEvent, provider: ProviderPort) -> Set[str]:
-    """The references in a provider's own event."""
+    """References that an event names; none if it cannot be translated."""
     try:
         return {observation.reference for observation in provider.translate(event)}
     except Untranslatable:

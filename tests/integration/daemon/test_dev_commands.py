@@ -43,7 +43,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "pricing show": ((), 0, "149.00 USD"),
     "providers": ((), 0, "mock"),
     "receipts list": ((), 0, "every receipt has its payment"),
-    "receipts attach": (("tempo:7", NO_ONE), 1, "no such payment"),
+    "receipts attach": (("tempo:7", NO_ONE), 1, "no payment has this id"),
     "reconciliations": ((), 0, "provider"),
     "doctor": ((), 0, "serving, over mutual TLS"),
     "tempo audit": ((), 1, "the provider tempo is not enabled: set TEMPO_ENABLED"),

@@ -163,7 +163,7 @@ async def test_a_receipt_that_is_reported_for_two_payments_is_conflicting_on_the
     assert (after.status, after.received) == (Status.PENDING, 0)
     assert after.attention == {Attention.CONFLICTING_EVIDENCE}
     audit = (await world.store.audit_trail(second.id))[-1]
-    assert audit.details["reason"] == "reported for this payment and owned by another: r1"
+    assert audit.details["reason"] == "reported for this payment but another payment has: r1"
     assert await world.events() == ["payment.completed", "payment.attention"]
 
 
@@ -323,7 +323,7 @@ async def test_of_two_operators_who_place_one_receipt_at_once_the_second_is_refu
     owner = attrs.evolve(payment, receipts=(a_receipt(),))
     world.crash.act_at("settle.before_commit", partial(_give, world, owner))
 
-    with pytest.raises(ReceiptNotAttachable, match="another payment has just got it"):
+    with pytest.raises(ReceiptNotAttachable, match="another payment has just received it"):
         await world.attach.attach("r1", other.id, OPERATOR)
 
     assert (await world.newest(other)).attention == frozenset()
@@ -416,7 +416,7 @@ async def test_an_asset_that_the_provider_does_not_name_is_a_difference(world: W
     result = await world.audit.work(world.provider)
 
     assert result is not None
-    assert "nothing that the provider names" in result.findings[0]["detail"]
+    assert "nothing (asset not reported)" in result.findings[0]["detail"]
 
 
 async def test_a_running_sum_that_is_not_the_sum_of_its_rows_is_a_finding(
@@ -439,8 +439,8 @@ async def test_a_running_sum_that_is_not_the_sum_of_its_rows_is_a_finding(
         ("sums_differ", asset),
         ("sums_differ", other),
     ]
-    assert "the running sum is 5, the rows give 7" in result.findings[0]["detail"]
-    assert "the running sum is 0, the rows give 2" in result.findings[1]["detail"]
+    assert "the running sum is 5, the rows add up to 7" in result.findings[0]["detail"]
+    assert "the running sum is 0, the rows add up to 2" in result.findings[1]["detail"]
 
 
 async def test_a_difference_is_a_finding_although_the_rows_cannot_be_counted(
