@@ -97,6 +97,17 @@ def test_the_package_list_names_every_package() -> None:
     assert set(listed) == code | elsewhere
 
 
+def test_a_wheels_package_list_names_every_package() -> None:
+    for file in ROOT.glob("plugins/*/pyproject.toml"):
+        listed = tomllib.loads(file.read_text())["tool"]["setuptools"]["packages"]
+        code = {
+            ".".join(path.parent.relative_to(ROOT / "plugins").parts)
+            for path in file.parent.rglob("__init__.py")
+            if "build" not in path.parts
+        }
+        assert set(listed) == code, file
+
+
 def test_every_named_statement_is_used_and_exists() -> None:
     from payd.adapters.postgres.statements import STATEMENTS
 
