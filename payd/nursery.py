@@ -89,7 +89,7 @@ async def run(
         config, metrics, current.config, secrets.refresh_now if secrets else None
     )
     plugins = enabled_plugins(config)
-    check_prices(config, current.current(), offered_methods(plugins))
+    check_prices(config.pricing.file, current.current(), offered_methods(plugins))
     async with (
         bridge.open_loop(partial(_count_exception, metrics)),
         open_providers(

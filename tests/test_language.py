@@ -25,7 +25,6 @@ EXEMPT = (
     "docs/",
     "examples/",
     "payd/adapters/",
-    "payd/cli/",
     "payd/client/",
     "payd/codec/",
     "payd/dev/",
@@ -69,7 +68,7 @@ HISTORY = re.compile(r"\b(?:TODO|FIXME|XXX|formerly|previously)\b|\bissue #?\d",
 ONLY_A_POINTER = re.compile(r"(?:See|As) (?:the )?[`\w./-]+\.")
 UNITS = re.compile(
     r"\b(?:seconds?|minutes?|hours?|days?|bytes?|ports?|events?|payments?|receipts?|lines?|rows?"
-    r"|calls?|percent|base units|minor units|messages?|results?|findings?|entries)\b",
+    r"|calls?|percent|base units|minor units|messages?|results?|findings?|entries|index)\b",
     re.IGNORECASE,
 )
 

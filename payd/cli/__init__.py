@@ -1,5 +1,5 @@
-"""The operator's hand: `payd` and its commands.
+"""The command line: `payd` and its commands.
 
-May import everything, but only when a command runs: `payd --help` loads nothing heavy. What a
-command does belongs in the room it calls; here is what is typed and what is shown.
+Commands import other packages inside their functions, so that `payd --help` loads nothing heavy.
+This package parses arguments and prints results; the packages it calls do the work.
 """

@@ -1,4 +1,4 @@
-"""Ask a daemon how it is: GET /readyz, and gRPC health over mutual TLS."""
+"""Check a running daemon: GET /readyz, and gRPC health over mutual TLS."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import Any
 import attrs
 
 _TIMEOUT_S = 5.0
-#: What a server listens on when it listens everywhere, and where it is asked then.
+#: Wildcard listen address → the loopback address to connect to.
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared only
 
 
 @attrs.frozen
 class Finding:
-    """What was tried, whether it works, and what to do if not."""
+    """The result of one check; `detail` says how to fix a failure."""
 
     what: str
     ok: bool
@@ -22,7 +22,7 @@ class Finding:
 
 @attrs.frozen(kw_only=True)
 class ClientFiles:
-    """The certificate of a client that the daemon lets in, as PEM files."""
+    """PEM files of a client certificate that the daemon accepts."""
 
     ca: Path
     cert: Path
@@ -30,12 +30,12 @@ class ClientFiles:
 
 
 def host_to_ask(host: str) -> str:
-    """Where a server on this machine answers that listens on `host`."""
+    """Return the address to connect to for a server on this machine that listens on `host`."""
     return _EVERYWHERE.get(host, host)
 
 
 def read_checks(config: Any) -> Mapping[str, Mapping[str, Any]] | None:
-    """The checks of /readyz by name; None when no daemon answers there."""
+    """Fetch the checks of /readyz by name; None when no daemon answers."""
     import httpx
 
     host = host_to_ask(config.http.host)
@@ -51,11 +51,12 @@ def read_checks(config: Any) -> Mapping[str, Mapping[str, Any]] | None:
 
 
 def ask_readiness(config: Any) -> Iterator[Finding]:
-    """What the daemon says of itself and of everything that it depends on."""
+    """Report the daemon's failed readiness checks, or that it is ready."""
     where = f"{config.http.host}:{config.http.port}"
     checks = read_checks(config)
     if checks is None:
-        yield Finding("daemon", False, f"no payd answers at {where}: start it, or check HTTP_*")
+        advice = "start payd, or check HTTP_PORT and PAYD_HTTP_HOST"
+        yield Finding("daemon", False, f"no response from {where}: {advice}")
         return
     wrong = {name: check for name, check in checks.items() if not check.get("ok")}
     if not wrong:
@@ -65,7 +66,7 @@ def ask_readiness(config: Any) -> Iterator[Finding]:
 
 
 async def ask_grpc(host: str, port: int, files: ClientFiles | None) -> Finding:
-    """Its gRPC health, as that client. Without a client, only whether it answers. On asyncio."""
+    """Check gRPC health with a client certificate; without one, only connect. Runs on asyncio."""
     import asyncio
 
     try:
@@ -74,12 +75,12 @@ async def ask_grpc(host: str, port: int, files: ClientFiles | None) -> Finding:
                 return await _connect(host, port)
             return await _ask_health(host, port, files)
     except TimeoutError:
-        why = f"no answer within {_TIMEOUT_S:g} s"
+        why = f"no response within {_TIMEOUT_S:g} s"
     except (OSError, ValueError) as error:
         why = str(error) or type(error).__name__
     advice = (
-        "check GRPC_*, the client's files, and that the server's certificate names this host"
-        " (--target NAME:PORT)"
+        "check GRPC_PORT, the client's certificate files, and that the server's certificate is"
+        " valid for this host name (--target NAME:PORT)"
     )
     return Finding("gRPC", False, f"{host}:{port}: {why}; {advice}")
 
@@ -89,10 +90,10 @@ async def _connect(host: str, port: int) -> Finding:
 
     _, writer = await asyncio.open_connection(host, port)
     writer.transport.abort()
-    # So that the transport's end is seen while the loop still runs.
+    # Let the transport close while the loop still runs.
     await asyncio.sleep(0)
-    advice = "give --ca, --cert and --key of a client to ask for its health"
-    return Finding("gRPC", True, f"{host}:{port} answers; {advice}")
+    advice = "pass --ca, --cert and --key of a client to check its health"
+    return Finding("gRPC", True, f"{host}:{port} accepts connections; {advice}")
 
 
 async def _ask_health(host: str, port: int, files: ClientFiles) -> Finding:
@@ -112,7 +113,8 @@ async def _ask_health(host: str, port: int, files: ClientFiles) -> Finding:
     try:
         answer = await HealthStub(connection.channel).Check(request, timeout=_TIMEOUT_S)
     except (GRPCError, StreamTerminatedError) as error:
-        return Finding("gRPC", False, f"{host}:{port} refuses {files.cert}: {error}")
+        advice = "check GRPC_ALLOWED_CNS"
+        return Finding("gRPC", False, f"{host}:{port} refuses {files.cert}: {error}; {advice}")
     finally:
         connection.close()
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What `payd plugin check` found, kept for `payd providers`: one file a provider."""
+"""Store the reports of `payd plugin check` for `payd providers`, one file per provider."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ def _folder() -> Path:
 
 
 def code_of(name: str) -> str:
-    """A hash of the provider's code, so that a result is known to be of what is installed."""
+    """Hash the provider's installed code, to detect that a stored report is of other code."""
     from importlib.metadata import entry_points
     from importlib.util import find_spec
 
@@ -29,7 +29,7 @@ def code_of(name: str) -> str:
 
 
 def keep(report: Mapping[str, Any], code: str) -> None:
-    """Instead of the last one of this provider. Raises OSError."""
+    """Store a report, replacing the provider's last one. Raises OSError."""
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f"{report['provider']}.tmp"
@@ -37,11 +37,11 @@ def keep(report: Mapping[str, Any], code: str) -> None:
     draft.replace(folder / f"{report['provider']}.json")
 
 
-def told(name: str, version: str, code: str) -> str:
-    """In a few words, for a table: how the provider's kit run ended, of this version and code."""
+def summary(name: str, version: str, code: str) -> str:
+    """Summarise the stored report for a table cell; it counts only for this version and code."""
     try:
         report = json.loads((_folder() / f"{name}.json").read_text())
-        levels = {level: said for level, said in report["levels"].items() if said != "not claimed"}
+        levels = {level: end for level, end in report["levels"].items() if end != "not claimed"}
         of_version, day, passed = report["version"], report["time"][:10], report["passed"]
     except (OSError, ValueError, LookupError, AttributeError):
         return "not run"
@@ -49,7 +49,7 @@ def told(name: str, version: str, code: str) -> str:
         return f"not run (last: {of_version})"
     if report.get("code") != code:
         return f"not run since its code changed (last: {day})"
-    worst = [f"{level} {said}" for level, said in levels.items() if said != "passed"]
+    worst = [f"{level} {end}" for level, end in levels.items() if end != "passed"]
     if passed and not worst:
         return f"passed {', '.join(levels)} on {day}"
     return f"{', '.join(worst)} on {day}"

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command("create-stream")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @state_dir_option
 def create_stream(as_json: bool, state_dir: Path | None) -> None:
-    """Create the streams of events and of dead letters; change nothing that exists.
+    """Create the event and dead-letter streams. Existing streams stay unchanged.
 
-    Exit 1 when a stream exists with other settings than the configuration's, or NATS refuses.
+    Exits with 1 if a stream exists with settings that differ from the configuration, or if NATS
+    refuses.
     """
     from payd.adapters.nats.setup import StreamSetupFailed
     from payd.daemon.builders import build_stream_setup
@@ -58,19 +59,18 @@ def _document(report: "StreamReport") -> dict[str, Any]:
 
 
 def _show(report: "StreamReport") -> None:
-    said = {
+    result = {
         "created": "created",
-        "unchanged": "exists with these settings",
-        "different": "exists with other settings, and was left as it is:",
+        "unchanged": "already exists with these settings",
+        "different": "already exists with other settings; it was not changed:",
     }
-    click.echo(f"{report.name} {said[_state(report)]}")
+    click.echo(f"{report.name} {result[_state(report)]}")
     for found in report.differences:
-        click.echo(f"  {found.setting} is {found.actual}, not {found.wanted}")
+        click.echo(f"  {found.setting} is {found.actual}, expected {found.wanted}")
     if report.differences:
         click.echo(
-            f"  change the stream (`nats stream edit {report.name}`), "
-            "or payd's settings nats.stream_replicas, nats.stream_max_age_days and "
-            "nats.stream_max_bytes"
+            f"  edit the stream (`nats stream edit {report.name}`), "
+            "or set nats.stream_replicas, nats.stream_max_age_days and nats.stream_max_bytes"
         )
 
 
@@ -81,12 +81,12 @@ def _shown(config: Any) -> str:
 
 
 def _advice(error: Exception) -> str:
-    """What to check, by what the server said."""
+    """Derive advice from the server's error text."""
     text = str(error)
     if "replicas" in text:
-        return "a single server keeps one replica: set PAYD_NATS_STREAM_REPLICAS=1"
+        return "a single server supports one replica: set PAYD_NATS_STREAM_REPLICAS=1"
     if "storage" in text or "resources" in text:
-        return "the server has no room: set PAYD_NATS_STREAM_MAX_BYTES lower, or give it more disk"
+        return "not enough disk space: lower PAYD_NATS_STREAM_MAX_BYTES, or add disk space"
     if "permission" in text.lower() or "authorization" in text.lower():
-        return "give payd's NATS user the right to $JS.API.STREAM.CREATE and INFO of both streams"
-    return "check NATS_URL, and that the server runs with JetStream"
+        return "allow payd's NATS user to use $JS.API.STREAM.CREATE and INFO of both streams"
+    return "check NATS_URL, and that JetStream is enabled on the server"

@@ -1,4 +1,4 @@
-"""`payd doctor`: check the daemon and every dependency, and say in one line each what to fix."""
+"""`payd doctor`: check the daemon and every dependency; print one line each, with the fix."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -11,22 +11,22 @@ import click
 
 from payd.cli import render
 from payd.cli.ask_daemon import ClientFiles, Finding, ask_grpc, ask_readiness, host_to_ask
-from payd.cli.operate import read_config
+from payd.cli.operate import checked_prices, read_config
 from payd.cli.target import find_dev, target_options
 
 _TIMEOUT_S = 5.0
-#: A certificate that ends sooner is told before it hurts.
+#: A certificate that expires within this many days is a finding.
 _EXPIRY_WARNING_DAYS = 14
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @target_options
 def doctor(as_json: bool, state_dir: Path | None, **target: Any) -> None:
-    """Check the daemon and every dependency, and say how to fix what is wrong.
+    """Check every dependency and say how to fix it.
 
-    The daemon's gRPC health is asked for as the client whose files --ca, --cert and --key name,
-    which `payd dev` has ready. Exit 1 when something is wrong.
+    The check of gRPC health needs the certificate files of a client (--ca, --cert and --key);
+    `payd dev` provides them. Exits with 1 when a check fails.
     """
     import trio
 
@@ -57,7 +57,7 @@ def _grpc(
     cert: Path | None,
     key: Path | None,
 ) -> tuple[str, int, ClientFiles | None]:
-    """Where the daemon's gRPC is, and the client to ask as; None without its files."""
+    """Host and port of the daemon's gRPC server, and the client's files; None without files."""
     host, port = host_to_ask(config.grpc.host), config.grpc.port
     if target:
         host, _, text = target.rpartition(":")
@@ -73,13 +73,13 @@ def _grpc(
 
 
 def _local(config: Any) -> Iterator[Finding]:
-    from payd.config import ConfigError, load_prices
+    from payd.config import ConfigError
 
     try:
-        prices = load_prices(config.pricing.file)
-        yield Finding("prices", True, f"{len(prices.prices)} in {prices.currency}")
+        prices = checked_prices(config)
+        yield Finding("prices", True, f"{len(prices.prices)} prices ({prices.currency})")
     except ConfigError as error:
-        yield Finding("prices", False, f"mend {config.pricing.file}: {error}")
+        yield Finding("prices", False, f"fix {config.pricing.file}: {error}")
     try:
         files = config.grpc.tls_files()
     except ConfigError as error:
@@ -98,12 +98,12 @@ def _certificates(cert: Path, key: Path, ca: Path) -> Finding:
         return Finding("certificates", False, str(error))
     days = (loaded.server_expire_time - now).days
     if days < _EXPIRY_WARNING_DAYS:
-        return Finding("certificates", False, f"renew {cert}: it ends in {days} days")
-    return Finding("certificates", True, f"good for {days} days")
+        return Finding("certificates", False, f"renew {cert}: it expires in {days} days")
+    return Finding("certificates", True, f"valid for {days} days")
 
 
 async def _vault(config: Any) -> tuple[Any, Finding]:
-    """The configuration with what the vault holds, where it gives anything."""
+    """Read the vault; return the configuration with its secrets, and the finding."""
     from payd.config import missing_from_vault, with_vault
     from payd.daemon.builders import build_vault, new_metrics
     from payd.ports import SecretsUnavailable
@@ -111,13 +111,13 @@ async def _vault(config: Any) -> tuple[Any, Finding]:
     vault = build_vault(config, new_metrics())
     where = f"{config.vault.addr}, {config.vault.secret_path}"
     try:
-        held = {} if vault is None else await vault.read()
+        values = {} if vault is None else await vault.read()
     except SecretsUnavailable as error:
-        return config, Finding("Vault", False, f"{where}: {error}; check VAULT_*")
-    config = with_vault(config, held)
+        return config, Finding("Vault", False, f"{where}: {error}; check the VAULT_ variables")
+    config = with_vault(config, values)
     if missing := missing_from_vault(config):
-        return config, Finding("Vault", False, f"{where} lacks {', '.join(missing)}")
-    return config, Finding("Vault", True, f"{where} holds {', '.join(sorted(held))}")
+        return config, Finding("Vault", False, f"{where}: add the missing {', '.join(missing)}")
+    return config, Finding("Vault", True, f"{where} has {', '.join(sorted(values))}")
 
 
 async def _remote(config: Any, host: str, port: int, files: ClientFiles | None) -> list[Finding]:
@@ -130,7 +130,7 @@ async def _remote(config: Any, host: str, port: int, files: ClientFiles | None) 
 
 
 async def _providers(config: Any) -> list[Finding]:
-    """Each is built with its settings and credentials, and asked for its health."""
+    """Start every enabled provider with its settings and credentials, and check its health."""
     from payd.config import ConfigError
     from payd.daemon.preflight import enabled_plugins
 
@@ -139,7 +139,7 @@ async def _providers(config: Any) -> list[Finding]:
     except ConfigError as error:
         return [Finding("providers", False, str(error))]
     if not plugins:
-        return [Finding("providers", False, "none is enabled: set STRIPE_ENABLED, for example")]
+        return [Finding("providers", False, "none enabled: set STRIPE_ENABLED=true, for example")]
     return [found for plugin in plugins for found in await _provider(config, plugin)]
 
 
@@ -164,9 +164,9 @@ async def _provider(config: Any, plugin: Any) -> list[Finding]:
         for fence in opened.fences:
             await fence.check_health()
             state = fence.state()
-            told = f"version {state.version}, takes {', '.join(state.methods)}"
-            wrong = f"{state.last_error or 'no answer'}; check its settings and credentials"
-            findings.append(Finding(what, bool(state.healthy), told if state.healthy else wrong))
+            good = f"version {state.version}, methods {', '.join(state.methods)}"
+            wrong = f"{state.last_error or 'no response'}; check its settings and credentials"
+            findings.append(Finding(what, bool(state.healthy), good if state.healthy else wrong))
     return findings
 
 
@@ -182,9 +182,10 @@ async def _database(config: Any) -> Finding:
         missing = await bridge.aio(pending, Database(database_settings(config)))
     except (StoreUnavailable, MigrationError) as error:
         cause = f": {error.__cause__}" if error.__cause__ else ""
-        return Finding("PostgreSQL", False, f"{where}: {error}{cause}; check DB_*")
+        return Finding("PostgreSQL", False, f"{where}: {error}{cause}; check the DB_ variables")
     if missing:
-        return Finding("PostgreSQL", False, f"run `payd migrate`: {len(missing)} are missing")
+        names = ", ".join(migration.name for migration in missing)
+        return Finding("PostgreSQL", False, f"run `payd migrate`: missing {names}")
     return Finding("PostgreSQL", True, where)
 
 
@@ -194,17 +195,17 @@ async def _stream(config: Any) -> Finding:
     from payd.adapters import bridge
     from payd.daemon.builders import build_stream
 
-    # Looks only: what is missing is told, not made.
-    looked = config.model_copy(
+    # Only check: do not create a missing stream.
+    read_only = config.model_copy(
         update={"nats": config.nats.model_copy(update={"create_stream": False})}
     )
-    stream = build_stream(looked)
+    stream = build_stream(read_only)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bridge.aio, stream.run)
         state = await _settled(stream.state)
         nursery.cancel_scope.cancel()
     if not state.connected:
-        return Finding("NATS", False, "not reachable: check NATS_URL")
+        return Finding("NATS", False, "unreachable: check NATS_URL")
     if state.problem:
         hint = "; the daemon will create it" if config.nats.create_stream else ""
         return Finding("NATS", config.nats.create_stream, f"{state.problem}{hint}")
@@ -215,9 +216,9 @@ async def _settled(state: Callable[[], Any]) -> Any:
     import trio
 
     with trio.move_on_after(_TIMEOUT_S):
-        while not state().connected:  # noqa: ASYNC110 - asyncio's side has no trio event
+        while not state().connected:  # noqa: ASYNC110 - the adapter on asyncio has no trio event
             await trio.sleep(0.05)
-        # One round trip for the stream's configuration.
+        # Wait for the round trip that reads the stream's configuration.
         await trio.sleep(0.5)
     return state()
 
@@ -226,7 +227,7 @@ async def _redis(config: Any) -> Finding:
     import trio
 
     if config.redis.addr is None:
-        return Finding("Redis", True, "not configured: no shared rate limit")
+        return Finding("Redis", True, "not configured: each daemon limits calls on its own")
     host, _, port = config.redis.addr.rpartition(":")
     try:
         with trio.fail_after(_TIMEOUT_S):

@@ -1,12 +1,13 @@
-"""`payd events`: create the streams, read them, and publish lost events again."""
+"""`payd events`: create the streams, read events, republish lost ones."""
 
 import asyncio
 import re
 import sys
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -14,17 +15,19 @@ from payd.cli import render
 from payd.cli.create_stream import create_stream
 from payd.cli.target import find_nats, state_dir_option
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _SPAN = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Since(click.ParamType[datetime]):
-    """`10m`, `24h`, `30d`, or a point in time in ISO 8601."""
+    """Parameter type: a span before now such as `10m`, `24h`, `30d`, or an ISO 8601 time."""
 
     name = "since"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A point in time with its zone."""
+        """Return an aware datetime. A time without a zone is local."""
         if isinstance(value, datetime):
             return value
         try:
@@ -32,24 +35,40 @@ class Since(click.ParamType[datetime]):
                 return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
             return datetime.fromisoformat(value).astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is neither like 10m, 24h, 30d nor a time", param, ctx)
+            self.fail(f"{value!r} is not a span like 10m, 24h, 30d or an ISO time", param, ctx)
+
+
+def since_option(**attributes: Any) -> Callable[[F], F]:
+    """Declare --since."""
+    text = "Span in s, m, h or d, such as 90s, 10m, 24h or 30d, or an ISO 8601 time."
+    return click.option("--since", type=Since(), help=text, **attributes)
+
+
+nats_option = click.option(
+    "--nats",
+    envvar="NATS_URL",
+    show_envvar=True,
+    help="NATS server; by default that of a running `payd dev`.",
+)
 
 
 @click.group()
 def events() -> None:
-    """Read the event stream, or restore it."""
+    """Read or restore the event stream."""
 
 
 events.add_command(create_stream)
 
 
 @events.command()
-@click.option("--since", type=Since(), default="10m", show_default=True, help="10m, 24h or a time.")
-@click.option("--follow/--no-follow", default=None, help="Wait for more. On a terminal by default.")
-@click.option("--count", type=click.IntRange(1), help="End after so many.")
-@click.option("--payment", help="Only this payment's.")
-@click.option("--nats", envvar="NATS_URL", help="Server; else that of a running `payd dev`.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document a line.")
+@since_option(default="10m", show_default=True)
+@click.option(
+    "--follow/--no-follow", default=None, help="Wait for more events; the default on a terminal."
+)
+@click.option("--count", type=click.IntRange(1), help="Stop after this many events.")
+@click.option("--payment", metavar="ID", help="Show only events of this payment.")
+@nats_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document per line.")
 @state_dir_option
 def tail(
     since: datetime,
@@ -60,7 +79,7 @@ def tail(
     as_json: bool,
     state_dir: Path | None,
 ) -> None:
-    """Show what was published."""
+    """Show published events."""
     from payd_client.events import StreamUnreachable
 
     servers = find_nats(nats, state_dir)
@@ -108,12 +127,14 @@ def _show(event: Any, as_json: bool) -> None:
 
 
 @events.command("dead-letters")
-@click.option("--replay", is_flag=True, help="Put them into the stream again, once mended.")
-@click.option("--nats", envvar="NATS_URL", help="Server; else that of a running `payd dev`.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option(
+    "--replay", is_flag=True, help="Put them back into the stream, after the consumer is fixed."
+)
+@nats_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @state_dir_option
 def dead_letters(replay: bool, nats: str | None, as_json: bool, state_dir: Path | None) -> None:
-    """Show what a consumer could not handle, and why."""
+    """Show events that a consumer could not handle, and why."""
     from payd_client.events import StreamUnreachable
 
     servers = find_nats(nats, state_dir)
@@ -148,13 +169,13 @@ async def _dead_letters(servers: str, replay: bool) -> Any:
 
 
 @events.command()
-@click.option("--since", type=Since(), required=True, help="24h, 30d or a time.")
+@since_option(required=True)
 @state_dir_option
 def republish(since: datetime, state_dir: Path | None) -> None:
-    """Publish again what was published since, with the same ids.
+    """Republish the events published since a time, with the same ids.
 
-    The stream drops an event whose id it still knows, which it does for its duplicate window.
-    A consumer skips an event that it has handled.
+    NATS drops an event whose id it saw within the stream's duplicate window. A consumer skips an
+    event that it has already handled.
     """
     import trio
 
@@ -167,11 +188,11 @@ def republish(since: datetime, state_dir: Path | None) -> None:
     except* (StoreUnavailable, PublishError) as errors:
         render.refuse(errors)
     except* trio.TooSlowError:
-        click.echo("Error: NATS is not reachable: check NATS_URL", err=True)
+        click.echo("Error: NATS is unreachable: check NATS_URL", err=True)
         sys.exit(1)
-    click.echo(f"{_events(sent)} published again")
+    click.echo(f"{_events(sent)} republished")
     if dropped:
-        click.echo(f"{_events(dropped)} dropped by the stream as duplicates: it has them")
+        click.echo(f"{_events(dropped)} already in the stream, dropped as duplicates")
 
 
 def _events(number: int) -> str:
@@ -179,7 +200,7 @@ def _events(number: int) -> str:
 
 
 async def _republish(config: Any, since: datetime) -> tuple[int, int]:
-    """How many events the stream took, and how many it dropped as duplicates."""
+    """Republish; return how many events the stream stored, and how many it dropped."""
     import trio
     from rich.console import Console
     from rich.progress import Progress
@@ -195,7 +216,7 @@ async def _republish(config: Any, since: datetime) -> tuple[int, int]:
     async with bridge.open_loop(lambda message, error: None), trio.open_nursery() as nursery:
         nursery.start_soon(bridge.aio, stream.run)
         with trio.fail_after(config.nats.connect_timeout_s + 1):
-            while not stream.state().connected:  # noqa: ASYNC110 - asyncio's side has no trio event
+            while not stream.state().connected:  # noqa: ASYNC110 - no trio event on asyncio
                 await trio.sleep(0.05)
 
         async def publish_page(after_id: int) -> int:
@@ -210,7 +231,7 @@ async def _republish(config: Any, since: datetime) -> tuple[int, int]:
 
         console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("publishing again", total=None)
+            task = progress.add_task("republishing", total=None)
             after_id = 0
             while after_id := await bridge.aio(publish_page, after_id):
                 progress.update(task, completed=sent + dropped)

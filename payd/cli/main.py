@@ -1,4 +1,4 @@
-"""The command line: names of commands, and where each is loaded from when it is called."""
+"""The table of commands: each command's module is imported only when the command runs."""
 
 import importlib
 import sys
@@ -8,31 +8,31 @@ import click
 
 from payd import __version__
 
-#: Heading → command → where it is, and what `--help` says of it.
+#: Heading → command → its place, and its line in `payd --help`.
 _COMMANDS = {
     "Try it": {
         "dev": ("payd.cli.dev:dev", "Run PostgreSQL, NATS, Valkey and payd on this machine."),
     },
     "Providers of your own": {
-        "plugin": ("payd.cli.plugin:plugin", "Write a provider, or check one."),
+        "plugin": ("payd.cli.plugin:plugin", "Create a provider plugin, or check one."),
     },
     "Payments": {
         "quote": ("payd.cli.payments:quote", "Price items."),
-        "pay": ("payd.cli.payments:pay", "Start a payment and wait for its end."),
+        "pay": ("payd.cli.payments:pay", "Start a payment and wait for the result."),
         "get": ("payd.cli.payments:get", "Show a payment."),
-        "cancel": ("payd.cli.payments:cancel", "Cancel a payment that is still open."),
-        "events": ("payd.cli.events:events", "Read the event stream, or restore it."),
+        "cancel": ("payd.cli.payments:cancel", "Cancel an open payment."),
+        "events": ("payd.cli.events:events", "Read or restore the event stream."),
     },
     "Operation": {
         "serve": ("payd.cli.operate:serve", "Run the daemon."),
-        "migrate": ("payd.cli.operate:migrate", "Bring the database schema up to date."),
+        "migrate": ("payd.cli.operate:migrate", "Update the database schema."),
         "config": ("payd.cli.operate:config", "Check or show the configuration."),
         "pricing": ("payd.cli.operate:pricing", "Check or show the prices."),
-        "providers": ("payd.cli.providers:providers", "Show the providers, and how they stand."),
-        "receipts": ("payd.cli.receipts:receipts", "Show and place money that matched nothing."),
+        "providers": ("payd.cli.providers:providers", "Show the providers and their health."),
+        "receipts": ("payd.cli.receipts:receipts", "List and assign unmatched receipts."),
         "reconciliations": (
             "payd.cli.reconciliations:reconciliations",
-            "Show what did not match at the providers.",
+            "Show reconciliation results and findings.",
         ),
         "doctor": ("payd.cli.doctor:doctor", "Check the daemon and its dependencies."),
     },
@@ -40,21 +40,21 @@ _COMMANDS = {
 _BY_NAME = {name: place for group in _COMMANDS.values() for name, (place, _) in group.items()}
 
 
-#: Long-running: how they ended belongs into the log, with the traceback.
-_LOG_THEIR_END = ("serve", "dev")
+#: Long-running commands: an unexpected error is logged with its traceback.
+_LOG_FAILURES = ("serve", "dev")
 #: sysexits.h: an internal software error.
 _EXIT_DEFECT = 70
 
 
 def _first(error: BaseException) -> BaseException:
-    """The first of what trio grouped, however deep."""
+    """Return the first exception of a group, at any depth."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 def _unexpected(error: BaseException) -> str:
-    """One line that can be reported: what was raised, and where."""
+    """Describe an unexpected exception in one line for a bug report: type, text and place."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
@@ -62,10 +62,9 @@ def _unexpected(error: BaseException) -> str:
     if place is not None:
         file = place.tb_frame.f_code.co_filename.rpartition("/")[2]
         where = f" ({file}, line {place.tb_lineno})"
-    said = " ".join(str(error).split())
+    text = " ".join(str(error).split())
     return (
-        f"Error: unexpected {type(error).__name__}: {said}{where}."
-        " This is a defect of payd: report it"
+        f"Error: unexpected {type(error).__name__}: {text}{where}. This is a bug in payd: report it"
     )
 
 
@@ -73,7 +72,7 @@ class LazyGroup(click.Group):
     """Imports a command's module only to run it."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Ctrl-C ends as a shell expects, out of a task group too; click itself would say 1."""
+        """Exit with 130 on Ctrl-C, as shells expect; click alone would exit with 1."""
         try:
             return self._reporting(ctx)
         except* KeyboardInterrupt:
@@ -81,29 +80,29 @@ class LazyGroup(click.Group):
         sys.exit(130)
 
     def _reporting(self, ctx: click.Context) -> Any:
-        """Run the command; what it did not foresee is reported in one line, without a traceback."""
+        """Run the command; print an unexpected exception in one line, without a traceback."""
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
-            if ctx.invoked_subcommand in _LOG_THEIR_END:
+            if ctx.invoked_subcommand in _LOG_FAILURES:
                 raise
             first = _first(error)
             if isinstance(first, click.ClickException):
                 raise first from None
             if isinstance(first, OSError):
-                # A file or a connection: the system says which, and why.
+                # A file or a connection: the system's text names it and the reason.
                 raise click.ClickException(str(first)) from None
             click.echo(_unexpected(first), err=True)
         sys.exit(_EXIT_DEFECT)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the table, then the installed providers."""
+        """List commands in the order of the table, then the installed providers."""
         return [*_BY_NAME, *_providers()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load it."""
+        """Import the command's module, or build the group of a provider."""
         if cmd_name not in _BY_NAME:
             return _provider_group(cmd_name)
         module, _, name = _BY_NAME[cmd_name].partition(":")
@@ -111,19 +110,19 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """From the table, so that help imports no command."""
+        """Write the command list from the table, so that help imports no command."""
         for heading, group in _COMMANDS.items():
             with formatter.section(heading):
                 formatter.write_dl([(name, text) for name, (_, text) in group.items()])
         if providers := _providers():
             with formatter.section("Providers"):
                 formatter.write_dl(
-                    [(name, "Commands of this provider, if it has any.") for name in providers]
+                    [(name, f"Commands of the provider {name}.") for name in providers]
                 )
 
 
 def _providers() -> list[str]:
-    """Installed providers, by the names that they announce. Imports none of them."""
+    """Names of the installed providers, from package metadata; imports none of them."""
     from importlib.metadata import entry_points
 
     return sorted({point.name for point in entry_points(group="payd")} - _BY_NAME.keys())

@@ -1,8 +1,8 @@
-"""serve, migrate, config, pricing: what an operator runs on the daemon's host."""
+"""`payd serve`, `migrate`, `config` and `pricing`: commands for the daemon's host."""
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from payd.cli.target import daemon_environment, find_dev, state_dir_option
 
 
 def read_config(state_dir: Path | None, *, with_secrets: bool = True) -> Any:
-    """The configuration of the daemon that a command works with: see `find_dev`.
+    """Load the configuration of the daemon that the command is for (see `find_dev`).
 
-    A wrong one is reported, problem by problem, and ends the command with 78. `with_secrets` also
-    reads the vault, if there is one; a vault that does not answer ends the command with 1.
+    Prints every problem of an invalid configuration and exits with 78. With `with_secrets` it also
+    reads the vault, if one is configured, and exits with 1 if the vault does not respond.
     """
     config = _load(daemon_environment(state_dir))
     return _from_vault(config) if with_secrets and config.vault.addr else config
@@ -34,8 +34,8 @@ def _load(environment: Mapping[str, str]) -> Any:
         for problem in error.problems:
             click.echo(f"{problem.key} ({problem.where}): {problem.what}", err=True)
         if [problem.key for problem in error.problems] == ["database.password"]:
-            # Nothing else is wrong, so most likely nothing was configured.
-            click.echo("no `payd dev` was found either: start it, or give --state-dir", err=True)
+            # Nothing else is wrong, so probably nothing is configured at all.
+            click.echo("no running `payd dev` found: start it, or pass --state-dir", err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)
 
 
@@ -57,7 +57,7 @@ def _from_vault(config: Any) -> Any:
 
 @click.command()
 def serve() -> None:
-    """Run the daemon until SIGTERM. SIGHUP reloads prices, certificates, allow-list, log level."""
+    """Run the daemon until SIGTERM. SIGHUP reloads prices, certificates, secrets, log level."""
     config = _load(os.environ)
     _preflight(config)
     from payd.config import load_config
@@ -68,7 +68,7 @@ def serve() -> None:
 
 
 def _preflight(config: Any) -> None:
-    """What is wrong is told before the servers are even imported, which takes longer."""
+    """Report mistakes before importing the servers, which takes longer than the checks."""
     from payd import telemetry
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError
     from payd.daemon.preflight import preflight
@@ -83,13 +83,19 @@ def _preflight(config: Any) -> None:
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Only say what is missing; exit 1 if anything is.")
-@click.option("--post", is_flag=True, help="Also what must wait until the last old daemon is gone.")
+@click.option(
+    "--check", is_flag=True, help="List missing migrations; exit with 1 if there are any."
+)
+@click.option(
+    "--post",
+    is_flag=True,
+    help="Include migrations that must wait until no daemon of the previous version runs.",
+)
 @state_dir_option
 def migrate(check: bool, post: bool, state_dir: Path | None) -> None:
-    """Bring the database schema up to date, beside daemons of this and the previous version.
+    """Update the database schema. Daemons of this and the previous version may keep running.
 
-    Several at once wait for one another.
+    Concurrent runs wait for each other.
     """
     import trio
 
@@ -103,7 +109,7 @@ def migrate(check: bool, post: bool, state_dir: Path | None) -> None:
     if check and names:
         click.echo(f"missing: {', '.join(names)}")
         sys.exit(1)
-    click.echo(f"{len(names)} applied" if names else "the schema is up to date")
+    click.echo(f"{len(names)} applied" if names else "schema is up to date")
 
 
 async def _migrate(config: Any, check: bool, post: bool) -> list[str]:
@@ -117,12 +123,9 @@ async def _migrate(config: Any, check: bool, post: bool) -> list[str]:
         if check:
             found = await bridge.aio(partial(migrations.pending, database, post=post))
         else:
-            found = await bridge.aio(partial(migrations.migrate, database, _say, post=post))
+            report = partial(click.echo, err=True)
+            found = await bridge.aio(partial(migrations.migrate, database, report, post=post))
     return [migration.name for migration in found]
-
-
-def _say(line: str) -> None:
-    click.echo(f"applying {line}", err=True)
 
 
 @click.group()
@@ -133,17 +136,17 @@ def config() -> None:
 @config.command("check")
 @state_dir_option
 def config_check(state_dir: Path | None) -> None:
-    """Exit 78 and name each wrong key, or 0."""
+    """Check the configuration. Exits with 78 and names each invalid key."""
     read_config(state_dir, with_secrets=False)
     dev = find_dev(state_dir)
-    click.echo(f"the configuration is good{f' (`payd dev` on {dev})' if dev else ''}")
+    click.echo(f"configuration is valid{f' (`payd dev` on {dev})' if dev else ''}")
 
 
 @config.command("show")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @state_dir_option
 def config_show(as_json: bool, state_dir: Path | None) -> None:
-    """Every setting: value, environment variable, where it came from. Secrets are masked."""
+    """Show every setting with value, environment variable and source. Secrets are masked."""
     import attrs
 
     from payd.config import describe
@@ -153,14 +156,14 @@ def config_show(as_json: bool, state_dir: Path | None) -> None:
         render.as_json([attrs.asdict(row) for row in rows])
         return
     render.table(
-        ("setting", "value", "variable", "from"),
+        ("setting", "value", "variable", "source"),
         [(row.key, row.value, row.env, row.source) for row in rows],
     )
 
 
 @config.command("reference")
 def config_reference() -> None:
-    """docs/configuration.md: every setting, its variable, its default, what it means."""
+    """Print docs/configuration.md: every setting with variable, default and meaning."""
     from payd.cli.reference import reference
 
     click.echo(reference(), nl=False)
@@ -175,18 +178,36 @@ def pricing() -> None:
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @state_dir_option
 def pricing_check(file: Path | None, state_dir: Path | None) -> None:
-    """Exit 78 and name file, line and key of what is wrong, or 0."""
-    prices = _prices(file, state_dir)
-    click.echo(f"{len(prices.prices)} prices in {prices.currency}, version {prices.version}")
+    """Check the price file, and that an enabled provider can charge each price.
+
+    Exits with 78 and names file, line and key of each problem. With FILE and without a valid
+    configuration, only the file itself is checked.
+    """
+    from payd.config import ConfigError, load_config
+
+    if file is None:
+        config = read_config(state_dir, with_secrets=False)
+    else:
+        try:
+            config = load_config(daemon_environment(state_dir), None)
+        except ConfigError:
+            config = None
+    prices = _prices(lambda: checked_prices(config, file))
+    if config is None:
+        click.echo("providers' amount rules not checked: see `payd config check`", err=True)
+    click.echo(f"{len(prices.prices)} prices ({prices.currency}), version {prices.version}")
 
 
 @pricing.command("show")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @state_dir_option
 def pricing_show(file: Path | None, as_json: bool, state_dir: Path | None) -> None:
-    """Every price."""
-    prices = _prices(file, state_dir)
+    """Show every price."""
+    from payd.config import load_prices
+
+    path = file or read_config(state_dir, with_secrets=False).pricing.file
+    prices = _prices(lambda: load_prices(path))
     rows = [(*product, units) for product, units in prices.prices.items()]
     if as_json:
         names = ("chain_profile_id", "node_type", "duration", "minor_units")
@@ -205,11 +226,27 @@ def pricing_show(file: Path | None, as_json: bool, state_dir: Path | None) -> No
     )
 
 
-def _prices(file: Path | None, state_dir: Path | None) -> Any:
-    from payd.config import EXIT_BAD_CONFIGURATION, ConfigError, load_prices
+def checked_prices(config: Any, file: Path | None = None) -> Any:
+    """Load `file` or the configured prices, and check them against the enabled providers' rules.
+
+    Without a configuration, only the file itself is checked. Raises ConfigError.
+    """
+    from payd.config import load_prices
+    from payd.daemon.preflight import check_prices, described_plugins, offered_methods
+
+    path = file or config.pricing.file
+    prices = load_prices(path)
+    if config is not None:
+        check_prices(path, prices, offered_methods(described_plugins(config)))
+    return prices
+
+
+def _prices(load: Callable[[], Any]) -> Any:
+    """Load prices; print the problems of an invalid file and exit with 78."""
+    from payd.config import EXIT_BAD_CONFIGURATION, ConfigError
 
     try:
-        return load_prices(file or read_config(state_dir, with_secrets=False).pricing.file)
+        return load()
     except ConfigError as error:
         click.echo(str(error), err=True)
         sys.exit(EXIT_BAD_CONFIGURATION)

@@ -1,4 +1,4 @@
-"""payd plugin new, check and checks: from nothing to a provider that is certified."""
+"""`payd plugin new`, `check` and `checks`: create a provider plugin and certify it."""
 
 import re
 import shutil
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from payd.plugins.testing.report import Report, Verdict
 
-#: The skeleton's name, in every spelling that its files use.
+#: Name of the provider that serves as the skeleton.
 _SKELETON = "acme"
-#: Left by who works on the skeleton itself.
+#: Build and cache files of the skeleton.
 _NOT_COPIED = shutil.ignore_patterns(
     "__pycache__", "*.egg-info", ".*_cache", ".hypothesis", "build"
 )
@@ -28,7 +28,7 @@ _MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "unproven": ("?"
 
 @click.group()
 def plugin() -> None:
-    """Write a provider, check one that is installed, or read what is checked."""
+    """Create a provider plugin, check an installed one, or list the checks."""
 
 
 # -- new ---------------------------------------------------------------------------------------
@@ -37,30 +37,32 @@ def plugin() -> None:
 @plugin.command("new")
 @click.argument("name")
 @click.option(
-    "--folder", type=click.Path(path_type=Path), help="Where to write it.  [default: ./NAME]"
+    "--folder", type=click.Path(path_type=Path), help="Folder to create.  [default: ./NAME]"
 )
 def new(name: str, folder: Path | None) -> None:
-    """Write a working provider NAME: a wheel with tests that are green from the first run."""
+    """Create a working provider NAME: a wheel whose tests pass from the first run."""
     from payd.shipped import shipped
 
     target = folder or Path(name)
     if not _NAME.fullmatch(name):
-        raise click.UsageError(f"{name!r}: lower-case letters, digits and _, a letter first")
+        raise click.UsageError(
+            f"invalid name {name!r}: use up to 32 of a-z 0-9 _, starting with a letter"
+        )
     if target.exists():
-        raise click.ClickException(f"{target} is there already")
+        raise click.ClickException(f"{target} already exists: remove it, or pass --folder")
     shutil.copytree(shipped("examples") / "providers" / _SKELETON, target, ignore=_NOT_COPIED)
     for path in _deepest_first(target):
         if path.is_file():
             path.write_text(_renamed(path.read_text(), name))
         path.rename(path.with_name(_renamed(path.name, name)))
-    click.echo(f"{target} is a provider that works. Go on with:\n")
+    click.echo(f"Created a working provider in {target}. Next:\n")
     for command in (
         f"pip install -e '{_pip_path(target)}[test]'",
         f"pytest {target}",
         f"payd plugin check payd-{name}-provider",
     ):
         click.echo(f"  {command}")
-    click.echo(f"\n{target}/README.md says what to change where.")
+    click.echo(f"\n{target}/README.md explains what to change.")
 
 
 def _deepest_first(folder: Path) -> list[Path]:
@@ -68,7 +70,7 @@ def _deepest_first(folder: Path) -> list[Path]:
 
 
 def _renamed(text: str, name: str) -> str:
-    """A class is named in words, a constant in capitals."""
+    """Replace the skeleton's name: CamelCase in classes, capitals in constants."""
     words = "".join(word.capitalize() for word in name.split("_"))
     for old, new_word in (
         (_SKELETON, name),
@@ -80,7 +82,7 @@ def _renamed(text: str, name: str) -> str:
 
 
 def _pip_path(folder: Path) -> str:
-    """pip takes a bare word for a package's name."""
+    """Write a path for pip, which would take a bare word for a package name."""
     return str(folder) if folder.is_absolute() or len(folder.parts) > 1 else f"./{folder}"
 
 
@@ -93,7 +95,7 @@ def _pip_path(folder: Path) -> str:
 def check(distribution: str, as_json: bool) -> None:
     """Run the conformance kit on the providers of an installed DISTRIBUTION.
 
-    The result is kept for `payd providers`. Exit 1 when a check failed.
+    Stores the result for `payd providers`. Exits with 1 when a check failed.
     """
     reports = [_report(name, quiet=as_json) for name in _offered(distribution)]
     if as_json:
@@ -108,7 +110,7 @@ def check(distribution: str, as_json: bool) -> None:
 @plugin.command("checks")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def checks(as_json: bool) -> None:
-    """List what the conformance kit checks, by level, and why each matters."""
+    """List the checks of the conformance kit by level, and why each one matters."""
     listed = [
         {"level": one.level.value, "name": one.name, "why": one.why}
         for level in _kit().Level
@@ -124,7 +126,7 @@ def checks(as_json: bool) -> None:
 
 
 def _kit() -> Any:
-    """The conformance kit; raises click.ClickException where its libraries are not installed."""
+    """Import the conformance kit. Raises click.ClickException if its libraries are missing."""
     try:
         from payd.plugins import testing
     except ImportError as error:
@@ -136,7 +138,7 @@ def _kit() -> Any:
 
 
 def _offered(distribution: str) -> list[str]:
-    """Its providers; raises click.ClickException."""
+    """Names of the distribution's providers. Raises click.ClickException if it has none."""
     from importlib.metadata import entry_points
 
     wanted = _normal(distribution)
@@ -147,7 +149,8 @@ def _offered(distribution: str) -> list[str]:
     ]
     if not names:
         raise click.ClickException(
-            f"{distribution} is not installed, or offers no provider: `payd providers` lists those that are"
+            f"{distribution} is not installed or contains no provider: "
+            "`payd providers` lists the installed providers"
         )
     return names
 
@@ -158,7 +161,7 @@ def _names(dist: "Distribution | None") -> Iterator[str]:
 
 
 def _normal(name: str) -> str:
-    """As package indexes compare names (PEP 503)."""
+    """Normalise a distribution name as package indexes do (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -177,8 +180,10 @@ def _report(name: str, *, quiet: bool) -> "Report":
     open_remote = _remote_of(name)
 
     async def run() -> "Report":
-        told = _silent if quiet else _told
-        report: Report = await kit.run_kit(manifest, open_remote, now=datetime.now(UTC), told=told)
+        on_verdict = _ignore if quiet else _print_verdict
+        report: Report = await kit.run_kit(
+            manifest, open_remote, now=datetime.now(UTC), on_verdict=on_verdict
+        )
         return report
 
     return trio.run(run)
@@ -190,7 +195,7 @@ def _remote_of(name: str) -> Any:
     points = tuple(entry_points(group="payd.conformance", name=name))
     if not points:
         raise click.ClickException(
-            f"the provider {name} comes with no remote side to try it on: its author adds the"
+            f"the provider {name} has no remote side for the kit: its author must add the"
             f" entry point payd.conformance, `{name} = PACKAGE.conformance:open_remote`"
         )
     try:
@@ -201,12 +206,12 @@ def _remote_of(name: str) -> Any:
         ) from None
 
 
-def _told(verdict: "Verdict") -> None:
+def _print_verdict(verdict: "Verdict") -> None:
     if mark := _MARKS.get(verdict.outcome.value):
         click.echo(f"{click.style(mark[0], fg=mark[1])} {verdict.level.value:<11}{verdict.check}")
 
 
-def _silent(verdict: "Verdict") -> None:
+def _ignore(verdict: "Verdict") -> None:
     pass
 
 
@@ -216,4 +221,4 @@ def _keep(report: "Report") -> None:
     try:
         keep(report.as_json(), code_of(report.provider))
     except OSError as error:
-        click.echo(f"the result could not be kept for `payd providers`: {error}", err=True)
+        click.echo(f"cannot store the result for `payd providers`: {error}", err=True)

@@ -1,4 +1,4 @@
-"""payd NAME …: the commands that a provider brings, and the audit of one that can be audited."""
+"""`payd NAME …`: the commands of a provider plugin, and the audit of a provider that has one."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def provider_group(name: str) -> click.Group:
-    """The group `payd NAME`; of a provider that is broken, whatever can still be offered."""
+    """Build the group `payd NAME`. A broken plugin is reported, and its other commands remain."""
     from payd.providers.loader import PluginError, commands_of, has_audit
 
     group = click.Group(name, help=f"Commands of the provider {name}.")
@@ -35,9 +35,9 @@ def provider_group(name: str) -> click.Group:
 
 
 def _with_context(name: str, command: click.Command) -> click.Command:
-    """The provider's command, with where the daemon is as options of ours before it is run.
+    """Add the options that locate the daemon to a provider's command.
 
-    A copy: the plugin gives the same object to everybody who asks in this process.
+    Works on a copy, because the plugin returns the same object to every caller.
     """
     inner = command.callback
 
@@ -48,9 +48,9 @@ def _with_context(name: str, command: click.Command) -> click.Command:
         ctx.obj = _context(name, where)
         return ctx.invoke(inner, **values) if inner else None
 
-    ours = run.__click_params__[::-1]  # type: ignore[attr-defined]  # click's own mark
+    added = run.__click_params__[::-1]  # type: ignore[attr-defined]  # set by click's decorators
     wrapped = copy(command)
-    wrapped.callback, wrapped.params = run, [*command.params, *ours]
+    wrapped.callback, wrapped.params = run, [*command.params, *added]
     return wrapped
 
 
@@ -78,7 +78,8 @@ def _enabled(config: Any, name: str) -> Any:
     for plugin in enabled_plugins(config):
         if plugin.name == name:
             return plugin
-    raise click.ClickException(f"the provider {name} is not enabled: set {name.upper()}_ENABLED")
+    variable = f"{name.upper()}_ENABLED"
+    raise click.ClickException(f"the provider {name} is not enabled: set {variable}=true")
 
 
 # -- audit -------------------------------------------------------------------------------------
@@ -88,10 +89,10 @@ def _audit(name: str) -> click.Command:
     from payd.cli.target import state_dir_option
 
     @click.command("audit")
-    @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
     @state_dir_option
     def audit(as_json: bool, state_dir: Path | None) -> None:
-        """Hold the ledger against what the provider says we hold; exit 1 where they differ."""
+        """Compare the ledger with the balances at the provider. Exits with 1 if they differ."""
         import trio
 
         from payd.domain.errors import StoreUnavailable
@@ -104,7 +105,9 @@ def _audit(name: str) -> click.Command:
         except* (StoreUnavailable, PluginError) as errors:
             render.refuse(errors)
         if balances is None:
-            raise click.ClickException("nothing to audit yet, or the provider did not answer")
+            raise click.ClickException(
+                "no balances: the provider did not respond, or has nothing to audit yet; try again"
+            )
         _show(balances, as_json, tokens_of(config))
         sys.exit(1 if any(balance.differs for balance in balances) else 0)
 
@@ -112,7 +115,7 @@ def _audit(name: str) -> click.Command:
 
 
 async def _balances(config: Any, plugin: Any) -> "Sequence[Balance] | None":
-    """As the daily audit does it, with a provider of our own; the result is stored like its."""
+    """Run the audit as the daemon does daily, with its own provider instance; store the result."""
     import random
 
     from payd import telemetry
@@ -140,7 +143,7 @@ async def _balances(config: Any, plugin: Any) -> "Sequence[Balance] | None":
         provider = providers.by_name(plugin.name)
         try:
             if provider is None or not provider.can_audit:
-                raise click.ClickException(f"the provider {plugin.name} cannot be audited")
+                raise click.ClickException(f"the provider {plugin.name} does not support audits")
             return await bridge.aio(audit.balances, provider)
         finally:
             await bridge.aio(adapters.close)
@@ -172,4 +175,4 @@ def _show(balances: "Sequence[Balance]", as_json: bool, tokens: render.Tokens) -
     for row, balance in zip(rows, balances, strict=True):
         if balance.differs:
             click.secho(f"{row['asset']} differs by {row['difference']}", fg="red", err=True)
-    click.echo(f"at {rows[0]['at']}" if rows else "no asset is watched")
+    click.echo(f"at {rows[0]['at']}" if rows else "the provider watches no asset")

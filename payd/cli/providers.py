@@ -1,4 +1,4 @@
-"""payd providers: what is installed and enabled, what the kit said of it, and how it stands now."""
+"""`payd providers`: installed providers, their conformance results and current health."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,12 +18,12 @@ _HEADINGS = (
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @state_dir_option
 def providers(as_json: bool, state_dir: Path | None) -> None:
-    """What is installed and what is enabled, what the conformance kit said, and how it stands.
+    """Show installed and enabled providers, their conformance results and health.
 
-    Health and breaker are those of the daemon on this machine, when it runs.
+    Health and circuit breaker come from the daemon on this machine, if it runs.
     """
     from payd.config.providers import installed_providers
 
@@ -37,8 +37,8 @@ def providers(as_json: bool, state_dir: Path | None) -> None:
         return
     render.table(_HEADINGS, [_cells(row) for row in rows])
     for row in rows:
-        if said := row.get("error") or row.get("detail"):
-            click.echo(f"{row['provider']}: {said}", err=True)
+        if problem := row.get("error") or row.get("detail"):
+            click.echo(f"{row['provider']}: {problem}", err=True)
 
 
 def _row(
@@ -62,12 +62,12 @@ def _row(
         "lookup": can.lookup.value,
         "cancel": can.cancel.value,
         "idempotency_window_s": can.idempotency_window.total_seconds(),
-        "conformance": certified.told(name, manifest.version, certified.code_of(name)),
+        "conformance": certified.summary(name, manifest.version, certified.code_of(name)),
     }
 
 
 def _methods(plugin: Any, enabled: bool) -> tuple[str, ...]:
-    """Its methods; none for one that is not enabled and has no settings yet."""
+    """Its methods; empty for a disabled provider without valid settings."""
     from payd.providers.loader import PluginError, methods_of
 
     try:
@@ -81,7 +81,7 @@ def _methods(plugin: Any, enabled: bool) -> tuple[str, ...]:
 def _state(
     name: str, enabled: bool, running: Mapping[str, Mapping[str, Any]] | None
 ) -> dict[str, Any]:
-    """How it stands in the daemon; the detail says more where it is not well."""
+    """Health and breaker in the running daemon, with the detail of a failure."""
     if not enabled:
         return {"health": "-", "breaker": "-"}
     if running is None:
@@ -91,7 +91,7 @@ def _state(
         return {"health": "not loaded: restart payd", "breaker": "-"}
     state = check.get("state") or {}
     return {
-        "health": "well" if check["ok"] else "failing",
+        "health": "healthy" if check["ok"] else "failing",
         "breaker": state.get("breaker", "-"),
         **({} if check["ok"] else {"detail": check["detail"]}),
     }

@@ -1,4 +1,4 @@
-"""receipts: money that matched no payment, and placing it."""
+"""`payd receipts`: list receipts that match no payment, and attach them to one."""
 
 import os
 import pwd
@@ -21,20 +21,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 @click.group()
 def receipts() -> None:
-    """Show and place money that matched no payment."""
+    """List and assign receipts that match no payment."""
 
 
 @receipts.command("list")
-@click.option("--count", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option(
+    "--count",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Number of receipts to list.",
+)
 @json_option
 @state_dir_option
 def list_unmatched(count: int, as_json: bool, state_dir: Path | None) -> None:
-    """Show receipts that no payment has, the newest first."""
+    """List receipts without a payment, newest first."""
 
     async def read(adapters: "Adapters") -> "Sequence[StoredReceipt]":
         return await adapters.receipts.unmatched(count)
@@ -45,29 +51,29 @@ def list_unmatched(count: int, as_json: bool, state_dir: Path | None) -> None:
         render.as_json({"receipts": documents})
         return
     if not documents:
-        click.echo("every receipt has its payment")
+        click.echo("no unmatched receipts")
         return
     tokens = tokens_of(config)
     for one in documents:
         one["amount"] = render.units(one["asset"], int(one["amount"]), tokens)
-    headings = ("time", "receipt", "amount", "asset", "state", "named", "sender")
+    headings = ("time", "receipt", "amount", "asset", "state", "reference", "sender")
     render.table(headings, [tuple(str(one[name]) for name in _SHOWN) for one in documents])
 
 
-#: In the order of the headings.
+#: Keys in the order of the headings.
 _SHOWN = ("time", "id", "amount", "asset", "state", "reference", "sender")
 
 
 @receipts.command()
 @click.argument("receipt_id")
 @click.argument("payment_id", type=click.UUID)
-@click.option("--note", default="", help="Why, for the audit trail.")
+@click.option("--note", default="", help="Reason, stored in the audit trail.")
 @json_option
 @state_dir_option
 def attach(
     receipt_id: str, payment_id: UUID, note: str, as_json: bool, state_dir: Path | None
 ) -> None:
-    """Give a receipt to the payment that it was meant for. Its rules decide what follows."""
+    """Attach a receipt to the payment it was meant for. The payment's status may change."""
     config = read_config(state_dir)
 
     async def place(adapters: "Adapters") -> "Payment":
@@ -113,7 +119,7 @@ async def _attach(
 
 
 def operator() -> "Origin":
-    """The user that runs this process. LOGNAME and USER are not asked: they can hold any text."""
+    """The user that runs this process, by uid: LOGNAME and USER could contain any text."""
     from payd.domain.actors import operator_actor
     from payd.domain.payment import Origin
 
@@ -126,7 +132,7 @@ def operator() -> "Origin":
 
 
 def _methods(config: Any) -> "Providers":
-    """What settling has to know of the methods, without building a provider."""
+    """Describe the enabled providers' methods for settling, without starting a provider."""
     from payd import telemetry
     from payd.daemon.preflight import enabled_plugins
     from payd.providers.loader import described_methods
@@ -135,7 +141,7 @@ def _methods(config: Any) -> "Providers":
 
 
 def _run(act: "Callable[[Adapters], Awaitable[T]]", config: Any) -> T:
-    """Open the database and act; an error is told, and ends the command with 1."""
+    """Open the database and act; print an error and exit with 1."""
     import trio
 
     from payd.domain.errors import PaydError

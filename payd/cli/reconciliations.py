@@ -1,4 +1,4 @@
-"""reconciliations: what the comparisons of providers' objects with payments have found."""
+"""`payd reconciliations`: results of comparing the providers' objects with payments."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--count", type=click.IntRange(1, 1000), default=10, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option(
+    "--count",
+    type=click.IntRange(1, 1000),
+    default=10,
+    show_default=True,
+    help="Number of results to show.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @state_dir_option
 def reconciliations(count: int, as_json: bool, state_dir: Path | None) -> None:
-    """Show the last comparisons, the newest first, and each thing that did not match."""
+    """Show the latest reconciliations, newest first, with their findings."""
     import trio
 
     from payd.domain.errors import StoreUnavailable

@@ -117,7 +117,8 @@ def _row(setting: Setting) -> str:
         default += f"; in production {_shown(setting.production_default)}"
     form = f"; {setting.form}" if setting.form else ""
     kind = _escaped(setting.type + form)
-    return f"| `{setting.key}` | `{setting.env}` | {kind} | {default} | {_escaped(setting.description)} |"
+    meaning = _escaped(setting.description)
+    return f"| `{setting.key}` | `{setting.env}` | {kind} | {default} | {meaning} |"
 
 
 def _shown(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What people see: aligned text, with colour on a terminal; or one JSON document."""
+"""Print results: aligned text, with colour on a terminal, or one JSON document."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-#: Wider than any row: a program that reads a table wants all of it.
+#: Width of a table in a pipe: wider than any row, so that a program gets whole rows.
 _PIPE_WIDTH = 10_000
 _STATUS_STYLE = {
     "COMPLETED": "green",
@@ -20,7 +20,7 @@ _STATUS_STYLE = {
 
 
 def program() -> str:
-    """How this program is called, for a command that a person copies: `.venv/bin/payd`."""
+    """Return how this program was called, such as `.venv/bin/payd`, for commands to copy."""
     called = Path(sys.argv[0])
     if called.name != "payd" or len(called.parts) == 1 or shutil.which("payd") == str(called):
         return "payd"
@@ -29,12 +29,12 @@ def program() -> str:
 
 
 def as_json(document: object) -> None:
-    """One document on stdout."""
+    """Print one JSON document on stdout."""
     click.echo(json.dumps(document, indent=2, default=str, ensure_ascii=False))
 
 
 def refuse(errors: BaseExceptionGroup[BaseException]) -> NoReturn:
-    """Say the first of what trio grouped, however deep; ends the command with 1."""
+    """Print the first exception of a group, at any depth, and exit with 1."""
     first: BaseException = errors
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
@@ -44,7 +44,7 @@ def refuse(errors: BaseExceptionGroup[BaseException]) -> NoReturn:
 
 
 def message_json(message: Any) -> dict[str, Any]:
-    """A proto message as proto3 JSON, with the proto's own field names."""
+    """Convert a proto message to proto3 JSON with the proto's field names."""
     from google.protobuf.json_format import MessageToDict
 
     document: dict[str, Any] = MessageToDict(
@@ -54,7 +54,7 @@ def message_json(message: Any) -> dict[str, Any]:
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:
-    """Name and value, aligned; what is empty is left out."""
+    """Print aligned names and values; empty values are left out."""
     shown = [(name, str(value)) for name, value in pairs if value not in (None, "", [], ())]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
@@ -62,9 +62,9 @@ def fields(pairs: Iterable[tuple[str, object]]) -> None:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Aligned columns; a block of lines for each row where the terminal is too narrow for that.
+    """Print aligned columns, or a block of lines per row if the terminal is too narrow.
 
-    No value is shortened or broken over two lines: people copy ids and amounts.
+    Values are never shortened or wrapped, because people copy ids and amounts.
     """
     from rich import box
     from rich.console import Console
@@ -76,7 +76,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for heading in headings:
         grid.add_column(Text(heading), no_wrap=True)
     for row in rows:
-        # As Text: "[…]" in a string would be taken for a style, and left out.
+        # Text, because rich takes "[…]" in a str for markup and removes it.
         grid.add_row(*map(Text, row))
     if console.measure(grid).maximum < console.width or not rows:
         console.print(grid)
@@ -88,27 +88,28 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def status(name: str) -> str:
-    """A status in its colour."""
+    """Return a payment status in its colour."""
     plain = name.removeprefix("PAYMENT_STATUS_")
     return click.style(plain, fg=_STATUS_STYLE.get(plain, "cyan"), bold=True)
 
 
 def amount(money: Mapping[str, Any]) -> str:
-    """`149.00 USD`."""
+    """Format a Money message: `149.00 USD`."""
     from payd.domain.money import currency_exponent
 
     code = str(money["currency_code"])
     return _decimal(int(money["minor_units"]), currency_exponent(code), code)
 
 
-#: Address of a token in lower case → its currency's name, and its decimals.
+#: Token address in lower case → currency code and number of decimals.
 Tokens = Mapping[str, tuple[str, int]]
 
 
 def units(asset: str, number: int, tokens: Tokens) -> str:
-    """`149.00 USD`, or `149.000000 USDC`: of an ISO 4217 currency, or of one of these tokens.
+    """Format an amount in an asset: `149.00 USD` or `149.000000 USDC`.
 
-    A token that is not among them has unknown decimals, and is shown in base units.
+    The asset is an ISO 4217 code or a token address. The decimals of a token that is not in
+    `tokens` are unknown, so its amount is shown in base units.
     """
     from payd.domain.money import currency_exponent
 
@@ -127,7 +128,7 @@ def _decimal(number: int, digits: int, name: str) -> str:
 
 
 def payment(document: Mapping[str, Any]) -> None:
-    """A payment for people."""
+    """Print a payment as fields."""
     items = [
         f"{i['chain_profile_id']}/{i['node_type']}/{i['duration']} {amount(i['unit_price'])}"
         for i in document["items"]
@@ -160,13 +161,13 @@ def payment(document: Mapping[str, Any]) -> None:
 
 
 def tokens(transfer: Mapping[str, Any]) -> str:
-    """`149.000000 USDC`."""
+    """Format the amount of a crypto transfer: `149.000000 USDC`."""
     number, decimals = int(transfer["amount_base_units"]), int(transfer["decimals"])
     return _decimal(number, decimals, transfer["currency"])
 
 
 def qr_code(text: str) -> None:
-    """For a phone's camera; only where somebody can hold one to it."""
+    """Print a QR code for a phone's camera; only on a terminal."""
     if not sys.stdout.isatty():
         return
     import segno

@@ -1,4 +1,4 @@
-"""Where the daemon is: given by options or the environment, else a running `payd dev`."""
+"""Find the daemon: from options or the environment, else a running `payd dev`."""
 
 import json
 import os
@@ -15,46 +15,62 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _USUAL_STATE = Path(".payd")
 
+
+def _pem_option(name: str, variable: str, content: str) -> Any:
+    return click.option(
+        name,
+        envvar=variable,
+        show_envvar=True,
+        type=click.Path(path_type=Path),
+        help=f"PEM file with the {content}.",
+    )
+
+
 _OPTIONS = (
-    click.option("--target", envvar="PAYD_TARGET", help="host:port of the daemon's gRPC."),
-    click.option("--ca", envvar="PAYD_CLIENT_CA", type=click.Path(path_type=Path), help="PEM."),
-    click.option("--cert", envvar="PAYD_CLIENT_CERT", type=click.Path(path_type=Path), help="PEM."),
-    click.option("--key", envvar="PAYD_CLIENT_KEY", type=click.Path(path_type=Path), help="PEM."),
+    click.option(
+        "--target",
+        envvar="PAYD_TARGET",
+        show_envvar=True,
+        help="host:port of the daemon's gRPC server.",
+    ),
+    _pem_option("--ca", "PAYD_CLIENT_CA", "CA of the server's certificate"),
+    _pem_option("--cert", "PAYD_CLIENT_CERT", "client certificate"),
+    _pem_option("--key", "PAYD_CLIENT_KEY", "client's private key"),
 )
 _STATE_DIR = click.option(
     "--state-dir",
     type=click.Path(path_type=Path),
     help=f"State directory of a running `payd dev`.  [default: {_USUAL_STATE}]",
 )
-#: Each says by itself which daemon is meant, so that a `payd dev` here is not.
+#: Variables that configure a daemon. If one is set, a `payd dev` in this folder is ignored.
 _CONFIGURED = ("DB_HOST", "PAYD_CONFIG")
 
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """The daemon, and the certificate to show it."""
+    """The daemon's address, and the certificate files for it."""
 
     address: str
     ca: Path
     cert: Path
     key: Path
-    #: Where customers go when they have paid, or not: of a shop that does not exist.
+    #: Base of the default return URLs. The shop at example.com does not exist.
     shop: str = "https://example.com"
-    #: What a command must be given to find this daemon again: ` --state-dir …`.
+    #: Options that another command needs to find the same daemon: ` --state-dir …`.
     options: str = ""
     #: The command of a customer's wallet, which wants a payment's id; empty without a local chain.
     wallet: str = ""
 
 
 def target_options(command: F) -> F:
-    """Adds --target, --ca, --cert, --key and --state-dir."""
+    """Add --target, --ca, --cert, --key and --state-dir to a command."""
     for option in reversed((*_OPTIONS, _STATE_DIR)):
         command = option(command)
     return command
 
 
 def state_dir_option(command: F) -> F:
-    """Adds --state-dir."""
+    """Add --state-dir to a command."""
     return _STATE_DIR(command)
 
 
@@ -65,7 +81,7 @@ def find_target(
     key: Path | None,
     state_dir: Path | None,
 ) -> Target:
-    """Raises click.ClickException, which says what to do."""
+    """Resolve the options to a daemon. Raises click.ClickException with advice."""
     if target:
         if not (ca and cert and key):
             raise click.UsageError("--target needs --ca, --cert and --key too")
@@ -90,16 +106,16 @@ def find_target(
 
 
 def find_nats(nats: str | None, state_dir: Path | None) -> str:
-    """The server's URL: as given, else that of `payd dev`. Raises click.ClickException."""
+    """Return the given NATS URL, else that of `payd dev`. Raises click.ClickException."""
     return nats or str(dev_document(state_dir, "--nats")["nats"])
 
 
 def find_dev(state_dir: Path | None) -> Path | None:
-    """The state directory whose `payd dev` a command works with.
+    """Return the state directory of the `payd dev` that the command is for, or None.
 
-    The one that --state-dir names; else the usual one, if a `payd dev` runs there and the
-    environment does not configure another daemon; else None. Raises click.ClickException when
-    nothing runs on the one that was named.
+    It is --state-dir if given. Otherwise it is the default one, if a `payd dev` runs there and the
+    environment configures no other daemon. Raises click.ClickException when no `payd dev` runs on
+    the given directory.
     """
     if state_dir is not None:
         dev_document(state_dir, "the daemon's own settings in the environment")
@@ -110,24 +126,24 @@ def find_dev(state_dir: Path | None) -> Path | None:
 
 
 def daemon_environment(state_dir: Path | None) -> dict[str, str]:
-    """The environment that the daemon's settings are read from: see `find_dev`."""
+    """Return the environment to read the daemon's settings from (see `find_dev`)."""
     dev = find_dev(state_dir)
     return dict(os.environ) if dev is None else _dev_settings(dev)
 
 
 def _dev_settings(state: Path) -> dict[str, str]:
-    """Every setting of its daemon: this shell's own do not mix in."""
+    """Read all settings of its daemon. This shell's environment does not apply to it."""
     try:
         settings: dict[str, str] = json.loads((state / "environment.json").read_text())
     except (OSError, ValueError):
         raise click.ClickException(
-            f"{state / 'environment.json'} cannot be read: start `payd dev` again"
+            f"cannot read {state / 'environment.json'}: restart `payd dev`"
         ) from None
     return settings
 
 
 def dev_announced(state_dir: Path | None) -> dict[str, Any]:
-    """dev.json of a running `payd dev`; empty where none runs."""
+    """Read dev.json of a running `payd dev`; empty when none runs."""
     try:
         return dev_document(state_dir, "")
     except click.ClickException:
@@ -135,15 +151,15 @@ def dev_announced(state_dir: Path | None) -> dict[str, Any]:
 
 
 def dev_document(state_dir: Path | None, otherwise: str) -> dict[str, Any]:
-    """dev.json of a running `payd dev`. Raises click.ClickException.
+    """Read dev.json of a running `payd dev`. Raises click.ClickException when none runs.
 
-    `otherwise` completes its advice: what to give where no `payd dev` is wanted.
+    `otherwise` ends the advice: what to pass when `payd dev` is not wanted.
     """
     state = state_dir or _USUAL_STATE
     try:
         document: dict[str, Any] = json.loads((state / "dev.json").read_text())
     except (OSError, ValueError):
         raise click.ClickException(
-            f"no `payd dev` runs on {state}: start it first, or give {otherwise}"
+            f"no `payd dev` is running on {state}: start it, or pass {otherwise}"
         ) from None
     return document

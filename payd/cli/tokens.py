@@ -1,4 +1,4 @@
-"""Tokens that the enabled providers take: for showing base units as amounts of a currency."""
+"""Tokens of the enabled providers, to show base units as amounts of a currency."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from payd.cli.render import Tokens
 
 
 def tokens_of(config: Any) -> Tokens:
-    """By address in lower case. A provider that cannot be used is reported, and left out."""
+    """Collect the tokens by address in lower case. A broken provider is logged and skipped."""
     from payd import telemetry
     from payd.daemon.preflight import enabled_plugins
     from payd.providers.loader import described_methods

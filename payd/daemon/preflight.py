@@ -5,9 +5,17 @@ It imports no server and no client library, so that a mistake stops the start wi
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from payd.adapters.system import CrashAt, SystemClock
-from payd.config import Config, ConfigError, Problem, load_prices, take_credentials
+from payd.config import (
+    Config,
+    ConfigError,
+    Problem,
+    load_prices,
+    plain_settings,
+    take_credentials,
+)
 from payd.domain.money import Money
 from payd.domain.pricing import PriceList
 from payd.plugins.amounts import AmountRule
@@ -41,7 +49,7 @@ def preflight(config: Config) -> None:
             environment=config.environment,
             failure_mode=FailureMode(config.providers.failure_mode),
         )
-        check_prices(config, prices, offered_methods(plugins))
+        check_prices(config.pricing.file, prices, offered_methods(plugins))
 
 
 def offered_methods(plugins: Iterable[EnabledPlugin]) -> Sequence[Method]:
@@ -53,7 +61,17 @@ def offered_methods(plugins: Iterable[EnabledPlugin]) -> Sequence[Method]:
     return found
 
 
-def check_prices(config: Config, prices: PriceList, methods: Iterable[Method]) -> None:
+def described_plugins(config: Config) -> Sequence[EnabledPlugin]:
+    """The enabled providers without credentials, which describing their methods never needs."""
+    found: list[EnabledPlugin] = []
+    for name in config.providers.enabled():
+        with suppress(PluginError):
+            settings = plain_settings(config, name, manifest_of(name).credentials)
+            found.append(EnabledPlugin(name=name, settings=settings))
+    return found
+
+
+def check_prices(file: Path, prices: PriceList, methods: Iterable[Method]) -> None:
     """Raise ConfigError for prices that no enabled method can charge, with each method's reason.
 
     A price that some methods can charge is valid; a quote for another method is refused.
@@ -70,7 +88,7 @@ def check_prices(config: Config, prices: PriceList, methods: Iterable[Method]) -
         if wrong and None not in wrong.values():
             reasons = "; ".join(f"method {key!r}: {reason}" for key, reason in wrong.items())
             key = ".".join(("prices", *product))
-            problems.append(Problem(key=key, where=str(config.pricing.file), what=reasons))
+            problems.append(Problem(key=key, where=str(file), what=reasons))
     if problems:
         raise ConfigError(problems)
 

@@ -178,7 +178,7 @@ class Reloader:
     async def _prepare(self, config: Config) -> _Prepared:
         prices = load_prices(config.pricing.file)
         offered = (entry.method for entry in self._providers.methods.registered())
-        check_prices(config, prices, offered)
+        check_prices(config.pricing.file, prices, offered)
         credentials = credentials_of(config, self._providers.credentials)
         try:
             certificates = await _load(tls_files(config))

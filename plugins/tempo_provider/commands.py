@@ -1,4 +1,4 @@
-"""payd tempo pay: the customer's wallet, on a local chain whose accounts are nobody's."""
+"""`payd tempo pay`: pay as a customer from a test account on the local chain of `payd dev`."""
 
 import re
 import time
@@ -14,7 +14,7 @@ from tempo_provider.config import DEVNET, LOCALNET, TESTNET, TempoConfig
 
 _DECIMALS = 6
 _UNITS_MAX = 2**256 - 1
-#: What a local node may say it is: the test networks, one of which `payd dev` imitates.
+#: Chain ids of the test networks; the local node of `payd dev` uses one of them.
 _LOCAL_CHAINS = frozenset({TESTNET, LOCALNET, DEVNET})
 #: transferWithMemo(address,uint256,bytes32) and transfer(address,uint256)
 _WITH_MEMO, _PLAIN = "0x95777d59", "0xa9059cbb"
@@ -23,11 +23,19 @@ _RECEIPT_S, _POLL_S = 30.0, 0.1
 
 @click.command()
 @click.argument("payment_id")
-@click.option("--amount", help="In whole tokens, like 12.50; what is due when absent.")
-@click.option("--token", help="A code of the settings or an address; what is due when absent.")
-@click.option("--memo", help="32 bytes as 0x-hex, instead of the payment's.")
-@click.option("--without-memo", is_flag=True, help="A plain transfer, as many wallets make it.")
-@click.option("--from", "sender", type=click.IntRange(0, 9), default=0, help="Which test account.")
+@click.option("--amount", help="Amount in whole tokens, like 12.50; by default the amount due.")
+@click.option("--token", help="Currency code or token address; by default the payment's token.")
+@click.option("--memo", help="Memo of 32 bytes as 0x-hex; by default the payment's memo.")
+@click.option("--without-memo", is_flag=True, help="Send a plain transfer, as some wallets do.")
+@click.option(
+    "--from",
+    "sender",
+    type=click.IntRange(0, 9),
+    default=0,
+    show_default=True,
+    metavar="NUMBER",
+    help="Index of the test account that pays, among ten accounts.",
+)
 @click.pass_obj
 def pay(
     context: CommandContext,
@@ -42,7 +50,9 @@ def pay(
     payment = context.get_payment(payment_id)
     due = payment.get("next_action", {}).get("crypto_transfer")
     if not due:
-        raise click.ClickException(f"the payment is {payment['status']}: nothing to transfer")
+        raise click.ClickException(
+            f"the payment is {payment['status']} and expects no transfer: start a new one"
+        )
     config: TempoConfig = context.config
     units = int(due["amount_base_units"]) if amount is None else _units(amount)
     address = due["token_address"] if token is None else _address(config, token)
@@ -66,24 +76,26 @@ class _Wallet:
         self._url = url
 
     def check(self) -> None:
-        """Refuses every chain that is not local: there its accounts would be somebody's."""
+        """Refuse every node that is not local: elsewhere the accounts may hold real money."""
         client = str(self._call("web3_clientVersion"))
         if not client.startswith("anvil/"):
             raise click.ClickException(
-                f"{self._url} is {client}, no local chain: pay from a wallet"
+                f"{self._url} is {client}, not a local chain: pay from a wallet"
             )
         chain_id = int(self._call("eth_chainId"), 16)
         if chain_id not in _LOCAL_CHAINS:
             raise click.ClickException(f"{self._url} is chain {chain_id}: pay from a wallet")
 
     def send(self, sender: int, to: str, data: str) -> Mapping[str, Any]:
-        """The receipt of a transaction that succeeded."""
+        """Send a transaction, wait for its block, and return its receipt."""
         account = self._call("eth_accounts")[sender]
         sent = self._call("eth_sendTransaction", {"from": account, "to": to, "data": data})
         until = time.monotonic() + _RECEIPT_S
         while (receipt := self._call("eth_getTransactionReceipt", sent)) is None:
             if time.monotonic() > until:
-                raise click.ClickException(f"transaction {sent} is in no block yet")
+                raise click.ClickException(
+                    f"transaction {sent} is in no block after {_RECEIPT_S:g} s: check the chain"
+                )
             time.sleep(_POLL_S)
         if int(receipt["status"], 16) != 1:
             raise click.ClickException(f"transaction {sent} was reverted")
@@ -94,7 +106,9 @@ class _Wallet:
         try:
             answer = httpx.post(self._url, json=request, timeout=10).json()
         except (httpx.HTTPError, ValueError) as error:
-            raise click.ClickException(f"no chain at {self._url}: {error}") from None
+            raise click.ClickException(
+                f"no chain at {self._url}: {error}; start `payd dev` with tempo enabled"
+            ) from None
         if "error" in answer:
             raise click.ClickException(f"{method}: {answer['error'].get('message')}")
         return answer["result"]
@@ -119,7 +133,7 @@ def _address(config: TempoConfig, token: str) -> str:
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", address):
         known = ", ".join(config.tokens)
         raise click.BadParameter(
-            f"{token!r} is no address and none of {known}", param_hint="--token"
+            f"{token!r} is neither an address nor one of {known}", param_hint="--token"
         )
     return address
 

@@ -1,8 +1,10 @@
 """A price that no enabled method can charge stops the start, with each method's reason."""
 
+from pathlib import Path
+
 import pytest
 
-from payd.config import ConfigError, load_config
+from payd.config import ConfigError
 from payd.daemon.preflight import check_prices
 from payd.domain.pricing import PriceList
 from payd.plugins import AmountRule, Method
@@ -15,9 +17,8 @@ FILE = "/etc/payd/prices.yaml"
 
 
 def check(prices: dict[str, int], *methods: Method) -> None:
-    config = load_config({"PRICING_FILE": FILE, "DB_PASSWORD": "x"}, None)
     named = {(name, "full", "30d"): units for name, units in prices.items()}
-    check_prices(config, PriceList(currency="USD", prices=named, version="v"), methods)
+    check_prices(Path(FILE), PriceList(currency="USD", prices=named, version="v"), methods)
 
 
 def a_method(key: str, rule: AmountRule | None, currency: str = "USD") -> Method:

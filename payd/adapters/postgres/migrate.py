@@ -121,7 +121,7 @@ async def migrate(
         await connection.execute(_LEDGER)
         todo = _missing(await _applied(connection), post)
         for migration in todo:
-            progress(migration.name)
+            progress(f"applying {migration.name}")
             if migration.is_concurrent:
                 await _apply_outside(connection, migration)
             else:
@@ -145,7 +145,7 @@ async def _take_turn(connection: "_Connection", progress: Progress, patience_s: 
                 "wait until it has finished and run `payd migrate` again"
             )
         if not is_told:
-            progress("nothing yet: waiting for another `payd migrate`, which is running")
+            progress("waiting for another `payd migrate` to finish")
             is_told = True
         await asyncio.sleep(_PAUSE_S)
 

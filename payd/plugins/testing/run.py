@@ -38,13 +38,13 @@ async def run_kit(
     open_remote: OpenRemote,
     *,
     now: datetime,
-    told: Callable[[Verdict], None] = lambda verdict: None,
+    on_verdict: Callable[[Verdict], None] = lambda verdict: None,
 ) -> Report:
-    """Every check, one after the other; `told` hears each verdict as it falls."""
+    """Every check, one after the other; `on_verdict` hears each verdict as it falls."""
     verdicts = []
     for check in CHECKS:
         verdicts.append(await run_check(check, manifest, open_remote))
-        told(verdicts[-1])
+        on_verdict(verdicts[-1])
     return report_of(manifest, verdicts, now)
 
 

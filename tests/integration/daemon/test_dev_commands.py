@@ -34,15 +34,15 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "cancel": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "events tail": (("--no-follow",), 0, ""),
     "events dead-letters": ((), 0, "no dead letters"),
-    "events create-stream": ((), 0, "PAYMENTS exists with these settings"),
-    "events republish": (("--since", "1h"), 0, "published again"),
-    "migrate": (("--check",), 0, "the schema is up to date"),
-    "config check": ((), 0, "the configuration is good"),
+    "events create-stream": ((), 0, "PAYMENTS already exists with these settings"),
+    "events republish": (("--since", "1h"), 0, "republished"),
+    "migrate": (("--check",), 0, "schema is up to date"),
+    "config check": ((), 0, "configuration is valid"),
     "config show": ((), 0, "database.password"),
-    "pricing check": ((), 0, "prices in USD"),
+    "pricing check": ((), 0, "prices (USD)"),
     "pricing show": ((), 0, "149.00 USD"),
     "providers": ((), 0, "mock"),
-    "receipts list": ((), 0, "every receipt has its payment"),
+    "receipts list": ((), 0, "no unmatched receipts"),
     "receipts attach": (("tempo:7", NO_ONE), 1, "no payment has this id"),
     "reconciliations": ((), 0, "provider"),
     "doctor": ((), 0, "serving, over mutual TLS"),
@@ -121,7 +121,7 @@ def test_where_no_payd_dev_runs_a_command_says_so(alone: Alone, command: str) ->
     arguments, _, _ = COMMANDS[command]
     done = alone(*command.split(), *arguments, "--state-dir", "nowhere", DB_HOST="127.0.0.1")
     assert done.exit_code == 1, done.output
-    assert done.stderr.startswith("Error: no `payd dev` runs on nowhere"), done.stderr
+    assert done.stderr.startswith("Error: no `payd dev` is running on nowhere"), done.stderr
 
 
 #: These read files only.

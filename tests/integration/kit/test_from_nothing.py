@@ -104,7 +104,7 @@ def test_an_afternoon(newcomer: Newcomer) -> None:
         show, start_payment = pay.strip().splitlines()
         [row] = [line for line in newcomer.types(show).splitlines() if " hooli " in f" {line} "]
         assert "passed basic, webhooks, resilience, scan on" in row
-        assert "well" in row
+        assert "healthy" in row
         assert "closed" in row
         assert paid(newcomer, start_payment, fake_api).endswith("COMPLETED")
     finally:

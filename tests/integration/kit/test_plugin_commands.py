@@ -72,7 +72,10 @@ def test_a_name_that_cannot_be_is_refused(payd: Payd, tmp_path: Path, name: str)
 def test_nothing_is_written_over(payd: Payd, tmp_path: Path) -> None:
     (tmp_path / "acme").mkdir()
     done = payd("plugin", "new", "acme")
-    assert (done.returncode, done.stderr) == (1, "Error: acme is there already\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: acme already exists: remove it, or pass --folder\n",
+    )
 
 
 @pytest.mark.parametrize("name", ["mock", "payd-mock-provider", "payd_mock_provider"])
@@ -89,7 +92,7 @@ def test_an_installed_provider_is_checked_by_whatever_name(payd: Payd, name: str
 def test_what_is_no_provider_is_told(payd: Payd, name: str) -> None:
     done = payd("plugin", "check", name)
     assert done.returncode == 1
-    assert f"{name} is not installed, or offers no provider" in done.stderr
+    assert f"{name} is not installed or contains no provider" in done.stderr
 
 
 def test_a_provider_without_a_remote_side_is_told(payd: Payd, tmp_path: Path) -> None:
@@ -109,7 +112,7 @@ def payd_providers():
     (site / "lonely_provider.py").write_text(source)
     done = payd("plugin", "check", "lonely", PYTHONPATH=str(site))
     assert done.returncode == 1
-    assert "comes with no remote side to try it on" in done.stderr
+    assert "has no remote side for the kit" in done.stderr
     assert "lonely = PACKAGE.conformance:open_remote" in done.stderr
 
 
@@ -163,7 +166,7 @@ def test_providers_are_shown_with_how_they_stand(place: Place, payd: Payd) -> No
         as_text = payd("providers", **settings).stdout
     assert (standing["methods"], standing["health"], standing["breaker"]) == (
         ["mock", "card"],
-        "well",
+        "healthy",
         "closed",
     )
     assert standing["conformance"] == "not run"

@@ -127,8 +127,8 @@ async def test_an_existing_stream_with_other_settings_is_left_alone_and_describe
 
     in_words = create_stream()
     assert in_words.returncode == 1
-    assert "PAYMENTS exists with other settings" in in_words.stdout
-    assert "max_age is 3600, not 2592000" in in_words.stdout
+    assert "PAYMENTS already exists with other settings" in in_words.stdout
+    assert "max_age is 3600, expected 2592000" in in_words.stdout
     assert "nats stream edit PAYMENTS" in in_words.stdout
 
 

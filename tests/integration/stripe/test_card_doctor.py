@@ -13,7 +13,7 @@ from support.daemon import PATIENCE_S, Daemon, Place, running_daemon
 
 
 def test_doctor_asks_stripe_for_its_health(place: Place, stripe: StandIn) -> None:
-    assert _doctor(place, stripe) == (True, "version 0.1.0, takes card")
+    assert _doctor(place, stripe) == (True, "version 0.1.0, methods card")
 
 
 def test_doctor_tells_a_key_that_stripe_refuses(place: Place, stripe: StandIn) -> None:

@@ -104,7 +104,7 @@ def test_a_transfer_that_the_chain_refuses_is_told(wallet: Wallet) -> None:
         ("--amount=-1", None, "'-1' is not an amount"),
         ("--amount", "0.0000001", "more than 6 decimals"),
         ("--token", "DOGE", "none of USDC, USDT"),
-        ("--token", ALPHA[:-1], "is no address"),
+        ("--token", ALPHA[:-1], "is neither an address"),
         ("--memo", "invoice 7", "is not 0x-hex of at most 32 bytes"),
         ("--memo", MEMO + "00", "is not 0x-hex of at most 32 bytes"),
         ("--from", "10", "--from"),
@@ -123,14 +123,14 @@ def test_a_payment_that_waits_for_no_transfer_is_not_paid(mining: Chain) -> None
     before = mining.balance(ALPHA)
     refused = wallet_at(mining.url, ended)()
     assert refused.exit_code == 1
-    assert "PAYMENT_STATUS_EXPIRED: nothing to transfer" in refused.output
+    assert "PAYMENT_STATUS_EXPIRED and expects no transfer" in refused.output
     assert mining.balance(ALPHA) == before
 
 
 @pytest.mark.parametrize(
     ("method", "answer", "told"),
     [
-        ("web3_clientVersion", "tempo/v1.0.0", "is tempo/v1.0.0, no local chain"),
+        ("web3_clientVersion", "tempo/v1.0.0", "is tempo/v1.0.0, not a local chain"),
         ("eth_chainId", hex(4217), "is chain 4217"),
     ],
 )

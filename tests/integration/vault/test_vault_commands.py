@@ -31,14 +31,14 @@ def run(place: Place, bao: OpenBao, *command: str) -> "subprocess.CompletedProce
 
 def test_migrate_finds_its_password_there(place: Place, bao: OpenBao) -> None:
     done = run(place, bao, "migrate")
-    assert (done.returncode, done.stdout) == (0, "the schema is up to date\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "schema is up to date\n"), done.stderr
 
 
 def test_doctor_says_what_the_vault_holds_and_nothing_of_it(place: Place, bao: OpenBao) -> None:
     done = run(place, bao, "doctor", "--json")
     findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
     assert findings["Vault"]["ok"]
-    assert "secret/payd holds db_password" in findings["Vault"]["detail"]
+    assert "secret/payd has db_password" in findings["Vault"]["detail"]
     assert findings["PostgreSQL"]["ok"]
     assert place.environment()["DB_PASSWORD"] not in done.stdout + done.stderr
 

@@ -43,7 +43,7 @@ def test_pay_that_waited_long_enough_says_how_to_look_again(
     daemon.answer(a_payment(status))
     result = payd(*PAY, "--timeout", "0")
     assert result.returncode == 1
-    assert f"still {status} after 0 s: payd get {PAYMENT_ID}" in result.stderr
+    assert f"still {status} after 0 s; run payd get {PAYMENT_ID}" in result.stderr
 
 
 @pytest.mark.parametrize("status", ["PENDING", "FAILED"])
@@ -201,7 +201,7 @@ def test_an_error_is_told_with_its_reason_its_data_and_its_request_id(
 
 def test_an_error_that_passes_says_when_to_try_again(payd: Process, daemon: ScriptedDaemon) -> None:
     daemon.answer(errors.RateLimited("too fast", retry_after_s=2.0))
-    assert "try again in 2 s, with the same key" in payd(*PAY).stderr
+    assert "retry in 2 s with the same idempotency key" in payd(*PAY).stderr
 
 
 def test_a_daemon_that_is_not_there_is_told(payd: Process) -> None:

@@ -28,12 +28,14 @@ PAY = ("pay", "--item", ITEM, "--method", "mock")
         ((*PAY, "--metadata", "order"), "KEY=VALUE"),
         ((*PAY, "--timeout", "soon"), "--timeout"),
         ((*PAY, "--timeout", "-1"), "--timeout"),
+        ((*PAY, "--timeout", "nan"), "nan is not a number of seconds"),
+        ((*PAY, "--timeout", "inf"), "inf is not a number of seconds"),
         (("get",), "PAYMENT_ID or --idempotency-key"),
         (("get", "7", "--idempotency-key", "k"), "PAYMENT_ID or --idempotency-key"),
         (("cancel",), "PAYMENT_ID"),
         (("dev", "--port-base", "80"), "--port-base"),
         (("events", "tail", "--count", "0"), "--count"),
-        (("events", "tail", "--since", "yesterday"), "'yesterday' is neither like 10m"),
+        (("events", "tail", "--since", "yesterday"), "'yesterday' is not a span like 10m"),
         (("events", "republish"), "--since"),
         (("pricing", "burn"), "No such command"),
         (("serve", "--fast"), "--fast"),
@@ -119,7 +121,7 @@ def test_without_a_daemon_it_says_how_to_get_one(
 ) -> None:
     result = alone(*command, "--state-dir", str(tmp_path))
     assert result.exit_code == 1
-    assert f"no `payd dev` runs on {tmp_path}: start it first" in result.stderr
+    assert f"no `payd dev` is running on {tmp_path}: start it" in result.stderr
 
 
 @pytest.mark.parametrize("url", ["nats://[", "nonsense", "127.0.0.1:4222", "nats://", ","])
@@ -145,7 +147,7 @@ def test_an_error_that_nobody_foresaw_is_one_line(
     assert told.exit_code == 70
     assert told.stderr == (
         "Error: unexpected RuntimeError: two lines (test_cli_usage.py, line"
-        f" {broken.callback.__code__.co_firstlineno + 3}). This is a defect of payd: report it\n"
+        f" {broken.callback.__code__.co_firstlineno + 3}). This is a bug in payd: report it\n"
     )
 
 
@@ -200,7 +202,7 @@ def test_a_wrong_configuration_ends_with_78_and_each_problem_is_told(
 
 def test_a_good_configuration_is_said_to_be_good_and_keeps_its_secret(process: Process) -> None:
     ran = process("config", "check", DB_PASSWORD="hunter2")
-    assert (ran.returncode, ran.stdout) == (0, "the configuration is good\n")
+    assert (ran.returncode, ran.stdout) == (0, "configuration is valid\n")
     for form in ((), ("--json",)):
         shown = process("config", "show", *form, DB_PASSWORD="hunter2")
         assert shown.returncode == 0
@@ -223,10 +225,42 @@ def test_wrong_prices_end_with_78_and_the_file_is_named(process: Process, tmp_pa
     assert ran.stdout == ""
 
 
+#: Stripe charges KWD, which has three decimals, in steps of ten units.
+NOT_CHARGEABLE = "currency: KWD\nprices: {ethereum-mainnet: {full: {30d: 10001}}}\n"
+BY_CARD = {
+    "ENVIRONMENT": "test",
+    "DB_PASSWORD": "x",
+    "STRIPE_ENABLED": "true",
+    "STRIPE_CURRENCIES": "KWD",
+}
+
+
+@pytest.mark.parametrize("command", [("pricing", "check"), ("doctor",)])
+def test_a_price_that_no_enabled_provider_can_charge_is_reported(
+    process: Process, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(NOT_CHARGEABLE)
+    ran = process(*command, **BY_CARD, PRICING_FILE=str(prices), HTTP_PORT="1", DB_PORT="1")
+    assert ran.returncode == (78 if command[0] == "pricing" else 1)
+    assert f"{prices}: prices.ethereum-mainnet.full.30d: method 'card'" in ran.stdout + ran.stderr
+
+
+def test_a_price_file_alone_is_checked_without_a_configuration(
+    process: Process, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(NOT_CHARGEABLE)
+    assert process("pricing", "check", str(prices), **BY_CARD).returncode == 78
+    unconfigured = process("pricing", "check", str(prices))
+    assert unconfigured.returncode == 0, unconfigured.stderr
+    assert "amount rules not checked: see `payd config check`" in unconfigured.stderr
+
+
 def test_the_shipped_prices_are_good_and_one_document(process: Process) -> None:
     shipped = str(Path(__file__).parents[3] / "config" / "pricing.yaml")
     checked = process("pricing", "check", shipped)
     assert checked.returncode == 0, checked.stderr
     document = json.loads(process("pricing", "show", shipped, "--json").stdout)
-    assert checked.stdout.startswith(f"{len(document['prices'])} prices in {document['currency']}")
+    assert checked.stdout.startswith(f"{len(document['prices'])} prices ({document['currency']})")
     assert document["pricing_version"] in checked.stdout

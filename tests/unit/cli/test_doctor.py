@@ -38,7 +38,7 @@ def aged(folder: Path, left: timedelta) -> Path:
 def test_good_certificates_say_how_long_they_last(pki: Path) -> None:
     finding = found(pki)
     assert finding.ok
-    assert finding.detail == "good for 364 days"
+    assert finding.detail == "valid for 364 days"
 
 
 @pytest.mark.parametrize(("left_days", "ok"), [(20, True), (13, False)])
@@ -143,7 +143,7 @@ def test_without_a_client_it_says_how_to_ask_for_more() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         finding = asked(listening.getsockname()[1], None)
     assert finding.ok
-    assert "give --ca, --cert and --key" in finding.detail
+    assert "pass --ca, --cert and --key" in finding.detail
 
 
 def test_client_files_that_are_missing_are_a_finding(own: Path) -> None:
