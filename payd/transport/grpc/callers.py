@@ -1,31 +1,30 @@
-"""Origin of a call: what certificate and connection prove, and what the metadata claims."""
+"""Origin of a call: what its certificate and connection prove, and what its metadata claims."""
 
 import re
 from ipaddress import IPv6Address, ip_address
 from typing import Any
-from uuid import uuid4
 
 from grpclib.server import Stream
 
 from payd.domain.actors import is_reserved
 from payd.domain.errors import InvalidField
 from payd.domain.payment import Origin
+from payd.transport.grpc.received import RECEIVED
 
 _ACTOR = re.compile(r"[ -~]{1,128}")
-_REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def origin_of(stream: Stream[Any, Any]) -> Origin:
-    """The call's origin. The certificate's name stands in for an actor that cannot be kept."""
-    request_id = _metadata(stream, "x-request-id")
+    """Return the call's origin; the certificate's name replaces an actor that cannot be stored."""
+    received = RECEIVED.get()
     actor = _metadata(stream, "x-actor").strip()
     traceparent = _metadata(stream, "traceparent")
     forwarded = _metadata(stream, "x-forwarded-for").split(",")[0].strip()
-    certificate, peer = common_name(stream), _peer(stream)
+    certificate, peer = received.common_name, _peer(stream)
     return Origin(
         actor=actor if _ACTOR.fullmatch(actor) and not is_reserved(actor) else certificate,
-        request_id=request_id if _REQUEST_ID.fullmatch(request_id) else uuid4().hex,
+        request_id=received.request_id,
         ip=_address(forwarded) or peer,
         certificate=certificate,
         peer=peer,
@@ -34,16 +33,9 @@ def origin_of(stream: Stream[Any, Any]) -> Origin:
 
 
 def refuse_reserved_actor(stream: Stream[Any, Any]) -> None:
-    """Raises InvalidField when `x-actor` claims one of payd's own names."""
+    """Raise InvalidField when `x-actor` claims one of payd's own names."""
     if is_reserved(_metadata(stream, "x-actor")):
         raise InvalidField("x-actor", "is one of payd's own names; send a name of your own")
-
-
-def common_name(stream: Stream[Any, Any]) -> str:
-    """CN of the client's verified certificate."""
-    transport: Any = stream._stream._transport
-    name: str = transport.common_name
-    return name
 
 
 def _metadata(stream: Stream[Any, Any], name: str) -> str:
@@ -57,7 +49,7 @@ def _peer(stream: Stream[Any, Any]) -> str:
 
 
 def _address(text: str) -> str:
-    """An IP address in its one spelling, or nothing. Scopes are refused: they may be any text."""
+    """Return an IP address in its canonical form; empty for anything else, or one with a scope."""
     try:
         address = ip_address(text)
     except ValueError:

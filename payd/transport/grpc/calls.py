@@ -1,6 +1,6 @@
-"""One RPC from its first byte to its trailers: admission, message, deadline, error, echo.
+"""One RPC from its first byte to its trailers: admission, message, deadline, error.
 
-A write that was begun goes on when its caller leaves or its deadline passes, so that no
+A write that has begun continues when its caller leaves or its deadline passes, so that no
 provider's answer is lost; `drain` waits for all of them.
 """
 
@@ -8,7 +8,6 @@ import asyncio
 import struct
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
-from functools import partial
 from typing import Any
 
 import attrs
@@ -18,6 +17,7 @@ from grpclib.const import Cardinality, Status
 from grpclib.const import Handler as MethodHandler
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Stream
+from grpclib.stream import StreamIterator
 from h2.exceptions import StreamClosedError
 
 from payd.domain.errors import (
@@ -29,8 +29,9 @@ from payd.domain.errors import (
     ShuttingDown,
 )
 from payd.domain.payment import Origin
-from payd.transport.grpc.callers import common_name, origin_of, refuse_reserved_actor
+from payd.transport.grpc.callers import origin_of, refuse_reserved_actor
 from payd.transport.grpc.handlers import Call, Method
+from payd.transport.grpc.received import RECEIVED
 from payd.transport.problems import grpc_error, protocol_error
 
 #: method, status name, seconds, origin, and the error if there was one.
@@ -41,7 +42,7 @@ WaitOf = Callable[[str], Awaitable[float]]
 
 _log = structlog.get_logger(__name__)
 
-#: Ours comes before the library's own, so that the answer carries our trailers.
+#: Expire just before grpclib's own deadline, so that our trailers are sent.
 _DEADLINE_MARGIN_S = 0.02
 
 
@@ -52,12 +53,12 @@ class Limits:
     max_in_flight: int
     max_message_bytes: int
     await_answer_s: float
-    #: For a call's message to come, and for its answer to be taken.
+    #: Time for a call's message to arrive, and for its answer to be read.
     message_timeout_s: float = 10.0
 
 
 class Calls:
-    """Turns the service's methods into grpclib handlers."""
+    """Turns the service's methods into handlers of grpclib."""
 
     def __init__(
         self,
@@ -76,11 +77,11 @@ class Calls:
         self._draining = False
 
     def in_flight(self) -> int:
-        """Calls under way, those included whose caller has left."""
+        """Return how many calls are under way, including those whose caller has left."""
         return len(self._tasks)
 
     def handler(self, path: str, method: Method) -> MethodHandler:
-        """The method as grpclib wants it."""
+        """Return the method as grpclib maps it."""
         name = path.rpartition("/")[2]
 
         async def handle(stream: Stream[Any, Any]) -> None:
@@ -89,24 +90,14 @@ class Calls:
         return MethodHandler(handle, Cardinality.UNARY_UNARY, method.request, method.response)
 
     def guarded(self, handler: MethodHandler, *, open_to_all: bool) -> MethodHandler:
-        """Another service's method, with our admission, limit, errors and trailers."""
-        bytes_max = self._limits.max_message_bytes
-
-        async def next_message(stream: Stream[Any, Any]) -> Any:
-            async with asyncio.timeout(self._limits.message_timeout_s):
-                message = await receive(stream._stream, handler.request_type, bytes_max)
-            if message is None and not handler.cardinality.client_streaming:
-                raise InvalidField("request", "no message was sent")
-            return message
+        """Wrap a method of another service with our admission, limit and errors."""
 
         async def handle(stream: Any) -> None:
-            echo = {"x-request-id": origin_of(stream).request_id}
-            stream.send_trailing_metadata = partial(stream.send_trailing_metadata, metadata=echo)
-            stream.recv_message = partial(next_message, stream)
+            bounded: Any = _BoundedStream(stream, handler, self._limits)
             try:
                 if not open_to_all:
-                    await self._admit_client(common_name(stream))
-                await handler.func(stream)
+                    await self._admit_client(RECEIVED.get().common_name)
+                await handler.func(bounded)
             except PaydError as error:
                 raise grpc_error(error) from None
             except TimeoutError:
@@ -115,7 +106,7 @@ class Calls:
         return handler._replace(func=handle)
 
     async def drain(self, timeout_s: float) -> int:
-        """Refuse what comes from now on, and wait for what is under way; how much is left."""
+        """Refuse new calls, wait for those under way; return how many are left at the timeout."""
         self._draining = True
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
@@ -129,7 +120,6 @@ class Calls:
         loop = asyncio.get_running_loop()
         start = loop.time()
         origin = origin_of(stream)
-        echo = {"x-request-id": origin.request_id}
         context = copy_context()
         context.run(structlog.contextvars.bind_contextvars, request_id=origin.request_id)
         code: Status = Status.CANCELLED
@@ -139,15 +129,15 @@ class Calls:
             async with asyncio.timeout(self._limits.message_timeout_s):
                 if isinstance(outcome, BaseException):
                     error = outcome
-                    code = await _send_error(stream, error, echo)
+                    code = await _send_error(stream, error)
                 else:
                     await stream.send_message(outcome)
-                    await stream.send_trailing_metadata(metadata=echo)
+                    await stream.send_trailing_metadata()
                     code = Status.OK
         except (StreamTerminatedError, StreamClosedError):
             pass  # The caller has left: that is what CANCELLED says.
         except TimeoutError:
-            # It keeps its window shut: the stream ends, and what it did stays done.
+            # The client does not read its answer. The stream ends; its effects stay.
             await stream.cancel()
         finally:
             self._answering.discard(_this_task())
@@ -157,15 +147,13 @@ class Calls:
     async def _outcome(
         self, stream: Stream[Any, Any], method: Method, origin: Origin, context: Context
     ) -> Any:
-        """The answer, or what went wrong. Until the message is here, leaving ends the call."""
+        """Return the answer or the error. Before its message has arrived, leaving ends the call."""
         try:
-            await self._admit_client(common_name(stream))
+            await self._admit_client(RECEIVED.get().common_name)
             refuse_reserved_actor(stream)
             left_s, patience_s = _time_left_s(stream), self._limits.message_timeout_s
             async with asyncio.timeout(min(patience_s if left_s is None else left_s, patience_s)):
-                request = await receive(
-                    stream._stream, method.request, self._limits.max_message_bytes
-                )
+                request = await _receive(method.request, self._limits.max_message_bytes)
             if request is None:
                 return InvalidField("request", "no message was sent")
             self._admit_work()
@@ -187,7 +175,7 @@ class Calls:
             if not task.done():
                 if not method.is_write:
                     task.cancel()
-                task.add_done_callback(_tell_end, context=context)
+                task.add_done_callback(_log_end, context=context)
         if not task.done():
             return _too_late()
         if task.cancelled():
@@ -209,8 +197,32 @@ class Calls:
             raise RateLimited("this client calls too often; repeat the call", retry_after_s=wait_s)
 
 
-async def receive(stream: Any, kind: type[Any], bytes_max: int) -> Any:
-    """The next message; None at the end. grpclib's own has no limit, and calls a bad one UNKNOWN."""
+class _BoundedStream(StreamIterator[Any]):
+    """A stream for another service's method: its messages are limited in size and in time."""
+
+    def __init__(self, stream: Any, handler: MethodHandler, limits: Limits) -> None:
+        self._stream = stream
+        self._handler = handler
+        self._limits = limits
+
+    async def recv_message(self) -> Any:
+        """Return the next message; None at the end of a stream of several."""
+        async with asyncio.timeout(self._limits.message_timeout_s):
+            message = await _receive(self._handler.request_type, self._limits.max_message_bytes)
+        if message is None and not self._handler.cardinality.client_streaming:
+            raise InvalidField("request", "no message was sent")
+        return message
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+async def _receive(kind: type[Any], bytes_max: int) -> Any:
+    """Return the call's next message; None at the end.
+
+    grpclib's own `recv_message` has no limit, and answers UNKNOWN to a message that is none.
+    """
+    stream = RECEIVED.get().stream
     try:
         head = await stream.recv_data(5)
         if not head:
@@ -223,7 +235,7 @@ async def receive(stream: Any, kind: type[Any], bytes_max: int) -> Any:
             raise grpc_error(too_long, Status.RESOURCE_EXHAUSTED)
         body = await stream.recv_data(length)
     except AssertionError:
-        # grpclib's word for a stream that ended early.
+        # grpclib raises it for a stream that ended early.
         raise InvalidField("request", "ended within a message") from None
     if len(body) < length:
         raise InvalidField("request", "ended within a message")
@@ -239,29 +251,26 @@ def _this_task() -> asyncio.Task[Any]:
     return task
 
 
-async def _send_error(
-    stream: Stream[Any, Any], error: BaseException, echo: dict[str, str]
-) -> Status:
+async def _send_error(stream: Stream[Any, Any], error: BaseException) -> Status:
     known = error if isinstance(error, GRPCError) else grpc_error(error)
     await stream.send_trailing_metadata(
         status=known.status,
         status_message=known.message,
         status_details=known.details,
-        metadata=echo,
     )
     return known.status
 
 
 def _no_message() -> GRPCError:
-    return protocol_error(Status.DEADLINE_EXCEEDED, "the call's message did not come in time")
+    return protocol_error(Status.DEADLINE_EXCEEDED, "the call's message did not arrive in time")
 
 
 def _too_late() -> GRPCError:
     return protocol_error(Status.DEADLINE_EXCEEDED, "the deadline passed; repeat the call")
 
 
-def _tell_end(task: asyncio.Task[Any]) -> None:
-    """The last word on a write whose caller was told nothing of its end."""
+def _log_end(task: asyncio.Task[Any]) -> None:
+    """Log the failure of a write whose caller did not wait for its end."""
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.warning(
             "rpc_failed_alone", reason=getattr(error, "reason", "INTERNAL"), exc_info=error

@@ -1,16 +1,19 @@
-"""Connections, from their accept to their end: how many, how long, and who is cut.
+"""Connections of the gRPC server, from accept to end: how many, for how long, which is cut.
 
-A socket has to get through TLS in time and counts apart until it has, so that silent ones shut
-nobody out: the oldest of them makes room for a newcomer, and TLS begins with the first word. Inside, a connection is limited in
-number, in total and for each client's name, in idle time and in age; it leaves by GOAWAY, after
-the calls that it carries.
+A socket costs next to nothing until its first byte: only then TLS begins. It has to finish the
+handshake in time and is counted apart until then, so that silent sockets exclude nobody: the
+oldest of them makes room for a new one. After TLS, connections are limited in total and for each
+client name, in idle time and in age; they end by GOAWAY, after the calls that they carry.
 """
 
 import asyncio
+import errno
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import structlog
 
 from payd.transport.grpc.http2 import Http2
@@ -19,14 +22,31 @@ from payd.transport.grpc.tls import Tls
 
 _log = structlog.get_logger(__name__)
 
-#: The first byte of whoever begins TLS.
-_TLS_HANDSHAKE = 0x16
-#: A peer that does not answer the end of TLS keeps its socket so long.
+#: The first byte of every TLS handshake.
+_TLS_HANDSHAKE = b"\x16"
+#: How long a peer may take to answer the end of TLS.
 _SHUTDOWN_S = 2.0
+#: Sockets that wait for `accept`: a flood must not make a client repeat its first packet.
+_BACKLOG = 2048
+#: Accepted in one turn of the loop, so that a flood delays no call.
+_ACCEPTS_A_TURN = 100
+#: `accept` fails so when the process or the system is out of files or memory.
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_EXHAUSTED_PAUSE_S = 1.0
+
+
+@attrs.define(eq=False)
+class _Entrance:
+    """A socket that is not through TLS yet."""
+
+    socket: socket.socket
+    deadline: asyncio.TimerHandle
+    #: The handshake; None while the peer is silent.
+    handshake: "asyncio.Task[None] | None" = None
 
 
 class Connections:
-    """All connections of the door. Runs on asyncio."""
+    """All connections of the server. Runs on asyncio."""
 
     def __init__(
         self, limits: ConnectionLimits, tls: Tls, new: Callable[[], Http2], on_cut: OnCut
@@ -35,93 +55,128 @@ class Connections:
         self._tls = tls
         self._new = new
         self._on_cut = on_cut
-        #: In the order of their coming.
+        self._loop = asyncio.get_running_loop()
+        self._listening: list[socket.socket] = []
+        #: The oldest first.
         self._entering: dict[_Entrance, None] = {}
         self._inside: dict[Http2, str] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    def entrance(self) -> asyncio.Protocol:
-        """For the listener: one for each socket that it accepts."""
-        return _Entrance(self)
+    async def listen(self, host: str, port: int) -> int:
+        """Listen; return the port. Raises OSError when it cannot be bound."""
+        # asyncio resolves and binds; the sockets are ours, because its own accept would read
+        # from them before TLS does.
+        server = await self._loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        self._listening = [bound.dup() for bound in server.sockets]
+        server.close()
+        for listening in self._listening:
+            listening.setblocking(False)
+            listening.listen(_BACKLOG)
+            self._loop.add_reader(listening, self._accept, listening)
+        return int(self._listening[0].getsockname()[1])
 
     def inside(self) -> list[Http2]:
-        """Those through TLS."""
+        """Return the connections that are through TLS."""
         return list(self._inside)
 
+    def stop_listening(self) -> None:
+        """Accept no new connection; open ones stay."""
+        for listening in self._listening:
+            self._loop.remove_reader(listening)
+            listening.close()
+        self._listening.clear()
+
     def close(self) -> None:
-        """Cut who is still entering."""
+        """Cut the sockets that are not through TLS."""
         for entrance in list(self._entering):
-            self.cut(entrance)
+            self._cut(entrance)
 
-    def begin(self, entrance: "_Entrance") -> None:
-        """A socket has come; it has until the deadline to get through TLS."""
-        self._entering[entrance] = None
-        if len(self._entering) > self._limits.handshakes:
-            # Whoever has said something may be half through.
-            silent = (one for one in self._entering if not one.has_spoken)
-            self.cut(next(silent, next(iter(self._entering))))
-        entrance.deadline = asyncio.get_running_loop().call_later(
-            self._limits.handshake_timeout_s, self.cut, entrance
+    # -- before TLS ----------------------------------------------------------------------------
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_ACCEPTS_A_TURN):
+            try:
+                accepted, _ = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                _log.error("accept_failed", error=str(error), retry_after_s=_EXHAUSTED_PAUSE_S)
+                self._loop.remove_reader(listening)
+                self._loop.call_later(_EXHAUSTED_PAUSE_S, self._accept_again, listening)
+                return
+            accepted.setblocking(False)
+            self._begin(accepted)
+
+    def _accept_again(self, listening: socket.socket) -> None:
+        if listening in self._listening:
+            self._loop.add_reader(listening, self._accept, listening)
+
+    def _begin(self, accepted: socket.socket) -> None:
+        entrance: _Entrance
+        deadline = self._loop.call_later(
+            self._limits.handshake_timeout_s, lambda: self._cut(entrance)
         )
+        entrance = _Entrance(accepted, deadline)
+        self._entering[entrance] = None
+        self._loop.add_reader(accepted, self._first_byte, entrance)
+        if len(self._entering) > self._limits.handshakes:
+            # A peer that has sent something may be half through.
+            silent = (one for one in self._entering if one.handshake is None)
+            self._cut(next(silent, next(iter(self._entering))))
 
-    def speak(self, entrance: "_Entrance", first: bytes) -> None:
-        """It has said its first word."""
-        if entrance not in self._entering:
+    def _first_byte(self, entrance: _Entrance) -> None:
+        """Begin TLS, which reads the byte again."""
+        try:
+            first = entrance.socket.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
             return
-        if first[0] != _TLS_HANDSHAKE:
-            self.cut(entrance)
-            return
-        task = asyncio.get_running_loop().create_task(self._enter(entrance, first))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        except OSError:
+            first = b""
+        if first == _TLS_HANDSHAKE:
+            self._loop.remove_reader(entrance.socket)
+            entrance.handshake = self._loop.create_task(self._shake_hands(entrance))
+        elif first:
+            self._cut(entrance)
+        else:
+            self._forget(entrance)
+            entrance.socket.close()
 
-    def cut(self, entrance: "_Entrance") -> None:
-        """End it without a word."""
-        if entrance in self._entering:
-            self._on_cut("handshake")
-            self.gone(entrance)
-            entrance.transport.abort()
-
-    def gone(self, entrance: "_Entrance") -> None:
-        """It is through, or has ended."""
-        self._entering.pop(entrance, None)
-        if entrance.deadline is not None:
-            entrance.deadline.cancel()
-
-    def left(self, protocol: Http2) -> None:
-        """It has ended."""
-        self._inside.pop(protocol, None)
-
-    async def _enter(self, entrance: "_Entrance", first: bytes) -> None:
-        protocol = self._new()
-        loop, transport = asyncio.get_running_loop(), entrance.transport
-        handshake = loop.create_task(
-            loop.start_tls(
-                transport,
-                protocol,
-                self._tls.current().context,
-                server_side=True,
+    async def _shake_hands(self, entrance: _Entrance) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                self._new,
+                entrance.socket,
+                ssl=self._tls.current().context,
                 ssl_handshake_timeout=self._limits.handshake_timeout_s,
                 ssl_shutdown_timeout=_SHUTDOWN_S,
             )
-        )
-        # Its first step puts TLS in the entrance's place, and has it told so.
-        await asyncio.sleep(0)
-        loop.call_soon(_hand_over, transport, first)
-        try:
-            secure = await handshake
         except (OSError, ssl.SSLError):
-            transport.abort()
-            return
+            pass  # The context logs a failed handshake; asyncio has closed the socket.
         finally:
-            self.gone(entrance)
-        if secure is None or secure.is_closing():
-            # It has gone meanwhile.
-            transport.abort()
-            return
-        self._admit(protocol, secure)
+            self._forget(entrance)
 
-    def _admit(self, protocol: Http2, transport: asyncio.Transport) -> None:
+    def _cut(self, entrance: _Entrance) -> None:
+        """End it without a word."""
+        if entrance not in self._entering:
+            return
+        self._on_cut("handshake")
+        self._forget(entrance)
+        if entrance.handshake is not None:
+            entrance.handshake.cancel()
+        else:
+            entrance.socket.close()
+
+    def _forget(self, entrance: _Entrance) -> None:
+        self._entering.pop(entrance, None)
+        entrance.deadline.cancel()
+        if entrance.handshake is None:
+            self._loop.remove_reader(entrance.socket)
+
+    # -- after TLS -----------------------------------------------------------------------------
+
+    def admit(self, protocol: Http2, transport: asyncio.Transport) -> None:
+        """Begin HTTP/2, or cut a connection that is one too many."""
         name = common_name(transport.get_extra_info("peercert"))
         limits = self._limits
         reason = None
@@ -135,45 +190,14 @@ class Connections:
             transport.abort()
             return
         self._inside[protocol] = name
-        protocol.enter(transport, name, limits, self._on_cut, self.left)
+        protocol.enter(transport, name, limits, self._on_cut, self._left)
 
-
-class _Entrance(asyncio.Protocol):
-    """A socket on its way to TLS. It costs next to nothing until it says something."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-        self.transport: Any = None
-        self.deadline: asyncio.TimerHandle | None = None
-        self.has_spoken = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio."""
-        self.transport = transport
-        self._connections.begin(self)
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio: the first word, and no more until TLS has taken over."""
-        self.has_spoken = True
-        self.transport.pause_reading()
-        self._connections.speak(self, data)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """See asyncio."""
-        self._connections.gone(self)
-
-
-def _hand_over(transport: Any, first: bytes) -> None:
-    """What the entrance has read, as if TLS had."""
-    tls = transport.get_protocol()
-    if not transport.is_closing() and isinstance(tls, asyncio.BufferedProtocol):
-        buffer: Any = tls.get_buffer(len(first))
-        buffer[: len(first)] = first
-        tls.buffer_updated(len(first))
+    def _left(self, protocol: Http2) -> None:
+        self._inside.pop(protocol, None)
 
 
 def common_name(certificate: Any) -> str:
-    """Of a peer's certificate, as ssl decodes it; empty when it has none."""
+    """Return the name in a peer's certificate, as ssl decodes it; empty when it has none."""
     subject: Any = (certificate or {}).get("subject", ())
     names = (value for rdn in subject for key, value in rdn if key == "commonName")
     return str(next(names, ""))

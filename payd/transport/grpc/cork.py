@@ -11,12 +11,10 @@ from typing import Any
 class CorkedTransport:
     """Writes late, but within the same turn; everything else is the transport's own."""
 
-    def __init__(self, transport: Any, common_name: str) -> None:
+    def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._waiting: list[bytes] = []
-        #: Of the peer's certificate.
-        self.common_name = common_name
 
     def write(self, data: bytes) -> None:
         """Send it with whatever else is written in this turn."""

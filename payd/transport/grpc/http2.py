@@ -1,7 +1,8 @@
 """HTTP/2 of one connection: frames in small turns, deadlines, and an end that cuts no call.
 
-grpclib's protocol, fed a few frames at a time, so that a flood on one connection makes no other
-wait; cut when its peer is beyond its budget, asked to leave when it idles or is old.
+This is grpclib's protocol, fed a few frames at a time, so that a flood on one connection delays no
+other. A connection is cut when its peer exceeds its budget, and asked to leave when it is idle or
+old.
 """
 
 import asyncio
@@ -11,8 +12,10 @@ from typing import Any
 
 import structlog
 from grpclib.config import Configuration
-from grpclib.protocol import AbstractHandler, H2Protocol
+from grpclib.protocol import Connection, EventsProcessor, H2Protocol
+from grpclib.server import Handler
 from h2.config import H2Configuration
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import Event, RemoteSettingsChanged
 from h2.exceptions import ProtocolError
@@ -25,33 +28,56 @@ from payd.transport.grpc.limits import ConnectionLimits, OnCut
 
 _log = structlog.get_logger(__name__)
 
-#: What a client may have sent before it heard that we leave.
+#: For calls that a client sends before it receives our GOAWAY.
 _GOODBYE_S = 1.0
-#: A call that is under way when its connection is old; a health watch never ends.
+#: For calls under way on an old connection; a health watch never ends.
 _LEAVE_S = 30.0
-#: A frame that resets a stream begins so; in what HTTP/2 answers by itself no payload is.
+#: The head of a frame that resets a stream. What HTTP/2 answers by itself has no payload.
 _RESET_HEAD = b"\x00\x00\x04\x03\x00"
-#: The largest there is: whatever was sent before our goodbye is still served.
+#: The largest stream: what was sent before our GOAWAY arrives is still served.
 _ANY_STREAM = 2**31 - 1
 _AGE_JITTER = 0.1
 
 
+class ClientHandler(Handler):
+    """Runs the calls of one connection."""
+
+    #: CN of the client's verified certificate.
+    common_name: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its connection and all of its calls have ended."""
+        return bool(self.closing and self.check_closed())
+
+
 class Http2(H2Protocol):
-    """One connection, from TLS to its end."""
+    """One connection, from the end of its TLS handshake."""
+
+    handler: ClientHandler
 
     def __init__(
-        self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration
+        self,
+        handler: ClientHandler,
+        config: Configuration,
+        h2_config: H2Configuration,
+        admit: Callable[["Http2", asyncio.Transport], None],
     ) -> None:
+        """`admit` is called when TLS has begun: it calls `enter`, or cuts the connection."""
         super().__init__(handler, config, h2_config)
         self._loop = asyncio.get_running_loop()
-        #: What came before we were admitted.
-        self._early: list[bytes] = []
+        self._admit = admit
+        #: None until it is admitted.
         self._frames: Frames | None = None
         self._is_working = False
         self._is_leaving = False
         self._has_ended = False
         self._busy_time = self._loop.time()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def connection_made(self, transport: Any) -> None:
+        """Ask for admission."""
+        self._admit(self, transport)
 
     def enter(
         self,
@@ -61,70 +87,87 @@ class Http2(H2Protocol):
         on_cut: OnCut,
         on_end: Callable[["Http2"], None],
     ) -> None:
-        """Begin: it is through TLS, and admitted."""
+        """Begin HTTP/2 on an admitted connection."""
         self._limits, self._on_cut, self._on_end = limits, on_cut, on_end
-        self._corked = CorkedTransport(transport, common_name)
-        if self._has_ended:
-            on_end(self)
-            return
-        corked: Any = self._corked
-        super().connection_made(corked)
-        self._limit_headers(limits.header_bytes)
+        self._corked = CorkedTransport(transport)
+        self.handler.common_name = common_name
+        self._begin_http2()
         self._frames = Frames(max_resets=limits.resets, clock=self._loop.time)
-        processors: Any = _Processors(self.processor.processors)
-        self.processor.processors = processors
-        self.processor.processors[RemoteSettingsChanged] = self._settings_came
         self._set_timer("preface", limits.preface_timeout_s, self._cut_as("preface"))
         self._set_timer("idle", limits.idle_timeout_s, self._look_for_idleness)
         age_s = limits.age_s * (1 - _AGE_JITTER * random.random())  # noqa: S311 - jitter, no secret
         self._set_timer("age", age_s, lambda: self.leave("age"))
-        early, self._early = self._early, []
-        for data in early:
-            self.data_received(data)
+
+    def _begin_http2(self) -> None:
+        """Do what grpclib's `connection_made` does, with an HTTP/2 state that we keep.
+
+        The limit of headers holds at once, not when the peer has agreed to it.
+        """
+        corked: Any = self._corked
+        config, header_bytes = self.config, self._limits.header_bytes
+        self._h2 = H2Connection(config=self.h2_config)
+        self._h2.initiate_connection()
+        initial = self._h2.local_settings.initial_window_size
+        self._h2.increment_flow_control_window(config.http2_connection_window_size - initial)
+        self._h2.update_settings(
+            {
+                SettingCodes.INITIAL_WINDOW_SIZE: config.http2_stream_window_size,
+                SettingCodes.MAX_HEADER_LIST_SIZE: header_bytes,
+            }
+        )
+        self._h2.decoder.max_header_list_size = header_bytes
+        self.connection = Connection(self._h2, corked, config=config)
+        self.connection.flush()
+        self.connection.initialize()
+        self.processor = EventsProcessor(self.handler, self.connection)
+        processors: Any = _Processors(self.processor.processors)
+        self.processor.processors = processors
+        self.processor.processors[RemoteSettingsChanged] = self._settings_came
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio."""
+        """Take the frames in, unless the connection was refused."""
         if self._frames is None:
-            self._early.append(data)
             return
         self._frames.add(data)
         if not self._is_working:
             self._work()
 
     def pause_writing(self) -> None:
-        """See asyncio: the peer does not take what it is sent."""
+        """Cut a peer that does not read what it is sent."""
         super().pause_writing()
         self._set_timer("stalled", self._limits.stalled_timeout_s, self._cut_as("stalled"))
 
     def resume_writing(self) -> None:
-        """See asyncio."""
+        """The peer reads again."""
         super().resume_writing()
         self._drop_timer("stalled")
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """See asyncio."""
+        """Note the end; called once, by asyncio."""
         self._has_ended = True
         for name in list(self._timers):
             self._drop_timer(name)
-        if self._frames is not None:
+        if self._frames is None:
+            self.handler.close()
+        else:
             super().connection_lost(exc)
             self._on_end(self)
 
     # -- its end -----------------------------------------------------------------------------
 
     def cut(self, reason: str) -> None:
-        """End it now, with one word to a peer that listens."""
+        """End it now, with a GOAWAY frame for a peer that reads."""
         if self._has_ended:
             return
         self._on_cut(reason)
-        _log.warning("connection_cut", reason=reason, common_name=self._corked.common_name)
+        _log.warning("connection_cut", reason=reason, common_name=self.handler.common_name)
         self._say_goodbye(ErrorCodes.ENHANCE_YOUR_CALM)
         self._has_ended = True
         self.processor.close(f"cut: {reason}")
         self._corked.abort()
 
     def leave(self, reason: str) -> None:
-        """Ask the client to come again, serve what is under way, then end."""
+        """Ask the client to connect again, serve what is under way, then end."""
         if self._is_leaving or self._has_ended:
             return
         self._is_leaving = True
@@ -134,11 +177,11 @@ class Http2(H2Protocol):
         self._set_timer("goodbye", _GOODBYE_S, self._end_when_empty)
 
     def say_goodbye(self) -> None:
-        """GOAWAY, then the end. Nothing when the connection never opened, or has ended."""
+        """Send GOAWAY and end; does nothing when the connection never began, or has ended."""
         connection = getattr(self, "connection", None)
         if connection is None or connection.is_closing():
             return
-        connection._connection.close_connection()
+        self._h2.close_connection()
         connection.flush()
         self.processor.close("Server closed")
 
@@ -149,7 +192,7 @@ class Http2(H2Protocol):
             self.say_goodbye()
 
     def _say_goodbye(self, code: ErrorCodes) -> None:
-        """Beside HTTP/2's own state, in which a connection that says it has no calls any more."""
+        """Write GOAWAY past the HTTP/2 state, which would refuse all further calls after it."""
         if not self.connection.is_closing():
             self.connection.flush()
             frame = GoAwayFrame(0, last_stream_id=_ANY_STREAM, error_code=code)
@@ -159,7 +202,7 @@ class Http2(H2Protocol):
     # -- what comes in -----------------------------------------------------------------------
 
     def _work(self) -> None:
-        """The frames of one turn; the rest in another, so that others are served between."""
+        """Process the frames of one turn; the rest in the next, so that others are served between."""
         self._is_working = False
         if self._has_ended or self._frames is None or self.connection.is_closing():
             return
@@ -182,7 +225,6 @@ class Http2(H2Protocol):
         """Raises Cut."""
         if not data:
             return
-        h2 = self.connection._connection
         try:
             events = self.connection.feed(data)
         except ProtocolError:
@@ -191,7 +233,7 @@ class Http2(H2Protocol):
             self.processor.process(event)
         if self.processor.streams:
             self._busy_time = self._loop.time()
-        if answers := h2.data_to_send() if not self.connection.is_closing() else b"":
+        if answers := self._h2.data_to_send() if not self.connection.is_closing() else b"":
             self._corked.write(answers)
             if resets := answers.count(_RESET_HEAD):
                 self._frames_or_fail().sent_reset(resets)
@@ -203,13 +245,6 @@ class Http2(H2Protocol):
     def _settings_came(self, event: Any) -> None:
         self._drop_timer("preface")
         self.processor.process_remote_settings_changed(event)
-
-    def _limit_headers(self, bytes_max: int) -> None:
-        h2 = self.connection._connection
-        h2.update_settings({SettingCodes.MAX_HEADER_LIST_SIZE: bytes_max})
-        # At once, not when the peer has agreed.
-        h2.decoder.max_header_list_size = bytes_max
-        self.connection.flush()
 
     # -- time --------------------------------------------------------------------------------
 
@@ -235,11 +270,11 @@ class Http2(H2Protocol):
 
 
 class _Processors(dict[Any, Any]):
-    """What happens at each event; nothing at one that grpclib does not know."""
+    """grpclib's table of event processors; an event that it does not know is ignored."""
 
     def __missing__(self, kind: type[Event]) -> Callable[[Any], None]:
         return _pass_over
 
 
 def _pass_over(event: Event) -> None:
-    """Frames of unknown types are passed over, as the standard demands."""
+    """Ignore a frame of an unknown type, as the standard demands."""

@@ -26,7 +26,7 @@ NOT_LOADED = {
     "import misses": "No module named 'a_module_that_is_not_there'; mend or reinstall",
     "hook raises": "its payd_providers hook failed: RuntimeError: broken in the hook",
     "hook answers nonsense": "offers no provider of this name",
-    "newer SDK": "needs plugin interface >=99, this payd has 1.0; install a version of it that fits",
+    "newer SDK": "needs plugin interface >=99, this payd has ",
     "claims another's": "takes the method 'mock', which mock has; disable one of them",
     "factory raises": "cannot start: RuntimeError: broken at the start",
     "factory hangs": "did not answer within 10 s",
