@@ -1,7 +1,7 @@
-"""The door's certificates: loaded whole, tried by a handshake with themselves, then in use.
+"""The server's certificates: loaded together, tried by a handshake with themselves, then used.
 
-A changed file becomes a new context; whoever comes in afterwards meets that one, and who is in
-stays. A pair that does not fit, or has ended, changes nothing.
+A changed file becomes a new context for later connections; open ones keep theirs. A pair that does
+not fit, or has expired, changes nothing.
 """
 
 import hashlib
@@ -12,10 +12,11 @@ from typing import Any
 
 import attrs
 import structlog
+from cryptography import x509
 
 _log = structlog.get_logger(__name__)
 
-#: Flights of a handshake between two that answer each other; TLS 1.3 needs three.
+#: Flights of a handshake between two sides in one process; TLS 1.3 needs three.
 _FLIGHTS_MAX = 10
 
 
@@ -34,23 +35,23 @@ class CertificateRefused(Exception):
 
 @attrs.frozen(kw_only=True)
 class Certificates:
-    """One generation, ready for use."""
+    """One version of the certificates, ready for use."""
 
     context: ssl.SSLContext
     server_expire_time: datetime
-    #: Of the client CA that ends first.
+    #: When the first client CA expires.
     client_ca_expire_time: datetime
     digest: bytes
 
 
 class Tls:
-    """Holds the generation in use."""
+    """The certificates in use."""
 
     def __init__(self, certificates: Certificates) -> None:
         self._current = certificates
 
     def current(self) -> Certificates:
-        """What the next connection meets."""
+        """Return the certificates for the next connection."""
         return self._current
 
     def swap(self, certificates: Certificates) -> None:
@@ -59,7 +60,7 @@ class Tls:
 
 
 def tls_context(files: CertificateFiles) -> ssl.SSLContext:
-    """TLS 1.3 with a client certificate of our CA. Raises OSError and ssl.SSLError."""
+    """Require TLS 1.3 and a client certificate of our CA. Raises OSError and ssl.SSLError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.sslobject_class = _Tls
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -71,7 +72,7 @@ def tls_context(files: CertificateFiles) -> ssl.SSLContext:
 
 
 def digest_of(files: CertificateFiles) -> bytes:
-    """What tells whether a file has changed. Raises CertificateRefused when one is away."""
+    """Hash the files, to notice a change. Raises CertificateRefused when one cannot be read."""
     digest = hashlib.sha256()
     for file in (files.cert, files.key, files.ca):
         try:
@@ -83,26 +84,27 @@ def digest_of(files: CertificateFiles) -> bytes:
 
 
 def load_certificates(files: CertificateFiles, now: datetime) -> Certificates:
-    """The files, tried. Raises CertificateRefused. Blocks for some milliseconds."""
+    """Load and try the files. Raises CertificateRefused. Blocks for some milliseconds."""
     digest = digest_of(files)
     try:
         context = tls_context(files)
-        # Of the standard library, and the only reader of a certificate in it.
-        decoded: Any = ssl._ssl._test_decode_cert(str(files.cert))  # type: ignore[attr-defined]
+        own = x509.load_pem_x509_certificate(files.cert.read_bytes())
         _shake_hands_with_itself(files)
     except (OSError, ssl.SSLError, ValueError) as error:
         raise CertificateRefused(f"{files.cert}, {files.key}, {files.ca}: {error}") from None
     if digest_of(files) != digest:
-        raise CertificateRefused(f"{files.cert}, {files.key}, {files.ca}: changing just now")
-    ends = _time(decoded["notAfter"])
-    if not _time(decoded["notBefore"]) <= now < ends:
-        valid = f"it is valid from {decoded['notBefore']} to {decoded['notAfter']}"
+        raise CertificateRefused(
+            f"{files.cert}, {files.key}, {files.ca}: changed while they were read; try again"
+        )
+    begins, ends = own.not_valid_before_utc, own.not_valid_after_utc
+    if not begins <= now < ends:
+        valid = f"it is valid from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC"
         raise CertificateRefused(f"renew {files.cert}: {valid}")
     authorities: Any = context.get_ca_certs()
     if not authorities:
-        raise CertificateRefused(f"{files.ca}: holds no certificate of an authority")
+        raise CertificateRefused(f"{files.ca}: contains no CA certificate")
     if not any(now < _time(authority["notAfter"]) for authority in authorities):
-        raise CertificateRefused(f"{files.ca}: every authority in it has ended")
+        raise CertificateRefused(f"{files.ca}: every CA certificate in it has expired")
     return Certificates(
         context=context,
         server_expire_time=ends,
@@ -112,7 +114,7 @@ def load_certificates(files: CertificateFiles, now: datetime) -> Certificates:
 
 
 def _shake_hands_with_itself(files: CertificateFiles) -> None:
-    """Key and chain complete a handshake. Ours only: we have no client's certificate to show."""
+    """Try key and chain in a handshake, without a client certificate: we have none to present."""
     server_context = tls_context(files)
     server_context.sslobject_class = ssl.SSLObject
     server_context.verify_mode = ssl.CERT_NONE
@@ -130,7 +132,7 @@ def _shake_hands_with_itself(files: CertificateFiles) -> None:
 
 
 def _flight(side: ssl.SSLObject) -> bool:
-    """One turn of a handshake; whether it is done."""
+    """Take one turn of a handshake; return whether it is done."""
     try:
         side.do_handshake()
     except ssl.SSLWantReadError:
@@ -143,7 +145,7 @@ def _time(text: str) -> datetime:
 
 
 class _Tls(ssl.SSLObject):
-    """A handshake that fails ends its connection only, and leaves one line."""
+    """Logs a failed handshake in one line. The failure ends its own connection only."""
 
     def do_handshake(self) -> None:
         try:
