@@ -108,8 +108,8 @@ async def _run_loop(is_done: Any, *, task_status: Any) -> None:
     """Run an asyncio loop until `is_done` is set.
 
     grpclib 0.4.9 binds `asyncio.current_task` when it is imported, and trio-asyncio replaces that
-    function when it is imported. From Python 3.12 on, the original sees only asyncio's own loops, so
-    grpclib needs the replacement, whichever of the two was imported first.
+    function when it is imported. From Python 3.12 on, the original sees only asyncio's own loops.
+    So grpclib needs the replacement, whichever of the two was imported first.
     """
     import trio
     import trio_asyncio

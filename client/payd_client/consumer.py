@@ -1,8 +1,8 @@
 """Durable consumer of payd's events: each event handled once, in order within a payment.
 
 A stream can only promise to deliver at least once. So each event is claimed in Redis before the
-handler runs, confirmed after it and released when it fails. And the handler stores the event's id in
-its own database, in the transaction of its effect: that decides, whatever Redis and NATS have lost.
+handler runs, confirmed after it and released when it fails. And the handler stores the event's id
+in its own database, in the transaction of its effect: that decides, whatever Redis and NATS lost.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ Handler = Callable[[Event], Awaitable[None]]
 
 
 class Reject(Exception):
-    """Raised by a handler for an event that it can never handle: the event becomes a dead letter."""
+    """Raise it in a handler for an event that it can never handle: a dead letter."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,8 +68,8 @@ class ConsumerSettings:
 class EventConsumer:
     """Consumer that runs in the caller's task group or nursery, on asyncio or trio.
 
-    Start it with `task_group.create_task(consumer.run())` or `await nursery.start(consumer.run)`. It
-    runs until it is cancelled, or until `stop()` was called and the running handlers have ended.
+    Start it with `task_group.create_task(consumer.run())` or `await nursery.start(consumer.run)`.
+    It runs until it is cancelled, or until `stop()` was called and the running handlers have ended.
     NATS and Redis may go away and come back.
     """
 

@@ -61,8 +61,8 @@ class PaymentClient:
     """Client of one payd: an async context manager, on asyncio or trio.
 
     It opens one connection with the first call, and a new one when the connection was lost or the
-    certificates have changed. A call that ends with UNAVAILABLE is repeated within its deadline. All
-    four methods may be repeated: InitiatePayment because of its idempotency key. Each raises
+    certificates have changed. A call that ends with UNAVAILABLE is repeated within its deadline.
+    All four methods may be repeated: InitiatePayment because of its idempotency key. Each raises
     PaydClientError, or its subclasses Unavailable and NotFound.
     """
 

@@ -20,7 +20,7 @@ from payd_client.values import Event
 
 _log = getLogger("payd_client")
 
-#: Seconds between attempts to claim a payment of another process, or after an event that is missing.
+#: Seconds between attempts to claim an event whose payment or previous event is not free yet.
 _CLAIM_AGAIN_S = 0.5
 _CLOSE_S = 3.0
 #: How long to wait for the previous event of a payment, in multiples of `ack_wait_s`.
@@ -47,8 +47,8 @@ class Handling:
     """One run of a consumer. Runs on asyncio, and awaits `handler` there.
 
     A payment's events wait in a queue, in the order of the stream. Each queue has one task, which
-    keeps an event until it is done or dead: a retry happens here, because an event that went back to
-    NATS would arrive after its successors.
+    keeps an event until it is done or dead: a retry happens here, because an event that went back
+    to NATS would arrive after its successors.
     """
 
     def __init__(self, settings: ConsumerSettings, handler: Handler) -> None:

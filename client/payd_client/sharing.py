@@ -44,8 +44,8 @@ def _started_program() -> str:
 async def warn_if_shared(client: Any, info: Any, application: str) -> bool:
     """Log a warning when another application reads from this consumer; return whether it does.
 
-    Otherwise store our name in the consumer. `info` describes the consumer before this process reads
-    from it. Raises nats.errors.Error.
+    Otherwise store our name in the consumer. `info` describes the consumer before this process
+    reads from it. Raises nats.errors.Error.
     """
     owner = (info.config.metadata or {}).get(APPLICATION)
     if owner == application:

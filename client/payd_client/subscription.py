@@ -89,7 +89,7 @@ class Subscription:
                 return message
 
     async def _check_owner_once(self) -> None:
-        """Check again while reading: applications that start together do not see each other before."""
+        """Check again while reading: two applications may have started at the same time."""
         if self._is_owner_checked:
             return
         self._is_owner_checked = True

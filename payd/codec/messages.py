@@ -1,4 +1,4 @@
-"""Domain → proto: the same payment for a gRPC answer and for an event's body."""
+"""Domain values → protobuf messages, for gRPC answers and the bodies of events."""
 
 import json
 from datetime import datetime
@@ -20,7 +20,7 @@ _STATUS: dict[Status, Any] = {
 
 
 def payment_message(payment: Payment) -> pb.Payment:
-    """The payment as callers and consumers see it. `next_action` ends with the open status."""
+    """Build the message of a payment. A payment that is not open has no `next_action`."""
     currency = payment.amount.currency_code
     message = pb.Payment(
         id=str(payment.id),
@@ -57,7 +57,7 @@ def payment_message(payment: Payment) -> pb.Payment:
 
 
 def quote_message(quote: QuoteAnswer) -> pb.Quote:
-    """The quote as callers see it."""
+    """Build the message of a quote."""
     message = pb.Quote(
         items=[_item(item) for item in quote.items],
         total=_money(quote.total),
@@ -88,7 +88,7 @@ def event_body(
     reason: str,
     request_id: str,
 ) -> bytes:
-    """The whole payment as proto3 JSON with the proto's field names, and what the event adds."""
+    """Build the body of an event: the payment as JSON with the proto's names, and more fields."""
     body = MessageToDict(
         payment_message(payment),
         preserving_proto_field_name=True,
@@ -110,7 +110,7 @@ def _money(money: Money) -> pb.Money:
 
 def _fact(amount: int, crypto: TokenTerms | None, currency: str) -> pb.Money:
     minor_units = crypto.minor_units(amount, currency) if crypto else amount
-    # More than int64 is possible in tokens; `crypto` has it exactly, and nothing may fail here.
+    # Tokens may exceed int64. The exact amount is in `crypto`, and an event must not fail here.
     return pb.Money(currency_code=currency, minor_units=min(minor_units, MINOR_UNITS_MAX))
 
 
@@ -155,5 +155,5 @@ def _next_action(action: NextAction) -> pb.NextAction:
 
 
 def _time(time: datetime) -> Timestamp:
-    # Exact: a float would lose microseconds.
+    # In integers: a float would lose microseconds.
     return Timestamp(seconds=int(time.timestamp() // 1), nanos=time.microsecond * 1000)

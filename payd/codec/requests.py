@@ -1,4 +1,4 @@
-"""Proto → domain, and all that is refused on the way, with the path of the field."""
+"""Protobuf requests → domain values. An invalid field raises InvalidField with its path."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -19,18 +19,18 @@ URL_LENGTH_MAX = 2048
 REASON_LENGTH_MAX = 500
 
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
-#: Stricter than UUID(), which takes braces, a urn: and the digits of any script.
+#: Stricter than UUID(), which accepts braces, a urn: prefix and digits of other scripts.
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _METHOD = re.compile(r"[a-z0-9_-]{1,64}")
 _CURRENCY = re.compile(r"[A-Z0-9]{0,16}")
-#: Plausible, no more: the main app knows its users' addresses.
+#: A plausibility check: the main app has verified its users' addresses.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
-#: PostgreSQL stores no NUL; control characters have no business in names.
+#: PostgreSQL cannot store NUL, and no valid text has other control characters.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def quote_request(message: pb.GetQuoteRequest) -> QuoteRequest:
-    """Raises InvalidField."""
+    """Parse the request of GetQuote. Raises InvalidField."""
     return QuoteRequest(
         items=_items(message.items),
         method=_method(message.method),
@@ -39,7 +39,7 @@ def quote_request(message: pb.GetQuoteRequest) -> QuoteRequest:
 
 
 def initiate_request(message: pb.InitiatePaymentRequest) -> InitiateRequest:
-    """Raises InvalidField."""
+    """Parse the request of InitiatePayment. Raises InvalidField."""
     return InitiateRequest(
         idempotency_key=idempotency_key(message.idempotency_key),
         customer=_customer(message.customer),
@@ -54,19 +54,19 @@ def initiate_request(message: pb.InitiatePaymentRequest) -> InitiateRequest:
 
 
 def payment_id(value: str) -> UUID:
-    """Raises InvalidField."""
+    """Parse a payment id. Raises InvalidField."""
     if not _UUID.fullmatch(value):
         raise InvalidField("payment_id", "must be a UUID")
     return UUID(value)
 
 
 def idempotency_key(value: str) -> str:
-    """Raises InvalidField."""
+    """Validate an idempotency key. Raises InvalidField."""
     return _visible("idempotency_key", value, 255)
 
 
 def cancel_reason(value: str) -> str:
-    """Raises InvalidField."""
+    """Validate the reason of a cancellation. Raises InvalidField."""
     return _text("reason", value, REASON_LENGTH_MAX, required=False)
 
 
@@ -157,7 +157,7 @@ def _text(field: str, value: str, length_max: int, *, required: bool = True) -> 
     if required and not value:
         raise InvalidField(field, "is required")
     if len(value) > length_max or _CONTROL.search(value):
-        raise InvalidField(field, f"must be at most {length_max} characters, none of control")
+        raise InvalidField(field, f"must be at most {length_max} characters, no control characters")
     return value
 
 

@@ -1,1 +1,1 @@
-"""Code generated from proto/payment.proto by `make proto`: messages, and the service's two sides."""
+"""Code that `make proto` generates from proto/payment.proto: messages, stub and server base."""
