@@ -30,7 +30,7 @@ async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
 
 
 class MockRemote(Remote):
-    """See Remote."""
+    """The mock's ledger and scenarios, for the kit."""
 
     def __init__(self, clock: BenchClock, ledger: Ledger, state_file: Path) -> None:
         self._clock = clock
@@ -39,11 +39,11 @@ class MockRemote(Remote):
         self.settings = {"methods": "mock,crypto", "state_file": str(state_file)}
 
     async def objects(self, payment_id: UUID) -> int:
-        """See Remote."""
+        """Count the payable objects of a payment."""
         return self._ledger.count(reference_of(f"payd:{payment_id}:create:v1"), str(payment_id))
 
     def metadata(self, fault: Fault | None) -> Mapping[str, str]:
-        """See Remote."""
+        """Return the metadata that selects the scenario for a fault."""
         if fault not in _SCENARIOS:
             raise CannotHappen("nothing is sent over a network: the mock's remote side is a file")
         return {"mock_scenario": _SCENARIOS[fault].value}
@@ -53,7 +53,7 @@ class MockRemote(Remote):
         self.metadata(fault)
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
-        """See Remote."""
+        """Let the customer pay an amount."""
         reference = ref.reference or reference_of(ref.operation_id)
         self._paid += 1
         paid = Happening(
@@ -62,7 +62,7 @@ class MockRemote(Remote):
         self._ledger.happen(reference, paid)
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
-        """See Remote."""
+        """Refund an amount of what was paid."""
         raise CannotHappen("the mock gives nothing back")
 
     async def expire(self, ref: PaymentRef) -> None:
@@ -72,5 +72,5 @@ class MockRemote(Remote):
         self._clock.advance(max(one.time for one in found[1]) - self._clock.now())
 
     def key_name(self) -> str:
-        """See Remote."""
+        """Return the name of the API credential."""
         raise CannotHappen("the mock has no credentials")

@@ -56,7 +56,7 @@ class MockProvider:
         self._soon = trio.Event()
 
     async def create(self, operation: CreateOperation) -> Created:
-        """See Provider."""
+        """Create the object, or return the existing one of this operation."""
         config, metadata = self._config, operation.metadata
         delay = delay_of(metadata, config.delay_ms)
         scenario = scenario_of(metadata, operation.operation_id, config.failure_rate, config.seed)
@@ -77,7 +77,7 @@ class MockProvider:
         return created(kept)
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
-        """See Provider."""
+        """Read the current state of the object."""
         found = self._ledger.find(_reference(ref))
         if found is None:
             return Absent()
@@ -86,7 +86,7 @@ class MockProvider:
         return Found(created=created(session), snapshot=standing)
 
     async def cancel(self, ref: PaymentRef) -> Snapshot:
-        """See Provider."""
+        """Close the object if it is still open, and return its state."""
         found = await self.fetch(ref)
         if isinstance(found, Found) and found.snapshot.status is ProviderStatus.OPEN:
             self._ledger.cancel(_reference(ref), found.snapshot.as_of)
@@ -96,7 +96,7 @@ class MockProvider:
         return found.snapshot
 
     async def health(self) -> None:
-        """See Provider."""
+        """Check that the remote side responds to our credentials."""
         self._ledger.check()
 
     async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:

@@ -46,5 +46,5 @@ MANIFEST = ProviderManifest(
 
 @hookimpl
 def payd_providers() -> Iterable[ProviderManifest]:
-    """See the hook's specification."""
+    """Offer this provider to payd."""
     return (MANIFEST,)

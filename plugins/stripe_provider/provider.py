@@ -84,23 +84,23 @@ class StripeProvider:
         self._livemode = livemode
 
     def prepare(self, operation: CreateOperation) -> Mapping[str, Any]:
-        """See SupportsPrepare."""
+        """Compute the parameters that payd stores with the operation before it calls create."""
         return parameters.session_parameters(operation)
 
     async def create(self, operation: CreateOperation) -> Created:
-        """See Provider."""
+        """Create the object, or return the existing one of this operation."""
         sent = parameters.in_order(operation.parameters)
         return created(await self._api.create_session(sent, operation.operation_id))
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
-        """See Provider."""
+        """Read the current state of the object."""
         if ref.reference is None:
             return await self._find(ref)
         reply = await self._api.session(ref.reference)
         return Absent() if reply is None else found(reply.body, reply.time)
 
     async def cancel(self, ref: PaymentRef) -> Snapshot:
-        """See Provider."""
+        """Close the object if it is still open, and return its state."""
         if ref.reference is None:
             raise InvalidRequest("payment_id", "it has no session yet")
         try:
@@ -116,7 +116,7 @@ class StripeProvider:
         return snapshot(reply.body, reply.time)
 
     async def health(self) -> None:
-        """See Provider."""
+        """Check that the remote side responds to our credentials."""
         await self._api.balance()
 
     # -- webhooks ------------------------------------------------------------------------------
@@ -124,12 +124,12 @@ class StripeProvider:
     def verify(
         self, request: WebhookRequest, secrets: Mapping[str, tuple[str, ...]], now: datetime
     ) -> ProviderEvent:
-        """See SupportsWebhooks."""
+        """Check signature and age of a webhook, and return its event. Raises WebhookRefused."""
         known = secrets.get("stripe_webhook_secret", ())
         return webhooks.verify(request, known, now, self._config.tolerance_s)
 
     def translate(self, event: ProviderEvent) -> Sequence[Observation]:
-        """See SupportsWebhooks."""
+        """Convert an event to observations about payments; empty for events of no interest."""
         return events.observations(event, livemode=self._livemode)
 
     # -- scan and comparison -------------------------------------------------------------------
@@ -157,7 +157,7 @@ class StripeProvider:
         return Page(events=tuple(read), cursor=window.cursor(), more=True)
 
     async def objects(self, since: datetime, until: datetime, cursor: str | None) -> ObjectPage:
-        """See SupportsCompare."""
+        """List a page of the objects created in a period, for the reconciliation."""
         created = {"gte": int(since.timestamp()), "lt": int(until.timestamp())}
         more = {} if cursor is None else {"starting_after": cursor}
         reply = await self._api.sessions(created=created, **more)

@@ -48,13 +48,13 @@ MANIFEST = ProviderManifest(
 
 @hookimpl
 def payd_providers() -> Iterable[ProviderManifest]:
-    """See the hook's specification."""
+    """Offer this provider to payd."""
     return (MANIFEST,)
 
 
 @hookimpl
 def payd_commands(provider: str) -> Iterable[click.Command]:
-    """See the hook's specification."""
+    """Offer the commands of this provider."""
     if provider != MANIFEST.name:
         return ()
     from tempo_provider.commands import pay

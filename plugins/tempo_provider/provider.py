@@ -156,11 +156,11 @@ class TempoProvider:
         return _standing(ref, point, seen)
 
     async def health(self) -> None:
-        """See Provider; raises Misconfigured for another chain or an unfit token."""
+        """Check that the remote side responds to our credentials."""
         await self._tokens.check()
 
     async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
-        """See SupportsWatch."""
+        """Report transfers to the sink until cancelled."""
         task_status.started()
         context = self._context
         watcher = Watcher(

@@ -174,6 +174,6 @@ class Web3Door(AsyncBaseProvider):
         self._endpoint = endpoint
 
     async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        """See web3; raises RpcError."""
+        """Send a JSON-RPC request, as web3 expects of a provider. Raises RpcError."""
         result = await self._endpoint.call(method, *params)
         return {"jsonrpc": "2.0", "id": 1, "result": result}

@@ -1,8 +1,8 @@
-"""The conformance kit: what payd relies on in a provider, as checks that its author can run.
+"""The conformance kit: checks of everything that payd relies on in a provider.
 
-A pytest plugin; never imported by payd when it takes money. The author writes a `Remote`, his remote
-side scripted, and one line: `test_acme = conformance(MANIFEST, open_remote)`. Each check has a
-sentence that says what went wrong and why it matters.
+A provider's author writes a `Remote`, which scripts the provider's remote side, and one line:
+`test_acme = conformance(MANIFEST, open_remote)`. A failed check reports what went wrong and why it
+matters. The daemon never imports the kit.
 """
 
 from payd.plugins.testing.bench import Bench, BenchClock, BenchLog, BenchSink, OpenRemote

@@ -1,4 +1,4 @@
-"""Where a check works: the provider as payd would build it, its remote side, time, and what it said."""
+"""The bench of one check: the provider as payd builds it, its remote side, a clock and a log."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -44,14 +44,14 @@ from payd.providers.validation import check_put
 
 T = TypeVar("T")
 
-#: Longer than any honest call; nothing waits for all of it.
+#: Seconds after which a call fails: longer than any correct call takes.
 PATIENCE_S = 20.0
-#: What passes where time cannot be moved: more than clocks differ by.
+#: Seconds that pass when the clock cannot be moved: more than clocks differ by.
 _REAL_S = 4.0
-#: Seconds between two looks at the cursor of a watch.
+#: Seconds between two reads of a watch's cursor.
 _POLL_S = 0.08
-#: Looks without a move of the cursor after which a watch has reported everything: after its last move,
-#: and where it does not move at all. A busy machine may take seconds for the first move.
+#: Reads of an unchanged cursor after which a watch counts as idle: after a change, and without any
+#: change so far. On a busy machine the first change may take seconds.
 _QUIET = 3
 _STILL = 40
 
@@ -59,37 +59,37 @@ OpenRemote = Callable[["BenchClock"], AbstractAsyncContextManager[Remote]]
 
 
 class BenchClock:
-    """The time, as the check sets it; or the real one, for a remote side with a clock of its own."""
+    """A clock that the check sets; the real time for a remote side with its own clock."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
         self.is_real = False
 
     def now(self) -> datetime:
-        """See Clock."""
+        """The current time, aware."""
         return datetime.now(UTC) if self.is_real else self._now
 
     def advance(self, by: timedelta) -> None:
-        """Time passes at once."""
+        """Move the time forward."""
         self._now += by
 
 
 @attrs.frozen
 class BenchLog:
-    """What the provider logged."""
+    """Collects what the provider logs."""
 
     lines: list[str] = attrs.field(factory=list)
 
     def info(self, event: str, **fields: Any) -> None:
-        """See Logger."""
+        """Collect an info line."""
         self._keep(event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        """See Logger."""
+        """Collect a warning."""
         self._keep(event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        """See Logger."""
+        """Collect an error."""
         self._keep(event, fields)
 
     def _keep(self, event: str, fields: Mapping[str, Any]) -> None:
@@ -98,16 +98,16 @@ class BenchLog:
 
 @attrs.define
 class BenchSink:
-    """Where a watch puts what it saw: kept as payd keeps it, all or nothing."""
+    """Stores what a watch reports; like payd, a `put` stores all of it or nothing."""
 
     stored: list[Observation] = attrs.field(factory=list)
     outflows: list[Outflow] = attrs.field(factory=list)
     at: str | None = None
-    #: The next so many calls of `put` fail, as they do while the database is away.
+    #: Number of calls of `put` that fail first, as if the database were unreachable.
     refusals: int = 0
 
     def receipts(self, called: set[str]) -> Sequence[Receipt]:
-        """Those that name it so, each once."""
+        """The receipts whose reference is one of `called`, each id once."""
         found = {
             receipt.id: receipt
             for observation in self.stored
@@ -117,7 +117,7 @@ class BenchSink:
         return list(found.values())
 
     async def cursor(self) -> str | None:
-        """See Sink."""
+        """Return the stored cursor; None before the first one."""
         await trio.lowlevel.checkpoint()
         return self.at
 
@@ -129,18 +129,18 @@ class BenchSink:
         outflows: Any = (),
         cursor: str | None = None,
     ) -> None:
-        """See Sink."""
+        """Store a report, or raise OSError while failures are left."""
         await trio.lowlevel.checkpoint()
         check_put(observations, outflows, cursor)
         if self.refusals:
             self.refusals -= 1
-            raise OSError("the database is away")
+            raise OSError("the database is unreachable")
         self.stored.extend(observations)
         self.outflows.extend(outflows)
         self.at = cursor if cursor is not None else self.at
 
 
-#: What payd checks of an answer that its class does not check by itself.
+#: Result class → the checks of payd that the class does not make itself.
 _CHECKS: Mapping[type, Callable[[Any], bool]] = {
     ProviderEvent: validation.is_event,
     Page: validation.is_page,
@@ -149,7 +149,7 @@ _CHECKS: Mapping[type, Callable[[Any], bool]] = {
 
 @attrs.frozen(kw_only=True)
 class Way:
-    """One way to pay: a method, a currency, and a token where the method takes tokens."""
+    """One way to pay: a method, a currency and, for a method that takes tokens, a token."""
 
     method: Method
     currency: str
@@ -157,11 +157,11 @@ class Way:
 
     @property
     def decimals(self) -> int:
-        """Of the asset that the customer pays."""
+        """Number of decimals of the asset that the customer pays."""
         return self.token.decimals if self.token else currency_exponent(self.currency)
 
     def takes(self, minor_units: int) -> bool:
-        """Whether the method's own rule lets this amount be charged."""
+        """Whether the method's amount rule allows this amount."""
         rule = self.method.amounts.get(self.currency, AmountRule())
         money = Money(currency_code=self.currency, minor_units=minor_units)
         return rule.wrong_with((money,), money) is None
@@ -169,7 +169,7 @@ class Way:
 
 @attrs.frozen(kw_only=True)
 class Bench:
-    """One provider, built anew for one check."""
+    """One provider, built for one check."""
 
     manifest: ProviderManifest
     config: Any
@@ -180,15 +180,15 @@ class Bench:
     log: BenchLog
     secrets: dict[str, tuple[str, ...]]
 
-    #: The first is that of the watch beside the check, where the remote side needs one.
+    #: The first is that of the background watch, if the remote side needs one.
     sinks: list[BenchSink] = attrs.field(factory=list)
-    #: The provider's long steps so far, in seconds each.
-    held: list[float] = attrs.field(factory=list)
+    #: Seconds for which each long step of the provider blocked the event loop.
+    blocked_s: list[float] = attrs.field(factory=list)
 
-    # -- what a check asks for -------------------------------------------------------------------
+    # -- for the checks --------------------------------------------------------------------------
 
     def ways(self) -> Sequence[Way]:
-        """One of each kind of asset that it takes: by method, and by the number of decimals."""
+        """One way to pay for each method and number of decimals."""
         found: dict[tuple[str, int], Way] = {}
         for method in self.methods:
             for currency in method.currencies:
@@ -198,7 +198,7 @@ class Bench:
         return list(found.values())
 
     def sink(self, *, refusals: int = 0) -> BenchSink:
-        """A new one, whose cursor is from now on what the provider reads."""
+        """Create a sink; from now on the provider reads its cursor."""
         self.sinks.append(BenchSink(refusals=refusals))
         return self.sinks[-1]
 
@@ -210,7 +210,7 @@ class Bench:
         way: Way | None = None,
         **other: Any,
     ) -> CreateOperation:
-        """A create operation as payd makes it; each with a payment of its own."""
+        """Build a create operation as payd does, for a new payment."""
         way = way or self.ways()[0]
         method, token = way.method, way.token
         minor_units = self.remote.amounts[0] if minor_units is None else minor_units
@@ -245,26 +245,26 @@ class Bench:
         return operation
 
     async def create(self, operation: CreateOperation) -> Created:
-        """The provider's answer. Raises ProviderError; Failed for what is no answer."""
+        """Call create. Raises ProviderError, and Failed for an invalid result."""
         return self.expect(Created, await self.in_time(self.provider.create, operation), "create")
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
-        """The same."""
-        said = await self.in_time(self.provider.fetch, ref)
-        if isinstance(said, Absent):
-            return said
-        return self.expect(Found, said, "fetch")
+        """Call fetch. Raises ProviderError, and Failed for an invalid result."""
+        result = await self.in_time(self.provider.fetch, ref)
+        if isinstance(result, Absent):
+            return result
+        return self.expect(Found, result, "fetch")
 
     async def found(self, ref: PaymentRef) -> Found:
-        """What must be there. Raises Failed when it is not."""
+        """Call fetch for an object that exists. Raises Failed when it is not found."""
         return self.expect(Found, await self.fetch(ref), "fetch of an object that exists")
 
     async def cancel(self, ref: PaymentRef) -> Snapshot:
-        """The same."""
+        """Call cancel. Raises ProviderError, and Failed for an invalid result."""
         return self.expect(Snapshot, await self.in_time(self.provider.cancel, ref), "cancel")
 
     async def raised(self, call: Callable[..., Any], *args: Any) -> BaseException | None:
-        """What the call raised; None when it answered."""
+        """Make a call; return the ProviderError that it raised, or None."""
         try:
             await self.in_time(call, *args)
         except ProviderError as error:
@@ -272,9 +272,9 @@ class Bench:
         return None
 
     async def in_time(self, call: Callable[..., Any], *args: Any) -> Any:
-        """The answer, within the kit's patience. Raises Failed for what is no ProviderError."""
+        """Make a call with a deadline. Raises Failed for any other error than a ProviderError."""
         try:
-            with trio.fail_after(PATIENCE_S), owned(self.held.append):
+            with trio.fail_after(PATIENCE_S), owned(self.blocked_s.append):
                 return await call(*args)
         except trio.TooSlowError:
             raise Failed(f"{_name(call)} did not return within {PATIENCE_S:g} s") from None
@@ -285,11 +285,12 @@ class Bench:
             raise
         except Exception as error:
             raise Failed(
-                f"{_name(call)} raised {type(error).__name__}: {error}; only a ProviderError may leave it"
+                f"{_name(call)} raised {type(error).__name__}: {error};"
+                " it may raise only a ProviderError"
             ) from error
 
     def ref(self, operation: CreateOperation, created: Created | None = None) -> PaymentRef:
-        """How payd names it; without `created`, as when the answer was lost."""
+        """Build payd's reference to an object; without `created`, as after a lost response."""
         return PaymentRef(
             operation_id=operation.operation_id,
             payment_id=operation.payment_id,
@@ -299,24 +300,24 @@ class Bench:
         )
 
     async def opened(self, **fields: Any) -> tuple[CreateOperation, PaymentRef, Created]:
-        """An open object."""
+        """Create an open object."""
         operation = self.operation(**fields)
         created = await self.create(operation)
         return operation, self.ref(operation, created), created
 
     async def paid(self, **fields: Any) -> tuple[CreateOperation, PaymentRef, Created]:
-        """An object that the customer has paid, and that everybody was told of."""
+        """Create an object and pay it; returns when the payment has been reported."""
         operation, ref, created = await self.opened(**fields)
         await self.pay(ref, due(operation))
         return operation, ref, created
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
-        """The customer pays so much; returns when all were told."""
+        """Let the customer pay an amount; returns when the payment has been reported."""
         await self.remote.pay(ref, amount)
         await self.settled()
 
     async def passed(self, by: timedelta) -> None:
-        """So much later, by the kit's clock; a few seconds by a real one."""
+        """Let time pass on the kit's clock, or a few seconds on a real one."""
         if self.clock.is_real:
             await trio.sleep(_REAL_S)
             return
@@ -324,7 +325,7 @@ class Bench:
         await self.remote.later(by)
 
     async def settled(self) -> None:
-        """What happened has been told to everybody."""
+        """Wait until the remote side and the background watch have reported everything."""
         if not self.remote.needs_watch:
             await self.remote.rest()
             return
@@ -343,7 +344,7 @@ class Bench:
     async def standing(
         self, operation: CreateOperation, created: Created, snapshot: Snapshot
     ) -> Snapshot:
-        """The snapshot, and what the watch has told beside it."""
+        """Merge the snapshot with what the background watch has reported."""
         await trio.lowlevel.checkpoint()
         if not self.remote.needs_watch:
             return snapshot
@@ -361,42 +362,42 @@ class Bench:
         )
 
     async def objects(self, payment_id: UUID) -> int:
-        """At the remote side."""
+        """Number of objects that the remote side has for a payment."""
         return await self.remote.objects(payment_id)
 
-    def expect(self, kind: type[T], said: object, what: str) -> T:
-        """Raises Failed for anything else, and for what payd's fence would not take either."""
-        if type(said) is not kind:
-            raise Failed(f"{what} gave a {type(said).__name__}, not a {kind.__name__}")
-        if not _CHECKS.get(kind, lambda value: True)(said):
+    def expect(self, kind: type[T], result: object, what: str) -> T:
+        """Check a result's type and values as payd does. Raises Failed."""
+        if type(result) is not kind:
+            raise Failed(f"{what} returned a {type(result).__name__}, not a {kind.__name__}")
+        if not _CHECKS.get(kind, lambda value: True)(result):
             raise Failed(
-                f"{what} gave a {kind.__name__} that payd cannot store: a float, text with NUL,"
-                f" or a value of a wrong type in {said!r}"
+                f"{what} returned a {kind.__name__} that payd cannot store: a float, text with"
+                f" NUL, or a value of a wrong type in {result!r}"
             )
-        return said
+        return result
 
 
 def names(operation: CreateOperation, created: Created) -> set[str]:
-    """What an observation may call it."""
+    """The references by which an observation may name the object."""
     return {str(operation.payment_id), created.reference, *created.aliases}
 
 
 def asset(operation: CreateOperation) -> str:
-    """Of what is due."""
+    """The asset that is due: a token address or a currency code."""
     if operation.crypto:
         return operation.crypto.token_address
     return operation.amount.currency_code
 
 
 def due(operation: CreateOperation) -> int:
-    """In the asset's own units."""
+    """The amount due in units of the asset."""
     if operation.crypto:
         return operation.crypto.due_base_units
     return operation.amount.minor_units
 
 
 def terms(token: CryptoCurrency, amount: Money) -> TokenTerms:
-    """What is due in the token, at par with the price list's currency."""
+    """The amount due in a token, at par with the price list's currency."""
     return TokenTerms(
         currency=token.code,
         chain_id=token.chain_id,

@@ -1,4 +1,4 @@
-"""The one line of an author's tests: `test_acme = conformance(MANIFEST, open_remote)`."""
+"""The kit as pytest tests: `test_acme = conformance(MANIFEST, open_remote)`."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ _VERDICT = pytest.StashKey[tuple[ProviderManifest, Verdict]]()
 
 
 def conformance(manifest: ProviderManifest, open_remote: OpenRemote) -> Callable[..., None]:
-    """A test for each check. What is unproven or not claimed is skipped, with the reason."""
+    """Build one test per check; a check that is unproven or not claimed is skipped."""
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "_"))
     def test(check: Check, request: pytest.FixtureRequest) -> None:
@@ -34,7 +34,7 @@ def conformance(manifest: ProviderManifest, open_remote: OpenRemote) -> Callable
 
 
 def reports_of(items: Iterable[pytest.Item]) -> list[Report]:
-    """What the tests among these that `conformance` made have found, a report a provider."""
+    """Build one report per provider from the tests that `conformance` made."""
     verdicts: dict[str, list[Verdict]] = {}
     manifests: dict[str, ProviderManifest] = {}
     for item in items:

@@ -1,4 +1,4 @@
-"""A provider that holds the loop in a check: told to the bench, and interrupted where it would not end."""
+"""Detect a provider that blocks the event loop during a check, and interrupt it."""
 
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,15 +12,15 @@ from payd.providers.loop_monitor import OWNER, Owner, Steps
 
 __all__ = ["interrupted_when_held", "owned"]
 
-#: No remote side's answer is waited for so long without `await`.
+#: Seconds of one step after which it is interrupted: it waits for something without `await`.
 HELD_MAX_S = 10.0
 _LOOK_S = 1.0
 
 
 @contextmanager
-def owned(told: Callable[[float], None] | None) -> Iterator[None]:
-    """What runs or is started in the block is the provider's: its long steps are told. None: nobody's."""
-    token = OWNER.set(Owner("", told) if told else None)
+def owned(on_long_step: Callable[[float], None] | None) -> Iterator[None]:
+    """Report long steps of tasks that run or start in the block; with None, report nothing."""
+    token = OWNER.set(Owner("", on_long_step) if on_long_step else None)
     try:
         yield
     finally:
@@ -29,22 +29,23 @@ def owned(told: Callable[[float], None] | None) -> Iterator[None]:
 
 @asynccontextmanager
 async def interrupted_when_held() -> AsyncIterator[None]:
-    """Time the steps of this loop; a provider's that does not end is ended by Failed.
+    """Time the steps of this loop, and raise Failed inside a step that does not end.
 
-    Ended it is from a signal, and so only where nobody else uses that one, in the main thread.
+    A SIGALRM handler raises it. So this works only in the main thread, and only if no other code
+    uses that signal.
     """
     steps = Steps()
 
     def look(_number: int, _frame: FrameType | None) -> None:
         if (held_s := steps.running_s()) >= HELD_MAX_S:
             raise Failed(
-                f"it held the loop for {held_s:.0f} s, and would not end: what blocks belongs into"
-                " trio.to_thread.run_sync"
+                f"it blocked the event loop for {held_s:.0f} s and did not end: run blocking code"
+                " with trio.to_thread.run_sync"
             )
 
     trio.lowlevel.add_instrument(steps)
     try:
-        # It sees a step from its beginning.
+        # The instrument sees a step only from its beginning.
         await trio.lowlevel.checkpoint()
         with _alarmed(look):
             yield

@@ -1,4 +1,4 @@
-"""The checks, by name: each with its level, its need, and the sentence that says why it matters."""
+"""The registry of checks: each has a name, a level, a condition, and the reason why it matters."""
 
 import enum
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ Run = Callable[["Bench"], Awaitable[None]]
 
 
 class Level(enum.Enum):
-    """What a provider may be certified for."""
+    """The levels that a provider can be certified for."""
 
     BASIC = "basic"
     WEBHOOKS = "webhooks"
@@ -26,19 +26,19 @@ class Level(enum.Enum):
 
 
 class Failed(AssertionError):
-    """The provider does not do what payd relies on; the message says what it did."""
+    """The provider violates the contract; the message says how."""
 
 
 @attrs.frozen(kw_only=True)
 class Check:
-    """One thing that payd relies on."""
+    """One behaviour that payd relies on."""
 
     name: str
     level: Level
-    #: What goes wrong in payd when it does not hold.
+    #: What goes wrong in payd if the check fails.
     why: str
     run: Run
-    #: Of the manifest and of the provider itself; what it does not claim is not checked.
+    #: Whether the provider claims the ability, by its manifest and its methods.
     applies: Applies
 
 
@@ -46,12 +46,12 @@ CHECKS: list[Check] = []
 
 
 def always(_manifest: ProviderManifest, _provider: object) -> bool:
-    """For every provider."""
+    """Condition of a check that every provider must pass."""
     return True
 
 
 def check(level: Level, why: str, applies: Applies = always) -> Callable[[Run], Run]:
-    """Register a coroutine function; its name, with spaces, is the check's."""
+    """Register a coroutine function as a check named after it, with spaces."""
 
     def register(function: Run) -> Run:
         name = getattr(function, "__name__", "").replace("_", " ")

@@ -1,4 +1,4 @@
-"""The remote side, scripted by the provider's author: what a check tells it to do."""
+"""`Remote`: the provider's remote side, scripted by the provider's author for the checks."""
 
 import enum
 from collections.abc import Mapping
@@ -10,111 +10,111 @@ from payd.plugins import PaymentRef, WebhookRequest
 
 
 class Fault(enum.Enum):
-    """What happens to the provider's requests."""
+    """A fault of the remote side or the network."""
 
-    #: The connection is refused, or the request is lost: nothing was done.
+    #: The connection or the request is lost; nothing was done.
     LOST_REQUEST = "lost request"
-    #: It is done, and its answer is lost.
+    #: The request was done, but its response is lost.
     LOST_ANSWER = "lost answer"
-    #: A 5xx, or what stands for it: nobody knows what was done.
+    #: A 5xx response or its equivalent: it is unknown whether anything was done.
     SERVER_ERROR = "server error"
-    #: An answer that cannot be read.
+    #: A response that cannot be parsed.
     GARBAGE = "garbage"
     #: The credentials are refused.
     UNAUTHORIZED = "unauthorized"
     #: Too many requests; nothing was done.
     RATE_LIMITED = "rate limited"
-    #: It never answers.
+    #: No response ever arrives.
     HANG = "hang"
-    #: The customer's means are refused, for good.
+    #: The customer's means of payment is refused permanently.
     DECLINE = "decline"
 
 
 class NotScripted(Exception):
-    """This remote side cannot be told to do that: the check stays unproven, and says why."""
+    """The scripted remote side cannot do this. The check is unproven; the text says why."""
 
 
 class CannotHappen(Exception):
-    """There is no such thing at this remote side, and never will be: it need not be shown."""
+    """This can never happen at this kind of remote side. The check does not apply."""
 
 
 class Remote:
-    """One remote side, new for every check. Override what it can do; the rest stays unproven.
+    """One remote side, created for every check. Override what it can do; the rest is unproven.
 
     Its coroutines run on trio beside the provider.
     """
 
-    #: As under `providers.NAME` in payd.yaml.
+    #: The provider's settings, as under `providers.NAME` in payd.yaml.
     settings: Mapping[str, Any] = {}
     #: Logical credential name → values, newest first.
     secrets: Mapping[str, tuple[str, ...]] = {}
-    #: The amounts that the kit asks for, in minor units: at least one, all of which it takes.
+    #: Amounts that the kit uses, in minor units: at least one; the remote side must accept all.
     amounts: tuple[int, ...] = (14_900, 101, 1_234_567, 99_999_999)
-    #: The kit's clock stands still unless it is told; False: this remote side has its own.
+    #: Whether it uses the kit's clock, which only moves when a check moves it.
     follows_clock: bool = True
-    #: It keeps what it was asked for; False where creating leaves nothing there, as on a chain.
+    #: Whether it stores created objects; False if create leaves no trace there, as on a chain.
     remembers: bool = True
-    #: Money is told by the watch alone, which has to run for anything to be created.
+    #: Whether only the provider's watch reports money; then the watch runs during every check.
     needs_watch: bool = False
 
     async def requests(self) -> int:
-        """How many requests have arrived so far, of whatever kind."""
-        raise NotScripted("its requests are not counted")
+        """Return the number of requests received so far, of any kind."""
+        raise NotScripted("this remote side does not count requests")
 
     async def objects(self, payment_id: UUID) -> int:
-        """How many payable objects it has for this payment."""
-        raise NotScripted("its objects are not counted")
+        """Return the number of payable objects for this payment."""
+        raise NotScripted("this remote side does not count objects")
 
     def metadata(self, fault: Fault | None) -> Mapping[str, str]:
-        """For the operation that is to meet this fault; None: one that stays open until `pay`."""
+        """Return metadata for an operation that meets this fault; None: for one that stays open."""
         return {}
 
     async def fault(self, fault: Fault) -> None:
-        """From now on, every request meets it."""
-        raise NotScripted(f"{fault.value} is not scripted")
+        """Let every request from now on meet this fault."""
+        raise NotScripted(f"this remote side cannot produce the fault {fault.value}")
 
     async def mend(self) -> None:
-        """All is well again."""
+        """End the fault."""
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
-        """The customer pays so much, in the asset's own units: all that is due; and it is final."""
-        raise NotScripted("nobody pays here")
+        """Let the customer pay an amount, in units of the asset. The payment is final."""
+        raise NotScripted("this remote side has no customer who pays")
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
-        """So much of what was paid goes back to the customer."""
-        raise NotScripted("nothing goes back here")
+        """Refund an amount of what was paid."""
+        raise NotScripted("this remote side cannot refund")
 
     async def expire(self, ref: PaymentRef) -> None:
-        """The object ends unpaid."""
-        raise NotScripted("its objects do not expire")
+        """Let the object expire unpaid."""
+        raise NotScripted("this remote side cannot expire objects")
 
     async def later(self, by: timedelta) -> None:
-        """Time has passed by the kit's clock; a remote side with its own lets it pass there, too."""
+        """Let time pass. The kit's clock has moved already; move the remote side's own clock."""
         if not self.follows_clock:
-            raise NotScripted("its time cannot be moved")
+            raise NotScripted("the clock of this remote side cannot be moved")
 
     async def rest(self) -> None:
-        """Time in which what was told is told to everybody."""
+        """Wait until everything that happened has been reported."""
 
     def key_name(self) -> str:
-        """The credential that opens its API."""
-        raise NotScripted("no credential opens its API")
+        """Return the name of the credential for the API."""
+        raise NotScripted("the API of this remote side needs no credential")
 
     def webhook(self, ref: PaymentRef, now: datetime, secret: str | None = None) -> WebhookRequest:
-        """The newest webhook about this object, signed at `now`, with the newest secret.
+        """Return the newest webhook about this object, signed at `now` with the newest secret.
 
-        As it was sent: delivered again, an event has the id that it had.
+        Delivering an event again must not change its id.
         """
-        raise NotScripted("it sends no webhooks")
+        raise NotScripted("this remote side sends no webhooks")
 
     def signature_headers(self) -> tuple[str, ...]:
-        """The headers, in lower case, without which a webhook is worth nothing."""
-        raise NotScripted("it sends no webhooks")
+        """Return the headers, in lower case, that a webhook needs to be authentic."""
+        raise NotScripted("this remote side sends no webhooks")
 
     def foreign_webhook(self, now: datetime) -> WebhookRequest:
-        """An authentic one about an object that is none of payd's."""
-        raise NotScripted("it sends no webhooks of others")
+        """Return an authentic webhook about an object that payd did not create."""
+        raise NotScripted("this remote side sends no webhooks about other objects")
 
     def secret_name(self) -> str:
-        """The credential that webhooks are signed with."""
-        raise NotScripted("its webhooks have no secret")
+        """Return the name of the credential that signs webhooks."""
+        raise NotScripted("the webhooks of this remote side have no secret")

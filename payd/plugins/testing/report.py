@@ -1,4 +1,4 @@
-"""What the kit found of a provider: a verdict a check, a result a level; as JSON and for people."""
+"""The kit's report on a provider: a verdict per check, a result per level; as text or JSON."""
 
 import enum
 from collections import Counter
@@ -10,16 +10,16 @@ import attrs
 
 from payd.plugins.testing.registry import Level
 
-#: Of the report's JSON document.
+#: Format number of the JSON document.
 FORMAT = 1
 
 
 class Outcome(enum.Enum):
-    """What came of one check."""
+    """The outcome of one check."""
 
     PASSED = "passed"
     FAILED = "failed"
-    #: The scripted remote side could not show it.
+    #: The scripted remote side cannot do what the check needs.
     UNPROVEN = "unproven"
     #: The provider does not claim the ability.
     NOT_CLAIMED = "not claimed"
@@ -27,50 +27,50 @@ class Outcome(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Verdict:
-    """What came of one check, and why it matters."""
+    """The outcome of one check, and why it matters."""
 
     check: str
     level: Level
     outcome: Outcome
-    #: What went wrong, or what could not be shown; empty where it passed.
+    #: What went wrong, or why it is unproven; empty if it passed.
     message: str = ""
-    #: What goes wrong in payd when it does not hold.
+    #: What goes wrong in payd if the check fails.
     why: str
     seconds: float
 
     @property
     def is_ruled_out(self) -> bool:
-        """By the author: he says that it cannot happen at his remote side."""
+        """Whether the provider's author declared it impossible at this remote side."""
         return self.outcome is Outcome.NOT_CLAIMED and bool(self.message)
 
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """One run of the kit."""
+    """The report of one run of the kit."""
 
     provider: str
     version: str
-    #: The version of the interface that it was checked against.
+    #: Version of the plugin interface it was checked against.
     sdk: str
     time: datetime
     verdicts: tuple[Verdict, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether nothing failed, and something was shown."""
+        """Whether no check failed and at least one passed."""
         outcomes = {verdict.outcome for verdict in self.verdicts}
         return Outcome.FAILED not in outcomes and Outcome.PASSED in outcomes
 
     def levels(self) -> Mapping[Level, Outcome]:
-        """The worst of each level's checks that the provider claims."""
+        """The worst outcome of each level, among the checks that apply."""
         return {level: _worst(self.counts(level)) for level in Level}
 
     def counts(self, level: Level) -> Counter[Outcome]:
-        """How many checks of the level came out how."""
+        """Number of checks of the level per outcome."""
         return Counter(verdict.outcome for verdict in self.verdicts if verdict.level is level)
 
     def as_json(self) -> dict[str, Any]:
-        """One document; `from_json` reads it."""
+        """Return the JSON document that `from_json` reads."""
         return {
             "format": FORMAT,
             "provider": self.provider,
@@ -83,9 +83,9 @@ class Report:
         }
 
     def as_text(self) -> str:
-        """For people: every level, and every check that did not pass, with what it means."""
+        """Return text with every level, and every failed or unproven check with its reason."""
         lines = [f"{self.provider} {self.version}, plugin interface {self.sdk}"]
-        lines += [f"  {level.value:<11}{self._said(level)}" for level in Level]
+        lines += [f"  {level.value:<11}{self._summary(level)}" for level in Level]
         for verdict in self.verdicts:
             if verdict.outcome is Outcome.FAILED:
                 lines += [
@@ -96,31 +96,31 @@ class Report:
                 ]
         unproven = [one for one in self.verdicts if one.outcome is Outcome.UNPROVEN]
         if unproven:
-            lines += ["", "Unproven: the remote side that comes with it cannot show"]
+            lines += ["", "Unproven: the provider's scripted remote side does not support"]
             lines += [f"  {one.check}: {one.message}" for one in unproven]
         return "\n".join(lines)
 
-    def _said(self, level: Level) -> str:
+    def _summary(self, level: Level) -> str:
         counts = self.counts(level)
         claimed = sum(counts.values()) - counts.get(Outcome.NOT_CLAIMED, 0)
         if not claimed:
             return "not claimed"
-        told = [f"{counts.get(Outcome.PASSED, 0)} of {claimed} passed"]
-        told += [
+        parts = [f"{counts.get(Outcome.PASSED, 0)} of {claimed} passed"]
+        parts += [
             f"{counts[one]} {one.value}"
             for one in (Outcome.FAILED, Outcome.UNPROVEN)
             if counts.get(one)
         ]
         ruled_out = [one for one in self.verdicts if one.level is level and one.is_ruled_out]
         if ruled_out:
-            told.append(f"{len(ruled_out)} said to be impossible there")
-        return ", ".join(told)
+            parts.append(f"{len(ruled_out)} declared impossible")
+        return ", ".join(parts)
 
 
 def from_json(document: Mapping[str, Any]) -> Report:
-    """The report of `as_json`. Raises ValueError and LookupError for any other document."""
+    """Read a document of `as_json`. Raises ValueError or LookupError for any other document."""
     if document["format"] != FORMAT:
-        raise ValueError(f"a report of format {document['format']}, not {FORMAT}")
+        raise ValueError(f"unknown report format {document['format']}, expected {FORMAT}")
     return Report(
         provider=document["provider"],
         version=document["version"],

@@ -1,4 +1,4 @@
-"""Running checks: each with a provider and a remote side of its own, to a verdict."""
+"""Run checks, each with its own provider and remote side, and judge the outcome."""
 
 import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,9 +27,9 @@ from payd.providers.calls import describe, innermost
 
 __all__ = ["checks", "open_bench", "run_check", "run_kit"]
 
-#: The bench's time, unless the remote side has its own.
+#: Start time of the kit's clock.
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-#: For one check, its provider's start and end included.
+#: Seconds for one check, including the provider's start and end.
 CHECK_TIMEOUT_S = 120.0
 
 
@@ -40,7 +40,7 @@ async def run_kit(
     now: datetime,
     on_verdict: Callable[[Verdict], None] = lambda verdict: None,
 ) -> Report:
-    """Every check, one after the other; `on_verdict` hears each verdict as it falls."""
+    """Run every check in order and return the report; `on_verdict` is called after each check."""
     verdicts = []
     for check in CHECKS:
         verdicts.append(await run_check(check, manifest, open_remote))
@@ -49,7 +49,7 @@ async def run_kit(
 
 
 def report_of(manifest: ProviderManifest, verdicts: Sequence[Verdict], now: datetime) -> Report:
-    """What these verdicts say of the provider."""
+    """Build a report from verdicts."""
     return Report(
         provider=manifest.name,
         version=manifest.version,
@@ -60,7 +60,7 @@ def report_of(manifest: ProviderManifest, verdicts: Sequence[Verdict], now: date
 
 
 async def run_check(check: Check, manifest: ProviderManifest, open_remote: OpenRemote) -> Verdict:
-    """One check; whatever goes wrong in it is its verdict."""
+    """Run one check; any exception in it becomes the verdict."""
     began = trio.current_time()
     outcome, message = await _outcome(check, manifest, open_remote)
     return Verdict(
@@ -82,7 +82,7 @@ async def _outcome(
                 if not check.applies(manifest, bench.provider):
                     return Outcome.NOT_CLAIMED, ""
                 await check.run(bench)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's code: its verdict
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the provider's code: its verdict
         return _judged(innermost(error))
     return Outcome.PASSED, ""
 
@@ -98,23 +98,23 @@ def _judged(error: BaseException) -> tuple[Outcome, str]:
         case Failed():
             return Outcome.FAILED, str(error)
         case trio.TooSlowError():
-            return Outcome.FAILED, f"it was not done after {CHECK_TIMEOUT_S:g} s"
+            return Outcome.FAILED, f"the check did not end within {CHECK_TIMEOUT_S:g} s"
         case ProviderError():
             return Outcome.FAILED, " ".join([describe(error), *getattr(error, "__notes__", ())])
-    return Outcome.FAILED, f"outside of the provider's calls, {_place(error)}: {describe(error)}"
+    return Outcome.FAILED, f"outside the provider's calls, at {_place(error)}: {describe(error)}"
 
 
 def _place(error: BaseException) -> str:
-    """Where it was raised: most often in the author's own remote side."""
+    """File and line that raised it: usually the author's scripted remote side."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"
 
 
 @asynccontextmanager
 async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> AsyncIterator[Bench]:
-    """The provider as payd builds it, on a remote side of its own. Raises Failed."""
+    """Start the provider as payd does, with its own remote side. Raises Failed."""
     clock, log, sinks = BenchClock(START), BenchLog(), [BenchSink()]
-    held: list[float] = []
+    blocked_s: list[float] = []
 
     async def read_cursor() -> str | None:
         await trio.lowlevel.checkpoint()
@@ -125,7 +125,7 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
         try:
             config = manifest.config_model.model_validate(dict(remote.settings))
         except ValidationError as error:
-            raise Failed(f"it refuses the settings of its remote side: {error}") from None
+            raise Failed(f"the configuration model refuses Remote.settings: {error}") from None
         secrets = dict(remote.secrets)
         context = ProviderContext(
             environment="test", secrets=secrets, clock=clock, log=log, read_cursor=read_cursor
@@ -140,10 +140,10 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
             log=log,
             secrets=secrets,
             sinks=sinks,
-            held=held,
+            blocked_s=blocked_s,
         )
-        # What the factory starts is the provider's; the check that is yielded to is not.
-        with owned(held.append):
+        # Long steps of what the factory starts count; those of the check itself do not.
+        with owned(blocked_s.append):
             async with (
                 manifest.factory(context, config) as provider,
                 _watching(provider, sinks[0], begins=remote.needs_watch),
@@ -154,7 +154,7 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
 
 @asynccontextmanager
 async def _watching(provider: Provider, sink: BenchSink, *, begins: bool) -> AsyncIterator[None]:
-    """Its watch beside the check, as payd runs it."""
+    """Run the provider's watch during the check, if the remote side needs it."""
     async with trio.open_nursery() as nursery:
         if begins and isinstance(provider, SupportsWatch):
             nursery.start_soon(partial(provider.watch, sink, task_status=trio.TASK_STATUS_IGNORED))

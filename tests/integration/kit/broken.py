@@ -89,7 +89,7 @@ def saying(found: Any, **changes: Any) -> Any:
 # -- basic -------------------------------------------------------------------------------------
 
 
-@fails("the manifest is sound", version="first")
+@fails("the manifest is valid", version="first")
 class VersionOfNoKind(AcmeProvider):
     """As it was."""
 
@@ -117,7 +117,7 @@ class LenientProvider(AcmeProvider):
 
 
 @fails("the same operation twice is one object")
-@fails("the same operation many times at once is one object")
+@fails("the same operation concurrently is one object")
 class NewEveryTime(AcmeProvider):
     async def create(self, operation: Any) -> Created:
         return await super().create(anew(operation))
@@ -140,7 +140,7 @@ class NoConflict(AcmeProvider):
             return await super().create(anew(operation))
 
 
-@fails("the answer says what the customer has to do")
+@fails("create returns what the customer has to do")
 class NothingToDo(AcmeProvider):
     async def create(self, operation: Any) -> Created:
         return attrs.evolve(await super().create(operation), next_action=None)
@@ -153,7 +153,7 @@ class NeverOpen(AcmeProvider):
 
 
 @fails("an object is found without its reference")
-@fails("an object whose answer was lost is found")
+@fails("an object whose response was lost is found")
 class NotFoundWithoutReference(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         return Absent() if ref.reference is None else await super().fetch(ref)
@@ -178,7 +178,7 @@ class FindsAnother(AcmeProvider):
         return webhooks.charges.snapshot(charge)
 
 
-@fails("a look changes nothing")
+@fails("fetch changes nothing")
 class LooksByCreating(AcmeProvider):
     operation: Any = None
 
@@ -197,7 +197,7 @@ class NeverPaid(AcmeProvider):
         return saying(await super().fetch(ref), status=ProviderStatus.OPEN)
 
 
-@fails("partial money is told as it is")
+@fails("partial payments are reported exactly")
 class AnyMoneyIsEnough(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         found = await super().fetch(ref)
@@ -205,7 +205,7 @@ class AnyMoneyIsEnough(AcmeProvider):
         return saying(found, status=ProviderStatus.PAID) if paid else found
 
 
-@fails("partial money is told as it is")
+@fails("partial payments are reported exactly")
 class TheLastPartOnly(AcmeProvider):
     told: int = 0
 
@@ -215,7 +215,7 @@ class TheLastPartOnly(AcmeProvider):
         return saying(found, received=part, confirmed=part)
 
 
-@fails("more than due is told as it is")
+@fails("overpayments are reported exactly")
 class NeverTooMuch(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         found = await super().fetch(ref)
@@ -223,13 +223,13 @@ class NeverTooMuch(AcmeProvider):
         return saying(found, received=capped, confirmed=capped)
 
 
-@fails("a cancel of what was paid in part tells the part")
+@fails("cancel of a partly paid object reports the part")
 class ForgetsThePart(AcmeProvider):
     async def cancel(self, ref: Any) -> Any:
         return attrs.evolve(await super().cancel(ref), received=0, confirmed=0)
 
 
-@fails("a look tells when it was")
+@fails("fetch reports the time of its answer")
 class LooksAtTheBeginning(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         return saying(await super().fetch(ref), as_of=ref.create_time)
@@ -250,21 +250,21 @@ class SaysThatItClosed(AcmeProvider):
         return attrs.evolve(found.snapshot, status=ProviderStatus.CANCELED)
 
 
-@fails("a cancel of a paid object says that it is paid")
+@fails("cancel of a paid object reports that it is paid")
 class AlwaysCanceled(AcmeProvider):
     async def cancel(self, ref: Any) -> Any:
         return attrs.evolve(await super().cancel(ref), status=ProviderStatus.CANCELED)
 
 
 @fails(
-    "what cannot be closed stays as it is",
+    "an object that cannot be closed stays payable",
     capabilities=attrs.evolve(ACME.capabilities, cancel=Cancel.NOT_CLOSABLE),
 )
 class ClosesAllTheSame(AcmeProvider):
     """As it was."""
 
 
-@fails("a cancel of an expired object says so")
+@fails("cancel of an expired object reports that it is closed")
 class RefusesToCancel(AcmeProvider):
     async def cancel(self, ref: Any) -> Any:
         if (await self.fetch(ref)).snapshot.status is not ProviderStatus.OPEN:
@@ -278,14 +278,14 @@ class Talkative(AcmeProvider):
         return "ok"
 
 
-@fails("no call holds the loop")
+@fails("no call blocks the event loop")
 class WaitsWithoutAwait(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         time.sleep(0.6)  # noqa: ASYNC251 - that is the point
         return await super().fetch(ref)
 
 
-@fails("money that went back is told")
+@fails("refunds are reported")
 class NetOfRefunds(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         found = await super().fetch(ref)
@@ -293,21 +293,21 @@ class NetOfRefunds(AcmeProvider):
         return saying(found, received=left, confirmed=left)
 
 
-@fails("money that went back is told")
+@fails("refunds are reported")
 class PayableAgain(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         found = await super().fetch(ref)
         return saying(found, status=ProviderStatus.OPEN) if found.snapshot.refunded else found
 
 
-@fails("money that went back is told")
+@fails("refunds are reported")
 class SilentAboutRefunds(AcmeProvider):
     def translate(self, event: ProviderEvent) -> Any:
         said = super().translate(event)
         return [attrs.evolve(one, fact=attrs.evolve(one.fact, refunded=0)) for one in said]
 
 
-@fails("operations at once do not mix")
+@fails("concurrent operations do not mix")
 class OneAtATime(AcmeProvider):
     amount: Any = None
 
@@ -325,7 +325,7 @@ class KeepsItsFirstKey(AcmeProvider):
         return await super().create(operation)
 
 
-@fails("no secret is logged or told")
+@fails("no secret is logged or raised")
 class TellsItsKeyWhenRefused(AcmeProvider):
     async def create(self, operation: Any) -> Created:
         try:
@@ -334,7 +334,7 @@ class TellsItsKeyWhenRefused(AcmeProvider):
             raise Misconfigured(f"refused: {self.context.secrets['api_key'][0]}") from None
 
 
-@fails("no secret is logged or told")
+@fails("no secret is logged or raised")
 class TellsItsSecretToWhoHasNone(AcmeProvider):
     def verify(self, request: Any, secrets: Any, now: Any) -> ProviderEvent:
         try:
@@ -343,7 +343,7 @@ class TellsItsSecretToWhoHasNone(AcmeProvider):
             raise WebhookRefused("signature", f"{error} {secrets['webhook_secret']}") from None
 
 
-@fails("no secret is logged or told")
+@fails("no secret is logged or raised")
 class TellsItsKey(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         self.context.log.info("looked", key=self.context.secrets["api_key"][0])
@@ -368,24 +368,24 @@ def misnamed(mistaken: type[ProviderError], name: Callable[[], ProviderError]) -
 
 for check, mistaken, name in (
     (
-        "a request that was lost is sent again and done once",
+        "a lost request is retried and done once",
         OutcomeUnknown,
         lambda: Declined("x", "y"),
     ),
     (
-        "an answer that was lost is unknown and sent again done once",
+        "a lost response is unknown and done once",
         OutcomeUnknown,
         lambda: NotAttempted("z"),
     ),
     ("a server error is unknown", OutcomeUnknown, lambda: Declined("x", "y")),
     ("refused credentials are a misconfiguration", Misconfigured, lambda: OutcomeUnknown("z")),
-    ("too many requests say when to come again", RateLimited, lambda: OutcomeUnknown("z")),
+    ("rate limits give a retry delay", RateLimited, lambda: OutcomeUnknown("z")),
     ("a definite refusal is declined", Declined, lambda: OutcomeUnknown("z")),
 ):
     fails(check)(misnamed(mistaken, name))
 
 
-@fails("an unreadable answer is unknown")
+@fails("an unreadable response is unknown")
 class MakesItUp(AcmeProvider):
     async def create(self, operation: Any) -> Created:
         try:
@@ -394,7 +394,7 @@ class MakesItUp(AcmeProvider):
             return Created(reference="ch_guessed", next_action=None)
 
 
-@fails("a remote side that hangs can be left")
+@fails("a hanging call can be cancelled")
 class CannotBeLeft(AcmeProvider):
     async def create(self, operation: Any) -> Created:
         with trio.CancelScope(shield=True), trio.move_on_after(3):
@@ -410,7 +410,7 @@ class KeyOfEachAttempt(AcmeProvider):
         return created
 
 
-@fails("a look that failed is not absence")
+@fails("a failed fetch is not absence")
 class BlindLook(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         try:
@@ -419,7 +419,7 @@ class BlindLook(AcmeProvider):
             return Absent()
 
 
-@fails("a look that failed is not absence")
+@fails("a failed fetch is not absence")
 class RefusedIsAbsent(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         try:
@@ -441,7 +441,7 @@ class AnyReference(AcmeProvider):
         return saying(found, status=ProviderStatus.PAID, received=1, confirmed=1)
 
 
-@fails("any order of deeds loses nothing")
+@fails("any order of actions loses nothing")
 class ForgetsWhatWasPaid(AcmeProvider):
     canceled: bool = False
 

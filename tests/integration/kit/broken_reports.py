@@ -30,13 +30,13 @@ __all__ = ["BROKEN"]
 # -- webhooks ----------------------------------------------------------------------------------
 
 
-@fails("an authentic webhook is taken")
+@fails("an authentic webhook is accepted")
 class RefusesAll(AcmeProvider):
     def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
         raise WebhookRefused("signature", "no")
 
 
-@fails("an authentic webhook is taken")
+@fails("an authentic webhook is accepted")
 class KeepsAFloat(AcmeProvider):
     def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
         event = super().verify(request, secrets, now)
@@ -50,7 +50,7 @@ class BelievesAll(AcmeProvider):
         return ProviderEvent(id="1", type="any", content={})
 
 
-@fails("a webhook of long ago is refused")
+@fails("an old webhook is refused")
 @fails("a webhook from the future is refused")
 class Timeless(AcmeProvider):
     def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
@@ -85,7 +85,7 @@ class SignsTheBodyAlone(AcmeProvider):
         return webhooks.event(json.loads(request.body))
 
 
-@fails("a webhook of a part tells the part")
+@fails("a webhook of a partial payment reports the part")
 class AnyEventIsEnough(AcmeProvider):
     def translate(self, event: ProviderEvent) -> Any:
         said = super().translate(event)
@@ -93,21 +93,21 @@ class AnyEventIsEnough(AcmeProvider):
         return [attrs.evolve(one, fact=attrs.evolve(one.fact, status=paid)) for one in said]
 
 
-@fails("both secrets count while one is replaced")
+@fails("both secrets are accepted during rotation")
 class NewestSecretOnly(AcmeProvider):
     def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
         newest = {"webhook_secret": secrets["webhook_secret"][:1]}
         return super().verify(request, newest, now)
 
 
-@fails("rubbish is refused and nothing else")
+@fails("garbage is refused")
 class Fragile(AcmeProvider):
     def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
         request.headers["acme-signature"].index("t=")
         return super().verify(request, secrets, now)
 
 
-@fails("reading a webhook asks nobody")
+@fails("verifying a webhook sends no request")
 class AsksBack(AcmeProvider):
     def translate(self, event: ProviderEvent) -> Any:
         httpx.get(f"{self._config.api_base}/ping")
@@ -126,7 +126,7 @@ class NamesOfItsOwn(AcmeProvider):
         return [attrs.evolve(o, reference=f"acme/{o.reference}") for o in super().translate(event)]
 
 
-@fails("what is none of payds moves nothing")
+@fails("foreign objects are ignored")
 class TakesTheForeign(AcmeProvider):
     async def create(self, operation: Any) -> Created:
         self.last = str(operation.payment_id)
@@ -137,7 +137,7 @@ class TakesTheForeign(AcmeProvider):
         return super().translate(attrs.evolve(event, content={"charge": charge}))
 
 
-@fails("every order of reports gives the same facts")
+@fails("every order of reports gives the same result")
 class TimesOfItsOwn(AcmeProvider):
     def translate(self, event: ProviderEvent) -> Any:
         early = event.content["charge"]["status"] == "open"
@@ -149,7 +149,7 @@ class TimesOfItsOwn(AcmeProvider):
 # -- scan --------------------------------------------------------------------------------------
 
 
-@fails("a scan tells what webhooks did not")
+@fails("a scan reports what webhooks missed")
 class BlindScan(AcmeProvider):
     async def scan(self, cursor: str | None) -> Any:
         return attrs.evolve(await super().scan(cursor), events=())
@@ -164,7 +164,7 @@ class SkipsAtTheBorder(AcmeProvider):
         return attrs.evolve(told, events=kept, cursor=str(at + len(kept) + more), more=more)
 
 
-@fails("a scan from the same cursor tells the same")
+@fails("a scan from the same cursor returns the same events")
 class RemembersWhatItTold(AcmeProvider):
     seen: frozenset[str] = frozenset()
 
@@ -175,7 +175,7 @@ class RemembersWhatItTold(AcmeProvider):
         return attrs.evolve(told, events=new)
 
 
-@fails("an event is the same by both ways")
+@fails("an event is the same by webhook and scan")
 class IdsOfTheScanItself(AcmeProvider):
     async def scan(self, cursor: str | None) -> Any:
         told = await super().scan(cursor)
@@ -186,20 +186,20 @@ class IdsOfTheScanItself(AcmeProvider):
 # -- watch -------------------------------------------------------------------------------------
 
 
-@fails("a watch tells what was paid")
+@fails("a watch reports what was paid")
 class SleepsInstead(MockProvider):
     async def watch(self, sink: Any, *, task_status: Any) -> None:
         await trio.sleep_forever()
 
 
-@fails("a watch that was stopped goes on where it was")
+@fails("a restarted watch continues where it stopped")
 class ForgetsTheBacklog(MockProvider):
     async def watch(self, sink: Any, *, task_status: Any) -> None:
         self._ledger.mark_reported(self._ledger.unreported(self._clock.now(), BATCH_MAX))
         await super().watch(sink, task_status=task_status)
 
 
-@fails("what could not be stored is told again")
+@fails("what could not be stored is reported again")
 class MarksTooEarly(MockProvider):
     async def watch(self, sink: Any, *, task_status: Any) -> None:
         while True:

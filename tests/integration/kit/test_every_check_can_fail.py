@@ -34,11 +34,11 @@ class NeverLetsGo(AcmeProvider):
         threading.Event().wait()
 
 
-def test_who_would_hold_the_loop_for_ever_is_ended_and_named(
+def test_a_provider_that_blocks_the_event_loop_is_interrupted_and_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(held, "HELD_MAX_S", 0.5)
     check = BY_NAME["an open object is found open"]
     verdict = trio.run(run_check, check, manifest_of(NeverLetsGo), open_acme)
     assert verdict.outcome is Outcome.FAILED
-    assert "held the loop" in verdict.message
+    assert "blocked the event loop" in verdict.message

@@ -28,7 +28,7 @@ async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
 
 
 class AcmeRemote(Remote):
-    """See Remote."""
+    """The fake API, controlled by the kit."""
 
     def __init__(self, acme: FakeAcme) -> None:
         self._acme = acme
@@ -36,31 +36,31 @@ class AcmeRemote(Remote):
         self.secrets = {"api_key": (acme.api_key,), "webhook_secret": (acme.webhook_secret,)}
 
     async def requests(self) -> int:
-        """See Remote."""
+        """Return the number of requests that the fake API has received."""
         return self._acme.requests
 
     async def objects(self, payment_id: UUID) -> int:
-        """See Remote."""
+        """Count the payable objects of a payment."""
         return len(self._acme.of_payment(str(payment_id)))
 
     async def fault(self, fault: Fault) -> None:
-        """See Remote."""
+        """Let every request from now on meet the fault."""
         self._acme.fault = fault.value.replace(" ", "_")
 
     async def mend(self) -> None:
-        """See Remote."""
+        """End the fault."""
         self._acme.fault = None
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
-        """See Remote."""
+        """Let the customer pay an amount."""
         self._acme.pay(self._charge(ref)["id"], amount)
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
-        """See Remote."""
+        """Refund an amount of what was paid."""
         self._acme.refund(self._charge(ref)["id"], amount)
 
     async def expire(self, ref: PaymentRef) -> None:
-        """See Remote."""
+        """Let the object expire unpaid."""
         self._acme.expire(self._charge(ref)["id"])
 
     async def rest(self) -> None:
@@ -68,7 +68,7 @@ class AcmeRemote(Remote):
         await trio.lowlevel.checkpoint()
 
     def webhook(self, ref: PaymentRef, now: datetime, secret: str | None = None) -> WebhookRequest:
-        """See Remote."""
+        """Return the newest webhook about the object, signed at `now`."""
         event = self._acme.newest_event(self._charge(ref)["id"])
         if event is None:
             raise NotScripted("Acme tells nothing of a charge that is only open")
@@ -82,15 +82,15 @@ class AcmeRemote(Remote):
         return self._signed(self._acme.event("charge.paid", charge), now)
 
     def key_name(self) -> str:
-        """See Remote."""
+        """Return the name of the API credential."""
         return "api_key"
 
     def signature_headers(self) -> tuple[str, ...]:
-        """See Remote."""
+        """Return the headers that carry the signature."""
         return (SIGNATURE,)
 
     def secret_name(self) -> str:
-        """See Remote."""
+        """Return the name of the webhook secret."""
         return "webhook_secret"
 
     def _charge(self, ref: PaymentRef) -> Json:

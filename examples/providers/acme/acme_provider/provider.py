@@ -75,7 +75,7 @@ class AcmeProvider:
         )
 
     async def health(self) -> None:
-        """See Provider."""
+        """Check that the remote side responds to our credentials."""
         _there(await self._api.get("/ping"))
 
     # -- events --------------------------------------------------------------------------------
@@ -83,11 +83,11 @@ class AcmeProvider:
     def verify(
         self, request: WebhookRequest, secrets: Mapping[str, tuple[str, ...]], now: datetime
     ) -> ProviderEvent:
-        """See SupportsWebhooks."""
+        """Check signature and age of a webhook, and return its event. Raises WebhookRefused."""
         return webhooks.verify(request, secrets["webhook_secret"], now, self._config.tolerance_s)
 
     def translate(self, event: ProviderEvent) -> Sequence[Observation]:
-        """See SupportsEvents."""
+        """Convert an event to observations about payments; empty for events of no interest."""
         return webhooks.observations(event)
 
     async def scan(self, cursor: str | None) -> Page:

@@ -26,7 +26,7 @@ async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
 
 
 class SepaRemote(Remote):
-    """See Remote."""
+    """A fake bank that writes statements, controlled by the kit."""
 
     def __init__(self, clock: BenchClock, folder: Path) -> None:
         self._clock = clock
@@ -43,7 +43,7 @@ class SepaRemote(Remote):
         }
 
     async def objects(self, payment_id: UUID) -> int:
-        """See Remote."""
+        """Count the payable objects of a payment."""
         await trio.lowlevel.checkpoint()
         query = "SELECT count(*) FROM claims WHERE payment_id = ?"
         with closing(sqlite3.connect(self._ledger)) as database:
@@ -51,7 +51,7 @@ class SepaRemote(Remote):
         return int(number)
 
     def metadata(self, fault: Fault | None) -> Mapping[str, str]:
-        """See Remote."""
+        """Return the metadata that selects the scenario for a fault."""
         if fault is not None:
             raise _NOTHING_IS_SENT
         return {}
@@ -64,7 +64,7 @@ class SepaRemote(Remote):
         self._statements.rename(self._away)
 
     async def mend(self) -> None:
-        """See Remote."""
+        """End the fault."""
         await trio.lowlevel.checkpoint()
         if self._away.exists():
             self._away.rename(self._statements)
@@ -84,5 +84,5 @@ class SepaRemote(Remote):
         drop(self._statements, statement(IBAN, [booking], self._clock.now()))
 
     def key_name(self) -> str:
-        """See Remote."""
+        """Return the name of the API credential."""
         raise CannotHappen("a folder is opened without a key")

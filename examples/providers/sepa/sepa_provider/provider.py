@@ -77,7 +77,7 @@ class SepaProvider:
         return found.snapshot
 
     async def health(self) -> None:
-        """See Provider."""
+        """Check that the remote side responds to our credentials."""
         await trio.to_thread.run_sync(self._ledger.check)
         await trio.to_thread.run_sync(self._importer.check)
 
@@ -93,7 +93,7 @@ class SepaProvider:
         return await trio.to_thread.run_sync(self._page, cursor)
 
     def translate(self, event: ProviderEvent) -> Sequence[Observation]:
-        """See SupportsEvents."""
+        """Convert an event to observations about payments; empty for events of no interest."""
         return claims.observations(event)
 
     # -- the ledger's side, in threads -----------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The checks, a file a level. Importing them registers them."""
+"""The checks, grouped by topic. Importing this package registers them."""
 
 from payd.plugins.testing.checks import (
     basic,

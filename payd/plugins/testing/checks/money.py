@@ -1,4 +1,4 @@
-"""Money is told as it is: all of it, a part, too much, and what goes back beside what came."""
+"""Reported amounts: full, partial and excess payments, and refunds."""
 
 from datetime import timedelta
 
@@ -20,23 +20,23 @@ from payd.plugins.testing.checks.webhooks import verified
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen
 
-#: Before any object has expired.
+#: Short enough that no object has expired.
 _LATER = timedelta(minutes=10)
-#: Clocks differ, and some tell whole seconds only.
+#: Tolerance for clocks that differ or have a resolution of one second.
 _CLOCKS_APART = timedelta(seconds=2)
 
 
-@check(Level.BASIC, "The whole point.")
+@check(Level.BASIC, "payd completes a payment only when the provider reports it as paid.")
 async def a_paid_object_is_found_paid(bench: Bench) -> None:
     operation, ref, created = await bench.paid()
     snapshot = await looked(bench, operation, ref, created)
     stands(snapshot, operation, ProviderStatus.PAID, received=due(operation))
     if snapshot.confirmed != due(operation):
-        raise Failed(f"paid and final, but confirmed is {snapshot.confirmed}")
+        raise Failed(f"all of {due(operation)} is final, but confirmed is {snapshot.confirmed}")
 
 
-@check(Level.BASIC, "Part of the money is a customer's all the same, and not enough.")
-async def partial_money_is_told_as_it_is(bench: Bench) -> None:
+@check(Level.BASIC, "A partial payment must be recorded, but must not complete the payment.")
+async def partial_payments_are_reported_exactly(bench: Bench) -> None:
     operation, ref, created = await bench.opened()
     came = 0
     for part in (due(operation) // 2, due(operation) // 4):
@@ -45,54 +45,54 @@ async def partial_money_is_told_as_it_is(bench: Bench) -> None:
         snapshot = await looked(bench, operation, ref, created)
         if snapshot.received != came or snapshot.status is ProviderStatus.PAID:
             raise Failed(
-                f"{came} of {due(operation)} were paid in all: it is {snapshot.status.value},"
-                f" and {snapshot.received} came"
+                f"{came} of {due(operation)} were paid, but status is {snapshot.status.value}"
+                f" and received is {snapshot.received}"
             )
     await bench.pay(ref, due(operation) - came)
     snapshot = await looked(bench, operation, ref, created)
     stands(snapshot, operation, ProviderStatus.PAID, received=due(operation))
 
 
-@check(Level.BASIC, "What is too much is a customer's, and goes back to him: it must be known.")
-async def more_than_due_is_told_as_it_is(bench: Bench) -> None:
+@check(Level.BASIC, "An operator has to return the excess, so payd must know it.")
+async def overpayments_are_reported_exactly(bench: Bench) -> None:
     operation, ref, created = await bench.opened()
     await bench.pay(ref, due(operation) + 1)
     snapshot = await looked(bench, operation, ref, created)
     stands(snapshot, operation, ProviderStatus.PAID, received=due(operation) + 1)
 
 
-@check(Level.BASIC, "Who paid a part before it was closed wants it back.")
-async def a_cancel_of_what_was_paid_in_part_tells_the_part(bench: Bench) -> None:
+@check(Level.BASIC, "A part that was paid before the cancellation must be returned.")
+async def cancel_of_a_partly_paid_object_reports_the_part(bench: Bench) -> None:
     operation, ref, created = await bench.opened()
     part = due(operation) // 2
     await bench.pay(ref, part)
     snapshot = await bench.standing(operation, created, await bench.cancel(ref))
     if snapshot.received != part or snapshot.status is ProviderStatus.PAID:
         raise Failed(
-            f"{part} came, and the cancel says {snapshot.received}, {snapshot.status.value}"
+            f"{part} was paid, but cancel returned status {snapshot.status.value}"
+            f" and received {snapshot.received}"
         )
 
 
 @check(
-    Level.BASIC, "By its time a look decides whether an open payment is over, and money was late."
+    Level.BASIC,
+    "The time of a snapshot decides whether a payment has expired and whether money was late.",
 )
-async def a_look_tells_when_it_was(bench: Bench) -> None:
+async def fetch_reports_the_time_of_its_answer(bench: Bench) -> None:
     if bench.remote.needs_watch:
-        raise CannotHappen("a look tells how far the watch has come")
+        raise CannotHappen("fetch reports the time that the watch has reached")
     operation, ref, _ = await bench.opened()
     await bench.passed(_LATER)
     await bench.pay(ref, due(operation))
     before = bench.clock.now()
     as_of = (await bench.found(ref)).snapshot.as_of
     if not before - _CLOCKS_APART <= as_of <= bench.clock.now() + _CLOCKS_APART:
-        raise Failed(
-            f"looked at {before.isoformat()}, it tells how it stood at {as_of.isoformat()}"
-        )
+        raise Failed(f"as_of is {as_of.isoformat()}, but fetch was called at {before.isoformat()}")
 
 
 @check(
     Level.BASIC,
-    "A cent too little keeps a payment open for ever; a cent too much is a person's work.",
+    "One unit too little keeps a payment open; one too much needs an operator.",
 )
 async def amounts_are_exact(bench: Bench) -> None:
     for way in bench.ways():
@@ -103,15 +103,15 @@ async def amounts_are_exact(bench: Bench) -> None:
                 raise Failed(
                     f"{due(operation)} units of {asset(operation)} were due and paid"
                     f" ({minor_units} minor units, {way.decimals} decimals),"
-                    f" it says {snapshot.received}"
+                    f" but received is {snapshot.received}"
                 )
 
 
 @check(
     Level.BASIC,
-    "A refund that payd is not told of leaves a service running that nobody pays for.",
+    "After an unreported refund, a service keeps running that is not paid for.",
 )
-async def money_that_went_back_is_told(bench: Bench) -> None:
+async def refunds_are_reported(bench: Bench) -> None:
     operation, ref, _ = await bench.paid()
     cursor = (await read(bench, None))[1] if isinstance(bench.provider, SupportsScan) else None
     gone = 0
@@ -122,21 +122,21 @@ async def money_that_went_back_is_told(bench: Bench) -> None:
         snapshot = (await bench.found(ref)).snapshot
         reports = await _reports(bench, ref, cursor)
         if isinstance(bench.provider, SupportsEvents) and not any(map(_refunded, reports)):
-            raise Failed(f"{gone} went back, and no event says so")
-        told = max([snapshot.refunded, *map(_refunded, reports)])
-        if told != gone:
-            raise Failed(f"{gone} went back in all, {told} is told")
+            raise Failed(f"{gone} were refunded, but no event reports it")
+        reported = max([snapshot.refunded, *map(_refunded, reports)])
+        if reported != gone:
+            raise Failed(f"{gone} were refunded in all, but refunded is {reported}")
         if snapshot.received != due(operation):
             raise Failed(
-                f"{due(operation)} came and {gone} went back: received is {snapshot.received},"
-                " and is to stay what came"
+                f"after a refund of {gone}, received is {snapshot.received}:"
+                f" it must stay {due(operation)}"
             )
         if snapshot.status is ProviderStatus.OPEN:
-            raise Failed(f"{gone} went back, and it is said to be OPEN: payable again")
+            raise Failed(f"after a refund of {gone}, the status is OPEN, which means payable")
 
 
 async def _reports(bench: Bench, ref: PaymentRef, cursor: str | None) -> list[Observation]:
-    """What its events say since then, by both ways."""
+    """Observations of the events since the cursor, by webhook and by scan."""
     provider: object = bench.provider
     events: list[ProviderEvent] = []
     if not isinstance(provider, SupportsEvents):

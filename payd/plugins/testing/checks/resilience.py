@@ -1,4 +1,4 @@
-"""What a remote side and a network really do: every failure has its name, and nothing is done twice."""
+"""Faults of the remote side and the network: the right error is raised, nothing is done twice."""
 
 import contextlib
 
@@ -23,8 +23,8 @@ from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted
 
 _CHECKPOINTS_MAX = 200
-#: Whatever keeps a look from seeing.
-_LOOKS_MEET = (
+#: Faults that make a fetch fail.
+_FETCH_FAULTS = (
     Fault.SERVER_ERROR,
     Fault.LOST_REQUEST,
     Fault.LOST_ANSWER,
@@ -32,8 +32,8 @@ _LOOKS_MEET = (
     Fault.UNAUTHORIZED,
     Fault.RATE_LIMITED,
 )
-#: An hour: longer than any provider asks for.
-_QUIET_MAX_S = 3600.0
+#: Longest plausible retry delay in seconds.
+_RETRY_DELAY_MAX_S = 3600.0
 
 
 def _looks_up(manifest: ProviderManifest, _provider: object) -> bool:
@@ -42,17 +42,17 @@ def _looks_up(manifest: ProviderManifest, _provider: object) -> bool:
 
 @attrs.frozen(kw_only=True)
 class _Met:
-    """An operation that met a fault, and what the provider made of it."""
+    """An operation that met a fault, and the provider's result or error."""
 
     operation: CreateOperation
-    #: A provider may try again by itself: then it answers.
+    #: A provider may retry by itself and succeed.
     answer: Created | None
     error: ProviderError | None
 
     def failed_as(self, fault: Fault, *kinds: type[ProviderError]) -> None:
         if self.answer is None and not isinstance(self.error, kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise Failed(f"a {fault.value} gave {self.error!r}, not {wanted}")
+            raise Failed(f"after a {fault.value}, create raised {self.error!r}, not {wanted}")
 
 
 async def _meeting(bench: Bench, fault: Fault) -> _Met:
@@ -69,12 +69,12 @@ async def _meeting(bench: Bench, fault: Fault) -> _Met:
 
 
 async def _once(bench: Bench, met: _Met) -> Created:
-    """Sent again, it is there, once."""
+    """Send the operation again; there must be one object."""
     created = await bench.create(met.operation)
     if met.answer is not None and met.answer.reference != created.reference:
-        raise Failed(f"it answered {met.answer.reference}, and then {created.reference}")
+        raise Failed(f"create returned {met.answer.reference}, then {created.reference}")
     if (number := await bench.objects(met.operation.payment_id)) != 1:
-        raise Failed(f"sent again, the remote side has {number} objects")
+        raise Failed(f"after a retry, the remote side has {number} objects, not 1")
     return created
 
 
@@ -86,85 +86,81 @@ async def _lost(bench: Bench, fault: Fault, *kinds: type[ProviderError]) -> None
 
 @check(
     Level.RESILIENCE,
-    "Not attempted is sent again at once, unknown is looked up; any other name loses the payment.",
+    "payd retries NotAttempted and looks up OutcomeUnknown; other errors may lose the payment.",
 )
-async def a_request_that_was_lost_is_sent_again_and_done_once(bench: Bench) -> None:
+async def a_lost_request_is_retried_and_done_once(bench: Bench) -> None:
     await _lost(bench, Fault.LOST_REQUEST, NotAttempted, OutcomeUnknown)
 
 
-@check(
-    Level.RESILIENCE, "The customer may be paying already: to call it failed would lose his money."
-)
-async def an_answer_that_was_lost_is_unknown_and_sent_again_done_once(bench: Bench) -> None:
+@check(Level.RESILIENCE, "The object may exist and be paid; a failed payment would lose the money.")
+async def a_lost_response_is_unknown_and_done_once(bench: Bench) -> None:
     await _lost(bench, Fault.LOST_ANSWER, OutcomeUnknown)
 
 
-@check(Level.RESILIENCE, "Recovery looks first; what it finds it need not send.", _looks_up)
-async def an_object_whose_answer_was_lost_is_found(bench: Bench) -> None:
+@check(Level.RESILIENCE, "Recovery calls fetch first, and create only without a result.", _looks_up)
+async def an_object_whose_response_was_lost_is_found(bench: Bench) -> None:
     met = await _meeting(bench, Fault.LOST_ANSWER)
-    said = await bench.fetch(bench.ref(met.operation))
-    if isinstance(said, Absent):
-        raise Failed("it exists, and is said to be absent")
+    result = await bench.fetch(bench.ref(met.operation))
+    if isinstance(result, Absent):
+        raise Failed("fetch returned Absent, but the object exists")
     created = await _once(bench, met)
-    if created.reference != said.created.reference:
-        raise Failed(f"found as {said.created.reference}, created as {created.reference}")
+    if created.reference != result.created.reference:
+        raise Failed(f"fetch returned {result.created.reference}, create {created.reference}")
 
 
-@check(Level.RESILIENCE, "A 5xx says nothing about what was done.")
+@check(Level.RESILIENCE, "A 5xx response does not say whether the request was done.")
 async def a_server_error_is_unknown(bench: Bench) -> None:
     await _lost(bench, Fault.SERVER_ERROR, OutcomeUnknown)
 
 
-@check(Level.RESILIENCE, "An answer that cannot be read says nothing about what was done.")
-async def an_unreadable_answer_is_unknown(bench: Bench) -> None:
+@check(Level.RESILIENCE, "An unreadable response does not say whether the request was done.")
+async def an_unreadable_response_is_unknown(bench: Bench) -> None:
     await _lost(bench, Fault.GARBAGE, OutcomeUnknown)
 
 
-@check(
-    Level.RESILIENCE, "A wrong key is the operator's to mend: it must be called so, and wake him."
-)
+@check(Level.RESILIENCE, "Only an operator can fix a wrong key; Misconfigured raises the alert.")
 async def refused_credentials_are_a_misconfiguration(bench: Bench) -> None:
     met = await _meeting(bench, Fault.UNAUTHORIZED)
     if not isinstance(met.error, Misconfigured):
-        raise Failed(f"refused credentials gave {met.error!r}, not Misconfigured")
+        raise Failed(f"with refused credentials, create raised {met.error!r}, not Misconfigured")
 
 
-@check(Level.RESILIENCE, "payd waits as long as it is told, instead of pressing on.")
-async def too_many_requests_say_when_to_come_again(bench: Bench) -> None:
+@check(Level.RESILIENCE, "payd waits for the given delay before it retries.")
+async def rate_limits_give_a_retry_delay(bench: Bench) -> None:
     met = await _meeting(bench, Fault.RATE_LIMITED)
     met.failed_as(Fault.RATE_LIMITED, RateLimited)
     wait_s = met.error.retry_after_s if isinstance(met.error, RateLimited) else 0.0
-    if not 0 <= wait_s <= _QUIET_MAX_S:
-        raise Failed(f"it says to come again after {wait_s} s")
+    if not 0 <= wait_s <= _RETRY_DELAY_MAX_S:
+        raise Failed(f"retry_after_s is {wait_s}, expected 0 to {_RETRY_DELAY_MAX_S:g}")
     await _once(bench, met)
 
 
-@check(Level.RESILIENCE, "Only what is declined for good may fail a payment.")
+@check(Level.RESILIENCE, "payd fails a payment only when it is declined permanently.")
 async def a_definite_refusal_is_declined(bench: Bench) -> None:
     met = await _meeting(bench, Fault.DECLINE)
     if not isinstance(met.error, Declined):
-        raise Failed(f"a definite refusal gave {met.error!r}, not Declined")
+        raise Failed(f"after a permanent refusal, create raised {met.error!r}, not Declined")
     if not met.error.code or not met.error.message:
-        raise Failed("it declines without a code, or without a sentence for people")
+        raise Failed("Declined has no code, or no message for people")
 
 
 @check(
     Level.RESILIENCE,
-    "payd's deadline is kept by cancelling; who ignores it keeps a place for ever.",
+    "payd enforces deadlines by cancelling; a call that ignores it occupies a slot for ever.",
 )
-async def a_remote_side_that_hangs_can_be_left(bench: Bench) -> None:
+async def a_hanging_call_can_be_cancelled(bench: Bench) -> None:
     operation = bench.operation(metadata=bench.remote.metadata(Fault.HANG))
     await bench.remote.fault(Fault.HANG)
     with trio.move_on_after(0.5) as scope:
         await bench.raised(bench.provider.create, operation)
     late_s = trio.current_time() - scope.deadline
     if late_s > 1:
-        raise Failed(f"cancelled, it went on for {late_s:.1f} s")
+        raise Failed(f"it ran for {late_s:.1f} s after its cancellation")
     await bench.remote.mend()
     await _once(bench, _Met(operation=operation, answer=None, error=None))
 
 
-@check(Level.RESILIENCE, "A daemon may be stopped at any moment of a call.")
+@check(Level.RESILIENCE, "A daemon may stop at any moment during a call.")
 async def cancelled_at_any_moment_it_is_done_at_most_once(bench: Bench) -> None:
     for steps in range(_CHECKPOINTS_MAX):
         operation = bench.operation()
@@ -181,18 +177,18 @@ async def cancelled_at_any_moment_it_is_done_at_most_once(bench: Bench) -> None:
             return
         if steps > 20 and steps % 10:
             continue
-    raise Failed(f"it was still not done after {_CHECKPOINTS_MAX} steps")
+    raise Failed(f"create did not end after {_CHECKPOINTS_MAX} steps")
 
 
-@check(Level.RESILIENCE, "A look that fails must not be taken for one that found nothing.")
-async def a_look_that_failed_is_not_absence(bench: Bench) -> None:
+@check(Level.RESILIENCE, "payd sends an operation again if fetch returns Absent.")
+async def a_failed_fetch_is_not_absence(bench: Bench) -> None:
     operation, ref, _ = await bench.opened()
     refs = [ref]
     if bench.manifest.capabilities.lookup is not Lookup.NONE:
         refs.append(bench.ref(operation))
     ruled_out: NotScripted | CannotHappen | None = None
     met = 0
-    for fault in _LOOKS_MEET:
+    for fault in _FETCH_FAULTS:
         try:
             await bench.remote.fault(fault)
         except (NotScripted, CannotHappen) as error:
@@ -203,26 +199,26 @@ async def a_look_that_failed_is_not_absence(bench: Bench) -> None:
             with contextlib.suppress(ProviderError):
                 if isinstance(await bench.fetch(one), Absent):
                     how = "with" if one.reference else "without"
-                    raise Failed(f"a look {how} a reference that met a {fault.value} said Absent")
+                    raise Failed(f"after a {fault.value}, fetch {how} a reference returned Absent")
         await bench.remote.mend()
     if ruled_out is not None and not met:
         raise ruled_out
 
 
-@check(Level.RESILIENCE, "A reference that leads nowhere must not look like a payment.")
+@check(Level.RESILIENCE, "An unknown reference must not look like a payment.")
 async def a_wrong_reference_is_not_found(bench: Bench) -> None:
     _, ref, _ = await bench.opened()
     wrong = attrs.evolve(ref, reference="no-such-object", payment_id=bench.operation().payment_id)
     try:
-        said = await bench.fetch(wrong)
+        result = await bench.fetch(wrong)
     except ProviderError:
         return
-    if not isinstance(said, Absent) and said.snapshot.received:
-        raise Failed(f"of an object that does not exist it says {said!r}")
+    if not isinstance(result, Absent) and result.snapshot.received:
+        raise Failed(f"fetch of an unknown reference returned {result!r}")
 
 
 class _CancelAfter(trio.abc.Instrument):
-    """Cancels a scope after so many steps of its task."""
+    """Cancels a scope after a number of steps of its task."""
 
     def __init__(self, scope: trio.CancelScope, steps: int) -> None:
         self._scope = scope
@@ -230,7 +226,7 @@ class _CancelAfter(trio.abc.Instrument):
         self._task = trio.lowlevel.current_task()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """One step nearer."""
+        """Count a step."""
         if task is self._task:
             self._left -= 1
             if self._left < 0:

@@ -1,4 +1,4 @@
-"""A long look at the remote side: it tells everything, from where it was left, and ends when told."""
+"""Watches: they report everything, continue from their cursor, and end when cancelled."""
 
 import contextlib
 
@@ -14,7 +14,7 @@ def _watches(_manifest: ProviderManifest, provider: object) -> bool:
 
 
 async def _watch(bench: Bench, sink: BenchSink, seconds: float = 0.0) -> None:
-    """Until nothing new has come for a while; or for so long."""
+    """Run the watch until it reports nothing new, or for a number of seconds."""
     assert isinstance(bench.provider, SupportsWatch)
     with trio.move_on_after(seconds or PATIENCE_S):
         async with trio.open_nursery() as nursery:
@@ -24,10 +24,10 @@ async def _watch(bench: Bench, sink: BenchSink, seconds: float = 0.0) -> None:
 
 
 async def _run(bench: Bench, sink: BenchSink) -> None:
-    """As payd runs it: again when it ends."""
+    """Run the watch as payd does: start it again when it ends."""
     assert isinstance(bench.provider, SupportsWatch)
     while True:
-        # The sink's: what it refused must come again.
+        # Raised by the sink: the watch must report again what was refused.
         with contextlib.suppress(OSError):
             await bench.provider.watch(sink, task_status=trio.TASK_STATUS_IGNORED)
         await trio.sleep(0.05)
@@ -42,61 +42,59 @@ async def _until_quiet(bench: Bench, sink: BenchSink) -> None:
         seen = len(sink.stored)
 
 
-def _told(sink: BenchSink, called: set[str]) -> int:
-    """The sum of the final receipts that name it, each once."""
+def _confirmed(sink: BenchSink, called: set[str]) -> int:
+    """Sum of the confirmed receipts that name the object, each id once."""
     receipts = sink.receipts(called)
     return sum(one.amount for one in receipts if one.state is ReceiptState.CONFIRMED)
 
 
-@check(Level.WATCH, "What is not told by the watch is told by nobody.", _watches)
-async def a_watch_tells_what_was_paid(bench: Bench) -> None:
+@check(Level.WATCH, "Nothing else reports money that the watch misses.", _watches)
+async def a_watch_reports_what_was_paid(bench: Bench) -> None:
     sink = bench.sink()
     operation, ref, created = await bench.opened()
     await bench.remote.pay(ref, due(operation))
     await _watch(bench, sink)
-    if _told(sink, names(operation, created)) != due(operation):
-        raise Failed(
-            f"{due(operation)} were paid, {_told(sink, names(operation, created))} were told"
-        )
+    reported = _confirmed(sink, names(operation, created))
+    if reported != due(operation):
+        raise Failed(f"{due(operation)} were paid, but {reported} were reported")
 
 
 @check(
     Level.WATCH,
-    "Daemons are restarted: what happens meanwhile must be told afterwards, once.",
+    "Daemons restart; what happened meanwhile must be reported afterwards, once.",
     _watches,
 )
-async def a_watch_that_was_stopped_goes_on_where_it_was(bench: Bench) -> None:
+async def a_restarted_watch_continues_where_it_stopped(bench: Bench) -> None:
     sink = bench.sink()
-    told: list[tuple[set[str], int]] = []
+    paid: list[tuple[set[str], int]] = []
     for _ in range(3):
         operation, ref, created = await bench.opened()
         await bench.remote.pay(ref, due(operation))
-        told.append((names(operation, created), due(operation)))
+        paid.append((names(operation, created), due(operation)))
         await _watch(bench, sink)
-    for called, wanted in told:
-        if _told(sink, called) != wanted:
-            raise Failed(f"after three runs {_told(sink, called)} of {wanted} were told")
+    for called, amount in paid:
+        if (reported := _confirmed(sink, called)) != amount:
+            raise Failed(f"after three runs, {reported} of {amount} were reported")
 
 
 @check(
     Level.WATCH,
-    "The database may refuse: then nothing of it is stored, and it must come again.",
+    "A failed database write stores nothing, so the watch must report it again.",
     _watches,
 )
-async def what_could_not_be_stored_is_told_again(bench: Bench) -> None:
+async def what_could_not_be_stored_is_reported_again(bench: Bench) -> None:
     sink = bench.sink(refusals=2)
     operation, ref, created = await bench.opened()
     await bench.remote.pay(ref, due(operation))
     await _watch(bench, sink)
-    if _told(sink, names(operation, created)) != due(operation):
-        raise Failed(
-            f"after refusals {_told(sink, names(operation, created))} of {due(operation)} were told"
-        )
+    reported = _confirmed(sink, names(operation, created))
+    if reported != due(operation):
+        raise Failed(f"after failed writes, {reported} of {due(operation)} were reported")
 
 
 @check(
     Level.WATCH,
-    "A repetition is known by its id; the same money under two ids counts twice.",
+    "payd recognises a repeated receipt by its id; money with two ids counts twice.",
     _watches,
 )
 async def the_same_money_has_the_same_id(bench: Bench) -> None:
@@ -107,17 +105,16 @@ async def the_same_money_has_the_same_id(bench: Bench) -> None:
         sinks.append(bench.sink())
         await _watch(bench, sinks[-1])
     both = BenchSink(stored=[*sinks[0].stored, *sinks[1].stored])
-    if _told(both, names(operation, created)) != due(operation):
-        raise Failed(
-            f"two watches together tell {_told(both, names(operation, created))}, {due(operation)} were paid"
-        )
+    reported = _confirmed(both, names(operation, created))
+    if reported != due(operation):
+        raise Failed(f"two watches reported {reported} in all, but {due(operation)} were paid")
 
 
-@check(Level.WATCH, "A daemon that is to stop does not wait.", _watches)
+@check(Level.WATCH, "A watch that ignores cancellation delays the daemon's stop.", _watches)
 async def a_watch_ends_when_it_is_cancelled(bench: Bench) -> None:
     assert isinstance(bench.provider, SupportsWatch)
     with trio.move_on_after(0.5) as scope:
         await _run(bench, bench.sink())
     late_s = trio.current_time() - scope.deadline
     if late_s > 1:
-        raise Failed(f"cancelled, it went on for {late_s:.1f} s")
+        raise Failed(f"it ran for {late_s:.1f} s after its cancellation")

@@ -1,4 +1,4 @@
-"""What comes in unasked: only the remote side's own, recent words; in any order, any number of times."""
+"""Webhooks: only authentic, recent ones are accepted, in any order, any number of times."""
 
 import contextlib
 import itertools
@@ -36,7 +36,7 @@ def _takes_webhooks(_manifest: ProviderManifest, provider: object) -> bool:
 def verified(
     bench: Bench, request: WebhookRequest, secrets: dict[str, tuple[str, ...]] | None = None
 ) -> ProviderEvent:
-    """The event; raises WebhookRefused."""
+    """Verify a webhook and return its event. Raises WebhookRefused."""
     assert isinstance(bench.provider, SupportsWebhooks)
     event = bench.provider.verify(request, secrets or bench.secrets, bench.clock.now())
     return bench.expect(ProviderEvent, event, "verify")
@@ -55,8 +55,8 @@ def _refused(
     except PluginFailed as error:
         if isinstance(error.__cause__, WebhookRefused):
             return
-        raise Failed(f"{what} raised {error}, not WebhookRefused") from error
-    raise Failed(f"{what} was taken for authentic")
+        raise Failed(f"verify of {what} raised {error}, not WebhookRefused") from error
+    raise Failed(f"verify accepted {what}")
 
 
 async def _authentic(bench: Bench) -> WebhookRequest:
@@ -66,21 +66,21 @@ async def _authentic(bench: Bench) -> WebhookRequest:
 
 @check(
     Level.WEBHOOKS,
-    "What is refused comes again and again, and the customer waits.",
+    "A refused webhook is delivered again and again while the customer waits.",
     _takes_webhooks,
 )
-async def an_authentic_webhook_is_taken(bench: Bench) -> None:
+async def an_authentic_webhook_is_accepted(bench: Bench) -> None:
     request = await _authentic(bench)
     event = verified(bench, request)
     if not event.id or not event.type:
-        raise Failed("the event has no id, or no type")
+        raise Failed("the event has no id or no type")
     if verified(bench, request) != event:
-        raise Failed("the same webhook, verified twice, gives two events")
+        raise Failed("verify returned different events for the same webhook")
 
 
 @check(
     Level.WEBHOOKS,
-    "Anybody can send webhooks; one byte more would be a free subscription.",
+    "Anyone can send webhooks; a forged one would give the service away.",
     _takes_webhooks,
 )
 async def one_changed_byte_is_refused(bench: Bench) -> None:
@@ -89,33 +89,36 @@ async def one_changed_byte_is_refused(bench: Bench) -> None:
     for position in {0, 1, size // 3, size // 2, size - 2, size - 1}:
         body = bytearray(request.body)
         body[position] ^= 1
-        _refused(bench, attrs.evolve(request, body=bytes(body)), f"with byte {position} changed it")
-    _refused(bench, attrs.evolve(request, body=request.body + b" "), "with a space more it")
+        forged = attrs.evolve(request, body=bytes(body))
+        _refused(bench, forged, f"a webhook with byte {position} changed")
+    _refused(bench, attrs.evolve(request, body=request.body + b" "), "a webhook with a space added")
 
 
-@check(Level.WEBHOOKS, "Without a signature it is anybody's word.", _takes_webhooks)
+@check(Level.WEBHOOKS, "Without a signature, anyone could have sent it.", _takes_webhooks)
 async def without_its_signature_it_is_refused(bench: Bench) -> None:
     request = await _authentic(bench)
     for name in bench.remote.signature_headers():
         rest = {key: value for key, value in request.headers.items() if key != name}
-        _refused(bench, attrs.evolve(request, headers=rest), f"without {name} it")
+        _refused(bench, attrs.evolve(request, headers=rest), f"a webhook without {name}")
         for value in ("", "x", "t=1,v1=", "\u00ff" * 20, "0" * 5000):
             changed = {**request.headers, name: value}
             _refused(
-                bench, attrs.evolve(request, headers=changed), f"with {name}: {value[:20]!r} it"
+                bench,
+                attrs.evolve(request, headers=changed),
+                f"a webhook with {name}: {value[:20]!r}",
             )
 
 
-@check(Level.WEBHOOKS, "A recorded webhook can be sent again for ever.", _takes_webhooks)
-async def a_webhook_of_long_ago_is_refused(bench: Bench) -> None:
+@check(Level.WEBHOOKS, "A recorded webhook could be replayed for ever.", _takes_webhooks)
+async def an_old_webhook_is_refused(bench: Bench) -> None:
     _, ref, _ = await bench.paid()
     old = bench.remote.webhook(ref, bench.clock.now() - _OLD)
-    _refused(bench, old, f"{_OLD} old it")
+    _refused(bench, old, f"a webhook signed {_OLD} ago")
 
 
 @check(
     Level.WEBHOOKS,
-    "Who has recorded one webhook could send it for ever, with a newer time of another one.",
+    "A recorded webhook could be replayed for ever with the time of a newer one.",
     _takes_webhooks,
 )
 async def a_recorded_signature_fits_no_other_webhook(bench: Bench) -> None:
@@ -127,14 +130,12 @@ async def a_recorded_signature_fits_no_other_webhook(bench: Bench) -> None:
     for number in range(1, len(differing) + 1):
         for chosen in itertools.combinations(differing, number):
             mixed = {**old.headers, **{name: new.headers[name] for name in chosen}}
-            what = f"{_OLD} old, with {', '.join(chosen)} of another it"
+            what = f"a webhook signed {_OLD} ago with {', '.join(chosen)} of a newer one"
             _refused(bench, attrs.evolve(old, headers=mixed), what)
 
 
-@check(
-    Level.WEBHOOKS, "A part that is taken for all of it gives the service away.", _takes_webhooks
-)
-async def a_webhook_of_a_part_tells_the_part(bench: Bench) -> None:
+@check(Level.WEBHOOKS, "A part reported as the whole would give the service away.", _takes_webhooks)
+async def a_webhook_of_a_partial_payment_reports_the_part(bench: Bench) -> None:
     operation, ref, _ = await bench.opened()
     part = due(operation) // 2
     await bench.pay(ref, part)
@@ -145,35 +146,41 @@ async def a_webhook_of_a_part_tells_the_part(bench: Bench) -> None:
             fact.status is ProviderStatus.PAID or fact.received != part
         ):
             raise Failed(
-                f"{part} of {due(operation)} came, it tells {fact.received}, {fact.status.value}"
+                f"{part} of {due(operation)} was paid, but the webhook reports"
+                f" received {fact.received}, status {fact.status.value}"
             )
 
 
-@check(Level.WEBHOOKS, "A time in the future would make it valid for ever.", _takes_webhooks)
+@check(Level.WEBHOOKS, "A webhook with a future time could be replayed later.", _takes_webhooks)
 async def a_webhook_from_the_future_is_refused(bench: Bench) -> None:
     _, ref, _ = await bench.paid()
     early = bench.remote.webhook(ref, bench.clock.now() + _SOON)
-    _refused(bench, early, f"{_SOON} ahead it")
+    _refused(bench, early, f"a webhook signed {_SOON} in the future")
 
 
-@check(Level.WEBHOOKS, "While a secret is replaced, webhooks come with either.", _takes_webhooks)
-async def both_secrets_count_while_one_is_replaced(bench: Bench) -> None:
+@check(
+    Level.WEBHOOKS, "During a rotation, webhooks are signed with either secret.", _takes_webhooks
+)
+async def both_secrets_are_accepted_during_rotation(bench: Bench) -> None:
     request = await _authentic(bench)
     name = bench.remote.secret_name()
     mine = bench.secrets[name]
     for values in (("another-secret", *mine), (*mine, "another-secret")):
         verified(bench, request, {**bench.secrets, name: values})
     _refused(
-        bench, request, "with another secret it", secrets={**bench.secrets, name: ("another",)}
+        bench,
+        request,
+        "a webhook signed with another secret",
+        secrets={**bench.secrets, name: ("another",)},
     )
 
 
 @check(
     Level.WEBHOOKS,
-    "The port is open to the world: nothing sent there may be more than refused.",
+    "The webhook port is public; whatever arrives there must at most be refused.",
     _takes_webhooks,
 )
-async def rubbish_is_refused_and_nothing_else(bench: Bench) -> None:
+async def garbage_is_refused(bench: Bench) -> None:
     known = await _authentic(bench)
 
     @settings(
@@ -188,17 +195,17 @@ async def rubbish_is_refused_and_nothing_else(bench: Bench) -> None:
         ),
     )
     def refused(body: bytes, headers: dict[str, str]) -> None:
-        _refused(bench, WebhookRequest(body=body, headers=headers), "rubbish")
+        _refused(bench, WebhookRequest(body=body, headers=headers), "garbage")
 
     refused()
 
 
 @check(
     Level.WEBHOOKS,
-    "A webhook is read in the request: it must not wait, and not be felt elsewhere.",
+    "payd verifies a webhook during the HTTP request, so it must not wait for another server.",
     _takes_webhooks,
 )
-async def reading_a_webhook_asks_nobody(bench: Bench) -> None:
+async def verifying_a_webhook_sends_no_request(bench: Bench) -> None:
     request = await _authentic(bench)
     before = await bench.remote.requests()
     for _ in range(3):
@@ -207,47 +214,49 @@ async def reading_a_webhook_asks_nobody(bench: Bench) -> None:
         raise Failed(f"verify and translate sent {after - before} requests")
 
 
-@check(Level.WEBHOOKS, "The inbox knows a repetition by its id.", _takes_webhooks)
+@check(Level.WEBHOOKS, "payd may translate an event again, and must get the same.", _takes_webhooks)
 async def an_event_means_the_same_every_time(bench: Bench) -> None:
     event = verified(bench, await _authentic(bench))
     meanings = [_translate(bench, event) for _ in range(3)]
     if any(meaning != meanings[0] for meaning in meanings):
-        raise Failed("translate gives something else each time")
+        raise Failed("translate returned different observations for the same event")
     if not meanings[0]:
-        raise Failed("a paid object's webhook says nothing about it")
+        raise Failed("translate returned nothing for the webhook of a paid object")
 
 
-@check(Level.WEBHOOKS, "It must find its payment by a name that payd knows.", _takes_webhooks)
+@check(Level.WEBHOOKS, "payd finds the payment by the event's reference.", _takes_webhooks)
 async def an_event_names_its_payment(bench: Bench) -> None:
     operation, ref, created = await bench.paid()
     event = verified(bench, bench.remote.webhook(ref, bench.clock.now()))
     known = names(operation, created)
     for observation in _translate(bench, event):
         if observation.reference not in known:
-            raise Failed(f"it names {observation.reference!r}, payd knows {sorted(known)}")
+            raise Failed(f"the reference {observation.reference!r} is none of {sorted(known)}")
         if isinstance(observation.fact, Snapshot) and observation.fact.received != due(operation):
-            raise Failed(f"it tells of {observation.fact.received}, {due(operation)} were paid")
+            raise Failed(
+                f"the webhook reports {observation.fact.received}, but {due(operation)} were paid"
+            )
 
 
-@check(Level.WEBHOOKS, "An account may have other uses than payd.", _takes_webhooks)
-async def what_is_none_of_payds_moves_nothing(bench: Bench) -> None:
+@check(Level.WEBHOOKS, "The provider's account may also be used outside payd.", _takes_webhooks)
+async def foreign_objects_are_ignored(bench: Bench) -> None:
     operation, _, created = await bench.opened()
     event = verified(bench, bench.remote.foreign_webhook(bench.clock.now()))
     known = names(operation, created)
     if any(one.reference in known for one in _translate(bench, event)):
-        raise Failed("a foreign object's webhook was taken for a payment's")
+        raise Failed("the webhook of a foreign object was assigned to a payment")
 
 
 @check(
     Level.WEBHOOKS,
-    "Webhooks come late, twice, and in any order; the payment must end the same.",
+    "Webhooks arrive late, twice and in any order; the payment must end the same.",
     _takes_webhooks,
 )
-async def every_order_of_reports_gives_the_same_facts(bench: Bench) -> None:
+async def every_order_of_reports_gives_the_same_result(bench: Bench) -> None:
     operation, ref, _ = await bench.opened()
     requests: list[WebhookRequest] = []
     left = due(operation)
-    # Not everybody tells of an object that is only open, nor takes it in parts.
+    # Some remote sides send no webhook for an open object, or accept no partial payments.
     with contextlib.suppress(NotScripted):
         requests.append(bench.remote.webhook(ref, bench.clock.now()))
     with contextlib.suppress(NotScripted, CannotHappen):
@@ -267,13 +276,13 @@ async def every_order_of_reports_gives_the_same_facts(bench: Bench) -> None:
         for order in itertools.permutations([*facts, facts[0]])
     }
     if len(outcomes) > 1:
-        raise Failed(f"depending on their order the reports say {outcomes}")
+        raise Failed(f"the result depends on the order of the reports: {outcomes}")
     if outcomes != {(ProviderStatus.PAID.value, due(operation), due(operation))}:
-        raise Failed(f"all reports together say {outcomes}, {due(operation)} were paid")
+        raise Failed(f"the reports result in {outcomes}, but {due(operation)} were paid")
 
 
 def _latest(snapshots: Sequence[Snapshot]) -> tuple[str, int, int]:
-    """As payd folds them: the newest status, the largest totals."""
+    """Combine snapshots as payd does: the newest status and the largest totals."""
     newest = max(snapshots, key=lambda one: (one.as_of, one.received))
     return (
         newest.status.value,
@@ -284,7 +293,7 @@ def _latest(snapshots: Sequence[Snapshot]) -> tuple[str, int, int]:
 
 def _translate(bench: Bench, event: ProviderEvent) -> tuple[Observation, ...]:
     assert isinstance(bench.provider, SupportsWebhooks)
-    said = bench.provider.translate(event)
-    if not validation.is_observations(said):
-        raise Failed(f"translate gave no observations that payd can settle: {said!r}")
-    return tuple(said)
+    result = bench.provider.translate(event)
+    if not validation.is_observations(result):
+        raise Failed(f"translate returned invalid observations: {result!r}")
+    return tuple(result)
