@@ -7,13 +7,14 @@ import ssl
 import subprocess
 import sysconfig
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 import httpx
+
+from support.waiting import wait_until
 
 CADDYFILE = Path(__file__).parents[2] / "deploy" / "Caddyfile"
 READY_S = 30.0
@@ -63,11 +64,8 @@ def running_caddy(folder: Path, upstream: str, https: int, http_port: int) -> It
     ca = folder / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     caddy = Caddy(https=https, http=http_port, ca=ca)
     try:
-        until = time.monotonic() + READY_S
-        while not _answers(caddy):
-            assert process.poll() is None, (folder / "caddy.log").read_text()
-            assert time.monotonic() < until, (folder / "caddy.log").read_text()
-            time.sleep(0.05)
+        log_file = folder / "caddy.log"
+        wait_until(lambda: _answers(caddy), log_file.read_text, process=process)
         yield caddy
     finally:
         process.kill()

@@ -30,7 +30,7 @@ def through_caddy(folder: Path, domain: str) -> dict[str, Any]:
     while not ca.exists():
         assert time.monotonic() < until, (folder / "caddy.log").read_text()
         time.sleep(0.1)
-    named = {"headers": {"Host": domain}, "extensions": {"sni_hostname": domain}}
+    named: dict[str, Any] = {"headers": {"Host": domain}, "extensions": {"sni_hostname": domain}}
     with httpx.Client(verify=str(ca), base_url="https://127.0.0.1", timeout=20) as client:
         while True:
             try:
@@ -81,7 +81,7 @@ async def first_event() -> dict[str, str]:
             except nats.js.errors.NotFoundError:
                 assert time.monotonic() < until, "no event was published"
                 await asyncio.sleep(0.1)
-        return {"subject": message.subject, "payment": json.loads(message.data)["id"]}
+        return {"subject": str(message.subject), "payment": json.loads(message.data or b"")["id"]}
     finally:
         await client.close()
 

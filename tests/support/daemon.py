@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,10 +25,9 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 from payd_client.proto import payment_pb2 as pb
 
 from support.planted_secrets import WATCH, plant_environment, search_processes
+from support.waiting import PATIENCE_S, wait_until
 
 SERVICE = "/payd.v1.PaymentService/"
-#: Long enough for a loaded machine; nothing waits for all of it.
-PATIENCE_S = 60.0
 
 
 @attrs.frozen(kw_only=True)
@@ -122,6 +120,13 @@ class Daemon:
                 WATCH.search(httpx.get(f"http://{door}{path}", timeout=2).text, path)
         search_processes(self.process.pid)
 
+    def wait_for_line(self, event: str, after: int = 0) -> dict[str, Any]:
+        """The first log line of this event, of those behind the first `after` lines."""
+        return wait_until(
+            lambda: next((x for x in self.lines[after:] if x.get("event") == event), None) or {},
+            lambda: f"no {event} in the log: {self.lines[-20:]}",
+        )
+
     def client(self, name: str = "client") -> "Client":
         """A caller with one of the development certificates."""
         return Client(self.grpc, self.place.pki, name)
@@ -200,19 +205,21 @@ class Client:
     def wait_for(self, payment_id: str, *statuses: str) -> Any:
         """The payment, once it is in one of the statuses."""
         wanted = {pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status}") for status in statuses}
-        until = time.monotonic() + PATIENCE_S
-        while (payment := self.get(payment_id)).status not in wanted:
-            name = pb.PaymentStatus.Name(payment.status)
-            assert time.monotonic() < until, f"still {name}, not {statuses}"
-            time.sleep(0.05)
-        return payment
+
+        def look() -> Any:
+            payment = self.get(payment_id)
+            found.append(pb.PaymentStatus.Name(payment.status))
+            return payment if payment.status in wanted else None
+
+        found: list[str] = []
+        return wait_until(look, lambda: f"still {found[-1]}, not {statuses}")
 
 
 def a_request(scenario: str = "complete", key: str = "", **fields: Any) -> Any:
     """An InitiatePayment that the mock takes."""
     metadata = {"mock_scenario": scenario, **fields.pop("metadata", {})}
     item = pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
-    defaults = {
+    defaults: dict[str, Any] = {
         "customer": pb.Customer(id="user-1", email="user@example.com"),
         "items": [item],
         "method": "mock",
@@ -297,8 +304,5 @@ def wait_until_published(place: Place) -> list[Message]:
         SELECT 1 FROM inbox WHERE settle_time IS NULL
         UNION ALL SELECT 1 FROM outbox WHERE publish_time IS NULL
     """
-    until = time.monotonic() + PATIENCE_S
-    while rows(place, waiting):
-        assert time.monotonic() < until, "the inbox or the outbox does not become empty"
-        time.sleep(0.05)
+    wait_until(lambda: not rows(place, waiting), "the inbox and the outbox become empty")
     return events(place)

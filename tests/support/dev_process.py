@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import psutil
 
 from payd.dev.ports import USUAL
 from support.planted_secrets import WATCH, search_processes
+from support.waiting import COMMAND_INTERVAL_S, wait_until
 
 PATIENCE_S = 60
 #: The ports that companions ask for, by their names in ports.json.
@@ -53,22 +53,17 @@ def payd_json(*arguments: str) -> dict[str, Any]:
 
 def wait_for_end(payment_id: str, state: Path) -> dict[str, Any]:
     """The payment, once it is no longer open."""
-    until = time.monotonic() + PATIENCE_S
-    while True:
+
+    def look() -> dict[str, Any] | None:
         payment = payd_json("get", payment_id, "--state-dir", str(state))
-        if payment["status"].removeprefix("PAYMENT_STATUS_") not in OPEN:
-            return payment
-        assert time.monotonic() < until, f"still {payment['status']}"
-        time.sleep(0.05)
+        return payment if payment["status"].removeprefix("PAYMENT_STATUS_") not in OPEN else None
+
+    return wait_until(look, "the payment ends", interval_s=COMMAND_INTERVAL_S) or {}
 
 
 def wait_until_ready(state: Path, process: "subprocess.Popen[bytes]") -> dict[str, str]:
     """What dev.json says, once it does."""
-    until = time.monotonic() + PATIENCE_S
-    while not (state / "dev.json").exists():
-        assert process.poll() is None, (state / "out").read_text()
-        assert time.monotonic() < until, (state / "out").read_text()
-        time.sleep(0.05)
+    wait_until((state / "dev.json").exists, (state / "out").read_text, process=process)
     document: dict[str, str] = json.loads((state / "dev.json").read_text())
     return document
 

@@ -13,8 +13,9 @@ import attrs
 import httpx
 from unit.cli.scripted_daemon import on_plain_asyncio
 
-from support.daemon import PATIENCE_S, Daemon
+from support.daemon import Daemon
 from support.planted_secrets import WATCH
+from support.waiting import PATIENCE_S
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SABOTAGE = Path(__file__).parents[1] / "fixtures" / "sabotaged_main_app.py"

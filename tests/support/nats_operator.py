@@ -17,6 +17,7 @@ import attrs
 import nkeys
 
 from support.planted_secrets import WATCH
+from support.waiting import wait_until
 
 READY_S = 20.0
 _RELOADED = b"Reloaded server configuration"
@@ -133,10 +134,9 @@ class OperatorNats:
             before = log.read_bytes().count(_RELOADED)
             self.process.send_signal(signal.SIGHUP)
             # Who connects meanwhile makes it keep what it knew.
-            until = time.monotonic() + READY_S
-            while log.read_bytes().count(_RELOADED) == before:
-                assert time.monotonic() < until, log.read_text()
-                time.sleep(0.01)
+            wait_until(
+                lambda: log.read_bytes().count(_RELOADED) > before, log.read_text, interval_s=0.01
+            )
 
     def credentials(self, permissions: dict[str, Any] | None = None, life_s: float = 3600) -> Path:
         """A .creds file of a user of the account; an administrator unless told otherwise."""
@@ -180,13 +180,8 @@ def running_operator_nats(
 
 
 def _until_ready(nats: OperatorNats) -> None:
-    until = time.monotonic() + READY_S
     log = nats.folder / "nats.log"
-    while b"Server is ready" not in log.read_bytes():
-        assert nats.process is not None
-        assert nats.process.poll() is None, log.read_text()
-        assert time.monotonic() < until, log.read_text()
-        time.sleep(0.02)
+    wait_until(lambda: b"Server is ready" in log.read_bytes(), log.read_text, process=nats.process)
 
 
 def _encoded(part: dict[str, Any]) -> str:

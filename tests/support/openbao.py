@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sysconfig
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import httpx
 
 from payd.dev.ports import any_free
 from support.planted_secrets import WATCH
+from support.waiting import wait_until
 
 POLICY = """
 path "secret/data/payd" { capabilities = ["read"] }
@@ -147,11 +147,10 @@ def running_openbao(folder: Path) -> Iterator[OpenBao]:
         process.wait()
 
 
-def _until(is_so: Any) -> None:
-    until = time.monotonic() + READY_S
-    while True:
+def _until(is_so: Callable[[], object]) -> None:
+    def look() -> object:
         with contextlib.suppress(httpx.HTTPError):
-            if is_so():
-                return
-        assert time.monotonic() < until, "OpenBao is not ready"
-        time.sleep(0.05)
+            return is_so()
+        return None
+
+    wait_until(look, "OpenBao is ready")

@@ -3,9 +3,10 @@
 import signal
 import subprocess
 import sysconfig
-import time
 from pathlib import Path
 from socket import create_connection
+
+from support.waiting import succeeds, wait_until
 
 
 class OwnNats:
@@ -32,15 +33,11 @@ class OwnNats:
             *options,
         ]
         self._process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 20
-        while True:
-            try:
-                create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
-                assert time.monotonic() < until
-                time.sleep(0.02)
-            else:
-                return
+
+        def connect() -> None:
+            create_connection(("127.0.0.1", self.port), timeout=1).close()
+
+        wait_until(succeeds(connect, OSError), "NATS listens", process=self._process)
 
     def stop(self, number: int = signal.SIGKILL) -> None:
         """Repeatable."""

@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
+
+from support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
@@ -192,12 +193,12 @@ def booted(units: Units) -> Iterator[None]:
             env={"PATH": os.environ["PATH"]},
         )
     try:
-        until = time.monotonic() + PATIENCE_S
         results = folder / "result"
-        while not any((results / name).exists() for name in ("report", "failed")):
-            assert process.poll() is None, (folder / "boot.log").read_text()
-            assert time.monotonic() < until, units.log() + (folder / "boot.log").read_text()
-            time.sleep(0.1)
+        wait_until(
+            lambda: any((results / name).exists() for name in ("report", "failed")),
+            lambda: units.log() + (folder / "boot.log").read_text(),
+            process=process,
+        )
         yield
     finally:
         process.kill()

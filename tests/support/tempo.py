@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from tempo_provider.companion.anvil import CHAIN_ID, anvil_argv
 
 from payd.dev.ports import HOST, any_free
 from support.daemon import Client, Daemon, Place, a_request
+from support.waiting import succeeds, wait_until
 
 ALPHA = "0x20c0000000000000000000000000000000000001"
 BETA = "0x20c0000000000000000000000000000000000002"
@@ -22,7 +22,6 @@ MEMO_KEY = "memo key of the tests"
 PRIVATE_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 #: A block is final when it has two behind it.
 FINAL = 2
-PATIENCE_S = 60.0
 
 
 class Chain:
@@ -115,13 +114,8 @@ class Chain:
         self.rpc("anvil_reorg", depth, [])
 
     def _wait_ready(self) -> None:
-        until = time.monotonic() + PATIENCE_S
-        while True:
-            with contextlib.suppress(httpx.HTTPError):
-                self.rpc("eth_chainId")
-                return
-            assert time.monotonic() < until, "the chain did not start"
-            time.sleep(0.02)
+        started = succeeds(lambda: self.rpc("eth_chainId"), httpx.HTTPError)
+        wait_until(started, "the chain starts", process=self.process)
 
 
 def transfer_data(to: str, amount: int, memo: str | None) -> str:

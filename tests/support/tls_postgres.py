@@ -7,15 +7,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 from payd.dev.ports import any_free
 from support.absent import NO_TLS_POSTGRES, do_without
 from support.authority import Authority
+from support.waiting import wait_until
 
 READY_S = 60.0
 PASSWORD = "of the tests"
@@ -121,7 +122,7 @@ def _own(folder: Path) -> None:
             os.chown(path, account.pw_uid, account.pw_gid)
 
 
-def _as_nobody() -> dict[str, object]:
+def _as_nobody() -> dict[str, Any]:
     """PostgreSQL refuses root."""
     if os.geteuid() != 0:
         return {}
@@ -130,9 +131,7 @@ def _as_nobody() -> dict[str, object]:
 
 
 def _until_ready(programs: Path, port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    until = time.monotonic() + READY_S
     ask = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
-    while subprocess.run(ask, check=False).returncode != 0:
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < until, log.read_text()
-        time.sleep(0.05)
+    wait_until(
+        lambda: subprocess.run(ask, check=False).returncode == 0, log.read_text, process=process
+    )

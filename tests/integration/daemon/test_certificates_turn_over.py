@@ -7,8 +7,7 @@ import signal
 import socket
 import ssl
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ import httpx
 import pytest
 from cryptography import x509
 from support.authority import Authority, copy_of, replace
-from support.daemon import PATIENCE_S, Client, Daemon, Place, a_request, reason_of, running_daemon
+from support.daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
+from support.waiting import wait_until
 
 QUICK = {"PAYD_GRPC_TLS_CHECK_INTERVAL_S": "0.02", "PAYD_GRPC_MAX_CONNECTIONS_PER_CLIENT": "1000"}
 
@@ -99,13 +99,6 @@ def steady_calls(client: Client) -> Iterator[list[str]]:
         thread.join()
 
 
-def eventually(is_so: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < until
-        time.sleep(0.005)
-
-
 def metric(daemon: Daemon, name: str) -> float:
     text = httpx.get(f"http://{daemon.metrics}/metrics").text
     return next((float(li.split()[-1]) for li in text.splitlines() if li.startswith(name)), 0.0)
@@ -124,7 +117,7 @@ def rotate(own: Place, times: int) -> None:
                 replace(own.pki / "server.key", key)
                 replace(own.pki / "server.crt", certificate)
                 wanted = serial_of(certificate)
-                eventually(lambda: serial_at(daemon, authority.pem(), own.pki) == wanted)  # noqa: B023
+                wait_until(lambda: serial_at(daemon, authority.pem(), own.pki) == wanted)  # noqa: B023
         assert failed == []
         assert failed_calls == []
         assert counted[0] > times / 2
@@ -172,7 +165,7 @@ def refuse(own: Place, times: int) -> None:
         for turn in range(times):
             for name, content in (good | next(pairs)).items():
                 replace(own.pki / name, content)
-            eventually(lambda: metric(daemon, REFUSED) > turn)  # noqa: B023 - asked at once
+            wait_until(lambda: metric(daemon, REFUSED) > turn)  # noqa: B023 - asked at once
             assert serial_at(daemon, authority.pem(), own.pki) == wanted
         for name, content in good.items():
             replace(own.pki / name, content)
@@ -206,11 +199,11 @@ def test_another_ca_lets_its_clients_in_and_the_old_ones_out(own: Place) -> None
         assert not is_let_in(daemon, trust, own.pki, "new")
 
         replace(own.pki / "ca.crt", old.pem() + new.pem())
-        eventually(lambda: is_let_in(daemon, trust, own.pki, "new"))
+        wait_until(lambda: is_let_in(daemon, trust, own.pki, "new"))
         assert is_let_in(daemon, trust, own.pki, "client")
 
         replace(own.pki / "ca.crt", new.pem())
-        eventually(lambda: not is_let_in(daemon, trust, own.pki, "client"))
+        wait_until(lambda: not is_let_in(daemon, trust, own.pki, "client"))
         assert is_let_in(daemon, trust, own.pki, "new")
         # Who is in stays until its connection is old.
         assert staying.initiate().id
@@ -228,7 +221,7 @@ def test_when_a_certificate_ends_is_a_metric(own: Place) -> None:
     with running_daemon(own, **QUICK) as daemon:
         ends = 'payd_tls_expiry_time_seconds{certificate="server"}'
         loaded = x509.load_pem_x509_certificate((own.pki / "server.crt").read_bytes())
-        eventually(lambda: metric(daemon, ends) == loaded.not_valid_after_utc.timestamp())
+        wait_until(lambda: metric(daemon, ends) == loaded.not_valid_after_utc.timestamp())
         assert metric(daemon, 'payd_tls_expiry_time_seconds{certificate="client_ca"}') > 0
 
 
@@ -247,7 +240,7 @@ def test_the_allow_list_is_read_anew_on_sighup(own: Place, tmp_path: Path) -> No
 
         file.write_text("grpc: {allowed_cns: [stranger]}\n")
         daemon.process.send_signal(signal.SIGHUP)
-        eventually(lambda: any(li.get("event") == "configuration_reloaded" for li in daemon.lines))
+        wait_until(lambda: any(li.get("event") == "configuration_reloaded" for li in daemon.lines))
 
         assert stranger.initiate().id
         with pytest.raises(grpc.RpcError) as refused:
@@ -264,10 +257,10 @@ def test_an_old_or_idle_connection_is_asked_to_come_again_and_no_call_fails(own:
         daemon.client() as client,
     ):
         with steady_calls(client) as failed:
-            eventually(lambda: metric(daemon, 'payd_grpc_cut_total{reason="age"}') >= 4)
+            wait_until(lambda: metric(daemon, 'payd_grpc_cut_total{reason="age"}') >= 4)
         assert failed == []
         assert client.initiate().id
     with running_daemon(own, PAYD_GRPC_IDLE_TIMEOUT_S="0.3") as daemon, daemon.client() as client:
         assert client.initiate().id
-        eventually(lambda: metric(daemon, 'payd_grpc_cut_total{reason="idle"}') >= 1)
+        wait_until(lambda: metric(daemon, 'payd_grpc_cut_total{reason="idle"}') >= 1)
         assert client.initiate().id

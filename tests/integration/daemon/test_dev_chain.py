@@ -2,14 +2,12 @@
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.dev_process import (
     ITEM,
-    PATIENCE_S,
     assert_all_gone,
     children_of,
     payd,
@@ -18,6 +16,7 @@ from support.dev_process import (
     state_folder,
     wait_for_end,
 )
+from support.waiting import COMMAND_INTERVAL_S, wait_until
 
 TOKENS = ("--method", "crypto", "--crypto-currency", "USDC")
 
@@ -88,8 +87,9 @@ def _pay(state: Path, *how: str) -> None:
 
 def _until_listed(where: tuple[str, str]) -> str:
     """What `payd receipts list` shows, once it has a receipt."""
-    until = time.monotonic() + PATIENCE_S
-    while "0x" not in (shown := payd("receipts", "list", *where).stdout):
-        assert time.monotonic() < until, shown
-        time.sleep(0.2)
-    return shown
+
+    def look() -> str:
+        shown = payd("receipts", "list", *where).stdout
+        return shown if "0x" in shown else ""
+
+    return wait_until(look, "a receipt is listed", interval_s=COMMAND_INTERVAL_S)

@@ -22,9 +22,10 @@ import pytest
 from support.authority import Authority, copy_of, replace
 from support.caddy import Caddy, relay, running_caddy
 from support.cards import SECRET_KEY, WEBHOOK_SECRET, StandIn, a_card_request, pay_by_card, stand_in
-from support.daemon import PATIENCE_S, Client, Daemon, Place, rows, running_daemon
+from support.daemon import Client, Daemon, Place, rows, running_daemon
 from support.nats_operator import Key, OperatorNats, running_operator_nats
 from support.openbao import OpenBao, running_openbao
+from support.waiting import wait_until
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -99,13 +100,6 @@ def folder(parent: Path, name: str) -> Path:
 def at_database(place: Place, sql: str) -> None:
     """As the superuser: the servers of the tests give both roles one password."""
     rows(attrs.evolve(place, database=place.database.replace("//payd:", "//postgres:")), sql)
-
-
-def eventually(is_so: Callable[[], Any], what: str) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < until, f"never: {what}"
-        time.sleep(0.05)
 
 
 @attrs.define
@@ -199,14 +193,14 @@ def turn_over(world: World, turns: int) -> None:
         def count() -> int:
             return sum(line.get("event") == event for line in lines)
 
-        eventually(lambda: count() >= times, f"{event} {times} times; {world.daemon.lines[-3:]}")
+        wait_until(lambda: count() >= times, f"{event} {times} times; {world.daemon.lines[-3:]}")
 
     with under_load(world) as load:
-        eventually(lambda: len(load.paid) > 2, "payments go through before anything changes")
+        wait_until(lambda: len(load.paid) > 2, "payments go through before anything changes")
         for turn in range(1, turns + 1):
             rotate(world, turn, wait_told)
             before = len(load.paid)
-            eventually(lambda: len(load.paid) > before + 2, "payments go on")  # noqa: B023
+            wait_until(lambda: len(load.paid) > before + 2, "payments go on")  # noqa: B023
     assert load.failed == []
     assert_all_is_published(world, load.paid)
     assert not [line for line in lines if "canary" in str(line)]
@@ -215,7 +209,7 @@ def turn_over(world: World, turns: int) -> None:
 
 def assert_all_is_published(world: World, paid: list[str]) -> None:
     unpublished = "SELECT 1 FROM outbox WHERE publish_time IS NULL"
-    eventually(lambda: not rows(world.place, unpublished), "every event is published")
+    wait_until(lambda: not rows(world.place, unpublished), "every event is published")
     told = completed(world)
     assert sorted(told) == sorted(paid), "each payment is told once"
 
@@ -261,7 +255,7 @@ def test_one_trace_goes_from_the_call_to_the_row_and_the_event(world: World) -> 
     [row] = rows(world.place, "SELECT traceparent FROM payments WHERE id = $1", payment_id(payment))
     assert row["traceparent"] == TRACE
     unpublished = "SELECT 1 FROM outbox WHERE publish_time IS NULL"
-    eventually(lambda: not rows(world.place, unpublished), "the event is published")
+    wait_until(lambda: not rows(world.place, unpublished), "the event is published")
 
     async def headers() -> dict[str, str]:
         client = await nats.connect(world.nats.url, user_credentials=str(world.nats.credentials()))

@@ -4,17 +4,18 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import grpc
 import pytest
 from google.protobuf.message import Message
 from payd_client.proto import payment_pb2 as pb
-from support.daemon import PATIENCE_S, Daemon, Place, a_request, reason_of, rows, running_daemon
+from support.daemon import Place, a_request, reason_of, rows, running_daemon
+from support.waiting import PATIENCE_S
 
 from payd.domain.actors import is_reserved
 
@@ -25,16 +26,6 @@ prices:
     full:
       30d: {price}
 """
-
-
-def wait_for_line(daemon: Daemon, event: str) -> dict[str, object]:
-    until = time.monotonic() + PATIENCE_S
-    while True:
-        for line in daemon.lines:
-            if line.get("event") == event:
-                return line
-        assert time.monotonic() < until, f"no {event} in the log"
-        time.sleep(0.02)
 
 
 def a_quote() -> Message:
@@ -53,7 +44,7 @@ def test_sighup_changes_prices_as_a_whole_or_not_at_all(place: Place, tmp_path: 
         assert before.total.minor_units == 100
         prices.write_text(PRICES.format(price=250))
         daemon.process.send_signal(signal.SIGHUP)
-        wait_for_line(daemon, "configuration_reloaded")
+        daemon.wait_for_line("configuration_reloaded")
         after = client.call("GetQuote", a_quote()).quote
         assert after.total.minor_units == 250
         assert after.pricing_version != before.pricing_version
@@ -61,7 +52,7 @@ def test_sighup_changes_prices_as_a_whole_or_not_at_all(place: Place, tmp_path: 
         assert started.pricing_version == after.pricing_version
         prices.write_text(PRICES.format(price="2.50"))
         daemon.process.send_signal(signal.SIGHUP)
-        refused = wait_for_line(daemon, "reload_refused")
+        refused = daemon.wait_for_line("reload_refused")
         assert "30d" in str(refused["error"])
         assert client.call("GetQuote", a_quote()).quote.total.minor_units == 250
 
@@ -149,7 +140,7 @@ def test_every_line_of_a_call_names_its_request_and_its_payment(place: Place) ->
             x_actor="checkout",
             x_forwarded_for="203.0.113.7",
         ).payment
-        line = wait_for_line(daemon, "rpc_finished")
+        line = daemon.wait_for_line("rpc_finished")
         assert (line["request_id"], line["payment_id"]) == ("req-1", payment.id)
         [row] = rows(place, "SELECT * FROM payment_events WHERE version = 1")
         assert (row["actor"], row["request_id"], row["ip"]) == ("checkout", "req-1", "203.0.113.7")
@@ -157,7 +148,7 @@ def test_every_line_of_a_call_names_its_request_and_its_payment(place: Place) ->
 
 
 def test_the_audit_trail_tells_two_certificates_apart_that_claim_one_actor(place: Place) -> None:
-    claims = {"x_actor": "user:42", "x_forwarded_for": "203.0.113.7"}
+    claims: dict[str, Any] = {"x_actor": "user:42", "x_forwarded_for": "203.0.113.7"}
     with running_daemon(place) as daemon:
         with daemon.client("client") as app, daemon.client("client-b") as other:
             payment = app.call("InitiatePayment", a_request("pending"), **claims).payment

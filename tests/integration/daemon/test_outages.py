@@ -10,6 +10,7 @@ import grpc
 from payd_client.proto import payment_pb2 as pb
 from support.daemon import Client, Place, a_request, rows, running_daemon, wait_until_published
 from support.stack import Stack
+from support.waiting import wait_until
 
 #: What a caller may see while something is away, and may answer by the same call again.
 AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
@@ -47,10 +48,7 @@ class Load:
 
     def wait_for(self, payments: int) -> None:
         wanted = len(self.payments) + payments
-        until = time.monotonic() + 60
-        while len(self.payments) < wanted:
-            assert time.monotonic() < until, "no payment goes through"
-            time.sleep(0.02)
+        wait_until(lambda: len(self.payments) >= wanted, "payments go through again")
 
 
 def assert_all_completed_once(place: Place, client: Client, payments: dict[str, str]) -> None:

@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -15,7 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from support.absent import NO_PGBOUNCER, do_without
-from support.daemon import PATIENCE_S, Place
+from support.daemon import Place
+from support.waiting import PATIENCE_S, succeeds, wait_until
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.leases import PostgresLeases
@@ -67,15 +67,10 @@ def behind_pgbouncer(place: Place) -> Iterator[Callable[[Mode], Database]]:
 
 
 def _until_it_listens(port: int) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        else:
-            return
+    def connect() -> None:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+
+    wait_until(succeeds(connect, OSError), f"port {port} accepts connections")
 
 
 def test_in_session_pooling_the_time_limits_hold_and_a_lease_has_one_holder(

@@ -14,8 +14,9 @@ import asyncpg
 import attrs
 import httpx
 import pytest
-from support.daemon import PATIENCE_S, Client, Daemon, Place, running_daemon
+from support.daemon import Client, Daemon, Place, running_daemon
 from support.openbao import OpenBao, running_openbao
+from support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +87,6 @@ def steady_calls(daemon: Daemon, errors: list[str]) -> Iterator[None]:
                 thread.join()
 
 
-def eventually(is_so: Callable[[], Any]) -> Any:
-    until = time.monotonic() + PATIENCE_S
-    while not (said := is_so()):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return said
-
-
 def readiness(daemon_http: str) -> dict[str, Any]:
     return dict(httpx.get(f"http://{daemon_http}/readyz").json()["checks"])
 
@@ -111,7 +104,7 @@ def test_a_sealed_vault_at_the_start_means_not_ready_until_it_is_unsealed(
     daemon = Daemon(kept.place, HTTP_PORT=str(http), **kept.environment())
     try:
         with contextlib.suppress(httpx.ConnectError):
-            eventually(lambda: _answers(http))
+            wait_until(lambda: _answers(http))
         assert httpx.get(f"http://127.0.0.1:{http}/healthz").status_code == 200
         ready = httpx.get(f"http://127.0.0.1:{http}/readyz")
         assert ready.status_code == 503
@@ -138,7 +131,7 @@ def _answers(port: int) -> bool:
 
 def test_a_stop_while_it_waits_for_the_vault_ends_it_in_order(kept: Kept) -> None:
     daemon = Daemon(kept.place, **{**kept.environment(), "VAULT_ADDR": "http://127.0.0.1:1"})
-    eventually(lambda: any(line.get("event") == "vault_unavailable" for line in daemon.lines))
+    wait_until(lambda: any(line.get("event") == "vault_unavailable" for line in daemon.lines))
 
     assert daemon.stop() == 0
 
@@ -147,17 +140,17 @@ def test_a_reload_asked_for_while_it_waits_for_the_vault_follows_the_start(kept:
     kept.bao.seal()
     daemon = Daemon(kept.place, **kept.environment())
     try:
-        eventually(lambda: said(daemon, "vault_unavailable"))
+        wait_until(lambda: said(daemon, "vault_unavailable"))
         daemon.process.send_signal(signal.SIGHUP)
-        [asked] = eventually(lambda: said(daemon, "reload_requested"))
+        [asked] = wait_until(lambda: said(daemon, "reload_requested"))
         assert asked["when"] == "after the start or reload under way"
         assert daemon.process.poll() is None
         kept.bao.unseal()
 
         daemon.wait_started()
-        eventually(lambda: said(daemon, "configuration_reloaded"))
+        wait_until(lambda: said(daemon, "configuration_reloaded"))
         daemon.process.send_signal(signal.SIGHUP)
-        eventually(lambda: len(said(daemon, "configuration_reloaded")) == 2)
+        wait_until(lambda: len(said(daemon, "configuration_reloaded")) == 2)
     finally:
         kept.bao.unseal()
         daemon.stop()
@@ -172,7 +165,7 @@ def test_a_vault_that_lacks_the_password_means_not_ready(kept: Kept) -> None:
     kept.bao.write(redis_password="canary-other")
     daemon = Daemon(kept.place, **kept.environment())
     try:
-        eventually(
+        wait_until(
             lambda: any(line.get("event") == "vault_secrets_missing" for line in daemon.lines)
         )
         kept.bao.write(db_password="canary-first")
@@ -183,17 +176,17 @@ def test_a_vault_that_lacks_the_password_means_not_ready(kept: Kept) -> None:
 
 def test_a_vault_away_later_changes_nothing_but_a_metric(kept: Kept) -> None:
     with running_daemon(kept.place, **kept.environment()) as daemon, daemon.client() as client:
-        eventually(lambda: metric(daemon, "payd_vault_read_time_seconds ") > 0)
+        wait_until(lambda: metric(daemon, "payd_vault_read_time_seconds ") > 0)
         kept.bao.seal()
         try:
-            eventually(lambda: metric(daemon, "payd_vault_up ") == 0)
+            wait_until(lambda: metric(daemon, "payd_vault_up ") == 0)
             vault = readiness(daemon.http)["vault"]
             assert (vault["ok"], vault["required"]) == (False, False)
             assert httpx.get(f"http://{daemon.http}/readyz").status_code == 200
             assert client.initiate().id
         finally:
             kept.bao.unseal()
-        eventually(lambda: metric(daemon, "payd_vault_up ") == 1)
+        wait_until(lambda: metric(daemon, "payd_vault_up ") == 1)
 
 
 @pytest.mark.parametrize("vault_first", [True, False])
@@ -210,7 +203,7 @@ def test_a_rotated_database_password_costs_no_call(kept: Kept, vault_first: bool
                 for step in steps if vault_first else reversed(steps):
                     step()
                     time.sleep(0.3)
-                eventually(
+                wait_until(
                     lambda: (
                         sum(line.get("event") == "secrets_rotated" for line in daemon.lines)
                         == turn + 1  # noqa: B023 - asked at once
@@ -237,7 +230,7 @@ def test_a_password_in_a_file_is_read_anew_on_sighup(kept: Kept, tmp_path: Path)
             kept.change_password("canary-second")
             file.write_text("canary-second\n")
             daemon.process.send_signal(signal.SIGHUP)
-            eventually(
+            wait_until(
                 lambda: any(li.get("event") == "configuration_reloaded" for li in daemon.lines)
             )
             time.sleep(0.3)

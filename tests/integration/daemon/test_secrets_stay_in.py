@@ -3,7 +3,6 @@
 import subprocess
 import sysconfig
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,9 +11,10 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from support.daemon import PATIENCE_S, Daemon, Place, running_daemon
+from support.daemon import Daemon, Place, running_daemon
 from support.planted_secrets import MARK, WATCH
 from support.tempo import tempo_environment
+from support.waiting import wait_until
 
 from payd.dev.servers import valkey_command
 
@@ -98,8 +98,5 @@ def test_whoever_refuses_a_credential_or_is_away_it_is_not_told(
         with running_daemon(place, **environment) as daemon, daemon.client() as client:
             with pytest.raises(grpc.RpcError):
                 client.initiate(method="crypto")
-            until = time.monotonic() + PATIENCE_S
-            while not is_told(daemon, *REFUSALS):
-                assert time.monotonic() < until, daemon.lines
-                time.sleep(0.05)
+            wait_until(lambda: is_told(daemon, *REFUSALS), lambda: daemon.lines)
     assert WATCH.hits == []

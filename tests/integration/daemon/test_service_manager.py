@@ -10,8 +10,9 @@ from pathlib import Path
 import attrs
 import psutil
 import pytest
-from support.daemon import PATIENCE_S, Daemon, Place, running_daemon
+from support.daemon import Daemon, Place, running_daemon
 from support.openbao import running_openbao
+from support.waiting import PATIENCE_S
 
 
 @attrs.define

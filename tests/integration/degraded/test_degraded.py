@@ -9,7 +9,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from integration.degraded import consumer
 from integration.degraded.window import watch_outage, watch_process
 from support.cards import StandIn, pay_by_card, stand_in
 from support.daemon import (
-    PATIENCE_S,
     Client,
     Daemon,
     Place,
@@ -34,6 +32,7 @@ from support.openbao import running_openbao
 from support.own_nats import OwnNats
 from support.relay import Relay, relayed
 from support.tempo import a_token_request, due
+from support.waiting import PATIENCE_S, wait_until
 
 from bench import chain_node
 
@@ -77,7 +76,7 @@ def events_wait(place: Place, how: str = "stopped", **environment: str) -> Itera
     with relayed(place.nats) as nats:
         settings = {**SETTINGS, "NATS_URL": f"nats://127.0.0.1:{nats.port}", **environment}
         with running_daemon(place, **settings) as daemon, daemon.client() as client:
-            eventually(lambda: check(daemon, "nats")["ok"], "NATS is there")
+            wait_until(lambda: check(daemon, "nats")["ok"], "NATS is there")
             take_away(nats, how)
             payments = [client.initiate().id for _ in range(PAYMENTS)]
             for payment_id in payments:
@@ -105,7 +104,7 @@ def test_nats_has_no_stream_while_events_wait(
     try:
         settings = {**SETTINGS, "PAYD_NATS_CREATE_STREAM": "false"}
         with running_daemon(place, **settings) as daemon, daemon.client() as client:
-            eventually(lambda: "does not exist" in check(daemon, "nats")["detail"], "no stream")
+            wait_until(lambda: "does not exist" in check(daemon, "nats")["detail"], "no stream")
             requests = [a_request() for _ in range(5 * PAYMENTS)]
             calls = [client.future("InitiatePayment", request) for request in requests]
             payments = [call.result().payment.id for call in calls]
@@ -143,13 +142,13 @@ def test_redis_is_away_while_events_wait(how: str, place: Place) -> None:
         events_wait(place, REDIS_ADDR=f"127.0.0.1:{redis.port}") as waiting,
     ):
         take_away(redis, how)
-        eventually(
+        wait_until(
             lambda: waiting.client.get(waiting.payments[0]) and not is_shared(waiting.daemon),
             "a call meets the outage",
         )
         watch_outage(waiting.daemon, f"Redis {how}, and NATS")
         redis.restore()
-        eventually(
+        wait_until(
             lambda: waiting.client.get(waiting.payments[0]) and is_shared(waiting.daemon),
             "the daemons' common budget is back",
         )
@@ -168,10 +167,10 @@ def test_vault_is_away_while_events_wait(how: str, place: Place, tmp_path: Path)
         }
         with events_wait(place, **settings) as waiting:
             take_away(vault, how)
-            eventually(lambda: not check(waiting.daemon, "vault")["ok"], "a reading fails")
+            wait_until(lambda: not check(waiting.daemon, "vault")["ok"], "a reading fails")
             watch_outage(waiting.daemon, f"Vault {how}, and NATS")
             vault.restore()
-            eventually(lambda: check(waiting.daemon, "vault")["ok"], "a reading succeeds")
+            wait_until(lambda: check(waiting.daemon, "vault")["ok"], "a reading succeeds")
             waiting.all_are_published()
 
 
@@ -182,7 +181,7 @@ def test_the_daemon_ends_in_order_while_nats_and_redis_are_away(how: str, place:
         events_wait(place, how, REDIS_ADDR=f"127.0.0.1:{redis.port}") as waiting,
     ):
         take_away(redis, how)
-        eventually(
+        wait_until(
             lambda: waiting.client.get(waiting.payments[0]) and not is_shared(waiting.daemon),
             "a call meets the outage",
         )
@@ -238,7 +237,7 @@ def test_a_chain_is_away_while_transfers_wait(how: str, place: Place) -> None:
     with chain_node.chain() as url, relayed(url) as rpc:
         settings = SETTINGS | chain_node.settings(f"http://127.0.0.1:{rpc.port}")
         with running_daemon(place, **settings) as daemon, daemon.client() as client:
-            eventually(lambda: has_begun(place), "the watch has begun")
+            wait_until(lambda: has_begun(place), "the watch has begun")
             payment = client.call("InitiatePayment", a_token_request()).payment
             take_away(rpc, how)
             chain_node.grow(url, 1, [due(payment).memo])
@@ -275,11 +274,3 @@ def is_shared(daemon: Daemon) -> bool:
     text = httpx.get(f"http://{daemon.metrics}/metrics", timeout=PATIENCE_S).text
     [line] = [line for line in text.splitlines() if line.startswith("payd_rate_limiter_shared ")]
     return float(line.split()[-1]) == 1
-
-
-def eventually(is_so: Callable[[], object], what: str) -> None:
-    """Look again and again; fails when it takes too long."""
-    until = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < until, f"never: {what}"
-        time.sleep(0.05)

@@ -6,7 +6,6 @@ tests' Python is.
 
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from support.absent import NO_OWN_SYSTEMD, do_without
 from support.authority import Authority
 from support.daemon import Client, Place
 from support.openbao import running_openbao
-from support.own_systemd import PATIENCE_S, ROOT, Units, booted, is_possible, prepare
+from support.own_systemd import ROOT, Units, booted, is_possible, prepare
+from support.waiting import wait_until
 
 UNITS = ROOT / "deploy" / "systemd"
 #: A group that nobody else on this machine has.
@@ -150,10 +150,7 @@ def test_with_the_other_drop_in_a_new_certificate_needs_no_restart(host: Host) -
         for name, content in zip(("server.crt", "server.key"), renewed, strict=True):
             # Written into the file: owner, group and mode stay.
             (host.payd / "tls" / name).write_bytes(content)
-        until = time.monotonic() + PATIENCE_S
-        while '"certificates_rotated"' not in host.units.log():
-            assert time.monotonic() < until, host.units.log()
-            time.sleep(0.1)
+        wait_until(lambda: '"certificates_rotated"' in host.units.log(), host.units.log)
         assert host.pay() == "mock"
 
 

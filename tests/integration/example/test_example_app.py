@@ -1,18 +1,19 @@
 """The example application: a POST, a payment, a subscription that is active; and nothing twice."""
 
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 from payd_client.proto import payment_pb2 as pb
-from support.daemon import PATIENCE_S, Daemon, running_daemon
+from support.daemon import Daemon, running_daemon
 from support.event_stream import USD_149, EventStream, a_payment
 from support.example_app import FULL_30D, ExampleApp, Surroundings, a_wish
+from support.waiting import wait_until
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 from payd.domain.decide import EventType
@@ -22,10 +23,7 @@ PAYMENTS = "/api/v1/payments"
 
 
 def eventually(is_so: Callable[[], Any], wanted: Any = True) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while (found := is_so()) != wanted:
-        assert time.monotonic() < until, found
-        time.sleep(0.05)
+    wait_until(lambda: is_so() == wanted, lambda: f"{is_so()}, not {wanted}")
 
 
 def a_key() -> str:
@@ -356,7 +354,7 @@ def test_an_event_before_its_post_has_written_anything_is_not_lost(
         failure = Failure(code="x", message="x") if kind is EventType.FAILED else None
         payment = an_event_payment(unheard, status=status, failure=failure)
         on_plain_asyncio(stream.publish(payment, kind))
-        eventually(lambda one=unheard: status_of(surroundings, one), wanted)
+        eventually(partial(status_of, surroundings, unheard), wanted)
 
 
 def test_an_event_of_nobody_we_know_becomes_a_dead_letter(

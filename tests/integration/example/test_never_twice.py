@@ -14,10 +14,11 @@ from integration.example.test_example_app import (
     start,
     status_of,
 )
-from support.daemon import PATIENCE_S, Daemon
+from support.daemon import Daemon
 from support.event_stream import EventStream
 from support.example_app import ExampleApp, Surroundings, a_wish
 from support.stack import Stack
+from support.waiting import PATIENCE_S
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 DIES = "dies after the handler"

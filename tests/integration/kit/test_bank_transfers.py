@@ -1,6 +1,5 @@
 """The example from outside the tree in a real daemon: transfers in parts, late, and of nobody."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,8 @@ import attrs
 import pytest
 from payd_client.proto import payment_pb2 as pb
 from sepa_provider.fake_bank import Booking, drop, statement
-from support.daemon import PATIENCE_S, Client, Place, rows, running_daemon, wait_until_published
+from support.daemon import Client, Place, rows, running_daemon, wait_until_published
+from support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 IBAN = "DE89370400440532013000"
@@ -43,11 +43,10 @@ class Shop:
         drop(self.statements, statement(IBAN, bookings, datetime.now(UTC)))
 
     def wait_for_received(self, payment_id: str, cents: int) -> None:
-        until = time.monotonic() + PATIENCE_S
         sql = "SELECT sum(amount::bigint) AS cents FROM receipts WHERE payment_id = $1"
-        while rows(self.place, sql, payment_id)[0]["cents"] != cents:
-            assert time.monotonic() < until
-            time.sleep(0.1)
+        wait_until(
+            lambda: rows(self.place, sql, payment_id)[0]["cents"] == cents, f"{cents} cents arrived"
+        )
 
 
 @pytest.fixture
@@ -97,10 +96,6 @@ def test_money_after_a_cancel_is_the_payments_and_calls_a_person(shop: Shop) -> 
 
 def test_money_of_nobody_waits_for_a_person(shop: Shop) -> None:
     shop.book(Booking(reference="invoice 7", cents=700, id="E-1"))
-    until = time.monotonic() + PATIENCE_S
     sql = "SELECT id, amount, payment_id FROM receipts WHERE provider = 'sepa'"
-    while not (found := rows(shop.place, sql)):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    [receipt] = found
+    [receipt] = wait_until(lambda: rows(shop.place, sql), "a receipt is stored")
     assert (int(receipt["amount"]), receipt["payment_id"]) == (700, None)

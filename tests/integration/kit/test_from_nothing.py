@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from support.dev_process import state_folder, wait_until_ready
+from support.waiting import wait_until
 
 from payd.dev.ports import USUAL
 
@@ -117,11 +118,10 @@ def test_an_afternoon(newcomer: Newcomer) -> None:
 def paid(newcomer: Newcomer, command: str, fake_api: str) -> str:
     """What `payd pay` printed, when somebody has paid where it said."""
     process, out = newcomer.starts(command, "pay.out"), newcomer.folder / "pay.out"
-    until = time.monotonic() + PATIENCE_S
-    while not (found := re.search(rf"{fake_api}/pay/\w+", out.read_text())):
-        assert time.monotonic() < until, out.read_text()
-        assert process.poll() is None, out.read_text()
-        time.sleep(0.1)
+    found = wait_until(
+        lambda: re.search(rf"{fake_api}/pay/\w+", out.read_text()), out.read_text, process=process
+    )
+    assert found
     assert httpx.post(found[0]).status_code == 200
     assert process.wait(PATIENCE_S) == 0, out.read_text()
     return out.read_text().strip()

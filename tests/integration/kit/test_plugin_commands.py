@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.daemon import PATIENCE_S, Place, running_daemon
+from support.daemon import Place, running_daemon
+from support.waiting import PATIENCE_S
 
 from payd.cli import certified
 from payd.plugins.testing import CHECKS

@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import psutil
 import pytest
 from payd_client.proto import payment_pb2 as pb
 from support.daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
+from support.waiting import wait_until
 
 MODULE = Path(__file__).parents[2] / "fixtures/hostile_provider.py"
 #: Of the hostile provider's calls.
@@ -80,10 +82,10 @@ def figure(daemon: Daemon, name: str) -> float:
 
 def wait_for_figure(daemon: Daemon, name: str, wanted: float) -> None:
     """Until the next sample says so."""
-    until = time.monotonic() + 30
-    while figure(daemon, name) != wanted:
-        assert time.monotonic() < until, f"{name} is {figure(daemon, name)}, not {wanted}"
-        time.sleep(0.1)
+    wait_until(
+        lambda: figure(daemon, name) == wanted,
+        lambda: f"{name} is {figure(daemon, name)}, not {wanted}",
+    )
 
 
 def others_are_served(client: Client) -> None:
@@ -174,7 +176,7 @@ def test_whatever_its_methods_do_the_others_are_served(hostile: Hostile, how: st
         assert httpx.post(webhooks, content=b"authentic").status_code < 300
         for call in CALLS:
             if at_once or call != "translate":
-                wait_for(daemon, lambda call=call: failed(daemon, call), f"no {call} failed")
+                wait_for(daemon, partial(failed, daemon, call), f"no {call} failed")
         if at_once:
             wait_for(daemon, lambda: failed(daemon, "watch"), "no watch was started again")
         others_are_served(client)
@@ -195,10 +197,7 @@ def failed(daemon: Daemon, operation: str) -> bool:
 
 def wait_for(daemon: Daemon, happened: Callable[[], bool], otherwise: str) -> None:
     """Until it has."""
-    until = time.monotonic() + 30
-    while not happened():
-        assert time.monotonic() < until, f"{otherwise}: {daemon.lines[-20:]}"
-        time.sleep(0.1)
+    wait_until(happened, lambda: f"{otherwise}: {daemon.lines[-20:]}")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import httpx
 import stripe as sdk
 from payd_client.proto import payment_pb2 as pb
 from support.cards import WEBHOOK_SECRET, StandIn, pay_by_card, running_with_cards, stand_in
-from support.daemon import PATIENCE_S, Client, Daemon, Message, Place, events, rows
+from support.daemon import Client, Daemon, Message, Place, events, rows
+from support.waiting import wait_until
 
 Json = dict[str, Any]
 #: What only time would bring is brought by the tests: nothing comes by itself meanwhile.
@@ -96,14 +97,6 @@ def open_shop(place: Place, folder: Path, **environment: str) -> Iterator[Shop]:
         running_with_cards(place, stripe, **(SETTINGS | environment)) as (daemon, client),
     ):
         yield Shop(place=place, stripe=stripe, daemon=daemon, client=client)
-
-
-def wait_until(is_so: Callable[[], object], what: str) -> None:
-    """Look again and again; fails when it takes too long."""
-    until = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < until, f"never: {what}"
-        time.sleep(0.03)
 
 
 def an_event(kind: str, told: Json, **changes: Any) -> Json:

@@ -43,7 +43,7 @@ class Kill:
     #: Of each webhook.
     duplicates: int = 0
     #: Whether payments that wait for a customer are looked at, too, or heard of by webhooks only.
-    looks: bool = False
+    checks: bool = False
 
     @property
     def wants_cancel(self) -> bool:
@@ -82,7 +82,7 @@ def kills(point: str) -> Iterator[Kill]:
             fault=fault,
             faults=seeded.randint(1, FAULTS_MAX) if fault else 0,
             duplicates=seeded.randint(0, 1),
-            looks=seeded.random() < 0.5,
+            checks=seeded.random() < 0.5,
         )
 
 
@@ -130,11 +130,11 @@ def drive(
     return errors
 
 
-def let_time_pass(place: Place, *, looks: bool) -> None:
+def let_time_pass(place: Place, *, checks: bool) -> None:
     """What only time would bring: the end of claims and leases, and the next look."""
     rows(place, "UPDATE payments SET ask_deadline = now() WHERE ask_deadline IS NOT NULL")
     due = "UPDATE payments SET next_look_time = now() WHERE next_look_time IS NOT NULL"
-    rows(place, due if looks else f"{due} AND status <> 'PENDING'")
+    rows(place, due if checks else f"{due} AND status <> 'PENDING'")
     rows(place, "UPDATE inbox SET locked_until = now()")
     rows(place, "UPDATE outbox SET locked_until = now()")
 

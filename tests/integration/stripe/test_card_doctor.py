@@ -7,9 +7,9 @@ import sys
 import grpc
 import httpx
 import pytest
-from integration.stripe.shop import wait_until
 from support.cards import SECRET_KEY, StandIn, pay_by_card, running_with_cards
-from support.daemon import PATIENCE_S, Daemon, Place, running_daemon
+from support.daemon import Daemon, Place, running_daemon
+from support.waiting import PATIENCE_S, wait_until
 
 
 def test_doctor_asks_stripe_for_its_health(place: Place, stripe: StandIn) -> None:

@@ -5,9 +5,9 @@ import subprocess
 import sys
 import uuid
 
-from integration.stripe.shop import wait_until
 from support.cards import StandIn, running_with_cards
-from support.daemon import PATIENCE_S, Place, rows
+from support.daemon import Place, rows
+from support.waiting import PATIENCE_S, wait_until
 
 
 def test_a_comparison_and_its_findings_are_shown(place: Place, stripe: StandIn) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-from integration.stripe.shop import wait_until
 from support.cards import StandIn, a_card_request, pay_by_card, running_with_cards
-from support.daemon import PATIENCE_S, Place
+from support.daemon import Place
+from support.waiting import PATIENCE_S, wait_until
 
 STRIPE = {
     "STRIPE_ENABLED": "true",

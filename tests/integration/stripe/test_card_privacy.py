@@ -9,9 +9,10 @@ import attrs
 import grpc
 import httpx
 import pytest
-from integration.stripe.shop import SETTINGS, Json, Shop, paid_event, wait_until
+from integration.stripe.shop import SETTINGS, Json, Shop, paid_event
 from support.cards import SECRET_KEY, WEBHOOK_SECRET, StandIn, a_card_request, running_with_cards
 from support.daemon import Daemon, Place, events, reason_of, rows, running_daemon
+from support.waiting import wait_until
 
 CARD, EMAIL, NAME = "4242424242424242", "planted@customer.example", "Planted Name-of-Customer"
 PLANTED = (CARD, EMAIL, NAME)

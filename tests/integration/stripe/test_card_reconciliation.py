@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from integration.stripe.shop import Json, Shop, open_shop, status_of, wait_until
+from integration.stripe.shop import Json, Shop, open_shop, status_of
 from support.cards import a_card_request
 from support.daemon import Place, rows
+from support.waiting import wait_until
 
 NEVER = "next_look_time = now() + interval '1 day'"
 

@@ -10,9 +10,10 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from integration.stripe.shop import SETTINGS, Shop, status_of, wait_until
+from integration.stripe.shop import SETTINGS, Shop, status_of
 from support.cards import StandIn, a_card_request, running_with_cards, stand_in
-from support.daemon import PATIENCE_S, Place, reason_of, rows
+from support.daemon import Place, reason_of, rows
+from support.waiting import PATIENCE_S, wait_until
 
 SESSIONS = "/v1/checkout/sessions"
 #: What a caller may be told, and answers by the same call again.

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.stripe.shop import paid_event, post, wait_until
+from integration.stripe.shop import paid_event, post
 from payd_client.proto import payment_pb2 as pb
 from support.cards import WEBHOOK_SECRET, StandIn, pay_by_card, running_with_cards
 from support.daemon import Client, Daemon, Place, rows
+from support.waiting import wait_until
 
 LEAKED = WEBHOOK_SECRET
 FRESH = "whsec_fresh"

@@ -10,17 +10,10 @@ from urllib.parse import urlsplit
 
 import attrs
 import pytest
-from integration.stripe.shop import (
-    Json,
-    Shop,
-    an_event,
-    inbox,
-    paid_event,
-    settled,
-    wait_until,
-)
+from integration.stripe.shop import Json, Shop, an_event, inbox, paid_event, settled
 from support.cards import a_card_request
-from support.daemon import PATIENCE_S, Place, rows
+from support.daemon import Place, rows
+from support.waiting import PATIENCE_S, wait_until
 
 COPIES = 100
 #: The fields in which no order of reports may make a difference.

@@ -22,6 +22,7 @@ from support.tempo import (
     tempo_environment,
     units,
 )
+from support.waiting import wait_until
 
 PATIENCE_S = 60.0
 #: Short ones: a fault must not cost the tests its time-out.
@@ -61,13 +62,7 @@ class House:
 
     def wait_for_line(self, event: str) -> dict[str, Any]:
         """The first log line of this event."""
-        until = time.monotonic() + PATIENCE_S
-        while True:
-            for line in self.daemon.lines[self.read :]:
-                if line.get("event") == event:
-                    return line
-            assert time.monotonic() < until, f"no {event}"
-            time.sleep(0.02)
+        return self.daemon.wait_for_line(event, after=self.read)
 
 
 @contextmanager
@@ -331,7 +326,4 @@ def _readiness(daemon: Daemon) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def _wait_for_metric(daemon: Daemon, line: str) -> None:
-    until = time.monotonic() + PATIENCE_S
-    while line not in httpx.get(f"http://{daemon.metrics}/metrics").text:
-        assert time.monotonic() < until, f"no {line}"
-        time.sleep(0.1)
+    wait_until(lambda: line in httpx.get(f"http://{daemon.metrics}/metrics").text, line)

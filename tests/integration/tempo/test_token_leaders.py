@@ -1,12 +1,9 @@
 """Several daemons, one watch: who leads reads the chain, and another takes over when he is gone."""
 
-import time
-
 from integration.tempo.till import status, wait_until_read
 from support.daemon import Daemon, Place, rows
 from support.tempo import ALPHA, Chain, a_token_request, due, running_with_tokens, units
-
-PATIENCE_S = 60.0
+from support.waiting import wait_until
 
 
 def test_one_leads_and_another_takes_over(place: Place, chain: Chain) -> None:
@@ -15,17 +12,21 @@ def test_one_leads_and_another_takes_over(place: Place, chain: Chain) -> None:
         running_with_tokens(place, chain.url) as (first, client),
         running_with_tokens(place, chain.url) as (second, _),
     ):
-        leader, other = _leader(first, second)
         wait_until_read(place, chain)
         payment = client.call("InitiatePayment", a_token_request()).payment
+        wait_until(lambda: _fence(place) in _fences(first) + _fences(second), "the lead is logged")
+        (leader, led), (survivor, _) = _by_lead(first, second)
         leader.process.kill()
         chain.transfer(ALPHA, units(payment), due(payment).memo)
         chain.finalize()
 
         wait_until_read(place, chain)
-        with other.client() as survivor:
-            assert status(survivor.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
-    assert _fence(place) == 2
+        with survivor.client() as heir:
+            assert status(heir.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
+        # On a loaded machine the lead may change hands by itself, too; each change takes a new fence.
+        assert _fence(place) > led
+        fences = [fence for daemon in (first, second) for fence in _fences(daemon)]
+        assert len(set(fences)) == len(fences), "two led at the same time"
 
 
 def test_who_lost_the_lead_unawares_stores_nothing(place: Place, chain: Chain) -> None:
@@ -47,24 +48,20 @@ def test_who_lost_the_lead_unawares_stores_nothing(place: Place, chain: Chain) -
         chain.finalize()
 
         assert status(client.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
-        until = time.monotonic() + PATIENCE_S
-        while _fence(place) < 2:
-            assert time.monotonic() < until, "nobody leads anew"
-            time.sleep(0.05)
+        wait_until(lambda: _fence(place) >= 2, "somebody leads again")
     [ledger] = rows(place, "SELECT sum(amount) AS units FROM receipts")
     assert ledger["units"] == units(payment)
 
 
-def _leader(*daemons: Daemon) -> tuple[Daemon, Daemon]:
-    until = time.monotonic() + PATIENCE_S
-    while True:
-        leading = [d for d in daemons if any(x.get("event") == "watch_leads" for x in d.lines)]
-        if leading:
-            assert len(leading) == 1
-            [other] = [d for d in daemons if d is not leading[0]]
-            return leading[0], other
-        assert time.monotonic() < until, "nobody leads"
-        time.sleep(0.02)
+def _by_lead(*daemons: Daemon) -> list[tuple[Daemon, int]]:
+    """The daemons with the last fence that each led under, the newest first."""
+    last = [(daemon, max(_fences(daemon), default=0)) for daemon in daemons]
+    return sorted(last, key=lambda one: one[1], reverse=True)
+
+
+def _fences(daemon: Daemon) -> list[int]:
+    """Every fence that it took the lead under. PostgreSQL gives each only once."""
+    return [line["fence"] for line in daemon.lines if line.get("event") == "watch_leads"]
 
 
 def _fence(place: Place) -> int:

@@ -6,7 +6,6 @@ The tests of this file share one till; the last one holds its books against the 
 import contextlib
 import os
 import pwd
-import time
 import uuid
 from collections.abc import Mapping
 
@@ -17,7 +16,6 @@ from support.daemon import rows
 from support.tempo import (
     ALPHA,
     BETA,
-    PATIENCE_S,
     RECEIVER,
     THETA,
     a_token_request,
@@ -322,13 +320,7 @@ def test_a_difference_is_named(till: Till) -> None:
 
 def _wait_for_finding(till: Till) -> Mapping[str, str]:
     """What the daemon's own audit says aloud."""
-    until = time.monotonic() + PATIENCE_S
-    while True:
-        for line in till.daemon.lines:
-            if line.get("event") == "reconciliation_finding":
-                return line
-        assert time.monotonic() < until, "the audit found nothing"
-        time.sleep(0.1)
+    return till.daemon.wait_for_line("reconciliation_finding")
 
 
 def _cancel(payment: object) -> object:

@@ -12,7 +12,6 @@ import attrs
 from payd_client.proto import payment_pb2 as pb
 from support.daemon import Client, Daemon, Place, events, rows, wait_until_published
 from support.tempo import (
-    PATIENCE_S,
     RECEIVER,
     Chain,
     a_token_request,
@@ -21,6 +20,7 @@ from support.tempo import (
     tempo_environment,
     units,
 )
+from support.waiting import PATIENCE_S, wait_until
 
 
 @attrs.frozen(kw_only=True)
@@ -120,10 +120,10 @@ def operate(
 
 def wait_until_read(place: Place, chain: Chain) -> None:
     """Until the watch is at the final block, and what it stored is settled."""
-    until = time.monotonic() + PATIENCE_S
-    while cursor_block(place) < chain.final():
-        assert time.monotonic() < until, f"the watch stands at {cursor_block(place)}"
-        time.sleep(0.02)
+    wait_until(
+        lambda: cursor_block(place) >= chain.final(),
+        lambda: f"the watch stands at {cursor_block(place)}",
+    )
     wait_until_published(place)
 
 
