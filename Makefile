@@ -53,7 +53,7 @@ units: $(FOR_TEST)
 lint: $(FOR_TEST) ## Format, lint, types and architecture
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
-	@$(BIN)/mypy payd $(WHEELS) examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider
+	@$(BIN)/mypy payd $(WHEELS) examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider tests
 	@PYTHONPATH=examples:examples/providers/acme:examples/providers/sepa $(BIN)/lint-imports setup.cfg
 
 ONE_PART := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)

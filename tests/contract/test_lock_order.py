@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -23,7 +23,11 @@ R = TypeVar("R")
 Write = Callable[[], Awaitable[R]]
 
 #: A wait ends when the test ends it, on a loaded machine too.
-PATIENT = {"lock_timeout_ms": 40_000, "statement_timeout_ms": 50_000, "command_timeout_s": 60.0}
+PATIENT: dict[str, Any] = {
+    "lock_timeout_ms": 40_000,
+    "statement_timeout_ms": 50_000,
+    "command_timeout_s": 60.0,
+}
 #: No other test has these rows.
 LOW, HIGH = UUID(int=1), UUID(int=(1 << 128) - 1)
 

@@ -140,7 +140,7 @@ async def _nats_stream(folder: Path) -> AsyncIterator[Stream]:
             return [
                 (
                     m.subject,
-                    {k: v for k, v in m.headers.items() if not k.startswith("Nats-")},
+                    {k: v for k, v in (m.headers or {}).items() if not k.startswith("Nats-")},
                     m.data,
                 )
                 for m in await stored(server.url)

@@ -64,7 +64,7 @@ class Valkey:
         assert self.server is not None
         os.kill(self.server.pid, number)
 
-    def ask(self, password: str | None = None) -> "redis.Redis[bytes]":
+    def ask(self, password: str | None = None) -> Any:
         """A client for what a test looks up or puts there; close it."""
         return redis.Redis(host=HOST, port=self.port, password=password)
 

@@ -55,7 +55,7 @@ async def _keep_up(settings: DatabaseSettings, old: int) -> None:
     left = "SELECT count(*) FROM outbox WHERE payment_id = $1"
     assert await session.fetchval(left, payment.id) == 3
     kept = "SELECT count(raw_body), count(*) FROM inbox WHERE provider = $1"
-    assert tuple(await session.fetchrow(kept, provider)) == (3, old + 3)
+    assert tuple(await session.fetchrow(kept, provider) or ()) == (3, old + 3)
     await session.close()
     await database.close()
 

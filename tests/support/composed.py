@@ -134,9 +134,9 @@ def build_root(service: Service, spec: Mapping[str, Any], hosts: str) -> None:
             (root / folder.relative_to("/")).symlink_to(folder.readlink())
         elif folder.is_dir():
             bind(folder, root, str(folder), read_only=True)
-    for folder in ("/proc", "/dev"):
-        (root / folder[1:]).mkdir()
-        mount("--rbind", folder, str(root / folder[1:]))
+    for kernel in ("/proc", "/dev"):
+        (root / kernel[1:]).mkdir()
+        mount("--rbind", kernel, str(root / kernel[1:]))
     write_etc(service, root, hosts)
     add_programs(service, spec)
     for workdir in (service.image.workdir, *service.image.folders):

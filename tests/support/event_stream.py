@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -80,12 +81,12 @@ class EventStream:
     async def publish(
         self,
         payment: Payment,
-        kind: EventType = EventType.COMPLETED,
+        kind: Enum = EventType.COMPLETED,
         *,
         previous: UUID | None = None,
     ) -> UUID:
         """As payd would; the event's id."""
-        event = Event(type=kind, previous_status=Status.PENDING, reason="")
+        event = Event(type=EventType(kind.value), previous_status=Status.PENDING, reason="")
         row = outbox_row_of(payment, event, Origin(actor="test"), "test")
         headers = dict(row.headers)
         if previous:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import attrs
@@ -450,7 +450,7 @@ async def test_a_report_that_could_not_be_stored_is_made_again_as_it_was(
     async with mock() as provider:
         await provider.create(an_operation())
         with pytest.RaisesGroup(ConnectionError):
-            async with watched(provider, Broken()):
+            async with watched(provider, cast(Sink, Broken())):
                 await trio.sleep(10)
         async with watched(provider, sink):
             await sink.reach(1)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,9 +48,9 @@ class Row:
 ROWS = [Row(match) for line in PAGE.read_text().splitlines() if (match := ROW.match(line))]
 
 
-def _found(part: str) -> object:
+def _found(part: str) -> Any:
     module, _, path = part.partition(":")
-    found: object = importlib.import_module(module)
+    found: Any = importlib.import_module(module)
     for name in path.split(".") if path else ():
         found = getattr(found, name)
     return found

@@ -94,6 +94,9 @@ class Journal:
     def warning(self, event: str, **fields: Any) -> None:
         """See Logger."""
 
+    def error(self, event: str, **fields: Any) -> None:
+        """See Logger."""
+
 
 def fenced(rail: CardRail) -> Fence:
     """The rail as the use cases see it."""

@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import attrs
@@ -417,7 +417,7 @@ def test_dead_letters_are_shown_and_once_mended_handled_after_all(
     assert "no such user" in shown.stdout, shown.stderr
     assert all(str(one) in shown.stdout for one in ids)
     assert shown.stdout.endswith("2 dead letters\n")
-    [first, _] = payd_json("events", "dead-letters", *nats)
+    [first, _] = cast(Any, payd_json)("events", "dead-letters", *nats)
     assert (first["subject"], first["reason"]) == ("payment.completed", "rejected: no such user")
     replayed = payd("events", "dead-letters", "--replay", *nats)
     assert "2 dead letters put back" in replayed.stdout, replayed.stderr

@@ -23,8 +23,9 @@ from payd_client import (
     TlsFiles,
     TlsVault,
 )
-from support.daemon import PATIENCE_S, Daemon, Place, running_daemon
+from support.daemon import Daemon, Place, running_daemon
 from support.openbao import OpenBao, running_openbao
+from support.waiting import PATIENCE_S
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 FULL_30D = Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")

@@ -55,7 +55,11 @@ async def hear(url: str, payment_id: str) -> dict[str, Any]:
             await message.ack()
             body = json.loads(message.data)
             if body["id"] == payment_id:
-                return {"subject": message.subject, "headers": dict(message.headers), "body": body}
+                return {
+                    "subject": message.subject,
+                    "headers": dict(message.headers or {}),
+                    "body": body,
+                }
     finally:
         await client.close()
 

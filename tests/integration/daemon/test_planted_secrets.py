@@ -15,12 +15,11 @@ def test_a_secret_that_is_told_on_purpose_is_found_wherever_it_goes(place: Place
     secret = "canary-told-on-purpose"
     with WATCH.leaking_on_purpose(secret) as hits:
         with running_daemon(place) as daemon, daemon.client() as client:
-            call = {"x_request_id": secret}
-            payment = client.call("InitiatePayment", a_request(), **call).payment
+            payment = client.call("InitiatePayment", a_request(), x_request_id=secret).payment
             client.wait_for(payment.id, "COMPLETED")
             wait_until_published(place)
             with pytest.raises(grpc.RpcError) as refused:
-                client.call("GetPayment", pb.GetPaymentRequest(payment_id="x"), **call)
+                client.call("GetPayment", pb.GetPaymentRequest(payment_id="x"), x_request_id=secret)
             assert reason_of(refused.value) == "INVALID_FIELD"
         asyncio.run(search_database(place.database))
     told = {"the log", "an event", "an error", "public.payments", "public.payment_events"}

@@ -143,7 +143,7 @@ def test_a_reload_asked_for_while_it_waits_for_the_vault_follows_the_start(kept:
         wait_until(lambda: said(daemon, "vault_unavailable"))
         daemon.process.send_signal(signal.SIGHUP)
         [asked] = wait_until(lambda: said(daemon, "reload_requested"))
-        assert asked["when"] == "after the start or reload under way"
+        assert asked["when"] == "after the start or reload in progress"
         assert daemon.process.poll() is None
         kept.bao.unseal()
 

@@ -24,4 +24,5 @@ async def _ignore(event: Event) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, *sys.argv[1:])
+    _, url, state = sys.argv
+    trio.run(main, url, state)

@@ -151,7 +151,8 @@ async def open_door() -> AsyncIterator[Door]:
     async def echo() -> bytes:
         from quart import request
 
-        return bytes(await request.get_data())
+        body: Any = await request.get_data()
+        return bytes(body)
 
     @door.app.get("/broken")
     async def broken() -> bytes:

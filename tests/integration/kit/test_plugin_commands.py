@@ -205,7 +205,7 @@ def test_what_the_kit_said_in_a_few_words(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     if kept is not None:
         certified.keep({"provider": "acme", **kept}, "c0de")
-    assert certified.told("acme", "1.0", "c0de") == said
+    assert certified.summary("acme", "1.0", "c0de") == said
 
 
 def test_a_result_is_of_the_code_that_was_checked(
@@ -214,9 +214,9 @@ def test_a_result_is_of_the_code_that_was_checked(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     passed = {"version": "1.0", "levels": {"basic": "passed"}, "time": "2026-01-02", "passed": True}
     certified.keep({"provider": "acme", **passed}, "c0de")
-    assert certified.told("acme", "1.0", "c0de") == "passed basic on 2026-01-02"
+    assert certified.summary("acme", "1.0", "c0de") == "passed basic on 2026-01-02"
     changed = "not run since its code changed (last: 2026-01-02)"
-    assert certified.told("acme", "1.0", "0ther") == changed
+    assert certified.summary("acme", "1.0", "0ther") == changed
 
 
 def test_the_code_is_known_by_its_content() -> None:

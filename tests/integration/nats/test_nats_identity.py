@@ -29,7 +29,8 @@ from support.nats_operator import Key, OperatorNats, running_operator_nats
 
 from payd.adapters.bridge import aio
 from payd.adapters.nats.identity import BadSigningSeed, NatsIdentity, mint, permissions
-from payd.adapters.nats.publisher import MESSAGE_BYTES_MAX, JetStreamPublisher
+from payd.adapters.nats.publisher import JetStreamPublisher
+from payd.adapters.nats.stream import MESSAGE_BYTES_MAX
 from payd.dev.ports import any_free
 from payd.ports import PublishError
 

@@ -165,5 +165,5 @@ async def open_rig(*, state_file: Path | None = None, listen: bool = True) -> As
         )
         async with httpx.AsyncClient(base_url=stand_in.url) as http:
             yield Rig(stand_in=stand_in, client=client, http=http, receiver=receiver)
-        await transport.close_async()  # type: ignore[no-untyped-call]
+        await transport.close_async()
         nursery.cancel_scope.cancel()

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import click
 import pytest
@@ -147,7 +148,8 @@ def test_an_error_that_nobody_foresaw_is_one_line(
     assert told.exit_code == 70
     assert told.stderr == (
         "Error: unexpected RuntimeError: two lines (test_cli_usage.py, line"
-        f" {broken.callback.__code__.co_firstlineno + 3}). This is a bug in payd: report it\n"
+        f" {cast(Any, broken.callback).__code__.co_firstlineno + 3})."
+        " This is a bug in payd: report it\n"
     )
 
 

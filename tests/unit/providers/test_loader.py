@@ -14,7 +14,7 @@ from trio.testing import MockClock
 from unit.providers.toys import Journal, TrioClock, an_operation, half
 
 from payd.domain.evidence import NotAttempted
-from payd.plugins import NoMetrics
+from payd.plugins import SDK_VERSION, NoMetrics
 from payd.providers.loader import (
     EnabledPlugin,
     FailureMode,
@@ -284,7 +284,7 @@ async def test_an_enabled_plugin_that_is_not_installed_names_what_to_install() -
         ({"hook": "return None"}, "offers no provider of this name"),
         ({"hook": "return [7]"}, "offers no provider of this name"),
         ({"module": "MANIFEST['name'] = 'other'"}, "offers no provider of this name"),
-        ({"sdk": ">=2"}, "needs plugin interface >=2, this payd has 1.0"),
+        ({"sdk": ">=2"}, f"needs plugin interface >=2, this payd has {SDK_VERSION}"),
         ({"sdk": "newest"}, "its sdk range 'newest' is none"),
         ({"methods": "()"}, "offers no method"),
         ({"methods": "('Card',)"}, "its method 'Card' is not"),

@@ -18,6 +18,11 @@ CARD = Method(key="card", display_name="Card", currencies=("USD",))
 TOKEN = CryptoCurrency(code="USDC", chain_id=1, token_address="0x" + "0" * 40, decimals=6)
 
 
+def broken(**wrong: Any) -> Method:
+    """A method with fields that its types forbid."""
+    return attrs.evolve(CARD, **wrong)
+
+
 @pytest.mark.parametrize("manifest", [ACME, MOCK, SEPA, STRIPE, TEMPO], ids=lambda one: one.name)
 def test_ours_are_sound(manifest: Any) -> None:
     assert misfit(manifest) is None
@@ -94,13 +99,13 @@ def test_methods_that_can_be_offered(methods: Any) -> None:
         ((CARD, CARD), "offers a method twice"),
         ((attrs.evolve(CARD, key="Card"),), "'Card' is not"),
         ((attrs.evolve(CARD, display_name=""),), "no display name"),
-        ((attrs.evolve(CARD, currencies="USD"),), "no tuple of currencies"),
+        ((broken(currencies="USD"),), "no tuple of currencies"),
         ((attrs.evolve(CARD, currencies=()),), "no tuple of currencies"),
         ((attrs.evolve(CARD, currencies=("usd",)),), "no ISO 4217 code"),
-        ((attrs.evolve(CARD, crypto_currencies=[TOKEN]),), "no tuple of crypto currencies"),
-        ((attrs.evolve(CARD, crypto_currencies=("USDC",)),), "no tuple of crypto currencies"),
+        ((broken(crypto_currencies=[TOKEN]),), "no tuple of crypto currencies"),
+        ((broken(crypto_currencies=("USDC",)),), "no tuple of crypto currencies"),
         ((attrs.evolve(CARD, default_expiry=timedelta(0)),), "expires before it begins"),
-        ((attrs.evolve(CARD, default_expiry=1800),), "expires before it begins"),
+        ((broken(default_expiry=1800),), "expires before it begins"),
     ],
 )
 def test_a_method_that_cannot_be_offered_is_told(methods: Any, why: str) -> None:

@@ -1,7 +1,7 @@
 """What a provider reports is checked before it is stored: by its class, or by `validation`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -140,13 +140,13 @@ def test_an_object_without_a_page_to_pay_at_is_one() -> None:
 @pytest.mark.parametrize("wrong", ANYTHING)
 def test_the_parts_of_an_answer_have_their_classes(wrong: Any) -> None:
     remote = RemoteObject(payment_id=PAYMENT_ID, found=FOUND)
-    assert ObjectPage(objects=(remote, attrs.evolve(remote, payment_id=None)), cursor="c")
+    assert ObjectPage(objects=(remote, attrs.evolve(remote, payment_id=None)), cursor="c").cursor
     makers: list[Callable[[], object]] = [
         lambda: Found(created=wrong, snapshot=OPEN),
         lambda: Found(created=CREATED, snapshot=wrong),
         lambda: ObjectPage(objects=(remote, wrong), cursor=None),
-        lambda: Page(events=(EVENT, None, wrong), cursor=""),
-        lambda: attrs.evolve(CREATED, next_action=wrong or 0),
+        lambda: Page(events=(EVENT, cast(Any, None), wrong), cursor=""),
+        lambda: attrs.evolve(CREATED, next_action=wrong or cast(Any, 0)),
     ]
     for make in makers:
         with pytest.raises(TypeError):

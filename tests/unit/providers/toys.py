@@ -124,13 +124,13 @@ class Toy:
     feels: Callable[[], Awaitable[Any]] = well
 
     async def create(self, operation: CreateOperation, /) -> Created:
-        return await self.says(operation)  # type: ignore[no-any-return]  # anything, on purpose
+        return await self.says(operation)  # anything, on purpose
 
     async def fetch(self, ref: PaymentRef, /) -> Found | Absent:
-        return await self.finds(ref)  # type: ignore[no-any-return]  # anything, on purpose
+        return await self.finds(ref)  # anything, on purpose
 
     async def cancel(self, ref: PaymentRef, /) -> Snapshot:
-        return await self.closes(ref)  # type: ignore[no-any-return]  # anything, on purpose
+        return await self.closes(ref)  # anything, on purpose
 
     async def health(self) -> None:
         await self.feels()

@@ -71,7 +71,7 @@ async def put(world: World, *observations: Observation, work: bool = True) -> li
     return [await world.intake.work(row) for row in await world.intake.claim_batch()]
 
 
-def an_event(world: World, *observations: Observation) -> ProviderEvent:
+def an_event(world: World, *observations: Observation) -> Any:
     """Of a scan or a webhook, which means these."""
     event = ProviderEvent(id="evt_1", type="booked", content={})
     world.provider.meanings[event.id] = observations
@@ -252,7 +252,7 @@ async def test_events_about_others_and_events_that_nobody_can_read_keep_no_payme
 ) -> None:
     payment = await in_tokens(world)
     about_another = an_event(world, told(a_receipt(), UUID(int=99)))
-    unreadable = ProviderEvent(id="evt_2", type="from the future", content={})
+    unreadable: Any = ProviderEvent(id="evt_2", type="from the future", content={})
     await world.intake.accept("mock", [about_another, unreadable])
 
     assert (await world.cancel(payment)).status is Status.CANCELED
@@ -499,7 +499,8 @@ async def test_reports_of_one_payment_take_turns_and_others_go_on(world: World) 
         told(a_receipt("r4", 4), ""),
         work=False,
     )
-    await world.intake.accept("mock", [ProviderEvent(id="evt_1", type="paid", content={})])
+    unread: Any = ProviderEvent(id="evt_1", type="paid", content={})
+    await world.intake.accept("mock", [unread])
 
     first, second, *others = map(same_payment, await world.intake.claim_batch())
 

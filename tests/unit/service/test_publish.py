@@ -130,9 +130,10 @@ class _Through:
     def __init__(self, publish: Callable[[OutboxRow], Awaitable[None]]) -> None:
         self._publish = publish
 
-    async def publish(self, row: OutboxRow) -> None:
+    async def publish(self, row: OutboxRow) -> bool:
         """See Publisher."""
         await self._publish(row)
+        return True
 
 
 def _publish_through(world: World, publish: Callable[[OutboxRow], Awaitable[None]]) -> Publish:

@@ -247,7 +247,7 @@ async def open_fake(
     fake = FakeStripe(words=list(words), handler=handler, pause_s=pause_s)
     # The SDK reads the machine's certificates for each client; nothing here needs them.
     http = stripe.HTTPXClient(timeout=1, verify_ssl_certs=False)
-    await http.close_async()  # type: ignore[no-untyped-call]  # the SDK's
+    await http.close_async()  # the SDK's
     http._client_async = httpx.AsyncClient(transport=httpx.MockTransport(fake), trust_env=False)
     client = stripe.StripeClient(
         KEY, http_client=http, stripe_version=API_VERSION, max_network_retries=0
@@ -255,4 +255,4 @@ async def open_fake(
     try:
         yield StripeApi(lambda: client, StripeConfig(**settings)), fake
     finally:
-        await http.close_async()  # type: ignore[no-untyped-call]  # the SDK's
+        await http.close_async()  # the SDK's
