@@ -100,7 +100,7 @@ reference: $(FOR_TEST) ## Generate docs/configuration.md from the settings
 	@$(BIN)/payd config reference > docs/configuration.md
 
 docs: $(FOR_DOCS) ## Build the documentation into build/docs; every warning is an error
-	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+	@$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/docs
 	@echo "build/docs/index.html"
 
 # One resolution for every supported Python; the smaller locks take their versions from the largest.

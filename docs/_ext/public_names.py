@@ -5,6 +5,7 @@ they are first used.
 """
 
 import inspect
+import sys
 from importlib import import_module
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 
 class PublicNames(Directive):
@@ -36,12 +38,23 @@ class PublicNames(Directive):
 def _directive(module: str, name: str, value: object) -> list[str]:
     path = f"{module}.{name}"
     if inspect.isclass(value):
-        # One place in the index for a value that two pages offer: the page of its own package.
-        elsewhere = module != "payd.plugins" and value.__module__.startswith("payd.domain.")
-        return [f".. autoclass:: {path}", *["   :no-index:"] * elsewhere, ""]
+        return [f".. autoclass:: {path}", ""]
     if inspect.isroutine(value):
         return [f".. autofunction:: {path}", ""]
-    return [f".. autodata:: {path}", "   :no-value:", ""]
+    shown = [f"   :value: {value!r}"] if isinstance(value, int | float | str) else []
+    comment = [f"   {line}" for line in _comment(module, name)]
+    return [f".. py:data:: {path}", *shown, "", *comment, ""]
+
+
+def _comment(module: str, name: str) -> list[str]:
+    """The `#:` comment of a constant, from whichever module of the package defines it."""
+    package = module.partition(".")[0]
+    for source in sorted(one for one in sys.modules if one.partition(".")[0] == package):
+        if hasattr(sys.modules[source], name):
+            comments = ModuleAnalyzer.for_module(source).find_attr_docs()
+            if ("", name) in comments:
+                return comments["", name]
+    return []
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

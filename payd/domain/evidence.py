@@ -198,6 +198,7 @@ class CryptoTransfer:
     payment_uri: str = attrs.field(validator=is_short_text)
 
 
+#: What the customer has to do next.
 NextAction = Redirect | CryptoTransfer
 
 

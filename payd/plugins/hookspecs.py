@@ -10,6 +10,7 @@ from payd.plugins.interface import ProviderManifest
 PROJECT = "payd"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
+#: Marks a function of a plugin as the implementation of the hook of the same name.
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 

@@ -87,6 +87,12 @@ def test_each_relative_link_leads_to_a_file_and_a_heading() -> None:
     assert not broken
 
 
+def test_the_list_of_decisions_is_complete() -> None:
+    folder = ROOT / "docs/decisions"
+    listed = [path for path, _ in links(folder / "index.md")]
+    assert listed == sorted(path.name for path in folder.glob("0*.md"))
+
+
 def test_a_broken_link_would_be_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# One `two`: three\n\n```sh\n# not a heading\n```\n[a](b.md#c) [d](#e)\n")

@@ -42,6 +42,7 @@ class Check:
     applies: Applies
 
 
+#: Every check, in the order in which the kit runs them.
 CHECKS: list[Check] = []
 
 
