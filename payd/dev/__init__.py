@@ -1,5 +1,5 @@
-"""Everything on one machine: real servers from packages, a development CA, kept state.
+"""`payd dev`: real servers from packages, a development CA, and companions of providers.
 
-May import nursery, config and adapters; only `cli` may import it, and only for `payd dev`.
+It may import nursery, config and adapters; only `cli` may import it, and only for `payd dev`.
 Nothing here runs in production.
 """

@@ -1,7 +1,8 @@
-"""Become a server that dies with its parent: `python child.py PARENT SIGNAL USER COMMAND …`.
+"""Execute a server that the kernel ends with its parent: `python child.py PARENT SIGNAL USER …`.
 
-Run as a script of its own, before exec, because the parent has threads; USER is a name to
-change to, or `-`. Linux forgets the death signal when the user changes, so that comes first.
+USER is an account to change to, or `-`; the server's command line follows. It is a script of its
+own because code between fork and exec is unsafe in a parent with threads. Linux clears the death
+signal when the user changes, so the user is changed first.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Never returns."""
+    """Replace this process by the server."""
     parent, number, user, *command = sys.argv[1:]
     if user != "-":
         account = pwd.getpwnam(user)
@@ -24,9 +25,9 @@ def main() -> None:
         os.environ["HOME"] = "/"
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
     if os.getppid() != int(parent):
-        # The parent died before the line above.
+        # The parent died before prctl took effect.
         os.kill(os.getpid(), signal.SIGKILL)
-    # A terminal's Ctrl-C is for the parent, which stops its servers in order.
+    # A new session, so that Ctrl-C reaches only the parent, which stops its servers in order.
     os.setsid()
     os.execv(command[0], command)  # noqa: S606 - the point of this script
 

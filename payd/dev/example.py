@@ -1,4 +1,4 @@
-"""The example application beside everything else: its own database and role, its own process."""
+"""Run the example application, with its own database, role and process."""
 
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -14,9 +14,9 @@ from payd.dev.state import StateDir
 from payd.shipped import shipped
 
 _NAME = "main_app"
-#: People may try these in another terminal; whoever opens the page is a guest of his own.
+#: For requests from a terminal; a browser gets an account of its own.
 _USERS = "alice:alice-token,bob:bob-token"
-#: Killed and started again on a desk, it should not wait half a minute for its events.
+#: Short, so that a restarted example receives unacknowledged events soon.
 _ACK_WAIT_S = "5"
 
 
@@ -24,7 +24,7 @@ _ACK_WAIT_S = "5"
 async def example(
     state: StateDir, ports: Mapping[str, int], database: Postgres, nats: str, redis: str
 ) -> AsyncIterator[str]:
-    """Its URL, once it answers. It waits for payd by itself."""
+    """Run the example until the end of the block; give its URL. It waits for payd by itself."""
     password = state.secret(_NAME)
     await trio.to_thread.run_sync(ensure_role, database, _NAME, password)
     port = ports["example"]

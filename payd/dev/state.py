@@ -1,4 +1,4 @@
-"""The state directory of `payd dev`: kept data, the lock, and dev.json for other programs."""
+"""The state directory of `payd dev`: data, lock, and dev.json for other programs."""
 
 import contextlib
 import fcntl
@@ -21,7 +21,7 @@ class StateInUse(Exception):
 
 
 class StateDir:
-    """`.payd/`: what outlives a run. With `ephemeral` the data lies elsewhere, and goes."""
+    """The folder `.payd/`. With `ephemeral`, the data is in a temporary folder instead."""
 
     def __init__(self, path: Path, data: Path) -> None:
         self.path = path
@@ -35,17 +35,17 @@ class StateDir:
     def announce(
         self, document: Mapping[str, Any], environment: Mapping[str, str] | None = None
     ) -> None:
-        """Write dev.json, whole or not at all; `environment` is for payd's own commands."""
+        """Write dev.json atomically; `environment` is for payd's own commands."""
         _write(self._environment_json, environment or {})
         _write(self._dev_json, document)
 
     def withdraw(self) -> None:
-        """Remove dev.json: nobody serves here. Repeatable."""
+        """Remove dev.json, since no daemon runs. Repeatable."""
         self._dev_json.unlink(missing_ok=True)
         self._environment_json.unlink(missing_ok=True)
 
     def last_ports(self) -> dict[str, int]:
-        """The ports of the last run."""
+        """Return the ports of the last run."""
         try:
             ports = json.loads(self._ports_json.read_text())
         except (OSError, ValueError):
@@ -53,15 +53,15 @@ class StateDir:
         return {name: port for name, port in ports.items() if isinstance(port, int)}
 
     def keep_ports(self, ports: Mapping[str, int]) -> None:
-        """For the next run, so that what was typed once works again."""
+        """Keep the ports for the next run, so that URLs stay valid."""
         self._ports_json.write_text(json.dumps(dict(ports)))
 
     def has_secret(self, name: str) -> bool:
-        """Whether it was made already."""
+        """Whether the secret has been generated."""
         return (self.data / f"{name}.secret").exists()
 
     def secret(self, name: str) -> str:
-        """A random word that is made once and kept beside the data."""
+        """Return a random secret, generated once and kept beside the data."""
         path = self.data / f"{name}.secret"
         with contextlib.suppress(FileNotFoundError):
             return path.read_text()
@@ -74,7 +74,7 @@ class StateDir:
 def _write(path: Path, document: Mapping[str, Any]) -> None:
     draft = path.with_suffix(".tmp")
     draft.unlink(missing_ok=True)
-    # It names the database's password.
+    # It contains the database's password.
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(json.dumps(document, indent=2) + "\n")
     draft.replace(path)
@@ -82,7 +82,7 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def open_state(path: Path, *, ephemeral: bool) -> Iterator[StateDir]:
-    """The directory, locked; raises StateInUse."""
+    """Lock and prepare the directory. Raises StateInUse."""
     path = path.absolute()
     path.mkdir(parents=True, exist_ok=True)
     (path / ".gitignore").write_text("*\n")
@@ -91,7 +91,7 @@ def open_state(path: Path, *, ephemeral: bool) -> Iterator[StateDir]:
         _remove_left(path / "ephemeral")
         data = _ephemeral(path / "ephemeral") if ephemeral else path / "data"
         data.mkdir(exist_ok=True)
-        # The database's own user must be able to pass through.
+        # The database's user must be able to pass through.
         data.chmod(0o711)
         state = StateDir(path, data)
         state.logs.mkdir(exist_ok=True)
@@ -105,7 +105,7 @@ def open_state(path: Path, *, ephemeral: bool) -> Iterator[StateDir]:
 
 
 def _ephemeral(note: Path) -> Path:
-    """A folder for one run, noted so that the next one removes it if this one is cut."""
+    """Create a folder for one run, noted in a file so that the next run can remove it."""
     data = Path(tempfile.mkdtemp(prefix=_EPHEMERAL))
     note.write_text(str(data))
     return data

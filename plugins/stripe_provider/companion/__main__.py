@@ -1,4 +1,4 @@
-"""The stand-in as a process of its own; one JSON line on stdout tells where it listens."""
+"""Run the stand-in as its own process; one JSON line on stdout has its URL."""
 
 import json
 from functools import partial
@@ -12,11 +12,22 @@ from stripe_provider.companion.app import StandIn, open_stand_in
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=0, show_default=True, help="0: any free one.")
-@click.option("--secret-key", required=True, help="What API callers must present.")
-@click.option("--webhook-secret", required=True, help="What webhooks are signed with.")
-@click.option("--webhook-url", default=None, help="Where webhooks are sent.")
-@click.option("--state", type=click.Path(path_type=Path), default=None, help="An SQLite file.")
+@click.option(
+    "--port",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Port to listen on; 0 chooses a free one.",
+)
+@click.option("--secret-key", required=True, help="Secret key that API requests must have.")
+@click.option("--webhook-secret", required=True, help="Secret that signs webhooks.")
+@click.option("--webhook-url", default=None, help="URL that receives webhooks.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="SQLite file for the state; in memory without it.",
+)
 def main(
     host: str,
     port: int,
@@ -25,7 +36,7 @@ def main(
     webhook_url: str | None,
     state: Path | None,
 ) -> None:
-    """Stand in for Stripe until ended."""
+    """Run a stand-in for Stripe until it is stopped."""
     start = partial(
         open_stand_in,
         host,

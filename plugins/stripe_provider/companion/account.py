@@ -9,47 +9,47 @@ from stripe_provider.companion.objects import EVENT, Json, new_id
 from stripe_provider.companion.state import State
 from stripe_provider.companion.webhooks import Webhooks
 
-#: How an object is called in a refusal to find it.
+#: The parameter that an error names when an object of this kind is missing.
 _PARAMS = {"checkout.session": "session", "payment_intent": "intent", "event": "id"}
 
 
 @attrs.frozen(kw_only=True)
 class Cause:
-    """The request that made an event happen."""
+    """The request that caused an event."""
 
     request_id: str | None = None
     idempotency_key: str | None = None
 
 
-NOBODY = Cause()
+NO_CAUSE = Cause()
 
 
 @attrs.define(kw_only=True)
 class Account:
-    """What all endpoints share."""
+    """State that all endpoints share."""
 
     state: State
     webhooks: Webhooks
     secret_key: str
-    #: Where the stand-in listens, once it does.
+    #: The stand-in's URL, set once it listens.
     url: str = ""
 
     @property
     def livemode(self) -> bool:
-        """As its key says."""
+        """Whether the secret key is one of live mode."""
         return "_live_" in self.secret_key
 
     def get(self, kind: str, object_id: str) -> Json:
-        """The object. Raises ApiError."""
+        """Return an object. Raises ApiError."""
         found = self.state.find(kind, object_id)
         if found is None:
             raise no_such(kind, object_id, _PARAMS.get(kind, "id"))
         return found
 
     def emit(
-        self, event_type: str, subject: Json, cause: Cause = NOBODY, previous: Json | None = None
+        self, event_type: str, subject: Json, cause: Cause = NO_CAUSE, previous: Json | None = None
     ) -> Json:
-        """Write down that it happened, and send it to who has subscribed."""
+        """Store an event, and send it if the endpoint has subscribed to its type."""
         data: dict[str, Any] = {"object": subject}
         if previous is not None:
             data["previous_attributes"] = previous

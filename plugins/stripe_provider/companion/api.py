@@ -1,4 +1,4 @@
-"""The /v1 endpoints, and how a request becomes an answer: key, faults, idempotency, work."""
+"""Answer a /v1 request: check its key, inject faults, apply idempotency, run the endpoint."""
 
 import json
 from collections import deque
@@ -19,12 +19,12 @@ from stripe_provider.companion.state import SavedReply
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """A request as it arrived."""
+    """A request as received."""
 
     method: str
     path: str
     authorization: str
-    #: Query string or body.
+    #: The query string, or the body of a POST.
     form: str
     idempotency_key: str | None = None
     version: str | None = None
@@ -32,7 +32,7 @@ class Call:
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """What it gets."""
+    """The response."""
 
     status: int
     body: str
@@ -41,27 +41,27 @@ class Reply:
 
 @attrs.define(slots=False)
 class HangUp(Exception):
-    """The connection is closed without an answer."""
+    """Close the connection without a response."""
 
     reset: bool = False
 
 
 @attrs.define(kw_only=True)
 class Logged:
-    """A call, for who counts them."""
+    """A call in the request log, for tests."""
 
     method: str
     path: str
     idempotency_key: str | None
     request_id: str
     fault: str | None = None
-    #: None while there was no answer.
+    #: None until there is a response.
     status: int | None = None
     replayed: bool = False
 
 
 class Api:
-    """Answers requests."""
+    """The API, with its request log."""
 
     def __init__(self, account: Account, endpoints: Endpoints, faults: Faults) -> None:
         self.log: deque[Logged] = deque(maxlen=50_000)
@@ -71,7 +71,7 @@ class Api:
         self._busy: set[str] = set()
 
     async def answer(self, call: Call) -> Reply:
-        """One request's answer. Raises HangUp."""
+        """Return the response to one request. Raises HangUp."""
         logged = Logged(
             method=call.method,
             path=call.path,
@@ -125,7 +125,10 @@ class Api:
             raise errors.unauthorized(given)
 
     def _saved(self, key: str, path: str, form: Form) -> Reply | None:
-        """What the key's first request got. Raises ApiError when this is not the same one."""
+        """Return the saved response to the first request with this key.
+
+        Raises ApiError when this request differs from the first one.
+        """
         if key in self._busy:
             raise errors.key_in_use(key)
         saved = self._account.state.reply(key)
@@ -148,7 +151,7 @@ class Api:
         logged: Logged,
         form: Form | None = None,
     ) -> Reply:
-        """Do the work and, when `form` is given, keep the answer under the key."""
+        """Run the endpoint and, with `form`, save the response under the idempotency key."""
         key = call.idempotency_key
         cause = Cause(request_id=logged.request_id, idempotency_key=key)
         with self._account.state.transaction():
@@ -172,7 +175,7 @@ class Api:
 
 
 async def _before(fault: Fault | None) -> None:
-    """What goes wrong at the door."""
+    """Apply faults that act before the endpoint runs."""
     match fault.kind if fault else None:
         case "500_before":
             raise errors.internal(saved=False)
@@ -190,7 +193,7 @@ async def _before(fault: Fault | None) -> None:
 
 
 def _outcome(work: Work, cause: Cause, fault: Fault | None) -> Reply:
-    """Raises ApiError when it is not to be saved."""
+    """Raises ApiError for an error that is not saved under the idempotency key."""
     kind = fault.kind if fault else None
     try:
         if kind == "500_failed":

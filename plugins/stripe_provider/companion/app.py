@@ -1,4 +1,4 @@
-"""The stand-in as a server: its doors put together, and opened."""
+"""The stand-in as a server: API, hosted pages, control API and webhooks in one application."""
 
 from collections.abc import Callable
 from email.utils import formatdate
@@ -39,12 +39,12 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        """Of the API and of the hosted pages."""
+        """The URL of the API and of the hosted pages."""
         return self.account.url
 
     @property
     def webhook_url(self) -> str | None:
-        """Where events go; None: nowhere. May be set at any time, for the events from then on."""
+        """Where events are sent, or None. A change applies to later events."""
         return self.account.webhooks.endpoint.url
 
     @webhook_url.setter
@@ -62,9 +62,9 @@ async def open_stand_in(
     state_file: Path | None = None,
     task_status: trio.TaskStatus[StandIn],
 ) -> None:
-    """Serve until cancelled; reports the stand-in once it listens. Raises OSError.
+    """Serve until cancelled; report the stand-in once it listens. Raises OSError.
 
-    `state_file` is where a next run finds what this one knew; None keeps nothing.
+    `state_file` keeps the state for the next run; None keeps it in memory.
     """
     state = State(state_file)
     try:
@@ -85,14 +85,14 @@ async def open_stand_in(
 
 
 def build_app(account: Account, checkout: Checkout, api: Api, faults: Faults) -> QuartTrio:
-    """The API, the hosted pages and the control of both."""
+    """Build the application from API, hosted pages and control API."""
     app = QuartTrio("payd-stripe-stand-in")
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
 
     @app.before_request
     async def read_whole() -> None:
-        # A connection whose body comes after its answer would be neither served nor closed.
+        # A body that arrives after the response would leave the connection unusable, but open.
         await request.get_data()
 
     _api_door(app, account, checkout, api)
@@ -124,7 +124,7 @@ def _api_door(app: QuartTrio, account: Account, checkout: Checkout, api: Api) ->
 
     @app.after_request
     async def dated(response: AnyResponse) -> AnyResponse:
-        # By the clock that can be moved, as everything that is said of time.
+        # From the stand-in's own clock, like every other time in a response.
         response.headers["Date"] = formatdate(account.state.now(), usegmt=True)
         response.headers["Cache-Control"] = "no-cache, no-store"
         return response
@@ -159,7 +159,7 @@ def _pages(app: QuartTrio, account: Account, checkout: Checkout) -> None:
         try:
             done = deeds[deed](session_id)
         except ApiError:
-            # The page says what has become of it.
+            # The page shows what became of the session.
             return redirect(target, 303)
         if done["status"] == "complete":
             target = str(done["success_url"]).replace("{CHECKOUT_SESSION_ID}", session_id)

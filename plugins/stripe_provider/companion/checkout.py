@@ -1,9 +1,9 @@
-"""What can happen to a checkout session: a customer pays, declines or leaves; time passes."""
+"""Changes of a checkout session: a customer pays, is declined or leaves; the session expires."""
 
 from typing import Any
 
 from stripe_provider.companion import objects
-from stripe_provider.companion.account import NOBODY, Account, Cause
+from stripe_provider.companion.account import NO_CAUSE, Account, Cause
 from stripe_provider.companion.errors import ApiError
 from stripe_provider.companion.objects import CHARGE, PAYMENT_INTENT, SESSION, Json
 
@@ -11,14 +11,14 @@ _BANK = "us_bank_account"
 
 
 class Checkout:
-    """Sessions and the payments made in them."""
+    """Checkout sessions and their payments."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
         self._state = account.state
 
     def create(self, params: Json) -> Json:
-        """An open session; of a foreign one, `params` may name more of its fields."""
+        """Create an open session; the control API may set further fields with `params`."""
         with self._state.transaction():
             livemode = params.get("livemode", self._account.livemode)
             session = objects.session(params, now=self._now(), livemode=livemode)
@@ -32,22 +32,22 @@ class Checkout:
         return self.shown(session)
 
     def shown(self, session: Json) -> Json:
-        """As it is given out: with its page's address while it is open."""
+        """Return a session as the API shows it: with its page's URL while it is open."""
         if session["status"] != "open":
             return session
         return {**session, "url": f"{self._account.url}/pay/{session['id']}"}
 
     def get(self, session_id: str) -> Json:
-        """As it is given out. Raises ApiError."""
+        """Return a session as the API shows it. Raises ApiError."""
         return self.shown(self._account.get(SESSION, session_id))
 
     def sweep(self) -> None:
-        """Expire what is overdue."""
+        """Expire overdue sessions."""
         for session in self._state.overdue(self._state.now()):
             self.expire(session["id"])
 
-    def expire(self, session_id: str, cause: Cause = NOBODY) -> Json:
-        """End an open session. Raises ApiError."""
+    def expire(self, session_id: str, cause: Cause = NO_CAUSE) -> Json:
+        """Expire an open session. Raises ApiError."""
         session = self._account.get(SESSION, session_id)
         if session["status"] != "open":
             message = (
@@ -68,7 +68,7 @@ class Checkout:
         return expired
 
     def pay(self, session_id: str) -> Json:
-        """By card, at once."""
+        """Pay by card, which succeeds at once."""
         session = self._open(session_id)
         with self._state.transaction():
             if session["amount_total"] == 0:
@@ -79,7 +79,7 @@ class Checkout:
             return self._complete(session, changes)
 
     def pay_async(self, session_id: str) -> Json:
-        """By bank: the session is complete, the money is not there."""
+        """Pay by bank: the session completes, but the money is still pending."""
         session = self._open(session_id)
         with self._state.transaction():
             intent = self._intent(session)
@@ -94,7 +94,7 @@ class Checkout:
             return self._complete(session, {"payment_intent": intent["id"]})
 
     def async_succeed(self, session_id: str) -> Json:
-        """The bank has paid."""
+        """Let a pending bank payment succeed."""
         session, intent, charge = self._processing(session_id)
         with self._state.transaction():
             self._succeed(intent, charge)
@@ -103,7 +103,7 @@ class Checkout:
         return paid
 
     def async_fail(self, session_id: str) -> Json:
-        """The bank has refused: the session stays complete, and unpaid."""
+        """Let a pending bank payment fail: the session stays complete and unpaid."""
         session, intent, charge = self._processing(session_id)
         with self._state.transaction():
             failure = {
@@ -116,7 +116,7 @@ class Checkout:
         return session
 
     def decline(self, session_id: str) -> Json:
-        """A card that is refused: the session stays open."""
+        """Decline a card: the session stays open."""
         session = self._open(session_id)
         with self._state.transaction():
             intent = self._intent(session)
@@ -129,7 +129,7 @@ class Checkout:
             return self.shown(self._change(session, {"payment_intent": intent["id"]}))
 
     def refund(self, session_id: str, amount: int | None = None) -> Json:
-        """The merchant gives back what is left, or less."""
+        """Refund an amount; by default all that has not been refunded."""
         charge = self._paid(session_id)
         left = charge["amount"] - charge["amount_refunded"]
         amount = left if amount is None else amount
@@ -148,7 +148,7 @@ class Checkout:
     def dispute(
         self, session_id: str, amount: int | None = None, reason: str = "fraudulent"
     ) -> Json:
-        """The customer's bank wants the money back."""
+        """Open a dispute."""
         charge = self._paid(session_id)
         if charge["disputed"]:
             raise ApiError(message="The charge is disputed already.")
@@ -161,7 +161,7 @@ class Checkout:
         return dispute
 
     def close_dispute(self, session_id: str, status: str = "lost") -> Json:
-        """It ends: `won` or `lost` by the merchant."""
+        """Close a dispute as `won` or `lost` by the merchant."""
         charge = self._paid(session_id)
         for dispute in self._state.all_of(objects.DISPUTE):
             if dispute["charge"] == charge["id"] and dispute["status"] == "needs_response":
@@ -172,7 +172,7 @@ class Checkout:
         raise ApiError(message="The charge has no open dispute.")
 
     def declined(self, session: Json) -> bool:
-        """Whether the last attempt to pay was refused."""
+        """Whether the last attempt to pay was declined."""
         intent = self._state.find(PAYMENT_INTENT, session["payment_intent"] or "")
         return intent is not None and intent["last_payment_error"] is not None
 
@@ -192,7 +192,7 @@ class Checkout:
         return session
 
     def _intent(self, session: Json) -> Json:
-        """The one of an earlier attempt, or a new one."""
+        """Return the payment intent of an earlier attempt, or create one."""
         if session["payment_intent"]:
             return self._account.get(PAYMENT_INTENT, session["payment_intent"])
         data = self._state.sold(session["id"]).get("payment_intent_data", {})

@@ -1,4 +1,4 @@
-"""The stand-in for Stripe as the conformance kit tells it what to do."""
+"""Control the stand-in for Stripe from the conformance kit."""
 
 import json
 from collections.abc import AsyncIterator
@@ -28,14 +28,14 @@ _KINDS = {
     Fault.RATE_LIMITED: "429",
     Fault.HANG: "timeout_before",
 }
-#: More requests than any operation sends.
+#: More requests than an operation sends.
 _EVERY = 1000
 _HANG_S = 60.0
 
 
 @asynccontextmanager
 async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
-    """A stand-in of its own, with the real time: what the provider knows of it is its answers' date."""
+    """Start a stand-in on the real time, which the provider reads from the Date header."""
     start = partial(
         open_stand_in, "127.0.0.1", 0, secret_key=_SECRET_KEY, webhook_secret=_WEBHOOK_SECRET
     )
@@ -58,7 +58,7 @@ class StripeRemote(Remote):
         }
         self.settings = {
             "api_base": stand_in.url,
-            # One of each: as in ISO 4217, finer at Stripe, and with a last digit that must be 0.
+            # One each: same unit as ISO 4217, finer unit at Stripe, last digit must be 0.
             "currencies": "USD,ISK,KWD",
             "requests_per_second": 10_000,
         }
@@ -106,11 +106,11 @@ class StripeRemote(Remote):
         self._stand_in.account.state.advance(by.total_seconds())
 
     async def rest(self) -> None:
-        """All is told at once."""
+        """Do nothing: the stand-in sends events at once."""
         await trio.lowlevel.checkpoint()
 
     def webhook(self, ref: PaymentRef, now: datetime, secret: str | None = None) -> WebhookRequest:
-        """See Remote: the newest event of the session, or of its money that went back."""
+        """See Remote: the newest event of the session or of its refund."""
         session = self._session(ref)
         about = [
             event
@@ -126,7 +126,7 @@ class StripeRemote(Remote):
         return _signed(about[0], now, secret)
 
     def foreign_webhook(self, now: datetime) -> WebhookRequest:
-        """See Remote: of a payment link, which is none of payd's."""
+        """See Remote: the event of a payment link, which payd did not create."""
         price = {"currency": "usd", "unit_amount": 700, "product_data": {"name": "Foreign"}}
         session = self._stand_in.checkout.create(
             {
@@ -162,7 +162,7 @@ class StripeRemote(Remote):
 
 
 def _stripes(minor_units: int, session: Json) -> int:
-    """An amount in minor units of ISO 4217, in Stripe's."""
+    """Convert an amount from ISO 4217's minor units to Stripe's."""
     currency = session["currency"]
     shift = decimals(currency) - currency_exponent(currency.upper())
     return int(minor_units * 10**shift if shift >= 0 else minor_units // 10**-shift)

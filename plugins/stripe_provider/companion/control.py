@@ -1,4 +1,4 @@
-"""The control API: orders to the stand-in, from a test or from somebody at a terminal."""
+"""The control API: tests and developers make the stand-in act through it."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from stripe_provider.companion.objects import SESSION, Json
 from stripe_provider.companion.webhooks import MODES
 
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
-#: Of a session that is made directly, what may be said of it.
+#: Fields that may be set on a session created through the control API.
 _OVERRIDES = frozenset(
     (
         "allowed_payment_method_types",
@@ -33,7 +33,7 @@ _OVERRIDES = frozenset(
 
 
 def control(account: Account, api: Api, checkout: Checkout, faults: Faults) -> Blueprint:
-    """Everything under /_control/."""
+    """Build the blueprint of everything under /_control/."""
     blueprint = Blueprint("control", __name__, url_prefix="/_control")
 
     @blueprint.before_request
@@ -60,7 +60,7 @@ def control(account: Account, api: Api, checkout: Checkout, faults: Faults) -> B
 
 
 async def _order(**defaults: Any) -> dict[str, Any]:
-    """The body's fields, none but the known ones. Raises ValueError."""
+    """Return the body's fields over `defaults`. Raises ValueError for unknown fields."""
     body = await request.get_json(force=True, silent=True)
     if body is None and await request.get_data():
         raise ValueError("the body is not JSON")
@@ -162,7 +162,7 @@ def _deeds(blueprint: Blueprint, checkout: Checkout) -> None:
 
 
 def _params(order: Json) -> Json:
-    """Of a session that did not come in through the front door."""
+    """Return parameters for a session that other software would have created."""
     amount = order.pop("amount_total", 1000)
     currency = order.get("currency", "usd")
     price = {"currency": currency, "unit_amount": amount, "product_data": {"name": "Foreign"}}

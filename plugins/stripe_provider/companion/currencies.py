@@ -28,26 +28,26 @@ _LEAST = {
     "mxn": 1000,
     "thb": 1000,
 }
-#: Twelve digits.
+#: The largest amount: twelve digits.
 LARGEST = 999_999_999_999
 
 
 def decimals(currency: str) -> int:
-    """Of an amount."""
+    """Return the decimals of Stripe's unit of a currency."""
     return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
 
 
 def step(currency: str) -> int:
-    """Of which an amount is a multiple: ISK has two decimals that must be 0."""
+    """Return the number that amounts are multiples of: ISK's two decimals must be 0."""
     return 10 if currency in THREE_DECIMAL else 100 if currency == "isk" else 1
 
 
 def least_charge(currency: str) -> int:
-    """The smallest charge; 1 where it depends on the account's settlement currency."""
+    """Return the smallest charge; 1 where it depends on the account's settlement currency."""
     return _LEAST.get(currency, 1)
 
 
 def written(amount: int, currency: str) -> str:
-    """For people."""
+    """Format an amount for people."""
     digits = decimals(currency)
     return f"{amount / 10**digits:,.{digits}f} {currency.upper()}"

@@ -38,26 +38,26 @@ _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", Decim
 class Problem:
     """A difference between a value and its documented type."""
 
-    #: Where, as Stripe writes it: `line_items[0][price_data][currency]`.
+    #: The path in Stripe's notation: `line_items[0][price_data][currency]`.
     param: str
     #: `unknown`, `missing`, `null`, `type` or `word`.
     kind: str
-    #: What is wrong, for a person.
+    #: A message for people.
     text: str = ""
 
 
 def parameter_problems(form: Mapping[str, Any], documented: type) -> list[Problem]:
-    """Problems of a decoded form, in which every leaf is a string and a list is a mapping."""
+    """Check a decoded form, in which leaves are strings and lists are mappings."""
     return list(_fields(form, documented, "", is_form=True))
 
 
 def object_problems(body: Mapping[str, Any]) -> list[Problem]:
-    """Problems of an object as JSON; its `object` field names the class."""
+    """Check an object as JSON; its `object` field names the class."""
     return list(_resource(body, str(body.get("object"))))
 
 
 def error_problems(body: Mapping[str, Any]) -> list[Problem]:
-    """Problems of the body of an answer that is an error."""
+    """Check the body of an error response."""
     return list(_fields(body["error"], ErrorObject, "error"))
 
 
@@ -98,7 +98,7 @@ def _fields(
 def _value(
     value: Any, annotation: Any, at: str, module: str, *, is_form: bool = False
 ) -> Iterator[Problem]:
-    """Problems of the variant of the annotation that fits best."""
+    """Return the problems with the variant of the annotation that fits best."""
     variants = list(_variants(annotation, module))
     if value is None and not is_form:
         if types.NoneType not in variants and Any not in variants:
@@ -106,7 +106,7 @@ def _value(
         return
     words = [word for one in variants if get_origin(one) is Literal for word in get_args(one)]
     if words and isinstance(value, str):
-        # The SDK adds `str` for words to come; the pinned version has these.
+        # The SDK adds `str` for future words; only those of this version are valid here.
         if value not in words:
             yield Problem(at, "word", f"{value!r} is none of {', '.join(map(str, words))}")
         return
@@ -119,12 +119,12 @@ def _value(
 
 
 def _distance(problems: list[Problem]) -> tuple[bool, int]:
-    """A wrong type is farther than any number of wrong fields."""
+    """Rank variants: a wrong type counts more than any number of wrong fields."""
     return any(one.kind == "type" for one in problems), len(problems)
 
 
 def _one(value: Any, annotation: Any, at: str, module: str, *, is_form: bool) -> Iterator[Problem]:
-    """Problems of a value that is held against one variant."""
+    """Check a value against one variant."""
     origin: Any = get_origin(annotation) or annotation
     if origin is Any:
         return
@@ -172,7 +172,7 @@ def _list(body: Mapping[str, Any], member: Any, at: str, module: str) -> Iterato
 
 def _is_plain(value: Any, wanted: type, *, is_form: bool) -> bool:
     if not is_form:
-        # Decimals are strings in JSON; an integer is a number, a boolean is no integer.
+        # Decimals are strings in JSON; an integer is a number, a boolean is not an integer.
         allowed: Any = {float: (int, float), Decimal: str}.get(wanted, wanted)
         return isinstance(value, allowed) and (wanted is bool or not isinstance(value, bool))
     if not isinstance(value, str):
@@ -195,7 +195,7 @@ class _Hint:
 
 @cache
 def _hints(documented: type) -> dict[str, _Hint]:
-    """The fields of a TypedDict or of a resource class, with those of its bases."""
+    """Return the fields of a TypedDict or of a resource class, with inherited ones."""
     if hasattr(documented, "__required_keys__"):
         options = RequestOptions.__annotations__
         return {
@@ -224,11 +224,11 @@ def _parameter(annotation: Any) -> _Hint:
 
 
 def _variants(annotation: Any, module: str) -> Iterator[Any]:
-    """The members of a union; names are looked up as the module does it for a type checker."""
+    """Return a union's members; names resolve as a type checker resolves them in the module."""
     if isinstance(annotation, ForwardRef):
         annotation = annotation.__forward_arg__
     if isinstance(annotation, str):
-        # The SDK's own text, from the installed package.
+        # The text comes from the installed SDK.
         annotation = eval(annotation, _namespace(module))  # noqa: S307
         yield from _variants(annotation, module)
     elif get_origin(annotation) in (Union, types.UnionType):
@@ -240,7 +240,7 @@ def _variants(annotation: Any, module: str) -> Iterator[Any]:
 
 @cache
 def _namespace(module: str) -> dict[str, Any]:
-    """The names of a module, with those that it imports for type checkers only."""
+    """Return a module's names, with those that it imports only for type checkers."""
     found = dict(vars(sys.modules[module]))
     for node in ast.walk(ast.parse(inspect.getsource(sys.modules[module]))):
         is_guard = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"

@@ -1,4 +1,4 @@
-"""The endpoints that the stand-in serves: each checks its parameters and says what it will do."""
+"""The endpoints: each validates its parameters and returns the work to run."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from stripe_provider.companion.form import Form
 from stripe_provider.companion.objects import EVENT, PAYMENT_INTENT, SESSION, Json
 from stripe_provider.companion.state import Page
 
-#: Does what was asked; whoever made it has checked that it can be.
+#: Executes a request whose parameters have been validated.
 Work: TypeAlias = Callable[[Cause], Json]
 Endpoint: TypeAlias = Callable[[Form, str], Work]
 
@@ -21,7 +21,7 @@ _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
 class Endpoints:
-    """By method and path."""
+    """Endpoints by method and path."""
 
     def __init__(self, account: Account, checkout: Checkout) -> None:
         self._account = account
@@ -42,7 +42,7 @@ class Endpoints:
         ]
 
     def find(self, method: str, path: str, form: Form) -> Work:
-        """What this request asks for. Raises ApiError."""
+        """Return the work of a request. Raises ApiError."""
         for allowed, pattern, endpoint in self._routes:
             match = pattern.fullmatch(path)
             if match is not None and allowed == method:

@@ -1,4 +1,4 @@
-"""Refusals, in the shape in which Stripe gives them."""
+"""Error responses in Stripe's format."""
 
 from typing import Any
 
@@ -9,19 +9,19 @@ INVALID_REQUEST = "invalid_request_error"
 
 @attrs.define(kw_only=True, slots=False)
 class ApiError(Exception):
-    """What a caller is told instead of an answer."""
+    """An error response."""
 
     message: str
     status: int = 400
     type: str = INVALID_REQUEST
     code: str | None = None
     param: str | None = None
-    #: Raised while the work ran: it stays under the idempotency key. A refused request does not.
+    #: Raised while the endpoint ran: saved under the idempotency key, unlike a validation error.
     saved: bool = False
     should_retry: bool | None = None
 
     def body(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the response's body."""
         error: dict[str, Any] = {"message": self.message, "type": self.type}
         if self.code is not None:
             error["code"] = self.code
@@ -33,14 +33,14 @@ class ApiError(Exception):
 
 
 def missing(param: str) -> ApiError:
-    """A required parameter is not there."""
+    """A required parameter is missing."""
     return ApiError(
         message=f"Missing required param: {param}.", code="parameter_missing", param=param
     )
 
 
 def unknown(params: list[str]) -> ApiError:
-    """Parameters that the endpoint does not take."""
+    """The endpoint does not accept these parameters."""
     noun = "parameter" if len(params) == 1 else "parameters"
     return ApiError(
         message=f"Received unknown {noun}: {', '.join(params)}",
@@ -50,12 +50,12 @@ def unknown(params: list[str]) -> ApiError:
 
 
 def invalid(message: str, param: str, code: str | None = None) -> ApiError:
-    """A parameter has a value that cannot be."""
+    """A parameter has an invalid value."""
     return ApiError(message=message, param=param, code=code)
 
 
 def no_such(kind: str, object_id: str, param: str, status: int = 404) -> ApiError:
-    """An object that does not exist."""
+    """The object does not exist."""
     return ApiError(
         message=f"No such {kind}: '{object_id}'",
         status=status,
@@ -65,7 +65,7 @@ def no_such(kind: str, object_id: str, param: str, status: int = 404) -> ApiErro
 
 
 def unrecognized_url(method: str, path: str) -> ApiError:
-    """A path that the stand-in does not serve."""
+    """The stand-in does not serve this path."""
     message = (
         f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove "
         "the trailing slash. If you are trying to retrieve an object, make sure you passed a "
@@ -75,7 +75,7 @@ def unrecognized_url(method: str, path: str) -> ApiError:
 
 
 def unauthorized(given: str) -> ApiError:
-    """No key, or another one."""
+    """The secret key is missing or wrong."""
     if given:
         message = f"Invalid API Key provided: {given[:8]}{'*' * 8}{given[-4:]}"
     else:
@@ -94,19 +94,19 @@ def rate_limited() -> ApiError:
 
 
 def internal(*, saved: bool) -> ApiError:
-    """Something broke on the other side."""
+    """Internal error."""
     return ApiError(
         message="An unknown error occurred",
         status=500,
         type="api_error",
         saved=saved,
-        # A saved one would only be replayed.
+        # A retry is useless for a saved error: it would be replayed.
         should_retry=False if saved else None,
     )
 
 
 def key_in_use(key: str) -> ApiError:
-    """The same idempotency key is being worked on."""
+    """Another request with the same idempotency key is in progress."""
     message = (
         "There is currently another in-progress request using this Idempotent Key (that probably "
         "means you submitted twice, and the other request is still going through): "
@@ -122,7 +122,7 @@ def key_in_use(key: str) -> ApiError:
 
 
 def key_mismatch(key: str, *, path: tuple[str, str] | None = None) -> ApiError:
-    """The idempotency key belongs to another request."""
+    """The idempotency key was used with other parameters."""
     message = (
         "Keys for idempotent requests can only be used with the same parameters they were first "
         f"used with. Try using a key other than '{key}' if you meant to execute a different "

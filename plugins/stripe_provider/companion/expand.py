@@ -1,4 +1,4 @@
-"""Expansion: an object in the place of its id, where the caller asks for it."""
+"""Expansion: replace an object's id by the object, where the request asks for it."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from stripe_provider.companion.account import Account
 from stripe_provider.companion.errors import ApiError
 from stripe_provider.companion.objects import CHARGE, DISPUTE, PAYMENT_INTENT, SESSION, Json
 
-#: The fields that may be expanded, and what they become; None: the stand-in never has one.
+#: Expandable fields → kind of object; None where the stand-in never has one.
 _FIELDS: dict[str, dict[str, str | None]] = {
     SESSION: {
         "payment_intent": PAYMENT_INTENT,
@@ -26,7 +26,7 @@ _FIELDS: dict[str, dict[str, str | None]] = {
 
 
 def check(kind: str, paths: Sequence[str], prefix: str = "") -> None:
-    """Whether objects of this kind can be expanded so. Raises ApiError."""
+    """Raises ApiError unless objects of this kind have these expandable fields."""
     for path in paths:
         inside = path.removeprefix(prefix)
         here: str | None = kind if path.startswith(prefix) else None
@@ -39,7 +39,7 @@ def check(kind: str, paths: Sequence[str], prefix: str = "") -> None:
 
 
 def expand(account: Account, body: Json, paths: Sequence[str], prefix: str = "") -> Json:
-    """The object with others inside."""
+    """Return the object with the requested objects inside."""
     for path in paths:
         body = _one(account, body, path.removeprefix(prefix).split("."))
     return body

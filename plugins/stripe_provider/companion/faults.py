@@ -1,4 +1,4 @@
-"""Faults of the API, as a test orders them: refusals, hangs, lost answers."""
+"""Injected faults of the API: errors, timeouts, lost responses."""
 
 import re
 from typing import Any
@@ -6,32 +6,32 @@ from typing import Any
 import attrs
 
 KINDS = (
-    # Work not done, nothing saved.
+    # Do nothing, save nothing.
     "500_before",
-    # Work not done, and the 500 is saved under the idempotency key.
+    # Do nothing, and save the 500 under the idempotency key.
     "500_failed",
-    # Work done; the 500 is saved under the idempotency key.
+    # Do the work, and save the 500 under the idempotency key.
     "500_after",
-    # Hang, then close: the work is not done, or done and its answer saved.
+    # Hang, then close the connection: before the work, or after it with its response saved.
     "timeout_before",
     "timeout_after",
-    # Answer late, and hold the idempotency key as long.
+    # Respond late; the idempotency key stays in use until then.
     "slow",
     "429",
-    # The key is refused.
+    # Reject the secret key.
     "401",
-    # Refused as if the API knew a parameter no longer; nothing is saved.
+    # Reject a parameter as unknown; save nothing.
     "unknown_parameter",
-    # Work done; its answer cannot be read.
+    # Do the work, and send an unreadable response.
     "garbage",
-    # Close without an answer, work not done.
+    # Close the connection without doing the work.
     "reset",
 )
 
 
 @attrs.define(kw_only=True)
 class Fault:
-    """What goes wrong, where, and how often."""
+    """One fault: its kind, the requests it applies to, and how often."""
 
     method: str
     path: str
@@ -40,14 +40,14 @@ class Fault:
     hold_s: float = attrs.field(default=30.0, converter=float)
 
     def matches(self, method: str, path: str) -> bool:
-        """The path as it stands, or as a regular expression for the whole of it."""
+        """Match the path literally, or as a regular expression for all of it."""
         if self.times <= 0 or self.method.upper() not in (method, "*"):
             return False
         return self.path == path or re.fullmatch(self.path, path) is not None
 
 
 def read(order: dict[str, Any]) -> Fault:
-    """As ordered. Raises ValueError."""
+    """Parse an order of the control API. Raises ValueError."""
     try:
         fault = Fault(**order)
     except TypeError as error:
@@ -62,25 +62,25 @@ def read(order: dict[str, Any]) -> Fault:
 
 
 class Faults:
-    """Those that are ordered; the first that matches happens."""
+    """Ordered faults; the first that matches a request applies to it."""
 
     def __init__(self) -> None:
         self._ordered: list[Fault] = []
 
     def order(self, fault: Fault) -> None:
-        """From now on."""
+        """Add a fault."""
         self._ordered.append(fault)
 
     def clear(self) -> None:
-        """All is well again."""
+        """Remove all faults."""
         self._ordered.clear()
 
     def left(self) -> list[dict[str, Any]]:
-        """Those still to happen."""
+        """Return the faults that have not run out."""
         return [attrs.asdict(fault) for fault in self._ordered if fault.times > 0]
 
     def take(self, method: str, path: str) -> Fault | None:
-        """What goes wrong with this request."""
+        """Return the fault that applies to a request, and count it."""
         for fault in self._ordered:
             if fault.matches(method, path):
                 fault.times -= 1

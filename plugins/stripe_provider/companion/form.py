@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from stripe_provider.companion.errors import ApiError
 
-#: A list arrives as a mapping from its indices, in the order given.
+#: A list is a mapping from its indices, in the order of the form.
 Form: TypeAlias = dict[str, "str | Form"]
 
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
@@ -15,7 +15,7 @@ _PART = re.compile(r"\[([^\[\]]*)\]")
 
 
 def decode(text: str) -> Form:
-    """The parameters of a query string or a body. Raises ApiError."""
+    """Decode a query string or a body. Raises ApiError."""
     form: Form = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         match = _NAME.fullmatch(name)
@@ -36,5 +36,5 @@ def _put(form: Form, path: list[str], value: str, name: str) -> None:
 
 
 def _index(here: Mapping[str, object], step: str) -> str:
-    """`[]` appends."""
+    """Return the key of one step; `[]` appends."""
     return step or str(len(here))

@@ -1,4 +1,4 @@
-"""Listening, with the one thing that an ASGI application cannot do: hang up."""
+"""Serve the application so that it can close a connection, which ASGI does not offer."""
 
 import socket
 import struct
@@ -17,11 +17,11 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 async def listen(app: Any, host: str, port: int, *, task_status: trio.TaskStatus[str]) -> None:
-    """Serve until cancelled; reports the URL. Raises OSError."""
+    """Serve until cancelled; report the URL. Raises OSError."""
     config = Config()
     config.alpn_protocols = ["http/1.1"]
     config.include_server_header = False
-    # The stand-in's own clock may be moved.
+    # The application sends the date of the stand-in's own clock.
     config.include_date_header = False
     config.accesslog = None
     config.errorlog = None
@@ -30,7 +30,7 @@ async def listen(app: Any, host: str, port: int, *, task_status: trio.TaskStatus
 
     async def connection(stream: trio.SocketStream) -> None:
         _CONNECTION.set(stream)
-        # It is made for TLS too, and says only that.
+        # Its annotation has only the TLS stream; it serves plain streams, too.
         await TCPServer(wrapped, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
 
     listeners = await trio.open_tcp_listeners(port, host=host)
@@ -41,7 +41,7 @@ async def listen(app: Any, host: str, port: int, *, task_status: trio.TaskStatus
 
 
 async def hang_up(*, reset: bool) -> NoReturn:
-    """Close the connection of the request that is being answered; ends its task."""
+    """Close the connection of the current request, which cancels the request's task."""
     stream = _CONNECTION.get()
     if reset:
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)

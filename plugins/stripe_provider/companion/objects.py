@@ -1,4 +1,4 @@
-"""Stripe's objects as JSON: each with the fields, and the types, that Stripe gives them."""
+"""Build Stripe's objects as JSON, with Stripe's fields and types."""
 
 import secrets
 import string
@@ -13,11 +13,11 @@ CHARGE = "charge"
 DISPUTE = "dispute"
 EVENT = "event"
 
-#: What the account can take, in the order in which the page offers it.
+#: The account's payment methods, in the order in which the page offers them.
 _METHODS = ("card", "link", "us_bank_account")
 _ALPHABET = string.ascii_letters + string.digits
 _NO_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
-#: Fields that are there, and null unless something is said of them.
+#: Fields that are null by default.
 _SESSION_NULLS = (
     "after_expiration allow_promotion_codes billing_address_collection client_secret consent "
     "consent_collection collected_information currency_conversion customer customer_account "
@@ -42,17 +42,17 @@ _CHARGE_NULLS = (
 
 
 def new_id(prefix: str, length: int = 24) -> str:
-    """Random, in Stripe's letters."""
+    """Return a random id in Stripe's alphabet."""
     return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
 def new_session_id(*, livemode: bool) -> str:
-    """As long as a real one, which is longer than other ids."""
+    """Return an id as long as a real session's, which is longer than other ids."""
     return new_id("cs_live_a1" if livemode else "cs_test_a1", 56)
 
 
 def session(params: Json, *, now: int, livemode: bool) -> Json:
-    """An open one. Its `url` is not kept: where the stand-in listens may change."""
+    """Build an open session. Its `url` is added when it is shown: the port may change."""
     amount = params["amount"]
     allowed = params.get("allowed_payment_method_types")
     own = {
@@ -72,7 +72,7 @@ def session(params: Json, *, now: int, livemode: bool) -> Json:
         "locale": params.get("locale"),
         "metadata": params.get("metadata", {}),
         "payment_method_configuration_details": {"id": new_id("pmc_1"), "parent": None},
-        # Of the account's methods, those that the merchant allows.
+        # The methods of the account that the merchant allows.
         "payment_method_types": [one for one in _METHODS if one in (allowed or _METHODS)],
         "submit_type": params.get("submit_type"),
         "success_url": params.get("success_url"),
@@ -110,7 +110,7 @@ def _invoice_data() -> Json:
 
 
 def customer_details(email: str | None) -> Json:
-    """Who has paid."""
+    """Build the customer's details."""
     return {
         "address": {**_NO_ADDRESS, "country": "US", "postal_code": "42424"},
         "business_name": None,
@@ -124,7 +124,7 @@ def customer_details(email: str | None) -> Json:
 
 
 def line_items(params: Json, session_id: str) -> Json:
-    """What is sold, as Stripe lists it when asked to expand it."""
+    """Build the line items as an expanded list."""
     return {
         "object": "list",
         "data": [_line_item(item) for item in params["line_items"]],
@@ -152,7 +152,7 @@ def _line_item(item: Json) -> Json:
 
 
 def payment_intent(sold: Json, data: Json, *, now: int) -> Json:
-    """Of a session, when its customer first tries to pay."""
+    """Build a session's payment intent, at the first attempt to pay."""
     intent_id = new_id("pi_3", 23)
     return {
         **dict.fromkeys(_INTENT_NULLS.split()),
@@ -178,7 +178,7 @@ def payment_intent(sold: Json, data: Json, *, now: int) -> Json:
 
 
 def payment_failure(failed: Json) -> Json:
-    """The last payment error of an intent whose attempt is this failed charge."""
+    """Build `last_payment_error` of an intent from its failed charge."""
     method = failed["payment_method_details"]["type"]
     anchor = failed["failure_code"].replace("_", "-")
     error = {
@@ -202,7 +202,7 @@ def payment_failure(failed: Json) -> Json:
 
 
 def charge(intent: Json, status: str, method: str, *, now: int) -> Json:
-    """An attempt to take the money: `succeeded`, `pending` or `failed`."""
+    """Build a charge that is `succeeded`, `pending` or `failed`."""
     succeeded = status == "succeeded"
     return {
         **dict.fromkeys(_CHARGE_NULLS.split()),
@@ -295,7 +295,7 @@ def _card(amount: int) -> Json:
 
 
 def dispute(disputed: Json, amount: int, reason: str, *, now: int) -> Json:
-    """A customer's bank wants the money back."""
+    """Build a dispute."""
     return {
         "id": new_id("du_1"),
         "object": DISPUTE,
@@ -350,7 +350,7 @@ def _evidence() -> Json:
 
 
 def balance(*, livemode: bool) -> Json:
-    """Nothing: the stand-in holds no money."""
+    """Build the balance, which is always zero."""
     amounts = [{"amount": 0, "currency": "usd", "source_types": {"card": 0}}]
     return {
         "object": "balance",

@@ -1,4 +1,4 @@
-"""The hosted page: what is bought, and buttons for whatever a customer may do."""
+"""The hosted page: line items, and a button for each thing that a customer may do."""
 
 from html import escape
 
@@ -38,7 +38,7 @@ footer { margin-top: 1.5rem; color: var(--soft); font-size: .8rem; }
 
 
 def open_page(session: Json, sold: Json, *, declined: bool) -> str:
-    """Of a session that can be paid."""
+    """Render the page of an open session."""
     total = written(session["amount_total"], session["currency"])
     notice = (
         '<p id="notice" role="alert">Your card was declined. Try another way to pay.</p>'
@@ -63,7 +63,7 @@ def open_page(session: Json, sold: Json, *, declined: bool) -> str:
 
 
 def closed_page(session: Json) -> str:
-    """Of a session that is over."""
+    """Render the page of a complete or expired session."""
     paid = session["payment_status"] == "paid"
     text = {
         "expired": "This session has expired. Nothing was charged.",
@@ -79,12 +79,12 @@ def closed_page(session: Json) -> str:
 
 
 def missing_page() -> str:
-    """Of no session at all."""
+    """Render the page of an unknown session."""
     return _page("Not found", '<h1>Not found</h1><p id="status">There is no such session.</p>')
 
 
 def shop_page(has_paid: bool) -> str:
-    """Where a shop's own page would be; opening it means nothing."""
+    """Render the page in place of the shop's own; opening it changes nothing."""
     title, text = ("Thank you", "The shop's own page would be here, and would ask payd.")
     if not has_paid:
         title, text = ("Back in the shop", "Nothing was paid. The checkout is still open.")

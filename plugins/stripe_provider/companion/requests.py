@@ -1,4 +1,4 @@
-"""Checks of each endpoint's parameters: first against the SDK's types, then by the stand-in's rules.
+"""Validate each endpoint's parameters: against the SDK's types, then by the stand-in's rules.
 
 What Stripe does not know is refused in Stripe's words. What Stripe knows and the stand-in does not
 model is refused, too, so that no caller believes that it has an effect.
@@ -87,7 +87,7 @@ _ONLY_EXPAND = Fields({"expand": _EXPAND})
 
 
 def create_session(form: Form, now: float) -> dict[str, Any]:
-    """Of POST /v1/checkout/sessions."""
+    """Validate POST /v1/checkout/sessions."""
     params = _parsed(_SESSION, form, SessionCreateParams)
     for name in ("success_url", "mode", "line_items"):
         if name not in params:
@@ -128,7 +128,7 @@ def _amount(items: list[dict[str, Any]], currency: str) -> int:
         message = f"Amounts in {currency.upper()} must be evenly divisible by {step}."
         raise invalid(message, "line_items")
     least = currencies.least_charge(currency)
-    # Nothing at all may be asked for; too little may not.
+    # An amount of 0 is valid; one below the minimum is not.
     if 0 < total < least:
         message = (
             "The Checkout Session's total amount due must add up to at least "
@@ -154,12 +154,12 @@ def _check_expiry(expires_at: int | None, now: int) -> None:
 
 
 def list_sessions(form: Form) -> dict[str, Any]:
-    """Of GET /v1/checkout/sessions."""
+    """Validate GET /v1/checkout/sessions."""
     return _one_cursor(_parsed(_SESSIONS, form, SessionListParams))
 
 
 def list_events(form: Form) -> dict[str, Any]:
-    """Of GET /v1/events."""
+    """Validate GET /v1/events."""
     params = _one_cursor(_parsed(_EVENTS, form, EventListParams))
     if "type" in params and "types" in params:
         raise invalid("You may only specify one of these parameters: type, types.", "types")
@@ -167,32 +167,32 @@ def list_events(form: Form) -> dict[str, Any]:
 
 
 def retrieve_session(form: Form) -> dict[str, Any]:
-    """Of GET /v1/checkout/sessions/ID."""
+    """Validate GET /v1/checkout/sessions/ID."""
     return _parsed(_ONLY_EXPAND, form, SessionRetrieveParams)
 
 
 def expire_session(form: Form) -> dict[str, Any]:
-    """Of POST /v1/checkout/sessions/ID/expire."""
+    """Validate POST /v1/checkout/sessions/ID/expire."""
     return _parsed(_ONLY_EXPAND, form, SessionExpireParams)
 
 
 def retrieve_intent(form: Form) -> dict[str, Any]:
-    """Of GET /v1/payment_intents/ID."""
+    """Validate GET /v1/payment_intents/ID."""
     return _parsed(_ONLY_EXPAND, form, PaymentIntentRetrieveParams)
 
 
 def retrieve_event(form: Form) -> dict[str, Any]:
-    """Of GET /v1/events/ID."""
+    """Validate GET /v1/events/ID."""
     return _parsed(_ONLY_EXPAND, form, EventRetrieveParams)
 
 
 def retrieve_balance(form: Form) -> dict[str, Any]:
-    """Of GET /v1/balance."""
+    """Validate GET /v1/balance."""
     return _parsed(_ONLY_EXPAND, form, BalanceRetrieveParams)
 
 
 def _parsed(rules: Fields, form: Form, documented: type) -> dict[str, Any]:
-    """The values. Raises ApiError."""
+    """Return the validated values. Raises ApiError."""
     problems = parameter_problems(form, documented)
     if strangers := [one.param for one in problems if one.kind == "unknown"]:
         raise unknown(strangers)

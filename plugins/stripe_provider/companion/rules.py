@@ -1,4 +1,4 @@
-"""Rules for parameters: what a value must be, and what is said when it is not."""
+"""Rules for parameters: each parses a value, or raises the error that Stripe would send."""
 
 import re
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 class Rule(Protocol):
-    """What one parameter must be."""
+    """A rule for one parameter."""
 
     def parse(self, raw: str | Form, param: str) -> Any:
-        """The value. Raises ApiError."""
+        """Return the parsed value. Raises ApiError."""
 
 
 def _text(raw: str | Form, param: str) -> str:
@@ -34,7 +34,7 @@ class Text:
     longest: int = 5000
 
     def parse(self, raw: str | Form, param: str) -> str:
-        """Of at most so many characters."""
+        """Check the length."""
         text = _text(raw, param)
         if len(text) > self.longest:
             message = f"Invalid string: {text[:20]}...; must be at most {self.longest} characters"
@@ -44,13 +44,13 @@ class Text:
 
 @attrs.frozen
 class Integer:
-    """A whole number."""
+    """An integer."""
 
     least: int | None = None
     most: int | None = None
 
     def parse(self, raw: str | Form, param: str) -> int:
-        """Within its bounds."""
+        """Check the bounds."""
         text = _text(raw, param)
         if not _INTEGER.fullmatch(text):
             raise invalid(f"Invalid integer: {text}", param, "parameter_invalid_integer")
@@ -66,10 +66,10 @@ class Integer:
 
 @attrs.frozen
 class Flag:
-    """True or false."""
+    """A boolean."""
 
     def parse(self, raw: str | Form, param: str) -> bool:
-        """Spelled in lower case."""
+        """Accept `true` and `false`, in lower case only."""
         text = _text(raw, param)
         if text not in ("true", "false"):
             raise invalid(f"Invalid boolean: {text}", param)
@@ -78,10 +78,10 @@ class Flag:
 
 @attrs.frozen
 class Url:
-    """Where a browser can be sent."""
+    """A URL for a browser."""
 
     def parse(self, raw: str | Form, param: str) -> str:
-        """With scheme and host."""
+        """Require scheme and host."""
         text = Text().parse(raw, param)
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -91,10 +91,10 @@ class Url:
 
 @attrs.frozen
 class Email:
-    """An address."""
+    """An email address."""
 
     def parse(self, raw: str | Form, param: str) -> str:
-        """Roughly well formed."""
+        """Check roughly that it is well formed."""
         text = Text(800).parse(raw, param)
         if not _EMAIL.fullmatch(text):
             raise invalid(f"Invalid email address: {text}", param, "email_invalid")
@@ -103,10 +103,10 @@ class Email:
 
 @attrs.frozen
 class Metadata:
-    """Free keys and values, within Stripe's limits."""
+    """Metadata: free keys and values, within Stripe's limits."""
 
     def parse(self, raw: str | Form, param: str) -> dict[str, str]:
-        """At most 50 keys of 40 characters, values of 500."""
+        """Allow 50 keys of 40 characters, with values of 500 characters."""
         if isinstance(raw, str):
             if raw == "":
                 return {}
@@ -133,7 +133,7 @@ class Items:
     most: int = 100
 
     def parse(self, raw: str | Form, param: str) -> list[Any]:
-        """Each of which follows the rule."""
+        """Check each item by the rule."""
         if isinstance(raw, str):
             raise invalid("Invalid array", param)
         if not self.least <= len(raw) <= self.most:
@@ -152,7 +152,7 @@ class Fields:
     required: tuple[str, ...] = ()
 
     def parse(self, raw: str | Form, param: str) -> dict[str, Any]:
-        """None but the known ones, and all that are required."""
+        """Reject unknown fields, and require the required ones."""
         if isinstance(raw, str):
             raise invalid("Invalid object", param)
         for key in raw:
@@ -186,10 +186,10 @@ def _empty(name: str) -> Exception:
 
 @attrs.frozen
 class IntegerOrRange:
-    """A moment, or bounds for one."""
+    """A time, or a range of times."""
 
     def parse(self, raw: str | Form, param: str) -> dict[str, int]:
-        """Bounds by their names; a moment alone is both."""
+        """Return the range; a single time is both bounds."""
         if isinstance(raw, str):
             moment = Integer().parse(raw, param)
             return {"gte": moment, "lte": moment}

@@ -1,4 +1,4 @@
-"""All that the stand-in remembers, in one SQLite file: a restart finds its sessions again."""
+"""The stand-in's state in one SQLite file, so that it survives a restart."""
 
 import json
 import sqlite3
@@ -44,7 +44,7 @@ _KEPT_S = 24 * 3600
 
 @attrs.frozen(kw_only=True)
 class SavedReply:
-    """What was answered under an idempotency key."""
+    """A response saved under an idempotency key."""
 
     key: str
     path: str
@@ -56,7 +56,7 @@ class SavedReply:
 
 @attrs.frozen(kw_only=True)
 class Page:
-    """Which part of a list is wanted; newest first."""
+    """The requested part of a list, newest first."""
 
     limit: int = 10
     starting_after: str | None = None
@@ -76,12 +76,12 @@ class State:
         self._offset_s: float = row[0] if row else 0.0
 
     def close(self) -> None:
-        """No call comes after it."""
+        """Close the database. Call nothing afterwards."""
         self._db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; may be nested."""
+        """Commit all statements of the block or none. Blocks may be nested."""
         self._depth += 1
         try:
             if self._depth > 1:
@@ -96,7 +96,7 @@ class State:
                 self._db.execute("ROLLBACK")
 
     def now(self) -> float:
-        """The stand-in's clock, which can be moved."""
+        """Return the time of the stand-in's clock, which `advance` moves."""
         return time.time() + self._offset_s
 
     def advance(self, seconds: float) -> None:
@@ -107,18 +107,18 @@ class State:
             self._db.execute("INSERT INTO clock VALUES (?)", [self._offset_s])
 
     def add(self, body: Json) -> None:
-        """A new object."""
+        """Store a new object."""
         self._db.execute(
             "INSERT INTO object (id, kind, created, body) VALUES (?, ?, ?, ?)",
             [body["id"], body["object"], body["created"], json.dumps(body)],
         )
 
     def put(self, body: Json) -> None:
-        """The new state of an object."""
+        """Update an object."""
         self._db.execute("UPDATE object SET body = ? WHERE id = ?", [json.dumps(body), body["id"]])
 
     def find(self, kind: str, object_id: str) -> Json | None:
-        """The object."""
+        """Find an object."""
         return self._one("SELECT body FROM object WHERE id = ? AND kind = ?", [object_id, kind])
 
     def _one(self, sql: str, values: Sequence[object]) -> Json | None:
@@ -127,7 +127,7 @@ class State:
         return found
 
     def page(self, kind: str, page: Page) -> tuple[list[Json], bool]:
-        """Objects, newest first, and whether there are more beyond them."""
+        """Return objects, newest first, and whether there are more."""
         conditions = [("kind = ?", [kind]), *page.where]
         if cursor := page.starting_after or page.ending_before:
             sign = "<" if page.starting_after else ">"
@@ -145,12 +145,12 @@ class State:
         return found[::-1] if page.ending_before else found, len(rows) > page.limit
 
     def all_of(self, kind: str) -> list[Json]:
-        """In the order in which they were made."""
+        """Return all objects of a kind, in the order of creation."""
         sql = "SELECT body FROM object WHERE kind = ? ORDER BY seq"
         return [json.loads(row[0]) for row in self._db.execute(sql, [kind])]
 
     def overdue(self, now: float) -> list[Json]:
-        """Open sessions whose time has passed."""
+        """Return the open sessions that have expired."""
         sql = (
             f"SELECT body FROM object WHERE kind = '{SESSION}'"  # noqa: S608
             " AND json_extract(body, '$.status') = 'open'"
@@ -159,15 +159,15 @@ class State:
         return [json.loads(row[0]) for row in self._db.execute(sql, [now])]
 
     def keep_sold(self, session_id: str, sold: Json) -> None:
-        """What a session does not show: its items, and what its payment intent will carry."""
+        """Store what a session does not show: its items, and its payment intent's data."""
         self._db.execute("INSERT INTO sold VALUES (?, ?)", [session_id, json.dumps(sold)])
 
     def sold(self, session_id: str) -> Json:
-        """What `keep_sold` kept."""
+        """Return what `keep_sold` stored."""
         return self._one("SELECT body FROM sold WHERE session_id = ?", [session_id]) or {}
 
     def reply(self, key: str) -> SavedReply | None:
-        """What the key's first request got, for 24 hours."""
+        """Return the saved response of an idempotency key, which lasts for 24 hours."""
         self._db.execute("DELETE FROM reply WHERE saved_at <= ?", [self.now() - _KEPT_S])
         row = self._db.execute(
             "SELECT key, path, params, status, body, request_id FROM reply WHERE key = ?", [key]
@@ -176,14 +176,14 @@ class State:
         return SavedReply(**dict(zip(names, row, strict=True))) if row else None
 
     def save_reply(self, reply: SavedReply) -> None:
-        """For who asks again."""
+        """Save a response for a repeated request."""
         self._db.execute(
             "INSERT INTO reply VALUES (?, ?, ?, ?, ?, ?, ?)",
             [*attrs.astuple(reply), self.now()],
         )
 
     def expect_delivery(self, event_id: str, *, held: bool) -> None:
-        """An event is to be sent."""
+        """Queue an event for delivery."""
         self._db.execute(
             "INSERT INTO delivery (event_id, held) VALUES (?, ?)"
             " ON CONFLICT (event_id) DO UPDATE SET held = excluded.held",
@@ -191,12 +191,12 @@ class State:
         )
 
     def deliveries(self, *, held: bool) -> list[str]:
-        """Events to be sent, in the order in which they happened."""
+        """Return the queued events, oldest first."""
         sql = "SELECT event_id FROM delivery WHERE held = ? ORDER BY seq"
         return [row[0] for row in self._db.execute(sql, [held])]
 
     def end_delivery(self, event_id: str, *, delivered: bool) -> None:
-        """It is not tried any more."""
+        """Remove an event from the queue."""
         with self.transaction():
             self._db.execute("DELETE FROM delivery WHERE event_id = ?", [event_id])
             event = self.find(EVENT, event_id)

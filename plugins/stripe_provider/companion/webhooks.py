@@ -1,4 +1,4 @@
-"""Webhooks: events are signed and sent, again while they are refused, and held or lost on demand."""
+"""Sign and send events as webhooks; retry while refused, hold or drop them on demand."""
 
 import hashlib
 import hmac
@@ -17,7 +17,7 @@ from stripe_provider.companion.objects import API_VERSION, EVENT, Json
 from stripe_provider.companion.state import State
 
 MODES = ("deliver", "hold", "drop")
-#: What the endpoint has subscribed to; other events are only listed.
+#: The event types that the endpoint has subscribed to; others are only listed.
 SENT = frozenset(
     (
         "charge.dispute.closed",
@@ -37,42 +37,42 @@ _TIMEOUT_S = 10.0
 
 @attrs.define(kw_only=True)
 class Endpoint:
-    """Where events go, and how badly."""
+    """Where events are sent, and with which faults."""
 
-    #: Nowhere, while None.
+    #: None sends nothing.
     url: str | None = None
-    #: More than one while a secret is rolled.
+    #: Two while a secret is rotated.
     secrets: Sequence[str] = ()
     mode: str = "deliver"
-    #: How often each event is sent besides the once.
+    #: Extra deliveries of each event.
     duplicates: int = 0
     delay_s: float = 0.0
-    #: With which events are written for this endpoint.
+    #: The API version of the events.
     api_version: str = API_VERSION
 
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """One try."""
+    """One attempt to deliver an event."""
 
     event: str
     type: str
     url: str
-    #: None when there was no answer.
+    #: None without a response.
     status: int | None
 
 
 def signature(body: bytes, secrets: Sequence[str], now: int) -> str:
-    """The `Stripe-Signature` header."""
+    """Return the value of the `Stripe-Signature` header."""
     signed = f"{now}.".encode() + body
     made = [hmac.new(s.encode(), signed, hashlib.sha256).hexdigest() for s in secrets]
-    # Test mode adds a scheme that nobody must accept.
+    # Test mode adds a second scheme, which receivers must ignore.
     worthless = hashlib.sha256(signed).hexdigest()
     return ",".join([f"t={now}", *(f"v1={one}" for one in made), f"v0={worthless}"])
 
 
 class Webhooks:
-    """Sends events to one endpoint."""
+    """Deliveries to one endpoint."""
 
     def __init__(self, state: State, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -83,11 +83,11 @@ class Webhooks:
         self._client: httpx.AsyncClient | None = None
 
     def pending(self, event_type: str) -> int:
-        """How many endpoints will hear of such an event."""
+        """Return how many endpoints receive events of this type."""
         return int(self.endpoint.url is not None and event_type in SENT)
 
     def offer(self, event_id: str) -> None:
-        """A new event, in the transaction that made it."""
+        """Queue a new event, in the transaction that created it."""
         if self.endpoint.mode == "drop":
             return
         held = self.endpoint.mode == "hold"
@@ -96,7 +96,7 @@ class Webhooks:
             self._offered.send_nowait(event_id)
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Send what is offered, beginning with what an earlier run has left."""
+        """Send queued events, beginning with those of an earlier run."""
         for event_id in self._state.deliveries(held=False):
             self._offered.send_nowait(event_id)
         async with (
@@ -106,21 +106,21 @@ class Webhooks:
             task_status.started()
             seen = set[str]()
             async for event_id in self._to_send:
-                # Offered before the start, an event is also among those left.
+                # An event queued before the start is also among the stored ones.
                 if event_id not in seen:
                     seen.add(event_id)
                     for _ in range(1 + self.endpoint.duplicates):
                         self._nursery.start_soon(self._deliver, event_id)
 
     def held(self) -> list[Json]:
-        """The events that wait to be released."""
+        """Return the held events."""
         found = (self._state.find(EVENT, name) for name in self._state.deliveries(held=True))
         return [event for event in found if event is not None]
 
     async def release(
         self, order: Sequence[str] | None, shuffle_seed: int | None, duplicates: int
     ) -> list[Attempt]:
-        """Send held events, one after the other; what is refused is sent again later."""
+        """Send held events, one after the other; refused ones are retried later."""
         held = self._state.deliveries(held=True)
         chosen = [name for name in order if name in held] if order is not None else held
         chosen = chosen * (1 + duplicates)
@@ -164,7 +164,7 @@ class Webhooks:
     async def _attempt(self, event_id: str) -> tuple[Attempt, bool]:
         event = self._state.find(EVENT, event_id) or {"type": ""}
         url = self.endpoint.url or ""
-        # A copy of what was delivered before looks the same.
+        # A deliberate duplicate of a delivered event looks the same.
         body = json.dumps({**event, "pending_webhooks": 1}, indent=2).encode()
         status = await self._send(url, body) if url and event["type"] else None
         attempt = Attempt(event=event_id, type=event["type"], url=url, status=status)
@@ -179,7 +179,7 @@ class Webhooks:
             return None
         headers = {
             "Content-Type": "application/json; charset=utf-8",
-            # By the wall clock: the receiver compares it with its own.
+            # The wall clock: the receiver compares it with its own.
             "Stripe-Signature": signature(body, self.endpoint.secrets, int(time.time())),
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         }

@@ -1,6 +1,6 @@
-"""A scripted chain and its JSON-RPC nodes: what a real one cannot be told to do.
+"""A scripted chain and its JSON-RPC nodes, for behaviour that a real chain cannot be made to show.
 
-`events` is what contracts emit, `chain` the blocks, `rpc` what a node of reth's kind answers, `node`
-the HTTP server with its faults, `lies` what it may say instead of the truth. Nothing here knows the
-wheel that it tests.
+`events` builds contract logs, `chain` the blocks, `rpc` the responses of a node like reth; `node`
+is the HTTP server with its faults, `lies` its false responses. Nothing here imports the provider's
+code, so that a mistake there cannot repeat here.
 """

@@ -1,7 +1,7 @@
-"""Blocks that are made when a test says so, deterministic to the last hash.
+"""A chain whose blocks a test mines, deterministic to the last hash.
 
-The same script gives the same chain. Balances are what the tokens' `Transfer` logs sum up to, so
-that whoever reads all logs can hold his books against them.
+The same script gives the same chain. Balances are the sums of the tokens' `Transfer` logs, so that
+a reader of all logs can compare its totals with them.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ from eth_utils.crypto import keccak
 
 from tempo_provider.companion.scripted.events import TRANSFER, Call, Emitted, word
 
-#: Of block 0, in Unix seconds.
+#: Time of block 0, in Unix seconds.
 GENESIS_TIME = 1_790_000_000
-#: Two blocks have the same second: as on Tempo.
+#: As on Tempo, two blocks share a second.
 BLOCK_MS = 500
 
 Json = dict[str, Any]
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 @attrs.define(kw_only=True)
 class Token:
-    """What a token's contract says of itself."""
+    """The properties that a token's contract reports."""
 
     decimals: int = 6
     currency: str = "USD"
@@ -34,7 +34,7 @@ class Token:
 
 @attrs.frozen(kw_only=True)
 class Transaction:
-    """All that its calls emitted."""
+    """A transaction with the logs of its calls."""
 
     hash: str
     logs: tuple[Emitted, ...]
@@ -42,7 +42,7 @@ class Transaction:
 
 @attrs.frozen(kw_only=True)
 class Block:
-    """One of them, with what a node says of it."""
+    """A block, with its JSON-RPC representations."""
 
     number: int
     hash: str
@@ -51,7 +51,7 @@ class Block:
     transactions: tuple[Transaction, ...]
 
     def header(self) -> Json:
-        """As JSON-RPC has it, without the transactions."""
+        """Return the block as JSON-RPC, with the hashes of its transactions."""
         return {
             "number": hex(self.number),
             "hash": self.hash,
@@ -63,7 +63,7 @@ class Block:
         }
 
     def bloom(self) -> int:
-        """Of the addresses and topics of its logs."""
+        """Return the bloom filter over the addresses and topics of the logs."""
         bits = 0
         for transaction in self.transactions:
             for log in transaction.logs:
@@ -72,7 +72,7 @@ class Block:
         return bits
 
     def logs(self) -> list[Json]:
-        """As JSON-RPC has them."""
+        """Return the logs as JSON-RPC."""
         placed = [
             (log, transaction.hash, position)
             for position, transaction in enumerate(self.transactions)
@@ -97,7 +97,7 @@ class Block:
 
 @cache
 def bloom_bits(value: str) -> int:
-    """Three of 2048 (Ethereum's yellow paper, 4.4.3)."""
+    """Return the three bits of 2048 that a value sets (Ethereum's yellow paper, 4.4.3)."""
     digest = keccak(hexstr=value)
     bits = 0
     for at in (0, 2, 4):
@@ -106,30 +106,30 @@ def bloom_bits(value: str) -> int:
 
 
 class ScriptedChain:
-    """Grows by `mine`, is final up to where `finalize` said, and changes its mind in `reorg`."""
+    """A chain that a test extends (`mine`), makes final (`finalize`) and reorganises (`reorg`)."""
 
     def __init__(self, tokens: Mapping[str, Token], chain_id: int = 1337) -> None:
         self.chain_id = chain_id
         self.tokens = dict(tokens)
         self.blocks: list[Block] = []
         self.finalized = 0
-        #: The active fork; with None its nodes do not know `tempo_forkSchedule`.
+        #: The active fork; None makes `tempo_forkSchedule` an unknown method.
         self.fork_name: str | None = "T12"
-        #: (token, account) → base units before the first block.
+        #: (token, account) → balance before the first block, in base units.
         self.granted: dict[tuple[str, str], int] = {}
         self._waiting: list[Transaction] = []
         self._sent = 0
-        #: Another after each reorganisation, so that the same block has another hash.
+        #: Changes with each reorganisation, so that the same content gets another hash.
         self._branch = 0
         self._append(())
 
     @property
     def head(self) -> Block:
-        """The newest one, final or not."""
+        """The newest block, final or not."""
         return self.blocks[-1]
 
     def send(self, *calls: Call) -> str:
-        """One transaction of these calls, for the next block; its hash."""
+        """Add a transaction of these calls to the next block; return its hash."""
         self._sent += 1
         logs = tuple(log for call in calls for log in call)
         transaction = Transaction(hash=_digest("transaction", self._sent), logs=logs)
@@ -137,24 +137,24 @@ class ScriptedChain:
         return transaction.hash
 
     def mine(self, blocks: int = 1) -> None:
-        """What was sent goes into the first of them."""
+        """Mine blocks; the first contains the sent transactions."""
         for _ in range(blocks):
             self._append(tuple(self._waiting))
             self._waiting.clear()
 
     def finalize(self, number: int | None = None) -> None:
-        """Up to this block, or up to the head."""
+        """Make blocks final up to a number, by default all."""
         self.finalized = self.head.number if number is None else number
 
     def settle(self, blocks: int = 1) -> None:
-        """Mine, and make it final."""
+        """Mine blocks and make them final."""
         self.mine(blocks)
         self.finalize()
 
     def reorg(self, depth: int, *, keep: bool = False) -> None:
-        """Other blocks instead of the newest ones, as many; empty unless `keep`.
+        """Replace the newest blocks by as many others, empty unless `keep`.
 
-        Does not ask what is final.
+        Final blocks are replaced, too.
         """
         dropped = self.blocks[-depth:]
         del self.blocks[-depth:]
@@ -163,7 +163,7 @@ class ScriptedChain:
             self._append(block.transactions if keep else ())
 
     def fork(self) -> "ScriptedChain":
-        """The same chain up to now, for a node of another opinion from here on."""
+        """Copy the chain, for a node that sees another branch from here on."""
         other = ScriptedChain(self.tokens, self.chain_id)
         other.blocks = list(self.blocks)
         other.finalized, other.granted = self.finalized, dict(self.granted)
@@ -171,7 +171,7 @@ class ScriptedChain:
         return other
 
     def balance(self, token: str, account: str, number: int) -> int:
-        """At the end of a block."""
+        """Return a balance at the end of a block, in base units."""
         units = self.granted.get((token, account), 0)
         ours = word(account)
         for block in self.blocks[: number + 1]:

@@ -1,4 +1,4 @@
-"""The scripted chain as the conformance kit tells it what to do."""
+"""Control the scripted chain from the conformance kit."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ _PAYER = "0x" + "cd" * 20
 
 @asynccontextmanager
 async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
-    """A chain of its own, and two nodes that bear witness of it."""
+    """Start a chain and two nodes of it."""
     chain = ScriptedChain({address: Token() for address in _TOKENS.values()}, _CHAIN_ID)
     chain.settle(3)
     async with open_nodes(chain, 2) as nodes:
@@ -55,7 +55,7 @@ class TempoRemote(Remote):
         }
 
     def tell_time(self) -> None:
-        """Nobody's clock is behind the chain's."""
+        """Advance the kit's clock to the newest block."""
         newest = datetime.fromtimestamp(self._chain.head.time_ms / 1000, UTC)
         if newest > self._clock.now():
             self._clock.advance(newest - self._clock.now())
@@ -65,19 +65,19 @@ class TempoRemote(Remote):
         return sum(node.asked.total() for node in self._nodes)
 
     async def objects(self, payment_id: UUID) -> int:
-        """Its memo: nothing else of a payment could be at a chain twice."""
+        """Return 1: a payment is only its memo, which cannot exist twice on a chain."""
         await trio.lowlevel.checkpoint()
         return 1
 
     def metadata(self, fault: Fault | None) -> Mapping[str, str]:
         """See Remote."""
         if fault is not None:
-            raise CannotHappen("creating sends nothing: the customer does")
+            raise CannotHappen("creating sends nothing to the chain")
         return {}
 
     async def fault(self, fault: Fault) -> None:
         """See Remote."""
-        raise CannotHappen("a look asks nobody: it tells how far the watch has come")
+        raise CannotHappen("fetch sends no request: it reports how far the watch has read")
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """See Remote: a transfer with the payment's memo, in a final block."""
@@ -86,14 +86,14 @@ class TempoRemote(Remote):
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """See Remote."""
-        raise CannotHappen("what is sent back is a transfer of its own: an outflow")
+        raise CannotHappen("a refund is a separate transfer: an outflow")
 
     async def rest(self) -> None:
-        """One more final block."""
+        """Mine one more final block."""
         self._chain.settle()
         self.tell_time()
         await trio.lowlevel.checkpoint()
 
     def key_name(self) -> str:
         """See Remote."""
-        raise CannotHappen("the memo key opens nothing: it makes memos")
+        raise CannotHappen("the memo key gives no access: it signs memos")

@@ -1,4 +1,4 @@
-"""What Tempo's contracts emit in one call, log by log, in their order.
+"""The logs that Tempo's contracts emit in one call, in their order.
 
 Sources: the TIP-20, TIP-1022 and TIP-1028 specifications, and the node's precompiles.
 """
@@ -16,7 +16,7 @@ ZERO = "0x" + "0" * 40
 
 
 def topic0(signature: str) -> str:
-    """Of an event."""
+    """Return topic 0 of an event's signature."""
     return "0x" + keccak(text=signature).hex()
 
 
@@ -29,7 +29,7 @@ TRANSFER_BLOCKED = topic0("TransferBlocked(address,address,uint64,uint256,uint8,
 
 
 class Emitted(NamedTuple):
-    """A log without its place."""
+    """A log without its position in a block."""
 
     address: str
     topics: tuple[str, ...]
@@ -40,18 +40,18 @@ Call = Sequence[Emitted]
 
 
 def word(value: int | str) -> str:
-    """A number or an address in 32 bytes, as 0x-hex."""
+    """Encode a number or an address in 32 bytes, as 0x-hex."""
     number = int(value, 16) if isinstance(value, str) else value
     return f"0x{number:064x}"
 
 
 def transfer(token: str, sender: str, to: str, amount: int, memo: str | None = None) -> Call:
-    """`transfer`, or `transferWithMemo`, which tells the same money twice."""
+    """`transfer`, or `transferWithMemo`, which logs the same money twice."""
     plain = Emitted(token, (TRANSFER, word(sender), word(to)), word(amount))
     if memo is None:
         return (plain,)
-    told = (TRANSFER_WITH_MEMO, word(sender), word(to), memo)
-    return (plain, Emitted(token, told, word(amount)))
+    with_memo = (TRANSFER_WITH_MEMO, word(sender), word(to), memo)
+    return (plain, Emitted(token, with_memo, word(amount)))
 
 
 def mint(token: str, to: str, amount: int, memo: str | None = None) -> Call:
@@ -61,26 +61,26 @@ def mint(token: str, to: str, amount: int, memo: str | None = None) -> Call:
 
 
 def burn(token: str, sender: str, amount: int, memo: str | None = None) -> Call:
-    """`burn`, or `burnWithMemo`: the memo may be anybody's."""
+    """`burn`, or `burnWithMemo`, whose memo may be that of a payment."""
     burnt = Emitted(token, (BURN, word(sender)), word(amount))
     return (*transfer(token, sender, ZERO, amount, memo), burnt)
 
 
 def burn_at(token: str, holder: str, amount: int, burner: str = ZERO) -> Call:
-    """`burnAt` (TIP-1006): an issuer takes what a holder has."""
+    """`burnAt` (TIP-1006): an issuer burns a holder's tokens."""
     burnt = Emitted(token, (BURN_AT, word(burner), word(holder), word(amount)), "0x")
     return (*transfer(token, holder, ZERO, amount), burnt)
 
 
 def fee(token: str, payer: str, amount: int) -> Call:
-    """What every transaction costs."""
+    """The fee of a transaction."""
     return transfer(token, payer, FEE_MANAGER, amount)
 
 
 def to_virtual(
     token: str, sender: str, virtual: str, master: str, amount: int, memo: str | None = None
 ) -> Call:
-    """A transfer to a virtual address, which goes on to its master at once, without the memo."""
+    """A transfer to a virtual address, forwarded to its master without the memo."""
     return (
         *transfer(token, sender, virtual, amount, memo),
         *transfer(token, virtual, master, amount),
@@ -90,7 +90,7 @@ def to_virtual(
 def blocked(
     token: str, sender: str, to: str, amount: int, memo: str | None = None, nonce: int = 1
 ) -> Call:
-    """A transfer that succeeds and does not pay: the receiver's policy sends it to the guard."""
+    """A transfer that the receiver's policy redirects to the guard, so that it does not pay."""
     receipt = blocked_receipt(token, sender, to, memo, nonce)
     data = encode(["uint256", "uint8", "bytes"], [amount, 1, receipt])
     topics = (TRANSFER_BLOCKED, word(token), word(to), word(nonce))
@@ -98,7 +98,7 @@ def blocked(
 
 
 def blocked_receipt(token: str, sender: str, to: str, memo: str | None, nonce: int) -> bytes:
-    """Version 1, by which the money can be claimed."""
+    """Encode the receipt, version 1, with which the money can be claimed."""
     kinds = ["uint8", *["address"] * 4, "uint64", "uint64", "uint8", "uint8", "bytes32"]
     memo_bytes = bytes.fromhex((memo or word(0))[2:])
     by_receive_policy, of_transfer = 2, 0
@@ -107,10 +107,10 @@ def blocked_receipt(token: str, sender: str, to: str, memo: str | None, nonce: i
 
 
 def claim(token: str, to: str, amount: int) -> Call:
-    """What the guard gives back: a plain transfer, the memo is lost."""
+    """A claim at the guard: a plain transfer, without the memo."""
     return transfer(token, GUARD, to, amount)
 
 
 def forged(call: Call, contract: str) -> Call:
-    """The same logs, of a contract that anybody can deploy."""
+    """The same logs from another contract, which anyone can deploy."""
     return tuple(one._replace(address=contract) for one in call)

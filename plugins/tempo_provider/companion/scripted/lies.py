@@ -1,4 +1,4 @@
-"""What a node may say instead of the truth: each changes one answer, knowing what was asked."""
+"""False responses of a node: each function changes a response, given its request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,22 +7,22 @@ from tempo_provider.companion.scripted.chain import Json
 from tempo_provider.companion.scripted.node import Lie
 from tempo_provider.companion.scripted.rpc import matches
 
-#: Which logs a lie is about.
+#: Selects the logs that a lie changes.
 Which = Callable[[Json], bool]
 
 
 def every(log: Json) -> bool:
-    """All of them."""
+    """Select all logs."""
     return True
 
 
 def of_transaction(name: str) -> Which:
-    """Those of one."""
+    """Select the logs of one transaction."""
     return lambda log: bool(log["transactionHash"] == name)
 
 
 def about(method: str, change: Callable[[Any], Any]) -> Lie:
-    """Changes the result of this method, where there is one."""
+    """Change the result of a method, unless it is null."""
 
     def lie(asked: Json, answer: Json) -> Json:
         if asked["method"] != method or answer.get("result") is None:
@@ -33,19 +33,19 @@ def about(method: str, change: Callable[[Any], Any]) -> Lie:
 
 
 def about_ranges(lie: Lie) -> Lie:
-    """Honest about single blocks: a balancer with two nodes behind it."""
+    """Lie about ranges but not about single blocks, as a load balancer over two nodes may."""
     return lambda asked, answer: (
         answer if "blockHash" in str(asked["params"]) else lie(asked, answer)
     )
 
 
 def drops(which: Which = every) -> Lie:
-    """Leaves logs out."""
+    """Omit logs."""
     return about("eth_getLogs", lambda logs: [log for log in logs if not which(log)])
 
 
 def alters(field: str, value: Any, which: Which = every) -> Lie:
-    """Says something else in a field of logs."""
+    """Change a field of logs."""
     return about(
         "eth_getLogs",
         lambda logs: [log | {field: value} if which(log) else log for log in logs],
@@ -53,7 +53,7 @@ def alters(field: str, value: Any, which: Which = every) -> Lie:
 
 
 def adds(*more: Json) -> Lie:
-    """Tells of logs that never were, to whoever asks for such."""
+    """Add logs that do not exist to the requests that they match."""
 
     def lie(asked: Json, answer: Json) -> Json:
         if asked["method"] != "eth_getLogs" or answer.get("result") is None:
@@ -72,7 +72,7 @@ def adds(*more: Json) -> Lie:
 
 
 def repeats() -> Lie:
-    """Every log once more, at a place of its own."""
+    """Return every log twice, the second time at another index."""
     return about(
         "eth_getLogs",
         lambda logs: (
@@ -82,12 +82,12 @@ def repeats() -> Lie:
 
 
 def says_of_blocks(field: str, value: Any) -> Lie:
-    """Something else in a field of every block."""
+    """Change a field of every block."""
     return about("eth_getBlockByNumber", lambda block: block | {field: value})
 
 
 def says(method: str, value: Any) -> Lie:
-    """Always the same result."""
+    """Always return this result."""
     return lambda asked, answer: (
         {"jsonrpc": "2.0", "id": asked["id"], "result": value}
         if asked["method"] == method
@@ -96,7 +96,7 @@ def says(method: str, value: Any) -> Lie:
 
 
 def fails(method: str, code: int, message: str) -> Lie:
-    """Always the same error."""
+    """Always return this error."""
     error = {"code": code, "message": message}
     return lambda asked, answer: (
         {"jsonrpc": "2.0", "id": asked["id"], "error": error}
@@ -106,10 +106,10 @@ def fails(method: str, code: int, message: str) -> Lie:
 
 
 def answers_another(asked: Json, answer: Json) -> Json:
-    """Under an id that nobody asked with."""
+    """Respond with an id that no request had."""
     return answer | {"id": 4711}
 
 
 def is_null(asked: Json, answer: Json) -> Json:
-    """Nothing, whatever it was asked."""
+    """Respond with null to every request."""
     return {"jsonrpc": "2.0", "id": asked["id"], "result": None}

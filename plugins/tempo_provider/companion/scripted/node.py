@@ -1,7 +1,7 @@
-"""A JSON-RPC server of a scripted chain, over HTTP on trio: honest until it is told otherwise.
+"""A JSON-RPC server of a scripted chain, over HTTP on trio: honest until a test changes it.
 
-What it says can be changed by lies (see `lies`), how it says it by a `Manner`: an HTTP status,
-bytes that are no JSON, silence. Manners can be kept to one method.
+Lies (see `lies`) change the content of responses. A `Manner` changes their transport: an HTTP
+status, bytes that are not JSON, silence. A manner may be limited to one method.
 """
 
 import json
@@ -17,17 +17,17 @@ import trio
 from tempo_provider.companion.scripted.chain import Json, ScriptedChain
 from tempo_provider.companion.scripted.rpc import View
 
-#: Every method.
+#: Stands for every method.
 ALL = "*"
 _CHUNK = b" " * 65_536
 
-#: Changes one answer, knowing what was asked.
+#: Changes a response, given its request.
 Lie = Callable[[Json, Json], Json]
 
 
 @attrs.frozen(kw_only=True)
 class Says:
-    """This, whatever it was asked."""
+    """Send a fixed response."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -36,33 +36,33 @@ class Says:
 
 @attrs.frozen(kw_only=True)
 class Floods:
-    """An answer of so many bytes that nobody should read it."""
+    """Send a response that is too large to be read whole."""
 
     size: int
 
 
 @attrs.frozen
 class Hangs:
-    """Takes the request, and never answers."""
+    """Read the request, and never respond."""
 
 
 @attrs.frozen(kw_only=True)
 class Drips:
-    """Never silent for long, and never at its end."""
+    """Send a response in small pieces that never ends."""
 
     every_s: float = 0.05
 
 
 @attrs.frozen
 class Cuts:
-    """Promises an answer, and hangs up in the middle of it."""
+    """Close the connection in the middle of the response."""
 
 
 Manner = Says | Floods | Hangs | Drips | Cuts
 
 
 class ScriptedNode:
-    """One endpoint; `url` is where it listens."""
+    """One endpoint, with the faults that a test sets."""
 
     def __init__(self, chain: ScriptedChain, url: str) -> None:
         self.url = url
@@ -73,46 +73,46 @@ class ScriptedNode:
         self._chain = chain
         self._asking = trio.Condition()
 
-    # -- what it does from now on ------------------------------------------------------------
+    # -- faults, from the call on ------------------------------------------------------------
 
     def heals(self) -> None:
-        """As at its beginning."""
+        """Remove all faults."""
         self.view = View(chain=self._chain)
         self._lies.clear()
         self._manners.clear()
 
     def follows(self, chain: ScriptedChain) -> None:
-        """Another chain, or another opinion of it."""
+        """Serve another chain, or another branch."""
         self.view.chain = chain
 
     def lags(self, blocks: int, *, silently: bool = False) -> None:
-        """So many blocks behind; of those it says that it does not know, or that they are empty."""
+        """Lag behind the head; `silently` reports missing blocks as empty instead of unknown."""
         self.view.lag = blocks
         self.view.is_silent_about_the_future = silently
 
     def lies(self, *lies: Lie) -> None:
-        """One after the other, of each answer."""
+        """Apply lies to each response, one after the other."""
         self._lies = list(lies)
 
     def behaves(self, manner: Manner, method: str = ALL) -> None:
-        """So, when it is asked for this."""
+        """Respond to a method in this manner."""
         self._manners[method] = manner
 
     async def until_asked(self, method: str, times: int) -> None:
-        """Wait until it was asked so often from its beginning."""
+        """Wait until a method was called this many times in total."""
         with trio.fail_after(30):
             while self.asked[method] < times:
                 async with self._asking:
                     await self._asking.wait()
 
     async def until_asked_again(self, method: str = "eth_getBlockByNumber", times: int = 3) -> None:
-        """Wait for that many more requests: whoever is repelled comes back."""
+        """Wait for more requests, which shows that the client retries."""
         await self.until_asked(method, self.asked[method] + times)
 
     # -- a connection ------------------------------------------------------------------------
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        """Requests, one after the other, until the client hangs up."""
+        """Serve one connection: requests one after the other, until the client closes it."""
         connection = h11.Connection(h11.SERVER)
         gone = (trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError)
         with suppress(*gone):
@@ -189,7 +189,7 @@ async def _say(connection: h11.Connection, stream: trio.SocketStream, manner: Ma
 
 @asynccontextmanager
 async def open_node(chain: ScriptedChain) -> AsyncIterator[ScriptedNode]:
-    """Listens until the end of the block."""
+    """Serve a node until the end of the block."""
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port = listeners[0].socket.getsockname()[1]
@@ -201,6 +201,6 @@ async def open_node(chain: ScriptedChain) -> AsyncIterator[ScriptedNode]:
 
 @asynccontextmanager
 async def open_nodes(chain: ScriptedChain, count: int) -> AsyncIterator[list[ScriptedNode]]:
-    """Several of one chain, each with its own faults."""
+    """Serve several nodes of one chain, each with its own faults."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(open_node(chain)) for _ in range(count)]

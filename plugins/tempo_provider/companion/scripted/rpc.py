@@ -1,4 +1,4 @@
-"""What a node answers to JSON-RPC, in reth's words; pure."""
+"""Build a node's JSON-RPC responses, with reth's error messages. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -35,28 +35,28 @@ DECIMALS, CURRENCY, PAUSED, BALANCE_OF, IS_TIP20 = map(
 
 @attrs.define(kw_only=True)
 class View:
-    """A chain as one node knows it."""
+    """A chain as one node sees it."""
 
     chain: ScriptedChain
-    #: Blocks that it does not have yet.
+    #: How many blocks the node is behind.
     lag: int = 0
     range_max: int = RANGE_MAX
     results_max: int = 20_000
-    #: Older nodes say that nothing happened in blocks that they do not have.
+    #: Old nodes report no logs, instead of an error, for blocks that they lack.
     is_silent_about_the_future: bool = False
 
     @property
     def head(self) -> int:
-        """Its newest block."""
+        """The newest block that the node has."""
         return max(0, self.chain.head.number - self.lag)
 
     @property
     def finalized(self) -> int:
-        """Its newest final one."""
+        """The newest final block that the node has."""
         return max(0, min(self.head, self.chain.finalized - self.lag))
 
     def answer(self, asked: Mapping[str, Any]) -> Json:
-        """To one request."""
+        """Return the response to one request."""
         answered = {"jsonrpc": "2.0", "id": asked.get("id")}
         methods: dict[str, Callable[..., Any]] = {
             "eth_chainId": lambda: hex(self.chain.chain_id),
@@ -77,7 +77,7 @@ class View:
             return answered | {"error": failure.error}
 
     def _forks(self) -> Json:
-        """In the shape of tempoxyz/tempo's `ForkSchedule` (crates/alloy)."""
+        """Build tempoxyz/tempo's `ForkSchedule` (crates/alloy)."""
         active = {"name": self.chain.fork_name, "activationTime": 0, "active": True}
         return {"schedule": [active | {"forkId": "0x471a451c"}], "active": self.chain.fork_name}
 
@@ -163,7 +163,7 @@ def _returned(kind: str, value: Any) -> str:
 
 
 def matches(log: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a log is what a filter asks for: any of its addresses, and its topics by place."""
+    """Whether a log matches a filter: any of its addresses, and its topics by position."""
     addresses = _any_of(wanted.get("address"))
     if addresses and log["address"] not in addresses:
         return False
