@@ -10,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
@@ -133,6 +134,17 @@ def test_the_supported_pythons_are_the_ones_that_are_tested(file: Path) -> None:
     range_ = SpecifierSet(str(project(file)["requires-python"]))
     assert [f"3.{minor}" for minor in range(9, 20) if f"3.{minor}.5" in range_] == list(SUPPORTED)
     assert f"for minor in {' '.join(SUPPORTED)}; do" in (ROOT / ".ci/pythons").read_text()
+
+
+@pytest.mark.parametrize("file", PROJECTS[:2], ids=["payd", "client"])
+def test_protobuf_is_never_older_than_the_generated_code(file: Path) -> None:
+    """The code checks the version when it is loaded, and refuses an older protobuf."""
+    code = (ROOT / "client/payd_client/proto/payment_pb2.py").read_text()
+    made_with = re.search(r"^# Protobuf Python Version: (\S+)$", code, re.MULTILINE)
+    assert made_with
+    [wanted] = [one for one in requirements(file, "none") if one.name == "protobuf"]
+    [least] = [part.version for part in wanted.specifier if part.operator == ">="]
+    assert Version(least) >= Version(made_with[1])
 
 
 def is_ours(name: str) -> bool:
