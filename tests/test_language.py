@@ -20,7 +20,6 @@ EXEMPT = (
     "bench/",
     "config/",
     "examples/",
-    "payd/adapters/",
     "payd/dev/",
     "payd/plugins/",
     "payd/providers/",

@@ -1,5 +1,5 @@
-"""The outside: one library each, behind one port each.
+"""Adapters: implementations of the ports, each with one library.
 
-May import its own library, the ports, the proto and the domain; never a service or a door.
-A rule about payments belongs in `domain`; the order of steps belongs in `service`.
+An adapter imports its own library, the ports, the codec and the domain, but no service and no
+server. Rules about payments belong in `domain`, the order of steps in `service`.
 """

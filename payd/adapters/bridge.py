@@ -1,7 +1,7 @@
-"""The only bridge between trio and asyncio, and the asyncio loop's own settings.
+"""The bridge between trio and asyncio, and the settings of the asyncio loop.
 
-asyncio libraries (gRPC, PostgreSQL, NATS, Redis) live on one asyncio loop inside trio. A port
-is wrapped once, for its caller's flavour; a crossing costs some 75 µs, a direct call nothing.
+asyncio libraries (gRPC, PostgreSQL, NATS, Redis) run on one asyncio loop inside trio. A port is
+wrapped once for the loop of its callers; a call through the bridge costs about 75 µs.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ _log = get_logger(__name__)
 T = TypeVar("T")
 P = ParamSpec("P")
 
-#: The release whose main loop was read and measured; with any other the stock loop runs.
+#: The release of trio-asyncio whose main loop was read; with another one the stock loop runs.
 _BATCHING_FITS = "0.16.0"
-#: Handles run in one trio pass. Enough to batch, too few to starve trio.
+#: Most handles in one trio pass: enough to save passes, too few to starve trio.
 _BATCH_MAX = 128
 
 OnException = Callable[[str, BaseException | None], None]
@@ -35,10 +35,10 @@ OnException = Callable[[str, BaseException | None], None]
 
 @asynccontextmanager
 async def open_loop(on_exception: OnException) -> AsyncIterator[None]:
-    """Run an asyncio loop in this trio task; opened first, closed last.
+    """Run an asyncio loop in this trio task; open it first, close it last.
 
-    What nobody catches on that loop goes to `on_exception`. The default would end the daemon
-    for one client's broken frame.
+    Exceptions that no task catches go to `on_exception`. By default trio-asyncio would end the
+    daemon, for example because of one client's broken frame.
     """
 
     def handle(_loop: object, context: dict[str, Any]) -> None:
@@ -60,17 +60,17 @@ async def aio(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kw
 
 
 def for_trio(port: T) -> T:
-    """`port`, whose coroutine methods run on asyncio, for callers on trio."""
+    """Wrap a port whose coroutine methods run on asyncio, for callers on trio."""
     return cast(T, _Bridge(port, trio_asyncio.aio_as_trio))
 
 
 def for_asyncio(port: T) -> T:
-    """`port`, whose coroutine methods run on trio, for callers on asyncio."""
+    """Wrap a port whose coroutine methods run on trio, for callers on asyncio."""
     return cast(T, _Bridge(port, trio_asyncio.trio_as_aio))
 
 
 class _Bridge:
-    """Wraps each coroutine method when it is first asked for; the rest passes through."""
+    """Wraps each coroutine method on first use; other attributes pass through."""
 
     def __init__(self, port: object, wrap: Callable[[Any], Any]) -> None:
         self._port = port
@@ -86,10 +86,10 @@ class _Bridge:
 
 
 async def _batched_pass(loop: TrioEventLoop, no_wait: bool = False) -> None:
-    """One pass of the main loop that runs all handles that are ready, not just one.
+    """Run all handles that are ready in one pass of the main loop, not just one.
 
-    The stock pass runs one asyncio handle per full trio scheduler pass, which makes a database
-    call half as fast as on asyncio.
+    The stock loop runs one asyncio handle per pass of trio's scheduler, which makes a database call
+    take twice as long as on asyncio.
     """
     await TrioEventLoop._main_loop_one(loop, no_wait)
     for _ in range(_BATCH_MAX):
@@ -109,7 +109,7 @@ async def _batched_pass(loop: TrioEventLoop, no_wait: bool = False) -> None:
 def _call_soon(
     loop: TrioEventLoop, callback: Callable[..., object], *args: Any, context: Any = None
 ) -> asyncio.Handle:
-    """Without the stock one's check for coroutine functions, which asyncio makes in debug only."""
+    """`call_soon` without the check for coroutine functions, which asyncio makes only in debug."""
     handle = asyncio.Handle(callback, args, loop, context=context)
     loop._queue_handle(handle)
     return handle

@@ -1,4 +1,4 @@
-"""Payment → columns, pure: what the tables hold and the audit trail replays, in every store."""
+"""Convert payments to columns: what every store writes, and what the audit trail replays."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -28,10 +28,10 @@ def _plain(value: object) -> str:
         case bytes():
             return "\\x" + value.hex()
         case _:
-            raise TypeError(f"not a column's value: {value!r}")
+            raise TypeError(f"a column cannot store {value!r}: convert it first")
 
 
-#: The columns that a decision may change.
+#: Columns that a decision may change. `looks` and `next_look_time` are the status checks.
 _MUTABLE: dict[str, Callable[[Payment], Any]] = {
     "version": lambda p: p.version,
     "status": lambda p: p.status.value,
@@ -58,14 +58,14 @@ _MUTABLE: dict[str, Callable[[Payment], Any]] = {
 
 
 def changes(before: Payment, after: Payment) -> Json:
-    """The columns in which the two differ, with their new values."""
+    """The columns that differ between two versions, with their new values."""
     return {
         column: value for column, get in _MUTABLE.items() if (value := get(after)) != get(before)
     }
 
 
 def payment_row(payment: Payment) -> Json:
-    """All columns of `payments`."""
+    """All columns of the payment's row in `payments`."""
     crypto = payment.crypto
     return {
         "id": payment.id,
@@ -96,7 +96,7 @@ def payment_row(payment: Payment) -> Json:
 
 
 def item_rows(payment: Payment) -> list[Json]:
-    """The rows of `payment_line_items`, in their order."""
+    """The rows of `payment_line_items`, in order."""
     return [
         {
             "position": position,
@@ -110,7 +110,7 @@ def item_rows(payment: Payment) -> list[Json]:
 
 
 def receipt_rows(receipts: Iterable[Receipt]) -> list[Json]:
-    """The rows of `receipts`, without what the payment says."""
+    """The rows of `receipts`, without the columns that the payment determines."""
     return [_money_row(receipt) | {"state": receipt.state.value} for receipt in receipts]
 
 
@@ -121,13 +121,13 @@ def outflow_rows(outflows: Iterable[Outflow]) -> list[Json]:
 
 def _money_row(moved: Receipt | Outflow) -> Json:
     row = attrs.asdict(moved, recurse=False)
-    # Left out where there are none: what was stored before there were any stays equal.
+    # Left out when empty, so that rows stored before this column existed compare as equal.
     details = row.pop("details")
     return row | {"details": dict(details)} if details else row
 
 
 def next_action_json(action: NextAction | None) -> Json | None:
-    """As stored in the column `next_action`."""
+    """The value of the column `next_action`."""
     match action:
         case None:
             return None

@@ -1,6 +1,6 @@
-"""What a change of a payment leaves behind, in every store alike: its audit row and its events.
+"""Build the events and audit rows of a payment's change, the same in every store.
 
-Pure: the same change gives the same ids, headers and bytes, so a repeated commit repeats nothing.
+Pure: the same change gives the same ids, headers and bytes, so a repeated commit adds nothing.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ __all__ = ["AuditRow", "EventRow", "outbox_row_of"]
 
 
 class EventRow(NamedTuple):
-    """The lasting part of an outbox row."""
+    """The part of an outbox row that never changes."""
 
     event_id: UUID
     subject: str
@@ -35,16 +35,16 @@ class AuditRow:
     actor: str
     request_id: str
     ip: str
-    #: What the caller's connection proves; empty for what payd did by itself.
+    #: Proven by the caller's connection; empty for work that payd did by itself.
     certificate: str
     peer: str
-    #: The whole `row` and its `items` at first; then the `changes`, new `receipts`, and a `reason`.
+    #: For version 1 the whole `row` and its `items`; later `changes`, new `receipts` and `reason`.
     details: Mapping[str, Any]
     create_time: datetime
 
 
 def outbox_row_of(payment: Payment, event: Event, origin: Origin, environment: str) -> EventRow:
-    """The event that `payment`, as it stands after the decision, tells its consumers."""
+    """Build the outbox row of `event`; `payment` is the one after the decision."""
     subject = event.type.value
     event_id = uuid5(payment.id, f"{subject}:{payment.version}")
     headers = {

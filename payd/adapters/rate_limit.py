@@ -1,8 +1,9 @@
-"""Rate limiter on Redis: one budget per client, which all daemons share; without Redis, one each.
+"""Rate limiter on Redis: one token bucket per client, shared by all daemons.
 
-A daemon draws permits in small blocks and admits from them without waiting. All daemons together
-admit, in any span of t seconds, `burst + rate * t` calls and one block per daemon at most. Redis
-holds nothing that a payment needs: where it is away, slow or wrong, this process limits alone.
+A daemon draws permits from Redis in small blocks and admits calls from them without waiting. In any
+t seconds all daemons together admit at most `burst + rate * t` calls and one block per daemon. If
+Redis is unreachable, slow or wrong, each daemon limits by a bucket of its own; no payment depends
+on Redis.
 """
 
 import asyncio
@@ -23,29 +24,30 @@ from payd.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-#: Of Redis' answer; and of a new connection with its first answer.
+#: Time for an answer of Redis, and for a new connection with its first answer.
 _ANSWER_S = 0.05
 _CONNECT_S = 0.1
 _RETRY_S = 1.0
-#: Callers come from an allow-list: this is for a list that is far too long.
+#: Most clients to remember; the least recently seen is forgotten first.
 _CLIENTS_MAX = 1024
-#: A block is what a client may do in this part of a second.
+#: A block is the permits of this fraction of a second.
 _BLOCKS_PER_S = 20
 
-#: ValueError: who answered is no Redis, or what it says is no budget.
+#: ValueError: the answer was not one of Redis, or not of the script.
 _FAILURES = (
     RedisError,
     OSError,
     EOFError,
     TimeoutError,
     ValueError,
-    # Python before 3.13.6, when asyncio writes lines to a connection that was lost
+    # Raised by asyncio before Python 3.13.6 when it writes lines to a lost connection
     # (github.com/python/cpython/issues/136234).
     AttributeError,
     TypeError,
 )
 
-#: By the server's clock, which all daemons share. A clock that was put back refills nothing, once.
+#: A token bucket by the server's clock, which all daemons share. If the clock is set back, the
+#: bucket is not refilled once.
 _DRAW = """
 local rate, burst, wanted = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local clock = redis.call('TIME')
@@ -70,33 +72,33 @@ return {ARGV[1], granted, math.ceil(math.max(0, 1 - tokens) * 1000000 / rate)}
 
 @attrs.frozen(kw_only=True)
 class LimiterState:
-    """For a metric."""
+    """State of the limiter, for metrics."""
 
-    #: Whether nothing is known against drawing from the budget of all daemons.
+    #: Whether limits are shared through Redis, as far as is known.
     shared: bool
-    #: What Redis or the way to it said last; it may be over.
+    #: The last error of Redis or the connection; it may be over.
     last_error: str | None
 
 
 @attrs.define
 class _Client:
-    """What this process knows of one client."""
+    """The state of one client in this process."""
 
     key: str
-    #: The bucket of this process: what it alone may admit, and all that it may without Redis.
+    #: Tokens in the bucket of this process, which limits alone when Redis does not answer.
     tokens: float
     time: float
-    #: Drawn and not used.
+    #: Permits drawn from Redis and not used yet.
     permits: int = 0
-    #: There is nothing to draw before; by this process's clock.
+    #: Redis has no permits before this time, by this process's clock.
     refused_until: float = 0.0
-    #: Redis is not asked for this one before: what it keeps under the key is wrong.
+    #: Redis refused this client's key, so it is not asked before this time.
     alone_until: float = 0.0
 
 
 @attrs.frozen(eq=False)
 class _Caller:
-    """One call that waits for a draw."""
+    """A call that waits for permits from Redis."""
 
     client: _Client
     answer: "asyncio.Future[float]"
@@ -114,9 +116,9 @@ class RedisRateLimiter:
         password: Callable[[], str | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`rate` permits per second; 0 admits everything. `addr` is host:port of Redis.
+        """`rate` is permits per second; 0 admits everything. `addr` is host:port of Redis.
 
-        `password` is asked whenever a connection is made. `clock` gives seconds, never less.
+        `password` is called for each new connection. `clock` returns monotonic seconds.
         """
         self._rate = rate
         self._burst = max(1, burst)
@@ -126,23 +128,23 @@ class RedisRateLimiter:
         self._clock = clock
         self._clients: dict[str, _Client] = {}
         self._callers: list[_Caller] = []
-        #: One at a time: it alone uses the connection, and no caller's end can cut it in two.
+        #: One task at a time uses the connection, so that a cancelled call cannot interrupt it.
         self._asking: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
         self._is_failing = False
-        #: Redis answered the last draw, and refused it to a client.
+        #: Redis answered the last draw with an error for a client.
         self._is_refused = False
         self._retry_time = 0.0
         self._last_error: str | None = None
 
     def state(self) -> LimiterState:
-        """As it stands now."""
-        is_well = not self._is_failing and not self._is_refused
-        shared = self._rate > 0 and self._addr is not None and is_well
+        """The current state."""
+        is_healthy = not self._is_failing and not self._is_refused
+        shared = self._rate > 0 and self._addr is not None and is_healthy
         return LimiterState(shared=shared, last_error=self._last_error)
 
     async def admit(self, client: str) -> float:
-        """See the port."""
+        """Admit a call of `client`: return 0, or the seconds until it may try again."""
         if self._rate <= 0:
             return 0.0
         known = self._client(client)
@@ -165,7 +167,7 @@ class RedisRateLimiter:
         return await self._drawn(known)
 
     async def close(self) -> None:
-        """End the connection. Who still waits is admitted."""
+        """Close the connection; admit calls that are still waiting."""
         if self._asking is not None:
             self._asking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -175,7 +177,7 @@ class RedisRateLimiter:
     # -- this process's own bucket -----------------------------------------------------------
 
     def _client(self, name: str) -> _Client:
-        """It is moved to the end, so that the first is who came least recently."""
+        """Find or add a client, and move it to the end: the first is the least recently used."""
         client = self._clients.pop(name, None)
         if client is None:
             if len(self._clients) >= _CLIENTS_MAX:
@@ -186,7 +188,7 @@ class RedisRateLimiter:
         return client
 
     def _spend(self, client: _Client, now: float) -> float:
-        """Take one; or the seconds until there is one."""
+        """Take a token and return 0, or return the seconds until there is one."""
         gained = max(0.0, now - client.time) * self._rate
         client.tokens = min(float(self._burst), client.tokens + gained)
         client.time = now
@@ -195,7 +197,7 @@ class RedisRateLimiter:
         client.tokens -= 1
         return 0.0
 
-    # -- what Redis says ---------------------------------------------------------------------
+    # -- Redis -------------------------------------------------------------------------------
 
     async def _drawn(self, client: _Client) -> float:
         caller = _Caller(client, asyncio.get_running_loop().create_future())
@@ -208,7 +210,7 @@ class RedisRateLimiter:
             self._asking = asyncio.create_task(ask())
 
     async def _draw(self) -> None:
-        """For all who wait, until nobody does."""
+        """Draw permits for waiting calls until none is left."""
         callers: list[_Caller] = []
         try:
             while self._callers and not self._is_failing:
@@ -217,15 +219,15 @@ class RedisRateLimiter:
         except _FAILURES as error:
             self._fail(error)
         finally:
-            # The bucket of this process has let them through.
+            # The bucket of this process has admitted them already.
             for caller in (*callers, *self._callers):
                 _resolve(caller, 0.0)
             self._callers.clear()
 
     async def _ask(self, callers: Sequence[_Caller]) -> Mapping[str, tuple[int, float]]:
-        """Key → how many were granted, and the seconds until there is one again.
+        """Return, by key, how many permits were granted and the seconds until the next one.
 
-        Who has a wrong value in Redis is left out. Raises one of _FAILURES.
+        Leaves out clients whose value in Redis is invalid. Raises one of _FAILURES.
         """
         wanted: dict[str, int] = {}
         for caller in callers:
@@ -251,7 +253,7 @@ class RedisRateLimiter:
         return max(self._block, callers)
 
     def _share(self, callers: Sequence[_Caller], granted: Mapping[str, tuple[int, float]]) -> None:
-        """First come, first served; what is left is for the next ones."""
+        """Give permits to calls in order of arrival; keep the rest for later calls."""
         now = self._clock()
         for client in {id(caller.client): caller.client for caller in callers}.values():
             if client.key in granted:
@@ -272,11 +274,11 @@ class RedisRateLimiter:
             _resolve(caller, wait)
 
     async def _probe(self) -> None:
-        """Whether Redis is there again. No call waits for it."""
+        """Check whether Redis answers again. No call waits for this."""
         try:
             [answer] = await self._exchange([("PING",)])
             if answer != b"PONG":
-                raise ValueError(f"an answer that is no PONG: {answer!r:.100}")
+                raise ValueError(f"expected PONG, got {answer!r:.100}")
         except _FAILURES as error:
             self._fail(error)
         else:
@@ -284,9 +286,10 @@ class RedisRateLimiter:
             _log.info("rate_limit_shared")
 
     async def _exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Each command's answer; a refused one's is its error. Raises one of _FAILURES.
+        """Send commands and return their answers; a failed command's answer is its error.
 
-        Whatever cuts it ends the connection: what is still on its way would answer the next one.
+        Any interruption closes the connection: a late answer would be read as the next one's.
+        Raises one of _FAILURES.
         """
         is_new = self._connection is None
         is_whole = False
@@ -320,7 +323,7 @@ class RedisRateLimiter:
             with contextlib.suppress(*_FAILURES):
                 await connection.disconnect(nowait=True)
 
-    # -- what is told ------------------------------------------------------------------------
+    # -- errors and log lines ----------------------------------------------------------------
 
     def _fail(self, error: BaseException) -> None:
         if not self._is_failing:
@@ -330,11 +333,11 @@ class RedisRateLimiter:
         self._last_error = _describe(error)
 
     def _note(self, error: ResponseError) -> None:
-        """Of one client's budget; the others may be well."""
-        said = _describe(error)
-        if said != self._last_error:
-            _log.warning("rate_limit_unusable", error=said)
-        self._last_error = said
+        """Report an error of one client's key; others may work."""
+        text = _describe(error)
+        if text != self._last_error:
+            _log.warning("rate_limit_refused", error=text)
+        self._last_error = text
 
 
 async def _answer(connection: Connection) -> Any:
@@ -345,17 +348,20 @@ async def _answer(connection: Connection) -> Any:
 
 
 def _checked(answer: Any, nonce: str, wanted: int) -> tuple[int, float]:
-    """Raises ValueError for what is not the answer to this very draw."""
+    """Validate the answer to a draw; the nonce shows that it belongs to this one.
+
+    Raises ValueError.
+    """
     match answer:
         case [bytes() as echoed, int() as granted, int() as wait_us] if (
             echoed == nonce.encode() and 0 <= granted <= wanted and wait_us >= 0
         ):
             return granted, wait_us / 1_000_000
-    raise ValueError(f"an answer that is no budget: {answer!r:.100}")
+    raise ValueError(f"expected the answer to a draw, got {answer!r:.100}")
 
 
 def _resolve(caller: _Caller, wait: float) -> None:
-    """Its call may have been cancelled."""
+    """Answer a call, unless it was cancelled."""
     if not caller.answer.done():
         caller.answer.set_result(wait)
 

@@ -1,11 +1,11 @@
-"""The machine's own clock, ids and crash points: what tests replace by their own."""
+"""The system clock, random ids and crash points, which tests replace."""
 
 import os
 import signal
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-#: Every place where a fault-injection run may kill the daemon.
+#: Every point at which a fault-injection test may kill the daemon.
 CRASH_POINTS = frozenset(
     {
         "initiate.before_insert",
@@ -26,36 +26,39 @@ CRASH_POINTS = frozenset(
 
 
 class SystemClock:
-    """The port Clock."""
+    """Implements the port Clock."""
 
     def now(self) -> datetime:
-        """UTC."""
+        """The current time in UTC."""
         return datetime.now(UTC)
 
 
 class RandomIds:
-    """The port Ids."""
+    """Implements the port Ids."""
 
     def new(self) -> UUID:
-        """A random UUID."""
+        """Return a random UUID."""
         return uuid4()
 
 
 class CrashAt:
-    """The port CrashPoints: dies at a chosen point, as by a power cut."""
+    """Implements the port CrashPoints: kills the process at the chosen point, like a power cut."""
 
     def __init__(self, spec: str | None) -> None:
-        """`spec` is NAME or NAME:N (the Nth time); None never dies. Raises ValueError."""
+        """`spec` is NAME or NAME:N, which dies at the Nth time; None never dies.
+
+        Raises ValueError for an unknown name.
+        """
         name, _, count = (spec or "").partition(":")
         if name and name not in CRASH_POINTS:
             raise ValueError(
-                f"no such crash point: {name}; known: {', '.join(sorted(CRASH_POINTS))}"
+                f"unknown crash point {name!r}; known are: {', '.join(sorted(CRASH_POINTS))}"
             )
         self._name = name
         self._left = int(count or 1)
 
     def reach(self, name: str) -> None:
-        """See the port."""
+        """Count passes of the chosen point; send SIGKILL to this process at the last one."""
         if name != self._name:
             return
         self._left -= 1

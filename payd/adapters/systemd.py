@@ -1,6 +1,6 @@
-"""The service manager, told how we are: the sd_notify protocol, where there is one.
+"""Notify systemd of the daemon's state, by the protocol of sd_notify(3).
 
-See sd_notify(3). Nothing is ever awaited: a manager that does not listen is no concern of ours.
+Outside systemd nothing is sent. Sending never blocks: a notification that does not fit is dropped.
 """
 
 import os
@@ -12,13 +12,13 @@ from payd.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-#: While we wait, the start may take so much longer each time we say so.
+#: Each notification while starting extends the start timeout by this many seconds.
 _EXTEND_S = 30
 _STATUS_MAX = 200
 
 
 class ServiceManager:
-    """Hears READY, STATUS, RELOADING, STOPPING and WATCHDOG; nobody does outside systemd."""
+    """Sends READY, STATUS, RELOADING, STOPPING and WATCHDOG to systemd."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
@@ -29,11 +29,11 @@ class ServiceManager:
         self.watchdog_s = _watchdog_s(environ)
 
     def is_waiting(self, why: str) -> None:
-        """Not ready yet: the start needs more time."""
-        self._tell(f"STATUS={_line(why)}", f"EXTEND_TIMEOUT_USEC={_EXTEND_S * 1_000_000}")
+        """Report what the start waits for, and extend its timeout."""
+        self._notify(f"STATUS={_line(why)}", f"EXTEND_TIMEOUT_USEC={_EXTEND_S * 1_000_000}")
 
     def beat(self, *, ready: bool, alive: bool, status: str) -> None:
-        """One sample: READY the first time, STATUS when it changes, WATCHDOG while alive."""
+        """Report the current state: READY once, STATUS if it changed, WATCHDOG if alive."""
         if not ready and not self._is_ready:
             self.is_waiting(status)
             return
@@ -47,24 +47,24 @@ class ServiceManager:
         if alive and self.watchdog_s is not None:
             words.append("WATCHDOG=1")
         if words:
-            self._tell(*words)
+            self._notify(*words)
 
     def is_reloading(self) -> None:
-        """Between this and `has_reloaded` nobody asks again."""
+        """Report that a reload has begun; `has_reloaded` reports its end."""
         if self._is_ready:
-            self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            self._notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def has_reloaded(self, status: str) -> None:
-        """As it came out."""
+        """Report that the reload has ended, with the new status."""
         if self._is_ready:
-            self._tell("READY=1", f"STATUS={_line(status)}")
+            self._notify("READY=1", f"STATUS={_line(status)}")
             self._status = status
 
     def is_stopping(self) -> None:
-        """The end has begun."""
-        self._tell("STOPPING=1", "STATUS=finishing what is under way")
+        """Report that the daemon is stopping."""
+        self._notify("STOPPING=1", "STATUS=stopping: finishing work in flight")
 
-    def _tell(self, *words: str) -> None:
+    def _notify(self, *words: str) -> None:
         if not self._address:
             return
         try:
@@ -76,7 +76,7 @@ class ServiceManager:
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:
-    """How long it waits for a beat; None when it watches nobody, or another process."""
+    """Seconds within which systemd expects WATCHDOG; None if it does not watch this process."""
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     try:

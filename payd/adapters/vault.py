@@ -1,8 +1,7 @@
-"""Secrets from Vault or OpenBao: AppRole login, renewal, KV version 2; runs on trio.
+"""Secrets from Vault or OpenBao: AppRole login, token renewal, KV version 2; runs on trio.
 
-hvac blocks, so each request runs in a thread, with a deadline. One pass does what is due: log in,
-renew, read. What was read stays with the caller; a vault that is sealed or away changes nothing
-of it.
+hvac blocks, so each request runs in a thread with a deadline. Each pass does what is due: log in or
+renew, then read. The caller keeps the last values when the vault is sealed or unreachable.
 """
 
 import math
@@ -22,29 +21,29 @@ _log = get_logger(__name__)
 
 T = TypeVar("T")
 
-#: A token is renewed at this part of its life, and replaced at the next when that was refused.
+#: A token is renewed after this fraction of its life, and replaced at the next one if refused.
 _RENEW_AT = 2 / 3
 _REPLACE_AT = 0.9
-#: A renewal that grants less than this part of what a login gave: its maximum life is near.
+#: A renewal that grants less than this fraction of a login is the last: the maximum life is near.
 _WORTH_IT = 0.5
-#: Of a moment at which something is due, so that daemons started together do not come together.
+#: Random part of each delay, so that daemons started together do not call together.
 _JITTER = 0.1
-#: Requests under way: an abandoned one keeps its thread until the vault has hung up.
+#: Most requests in flight. An abandoned one occupies its thread until the connection ends.
 _THREADS = 2
 _TEXT_MAX = 160
 
-#: operation, outcome
+#: Called with operation and outcome after each request.
 OnOperation = Callable[[str, str], None]
 
 
 @attrs.frozen(kw_only=True)
 class VaultSettings:
-    """Where the vault is, and as whom to come."""
+    """Address of the vault, AppRole and path of the secrets."""
 
     addr: str
     role_id: str
     secret_id_path: Path
-    #: None: the system's.
+    #: None uses the system's certificates.
     ca_file: Path | None
     #: MOUNT/PATH of a KV version 2 engine.
     secret_path: str
@@ -54,21 +53,21 @@ class VaultSettings:
 
 @attrs.frozen(kw_only=True)
 class VaultState:
-    """For readiness and metrics."""
+    """State of the vault client, for readiness and metrics."""
 
-    #: Of the last good reading.
+    #: When secrets were last read successfully.
     read_time: datetime | None
     token_expire_time: datetime | None
-    #: Why the last pass failed; None when it did not.
+    #: Why the last pass failed; None if it succeeded.
     problem: str | None
 
 
 @attrs.frozen(kw_only=True)
 class _Token:
-    """What a login or renewal gave; times are trio's."""
+    """A token from a login or renewal; times are by trio's clock."""
 
     value: str = attrs.field(repr=False)
-    #: What the login granted: a renewal that grants much less is the last one.
+    #: Lifetime that the login granted.
     full_life_s: float
     renew_at: float
     replace_at: float
@@ -76,7 +75,7 @@ class _Token:
 
 
 class Vault:
-    """The port Secrets."""
+    """Reads secrets; keeps a token alive between reads."""
 
     def __init__(
         self,
@@ -94,11 +93,11 @@ class Vault:
         self._state = VaultState(read_time=None, token_expire_time=None, problem=None)
 
     def state(self) -> VaultState:
-        """As it stands now."""
+        """The current state."""
         return self._state
 
     def due_in_s(self) -> float:
-        """Until the token wants something; infinite without one, for the next pass gets one."""
+        """Seconds until the token needs renewal or replacement; infinite without a token."""
         if self._token is None:
             return math.inf
         now = trio.current_time()
@@ -106,9 +105,12 @@ class Vault:
         return max(0.0, min(due, self._token.replace_at) - now)
 
     async def read(self) -> Mapping[str, tuple[Secret, ...]]:
-        """See the port."""
+        """Log in or renew if due, and read. Raises SecretsUnavailable.
+
+        Returns for each name its values, newest first.
+        """
         try:
-            held = await self._pass()
+            secrets = await self._pass()
         except SecretsUnavailable as error:
             if error.reason != self._state.problem:
                 _log.warning("vault_unavailable", reason=error.reason)
@@ -117,7 +119,7 @@ class Vault:
         if self._state.problem is not None:
             _log.info("vault_available")
         self._state = attrs.evolve(self._state, problem=None, read_time=self._clock.now())
-        return held
+        return secrets
 
     async def _pass(self) -> Mapping[str, tuple[Secret, ...]]:
         await self._keep_token()
@@ -125,7 +127,7 @@ class Vault:
             return await self._read()
         except _Refused as error:
             refused = f"reading {self._settings.secret_path}: {error}"
-        # The token was revoked, or its policy changed: a new login tells which.
+        # The token was revoked, or its policy changed: a new login shows which.
         try:
             await self._log_in()
             return await self._read()
@@ -141,8 +143,8 @@ class Vault:
             try:
                 await self._log_in()
             except _Refused as error:
-                # Spent, expired or withdrawn: whoever renews the file ends this.
-                what = f"login with {self._settings.secret_id_path}: {error}"
+                # The secret id is used up, expired or revoked: an operator has to renew the file.
+                what = f"login with {self._settings.secret_id_path}: {error}; renew the secret id"
                 if token is None or now >= token.expires_at:
                     raise SecretsUnavailable(what) from None
                 _log.warning("vault_login_refused", reason=what)
@@ -160,7 +162,7 @@ class Vault:
             auth = await self._ask("renew", partial(_renew, self._settings, token.value))
         except (_Refused, SecretsUnavailable) as error:
             _log.warning("vault_renewal_failed", reason=str(error))
-            # Not again: a token that is dead is told by the reading that follows.
+            # Not tried again: if the token is dead, the next read fails and logs in.
             self._token = attrs.evolve(token, renew_at=math.inf)
             return
         life_s = float(auth["lease_duration"])
@@ -170,7 +172,7 @@ class Vault:
         if self._token is not None and self._token.value != value:
             forget_secret(self._token.value)
         register_secret(value)
-        # 0 is for ever.
+        # A lifetime of 0 never ends.
         life_s, ends = life_s or math.inf, None
         if life_s < math.inf:
             ends = self._clock.now() + timedelta(seconds=life_s)
@@ -187,11 +189,11 @@ class Vault:
 
     async def _read(self) -> Mapping[str, tuple[Secret, ...]]:
         assert self._token is not None  # noqa: S101 - _pass got one
-        held = await self._ask("read", partial(_read, self._settings, self._token.value))
-        return {name: _values(name, value) for name, value in held.items()}
+        stored = await self._ask("read", partial(_read, self._settings, self._token.value))
+        return {name: _values(name, value) for name, value in stored.items()}
 
     async def _ask(self, operation: str, request: Callable[[], T]) -> T:
-        """The answer of one request. Raises _Refused, or SecretsUnavailable for all else."""
+        """Run one request. Raises _Refused if the vault refuses it, else SecretsUnavailable."""
         outcome = "failed"
         try:
             with trio.fail_after(self._settings.timeout_s * 2):
@@ -202,7 +204,9 @@ class Vault:
                 )
             outcome = "ok"
         except trio.TooSlowError:
-            raise SecretsUnavailable(f"{operation}: no answer in time") from None
+            raise SecretsUnavailable(
+                f"{operation}: no answer within {self._settings.timeout_s * 2:g} s"
+            ) from None
         except _Refused:
             outcome = "refused"
             raise
@@ -212,7 +216,7 @@ class Vault:
 
 
 class _Refused(Exception):
-    """The vault answered, and said no."""
+    """The vault refused the request."""
 
 
 def _read_secret_id(path: Path) -> str:
@@ -221,16 +225,16 @@ def _read_secret_id(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise SecretsUnavailable(f"{path}: {type(error).__name__}") from None
     if not secret_id:
-        raise SecretsUnavailable(f"{path} is empty")
+        raise SecretsUnavailable(f"{path} is empty: write the secret id there")
     return secret_id
 
 
 def _values(name: str, value: object) -> tuple[Secret, ...]:
-    """One a line, the newest first."""
+    """Split into one value per line, newest first, and register them as secret."""
     lines = value.splitlines() if isinstance(value, str) else []
     values = [line.strip() for line in lines if line.strip()]
     if not values:
-        raise SecretsUnavailable(f"{name} is not text, or empty")
+        raise SecretsUnavailable(f"{name} is empty or not text: set it in the vault")
     for one in values:
         register_secret(one)
     return tuple(map(Secret, values))
@@ -254,7 +258,7 @@ def _renew(settings: VaultSettings, token: str) -> Mapping[str, Any]:
 def _read(settings: VaultSettings, token: str) -> Mapping[str, object]:
     mount, _, path = settings.secret_path.partition("/")
     answer = _client(settings, token).secrets.kv.v2.read_secret_version(
-        # As the command line takes it, or as the API does.
+        # Accept the path of `vault kv get` and that of the HTTP API.
         path=path.removeprefix("data/"),
         mount_point=mount,
         raise_on_deleted_version=True,
@@ -263,7 +267,7 @@ def _read(settings: VaultSettings, token: str) -> Mapping[str, object]:
 
 
 def _client(settings: VaultSettings, token: str) -> Any:
-    # Heavy, and only for who has a vault.
+    # Slow to import, and needed only with a vault.
     import hvac
 
     verify = str(settings.ca_file) if settings.ca_file else True
@@ -277,28 +281,34 @@ def _client(settings: VaultSettings, token: str) -> Any:
 
 
 def _named(operation: str, request: Callable[[], T]) -> T:
-    """Run it; every failure gets a name. Messages of hvac carry no secret, but a long URL."""
+    """Run a request and translate its errors. hvac's messages contain no secret, but long URLs."""
     import hvac.exceptions
     import requests
 
     try:
         return request()
     except hvac.exceptions.VaultDown as error:
-        raise SecretsUnavailable(f"{operation}: sealed, or not serving: {_told(error)}") from None
+        raise SecretsUnavailable(
+            f"{operation}: the vault is sealed or not serving: {_shortened(error)}"
+        ) from None
     except hvac.exceptions.InvalidPath as error:
-        raise SecretsUnavailable(f"{operation}: nothing is there: {_told(error)}") from None
+        raise SecretsUnavailable(
+            f"{operation}: the path does not exist: {_shortened(error)}"
+        ) from None
     except (
         hvac.exceptions.Forbidden,
         hvac.exceptions.Unauthorized,
         hvac.exceptions.InvalidRequest,
     ) as error:
-        raise _Refused(_told(error)) from None
+        raise _Refused(_shortened(error)) from None
     except (hvac.exceptions.VaultError, requests.RequestException, OSError) as error:
-        raise SecretsUnavailable(f"{operation}: {type(error).__name__}: {_told(error)}") from None
+        raise SecretsUnavailable(
+            f"{operation}: {type(error).__name__}: {_shortened(error)}"
+        ) from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"{operation}: an answer that is none of a vault ({type(error).__name__})"
+        what = f"{operation}: the answer is not one of a vault ({type(error).__name__})"
         raise SecretsUnavailable(what) from None
 
 
-def _told(error: BaseException) -> str:
+def _shortened(error: BaseException) -> str:
     return " ".join(str(error).split())[:_TEXT_MAX]

@@ -1,13 +1,13 @@
-"""Wake-up flag of a working loop, on asyncio: whoever adds work sets it, the loop waits for it."""
+"""Wake-up flag of a worker loop, on asyncio: a writer sets it, the loop waits for it."""
 
 import asyncio
 
 
 class WakeUp:
-    """A flag that ends one `wait`, and no more: `wait` clears it.
+    """A flag that ends one `wait` only, since `wait` clears it.
 
-    A loop may wait again without having claimed what it was woken for, because it cannot work on
-    it now. A flag that stayed set would make it spin.
+    A loop may wait again without having claimed the new row, because it cannot work on it yet. If
+    the flag stayed set, the loop would spin.
     """
 
     def __init__(self) -> None:
@@ -18,12 +18,12 @@ class WakeUp:
         self._event.set()
 
     def clear(self) -> None:
-        """Forget earlier calls of `set`: the caller looks for work now."""
+        """Clear the flag; call this before looking for work."""
         self._event.clear()
 
     async def wait(self, timeout_s: float) -> None:
         """Return when the flag is set, after `timeout_s` seconds at the latest; clear the flag."""
-        # `Event.wait` of a set flag returns without giving anybody else a turn.
+        # If the flag is set, `Event.wait` returns without letting other tasks run.
         await asyncio.sleep(0)
         try:
             async with asyncio.timeout(timeout_s):

@@ -12,7 +12,7 @@ import trio
 
 from payd import telemetry
 from payd.adapters import bridge
-from payd.adapters.bites import maintain
+from payd.adapters.maintenance import maintain
 from payd.adapters.systemd import ServiceManager
 from payd.config import Config, ConfigError
 from payd.daemon.builders import Adapters, UseCases
@@ -202,8 +202,8 @@ def _provider_loops(parts: Parts) -> Iterator[tuple[str, Loop]]:
         yield f"{fence.name} health", fence.run_health
 
 
-def _maintenance(bite: Callable[..., Awaitable[int]], *arguments: object) -> Loop:
-    return partial(bridge.aio, maintain, partial(bite, *arguments))
+def _maintenance(batch: Callable[..., Awaitable[int]], *arguments: object) -> Loop:
+    return partial(bridge.aio, maintain, partial(batch, *arguments))
 
 
 async def _reload_on_sighup(parts: Parts, reloads: ReloadRequests) -> None:

@@ -158,10 +158,10 @@ async def _forget(settings: DatabaseSettings) -> None:
 def test_the_bytes_that_came_first_go_first_a_bite_at_a_time(
     migrated_database: DatabaseSettings,
 ) -> None:
-    asyncio.run(_forget_by_bites(migrated_database))
+    asyncio.run(_forget_by_batches(migrated_database))
 
 
-async def _forget_by_bites(settings: DatabaseSettings) -> None:
+async def _forget_by_batches(settings: DatabaseSettings) -> None:
     database = Database(settings)
     inbox = PostgresInbox(database)
     provider = str(uuid4())

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from contract.stores import CALLER, a_new_payment
 
-from payd.adapters.bites import until_short
+from payd.adapters.maintenance import until_short
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.outbox import PostgresOutbox

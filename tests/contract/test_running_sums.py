@@ -17,7 +17,7 @@ from contract.test_receipt_ledger import (
     reported,
 )
 
-from payd.adapters.bites import until_short
+from payd.adapters.maintenance import until_short
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.receipts import PostgresReceipts

@@ -41,7 +41,7 @@ FORBIDDEN = (
     # Rooms import downwards, and siblings not at all.
     ("payd.domain.money", "payd.service.settle"),
     ("payd.service.status_check", "payd.adapters.vault"),
-    ("payd.adapters.bites", "payd.transport.http.serve"),
+    ("payd.adapters.maintenance", "payd.transport.http.serve"),
     ("payd.transport.http.serve", "payd.providers.fence"),
     ("payd.adapters.vault", "payd.adapters.rate_limit"),
     ("payd.adapters.postgres.outbox", "payd.service.publish"),

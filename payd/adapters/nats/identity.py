@@ -1,7 +1,7 @@
-"""Who payd is at NATS: a short-lived user JWT of its own making, with the least it works with.
+"""payd's identity at NATS: mint a short-lived user JWT with minimal permissions.
 
-Decentralised authentication (docs.nats.io, "JWT"): whoever holds the seed of an account, or of
-one of its signing keys, makes users. The user's own key pair is made here, and never leaves.
+NATS has decentralised authentication (docs.nats.io, "JWT"): the seed of an account, or of one of
+its signing keys, can sign users. The user's key pair is made here and never leaves the process.
 """
 
 import base64
@@ -16,21 +16,21 @@ from typing import Any
 import attrs
 import nkeys
 
-#: Beside the event itself: its headers.
+#: Allowance for the headers of an event, beside its body.
 _HEADER_BYTES_MAX = 8192
 _SUBSCRIPTIONS_MAX = 10
-#: Clocks differ: the server must not find it made in its future.
+#: Clocks differ: the JWT must not be issued in the future by the server's clock.
 _SKEW = timedelta(seconds=5)
 _JWT_HEADER = {"typ": "JWT", "alg": "ed25519-nkey"}
 
 
 class BadSigningSeed(Exception):
-    """The seed is none of an account; the message does not quote it."""
+    """The seed is not an account's, or mistyped. The message does not contain it."""
 
 
 @attrs.frozen(kw_only=True)
 class Permissions:
-    """What a publisher of this stream may do, and nothing else."""
+    """Permissions of a user: subjects to publish and subscribe to, and the largest message."""
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
@@ -39,28 +39,28 @@ class Permissions:
 
 @attrs.frozen(kw_only=True)
 class Identity:
-    """What a connection shows, and signs with."""
+    """A minted user: its JWT, and the seed with which it signs the server's challenge."""
 
     jwt: str = attrs.field(repr=False)
-    #: Of the user, not of the account.
+    #: Seed of the user, not of the account.
     seed: bytes = attrs.field(repr=False)
     expire_time: datetime
 
     def sign(self, nonce: str) -> bytes:
-        """The server's challenge, answered."""
+        """Sign the server's challenge; return the signature as base64."""
         signed: bytes = nkeys.from_seed(bytearray(self.seed)).sign(nonce.encode())
         return base64.b64encode(signed)
 
 
 @attrs.frozen(kw_only=True)
 class NatsIdentity:
-    """How payd comes by its identity; none of it set is none at all, for development."""
+    """Source of the identity: a signing seed, or a .creds file, or nothing for development."""
 
-    #: In force now; None where there is none.
+    #: Returns the current seed; None if none is set.
     signing_seed: Callable[[], str | None] = lambda: None
-    #: The account's public key, where the seed is one of a signing key.
+    #: Public key of the account, needed if the seed is of a signing key.
     account: str | None = None
-    #: The signing key carries the permissions.
+    #: Whether the signing key is scoped, so that it determines the permissions.
     is_scoped: bool = False
     ttl: timedelta = timedelta(hours=1)
     credentials_file: Path | None = None
@@ -69,7 +69,7 @@ class NatsIdentity:
 def permissions(
     stream: str, subjects: Sequence[str], inbox: str, message_bytes: int, *, creates: bool
 ) -> Permissions:
-    """Publish these subjects and look at the stream; `creates` lets it make the stream, too."""
+    """Permissions to publish `subjects` and read the stream; with `creates` also to create it."""
     api = [f"$JS.API.STREAM.INFO.{stream}"]
     if creates:
         api.append(f"$JS.API.STREAM.CREATE.{stream}")
@@ -81,7 +81,7 @@ def permissions(
 
 
 def mint(source: NatsIdentity, seed: str, name: str, may: Permissions, now: datetime) -> Identity:
-    """A fresh user of the account that `seed` signs for. Raises BadSigningSeed."""
+    """Mint a new user of the account that `seed` signs for. Raises BadSigningSeed."""
     signer, issuer = _signer(seed)
     user_seed = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER)
     user = nkeys.from_seed(bytearray(user_seed)).public_key.decode()
@@ -102,7 +102,7 @@ def mint(source: NatsIdentity, seed: str, name: str, may: Permissions, now: date
 
 
 def connect_options(source: NatsIdentity, identity: Identity | None) -> dict[str, Any]:
-    """Arguments of nats-py's `connect` that authenticate: a minted identity, else a .creds file."""
+    """Arguments for nats-py's `connect`: the minted identity, or else the .creds file."""
     if identity is not None:
         jwt = identity.jwt.encode()
         return {"user_jwt_cb": lambda: jwt, "signature_cb": identity.sign}
@@ -118,12 +118,16 @@ def _signer(seed: str) -> tuple[Any, str]:
         issuer = signer.public_key.decode()
         raw = base64.b32decode(text + b"=" * (-len(text) % 8))
     except (nkeys.NkeysError, ValueError, TypeError) as error:
-        raise BadSigningSeed(f"the signing seed is none ({type(error).__name__})") from None
+        raise BadSigningSeed(
+            f"the signing seed is invalid ({type(error).__name__}): set the seed of an account"
+        ) from None
     if nkeys.crc16_checksum(raw[:-2]) != raw[-2:]:
-        # The library does not look: a slip would be another key, which the server refuses.
-        raise BadSigningSeed("the signing seed is mistyped: its checksum is wrong")
+        # nkeys does not check it: a typing error would give another key, which the server refuses.
+        raise BadSigningSeed("the signing seed is mistyped: its checksum does not match")
     if not issuer.startswith("A"):
-        raise BadSigningSeed(f"the signing seed is not an account's, but of kind {issuer[0]}")
+        raise BadSigningSeed(
+            f"the signing seed is of kind {issuer[0]}: set one of an account, which starts with SA"
+        )
     return signer, issuer
 
 
@@ -132,7 +136,7 @@ def _user_claims(source: NatsIdentity, issuer: str, may: Permissions) -> dict[st
     if source.account is not None and source.account != issuer:
         claims["issuer_account"] = source.account
     if not source.is_scoped:
-        # Beside those of a scoped key the server refuses a user's own.
+        # With a scoped signing key the server refuses users that have permissions of their own.
         claims |= {
             "pub": {"allow": list(may.publish)},
             "sub": {"allow": list(may.subscribe)},
@@ -144,7 +148,7 @@ def _user_claims(source: NatsIdentity, issuer: str, may: Permissions) -> dict[st
 
 
 def _id_of(claims: dict[str, Any]) -> str:
-    # No server checks its form; that there is one, and that it is another each time.
+    # The server requires an id that differs each time, and does not check its form.
     digest = hashlib.sha256(json.dumps(claims).encode()).digest()
     return base64.b32encode(digest).decode().rstrip("=")
 

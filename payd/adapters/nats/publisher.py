@@ -1,10 +1,10 @@
-"""Publisher on JetStream: a connection that never gives up, and acks that are waited for.
+"""Publisher on JetStream: reconnects for ever, and waits for the acknowledgement of each event.
 
-nats-py by default closes for ever after some attempts, and delivers after it said that it
-failed. Here it reconnects without end, buffers nothing while it is away, and is built anew when
-it closed or hangs all the same. An identity of our own making is renewed before it ends, on a
-second connection that takes over while the first one finishes. A publish is acknowledged or
-PublishError, nothing between.
+By default nats-py closes for good after some attempts, and may deliver a message after it reported
+a failure. Here it reconnects without limit and buffers nothing while disconnected; a client that
+closes or hangs is replaced. A minted identity is renewed before it expires, on a second connection
+that takes over while the first one finishes its publishes. Each publish either is acknowledged or
+raises PublishError.
 """
 
 import asyncio
@@ -47,21 +47,21 @@ EVENT_SUBJECTS = (
 )
 
 _RETRY_S = 1.0
-#: How often the stream is looked at while connected.
+#: Interval of checks of the stream while connected.
 _CHECK_S = 5.0
-#: A client that reconnects for longer is thrown away: one whose reconnecting task died never ends.
+#: A client that is disconnected for longer is replaced: its reconnecting task may have died.
 _HANGING_S = 30.0
 _CLOSE_S = 2.0
-#: Of a first connection, each as long as a connection may take.
+#: Attempts of a first connection; each may take connect_timeout_s.
 _TRIES = 2
-#: A minted identity is renewed at this part of its life; at this part of what is left, and soon,
-#: when that failed.
+#: A minted identity is renewed after this fraction of its lifetime. After a failure the renewal is
+#: retried after a fraction of the time left, at most _RENEW_AGAIN_MAX_S.
 _RENEW_AT = 0.7
 _RENEW_AGAIN_AT = 0.25
 _RENEW_AGAIN_MAX_S = 60.0
 _RENEWAL_JITTER = 0.05
 _INBOX = "_INBOX_payd"
-#: ValueError and KeyError: who answered is no stream.
+#: ValueError and KeyError: the answer was not one of JetStream.
 _FAILURES = (
     nats.errors.Error,
     nats.js.errors.Error,
@@ -70,7 +70,7 @@ _FAILURES = (
     TimeoutError,
     ValueError,
     KeyError,
-    # Python before 3.13.6, when asyncio writes lines to a connection that was lost
+    # Raised by asyncio before Python 3.13.6 when it writes lines to a lost connection
     # (github.com/python/cpython/issues/136234).
     AttributeError,
     TypeError,
@@ -79,31 +79,31 @@ _FAILURES = (
 
 @attrs.frozen(kw_only=True)
 class StreamState:
-    """For readiness."""
+    """State of the connection and the stream, for readiness checks."""
 
     connected: bool
-    #: Why the stream cannot be published to; None when it can, or nothing is known.
+    #: Why events cannot be published; None if they can, or if it is unknown.
     problem: str | None
-    #: What the server or the connection said last that was no ack; it may be over.
+    #: The last error of the server or the connection; it may be over.
     last_error: str | None = None
 
 
 @attrs.define(eq=False)
 class _Link:
-    """One connection, and who we are on it."""
+    """One connection and its identity."""
 
     client: Client
-    #: None where there is nothing to renew.
+    #: None if the identity never expires.
     identity: Identity | None
     closed: asyncio.Event
-    #: The signing seed that made the identity.
+    #: The signing seed that minted the identity.
     minted_with: str | None = attrs.field(default=None, repr=False)
-    #: Set once the stream was looked at over it: its first request prepares the rest.
+    #: Set after the first check of the stream, whose request sets up the reply inbox.
     context: JetStreamContext | None = None
     in_flight: int = 0
-    #: Set by the last publish under way.
+    #: Set when the last publish in flight ends.
     idle: asyncio.Event = attrs.field(factory=asyncio.Event)
-    #: Whether its end is no news.
+    #: Whether it is being closed on purpose, so that its errors are not reported.
     is_retired: bool = False
 
     @property
@@ -112,7 +112,7 @@ class _Link:
 
 
 class JetStreamPublisher:
-    """The port Publisher. `run` keeps the connection; `publish` uses it."""
+    """Implements the port Publisher. `run` keeps the connection; `publish` uses it."""
 
     def __init__(  # noqa: PLR0913 - settings, each by its name
         self,
@@ -127,9 +127,9 @@ class JetStreamPublisher:
         tls: ssl.SSLContext | None = None,
         on_renewal: Callable[[str], None] = lambda outcome: None,
     ) -> None:
-        """`limits` are those of a stream that it creates.
+        """`limits` apply to a stream that the publisher creates.
 
-        `on_renewal` hears how each renewal of a minted identity ended: ok or failed.
+        `on_renewal` is called after each renewal of a minted identity, with "ok" or "failed".
         """
         self._servers = list(servers)
         self._stream = stream
@@ -145,29 +145,29 @@ class JetStreamPublisher:
         self._retiring: set[asyncio.Task[None]] = set()
         self._problem: str | None = None
         self._last_error: str | None = None
-        #: How often something was heard; and whether it goes without saying again.
-        self._errors_heard = 0
-        self._told: str | None = None
-        self._look_now = asyncio.Event()
+        #: Number of errors received, and the last one that was logged.
+        self._error_count = 0
+        self._logged_error: str | None = None
+        self._check_now = asyncio.Event()
         for secret in _secrets_of(servers):
             register_secret(secret)
 
     def state(self) -> StreamState:
-        """As it stands now."""
+        """The current state."""
         connected = self._link is not None and self._link.is_open
         return StreamState(connected=connected, problem=self._problem, last_error=self._last_error)
 
     def identity_expire_time(self) -> datetime | None:
-        """Of the minted one in use; None where there is none."""
+        """When the minted identity in use expires; None without one."""
         identity = self._link.identity if self._link is not None else None
         return identity.expire_time if identity is not None else None
 
     async def publish(self, row: OutboxRow) -> bool:
-        """See the port."""
+        """Publish with the event's id, by which the stream drops duplicates."""
         link = self._link
         if link is None or link.context is None or not link.is_open:
-            raise PublishError("not connected to NATS")
-        heard_before = self._errors_heard
+            raise PublishError("not connected to NATS: check NATS_URL and the server")
+        errors_before = self._error_count
         link.in_flight += 1
         try:
             ack = await link.context.publish(
@@ -178,11 +178,13 @@ class JetStreamPublisher:
                 headers=_headers(row),
             )
         except nats.js.errors.NoStreamResponseError:
-            self._tell_problem(f"no stream takes {row.subject}")
-            self._look_now.set()
-            raise PublishError(f"no stream takes {row.subject}") from None
+            self._report_problem(f"no stream takes {row.subject}: run `payd events create-stream`")
+            self._check_now.set()
+            raise PublishError(
+                f"no stream takes {row.subject}: run `payd events create-stream`"
+            ) from None
         except _FAILURES as error:
-            self._refuse(error, heard_before)
+            self._refuse(error, errors_before)
         else:
             return not ack.duplicate
         finally:
@@ -191,7 +193,7 @@ class JetStreamPublisher:
                 link.idle.set()
 
     async def run(self) -> None:
-        """Connect, watch the stream, connect again; until cancelled."""
+        """Connect, check the stream regularly, and reconnect, until cancelled."""
         try:
             while True:
                 try:
@@ -207,32 +209,32 @@ class JetStreamPublisher:
             await asyncio.gather(*retiring, return_exceptions=True)
 
     async def renew(self) -> bool:
-        """Come again under a fresh identity, before the old one leaves; whether that worked."""
+        """Connect with a new identity before the old connection closes; return success."""
         if self._link is None:
-            # Whoever connects next is fresh.
+            # The next connection mints a new identity anyway.
             return False
         asked: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._renewals.append(asked)
-        self._look_now.set()
+        self._check_now.set()
         return await asked
 
     async def renew_if_rotated(self) -> None:
-        """Renew when the signing seed in force is another one."""
+        """Renew the identity if the signing seed has changed."""
         link = self._link
         if link is not None and self._identity.signing_seed() != link.minted_with:
             await self.renew()
 
     async def ensure_stream(self) -> None:
-        """Create or check the stream; what is wrong with it shows in `state`.
+        """Create or check the stream; `state` then reports its problem.
 
-        Raises what nats-py raises when there is no answer.
+        Raises errors of nats-py if there is no answer.
         """
         if self._link is not None:
             context = self._link.client.jetstream(timeout=self._publish_timeout_s)
-            self._tell_problem(await self._ensure_stream(context))
+            self._report_problem(await self._ensure_stream(context))
 
     async def _ensure_stream(self, context: JetStreamContext) -> str | None:
-        """What is wrong with it."""
+        """Return the stream's problem, if any."""
         try:
             info = await context.stream_info(self._stream)
         except nats.js.errors.NotFoundError:
@@ -245,20 +247,20 @@ class JetStreamPublisher:
     # -- connections -------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        """From connecting until the connection is closed or hangs, renewed as often as it is due."""
+        """Connect and watch until the connection closes or hangs, renewing the identity in time."""
         try:
             self._link = link = await self._open()
             _log.info("nats_connected")
-            self._told = None
+            self._logged_error = None
             await self._watch(link)
         finally:
             last, self._link = self._link, None
-            self._answer_renewals(False)
+            self._finish_renewals(False)
             if last is not None:
                 await _close(last)
 
     async def _open(self) -> _Link:
-        """A connection under a fresh identity. Raises BadSigningSeed and what nats-py raises."""
+        """Connect with a new identity. Raises BadSigningSeed and errors of nats-py."""
         inbox = f"{_INBOX}.{secrets.token_hex(4)}"
         seed = self._identity.signing_seed()
         identity = self._mint(seed, inbox) if seed is not None else None
@@ -271,7 +273,7 @@ class JetStreamPublisher:
             allow_reconnect=True,
             max_reconnect_attempts=-1,
             reconnect_time_wait=1,
-            # The default notices a dead peer after four minutes.
+            # By default nats-py notices a dead peer after four minutes.
             ping_interval=10,
             max_outstanding_pings=2,
             pending_size=0,
@@ -280,13 +282,13 @@ class JetStreamPublisher:
             **self._callbacks(link),
             **connect_options(self._identity, identity),
         )
-        heard_before, is_open = self._errors_heard, False
+        errors_before, is_open = self._error_count, False
         try:
-            # By itself it would try for ever, with an identity that ends meanwhile.
+            # nats-py alone would try for ever, while the identity expires.
             await asyncio.wait_for(opening, self._connect_timeout_s * _TRIES)
             is_open = True
         except TimeoutError:
-            if self._errors_heard == heard_before:
+            if self._error_count == errors_before:
                 raise
             raise ConnectionError(self._last_error) from None
         finally:
@@ -305,19 +307,19 @@ class JetStreamPublisher:
             if link.client.last_error is not None and not link.is_retired:
                 self._note(link.client.last_error)
             link.closed.set()
-            self._look_now.set()
+            self._check_now.set()
 
         async def on_reconnected() -> None:
             _log.info("nats_reconnected")
-            self._told = None
-            self._look_now.set()
+            self._logged_error = None
+            self._check_now.set()
 
         async def on_disconnected() -> None:
             if not link.client.is_closed and not link.is_retired:
                 _log.warning("nats_disconnected")
 
         async def on_error(error: Exception) -> None:
-            # A denied publish is told here only; the publish itself just times out.
+            # Only here nats-py reports a denied publish; the publish itself just times out.
             if not link.is_retired:
                 self._note(error)
 
@@ -333,16 +335,16 @@ class JetStreamPublisher:
         seen_connected = loop.time()
         renew_at = self._renewal_due(link, loop.time())
         while not link.closed.is_set() and loop.time() - seen_connected < _HANGING_S:
-            self._look_now.clear()
+            self._check_now.clear()
             if link.client.is_connected:
                 seen_connected = loop.time()
-                self._tell_problem(await self._look(link))
+                self._report_problem(await self._check(link))
             pause_s = _CHECK_S
             if not link.client.is_connected:
                 if self._renewals:
-                    # It may come back as it was.
+                    # The connection may come back with its old identity.
                     renew_at = loop.time()
-                self._answer_renewals(False)
+                self._finish_renewals(False)
             elif self._renewals or loop.time() >= renew_at:
                 fresh = await self._renewed(link)
                 renew_at = self._renewal_due(fresh or link, loop.time(), again=fresh is None)
@@ -350,13 +352,13 @@ class JetStreamPublisher:
             if link.client.is_connected:
                 pause_s = max(0.0, min(_CHECK_S, renew_at - loop.time()))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look_now.wait(), pause_s)
+                await asyncio.wait_for(self._check_now.wait(), pause_s)
             if self._problem is not None:
-                # A stream that cannot be created makes every publish ask for another look.
+                # Without a stream every publish requests another check.
                 await asyncio.sleep(_RETRY_S)
 
     def _renewal_due(self, link: _Link, now: float, *, again: bool = False) -> float:
-        """On the loop's clock; `again` after a renewal that failed."""
+        """Time of the next renewal by the loop's clock; `again` after a failed one."""
         if link.identity is None:
             return math.inf
         left_s = (link.identity.expire_time - datetime.now(UTC)).total_seconds()
@@ -365,18 +367,18 @@ class JetStreamPublisher:
         return now + max(_RETRY_S / 2, wait_s * jitter)
 
     async def _renewed(self, old: _Link) -> _Link | None:
-        """A connection beside the old one, which leaves when its last publish is acknowledged.
+        """Open a second connection; the old one closes when its last publish has ended.
 
-        None when it cannot be had, and nothing has changed.
+        Returns None on failure; then the old connection stays in use.
         """
         fresh: _Link | None = None
         try:
             fresh = await self._open()
-            problem = await self._look(fresh)
+            problem = await self._check(fresh)
             if not fresh.is_open:
                 raise ConnectionError("closed at once")
             if problem is not None and self._problem is None:
-                # The old one publishes: whoever may not, does not take over.
+                # The old connection can publish, and the new one cannot: keep the old one.
                 raise ConnectionError(problem)
         except (*_FAILURES, BadSigningSeed) as error:
             self._on_renewal("failed")
@@ -384,15 +386,15 @@ class JetStreamPublisher:
             _log.warning("nats_identity_renewal_failed", error=self._last_error)
             if fresh is not None:
                 await _close(fresh)
-            self._answer_renewals(False)
+            self._finish_renewals(False)
             return None
         self._link = fresh
-        self._tell_problem(problem)
+        self._report_problem(problem)
         task = asyncio.get_running_loop().create_task(self._retire(old))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
         self._on_renewal("ok")
-        self._answer_renewals(True)
+        self._finish_renewals(True)
         return fresh
 
     async def _retire(self, link: _Link) -> None:
@@ -405,42 +407,45 @@ class JetStreamPublisher:
         finally:
             await _close(link)
 
-    def _answer_renewals(self, worked: bool) -> None:
+    def _finish_renewals(self, worked: bool) -> None:
         asked, self._renewals = self._renewals, []
         for one in asked:
             if not one.done():
                 one.set_result(worked)
 
-    async def _look(self, link: _Link) -> str | None:
-        """What is wrong with the stream, seen over this connection."""
+    async def _check(self, link: _Link) -> str | None:
+        """Check the stream over this connection; return its problem, if any."""
         context = link.context or link.client.jetstream(timeout=self._publish_timeout_s)
         try:
             problem = await self._ensure_stream(context)
         except _FAILURES as error:
-            problem = f"the stream {self._stream} cannot be read: {_describe(error)}"
+            problem = f"cannot read the stream {self._stream}: {_describe(error)}"
         link.context = context
         return problem
 
-    # -- what is told ------------------------------------------------------------------------
+    # -- errors and log lines ------------------------------------------------------------------
 
-    def _refuse(self, error: BaseException, heard_before: int) -> NoReturn:
-        """A time-out's real reason, a denied subject say, comes by another way."""
-        said = _describe(error)
+    def _refuse(self, error: BaseException, errors_before: int) -> NoReturn:
+        """Raise PublishError.
+
+        The reason of a time-out, such as a denied subject, arrives through `error_cb`.
+        """
+        reason = _describe(error)
         if isinstance(error, nats.errors.TimeoutError):
-            said = f"no ack within {self._publish_timeout_s:g} s"
-            if self._errors_heard > heard_before:
-                said += f"; heard meanwhile: {self._last_error}"
-        raise PublishError(said) from error
+            reason = f"no acknowledgement within {self._publish_timeout_s:g} s"
+            if self._error_count > errors_before:
+                reason += f"; the server reported: {self._last_error}"
+        raise PublishError(reason) from error
 
     def _note(self, error: BaseException) -> None:
-        """Each attempt of a day without NATS fails alike: it is told once."""
-        said = self._last_error = _describe(error)
-        self._errors_heard += 1
-        if said != self._told:
-            _log.warning("nats_error", error=said)
-        self._told = said
+        """Keep an error, and log it once: without NATS every attempt fails in the same way."""
+        text = self._last_error = _describe(error)
+        self._error_count += 1
+        if text != self._logged_error:
+            _log.warning("nats_failed", error=text)
+        self._logged_error = text
 
-    def _tell_problem(self, problem: str | None) -> None:
+    def _report_problem(self, problem: str | None) -> None:
         if problem == self._problem:
             return
         self._problem = problem
@@ -451,7 +456,7 @@ class JetStreamPublisher:
 
 
 async def _close(link: _Link) -> None:
-    """Nothing waits in it to be sent: every publish is awaited by its caller."""
+    """Close at once: nothing is buffered, since each publish is awaited by its caller."""
     link.is_retired = True
     with contextlib.suppress(*_FAILURES):
         await asyncio.wait_for(link.client.close(), _CLOSE_S)
@@ -462,7 +467,7 @@ def _describe(error: BaseException) -> str:
 
 
 def _secrets_of(servers: Sequence[str]) -> Iterator[str]:
-    """A URL's password; or what stands alone in its place, a token."""
+    """Password or token of each URL, as written and decoded."""
     for server in servers:
         url = urlsplit(server)
         secret = url.password if url.password is not None else url.username

@@ -1,7 +1,7 @@
-"""Create payd's streams in JetStream, or report how existing ones differ from their settings.
+"""Create payd's streams in JetStream, or report how existing ones differ from the settings.
 
-`payd events create-stream` runs it once, as whoever deploys payd. The daemon itself creates
-nothing in production, so a stream that was lost is noticed instead of replaced by an empty one.
+`payd events create-stream` runs this at deployment. In production the daemon creates no stream, so
+that a lost stream is noticed and not replaced by an empty one.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from payd.adapters.nats.identity import (
     mint,
 )
 
-#: What is compared: everything that payd sets. The server fills in more.
+#: Settings to compare: all that payd sets. The server fills in others.
 _COMPARED = (
     "subjects",
     "retention",
@@ -40,20 +40,20 @@ _COMPARED = (
     "discard",
     "duplicate_window",
 )
-#: Without a limit payd leaves these out, and the server says 0 or -1.
+#: How the server reports limits that payd leaves unset.
 _UNLIMITED = {"max_age": 0, "max_bytes": -1, "max_msg_size": -1}
-#: A request to create a stream is far smaller.
+#: Far more than a request to create a stream needs.
 _MESSAGE_BYTES = 65_536
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError, BadSigningSeed)
 
 
 class StreamSetupFailed(Exception):
-    """NATS is away, or refuses; the message says what to check."""
+    """NATS is unreachable or refuses the request; the message says what to check."""
 
 
 @attrs.frozen(kw_only=True)
 class Difference:
-    """One setting of an existing stream."""
+    """A setting of an existing stream that differs from the wanted one."""
 
     setting: str
     actual: object
@@ -62,17 +62,17 @@ class Difference:
 
 @attrs.frozen(kw_only=True)
 class StreamReport:
-    """What became of one stream."""
+    """Result for one stream: created, or its differences."""
 
     name: str
     created: bool
-    #: Empty for a stream that was created or is as it should be.
+    #: Empty if the stream was created or has the wanted settings.
     differences: tuple[Difference, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
 class StreamSetup:
-    """Where the streams are created, as whom, and which."""
+    """Creates the given streams at the given servers, with the given identity."""
 
     servers: Sequence[str] = attrs.field(repr=False)
     streams: Sequence[StreamConfig]
@@ -83,7 +83,7 @@ class StreamSetup:
     async def run(self) -> list[StreamReport]:
         """Create what is missing and compare the rest. Raises StreamSetupFailed.
 
-        Needs the right to read the info of both streams and to create them.
+        Needs permission to read the info of the streams and to create them.
         """
         client = StrictClient()
         refusals: list[Exception] = []
@@ -92,7 +92,7 @@ class StreamSetup:
             context = client.jetstream(timeout=self.timeout_s)
             return [await self._ensure(context, wanted) for wanted in self.streams]
         except _FAILURES as error:
-            # NATS says that a subject is not permitted to the connection, not to the request.
+            # NATS reports a denied subject to the connection; the request just times out.
             cause = refusals[-1] if refusals else error
             raise StreamSetupFailed(str(cause) or type(cause).__name__) from error
         finally:
@@ -153,7 +153,7 @@ def _plain(config: StreamConfig, name: str) -> Any:
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, float):
-        # Seconds; the server counts in nanoseconds.
+        # Seconds, converted by nats-py from nanoseconds.
         value = int(value) if value.is_integer() else value
     if name in _UNLIMITED and not (value or 0) > 0:
         return _UNLIMITED[name]

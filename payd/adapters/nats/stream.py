@@ -1,4 +1,4 @@
-"""JetStream streams of payd: their settings, and what in an existing one could lose an event."""
+"""JetStream streams of payd: their settings, and a check for settings that could lose events."""
 
 from typing import Any
 
@@ -8,9 +8,10 @@ from payd_client.consumer import DEAD_LETTERS
 from payd_client.dead_letters import stream_config as dead_letter_stream
 
 SUBJECTS = ["payment.>"]
-#: A payment of 100 items with the largest metadata, and room for what providers add.
+#: Room for a payment of 100 items with the largest metadata, and for what providers add.
 MESSAGE_BYTES_MAX = 262_144
-#: How long the server must know an event's id: a lost ack is repeated after the outbox's lease.
+#: After a lost acknowledgement an event is published again when its lease ends; the server must
+#: remember the ids of events for longer than that.
 DUPLICATE_WINDOW_MIN_S = 120
 
 _DUPLICATE_WINDOW_S = 3600
@@ -18,11 +19,11 @@ _DUPLICATE_WINDOW_S = 3600
 
 @attrs.frozen(kw_only=True)
 class StreamLimits:
-    """How much a stream that payd creates keeps, and how many servers keep it."""
+    """Limits and replicas of a stream that payd creates."""
 
     replicas: int = 1
     max_age_s: int = 30 * 24 * 3600
-    #: The server reserves this much of its disk.
+    #: The server reserves this much disk space.
     max_bytes: int = 1024**3
 
 
@@ -37,7 +38,7 @@ def stream_config(name: str, limits: StreamLimits | None = None) -> StreamConfig
         num_replicas=limits.replicas,
         max_age=limits.max_age_s,
         max_bytes=limits.max_bytes,
-        # Full means an error that the outbox survives; OLD would delete unread events.
+        # A full stream refuses events, and the outbox keeps them; OLD would delete unread events.
         discard=DiscardPolicy.NEW,
         max_msg_size=MESSAGE_BYTES_MAX,
         duplicate_window=_DUPLICATE_WINDOW_S,
@@ -51,7 +52,7 @@ def dead_letter_config(replicas: int) -> StreamConfig:
 
 
 def mismatch(config: Any) -> str | None:
-    """What in an existing stream could lose an event, or refuse one; None when nothing."""
+    """Describe settings of an existing stream that lose or refuse events; None if all are good."""
     wrong = []
     if not set(SUBJECTS) <= set(config.subjects or ()):
         wrong.append(f"subjects are {config.subjects}, not {SUBJECTS}")
@@ -62,13 +63,14 @@ def mismatch(config: Any) -> str | None:
     if config.storage != StorageType.FILE:
         wrong.append("storage is not file")
     if config.no_ack or config.sealed:
-        wrong.append("it acknowledges nothing, or is sealed")
+        wrong.append("no_ack or sealed is set: events are not acknowledged")
     if (config.max_msgs_per_subject or -1) > 0:
         wrong.append("max_msgs_per_subject would delete unread events")
     if 0 <= (config.max_msg_size or -1) < MESSAGE_BYTES_MAX:
         wrong.append(f"max_msg_size is {config.max_msg_size}, less than {MESSAGE_BYTES_MAX}")
     if config.duplicate_window < DUPLICATE_WINDOW_MIN_S:
         wrong.append(
-            f"duplicate_window is {config.duplicate_window:g} s: a repetition would double"
+            f"duplicate_window is {config.duplicate_window:g} s, not {DUPLICATE_WINDOW_MIN_S} s or "
+            "more: retried events would be duplicated"
         )
     return "; ".join(wrong) or None

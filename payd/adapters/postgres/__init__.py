@@ -1,5 +1,5 @@
-"""PostgreSQL behind the ports PaymentStore, Inbox and Outbox.
+"""PostgreSQL adapter: implements PaymentStore, Inbox, Outbox, Receipts and Leases on asyncio.
 
-May import asyncpg, the ports and the codec; runs on asyncio. Every statement stands in
-queries.sql; a rule about payments belongs in `domain.decide`.
+May import asyncpg, the ports and the codec. Every statement is in queries.sql; rules about payments
+belong in `domain.decide`.
 """

@@ -1,7 +1,7 @@
-"""Group commit: calls that wait at the same time share one statement, and one fsync.
+"""Group commit: calls that wait at the same time share one statement, and so one fsync.
 
-An idle database is asked at once; while `in_flight_max` statements are under way, what
-arrives is gathered for the next one. Nothing is delayed on purpose.
+When the database is idle a call is sent at once. While `in_flight_max` statements are running, new
+calls are collected for the next one. No call is delayed on purpose.
 """
 
 import asyncio
@@ -15,10 +15,9 @@ R = TypeVar("R")
 
 
 class Batcher(Generic[T, R]):
-    """Runs items in batches; a batch holds a key once, so that two of its rows never meet.
+    """Runs items in batches. A batch contains a key once, so that its rows never conflict.
 
-    A caller that is cancelled does not take its item back: what was begun is finished, and
-    `drain` waits for it.
+    Cancelling a caller does not withdraw its item: it is still written, and `drain` waits for it.
     """
 
     def __init__(
@@ -39,14 +38,14 @@ class Batcher(Generic[T, R]):
         self._in_flight: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: T) -> R:
-        """The result of `item`, or the error of the batch that it was alone in."""
+        """Return the result of `item`, or raise its error."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._start()
         return await asyncio.shield(future)
 
     async def drain(self) -> None:
-        """Return when nothing is waiting or under way."""
+        """Return when no item is waiting or being written."""
         while self._in_flight:
             await asyncio.wait(self._in_flight)
 
@@ -83,6 +82,6 @@ class Batcher(Generic[T, R]):
             for _, future in batch:
                 future.set_exception(outcome)
         else:
-            # One bad item must not fail its neighbours.
+            # One faulty item must not fail the others: send each of them alone.
             for entry in batch:
                 await self._send([entry])

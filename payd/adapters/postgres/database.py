@@ -1,7 +1,7 @@
-"""The connection pool: one place that runs statements, keeps deadlines and names failures.
+"""The connection pool: runs statements with deadlines, and turns failures into StoreUnavailable.
 
-A statement is a transaction of its own and may be run again, so a lost connection is met by
-one more try on a fresh one; what stays lost is StoreUnavailable.
+Each statement is a transaction of its own and safe to repeat. After a lost connection it is
+therefore tried once more on a fresh one.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
     _PooledConnection = PoolConnectionProxy[asyncpg.Record]
 
-#: Deadlocks and serialization failures: the statement did nothing and is run again.
+#: Deadlocks and serialization failures: the statement changed nothing, and is run again.
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-#: The server went, or is not there yet. asyncpg says some of it by InterfaceError.
+#: The connection or the server is gone, or not there yet. asyncpg raises InterfaceError for some.
 LOST = (
     OSError,
     asyncpg.InterfaceError,
-    # Its way to say that the connection broke between two of its own steps.
+    # asyncpg raises it when the connection breaks between two steps of its protocol.
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
@@ -40,10 +40,10 @@ LOST = (
     asyncpg.CannotConnectNowError,
     asyncpg.ReadOnlySQLTransactionError,
 )
-#: There, but it cannot serve now.
+#: The server answers, but cannot serve now.
 _AWAY = (
-    # Classes of SQLSTATE: 57 (cancelled by a deadline), 55 (a lock was not had in time: two
-    # calls with one key, the first one's commit slow), 53 (no room), 58 (its disk failed).
+    # Classes of SQLSTATE: 57 (cancelled by a deadline), 55 (no lock in time, for example two calls
+    # with one key while the first commits slowly), 53 (out of resources), 58 (disk failure).
     asyncpg.OperatorInterventionError,
     asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.InsufficientResourcesError,
@@ -53,22 +53,22 @@ _AWAY = (
     asyncpg.UndefinedTableError,
     SharedSession,
 )
-#: asyncpg over its own pool, when a connection ends while it is handed out or given back
-#: (github.com/MagicStack/asyncpg/issues/624). It is given no attribute of ours to miss.
+#: Raised inside asyncpg's pool when a connection ends while it is acquired or released
+#: (github.com/MagicStack/asyncpg/issues/624). Our code is not called there, so it cannot be ours.
 _TRIPPED = (AttributeError,)
 _TRIES_MAX = 3
-#: For another password, once the server took none of ours.
+#: Time to wait for a new password after the server refused those we have.
 _PASSWORD_S = 2.0
 
 
 @attrs.frozen(kw_only=True)
 class DatabaseSettings:
-    """How to reach PostgreSQL, and how long to wait for it."""
+    """Address and credentials of PostgreSQL, and time limits."""
 
     host: str
     port: int
     user: str
-    #: The first one; `Database.use_password` replaces it.
+    #: Password at the start; `Database.use_password` replaces it.
     password: str = attrs.field(repr=False)
     name: str
     tls: ssl.SSLContext | str | bool = "prefer"
@@ -76,15 +76,15 @@ class DatabaseSettings:
     acquire_timeout_s: float = 1.0
     command_timeout_s: float = 3.0
     connect_timeout_s: float = 5.0
-    #: Below command_timeout_s, so that the server gives up first and the connection stays.
+    #: Less than command_timeout_s, so that the server gives up first and the connection survives.
     statement_timeout_ms: int = 2500
-    #: Above the server's deadlock_timeout (1 s by default), so that the server finds a deadlock
-    #: before the wait ends, and the statement is run again.
+    #: More than the server's deadlock_timeout (1 s by default), so that the server detects a
+    #: deadlock before the wait ends, and the statement is run again.
     lock_timeout_ms: int = 2000
     idle_in_transaction_timeout_ms: int = 5000
 
     def session(self) -> dict[str, str]:
-        """The time limits as PostgreSQL's settings."""
+        """The time limits as PostgreSQL settings of a session."""
         return {
             "statement_timeout": str(self.statement_timeout_ms),
             "lock_timeout": str(self.lock_timeout_ms),
@@ -92,36 +92,36 @@ class DatabaseSettings:
         }
 
 
-#: Who refuses a password. A rotated one is in force at the server before or after we hear of it.
+#: The server refused the password. After a rotation it may know the new one before we do.
 _REFUSED = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
 
 
 class Fetch(Protocol):
-    """Run a named statement."""
+    """Runs named statements."""
 
     async def __call__(self, statement: str, **values: object) -> list[asyncpg.Record]:
-        """Its rows."""
+        """Return the rows of a named statement."""
 
 
 class Database:
-    """A pool that connects when it is first needed and again whenever it has to."""
+    """A pool that connects on first use, and again after the connection is lost."""
 
     def __init__(
         self, settings: DatabaseSettings, on_refused: Callable[[], None] | None = None
     ) -> None:
-        """`on_refused` hears that the server takes no password that we know, and brings another."""
+        """`on_refused` is called when the server refuses every password; it fetches a new one."""
         self._settings = settings
-        #: The newest first; the one before it may be in force a moment longer.
+        #: Newest first. The previous one may be valid for a moment longer.
         self._passwords = [settings.password]
         self._on_refused = on_refused
         self._renewed = asyncio.Event()
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._opening = asyncio.Lock()
-        #: Whether a pooler was found to leave sessions to payd alone.
+        #: Whether a pooler was checked and gives payd sessions of its own.
         self._sessions_are_own = False
 
     async def fetch(self, statement: str, **values: object) -> list[asyncpg.Record]:
-        """The rows of a named statement."""
+        """Run a named statement and return its rows. Raises StoreUnavailable."""
         named = STATEMENTS[statement]
         arguments = named.arguments(values)
 
@@ -133,14 +133,15 @@ class Database:
         return await self._retry(run)
 
     async def fetch_one(self, statement: str, **values: object) -> asyncpg.Record | None:
-        """The first row of a named statement, or None."""
+        """Run a named statement and return its first row, if any. Raises StoreUnavailable."""
         rows = await self.fetch(statement, **values)
         return rows[0] if rows else None
 
     async def connect(self, also: Mapping[str, str] | None = None) -> "_Connection":
-        """A session of the caller's own, outside the pool (snapshots, migrations, leases).
+        """Open a connection outside the pool, for snapshots, migrations, leases and LISTEN.
 
-        `also` are settings of that session. Raises StoreUnavailable.
+        `also` are additional settings of its session. The caller closes it. Raises
+        StoreUnavailable.
         """
         try:
             return await self._connect(**self._arguments(), session=also or {})
@@ -149,9 +150,9 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> "AsyncIterator[Fetch]":
-        """Run several statements, which read one moment of the database.
+        """Run several statements that all read the same snapshot of the database.
 
-        In a session of its own. Raises StoreUnavailable.
+        They run in a read-only transaction on a connection of their own. Raises StoreUnavailable.
         """
         connection = await self.connect()
 
@@ -170,7 +171,7 @@ class Database:
             connection.terminate()
 
     async def use_password(self, password: str) -> None:
-        """For connections from now on; those open are replaced one by one as they come back."""
+        """Use `password` for new connections; open ones are replaced as they return to the pool."""
         if password == self._passwords[0]:
             return
         self._passwords = [password, self._passwords[0]]
@@ -182,7 +183,7 @@ class Database:
     async def _connect(
         self, *args: Any, session: Mapping[str, str] | None = None, **arguments: Any
     ) -> "_Connection":
-        """A connection with its session's settings. Raises SharedSession and what asyncpg raises."""
+        """Connect and apply the session's settings. Raises SharedSession and asyncpg's errors."""
         connection = await self._log_in(*args, **arguments)
         limit_s, is_open = self._settings.connect_timeout_s, False
         try:
@@ -205,11 +206,11 @@ class Database:
         return await asyncpg.connect(*args, **arguments, password=self._passwords[-1])
 
     async def ping(self) -> None:
-        """Return when the server answers."""
+        """Return when the server has answered. Raises StoreUnavailable."""
         await self.fetch("ping")
 
     async def close(self) -> None:
-        """Close the pool. Idempotent; connections that hang are cut."""
+        """Close the pool; terminate connections that do not close in time. Idempotent."""
         pool, self._pool = self._pool, None
         if pool is None:
             return
@@ -219,7 +220,7 @@ class Database:
             pool.terminate()
 
     def usage(self) -> tuple[int, int]:
-        """Connections open, and connections busy."""
+        """Return the number of open connections, and of busy ones."""
         if self._pool is None:
             return 0, 0
         size = self._pool.get_size()
@@ -233,7 +234,7 @@ class Database:
                 if attempt == _TRIES_MAX:
                     raise _unavailable(error) from error
             except TimeoutError as error:
-                # An OSError to Python, but no lost connection: what took so long would again.
+                # TimeoutError is an OSError, but no lost connection: a retry would be as slow.
                 raise _unavailable(error) from error
             except LOST as error:
                 if attempt > 1:
@@ -246,7 +247,7 @@ class Database:
         raise AssertionError("unreachable")
 
     async def _another_password(self) -> bool:
-        """Whether one was brought in time: the server may know of a rotation before we do."""
+        """Ask for another password and wait for it; return whether one came in time."""
         if self._on_refused is None:
             return False
         renewed = self._renewed
@@ -264,12 +265,12 @@ class Database:
             try:
                 return await run(connection)
             except (TimeoutError, asyncio.CancelledError, *LOST):
-                # A cut statement may still be running there: this session is spent.
+                # The statement may still be running in this session: do not reuse it.
                 connection.terminate()
                 raise
             finally:
                 with suppress(*_TRIPPED, *LOST):
-                    # What became of the statement is known, whatever becomes of its connection.
+                    # The statement's outcome is known, so a failed release must not hide it.
                     await pool.release(connection)
         except _TRIPPED as error:
             raise ConnectionResetError(str(error)) from error
@@ -302,9 +303,9 @@ class Database:
 
 
 async def _nothing_to_reset(connection: "_Connection") -> None:
-    """No statement leaves state in its session, so the pool's reset round trip is saved."""
+    """Skip the pool's reset: no statement leaves state in its session, and it is a round trip."""
 
 
 def _unavailable(error: BaseException) -> StoreUnavailable:
-    said = str(error) if isinstance(error, SharedSession) else type(error).__name__
-    return StoreUnavailable(f"PostgreSQL: {said}", retry_after_s=1.0)
+    reason = str(error) if isinstance(error, SharedSession) else type(error).__name__
+    return StoreUnavailable(f"PostgreSQL: {reason}", retry_after_s=1.0)

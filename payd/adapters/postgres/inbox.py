@@ -1,4 +1,4 @@
-"""Inbox on PostgreSQL: reports are stored, then claimed by one worker at a time."""
+"""Inbox on PostgreSQL: stores reports, and gives each to one worker at a time."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -17,9 +17,10 @@ _NO_REST = timedelta(0)
 
 
 class PostgresInbox:
-    """The ports Inbox and Cursors. What this daemon stores wakes its own worker; others poll.
+    """Implements the ports Inbox and Cursors.
 
-    Webhooks that come at the same time share one statement.
+    A stored report wakes the worker of this daemon; other daemons find it by polling. Webhooks that
+    arrive at the same time share one statement.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class PostgresInbox:
         outflows: Sequence[Outflow] = (),
         lease: Lease | None = None,
     ) -> int:
-        """See the port."""
+        """Write in one statement, which locks the lease's row against its next holder."""
         row = await self._database.fetch_one(
             "put_reports",
             provider=provider,
@@ -58,17 +59,17 @@ class PostgresInbox:
             fence=lease and lease.fence,
         )
         if row is None or not row["is_allowed"]:
-            raise LeaseLost("another daemon has it")
+            raise LeaseLost("another daemon has taken over the lease")
         if row["new"]:
             self._news.set()
         return int(row["new"])
 
     async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
-        """See the port."""
+        """Store the event together with other webhooks that are waiting to be written."""
         return await self._webhooks.submit(_record(provider, event) | {"raw_body": raw_body})
 
     async def drain(self) -> None:
-        """Wait until every write under way is over; called before the database closes."""
+        """Wait until every webhook is written; call this before the database closes."""
         await self._webhooks.drain()
 
     async def _put_webhooks(self, records: Sequence[Json]) -> Sequence[bool]:
@@ -79,7 +80,6 @@ class PostgresInbox:
         return [(record["provider"], record["event_id"]) in new for record in records]
 
     async def is_waiting(self, provider: str, references: Sequence[str]) -> bool:
-        """See the port."""
         row = await self._database.fetch_one(
             "is_waiting", provider=provider, references=list(references)
         )
@@ -88,7 +88,6 @@ class PostgresInbox:
     async def waiting_events(
         self, provider: str, after_id: int, limit: int
     ) -> Sequence[tuple[int, ProviderEvent]]:
-        """See the port."""
         rows = await self._database.fetch(
             "waiting_events", provider=provider, after_id=after_id, limit=limit
         )
@@ -96,14 +95,13 @@ class PostgresInbox:
         return [(row_id, event) for row_id, event in reports if isinstance(event, ProviderEvent)]
 
     async def read_cursor(self, provider: str, name: str) -> str | None:
-        """See the port Cursors."""
         row = await self._database.fetch_one("read_cursor", provider=provider, cursor_name=name)
         return row["value"] if row else None
 
     async def claim_cursor(
         self, provider: str, name: str, lease_s: float
     ) -> tuple[str | None] | None:
-        """See the port Cursors."""
+        """Move the time of the next read, which is the claim's lease, if it has come."""
         row = await self._database.fetch_one(
             "claim_cursor",
             provider=provider,
@@ -113,12 +111,12 @@ class PostgresInbox:
         return (row["value"],) if row else None
 
     async def forget_raw_bodies(self, retention: timedelta, limit: int) -> int:
-        """Drop the bytes of at most `limit` webhooks older than `retention`; of how many."""
+        """Delete bodies of at most `limit` webhooks older than `retention`; return how many."""
         row = await self._database.fetch_one("forget_raw_bodies", retention=retention, limit=limit)
         return row["rows"] if row else 0
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
-        """See the port."""
+        """Claim with SKIP LOCKED, so that two workers never wait for each other."""
         self._news.clear()
         rows = await self._database.fetch(
             "claim_inbox", limit=limit, lease=timedelta(seconds=lease_s)
@@ -137,22 +135,19 @@ class PostgresInbox:
         return sorted(claimed, key=lambda row: row.id)
 
     async def finish(self, row_id: int, outcome: str) -> None:
-        """See the port."""
         await self._database.fetch("finish_inbox", row_id=row_id, outcome=outcome)
 
     async def park(self, row_id: int, retry_in_s: float) -> None:
-        """See the port."""
         await self._database.fetch(
             "park_inbox", row_id=row_id, retry_in=timedelta(seconds=retry_in_s)
         )
 
     async def depth(self) -> int:
-        """How many rows wait to be settled."""
+        """Number of rows that wait to be settled."""
         row = await self._database.fetch_one("inbox_depth")
         return row["depth"] if row else 0
 
     async def wait(self, timeout_s: float) -> None:
-        """See the port."""
         await self._news.wait(timeout_s)
 
 
@@ -167,7 +162,7 @@ def _record(provider: str, report: Report) -> Json:
 
 
 def _receipts(reports: Sequence[Report]) -> list[Json]:
-    """The ledger's rows for what observations bring, one a receipt: its latest state."""
+    """The ledger's rows for the receipts in observations: one row each, in the most final state."""
     rows: dict[str, tuple[Receipt, Json]] = {}
     for report in reports:
         if isinstance(report, Observation) and isinstance(report.fact, tuple):

@@ -1,6 +1,7 @@
-"""Leases on PostgreSQL: a lock that ends with its session, and a fence that outlives it.
+"""Leases on PostgreSQL: an advisory lock that ends with its session, and a fence that outlives it.
 
-The lock says who leads; the fence makes sure that who does not know better is refused.
+The lock decides which daemon has the lease. The fence makes PostgreSQL refuse writes of a former
+holder that has not noticed the end of its session yet.
 """
 
 import asyncio
@@ -18,9 +19,9 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
 
-#: An answer that takes longer counts as none.
+#: An answer that takes longer counts as lost.
 _ANSWER_S = 3.0
-#: So that the server notices within some ten seconds that a holder's machine is gone.
+#: With these the server notices within about ten seconds that a holder's machine is gone.
 _KEEPALIVE = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
@@ -29,13 +30,13 @@ _KEEPALIVE = {
 
 
 class PostgresLeases:
-    """The port Leases. A session of its own for each lease that is held."""
+    """Implements the port Leases, with one database session for each lease."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def acquire(self, name: str) -> "PostgresLease | None":
-        """See the port; raises StoreUnavailable."""
+        """Try the advisory lock, then increase the fence. Raises StoreUnavailable."""
         connection = await self._database.connect(_KEEPALIVE)
         held = False
         try:
@@ -52,18 +53,18 @@ class PostgresLeases:
 
 
 class PostgresLease:
-    """The port HeldLease."""
+    """Implements the port HeldLease."""
 
     def __init__(self, connection: "_Connection", lease: Lease) -> None:
         self._connection = connection
         self.lease = lease
 
     async def check(self) -> None:
-        """See the port."""
+        """Run a statement in the lease's session: the lock lives as long as the session."""
         await _fetch(self._connection, "ping")
 
     async def release(self) -> None:
-        """See the port."""
+        """Close the session, which releases the lock."""
         try:
             await self._connection.close(timeout=_ANSWER_S)
         except (TimeoutError, *LOST):

@@ -1,15 +1,15 @@
-"""Migrations: applied once and in order, beside daemons that go on taking payments.
+"""Migrations: apply each file once and in order, while daemons go on taking payments.
 
-Files are migrations/NNNN_pre_what.sql (before the new daemon starts, harmless to the old one) and
-NNNN_post_what.sql (once the last old daemon has stopped), so that two neighbouring versions share a
-database. A release numbers its post files after its pre files. `migrate` applies everything up to
-the last pre file, hence also what an earlier release left for later; `post=True` applies all. An
-applied file may never change: its hash is recorded.
+Two neighbouring versions share a database during an upgrade. NNNN_pre_what.sql is applied before
+the new daemon starts, and is harmless to the old one; NNNN_post_what.sql is applied after the last
+old daemon has stopped. A release numbers its post files after its pre files. `migrate` applies all
+files up to the last pre file, and with it the post files of earlier releases; `post=True` applies
+all. An applied file must never change: its hash is recorded.
 
-A statement that waits for a lock makes every later one wait behind it. So a file gets its locks
-within a quarter of a second or gives them all back, lets the daemons pass, and tries again. A file
-with CONCURRENTLY runs outside a transaction and waits without standing in anybody's way; each of
-its statements must be safe to repeat, because it may be cut between two of them.
+A statement that waits for a lock blocks all later statements on that table. Therefore a file gets
+its locks within a quarter of a second, or it is rolled back, the daemons run for a while, and it is
+tried again. A file with CONCURRENTLY runs outside a transaction and blocks no other statement. It
+may be interrupted between two statements, so each of them must be safe to repeat.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ _LOCK = 7_041_989_001
 _NAME = re.compile(r"(\d{4})_(pre|post)_\w+\.sql")
 _COMMENT = re.compile(r"--.*")
 
-#: How long daemons may have to wait behind a migration that waits.
+#: Longest time that daemons wait behind a migration that waits for a lock.
 _LOCK_TIMEOUT = "250ms"
-#: Then they have this long to themselves.
+#: Pause between two attempts, for the daemons.
 _PAUSE_S = 1.0
-#: Longer than a long report or a slow backup's step; a person ends what is longer.
+#: Longer than a long report or a step of a slow backup; a person has to end anything longer.
 _PATIENCE_S = 900.0
 
 _LEDGER = """
@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 )
 """
 
-#: The longest transactions. Who has the lock is not known once the wait for it has ended.
+#: The oldest transactions: after the wait for a lock PostgreSQL no longer reports its holder.
 _HOLDERS = """
 SELECT pid, application_name, date_trunc('second', now() - xact_start)::text AS age
 FROM pg_stat_activity
@@ -60,41 +60,44 @@ Progress = Callable[[str], None]
 
 
 class MigrationError(Exception):
-    """The database and the migration files disagree, or a lock was never free."""
+    """The database does not match the migration files, or a lock was not free in time."""
 
 
 @attrs.frozen
 class Migration:
-    """One file."""
+    """One migration file."""
 
     name: str
     sql: str
 
     @property
     def sha256(self) -> str:
-        """Tells whether an applied file was changed afterwards."""
+        """Hash of the file, recorded when it is applied, to detect later changes."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
     @property
     def statements(self) -> Sequence[str]:
-        """One by one, where the file must run outside a transaction; it has no function bodies."""
+        """The statements of a CONCURRENTLY file, which has no function bodies."""
         parts = _COMMENT.sub("", self.sql).split(";")
         return [part.strip() for part in parts if part.strip()]
 
     @property
     def is_concurrent(self) -> bool:
-        """Whether PostgreSQL refuses it inside a transaction."""
+        """Whether the file must run outside a transaction."""
         return " CONCURRENTLY " in _COMMENT.sub("", self.sql)
 
 
 def migrations() -> Sequence[Migration]:
-    """All files, in the order in which they apply."""
+    """All migration files, in order."""
     files = [file for file in shipped("migrations").iterdir() if _NAME.fullmatch(file.name)]
     return [Migration(f.name, f.read_text()) for f in sorted(files, key=lambda f: f.name)]
 
 
 async def pending(database: Database, *, post: bool = False) -> Sequence[Migration]:
-    """What `migrate` would apply. Reads only. Raises MigrationError and StoreUnavailable."""
+    """Return what `migrate` would apply; changes nothing.
+
+    Raises MigrationError and StoreUnavailable.
+    """
     connection = await database.connect()
     try:
         known = await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL")
@@ -107,11 +110,11 @@ async def pending(database: Database, *, post: bool = False) -> Sequence[Migrati
 async def migrate(
     database: Database, progress: Progress, *, post: bool = False, patience_s: float = _PATIENCE_S
 ) -> Sequence[Migration]:
-    """Apply what is missing; several at once wait for one another. Returns what was applied.
+    """Apply missing files and return them; concurrent calls run one after another.
 
-    Raises MigrationError, also when a lock, or the turn of another `payd migrate`, is not free for
-    `patience_s` seconds; what was applied until then stays. `progress` gets each file's name, and
-    a line for each wait.
+    `progress` gets each file's name and a line for each wait. Raises StoreUnavailable, and
+    MigrationError, also when a lock or another `payd migrate` takes longer than `patience_s`
+    seconds; files applied until then stay applied.
     """
     connection = await database.connect()
     try:
@@ -132,21 +135,23 @@ async def migrate(
 
 
 async def _take_turn(connection: "_Connection", progress: Progress, patience_s: float) -> None:
-    """Ask again and again, and wait in no statement: a statement that waits keeps a snapshot, and
-    an index that another session builds concurrently waits for that.
+    """Poll for the advisory lock.
+
+    A statement that waited for it would keep a snapshot open, and CREATE INDEX CONCURRENTLY in the
+    other session waits for old snapshots: a deadlock.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + patience_s
-    is_told = False
+    is_reported = False
     while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
         if loop.time() >= until:
             raise MigrationError(
                 f"another `payd migrate` has been running for {patience_s:.0f} s: "
                 "wait until it has finished and run `payd migrate` again"
             )
-        if not is_told:
+        if not is_reported:
             progress("waiting for another `payd migrate` to finish")
-            is_told = True
+            is_reported = True
         await asyncio.sleep(_PAUSE_S)
 
 
@@ -166,8 +171,8 @@ async def _apply(
             holders = await _holders(connection)
             if loop.time() >= until:
                 raise MigrationError(
-                    f"{migration.name} got no lock in {patience_s:.0f} s: end the transaction "
-                    f"that has it and run `payd migrate` again; {holders}"
+                    f"{migration.name} got no lock within {patience_s:.0f} s: end the transaction "
+                    f"that has the lock and run `payd migrate` again; {holders}"
                 ) from error
             progress(f"{migration.name}: waiting for a lock; {holders}")
         await asyncio.sleep(_PAUSE_S)
@@ -191,11 +196,11 @@ async def _record(connection: "_Connection", migration: Migration) -> None:
 async def _holders(connection: "_Connection") -> str:
     rows = await connection.fetch(_HOLDERS)
     if not rows:
-        return "no other transaction is open any more"
+        return "no other transaction is open now"
     longest = ", ".join(
         f"pid {row['pid']} {row['application_name']!r} open for {row['age']}" for row in rows
     )
-    return f"the longest open transactions are: {longest}; one of them probably has it"
+    return f"the oldest open transactions are {longest}; one of them probably has it"
 
 
 async def _applied(connection: "_Connection") -> dict[str, str]:
@@ -208,10 +213,14 @@ def _missing(applied: dict[str, str], post: bool) -> Sequence[Migration]:
     # The next version's pre files are harmless to this one.
     strange = {name for name in applied.keys() - {m.name for m in known} if "_pre_" not in name}
     if strange:
-        raise MigrationError(f"the database is newer than this payd: it has {sorted(strange)}")
+        raise MigrationError(
+            f"the database is newer than this payd: it has {sorted(strange)}; install that version"
+        )
     for migration in known:
         if applied.get(migration.name, migration.sha256) != migration.sha256:
-            raise MigrationError(f"{migration.name} was changed after it was applied")
+            raise MigrationError(
+                f"{migration.name} was changed after it was applied: restore the file"
+            )
     last_pre = max(n for n, migration in enumerate(known) if "_pre_" in migration.name)
     due = known if post else known[: last_pre + 1]
     return [migration for migration in due if migration.name not in applied]

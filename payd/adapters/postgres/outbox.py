@@ -1,4 +1,4 @@
-"""Outbox on PostgreSQL: claimed by status, woken by NOTIFY with a poll behind it."""
+"""Outbox on PostgreSQL: rows are claimed by status; NOTIFY wakes the worker, polling backs it."""
 
 import asyncio
 import json
@@ -13,20 +13,20 @@ from payd.adapters.postgres.database import Database
 from payd.adapters.wakeup import WakeUp
 from payd.ports import OutboxRow
 
-#: A row that could not be published is tried again after this.
+#: Delay until a row that could not be published can be claimed again.
 _RETRY_IN = timedelta(seconds=1)
 _PAGE = 500
 
 
 class PostgresOutbox:
-    """The port Outbox, and what republishing and clean-up need."""
+    """Implements the port Outbox, and the queries of republishing and clean-up."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._news = WakeUp()
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[OutboxRow]:
-        """See the port."""
+        """Claim with SKIP LOCKED, so that two daemons never wait for each other."""
         self._news.clear()
         rows = await self._database.fetch(
             "claim_outbox", limit=limit, lease=timedelta(seconds=lease_s)
@@ -34,26 +34,25 @@ class PostgresOutbox:
         return sorted(map(_outbox_row, rows), key=lambda row: row.id)
 
     async def mark_published(self, row_ids: Sequence[int]) -> None:
-        """See the port."""
         await self._database.fetch("mark_published", row_ids=list(row_ids))
 
     async def release(self, row_ids: Sequence[int], error: str) -> None:
-        """See the port."""
         await self._database.fetch(
             "release_outbox", row_ids=list(row_ids), error=error, retry_in=_RETRY_IN
         )
 
     async def depth(self) -> tuple[int, float]:
-        """See the port."""
         row = await self._database.fetch_one("outbox_depth")
         return (row["depth"], row["oldest_age_s"]) if row else (0, 0.0)
 
     async def wait(self, timeout_s: float) -> None:
-        """See the port."""
         await self._news.wait(timeout_s)
 
     async def listen(self) -> None:
-        """Wake `wait` by NOTIFY until the session is lost; raises StoreUnavailable then."""
+        """Wake `wait` on each NOTIFY; return when the session is lost.
+
+        Raises StoreUnavailable if it cannot connect.
+        """
         connection = await self._database.connect()
         lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -63,25 +62,25 @@ class PostgresOutbox:
 
         connection.add_termination_listener(ended)
         try:
-            await connection.add_listener("payd_outbox", self._heard)
+            await connection.add_listener("payd_outbox", self._on_notify)
             self._news.set()
             await lost
         finally:
             connection.terminate()
 
     async def published_since(self, since: datetime, after_id: int) -> Sequence[OutboxRow]:
-        """A page of the rows published at or after `since`, in the order of their ids."""
+        """A page of rows published at or after `since`, by id, starting after `after_id`."""
         rows = await self._database.fetch(
             "published_since", since=since, after_id=after_id, limit=_PAGE
         )
         return [_outbox_row(row) for row in rows]
 
     async def delete_published(self, retention: timedelta, limit: int) -> int:
-        """Delete at most `limit` rows that were published longer ago than `retention`; how many."""
+        """Delete at most `limit` rows published longer ago than `retention`; return how many."""
         row = await self._database.fetch_one("delete_published", retention=retention, limit=limit)
         return row["rows"] if row else 0
 
-    def _heard(self, *_: Any) -> None:
+    def _on_notify(self, *_: Any) -> None:
         self._news.set()
 
 

@@ -1,13 +1,14 @@
--- Every statement that payd sends, by name. Parameters are named; types are PostgreSQL's.
--- READ COMMITTED throughout: each statement stands alone, and compare-and-set on
--- payments.version decides between two writers.
+-- Every statement that payd runs, by name, with named parameters.
+-- The isolation level is READ COMMITTED: each statement is a transaction of its own, and
+-- compare-and-set on payments.version decides between two writers.
 
 -- insert_payments --
--- Insert payments with items, customers and audit rows: one statement, one round trip.
--- The unique key makes the loser of a race wait for the winner's commit and then do nothing.
--- Keys are inserted in their order, customers locked and inserted in the order of their ids.
--- PostgreSQL does not promise an order between the parts of one statement that write, so that two
--- batches can still wait for one another, but rarely do; the statement is then run again.
+-- Insert payments with items, customers and audit rows in one round trip.
+-- Of two transactions with one idempotency key, the unique index makes the second wait for the
+-- first one's commit and then insert nothing.
+-- Keys are inserted in order, customers locked and inserted in order of their ids, which prevents
+-- most deadlocks between batches. PostgreSQL does not define the order in which the parts of one
+-- statement write, so a deadlock is still possible; the statement is then run again.
 WITH wanted AS MATERIALIZED (
     SELECT w.payment, w.customer, w.items, w.audit, w.number, p.*
     FROM
@@ -44,7 +45,7 @@ inserted AS (
     RETURNING id
 ),
 
--- What the batch says of each customer: the last value that is not empty.
+-- Each customer of the batch, with the last values that are not empty.
 described AS MATERIALIZED (
     SELECT
         w.customer_id AS id,
@@ -61,13 +62,13 @@ described AS MATERIALIZED (
     GROUP BY w.customer_id
 ),
 
--- Those whose row changes. An empty value says nothing about the stored one, and the row of a
--- customer who returns unchanged is not locked.
+-- Customers whose row changes. An empty value keeps the stored one. The row of a returning customer
+-- without changes is not locked, so that its payments do not wait for each other.
 changing AS MATERIALIZED (
     SELECT c.id
     FROM customers AS c INNER JOIN described AS d ON c.id = d.id
     WHERE
-        -- An index lookup for each id, never a scan: see commit_decisions.
+        -- The array makes the planner look up each id: see commit_decisions.
         c.id = ANY (ARRAY(SELECT id FROM described))
         AND (
             (d.wallet_address <> '' AND d.wallet_address <> c.wallet_address)
@@ -87,7 +88,7 @@ changed_customers AS (
     WHERE c.id = d.id AND c.id = ANY (ARRAY(SELECT id FROM changing))
 ),
 
--- The conflict is a customer whom another batch has just inserted.
+-- A conflict means that another batch has just inserted the customer.
 new_customers AS (
     INSERT INTO customers AS c (id, wallet_address, email, create_time, update_time)
     SELECT d.id, d.wallet_address, d.email, d.time, d.time
@@ -131,12 +132,11 @@ audited AS (
 SELECT id FROM inserted;
 
 -- commit_decisions --
--- Write decisions, each whole or not at all: payment, audit row, receipts, outbox rows, inbox
--- marks. The row lock and the version guard let one of two writers win; everything else is joined
--- to what was won. A batch never holds one payment twice.
--- All locks are taken before anything is written, and always in this order: payments by id, then
--- receipts by id. Two batches with the same rows, in whatever order they arrived, so never wait
--- for one another in a circle.
+-- Write decisions, each completely or not at all: payment, audit row, receipts, outbox rows, inbox
+-- marks. The row lock and the comparison of the version let one of two writers win; all other
+-- writes are joined to the payments that were won. A batch contains a payment at most once.
+-- All locks are taken before the first write, and always in this order: payments by id, then
+-- receipts by id. So two batches with the same rows cannot deadlock.
 WITH decided AS MATERIALIZED (
     SELECT * FROM
         jsonb_to_recordset(:decisions::jsonb) AS d (
@@ -150,15 +150,15 @@ current AS MATERIALIZED (
     FROM payments AS p INNER JOIN decided AS d ON p.id = d.id
     WHERE
         p.version = d.before_version
-        -- The planner takes JSON for 100 rows and would read the whole table; an array makes
-        -- it look each id up.
+        -- The planner estimates JSON as 100 rows and would scan the table; with an array it looks
+        -- up each id.
         AND p.id = ANY (ARRAY(SELECT id FROM decided))
     ORDER BY p.id
     FOR NO KEY UPDATE OF p
 ),
 
--- Their receipts that the ledger has. The lock makes the second of two decisions that want one
--- see which payment it now belongs to.
+-- Their receipts that are already in the ledger. Of two decisions with one receipt, the lock makes
+-- the second see which payment has it now.
 taken AS MATERIALIZED (
     SELECT r.provider, r.id, r.payment_id
     FROM receipts AS r
@@ -174,7 +174,7 @@ taken AS MATERIALIZED (
     FOR NO KEY UPDATE
 ),
 
--- A receipt belongs to one payment for ever.
+-- Decisions with a receipt of another payment: a receipt never changes its payment.
 refused AS MATERIALIZED (
     SELECT d.id
     FROM
@@ -184,7 +184,7 @@ refused AS MATERIALIZED (
     WHERE t.provider = d.provider AND t.payment_id <> d.id
 ),
 
--- The row becomes what the audit trail says it became: the same `changes` go to both.
+-- The same `changes` go into the row and into the audit trail, so that they cannot differ.
 written AS (
     UPDATE payments AS p
     SET
@@ -224,7 +224,7 @@ audited AS (
     FROM decided AS d INNER JOIN written AS w USING (id)
 ),
 
--- The table itself refuses a receipt that another payment has taken since: the statement runs again.
+-- If another payment has got a receipt since, a trigger refuses it and the statement is run again.
 received AS (
     INSERT INTO receipts (provider, id, payment_id, asset, amount, state, time, details)
     SELECT
@@ -266,8 +266,8 @@ SELECT
 FROM written;
 
 -- select_payment --
--- By id, else by idempotency key, else by what its provider calls it: the reference, the
--- payment id, or an alias. Only the first parameter that is given is looked up.
+-- By id, or by idempotency key, or by a name that its provider uses: the reference, the payment id,
+-- or an alias. coalesce runs only the lookups up to the first that finds a payment.
 SELECT
     p.*,
     c.wallet_address,
@@ -295,7 +295,7 @@ WHERE
             SELECT id FROM payments
             WHERE provider = :provider::text AND id = :reference_as_id::uuid
         ),
-        -- No LIMIT: for a first row the planner would read the whole table, and find none.
+        -- An array, not LIMIT 1: with LIMIT the planner may scan the table for the first row.
         (ARRAY(
             SELECT id FROM payments
             WHERE
@@ -306,14 +306,14 @@ WHERE
     );
 
 -- select_asking --
--- Whether some daemon is asking the provider right now.
+-- Whether a daemon has the claim to send to the provider.
 SELECT ask_deadline > now() AS is_asked
 FROM payments
 WHERE id = :payment_id::uuid;
 
 -- claim_status_checks --
--- SKIP LOCKED gives each payment to one daemon; the moved time is the lease.
--- MATERIALIZED: a plan that ran the subquery once a row would claim more than the limit.
+-- SKIP LOCKED gives each payment to one daemon. Moving next_look_time is the lease.
+-- MATERIALIZED: a plan that ran the subquery for each row could claim more than the limit.
 WITH due AS MATERIALIZED (
     SELECT id FROM payments
     WHERE next_look_time <= :now::timestamptz
@@ -340,8 +340,8 @@ WHERE payment_id = :payment_id::uuid
 ORDER BY version;
 
 -- put_events --
--- Repeats are ignored by the unique content; the same id with other content is kept. By event
--- id, so that two deliveries at once cannot wait for one another.
+-- The unique index ignores repeats, and keeps other contents under the same id. Rows are inserted
+-- in order of the event id, so that concurrent deliveries cannot deadlock.
 INSERT INTO inbox (provider, event_id, content_hash, report, raw_body, receive_time)
 SELECT r.provider, r.event_id, r.content_hash, r.report, r.raw_body, now()
 FROM
@@ -352,9 +352,10 @@ ON CONFLICT (provider, event_id, content_hash) DO NOTHING
 RETURNING provider, event_id;
 
 -- put_reports --
--- What a scan or a watch read, and how far it has come: all of it or nothing. The lease's row is
--- locked against its next holder, who makes this wait or is made to wait: once he has the lease,
--- nothing of an older holder is stored.
+-- Store what a scan or a watch read together with its cursor. FOR SHARE on the lease's row
+-- conflicts with the update in take_lease: either this statement waits and then finds another
+-- fence, or the next holder waits for it. Once the next holder has the lease, an older holder
+-- stores nothing.
 WITH held AS MATERIALIZED (
     SELECT name FROM leases
     WHERE name = :lease::text AND fence = :fence::bigint
@@ -375,7 +376,7 @@ moved AS (
     SET value = excluded.value, next_time = excluded.next_time
 ),
 
--- A receipt that was only seen may become final; whose payment is known is changed by decisions.
+-- A receipt that is not final yet may become more final. Receipts of payments change by decisions.
 received AS (
     INSERT INTO receipts (provider, id, asset, amount, state, time, reference, details)
     SELECT
@@ -426,7 +427,7 @@ SELECT
     (SELECT count(*) FROM stored)::integer AS new;
 
 -- is_waiting --
--- Whether an observation that names one of these is stored and not settled yet.
+-- Whether an observation with one of these references is stored and not settled yet.
 SELECT EXISTS (
     SELECT 1 FROM inbox
     WHERE
@@ -436,7 +437,7 @@ SELECT EXISTS (
 ) AS waits;
 
 -- waiting_events --
--- Claimed or not: nothing is locked.
+-- Includes claimed rows; locks nothing.
 SELECT id, report
 FROM inbox
 WHERE
@@ -448,10 +449,10 @@ ORDER BY id
 LIMIT :limit::integer;
 
 -- claim_inbox --
--- SKIP LOCKED gives each row to one worker; the lease covers a worker that dies. Each provider with
--- something to settle has its share, so that none waits behind another's flood.
+-- SKIP LOCKED gives each row to one worker; the lease ends if the worker dies. Each provider with
+-- waiting rows gets a share of the limit, so that none waits behind many rows of another.
 WITH RECURSIVE waiting AS (
-    -- By leaps over the index: as many reads as there are providers.
+    -- A loose index scan: one index lookup per provider.
     SELECT min(provider) AS provider FROM inbox WHERE settle_time IS NULL
     UNION ALL
     SELECT (
@@ -486,7 +487,7 @@ FROM next
 WHERE i.id = next.id
 RETURNING
     i.id, i.provider, i.report, i.attempts, i.receive_time,
-    -- Asked now, not when it was stored: two daemons may store two contents at once.
+    -- Evaluated now, not when stored: two daemons may store two contents at the same time.
     EXISTS (
         SELECT 1 FROM inbox AS first
         WHERE first.provider = i.provider AND first.event_id = i.event_id AND first.id < i.id
@@ -503,10 +504,10 @@ SET locked_until = now() + :retry_in::interval
 WHERE id = :row_id::bigint AND settle_time IS NULL;
 
 -- forget_raw_bodies --
--- What a webhook said stays, in the words that evidence needs; its bytes hold more than that.
--- A bounded bite, so that no lock is held for long; SKIP LOCKED, so that two daemons at it do not
--- wait for one another.
-WITH bite AS MATERIALIZED (
+-- The event in `report` stays; the raw body may contain personal data and goes after the retention.
+-- A limited batch, so that no lock lasts long; SKIP LOCKED, so that daemons do not wait for each
+-- other.
+WITH batch AS MATERIALIZED (
     SELECT id FROM inbox
     WHERE raw_body IS NOT NULL AND receive_time < now() - :retention::interval
     ORDER BY receive_time
@@ -517,15 +518,15 @@ WITH bite AS MATERIALIZED (
 forgotten AS (
     UPDATE inbox
     SET raw_body = NULL
-    WHERE id = ANY (ARRAY(SELECT id FROM bite))
+    WHERE id = ANY (ARRAY(SELECT id FROM batch))
     RETURNING id
 )
 
 SELECT count(*)::integer AS rows FROM forgotten;
 
 -- claim_cursor --
--- One daemon scans at a time: who moves `next_time` holds the lease, and a scan that dies is
--- taken up when the lease ends.
+-- Moving next_time is the lease: the daemon that moves it reads the list, and another one continues
+-- after the lease has ended.
 INSERT INTO provider_cursors (provider, name, next_time)
 VALUES (:provider::text, :cursor_name::text, now() + :lease::interval)
 ON CONFLICT (provider, name) DO UPDATE
@@ -539,7 +540,7 @@ WHERE provider = :provider::text AND name = :cursor_name::text;
 
 -- open_session --
 -- By a statement, since poolers refuse settings in the startup message. The process id is the
--- server's own; it differs from what the client was told when a pooler stands between.
+-- server's; through a pooler it differs from the one in the client's startup.
 SELECT
     count(set_config(wanted.name, wanted.setting, false)) AS settings,
     pg_backend_pid() AS process_id
@@ -549,11 +550,11 @@ FROM unnest(:names::text[], :settings::text[]) AS wanted (name, setting);
 SELECT pg_backend_pid();
 
 -- try_lease_lock --
--- Held by the session, so that it ends with whoever held it.
+-- A session-level lock, so that it ends with the session of the daemon.
 SELECT pg_try_advisory_lock(hashtextextended('payd lease ' || :name::text, 0)) AS is_held;
 
 -- take_lease --
--- By who holds the lock. Waits for writers with the older fence, and refuses them from then on.
+-- Run while holding the lock. Waits for put_reports with the older fence, and refuses later ones.
 INSERT INTO leases (name, fence, acquire_time)
 VALUES (:name::text, 1, now())
 ON CONFLICT (name) DO UPDATE
@@ -566,7 +567,7 @@ FROM receipts
 WHERE provider = :provider::text AND id = :receipt_id::text;
 
 -- unmatched_receipts --
--- The newest first.
+-- Newest first.
 SELECT provider, id, payment_id, asset, amount, state, time, reference, details
 FROM receipts
 WHERE payment_id IS NULL
@@ -578,8 +579,8 @@ SELECT count(*) AS unmatched FROM receipts
 WHERE payment_id IS NULL;
 
 -- book --
--- One statement, one snapshot: the sums belong to the cursor that was stored with them, and a
--- change is either folded or not.
+-- One statement reads one snapshot: the sums match the cursor that was stored with them, and each
+-- change is counted once, in ledger_sums or in ledger_changes.
 WITH entries AS (
     SELECT side, asset, units FROM ledger_sums
     WHERE provider = :provider::text
@@ -609,9 +610,9 @@ SELECT
     ) AS outflows;
 
 -- fold_ledger --
--- A bounded bite of the changes goes into the sums. SKIP LOCKED gives each change to one folder,
--- and the sums are locked in their order, so that two folders never wait in a circle.
-WITH bite AS MATERIALIZED (
+-- Add a limited batch of changes to the sums. SKIP LOCKED gives each change to one daemon, and the
+-- sums are locked in order, so that two daemons cannot deadlock.
+WITH batch AS MATERIALIZED (
     SELECT id FROM ledger_changes
     ORDER BY id
     LIMIT :limit::integer
@@ -620,7 +621,7 @@ WITH bite AS MATERIALIZED (
 
 taken AS (
     DELETE FROM ledger_changes
-    WHERE id = ANY (ARRAY(SELECT id FROM bite))
+    WHERE id = ANY (ARRAY(SELECT id FROM batch))
     RETURNING provider, side, asset, units
 ),
 
@@ -636,7 +637,7 @@ folded AS (
 SELECT count(*)::integer AS rows FROM taken;
 
 -- page_of_receipts --
--- The sums of one page of the ledger, by asset, and where the next page begins.
+-- Sums of one page of the ledger, by asset, and the id after which the next page begins.
 WITH page AS MATERIALIZED (
     SELECT id, lower(asset) AS asset, amount, state FROM receipts
     WHERE provider = :provider::text AND id > :after_id::text
@@ -655,6 +656,7 @@ SELECT
     (SELECT coalesce(jsonb_object_agg(asset, units::text), '{}'::jsonb) FROM sums) AS sums;
 
 -- page_of_outflows --
+-- As page_of_receipts.
 WITH page AS MATERIALIZED (
     SELECT id, lower(asset) AS asset, amount FROM outflows
     WHERE provider = :provider::text AND id > :after_id::text
@@ -672,7 +674,7 @@ SELECT
     (SELECT coalesce(jsonb_object_agg(asset, units::text), '{}'::jsonb) FROM sums) AS sums;
 
 -- provider_objects --
--- What payd says it has at a provider, by pages, for the comparison with what the provider says.
+-- Payments with an object at the provider, by pages, to compare with the provider's list.
 SELECT id, status, provider_reference, create_time FROM payments
 WHERE
     provider = :provider::text
@@ -693,15 +695,16 @@ VALUES (
 );
 
 -- reconciliations --
--- The newest first.
+-- Newest first.
 SELECT provider, since, until, start_time, end_time, objects, payments, findings
 FROM reconciliations
 ORDER BY end_time DESC
 LIMIT :limit::integer;
 
 -- claim_outbox --
--- Only the oldest unpublished event of a payment; by status, never `id > cursor`, because
--- the order of a sequence is not the order of commits.
+-- Only the oldest unpublished event of each payment, so that its events keep their order. Rows are
+-- found by status, never by `id > cursor`: transactions may commit in another order than the
+-- sequence's, and a cursor would skip the late ones.
 WITH next AS MATERIALIZED (
     SELECT id FROM outbox AS head
     WHERE
@@ -725,7 +728,7 @@ FROM next
 WHERE o.id = next.id AND o.publish_time IS NULL
 RETURNING
     o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body,
-    -- Over the index that keeps each of them from being told twice.
+    -- Uses the unique index of completed, failed and canceled events.
     (
         SELECT before.event_id FROM outbox AS before
         WHERE
@@ -737,7 +740,7 @@ RETURNING
     ) AS previous_event_id;
 
 -- mark_published --
--- Locked by id: the lease of a slow daemon may have passed to another one with the same rows.
+-- Locked in order of id: after the lease of a slow daemon another may update the same rows.
 WITH ours AS MATERIALIZED (
     SELECT id FROM outbox
     WHERE id = ANY (:row_ids::bigint[]) AND publish_time IS NULL
@@ -750,7 +753,7 @@ SET publish_time = now(), last_error = NULL
 WHERE id = ANY (ARRAY(SELECT id FROM ours));
 
 -- release_outbox --
--- Locked by id, as in mark_published.
+-- Locked in order of id, as in mark_published.
 WITH ours AS MATERIALIZED (
     SELECT id FROM outbox
     WHERE id = ANY (:row_ids::bigint[]) AND publish_time IS NULL
@@ -774,7 +777,7 @@ SELECT count(*) AS depth FROM inbox
 WHERE settle_time IS NULL;
 
 -- published_since --
--- For republishing after the stream lost what it had acknowledged; by pages.
+-- For republishing after the stream lost acknowledged events; by pages.
 SELECT
     o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body,
     (
@@ -792,8 +795,8 @@ ORDER BY o.id
 LIMIT :limit::integer;
 
 -- delete_published --
--- A bounded bite, as in forget_raw_bodies.
-WITH bite AS MATERIALIZED (
+-- A limited batch with SKIP LOCKED, as in forget_raw_bodies.
+WITH batch AS MATERIALIZED (
     SELECT id FROM outbox
     WHERE publish_time < now() - :retention::interval
     ORDER BY publish_time
@@ -803,7 +806,7 @@ WITH bite AS MATERIALIZED (
 
 deleted AS (
     DELETE FROM outbox
-    WHERE id = ANY (ARRAY(SELECT id FROM bite))
+    WHERE id = ANY (ARRAY(SELECT id FROM batch))
     RETURNING id
 )
 

@@ -1,4 +1,4 @@
-"""Receipts on PostgreSQL: the ledger as an operator and the audit read it."""
+"""Receipts on PostgreSQL: reads of the ledger for operators and audits."""
 
 import json
 from collections import Counter
@@ -18,34 +18,31 @@ _Rows: TypeAlias = Sequence[asyncpg.Record]
 
 
 class PostgresReceipts:
-    """The port Receipts."""
+    """Implements the port Receipts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def get_receipt(self, provider: str, receipt_id: str) -> StoredReceipt | None:
-        """See the port."""
         row = await self._database.fetch_one(
             "stored_receipt", provider=provider, receipt_id=receipt_id
         )
         return _stored(row) if row else None
 
     async def unmatched(self, limit: int) -> Sequence[StoredReceipt]:
-        """See the port."""
         rows = await self._database.fetch("unmatched_receipts", limit=limit)
         return [_stored(row) for row in rows]
 
     async def count_unmatched(self) -> int:
-        """How many wait for an operator."""
+        """Number of receipts that no payment has."""
         row = await self._database.fetch_one("count_unmatched")
         return row["unmatched"] if row else 0
 
     async def book(self, provider: str) -> Book:
-        """See the port."""
         return await _book(self._database.fetch, provider)
 
     async def recount(self, provider: str) -> tuple[Book, Book]:
-        """See the port. By pages, so that no statement runs for long, in one snapshot."""
+        """Sum all rows by pages, so that no statement runs for long, in one snapshot."""
         async with self._database.snapshot() as fetch:
             running = await _book(fetch, provider)
             counted = Book(
@@ -56,7 +53,7 @@ class PostgresReceipts:
         return running, counted
 
     async def fold(self, limit: int) -> int:
-        """Add at most `limit` changes of the ledger to its running sums; how many."""
+        """Add at most `limit` changes of the ledger to the running sums; return how many."""
         row = await self._database.fetch_one("fold_ledger", limit=limit)
         return row["rows"] if row else 0
 
@@ -86,7 +83,7 @@ async def _book(fetch: Fetch, provider: str) -> Book:
 
 
 async def _count(page_after: Callable[[str], Awaitable[_Rows]]) -> Mapping[str, int]:
-    """The sums of all rows, by asset."""
+    """Sum all rows, by asset."""
     sums: Counter[str] = Counter()
     last_id: str | None = ""
     while last_id is not None:

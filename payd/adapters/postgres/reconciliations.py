@@ -1,4 +1,4 @@
-"""Reconciliations on PostgreSQL: what payd has at a provider, and what comparisons found."""
+"""Reconciliations on PostgreSQL: payments to compare, and results of comparisons."""
 
 import json
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from payd.domain.payment import Status
 from payd.ports import Reconciliation, StoredObject
 
 _PAGE = 1000
-#: Below every id.
+#: Sorts before every id.
 _NO_ID = UUID(int=0)
 
 
 class PostgresReconciliations:
-    """The port Reconciliations."""
+    """Implements the port Reconciliations."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -24,7 +24,7 @@ class PostgresReconciliations:
     async def stored_objects(
         self, provider: str, since: datetime, until: datetime
     ) -> Sequence[StoredObject]:
-        """See the port. By pages, so that no statement runs for long."""
+        """Read by pages, so that no statement runs for long."""
         found: list[StoredObject] = []
         after_time, after_id = since, _NO_ID
         while True:
@@ -51,7 +51,6 @@ class PostgresReconciliations:
             after_time, after_id = rows[-1]["create_time"], rows[-1]["id"]
 
     async def add(self, reconciliation: Reconciliation) -> None:
-        """See the port."""
         await self._database.fetch(
             "add_reconciliation",
             provider=reconciliation.provider,
@@ -65,7 +64,7 @@ class PostgresReconciliations:
         )
 
     async def newest(self, limit: int) -> Sequence[Reconciliation]:
-        """The last results, the newest first."""
+        """The last results, newest first."""
         rows = await self._database.fetch("reconciliations", limit=limit)
         return [
             Reconciliation(

@@ -1,4 +1,4 @@
-"""Report ⇄ JSON, pure: what the inbox keeps of an observation or of a provider's event."""
+"""Convert reports to the JSON that the inbox stores, and back."""
 
 import json
 from datetime import datetime
@@ -14,14 +14,14 @@ from payd.ports import Report
 
 
 def report_json(report: Report) -> Json:
-    """As stored in the inbox."""
+    """The value of the inbox's column `report`."""
     if isinstance(report, ProviderEvent):
         return {"event": {"id": report.id, "type": report.type, "content": dict(report.content)}}
     return {"id": report.id, "reference": report.reference, **_fact_json(report.fact)}
 
 
 def report_of(text: str) -> Report:
-    """The reverse of `report_json`, from the column's text."""
+    """Inverse of `report_json`, from the column's text."""
     fields = json.loads(text)
     if "event" in fields:
         return ProviderEvent(**fields["event"])

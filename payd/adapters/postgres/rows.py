@@ -1,4 +1,4 @@
-"""Row → domain, pure; the way there is `columns`. What comes back are typed columns."""
+"""Convert rows to domain values; `adapters.columns` is the other direction."""
 
 import json
 from datetime import datetime
@@ -23,7 +23,7 @@ Row = asyncpg.Record
 
 
 def payment_of(row: Row) -> Payment:
-    """The payment of a `select_payment` row."""
+    """Build the payment from a row of `select_payment`."""
     return Payment(
         id=UUID(int=row["id"].int),
         version=row["version"],
@@ -100,7 +100,7 @@ def _items(row: Row) -> tuple[LineItem, ...]:
 
 
 def receipt_of(row: Json) -> Receipt:
-    """The reverse of a row of `columns.receipt_rows`."""
+    """Inverse of `columns.receipt_rows`, for one row."""
     return Receipt(
         id=row["id"],
         asset=row["asset"],
@@ -112,7 +112,7 @@ def receipt_of(row: Json) -> Receipt:
 
 
 def next_action_of(text: str | None) -> NextAction | None:
-    """The reverse of `columns.next_action_json`, from the column's text."""
+    """Inverse of `columns.next_action_json`, from the column's text."""
     if text is None:
         return None
     fields = json.loads(text)

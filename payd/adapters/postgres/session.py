@@ -1,9 +1,9 @@
-"""A fresh connection's session: its time limits, and whether it is payd's own.
+"""The session of a fresh connection: set its time limits, and refuse shared sessions.
 
-Poolers stand between payd and the server. PgBouncer refuses time limits in the startup message, or
-drops them when told to ignore them, so a statement sets them. In transaction pooling a session is
-nobody's own: locks that payd holds for its leases and migrations would belong to whoever comes
-next, and never be released. That is refused.
+There may be a pooler between payd and the server. PgBouncer refuses or drops time limits in the
+startup message, so a statement sets them. In transaction pooling clients share sessions: advisory
+locks of leases and migrations would pass to the next client and never be released. payd refuses
+to run like that.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,14 +16,14 @@ from payd.adapters.postgres.statements import STATEMENTS
 if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
 
-#: A prepared statement that another session made, or that was made in another one.
+#: A prepared statement is missing, or exists already: it was prepared in another session.
 _MIXED_UP = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
-#: A busy pooler may give the two connections different sessions by chance.
+#: A busy pooler may give the two connections different sessions by chance, so try a few times.
 _TRIES = 3
 
 
 class SharedSession(Exception):
-    """A pooler in transaction mode: use session pooling, or connect to PostgreSQL directly."""
+    """A pooler shares sessions between clients (transaction pooling)."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -35,9 +35,9 @@ class SharedSession(Exception):
 async def open_session(
     connection: "_Connection", settings: Mapping[str, str], timeout_s: float
 ) -> bool:
-    """Set the session's settings; whether a pooler stands between. Raises SharedSession.
+    """Apply the settings; return whether there is a pooler between. Raises SharedSession.
 
-    Poolers make up the process id that a client gets at the start, which is for cancelling.
+    A pooler invents the process id that a client gets at the start; the server knows the real one.
     """
     named = STATEMENTS["open_session"]
     arguments = named.arguments({"names": list(settings), "settings": list(settings.values())})
@@ -51,7 +51,7 @@ async def open_session(
 async def refuse_shared_sessions(
     connection: "_Connection", connect: "Callable[[], Awaitable[_Connection]]", timeout_s: float
 ) -> None:
-    """Raise SharedSession when a second connection gets the session of an idle first one."""
+    """Raise SharedSession if a second connection gets the session of the idle first one."""
     ask = STATEMENTS["session_process"].sql
     other = await connect()
     try:

@@ -1,4 +1,4 @@
-"""The named statements of queries.sql, with named parameters turned into PostgreSQL's $n."""
+"""Load the named statements of queries.sql, with `:name` parameters as PostgreSQL's $n."""
 
 import re
 from collections.abc import Mapping
@@ -13,21 +13,21 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 @attrs.frozen
 class Statement:
-    """One statement: its SQL, and the order in which it takes its parameters."""
+    """One statement: its SQL, and the names of its parameters in order."""
 
     name: str
     sql: str
     parameters: tuple[str, ...]
 
     def arguments(self, values: Mapping[str, object]) -> list[object]:
-        """The values in their order; a missing or unknown one is a KeyError."""
+        """The values in order of the parameters. Raises KeyError for missing or unknown names."""
         if values.keys() != set(self.parameters):
             raise KeyError(f"{self.name} takes {self.parameters}, not {tuple(values)}")
         return [values[name] for name in self.parameters]
 
 
 def parse(text: str) -> dict[str, Statement]:
-    """The statements of a file in the form of queries.sql."""
+    """Parse a file in the format of queries.sql."""
     parts = _NAME.split(text)[1:]
     return {name: _statement(name, sql) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
 

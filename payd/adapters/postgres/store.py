@@ -1,4 +1,4 @@
-"""PaymentStore on PostgreSQL: payments are written by group commit and read by their id."""
+"""PaymentStore on PostgreSQL: writes are batched by group commit."""
 
 import asyncio
 import json
@@ -24,11 +24,11 @@ from payd.adapters.postgres.rows import payment_of
 from payd.domain.decide import Decision, Event
 from payd.domain.payment import Origin, Payment
 
-#: How often another daemon's answer is looked for; our own arrives at once.
+#: Interval of polling for the answer to another daemon; our own answers arrive at once.
 _ANSWER_POLL_S = 0.1
 
 
-#: The parameters of `select_payment`, of which a caller gives some.
+#: The parameters of `select_payment`, all unset; a caller sets some.
 _BY_NOTHING: dict[str, object] = dict.fromkeys(
     ("payment_id", "idempotency_key", "provider", "reference", "reference_as_id")
 )
@@ -41,7 +41,7 @@ class _Commit:
 
 
 class PostgresStore:
-    """The port PaymentStore. Each method is one round trip, but for replays of a key."""
+    """Implements the port PaymentStore, with one round trip per method, two for a known key."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class PostgresStore:
         )
 
     async def insert(self, payment: Payment, origin: Origin) -> Payment:
-        """See the port."""
+        """Insert in a batch with other new payments; a known key reads its payment instead."""
         customer = {"wallet_address": payment.customer.wallet_address}
         record = {
             "payment": payment_row(payment),
@@ -79,19 +79,16 @@ class PostgresStore:
             return payment
         stored = await self.get_by_key(payment.idempotency_key)
         if stored is None:
-            raise AssertionError("a payment vanished between two statements")
+            raise AssertionError("a payment disappeared between two statements")
         return stored
 
     async def get(self, payment_id: UUID) -> Payment | None:
-        """See the port."""
         return await self._select(payment_id=payment_id)
 
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
-        """See the port."""
         return await self._select(idempotency_key=idempotency_key)
 
     async def find(self, provider: str, reference: str) -> Payment | None:
-        """See the port."""
         return await self._select(
             provider=provider, reference=reference, reference_as_id=_uuid_or_none(reference)
         )
@@ -99,7 +96,7 @@ class PostgresStore:
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
     ) -> bool:
-        """See the port."""
+        """Write in a batch with other decisions, each with compare-and-set on the version."""
         after = decision.payment
         audit = _audit(decision.audit_event, origin)
         known = set(before.receipts)
@@ -127,7 +124,7 @@ class PostgresStore:
         return won
 
     async def await_answer(self, payment_id: UUID, timeout_s: float) -> Payment | None:
-        """See the port."""
+        """Wait for this daemon's own commit, and poll the database for one of another daemon."""
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
         answered: asyncio.Future[None] = loop.create_future()
@@ -145,7 +142,6 @@ class PostgresStore:
     async def claim_status_checks(
         self, now: datetime, limit: int, lease_s: float
     ) -> Sequence[Payment]:
-        """See the port."""
         rows = await self._database.fetch(
             "claim_status_checks", now=now, limit=limit, lease=timedelta(seconds=lease_s)
         )
@@ -153,18 +149,17 @@ class PostgresStore:
         return [payment for payment in payments if payment]
 
     async def schedule_status_check(self, payment: Payment, time: datetime) -> None:
-        """See the port."""
         await self._database.fetch(
             "schedule_status_check", payment_id=payment.id, version=payment.version, time=time
         )
 
     async def audit_trail(self, payment_id: UUID) -> Sequence[AuditRow]:
-        """Every audit row of the payment, oldest first."""
+        """All audit rows of a payment, oldest first."""
         rows = await self._database.fetch("audit_trail", payment_id=payment_id)
         return [AuditRow(**{**row, "details": json.loads(row["details"])}) for row in rows]
 
     async def drain(self) -> None:
-        """Return when no write is under way any more."""
+        """Return when no write is in flight."""
         await self._inserts.drain()
         await self._commits.drain()
 

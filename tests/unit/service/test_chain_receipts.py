@@ -163,7 +163,7 @@ async def test_a_receipt_that_is_reported_for_two_payments_is_conflicting_on_the
     assert (after.status, after.received) == (Status.PENDING, 0)
     assert after.attention == {Attention.CONFLICTING_EVIDENCE}
     audit = (await world.store.audit_trail(second.id))[-1]
-    assert audit.details["reason"] == "reported for this payment but another payment has: r1"
+    assert audit.details["reason"] == "reported for this payment, but another payment has: r1"
     assert await world.events() == ["payment.completed", "payment.attention"]
 
 
