@@ -173,14 +173,14 @@ async def test_a_token_that_may_not_renew_itself_is_replaced_in_time(bao: OpenBa
 async def test_a_missing_path_is_told(bao: OpenBao) -> None:
     bao.ask("PUT", "sys/policies/acl/payd", policy='path "secret/*" { capabilities = ["read"] }')
 
-    with pytest.raises(SecretsUnavailable, match="nothing is there"):
+    with pytest.raises(SecretsUnavailable, match="the path does not exist"):
         await Heard(bao, secret_path="secret/elsewhere").vault.read()
 
 
 async def test_a_deleted_secret_is_missing_not_empty(bao: OpenBao) -> None:
     bao.ask("DELETE", "secret/data/payd")
 
-    with pytest.raises(SecretsUnavailable, match="nothing is there"):
+    with pytest.raises(SecretsUnavailable, match="the path does not exist"):
         await Heard(bao).vault.read()
 
 
