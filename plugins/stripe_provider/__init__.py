@@ -1,4 +1,4 @@
-"""Cards through Stripe Checkout: hosted pages, signed webhooks, and every way to miss one."""
+"""Card payments through Stripe Checkout: hosted pages, signed webhooks, event scans."""
 
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
@@ -19,7 +19,7 @@ __all__ = ["StripeConfig", "payd_providers"]
 
 
 def _open(context: ProviderContext, config: StripeConfig) -> AbstractAsyncContextManager[Provider]:
-    # The SDK takes a quarter of a second to import: only who enables it pays that.
+    # The SDK takes a quarter of a second to import: import it only when the provider is enabled.
     from stripe_provider.provider import open_provider
 
     return open_provider(context, config)
@@ -32,9 +32,9 @@ MANIFEST = ProviderManifest(
     config_model=StripeConfig,
     methods=methods_of,
     capabilities=Capabilities(
-        # Stripe forgets a key after 24 hours at the earliest (docs.stripe.com/api/idempotent_requests).
+        # Stripe keeps a key for at least 24 hours (docs.stripe.com/api/idempotent_requests).
         idempotency_window=timedelta(hours=23),
-        # A list that does not show a session proves nothing: it may be made a moment later.
+        # A list without a session does not prove its absence: it may be created a moment later.
         lookup=Lookup.AUTHORITATIVE,
         cancel=Cancel.CLOSES,
     ),

@@ -1,4 +1,4 @@
-"""Stripe's SDK on trio: one client, a pace for each endpoint, and a name for every failure.
+"""Stripe's SDK on trio: one client, a rate limit per endpoint, and an error for every failure.
 
 Its HTTPXClient sleeps through anyio and so runs on trio (stripe-python, _http_client.py).
 """
@@ -27,21 +27,21 @@ from payd.plugins import (
 )
 from stripe_provider.config import StripeConfig
 
-#: What our requests and answers are read by; moved with the SDK, never by an account's setting.
+#: Stripe API version of requests and responses. Change it with the SDK, not with the account.
 API_VERSION = "2026-10-28.endive"
 _RETRY_PAUSE_S = 0.2
-#: Where Stripe does not say how long to wait.
+#: Seconds to wait after a 429 without a Retry-After header.
 _RATE_LIMITED_S = 1.0
 _CONNECT_TIMEOUT_S = 2.0
-#: Whoever asks for more is not believed.
+#: Longest accepted retry delay in seconds.
 _QUIET_MAX_S = 60.0
 
 Json = Mapping[str, Any]
-#: Provably before the request left.
+#: Exceptions raised before any byte of the request was sent.
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-#: What the SDK raises over an answer that is not Stripe's.
+#: What the SDK raises for a response that is not from Stripe.
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
-#: Stands for the field where a refusal names nothing of the request.
+#: Field of an InvalidRequest for a refusal that names no parameter.
 _NO_FIELD = "nothing"
 #: A parameter of a session → the field of InitiatePaymentRequest that it comes from.
 _FIELDS = {
@@ -53,18 +53,18 @@ _FIELDS = {
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """What Stripe answered, and when by its own clock."""
+    """A response of Stripe with the time of Stripe's clock."""
 
     body: Json
-    #: Whole seconds.
+    #: In whole seconds.
     time: datetime
 
 
 class StripeApi:
-    """The endpoints that payd uses. Every failure is one of payd.plugins' errors."""
+    """The endpoints that payd uses. Every failure is raised as an error of payd.plugins."""
 
     def __init__(self, current: Callable[[], stripe.StripeClient], config: StripeConfig) -> None:
-        """`current` gives the client whose key is in force."""
+        """`current` returns the client with the current key."""
         self._current = current
         self._rate = config.requests_per_second
         self._paces: dict[str, Pace] = {}
@@ -74,7 +74,7 @@ class StripeApi:
         return self._current()
 
     async def create_session(self, parameters: Json, idempotency_key: str) -> Json:
-        """Create it, or get the one that this key has created. May send twice."""
+        """Create a session, or get the one created with this idempotency key. May send twice."""
         sessions = self._client.v1.checkout.sessions
 
         async def send() -> Reply:
@@ -86,21 +86,21 @@ class StripeApi:
             except InvalidRequest as error:
                 if error.field != _NO_FIELD:
                     raise
-                # The account may not do this.
+                # The account lacks a permission.
                 raise Misconfigured(f"Stripe refuses to create sessions: {error.message}") from None
 
         try:
             return (await send()).body
         except OutcomeUnknown:
-            # The same key and parameters: it is the same request.
+            # Key and parameters are the same, so Stripe treats it as the same request.
             await trio.sleep(_RETRY_PAUSE_S)
         try:
             return (await send()).body
         except (NotAttempted, RateLimited, Misconfigured) as error:
-            raise OutcomeUnknown(f"after a first try without an answer: {error}") from error
+            raise OutcomeUnknown(f"retry after a lost response failed: {error}") from error
 
     async def session(self, session_id: str) -> Reply | None:
-        """How it stands, with its payment intent; None where Stripe does not know it."""
+        """Get a session with its payment intent; None if Stripe does not know it."""
         params = {"expand": ["payment_intent"]}
         sessions = self._client.v1.checkout.sessions
         try:
@@ -113,24 +113,24 @@ class StripeApi:
             raise
 
     async def expire_session(self, session_id: str) -> Reply:
-        """Close it. Raises InvalidRequest where it is no longer open."""
+        """Close a session. Raises InvalidRequest if it is no longer open."""
         sessions = self._client.v1.checkout.sessions
         return await self._call("expire", lambda: sessions.expire_async(session_id))
 
     async def sessions(self, **params: Any) -> Reply:
-        """One page of sessions, the newest first, with their payment intents."""
+        """List a page of sessions with their payment intents, newest first."""
         params |= {"limit": 100, "expand": ["data.payment_intent"]}
         sessions = self._client.v1.checkout.sessions
         return await self._call("list", lambda: sessions.list_async(_any(params)))
 
     async def events(self, **params: Any) -> Reply:
-        """One page of events, the newest first."""
+        """List a page of events, newest first."""
         params |= {"limit": 100}
         events = self._client.v1.events
         return await self._call("events", lambda: events.list_async(_any(params)))
 
     async def balance(self) -> None:
-        """Returns when Stripe answers and takes the key."""
+        """Check that Stripe responds and accepts the key."""
         await self._call("balance", self._client.v1.balance.retrieve_async)
 
     async def _call(self, endpoint: str, send: Callable[[], Awaitable[Any]]) -> Reply:
@@ -147,16 +147,16 @@ class StripeApi:
         except stripe.StripeError as error:
             _raise(error)
         except _UNREADABLE as error:
-            raise OutcomeUnknown(f"an answer that cannot be read: {type(error).__name__}") from None
+            raise OutcomeUnknown(f"unreadable response: {type(error).__name__}") from None
         if not isinstance(answer.data, Mapping):
-            raise OutcomeUnknown("an answer that is no object")
+            raise OutcomeUnknown("unreadable response: not an object")
         return Reply(body=answer.data, time=_time(answer.headers))
 
 
 @asynccontextmanager
 async def open_api(secret_key: Callable[[], str], config: StripeConfig) -> AsyncIterator[StripeApi]:
-    """The API with the key in force, until the end of the block: a rotated one is used at once."""
-    # It tells every request; payd counts and times them itself.
+    """Open the API until the end of the block. A rotated key is used from the next request on."""
+    # The SDK logs every request; payd counts and times requests itself.
     logging.getLogger("stripe").setLevel(logging.ERROR)
     timeout = httpx.Timeout(config.request_timeout_s, connect=_CONNECT_TIMEOUT_S)
     http = stripe.HTTPXClient(timeout=timeout)
@@ -170,7 +170,7 @@ async def open_api(secret_key: Callable[[], str], config: StripeConfig) -> Async
                 key,
                 http_client=http,
                 stripe_version=API_VERSION,
-                # Who sends again must know what was sent before: see create_session.
+                # No retries by the SDK: create_session must know what was sent before.
                 max_network_retries=0,
                 base_addresses={"api": config.api_base},
             )
@@ -184,28 +184,32 @@ async def open_api(secret_key: Callable[[], str], config: StripeConfig) -> Async
 
 
 def _pace(per_second: float) -> Pace:
-    """At most `per_second` in any second, of which a fifth may leave at once."""
+    """Build a rate limit of `per_second` with bursts of a fifth of it."""
     burst = max(1, int(per_second / 5))
     return Pace(max(per_second - burst, per_second / 2), burst=burst)
 
 
 def _any(params: Json) -> Any:
-    """The SDK's types name every parameter of Stripe; ours are checked by Stripe itself."""
+    """Cast parameters to the SDK's types, which list every parameter; Stripe checks ours."""
     return params
 
 
 def _raise(error: stripe.StripeError) -> NoReturn:
-    """Stripe's messages for a refused key quote it: they are left out."""
+    """Convert an SDK error. Stripe's messages for a refused key quote the key, so drop them."""
     match error:
         case stripe.APIConnectionError():
             if isinstance(error.__cause__, _UNSENT):
-                raise NotAttempted(f"no connection: {type(error.__cause__).__name__}") from None
-            raise OutcomeUnknown(f"no answer: {type(error.__cause__).__name__}") from None
+                raise NotAttempted(
+                    f"no connection to Stripe: {type(error.__cause__).__name__}"
+                ) from None
+            raise OutcomeUnknown(f"no response: {type(error.__cause__).__name__}") from None
         case stripe.AuthenticationError() | stripe.PermissionError():
             status = error.http_status
             raise Misconfigured(f"Stripe refuses stripe_secret_key ({status})") from None
         case stripe.IdempotencyError():
-            raise IdempotencyConflict("other parameters under the same key") from None
+            raise IdempotencyConflict(
+                "the idempotency key was used with other parameters"
+            ) from None
         case stripe.CardError():
             raise Declined(error.code or "card_declined", "The card was declined.") from None
         case stripe.InvalidRequestError():
@@ -223,15 +227,15 @@ def _field(error: stripe.InvalidRequestError) -> str:
 
 
 def _time(headers: Mapping[str, str]) -> datetime:
-    """Stripe's own clock, so that reports and looks can be put in order."""
+    """Read the time of Stripe's clock, so that responses and events can be ordered."""
     try:
         return parsedate_to_datetime(headers["date"]).astimezone(UTC)
     except (KeyError, ValueError):
-        raise OutcomeUnknown("an answer without its time") from None
+        raise OutcomeUnknown("unreadable response: no valid Date header") from None
 
 
 def _seconds(headers: Mapping[str, str] | None) -> float | None:
-    """How long to be quiet; None where that is not said, or is no such time."""
+    """Read Retry-After in seconds; None if it is missing or invalid."""
     try:
         seconds = float((headers or {})["retry-after"])
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""What an operator may set."""
+"""Settings of the Stripe provider, and its payment method."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -12,7 +12,7 @@ STRIPE_API = "https://api.stripe.com"
 
 
 def _split(value: object) -> object:
-    """The environment has no lists: commas."""
+    """Split a list from the environment at commas."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
@@ -33,20 +33,20 @@ class StripeConfig(ProviderConfig):
     currencies: Annotated[tuple[Currency, ...], BeforeValidator(_split)] = Field(
         default=("USD",), min_length=1
     )
-    #: Stripe takes 30 minutes to 24 hours; a minute more allows for clocks that differ.
+    #: Stripe allows 30 minutes to 24 hours; a margin of a minute allows for clocks that differ.
     session_ttl_minutes: int = Field(default=60, ge=31, le=1439)
-    #: Calls to each endpoint of the API.
+    #: Maximum requests per second to each endpoint of the API.
     requests_per_second: float = Field(default=25.0, gt=0, le=10_000)
-    #: For one request. A create may send two within payd's deadline of 10 s.
+    #: Seconds per request. create may send two within payd's deadline of 10 s.
     request_timeout_s: float = Field(default=4.0, gt=0, le=60)
-    #: How far a webhook's time may lie from ours, both ways.
+    #: Maximum difference in seconds between a webhook's signing time and payd's clock.
     tolerance_s: int = Field(default=300, ge=1, le=3600)
-    #: Another one is for tests; refused in production.
+    #: Base URL of the API. A different one is for tests and refused in production.
     api_base: str = Field(default=STRIPE_API, pattern=r"^https?://[^\s/]+$")
 
 
 def methods_of(config: StripeConfig) -> tuple[Method, ...]:
-    """Cards."""
+    """The method `card`, in the configured currencies."""
     return (
         Method(
             key="card",

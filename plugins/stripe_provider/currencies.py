@@ -1,4 +1,4 @@
-"""Stripe's currencies: the unit of its amounts, and the amounts that it can charge. Pure.
+"""Stripe's currencies: the unit of amounts, and the amounts that can be charged. Pure functions.
 
 payd counts in minor units of ISO 4217. Stripe's unit differs for some currencies: ISK has two
 decimals there and none in ISO 4217, MGA none there and two in ISO 4217. Amounts are converted
@@ -21,16 +21,16 @@ _TWO_DECIMAL = frozenset(
     "MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR "
     "SEK SGD SHP SLE SOS SRD SZL THB TJS TOP TRY TTD TWD TZS UAH USD UYU UZS WST XCD YER ZAR ZMW".split()
 )
-#: What payd may charge in.
+#: Currencies that payd can charge in.
 KNOWN = _ZERO_DECIMAL | _TWO_DECIMAL | _THREE_DECIMAL
-#: Where sources disagree on the unit, a guess would charge a hundredth, or a hundredfold.
+#: Sources disagree on the unit of these: a wrong guess charges 100 times too much or too little.
 REFUSED = {
     "UGX": "sources disagree whether Stripe's amounts in UGX have two decimals or none",
 }
-#: The last digit of a three-decimal amount, and the last two of an amount in ISK, must be 0.
+#: The last digit of a three-decimal amount and the last two of an amount in ISK must be 0.
 _STEPS = {**dict.fromkeys(_THREE_DECIMAL, 10), "ISK": 100}
-#: In Stripe's units. Other currencies have no minimum of their own: Stripe converts the amount to
-#: the account's settlement currency, and refuses too little itself.
+#: Minimum charge in Stripe's units. For other currencies, Stripe converts the amount to the
+#: settlement currency of the account and refuses a too small one itself.
 _MIN_UNITS = {
     **dict.fromkeys(("USD", "AUD", "BRL", "CAD", "CHF", "EUR", "INR", "JPY", "NZD", "SGD"), 50),
     **dict.fromkeys(("AED", "MYR", "PLN", "RON"), 200),
@@ -43,38 +43,38 @@ _MIN_UNITS = {
     "MXN": 1000,
     "THB": 1000,
 }
-#: Twelve digits; American Express takes nine, and Stripe refuses such a card on its page.
+#: Maximum charge: twelve digits. American Express allows nine; Stripe's page refuses such a card.
 MAX_UNITS = 999_999_999_999
 
 
 def refusal_of(currency: str) -> str | None:
-    """Why payd does not charge in this currency; None where it does."""
+    """Return why payd cannot charge in this currency; None if it can."""
     if currency in KNOWN:
         return None
     return REFUSED.get(currency, "not among the currencies that Stripe lists")
 
 
 def exponent(currency: str) -> int:
-    """Decimals of Stripe's unit; those of ISO 4217 for a currency that payd does not charge in."""
+    """Decimals of Stripe's unit; ISO 4217's for a currency that payd cannot charge in."""
     if currency not in KNOWN:
         return currency_exponent(currency)
     return 0 if currency in _ZERO_DECIMAL else 3 if currency in _THREE_DECIMAL else 2
 
 
 def step(currency: str) -> int:
-    """Of which every amount is a multiple, in Stripe's units."""
+    """The number of Stripe's units that every amount must be a multiple of."""
     return _STEPS.get(currency, 1)
 
 
 def min_units(currency: str) -> int:
-    """The smallest charge, in Stripe's units."""
+    """The minimum charge in Stripe's units."""
     return _MIN_UNITS.get(currency, 1)
 
 
 def rule_of(currency: str) -> AmountRule:
-    """What can be charged in a currency, in payd's units."""
+    """The amounts that can be charged in a currency, in payd's units."""
     shift = currency_exponent(currency) - exponent(currency)
-    # A coarser unit at Stripe is a step here; a finer one is divided away.
+    # If Stripe's unit is coarser, it becomes a step in payd's units; if finer, scaling removes it.
     step_here = max(1, _scaled(step(currency), shift))
     return AmountRule(
         min_minor_units=max(step_here, -_scaled(-min_units(currency), shift)),
@@ -84,7 +84,7 @@ def rule_of(currency: str) -> AmountRule:
 
 
 def to_stripe(money: Money) -> int:
-    """The amount in Stripe's units. Raises InvalidRequest where it is not a whole number of them."""
+    """Convert to Stripe's units. Raises InvalidRequest if the result is not a whole number."""
     shift = exponent(money.currency_code) - currency_exponent(money.currency_code)
     if shift >= 0:
         return int(money.minor_units * 10**shift)
@@ -105,7 +105,7 @@ def to_iso(units: int, currency: str, *, round_up: bool = False) -> int:
 
 
 def check_chargeable(items: tuple[LineItem, ...], total: Money) -> None:
-    """Raises InvalidRequest for what Stripe would refuse, or could not express."""
+    """Raise InvalidRequest for amounts that Stripe would refuse or cannot express."""
     if (refused := refusal_of(total.currency_code)) is not None:
         raise InvalidRequest("items", f"{total.currency_code}: {refused}")
     prices = tuple(item.unit_price for item in items)
@@ -114,5 +114,5 @@ def check_chargeable(items: tuple[LineItem, ...], total: Money) -> None:
 
 
 def _scaled(units: int, shift: int) -> int:
-    """Times ten to the `shift`, rounded down."""
+    """Multiply by ten to the power of `shift`, rounding down."""
     return int(units * 10**shift if shift >= 0 else units // 10**-shift)

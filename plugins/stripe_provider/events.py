@@ -1,4 +1,4 @@
-"""What Stripe's events say about payments. Pure: content in, observations out."""
+"""Convert Stripe events to observations about payments. Pure functions."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -37,7 +37,7 @@ def _of_session(
         return ()
     reference = str(payment_id)
     if is_other_mode or session["livemode"] is not event.content["livemode"]:
-        # Test money for a live payment, or the other way: a person must see it.
+        # Test money for a live payment, or the other way round: an operator must see it.
         return (Observation(id=event.id, reference=reference, fact=Conflict()),)
     as_of = datetime.fromtimestamp(event.content["created"], UTC)
     has_failed = event.type == "checkout.session.async_payment_failed"

@@ -1,4 +1,4 @@
-"""A session's parameters, from what was quoted. Pure: made once, stored, sent at every try.
+"""Parameters of a Checkout session. Pure: computed once, stored, sent at every attempt.
 
 docs.stripe.com/api/checkout/sessions/create
 """
@@ -11,29 +11,29 @@ from urllib.parse import urlsplit
 from payd.plugins import CreateOperation, InvalidRequest, LineItem
 from stripe_provider.currencies import check_chargeable, to_stripe
 
-#: Stripe puts the session's id in its place.
+#: Placeholder that Stripe replaces with the session's id.
 SESSION_ID = "{CHECKOUT_SESSION_ID}"
 ITEMS_MAX = 100
 
 
 def session_parameters(operation: CreateOperation) -> Mapping[str, Any]:
-    """All of them. Raises InvalidRequest for what Stripe is known to refuse."""
+    """Compute all parameters. Raises InvalidRequest for values that Stripe would refuse."""
     if not operation.return_url:
-        raise InvalidRequest("return_url", "is needed: a card payment leaves your pages")
+        raise InvalidRequest("return_url", "is required: a card payment leaves your pages")
     check_chargeable(operation.items, operation.amount)
     metadata = {"payment_id": str(operation.payment_id)}
     parameters: dict[str, Any] = {
         "mode": "payment",
-        # Others, such as a bank debit or stablecoins, settle by other rules.
+        # Other methods, such as bank debits or stablecoins, settle by other rules.
         "allowed_payment_method_types": ["card"],
         "line_items": _line_items(operation.items),
         "client_reference_id": str(operation.payment_id),
         "metadata": metadata,
-        # Copied to the charge, where refunds are reported.
+        # Stripe copies it to the charge, whose events report refunds.
         "payment_intent_data": {"metadata": metadata},
         "success_url": _with_session_id(operation.return_url),
         "expires_at": int(operation.expire_time.timestamp()),
-        # Else customers pay amounts in currencies that were never quoted.
+        # Otherwise Stripe may charge customers in currencies that were never quoted.
         "adaptive_pricing": {"enabled": False},
         "submit_type": "pay",
     }
@@ -53,10 +53,10 @@ def in_order(value: Any) -> Any:
 
 
 def _line_items(items: Sequence[LineItem]) -> list[Mapping[str, Any]]:
-    """Equal items are one line with a quantity, in the order of the quote."""
+    """Merge equal items into one line with a quantity, in the order of the quote."""
     counted = Counter(items)
     if len(counted) > ITEMS_MAX:
-        raise InvalidRequest("items", f"at most {ITEMS_MAX} different ones")
+        raise InvalidRequest("items", f"at most {ITEMS_MAX} different items are allowed")
     return [_line(item, quantity) for item, quantity in counted.items()]
 
 
@@ -72,7 +72,7 @@ def _line(item: LineItem, quantity: int) -> Mapping[str, Any]:
 
 
 def _with_session_id(url: str) -> str:
-    """The braces must stay as they are: Stripe looks for them."""
+    """Add the session id to a URL. The braces must stay unescaped for Stripe to find them."""
     parts = urlsplit(url)
     query = "&".join(filter(None, (parts.query, f"session_id={SESSION_ID}")))
     return parts._replace(query=query).geturl()

@@ -1,4 +1,4 @@
-"""Stripe Checkout as payd sees it: create, look, close, webhooks, scan and comparison."""
+"""The Stripe provider: create, fetch, cancel, webhooks, event scan and reconciliation."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -33,20 +33,20 @@ from stripe_provider.client import Reply, StripeApi, open_api
 from stripe_provider.config import STRIPE_API, StripeConfig
 from stripe_provider.sessions import created, found, payment_id_of, snapshot
 
-#: A session may be a little older than we think, by clocks.
+#: Tolerance for clocks that differ, when searching sessions by their creation time.
 _SKEW = timedelta(minutes=1)
-#: By then the first try to create a session has ended, whatever came of it.
+#: After this time the first attempt to create a session has ended, with any outcome.
 _FIRST_TRY = timedelta(minutes=2)
-#: Of a lookup without a reference, to end within payd's deadline.
+#: Maximum pages of a lookup without a reference, to stay within payd's deadline.
 _FIND_S = 7.0
-#: Of one step of a scan; and when it begins no more, to end within payd's deadline.
+#: Maximum pages per scan step, and seconds after which it starts no page, for payd's deadline.
 _SCAN_PAGES = 10
 _SCAN_S = 4.0
 
 
 @asynccontextmanager
 async def open_provider(context: ProviderContext, config: StripeConfig) -> AsyncIterator[Provider]:
-    """The factory of the manifest. Raises Misconfigured for a key of the other world."""
+    """Open the provider. Raises Misconfigured for a key that does not fit the environment."""
 
     def secret_key() -> str:
         key = context.secrets["stripe_secret_key"][0]
@@ -55,16 +55,18 @@ async def open_provider(context: ProviderContext, config: StripeConfig) -> Async
 
     livemode = check_key(secret_key(), context.environment)
     if context.environment == "production" and config.api_base != STRIPE_API:
-        raise Misconfigured("api_base is for tests: production talks to Stripe")
+        raise Misconfigured("api_base is for tests: remove it in production")
     async with open_api(secret_key, config) as api:
         yield StripeProvider(api, config, context.clock, livemode=livemode)
 
 
 def check_key(secret_key: str, environment: str) -> bool:
-    """Whether it is a live one; raises Misconfigured unless that fits the environment."""
+    """Whether the key is a live key. Raises Misconfigured if that does not fit the environment."""
     kind = "_".join(secret_key.split("_")[:2])
     if kind not in ("sk_test", "rk_test", "sk_live", "rk_live"):
-        raise Misconfigured("stripe_secret_key begins with none of sk_test_, rk_test_, …_live_")
+        raise Misconfigured(
+            "stripe_secret_key must begin with sk_test_, rk_test_, sk_live_ or rk_live_"
+        )
     is_live = kind.endswith("live")
     if is_live != (environment == "production"):
         wanted = "a live" if environment == "production" else "a test"
@@ -102,14 +104,14 @@ class StripeProvider:
     async def cancel(self, ref: PaymentRef) -> Snapshot:
         """Close the object if it is still open, and return its state."""
         if ref.reference is None:
-            raise InvalidRequest("payment_id", "it has no session yet")
+            raise InvalidRequest("payment_id", "the payment has no session yet")
         try:
             reply: Reply | None = await self._api.expire_session(ref.reference)
         except InvalidRequest:
-            # No longer open: what it has become is what counts.
+            # No longer open: return the state that it has reached.
             reply = None
         if reply is None or reply.body.get("payment_intent") is not None:
-            # A payment that was begun in time may still be under way.
+            # A payment that began in time may still be processing.
             reply = await self._api.session(ref.reference)
         if reply is None:
             raise OutcomeUnknown("Stripe does not know the session")
@@ -135,7 +137,7 @@ class StripeProvider:
     # -- scan and comparison -------------------------------------------------------------------
 
     async def scan(self, cursor: str | None) -> Page:
-        """See SupportsScan. Stripe lists the newest first, so a window is read backwards."""
+        """Read a page of events. Stripe lists newest first, so each window is read backwards."""
         window = scanning.window_of(cursor, self._clock.now())
         read: list[ProviderEvent] = []
         until = trio.current_time() + _SCAN_S
@@ -145,7 +147,7 @@ class StripeProvider:
             except InvalidRequest:
                 if window.last_id is None:
                     raise
-                # Stripe has forgotten the event to go on from, after 30 days: once more, from the start.
+                # Stripe deletes events after 30 days, also the one to continue from: start over.
                 return Page(events=tuple(read), cursor=str(window.start), more=True)
             read += [event for one in page.body["data"] if (event := _readable(one)) is not None]
             last_id = _last_id(page)
@@ -166,7 +168,7 @@ class StripeProvider:
         return ObjectPage(objects=objects, cursor=_last_id(reply))
 
     async def _find(self, ref: PaymentRef) -> Found | Absent:
-        """Stripe has no search for sessions: those of the payment's first minutes are read.
+        """Read the sessions of the payment's first minutes: Stripe cannot search sessions.
 
         One that a later try has made is found by that try's own key.
         """
@@ -183,22 +185,22 @@ class StripeProvider:
             if last_id is None:
                 return Absent()
             more = {"starting_after": last_id}
-        raise OutcomeUnknown("too many sessions to find it among")
+        raise OutcomeUnknown("not found among the sessions read: too many sessions in that period")
 
 
 def _last_id(page: Reply) -> str | None:
-    """Where the next page goes on; None at the end. Raises OutcomeUnknown where it does not say."""
+    """Id to continue after; None at the end. Raises OutcomeUnknown for a page without ids."""
     if not page.body["has_more"]:
         return None
     try:
         last_id: str = page.body["data"][-1]["id"]
     except LookupError:
-        raise OutcomeUnknown("a page that has more and no last one") from None
+        raise OutcomeUnknown("unreadable page: has_more without a last object") from None
     return last_id
 
 
 def _listed(session: Mapping[str, Any], as_of: datetime) -> RemoteObject | None:
-    """One of payd's; other software's may have no amount, and none may hide the others."""
+    """Convert a session; None for one that payd did not create or that cannot be read."""
     payment_id = payment_id_of(session)
     if payment_id is None:
         return None
@@ -209,7 +211,7 @@ def _listed(session: Mapping[str, Any], as_of: datetime) -> RemoteObject | None:
 
 
 def _readable(told: Mapping[str, Any]) -> ProviderEvent | None:
-    """One event that cannot be read must not hide the others; a webhook of it is refused, too."""
+    """Convert an event; None for an unreadable one, which must not hide the others."""
     try:
         return webhooks.reduced(told)
     except WebhookRefused:

@@ -1,4 +1,4 @@
-"""Where a scan of Stripe's events goes on. Pure: a cursor is read into a window, and written back.
+"""The cursor of an event scan. Pure: parse a cursor to a time window, and write it back.
 
 A cursor is the second from which everything is to be read; within a window it also names the
 window's end and the oldest event that was read of it.
@@ -9,39 +9,39 @@ from typing import Any
 
 import attrs
 
-#: The first scan ever begins so far back.
+#: How far back the very first scan begins.
 FIRST = timedelta(hours=24)
-#: So much of what was read is read again: Stripe promises no order.
+#: Overlap of consecutive windows, because Stripe guarantees no order of events.
 OVERLAP = timedelta(hours=1)
-#: Stripe's clock may be ahead of ours.
+#: Tolerance for Stripe's clock being ahead of ours.
 _AHEAD_S = 60
 
 
 @attrs.frozen(kw_only=True)
 class Window:
-    """The events of [start, end] seconds, from the newest to the oldest."""
+    """The events created from `start` to `end`, in Unix seconds, newest first."""
 
     start: int
     end: int
-    #: The oldest that was read; None at the beginning.
+    #: Id of the oldest event read so far; None before the first.
     last_id: str | None = None
 
     def query(self) -> dict[str, Any]:
-        """What Stripe is asked for."""
+        """The request's filter parameters."""
         created = {"gte": self.start, "lte": self.end + _AHEAD_S}
         more = {} if self.last_id is None else {"starting_after": self.last_id}
         return {"created": created, **more}
 
     def after(self, event_id: str) -> "Window":
-        """What is left behind this event."""
+        """The window's remainder after this event."""
         return attrs.evolve(self, last_id=event_id)
 
     def cursor(self) -> str:
-        """To go on within this window."""
+        """Cursor to continue within this window."""
         return f"{self.start}-{self.end}-{self.last_id}"
 
     def end_cursor(self) -> str:
-        """To go on after it. Never goes back."""
+        """Cursor to continue after this window; it never moves back."""
         return str(max(self.start, self.end - int(OVERLAP.total_seconds())))
 
 

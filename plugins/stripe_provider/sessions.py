@@ -1,4 +1,4 @@
-"""What a Checkout Session says, as payd's facts. Pure.
+"""Convert Checkout sessions to payd's values. Pure functions.
 
 A session is `open`, `complete` or `expired`; whether money came is its `payment_status`, and
 for money on its way the status of its payment intent (docs.stripe.com/api/checkout/sessions).
@@ -22,22 +22,22 @@ from payd.plugins import (
 from stripe_provider.currencies import to_iso
 
 _PAID = ("paid", "no_payment_required")
-#: Of a payment intent whose customer's attempt has failed for good.
+#: Statuses of a payment intent whose attempt has failed for good.
 _FAILED = ("requires_payment_method", "canceled")
 
 
 @attrs.frozen(kw_only=True)
 class Intent:
-    """What is known of the payment intent behind a session."""
+    """Known state of a session's payment intent."""
 
     id: str | None = None
-    #: None where the session names it only.
+    #: None if the session has only the intent's id.
     status: str | None = None
     failure_code: str | None = None
 
 
 def created(session: Mapping[str, Any]) -> Created:
-    """The session as the answer to its creation; without a page when it is over."""
+    """Convert a session to the result of create; without a URL if it is closed."""
     url = session.get("url")
     return Created(
         reference=session["id"],
@@ -47,12 +47,12 @@ def created(session: Mapping[str, Any]) -> Created:
 
 
 def found(session: Mapping[str, Any], as_of: datetime) -> Found:
-    """The session as a look at it."""
+    """Convert a session to the result of fetch."""
     return Found(created=created(session), snapshot=snapshot(session, as_of))
 
 
 def snapshot(session: Mapping[str, Any], as_of: datetime, *, has_failed: bool = False) -> Snapshot:
-    """How it stood; `has_failed` is what an event told of its payment."""
+    """Convert a session to a snapshot. `has_failed`: an event reported its payment as failed."""
     intent = intent_of(session)
     status = ProviderStatus.DECLINED if has_failed else _status(session, intent)
     asset = session["currency"].upper()
@@ -75,7 +75,7 @@ def snapshot(session: Mapping[str, Any], as_of: datetime, *, has_failed: bool = 
 
 
 def intent_of(session: Mapping[str, Any]) -> Intent:
-    """Its payment intent: an object where it was expanded, else a name or nothing."""
+    """Read the payment intent: an object if expanded, else an id or nothing."""
     intent = session.get("payment_intent")
     if isinstance(intent, Mapping):
         error = intent.get("last_payment_error") or {}
@@ -84,7 +84,7 @@ def intent_of(session: Mapping[str, Any]) -> Intent:
 
 
 def payment_id_of(session: Mapping[str, Any]) -> UUID | None:
-    """The payment that a session says it is for; None when it is none of payd's."""
+    """Id of the payment that the session is for; None if payd did not create the session."""
     named = session.get("client_reference_id")
     if not isinstance(named, str) or named != (session.get("metadata") or {}).get("payment_id"):
         return None
@@ -92,7 +92,7 @@ def payment_id_of(session: Mapping[str, Any]) -> UUID | None:
 
 
 def uuid_or_none(text: object) -> UUID | None:
-    """Only the form in which payd writes its ids."""
+    """Parse a payment id in the exact form that payd writes."""
     if not isinstance(text, str):
         return None
     try:
@@ -121,7 +121,7 @@ def _status(session: Mapping[str, Any], intent: Intent) -> ProviderStatus:
 
 
 def _of_expired(intent: Intent) -> ProviderStatus:
-    """A session may expire while a payment that was begun in it is still under way."""
+    """Status of an expired session; a payment that began before the expiry may still settle."""
     if intent.status == "processing":
         return ProviderStatus.PROCESSING
     return ProviderStatus.PAID if intent.status == "succeeded" else ProviderStatus.EXPIRED

@@ -1,4 +1,4 @@
-"""Stripe's webhooks: authentic, recent and readable, or refused. Pure, and without the SDK.
+"""Verify Stripe's webhooks: signature, age, content. Pure functions without the SDK.
 
 Stricter than the SDK's own check (stripe-python, _webhook.py): a time in the future is refused,
 too, and so is what a careful reader would not call JSON.
@@ -26,7 +26,7 @@ SESSION_EVENTS = (
 )
 CHARGE_EVENTS = ("charge.refunded",)
 DISPUTE_EVENTS = ("charge.dispute.created", "charge.dispute.funds_withdrawn")
-#: What the provider believes, and what its scan asks for.
+#: Event types that the provider uses and that its scan requests.
 EVENTS = (*SESSION_EVENTS, *CHARGE_EVENTS, *DISPUTE_EVENTS)
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,255}")
@@ -43,16 +43,16 @@ _TIME_MAX = 4_102_444_800
 def verify(
     request: WebhookRequest, secrets: Sequence[str], now: datetime, tolerance_s: int
 ) -> ProviderEvent:
-    """The event, in the words that evidence needs; raises WebhookRefused."""
+    """Verify a webhook and return the event that evidence needs. Raises WebhookRefused."""
     stamp = _read_header(request.headers.get("stripe-signature", ""))
     signed = f"{stamp.time}.".encode() + request.body
     if not any(_is_signed(stamp, secret, signed) for secret in secrets if secret.strip()):
-        raise WebhookRefused("signature", "no signature fits a secret")
+        raise WebhookRefused("signature", "no signature matches a current secret")
     age_s = now.timestamp() - stamp.time
     if age_s > tolerance_s:
-        raise WebhookRefused("too_old", "signed too long ago")
+        raise WebhookRefused("too_old", "signed too long ago: check tolerance_s and the clock")
     if age_s < -tolerance_s:
-        raise WebhookRefused("from_the_future", "signed in the future")
+        raise WebhookRefused("from_the_future", "signed in the future: check the clock")
     return reduced(_read_json(request.body))
 
 
@@ -63,12 +63,12 @@ class _Stamp:
 
 
 def _read_header(header: str) -> _Stamp:
-    """`t=…,v1=…,v1=…`: one time, a signature for each secret in force; other schemes are ignored."""
+    """Parse `t=…,v1=…,v1=…`: a time and one signature per secret; ignore other schemes."""
     parts = [part.partition("=") for part in header.split(",")]
     times = [value for name, _, value in parts if name == "t"]
     signatures = tuple(value for name, _, value in parts if name == "v1")
     if len(times) != 1 or not _SECONDS.fullmatch(times[0]) or not header.isascii():
-        raise WebhookRefused("signature", "no readable Stripe-Signature")
+        raise WebhookRefused("signature", "missing or unreadable Stripe-Signature header")
     return _Stamp(int(times[0]), signatures)
 
 
@@ -96,19 +96,19 @@ def _read_json(body: bytes) -> Mapping[str, Any]:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Two readers of a key that is there twice may see different events."""
+    """Refuse duplicate keys: two parsers could read different events from them."""
     read = dict(pairs)
     if len(read) < len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("duplicate key")
     return read
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def reduced(event: Mapping[str, Any]) -> ProviderEvent:
-    """The event without what may differ between deliveries and without personal data.
+    """Reduce an event: no personal data, and nothing that may differ between deliveries.
 
     The same from a webhook and from a list. Raises WebhookRefused.
     """
@@ -148,7 +148,7 @@ def _reduced_session(told: Mapping[str, Any]) -> Mapping[str, Any]:
     named = _optional_text(told, "client_reference_id", _ANY)
     is_ours = mode == "payment" and payment_id == named
     if payment_id is None or not is_ours:
-        # Not one of payd's: nothing of it is needed, and some of it may be missing.
+        # Not created by payd: nothing of it is needed, and fields may be missing.
         return {"id": _text(told, "id", _ID)}
     return {
         "id": _text(told, "id", _ID),
@@ -174,7 +174,7 @@ def _payment_id(told: Mapping[str, Any]) -> str | None:
 
 
 def _malformed(what: str) -> NoReturn:
-    raise WebhookRefused("malformed", f"not an event that can be read: {what}")
+    raise WebhookRefused("malformed", f"not a readable event: {what}")
 
 
 def _mapping(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -196,7 +196,7 @@ def _optional_text(told: Mapping[str, Any], name: str, form: re.Pattern[str]) ->
 
 
 def _reference(told: Mapping[str, Any], name: str) -> str | None:
-    """The id of another object, which may be there as a whole."""
+    """Id of a referenced object, which may be expanded to the whole object."""
     value = told.get(name)
     return (
         _text(value, "id", _ID) if isinstance(value, Mapping) else _optional_text(told, name, _ID)

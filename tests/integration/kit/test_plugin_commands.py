@@ -66,7 +66,7 @@ def test_what_is_checked_can_be_read(payd: Payd) -> None:
 def test_a_name_that_cannot_be_is_refused(payd: Payd, tmp_path: Path, name: str) -> None:
     done = payd("plugin", "new", name, "--folder", "here")
     assert done.returncode == 2
-    assert "lower-case letters" in done.stderr
+    assert "invalid name" in done.stderr
     assert not (tmp_path / "here").exists()
 
 

@@ -103,7 +103,7 @@ def test_a_transfer_that_the_chain_refuses_is_told(wallet: Wallet) -> None:
         ("--amount", "1e999999", "is not an amount"),
         ("--amount=-1", None, "'-1' is not an amount"),
         ("--amount", "0.0000001", "more than 6 decimals"),
-        ("--token", "DOGE", "none of USDC, USDT"),
+        ("--token", "DOGE", "nor one of USDC, USDT"),
         ("--token", ALPHA[:-1], "is neither an address"),
         ("--memo", "invoice 7", "is not 0x-hex of at most 32 bytes"),
         ("--memo", MEMO + "00", "is not 0x-hex of at most 32 bytes"),

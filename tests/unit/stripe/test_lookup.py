@@ -130,5 +130,5 @@ async def test_a_page_that_does_not_say_where_to_go_on_is_no_answer(page: dict[s
             lambda: provider.objects(NOW - timedelta(days=1), NOW, None),
             lambda: provider.fetch(a_ref()),
         ):
-            with pytest.raises(OutcomeUnknown, match="has more and no last one"):
+            with pytest.raises(OutcomeUnknown, match="has_more without a last object"):
                 await ask()
