@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check core units lint integration one-part other-part last-part fast pythons test-newest browser campaign bench reference docs lock proto format clean
+.PHONY: help run test check core units lint integration one-part other-part last-part fast pythons test-newest browser campaign bench reference docs docs-links lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ reference: $(FOR_TEST) ## Generate docs/configuration.md from the settings
 docs: $(FOR_DOCS) ## Build the documentation into build/docs; every warning is an error
 	@$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/docs
 	@echo "build/docs/index.html"
+
+docs-links: $(FOR_DOCS) ## Check the documentation's external links; needs the network
+	@$(BIN)/python -m sphinx --quiet -b linkcheck docs build/docs-links
 
 # One resolution for every supported Python; the smaller locks take their versions from the largest.
 RESOLVE = $(BIN)/python -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \

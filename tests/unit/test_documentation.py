@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import yaml
 
 from payd.cli.main import main
 
@@ -146,3 +147,17 @@ def test_the_architecture_page_names_each_room_use_case_and_loop() -> None:
     loops = re.findall(r'worker\(\s*"([\w ]+)"', (ROOT / "payd/daemon/loops.py").read_text())
     assert len(loops) >= 6
     assert not [loop for loop in loops if loop.removeprefix("event ") not in page]
+
+
+def test_the_workflow_and_the_hooks_run_what_a_developer_runs() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    [job] = workflow["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == [".ci/run"]
+    [hooks] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert hooks["repo"] == "local"
+    for hook in hooks["hooks"]:
+        words = hook["entry"].split()
+        assert words[0] in ("make", ".venv/bin/python")
+        assert not [
+            path for path in words if path.startswith("tests/") and not (ROOT / path).is_file()
+        ]
