@@ -1,4 +1,4 @@
-"""The mock's remote side as the conformance kit tells it what to do: its ledger, and its scenarios."""
+"""Control the mock's remote side from the conformance kit: its ledger and its scenarios."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

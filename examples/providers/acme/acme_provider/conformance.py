@@ -1,4 +1,4 @@
-"""The fake API, told what to do by payd's conformance kit."""
+"""Control the fake API from payd's conformance kit."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from payd.plugins.testing import BenchClock, Fault, NotScripted, Remote
 
 @asynccontextmanager
 async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
-    """A fake API of its own, on a free port, whose time is the kit's."""
+    """Start a fake API on a free port, with the kit's clock."""
     acme = FakeAcme(
         api_key=f"key-{token_hex(8)}",
         webhook_secret=f"secret-{token_hex(8)}",
@@ -64,14 +64,14 @@ class AcmeRemote(Remote):
         self._acme.expire(self._charge(ref)["id"])
 
     async def rest(self) -> None:
-        """All is told at once."""
+        """Do nothing: the fake API reports everything at once."""
         await trio.lowlevel.checkpoint()
 
     def webhook(self, ref: PaymentRef, now: datetime, secret: str | None = None) -> WebhookRequest:
         """Return the newest webhook about the object, signed at `now`."""
         event = self._acme.newest_event(self._charge(ref)["id"])
         if event is None:
-            raise NotScripted("Acme tells nothing of a charge that is only open")
+            raise NotScripted("Acme sends no event about a charge that is only open")
         return self._signed(event, now, secret)
 
     def foreign_webhook(self, now: datetime) -> WebhookRequest:

@@ -1,4 +1,4 @@
-"""A stand-in for Acme: its charges, its events and its webhooks, with failures on demand.
+"""A fake of Acme: charges, events and webhooks, with faults on demand.
 
 `fake_server` puts it behind HTTP.
 """
@@ -16,13 +16,13 @@ from acme_provider.webhooks import SIGNATURE, sign
 
 Json = dict[str, Any]
 
-#: What can go wrong. Those after "lost_answer" do what was asked before.
+#: Faults that act instead of the request, and faults that act after it was executed.
 FAULTS = ("lost_request", "unauthorized", "rate_limited", "decline", "hang")
 FAULTS_AFTER = ("lost_answer", "server_error", "garbage")
 
 
 class FakeAcme:
-    """What the remote side knows. Its methods may be called from any thread."""
+    """The state of the fake API. Its methods may be called from any thread."""
 
     def __init__(
         self,
@@ -36,10 +36,10 @@ class FakeAcme:
         self.api_key = api_key
         self.webhook_secret = webhook_secret
         self.webhook_url = webhook_url
-        #: So many have arrived.
+        #: How many requests have arrived.
         self.requests = 0
         self.charges: dict[str, Json] = {}
-        #: What every request meets: one of FAULTS or FAULTS_AFTER; None while all is well.
+        #: The fault of every request, from FAULTS or FAULTS_AFTER; None for none.
         self.fault: str | None = None
         self._clock = clock
         self._events: list[Json] = []
@@ -49,7 +49,7 @@ class FakeAcme:
     # -- what the API does -------------------------------------------------------------------
 
     def create(self, order: Json, key: str) -> tuple[int, Json]:
-        """A charge, once a key; 409 for other parameters under the same key."""
+        """Create one charge for a key; 409 for other parameters under the same key."""
         with self._lock:
             known, charge_id = self._by_key.get(key, (order, ""))
             if known != order:
@@ -68,7 +68,7 @@ class FakeAcme:
             return 200, self.shown(charge_id)
 
     def shown(self, charge_id: str) -> Json:
-        """The charge as it stands now. Raises KeyError."""
+        """Return the current state of a charge. Raises KeyError."""
         with self._lock:
             charge, now = self.charges[charge_id], self._clock()
             if charge["status"] == "open" and now >= charge["expire_time"]:
@@ -76,12 +76,12 @@ class FakeAcme:
             return {**charge, "as_of": int(now)}
 
     def of_payment(self, payment_id: str) -> list[Json]:
-        """The charges that name it."""
+        """Return the charges of a payment."""
         with self._lock:
             return [self.shown(c) for c, v in self.charges.items() if v["payment_id"] == payment_id]
 
     def cancel(self, charge_id: str) -> Json:
-        """Close it if it is open."""
+        """Cancel a charge if it is open."""
         with self._lock:
             if self.shown(charge_id)["status"] == "open":
                 self.charges[charge_id]["status"] = "canceled"
@@ -89,7 +89,7 @@ class FakeAcme:
             return self.shown(charge_id)
 
     def pay(self, charge_id: str, amount: int | None = None) -> Json:
-        """As the customer does: all that is left, or so much; nothing where it is not open any more."""
+        """Pay an open charge as the customer would: an amount, by default all that is due."""
         with self._lock:
             charge = self.shown(charge_id)
             if charge["status"] == "open":
@@ -104,37 +104,37 @@ class FakeAcme:
             return self.shown(charge_id)
 
     def refund(self, charge_id: str, amount: int) -> Json:
-        """The merchant gives so much back; what was received stays what it was."""
+        """Refund an amount; `received` stays unchanged."""
         with self._lock:
             self.charges[charge_id]["refunded"] += amount
             self._report("charge.refunded", charge_id)
             return self.shown(charge_id)
 
     def expire(self, charge_id: str) -> None:
-        """Its time is over."""
+        """Let a charge expire now."""
         with self._lock:
             self.charges[charge_id]["expire_time"] = self._clock()
 
     def events(self, after: int, limit: int) -> Json:
-        """A page of all that was reported."""
+        """Return a page of all events."""
         with self._lock:
             page = self._events[after : after + limit]
             cursor = after + len(page)
             return {"events": page, "cursor": cursor, "more": cursor < len(self._events)}
 
     def signed(self, event: Json, at: float, secret: str | None = None) -> tuple[bytes, str]:
-        """A webhook's body and its signature."""
+        """Return a webhook's body and its signature."""
         body = json.dumps(event).encode()
         return body, f"t={int(at)},v1={sign(body, int(at), secret or self.webhook_secret)}"
 
     def newest_event(self, charge_id: str) -> Json | None:
-        """The last one that was reported about the charge."""
+        """Return the latest event of a charge."""
         with self._lock:
             about = [event for event in self._events if event["charge"]["id"] == charge_id]
             return about[-1] if about else None
 
     def event(self, kind: str, charge: Json) -> Json:
-        """Something to report about a charge."""
+        """Build an event about a charge."""
         return {"id": f"ev_{secrets.token_hex(8)}", "type": kind, "charge": charge}
 
     def _report(self, kind: str, charge_id: str) -> None:
@@ -144,7 +144,7 @@ class FakeAcme:
             threading.Thread(target=self._send, args=(event,), daemon=True).start()
 
     def _send(self, event: Json) -> None:
-        """Until it is taken; whoever is away for long has the scan."""
+        """Send a webhook, with a few retries; the scan finds an event that is never delivered."""
         for pause_s in (0.0, 1.0, 5.0, 30.0):
             time.sleep(pause_s)
             body, signature = self.signed(event, self._clock())

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from acme_provider.fake_api import FakeAcme, Json
 
-#: What is answered instead of doing what was asked.
+#: Responses of the faults that act instead of the request.
 _REFUSALS: Mapping[str | None, tuple[int, Json]] = {
     "unauthorized": (401, {"code": "unauthorized", "message": "no such key"}),
     "rate_limited": (429, {"code": "rate_limited", "message": "too many requests"}),
@@ -23,7 +23,7 @@ _HANG_S = 30.0
 
 @contextmanager
 def serving(acme: FakeAcme, port: int = 0) -> Iterator[FakeAcme]:
-    """Answers on this machine, in threads, until the end of the block; sets `acme.url`."""
+    """Serve on the loopback address, in threads, until the end of the block; set `acme.url`."""
     server = _Server(("127.0.0.1", port), _Handler)
     server.acme = acme
     acme.url = f"http://127.0.0.1:{server.server_address[1]}"
@@ -58,13 +58,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _serve(self) -> None:
         acme, size = self.server.acme, int(self.headers.get("Content-Length") or 0)
         body, url = self.rfile.read(size), urlsplit(self.path)
         if len(body) < size:
-            # Who asked is gone.
+            # The client has disconnected.
             self.close_connection = True
         elif url.path.startswith("/pay/"):
             self._page(acme, url.path.removeprefix("/pay/"))
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _routed(
     acme: FakeAcme, method: str, path: list[str], query: Any, body: bytes, key: str
 ) -> tuple[int, Json]:
-    """Status and document; raises KeyError for what is not there."""
+    """Return status and document. Raises KeyError for an unknown path or charge."""
     match method, path:
         case "POST", ["charges"]:
             return acme.create(json.loads(body), key)

@@ -1,4 +1,4 @@
-"""The bank, told what to do by payd's conformance kit: a folder in which it drops statements."""
+"""Control the fake bank from payd's conformance kit: it writes statements into a folder."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
@@ -20,7 +20,7 @@ _NOTHING_IS_SENT = CannotHappen("nothing is sent: the claims are in a file of ou
 
 @asynccontextmanager
 async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
-    """A ledger and a folder of its own."""
+    """Create a ledger and a folder for statements."""
     with TemporaryDirectory() as folder:
         yield SepaRemote(clock, Path(folder))
 
@@ -57,7 +57,7 @@ class SepaRemote(Remote):
         return {}
 
     async def fault(self, fault: Fault) -> None:
-        """See Remote. What can fail is a look: when the folder of statements is away."""
+        """See Remote. Only reading can fail: the folder of statements disappears."""
         await trio.lowlevel.checkpoint()
         if fault is not Fault.SERVER_ERROR:
             raise _NOTHING_IS_SENT

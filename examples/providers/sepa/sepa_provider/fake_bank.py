@@ -1,4 +1,4 @@
-"""A bank that books what it is told, for tests and for development.
+"""A fake bank: it writes camt.053 statements, for tests and for development.
 
 `python -m sepa_provider.fake_bank --folder DIR --iban IBAN --reference RF… --cents 14900`
 """
@@ -32,7 +32,7 @@ _ENTRY = """   <Ntry>
 
 @attrs.frozen(kw_only=True)
 class Booking:
-    """A movement that a statement shows."""
+    """A transfer, or a returned one, in a statement."""
 
     reference: str
     cents: int
@@ -41,7 +41,7 @@ class Booking:
 
 
 def statement(iban: str, bookings: Sequence[Booking], now: datetime) -> str:
-    """A camt.053 document of this moment."""
+    """Build a camt.053 document."""
     entries = [
         _ENTRY.format(
             id=one.id,
@@ -58,7 +58,7 @@ def statement(iban: str, bookings: Sequence[Booking], now: datetime) -> str:
 
 
 def drop(folder: Path, document: str, name: str = "") -> Path:
-    """Put it where statements are read; never half of it."""
+    """Write a statement into the folder atomically."""
     path = folder / f"{name or token_hex(8)}.xml"
     part = path.with_suffix(".part")
     part.write_text(document, encoding="utf-8")
@@ -66,15 +66,15 @@ def drop(folder: Path, document: str, name: str = "") -> Path:
 
 
 def main() -> None:
-    """One transfer, in one statement."""
-    parser = argparse.ArgumentParser(description="A bank that books what it is told.")
+    """Write a statement with one transfer."""
+    parser = argparse.ArgumentParser(description="Write a bank statement with one transfer.")
     parser.add_argument("--folder", type=Path, required=True, help="statements_dir")
-    parser.add_argument("--iban", required=True, help="our account")
+    parser.add_argument("--iban", required=True, help="account that receives the money")
     parser.add_argument("--reference", required=True)
     parser.add_argument("--cents", type=int, required=True)
-    told = parser.parse_args()
-    booking = Booking(reference=told.reference, cents=told.cents)
-    path = drop(told.folder, statement(told.iban, [booking], datetime.now(UTC)))
+    arguments = parser.parse_args()
+    booking = Booking(reference=arguments.reference, cents=arguments.cents)
+    path = drop(arguments.folder, statement(arguments.iban, [booking], datetime.now(UTC)))
     print(path)  # noqa: T201 - what a command is for
 
 
