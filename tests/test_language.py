@@ -23,7 +23,6 @@ EXEMPT = (
     "payd/dev/",
     "payd/plugins/",
     "payd/providers/",
-    "payd/telemetry/",
     "payd/transport/",
     "plugins/",
     "tests/browser/",

@@ -1,7 +1,7 @@
-"""What is told: log lines, metrics, and nothing secret in either.
+"""Log lines and metrics, with secrets masked.
 
-Imports nothing of payd. Other rooms import these names from here; what a line or a series means
-belongs to who writes it.
+Imports nothing of payd. Other packages import these names from here, and define the meaning of
+their own log events.
 """
 
 from payd.telemetry.lines import (

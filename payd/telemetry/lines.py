@@ -1,8 +1,8 @@
-"""Log lines, and nothing secret in them.
+"""Log lines on stderr, with secrets masked.
 
-Lines go to stderr, JSON unless that is a terminal, the standard library's too. A value that was registered as secret, or that is kept under a name that looks
-like one, is masked wherever it turns up; a reader of stderr that stalls loses lines, and never
-stops the daemon.
+Lines are JSON, or plain text on a terminal; those of the standard library's logging have the same
+form. A value that was registered as secret, or whose field name looks like a secret's, is masked
+wherever it occurs. If the reader of stderr stalls, lines are dropped: the daemon does not wait.
 """
 
 import json
@@ -24,51 +24,54 @@ import structlog
 
 MASK = "**********"
 
-#: Shorter ones would mask half of every line, and are no secrets.
+#: Shorter values are no secrets, and masking them would hide half of every line.
 _SECRET_LENGTH_MIN = 4
 _SECRET_KEY = re.compile(
     r"passw|secret|authorization|credential|cookie|seed|private_?key|api_?key|signing_?key"
     r"|memo_?key|key_?material|token(?!_address)",
     re.IGNORECASE,
 )
-#: Ours, and the same for every line of a kind: never masked.
+#: Fields that payd sets itself, never masked.
 _PLAIN_FIELDS = frozenset({"timestamp", "level", "logger"})
 
 #: Bytes that a pipe which polls as writable takes without blocking.
 _CHUNK_BYTES = 4096
-#: How long one line may wait for a stalled reader; the lines after it do not wait.
+#: How long one line waits for a stalled reader; the lines after it do not wait.
 _STALL_MS = 50
 
 
 def get_logger(name: str) -> Any:
-    """A structlog logger: a past-tense event word, then fields."""
+    """Return a structlog logger. Events are past-tense words; everything else is a field."""
     return structlog.get_logger(name)
 
 
 def register_secret(value: str) -> None:
-    """Mask `value` in every line from now on; of several lines (a key file) each one, too."""
-    _state.secrets.update(_looks_of(value))
-    # The longest first: one secret may be part of another.
-    _state.traces = tuple(sorted(_state.secrets, key=len, reverse=True))
+    """Mask `value` in every line from now on, and each line of it (of a key file, for example)."""
+    _state.secrets.update(_forms_of(value))
+    # Longest first: one secret may be part of another.
+    _state.forms = tuple(sorted(_state.secrets, key=len, reverse=True))
 
 
 def forget_secret(value: str) -> None:
-    """It is worth nothing any more: each one that is looked for makes every line dearer."""
-    _state.secrets.difference_update(_looks_of(value))
-    _state.traces = tuple(sorted(_state.secrets, key=len, reverse=True))
+    """Stop masking a value that is no longer secret, since each one makes every line slower."""
+    _state.secrets.difference_update(_forms_of(value))
+    _state.forms = tuple(sorted(_state.secrets, key=len, reverse=True))
 
 
-def _looks_of(value: str) -> Iterator[str]:
-    """How a secret may look in a line: plain, in a URL, in a repr, in JSON; each of its lines."""
+def _forms_of(value: str) -> Iterator[str]:
+    """Forms of a secret in a line: plain, in a URL, in a repr, in JSON; for each of its lines."""
     for part in {value, *(line.strip() for line in value.splitlines())}:
         if len(part) >= _SECRET_LENGTH_MIN:
-            for look in (part, quote(part, safe=""), repr(part)[1:-1]):
-                yield look
-                yield json.dumps(look)[1:-1]
+            for form in (part, quote(part, safe=""), repr(part)[1:-1]):
+                yield form
+                yield json.dumps(form)[1:-1]
 
 
 def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> None:
-    """Set up structlog, and the standard library's logging through it. Repeatable."""
+    """Set up structlog and the standard library's logging. It can be called again.
+
+    `form` "auto" is console on a terminal, otherwise JSON.
+    """
     as_console = form == "console" or (form == "auto" and sys.stderr.isatty())
     _state.render = _console_renderer() if as_console else _as_json
     structlog.configure(
@@ -79,24 +82,24 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
     )
     logging.getLogger().handlers[:] = [_FromStandardLibrary()]
     logging.captureWarnings(True)
-    # Libraries speak of what payd reports itself, and of each client's hiccup.
+    # These libraries log what payd reports itself, and each client's connection errors.
     for noisy in ("nats", "grpclib", "hypercorn", "asyncio", "hpack", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    sys.excepthook = _tell_uncaught
+    sys.excepthook = _log_uncaught
     set_level(level)
 
 
 def set_level(level: str) -> None:
-    """Change the least severe level that is written."""
+    """Set the least severe level that is written."""
     logging.getLogger().setLevel(level.upper())
     _state.threshold = logging.getLogger().level
 
 
-# -- a line's way ------------------------------------------------------------------------------
+# -- from an event to a line -------------------------------------------------------------------
 
 
 class _BoundLogger(structlog.BoundLoggerBase):
-    """Asks for the level first: a line that is not written costs nothing, and SIGHUP changes it."""
+    """Checks the level first, so that lines below it cost nothing, and SIGHUP can change it."""
 
     def debug(self, event: str, **fields: Any) -> None:
         if _state.threshold <= logging.DEBUG:
@@ -121,7 +124,7 @@ class _BoundLogger(structlog.BoundLoggerBase):
 
 
 class _Line:
-    """What a bound logger ends in: its name, and the way out."""
+    """The innermost logger: has the name, and writes the finished line."""
 
     def __init__(self, name: str = "payd") -> None:
         self.name = name
@@ -133,7 +136,7 @@ class _Line:
 
 
 class _FromStandardLibrary(logging.Handler):
-    """Lines of grpclib, hypercorn, nats, asyncpg and their like, in the shape of ours."""
+    """Writes records of libraries that use `logging` (grpclib, hypercorn, …) in our form."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -146,18 +149,18 @@ class _FromStandardLibrary(logging.Handler):
 
 
 def _finish(logger: Any, level: str, fields: Any) -> str:
-    """The line, ready to write."""
+    """Render the line with secrets masked."""
     ours = {
         "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         "level": level,
         "logger": logger.name,
         "event": fields.pop("event", ""),
     }
-    told = {key: _hidden(key, value) for key, value in fields.items()}
-    # Ours come first, and no field of the same name replaces them.
-    line = dict(structlog.processors.format_exc_info(logger, level, ours | told | ours))
+    others = {key: _hidden(key, value) for key, value in fields.items()}
+    # Ours come first, and a field with the same name does not replace them.
+    line = dict(structlog.processors.format_exc_info(logger, level, ours | others | ours))
     text = _state.render(line)
-    if any(trace in text for trace in _state.traces):
+    if any(one in text for one in _state.forms):
         text = _state.render({key: _masked(key, value) for key, value in line.items()})
     return text + "\n"
 
@@ -166,12 +169,12 @@ def _as_json(line: dict[str, Any]) -> str:
     try:
         return json.dumps(line, default=repr)
     except (TypeError, ValueError):
-        # A key that is no string, or a circle.
+        # A key is not a string, or a value contains itself.
         return json.dumps({key: repr(value) for key, value in line.items()})
 
 
 def _console_renderer() -> Callable[[dict[str, Any]], str]:
-    # Plain, because the pretty one shows local variables.
+    # Plain tracebacks, because the pretty ones show local variables.
     renderer = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
@@ -180,19 +183,19 @@ def _console_renderer() -> Callable[[dict[str, Any]], str]:
 
 @attrs.define
 class _State:
-    """What can be changed while we run."""
+    """Settings that may change while the daemon runs."""
 
     threshold: int = logging.INFO
     render: Callable[[dict[str, Any]], str] = _as_json
     secrets: set[str] = attrs.Factory(set)
-    #: How the secrets look, in a value or inside a finished line.
-    traces: tuple[str, ...] = ()
+    #: The forms of all secrets, longest first.
+    forms: tuple[str, ...] = ()
 
 
 _state = _State()
 
 
-# -- nothing secret ----------------------------------------------------------------------------
+# -- masking -----------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1024)
@@ -201,7 +204,7 @@ def _looks_secret(key: str) -> bool:
 
 
 def _hidden(key: object, value: Any) -> Any:
-    """`value` without what is kept under a name that looks secret, however deep."""
+    """Mask values whose field name looks like a secret's, at any depth."""
     if value is not None and isinstance(key, str) and _looks_secret(key):
         return MASK
     if isinstance(value, Mapping):
@@ -212,7 +215,7 @@ def _hidden(key: object, value: Any) -> Any:
 
 
 def _masked(key: object, value: Any) -> Any:
-    """`value` without any known secret; what is not a string is masked as it would be shown."""
+    """Mask registered secrets in a value; values that are not text are masked in their repr."""
     if key in _PLAIN_FIELDS or value is None or isinstance(value, bool):
         return value
     if isinstance(value, Mapping):
@@ -227,36 +230,36 @@ def _masked(key: object, value: Any) -> Any:
 
 
 def _without_secrets(text: str) -> str:
-    for trace in _state.traces:
-        text = text.replace(trace, MASK)
+    for one in _state.forms:
+        text = text.replace(one, MASK)
     return text
 
 
-def _tell_uncaught(
+def _log_uncaught(
     kind: type[BaseException], error: BaseException, where: TracebackType | None
 ) -> None:
-    """The interpreter's own report would show what is secret."""
+    """Log an uncaught exception; the interpreter's own report would not mask secrets."""
     if issubclass(kind, KeyboardInterrupt):
         return
     get_logger("payd").critical("process_failed", exc_info=(kind, error, where))
 
 
 class _Stderr:
-    """Whole lines, from any thread. What its reader does not take in time is dropped, and counted."""
+    """Writes whole lines, from any thread. Lines that a slow reader misses are dropped."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._dropped = 0
-        #: The last line stopped in its middle.
+        #: Whether the last line was written only in part.
         self._cut = False
 
     def write(self, text: str) -> None:
-        """Returns within some 50 ms, whatever becomes of the line."""
+        """Write a line, or drop it; return within about 50 ms."""
         with self._lock:
             try:
                 self._write(text)
             except (OSError, ValueError):
-                # Closed: there is nobody to tell.
+                # stderr is closed.
                 self._dropped += 1
 
     def _write(self, text: str) -> None:
@@ -268,8 +271,8 @@ class _Stderr:
         poll = select.poll()
         poll.register(handle, select.POLLOUT)
         if self._dropped and poll.poll(0):
-            told = {"level": "warning", "event": "log_lines_dropped", "count": self._dropped}
-            text = "\n" * self._cut + json.dumps(told) + "\n" + text
+            notice = {"level": "warning", "event": "log_lines_dropped", "count": self._dropped}
+            text = "\n" * self._cut + json.dumps(notice) + "\n" + text
         data = text.encode(errors="backslashreplace")
         sent = 0
         while sent < len(data):
@@ -283,7 +286,7 @@ class _Stderr:
 
 
 def _stderr_handle() -> int | None:
-    """None where a test or a program around us has put something else in its place."""
+    """File descriptor of stderr; None if a test or a surrounding program replaced it."""
     try:
         return sys.stderr.fileno()
     except (AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Every series of payd, and who counts at the doors."""
+"""All metrics of payd, and the observers that the gRPC and HTTP servers call."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -9,44 +9,45 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from payd.telemetry.lines import get_logger
 
-#: Of each provider: more would be labels in disguise.
+#: Most figures of one provider: more would be labels in disguise.
 _FIGURES_MAX = 50
-_NO_NAME = re.compile(r"[^a-z0-9_]")
+_NOT_IN_A_NAME = re.compile(r"[^a-z0-9_]")
 
-#: From a cache hit to a provider's deadline.
+#: Histogram buckets in seconds, from a cache hit to a provider's deadline.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Metrics:
-    """Every series of payd: one-word prefix, base units, no ids in labels."""
+    """All metrics of payd: prefix `payd_`, base units, no ids in labels."""
 
     def __init__(self, version: str) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._gauge("build_info", "The running version.", ("version",)).labels(version).set(1)
-        self._build_doors()
+        self._build_servers()
         self._build_queues()
         self._build_providers()
         self._build_secrets()
-        self._build_inside()
+        self._build_runtime()
 
-    def _build_doors(self) -> None:
+    def _build_servers(self) -> None:
         self.rpcs = self._counter("grpc_requests", "RPCs answered.", ("method", "code"))
         self.rpc_seconds = self._histogram("grpc_request_duration", "RPC time.", ("method",))
-        self.rpcs_in_flight = self._gauge("grpc_in_flight", "RPCs under way.")
+        self.rpcs_in_flight = self._gauge("grpc_in_flight", "RPCs in flight.")
         self.http = self._counter("http_requests", "HTTP requests answered.", ("path", "code"))
         self.http_seconds = self._histogram("http_request_duration", "HTTP time.", ("path",))
-        self.ready = self._gauge("ready", "Whether the daemon can take work.")
+        self.ready = self._gauge("ready", "Ready to take calls (1) or not.")
         self.dependency = self._gauge(
-            "dependency_up", "As /readyz tells it: there (1) or not.", ("dependency",)
+            "dependency_up", "Dependency is up (1) or not, as in /readyz.", ("dependency",)
         )
-        self.connections = self._gauge("grpc_connections", "gRPC connections open.")
-        self.cut = self._counter("grpc_cut", "Connections that payd ended.", ("reason",))
+        self.connections = self._gauge("grpc_connections", "Open gRPC connections.")
+        self.cut = self._counter("grpc_cut", "gRPC connections that payd closed.", ("reason",))
         self.rate_limited = self._counter(
-            "rate_limited", "RPCs refused: their client calls too often.", ("client",)
+            "rate_limited", "RPCs refused by the rate limit.", ("client",)
         )
         self.rate_shared = self._gauge(
-            "rate_limiter_shared", "Limits are shared through Redis (1) or held alone (0)."
+            "rate_limiter_shared",
+            "Rate limits are shared through Redis (1) or kept by each daemon (0).",
         )
 
     def _build_queues(self) -> None:
@@ -59,24 +60,26 @@ class Metrics:
         )
         self.inbox_depth = self._gauge("inbox_depth", "Reports not yet settled.")
         self.webhooks = self._counter(
-            "webhooks", "Webhooks received, by what became of them.", ("provider", "outcome")
+            "webhooks", "Webhooks received, by outcome.", ("provider", "outcome")
         )
         self.evidence = self._counter(
-            "evidence", "Stored reports worked on, by what became of them.", ("provider", "outcome")
+            "evidence", "Stored reports worked on, by outcome.", ("provider", "outcome")
         )
         self.scanned = self._counter(
-            "scanned_events", "Events that no webhook had told.", ("provider",)
+            "scanned_events", "Events that a scan found before a webhook.", ("provider",)
         )
         self.reconciled_at = self._gauge(
-            "reconciliation_time_seconds", "When the last comparison ended.", ("provider",)
+            "reconciliation_time_seconds",
+            "Unix time when the last reconciliation ended.",
+            ("provider",),
         )
         self.findings = self._gauge(
-            "reconciliation_findings", "What the last comparison found.", ("provider", "kind")
+            "reconciliation_findings", "Findings of the last reconciliation.", ("provider", "kind")
         )
         self.unmatched = self._gauge("unmatched_receipts", "Receipts that no payment has.")
         self.published = self._counter("published", "Events published.", ("subject", "outcome"))
         self.status_checks = self._counter(
-            "recovery_status_checks", "Looks of recovery.", ("outcome",)
+            "recovery_status_checks", "Status checks by recovery.", ("outcome",)
         )
 
     def _build_providers(self) -> None:
@@ -88,49 +91,56 @@ class Metrics:
         )
         self.provider_up = self._gauge("provider_up", "Provider ready (1) or not.", ("provider",))
         self.breaker_open = self._gauge(
-            "provider_breaker_open", "Provider left alone (1) or not.", ("provider",)
+            "provider_breaker_open", "Circuit breaker is open (1) or not.", ("provider",)
         )
         self.creates_refused = self._gauge(
-            "provider_creates_refused", "Payments that it refused in a row.", ("provider",)
+            "provider_creates_refused",
+            "Payments that the provider refused in a row.",
+            ("provider",),
         )
         self.watch_halted = self._gauge(
-            "provider_watch_halted", "Its watch met a contradiction (1) or not.", ("provider",)
+            "provider_watch_halted", "Watch halted by a contradiction (1) or not.", ("provider",)
         )
         self.watch_leads = self._gauge(
-            "provider_watch_leader", "This daemon runs its only watch (1) or not.", ("provider",)
+            "provider_watch_leader",
+            "This daemon runs the singleton watch (1) or not.",
+            ("provider",),
         )
 
     def _build_secrets(self) -> None:
         self.tls_expiry = self._gauge(
-            "tls_expiry_time_seconds", "When the certificate in use ends.", ("certificate",)
+            "tls_expiry_time_seconds",
+            "Unix time when the certificate in use expires.",
+            ("certificate",),
         )
         self.tls_reloads = self._counter(
-            "tls_reloads", "Changed certificates, taken or refused.", ("outcome",)
+            "tls_reloads", "Reloads of changed certificates, by outcome.", ("outcome",)
         )
         self.reloads = self._counter(
-            "reloads", "Changes of configuration and secrets, taken or refused.", ("outcome",)
+            "reloads", "Reloads of configuration and secrets, by outcome.", ("outcome",)
         )
-        self.vault_up = self._gauge("vault_up", "The last reading of Vault succeeded (1) or not.")
+        self.vault_up = self._gauge("vault_up", "The last read of Vault succeeded (1) or not.")
         self.vault_read_at = self._gauge(
-            "vault_read_time_seconds", "When Vault was last read: the age of what is in memory."
+            "vault_read_time_seconds", "Unix time when Vault was last read."
         )
         self.vault_token_expiry = self._gauge(
-            "vault_token_expiry_time_seconds", "When the token in use ends."
+            "vault_token_expiry_time_seconds", "Unix time when the token in use expires."
         )
         self.vault_operations = self._counter(
             "vault_operations", "Requests to Vault.", ("operation", "outcome")
         )
         self.nats_connected = self._gauge("nats_connected", "Connected to NATS (1) or not.")
         self.nats_expiry = self._gauge(
-            "nats_identity_expiry_time_seconds", "When the minted identity in use ends."
+            "nats_identity_expiry_time_seconds",
+            "Unix time when the minted identity in use expires.",
         )
         self.nats_renewals = self._counter(
             "nats_identity_renewals", "Renewals of the minted identity.", ("outcome",)
         )
 
-    def _build_inside(self) -> None:
-        self.pool_size = self._gauge("db_pool_size", "Database connections open.")
-        self.pool_in_use = self._gauge("db_pool_in_use", "Database connections busy.")
+    def _build_runtime(self) -> None:
+        self.pool_size = self._gauge("db_pool_size", "Open database connections.")
+        self.pool_in_use = self._gauge("db_pool_in_use", "Busy database connections.")
         self.batch_size = Histogram(
             "payd_db_batch_size",
             "Payments written by one statement.",
@@ -139,14 +149,18 @@ class Metrics:
             registry=self.registry,
         )
         self.restarts = self._counter("task_restarts", "Background task restarts.", ("task",))
-        self.failures = self._counter("task_failures", "Rows that a task failed on.", ("task",))
-        self.loop_lag = self._gauge("loop_lag_seconds", "Lateness of a timer.", ("loop",))
+        self.failures = self._counter(
+            "task_failures", "Items that a background task failed on.", ("task",)
+        )
+        self.loop_lag = self._gauge(
+            "loop_lag_seconds", "Delay of a timer on the event loop.", ("loop",)
+        )
         self.loop_exceptions = self._counter(
-            "loop_exceptions", "Exceptions that nobody caught on the asyncio loop."
+            "loop_exceptions", "Uncaught exceptions on the asyncio loop."
         )
 
     def of_provider(self, provider: str) -> "ProviderFigures":
-        """Where a provider's own figures go."""
+        """Return the registry of a provider's own figures."""
         return ProviderFigures(provider, self.registry)
 
     def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
@@ -166,7 +180,7 @@ class Metrics:
 
 
 class ProviderFigures:
-    """A provider's own figures, payd_<provider>_<figure>: a bounded number, made when first told."""
+    """A provider's own metrics, payd_<provider>_<figure>, created on first use up to a limit."""
 
     def __init__(self, provider: str, registry: CollectorRegistry) -> None:
         self._provider = provider
@@ -174,33 +188,33 @@ class ProviderFigures:
         self._figures: dict[str, Gauge | Counter] = {}
 
     def set(self, figure: str, value: float) -> None:
-        """How something stands now."""
+        """Set a gauge."""
         gauge = self._figure(figure, Gauge)
         if isinstance(gauge, Gauge):
             gauge.set(value)
 
     def count(self, figure: str, amount: float = 1) -> None:
-        """How often something happened."""
+        """Increase a counter by `amount`."""
         counter = self._figure(figure, Counter)
         if isinstance(counter, Counter) and amount >= 0:
             counter.inc(amount)
 
     def _figure(self, figure: str, kind: type[Gauge | Counter]) -> Gauge | Counter | None:
-        name = _NO_NAME.sub("_", f"payd_{self._provider}_{figure}".lower())
+        name = _NOT_IN_A_NAME.sub("_", f"payd_{self._provider}_{figure}".lower())
         if name not in self._figures and len(self._figures) < _FIGURES_MAX:
             try:
                 made = kind(
                     name, f"A figure of the provider {self._provider}.", registry=self._registry
                 )
             except ValueError:
-                # It is one of payd's own.
+                # The name is one of payd's own metrics.
                 return None
             self._figures[name] = made
         return self._figures.get(name)
 
 
 def http_observer(metrics: Metrics) -> Callable[[str, int, float], None]:
-    """The RED metrics for each HTTP request: its route, status and seconds."""
+    """Return an observer of HTTP requests: counts them and measures their duration."""
 
     def observe(route: str, status: int, seconds: float) -> None:
         metrics.http.labels(route, str(status)).inc()
@@ -210,9 +224,12 @@ def http_observer(metrics: Metrics) -> Callable[[str, int, float], None]:
 
 
 def rpc_observer(metrics: Metrics) -> Callable[..., None]:
-    """One canonical line and the RED metrics for each RPC; request and payment come from context."""
+    """Return an observer of RPCs: one log line, count and duration for each.
+
+    The payment's id is added to the line from the log context.
+    """
     log = get_logger("payd.rpc")
-    # Finding a labelled series by its names costs more than counting does.
+    # Cached, since looking up a labelled series costs more than increasing it.
     count = lru_cache(maxsize=None)(metrics.rpcs.labels)
     duration = lru_cache(maxsize=None)(metrics.rpc_seconds.labels)
 

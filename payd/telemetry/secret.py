@@ -1,14 +1,14 @@
-"""A value that must not be seen: whatever prints, logs or formats it gets nothing."""
+"""Secret: a value that prints, logs and formats as nothing."""
 
 import hmac
 from typing import NoReturn
 
-#: For people, where they must see that something is set.
+#: Shown to people instead of a secret, to show that it is set.
 REDACTED = "**********"
 
 
 class Secret:
-    """Holds one credential. Only `reveal()` gives it, at the place that needs it."""
+    """A credential. Only `reveal` returns it; call it where the value is needed."""
 
     __slots__ = ("_value",)
 
@@ -16,7 +16,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the plain text. Never store or log what comes back."""
+        """Return the plain text. Never store or log it."""
         return self._value
 
     def __repr__(self) -> str:
@@ -34,7 +34,7 @@ class Secret:
         return hash((Secret, self._value))
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not copied out of the process")
+        raise TypeError("a Secret cannot be pickled")
 
     def __copy__(self) -> "Secret":
         return self

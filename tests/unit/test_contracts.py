@@ -52,6 +52,7 @@ FORBIDDEN = (
     ("stripe_provider.client", "payd.domain.money"),
     ("tempo_provider.memo", "payd.telemetry"),
     ("acme_provider.api", "payd.daemon.loops"),
+    ("stripe_provider.companion.checkout", "stripe_provider.sessions"),
     ("payd.cli.render", "stripe"),
     ("payd.nursery", "mock_provider"),
     # What every command imports stays cheap.
