@@ -17,7 +17,6 @@ import httpx
 from support.waiting import wait_until
 
 CADDYFILE = Path(__file__).parents[2] / "deploy" / "Caddyfile"
-READY_S = 30.0
 
 
 @attrs.frozen(kw_only=True)

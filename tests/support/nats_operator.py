@@ -19,7 +19,6 @@ import nkeys
 from support.planted_secrets import WATCH
 from support.waiting import wait_until
 
-READY_S = 20.0
 _RELOADED = b"Reloaded server configuration"
 
 

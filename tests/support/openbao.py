@@ -19,7 +19,6 @@ from support.waiting import wait_until
 POLICY = """
 path "secret/data/payd" { capabilities = ["read"] }
 """
-READY_S = 20.0
 
 
 @attrs.define(kw_only=True)

@@ -18,7 +18,6 @@ from support.absent import NO_TLS_POSTGRES, do_without
 from support.authority import Authority
 from support.waiting import wait_until
 
-READY_S = 60.0
 PASSWORD = "of the tests"
 
 

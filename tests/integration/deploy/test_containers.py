@@ -46,33 +46,47 @@ def copy_into(source: str, target: Path) -> None:
             shutil.copy(found, goal)
 
 
-def run_build_stage(folder: Path) -> Path:
-    """The first stage's COPY and RUN, in an empty folder; where it puts its result."""
+def run_build_stage(folder: Path, locked: Path | None = None) -> Path:
+    """Run the first stage's COPY and RUN in an empty folder; where it puts its result.
+
+    As an engine's cache of layers would: the result of the first RUN, the dependencies, is copied
+    to `locked`, or comes from there when it exists.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     work, prefix = folder / "src", folder / "opt"
     work.mkdir(parents=True)
-    # The image's python has pip, and no environment of its own.
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PREFIX": str(prefix)}
-    for instruction, rest in stages()[0]:
+    steps = stages()[0]
+    [first, *_] = [n for n, (instruction, _) in enumerate(steps) if instruction == "RUN"]
+    cached = locked is not None and locked.exists()
+    if locked is not None and cached:
+        shutil.copytree(locked, prefix, symlinks=True)
+    for number, (instruction, rest) in enumerate(steps):
         if instruction == "COPY":
             *sources, target = rest.split()
             if target.endswith("/"):
                 (work / target).mkdir(parents=True, exist_ok=True)
             for source in sources:
                 copy_into(source, work / target)
-        elif instruction == "RUN":
-            done = subprocess.run(
-                ["/bin/sh", "-ec", rest],
-                cwd=work,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=600,
-                check=False,
-            )
-            assert done.returncode == 0, done.stderr[-2000:]
+        elif instruction == "RUN" and not (cached and number == first):
+            run_step(rest, work, prefix)
+        if number == first and locked is not None and not cached:
+            shutil.copytree(prefix, locked, symlinks=True)
     return prefix
+
+
+def run_step(script: str, work: Path, prefix: Path) -> None:
+    # The image's python has pip, and no environment of its own.
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["/bin/sh", "-ec", script],
+        cwd=work,
+        env={**os.environ, "PATH": path, "PREFIX": str(prefix)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def listing(prefix: Path) -> dict[str, str]:
@@ -87,7 +101,8 @@ def listing(prefix: Path) -> dict[str, str]:
 
 
 def test_the_build_steps_run_in_an_empty_folder_and_give_the_same_twice(tmp_path: Path) -> None:
-    prefix = run_build_stage(tmp_path / "image")
+    """The second time with the same dependencies: each of their files has a locked hash."""
+    prefix = run_build_stage(tmp_path / "image", tmp_path / "locked")
     first = listing(prefix)
     said = subprocess.run(
         [str(prefix / "bin" / "payd"), "--version"], capture_output=True, text=True, check=True
@@ -95,6 +110,13 @@ def test_the_build_steps_run_in_an_empty_folder_and_give_the_same_twice(tmp_path
     assert said.stdout.startswith("payd")
     assert not [name for name in first if "/pip/" in name or name.endswith((".c", ".h"))]
     assert any(name.endswith("stripe_provider/__init__.py") for name in first)
+    assert listing(run_build_stage(tmp_path / "image", tmp_path / "locked")) == first
+
+
+@pytest.mark.campaign
+def test_two_builds_from_nothing_give_the_same(tmp_path: Path) -> None:
+    """With what is compiled from a dependency's source, too."""
+    first = listing(run_build_stage(tmp_path / "image"))
     assert listing(run_build_stage(tmp_path / "image")) == first
 
 
