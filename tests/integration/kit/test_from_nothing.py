@@ -119,7 +119,10 @@ def paid(newcomer: Newcomer, command: str, fake_api: str) -> str:
     """What `payd pay` printed, when somebody has paid where it said."""
     process, out = newcomer.starts(command, "pay.out"), newcomer.folder / "pay.out"
     found = wait_until(
-        lambda: re.search(rf"{fake_api}/pay/\w+", out.read_text()), out.read_text, timeout_s=PATIENCE_S, process=process
+        lambda: re.search(rf"{fake_api}/pay/\w+", out.read_text()),
+        out.read_text,
+        timeout_s=PATIENCE_S,
+        process=process,
     )
     assert found
     assert httpx.post(found[0]).status_code == 200

@@ -4,7 +4,8 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,26 +46,43 @@ MISBEHAVES = {
 #: The calls that payd makes of a provider by itself, when all of its methods misbehave.
 CALLS = ("create", "close", "health", "scan", "objects", "holdings", "translate")
 
-Hostile = Callable[..., contextlib.AbstractContextManager[Daemon]]
+Hostile = Callable[..., AbstractContextManager[Daemon]]
+Hostiles = Callable[..., AbstractContextManager[Daemon]]
+
+
+def name_of(mode: str) -> str:
+    """The provider that behaves so, where several do."""
+    return re.sub(r"\W+", "_", mode).lower()
 
 
 @pytest.fixture
-def hostile(place: Place, tmp_path: Path) -> Hostile:
-    """A daemon with the hostile plugin in this mode, installed as pip would have left it."""
-    site = tmp_path / "site"
-    info = site / "payd_hostile_provider-6.6.6.dist-info"
-    info.mkdir(parents=True)
-    shutil.copy(MODULE, site)
-    (info / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: payd-hostile-provider\nVersion: 6.6.6\n"
-    )
-    (info / "entry_points.txt").write_text("[payd]\nhostile = hostile_provider\n")
+def hostiles(place: Place, tmp_path: Path) -> Hostiles:
+    """A daemon with a hostile plugin for each name and mode, installed as pip would have left it."""
 
-    def run(mode: str, **environment: str) -> contextlib.AbstractContextManager[Daemon]:
-        settings = {"PYTHONPATH": str(site), "HOSTILE_ENABLED": "true", "HOSTILE_MODE": mode}
+    def run(modes: Mapping[str, str], **environment: str) -> AbstractContextManager[Daemon]:
+        settings = {"PYTHONPATH": str(tmp_path / "site")}
+        for name, mode in modes.items():
+            install(tmp_path / "site", name)
+            settings |= {f"{name.upper()}_ENABLED": "true", f"{name.upper()}_MODE": mode}
         return running_daemon(place, **settings, **environment)
 
     return run
+
+
+def install(site: Path, name: str) -> None:
+    info = site / f"payd_{name}_provider-6.6.6.dist-info"
+    info.mkdir(parents=True)
+    shutil.copy(MODULE, site / f"{name}_provider.py")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: payd-{name}-provider\nVersion: 6.6.6\n"
+    )
+    (info / "entry_points.txt").write_text(f"[payd]\n{name} = {name}_provider\n")
+
+
+@pytest.fixture
+def hostile(hostiles: Hostiles) -> Hostile:
+    """The same with one plugin."""
+    return lambda mode, **environment: hostiles({"hostile": mode}, **environment)
 
 
 def checks(daemon: Daemon) -> dict[str, Any]:
@@ -93,34 +111,36 @@ def others_are_served(client: Client) -> None:
     client.wait_for(client.initiate().id, "COMPLETED")
 
 
-def refused(client: Client) -> tuple[grpc.StatusCode, str]:
-    """What a caller hears who wants to pay with it."""
+def refused(client: Client, method: str) -> tuple[grpc.StatusCode, str]:
+    """How a caller is refused who wants to pay with it."""
     with pytest.raises(grpc.RpcError) as error:
-        client.initiate(method="hostile")
+        client.initiate(method=method)
     return error.value.code(), reason_of(error.value)
 
 
-@pytest.mark.parametrize("mode", NOT_LOADED)
-def test_one_that_cannot_be_loaded_is_named_and_the_others_are_served(
-    hostile: Hostile, mode: str
-) -> None:
-    with hostile(mode) as daemon, daemon.client() as client:
+def test_each_that_cannot_be_loaded_is_named_and_the_others_are_served(hostiles: Hostiles) -> None:
+    modes = {name_of(mode): mode for mode in NOT_LOADED}
+    with hostiles(modes) as daemon, daemon.client() as client:
         others_are_served(client)
-        assert refused(client) == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_METHOD")
-        check = checks(daemon)["provider:hostile"]
-        assert not check["ok"]
-        assert check["detail"].startswith("provider hostile: ")
-        assert NOT_LOADED[mode] in check["detail"]
-        assert checks(daemon)["provider:mock"]["ok"]
-        wait_for_figure(daemon, 'payd_dependency_up{dependency="provider:hostile"}', 0.0)
+        checked = checks(daemon)
+        assert checked["provider:mock"]["ok"]
         wait_for_figure(daemon, 'payd_provider_up{provider="mock"}', 1.0)
-        assert (
-            'payd_provider_up{provider="hostile"} 0.0'
-            in httpx.get(f"http://{daemon.metrics}/metrics").text
-        )
-        [line] = [one for one in daemon.lines if one.get("event") == "provider_not_loaded"]
-        assert (line["provider"], line["level"]) == ("hostile", "error")
-        assert NOT_LOADED[mode] in f"{line['reason']}; {line['what_to_do']}"
+        for name, mode in modes.items():
+            assert refused(client, name) == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_METHOD")
+            check = checked[f"provider:{name}"]
+            assert not check["ok"]
+            assert check["detail"].startswith(f"provider {name}: ")
+            assert NOT_LOADED[mode] in check["detail"]
+            wait_for_figure(daemon, f'payd_dependency_up{{dependency="provider:{name}"}}', 0.0)
+            metrics = httpx.get(f"http://{daemon.metrics}/metrics").text
+            assert f'payd_provider_up{{provider="{name}"}} 0.0' in metrics
+            [line] = [
+                one
+                for one in daemon.lines
+                if one.get("event") == "provider_not_loaded" and one["provider"] == name
+            ]
+            assert line["level"] == "error"
+            assert NOT_LOADED[mode] in f"{line['reason']}; {line['what_to_do']}"
         assert daemon.stop() == 0
 
 
@@ -134,64 +154,79 @@ def test_strict_does_not_start_with_it_and_says_why(hostile: Hostile, mode: str)
     assert NOT_LOADED[mode] in str(ended.value)
 
 
-@pytest.mark.parametrize("mode", MISBEHAVES)
-def test_one_that_misbehaves_is_named_and_the_others_are_served(
-    hostile: Hostile, mode: str
-) -> None:
-    with hostile(mode) as daemon, daemon.client() as client:
+def test_each_that_misbehaves_is_named_and_the_others_are_served(hostiles: Hostiles) -> None:
+    modes = {name_of(mode): mode for mode in MISBEHAVES}
+    with hostiles(modes) as daemon, daemon.client() as client:
         began = time.monotonic()
-        started = client.initiate(method="hostile")
+        calls = [client.future("InitiatePayment", a_request(method=name)) for name in modes]
+        # Nobody knows what they did: payd says so, and looks again.
+        assert all(call.result().payment.id for call in calls)
         assert time.monotonic() - began < 10 * TIMEOUT_S
         others_are_served(client)
-        # Nobody knows what it did: payd says so, and looks again.
-        assert started.id
-        line = next(one for one in daemon.lines if one.get("event") == "provider_call_failed")
-        assert line["provider"] == "hostile"
-        assert MISBEHAVES[mode] in str(line["error"])
-        assert "hostile" in checks(daemon)["provider:hostile"]["detail"]
-        assert "last error" in checks(daemon)["provider:hostile"]["detail"]
+        checked = checks(daemon)
+        for name, mode in modes.items():
+            line = next(
+                one
+                for one in daemon.lines
+                if one.get("event") == "provider_call_failed" and one["provider"] == name
+            )
+            assert MISBEHAVES[mode] in str(line["error"])
+            assert name in checked[f"provider:{name}"]["detail"]
+            assert "last error" in checked[f"provider:{name}"]["detail"]
         assert daemon.stop() == 0
 
 
-@pytest.mark.parametrize("how", ["raises", "raises a group", "exits", "hangs", "wrong types"])
-def test_whatever_its_methods_do_the_others_are_served(hostile: Hostile, how: str) -> None:
+def test_whatever_their_methods_do_the_others_are_served(hostiles: Hostiles) -> None:
     often = {
         "PAYD_RECOVERY_SCAN_INTERVAL_S": "0.2",
         "PAYD_RECOVERY_RECONCILE_INTERVAL_S": "0.2",
         "PAYD_RECOVERY_INTERVAL_S": "0.2",
     }
-    with hostile(f"{how} everywhere", **often) as daemon, daemon.client() as client:
-        open_one = client.initiate(method="hostile", metadata={"create_well": "yes"})
-        assert client.initiate(method="hostile").id
-        with contextlib.suppress(grpc.RpcError):
-            client.call("CancelPayment", pb.CancelPaymentRequest(payment_id=open_one.id))
-        # What waits without `await` is another matter: it holds the loop.
-        at_once = how != "hangs"
-        if at_once:
-            with pytest.raises(grpc.RpcError) as error:
-                client.initiate(method="hostile", metadata={"break_prepare": "yes"})
-            assert error.value.code() is grpc.StatusCode.UNAVAILABLE
-        webhooks = f"http://{daemon.http}/webhooks/hostile"
-        assert httpx.post(webhooks, content=b"rubbish").status_code == 400
-        assert httpx.post(webhooks, content=b"authentic").status_code < 300
-        for call in CALLS:
-            if at_once or call != "translate":
-                wait_for(daemon, partial(failed, daemon, call), f"no {call} failed")
-        if at_once:
-            wait_for(daemon, lambda: failed(daemon, "watch"), "no watch was started again")
+    ways = ("raises", "raises a group", "exits", "hangs", "wrong types")
+    modes = {name_of(how): f"{how} everywhere" for how in ways}
+    with hostiles(modes, **often) as daemon, daemon.client() as client:
+        for name in modes:
+            call_every_method(daemon, client, name, at_once=name != "hangs")
+        for name in modes:
+            # A method without `await` that does not return blocks the event loop: it has its own test.
+            for call in CALLS[: -1 if name == "hangs" else None]:
+                wait_for(daemon, partial(failed, daemon, name, call), f"no {call} of {name} failed")
+            if name != "hangs":
+                wait_for(daemon, partial(restarted, daemon, name), f"no watch of {name} restarted")
         others_are_served(client)
         assert daemon.stop() == 0
 
 
-def failed(daemon: Daemon, operation: str) -> bool:
+def call_every_method(daemon: Daemon, client: Client, name: str, *, at_once: bool) -> None:
+    """What callers and webhooks can do; payd makes the other calls by itself."""
+    open_one = client.initiate(method=name, metadata={"create_well": "yes"})
+    assert client.initiate(method=name).id
+    with contextlib.suppress(grpc.RpcError):
+        client.call("CancelPayment", pb.CancelPaymentRequest(payment_id=open_one.id))
+    if at_once:
+        with pytest.raises(grpc.RpcError) as error:
+            client.initiate(method=name, metadata={"break_prepare": "yes"})
+        assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+    webhooks = f"http://{daemon.http}/webhooks/{name}"
+    assert httpx.post(webhooks, content=b"rubbish").status_code == 400
+    assert httpx.post(webhooks, content=b"authentic").status_code < 300
+
+
+def failed(daemon: Daemon, name: str, operation: str) -> bool:
     """Whether the log names the plugin and the method that broke."""
     return any(
-        line.get("provider") == "hostile" and line.get("operation") == operation
+        (line.get("provider"), line.get("operation")) == (name, operation)
         for line in daemon.lines
         if line.get("event") == "provider_call_failed"
-    ) or (
-        operation == "watch"
-        and any(line.get("event") == "provider_watch_restarted" for line in daemon.lines)
+    )
+
+
+def restarted(daemon: Daemon, name: str) -> bool:
+    """Whether the watch broke and was started again."""
+    return failed(daemon, name, "watch") or any(
+        line.get("provider") == name
+        for line in daemon.lines
+        if line.get("event") == "provider_watch_restarted"
     )
 
 
