@@ -1,4 +1,4 @@
-"""Stablecoins on the Tempo chain: TIP-20 transfers with a memo, watched to finality."""
+"""Stablecoin payments on the Tempo chain: TIP-20 transfers with a memo, watched to finality."""
 
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
@@ -21,7 +21,7 @@ __all__ = ["TempoConfig", "payd_commands", "payd_providers"]
 
 
 def _open(context: ProviderContext, config: TempoConfig) -> AbstractAsyncContextManager[Provider]:
-    # web3 takes a second to import: only who enables it pays that.
+    # web3 takes a second to import: import it only when the provider is enabled.
     from tempo_provider.provider import open_provider
 
     return open_provider(context, config)
@@ -34,7 +34,7 @@ MANIFEST = ProviderManifest(
     config_model=TempoConfig,
     methods=methods_of,
     capabilities=Capabilities(
-        # Creating asks nobody to keep anything, and gives the same answer for ever.
+        # create stores nothing remotely and always returns the same result.
         idempotency_window=timedelta(days=365),
         lookup=Lookup.INCLUDING_ABSENCE,
         cancel=Cancel.NOT_CLOSABLE,

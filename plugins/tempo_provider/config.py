@@ -1,4 +1,4 @@
-"""What an operator may set."""
+"""Settings of the Tempo provider, and its payment method."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -15,8 +15,8 @@ _ALPHA_USD, _BETA_USD, _THETA_USD = (f"{PATH_USD[:-1]}{n}" for n in (1, 2, 3))
 _DECIMALS = 6
 
 MAINNET, TESTNET, LOCALNET, DEVNET = 4217, 42431, 1337, 31318
-#: Mainnet: the chain's token list (tokenlist.tempo.xyz/list/4217). Elsewhere the faucet's tokens
-#: stand for them.
+#: On mainnet from the chain's token list (tokenlist.tempo.xyz/list/4217), elsewhere the faucet's
+#: tokens.
 _TOKENS = {
     MAINNET: {
         "USDC": "0x20c000000000000000000000b9537d11c60e8b50",
@@ -24,7 +24,7 @@ _TOKENS = {
     },
     **{chain: {"USDC": _ALPHA_USD, "USDT": _BETA_USD} for chain in (TESTNET, LOCALNET, DEVNET)},
 }
-#: Not offered, and money all the same when a customer sends it.
+#: Tokens that are not offered but are real money if a customer sends them.
 _ALSO_WATCHED = {
     MAINNET: (PATH_USD,),
     **dict.fromkeys((TESTNET, LOCALNET, DEVNET), (PATH_USD, _THETA_USD)),
@@ -32,14 +32,14 @@ _ALSO_WATCHED = {
 
 
 def _split(value: object) -> object:
-    """The environment has no lists: commas."""
+    """Split a list from the environment at commas."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
 
 
 def _pairs(value: object) -> object:
-    """Nor has it mappings: CODE=0x…,CODE=0x…"""
+    """Parse a mapping from the environment: CODE=0x…,CODE=0x…"""
     if not isinstance(value, str):
         return value
     pairs = [part.partition("=") for part in value.split(",") if part.strip()]
@@ -48,13 +48,13 @@ def _pairs(value: object) -> object:
 
 def _is_token(address: str) -> str:
     if not address.startswith(TOKEN_PREFIX):
-        raise ValueError(f"no TIP-20 token: those begin with {TOKEN_PREFIX}")
+        raise ValueError(f"not a TIP-20 token: their addresses begin with {TOKEN_PREFIX}")
     return address
 
 
 def _is_receiver(address: str) -> str:
     if why := why_not_a_receiver(address):
-        raise ValueError(f"money sent there would be lost ({why}): set it to an account of yours")
+        raise ValueError(f"money sent there would be lost ({why}): set an account that you control")
     return address
 
 
@@ -69,32 +69,32 @@ Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$")]
 class TempoConfig(ProviderConfig):
     """The settings under `providers.tempo`."""
 
-    #: Where the money goes. payd needs no key of it.
+    #: Address that receives the money. payd does not need its key.
     receiver_address: Annotated[Address, AfterValidator(_is_receiver)]
-    #: JSON-RPC endpoints of the chain, the preferred one first.
+    #: JSON-RPC endpoints of the chain, in order of preference.
     rpc_url: Annotated[tuple[Url, ...], BeforeValidator(_split)] = Field(min_length=1)
-    #: How many of them must say the same; by default two, where there are two.
+    #: Number of endpoints that must agree; by default two, or one with a single endpoint.
     rpc_quorum: int | None = Field(default=None, ge=1)
     chain_id: int = Field(gt=0, lt=2**63)
-    #: What is offered, by the code that callers use; by default what the chain is known to have.
+    #: Offered tokens: currency code → address; by default the known tokens of the chain.
     tokens: Annotated[Mapping[Code, Token], BeforeValidator(_pairs)] = Field(default_factory=dict)
-    #: What is not offered but watched, so that its arrival is known.
+    #: Tokens that are watched but not offered, so that payd sees them arrive.
     watched_tokens: Annotated[tuple[Token, ...] | None, BeforeValidator(_split)] = None
     payment_ttl_minutes: int = Field(default=30, ge=5, le=1440)
-    #: How often the chain is asked for a new final block.
+    #: Seconds between requests for a new final block.
     poll_interval_s: float = Field(default=2.0, ge=0.05, le=60)
-    #: For one request.
+    #: Seconds per request.
     request_timeout_s: float = Field(default=4.0, gt=0, le=60)
-    #: Blocks in one request, at most.
+    #: Maximum number of blocks per request.
     range_blocks_max: int = Field(default=10_000, ge=1, le=100_000)
-    #: Blocks behind the cursor that every request reads again.
+    #: Number of blocks before the cursor that every request reads again.
     overlap_blocks: int = Field(default=64, ge=0, le=10_000)
-    #: Blocks behind the cursor that are read again now and then, and how often.
+    #: Number of blocks before the cursor that are read again periodically, and seconds between.
     rescan_blocks: int = Field(default=50_000, ge=0, le=10_000_000)
     rescan_interval_s: float = Field(default=3600.0, ge=0.1, le=86_400)
-    #: Where the first start begins to read; by default the final block of that moment.
+    #: Block where the first start begins to read; by default the final block at that time.
     start_block: int | None = Field(default=None, ge=0)
-    #: `hold` leaves money that comes after a payment's end to a person.
+    #: `complete`: late money completes a payment; `hold`: an operator decides.
     late_payments: Literal["complete", "hold"] = "complete"
 
     @model_validator(mode="before")
@@ -117,28 +117,28 @@ class TempoConfig(ProviderConfig):
         if "ETH" in self.tokens:
             raise ValueError(NO_ETH)
         if not self.tokens:
-            raise ValueError(f"chain {self.chain_id} has no known tokens: set `tokens`")
+            raise ValueError(f"payd knows no tokens of chain {self.chain_id}: set `tokens`")
         if len(set(self.tokens.values())) < len(self.tokens):
-            raise ValueError("two codes of `tokens` have one address")
+            raise ValueError("two codes in `tokens` have the same address")
         if self.rpc_quorum is not None and self.rpc_quorum > len(self.rpc_url):
-            raise ValueError("`rpc_quorum` is more than the endpoints in `rpc_url`")
+            raise ValueError("`rpc_quorum` exceeds the number of endpoints in `rpc_url`")
         if len(set(self.rpc_url)) < len(self.rpc_url):
             raise ValueError("`rpc_url` names an endpoint twice, which proves nothing")
         return self
 
     @property
     def quorum(self) -> int:
-        """How many endpoints must say the same."""
+        """Number of endpoints that must agree."""
         return self.rpc_quorum or min(2, len(self.rpc_url))
 
     @property
     def watched(self) -> frozenset[str]:
-        """Every token whose transfers are read."""
+        """Every token whose transfers are read, offered or not."""
         return frozenset(self.tokens.values()) | frozenset(self.watched_tokens or ())
 
 
 def methods_of(config: TempoConfig) -> tuple[Method, ...]:
-    """Stablecoins."""
+    """The method `crypto`, with the configured tokens."""
     return (
         Method(
             key="crypto",

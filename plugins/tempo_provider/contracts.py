@@ -1,4 +1,4 @@
-"""What is known of Tempo's contracts: ABIs, and the topics and calldata that web3 makes of them.
+"""ABIs of Tempo's contracts, and the topics and calldata that web3 derives from them.
 
 Sources: the TIP-20 and TIP-1028 specifications (docs.tempo.xyz/protocol/tip20/spec) and the
 precompiles of the node (tempoxyz/tempo, crates/contracts/src/precompiles).
@@ -11,12 +11,12 @@ from eth_utils.abi import event_abi_to_log_topic
 from web3 import AsyncWeb3, Web3
 from web3.contract import AsyncContract
 
-#: Knows every TIP-20 token: anyone may create one called "USDC", so names prove nothing.
+#: The factory of all TIP-20 tokens. Anyone may create a token called "USDC": names prove nothing.
 FACTORY: Final = "0x20fc000000000000000000000000000000000000"
-#: Keeps what a receive policy blocks (TIP-1028), until it is claimed.
+#: The contract that keeps transfers blocked by a receive policy (TIP-1028) until claimed.
 GUARD: Final = "0xb10c000000000000000000000000000000000000"
 ZERO: Final = "0x" + "0" * 40
-#: Of every TIP-20 token (docs.tempo.xyz/protocol/tip20/spec).
+#: ABI of every TIP-20 token (docs.tempo.xyz/protocol/tip20/spec).
 DECIMALS: Final = 6
 
 
@@ -87,22 +87,22 @@ _OFFLINE: Final = Web3().eth.contract(abi=_TIP20)
 
 
 def transfer_calldata(receiver: str, amount: int, memo: str) -> str:
-    """What a wallet sends to the token: `transferWithMemo(receiver, amount, memo)`."""
+    """Calldata of a wallet's call: `transferWithMemo(receiver, amount, memo)`."""
     arguments = [Web3.to_checksum_address(receiver), amount, bytes.fromhex(memo[2:])]
     return str(_OFFLINE.encode_abi("transferWithMemo", args=arguments))
 
 
 def token_contract(web3: "AsyncWeb3[Any]", address: str) -> AsyncContract:
-    """A TIP-20 token to be read."""
+    """The contract of a TIP-20 token, for reading."""
     return web3.eth.contract(address=Web3.to_checksum_address(address), abi=_TIP20)
 
 
 def factory_contract(web3: "AsyncWeb3[Any]") -> AsyncContract:
-    """The factory, which knows its tokens."""
+    """The contract of the token factory, for reading."""
     abi = [_view("isTIP20", "bool", "address")]
     return web3.eth.contract(address=Web3.to_checksum_address(FACTORY), abi=abi)
 
 
 def topic_of(address: str) -> str:
-    """An address as an indexed topic."""
+    """Encode an address as an indexed topic."""
     return "0x" + address[2:].lower().rjust(64, "0")

@@ -1,4 +1,4 @@
-"""How far the watch has come: the last block that it has read, and what it knew when it began."""
+"""The watch's cursor: the last block read, and the balances when watching began."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ import attrs
 from tempo_provider.quantities import quantity
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: A later block may bear the time of an earlier one.
+#: Consecutive blocks may have the same time.
 _TICK = timedelta(microseconds=1)
 
 
@@ -25,17 +25,17 @@ class Point:
 
     @property
     def complete_time(self) -> datetime:
-        """Nothing that comes later can bear this time or an earlier one."""
+        """The latest time that no later block can have."""
         return self.time - _TICK
 
 
 @attrs.frozen(kw_only=True)
 class Opening:
-    """What an account held of a token when the watch began to look at the two."""
+    """An account's balance of a token when watching that pair began."""
 
     account: str
     token: str
-    #: Of that block, the sum included everything; only later transfers count.
+    #: `units` is the balance at the end of this block; only later transfers count.
     block: int
     units: int
 
@@ -46,21 +46,21 @@ class Cursor:
 
     chain_id: int
     point: Point
-    #: What was ever watched is watched for good: late money comes to old addresses, too.
+    #: Pairs are watched for ever, because late money may also arrive at old addresses.
     openings: tuple[Opening, ...]
 
     @property
     def accounts(self) -> frozenset[str]:
-        """Addresses of ours."""
+        """Our addresses."""
         return frozenset(opening.account for opening in self.openings)
 
     @property
     def tokens(self) -> frozenset[str]:
-        """Token contracts."""
+        """Addresses of the watched tokens."""
         return frozenset(opening.token for opening in self.openings)
 
     def missing(self, accounts: Iterable[str], tokens: Iterable[str]) -> list[tuple[str, str]]:
-        """The pairs, of these and the known ones, that are not watched yet."""
+        """Pairs of the given and the known accounts and tokens that are not watched yet."""
         known = {(opening.account, opening.token) for opening in self.openings}
         wanted = {
             (account, token)
@@ -70,11 +70,11 @@ class Cursor:
         return sorted(wanted - known)
 
     def since(self) -> Mapping[tuple[str, str], int]:
-        """Account and token → the block after which their transfers count."""
+        """Map account and token to the block after which their transfers count."""
         return {(opening.account, opening.token): opening.block for opening in self.openings}
 
     def dumps(self) -> str:
-        """As stored."""
+        """Serialise for storage."""
         point = self.point
         return json.dumps(
             {
@@ -89,7 +89,7 @@ class Cursor:
 
 
 def cursor_of(text: str) -> Cursor:
-    """The reverse of `dumps`."""
+    """Parse the result of `dumps`."""
     fields = json.loads(text)
     return Cursor(
         chain_id=fields["chain_id"],
@@ -106,7 +106,7 @@ def cursor_of(text: str) -> Cursor:
 
 
 def point_of(header: Mapping[str, Any]) -> Point:
-    """The block of an RPC's header; raises ValueError, KeyError or TypeError for what is none."""
+    """Parse a block header. Raises ValueError, KeyError or TypeError for an invalid one."""
     block_hash = header["hash"].lower()
     number, seconds = quantity(header["number"]), quantity(header["timestamp"])
     if len(block_hash) != 66 or int(block_hash, 16) < 0:

@@ -1,4 +1,4 @@
-"""Which protocol version the chain runs, and whether payd was ever tested with it."""
+"""The protocol version that the chain runs, and whether payd was tested with it."""
 
 import re
 from contextlib import suppress
@@ -15,14 +15,14 @@ from tempo_provider.witnesses import Witnesses
 #: changes what is read here.
 TESTED_FORKS: Final = ("T4", "T5", "T6", "T7", "T8", "T9", "T10", "T11", "T12")
 
-#: Only a line of the log depends on it.
+#: Seconds to wait for the version: only a log line depends on it.
 WAIT_S = 1.0
 
 _NAME = re.compile(r"[A-Za-z0-9]{1,32}")
 
 
 async def log_fork(witnesses: Witnesses, log: Logger) -> None:
-    """Log the active fork, and warn when it was never tested. Takes `WAIT_S` at most."""
+    """Log the active fork, and warn if payd was not tested with it. Takes at most `WAIT_S`."""
     fork = ""
     with trio.move_on_after(WAIT_S):
         fork = await _active_fork(witnesses)
@@ -36,7 +36,7 @@ async def log_fork(witnesses: Witnesses, log: Logger) -> None:
 
 
 async def _active_fork(witnesses: Witnesses) -> str:
-    """Of the first endpoint that knows it; empty when none does."""
+    """Ask the endpoints in order; return an empty string when none knows the fork."""
     for endpoint in witnesses.endpoints:
         with suppress(RpcError):
             if fork := _active(await endpoint.call("tempo_forkSchedule")):

@@ -1,4 +1,4 @@
-"""The 32-byte memo: which payment a transfer is for, in one form that cannot be guessed.
+"""The 32-byte memo that assigns a transfer to a payment and cannot be guessed.
 
 All 32 bytes are filled, because wallets pad a shorter memo on either side: 16 bytes are the
 payment's id, 16 a keyed MAC over it. The memo is stored with its payment and found by equality,
@@ -15,7 +15,7 @@ _PURPOSE = b"payd tempo memo 1"
 
 
 def memo_of(payment_id: UUID, key: str) -> str:
-    """0x-hex of 32 bytes; equal for the same id and key."""
+    """Compute a payment's memo as 0x-hex; the same id and key give the same memo."""
     mac = hmac.new(key.encode(), _PURPOSE + payment_id.bytes, hashlib.sha256).digest()
     return "0x" + (payment_id.bytes + mac[:_ID_BYTES]).hex()
 
@@ -27,7 +27,7 @@ def spellings(memo: str) -> tuple[str, str, str]:
 
 
 def reference_of(memo: str) -> str:
-    """What a transfer's memo names: the id of a bare one, nothing for zeros, else the memo."""
+    """Reference of a memo: a bare id's payment id, empty for zeros, otherwise the memo itself."""
     raw = bytes.fromhex(memo[2:])
     head, tail = raw[:_ID_BYTES], raw[_ID_BYTES:]
     if tail == _NOTHING:

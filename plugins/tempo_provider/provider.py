@@ -1,4 +1,4 @@
-"""The provider: what to transfer, how far the chain was read, and what our accounts hold.
+"""The Tempo provider: transfer instructions, the state of the chain watch, account balances.
 
 Nothing is created on the chain. A payment's memo is made once and stored with it; what arrives is
 found by the watch, whatever has become of the payment since.
@@ -41,22 +41,22 @@ from tempo_provider.transfers import UnreadableLog, amount_of
 from tempo_provider.watcher import Watcher
 from tempo_provider.witnesses import Witnesses
 
-#: Further behind than this, a single payment's transfers are not asked for; the watch finds them.
+#: Blocks of lag above which cancel does not query a payment's transfers; the watch finds them.
 GAP_BLOCKS_MAX = 10_000
-#: How long the start waits for the chain.
+#: Seconds that the start waits for the chain.
 CHECK_S = 4.0
-#: How long the first payments of all wait for the watch to begin.
+#: Seconds that the very first payments wait for the watch to begin.
 BEGIN_S = 3.0
 BEGIN_POLL_S = 0.1
-#: The largest amount that a token's contract can hold; a sum above it cannot be stored.
+#: Largest amount in a token contract; a larger sum is wrong and cannot be stored.
 UNITS_MAX = 2**256 - 1
 
 
 @asynccontextmanager
 async def open_provider(context: ProviderContext, config: TempoConfig) -> AsyncIterator[Provider]:
-    """The factory of the manifest. Starts without the chain, and not with another chain's."""
+    """Open the provider. Starts while the chain is unreachable, but not with another chain."""
     timeout_s = config.request_timeout_s
-    # Unpacked, a short answer may be a long one.
+    # Refuse compression: a short response could unpack to a very long one.
     plain = {"accept-encoding": "identity"}
     async with httpx.AsyncClient(timeout=timeout_s, headers=plain) as http:
         endpoints = [Endpoint(url, http, context.clock, timeout_s) for url in config.rpc_url]
@@ -67,7 +67,7 @@ async def open_provider(context: ProviderContext, config: TempoConfig) -> AsyncI
 
 
 async def _check_at_start(tokens: Tokens, witnesses: Witnesses, log: Logger) -> None:
-    """What is wrong stops the start; a chain that does not answer does not."""
+    """Check chain and tokens. A wrong one stops the start; an unreachable chain is only logged."""
     with trio.move_on_after(CHECK_S) as checking:
         try:
             await tokens.check()
@@ -83,7 +83,7 @@ async def _check_at_start(tokens: Tokens, witnesses: Witnesses, log: Logger) -> 
 class TempoProvider:
     """Provider, SupportsPrepare, SupportsWatch and SupportsAudit."""
 
-    #: One daemon watches; the others would only double the requests.
+    #: Only one daemon runs the watch; others would only double the requests.
     singleton = True
 
     def __init__(
@@ -97,11 +97,11 @@ class TempoProvider:
         self._config = config
         self._witnesses = witnesses
         self._tokens = tokens
-        #: Account and token of what is watched, as last read.
+        #: Watched pairs of account and token, as last read.
         self._known_pairs: AbstractSet[tuple[str, str]] = frozenset()
 
     def prepare(self, operation: CreateOperation) -> Mapping[str, Any]:
-        """See SupportsPrepare: the memo under the newest key, and where the money goes."""
+        """Compute the memo with the newest key, and the receiver."""
         key = self._context.secrets["tempo_memo_key"][0]
         return {
             "memo": memo_of(operation.payment_id, key),
@@ -109,10 +109,10 @@ class TempoProvider:
         }
 
     async def create(self, operation: CreateOperation) -> Created:
-        """See Provider. Asks the chain nothing but whether the token can be paid with."""
+        """Return the transfer instructions. Only checks on the chain that the token is usable."""
         terms = operation.crypto
         if terms is None:
-            raise NotAttempted("a payment without a token")
+            raise NotAttempted("the payment has no token: pass crypto_currency")
         await self._tokens.require(terms.token_address)
         memo = str(operation.parameters["memo"])
         receiver = str(operation.parameters["receiver_address"])
@@ -132,7 +132,7 @@ class TempoProvider:
         return Created(reference=memo, next_action=action)
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
-        """See Provider: how far the watch has come. What it found is told by receipts."""
+        """Return the time that the watch has reached; the money itself is reported by receipts."""
         if ref.reference is None:
             return Absent()
         cursor = await self._cursor()
@@ -140,7 +140,7 @@ class TempoProvider:
         return Found(created=Created(reference=ref.reference, next_action=None), snapshot=standing)
 
     async def cancel(self, ref: PaymentRef) -> Snapshot:
-        """See Provider: what has come beyond the watch's cursor, up to the final block of now."""
+        """Return what has arrived after the watch's cursor, up to the current final block."""
         cursor = await self._cursor()
         witnesses = self._witnesses
         try:
@@ -173,7 +173,7 @@ class TempoProvider:
         await watcher.run(sink)
 
     async def holdings(self, cursor: str) -> Sequence[Holding]:
-        """See SupportsAudit: the balances of our accounts at the end of the cursor's block."""
+        """Read the balances of our accounts at the end of the cursor's block."""
         at = cursor_of(cursor)
         balances = {
             (one.account, one.token): await self._balance(one.token, one.account, at.point.number)
@@ -197,7 +197,7 @@ class TempoProvider:
             raise NotAttempted(f"the chain cannot be read: {error}") from None
 
     async def _require_watched(self, receiver: str, token: str) -> None:
-        """Return once the watch looks at them: what came before would be seen by nobody."""
+        """Wait until the watch covers the pair: earlier transfers would never be seen."""
         pair = (receiver.lower(), token.lower())
         if pair in self._known_pairs:
             return
@@ -220,7 +220,7 @@ class TempoProvider:
 async def read_sent(
     endpoint: Endpoint, ref: PaymentRef, cursor: Cursor, last: int
 ) -> tuple[Point, int]:
-    """The block `last`, and what came with the payment's memo since the cursor; raises RpcError."""
+    """Block `last`, and the sum with the payment's memo since the cursor. Raises RpcError."""
     point = await read_point(endpoint, last)
     transfers = {
         "fromBlock": hex(cursor.point.number + 1),
@@ -239,12 +239,12 @@ async def read_sent(
     except (TypeError, UnreadableLog) as error:
         raise Unreadable(f"{endpoint.name}: {error}") from None
     if seen > UNITS_MAX:
-        raise Unreadable(f"{endpoint.name}: transfers of more than a token can hold")
+        raise Unreadable(f"{endpoint.name}: the sum of transfers exceeds a token's maximum")
     return point, seen
 
 
 def _standing(ref: PaymentRef, point: Point, seen: int) -> Snapshot:
-    """Nothing of it is confirmed: only receipts confirm, each once."""
+    """Build a snapshot without confirmed money: only receipts confirm money, each once."""
     return Snapshot(
         status=ProviderStatus.PROCESSING if seen else ProviderStatus.OPEN,
         asset=ref.asset,
@@ -256,7 +256,7 @@ def _standing(ref: PaymentRef, point: Point, seen: int) -> Snapshot:
 
 
 def _payment_uri(token: str, chain_id: int, receiver: str, amount: int, memo: str) -> str:
-    """ERC-681. A wallet that does not know the function refuses, instead of losing the memo."""
+    """Build an ERC-681 URI. A wallet that lacks the function refuses instead of losing the memo."""
     return (
         f"ethereum:{token}@{chain_id}/transferWithMemo"
         f"?address={receiver}&uint256={amount}&bytes32={memo}"

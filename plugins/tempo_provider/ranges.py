@@ -1,9 +1,9 @@
-"""How many blocks to ask for at once: as many as the endpoints allow, learned from what they say."""
+"""The number of blocks per request: adapted to the limits that endpoints report."""
 
 import re
 
 RANGE_FIRST = 1_000
-#: This many ranges in a row without a complaint, and the next is twice as long.
+#: After this many successful ranges in a row, the length doubles.
 CLEAN_TO_GROW = 5
 
 #: reth: "query exceeds max results 20000, retry with the range 1-244"
@@ -15,17 +15,17 @@ _TOO_LARGE = re.compile(
 )
 
 
-#: "request exceeds rate limit" is about how often, not how much.
+#: "request exceeds rate limit" concerns the request rate, not the range.
 _TOO_OFTEN = re.compile(r"\brate\b", re.IGNORECASE)
 
 
 def is_too_large(message: str) -> bool:
-    """Whether an endpoint's error says that a shorter range would be answered."""
+    """Whether an error means that a shorter range would succeed."""
     return _TOO_LARGE.search(message) is not None and not is_too_often(message)
 
 
 def is_too_often(message: str) -> bool:
-    """Whether an endpoint's error asks to be left alone for a while."""
+    """Whether an error asks for a pause."""
     return _TOO_OFTEN.search(message) is not None
 
 
@@ -47,13 +47,13 @@ class RangeLength:
         self.length = min(RANGE_FIRST, longest)
 
     def shorten(self, suggestion: int | None) -> None:
-        """A range was too long; take the endpoint's word for what is not, else half of it."""
+        """Shorten after a range was too long: to the endpoint's suggestion, else to half."""
         half = self.length // 2
         self.length = max(1, min(half, suggestion or half))
         self._clean = 0
 
     def succeeded(self) -> None:
-        """A whole range was read."""
+        """Count a successful range."""
         self._clean += 1
         if self._clean >= CLEAN_TO_GROW:
             self._clean = 0

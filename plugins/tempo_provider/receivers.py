@@ -1,4 +1,4 @@
-"""Which addresses cannot be the account that is paid: those of the chain itself.
+"""Addresses that cannot receive payments because they belong to the chain itself.
 
 Money that is sent there is refused by the tokens, lost, or somebody else's to move.
 Source: tempoxyz/tempo, crates/contracts/src/precompiles/mod.rs and zone_factory.rs.
@@ -6,9 +6,9 @@ Source: tempoxyz/tempo, crates/contracts/src/precompiles/mod.rs and zone_factory
 
 from typing import Final
 
-#: Every TIP-20 token's address begins so (docs.tempo.xyz/protocol/tip20/spec).
+#: Prefix of every TIP-20 token's address (docs.tempo.xyz/protocol/tip20/spec).
 TOKEN_PREFIX: Final = "0x20c000000000000000000000"  # noqa: S105 - an address, not a password
-#: Every zone portal's address begins so, whether the zone exists yet or not (TIP-1091).
+#: Prefix of every zone portal's address, existing or not (TIP-1091).
 _PORTAL_PREFIX: Final = "0x5ad000000000000000000000"
 #: Finding a key for an address with a run of this many zero bytes takes 2⁸⁰ tries.
 _ZERO_BYTES: Final = 10
@@ -28,7 +28,7 @@ _OWN: Final = {
 
 
 def why_not_a_receiver(address: str) -> str:
-    """What `address`, 0x-hex in lower case, is instead of an account; empty when it may be one."""
+    """Why `address` (0x-hex, lower case) cannot be an account; empty if it may be one."""
     if address in _OWN:
         return f"it is {_OWN[address]}"
     if address.startswith(TOKEN_PREFIX):
@@ -36,5 +36,5 @@ def why_not_a_receiver(address: str) -> str:
     if address.startswith(_PORTAL_PREFIX):
         return "it is a zone's portal"
     if bytes(_ZERO_BYTES) in bytes.fromhex(address[2:]):
-        return "nobody can have the key of it"
+        return "no key for it can exist"
     return ""

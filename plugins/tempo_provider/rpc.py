@@ -1,4 +1,4 @@
-"""JSON-RPC over httpx on trio: one endpoint, what may go wrong with it named, and web3's door to it."""
+"""JSON-RPC over httpx on trio: one endpoint, an error for each failure, and an adapter for web3."""
 
 import json
 from collections.abc import Sequence
@@ -14,33 +14,33 @@ from web3.types import RPCEndpoint, RPCResponse
 from payd.plugins import Clock
 from tempo_provider.ranges import is_too_large, is_too_often, suggested_length
 
-#: An answer longer than this is not read to its end.
+#: Maximum bytes of a response; a longer one is not read to its end.
 BODY_BYTES_MAX = 32 * 1024 * 1024
-#: Requests in one JSON-RPC batch.
+#: Maximum number of requests in a JSON-RPC batch.
 BATCH_MAX = 100
-#: How long an endpoint rests that refused us without saying for how long.
+#: Seconds of pause after a refusal without a delay.
 REST_S = 10.0
 REST_MAX_S = 300.0
-#: JSON-RPC codes that say 429: EIP-1474's "limit exceeded", and the HTTP status itself.
+#: JSON-RPC error codes for a rate limit: EIP-1474's "limit exceeded", and the HTTP status 429.
 _RATE_LIMITED = (-32005, 429)
 
 Call = tuple[str, Sequence[Any]]
 
 
 class RpcError(Exception):
-    """An endpoint did not answer what was asked. The message names it, without its secrets."""
+    """A request to an endpoint failed. The message names the endpoint without its secrets."""
 
 
 class Unavailable(RpcError):
-    """Away, too slow, overloaded, or resting."""
+    """The endpoint is unreachable, too slow, overloaded or paused."""
 
 
 class Unreadable(RpcError):
-    """It answered, and not in a way that can be believed."""
+    """The endpoint sent an invalid or inconsistent response."""
 
 
 class RangeTooLarge(RpcError):
-    """It would answer for fewer blocks."""
+    """The endpoint refuses so many blocks; fewer would succeed."""
 
     def __init__(self, message: str, suggestion: int | None) -> None:
         super().__init__(message)
@@ -48,35 +48,35 @@ class RangeTooLarge(RpcError):
 
 
 class Refused(RpcError):
-    """A JSON-RPC error: it understood, and will not or cannot."""
+    """The endpoint returned a JSON-RPC error."""
 
 
 class Endpoint:
-    """One JSON-RPC server. Left alone for as long as it asks with 429 or 402."""
+    """One JSON-RPC server. After a 429 or 402 it is paused for as long as it asks."""
 
     def __init__(self, url: str, http: httpx.AsyncClient, clock: Clock, timeout_s: float) -> None:
         self._url = url
         self._http = http
         self._clock = clock
-        #: From the request to the last byte of its answer.
+        #: Seconds from the request to the last byte of the response.
         self._timeout_s = timeout_s
         self._rests_until = 0.0
         parts = urlsplit(url)
-        #: Host and port: the rest of a URL may hold a key.
+        #: Host and port: the rest of a URL may contain a key.
         self.name = parts.netloc.rpartition("@")[2]
 
     @property
     def is_resting(self) -> bool:
-        """Whether it asked to be left alone, and still should be."""
+        """Whether the endpoint is paused after a rate limit."""
         return trio.current_time() < self._rests_until
 
     async def call(self, method: str, *params: Any) -> Any:
-        """The result of one request; raises RpcError."""
+        """Make one request and return its result. Raises RpcError."""
         (result,) = await self.batch([(method, params)])
         return result
 
     async def batch(self, calls: Sequence[Call]) -> list[Any]:
-        """The results in the order of the calls; raises RpcError when any of them failed."""
+        """Make several requests; return results in order. Raises RpcError if any failed."""
         results: list[Any] = []
         for start in range(0, len(calls), BATCH_MAX):
             results += await self._batch(calls[start : start + BATCH_MAX])
@@ -87,7 +87,7 @@ class Endpoint:
             {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
             for number, (method, params) in enumerate(calls, start=1)
         ]
-        # Alone without a list: not every server takes lists.
+        # Send a single request without a list: some servers do not support batches.
         is_single = len(requests) == 1
         answer = await self._post(requests[0] if is_single else requests)
         answers = [answer] if is_single or isinstance(answer, dict) else answer
@@ -95,13 +95,13 @@ class Endpoint:
 
     def _results(self, answers: Any, wanted: int) -> list[Any]:
         if not isinstance(answers, list) or not all(isinstance(one, dict) for one in answers):
-            raise Unreadable(f"{self.name}: not a JSON-RPC answer")
+            raise Unreadable(f"{self.name}: not a JSON-RPC response")
         for one in answers:
             if one.get("error") is not None:
                 raise self._refusal(one["error"])
         by_id = {one["id"]: one for one in answers if isinstance(one.get("id"), int)}
         if set(by_id) != set(range(1, wanted + 1)):
-            raise Unreadable(f"{self.name}: answers to other questions")
+            raise Unreadable(f"{self.name}: response ids do not match the requests")
         return [by_id[number].get("result") for number in range(1, wanted + 1)]
 
     def _refusal(self, error: Any) -> RpcError:
@@ -118,17 +118,17 @@ class Endpoint:
 
     async def _post(self, document: object) -> Any:
         if self.is_resting:
-            raise Unavailable(f"{self.name}: resting, as it asked")
+            raise Unavailable(f"{self.name}: paused after a rate limit")
         try:
             with trio.fail_after(self._timeout_s):
                 async with self._http.stream("POST", self._url, json=document) as response:
                     self._check(response)
                     body = await self._read(response)
         except httpx.HTTPError as error:
-            # The text of some of them has the URL in it.
+            # The text of some exceptions contains the URL.
             raise Unavailable(f"{self.name}: {type(error).__name__}") from None
         except trio.TooSlowError:
-            raise Unavailable(f"{self.name}: no answer in {self._timeout_s:g} s") from None
+            raise Unavailable(f"{self.name}: no response in {self._timeout_s:g} s") from None
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
@@ -139,8 +139,8 @@ class Endpoint:
         if status in (402, 429):
             rest_s = min(REST_MAX_S, self._rest_s(response.headers.get("retry-after", "")))
             self._rests_until = trio.current_time() + rest_s
-            raise Unavailable(f"{self.name}: HTTP {status}, left alone for {rest_s:g} s")
-        # Some servers say JSON-RPC errors with 400.
+            raise Unavailable(f"{self.name}: HTTP {status}, paused for {rest_s:g} s")
+        # Some servers send JSON-RPC errors with status 400.
         if status >= 500 or status in (401, 403, 404):
             raise Unavailable(f"{self.name}: HTTP {status}")
 
@@ -155,19 +155,19 @@ class Endpoint:
 
     async def _read(self, response: httpx.Response) -> bytes:
         body = bytearray()
-        # Cancelled, not left: only so do the generators inside of httpx end in order.
+        # Cancel instead of leaving the block: httpx's inner generators end in order only then.
         with trio.CancelScope() as reading:
             async for part in response.aiter_raw():
                 body += part
                 if len(body) > BODY_BYTES_MAX:
                     reading.cancel()
         if reading.cancelled_caught:
-            raise Unreadable(f"{self.name}: an answer of more than {BODY_BYTES_MAX} bytes")
+            raise Unreadable(f"{self.name}: a response of more than {BODY_BYTES_MAX} bytes")
         return bytes(body)
 
 
 class Web3Door(AsyncBaseProvider):
-    """web3's way to one endpoint; its own HTTP provider needs asyncio."""
+    """web3 provider for one endpoint on trio; web3's own HTTP provider needs asyncio."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()

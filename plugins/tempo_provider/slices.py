@@ -1,4 +1,4 @@
-"""One endpoint's account of a range of blocks, checked as far as it can be checked by itself.
+"""One endpoint's logs of a range of blocks, checked for consistency.
 
 A short range is read with the header of each of its blocks: they must link, each log must lie in
 one of them, and a header's bloom filter must not contradict the logs. A long one, while catching
@@ -31,9 +31,9 @@ from tempo_provider.transfers import (
     read_transfers,
 )
 
-#: Blocks after the cursor that are read with all their headers.
+#: Maximum number of blocks in a range that is read with all its headers.
 LINKED_MAX = 64
-#: A filter with more bits set than this says yes to nearly everything.
+#: A bloom filter with more bits set than this matches nearly everything.
 _BLOOM_USEFUL_BITS = 1024
 
 Header = Mapping[str, Any]
@@ -41,7 +41,7 @@ Header = Mapping[str, Any]
 
 @attrs.frozen(kw_only=True)
 class Watched:
-    """Whose transfers of what; addresses in lower case."""
+    """The accounts and tokens whose transfers are read; addresses in lower case."""
 
     accounts: frozenset[str]
     tokens: frozenset[str]
@@ -49,33 +49,33 @@ class Watched:
 
 @attrs.frozen(kw_only=True)
 class Slice:
-    """What happened in [first, last]. Two honest endpoints give equal slices."""
+    """The transfers in blocks `first` to `last`. Two honest endpoints return equal slices."""
 
     first: int
     last: Point
-    #: The block at the anchor's height, which is the anchor unless the chain has changed.
+    #: The block at the anchor's height; another hash means that the chain has changed.
     anchor: Point
     transfers: tuple[Transfer, ...]
     blocked: tuple[Blocked, ...]
-    #: The blocks that have any of them.
+    #: The blocks that contain any of these.
     points: Mapping[int, Point]
 
 
 async def read_head(endpoint: Endpoint) -> Point:
-    """The newest block that is final for this endpoint; raises RpcError."""
+    """Read the endpoint's newest final block. Raises RpcError."""
     header = await endpoint.call("eth_getBlockByNumber", "finalized", False)
     return _point(endpoint, header)
 
 
 async def read_point(endpoint: Endpoint, number: int) -> Point:
-    """The block of this number; raises RpcError."""
+    """Read a block by its number. Raises RpcError."""
     return _point(endpoint, await endpoint.call("eth_getBlockByNumber", hex(number), False))
 
 
 async def read_slice(
     endpoint: Endpoint, watched: Watched, anchor: int, first: int, last: int
 ) -> Slice:
-    """Everything of ours in the blocks from `first` to `last`; raises RpcError."""
+    """Read our transfers in blocks `first` to `last`. Raises RpcError."""
     is_linked = 0 < last - anchor <= LINKED_MAX
     numbers = range(anchor, last + 1) if is_linked else (anchor, last)
     filters = log_filters(watched, first, last)
@@ -109,7 +109,7 @@ async def read_slice(
 
 
 def log_filters(watched: Watched, first: int, last: int) -> list[dict[str, Any]]:
-    """What came to us, what left us, and what the guard kept from us."""
+    """Filters for incoming, outgoing and blocked transfers."""
     span = {"fromBlock": hex(first), "toBlock": hex(last)}
     tokens = sorted(watched.tokens)
     ours = [topic_of(account) for account in sorted(watched.accounts)]
@@ -150,18 +150,18 @@ def _logs(endpoint: Endpoint, answer: Any) -> list[Log]:
     if not isinstance(answer, list) or not all(isinstance(log, dict) for log in answer):
         raise Unreadable(f"{endpoint.name}: not a list of logs")
     if any(log.get("removed") for log in answer):
-        raise Unreadable(f"{endpoint.name}: a removed log below the final block")
+        raise Unreadable(f"{endpoint.name}: a log marked removed in a final block")
     return answer
 
 
 def _each_once(logs: Iterable[Log]) -> list[Log]:
-    """What we send to ourselves meets two of the filters."""
+    """Remove duplicates: a transfer between our accounts matches two filters."""
     return list(
         {(str(log.get("blockHash")), str(log.get("logIndex"))): log for log in logs}.values()
     )
 
 
-# -- what cannot be, and so is not believed ----------------------------------------------------
+# -- consistency checks -------------------------------------------------------------------------
 
 
 def _check_filters(
@@ -174,10 +174,10 @@ def _check_filters(
     for one in transfers:
         ours = one.receiver in watched.accounts or one.sender in watched.accounts
         if not ours or one.token not in watched.tokens or one.block not in span:
-            raise Unreadable(f"{endpoint.name}: a log that was not asked for: {one.transaction}")
+            raise Unreadable(f"{endpoint.name}: a log outside the filter: {one.transaction}")
     for held in blocked:
         if held.receiver not in watched.accounts or held.block not in span:
-            raise Unreadable(f"{endpoint.name}: a log that was not asked for: {held.transaction}")
+            raise Unreadable(f"{endpoint.name}: a log outside the filter: {held.transaction}")
 
 
 def _check_hashes(
@@ -197,9 +197,9 @@ def _check_links(endpoint: Endpoint, headers: Sequence[Header]) -> None:
 async def _check_blooms(
     endpoint: Endpoint, watched: Watched, headers: Sequence[Header], told: Mapping[str, int]
 ) -> None:
-    """Blocks whose filter says that a transfer to us may be there must have told all of them.
+    """Read blocks again whose bloom filter matches our transfers; all their logs must be known.
 
-    Asked again by their hashes, which no server answers for a block that it does not have.
+    The request names the block's hash, which a server cannot answer without having the block.
     """
     doubtful = [header for header in headers if _may_have(header, watched)]
     incoming = _without_span(log_filters(watched, 0, 0)[0])
@@ -208,7 +208,7 @@ async def _check_blooms(
     )
     for header, logs in zip(doubtful, again, strict=True):
         if len(_logs(endpoint, logs)) > told.get(str(header["hash"]).lower(), 0):
-            raise Unreadable(f"{endpoint.name}: left out logs of block {header['number']}")
+            raise Unreadable(f"{endpoint.name}: omitted logs of block {header['number']}")
 
 
 def _without_span(one: Mapping[str, Any]) -> dict[str, Any]:

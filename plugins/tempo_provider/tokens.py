@@ -1,4 +1,4 @@
-"""The tokens that are taken, and how each of them stands on the chain."""
+"""The offered tokens and their state on the chain: currency, decimals, paused or not."""
 
 from functools import partial
 from typing import Any
@@ -15,18 +15,18 @@ from tempo_provider.quantities import quantity
 from tempo_provider.rpc import Endpoint, RpcError, Unreadable, Web3Door
 from tempo_provider.witnesses import Witnesses
 
-#: How long what the chain said of a token holds.
+#: Seconds for which a check of chain and tokens is valid.
 FRESH_S = 60.0
-#: What every token must stand for: prices are in it.
+#: Currency that every token must represent, as prices are in it.
 CURRENCY = "USD"
 
 
-#: What web3 makes of an answer that is none.
+#: Exceptions that web3 raises for an invalid response.
 _UNREADABLE = (Web3Exception, ArithmeticError, AttributeError, TypeError, ValueError)
 
 
 async def read_balance(endpoint: Endpoint, token: str, account: str, block: int) -> int:
-    """Base units of `token` that `account` has at the end of that block; raises RpcError."""
+    """Balance of `account` in base units of `token` at the end of a block. Raises RpcError."""
     web3 = AsyncWeb3(Web3Door(endpoint))
     balance_of = token_contract(web3, token).functions.balanceOf(Web3.to_checksum_address(account))
     try:
@@ -37,7 +37,7 @@ async def read_balance(endpoint: Endpoint, token: str, account: str, block: int)
 
 @attrs.frozen(kw_only=True)
 class Standing:
-    """What the chain says of a token."""
+    """State of a token on the chain."""
 
     is_tip20: bool
     decimals: int = 0
@@ -46,7 +46,7 @@ class Standing:
 
 
 async def read_standing(endpoint: Endpoint, token: str) -> Standing:
-    """How a token stands now; raises RpcError."""
+    """Read a token's current state. Raises RpcError."""
     web3: AsyncWeb3[Any] = AsyncWeb3(Web3Door(endpoint))
     address = Web3.to_checksum_address(token)
     try:
@@ -60,11 +60,11 @@ async def read_standing(endpoint: Endpoint, token: str) -> Standing:
             is_paused=bool(await contract.paused().call()),
         )
     except _UNREADABLE as error:
-        raise Unreadable(f"{endpoint.name}: nothing of {token}: {error!r:.200}") from None
+        raise Unreadable(f"{endpoint.name}: cannot read token {token}: {error!r:.200}") from None
 
 
 class Tokens:
-    """Checks chain and tokens at the start and now and then; refuses what does not hold."""
+    """Checks chain id and tokens at the start and periodically."""
 
     def __init__(self, config: TempoConfig, witnesses: Witnesses, log: Logger) -> None:
         self._config = config
@@ -75,7 +75,7 @@ class Tokens:
         self._checking = trio.Lock()
 
     async def check(self) -> None:
-        """Ask the chain when the last answer is not fresh.
+        """Check chain and tokens unless the last check is recent.
 
         Raises Misconfigured for another chain, or for a token that is not what it should be, and
         NotAttempted when no endpoint answers.
@@ -91,14 +91,14 @@ class Tokens:
             self._checked_at = trio.current_time()
 
     async def require(self, token: str) -> None:
-        """Return when `token` can be paid with now; raises NotAttempted, and as `check` does."""
+        """Check that `token` is usable now. Raises NotAttempted, and what `check` raises."""
         if self._checked_at is None:
             await self.check()
         if token.lower() in self._paused:
             raise NotAttempted(f"the token {token} is paused by its issuer")
 
     async def _check_chain(self) -> None:
-        """As many as must agree are of our chain; one of another is told, and never agrees."""
+        """Check that a quorum of endpoints is on our chain; log endpoints of other chains."""
         ours, others = 0, []
         failure: RpcError = Unreadable("too few endpoints")
         for endpoint in self._witnesses.endpoints:

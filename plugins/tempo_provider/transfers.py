@@ -1,4 +1,4 @@
-"""Logs → transfers → receipts, pure: what a chain's words say about our money.
+"""Convert logs to transfers, and transfers to receipts. Pure functions.
 
 Decoded by fixed offsets, which the ABI guarantees for these events; the tests hold it against
 web3's own decoding. Each transfer of money is one `Transfer` log. A `TransferWithMemo` is the same
@@ -26,11 +26,11 @@ _RECEIPT_WORDS, _VERSION, _ORIGINATOR, _MEMO = 10, 0, 3, 9
 
 
 class UnreadableLog(ValueError):
-    """A log that cannot be what the chain emitted: whoever told it is not to be believed."""
+    """A log that the chain cannot have emitted, so the endpoint is wrong."""
 
 
 class Transfer(NamedTuple):
-    """Money that moved; addresses and hashes are 0x-hex in lower case."""
+    """A transfer of tokens; addresses and hashes are 0x-hex in lower case."""
 
     block: int
     log_index: int
@@ -38,23 +38,23 @@ class Transfer(NamedTuple):
     sender: str
     receiver: str
     amount: int
-    #: None where the transfer had none.
+    #: None for a transfer without a memo.
     memo: str | None
     block_hash: str
     transaction: str
 
 
 class Blocked(NamedTuple):
-    """Money for us that a receive policy sent to the guard."""
+    """A transfer to us that a receive policy redirected to the guard contract."""
 
     block: int
     log_index: int
     token: str
     receiver: str
     amount: int
-    #: The receipt as emitted, 0x-hex: without it nobody can claim the money.
+    #: The receipt as emitted, 0x-hex: claiming the money needs it.
     receipt: str
-    #: Who sent it, and its memo; None where the receipt has a layout that is not known.
+    #: Sender and memo; None if the layout of the receipt is unknown.
     sender: str | None
     memo: str | None
     block_hash: str
@@ -62,7 +62,7 @@ class Blocked(NamedTuple):
 
 
 def read_transfers(logs: Iterable[Log]) -> list[Transfer]:
-    """The transfers that `Transfer` and `TransferWithMemo` logs tell, each once, in their order.
+    """Read the transfers of `Transfer` and `TransferWithMemo` logs, each once, in order.
 
     Raises UnreadableLog.
     """
@@ -81,12 +81,12 @@ def read_transfers(logs: Iterable[Log]) -> list[Transfer]:
 
 
 def read_blocked(logs: Iterable[Log]) -> list[Blocked]:
-    """The transfers that the guard keeps; raises UnreadableLog."""
+    """Read the transfers that the guard keeps. Raises UnreadableLog."""
     return [_read_blocked(log) for log in _ordered(logs)]
 
 
 def amount_of(log: Log) -> int:
-    """What a transfer's log moved; raises UnreadableLog."""
+    """Read the amount of a transfer's log. Raises UnreadableLog."""
     try:
         return int(_hex(log["data"], _TOPIC), 16)
     except (KeyError, TypeError, ValueError) as error:
@@ -155,7 +155,7 @@ def _read_blocked(log: Log) -> Blocked:
 
 
 def _sender_and_memo(receipt: str) -> tuple[str | None, str | None]:
-    """Of a receipt of version 1, hex. Raises ValueError for a sender that is no address."""
+    """Parse a receipt of version 1. Raises ValueError for an invalid sender."""
     words = [receipt[at : at + _WORD] for at in range(0, len(receipt), _WORD)]
     if len(receipt) != _RECEIPT_WORDS * _WORD or int(words[_VERSION], 16) != 1:
         return None, None
@@ -174,11 +174,11 @@ def _address(topic: str) -> str:
     return "0x" + topic[26:].lower()
 
 
-# -- what payd is told -------------------------------------------------------------------------
+# -- observations ------------------------------------------------------------------------------
 
 
 class Books(NamedTuple):
-    """What transfers mean for the accounts of ours."""
+    """Incoming and outgoing transfers of our accounts."""
 
     arrivals: list[Observation]
     outflows: list[Outflow]
@@ -191,9 +191,9 @@ def books_of(
     accounts: frozenset[str],
     times: Mapping[int, datetime],
 ) -> Books:
-    """What came to our accounts and what left them, by block times.
+    """Split transfers into arrivals at our accounts and outflows from them.
 
-    Nothing moved where the amount is zero or both sides are ours. A mint to us is money like any
+    Zero amounts and transfers between our accounts count as neither. A mint to us is money like any
     other; a burn of ours is an outflow, whatever memo it carries.
     """
     books = Books([], [])
@@ -222,7 +222,7 @@ def books_of(
 def held_of(
     blocked: Sequence[Blocked], *, chain_id: int, times: Mapping[int, datetime]
 ) -> list[Observation]:
-    """Receipts of what the guard keeps: shown to the operator, counted nowhere."""
+    """Receipts of transfers that the guard keeps: shown to the operator, not counted as paid."""
     return [
         Observation(
             id=(name := f"{chain_id}:{one.transaction}:{one.log_index}"),
@@ -279,7 +279,7 @@ def _blocked_details(blocked: Blocked) -> dict[str, str]:
 
 
 def _guard_receipt(receipt: str) -> str:
-    """What claims the money, or where to find it: payd stores no text of more than TEXT_MAX
+    """The receipt for claiming the money, or where to find it: payd stores at most TEXT_MAX
     characters. A receipt of version 1 has 642.
     """
     if len(receipt) <= TEXT_MAX:

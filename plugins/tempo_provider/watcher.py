@@ -1,8 +1,8 @@
-"""The watch: reads the chain up to its final block, and tells payd what came in and went out.
+"""The chain watch: read up to the final block, and report incoming and outgoing transfers.
 
-Nothing above the final block is ever believed. The cursor (a block's number and hash) is stored
-with the receipts that it covers, so that dying anywhere repeats and never skips. Should the chain
-at the cursor's height have another hash than the one that was final, the watch halts.
+Blocks above the final one are ignored. The cursor (a block's number and hash) is stored with the
+receipts that it covers, so that a crash repeats reports but never skips one. If the chain later has
+another hash at the cursor's height, the watch halts.
 """
 
 import random
@@ -22,13 +22,13 @@ from tempo_provider.tokens import read_balance
 from tempo_provider.transfers import Blocked, Transfer, books_of, held_of
 from tempo_provider.witnesses import Witnesses
 
-#: Reports in one transaction, but for a single block that has more.
+#: Maximum number of reports per transaction, except for a single block with more.
 PUT_MAX = 500
-#: After failures in a row the watch waits longer, up to this.
+#: Maximum back-off in seconds after consecutive failures.
 BACKOFF_MAX_S = 30.0
-#: A final block older than this, while the clock goes on, is an alarm.
+#: Seconds after which the age of the final block is logged as a warning.
 STALE_S = 30.0
-#: What goes on being wrong is told this often.
+#: Seconds between two log lines about the same lasting problem.
 WARN_INTERVAL_S = 60.0
 
 _Moved = Transfer | Blocked
@@ -52,14 +52,14 @@ class Watcher:
         self._log = log
         self._metrics = metrics
         self._range = RangeLength(config.range_blocks_max)
-        #: What this run has stored of the blocks that it will read again, by the next overlap.
+        #: Reports stored by this run in blocks that the next overlap reads again.
         self._told: dict[_Moved, None] = {}
         self._warn_times: dict[str, float] = {}
         self._rescan_time = trio.current_time() + config.rescan_interval_s
         self._rescans: Iterator[tuple[int, int]] = iter(())
 
     async def run(self, sink: Sink) -> None:
-        """Until cancelled. Raises WatchHalted, and what the sink raises."""
+        """Run until cancelled. Raises WatchHalted, and what the sink raises."""
         cursor = None
         failures = 0
         while True:
@@ -68,7 +68,7 @@ class Watcher:
                 ahead = await self._step(sink, cursor)
                 failures = 0
             except RpcError as error:
-                # A range that was too long is asked for again at once, shorter.
+                # The range was too long: request a shorter one at once.
                 is_learning = isinstance(error, RangeTooLarge) and self._range.length > 1
                 failures = 0 if is_learning else failures + 1
                 self._complain(error)
@@ -82,7 +82,7 @@ class Watcher:
         if isinstance(error, RangeTooLarge):
             self._range.shorten(error.suggestion)
         elif self._range.length > 1:
-            # It may have been too much to answer in time.
+            # The range may have been too long to be answered in time.
             self._range.shorten(None)
         self._log.warning("chain_unread", error=str(error), range_blocks=self._range.length)
         self._metrics.count("watch_failures_total")
@@ -96,7 +96,7 @@ class Watcher:
     # -- the beginning -----------------------------------------------------------------------
 
     async def _begin(self, sink: Sink) -> Cursor:
-        """The stored cursor; at the first start of all, one at the final block of now."""
+        """Load the stored cursor; at the very first start, begin at the current final block."""
         config = self._config
         stored = await sink.cursor()
         if stored is None:
@@ -108,7 +108,7 @@ class Watcher:
                 raise WatchHalted(f"the stored cursor cannot be read: {error!r:.200}") from None
         if cursor.chain_id != config.chain_id:
             raise WatchHalted(
-                f"the cursor is of chain {cursor.chain_id}, the settings are of {config.chain_id}"
+                f"the stored cursor is of chain {cursor.chain_id}, chain_id is {config.chain_id}"
             )
         missing = cursor.missing([config.receiver_address], config.watched)
         if missing:
@@ -132,14 +132,14 @@ class Watcher:
     # -- one step ----------------------------------------------------------------------------
 
     async def _step(self, sink: Sink, cursor: Cursor) -> tuple[Cursor, bool]:
-        """Read one range on and store it; where that leads, and whether there is more."""
+        """Read and store the next range; return the new cursor, and whether more is left."""
         heads = await self._witnesses.heads()
         goal = self._witnesses.final(heads)
         self._measure(cursor, heads, goal)
         if goal <= cursor.point.number:
             self._check_same_height(cursor, heads)
             return cursor, False
-        # Both together are what an endpoint is asked for, and it may allow a single block.
+        # Overlap and new blocks make one request, and an endpoint may allow a single block.
         overlap = min(self._config.overlap_blocks, self._range.length // 2)
         last = min(goal, cursor.point.number + self._range.length - overlap)
         among = [endpoint for endpoint, head in heads if head.number >= last]
@@ -162,7 +162,7 @@ class Watcher:
         self._metrics.count("finality_violations_total")
         raise WatchHalted(
             f"block {cursor.point.number} was final as {cursor.point.hash} and is now "
-            f"{instead.hash}: nothing is credited until the chain has the former again"
+            f"{instead.hash}: no payment is credited until the chain has the first one again"
         )
 
     async def _read(
@@ -179,7 +179,7 @@ class Watcher:
     # -- what is stored ----------------------------------------------------------------------
 
     async def _store(self, sink: Sink, cursor: Cursor, found: Slice) -> Cursor:
-        """In transactions of a bounded size, each with the cursor behind its last block."""
+        """Store reports in bounded transactions, each with the cursor after its last block."""
         new = [one for one in self._relevant(cursor, found) if one not in self._told]
         *parts, rest = list(_parts(new)) or [[]]
         for part in parts:
@@ -193,7 +193,7 @@ class Watcher:
         return cursor
 
     def _relevant(self, cursor: Cursor, found: Slice) -> list[_Moved]:
-        """What moved after the watch had begun to look, in the order of blocks."""
+        """Transfers after the watch of their pair began, in the order of blocks."""
         since = cursor.since()
 
         def counts(account: str, token: str, block: int) -> bool:
@@ -243,10 +243,10 @@ class Watcher:
         self._told |= dict.fromkeys(new)
         self._told = {one: None for one in self._told if one.block >= oldest}
 
-    # -- again, for what was left out --------------------------------------------------------
+    # -- periodic rescan ---------------------------------------------------------------------
 
     async def _rescan(self, sink: Sink, cursor: Cursor) -> bool:
-        """Read one older range again when it is time to; whether it did."""
+        """Read one older range again if it is due; return whether it did."""
         span = next(self._rescans, None)
         if span is None:
             if trio.current_time() < self._rescan_time:
@@ -281,7 +281,7 @@ class Watcher:
             self._warn("chain_behind_cursor", final=goal, cursor=cursor.point.number)
 
     def _warn(self, event: str, **fields: object) -> None:
-        """Not with every step."""
+        """Log a lasting problem at most once per interval."""
         now = trio.current_time()
         if now >= self._warn_times.get(event, now):
             self._warn_times[event] = now + WARN_INTERVAL_S
@@ -289,7 +289,7 @@ class Watcher:
 
 
 def _parts(moved: Sequence[_Moved]) -> Iterator[list[_Moved]]:
-    """Bounded bites that never cut a block in two."""
+    """Split into bounded parts that never divide a block."""
     part: list[_Moved] = []
     for one in moved:
         if len(part) >= PUT_MAX and one.block != part[-1].block:

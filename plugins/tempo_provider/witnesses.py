@@ -1,7 +1,7 @@
-"""Several endpoints, none of them believed alone where more than one is asked for.
+"""Quorum reads: a result counts only if enough endpoints return the same.
 
-`quorum` of them must say the same. Who is away, garbled or of another opinion is passed over for
-the next one; when too few agree nothing is believed, and the watch waits where it is.
+`quorum` endpoints must agree. One that fails, sends garbage or disagrees is replaced by the next;
+when too few agree, the read fails and the watch does not advance.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Disagreement(RpcError):
-    """They answered, and not alike: one of them is wrong, and nobody can say which."""
+    """Endpoints returned different results, so at least one of them is wrong."""
 
 
 class Witnesses:
@@ -34,7 +34,7 @@ class Witnesses:
         self._metrics = metrics
 
     async def heads(self) -> list[tuple[Endpoint, Point]]:
-        """The final block of each endpoint that answers, in their order.
+        """Read the final block of every endpoint that responds, in their order.
 
         Raises RpcError when fewer than the quorum do.
         """
@@ -53,7 +53,7 @@ class Witnesses:
         read: Callable[[Endpoint], Awaitable[T]],
         among: Sequence[Endpoint] | None = None,
     ) -> T:
-        """What `quorum` of them say alike; asks as few as that takes. Raises RpcError."""
+        """Return the result of `quorum` endpoints; ask only as many as needed. Raises RpcError."""
         waiting = list(self.endpoints if among is None else among)
         asked: list[_Asked[T]] = []
         while True:
@@ -118,9 +118,9 @@ class _Asked(Generic[T]):
 def _too_few(asked: "Sequence[_Asked[T]]", quorum: int) -> RpcError:
     errors = [one.said for one in asked if isinstance(one.said, RpcError)]
     for error in errors:
-        # A shorter range would have been answered by one more.
+        # With a shorter range, one more endpoint would have answered.
         if isinstance(error, RangeTooLarge):
             return error
-    why = "; ".join(map(str, errors)) or "too few have the block"
+    why = "; ".join(map(str, errors)) or "too few endpoints have the block"
     text = f"{len(asked) - len(errors)} of {quorum} endpoints answered: {why}"
     return Unreadable(text) if any(isinstance(e, Unreadable) for e in errors) else Unavailable(text)

@@ -70,7 +70,7 @@ def test_the_environment_writes_lists_with_commas() -> None:
 
 
 def test_an_unknown_chain_needs_its_tokens_named() -> None:
-    assert "chain 7 has no known tokens: set `tokens`" in refusal(chain_id=7)
+    assert "payd knows no tokens of chain 7: set `tokens`" in refusal(chain_id=7)
     assert config(chain_id=7, tokens={"USDC": ALPHA}).watched == {ALPHA}
 
 
@@ -78,15 +78,15 @@ def test_an_unknown_chain_needs_its_tokens_named() -> None:
     ("tokens", "told"),
     [
         ({"ETH": ALPHA}, NO_ETH),
-        ({"USDC": ALPHA, "USDT": ALPHA}, "two codes of `tokens` have one address"),
-        ({"USDC": ALPHA, "USDT": ALPHA.upper().replace("X", "x")}, "have one address"),
-        ({"USDC": "0x" + "ab" * 20}, "no TIP-20 token"),
+        ({"USDC": ALPHA, "USDT": ALPHA}, "two codes in `tokens` have the same address"),
+        ({"USDC": ALPHA, "USDT": ALPHA.upper().replace("X", "x")}, "have the same address"),
+        ({"USDC": "0x" + "ab" * 20}, "not a TIP-20 token"),
         ({"USDC": ALPHA[:-1]}, "tokens.USDC"),
         ({"USDC": "USDC"}, "tokens.USDC"),
         ({"usdc": ALPHA}, "tokens.usdc"),
         ({"": ALPHA}, "tokens."),
         ("USDC", "tokens.USDC"),
-        ({}, "has no known tokens"),
+        ({}, "payd knows no tokens of"),
     ],
 )
 def test_tokens_that_cannot_be_meant_are_refused(tokens: Any, told: str) -> None:
@@ -94,7 +94,7 @@ def test_tokens_that_cannot_be_meant_are_refused(tokens: Any, told: str) -> None
 
 
 def test_a_watched_address_must_be_a_token() -> None:
-    assert "no TIP-20 token" in refusal(watched_tokens=RECEIVER)
+    assert "not a TIP-20 token" in refusal(watched_tokens=RECEIVER)
 
 
 # -- the receiver ------------------------------------------------------------------------------
@@ -109,9 +109,9 @@ def test_the_receiver_is_an_address_however_its_letters_are_written() -> None:
 @pytest.mark.parametrize(
     ("address", "told"),
     [
-        ("0x" + "0" * 40, "set it to an account of yours"),
-        (ALPHA, "set it to an account of yours"),
-        (ALPHA.upper().replace("X", "x"), "set it to an account of yours"),
+        ("0x" + "0" * 40, "set an account that you control"),
+        (ALPHA, "set an account that you control"),
+        (ALPHA.upper().replace("X", "x"), "set an account that you control"),
         (RECEIVER[:-1], "receiver_address"),
         (RECEIVER[2:], "receiver_address"),
         (RECEIVER + "00", "receiver_address"),
@@ -142,15 +142,15 @@ def test_no_address_of_the_chains_own_is_an_account_of_ours(name: str) -> None:
         ("0x20Fc000000000000000000000000000000000000", "the token factory"),
         ("0x4D50500000000000000000000000000000000000", "the channel reserve"),
         ("0xcA11bde05977b3631167028862bE2a173976CA11", "Multicall3"),
-        ("0x000000000000000000000000000000000000dEaD", "nobody can have the key"),
-        ("0x0000000000000000000000000000000000000100", "nobody can have the key"),
-        ("0x1234560000000000000000000000000000000007", "nobody can have the key"),
+        ("0x000000000000000000000000000000000000dEaD", "no key for it can exist"),
+        ("0x0000000000000000000000000000000000000100", "no key for it can exist"),
+        ("0x1234560000000000000000000000000000000007", "no key for it can exist"),
     ],
 )
 def test_a_receiver_that_cannot_be_right_is_refused_by_what_it_is(address: str, what: str) -> None:
     told = refusal(receiver_address=address)
     assert what in told
-    assert "set it to an account of yours" in told
+    assert "set an account that you control" in told
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_two_endpoints_must_agree_where_there_are_two(
         ({"rpc_url": "wss://one.example"}, "rpc_url"),
         ({"rpc_url": "one.example"}, "rpc_url"),
         ({"rpc_url": [ONE, ONE]}, "names an endpoint twice"),
-        ({"rpc_url": [ONE], "rpc_quorum": 2}, "more than the endpoints"),
+        ({"rpc_url": [ONE], "rpc_quorum": 2}, "exceeds the number of endpoints"),
         ({"rpc_url": [ONE], "rpc_quorum": 0}, "rpc_quorum"),
     ],
 )
