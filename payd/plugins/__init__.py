@@ -1,7 +1,6 @@
-"""Who can take money: the only room that a provider author sees.
+"""SDK for provider plugins: everything in this package is public to their authors.
 
-Imports the domain's values; nothing else of payd may be imported by a provider.
-How providers are found is `loader`; how they are kept from hurting payd is `fence`.
+A provider imports nothing else of payd. `payd.providers` finds, checks and runs providers.
 """
 
 from payd.domain.evidence import (

@@ -1,4 +1,4 @@
-"""Which amounts a method can charge in a currency, and why another one is refused."""
+"""Amounts that a method can charge in a currency, and why another one is refused."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from payd.domain.money import MINOR_UNITS_MAX, Money, currency_exponent
 
 @attrs.frozen(kw_only=True)
 class AmountRule:
-    """The amounts that the remote side charges in one currency, in minor units of ISO 4217."""
+    """Limits of the remote side in one currency, in minor units of ISO 4217."""
 
     #: The smallest total.
     min_minor_units: int = attrs.field(default=1, validator=attrs.validators.ge(0))
@@ -17,7 +17,7 @@ class AmountRule:
     max_minor_units: int = attrs.field(
         default=MINOR_UNITS_MAX, validator=attrs.validators.le(MINOR_UNITS_MAX)
     )
-    #: Every price is a multiple of it: more than 1 where the remote side's unit is coarser.
+    #: Every price is a multiple of this: more than 1 when the remote side's unit is coarser.
     step_minor_units: int = attrs.field(default=1, validator=attrs.validators.ge(1))
 
     def __attrs_post_init__(self) -> None:
@@ -25,11 +25,11 @@ class AmountRule:
             raise ValueError("the smallest amount is larger than the largest")
 
     def wrong_with_price(self, price: Money) -> str | None:
-        """Why nothing can be sold at this price, in whatever quantity; None where it can."""
+        """Return why no quantity can be sold at this price; None when it can."""
         return self._wrong_with("price", price)
 
     def wrong_with(self, prices: Iterable[Money], total: Money) -> str | None:
-        """Why this total of these prices cannot be charged; None where it can."""
+        """Return why this total of these prices cannot be charged; None when it can."""
         for price in prices:
             if (wrong := self.wrong_with_price(price)) is not None:
                 return wrong
@@ -53,7 +53,7 @@ class AmountRule:
 
 
 def written(money: Money) -> str:
-    """In units of the currency, exactly: `1,234.50 USD`."""
+    """Format an amount exactly, in units of its currency: `1,234.50 USD`."""
     digits = currency_exponent(money.currency_code)
     whole, rest = divmod(money.minor_units, 10**digits)
     fraction = f".{rest:0{digits}d}" if digits else ""

@@ -1,4 +1,4 @@
-"""The hooks by which a plugin is found and heard (pluggy, project name and entry-point group `payd`)."""
+"""Hooks of a plugin (pluggy; its project name and entry-point group are `payd`)."""
 
 from collections.abc import Iterable
 
@@ -16,12 +16,12 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def payd_providers() -> Iterable[ProviderManifest]:  # type: ignore[empty-body]  # a specification
-    """The manifests of this plugin. No I/O, and no import of the provider's SDK."""
+    """Return the manifests of this plugin. No I/O, and no import of the provider's SDK."""
 
 
 @hookspec
 def payd_commands(provider: str) -> Iterable[click.Command]:  # type: ignore[empty-body]  # as above
-    """The provider's own commands, run as `payd PROVIDER …`; click's `obj` is a CommandContext.
+    """Return the provider's own commands, run as `payd PROVIDER …` with a CommandContext as `obj`.
 
-    No I/O, and no import of the provider's SDK: that is for who runs a command.
+    No I/O, and no import of the provider's SDK here: a command imports it when it runs.
     """

@@ -1,8 +1,7 @@
-"""What a provider is: its manifest, its four coroutines, what it may report and raise.
+"""Interface of a provider: its manifest, its four coroutines, its reports and its errors.
 
-A provider reports facts. It never names a payd status, gets no database session and
-publishes nothing. All its coroutines run on trio, may be cancelled at any await, and are
-given a deadline by payd.
+A provider reports facts. It never names a payd status, has no database session and publishes
+nothing. Its coroutines run on trio, may be cancelled at any await, and have a deadline.
 """
 
 import enum
@@ -38,26 +37,26 @@ class ProviderConfig(BaseModel):
 
 
 class Lookup(enum.Enum):
-    """What `fetch` can tell about an operation whose answer was lost."""
+    """What `fetch` proves about an operation whose answer was lost."""
 
     NONE = "NONE"
-    #: What it finds is the truth; that it finds nothing proves nothing.
+    #: A found object is proven; finding nothing proves nothing.
     AUTHORITATIVE = "AUTHORITATIVE"
     #: Finding nothing proves that nothing was created.
     INCLUDING_ABSENCE = "INCLUDING_ABSENCE"
 
 
 class Cancel(enum.Enum):
-    """Whether an open payment can be closed at the provider."""
+    """Whether an open payment can be closed at the remote side."""
 
     CLOSES = "CLOSES"
-    #: A chain: payd looks instead, and late money becomes PAID_AFTER_CLOSE.
+    #: As on a chain: payd fetches instead, and late money becomes PAID_AFTER_CLOSE.
     NOT_CLOSABLE = "NOT_CLOSABLE"
 
 
 @attrs.frozen(kw_only=True)
 class CryptoCurrency:
-    """A token that a method takes, at par with the price list's currency."""
+    """A token that a method accepts, at par with the price list's currency."""
 
     code: str
     chain_id: int
@@ -68,33 +67,33 @@ class CryptoCurrency:
 
 @attrs.frozen(kw_only=True)
 class Method:
-    """One way to pay, as callers name it."""
+    """A payment method, under the name that callers use."""
 
     key: str
     display_name: str
     #: ISO 4217 codes.
     currencies: tuple[str, ...]
-    #: Empty when the method takes no tokens; else the caller must choose one.
+    #: Empty when the method accepts no tokens; else the caller must choose one.
     crypto_currencies: tuple[CryptoCurrency, ...] = ()
-    #: What callers may ask for in vain, and why it is not taken.
+    #: Currency or token that callers may ask for → why it is refused.
     refused_currencies: Mapping[str, str] = attrs.field(factory=dict)
-    #: Currency → what can be charged in it; any amount where a currency has no rule. payd refuses
-    #: a price list at the start, and a quote, that the method could not charge.
+    #: Currency → amounts that can be charged in it; any amount when it has no rule. payd refuses a
+    #: price list at the start, and a quote, that the method could not charge.
     amounts: Mapping[str, AmountRule] = attrs.field(factory=dict)
     default_expiry: timedelta = timedelta(minutes=30)
-    #: False holds money after closing for a person instead of completing.
+    #: False: money after closing waits for a person instead of completing the payment.
     late_payments_complete: bool = True
 
 
 @attrs.frozen(kw_only=True)
 class Capabilities:
-    """What the remote side can do; the conformance kit holds it against behaviour."""
+    """What the remote side can do; the conformance kit compares it with the behaviour."""
 
-    #: How long the same create operation with the same id is the same request there.
+    #: How long the remote side recognises a repeated create operation by its id.
     idempotency_window: timedelta
     lookup: Lookup
     cancel: Cancel
-    #: Concurrent operations that payd sends at most.
+    #: The most operations that payd sends at the same time.
     concurrency: int = 64
     operation_timeout: timedelta = timedelta(seconds=10)
     #: The provider has SupportsAudit: `payd NAME audit` is offered.
@@ -103,10 +102,10 @@ class Capabilities:
 
 @attrs.frozen(kw_only=True)
 class CreateOperation:
-    """Make the payable object. A pure function of the stored payment, so equal at every retry."""
+    """Request for the payable object. Computed from the stored payment, so equal at every retry."""
 
-    #: Stable across retries: the provider's idempotency key. Today 51 of [a-z0-9:-], never more than
-    #: 64; a remote side that takes less, or other characters, is given a hash of it.
+    #: Idempotency key, stable across retries: 51 characters of [a-z0-9:-], never more than 64. For
+    #: a remote side that accepts fewer or other characters, send a hash of it.
     operation_id: str
     payment_id: UUID
     method: str
@@ -119,19 +118,19 @@ class CreateOperation:
     return_url: str
     cancel_url: str
     metadata: Mapping[str, str]
-    #: What SupportsPrepare made of this operation before it was first sent; else empty.
+    #: Result of SupportsPrepare, made before the operation was first sent; else empty.
     parameters: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
 class PaymentRef:
-    """Which payment to look at or to close."""
+    """The payment to fetch or to close."""
 
     operation_id: str
     payment_id: UUID
-    #: None while the answer to `create` is not known: look by operation or payment id.
+    #: None while the answer to `create` is not known: find it by operation or payment id.
     reference: str | None
-    #: The asset of what is due: a currency code, or a token's 0x-hex address.
+    #: The asset that is due: a currency code, or a token's 0x-hex address.
     asset: str
     #: The object was created at this time or later.
     create_time: datetime
@@ -139,7 +138,7 @@ class PaymentRef:
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What a look found: the object as `create` would have answered, and how it stands."""
+    """A fetched object: what `create` would have returned, and its state."""
 
     created: Created = attrs.field(validator=instance_of(Created))
     snapshot: Snapshot = attrs.field(validator=instance_of(Snapshot))
@@ -147,56 +146,55 @@ class Found:
 
 @runtime_checkable
 class Provider(Protocol):
-    """Four coroutines on trio.
+    """The four coroutines of every provider, on trio.
 
-    **Errors.** Each raises only what derives from ProviderError; the name that is raised decides what
-    payd does next. Anything else that escapes counts as OutcomeUnknown.
+    **Errors.** Each raises only subclasses of ProviderError; the class decides what payd does next.
+    Any other exception counts as OutcomeUnknown.
 
-    **Blocking.** They share a loop with everything else of payd: whatever waits does so with `await`.
-    Files and libraries that block belong into `trio.to_thread.run_sync`.
+    **Blocking.** They share an event loop with all of payd: wait with `await` only. Call files and
+    libraries that block through `trio.to_thread.run_sync`.
 
     **Cancellation.** Each may be cancelled at any `await`: at `Capabilities.operation_timeout`, and
-    when payd stops. It must not be swallowed, and says nothing of what the remote side has done: payd
-    takes it for OutcomeUnknown, and looks or sends again.
+    when payd stops. Do not swallow it. It proves nothing about the remote side: payd treats it as
+    OutcomeUnknown, and fetches or sends again.
 
-    **At once.** Calls for different payments run beside one another, `Capabilities.concurrency` of
+    **Concurrency.** Calls for different payments run concurrently, `Capabilities.concurrency` of
     them at most; several daemons may send the same operation at the same time.
     """
 
     async def create(self, operation: CreateOperation, /) -> Created:
-        """Create the payable object, once per operation id: sent again, the first answer again.
+        """Create the payable object, once per operation id: a repetition returns the first answer.
 
         Raises:
-            Declined, InvalidRequest: for good; payd fails the payment.
+            Declined, InvalidRequest: refused for good; payd fails the payment.
             NotAttempted, RateLimited: nothing was done; payd sends it again.
-            OutcomeUnknown: nobody knows what was done; payd looks first, then sends it again.
-            Misconfigured: our credentials are refused; payd keeps the payment, and calls the operator.
+            OutcomeUnknown: it may have been done; payd fetches first, then sends it again.
+            Misconfigured: our credentials are refused; payd keeps the payment and alerts operators.
             IdempotencyConflict: the id was used with other parameters.
         """
 
     async def fetch(self, ref: PaymentRef, /) -> Found | Absent:
-        """The object as it stands now. Free of effects.
+        """Return the object as it is now. Free of side effects.
 
-        With `ref.reference` None it is looked for by operation or payment id, as far as
-        `Capabilities.lookup` promises. Absent is an answer; a look that failed raises, because payd
-        sends again what is absent.
+        With `ref.reference` None it is searched for by operation or payment id, as far as
+        `Capabilities.lookup` promises. Absent is an answer; raise when the search failed, because
+        payd may send an absent operation again.
 
         Raises: NotAttempted, RateLimited, OutcomeUnknown, Misconfigured.
         """
 
     async def cancel(self, ref: PaymentRef, /) -> Snapshot:
-        """Close it if it is open, and say how it stands: PAID when the customer was first.
+        """Close the object if it is open, and return its state: PAID when the customer was first.
 
-        Where the manifest says NOT_CLOSABLE it closes nothing, and says how it stands at the
-        newest point that is final there. Repeating it changes nothing. Where the remote side does
-        not close what was paid in part, it stays OPEN, with what came; a part that came is told in
-        any case.
+        With NOT_CLOSABLE in the manifest, close nothing and return the state at the newest final
+        point. Repeating it changes nothing. When the remote side does not close an object that was
+        paid in part, it stays OPEN; the amount that arrived is reported in any case.
 
-        Raises: as `fetch`; OutcomeUnknown where there is nothing to close yet.
+        Raises: as `fetch`; OutcomeUnknown when there is nothing to close yet.
         """
 
     async def health(self) -> None:
-        """Return when the remote side answers; raise otherwise. Free of effects.
+        """Return when the remote side answers; raise otherwise. Free of side effects.
 
         Called every 15 s, with 5 s to answer.
         """
@@ -207,17 +205,17 @@ class SupportsPrepare(Protocol):
     """For a remote side that compares the parameters of a repeated request."""
 
     def prepare(self, operation: CreateOperation, /) -> Mapping[str, Any]:
-        """The request's parameters, as JSON. Synchronous, pure, no I/O.
+        """Return the request's parameters, as JSON. Synchronous, pure, no I/O.
 
-        Called once; stored with the payment before `create` is first called, and given to every
-        `create` as `operation.parameters`, whatever has become of configuration or code meanwhile.
+        Called once; stored with the payment before `create` is first called, and passed to every
+        `create` as `operation.parameters`, even after configuration or code have changed.
         May raise InvalidRequest.
         """
 
 
 @attrs.frozen(kw_only=True)
 class WebhookRequest:
-    """What came in at POST /webhooks/{provider}, unread."""
+    """The raw request of POST /webhooks/{provider}."""
 
     body: bytes
     #: Names in lower case; values of a repeated header joined by ", ".
@@ -226,13 +224,13 @@ class WebhookRequest:
 
 @attrs.frozen(kw_only=True)
 class ProviderEvent:
-    """Something that the remote side reported, believed to be its own words."""
+    """An authentic report of the remote side."""
 
     #: Unique within the provider; the same event always has the same id, by whatever channel.
     id: str = attrs.field(validator=is_name)
     #: Its kind, as the remote side names it.
     type: str = attrs.field(validator=is_name_or_empty)
-    #: What `translate` needs of it, as JSON without floats: no personal data, nothing that differs
+    #: What `translate` needs, as JSON without floats: no personal data, nothing that differs
     #: between two deliveries of one event. Two contents under one id are a conflict.
     content: Mapping[str, Any] = attrs.field(
         validator=instance_of(Mapping)  # type: ignore[type-abstract]  # isinstance takes it
@@ -241,10 +239,10 @@ class ProviderEvent:
 
 @runtime_checkable
 class SupportsEvents(Protocol):
-    """It has events of its own, which webhooks or a scan bring: the base of both."""
+    """The remote side has events, which webhooks or a scan deliver: the base of both."""
 
     def translate(self, event: ProviderEvent, /) -> Sequence[Observation]:
-        """What the event says about payments; empty when it says nothing, or not about ours.
+        """Return what the event reports about payments; empty when it concerns none of ours.
 
         Synchronous, pure, no I/O. Called once an event is stored, maybe days later and by a newer
         version of the provider.
@@ -253,36 +251,36 @@ class SupportsEvents(Protocol):
 
 @runtime_checkable
 class SupportsWebhooks(SupportsEvents, Protocol):
-    """The remote side tells us."""
+    """The remote side sends webhooks."""
 
     def verify(
         self, request: WebhookRequest, secrets: Mapping[str, tuple[str, ...]], now: datetime, /
     ) -> ProviderEvent:
-        """Whether it is authentic, recent and readable; raises WebhookRefused when it is not.
+        """Return the event of an authentic, recent, readable request; else raise WebhookRefused.
 
-        Synchronous, pure, no I/O: it is called in the request, before anything is stored.
+        Synchronous, pure, no I/O: called within the request, before anything is stored.
         """
 
 
 @attrs.frozen(kw_only=True)
 class Page:
-    """One step of a scan."""
+    """One page of a scan."""
 
     events: tuple[ProviderEvent, ...] = attrs.field(
         validator=and_(instance_of(tuple), deep_iterable(instance_of(ProviderEvent)))
     )
-    #: Where the next step goes on; stored in the transaction that stores the events.
+    #: Where the next page begins; stored in the transaction that stores the events.
     cursor: str = attrs.field(validator=is_short_text)
-    #: Whether the next step should follow at once.
+    #: Whether the next page should be read at once.
     more: bool = False
 
 
 @runtime_checkable
 class SupportsScan(SupportsEvents, Protocol):
-    """What no webhook has told can be read afterwards."""
+    """Events that no webhook delivered can be read later."""
 
     async def scan(self, cursor: str | None, /) -> Page:
-        """Events since the cursor, in any order; those known already are ignored.
+        """Return events since the cursor, in any order; known ones are ignored.
 
         None is the first scan ever.
         """
@@ -292,35 +290,35 @@ class SupportsScan(SupportsEvents, Protocol):
 class RemoteObject:
     """One payable object as the remote side lists it."""
 
-    #: The payment that it says it belongs to; None when it is none of payd's.
+    #: The payment that it belongs to; None when it is not payd's.
     payment_id: UUID | None = attrs.field(validator=optional(instance_of(UUID)))
     found: Found = attrs.field(validator=instance_of(Found))
 
 
 @attrs.frozen(kw_only=True)
 class ObjectPage:
-    """One step through the remote side's objects."""
+    """One page of the remote side's objects."""
 
     objects: tuple[RemoteObject, ...] = attrs.field(
         validator=and_(instance_of(tuple), deep_iterable(instance_of(RemoteObject)))
     )
-    #: Where the next step goes on; None at the end.
+    #: Where the next page begins; None at the end.
     cursor: str | None = attrs.field(validator=optional(is_short_text))
 
 
 @runtime_checkable
 class SupportsCompare(Protocol):
-    """All objects can be listed, so that payd finds those without a payment, and the other way."""
+    """All objects can be listed, so that payd finds objects without a payment, and the reverse."""
 
     async def objects(self, since: datetime, until: datetime, cursor: str | None, /) -> ObjectPage:
-        """The objects created in [since, until), in any order; None is the first step."""
+        """Return objects created in [since, until), in any order; cursor None is the first page."""
 
 
 class Sink(Protocol):
-    """Where a watch puts what it saw."""
+    """Where a watch stores what it saw."""
 
     async def cursor(self) -> str | None:
-        """What the last `put` gave as cursor; None before the first."""
+        """Return the cursor of the last `put`; None before the first."""
 
     async def put(
         self,
@@ -335,8 +333,8 @@ class Sink(Protocol):
         At most PUT_MAX observations and outflows at once; raises ValueError for more, and
         TypeError for anything else than these, or for a cursor that cannot be stored.
 
-        What is known already is ignored. A singleton watch that no longer leads is cancelled here,
-        and nothing of what it brought is stored.
+        Known reports are ignored. A singleton watch that no longer leads is cancelled here, and
+        nothing of this call is stored.
         """
 
 
@@ -344,7 +342,7 @@ class Sink(Protocol):
 class SupportsWatch(Protocol):
     """A long task in the provider's own nursery; restarted with back-off when it ends.
 
-    With an attribute `singleton = True` it runs in one daemon at a time: payd holds a lease for it,
+    With an attribute `singleton = True` it runs in one daemon at a time: payd keeps a lease for it,
     and starts it in another daemon when this one ends.
     """
 
@@ -354,10 +352,10 @@ class SupportsWatch(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Holding:
-    """What our account holds of one asset at a final point."""
+    """The balance of one asset in our account, at a final point."""
 
     asset: str = attrs.field(validator=is_name_or_empty)
-    #: What it held before the first receipt or outflow that a watch reported.
+    #: Balance before the first receipt or outflow that a watch reported.
     opening: int = attrs.field(validator=is_whole)
     balance: int = attrs.field(validator=is_whole)
     #: The point, for people: a block's number and hash.
@@ -366,10 +364,10 @@ class Holding:
 
 @runtime_checkable
 class SupportsAudit(Protocol):
-    """The remote side can say what our account holds, so that payd's books can be checked."""
+    """The remote side can report our balances, so that payd's books can be checked."""
 
     async def holdings(self, cursor: str, /) -> Sequence[Holding]:
-        """Every asset that the watch reports, at the very point that its cursor names."""
+        """Return the balance of every asset that the watch reports, at the point of this cursor."""
 
 
 Factory = Callable[[ProviderContext, Any], AbstractAsyncContextManager[Provider]]
@@ -377,32 +375,32 @@ Factory = Callable[[ProviderContext, Any], AbstractAsyncContextManager[Provider]
 
 @attrs.frozen(kw_only=True)
 class ProviderManifest:
-    """What a plugin offers. Building it does no I/O and imports no SDK."""
+    """Description of a provider. Building it does no I/O and imports no SDK."""
 
     name: str
     version: str
-    #: The range of interface versions that it was written for: ">=1.0,<2".
+    #: Interface versions that it supports: ">=1.0,<2".
     sdk: str
     config_model: type[ProviderConfig]
-    #: Its methods, which may depend on its configuration.
+    #: Returns its methods, which may depend on its configuration.
     methods: Callable[[Any], tuple[Method, ...]]
     capabilities: Capabilities
     #: Logical names; each is the setting `NAME_<credential>` of payd.
     credentials: tuple[str, ...] = ()
-    #: Refused in production unless its configuration says `allow_in_production`.
+    #: Refused in production unless its configuration sets `allow_in_production`.
     for_development: bool = False
-    #: Modules that take long to import, such as those that need an SDK. payd imports them before
-    #: it builds a provider, while nothing waits for the loop.
+    #: Modules that take long to import, such as those of an SDK. payd imports them before it builds
+    #: a provider, while nothing waits for the event loop.
     imports: tuple[str, ...] = ()
     factory: Factory
 
 
 class ProviderError(Exception):
-    """Base of what a provider may raise. The message is for operators: no secret in it."""
+    """Base of what a provider may raise. The message is for operators; keep secrets out of it."""
 
 
 class Declined(ProviderError):
-    """Definitive: nothing payable exists, and asking again will not help."""
+    """Definitive: nothing payable exists, and a repetition will not help."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -419,14 +417,14 @@ class OutcomeUnknown(ProviderError):
 
 
 class Misconfigured(ProviderError):
-    """The remote side refuses our credentials or set-up; nothing was created."""
+    """The remote side refuses our credentials or settings; nothing was created."""
 
 
 class InvalidRequest(ProviderError):
     """The remote side refuses a value.
 
     `field` is its path in the caller's InitiatePaymentRequest: `items`, `customer.email`,
-    `crypto_currency`, `return_url`, `cancel_url`, `metadata.KEY`; empty where it is none of these.
+    `crypto_currency`, `return_url`, `cancel_url`, `metadata.KEY`; empty when it is none of these.
     """
 
     def __init__(self, field: str, message: str) -> None:
@@ -436,7 +434,7 @@ class InvalidRequest(ProviderError):
 
 
 class WebhookRefused(ProviderError):
-    """Not authentic, not recent or not readable. `reason` is one of few words, for a metric."""
+    """Not authentic, not recent or not readable. `reason` labels a metric: use few values."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -445,9 +443,9 @@ class WebhookRefused(ProviderError):
 
 
 class WatchHalted(ProviderError):
-    """What is watched contradicts what was reported before: a person must look.
+    """What is watched contradicts what was reported before, and a person must look.
 
-    The watch is not lost: it is started again now and then, and halts again while it holds.
+    The watch is started again every minute, and halts again while the contradiction remains.
     """
 
 

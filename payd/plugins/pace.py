@@ -1,4 +1,4 @@
-"""An outgoing rate limit: calls leave at most so many a second, and never wait long for it."""
+"""An outgoing rate limit for providers: at most so many calls a second, none waits for long."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ __all__ = ["Pace"]
 
 
 class Pace:
-    """A leaky bucket. Who would wait too long is told so at once, before anything is sent."""
+    """A leaky bucket. A call that would wait too long fails at once, before anything is sent."""
 
     def __init__(
         self,
@@ -21,7 +21,7 @@ class Pace:
         now: Callable[[], float] = trio.current_time,
     ) -> None:
         self._interval_s = 1 / per_second
-        #: So much earlier than its place may a call leave.
+        #: How much earlier than its place a call may leave.
         self._slack_s = (burst - 1) * self._interval_s
         self._wait_max_s = wait_max_s
         self._now = now
@@ -43,5 +43,5 @@ class Pace:
             await trio.sleep(wait_s)
 
     def hold(self, seconds: float) -> None:
-        """The remote side asked us to be quiet for so long."""
+        """Send nothing for so long, because the remote side asked for it."""
         self._place = max(self._place, self._now() + seconds + self._slack_s)

@@ -1,4 +1,4 @@
-"""What a provider's word means as evidence: one table a question, pure.
+"""Answers as evidence: what the result of each call of a provider proves. Pure.
 
 Nothing here guesses: an answer that cannot be read proves nothing.
 """
@@ -14,14 +14,14 @@ from payd.plugins import interface
 from payd.plugins.interface import Cancel, Found, Lookup, ProviderError
 from payd.ports.provider import Answer
 
-#: Told to a caller when nothing better is known.
+#: The retry delay for a caller when nothing better is known.
 RETRY_AFTER_S = 1.0
 
 UNANSWERED = Answer(evidence=(evidence.Unanswered(),))
 
 
 class Unavailable(interface.NotAttempted):
-    """The fence did not ask: the provider is down, or its breaker is open."""
+    """The fence made no call: the provider is down, or its breaker is open."""
 
     def __init__(self, message: str, retry_after_s: float = RETRY_AFTER_S) -> None:
         super().__init__(message)
@@ -29,14 +29,14 @@ class Unavailable(interface.NotAttempted):
 
 
 def unavailable(wait_s: float) -> Unavailable:
-    """Why the fence does not ask; `wait_s` is for how long its breaker stays open."""
+    """Return why the fence makes no call; `wait_s`: how long the breaker stays open."""
     if wait_s > 0:
-        return Unavailable("left alone after failures in a row", wait_s)
+        return Unavailable("not called after failures in a row", wait_s)
     return Unavailable("the provider is not running")
 
 
 def answer_to_create(provider: str, said: evidence.Created | ProviderError) -> Answer:
-    """Created, Declined, NotAttempted or OutcomeUnknown."""
+    """Return Created, Declined, NotAttempted or OutcomeUnknown, and the caller's error."""
     match said:
         case evidence.Created():
             return Answer(evidence=(said,))
@@ -57,7 +57,7 @@ def answer_to_create(provider: str, said: evidence.Created | ProviderError) -> A
 
 
 def invalid_field(field: str, message: str) -> InvalidField:
-    """What a caller is told of an InvalidRequest; cut, because it travels in a header."""
+    """Return the caller's error for an InvalidRequest; cut, because it is sent in a header."""
     return InvalidField(field[: evidence.CODE_MAX], message[: evidence.MESSAGE_MAX])
 
 
@@ -73,7 +73,7 @@ def _not_attempted(provider: str, retry_after_s: float) -> Answer:
 def answer_to_fetch(
     lookup: Lookup, reference: str | None, said: Found | evidence.Absent | ProviderError
 ) -> Answer:
-    """What was found, or how much finding nothing proves."""
+    """Return the found object, or what finding nothing proves."""
     match said:
         case Found(created=created, snapshot=snapshot):
             return Answer(evidence=(created, snapshot))
@@ -89,7 +89,7 @@ def answer_to_fetch(
 
 
 def answer_to_close(closing: Cancel, said: evidence.Snapshot | ProviderError) -> Answer:
-    """How it stands after a rail that closes was told to; or now, where none can close."""
+    """Return the state after closing; on a rail that cannot close, the state now."""
     if not isinstance(said, evidence.Snapshot):
         return UNANSWERED
     closes = closing is Cancel.CLOSES

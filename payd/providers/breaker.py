@@ -1,22 +1,22 @@
-"""When to try again: the circuit breaker for calls, the pause for long tasks.
+"""Circuit breaker for calls, back-off for long tasks.
 
-Pure: the time comes in, in seconds of any clock that never goes back.
+Pure: the time is an argument, in seconds of any clock that never goes back.
 """
 
 import enum
 import math
 from collections.abc import Callable
 
-#: Gives [0, 1).
+#: Returns a number in [0, 1).
 Random = Callable[[], float]
 
 #: Failures in a row that open it: fewer would open on a short network fault.
 FAILURES_MAX = 5
 #: The first pause; each failed probe doubles it.
 PAUSE_FIRST_S = 1.0
-#: The longest pause: a provider that came back is used again within this.
+#: The longest pause: a provider that recovers is used again within this time.
 PAUSE_MAX_S = 60.0
-#: What to tell callers while another call is the probe.
+#: The retry delay for callers while another call is the probe.
 PROBE_WAIT_S = 1.0
 #: A long task that ends is started again after a random part of this, doubling.
 RESTART_PAUSE_FIRST_S = 0.5
@@ -24,7 +24,7 @@ RESTART_PAUSE_MAX_S = 30.0
 
 
 class BreakerState(enum.Enum):
-    """Whether calls go through. HALF_OPEN: the next one is the probe, or is under way."""
+    """Whether calls pass. HALF_OPEN: the next call is the probe, or the probe is under way."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -42,13 +42,13 @@ class Breaker:
         self._probing = False
 
     def state(self, now: float) -> BreakerState:
-        """As it stands now."""
+        """Return the state at this time."""
         if self._open_until is None:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now < self._open_until else BreakerState.HALF_OPEN
 
     def admit(self, now: float) -> tuple[float, bool]:
-        """Admit a call, or not: seconds to wait, 0 for an admitted one; and whether it is the probe.
+        """Return the seconds to wait, 0 for an admitted call; and whether the call is the probe.
 
         Call `leave` once for every admitted call.
         """
@@ -80,7 +80,7 @@ class Breaker:
 
 
 class Pause:
-    """Full-jitter back-off that starts over after a quiet time."""
+    """Full-jitter back-off that starts again from its minimum after a quiet time."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -88,7 +88,7 @@ class Pause:
         self._last = -math.inf
 
     def next_s(self, now: float) -> float:
-        """How long to wait before the next start."""
+        """Return how long to wait before the next start."""
         is_quiet = now - self._last > 2 * RESTART_PAUSE_MAX_S
         self._limit_s = (
             RESTART_PAUSE_FIRST_S if is_quiet else min(2 * self._limit_s, RESTART_PAUSE_MAX_S)

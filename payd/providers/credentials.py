@@ -1,20 +1,20 @@
-"""A provider's credentials: exactly the values that the file or the vault holds now."""
+"""Credentials of a provider: exactly the values that are in the file or the vault now."""
 
 from collections.abc import Iterator, Mapping
 
 
 class Credentials(Mapping[str, tuple[str, ...]]):
-    """Logical name → values, newest first. Shows none of them.
+    """Logical name → values, newest first. Its repr shows no value.
 
-    A value that was replaced is bad at once: it may have been replaced because it leaked. An
-    operator who wants an overlap lists both values.
+    A replaced value is invalid at once: it may have been replaced because it leaked. For an
+    overlap, an operator lists both values.
     """
 
     def __init__(self, values: Mapping[str, tuple[str, ...]]) -> None:
         self._values = dict(values)
 
     def replace(self, values: Mapping[str, tuple[str, ...]]) -> None:
-        """Put these values in force in place of those of the same names."""
+        """Replace the values of these names."""
         self._values |= values
 
     def __getitem__(self, name: str) -> tuple[str, ...]:

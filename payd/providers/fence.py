@@ -271,7 +271,7 @@ class Fence:
     # -- long tasks ----------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[str | None]) -> None:
-        """Build the provider and keep it until `stop`; reports why the first build failed, or None."""
+        """Build the provider and keep it until `stop`; as `Lifecycle.run`."""
         await self._lifecycle.run(task_status=task_status)
 
     async def stop(self) -> None:
@@ -291,7 +291,7 @@ class Fence:
     async def run_health(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        """Check the provider's health every HEALTH_INTERVAL_S, until `stop`; ready after the first."""
+        """Check health every HEALTH_INTERVAL_S until `stop`; ready after the first check."""
         await self.check_health()
         task_status.started()
         while not await self._lifecycle.stops_within(HEALTH_INTERVAL_S):

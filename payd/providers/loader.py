@@ -1,7 +1,7 @@
-"""From the enabled names to the method → provider map: discover, check, configure, build.
+"""Load the enabled providers: discover, check, configure, build, map their methods.
 
-Only what is enabled is imported. Each plugin is taken alone: one that raises or hangs fails
-with its own name and reason, and the others go on.
+Only enabled plugins are imported, each by itself: one that raises or hangs fails under its own name
+with a reason, and the others are loaded.
 """
 
 import enum
@@ -56,29 +56,29 @@ _TELL_AUTHOR = "report this to the author of the plugin, or disable it"
 
 
 class FailureMode(enum.Enum):
-    """What a plugin that fails does to the start."""
+    """Effect of a failing plugin on the start of the daemon."""
 
-    #: Stops it.
+    #: The daemon does not start.
     STRICT = "strict"
-    #: Leaves the plugin's methods out, and is reported.
+    #: The daemon starts without the plugin's methods and reports it.
     DEGRADED = "degraded"
 
 
 @attrs.frozen(kw_only=True)
 class EnabledPlugin:
-    """What the configuration says about one provider."""
+    """The configuration of one provider."""
 
     name: str
-    #: Its own settings; those from the environment are strings.
+    #: Its own settings; values from the environment are strings.
     settings: Mapping[str, object] = attrs.field(factory=dict)
-    #: Each credential that its manifest names → the values, newest first.
+    #: Credential that its manifest names → values, newest first.
     secrets: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, repr=False)
-    #: For a provider that is made for development.
+    #: Permits a provider that is made for development.
     allow_in_production: bool = False
 
 
 class PluginError(Exception):
-    """A plugin that cannot be used: which one, why, and what an operator can do about it."""
+    """A plugin cannot be used: which one, why, and what an operator can do about it."""
 
     def __init__(self, provider: str, reason: str, what_to_do: str) -> None:
         super().__init__(f"provider {provider}: {reason}; {what_to_do}")
@@ -89,7 +89,7 @@ class PluginError(Exception):
 
 @attrs.frozen(kw_only=True)
 class LoadedPlugin:
-    """One provider that serves."""
+    """A provider that serves."""
 
     name: str
     version: str
@@ -98,7 +98,7 @@ class LoadedPlugin:
 
 @attrs.frozen(kw_only=True)
 class LoadReport:
-    """What became of each enabled plugin."""
+    """Result of loading, for each enabled plugin."""
 
     loaded: tuple[LoadedPlugin, ...]
     failed: tuple[PluginError, ...]
@@ -106,22 +106,22 @@ class LoadReport:
 
 @attrs.frozen(kw_only=True)
 class OpenProviders:
-    """What serves now."""
+    """The providers that serve."""
 
     methods: MethodMap
     fences: tuple[Fence, ...]
     report: LoadReport
-    #: Provider → its credentials, where rotated ones are put.
+    #: Provider → its credentials, which a reload replaces.
     credentials: Mapping[str, Credentials] = attrs.field(factory=dict, repr=False)
 
 
 async def _no_cursor(provider: str) -> str | None:
-    """For who runs no watch."""
+    """Return no cursor, for callers that run no watch."""
     return None
 
 
 @asynccontextmanager
-async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may see, each by its name
+async def open_providers(  # noqa: PLR0913 - each thing of the daemon that a provider may see
     plugins: Sequence[EnabledPlugin],
     *,
     environment: str,
@@ -133,10 +133,11 @@ async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may s
     metrics_of: Callable[[str], Metrics] = lambda provider: NoMetrics(),
     read_cursor: Callable[[str], Awaitable[str | None]] = _no_cursor,
 ) -> AsyncIterator[OpenProviders]:
-    """Load and build what is enabled; at the end close it in reverse order.
+    """Load and build the enabled providers; close them in reverse order at the end.
 
     `log_of`, `metrics_of` and `read_cursor` (the cursor of its watch) take a provider's name.
-    Raises PluginError in STRICT mode, for the first plugin that failed: two for one method, too.
+    In STRICT mode, raises PluginError for the first plugin that failed. Two providers of one method
+    are a failure of the second.
     """
     is_strict = failure_mode is FailureMode.STRICT
     recursion_limit = sys.getrecursionlimit()
@@ -145,11 +146,11 @@ async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may s
     failed += unimportable
     if failed and is_strict:
         raise failed[0]
-    # An SDK may have raised it (py_ecc, by way of web3): then anybody's deeply nested
-    # JSON would overflow the stack and end the daemon.
+    # An SDK may have raised it (py_ecc, imported by web3). Then deeply nested JSON from any caller
+    # would overflow the stack and end the daemon.
     sys.setrecursionlimit(recursion_limit)
     serving: list[_Serving] = []
-    # From before a factory runs until everything of theirs has ended.
+    # Watched from before a factory runs until every task of every provider has ended.
     async with watched_nursery() as nursery:
         try:
             for plugin in checked:
@@ -174,7 +175,7 @@ async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may s
                     on_call=on_call,
                 )
                 why: str | None = await nursery.start(fence.run)
-                # It may import more.
+                # The factory may have imported more.
                 sys.setrecursionlimit(recursion_limit)
                 if why is None:
                     serving.append(_Serving(plugin=plugin, fence=fence))
@@ -192,12 +193,12 @@ async def open_providers(  # noqa: PLR0913 - what of the daemon a provider may s
 def check_plugins(
     plugins: Sequence[EnabledPlugin], *, environment: str, failure_mode: FailureMode
 ) -> None:
-    """What `open_providers` refuses before it builds anything; raises PluginError as it does."""
+    """Raise PluginError for what `open_providers` would refuse before it builds anything."""
     _check_all(plugins, environment, failure_mode)
 
 
 def manifest_of(name: str) -> ProviderManifest:
-    """Import the plugin of this name and ask it for its manifest; raises PluginError."""
+    """Import the plugin of this name and return its manifest; raises PluginError."""
     manager, remedy = _registered(name)
     offered: object = _ask(
         name,
@@ -212,7 +213,7 @@ def manifest_of(name: str) -> ProviderManifest:
 
 
 def _registered(name: str) -> tuple[pluggy.PluginManager, str]:
-    """The plugin alone, so that another's failure is not its; and what to do when it fails."""
+    """Register one plugin by itself, so that it fails alone; also return what to do then."""
     point = _entry_point(name)
     remedy = _remedy(point)
     plugin = _ask(name, "cannot be imported", remedy, point.load)
@@ -223,29 +224,29 @@ def _registered(name: str) -> tuple[pluggy.PluginManager, str]:
 
 
 def _remedy(point: EntryPoint) -> str:
-    return f"mend or reinstall {_distribution(point)}, or disable it"
+    return f"fix or reinstall {_distribution(point)}, or disable it"
 
 
 def methods_of(plugin: EnabledPlugin) -> Sequence[Method]:
-    """The methods it would take with its settings, without building it; raises PluginError."""
+    """Return its methods under its settings, without building it; raises PluginError."""
     manifest = manifest_of(plugin.name)
     return _methods(manifest, _configure(plugin, manifest))
 
 
 def configured(plugin: EnabledPlugin) -> ProviderConfig:
-    """Its settings, validated; raises PluginError."""
+    """Return its validated settings; raises PluginError."""
     return _configure(plugin, manifest_of(plugin.name))
 
 
 def has_audit(name: str) -> bool:
-    """Whether the manifest of this name announces an audit; raises PluginError."""
+    """Whether the provider of this name has an audit; raises PluginError."""
     manifest = manifest_of(name)
     _check_manifest(manifest)
     return manifest.capabilities.audit
 
 
 def commands_of(name: str) -> Sequence[click.Command]:
-    """The commands that the plugin of this name brings; raises PluginError."""
+    """Return the commands of the plugin of this name; raises PluginError."""
     manager, remedy = _registered(name)
     offered: object = _ask(
         name,
@@ -258,7 +259,7 @@ def commands_of(name: str) -> Sequence[click.Command]:
 
 
 def described_methods(plugins: Iterable[EnabledPlugin], log: Logger) -> MethodMap:
-    """The methods of those that could be built, each with a provider that is not running."""
+    """Return the methods of usable plugins, each with a provider that is not running."""
     registered = []
     for plugin in plugins:
         try:
@@ -274,7 +275,7 @@ def described_methods(plugins: Iterable[EnabledPlugin], log: Logger) -> MethodMa
 
 
 def _not_to_be_built() -> AbstractAsyncContextManager[Provider]:
-    raise NotImplementedError("it was only described")
+    raise NotImplementedError("this provider was only described")
 
 
 # -- one plugin, without building it -----------------------------------------------------------
@@ -282,7 +283,7 @@ def _not_to_be_built() -> AbstractAsyncContextManager[Provider]:
 
 @attrs.frozen(kw_only=True)
 class _Checked:
-    """A plugin that may be built."""
+    """A plugin that passed the checks and may be built."""
 
     manifest: ProviderManifest
     config: ProviderConfig
@@ -308,7 +309,7 @@ def _check_all(
             checked.append(_check(plugin, environment))
         except PluginError as error:
             failed.append(error)
-    kept, refused = _part_shared_methods(checked)
+    kept, refused = _resolve_conflicts(checked)
     failed += refused
     if failed and failure_mode is FailureMode.STRICT:
         raise failed[0]
@@ -316,7 +317,7 @@ def _check_all(
 
 
 def _import_all(checked: Sequence[_Checked]) -> tuple[list[_Checked], list[PluginError]]:
-    """Import what the plugins name, before any task of theirs runs: some SDKs take seconds."""
+    """Import the modules that plugins name, before their tasks run: some SDKs take seconds."""
     kept: list[_Checked] = []
     failed: list[PluginError] = []
     for plugin in checked:
@@ -392,12 +393,12 @@ def _configure(plugin: EnabledPlugin, manifest: ProviderManifest) -> ProviderCon
 def _methods(manifest: ProviderManifest, config: ProviderConfig) -> tuple[Method, ...]:
     methods = _ask(
         manifest.name,
-        "cannot tell its methods",
+        "cannot list its methods",
         _TELL_AUTHOR,
         lambda: tuple(manifest.methods(config)),
     )
     why = _ask(
-        manifest.name, "cannot tell its methods", _TELL_AUTHOR, lambda: wrong_in_methods(methods)
+        manifest.name, "cannot list its methods", _TELL_AUTHOR, lambda: wrong_in_methods(methods)
     )
     if why is not None:
         raise PluginError(manifest.name, why, _TELL_AUTHOR)
@@ -412,10 +413,10 @@ def _secrets(plugin: EnabledPlugin, manifest: ProviderManifest) -> Credentials:
     return Credentials({name: plugin.secrets[name] for name in manifest.credentials})
 
 
-def _part_shared_methods(
+def _resolve_conflicts(
     checked: Sequence[_Checked],
 ) -> tuple[list[_Checked], list[PluginError]]:
-    """Who claims a method that another has already is left out: the configuration's order decides."""
+    """On a method conflict the provider configured first wins; the other is refused."""
     owners: dict[str, str] = {}
     kept: list[_Checked] = []
     refused: list[PluginError] = []
@@ -425,7 +426,7 @@ def _part_shared_methods(
             owners |= dict.fromkeys(plugin.keys, plugin.name)
             kept.append(plugin)
             continue
-        reason = f"takes the method {taken!r}, which {owners[taken]} has"
+        reason = f"offers the method {taken!r}, which {owners[taken]} has"
         refused.append(
             PluginError(plugin.name, reason, "disable one of them, or give it other methods")
         )
@@ -449,7 +450,7 @@ class _Serving:
 
 
 def _not_built(name: str, why: str) -> PluginError:
-    return PluginError(name, f"cannot start: {why}", "see its settings and its remote side")
+    return PluginError(name, f"cannot start: {why}", "check its settings and its remote side")
 
 
 def _opened(serving: Sequence[_Serving], failed: Sequence[PluginError]) -> OpenProviders:

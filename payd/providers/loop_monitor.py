@@ -73,7 +73,7 @@ def report_if_blocking(owner: Owner) -> Iterator[None]:
 
 
 class Steps(trio.abc.Instrument):
-    """Trio instrument that reads the clock twice a step, which takes a fraction of a microsecond."""
+    """Trio instrument that reads the clock twice a step, in a fraction of a microsecond."""
 
     def __init__(self) -> None:
         self._began = perf_counter()

@@ -53,7 +53,7 @@ def verify(
     secrets: Mapping[str, tuple[str, ...]],
     now: datetime,
 ) -> ProviderEvent:
-    """Return the event; raises WebhookUnknown and WebhookRefused, whatever the provider's code does."""
+    """Return the event; raises only WebhookUnknown and WebhookRefused, whatever the plugin does."""
     if not isinstance(provider, SupportsWebhooks):
         raise WebhookUnknown(f"the provider {name} takes no webhooks", provider=name)
 

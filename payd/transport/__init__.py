@@ -1,5 +1,5 @@
-"""Doors: decode, call one use case, encode. No rule lives here.
+"""Servers: decode a request, call one use case, encode the answer. No business rule is here.
 
-May import the services, ports, proto and domain; never an adapter. What a request must look
-like belongs in `proto.requests`; who runs the doors is `nursery`.
+May import services, ports, codec and domain; never an adapter. What a request must look like is in
+`codec.requests`; `nursery` starts the servers.
 """

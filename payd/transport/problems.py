@@ -38,21 +38,21 @@ _RETRY_AFTER_S = 1.0
 
 
 def grpc_error(error: BaseException | None, status: Status | None = None) -> GRPCError:
-    """Status, message and details for a caller; nothing of an unknown error leaks.
+    """Return status, message and details for a caller; an unknown error leaks nothing.
 
-    `status` stands in for the table's where gRPC has a custom of its own.
+    `status` replaces the table's where gRPC has its own convention.
     """
     known = error if isinstance(error, PaydError) else PaydError("internal error")
     return GRPCError(status or _TABLE[type(known)][0], known.message, _details(known))
 
 
 def protocol_error(status: Status, message: str) -> GRPCError:
-    """What gRPC itself refuses and no reason of the contract names: the status is the reason."""
+    """Return an error of gRPC itself. The contract has no reason for it; its status is the reason."""
     return GRPCError(status, message, [ErrorInfo(reason=status.name, domain=DOMAIN)])
 
 
 def problem(error: BaseException | None) -> tuple[int, dict[str, Any]]:
-    """HTTP status and RFC 9457 document."""
+    """Return the HTTP status and the RFC 9457 document."""
     known = error if isinstance(error, PaydError) else PaydError("internal error")
     _, status = _TABLE[type(known)]
     return status, {

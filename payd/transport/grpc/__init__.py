@@ -1,5 +1,5 @@
-"""The gRPC door: TLS, who may call, limits, health, reflection, drain.
+"""The gRPC server: TLS, allowed clients, limits, health, reflection, drain.
 
-May import grpclib, the services, ports, proto and domain. What a request must look like belongs
-in `proto.requests`; which status an error has belongs in `transport.problems`.
+May import grpclib, services, ports, codec and domain. What a request must look like is in
+`codec.requests`; the status of an error is in `transport.problems`.
 """

@@ -37,7 +37,7 @@ from payd.transport.problems import grpc_error, protocol_error
 #: method, status name, seconds, origin, and the error if there was one.
 OnRpc = Callable[[str, str, float, Origin, BaseException | None], None]
 
-#: A client's name → seconds until it may call again; 0 admits this call. Never raises.
+#: Client name → seconds until it may call again; 0 admits this call. Never raises.
 WaitOf = Callable[[str], Awaitable[float]]
 
 _log = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ _DEADLINE_MARGIN_S = 0.02
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What a client may not exceed."""
+    """Limits of calls."""
 
     max_in_flight: int
     max_message_bytes: int
@@ -220,7 +220,7 @@ class _BoundedStream(StreamIterator[Any]):
 async def _receive(kind: type[Any], bytes_max: int) -> Any:
     """Return the call's next message; None at the end.
 
-    grpclib's own `recv_message` has no limit, and answers UNKNOWN to a message that is none.
+    grpclib's own `recv_message` has no limit, and answers UNKNOWN to an invalid message.
     """
     stream = RECEIVED.get().stream
     try:

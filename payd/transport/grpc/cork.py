@@ -1,4 +1,4 @@
-"""A transport that gathers what is written in one turn of the loop, and sends it at once.
+"""A transport that collects what is written in one turn of the loop, and sends it together.
 
 An answer is three HTTP/2 frames, and several answers share a connection: one TLS record and
 one system call for all of them instead of one each.
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class CorkedTransport:
-    """Writes late, but within the same turn; everything else is the transport's own."""
+    """Writes at the end of the turn; everything else is the wrapped transport's."""
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -17,19 +17,19 @@ class CorkedTransport:
         self._waiting: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Send it with whatever else is written in this turn."""
+        """Send it together with what else is written in this turn."""
         if not self._waiting:
             self._loop.call_soon(self.flush)
         self._waiting.append(data)
 
     def flush(self) -> None:
-        """Send now what is waiting."""
+        """Send what was collected."""
         waiting, self._waiting = self._waiting, []
         if waiting and not self._transport.is_closing():
             self._transport.write(b"".join(waiting))
 
     def close(self) -> None:
-        """Send what is waiting, then close."""
+        """Send what was collected, then close."""
         self.flush()
         self._transport.close()
 

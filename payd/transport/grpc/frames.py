@@ -1,8 +1,8 @@
-"""Frames as they come in: a few at a time, and a budget for those that bring nothing forward.
+"""Incoming HTTP/2 frames: a few in each turn, and a budget for those that serve no call.
 
-Whoever sends resets, pings, settings and their like without calls costs work and gets nothing
-for it: beyond a budget the connection is cut. Counted before HTTP/2 is spoken, so that a flood
-costs one look at nine bytes each. See CVE-2023-44487 (rapid reset) and CERT VU#767506
+A peer that sends resets, pings, settings and the like without calls costs work for nothing: beyond
+its budget the connection is cut. Frames are counted before HTTP/2 is parsed, so that a flood costs
+nine bytes of reading for each frame. See CVE-2023-44487 (rapid reset) and CERT VU#767506
 (MadeYouReset).
 """
 
@@ -13,20 +13,20 @@ import attrs
 _HEAD = 9
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM = 0, 1, 3
-#: A peer has not yet been told of a smaller size than what every peer may send.
+#: The size that every peer may send; we announce no other.
 _FRAME_BYTES_MAX = 16_384
-#: In one turn of the loop: others wait no longer than these take, some 10 ms.
+#: Processed in one turn of the loop, which delays other connections by some 10 ms at most.
 FRAMES_A_TURN = 32
 _WINDOW_S = 30.0
-#: Frames that bring nothing forward, in a window; and what each call allows beyond.
+#: Frames that serve no call, in a window; and how many more each call allows.
 _NOISE_MAX = 1000
 _NOISE_A_CALL = 8
-#: Of data for calls that are over: what a client had under way when it was refused, some times.
+#: Data for ended calls: what a client had already sent when it was refused, several times over.
 _STRAY_BYTES_MAX = 2 * 1024 * 1024
 
 
 class Cut(Exception):
-    """The peer is beyond its budget; the reason is the metric's label."""
+    """The peer exceeded its budget; the reason labels the metric."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -35,7 +35,7 @@ class Cut(Exception):
 
 @attrs.define
 class Frames:
-    """What one connection sends, until it is cut."""
+    """The incoming bytes of one connection, cut into frames and counted."""
 
     max_resets: int
     clock: Callable[[], float]
@@ -48,15 +48,15 @@ class Frames:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a whole frame is left for another turn."""
+        """Whether a whole frame is left for the next turn."""
         return self._end_of_frame(0) is not None
 
     def add(self, data: bytes) -> None:
-        """What has come in."""
+        """Add received bytes."""
         self._waiting += data
 
     def take(self, open_streams: Container[int]) -> bytes:
-        """The frames of this turn. Raises Cut."""
+        """Return the frames of this turn. Raises Cut."""
         self._renew()
         end = taken = 0
         opened: set[int] = set()
@@ -74,7 +74,7 @@ class Frames:
         return frames
 
     def sent_reset(self, count: int) -> None:
-        """The peer made us reset a stream; that counts like its own. Raises Cut."""
+        """Count resets that the peer provoked like its own. Raises Cut."""
         self._resets += count
         if self._resets > self.max_resets:
             raise Cut("resets")

@@ -1,4 +1,4 @@
-"""The four methods: decode, one use case, encode."""
+"""The four methods of the service: decode, call one use case, encode."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -19,7 +19,7 @@ SERVICE = "payd.v1.PaymentService"
 
 @attrs.frozen(kw_only=True)
 class Services:
-    """The use cases behind the door."""
+    """The use cases behind the server."""
 
     initiate: Initiate
     cancel: Cancel
@@ -28,7 +28,7 @@ class Services:
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """One call: who makes it, and how long it may wait for another one's answer."""
+    """One call: its origin, and how long it may wait for another call's answer."""
 
     origin: Origin
     wait_s: float
@@ -44,32 +44,32 @@ class Method:
     request: type[Any]
     response: type[Any]
     handle: Handle
-    #: It changes something: once begun it goes on when the caller leaves.
+    #: It changes something: once begun it continues when the caller leaves.
     is_write: bool
 
 
 @attrs.frozen
 class Handlers:
-    """Five lines each."""
+    """The methods; each is about five lines."""
 
     services: Services
 
     async def get_quote(self, request: pb.GetQuoteRequest, call: Call) -> pb.GetQuoteResponse:
-        """Prices items, no side effect."""
+        """Price items, without side effect."""
         quote = self.services.query.quote(requests.quote_request(request))
         return pb.GetQuoteResponse(quote=quote_message(quote))
 
     async def initiate_payment(
         self, request: pb.InitiatePaymentRequest, call: Call
     ) -> pb.InitiatePaymentResponse:
-        """Creates the payment, once per idempotency key."""
+        """Create the payment, once per idempotency key."""
         wanted = requests.initiate_request(request)
         payment = await self.services.initiate.initiate(wanted, call.origin, call.wait_s)
         structlog.contextvars.bind_contextvars(payment_id=str(payment.id))
         return pb.InitiatePaymentResponse(payment=payment_message(payment))
 
     async def get_payment(self, request: pb.GetPaymentRequest, call: Call) -> pb.GetPaymentResponse:
-        """The current state."""
+        """Return the current state of a payment."""
         query = self.services.query
         if request.WhichOneof("key") == "idempotency_key":
             payment = await query.get_by_key(requests.idempotency_key(request.idempotency_key))
@@ -81,7 +81,7 @@ class Handlers:
     async def cancel_payment(
         self, request: pb.CancelPaymentRequest, call: Call
     ) -> pb.CancelPaymentResponse:
-        """Closes a payment that is still open."""
+        """Close a payment that is still open."""
         payment_id = requests.payment_id(request.payment_id)
         structlog.contextvars.bind_contextvars(payment_id=str(payment_id))
         reason = requests.cancel_reason(request.reason)
@@ -89,7 +89,7 @@ class Handlers:
         return pb.CancelPaymentResponse(payment=payment_message(payment))
 
     def methods(self) -> dict[str, Method]:
-        """Path → method."""
+        """Return path → method."""
         return {
             f"/{SERVICE}/GetQuote": Method(
                 request=pb.GetQuoteRequest,

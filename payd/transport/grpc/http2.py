@@ -202,7 +202,7 @@ class Http2(H2Protocol):
     # -- what comes in -----------------------------------------------------------------------
 
     def _work(self) -> None:
-        """Process the frames of one turn; the rest in the next, so that others are served between."""
+        """Process the frames of one turn; the rest in the next, after other connections."""
         self._is_working = False
         if self._has_ended or self._frames is None or self.connection.is_closing():
             return

@@ -1,4 +1,4 @@
-"""What connections may not exceed."""
+"""Limits of gRPC connections."""
 
 from collections.abc import Callable
 
@@ -11,20 +11,20 @@ OnCut = Callable[[str], None]
 
 @attrs.frozen(kw_only=True)
 class ConnectionLimits:
-    """What connections may not exceed; times in seconds."""
+    """Limits of connections; times in seconds."""
 
     total: int = 256
     per_client: int = 64
-    #: Not through TLS yet.
+    #: Sockets that are not through TLS yet.
     handshakes: int = 64
     handshake_timeout_s: float = 5.0
     #: From TLS to the first frame.
     preface_timeout_s: float = 5.0
-    #: Without a call.
+    #: Time without a call, after which the client is asked to leave.
     idle_timeout_s: float = 300.0
-    #: Then it is asked to come again.
+    #: Age at which the client is asked to connect again.
     age_s: float = 3600.0
-    #: Unable to take what it was sent.
+    #: Time in which the client must read what it was sent.
     stalled_timeout_s: float = 10.0
     #: Streams reset in 30 s, by either side.
     resets: int = 100

@@ -1,4 +1,4 @@
-"""The HTTP door: health, readiness, payment methods; metrics on a port of their own.
+"""The HTTP server: health, readiness, payment methods, webhooks; metrics on a port of their own.
 
-May import the services, ports and domain. What readiness means is decided by `nursery`.
+May import services, ports and domain. `payd.daemon.readiness` decides what readiness means.
 """

@@ -1,4 +1,4 @@
-"""The Quart application: health, payment methods, webhooks; errors are RFC 9457 problems."""
+"""Quart application: health, payment methods, webhooks; errors are RFC 9457 problems."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,7 +26,7 @@ _SEND_TIMEOUT_S = 5
 #: Shorter than any prober's patience: a dependency that hangs is not ready.
 _READINESS_TIMEOUT_S = 3.0
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
-#: Of a refusal: what its reader needs beside the document.
+#: Headers of a refusal that its reader needs beside the document.
 _KEPT_HEADERS = ("allow", "retry-after")
 
 
@@ -70,7 +70,7 @@ def build_app(
     on_request: Callable[[str, int, float], None],
     max_body_bytes: int,
 ) -> QuartTrio:
-    """The application; `on_request` hears each answer's route, status and seconds."""
+    """Return the application; `on_request` receives each answer's route, status and seconds."""
     app = _new_app(readiness)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["BODY_TIMEOUT"] = _BODY_TIMEOUT_S
@@ -88,14 +88,14 @@ def build_app(
 
 
 def build_waiting_app(readiness: Callable[[], Awaitable[Readiness]]) -> QuartTrio:
-    """For a daemon that has not begun: it is alive, and says what it waits for."""
+    """Return the application of a daemon that waits for its secrets: alive, and not ready."""
     app = _new_app(readiness)
     app.register_error_handler(HTTPException, _not_yet)
     return app
 
 
 async def _not_yet(error: HTTPException) -> Response:
-    """A webhook's sender comes again."""
+    """Answer 503: the sender of a webhook tries again."""
     unavailable = StoreUnavailable("this daemon waits for its secrets", retry_after_s=5.0)
     response = _problem_response(*problem(unavailable))
     response.headers["Connection"] = "close"
@@ -103,7 +103,7 @@ async def _not_yet(error: HTTPException) -> Response:
 
 
 def _new_app(readiness: Callable[[], Awaitable[Readiness]]) -> QuartTrio:
-    """Health and readiness, which every daemon tells."""
+    """Return an application with the routes that every daemon has: health and readiness."""
     app = QuartTrio("payd")
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
 
@@ -129,7 +129,7 @@ def _new_app(readiness: Callable[[], Awaitable[Readiness]]) -> QuartTrio:
 def _frame_requests(
     app: QuartTrio, on_request: Callable[[str, int, float], None], max_body_bytes: int
 ) -> None:
-    """What each request has, whatever its route: an id, a limit, and one canonical line."""
+    """Give each request an id, a limit of its body, and one log line."""
 
     @app.before_request
     async def begin() -> None:
@@ -137,7 +137,7 @@ def _frame_requests(
         wanted = request.headers.get("x-request-id", "")
         g.request_id = wanted if _REQUEST_ID.fullmatch(wanted) else uuid4().hex
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
-        # Before the route, which need not read the body.
+        # Checked here, because a route may not read the body.
         if (request.content_length or 0) > max_body_bytes:
             raise RequestEntityTooLarge
 
@@ -158,10 +158,10 @@ def _frame_requests(
 
 
 def _finishing(app: Any) -> Any:
-    """The application, whose answers are sent to their end.
+    """Wrap the application so that its answers are sent completely.
 
-    With the last part hypercorn closes a connection whose body was not read, and tells Quart of
-    it first, which cancels the sending: the connection would stay open for ever.
+    With the last part, Hypercorn closes a connection whose body was not read. It notifies Quart
+    first, which cancels the sending: the connection would stay open without end.
     """
 
     async def finishing(scope: Any, receive: Any, send: Any) -> None:
@@ -191,7 +191,7 @@ def _fresh(response: Response) -> Response:
 
 
 async def _http_problem(error: HTTPException) -> Response:
-    """What HTTP itself refuses; and what we failed, of which nothing leaks."""
+    """Answer an error of HTTP itself, or a failure of ours, of which nothing leaks."""
     status = error.code or 500
     document = {"type": "about:blank", "title": error.name, "status": status}
     if status < 500 and error.description:
@@ -204,7 +204,7 @@ async def _http_problem(error: HTTPException) -> Response:
 
 
 async def _payd_problem(error: PaydError) -> Response:
-    """A reason of the contract."""
+    """Answer an error with a reason of the contract."""
     return _problem_response(*problem(error))
 
 
@@ -213,6 +213,6 @@ def _problem_response(status: int, document: Mapping[str, Any]) -> Response:
     response.status_code = status
     response.content_type = "application/problem+json"
     if status in (408, 413):
-        # What is left of the body would be read as the next request.
+        # The rest of the body would be read as the next request.
         response.headers["Connection"] = "close"
     return response

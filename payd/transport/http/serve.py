@@ -1,4 +1,4 @@
-"""Listening: an ASGI application on trio, with limits for who drips or floods."""
+"""HTTP server: an ASGI application on trio, with limits for slow and flooding clients."""
 
 import logging
 import socket
@@ -18,9 +18,9 @@ from payd.transport.http.streams import Connections, HttpLimits, Service
 __all__ = ["HttpLimits", "metrics_app", "serve_app"]
 
 _BACKLOG = 256
-#: What the kernel takes for us before we read it; by itself it goes to megabytes.
+#: What the kernel buffers before we read it; its default grows to megabytes.
 _RECEIVE_BUFFER_BYTES = 128 * 1024
-#: For requests that are under way when the door shuts.
+#: For requests that are under way when the server stops.
 _GRACE_S = 3.0
 
 
@@ -89,14 +89,14 @@ def _config(host: str, port: int) -> Config:
 
 def _listen(config: Config) -> trio.SocketListener:
     [bound] = config.create_sockets().insecure_sockets
-    # Before it listens: what it accepts has the same.
+    # Before it listens: accepted sockets inherit it.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
     bound.listen(_BACKLOG)
     return trio.SocketListener(trio.socket.from_stdlib_socket(bound))
 
 
 def metrics_app(registry: CollectorRegistry) -> Any:
-    """GET /metrics, as the scraper accepts it."""
+    """Return the application of GET /metrics, in the format that the scraper accepts."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":

@@ -1,7 +1,7 @@
-"""HTTP/1.1 connections with bounds: how many, how many bytes of one request, for how long.
+"""HTTP/1.1 connections with limits: how many, how many bytes of one request, for how long.
 
-Hypercorn's protocol speaks here, not its server: that one reads on while a body is refused, waits
-for ever for who does not read an answer, and can be talked into HTTP/2 and WebSockets.
+This uses Hypercorn's protocol, not its server, which reads on while a body is refused, waits
+without end for a peer that does not read, and changes to HTTP/2 and WebSockets on request.
 """
 
 import contextlib
@@ -22,15 +22,15 @@ from payd.telemetry import get_logger
 _log = get_logger(__name__)
 
 _READ_BYTES = 64 * 1024
-#: What a request may have beside its body: its head, and the framing of its chunks.
+#: Bytes of a request beside its body: its head, and the framing of its chunks.
 _OVERHEAD_BYTES = 128 * 1024
-#: For an answer that its asker does not read: as long as the door waits when it shuts.
+#: For an answer that the client does not read: as long as the server waits when it stops.
 _SEND_TIMEOUT_S = 3.0
-#: For who still sends while he is refused, as a proxy does: a reset would make him drop the answer.
+#: Drain a refused client that still sends, as a proxy does: a reset would lose our answer.
 _LINGER_TIMEOUT_S = 1.0
 _LINGER_BYTES = 256 * 1024
-#: For telling an application that its asker went away.
-_TELL_TIMEOUT_S = 1.0
+#: For notifying an application that its client is gone.
+_NOTIFY_TIMEOUT_S = 1.0
 
 _GONE = (
     trio.BrokenResourceError,
@@ -39,7 +39,7 @@ _GONE = (
     OSError,
     h11.ProtocolError,
 )
-#: What Hypercorn's protocol might raise for bytes that nobody thought of.
+#: What a defect of Hypercorn's protocol may raise on unexpected bytes.
 _DEFECTS = (
     ArithmeticError,
     AssertionError,
@@ -53,10 +53,10 @@ _DEFECTS = (
 
 @attrs.frozen(kw_only=True)
 class HttpLimits:
-    """What one port spends on strangers."""
+    """Limits of one port, which anyone may reach."""
 
     max_connections: int = 512
-    #: Of one request's body. A little more is read, for its head; then nothing.
+    #: Size of a request's body. A little more is read, for its head; then nothing.
     max_request_bytes: int = 256 * 1024
     #: From a request's head to the end of its answer; then it is cut, with a 500 if it can be.
     request_timeout_s: float = 15.0
@@ -64,7 +64,7 @@ class HttpLimits:
 
 @attrs.frozen(kw_only=True)
 class Service:
-    """What all connections of a port have in common."""
+    """What all connections of a port share."""
 
     app: AppWrapper
     config: Config
@@ -73,7 +73,7 @@ class Service:
 
 
 class Connections:
-    """Those of one port: a new one takes the place of one that asks nothing."""
+    """The connections of one port: a new one replaces an idle one when the port is full."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -81,7 +81,7 @@ class Connections:
         self._open: dict[_Connection, None] = {}
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        """One connection, to its end. Closes the stream."""
+        """Serve one connection to its end. Closes the stream."""
         if not self._make_room():
             await trio.aclose_forcefully(stream)
             return
@@ -94,7 +94,7 @@ class Connections:
             await trio.aclose_forcefully(stream)
 
     def close_idle(self) -> None:
-        """End those that ask nothing now; the others end with their answer."""
+        """End idle connections; the others end after their answer."""
         for connection in self._open:
             if connection.is_idle:
                 connection.scope.cancel()
@@ -112,7 +112,7 @@ class Connections:
 
 
 class _Connection:
-    """One of them: request after request, each within its time and size."""
+    """One connection: request after request, each within its limits of time and size."""
 
     def __init__(self, service: Service, stream: trio.SocketStream) -> None:
         self._service = service
@@ -120,20 +120,20 @@ class _Connection:
         self._send_lock = trio.Lock()
         self._read_lock = trio.Lock()
         self._reading = trio.CancelScope()
-        #: Of the request that is being read, or of what comes before its head's end.
+        #: Bytes of the request that is being read.
         self._received = 0
-        self._has_asked = False
+        self._has_requested = False
         self.scope = trio.CancelScope()
         #: No request is under way.
         self.is_idle = True
 
     @property
     def claim(self) -> tuple[bool, bool]:
-        """What an idle one has to say for its place: that it began a request, that it asked."""
-        return self._received > 0, self._has_asked
+        """Rank among idle connections: has begun a request, has made one. The lowest is evicted."""
+        return self._received > 0, self._has_requested
 
     async def run(self) -> None:
-        """Until it is closed, from whatever side."""
+        """Serve until either side closes."""
         try:
             with self.scope:
                 self._turn(is_idle=True)
@@ -141,7 +141,7 @@ class _Connection:
         except* _GONE:
             pass
         except* _DEFECTS as errors:
-            # A stranger's bytes end his connection, not the daemon.
+            # Unexpected bytes end their own connection, not the daemon.
             _log.error("http_connection_failed", exc_info=errors)
 
     async def _converse(self) -> None:
@@ -163,10 +163,10 @@ class _Connection:
                     await self._protocol.handle(RawData(data))
                 # Half a request ends in a refusal.
                 await self._protocol.handle(RawData(b""))
-            await self._tell_closed()
+            await self._notify_closed()
 
     async def _read(self) -> bytes:
-        """What came, b"" at the end; past the bound nothing: the answer or the time ends it."""
+        """Return received bytes, b"" at the end. Past the limit it waits for the deadline."""
         left = self._service.limits.max_request_bytes + _OVERHEAD_BYTES - self._received
         if left <= 0:
             await trio.sleep_forever()
@@ -179,23 +179,23 @@ class _Connection:
         return data
 
     async def _handle(self, event: Event) -> None:
-        """What the protocol wants done."""
+        """Do what the protocol asks for."""
         if isinstance(event, RawData):
             await self._send(event.data)
         elif isinstance(event, Closed):
             self._reading.cancel()
             await self._close()
-            await self._tell_closed()
+            await self._notify_closed()
         elif isinstance(event, Updated):
             self._turn(is_idle=event.idle)
 
     def _turn(self, *, is_idle: bool) -> None:
-        """A request's head has come, or its answer has gone."""
+        """Set the deadline when a request's head has arrived, or its answer was sent."""
         self.is_idle = is_idle
         if is_idle:
             self._received = 0
         else:
-            self._has_asked = True
+            self._has_requested = True
         patience = self._service.limits.request_timeout_s
         if is_idle:
             patience = self._service.config.keep_alive_timeout
@@ -204,7 +204,7 @@ class _Connection:
             self.scope.cancel()
 
     async def _send(self, data: bytes) -> None:
-        """Not half of it: it goes on when the connection is cancelled, for its time."""
+        """Send all of it: sending continues for its time when the connection is cancelled."""
         is_sent = False
         with contextlib.suppress(*_GONE), trio.move_on_after(_SEND_TIMEOUT_S, shield=True):
             async with self._send_lock:
@@ -213,7 +213,7 @@ class _Connection:
         if not is_sent:
             self.scope.cancel()
             await trio.aclose_forcefully(self._stream)
-            await self._tell_closed()
+            await self._notify_closed()
 
     async def _close(self) -> None:
         with contextlib.suppress(*_GONE), trio.move_on_after(_SEND_TIMEOUT_S, shield=True):
@@ -223,25 +223,25 @@ class _Connection:
         await trio.aclose_forcefully(self._stream)
 
     async def _linger(self) -> None:
-        """Take what is still being sent, a little of it, and forget it."""
+        """Read a limited amount of what is still being sent, and drop it."""
         left = _LINGER_BYTES
         with trio.move_on_after(_LINGER_TIMEOUT_S):
             async with self._read_lock:
                 while left > 0 and (data := await self._stream.receive_some(_READ_BYTES)):
                     left -= len(data)
 
-    async def _tell_closed(self) -> None:
-        """Who answers is told, even while all is being cancelled."""
-        with trio.move_on_after(_TELL_TIMEOUT_S, shield=True):
+    async def _notify_closed(self) -> None:
+        """Notify the application, even while everything is being cancelled."""
+        with trio.move_on_after(_NOTIFY_TIMEOUT_S, shield=True):
             await self._protocol.handle(Closed())
 
 
 class _Http11(H11Protocol):
-    """HTTP/1.1 and nothing else: a wish to go on in another protocol is passed over."""
+    """HTTP/1.1 only: a request for another protocol is ignored."""
 
     async def _create_stream(self, request: h11.Request) -> None:
         if not request.target.startswith((b"/", b"*")):
-            # A proxy's form of a URL: Quart fails on some of them, and none is for us.
+            # The absolute form, for proxies: Quart fails on some, and none is meant for us.
             await self._send_error_response(400)
             await self.send(Closed())
             return
@@ -255,4 +255,4 @@ class _Http11(H11Protocol):
         await super()._create_stream(plain)
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Nothing to change to."""
+        """Change to no other protocol."""

@@ -1,4 +1,4 @@
-"""POST /webhooks/{provider}: raw bytes → stored → 2xx. What they mean is found out later."""
+"""POST /webhooks/{provider}: verify, store, answer 2xx. The event is translated later."""
 
 from collections.abc import Callable
 from typing import cast
@@ -17,7 +17,7 @@ OnWebhook = Callable[[str, str], None]
 
 @attrs.frozen(kw_only=True)
 class Webhooks:
-    """The door for what providers tell."""
+    """The route for webhooks of providers."""
 
     intake: Intake
     on_webhook: OnWebhook
@@ -38,7 +38,7 @@ class Webhooks:
             is_new = await self.intake.accept_webhook(provider, received)
         except PaydError as error:
             why = error.metadata.get("why", error.reason.lower())
-            # A name that no provider has is a stranger's choice: no label for it.
+            # Anyone may send an unknown name: it gets no label of its own.
             known = "" if why == "webhook_unknown" else provider
             self.on_webhook(known, why)
             raise

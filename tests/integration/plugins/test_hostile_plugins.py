@@ -24,13 +24,13 @@ TIMEOUT_S = 2.0
 
 #: What keeps it from being loaded → what is said of it.
 NOT_LOADED = {
-    "import raises": "cannot be imported: RuntimeError: broken at import; mend or reinstall",
-    "import exits": "cannot be imported: SystemExit: enough; mend or reinstall",
-    "import misses": "No module named 'a_module_that_is_not_there'; mend or reinstall",
+    "import raises": "cannot be imported: RuntimeError: broken at import; fix or reinstall",
+    "import exits": "cannot be imported: SystemExit: enough; fix or reinstall",
+    "import misses": "No module named 'a_module_that_is_not_there'; fix or reinstall",
     "hook raises": "its payd_providers hook failed: RuntimeError: broken in the hook",
     "hook answers nonsense": "offers no provider of this name",
     "newer SDK": "needs plugin interface >=99, this payd has ",
-    "claims another's": "takes the method 'mock', which mock has; disable one of them",
+    "claims another's": "offers the method 'mock', which mock has; disable one of them",
     "factory raises": "cannot start: RuntimeError: broken at the start",
     "factory hangs": "did not answer within 10 s",
 }

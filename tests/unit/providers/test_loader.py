@@ -201,7 +201,7 @@ async def test_a_named_module_that_cannot_be_imported_fails_its_plugin_alone(
     failed = await refusal("red")
     assert failed.provider == "red"
     assert failed.reason.startswith("cannot import sdk_provider_toy: ")
-    assert failed.what_to_do == "mend or reinstall payd-red-provider, or disable it"
+    assert failed.what_to_do == "fix or reinstall payd-red-provider, or disable it"
     opened = await load("red", "blue")
     assert [loaded.name for loaded in opened.report.loaded] == ["blue"]
 
@@ -285,10 +285,10 @@ async def test_an_enabled_plugin_that_is_not_installed_names_what_to_install() -
         ({"hook": "return [7]"}, "offers no provider of this name"),
         ({"module": "MANIFEST['name'] = 'other'"}, "offers no provider of this name"),
         ({"sdk": ">=2"}, f"needs plugin interface >=2, this payd has {SDK_VERSION}"),
-        ({"sdk": "newest"}, "its sdk range 'newest' is none"),
+        ({"sdk": "newest"}, "its sdk range 'newest' is invalid"),
         ({"methods": "()"}, "offers no method"),
         ({"methods": "('Card',)"}, "its method 'Card' is not"),
-        ({"credentials": "None"}, "its credentials are no tuple of names"),
+        ({"credentials": "None"}, "its credentials are not a tuple of names"),
         ({"methods": "broken"}, "NameError"),
         ({"credentials": "('bad_key',)"}, "has no value for bad_key"),
         ({"factory": "raise RuntimeError('no route')"}, "cannot start: RuntimeError: no route"),
@@ -353,8 +353,8 @@ async def test_who_claims_a_method_that_another_has_is_left_out_and_both_are_nam
     assert [one.name for one in opened.report.loaded] == ["red"]
     assert [entry.method.key for entry in opened.methods.registered()] == ["card"]
     [failed] = opened.report.failed
-    assert str(failed).startswith("provider blue: takes the method 'card', which red has; disable")
-    with pytest.raises(PluginError, match="provider blue: takes the method 'card', which red has"):
+    assert str(failed).startswith("provider blue: offers the method 'card', which red has; disable")
+    with pytest.raises(PluginError, match="provider blue: offers the method 'card', which red has"):
         await load("red", "blue", mode=FailureMode.STRICT)
 
 
