@@ -23,6 +23,10 @@ _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _METHOD = re.compile(r"[a-z0-9_-]{1,64}")
 _CURRENCY = re.compile(r"[A-Z0-9]{0,16}")
+_PATTERNS = {
+    _METHOD: "is required: 1 to 64 of a-z 0-9 _ -",
+    _CURRENCY: "must be a symbol such as USDC",
+}
 #: A plausibility check: the main app has verified its users' addresses.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
 #: PostgreSQL cannot store NUL, and no valid text has other control characters.
@@ -33,8 +37,8 @@ def quote_request(message: pb.GetQuoteRequest) -> QuoteRequest:
     """Parse the request of GetQuote. Raises InvalidField."""
     return QuoteRequest(
         items=_items(message.items),
-        method=_method(message.method),
-        crypto_currency=_crypto_currency(message.crypto_currency),
+        method=_matching("method", message.method, _METHOD),
+        crypto_currency=_matching("crypto_currency", message.crypto_currency, _CURRENCY),
     )
 
 
@@ -44,8 +48,8 @@ def initiate_request(message: pb.InitiatePaymentRequest) -> InitiateRequest:
         idempotency_key=idempotency_key(message.idempotency_key),
         customer=_customer(message.customer),
         items=_items(message.items),
-        method=_method(message.method),
-        crypto_currency=_crypto_currency(message.crypto_currency),
+        method=_matching("method", message.method, _METHOD),
+        crypto_currency=_matching("crypto_currency", message.crypto_currency, _CURRENCY),
         subscription_ids=_subscription_ids(message.subscription_ids),
         return_url=_url("return_url", message.return_url),
         cancel_url=_url("cancel_url", message.cancel_url),
@@ -95,15 +99,9 @@ def _items(messages: Iterable[pb.Item]) -> tuple[Item, ...]:
     return items
 
 
-def _method(value: str) -> str:
-    if not _METHOD.fullmatch(value):
-        raise InvalidField("method", "is required: 1 to 64 of a-z 0-9 _ -")
-    return value
-
-
-def _crypto_currency(value: str) -> str:
-    if not _CURRENCY.fullmatch(value):
-        raise InvalidField("crypto_currency", "must be a symbol such as USDC")
+def _matching(field: str, value: str, pattern: re.Pattern[str]) -> str:
+    if not pattern.fullmatch(value):
+        raise InvalidField(field, _PATTERNS[pattern])
     return value
 
 

@@ -43,25 +43,15 @@ class QuoteAnswer:
 
 
 @attrs.frozen(kw_only=True)
-class InitiateRequest:
-    """A request for a payment."""
+class InitiateRequest(QuoteRequest):
+    """A request for a payment: what determines its price, and the rest."""
 
     idempotency_key: str
     customer: Customer
-    items: tuple[Item, ...]
-    method: str
-    crypto_currency: str = ""
     subscription_ids: tuple[str, ...] = ()
     return_url: str = ""
     cancel_url: str = ""
     metadata: Mapping[str, str] = attrs.field(factory=dict)
-
-    @property
-    def quote_request(self) -> QuoteRequest:
-        """The part of the request that determines the price."""
-        return QuoteRequest(
-            items=self.items, method=self.method, crypto_currency=self.crypto_currency
-        )
 
     def fingerprint(self) -> bytes:
         """SHA-256 of the request's contents; only equal requests have the same fingerprint."""

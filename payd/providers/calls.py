@@ -23,6 +23,7 @@ from payd.providers.loop_monitor import OWNER, Owner
 __all__ = [
     "GRACE_S",
     "Call",
+    "Host",
     "PluginFailed",
     "describe",
     "guarded",
@@ -40,7 +41,16 @@ GRACE_S = 0.5
 T = TypeVar("T")
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.frozen(kw_only=True)
+class Host:
+    """What all calls of one provider share."""
+
+    limiter: trio.CapacityLimiter
+    owner: Owner
+    random: Random
+
+
+@attrs.define(eq=False)
 class Call(Generic[T]):
     """One call of a provider's coroutine.
 
@@ -55,9 +65,7 @@ class Call(Generic[T]):
     kinds: tuple[type, ...]
     #: Checks what a class cannot check by itself. It may raise anything.
     check: Callable[[T], bool] | None = None
-    limiter: trio.CapacityLimiter
-    owner: Owner
-    random: Random
+    host: Host = attrs.field(kw_only=True)
     #: At every await, what holds if the call ends there.
     result: T | ProviderError = attrs.field(
         factory=lambda: NotAttempted("no free place within the deadline"), init=False
@@ -84,24 +92,24 @@ class Call(Generic[T]):
         return self.result
 
     async def _serve(self) -> None:
-        OWNER.set(self.owner)
+        OWNER.set(self.host.owner)
         try:
             with self._scope:
                 try:
-                    self.limiter.acquire_on_behalf_of_nowait(self)
+                    self.host.limiter.acquire_on_behalf_of_nowait(self)
                 except trio.WouldBlock:
-                    await self.limiter.acquire_on_behalf_of(self)
+                    await self.host.limiter.acquire_on_behalf_of(self)
                 try:
                     await self._attempt()
                 finally:
-                    self.limiter.release_on_behalf_of(self)
+                    self.host.limiter.release_on_behalf_of(self)
         finally:
             self._done.set()
 
     async def _attempt(self) -> None:
         for attempt in range(ATTEMPTS_MAX):
             if attempt:
-                await trio.sleep(self.random() * RETRY_PAUSE_MAX_S * 2 ** (attempt - 1))
+                await trio.sleep(self.host.random() * RETRY_PAUSE_MAX_S * 2 ** (attempt - 1))
             self.result = OutcomeUnknown("no answer within the deadline")
             try:
                 result = await self.send(self.provider)

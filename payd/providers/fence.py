@@ -39,7 +39,7 @@ from payd.plugins.interface import (
 from payd.ports.provider import Answer, Untranslatable
 from payd.providers import answers, pure_calls, validation
 from payd.providers.breaker import Breaker, Random
-from payd.providers.calls import Call
+from payd.providers.calls import Call, Host
 from payd.providers.lifecycle import Lifecycle
 from payd.providers.loop_monitor import Owner, report_if_blocking
 from payd.providers.state import OnCall, ProviderState, Record
@@ -72,12 +72,12 @@ class Fence:
         self._version = manifest.version
         self._methods = methods
         self._secrets = secrets or {}
-        self._random = random
         self._timeout_s = manifest.capabilities.operation_timeout.total_seconds()
-        self._limiter = trio.CapacityLimiter(manifest.capabilities.concurrency)
         self._breaker = Breaker(random)
         self._record = Record(self.name, log, on_call)
         self._owner = Owner(self.name, self._record.note_blocked_loop)
+        limiter = trio.CapacityLimiter(manifest.capabilities.concurrency)
+        self._host = Host(limiter=limiter, owner=self._owner, random=random)
         self._watching = Watching(self._owner, log, random)
         self._lifecycle = Lifecycle(
             build, self._owner, log, self._record, random, self._watching.cancel
@@ -140,28 +140,12 @@ class Fence:
             return unavailable
         result: T | ProviderError | None = None
         try:
-            result = await self._new_call(running[0], send, kinds).run(running[1], self._timeout_s)
+            call: Call[T] = Call(running[0], send, kinds, host=self._host)
+            result = await call.run(running[1], self._timeout_s)
             return result
         finally:
             failed = self._record.note(operation, result, start)
             self._breaker.leave(trio.current_time(), failed=failed, is_probe=is_probe)
-
-    def _new_call(
-        self,
-        provider: Provider,
-        send: Callable[[Any], Awaitable[T]],
-        kinds: tuple[type, ...],
-        check: Callable[[T], bool] | None = None,
-    ) -> Call[T]:
-        return Call(
-            provider=provider,
-            send=send,
-            kinds=kinds,
-            check=check,
-            limiter=self._limiter,
-            owner=self._owner,
-            random=self._random,
-        )
 
     # -- bulk reads: when one fails, payments go on --------------------------------------------
 
@@ -218,7 +202,7 @@ class Fence:
         if running is None:
             return None
         start = trio.current_time()
-        call = self._new_call(running[0], send, kinds, check)
+        call: Call[T] = Call(running[0], send, kinds, check, host=self._host)
         result = await call.run(running[1], self._timeout_s)
         self._record.note_read(operation, result, start)
         return None if isinstance(result, ProviderError) else result
@@ -304,7 +288,7 @@ class Fence:
             self._healthy = False
             return
         start = trio.current_time()
-        call = self._new_call(running[0], lambda p: p.health(), (NoneType,))
+        call: Call[None] = Call(running[0], lambda p: p.health(), (NoneType,), host=self._host)
         result = await call.run(running[1], HEALTH_TIMEOUT_S)
         self._healthy = not isinstance(result, ProviderError)
         self._record.note("health", True if result is None else result, start)

@@ -53,7 +53,7 @@ class Initiate:
         return _answer(*await self.ask.send(stored, origin))
 
     def _draft(self, request: InitiateRequest, origin: Origin) -> Payment:
-        quote = self.query.quote(request.quote_request)
+        quote = self.query.quote(request)
         registered = self.query.method(request.method)
         now = self.clock.now()
         draft = Payment(

@@ -118,7 +118,7 @@ class Settle:
     ) -> Payment:
         """Settle each piece of evidence in order."""
         for piece in evidence:
-            payment = await self.settle(payment, piece, origin)
+            payment, _ = await self.apply(payment, piece, origin)
         return payment
 
     async def newest(self, payment_id: UUID) -> Payment:

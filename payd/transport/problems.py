@@ -47,7 +47,7 @@ def grpc_error(error: BaseException | None, status: Status | None = None) -> GRP
 
 
 def protocol_error(status: Status, message: str) -> GRPCError:
-    """Return an error of gRPC itself. The contract has no reason for it; its status is the reason."""
+    """Return an error of gRPC itself: its status is the reason, the contract has none."""
     return GRPCError(status, message, [ErrorInfo(reason=status.name, domain=DOMAIN)])
 
 

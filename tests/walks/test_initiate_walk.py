@@ -50,12 +50,12 @@ async def test_stop_1_a_request_is_decoded_or_refused_by_the_path_of_its_field()
 
 
 async def test_stop_2_the_request_is_priced_by_the_list_in_force(house: World) -> None:
-    quote = house.query.quote(a_request().quote_request)
+    quote = house.query.quote(a_request())
 
     assert (quote.total.currency_code, quote.total.minor_units) == ("USD", 14900)
     assert quote.pricing_version == PRICES.version
     item = pb.Item(chain_profile_id="dogecoin", node_type="full", duration="1d")
-    unpriced = initiate_request(the_request(items=[item])).quote_request
+    unpriced = initiate_request(the_request(items=[item]))
     with pytest.raises(UnknownProduct):
         house.query.quote(unpriced)
 

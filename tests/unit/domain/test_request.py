@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payd.domain.payment import Customer
-from payd.domain.request import InitiateRequest, Item, QuoteRequest
+from payd.domain.request import InitiateRequest, Item
 
 FULL = Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
 LIGHT = Item(chain_profile_id="ethereum-mainnet", node_type="light", duration="30d")
@@ -78,10 +78,3 @@ def test_what_stands_in_one_field_does_not_pass_for_another() -> None:
 def test_a_fingerprint_fits_its_column() -> None:
     # SHA-256, as the column's constraint has it.
     assert len(REQUEST.fingerprint()) == 32
-
-
-def test_a_request_is_quoted_by_what_has_a_price() -> None:
-    asked = attrs.evolve(REQUEST, method="crypto", crypto_currency="USDC")
-    assert asked.quote_request == QuoteRequest(
-        items=(FULL, LIGHT), method="crypto", crypto_currency="USDC"
-    )
