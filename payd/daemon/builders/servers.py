@@ -7,7 +7,7 @@ from payd.telemetry import Metrics, rpc_observer
 from payd.transport.grpc.calls import Limits
 from payd.transport.grpc.handlers import Services
 from payd.transport.grpc.limits import ConnectionLimits
-from payd.transport.grpc.server import Door, GrpcServer
+from payd.transport.grpc.server import GrpcServer, GrpcSettings
 from payd.transport.grpc.tls import (
     Tls,
 )
@@ -41,10 +41,10 @@ def build_grpc(
     )
 
 
-def grpc_settings(config: Config) -> Door:
+def grpc_settings(config: Config) -> GrpcSettings:
     """Address and limits of the gRPC listener."""
     grpc = config.grpc
-    return Door(
+    return GrpcSettings(
         host=grpc.host,
         port=grpc.port,
         limits=Limits(

@@ -57,8 +57,8 @@ _H2_CONFIG = H2Configuration(
 
 
 @attrs.frozen(kw_only=True)
-class Door:
-    """Where to listen, and what not to take."""
+class GrpcSettings:
+    """Where the gRPC server listens, and its limits."""
 
     host: str
     port: int
@@ -71,7 +71,7 @@ class GrpcServer:
 
     def __init__(
         self,
-        door: Door,
+        settings: GrpcSettings,
         tls: Tls,
         services: Services,
         allowed: Callable[[], frozenset[str]],
@@ -79,10 +79,10 @@ class GrpcServer:
         on_cut: OnCut = lambda reason: None,
         wait_of: WaitOf | None = None,
     ) -> None:
-        self._door = door
+        self._settings = settings
         self._tls = tls
         self._on_cut = on_cut
-        self._calls = Calls(door.limits, allowed, on_rpc, wait_of)
+        self._calls = Calls(settings.limits, allowed, on_rpc, wait_of)
         self._services = services
         self._serving = ServiceStatus()
         self._serving.set(False)
@@ -112,8 +112,10 @@ class GrpcServer:
             self._handlers.add(connection.handler)
             connections.admit(connection, transport)
 
-        connections = Connections(self._door.connections, self._tls, new_connection, self._on_cut)
-        port = await connections.listen(self._door.host, self._door.port)
+        connections = Connections(
+            self._settings.connections, self._tls, new_connection, self._on_cut
+        )
+        port = await connections.listen(self._settings.host, self._settings.port)
         self._connections = connections
         return port
 

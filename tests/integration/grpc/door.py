@@ -28,7 +28,7 @@ from payd.domain.payment import Customer, LineItem, Origin, Payment
 from payd.domain.request import InitiateRequest, QuoteAnswer, QuoteRequest
 from payd.transport.grpc.calls import Limits
 from payd.transport.grpc.handlers import SERVICE, Services
-from payd.transport.grpc.server import Door, GrpcServer
+from payd.transport.grpc.server import GrpcServer, GrpcSettings
 from payd.transport.grpc.tls import CertificateFiles, Tls, load_certificates
 
 M = TypeVar("M", bound=Message)
@@ -298,7 +298,7 @@ async def open_door(pki: Path, max_in_flight: int = 512) -> AsyncIterator[OpenDo
     limits = Limits(
         max_in_flight=max_in_flight, max_message_bytes=MESSAGE_BYTES_MAX, await_answer_s=5.0
     )
-    door = Door(host="127.0.0.1", port=0, limits=limits)
+    door = GrpcSettings(host="127.0.0.1", port=0, limits=limits)
     files = CertificateFiles(cert=pki / "server.crt", key=pki / "server.key", ca=pki / "ca.crt")
     tls = Tls(load_certificates(files, datetime.now(UTC)))
     behind: Any = use_cases
