@@ -140,5 +140,5 @@ def test_the_rest_of_the_page_is_true(newcomer: Newcomer) -> None:
     for entry in blocks("toml"):
         assert entry in (hooli / "pyproject.toml").read_text()
     [checks] = blocks()[3:]
-    assert "an answer that was lost is unknown" in newcomer.types(checks)
+    assert "a lost response is unknown" in newcomer.types(checks)
     newcomer.types("cd hooli && pytest -q --payd-report=report && test -s report/hooli.json")
