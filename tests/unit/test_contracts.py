@@ -54,6 +54,8 @@ FORBIDDEN = (
     ("acme_provider.api", "payd.daemon.loops"),
     ("stripe_provider.companion.checkout", "stripe_provider.sessions"),
     ("payd.cli.render", "stripe"),
+    ("payd.dev.run", "stripe_provider.companion.app"),
+    ("payd.dev.companions", "hypercorn"),
     ("payd.nursery", "mock_provider"),
     # What every command imports stays cheap.
     ("payd.shipped", "payd.config"),

@@ -37,6 +37,7 @@ BODIES = {
     "planned": "raise CompanionFailed('no license file: put one into ~/.planned')",
     "broken": "{}['key']",
     "lacking": "import no_such_server",
+    "ending": "async with context.server('api', ['/bin/false'], context.port('api', 0)): pass",
 }
 
 
@@ -143,6 +144,7 @@ def test_companions_that_fail_cost_their_providers_and_nothing_else(
         "planned": "no license file: put one into ~/.planned",
         "broken": "KeyError: 'key'",
         "lacking": "No module named 'no_such_server'; install what the extra `dev`",
+        "ending": "ending-api did not start",
     }.items():
         assert f"provider {name} is left out, its companion did not start: {reason}" in out
         assert f"or set {name.upper()}_ENABLED=false" in out
