@@ -1,0 +1,242 @@
+"""Find one plugin by its name, import it by itself, and check it without building it.
+
+Whatever its code does becomes a PluginError: which plugin, why, and what an operator can do.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import TypeVar
+
+import attrs
+import click
+import pluggy
+from pydantic import ValidationError
+
+from payd.plugins import hookspecs
+from payd.plugins.interface import Method, ProviderConfig, ProviderManifest
+from payd.providers.calls import PluginFailed, guarded
+from payd.providers.credentials import Credentials
+from payd.providers.manifests import misfit, wrong_in_manifest, wrong_in_methods
+
+__all__ = [
+    "CheckedPlugin",
+    "EnabledPlugin",
+    "PluginError",
+    "check_plugin",
+    "commands_of",
+    "configured",
+    "has_audit",
+    "import_modules",
+    "manifest_of",
+    "methods_of",
+]
+
+T = TypeVar("T")
+
+_INSTALL_WHEEL = (
+    "install its wheel by its file, after what it depends on: pip install --no-deps FILE.whl"
+)
+_TELL_AUTHOR = "report this to the author of the plugin, or disable it"
+
+
+@attrs.frozen(kw_only=True)
+class EnabledPlugin:
+    """The configuration of one provider."""
+
+    name: str
+    #: Its own settings; values from the environment are strings.
+    settings: Mapping[str, object] = attrs.field(factory=dict)
+    #: Credential that its manifest names → values, newest first.
+    secrets: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, repr=False)
+    #: Permits a provider that is made for development.
+    allow_in_production: bool = False
+
+
+class PluginError(Exception):
+    """A plugin cannot be used: which one, why, and what an operator can do about it."""
+
+    def __init__(self, provider: str, reason: str, what_to_do: str) -> None:
+        super().__init__(f"provider {provider}: {reason}; {what_to_do}")
+        self.provider = provider
+        self.reason = reason
+        self.what_to_do = what_to_do
+
+
+@attrs.frozen(kw_only=True)
+class CheckedPlugin:
+    """A plugin that passed the checks and may be built."""
+
+    manifest: ProviderManifest
+    config: ProviderConfig
+    methods: tuple[Method, ...]
+    secrets: Credentials = attrs.field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """As in the manifest."""
+        return self.manifest.name
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of its methods."""
+        return tuple(method.key for method in self.methods)
+
+
+def manifest_of(name: str) -> ProviderManifest:
+    """Import the plugin of this name and return its manifest; raises PluginError."""
+    manager, remedy = _registered(name)
+    offered: object = _ask(
+        name,
+        "its payd_providers hook failed",
+        remedy,
+        lambda: [manifest for some in manager.hook.payd_providers() for manifest in some],
+    )
+    for manifest in offered if isinstance(offered, list) else []:
+        if isinstance(manifest, ProviderManifest) and manifest.name == name:
+            return manifest
+    raise PluginError(name, "offers no provider of this name", remedy)
+
+
+def _registered(name: str) -> tuple[pluggy.PluginManager, str]:
+    """Register one plugin by itself, so that it fails alone; also return what to do then."""
+    point = _entry_point(name)
+    remedy = _remedy(point)
+    plugin = _ask(name, "cannot be imported", remedy, point.load)
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    _ask(name, "cannot be registered", remedy, lambda: manager.register(plugin, name))
+    return manager, remedy
+
+
+def _remedy(point: EntryPoint) -> str:
+    return f"fix or reinstall {_distribution(point)}, or disable it"
+
+
+def methods_of(plugin: EnabledPlugin) -> Sequence[Method]:
+    """Return its methods under its settings, without building it; raises PluginError."""
+    manifest = manifest_of(plugin.name)
+    _check_manifest(manifest)
+    return _methods(manifest, _configure(plugin, manifest))
+
+
+def configured(plugin: EnabledPlugin) -> ProviderConfig:
+    """Return its validated settings; raises PluginError."""
+    return _configure(plugin, manifest_of(plugin.name))
+
+
+def has_audit(name: str) -> bool:
+    """Whether the provider of this name has an audit; raises PluginError."""
+    manifest = manifest_of(name)
+    _check_manifest(manifest)
+    return manifest.capabilities.audit
+
+
+def commands_of(name: str) -> Sequence[click.Command]:
+    """Return the commands of the plugin of this name; raises PluginError."""
+    manager, remedy = _registered(name)
+    offered: object = _ask(
+        name,
+        "its payd_commands hook failed",
+        remedy,
+        lambda: [c for some in manager.hook.payd_commands(provider=name) for c in some],
+    )
+    found = offered if isinstance(offered, list) else []
+    return [command for command in found if isinstance(command, click.Command)]
+
+
+def check_plugin(plugin: EnabledPlugin, environment: str) -> CheckedPlugin:
+    """Import and check a plugin, its settings and its credentials; raises PluginError."""
+    manifest = manifest_of(plugin.name)
+    _check_manifest(manifest)
+    if manifest.for_development and environment == "production" and not plugin.allow_in_production:
+        raise PluginError(
+            plugin.name,
+            "is made for development and refused in production",
+            f"disable it, or set providers.{plugin.name}.allow_in_production",
+        )
+    config = _configure(plugin, manifest)
+    methods = _methods(manifest, config)
+    secrets = _secrets(plugin, manifest)
+    return CheckedPlugin(manifest=manifest, config=config, methods=methods, secrets=secrets)
+
+
+def import_modules(plugin: CheckedPlugin) -> None:
+    """Import the modules that its manifest names; raises PluginError. Some SDKs take seconds."""
+    for module in plugin.manifest.imports:
+        remedy = _remedy(_entry_point(plugin.name))
+        _ask(plugin.name, f"cannot import {module}", remedy, partial(import_module, module))
+
+
+def _entry_point(name: str) -> EntryPoint:
+    points = tuple(entry_points(group=hookspecs.PROJECT, name=name))
+    match points:
+        case ():
+            raise PluginError(name, "is enabled but not installed", _INSTALL_WHEEL)
+        case (point,):
+            return point
+        case _:
+            owners = ", ".join(sorted({_distribution(point) for point in points}))
+            raise PluginError(name, f"is offered by {owners}", "uninstall all but one")
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value
+
+
+def _check_manifest(manifest: ProviderManifest) -> None:
+    if (why := misfit(manifest)) is not None:
+        raise PluginError(manifest.name, why, "install a version of it that fits this payd")
+    why = _ask(manifest.name, "cannot be read", _TELL_AUTHOR, lambda: wrong_in_manifest(manifest))
+    if why is not None:
+        raise PluginError(manifest.name, why, _TELL_AUTHOR)
+
+
+def _configure(plugin: EnabledPlugin, manifest: ProviderManifest) -> ProviderConfig:
+    def validate() -> ProviderConfig | ValidationError:
+        try:
+            return manifest.config_model.model_validate(dict(plugin.settings))
+        except ValidationError as error:
+            return error
+
+    section = f"providers.{plugin.name}"
+    said = _ask(plugin.name, "cannot check its settings", f"check {section}", validate)
+    if not isinstance(said, ValidationError):
+        return said
+    wrong = [
+        (".".join((section, *map(str, error["loc"]))), error["msg"])
+        for error in said.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    reason = "; ".join(f"{key}: {message}" for key, message in wrong)
+    raise PluginError(plugin.name, reason, "correct " + ", ".join(key for key, _ in wrong))
+
+
+def _methods(manifest: ProviderManifest, config: ProviderConfig) -> tuple[Method, ...]:
+    methods = _ask(
+        manifest.name,
+        "cannot list its methods",
+        _TELL_AUTHOR,
+        lambda: tuple(manifest.methods(config)),
+    )
+    why = _ask(
+        manifest.name, "cannot list its methods", _TELL_AUTHOR, lambda: wrong_in_methods(methods)
+    )
+    if why is not None:
+        raise PluginError(manifest.name, why, _TELL_AUTHOR)
+    return methods
+
+
+def _secrets(plugin: EnabledPlugin, manifest: ProviderManifest) -> Credentials:
+    missing = [name for name in manifest.credentials if not plugin.secrets.get(name)]
+    if missing:
+        reason = f"has no value for {', '.join(missing)}"
+        raise PluginError(plugin.name, reason, "set it, or its *_FILE, or put it into the vault")
+    return Credentials({name: plugin.secrets[name] for name in manifest.credentials})
+
+
+def _ask(name: str, failing: str, what_to_do: str, act: Callable[[], T]) -> T:
+    try:
+        return guarded(act)
+    except PluginFailed as error:
+        raise PluginError(name, f"{failing}: {error}", what_to_do) from error
