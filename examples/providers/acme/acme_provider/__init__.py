@@ -1,4 +1,4 @@
-"""Payments through Acme: what payd is offered. No I/O here, and no import that takes long."""
+"""Payments through Acme: the manifest and the plugin's hooks. No I/O and no slow import here."""
 
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
@@ -31,7 +31,7 @@ def _methods(config: AcmeConfig) -> tuple[Method, ...]:
 
 
 def _open(context: ProviderContext, config: AcmeConfig) -> AbstractAsyncContextManager[Provider]:
-    # The module that imports an SDK; `imports` below names it, since an SDK may take seconds.
+    # Import the provider's module only here: an SDK may take seconds to import.
     from acme_provider.provider import open_provider
 
     return open_provider(context, config)

@@ -1,4 +1,4 @@
-"""The remote side's requests. Every failure gets the name that payd acts upon."""
+"""Requests to the remote side. Every failure is raised as the error that payd acts upon."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ _RETRY_AFTER_S = 1.0
 
 @asynccontextmanager
 async def open_api(config: AcmeConfig, read_key: Callable[[], str]) -> AsyncIterator["AcmeApi"]:
-    """Connections are kept until the end of the block. `read_key` is asked at every request."""
+    """Open a client until the end of the block. `read_key` is called for every request."""
     async with httpx.AsyncClient(
         base_url=config.api_base, timeout=config.request_timeout_s
     ) as client:
@@ -32,18 +32,18 @@ async def open_api(config: AcmeConfig, read_key: Callable[[], str]) -> AsyncIter
 
 
 class AcmeApi:
-    """See `open_api`."""
+    """The API's client; made by `open_api`."""
 
     def __init__(self, client: httpx.AsyncClient, read_key: Callable[[], str]) -> None:
         self._client = client
         self._read_key = read_key
 
     async def get(self, path: str, **query: str) -> Json | None:
-        """The document; None where there is none (404)."""
+        """GET a document; None for a 404."""
         return _read(await self._send("GET", path, params=query))
 
     async def post(self, path: str, body: Json, *, idempotency_key: str = "") -> Json | None:
-        """The same."""
+        """POST a document and return the response's document; None for a 404."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return _read(await self._send("POST", path, json=dict(body), headers=headers))
 
@@ -52,15 +52,15 @@ class AcmeApi:
         try:
             return await self._client.request(method, path, headers=headers, **more)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            # No connection: provably nothing was sent.
+            # No connection, so nothing was sent.
             raise NotAttempted(f"{method} {path}: {type(error).__name__}") from error
         except httpx.HTTPError as error:
-            # Sent, at least in part, and no answer: it may have been done.
+            # Sent at least in part, without a response: it may have been done.
             raise OutcomeUnknown(f"{method} {path}: {type(error).__name__}") from error
 
 
 def _read(response: httpx.Response) -> Json | None:
-    """The document of an answer; raises what a refusal means."""
+    """Parse a response. Raises the error that corresponds to a refusal."""
     where, status = f"{response.request.method} {response.url.path}", response.status_code
     if status == 404:
         return None
@@ -71,7 +71,7 @@ def _read(response: httpx.Response) -> Json | None:
     if status == 409:
         raise IdempotencyConflict(f"{where}: the key was used with other parameters")
     if status >= 500:
-        # Whoever fails may have done it before.
+        # A server that fails may have done the request before.
         raise OutcomeUnknown(f"{where}: {status}")
     document = _json(response, where)
     if status == 402:
@@ -85,9 +85,9 @@ def _json(response: httpx.Response, where: str) -> Json:
     try:
         document = response.json()
     except ValueError as error:
-        raise OutcomeUnknown(f"{where}: an answer that is no JSON") from error
+        raise OutcomeUnknown(f"{where}: the response is not JSON") from error
     if not isinstance(document, dict):
-        raise OutcomeUnknown(f"{where}: an answer that is no object")
+        raise OutcomeUnknown(f"{where}: the response is not an object")
     return document
 
 

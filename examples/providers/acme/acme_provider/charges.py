@@ -1,4 +1,4 @@
-"""A charge, the object of the remote side, as payd's facts. Pure."""
+"""Convert a charge, the remote side's object, to payd's values. Pure functions."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ _STATUS = {
 
 
 def created(charge: Mapping[str, Any]) -> Created:
-    """The charge as the answer to its creation; without a page when it is over."""
+    """Convert a charge to the result of create; without a URL if it is closed."""
     is_open = charge["status"] == "open"
     return Created(
         reference=charge["id"],
@@ -24,26 +24,26 @@ def created(charge: Mapping[str, Any]) -> Created:
 
 
 def found(charge: Mapping[str, Any]) -> Found:
-    """The charge as a look at it."""
+    """Convert a charge to the result of fetch."""
     return Found(created=created(charge), snapshot=snapshot(charge))
 
 
 def snapshot(charge: Mapping[str, Any]) -> Snapshot:
-    """How it stood when it was told. Amounts are in the currency's minor units."""
+    """Convert a charge to a snapshot. Amounts are in the currency's minor units."""
     try:
         received = int(charge["received"])
         return Snapshot(
             status=_STATUS[charge["status"]],
             asset=charge["currency"],
             received=received,
-            # Nobody takes this money back: all of it is final.
+            # Payments by Acme are final at once.
             confirmed=received,
-            # All that went back so far, beside what came.
+            # The sum of all refunds so far; `received` stays unchanged.
             refunded=int(charge["refunded"]),
-            # The API's own time. One that tells none: when it was asked.
+            # The API's own time. Without one, use the time of the request.
             as_of=datetime.fromtimestamp(charge["as_of"], UTC),
             due=int(charge["amount"]),
             reference=charge["id"],
         )
     except (LookupError, TypeError, ValueError) as error:
-        raise OutcomeUnknown("a charge that cannot be read") from error
+        raise OutcomeUnknown("unreadable charge") from error

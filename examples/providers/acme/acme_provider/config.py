@@ -1,4 +1,4 @@
-"""What an operator may set, under `providers.acme` or as `ACME_…`."""
+"""Settings of the provider, under `providers.acme` or in `ACME_…` variables."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from payd.plugins import ProviderConfig
 
 
 def _split(value: object) -> object:
-    """The environment has no lists: commas."""
+    """Split a list from the environment at commas."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
@@ -25,7 +25,7 @@ class AcmeConfig(ProviderConfig):
         default=("USD", "EUR", "JPY"), min_length=1
     )
     expiry_minutes: int = Field(default=30, ge=5, le=1440)
-    #: For one request; payd's own deadline for an operation is 10 s.
+    #: Seconds per request; payd's own deadline for an operation is 10 s.
     request_timeout_s: float = Field(default=8.0, gt=0, le=9)
-    #: How far a webhook's time may lie from ours, both ways.
+    #: Maximum difference in seconds between a webhook's signing time and payd's clock.
     tolerance_s: int = Field(default=300, ge=1, le=3600)

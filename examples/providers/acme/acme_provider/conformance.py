@@ -75,7 +75,7 @@ class AcmeRemote(Remote):
         return self._signed(event, now, secret)
 
     def foreign_webhook(self, now: datetime) -> WebhookRequest:
-        """See Remote: a charge that other software made."""
+        """Return the webhook of a charge that other software made."""
         charge = {"id": "ch_foreign", "payment_id": "", "status": "paid", "amount": 500}
         at = int(now.timestamp())
         charge |= {"currency": "USD", "received": 500, "refunded": 0, "as_of": at}

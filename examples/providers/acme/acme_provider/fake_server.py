@@ -1,4 +1,4 @@
-"""The fake API behind HTTP, with a page on which a customer pays; for tests and `payd dev`."""
+"""HTTP server for the fake API, with a payment page for customers; for tests and `payd dev`."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Acme as payd sees it: create, look, close, health; and events, by webhook or by scan."""
+"""The Acme provider: create, fetch, cancel, health, and events by webhook or scan."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -28,8 +28,8 @@ _PAGE = "100"
 
 @asynccontextmanager
 async def open_provider(context: ProviderContext, config: AcmeConfig) -> AsyncIterator[Provider]:
-    """The factory of the manifest."""
-    # Read at each use: a key that was replaced is there at once.
+    """Open the provider: the manifest's factory."""
+    # Read the secret for every request, so that a rotated key is used at once.
     async with open_api(config, lambda: context.secrets["api_key"][0]) as api:
         yield AcmeProvider(api, config)
 
@@ -42,7 +42,7 @@ class AcmeProvider:
         self._config = config
 
     async def create(self, operation: CreateOperation) -> Created:
-        """See Provider. The operation id is the idempotency key: sent twice, it is one charge."""
+        """Create a charge. The operation id is the idempotency key, so a retry is one charge."""
         charge = await self._api.post(
             "/charges",
             {
@@ -58,7 +58,7 @@ class AcmeProvider:
         return charges.created(_there(charge))
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
-        """See Provider. Without a reference, when the answer to `create` was lost: by the payment."""
+        """Read the charge; without a reference, after a lost response, search by the payment."""
         if ref.reference is not None:
             charge = await self._api.get(f"/charges/{ref.reference}")
         else:
@@ -67,9 +67,9 @@ class AcmeProvider:
         return Absent() if charge is None else charges.found(charge)
 
     async def cancel(self, ref: PaymentRef) -> Snapshot:
-        """See Provider. The charge tells how it stands, whether it was open or not."""
+        """Close the charge if it is open, and return its state."""
         if ref.reference is None:
-            raise OutcomeUnknown("it has no charge yet, as far as is known")
+            raise OutcomeUnknown("the payment has no known charge yet")
         return charges.snapshot(
             _there(await self._api.post(f"/charges/{ref.reference}/cancel", {}))
         )
@@ -91,7 +91,7 @@ class AcmeProvider:
         return webhooks.observations(event)
 
     async def scan(self, cursor: str | None) -> Page:
-        """See SupportsScan: what no webhook has told is read afterwards."""
+        """Read a page of events, to find what webhooks missed."""
         page = _there(await self._api.get("/events", after=cursor or "0", limit=_PAGE))
         return Page(
             events=tuple(webhooks.event(told) for told in page["events"]),
@@ -102,5 +102,5 @@ class AcmeProvider:
 
 def _there(document: Json | None) -> Json:
     if document is None:
-        raise OutcomeUnknown("the remote side does not know it")
+        raise OutcomeUnknown("the remote side does not know the charge")
     return document

@@ -1,4 +1,4 @@
-"""Acme's events: authentic, recent and readable, or refused; and what they say. Pure.
+"""Verify Acme's webhooks, and convert its events to observations. Pure functions.
 
 `acme-signature: t=<seconds>,v1=<hex>`, an HMAC-SHA256 over `<seconds>.<body>`.
 """
@@ -23,21 +23,21 @@ from payd.plugins import (
 SIGNATURE = "acme-signature"
 
 _STAMP = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})")
-#: What of a charge is kept: no personal data.
+#: The fields of a charge that are kept; none is personal data.
 _KEPT = ("id", "payment_id", "status", "amount", "currency", "received", "refunded", "as_of")
 
 
 def verify(
     request: WebhookRequest, secrets: Sequence[str], now: datetime, tolerance_s: int
 ) -> ProviderEvent:
-    """The event; raises WebhookRefused."""
+    """Verify a webhook and return its event. Raises WebhookRefused."""
     stamp = _STAMP.fullmatch(request.headers.get(SIGNATURE, ""))
     if stamp is None:
-        raise WebhookRefused("signature", f"no readable {SIGNATURE}")
+        raise WebhookRefused("signature", f"missing or unreadable header {SIGNATURE}")
     time, signature = int(stamp[1]), stamp[2]
-    # While a secret is replaced, either of the two counts.
+    # During a rotation, both secrets are valid.
     if not any(hmac.compare_digest(sign(request.body, time, one), signature) for one in secrets):
-        raise WebhookRefused("signature", "no signature fits a secret")
+        raise WebhookRefused("signature", "no signature matches a current secret")
     age_s = now.timestamp() - time
     if age_s > tolerance_s:
         raise WebhookRefused("too_old", "signed too long ago")
@@ -46,18 +46,18 @@ def verify(
     try:
         return event(json.loads(request.body))
     except (LookupError, TypeError, ValueError, RecursionError):
-        raise WebhookRefused("malformed", "the body is no event") from None
+        raise WebhookRefused("malformed", "the body is not an event") from None
 
 
 def event(told: Mapping[str, Any]) -> ProviderEvent:
-    """The same from a webhook and from a scan. Raises LookupError, TypeError."""
+    """Reduce an event; equal for webhook and scan. Raises LookupError or TypeError."""
     charge = told["charge"]
     content = {name: charge[name] for name in _KEPT}
     return ProviderEvent(id=str(told["id"]), type=str(told["type"]), content={"charge": content})
 
 
 def observations(event: ProviderEvent) -> Sequence[Observation]:
-    """How the charge stood, for the payment that it names; nothing for a charge of others."""
+    """Convert an event to observations; empty for a charge that payd did not create."""
     charge = event.content["charge"]
     if not charge["payment_id"]:
         return ()
@@ -69,5 +69,5 @@ def observations(event: ProviderEvent) -> Sequence[Observation]:
 
 
 def sign(body: bytes, time: int, secret: str) -> str:
-    """As the remote side does; in lower-case hex."""
+    """Compute the signature as the remote side does, in lower-case hex."""
     return hmac.new(secret.encode(), f"{time}.".encode() + body, hashlib.sha256).hexdigest()
