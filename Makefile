@@ -32,7 +32,7 @@ run: $(FOR_RUN) ## Start everything on this machine, with a shop for the browser
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 test: $(FOR_TEST) ## The whole suite: make check and make integration
-	@$(SIDE_BY_SIDE) --jobs=4 lint core units one-part other-part last-part
+	@$(SIDE_BY_SIDE) --jobs=4 last-part one-part other-part units core lint
 
 integration: $(FOR_TEST) ## Everything that talks to real servers, starts processes or opens a browser
 	@$(SIDE_BY_SIDE) --jobs=3 one-part other-part last-part

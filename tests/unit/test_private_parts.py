@@ -5,6 +5,7 @@ not promise: a name with an underscore, or a class that its documentation does n
 """
 
 import ast
+import functools
 import hashlib
 import importlib
 import inspect
@@ -89,7 +90,7 @@ def test_every_module_with_a_private_part_is_on_the_page() -> None:
 def _foreign(path: Path) -> Iterator[str]:
     """Private names that a module uses without defining them anywhere in its package."""
     tree = ast.parse(path.read_text())
-    own = _own_names(path)
+    own = _own_names(path.parent) - _overridden(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             yield from (part for part in (node.module or "").split(".") if _is_private(part))
@@ -99,10 +100,11 @@ def _foreign(path: Path) -> Iterator[str]:
                 yield node.attr
 
 
-def _own_names(path: Path) -> set[str]:
+@functools.cache
+def _own_names(folder: Path) -> set[str]:
     """Private names that the modules of this folder define or assign to `self`."""
     names = set()
-    for module in path.parent.glob("*.py"):
+    for module in folder.glob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 # An override is the library's, not ours, when the module calls the original.
@@ -112,13 +114,13 @@ def _own_names(path: Path) -> set[str]:
                     names.add(node.attr)
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 names.add(node.target.id)
-    return names - _overridden(path)
+    return names
 
 
-def _overridden(path: Path) -> set[str]:
+def _overridden(tree: ast.Module) -> set[str]:
     return {
         node.attr
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Call)
         and isinstance(node.value.func, ast.Name)
