@@ -262,7 +262,7 @@ def test_a_name_that_yaml_reads_as_something_else_needs_quotes(name: str) -> Non
     assert set(load(quoted).prices) == {("a", "b", name)}
     line, key, what = only_refusal(quoted.replace("'", ""))
     assert (line, key) == (2, "prices.a.b")
-    assert "write it in quotes" in what
+    assert "quote it" in what
 
 
 def test_an_unknown_product_is_named() -> None:
