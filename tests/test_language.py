@@ -24,13 +24,16 @@ EXEMPT = (
     "plugins/",
     "tests/browser/",
     "tests/conftest.py",
-    "tests/contract/",
     "tests/fixtures/",
     "tests/integration/",
     "tests/test_house.py",
     "tests/support/",
-    "tests/unit/",
-    "tests/walks/",
+    "tests/unit/cli/",
+    "tests/unit/plugins/",
+    "tests/unit/providers/",
+    "tests/unit/stripe/",
+    "tests/unit/tempo/",
+    "tests/unit/test_",
 )
 #: Written by a program, or kept as it was written (released notes, applied migrations).
 NOT_OURS = re.compile(

@@ -1,4 +1,4 @@
-"""What a store under contract offers to the tests, and how a test moves a payment in it."""
+"""The stores under contract, and steps with which a test changes a payment in them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager

@@ -1,4 +1,4 @@
-"""The inbox: evidence is stored before it is believed, once, and worked on by one."""
+"""The inbox: evidence is stored once, before it is settled, and claimed by one worker."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -211,7 +211,7 @@ async def test_a_commit_that_loses_settles_nothing(stores: Stores) -> None:
     assert [r.id for r in await stores.inbox.claim(10, 0)] == [row.id]
 
 
-async def test_evidence_wakes_who_waits_for_it(stores: Stores) -> None:
+async def test_evidence_wakes_its_waiting_worker(stores: Stores) -> None:
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stores.inbox.put, "mock", [an_observation()])

@@ -1,4 +1,4 @@
-"""Two daemons' batches hold the same rows, and never wait for one another in a circle."""
+"""Batches of two daemons with the same rows never deadlock."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -44,14 +44,14 @@ def test_two_daemons_that_commit_the_same_payments_in_opposite_orders_do_not_dea
 async def _commit_in_opposite_orders(settings: DatabaseSettings) -> None:
     async with two_daemons(settings) as (one, other):
         low, high = [await one.insert(_payment(one_id), CALLER) for one_id in (LOW, HIGH)]
-        doors = [await one.insert(_payment(uuid4()), CALLER) for _ in range(2)]
+        entries = [await one.insert(_payment(uuid4()), CALLER) for _ in range(2)]
         gates = [await one.insert(_payment(uuid4()), CALLER) for _ in range(2)]
 
         first, second = await both_at_once(
             settings,
-            ("payments", [door.id for door in doors], [gate.id for gate in gates]),
-            [partial(_commit, one, p) for p in (doors[0], low, gates[0], high)],
-            [partial(_commit, other, p) for p in (doors[1], high, gates[1], low)],
+            ("payments", [entry.id for entry in entries], [gate.id for gate in gates]),
+            [partial(_commit, one, p) for p in (entries[0], low, gates[0], high)],
+            [partial(_commit, other, p) for p in (entries[1], high, gates[1], low)],
         )
 
         # Each of the two that both wanted was written once.
@@ -78,17 +78,20 @@ async def _insert_in_opposite_orders(settings: DatabaseSettings) -> None:
     async with two_daemons(settings) as (one, other):
         prefix = f"user-{uuid4()}"
         low, high = f"{prefix}-0", f"{prefix}-9"
-        doors, gates = ([f"{prefix}-{kind}{n}" for n in range(2)] for kind in (1, 5))
-        for customer in (low, high, *doors, *gates):
+        entries, gates = ([f"{prefix}-{kind}{n}" for n in range(2)] for kind in (1, 5))
+        for customer in (low, high, *entries, *gates):
             await one.insert(a_new_payment(customer=Customer(id=customer)), CALLER)
 
         first, second = await both_at_once(
             settings,
-            ("customers", doors, gates),
-            [partial(_return, one, n, id) for n, id in enumerate((doors[0], low, gates[0], high))],
+            ("customers", entries, gates),
+            [
+                partial(_return, one, n, id)
+                for n, id in enumerate((entries[0], low, gates[0], high))
+            ],
             [
                 partial(_return, other, n, id)
-                for n, id in enumerate((doors[1], high, gates[1], low))
+                for n, id in enumerate((entries[1], high, gates[1], low))
             ],
         )
 
@@ -110,14 +113,14 @@ async def _return(store: PostgresStore, number: int, customer: str) -> Payment:
 
 
 def test_a_batch_that_a_deadlock_ended_is_run_again(migrated_database: DatabaseSettings) -> None:
-    """With payd's default timeouts: the server finds the deadlock before the wait for a lock ends."""
+    """With payd's default timeouts the server detects the deadlock before the lock wait ends."""
     asyncio.run(_deadlock_with_an_operator(migrated_database))
 
 
 async def _deadlock_with_an_operator(settings: DatabaseSettings) -> None:
     async with a_session(settings) as watch:
         before = await _deadlocks(watch)
-        # The server ends whoever has waited for longer. On a busy machine this may be the operator.
+        # The server may cancel either transaction; on a busy machine the operator's.
         while not await _is_ended_for_the_operator(settings, watch):
             pass
         assert await _deadlocks(watch) > before
@@ -130,13 +133,13 @@ async def _is_ended_for_the_operator(settings: DatabaseSettings, watch: "Session
     low, high = sorted(
         [await store.insert(_payment(uuid4()), CALLER) for _ in range(2)], key=lambda p: p.id
     )
-    door = await store.insert(_payment(uuid4()), CALLER)
-    async with a_session(settings) as operator, a_session(settings) as porter:
+    entry = await store.insert(_payment(uuid4()), CALLER)
+    async with a_session(settings) as operator, a_session(settings) as blocker:
         async with held(operator, "payments", [high.id]):
-            async with held(porter, "payments", [door.id]) as open_door:
-                commits = [asyncio.ensure_future(_commit(store, p)) for p in (door, low, high)]
+            async with held(blocker, "payments", [entry.id]) as release_entry:
+                commits = [asyncio.ensure_future(_commit(store, p)) for p in (entry, low, high)]
                 await _until_waiting(watch, 1)
-                await open_door()
+                await release_entry()
             assert await commits[0]
             await _until_waiting(watch, 1)
             try:
@@ -169,25 +172,25 @@ async def both_at_once(
     first: Sequence[Write[R]],
     second: Sequence[Write[R]],
 ) -> tuple[Sequence[R], Sequence[R]]:
-    """The results of two batches that are under way at the same time.
+    """The results of two batches that run at the same time.
 
-    A daemon's first write waits at a door, so that its others become one batch; that waits at a
-    gate in its middle until the other daemon's batch waits, too. `rows` are the table, the doors
-    and the gates.
+    A daemon's first write waits for an entry row, so that its other writes become one batch. That
+    batch waits for a gate row in its middle until the other daemon's batch waits, too. `rows` are
+    the table, the entry rows and the gate rows.
     """
-    table, doors, gates = rows
+    table, entries, gates = rows
     async with (
-        a_session(settings) as porter,
+        a_session(settings) as blocker,
         a_session(settings) as keeper,
         a_session(settings) as watch,
-        held(porter, table, doors) as open_doors,
+        held(blocker, table, entries) as release_entries,
         held(keeper, table, gates) as open_gates,
     ):
         arrivals = [asyncio.ensure_future(writes[0]()) for writes in (first, second)]
         await _until_waiting(watch, 2)
         batches = [asyncio.gather(*(write() for write in writes[1:])) for writes in (first, second)]
         await asyncio.sleep(0)
-        await open_doors()
+        await release_entries()
         await asyncio.gather(*arrivals)
         await _until_waiting(watch, 2)
         await open_gates()
@@ -209,7 +212,10 @@ async def _deadlocks(session: "Session") -> int:
     """How many there have been; a session reports them when it ends at the latest."""
     others = """
         SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type LIKE 'client%'
+        WHERE
+            datname = current_database()
+            AND pid <> pg_backend_pid()
+            AND backend_type LIKE 'client%'
     """
     async with asyncio.timeout(30):
         while await session.fetchval(others):  # noqa: ASYNC110 - the server has no event

@@ -1,4 +1,4 @@
-"""Migrations: they make the schema that one reads, and stop neither payments nor webhooks."""
+"""Migrations: they build the schema of schema.sql, and block neither payments nor webhooks."""
 
 import asyncio
 import re
@@ -112,7 +112,7 @@ def test_migrations_apply_once_when_several_run_at_once(stack: Stack) -> None:
     assert asyncio.run(pending(database_at(url))) == []
 
 
-def test_who_waits_for_another_migrate_says_so_once_and_not_for_ever(stack: Stack) -> None:
+def test_waiting_for_another_migrate_is_reported_once_and_ends(stack: Stack) -> None:
     url, lines = new_database(stack), list[str]()
 
     async def act() -> None:
@@ -199,7 +199,7 @@ async def _migrate_behind_a_reader(url: str) -> None:
     await database.close()
 
 
-def test_a_migration_that_never_gets_its_lock_says_who_has_it(with_more: Add) -> None:
+def test_a_migration_that_never_gets_its_lock_names_the_probable_holder(with_more: Add) -> None:
     url = with_more(f9000_pre_x="ALTER TABLE inbox ADD COLUMN x text")
 
     async def act() -> None:
@@ -325,10 +325,11 @@ def test_a_daemon_runs_beside_the_next_version_until_its_post_files_apply(with_m
         asyncio.run(pending(database_at(url)))
 
 
-#: What a daemon of the version before may not survive, or what holds a lock for long.
+#: Statements that break a daemon of the previous version, or lock a table for long.
 HARMFUL = re.compile(
     r"\bRENAME\b|\bDROP (COLUMN|TABLE|INDEX(?! CONCURRENTLY))|SET NOT NULL|\bSET DATA TYPE\b"
-    r"|ADD COLUMN (?![^,;]*DEFAULT)[^,;]*NOT NULL|ALTER COLUMN \w+ TYPE\b|CREATE (UNIQUE )?INDEX (?!CONCURRENTLY)",
+    r"|ADD COLUMN (?![^,;]*DEFAULT)[^,;]*NOT NULL|ALTER COLUMN \w+ TYPE\b"
+    r"|CREATE (UNIQUE )?INDEX (?!CONCURRENTLY)",
     re.IGNORECASE,
 )
 

@@ -1,4 +1,4 @@
-"""The outbox: an event is written with its decision, and published once, in order, by one."""
+"""The outbox: an event is written with its decision, and claimed in order by one daemon."""
 
 import json
 from functools import partial
@@ -16,14 +16,14 @@ from payd.ports import OutboxRow
 LEASE_S = 60.0
 
 
-async def test_a_new_payment_has_nothing_to_tell(stores: Stores) -> None:
+async def test_a_new_payment_has_no_event(stores: Stores) -> None:
     await stores.learn(await stores.add(), created())
 
     assert await stores.outbox.claim(10, LEASE_S) == []
     assert await stores.outbox.depth() == (0, 0.0)
 
 
-async def test_a_completed_payment_tells_so_once(stores: Stores) -> None:
+async def test_a_completed_payment_has_one_event(stores: Stores) -> None:
     payment = await _completed(stores)
 
     [row] = await stores.outbox.claim(10, LEASE_S)
@@ -176,7 +176,7 @@ async def test_depth_counts_what_is_unpublished_and_the_age_of_its_oldest(stores
     assert (await stores.outbox.depth())[0] == 1
 
 
-async def test_a_commit_wakes_who_waits_for_events(stores: Stores) -> None:
+async def test_a_commit_wakes_the_waiting_publisher(stores: Stores) -> None:
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_completed, stores)

@@ -1,4 +1,4 @@
-"""The payment store: one payment a key, one winner a version, one audit row a change."""
+"""The payment store: one payment per key, one writer per version, one audit row per change."""
 
 import json
 from collections.abc import Sequence
@@ -213,7 +213,7 @@ async def test_of_twenty_decisions_at_once_one_wins(stores: Stores) -> None:
 # -- audit trail -----------------------------------------------------------------------------
 
 
-async def test_each_change_leaves_one_audit_row_that_says_who_did_it(stores: Stores) -> None:
+async def test_each_change_leaves_one_audit_row_that_names_the_actor(stores: Stores) -> None:
     payment = await stores.add()
     await stores.payments.commit(payment, _decided(payment, created()), WORKER)
 
@@ -284,10 +284,10 @@ async def test_two_providers_may_use_the_same_reference(stores: Stores) -> None:
     assert await stores.payments.find("stripe", "1") == other
 
 
-# -- looks -----------------------------------------------------------------------------------
+# -- status checks ---------------------------------------------------------------------------
 
 
-async def test_only_payments_whose_look_is_due_are_claimed_the_oldest_first(
+async def test_only_payments_whose_status_check_is_due_are_claimed_the_oldest_first(
     stores: Stores,
 ) -> None:
     late = await stores.add(next_check_time=NOW - timedelta(seconds=1))
@@ -299,7 +299,7 @@ async def test_only_payments_whose_look_is_due_are_claimed_the_oldest_first(
     assert {payment.id for payment in claimed} == {late.id, later.id}
 
 
-async def test_no_more_looks_are_claimed_than_asked_for_and_the_longest_due_go_first(
+async def test_no_more_status_checks_are_claimed_than_requested_and_the_longest_due_go_first(
     stores: Stores,
 ) -> None:
     await stores.add(next_check_time=NOW)
@@ -310,7 +310,7 @@ async def test_no_more_looks_are_claimed_than_asked_for_and_the_longest_due_go_f
     assert claimed.id == oldest.id
 
 
-async def test_a_claimed_look_counts_and_changes_nothing_else(stores: Stores) -> None:
+async def test_a_claimed_status_check_counts_and_changes_nothing_else(stores: Stores) -> None:
     payment = await stores.add(next_check_time=NOW, checks=2)
 
     [claimed] = await stores.payments.claim_status_checks(NOW, 10, LEASE_S)
@@ -333,7 +333,9 @@ async def test_each_due_payment_goes_to_one_of_many_claimers(stores: Stores) -> 
     assert set(ids) == {payment.id for payment in payments}
 
 
-async def test_a_look_whose_claimer_died_is_due_again_when_the_lease_ends(stores: Stores) -> None:
+async def test_a_status_check_whose_claimer_died_is_due_again_when_the_lease_ends(
+    stores: Stores,
+) -> None:
     await stores.add(next_check_time=NOW, checks=0)
     await stores.payments.claim_status_checks(NOW, 10, LEASE_S)
 
@@ -346,7 +348,7 @@ async def test_a_look_whose_claimer_died_is_due_again_when_the_lease_ends(stores
     assert again.checks == 2
 
 
-async def test_the_next_look_is_put_where_it_was_scheduled(stores: Stores) -> None:
+async def test_the_next_status_check_is_put_where_it_was_scheduled(stores: Stores) -> None:
     payment = await stores.add(next_check_time=NOW)
 
     await stores.payments.schedule_status_check(payment, NOW + HOUR)
@@ -355,7 +357,7 @@ async def test_the_next_look_is_put_where_it_was_scheduled(stores: Stores) -> No
     assert list(await stores.payments.claim_status_checks(NOW, 10, LEASE_S)) == []
 
 
-async def test_a_payment_that_moved_on_keeps_its_own_next_look(stores: Stores) -> None:
+async def test_a_payment_that_moved_on_keeps_its_own_next_status_check(stores: Stores) -> None:
     old = await stores.add(next_check_time=NOW)
     moved = await stores.learn(old, created())
 
@@ -364,7 +366,7 @@ async def test_a_payment_that_moved_on_keeps_its_own_next_look(stores: Stores) -
     assert await stores.newest(old) == moved
 
 
-async def test_a_closed_payment_gets_no_look(stores: Stores) -> None:
+async def test_a_closed_payment_gets_no_status_check(stores: Stores) -> None:
     payment = await stores.learn(await stores.add(), created())
     done = await stores.learn(payment, paid(payment))
 
@@ -396,7 +398,7 @@ async def test_nobody_waits_for_an_answer_that_nobody_asks_for(
         assert await stores.payments.await_answer(payment.id, 60) == payment
 
 
-async def test_who_waits_for_an_answer_gets_it_with_the_commit(stores: Stores) -> None:
+async def test_a_caller_that_waits_for_an_answer_gets_it_with_the_commit(stores: Stores) -> None:
     payment = await stores.add(**_asking())
     answers: list[Payment | None] = []
 
@@ -413,7 +415,7 @@ async def test_who_waits_for_an_answer_gets_it_with_the_commit(stores: Stores) -
     assert answers == [pending] * 5
 
 
-async def test_who_waits_for_an_answer_hears_that_there_was_none(stores: Stores) -> None:
+async def test_a_caller_that_waits_for_an_answer_learns_that_there_was_none(stores: Stores) -> None:
     payment = await stores.add(**_asking())
 
     with trio.fail_after(30):
@@ -432,7 +434,7 @@ async def test_a_second_attempt_is_waited_for_like_the_first(stores: Stores) -> 
     assert await stores.payments.await_answer(asked.id, 0.05) == asked
 
 
-async def test_who_waits_too_long_gets_the_payment_as_it_is(stores: Stores) -> None:
+async def test_a_caller_that_waits_too_long_gets_the_payment_as_it_is(stores: Stores) -> None:
     payment = await stores.add(**_asking())
 
     with trio.fail_after(30):

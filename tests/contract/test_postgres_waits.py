@@ -12,7 +12,7 @@ from payd.adapters.postgres.store import PostgresStore
 from payd.domain.errors import StoreUnavailable
 
 
-def test_a_key_that_another_transaction_holds_for_long_is_told_as_away(
+def test_a_key_that_another_transaction_holds_for_long_is_reported_as_unavailable(
     migrated_database: DatabaseSettings,
 ) -> None:
     """As when the first of two equal calls is committed slowly."""

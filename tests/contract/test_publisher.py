@@ -55,7 +55,7 @@ async def test_an_event_reaches_the_stream_as_it_was_written(stream: Stream) -> 
     assert await stream.events() == [told(row)]
 
 
-async def test_an_event_that_the_stream_has_already_is_told_apart(stream: Stream) -> None:
+async def test_an_event_that_the_stream_has_already_is_recognised(stream: Stream) -> None:
     row = an_event()
 
     assert await stream.publisher.publish(row)

@@ -166,7 +166,7 @@ async def test_calls_at_once_on_two_daemons_are_admitted_as_often_as_the_burst_s
 
 
 @pytest.mark.usefixtures("patient")
-async def test_a_refused_call_is_told_when_it_will_be_admitted(stack: Stack) -> None:
+async def test_a_refused_call_learns_when_it_will_be_admitted(stack: Stack) -> None:
     one, other = on_stack(stack, rate=4.0, burst=4), on_stack(stack, rate=4.0, burst=4)
     client = a_name()
     async with limiting(one, other):
@@ -400,7 +400,7 @@ async def test_a_time_of_the_future_does_not_shut_a_client_out(valkey: Valkey) -
         "noise",
     ],
 )
-async def test_whoever_answers_in_the_place_of_redis_no_call_fails(said: bytes) -> None:
+async def test_no_call_fails_whatever_answers_in_the_place_of_redis(said: bytes) -> None:
     async def answer(stream: trio.SocketStream) -> None:
         with contextlib.suppress(trio.BrokenResourceError):
             while said and await stream.receive_some():
@@ -434,7 +434,7 @@ async def test_calls_that_are_cancelled_never_give_their_answer_to_another(valke
             async with trio.open_nursery() as nursery:
                 for number in range(10):
                     nursery.start_soon(cancelled, (one, other)[number % 2])
-            # Another client's budget is never what main-app was told.
+            # main-app never gets the answer for another client's budget.
             assert await aio(one.admit, a_name()) == 0
         assert one.state().last_error is None
         left = await admitted(one, "main-app", burst) + await admitted(other, "main-app", burst)
@@ -444,7 +444,7 @@ async def test_calls_that_are_cancelled_never_give_their_answer_to_another(valke
     assert burst - 200 <= left <= burst - len(waits)
 
 
-async def test_closing_lets_who_waits_through(valkey: Valkey) -> None:
+async def test_closing_admits_waiting_calls(valkey: Valkey) -> None:
     valkey.signal(signal.SIGSTOP)
     limiter = on(valkey)
     waits: list[float] = []
@@ -491,7 +491,7 @@ async def test_a_password_that_changes_is_used_for_the_next_connection(valkey: V
 
 
 @pytest.mark.usefixtures("patient", "quick_retry")
-async def test_a_redis_that_wants_a_password_which_we_have_not_leaves_us_alone(
+async def test_a_redis_that_wants_a_password_that_is_not_set_means_limiting_alone(
     valkey: Valkey,
 ) -> None:
     with contextlib.closing(valkey.ask()) as client:

@@ -72,7 +72,7 @@ async def unmatched(stores: Stores) -> Sequence[Receipt]:
 # -- arrival -------------------------------------------------------------------------------------
 
 
-async def test_a_receipt_is_in_the_ledger_before_anybody_believes_it(stores: Stores) -> None:
+async def test_a_receipt_is_in_the_ledger_before_it_is_settled(stores: Stores) -> None:
     receipt = a_receipt(amount=BASE_UNITS_MAX)
 
     assert await stores.inbox.put("tempo", [reported(receipt)]) == 1
@@ -117,7 +117,7 @@ async def test_a_repeated_receipt_is_ignored(stores: Stores) -> None:
     assert await unmatched(stores) == [receipt]
 
 
-async def test_a_receipt_told_twice_in_one_delivery_is_one(stores: Stores) -> None:
+async def test_a_receipt_reported_twice_in_one_delivery_is_one(stores: Stores) -> None:
     final = a_receipt()
     seen = attrs.evolve(final, state=ReceiptState.SEEN)
     outflow = an_outflow()

@@ -1,4 +1,4 @@
-"""The payments that name an object at a provider, and the results of comparisons."""
+"""Payments that have an object at a provider, and the results of reconciliations."""
 
 import asyncio
 from datetime import timedelta
@@ -124,7 +124,7 @@ async def _keep_results(settings: DatabaseSettings) -> None:
     await database.close()
 
 
-def test_the_bytes_of_a_webhook_go_and_what_it_said_stays(
+def test_the_body_of_a_webhook_is_deleted_and_its_event_stays(
     migrated_database: DatabaseSettings,
 ) -> None:
     asyncio.run(_forget(migrated_database))
@@ -138,7 +138,8 @@ async def _forget(settings: DatabaseSettings) -> None:
         await inbox.put_webhook("forgetful", event, b"bytes of " + name.encode())
     session = await database.connect()
     await session.execute(
-        "UPDATE inbox SET receive_time = receive_time - interval '31 days' WHERE event_id = 'evt_old'"
+        "UPDATE inbox SET receive_time = receive_time - interval '31 days' "
+        "WHERE event_id = 'evt_old'"
     )
 
     await inbox.forget_raw_bodies(timedelta(days=30), 10)
@@ -155,7 +156,7 @@ async def _forget(settings: DatabaseSettings) -> None:
     await database.close()
 
 
-def test_the_bytes_that_came_first_go_first_a_bite_at_a_time(
+def test_the_bytes_that_came_first_go_first_a_batch_at_a_time(
     migrated_database: DatabaseSettings,
 ) -> None:
     asyncio.run(_forget_by_batches(migrated_database))

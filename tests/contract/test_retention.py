@@ -1,4 +1,4 @@
-"""What is too old goes, all of it, however much has become due since the last pass."""
+"""Retention: everything that is too old is deleted, however much has become due."""
 
 import asyncio
 from datetime import timedelta

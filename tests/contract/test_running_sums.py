@@ -1,7 +1,8 @@
-"""The ledger's running sums: always those of its rows, whoever writes, folds and reads."""
+"""The ledger's running sums equal the sums of its rows, while daemons write, fold and read."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from uuid import uuid4
 
 import asyncpg
@@ -135,7 +136,7 @@ def test_rows_are_counted_by_pages_across_every_boundary(
     on(migrated_database, act)
 
 
-def test_what_somebodys_sql_changed_is_found_and_mended(
+def test_a_change_by_hand_in_sql_is_found_and_repaired(
     migrated_database: DatabaseSettings, provider: str
 ) -> None:
     async def act(database: Database) -> None:
@@ -177,7 +178,8 @@ def test_two_recounts_at_once_correct_a_difference_once(
             await first.execute("SELECT recount_ledger()")
             pid = second.get_server_pid()
             counting = asyncio.create_task(second.execute("SELECT recount_ledger()"))
-            while not counting.done() and not await watch.fetchval(WAITS_FOR_A_LOCK, pid):  # noqa: ASYNC110
+            waits = partial(watch.fetchval, WAITS_FOR_A_LOCK, pid)
+            while not counting.done() and not await waits():  # noqa: ASYNC110 - polls the server
                 await asyncio.sleep(0.01)
         await counting
 

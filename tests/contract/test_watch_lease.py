@@ -1,4 +1,4 @@
-"""Leases: one holder at a time, and who held it before stores nothing any more."""
+"""Leases: one holder at a time, and a former holder stores nothing."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -79,7 +79,7 @@ async def test_a_lease_that_was_released_twice_is_lost_once(stores: Stores) -> N
 # -- the fence -----------------------------------------------------------------------------------
 
 
-async def test_who_holds_the_lease_stores_all_of_it(stores: Stores) -> None:
+async def test_the_holder_of_the_lease_stores_all_of_it(stores: Stores) -> None:
     held = await acquired(stores)
 
     assert await stores.inbox.put("tempo", [SEEN], CURSOR, outflows=[LEFT], lease=held.lease) == 1
@@ -90,7 +90,7 @@ async def test_who_holds_the_lease_stores_all_of_it(stores: Stores) -> None:
     await held.release()
 
 
-async def test_who_holds_the_lease_may_have_nothing_new(stores: Stores) -> None:
+async def test_the_holder_of_the_lease_may_have_nothing_new(stores: Stores) -> None:
     held = await acquired(stores)
     await stores.inbox.put("tempo", [SEEN], CURSOR, lease=held.lease)
 
@@ -101,7 +101,7 @@ async def test_who_holds_the_lease_may_have_nothing_new(stores: Stores) -> None:
     await held.release()
 
 
-async def test_who_held_the_lease_before_stores_nothing_at_all(stores: Stores) -> None:
+async def test_a_former_holder_of_the_lease_stores_nothing_at_all(stores: Stores) -> None:
     old = await acquired(stores)
     await old.release()
     new = await acquired(stores)
@@ -258,7 +258,9 @@ def test_a_put_that_meets_the_next_holder_half_way_is_refused(
     _on(migrated_database, run)
 
 
-def test_who_does_not_get_the_lease_leaves_no_session(migrated_database: DatabaseSettings) -> None:
+def test_a_daemon_that_does_not_get_the_lease_leaves_no_session(
+    migrated_database: DatabaseSettings,
+) -> None:
     async def run(database: Database) -> None:
         leases, name = PostgresLeases(database), str(uuid4())
         held = await leases.acquire(name)
@@ -273,7 +275,7 @@ def test_who_does_not_get_the_lease_leaves_no_session(migrated_database: Databas
             await session.execute("SELECT FROM leases WHERE name = $1 FOR SHARE", name)
             hurried = PostgresLeases(Database(attrs.evolve(migrated_database, lock_timeout_ms=20)))
             assert await hurried.acquire(name) is None
-            # As when the daemon is told to stop.
+            # As when the daemon stops.
             acquiring = asyncio.create_task(leases.acquire(name))
             await _until(partial(_somebody_waits_for_a_row, database))
             acquiring.cancel()
@@ -308,9 +310,9 @@ def _on(settings: DatabaseSettings, run: Callable[[Database], Awaitable[None]]) 
 
 
 async def _acquired(leases: PostgresLeases, name: str) -> PostgresLease:
-    """As soon as it can be had: the server notices the end of a session a little later."""
+    """Poll for the lease: the server notices the end of a session a little later, without event."""
     async with asyncio.timeout(WAIT_S):
-        while (held := await leases.acquire(name)) is None:  # noqa: ASYNC110 - a session ends without an event
+        while (held := await leases.acquire(name)) is None:  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.01)
     return held
 

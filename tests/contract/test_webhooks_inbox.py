@@ -1,4 +1,4 @@
-"""What webhooks and scans tell is stored once, as it was told, with the cursor of the scan."""
+"""Events of webhooks and scans are stored once, unchanged, with the cursor of the scan."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -144,7 +144,7 @@ async def test_the_order_of_keys_is_no_content(stores: Stores) -> None:
     assert not await stores.inbox.put_webhook("stripe", turned, b"2")
 
 
-async def test_what_a_webhook_told_is_not_new_to_a_scan(stores: Stores) -> None:
+async def test_an_event_from_a_webhook_is_not_new_to_a_scan(stores: Stores) -> None:
     await stores.inbox.put_webhook("stripe", EVENT, b"{}")
 
     assert await stores.inbox.put("stripe", [EVENT, attrs.evolve(EVENT, id="evt_2")]) == 1
@@ -239,7 +239,7 @@ async def test_one_id_of_two_providers_is_two_reports(stores: Stores) -> None:
     assert told == {"stripe": (EVENT, False), "other": (other, False)}
 
 
-async def test_a_webhook_wakes_who_waits_for_it(stores: Stores) -> None:
+async def test_a_webhook_wakes_its_waiting_worker(stores: Stores) -> None:
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stores.inbox.put_webhook, "stripe", EVENT, b"")

@@ -1,4 +1,4 @@
-"""The house that the walks lead through: every room but the sockets, over memory."""
+"""What the walks run through: all of payd but its sockets, over memory."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""The way of a report, stop by stop: from what a provider saw to what a consumer reads.
+"""The path of a report, step by step: from a provider's observation to a consumer's event.
 
 Each test takes one step further. Read them in their order, next to the file that each names.
 """
@@ -35,11 +35,9 @@ class IntakeSink:
 
     @asynccontextmanager
     async def open(self, *, alone: bool) -> AsyncIterator[Sink]:
-        """See Sinks."""
         yield self
 
     async def cursor(self) -> str | None:
-        """See Sink."""
         return await self._house.inbox.read_cursor("mock", WATCH)
 
     async def put(
@@ -50,7 +48,6 @@ class IntakeSink:
         outflows: Sequence[Outflow] = (),
         cursor: str | None = None,
     ) -> None:
-        """See Sink."""
         moved = Cursor(name=WATCH, value=cursor, rest=timedelta(0)) if cursor else None
         await self._house.intake.accept("mock", observations, moved, outflows=outflows)
         self.taken.set()
@@ -167,7 +164,7 @@ async def test_stop_7_a_consumer_reads_the_whole_payment(house: World) -> None:
 # -- the whole way ---------------------------------------------------------------------------
 
 
-async def test_the_whole_way_a_hundred_times_over_tells_consumers_once(house: World) -> None:
+async def test_the_whole_way_a_hundred_times_over_publishes_one_event(house: World) -> None:
     payment = await _pending(house)
 
     async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""The way of InitiatePayment, stop by stop: from the bytes of a request to those of its answer.
+"""The path of InitiatePayment, step by step: from the request's bytes to those of its answer.
 
 Each test takes one step further. Read them in their order, next to the file that each names.
 """
@@ -63,7 +63,7 @@ async def test_stop_2_the_request_is_priced_by_the_list_in_force(house: World) -
 # -- service/initiate, domain/payment, insert_payments: the write ----------------------------
 
 
-async def test_stop_3_the_payment_is_written_before_anybody_is_asked(
+async def test_stop_3_the_payment_is_written_before_the_provider_is_called(
     house: World, rail: CardRail
 ) -> None:
     payment = await _written(house)
@@ -77,7 +77,7 @@ async def test_stop_3_the_payment_is_written_before_anybody_is_asked(
 # -- service/ask, plugins/fence, the provider: the question ----------------------------------
 
 
-async def test_stop_4_the_provider_is_asked_once_for_exactly_what_was_written(
+async def test_stop_4_the_provider_is_called_once_with_exactly_what_was_written(
     house: World, rail: CardRail
 ) -> None:
     payment = await _written(house)

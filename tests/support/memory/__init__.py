@@ -1,7 +1,7 @@
-"""The stores and the publisher in memory, for tests: they pass the same contract as the real ones.
+"""Stores and publisher in memory, for tests; they pass the same contract tests as the real ones.
 
-One process, nothing kept. Nothing waits but `wait` and `await_answer`, which wait on trio; so
-every other method is one indivisible step, as a statement is to PostgreSQL.
+Only `wait` and `await_answer` wait, on trio. Every other method runs without interruption, as a
+single statement does in PostgreSQL.
 """
 
 from support.memory.inbox import MemoryInbox

@@ -1,4 +1,4 @@
-"""Evidence in memory, and the cursors of who reads it."""
+"""Inbox and cursors in memory."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from support.memory.queue import FREE, Held, Queue
 
 @attrs.define(kw_only=True)
 class _HeldCursor:
-    """How far a scan has come, and until when nobody may go on."""
+    """The value of a cursor, and the time from which it can be claimed."""
 
     value: str | None = None
     next_time: datetime = FREE
 
 
 class MemoryInbox(Queue[InboxRow]):
-    """Inbox and Cursors; a commit of the store settles rows, too."""
+    """Implements the ports Inbox and Cursors. A commit of the store settles rows, too."""
 
     def __init__(self, clock: Clock, ledger: MemoryLedger) -> None:
         super().__init__(clock)
@@ -40,9 +40,8 @@ class MemoryInbox(Queue[InboxRow]):
         outflows: Sequence[Outflow] = (),
         lease: Lease | None = None,
     ) -> int:
-        """See Inbox."""
         if lease is not None and self._ledger.fences.get(lease.name) != lease.fence:
-            raise LeaseLost("another has it")
+            raise LeaseLost("another daemon has taken over the lease")
         if cursor is not None:
             held = self._cursors[provider, cursor.name]
             held.value, held.next_time = cursor.value, self.clock.now() + cursor.rest
@@ -51,7 +50,6 @@ class MemoryInbox(Queue[InboxRow]):
         return sum(self._put(provider, report) for report in reports)
 
     async def is_waiting(self, provider: str, references: Sequence[str]) -> bool:
-        """See Inbox."""
         return any(
             held.row.provider == provider and held.row.report.reference in references
             for held in self.open_rows()
@@ -61,7 +59,6 @@ class MemoryInbox(Queue[InboxRow]):
     async def waiting_events(
         self, provider: str, after_id: int, limit: int
     ) -> Sequence[tuple[int, ProviderEvent]]:
-        """See Inbox."""
         events = (
             (held.row.id, held.row.report)
             for held in self.open_rows()
@@ -72,17 +69,15 @@ class MemoryInbox(Queue[InboxRow]):
         return list(islice(events, limit))
 
     async def read_cursor(self, provider: str, name: str) -> str | None:
-        """See Cursors."""
         return self._cursors[provider, name].value
 
     async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
-        """See Inbox. The bytes are not kept."""
+        """Store the event; the body is not kept."""
         return self._put(provider, event)
 
     async def claim_cursor(
         self, provider: str, name: str, lease_s: float
     ) -> tuple[str | None] | None:
-        """See Cursors."""
         held, now = self._cursors[provider, name], self.clock.now()
         if held.next_time > now:
             return None
@@ -90,7 +85,6 @@ class MemoryInbox(Queue[InboxRow]):
         return (held.value,)
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
-        """See Inbox."""
         waiting = {held.row.provider for held in self.open_rows()}
         share = max(1, limit // max(1, len(waiting)))
         chosen: list[Held[InboxRow]] = []
@@ -101,11 +95,9 @@ class MemoryInbox(Queue[InboxRow]):
         return [attrs.evolve(held.row, attempts=held.attempts) for held in leased]
 
     async def finish(self, row_id: int, outcome: str) -> None:
-        """See Inbox."""
         self.settle([row_id], outcome)
 
     async def park(self, row_id: int, retry_in_s: float) -> None:
-        """See Inbox."""
         self.put_back([row_id], retry_in_s)
 
     def _put(self, provider: str, report: Report) -> bool:

@@ -1,4 +1,4 @@
-"""The ledger of receipts in memory, and the leases of who may write to it."""
+"""The ledger of receipts and the leases in memory."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from payd.ports import WATCH, Book, Lease, LeaseLost, Report, StoredReceipt
 
 
 class MemoryLedger:
-    """Receipts and Leases: what the inbox is told of, and the store gives to payments."""
+    """Implements the ports Receipts and Leases. The inbox records receipts, the store assigns them."""
 
     def __init__(self) -> None:
         self.fences: dict[str, int] = {}
@@ -19,7 +19,7 @@ class MemoryLedger:
         self._outflows: dict[tuple[str, str], Outflow] = {}
 
     def record(self, provider: str, reports: Sequence[Report], outflows: Sequence[Outflow]) -> None:
-        """Keep what is new, and the newer word of what was only seen."""
+        """Record new receipts and outflows, and more final states of receipts that were seen."""
         for report in reports:
             if not (isinstance(report, Observation) and isinstance(report.fact, tuple)):
                 continue
@@ -36,7 +36,7 @@ class MemoryLedger:
             self._outflows.setdefault((provider, outflow.id), outflow)
 
     def give(self, payment: Payment) -> bool:
-        """Its receipts are the payment's from now on; not at all when one is another's."""
+        """Assign receipts to their payment; return False, and assign none, if another has one."""
         keys = [(payment.provider, receipt.id) for receipt in payment.receipts]
         owners = {self._receipts[key].payment_id for key in keys if key in self._receipts}
         if owners - {None, payment.id}:
@@ -52,18 +52,15 @@ class MemoryLedger:
         return True
 
     async def get_receipt(self, provider: str, receipt_id: str) -> StoredReceipt | None:
-        """See Receipts."""
         return self._receipts.get((provider, receipt_id))
 
     async def unmatched(self, limit: int) -> Sequence[StoredReceipt]:
-        """See Receipts."""
         waiting = [one for one in self._receipts.values() if one.payment_id is None]
         waiting.sort(key=lambda one: one.receipt.id)
         waiting.sort(key=lambda one: one.receipt.time, reverse=True)
         return waiting[:limit]
 
     async def book(self, provider: str) -> Book:
-        """See Receipts."""
         final = [
             one.receipt
             for one in self._receipts.values()
@@ -75,11 +72,10 @@ class MemoryLedger:
         )
 
     async def recount(self, provider: str) -> tuple[Book, Book]:
-        """See Receipts. Nothing is kept but the rows."""
+        """Both from the rows: memory keeps no running sums."""
         return await self.book(provider), await self.book(provider)
 
     async def acquire(self, name: str) -> "MemoryLease | None":
-        """See Leases."""
         if name in self._held:
             return None
         self._held.add(name)
@@ -88,7 +84,7 @@ class MemoryLedger:
 
 
 class MemoryLease:
-    """HeldLease."""
+    """Implements the port HeldLease."""
 
     def __init__(self, held: set[str], lease: Lease) -> None:
         self._held = held
@@ -96,12 +92,10 @@ class MemoryLease:
         self.lease = lease
 
     async def check(self) -> None:
-        """See HeldLease."""
         if not self._is_ours:
             raise LeaseLost("it was released")
 
     async def release(self) -> None:
-        """See HeldLease."""
         if self._is_ours:
             self._is_ours = False
             self._held.discard(self.lease.name)

@@ -1,4 +1,4 @@
-"""Events in memory: those that wait to be published, and a stream in a list."""
+"""Outbox and publisher in memory; the stream is a list."""
 
 from collections.abc import Iterator, Sequence
 from uuid import UUID
@@ -11,14 +11,14 @@ from support.memory.queue import Held, Queue
 
 
 class MemoryOutbox(Queue[OutboxRow]):
-    """Outbox; only a commit of the store adds to it."""
+    """Implements the port Outbox. Only a commit of the store adds rows."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self._latest: dict[UUID, UUID] = {}
 
     def announce(self, payment_id: UUID, event: EventRow) -> None:
-        """Add an event of the payment, behind those that it has."""
+        """Add an event after the earlier ones of the payment."""
         self.add(
             OutboxRow(
                 id=self.new_id(),
@@ -31,19 +31,16 @@ class MemoryOutbox(Queue[OutboxRow]):
             self._latest[payment_id] = event.event_id
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[OutboxRow]:
-        """See Outbox."""
         return [held.row for held in self.lease_rows(limit, lease_s)]
 
     async def mark_published(self, row_ids: Sequence[int]) -> None:
-        """See Outbox."""
         self.settle(row_ids, "published")
 
     async def release(self, row_ids: Sequence[int], error: str) -> None:
-        """See Outbox. The later try may be at once: memory has no one to spare."""
+        """Release rows without a delay."""
         self.put_back(row_ids, retry_in_s=0)
 
     async def depth(self) -> tuple[int, float]:
-        """See Outbox."""
         waiting = [held.create_time for held in self.open_rows()]
         if not waiting:
             return 0, 0.0
@@ -57,16 +54,15 @@ class MemoryOutbox(Queue[OutboxRow]):
 
 
 class MemoryPublisher:
-    """Publisher: a stream in a list."""
+    """Implements the port Publisher; the stream is a list."""
 
     def __init__(self) -> None:
-        #: What was acknowledged, in order; an event that was published twice is here twice.
+        #: Acknowledged rows, in order; an event that was published twice is here twice.
         self.published: list[OutboxRow] = []
         #: While set, nothing is acknowledged.
         self.is_away = False
 
     async def publish(self, row: OutboxRow) -> bool:
-        """See Publisher."""
         if self.is_away:
             raise PublishError("the stream is away")
         is_new = all(one.event_id != row.event_id for one in self.published)

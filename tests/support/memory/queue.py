@@ -1,4 +1,4 @@
-"""Rows that wait to be worked on, each leased to one claimer at a time; and the bell that wakes."""
+"""A queue of rows, each leased to one worker at a time, and a bell that wakes waiting workers."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,12 +11,12 @@ import trio
 from payd.plugins.context import Clock
 from payd.ports import InboxRow, OutboxRow
 
-#: Held by nobody.
+#: Lease end of a row that is not claimed.
 FREE = datetime.min.replace(tzinfo=UTC)
 
 
 class Bell:
-    """Wakes all who wait, at every change."""
+    """Wakes all waiting tasks at every change."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
@@ -26,7 +26,7 @@ class Bell:
         self._event = trio.Event()
 
     async def wait_until(self, is_so: Callable[[], bool], timeout_s: float) -> None:
-        """Return once `is_so`, or at the time-out."""
+        """Return when `is_so()`, at the latest after `timeout_s` seconds."""
         with trio.move_on_after(timeout_s):
             await trio.lowlevel.checkpoint()
             while not is_so():
@@ -58,19 +58,19 @@ class Queue(Generic[_Row]):
         self.rows: dict[int, Held[_Row]] = {}
 
     async def wait(self, timeout_s: float) -> None:
-        """See Inbox and Outbox. One loop waits at a time."""
+        """One loop waits at a time."""
         await self._changed.wait_until(lambda: self._is_new, timeout_s)
         self._is_new = False
 
     def settle(self, row_ids: Iterable[int], outcome: str) -> None:
-        """Nobody has to look at these rows again."""
+        """Give rows their outcome; they are not claimed again."""
         for row_id in row_ids:
             held = self.rows[row_id]
             held.outcome = held.outcome or outcome
         self._change()
 
     def outcome(self, row_id: int) -> str | None:
-        """What became of a row; None while it is open."""
+        """The outcome of a row; None while it is open."""
         return self.rows[row_id].outcome
 
     def add(self, row: _Row) -> None:

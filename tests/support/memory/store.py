@@ -1,4 +1,4 @@
-"""Payments in memory, and the comparisons with what providers have of them."""
+"""Payments and reconciliations in memory."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from support.memory.queue import Bell
 
 
 class MemoryStore:
-    """PaymentStore, with the `inbox` and the `outbox` that its commits write to."""
+    """Implements the port PaymentStore, with the `inbox` and `outbox` that its commits change."""
 
     def __init__(self, clock: Clock, environment: str = "test") -> None:
         self._clock = clock
@@ -35,7 +35,6 @@ class MemoryStore:
         self.outbox = MemoryOutbox(clock)
 
     async def insert(self, payment: Payment, origin: Origin) -> Payment:
-        """See PaymentStore."""
         if holder := self._ids_by_key.get(payment.idempotency_key):
             return self._read(holder)
         self._ids_by_key[payment.idempotency_key] = payment.id
@@ -45,16 +44,13 @@ class MemoryStore:
         return payment
 
     async def get(self, payment_id: UUID) -> Payment | None:
-        """See PaymentStore."""
         return self._read(payment_id) if payment_id in self._payments else None
 
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
-        """See PaymentStore."""
         holder = self._ids_by_key.get(idempotency_key)
         return None if holder is None else self._read(holder)
 
     async def find(self, provider: str, reference: str) -> Payment | None:
-        """See PaymentStore."""
         mine = [p for p in self._payments.values() if p.provider == provider]
         by_name: tuple[Callable[[Payment], bool], ...] = (
             lambda p: p.provider_reference == reference,
@@ -68,7 +64,6 @@ class MemoryStore:
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
     ) -> bool:
-        """See PaymentStore."""
         current = self._payments.get(before.id)
         if current is None or current.version != before.version:
             return False
@@ -85,7 +80,6 @@ class MemoryStore:
         return True
 
     async def await_answer(self, payment_id: UUID, timeout_s: float) -> Payment | None:
-        """See PaymentStore."""
         payment = self._payments.get(payment_id)
         if payment is None:
             return None
@@ -98,7 +92,6 @@ class MemoryStore:
     async def claim_status_checks(
         self, now: datetime, limit: int, lease_s: float
     ) -> Sequence[Payment]:
-        """See PaymentStore."""
         due = sorted(
             (p.next_check_time, p.id)
             for p in self._payments.values()
@@ -113,7 +106,6 @@ class MemoryStore:
         return [self._read(payment.id) for payment in claimed]
 
     async def schedule_status_check(self, payment: Payment, time: datetime) -> None:
-        """See PaymentStore."""
         current = self._payments.get(payment.id)
         if current is None or current.version != payment.version:
             return
@@ -185,7 +177,6 @@ class MemoryReconciliations:
     async def stored_objects(
         self, provider: str, since: datetime, until: datetime
     ) -> Sequence[StoredObject]:
-        """See Reconciliations."""
         return [
             StoredObject(
                 payment_id=payment.id,
@@ -200,5 +191,4 @@ class MemoryReconciliations:
         ]
 
     async def add(self, reconciliation: Reconciliation) -> None:
-        """See Reconciliations."""
         self.results.append(reconciliation)

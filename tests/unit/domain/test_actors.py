@@ -1,4 +1,4 @@
-"""payd's own names in the audit trail: what they are, and what reads as one of them."""
+"""payd's own names in the audit trail, and names that could be mistaken for them."""
 
 import ast
 from pathlib import Path

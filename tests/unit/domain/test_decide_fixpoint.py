@@ -1,4 +1,4 @@
-"""One decision is the whole decision: the same evidence again finds nothing left to decide."""
+"""A decision is complete: deciding again with the same evidence changes nothing."""
 
 import pytest
 from unit.domain.builders import TERMS, TOKEN, a_payment, a_receipt, a_snapshot, after, at, created
@@ -35,7 +35,7 @@ def decided_once(payment: Payment, evidence: Evidence, minutes: float = 2) -> Pa
         (a_snapshot(ProviderStatus.CANCELED), Status.CANCELED),
     ],
 )
-def test_a_wish_to_cancel_is_answered_by_what_is_known_already(
+def test_a_cancel_request_is_answered_by_what_is_known_already(
     known: Evidence, status: Status
 ) -> None:
     assert decided_once(after(a_payment(), known), CANCEL).status is status
@@ -50,13 +50,13 @@ def test_a_wish_to_cancel_is_answered_by_what_is_known_already(
         (NotClosable(snapshot=a_snapshot(received=1, confirmed=1)), 2, Status.PROCESSING),
     ],
 )
-def test_a_part_found_while_canceling_ends_as_it_would_without_the_wish(
+def test_a_part_found_while_canceling_ends_as_it_would_without_the_cancel_request(
     look: Evidence, minutes: float, status: Status
 ) -> None:
     assert decided_once(a_payment(Status.CANCELING), look, minutes).status is status
 
 
-def test_one_claim_told_twice_is_one_claim() -> None:
+def test_one_claim_reported_twice_is_one_claim() -> None:
     never_sent = after(a_payment(), NotAttempted())
     assert decided_once(never_sent, AskAgain(deadline=at(5))).asking is Asking.ASKING
 
@@ -76,6 +76,6 @@ def test_a_token_spelled_in_another_case_is_the_same_token() -> None:
     assert (paid.status, paid.attention) == (Status.COMPLETED, frozenset[Attention]())
 
 
-def test_an_answer_after_the_wish_is_still_adopted() -> None:
+def test_an_answer_after_the_cancel_request_is_still_adopted() -> None:
     wished = after(a_payment(), CANCEL)
     assert decided_once(wished, created()).provider_reference == "ref"

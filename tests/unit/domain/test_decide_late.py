@@ -1,4 +1,4 @@
-"""Money after closing: the rail's own clock decides whether it came in time."""
+"""Money after closing: the clock of the chain or bank decides whether it was in time."""
 
 import pytest
 from unit.domain.builders import DUE, a_payment, a_receipt, a_snapshot, after, at, created
@@ -93,7 +93,7 @@ def test_what_is_no_money_for_the_payment_has_no_say_in_the_time(other: Receipt)
     assert Attention.PAID_AFTER_CLOSE not in part.attention
 
 
-def test_a_part_that_a_look_in_time_shows_does_not_complete() -> None:
+def test_a_part_that_a_snapshot_in_time_shows_does_not_complete() -> None:
     part = after(EXPIRED, a_snapshot(received=100, confirmed=100))
     assert (part.status, part.confirmed) == (Status.EXPIRED, 100)
     assert part.attention == {Attention.UNDERPAID}
@@ -114,7 +114,7 @@ def test_a_sighting_in_time_waits_until_it_is_final() -> None:
     ],
 )
 @pytest.mark.parametrize("amount", [1, DUE])
-def test_where_late_money_is_held_any_of_it_is_for_a_person_and_told_once(
+def test_where_late_money_is_held_any_of_it_is_for_a_person_and_reported_once(
     closed: Payment, rules: Rules, amount: int
 ) -> None:
     first = decide(closed, (a_receipt("a", amount),), at(2), rules)
@@ -127,7 +127,7 @@ def test_where_late_money_is_held_any_of_it_is_for_a_person_and_told_once(
     assert second.events == ()
 
 
-def test_a_part_stays_told_while_the_rest_is_only_seen() -> None:
+def test_a_part_stays_reported_while_the_rest_is_only_seen() -> None:
     part = after(EXPIRED, (a_receipt("a", 100),))
     seen = decide(part, (a_receipt("b", 400, state=SEEN),), at(3))
     assert seen is not None

@@ -1,4 +1,4 @@
-"""The exact moments at which a rule begins to hold, and what each decision is called."""
+"""The exact moments at which rules begin to apply, and the audit event of each decision."""
 
 from datetime import timedelta
 
@@ -45,7 +45,7 @@ def test_a_payment_expires_at_its_expire_time_and_not_a_moment_earlier(
 
 
 @pytest.mark.parametrize("wrap", [False, True])
-def test_a_look_that_was_taken_before_the_expiry_proves_nothing_after_it(wrap: bool) -> None:
+def test_a_snapshot_that_was_taken_before_the_expiry_proves_nothing_after_it(wrap: bool) -> None:
     look = a_snapshot(minutes=JUST_BEFORE)
     evidence: Evidence = NotClosable(snapshot=look) if wrap else look
     assert after(PENDING, evidence, minutes=1000).status is Status.PENDING
@@ -66,7 +66,7 @@ def test_a_payment_that_was_never_sent_fails_after_ten_minutes() -> None:
         (PENDING, EXPIRES + 60, Attention.STUCK),
     ],
 )
-def test_silence_is_told_from_its_moment_on(
+def test_silence_raises_attention_from_its_moment_on(
     payment: Payment, minutes: float, reason: Attention
 ) -> None:
     assert after(payment, Unanswered(), minutes=minutes - 0.001).attention == frozenset()
@@ -78,7 +78,7 @@ def test_a_part_at_the_last_moment_of_the_window_is_in_time() -> None:
     assert after(a_payment(Status.EXPIRED), last).attention == {Attention.UNDERPAID}
 
 
-def test_a_look_is_due_at_the_expiry_and_later_ones_are_spaced_again() -> None:
+def test_a_status_check_is_due_at_the_expiry_and_later_ones_are_spaced_again() -> None:
     assert next_check_time(PENDING, EXPIRY - timedelta(seconds=1)) == EXPIRY
     assert next_check_time(PENDING, EXPIRY) == EXPIRY + timedelta(minutes=2)
 
@@ -96,7 +96,7 @@ def test_a_look_is_due_at_the_expiry_and_later_ones_are_spaced_again() -> None:
         ),
     ],
 )
-def test_too_little_too_much_and_twice_are_told_apart(
+def test_too_little_too_much_and_twice_are_distinguished(
     confirmed: int, attention: frozenset[Attention]
 ) -> None:
     canceled = after(a_payment(Status.CANCELED), (a_receipt(amount=confirmed),))
@@ -110,7 +110,7 @@ def test_too_little_too_much_and_twice_are_told_apart(
         (None, None, Failure(code="declined", message="The provider declined.")),
     ],
 )
-def test_a_failure_is_told_in_the_providers_words_or_in_ours(
+def test_a_failure_is_reported_in_the_providers_words_or_in_ours(
     code: str | None, message: str | None, failure: Failure
 ) -> None:
     refused = a_snapshot(ProviderStatus.DECLINED, failure_code=code, failure_message=message)

@@ -1,4 +1,4 @@
-"""The invariants, over any evidence in any order at any time."""
+"""Invariants of decisions, for any evidence in any order at any time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -166,7 +166,7 @@ def test_i7_not_knowing_never_becomes_failed_by_time(life: Any) -> None:
 
 
 @given(LIVES)
-def test_i8_each_change_of_status_is_told_exactly_once(life: Any) -> None:
+def test_i8_each_change_of_status_is_reported_exactly_once(life: Any) -> None:
     for before, decision in live(life):
         after = decision.payment
         assert after.version == before.version + 1
@@ -179,7 +179,7 @@ def test_i8_each_change_of_status_is_told_exactly_once(life: Any) -> None:
 
 
 @given(LIVES)
-def test_i8_each_reason_for_a_person_is_told_exactly_once(life: Any) -> None:
+def test_i8_each_reason_for_a_person_is_reported_exactly_once(life: Any) -> None:
     told: list[str] = []
     raised: set[str] = set()
     for _, decision in live(life):
@@ -200,7 +200,7 @@ def test_i12_what_was_asked_for_never_changes(life: Any) -> None:
 
 
 @given(LIVES)
-def test_a_look_after_the_expiry_ends_every_payment_with_nothing_on_its_way(life: Any) -> None:
+def test_a_snapshot_after_the_expiry_ends_every_payment_with_nothing_on_its_way(life: Any) -> None:
     steps = live(life)
     payment = steps[-1][1].payment if steps else a_payment()
     undone = tuple(attrs.evolve(r, state=ReceiptState.DROPPED) for r in payment.receipts)
@@ -214,7 +214,7 @@ def test_a_look_after_the_expiry_ends_every_payment_with_nothing_on_its_way(life
 
 
 @given(LIVES)
-def test_closed_payments_leave_only_for_completed_and_open_ones_are_looked_at(life: Any) -> None:
+def test_closed_payments_leave_only_for_completed_and_open_ones_are_checked(life: Any) -> None:
     for before, decision in live(life):
         after = decision.payment
         if not before.status.is_open:

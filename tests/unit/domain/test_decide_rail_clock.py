@@ -1,4 +1,4 @@
-"""Receipts of an open payment: when the money moved decides, not when payd heard of it."""
+"""Receipts of an open payment: the time of the money counts, not that of its report."""
 
 import pytest
 from unit.domain.builders import DUE, a_payment, a_receipt, a_snapshot, after, at, created
@@ -26,7 +26,7 @@ NOTHING = a_snapshot(minutes=40)
 @pytest.mark.parametrize("status", OPEN)
 @pytest.mark.parametrize("rules", [Rules(), HELD_BACK])
 @pytest.mark.parametrize("heard", [2, 3 * DAY])
-def test_money_that_moved_in_time_is_in_time_however_late_it_is_heard_of(
+def test_money_that_moved_in_time_is_in_time_however_late_it_is_found(
     status: Status, rules: Rules, heard: float
 ) -> None:
     told = after(a_payment(status), (a_receipt(time=at(EXPIRES)),), minutes=heard, rules=rules)
@@ -95,7 +95,7 @@ def test_totals_know_no_time_and_complete_as_ever() -> None:
 
 
 @pytest.mark.parametrize("moved", [1, EXPIRES, JUST_LATE, WINDOW_ENDS])
-def test_who_was_told_of_an_expiry_is_told_that_the_completion_is_late(moved: float) -> None:
+def test_a_completion_after_an_expiry_event_is_marked_as_late(moved: float) -> None:
     told = after(a_payment(Status.PENDING), NOTHING, minutes=40)
     assert told.status is Status.EXPIRED
     paid = after(told, (a_receipt(time=at(moved)),), minutes=5 * DAY)
@@ -118,7 +118,7 @@ def test_a_payment_that_ended_before_its_expiry_counts_from_its_end() -> None:
     assert after(failed, (a_receipt(time=at(6 + DAY)),)).status is Status.FAILED
 
 
-def test_a_part_that_moved_too_late_is_told_with_the_part_that_makes_it_enough() -> None:
+def test_a_part_that_moved_too_late_is_reported_with_the_part_that_makes_it_enough() -> None:
     too_late, in_time = a_receipt("a", 200, time=at(3 * DAY)), a_receipt("b", 300)
     look = a_snapshot(minutes=3 * DAY)
     closed = after(a_payment(Status.PENDING), (too_late,), look, minutes=3 * DAY)
@@ -134,22 +134,22 @@ def test_a_sighting_alone_underpays_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.CANCELED])
-def test_a_wrong_token_after_closing_is_told_as_that_alone(status: Status) -> None:
+def test_a_wrong_token_after_closing_is_reported_as_that_alone(status: Status) -> None:
     told = after(a_payment(status), (a_receipt(asset="EUR", time=at(9 * DAY)),))
     assert (told.status, told.attention) == (status, frozenset({Attention.WRONG_TOKEN}))
 
 
-# -- looks that know of no money -----------------------------------------------------------------
+# -- snapshots without money ---------------------------------------------------------------------
 
 
-def test_a_look_that_knows_of_no_money_takes_no_receipt_back() -> None:
+def test_a_snapshot_that_knows_of_no_money_takes_no_receipt_back() -> None:
     part = after(a_payment(Status.PENDING), (a_receipt(amount=100),))
     looked = after(part, a_snapshot(minutes=5), minutes=5)
     assert (looked.status, looked.received, looked.confirmed) == (Status.PROCESSING, 100, 100)
 
 
 @pytest.mark.parametrize("wrap", [False, True])
-def test_such_a_look_past_the_expiry_ends_a_partly_paid_payment(wrap: bool) -> None:
+def test_such_a_snapshot_past_the_expiry_ends_a_partly_paid_payment(wrap: bool) -> None:
     part = after(a_payment(Status.PENDING), (a_receipt(amount=100),))
     ended = after(part, NotClosable(snapshot=NOTHING) if wrap else NOTHING, minutes=40)
     assert (ended.status, ended.received) == (Status.EXPIRED, 100)
@@ -165,7 +165,7 @@ def test_such_a_look_past_the_expiry_ends_a_partly_paid_payment(wrap: bool) -> N
         (DUE, ReceiptState.HELD, Status.CANCELED),
     ],
 )
-def test_a_wish_to_cancel_yields_to_money_and_to_nothing_else(
+def test_a_cancel_request_yields_to_money_and_to_nothing_else(
     amount: int, state: ReceiptState, status: Status
 ) -> None:
     wished = after(a_payment(Status.PENDING), CancelRequested())
@@ -173,7 +173,7 @@ def test_a_wish_to_cancel_yields_to_money_and_to_nothing_else(
     assert after(told, NotClosable(snapshot=a_snapshot(minutes=1))).status is status
 
 
-def test_money_that_moved_before_the_cancel_and_is_heard_of_after_it_is_for_a_person() -> None:
+def test_money_that_moved_before_the_cancel_and_is_found_after_it_is_for_a_person() -> None:
     wished = after(a_payment(Status.PENDING), CancelRequested())
     canceled = after(wished, NotClosable(snapshot=a_snapshot()))
     told = after(canceled, (a_receipt(time=at(0)),))

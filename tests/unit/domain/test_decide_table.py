@@ -119,7 +119,7 @@ def test_a_cancel_in_creating_is_carried_out_when_the_reference_is_known() -> No
     ("state", "attention"),
     [(ReceiptState.DROPPED, frozenset()), (ReceiptState.CONFIRMED, {Attention.UNDERPAID})],
 )
-def test_money_that_met_a_wish_before_the_answer_does_not_keep_the_payment_open(
+def test_money_that_met_a_cancel_request_before_the_answer_does_not_keep_the_payment_open(
     evidence: Evidence, state: ReceiptState, attention: frozenset[Attention]
 ) -> None:
     settled = after(a_payment(), CANCEL, SEEN, (a_receipt(amount=100, state=state),))
@@ -255,7 +255,7 @@ def test_one_receipt_with_two_amounts_is_a_conflict_and_counts_once(
     )
 
 
-def test_silence_is_told_when_it_lasts() -> None:
+def test_silence_raises_attention_when_it_lasts() -> None:
     unknown = after(a_payment(asking=Asking.UNKNOWN), Unanswered(), minutes=LATE)
     assert unknown.attention == {Attention.OUTCOME_UNKNOWN}
     assert after(unknown, created(), PAID).attention == frozenset()
@@ -295,7 +295,7 @@ def test_a_repeated_answer_adds_its_aliases() -> None:
     assert known.aliases == ("a", "b")
 
 
-def test_looks_are_spaced_and_end_with_the_payment() -> None:
+def test_status_checks_are_spaced_and_end_with_the_payment() -> None:
     creating = a_payment()
     assert next_check_time(creating, NOW) == NOW + timedelta(seconds=30)
     pending = a_payment(Status.PENDING, checks=9)
@@ -304,7 +304,7 @@ def test_looks_are_spaced_and_end_with_the_payment() -> None:
     assert next_check_time(a_payment(Status.COMPLETED), NOW) is None
 
 
-def test_a_look_without_news_keeps_the_spacing() -> None:
+def test_a_status_check_without_news_keeps_the_spacing() -> None:
     pending = attrs.evolve(after(a_payment(Status.PENDING), OPEN), checks=3)
     looked = after(pending, a_snapshot(minutes=9))
     assert looked.checks == 3

@@ -57,5 +57,5 @@ def test_an_absence_is_a_proof_unless_it_says_otherwise() -> None:
     assert Absent() != Absent(proven=False)
 
 
-def test_a_wish_to_cancel_needs_no_reason() -> None:
+def test_a_cancel_request_needs_no_reason() -> None:
     assert CancelRequested().reason == ""

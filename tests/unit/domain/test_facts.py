@@ -1,4 +1,4 @@
-"""What evidence teaches: money of the right asset, the newest report, and nothing else."""
+"""Facts from evidence: money of the right asset, the newest report, and nothing else."""
 
 from itertools import permutations
 
@@ -39,25 +39,25 @@ def learned(payment: Payment, *evidence: Evidence) -> Payment:
 # -- snapshots -------------------------------------------------------------------------------
 
 
-def test_an_older_look_never_undoes_a_newer_one() -> None:
+def test_an_older_snapshot_never_undoes_a_newer_one() -> None:
     newer = a_snapshot(ProviderStatus.PROCESSING, minutes=5, received=DUE)
     after = learned(PENDING, newer, a_snapshot(minutes=1))
     assert (after.provider_status, after.received) == (ProviderStatus.PROCESSING, DUE)
     assert after.provider_status_time == at(5)
 
 
-def test_an_older_look_still_brings_the_money_that_was_final_then() -> None:
+def test_an_older_snapshot_still_brings_the_money_that_was_final_then() -> None:
     after = learned(PENDING, a_snapshot(minutes=5), a_snapshot(ProviderStatus.PAID, minutes=1))
     assert (after.provider_status, after.confirmed) == (ProviderStatus.OPEN, DUE)
 
 
-def test_a_newer_look_takes_back_a_sighting_and_nothing_that_was_final() -> None:
+def test_a_newer_snapshot_takes_back_a_sighting_and_nothing_that_was_final() -> None:
     seen = a_snapshot(minutes=1, received=DUE, confirmed=100, refunded=10)
     after = learned(PENDING, seen, a_snapshot(minutes=2))
     assert (after.received, after.confirmed, after.refunded) == (100, 100, 10)
 
 
-def test_of_looks_at_one_moment_the_same_one_holds_in_every_order() -> None:
+def test_of_snapshots_at_one_moment_the_same_one_holds_in_every_order() -> None:
     looks = [
         a_snapshot(status, received=received)
         for status in (ProviderStatus.OPEN, ProviderStatus.PROCESSING, ProviderStatus.CANCELED)
@@ -72,7 +72,7 @@ def test_money_of_another_currency_is_not_money_for_this_payment() -> None:
     assert after == flag(PENDING, Attention.AMOUNT_MISMATCH)
 
 
-def test_a_look_at_what_cannot_be_closed_is_a_look() -> None:
+def test_a_snapshot_of_what_cannot_be_closed_is_a_snapshot() -> None:
     look = a_snapshot(ProviderStatus.PROCESSING, received=7)
     assert learned(PENDING, NotClosable(snapshot=look)) == learned(PENDING, look)
 
@@ -106,12 +106,12 @@ def test_a_sighting_is_received_and_not_confirmed_and_a_dropped_one_is_neither()
     assert len(dropped.receipts) == 1
 
 
-def test_one_sum_told_by_two_channels_counts_once() -> None:
+def test_one_sum_reported_by_two_channels_counts_once() -> None:
     told_twice = learned(PENDING, (a_receipt(),), a_snapshot(ProviderStatus.PAID))
     assert (told_twice.received, told_twice.confirmed) == (DUE, DUE)
 
 
-def test_a_wrong_token_is_told_and_stays_out_of_the_payment() -> None:
+def test_a_wrong_token_is_reported_and_stays_out_of_the_payment() -> None:
     payment = a_payment(Status.PENDING, crypto=TERMS)
     wrong, right = a_receipt(asset="0x" + "11" * 20), a_receipt("r2", 9, asset=TOKEN)
     after = learned(payment, (wrong, right))
@@ -181,7 +181,7 @@ def test_a_conflict_is_for_a_person_and_changes_nothing_else() -> None:
     assert without(after, "attention") == PENDING
 
 
-def test_a_wish_to_cancel_teaches_nothing_about_money() -> None:
+def test_a_cancel_request_teaches_nothing_about_money() -> None:
     assert learned(PENDING, CancelRequested(reason="changed my mind")) == PENDING
 
 

@@ -1,4 +1,4 @@
-"""A report names the object that it is about: another one's money never counts."""
+"""A report names its object: the money of another object never counts."""
 
 from itertools import permutations
 from typing import Any
@@ -51,12 +51,12 @@ def test_a_second_object_that_died_unpaid_is_none() -> None:
     assert decide(PENDING, gone, at(2)) is None
 
 
-def test_a_dead_second_object_that_brought_money_is_told() -> None:
+def test_a_dead_second_object_that_brought_money_is_reported() -> None:
     gone = a_snapshot(ProviderStatus.EXPIRED, reference="other", received=1)
     assert after(PENDING, gone).attention == {Attention.CONFLICTING_EVIDENCE}
 
 
-def test_a_look_at_another_object_does_not_expire_the_payment() -> None:
+def test_a_snapshot_of_another_object_does_not_expire_the_payment() -> None:
     late = a_snapshot(ProviderStatus.OPEN, minutes=31, reference="other")
     told = after(PENDING, late, minutes=32)
     assert told.status is Status.PENDING
@@ -68,7 +68,7 @@ def test_a_look_at_another_object_does_not_expire_the_payment() -> None:
 # -- a report that is faster than the answer -----------------------------------------------------
 
 
-def test_a_report_tells_the_reference_that_the_lost_answer_would_have_told() -> None:
+def test_a_report_names_the_reference_that_the_lost_answer_would_have_reported() -> None:
     told = after(CREATING, a_snapshot(reference="ref", aliases=("pi_1",)))
     assert (told.status, told.provider_reference) == (Status.PENDING, "ref")
     assert (told.asking, told.aliases, told.next_action) == (Asking.ANSWERED, ("pi_1",), None)
@@ -81,7 +81,7 @@ def test_the_answer_that_follows_adds_what_the_customer_has_to_do() -> None:
     assert told.attention == frozenset()
 
 
-def test_a_look_without_a_page_keeps_the_page() -> None:
+def test_a_snapshot_without_a_page_keeps_the_page() -> None:
     told = after(CREATING, created("ref"), Created(reference="ref", next_action=None))
     assert told.next_action == created("ref").next_action
 
@@ -135,7 +135,7 @@ def test_what_went_back_is_no_proof_that_it_came(status: Status) -> None:
     assert told.attention == {Attention.REFUNDED_EXTERNALLY, Attention.DISPUTED}
 
 
-def test_a_dispute_is_told_and_a_completed_payment_stays_completed() -> None:
+def test_a_dispute_is_reported_and_a_completed_payment_stays_completed() -> None:
     decision = decide(after(PENDING, PAID), Reversal(asset="USD", disputed=True), at(3))
     assert isinstance(decision, Decision)
     assert decision.payment.status is Status.COMPLETED
@@ -159,7 +159,7 @@ def test_a_refund_before_the_payment_is_no_news_of_its_object(status: Status) ->
     assert (told.status, told.provider_status) == (status, None)
 
 
-def test_other_names_that_reports_tell_are_kept_once_in_their_order() -> None:
+def test_other_names_that_reports_contain_are_kept_once_in_their_order() -> None:
     told = after(
         PENDING,
         a_snapshot(aliases=("pi_1", "ch_1")),
@@ -241,7 +241,7 @@ def test_i5_an_expiry_that_the_money_overtook_takes_nothing_back(order: list[Evi
 
 
 @given(st.permutations([*OWN, EXPIRED_TOO_LATE]), st.sampled_from(list(Status)))
-def test_i1_whatever_became_of_the_payment_its_money_is_told(
+def test_i1_whatever_became_of_the_payment_its_money_is_reported(
     order: list[Evidence], status: Status
 ) -> None:
     told: Payment = after(a_payment(status), *order)
@@ -302,7 +302,7 @@ def test_i5_an_object_that_cannot_pay_the_payment_is_not_taken_for_its_own(other
     assert facts(after(CREATING, other, answer, paid)) == facts(straight)
 
 
-def test_a_look_at_another_object_closes_no_payment_that_shall_be_canceled() -> None:
+def test_a_snapshot_of_another_object_closes_no_payment_that_shall_be_canceled() -> None:
     look = a_snapshot(ProviderStatus.OPEN, reference="other")
     told = after(a_payment(Status.CANCELING), NotClosable(snapshot=look))
     assert told.status is Status.CANCELING

@@ -1,7 +1,7 @@
-"""The invariants of receipts: whatever is told of a rail's arrivals, however often, in any order.
+"""Invariants of receipts, for any reports of arrivals, repeated and in any order.
 
-The rail may send parts, too much, the sum twice, late, in a wrong asset, withhold it, undo a
-sighting, and contradict itself. What payd makes of it must follow from what was told alone.
+A chain or bank may send parts, too much, the sum twice, late or in a wrong asset, withhold it, undo
+a sighting, and contradict itself. The result must depend on the set of reports alone.
 """
 
 from collections.abc import Sequence
@@ -102,7 +102,7 @@ def test_i5_the_same_receipts_give_the_same_facts_in_every_order(
     assert straight.attention & about_receipts == other.attention & about_receipts
 
 
-# Money that first moved in time and then did not has completed the payment: nothing takes that back.
+# Money that first moved in time and then did not has completed the payment, which is final.
 @given(OPENINGS, retellings(TOLD.map(at_one_time)))
 def test_i5_whether_they_complete_does_not_depend_on_their_order_either(
     payment: Payment, retold: tuple[list[Evidence], list[Evidence]]

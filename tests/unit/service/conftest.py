@@ -1,4 +1,4 @@
-"""The use cases run on trio here; they name no loop."""
+"""Run the use cases on trio; they import no event loop themselves."""
 
 import pytest
 from unit.service.world import World

@@ -1,4 +1,4 @@
-"""What the use cases stand on in their tests: a clock, ids, a death, and a provider to script."""
+"""Fakes for tests of use cases: a clock, ids, a crash point and a scripted provider."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -62,7 +62,6 @@ class FakeClock:
         self.time = NOON
 
     def now(self) -> datetime:
-        """See the port."""
         return self.time
 
     def move(self, **duration: float) -> None:
@@ -77,7 +76,6 @@ class CountingIds:
         self._numbers = count(1)
 
     def new(self) -> UUID:
-        """See the port."""
         return UUID(int=next(self._numbers))
 
 
@@ -103,7 +101,6 @@ class FakeCrashPoints:
         self._acts[name] = act
 
     def reach(self, name: str) -> None:
-        """See the port."""
         self.reached.append(name)
         if act := self._acts.pop(name, None):
             act()
@@ -198,7 +195,6 @@ class FakeProvider:
         self._clock = clock
 
     def prepare(self, operation: CreateOperation) -> Mapping[str, object]:
-        """See the port."""
         self._check_running()
         if self.refuses is not None:
             raise self.refuses
@@ -206,14 +202,12 @@ class FakeProvider:
         return self.parameters
 
     def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
-        """See the port."""
         self._check_running()
         if request.body not in self.webhooks:
             raise WebhookRefused("not signed", why="signature")
         return self.webhooks[request.body]
 
     def translate(self, event: ProviderEvent) -> Sequence[Observation]:
-        """See the port."""
         if self.stopped or event.id not in self.meanings:
             raise Untranslatable("never seen before")
         return self.meanings[event.id]
@@ -223,33 +217,27 @@ class FakeProvider:
             raise ProviderUnavailable("the provider is not running", retry_after_s=1.0)
 
     async def scan(self, cursor: str | None) -> Page | None:
-        """See the port."""
         self.cursors.append(cursor)
         return self.pages.pop(0)
 
     async def objects(
         self, since: datetime, until: datetime, cursor: str | None
     ) -> ObjectPage | None:
-        """See the port."""
         self.listings.append((since, until))
         return self.object_pages.pop(0)
 
     async def holdings(self, cursor: str) -> Sequence[Holding] | None:
-        """See the port."""
         self.audited.append(cursor)
         return self.holds
 
     async def create(self, operation: CreateOperation) -> Answer:
-        """See the port."""
         self.operations.append(operation)
         return await self._answer("create", operation, lambda: self.make(operation))
 
     async def fetch(self, ref: PaymentRef) -> Answer:
-        """See the port."""
         return await self._answer("fetch", ref, lambda: self.show(ref))
 
     async def close(self, ref: PaymentRef) -> Answer:
-        """See the port."""
         return await self._answer("close", ref, lambda: self.shut(ref))
 
     async def _answer(self, call: str, request: Request, truth: Callable[[], Answer]) -> Answer:
@@ -350,19 +338,16 @@ class InterleavedStore(MemoryStore):
     """Lets others run before every statement, as a network does."""
 
     async def insert(self, payment: Payment, origin: Origin) -> Payment:
-        """See PaymentStore."""
         await trio.lowlevel.checkpoint()
         return await super().insert(payment, origin)
 
     async def get(self, payment_id: UUID) -> Payment | None:
-        """See PaymentStore."""
         await trio.lowlevel.checkpoint()
         return await super().get(payment_id)
 
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
     ) -> bool:
-        """See PaymentStore."""
         await trio.lowlevel.checkpoint()
         return await super().commit(before, decision, origin, inbox_ids)
 
@@ -376,16 +361,13 @@ class FakeProviders:
         self.disabled = False
 
     def by_method(self, method: str) -> Registered | None:
-        """See the port."""
         return next((r for r in self.registered() if r.method.key == method), None)
 
     def by_name(self, provider: str) -> ProviderPort | None:
-        """See the port."""
         named = (r.provider for r in self.registered() if r.provider.name == provider)
         return next(named, None)
 
     def registered(self) -> Sequence[Registered]:
-        """See the port."""
         return () if self.disabled else self._registered
 
 
@@ -396,5 +378,4 @@ class FixedPrices:
         self.prices = prices
 
     def current(self) -> PriceList:
-        """See the port."""
         return self.prices

@@ -1,4 +1,4 @@
-"""Asking a provider: only who holds the claim sends, and never after it has ended."""
+"""Sending to a provider: only the daemon with the claim sends, and never after its end."""
 
 from datetime import timedelta
 from functools import partial
@@ -26,7 +26,7 @@ async def test_the_answer_comes_back_with_the_payment(world: World) -> None:
     assert isinstance(error, ProviderUnavailable)
 
 
-async def test_of_twenty_who_want_to_send_again_one_does(world: World) -> None:
+async def test_of_twenty_calls_that_want_to_send_again_one_does(world: World) -> None:
     payment = await world.never_sent()
 
     async def wait_for_the_others(_: Request) -> Answer:
@@ -83,7 +83,7 @@ async def test_nobody_sends_while_another_holds_the_claim(world: World) -> None:
     assert world.provider.calls == ["create"]
 
 
-async def test_who_slept_through_its_own_claim_sends_nothing(world: World) -> None:
+async def test_a_daemon_that_slept_through_its_claim_sends_nothing(world: World) -> None:
     """A machine that was suspended between the claim and the call: recovery has asked since."""
     world.crash.act_at("initiate.after_insert", partial(world.clock.move, seconds=60))
 

@@ -1,4 +1,4 @@
-"""CancelPayment: the wish is kept, the provider is believed, and money that was first wins."""
+"""CancelPayment: CANCELING is stored, the provider decides, and earlier money wins."""
 
 import pytest
 import trio
@@ -79,7 +79,7 @@ async def test_canceling_twice_closes_once(world: World) -> None:
     assert world.provider.calls == ["create", "close"]
 
 
-async def test_twenty_cancels_at_once_agree_and_tell_consumers_once(world: World) -> None:
+async def test_twenty_cancels_at_once_agree_and_publish_one_event(world: World) -> None:
     payment = await world.initiate()
     answers: list[Payment] = []
 
@@ -108,7 +108,7 @@ async def test_a_payment_that_was_paid_meanwhile_is_completed_not_canceled(world
     assert await world.events() == ["payment.completed"]
 
 
-async def test_money_that_arrives_between_the_wish_and_the_close_completes(world: World) -> None:
+async def test_money_that_arrives_between_the_request_and_the_close_completes(world: World) -> None:
     payment = await world.initiate()
 
     async def paid_first(_: Request) -> Answer:
@@ -180,7 +180,7 @@ async def test_a_close_without_an_answer_is_finished_by_recovery(world: World) -
     assert world.provider.payable == []
 
 
-async def test_a_wish_whose_provider_is_gone_is_kept_until_it_is_back(world: World) -> None:
+async def test_a_cancellation_whose_provider_is_gone_is_kept_until_it_is_back(world: World) -> None:
     payment = await world.initiate()
     world.providers.disabled = True
     assert (await world.cancel(payment)).status is Status.CANCELING
@@ -190,7 +190,7 @@ async def test_a_wish_whose_provider_is_gone_is_kept_until_it_is_back(world: Wor
     assert (await world.check_again(payment)).status is Status.CANCELED
 
 
-async def test_a_rail_that_cannot_close_is_looked_at_instead() -> None:
+async def test_a_rail_that_cannot_close_is_checked_instead() -> None:
     world = World(CHAIN)
     payment = await world.initiate(method="crypto", crypto_currency="USDC")
 
@@ -220,7 +220,7 @@ async def test_a_rail_that_cannot_close_and_has_seen_money_does_not_cancel() -> 
 # -- before the reference is known -----------------------------------------------------------
 
 
-async def test_a_wish_is_carried_out_once_the_reference_is_known(world: World) -> None:
+async def test_a_cancellation_is_carried_out_once_the_reference_is_known(world: World) -> None:
     async def cancel_meanwhile(_: Request) -> Answer:
         canceling = await world.cancel(await world.query.get_by_key("key-1"))
         assert canceling.status is Status.CANCELING
@@ -234,7 +234,7 @@ async def test_a_wish_is_carried_out_once_the_reference_is_known(world: World) -
     assert world.provider.payable == []
 
 
-async def test_a_wish_for_a_payment_that_is_declined_is_fulfilled(world: World) -> None:
+async def test_a_cancellation_for_a_payment_that_is_declined_is_fulfilled(world: World) -> None:
     async def cancel_meanwhile(_: Request) -> Answer:
         await world.cancel(await world.query.get_by_key("key-1"))
         return DECLINED
@@ -245,7 +245,9 @@ async def test_a_wish_for_a_payment_that_is_declined_is_fulfilled(world: World) 
 
 
 @pytest.mark.parametrize("lookup", Lookup, ids=lambda lookup: lookup.value)
-async def test_a_wish_after_a_lost_answer_finds_what_there_is_to_close(lookup: Lookup) -> None:
+async def test_a_cancellation_after_a_lost_answer_finds_what_there_is_to_close(
+    lookup: Lookup,
+) -> None:
     world = World(capable(lookup=lookup))
 
     async def created_and_lost(_: Request) -> Answer:
@@ -262,7 +264,7 @@ async def test_a_wish_after_a_lost_answer_finds_what_there_is_to_close(lookup: L
 
 
 @pytest.mark.parametrize("lookup", Lookup, ids=lambda lookup: lookup.value)
-async def test_a_wish_after_a_death_before_the_provider_was_asked_is_fulfilled(
+async def test_a_cancellation_after_a_death_before_the_provider_was_asked_is_fulfilled(
     lookup: Lookup,
 ) -> None:
     world = World(capable(lookup=lookup))
@@ -277,7 +279,7 @@ async def test_a_wish_after_a_death_before_the_provider_was_asked_is_fulfilled(
     assert await world.events() == ["payment.canceled"]
 
 
-async def test_a_wish_that_can_never_be_confirmed_is_for_a_person() -> None:
+async def test_a_cancellation_that_can_never_be_confirmed_is_for_a_person() -> None:
     """The provider cannot look it up and has forgotten the operation: asking might double it."""
     world = World(capable(lookup=Lookup.NONE, idempotency_window=capable().operation_timeout))
     world.provider.replies["create"] = [OUTCOME_UNKNOWN]

@@ -135,7 +135,7 @@ async def test_a_receipt_that_names_no_payment_is_unmatched_at_once(
     )
 
 
-async def test_another_token_is_told_to_the_payment_and_stays_unmatched(world: World) -> None:
+async def test_another_token_is_recorded_in_the_payment_and_stays_unmatched(world: World) -> None:
     payment = await in_tokens(world)
     other = a_receipt(asset="0x" + "99" * 20)
 
@@ -190,7 +190,7 @@ async def test_the_same_conflict_again_changes_nothing(world: World) -> None:
     assert await world.intake.claim_batch() == []
 
 
-# -- a look is believed when nothing is on its way in -------------------------------------------
+# -- a status check counts only when no evidence waits in the inbox ------------------------------
 
 
 async def test_a_payment_does_not_expire_while_its_money_waits_in_the_inbox(world: World) -> None:
@@ -258,7 +258,7 @@ async def test_events_about_others_and_events_that_nobody_can_read_keep_no_payme
     assert (await world.cancel(payment)).status is Status.CANCELED
 
 
-async def test_who_waits_for_the_rail_to_be_read_is_looked_at_again_within_seconds(
+async def test_a_payment_that_waits_for_the_chain_to_be_read_is_checked_again_within_seconds(
     world: World,
 ) -> None:
     payment = await in_tokens(world)
@@ -271,7 +271,7 @@ async def test_who_waits_for_the_rail_to_be_read_is_looked_at_again_within_secon
     assert look - world.clock.now() <= timedelta(seconds=15)
 
 
-async def test_a_rail_that_is_not_read_for_long_is_looked_at_as_any_other(world: World) -> None:
+async def test_a_chain_that_is_not_read_for_long_is_checked_as_any_other(world: World) -> None:
     payment = await in_tokens(world)
     await put(world, told(a_receipt(), payment.id), work=False)
     world.clock.time = payment.expire_time + timedelta(hours=2)
@@ -285,7 +285,9 @@ async def test_a_rail_that_is_not_read_for_long_is_looked_at_as_any_other(world:
 # -- a person places a receipt -----------------------------------------------------------------
 
 
-async def test_an_attached_receipt_counts_and_says_who_placed_it_and_why(world: World) -> None:
+async def test_an_attached_receipt_counts_and_records_the_operator_and_the_reason(
+    world: World,
+) -> None:
     payment = await in_tokens(world)
     await put(world, told(a_receipt(), ""))
 
@@ -315,7 +317,7 @@ async def test_a_receipt_is_attached_to_one_payment_only(world: World) -> None:
         await world.attach.attach("r1", other.id, OPERATOR)
 
 
-async def test_of_two_operators_who_place_one_receipt_at_once_the_second_is_refused(
+async def test_of_two_operators_that_attach_one_receipt_at_once_the_second_is_refused(
     world: World,
 ) -> None:
     payment, other = await in_tokens(world), await in_tokens(world, "key-2")

@@ -116,7 +116,7 @@ async def test_it_ends_when_the_remote_sides_time_has_come(world: World) -> None
         (timedelta(days=2), timedelta(hours=1)),
     ],
 )
-async def test_the_next_look_is_when_that_time_comes_but_neither_at_once_nor_in_days(
+async def test_the_next_status_check_is_when_that_time_comes_but_neither_at_once_nor_in_days(
     world: World, behind: timedelta, pause: timedelta
 ) -> None:
     payment = await world.initiate()
@@ -137,7 +137,7 @@ async def test_what_has_ended_there_is_not_closed_again(world: World) -> None:
     assert "close" not in world.provider.calls
 
 
-async def test_an_unpaid_payment_on_a_rail_that_cannot_close_expires_after_a_look() -> None:
+async def test_an_unpaid_payment_on_a_rail_that_cannot_close_expires_after_a_status_check() -> None:
     world = World(CHAIN)
     payment = await world.initiate()
 
@@ -202,7 +202,7 @@ async def test_a_payment_that_the_provider_failed_has_failed(world: World) -> No
     assert (await world.check_again(payment)).status is Status.FAILED
 
 
-async def test_late_money_is_believed_though_nobody_looks_any_more(world: World) -> None:
+async def test_late_money_counts_though_no_status_check_is_due(world: World) -> None:
     payment = await world.initiate()
     expired = await world.work_until_done(payment)
     assert expired.next_check_time is None
@@ -219,7 +219,7 @@ async def test_late_money_is_believed_though_nobody_looks_any_more(world: World)
 # -- nobody answers --------------------------------------------------------------------------
 
 
-async def test_a_provider_that_never_answers_leaves_its_payment_stuck_and_looked_at(
+async def test_a_provider_that_never_answers_leaves_its_payment_stuck_and_checked(
     world: World,
 ) -> None:
     payment = await world.initiate()
@@ -239,7 +239,7 @@ async def test_a_provider_that_never_answers_leaves_its_payment_stuck_and_looked
     assert after.attention == set()
 
 
-async def test_looks_at_an_open_payment_become_rarer(world: World) -> None:
+async def test_status_checks_of_an_open_payment_become_rarer(world: World) -> None:
     world = World(expiry=timedelta(days=7))
     payment = await world.initiate()
     world.provider.always = UNANSWERED
@@ -247,7 +247,7 @@ async def test_looks_at_an_open_payment_become_rarer(world: World) -> None:
     assert await _pauses(world, payment, 7) == [120, 300, 600, 1800, 3600, 3600, 3600]
 
 
-async def test_looks_for_an_unknown_outcome_become_rarer() -> None:
+async def test_status_checks_for_an_unknown_outcome_become_rarer() -> None:
     world = World(expiry=timedelta(days=7))
     payment = await world.payment_in(Status.CREATING)
     world.provider.always = UNANSWERED
@@ -263,7 +263,7 @@ async def test_attempts_that_stay_unknown_become_rarer_too() -> None:
     assert await _pauses(world, payment, 5) == [30, 120, 600, 3600, 21600]
 
 
-async def test_news_bring_the_next_look_nearer_again(world: World) -> None:
+async def test_news_bring_the_next_status_check_nearer_again(world: World) -> None:
     world = World(expiry=timedelta(days=7))
     payment = await world.initiate()
     world.provider.always = UNANSWERED
@@ -276,7 +276,7 @@ async def test_news_bring_the_next_look_nearer_again(world: World) -> None:
     assert await _pauses(world, payment, 1) == [120]
 
 
-async def test_a_look_never_passes_over_the_expiry(world: World) -> None:
+async def test_a_status_check_never_passes_over_the_expiry(world: World) -> None:
     payment = await world.initiate()
     world.provider.always = UNANSWERED
     while world.clock.now() < payment.expire_time:

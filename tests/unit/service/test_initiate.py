@@ -138,7 +138,7 @@ async def test_the_same_key_for_another_request_is_refused(
     assert world.provider.calls == ["create"]
 
 
-async def test_the_key_is_looked_at_before_prices_and_products(world: World) -> None:
+async def test_the_key_is_read_before_prices_and_products(world: World) -> None:
     first = await world.initiate()
     world.prices.prices = ANOTHER_PRICE
 
@@ -193,7 +193,7 @@ async def test_fifty_equal_calls_at_once_hear_the_same_when_the_provider_is_away
     assert world.provider.calls == ["create"]
 
 
-async def test_who_comes_second_waits_no_longer_than_it_may(world: World) -> None:
+async def test_a_second_call_waits_no_longer_than_it_may(world: World) -> None:
     never = trio.Event()
 
     async def hang(_: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""Evidence in: stored before it is believed, matched now or later, and never lost."""
+"""Intake: evidence is stored before it is settled, matched now or later, and never lost."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -37,7 +37,7 @@ async def test_the_audit_trail_says_which_provider_reported_it(world: World) -> 
     assert (last.actor, last.request_id) == ("provider:mock", "req-1")
 
 
-async def test_evidence_is_stored_before_it_is_believed(world: World) -> None:
+async def test_evidence_is_stored_before_it_is_settled(world: World) -> None:
     payment = await world.initiate()
 
     await world.pay()
@@ -144,7 +144,7 @@ async def test_reports_in_any_order_come_to_the_same(world: World, order: Sequen
 # -- no payment is known by that name --------------------------------------------------------
 
 
-async def test_a_report_that_overtakes_its_payment_is_parked_and_then_believed(
+async def test_a_report_that_overtakes_its_payment_is_parked_and_then_settled(
     world: World,
 ) -> None:
     early = _observation(UUID(int=1), id="evt_1", fact=_paid(world))

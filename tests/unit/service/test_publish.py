@@ -131,7 +131,6 @@ class _Through:
         self._publish = publish
 
     async def publish(self, row: OutboxRow) -> bool:
-        """See Publisher."""
         await self._publish(row)
         return True
 

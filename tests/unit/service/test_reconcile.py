@@ -91,7 +91,7 @@ async def test_an_object_whose_payment_payd_does_not_have_is_reported_and_left_a
     assert world.provider.calls == []
 
 
-async def test_objects_of_other_software_are_not_looked_at(world: World) -> None:
+async def test_objects_of_other_software_are_ignored(world: World) -> None:
     stranger = attrs.evolve(an_object(ELSEWHERE), payment_id=None)
 
     result = await compared(world, stranger)
@@ -118,7 +118,7 @@ async def test_a_second_open_object_is_closed(world: World) -> None:
     assert (await world.newest(payment)).attention == frozenset()
 
 
-async def test_a_second_object_that_was_paid_first_is_a_persons_to_place(world: World) -> None:
+async def test_a_second_object_that_was_paid_first_is_for_a_person_to_match(world: World) -> None:
     payment = await world.initiate()
 
     async def close(_: Any) -> Answer:
@@ -134,7 +134,7 @@ async def test_a_second_object_that_was_paid_first_is_a_persons_to_place(world: 
     assert after.attention == {Attention.CONFLICTING_EVIDENCE}
 
 
-async def test_a_second_paid_object_is_a_persons_to_place(world: World) -> None:
+async def test_a_second_paid_object_is_for_a_person_to_match(world: World) -> None:
     payment = await world.initiate()
     second = an_object(payment.id, status=ProviderStatus.PAID, received=14900)
 
@@ -168,7 +168,7 @@ async def test_a_payment_whose_object_the_provider_does_not_know_is_flagged(worl
     assert (await world.newest(payment)).attention == {Attention.CONFLICTING_EVIDENCE}
 
 
-async def test_an_object_that_a_look_finds_after_all_is_settled(
+async def test_an_object_that_a_fetch_finds_after_all_is_settled(
     world: World, paid_unheard: Payment
 ) -> None:
     world.clock.move(minutes=11)
@@ -266,7 +266,7 @@ async def test_a_provider_without_a_list_is_not_compared(world: World) -> None:
     assert await world.reconcile.claim_batch() == []
 
 
-async def test_a_look_without_an_answer_is_no_finding(world: World) -> None:
+async def test_a_fetch_without_an_answer_is_no_finding(world: World) -> None:
     payment = await world.initiate()
     world.clock.move(minutes=11)
     world.provider.replies["fetch"] = [UNANSWERED]
@@ -346,7 +346,7 @@ async def test_an_object_of_a_closed_payment_that_was_paid_just_now_is_settled(
     assert (await world.newest(payment)).attention == {Attention.PAID_AFTER_CLOSE}
 
 
-async def test_a_second_object_that_died_unpaid_is_told_and_left(world: World) -> None:
+async def test_a_second_object_that_died_unpaid_is_recorded_and_left(world: World) -> None:
     payment = await world.initiate()
     second = an_object(payment.id, status=ProviderStatus.EXPIRED)
 
@@ -381,7 +381,7 @@ async def test_a_comparison_done_twice_finds_once(world: World, paid_unheard: Pa
     assert kinds(await compared(world, shown)) == []
 
 
-async def test_a_payment_that_its_provider_does_not_know_is_told_once_and_found_each_day(
+async def test_a_payment_that_its_provider_does_not_know_is_flagged_once_and_found_each_day(
     world: World,
 ) -> None:
     payment = await world.initiate()
@@ -409,7 +409,7 @@ async def test_a_comparison_that_did_not_end_is_due_again_when_its_lease_ends(
 # -- what a finding must not claim ---------------------------------------------------------------
 
 
-async def test_a_second_object_that_the_provider_did_not_close_is_not_told_to_be_closed(
+async def test_a_second_object_that_the_provider_did_not_close_is_not_reported_as_closed(
     world: World,
 ) -> None:
     payment = await world.initiate()
@@ -420,7 +420,7 @@ async def test_a_second_object_that_the_provider_did_not_close_is_not_told_to_be
     assert not result.findings[0]["detail"].startswith("closed")
 
 
-async def test_an_object_that_outlived_its_payment_and_is_not_closed_is_not_told_to_be(
+async def test_an_object_that_outlived_its_payment_and_is_not_closed_is_not_reported_as_closed(
     world: World,
 ) -> None:
     payment = await world.payment_in(Status.CANCELED)
@@ -459,7 +459,7 @@ async def test_closing_a_second_object_closes_no_payment_though_its_snapshot_nam
     assert await world.newest(payment) == payment
 
 
-async def test_a_refund_that_nobody_reported_is_heard_of(world: World) -> None:
+async def test_a_refund_that_nobody_reported_is_found(world: World) -> None:
     payment = await world.payment_in(Status.COMPLETED)
     shown = listed(world, payment)
     refunded = attrs.evolve(shown.found.snapshot, refunded=100)

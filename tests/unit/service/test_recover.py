@@ -131,7 +131,7 @@ async def test_an_unknown_outcome_that_is_found_after_days_is_finished() -> None
 
     world.provider.always = None
     world.provider.object.pay()
-    # The customer was told nothing, and paid all the same.
+    # The customer got no answer, and paid all the same.
     after = await world.check_again(payment)
 
     assert after.status is Status.COMPLETED
@@ -233,7 +233,7 @@ async def test_a_claim_whose_daemon_died_is_looked_up_when_it_has_ended(world: W
     assert len(world.provider.remote) == 1
 
 
-# -- somebody is asking ----------------------------------------------------------------------
+# -- another daemon has the claim ------------------------------------------------------------
 
 
 async def test_recovery_keeps_out_while_a_call_is_being_answered() -> None:
@@ -253,7 +253,7 @@ async def test_recovery_keeps_out_while_a_call_is_being_answered() -> None:
 
 
 @LOOKUPS
-async def test_recovery_does_not_send_when_another_claimed_while_it_looked(
+async def test_recovery_does_not_send_when_another_claimed_while_it_fetched(
     lookup: Lookup,
 ) -> None:
     world = World(capable(lookup=lookup))
@@ -301,7 +301,7 @@ async def test_a_payment_that_was_closed_since_it_was_claimed_is_left_alone(
     assert (await world.newest(payment)).next_check_time is None
 
 
-async def test_a_payment_whose_recovery_died_is_looked_at_again(world: World) -> None:
+async def test_a_payment_whose_recovery_died_is_checked_again(world: World) -> None:
     payment = await world.payment_in(Status.PENDING)
     assert payment.next_check_time is not None
     world.clock.time = payment.next_check_time
@@ -357,7 +357,7 @@ async def test_what_was_never_sent_to_a_provider_that_is_gone_fails_after_the_li
     assert await world.events() == ["payment.failed"]
 
 
-async def test_a_wish_to_cancel_what_was_never_sent_needs_no_provider(world: World) -> None:
+async def test_a_cancel_request_what_was_never_sent_needs_no_provider(world: World) -> None:
     payment = await world.never_sent()
     world.providers.disabled = True
     await world.cancel(payment)

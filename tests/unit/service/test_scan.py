@@ -1,4 +1,4 @@
-"""A scan reads what webhooks have not told, from where the last one stopped."""
+"""A scan reads events that no webhook delivered, from where the last scan stopped."""
 
 from datetime import timedelta
 
@@ -85,7 +85,7 @@ async def test_only_providers_that_can_be_scanned_are(world: World, can_scan: bo
     assert len(await world.scan.claim_batch()) == can_scan
 
 
-async def test_what_a_scan_brings_is_believed_as_a_webhook_is(world: World) -> None:
+async def test_a_scanned_event_is_settled_as_a_webhook_is(world: World) -> None:
     payment = await world.initiate()
     world.provider.object.pay()
     world.provider.meanings["evt_1"] = (world.provider.observe(world.provider.object),)
@@ -97,7 +97,7 @@ async def test_what_a_scan_brings_is_believed_as_a_webhook_is(world: World) -> N
     assert (await world.newest(payment)).status is Status.COMPLETED
 
 
-async def test_what_a_webhook_told_is_not_new_to_a_scan(world: World) -> None:
+async def test_an_event_from_a_webhook_is_not_new_to_a_scan(world: World) -> None:
     world.provider.webhooks[b"signed"] = an_event("evt_1")
     await world.intake.accept_webhook("mock", WebhookRequest(body=b"signed", headers={}))
     world.provider.pages = [Page(events=(an_event("evt_1"),), cursor="1")]

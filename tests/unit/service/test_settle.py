@@ -1,4 +1,4 @@
-"""Settling: decided on the newest version, committed once, whoever else writes."""
+"""Settling: decided on the newest version and committed once, beside other writers."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,7 +20,7 @@ from payd.domain.evidence import (
 from payd.domain.payment import Attention, Origin, Payment, Status
 
 
-async def test_evidence_changes_the_payment_and_says_who_brought_it(world: World) -> None:
+async def test_evidence_changes_the_payment_and_names_its_source(world: World) -> None:
     payment = await world.initiate()
 
     after = await world.settle.settle(payment, CancelRequested(reason="too dear"), CALLER)

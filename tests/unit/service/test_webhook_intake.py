@@ -20,7 +20,7 @@ TRAIL = ("payment_creating", "payment_pending")
 SIGNED = WebhookRequest(body=b"signed", headers={})
 
 
-async def test_an_authentic_webhook_is_stored_and_then_believed(world: World) -> None:
+async def test_an_authentic_webhook_is_stored_and_then_settled(world: World) -> None:
     payment = await world.initiate()
     _tells(world, _paid(world, payment))
 
@@ -51,7 +51,7 @@ async def test_a_webhook_that_is_not_authentic_is_not_stored(world: World) -> No
     assert await world.intake_pass() == 0
 
 
-async def test_a_webhook_for_nobody_is_told_so(world: World) -> None:
+async def test_a_webhook_for_an_unknown_provider_is_refused(world: World) -> None:
     with pytest.raises(WebhookUnknown):
         await world.intake.accept_webhook("stranger", SIGNED)
 
@@ -88,7 +88,7 @@ async def test_i13_a_webhook_whose_answer_was_lost_is_sent_again_and_counts_once
     assert (await world.newest(payment)).confirmed == payment.due
 
 
-async def test_a_webhook_that_was_believed_and_is_sent_again_changes_nothing(world: World) -> None:
+async def test_a_webhook_that_was_settled_and_is_sent_again_changes_nothing(world: World) -> None:
     payment = await world.initiate()
     _tells(world, _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED)
@@ -127,7 +127,7 @@ async def test_a_webhook_may_say_two_things(world: World) -> None:
     assert await world.intake.work(row) == "nothing_new"
 
 
-async def test_what_is_known_is_believed_while_the_rest_waits_for_its_payment(
+async def test_known_payments_are_settled_while_the_rest_waits_for_its_payment(
     world: World,
 ) -> None:
     payment = await world.initiate()
@@ -264,7 +264,7 @@ async def test_a_webhook_of_a_provider_that_is_not_running_waits_for_it(world: W
     assert (await world.newest(payment)).status is Status.COMPLETED
 
 
-async def test_a_webhook_that_nobody_can_read_waits_for_who_can(world: World) -> None:
+async def test_a_webhook_that_nobody_can_read_waits_for_a_version_that_can(world: World) -> None:
     payment = await world.initiate()
     _tells(world, _paid(world, payment))
     meaning = world.provider.meanings.pop("evt_1")

@@ -1,4 +1,4 @@
-"""A whole payd without doors, in memory: every use case over one store and one provider.
+"""All of payd without its servers, in memory: every use case over one store and one provider.
 
 The store and the remote side live on when a daemon dies: a `FakeCrashPoints` raises Died in
 the middle of a use case, and whatever the test calls next is the daemon that came after it.
@@ -50,7 +50,7 @@ from payd.service.status_check import StatusCheck
 
 CALLER = Origin(actor="main-app", request_id="req-1", ip="10.0.0.7")
 WAIT_S = 5.0
-#: Leases of looks, inbox and outbox rows all end within it.
+#: Leases of status checks, inbox and outbox rows all end within it.
 LEASES_S = 61
 FULL_30D = Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
 PRICES = PriceList(
@@ -236,7 +236,7 @@ class World:
         return await self.cancels.cancel(payment.id, reason, CALLER)
 
     async def initiate_at_once(self, calls: int, **overrides: Any) -> list[Payment | Exception]:
-        """What as many equal calls at the same time are told."""
+        """The answers to this many equal calls at the same time."""
         answers: list[Payment | Exception] = []
 
         async def call() -> None:
@@ -292,7 +292,7 @@ class World:
     async def check_again(self, payment: Payment) -> Payment:
         """Time passes up to the payment's next look; then recovery runs."""
         due = (await self.newest(payment)).next_check_time
-        assert due is not None, "nobody will ever look at this payment again"
+        assert due is not None, "no status check of this payment is scheduled"
         self.clock.time = max(self.clock.time, due)
         assert await self.recovery_pass()
         return await self.newest(payment)
