@@ -1,4 +1,4 @@
-"""A main app: users and subscriptions, paid through payd. It imports of payd only `payd_client`.
+"""Example main app: users and subscriptions, paid through payd. It imports only `payd_client`.
 
-api (the door) → checkout (asks payd) → store (SQL) ← activation (hears payd's events).
+api (HTTP) → checkout (calls payd) → store (SQL) ← activation (handles payd's events).
 """

@@ -1,4 +1,4 @@
-"""Run it: `python -m main_app`. HTTP and the event consumer in one nursery, until SIGTERM."""
+"""`python -m main_app`: run the HTTP server and the event consumer until SIGTERM."""
 
 import logging
 import signal
@@ -23,7 +23,7 @@ _log = logging.getLogger("main_app")
 
 
 async def run(settings: Settings) -> None:
-    """Until a signal comes."""
+    """Wait for SIGINT or SIGTERM."""
     async with (
         trio_asyncio.open_loop(),
         open_database(settings.database_url) as database,
@@ -70,7 +70,7 @@ async def _until_signal(stop: trio.Event) -> None:
 
 
 def main() -> None:
-    """Ends with 78 when a setting is missing."""
+    """Run the app. Exits with 78 when a setting is missing."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:

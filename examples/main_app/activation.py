@@ -1,4 +1,4 @@
-"""What payd's events do to subscriptions: each once, whatever comes twice, late or out of turn."""
+"""Apply payd's events to subscriptions, each once: events may come twice, late or out of order."""
 
 from logging import getLogger
 from uuid import UUID
@@ -12,15 +12,15 @@ _log = getLogger("main_app")
 
 
 class Activation:
-    """The handler of the event consumer."""
+    """Handles the events of the event consumer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def handle(self, event: Event) -> None:
-        """The effect and the note that it was had are one transaction."""
+        """Apply an event and record it as applied, in one transaction."""
         if not event.payment.subscription_ids:
-            # Not of this shop: `payd pay`, say.
+            # Not a payment of this shop, but one by `payd pay`, for example.
             return
         await self._database.run(_settle, event)
 
@@ -42,22 +42,22 @@ async def _settle(connection: Connection, event: Event) -> None:
             await store.close(connection, payment.customer_id, ids, payment.id, "pending_payment")
             await _tell(connection, payment, "failed", f"Your payment did not go through: {reason}")
         case EventType.ATTENTION:
-            # A person of the shop must look: the money is somewhere, and no rule can place it.
+            # An employee must decide: no rule can assign this money.
             _log.warning("payment %s needs attention: %s", payment.id, payment.attention)
             await _tell(connection, payment, "attention", ", ".join(payment.attention))
 
 
 async def _known(connection: Connection, payment: Payment) -> list[UUID]:
-    """The subscriptions of a payment, written down if its POST has not come so far.
+    """Return the payment's subscriptions; create them if its POST has not stored them yet.
 
     Its POST may also have died on the way: the payment is in the books of payd, so it counts.
     """
     try:
         ids = [UUID(one) for one in payment.subscription_ids]
     except ValueError as error:
-        raise Reject(f"subscription ids that are not ours: {error}") from None
+        raise Reject(f"invalid subscription ids in the metadata: {error}") from None
     if not await store.has_user(connection, payment.customer_id):
-        raise Reject(f"no user {payment.customer_id}")
+        raise Reject(f"unknown user {payment.customer_id}")
     if len(ids) == len(payment.items):
         pairs = list(zip(ids, payment.items, strict=True))
         await store.add_subscriptions(connection, payment.customer_id, pairs)
@@ -70,7 +70,7 @@ async def _complete(connection: Connection, event: Event, ids: list[UUID]) -> No
     for one in activated:
         _log.info("subscription %s is provisioned, paid by %s", one, payment.id)
     if len(activated) < len(set(ids)):
-        # Another payment was first: money to give back, not a second machine.
+        # Another payment activated it first: refund this one, do not start a second machine.
         message = "paid, but the subscription was active already"
         _log.warning("payment %s: %s", payment.id, message)
         await _tell(connection, payment, "attention", message)

@@ -1,4 +1,4 @@
-"""The main app's HTTP: decode, call the checkout, encode; and the shop page."""
+"""HTTP API of the main app: decode, call the checkout, encode. It also serves the shop page."""
 
 import io
 import math
@@ -45,7 +45,7 @@ _STATUS = {
     "FAILED_PRECONDITION": 409,
     "NOT_FOUND": 404,
 }
-#: The page needs nothing from elsewhere, and belongs in nobody's frame.
+#: Content security policy: the page loads nothing from other hosts and may not be framed.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -54,7 +54,7 @@ _HEADERS = {
 
 
 class _Document(OpenAPIProvider):
-    """Problems have a content type of their own."""
+    """Response with the content type of problem details (RFC 9457)."""
 
     def build_response_object(
         self, model: Any, headers_model: Any
@@ -67,18 +67,18 @@ class _Document(OpenAPIProvider):
 
 @attrs.frozen(kw_only=True)
 class Parts:
-    """What the routes work with."""
+    """The objects that the routes use."""
 
     database: Database
     checkouts: Checkouts
-    #: Of payd's HTTP port.
+    #: URL of payd's HTTP port.
     payd_http: httpx.AsyncClient
-    #: The shop's page. Not the request's Host: anybody may write what he likes there.
+    #: URL of the shop's page. Not taken from the Host header, which a client can forge.
     home: str
 
 
 def build_api(parts: Parts) -> QuartTrio:
-    """The application. Its OpenAPI document is at /openapi.json."""
+    """Build the application. Its OpenAPI document is at /openapi.json."""
     app = QuartTrio("main_app", static_folder=str(_PAGE), static_url_path="/shop")
     app.config["MAX_CONTENT_LENGTH"] = _BODY_BYTES_MAX
     app.extensions["parts"] = parts
@@ -103,7 +103,7 @@ def build_api(parts: Parts) -> QuartTrio:
         (PaydClientError, _payd_error),
         (DatabaseAway, _database_away),
         (RequestSchemaValidationError, _invalid),
-        # Bytes that are no text, and brackets without end: Quart lets both through.
+        # Quart does not catch bodies that are not UTF-8 or nest too deeply.
         (UnicodeDecodeError, _unreadable),
         (RecursionError, _unreadable),
         (HTTPException, _http_error),
@@ -121,9 +121,9 @@ def _add_payments(app: QuartTrio) -> None:
     @validate_response(models.PaymentOut, 201)
     @_problems(400, 401, 404, 409, 503)
     async def start_payment(data: models.PaymentIn) -> Any:
-        """Pay for new subscriptions, or for pending ones. The same key never pays twice."""
+        """Pay for new or pending subscriptions. A repeated idempotency key never pays twice."""
         if not data.items and not data.subscription_ids:
-            raise Refused(400, "INVALID_FIELD", "items or subscription_ids are needed")
+            raise Refused(400, "INVALID_FIELD", "items or subscription_ids is required")
         payment = await _parts().checkouts.start(_user(), data.wish(_parts().home), _caller())
         return await _payment(payment), 201, {"Location": f"/api/v1/payments/{payment.id}"}
 
@@ -131,23 +131,23 @@ def _add_payments(app: QuartTrio) -> None:
     @validate_response(models.PaymentOut)
     @_problems(401, 404, 503)
     async def get_payment(payment_id: UUID) -> Any:
-        """As it stands now."""
+        """Read a payment."""
         return await _payment(await _parts().checkouts.get(_user(), payment_id, _caller()))
 
     @app.post("/api/v1/payments/<uuid:payment_id>/cancel")
     @validate_response(models.PaymentOut)
     @_problems(401, 404, 409, 503)
     async def cancel_payment(payment_id: UUID) -> Any:
-        """Ask for its end."""
+        """Cancel a payment."""
         return await _payment(await _parts().checkouts.cancel(_user(), payment_id, _caller()))
 
     @app.get("/api/v1/payments/<uuid:payment_id>/qr.svg")
     @hide
     async def qr_code(payment_id: UUID) -> Any:
-        """What a wallet reads with its camera."""
+        """QR code of the transfer, for a wallet."""
         payment = await _parts().checkouts.get(_user(), payment_id, _caller())
         if not isinstance(payment.next_action, CryptoTransfer):
-            raise NotFound("NOT_FOUND", "there is nothing to scan")
+            raise NotFound("NOT_FOUND", "this payment has no transfer to scan")
         image = io.BytesIO()
         segno.make(payment.next_action.payment_uri, error="m").save(
             image, kind="svg", scale=5, border=4, light="#fff"
@@ -158,12 +158,12 @@ def _add_payments(app: QuartTrio) -> None:
     @validate_response(models.MethodsOut)
     @_problems(401, 503)
     async def payment_methods() -> Any:
-        """The ways to pay, as payd has them."""
+        """List payd's payment methods."""
         try:
             answer = await _parts().payd_http.get("/api/v1/payment-methods")
             answer.raise_for_status()
         except httpx.HTTPError as error:
-            raise Unavailable("UNAVAILABLE", f"payd cannot be reached: {error!r}") from None
+            raise Unavailable("UNAVAILABLE", f"payd is unreachable: {error!r}") from None
         return answer.json()
 
 
@@ -185,7 +185,7 @@ def _add_shop(app: QuartTrio) -> None:
     @validate_response(models.SessionOut)
     @_problems(503)
     async def sign_in() -> Any:
-        """A new guest, unless somebody is signed in. A real app asks who comes."""
+        """Sign in as a new guest, unless signed in already. A real app would authenticate users."""
         user_id = g.get("user_id")
         if user_id is not None:
             return models.SessionOut(user_id=user_id)
@@ -197,7 +197,7 @@ def _add_shop(app: QuartTrio) -> None:
     @app.get("/api/v1/catalogue")
     @validate_response(models.CatalogueOut)
     async def show_catalogue() -> Any:
-        """What there is to choose."""
+        """List the products."""
         return models.CatalogueOut(
             chains=_choices(catalogue.CHAINS),
             node_types=_choices(catalogue.NODE_TYPES),
@@ -209,7 +209,7 @@ def _add_shop(app: QuartTrio) -> None:
     @validate_response(models.QuoteOut)
     @_problems(400, 503)
     async def quote(data: models.QuoteIn) -> Any:
-        """What it costs. payd knows."""
+        """Price items; payd computes the price."""
         items = [item.item() for item in data.items]
         found = await _parts().checkouts.quote(items, data.method, data.crypto_currency)
         return models.QuoteOut(total=models.amount_out(found.total), expire_time=found.expire_time)
@@ -218,7 +218,7 @@ def _add_shop(app: QuartTrio) -> None:
     @validate_response(models.SubscriptionsOut)
     @_problems(401, 503)
     async def subscriptions() -> Any:
-        """All of the user's."""
+        """List the user's subscriptions."""
         found = await _parts().database.run(store.subscriptions_of, _user())
         return models.SubscriptionsOut(
             subscriptions=[models.subscription_out(one) for one in found]
@@ -228,7 +228,7 @@ def _add_shop(app: QuartTrio) -> None:
     @validate_response(models.NotificationsOut)
     @_problems(401, 503)
     async def notifications() -> Any:
-        """What the user should know."""
+        """List the user's notifications."""
         found = await _parts().database.run(store.notifications_of, _user())
         return {"notifications": found}
 
@@ -243,11 +243,11 @@ async def _payment(payment: Payment) -> models.PaymentOut:
     return models.payment_out(payment, [found[one] for one in ids if one in found])
 
 
-# -- who asks ----------------------------------------------------------------------------------
+# -- authentication ----------------------------------------------------------------------------
 
 
 async def _take_body() -> None:
-    """Whatever the answer will be: given before the body has come, it would end the connection."""
+    """Read the body before any response: responding earlier would close the connection."""
     await request.get_data()
 
 
@@ -265,7 +265,7 @@ def _user() -> str:
 
 
 def _caller() -> Caller:
-    """For payd's audit trail."""
+    """The request id that payd stores in its audit trail."""
     return Caller(
         actor=f"user:{g.user_id}",
         ip=request.remote_addr or "",
@@ -278,11 +278,11 @@ def _parts() -> Parts:
     return parts
 
 
-# -- what goes wrong ---------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------
 
 
 def _problems(*statuses: int) -> Callable[[F], F]:
-    """Say in the OpenAPI document which errors a route has."""
+    """Declare a route's errors in the OpenAPI document."""
 
     def document(function: F) -> F:
         for status in statuses:
@@ -314,14 +314,14 @@ async def _refused(error: Refused) -> Response:
 
 async def _payd_error(error: PaydClientError) -> Response:
     if isinstance(error, Unavailable):
-        detail = "payments are not possible right now; try again with the same idempotency key"
+        detail = "payments are not available now; retry with the same idempotency key"
         patience_s = error.retry_after_s or _RETRY_AFTER_S
         return _problem(503, error.reason or error.code, detail, patience_s)
     if isinstance(error, NotFound):
         return _problem(404, "PAYMENT_NOT_FOUND", "there is no such payment")
     status = _STATUS.get(error.code)
     if status is None:
-        # A certificate that payd does not take, or a defect of payd's: not the user's business.
+        # A rejected certificate or a bug in payd: show the user no details.
         current_app.logger.error("payd answered %s: %s", error.code, error.message)
         return _problem(502, error.code, "payments are out of order")
     fields = "; ".join(f"{name}: {why}" for name, why in error.violations.items())

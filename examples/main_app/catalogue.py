@@ -1,4 +1,4 @@
-"""What the shop offers. What it costs only payd knows: prices live in payd's price list."""
+"""The products of the shop. Their prices are in payd's price list."""
 
 CHAINS = {
     "ethereum-mainnet": "Ethereum",

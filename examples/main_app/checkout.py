@@ -1,4 +1,4 @@
-"""Start, read and cancel payments: what is asked of payd, and what is written down about it.
+"""Start, read and cancel payments: call payd, and store the result.
 
 New subscriptions have ids that follow from the user and the idempotency key, and are written when
 payd has made the payment: nothing is half-made when payd is away, and the same key always means the
@@ -32,7 +32,7 @@ _NAMESPACE = uuid5(NAMESPACE_URL, "https://payd.dev/examples/main_app")
 
 
 class Refused(Exception):
-    """The wish cannot be met; `status` is of HTTP."""
+    """The request is refused; `status` is the HTTP status."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -41,14 +41,14 @@ class Refused(Exception):
 
 
 class NotYet(Refused):
-    """Somebody else is at it; come again."""
+    """Another request is in progress; retry later."""
 
     retry_after_s = 5.0
 
 
 @attrs.frozen(kw_only=True)
 class Wish:
-    """A POST, its fields checked."""
+    """A validated POST request."""
 
     idempotency_key: str
     method: str
@@ -59,25 +59,25 @@ class Wish:
     cancel_url: str = ""
 
     def fingerprint(self) -> bytes:
-        """Equal for equal wishes."""
+        """Hash of the request: equal for equal requests."""
         meaning = json.dumps(attrs.asdict(self), sort_keys=True, default=str)
         return hashlib.sha256(meaning.encode()).digest()
 
 
 class Checkouts:
-    """Of all users."""
+    """Starts, reads and cancels payments of all users."""
 
     def __init__(self, database: Database, payd: PaymentClient) -> None:
         self._database = database
         self._payd = payd
 
     async def quote(self, items: Sequence[Item], method: str, crypto_currency: str) -> Quote:
-        """What it would cost. Raises PaydClientError."""
+        """Price items. Raises PaydClientError."""
         request = QuoteRequest(items=tuple(items), method=method, crypto_currency=crypto_currency)
         return await self._payd.quote(request)
 
     async def start(self, user_id: str, wish: Wish, caller: Caller) -> Payment:
-        """The payment of this key, made when there is none.
+        """Return the payment of this key, starting it if necessary.
 
         Raises Refused, PaydClientError, DatabaseAway.
         """
@@ -91,7 +91,7 @@ class Checkouts:
         try:
             payment = await self._payd.initiate(request, caller=caller)
         except Unavailable:
-            # It may exist: the reservation stands for its time, and the same key may come again.
+            # The payment may exist: keep the reservation until it expires, so that a retry works.
             raise
         except PaydClientError:
             await run(store.release, user_id, key)
@@ -100,14 +100,14 @@ class Checkouts:
         return payment
 
     async def get(self, user_id: str, payment_id: UUID, caller: Caller) -> Payment:
-        """A payment of this user's. Raises NotFound for another's, too."""
+        """Read a payment of this user. Raises NotFound, also for a payment of another user."""
         payment = await self._payd.get(payment_id, caller=caller)
         if payment.customer_id != user_id:
-            raise NotFound("NOT_FOUND", "there is no such payment")
+            raise NotFound("NOT_FOUND", "no payment has this id")
         return payment
 
     async def cancel(self, user_id: str, payment_id: UUID, caller: Caller) -> Payment:
-        """Ask for its end. The subscriptions hear of it by event."""
+        """Cancel a payment. Its subscriptions are updated by payd's event."""
         await self.get(user_id, payment_id, caller)
         return await self._payd.cancel(payment_id, "canceled by the customer", caller=caller)
 
@@ -118,7 +118,7 @@ class Checkouts:
             names = [f"{user_id}\n{wish.idempotency_key}\n{n}" for n in range(len(wish.items))]
             ids, items = tuple(uuid5(_NAMESPACE, name) for name in names), wish.items
         return InitiateRequest(
-            # Of this user: two users may choose the same key.
+            # Include the user: two users may choose the same key.
             idempotency_key=f"{user_id}:{wish.idempotency_key}",
             customer=Customer(id=user_id),
             items=items,
@@ -130,24 +130,24 @@ class Checkouts:
         )
 
     async def _reserve(self, user_id: str, wish: Wish) -> tuple[Item, ...]:
-        """What the subscriptions are, all of them or none."""
+        """Read all these subscriptions; refuse if any is missing or not pending."""
         run, ids = self._database.run, wish.subscription_ids
         there = await run(store.subscriptions_by_id, user_id, ids)
         if set(there) != set(ids):
-            raise Refused(404, "SUBSCRIPTION_NOT_FOUND", "there is no such subscription")
+            raise Refused(404, "SUBSCRIPTION_NOT_FOUND", "no subscription has this id")
         if any(one.status != "pending_payment" for one in there.values()):
-            raise Refused(409, "NOT_PENDING", "a subscription does not wait for a payment")
+            raise Refused(409, "NOT_PENDING", "a subscription is not waiting for a payment")
         items = tuple(there[one].item for one in ids)
         if wish.items and wish.items != items:
-            raise Refused(400, "ITEMS_DIFFER", "items are not those of the subscriptions")
+            raise Refused(400, "ITEMS_DIFFER", "items differ from those of the subscriptions")
         kept = await run(store.reserve, user_id, ids, wish.idempotency_key)
         if set(kept) != set(ids):
             await run(store.release, user_id, wish.idempotency_key)
-            raise NotYet(409, "PAYMENT_UNDER_WAY", "another payment for it is under way")
+            raise NotYet(409, "PAYMENT_UNDER_WAY", "another payment for it is in progress")
         return items
 
     async def _record(self, user_id: str, wish: Wish, payment: Payment) -> None:
-        """After this the main app knows; before it, payd's events would tell it."""
+        """Store the payment. If the app dies before this, payd's events store it."""
         ids = [UUID(one) for one in payment.subscription_ids]
         checkout = store.Checkout(request_hash=wish.fingerprint(), payment_id=payment.id)
 

@@ -11,18 +11,18 @@ import trio_asyncio
 T = TypeVar("T")
 P = ParamSpec("P")
 
-#: Either kind of row: asyncpg gives its pool's connections a type of their own.
+#: A connection, pooled or not: asyncpg has a type for each.
 Connection = Any
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _DEADLINE_S = 10.0
 
 
 class DatabaseAway(Exception):
-    """PostgreSQL did not answer."""
+    """PostgreSQL is unreachable or too slow."""
 
 
 class Database:
-    """The main app's own."""
+    """The main app's database."""
 
     def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
         self._pool = pool
@@ -53,7 +53,7 @@ class Database:
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[Database]:
-    """With its tables. Needs an asyncio loop of trio_asyncio around it."""
+    """Open the database and create its tables. Needs a running trio_asyncio loop."""
     create: Any = trio_asyncio.aio_as_trio(_create_pool)
     pool = await create(url)
     try:
@@ -71,6 +71,6 @@ async def _create_pool(url: str) -> Any:
 
 
 async def _create_tables(connection: Connection) -> None:
-    # Two that start at once would both create.
+    # Serialise: two processes that start together would both create the tables.
     await connection.execute("SELECT pg_advisory_xact_lock(7209)")
     await connection.execute(_SCHEMA.read_text())

@@ -1,4 +1,4 @@
-"""What goes over the wire, and from which the OpenAPI document is made."""
+"""Request and response models; the OpenAPI document is generated from them."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -26,12 +26,12 @@ class ItemModel(_Request):
     duration: Name = Field(examples=["30d"])
 
     def item(self) -> Item:
-        """For payd."""
+        """Convert to payd's item."""
         return Item(**self.model_dump())
 
 
 class QuoteIn(_Request):
-    """What is to be priced."""
+    """Items to price."""
 
     items: list[ItemModel] = Field(min_length=1, max_length=20)
     method: Name = Field(examples=["card"])
@@ -39,19 +39,19 @@ class QuoteIn(_Request):
 
 
 class PaymentIn(_Request):
-    """Pay for new subscriptions (`items`), or for pending ones (`subscription_ids`)."""
+    """Pay for new subscriptions (`items`) or pending ones (`subscription_ids`)."""
 
     idempotency_key: str = Field(pattern=r"^[!-~]{1,128}$", examples=["order-4711"])
     method: Name = Field(examples=["card"])
     items: list[ItemModel] = Field(default_factory=list, max_length=20)
     subscription_ids: list[UUID] = Field(default_factory=list, max_length=20)
     crypto_currency: str = Field(default="", pattern=r"^[A-Z0-9]{0,16}$")
-    #: Where the customer comes back to; this shop's page when it is empty.
+    #: Return URL of the customer; the shop's page if empty.
     return_url: Url = ""
     cancel_url: Url = ""
 
     def wish(self, home: str) -> Wish:
-        """For the checkout; `home` is this shop's own page."""
+        """Convert for the checkout; `home` is the shop's page."""
         return Wish(
             idempotency_key=self.idempotency_key,
             method=self.method,
@@ -64,21 +64,21 @@ class PaymentIn(_Request):
 
 
 class Amount(BaseModel):
-    """Money, in the currency's minor units."""
+    """An amount in minor units of its currency."""
 
     currency_code: str
     minor_units: int
 
 
 class QuoteOut(BaseModel):
-    """What it costs."""
+    """A priced quote."""
 
     total: Amount
     expire_time: datetime
 
 
 class NextAction(BaseModel):
-    """What the customer has to do: go to `url`, or send tokens."""
+    """What the customer has to do: open `url`, or send tokens."""
 
     type: Literal["redirect", "crypto_transfer"]
     url: str = ""
@@ -87,14 +87,14 @@ class NextAction(BaseModel):
     token_address: str = ""
     receiver_address: str = ""
     memo: str = ""
-    #: In the token's base units.
+    #: Amount in the token's base units.
     amount_base_units: str = ""
     decimals: int = 0
     payment_uri: str = ""
 
 
 class SubscriptionOut(BaseModel):
-    """A subscription of the user's."""
+    """A subscription of the user."""
 
     id: UUID
     chain_profile_id: str
@@ -107,7 +107,7 @@ class SubscriptionOut(BaseModel):
 
 
 class PaymentOut(BaseModel):
-    """A payment of the user's."""
+    """A payment of the user."""
 
     id: UUID
     status: str
@@ -129,7 +129,7 @@ class SubscriptionsOut(BaseModel):
 
 
 class Notification(BaseModel):
-    """Something to know."""
+    """A notification for the user."""
 
     kind: str
     message: str
@@ -144,14 +144,14 @@ class NotificationsOut(BaseModel):
 
 
 class Choice(BaseModel):
-    """Something to choose."""
+    """A product of the catalogue."""
 
     id: str
     name: str
 
 
 class CatalogueOut(BaseModel):
-    """What there is."""
+    """The catalogue."""
 
     chains: list[Choice]
     node_types: list[Choice]
@@ -159,7 +159,7 @@ class CatalogueOut(BaseModel):
 
 
 class Method(BaseModel):
-    """A way to pay, as payd names it."""
+    """A payment method of payd."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -167,19 +167,19 @@ class Method(BaseModel):
 
 
 class MethodsOut(BaseModel):
-    """The ways to pay."""
+    """The payment methods."""
 
     methods: list[Method]
 
 
 class SessionOut(BaseModel):
-    """Who is signed in."""
+    """The signed-in user."""
 
     user_id: str
 
 
 class Problem(BaseModel):
-    """RFC 9457."""
+    """Problem details (RFC 9457)."""
 
     type: str
     title: str
@@ -206,7 +206,7 @@ def payment_out(payment: Payment, subscriptions: list[Subscription]) -> PaymentO
 
 
 def amount_out(money: Money) -> Amount:
-    """Whole minor units."""
+    """Convert an amount."""
     return Amount(currency_code=money.currency_code, minor_units=money.minor_units)
 
 

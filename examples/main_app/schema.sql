@@ -1,9 +1,9 @@
--- The main app's own tables. payd has its own database; the two meet in ids only.
+-- Tables of the main app. payd has its own database; the two share only ids.
 
 CREATE TABLE IF NOT EXISTS users (
-    -- payd's customer id.
+    -- Also the customer id at payd.
     id text PRIMARY KEY,
-    -- SHA-256; the token itself is the user's.
+    -- SHA-256 of the token; only the user has the token itself.
     token_hash bytea NOT NULL UNIQUE,
     create_time timestamptz NOT NULL DEFAULT now()
 );
@@ -16,9 +16,9 @@ CREATE TABLE IF NOT EXISTS subscriptions (
     duration text NOT NULL,
     status text NOT NULL DEFAULT 'pending_payment'
     CHECK (status IN ('pending_payment', 'active', 'canceled')),
-    -- The payment under way, or the one that paid.
+    -- The payment in progress, or the one that paid.
     payment_id uuid,
-    -- Whose payment is just being started; ends by itself should the main app die.
+    -- Reserved while its payment is being started; expires if the main app dies.
     reserved_by text,
     reserved_until timestamptz,
     create_time timestamptz NOT NULL DEFAULT now(),
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS subscriptions (
 CREATE INDEX IF NOT EXISTS subscriptions_by_user ON subscriptions (user_id, create_time);
 CREATE INDEX IF NOT EXISTS subscriptions_by_payment ON subscriptions (payment_id);
 
--- One row a POST that led to a payment: the same key again is answered from it.
+-- One row per POST that led to a payment: a repeated key gets its response from here.
 CREATE TABLE IF NOT EXISTS checkouts (
     user_id text NOT NULL REFERENCES users (id),
     idempotency_key text NOT NULL,
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS handled_events (
 
 CREATE INDEX IF NOT EXISTS handled_events_by_payment ON handled_events (payment_id);
 
--- Stands for the work that must not be done twice: a machine that is started.
+-- Stands for work that must not be done twice, such as starting a machine.
 CREATE TABLE IF NOT EXISTS provisions (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     subscription_id uuid NOT NULL REFERENCES subscriptions (id),
@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS provisions (
     create_time timestamptz NOT NULL DEFAULT now()
 );
 
--- What a user, or the people of the shop, should hear.
+-- Notifications for users and for the shop's employees.
 CREATE TABLE IF NOT EXISTS notifications (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id text NOT NULL,

@@ -1,4 +1,4 @@
-"""What the main app is told by its environment."""
+"""Settings of the main app, from its environment."""
 
 import os
 from collections.abc import Mapping
@@ -9,31 +9,31 @@ from payd_client import ConsumerSettings, TlsFiles
 
 
 class SettingMissing(Exception):
-    """Names the variable."""
+    """A required variable is not set; the message names it."""
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """Where everything is."""
+    """Addresses, files and secrets of the main app."""
 
     host: str
     port: int
-    #: This shop's own page, where customers come back to.
+    #: URL of the shop's page, where customers return.
     public_url: str
-    #: Of the main app's own PostgreSQL, not payd's.
+    #: URL of the main app's own PostgreSQL database, not payd's.
     database_url: str = attrs.field(repr=False)
-    #: host:port of payd's gRPC.
+    #: host:port of payd's gRPC server.
     payd_grpc: str
-    #: URL of payd's HTTP, for the payment methods.
+    #: URL of payd's HTTP server, for the payment methods.
     payd_http: str
     tls: TlsFiles
     events: ConsumerSettings
-    #: Users who exist from the start: id → token. For trying out, and for tests.
+    #: Users created at the start: id → token. For development and tests.
     users: Mapping[str, str] = attrs.field(repr=False)
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Raises SettingMissing."""
+    """Read the settings. Raises SettingMissing."""
 
     def need(name: str) -> str:
         if not environ.get(name):

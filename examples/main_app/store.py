@@ -1,4 +1,4 @@
-"""Every statement of the main app. Each function runs in the transaction that it is given."""
+"""Every SQL statement of the main app. Each function runs in the caller's transaction."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from payd_client import Item
 
 from main_app.database import Connection
 
-#: payd answers, or its client gives up, well within this.
+#: Time a reservation lasts: longer than a call to payd with all its retries.
 _RESERVED = "2 minutes"
 
 
@@ -30,7 +30,7 @@ class Subscription:
 
     @property
     def item(self) -> Item:
-        """What it is, for payd's price list."""
+        """The product, as in payd's price list."""
         return Item(
             chain_profile_id=self.chain_profile_id,
             node_type=self.node_type,
@@ -40,7 +40,7 @@ class Subscription:
 
 @attrs.frozen(kw_only=True)
 class Checkout:
-    """A POST that led to a payment."""
+    """A stored POST with its payment."""
 
     request_hash: bytes
     payment_id: UUID
@@ -54,7 +54,7 @@ def _hash(token: str) -> bytes:
 
 
 async def add_user(connection: Connection, user_id: str, token: str) -> None:
-    """Repeatable; the newest token counts."""
+    """Create a user or replace the token."""
     await connection.execute(
         """
         INSERT INTO users (id, token_hash) VALUES ($1, $2)
@@ -66,7 +66,7 @@ async def add_user(connection: Connection, user_id: str, token: str) -> None:
 
 
 async def user_of(connection: Connection, token: str) -> str | None:
-    """The user's id."""
+    """Find the user of a token; None for an unknown one."""
     user_id: str | None = await connection.fetchval(
         "SELECT id FROM users WHERE token_hash = $1", _hash(token)
     )
@@ -74,7 +74,7 @@ async def user_of(connection: Connection, token: str) -> str | None:
 
 
 async def has_user(connection: Connection, user_id: str) -> bool:
-    """Whether there is one."""
+    """Whether the user exists."""
     return bool(await connection.fetchval("SELECT true FROM users WHERE id = $1", user_id))
 
 
@@ -82,7 +82,7 @@ async def has_user(connection: Connection, user_id: str) -> bool:
 
 
 async def subscriptions_of(connection: Connection, user_id: str) -> list[Subscription]:
-    """All of a user, the newest first."""
+    """List all subscriptions of a user, newest first."""
     rows = await connection.fetch(
         """
         SELECT * FROM subscriptions WHERE user_id = $1
@@ -96,7 +96,7 @@ async def subscriptions_of(connection: Connection, user_id: str) -> list[Subscri
 async def subscriptions_by_id(
     connection: Connection, user_id: str, ids: Sequence[UUID]
 ) -> dict[UUID, Subscription]:
-    """Those of the user; another's are not there."""
+    """Read these subscriptions of the user; those of other users are left out."""
     rows = await connection.fetch(
         "SELECT * FROM subscriptions WHERE user_id = $1 AND id = ANY ($2)", user_id, list(ids)
     )
@@ -106,9 +106,9 @@ async def subscriptions_by_id(
 async def reserve(
     connection: Connection, user_id: str, ids: Sequence[UUID], key: str
 ) -> dict[UUID, Subscription]:
-    """Those that may be paid now, and are kept for this key; the same key may come again.
+    """Reserve subscriptions for a payment with this key; a repeated key reserves them again.
 
-    Locked in the order of their ids, so that two that want the same ones cannot wait for each other.
+    Rows are locked in the order of their ids, so that two requests cannot deadlock.
     """
     await connection.execute(
         """
@@ -136,7 +136,7 @@ async def reserve(
 
 
 async def release(connection: Connection, user_id: str, key: str) -> None:
-    """Of a payment that will not be."""
+    """Release a reservation whose payment was not started."""
     await connection.execute(
         """
         UPDATE subscriptions SET reserved_by = NULL, reserved_until = NULL
@@ -150,7 +150,7 @@ async def release(connection: Connection, user_id: str, key: str) -> None:
 async def add_subscriptions(
     connection: Connection, user_id: str, items: Sequence[tuple[UUID, Any]]
 ) -> None:
-    """Pending ones; those that are there stay as they are."""
+    """Create pending subscriptions; existing ones stay unchanged."""
     await connection.executemany(
         """
         INSERT INTO subscriptions (id, user_id, chain_profile_id, node_type, duration)
@@ -168,7 +168,7 @@ async def add_subscriptions(
 
 
 async def checkout_of(connection: Connection, user_id: str, key: str) -> Checkout | None:
-    """What this key has led to."""
+    """Read the stored POST of a key; None for a new key."""
     row = await connection.fetchrow(
         """
         SELECT request_hash, payment_id FROM checkouts
@@ -187,7 +187,7 @@ async def record_checkout(
     checkout: Checkout,
     subscription_ids: Sequence[UUID],
 ) -> None:
-    """The payment of these subscriptions, unless an event has closed it already. Repeatable."""
+    """Store the payment of these subscriptions, unless an event has closed it. Idempotent."""
     await _lock_payment(connection, checkout.payment_id)
     await connection.execute(
         """
@@ -220,7 +220,7 @@ async def record_checkout(
 
 
 async def _lock_payment(connection: Connection, payment_id: UUID) -> None:
-    """Its POST and its events come in any order, but not at the same time."""
+    """Lock a payment id, so that its POST and its events run one after the other."""
     await connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", str(payment_id)
     )
@@ -232,7 +232,7 @@ async def _lock_payment(connection: Connection, payment_id: UUID) -> None:
 async def begin_event(
     connection: Connection, event_id: UUID, event_type: str, payment_id: UUID
 ) -> bool:
-    """Whether it is the first time: everything else of this transaction depends on it."""
+    """Record an event; return whether it is new. Only then may the transaction apply it."""
     await _lock_payment(connection, payment_id)
     done = await connection.fetchval(
         """
@@ -249,7 +249,7 @@ async def begin_event(
 async def activate(
     connection: Connection, user_id: str, ids: Sequence[UUID], payment_id: UUID, event_id: UUID
 ) -> set[UUID]:
-    """Those that were not active yet are, and are provisioned; which ones."""
+    """Activate and provision subscriptions that are not active yet; return them."""
     rows = await connection.fetch(
         """
         WITH activated AS (
@@ -274,7 +274,7 @@ async def activate(
 async def close(
     connection: Connection, user_id: str, ids: Sequence[UUID], payment_id: UUID, status: str
 ) -> None:
-    """A payment came to nothing: what it was to pay is `status` now, and free of it."""
+    """Set the subscriptions of a failed payment to `status`, and detach them from it."""
     await connection.execute(
         """
         UPDATE subscriptions
@@ -293,7 +293,7 @@ async def close(
 async def notify(
     connection: Connection, user_id: str, payment_id: UUID, kind: str, message: str
 ) -> None:
-    """Leave word."""
+    """Store a notification for the user."""
     await connection.execute(
         """
         INSERT INTO notifications (user_id, payment_id, kind, message) VALUES ($1, $2, $3, $4)

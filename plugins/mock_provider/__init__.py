@@ -1,4 +1,4 @@
-"""A provider that takes no money: scripted payments for development and tests."""
+"""Mock provider: scripted payments without money, for development and tests."""
 
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
@@ -19,7 +19,7 @@ __all__ = ["MockConfig", "payd_providers"]
 
 
 def _open(context: ProviderContext, config: MockConfig) -> AbstractAsyncContextManager[Provider]:
-    from mock_provider.provider import open_provider  # as a provider would import its SDK here
+    from mock_provider.provider import open_provider  # where a provider would import its SDK
 
     return open_provider(context, config)
 

@@ -1,4 +1,4 @@
-"""What an operator may set: which methods the mock takes, and how it behaves."""
+"""Settings of the mock: its methods and its behaviour."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ from payd.plugins import CryptoCurrency, Method, ProviderConfig
 
 
 def _split(value: object) -> object:
-    """The environment has no lists: commas."""
+    """Split a list from the environment at commas."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
@@ -32,18 +32,18 @@ class MockConfig(ProviderConfig):
     methods: Annotated[tuple[MethodKey, ...], BeforeValidator(_split)] = Field(
         default=("mock",), min_length=1
     )
-    #: From the creation to what happens then.
+    #: Milliseconds from the creation to the scripted result.
     delay_ms: int = Field(default=200, ge=0, le=DELAY_MAX_MS)
-    #: The part of payments without a scenario that fail.
+    #: Fraction of payments without a scenario that fail.
     failure_rate: float = Field(default=0.0, ge=0.0, le=1.0)
-    #: Which of them fail.
+    #: Seed for choosing the payments that fail.
     seed: int = 0
-    #: None keeps the remote side in memory: it ends with the process.
+    #: SQLite file of the sessions; without one they are in memory and end with the process.
     state_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = None
     base_url: str = Field(default="https://mock.invalid", pattern=r"^https?://[^\s]+$")
 
 
-#: Made up, and on no chain.
+#: Invented token addresses that exist on no chain.
 CRYPTO_CHAIN_ID = 424_242
 _TOKENS = (
     CryptoCurrency(
@@ -56,7 +56,7 @@ _TOKENS = (
 
 
 def methods_of(config: MockConfig) -> tuple[Method, ...]:
-    """One method for each configured key; `crypto` takes tokens."""
+    """One method per configured key; only `crypto` takes tokens."""
     return tuple(
         Method(
             key=key,

@@ -22,7 +22,7 @@ _SCENARIOS = {
 
 @asynccontextmanager
 async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
-    """A ledger of its own, which the provider opens too."""
+    """Open a new ledger, which the provider opens as well."""
     with TemporaryDirectory() as folder:
         state_file = Path(folder) / "mock.sqlite3"
         with open_ledger(state_file) as ledger:
@@ -49,7 +49,7 @@ class MockRemote(Remote):
         return {"mock_scenario": _SCENARIOS[fault].value}
 
     async def fault(self, fault: Fault) -> None:
-        """Its operation asks for it by its scenario."""
+        """Check that a scenario exists: the operation requests the fault in its metadata."""
         self.metadata(fault)
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
@@ -63,10 +63,10 @@ class MockRemote(Remote):
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Refund an amount of what was paid."""
-        raise CannotHappen("the mock gives nothing back")
+        raise CannotHappen("the mock makes no refunds")
 
     async def expire(self, ref: PaymentRef) -> None:
-        """Time passes, and nobody pays."""
+        """Move the clock to the session's last happening, its expiry."""
         found = self._ledger.find(ref.reference or reference_of(ref.operation_id))
         assert found is not None  # noqa: S101 - it was created before
         self._clock.advance(max(one.time for one in found[1]) - self._clock.now())

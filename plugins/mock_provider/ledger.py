@@ -1,4 +1,4 @@
-"""The mock's remote side: sessions and what happens to them, in SQLite.
+"""The mock's remote side: sessions and their happenings, in SQLite.
 
 Shared by all daemons that name the same file, and outlives each of them, as a real remote side
 does. Every call is one short transaction of some ten microseconds, so none leaves the loop.
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS lost_requests (reference TEXT PRIMARY KEY) WITHOUT RO
 _SESSION = "s.reference, fingerprint, reports_as, asset, s.amount, action, cancel_time"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-#: Another daemon holds the file's lock for far less than this.
+#: Seconds to wait for the file's lock; another daemon keeps it far shorter.
 _LOCK_WAIT_S = 1.0
 
 
@@ -45,13 +45,13 @@ class Report:
 
 
 class Ledger:
-    """See `open_ledger`."""
+    """Sessions in one SQLite file; made by `open_ledger`."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
     def add(self, session: Session, script: Sequence[Happening]) -> tuple[Session, bool]:
-        """Keep it once a reference: the session that is kept, and whether it is this one."""
+        """Store a session once per reference; return the stored one, and whether it is new."""
         row = (
             session.reference,
             session.fingerprint,
@@ -79,7 +79,7 @@ class Ledger:
         return None if session is None else (session, self._script(reference))
 
     def count(self, reference: str, payment_id: str) -> int:
-        """The sessions of a payment: by their reference, or by what their reports call it."""
+        """Count the sessions of a payment, by session reference or reported reference."""
         (number,) = self._database.execute(
             "SELECT count(*) FROM sessions WHERE reference = ? OR reports_as = ?",
             (reference, payment_id),
@@ -87,7 +87,7 @@ class Ledger:
         return int(number)
 
     def happen(self, reference: str, happening: Happening) -> None:
-        """What no script has planned, as a customer does it."""
+        """Add an unscripted happening, such as a customer's payment."""
         with self._transaction() as database:
             database.execute(
                 "INSERT INTO happenings (reference, name, time, amount) VALUES (?, ?, ?, ?)",
@@ -95,7 +95,7 @@ class Ledger:
             )
 
     def cancel(self, reference: str, now: datetime) -> None:
-        """Nothing happens to the session any more after `now`."""
+        """Cancel a session: remove everything scripted after `now`."""
         with self._transaction() as database:
             database.execute(
                 "UPDATE sessions SET cancel_time = ? WHERE reference = ? AND cancel_time IS NULL",
@@ -106,13 +106,13 @@ class Ledger:
             )
 
     def lose(self, reference: str) -> bool:
-        """Whether this is the first request for it: that one never arrives."""
+        """Lose the first request for a session; return whether this one is lost."""
         row = (reference,)
         added = self._database.execute("INSERT OR IGNORE INTO lost_requests VALUES (?)", row)
         return added.rowcount == 1
 
     def unreported(self, now: datetime, limit: int) -> Sequence[Report]:
-        """What has happened and was not reported, oldest first."""
+        """Happenings up to `now` that were not reported yet, oldest first."""
         rows = self._database.execute(
             f"SELECT h.id, h.name, h.time, h.amount, {_SESSION}"  # noqa: S608 - our own columns
             " FROM happenings h JOIN sessions s ON s.reference = h.reference"
@@ -122,21 +122,21 @@ class Ledger:
         return [self._report(row) for row in rows]
 
     def next_time(self) -> datetime | None:
-        """When the next unreported thing happens."""
+        """Time of the next unreported happening."""
         (micros,) = self._database.execute(
             "SELECT min(time) FROM happenings WHERE reported = 0"
         ).fetchone()
         return None if micros is None else _time(micros)
 
     def mark_reported(self, reports: Sequence[Report]) -> None:
-        """After they were stored by payd, never before."""
+        """Mark reports as delivered. Call it only after payd has stored them."""
         with self._transaction() as database:
             database.executemany(
                 "UPDATE happenings SET reported = 1 WHERE id = ?", [(r.row_id,) for r in reports]
             )
 
     def check(self) -> None:
-        """Raise when the file cannot be read."""
+        """Raise sqlite3.Error if the file cannot be read."""
         self._database.execute("SELECT 1 FROM sessions LIMIT 1").fetchone()
 
     @contextmanager
@@ -150,7 +150,7 @@ class Ledger:
 
     def _session(self, reference: str) -> Session | None:
         row = self._database.execute(
-            f"SELECT {_SESSION} FROM sessions s WHERE reference = ?",  # noqa: S608 - our own columns
+            f"SELECT {_SESSION} FROM sessions s WHERE reference = ?",  # noqa: S608 - our columns
             (reference,),
         ).fetchone()
         return None if row is None else _session(row)
@@ -164,19 +164,19 @@ class Ledger:
 
     def _report(self, row: tuple[int, str, int, str | None, str]) -> Report:
         row_id, happening, session = row[0], _happening(row[1:4]), _session(row[4:])
-        # Only the report of an end tells totals.
+        # Only the report of a session's end contains totals.
         script = self._script(session.reference) if happening.amount is None else ()
         return Report(row_id=row_id, observation=observation(session, script, happening))
 
 
 @contextmanager
 def open_ledger(state_file: Path | None) -> Iterator[Ledger]:
-    """The ledger in this file, made when missing; in memory without one."""
+    """Open the ledger in a file, creating it if missing; in memory without a file."""
     if state_file is not None:
         state_file.parent.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(state_file or ":memory:", timeout=_LOCK_WAIT_S, isolation_level=None)
     try:
-        # Survives the death of the process; a power cut may cost the mock its last sessions.
+        # Survives a crash of the process; a power failure may lose the last sessions.
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = OFF")
         database.executescript(_SCHEMA)
@@ -216,7 +216,7 @@ def _action(text: str) -> NextAction:
 
 
 def _text(amount: int | None) -> str | None:
-    """SQLite's integers end at 64 bits, token amounts do not."""
+    """Convert an amount to text: SQLite's integers have 64 bits, token amounts may need more."""
     return None if amount is None else str(amount)
 
 

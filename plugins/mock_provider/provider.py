@@ -1,4 +1,4 @@
-"""The mock as payd sees it: four coroutines and a watch over its remote side."""
+"""The mock provider: create, fetch, cancel, health, and a watch of its ledger."""
 
 import hashlib
 from collections.abc import AsyncIterator
@@ -31,17 +31,17 @@ from payd.plugins import (
     Snapshot,
 )
 
-#: How soon what another daemon created is seen here.
+#: Seconds after which a session of another daemon is seen here.
 POLL_S = 0.2
-#: Reports in one `sink.put`, which is one transaction.
+#: Maximum number of reports per `sink.put`, which is one transaction.
 BATCH_MAX = 100
-#: Made up.
+#: Invented address.
 RECEIVER_ADDRESS = "0x" + "ab" * 20
 
 
 @asynccontextmanager
 async def open_provider(context: ProviderContext, config: MockConfig) -> AsyncIterator[Provider]:
-    """The factory of the manifest."""
+    """Open the provider: the manifest's factory."""
     with open_ledger(config.state_file) as ledger:
         yield MockProvider(context, config, ledger)
 
@@ -61,10 +61,10 @@ class MockProvider:
         delay = delay_of(metadata, config.delay_ms)
         scenario = scenario_of(metadata, operation.operation_id, config.failure_rate, config.seed)
         if scenario is Scenario.DECLINE:
-            raise Declined("mock_declined", "The mock was asked to decline.")
+            raise Declined("mock_declined", "The mock declined, as requested.")
         session = self._session(operation, scenario)
         if scenario is Scenario.TIMEOUT_BEFORE and self._ledger.lose(session.reference):
-            raise OutcomeUnknown("the mock was asked to lose the request")
+            raise OutcomeUnknown("the mock lost the request, as requested")
         now = self._clock.now()
         planned = script(scenario, session.amount, now, delay, operation.expire_time)
         kept, is_new = self._ledger.add(session, planned)
@@ -73,7 +73,7 @@ class MockProvider:
         if is_new and planned[0].time - now < timedelta(seconds=POLL_S):
             self._soon.set()
         if is_new and scenario is Scenario.TIMEOUT_AFTER:
-            raise OutcomeUnknown("the mock was asked to lose the answer")
+            raise OutcomeUnknown("the mock lost the response, as requested")
         return created(kept)
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
@@ -100,7 +100,7 @@ class MockProvider:
         self._ledger.check()
 
     async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
-        """See SupportsWatch: what happens is reported until `sink` has it, in batches."""
+        """Report happenings in batches, each until `sink` has stored it."""
         task_status.started()
         while True:
             self._soon = trio.Event()
@@ -118,7 +118,7 @@ class MockProvider:
     def _session(self, operation: CreateOperation, scenario: Scenario) -> Session:
         reference = reference_of(operation.operation_id)
         crypto = operation.crypto
-        # Who never heard the answer cannot be told in payd's own words.
+        # After a lost response, reports use the session's own reference.
         is_unheard = scenario is Scenario.TIMEOUT_AFTER
         return Session(
             reference=reference,
@@ -135,7 +135,7 @@ def _reference(ref: PaymentRef) -> str:
 
 
 def reference_of(operation_id: str) -> str:
-    """Its session: the same for every repetition."""
+    """Reference of an operation's session, the same at every retry."""
     digest = hashlib.blake2b(operation_id.encode(), digest_size=16)
     return f"mock_{digest.hexdigest()}"
 

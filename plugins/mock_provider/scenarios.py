@@ -1,4 +1,4 @@
-"""What happens to a session at the mock's remote side, and when. Pure.
+"""The script of a mock session: what happens to it, and when. Pure functions.
 
 A scenario becomes a script of happenings when the session is created; everything reported
 later follows from that script and the clock.
@@ -16,7 +16,7 @@ from payd.plugins import InvalidRequest
 
 
 class Scenario(enum.Enum):
-    """See the README."""
+    """The scenarios that a payment's metadata can request; the README describes them."""
 
     COMPLETE = "complete"
     DECLINE = "decline"
@@ -39,14 +39,14 @@ class Happening:
     amount: int | None = None
 
 
-#: Keeps two happenings apart where the delay is zero.
+#: Separates two happenings when the delay is zero.
 _STEP_MIN = timedelta(milliseconds=1)
 
 
 def scenario_of(
     metadata: Mapping[str, str], operation_id: str, failure_rate: float, seed: int
 ) -> Scenario:
-    """What the caller asked for, or what the failure rate draws: the same for every retry."""
+    """The requested scenario, or one drawn by the failure rate; the same at every retry."""
     asked = metadata.get("mock_scenario")
     if asked is None:
         return _drawn(operation_id, failure_rate, seed) if failure_rate else Scenario.COMPLETE
@@ -58,7 +58,7 @@ def scenario_of(
 
 
 def delay_of(metadata: Mapping[str, str], default_ms: int) -> timedelta:
-    """What the caller asked for, or the configured delay."""
+    """The requested delay, or the configured one."""
     asked = metadata.get("mock_delay_ms")
     if asked is None:
         return timedelta(milliseconds=default_ms)
@@ -72,7 +72,7 @@ def delay_of(metadata: Mapping[str, str], default_ms: int) -> timedelta:
 def script(
     scenario: Scenario, amount: int, now: datetime, delay: timedelta, expire_time: datetime
 ) -> tuple[Happening, ...]:
-    """What will happen to a session created now, if nobody cancels it."""
+    """Plan what happens to a session created now, unless it is cancelled."""
     once = now + delay
     twice = once + max(delay, _STEP_MIN)
     planned: tuple[Happening, ...] = ()
@@ -97,7 +97,7 @@ def script(
 def _until(
     expire_time: datetime, amount: int, planned: tuple[Happening, ...]
 ) -> tuple[Happening, ...]:
-    """An open session takes money before it expires, a paid one does not expire."""
+    """Drop happenings after the expiry, and let a session that is not fully paid expire."""
     arrived = tuple(happening for happening in planned if happening.time <= expire_time)
     if sum(happening.amount or 0 for happening in arrived) >= amount and arrived:
         return arrived

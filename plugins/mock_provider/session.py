@@ -1,4 +1,4 @@
-"""A session at the mock's remote side: what it says of itself at any moment. Pure."""
+"""A mock session and its state at any time. Pure functions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,12 +19,12 @@ from payd.plugins import (
 
 @attrs.frozen(kw_only=True)
 class Session:
-    """What the remote side keeps of one create operation."""
+    """The remote side's object of one create operation."""
 
     reference: str
-    #: Over the operation's parameters: another one under the same id is a conflict.
+    #: Hash of the operation's parameters; a different one under the same id is a conflict.
     fingerprint: str
-    #: What its reports call it: the payment id, or only its own reference.
+    #: Reference in its reports: the payment id, or only the session's own reference.
     reports_as: str
     asset: str
     amount: int
@@ -33,12 +33,12 @@ class Session:
 
 
 def created(session: Session) -> Created:
-    """The answer to `create`, the same at every repetition."""
+    """The result of `create`, the same at every retry."""
     return Created(reference=session.reference, next_action=session.action)
 
 
 def snapshot(session: Session, script: Sequence[Happening], as_of: datetime) -> Snapshot:
-    """How it stood at that time: a pure function of the script, so that every channel agrees."""
+    """The state at a time, computed from the script alone, so that all channels agree."""
     so_far = [happening for happening in script if happening.time <= as_of]
     received = sum(happening.amount or 0 for happening in so_far)
     return Snapshot(
@@ -51,7 +51,7 @@ def snapshot(session: Session, script: Sequence[Happening], as_of: datetime) -> 
 
 
 def observation(session: Session, script: Sequence[Happening], happening: Happening) -> Observation:
-    """The report of one happening: the same id and content whenever it is made."""
+    """The observation of one happening, always with the same id and content."""
     fact: Snapshot | tuple[Receipt, ...]
     report_id = f"{session.reference}:{happening.name}"
     if happening.amount is None:

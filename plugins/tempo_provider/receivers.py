@@ -1,6 +1,6 @@
 """Addresses that cannot receive payments because they belong to the chain itself.
 
-Money that is sent there is refused by the tokens, lost, or somebody else's to move.
+Tokens refuse money sent there, or it is lost, or others can move it.
 Source: tempoxyz/tempo, crates/contracts/src/precompiles/mod.rs and zone_factory.rs.
 """
 
