@@ -90,7 +90,7 @@ def _read_json(body: bytes) -> Mapping[str, Any]:
     if event.get("object") != "event":
         raise WebhookRefused(
             "unsupported",
-            "only snapshot events are read: at Stripe, set the endpoint's payload style to Snapshot",
+            "payd reads snapshot events: at Stripe, set the endpoint's payload style to Snapshot",
         )
     return event
 

@@ -21,7 +21,8 @@ _HEX = frozenset(string.hexdigits)
 _WORD = 64
 _TOPIC = 66
 #: ABI of a blocked transfer's receipt, version 1: ten static words, of which these are read.
-#: Source: `ClaimReceiptV1` (tempoxyz/tempo, crates/contracts/src/precompiles/receive_policy_guard.rs).
+#: Source: `ClaimReceiptV1` (tempoxyz/tempo,
+#: crates/contracts/src/precompiles/receive_policy_guard.rs).
 _RECEIPT_WORDS, _VERSION, _ORIGINATOR, _MEMO = 10, 0, 3, 9
 
 

@@ -76,7 +76,8 @@ class Watcher:
                 continue
             cursor, behind = ahead
             if not behind and not await self._rescan(sink, cursor):
-                await trio.sleep(self._config.poll_interval_s * random.uniform(0.9, 1.1))  # noqa: S311 - jitter, no secret
+                jitter = random.uniform(0.9, 1.1)  # noqa: S311
+                await trio.sleep(self._config.poll_interval_s * jitter)
 
     def _complain(self, error: RpcError) -> None:
         if isinstance(error, RangeTooLarge):
