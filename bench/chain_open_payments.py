@@ -72,7 +72,6 @@ class Counted(Database):
     statements = 0
 
     async def fetch(self, statement: str, **values: object) -> list[asyncpg.Record]:
-        """See Database."""
         self.statements += 1
         return await super().fetch(statement, **values)
 
@@ -151,7 +150,7 @@ def _intake(config: Config, database: Database) -> Intake:
 
 
 def _paid(count: int) -> list[int]:
-    """Whose payments: any of the open ones; where there is one at a time, one after the other."""
+    """Pick open payments: any of them, or one after another if one is open at a time."""
     wanted = _WARM_UP + RECEIPTS
     return random.Random(count).sample(range(count), wanted) if count > wanted else [*range(wanted)]
 

@@ -64,7 +64,7 @@ def pytest_runtest_setup() -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """pytest-trio uses a clock that the test itself asks for; one of its fixtures' has no effect."""
+    """pytest-trio uses a clock that the test itself requests, not one of its fixtures."""
     asked = getattr(getattr(item, "_fixtureinfo", None), "argnames", ())
     for clock in {"autojump_clock", "mock_clock"} & set(getattr(item, "fixturenames", ())):
         if clock not in asked:

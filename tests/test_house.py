@@ -1,4 +1,4 @@
-"""What no linter knows about the house: sizes, door plates, names that must agree."""
+"""Rules that no linter knows: sizes, purposes of files, names that must agree."""
 
 import ast
 import re
@@ -66,7 +66,7 @@ def test_everything_is_caught_only_where_everything_can_escape() -> None:
         ROOT / "payd/nursery.py",
         ROOT / "payd/providers/calls.py",
         ROOT / "payd/providers/lifecycle.py",
-        # The kit's checks are of somebody else's code.
+        # The kit's checks run a plugin author's code.
         ROOT / "payd/plugins/testing/bench.py",
         ROOT / "payd/providers/watching.py",
     }

@@ -200,7 +200,8 @@ def _data_directory(state: StateDir) -> Path:
     elsewhere.mkdir(mode=0o711, exist_ok=True)
     if elsewhere.stat().st_uid != os.getuid():
         raise ServerFailed(
-            f"{elsewhere} belongs to another user: remove it as that user, or choose another --state-dir"
+            f"{elsewhere} belongs to another user: remove it as that user, "
+            "or choose another --state-dir"
         )
     _log.info(
         "database_elsewhere", data=str(elsewhere), because=f"{state.data} is closed to {_USER}"
@@ -233,7 +234,8 @@ def _copied(root: Path) -> Path:
         draft.rename(target)
     if target.stat().st_uid != 0:
         raise ServerFailed(
-            f"{target} belongs to another user: remove it as that user, or choose another --state-dir"
+            f"{target} belongs to another user: remove it as that user, "
+            "or choose another --state-dir"
         )
     return target / root.name / "pginstall" / "bin"
 

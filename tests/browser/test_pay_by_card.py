@@ -98,7 +98,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @contextlib.contextmanager
 def paying(shop: Shop) -> Iterator[Paying]:
-    """Started, and waiting for somebody to open its page."""
+    """Started, and waiting for a customer to open its page."""
     command = [sys.executable, "-m", "payd", "pay", *ITEM, "--method", "card", *shop.where]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

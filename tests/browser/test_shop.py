@@ -1,4 +1,4 @@
-"""The shop of the example, as a customer has it: on a phone and on a desk, to each end of a payment."""
+"""The example's shop for a customer: on a phone and on a desk, to each end of a payment."""
 
 import contextlib
 import os

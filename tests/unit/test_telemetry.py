@@ -1,4 +1,4 @@
-"""What is told: every line can be read by a machine, names its payment, and shows no secret."""
+"""Log lines: each can be read by a machine, names its payment, and shows no secret."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 @attrs.frozen(kw_only=True)
 class Caller:
-    """The part of an origin that the door's line names."""
+    """The part of an origin that the line of an RPC names."""
 
     actor: str = "user:42"
     certificate: str = "main-app"

@@ -9,7 +9,10 @@ from payd.ports import WATCH, Book, Lease, LeaseLost, Report, StoredReceipt
 
 
 class MemoryLedger:
-    """Implements the ports Receipts and Leases. The inbox records receipts, the store assigns them."""
+    """Implements the ports Receipts and Leases.
+
+    The inbox records receipts, the store assigns them to payments.
+    """
 
     def __init__(self) -> None:
         self.fences: dict[str, int] = {}

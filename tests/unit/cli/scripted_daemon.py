@@ -96,7 +96,7 @@ class ScriptedDaemon(PaymentServiceBase):
         await self._take("GetQuote", stream)
         await stream.send_message(pb.GetQuoteResponse(quote=a_quote()))
 
-    async def InitiatePayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - the proto names it
+    async def InitiatePayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
         payment = await self._payment("InitiatePayment", stream)
         await stream.send_message(pb.InitiatePaymentResponse(payment=payment))
 
@@ -104,7 +104,7 @@ class ScriptedDaemon(PaymentServiceBase):
         payment = await self._payment("GetPayment", stream)
         await stream.send_message(pb.GetPaymentResponse(payment=payment))
 
-    async def CancelPayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - the proto names it
+    async def CancelPayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
         payment = await self._payment("CancelPayment", stream)
         await stream.send_message(pb.CancelPaymentResponse(payment=payment))
 

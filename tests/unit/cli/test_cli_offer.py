@@ -1,4 +1,4 @@
-"""What `payd pay` shows to who pays in tokens: the transfer, a code for a camera, a local wallet."""
+"""What `payd pay` shows for a token payment: the transfer, a QR code, a local wallet."""
 
 import json
 import os

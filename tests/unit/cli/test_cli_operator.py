@@ -1,4 +1,4 @@
-"""Who a command that writes without the daemon says it was."""
+"""The actor in the audit trail for commands that write without the daemon."""
 
 import os
 import pwd

@@ -1,4 +1,4 @@
-"""docs/provider-contract.md: its limits, errors, protocols and capabilities are those of the code."""
+"""docs/provider-contract.md has the limits, errors, protocols and capabilities of the code."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whose webhook is believed: what the SDK would take, and less."""
+"""Verification of webhooks: accepts what the SDK would, or less."""
 
 import json
 from datetime import datetime, timedelta, timezone

@@ -48,7 +48,7 @@ Told = tuple[str, str, int, str | None]
 
 
 def told(transfers: list[Transfer]) -> list[Told]:
-    """Who paid whom how much, and for what."""
+    """Sender, receiver, amount and memo of each transfer."""
     return [(one.sender, one.receiver, one.amount, one.memo) for one in transfers]
 
 
@@ -435,7 +435,7 @@ def test_a_receipt_that_is_not_all_there_is_refused(part: str) -> None:
         read_blocked([log | {"data": "0x" + "".join(changed)}])
 
 
-# -- what the customer is told to send ---------------------------------------------------------
+# -- the transfer that the customer has to make ------------------------------------------------
 
 
 def test_the_calldata_is_that_of_a_transfer_with_the_memo() -> None:
