@@ -42,7 +42,7 @@ check: $(FOR_TEST) ## make lint, and the fast tests with coverage of the core
 
 # Only the tests of the core are measured: tracing would slow down all the others, too.
 CORE := tests/unit/domain tests/unit/service tests/walks
-UNITS := tests/unit tests/test_house.py tests/test_language.py tests/test_language.py $(addprefix --ignore=tests/unit/,cli domain service)
+UNITS := tests/unit tests/test_house.py tests/test_language.py $(addprefix --ignore=tests/unit/,cli domain service)
 
 core: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(CORE) -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
@@ -74,7 +74,7 @@ last-part: $(FOR_TEST)
 
 # The tests that depend on the interpreter; `make pythons` runs them on each.
 fast: $(FOR_TEST) ## Unit, walk, contract and degraded-mode tests, without coverage
-	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py tests/test_language.py tests/test_language.py --ignore=tests/unit/cli -q
+	@$(BIN)/python -m pytest tests/unit tests/walks tests/test_house.py tests/test_language.py --ignore=tests/unit/cli -q
 	@$(BIN)/python -m pytest tests/contract tests/integration/degraded -q
 
 pythons: ## make fast on every other supported Python of this machine
