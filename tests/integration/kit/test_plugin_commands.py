@@ -132,7 +132,7 @@ def payd_providers():
     assert done.returncode == 1
     assert "✗ basic      the manifest is valid" in done.stdout
     assert "FAILED  the manifest is valid\n  its version 'none' is invalid" in done.stdout
-    assert "payd refuses a plugin whose manifest it cannot read" in done.stdout
+    assert "payd refuses a plugin with an invalid manifest" in done.stdout
     listed = payd("providers", "--json", PYTHONPATH=str(site), DB_PASSWORD="x")
     assert "basic failed on" in row(listed, "sloppy")["conformance"]
 
