@@ -23,6 +23,7 @@ from payd.domain.evidence import (
     OutcomeUnknown,
     ProviderStatus,
     Receipt,
+    ReceiptState,
     Reversal,
     Snapshot,
     Unanswered,
@@ -195,12 +196,22 @@ def _learn_receipts(payment: Payment, receipts: tuple[Receipt, ...]) -> Payment:
             after = flag(after, Attention.WRONG_TOKEN)
             continue
         old = known.setdefault(receipt.id, receipt)
-        if old.amount != receipt.amount:
+        if _contradict(receipt, old):
             after = flag(after, Attention.CONFLICTING_EVIDENCE)
         if _replaces(receipt, old):
             known[receipt.id] = receipt
     ordered = tuple(sorted(known.values(), key=lambda receipt: receipt.id))
     return attrs.evolve(after, receipts=ordered)
+
+
+def _contradict(one: Receipt, other: Receipt) -> bool:
+    """Whether two reports of one receipt cannot both be true.
+
+    Two times of final money would let the order of the reports decide whether it was in time. The
+    time of money that is only seen or withheld may still change.
+    """
+    both_final = one.state is other.state is ReceiptState.CONFIRMED
+    return one.amount != other.amount or (both_final and one.time != other.time)
 
 
 def _replaces(new: Receipt, old: Receipt) -> bool:

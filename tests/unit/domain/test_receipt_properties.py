@@ -102,7 +102,21 @@ def test_i5_the_same_receipts_give_the_same_facts_in_every_order(
     assert straight.attention & about_receipts == other.attention & about_receipts
 
 
-# Money that first moved in time and then did not has completed the payment, which is final.
+@given(OPENINGS, TOLD, st.data())
+def test_two_times_of_final_money_are_for_a_person_in_every_order(
+    payment: Payment, told: list[Receipt], data: Any
+) -> None:
+    """Whether it was in time depends on which report came first, so a person decides."""
+    times: dict[str, set[datetime]] = {}
+    for receipt in told:
+        if receipt.state is ReceiptState.CONFIRMED and receipt.asset.upper() == "USD":
+            times.setdefault(receipt.id, set()).add(receipt.time)
+    shuffled = data.draw(st.permutations(told))
+    after = told_all(payment, [(receipt,) for receipt in shuffled])
+    if any(len(of_one) > 1 for of_one in times.values()):
+        assert Attention.CONFLICTING_EVIDENCE in after.attention
+
+
 @given(OPENINGS, retellings(TOLD.map(at_one_time)))
 def test_i5_whether_they_complete_does_not_depend_on_their_order_either(
     payment: Payment, retold: tuple[list[Evidence], list[Evidence]]
