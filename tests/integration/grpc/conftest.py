@@ -4,17 +4,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from integration.grpc.door import Caller, OpenDoor, open_door
+from integration.grpc.server import Caller, RunningServer, run_server
 
 
 @pytest.fixture
-async def door(pki: Path) -> AsyncIterator[OpenDoor]:
-    async with open_door(pki) as door:
-        yield door
+async def running(pki: Path) -> AsyncIterator[RunningServer]:
+    async with run_server(pki) as running:
+        yield running
 
 
 @pytest.fixture
-async def caller(door: OpenDoor) -> AsyncIterator[Caller]:
+async def caller(running: RunningServer) -> AsyncIterator[Caller]:
     """The main app, connected."""
-    async with door.caller() as caller:
+    async with running.caller() as caller:
         yield caller

@@ -4,14 +4,16 @@ import json
 import sys
 from pathlib import Path
 
-from integration.grpc.door import OpenDoor
+from integration.grpc.server import RunningServer
 from trio import run_process
 
 
-async def test_a_generic_client_calls_and_reads_errors_by_reflection(door: OpenDoor) -> None:
+async def test_a_generic_client_calls_and_reads_errors_by_reflection(
+    running: RunningServer,
+) -> None:
     script = Path(__file__).with_name("generic_client.py")
     ran = await run_process(
-        [sys.executable, str(script), f"localhost:{door.port}", str(door.pki)],
+        [sys.executable, str(script), f"localhost:{running.port}", str(running.pki)],
         capture_stdout=True,
     )
     learned = json.loads(ran.stdout)

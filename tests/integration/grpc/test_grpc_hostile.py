@@ -7,14 +7,14 @@ import trio
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpclib.const import Status
 from grpclib.health.v1.health_pb2 import HealthCheckRequest
-from integration.grpc.door import (
+from integration.grpc.server import (
     GET,
     MESSAGE_BYTES_MAX,
     PATIENCE_S,
     QUOTE,
     Caller,
-    OpenDoor,
     Reply,
+    RunningServer,
     an_initiate,
 )
 from payd_client.proto import payment_pb2 as pb
@@ -60,12 +60,12 @@ async def until_cut(caller: Caller) -> list[str]:
             return seen
 
 
-async def told(door: OpenDoor, count: int = 1) -> list[tuple[str, str]]:
+async def told(running: RunningServer, count: int = 1) -> list[tuple[str, str]]:
     """What the server said of its finished calls, once there are so many; bounded."""
     with trio.fail_after(PATIENCE_S):
-        while len(door.rpcs) < count:  # noqa: ASYNC110 - the server offers no event
+        while len(running.rpcs) < count:  # noqa: ASYNC110 - the server offers no event
             await trio.sleep(0.005)
-    return door.rpcs
+    return running.rpcs
 
 
 async def still_served(caller: Caller) -> None:
@@ -83,12 +83,12 @@ def refused_field(reply: Reply) -> str:
 
 
 async def test_a_message_that_ends_too_soon_is_an_invalid_field(
-    door: OpenDoor, caller: Caller
+    running: RunningServer, caller: Caller
 ) -> None:
     number = await begin_without_message(caller, "InitiatePayment")
     await send_raw(caller, number, struct.pack(">BI", 0, 100) + b"abc", end=True)
     assert refused_field(await caller.reply(number)) == "request"
-    assert not door.use_cases.begun.is_set()
+    assert not running.use_cases.begun.is_set()
     await still_served(caller)
 
 
@@ -143,12 +143,12 @@ async def test_garbage_to_health_is_an_invalid_field(caller: Caller) -> None:
     ids=["braces", "urn", "no hyphens", "space", "newline", "arabic digit"],
 )
 async def test_a_payment_id_in_another_spelling_is_refused(
-    door: OpenDoor, caller: Caller, text: str
+    running: RunningServer, caller: Caller, text: str
 ) -> None:
     got = await caller.call("GetPayment", pb.GetPaymentRequest(payment_id=text))
     canceled = await caller.call("CancelPayment", pb.CancelPaymentRequest(payment_id=text))
     assert [refused_field(got), refused_field(canceled)] == ["payment_id", "payment_id"]
-    assert not door.use_cases.begun.is_set()
+    assert not running.use_cases.begun.is_set()
 
 
 # -- metadata ----------------------------------------------------------------------------------
@@ -170,11 +170,11 @@ async def test_the_longest_timeout_there_is_is_taken(caller: Caller) -> None:
 
 @pytest.mark.parametrize("value", ["0S", "0n"])
 async def test_a_timeout_of_nothing_has_passed_already(
-    door: OpenDoor, caller: Caller, value: str
+    running: RunningServer, caller: Caller, value: str
 ) -> None:
     reply = await caller.call("InitiatePayment", an_initiate(), ("grpc-timeout", value))
     assert reply.grpc_status is Status.DEADLINE_EXCEEDED
-    assert not door.use_cases.begun.is_set()
+    assert not running.use_cases.begun.is_set()
     await still_served(caller)
 
 
@@ -206,10 +206,10 @@ async def test_the_request_id_comes_back_whatever_was_called(caller: Caller, met
     ],
 )
 async def test_a_forwarded_address_that_is_none_is_not_stored(
-    door: OpenDoor, caller: Caller, claimed: str
+    running: RunningServer, caller: Caller, claimed: str
 ) -> None:
     await caller.call("InitiatePayment", an_initiate(), ("x-forwarded-for", claimed))
-    [origin] = door.use_cases.origins
+    [origin] = running.use_cases.origins
     assert origin.ip == "127.0.0.1"
 
 
@@ -218,19 +218,19 @@ async def test_a_forwarded_address_that_is_none_is_not_stored(
     [("203.0.113.9", "203.0.113.9"), ("2001:DB8::0:1, 10.0.0.1", "2001:db8::1")],
 )
 async def test_a_forwarded_address_is_stored_in_its_one_spelling(
-    door: OpenDoor, caller: Caller, claimed: str, stored: str
+    running: RunningServer, caller: Caller, claimed: str, stored: str
 ) -> None:
     await caller.call("InitiatePayment", an_initiate(), ("x-forwarded-for", claimed))
-    [origin] = door.use_cases.origins
+    [origin] = running.use_cases.origins
     assert origin.ip == stored
 
 
 @pytest.mark.parametrize("trace", ["nonsense", "00-" + "0" * 32 + "-x-01", "'; DROP TABLE--"])
 async def test_a_trace_that_is_none_is_not_stored(
-    door: OpenDoor, caller: Caller, trace: str
+    running: RunningServer, caller: Caller, trace: str
 ) -> None:
     await caller.call("InitiatePayment", an_initiate(), ("traceparent", trace))
-    [origin] = door.use_cases.origins
+    [origin] = running.use_cases.origins
     assert origin.traceparent == ""
 
 
@@ -243,9 +243,9 @@ async def test_a_frame_of_an_unknown_type_is_passed_over(caller: Caller) -> None
 
 
 async def test_headers_that_nobody_can_read_end_their_own_connection_only(
-    door: OpenDoor, caller: Caller
+    running: RunningServer, caller: Caller
 ) -> None:
-    async with door.caller() as vandal:
+    async with running.caller() as vandal:
         # A HEADERS frame for stream 1 whose only byte begins a number and never ends it.
         await vandal._stream.send_all(b"\0\0\1\1\4" + b"\0\0\0\1" + b"\xff")
         await until_cut(vandal)
@@ -256,18 +256,22 @@ async def test_headers_that_nobody_can_read_end_their_own_connection_only(
 
 
 @pytest.mark.parametrize("method", ["InitiatePayment", "GetPayment"])
-async def test_a_call_whose_message_never_came_leaves_no_slot(door: OpenDoor, method: str) -> None:
-    async with door.caller() as gone:
+async def test_a_call_whose_message_never_came_leaves_no_slot(
+    running: RunningServer, method: str
+) -> None:
+    async with running.caller() as gone:
         await begin_without_message(gone, method)
         # Answered after it on the same connection: the headers have arrived.
         await still_served(gone)
-    assert (method, "CANCELLED") in await told(door, 2)
-    assert door.server.in_flight() == 0
-    assert not door.use_cases.begun.is_set()
+    assert (method, "CANCELLED") in await told(running, 2)
+    assert running.server.in_flight() == 0
+    assert not running.use_cases.begun.is_set()
 
 
-async def test_a_call_whose_message_never_comes_ends_at_its_deadline(door: OpenDoor) -> None:
-    async with door.caller() as slow:
+async def test_a_call_whose_message_never_comes_ends_at_its_deadline(
+    running: RunningServer,
+) -> None:
+    async with running.caller() as slow:
         number = slow._h2.get_next_available_stream_id()
         fixed = {":method": "POST", ":scheme": "https", ":authority": "localhost"}
         given = {"te": "trailers", "content-type": "application/grpc", "grpc-timeout": "100m"}
@@ -276,28 +280,30 @@ async def test_a_call_whose_message_never_comes_ends_at_its_deadline(door: OpenD
         await slow._flush()
         reply = await slow.reply(number)
     assert reply.grpc_status is Status.DEADLINE_EXCEEDED
-    assert not door.use_cases.begun.is_set()
+    assert not running.use_cases.begun.is_set()
 
 
-async def test_a_read_whose_caller_has_left_is_told_as_cancelled(door: OpenDoor) -> None:
-    door.use_cases.hold()
-    async with door.caller() as gone:
+async def test_a_read_whose_caller_has_left_is_told_as_cancelled(running: RunningServer) -> None:
+    running.use_cases.hold()
+    async with running.caller() as gone:
         await gone.begin("GetPayment", GET)
         with trio.fail_after(PATIENCE_S):
-            await door.use_cases.begun.wait()
-    assert await told(door) == [("GetPayment", "CANCELLED")]
+            await running.use_cases.begun.wait()
+    assert await told(running) == [("GetPayment", "CANCELLED")]
 
 
-async def test_a_stop_says_goodbye_to_who_is_connected(door: OpenDoor, caller: Caller) -> None:
+async def test_a_stop_says_goodbye_to_who_is_connected(
+    running: RunningServer, caller: Caller
+) -> None:
     await still_served(caller)
-    await bridge.aio(door.server.stop, 1.0)
+    await bridge.aio(running.server.stop, 1.0)
     # GOAWAY, then the end; without the first, a client takes it for a failure.
     assert "ConnectionTerminated" in await until_cut(caller)
 
 
-async def test_a_stopped_server_may_be_stopped_again(door: OpenDoor) -> None:
-    await bridge.aio(door.server.stop, 1.0)
-    await bridge.aio(door.server.stop, 1.0)
+async def test_a_stopped_server_may_be_stopped_again(running: RunningServer) -> None:
+    await bridge.aio(running.server.stop, 1.0)
+    await bridge.aio(running.server.stop, 1.0)
 
 
 # -- who may ask what --------------------------------------------------------------------------
@@ -309,8 +315,8 @@ async def test_health_of_a_service_that_is_not_here_is_not_found(caller: Caller)
     await still_served(caller)
 
 
-async def test_a_stranger_learns_no_schema(door: OpenDoor) -> None:
-    async with door.caller("stranger") as stranger:
+async def test_a_stranger_learns_no_schema(running: RunningServer) -> None:
+    async with running.caller("stranger") as stranger:
         reply = await stranger.call(REFLECTION, b"")
     assert (reply.grpc_status, reply.reason) == (Status.PERMISSION_DENIED, "CLIENT_NOT_ALLOWED")
     assert reply.detail(ErrorInfo).metadata == {"common_name": "stranger"}

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import trio
 from grpclib.const import Status
-from integration.grpc.door import (
+from integration.grpc.server import (
     CANCEL,
     GET,
     PATIENCE_S,
     Caller,
-    OpenDoor,
+    RunningServer,
     an_initiate,
-    open_door,
+    run_server,
 )
 from payd_client.proto import payment_pb2 as pb
 
@@ -22,80 +22,86 @@ SHORT = ("grpc-timeout", "50m")
 TOO_LATE = Status.DEADLINE_EXCEEDED
 
 
-async def idle(door: OpenDoor) -> None:
+async def idle(running: RunningServer) -> None:
     """Until no call is under way; bounded."""
     with trio.fail_after(PATIENCE_S):
-        while door.server.in_flight():  # noqa: ASYNC110 - the server offers no event
+        while running.server.in_flight():  # noqa: ASYNC110 - the server offers no event
             await trio.sleep(0.005)
 
 
-async def test_a_read_ends_at_its_deadline(door: OpenDoor, caller: Caller) -> None:
-    door.use_cases.hold()
+async def test_a_read_ends_at_its_deadline(running: RunningServer, caller: Caller) -> None:
+    running.use_cases.hold()
     reply = await caller.call("GetPayment", GET, ("grpc-timeout", "150m"))
     assert reply.grpc_status is Status.DEADLINE_EXCEEDED
-    await idle(door)
-    assert not door.use_cases.ended.is_set()
+    await idle(running)
+    assert not running.use_cases.ended.is_set()
 
 
 @pytest.mark.parametrize(
     ("method", "request_"), [("InitiatePayment", an_initiate()), ("CancelPayment", CANCEL)]
 )
 async def test_a_write_that_was_begun_goes_on_past_its_deadline(
-    door: OpenDoor, caller: Caller, method: str, request_: pb.CancelPaymentRequest
+    running: RunningServer, caller: Caller, method: str, request_: pb.CancelPaymentRequest
 ) -> None:
-    door.use_cases.hold()
+    running.use_cases.hold()
     reply = await caller.call(method, request_, ("grpc-timeout", "150m"))
     assert reply.grpc_status is Status.DEADLINE_EXCEEDED
-    assert door.server.in_flight() == 1
-    door.use_cases.release()
+    assert running.server.in_flight() == 1
+    running.use_cases.release()
     with trio.fail_after(PATIENCE_S):
-        await door.use_cases.ended.wait()
-    await idle(door)
+        await running.use_cases.ended.wait()
+    await idle(running)
 
 
-async def test_a_write_that_was_begun_goes_on_when_its_caller_is_gone(door: OpenDoor) -> None:
-    door.use_cases.hold()
-    async with door.caller() as caller:
+async def test_a_write_that_was_begun_goes_on_when_its_caller_is_gone(
+    running: RunningServer,
+) -> None:
+    running.use_cases.hold()
+    async with running.caller() as caller:
         await caller.begin("InitiatePayment", an_initiate())
         with trio.fail_after(PATIENCE_S):
-            await door.use_cases.begun.wait()
-    door.use_cases.release()
+            await running.use_cases.begun.wait()
+    running.use_cases.release()
     with trio.fail_after(PATIENCE_S):
-        await door.use_cases.ended.wait()
+        await running.use_cases.ended.wait()
 
 
 async def test_waiting_for_another_calls_answer_ends_within_the_deadline(
-    door: OpenDoor, caller: Caller
+    running: RunningServer, caller: Caller
 ) -> None:
     await caller.call("InitiatePayment", an_initiate())
     await caller.call("InitiatePayment", an_initiate(), ("grpc-timeout", "2S"))
-    without, within = door.use_cases.waits_s
+    without, within = running.use_cases.waits_s
     assert without == 5.0
     assert 0 < within < 2.0
 
 
 async def test_more_calls_than_the_daemon_takes_are_told_to_come_back(pki: Path) -> None:
-    async with open_door(pki, max_in_flight=1) as door, door.caller() as one, door.caller() as two:
-        door.use_cases.hold()
+    async with (
+        run_server(pki, max_in_flight=1) as running,
+        running.caller() as one,
+        running.caller() as two,
+    ):
+        running.use_cases.hold()
         first = await one.begin("GetPayment", GET)
         with trio.fail_after(PATIENCE_S):
-            await door.use_cases.begun.wait()
+            await running.use_cases.begun.wait()
         reply = await two.call("GetPayment", GET)
         assert (reply.grpc_status, reply.reason) == (Status.RESOURCE_EXHAUSTED, "OVERLOADED")
         assert reply.retry_after_s > 0
-        door.use_cases.release()
+        running.use_cases.release()
         assert (await one.reply(first)).grpc_status is Status.OK
 
 
 async def test_a_drain_finishes_what_is_under_way_and_refuses_what_is_new(
-    door: OpenDoor, caller: Caller
+    running: RunningServer, caller: Caller
 ) -> None:
-    door.use_cases.hold()
-    async with door.caller() as late, trio.open_nursery() as nursery:
+    running.use_cases.hold()
+    async with running.caller() as late, trio.open_nursery() as nursery:
         under_way = await caller.begin("InitiatePayment", an_initiate())
         with trio.fail_after(PATIENCE_S):
-            await door.use_cases.begun.wait()
-        nursery.start_soon(bridge.aio, door.server.stop, PATIENCE_S)
+            await running.use_cases.begun.wait()
+        nursery.start_soon(bridge.aio, running.server.stop, PATIENCE_S)
         with trio.fail_after(PATIENCE_S):
             # Until the drain has begun, calls wait like the one under way.
             while (reply := await late.call("GetPayment", GET, SHORT)).grpc_status is TOO_LATE:
@@ -103,7 +109,7 @@ async def test_a_drain_finishes_what_is_under_way_and_refuses_what_is_new(
         assert (reply.grpc_status, reply.reason) == (Status.UNAVAILABLE, "SHUTTING_DOWN")
         assert reply.retry_after_s > 0
         with pytest.raises(OSError, match=r"127\.0\.0\.1"):
-            await trio.open_tcp_stream("127.0.0.1", door.port)
-        door.use_cases.release()
+            await trio.open_tcp_stream("127.0.0.1", running.port)
+        running.use_cases.release()
         reply = await caller.reply(under_way)
     assert reply.message(pb.InitiatePaymentResponse).payment.status == pb.PAYMENT_STATUS_CREATING

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import structlog
-from integration.http.serving import HOST, Door, open_door, serving
+from integration.http.serving import HOST, RunningServer, run_server, serving
 
 from payd import telemetry
 from payd.telemetry import Metrics
@@ -14,10 +14,10 @@ from payd.transport.http.serve import metrics_app
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[Door]:
+async def running() -> AsyncIterator[RunningServer]:
     """Open, with everything ready."""
-    async with open_door() as door:
-        yield door
+    async with run_server() as running:
+        yield running
 
 
 @pytest.fixture

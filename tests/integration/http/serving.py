@@ -75,8 +75,8 @@ class ScriptedIntake:
 
 
 @attrs.define
-class Door:
-    """The door, and what stands behind it."""
+class RunningServer:
+    """The running, and what stands behind it."""
 
     url: str
     port: int
@@ -89,18 +89,18 @@ class Door:
     #: Route and status of each answer.
     answered: list[tuple[str, int]]
     #: Set: the door closes.
-    shut: trio.Event
+    stop: trio.Event
     #: What takes webhooks, and what was counted of them.
     intake: "ScriptedIntake"
     webhooks: list[tuple[str, str]]
 
 
 @asynccontextmanager
-async def serving(app: Any, port: int = 0, shut: trio.Event | None = None) -> AsyncIterator[int]:
+async def serving(app: Any, port: int = 0, stop: trio.Event | None = None) -> AsyncIterator[int]:
     """The port where `app` listens."""
     async with trio.open_nursery() as nursery:
         start: Callable[..., Awaitable[None]] = partial(serve_app, app)
-        yield await nursery.start(start, HOST, port, trio.Event() if shut is None else shut)
+        yield await nursery.start(start, HOST, port, trio.Event() if stop is None else stop)
         nursery.cancel_scope.cancel()
 
 
@@ -116,9 +116,9 @@ def _a_query() -> Query:
 
 
 @asynccontextmanager
-async def open_door() -> AsyncIterator[Door]:
+async def run_server() -> AsyncIterator[RunningServer]:
     """Open, with everything ready."""
-    door = Door(
+    running = RunningServer(
         url="",
         port=0,
         app=None,
@@ -126,39 +126,39 @@ async def open_door() -> AsyncIterator[Door]:
         checks={"database": Check(ok=True), "nats": Check(ok=True)},
         hangs=False,
         answered=[],
-        shut=trio.Event(),
+        stop=trio.Event(),
         intake=ScriptedIntake(),
         webhooks=[],
     )
 
     async def readiness() -> Readiness:
-        if door.hangs:
+        if running.hangs:
             await trio.sleep_forever()
-        return Readiness(checks=door.checks)
+        return Readiness(checks=running.checks)
 
-    door.app = build_app(
+    running.app = build_app(
         _a_query(),
         Webhooks(
-            intake=cast(Intake, door.intake),
-            on_webhook=lambda provider, outcome: door.webhooks.append((provider, outcome)),
+            intake=cast(Intake, running.intake),
+            on_webhook=lambda provider, outcome: running.webhooks.append((provider, outcome)),
         ),
         readiness,
-        lambda route, status, seconds: door.answered.append((route, status)),
+        lambda route, status, seconds: running.answered.append((route, status)),
         MAX_BODY_BYTES,
     )
 
-    @door.app.post("/echo")
+    @running.app.post("/echo")
     async def echo() -> bytes:
         from quart import request
 
         body: Any = await request.get_data()
         return bytes(body)
 
-    @door.app.get("/broken")
+    @running.app.get("/broken")
     async def broken() -> bytes:
         raise ZeroDivisionError("hunter22")
 
-    async with serving(door.app, shut=door.shut) as door.port:
-        door.url = f"http://{HOST}:{door.port}"
-        async with httpx.AsyncClient(base_url=door.url, timeout=15) as door.client:
-            yield door
+    async with serving(running.app, stop=running.stop) as running.port:
+        running.url = f"http://{HOST}:{running.port}"
+        async with httpx.AsyncClient(base_url=running.url, timeout=15) as running.client:
+            yield running

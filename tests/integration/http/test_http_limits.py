@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import trio
-from integration.http.serving import HOST, Door
+from integration.http.serving import HOST, RunningServer
 from prometheus_client import CollectorRegistry
 from support.daemon import Daemon, Place, running_daemon
 
@@ -217,11 +217,13 @@ async def test_fifty_requests_are_answered_over_one_connection(daemon: Daemon) -
             assert (await answer_to(stream)).startswith(b"HTTP/1.1 200")
 
 
-async def test_bodies_that_together_pass_the_limit_are_taken_one_by_one(door: Door) -> None:
+async def test_bodies_that_together_pass_the_limit_are_taken_one_by_one(
+    running: RunningServer,
+) -> None:
     body = b"x" * (MAX_BODY_BYTES - 1)
 
     for _ in range(4):
-        answer = await door.client.post("/echo", content=body)
+        answer = await running.client.post("/echo", content=body)
         assert answer.content == body
 
 
@@ -233,10 +235,10 @@ async def test_requests_sent_ahead_are_answered_in_turn(daemon: Daemon) -> None:
     assert answer.count(b"HTTP/1.1 200 ") == 21
 
 
-async def test_who_waits_for_leave_to_send_gets_it(door: Door) -> None:
+async def test_who_waits_for_leave_to_send_gets_it(running: RunningServer) -> None:
     head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
 
-    async with await connect(door.port) as stream:
+    async with await connect(running.port) as stream:
         await stream.send_all(head)
         with trio.fail_after(30):
             leave = bytes(await stream.receive_some())
@@ -250,10 +252,10 @@ async def test_who_waits_for_leave_to_send_gets_it(door: Door) -> None:
 # -- seconds -----------------------------------------------------------------------------------
 
 
-async def test_a_request_has_its_time_in_all_however_its_body_drips(door: Door) -> None:
+async def test_a_request_has_its_time_in_all_however_its_body_drips(running: RunningServer) -> None:
     head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
 
-    async with limited(door.app, request_timeout_s=0.5) as port:
+    async with limited(running.app, request_timeout_s=0.5) as port:
         begin = time.monotonic()
         async with await connect(port) as stream, trio.open_nursery() as nursery:
 
@@ -271,12 +273,12 @@ async def test_a_request_has_its_time_in_all_however_its_body_drips(door: Door) 
     assert 0.4 < time.monotonic() - begin < 20
 
 
-async def test_a_request_that_nobody_answers_ends_with_its_time(door: Door) -> None:
+async def test_a_request_that_nobody_answers_ends_with_its_time(running: RunningServer) -> None:
     ended = trio.Event()
 
     async def hanging(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            await door.app(scope, receive, send)
+            await running.app(scope, receive, send)
             return
         try:
             await trio.sleep_forever()
@@ -289,15 +291,15 @@ async def test_a_request_that_nobody_answers_ends_with_its_time(door: Door) -> N
 
 
 async def test_who_does_not_read_the_answers_is_cut(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    running: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "_SEND_TIMEOUT_S", 0.3)
-    answered = len(door.answered)
+    answered = len(running.answered)
 
-    async with await connect(door.port) as stream:
+    async with await connect(running.port) as stream:
         with trio.fail_after(30), pytest.raises(trio.BrokenResourceError):
             await stream.send_all(GET * 1_000_000)
-    assert len(door.answered) > answered
+    assert len(running.answered) > answered
 
 
 # -- connections -------------------------------------------------------------------------------
@@ -315,8 +317,10 @@ async def test_a_thousand_silent_sockets_shut_nobody_out(daemon: Daemon) -> None
         assert files_of(daemon) <= before + 512 + 5
 
 
-async def test_a_newcomer_takes_the_place_of_who_never_said_anything(door: Door) -> None:
-    async with limited(door.app, max_connections=3) as port:
+async def test_a_newcomer_takes_the_place_of_who_never_said_anything(
+    running: RunningServer,
+) -> None:
+    async with limited(running.app, max_connections=3) as port:
         kept, silent, began = [await connect(port) for _ in range(3)]
         async with kept, silent, began:
             assert (await answer_to(kept)).startswith(b"HTTP/1.1 200")
@@ -330,16 +334,16 @@ async def test_a_newcomer_takes_the_place_of_who_never_said_anything(door: Door)
                 assert (await answer_to(began, GET[8:])).startswith(b"HTTP/1.1 200")
 
 
-async def test_nobody_takes_the_place_of_a_request_under_way(door: Door) -> None:
+async def test_nobody_takes_the_place_of_a_request_under_way(running: RunningServer) -> None:
     entered, leave = trio.Event(), trio.Event()
 
-    @door.app.get("/slow")
+    @running.app.get("/slow")
     async def slow() -> dict[str, str]:
         entered.set()
         await leave.wait()
         return {"slow": "done"}
 
-    async with limited(door.app, max_connections=1) as port, await connect(port) as busy:
+    async with limited(running.app, max_connections=1) as port, await connect(port) as busy:
         await busy.send_all(GET.replace(b"/healthz", b"/slow"))
         await entered.wait()
         assert await ask(port, GET) == b""
@@ -347,11 +351,11 @@ async def test_nobody_takes_the_place_of_a_request_under_way(door: Door) -> None
         assert b"done" in await answer_to(busy, b"")
 
 
-async def test_a_door_that_shuts_does_not_wait_for_who_asks_nothing(door: Door) -> None:
-    async with await connect(door.port) as silent, await connect(door.port) as kept:
+async def test_a_stopping_server_does_not_wait_for_idle_connections(running: RunningServer) -> None:
+    async with await connect(running.port) as silent, await connect(running.port) as kept:
         await answer_to(kept)
         begin = time.monotonic()
-        door.shut.set()
+        running.stop.set()
 
         assert (await rest_of(silent), await rest_of(kept)) == (b"", b"")
         assert time.monotonic() - begin < 2.5

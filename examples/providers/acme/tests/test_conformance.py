@@ -1,4 +1,4 @@
-"""What payd relies on, check by check."""
+"""Run payd's conformance checks against the provider."""
 
 from acme_provider import MANIFEST
 from acme_provider.conformance import open_remote

@@ -1,7 +1,7 @@
-"""Bank transfers: a reference to pay under, and the bank's statements to see who did.
+"""Bank transfers: create payment references and match the bank's statements against them.
 
-There is no remote API. The open claims are ours, in a file; the customer's bank and ours do the
-rest; what they did is read from camt.053 statements. No I/O here.
+There is no remote API. The open claims are in a local file; the transfers that customers made are
+read from camt.053 statements. No I/O here.
 """
 
 from collections.abc import Iterable
@@ -37,10 +37,10 @@ MANIFEST = ProviderManifest(
     capabilities=Capabilities(
         # Claims are never deleted: the same operation is the same claim for ever.
         idempotency_window=timedelta(days=3650),
-        # The claims are in one local file: what is not there was never booked.
+        # The claims are in one local file: a claim that is missing there was never created.
         lookup=Lookup.INCLUDING_ABSENCE,
-        # Nobody can forbid a customer to transfer money. payd looks instead, and money that comes
-        # after a cancel is PAID_AFTER_CLOSE there.
+        # A bank transfer cannot be prevented. payd polls instead, and reports money that arrives
+        # after a cancel as PAID_AFTER_CLOSE.
         cancel=Cancel.NOT_CLOSABLE,
         # Each call is a thread and a short transaction; SQLite writes one at a time anyway.
         concurrency=16,

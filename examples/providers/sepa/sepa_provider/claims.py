@@ -1,4 +1,4 @@
-"""What the ledger means in payd's words: a claim as an object, an entry as an event. Pure."""
+"""Convert ledger rows to SDK values: a claim to a snapshot, an entry to an event. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,17 +19,17 @@ from sepa_provider.statements import Entry, Kind
 
 
 def created(claim: Claim) -> Created:
-    """The domain has no next action for a bank transfer: the shop has a page that explains it."""
+    """Redirect to the shop's page with the transfer details: payd has no action for transfers."""
     return Created(reference=claim.reference, next_action=Redirect(url=claim.url))
 
 
 def snapshot(claim: Claim, entries: Sequence[Entry], as_of: datetime) -> Snapshot:
-    """How the claim stood by the statements up to `as_of`.
+    """Build the state of a claim from the statements up to `as_of`.
 
-    Confirmed by a look is only what was booked in time: whether late money still counts is payd's
-    to decide, and only a receipt tells it when the money moved. A part of what is due leaves the
-    claim OPEN, never PROCESSING: nothing says that the rest is on its way, and PROCESSING would
-    keep the payment from expiring.
+    Only money that was booked in time counts as confirmed here: payd decides whether late money
+    counts, and needs the booking time for it, which only a receipt carries. A partial amount
+    leaves the claim OPEN, never PROCESSING: nothing shows that the rest is on its way, and
+    PROCESSING would keep the payment from expiring.
     """
     credits = [one for one in entries if one.kind is Kind.CREDIT]
     in_time = sum(one.amount for one in credits if one.booking_time <= claim.expire_time)
@@ -46,7 +46,7 @@ def snapshot(claim: Claim, entries: Sequence[Entry], as_of: datetime) -> Snapsho
 
 
 def event(entry: Entry) -> ProviderEvent:
-    """The bank's id of the entry is the event's: an entry in two statements is one event."""
+    """Use the bank's entry id as the event id: an entry in two statements is one event."""
     return ProviderEvent(
         id=entry.id,
         type=entry.kind.value,
@@ -60,29 +60,29 @@ def event(entry: Entry) -> ProviderEvent:
 
 
 def observations(event: ProviderEvent) -> Sequence[Observation]:
-    """A receipt for the reference that the customer gave.
+    """Build a receipt, or a reversal, for the reference that the customer gave.
 
-    A receipt, not a snapshot: it has its own id and its own time, so payd adds up partial money
-    and knows late money, in whatever order the entries come.
+    A receipt, not a snapshot: it has its own id and time, so payd can add up partial amounts and
+    recognize late money, whatever the order of the entries.
 
-    Money without a reference of ours is told, too: a customer may have forgotten it, and payd
-    keeps a receipt that fits no payment for a person to place. An observation must name something:
-    the entry's id, which is the name of no payment.
+    Money without a known reference is reported, too: the customer may have forgotten it, and payd
+    keeps a receipt that matches no payment for an operator to assign. An observation must carry a
+    reference: here it is the entry's id, which matches no payment.
     """
-    told = event.content
-    reference = told["reference"] or event.id
+    content = event.content
+    reference = content["reference"] or event.id
     if event.type == Kind.REVERSAL.value:
-        # payd wants the total that went back, and one entry knows its own sum only: of two
-        # reversals the larger counts. That is enough to raise attention, and a person looks.
-        fact = Reversal(asset=told["currency"], refunded=told["amount"])
+        # payd expects the total that was returned, and an entry has only its own amount: of two
+        # reversals the larger counts. That is enough to flag the payment for an operator.
+        fact = Reversal(asset=content["currency"], refunded=content["amount"])
         return (Observation(id=event.id, reference=reference, fact=fact),)
     receipt = Receipt(
         id=event.id,
-        asset=told["currency"],
-        amount=told["amount"],
-        # A booked credit transfer is final: the customer's bank cannot take it back by itself.
+        asset=content["currency"],
+        amount=content["amount"],
+        # A booked credit transfer is final: the customer's bank cannot recall it on its own.
         state=ReceiptState.CONFIRMED,
-        time=datetime.fromisoformat(told["booking_time"]),
+        time=datetime.fromisoformat(content["booking_time"]),
         details={"entry": event.id},
     )
     return (Observation(id=event.id, reference=reference, fact=(receipt,)),)

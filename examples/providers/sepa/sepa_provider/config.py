@@ -1,4 +1,4 @@
-"""What an operator may set, under `providers.sepa` or as `SEPA_…`."""
+"""Settings under `providers.sepa`, or as `SEPA_…` in the environment."""
 
 import re
 from datetime import timedelta
@@ -12,15 +12,15 @@ from pydantic import AfterValidator, Field
 from payd.plugins import Method, ProviderConfig
 from sepa_provider.references import compact, has_iban_check
 
-#: What the instructions page may be told.
+#: Placeholders that `instructions_url` may contain.
 PLACEHOLDERS = frozenset({"iban", "reference", "amount", "currency"})
-#: Without these nobody can pay.
+#: Placeholders that a customer needs to pay.
 _NEEDED = frozenset({"reference", "amount"})
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 
 
 def _iban(text: str) -> str:
-    """As machines write it. A mistyped one would send all money to somebody else."""
+    """Normalize and check an IBAN: a mistyped one would send all money to a stranger."""
     iban = compact(text)
     if not _IBAN.fullmatch(iban) or not has_iban_check(iban):
         raise ValueError("not an IBAN: its form or its check digits are wrong")
@@ -28,42 +28,42 @@ def _iban(text: str) -> str:
 
 
 def _template(text: str) -> str:
-    """A URL whose placeholders we know; the host is not among what they may change."""
+    """Check a URL template: only known placeholders, and none of them in the host."""
     url = urlsplit(text)
     is_local = url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1")
     if not url.hostname or "{" in url.netloc or not (url.scheme == "https" or is_local):
-        raise ValueError("an https URL is needed; http for localhost only")
+        raise ValueError("use an https URL; http is allowed for localhost only")
     parts = list(Formatter().parse(text))
     names = {name for _, name, _, _ in parts if name is not None}
     if unknown := names - PLACEHOLDERS:
         raise ValueError(f"unknown placeholders: {sorted(unknown)}")
     if any(spec or conversion for _, _, spec, conversion in parts):
-        raise ValueError("a placeholder is a name in braces, and nothing else")
+        raise ValueError("write a placeholder as a name in braces, without a format")
     if missing := _NEEDED - names:
         raise ValueError(f"placeholders are missing: {sorted(missing)}")
     return text
 
 
 class SepaConfig(ProviderConfig):
-    """The settings under `providers.sepa`."""
+    """Settings under `providers.sepa`."""
 
-    #: Our account: where customers send money to, and whose statements count.
+    #: IBAN of the account that receives the transfers; only its statements are read.
     iban: Annotated[str, AfterValidator(_iban)]
-    #: The shop's page that tells a customer what to transfer.
+    #: URL template of the shop's page with the transfer details.
     instructions_url: Annotated[str, AfterValidator(_template)]
-    #: The open claims and the statement entries, in SQLite. On a local disk: all daemons that run
-    #: the provider use this one file.
+    #: SQLite file with the open claims and the statement entries. It must be on a local disk: all
+    #: daemons that run the provider share it.
     ledger_file: Path
-    #: Where the bank, or a job, puts statements.
+    #: Folder into which the bank, or a job, puts statements.
     statements_dir: Path
-    #: A transfer takes a bank day, a weekend has none, and a customer has to get round to it.
+    #: Days until a payment expires. A transfer takes a bank day, and weekends have none.
     expiry_days: int = Field(default=7, ge=1, le=90)
-    #: False holds money after closing for a person.
+    #: Whether money that arrives after closing completes the payment; if not, an operator decides.
     late_payments_complete: bool = True
 
 
 def methods_of(config: SepaConfig) -> tuple[Method, ...]:
-    """One method: SEPA moves euros."""
+    """Offer one method, in EUR: SEPA transfers are in euros."""
     return (
         Method(
             key="sepa",
@@ -76,13 +76,13 @@ def methods_of(config: SepaConfig) -> tuple[Method, ...]:
 
 
 def instructions_url(config: SepaConfig, reference: str, currency: str, minor_units: int) -> str:
-    """The page for one payment. The amount is told as people write it: 149.00."""
-    told = {
+    """Build the page's URL for one payment, with the amount in decimal form: 149.00."""
+    values = {
         "iban": config.iban,
         "reference": reference,
         "amount": f"{minor_units // 100}.{minor_units % 100:02}",
         "currency": currency,
     }
     return config.instructions_url.format(
-        **{name: quote(value, safe="") for name, value in told.items()}
+        **{name: quote(value, safe="") for name, value in values.items()}
     )

@@ -57,7 +57,7 @@ class SepaRemote(Remote):
         return {}
 
     async def fault(self, fault: Fault) -> None:
-        """See Remote. Only reading can fail: the folder of statements disappears."""
+        """Simulate the only fault that can happen here: move the statements folder away."""
         await trio.lowlevel.checkpoint()
         if fault is not Fault.SERVER_ERROR:
             raise _NOTHING_IS_SENT
@@ -70,11 +70,11 @@ class SepaRemote(Remote):
             self._away.rename(self._statements)
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
-        """See Remote: the next statement shows the transfer."""
+        """Write a statement that shows the transfer."""
         await self._booked(ref, amount, is_reversal=False)
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
-        """See Remote: the next statement shows that it was returned."""
+        """Write a statement that shows the returned transfer."""
         await self._booked(ref, amount, is_reversal=True)
 
     async def _booked(self, ref: PaymentRef, amount: int, *, is_reversal: bool) -> None:

@@ -15,7 +15,7 @@ from sepa_provider.fake_bank import Booking, drop, statement
 
 @contextmanager
 def serving(statements: Path, iban: str, port: int = 0) -> Iterator[str]:
-    """Serve on the loopback address, in threads, until the end of the block; gives the URL."""
+    """Serve on the loopback address until the end of the block; yield the URL."""
     server = _Server(("127.0.0.1", port), _Handler)
     server.statements, server.iban = statements, iban
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

@@ -1,7 +1,7 @@
-"""The book of claims and of what the bank's statements said, in SQLite.
+"""SQLite ledger of payment claims and of the entries in the bank's statements.
 
-All calls block, for a few milliseconds at most as a rule: call them in a thread. Each has a
-connection of its own, so any thread and any process may call.
+All calls block, usually for a few milliseconds: call them in a thread. Each call opens its own
+connection, so any thread and any process may call.
 """
 
 import sqlite3
@@ -32,21 +32,27 @@ CREATE TABLE IF NOT EXISTS files (
 """
 _CLAIM = "reference, operation_id, payment_id, amount, currency, url, create_time, expire_time"
 _ENTRY = "id, kind, reference, amount, currency, booking_time"
-#: Another daemon writes for far less than this; payd waits 10 s for an operation.
+# ruff: noqa: S608 - the interpolated column names are constants
+_CLAIM_BY_REFERENCE = f"SELECT {_CLAIM} FROM claims WHERE reference = ?"
+_INSERT_ENTRY = f"INSERT OR IGNORE INTO entries ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?)"
+_ENTRY_BY_ID = f"SELECT {_ENTRY} FROM entries WHERE id = ?"
+_ENTRIES_OF_REFERENCE = f"SELECT {_ENTRY} FROM entries WHERE reference = ? ORDER BY number"
+_ENTRIES_AFTER = f"SELECT number, {_ENTRY} FROM entries WHERE number > ? ORDER BY number LIMIT ?"
+#: Longer than any write of another daemon, shorter than the 10 s that payd gives an operation.
 _LOCK_WAIT_S = 5.0
 
 
 @attrs.frozen(kw_only=True)
 class Claim:
-    """What a customer owes, and where he was told how to pay it."""
+    """What a customer owes, and the page that shows how to pay it."""
 
     reference: str
     operation_id: str
     payment_id: str
-    #: In cents.
+    #: Minor units: cents.
     amount: int
     currency: str
-    #: As it was first told: a changed setting changes no page that a customer already has.
+    #: URL as first returned: a changed setting must not change a page that a customer already has.
     url: str
     create_time: datetime
     expire_time: datetime
@@ -54,7 +60,7 @@ class Claim:
 
 @attrs.frozen(kw_only=True)
 class Stamp:
-    """A state of a statement file; another one is read again."""
+    """State of a statement file; a file with another state is read again."""
 
     name: str
     size: int
@@ -62,28 +68,31 @@ class Stamp:
 
 
 class Ledger:
-    """Raises NotAttempted when it cannot be opened, OutcomeUnknown when it fails later."""
+    """The claims and entries in one file.
+
+    Raises NotAttempted when the file cannot be opened, OutcomeUnknown when a later step fails.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def prepare(self) -> None:
-        """Make the file and its tables, where they are missing."""
+        """Create the file and its tables if they are missing."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._connection() as database:
-            # Readers do not wait for the writer. Commits are on the disk, as books must be.
+            # In WAL mode readers do not wait for the writer, and commits are durable.
             database.execute("PRAGMA journal_mode = WAL")
             database.executescript(_SCHEMA)
 
     def check(self) -> None:
-        """That it can be read and written; changes nothing."""
+        """Check that the file can be read and written; change nothing."""
         with self._transaction() as database:
             database.execute("SELECT 1 FROM claims LIMIT 1").fetchone()
 
     # -- claims ----------------------------------------------------------------------------------
 
     def book(self, claim: Claim) -> Claim:
-        """Keep it once a reference; the claim that is kept, durably."""
+        """Store a claim unless its reference exists; return the stored claim."""
         row = (
             claim.reference,
             claim.operation_id,
@@ -96,40 +105,37 @@ class Ledger:
         )
         with self._transaction() as database:
             database.execute(
-                "INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (reference) DO NOTHING",
+                "INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (reference) DO NOTHING",
                 row,
             )
             return _find(database, claim.reference) or claim
 
     def find(self, reference: str) -> Claim | None:
-        """The claim of this reference."""
+        """Return the claim with this reference, or None."""
         with self._connection() as database:
             return _find(database, reference)
 
     # -- statement entries -----------------------------------------------------------------------
 
     def unread(self, stamps: Sequence[Stamp]) -> Sequence[Stamp]:
-        """The files that were not imported as they are now, in the same order."""
+        """Return the files that were not imported in their current state, in the same order."""
         with self._connection() as database:
             rows = database.execute("SELECT name, size, mtime_ns FROM files").fetchall()
         known = set(rows)
         return [one for one in stamps if (one.name, one.size, one.mtime_ns) not in known]
 
-    def enter(self, stamp: Stamp, told: Statements) -> Sequence[str]:
-        """Keep what a file says, all or nothing. Entries that are known are not kept twice.
+    def enter(self, stamp: Stamp, statements: Statements) -> Sequence[str]:
+        """Store the entries of a file in one transaction; skip those that are known.
 
-        Returns the ids of those that are known with another content: the first one stands.
+        Returns the ids of entries that are known with other content; the first version is kept.
         """
         contradicted = []
-        end_time = _text(told.end_time) if told.end_time else None
+        end_time = _text(statements.end_time) if statements.end_time else None
         with self._transaction() as database:
-            for entry in told.entries:
-                database.execute(
-                    f"INSERT OR IGNORE INTO entries ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - our columns
-                    _row(entry),
-                )
-                query = f"SELECT {_ENTRY} FROM entries WHERE id = ?"  # noqa: S608 - our columns
-                if database.execute(query, (entry.id,)).fetchone() != _row(entry):
+            for entry in statements.entries:
+                database.execute(_INSERT_ENTRY, _row(entry))
+                if database.execute(_ENTRY_BY_ID, (entry.id,)).fetchone() != _row(entry):
                     contradicted.append(entry.id)
             database.execute(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
@@ -138,29 +144,28 @@ class Ledger:
         return contradicted
 
     def entries_of(self, reference: str) -> Sequence[Entry]:
-        """All that named this reference."""
-        query = f"SELECT {_ENTRY} FROM entries WHERE reference = ? ORDER BY number"  # noqa: S608 - our columns
+        """Return all entries with this reference."""
         with self._connection() as database:
-            return [_entry(row) for row in database.execute(query, (reference,))]
+            return [_entry(row) for row in database.execute(_ENTRIES_OF_REFERENCE, (reference,))]
 
     def entries_after(self, number: int, limit: int) -> Sequence[tuple[int, Entry]]:
-        """With their numbers, in the order in which they were entered.
+        """Return entries with their numbers, in the order in which they were stored.
 
-        One writer at a time: whoever sees a number will never see a smaller one appear.
+        Writers take turns, so numbers become visible in ascending order: no entry appears later
+        with a smaller number than one that was already read.
         """
-        query = f"SELECT number, {_ENTRY} FROM entries WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608 - our columns
         with self._connection() as database:
-            rows = database.execute(query, (number, limit))
+            rows = database.execute(_ENTRIES_AFTER, (number, limit))
             return [(int(row[0]), _entry(row[1:])) for row in rows]
 
     def has(self, number: int, entry_id: str) -> bool:
-        """Whether this entry has this number here."""
+        """Whether the entry with this number has this id."""
         query = "SELECT 1 FROM entries WHERE number = ? AND id = ?"
         with self._connection() as database:
             return database.execute(query, (number, entry_id)).fetchone() is not None
 
     def end_time(self) -> datetime | None:
-        """Up to when the statements tell of our account; None before the first."""
+        """Return the time up to which statements cover the account; None before the first."""
         with self._connection() as database:
             (text,) = database.execute("SELECT max(end_time) FROM files").fetchone()
         return None if text is None else datetime.fromisoformat(text)
@@ -189,8 +194,7 @@ class Ledger:
 
 
 def _find(database: sqlite3.Connection, reference: str) -> Claim | None:
-    query = f"SELECT {_CLAIM} FROM claims WHERE reference = ?"  # noqa: S608 - our columns
-    row = database.execute(query, (reference,)).fetchone()
+    row = database.execute(_CLAIM_BY_REFERENCE, (reference,)).fetchone()
     if row is None:
         return None
     *_, create_time, expire_time = row
@@ -219,5 +223,5 @@ def _entry(row: Sequence[object]) -> Entry:
 
 
 def _text(time: datetime) -> str:
-    """In UTC and of one length, so that the later one is the greater text, too."""
+    """Format in UTC with a fixed length, so that texts sort by time."""
     return time.astimezone(UTC).isoformat(timespec="microseconds")

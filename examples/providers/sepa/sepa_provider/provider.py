@@ -1,4 +1,4 @@
-"""Bank transfers as payd sees them: claims that are booked here, and a scan of statements."""
+"""The provider: creates claims in the ledger and scans the bank's statements."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -33,7 +33,7 @@ PAGE_MAX = 100
 
 @asynccontextmanager
 async def open_provider(context: ProviderContext, config: SepaConfig) -> AsyncIterator[Provider]:
-    """The factory of the manifest."""
+    """Create the provider; the manifest's factory."""
     ledger = Ledger(config.ledger_file)
     await trio.to_thread.run_sync(ledger.prepare)
     importer = Importer(config.statements_dir, config.iban, ledger, context.log)
@@ -41,10 +41,10 @@ async def open_provider(context: ProviderContext, config: SepaConfig) -> AsyncIt
 
 
 class SepaProvider:
-    """Provider and SupportsScan.
+    """Implements Provider and SupportsScan.
 
-    Files are read and written in threads. A thread is never abandoned: cancelled, a call still
-    ends what it began, so that its effect is known.
+    Files are read and written in threads. A cancelled call still waits for its thread to finish,
+    so that its effect is known.
     """
 
     def __init__(
@@ -56,38 +56,38 @@ class SepaProvider:
         self._importer = importer
 
     async def create(self, operation: CreateOperation) -> Created:
-        """See Provider. Booked once an operation id; the first answer is every answer."""
+        """Store one claim per operation id; a repetition returns the first answer."""
         claim = self._claim(operation)
         kept = await trio.to_thread.run_sync(self._ledger.book, claim)
-        # The page follows from the settings, which may have changed since.
+        # The URL depends on the settings, which may have changed since.
         if attrs.evolve(kept, url=claim.url) != claim:
             raise IdempotencyConflict("the operation id was used with other parameters")
         return claims.created(kept)
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
-        """See Provider. Statements that lie there unread are read first."""
+        """Import new statements, then return the state of the claim."""
         await self._importer.import_new()
         return await trio.to_thread.run_sync(self._found, ref)
 
     async def cancel(self, ref: PaymentRef) -> Snapshot:
-        """See Provider: nothing can be closed here, so it says how the claim stands."""
+        """Return the state of the claim: a bank transfer cannot be cancelled."""
         found = await self.fetch(ref)
         if isinstance(found, Absent):
-            raise InvalidRequest("payment_id", "there is no claim for it")
+            raise InvalidRequest("payment_id", "no claim exists for this payment")
         return found.snapshot
 
     async def health(self) -> None:
-        """Check that the remote side responds to our credentials."""
+        """Check that the ledger and the statements folder are accessible."""
         await trio.to_thread.run_sync(self._ledger.check)
         await trio.to_thread.run_sync(self._importer.check)
 
     # -- events ----------------------------------------------------------------------------------
 
     async def scan(self, cursor: str | None) -> Page:
-        """See SupportsScan.
+        """Return the entries after the cursor.
 
-        The cursor is the last entry that was told, by its number in the ledger: numbers grow in the
-        order of arrival, so a file that comes late, under an older name, is told all the same.
+        The cursor is the ledger number and id of the last entry returned. Numbers grow in the order
+        of arrival, so a file that arrives late, under an older name, is still returned.
         """
         await self._importer.import_new()
         return await trio.to_thread.run_sync(self._page, cursor)
@@ -96,7 +96,7 @@ class SepaProvider:
         """Convert an event to observations about payments; empty for events of no interest."""
         return claims.observations(event)
 
-    # -- the ledger's side, in threads -----------------------------------------------------------
+    # -- ledger access, in threads ---------------------------------------------------------------
 
     def _claim(self, operation: CreateOperation) -> Claim:
         reference = reference_of(operation.operation_id)
@@ -113,23 +113,23 @@ class SepaProvider:
         )
 
     def _found(self, ref: PaymentRef) -> Found | Absent:
-        # When the answer to `create` was lost, the reference is known all the same.
+        # If the answer to `create` was lost, derive the reference from the operation id.
         reference = ref.reference or reference_of(ref.operation_id)
         claim = self._ledger.find(reference)
         if claim is None:
             return Absent()
-        # The look is as old as the newest statement: that nobody has paid is known up to there, and
-        # payd lets a payment expire only by a look that reaches past its expire_time.
-        told_until = self._ledger.end_time() or claim.create_time
-        as_of = max(claim.create_time, min(told_until, self._clock.now()))
+        # A missing transfer is certain only up to the end of the newest statement, and payd lets a
+        # payment expire only by a snapshot that is later than its expire_time.
+        covered_until = self._ledger.end_time() or claim.create_time
+        as_of = max(claim.create_time, min(covered_until, self._clock.now()))
         entries = self._ledger.entries_of(reference)
         return Found(created=claims.created(claim), snapshot=claims.snapshot(claim, entries, as_of))
 
     def _page(self, cursor: str | None) -> Page:
         number, _, entry_id = (cursor or "0:").partition(":")
         if not self._ledger.has(int(number), entry_id):
-            # The first scan; or the ledger was lost and made anew, or restored from a backup: then
-            # all is told again, and payd ignores what it knows.
+            # First scan, or the ledger was recreated or restored from a backup: start over. payd
+            # ignores the events that it has already stored.
             number, cursor = "0", "0:"
         rows = self._ledger.entries_after(int(number), PAGE_MAX)
         for last, entry in rows[-1:]:

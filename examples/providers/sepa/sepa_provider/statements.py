@@ -1,7 +1,7 @@
-"""camt.053, the Bank-to-Customer Statement of ISO 20022: the little of it that matters here. Pure.
+"""Parse bank statements in camt.053 (ISO 20022), as far as they matter here. Pure.
 
-Any version of it is read: elements are found by name, whatever their namespace. What cannot be
-understood refuses the whole file, so that no money is passed over in silence.
+Every version is accepted: elements are found by name, whatever their namespace. A file with an
+entry that cannot be understood is refused as a whole, so that no money is skipped silently.
 """
 
 import enum
@@ -14,13 +14,13 @@ import attrs
 
 from sepa_provider.references import compact, find_reference
 
-#: A statement of so many bytes has some ten thousand entries; more is no statement.
+#: Room for some ten thousand entries; a larger file is not a statement.
 SIZE_MAX = 32 * 1024 * 1024
 _AMOUNT = re.compile(r"([0-9]{1,13})(?:\.([0-9]{1,5}))?")
 
 
 class Kind(enum.Enum):
-    """What an entry says about a customer's money."""
+    """Direction of an entry."""
 
     CREDIT = "credit"
     #: An earlier credit was taken back.
@@ -28,19 +28,19 @@ class Kind(enum.Enum):
 
 
 class UnreadableStatement(Exception):
-    """No statement, or one that says something that we do not understand."""
+    """The file is not a statement, or has content that we do not understand."""
 
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """One booked movement on our account. Nothing of the customer is in it but his reference."""
+    """One booked movement on our account, without the customer's name and account."""
 
-    #: The bank's own reference for it: the same in every statement that repeats the entry.
+    #: The bank's reference for the entry: the same in every statement that repeats it.
     id: str
     kind: Kind
-    #: None where the customer gave none that we know.
+    #: None if the customer gave no valid reference.
     reference: str | None
-    #: In cents: SEPA moves euros.
+    #: Minor units: cents, as SEPA transfers are in euros.
     amount: int
     currency: str
     booking_time: datetime
@@ -48,23 +48,23 @@ class Entry:
 
 @attrs.frozen(kw_only=True)
 class Statements:
-    """What one file says about our account."""
+    """The content of one file for our account."""
 
     entries: tuple[Entry, ...]
-    #: All bookings before this time are told; None where no statement is about our account.
+    #: The file covers all bookings before this time; None if no statement is about our account.
     end_time: datetime | None
 
 
 def read_statements(document: bytes, iban: str) -> Statements:
-    """The entries of the account. Raises UnreadableStatement."""
+    """Parse the entries of the account. Raises UnreadableStatement."""
     if len(document) > SIZE_MAX:
         raise UnreadableStatement(f"larger than {SIZE_MAX} bytes")
     try:
         parser = ET.XMLParser(target=_NoDoctype())  # noqa: S314 - entities need a DOCTYPE
         root = ET.fromstring(document, parser)  # noqa: S314 - the same
         if root.find(_path("BkToCstmrStmt")) is None:
-            raise UnreadableStatement("it is no camt.053 document")
-        # One file may hold several accounts; money that came to another one is not ours to count.
+            raise UnreadableStatement("not a camt.053 document")
+        # A file may cover several accounts; entries of the others are ignored.
         ours = [
             statement
             for statement in root.iterfind(_path("BkToCstmrStmt/Stmt"))
@@ -83,23 +83,23 @@ def read_statements(document: bytes, iban: str) -> Statements:
 
 
 class _NoDoctype(ET.TreeBuilder):
-    """Refuses document types, and with them every entity: a bank sends none, an attacker does."""
+    """Refuses document types, and with them all entities: only an attacker sends them."""
 
     def doctype(self, *_: object) -> None:
-        """Called before anything of it is expanded."""
-        raise UnreadableStatement("it has a DOCTYPE")
+        """Refuse; the parser calls this before it expands any entity."""
+        raise UnreadableStatement("a DOCTYPE is not allowed")
 
 
 def _end_time(root: ET.Element, statement: ET.Element) -> datetime:
-    """The end of its period; where it has none, when it was made."""
+    """Return the end of the statement's period, or else its creation time."""
     end = _text(statement, "FrToDt/ToDtTm") or _text(statement, "CreDtTm")
     return _time(end or _text(root, "BkToCstmrStmt/GrpHdr/CreDtTm"))
 
 
 def _entries(entry: ET.Element) -> Iterator[Entry]:
-    """What one booking tells: itself, or the transactions that the bank booked in one sum."""
+    """Yield a booking, or the single transactions if the bank booked them as one sum."""
     status = _text(entry, "Sts/Cd") or _text(entry, "Sts")
-    # What is only announced (PDNG, INFO) comes again when it is booked.
+    # A pending entry (PDNG, INFO) appears again when it is booked.
     kind = _kind(entry)
     if status != "BOOK" or kind is None:
         return
@@ -113,7 +113,7 @@ def _entries(entry: ET.Element) -> Iterator[Entry]:
 
 
 def _kind(entry: ET.Element) -> Kind | None:
-    """None for our own payments, and for those of them that came back."""
+    """Return the direction; None for our own payments and their returns."""
     is_reversal = _text(entry, "RvslInd") in ("true", "1")
     match _text(entry, "CdtDbtInd"), is_reversal:
         case "CRDT", False:
@@ -125,10 +125,10 @@ def _kind(entry: ET.Element) -> Kind | None:
 
 def _movement(kind: Kind, entry: ET.Element, part: ET.Element, entry_id: str) -> Iterator[Entry]:
     if not entry_id or entry_id.startswith("/"):
-        # Without it, the same money in two statements would count twice.
+        # Without this id, an entry in two statements would count twice.
         raise UnreadableStatement("a booked entry has no AcctSvcrRef")
     reference = _reference(part)
-    # Money that was taken back and names no payment of ours is none of ours.
+    # A reversal without a known reference concerns no payment.
     if kind is Kind.CREDIT or reference is not None:
         amount = part.find(_path("Amt"))
         if amount is None:
@@ -146,9 +146,9 @@ def _movement(kind: Kind, entry: ET.Element, part: ET.Element, entry_id: str) ->
 
 
 def _reference(part: ET.Element) -> str | None:
-    """Where a reference belongs, then where customers and their banks put it instead."""
+    """Find the reference in its own element, else where customers and banks put it instead."""
     for name in ("CdtrRefInf/{*}Ref", "RmtInf/{*}Ustrd", "EndToEndId"):
-        # Long texts are cut into several elements, at any place.
+        # Long texts are split into several elements, at any position.
         text = "".join(node.text or "" for node in part.iterfind(f".//{{*}}{name}"))
         if (reference := find_reference(text)) is not None:
             return reference
@@ -156,7 +156,7 @@ def _reference(part: ET.Element) -> str | None:
 
 
 def _cents(text: str) -> int:
-    """Exactly, or not at all."""
+    """Convert to cents without rounding. Raises UnreadableStatement."""
     match = _AMOUNT.fullmatch(text.strip())
     if match is None or (match[2] or "")[2:].strip("0"):
         raise UnreadableStatement(f"not an amount in cents: {text[:30]!r}")
@@ -164,7 +164,7 @@ def _cents(text: str) -> int:
 
 
 def _time(text: str) -> datetime:
-    """A day without a time is its first moment: in doubt the customer was in time."""
+    """Parse a time; a day without a time means its start, in favour of the customer."""
     time = datetime.fromisoformat(text if "T" in text else text[:10])
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
 

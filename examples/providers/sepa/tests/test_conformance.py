@@ -1,4 +1,4 @@
-"""What payd relies on, check by check."""
+"""Run payd's conformance checks against the provider."""
 
 from sepa_provider import MANIFEST
 from sepa_provider.conformance import open_remote

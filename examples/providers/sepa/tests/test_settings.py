@@ -1,4 +1,4 @@
-"""What an operator may set, and what would lose a customer's money."""
+"""Settings: the page's URL, and values that are refused because they would lose money."""
 
 # ruff: noqa: S101 - asserts are what tests are made of
 
@@ -15,7 +15,7 @@ SOUND = {
 }
 
 
-def test_the_page_is_told_what_to_transfer() -> None:
+def test_the_page_url_names_what_to_transfer() -> None:
     url = instructions_url(SepaConfig.model_validate(SOUND), "RF12 &x", "EUR", 7)
     assert url == f"http://localhost:8000/?to={IBAN}&r=RF12%20%26x&a=0.07&c=EUR"
 

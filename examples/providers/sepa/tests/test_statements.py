@@ -1,4 +1,4 @@
-"""What a bank's file says: what is read of it, and what is refused."""
+"""Statement files: what is read from them, and what is refused."""
 
 # ruff: noqa: S101 - asserts are what tests are made of
 
@@ -30,17 +30,17 @@ def test_a_reference_is_found_as_people_write_it() -> None:
     assert find_reference(f"order 17, {spaced} thank you") == REFERENCE
 
 
-def test_a_slip_of_the_pen_is_no_reference() -> None:
+def test_a_mistyped_reference_is_ignored() -> None:
     wrong = REFERENCE[:-1] + ("A" if REFERENCE[-1] != "A" else "B")
     assert find_reference(wrong) is None
 
 
-def test_two_references_are_for_a_person() -> None:
+def test_a_text_with_two_references_is_ambiguous() -> None:
     assert find_reference(f"{REFERENCE} {reference_of('two')}") is None
     assert find_reference(f"{REFERENCE} {REFERENCE}") == REFERENCE
 
 
-# -- what a file says --------------------------------------------------------------------------
+# -- statements --------------------------------------------------------------------------------
 
 
 def read(document: str) -> Statements:
@@ -75,7 +75,7 @@ def test_a_reference_in_the_free_text_is_found() -> None:
         (IBAN, "DE02120300000000202051"),
     ],
 )
-def test_what_is_not_booked_to_us_is_not_there(old: str, new: str) -> None:
+def test_an_entry_that_is_not_booked_to_us_is_skipped(old: str, new: str) -> None:
     assert read(PLAIN.replace(old, new)).entries == ()
 
 
@@ -114,7 +114,7 @@ def test_amounts_are_exact(text: str, cents: int) -> None:
         PLAIN.replace("<Document", '<!DOCTYPE d [<!ENTITY e "x">]><Document'),
     ],
 )
-def test_what_cannot_be_understood_is_refused(document: str) -> None:
+def test_a_file_that_cannot_be_understood_is_refused(document: str) -> None:
     with pytest.raises(UnreadableStatement):
         read(document)
 
@@ -125,14 +125,14 @@ def test_a_doctype_is_refused_in_any_encoding() -> None:
         read_statements(bomb.encode("utf-16"), IBAN)
 
 
-def test_an_event_has_nothing_of_the_customer() -> None:
+def test_an_event_carries_no_personal_data() -> None:
     named = PLAIN.replace("<RmtInf>", "<RltdPties><Dbtr><Nm>Jo Doe</Nm></Dbtr></RltdPties><RmtInf>")
     (entry,) = read(named).entries
     assert "Doe" not in repr(claims.event(entry))
     assert claims.event(entry) == claims.event(read(PLAIN).entries[0])
 
 
-def test_money_without_a_reference_is_told_as_what_fits_no_payment() -> None:
+def test_money_without_a_reference_becomes_a_receipt_that_matches_no_payment() -> None:
     (entry,) = read(PLAIN.replace(REFERENCE, "thank you")).entries
     (observation,) = claims.observations(claims.event(entry))
     assert observation.reference == "E1"

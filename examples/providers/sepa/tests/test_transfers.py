@@ -1,4 +1,4 @@
-"""From the bank's folder to payd: late, partial and repeated money, files in any order or state."""
+"""Transfers: late, partial and repeated money, and statement files in any order or state."""
 
 # ruff: noqa: S101 - asserts are what tests are made of
 
@@ -34,7 +34,7 @@ REFERENCE = reference_of("one")
 
 @attrs.frozen
 class Desk:
-    """The provider, the bank's folder, and time."""
+    """The provider with the statements folder and a clock that the test sets."""
 
     provider: SepaProvider
     folder: Path
@@ -102,7 +102,7 @@ def at_the_desk(
     trio.run(lived)
 
 
-def test_partial_money_leaves_it_open_until_the_rest_has_come(tmp_path: Path) -> None:
+def test_a_partial_amount_leaves_the_claim_open_until_the_rest_arrives(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         ref = await desk.create()
         desk.book(10000)
@@ -115,7 +115,7 @@ def test_partial_money_leaves_it_open_until_the_rest_has_come(tmp_path: Path) ->
     at_the_desk(tmp_path, story)
 
 
-def test_late_money_is_seen_and_left_to_payd(tmp_path: Path) -> None:
+def test_late_money_is_reported_but_not_confirmed(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         ref = await desk.create()
         desk.clock.advance(timedelta(days=9))
@@ -133,7 +133,7 @@ def test_late_money_is_seen_and_left_to_payd(tmp_path: Path) -> None:
     at_the_desk(tmp_path, story)
 
 
-def test_that_nobody_paid_is_known_up_to_the_newest_statement(tmp_path: Path) -> None:
+def test_a_snapshot_is_as_old_as_the_newest_statement(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         ref = await desk.create()
         desk.clock.advance(timedelta(days=8))
@@ -155,7 +155,7 @@ def test_an_entry_in_two_statements_is_one(tmp_path: Path) -> None:
     at_the_desk(tmp_path, story)
 
 
-def test_a_file_that_comes_late_under_an_older_name_is_told(tmp_path: Path) -> None:
+def test_a_late_file_with_an_older_name_is_scanned(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         desk.book(1, "2026-01-05", id="E5")
         _, cursor = await desk.ids()
@@ -165,7 +165,7 @@ def test_a_file_that_comes_late_under_an_older_name_is_told(tmp_path: Path) -> N
     at_the_desk(tmp_path, story)
 
 
-def test_a_broken_file_stops_no_other_and_is_read_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_broken_file_blocks_no_other_and_is_read_once_it_is_complete(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         broken = desk.folder / "a.xml"
         whole = statement(IBAN, [Booking(reference=REFERENCE, cents=1, id="E1")], NOW)
@@ -193,7 +193,7 @@ def test_a_file_that_grew_is_read_again(tmp_path: Path) -> None:
     at_the_desk(tmp_path, story)
 
 
-def test_many_entries_come_in_pages_and_again_when_the_ledger_was_lost(tmp_path: Path) -> None:
+def test_many_entries_come_in_pages_and_again_after_the_ledger_is_lost(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         bookings = [Booking(reference="", cents=1) for _ in range(PAGE_MAX + 5)]
         drop(desk.folder, statement(IBAN, bookings, NOW))
@@ -207,7 +207,7 @@ def test_many_entries_come_in_pages_and_again_when_the_ledger_was_lost(tmp_path:
     at_the_desk(tmp_path, story)
 
 
-def test_an_upload_is_left_alone_until_it_has_its_name(tmp_path: Path) -> None:
+def test_an_upload_is_ignored_until_it_is_renamed(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         path = desk.folder / "day.part"
         path.write_text(statement(IBAN, [Booking(reference=REFERENCE, cents=1, id="E1")], NOW))
@@ -219,7 +219,7 @@ def test_an_upload_is_left_alone_until_it_has_its_name(tmp_path: Path) -> None:
     at_the_desk(tmp_path, story)
 
 
-def test_a_changed_setting_changes_no_page_that_was_told(tmp_path: Path) -> None:
+def test_a_changed_setting_keeps_the_page_of_an_existing_claim(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         ref = await desk.create()
         found = await desk.provider.fetch(ref)
@@ -233,7 +233,7 @@ def test_a_changed_setting_changes_no_page_that_was_told(tmp_path: Path) -> None
     assert told[0] == told[1]
 
 
-def test_money_that_came_back_is_a_reversal(tmp_path: Path) -> None:
+def test_returned_money_is_a_reversal(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         ref = await desk.create()
         desk.book(14900)

@@ -1,7 +1,7 @@
 """POST /webhooks/{provider}: the bytes as they came, and a 2xx only for what is stored."""
 
 import pytest
-from integration.http.serving import MAX_BODY_BYTES, Door
+from integration.http.serving import MAX_BODY_BYTES, RunningServer
 
 from payd.domain.errors import (
     PaydError,
@@ -14,34 +14,36 @@ from payd.domain.errors import (
 BODY = b'{"caf\xc3\xa9":  1 }\r\n'
 
 
-async def test_the_bytes_and_headers_arrive_as_they_were_sent(door: Door) -> None:
-    answer = await door.client.post(
+async def test_the_bytes_and_headers_arrive_as_they_were_sent(running: RunningServer) -> None:
+    answer = await running.client.post(
         "/webhooks/stripe", content=BODY, headers={"Stripe-Signature": "t=1,v1=a"}
     )
 
     assert (answer.status_code, answer.json()) == (200, {"received": True, "new": True})
-    [(provider, request)] = door.intake.taken
+    [(provider, request)] = running.intake.taken
     assert (provider, request.body) == ("stripe", BODY)
     assert request.headers["stripe-signature"] == "t=1,v1=a"
 
 
-async def test_a_repetition_is_answered_alike(door: Door) -> None:
+async def test_a_repetition_is_answered_alike(running: RunningServer) -> None:
     for _ in range(2):
-        answer = await door.client.post("/webhooks/stripe", content=BODY)
+        answer = await running.client.post("/webhooks/stripe", content=BODY)
         assert answer.status_code == 200
 
     assert answer.json() == {"received": True, "new": False}
-    assert door.webhooks == [("stripe", "new"), ("stripe", "repeated")]
+    assert running.webhooks == [("stripe", "new"), ("stripe", "repeated")]
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", ""])
-async def test_a_body_is_raw_whatever_it_calls_itself(door: Door, content_type: str) -> None:
+async def test_a_body_is_raw_whatever_it_calls_itself(
+    running: RunningServer, content_type: str
+) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
 
-    answer = await door.client.post("/webhooks/stripe", content=b"a=1&b=%zz", headers=headers)
+    answer = await running.client.post("/webhooks/stripe", content=b"a=1&b=%zz", headers=headers)
 
     assert answer.status_code == 200
-    assert door.intake.taken[-1][1].body == b"a=1&b=%zz"
+    assert running.intake.taken[-1][1].body == b"a=1&b=%zz"
 
 
 @pytest.mark.parametrize(
@@ -54,28 +56,28 @@ async def test_a_body_is_raw_whatever_it_calls_itself(door: Door, content_type: 
     ],
 )
 async def test_what_is_not_stored_is_never_answered_2xx(
-    door: Door, error: PaydError, status: int, counted: tuple[str, str]
+    running: RunningServer, error: PaydError, status: int, counted: tuple[str, str]
 ) -> None:
-    door.intake.error = error
+    running.intake.error = error
 
-    answer = await door.client.post("/webhooks/stripe", content=BODY)
+    answer = await running.client.post("/webhooks/stripe", content=BODY)
 
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["title"] == error.reason
-    assert door.webhooks == [counted]
+    assert running.webhooks == [counted]
 
 
-async def test_a_body_over_the_limit_is_refused_unread(door: Door) -> None:
-    answer = await door.client.post("/webhooks/stripe", content=b"x" * (MAX_BODY_BYTES + 1))
+async def test_a_body_over_the_limit_is_refused_unread(running: RunningServer) -> None:
+    answer = await running.client.post("/webhooks/stripe", content=b"x" * (MAX_BODY_BYTES + 1))
 
     assert answer.status_code == 413
-    assert door.intake.taken == []
+    assert running.intake.taken == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_only_post_is_taken(door: Door, method: str) -> None:
-    answer = await door.client.request(method, "/webhooks/stripe")
+async def test_only_post_is_taken(running: RunningServer, method: str) -> None:
+    answer = await running.client.request(method, "/webhooks/stripe")
 
     assert answer.status_code == 405
-    assert door.intake.taken == []
+    assert running.intake.taken == []

@@ -257,7 +257,7 @@ class Caller:
 
 
 @attrs.frozen(kw_only=True)
-class OpenDoor:
+class RunningServer:
     """A server that listens, with what is behind it and what it told."""
 
     server: GrpcServer
@@ -291,21 +291,21 @@ class OpenDoor:
 
 
 @asynccontextmanager
-async def open_door(pki: Path, max_in_flight: int = 512) -> AsyncIterator[OpenDoor]:
+async def run_server(pki: Path, max_in_flight: int = 512) -> AsyncIterator[RunningServer]:
     """The real server, on a port of its own; the main app alone is allowed."""
     use_cases = UseCases()
     rpcs: list[tuple[str, str]] = []
     limits = Limits(
         max_in_flight=max_in_flight, max_message_bytes=MESSAGE_BYTES_MAX, await_answer_s=5.0
     )
-    door = GrpcSettings(host="127.0.0.1", port=0, limits=limits)
+    settings = GrpcSettings(host="127.0.0.1", port=0, limits=limits)
     files = CertificateFiles(cert=pki / "server.crt", key=pki / "server.key", ca=pki / "ca.crt")
     tls = Tls(load_certificates(files, datetime.now(UTC)))
     behind: Any = use_cases
     services = Services(initiate=behind, cancel=behind, query=behind)
     async with bridge.open_loop(lambda message, error: None):
         server = GrpcServer(
-            door,
+            settings,
             tls,
             services,
             lambda: frozenset({"main-app"}),
@@ -314,7 +314,7 @@ async def open_door(pki: Path, max_in_flight: int = 512) -> AsyncIterator[OpenDo
         port = await bridge.aio(server.start)
         server.set_serving(True)
         try:
-            yield OpenDoor(server=server, port=port, pki=pki, use_cases=use_cases, rpcs=rpcs)
+            yield RunningServer(server=server, port=port, pki=pki, use_cases=use_cases, rpcs=rpcs)
         finally:
             with trio.CancelScope(shield=True):
                 await bridge.aio(server.stop, 1.0)

@@ -8,14 +8,14 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpclib.const import Status
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from integration.grpc.door import (
+from integration.grpc.server import (
     CANCEL,
     GET,
     MESSAGE_BYTES_MAX,
     PAYMENT_ID,
     QUOTE,
     Caller,
-    OpenDoor,
+    RunningServer,
     an_initiate,
 )
 from payd_client.proto import payment_pb2 as pb
@@ -51,49 +51,51 @@ async def test_a_request_without_a_usable_id_gets_one(caller: Caller, given: str
     assert made != given
 
 
-async def test_a_client_without_a_certificate_harms_nobody(door: OpenDoor, caller: Caller) -> None:
+async def test_a_client_without_a_certificate_harms_nobody(
+    running: RunningServer, caller: Caller
+) -> None:
     # In TLS 1.3 the client hears of it when it first reads.
     with pytest.raises(trio.BrokenResourceError):
-        async with door.caller(certificate=None) as nobody:
+        async with running.caller(certificate=None) as nobody:
             await nobody.call("GetQuote", QUOTE)
-    assert door.rpcs == []
+    assert running.rpcs == []
     await still_served(caller)
 
 
-async def test_a_client_of_tls_1_2_harms_nobody(door: OpenDoor, caller: Caller) -> None:
-    old = door.tls("client")
+async def test_a_client_of_tls_1_2_harms_nobody(running: RunningServer, caller: Caller) -> None:
+    old = running.tls("client")
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(trio.BrokenResourceError):
-        async with door.caller(tls=old):
+        async with running.caller(tls=old):
             pytest.fail("the handshake went through")
     await still_served(caller)
 
 
 @pytest.mark.parametrize("method", ["GetQuote", "InitiatePayment", "GetPayment", "CancelPayment"])
 async def test_a_stranger_with_our_certificate_may_call_nothing(
-    door: OpenDoor, method: str
+    running: RunningServer, method: str
 ) -> None:
-    async with door.caller("stranger") as stranger:
+    async with running.caller("stranger") as stranger:
         reply = await stranger.call(method, b"")
     assert reply.grpc_status is Status.PERMISSION_DENIED
     assert reply.reason == "CLIENT_NOT_ALLOWED"
     assert reply.detail(ErrorInfo).metadata == {"common_name": "stranger"}
-    assert not door.use_cases.begun.is_set()
+    assert not running.use_cases.begun.is_set()
 
 
 @pytest.mark.parametrize("certificate", ["client", "stranger"])
 @pytest.mark.parametrize("service", ["", "payd.v1.PaymentService"])
 async def test_health_answers_any_certificate_and_follows_the_daemon(
-    door: OpenDoor, certificate: str, service: str
+    running: RunningServer, certificate: str, service: str
 ) -> None:
-    async with door.caller(certificate) as anybody:
+    async with running.caller(certificate) as anybody:
 
         async def status() -> int:
             reply = await anybody.call(HEALTH, HealthCheckRequest(service=service))
             return int(reply.message(HealthCheckResponse).status)
 
         assert await status() == HealthCheckResponse.SERVING
-        door.server.set_serving(False)
+        running.server.set_serving(False)
         assert await status() == HealthCheckResponse.NOT_SERVING
 
 
@@ -142,22 +144,22 @@ async def test_what_payd_does_not_speak_is_unimplemented(caller: Caller) -> None
     ids=lambda value: getattr(value, "reason", None),
 )
 async def test_an_error_tells_its_reason_and_whether_to_repeat(
-    door: OpenDoor, caller: Caller, error: PaydError, status: Status
+    running: RunningServer, caller: Caller, error: PaydError, status: Status
 ) -> None:
-    door.use_cases.error = error
+    running.use_cases.error = error
     reply = await caller.call("CancelPayment", CANCEL, ("x-request-id", "req-9"))
     assert (reply.grpc_status, reply.reason) == (status, error.reason)
     assert reply.detail(ErrorInfo).metadata == error.metadata
     assert reply.trailers["x-request-id"] == "req-9"
     if error.may_retry:
         assert reply.retry_after_s > 0
-    assert door.rpcs == [("CancelPayment", status.name)]
+    assert running.rpcs == [("CancelPayment", status.name)]
 
 
 async def test_an_unknown_error_is_internal_and_keeps_its_text_to_itself(
-    door: OpenDoor, caller: Caller
+    running: RunningServer, caller: Caller
 ) -> None:
-    door.use_cases.error = RuntimeError("password=hunter2")
+    running.use_cases.error = RuntimeError("password=hunter2")
     reply = await caller.call("GetPayment", GET)
     assert (reply.grpc_status, reply.reason) == (Status.INTERNAL, "INTERNAL")
     assert "hunter2" not in str(reply.trailers)
@@ -167,7 +169,7 @@ async def test_an_unknown_error_is_internal_and_keeps_its_text_to_itself(
 
 
 async def test_who_asked_and_from_where_reaches_the_use_case(
-    door: OpenDoor, caller: Caller
+    running: RunningServer, caller: Caller
 ) -> None:
     await caller.call(
         "InitiatePayment",
@@ -178,7 +180,7 @@ async def test_who_asked_and_from_where_reaches_the_use_case(
         ("traceparent", TRACE),
     )
     await caller.call("InitiatePayment", an_initiate(), ("x-request-id", "req-2"))
-    assert door.use_cases.origins == [
+    assert running.use_cases.origins == [
         Origin(
             actor="user-1",
             request_id="req-1",
@@ -224,13 +226,13 @@ async def test_who_asked_and_from_where_reaches_the_use_case(
     ],
 )
 async def test_a_name_of_payds_own_cannot_be_claimed(
-    door: OpenDoor, caller: Caller, method: str, request_: Message, claimed: str
+    running: RunningServer, caller: Caller, method: str, request_: Message, claimed: str
 ) -> None:
     reply = await caller.call(method, request_, ("x-actor", claimed), ("x-request-id", "req-1"))
     assert (reply.grpc_status, reply.reason) == (Status.INVALID_ARGUMENT, "INVALID_FIELD")
     assert reply.field == "x-actor"
     assert reply.trailers["x-request-id"] == "req-1"
-    assert not door.use_cases.begun.is_set()
+    assert not running.use_cases.begun.is_set()
     await still_served(caller)
 
 
@@ -238,24 +240,24 @@ async def test_a_name_of_payds_own_cannot_be_claimed(
     "claimed", ["user:42", "paydesk", "recovery-team", "operators", "x-provider:stripe", "o:payd"]
 )
 async def test_a_name_that_only_resembles_one_of_payds_can_be_claimed(
-    door: OpenDoor, caller: Caller, claimed: str
+    running: RunningServer, caller: Caller, claimed: str
 ) -> None:
     await caller.call("CancelPayment", CANCEL, ("x-actor", claimed))
-    [origin] = door.use_cases.origins
+    [origin] = running.use_cases.origins
     assert origin.actor == claimed
 
 
 @pytest.mark.parametrize("claimed", ["", "   ", "x" * 129, "a\x07b", "a\x7fb", "re\x00covery"])
 async def test_an_actor_that_cannot_be_kept_gives_way_to_the_certificates_name(
-    door: OpenDoor, caller: Caller, claimed: str
+    running: RunningServer, caller: Caller, claimed: str
 ) -> None:
     await caller.call("CancelPayment", CANCEL, ("x-actor", claimed))
-    [origin] = door.use_cases.origins
+    [origin] = running.use_cases.origins
     assert (origin.actor, origin.certificate) == ("main-app", "main-app")
 
 
-async def test_a_stranger_hears_nothing_of_the_names_that_are_payds(door: OpenDoor) -> None:
-    async with door.caller("stranger") as stranger:
+async def test_a_stranger_hears_nothing_of_the_names_that_are_payds(running: RunningServer) -> None:
+    async with running.caller("stranger") as stranger:
         reply = await stranger.call("CancelPayment", CANCEL, ("x-actor", "recovery"))
     assert reply.reason == "CLIENT_NOT_ALLOWED"
 

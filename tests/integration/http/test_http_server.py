@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 import trio
-from integration.http.serving import HOST, MAX_BODY_BYTES, Door, serving
+from integration.http.serving import HOST, MAX_BODY_BYTES, RunningServer, serving
 
 from payd import telemetry
 from payd.domain.errors import StoreUnavailable
@@ -17,9 +17,9 @@ from payd.transport.http.app import Check
 PROBLEM = "application/problem+json"
 
 
-async def exchange(door: Door, request: bytes, *, within_s: float = 5.0) -> bytes:
+async def exchange(running: RunningServer, request: bytes, *, within_s: float = 5.0) -> bytes:
     """What comes back over a connection of our own until the door closes it."""
-    stream = await trio.open_tcp_stream(HOST, door.port)
+    stream = await trio.open_tcp_stream(HOST, running.port)
     answer = b""
     async with stream:
         with trio.fail_after(within_s):
@@ -35,15 +35,15 @@ async def exchange(door: Door, request: bytes, *, within_s: float = 5.0) -> byte
 # -- what operators and the main app ask -------------------------------------------------------
 
 
-async def test_a_process_that_lives_says_so(door: Door) -> None:
-    answer = await door.client.get("/healthz")
+async def test_a_process_that_lives_says_so(running: RunningServer) -> None:
+    answer = await running.client.get("/healthz")
 
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_a_daemon_with_everything_is_ready(door: Door) -> None:
-    answer = await door.client.get("/readyz")
+async def test_a_daemon_with_everything_is_ready(running: RunningServer) -> None:
+    answer = await running.client.get("/readyz")
 
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
@@ -52,10 +52,12 @@ async def test_a_daemon_with_everything_is_ready(door: Door) -> None:
     assert nats == {"ok": True, "detail": "", "required": True, "state": None}
 
 
-async def test_a_daemon_without_its_database_is_not_ready_and_says_why(door: Door) -> None:
-    door.checks["database"] = Check(ok=False, detail="connection refused")
+async def test_a_daemon_without_its_database_is_not_ready_and_says_why(
+    running: RunningServer,
+) -> None:
+    running.checks["database"] = Check(ok=False, detail="connection refused")
 
-    answer = await door.client.get("/readyz")
+    answer = await running.client.get("/readyz")
 
     assert answer.status_code == 503
     assert answer.json()["status"] == "not_ready"
@@ -63,28 +65,32 @@ async def test_a_daemon_without_its_database_is_not_ready_and_says_why(door: Doo
     assert answer.json()["checks"]["nats"]["ok"] is True
 
 
-async def test_a_daemon_without_its_rate_limiter_is_ready_all_the_same(door: Door) -> None:
-    door.checks["redis"] = Check(ok=False, detail="away", required=False)
+async def test_a_daemon_without_its_rate_limiter_is_ready_all_the_same(
+    running: RunningServer,
+) -> None:
+    running.checks["redis"] = Check(ok=False, detail="away", required=False)
 
-    answer = await door.client.get("/readyz")
+    answer = await running.client.get("/readyz")
 
     assert (answer.status_code, answer.json()["status"]) == (200, "ready")
     assert answer.json()["checks"]["redis"]["ok"] is False
 
 
 async def test_a_dependency_that_hangs_is_not_ready_and_holds_up_nobody(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    running: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_app, "_READINESS_TIMEOUT_S", 0.1)
-    door.hangs = True
+    running.hangs = True
 
-    answer = await door.client.get("/readyz", timeout=2)
+    answer = await running.client.get("/readyz", timeout=2)
 
     assert (answer.status_code, answer.json()["status"]) == (503, "not_ready")
 
 
-async def test_the_payment_methods_are_those_of_the_enabled_providers(door: Door) -> None:
-    answer = await door.client.get("/api/v1/payment-methods")
+async def test_the_payment_methods_are_those_of_the_enabled_providers(
+    running: RunningServer,
+) -> None:
+    answer = await running.client.get("/api/v1/payment-methods")
 
     assert answer.status_code == 200
     assert answer.json() == {
@@ -107,40 +113,40 @@ async def test_the_payment_methods_are_those_of_the_enabled_providers(door: Door
     }
 
 
-async def test_head_and_options_are_answered_without_a_body(door: Door) -> None:
-    head = await door.client.head("/healthz")
-    options = await door.client.options("/api/v1/payment-methods")
+async def test_head_and_options_are_answered_without_a_body(running: RunningServer) -> None:
+    head = await running.client.head("/healthz")
+    options = await running.client.options("/api/v1/payment-methods")
 
     assert (head.status_code, head.content) == (200, b"")
     assert (options.status_code, options.content) == (200, b"")
     assert {"GET", "HEAD", "OPTIONS"} <= set(options.headers["allow"].split(", "))
 
 
-async def test_a_request_keeps_its_id_or_gets_one(door: Door) -> None:
-    kept = await door.client.get("/healthz", headers={"x-request-id": "req-1"})
-    made = await door.client.get("/healthz")
-    replaced = await door.client.get("/healthz", headers={"x-request-id": "a b"})
+async def test_a_request_keeps_its_id_or_gets_one(running: RunningServer) -> None:
+    kept = await running.client.get("/healthz", headers={"x-request-id": "req-1"})
+    made = await running.client.get("/healthz")
+    replaced = await running.client.get("/healthz", headers={"x-request-id": "a b"})
 
     assert kept.headers["x-request-id"] == "req-1"
     assert len(made.headers["x-request-id"]) == 32
     assert len(replaced.headers["x-request-id"]) == 32
 
 
-async def test_each_answer_is_heard_by_its_route_not_by_its_path(door: Door) -> None:
-    await door.client.get("/healthz?probe=1")
-    await door.client.get("/no/such/thing")
+async def test_each_answer_is_heard_by_its_route_not_by_its_path(running: RunningServer) -> None:
+    await running.client.get("/healthz?probe=1")
+    await running.client.get("/no/such/thing")
 
-    assert door.answered == [("/healthz", 200), ("unmatched", 404)]
+    assert running.answered == [("/healthz", 200), ("unmatched", 404)]
 
 
 @pytest.mark.usefixtures("json_lines")
 async def test_a_request_is_one_line_and_only_on_debug(
-    door: Door, capfd: pytest.CaptureFixture[str]
+    running: RunningServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    await door.client.get("/healthz")
+    await running.client.get("/healthz")
     quiet = capfd.readouterr().err
     telemetry.set_level("debug")
-    await door.client.get("/healthz", headers={"x-request-id": "req-1"})
+    await running.client.get("/healthz", headers={"x-request-id": "req-1"})
     [line] = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
 
     assert quiet == ""
@@ -162,9 +168,9 @@ async def test_a_request_is_one_line_and_only_on_debug(
     ],
 )
 async def test_a_refusal_is_a_problem_document(
-    door: Door, method: str, path: str, status: int, title: str
+    running: RunningServer, method: str, path: str, status: int, title: str
 ) -> None:
-    answer = await door.client.request(method, path)
+    answer = await running.client.request(method, path)
 
     document = answer.json()
     assert answer.status_code == document["status"] == status
@@ -177,9 +183,9 @@ async def test_a_refusal_is_a_problem_document(
 
 @pytest.mark.usefixtures("json_lines")
 async def test_what_we_failed_is_told_to_the_log_and_not_to_the_caller(
-    door: Door, capfd: pytest.CaptureFixture[str]
+    running: RunningServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    answer = await door.client.get("/broken", headers={"x-request-id": "req-9"})
+    answer = await running.client.get("/broken", headers={"x-request-id": "req-9"})
 
     [line] = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert line["level"] == "error"
@@ -188,12 +194,12 @@ async def test_what_we_failed_is_told_to_the_log_and_not_to_the_caller(
     assert "detail" not in answer.json()
 
 
-async def test_a_reason_of_the_contract_keeps_its_name(door: Door) -> None:
-    @door.app.get("/away")
+async def test_a_reason_of_the_contract_keeps_its_name(running: RunningServer) -> None:
+    @running.app.get("/away")
     async def away() -> bytes:
         raise StoreUnavailable("the database is away")
 
-    answer = await door.client.get("/away")
+    answer = await running.client.get("/away")
 
     assert answer.status_code == 503
     assert answer.headers["content-type"] == PROBLEM
@@ -203,19 +209,21 @@ async def test_a_reason_of_the_contract_keeps_its_name(door: Door) -> None:
 # -- who drips or floods -----------------------------------------------------------------------
 
 
-async def test_a_body_within_the_limit_is_read(door: Door) -> None:
+async def test_a_body_within_the_limit_is_read(running: RunningServer) -> None:
     body = b"x" * MAX_BODY_BYTES
 
-    answer = await door.client.post("/echo", content=body)
+    answer = await running.client.post("/echo", content=body)
 
     assert answer.content == body
 
 
 @pytest.mark.parametrize("path", ["/echo", "/nothing/here"])
-async def test_a_body_over_the_limit_is_refused_before_it_is_sent(door: Door, path: str) -> None:
+async def test_a_body_over_the_limit_is_refused_before_it_is_sent(
+    running: RunningServer, path: str
+) -> None:
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_BODY_BYTES + 1}\r\n\r\n"
 
-    answer = await exchange(door, head.encode())
+    answer = await exchange(running, head.encode())
 
     assert answer.startswith(b"HTTP/1.1 413")
     assert PROBLEM.encode() in answer
@@ -223,31 +231,33 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_sent(door: Door, pa
 
 
 async def test_a_body_without_a_stated_length_is_refused_where_it_passes_the_limit(
-    door: Door,
+    running: RunningServer,
 ) -> None:
     head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
 
-    answer = await exchange(door, head + chunk * (MAX_BODY_BYTES // 0x4000 + 1))
+    answer = await exchange(running, head + chunk * (MAX_BODY_BYTES // 0x4000 + 1))
 
     assert answer.startswith(b"HTTP/1.1 413")
     assert PROBLEM.encode() in answer
 
 
-async def test_a_body_that_drips_is_cut_after_its_time(door: Door) -> None:
-    door.app.config["BODY_TIMEOUT"] = 0.3
+async def test_a_body_that_drips_is_cut_after_its_time(running: RunningServer) -> None:
+    running.app.config["BODY_TIMEOUT"] = 0.3
     head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nfirst"
 
-    answer = await exchange(door, head)
+    answer = await exchange(running, head)
 
     assert answer.startswith(b"HTTP/1.1 408")
     assert PROBLEM.encode() in answer
 
 
-async def test_a_body_that_nobody_reads_does_not_become_the_next_request(door: Door) -> None:
+async def test_a_body_that_nobody_reads_does_not_become_the_next_request(
+    running: RunningServer,
+) -> None:
     request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 60\r\n\r\nGET /readyz HTTP/1.1"
 
-    answer = await exchange(door, request)
+    answer = await exchange(running, request)
 
     assert answer.count(b"HTTP/1.1 200") == 1
     assert b"checks" not in answer
@@ -262,24 +272,26 @@ async def test_a_body_that_nobody_reads_does_not_become_the_next_request(door: D
     ],
     ids=["TLS", "no length", "long header"],
 )
-async def test_nonsense_is_refused_and_the_door_stays_open(door: Door, nonsense: bytes) -> None:
-    answer = await exchange(door, nonsense + b"\r\n\r\n")
+async def test_nonsense_is_refused_and_the_server_keeps_serving(
+    running: RunningServer, nonsense: bytes
+) -> None:
+    answer = await exchange(running, nonsense + b"\r\n\r\n")
 
     assert answer == b"" or answer.split(b" ")[1].startswith(b"4")
-    assert (await door.client.get("/healthz")).status_code == 200
+    assert (await running.client.get("/healthz")).status_code == 200
 
 
-async def test_a_header_that_drips_is_cut(door: Door) -> None:
-    answer = await exchange(door, b"GET /healthz HTTP/1.1\r\nHos", within_s=8)
+async def test_a_header_that_drips_is_cut(running: RunningServer) -> None:
+    answer = await exchange(running, b"GET /healthz HTTP/1.1\r\nHos", within_s=8)
 
     assert b"200" not in answer
 
 
 # hypercorn drops the socket that it could not bind without closing it.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-async def test_two_doors_can_not_have_one_port(door: Door) -> None:
+async def test_two_servers_cannot_listen_on_one_port(running: RunningServer) -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
-        async with serving(door.app, door.port):
+        async with serving(running.app, running.port):
             pytest.fail("it opened")
 
     assert caught.group_contains(OSError, match="in use")
@@ -287,8 +299,8 @@ async def test_two_doors_can_not_have_one_port(door: Door) -> None:
     gc.collect()
 
 
-async def test_a_door_that_closes_is_closed(door: Door) -> None:
-    async with serving(door.app) as port:
+async def test_a_stopped_server_accepts_no_connection(running: RunningServer) -> None:
+    async with serving(running.app) as port:
         url = f"http://{HOST}:{port}/healthz"
         async with httpx.AsyncClient() as client:
             assert (await client.get(url)).status_code == 200
@@ -298,22 +310,24 @@ async def test_a_door_that_closes_is_closed(door: Door) -> None:
             await client.get(url)
 
 
-async def test_a_request_under_way_is_answered_when_the_door_shuts(door: Door) -> None:
+async def test_a_request_under_way_is_answered_while_the_server_stops(
+    running: RunningServer,
+) -> None:
     asked, answered = trio.Event(), []
 
-    @door.app.get("/slow")
+    @running.app.get("/slow")
     async def slow() -> bytes:
         asked.set()
         await trio.sleep(0.3)
         return b"done"
 
     async def ask() -> None:
-        answered.append((await door.client.get("/slow")).content)
+        answered.append((await running.client.get("/slow")).content)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask)
         await asked.wait()
-        door.shut.set()
+        running.stop.set()
     assert answered == [b"done"]
     with pytest.raises(httpx.TransportError):
-        await door.client.get("/healthz")
+        await running.client.get("/healthz")
