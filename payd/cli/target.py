@@ -1,5 +1,6 @@
 """Find the daemon: from options or the environment, else a running `payd dev`."""
 
+import fcntl
 import json
 import os
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 import attrs
 import click
+from click.core import ParameterSource
 
 from payd.cli import render
 
@@ -81,7 +83,16 @@ def find_target(
     key: Path | None,
     state_dir: Path | None,
 ) -> Target:
-    """Resolve the options to a daemon. Raises click.ClickException with advice."""
+    """Resolve the options to a daemon. Raises click.ClickException with advice.
+
+    --state-dir wins over variables of the environment.
+    """
+    if state_dir is not None:
+        target = None if _is_from_environment("target") else target
+        ca, cert, key = (
+            None if _is_from_environment(name) else path
+            for name, path in (("ca", ca), ("cert", cert), ("key", key))
+        )
     if target:
         if not (ca and cert and key):
             raise click.UsageError("--target needs --ca, --cert and --key too")
@@ -107,7 +118,14 @@ def find_target(
 
 def find_nats(nats: str | None, state_dir: Path | None) -> str:
     """Return the given NATS URL, else that of `payd dev`. Raises click.ClickException."""
-    return nats or str(dev_document(state_dir, "--nats")["nats"])
+    if nats and not (state_dir is not None and _is_from_environment("nats")):
+        return nats
+    return str(dev_document(state_dir, "--nats")["nats"])
+
+
+def _is_from_environment(option: str) -> bool:
+    source = click.get_current_context().get_parameter_source(option)
+    return source is ParameterSource.ENVIRONMENT
 
 
 def find_dev(state_dir: Path | None) -> Path | None:
@@ -158,8 +176,26 @@ def dev_document(state_dir: Path | None, otherwise: str) -> dict[str, Any]:
     state = state_dir or _USUAL_STATE
     try:
         document: dict[str, Any] = json.loads((state / "dev.json").read_text())
+        _check_lock(state)
     except (OSError, ValueError):
         raise click.ClickException(
             f"no `payd dev` is running on {state}: start it, or pass {otherwise}"
         ) from None
     return document
+
+
+def _check_lock(state: Path) -> None:
+    """Raise ProcessLookupError if the `payd dev` that wrote dev.json was killed.
+
+    It holds the lock as long as it runs (payd.dev.state), and removes dev.json only at a clean end.
+    """
+    try:
+        lock = (state / "lock").open()
+    except OSError:
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+    raise ProcessLookupError

@@ -1,5 +1,6 @@
 """quote, pay, get and cancel against a scripted daemon: what is asked, shown and returned."""
 
+import fcntl
 import json
 import socket
 from pathlib import Path
@@ -221,6 +222,31 @@ def test_a_running_payd_dev_is_found_by_its_state_folder(
     result = process("get", PAYMENT_ID, "--state-dir", str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert PAYMENT_ID in result.stdout
+
+
+def test_a_given_state_folder_wins_over_the_environment(
+    process: Process, daemon: ScriptedDaemon, pki: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "dev.json").write_text(json.dumps({"grpc": f"127.0.0.1:{daemon.port}"}))
+    (tmp_path / "pki").symlink_to(pki)
+    elsewhere = {"PAYD_TARGET": "127.0.0.1:1", "PAYD_CLIENT_CA": "/nowhere/ca"}
+    result = process("get", PAYMENT_ID, "--state-dir", str(tmp_path), **elsewhere)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_dev_json_that_a_killed_payd_dev_left_behind_is_ignored(
+    process: Process, daemon: ScriptedDaemon, pki: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "dev.json").write_text(json.dumps({"grpc": f"127.0.0.1:{daemon.port}"}))
+    (tmp_path / "pki").symlink_to(pki)
+    (tmp_path / "lock").touch()
+    command = ("get", PAYMENT_ID, "--state-dir", str(tmp_path))
+    with (tmp_path / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert process(*command).returncode == 0
+    result = process(*command)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Error: no `payd dev` is running on {tmp_path}: start it")
 
 
 def test_an_event_stream_that_is_not_there_is_told_soon(process: Process) -> None:
