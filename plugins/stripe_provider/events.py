@@ -16,16 +16,16 @@ def observations(event: ProviderEvent, *, livemode: bool) -> Sequence[Observatio
     `livemode` is that of our own key.
     """
     content = event.content
-    told = content.get("object")
-    if content["account"] is not None or told is None:
+    payload = content.get("object")
+    if content["account"] is not None or payload is None:
         return ()
     is_other_mode = content["livemode"] is not livemode
     if event.type in SESSION_EVENTS:
-        return _of_session(event, told, is_other_mode)
+        return _of_session(event, payload, is_other_mode)
     if event.type in CHARGE_EVENTS:
-        return _of_charge(event, told, is_other_mode)
+        return _of_charge(event, payload, is_other_mode)
     if event.type in DISPUTE_EVENTS:
-        return _of_dispute(event, told, is_other_mode)
+        return _of_dispute(event, payload, is_other_mode)
     return ()
 
 

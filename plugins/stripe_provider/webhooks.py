@@ -123,50 +123,50 @@ def reduced(event: Mapping[str, Any]) -> ProviderEvent:
     return ProviderEvent(id=_text(event, "id", _ID), type=kind, content=content)
 
 
-def _reduced_object(kind: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
+def _reduced_object(kind: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
     if kind in SESSION_EVENTS:
-        return _reduced_session(told)
+        return _reduced_session(fields)
     if kind in CHARGE_EVENTS:
         return {
-            "id": _text(told, "id", _ID),
-            "payment_intent": _reference(told, "payment_intent"),
-            "amount_refunded": _integer(told, "amount_refunded", _AMOUNT_MAX),
-            "currency": _text(told, "currency", _CURRENCY),
-            "payment_id": _payment_id(told),
+            "id": _text(fields, "id", _ID),
+            "payment_intent": _reference(fields, "payment_intent"),
+            "amount_refunded": _integer(fields, "amount_refunded", _AMOUNT_MAX),
+            "currency": _text(fields, "currency", _CURRENCY),
+            "payment_id": _payment_id(fields),
         }
     return {
-        "id": _text(told, "id", _ID),
-        "charge": _reference(told, "charge"),
-        "payment_intent": _reference(told, "payment_intent"),
-        "currency": _text(told, "currency", _CURRENCY),
+        "id": _text(fields, "id", _ID),
+        "charge": _reference(fields, "charge"),
+        "payment_intent": _reference(fields, "payment_intent"),
+        "currency": _text(fields, "currency", _CURRENCY),
     }
 
 
-def _reduced_session(told: Mapping[str, Any]) -> Mapping[str, Any]:
-    payment_id = _payment_id(told)
-    mode = _text(told, "mode", _WORD)
-    named = _optional_text(told, "client_reference_id", _ANY)
+def _reduced_session(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    payment_id = _payment_id(fields)
+    mode = _text(fields, "mode", _WORD)
+    named = _optional_text(fields, "client_reference_id", _ANY)
     is_ours = mode == "payment" and payment_id == named
     if payment_id is None or not is_ours:
         # Not created by payd: nothing of it is needed, and fields may be missing.
-        return {"id": _text(told, "id", _ID)}
+        return {"id": _text(fields, "id", _ID)}
     return {
-        "id": _text(told, "id", _ID),
-        "status": _text(told, "status", _WORD),
-        "payment_status": _text(told, "payment_status", _WORD),
-        "amount_total": _integer(told, "amount_total", _AMOUNT_MAX),
-        "currency": _text(told, "currency", _CURRENCY),
-        "livemode": _flag(told, "livemode"),
+        "id": _text(fields, "id", _ID),
+        "status": _text(fields, "status", _WORD),
+        "payment_status": _text(fields, "payment_status", _WORD),
+        "amount_total": _integer(fields, "amount_total", _AMOUNT_MAX),
+        "currency": _text(fields, "currency", _CURRENCY),
+        "livemode": _flag(fields, "livemode"),
         "client_reference_id": payment_id,
         "metadata": {"payment_id": payment_id},
-        "payment_intent": _reference(told, "payment_intent"),
+        "payment_intent": _reference(fields, "payment_intent"),
     }
 
 
-def _payment_id(told: Mapping[str, Any]) -> str | None:
-    if told.get("metadata") is None:
+def _payment_id(fields: Mapping[str, Any]) -> str | None:
+    if fields.get("metadata") is None:
         return None
-    named = uuid_or_none(_mapping(told, "metadata").get("payment_id"))
+    named = uuid_or_none(_mapping(fields, "metadata").get("payment_id"))
     return str(named) if named else None
 
 
@@ -177,41 +177,41 @@ def _malformed(what: str) -> NoReturn:
     raise WebhookRefused("malformed", f"not a readable event: {what}")
 
 
-def _mapping(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = told.get(name)
+def _mapping(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = fields.get(name)
     if not isinstance(value, Mapping):
         _malformed(name)
     return value
 
 
-def _text(told: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str:
-    value = told.get(name)
+def _text(fields: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str:
+    value = fields.get(name)
     if not isinstance(value, str) or not form.fullmatch(value):
         _malformed(name)
     return value
 
 
-def _optional_text(told: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str | None:
-    return None if told.get(name) is None else _text(told, name, form)
+def _optional_text(fields: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str | None:
+    return None if fields.get(name) is None else _text(fields, name, form)
 
 
-def _reference(told: Mapping[str, Any], name: str) -> str | None:
+def _reference(fields: Mapping[str, Any], name: str) -> str | None:
     """Id of a referenced object, which may be expanded to the whole object."""
-    value = told.get(name)
+    value = fields.get(name)
     return (
-        _text(value, "id", _ID) if isinstance(value, Mapping) else _optional_text(told, name, _ID)
+        _text(value, "id", _ID) if isinstance(value, Mapping) else _optional_text(fields, name, _ID)
     )
 
 
-def _integer(told: Mapping[str, Any], name: str, most: int) -> int:
-    value = told.get(name)
+def _integer(fields: Mapping[str, Any], name: str, most: int) -> int:
+    value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         _malformed(name)
     return value
 
 
-def _flag(told: Mapping[str, Any], name: str) -> bool:
-    value = told.get(name)
+def _flag(fields: Mapping[str, Any], name: str) -> bool:
+    value = fields.get(name)
     if not isinstance(value, bool):
         _malformed(name)
     return value

@@ -96,8 +96,8 @@ async def read_slice(
     _check_hashes(endpoint, points, found)
     if is_linked:
         _check_links(endpoint, [headers[number] for number in numbers])
-        told = Counter(str(log["blockHash"]).lower() for log in incoming)
-        await _check_blooms(endpoint, watched, [headers[n] for n in numbers[1:]], told)
+        known = Counter(str(log["blockHash"]).lower() for log in incoming)
+        await _check_blooms(endpoint, watched, [headers[n] for n in numbers[1:]], known)
     return Slice(
         first=first,
         last=points[last],
@@ -195,7 +195,7 @@ def _check_links(endpoint: Endpoint, headers: Sequence[Header]) -> None:
 
 
 async def _check_blooms(
-    endpoint: Endpoint, watched: Watched, headers: Sequence[Header], told: Mapping[str, int]
+    endpoint: Endpoint, watched: Watched, headers: Sequence[Header], known: Mapping[str, int]
 ) -> None:
     """Read blocks again whose bloom filter matches our transfers; all their logs must be known.
 
@@ -207,7 +207,7 @@ async def _check_blooms(
         [("eth_getLogs", ({"blockHash": one["hash"], **incoming},)) for one in doubtful]
     )
     for header, logs in zip(doubtful, again, strict=True):
-        if len(_logs(endpoint, logs)) > told.get(str(header["hash"]).lower(), 0):
+        if len(_logs(endpoint, logs)) > known.get(str(header["hash"]).lower(), 0):
             raise Unreadable(f"{endpoint.name}: omitted logs of block {header['number']}")
 
 

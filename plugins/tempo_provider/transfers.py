@@ -2,7 +2,7 @@
 
 Decoded by fixed offsets, which the ABI guarantees for these events; the tests hold it against
 web3's own decoding. Each transfer of money is one `Transfer` log. A `TransferWithMemo` is the same
-money told again, always one log later, so that it adds its memo and nothing else.
+money reported again, always one log later, so that it adds its memo and nothing else.
 """
 
 import string
@@ -70,14 +70,14 @@ def read_transfers(logs: Iterable[Log]) -> list[Transfer]:
     transfers: list[Transfer] = []
     previous: Transfer | None = None
     for log in _ordered(logs):
-        told = _read_transfer(log)
-        if told.memo is None:
-            transfers.append(told)
-        elif previous is None or not _is_told_again(previous, told):
-            raise UnreadableLog(f"a memo without its transfer: {told.transaction}")
+        transfer = _read_transfer(log)
+        if transfer.memo is None:
+            transfers.append(transfer)
+        elif previous is None or not _is_repeated(previous, transfer):
+            raise UnreadableLog(f"a memo without its transfer: {transfer.transaction}")
         else:
-            transfers[-1] = told._replace(log_index=previous.log_index)
-        previous = told
+            transfers[-1] = transfer._replace(log_index=previous.log_index)
+        previous = transfer
     return transfers
 
 
@@ -125,9 +125,9 @@ def _read_transfer(log: Log) -> Transfer:
         raise UnreadableLog(f"not a transfer: {error!r}") from None
 
 
-def _is_told_again(plain: Transfer, told: Transfer) -> bool:
-    """Whether `told` is the memo of `plain`, which came one log earlier in the same call."""
-    return told._replace(memo=None, log_index=told.log_index - 1) == plain
+def _is_repeated(plain: Transfer, with_memo: Transfer) -> bool:
+    """Whether `with_memo` repeats `plain`, the previous log of the same call, with its memo."""
+    return with_memo._replace(memo=None, log_index=with_memo.log_index - 1) == plain
 
 
 def _read_blocked(log: Log) -> Blocked:

@@ -39,7 +39,7 @@ class Witnesses:
         Raises RpcError when fewer than the quorum do.
         """
         asked = await self._ask(self.endpoints, read_head)
-        heads = [(one.endpoint, one.said) for one in asked if isinstance(one.said, Point)]
+        heads = [(one.endpoint, one.result) for one in asked if isinstance(one.result, Point)]
         if len(heads) < self.quorum:
             raise _too_few(asked, self.quorum)
         return heads
@@ -73,9 +73,9 @@ class Witnesses:
 
         async def ask(one: "_Asked[T]") -> None:
             try:
-                one.said = await read(one.endpoint)
+                one.result = await read(one.endpoint)
             except RpcError as error:
-                one.said = error
+                one.result = error
                 self._metrics.count("rpc_failures_total")
                 self._log.warning("rpc_failed", endpoint=one.endpoint.name, error=str(error))
 
@@ -85,15 +85,15 @@ class Witnesses:
         return asked
 
     def _agreed(self, asked: "Sequence[_Asked[T]]") -> tuple[T] | None:
-        answers = [one for one in asked if not isinstance(one.said, RpcError | None)]
+        answers = [one for one in asked if not isinstance(one.result, RpcError | None)]
         for one in answers:
-            alike = [other for other in answers if other.said == one.said]
+            alike = [other for other in answers if other.result == one.result]
             if len(alike) >= self.quorum:
                 for other in answers:
-                    if other.said != one.said:
+                    if other.result != one.result:
                         self._dissents(other.endpoint)
-                said: T = one.said  # type: ignore[assignment]  # errors were left out above
-                return (said,)
+                result: T = one.result  # type: ignore[assignment]  # errors were left out above
+                return (result,)
         return None
 
     def _dissents(self, endpoint: Endpoint) -> None:
@@ -101,22 +101,22 @@ class Witnesses:
         self._log.warning("rpc_overruled", endpoint=endpoint.name)
 
     def _no_agreement(self, asked: "Sequence[_Asked[T]]") -> RpcError:
-        answers = [one for one in asked if not isinstance(one.said, RpcError | None)]
+        answers = [one for one in asked if not isinstance(one.result, RpcError | None)]
         if len(answers) < max(2, self.quorum):
             return _too_few(asked, self.quorum)
         self._metrics.count("rpc_disagreements_total")
         names = ", ".join(one.endpoint.name for one in answers)
-        return Disagreement(f"{names} do not say the same, and {self.quorum} must")
+        return Disagreement(f"{names} disagree; {self.quorum} must agree")
 
 
 @attrs.define(kw_only=True, eq=False)
 class _Asked(Generic[T]):
     endpoint: Endpoint
-    said: T | RpcError | None = None
+    result: T | RpcError | None = None
 
 
 def _too_few(asked: "Sequence[_Asked[T]]", quorum: int) -> RpcError:
-    errors = [one.said for one in asked if isinstance(one.said, RpcError)]
+    errors = [one.result for one in asked if isinstance(one.result, RpcError)]
     for error in errors:
         # With a shorter range, one more endpoint would have answered.
         if isinstance(error, RangeTooLarge):

@@ -46,7 +46,7 @@ async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
 
 
 class StripeRemote(Remote):
-    """See Remote."""
+    """The stand-in, controlled by the kit."""
 
     follows_clock = False
 
@@ -64,15 +64,15 @@ class StripeRemote(Remote):
         }
 
     async def requests(self) -> int:
-        """See Remote."""
+        """Return the number of requests received so far."""
         return len(self._stand_in.api.log)
 
     async def objects(self, payment_id: UUID) -> int:
-        """See Remote."""
+        """Count the sessions of a payment."""
         return len(self._sessions(payment_id))
 
     async def fault(self, fault: Fault) -> None:
-        """See Remote."""
+        """Let every request from now on meet the fault."""
         if fault not in _KINDS:
             raise CannotHappen("Stripe declines cards on its own page, after the session was made")
         hold_s = _HANG_S if fault is Fault.HANG else 0.0
@@ -82,27 +82,27 @@ class StripeRemote(Remote):
         )
 
     async def mend(self) -> None:
-        """See Remote."""
+        """End the fault."""
         self._stand_in.faults.clear()
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
-        """See Remote."""
+        """Let the customer pay an amount, on the card page."""
         session = self._session(ref)
         if _stripes(amount, session) != session["amount_total"]:
-            raise CannotHappen("nobody can pay another amount than the session's")
+            raise CannotHappen("Stripe charges exactly the session's amount")
         self._stand_in.checkout.pay(session["id"])
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
-        """See Remote."""
+        """Refund an amount of what was paid."""
         session = self._session(ref)
         self._stand_in.checkout.refund(session["id"], _stripes(amount, session))
 
     async def expire(self, ref: PaymentRef) -> None:
-        """See Remote."""
+        """Let the session expire unpaid."""
         self._stand_in.checkout.expire(self._session(ref)["id"])
 
     async def later(self, by: timedelta) -> None:
-        """See Remote."""
+        """Advance the stand-in's clock."""
         self._stand_in.account.state.advance(by.total_seconds())
 
     async def rest(self) -> None:
@@ -110,7 +110,7 @@ class StripeRemote(Remote):
         await trio.lowlevel.checkpoint()
 
     def webhook(self, ref: PaymentRef, now: datetime, secret: str | None = None) -> WebhookRequest:
-        """See Remote: the newest event of the session or of its refund."""
+        """Return the newest event of the session or of its refund, signed at `now`."""
         session = self._session(ref)
         about = [
             event
@@ -122,11 +122,11 @@ class StripeRemote(Remote):
             )
         ]
         if not about:
-            raise NotScripted("Stripe tells nothing of a session that is only open")
+            raise NotScripted("Stripe sends no event for a session that is open")
         return _signed(about[0], now, secret)
 
     def foreign_webhook(self, now: datetime) -> WebhookRequest:
-        """See Remote: the event of a payment link, which payd did not create."""
+        """Return the event of a payment link, which payd did not create."""
         price = {"currency": "usd", "unit_amount": 700, "product_data": {"name": "Foreign"}}
         session = self._stand_in.checkout.create(
             {
@@ -142,15 +142,15 @@ class StripeRemote(Remote):
         return _signed(about[0], now)
 
     def signature_headers(self) -> tuple[str, ...]:
-        """See Remote."""
+        """Return the headers that carry the signature."""
         return ("stripe-signature",)
 
     def key_name(self) -> str:
-        """See Remote."""
+        """Return the name of the API credential."""
         return "stripe_secret_key"
 
     def secret_name(self) -> str:
-        """See Remote."""
+        """Return the name of the webhook secret."""
         return "stripe_webhook_secret"
 
     def _sessions(self, payment_id: UUID) -> list[Json]:

