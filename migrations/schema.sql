@@ -1,5 +1,5 @@
--- The whole schema, the truth to read. A test proves that it equals the sum of the migrations.
--- Amounts are integers: bigint minor units, numeric(78,0) for anything that may be base units.
+-- The current schema, for reading. A test checks that it equals the result of the migrations.
+-- Amounts are integers: bigint for minor units, numeric(78,0) where base units are possible.
 
 CREATE TABLE customers (
     id text PRIMARY KEY,
@@ -54,7 +54,7 @@ CREATE TABLE payments (
     late boolean NOT NULL,
     looks integer NOT NULL,
     next_look_time timestamptz,
-    -- What the provider made of the request before it was first asked.
+    -- Values that the provider's `prepare` added before the first create request.
     parameters jsonb NOT NULL DEFAULT '{}',
     CONSTRAINT one_payment_per_idempotency_key UNIQUE (idempotency_key),
     CONSTRAINT status_is_known CHECK (
@@ -84,7 +84,7 @@ CREATE INDEX payments_by_alias ON payments USING gin (aliases) WHERE aliases <> 
 
 CREATE INDEX payments_due_for_a_look ON payments (next_look_time) WHERE next_look_time IS NOT NULL;
 
--- For the comparison with the provider's own list.
+-- For the reconciliation with the provider's list.
 CREATE INDEX payments_by_provider ON payments (provider, create_time, id);
 
 CREATE TABLE payment_line_items (
@@ -98,8 +98,8 @@ CREATE TABLE payment_line_items (
     CONSTRAINT price_is_positive CHECK (unit_price_minor_units > 0)
 );
 
--- The ledger: every arrival of money, once. The union of a payment's receipts by id is what its
--- facts are summed from; a receipt that no payment has waits for an operator.
+-- The ledger: every incoming transfer, once. A payment's totals are summed from its receipts, each
+-- id once; a receipt without a payment waits for an operator.
 CREATE TABLE receipts (
     provider text NOT NULL,
     id text NOT NULL,
@@ -108,7 +108,7 @@ CREATE TABLE receipts (
     amount numeric(78, 0) NOT NULL,
     state text NOT NULL,
     time timestamptz NOT NULL,
-    -- What it named: a provider reference, a payment id, or nothing.
+    -- Reference in the transfer: a provider reference, a payment id, or nothing.
     reference text NOT NULL DEFAULT '',
     details jsonb NOT NULL DEFAULT '{}',
     store_time timestamptz NOT NULL DEFAULT now(),
@@ -118,7 +118,7 @@ CREATE TABLE receipts (
 
 CREATE INDEX receipts_by_payment ON receipts (payment_id);
 
--- What an operator has to place.
+-- Receipts that an operator must assign.
 CREATE INDEX unmatched_receipts ON receipts (time DESC, id) WHERE payment_id IS NULL;
 
 CREATE FUNCTION refuse_receipt_of_another() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -127,15 +127,15 @@ BEGIN
 END
 $$;
 
--- Two payments may want a receipt that the ledger did not have when both looked: the later is
--- told to run again, and then it sees whose it has become.
+-- Two payments may claim a receipt that was not in the ledger when both read it. The later claim
+-- fails and is retried, and then finds the receipt assigned.
 CREATE TRIGGER a_receipt_has_one_payment_for_ever
     BEFORE UPDATE ON receipts
     FOR EACH ROW
     WHEN (old.payment_id IS NOT NULL AND new.payment_id IS DISTINCT FROM old.payment_id)
     EXECUTE FUNCTION refuse_receipt_of_another();
 
--- Money that left an account of ours; it belongs to no payment.
+-- Outgoing transfers of our accounts; they belong to no payment.
 CREATE TABLE outflows (
     provider text NOT NULL,
     id text NOT NULL,
@@ -147,7 +147,7 @@ CREATE TABLE outflows (
     PRIMARY KEY (provider, id)
 );
 
--- The audit trail: one row a version of a payment; replaying `details` gives the stored row.
+-- The audit trail: one row per version of a payment; replaying `details` gives the stored row.
 CREATE TABLE payment_events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     payment_id uuid NOT NULL REFERENCES payments (id),
@@ -158,7 +158,7 @@ CREATE TABLE payment_events (
     ip text NOT NULL,
     details jsonb NOT NULL,
     create_time timestamptz NOT NULL,
-    -- What the caller's connection proves; `actor` and `ip` are what it claims.
+    -- From the caller's certificate; `actor` and `ip` are the caller's own claims.
     certificate text NOT NULL DEFAULT '',
     peer text NOT NULL DEFAULT '',
     CONSTRAINT one_audit_row_per_version UNIQUE (payment_id, version)
@@ -174,7 +174,7 @@ CREATE TRIGGER payment_events_are_append_only
     BEFORE UPDATE OR DELETE OR TRUNCATE ON payment_events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
--- Evidence, stored before it is believed.
+-- The inbox: evidence, stored before it is applied.
 CREATE TABLE inbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     provider text NOT NULL,
@@ -186,23 +186,23 @@ CREATE TABLE inbox (
     locked_until timestamptz NOT NULL DEFAULT '-infinity',
     settle_time timestamptz,
     outcome text,
-    -- As it came, until raw_retention has passed.
+    -- The body as received, until raw_retention has passed.
     raw_body bytea,
     CONSTRAINT one_inbox_row_per_content UNIQUE (provider, event_id, content_hash),
     CONSTRAINT settled_with_an_outcome CHECK ((settle_time IS NULL) = (outcome IS NULL))
 ) WITH (fillfactor = 80);
 
--- Each provider's evidence in its own order: none waits behind another's flood.
+-- Evidence in order per provider, so that one provider's flood does not delay the others.
 CREATE INDEX inbox_of_provider_to_settle ON inbox (provider, id) WHERE settle_time IS NULL;
 
--- Whether evidence of a payment is stored and not settled yet.
+-- Finds unsettled evidence of a payment.
 CREATE INDEX inbox_waiting ON inbox (provider, (report ->> 'reference'))
     WHERE settle_time IS NULL;
 
--- The bytes of a webhook go after raw_retention.
+-- Finds webhook bodies to delete after raw_retention.
 CREATE INDEX inbox_raw_bodies ON inbox (receive_time) WHERE raw_body IS NOT NULL;
 
--- Where the reading of a provider's own lists goes on, and when; `next_time` is its lease, too.
+-- Position and time of the next scan of a provider's lists; `next_time` is also its lease.
 CREATE TABLE provider_cursors (
     provider text NOT NULL,
     name text NOT NULL,
@@ -211,14 +211,14 @@ CREATE TABLE provider_cursors (
     PRIMARY KEY (provider, name)
 );
 
--- Who does alone what only one may do: a writer with an older fence is refused.
+-- Leases for tasks that only one daemon may run; a writer with an older fence is refused.
 CREATE TABLE leases (
     name text PRIMARY KEY,
     fence bigint NOT NULL,
     acquire_time timestamptz NOT NULL
 );
 
--- Comparisons of what a provider has with what payd has, and what did not match.
+-- Reconciliations: each comparison with a provider, and its findings.
 CREATE TABLE reconciliations (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     provider text NOT NULL,
@@ -233,7 +233,7 @@ CREATE TABLE reconciliations (
 
 CREATE INDEX reconciliations_by_time ON reconciliations (end_time);
 
--- Events that were decided; published at least once, in order per payment.
+-- The outbox: events, published at least once and in order per payment.
 CREATE TABLE outbox (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event_id uuid NOT NULL,
@@ -249,7 +249,7 @@ CREATE TABLE outbox (
     CONSTRAINT one_outbox_row_per_event UNIQUE (event_id)
 ) WITH (fillfactor = 80);
 
--- I3: a payment is completed, failed and canceled at most once.
+-- I3: at most one completed, one failed and one canceled event per payment.
 CREATE UNIQUE INDEX one_lifecycle_event_per_payment
     ON outbox (payment_id, subject)
     WHERE subject <> 'payment.attention';
@@ -261,10 +261,10 @@ CREATE INDEX outbox_order_in_payment ON outbox (payment_id, id) WHERE publish_ti
 
 CREATE INDEX outbox_by_publish_time ON outbox (publish_time) WHERE publish_time IS NOT NULL;
 
--- Running sums of the ledger, by provider, side and asset, so that an audit reads a few rows and
--- not every receipt. Each statement that changes receipts or outflows appends what it changed, in
--- its own transaction; maintenance folds these changes into the sums. No row is updated by two
--- payments at once. Triggers do it, so that a daemon of an older version counts, too.
+-- Running sums of the ledger by provider, side and asset, so that an audit need not read every
+-- receipt. Each statement that changes receipts or outflows appends its change in the same
+-- transaction; maintenance adds the changes to the sums, so payments never wait for each other's
+-- row. Triggers do it, so that daemons of an older version take part.
 
 CREATE TABLE ledger_sums (
     provider text NOT NULL,
@@ -284,7 +284,7 @@ CREATE TABLE ledger_changes (
     CONSTRAINT ledger_change_side_is_known CHECK (side IN ('received', 'outflows'))
 );
 
--- Only final receipts count; hex has no case.
+-- Count only final receipts. Lower-case the asset: token addresses are hex in either case.
 CREATE FUNCTION count_receipts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -359,11 +359,11 @@ CREATE TRIGGER removed_outflows_are_counted AFTER DELETE ON outflows
     REFERENCING OLD TABLE AS removed
     FOR EACH STATEMENT EXECUTE FUNCTION count_outflows();
 
--- Make the sums equal the rows. The comparison is one statement with one snapshot: what a
--- transaction under way adds is in neither side of it, and comes with its own change. So it locks
--- no table, and may run at any time. The advisory lock lasts until the end of the transaction: of
--- two recounts at once, the second one sees what the first one corrected, and does not correct it
--- again (under READ COMMITTED, the default). The number means nothing; only this function uses it.
+-- Correct the sums to match the rows. The comparison is one statement with one snapshot: a
+-- concurrent transaction is on neither side of it, and appends its own change. So it locks no table
+-- and may run at any time. The advisory lock lasts until the end of the transaction: of two
+-- concurrent recounts, the second sees the first one's correction and does not repeat it (READ
+-- COMMITTED, the default). The lock number is arbitrary; only this function uses it.
 CREATE FUNCTION recount_ledger() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(7041989002);

@@ -1,1 +1,1 @@
-"""What the tests share: servers of their own, clients, and memory adapters."""
+"""Shared by the tests: real servers, clients, and memory adapters."""

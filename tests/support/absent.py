@@ -1,4 +1,4 @@
-"""What a machine may lack: the tests that need it say so, and fail where all must run."""
+"""Skip a test whose tools this machine lacks, with the reason, or fail where all tests must run."""
 
 import os
 from typing import NoReturn
@@ -16,7 +16,7 @@ NO_SYSTEMD = "no systemd-analyze on this machine (apt-get install systemd)"
 
 
 def do_without(reason: str) -> NoReturn:
-    """Skip the test, or fail it where all must run."""
+    """Skip the test; fail it where all tests must run."""
     if os.environ.get("REQUIRE_ALL") == "1":
         pytest.fail(f"{reason}; REQUIRE_ALL is set", pytrace=False)
     pytest.skip(reason)

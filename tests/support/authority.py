@@ -1,4 +1,4 @@
-"""A certificate authority of the tests' own: certificates by the thousand, good ones and bad ones."""
+"""A certificate authority for the tests: issues many certificates, valid and invalid ones."""
 
 import datetime as dt
 import shutil
@@ -14,36 +14,36 @@ from payd.dev import pki
 
 @attrs.define
 class Authority:
-    """Issues what a daemon of one folder uses."""
+    """Issues the certificates that a daemon reads from one folder."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
     @classmethod
     def new(cls) -> "Authority":
-        """Unrelated to any other."""
+        """Create an authority that no client or server trusts yet."""
         key = ec.generate_private_key(ec.SECP256R1())
         made = pki._certificate("payd development CA", key, None, key, [], _now())
         return cls(made, key)
 
     @classmethod
     def of(cls, folder: Path) -> "Authority":
-        """The one whose files are there."""
+        """Load the authority whose files are in the folder."""
         loaded = pki._load(folder, "ca")
         assert loaded is not None
         return cls(*loaded)
 
     def pem(self) -> bytes:
-        """Its own certificate."""
+        """The authority's own certificate."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
     def server(self, *, age: dt.timedelta = dt.timedelta()) -> tuple[bytes, bytes]:
-        """A server's certificate and key, PEM; `age` shifts when it began."""
+        """Issue a server certificate with its key, as PEM; `age` shifts its start into the past."""
         names = pki._server_names()
         return self._issue("localhost", names, _now() - age)
 
     def client(self, common_name: str) -> tuple[bytes, bytes]:
-        """A client's certificate and key, PEM."""
+        """Issue a client certificate with its key, as PEM."""
         return self._issue(common_name, [], _now())
 
     def _issue(
@@ -60,13 +60,13 @@ class Authority:
 
 
 def copy_of(folder: Path, target: Path) -> Path:
-    """The certificates of `folder`, to be changed without others noticing."""
+    """Copy the certificates of `folder`, so that a test can change them in isolation."""
     shutil.copytree(folder, target)
     return target
 
 
 def replace(file: Path, content: bytes) -> None:
-    """As a careful operator does it: whole, at once."""
+    """Replace a file atomically, as a careful operator does."""
     draft = file.with_name(file.name + ".new")
     draft.write_bytes(content)
     draft.replace(file)

@@ -21,11 +21,11 @@ CADDYFILE = Path(__file__).parents[2] / "deploy" / "Caddyfile"
 
 @attrs.frozen(kw_only=True)
 class Caddy:
-    """One server."""
+    """A running Caddy."""
 
     https: int
     http: int
-    #: Its own CA's certificate.
+    #: Certificate of Caddy's own CA.
     ca: Path
 
     @property
@@ -33,14 +33,14 @@ class Caddy:
         return f"https://localhost:{self.https}"
 
     def client(self, **more: Any) -> httpx.Client:
-        """Trusts it."""
+        """A client that trusts Caddy's CA."""
         context = ssl.create_default_context(cafile=self.ca)
         return httpx.Client(base_url=self.url, verify=context, timeout=20, **more)
 
 
 @contextlib.contextmanager
 def running_caddy(folder: Path, upstream: str, https: int, http_port: int) -> Iterator[Caddy]:
-    """The server in front of `upstream` (host:port), until the end of the block."""
+    """Run Caddy in front of `upstream` (host:port) until the end of the block."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -81,7 +81,7 @@ def _answers(caddy: Caddy) -> bool:
 
 @contextlib.contextmanager
 def relay(caddy: Caddy) -> Iterator[str]:
-    """A plain URL whose POSTs go to Caddy: for a sender that does not know its CA."""
+    """Serve a plain URL that forwards POSTs to Caddy, for a sender that does not trust its CA."""
     client = caddy.client()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -99,7 +99,7 @@ def relay(caddy: Caddy) -> Iterator[str]:
             self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
-            """Not to stderr."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)

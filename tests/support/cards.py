@@ -1,4 +1,4 @@
-"""Cards in the tests: a stand-in for Stripe as a process of its own, and a daemon that uses it."""
+"""Cards in the tests: a stand-in for Stripe as a separate process, and a daemon that uses it."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ RETURN_URL = "https://shop.example/paid"
 
 
 class StandIn:
-    """Stripe's part: its API for the daemon, and orders from the test."""
+    """The running stand-in, with its control API."""
 
     def __init__(self, folder: Path) -> None:
         command = [sys.executable, "-m", "stripe_provider.companion", "--secret-key", SECRET_KEY]
@@ -37,7 +37,7 @@ class StandIn:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For a daemon that takes cards here."""
+        """Environment of a daemon that uses this stand-in."""
         return {
             "MOCK_METHODS": "mock",
             "STRIPE_ENABLED": "true",
@@ -47,53 +47,53 @@ class StandIn:
         }
 
     def order(self, path: str, /, **body: Any) -> Any:
-        """Of the control API; its answer."""
+        """Send a request to the control API; return its response."""
         answer = self.http.post(f"/_control/{path}", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def ask(self, path: str) -> Any:
-        """What the control API shows."""
+        """Read from the control API."""
         return self.http.get(f"/_control/{path}").json()
 
     def webhooks(self, **changes: Any) -> None:
-        """How they are sent from now on: mode deliver, hold or drop; duplicates; delay_s; url."""
+        """Set how webhooks are sent: mode deliver, hold or drop; duplicates; delay_s; url."""
         self.order("webhooks", **changes)
 
     def tell(self, daemon: Daemon) -> None:
-        """Send webhooks to this daemon."""
+        """Send webhooks to this daemon from now on."""
         self.webhooks(url=f"http://{daemon.http}/webhooks/stripe")
 
     def release(self, **how: Any) -> None:
-        """Deliver what is held: order=[ids], shuffle_seed=n, duplicates=n."""
+        """Deliver the held webhooks: order=[ids], shuffle_seed=n, duplicates=n."""
         self.order("webhooks/release", **how)
 
     def held(self) -> list[dict[str, Any]]:
-        """What waits to be released, oldest first."""
+        """Return the held webhooks, oldest first."""
         held: list[dict[str, Any]] = self.ask("webhooks/held")["held"]
         return held
 
     def act(self, session_id: str, deed: str, **body: Any) -> Any:
-        """As the customer, the bank or time: pay, pay_async, async_succeed, refund, …"""
+        """Act on a session: pay, pay_async, async_succeed, refund, …"""
         return self.order(f"sessions/{session_id}/{deed}", **body)
 
     def fault(self, kind: str, path: str = "/v1/checkout/sessions", **more: Any) -> None:
-        """The next request there goes wrong: 500_after, timeout_before, 429, reset, …"""
+        """Let the next matching request fail: 500_after, timeout_before, 429, reset, …"""
         self.order("faults", method=more.pop("method", "POST"), path=path, kind=kind, **more)
 
     def sessions(self, payment_id: str = "") -> list[dict[str, Any]]:
-        """All of them, or those of one payment."""
+        """Return all sessions, or those of one payment."""
         every: list[dict[str, Any]] = self.ask("sessions")["sessions"]
         return [s for s in every if not payment_id or s["client_reference_id"] == payment_id]
 
     def payable(self, payment_id: str) -> list[dict[str, Any]]:
-        """Those that a customer could still pay."""
+        """Return the sessions that a customer could still pay."""
         return [s for s in self.sessions(payment_id) if s["status"] == "open"]
 
 
 @contextlib.contextmanager
 def stand_in(folder: Path) -> Iterator[StandIn]:
-    """Stripe's part, until the end of the block."""
+    """Run the stand-in until the end of the block."""
     stripe = StandIn(folder)
     try:
         yield stripe
@@ -105,7 +105,7 @@ def stand_in(folder: Path) -> Iterator[StandIn]:
 def running_with_cards(
     place: Place, stripe: StandIn, **environment: str
 ) -> Iterator[tuple[Daemon, Client]]:
-    """A daemon that takes cards, and its client; Stripe knows where it listens."""
+    """Run a daemon that takes cards, with a client; the stand-in sends it webhooks."""
     daemon = Daemon(place, **(stripe.environment | environment))
     try:
         daemon.wait_started()
@@ -119,7 +119,7 @@ def running_with_cards(
 
 
 def a_card_request(key: str = "", **fields: Any) -> Any:
-    """An InitiatePayment by card."""
+    """Build an InitiatePayment request by card."""
     defaults = {
         "method": "card",
         "return_url": RETURN_URL,
@@ -129,5 +129,5 @@ def a_card_request(key: str = "", **fields: Any) -> Any:
 
 
 def pay_by_card(client: Client, **fields: Any) -> Any:
-    """A payment by card, started."""
+    """Start a payment by card."""
     return client.call("InitiatePayment", a_card_request(**fields)).payment

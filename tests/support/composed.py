@@ -11,8 +11,8 @@ name and alias. All of them share one loopback address, so networks do not separ
 
 SPEC is a JSON file: `composition` (as `docker-compose config --format json` prints it), `folder`,
 `keep` (folders that programs need, such as the Python installation), `programs` (image → name →
-file), `patience_s` (the longest wait for a service) and `probe` (a command that runs when everything
-is up; its output is passed on). One JSON line per event goes to stdout: started, healthy, failed,
+file), `patience_s` (the longest wait for a service) and `probe` (a command to run when everything
+is up; its output is printed). One JSON line per event goes to stdout: started, healthy, failed,
 running, probed.
 """
 
@@ -31,7 +31,7 @@ import attrs
 from support.container_images import Image, all_images
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64")
-#: What programs read of /etc; the rest of it is each image's own.
+#: Files of /etc that programs read; the rest is each image's own.
 ETC = ("ld.so.cache", "nsswitch.conf", "localtime", "ssl")
 #: Docker's default set (docs.docker.com/engine/security/#linux-kernel-capabilities).
 DEFAULT_CAPABILITIES = {
@@ -41,12 +41,12 @@ DEFAULT_CAPABILITIES = {
 
 
 def say(event: str, **more: object) -> None:
-    """One line of what happened."""
+    """Print one event as a JSON line."""
     print(json.dumps({"event": event, **more}), flush=True)  # noqa: T201 - the protocol
 
 
 class ServiceFailed(Exception):
-    """A service did not become what another one waits for."""
+    """A service did not reach the state that another one waits for."""
 
 
 @attrs.define(kw_only=True)
@@ -74,7 +74,7 @@ class Service:
         return {**self.image.environment, **(self.declared.get("environment") or {})}
 
     def confined(self, argv: Sequence[str]) -> list[str]:
-        """The command line that enters the root folder and gives up what the service must not have."""
+        """Build the command that enters the root folder and drops the forbidden privileges."""
         uid, gid = self.user
         given = capabilities(self.declared)
         bounding = ",".join(["-all", *(f"+{name}" for name in sorted(given))])
@@ -94,14 +94,14 @@ class Service:
             )
 
     def run(self, argv: Sequence[str]) -> int:
-        """A health check's command, inside."""
+        """Run a health check's command inside."""
         done = subprocess.run(
             self.confined(argv), env=self.environment(), capture_output=True, check=False
         )
         return done.returncode
 
     def status(self) -> dict[str, str]:
-        """What the kernel says of the first process."""
+        """Read the kernel's status of the service's first process."""
         assert self.process is not None
         text = Path(f"/proc/{self.process.pid}/status").read_text()
         return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
@@ -125,7 +125,7 @@ def mount(*arguments: str) -> None:
 
 
 def build_root(service: Service, spec: Mapping[str, Any], hosts: str) -> None:
-    """The file system that the service sees."""
+    """Build the file system that the service sees."""
     root = service.root
     root.mkdir(parents=True)
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(root))
@@ -147,7 +147,7 @@ def build_root(service: Service, spec: Mapping[str, Any], hosts: str) -> None:
         target, _, options = entry.partition(":")
         (root / target[1:]).mkdir(parents=True, exist_ok=True)
         mount("-t", "tmpfs", "-o", options or "mode=1777", "tmpfs", str(root / target[1:]))
-    # Last: one of them may be below a tmpfs.
+    # Do this last: one of them may be below a tmpfs.
     for folder in map(Path, spec["keep"]):
         bind(folder, root, str(folder), read_only=True)
     if service.declared.get("read_only"):
@@ -183,7 +183,7 @@ def write_etc(service: Service, root: Path, hosts: str) -> None:
 
 
 def add_programs(service: Service, spec: Mapping[str, Any]) -> None:
-    """The image's programs, in the first folder of its PATH."""
+    """Link the image's programs into the first folder of its PATH."""
     target = service.root / service.image.programs[1:]
     target.mkdir(parents=True, exist_ok=True)
     for name, file in spec["programs"][service.image.name].items():
@@ -194,7 +194,7 @@ def add_programs(service: Service, spec: Mapping[str, Any]) -> None:
 
 
 def mounts(service: Service, spec: Mapping[str, Any]) -> Iterator[tuple[Path, str, bool]]:
-    """Volumes and secrets: source, target, whether read-only."""
+    """Yield volumes and secrets: source, target, whether read-only."""
     for volume in service.declared.get("volumes") or ():
         source = Path(volume["source"])
         if volume["type"] == "volume":
@@ -207,7 +207,7 @@ def mounts(service: Service, spec: Mapping[str, Any]) -> Iterator[tuple[Path, st
 
 
 def hosts_of(name: str, services: Mapping[str, Any]) -> str:
-    """The names that a service can resolve."""
+    """The host names that a service can resolve."""
     mine = set(services[name]["networks"])
     names = {"localhost"}
     for other, declared in services.items():
@@ -221,7 +221,7 @@ def hosts_of(name: str, services: Mapping[str, Any]) -> str:
 
 
 def in_order(services: Mapping[str, Any]) -> list[str]:
-    """Each after those it depends on."""
+    """Order services after the services that they depend on."""
     found: list[str] = []
 
     def visit(name: str) -> None:
@@ -265,7 +265,7 @@ def until_healthy(service: Service, patience_s: float) -> None:
 
 
 def main(spec: Mapping[str, Any]) -> int:
-    """Start everything, run the probe; the exit code."""
+    """Start everything and run the probe; return the exit code."""
     mount("--make-rprivate", "/")
     subprocess.run(["/usr/sbin/ip", "link", "set", "lo", "up"], check=True)
     folder, declared = Path(spec["folder"]), spec["composition"]["services"]

@@ -1,4 +1,4 @@
-"""What an operator would try once the composition is up.
+"""Check a running composition as an operator would.
 
 `python composed_probe.py FOLDER PKI DOMAIN`.
 
@@ -24,7 +24,7 @@ PATIENCE_S = 60.0
 
 
 def through_caddy(folder: Path, domain: str) -> dict[str, Any]:
-    """Requests to port 443, with the certificate of Caddy's own CA."""
+    """Send requests to port 443, with the certificate of Caddy's own CA."""
     ca = folder / "volumes" / "caddy-data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     until = time.monotonic() + PATIENCE_S
     while not ca.exists():
@@ -47,7 +47,7 @@ def through_caddy(folder: Path, domain: str) -> dict[str, Any]:
 
 
 def over_grpc(pki: Path) -> dict[str, Any]:
-    """Health, and a payment from its start to its end."""
+    """Check health, and run a payment from start to end."""
     credentials = grpc.ssl_channel_credentials(
         *((pki / name).read_bytes() for name in ("ca.crt", "client.key", "client.crt"))
     )
@@ -70,7 +70,7 @@ def over_grpc(pki: Path) -> dict[str, Any]:
 
 
 async def first_event() -> dict[str, str]:
-    """The subject and payment of the stream's first message."""
+    """Read the subject and payment of the stream's first message."""
     client = await nats.connect("nats://127.0.0.1:4222")
     try:
         until = time.monotonic() + PATIENCE_S

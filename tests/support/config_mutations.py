@@ -1,4 +1,4 @@
-"""Bad configurations by the hundred: every setting spoilt in every way that its kind allows."""
+"""Invalid configurations by the hundred: every setting with every mistake that its kind allows."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -8,28 +8,28 @@ import attrs
 
 from payd.config import SETTINGS, Setting
 
-#: What the test gives by variable, whatever the file says.
+#: Settings that the test passes as variables, whatever the file contains.
 _OVERRIDDEN = ("ENVIRONMENT", "GRPC_PORT", "HTTP_PORT", "METRICS_PORT")
-#: Read by others than the configuration, or checked below.
+#: Settings that are not read by the configuration, or are checked below.
 _FILES_READ_LATER = ("pricing.file", "vault.secret_id_path", "database.password_file")
-#: A plain start on one machine, without which nothing else would be wrong.
+#: A valid configuration on one machine, so that the mutation is the only mistake.
 GOOD = {"DB_PASSWORD": "canary-password", "ENVIRONMENT": "test"}
 
 
 @attrs.frozen(kw_only=True)
 class Mutation:
-    """One mistake."""
+    """One mistake in the configuration."""
 
-    #: For people.
+    #: Description for the test's output.
     name: str
-    #: What payd must name: a key, a variable, or a file's place.
+    #: What payd's error must name: a key, a variable, or a position in the file.
     key: str
     yaml: str = ""
     environment: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def mutations(pki: Path) -> list[Mutation]:
-    """All of them, in a fixed order; `pki` has good certificates."""
+    """Return all mutations in a fixed order; `pki` has valid certificates."""
     tls = {
         "GRPC_TLS_CERT_FILE": str(pki / "server.crt"),
         "GRPC_TLS_KEY_FILE": str(pki / "server.key"),
@@ -46,7 +46,7 @@ def mutations(pki: Path) -> list[Mutation]:
 
 
 def _of_settings() -> Iterator[Mutation]:
-    """Each one, by file and by variable."""
+    """Yield each mutation twice: in the file and as a variable."""
     for setting in SETTINGS:
         if ".NAME." in setting.key:
             continue

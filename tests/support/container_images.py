@@ -1,7 +1,7 @@
-"""What the composition's images bring: user, command, folders, and what their entrypoints do.
+"""The composition's images: their user, command, folders, and what their entrypoints do.
 
-Written down from the images' own sources, which each entry names. The entrypoints are told in our
-words: what they check and change, as far as it needs rights.
+Written from the images' sources, which each entry names. The entrypoints are shortened to what
+they check and change with the rights of their user.
 """
 
 import json
@@ -26,7 +26,7 @@ class Image:
     command: tuple[str, ...] = ()
     workdir: str = "/"
     environment: Mapping[str, str] = attrs.field(factory=lambda: {"PATH": SYSTEM_PATH})
-    #: Where its programs are.
+    #: Folders of its programs.
     programs: str = "/opt/image/bin"
     #: Name → text of scripts beside the programs.
     scripts: Mapping[str, str] = attrs.field(factory=dict)
@@ -62,7 +62,7 @@ if [ "$1" = valkey-server ]; then
 fi
 exec "$@"
 """,
-        # The package has no client; this one says and expects the same bytes.
+        # The package has no client; this one sends and expects the same bytes.
         "valkey-cli": """#!/bin/bash
 [ "$*" = ping ] || exit 2
 exec 3<>/dev/tcp/127.0.0.1/6379
@@ -145,7 +145,7 @@ exec "$@" -c "listen_addresses=*" -c "unix_socket_directories=$sockets"
 
 
 def payd_image() -> Image:
-    """As the Dockerfile's last stage declares it."""
+    """Build the image as the Dockerfile's last stage declares it."""
     text = re.sub(r"\\\n", " ", DOCKERFILE.read_text()).rpartition("\nFROM ")[2]
     said = dict(re.findall(r"^(USER|WORKDIR|ENTRYPOINT|CMD|ENV) (.+)$", text, re.MULTILINE))
     environment = dict(re.findall(r'(\w+)="?([^"\s]+)"?', said["ENV"]))
@@ -163,5 +163,5 @@ def payd_image() -> Image:
 
 
 def all_images() -> dict[str, Image]:
-    """By name, without the tag."""
+    """Find an image by name, without the tag."""
     return {image.name: image for image in (VALKEY, NATS, CADDY, POSTGRES, payd_image())}

@@ -1,4 +1,4 @@
-"""A daemon of the tests' own: `payd serve` as a process, its client, its rows and its events."""
+"""`payd serve` as a process for tests, with a client, its database and its events."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ SERVICE = "/payd.v1.PaymentService/"
 
 @attrs.frozen(kw_only=True)
 class Place:
-    """Where a daemon lives: its database, stream, certificates and prices."""
+    """What a daemon needs: a database, a stream, certificates and prices."""
 
     database: str
     nats: str
@@ -41,7 +41,7 @@ class Place:
     data: Path
 
     def environment(self, **more: str) -> dict[str, str]:
-        """For `payd serve`, on free ports."""
+        """Environment for `payd serve`, on free ports."""
         url = urlsplit(self.database)
         return {
             "PATH": os.environ["PATH"],
@@ -71,7 +71,7 @@ class Place:
 
 
 class Daemon:
-    """One `payd serve`."""
+    """One `payd serve` process."""
 
     def __init__(self, place: Place, **environment: str) -> None:
         self.place = place
@@ -90,14 +90,14 @@ class Daemon:
         self._reader.start()
 
     def wait_started(self) -> "Daemon":
-        """Until its doors are open; fails with its log when it ends instead."""
+        """Wait until its servers listen; fail with its log if it exits instead."""
         line = self._started.get(timeout=PATIENCE_S)
         assert line is not None, "\n".join(map(str, self.lines))
         self.grpc, self.http, self.metrics = line["grpc"], line["http"], line["metrics"]
         return self
 
     def wait_ended(self) -> int:
-        """Its exit code."""
+        """Wait for the exit code."""
         code = self.process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
         if self.process.stdout:
@@ -105,30 +105,30 @@ class Daemon:
         return code
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to end; its exit code."""
-        self.search_what_it_tells()
+        """Send SIGTERM; return the exit code."""
+        self.search_its_output()
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait_ended()
 
-    def search_what_it_tells(self) -> None:
-        """Its metrics, its readiness and its process's own, for what is secret."""
+    def search_its_output(self) -> None:
+        """Scan its metrics, its readiness and its process for planted secrets."""
         if self.process.poll() is not None or not hasattr(self, "metrics"):
             return
-        for door, path in ((self.metrics, "/metrics"), (self.http, "/readyz")):
+        for address, path in ((self.metrics, "/metrics"), (self.http, "/readyz")):
             with contextlib.suppress(httpx.HTTPError):
-                WATCH.search(httpx.get(f"http://{door}{path}", timeout=2).text, path)
+                WATCH.search(httpx.get(f"http://{address}{path}", timeout=2).text, path)
         search_processes(self.process.pid)
 
     def wait_for_line(self, event: str, after: int = 0) -> dict[str, Any]:
-        """The first log line of this event, of those behind the first `after` lines."""
+        """Wait for the first log line of this event after the first `after` lines."""
         return wait_until(
             lambda: next((x for x in self.lines[after:] if x.get("event") == event), None) or {},
             lambda: f"no {event} in the log: {self.lines[-20:]}",
         )
 
     def client(self, name: str = "client") -> "Client":
-        """A caller with one of the development certificates."""
+        """Connect a client with one of the development certificates."""
         return Client(self.grpc, self.place.pki, name)
 
     def _read(self) -> None:
@@ -147,19 +147,19 @@ class Daemon:
 
 @contextlib.contextmanager
 def running_daemon(place: Place, **environment: str) -> Iterator[Daemon]:
-    """A daemon with its doors open; killed at the end if it still runs."""
+    """Run a daemon that is ready; kill it at the end if it still runs."""
     daemon = Daemon(place, **environment)
     try:
         yield daemon.wait_started()
     finally:
-        daemon.search_what_it_tells()
+        daemon.search_its_output()
         if daemon.process.poll() is None:
             daemon.process.kill()
         daemon.wait_ended()
 
 
 class Client:
-    """A generic gRPC client: grpcio and the proto, nothing of payd's code."""
+    """A generic gRPC client: grpcio and the proto, without payd's code."""
 
     def __init__(self, target: str, pki: Path, name: str) -> None:
         credentials = grpc.ssl_channel_credentials(
@@ -176,7 +176,7 @@ class Client:
         self._channel.close()
 
     def call(self, method: str, request: Any, timeout_s: float = 20, **metadata: str) -> Any:
-        """The response message; raises grpc.RpcError."""
+        """Call and return the response message; raises grpc.RpcError."""
         try:
             return self.future(method, request, timeout_s, **metadata).result()
         except grpc.RpcError as error:
@@ -184,7 +184,7 @@ class Client:
             raise
 
     def future(self, method: str, request: Any, timeout_s: float = 20, **metadata: str) -> Any:
-        """The call, under way."""
+        """Start a call."""
         response = getattr(pb, f"{method}Response")
         stub = self._channel.unary_unary(
             SERVICE + method,
@@ -195,15 +195,15 @@ class Client:
         return stub.future(request, timeout=timeout_s, metadata=pairs)
 
     def initiate(self, **fields: Any) -> Any:
-        """The payment of `a_request(**fields)`."""
+        """Start the payment of `a_request(**fields)`."""
         return self.call("InitiatePayment", a_request(**fields)).payment
 
     def get(self, payment_id: str) -> Any:
-        """The payment as it stands."""
+        """Read the payment."""
         return self.call("GetPayment", pb.GetPaymentRequest(payment_id=payment_id)).payment
 
     def wait_for(self, payment_id: str, *statuses: str) -> Any:
-        """The payment, once it is in one of the statuses."""
+        """Wait until the payment has one of the statuses."""
         wanted = {pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status}") for status in statuses}
 
         def look() -> Any:
@@ -216,7 +216,7 @@ class Client:
 
 
 def a_request(scenario: str = "complete", key: str = "", **fields: Any) -> Any:
-    """An InitiatePayment that the mock takes."""
+    """Build an InitiatePayment request for the mock provider."""
     metadata = {"mock_scenario": scenario, **fields.pop("metadata", {})}
     item = pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
     defaults: dict[str, Any] = {
@@ -231,7 +231,7 @@ def a_request(scenario: str = "complete", key: str = "", **fields: Any) -> Any:
 
 
 def reason_of(error: grpc.RpcError) -> str:
-    """The reason in the error's google.rpc.ErrorInfo."""
+    """Return the reason in the error's google.rpc.ErrorInfo."""
     WATCH.search(f"{error!r} {error.trailing_metadata()}", "an error")
     from google.rpc.error_details_pb2 import ErrorInfo
     from google.rpc.status_pb2 import Status
@@ -247,13 +247,13 @@ def reason_of(error: grpc.RpcError) -> str:
 
 
 def rows(place: Place, sql: str, *args: object) -> list[Mapping[str, Any]]:
-    """What a query of the daemon's database gives."""
+    """Query the daemon's database."""
 
     async def fetch() -> list[Any]:
         connection = await asyncpg.connect(place.database)
         try:
             while True:
-                # A change of many rows may cross a batch of the daemon's.
+                # A change of many rows may overlap with one of the daemon's batches.
                 with contextlib.suppress(asyncpg.DeadlockDetectedError):
                     return await connection.fetch(sql, *args)
         finally:
@@ -272,7 +272,7 @@ class Message:
 
 
 def events(place: Place) -> list[Message]:
-    """Every message of the stream about this place's payments, oldest first."""
+    """Read every message of the stream about this daemon's payments, oldest first."""
     ids = {str(row["id"]) for row in rows(place, "SELECT id FROM payments")}
 
     async def read() -> list[Message]:
@@ -299,7 +299,7 @@ def events(place: Place) -> list[Message]:
 
 
 def wait_until_published(place: Place) -> list[Message]:
-    """The events, once the inbox is settled and the outbox is empty."""
+    """Wait until the inbox is settled and the outbox is empty; return the events."""
     waiting = """
         SELECT 1 FROM inbox WHERE settle_time IS NULL
         UNION ALL SELECT 1 FROM outbox WHERE publish_time IS NULL

@@ -1,4 +1,4 @@
-"""`payd dev` as a process, and `payd` beside it, as somebody at a terminal has them."""
+"""`payd dev` as a process, and `payd` commands beside it, as a developer runs them."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ from support.planted_secrets import WATCH, search_processes
 from support.waiting import COMMAND_INTERVAL_S, wait_until
 
 PATIENCE_S = 60
-#: The ports that companions ask for, by their names in ports.json.
+#: Ports that companions ask for, by their names in ports.json.
 COMPANION_PORTS = ("acme.api", "sepa.bank", "stripe.api", "tempo.rpc")
 OPEN = ("CREATING", "PENDING", "PROCESSING", "CANCELING")
 ITEM = ("--item", "ethereum-mainnet/full/30d")
@@ -26,15 +26,15 @@ ITEM = ("--item", "ethereum-mainnet/full/30d")
 
 @contextlib.contextmanager
 def state_folder() -> Iterator[Path]:
-    """Where a state directory may be made, until the end of the block."""
-    # Not in pytest's own folder: it is closed to the database's user.
+    """A folder for a state directory, until the end of the block."""
+    # Not in pytest's own folder, which the database's user cannot enter.
     with tempfile.TemporaryDirectory(prefix="payd-dev-test-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder) / "state"
 
 
 def payd(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """`payd …`, to its end."""
+    """Run `payd …` to its end."""
     command = [sys.executable, "-m", "payd", *arguments]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, **options
@@ -44,7 +44,7 @@ def payd(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
 
 
 def payd_json(*arguments: str) -> dict[str, Any]:
-    """The document that `payd … --json` prints."""
+    """Return the document that `payd … --json` prints."""
     done = payd(*arguments, "--json")
     assert done.stdout, done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
@@ -52,7 +52,7 @@ def payd_json(*arguments: str) -> dict[str, Any]:
 
 
 def wait_for_end(payment_id: str, state: Path) -> dict[str, Any]:
-    """The payment, once it is no longer open."""
+    """Wait until the payment is no longer open."""
 
     def look() -> dict[str, Any] | None:
         payment = payd_json("get", payment_id, "--state-dir", str(state))
@@ -62,7 +62,7 @@ def wait_for_end(payment_id: str, state: Path) -> dict[str, Any]:
 
 
 def wait_until_ready(state: Path, process: "subprocess.Popen[bytes]") -> dict[str, str]:
-    """What dev.json says, once it does."""
+    """Wait for dev.json; return its content."""
     wait_until((state / "dev.json").exists, (state / "out").read_text, process=process)
     document: dict[str, str] = json.loads((state / "dev.json").read_text())
     return document
@@ -78,7 +78,7 @@ def running_dev(
     """
     state.mkdir(exist_ok=True)
     if not (state / "ports.json").exists():
-        # Not the usual ones: other tests that run beside this one may begin with them, too.
+        # Not the default ports, which tests that run at the same time may use.
         names = (*USUAL, *COMPANION_PORTS)
         (state / "ports.json").write_text(json.dumps(dict.fromkeys(names, 0)))
     with (state / "out").open("ab") as out:
@@ -91,14 +91,14 @@ def running_dev(
     try:
         yield process, wait_until_ready(state, process)
     finally:
-        _search_what_it_tells(state, process.pid)
+        _search_its_output(state, process.pid)
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.wait(PATIENCE_S)
 
 
-def _search_what_it_tells(state: Path, pid: int) -> None:
-    """Its own secrets are for the person in front of it; nobody else's are."""
+def _search_its_output(state: Path, pid: int) -> None:
+    """Note secrets in the output; those of the environment must not appear, its own may."""
     for file in (state / "out", *state.glob("**/*.log")):
         with contextlib.suppress(OSError):
             WATCH.search(file.read_text(errors="replace"), f"payd dev's {file.name}")
@@ -106,11 +106,11 @@ def _search_what_it_tells(state: Path, pid: int) -> None:
 
 
 def children_of(process: Any) -> list[psutil.Process]:
-    """All that it has started."""
+    """Return the processes that it has started."""
     return psutil.Process(process.pid).children(recursive=True)
 
 
 def assert_all_gone(processes: list[psutil.Process]) -> None:
-    """Soon."""
+    """Wait until the condition is true."""
     _, alive = psutil.wait_procs(processes, timeout=15)
     assert alive == []

@@ -1,4 +1,4 @@
-"""The stream PAYMENTS as a consumer finds it, filled by the tests with what payd would publish."""
+"""The stream PAYMENTS for consumer tests, filled with the events that payd would publish."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ DEAD_LETTERS = "PAYMENTS_DLQ"
 
 
 def a_payment(**overrides: Any) -> Payment:
-    """149.00 USD, complete."""
+    """Build an event: 149.00 USD, completed."""
     fields: dict[str, Any] = {
         "id": uuid4(),
         "status": Status.COMPLETED,
@@ -51,13 +51,13 @@ def a_payment(**overrides: Any) -> Payment:
 
 @attrs.frozen
 class EventStream:
-    """Of one server."""
+    """The stream on one server."""
 
     url: str
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator[Any]:
-        """A JetStream context of a client that knows nothing of payd."""
+        """Connect a JetStream client without payd's code."""
         client = await nats.connect(self.url)
         try:
             yield client.jetstream()
@@ -65,7 +65,7 @@ class EventStream:
             await client.close()
 
     async def renew(self) -> None:
-        """Empty, without consumers."""
+        """Create the stream, empty and without consumers."""
         async with self.connected() as jetstream:
             for name in ("PAYMENTS", DEAD_LETTERS):
                 with contextlib.suppress(nats.js.errors.NotFoundError):
@@ -73,7 +73,7 @@ class EventStream:
             await jetstream.add_stream(stream_config("PAYMENTS"))
 
     async def forget_consumer(self, durable: str = "main-app-payment") -> None:
-        """Whoever asks next gets everything again."""
+        """Delete the consumer: the next one receives every event again."""
         async with self.connected() as jetstream:
             with contextlib.suppress(nats.js.errors.NotFoundError):
                 await jetstream.delete_consumer("PAYMENTS", durable)
@@ -85,7 +85,7 @@ class EventStream:
         *,
         previous: UUID | None = None,
     ) -> UUID:
-        """As payd would; the event's id."""
+        """Publish an event as payd would; return its id."""
         event = Event(type=EventType(kind.value), previous_status=Status.PENDING, reason="")
         row = outbox_row_of(payment, event, Origin(actor="test"), "test")
         headers = dict(row.headers)
@@ -96,7 +96,7 @@ class EventStream:
         return row.event_id
 
     async def dead(self) -> list[Any]:
-        """All dead letters."""
+        """Return all dead letters."""
         async with self.connected() as jetstream:
             info = await jetstream.stream_info(DEAD_LETTERS)
             return [
@@ -105,7 +105,7 @@ class EventStream:
             ]
 
     async def unacknowledged(self, durable: str = "main-app-payment") -> int:
-        """What the consumer still has before it; -1 when there is none."""
+        """Number of events that the consumer has not acknowledged; -1 without a consumer."""
         async with self.connected() as jetstream:
             try:
                 info = await jetstream.consumer_info("PAYMENTS", durable)

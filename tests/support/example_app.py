@@ -1,4 +1,4 @@
-"""The example application as a process, with a database of its own, and what a browser sends it."""
+"""The example application as a process, with its own database, and a browser's requests to it."""
 
 import os
 import re
@@ -26,7 +26,7 @@ _LISTENING = re.compile(r"listening on (http://\S+)")
 
 @attrs.frozen(kw_only=True)
 class Surroundings:
-    """What an example application needs: its database, and where the others are."""
+    """What an example application needs: its database, and the addresses of payd."""
 
     database: str
     grpc: str
@@ -37,7 +37,7 @@ class Surroundings:
 
     @classmethod
     def of(cls, daemon: Daemon, database: str) -> "Surroundings":
-        """Beside this daemon."""
+        """Use this daemon."""
         place = daemon.place
         return cls(
             database=database,
@@ -66,7 +66,7 @@ class Surroundings:
         }
 
     def rows(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
-        """Of the application's own database."""
+        """Query the application's own database."""
 
         async def fetch() -> list[dict[str, Any]]:
             connection = await asyncpg.connect(self.database)
@@ -79,7 +79,7 @@ class Surroundings:
 
 
 class ExampleApp:
-    """One process; `sabotage` names what it does wrong on purpose."""
+    """One process; `sabotage` names a mistake that it makes on purpose."""
 
     def __init__(self, surroundings: Surroundings, sabotage: str = "") -> None:
         program = [str(SABOTAGE), sabotage] if sabotage else ["-m", "main_app"]
@@ -97,7 +97,7 @@ class ExampleApp:
         self._reader.start()
 
     def __enter__(self) -> "ExampleApp":
-        """Once it listens."""
+        """Wait until it listens."""
         assert self._listening.wait(PATIENCE_S), self.lines
         assert self.url, self.lines
         return self
@@ -108,12 +108,12 @@ class ExampleApp:
         self.wait_ended()
 
     def client(self, user: str = "alice") -> httpx.Client:
-        """Signed in."""
+        """An HTTP client that is signed in."""
         headers = {"Authorization": f"Bearer {user}-token"}
         return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S)
 
     def wait_ended(self) -> int:
-        """Its exit code."""
+        """Stop it; return the exit code."""
         code = self.process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
         assert self.process.stdout
@@ -132,5 +132,5 @@ class ExampleApp:
 
 
 def a_wish(key: str, **overrides: Any) -> dict[str, Any]:
-    """The body of a POST that the mock takes."""
+    """Build the body of a POST that the mock provider accepts."""
     return {"idempotency_key": key, "items": [FULL_30D], "method": "mock", **overrides}

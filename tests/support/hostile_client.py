@@ -1,4 +1,4 @@
-"""Who tries to get in: sockets that speak TLS and HTTP/2 as badly as a test wants."""
+"""Hostile clients: sockets that send invalid or excessive TLS and HTTP/2."""
 
 import contextlib
 import random
@@ -42,37 +42,37 @@ END_STREAM, END_HEADERS = 1, 4
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """One frame, whatever it says."""
+    """Build one frame with arbitrary content."""
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
 
 
 @attrs.define
 class Hostile:
-    """One connection through TLS; the test writes bytes."""
+    """One TLS connection to which the test writes bytes."""
 
     stream: ssl.SSLSocket
     encoder: Encoder = attrs.field(factory=Encoder)
 
     def send(self, data: bytes) -> None:
-        """All of it; raises OSError when we were cut."""
+        """Send everything. Raises OSError when the server has closed the connection."""
         self.stream.sendall(data)
 
     def begin(self) -> None:
-        """Preface and settings."""
+        """Send preface and settings."""
         self.send(PREFACE + frame(SETTINGS, 0, 0))
 
     def head(self, stream: int, flags: int = END_HEADERS, extra: Any = ()) -> bytes:
-        """HEADERS of a call."""
+        """Build the HEADERS frame of a call."""
         return frame(HEAD, flags, stream, self.encoder.encode([*HEADERS, *extra]))
 
     def flood(self, chunks: Iterator[bytes]) -> None:
-        """As fast as the socket takes it, until it ends or we are cut; what comes is read."""
+        """Send as fast as the socket allows, to the end or a disconnect; drop responses."""
         for chunk in chunks:
             self.send(chunk)
             self.drain()
 
     def drain(self) -> None:
-        """Read what has come, without waiting. Raises OSError at the end."""
+        """Read what has arrived, without waiting. Raises OSError at the end."""
         self.stream.setblocking(False)
         try:
             while True:
@@ -84,7 +84,7 @@ class Hostile:
             self.stream.settimeout(20)
 
     def frames(self, patience_s: float) -> Iterator[tuple[int, int, int, bytes]]:
-        """Kind, flags, stream and payload of each, until the other side ends it."""
+        """Yield kind, flags, stream and payload of each frame until the server disconnects."""
         self.stream.settimeout(patience_s)
         waiting = b""
         with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
@@ -96,7 +96,7 @@ class Hostile:
                     waiting = waiting[end:]
 
     def wait_cut(self, patience_s: float) -> float:
-        """Seconds until the other side ended it; fails when it does not."""
+        """Return the seconds until the server disconnected; fail if it does not."""
         began = time.monotonic()
         self.stream.settimeout(patience_s)
         try:
@@ -111,7 +111,7 @@ class Hostile:
 
 @contextlib.contextmanager
 def intruder(target: str, pki: Path, name: str = "client", alpn: str = "h2") -> Iterator[Hostile]:
-    """Through TLS with one of the development certificates."""
+    """Connect through TLS with one of the development certificates."""
     with (
         socket_to(target) as plain,
         client_context(pki, name, alpn).wrap_socket(plain, server_hostname="localhost") as stream,
@@ -120,7 +120,7 @@ def intruder(target: str, pki: Path, name: str = "client", alpn: str = "h2") -> 
 
 
 def client_context(pki: Path, name: str = "client", alpn: str = "h2") -> ssl.SSLContext:
-    """Of one of the development certificates."""
+    """TLS context with one of the development certificates."""
     context = ssl.create_default_context(cafile=pki / "ca.crt")
     context.load_cert_chain(pki / f"{name}.crt", pki / f"{name}.key")
     context.set_alpn_protocols([alpn])
@@ -128,13 +128,13 @@ def client_context(pki: Path, name: str = "client", alpn: str = "h2") -> ssl.SSL
 
 
 def socket_to(target: str, source: str = "") -> socket.socket:
-    """A TCP connection, and nothing more; from another address of this machine if told."""
+    """Open a TCP connection and send nothing; optionally from another local address."""
     host, _, port = target.rpartition(":")
     return socket.create_connection((host, int(port)), timeout=20, source_address=(source, 0))
 
 
 def cut(metrics: str, reason: str) -> float:
-    """How many connections a daemon says it has cut for it."""
+    """Read from the metrics how many connections a daemon has cut for this reason."""
     text = httpx.get(f"http://{metrics}/metrics").text
     wanted = f'payd_grpc_cut_total{{reason="{reason}"}}'
     found = [line for line in text.splitlines() if line.startswith(wanted)]
@@ -149,7 +149,7 @@ def _length(waiting: bytes) -> int:
 
 
 def rapid_reset(hostile: Hostile, times: int) -> Iterator[bytes]:
-    """CVE-2023-44487."""
+    """Rapid reset, CVE-2023-44487."""
     for first in range(0, times, 50):
         yield b"".join(
             hostile.head(2 * number + 1) + frame(RESET, 0, 2 * number + 1, b"\0\0\0\x08")
@@ -158,7 +158,7 @@ def rapid_reset(hostile: Hostile, times: int) -> Iterator[bytes]:
 
 
 def made_you_reset(hostile: Hostile, times: int) -> Iterator[bytes]:
-    """CERT VU#767506: the server is brought to reset what it began."""
+    """CERT VU#767506: invalid frames make the server reset its own streams."""
     for first in range(0, times, 50):
         yield b"".join(
             hostile.head(2 * number + 1, END_HEADERS | END_STREAM)
@@ -168,13 +168,13 @@ def made_you_reset(hostile: Hostile, times: int) -> Iterator[bytes]:
 
 
 def repeated(one: bytes, times: int, a_chunk: int = 200) -> Iterator[bytes]:
-    """The same frame."""
+    """Repeat the same frame."""
     for _ in range(0, times, a_chunk):
         yield one * a_chunk
 
 
 def spoilt(hostile: Hostile, spoil: Callable[[int], bytes], times: int = 5_000) -> Iterator[bytes]:
-    """Calls, each of which the server has to reset."""
+    """Send calls that the server has to reset."""
     for number in range(times):
         stream = 2 * number + 1
         yield hostile.head(stream) + spoil(stream)
@@ -249,7 +249,7 @@ def _after(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def garbage(seed: int) -> bytes:
-    """Bytes, or frames, of no sense; some are frames that almost are good."""
+    """Random bytes or frames; some frames are almost valid."""
     seeded = random.Random(seed)
     if seeded.random() < 0.3:
         return seeded.randbytes(seeded.randrange(1, 5000))
@@ -261,11 +261,11 @@ def garbage(seed: int) -> bytes:
     return b"".join(frames)
 
 
-# -- calls that hold on -----------------------------------------------------------------------
+# -- unfinished calls -------------------------------------------------------------------------
 
 
 def open_call(hostile: Hostile, body: bytes) -> H2Connection:
-    """A call whose message is this, so far."""
+    """Start a call with this part of its message."""
     connection = H2Connection(H2Configuration(client_side=True))
     connection.initiate_connection()
     connection.send_headers(1, HEADERS)
@@ -276,7 +276,7 @@ def open_call(hostile: Hostile, body: bytes) -> H2Connection:
 
 
 def status_of(hostile: Hostile, connection: H2Connection, patience_s: float) -> tuple[str, float]:
-    """The grpc-status that comes, and after how many seconds."""
+    """Return the grpc-status and the seconds until it arrived."""
     began = time.monotonic()
     hostile.stream.settimeout(patience_s)
     while data := hostile.stream.recv(65536):

@@ -1,4 +1,4 @@
-"""An RPC endpoint that is not to be trusted: in front of a real chain, with one fault at a time."""
+"""A dishonest RPC endpoint: a proxy in front of a real chain, with one fault at a time."""
 
 import contextlib
 import json
@@ -14,12 +14,12 @@ import httpx
 from support.tempo import Chain
 
 Json = dict[str, Any]
-#: Changes one answer of JSON-RPC, knowing what was asked.
+#: Changes one JSON-RPC response, given the request.
 Lie = Callable[[Json, Json], Json]
 
 
 class LyingRpc:
-    """A proxy. Honest until it is told otherwise; counts what it was asked."""
+    """A proxy that is honest until a test sets a fault; it counts requests."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
@@ -36,13 +36,13 @@ class LyingRpc:
                 proxy._answer(self)
 
             def log_message(self, *_: object) -> None:
-                """Nothing."""
+                """Log nothing."""
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
 
             def handle_error(self, *_: object) -> None:
-                """A client that hung up."""
+                """Ignore a client that disconnected."""
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -58,15 +58,15 @@ class LyingRpc:
     # -- what it does from now on --------------------------------------------------------------
 
     def is_honest(self) -> None:
-        """As the chain."""
+        """Answer honestly from now on."""
         self._lie = self._instead = None
 
     def lies(self, lie: Lie) -> None:
-        """Of the answers to what it is asked."""
+        """Apply this change to every response from now on."""
         self._lie, self._instead = lie, None
 
     def says(self, status: int, body: bytes = b"{}", **headers: str) -> None:
-        """This, whatever it is asked."""
+        """Send this response to every request from now on."""
 
         def instead(handler: BaseHTTPRequestHandler) -> None:
             handler.send_response(status)
@@ -80,7 +80,7 @@ class LyingRpc:
         self._instead = instead
 
     def hangs(self, seconds: float) -> None:
-        """Answers nothing for so long, and then hangs up."""
+        """Wait for this long and then disconnect, for every request from now on."""
 
         def instead(handler: BaseHTTPRequestHandler) -> None:
             time.sleep(seconds)
@@ -119,7 +119,7 @@ class LyingRpc:
 
 @contextlib.contextmanager
 def lying_rpc(chain: Chain) -> Iterator[LyingRpc]:
-    """In front of the chain, until the end of the block."""
+    """Run the proxy in front of the chain until the end of the block."""
     proxy = LyingRpc(chain)
     try:
         yield proxy
@@ -131,7 +131,7 @@ def lying_rpc(chain: Chain) -> Iterator[LyingRpc]:
 
 
 def about_logs(change: Callable[[list[Json]], list[Json]]) -> Lie:
-    """Changes every list of logs."""
+    """Build a fault that changes every list of logs."""
 
     def lie(asked: Json, answer: Json) -> Json:
         if asked["method"] != "eth_getLogs" or "result" not in answer:
@@ -142,7 +142,7 @@ def about_logs(change: Callable[[list[Json]], list[Json]]) -> Lie:
 
 
 def about_ranges(change: Callable[[list[Json]], list[Json]]) -> Lie:
-    """Changes the logs of ranges, and is honest about single blocks: a balancer's two nodes."""
+    """Change the logs of ranges but not of single blocks, as a balancer over two nodes may."""
     always = about_logs(change)
 
     def lie(asked: Json, answer: Json) -> Json:
@@ -153,43 +153,44 @@ def about_ranges(change: Callable[[list[Json]], list[Json]]) -> Lie:
 
 
 def dropped(logs: list[Json]) -> list[Json]:
-    """None of them."""
+    """Drop all logs."""
     return []
 
 
 def without_the_last(logs: list[Json]) -> list[Json]:
-    """A transfer less: both of its logs."""
+    """Drop one transfer: both of its logs."""
     return logs[:-2]
 
 
 def altered(logs: list[Json]) -> list[Json]:
-    """Ten times the money."""
+    """Multiply the amount by ten."""
     return [log | {"data": f"0x{10 * int(log['data'], 16):064x}"} for log in logs]
 
 
 def added(logs: list[Json]) -> list[Json]:
-    """The transfer once more, under places of its own."""
+    """Repeat the transfer at other log indexes."""
     again = [log | {"logIndex": hex(int(log["logIndex"], 16) + 100)} for log in logs]
     return logs + again
 
 
 def of_another_block(logs: list[Json]) -> list[Json]:
-    """Logs of a block that is not on the chain."""
+    """Return logs of a block that is not on the chain."""
     return [log | {"blockHash": "0x" + "ab" * 32} for log in logs]
 
 
 def garbled(logs: list[Json]) -> list[Json]:
-    """Logs that no contract can emit."""
+    """Return logs that no contract can emit."""
     return [log | {"data": "0x", "topics": log["topics"][:1]} for log in logs]
 
 
 def lagging(blocks: int, *, empty_beyond: bool) -> Lie:
-    """So many blocks behind; beyond its head it says nothing happened, or that it does not know."""
+    """Lag behind by some blocks; later blocks are empty or unknown."""
 
     def lie(asked: Json, answer: Json) -> Json:
         method, params = asked["method"], asked["params"]
         if method == "eth_getBlockByNumber" and params[0] == "finalized":
-            lie.head = max(0, int(answer["result"]["number"], 16) - blocks)  # type: ignore[attr-defined]
+            newest = int(answer["result"]["number"], 16)
+            lie.head = max(0, newest - blocks)  # type: ignore[attr-defined]
             header = {**answer["result"], "number": hex(lie.head)}  # type: ignore[attr-defined]
             return answer | {"result": header}
         head = getattr(lie, "head", 0)
@@ -204,7 +205,7 @@ def lagging(blocks: int, *, empty_beyond: bool) -> Lie:
 
 
 def range_limit(blocks: int) -> Lie:
-    """Refuses longer ranges, as reth does."""
+    """Refuse longer ranges, as reth does."""
 
     def lie(asked: Json, answer: Json) -> Json:
         if asked["method"] != "eth_getLogs" or "fromBlock" not in asked["params"][0]:
@@ -220,5 +221,5 @@ def range_limit(blocks: int) -> Lie:
 
 
 def another_chain(asked: Json, answer: Json) -> Json:
-    """Says that it is mainnet."""
+    """Report mainnet's chain id."""
     return answer | {"result": "0x1"} if asked["method"] == "eth_chainId" else answer

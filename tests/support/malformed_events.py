@@ -1,4 +1,4 @@
-"""Events that even their right sender must not get taken: no JSON, or not of the shape that is read."""
+"""Malformed webhook events, correctly signed: invalid JSON, or another shape than payd reads."""
 
 import copy
 import json
@@ -40,11 +40,11 @@ _NOT_AN_AMOUNT: Sequence[Any] = (
 _NOT_A_FLAG: Sequence[Any] = (None, 0, 1, "true", "", [], {})
 _NOT_AN_OBJECT: Sequence[Any] = (None, 0, 5, "x", "", True, [], [{}], [["id", "x"]])
 _TEXT: Sequence[Any] = (None, *_NOT_TEXT, *_BAD_TEXT)
-#: Another object's id, or the object itself, or nothing.
+#: Values that may be an id, an expanded object, or missing.
 _REFERENCE: Sequence[Any] = (5, 1.5, True, [], {}, ["x"], {"id": None}, {"id": 5}, *_BAD_TEXT)
 _METADATA: Sequence[Any] = (5, 1.5, True, "x", ["x"], [["payment_id", "x"]])
 
-#: Where the reader looks, and what must not be there.
+#: Fields that payd reads, with values that must be refused.
 _OF_EVENT: dict[Path, Sequence[Any]] = {
     ("id",): _TEXT,
     ("object",): (*_TEXT, "Event", "v2.core.event", "list"),
@@ -73,12 +73,12 @@ _OF_KIND: dict[str, dict[Path, Sequence[Any]]] = {
     },
     "dispute": {("data", "object", "charge"): _REFERENCE},
 }
-#: May be missing.
+#: Optional fields.
 _OPTIONAL = {"account", "payment_intent", "charge", "metadata"}
 
 
 def malformed(event: Event, seeded: random.Random) -> tuple[bytes, str]:
-    """One, and what is wrong with it."""
+    """One malformed event, with a description of the mistake."""
     fields = _OF_EVENT | _OF_KIND[event["data"]["object"]["object"]]
     match seeded.randrange(10):
         case 0 | 1:
@@ -119,7 +119,7 @@ def _parent(event: Event, path: Path) -> Event:
 
 
 def _inside(text: str, value: str) -> str:
-    """The event with one more member, written as it is given."""
+    """Add one member to the event's JSON, with the name and value as given."""
     return f'{text[:-1]}, "more": {value}}}'
 
 
@@ -129,7 +129,7 @@ def _deep(opening: str, closing: str, depth: int) -> Callable[[str, random.Rando
 
 
 def _twice(text: str, seeded: random.Random) -> bytes:
-    """Two readers would see two events."""
+    """Repeat a member, so that two parsers could read two different events."""
     name = seeded.choice(('"id": "evt_0"', '"livemode": true', '"type": "charge.refunded"'))
     return f"{{{name}, {text[1:]}".encode()
 
@@ -189,7 +189,7 @@ _THIN = {
     "created": "2024-09-17T06:20:52.246Z",
     "related_object": {"id": "mtr_1", "type": "billing.meter", "url": "/v1/billing/meters/mtr_1"},
 }
-#: Instead of an event.
+#: Bodies that are not an event at all.
 _TOPS: Sequence[tuple[str, Any]] = (
     ("a thin event", _THIN),
     ("a thin event that calls itself another", _THIN | {"object": "event"}),
@@ -207,6 +207,6 @@ _TOPS: Sequence[tuple[str, Any]] = (
 
 
 def _created(text: str, written: str) -> bytes:
-    """The event's own: the first member of that name is."""
+    """The id of the event itself: the first member with that name."""
     before, name, after = text.partition('"created": ')
     return f"{before}{name}{written}{after.lstrip('0123456789')}".encode()

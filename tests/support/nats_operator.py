@@ -1,4 +1,4 @@
-"""A real nats-server in operator mode, with keys and JWTs of the tests' own making."""
+"""A real nats-server in operator mode, with keys and JWTs that the tests create."""
 
 import base64
 import json
@@ -39,7 +39,7 @@ class Key:
         return str(nkeys.from_seed(bytearray(self.seed.encode())).public_key.decode())
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """A JWT of these claims, with this key as its issuer."""
+        """Sign a JWT of these claims with this key as the issuer."""
         header = {"typ": "JWT", "alg": "ed25519-nkey"}
         whole = {"jti": secrets.token_hex(16), "iat": int(time.time()) - 5, **claims}
         unsigned = f"{_encoded(header)}.{_encoded(whole | {'iss': self.public})}"
@@ -49,17 +49,17 @@ class Key:
 
 @attrs.define
 class OperatorNats:
-    """One server; its account `payments` has JetStream and the signing keys that tests choose."""
+    """One server; its account `payments` has JetStream and the signing keys that a test chooses."""
 
     folder: Path
     port: int
     operator: Key = attrs.field(factory=lambda: Key.new(nkeys.PREFIX_BYTE_OPERATOR))
     system: Key = attrs.field(factory=lambda: Key.new(nkeys.PREFIX_BYTE_ACCOUNT))
     account: Key = attrs.field(factory=lambda: Key.new(nkeys.PREFIX_BYTE_ACCOUNT))
-    #: Certificate and key; None is no TLS.
+    #: Certificate and key; None means no TLS.
     tls: tuple[Path, Path] | None = None
     process: "subprocess.Popen[bytes] | None" = None
-    #: Made once: a reload with another operator is refused.
+    #: Created once: a server refuses to reload with another operator.
     operator_jwt: str = ""
     system_jwt: str = ""
 
@@ -77,7 +77,7 @@ class OperatorNats:
         return f"{'nats' if self.tls is None else 'tls'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Returns once it is ready; what it stored before is there."""
+        """Start it and wait until it is ready; it keeps its stored data."""
         binary = Path(sysconfig.get_path("scripts")) / "nats-server"
         with (self.folder / "nats.log").open("wb") as log:
             self.process = subprocess.Popen(
@@ -89,18 +89,18 @@ class OperatorNats:
         _until_ready(self)
 
     def kill(self) -> None:
-        """As by a power cut; a frozen one, too."""
+        """Kill it as a power cut would, even if it is frozen."""
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
             self.process.wait()
 
     def new_signing_key(self) -> Key:
-        """A key that `allow` may put into the account."""
+        """Create a signing key that `allow` may add to the account."""
         return Key.new(nkeys.PREFIX_BYTE_ACCOUNT)
 
     def allow(self, signing_keys: Sequence[Key | dict[str, Any]] = ()) -> None:
-        """Write the configuration with these signing keys, and have a running server read it."""
+        """Write the configuration with these signing keys; reload a running server."""
         keys = [key.public if isinstance(key, Key) else key for key in signing_keys]
         account = self.operator.sign(
             {
@@ -132,13 +132,13 @@ class OperatorNats:
             log = self.folder / "nats.log"
             before = log.read_bytes().count(_RELOADED)
             self.process.send_signal(signal.SIGHUP)
-            # Who connects meanwhile makes it keep what it knew.
+            # A client that connects before the reload would make the server keep the old account.
             wait_until(
                 lambda: log.read_bytes().count(_RELOADED) > before, log.read_text, interval_s=0.01
             )
 
     def credentials(self, permissions: dict[str, Any] | None = None, life_s: float = 3600) -> Path:
-        """A .creds file of a user of the account; an administrator unless told otherwise."""
+        """Write a .creds file for a user of the account; by default an administrator."""
         user = Key.new(nkeys.PREFIX_BYTE_USER)
         claims: dict[str, Any] = {"subs": -1, "data": -1, "payload": -1, **(permissions or {})}
         jwt = self.account.sign(
@@ -168,7 +168,7 @@ _LIMITS = {**_PLAIN_LIMITS, "mem_storage": -1, "disk_storage": -1, "streams": -1
 def running_operator_nats(
     folder: Path, port: int, tls: tuple[Path, Path] | None = None
 ) -> Iterator[OperatorNats]:
-    """The server, until the end of the block. The account's own key signs, and no other."""
+    """Run the server until the end of the block. Only the account's own key may sign."""
     nats = OperatorNats(folder, port, tls=tls)
     nats.allow()
     try:

@@ -1,4 +1,4 @@
-"""A real OpenBao of the tests' own: initialised, unsealed, with an AppRole and payd's secrets."""
+"""A real OpenBao for tests: initialised, unsealed, with an AppRole and payd's secrets."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ path "secret/data/payd" { capabilities = ["read"] }
 
 @attrs.define(kw_only=True)
 class OpenBao:
-    """One server; `secret/payd` holds payd's secrets, the AppRole `payd` may read them."""
+    """One server; payd's secrets are in `secret/payd`, and the AppRole `payd` may read them."""
 
     port: int
     folder: Path
@@ -33,16 +33,16 @@ class OpenBao:
 
     @property
     def addr(self) -> str:
-        """Its URL."""
+        """The server's URL."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def secret_id_path(self) -> Path:
-        """The file that payd reads."""
+        """The file with the secret id that payd reads."""
         return self.folder / "secret_id"
 
     def environment(self) -> dict[str, str]:
-        """For `payd serve`."""
+        """Environment for `payd serve`."""
         return {
             "VAULT_ADDR": self.addr,
             "VAULT_ROLE_ID": self.role_id,
@@ -51,7 +51,7 @@ class OpenBao:
         }
 
     def ask(self, method: str, path: str, **body: Any) -> Mapping[str, Any]:
-        """A request as root; what it answers."""
+        """Send a request as root; return the response."""
         answer = httpx.request(
             method,
             f"{self.addr}/v1/{path}",
@@ -63,16 +63,16 @@ class OpenBao:
         return answer.json() if answer.content else {}
 
     def write(self, **secrets: str) -> None:
-        """Replace what `secret/payd` holds."""
+        """Replace the secrets in `secret/payd`."""
         WATCH.plant(*secrets.values())
         self.ask("POST", "secret/data/payd", data=secrets)
 
     def read(self) -> dict[str, str]:
-        """What `secret/payd` holds."""
+        """Read the secrets in `secret/payd`."""
         return dict(self.ask("GET", "secret/data/payd")["data"]["data"])
 
     def new_role(self, **settings: Any) -> None:
-        """The AppRole anew, with a fresh secret id in its file."""
+        """Recreate the AppRole, with a new secret id in its file."""
         defaults = {"token_policies": ["payd"], "token_ttl": "1h", "token_max_ttl": "24h"}
         self.ask("DELETE", "auth/approle/role/payd")
         self.ask("POST", "auth/approle/role/payd", **(defaults | settings))
@@ -80,26 +80,26 @@ class OpenBao:
         self.new_secret_id()
 
     def new_secret_id(self) -> None:
-        """A fresh one in the file."""
+        """Write a new secret id to the file."""
         made = self.ask("POST", "auth/approle/role/payd/secret-id")["data"]["secret_id"]
         WATCH.plant(made)
         self.secret_id_path.write_text(made)
 
     def revoke_tokens(self) -> None:
-        """Every token that a login gave is dead."""
+        """Revoke every token that a login has returned."""
         self.ask("POST", "sys/leases/revoke-prefix/auth/approle/login")
 
     def seal(self) -> None:
-        """It answers 503 from now on."""
+        """Seal it: it answers 503 from now on."""
         self.ask("PUT", "sys/seal")
 
     def unseal(self) -> None:
-        """It serves again."""
+        """Unseal it."""
         self.ask("PUT", "sys/unseal", key=self.unseal_key)
         _until(lambda: httpx.get(f"{self.addr}/v1/sys/health").status_code == 200)
 
     def set_up(self) -> None:
-        """From an empty server to one that payd can use."""
+        """Initialise an empty server for payd."""
         made = self.ask("PUT", "sys/init", secret_shares=1, secret_threshold=1)
         self.unseal_key, self.root_token = made["keys"][0], made["root_token"]
         self.unseal()
@@ -110,7 +110,7 @@ class OpenBao:
         self.new_role()
 
     def _can_write(self) -> bool:
-        """A KV engine is made version 2 a moment after it was mounted."""
+        """Wait: a KV engine becomes version 2 a moment after it was mounted."""
         try:
             self.write(db_password="none yet")
         except AssertionError:
@@ -120,7 +120,7 @@ class OpenBao:
 
 @contextlib.contextmanager
 def running_openbao(folder: Path) -> Iterator[OpenBao]:
-    """The server, until the end of the block."""
+    """Run the server until the end of the block."""
     port = any_free()
     config = folder / "openbao.hcl"
     config.write_text(

@@ -1,4 +1,4 @@
-"""A NATS server of a test's own, which it may lose, with all that is in it."""
+"""A NATS server for one test, which may stop it or delete its data."""
 
 import signal
 import subprocess
@@ -10,7 +10,7 @@ from support.waiting import succeeds, wait_until
 
 
 class OwnNats:
-    """One server on one port and one folder, however often it is started."""
+    """One server on a fixed port and folder, across restarts."""
 
     def __init__(self, port: int, folder: Path) -> None:
         self.port = port
@@ -19,7 +19,7 @@ class OwnNats:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *options: str) -> None:
-        """Returns once it answers."""
+        """Start it and wait until it answers."""
         binary = str(Path(sysconfig.get_path("scripts")) / "nats-server")
         argv = [
             binary,
@@ -40,7 +40,7 @@ class OwnNats:
         wait_until(succeeds(connect, OSError), "NATS listens", process=self._process)
 
     def stop(self, number: int = signal.SIGKILL) -> None:
-        """Repeatable."""
+        """Stop it; may be called again."""
         if self._process is not None:
             self._process.send_signal(number)
             self._process.wait()

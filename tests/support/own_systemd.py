@@ -1,4 +1,4 @@
-"""A systemd of the tests' own, as the first process of its namespaces: it runs units as they are.
+"""Run systemd as the first process of separate namespaces, so that it can run units unchanged.
 
 The network is the machine's; mounts, processes, /etc, /opt, /run and /var/lib are not. Units see
 payd in /opt/payd, as an operator installs it: the virtual environment of the tests, its Python
@@ -22,11 +22,11 @@ from support.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 SYSTEMD = Path("/lib/systemd/systemd")
 NAMESPACES = "unshare --cgroup --mount --pid --uts --ipc --fork --kill-child --mount-proc"
-#: A machine under load takes long to start Python.
+#: Starting Python takes long on a loaded machine.
 PATIENCE_S = 120.0
 
 _TARGETS = ("basic", "sysinit", "shutdown", "umount", "final", "network-online")
-#: Tells the test how the unit came out, once it is ready or has failed.
+#: Reports the unit's state to the test once it is ready or has failed.
 _REPORT = """[Unit]
 Description=Report
 Requires={unit}
@@ -46,7 +46,7 @@ Type=oneshot
 ExecStart=/bin/sh -c 'systemctl show {unit} > /run/test/failed.new; \
 mv /run/test/failed.new /run/test/failed'
 """
-#: What belongs to the tests in a unit: where its output goes, and where this Python is.
+#: Additions for the tests: where the unit's output goes, and where this Python is.
 _DROP_IN = """[Unit]
 OnFailure=failed.service
 [Service]
@@ -55,7 +55,7 @@ StandardError=append:/run/test/log
 Environment=PYTHONPATH=/opt/src:/opt/src/plugins LD_LIBRARY_PATH=/opt/python/lib
 Environment=PYTHONDONTWRITEBYTECODE=1
 """
-#: A control group of its own, so that systemd takes it for the root.
+#: A separate control group, which systemd takes for the root.
 _ENTER = """set -e
 mount -t cgroup2 none {folder}/groups
 mkdir {folder}/groups/{group}
@@ -86,14 +86,15 @@ mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
 # Credentials are mounted by a helper process, and must reach the manager.
 mount --make-rshared /
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=tests SYSTEMD_UNIT_PATH=/etc/systemd/system \
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=tests \
+    SYSTEMD_UNIT_PATH=/etc/systemd/system \
     {systemd} --system --unit=report.service --show-status=no
 """
 
 
 @attrs.frozen
 class Units:
-    """Folders that become the machine's, before systemd starts."""
+    """Folders that become the machine's before systemd starts."""
 
     folder: Path
 
@@ -107,23 +108,23 @@ class Units:
         return self.etc / "systemd" / "system"
 
     def log(self) -> str:
-        """What the unit wrote."""
+        """Read what the unit wrote."""
         file = self.folder / "result" / "log"
         return file.read_text() if file.exists() else ""
 
     def properties(self, name: str = "report") -> dict[str, str]:
-        """As `systemctl show` prints them."""
+        """Return properties as `systemctl show` prints them."""
         text = (self.folder / "result" / name).read_text()
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
     def status(self) -> dict[str, str]:
-        """What the kernel says of the unit's main process."""
+        """Read the kernel's status of the unit's main process."""
         text = (self.folder / "result" / "status").read_text()
         return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
 def is_possible() -> bool:
-    """Whether this machine has a systemd, root, and a kernel that lets both be separated."""
+    """Whether this machine has systemd, root, and a kernel that supports the namespaces."""
     tried = ["unshare", "--mount", "sh", "-c", f"mount -t cgroup2 none /mnt && {NAMESPACES} true"]
     return (
         os.geteuid() == 0
@@ -133,7 +134,7 @@ def is_possible() -> bool:
 
 
 def prepare(folder: Path, unit: str) -> Units:
-    """A machine with nothing but this unit, which the test still has to put there."""
+    """Create a machine for one unit, which the test has to install."""
     units = Units(folder)
     for name in ("ld.so.cache", "nsswitch.conf", "passwd", "group", "hosts", "localtime"):
         source = Path("/etc") / name
@@ -170,7 +171,7 @@ def _install_payd(prefix: Path) -> None:
 
 @contextlib.contextmanager
 def booted(units: Units) -> Iterator[None]:
-    """Systemd with the unit started, or failed, until the end of the block."""
+    """Run systemd with the unit started, or failed, until the end of the block."""
     folder = units.folder
     boot = folder / "boot.sh"
     boot.write_text(

@@ -1,4 +1,4 @@
-"""Secrets that can be recognised wherever they turn up, and the watch that looks for them.
+"""Recognizable secrets, and a search for them in everything that a daemon writes.
 
 Every credential of every daemon in the tests is one that was registered here. Whatever a daemon
 tells — its log, its metrics, readiness, what it answers, what it publishes, what it stores — is
@@ -12,31 +12,31 @@ from urllib.parse import SplitResult, urlsplit
 
 import asyncpg
 
-#: In every secret that a test makes up by itself.
+#: Part of every secret that a test invents.
 MARK = "canary"
 _SHORTEST = 8
 
 
 class Watch:
-    """What is secret, and where it was seen all the same."""
+    """The planted secrets, and the places where they were found."""
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
         self.hits: list[str] = []
-        #: How much was searched, so that a watch which sees nothing is noticed.
+        #: Number of characters searched, so that a search of nothing is noticed.
         self.searched = 0
 
     def plant(self, *secrets: str) -> None:
-        """Look for these from now on; of several lines for each one."""
+        """Search for these from now on, each line on its own."""
         for secret in secrets:
             self._secrets |= {line for line in secret.split("\n") if len(line) >= _SHORTEST}
 
     def secrets(self) -> list[str]:
-        """All that was planted."""
+        """All planted secrets."""
         return sorted(self._secrets)
 
     def search(self, text: str, where: str) -> None:
-        """Note every secret in it."""
+        """Record every secret in the text."""
         self.searched += 1
         for secret in self._secrets:
             if secret in text:
@@ -44,7 +44,7 @@ class Watch:
 
     @contextlib.contextmanager
     def leaking_on_purpose(self, *secrets: str) -> Iterator[list[str]]:
-        """Hits of this block are what its test wants; afterwards they are no secrets any more."""
+        """Expect findings in this block, and ignore these secrets afterwards."""
         before, self.hits = self.hits, []
         self.plant(*secrets)
         try:
@@ -68,7 +68,7 @@ _SECRET_VARIABLES = (
 
 
 def plant_environment(environment: dict[str, str]) -> None:
-    """The secrets in a daemon's environment; a credential in a URL, too."""
+    """Return the secrets in a daemon's environment, including credentials in URLs."""
     WATCH.plant(*(environment.get(name, "") for name in _SECRET_VARIABLES))
     for name in ("NATS_URL", "TEMPO_RPC_URL"):
         for url in filter(None, environment.get(name, "").split(",")):
@@ -76,14 +76,14 @@ def plant_environment(environment: dict[str, str]) -> None:
 
 
 def _secrets_of_url(url: SplitResult) -> list[str]:
-    """A password; a user alone, who is a token; and the path, where a chain's hosts want the key."""
+    """Return password, token, query values and path: RPC hosts expect keys in any of them."""
     userinfo = url.netloc.rpartition("@")[0]
     query = [part.rpartition("=")[2] for part in url.query.split("&")]
     return [userinfo.partition(":")[2] or userinfo, *url.path.split("/"), *query]
 
 
 def search_processes(pid: int) -> None:
-    """The command lines of a process and of all that it has started: anybody may read them."""
+    """Return the command lines of a process and its descendants, which any user can read."""
     with contextlib.suppress(OSError):
         argv = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
         WATCH.search(argv.decode(errors="replace"), "a command line")
@@ -93,7 +93,7 @@ def search_processes(pid: int) -> None:
 
 
 async def search_database(url: str) -> None:
-    """Every row of every table of one database."""
+    """Yield every row of every table of one database."""
     connection = await asyncpg.connect(url)
     try:
         tables = await connection.fetch(

@@ -1,4 +1,4 @@
-"""A TCP relay in front of a real server, so that a test can take the server away from one daemon."""
+"""A TCP relay in front of a real server, so that a test can cut one daemon off from it."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ _CHUNK = 65_536
 
 
 class Relay:
-    """Listens on `port` and passes on to a server; runs on a thread of its own."""
+    """Listens on `port` and forwards to a server; runs in its own thread."""
 
     def __init__(self, url: str, on_request: Callable[[bytes], None] = lambda chunk: None) -> None:
         """`url` is the server's; only its host and port count. `on_request` sees what clients send.
@@ -27,7 +27,7 @@ class Relay:
         target = urlsplit(url)
         self._target = str(target.hostname), int(target.port or 0)
         self.port = any_free()
-        # Not by the policy, which trio-asyncio replaces in a process that has used it.
+        # Not by the event loop policy, which trio-asyncio replaces once a process uses it.
         self._loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -38,15 +38,15 @@ class Relay:
         self.restore()
 
     def cut(self) -> None:
-        """Close every connection and refuse new ones, as a server that was stopped."""
+        """Close every connection and refuse new ones, like a stopped server."""
         self._do(self._cut)
 
     def hang(self) -> None:
-        """Pass nothing on, and accept connections all the same, as a server that was frozen."""
+        """Accept connections but forward nothing, like a frozen server."""
         self._do(self._hang)
 
     def restore(self) -> None:
-        """Pass on again."""
+        """Forward again."""
         self._do(self._restore)
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class Relay:
 
 @contextlib.contextmanager
 def relayed(url: str, on_request: Callable[[bytes], None] = lambda chunk: None) -> Iterator[Relay]:
-    """A relay to the server at this URL, until the end of the block."""
+    """Run a relay to the server at this URL until the end of the block."""
     relay = Relay(url, on_request)
     try:
         yield relay

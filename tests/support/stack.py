@@ -1,4 +1,4 @@
-"""Real servers for the tests, in a process of its own that takes commands on stdin.
+"""Real servers for the tests, in a separate process that takes commands on stdin.
 
 `python stack.py DIR` prints one JSON line with the URLs; then each command is answered by one
 line: `database NAME` (its URL), `stop NAME`, `start NAME`, `kill NAME` (starts again by itself).
@@ -24,7 +24,7 @@ from payd.dev.state import StateDir, open_state
 
 
 class Stack:
-    """The tests' side: start, ask, stop."""
+    """The tests' handle on the servers."""
 
     def __init__(self, process: "subprocess.Popen[str]", urls: dict[str, str]) -> None:
         self._process = process
@@ -32,12 +32,12 @@ class Stack:
         self.redis = urls["redis"]
 
     def database(self, name: str) -> str:
-        """The URL of a fresh, empty database."""
+        """Create an empty database; return its URL."""
         return self._ask(f"database {name}")
 
     @contextlib.contextmanager
     def without(self, server: str) -> Iterator[None]:
-        """The server is away until `start`, at the latest until the end of the block."""
+        """Stop the server until `start`, at the latest until the end of the block."""
         self._ask(f"stop {server}")
         try:
             yield
@@ -45,11 +45,11 @@ class Stack:
             self.start(server)
 
     def start(self, server: str) -> None:
-        """Start it, on its port and data, if it is away."""
+        """Start it again with its port and data, if it is stopped."""
         self._ask(f"start {server}")
 
     def kill(self, server: str) -> None:
-        """As by a power cut; it comes back by itself."""
+        """Kill it as a power cut would; it restarts on its own."""
         self._ask(f"kill {server}")
 
     def _ask(self, command: str) -> str:
@@ -64,8 +64,8 @@ class Stack:
 
 @contextlib.contextmanager
 def running_stack(folder: Path) -> Iterator[Stack]:
-    """The servers, until the end of the block."""
-    # The database's own user must pass through.
+    """Run the servers until the end of the block."""
+    # The database's user must be able to enter the folder.
     folder.chmod(0o711)
     argv = [sys.executable, __file__, str(folder)]
     with subprocess.Popen(
@@ -123,7 +123,7 @@ def _valkey(state: StateDir, port: int) -> Any:
 
 
 class _Switch:
-    """A server that can be turned off and on."""
+    """A server that can be stopped and started."""
 
     def __init__(self, opened: Callable[[], Any]) -> None:
         self._opened = opened

@@ -1,4 +1,4 @@
-"""A real TIP-20 chain for the tests: anvil in Tempo mode, its customers, and a daemon that watches it."""
+"""A real TIP-20 chain for the tests: anvil in Tempo mode, customers, and a daemon on it."""
 
 import contextlib
 import subprocess
@@ -18,14 +18,14 @@ BETA = "0x20c0000000000000000000000000000000000002"
 THETA = "0x20c0000000000000000000000000000000000003"
 RECEIVER = "0x" + "7ea5" * 10
 MEMO_KEY = "memo key of the tests"
-#: Of the mnemonic that every local chain has: test test … junk.
+#: Accounts of the mnemonic that every local chain uses: test test … junk.
 PRIVATE_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-#: A block is final when it has two behind it.
+#: Number of newer blocks that make a block final.
 FINAL = 2
 
 
 class Chain:
-    """One anvil. It mines when it is told to, so that a test knows what is in which block."""
+    """One anvil that mines on request only, so that a test knows the content of each block."""
 
     def __init__(self, anvil: Path, *options: str) -> None:
         self.port = any_free()
@@ -42,49 +42,49 @@ class Chain:
         self.process.wait()
 
     def rpc(self, method: str, *params: Any) -> Any:
-        """The result; fails with what the node said."""
+        """Call the node and return the result; fail with the node's error."""
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         answer = self._http.post(self.url, json=request).json()
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]
 
     def mine(self, blocks: int = 1, apart_s: int = 1) -> None:
-        """So many blocks, each `apart_s` after the last one."""
+        """Mine blocks, each `apart_s` after the one before."""
         self.rpc("anvil_mine", hex(blocks), hex(apart_s))
 
     def finalize(self) -> None:
-        """Make final what was sent."""
+        """Mine until everything sent so far is final."""
         self.mine(1 + FINAL)
 
     def head(self) -> int:
-        """The newest block."""
+        """Number of the newest block."""
         return int(self.rpc("eth_blockNumber"), 16)
 
     def final(self) -> int:
-        """The newest final one."""
+        """Number of the newest final block."""
         return int(self.rpc("eth_getBlockByNumber", "finalized", False)["number"], 16)
 
     def time(self) -> int:
-        """Of the newest block, in Unix seconds."""
+        """Time of the newest block, in Unix seconds."""
         return int(self.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
 
     def set_next_time(self, seconds: int) -> None:
-        """Of the block that is mined next."""
+        """Set the time of the next block."""
         self.rpc("evm_setNextBlockTimestamp", hex(seconds))
 
     def send(self, to: str, data: str, sender: int = 0) -> str:
-        """A transaction's hash, before it is in a block."""
+        """Send a transaction; return its hash, before it is in a block."""
         transaction = {"from": self.accounts[sender], "to": to, "data": data, "gas": hex(2_000_000)}
         return str(self.rpc("eth_sendTransaction", transaction))
 
     def transfer(
         self, token: str, amount: int, memo: str | None, to: str = RECEIVER, sender: int = 0
     ) -> str:
-        """A customer's transfer, with a memo or without."""
+        """Transfer as a customer, with or without a memo."""
         return self.send(token, transfer_data(to, amount, memo), sender)
 
     def batch(self, calls: Sequence[tuple[str, str]]) -> str:
-        """One 0x76 transaction of several calls (token, calldata), all or nothing."""
+        """Send one 0x76 transaction of several calls (token, calldata), which is atomic."""
         from pytempo import Call, TempoTransaction
 
         transaction = TempoTransaction.create(
@@ -100,12 +100,12 @@ class Chain:
         )
 
     def succeeded(self, transaction: str) -> bool:
-        """Whether it is in a block, and not reverted."""
+        """Whether the transaction is in a block and was not reverted."""
         receipt = self.rpc("eth_getTransactionReceipt", transaction)
         return receipt is not None and int(receipt["status"], 16) == 1
 
     def balance(self, token: str, account: str = RECEIVER) -> int:
-        """Base units, now."""
+        """Current balance in base units."""
         data = f"0x70a08231{_word(account)}"
         return int(self.rpc("eth_call", {"to": token, "data": data}, "latest"), 16)
 
@@ -119,7 +119,7 @@ class Chain:
 
 
 def transfer_data(to: str, amount: int, memo: str | None) -> str:
-    """Calldata of transferWithMemo, or of transfer."""
+    """Build the calldata of transferWithMemo, or of transfer."""
     if memo is None:
         return f"0xa9059cbb{_word(to)}{amount:064x}"
     return f"0x95777d59{_word(to)}{amount:064x}{memo[2:]}"
@@ -131,7 +131,7 @@ def _word(value: str) -> str:
 
 @contextlib.contextmanager
 def running_chain(anvil: Path, *options: str) -> Iterator[Chain]:
-    """A chain of its own, until the end of the block."""
+    """Run a chain until the end of the block."""
     chain = Chain(anvil, *options)
     try:
         yield chain
@@ -140,7 +140,7 @@ def running_chain(anvil: Path, *options: str) -> Iterator[Chain]:
 
 
 def tempo_environment(*urls: str, **more: str) -> dict[str, str]:
-    """For a daemon that takes tokens on the chain behind these endpoints."""
+    """Environment of a daemon that takes tokens on the chain behind these endpoints."""
     return {
         "MOCK_METHODS": "mock",
         "TEMPO_ENABLED": "true",
@@ -157,7 +157,7 @@ def tempo_environment(*urls: str, **more: str) -> dict[str, str]:
 def running_with_tokens(
     place: Place, *urls: str, **environment: str
 ) -> Iterator[tuple[Daemon, Client]]:
-    """A daemon that takes tokens, and its client."""
+    """Run a daemon that takes tokens, with a client."""
     daemon = Daemon(place, **tempo_environment(*urls, **environment))
     try:
         daemon.wait_started()
@@ -170,17 +170,17 @@ def running_with_tokens(
 
 
 def a_token_request(key: str = "", currency: str = "USDC", **fields: Any) -> Any:
-    """An InitiatePayment in tokens: 149 USD."""
+    """Build an InitiatePayment request in tokens: 149 USD."""
     request = a_request(key=key, method="crypto", **fields)
     request.crypto_currency = currency
     return request
 
 
 def due(payment: Any) -> Any:
-    """What the customer is asked to transfer."""
+    """Return what the customer has to transfer."""
     return payment.next_action.crypto_transfer
 
 
 def units(payment: Any) -> int:
-    """How many base units are due."""
+    """Return the amount due in base units."""
     return int(due(payment).amount_base_units)

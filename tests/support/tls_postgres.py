@@ -1,4 +1,4 @@
-"""A real PostgreSQL that takes TLS connections only; the embedded one is built without TLS."""
+"""A real PostgreSQL that accepts only TLS; the embedded one is built without TLS."""
 
 import contextlib
 import os
@@ -26,11 +26,11 @@ class TlsPostgres:
     """A server whose certificate names localhost and 127.0.0.1."""
 
     port: int
-    #: Of the authority that signed its certificate.
+    #: Certificate of the authority that signed the server's.
     ca: Path
 
     def look(self, **environment: str) -> "subprocess.CompletedProcess[str]":
-        """`payd migrate --check` on its empty database: exit 1, with what is missing."""
+        """Run `payd migrate --check` on its empty database: exit 1, listing what is missing."""
         return subprocess.run(
             [sys.executable, "-m", "payd", "migrate", "--check"],
             env={
@@ -53,7 +53,7 @@ class TlsPostgres:
 
 @contextlib.contextmanager
 def running_tls_postgres() -> Iterator[TlsPostgres]:
-    """The server, until the end of the block."""
+    """Run the server until the end of the block."""
     programs = _programs_with_tls() or do_without(NO_TLS_POSTGRES)
     with tempfile.TemporaryDirectory(prefix="payd-tls-") as name:
         folder, port = Path(name), any_free()
@@ -85,7 +85,7 @@ def running_tls_postgres() -> Iterator[TlsPostgres]:
 
 
 def _programs_with_tls() -> Path | None:
-    """Debian's, and other packages of the system, are built with OpenSSL."""
+    """Find PostgreSQL of the system's packages, which are built with OpenSSL."""
     candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if on_path := shutil.which("postgres"):
         candidates.append(Path(on_path).resolve().parent)
@@ -122,7 +122,7 @@ def _own(folder: Path) -> None:
 
 
 def _as_nobody() -> dict[str, Any]:
-    """PostgreSQL refuses root."""
+    """Run as another user: PostgreSQL refuses root."""
     if os.geteuid() != 0:
         return {}
     account = pwd.getpwnam("nobody")

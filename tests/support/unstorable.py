@@ -1,4 +1,4 @@
-"""Values that their own class refuses, to see what the database makes of them."""
+"""Values that their own class refuses, to test that the database refuses them, too."""
 
 from copy import copy
 from typing import TypeVar

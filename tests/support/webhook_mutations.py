@@ -1,4 +1,4 @@
-"""Webhooks that must be refused: good ones of Stripe's shapes, changed in every way that we know.
+"""Webhooks that must be refused: valid ones of Stripe's shapes, changed in every known way.
 
 Pure: the same seed and time give the same webhooks.
 """
@@ -21,14 +21,14 @@ TOLERANCE_S = 300
 PAYMENT_ID = "3f0c8e8e-6f0e-4c0b-9d53-0f0e6a1c2b77"
 
 Event = dict[str, Any]
-#: Body, headers, and what was done to them.
+#: Body, headers, and a description of the change.
 Mutation = tuple[bytes, Mapping[bytes, bytes], str]
-#: Seconds for which a corpus stays good to be sent.
+#: Seconds for which a corpus may be sent.
 _SOON = 3_600
 
 
 def good_events(now: int) -> list[Event]:
-    """One of each kind that the provider reads, about a payment that nobody knows."""
+    """Return one event of each kind that the provider reads, about an unknown payment."""
     session = _fixture("checkout.session") | {
         "amount_total": 4900,
         "client_reference_id": PAYMENT_ID,
@@ -54,7 +54,7 @@ def good_events(now: int) -> list[Event]:
 
 
 def mutated(seed: int, count: int, now: int) -> Iterator[Mutation]:
-    """So many that must be refused at `now` and for most of the hour that follows."""
+    """Return webhooks that must be refused at `now` and for most of the following hour."""
     seeded = random.Random(seed)
     events = good_events(now)
     made = 0
@@ -72,17 +72,17 @@ def mutated(seed: int, count: int, now: int) -> Iterator[Mutation]:
 
 
 def written(event: Event) -> bytes:
-    """As Stripe writes it."""
+    """Serialize as Stripe does."""
     return json.dumps(event, indent=2).encode()
 
 
 def signed_headers(body: bytes, now: int) -> Mapping[bytes, bytes]:
-    """Of a webhook that must be taken."""
+    """Return the headers of a valid webhook."""
     return _headers(signature(body, now))
 
 
 def signature(body: bytes, now: int, secret: str = WEBHOOK_SECRET) -> bytes:
-    """The header of an honest sender; the SDK's where it can read the body."""
+    """Sign like an honest sender; with the SDK if it can read the body."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -92,7 +92,7 @@ def signature(body: bytes, now: int, secret: str = WEBHOOK_SECRET) -> bytes:
 
 
 def is_signed(body: bytes, header: bytes | None, now: int) -> bool:
-    """Whether bytes, time and a signature are as Stripe made them, whatever else was changed."""
+    """Whether body, time and one signature are unchanged, whatever else was changed."""
     parts = [part.partition(b"=") for part in (header or b"").split(b",")]
     times = [value for name, _, value in parts if name == b"t"]
     if len(times) != 1 or not (times[0].isdigit() and len(times[0]) <= 12):
@@ -100,7 +100,7 @@ def is_signed(body: bytes, header: bytes | None, now: int) -> bool:
     time = int(times[0])
     wanted = _hmac(body, str(time), WEBHOOK_SECRET).encode()
     is_there = any(name == b"v1" and value == wanted for name, _, value in parts)
-    # A time that is still to come would be good one day: a busy machine takes minutes for them all.
+    # A time in the future would become valid during the run: sending them all takes minutes.
     return is_there and -2 * TOLERANCE_S < time - now < _SOON
 
 
@@ -118,11 +118,11 @@ def _fixture(name: str) -> Event:
     return read
 
 
-# -- what somebody without the secret can do ---------------------------------------------------
+# -- changes that are possible without the secret -----------------------------------------------
 
 
 def _unsigned(body: bytes, seeded: random.Random, now: int) -> tuple[bytes, bytes | None, str]:
-    """Other bytes under the signature, or another signature over the bytes."""
+    """Change the bytes under the signature, or the signature over the bytes."""
     header = signature(body, now)
     if seeded.random() < 0.5:
         name, change = seeded.choice(_BODIES)
@@ -150,7 +150,7 @@ def _extended(body: bytes, seeded: random.Random) -> bytes:
 
 
 def _dearer(body: bytes, seeded: random.Random) -> bytes:
-    """The change that would pay."""
+    """The change that would mark a payment as paid."""
     return body.replace(b"4900", str(seeded.randint(1, 4899)).encode())
 
 
@@ -173,7 +173,7 @@ def _at(time: int) -> "_Maker":
 
 
 def _stamped(write: Callable[[int], str], *, honest: bool = False) -> "_Maker":
-    """The time is written so; signed as it is written, or as Stripe would."""
+    """Write the time in this form; sign it as written, or as Stripe would."""
 
     def make(body: bytes, header: bytes, seeded: random.Random, now: int) -> bytes:
         text = write(now)
@@ -183,7 +183,7 @@ def _stamped(write: Callable[[int], str], *, honest: bool = False) -> "_Maker":
 
 
 def _rewritten(write: Callable[[bytes, bytes], bytes | None]) -> "_Maker":
-    """From the time and the signature of the good header."""
+    """Build headers from the time and the signature of the valid header."""
 
     def make(body: bytes, header: bytes, seeded: random.Random, now: int) -> bytes | None:
         time, _, made = header.removeprefix(b"t=").partition(b",v1=")
@@ -195,7 +195,7 @@ def _rewritten(write: Callable[[bytes, bytes], bytes | None]) -> "_Maker":
 def _noisy(body: bytes, header: bytes, seeded: random.Random, now: int) -> bytes:
     changed = bytearray(header)
     for _ in range(seeded.randint(1, 3)):
-        # What HTTP lets through at all.
+        # Only characters that HTTP allows.
         changed[seeded.randrange(len(changed))] = seeded.choice(range(0x21, 0x7F))
     return bytes(changed)
 

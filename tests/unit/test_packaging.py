@@ -1,4 +1,4 @@
-"""What an installation takes from an index: locked by hash, and never a distribution of ours by name."""
+"""Installation from an index: dependencies are locked by hash, our wheels are never fetched."""
 
 import re
 import shlex

@@ -60,7 +60,7 @@ def in_enum(enum: EnumDescriptorProto, path: tuple[int, ...]) -> Iterator[Elemen
 
 def named(parent: str, children: Sequence[object], path: tuple[int, ...]) -> Iterator[Element]:
     for i, child in enumerate(children):
-        yield f"{parent}.{child.name}", (*path, i)  # type: ignore[attr-defined]  # descriptors have one
+        yield f"{parent}.{child.name}", (*path, i)  # type: ignore[attr-defined]
 
 
 def test_every_element_has_a_comment(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The event consumer: each event handled once, in order within a payment, side by side across them."""
+"""The event consumer: each event once, in order within a payment, concurrently across payments."""
 
 # ruff: noqa: ASYNC110 - what is waited for is in servers
 

@@ -1,4 +1,4 @@
-"""The client and a real daemon: on both loops, through a restart, with certificates from a vault."""
+"""The client and a real daemon: both event loops, a restart, and certificates from a vault."""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -117,7 +117,8 @@ def rotate(own: Place, times: int) -> None:
                 replace(own.pki / "server.key", key)
                 replace(own.pki / "server.crt", certificate)
                 wanted = serial_of(certificate)
-                wait_until(lambda: serial_at(daemon, authority.pem(), own.pki) == wanted)  # noqa: B023
+                ca = authority.pem()
+                wait_until(lambda: serial_at(daemon, ca, own.pki) == wanted)  # noqa: B023
         assert failed == []
         assert failed_calls == []
         assert counted[0] > times / 2

@@ -71,7 +71,7 @@ def crash_and_recover(place: Place, point: str, nth: int, payments: int = 1) -> 
 def drive(
     client: Client, requests: list[pb.InitiatePaymentRequest], wants_cancel: bool
 ) -> set[grpc.StatusCode]:
-    """What the caller gets done before the daemon dies under it; the errors that he sees."""
+    """Make calls until the daemon dies; return the errors that the caller sees."""
     errors = set()
     for call in [client.future("InitiatePayment", request) for request in requests]:
         try:

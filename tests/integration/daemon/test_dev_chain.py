@@ -1,4 +1,4 @@
-"""`payd dev` with a local chain: a customer's wallet pays, and the chain is there again after a restart."""
+"""`payd dev` with a local chain: a wallet pays, and the chain survives a restart."""
 
 import json
 import os

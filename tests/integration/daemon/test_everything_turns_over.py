@@ -1,8 +1,8 @@
 """All the real parts at once, and everything in them replaced while payments go on.
 
-OpenBao keeps the secrets, nats-server runs in operator mode, Caddy ends TLS with its own CA, Stripe's
-stand-in calls back through it; certificates are real. What is rotated: the database password, the
-webhook secret, Stripe's key, the account's signing seed, the server certificate, the clients' CA.
+OpenBao keeps the secrets, nats-server runs in operator mode, and Caddy terminates TLS with its own
+CA in front of payd's webhooks. The test rotates the database password, the webhook secret, Stripe's
+key, the account's signing seed, the server certificate and the clients' CA.
 """
 
 import asyncio

@@ -10,8 +10,8 @@ from support.dev_process import payd
 from support.planted_secrets import WATCH, search_database
 
 
-def test_a_secret_that_is_told_on_purpose_is_found_wherever_it_goes(place: Place) -> None:
-    """A caller gives it as its request id, which is told, stored and published."""
+def test_a_secret_that_is_leaked_on_purpose_is_found_everywhere(place: Place) -> None:
+    """Use a secret as the request id, which payd logs, stores and publishes."""
     secret = "canary-told-on-purpose"
     with WATCH.leaking_on_purpose(secret) as hits:
         with running_daemon(place) as daemon, daemon.client() as client:

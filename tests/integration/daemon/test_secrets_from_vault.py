@@ -65,7 +65,7 @@ def kept(server: OpenBao, place: Place) -> Kept:
 
 @contextlib.contextmanager
 def steady_calls(daemon: Daemon, errors: list[str]) -> Iterator[None]:
-    """A caller in the background; what fails is told in `errors`."""
+    """Call in the background; add failures to `errors`."""
     stop = threading.Event()
 
     def call(client: Client) -> None:

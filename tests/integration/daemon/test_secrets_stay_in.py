@@ -1,4 +1,4 @@
-"""A credential that its server refuses, or that never reaches one, is told by nobody."""
+"""A credential appears in no output, whether its server refuses it or is unreachable."""
 
 import subprocess
 import sysconfig
@@ -38,7 +38,7 @@ def running(*argv: str) -> Iterator[None]:
 
 
 def nats_of_another(port: int, folder: Path) -> tuple[str, ...]:
-    """The command line of a server that takes somebody else only."""
+    """Command line of a server that accepts only another user."""
     binary = str(Path(sysconfig.get_path("scripts")) / "nats-server")
     who = ("--user", "another", "--pass", f"{MARK}-of-another")
     return (binary, "-sd", str(folder / "nats"), "-a", "127.0.0.1", "-p", str(port), *who)

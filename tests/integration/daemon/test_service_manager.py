@@ -42,7 +42,7 @@ class Manager:
         return words
 
     def wait_for(self, word: str) -> str:
-        """The word that begins so, once it is heard."""
+        """Wait for a word with this prefix and return it."""
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
             self._unread += self.listen(0.05)

@@ -1,7 +1,7 @@
 """The composition comes up: its services start in order, under their users and limits, and work.
 
-No container engine is needed: tests/support/composed.py runs the images' commands in root folders of
-their own, with what the composition says of user, capabilities, mounts and environment.
+No container engine is needed: tests/support/composed.py runs the images' commands in separate root
+folders, with the composition's user, capabilities, mounts and environment.
 """
 
 import copy
@@ -61,7 +61,7 @@ def namespaces() -> None:
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory, pki: Path) -> Path:
-    """A checkout as an operator prepares it: secrets, certificates, and the mock as its provider."""
+    """Prepare a checkout as an operator does: secrets, certificates, and the mock provider."""
     folder = tmp_path_factory.mktemp("composition")
     for name in ("deploy", "config"):
         shutil.copytree(ROOT / name, folder / name)

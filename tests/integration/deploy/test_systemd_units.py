@@ -81,7 +81,7 @@ def test_a_unit_gives_the_daemon_the_time_that_it_takes(unit: Path) -> None:
     values = dict(re.findall(r"^(\w+)=(\d+)$", unit.read_text(), re.MULTILINE))
     drain_s = next(s.default for s in SETTINGS if s.key == "grpc.drain_timeout_s")
     assert isinstance(drain_s, float)
-    # The pumps' five seconds and the doors' three come after the drain.
+    # The worker loops' five seconds and the servers' three come after the drain.
     assert float(values["TimeoutStopSec"]) > drain_s + 5 + 3
     assert values["RestartPreventExitStatus"] == "78"
     assert values["LimitCORE"] == "0"

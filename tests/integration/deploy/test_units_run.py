@@ -20,7 +20,7 @@ from support.own_systemd import ROOT, Units, booted, is_possible, prepare
 from support.waiting import wait_until
 
 UNITS = ROOT / "deploy" / "systemd"
-#: A group that nobody else on this machine has.
+#: An id that no other group on this machine has.
 GROUP = 47_110
 
 

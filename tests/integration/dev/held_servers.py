@@ -15,10 +15,10 @@ from payd.dev.state import open_state
 
 
 async def main(folder: Path) -> None:
-    """Run until somebody ends this process."""
+    """Run until this process is stopped."""
     telemetry.configure_logging("info", "json")
     with open_state(folder, ephemeral=False) as state:
-        # Not the usual ones: other tests that run beside this one may begin with them, too.
+        # Not the default ports, which tests that run at the same time may use.
         ports = choose_ports({**dict.fromkeys(USUAL, 0), **state.last_ports()}, None).chosen
         state.keep_ports(ports)
         nats, valkey = nats_command(state, ports["nats"]), valkey_command(ports["redis"])

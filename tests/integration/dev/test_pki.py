@@ -129,5 +129,5 @@ def handshake(pki: Path, stem: str) -> tuple[str, str | None]:
             continue
     peer = server.getpeercert()
     assert peer
-    subject = dict(part[0] for part in peer["subject"])  # type: ignore[misc]  # typeshed's loose tuples
+    subject = dict(part[0] for part in peer["subject"])  # type: ignore[misc]
     return subject["commonName"], server.version()

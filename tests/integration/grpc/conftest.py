@@ -1,4 +1,4 @@
-"""The gRPC door of each test, open."""
+"""A running gRPC server and a connected client for each test."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

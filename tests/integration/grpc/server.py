@@ -129,14 +129,14 @@ class UseCases:
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """What came back."""
+    """The response to one call."""
 
     grpc_status: Status
     trailers: dict[str, str]
     body: bytes = attrs.field(repr=False)
 
     def message(self, kind: type[M]) -> M:
-        """The answer; fails the test when there is none."""
+        """Parse the response; fail the test if the call failed."""
         assert self.grpc_status is Status.OK, self
         return kind.FromString(self.body[5:])
 
@@ -166,7 +166,7 @@ class Reply:
 
 
 class Caller:
-    """One connection, one call at a time. Headers and bodies go out as they are given."""
+    """One connection, one call at a time. Headers and bodies are sent unchanged."""
 
     def __init__(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
         self._stream = stream
@@ -186,7 +186,7 @@ class Caller:
         *headers: tuple[str, str | bytes],
         compressed: bool = False,
     ) -> Reply:
-        """One call to its end."""
+        """Make one call and return its response."""
         number = await self.begin(method, request, *headers, compressed=compressed)
         return await self.reply(number)
 
@@ -197,7 +197,7 @@ class Caller:
         *headers: tuple[str, str | bytes],
         compressed: bool = False,
     ) -> int:
-        """Send a call and don't wait."""
+        """Send a call without waiting for the response."""
         number = self._h2.get_next_available_stream_id()
         path = method if method.startswith("/") else f"/{SERVICE}/{method}"
         fixed: Sequence[tuple[str, str | bytes]] = (
@@ -258,7 +258,7 @@ class Caller:
 
 @attrs.frozen(kw_only=True)
 class RunningServer:
-    """A server that listens, with what is behind it and what it told."""
+    """A listening server, with the use cases behind it and the calls that it reported."""
 
     server: GrpcServer
     port: int
@@ -279,7 +279,7 @@ class RunningServer:
     async def caller(
         self, certificate: str | None = "client", tls: ssl.SSLContext | None = None
     ) -> AsyncIterator[Caller]:
-        """A connection of its own."""
+        """Open a new connection."""
         tcp = await trio.open_tcp_stream("127.0.0.1", self.port)
         context = tls or self.tls(certificate)
         caller = Caller(trio.SSLStream(tcp, context, server_hostname="localhost"))
@@ -292,7 +292,7 @@ class RunningServer:
 
 @asynccontextmanager
 async def run_server(pki: Path, max_in_flight: int = 512) -> AsyncIterator[RunningServer]:
-    """The real server, on a port of its own; the main app alone is allowed."""
+    """Run the real server on a free port; only the main app is allowed."""
     use_cases = UseCases()
     rpcs: list[tuple[str, str]] = []
     limits = Limits(

@@ -1,4 +1,4 @@
-"""Attacks on the gRPC port of a real daemon: the offender is cut, and nobody else notices."""
+"""Attacks on the gRPC port of a real daemon: the attacker is disconnected, others are served."""
 
 import contextlib
 import ssl
@@ -286,11 +286,11 @@ def test_who_may_not_come_in_does_not(daemon: Daemon, what: str, tmp_path: Path)
             plain, server_hostname="localhost", do_handshake_on_connect=False
         )
         with stream, pytest.raises((ssl.SSLError, ConnectionError)):
-            come_in(stream)
+            connect_fully(stream)
 
 
-def come_in(stream: ssl.SSLSocket) -> None:
-    """Whether it is let in is told at the end of the handshake, or after it in TLS 1.3."""
+def connect_fully(stream: ssl.SSLSocket) -> None:
+    """Complete the handshake; in TLS 1.3 a refusal arrives only after it."""
     stream.do_handshake()
     if not stream.recv(1):
         raise ConnectionResetError

@@ -60,7 +60,7 @@ async def until_cut(caller: Caller) -> list[str]:
             return seen
 
 
-async def told(running: RunningServer, count: int = 1) -> list[tuple[str, str]]:
+async def reported(running: RunningServer, count: int = 1) -> list[tuple[str, str]]:
     """What the server said of its finished calls, once there are so many; bounded."""
     with trio.fail_after(PATIENCE_S):
         while len(running.rpcs) < count:  # noqa: ASYNC110 - the server offers no event
@@ -263,7 +263,7 @@ async def test_a_call_whose_message_never_came_leaves_no_slot(
         await begin_without_message(gone, method)
         # Answered after it on the same connection: the headers have arrived.
         await still_served(gone)
-    assert (method, "CANCELLED") in await told(running, 2)
+    assert (method, "CANCELLED") in await reported(running, 2)
     assert running.server.in_flight() == 0
     assert not running.use_cases.begun.is_set()
 
@@ -283,18 +283,18 @@ async def test_a_call_whose_message_never_comes_ends_at_its_deadline(
     assert not running.use_cases.begun.is_set()
 
 
-async def test_a_read_whose_caller_has_left_is_told_as_cancelled(running: RunningServer) -> None:
+async def test_a_read_whose_caller_has_left_is_reported_as_cancelled(
+    running: RunningServer,
+) -> None:
     running.use_cases.hold()
     async with running.caller() as gone:
         await gone.begin("GetPayment", GET)
         with trio.fail_after(PATIENCE_S):
             await running.use_cases.begun.wait()
-    assert await told(running) == [("GetPayment", "CANCELLED")]
+    assert await reported(running) == [("GetPayment", "CANCELLED")]
 
 
-async def test_a_stop_says_goodbye_to_who_is_connected(
-    running: RunningServer, caller: Caller
-) -> None:
+async def test_a_stop_notifies_connected_clients(running: RunningServer, caller: Caller) -> None:
     await still_served(caller)
     await bridge.aio(running.server.stop, 1.0)
     # GOAWAY, then the end; without the first, a client takes it for a failure.

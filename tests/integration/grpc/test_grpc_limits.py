@@ -1,4 +1,4 @@
-"""Limits of the gRPC port: who keeps to them is served, and who does not is told or cut."""
+"""Limits of the gRPC port: calls within them are served, others get an error or are cut."""
 
 import contextlib
 import socket

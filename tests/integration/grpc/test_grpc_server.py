@@ -1,4 +1,4 @@
-"""Who may come in, what is refused by which error, and what is kept of each caller."""
+"""Authorization, the status of each error, and what payd records about a caller."""
 
 import ssl
 
@@ -256,7 +256,7 @@ async def test_an_actor_that_cannot_be_kept_gives_way_to_the_certificates_name(
     assert (origin.actor, origin.certificate) == ("main-app", "main-app")
 
 
-async def test_a_stranger_hears_nothing_of_the_names_that_are_payds(running: RunningServer) -> None:
+async def test_an_unauthorized_client_learns_no_names_of_payd(running: RunningServer) -> None:
     async with running.caller("stranger") as stranger:
         reply = await stranger.call("CancelPayment", CANCEL, ("x-actor", "recovery"))
     assert reply.reason == "CLIENT_NOT_ALLOWED"

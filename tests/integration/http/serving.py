@@ -1,4 +1,4 @@
-"""The HTTP door on a free port, on real sockets, with scripted readiness and methods."""
+"""The HTTP server on a free port, with real sockets, scripted readiness and methods."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -28,13 +28,13 @@ MAX_BODY_BYTES = 256 * 1024
 
 @attrs.frozen
 class NamedProvider:
-    """All that the door shows of a provider."""
+    """The part of a provider that the server shows."""
 
     name: str
 
 
 class Methods:
-    """Which methods are enabled."""
+    """The enabled methods."""
 
     def __init__(self) -> None:
         usdc = CryptoCurrency(code="USDC", chain_id=42431, token_address="0x20c0", decimals=6)
@@ -59,14 +59,14 @@ def _registered(method: Method, provider: str) -> Registered:
 
 
 class ScriptedIntake:
-    """Takes webhooks as a test says."""
+    """Accepts webhooks, or raises the error that a test has set."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, WebhookRequest]] = []
         self.error: PaydError | None = None
 
     async def accept_webhook(self, provider: str, request: WebhookRequest) -> bool:
-        """See Intake: the first of equal ones is new."""
+        """Keep the webhook; return whether its body is new."""
         if self.error is not None:
             raise self.error
         is_new = all(known.body != request.body for _, known in self.taken)
@@ -76,28 +76,28 @@ class ScriptedIntake:
 
 @attrs.define
 class RunningServer:
-    """The running, and what stands behind it."""
+    """The server, and the objects behind it."""
 
     url: str
     port: int
     app: Any
     client: httpx.AsyncClient
-    #: What /readyz finds.
+    #: The checks that /readyz reports.
     checks: dict[str, Check]
-    #: Set: a dependency hangs.
+    #: Whether a dependency hangs.
     hangs: bool
     #: Route and status of each answer.
     answered: list[tuple[str, int]]
-    #: Set: the door closes.
+    #: Set it to stop the server.
     stop: trio.Event
-    #: What takes webhooks, and what was counted of them.
+    #: Accepts webhooks; and the provider and outcome of each.
     intake: "ScriptedIntake"
     webhooks: list[tuple[str, str]]
 
 
 @asynccontextmanager
 async def serving(app: Any, port: int = 0, stop: trio.Event | None = None) -> AsyncIterator[int]:
-    """The port where `app` listens."""
+    """Run `app` until the end of the block; yield its port."""
     async with trio.open_nursery() as nursery:
         start: Callable[..., Awaitable[None]] = partial(serve_app, app)
         yield await nursery.start(start, HOST, port, trio.Event() if stop is None else stop)
@@ -117,7 +117,7 @@ def _a_query() -> Query:
 
 @asynccontextmanager
 async def run_server() -> AsyncIterator[RunningServer]:
-    """Open, with everything ready."""
+    """Run the server with every dependency ready."""
     running = RunningServer(
         url="",
         port=0,

@@ -1,4 +1,4 @@
-"""The bounds of an HTTP port: bytes, seconds and connections, for who floods, drips or is silent."""
+"""Limits of an HTTP port in bytes, seconds and connections, against floods, drips and silence."""
 
 import contextlib
 import random
@@ -235,7 +235,7 @@ async def test_requests_sent_ahead_are_answered_in_turn(daemon: Daemon) -> None:
     assert answer.count(b"HTTP/1.1 200 ") == 21
 
 
-async def test_who_waits_for_leave_to_send_gets_it(running: RunningServer) -> None:
+async def test_a_client_that_expects_100_continue_gets_it(running: RunningServer) -> None:
     head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
 
     async with await connect(running.port) as stream:
@@ -317,7 +317,7 @@ async def test_a_thousand_silent_sockets_shut_nobody_out(daemon: Daemon) -> None
         assert files_of(daemon) <= before + 512 + 5
 
 
-async def test_a_newcomer_takes_the_place_of_who_never_said_anything(
+async def test_a_new_connection_replaces_a_silent_one(
     running: RunningServer,
 ) -> None:
     async with limited(running.app, max_connections=3) as port:
@@ -334,7 +334,7 @@ async def test_a_newcomer_takes_the_place_of_who_never_said_anything(
                 assert (await answer_to(began, GET[8:])).startswith(b"HTTP/1.1 200")
 
 
-async def test_nobody_takes_the_place_of_a_request_under_way(running: RunningServer) -> None:
+async def test_no_connection_replaces_a_request_under_way(running: RunningServer) -> None:
     entered, leave = trio.Event(), trio.Event()
 
     @running.app.get("/slow")

@@ -1,4 +1,4 @@
-"""The HTTP door over real sockets: what it answers, and what it does with who drips or floods."""
+"""The HTTP server over real sockets: responses, and limits against slow or large requests."""
 
 import contextlib
 import gc
@@ -18,12 +18,12 @@ PROBLEM = "application/problem+json"
 
 
 async def exchange(running: RunningServer, request: bytes, *, within_s: float = 5.0) -> bytes:
-    """What comes back over a connection of our own until the door closes it."""
+    """Send a request on a new connection; return everything until the server closes it."""
     stream = await trio.open_tcp_stream(HOST, running.port)
     answer = b""
     async with stream:
         with trio.fail_after(within_s):
-            # The door need not read what it refuses.
+            # The server may close the connection without reading a refused request.
             with contextlib.suppress(trio.BrokenResourceError):
                 await stream.send_all(request)
             with contextlib.suppress(trio.BrokenResourceError):
@@ -132,7 +132,7 @@ async def test_a_request_keeps_its_id_or_gets_one(running: RunningServer) -> Non
     assert len(replaced.headers["x-request-id"]) == 32
 
 
-async def test_each_answer_is_heard_by_its_route_not_by_its_path(running: RunningServer) -> None:
+async def test_each_answer_is_counted_by_route_not_by_path(running: RunningServer) -> None:
     await running.client.get("/healthz?probe=1")
     await running.client.get("/no/such/thing")
 

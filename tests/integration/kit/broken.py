@@ -1,4 +1,4 @@
-"""Providers that are broken on purpose, one for each check: what they create, tell and do under failures."""
+"""Providers that are broken on purpose, one for each check of the conformance kit."""
 
 import time
 import uuid

@@ -32,7 +32,7 @@ class Shop:
     statements: Path
 
     def start(self) -> tuple[str, str]:
-        """A payment's id, and the reference that the customer is told."""
+        """Start a payment; return its id, and the reference for the customer."""
         payment = self.client.initiate(method="sepa", metadata={})
         query = parse_qs(urlsplit(payment.next_action.redirect.url).query)
         assert query["amount"] == ["149.00"]

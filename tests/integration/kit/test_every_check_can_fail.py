@@ -1,4 +1,4 @@
-"""The conformance kit's checks, each with a provider that breaks it: none of them is an ornament."""
+"""Each check of the conformance kit, with a broken provider that fails it."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""docs/providers.md: in a new environment, from nothing to a certified provider that was paid with."""
+"""Follow docs/providers.md in a new environment, up to a payment through a certified provider."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Newcomer:
-    """A shell of somebody who has a new virtual environment in an empty folder."""
+    """A shell in an empty folder with a new virtual environment."""
 
     def __init__(self, folder: Path, checkout: Path) -> None:
         self.folder = folder
@@ -116,7 +116,7 @@ def test_an_afternoon(newcomer: Newcomer) -> None:
 
 
 def paid(newcomer: Newcomer, command: str, fake_api: str) -> str:
-    """What `payd pay` printed, when somebody has paid where it said."""
+    """Return the output of `payd pay` after the customer has paid on the page that it names."""
     process, out = newcomer.starts(command, "pay.out"), newcomer.folder / "pay.out"
     found = wait_until(
         lambda: re.search(rf"{fake_api}/pay/\w+", out.read_text()),

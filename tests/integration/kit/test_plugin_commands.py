@@ -1,4 +1,4 @@
-"""`payd plugin` and `payd providers`, as somebody at a terminal has them."""
+"""`payd plugin` and `payd providers`, run as in a terminal."""
 
 import json
 import os

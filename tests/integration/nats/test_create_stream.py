@@ -1,4 +1,4 @@
-"""`payd events create-stream`: makes both streams in production, or says how existing ones differ."""
+"""`payd events create-stream` creates both streams, or reports how existing ones differ."""
 
 import json
 import subprocess

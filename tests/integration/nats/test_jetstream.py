@@ -391,7 +391,7 @@ async def test_the_password_in_the_servers_address_is_in_no_line(
 
 
 def _largest_event_body() -> bytes:
-    """Every field of the caller's as long as the door lets it through, in the costliest letters."""
+    """Fill every field of the caller's to its limit, with the characters that take most bytes."""
     price = Money(currency_code="USD", minor_units=2**62)
     name = "x" * 64
     payment = Payment(
@@ -427,7 +427,7 @@ def _largest_event_body() -> bytes:
 
 
 async def test_a_tls_url_never_becomes_a_plain_connection(nats_server: NatsServer) -> None:
-    """The server, or whoever stands between, need only leave `tls_required` out of its INFO."""
+    """The server, or an attacker in between, need only omit `tls_required` from its INFO."""
     url = nats_server.url.replace("nats://", "tls://user:canary@")
     async with connected(a_publisher(url, connect_timeout_s=1.0)) as publisher:
         await eventually(lambda: publisher.state().last_error is not None)

@@ -57,7 +57,7 @@ def name_of(mode: str) -> str:
 
 @pytest.fixture
 def hostiles(place: Place, tmp_path: Path) -> Hostiles:
-    """A daemon with a hostile plugin for each name and mode, installed as pip would have left it."""
+    """Run a daemon with a hostile plugin for each name and mode, installed as by pip."""
 
     def run(modes: Mapping[str, str], **environment: str) -> AbstractContextManager[Daemon]:
         settings = {"PYTHONPATH": str(tmp_path / "site")}
@@ -188,7 +188,7 @@ def test_whatever_their_methods_do_the_others_are_served(hostiles: Hostiles) -> 
         for name in modes:
             call_every_method(daemon, client, name, at_once=name != "hangs")
         for name in modes:
-            # A method without `await` that does not return blocks the event loop: it has its own test.
+            # A method that never returns and never awaits blocks the loop: it has a separate test.
             for call in CALLS[: -1 if name == "hangs" else None]:
                 wait_for(daemon, partial(failed, daemon, name, call), f"no {call} of {name} failed")
             if name != "hangs":

@@ -1,4 +1,4 @@
-"""A daemon that takes cards, shared by a module's tests; webhooks signed by hand; time brought on."""
+"""A daemon that takes cards, shared by a module's tests: hand-signed webhooks, adjustable time."""
 
 import contextlib
 import json
@@ -71,7 +71,7 @@ class Shop:
         return self.row(payment_id)
 
     def post(self, event: Json | bytes, secret: str = WEBHOOK_SECRET) -> httpx.Response:
-        """A webhook from somebody who has the secret."""
+        """Send a webhook, signed with the secret."""
         return post(self.daemon, event, secret)
 
     def settle(self, *told: Json) -> list[str]:
@@ -127,7 +127,7 @@ def paid_event(session: Json, **changes: Any) -> Json:
 
 
 def post(daemon: Daemon, event: Json | bytes, secret: str = WEBHOOK_SECRET) -> httpx.Response:
-    """A webhook from somebody who has the secret."""
+    """Send a webhook, signed with the secret."""
     body = event if isinstance(event, bytes) else json.dumps(event).encode()
     made = sdk.WebhookSignature.generate_signature_header(body.decode(), secret)
     url = f"http://{daemon.http}/webhooks/stripe"

@@ -42,7 +42,7 @@ class Kill:
     faults: int = 0
     #: Of each webhook.
     duplicates: int = 0
-    #: Whether payments that wait for a customer are looked at, too, or heard of by webhooks only.
+    #: Whether payd also polls open payments, or learns of them by webhooks only.
     checks: bool = False
 
     @property
@@ -140,7 +140,7 @@ def let_time_pass(place: Place, *, checks: bool) -> None:
 
 
 def bring_to_its_end(client: Client, stripe: StandIn, payment_id: str, kill: Kill) -> None:
-    """The caller cancels again, or the customer pays where he has not."""
+    """Cancel again, or pay as the customer if that has not happened yet."""
     if kill.wants_cancel:
         client.call("CancelPayment", pb.CancelPaymentRequest(payment_id=payment_id))
         client.wait_for(payment_id, "CANCELED")

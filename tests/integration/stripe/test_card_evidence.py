@@ -179,7 +179,7 @@ def test_one_id_with_two_contents_is_a_conflict_and_both_are_kept(shop: Shop) ->
     assert shop.subjects(payment.id) == ["payment.attention"]
 
 
-# -- the door ----------------------------------------------------------------------------------
+# -- verification of webhooks -------------------------------------------------------------------
 
 
 def test_while_a_secret_is_rolled_both_are_taken_and_then_only_the_new_one(

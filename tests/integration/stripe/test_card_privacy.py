@@ -16,7 +16,7 @@ from support.waiting import wait_until
 
 CARD, EMAIL, NAME = "4242424242424242", "planted@customer.example", "Planted Name-of-Customer"
 PLANTED = (CARD, EMAIL, NAME)
-#: Everything is told, and still nothing of them.
+#: Log everything and keep raw webhooks: no personal data may appear even then.
 SHOP = SETTINGS | {"LOG_LEVEL": "debug", "PAYD_INBOX_RAW_RETENTION_DAYS": "1"}
 OTHER_KEY = "sk_test_planted_that_stripe_refuses_0123456789"
 CARD_WORDS = {"card", "pan", "cvc", "cvv", "csc", "iban", "expiry", "cardholder", "number"}

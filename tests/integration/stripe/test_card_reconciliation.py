@@ -51,7 +51,7 @@ def results(shop: Shop) -> list[Any]:
 
 
 def a_foreign_session(shop: Shop, payment_id: str, **fields: Any) -> Json:
-    """Made by somebody else with the account's key, naming a payment."""
+    """Create a session with the account's key but not by payd, which names a payment."""
     names = {"client_reference_id": payment_id, "metadata": {"payment_id": payment_id}}
     session: Json = shop.stripe.order("sessions", **names, **fields)
     return session

@@ -16,7 +16,7 @@ from support.daemon import Place, reason_of, rows
 from support.waiting import PATIENCE_S, wait_until
 
 SESSIONS = "/v1/checkout/sessions"
-#: What a caller may be told, and answers by the same call again.
+#: Errors that a caller may get, and answers by repeating the call.
 AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
 NEVER = "next_look_time = now() + interval '1 day'"
 

@@ -50,7 +50,7 @@ def webhooks(shop: Shop, outcome: str) -> float:
 
 @attrs.frozen
 class Life:
-    """A payment and its reports, in the order in which they will be told."""
+    """A payment and its events, in the order in which they will be sent."""
 
     payment: Any
     told: Sequence[Json]

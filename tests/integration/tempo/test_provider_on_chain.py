@@ -213,12 +213,12 @@ async def look_last(
 
 
 class Standing(MemorySink):
-    """Whose cursor is read as it was at some moment."""
+    """A sink whose cursor a test can set back."""
 
     stands_at: str | None = None
 
     async def cursor(self) -> str | None:
-        """See Sink."""
+        """Return the cursor that the test has set, or the stored one."""
         return self.stands_at or self.stored
 
 

@@ -1,4 +1,4 @@
-"""Killed anywhere, stopped for long, started again: no receipt lost or doubled, none of them late."""
+"""Kill, long stop and restart at any point: no receipt is lost, counted twice or late."""
 
 import os
 import random
@@ -59,7 +59,7 @@ def deaths(count: int, seed: int) -> Iterator[Death]:
 
 @attrs.define
 class Customers:
-    """Who pays what, and what must have come of it in the end."""
+    """Customers that pay, and the result that each payment must have in the end."""
 
     chain: Chain
     seeded: random.Random

@@ -227,7 +227,7 @@ def test_who_asks_to_be_left_alone_is(house: House) -> None:
 
 
 def test_what_was_left_out_is_found_when_it_is_read_again(place: Place, anvil: Path) -> None:
-    """Out of sight of headers and overlap: only reading again can find it, and the audit names it."""
+    """Headers and overlap miss it: only the rescan finds it, and the audit reports it."""
     with a_house(place, anvil, 1, TEMPO_RESCAN_INTERVAL_S="0.5") as house:
         [endpoint] = house.endpoints
         endpoint.hangs(0)

@@ -1,4 +1,4 @@
-"""Several daemons, one watch: who leads reads the chain, and another takes over when he is gone."""
+"""Several daemons, one watch: the leader reads the chain, another takes over when it stops."""
 
 from integration.tempo.till import status, wait_until_read
 from support.daemon import Daemon, Place, rows
@@ -23,7 +23,7 @@ def test_one_leads_and_another_takes_over(place: Place, chain: Chain) -> None:
         wait_until_read(place, chain)
         with survivor.client() as heir:
             assert status(heir.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
-        # On a loaded machine the lead may change hands by itself, too; each change takes a new fence.
+        # On a loaded machine the leader may also change on its own; each change takes a new fence.
         assert _fence(place) > led
         fences = [fence for daemon in (first, second) for fence in _fences(daemon)]
         assert len(set(fences)) == len(fences), "two led at the same time"

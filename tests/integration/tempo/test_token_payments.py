@@ -326,4 +326,5 @@ def _wait_for_finding(till: Till) -> Mapping[str, str]:
 def _cancel(payment: object) -> object:
     from payd_client.proto import payment_pb2 as pb
 
-    return pb.CancelPaymentRequest(payment_id=payment.id, reason="test")  # type: ignore[attr-defined]
+    payment_id = payment.id  # type: ignore[attr-defined]
+    return pb.CancelPaymentRequest(payment_id=payment_id, reason="test")

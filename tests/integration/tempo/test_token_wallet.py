@@ -137,7 +137,7 @@ def test_a_payment_that_waits_for_no_transfer_is_not_paid(mining: Chain) -> None
 def test_a_chain_that_is_not_local_is_left_alone(
     mining: Chain, method: str, answer: str, told: str
 ) -> None:
-    """There the test accounts' money would be somebody's."""
+    """On such a chain the test accounts would hold real money."""
 
     def lie(asked: Json, said: Json) -> Json:
         return said | {"result": answer} if asked["method"] == method else said

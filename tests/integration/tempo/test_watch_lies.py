@@ -1,4 +1,4 @@
-"""Endpoints that lie or garble: nothing wrong is credited, nothing is missed, nothing ends the watch."""
+"""Endpoints with wrong or garbled data: nothing is credited or missed, and the watch continues."""
 
 import pytest
 from integration.tempo.watching import (
@@ -214,7 +214,7 @@ async def test_one_alone_cannot_leave_out_what_its_own_headers_tell(
 async def test_a_filter_that_says_yes_for_nothing_holds_nothing_up(
     chain: ScriptedChain, sink: MemorySink
 ) -> None:
-    """Somebody paid somebody, and we paid nobody: all of our bits are set."""
+    """Unrelated transfers and one of zero set all bits of our filter."""
     async with open_node(chain) as node, watching([node], sink) as watch:
         await sink.reaches(3)
         chain.send(transfer(USDC, PAYER, STRANGER, 5), transfer(USDC, US, STRANGER, 0))

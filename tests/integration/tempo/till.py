@@ -1,4 +1,4 @@
-"""What a shop does that takes tokens: start payments, watch them, hold its books against the chain."""
+"""A shop that takes tokens: start payments, watch them, compare the ledger with the chain."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ class Till:
         return payment
 
     def pay(self, payment: Any, amount: int | None = None, **how: Any) -> str:
-        """The customer transfers what he is asked for, or another amount; not final yet."""
+        """Transfer the amount due as the customer, or another amount; not final yet."""
         asked = due(payment)
         how = {"token": asked.token_address, "memo": asked.memo, **how}
         return self.chain.transfer(amount=units(payment) if amount is None else amount, **how)

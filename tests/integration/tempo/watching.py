@@ -46,7 +46,7 @@ class MemorySink:
         self._changed = trio.Condition()
 
     async def cursor(self) -> str | None:
-        """See Sink."""
+        """Return the stored cursor."""
         return self.stored
 
     async def put(
@@ -118,11 +118,11 @@ class Figures:
         self._lot = trio.lowlevel.ParkingLot()
 
     def set(self, figure: str, value: float) -> None:
-        """See Metrics."""
+        """Store the value of a gauge."""
         self.gauges[figure] = value
 
     def count(self, figure: str, amount: float = 1) -> None:
-        """See Metrics."""
+        """Add to a counter, and wake the waiting test."""
         self.counts[figure] += int(amount)
         self._lot.unpark_all()
 
@@ -141,7 +141,7 @@ class Lines:
         self.events: list[tuple[str, dict[str, Any]]] = []
 
     def info(self, event: str, **fields: Any) -> None:
-        """See Logger."""
+        """Keep the log line."""
         self.events.append((event, fields))
 
     warning = error = info
@@ -158,7 +158,7 @@ class ChainClock:
     chain: ScriptedChain
 
     def now(self) -> datetime:
-        """See Clock."""
+        """Return the time of the chain's newest block."""
         return datetime.fromtimestamp(self.chain.head.time_ms / 1000, UTC)
 
 

@@ -22,7 +22,7 @@ class MemoryLedger:
         self._outflows: dict[tuple[str, str], Outflow] = {}
 
     def record(self, provider: str, reports: Sequence[Report], outflows: Sequence[Outflow]) -> None:
-        """Record new receipts and outflows, and more final states of receipts that were seen."""
+        """Record new receipts and outflows, and more final states of known receipts."""
         for report in reports:
             if not (isinstance(report, Observation) and isinstance(report.fact, tuple)):
                 continue
@@ -75,7 +75,7 @@ class MemoryLedger:
         )
 
     async def recount(self, provider: str) -> tuple[Book, Book]:
-        """Both from the rows: memory keeps no running sums."""
+        """Compute both from the rows: memory keeps no running sums."""
         return await self.book(provider), await self.book(provider)
 
     async def acquire(self, name: str) -> "MemoryLease | None":

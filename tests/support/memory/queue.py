@@ -58,7 +58,7 @@ class Queue(Generic[_Row]):
         self.rows: dict[int, Held[_Row]] = {}
 
     async def wait(self, timeout_s: float) -> None:
-        """One loop waits at a time."""
+        """Only one loop may wait at a time."""
         await self._changed.wait_until(lambda: self._is_new, timeout_s)
         self._is_new = False
 

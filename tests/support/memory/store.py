@@ -113,11 +113,11 @@ class MemoryStore:
             self._payments[payment.id] = attrs.evolve(current, next_check_time=time)
 
     def all(self) -> Sequence[Payment]:
-        """Every payment, in the order in which they were made."""
+        """All payments, in the order of their creation."""
         return tuple(self._payments.values())
 
     async def audit_trail(self, payment_id: UUID) -> Sequence[AuditRow]:
-        """Every audit row of the payment, oldest first."""
+        """All audit rows of the payment, oldest first."""
         return tuple(self._audit.get(payment_id, ()))
 
     def _read(self, payment_id: UUID) -> Payment:
@@ -125,7 +125,7 @@ class MemoryStore:
         return attrs.evolve(payment, customer=self._customers[payment.customer.id])
 
     def _describe(self, customer: Customer) -> None:
-        """An empty value says nothing about the stored one."""
+        """Keep the stored value if the new one is empty."""
         known = self._customers.get(customer.id, customer)
         self._customers[customer.id] = Customer(
             id=customer.id,

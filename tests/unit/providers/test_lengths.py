@@ -1,4 +1,4 @@
-"""Text from a provider has a limit: what names something is refused above it, what explains is cut."""
+"""Text from a provider has a limit: a longer identifier is refused, a longer explanation is cut."""
 
 from typing import Any
 

@@ -60,8 +60,12 @@ async def factory(context, config):
 
 MANIFEST = dict(
     name="{name}", version="1.2.3", sdk="{sdk}", config_model=Config,
-    methods=lambda config: tuple(Method(key=k, display_name=k, currencies=("USD",)) for k in {methods}),
-    capabilities=Capabilities(idempotency_window=timedelta(hours=1), lookup=Lookup.NONE, cancel=Cancel.CLOSES),
+    methods=lambda config: tuple(
+        Method(key=k, display_name=k, currencies=("USD",)) for k in {methods}
+    ),
+    capabilities=Capabilities(
+        idempotency_window=timedelta(hours=1), lookup=Lookup.NONE, cancel=Cancel.CLOSES
+    ),
     credentials={credentials}, for_development={for_development}, factory=factory,
     imports={imports},
 )

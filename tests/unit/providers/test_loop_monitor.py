@@ -1,4 +1,4 @@
-"""Who holds the loop is named: its own step, that of a task it started, or a pure method of its."""
+"""The monitor names the code that blocks the loop: a step, one of its tasks, or a pure method."""
 
 import time
 from functools import partial

@@ -1,4 +1,4 @@
-"""A manifest that cannot be is told in words, and by its plugin's name, before anything is built."""
+"""An invalid manifest is reported with its plugin's name and the reason before anything starts."""
 
 from datetime import timedelta
 from typing import Any

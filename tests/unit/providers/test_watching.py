@@ -111,7 +111,8 @@ async def test_a_watch_that_may_run_anywhere_leads_nothing() -> None:
 async def test_only_the_word_true_makes_a_watch_the_only_one() -> None:
     sinks = Election()
     sinks.is_ours.set()
-    toy = OnlyToy(says=says(CREATED), watches=Rail().watch, singleton="yes")  # type: ignore[arg-type]
+    singleton: Any = "yes"
+    toy = OnlyToy(says=says(CREATED), watches=Rail().watch, singleton=singleton)
 
     async with fenced(toy) as fence, trio.open_nursery() as nursery:
         await nursery.start(fence.run_watch, sinks)

@@ -50,7 +50,7 @@ class TrioClock:
 
 
 class Journal:
-    """A logger that keeps what it was told."""
+    """A logger that keeps its lines."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
@@ -79,7 +79,7 @@ class CollectingSink:
 
     @asynccontextmanager
     async def open(self, *, alone: bool) -> AsyncIterator[Sink]:
-        """As Sinks: nobody else wants to lead."""
+        """Open at once: no other daemon competes for the watch."""
         yield self
 
     async def cursor(self) -> str | None:

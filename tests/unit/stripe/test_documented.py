@@ -1,4 +1,4 @@
-"""The check against the SDK's types finds every kind of difference, and none in Stripe's examples."""
+"""The check against the SDK's types finds every difference, and accepts Stripe's examples."""
 
 from typing import Any
 
@@ -91,9 +91,21 @@ def without(body: dict[str, Any], name: str) -> dict[str, Any]:
         (a_session(created="1"), "checkout.session[created]", "type"),
         (a_session(livemode=1), "checkout.session[livemode]", "type"),
         (a_session(status="done"), "checkout.session[status]", "word"),
-        (without(a_session(), "payment_method_types"), "checkout.session[payment_method_types]", "missing"),
-        (a_session(automatic_tax={"enabled": True, "rate": 1}), "checkout.session[automatic_tax][rate]", "unknown"),
-        (a_session(payment_method_types=["card", 7]), "checkout.session[payment_method_types][1]", "type"),
+        (
+            without(a_session(), "payment_method_types"),
+            "checkout.session[payment_method_types]",
+            "missing",
+        ),
+        (
+            a_session(automatic_tax={"enabled": True, "rate": 1}),
+            "checkout.session[automatic_tax][rate]",
+            "unknown",
+        ),
+        (
+            a_session(payment_method_types=["card", 7]),
+            "checkout.session[payment_method_types][1]",
+            "type",
+        ),
         (
             a_session(payment_intent=an_intent("succeeded", amount=None)),
             "checkout.session[payment_intent][amount]",

@@ -1,4 +1,4 @@
-"""A scan reads every event at least once, whatever the windows and pages, and says when it is done."""
+"""A scan reads every event at least once, for any windows and pages, and reports its end."""
 
 import json
 from datetime import datetime, timedelta

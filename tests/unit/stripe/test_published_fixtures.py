@@ -88,7 +88,10 @@ def observed(event: Json) -> Sequence[Observation]:
         ("async_payment_failed", UNPAID, ProviderStatus.DECLINED, 0, 0),
         ("expired", EXPIRED, ProviderStatus.EXPIRED, 0, 0),
         ("expired", {**EXPIRED, "payment_intent": INTENT}, ProviderStatus.EXPIRED, 0, 0),
-        ("completed", {**PAID, "payment_status": "no_payment_required"}, ProviderStatus.PAID, 2500, 2500),
+        (
+            "completed", {**PAID, "payment_status": "no_payment_required"},
+            ProviderStatus.PAID, 2500, 2500,
+        ),
     ],
 )  # fmt: skip
 def test_each_event_of_a_session_is_its_fact(

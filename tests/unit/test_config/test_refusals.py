@@ -321,7 +321,8 @@ def test_whatever_the_file_holds_it_loads_or_is_refused(
     try:
         load_config(MINIMAL, file, installed=())
     except ConfigError as refused:
-        assert all(p.key and p.where and p.what for p in refused.problems)  # noqa: PT017 - either end is good
+        problems = refused.problems
+        assert all(p.key and p.where and p.what for p in problems)
 
 
 @pytest.mark.parametrize("variable", ["DB_HOST", "REDIS_ADDR", "NATS_URL", "VAULT_ADDR", "DB_PORT"])
