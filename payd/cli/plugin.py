@@ -91,7 +91,7 @@ def _pip_path(folder: Path) -> str:
 
 @plugin.command("check")
 @click.argument("distribution")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(distribution: str, as_json: bool) -> None:
     """Run the conformance kit on the providers of an installed DISTRIBUTION.
 
@@ -108,7 +108,7 @@ def check(distribution: str, as_json: bool) -> None:
 
 
 @plugin.command("checks")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def checks(as_json: bool) -> None:
     """List the checks of the conformance kit by level, and why each one matters."""
     listed = [
