@@ -182,7 +182,10 @@ def test_the_documentation_lists_every_public_name() -> None:
 
 @pytest.mark.parametrize("module", ["payd", "payd.cli.main"])
 def test_importing_the_command_line_loads_nothing_heavy(module: str) -> None:
-    heavy = "asyncpg grpclib hypercorn nats pydantic quart quart_trio structlog trio eth_abi stripe yaml"
+    heavy = (
+        "asyncpg grpclib hypercorn nats pydantic quart quart_trio structlog trio eth_abi "
+        "stripe yaml"
+    )
     script = f"import sys, {module}; print(*sorted(set({heavy.split()!r}) & set(sys.modules)))"
     loaded = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
