@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check core units lint integration one-part other-part last-part fast pythons test-newest browser campaign bench reference docs docs-links lock proto format clean
+.PHONY: help run test check core units lint integration one-part other-part last-part waiting-part fast pythons test-newest browser campaign bench reference docs docs-links lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,10 +32,10 @@ run: $(FOR_RUN) ## Start everything on this machine, with a shop for the browser
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 test: $(FOR_TEST) ## The whole suite: make check and make integration
-	@$(SIDE_BY_SIDE) --jobs=4 last-part one-part other-part units core lint
+	@$(SIDE_BY_SIDE) --jobs=5 last-part one-part other-part waiting-part units core lint
 
 integration: $(FOR_TEST) ## Everything that talks to real servers, starts processes or opens a browser
-	@$(SIDE_BY_SIDE) --jobs=3 one-part other-part last-part
+	@$(SIDE_BY_SIDE) --jobs=4 last-part one-part other-part waiting-part
 
 check: $(FOR_TEST) ## make lint, and the fast tests with coverage of the core
 	@$(SIDE_BY_SIDE) --jobs=3 lint core units
@@ -58,13 +58,18 @@ lint: $(FOR_TEST) ## Format, lint, types and architecture
 
 ONE_PART := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)
 OTHER_PART := $(addprefix tests/integration/,dev example http stripe tempo) tests/unit/cli
-LAST_PART := $(addprefix tests/integration/,client degraded kit plugins upgrade)
+LAST_PART := $(addprefix tests/integration/,client kit plugins upgrade)
+WAITING_PART := tests/integration/degraded
 
 one-part: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(ONE_PART)
 
 other-part: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(OTHER_PART)
+
+# These tests mostly wait for timers: they delay the other parts very little.
+waiting-part: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(WAITING_PART)
 
 # The browser's driver keeps an asyncio loop running in the main thread of its process.
 last-part: $(FOR_TEST)

@@ -99,10 +99,15 @@ async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
             shutil.rmtree(data.parent, ignore_errors=True)
 
 
-def create_database(running_server: Postgres, name: str) -> None:
-    """Create an empty database, owned by the role `payd`."""
-    _psql(running_server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-    _psql(running_server, f'CREATE DATABASE "{name}" OWNER payd')
+def create_database(running_server: Postgres, name: str, template: str = "template1") -> None:
+    """Create a database, owned by the role `payd`: empty, or a copy of another one."""
+    _psql(
+        running_server,
+        f"""
+        DROP DATABASE IF EXISTS "{name}" WITH (FORCE);
+        CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER payd;
+        """,
+    )
 
 
 def ensure_role(running_server: Postgres, name: str, password: str) -> None:

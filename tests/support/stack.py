@@ -1,7 +1,8 @@
 """Real servers for the tests, in a separate process that takes commands on stdin.
 
 `python stack.py DIR` prints one JSON line with the URLs; then each command is answered by one
-line: `database NAME` (its URL), `stop NAME`, `start NAME`, `kill NAME` (starts again by itself).
+line: `database NAME [TEMPLATE]` (its URL), `stop NAME`, `start NAME`, `kill NAME` (starts again by
+itself).
 """
 
 import contextlib
@@ -31,9 +32,9 @@ class Stack:
         self.nats = urls["nats"]
         self.redis = urls["redis"]
 
-    def database(self, name: str) -> str:
-        """Create an empty database; return its URL."""
-        return self._ask(f"database {name}")
+    def database(self, name: str, template: str = "template1") -> str:
+        """Create an empty database or copy an unused one; return its URL."""
+        return self._ask(f"database {name} {template}")
 
     @contextlib.contextmanager
     def without(self, server: str) -> Iterator[None]:
@@ -100,8 +101,9 @@ async def main(folder: Path) -> None:
             async for command, name in _commands():
                 answer = "ok"
                 if command == "database":
-                    create_database(database, name)
-                    answer = database.url(name)
+                    copy, _, template = name.partition(" ")
+                    create_database(database, copy, template)
+                    answer = database.url(copy)
                 elif command == "kill" and name == "postgres":
                     database.server.kill()
                 elif command == "kill":
