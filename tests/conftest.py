@@ -37,8 +37,8 @@ hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, max_
 hypothesis.settings.register_profile("campaign", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
-# A library that web3 imports raises Python's recursion limit beyond what C's stack can take. Tests
-# that import web3 must not pass it on to other tests.
+# A library that web3 imports raises Python's recursion limit beyond what C's stack can take. payd's
+# loader resets it; tests that import the wheel themselves must not pass it on to other tests.
 _RECURSION_LIMIT = sys.getrecursionlimit()
 
 

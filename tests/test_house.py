@@ -183,7 +183,7 @@ def test_the_documentation_lists_every_public_name() -> None:
 @pytest.mark.parametrize("module", ["payd", "payd.cli.main"])
 def test_importing_the_command_line_loads_nothing_heavy(module: str) -> None:
     heavy = (
-        "asyncpg grpclib hypercorn nats pydantic quart quart_trio structlog trio eth_abi "
+        "asyncpg grpclib hypercorn nats pydantic quart quart_trio structlog trio web3 eth_abi "
         "stripe yaml"
     )
     script = f"import sys, {module}; print(*sorted(set({heavy.split()!r}) & set(sys.modules)))"

@@ -118,8 +118,8 @@ async def open_providers(  # noqa: PLR0913 - each thing of the daemon that a pro
     failed += unimportable
     if failed and is_strict:
         raise failed[0]
-    # An SDK may have raised it (web3 imports one that does). Then deeply nested JSON from any
-    # caller would overflow the stack and end the daemon.
+    # An SDK may have raised it (py_ecc, imported by web3). Then deeply nested JSON from any caller
+    # would overflow the stack and end the daemon.
     sys.setrecursionlimit(recursion_limit)
     serving: list[_Serving] = []
     # Watched from before a factory runs until every task of every provider has ended.

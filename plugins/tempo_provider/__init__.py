@@ -21,7 +21,7 @@ __all__ = ["TempoConfig", "payd_commands", "payd_providers"]
 
 
 def _open(context: ProviderContext, config: TempoConfig) -> AbstractAsyncContextManager[Provider]:
-    # eth_abi and httpx take half a second to import: only when the provider is enabled.
+    # web3 takes a second to import: import it only when the provider is enabled.
     from tempo_provider.provider import open_provider
 
     return open_provider(context, config)

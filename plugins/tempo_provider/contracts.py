@@ -1,4 +1,4 @@
-"""ABIs of Tempo's contracts, and the topics and calldata that follow from them.
+"""ABIs of Tempo's contracts, and the topics and calldata that web3 derives from them.
 
 Sources: the TIP-20 and TIP-1028 specifications (docs.tempo.xyz/protocol/tip20/spec) and the
 precompiles of the node (tempoxyz/tempo, crates/contracts/src/precompiles).
@@ -6,37 +6,28 @@ precompiles of the node (tempoxyz/tempo, crates/contracts/src/precompiles).
 
 from typing import Any, Final
 
-import attrs
-from eth_abi.abi import decode, encode
 from eth_typing import ABIEvent
-from eth_utils.abi import event_abi_to_log_topic, function_signature_to_4byte_selector
+from eth_utils.abi import event_abi_to_log_topic
+from web3 import AsyncWeb3, Web3
+from web3.contract import AsyncContract
 
 #: The factory of all TIP-20 tokens. Anyone may create a token called "USDC": names prove nothing.
 FACTORY: Final = "0x20fc000000000000000000000000000000000000"
 #: The contract that keeps transfers blocked by a receive policy (TIP-1028) until claimed.
 GUARD: Final = "0xb10c000000000000000000000000000000000000"
 ZERO: Final = "0x" + "0" * 40
-#: Decimals of every TIP-20 token (docs.tempo.xyz/protocol/tip20/spec).
+#: ABI of every TIP-20 token (docs.tempo.xyz/protocol/tip20/spec).
 DECIMALS: Final = 6
 
 
-@attrs.frozen
-class Function:
-    """A function of a contract: its name, the types of its arguments and of its result."""
-
-    name: str
-    inputs: tuple[str, ...] = ()
-    output: str | None = None
-
-    def calldata(self, *arguments: object) -> str:
-        """Encode a call of the function. Addresses are in lower case."""
-        selector = function_signature_to_4byte_selector(f"{self.name}({','.join(self.inputs)})")
-        return "0x" + (selector + encode(self.inputs, arguments)).hex()
-
-    def result(self, returned: str) -> Any:
-        """Decode what a call returned. Raises DecodingError, TypeError or ValueError."""
-        (value,) = decode([str(self.output)], bytes.fromhex(returned.removeprefix("0x")))
-        return value
+def _view(name: str, output: str, *inputs: str) -> dict[str, Any]:
+    return {
+        "type": "function",
+        "name": name,
+        "stateMutability": "view",
+        "inputs": [{"name": f"_{kind}", "type": kind} for kind in inputs],
+        "outputs": [{"name": "", "type": output}],
+    }
 
 
 def _event(name: str, *inputs: tuple[str, str, bool]) -> ABIEvent:
@@ -67,22 +58,49 @@ BLOCKED_EVENT: Final = _event(
     ("receiptVersion", "uint8", False),
     ("receipt", "bytes", False),
 )
-IS_TIP20: Final = Function("isTIP20", ("address",), "bool")
-# Functions of every TIP-20 token.
-DECIMALS_OF: Final = Function("decimals", output="uint8")
-CURRENCY_OF: Final = Function("currency", output="string")
-IS_PAUSED: Final = Function("paused", output="bool")
-BALANCE_OF: Final = Function("balanceOf", ("address",), "uint256")
-_TRANSFER_WITH_MEMO: Final = Function("transferWithMemo", ("address", "uint256", "bytes32"))
+_TRANSFER_WITH_MEMO: Final[dict[str, Any]] = {
+    "type": "function",
+    "name": "transferWithMemo",
+    "stateMutability": "nonpayable",
+    "inputs": [
+        {"name": "to", "type": "address"},
+        {"name": "amount", "type": "uint256"},
+        {"name": "memo", "type": "bytes32"},
+    ],
+    "outputs": [],
+}
+_TIP20: Final = [
+    _view("decimals", "uint8"),
+    _view("currency", "string"),
+    _view("paused", "bool"),
+    _view("balanceOf", "uint256", "address"),
+    _TRANSFER_WITH_MEMO,
+    TRANSFER_EVENT,
+    MEMO_EVENT,
+]
 
 TRANSFER: Final = "0x" + event_abi_to_log_topic(TRANSFER_EVENT).hex()
 TRANSFER_WITH_MEMO: Final = "0x" + event_abi_to_log_topic(MEMO_EVENT).hex()
 TRANSFER_BLOCKED: Final = "0x" + event_abi_to_log_topic(BLOCKED_EVENT).hex()
 
+_OFFLINE: Final = Web3().eth.contract(abi=_TIP20)
+
 
 def transfer_calldata(receiver: str, amount: int, memo: str) -> str:
     """Calldata of a wallet's call: `transferWithMemo(receiver, amount, memo)`."""
-    return _TRANSFER_WITH_MEMO.calldata(receiver.lower(), amount, bytes.fromhex(memo[2:]))
+    arguments = [Web3.to_checksum_address(receiver), amount, bytes.fromhex(memo[2:])]
+    return str(_OFFLINE.encode_abi("transferWithMemo", args=arguments))
+
+
+def token_contract(web3: "AsyncWeb3[Any]", address: str) -> AsyncContract:
+    """The contract of a TIP-20 token, for reading."""
+    return web3.eth.contract(address=Web3.to_checksum_address(address), abi=_TIP20)
+
+
+def factory_contract(web3: "AsyncWeb3[Any]") -> AsyncContract:
+    """The contract of the token factory, for reading."""
+    abi = [_view("isTIP20", "bool", "address")]
+    return web3.eth.contract(address=Web3.to_checksum_address(FACTORY), abi=abi)
 
 
 def topic_of(address: str) -> str:

@@ -1,4 +1,4 @@
-"""JSON-RPC over httpx on trio: one endpoint and an error for each failure."""
+"""JSON-RPC over httpx on trio: one endpoint, an error for each failure, and an adapter for web3."""
 
 import json
 from collections.abc import Sequence
@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import trio
+from web3.providers.async_base import AsyncBaseProvider
+from web3.types import RPCEndpoint, RPCResponse
 
 from payd.plugins import Clock
 from tempo_provider.ranges import is_too_large, is_too_often, suggested_length
@@ -162,3 +164,16 @@ class Endpoint:
         if reading.cancelled_caught:
             raise Unreadable(f"{self.name}: a response of more than {BODY_BYTES_MAX} bytes")
         return bytes(body)
+
+
+class Web3Door(AsyncBaseProvider):
+    """web3 provider for one endpoint on trio; web3's own HTTP provider needs asyncio."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__()
+        self._endpoint = endpoint
+
+    async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
+        """Send a JSON-RPC request, as web3 expects of a provider. Raises RpcError."""
+        result = await self._endpoint.call(method, *params)
+        return {"jsonrpc": "2.0", "id": 1, "result": result}

@@ -5,22 +5,14 @@ from typing import Any
 
 import attrs
 import trio
-from eth_abi.exceptions import DecodingError
+from web3 import AsyncWeb3, Web3
+from web3.exceptions import Web3Exception
 
 from payd.plugins import Logger, Misconfigured, NotAttempted
 from tempo_provider.config import TempoConfig
-from tempo_provider.contracts import (
-    BALANCE_OF,
-    CURRENCY_OF,
-    DECIMALS,
-    DECIMALS_OF,
-    FACTORY,
-    IS_PAUSED,
-    IS_TIP20,
-    Function,
-)
+from tempo_provider.contracts import DECIMALS, factory_contract, token_contract
 from tempo_provider.quantities import quantity
-from tempo_provider.rpc import Endpoint, RpcError, Unreadable
+from tempo_provider.rpc import Endpoint, RpcError, Unreadable, Web3Door
 from tempo_provider.witnesses import Witnesses
 
 #: Seconds for which a check of chain and tokens is valid.
@@ -29,9 +21,18 @@ FRESH_S = 60.0
 CURRENCY = "USD"
 
 
+#: Exceptions that web3 raises for an invalid response.
+_UNREADABLE = (Web3Exception, ArithmeticError, AttributeError, TypeError, ValueError)
+
+
 async def read_balance(endpoint: Endpoint, token: str, account: str, block: int) -> int:
     """Balance of `account` in base units of `token` at the end of a block. Raises RpcError."""
-    return int(await _read(endpoint, token, BALANCE_OF, account.lower(), block=hex(block)))
+    web3 = AsyncWeb3(Web3Door(endpoint))
+    balance_of = token_contract(web3, token).functions.balanceOf(Web3.to_checksum_address(account))
+    try:
+        return int(await balance_of.call(block_identifier=block))
+    except _UNREADABLE as error:
+        raise Unreadable(f"{endpoint.name}: no balance of {token}: {error!r:.200}") from None
 
 
 @attrs.frozen(kw_only=True)
@@ -46,28 +47,20 @@ class Standing:
 
 async def read_standing(endpoint: Endpoint, token: str) -> Standing:
     """Read a token's current state. Raises RpcError."""
-    if not await _read(endpoint, FACTORY, IS_TIP20, token.lower()):
-        return Standing(is_tip20=False)
-    return Standing(
-        is_tip20=True,
-        decimals=int(await _read(endpoint, token, DECIMALS_OF)),
-        currency=str(await _read(endpoint, token, CURRENCY_OF)),
-        is_paused=bool(await _read(endpoint, token, IS_PAUSED)),
-    )
-
-
-async def _read(
-    endpoint: Endpoint, contract: str, function: Function, *arguments: object, block: str = "latest"
-) -> Any:
-    """Call a function of a contract, which changes nothing. Raises RpcError."""
-    call = {"to": contract, "data": function.calldata(*arguments)}
-    returned = await endpoint.call("eth_call", call, block)
+    web3: AsyncWeb3[Any] = AsyncWeb3(Web3Door(endpoint))
+    address = Web3.to_checksum_address(token)
     try:
-        return function.result(returned)
-    except (DecodingError, AttributeError, TypeError, ValueError) as error:
-        raise Unreadable(
-            f"{endpoint.name}: cannot read {function.name} of {contract}: {error!r:.200}"
-        ) from None
+        if not await factory_contract(web3).functions.isTIP20(address).call():
+            return Standing(is_tip20=False)
+        contract = token_contract(web3, token).functions
+        return Standing(
+            is_tip20=True,
+            decimals=int(await contract.decimals().call()),
+            currency=str(await contract.currency().call()),
+            is_paused=bool(await contract.paused().call()),
+        )
+    except _UNREADABLE as error:
+        raise Unreadable(f"{endpoint.name}: cannot read token {token}: {error!r:.200}") from None
 
 
 class Tokens:
