@@ -67,7 +67,7 @@ one-part: $(FOR_TEST)
 other-part: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(OTHER_PART)
 
-# These tests mostly wait for timers: they delay the other parts very little.
+# Three minutes of outages: a third of a core, the rest is waiting.
 waiting-part: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(WAITING_PART)
 

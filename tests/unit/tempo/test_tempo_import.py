@@ -12,7 +12,8 @@ from payd import telemetry
 from payd.adapters.system import SystemClock
 from payd.providers.loader import EnabledPlugin, FailureMode, open_providers
 
-settings = {"chain_id": 42431, "rpc_url": "http://127.0.0.1:9", "receiver_address": "0x" + "11" * 20}
+settings = {"chain_id": 42431, "rpc_url": "http://127.0.0.1:9"}
+settings["receiver_address"] = "0x" + "11" * 20
 plugin = EnabledPlugin(name="tempo", settings=settings, secrets={"tempo_memo_key": ("key",)})
 
 async def main():
