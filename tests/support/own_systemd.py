@@ -52,7 +52,7 @@ OnFailure=failed.service
 [Service]
 StandardOutput=append:/run/test/log
 StandardError=append:/run/test/log
-Environment=PYTHONPATH=/opt/src:/opt/src/plugins LD_LIBRARY_PATH=/opt/python/lib
+Environment=PYTHONPATH=/opt/src:/opt/src/client:/opt/src/plugins LD_LIBRARY_PATH=/opt/python/lib
 Environment=PYTHONDONTWRITEBYTECODE=1
 """
 #: A separate control group, which systemd takes for the root.
