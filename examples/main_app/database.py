@@ -15,6 +15,15 @@ P = ParamSpec("P")
 Connection = Any
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _DEADLINE_S = 10.0
+#: The server cannot be reached, is full, or stops: the same statement may work in a moment.
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+)
 
 
 class DatabaseAway(Exception):
@@ -44,9 +53,7 @@ class Database:
 
         try:
             answer: T = await trio_asyncio.aio_as_trio(transact)()
-        except (OSError, TimeoutError, asyncpg.PostgresConnectionError) as error:
-            raise DatabaseAway(str(error)) from None
-        except asyncpg.InterfaceError as error:
+        except _AWAY as error:
             raise DatabaseAway(str(error)) from None
         return answer
 
