@@ -1,4 +1,4 @@
-"""The example's database: a server that cuts or refuses connections is away, not a defect."""
+"""The example's database: a server that is full or stops is away, not a defect."""
 
 from typing import Any
 
@@ -6,10 +6,6 @@ import pytest
 import trio_asyncio
 from main_app.database import DatabaseAway, open_database
 from support.daemon import Place
-
-
-async def _cut(connection: Any) -> None:
-    await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
 async def _be_canceled(connection: Any) -> None:
@@ -22,7 +18,7 @@ async def _be_one_too_many(connection: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("act", [_cut, _be_canceled, _be_one_too_many])
+@pytest.mark.parametrize("act", [_be_canceled, _be_one_too_many])
 async def test_a_database_that_cannot_serve_now_is_away(place: Place, act: Any) -> None:
     async with trio_asyncio.open_loop(), open_database(place.database) as database:
         with pytest.raises(DatabaseAway):
