@@ -10,6 +10,7 @@ import click
 import yaml
 
 from payd.cli.main import main
+from payd.plugins.testing.registry import CHECKS
 
 ROOT = Path(__file__).parents[2]
 LISTED = subprocess.run(
@@ -147,6 +148,12 @@ def test_the_architecture_page_names_each_room_use_case_and_loop() -> None:
     loops = re.findall(r'worker\(\s*"([\w ]+)"', (ROOT / "payd/daemon/loops.py").read_text())
     assert len(loops) >= 6
     assert not [loop for loop in loops if loop.removeprefix("event ") not in page]
+
+
+def test_the_sample_of_a_failed_check_quotes_the_kit() -> None:
+    page = (ROOT / "docs/providers.md").read_text()
+    [(name, why)] = re.findall(r"^FAILED  (.+)\n  .+\n  (.+)$", page, re.MULTILINE)
+    assert (name, why) in {(check.name, check.why) for check in CHECKS}
 
 
 def test_the_workflow_and_the_hooks_run_what_a_developer_runs() -> None:
