@@ -1,194 +1,142 @@
-"""Measure pgbench, the peer and payd in one run, and write a table and JSON."""
+"""Measure everything, or a chosen part, in one run; print a table and keep it as JSON."""
 
 import argparse
-import asyncio
-import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import psutil
+import attrs
 import trio
 
-from bench import chain_rows, pgbench, report, webhook_rows
-from bench.measured import cpu_s
-from bench.started import wait_for_line
-from payd.adapters.postgres.database import Database
-from payd.adapters.postgres.migrate import migrate
-from payd.config import load_config
-from payd.daemon.builders import database_settings
-from payd.dev.pki import ensure_pki
-from payd.dev.ports import HOST, choose_ports
-from payd.dev.postgres import Postgres, create_database, postgres
-from payd.dev.servers import answers, nats_command, running
+from bench import call_rows, chain_rows, dust, report, results, webhook_rows
+from bench.call_rows import Choice
+from bench.measured import Row, combined
+from bench.results import Results
+from bench.stage import ROOT, Place, Stage, open_stage
 from payd.dev.state import StateDir, open_state
 
-METHODS = ("InitiatePayment", "GetPayment")
-_LOAD = [sys.executable, "-m", "bench.load"]
-_READY_S = 60
+PARTS = ("initiate", "get", "whole", "webhooks", "dust", "memory", "chain")
+WHAT = ("pgbench", "peer", "mock", "null", "stripe")
+_EPILOG = """
+quick parts, for working on one of them:
+  python -m bench --only initiate get --what peer null --concurrency 16 --seconds 5
+  python -m bench --only whole --what null --concurrency 1 4 16 --seconds 5
+  python -m bench --only webhooks --what peer null --webhooks 400
+  python -m bench --only dust
+  python -m bench --only initiate --what null --code ../another-checkout
+
+Compare rows of one run with each other. --rounds repeats each measurement in turn, so that a busy
+minute hits all servers, and takes medians.
+"""
 
 
 def main() -> None:
     """Parse, measure, report."""
-    parser = argparse.ArgumentParser(prog="python -m bench")
-    parser.add_argument("--seconds", type=float, default=6, help="of each measurement")
-    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--webhooks", type=int, default=1200, help="payments completed by one")
-    parser.add_argument("--output", type=Path, default=Path("bench/results"))
-    args = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="payd-bench-", ignore_cleanup_errors=True) as folder,
-        open_state(Path(folder) / "state", ephemeral=False) as state,
-    ):
+    args = _arguments()
+    with _state(args.keep) as state:
+        measured = trio.run(_run, state, args)
+    results.write(measured, args.output)
+    print(report.tables(measured))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Throughput, latency and cost of payd beside the smallest servers.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=" ".join(PARTS))
+    add("--what", nargs="+", choices=WHAT, default=WHAT, metavar="SERVER", help=" ".join(WHAT))
+    add("--seconds", type=float, default=5, help="seconds of each measurement (5)")
+    add("--concurrency", type=int, nargs="+", default=[1, 4, 16], help="calls at once (1 4 16)")
+    add("--rounds", type=int, default=1, help="repetitions, of which the medians count (1)")
+    add("--webhooks", type=int, default=800, help="webhooks of a measurement (800)")
+    add("--stored", type=int, default=1_000, help="payments stored before (1000)")
+    add("--open-payments", type=int, nargs="+", default=[1, 10_000], help="for the chain")
+    add("--code", type=Path, default=ROOT, help="checkout of the payd to measure (this one)")
+    add("--keep", type=Path, help="folder in which the databases stay for another run")
+    add("--output", type=Path, default=ROOT / "bench/results", help="folder of bench.json")
+    return parser.parse_args()
+
+
+@contextmanager
+def _state(keep: Path | None) -> Iterator[StateDir]:
+    if keep is not None:
+        with open_state(keep, ephemeral=False) as state:
+            yield state
+        return
+    with tempfile.TemporaryDirectory(prefix="payd-bench-", ignore_cleanup_errors=True) as folder:
+        # PostgreSQL's user must be able to pass through.
         Path(folder).chmod(0o755)
-        trio.run(_measure_all, state, args)
+        with open_state(Path(folder) / "state", ephemeral=False) as state:
+            yield state
 
 
-async def _measure_all(state: StateDir, args: argparse.Namespace) -> None:
-    ensure_pki(state.pki, datetime.now(UTC))
-    ports = choose_ports({}, None).chosen
-    nats = nats_command(state, ports["nats"])
-    async with (
-        postgres(state, ports["postgres"]) as server,
-        running(state, nats, partial(answers, ports["nats"])),
-    ):
-        results = await trio.to_thread.run_sync(_measure, state, server, ports["nats"], args)
-    report.write(results, args.output)
+async def _run(state: StateDir, args: argparse.Namespace) -> Results:
+    async with open_stage(state, args.code.resolve()) as stage:
+        return await trio.to_thread.run_sync(_measure, stage, args)
 
 
-def _measure(
-    state: StateDir, server: Postgres, nats_port: int, args: argparse.Namespace
-) -> dict[str, Any]:
-    # Each on a database of its own: payd would look after what the others have left open.
-    _database(state, server, nats_port, "peers")
-    environ = _database(state, server, nats_port, "measured")
-    told = _database(state, server, nats_port, "told")
-    url = server.url("peers")
-    results: dict[str, Any] = {"machine": report.machine(), "seconds": args.seconds, "rows": []}
-    for clients in args.concurrency:
-        row = pgbench.run(url, clients, args.seconds)
-        results["rows"].append({"what": "pgbench", "concurrency": clients, **row})
-    with _peer(url, state.pki) as (process, target):
-        results["rows"] += _load_all("grpc.aio peer", process, target, state.pki, args)
-    with _payd(environ) as (process, addresses, ready_s):
-        target = addresses["grpc"]
-        results["payd"] = {"start_to_ready_s": ready_s, "rest_mib": _rss_mib(process)}
-        results["rows"] += _load_all("payd", process, target, state.pki, args)
-        completing = [*_LOAD, target, str(state.pki), "InitiatePayment", "--scenario", "complete"]
-        row = _load(completing, process, 16, args)
-        results["rows"].append({"what": "payd, completing and publishing", **row})
-        results["payd"]["load_mib"] = _rss_mib(process)
-    results["rows"] += webhook_rows.measure(url, told, state, args.webhooks, _payd)
-
-    def new_database(name: str) -> tuple[dict[str, str], str]:
-        return _database(state, server, nats_port, name), server.url(name)
-
-    results["rows"] += chain_rows.measure(new_database, _payd)
-    return results
+def _measure(stage: Stage, args: argparse.Namespace) -> Results:
+    place = stage.place(f"stored_{args.stored}", args.stored)
+    measured = Results(
+        date=datetime.now(UTC).date().isoformat(),
+        seconds=args.seconds,
+        rounds=args.rounds,
+        machine=results.machine(),
+        rows=[],
+    )
+    rounds = [row for _ in range(args.rounds) for row in _round(stage, place, args)]
+    rows = list(combined(rounds))
+    if "chain" in args.only:
+        rows += _shown("chain", lambda: chain_rows.measure(stage, args.open_payments))
+    daemon = _memory(stage, place, args) if "memory" in args.only else {}
+    return attrs.evolve(measured, rows=rows, daemon=daemon)
 
 
-def _database(state: StateDir, server: Postgres, nats_port: int, name: str) -> dict[str, str]:
-    """A new one with the schema; the environment of a daemon on it."""
-    create_database(server, name)
-    environ = _environment(state, server, nats_port) | {"DB_NAME": name}
-    config = load_config(environ, None)
-    asyncio.run(migrate(Database(database_settings(config)), lambda name: None))
-    return environ
+def _round(stage: Stage, place: Place, args: argparse.Namespace) -> Iterator[Row]:
+    calls = [part for part in args.only if part in call_rows.CALLS]
+    choice = Choice(what=args.what, calls=calls, concurrency=args.concurrency, seconds=args.seconds)
+    yield from _shown("calls", lambda: call_rows.measure(stage, place, choice))
+    if "webhooks" in args.only:
+        yield from _shown(
+            "webhooks",
+            lambda: webhook_rows.measure(stage, place, args.what, args.concurrency, args.webhooks),
+        )
+    if "dust" in args.only:
+        yield from _shown("dust", lambda: dust.measure(stage, place))
 
 
-def _load_all(
-    what: str, process: psutil.Process, target: str, pki: Path, args: argparse.Namespace
-) -> list[dict[str, Any]]:
-    return [
-        {"what": what, **_load([*_LOAD, target, str(pki), method], process, clients, args)}
-        for method in METHODS
-        for clients in args.concurrency
-    ]
+def _shown(part: str, measure: Callable[[], Iterator[Row]]) -> Iterator[Row]:
+    """Show each row on stderr as soon as it is measured: a whole run takes minutes."""
+    for row in measure():
+        figures = (row.per_second, row.p50_ms, row.server_cpu_us)
+        print(f"{part}: {row.what}, {row.call}, {row.concurrency}: {figures}", file=sys.stderr)
+        yield row
 
 
-def _load(
-    command: list[str], process: psutil.Process, clients: int, args: argparse.Namespace
-) -> dict[str, Any]:
-    before = cpu_s(process)
-    options = ["--concurrency", str(clients), "--seconds", str(args.seconds)]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
-    measured: dict[str, Any] = json.loads(done.stdout)
-    calls = measured["calls"] + measured.pop("warmup_calls")
-    return {
-        "method": command[-1] if command[-1] in METHODS else "InitiatePayment",
-        "concurrency": clients,
-        **measured,
-        "server_cpu_us": round((cpu_s(process) - before) / max(calls, 1) * 1e6),
-    }
-
-
-def _rss_mib(process: psutil.Process) -> float:
-    return round(process.memory_info().rss / 2**20, 1)
-
-
-@contextmanager
-def _peer(url: str, pki: Path) -> Iterator[tuple[psutil.Process, str]]:
-    command = [sys.executable, "-m", "bench.peer", url, str(pki)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        port = process.stdout.readline().strip()
-        try:
-            yield psutil.Process(process.pid), f"{HOST}:{port}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-
-
-@contextmanager
-def _payd(
-    environ: dict[str, str],
-) -> Iterator[tuple[psutil.Process, dict[str, str], float]]:
-    """`payd serve` with every check on; its log goes where a service manager would take it."""
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "payd", "serve"]
-    with (
-        tempfile.NamedTemporaryFile() as log,
-        subprocess.Popen(command, env=environ, stderr=log) as process,
-    ):
-        try:
-            started = wait_for_line(Path(log.name), "daemon_started", _READY_S)
-            ready_s = round(time.perf_counter() - began, 2)
-            yield psutil.Process(process.pid), started, ready_s
-        finally:
-            process.send_signal(signal.SIGTERM)
-
-
-def _environment(state: StateDir, server: Postgres, nats_port: int) -> dict[str, str]:
-    pki = state.pki
-    return {
-        "PATH": os.environ["PATH"],
-        "ENVIRONMENT": "test",
-        "DB_HOST": HOST,
-        "DB_PORT": str(server.port),
-        "DB_PASSWORD": server.password,
-        "DB_NAME": "bench",
-        "DB_SSL_MODE": "disable",
-        "NATS_URL": f"nats://{HOST}:{nats_port}",
-        "GRPC_PORT": "0",
-        # The generator is one client: what it can do is the question.
-        "PAYD_GRPC_RATE_PER_CLIENT": "0",
-        "HTTP_PORT": "0",
-        "METRICS_PORT": "0",
-        "GRPC_TLS_CERT_FILE": str(pki / "server.crt"),
-        "GRPC_TLS_KEY_FILE": str(pki / "server.key"),
-        "GRPC_TLS_CA_FILE": str(pki / "ca.crt"),
-        "MOCK_ENABLED": "true",
-        "MOCK_DELAY_MS": "0",
-        "MOCK_STATE_FILE": str(state.data / "mock.sqlite3"),
-    }
+def _memory(stage: Stage, place: Place, args: argparse.Namespace) -> dict[str, float]:
+    """Memory of a daemon at rest and after whole payments, and its time until ready."""
+    with stage.payd(stage.null(place)) as daemon:
+        rest_mib = daemon.rss_mib()
+        call_rows.load(
+            stage,
+            place,
+            daemon.process,
+            what=call_rows.payd("null"),
+            call="whole",
+            method="null",
+            target=daemon.grpc,
+            concurrency=16,
+            seconds=args.seconds * 2,
+        )
+        load_mib = daemon.rss_mib()
+    return {"rest_mib": rest_mib, "load_mib": load_mib, "ready_s": daemon.ready_s}
 
 
 if __name__ == "__main__":

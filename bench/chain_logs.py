@@ -15,7 +15,7 @@ from web3.datastructures import AttributeDict
 
 from bench.chain_node import CHAIN_ID, RECEIVER, transfer
 from bench.chain_payments import memo_of
-from bench.measured import row
+from bench.measured import Row
 
 CALL = "chain logs"
 OURS, THEIRS = "payd", "web3's own processing"
@@ -23,7 +23,7 @@ TRANSFERS = 2_000
 _SECONDS = 2.0
 
 
-def measure() -> Iterator[dict[str, Any]]:
+def measure() -> Iterator[Row]:
     """Both on the same logs: each transfer is two of them, in a block of its own."""
     memos = [memo_of(number) for number in range(TRANSFERS)]
     known = frozenset(memos)
@@ -39,7 +39,7 @@ def measure() -> Iterator[dict[str, Any]]:
             rounds += 1
             spent_s = time.thread_time() - began
         rate = rounds * len(logs) / spent_s
-        yield row(what, CALL, per_second=round(rate), server_cpu_us=round(1e6 / rate, 1))
+        yield Row(what=what, call=CALL, per_second=round(rate), server_cpu_us=round(1e6 / rate, 1))
 
 
 def _ours(logs: list[Log], known: frozenset[str]) -> Callable[[], int]:

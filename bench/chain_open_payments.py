@@ -3,12 +3,12 @@
 import asyncio
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from operator import eq, le
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncpg
 import psutil
@@ -28,9 +28,9 @@ from bench.chain_node import (
     transfer,
 )
 from bench.chain_payments import COMPLETED, CURSOR, memo_of, open_payments
-from bench.load import _percentile
-from bench.measured import cpu_s, database_cpu_s, row, until
-from bench.webhook_rows import Payd
+from bench.cpu import cpu_s, sessions_cpu_s
+from bench.measured import Row, percentile, until
+from bench.stage import RunPayd
 from payd import telemetry
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.inbox import PostgresInbox
@@ -76,16 +76,16 @@ class Counted(Database):
         return await super().fetch(statement, **values)
 
 
-def measure(environ: dict[str, str], url: str, payd: Payd, count: int) -> Iterator[dict[str, Any]]:
+def measure(environ: Mapping[str, str], url: str, run_payd: RunPayd, count: int) -> Iterator[Row]:
     """The rows of one database, which gets `count` open payments."""
     asyncio.run(_seed(url, count))
     with chain() as rpc:
-        environ = environ | settings(rpc)
+        environ = {**environ, **settings(rpc)}
         yield asyncio.run(_settle(load_config(environ, None), url, count))
         # The chain has the blocks that were settled. From now on one comes twice a second.
         grow(rpc, _WARM_UP + RECEIPTS, [])
-        with payd(environ | {"TEMPO_POLL_INTERVAL_S": str(_BLOCK_S)}) as (process, _, _):
-            yield asyncio.run(_idle(rpc, url, process, count))
+        with run_payd({**environ, "TEMPO_POLL_INTERVAL_S": str(_BLOCK_S)}) as daemon:
+            yield asyncio.run(_idle(rpc, url, daemon.process, count))
 
 
 async def _seed(url: str, count: int) -> None:
@@ -99,7 +99,7 @@ async def _seed(url: str, count: int) -> None:
 # -- one receipt after the other ---------------------------------------------------------------
 
 
-async def _settle(config: Config, url: str, count: int) -> dict[str, Any]:
+async def _settle(config: Config, url: str, count: int) -> Row:
     """Read, stored, claimed and settled through the real store; each completes its payment."""
     database = Counted(database_settings(config))
     intake = _intake(config, database)
@@ -110,7 +110,7 @@ async def _settle(config: Config, url: str, count: int) -> dict[str, Any]:
             if number >= count:
                 await connection.execute(_OPEN, memo_of(number))
             if block == _WARM_UP + 1:
-                asked, database_s = database.statements, await database_cpu_s(connection)
+                asked, database_s = database.statements, await sessions_cpu_s(connection)
             began, began_cpu = time.perf_counter(), time.thread_time()
             outcomes = await _one(intake, block, memo_of(number))
             if block > _WARM_UP:
@@ -118,21 +118,21 @@ async def _settle(config: Config, url: str, count: int) -> dict[str, Any]:
                 spent_s += time.thread_time() - began_cpu
             if outcomes != ["applied"]:
                 raise AssertionError(f"not settled: {outcomes}")
-        database_s = await database_cpu_s(connection) - database_s
+        database_s = await sessions_cpu_s(connection) - database_s
         if await connection.fetchval(COMPLETED) != _WARM_UP + RECEIPTS:
             raise AssertionError("not every receipt completed its payment")
     asked = database.statements - asked
     await database.close()
-    return row(
-        f"payd, open payments {count:,}",
-        CALL,
+    return Row(
+        what=f"payd, open payments {count:,}",
+        call=CALL,
         concurrency=1,
         per_second=round(RECEIPTS / sum(taken_s), 1),
-        p50_ms=_percentile(sorted(taken_s), 0.50),
-        p99_ms=_percentile(sorted(taken_s), 0.99),
+        p50_ms=percentile(sorted(taken_s), 0.50),
+        p99_ms=percentile(sorted(taken_s), 0.99),
         server_cpu_us=round(spent_s / RECEIPTS * 1e6),
         open_payments=count,
-        database_cpu_us=round(database_s / RECEIPTS * 1e6),
+        postgres_cpu_us=round(database_s / RECEIPTS * 1e6),
         statements=asked / RECEIPTS,
     )
 
@@ -172,26 +172,26 @@ async def _one(intake: Intake, block: int, memo: str) -> list[str]:
 # -- nothing to do -----------------------------------------------------------------------------
 
 
-async def _idle(rpc: str, url: str, process: psutil.Process, count: int) -> dict[str, Any]:
+async def _idle(rpc: str, url: str, process: psutil.Process, count: int) -> Row:
     """A whole daemon while final blocks come that have nothing for us."""
     async with _connected(url) as connection:
         await until(connection, _UNPUBLISHED, partial(eq, 0))
         await until(connection, CURSOR, partial(le, grow(rpc, 1, [])))
-        database_s, spent_s = await database_cpu_s(connection), cpu_s(process)
+        database_s, spent_s = await sessions_cpu_s(connection), cpu_s(process)
         began = time.perf_counter()
         for _ in range(_IDLE_BLOCKS):
             last = grow(rpc, 1, [])
             await asyncio.sleep(_BLOCK_S)
         taken_s = time.perf_counter() - began
         spent_s = cpu_s(process) - spent_s
-        database_s = await database_cpu_s(connection) - database_s
+        database_s = await sessions_cpu_s(connection) - database_s
         # A watch that had halted would cost nothing.
         await until(connection, CURSOR, partial(le, last))
-    return row(
-        f"payd, open payments {count:,}",
-        "a second of two blocks without receipts",
+    return Row(
+        what=f"payd, open payments {count:,}",
+        call="a second of two blocks without receipts",
         server_cpu_us=round(spent_s / taken_s * 1e6),
-        database_cpu_us=round(database_s / taken_s * 1e6),
+        postgres_cpu_us=round(database_s / taken_s * 1e6),
         open_payments=count,
     )
 

@@ -1,18 +1,17 @@
 """The chain: its logs, catching up with it, and what open payments cost."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from bench import chain_catch_up, chain_logs, chain_open_payments
-from bench.webhook_rows import Payd
+from bench.measured import Row
+from bench.stage import Stage
 
 
-def measure(
-    new_database: Callable[[str], tuple[dict[str, str], str]], payd: Payd
-) -> Iterator[dict[str, Any]]:
-    """The rows of the table; each database is new."""
+def measure(stage: Stage, open_payments: Sequence[int]) -> Iterator[Row]:
+    """The rows of the table, each on a new database."""
     yield from chain_logs.measure()
-    yield from chain_catch_up.measure(*new_database("caught_up"), payd)
-    for count in chain_open_payments.OPEN_PAYMENTS:
-        environ, url = new_database(f"open_{count}")
-        yield from chain_open_payments.measure(environ, url, payd, count)
+    place = stage.place("caught_up")
+    yield from chain_catch_up.measure(place.environ, place.url, stage.payd)
+    for count in open_payments:
+        place = stage.place(f"open_{count}")
+        yield from chain_open_payments.measure(place.environ, place.url, stage.payd, count)

@@ -1,94 +1,88 @@
-"""The figures as a table on the terminal and in Markdown, and as JSON."""
+"""The results as Markdown tables, on the terminal and in the page."""
 
-import json
-import os
-import platform
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from bench import chain_logs, chain_open_payments
+from bench import webhook_rows
+from bench.call_rows import PEER
+from bench.goals import goals, ratio
+from bench.measured import Row
+from bench.results import Results
 
-_COLUMNS = (
-    ("what", "what"),
-    ("method", "call"),
-    ("concurrency", "at once"),
-    ("per_second", "per second"),
-    ("p50_ms", "p50 ms"),
-    ("p99_ms", "p99 ms"),
-    ("server_cpu_us", "server CPU µs"),
-    ("errors", "errors"),
+_TITLES = (
+    "what",
+    "call",
+    "at once",
+    "stored",
+    "per second",
+    "p50 ms",
+    "p99 ms",
+    "server CPU µs",
+    "PostgreSQL CPU µs",
+    "NATS CPU µs",
+    "rate / peer",
+    "p50 / peer",
+    "CPU / peer",
+    "errors",
 )
+_PEERS = (PEER, webhook_rows.PEER)
 
 
-def machine() -> dict[str, Any]:
-    """What it was measured on."""
-    return {
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
+def tables(results: Results) -> str:
+    """Everything that was measured: rows, then goals."""
+    parts = [rows_table(results.rows)]
+    if reached := goals_table(results):
+        parts.append(reached)
+    return "\n".join(parts)
 
 
-def write(results: Mapping[str, Any], folder: Path) -> None:
-    """Print the table; keep it and the JSON."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table = _table(results)
-    (folder / "bench.json").write_text(json.dumps(results, indent=2) + "\n")
-    (folder / "bench.md").write_text(table)
-    print(table)
+def rows_table(rows: Sequence[Row]) -> str:
+    """One line per row, with its ratios to the peer's row of the same call."""
+    return _table(_TITLES, 2, (_cells(row, rows) for row in rows))
 
 
-def _table(results: Mapping[str, Any]) -> str:
-    lines = [
-        "| " + " | ".join(title for _, title in _COLUMNS) + " |",
-        "|---|---|" + "---:|" * (len(_COLUMNS) - 2),
-    ]
-    for row in results["rows"]:
-        cells = (row[key] for key, _ in _COLUMNS)
-        lines.append("| " + " | ".join("" if cell is None else str(cell) for cell in cells) + " |")
-    payd = results["payd"]
-    ratios = ", ".join(
-        f"{method} {_ratio(results['rows'], method):.2f}"
-        for method in ("InitiatePayment", "GetPayment")
+def _cells(row: Row, rows: Sequence[Row]) -> Iterator[str]:
+    peer = next((one for one in rows if _is_peer_of(one, row)), None)
+    yield row.what
+    yield row.call
+    yield _text(row.concurrency)
+    yield "" if row.stored is None else f"{row.stored:,}"
+    for figure in ("per_second", "p50_ms", "p99_ms"):
+        yield _text(getattr(row, figure))
+    for figure in ("server_cpu_us", "postgres_cpu_us", "nats_cpu_us"):
+        value = getattr(row, figure)
+        yield "" if value is None else f"{value:,.0f}"
+    for figure in ("per_second", "p50_ms", "server_cpu_us"):
+        yield _text(ratio(row, peer, figure)) if peer else ""
+    yield str(row.errors)
+
+
+def _is_peer_of(one: Row, row: Row) -> bool:
+    return (
+        one.what in _PEERS
+        and row.what not in _PEERS
+        and (one.call, one.concurrency, one.stored) == (row.call, row.concurrency, row.stored)
     )
-    lines += [
-        "",
-        f"payd / grpc.aio peer at 16 at once: {ratios}.",
-        f"Logs decoded and matched, payd / web3: {_logs_ratio(results['rows']):.1f}.",
-        "The chain that is caught up with is scripted, behind real HTTP: anvil mines too slowly.",
-        *_open_payments(results["rows"]),
-        f"payd's memory: {payd['rest_mib']} MiB at rest, {payd['load_mib']} MiB under load.",
-        f"Start to ready: {payd['start_to_ready_s']} s.",
-        f"On {results['machine']['cores']} cores, which PostgreSQL, NATS and the load share.",
+
+
+def goals_table(results: Results) -> str:
+    """One line per goal; empty when none was measured."""
+    lines = [
+        (
+            goal.name,
+            f"{goal.value:g} {goal.unit}".strip(),
+            f"{'≥' if goal.is_least else '≤'} {goal.limit:g} {goal.unit}".strip(),
+            "yes" if goal.is_met else "no",
+        )
+        for goal in goals(results)
     ]
-    return "\n".join(lines) + "\n"
+    return _table(("measured", "value", "goal", "met"), 1, lines) if lines else ""
 
 
-def _logs_ratio(rows: list[Mapping[str, Any]]) -> float:
-    rate = {row["what"]: row["per_second"] for row in rows if row["method"] == chain_logs.CALL}
-    return float(rate[chain_logs.OURS] / rate[chain_logs.THEIRS])
+def _table(titles: Sequence[str], texts: int, lines: Iterable[Iterable[str]]) -> str:
+    ruler = "|" + "---|" * texts + "---:|" * (len(titles) - texts)
+    body = ["| " + " | ".join(cells) + " |" for cells in lines]
+    return "\n".join(["| " + " | ".join(titles) + " |", ruler, *body]) + "\n"
 
 
-def _open_payments(rows: list[Mapping[str, Any]]) -> list[str]:
-    """The cost of a receipt, and of idling, beside the number of open payments."""
-    lines = []
-    for row in (row for row in rows if "open_payments" in row):
-        cost = f"CPU µs {row['server_cpu_us']} of payd, {row['database_cpu_us']} of PostgreSQL"
-        if row["method"] == chain_open_payments.CALL:
-            cost = f"{row['p50_ms']} ms and {row['statements']:g} queries a receipt, {cost}"
-        else:
-            cost = f"{row['method']}, {cost}"
-        lines.append(f"Open payments {row['open_payments']:,}: {cost}.")
-    return lines
-
-
-def _ratio(rows: list[Mapping[str, Any]], method: str) -> float:
-    rate = {
-        row["what"]: row["per_second"]
-        for row in rows
-        if row["method"] == method and row["concurrency"] == 16
-    }
-    if not {"payd", "grpc.aio peer"} <= rate.keys():
-        return float("nan")
-    return float(rate["payd"] / rate["grpc.aio peer"])
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

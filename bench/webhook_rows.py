@@ -1,4 +1,4 @@
-"""Webhooks per second, and from webhook to event: payd beside the least that is safe."""
+"""Webhooks per second, and from webhook to event: payd beside the smallest server that is safe."""
 
 import json
 import subprocess
@@ -6,59 +6,124 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
 
+from bench.call_rows import payd
+from bench.measured import Row
+from bench.stage import ROOT, WEBHOOK_SECRET, Place, Stage
 from payd.dev.ports import HOST, choose_ports
-from payd.dev.state import StateDir
 
-_SECRET = "whsec_bench"
+TO_2XX, TO_EVENT = "webhook → 2xx", "webhook → event"
+PEER = "webhook peer"
 _KEY = "sk_test_bench"
-_LOAD = [sys.executable, "-m", "bench.webhooks"]
-Payd = Callable[
-    [dict[str, str]], AbstractContextManager[tuple[psutil.Process, dict[str, str], float]]
-]
 
 
 def measure(
-    url: str, environ: dict[str, str], state: StateDir, count: int, payd: Payd
-) -> list[dict[str, Any]]:
-    """The rows of the table."""
-    rows = _rows("webhook peer, verify + INSERT", _peer(url, count))
-    command = [sys.executable, "-m", "stripe_provider.companion", "--secret-key", _KEY]
-    command += ["--webhook-secret", _SECRET]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stripe:
-        try:
-            assert stripe.stdout
-            api = json.loads(stripe.stdout.readline())["url"]
-            cards = {
+    stage: Stage, place: Place, what: Sequence[str], concurrency: Sequence[int], count: int
+) -> Iterator[Row]:
+    """The rows of one round; `count` webhooks each, a quarter of that one after the other."""
+    if "peer" in what:
+        port = choose_ports({}, None).chosen["http"]
+        command = [sys.executable, "-m", "bench.webhook_peer", place.url, WEBHOOK_SECRET, str(port)]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, cwd=ROOT) as process:
+            try:
+                _wait_for(port)
+                server, address = psutil.Process(process.pid), f"{HOST}:{port}"
+                for callers in concurrency:
+                    yield from _rows(stage, place, PEER, callers, count, address, {}, server)
+            finally:
+                process.terminate()
+    if "null" in what:
+        yield from _payd(stage, place, "null", stage.null(place), concurrency, count, {})
+    if "stripe" in what:
+        with _stripe() as api:
+            environ = {
+                **place.environ,
                 "STRIPE_ENABLED": "true",
                 "STRIPE_API_BASE": api,
                 "STRIPE_SECRET_KEY": _KEY,
-                "STRIPE_WEBHOOK_SECRET": _SECRET,
+                "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
                 "STRIPE_REQUESTS_PER_SECOND": "10000",
             }
-            with payd(environ | cards) as (process, addresses, _):
-                options = ["--stripe", api, "--grpc", addresses["grpc"], "--pki", str(state.pki)]
-                options += ["--nats", environ["NATS_URL"]]
-                rows += _rows("payd", _load(addresses["http"], count, options, process))
+            options = {"--stripe": api}
+            yield from _payd(stage, place, "stripe", environ, concurrency, count, options)
+
+
+def _payd(
+    stage: Stage,
+    place: Place,
+    provider: str,
+    environ: Mapping[str, str],
+    concurrency: Sequence[int],
+    count: int,
+    options: Mapping[str, str],
+) -> Iterator[Row]:
+    with stage.payd(environ) as daemon:
+        options = {
+            **options,
+            "--provider": provider,
+            "--grpc": daemon.grpc,
+            "--pki": str(stage.pki),
+            "--nats": place.nats,
+        }
+        for callers in concurrency:
+            yield from _rows(
+                stage, place, payd(provider), callers, count, daemon.http, options, daemon.process
+            )
+
+
+def _rows(
+    stage: Stage,
+    place: Place,
+    what: str,
+    callers: int,
+    count: int,
+    http: str,
+    options: Mapping[str, str],
+    server: psutil.Process,
+) -> Iterator[Row]:
+    count = count // 4 if callers == 1 else count
+    command = [sys.executable, "-m", "bench.webhooks", http, WEBHOOK_SECRET]
+    command += ["--count", str(count), "--concurrency", str(callers)]
+    command += [part for option in options.items() for part in option]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as load:
+        assert load.stdout
+        assert load.stdout.readline() == "ready\n"
+        with stage.cpu(server) as spent:
+            output, _ = load.communicate("go\n")
+    figures: dict[str, Any] = json.loads(output)
+    costs = spent.per_call(figures["calls"])
+    common: dict[str, Any] = {"what": what, "concurrency": callers, "stored": place.stored}
+    answer = {name: figures[name] for name in ("per_second", "p50_ms", "p99_ms", "errors")}
+    # The costs of payd are those of the whole way, up to the event.
+    yield Row(**common, call=TO_2XX, **answer, **({} if options else costs))
+    if options:
+        yield Row(
+            **common,
+            call=TO_EVENT,
+            p50_ms=figures["event_p50_ms"],
+            p99_ms=figures["event_p99_ms"],
+            errors=figures["calls"] - figures["events"],
+            **costs,
+        )
+
+
+@contextmanager
+def _stripe() -> Iterator[str]:
+    """Run Stripe's stand-in; its URL."""
+    command = [sys.executable, "-m", "stripe_provider.companion", "--secret-key", _KEY]
+    command += ["--webhook-secret", WEBHOOK_SECRET]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stripe:
+        try:
+            assert stripe.stdout
+            yield json.loads(stripe.stdout.readline())["url"]
         finally:
             stripe.kill()
-    return rows
-
-
-def _peer(url: str, count: int) -> dict[str, Any]:
-    port = choose_ports({}, None).chosen["http"]
-    command = [sys.executable, "-m", "bench.webhook_peer", url, _SECRET, str(port)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            _wait_for(port)
-            return _load(f"{HOST}:{port}", count, [], psutil.Process(process.pid))
-        finally:
-            process.terminate()
 
 
 def _wait_for(port: int) -> None:
@@ -69,32 +134,3 @@ def _wait_for(port: int) -> None:
             return
         except OSError:
             time.sleep(0.05)
-
-
-def _load(http: str, count: int, options: list[str], process: psutil.Process) -> dict[str, Any]:
-    command = [*_LOAD, http, _SECRET, "--count", str(count), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    measured: dict[str, Any] = json.loads(done.stdout)
-    return measured
-
-
-def _rows(what: str, measured: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = []
-    for name, concurrency in (("paced", 1), ("flood", 16)):
-        one = measured[name]
-        common = {"what": what, "concurrency": concurrency, "server_cpu_us": None}
-        answer = {k: one[k] for k in ("per_second", "p50_ms", "p99_ms", "errors")}
-        rows.append({**common, "method": "webhook → 2xx", **answer})
-        if one["events"]:
-            way = {"p50_ms": one["event_p50_ms"], "p99_ms": one["event_p99_ms"]}
-            missing = one["calls"] - one["events"]
-            rows.append(
-                {
-                    **common,
-                    "method": "webhook → event",
-                    "per_second": None,
-                    **way,
-                    "errors": missing,
-                }
-            )
-    return rows

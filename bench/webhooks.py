@@ -1,12 +1,13 @@
-"""Webhooks as a load: signed, sent over kept connections, timed to their event in JetStream."""
+"""Webhook load, a process of its own: signed webhooks, timed to 2xx and to their event in NATS."""
 
 import argparse
 import asyncio
 import hashlib
 import hmac
 import json
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -15,56 +16,53 @@ from uuid import uuid4
 import nats
 from payd_client.proto import payment_pb2 as pb
 
-from bench.load import _channel, _percentile
-
-#: So many webhooks of the whole are sent one after the other, for the time to the event.
-_PACED_SHARE = 0.25
+from bench.load import channel, initiate_stub, request
+from bench.measured import percentile
 
 
 async def main() -> None:
-    """Start payments by card, complete them by webhook, print one JSON document."""
+    """Start payments, print "ready", and at the next line complete them; print JSON."""
     args = _arguments()
-    if args.stripe:
-        bodies = await _completions(args)
-    else:
-        bodies = {str(uuid4()): _body(str(uuid4()), _PLAIN_SESSION) for _ in range(args.count)}
-    ids = list(bodies)
-    paced, flood = ids[: int(len(ids) * _PACED_SHARE)], ids[int(len(ids) * _PACED_SHARE) :]
-    told: dict[str, float] = {}
-    client = await nats.connect(args.nats) if args.nats else None
+    bodies = await _completions(args) if args.grpc else _unknown(args.count)
+    received: dict[str, float] = {}
+    client = await nats.connect(args.nats) if args.grpc else None
     if client is not None:
 
-        async def hear(message: Any) -> None:
-            told[json.loads(message.data)["id"]] = time.perf_counter()
+        async def receive(message: Any) -> None:
+            received[json.loads(message.data)["id"]] = time.perf_counter()
 
-        await client.subscribe("payment.completed", cb=hear)
+        await client.subscribe("payment.completed", cb=receive)
         await client.flush()
-    result: dict[str, Any] = {}
-    for name, chosen, callers in (("paced", paced, 1), ("flood", flood, args.concurrency)):
-        sent, answers, took = await _send(args, [(i, bodies[i]) for i in chosen], callers)
-        await _until_told(told, chosen, client)
-        ways = sorted(told[i] - sent[i] for i in chosen if i in told)
-        result[name] = {
-            "calls": len(chosen),
-            "errors": len(chosen) - len(answers),
-            "per_second": round(len(answers) / took, 1),
-            "p50_ms": _percentile(sorted(answers), 0.50),
-            "p99_ms": _percentile(sorted(answers), 0.99),
-            "events": len(ways),
-            "event_p50_ms": _percentile(ways, 0.50),
-            "event_p99_ms": _percentile(ways, 0.99),
-        }
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    sent, answers, took = await _send(args, list(bodies.items()), args.concurrency)
     if client is not None:
+        await _until_received(received, bodies)
         await client.close()
-    print(json.dumps(result))
+    ways = sorted(received[one] - sent[one] for one in bodies if one in received)
+    print(
+        json.dumps(
+            {
+                "calls": len(bodies),
+                "errors": len(bodies) - len(answers),
+                "per_second": round(len(answers) / took, 1),
+                "p50_ms": percentile(sorted(answers), 0.50),
+                "p99_ms": percentile(sorted(answers), 0.99),
+                "events": len(ways),
+                "event_p50_ms": percentile(ways, 0.50),
+                "event_p99_ms": percentile(ways, 0.99),
+            }
+        )
+    )
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("http", help="host:port")
     parser.add_argument("secret")
-    parser.add_argument("--stripe", help="the stand-in's URL; without it, bodies of no payment")
-    parser.add_argument("--grpc")
+    parser.add_argument("--provider", default="null", choices=["null", "stripe"])
+    parser.add_argument("--stripe", help="URL of Stripe's stand-in")
+    parser.add_argument("--grpc", help="where to start payments; without it, bodies of no payment")
     parser.add_argument("--pki", type=Path)
     parser.add_argument("--nats")
     parser.add_argument("--count", type=int, default=1200)
@@ -73,24 +71,34 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _completions(args: argparse.Namespace) -> dict[str, bytes]:
-    """By payment: the webhook that completes it."""
-    async with _channel(args.grpc, args.pki) as channel:
-        initiate = channel.unary_unary(
-            "/payd.v1.PaymentService/InitiatePayment",
-            request_serializer=pb.InitiatePaymentRequest.SerializeToString,
-            response_deserializer=pb.InitiatePaymentResponse.FromString,
-        )
+    """Start payments; return the webhook that completes each, by payment id."""
+    answers: list[pb.InitiatePaymentResponse] = []
+    async with channel(args.grpc, args.pki) as one:
+        initiate = initiate_stub(one)
         left = iter(range(args.count))
+        method = "card" if args.provider == "stripe" else "null"
 
         async def caller() -> None:
             for _ in left:
-                await initiate(_request(), timeout=30)
+                answer = await initiate(request(method), timeout=30)
+                answers.append(answer)
 
         async with asyncio.TaskGroup() as callers:
             for _ in range(16):
                 callers.create_task(caller())
+    if args.provider == "null":
+        return {one.payment.id: _receipt_body(one.payment) for one in answers}
+    ours = {one.payment.id for one in answers}
     sessions = await asyncio.to_thread(_sessions, args.stripe)
-    return {s["client_reference_id"]: _body(f"evt_{n}", s) for n, s in enumerate(sessions)}
+    return {
+        session["client_reference_id"]: _session_body(session)
+        for session in sessions
+        if session["client_reference_id"] in ours
+    }
+
+
+def _unknown(count: int) -> dict[str, bytes]:
+    return {str(n): receipts_body(f"evt_{uuid4().hex}", str(uuid4()), []) for n in range(count)}
 
 
 def _sessions(stripe: str) -> list[dict[str, Any]]:
@@ -99,24 +107,22 @@ def _sessions(stripe: str) -> list[dict[str, Any]]:
         return sessions
 
 
-def _request() -> pb.InitiatePaymentRequest:
-    return pb.InitiatePaymentRequest(
-        idempotency_key=str(uuid4()),
-        customer=pb.Customer(id="bench"),
-        items=[pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")],
-        method="card",
-        return_url="https://shop.example/return",
-    )
+def _receipt_body(payment: pb.Payment) -> bytes:
+    receipt = f"null_{payment.id}", payment.amount.minor_units
+    return receipts_body(f"evt_{payment.id}", payment.id, [receipt])
 
 
-_PLAIN_SESSION = {"id": "cs_test_1", "object": "checkout.session", "padding": "x" * 2500}
+def receipts_body(event_id: str, payment_id: str, receipts: Sequence[tuple[str, int]]) -> bytes:
+    """Return the null provider's webhook for these receipts, each an id and an amount."""
+    data = {"reference": payment_id, "time": int(time.time()), "receipts": receipts}
+    return json.dumps({"id": event_id, "type": "receipts", "data": data}).encode()
 
 
-def _body(event_id: str, session: dict[str, Any]) -> bytes:
+def _session_body(session: dict[str, Any]) -> bytes:
     paid = {**session, "status": "complete", "payment_status": "paid", "payment_intent": None}
     return json.dumps(
         {
-            "id": event_id.replace("-", ""),
+            "id": f"evt_{uuid4().hex}",
             "object": "event",
             "type": "checkout.session.completed",
             "created": int(time.time()),
@@ -139,7 +145,7 @@ async def _send(
         reader, writer = await asyncio.open_connection(host, int(port))
         for payment_id, body in left:
             start = sent[payment_id] = time.perf_counter()
-            writer.write(_http(args.secret, body))
+            writer.write(http_request(args.provider, args.secret, body))
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(
                 int(line.split(b":")[1])
@@ -158,22 +164,21 @@ async def _send(
     return sent, answers, time.perf_counter() - began
 
 
-def _http(secret: str, body: bytes) -> bytes:
+def http_request(provider: str, secret: str, body: bytes) -> bytes:
+    """Return a whole HTTP request with a signature as Stripe's."""
     stamp = int(time.time())
     signed = f"{stamp}.".encode() + body
     signature = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
     head = (
-        "POST /webhooks/stripe HTTP/1.1\r\nHost: payd\r\nContent-Type: application/json\r\n"
+        f"POST /webhooks/{provider} HTTP/1.1\r\nHost: payd\r\nContent-Type: application/json\r\n"
         f"Stripe-Signature: t={stamp},v1={signature}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
 
-async def _until_told(told: dict[str, float], wanted: Sequence[str], client: Any) -> None:
-    if client is None:
-        return
-    async with asyncio.timeout(30):
-        while not told.keys() >= set(wanted):  # noqa: ASYNC110 - not at once for each event
+async def _until_received(received: Mapping[str, float], wanted: Iterable[str]) -> None:
+    async with asyncio.timeout(60):
+        while not received.keys() >= set(wanted):  # noqa: ASYNC110 - not for each event
             await asyncio.sleep(0.01)
 
 
