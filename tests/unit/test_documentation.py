@@ -10,6 +10,7 @@ import click
 import yaml
 
 from payd.cli.main import main
+from payd.config.settings import BY_KEY
 from payd.plugins.testing.registry import CHECKS
 
 ROOT = Path(__file__).parents[2]
@@ -125,18 +126,35 @@ def test_each_make_target_that_a_page_names_exists() -> None:
     assert not {(page, target) for page, target in named if target not in targets}
 
 
-def test_each_path_on_the_architecture_page_exists() -> None:
+def test_what_the_architecture_page_names_exists() -> None:
+    page = prose(ARCHITECTURE)
     named = re.findall(
-        r"`((?:payd|client|proto|plugins|tests|config|migrations|deploy)/[\w/.-]+)`",
-        prose(ARCHITECTURE),
+        r"`((?:payd|client|proto|plugins|tests|config|migrations|deploy)/[\w/.@-]+)`", page
     )
     assert len(named) > 50
     assert not [name for name in named if not (ROOT / name).exists()]
-    code = "".join(path.read_text() for path in (ROOT / "payd").rglob("*.py"))
-    names = re.findall(r"`(_?[a-z]+_[a-z_]+|[A-Z]+_[A-Z_]+)`", prose(ARCHITECTURE))
+    in_files = re.findall(r"`(\w+)` in `([\w/.-]+/[\w.-]+\.\w+)`", page)
+    assert len(in_files) > 5
+    assert not [pair for pair in in_files if pair[0] not in (ROOT / pair[1]).read_text()]
+    names = re.findall(r"`(_?[a-z]+_[a-z_]+|_?[A-Z]+_[A-Z_]+)`", page)
+    code = "".join(
+        path.read_text() for room in ("payd", "client") for path in (ROOT / room).rglob("*.py")
+    )
     sql = (ROOT / "payd/adapters/postgres/queries.sql").read_text()
     assert len(names) > 5
     assert not [name for name in names if name not in code + sql]
+    sections = "|".join({key.partition(".")[0] for key in BY_KEY})
+    settings = re.findall(rf"`((?:{sections})\.[a-z_]+)`", page)
+    assert len(settings) > 20
+    assert not [key for key in settings if key not in BY_KEY]
+
+
+def test_each_file_in_the_architecture_pages_tree_exists() -> None:
+    [tree] = re.findall(r"```text\n(.*?)```", ARCHITECTURE.read_text(), re.DOTALL)
+    files = {path.name for room in ("payd", "tests") for path in (ROOT / room).rglob("*.py")}
+    named = re.findall(r"\b(\w+\.py)\b", tree)
+    assert len(named) > 20
+    assert not [name for name in named if name not in files]
 
 
 def test_the_architecture_page_names_each_room_use_case_and_loop() -> None:
