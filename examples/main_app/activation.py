@@ -40,11 +40,13 @@ async def _settle(connection: Connection, event: Event) -> None:
             reason = payment.failure.message if payment.failure else "declined"
             _log.warning("payment %s failed: %s", payment.id, reason)
             await store.close(connection, payment.customer_id, ids, payment.id, "pending_payment")
-            await _tell(connection, payment, "failed", f"Your payment did not go through: {reason}")
+            await _inform(
+                connection, payment, "failed", f"Your payment did not go through: {reason}"
+            )
         case EventType.ATTENTION:
             # An employee must decide: no rule can assign this money.
             _log.warning("payment %s needs attention: %s", payment.id, payment.attention)
-            await _tell(connection, payment, "attention", ", ".join(payment.attention))
+            await _inform(connection, payment, "attention", ", ".join(payment.attention))
 
 
 async def _known(connection: Connection, payment: Payment) -> list[UUID]:
@@ -73,8 +75,8 @@ async def _complete(connection: Connection, event: Event, ids: list[UUID]) -> No
         # Another payment activated it first: refund this one, do not start a second machine.
         message = "paid, but the subscription was active already"
         _log.warning("payment %s: %s", payment.id, message)
-        await _tell(connection, payment, "attention", message)
+        await _inform(connection, payment, "attention", message)
 
 
-async def _tell(connection: Connection, payment: Payment, kind: str, message: str) -> None:
+async def _inform(connection: Connection, payment: Payment, kind: str, message: str) -> None:
     await store.notify(connection, payment.customer_id, payment.id, kind, message)

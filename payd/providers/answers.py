@@ -43,9 +43,9 @@ def answer_to_create(provider: str, said: evidence.Created | ProviderError) -> A
         case interface.Declined(code=code, message=message):
             return Answer(evidence=(evidence.Declined(code=code, message=message),))
         case interface.InvalidRequest(field=field, message=message):
-            told = invalid_field(field, message)
-            refused = evidence.Declined(code="invalid_request", message=str(told))
-            return Answer(evidence=(refused,), error=told)
+            error = invalid_field(field, message)
+            refused = evidence.Declined(code="invalid_request", message=str(error))
+            return Answer(evidence=(refused,), error=error)
         case Unavailable(retry_after_s=wait_s) | interface.RateLimited(retry_after_s=wait_s):
             return _not_attempted(provider, wait_s)
         case interface.NotAttempted() | interface.Misconfigured():

@@ -210,9 +210,9 @@ def _listed(session: Mapping[str, Any], as_of: datetime) -> RemoteObject | None:
         return None
 
 
-def _readable(told: Mapping[str, Any]) -> ProviderEvent | None:
+def _readable(received: Mapping[str, Any]) -> ProviderEvent | None:
     """Convert an event; None for an unreadable one, which must not hide the others."""
     try:
-        return webhooks.reduced(told)
+        return webhooks.reduced(received)
     except WebhookRefused:
         return None

@@ -53,7 +53,7 @@ class Watcher:
         self._metrics = metrics
         self._range = RangeLength(config.range_blocks_max)
         #: Reports stored by this run in blocks that the next overlap reads again.
-        self._told: dict[_Moved, None] = {}
+        self._reported: dict[_Moved, None] = {}
         self._warn_times: dict[str, float] = {}
         self._rescan_time = trio.current_time() + config.rescan_interval_s
         self._rescans: Iterator[tuple[int, int]] = iter(())
@@ -181,7 +181,7 @@ class Watcher:
 
     async def _store(self, sink: Sink, cursor: Cursor, found: Slice) -> Cursor:
         """Store reports in bounded transactions, each with the cursor after its last block."""
-        new = [one for one in self._relevant(cursor, found) if one not in self._told]
+        new = [one for one in self._relevant(cursor, found) if one not in self._reported]
         *parts, rest = list(_parts(new)) or [[]]
         for part in parts:
             point = found.points[part[-1].block]
@@ -241,8 +241,8 @@ class Watcher:
 
     def _remember(self, new: Iterable[_Moved], cursor: Cursor) -> None:
         oldest = cursor.point.number - self._config.overlap_blocks
-        self._told |= dict.fromkeys(new)
-        self._told = {one: None for one in self._told if one.block >= oldest}
+        self._reported |= dict.fromkeys(new)
+        self._reported = {one: None for one in self._reported if one.block >= oldest}
 
     # -- periodic rescan ---------------------------------------------------------------------
 

@@ -56,9 +56,9 @@ async def test_a_cursor_that_was_moved_is_claimed_by_one_of_many(stores: Stores)
     await stores.inbox.put("stripe", [], Cursor(name="events", value="7", rest=AT_ONCE))
     claims = [partial(stores.cursors.claim_cursor, "stripe", "events", LEASE_S)] * 20
 
-    told = await all_at_once(claims)
+    claimed = await all_at_once(claims)
 
-    assert [one for one in told if one is not None] == [("7",)]
+    assert [one for one in claimed if one is not None] == [("7",)]
 
 
 async def test_each_cursor_is_claimed_by_itself(stores: Stores) -> None:

@@ -27,10 +27,10 @@ async def _insert_while_the_key_is_held(settings: DatabaseSettings) -> None:
     await held.start()
     await store_through(holder, "key-held")
     try:
-        with pytest.raises(StoreUnavailable) as told:
+        with pytest.raises(StoreUnavailable) as raised:
             await store.insert(a_new_payment(idempotency_key="key-held"), CALLER)
-        assert isinstance(told.value.__cause__, asyncpg.LockNotAvailableError)
-        assert told.value.may_retry
+        assert isinstance(raised.value.__cause__, asyncpg.LockNotAvailableError)
+        assert raised.value.may_retry
     finally:
         await held.rollback()
         await holder.close()

@@ -22,7 +22,7 @@ from support.memory import MemoryPublisher
 from payd.adapters.bridge import for_trio, open_loop
 from payd.ports import OutboxRow, Publisher, PublishError
 
-Told = tuple[str, dict[str, str], bytes]
+Published = tuple[str, dict[str, str], bytes]
 
 
 @attrs.frozen(kw_only=True)
@@ -31,7 +31,7 @@ class Stream:
 
     publisher: Publisher
     #: Subject, CloudEvents headers and body of each event, oldest first.
-    events: Callable[[], Awaitable[list[Told]]]
+    events: Callable[[], Awaitable[list[Published]]]
     go_away: Callable[[], Awaitable[None]]
     come_back: Callable[[], Awaitable[None]]
 
@@ -52,7 +52,7 @@ async def test_an_event_reaches_the_stream_as_it_was_written(stream: Stream) -> 
 
     await stream.publisher.publish(row)
 
-    assert await stream.events() == [told(row)]
+    assert await stream.events() == [as_published(row)]
 
 
 async def test_an_event_that_the_stream_has_already_is_recognised(stream: Stream) -> None:
@@ -69,7 +69,7 @@ async def test_events_published_one_after_the_other_keep_their_order(stream: Str
     for row in rows:
         await stream.publisher.publish(row)
 
-    assert await stream.events() == [told(row) for row in rows]
+    assert await stream.events() == [as_published(row) for row in rows]
 
 
 async def test_twenty_events_in_flight_all_arrive(stream: Stream) -> None:
@@ -93,7 +93,7 @@ async def test_an_event_is_refused_while_the_stream_is_away_and_taken_again_late
 
     await stream.publisher.publish(row)
 
-    assert await stream.events() == [told(row)]
+    assert await stream.events() == [as_published(row)]
 
 
 async def test_publishing_changes_nothing_in_the_row(stream: Stream) -> None:
@@ -105,7 +105,7 @@ async def test_publishing_changes_nothing_in_the_row(stream: Stream) -> None:
     assert row == before
 
 
-def told(row: OutboxRow) -> Told:
+def as_published(row: OutboxRow) -> Published:
     return row.subject, dict(row.headers), row.body
 
 
@@ -113,8 +113,8 @@ def told(row: OutboxRow) -> Told:
 async def _memory_stream() -> AsyncIterator[Stream]:
     publisher = MemoryPublisher()
 
-    async def events() -> list[Told]:
-        return [told(row) for row in publisher.published]
+    async def events() -> list[Published]:
+        return [as_published(row) for row in publisher.published]
 
     async def set_away(away: bool) -> None:
         publisher.is_away = away
@@ -136,7 +136,7 @@ async def _nats_stream(folder: Path) -> AsyncIterator[Stream]:
         connected(a_publisher(server.url)) as publisher,
     ):
 
-        async def events() -> list[Told]:
+        async def events() -> list[Published]:
             return [
                 (
                     m.subject,

@@ -652,7 +652,7 @@ def test_a_consumer_that_somebody_deleted_is_made_again(stream: EventStream, sta
     on_plain_asyncio(scenario())
 
 
-def test_told_to_stop_it_lets_a_handler_end_and_takes_nothing_more(
+def test_when_stopped_it_lets_a_handler_end_and_takes_nothing_more(
     stream: EventStream, stack: Stack
 ) -> None:
     async def scenario() -> None:
@@ -672,7 +672,7 @@ def test_told_to_stop_it_lets_a_handler_end_and_takes_nothing_more(
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_told_to_stop_at_any_moment_it_stops_and_loses_nothing(
+def test_when_stopped_at_any_moment_it_stops_and_loses_nothing(
     stream: EventStream, stack: Stack, seed: int
 ) -> None:
     moments = random.Random(seed)

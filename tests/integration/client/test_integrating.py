@@ -91,9 +91,9 @@ def test_in_python_a_payment_is_started_and_its_event_handled_once(
     surroundings: Mapping[str, str], tmp_path: Path
 ) -> None:
     pay, consume = programs("python")
-    told = python(pay, surroundings, tmp_path)
-    assert "send the customer to https://mock.invalid/pay/" in told
-    assert "status=<Status." in told
+    output = python(pay, surroundings, tmp_path)
+    assert "send the customer to https://mock.invalid/pay/" in output
+    assert "status=<Status." in output
     other = pay.replace("order-4711", "order-1")
     refused = python(other, surroundings, tmp_path, METHOD="cash")
     assert "refused: UNKNOWN_METHOD {" in refused
@@ -106,13 +106,13 @@ def test_in_python_a_payment_is_started_and_its_event_handled_once(
     assert "deliver" not in python(consume, surroundings, tmp_path)
 
 
-def test_in_python_a_payd_that_is_away_is_told_as_such(
+def test_in_python_an_unreachable_payd_is_reported_as_unavailable(
     surroundings: Mapping[str, str], tmp_path: Path
 ) -> None:
     pay, _ = programs("python")
-    told = python(pay, surroundings, tmp_path, PAYD_TARGET="127.0.0.1:9")
-    assert "try again with the same key" in told
-    assert told.endswith("exit 0")
+    output = python(pay, surroundings, tmp_path, PAYD_TARGET="127.0.0.1:9")
+    assert "try again with the same key" in output
+    assert output.endswith("exit 0")
 
 
 # -- TypeScript --------------------------------------------------------------------------------
@@ -151,9 +151,9 @@ def test_in_typescript_a_payment_is_started_and_its_event_handled_once(
     surroundings: Mapping[str, str], typescript: Path
 ) -> None:
     more = {"KEY": "order-4712", "DURABLE": "typescript"}
-    told = tsx("pay.ts", surroundings, typescript, **more)
-    assert "PAYMENT_STATUS_PENDING https://mock.invalid/pay/" in told
-    payment_id = told.split()[0]
+    output = tsx("pay.ts", surroundings, typescript, **more)
+    assert "PAYMENT_STATUS_PENDING https://mock.invalid/pay/" in output
+    payment_id = output.split()[0]
     assert tsx("pay.ts", surroundings, typescript, **more).split()[0] == payment_id
     refused = tsx("pay.ts", surroundings, typescript, KEY="order-2", METHOD="cash")
     assert "UNKNOWN_METHOD" in refused

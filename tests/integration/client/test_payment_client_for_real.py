@@ -132,7 +132,9 @@ async def test_an_error_that_ends_the_block_is_the_error_itself(daemon: Daemon, 
             await client.get(uuid4())
 
 
-async def test_who_is_not_allowed_is_told_so(daemon: Daemon, pki: Path) -> None:
+async def test_a_client_that_is_not_allowed_is_refused_with_the_reason(
+    daemon: Daemon, pki: Path
+) -> None:
     async with PaymentClient(daemon.grpc, files(pki, "stranger")) as client:
         with pytest.raises(PaydClientError) as caught:
             await client.get(uuid4())

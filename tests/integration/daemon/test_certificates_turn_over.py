@@ -172,20 +172,20 @@ def refuse(own: Place, times: int) -> None:
             replace(own.pki / name, content)
         with daemon.client() as client:
             assert client.initiate().id
-        told = [line for line in daemon.lines if line.get("event") == "certificates_refused"]
-        assert len(told) >= times
+        refused = [line for line in daemon.lines if line.get("event") == "certificates_refused"]
+        assert len(refused) >= times
         assert all("PRIVATE" not in str(line) for line in daemon.lines)
 
 
 REFUSED = 'payd_tls_reloads_total{outcome="refused"}'
 
 
-def test_bad_pairs_change_nothing_and_each_is_told(own: Place) -> None:
+def test_bad_pairs_change_nothing_and_each_is_logged(own: Place) -> None:
     refuse(own, 10)
 
 
 @pytest.mark.campaign
-def test_a_hundred_bad_pairs_change_nothing_and_each_is_told(own: Place) -> None:
+def test_a_hundred_bad_pairs_change_nothing_and_each_is_logged(own: Place) -> None:
     refuse(own, 100)
 
 

@@ -59,10 +59,10 @@ def crash_and_recover(place: Place, point: str, nth: int, payments: int = 1) -> 
             if wants_cancel:
                 client.call("CancelPayment", pb.CancelPaymentRequest(payment_id=payment.id))
             client.wait_for(payment.id, "CANCELED" if wants_cancel else "COMPLETED")
-        told = wait_until_published(place)
+        published = wait_until_published(place)
     ids = [payment.id for payment in started]
     subject = "payment.canceled" if wants_cancel else "payment.completed"
-    mine = [event for event in told if event.body["id"] in ids]
+    mine = [event for event in published if event.body["id"] in ids]
     assert sorted(event.body["id"] for event in mine) == sorted(ids)
     assert {event.subject for event in mine} == {subject}
     assert_explained(place)

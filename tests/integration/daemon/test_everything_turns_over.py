@@ -151,45 +151,45 @@ def under_load(world: World) -> Iterator[Load]:
                 thread.join()
 
 
-def rotate(world: World, turn: int, wait_told: Callable[[str, int], None]) -> None:
+def rotate(world: World, turn: int, wait_logged: Callable[[str, int], None]) -> None:
     """Everything once, in the order in which an operator does it."""
     secrets = world.bao.read()
 
     at_database(world.place, f"ALTER ROLE {world.role} PASSWORD 'canary-db-{turn}'")
     world.bao.write(**(secrets | {"db_password": f"canary-db-{turn}"}))
-    wait_told("secrets_rotated", 4 * turn - 3)
+    wait_logged("secrets_rotated", 4 * turn - 3)
 
     # Stripe signs with both for a while, and both are listed for as long.
     new = f"whsec_canary{turn}"
     old = secrets["stripe_webhook_secret"]
     world.stripe.webhooks(secrets=[old, new])
     world.bao.write(**(world.bao.read() | {"stripe_webhook_secret": f"{new}\n{old}\n"}))
-    wait_told("secrets_rotated", 4 * turn - 2)
+    wait_logged("secrets_rotated", 4 * turn - 2)
     world.stripe.webhooks(secrets=[new])
     world.bao.write(**(world.bao.read() | {"stripe_webhook_secret": new}))
-    wait_told("secrets_rotated", 4 * turn - 1)
+    wait_logged("secrets_rotated", 4 * turn - 1)
 
     # The account takes both signing keys until payd signs with the new one.
     before, key = Key(secrets["nats_account_signing_seed"]), world.nats.new_signing_key()
     world.nats.allow([before, key])
     world.bao.write(**(world.bao.read() | {"nats_account_signing_seed": key.seed}))
-    wait_told("secrets_rotated", 4 * turn)
+    wait_logged("secrets_rotated", 4 * turn)
     world.nats.allow([key])
 
     authority = Authority.of(world.place.pki)
     certificate, private = authority.server()
     replace(world.place.pki / "server.crt", certificate)
     replace(world.place.pki / "server.key", private)
-    wait_told("certificates_rotated", 2 * turn - 1)
+    wait_logged("certificates_rotated", 2 * turn - 1)
     bundle = (world.place.pki / "ca.crt").read_bytes()
     replace(world.place.pki / "ca.crt", bundle + Authority.new().pem())
-    wait_told("certificates_rotated", 2 * turn)
+    wait_logged("certificates_rotated", 2 * turn)
 
 
 def turn_over(world: World, turns: int) -> None:
     lines = world.daemon.lines
 
-    def wait_told(event: str, times: int) -> None:
+    def wait_logged(event: str, times: int) -> None:
         def count() -> int:
             return sum(line.get("event") == event for line in lines)
 
@@ -198,7 +198,7 @@ def turn_over(world: World, turns: int) -> None:
     with under_load(world) as load:
         wait_until(lambda: len(load.paid) > 2, "payments go through before anything changes")
         for turn in range(1, turns + 1):
-            rotate(world, turn, wait_told)
+            rotate(world, turn, wait_logged)
             before = len(load.paid)
             wait_until(lambda: len(load.paid) > before + 2, "payments go on")  # noqa: B023
     assert load.failed == []
@@ -210,8 +210,8 @@ def turn_over(world: World, turns: int) -> None:
 def assert_all_is_published(world: World, paid: list[str]) -> None:
     unpublished = "SELECT 1 FROM outbox WHERE publish_time IS NULL"
     wait_until(lambda: not rows(world.place, unpublished), "every event is published")
-    told = completed(world)
-    assert sorted(told) == sorted(paid), "each payment is told once"
+    events = completed(world)
+    assert sorted(events) == sorted(paid), "one event for each payment"
 
 
 def completed(world: World) -> list[str]:

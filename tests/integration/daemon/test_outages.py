@@ -55,8 +55,8 @@ def assert_all_completed_once(place: Place, client: Client, payments: dict[str, 
     assert len(set(payments.values())) == len(payments)
     for payment_id in payments.values():
         client.wait_for(payment_id, "COMPLETED")
-    told = wait_until_published(place)
-    completed = [event.body["id"] for event in told if event.subject == "payment.completed"]
+    published = wait_until_published(place)
+    completed = [event.body["id"] for event in published if event.subject == "payment.completed"]
     stored = {str(row["id"]) for row in rows(place, "SELECT id FROM payments")}
     assert sorted(completed) == sorted(stored)
     assert set(payments.values()) == stored
@@ -98,8 +98,8 @@ def test_payments_go_on_while_nats_is_away_and_their_events_follow(
         [depth] = rows(place, "SELECT count(*) FROM outbox WHERE publish_time IS NULL")
         assert depth["count"] == 20
         stack.start("nats")
-        told = wait_until_published(place)
-        assert sorted(e.body["id"] for e in told) == sorted(p.id for p in started)
+        published = wait_until_published(place)
+        assert sorted(e.body["id"] for e in published) == sorted(p.id for p in started)
         assert daemon.process.poll() is None
 
 
@@ -138,5 +138,5 @@ def test_no_event_is_lost_by_a_stop(place: Place) -> None:
     with running_daemon(place) as daemon, daemon.client() as client:
         for payment in started:
             client.wait_for(payment.id, "COMPLETED")
-        told = wait_until_published(place)
-    assert sorted(event.body["id"] for event in told) == sorted(p.id for p in started)
+        published = wait_until_published(place)
+    assert sorted(event.body["id"] for event in published) == sorted(p.id for p in started)

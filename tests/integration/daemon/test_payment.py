@@ -33,7 +33,7 @@ def client(daemon: Daemon) -> Iterator[Client]:
         yield client
 
 
-def test_a_payment_completes_and_tells_it_once(daemon: Daemon, client: Client) -> None:
+def test_a_payment_completes_and_publishes_one_event(daemon: Daemon, client: Client) -> None:
     started = client.initiate(metadata={"mock_delay_ms": "300"})
     assert started.status == pb.PAYMENT_STATUS_PENDING
     assert started.next_action.redirect.url
@@ -88,8 +88,8 @@ def test_each_scenario_ends_as_the_model_says(
     ended = client.wait_for(started.id, status)
     while sorted(ended.attention) != attention or (scenario == "pay_late" and not ended.late):
         ended = client.get(started.id)
-    told = wait_until_published(place)
-    assert [event.subject for event in told] == subjects
+    published = wait_until_published(place)
+    assert [event.subject for event in published] == subjects
     assert ended.late == (scenario == "pay_late")
 
 
@@ -196,7 +196,7 @@ def test_events_of_several_daemons_are_published_once(place: Place) -> None:
         started = [client.initiate() for _ in range(60)]
         for payment in started:
             client.wait_for(payment.id, "COMPLETED")
-        told = wait_until_published(place)
-    assert sorted(event.body["id"] for event in told) == sorted(p.id for p in started)
-    assert len({event.body["event_id"] for event in told}) == len(started)
-    assert events(place) == told
+        published = wait_until_published(place)
+    assert sorted(event.body["id"] for event in published) == sorted(p.id for p in started)
+    assert len({event.body["event_id"] for event in published}) == len(started)
+    assert events(place) == published

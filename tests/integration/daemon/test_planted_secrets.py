@@ -12,7 +12,7 @@ from support.planted_secrets import WATCH, search_database
 
 def test_a_secret_that_is_leaked_on_purpose_is_found_everywhere(place: Place) -> None:
     """Use a secret as the request id, which payd logs, stores and publishes."""
-    secret = "canary-told-on-purpose"
+    secret = "canary-shown-on-purpose"
     with WATCH.leaking_on_purpose(secret) as hits:
         with running_daemon(place) as daemon, daemon.client() as client:
             payment = client.call("InitiatePayment", a_request(), x_request_id=secret).payment
@@ -22,8 +22,8 @@ def test_a_secret_that_is_leaked_on_purpose_is_found_everywhere(place: Place) ->
                 client.call("GetPayment", pb.GetPaymentRequest(payment_id="x"), x_request_id=secret)
             assert reason_of(refused.value) == "INVALID_FIELD"
         asyncio.run(search_database(place.database))
-    told = {"the log", "an event", "an error", "public.payments", "public.payment_events"}
-    assert told <= places(hits)
+    expected = {"the log", "an event", "an error", "public.payments", "public.payment_events"}
+    assert expected <= places(hits)
 
 
 def test_what_a_daemon_shows_by_itself_is_searched(place: Place) -> None:

@@ -68,13 +68,13 @@ def chain_that_refuses() -> Iterator[int]:
         server.shutdown()
 
 
-def is_told(daemon: Daemon, *words: str) -> bool:
+def is_reported(daemon: Daemon, *words: str) -> bool:
     """In a line or in readiness."""
-    told = httpx.get(f"http://{daemon.http}/readyz", timeout=5).text + str(daemon.lines)
-    return all(word in told for word in words)
+    output = httpx.get(f"http://{daemon.http}/readyz", timeout=5).text + str(daemon.lines)
+    return all(word in output for word in words)
 
 
-def test_whoever_refuses_a_credential_or_is_away_it_is_not_told(
+def test_a_credential_is_not_shown_when_a_server_refuses_it_or_is_away(
     place: Place, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     nats, valkey, nowhere = free_port(), free_port(), free_port()
@@ -98,5 +98,5 @@ def test_whoever_refuses_a_credential_or_is_away_it_is_not_told(
         with running_daemon(place, **environment) as daemon, daemon.client() as client:
             with pytest.raises(grpc.RpcError):
                 client.initiate(method="crypto")
-            wait_until(lambda: is_told(daemon, *REFUSALS), lambda: daemon.lines)
+            wait_until(lambda: is_reported(daemon, *REFUSALS), lambda: daemon.lines)
     assert WATCH.hits == []

@@ -20,7 +20,7 @@ class Manager:
     """The manager's end of the socket."""
 
     address: str
-    heard: list[str] = attrs.field(factory=list)
+    received: list[str] = attrs.field(factory=list)
     _unread: list[str] = attrs.field(factory=list)
     _socket: socket.socket = attrs.field(init=False)
 
@@ -38,7 +38,7 @@ class Manager:
                 words += self._socket.recv(65536).decode().splitlines()
             except TimeoutError:
                 break
-        self.heard += words
+        self.received += words
         return words
 
     def wait_for(self, word: str) -> str:
@@ -49,7 +49,7 @@ class Manager:
             while self._unread:
                 if (said := self._unread.pop(0)).startswith(word):
                     return said
-        raise AssertionError(f"no {word}; heard {self.heard}")
+        raise AssertionError(f"no {word}; received {self.received}")
 
     def close(self) -> None:
         self._socket.close()
@@ -74,14 +74,14 @@ def test_it_hears_of_the_start_a_reload_and_the_end(place: Place, manager: Manag
         daemon.process.send_signal(signal.SIGHUP)
         manager.wait_for("RELOADING=1")
         manager.wait_for("READY=1")
-        assert any(word.startswith("STATUS=reloaded") for word in manager.heard)
-        assert any(word.startswith("MONOTONIC_USEC=") for word in manager.heard)
+        assert any(word.startswith("STATUS=reloaded") for word in manager.received)
+        assert any(word.startswith("MONOTONIC_USEC=") for word in manager.received)
 
         assert daemon.stop() == 0
     manager.wait_for("STOPPING=1")
 
 
-def test_a_reload_that_is_refused_is_told_and_all_stays(place: Place, manager: Manager) -> None:
+def test_a_refused_reload_is_reported_and_changes_nothing(place: Place, manager: Manager) -> None:
     prices = place.data / "pricing.yaml"
     prices.write_text("currency: USD\nprices: {a: {b: {c: 1}}}\n")
     with running_daemon(place, PRICING_FILE=str(prices), **watched(manager)) as daemon:
@@ -149,8 +149,8 @@ def test_while_the_vault_is_away_the_start_is_given_more_time(
         daemon = Daemon(place, **environment)
         try:
             assert manager.wait_for("EXTEND_TIMEOUT_USEC=")
-            assert any(word.startswith("STATUS=waiting for Vault") for word in manager.heard)
-            assert "READY=1" not in manager.heard
+            assert any(word.startswith("STATUS=waiting for Vault") for word in manager.received)
+            assert "READY=1" not in manager.received
             bao.unseal()
             manager.wait_for("READY=1")
         finally:

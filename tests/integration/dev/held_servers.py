@@ -28,8 +28,8 @@ async def main(folder: Path) -> None:
             running(state, valkey, partial(answers, ports["redis"])) as valkey_server,
         ):
             servers = (database.server, nats_server, valkey_server)
-            told = {"pids": [server.pid for server in servers], "postgres": database.url()}
-            print(json.dumps(told), flush=True)  # noqa: T201 - how the test learns of them
+            started = {"pids": [server.pid for server in servers], "postgres": database.url()}
+            print(json.dumps(started), flush=True)  # noqa: T201 - how the test learns of them
             await trio.sleep_forever()
 
 

@@ -133,24 +133,24 @@ async def test_nobody_is_left_after_an_orderly_stop(state: StateDir) -> None:
 
 def test_a_killed_parent_takes_its_servers_along_and_can_start_again(folder: Path) -> None:
     for _ in range(2):
-        with held(folder) as (parent, told):
-            pids: list[int] = told["pids"]
+        with held(folder) as (parent, started):
+            pids: list[int] = started["pids"]
             tree = family(pids)
             assert len(tree) > len(pids)
-            asyncio.run(_ask(told["postgres"], "CREATE TABLE IF NOT EXISTS kept ()"))
+            asyncio.run(_ask(started["postgres"], "CREATE TABLE IF NOT EXISTS kept ()"))
             parent.kill()
             parent.wait()
             _, left = psutil.wait_procs(tree, timeout=GONE_WITHIN_S)
             assert not left
-    with held(folder) as (_, told):
-        assert asyncio.run(_ask(told["postgres"], "SELECT count(*) FROM kept")) == 0
+    with held(folder) as (_, started):
+        assert asyncio.run(_ask(started["postgres"], "SELECT count(*) FROM kept")) == 0
 
 
 def test_servers_outlive_an_idle_worker_thread(folder: Path) -> None:
     """The kernel's death signal follows the thread that forked, and trio's workers are mortal."""
-    with held(folder) as (parent, told):
+    with held(folder) as (parent, started):
         main_thread = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
-        assert set(map(str, told["pids"])) <= set(main_thread.read_text().split())
+        assert set(map(str, started["pids"])) <= set(main_thread.read_text().split())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to switch users")
@@ -194,9 +194,9 @@ def held(folder: Path) -> Iterator[tuple["subprocess.Popen[str]", dict[str, Any]
             assert parent.stdout
             line = parent.stdout.readline()
             assert line, "the servers did not start"
-            told = json.loads(line)
-            tree = family(told["pids"])
-            yield parent, told
+            started = json.loads(line)
+            tree = family(started["pids"])
+            yield parent, started
         finally:
             parent.kill()
             parent.wait()

@@ -46,7 +46,7 @@ def test_dev_json_is_there_while_somebody_serves(tmp_path: Path) -> None:
     assert not (tmp_path / "dev.json").exists()
 
 
-def test_a_second_run_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:
+def test_a_second_run_is_refused_and_names_the_process_that_has_the_folder(tmp_path: Path) -> None:
     with a_holder(tmp_path) as holder:
         with pytest.raises(StateInUse, match=rf"pid {holder.pid}\b.*--state-dir"):
             open_state(tmp_path, ephemeral=False).__enter__()

@@ -180,14 +180,14 @@ def test_one_subscription_has_one_payment_under_way(
 
 
 def test_anothers_subscription_does_not_exist(app: ExampleApp, surroundings: Surroundings) -> None:
-    mine, his = add_pending(surroundings), add_pending(surroundings, "bob")
+    mine, other = add_pending(surroundings), add_pending(surroundings, "bob")
     with app.client() as client:
-        for ids in ([his], [mine, his], [a_key()]):
+        for ids in ([other], [mine, other], [a_key()]):
             wish = a_wish(a_key(), items=[], subscription_ids=ids)
             assert client.post(PAYMENTS, json=wish).status_code == 404
         payment = start(client, items=[], subscription_ids=[mine])
         assert payment["status"] in ("PENDING", "COMPLETED")
-    assert status_of(surroundings, his) == "pending_payment"
+    assert status_of(surroundings, other) == "pending_payment"
 
 
 def test_anothers_payment_does_not_exist(app: ExampleApp) -> None:
@@ -200,7 +200,9 @@ def test_anothers_payment_does_not_exist(app: ExampleApp) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "x"}])
-def test_who_is_not_signed_in_is_told_so(app: ExampleApp, headers: dict[str, str]) -> None:
+def test_a_visitor_who_is_not_signed_in_is_refused(
+    app: ExampleApp, headers: dict[str, str]
+) -> None:
     answer = httpx.post(f"{app.url}{PAYMENTS}", json=a_wish(a_key()), headers=headers)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -277,24 +279,24 @@ def test_money_that_comes_after_the_end_activates_after_all_once(
     eventually(lambda: status_of(surroundings, pending), "active")
     assert provisions(surroundings, pending) == 1
     sql = "SELECT event_type FROM handled_events WHERE payment_id = $1 ORDER BY handle_time"
-    told = [row["event_type"] for row in surroundings.rows(sql, UUID(payment_id))]
-    assert told[0] == "payment.canceled"
-    assert told[-1] == "payment.completed"
+    types = [row["event_type"] for row in surroundings.rows(sql, UUID(payment_id))]
+    assert types[0] == "payment.canceled"
+    assert types[-1] == "payment.completed"
     with app.client() as client:
         assert client.get(f"{PAYMENTS}/{payment_id}").json()["late"] is True
 
 
-def test_a_declined_payment_is_told_and_its_subscription_may_be_paid_again(
+def test_a_declined_payment_is_shown_and_its_subscription_may_be_paid_again(
     app: ExampleApp, surroundings: Surroundings, daemon: Daemon
 ) -> None:
     payment_id, pending = initiate_for(surroundings, daemon, "decline")
     with app.client() as client:
 
-        def is_told() -> bool:
+        def is_shown() -> bool:
             notes = client.get("/api/v1/notifications").json()["notifications"]
             return any(n["payment_id"] == payment_id and n["kind"] == "failed" for n in notes)
 
-        eventually(is_told)
+        eventually(is_shown)
         assert status_of(surroundings, pending) == "pending_payment"
         payment = start(client, items=[], subscription_ids=[pending])
         eventually(lambda: look(client, payment), ("COMPLETED", ["active"]))
@@ -319,11 +321,11 @@ def test_attention_is_raised(
     on_plain_asyncio(stream.publish(payment, EventType.ATTENTION))
     with app.client() as client:
 
-        def is_told() -> bool:
+        def is_shown() -> bool:
             notes = client.get("/api/v1/notifications").json()["notifications"]
             return any(n["kind"] == "attention" and n["message"] == "UNDERPAID" for n in notes)
 
-        eventually(is_told)
+        eventually(is_shown)
 
 
 def test_a_subscription_that_two_payments_have_paid_is_provisioned_once(
@@ -334,11 +336,11 @@ def test_a_subscription_that_two_payments_have_paid_is_provisioned_once(
         on_plain_asyncio(stream.publish(an_event_payment(pending)))
     with app.client() as client:
 
-        def is_told() -> bool:
+        def is_shown() -> bool:
             notes = client.get("/api/v1/notifications").json()["notifications"]
             return any("active already" in note["message"] for note in notes)
 
-        eventually(is_told)
+        eventually(is_shown)
     assert provisions(surroundings, pending) == 1
 
 

@@ -29,8 +29,8 @@ def test_a_newcomer_has_a_shop_and_keeps_what_was_bought_over_a_restart(state: P
             return str(found["subscriptions"][0]["status"])
 
         eventually(status, "active")
-        told = payd_json("get", payment["id"], "--state-dir", str(state))
-        assert told["customer_id"] == "bob"
+        payment_now = payd_json("get", payment["id"], "--state-dir", str(state))
+        assert payment_now["customer_id"] == "bob"
         servers = children_of(process)
     assert_all_gone(servers)
     assert url in (state / "out").read_text()

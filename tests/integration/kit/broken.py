@@ -207,11 +207,11 @@ class AnyMoneyIsEnough(AcmeProvider):
 
 @fails("partial payments are reported exactly")
 class TheLastPartOnly(AcmeProvider):
-    told: int = 0
+    reported: int = 0
 
     async def fetch(self, ref: Any) -> Any:
         found = await super().fetch(ref)
-        part, self.told = found.snapshot.received - self.told, found.snapshot.received
+        part, self.reported = found.snapshot.received - self.reported, found.snapshot.received
         return saying(found, received=part, confirmed=part)
 
 

@@ -158,10 +158,10 @@ class BlindScan(AcmeProvider):
 @fails("nothing is lost between pages")
 class SkipsAtTheBorder(AcmeProvider):
     async def scan(self, cursor: str | None) -> Any:
-        told = await super().scan(cursor)
-        at, kept = int(cursor or 0), told.events[:10]
-        more = len(told.events) > len(kept)
-        return attrs.evolve(told, events=kept, cursor=str(at + len(kept) + more), more=more)
+        page = await super().scan(cursor)
+        at, kept = int(cursor or 0), page.events[:10]
+        more = len(page.events) > len(kept)
+        return attrs.evolve(page, events=kept, cursor=str(at + len(kept) + more), more=more)
 
 
 @fails("a scan from the same cursor returns the same events")
@@ -169,18 +169,18 @@ class RemembersWhatItTold(AcmeProvider):
     seen: frozenset[str] = frozenset()
 
     async def scan(self, cursor: str | None) -> Any:
-        told = await super().scan(cursor)
-        new = tuple(event for event in told.events if event.id not in self.seen)
+        page = await super().scan(cursor)
+        new = tuple(event for event in page.events if event.id not in self.seen)
         self.seen |= {event.id for event in new}
-        return attrs.evolve(told, events=new)
+        return attrs.evolve(page, events=new)
 
 
 @fails("an event is the same by webhook and scan")
 class IdsOfTheScanItself(AcmeProvider):
     async def scan(self, cursor: str | None) -> Any:
-        told = await super().scan(cursor)
-        events = tuple(attrs.evolve(event, id=f"scan-{event.id}") for event in told.events)
-        return attrs.evolve(told, events=events)
+        page = await super().scan(cursor)
+        events = tuple(attrs.evolve(event, id=f"scan-{event.id}") for event in page.events)
+        return attrs.evolve(page, events=events)
 
 
 # -- watch -------------------------------------------------------------------------------------
@@ -213,11 +213,11 @@ class MarksTooEarly(MockProvider):
 class NewIdForTheSameMoney(MockProvider):
     async def watch(self, sink: Any, *, task_status: Any) -> None:
         reports = self._ledger.unreported(self._clock.now(), BATCH_MAX)
-        told = []
+        observations = []
         for one in (report.observation for report in reports):
             receipts = tuple(attrs.evolve(r, id=str(uuid.uuid4())) for r in one.fact)
-            told.append(attrs.evolve(one, fact=receipts))
-        await sink.put(told)
+            observations.append(attrs.evolve(one, fact=receipts))
+        await sink.put(observations)
         await trio.sleep_forever()
 
 

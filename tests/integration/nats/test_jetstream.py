@@ -335,7 +335,7 @@ async def test_an_event_of_another_stream_is_refused(nats_server: NatsServer) ->
             await publish(publisher, an_event())
 
 
-async def test_somebody_else_who_answers_for_the_stream_is_not_believed(
+async def test_an_answer_of_another_client_for_the_stream_is_not_believed(
     nats_server: NatsServer,
 ) -> None:
     async def impostor() -> Any:

@@ -59,13 +59,13 @@ def minting(
     renewals: Counter[str] = Counter()
     source = NatsIdentity(signing_seed=lambda: made[0].seed, **identity)
 
-    def heard(outcome: str) -> None:
+    def note(outcome: str) -> None:
         renewals[outcome] += 1
 
     publisher = a_publisher(
         server.url,
         identity=source,
-        on_renewal=heard,
+        on_renewal=note,
         publish_timeout_s=patience_s,
         connect_timeout_s=1.0,
     )
@@ -173,7 +173,7 @@ async def test_it_hears_nothing_but_its_own_answers(server: OperatorNats) -> Non
             await publisher.publish(an_event())
             with suppress(nats.errors.Error, TimeoutError):
                 await subscription.next_msg(timeout=0.3)
-                raise AssertionError("it heard an event")
+                raise AssertionError("it received an event")
 
         await aio(listen)
 
@@ -276,7 +276,7 @@ async def test_whoever_may_not_use_the_stream_does_not_take_over(server: Operato
 # What nats-py leaves of connections that were refused is closed by the garbage collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_a_withdrawn_signing_key_is_told_and_waited_for(server: OperatorNats) -> None:
+async def test_a_withdrawn_signing_key_is_reported_and_waited_for(server: OperatorNats) -> None:
     key = server.new_signing_key()
     server.allow([key])
     made = minting(server, key.seed, account=server.account.public)
@@ -351,7 +351,7 @@ def test_a_seed_that_is_none_signs_nothing_and_is_not_quoted(seed: str) -> None:
     assert seed == "" or seed not in str(refusal.value)
 
 
-async def test_a_seed_that_is_none_is_told_and_its_correction_heals(server: OperatorNats) -> None:
+async def test_an_invalid_seed_is_reported_and_its_correction_heals(server: OperatorNats) -> None:
     made = minting(server)
     made.seed = SLIP
     async with connected(made.publisher) as publisher:
@@ -385,7 +385,7 @@ async def test_a_credentials_file_serves_as_well(server: OperatorNats) -> None:
         assert publisher.identity_expire_time() is None
 
 
-async def test_without_an_identity_the_server_refuses_and_that_is_told(
+async def test_without_an_identity_the_server_refuses_and_that_is_reported(
     server: OperatorNats,
 ) -> None:
     async with connected(a_publisher(server.url)) as publisher:

@@ -40,7 +40,7 @@ class Shop:
         [session] = self.stripe.sessions(payment.id)
         return payment, session
 
-    def told(self, payment_id: str) -> list[Message]:
+    def published(self, payment_id: str) -> list[Message]:
         """The payment's events, once all of them are published."""
         sql = "SELECT 1 FROM outbox WHERE publish_time IS NULL AND payment_id = $1"
         wait_until(lambda: not rows(self.place, sql, uuid.UUID(payment_id)), "all is published")
@@ -48,7 +48,7 @@ class Shop:
 
     def subjects(self, payment_id: str) -> list[str]:
         """What the events say."""
-        return [event.subject for event in self.told(payment_id)]
+        return [event.subject for event in self.published(payment_id)]
 
     def row(self, payment_id: str) -> Any:
         """The payment as it is stored."""
@@ -74,12 +74,12 @@ class Shop:
         """Send a webhook, signed with the secret."""
         return post(self.daemon, event, secret)
 
-    def settle(self, *told: Json) -> list[str]:
+    def settle(self, *received: Json) -> list[str]:
         """Post each and wait until it is settled; what became of them."""
-        for event in told:
+        for event in received:
             answer = self.post(event)
             assert answer.status_code == 200, answer.text
-        return [settled(self.place, event["id"]) for event in told]
+        return [settled(self.place, event["id"]) for event in received]
 
     def metric(self, name: str, **labels: str) -> float:
         """A counter's value."""
@@ -99,14 +99,14 @@ def open_shop(place: Place, folder: Path, **environment: str) -> Iterator[Shop]:
         yield Shop(place=place, stripe=stripe, daemon=daemon, client=client)
 
 
-def an_event(kind: str, told: Json, **changes: Any) -> Json:
+def an_event(kind: str, subject: Json, **changes: Any) -> Json:
     """As Stripe would write it."""
     return {
         "id": f"evt_{uuid.uuid4().hex}",
         "object": "event",
         "api_version": "2026-10-28.endive",
         "created": int(time.time()),
-        "data": {"object": told},
+        "data": {"object": subject},
         "livemode": False,
         "pending_webhooks": 1,
         "request": {"id": None, "idempotency_key": None},

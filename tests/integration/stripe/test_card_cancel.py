@@ -31,7 +31,7 @@ def refusal(shop: Shop, payment_id: str) -> str:
 def assert_canceled(shop: Shop, payment_id: str) -> None:
     shop.client.wait_for(payment_id, "CANCELED")
     assert [one["status"] for one in shop.stripe.sessions(payment_id)] == ["expired"]
-    [event] = shop.told(payment_id)
+    [event] = shop.published(payment_id)
     assert (event.subject, event.body["reason"]) == ("payment.canceled", "canceled")
 
 

@@ -104,10 +104,10 @@ def crash_and_recover(place: Place, stripe: StandIn, kill: Kill) -> None:
         started = [client.call("InitiatePayment", request).payment for request in requests]
         for payment in started:
             bring_to_its_end(client, stripe, payment.id, kill)
-        told = wait_until_published(place)
+        published = wait_until_published(place)
     ids = [payment.id for payment in started]
     subject = "payment.canceled" if kill.wants_cancel else "payment.completed"
-    mine = [(event.body["id"], event.subject) for event in told if event.body["id"] in ids]
+    mine = [(event.body["id"], event.subject) for event in published if event.body["id"] in ids]
     assert sorted(mine) == sorted((payment_id, subject) for payment_id in ids)
     assert_one_session_each(stripe, ids, kill)
     assert_explained(place)

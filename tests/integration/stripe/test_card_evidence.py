@@ -66,14 +66,14 @@ def test_a_session_of_other_software_in_the_account_is_left(shop: Shop) -> None:
     session = shop.stripe.order("sessions", amount_total=4900, client_reference_id="order-18")
     shop.stripe.webhooks(mode="hold")
     shop.stripe.act(session["id"], "pay")
-    told = [event["id"] for event in shop.stripe.held()]
+    ids = [event["id"] for event in shop.stripe.held()]
     shop.stripe.webhooks(mode="deliver")
 
     shop.stripe.release()
 
-    assert {settled(shop.place, event_id) for event_id in told} == {"not_ours"}
+    assert {settled(shop.place, event_id) for event_id in ids} == {"not_ours"}
     after = shop.metric("payd_evidence_total", provider="stripe", outcome="not_ours")
-    assert after == before + len(told)
+    assert after == before + len(ids)
 
 
 # -- signed, and wrong -------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_money_that_is_not_what_was_asked_for_completes_nothing(
     row = shop.row(payment.id)
     assert (row["status"], row["snapshot_confirmed"]) == ("PENDING", 0)
     assert list(row["attention"]) == [attention]
-    [event] = shop.told(payment.id)
+    [event] = shop.published(payment.id)
     assert (event.subject, event.body["reason"]) == ("payment.attention", attention)
     # What was right all the time still completes it.
     shop.stripe.act(session["id"], "pay")

@@ -71,13 +71,13 @@ def test_a_declined_card_fails_nothing_and_another_card_pays(shop: Shop) -> None
     assert shop.subjects(payment.id) == ["payment.completed"]
 
 
-def test_who_walks_away_leaves_a_payment_that_expires_with_its_session(shop: Shop) -> None:
+def test_an_abandoned_payment_expires_with_its_session(shop: Shop) -> None:
     payment, session = shop.start()
 
     shop.stripe.act(session["id"], "expire")
 
     shop.client.wait_for(payment.id, "EXPIRED")
-    [event] = shop.told(payment.id)
+    [event] = shop.published(payment.id)
     assert (event.subject, event.body["reason"]) == ("payment.canceled", "expired")
 
 
@@ -90,7 +90,7 @@ def test_at_its_end_a_payment_is_closed_at_stripe_first(shop: Shop) -> None:
     shop.client.wait_for(payment.id, "EXPIRED")
     [ended] = shop.stripe.sessions(payment.id)
     assert (ended["id"], ended["status"]) == (session["id"], "expired")
-    [event] = shop.told(payment.id)
+    [event] = shop.published(payment.id)
     assert (event.subject, event.body["reason"]) == ("payment.canceled", "expired")
 
 
@@ -121,7 +121,7 @@ def test_a_refund_is_a_fact_of_a_payment_that_stays_completed(shop: Shop) -> Non
     due = payment.amount.minor_units
     row = shop.wait_row(payment.id, lambda row: row["snapshot_refunded"] == due, "refunded")
     assert (row["status"], row["attention"]) == ("COMPLETED", ["REFUNDED_EXTERNALLY"])
-    completed, attention = shop.told(payment.id)
+    completed, attention = shop.published(payment.id)
     assert (completed.subject, attention.subject) == ("payment.completed", "payment.attention")
     assert attention.body["reason"] == "REFUNDED_EXTERNALLY"
     assert shop.client.get(payment.id).refunded.minor_units == due
@@ -137,7 +137,7 @@ def test_a_dispute_wants_attention_from_a_payment_that_stays_completed(shop: Sho
     shop.stripe.act(session["id"], "close_dispute")
 
     assert (row["status"], row["attention"]) == ("COMPLETED", ["DISPUTED"])
-    completed, attention = shop.told(payment.id)
+    completed, attention = shop.published(payment.id)
     assert (completed.subject, attention.subject) == ("payment.completed", "payment.attention")
     assert attention.body["reason"] == "DISPUTED"
 

@@ -66,13 +66,15 @@ def log_of(daemon: Daemon) -> str:
 
 
 def assert_in_no_event(place: Place, *needles: str) -> None:
-    told = events(place)
-    assert told
-    text = json.dumps([attrs.asdict(event) for event in told], default=dict, ensure_ascii=False)
+    published = events(place)
+    assert published
+    text = json.dumps(
+        [attrs.asdict(event) for event in published], default=dict, ensure_ascii=False
+    )
     assert [needle for needle in needles if needle in text] == []
 
 
-def test_what_a_webhook_tells_of_a_customer_stays_in_its_bytes_and_goes_with_them(
+def test_customer_data_in_a_webhook_stays_in_its_raw_body_and_is_deleted_with_it(
     shop: Shop,
 ) -> None:
     payment, session = shop.start()
@@ -80,7 +82,7 @@ def test_what_a_webhook_tells_of_a_customer_stays_in_its_bytes_and_goes_with_the
 
     assert shop.settle(event) == ["applied"]
     shop.client.wait_for(payment.id, "COMPLETED")
-    shop.told(payment.id)
+    shop.published(payment.id)
 
     assert_in_no_event(shop.place, *PLANTED)
     assert where(shop.place, *PLANTED) == {"inbox.raw_body"}
@@ -163,7 +165,7 @@ def test_stripes_keys_are_in_no_log_event_row_metric_or_error(
         payment, session = shop.start(key=str(uuid.uuid4()))
         stripe.act(session["id"], "pay")
         client.wait_for(payment.id, "COMPLETED")
-        shop.told(payment.id)
+        shop.published(payment.id)
         assert shop.post({"id": SECRET_KEY}, "whsec_wrong").status_code == 400
         assert_in_no_event(place, *secrets)
         metrics = metrics_of(daemon)

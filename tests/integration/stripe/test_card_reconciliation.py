@@ -97,7 +97,7 @@ def test_a_second_session_that_is_paid_wants_a_person(shop: Shop) -> None:
     assert shop.subjects(payment.id) == ["payment.attention"]
 
 
-def test_a_payment_of_which_nothing_was_heard_is_settled(shop: Shop) -> None:
+def test_a_payment_without_any_report_is_settled(shop: Shop) -> None:
     payment, session = shop.start()
     shop.set(payment.id, NEVER)
     shop.stripe.act(session["id"], "pay")

@@ -84,7 +84,9 @@ def test_a_session_lives_until_its_time_has_come_by_stripes_clock_too(shop: Shop
 
 
 @pytest.mark.parametrize("deed", ["refund", "dispute"])
-def test_without_webhooks_and_looks_the_scan_of_events_tells_all(shop: Shop, deed: str) -> None:
+def test_without_webhooks_and_status_checks_the_scan_finds_every_event(
+    shop: Shop, deed: str
+) -> None:
     payment, session = shop.start()
     shop.set(payment.id, NEVER)
     shop.stripe.webhooks(mode="drop")
@@ -104,7 +106,7 @@ def test_without_webhooks_and_looks_the_scan_of_events_tells_all(shop: Shop, dee
     assert shop.metric("payd_scanned_events_total", provider="stripe") >= before + 2
 
 
-def test_what_a_webhook_told_the_scan_does_not_tell_again(shop: Shop) -> None:
+def test_an_event_that_a_webhook_delivered_is_not_counted_again_by_the_scan(shop: Shop) -> None:
     payment, session = shop.start()
     shop.stripe.act(session["id"], "pay")
     shop.client.wait_for(payment.id, "COMPLETED")
@@ -188,7 +190,7 @@ def test_a_failure_that_stripe_repeats_for_ever_ends_with_the_time_to_pay(shop: 
 
     wait_until(is_over, "EXPIRED")
     assert shop.stripe.sessions(payment.id) == []
-    [event] = shop.told(payment.id)
+    [event] = shop.published(payment.id)
     assert (event.subject, event.body["reason"]) == ("payment.canceled", "expired")
 
 
@@ -218,7 +220,7 @@ def assert_payable(shop: Shop, payment_id: str) -> None:
     assert shop.subjects(payment_id) == ["payment.completed"]
 
 
-def test_while_stripe_is_away_the_caller_is_told_when_to_come_back(
+def test_while_stripe_is_away_the_caller_gets_a_retry_delay(
     place: Place, stripe: StandIn, tmp_path: Path
 ) -> None:
     request = a_card_request()

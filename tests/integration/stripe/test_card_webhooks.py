@@ -53,14 +53,14 @@ class Life:
     """A payment and its events, in the order in which they will be sent."""
 
     payment: Any
-    told: Sequence[Json]
+    events: Sequence[Json]
 
 
 def test_no_order_of_a_long_life_changes_its_end(shop: Shop) -> None:
     """Completed but unpaid, then paid by the bank, refunded, disputed."""
     lives = [Life(*lived(shop, order)) for order in itertools.permutations(range(4))]
 
-    tell(shop, lives)
+    deliver_all(shop, lives)
 
     due = lives[0].payment.amount.minor_units
     attention = ["DISPUTED", "REFUNDED_EXTERNALLY"]
@@ -68,7 +68,7 @@ def test_no_order_of_a_long_life_changes_its_end(shop: Shop) -> None:
 
 
 def lived(shop: Shop, order: Sequence[int]) -> tuple[Any, list[Json]]:
-    """A payment whose session is at its end at Stripe, and what Stripe has not told so far."""
+    """A payment whose session has ended at Stripe, and the events that Stripe still holds."""
     shop.stripe.webhooks(mode="hold")
     known = len(shop.stripe.held())
     payment, session = shop.start()
@@ -80,7 +80,7 @@ def lived(shop: Shop, order: Sequence[int]) -> tuple[Any, list[Json]]:
         "charge.refunded",
         "charge.dispute.created",
     )
-    # Never released: told by hand.
+    # Never released: delivered by hand.
     new = shop.stripe.held()[known:]
     held = {event["type"]: event for event in new}
     return payment, [held[types[place]] for place in order]
@@ -91,7 +91,7 @@ def test_noise_around_a_paid_session_changes_nothing(shop: Shop, created: int) -
     """An expiry that cannot be, and an event of a kind that is not believed."""
     lives = [Life(*noisy(shop, created, order)) for order in itertools.permutations(range(3))]
 
-    tell(shop, lives)
+    deliver_all(shop, lives)
 
     due = lives[0].payment.amount.minor_units
     assert_one_end(shop, lives, ("COMPLETED", due, 0, [], None))
@@ -101,20 +101,20 @@ def noisy(shop: Shop, created: int, order: Sequence[int]) -> tuple[Any, list[Jso
     payment, session = shop.start()
     event = paid_event(session)
     late = {"created": event["created"] + created}
-    told = (
+    events = (
         event,
         an_event("checkout.session.expired", {**session, "status": "expired"}, **late),
         an_event("payment_intent.succeeded", {"id": "pi_1", "object": "payment_intent"}),
     )
-    return payment, [told[place] for place in order]
+    return payment, [events[place] for place in order]
 
 
-def tell(shop: Shop, lives: Sequence[Life]) -> None:
+def deliver_all(shop: Shop, lives: Sequence[Life]) -> None:
     """The first report of every life; when all are worked on, the second of every life; …"""
     untouched = "SELECT 1 FROM inbox WHERE settle_time IS NULL AND attempts = 0"
-    for turn in range(len(lives[0].told)):
+    for turn in range(len(lives[0].events)):
         for life in lives:
-            assert shop.post(life.told[turn]).status_code == 200
+            assert shop.post(life.events[turn]).status_code == 200
         wait_until(lambda: not rows(shop.place, untouched), "every report is worked on")
     # A dispute that came before its payment intent was known is parked.
     hurry_parked(shop)
@@ -130,11 +130,11 @@ def assert_one_end(shop: Shop, lives: Sequence[Life], end: Sequence[object]) -> 
     sql = "SELECT payment_id FROM outbox WHERE subject = 'payment.completed'"
     completed = [str(row["payment_id"]) for row in rows(shop.place, sql)]
     for life in lives:
-        told = [event["type"] for event in life.told]
+        types = [event["type"] for event in life.events]
         row = shop.row(life.payment.id)
         found = [sorted(row[name]) if name == "attention" else row[name] for name in END]
-        assert found == list(end), told
-        assert completed.count(life.payment.id) == 1, told
+        assert found == list(end), types
+        assert completed.count(life.payment.id) == 1, types
 
 
 # -- too early ---------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def locked_out(place: Place) -> Iterator[None]:
 
 
 def statuses(shop: Shop, session_id: str) -> list[int | None]:
-    """What Stripe's tries to tell of the session's end were answered."""
+    """Answers to the webhooks for the end of the session."""
     listed = shop.stripe.http.get(
         "/v1/events",
         params={"type": "checkout.session.completed", "limit": "100"},

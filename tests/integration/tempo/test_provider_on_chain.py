@@ -139,7 +139,7 @@ async def test_a_token_that_is_none_of_ours_stops_the_start(
                 pass
 
 
-async def test_one_of_three_that_is_of_another_chain_is_told_and_passed_over(
+async def test_an_endpoint_of_another_chain_is_reported_and_left_out(
     chain: ScriptedChain, sink: MemorySink
 ) -> None:
     async with open_nodes(chain, 3) as nodes:
@@ -333,7 +333,7 @@ async def test_another_endpoint_is_asked_where_the_first_knows_no_forks(
             assert watch.lines.named("chain_fork") == [{"fork": "T12"}]
 
 
-async def test_a_node_that_never_tells_its_forks_does_not_hold_up_the_start(
+async def test_a_node_that_never_reports_its_forks_does_not_delay_the_start(
     chain: ScriptedChain, sink: MemorySink
 ) -> None:
     async with open_node(chain) as node:
@@ -351,7 +351,7 @@ async def test_a_schedule_that_is_none_is_not_believed(
     chain: ScriptedChain, sink: MemorySink, answer: Any
 ) -> None:
     async with open_node(chain) as node:
-        node.lies(lies.about("tempo_forkSchedule", lambda told: answer))
+        node.lies(lies.about("tempo_forkSchedule", lambda response: answer))
         async with watching([node], sink) as watch:
             assert len(watch.lines.named("chain_fork_unknown")) == 1
 
@@ -364,7 +364,7 @@ async def test_an_endpoint_without_a_readable_chain_id_is_passed_over(
     chain: ScriptedChain, sink: MemorySink, answer: Any
 ) -> None:
     async with open_nodes(chain, 3) as nodes:
-        nodes[0].lies(lies.about("eth_chainId", lambda told: answer))
+        nodes[0].lies(lies.about("eth_chainId", lambda response: answer))
         async with watching(nodes, sink) as watch:
             assert watch.lines.named("chain_away_at_start") == []
             await sink.reaches(3)

@@ -144,7 +144,9 @@ def test_two_that_do_not_agree_credit_nothing_until_they_do(
 
 @one
 @pytest.mark.parametrize("lie", ["drops all", "of another block"])
-def test_even_one_alone_cannot_hide_what_its_own_headers_tell(house: House, lie: str) -> None:
+def test_even_a_single_endpoint_cannot_hide_what_its_own_headers_show(
+    house: House, lie: str
+) -> None:
     house.endpoints[0].lies(lies.about_ranges(LOG_LIES[lie]))
     payment = house.start_and_send()
 
@@ -216,7 +218,7 @@ def test_while_the_only_one_fails_nothing_is_lost(
 
 
 @one
-def test_who_asks_to_be_left_alone_is(house: House) -> None:
+def test_an_endpoint_that_limits_the_rate_is_left_alone(house: House) -> None:
     rpc = house.endpoints[0]
     rpc.says(429, retry_after="2")
     house.wait_for_line("chain_unread")
@@ -307,8 +309,8 @@ def test_a_real_node_without_a_fork_schedule_is_no_reason_not_to_start(
     place: Place, chain: Chain
 ) -> None:
     with running_with_tokens(place, chain.url) as (daemon, _):
-        told = [line for line in daemon.lines if line.get("event") == "chain_fork_unknown"]
-    assert len(told) == 1
+        logged = [line for line in daemon.lines if line.get("event") == "chain_fork_unknown"]
+    assert len(logged) == 1
 
 
 def test_without_any_endpoint_the_daemon_starts_and_takes_no_tokens(place: Place) -> None:

@@ -29,7 +29,7 @@ def test_one_leads_and_another_takes_over(place: Place, chain: Chain) -> None:
         assert len(set(fences)) == len(fences), "two led at the same time"
 
 
-def test_who_lost_the_lead_unawares_stores_nothing(place: Place, chain: Chain) -> None:
+def test_a_daemon_that_lost_the_lease_unnoticed_stores_nothing(place: Place, chain: Chain) -> None:
     """Its session is cut by the server: another may lead before it knows."""
     chain.mine(5)
     with running_with_tokens(place, chain.url) as (_, client):

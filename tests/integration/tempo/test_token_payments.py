@@ -102,7 +102,7 @@ def test_too_little_expires_with_what_there_is(till: Till) -> None:
     assert till.body(payment, "payment.canceled")["reason"] == "expired"
 
 
-def test_too_much_completes_and_is_told(till: Till) -> None:
+def test_an_overpayment_completes_and_raises_attention(till: Till) -> None:
     payment = till.start()
     till.pay(payment, units(payment) + PART)
     till.catch_up()
@@ -248,8 +248,8 @@ def test_money_that_comes_while_it_is_canceled_is_not_lost(till: Till) -> None:
 
     # Seen on the chain it is refused; stored and not settled yet, the wish waits for it.
     with contextlib.suppress(grpc.RpcError):
-        told = till.client.call("CancelPayment", _cancel(payment)).payment
-        assert status(told) == "CANCELING"
+        canceling = till.client.call("CancelPayment", _cancel(payment)).payment
+        assert status(canceling) == "CANCELING"
 
     assert status(till.client.wait_for(payment.id, "COMPLETED")) == "COMPLETED"
 

@@ -53,50 +53,50 @@ def wallet_at(url: str, payment: Mapping[str, Any] = WAITING) -> Wallet:
     return lambda *arguments: CliRunner().invoke(pay, ["7", *arguments], obj=context)
 
 
-def memos(chain: Chain, told: Result) -> list[str]:
-    """Of the transfers in the transaction that the wallet told of."""
-    transaction = told.output.split("transaction ")[1].split()[0]
+def memos(chain: Chain, result: Result) -> list[str]:
+    """Memos of the transfers in the transaction that the wallet printed."""
+    transaction = result.output.split("transaction ")[1].split()[0]
     logs = chain.rpc("eth_getTransactionReceipt", transaction)["logs"]
     return [log["topics"][3] for log in logs if log["topics"][0] == WITH_MEMO]
 
 
 def test_it_pays_what_is_due_with_the_payments_memo(mining: Chain, wallet: Wallet) -> None:
     before = mining.balance(ALPHA)
-    told = wallet()
-    assert told.exit_code == 0, told.output
-    assert f"sent 149.000000 of {ALPHA}" in told.output
+    result = wallet()
+    assert result.exit_code == 0, result.output
+    assert f"sent 149.000000 of {ALPHA}" in result.output
     assert mining.balance(ALPHA) - before == DUE
-    assert memos(mining, told) == [MEMO]
+    assert memos(mining, result) == [MEMO]
 
 
 @pytest.mark.parametrize("token", ["USDT", BETA])
-def test_it_pays_otherwise_when_told(mining: Chain, wallet: Wallet, token: str) -> None:
+def test_options_change_what_it_pays(mining: Chain, wallet: Wallet, token: str) -> None:
     before, mine = mining.balance(BETA), mining.balance(BETA, mining.accounts[3])
-    told = wallet(
+    result = wallet(
         *("--amount", "0.000001", "--token", token, "--memo", OTHER_MEMO, "--from", "3"),
     )
-    assert told.exit_code == 0, told.output
+    assert result.exit_code == 0, result.output
     assert mining.balance(BETA) - before == 1
     assert mining.balance(BETA, mining.accounts[3]) < mine
-    assert memos(mining, told) == [OTHER_MEMO]
+    assert memos(mining, result) == [OTHER_MEMO]
 
 
 def test_it_transfers_without_a_memo_as_many_wallets_do(mining: Chain, wallet: Wallet) -> None:
     before = mining.balance(ALPHA)
-    told = wallet("--without-memo")
-    assert told.exit_code == 0, told.output
+    result = wallet("--without-memo")
+    assert result.exit_code == 0, result.output
     assert mining.balance(ALPHA) - before == DUE
-    assert memos(mining, told) == []
+    assert memos(mining, result) == []
 
 
-def test_a_transfer_that_the_chain_refuses_is_told(wallet: Wallet) -> None:
-    told = wallet("--amount", "1" + "0" * 30)
-    assert told.exit_code == 1
-    assert "InsufficientBalance" in told.output or "reverted" in told.output
+def test_a_transfer_that_the_chain_refuses_is_reported(wallet: Wallet) -> None:
+    result = wallet("--amount", "1" + "0" * 30)
+    assert result.exit_code == 1
+    assert "InsufficientBalance" in result.output or "reverted" in result.output
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "message"),
     [
         ("--amount", "much", "'much' is not an amount"),
         ("--amount", "nan", "'nan' is not an amount"),
@@ -111,11 +111,11 @@ def test_a_transfer_that_the_chain_refuses_is_told(wallet: Wallet) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_refused(
-    wallet: Wallet, option: str, value: str | None, told: str
+    wallet: Wallet, option: str, value: str | None, message: str
 ) -> None:
     refused = wallet(option, *([value] if value else []))
     assert refused.exit_code == 2, refused.output
-    assert told in refused.output
+    assert message in refused.output
 
 
 def test_a_payment_that_waits_for_no_transfer_is_not_paid(mining: Chain) -> None:
@@ -128,14 +128,14 @@ def test_a_payment_that_waits_for_no_transfer_is_not_paid(mining: Chain) -> None
 
 
 @pytest.mark.parametrize(
-    ("method", "answer", "told"),
+    ("method", "answer", "message"),
     [
         ("web3_clientVersion", "tempo/v1.0.0", "is tempo/v1.0.0, not a local chain"),
         ("eth_chainId", hex(4217), "is chain 4217"),
     ],
 )
 def test_a_chain_that_is_not_local_is_left_alone(
-    mining: Chain, method: str, answer: str, told: str
+    mining: Chain, method: str, answer: str, message: str
 ) -> None:
     """On such a chain the test accounts would hold real money."""
 
@@ -146,11 +146,11 @@ def test_a_chain_that_is_not_local_is_left_alone(
         node.lies(lie)
         refused = wallet_at(node.url)()
     assert refused.exit_code == 1
-    assert told in refused.output
+    assert message in refused.output
     assert node.asked["eth_sendTransaction"] == 0
 
 
-def test_a_chain_that_is_away_is_told() -> None:
+def test_an_unreachable_chain_is_reported() -> None:
     refused = wallet_at("http://127.0.0.1:9")()
     assert refused.exit_code == 1
     assert "no chain at http://127.0.0.1:9" in refused.output

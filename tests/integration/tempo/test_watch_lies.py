@@ -196,7 +196,7 @@ async def test_one_alone_is_not_believed_what_cannot_be(
         await reads_all(watch, chain, 149)
 
 
-async def test_one_alone_cannot_leave_out_what_its_own_headers_tell(
+async def test_a_single_endpoint_cannot_leave_out_what_its_own_headers_show(
     chain: ScriptedChain, sink: MemorySink
 ) -> None:
     """The bloom filter says yes: the block is asked for by its hash."""

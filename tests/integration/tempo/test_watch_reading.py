@@ -160,7 +160,7 @@ async def test_every_case_of_money_keeps_the_books_right(
         assert await balanced(watch, chain)
 
 
-async def test_another_contract_that_emits_the_same_is_not_heard(
+async def test_the_same_log_of_another_contract_is_ignored(
     chain: ScriptedChain, sink: MemorySink
 ) -> None:
     async with open_node(chain) as node, watching([node], sink) as watch:

@@ -52,9 +52,9 @@ def test_two_versions_take_payments_side_by_side(
             of_new.wait_for(same[0], "COMPLETED")
             assert _failures(old) == _failures(new) == []
 
-    told = wait_until_published(old_place)
-    assert sorted(event.body["id"] for event in told) == sorted([*paid, same[0]])
-    assert {event.subject for event in told} == {"payment.completed"}
+    published = wait_until_published(old_place)
+    assert sorted(event.body["id"] for event in published) == sorted([*paid, same[0]])
+    assert {event.subject for event in published} == {"payment.completed"}
 
 
 def test_the_ledger_of_the_previous_version_is_counted(old_place: Place) -> None:

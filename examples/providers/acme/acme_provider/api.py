@@ -92,5 +92,5 @@ def _json(response: httpx.Response, where: str) -> Json:
 
 
 def _retry_after_s(response: httpx.Response) -> float:
-    told = response.headers.get("Retry-After", "")
-    return float(told) if told.isascii() and told.isdigit() else _RETRY_AFTER_S
+    delay = response.headers.get("Retry-After", "")
+    return float(delay) if delay.isascii() and delay.isdigit() else _RETRY_AFTER_S

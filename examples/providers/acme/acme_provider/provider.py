@@ -94,7 +94,7 @@ class AcmeProvider:
         """Read a page of events, to find what webhooks missed."""
         page = _there(await self._api.get("/events", after=cursor or "0", limit=_PAGE))
         return Page(
-            events=tuple(webhooks.event(told) for told in page["events"]),
+            events=tuple(webhooks.event(received) for received in page["events"]),
             cursor=str(page["cursor"]),
             more=bool(page["more"]),
         )

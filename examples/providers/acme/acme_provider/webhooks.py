@@ -49,11 +49,13 @@ def verify(
         raise WebhookRefused("malformed", "the body is not an event") from None
 
 
-def event(told: Mapping[str, Any]) -> ProviderEvent:
+def event(received: Mapping[str, Any]) -> ProviderEvent:
     """Reduce an event; equal for webhook and scan. Raises LookupError or TypeError."""
-    charge = told["charge"]
+    charge = received["charge"]
     content = {name: charge[name] for name in _KEPT}
-    return ProviderEvent(id=str(told["id"]), type=str(told["type"]), content={"charge": content})
+    return ProviderEvent(
+        id=str(received["id"]), type=str(received["type"]), content={"charge": content}
+    )
 
 
 def observations(event: ProviderEvent) -> Sequence[Observation]:

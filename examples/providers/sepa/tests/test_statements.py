@@ -48,12 +48,12 @@ def read(document: str) -> Statements:
 
 
 def test_a_credit_is_read() -> None:
-    told = read(PLAIN)
-    (entry,) = told.entries
+    statement = read(PLAIN)
+    (entry,) = statement.entries
     assert (entry.id, entry.kind, entry.amount) == ("E1", Kind.CREDIT, 14900)
     assert entry.reference == REFERENCE
     assert entry.booking_time == datetime(2026, 1, 2, tzinfo=UTC)
-    assert told.end_time == NOW
+    assert statement.end_time == NOW
 
 
 def test_an_older_version_of_the_format_is_read() -> None:
@@ -86,9 +86,12 @@ def test_one_booking_of_several_transfers_is_several_entries() -> None:
         for name, euros in (("one", 100), ("two", 49))
     )
     start, end = PLAIN.index("<TxDtls>"), PLAIN.index("</NtryDtls>")
-    told = read(PLAIN[:start] + details + PLAIN[end:])
-    assert [(one.id, one.amount) for one in told.entries] == [("E1/1", 10000), ("E1/2", 4900)]
-    assert [one.reference for one in told.entries] == [reference_of("one"), reference_of("two")]
+    statement = read(PLAIN[:start] + details + PLAIN[end:])
+    assert [(one.id, one.amount) for one in statement.entries] == [("E1/1", 10000), ("E1/2", 4900)]
+    assert [one.reference for one in statement.entries] == [
+        reference_of("one"),
+        reference_of("two"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -200,8 +200,8 @@ def test_many_entries_come_in_pages_and_again_after_the_ledger_is_lost(tmp_path:
         first = await desk.provider.scan(None)
         second = await desk.provider.scan(first.cursor)
         assert (first.more, second.more) == (True, False)
-        told = [event.id for event in (*first.events, *second.events)]
-        assert told == [one.id for one in bookings]
+        ids = [event.id for event in (*first.events, *second.events)]
+        assert ids == [one.id for one in bookings]
         assert await desk.provider.scan("41:of another ledger") == first
 
     at_the_desk(tmp_path, story)
@@ -224,13 +224,13 @@ def test_a_changed_setting_keeps_the_page_of_an_existing_claim(tmp_path: Path) -
         ref = await desk.create()
         found = await desk.provider.fetch(ref)
         assert isinstance(found, Found)
-        told.append(found.created.next_action)
+        actions.append(found.created.next_action)
         assert (await desk.create()) == ref
 
-    told: list[object] = []
+    actions: list[object] = []
     at_the_desk(tmp_path, story)
     at_the_desk(tmp_path, story, page="https://other.example/?r={reference}&a={amount}")
-    assert told[0] == told[1]
+    assert actions[0] == actions[1]
 
 
 def test_returned_money_is_a_reversal(tmp_path: Path) -> None:
