@@ -20,7 +20,7 @@ import psutil
 from bench import null_provider
 from bench.cpu import Spent, measured_cpu
 from bench.started import wait_for_line
-from bench.stored import store_payments
+from bench.stored import check_disk, store_payments
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import load_config
@@ -88,17 +88,21 @@ class Stage:
         """Folder of the certificates."""
         return self.state.pki
 
-    def place(self, name: str, stored: int = 0, *, keep: bool = False) -> Place:
-        """Create a database with the schema and `stored` payments; `keep` uses an existing one."""
+    def place(self, name: str, stored: int = 0) -> Place:
+        """Create a database with the schema and stored payments, or bring a kept one up to date."""
         environ = self._environment(name)
-        superuser = self.server.url(name).replace("payd:", "postgres:", 1)
-        if not (keep and self.has_database(name)):
+        place = Place(url=self.server.url(name), environ=environ, stored=stored)
+        #: Written when all payments are stored, so that an interrupted run begins again.
+        complete = self.state.data / f"{name}.complete"
+        if not complete.exists():
+            check_disk(self.state.data, stored)
             create_database(self.server, name)
             _migrate(environ)
-            asyncio.run(store_payments(superuser, stored))
+            asyncio.run(store_payments(self.superuser_url(place), stored))
+            complete.touch()
         else:
             _migrate(environ)
-        return Place(url=self.server.url(name), environ=environ, stored=stored)
+        return place
 
     def superuser_url(self, place: Place) -> str:
         """URL of a place's database as the superuser."""
@@ -110,14 +114,6 @@ class Stage:
         Otherwise they become due minutes later, and the next daemon would make them.
         """
         asyncio.run(_execute(place.url, _NO_STATUS_CHECKS))
-
-    def has_database(self, name: str) -> bool:
-        """Whether a database exists in which all payments are stored."""
-        return (self.state.data / f"{name}.stored").exists()
-
-    def note_database(self, name: str) -> None:
-        """Note that a database is complete, for a later run with the same state."""
-        (self.state.data / f"{name}.stored").touch()
 
     def cpu(self, *servers: psutil.Process) -> AbstractContextManager[Spent]:
         """Measure the CPU time of a block, by process tree."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
 
 #: Bytes on disk per stored payment, all tables and indexes (measured), and what the WAL may take.
-_BYTES_PER_PAYMENT = 4_000
+_BYTES_PER_PAYMENT = 3_000
 _WAL_GIB = 8
 #: Payments per transaction.
 _CHUNK = 500_000

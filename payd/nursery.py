@@ -169,8 +169,9 @@ async def _serve_until_stopped(parts: Parts, started: Callable[[Addresses], None
         metrics_port = await servers.start(
             open_metrics, config.metrics.host, config.metrics.port, shut
         )
+        open_http = partial(serve_app, shares_port=config.share_ports)
         http_port = await servers.start(
-            serve_app, app, config.http.host, config.http.port, shut, http_limits(config)
+            open_http, app, config.http.host, config.http.port, shut, http_limits(config)
         )
         grpc_port = await bridge.aio(parts.grpc.start)
         now = await parts.readiness.check()

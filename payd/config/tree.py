@@ -276,6 +276,10 @@ class Config(Section):
         "Allow remote PostgreSQL and NATS without TLS in production; only safe on a private"
         " network.",
     )
+    share_ports: bool = setting(
+        False,
+        "Let several payd of the same user listen on the same gRPC and HTTP ports (SO_REUSEPORT).",
+    )
     crash_at: str | None = setting(
         None,
         "Crash point for fault-injection tests: kill the daemon there, at the Nth pass with NAME:N;"

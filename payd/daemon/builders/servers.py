@@ -47,6 +47,7 @@ def grpc_settings(config: Config) -> GrpcSettings:
     return GrpcSettings(
         host=grpc.host,
         port=grpc.port,
+        shares_port=config.share_ports,
         limits=Limits(
             max_in_flight=grpc.max_in_flight,
             max_message_bytes=grpc.max_message_bytes,

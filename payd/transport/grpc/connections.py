@@ -61,11 +61,17 @@ class Connections:
         self._entering: dict[_Entrance, None] = {}
         self._inside: dict[Http2, str] = {}
 
-    async def listen(self, host: str, port: int) -> int:
-        """Listen; return the port. Raises OSError when it cannot be bound."""
+    async def listen(self, host: str, port: int, *, shared: bool = False) -> int:
+        """Listen; return the port. Raises OSError when it cannot be bound.
+
+        `shared`: other processes of this user may listen on the port, too, and the kernel gives
+        each new connection to one of them.
+        """
         # asyncio resolves and binds; the sockets are ours, because its own accept would read
         # from them before TLS does.
-        server = await self._loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        server = await self._loop.create_server(
+            asyncio.Protocol, host, port, reuse_port=shared or None, start_serving=False
+        )
         self._listening = [bound.dup() for bound in server.sockets]
         server.close()
         for listening in self._listening:
@@ -79,8 +85,12 @@ class Connections:
         return list(self._inside)
 
     def stop_listening(self) -> None:
-        """Accept no new connection; open ones stay."""
+        """Accept no new connection; open ones stay.
+
+        Closing a socket resets connections that wait in its queue, so take those first.
+        """
         for listening in self._listening:
+            self._accept(listening)
             self._loop.remove_reader(listening)
             listening.close()
         self._listening.clear()

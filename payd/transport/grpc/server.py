@@ -41,6 +41,8 @@ _log = structlog.get_logger(__name__)
 #: What a client may send before it is read: all calls of a connection together, and one call.
 _CONNECTION_WINDOW = 1024 * 1024
 _STREAM_WINDOW = 256 * 1024
+#: Seconds for clients to read GOAWAY and to connect to another daemon on a shared port.
+_LEAVE_S = 1.0
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 #: The protocol allows eight digits; more would overflow a timer.
 _TIMEOUT = re.compile(r"[0-9]{1,8}[HMSmun]")
@@ -64,6 +66,8 @@ class GrpcSettings:
     port: int
     limits: Limits
     connections: ConnectionLimits = attrs.field(factory=ConnectionLimits)
+    #: Other daemons may listen on the same port.
+    shares_port: bool = False
 
 
 class GrpcServer:
@@ -115,7 +119,8 @@ class GrpcServer:
         connections = Connections(
             self._settings.connections, self._tls, new_connection, self._on_cut
         )
-        port = await connections.listen(self._settings.host, self._settings.port)
+        settings = self._settings
+        port = await connections.listen(settings.host, settings.port, shared=settings.shares_port)
         self._connections = connections
         return port
 
@@ -151,6 +156,8 @@ class GrpcServer:
         if connections is None:
             return
         connections.stop_listening()
+        if self._settings.shares_port:
+            await _send_elsewhere(connections)
         if left := await self._calls.drain(timeout_s):
             _log.warning("drain_timed_out", calls_left=left)
         for handler in self._handlers:
@@ -159,6 +166,18 @@ class GrpcServer:
         for connection in connections.inside():
             connection.say_goodbye()
         await asyncio.gather(*(handler.wait_closed() for handler in self._handlers))
+
+
+async def _send_elsewhere(connections: Connections) -> None:
+    """Make clients connect again, to another daemon on this port, before calls are refused.
+
+    A call that was sent before the client read our GOAWAY is served. The second round is for
+    connections that were in their TLS handshake during the first.
+    """
+    for _ in range(2):
+        for connection in connections.inside():
+            connection.leave("stopping")
+        await asyncio.sleep(_LEAVE_S / 2)
 
 
 async def _echo_request_id(event: SendTrailingMetadata) -> None:

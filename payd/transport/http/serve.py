@@ -31,13 +31,18 @@ async def serve_app(
     stop: trio.Event,
     limits: HttpLimits = HttpLimits(),  # noqa: B008 - frozen
     *,
+    shares_port: bool = False,
     task_status: trio.TaskStatus[int],
 ) -> None:
     """Serve until `stop`, then finish what is under way, for 3 s at most; reports the port.
 
-    Cancelling cuts it short. Raises OSError when the port cannot be bound.
+    Cancelling cuts it short. Raises OSError when the port cannot be bound. With `shares_port`,
+    other processes of this user may listen on the port, too.
     """
     config = _config(host, port)
+    if shares_port:
+        # Hypercorn sets SO_REUSEPORT for more than one worker; we start no workers.
+        config.workers = 2
     listener = _listen(config)
     service = Service(
         app=wrap_app(app, config.wsgi_max_body_size, "asgi"),

@@ -73,7 +73,7 @@ def test_one_of_several_differs_from_the_only_one_by_its_name_and_its_file_alone
     }
     assert differing == {
         *("Description", "StateDirectory", "WorkingDirectory"),
-        *("EnvironmentFile", "DefaultInstance"),
+        *("EnvironmentFile", "Environment", "User", "DefaultInstance"),
     }
 
 

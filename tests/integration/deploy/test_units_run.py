@@ -154,16 +154,23 @@ def test_with_the_other_drop_in_a_new_certificate_needs_no_restart(host: Host) -
         assert host.pay() == "mock"
 
 
-def test_one_of_several_on_a_host_starts_with_ports_of_its_own(
+def test_two_of_several_on_a_host_share_their_ports(
     place: Place, free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     if not is_possible():
         do_without(NO_OWN_SYSTEMD)
     units = prepare(tmp_path_factory.mktemp("host"), "payd@a.service")
     shutil.copy(UNITS / "payd@.service", units.system)
+    (units.system / "payd@a.service.d").mkdir()
+    (units.system / "payd@a.service.d" / "two.conf").write_text("[Unit]\nWants=payd@b.service\n")
     host = installed(units, place, free_port)
-    port = str(free_port())
-    (host.payd / "a.env").write_text(f"HTTP_PORT={port}\nMOCK_STATE_FILE=/var/lib/payd-a/mock\n")
+    metrics = {name: str(free_port()) for name in ("a", "b")}
+    for name, port in metrics.items():
+        state = f"MOCK_STATE_FILE=/var/lib/payd-{name}/mock"
+        (host.payd / f"{name}.env").write_text(f"METRICS_PORT={port}\n{state}\n")
     with booted(units):
         assert not (units.folder / "result" / "failed").exists(), units.log()
-        assert httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+        wait_until(lambda: units.log().count('"daemon_started"') == len(metrics), units.log)
+        for port in metrics.values():
+            assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 200
+        assert httpx.get(f"http://{host.http}/readyz").status_code == 200

@@ -291,14 +291,16 @@ class RunningServer:
 
 
 @asynccontextmanager
-async def run_server(pki: Path, max_in_flight: int = 512) -> AsyncIterator[RunningServer]:
+async def run_server(
+    pki: Path, max_in_flight: int = 512, *, shares_port: bool = False
+) -> AsyncIterator[RunningServer]:
     """Run the real server on a free port; only the main app is allowed."""
     use_cases = UseCases()
     rpcs: list[tuple[str, str]] = []
     limits = Limits(
         max_in_flight=max_in_flight, max_message_bytes=MESSAGE_BYTES_MAX, await_answer_s=5.0
     )
-    settings = GrpcSettings(host="127.0.0.1", port=0, limits=limits)
+    settings = GrpcSettings(host="127.0.0.1", port=0, limits=limits, shares_port=shares_port)
     files = CertificateFiles(cert=pki / "server.crt", key=pki / "server.key", ca=pki / "ca.crt")
     tls = Tls(load_certificates(files, datetime.now(UTC)))
     behind: Any = use_cases

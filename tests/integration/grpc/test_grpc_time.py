@@ -9,6 +9,7 @@ from integration.grpc.server import (
     CANCEL,
     GET,
     PATIENCE_S,
+    QUOTE,
     Caller,
     RunningServer,
     an_initiate,
@@ -113,3 +114,27 @@ async def test_a_drain_finishes_what_is_under_way_and_refuses_what_is_new(
         running.use_cases.release()
         reply = await caller.reply(under_way)
     assert reply.message(pb.InitiatePaymentResponse).payment.status == pb.PAYMENT_STATUS_CREATING
+
+
+async def test_on_a_shared_port_clients_are_sent_away_before_the_drain_ends(pki: Path) -> None:
+    async with (
+        run_server(pki, shares_port=True) as running,
+        running.caller() as busy,
+        running.caller() as other,
+        trio.open_nursery() as nursery,
+    ):
+        await other.call("GetQuote", QUOTE)
+        running.use_cases.hold()
+        await busy.begin("InitiatePayment", an_initiate())
+        with trio.fail_after(PATIENCE_S):
+            await running.use_cases.begun.wait()
+            nursery.start_soon(bridge.aio, running.server.stop, PATIENCE_S)
+            # A client that reads GOAWAY connects again, and reaches another daemon.
+            while not any(
+                type(e).__name__ == "ConnectionTerminated" for e in await other._events()
+            ):
+                pass
+        assert running.server.in_flight() == 1
+        running.use_cases.release()
+        with trio.fail_after(PATIENCE_S):
+            await running.use_cases.ended.wait()
