@@ -41,7 +41,7 @@ from payd.daemon.builders import database_settings, payment_rules
 from payd.daemon.preflight import crash_points, enabled_plugins
 from payd.ports import WATCH, Cursor
 from payd.providers.loader import described_methods
-from payd.service.intake import Intake
+from payd.service.reports import Reports
 from payd.service.settle import Settle
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ async def _seed(url: str, count: int) -> None:
 async def _settle(config: Config, url: str, count: int) -> Row:
     """Read, stored, claimed and settled through the real store; each completes its payment."""
     database = Counted(database_settings(config))
-    intake = _intake(config, database)
+    reports = _reports(config, database)
     taken_s: list[float] = []
     spent_s, asked = 0.0, 0
     async with _connected(url) as connection:
@@ -112,7 +112,7 @@ async def _settle(config: Config, url: str, count: int) -> Row:
             if block == _WARM_UP + 1:
                 asked, database_s = database.statements, await sessions_cpu_s(connection)
             began, began_cpu = time.perf_counter(), time.thread_time()
-            outcomes = await _one(intake, block, memo_of(number))
+            outcomes = await _one(reports, block, memo_of(number))
             if block > _WARM_UP:
                 taken_s.append(time.perf_counter() - began)
                 spent_s += time.thread_time() - began_cpu
@@ -137,16 +137,14 @@ async def _settle(config: Config, url: str, count: int) -> Row:
     )
 
 
-def _intake(config: Config, database: Database) -> Intake:
+def _reports(config: Config, database: Database) -> Reports:
     store = PostgresStore(database, config.environment)
     clock, crash = SystemClock(), crash_points(config)
     providers = described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
     rules = payment_rules(config)
     settle = Settle(store=store, providers=providers, clock=clock, crash=crash, rules=rules)
     inbox = PostgresInbox(database)
-    return Intake(
-        inbox=inbox, store=store, providers=providers, settle=settle, clock=clock, crash=crash
-    )
+    return Reports(inbox=inbox, store=store, providers=providers, settle=settle, clock=clock)
 
 
 def _paid(count: int) -> list[int]:
@@ -155,7 +153,7 @@ def _paid(count: int) -> list[int]:
     return random.Random(count).sample(range(count), wanted) if count > wanted else [*range(wanted)]
 
 
-async def _one(intake: Intake, block: int, memo: str) -> list[str]:
+async def _one(reports: Reports, block: int, memo: str) -> list[str]:
     books = books_of(
         read_transfers(transfer(block, memo)),
         chain_id=CHAIN_ID,
@@ -165,8 +163,8 @@ async def _one(intake: Intake, block: int, memo: str) -> list[str]:
     point = Point(number=block, hash=block_hash(block), time=block_time(block))
     read = WatchCursor(chain_id=CHAIN_ID, point=point, openings=_OPENINGS)
     cursor = Cursor(name=WATCH, value=read.dumps(), rest=timedelta(0))
-    await intake.accept("tempo", books.arrivals, cursor)
-    return [await intake.work(inbox_row) for inbox_row in await intake.claim_batch()]
+    await reports.inbox.put("tempo", books.arrivals, cursor)
+    return list((await reports.work(await reports.claim_batch())).values())
 
 
 # -- nothing to do -----------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def test_everything_is_caught_only_where_everything_can_escape() -> None:
         ROOT / "payd/cli/main.py",
         # A consumer's handler is the main app's.
         ROOT / "client/payd_client/handling.py",
-        ROOT / "payd/daemon/loops.py",
+        ROOT / "payd/daemon/worker_loop.py",
         # A companion is the code of a wheel.
         ROOT / "payd/dev/companion_task.py",
         ROOT / "payd/dev/companions.py",

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TypeAlias, TypeVar
@@ -20,13 +20,11 @@ from payd.daemon.leases import Watches
 from payd.daemon.readiness import ReadinessProbe
 from payd.daemon.reload import Reloader, ReloadRequests
 from payd.daemon.secrets import SecretRefresher
-from payd.daemon.worker_loop import nap, run_worker
-from payd.domain.errors import StoreUnavailable
+from payd.daemon.worker_loop import concurrently, nap, run_worker, work_guarded
 from payd.domain.payment import Payment
 from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
 from payd.providers.loader import OpenProviders
 from payd.service.audit import AUDIT_KINDS
-from payd.service.intake import same_payment
 from payd.service.reconcile import FINDING_KINDS
 from payd.service.scan import ScanStep
 from payd.telemetry import Metrics
@@ -70,59 +68,77 @@ def worker_loops(parts: Parts) -> Mapping[str, Loop]:
     adapters, use_cases = parts.adapters, parts.use_cases
     poll_s = parts.config.outbox.poll_interval_s
     rest = partial(nap, parts.config.recovery.interval_s, parts.stopping)
-    worker = partial(_worker, parts)
+    set_worker, row_worker = partial(_set_worker, parts), partial(_row_worker, parts)
     return dict(
         (
-            worker(
+            set_worker(
                 "evidence worker",
-                use_cases.intake.claim_batch,
-                partial(_settle_evidence, parts),
+                use_cases.reports.claim_batch,
+                partial(_settle_reports, parts),
                 partial(adapters.inbox.wait, poll_s),
-                same_payment,
             ),
-            worker(
+            set_worker(
                 "outbox publisher",
                 partial(_claim_to_publish, parts),
                 partial(_publish, parts),
                 partial(adapters.outbox.wait, poll_s),
             ),
-            worker("recovery", use_cases.recover.claim_batch, partial(_recover, parts), rest),
-            worker("event scan", use_cases.scan.claim_batch, partial(_scan, parts), rest),
-            worker(
+            row_worker("recovery", use_cases.recover.claim_batch, partial(_recover, parts), rest),
+            row_worker("event scan", use_cases.scan.claim_batch, partial(_scan, parts), rest),
+            row_worker(
                 "reconciliation",
                 use_cases.reconcile.claim_batch,
                 partial(_reconcile, parts),
                 rest,
             ),
-            worker("audit", use_cases.audit.claim_batch, partial(_audit, parts), rest),
+            row_worker("audit", use_cases.audit.claim_batch, partial(_audit, parts), rest),
         )
     )
 
 
-def _worker(
+def _set_worker(
+    parts: Parts,
+    name: str,
+    claim: Callable[[], Awaitable[Sequence[T]]],
+    work: Callable[[Sequence[T]], Awaitable[object]],
+    idle: Callable[[], Awaitable[None]],
+) -> tuple[str, Loop]:
+    """A loop that works each batch as a whole."""
+    guarded = _guarded(parts, name, work)
+    return name, partial(bridge.aio, run_worker, claim, guarded, idle, parts.stopping)
+
+
+def _row_worker(
     parts: Parts,
     name: str,
     claim: Callable[[], Awaitable[Sequence[T]]],
     work: Callable[[T], Awaitable[object]],
     idle: Callable[[], Awaitable[None]],
-    same: Callable[[T], Hashable] = id,
 ) -> tuple[str, Loop]:
-    async def guarded(row: T) -> object:
-        try:
-            return await work(row)
-        except StoreUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - one failed row must not stop the others
-            parts.metrics.failures.labels(name).inc()
-            _log.exception("row_failed", task=name, row=getattr(row, "id", None), error=repr(error))
-            return False
+    """A loop that works each row of a batch by itself."""
 
-    return name, partial(bridge.aio, run_worker, claim, guarded, idle, parts.stopping, same)
+    async def work_first(rows: Sequence[T]) -> object:
+        return await work(rows[0])
+
+    each = partial(concurrently, _guarded(parts, name, work_first))
+    return name, partial(bridge.aio, run_worker, claim, each, idle, parts.stopping)
 
 
-async def _settle_evidence(parts: Parts, row: InboxRow) -> None:
-    outcome = await parts.use_cases.intake.work(row)
-    parts.metrics.evidence.labels(row.provider, outcome).inc()
+def _guarded(
+    parts: Parts, name: str, work: Callable[[Sequence[T]], Awaitable[object]]
+) -> Callable[[Sequence[T]], Awaitable[bool]]:
+    def failed(row: T, error: Exception) -> None:
+        parts.metrics.failures.labels(name).inc()
+        row_id = getattr(row, "id", None)
+        _log.error("row_failed", task=name, row=row_id, error=repr(error), exc_info=error)
+
+    return partial(work_guarded, work, failed)
+
+
+async def _settle_reports(parts: Parts, rows: Sequence[InboxRow]) -> None:
+    outcomes = await parts.use_cases.reports.work(rows)
+    for row in rows:
+        parts.metrics.evidence.labels(row.provider, outcomes[row.id]).inc()
 
 
 async def _claim_to_publish(parts: Parts) -> Sequence[OutboxRow]:
@@ -132,13 +148,15 @@ async def _claim_to_publish(parts: Parts) -> Sequence[OutboxRow]:
     return await parts.use_cases.publish.claim_batch()
 
 
-async def _publish(parts: Parts, row: OutboxRow) -> bool:
-    """Publish one event. Return False when the stream did not acknowledge it."""
-    error = await parts.use_cases.publish.publish(row)
-    parts.metrics.published.labels(row.subject, "failed" if error else "ok").inc()
-    if error is not None:
-        _log.warning("publish_failed", event_id=str(row.event_id), error=str(error))
-    return error is None
+async def _publish(parts: Parts, rows: Sequence[OutboxRow]) -> bool:
+    """Publish events. Return False when the stream acknowledged none of them."""
+    errors = await parts.use_cases.publish.publish(rows)
+    for row in rows:
+        error = errors.get(row.id)
+        parts.metrics.published.labels(row.subject, "failed" if error else "ok").inc()
+        if error is not None:
+            _log.warning("publish_failed", event_id=str(row.event_id), error=str(error))
+    return len(errors) < len(rows)
 
 
 async def _recover(parts: Parts, payment: Payment) -> None:

@@ -1,9 +1,10 @@
 """The worker loop, on asyncio: claim rows, work them, claim again; wait when there are none."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
+
+from payd.domain.errors import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -25,17 +26,15 @@ class Stopping(Protocol):
 
 async def run_worker(
     claim: Callable[[], Awaitable[Sequence[T]]],
-    work: Callable[[T], Awaitable[object]],
+    work: Callable[[Sequence[T]], Awaitable[bool]],
     idle: Callable[[], Awaitable[None]],
     stopping: Stopping,
-    same: Callable[[T], Hashable] = id,
 ) -> None:
     """Claim and work batches until the daemon stops and a claim finds nothing.
 
-    The rows of a batch run concurrently, but rows with the same key (`same`) one after the other,
-    in order. `work` returns False for a row that failed and has to be claimed again. An exception
-    ends the loop after its batch; the supervisor restarts the loop, and the rows can be claimed
-    again when their lease expires.
+    `work` gets a whole batch, and returns False if none of its rows succeeded. An exception ends
+    the loop; the supervisor restarts it, and the rows can be claimed again when their lease
+    expires.
 
     Two pauses keep the loop from spinning, whatever `idle` does: one after a batch of failures, one
     between two claims that find nothing (a wake-up may concern rows that another daemon has).
@@ -46,7 +45,7 @@ async def run_worker(
         batch = await claim()
         if batch:
             was_empty = False
-            if not await _work_all(work, batch, same):
+            if not await work(batch):
                 await nap(_FAILED_REST_S, stopping)
         elif stopping.is_set():
             return
@@ -58,25 +57,34 @@ async def run_worker(
             was_empty = True
 
 
-async def _work_all(
-    work: Callable[[T], Awaitable[object]], batch: Sequence[T], same: Callable[[T], Hashable]
+async def work_guarded(
+    work: Callable[[Sequence[T]], Awaitable[object]],
+    failed: Callable[[T, Exception], None],
+    batch: Sequence[T],
 ) -> bool:
-    """Work a batch; return whether any row succeeded."""
-    queues: defaultdict[Hashable, list[T]] = defaultdict(list)
-    for row in batch:
-        queues[same(row)].append(row)
-    ends = await asyncio.gather(
-        *(_in_turn(work, queue) for queue in queues.values()), return_exceptions=True
-    )
+    """Work a batch; if that fails, work its rows one by one, so that a faulty row fails alone.
+
+    `failed` is called with each such row and its error. Returns False if no row succeeded. Raises
+    StoreUnavailable: without the database no row could succeed.
+    """
+    try:
+        return await work(batch) is not False
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - one faulty row must not stop the others
+        if len(batch) == 1:
+            failed(batch[0], error)
+            return False
+    return any([await work_guarded(work, failed, [row]) for row in batch])
+
+
+async def concurrently(work: Callable[[Sequence[T]], Awaitable[bool]], batch: Sequence[T]) -> bool:
+    """Work each row of a batch by itself, all at the same time; return whether any succeeded."""
+    ends = await asyncio.gather(*(work([row]) for row in batch), return_exceptions=True)
     for end in ends:
         if isinstance(end, BaseException):
             raise end
     return any(ends)
-
-
-async def _in_turn(work: Callable[[T], Awaitable[object]], rows: Sequence[T]) -> bool:
-    results = [await work(row) for row in rows]
-    return any(result is not False for result in results)
 
 
 async def nap(seconds: float, stopping: Stopping) -> None:

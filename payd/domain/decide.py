@@ -6,6 +6,7 @@ that no rule covers raises attention for a person; it is never an error.
 """
 
 import enum
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -94,20 +95,56 @@ def decide(
     `now` is the time of the decision, in UTC. The caller writes the result with compare-and-set on
     `payment.version`, and decides again on the newest version when another writer was faster.
     """
+    after = _step(payment, evidence, now, rules or Rules())
+    note = evidence.reason if isinstance(evidence, CancelRequested) else ""
+    return _decision(payment, after, now, note)
+
+
+@attrs.frozen(kw_only=True)
+class SetDecision:
+    """One decision on several pieces of evidence."""
+
+    #: None when no piece contains anything new.
+    decision: Decision | None
+    #: For each piece that was decided on, in order, whether it contains anything new.
+    news: tuple[bool, ...]
+
+
+def decide_set(
+    payment: Payment, pieces: Sequence[Evidence], now: datetime, rules: Rules | None = None
+) -> SetDecision:
+    """Decide on `pieces` in their order, as one change of the payment.
+
+    A piece that makes an event is the last one: the event shows the payment as it was then. The
+    caller decides on the rest afterwards.
+    """
     rules = rules or Rules()
+    after, news = payment, list[bool]()
+    for piece in pieces:
+        before, after = after, _step(after, piece, now, rules)
+        news.append(after != before)
+        if news[-1] and _events(payment, after):
+            break
+    return SetDecision(decision=_decision(payment, after, now), news=tuple(news))
+
+
+def _step(payment: Payment, evidence: Evidence, now: datetime, rules: Rules) -> Payment:
+    """Apply the evidence, and leave out what belongs to the decision as a whole."""
     after = learn(payment, evidence, now)
     after = _move(payment, after, evidence, now, rules)
-    after = attrs.evolve(after, attention=_attention(after))
-    if after == payment:
+    return attrs.evolve(after, attention=_attention(after))
+
+
+def _decision(before: Payment, after: Payment, now: datetime, note: str = "") -> Decision | None:
+    if after == before:
         return None
-    checks = payment.checks if _audit_event(payment, after) == _STATUS_CHECKED else 0
-    after = attrs.evolve(after, version=payment.version + 1, update_time=now, checks=checks)
-    after = attrs.evolve(after, next_check_time=next_check_time(after, now))
-    note = evidence.reason if isinstance(evidence, CancelRequested) else ""
+    audit_event = _audit_event(before, after)
+    checks = before.checks if audit_event == _STATUS_CHECKED else 0
+    after = attrs.evolve(after, version=before.version + 1, update_time=now, checks=checks)
     return Decision(
-        payment=after,
-        audit_event=_audit_event(payment, after),
-        events=_events(payment, after),
+        payment=attrs.evolve(after, next_check_time=next_check_time(after, now)),
+        audit_event=audit_event,
+        events=_events(before, after),
         note=note,
     )
 

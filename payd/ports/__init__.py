@@ -11,6 +11,8 @@ from payd.ports.process import CrashPoints, Ids, PriceSource, SecretsUnavailable
 from payd.ports.provider import Answer, ProviderPort, Providers, Registered, Untranslatable
 from payd.ports.store import (
     Book,
+    Commit,
+    Name,
     PaymentStore,
     Receipts,
     Reconciliation,
@@ -24,6 +26,7 @@ __all__ = [
     "Answer",
     "Book",
     "Clock",
+    "Commit",
     "CrashPoints",
     "Cursor",
     "Cursors",
@@ -34,6 +37,7 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "Leases",
+    "Name",
     "Outbox",
     "OutboxRow",
     "PaymentStore",

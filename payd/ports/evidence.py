@@ -1,6 +1,6 @@
 """Stored evidence: the inbox of reports, and the cursors that read a provider's own list."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -72,11 +72,11 @@ class Inbox(Protocol):
         Every provider with waiting rows gets a share of `limit`.
         """
 
-    async def finish(self, row_id: int, outcome: str) -> None:
-        """Mark a row that changed no payment as settled, with its outcome."""
+    async def finish(self, outcomes: Mapping[int, str]) -> None:
+        """Mark rows that changed no payment as settled: row id → outcome."""
 
-    async def park(self, row_id: int, retry_in_s: float) -> None:
-        """Release a row that cannot be settled yet, to be claimed in `retry_in_s` seconds."""
+    async def park(self, retry_in_s: Mapping[int, float]) -> None:
+        """Release rows that cannot be settled yet: row id → seconds until the next claim."""
 
     async def wait(self, timeout_s: float) -> None:
         """Return when a new row may be there to claim, at the latest after `timeout_s` seconds.

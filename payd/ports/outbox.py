@@ -30,8 +30,8 @@ class Outbox(Protocol):
     async def mark_published(self, row_ids: Sequence[int]) -> None:
         """Mark rows as published; call it only after the stream's acknowledgement."""
 
-    async def release(self, row_ids: Sequence[int], error: str) -> None:
-        """Release rows that could not be published; they can soon be claimed again."""
+    async def release(self, errors: Mapping[int, str]) -> None:
+        """Release rows that could not be published: row id → error. They are soon claimed again."""
 
     async def depth(self) -> tuple[int, float]:
         """Number of unpublished events, and the age of the oldest in seconds (0 without any)."""
@@ -55,3 +55,6 @@ class Publisher(Protocol):
 
         Returns False if the stream already had an event with this id, and dropped this one.
         """
+
+    async def publish_all(self, rows: Sequence[OutboxRow]) -> Sequence[PublishError | None]:
+        """Publish concurrently, each row as `publish` does; return the error of each, if any."""

@@ -1,6 +1,6 @@
 """Ports for stored payments, receipts and reconciliations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -10,6 +10,25 @@ import attrs
 from payd.domain.decide import Decision
 from payd.domain.evidence import Receipt
 from payd.domain.payment import Origin, Payment, Status
+
+
+@attrs.frozen(kw_only=True)
+class Commit:
+    """A decision to write, and the version of the payment on which it was made."""
+
+    before: Payment
+    decision: Decision
+    origin: Origin
+    #: Inbox rows that are marked as settled with it.
+    inbox_ids: tuple[int, ...] = ()
+
+
+@attrs.frozen
+class Name:
+    """A name under which a provider reports a payment: its reference, payment id, or an alias."""
+
+    provider: str
+    reference: str
 
 
 class PaymentStore(Protocol):
@@ -32,6 +51,9 @@ class PaymentStore(Protocol):
     async def find(self, provider: str, reference: str) -> Payment | None:
         """Find a provider's payment by its reference, its payment id or an alias, in this order."""
 
+    async def find_all(self, names: Collection[Name]) -> Mapping[Name, Payment]:
+        """Find payments as `find` does, all in one statement; leave out unknown names."""
+
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
     ) -> bool:
@@ -40,6 +62,9 @@ class PaymentStore(Protocol):
         Returns False, and writes nothing, if `before` is no longer the newest version, or if
         another payment has one of the receipts.
         """
+
+    async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:
+        """Write decisions of different payments together, each as `commit` does."""
 
     async def await_answer(self, payment_id: UUID, timeout_s: float) -> Payment | None:
         """Return the payment when no daemon has the claim to send, or after `timeout_s` seconds."""

@@ -11,11 +11,11 @@ from uuid import UUID
 
 import attrs
 
-from payd.domain.decide import Decision, Rules, decide
+from payd.domain.decide import Decision, Rules, SetDecision, decide, decide_set
 from payd.domain.errors import PaymentNotFound, StoreUnavailable
 from payd.domain.evidence import Conflict, Evidence, Receipt
 from payd.domain.payment import Origin, Payment
-from payd.ports import Clock, CrashPoints, PaymentStore, Providers
+from payd.ports import Clock, Commit, CrashPoints, PaymentStore, Providers
 
 #: A call, a watch and recovery may write one payment at once. More rounds mean a defect.
 _ROUNDS_MAX = 20
@@ -120,6 +120,18 @@ class Settle:
         for piece in evidence:
             payment, _ = await self.apply(payment, piece, origin)
         return payment
+
+    def decide_set(self, payment: Payment, pieces: Sequence[Evidence]) -> SetDecision:
+        """Decide on several pieces of evidence at once, without writing anything."""
+        return decide_set(payment, pieces, self.clock.now(), self._rules(payment))
+
+    async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:
+        """Write decisions of different payments together; return which of them were written."""
+        self.crash.reach("settle.before_commit")
+        won = await self.store.commit_all(commits)
+        if any(won):
+            self.crash.reach("settle.after_commit")
+        return won
 
     async def newest(self, payment_id: UUID) -> Payment:
         """The newest stored version; raises PaymentNotFound."""

@@ -89,7 +89,7 @@ async def test_a_repetition_of_a_settled_observation_is_ignored(stores: Stores) 
     observation = an_observation()
     await stores.inbox.put("mock", [observation])
     [row] = await stores.inbox.claim(10, 0)
-    await stores.inbox.finish(row.id, "not ours")
+    await stores.inbox.finish({row.id: "not ours"})
 
     assert await stores.inbox.put("mock", [observation]) == 0
     assert await stores.inbox.claim(10, 0) == []
@@ -170,7 +170,7 @@ async def test_a_finished_row_is_never_claimed_again(stores: Stores) -> None:
     await stores.inbox.put("mock", [an_observation()])
     [row] = await stores.inbox.claim(10, 0)
 
-    await stores.inbox.finish(row.id, "nothing new")
+    await stores.inbox.finish({row.id: "nothing new"})
 
     assert await stores.inbox.claim(10, 0) == []
 
@@ -179,10 +179,10 @@ async def test_a_parked_row_waits_its_time(stores: Stores) -> None:
     await stores.inbox.put("mock", [an_observation()])
     [row] = await stores.inbox.claim(10, 0)
 
-    await stores.inbox.park(row.id, 3600)
+    await stores.inbox.park({row.id: 3600})
     assert await stores.inbox.claim(10, 0) == []
 
-    await stores.inbox.park(row.id, 0)
+    await stores.inbox.park({row.id: 0})
     assert [r.id for r in await stores.inbox.claim(10, LEASE_S)] == [row.id]
 
 

@@ -159,7 +159,7 @@ async def test_a_released_event_is_tried_again_and_its_successors_still_wait(
     await _completed_with_too_much(stores)
     [row] = await stores.outbox.claim(10, LEASE_S)
 
-    await stores.outbox.release([row.id], "the stream is away")
+    await stores.outbox.release({row.id: "the stream is away"})
 
     assert await eventually(partial(stores.outbox.claim, 10, LEASE_S)) == [row]
 

@@ -21,12 +21,14 @@ from payd.domain.evidence import (
     AskAgain,
     CancelRequested,
     Evidence,
+    Observation,
     OutcomeUnknown,
     Receipt,
     ReceiptState,
 )
 from payd.domain.payment import Asking, Customer, Origin, Payment, Status
 from payd.domain.text import ALIASES_MAX, NAME_MAX
+from payd.ports import Commit, Name
 
 LEASE_S = 60.0
 WORKER = Origin(actor="recovery", request_id="pass-9")
@@ -210,6 +212,37 @@ async def test_of_twenty_decisions_at_once_one_wins(stores: Stores) -> None:
     assert len(await stores.payments.audit_trail(payment.id)) == 3
 
 
+async def test_decisions_of_several_payments_are_written_together_and_lose_alone(
+    stores: Stores,
+) -> None:
+    first, second, third = [await stores.add() for _ in range(3)]
+    ahead = await stores.learn(second, created(reference="ahead"))
+    commits = [
+        Commit(before=payment, decision=_decided(payment, created(reference=str(n))), origin=CALLER)
+        for n, payment in enumerate((first, second, third))
+    ]
+
+    assert list(await stores.payments.commit_all(commits)) == [True, False, True]
+
+    newest = [await stores.newest(payment) for payment in (first, second, third)]
+    assert newest == [commits[0].decision.payment, ahead, commits[2].decision.payment]
+
+
+async def test_the_audit_trail_names_the_reports_that_a_decision_settles(stores: Stores) -> None:
+    payment = await stores.add()
+    reports = [
+        Observation(id=f"evt_{uuid4()}", reference=str(payment.id), fact=paid(payment))
+        for _ in range(2)
+    ]
+    await stores.inbox.put("mock", reports)
+    rows = [row.id for row in await stores.inbox.claim(10, LEASE_S)]
+
+    await stores.payments.commit(payment, _decided(payment, created()), WORKER, rows)
+
+    _, last = await stores.payments.audit_trail(payment.id)
+    assert last.details["reports"] == rows
+
+
 # -- audit trail -----------------------------------------------------------------------------
 
 
@@ -254,6 +287,24 @@ async def test_replaying_the_audit_trail_gives_the_stored_row(stores: Stores) ->
 
     assert [row.version for row in trail] == list(range(1, payment.version + 1))
     assert replay(trail) == _document(await stores.newest(payment))
+
+
+# -- find in sets ----------------------------------------------------------------------------
+
+
+async def test_payments_are_found_by_many_names_at_once(stores: Stores) -> None:
+    first = await stores.learn(await stores.add(), created(reference="one", aliases=("alias",)))
+    second = await stores.learn(await stores.add(), created(reference="two"))
+    names = {
+        Name("mock", "one"): first,
+        Name("mock", "alias"): first,
+        Name("mock", str(first.id)): first,
+        Name("mock", "two"): second,
+    }
+    unknown = {Name("mock", "three"), Name("other", "one"), Name("other", str(first.id))}
+
+    assert await stores.payments.find_all({*names, *unknown}) == names
+    assert await stores.payments.find_all(unknown) == {}
 
 
 # -- find ------------------------------------------------------------------------------------

@@ -335,7 +335,7 @@ async def test_a_report_waits_under_what_it_names_until_it_is_settled(stores: St
     [row] = await stores.inbox.claim(10, LEASE_S)
     assert await stores.inbox.is_waiting("tempo", ["memo-1"])
 
-    await stores.inbox.finish(row.id, "unmatched")
+    await stores.inbox.finish({row.id: "unmatched"})
     assert not await stores.inbox.is_waiting("tempo", ["memo-1"])
 
 

@@ -69,7 +69,7 @@ async def test_events_that_wait_are_listed_by_pages_until_they_are_settled(store
     rest = await stores.inbox.waiting_events("mock", first[-1][0], 3)
     assert [event for _, event in (*first, *rest)] == events
 
-    await stores.inbox.finish(claimed.id, "applied")
+    await stores.inbox.finish({claimed.id: "applied"})
     waiting = await stores.inbox.waiting_events("mock", 0, 10)
     assert [event for _, event in waiting] == events[1:]
 
@@ -163,7 +163,7 @@ async def test_other_content_under_a_known_id_is_kept_and_marked(stores: Stores)
 async def test_a_row_that_settled_is_still_known(stores: Stores) -> None:
     await stores.inbox.put_webhook("stripe", EVENT, b"{}")
     [row] = await stores.inbox.claim(10, LEASE_S)
-    await stores.inbox.finish(row.id, "not_ours")
+    await stores.inbox.finish({row.id: "not_ours"})
 
     assert not await stores.inbox.put_webhook("stripe", EVENT, b"{}")
 

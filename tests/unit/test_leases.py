@@ -131,7 +131,7 @@ async def test_what_a_watch_puts_is_in_inbox_ledger_and_cursor(
     assert house.leases.asked == 0, "what may run anywhere needs no lease"
     book = await house.world.store.ledger.book("mock")
     assert (book.cursor, book.received, book.outflows) == ("7", {"0xabc": 7}, {"0xabc": 3})
-    [row] = await house.world.intake.claim_batch()
+    [row] = await house.world.reports.claim_batch()
     assert (row.provider, row.report) == ("mock", ARRIVED)
     assert await cursor_reader(house.world.inbox)("mock") == "7"
 

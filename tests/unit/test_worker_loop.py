@@ -1,6 +1,7 @@
 """A working loop never spins: not when it is woken for nothing, and not when nothing succeeds."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 import pytest
@@ -8,7 +9,8 @@ import trio
 from trio.testing import MockClock
 
 from payd.adapters import bridge
-from payd.daemon.worker_loop import run_worker
+from payd.daemon.worker_loop import concurrently, run_worker, work_guarded
+from payd.domain.errors import StoreUnavailable
 
 SECONDS = 10.0
 #: A loop that claims so often in SECONDS spins.
@@ -20,8 +22,8 @@ class Bench:
     """Something to claim, and how often it was claimed."""
 
     rows: Callable[[], Sequence[int]]
-    #: What working on a row gives.
-    result: bool | None = None
+    #: What working on a batch gives.
+    result: bool = True
     claims: int = 0
     worked: list[int] = attrs.field(factory=list)
     stopping: trio.Event = attrs.field(factory=trio.Event)
@@ -31,8 +33,8 @@ class Bench:
         assert self.claims < TOO_MANY, "the loop spins"
         return self.rows()
 
-    async def work(self, row: int) -> bool | None:
-        self.worked.append(row)
+    async def work(self, rows: Sequence[int]) -> bool:
+        self.worked += rows
         return self.result
 
     async def idle(self) -> None:
@@ -69,12 +71,9 @@ async def test_a_loop_whose_whole_batches_fail_rests_between_them(
     assert 5 <= bench.claims <= 11
 
 
-@pytest.mark.parametrize("result", [True, None])
-async def test_a_loop_that_gets_on_does_not_rest(
-    result: bool | None, autojump_clock: MockClock
-) -> None:
+async def test_a_loop_that_gets_on_does_not_rest(autojump_clock: MockClock) -> None:
     left = [[1, 2], [3], [4, 5], [6]]
-    bench = Bench(rows=lambda: left.pop(0) if left else bench.stopping.set() or [], result=result)
+    bench = Bench(rows=lambda: left.pop(0) if left else bench.stopping.set() or [])
     began = trio.current_time()
 
     await bench.run()
@@ -87,12 +86,13 @@ async def test_one_row_that_succeeds_keeps_the_loop_going(autojump_clock: MockCl
     left = [[1, 2, 3]] * 20
     bench = Bench(rows=lambda: left.pop(0) if left else bench.stopping.set() or [])
 
-    async def work(row: int) -> bool:
-        return row == 2
+    async def work(rows: Sequence[int]) -> bool:
+        return rows == [2]
 
     began = trio.current_time()
     async with bridge.open_loop(_refuse):
-        await bridge.aio(run_worker, bench.claim, work, bench.idle, bench.stopping)
+        each = partial(concurrently, work)
+        await bridge.aio(run_worker, bench.claim, each, bench.idle, bench.stopping)
 
     assert bench.claims == 21
     assert trio.current_time() == began
@@ -108,3 +108,44 @@ async def test_the_first_wake_up_after_work_is_served_at_once(autojump_clock: Mo
 
     assert bench.worked == [1, 2, 3]
     assert trio.current_time() == began
+
+
+# -- a faulty row ------------------------------------------------------------------------------
+
+
+async def test_a_faulty_row_fails_alone() -> None:
+    done: list[int] = []
+    failed: list[tuple[int, str]] = []
+
+    async def work(rows: Sequence[int]) -> None:
+        if 2 in rows:
+            raise ValueError("no such thing")
+        done.extend(rows)
+
+    assert await work_guarded(work, lambda row, error: failed.append((row, str(error))), [1, 2, 3])
+
+    assert (done, failed) == ([1, 3], [(2, "no such thing")])
+
+
+async def test_a_batch_of_which_every_row_fails_succeeded_in_nothing() -> None:
+    async def work(rows: Sequence[int]) -> None:
+        raise ValueError
+
+    failed: list[int] = []
+
+    assert not await work_guarded(work, lambda row, _: failed.append(row), [1, 2])
+
+    assert failed == [1, 2]
+
+
+async def test_without_the_database_no_row_is_tried_alone() -> None:
+    tried: list[Sequence[int]] = []
+
+    async def work(rows: Sequence[int]) -> None:
+        tried.append(rows)
+        raise StoreUnavailable("gone", retry_after_s=1.0)
+
+    with pytest.raises(StoreUnavailable):
+        await work_guarded(work, lambda row, error: None, [1, 2])
+
+    assert tried == [[1, 2]]

@@ -69,7 +69,7 @@ async def test_stop_1_a_provider_reports_what_it_saw_and_names_no_status(
             await sink.taken.wait()
         nursery.cancel_scope.cancel()
 
-    [row] = await house.intake.claim_batch()
+    [row] = await house.reports.claim_batch()
     assert (row.provider, row.report) == ("mock", REPORT)
 
 
@@ -85,7 +85,7 @@ async def test_stop_2_a_report_is_stored_once_and_moves_nothing_yet(house: World
     assert await house.newest(payment) == payment
 
 
-# -- service/intake.work: whose it is --------------------------------------------------------
+# -- service/reports.work: whose it is -------------------------------------------------------
 
 
 async def test_stop_3_a_report_is_matched_by_the_providers_name_for_the_payment(
@@ -123,9 +123,9 @@ async def test_stop_5_payment_audit_row_event_and_inbox_mark_are_one_commit(
 ) -> None:
     payment = await _pending(house)
     await house.intake.accept("mock", [REPORT])
-    [row] = await house.intake.claim_batch()
+    [row] = await house.reports.claim_batch()
 
-    await house.intake.work(row)
+    await house.reports.work([row])
 
     assert (await house.newest(payment)).status is Status.COMPLETED
     assert (await house.trail(payment))[-1] == "payment_completed"
@@ -140,7 +140,7 @@ async def test_stop_6_the_event_is_published_and_then_done(house: World) -> None
     payment = await _completed(house)
 
     [row] = await house.publish.claim_batch()
-    assert await house.publish.publish(row) is None
+    assert await house.publish.publish([row]) == {}
 
     assert (row.subject, row.payment_id) == ("payment.completed", payment.id)
     assert house.publisher.published == [row]

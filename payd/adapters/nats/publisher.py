@@ -192,6 +192,11 @@ class JetStreamPublisher:
             if not link.in_flight:
                 link.idle.set()
 
+    async def publish_all(self, rows: Sequence[OutboxRow]) -> Sequence[PublishError | None]:
+        """Publish concurrently: all events are sent before the first acknowledgement returns."""
+        results = await asyncio.gather(*map(self.publish, rows), return_exceptions=True)
+        return [_error_of(result) for result in results]
+
     async def run(self) -> None:
         """Connect, check the stream regularly, and reconnect, until cancelled."""
         try:
@@ -473,6 +478,13 @@ def _secrets_of(servers: Sequence[str]) -> Iterator[str]:
         secret = url.password if url.password is not None else url.username
         if secret:
             yield from (secret, unquote(secret))
+
+
+def _error_of(result: bool | BaseException) -> PublishError | None:
+    """The error of a publish; any other exception is a defect and is raised."""
+    if isinstance(result, BaseException) and not isinstance(result, PublishError):
+        raise result
+    return result if isinstance(result, PublishError) else None
 
 
 def _headers(row: OutboxRow) -> dict[str, str]:

@@ -39,10 +39,25 @@ class Batcher(Generic[T, R]):
 
     async def submit(self, item: T) -> R:
         """Return the result of `item`, or raise its error."""
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        [result] = await self.submit_all([item])
+        return result
+
+    async def submit_all(self, items: Sequence[T]) -> Sequence[R]:
+        """Return the results of `items`, or raise the first error; the others are still written."""
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[R]] = [loop.create_future() for _ in items]
+        self._waiting += zip(items, futures, strict=True)
         self._start()
-        return await asyncio.shield(future)
+        try:
+            await asyncio.wait(futures)
+        except asyncio.CancelledError:
+            for future in futures:
+                future.add_done_callback(asyncio.Future.exception)
+            raise
+        errors = [error for future in futures if (error := future.exception())]
+        if errors:
+            raise errors[0]
+        return [future.result() for future in futures]
 
     async def drain(self) -> None:
         """Return when no item is waiting or being written."""

@@ -1,7 +1,7 @@
 """Inbox on PostgreSQL: stores reports, and gives each to one worker at a time."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from payd.adapters.columns import Json, dumps, outflow_rows, receipt_rows
@@ -134,12 +134,16 @@ class PostgresInbox:
         ]
         return sorted(claimed, key=lambda row: row.id)
 
-    async def finish(self, row_id: int, outcome: str) -> None:
-        await self._database.fetch("finish_inbox", row_id=row_id, outcome=outcome)
-
-    async def park(self, row_id: int, retry_in_s: float) -> None:
+    async def finish(self, outcomes: Mapping[int, str]) -> None:
         await self._database.fetch(
-            "park_inbox", row_id=row_id, retry_in=timedelta(seconds=retry_in_s)
+            "finish_inbox", row_ids=list(outcomes), outcomes=list(outcomes.values())
+        )
+
+    async def park(self, retry_in_s: Mapping[int, float]) -> None:
+        await self._database.fetch(
+            "park_inbox",
+            row_ids=list(retry_in_s),
+            retry_in=[timedelta(seconds=seconds) for seconds in retry_in_s.values()],
         )
 
     async def depth(self) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -36,9 +36,12 @@ class PostgresOutbox:
     async def mark_published(self, row_ids: Sequence[int]) -> None:
         await self._database.fetch("mark_published", row_ids=list(row_ids))
 
-    async def release(self, row_ids: Sequence[int], error: str) -> None:
+    async def release(self, errors: Mapping[int, str]) -> None:
         await self._database.fetch(
-            "release_outbox", row_ids=list(row_ids), error=error, retry_in=_RETRY_IN
+            "release_outbox",
+            row_ids=list(errors),
+            errors=list(errors.values()),
+            retry_in=_RETRY_IN,
         )
 
     async def depth(self) -> tuple[int, float]:

@@ -305,6 +305,53 @@ WHERE
         ))[1]
     );
 
+-- select_payments --
+-- Payments by their ids, or by names that their providers use, as in select_payment: each row with
+-- the numbers of the names that it answers, counted from 1.
+WITH named AS MATERIALIZED (
+    SELECT
+        n.number,
+        coalesce(
+            (
+                SELECT p.id FROM payments AS p
+                WHERE p.provider = n.provider AND p.provider_reference = n.reference
+            ),
+            (
+                SELECT p.id FROM payments AS p
+                WHERE p.id = n.id AND (n.provider IS NULL OR p.provider = n.provider)
+            ),
+            (ARRAY(
+                SELECT p.id FROM payments AS p
+                WHERE
+                    p.provider = n.provider
+                    AND p.aliases @> ARRAY[n.reference]
+                    AND p.aliases <> '{}'
+            ))[1]
+        ) AS id
+    FROM
+        unnest(:providers::text[], :references::text[], :ids::uuid[])
+            WITH ORDINALITY AS n (provider, reference, id, number)
+)
+
+SELECT
+    p.*,
+    c.wallet_address,
+    c.email,
+    (
+        SELECT jsonb_agg(to_jsonb(i) - 'payment_id' ORDER BY i.position)
+        FROM payment_line_items AS i
+        WHERE i.payment_id = p.id
+    ) AS items,
+    (
+        SELECT jsonb_agg(to_jsonb(r) - 'payment_id' - 'provider' ORDER BY r.id COLLATE "C")
+        FROM receipts AS r
+        WHERE r.payment_id = p.id
+    ) AS receipts,
+    (SELECT array_agg(named.number) FROM named WHERE named.id = p.id) AS numbers
+FROM payments AS p INNER JOIN customers AS c ON c.id = p.customer_id
+-- The array makes the planner look up each id: see commit_decisions.
+WHERE p.id = ANY (ARRAY(SELECT named.id FROM named));
+
 -- select_asking --
 -- Whether a daemon has the claim to send to the provider.
 SELECT ask_deadline > now() AS is_asked
@@ -494,14 +541,32 @@ RETURNING
     ) AS conflicting;
 
 -- finish_inbox --
-UPDATE inbox
-SET settle_time = now(), outcome = :outcome::text
-WHERE id = :row_id::bigint AND settle_time IS NULL;
+-- Locked in order of id: after the lease of a slow daemon another may update the same rows.
+WITH ours AS MATERIALIZED (
+    SELECT id FROM inbox
+    WHERE id = ANY (:row_ids::bigint[]) AND settle_time IS NULL
+    ORDER BY id
+    FOR NO KEY UPDATE
+)
+
+UPDATE inbox AS i
+SET settle_time = now(), outcome = ends.outcome
+FROM unnest(:row_ids::bigint[], :outcomes::text[]) AS ends (id, outcome)
+WHERE i.id = ends.id AND i.id = ANY (ARRAY(SELECT id FROM ours));
 
 -- park_inbox --
-UPDATE inbox
-SET locked_until = now() + :retry_in::interval
-WHERE id = :row_id::bigint AND settle_time IS NULL;
+-- Locked in order of id, as in finish_inbox.
+WITH ours AS MATERIALIZED (
+    SELECT id FROM inbox
+    WHERE id = ANY (:row_ids::bigint[]) AND settle_time IS NULL
+    ORDER BY id
+    FOR NO KEY UPDATE
+)
+
+UPDATE inbox AS i
+SET locked_until = now() + parked.retry_in
+FROM unnest(:row_ids::bigint[], :retry_in::interval[]) AS parked (id, retry_in)
+WHERE i.id = parked.id AND i.id = ANY (ARRAY(SELECT id FROM ours));
 
 -- forget_raw_bodies --
 -- The event in `report` stays; the raw body may contain personal data and goes after the retention.
@@ -761,9 +826,10 @@ WITH ours AS MATERIALIZED (
     FOR NO KEY UPDATE
 )
 
-UPDATE outbox
-SET locked_until = now() + :retry_in::interval, last_error = :error::text
-WHERE id = ANY (ARRAY(SELECT id FROM ours));
+UPDATE outbox AS o
+SET locked_until = now() + :retry_in::interval, last_error = failed.error
+FROM unnest(:row_ids::bigint[], :errors::text[]) AS failed (id, error)
+WHERE o.id = failed.id AND o.id = ANY (ARRAY(SELECT id FROM ours));
 
 -- outbox_depth --
 SELECT

@@ -3,11 +3,9 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
-
-import attrs
 
 from payd.adapters.columns import (
     Json,
@@ -23,6 +21,7 @@ from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.rows import payment_of
 from payd.domain.decide import Decision, Event
 from payd.domain.payment import Origin, Payment
+from payd.ports import Commit, Name
 
 #: Interval of polling for the answer to another daemon; our own answers arrive at once.
 _ANSWER_POLL_S = 0.1
@@ -32,12 +31,6 @@ _ANSWER_POLL_S = 0.1
 _BY_NOTHING: dict[str, object] = dict.fromkeys(
     ("payment_id", "idempotency_key", "provider", "reference", "reference_as_id")
 )
-
-
-@attrs.frozen(kw_only=True)
-class _Commit:
-    payment_id: UUID
-    record: Json
 
 
 class PostgresStore:
@@ -59,9 +52,9 @@ class PostgresStore:
             key=lambda record: record["payment"]["idempotency_key"],
             observe=lambda size: observe_batch("insert_payments", size),
         )
-        self._commits: Batcher[_Commit, bool] = Batcher(
+        self._commits: Batcher[Json, bool] = Batcher(
             self._commit_all,
-            key=lambda commit: commit.payment_id,
+            key=lambda record: record["id"],
             observe=lambda size: observe_batch("commit_decisions", size),
         )
 
@@ -93,10 +86,33 @@ class PostgresStore:
             provider=provider, reference=reference, reference_as_id=_uuid_or_none(reference)
         )
 
+    async def find_all(self, names: Collection[Name]) -> Mapping[Name, Payment]:
+        asked = list(names)
+        found = await self._select_all(
+            [name.provider for name in asked],
+            [name.reference for name in asked],
+            [_uuid_or_none(name.reference) for name in asked],
+        )
+        return {asked[number]: payment for number, payment in found.items()}
+
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
     ) -> bool:
+        one = Commit(before=before, decision=decision, origin=origin, inbox_ids=tuple(inbox_ids))
+        [won] = await self.commit_all([one])
+        return won
+
+    async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:
         """Write in a batch with other decisions, each with compare-and-set on the version."""
+        records = [self._record(commit) for commit in commits]
+        won = await self._commits.submit_all(records)
+        for commit, is_won in zip(commits, won, strict=True):
+            if is_won:
+                self._notify(commit)
+        return won
+
+    def _record(self, commit: Commit) -> Json:
+        before, decision, origin = commit.before, commit.decision, commit.origin
         after = decision.payment
         audit = _audit(decision.audit_event, origin)
         known = set(before.receipts)
@@ -104,7 +120,9 @@ class PostgresStore:
         audit["details"] = {"reason": decision.note} if decision.note else {}
         if news:
             audit["details"]["receipts"] = receipt_rows(news)
-        record = {
+        if commit.inbox_ids:
+            audit["details"]["reports"] = list(commit.inbox_ids)
+        return {
             "id": after.id,
             "provider": after.provider,
             "before_version": before.version,
@@ -114,14 +132,15 @@ class PostgresStore:
             "events": [
                 _event_row(after, event, origin, self._environment) for event in decision.events
             ],
-            "inbox_ids": list(inbox_ids),
+            "inbox_ids": list(commit.inbox_ids),
         }
-        won = await self._commits.submit(_Commit(payment_id=after.id, record=record))
-        if won and after.status is not before.status:
+
+    def _notify(self, commit: Commit) -> None:
+        after = commit.decision.payment
+        if after.status is not commit.before.status:
             self._on_status(after)
-        if won and after.ask_deadline is None:
+        if after.ask_deadline is None:
             self._answered(after.id)
-        return won
 
     async def await_answer(self, payment_id: UUID, timeout_s: float) -> Payment | None:
         """Wait for this daemon's own commit, and poll the database for one of another daemon."""
@@ -145,8 +164,10 @@ class PostgresStore:
         rows = await self._database.fetch(
             "claim_status_checks", now=now, limit=limit, lease=timedelta(seconds=lease_s)
         )
-        payments = [await self.get(row["id"]) for row in rows]
-        return [payment for payment in payments if payment]
+        ids = [row["id"] for row in rows]
+        nothing = [None] * len(ids)
+        payments = await self._select_all(nothing, nothing, ids) if ids else {}
+        return [payments[number] for number in sorted(payments)]
 
     async def schedule_status_check(self, payment: Payment, time: datetime) -> None:
         await self._database.fetch(
@@ -167,16 +188,28 @@ class PostgresStore:
         row = await self._database.fetch_one("select_payment", **(_BY_NOTHING | by))
         return payment_of(row) if row else None
 
+    async def _select_all(
+        self,
+        providers: Sequence[str | None],
+        references: Sequence[str | None],
+        ids: Sequence[UUID | None],
+    ) -> Mapping[int, Payment]:
+        """Payments by the position of their name or id; unknown ones are left out."""
+        rows = await self._database.fetch(
+            "select_payments", providers=providers, references=references, ids=ids
+        )
+        found = [(payment_of(row), row["numbers"]) for row in rows]
+        return {number - 1: payment for payment, numbers in found for number in numbers}
+
     async def _insert_all(self, records: Sequence[Json]) -> Sequence[bool]:
         rows = await self._database.fetch("insert_payments", payments=dumps(records))
         inserted = {row["id"] for row in rows}
         return [record["payment"]["id"] in inserted for record in records]
 
-    async def _commit_all(self, commits: Sequence[_Commit]) -> Sequence[bool]:
-        records = [commit.record for commit in commits]
+    async def _commit_all(self, records: Sequence[Json]) -> Sequence[bool]:
         rows = await self._database.fetch("commit_decisions", decisions=dumps(records))
         written = {row["id"] for row in rows}
-        return [commit.payment_id in written for commit in commits]
+        return [record["id"] in written for record in records]
 
     def _answered(self, payment_id: UUID) -> None:
         for future in self._waiting.get(payment_id, ()):

@@ -20,6 +20,7 @@ from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
 from payd.service.recover import Recover
+from payd.service.reports import Reports
 from payd.service.scan import Scan
 from payd.service.settle import Settle
 from payd.service.status_check import StatusCheck
@@ -32,6 +33,7 @@ class UseCases:
 
     grpc_services: Services
     intake: Intake
+    reports: Reports
     publish: Publish
     recover: Recover
     scan: Scan
@@ -63,13 +65,13 @@ def build_use_cases(
     )
     return UseCases(
         grpc_services=Services(initiate=initiate, cancel=cancel, query=query),
-        intake=Intake(
+        intake=Intake(inbox=adapters.inbox, providers=providers, clock=clock, crash=crash),
+        reports=Reports(
             inbox=adapters.inbox,
             store=store,
             providers=providers,
             settle=settle,
             clock=clock,
-            crash=crash,
         ),
         publish=Publish(
             outbox=adapters.outbox,

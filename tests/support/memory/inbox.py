@@ -1,7 +1,7 @@
 """Inbox and cursors in memory."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -94,11 +94,13 @@ class MemoryInbox(Queue[InboxRow]):
         leased = self.lease(sorted(chosen, key=lambda held: held.row.id), lease_s)
         return [attrs.evolve(held.row, attempts=held.attempts) for held in leased]
 
-    async def finish(self, row_id: int, outcome: str) -> None:
-        self.settle([row_id], outcome)
+    async def finish(self, outcomes: Mapping[int, str]) -> None:
+        for row_id, outcome in outcomes.items():
+            self.settle([row_id], outcome)
 
-    async def park(self, row_id: int, retry_in_s: float) -> None:
-        self.put_back([row_id], retry_in_s)
+    async def park(self, retry_in_s: Mapping[int, float]) -> None:
+        for row_id, seconds in retry_in_s.items():
+            self.put_back([row_id], seconds)
 
     def _put(self, provider: str, report: Report) -> bool:
         known = [

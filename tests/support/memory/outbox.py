@@ -1,6 +1,6 @@
 """Outbox and publisher in memory; the stream is a list."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from payd.adapters.events import EventRow
@@ -36,9 +36,9 @@ class MemoryOutbox(Queue[OutboxRow]):
     async def mark_published(self, row_ids: Sequence[int]) -> None:
         self.settle(row_ids, "published")
 
-    async def release(self, row_ids: Sequence[int], error: str) -> None:
+    async def release(self, errors: Mapping[int, str]) -> None:
         """Release rows without a delay."""
-        self.put_back(row_ids, retry_in_s=0)
+        self.put_back(errors, retry_in_s=0)
 
     async def depth(self) -> tuple[int, float]:
         waiting = [held.create_time for held in self.open_rows()]
@@ -68,3 +68,15 @@ class MemoryPublisher:
         is_new = all(one.event_id != row.event_id for one in self.published)
         self.published.append(row)
         return is_new
+
+    async def publish_all(self, rows: Sequence[OutboxRow]) -> Sequence[PublishError | None]:
+        """Publish one after the other."""
+        errors: list[PublishError | None] = []
+        for row in rows:
+            try:
+                await self.publish(row)
+            except PublishError as error:
+                errors.append(error)
+            else:
+                errors.append(None)
+        return errors

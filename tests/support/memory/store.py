@@ -1,7 +1,7 @@
 """Payments and reconciliations in memory."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from payd.adapters.events import AuditRow, outbox_row_of
 from payd.domain.decide import Decision
 from payd.domain.payment import Customer, Origin, Payment
 from payd.plugins.context import Clock
-from payd.ports import Reconciliation, StoredObject
+from payd.ports import Commit, Name, Reconciliation, StoredObject
 from support.memory.inbox import MemoryInbox
 from support.memory.ledger import MemoryLedger
 from support.memory.outbox import MemoryOutbox
@@ -61,6 +61,20 @@ class MemoryStore:
         first = next(named, None)
         return None if first is None else self._read(first.id)
 
+    async def find_all(self, names: Collection[Name]) -> Mapping[Name, Payment]:
+        found = {
+            name: await MemoryStore.find(self, name.provider, name.reference) for name in names
+        }
+        return {name: payment for name, payment in found.items() if payment is not None}
+
+    async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:
+        return [
+            await MemoryStore.commit(
+                self, commit.before, commit.decision, commit.origin, commit.inbox_ids
+            )
+            for commit in commits
+        ]
+
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
     ) -> bool:
@@ -74,7 +88,10 @@ class MemoryStore:
         for event in events:
             self.outbox.announce(after.id, event)
         self.inbox.settle(inbox_ids, "applied")
-        self._write_audit(after, decision.audit_event, origin, _details_of_change(before, decision))
+        details = _details_of_change(before, decision)
+        if inbox_ids:
+            details["reports"] = list(inbox_ids)
+        self._write_audit(after, decision.audit_event, origin, details)
         self._payments[after.id] = after
         self._changed.ring()
         return True

@@ -1,7 +1,7 @@
 """Fakes for tests of use cases: a clock, ids, a crash point and a scripted provider."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
@@ -39,7 +39,7 @@ from payd.plugins.interface import (
     ProviderEvent,
     WebhookRequest,
 )
-from payd.ports import Answer, ProviderPort, Registered
+from payd.ports import Answer, Commit, Name, ProviderPort, Registered
 from payd.ports.provider import Untranslatable
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -344,6 +344,14 @@ class InterleavedStore(MemoryStore):
     async def get(self, payment_id: UUID) -> Payment | None:
         await trio.lowlevel.checkpoint()
         return await super().get(payment_id)
+
+    async def find_all(self, names: Collection[Name]) -> Mapping[Name, Payment]:
+        await trio.lowlevel.checkpoint()
+        return await super().find_all(names)
+
+    async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:
+        await trio.lowlevel.checkpoint()
+        return await super().commit_all(commits)
 
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()

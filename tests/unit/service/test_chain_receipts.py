@@ -21,7 +21,7 @@ from payd.domain.payment import Attention, Origin, Payment, Status
 from payd.plugins.interface import Cancel as Closing
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Book, Cursor
-from payd.service.intake import PARKED_MAX, same_payment
+from payd.service.reports import PARKED_MAX
 
 CHAIN = capable(cancel=Closing.NOT_CLOSABLE)
 DUE = 149_000_000
@@ -68,7 +68,9 @@ async def put(world: World, *observations: Observation, work: bool = True) -> li
     await world.intake.accept("mock", observations)
     if not work:
         return []
-    return [await world.intake.work(row) for row in await world.intake.claim_batch()]
+    rows = await world.reports.claim_batch()
+    outcomes = await world.reports.work(rows)
+    return [outcomes[row.id] for row in rows]
 
 
 def an_event(world: World, *observations: Observation) -> Any:
@@ -96,12 +98,12 @@ async def test_an_events_receipt_that_names_no_payment_is_kept_for_a_person(
 ) -> None:
     await world.intake.accept("mock", [an_event(world, told(a_receipt(), reference))])
     for _ in range(2):
-        for row in await world.intake.claim_batch():
-            assert await world.intake.work(row) == "unmatched"
+        for row in await world.reports.claim_batch():
+            assert (await world.reports.work([row]))[row.id] == "unmatched"
 
     [waiting] = await world.store.ledger.unmatched(10)
     assert (waiting.receipt, waiting.reference) == (a_receipt(), reference)
-    assert await world.intake.claim_batch() == []
+    assert await world.reports.claim_batch() == []
 
 
 @pytest.mark.parametrize("facts", [(LOOKED,), (LOOKED, (a_receipt(),))], ids=["none", "one"])
@@ -115,8 +117,8 @@ async def test_an_event_that_never_matched_leaves_its_receipts_to_a_person(
     await world.intake.accept("mock", [an_event(world, *said)])
     world.clock.move(hours=PARKED_MAX / timedelta(hours=1) + 1)
 
-    [row] = await world.intake.claim_batch()
-    assert await world.intake.work(row) == "never_matched"
+    [row] = await world.reports.claim_batch()
+    assert (await world.reports.work([row]))[row.id] == "never_matched"
 
     assert len(await world.store.ledger.unmatched(10)) == len(facts) - 1
 
@@ -187,7 +189,7 @@ async def test_the_same_conflict_again_changes_nothing(world: World) -> None:
         said = Observation(id=name, reference=str(second.id), fact=(a_receipt(),))
         assert await put(world, said) == [outcome]
 
-    assert await world.intake.claim_batch() == []
+    assert await world.reports.claim_batch() == []
 
 
 # -- a status check counts only when no evidence waits in the inbox ------------------------------
@@ -486,25 +488,3 @@ async def test_an_audit_is_due_once_a_day_for_one_daemon(world: World) -> None:
     world.provider.can_audit = False
     world.clock.move(hours=25)
     assert await world.audit.claim_batch() == []
-
-
-# -- many at once ------------------------------------------------------------------------------
-
-
-async def test_reports_of_one_payment_take_turns_and_others_go_on(world: World) -> None:
-    payment = await in_tokens(world)
-    await put(
-        world,
-        told(a_receipt("r1", 1), payment.id),
-        told(a_receipt("r2", 2), payment.id),
-        told(a_receipt("r3", 3), ""),
-        told(a_receipt("r4", 4), ""),
-        work=False,
-    )
-    unread: Any = ProviderEvent(id="evt_1", type="paid", content={})
-    await world.intake.accept("mock", [unread])
-
-    first, second, *others = map(same_payment, await world.intake.claim_batch())
-
-    assert first == second
-    assert len({first, *others}) == 4

@@ -12,7 +12,7 @@ from unit.service.world import World
 from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
 from payd.domain.payment import Attention, Payment, Status
 from payd.ports import Answer
-from payd.service.intake import PARKED_MAX, UNKNOWN_MAX
+from payd.service.reports import PARKED_MAX, UNKNOWN_MAX
 
 
 async def test_money_that_the_provider_reports_completes_the_payment(world: World) -> None:
@@ -252,10 +252,10 @@ async def test_money_reported_while_the_outcome_is_unknown_completes_the_payment
 async def test_a_row_whose_worker_died_is_worked_on_when_its_lease_ends(world: World) -> None:
     payment = await world.initiate()
     await world.pay()
-    assert len(await world.intake.claim_batch()) == 1
+    assert len(await world.reports.claim_batch()) == 1
     assert await world.intake_pass() == 0
 
-    world.clock.move(seconds=world.intake.lease_s)
+    world.clock.move(seconds=world.reports.lease_s)
 
     assert await world.intake_pass() == 1
     assert (await world.newest(payment)).status is Status.COMPLETED
@@ -264,10 +264,10 @@ async def test_a_row_whose_worker_died_is_worked_on_when_its_lease_ends(world: W
 async def test_a_row_that_two_workers_hold_has_one_effect(world: World) -> None:
     payment = await world.initiate()
     await world.pay()
-    [row] = await world.intake.claim_batch()
+    [row] = await world.reports.claim_batch()
 
-    await world.intake.work(row)
-    await world.intake.work(row)
+    await world.reports.work([row])
+    await world.reports.work([row])
 
     assert (await world.newest(payment)).version == payment.version + 1
     assert await world.events() == ["payment.completed"]
@@ -275,11 +275,11 @@ async def test_a_row_that_two_workers_hold_has_one_effect(world: World) -> None:
 
 async def test_a_batch_is_no_larger_than_it_may_be(world: World) -> None:
     payment = await world.initiate()
-    for n in range(world.intake.batch_size + 1):
+    for n in range(world.reports.batch_size + 1):
         await _accept(world, payment, id=f"evt_{n}", fact=_paid(world))
 
-    assert len(await world.intake.claim_batch()) == world.intake.batch_size
-    assert len(await world.intake.claim_batch()) == 1
+    assert len(await world.reports.claim_batch()) == world.reports.batch_size
+    assert len(await world.reports.claim_batch()) == 1
 
 
 # -- words for the above ---------------------------------------------------------------------

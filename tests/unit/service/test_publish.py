@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import attrs
+from support.memory import MemoryPublisher
 from unit.service.world import World
 
 from payd.domain.payment import Status
@@ -27,9 +28,9 @@ async def test_an_event_that_the_stream_did_not_take_waits_and_is_tried_again(
     world.publisher.is_away = True
     [row] = await world.publish.claim_batch()
 
-    error = await world.publish.publish(row)
+    errors = await world.publish.publish([row])
 
-    assert isinstance(error, PublishError)
+    assert isinstance(errors[row.id], PublishError)
     assert (await world.outbox.depth())[0] == 1
     world.publisher.is_away = False
     assert await world.events() == ["payment.completed"]
@@ -55,7 +56,7 @@ async def test_the_second_event_of_a_payment_waits_for_the_first(world: World) -
 
     [first] = await world.publish.claim_batch()
     assert (first.subject, await world.publish.claim_batch()) == ("payment.canceled", [])
-    assert await world.publish.publish(first) is None
+    assert await world.publish.publish([first]) == {}
     [second] = await world.publish.claim_batch()
 
     assert second.subject == "payment.attention"
@@ -124,10 +125,11 @@ async def _paid_after_cancel(world: World) -> None:
     await world.intake_pass()
 
 
-class _Through:
+class _Through(MemoryPublisher):
     """A stream with a will of its own."""
 
     def __init__(self, publish: Callable[[OutboxRow], Awaitable[None]]) -> None:
+        super().__init__()
         self._publish = publish
 
     async def publish(self, row: OutboxRow) -> bool:

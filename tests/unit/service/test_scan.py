@@ -24,7 +24,7 @@ async def test_what_is_new_is_stored_and_the_next_scan_goes_on_from_there(world:
     assert await scanned(world) == 1
 
     assert world.provider.cursors == [None, "100"]
-    assert [row.report for row in await world.intake.claim_batch()] == [
+    assert [row.report for row in await world.reports.claim_batch()] == [
         an_event(name) for name in ("evt_1", "evt_2", "evt_3")
     ]
 
@@ -104,7 +104,7 @@ async def test_an_event_from_a_webhook_is_not_new_to_a_scan(world: World) -> Non
 
     assert await scanned(world) == 0
 
-    assert len(await world.intake.claim_batch()) == 1
+    assert len(await world.reports.claim_batch()) == 1
 
 
 async def test_a_daemon_that_died_before_its_page_was_stored_reads_it_again(world: World) -> None:

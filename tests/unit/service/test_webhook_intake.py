@@ -105,9 +105,9 @@ async def test_a_webhook_that_says_nothing_of_payments_is_not_ours(world: World)
     _tells(world)
     await world.intake.accept_webhook("mock", SIGNED)
 
-    [row] = await world.intake.claim_batch()
+    [row] = await world.reports.claim_batch()
 
-    assert await world.intake.work(row) == "not_ours"
+    assert (await world.reports.work([row]))[row.id] == "not_ours"
     assert world.inbox.outcome(1) == "not_ours"
 
 
@@ -119,12 +119,12 @@ async def test_a_webhook_may_say_two_things(world: World) -> None:
     _tells(world, _paid(world, payment), refund)
     await world.intake.accept_webhook("mock", SIGNED)
 
-    [row] = await world.intake.claim_batch()
+    [row] = await world.reports.claim_batch()
 
-    assert await world.intake.work(row) == "applied"
+    assert (await world.reports.work([row]))[row.id] == "applied"
     after = await world.newest(payment)
     assert (after.status, after.refunded) == (Status.COMPLETED, 100)
-    assert await world.intake.work(row) == "nothing_new"
+    assert (await world.reports.work([row]))[row.id] == "nothing_new"
 
 
 async def test_known_payments_are_settled_while_the_rest_waits_for_its_payment(
@@ -134,9 +134,9 @@ async def test_known_payments_are_settled_while_the_rest_waits_for_its_payment(
     stranger = attrs.evolve(_paid(world, payment), reference=str(UUID(int=2)))
     _tells(world, _paid(world, payment), stranger)
     await world.intake.accept_webhook("mock", SIGNED)
-    [row] = await world.intake.claim_batch()
+    [row] = await world.reports.claim_batch()
 
-    assert await world.intake.work(row) == "parked"
+    assert (await world.reports.work([row]))[row.id] == "parked"
     assert (await world.newest(payment)).status is Status.COMPLETED
     other = await world.initiate(idempotency_key="key-2")
     world.clock.move(seconds=1)
@@ -171,9 +171,9 @@ async def test_a_webhook_about_two_payments_settles_both(world: World) -> None:
     _tells(world, _paid(world, first), _paid(world, second))
     await world.intake.accept_webhook("mock", SIGNED)
 
-    [row] = await world.intake.claim_batch()
+    [row] = await world.reports.claim_batch()
 
-    assert await world.intake.work(row) == "applied"
+    assert (await world.reports.work([row]))[row.id] == "applied"
     for payment in (first, second):
         assert (await world.newest(payment)).status is Status.COMPLETED
 
@@ -204,11 +204,11 @@ async def test_a_webhook_that_two_workers_hold_has_one_effect(world: World) -> N
     )
     _tells(world, _paid(world, payment), refund)
     await world.intake.accept_webhook("mock", SIGNED)
-    [row] = await world.intake.claim_batch()
+    [row] = await world.reports.claim_batch()
 
     async with trio.open_nursery() as nursery:
         for _ in range(2):
-            nursery.start_soon(world.intake.work, row)
+            nursery.start_soon(world.reports.work, [row])
 
     after = await world.newest(payment)
     assert (after.status, after.confirmed, after.refunded) == (Status.COMPLETED, payment.due, 100)
@@ -254,8 +254,8 @@ async def test_a_webhook_of_a_provider_that_is_not_running_waits_for_it(world: W
     _tells(world, _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED)
     world.provider.stopped = True
-    [row] = await world.intake.claim_batch()
-    assert await world.intake.work(row) == "untranslatable"
+    [row] = await world.reports.claim_batch()
+    assert (await world.reports.work([row]))[row.id] == "untranslatable"
 
     world.provider.stopped = False
     world.clock.move(seconds=1)
@@ -269,8 +269,8 @@ async def test_a_webhook_that_nobody_can_read_waits_for_a_version_that_can(world
     _tells(world, _paid(world, payment))
     meaning = world.provider.meanings.pop("evt_1")
     await world.intake.accept_webhook("mock", SIGNED)
-    [row] = await world.intake.claim_batch()
-    assert await world.intake.work(row) == "untranslatable"
+    [row] = await world.reports.claim_batch()
+    assert (await world.reports.work([row]))[row.id] == "untranslatable"
     assert world.inbox.outcome(1) is None
 
     world.provider.meanings["evt_1"] = meaning
@@ -284,10 +284,10 @@ async def test_a_webhook_of_a_provider_that_was_disabled_waits_for_it(world: Wor
     payment = await world.initiate()
     _tells(world, _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED)
-    [row] = await world.intake.claim_batch()
+    [row] = await world.reports.claim_batch()
     world.providers.disabled = True
 
-    assert await world.intake.work(row) == "untranslatable"
+    assert (await world.reports.work([row]))[row.id] == "untranslatable"
 
 
 async def test_other_content_under_a_known_id_is_a_conflict(world: World) -> None:
@@ -344,9 +344,9 @@ async def test_a_webhook_whose_last_word_is_known_already_was_applied_all_the_sa
     _tells(world, _paid(world, payment), _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED)
 
-    [row] = await world.intake.claim_batch()
+    [row] = await world.reports.claim_batch()
 
-    assert await world.intake.work(row) == "applied"
+    assert (await world.reports.work([row]))[row.id] == "applied"
     assert world.inbox.outcome(1) == "applied"
 
 

@@ -44,6 +44,7 @@ from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
 from payd.service.recover import Recover
+from payd.service.reports import Reports
 from payd.service.scan import Scan
 from payd.service.settle import Settle
 from payd.service.status_check import StatusCheck
@@ -151,13 +152,13 @@ class World:
             providers=self.providers,
             crash=self.crash,
         )
-        self.intake = Intake(
+        self.intake = Intake(inbox=self.inbox, **shared)
+        self.reports = Reports(
             inbox=self.inbox,
             store=self.store,
             providers=self.providers,
             settle=self.settle,
             clock=self.clock,
-            crash=self.crash,
         )
         self.publish = Publish(outbox=self.outbox, publisher=self.publisher, crash=self.crash)
         self.recover = Recover(
@@ -272,16 +273,16 @@ class World:
 
     async def intake_pass(self) -> int:
         """How many observations were worked on."""
-        claimed = await self.intake.claim_batch()
-        for row in claimed:
-            await self.intake.work(row)
+        claimed = await self.reports.claim_batch()
+        if claimed:
+            await self.reports.work(claimed)
         return len(claimed)
 
     async def publish_pass(self) -> int:
         """How many events were tried."""
         claimed = await self.publish.claim_batch()
-        for row in claimed:
-            await self.publish.publish(row)
+        if claimed:
+            await self.publish.publish(claimed)
         return len(claimed)
 
     async def settle_and_publish(self) -> None:

@@ -1,0 +1,82 @@
+"""One decision on several pieces of evidence changes what they would change one after another."""
+
+from collections.abc import Sequence
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.domain.builders import DUE, a_payment, a_receipt, at, created
+from unit.domain.test_decide_properties import ANY
+
+from payd.domain.decide import Event, EventType, decide, decide_set
+from payd.domain.evidence import Evidence, ReceiptState
+from payd.domain.payment import Attention, Payment, Status
+
+
+def in_sets(payment: Payment, pieces: Sequence[Evidence]) -> tuple[Payment, list[Event], int]:
+    """The payment after all pieces, its events, and how many decisions it took."""
+    events: list[Event] = []
+    decisions = 0
+    while pieces:
+        made = decide_set(payment, pieces, at(5))
+        pieces = pieces[len(made.news) :]
+        if made.decision is not None:
+            decisions += 1
+            payment, events = made.decision.payment, [*events, *made.decision.events]
+    return payment, events, decisions
+
+
+def one_by_one(payment: Payment, pieces: Sequence[Evidence]) -> tuple[Payment, list[EventType]]:
+    events: list[EventType] = []
+    for piece in pieces:
+        if decision := decide(payment, piece, at(5)):
+            payment = decision.payment
+            events += [event.type for event in decision.events]
+    return payment, events
+
+
+def bare(payment: Payment) -> Payment:
+    """Without what counts decisions and checks."""
+    return attrs.evolve(payment, version=0, update_time=at(0), checks=0, next_check_time=None)
+
+
+@given(st.lists(ANY, max_size=12))
+def test_a_set_gives_the_same_payment_and_events_as_its_pieces_in_turn(
+    pieces: list[Evidence],
+) -> None:
+    together, events, decisions = in_sets(a_payment(), pieces)
+    alone, alone_events = one_by_one(a_payment(), pieces)
+
+    assert bare(together) == bare(alone)
+    assert [event.type for event in events] == alone_events
+    assert together.version == a_payment().version + decisions
+
+
+@given(st.lists(ANY, max_size=12))
+def test_each_change_of_status_in_a_set_is_one_audit_event(pieces: list[Evidence]) -> None:
+    payment = a_payment()
+    made = decide_set(payment, pieces, at(5))
+
+    assert len(made.news) <= len(pieces)
+    if made.decision is not None and made.decision.payment.status is not payment.status:
+        status = made.decision.payment.status.value.lower()
+        assert made.decision.audit_event == f"payment_{status}"
+
+
+def test_reports_until_the_first_event_are_one_decision() -> None:
+    seen = a_receipt("a", DUE, state=ReceiptState.SEEN, time=at(1))
+    final = attrs.evolve(seen, state=ReceiptState.CONFIRMED)
+    too_much = a_receipt("b", 1, state=ReceiptState.CONFIRMED, time=at(1))
+    pieces: list[Evidence] = [created(), (seen,), (seen,), (final,), (too_much,)]
+
+    made = decide_set(a_payment(), pieces, at(5))
+
+    assert made.news == (True, True, False, True)
+    assert made.decision is not None
+    assert made.decision.payment.status is Status.COMPLETED
+    assert made.decision.events == (
+        Event(type=EventType.COMPLETED, previous_status=Status.CREATING),
+    )
+    rest = decide_set(made.decision.payment, pieces[4:], at(5))
+    assert rest.decision is not None
+    assert rest.decision.payment.attention == {Attention.OVERPAID}

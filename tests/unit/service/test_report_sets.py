@@ -1,0 +1,167 @@
+"""A batch of reports costs a few statements, and one payment's trouble stays its own."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from unit.service.world import CALLER, World
+
+from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
+from payd.domain.payment import Attention, Payment, Status
+from payd.ports import Name
+
+
+async def test_a_batch_of_many_payments_is_one_read_and_one_commit(world: World) -> None:
+    payments = [await world.initiate(idempotency_key=f"key-{n}") for n in range(20)]
+    await world.intake.accept("mock", [_paid(world, payment) for payment in payments])
+    counted = _counting(world)
+
+    assert await world.intake_pass() == 20
+
+    assert counted == Counter(find_all=1, commit_all=1)
+    statuses = {(await world.newest(payment)).status for payment in payments}
+    assert statuses == {Status.COMPLETED}
+
+
+async def test_all_reports_of_one_payment_are_one_version_and_the_trail_names_them(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    await world.intake.accept(
+        "mock", [_receipt_of(world, payment, f"r{n}", 149) for n in range(50)]
+    )
+
+    await world.intake_pass()
+
+    after = await world.newest(payment)
+    assert (after.version, after.received) == (payment.version + 1, 50 * 149)
+    *_, last = await world.store.audit_trail(payment.id)
+    assert last.details["reports"] == list(range(1, 51))
+    assert len(last.details["receipts"]) == 50
+    assert _outcomes(world, 50) == ["applied"] * 50
+
+
+async def test_a_repeated_report_in_the_same_batch_has_nothing_new(world: World) -> None:
+    payment = await world.initiate()
+    first, again = _paid(world, payment), _paid(world, payment, id="evt_again")
+    await world.intake.accept("mock", [first, again])
+
+    await world.intake_pass()
+
+    assert _outcomes(world, 2) == ["applied", "nothing_new"]
+    assert await world.events() == ["payment.completed"]
+
+
+async def test_what_comes_after_an_event_is_the_next_decision_of_the_same_batch(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    reports = [
+        _paid(world, payment),
+        *(_receipt_of(world, payment, f"r{n}", payment.due) for n in range(3)),
+    ]
+    await world.intake.accept("mock", reports)
+
+    await world.intake_pass()
+
+    after = await world.newest(payment)
+    assert after.confirmed == 3 * payment.due
+    assert {Attention.OVERPAID, Attention.DUPLICATE_PAYMENT} <= after.attention
+    assert set(_outcomes(world, 4)) == {"applied"}
+    assert (await world.events()).count("payment.completed") == 1
+
+
+async def test_a_payment_that_another_writer_changes_is_decided_again_and_others_go_on(
+    world: World,
+) -> None:
+    first = await world.initiate(idempotency_key="first")
+    second = await world.initiate(idempotency_key="second")
+    await world.intake.accept("mock", [_paid(world, first), _paid(world, second)])
+    read = world.store.find_all
+
+    async def read_and_be_overtaken(names: Collection[Name]) -> Mapping[Name, Payment]:
+        found = await read(names)
+        await world.cancels.cancel(first.id, "", CALLER)
+        return found
+
+    _replace(world, "find_all", read_and_be_overtaken)
+    await world.intake_pass()
+
+    assert (await world.newest(second)).status is Status.COMPLETED
+    after = await world.newest(first)
+    assert (after.status, after.attention) == (Status.CANCELED, {Attention.PAID_AFTER_CLOSE})
+    assert _outcomes(world, 2) == ["applied", "applied"]
+
+
+async def test_a_receipt_of_another_payment_spares_the_rest_of_its_batch(world: World) -> None:
+    owner = await world.initiate(idempotency_key="owner")
+    other = await world.initiate(idempotency_key="other")
+    await world.intake.accept("mock", [_receipt_of(world, owner, "r1", 149)])
+    await world.intake_pass()
+
+    await world.intake.accept(
+        "mock",
+        [
+            _receipt_of(world, other, "r1", 149, id="evt_taken"),
+            _receipt_of(world, other, "r2", 149),
+            _receipt_of(world, owner, "r3", 149),
+        ],
+    )
+    await world.intake_pass()
+
+    assert (await world.newest(owner)).received == 298
+    after = await world.newest(other)
+    assert (after.received, after.attention) == (149, {Attention.CONFLICTING_EVIDENCE})
+
+
+# -- words for the above ---------------------------------------------------------------------
+
+
+def _paid(world: World, payment: Payment, id: str = "") -> Observation:
+    fact = Snapshot(
+        status=ProviderStatus.PAID,
+        asset="USD",
+        received=payment.due,
+        confirmed=payment.due,
+        as_of=world.clock.now(),
+    )
+    return Observation(id=id or f"evt_{payment.id}", reference=str(payment.id), fact=fact)
+
+
+def _receipt_of(
+    world: World, payment: Payment, name: str, amount: int, id: str = ""
+) -> Observation:
+    receipt = Receipt(
+        id=name,
+        asset="USD",
+        amount=amount,
+        state=ReceiptState.CONFIRMED,
+        time=world.clock.now(),
+    )
+    return Observation(id=id or f"evt_{name}", reference=str(payment.id), fact=(receipt,))
+
+
+def _outcomes(world: World, rows: int) -> list[str | None]:
+    return [world.inbox.outcome(row_id) for row_id in range(1, rows + 1)]
+
+
+def _replace(world: World, method: str, replacement: object) -> None:
+    object.__setattr__(world.store, method, replacement)
+
+
+def _counting(world: World) -> Counter[str]:
+    """How often the store is asked from here on."""
+    counted: Counter[str] = Counter()
+
+    def count(name: str) -> None:
+        ask = getattr(world.store, name)
+
+        async def counting(*arguments: Any) -> Any:
+            counted[name] += 1
+            return await ask(*arguments)
+
+        _replace(world, name, counting)
+
+    for name in ("get", "find", "find_all", "commit", "commit_all"):
+        count(name)
+    return counted
