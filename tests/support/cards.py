@@ -2,8 +2,7 @@
 
 import contextlib
 import json
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import httpx
 
 from support.daemon import Client, Daemon, Place, a_request
+from support.forks import Fork
 
 SECRET_KEY = "sk_test_tests"
 WEBHOOK_SECRET = "whsec_tests"
@@ -21,9 +21,9 @@ class StandIn:
     """The running stand-in, with its control API."""
 
     def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "stripe_provider.companion", "--secret-key", SECRET_KEY]
+        command = ["-m", "stripe_provider.companion", "--secret-key", SECRET_KEY]
         command += ["--webhook-secret", WEBHOOK_SECRET, "--state", str(folder / "stripe.sqlite3")]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = Fork(command, env=os.environ)
         assert self.process.stdout
         self.url = str(json.loads(self.process.stdout.readline())["url"])
         self.http = httpx.Client(base_url=self.url, timeout=30)

@@ -6,8 +6,6 @@ import json
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -24,6 +22,7 @@ import nats.errors
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from payd_client.proto import payment_pb2 as pb
 
+from support.forks import start_python
 from support.planted_secrets import WATCH, plant_environment, search_processes
 from support.waiting import PATIENCE_S, wait_until
 
@@ -39,6 +38,12 @@ class Place:
     redis: str
     pki: Path
     data: Path
+    #: Whether its daemons are forks, which start without the cost of their imports.
+    forks: bool = True
+
+    def without_forks(self) -> "Place":
+        """Return the same place for daemons that start as an operator starts them."""
+        return attrs.evolve(self, forks=False)
 
     def environment(self, **more: str) -> dict[str, str]:
         """Environment for `payd serve`, on free ports."""
@@ -79,13 +84,8 @@ class Daemon:
         plant_environment(self._environment)
         self.lines: list[dict[str, Any]] = []
         self._started: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "payd", "serve"],
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        serve = ("-m", "payd", "serve")
+        self.process = start_python(serve, env=self._environment, fresh=not place.forks)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

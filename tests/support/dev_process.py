@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from payd.dev.ports import USUAL
+from support.forks import run_payd
 from support.planted_secrets import WATCH, search_processes
 from support.waiting import COMMAND_INTERVAL_S, wait_until
 
@@ -33,12 +34,9 @@ def state_folder() -> Iterator[Path]:
         yield Path(folder) / "state"
 
 
-def payd(*arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+def payd(*arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run `payd …` to its end."""
-    command = [sys.executable, "-m", "payd", *arguments]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False, **options
-    )
+    done = run_payd(*arguments)
     WATCH.search(done.stdout + done.stderr, f"payd {' '.join(arguments)}")
     return done
 

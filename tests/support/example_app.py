@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import httpx
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 from support.daemon import Daemon
+from support.forks import start_python
 from support.planted_secrets import WATCH
 from support.waiting import PATIENCE_S
 
@@ -83,13 +82,7 @@ class ExampleApp:
 
     def __init__(self, surroundings: Surroundings, sabotage: str = "") -> None:
         program = [str(SABOTAGE), sabotage] if sabotage else ["-m", "main_app"]
-        self.process = subprocess.Popen(
-            [sys.executable, *program],
-            env=surroundings.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        self.process = start_python(program, env=surroundings.environment())
         self.url = ""
         self.lines: list[str] = []
         self._listening = threading.Event()

@@ -1,11 +1,20 @@
 """Polling: look again until a condition is true, with a deadline that a loaded machine meets."""
 
-import subprocess
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Process(Protocol):
+    """A process that may end before the condition is true."""
+
+    returncode: Any
+
+    def poll(self) -> int | None:
+        """Return its exit code if it has ended."""
+
 
 #: Nothing needs all of it on a quiet machine; a loaded one may.
 PATIENCE_S = 60.0
@@ -20,7 +29,7 @@ def wait_until(
     *,
     timeout_s: float = PATIENCE_S,
     interval_s: float = INTERVAL_S,
-    process: "subprocess.Popen[bytes] | subprocess.Popen[str] | None" = None,
+    process: "Process | None" = None,
 ) -> T:
     """Return the first result of `look` that is true.
 

@@ -33,7 +33,7 @@ FULL_30D = Item(chain_profile_id="ethereum-mainnet", node_type="full", duration=
 
 @pytest.fixture(scope="module")
 def daemon(module_place: Place) -> Iterator[Daemon]:
-    with running_daemon(module_place) as daemon:
+    with running_daemon(module_place.without_forks()) as daemon:
         yield daemon
 
 

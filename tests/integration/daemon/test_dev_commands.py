@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +11,8 @@ from pathlib import Path
 import attrs
 import click
 import pytest
-from support.dev_process import PATIENCE_S, WATCH, running_dev, state_folder
+from support.dev_process import WATCH, running_dev, state_folder
+from support.forks import run_payd
 from unit.cli.conftest import Alone, alone
 
 from payd.cli.main import main
@@ -71,15 +71,8 @@ class Dev:
 
     def payd(self, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
         """`payd …` in a shell that knows of no daemon."""
-        done = subprocess.run(
-            [sys.executable, "-m", "payd", *arguments],
-            env={"PATH": os.environ["PATH"], "HOME": str(self.state.parent)},
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.state.parent)}
+        done = run_payd(*arguments, env=env, cwd=cwd)
         WATCH.search(done.stdout + done.stderr, f"payd {' '.join(arguments)}")
         return done
 
@@ -164,15 +157,8 @@ def test_doctor_fails_when_the_daemon_does_not_answer(dev: Dev, tmp_path: Path) 
     """With every server up, and the settings of a daemon that was never started."""
     settings = json.loads((dev.state / "environment.json").read_text())
     away = {"HTTP_PORT": "1", "GRPC_PORT": "2"}
-    done = subprocess.run(
-        [sys.executable, "-m", "payd", "doctor", "--json"],
-        env={"PATH": os.environ["PATH"], **settings, **away},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    env = {"PATH": os.environ["PATH"], **settings, **away}
+    done = run_payd("doctor", "--json", env=env, cwd=tmp_path)
     assert done.returncode == 1, done
     wrong = {one["what"] for one in json.loads(done.stdout) if not one["ok"]}
     assert wrong == {"daemon", "gRPC"}

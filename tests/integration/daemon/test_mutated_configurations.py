@@ -3,14 +3,13 @@ secret."""
 
 import os
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import attrs
 import pytest
 from support.config_mutations import Mutation, mutations
+from support.forks import run_payd
 
 PRICES = Path(__file__).parents[3] / "config" / "pricing.yaml"
 CAMPAIGN_S = 1.0
@@ -39,14 +38,7 @@ def serve(mutation: Mutation, folder: Path) -> End:
         **mutation.environment,
     }
     began = time.monotonic()
-    ended = subprocess.run(
-        [sys.executable, "-m", "payd", "serve"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=15,
-        check=False,
-    )
+    ended = run_payd("serve", env=environment)
     return End(
         code=ended.returncode,
         said=ended.stdout + ended.stderr,

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 from google.protobuf.message import Message
 from payd_client.proto import payment_pb2 as pb
 from support.daemon import Place, a_request, reason_of, rows, running_daemon
-from support.waiting import PATIENCE_S
+from support.forks import run_payd
 
 from payd.domain.actors import is_reserved
 
@@ -93,14 +91,7 @@ def test_readiness_names_each_dependency(place: Place) -> None:
 def test_a_wrong_configuration_is_refused_by_its_name(
     place: Place, environment: dict[str, str], said: str
 ) -> None:
-    refused = subprocess.run(
-        [sys.executable, "-m", "payd", "serve"],
-        env=place.environment(**environment),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    refused = run_payd("serve", env=place.environment(**environment))
     assert refused.returncode == 78, refused.stderr
     assert said.lower() in refused.stderr.lower()
 

@@ -63,7 +63,7 @@ def assert_all_completed_once(place: Place, client: Client, payments: dict[str, 
 
 
 def test_postgres_is_killed_under_load(place: Place, stack: Stack) -> None:
-    with running_daemon(place) as daemon, daemon.client() as client:
+    with running_daemon(place.without_forks()) as daemon, daemon.client() as client:
         load = Load(client)
         for _ in range(2):
             load.wait_for(20)
@@ -77,7 +77,7 @@ def test_postgres_is_killed_under_load(place: Place, stack: Stack) -> None:
 
 
 def test_nats_is_killed_under_load(place: Place, stack: Stack) -> None:
-    with running_daemon(place) as daemon, daemon.client() as client:
+    with running_daemon(place.without_forks()) as daemon, daemon.client() as client:
         load = Load(client)
         for _ in range(2):
             load.wait_for(20)

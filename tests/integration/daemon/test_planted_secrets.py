@@ -14,7 +14,7 @@ def test_a_secret_that_is_leaked_on_purpose_is_found_everywhere(place: Place) ->
     """Use a secret as the request id, which payd logs, stores and publishes."""
     secret = "canary-shown-on-purpose"
     with WATCH.leaking_on_purpose(secret) as hits:
-        with running_daemon(place) as daemon, daemon.client() as client:
+        with running_daemon(place.without_forks()) as daemon, daemon.client() as client:
             payment = client.call("InitiatePayment", a_request(), x_request_id=secret).payment
             client.wait_for(payment.id, "COMPLETED")
             wait_until_published(place)
@@ -30,7 +30,7 @@ def test_what_a_daemon_shows_by_itself_is_searched(place: Place) -> None:
     """What is surely there is declared secret."""
     with (
         WATCH.leaking_on_purpose("payd_payments_total", "provider:mock", "-m payd serve") as hits,
-        running_daemon(place),
+        running_daemon(place.without_forks()),
     ):
         pass
     assert places(hits) == {"/metrics", "/readyz", "a command line"}

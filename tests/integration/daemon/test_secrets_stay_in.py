@@ -95,7 +95,10 @@ def test_a_credential_is_not_shown_when_a_server_refuses_it_or_is_away(
             "NATS_URL": f"nats://payd:{MARK}-of-nats@127.0.0.1:{nats},"
             f"nats://{MARK}-token-of-nats@127.0.0.1:{nats}",
         }
-        with running_daemon(place, **environment) as daemon, daemon.client() as client:
+        with (
+            running_daemon(place.without_forks(), **environment) as daemon,
+            daemon.client() as client,
+        ):
             with pytest.raises(grpc.RpcError):
                 client.initiate(method="crypto")
             wait_until(lambda: is_reported(daemon, *REFUSALS), lambda: daemon.lines)

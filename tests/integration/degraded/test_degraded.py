@@ -75,7 +75,7 @@ def events_wait(place: Place, how: str = "stopped", **environment: str) -> Itera
     """NATS goes away, and then payments complete."""
     with relayed(place.nats) as nats:
         settings = {**SETTINGS, "NATS_URL": f"nats://127.0.0.1:{nats.port}", **environment}
-        with running_daemon(place, **settings) as daemon, daemon.client() as client:
+        with running_daemon(place.without_forks(), **settings) as daemon, daemon.client() as client:
             wait_until(lambda: check(daemon, "nats")["ok"], "NATS is there")
             take_away(nats, how)
             payments = [client.initiate().id for _ in range(PAYMENTS)]
@@ -103,7 +103,7 @@ def test_nats_has_no_stream_while_events_wait(
     place = attrs.evolve(place, nats=nats.url)
     try:
         settings = {**SETTINGS, "PAYD_NATS_CREATE_STREAM": "false"}
-        with running_daemon(place, **settings) as daemon, daemon.client() as client:
+        with running_daemon(place.without_forks(), **settings) as daemon, daemon.client() as client:
             wait_until(lambda: "does not exist" in check(daemon, "nats")["detail"], "no stream")
             requests = [a_request() for _ in range(5 * PAYMENTS)]
             calls = [client.future("InitiatePayment", request) for request in requests]
@@ -217,7 +217,7 @@ def test_stripe_is_away_while_sessions_and_its_events_wait(
         settings = SETTINGS | stripe.environment
         settings |= {"STRIPE_API_BASE": f"http://127.0.0.1:{api.port}"}
         settings |= {"PAYD_RECOVERY_SCAN_INTERVAL_S": "1"}
-        with running_daemon(place, **settings) as daemon, daemon.client() as client:
+        with running_daemon(place.without_forks(), **settings) as daemon, daemon.client() as client:
             stripe.webhooks(mode="drop")
             payments = [pay_by_card(client).id for _ in range(PAYMENTS)]
             take_away(api, how)
@@ -236,7 +236,7 @@ def test_stripe_is_away_while_sessions_and_its_events_wait(
 def test_a_chain_is_away_while_transfers_wait(how: str, place: Place) -> None:
     with chain_node.chain() as url, relayed(url) as rpc:
         settings = SETTINGS | chain_node.settings(f"http://127.0.0.1:{rpc.port}")
-        with running_daemon(place, **settings) as daemon, daemon.client() as client:
+        with running_daemon(place.without_forks(), **settings) as daemon, daemon.client() as client:
             wait_until(lambda: has_begun(place), "the watch has begun")
             payment = client.call("InitiatePayment", a_token_request()).payment
             take_away(rpc, how)

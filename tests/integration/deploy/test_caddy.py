@@ -30,7 +30,7 @@ def caddy(
 ) -> Iterator[Caddy]:
     folder = tmp_path_factory.mktemp("caddy")
     with (
-        running_daemon(module_place) as daemon,
+        running_daemon(module_place.without_forks()) as daemon,
         relayed(f"http://{daemon.http}", forwarded.append) as relay,
         running_caddy(folder, f"127.0.0.1:{relay.port}", free_port(), free_port()) as caddy,
     ):

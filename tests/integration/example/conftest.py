@@ -23,7 +23,7 @@ def stream(own_nats: OwnNats) -> EventStream:
 
 @pytest.fixture(scope="module")
 def daemon(new_place: Callable[[], Place], stream: EventStream) -> Iterator[Daemon]:
-    with running_daemon(attrs.evolve(new_place(), nats=stream.url)) as daemon:
+    with running_daemon(attrs.evolve(new_place(), nats=stream.url, forks=False)) as daemon:
         yield daemon
 
 

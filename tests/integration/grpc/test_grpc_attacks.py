@@ -41,7 +41,7 @@ LIMITS |= {"PAYD_GRPC_MESSAGE_TIMEOUT_S": "1", "PAYD_GRPC_RATE_PER_CLIENT": "0"}
 
 @pytest.fixture(scope="module")
 def daemon(module_place: Place) -> Iterator[Daemon]:
-    with running_daemon(module_place, **LIMITS) as daemon:
+    with running_daemon(module_place.without_forks(), **LIMITS) as daemon:
         yield daemon
         assert not [li for li in daemon.lines if li.get("level") in ("error", "critical")]
         assert daemon.process.poll() is None

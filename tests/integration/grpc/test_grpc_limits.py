@@ -45,7 +45,7 @@ def daemon(module_place: Place) -> Iterator[Daemon]:
         "PAYD_GRPC_HANDSHAKE_TIMEOUT_S": str(HANDSHAKE_TIMEOUT_S),
         "PAYD_GRPC_MAX_HEADER_BYTES": "8192",
     }
-    with running_daemon(module_place, **limits) as daemon:
+    with running_daemon(module_place.without_forks(), **limits) as daemon:
         yield daemon
         assert not [li for li in daemon.lines if li.get("level") in ("error", "critical")]
 

@@ -28,7 +28,7 @@ MAX_BODY_BYTES = 256 * 1024
 @pytest.fixture(scope="module")
 def daemon(module_place: Place) -> Iterator[Daemon]:
     """As it is shipped."""
-    with running_daemon(module_place) as daemon:
+    with running_daemon(module_place.without_forks()) as daemon:
         yield daemon
 
 

@@ -3,14 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.daemon import Place, running_daemon
-from support.waiting import PATIENCE_S
+from support.forks import run_payd
 
 from payd.cli import certified
 from payd.plugins.testing import CHECKS
@@ -23,20 +22,13 @@ def payd(tmp_path: Path) -> Payd:
     """In a folder of its own, with a home of its own."""
 
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "payd", *arguments],
-            cwd=tmp_path,
-            env={
-                "PATH": os.environ["PATH"],
-                "XDG_STATE_HOME": str(tmp_path / "state"),
-                "COLUMNS": "240",
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        env = {
+            "PATH": os.environ["PATH"],
+            "XDG_STATE_HOME": str(tmp_path / "state"),
+            "COLUMNS": "240",
+            **environment,
+        }
+        return run_payd(*arguments, env=env, cwd=tmp_path)
 
     return run
 
@@ -161,7 +153,7 @@ def row(done: "subprocess.CompletedProcess[str]", name: str) -> dict[str, Any]:
 
 
 def test_providers_are_shown_with_how_they_stand(place: Place, payd: Payd) -> None:
-    with running_daemon(place) as daemon:
+    with running_daemon(place.without_forks()) as daemon:
         settings = place.environment(HTTP_PORT=daemon.http.rpartition(":")[2])
         standing = row(payd("providers", "--json", **settings), "mock")
         as_text = payd("providers", **settings).stdout

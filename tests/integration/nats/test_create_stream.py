@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import nats
 import pytest
 from integration.nats.server import NatsServer
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from support.forks import run_payd
 from support.nats_operator import running_operator_nats
 
 from payd.adapters.bridge import aio
@@ -35,14 +35,7 @@ class CreateStream:
         }
 
     def __call__(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "payd", "events", "create-stream", *arguments],
-            env=self.environment | more,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_payd("events", "create-stream", *arguments, env=self.environment | more)
 
 
 @pytest.fixture
@@ -158,17 +151,8 @@ def test_a_running_payd_dev_is_found(pki: Path, tmp_path: Path) -> None:
     }
     with open_state(tmp_path / "state", ephemeral=False) as state:
         state.announce({"nats": settings["NATS_URL"]}, settings)
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "payd", "events", "create-stream"),
-                *("--state-dir", str(state.path)),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env={"PATH": "/usr/bin:/bin"},
-        )
+        command = ("events", "create-stream", "--state-dir", str(state.path))
+        done = run_payd(*command, env={"PATH": "/usr/bin:/bin"})
     assert done.returncode == 1
     assert "nats://127.0.0.1:1" in done.stderr
 

@@ -64,7 +64,7 @@ def hostiles(place: Place, tmp_path: Path) -> Hostiles:
         for name, mode in modes.items():
             install(tmp_path / "site", name)
             settings |= {f"{name.upper()}_ENABLED": "true", f"{name.upper()}_MODE": mode}
-        return running_daemon(place, **settings, **environment)
+        return running_daemon(place.without_forks(), **settings, **environment)
 
     return run
 

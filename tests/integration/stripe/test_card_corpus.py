@@ -25,7 +25,7 @@ Answers = Counter[tuple[str, int]]
 
 @pytest.fixture
 def daemon(place: Place, stripe: StandIn) -> Iterator[Daemon]:
-    with running_with_cards(place, stripe) as (daemon, _):
+    with running_with_cards(place.without_forks(), stripe) as (daemon, _):
         yield daemon
 
 

@@ -1,15 +1,14 @@
 """`payd doctor` and a start with a key that does not fit: told before the first customer comes."""
 
 import json
-import subprocess
-import sys
 
 import grpc
 import httpx
 import pytest
 from support.cards import SECRET_KEY, StandIn, pay_by_card, running_with_cards
 from support.daemon import Daemon, Place, running_daemon
-from support.waiting import PATIENCE_S, wait_until
+from support.forks import run_payd
+from support.waiting import wait_until
 
 
 def test_doctor_asks_stripe_for_its_health(place: Place, stripe: StandIn) -> None:
@@ -85,13 +84,6 @@ def _refused(daemon: Daemon) -> float | None:
 def _doctor(place: Place, stripe: StandIn, **settings: str) -> tuple[bool, str]:
     """What it says of the provider."""
     environment = place.environment(**(stripe.environment | settings))
-    done = subprocess.run(
-        [sys.executable, "-m", "payd", "doctor", "--json"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    done = run_payd("doctor", "--json", env=environment)
     [finding] = [f for f in json.loads(done.stdout) if f["what"] == "provider stripe"]
     return finding["ok"], finding["detail"]

@@ -1,13 +1,12 @@
 """What an operator sees of cards: `payd reconciliations` and `payd providers`."""
 
 import json
-import subprocess
-import sys
 import uuid
 
 from support.cards import StandIn, running_with_cards
 from support.daemon import Place, rows
-from support.waiting import PATIENCE_S, wait_until
+from support.forks import run_payd
+from support.waiting import wait_until
 
 
 def test_a_comparison_and_its_findings_are_shown(place: Place, stripe: StandIn) -> None:
@@ -36,13 +35,6 @@ def test_stripe_is_shown_among_the_providers(place: Place, stripe: StandIn) -> N
 
 def payd(place: Place, stripe: StandIn, *arguments: str) -> str:
     """What the command prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "payd", *arguments],
-        env=place.environment(**stripe.environment),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    done = run_payd(*arguments, env=place.environment(**stripe.environment))
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -2,14 +2,14 @@
 
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import grpc
 import pytest
 from support.cards import StandIn, a_card_request, pay_by_card, running_with_cards
 from support.daemon import Place
-from support.waiting import PATIENCE_S, wait_until
+from support.forks import run_payd
+from support.waiting import wait_until
 
 STRIPE = {
     "STRIPE_ENABLED": "true",
@@ -29,14 +29,7 @@ def prices_of(folder: Path, currency: str, minor_units: int) -> dict[str, str]:
 
 
 def served(place: Place, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "payd", "serve"],
-        env=place.environment(**STRIPE, **environment),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    return run_payd("serve", env=place.environment(**STRIPE, **environment))
 
 
 @pytest.mark.parametrize(

@@ -308,7 +308,7 @@ def test_a_receiver_that_is_the_guard_stops_the_start(place: Place) -> None:
 def test_a_real_node_without_a_fork_schedule_is_no_reason_not_to_start(
     place: Place, chain: Chain
 ) -> None:
-    with running_with_tokens(place, chain.url) as (daemon, _):
+    with running_with_tokens(place.without_forks(), chain.url) as (daemon, _):
         logged = [line for line in daemon.lines if line.get("event") == "chain_fork_unknown"]
     assert len(logged) == 1
 

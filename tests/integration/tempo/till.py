@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import attrs
 from payd_client.proto import payment_pb2 as pb
 from support.daemon import Client, Daemon, Place, events, rows, wait_until_published
+from support.forks import run_payd
 from support.tempo import (
     RECEIVER,
     Chain,
@@ -20,7 +19,7 @@ from support.tempo import (
     tempo_environment,
     units,
 )
-from support.waiting import PATIENCE_S, wait_until
+from support.waiting import wait_until
 
 
 @attrs.frozen(kw_only=True)
@@ -106,14 +105,7 @@ def operate(
     place: Place, settings: Mapping[str, str], *command: str, codes: Sequence[int] = (0,)
 ) -> Any:
     """A command with --json, where a daemon with these settings runs."""
-    done = subprocess.run(
-        [sys.executable, "-m", "payd", *command, "--json"],
-        env=place.environment(**settings),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    done = run_payd(*command, "--json", env=place.environment(**settings))
     assert done.returncode in codes, done.stderr + done.stdout
     return json.loads(done.stdout)
 

@@ -42,7 +42,7 @@ def test_two_versions_take_payments_side_by_side(
         paid = [_pay(of_old)]
         upgrade(old_place)
         paid.append(_pay(of_old))
-        with running_daemon(old_place) as new, new.client() as of_new:
+        with running_daemon(old_place.without_forks()) as new, new.client() as of_new:
             paid += [_pay(of_new), _pay(of_old), _pay(of_new)]
             # Each sees the other's payments, and a repeated call meets the same payment.
             assert all(of_old.get(one).id == of_new.get(one).id for one in paid)

@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 from support.daemon import Place
+from support.forks import run_payd
 from support.openbao import OpenBao, running_openbao
 
 
@@ -19,14 +19,7 @@ def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
 def run(place: Place, bao: OpenBao, *command: str) -> "subprocess.CompletedProcess[str]":
     environment = place.environment()
     bao.write(db_password=environment["DB_PASSWORD"])
-    return subprocess.run(
-        [sys.executable, "-m", "payd", *command],
-        env=environment | bao.environment() | {"DB_PASSWORD": ""},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_payd(*command, env=environment | bao.environment() | {"DB_PASSWORD": ""})
 
 
 def test_migrate_finds_its_password_there(place: Place, bao: OpenBao) -> None:
@@ -45,14 +38,8 @@ def test_doctor_says_what_the_vault_holds_and_nothing_of_it(place: Place, bao: O
 
 def test_doctor_says_that_the_vault_refuses(place: Place, bao: OpenBao) -> None:
     environment = {**bao.environment(), "VAULT_SECRET_PATH": "secret/elsewhere"}
-    done = subprocess.run(
-        [sys.executable, "-m", "payd", "doctor", "--json"],
-        env=place.environment() | environment | {"DB_PASSWORD": ""},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env = place.environment() | environment | {"DB_PASSWORD": ""}
+    done = run_payd("doctor", "--json", env=env)
     findings = {finding["what"]: finding for finding in json.loads(done.stdout)}
     assert done.returncode == 1
     assert "permission denied" in findings["Vault"]["detail"]
@@ -61,13 +48,6 @@ def test_doctor_says_that_the_vault_refuses(place: Place, bao: OpenBao) -> None:
 
 def test_a_command_without_its_vault_ends_with_1_and_says_why(place: Place, bao: OpenBao) -> None:
     environment = {**bao.environment(), "VAULT_ADDR": "http://127.0.0.1:1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "payd", "migrate"],
-        env=place.environment() | environment | {"DB_PASSWORD": ""},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_payd("migrate", env=place.environment() | environment | {"DB_PASSWORD": ""})
     assert done.returncode == 1
     assert "Error: Vault: login: ConnectionError" in done.stderr

@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from support.forks import run_payd
 from unit.cli.scripted_daemon import ScriptedDaemon, scripted_daemon
 
 from payd.cli.main import main
@@ -37,18 +37,9 @@ def alone() -> Alone:
 def process(tmp_path: Path) -> Process:
     """`payd` in a process of its own, an empty folder, and this environment alone."""
 
-    def run(
-        *arguments: str, timeout_s: float = 60, **environment: str
-    ) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "payd", *arguments],
-            env={"PATH": os.environ["PATH"], **environment},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout_s,
-        )
+    def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        env = {"PATH": os.environ["PATH"], **environment}
+        return run_payd(*arguments, env=env, cwd=tmp_path)
 
     return run
 
