@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import asyncpg
 import attrs
-from asyncpg.pool import PoolConnectionProxy
 
+from payd.adapters.postgres.pool import Pool
 from payd.adapters.postgres.session import SharedSession, open_session, refuse_shared_sessions
 from payd.adapters.postgres.statements import STATEMENTS
 from payd.domain.errors import StoreUnavailable
@@ -24,7 +24,6 @@ R = TypeVar("R")
 if TYPE_CHECKING:
     # Generic in the stubs only.
     _Connection = asyncpg.Connection[asyncpg.Record]
-    _PooledConnection = PoolConnectionProxy[asyncpg.Record]
 
 #: Deadlocks and serialization failures: the statement changed nothing, and is run again.
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -53,9 +52,6 @@ _AWAY = (
     asyncpg.UndefinedTableError,
     SharedSession,
 )
-#: Raised inside asyncpg's pool when a connection ends while it is acquired or released
-#: (github.com/MagicStack/asyncpg/issues/624). Our code is not called there, so it cannot be ours.
-_TRIPPED = (AttributeError,)
 _TRIES_MAX = 3
 #: Time to wait for a new password after the server refused those we have.
 _PASSWORD_S = 2.0
@@ -115,8 +111,7 @@ class Database:
         self._passwords = [settings.password]
         self._on_refused = on_refused
         self._renewed = asyncio.Event()
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-        self._opening = asyncio.Lock()
+        self._pool: Pool | None = None
         #: Whether a pooler was checked and gives payd sessions of its own.
         self._sessions_are_own = False
 
@@ -125,7 +120,7 @@ class Database:
         named = STATEMENTS[statement]
         arguments = named.arguments(values)
 
-        async def run(connection: "_PooledConnection") -> list[asyncpg.Record]:
+        async def run(connection: "_Connection") -> list[asyncpg.Record]:
             return await connection.fetch(
                 named.sql, *arguments, timeout=self._settings.command_timeout_s
             )
@@ -178,7 +173,7 @@ class Database:
         self._renewed.set()
         self._renewed = asyncio.Event()
         if self._pool is not None:
-            await self._pool.expire_connections()
+            self._pool.expire()
 
     async def _connect(
         self, *args: Any, session: Mapping[str, str] | None = None, **arguments: Any
@@ -221,12 +216,9 @@ class Database:
 
     def usage(self) -> tuple[int, int]:
         """Return the number of open connections, and of busy ones."""
-        if self._pool is None:
-            return 0, 0
-        size = self._pool.get_size()
-        return size, size - self._pool.get_idle_size()
+        return self._pool.usage() if self._pool is not None else (0, 0)
 
-    async def _retry(self, run: "Callable[[_PooledConnection], Awaitable[R]]") -> R:
+    async def _retry(self, run: "Callable[[_Connection], Awaitable[R]]") -> R:
         for attempt in range(1, _TRIES_MAX + 1):
             try:
                 return await self._once(run)
@@ -258,36 +250,23 @@ class Database:
             return False
         return True
 
-    async def _once(self, run: "Callable[[_PooledConnection], Awaitable[R]]") -> R:
+    async def _once(self, run: "Callable[[_Connection], Awaitable[R]]") -> R:
+        pool = self._opened()
+        connection = await pool.acquire(self._settings.acquire_timeout_s)
         try:
-            pool = await self._opened()
-            connection = await pool.acquire(timeout=self._settings.acquire_timeout_s)
-            try:
-                return await run(connection)
-            except (TimeoutError, asyncio.CancelledError, *LOST):
-                # The statement may still be running in this session: do not reuse it.
-                connection.terminate()
-                raise
-            finally:
-                with suppress(*_TRIPPED, *LOST):
-                    # The statement's outcome is known, so a failed release must not hide it.
-                    await pool.release(connection)
-        except _TRIPPED as error:
-            raise ConnectionResetError(str(error)) from error
+            return await run(connection)
+        except (TimeoutError, asyncio.CancelledError, *LOST):
+            # The statement may still be running in this session: do not reuse it.
+            connection.terminate()
+            raise
+        finally:
+            pool.release(connection)
 
-    async def _opened(self) -> "asyncpg.Pool[asyncpg.Record]":
-        if self._pool is not None:
-            return self._pool
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    **self._arguments(),
-                    min_size=1,
-                    max_size=self._settings.pool_size,
-                    reset=_nothing_to_reset,
-                    connect=self._connect,
-                )
-            return self._pool
+    def _opened(self) -> Pool:
+        if self._pool is None:
+            connect = partial(self._connect, **self._arguments())
+            self._pool = Pool(connect, self._settings.pool_size)
+        return self._pool
 
     def _arguments(self) -> Mapping[str, Any]:
         settings = self._settings
@@ -300,10 +279,6 @@ class Database:
             "timeout": settings.connect_timeout_s,
             "server_settings": {"application_name": "payd"},
         }
-
-
-async def _nothing_to_reset(connection: "_Connection") -> None:
-    """Skip the pool's reset: no statement leaves state in its session, and it is a round trip."""
 
 
 def _unavailable(error: BaseException) -> StoreUnavailable:
