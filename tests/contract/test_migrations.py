@@ -27,7 +27,7 @@ from payd.plugins.interface import ProviderEvent
 
 SCHEMA = Path(__file__).parent.parent.parent / "migrations" / "schema.sql"
 
-#: Everything that a schema consists of, as the catalog tells it.
+#: Everything that a schema consists of, by the catalog.
 CATALOG = """
 SELECT 'column' AS kind, table_name || '.' || column_name AS name,
        concat_ws(' ', data_type, numeric_precision, is_nullable, column_default,

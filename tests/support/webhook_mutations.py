@@ -39,7 +39,7 @@ def good_events(now: int) -> list[Event]:
         "payment_status": "paid",
         "status": "complete",
     }
-    told = {
+    objects = {
         "checkout.session.completed": session,
         "checkout.session.expired": session | {"status": "expired", "payment_status": "unpaid"},
         "checkout.session.async_payment_failed": session | {"payment_status": "unpaid"},
@@ -49,7 +49,7 @@ def good_events(now: int) -> list[Event]:
     frame = _fixture("event") | {"api_version": stripe.api_version, "created": now}
     return [
         frame | {"id": f"evt_{n}", "type": kind, "data": {"object": one}}
-        for n, (kind, one) in enumerate(told.items())
+        for n, (kind, one) in enumerate(objects.items())
     ]
 
 

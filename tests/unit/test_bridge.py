@@ -202,7 +202,7 @@ async def test_a_cancellation_crosses_both_bridges(loop: list[str]) -> None:
 # -- what nobody awaits ------------------------------------------------------------------------
 
 
-async def test_a_callback_that_fails_is_told_and_ends_nothing(loop: list[str]) -> None:
+async def test_a_callback_that_fails_is_reported_and_ends_nothing(loop: list[str]) -> None:
     async def schedule() -> None:
         def fail() -> None:
             raise ValueError("a broken frame")

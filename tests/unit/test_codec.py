@@ -100,7 +100,7 @@ def test_every_status_has_its_name_and_only_an_open_one_a_next_action(status: St
     assert message.HasField("next_action") == status.is_open
 
 
-def test_tokens_are_told_exactly_and_their_money_is_the_floor() -> None:
+def test_tokens_are_exact_and_their_money_is_rounded_down() -> None:
     payment = a_payment(
         method="crypto", crypto=USDC, snapshot_received=149_009_999, snapshot_confirmed=1
     )
@@ -111,7 +111,7 @@ def test_tokens_are_told_exactly_and_their_money_is_the_floor() -> None:
     assert message.crypto.confirmed_base_units == "1"
 
 
-def test_a_transfer_that_fits_no_integer_type_is_told_exactly() -> None:
+def test_a_transfer_that_fits_no_integer_type_is_exact() -> None:
     action = CryptoTransfer(
         currency="USDC",
         chain_id=2**64 - 1,
@@ -123,9 +123,9 @@ def test_a_transfer_that_fits_no_integer_type_is_told_exactly() -> None:
         calldata="0x02",
         payment_uri="ethereum:0x",
     )
-    told = payment_message(a_payment(next_action=action)).next_action.crypto_transfer
-    assert told.amount_base_units == str(2**200)
-    assert told.chain_id == 2**64 - 1
+    transfer = payment_message(a_payment(next_action=action)).next_action.crypto_transfer
+    assert transfer.amount_base_units == str(2**200)
+    assert transfer.chain_id == 2**64 - 1
 
 
 def test_a_failed_payment_says_why_and_what_an_operator_should_see() -> None:
@@ -163,14 +163,14 @@ def test_an_event_is_the_whole_payment_and_what_the_event_adds() -> None:
         reason="",
         request_id="req-1",
     )
-    told = json.loads(body)
-    assert told["status"] == "PAYMENT_STATUS_COMPLETED"
-    assert told["amount"] == {"currency_code": "USD", "minor_units": "14900"}
-    assert told["complete_time"] == "2026-01-02T03:04:05.678901Z"
+    event = json.loads(body)
+    assert event["status"] == "PAYMENT_STATUS_COMPLETED"
+    assert event["amount"] == {"currency_code": "USD", "minor_units": "14900"}
+    assert event["complete_time"] == "2026-01-02T03:04:05.678901Z"
     # Without presence, and empty: printed all the same.
-    assert (told["late"], told["attention"], told["provider_reference"]) == (False, [], "")
+    assert (event["late"], event["attention"], event["provider_reference"]) == (False, [], "")
     added = ("event_id", "event_type", "previous_status", "reason", "request_id")
-    assert [told[name] for name in added] == [
+    assert [event[name] for name in added] == [
         "00000000-0000-0000-0000-000000000009",
         "payment.completed",
         "PAYMENT_STATUS_PENDING",

@@ -100,7 +100,7 @@ def a_payment() -> Payment:
     )
 
 
-def told(evidence: Sequence[tuple[Evidence, datetime]]) -> Payment:
+def settled(evidence: Sequence[tuple[Evidence, datetime]]) -> Payment:
     payment = a_payment()
     for piece, now in evidence:
         if decision := decide(payment, piece, now):
@@ -149,12 +149,12 @@ async def test_a_scenario_is_reported_when_it_happens_and_ends_the_payment(
         final = (await look(provider, reference=created.reference)).snapshot
 
     assert len(sink.seen) == len(seconds), "and nothing else is reported"
-    payment = told(reports)
+    payment = settled(reports)
     assert (payment.status, payment.received, payment.late) == (status, received, late)
     assert payment.attention == attention
     assert final.received == final.confirmed == received
     for order in itertools.permutations([*reports, (final, clock.now())]):
-        other = told(order)
+        other = settled(order)
         assert (other.received, other.confirmed) == (payment.received, payment.confirmed)
 
 

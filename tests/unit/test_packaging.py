@@ -111,7 +111,7 @@ def test_no_page_and_no_message_says_to_install_ours_by_name() -> None:
     assert not by_name
 
 
-def test_a_name_is_told_from_a_file() -> None:
+def test_a_name_is_distinguished_from_a_file() -> None:
     ours = ["payd", "payd[kit]", "payd-x-provider", "'payd[dev,kit]'", "payd_service==0.1"]
     assert all(is_name_of_ours(word) for each in ours for word in words(each))
     not_by_name = ["./payd", "dist/payd_service-*.whl", '"payd-service[kit] @ https://host/a.whl"']

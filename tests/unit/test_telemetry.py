@@ -52,7 +52,7 @@ def lines_as_json() -> Iterator[None]:
 
 
 @pytest.fixture
-def told(capfd: pytest.CaptureFixture[str]) -> Any:
+def written_lines(capfd: pytest.CaptureFixture[str]) -> Any:
     """Every line that was written since, parsed."""
 
     def lines() -> list[dict[str, Any]]:
@@ -66,14 +66,14 @@ def told(capfd: pytest.CaptureFixture[str]) -> Any:
 # -- a line ------------------------------------------------------------------------------------
 
 
-def test_a_line_says_when_what_and_of_which_payment(told: Any) -> None:
+def test_a_line_says_when_what_and_of_which_payment(written_lines: Any) -> None:
     structlog.contextvars.bind_contextvars(
         request_id="req-1", payment_id="pay-1", client="main-app"
     )
 
     get_logger("payd.settle").info("payment_settled", status="COMPLETED")
 
-    [line] = told()
+    [line] = written_lines()
     assert line.pop("timestamp").endswith("Z")
     assert line == {
         "level": "info",
@@ -86,39 +86,39 @@ def test_a_line_says_when_what_and_of_which_payment(told: Any) -> None:
     }
 
 
-def test_a_librarys_line_has_the_shape_of_ours(told: Any) -> None:
+def test_a_librarys_line_has_the_shape_of_ours(written_lines: Any) -> None:
     structlog.contextvars.bind_contextvars(request_id="req-1")
 
     logging.getLogger("asyncpg.pool").warning("resetting %s", "a connection")
 
-    [line] = told()
+    [line] = written_lines()
     assert (line["logger"], line["level"]) == ("asyncpg.pool", "warning")
     assert (line["event"], line["request_id"]) == ("resetting a connection", "req-1")
 
 
-def test_a_librarys_broken_line_is_told_all_the_same(told: Any) -> None:
+def test_a_librarys_broken_line_is_logged_all_the_same(written_lines: Any) -> None:
     [ours] = [
         h for h in logging.getLogger().handlers if type(h).__module__.startswith(telemetry.__name__)
     ]
 
     ours.handle(logging.LogRecord("pluggy", logging.ERROR, "", 1, "%d plugins", ("three",), None))
 
-    [line] = told()
+    [line] = written_lines()
     assert line["event"] == "%d plugins"
 
 
-def test_a_warning_of_the_interpreter_is_a_line(told: Any) -> None:
+def test_a_warning_of_the_interpreter_is_a_line(written_lines: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         logging.captureWarnings(True)
         warnings.warn("old API", DeprecationWarning, stacklevel=1)
 
-    [line] = told()
+    [line] = written_lines()
     assert line["logger"] == "py.warnings"
     assert "old API" in line["event"]
 
 
-def test_the_level_changes_while_we_run_also_for_loggers_in_use(told: Any) -> None:
+def test_the_level_changes_while_we_run_also_for_loggers_in_use(written_lines: Any) -> None:
     log = get_logger("payd.nursery")
     log.debug("loop_turned")
     telemetry.set_level("debug")
@@ -127,31 +127,31 @@ def test_the_level_changes_while_we_run_also_for_loggers_in_use(told: Any) -> No
     log.warning("task_failed")
     logging.getLogger("asyncpg").warning("slow")
 
-    assert [line["event"] for line in told()] == ["loop_turned_again"]
+    assert [line["event"] for line in written_lines()] == ["loop_turned_again"]
 
 
-def test_no_field_passes_for_one_of_ours(told: Any) -> None:
+def test_no_field_passes_for_one_of_ours(written_lines: Any) -> None:
     register_secret("sk_live_levelled")
 
     get_logger("plugin").info("x", level="sk_live_levelled", logger="payd", timestamp="never")
 
-    [line] = told()
+    [line] = written_lines()
     assert (line["level"], line["logger"]) == ("info", "plugin")
     assert line["timestamp"] != "never"
 
 
-def test_what_json_does_not_know_is_told_by_its_repr(told: Any) -> None:
+def test_a_value_that_json_cannot_express_is_logged_as_its_repr(written_lines: Any) -> None:
     circle: list[Any] = []
     circle.append(circle)
 
     get_logger("payd").info("odd", where=Path("/etc"), by_id={(1, 2): "pair"})
 
-    [line] = told()
+    [line] = written_lines()
     assert "/etc" in line["where"]
     assert "pair" in line["by_id"]
 
 
-def test_an_exception_is_told_without_local_variables(told: Any) -> None:
+def test_an_exception_is_logged_without_local_variables(written_lines: Any) -> None:
     def charge(card: str) -> None:
         raise RuntimeError("no route to the bank")
 
@@ -160,7 +160,7 @@ def test_an_exception_is_told_without_local_variables(told: Any) -> None:
     except RuntimeError:
         get_logger("payd").exception("charge_failed")
 
-    [line] = told()
+    [line] = written_lines()
     assert line["level"] == "error"
     assert "RuntimeError: no route to the bank" in line["exception"]
     assert "4242" * 4 not in json.dumps(line)
@@ -186,13 +186,13 @@ def test_on_a_terminal_a_line_is_for_people(capfd: pytest.CaptureFixture[str]) -
 AWKWARD = 'p@ss"w\\ö rd/ü'
 
 
-def test_a_secret_that_is_worth_nothing_any_more_is_not_looked_for(told: Any) -> None:
+def test_a_secret_that_is_worth_nothing_any_more_is_not_looked_for(written_lines: Any) -> None:
     register_secret("open sesame")
     telemetry.forget_secret("open sesame")
 
     get_logger("payd").info("called", answer="open sesame")
 
-    [line] = told()
+    [line] = written_lines()
     assert line["answer"] == "open sesame"
 
 
@@ -265,19 +265,19 @@ def test_each_line_of_a_key_file_is_masked(capfd: pytest.CaptureFixture[str]) ->
         "api_key",
     ],
 )
-def test_what_is_kept_under_a_secret_name_is_never_shown(name: str, told: Any) -> None:
+def test_what_is_kept_under_a_secret_name_is_never_shown(name: str, written_lines: Any) -> None:
     get_logger("payd").info("called", **{name: "open sesame"}, headers=[{name: "open sesame"}])
 
-    [line] = told()
+    [line] = written_lines()
     assert line[name] == MASK
     assert line["headers"] == [{name: MASK}]
 
 
 @pytest.mark.parametrize("name", ["idempotency_key", "token_address", "method", "payment_id"])
-def test_what_an_operator_searches_for_is_shown(name: str, told: Any) -> None:
+def test_what_an_operator_searches_for_is_shown(name: str, written_lines: Any) -> None:
     get_logger("payd").info("called", **{name: "open sesame"})
 
-    [line] = told()
+    [line] = written_lines()
     assert line[name] == "open sesame"
 
 
@@ -334,7 +334,7 @@ def test_a_stalled_reader_of_stderr_costs_lines_and_no_time(
     assert lines[-1]["event"] == "reader_is_back"
 
 
-def test_a_closed_stderr_stops_nobody(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stderr_stops_nobody(written_lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w") as stderr:  # noqa: PTH123 - a pipe has no path
@@ -344,19 +344,19 @@ def test_a_closed_stderr_stops_nobody(told: Any, monkeypatch: pytest.MonkeyPatch
 
     get_logger("payd").info("somebody_listens")
 
-    assert [line["event"] for line in told()] == ["log_lines_dropped", "somebody_listens"]
+    assert [line["event"] for line in written_lines()] == ["log_lines_dropped", "somebody_listens"]
 
 
 # -- metrics -----------------------------------------------------------------------------------
 
 
-def test_an_rpc_is_told_in_one_line_and_counted(told: Any) -> None:
+def test_an_rpc_is_logged_in_one_line_and_counted(written_lines: Any) -> None:
     metrics = Metrics("1.2.3")
     structlog.contextvars.bind_contextvars(payment_id="pay-1")
 
     rpc_observer(metrics)("GetPayment", "OK", 0.0123, Caller(), None)
 
-    [line] = told()
+    [line] = written_lines()
     assert (line["event"], line["method"], line["code"]) == ("rpc_finished", "GetPayment", "OK")
     assert (line["duration_ms"], line["actor"]) == (12.3, "user:42")
     assert (line["certificate"], line["peer"]) == ("main-app", "10.0.0.7")
@@ -368,24 +368,24 @@ def test_an_rpc_is_told_in_one_line_and_counted(told: Any) -> None:
     assert metrics.registry.get_sample_value(name, {"method": "GetPayment", "le": "0.025"}) == 1
 
 
-def test_an_rpc_that_we_failed_tells_why(told: Any) -> None:
+def test_a_failed_rpc_is_logged_with_its_cause(written_lines: Any) -> None:
     try:
         raise ZeroDivisionError("a defect")
     except ZeroDivisionError as error:
         rpc_observer(Metrics("1"))("GetQuote", "INTERNAL", 0.001, Caller(), error)
 
-    [line] = told()
+    [line] = written_lines()
     assert line["level"] == "error"
     assert "ZeroDivisionError: a defect" in line["exception"]
 
 
-def test_a_refused_rpc_names_the_reason_and_is_no_error_of_ours(told: Any) -> None:
+def test_a_refused_rpc_names_the_reason_and_is_no_error_of_ours(written_lines: Any) -> None:
     class Refused(Exception):
         reason = "UNKNOWN_PRODUCT"
 
     rpc_observer(Metrics("1"))("GetQuote", "INVALID_ARGUMENT", 0.001, Caller(), Refused())
 
-    [line] = told()
+    [line] = written_lines()
     assert (line["level"], line["reason"]) == ("info", "UNKNOWN_PRODUCT")
     assert "exception" not in line
 

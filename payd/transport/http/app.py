@@ -44,7 +44,7 @@ class Check:
 
 @attrs.frozen(kw_only=True)
 class Readiness:
-    """What /readyz tells."""
+    """The content of /readyz."""
 
     checks: Mapping[str, Check]
 

@@ -24,7 +24,7 @@ SERVICE = "payd.v1.PaymentService"
 
 
 def pay(channel: grpc.Channel) -> dict[str, Any]:
-    """InitiatePayment, from the descriptors that the server tells."""
+    """InitiatePayment, from the descriptors of the server's reflection."""
     database = ProtoReflectionDescriptorDatabase(channel)
     pool = DescriptorPool(database)
     services = list(database.get_services())

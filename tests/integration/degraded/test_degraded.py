@@ -212,7 +212,7 @@ def test_an_event_consumer_is_calm_and_ends_in_order_while_nats_is_away(
 def test_stripe_is_away_while_sessions_and_its_events_wait(
     how: str, place: Place, tmp_path: Path
 ) -> None:
-    """They were paid while no webhook came through: only Stripe itself can tell."""
+    """They were paid while no webhook came through: only Stripe knows it."""
     with stand_in(tmp_path) as stripe, relayed(stripe.url) as api:
         settings = SETTINGS | stripe.environment
         settings |= {"STRIPE_API_BASE": f"http://127.0.0.1:{api.port}"}

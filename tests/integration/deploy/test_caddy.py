@@ -111,7 +111,7 @@ def test_a_request_that_reaches_the_daemon_would_be_noticed(
     "content", [b"x" * (300 * 1024), [b"x" * (300 * 1024)]], ids=["length", "chunks"]
 )
 def test_a_body_above_the_limit_is_refused(caddy: Caddy, content: bytes | list[bytes]) -> None:
-    """Whether it tells its length before, or comes in chunks."""
+    """Whether the request declares its length, or comes in chunks."""
     with caddy.client() as client:
         answer = client.post("/webhooks/stripe", content=content)
     assert answer.status_code == 413

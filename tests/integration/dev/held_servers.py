@@ -1,4 +1,4 @@
-"""All servers of `payd dev`, in a process that a test can kill: prints who and where they are."""
+"""All servers of `payd dev`, in a process that a test can kill: prints their pids and addresses."""
 
 import json
 import sys

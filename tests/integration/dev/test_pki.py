@@ -1,4 +1,4 @@
-"""The development certificates: who they name, who may read the keys, when they are renewed."""
+"""The development certificates: their names, the modes of the keys, when they are renewed."""
 
 import datetime as dt
 import ssl

@@ -1,4 +1,4 @@
-"""Real servers: they answer, come back when killed, and never outlive who started them."""
+"""Real servers: they answer, restart when killed, and never outlive their parent."""
 
 import asyncio
 import json

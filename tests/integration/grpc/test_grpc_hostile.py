@@ -252,7 +252,7 @@ async def test_headers_that_nobody_can_read_end_their_own_connection_only(
     await still_served(caller)
 
 
-# -- those who leave, and those who stay -------------------------------------------------------
+# -- callers that leave, and callers that stay -------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["InitiatePayment", "GetPayment"])
@@ -306,7 +306,7 @@ async def test_a_stopped_server_may_be_stopped_again(running: RunningServer) -> 
     await bridge.aio(running.server.stop, 1.0)
 
 
-# -- who may ask what --------------------------------------------------------------------------
+# -- permissions -------------------------------------------------------------------------------
 
 
 async def test_health_of_a_service_that_is_not_here_is_not_found(caller: Caller) -> None:

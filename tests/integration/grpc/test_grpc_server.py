@@ -34,7 +34,7 @@ async def still_served(caller: Caller) -> None:
     assert reply.message(pb.GetQuoteResponse).quote.total.minor_units == 100
 
 
-# -- who may come in ---------------------------------------------------------------------------
+# -- admission ---------------------------------------------------------------------------------
 
 
 async def test_the_main_app_is_answered_and_finds_its_request_id_again(caller: Caller) -> None:
@@ -165,7 +165,7 @@ async def test_an_unknown_error_is_internal_and_keeps_its_text_to_itself(
     assert "hunter2" not in str(reply.trailers)
 
 
-# -- who it was --------------------------------------------------------------------------------
+# -- origin of a call --------------------------------------------------------------------------
 
 
 async def test_who_asked_and_from_where_reaches_the_use_case(

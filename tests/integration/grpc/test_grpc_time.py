@@ -1,4 +1,4 @@
-"""Deadlines, callers who leave, too many calls at once, and the drain."""
+"""Deadlines, callers that leave, too many calls at once, and the drain."""
 
 from pathlib import Path
 

@@ -206,7 +206,7 @@ async def test_a_reason_of_the_contract_keeps_its_name(running: RunningServer) -
     assert answer.json()["title"] == "STORE_UNAVAILABLE"
 
 
-# -- who drips or floods -----------------------------------------------------------------------
+# -- slow and flooding clients -----------------------------------------------------------------
 
 
 async def test_a_body_within_the_limit_is_read(running: RunningServer) -> None:

@@ -112,7 +112,7 @@ def others_are_served(client: Client) -> None:
 
 
 def refused(client: Client, method: str) -> tuple[grpc.StatusCode, str]:
-    """How a caller is refused who wants to pay with it."""
+    """The refusal of a caller that wants to pay with it."""
     with pytest.raises(grpc.RpcError) as error:
         client.initiate(method=method)
     return error.value.code(), reason_of(error.value)

@@ -23,7 +23,7 @@ CARD_WORDS = {"card", "pan", "cvc", "cvv", "csc", "iban", "expiry", "cardholder"
 
 
 def planted_in(session: Json) -> Json:
-    """Its completion, with more of the customer in it than Stripe would tell."""
+    """Its completion, with more data of the customer than Stripe would send."""
     details = {"email": EMAIL, "name": NAME, "phone": CARD, "address": {"line1": NAME}}
     return paid_event(
         session,

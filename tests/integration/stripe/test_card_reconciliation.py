@@ -18,7 +18,7 @@ NEVER = "next_look_time = now() + interval '1 day'"
 def shop(module_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("stripe")
     with open_shop(module_place, folder, STRIPE_REQUEST_TIMEOUT_S="2") as opened:
-        # From now on all that Stripe tells is lost.
+        # From here on every webhook of Stripe is lost.
         opened.stripe.webhooks(mode="drop")
         yield opened
 

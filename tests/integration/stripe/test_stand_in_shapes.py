@@ -34,7 +34,7 @@ LIVES = (
     ("pay", "dispute"),
     ("pay", "dispute", "close_dispute"),
 )
-#: Fields of Stripe's examples that only those who ask for them get, or only a platform's account.
+#: Fields of Stripe's examples that are sent only on request, or only to a platform's account.
 ON_DEMAND = {"charge": {"refunds"}, "balance": {"connect_reserved"}}
 
 

@@ -288,7 +288,7 @@ async def test_one_of_three_that_finds_every_range_too_long_holds_nobody_up(
         await reads_all(watch, chain, 149)
 
 
-# -- who they say they are ---------------------------------------------------------------------
+# -- the chain and version that endpoints report -----------------------------------------------
 
 
 async def test_too_many_endpoints_of_another_chain_are_a_mistake_in_the_settings(

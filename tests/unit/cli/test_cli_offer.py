@@ -83,12 +83,12 @@ def test_a_pipe_has_no_code(payd: Process) -> None:
     assert not QR_BLOCKS & set(payd(*PAY).stdout)
 
 
-def test_beside_payd_dev_the_local_wallets_command_is_told(process: Process, state: Path) -> None:
+def test_beside_payd_dev_the_local_wallets_command_is_shown(process: Process, state: Path) -> None:
     shown = process(*PAY, "--state-dir", str(state)).stdout
     assert f"payd tempo pay --state-dir {state} {PAYMENT_ID}" in shown
 
 
-def test_without_a_local_chain_there_is_no_wallet_to_tell_of(payd: Process) -> None:
+def test_without_a_local_chain_no_wallet_is_shown(payd: Process) -> None:
     assert "payd tempo pay" not in payd(*PAY).stdout
 
 

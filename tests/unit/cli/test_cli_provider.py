@@ -38,19 +38,19 @@ def test_a_provider_has_its_own_commands_and_an_audit_where_there_is_one() -> No
 
 @pytest.mark.parametrize("name", ["mock", "stripe"])
 def test_an_audit_that_does_not_exist_is_no_command(alone: Alone, name: str) -> None:
-    told = alone(name, "audit")
-    assert told.exit_code == 2
-    assert "No such command 'audit'" in told.stderr
+    result = alone(name, "audit")
+    assert result.exit_code == 2
+    assert "No such command 'audit'" in result.stderr
     assert f"The provider {name} has no commands." in alone(name, "--help").stdout
 
 
-def test_its_commands_are_told_where_the_daemon_is() -> None:
+def test_its_commands_get_the_daemons_address() -> None:
     added = options(provider_group("tempo").commands["pay"]) - options(pay)
     assert added == {"--target", "--ca", "--cert", "--key", "--state-dir"}
 
 
 def test_the_providers_own_object_stays_as_it_is() -> None:
-    """It is one for all who ask: adding to it twice would give every option twice."""
+    """All callers share the command: adding options twice would give every option twice."""
     before = options(pay)
     once, twice = (provider_group("tempo").commands["pay"] for _ in range(2))
     assert options(pay) == before
@@ -58,8 +58,8 @@ def test_the_providers_own_object_stays_as_it_is() -> None:
 
 
 def test_help_lists_the_installed_providers_by_name(alone: Alone) -> None:
-    told = alone("--help").stdout
-    listed = told.partition("Providers:")[2].split("\n")
+    output = alone("--help").stdout
+    listed = output.partition("Providers:")[2].split("\n")
     assert {"mock", "stripe", "tempo"} <= {line.split()[0] for line in listed if line.strip()}
 
 
@@ -67,16 +67,16 @@ def test_help_lists_the_installed_providers_by_name(alone: Alone) -> None:
 def test_a_provider_that_is_not_enabled_says_how(
     configured: Alone, command: tuple[str, ...]
 ) -> None:
-    told = configured(*command, TEMPO_ENABLED="false")
-    assert told.exit_code == 1
-    assert "the provider tempo is not enabled: set TEMPO_ENABLED" in told.output
+    result = configured(*command, TEMPO_ENABLED="false")
+    assert result.exit_code == 1
+    assert "the provider tempo is not enabled: set TEMPO_ENABLED" in result.output
 
 
 @pytest.mark.parametrize("command", [("audit",), ("pay", "7")])
-def test_settings_that_are_wrong_are_told_before_anything_is_done(
+def test_invalid_settings_are_reported_before_anything_is_done(
     configured: Alone, command: tuple[str, ...]
 ) -> None:
-    told = configured(
+    result = configured(
         *command,
         TEMPO_ENABLED="true",
         TEMPO_RPC_URL="http://127.0.0.1:9",
@@ -84,11 +84,11 @@ def test_settings_that_are_wrong_are_told_before_anything_is_done(
         TEMPO_RECEIVER_ADDRESS="0x" + "0" * 40,
         TEMPO_MEMO_KEY="key",
     )
-    assert told.exit_code == 1
-    assert "receiver_address" in told.output
+    assert result.exit_code == 1
+    assert "receiver_address" in result.output
 
 
 def test_a_name_that_is_no_provider_is_no_command(alone: Alone) -> None:
-    told = alone("nobody", "audit")
-    assert told.exit_code == 2
-    assert "No such command" in told.stderr
+    result = alone("nobody", "audit")
+    assert result.exit_code == 2
+    assert "No such command" in result.stderr

@@ -73,8 +73,8 @@ def test_a_transfer_shows_all_that_the_customer_needs() -> None:
     )
     lines = dict(shown(status="PENDING", next_action=pb.NextAction(crypto_transfer=transfer)))
     assert lines["due"] == "149.000000 USDC"
-    told = {name.removeprefix("transfer "): v for name, v in lines.items() if "transfer" in name}
-    assert told == {
+    fields = {name.removeprefix("transfer "): v for name, v in lines.items() if "transfer" in name}
+    assert fields == {
         "currency": "USDC",
         "chain_id": "42431",
         "token_address": "0xaa",

@@ -54,7 +54,7 @@ def test_help_lists_every_command_with_a_word_on_it(alone: Alone, option: str) -
     assert all(listed[command] for command in COMMANDS)
 
 
-def test_the_version_is_told(alone: Alone) -> None:
+def test_the_version_is_printed(alone: Alone) -> None:
     result = alone("--version")
     assert (result.exit_code, result.stdout) == (0, f"payd, version {__version__}\n")
 

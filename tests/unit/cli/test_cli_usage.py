@@ -20,7 +20,7 @@ PAY = ("pay", "--item", ITEM, "--method", "mock")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("pay", "--method", "mock"), "--item"),
         (("pay", "--item", ITEM), "--method"),
@@ -44,11 +44,11 @@ PAY = ("pay", "--item", ITEM, "--method", "mock")
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_wrong_usage_ends_with_2_and_names_what_is_wrong(
-    alone: Alone, arguments: tuple[str, ...], told: str
+    alone: Alone, arguments: tuple[str, ...], message: str
 ) -> None:
     result = alone(*arguments)
     assert result.exit_code == 2, result.output
-    assert told in result.stderr
+    assert message in result.stderr
     assert result.stdout == ""
 
 
@@ -144,22 +144,22 @@ def test_an_error_that_nobody_foresaw_is_one_line(
             raise ExceptionGroup("tasks", [ExceptionGroup("more", [error])]) from None
 
     monkeypatch.setattr(main, "get_command", lambda ctx, name: broken)
-    told = alone("get")
-    assert told.exit_code == 70
-    assert told.stderr == (
+    result = alone("get")
+    assert result.exit_code == 70
+    assert result.stderr == (
         "Error: unexpected RuntimeError: two lines (test_cli_usage.py, line"
         f" {cast(Any, broken.callback).__code__.co_firstlineno + 3})."
         " This is a bug in payd: report it\n"
     )
 
 
-def test_a_folder_that_cannot_be_written_is_told(alone: Alone) -> None:
-    told = alone("plugin", "new", "hooli", "--folder", "/proc/hooli")
-    assert told.exit_code == 1
-    assert told.stderr == "Error: [Errno 2] No such file or directory: '/proc/hooli'\n"
+def test_a_folder_that_cannot_be_written_is_reported(alone: Alone) -> None:
+    result = alone("plugin", "new", "hooli", "--folder", "/proc/hooli")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: [Errno 2] No such file or directory: '/proc/hooli'\n"
 
 
-def test_an_error_that_a_task_raises_is_told_as_if_the_command_had(
+def test_an_error_in_a_task_is_reported_like_one_of_the_command(
     alone: Alone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @click.command()
@@ -167,11 +167,11 @@ def test_an_error_that_a_task_raises_is_told_as_if_the_command_had(
         raise ExceptionGroup("tasks", [click.ClickException("check this")])
 
     monkeypatch.setattr(main, "get_command", lambda ctx, name: broken)
-    told = alone("get")
-    assert (told.exit_code, told.stderr) == (1, "Error: check this\n")
+    result = alone("get")
+    assert (result.exit_code, result.stderr) == (1, "Error: check this\n")
 
 
-def test_files_that_are_not_there_are_told(alone: Alone) -> None:
+def test_missing_files_are_reported(alone: Alone) -> None:
     files = ("--ca", "/nowhere/ca", "--cert", "/nowhere/crt", "--key", "/nowhere/key")
     result = alone(*PAY, "--target", "localhost:1", *files)
     assert result.exit_code == 1
@@ -192,7 +192,7 @@ READERS = [
 
 
 @pytest.mark.parametrize("command", READERS, ids=" ".join)
-def test_a_wrong_configuration_ends_with_78_and_each_problem_is_told(
+def test_an_invalid_configuration_ends_with_78_and_reports_each_problem(
     process: Process, command: tuple[str, ...]
 ) -> None:
     ran = process(*command, GRPC_PORT="many", LOG_LEVEL="loud")

@@ -42,7 +42,7 @@ def test_good_certificates_say_how_long_they_last(pki: Path) -> None:
 
 
 @pytest.mark.parametrize(("left_days", "ok"), [(20, True), (13, False)])
-def test_a_certificate_near_its_end_is_told_before_it_hurts(
+def test_a_certificate_near_its_end_is_reported_before_it_expires(
     tmp_path: Path, left_days: int, ok: bool
 ) -> None:
     finding = found(aged(tmp_path, timedelta(days=left_days, hours=1)))
@@ -75,7 +75,7 @@ def test_a_key_of_another_certificate_is_a_finding(own: Path) -> None:
     assert "mismatch" in finding.detail.lower()
 
 
-def test_everything_down_is_told_line_by_line_and_ends_with_1(
+def test_everything_down_is_reported_line_by_line_and_ends_with_1(
     process: Process, own: Path, tmp_path: Path
 ) -> None:
     (own / "server.key").write_text("broken")

@@ -160,7 +160,7 @@ def test_a_server_of_another_ca_hears_nothing(
     assert daemon.asked == []
 
 
-def test_a_server_that_does_not_know_our_ca_is_told_as_unavailable(
+def test_a_server_that_does_not_know_our_ca_is_reported_as_unavailable(
     daemon: ScriptedDaemon, pki: Path, other_pki: Path
 ) -> None:
     error = refused(daemon.port, certificates(other_pki, ca=pki / "ca.crt"))

@@ -115,9 +115,9 @@ def test_i1_final_money_ends_in_completed_or_in_attention(life: Any) -> None:
 
 @given(LIVES)
 def test_i3_a_payment_is_completed_failed_and_canceled_at_most_once(life: Any) -> None:
-    told = [event.type for _, decision in live(life) for event in decision.events]
+    types = [event.type for _, decision in live(life) for event in decision.events]
     for kind in (EventType.COMPLETED, EventType.FAILED, EventType.CANCELED):
-        assert told.count(kind) <= 1
+        assert types.count(kind) <= 1
 
 
 @given(LIVES)
@@ -180,14 +180,14 @@ def test_i8_each_change_of_status_is_reported_exactly_once(life: Any) -> None:
 
 @given(LIVES)
 def test_i8_each_reason_for_a_person_is_reported_exactly_once(life: Any) -> None:
-    told: list[str] = []
+    published: list[str] = []
     raised: set[str] = set()
     for _, decision in live(life):
         raised |= {reason.value for reason in decision.payment.attention & MONEY_ATTENTION}
         for event in decision.events:
             if event.type is EventType.ATTENTION:
-                told += event.reason.split(",")
-    assert sorted(told) == sorted(raised)
+                published += event.reason.split(",")
+    assert sorted(published) == sorted(raised)
 
 
 @given(LIVES)

@@ -25,12 +25,12 @@ NOTHING = a_snapshot(minutes=40)
 
 @pytest.mark.parametrize("status", OPEN)
 @pytest.mark.parametrize("rules", [Rules(), HELD_BACK])
-@pytest.mark.parametrize("heard", [2, 3 * DAY])
+@pytest.mark.parametrize("minutes", [2, 3 * DAY])
 def test_money_that_moved_in_time_is_in_time_however_late_it_is_found(
-    status: Status, rules: Rules, heard: float
+    status: Status, rules: Rules, minutes: float
 ) -> None:
-    told = after(a_payment(status), (a_receipt(time=at(EXPIRES)),), minutes=heard, rules=rules)
-    assert (told.status, told.late, told.attention) == (Status.COMPLETED, False, frozenset())
+    ended = after(a_payment(status), (a_receipt(time=at(EXPIRES)),), minutes=minutes, rules=rules)
+    assert (ended.status, ended.late, ended.attention) == (Status.COMPLETED, False, frozenset())
 
 
 @pytest.mark.parametrize("status", OPEN)
@@ -74,21 +74,21 @@ def test_it_is_late_when_the_due_sum_needs_money_that_was_late(
     times: tuple[float, float], late: bool
 ) -> None:
     parts = (a_receipt("a", 200, time=at(times[0])), a_receipt("b", 300, time=at(times[1])))
-    told = after(a_payment(Status.PENDING), parts, minutes=60)
-    assert (told.status, told.late) == (Status.COMPLETED, late)
+    ended = after(a_payment(Status.PENDING), parts, minutes=60)
+    assert (ended.status, ended.late) == (Status.COMPLETED, late)
 
 
 def test_more_than_is_due_that_came_late_makes_nothing_late() -> None:
     parts = (a_receipt("a"), a_receipt("b", 7, time=at(40)))
-    told = after(a_payment(Status.PENDING), parts, minutes=60)
-    assert (told.status, told.late) == (Status.COMPLETED, False)
-    assert told.attention == {Attention.OVERPAID}
+    ended = after(a_payment(Status.PENDING), parts, minutes=60)
+    assert (ended.status, ended.late) == (Status.COMPLETED, False)
+    assert ended.attention == {Attention.OVERPAID}
 
 
 def test_totals_know_no_time_and_complete_as_ever() -> None:
     paid = a_snapshot(ProviderStatus.PAID, minutes=2 * DAY)
-    told = after(a_payment(Status.PENDING), paid, minutes=2 * DAY, rules=HELD_BACK)
-    assert (told.status, told.late) == (Status.COMPLETED, False)
+    ended = after(a_payment(Status.PENDING), paid, minutes=2 * DAY, rules=HELD_BACK)
+    assert (ended.status, ended.late) == (Status.COMPLETED, False)
 
 
 # -- after closing -------------------------------------------------------------------------------
@@ -96,16 +96,16 @@ def test_totals_know_no_time_and_complete_as_ever() -> None:
 
 @pytest.mark.parametrize("moved", [1, EXPIRES, JUST_LATE, WINDOW_ENDS])
 def test_a_completion_after_an_expiry_event_is_marked_as_late(moved: float) -> None:
-    told = after(a_payment(Status.PENDING), NOTHING, minutes=40)
-    assert told.status is Status.EXPIRED
-    paid = after(told, (a_receipt(time=at(moved)),), minutes=5 * DAY)
+    ended = after(a_payment(Status.PENDING), NOTHING, minutes=40)
+    assert ended.status is Status.EXPIRED
+    paid = after(ended, (a_receipt(time=at(moved)),), minutes=5 * DAY)
     assert (paid.status, paid.late) == (Status.COMPLETED, True)
 
 
 def test_a_payment_that_was_closed_long_after_its_expiry_gives_money_no_more_time() -> None:
     look = a_snapshot(minutes=3 * DAY)
-    told = after(a_payment(Status.PENDING), look, minutes=3 * DAY)
-    late = after(told, (a_receipt(time=at(WINDOW_ENDS + 1)),), minutes=3 * DAY)
+    ended = after(a_payment(Status.PENDING), look, minutes=3 * DAY)
+    late = after(ended, (a_receipt(time=at(WINDOW_ENDS + 1)),), minutes=3 * DAY)
     assert (late.status, late.attention) == (
         Status.EXPIRED,
         frozenset({Attention.PAID_AFTER_CLOSE}),
@@ -129,14 +129,14 @@ def test_a_part_that_moved_too_late_is_reported_with_the_part_that_makes_it_enou
 
 
 def test_a_sighting_alone_underpays_nothing() -> None:
-    told = after(a_payment(Status.EXPIRED), (a_receipt(amount=1, state=ReceiptState.SEEN),))
-    assert (told.received, told.attention) == (1, frozenset())
+    ended = after(a_payment(Status.EXPIRED), (a_receipt(amount=1, state=ReceiptState.SEEN),))
+    assert (ended.received, ended.attention) == (1, frozenset())
 
 
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.CANCELED])
 def test_a_wrong_token_after_closing_is_reported_as_that_alone(status: Status) -> None:
-    told = after(a_payment(status), (a_receipt(asset="EUR", time=at(9 * DAY)),))
-    assert (told.status, told.attention) == (status, frozenset({Attention.WRONG_TOKEN}))
+    ended = after(a_payment(status), (a_receipt(asset="EUR", time=at(9 * DAY)),))
+    assert (ended.status, ended.attention) == (status, frozenset({Attention.WRONG_TOKEN}))
 
 
 # -- snapshots without money ---------------------------------------------------------------------
@@ -169,15 +169,15 @@ def test_a_cancel_request_yields_to_money_and_to_nothing_else(
     amount: int, state: ReceiptState, status: Status
 ) -> None:
     wished = after(a_payment(Status.PENDING), CancelRequested())
-    told = after(wished, (a_receipt(amount=amount, state=state),))
-    assert after(told, NotClosable(snapshot=a_snapshot(minutes=1))).status is status
+    ended = after(wished, (a_receipt(amount=amount, state=state),))
+    assert after(ended, NotClosable(snapshot=a_snapshot(minutes=1))).status is status
 
 
 def test_money_that_moved_before_the_cancel_and_is_found_after_it_is_for_a_person() -> None:
     wished = after(a_payment(Status.PENDING), CancelRequested())
     canceled = after(wished, NotClosable(snapshot=a_snapshot()))
-    told = after(canceled, (a_receipt(time=at(0)),))
-    assert (told.status, told.attention) == (
+    ended = after(canceled, (a_receipt(time=at(0)),))
+    assert (ended.status, ended.attention) == (
         Status.CANCELED,
         frozenset({Attention.PAID_AFTER_CLOSE}),
     )

@@ -107,8 +107,8 @@ def test_a_sighting_is_received_and_not_confirmed_and_a_dropped_one_is_neither()
 
 
 def test_one_sum_reported_by_two_channels_counts_once() -> None:
-    told_twice = learned(PENDING, (a_receipt(),), a_snapshot(ProviderStatus.PAID))
-    assert (told_twice.received, told_twice.confirmed) == (DUE, DUE)
+    both = learned(PENDING, (a_receipt(),), a_snapshot(ProviderStatus.PAID))
+    assert (both.received, both.confirmed) == (DUE, DUE)
 
 
 def test_a_wrong_token_is_reported_and_stays_out_of_the_payment() -> None:
@@ -121,8 +121,8 @@ def test_a_wrong_token_is_reported_and_stays_out_of_the_payment() -> None:
 
 
 def test_one_receipt_in_two_assets_counts_in_the_right_one_in_every_order() -> None:
-    told: list[Evidence] = [(a_receipt(),), (a_receipt(asset="EUR"),)]
-    for order in permutations(told):
+    reports: list[Evidence] = [(a_receipt(),), (a_receipt(asset="EUR"),)]
+    for order in permutations(reports):
         after = learned(PENDING, *order)
         assert (after.receipts, after.attention) == (
             (a_receipt(),),
@@ -131,12 +131,12 @@ def test_one_receipt_in_two_assets_counts_in_the_right_one_in_every_order() -> N
 
 
 def test_of_a_receipt_with_two_times_the_same_report_is_kept_in_every_order() -> None:
-    told = [
+    reports = [
         a_receipt(asset=asset, time=at(minutes)) for asset in ("USD", "usd") for minutes in (1, 2)
     ]
-    ends = [learned(PENDING, *((one,) for one in order)) for order in permutations(told)]
+    ends = [learned(PENDING, *((one,) for one in order)) for order in permutations(reports)]
     for_a_person = frozenset({Attention.CONFLICTING_EVIDENCE})
-    assert {(end.receipts, end.attention) for end in ends} == {((told[-1],), for_a_person)}
+    assert {(end.receipts, end.attention) for end in ends} == {((reports[-1],), for_a_person)}
 
 
 def test_what_the_rail_withholds_counts_nowhere_until_it_is_released() -> None:
@@ -151,8 +151,8 @@ def test_a_sighting_that_the_rail_withholds_is_no_longer_on_its_way() -> None:
 
 
 def test_what_is_final_replaces_a_sighting_of_another_sum() -> None:
-    told: list[Evidence] = [(a_receipt(amount=900, state=ReceiptState.SEEN),), (a_receipt(),)]
-    for order in permutations(told):
+    reports: list[Evidence] = [(a_receipt(amount=900, state=ReceiptState.SEEN),), (a_receipt(),)]
+    for order in permutations(reports):
         after = learned(PENDING, *order)
         assert (after.received, after.attention) == (
             DUE,

@@ -35,15 +35,15 @@ def test_a_report_of_the_payments_own_object_counts() -> None:
 
 
 def test_the_money_of_another_object_never_counts() -> None:
-    told = after(PENDING, attrs.evolve(PAID, reference="other"))
-    assert (told.status, told.received, told.aliases) == (Status.PENDING, 0, ())
-    assert told.attention == {Attention.CONFLICTING_EVIDENCE}
+    result = after(PENDING, attrs.evolve(PAID, reference="other"))
+    assert (result.status, result.received, result.aliases) == (Status.PENDING, 0, ())
+    assert result.attention == {Attention.CONFLICTING_EVIDENCE}
 
 
 @pytest.mark.parametrize("status", [ProviderStatus.OPEN, ProviderStatus.PROCESSING])
 def test_a_second_object_that_lives_is_a_danger(status: ProviderStatus) -> None:
-    told = after(PENDING, a_snapshot(status, reference="other", due=DUE))
-    assert told.attention == {Attention.CONFLICTING_EVIDENCE}
+    result = after(PENDING, a_snapshot(status, reference="other", due=DUE))
+    assert result.attention == {Attention.CONFLICTING_EVIDENCE}
 
 
 def test_a_second_object_that_died_unpaid_is_none() -> None:
@@ -58,8 +58,8 @@ def test_a_dead_second_object_that_brought_money_is_reported() -> None:
 
 def test_a_snapshot_of_another_object_does_not_expire_the_payment() -> None:
     late = a_snapshot(ProviderStatus.OPEN, minutes=31, reference="other")
-    told = after(PENDING, late, minutes=32)
-    assert told.status is Status.PENDING
+    result = after(PENDING, late, minutes=32)
+    assert result.status is Status.PENDING
     look = a_snapshot(ProviderStatus.OPEN, minutes=31, reference="ref")
     assert after(PENDING, look, minutes=32).status is Status.EXPIRED
     assert after(PENDING, NotClosable(snapshot=look), minutes=32).status is Status.EXPIRED
@@ -69,26 +69,26 @@ def test_a_snapshot_of_another_object_does_not_expire_the_payment() -> None:
 
 
 def test_a_report_names_the_reference_that_the_lost_answer_would_have_reported() -> None:
-    told = after(CREATING, a_snapshot(reference="ref", aliases=("pi_1",)))
-    assert (told.status, told.provider_reference) == (Status.PENDING, "ref")
-    assert (told.asking, told.aliases, told.next_action) == (Asking.ANSWERED, ("pi_1",), None)
+    result = after(CREATING, a_snapshot(reference="ref", aliases=("pi_1",)))
+    assert (result.status, result.provider_reference) == (Status.PENDING, "ref")
+    assert (result.asking, result.aliases, result.next_action) == (Asking.ANSWERED, ("pi_1",), None)
 
 
 def test_the_answer_that_follows_adds_what_the_customer_has_to_do() -> None:
     answer = created("ref")
-    told = after(CREATING, a_snapshot(reference="ref"), answer)
-    assert told.next_action == answer.next_action
-    assert told.attention == frozenset()
+    result = after(CREATING, a_snapshot(reference="ref"), answer)
+    assert result.next_action == answer.next_action
+    assert result.attention == frozenset()
 
 
 def test_a_snapshot_without_a_page_keeps_the_page() -> None:
-    told = after(CREATING, created("ref"), Created(reference="ref", next_action=None))
-    assert told.next_action == created("ref").next_action
+    result = after(CREATING, created("ref"), Created(reference="ref", next_action=None))
+    assert result.next_action == created("ref").next_action
 
 
 def test_money_reported_before_the_answer_completes_and_names_the_object() -> None:
-    told = after(CREATING, PAID)
-    assert (told.status, told.provider_reference) == (Status.COMPLETED, "ref")
+    result = after(CREATING, PAID)
+    assert (result.status, result.provider_reference) == (Status.COMPLETED, "ref")
 
 
 # -- what the object asks for --------------------------------------------------------------------
@@ -97,20 +97,20 @@ def test_money_reported_before_the_answer_completes_and_names_the_object() -> No
 @pytest.mark.parametrize("total", [0, DUE - 1, DUE + 1, 2 * DUE])
 def test_an_object_that_asks_for_another_sum_never_completes(total: int) -> None:
     wrong = attrs.evolve(PAID, due=total, received=total, confirmed=total)
-    told = after(PENDING, wrong)
-    assert (told.status, told.received) == (Status.PENDING, 0)
-    assert told.attention == {Attention.AMOUNT_MISMATCH}
+    result = after(PENDING, wrong)
+    assert (result.status, result.received) == (Status.PENDING, 0)
+    assert result.attention == {Attention.AMOUNT_MISMATCH}
 
 
 def test_an_object_in_another_currency_never_completes() -> None:
-    told = after(PENDING, attrs.evolve(PAID, asset="EUR"))
-    assert (told.status, told.confirmed) == (Status.PENDING, 0)
-    assert told.attention == {Attention.AMOUNT_MISMATCH}
+    result = after(PENDING, attrs.evolve(PAID, asset="EUR"))
+    assert (result.status, result.confirmed) == (Status.PENDING, 0)
+    assert result.attention == {Attention.AMOUNT_MISMATCH}
 
 
 def test_a_report_that_contradicts_is_for_a_person() -> None:
-    told = after(PENDING, Conflict())
-    assert (told.status, told.attention) == (Status.PENDING, {Attention.CONFLICTING_EVIDENCE})
+    result = after(PENDING, Conflict())
+    assert (result.status, result.attention) == (Status.PENDING, {Attention.CONFLICTING_EVIDENCE})
 
 
 # -- money that goes back ------------------------------------------------------------------------
@@ -130,9 +130,9 @@ def test_of_refunds_the_largest_total_holds() -> None:
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.EXPIRED, Status.CANCELED])
 def test_what_went_back_is_no_proof_that_it_came(status: Status) -> None:
-    told = after(a_payment(status), Reversal(asset="USD", refunded=DUE, disputed=True))
-    assert (told.status, told.received) == (status, 0)
-    assert told.attention == {Attention.REFUNDED_EXTERNALLY, Attention.DISPUTED}
+    result = after(a_payment(status), Reversal(asset="USD", refunded=DUE, disputed=True))
+    assert (result.status, result.received) == (status, 0)
+    assert result.attention == {Attention.REFUNDED_EXTERNALLY, Attention.DISPUTED}
 
 
 def test_a_dispute_is_reported_and_a_completed_payment_stays_completed() -> None:
@@ -144,8 +144,8 @@ def test_a_dispute_is_reported_and_a_completed_payment_stays_completed() -> None
 
 
 def test_money_that_went_back_in_another_currency_is_a_mismatch() -> None:
-    told = after(PENDING, Reversal(asset="EUR", refunded=DUE))
-    assert (told.refunded, told.attention) == (0, {Attention.AMOUNT_MISMATCH})
+    result = after(PENDING, Reversal(asset="EUR", refunded=DUE))
+    assert (result.refunded, result.attention) == (0, {Attention.AMOUNT_MISMATCH})
 
 
 def test_a_report_of_a_dispute_does_not_expire_an_overdue_payment() -> None:
@@ -155,23 +155,23 @@ def test_a_report_of_a_dispute_does_not_expire_an_overdue_payment() -> None:
 
 @pytest.mark.parametrize("status", [Status.CREATING, Status.PENDING, Status.CANCELING])
 def test_a_refund_before_the_payment_is_no_news_of_its_object(status: Status) -> None:
-    told = after(a_payment(status), Reversal(asset="USD", refunded=100))
-    assert (told.status, told.provider_status) == (status, None)
+    result = after(a_payment(status), Reversal(asset="USD", refunded=100))
+    assert (result.status, result.provider_status) == (status, None)
 
 
 def test_other_names_that_reports_contain_are_kept_once_in_their_order() -> None:
-    told = after(
+    result = after(
         PENDING,
         a_snapshot(aliases=("pi_1", "ch_1")),
         Reversal(asset="USD", aliases=("ch_1", "re_1")),
         created("ref", aliases=("pi_1", "cus_1")),
     )
-    assert told.aliases == ("pi_1", "ch_1", "re_1", "cus_1")
+    assert result.aliases == ("pi_1", "ch_1", "re_1", "cus_1")
 
 
 def test_a_report_of_another_object_names_nothing_of_the_payment() -> None:
-    told = after(PENDING, a_snapshot(ProviderStatus.OPEN, reference="other", aliases=("pi_2",)))
-    assert (told.provider_reference, told.aliases) == ("ref", ())
+    result = after(PENDING, a_snapshot(ProviderStatus.OPEN, reference="other", aliases=("pi_2",)))
+    assert (result.provider_reference, result.aliases) == ("ref", ())
 
 
 # -- in every order ------------------------------------------------------------------------------
@@ -215,53 +215,53 @@ WRONG: list[Evidence] = [
 def test_i5_the_same_reports_in_any_order_give_the_same_end(
     order: list[Evidence], repeated: list[Evidence]
 ) -> None:
-    told: Payment = after(PENDING, *order, *repeated)
+    shuffled: Payment = after(PENDING, *order, *repeated)
     straight: Payment = after(PENDING, *LIFE)
-    assert facts(told) == facts(straight)
-    assert _end(told) == _end(straight)
+    assert facts(shuffled) == facts(straight)
+    assert _end(shuffled) == _end(straight)
 
 
 @given(st.permutations(OWN), st.lists(st.sampled_from(OWN)))
 def test_i5_reports_may_be_faster_than_the_answer_in_any_order(
     order: list[Evidence], repeated: list[Evidence]
 ) -> None:
-    told: Payment = after(CREATING, *order, *repeated)
+    shuffled: Payment = after(CREATING, *order, *repeated)
     straight: Payment = after(CREATING, *OWN)
-    assert facts(told) == facts(straight)
-    assert _end(told) == _end(straight)
-    assert _names(told) == _names(straight)
+    assert facts(shuffled) == facts(straight)
+    assert _end(shuffled) == _end(straight)
+    assert _names(shuffled) == _names(straight)
 
 
 @given(st.permutations([*LIFE, EXPIRED_TOO_LATE]))
 def test_i5_an_expiry_that_the_money_overtook_takes_nothing_back(order: list[Evidence]) -> None:
-    told: Payment = after(PENDING, *order)
+    shuffled: Payment = after(PENDING, *order)
     straight: Payment = after(PENDING, *LIFE, EXPIRED_TOO_LATE)
-    assert facts(told) == facts(straight)
-    assert (told.status, told.attention) == (Status.COMPLETED, straight.attention)
+    assert facts(shuffled) == facts(straight)
+    assert (shuffled.status, shuffled.attention) == (Status.COMPLETED, straight.attention)
 
 
 @given(st.permutations([*OWN, EXPIRED_TOO_LATE]), st.sampled_from(list(Status)))
 def test_i1_whatever_became_of_the_payment_its_money_is_reported(
     order: list[Evidence], status: Status
 ) -> None:
-    told: Payment = after(a_payment(status), *order)
-    assert told.confirmed == DUE
-    assert told.status is Status.COMPLETED or Attention.PAID_AFTER_CLOSE in told.attention
+    shuffled: Payment = after(a_payment(status), *order)
+    assert shuffled.confirmed == DUE
+    assert shuffled.status is Status.COMPLETED or Attention.PAID_AFTER_CLOSE in shuffled.attention
 
 
 @given(st.lists(st.sampled_from([LIFE[1], *WRONG])), st.sampled_from([PENDING, CREATING]))
 def test_i4_nothing_but_the_payments_own_money_completes_it(
-    told: list[Evidence], payment: Payment
+    reports: list[Evidence], payment: Payment
 ) -> None:
     known = after(payment, created("ref"))
-    assert after(known, *told).status in (Status.PENDING, Status.PROCESSING)
+    assert after(known, *reports).status in (Status.PENDING, Status.PROCESSING)
 
 
 @given(st.lists(st.sampled_from(WRONG)), st.integers(31, 3000))
 def test_a_wrong_object_that_an_overdue_payment_hears_of_moves_it_nowhere(
-    told: list[Evidence], minutes: int
+    reports: list[Evidence], minutes: int
 ) -> None:
-    about_others = [one for one in told if getattr(one, "reference", None) == "other"]
+    about_others = [one for one in reports if getattr(one, "reference", None) == "other"]
     payment = after(PENDING, *about_others, minutes=minutes)
     assert (payment.status, payment.received) == (Status.PENDING, 0)
 
@@ -270,9 +270,9 @@ def test_a_wrong_object_that_an_overdue_payment_hears_of_moves_it_nowhere(
 def test_a_disputed_object_never_expires(minutes: int, received: int) -> None:
     look = attrs.evolve(DISPUTED, received=received, confirmed=0, as_of=at(minutes))
     for evidence in (look, NotClosable(snapshot=look)):
-        told = after(PENDING, evidence, minutes=minutes + 1)
-        assert told.status in (Status.PENDING, Status.PROCESSING)
-        assert Attention.DISPUTED in told.attention
+        result = after(PENDING, evidence, minutes=minutes + 1)
+        assert result.status in (Status.PENDING, Status.PROCESSING)
+        assert Attention.DISPUTED in result.attention
 
 
 def _end(payment: Payment) -> tuple[Any, ...]:
@@ -304,5 +304,5 @@ def test_i5_an_object_that_cannot_pay_the_payment_is_not_taken_for_its_own(other
 
 def test_a_snapshot_of_another_object_closes_no_payment_that_shall_be_canceled() -> None:
     look = a_snapshot(ProviderStatus.OPEN, reference="other")
-    told = after(a_payment(Status.CANCELING), NotClosable(snapshot=look))
-    assert told.status is Status.CANCELING
+    result = after(a_payment(Status.CANCELING), NotClosable(snapshot=look))
+    assert result.status is Status.CANCELING

@@ -43,7 +43,7 @@ class PaymentLife(RuleBasedStateMachine):
 
     @initialize(closes=st.booleans())
     def begin(self, closes: bool) -> None:
-        """A rail that closes (a card) tells totals; one that cannot (a chain) tells arrivals."""
+        """A rail that closes (a card) reports totals; one that cannot (a chain) reports receipts."""
         self.closes = closes
         self.minutes = 0
         self.payment = a_payment(ask_deadline=at(CLAIM_MINUTES))
@@ -51,7 +51,7 @@ class PaymentLife(RuleBasedStateMachine):
         self.object: ProviderStatus | None = None
         self.arrivals: dict[str, Receipt] = {}
         self.reports: list[Evidence] = []
-        self.heard: list[tuple[Evidence, int]] = []
+        self.received: list[tuple[Evidence, int]] = []
         self.decisions: list[Decision] = []
 
     # -- the truth -----------------------------------------------------------------------------
@@ -75,8 +75,8 @@ class PaymentLife(RuleBasedStateMachine):
             self.object = ProviderStatus.PAID
         self.reports.append(self.stands() if self.closes else (receipt,))
 
-    def hear(self, evidence: Evidence) -> Decision | None:
-        self.heard.append((evidence, self.minutes))
+    def receive(self, evidence: Evidence) -> Decision | None:
+        self.received.append((evidence, self.minutes))
         decision = decide(self.payment, evidence, at(self.minutes))
         if decision is not None:
             check_step(self.payment, decision)
@@ -92,19 +92,19 @@ class PaymentLife(RuleBasedStateMachine):
         self.minutes += minutes
 
     @precondition(lambda self: self.may_send and self.is_claimed())
-    @rule(told=st.sampled_from(["answer", "late answer", "silence", "refusal", "never sent"]))
-    def the_provider_is_asked(self, told: str) -> None:
+    @rule(answer=st.sampled_from(["answer", "late answer", "silence", "refusal", "never sent"]))
+    def the_provider_is_asked(self, answer: str) -> None:
         self.may_send = False
-        if told == "never sent":
-            self.hear(NotAttempted())
-        elif told == "refusal" and self.object is None:
-            self.hear(Declined(code="no", message="no"))
+        if answer == "never sent":
+            self.receive(NotAttempted())
+        elif answer == "refusal" and self.object is None:
+            self.receive(Declined(code="no", message="no"))
         else:
             self.object = self.object or ProviderStatus.OPEN
-            if told == "answer":
-                self.hear(created())
-            elif told == "silence":
-                self.hear(OutcomeUnknown())
+            if answer == "answer":
+                self.receive(created())
+            elif answer == "silence":
+                self.receive(OutcomeUnknown())
             else:
                 self.reports.append(created())
 
@@ -124,15 +124,15 @@ class PaymentLife(RuleBasedStateMachine):
     @precondition(lambda self: self.reports)
     @rule(data=st.data())
     def a_report_arrives(self, data: st.DataObject) -> None:
-        self.hear(data.draw(st.sampled_from(self.reports)))
+        self.receive(data.draw(st.sampled_from(self.reports)))
 
     @rule()
     def the_caller_cancels(self) -> None:
-        self.hear(CancelRequested())
+        self.receive(CancelRequested())
 
     @rule()
     def the_provider_is_silent(self) -> None:
-        self.hear(Unanswered())
+        self.receive(Unanswered())
 
     # -- what payd does by itself --------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class PaymentLife(RuleBasedStateMachine):
         else:
             look = self.stands()
             canceling = self.payment.status is Status.CANCELING
-            self.hear(NotClosable(snapshot=look) if canceling else look)
+            self.receive(NotClosable(snapshot=look) if canceling else look)
 
     def is_claimed(self) -> bool:
         deadline = self.payment.ask_deadline
@@ -159,27 +159,27 @@ class PaymentLife(RuleBasedStateMachine):
     def close(self) -> None:
         if self.object is ProviderStatus.OPEN and not self.total(ReceiptState.SEEN):
             self.object = ProviderStatus.CANCELED
-        self.hear(self.stands())
+        self.receive(self.stands())
 
     def look_for_the_object(self) -> None:
         if self.object is not None:
-            self.hear(created())
-            self.hear(self.stands())
+            self.receive(created())
+            self.receive(self.stands())
         elif self.payment.asking is not Asking.NOT_ATTEMPTED:
-            self.hear(Absent())
+            self.receive(Absent())
         elif at(self.minutes) >= EXPIRY or self.payment.status is Status.CANCELING:
-            self.hear(NotAttempted())
+            self.receive(NotAttempted())
         else:
             claim = AskAgain(deadline=at(self.minutes + CLAIM_MINUTES))
-            self.may_send = self.hear(claim) is not None
+            self.may_send = self.receive(claim) is not None
 
     # -- what must hold ------------------------------------------------------------------------
 
     @invariant()
     def i3_it_is_completed_once_at_most(self) -> None:
-        told = [event.type for decision in self.decisions for event in decision.events]
+        types = [event.type for decision in self.decisions for event in decision.events]
         for kind in set(EventType) - {EventType.ATTENTION}:
-            assert told.count(kind) <= 1
+            assert types.count(kind) <= 1
 
     @invariant()
     def payd_never_believes_in_more_than_there_is(self) -> None:
@@ -196,7 +196,7 @@ class PaymentLife(RuleBasedStateMachine):
             if receipt.state is ReceiptState.SEEN:
                 self.report(attrs.evolve(receipt, state=ReceiptState.CONFIRMED))
         for piece in self.reports:
-            self.hear(piece)
+            self.receive(piece)
         for _ in range(6):
             self.minutes += 60
             self.recovery_looks()
@@ -216,7 +216,7 @@ class PaymentLife(RuleBasedStateMachine):
 
     def i12_the_same_evidence_again_makes_the_same_payment(self) -> None:
         again = self.first
-        for evidence, minutes in self.heard:
+        for evidence, minutes in self.received:
             decision = decide(again, evidence, at(minutes))
             again = decision.payment if decision else again
         assert again == self.payment

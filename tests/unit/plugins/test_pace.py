@@ -34,7 +34,7 @@ async def test_a_burst_leaves_at_once_and_is_earned_back_by_waiting(
         assert trio.current_time() - start == pytest.approx(0.1)
 
 
-async def test_who_would_wait_too_long_is_told_before_anything_is_sent(
+async def test_a_call_that_would_wait_too_long_is_refused_before_anything_is_sent(
     autojump_clock: MockClock,
 ) -> None:
     pace = Pace(1, wait_max_s=2)
@@ -111,7 +111,7 @@ def test_no_schedule_of_calls_sends_more_than_was_agreed(
         try:
             await pace.turn()
         except RateLimited:
-            assert trio.current_time() == start, "told at once"
+            assert trio.current_time() == start, "refused at once"
             return
         assert trio.current_time() - start <= 2.0 + 1e-6, "nobody waits longer"
         left.append(trio.current_time())

@@ -17,7 +17,7 @@ def test_only_the_last_values_are_good(history: list[tuple[str, ...]]) -> None:
     assert (len(credentials), set(credentials)) == (2, {"hook", "key"})
 
 
-def test_who_holds_them_sees_the_change() -> None:
+def test_an_object_built_with_them_sees_the_change() -> None:
     credentials = Credentials({"hook": ("old",)})
     held = credentials
     credentials.replace({"hook": ("new", "old")})

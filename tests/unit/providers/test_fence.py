@@ -188,7 +188,9 @@ async def test_a_provider_that_resists_its_cancellation_is_left_behind() -> None
             release.set()
 
 
-async def test_who_found_no_free_place_was_provably_not_sent(autojump_clock: MockClock) -> None:
+async def test_a_call_that_found_no_free_place_was_provably_not_sent(
+    autojump_clock: MockClock,
+) -> None:
     one_at_a_time = {"concurrency": 1}
     async with fenced(Toy(says=hang), capabilities=one_at_a_time) as fence:
         answers: list[Answer] = []
@@ -295,7 +297,7 @@ async def test_a_failed_look_brings_nothing(word: object) -> None:
     assert await fetch(word, Lookup.INCLUDING_ABSENCE, "toy_1") == UNANSWERED
 
 
-async def test_closing_tells_how_it_stands_where_the_rail_closes() -> None:
+async def test_closing_reports_the_state_where_the_rail_closes() -> None:
     assert await close(OPEN, Cancel.CLOSES) == Answer(evidence=(OPEN,))
 
 

@@ -54,7 +54,7 @@ class Mute(Exception):
 
 
 class Unmade(Declined):
-    """Its base was never told anything."""
+    """An error that does not initialise its base class."""
 
     def __init__(self) -> None:
         Exception.__init__(self)
@@ -125,7 +125,7 @@ async def test_a_cancellation_passes_the_fence_of_a_pure_method() -> None:
     assert scope.cancelled_caught
 
 
-def test_an_error_that_cannot_say_what_it_is_is_told_by_its_kind() -> None:
+def test_an_error_without_a_usable_text_is_named_by_its_class() -> None:
     assert describe(Mute()) == "Mute: its message cannot be read"
 
 

@@ -242,17 +242,17 @@ async def test_a_provider_is_given_its_own_metrics_and_the_cursor_of_its_own_wat
             self.provider = provider
 
         def set(self, figure: str, value: float) -> None:
-            told.append((self.provider, figure, value))
+            figures.append((self.provider, figure, value))
 
     async def read(provider: str) -> str:
         return f"the cursor of {provider}"
 
-    told: list[tuple[str, str, float]] = []
+    figures: list[tuple[str, str, float]] = []
     install(
         "red", factory="context.metrics.set('lag', 3); LIFE.append(await context.read_cursor())"
     )
     await load("red", metrics_of=Figures, read_cursor=read)
-    assert told == [("red", "lag", 3)]
+    assert figures == [("red", "lag", 3)]
     assert "the cursor of red" in sys.modules["red_provider_toy"].LIFE
 
 
@@ -348,7 +348,7 @@ async def test_a_wrong_setting_is_named_with_its_key_and_without_its_value(
     assert "many" not in str(failed)
 
 
-async def test_who_claims_a_method_that_another_has_is_left_out_and_both_are_named(
+async def test_on_a_method_conflict_the_later_provider_is_left_out_and_both_are_named(
     install: Install,
 ) -> None:
     install("red", methods="('card',)")
@@ -471,7 +471,7 @@ async def test_methods_are_described_without_building_a_provider(install: Instal
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_plugin_that_cannot_be_described_is_told_and_the_others_go_on(
+def test_a_plugin_that_cannot_be_described_is_reported_and_the_others_go_on(
     install: Install, parts: dict[str, str], reason: str
 ) -> None:
     install("bad", **parts)

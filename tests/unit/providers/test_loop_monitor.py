@@ -22,48 +22,48 @@ async def hold() -> None:
     time.sleep(2 * HELD_S)  # noqa: ASYNC251 - that is the point
 
 
-async def test_a_long_step_is_told_to_its_owner() -> None:
-    told: list[float] = []
+async def test_a_long_step_is_reported_to_its_owner() -> None:
+    reported: list[float] = []
 
     async def owned() -> None:
-        loop_monitor.OWNER.set(loop_monitor.Owner("toy", told.append))
+        loop_monitor.OWNER.set(loop_monitor.Owner("toy", reported.append))
         await hold()
         await trio.lowlevel.checkpoint()
 
     async with loop_monitor.watched_nursery() as nursery:
         nursery.start_soon(owned)
-    [seconds] = told
+    [seconds] = reported
     assert seconds >= 2 * HELD_S
 
 
 async def test_a_task_that_it_started_is_its_own() -> None:
-    told: list[float] = []
+    reported: list[float] = []
 
     async def owned() -> None:
-        loop_monitor.OWNER.set(loop_monitor.Owner("toy", told.append))
+        loop_monitor.OWNER.set(loop_monitor.Owner("toy", reported.append))
         async with trio.open_nursery() as inner:
             inner.start_soon(hold)
 
     async with loop_monitor.watched_nursery() as nursery:
         nursery.start_soon(owned)
-    assert len(told) == 1
+    assert len(reported) == 1
 
 
-async def test_steps_of_others_and_short_ones_are_not_told() -> None:
-    told: list[float] = []
+async def test_short_steps_and_those_of_others_are_not_reported() -> None:
+    reported: list[float] = []
 
     async def owned() -> None:
-        loop_monitor.OWNER.set(loop_monitor.Owner("toy", told.append))
+        loop_monitor.OWNER.set(loop_monitor.Owner("toy", reported.append))
         for _ in range(10):
             await trio.lowlevel.checkpoint()
 
     async with loop_monitor.watched_nursery() as nursery:
         nursery.start_soon(owned)
         nursery.start_soon(hold)
-    assert told == []
+    assert reported == []
 
 
-async def test_who_resists_its_cancellation_is_known() -> None:
+async def test_a_task_that_resists_its_cancellation_is_named() -> None:
     ended = trio.Event()
 
     async def owned(name: str, *, resists: bool) -> None:
@@ -88,10 +88,10 @@ async def test_who_resists_its_cancellation_is_known() -> None:
         ended.set()
 
 
-def test_a_pure_method_that_takes_long_is_told() -> None:
-    told: list[float] = []
-    with loop_monitor.report_if_blocking(loop_monitor.Owner("toy", told.append)):
+def test_a_synchronous_method_that_takes_long_is_reported() -> None:
+    reported: list[float] = []
+    with loop_monitor.report_if_blocking(loop_monitor.Owner("toy", reported.append)):
         time.sleep(2 * HELD_S)
-    with loop_monitor.report_if_blocking(loop_monitor.Owner("toy", told.append)):
+    with loop_monitor.report_if_blocking(loop_monitor.Owner("toy", reported.append)):
         pass
-    assert len(told) == 1
+    assert len(reported) == 1

@@ -61,7 +61,7 @@ def test_a_range_that_does_not_hold_this_interface_does_not_fit(sdk: Any, why: s
         ({"capabilities": None}, "not of class Capabilities"),
     ],
 )
-def test_what_a_manifest_cannot_say_is_told(changes: Any, why: str) -> None:
+def test_an_invalid_manifest_is_refused_with_the_reason(changes: Any, why: str) -> None:
     assert why in str(wrong_in_manifest(attrs.evolve(ACME, **changes)))
 
 
@@ -79,7 +79,7 @@ def test_what_a_manifest_cannot_say_is_told(changes: Any, why: str) -> None:
         ({"idempotency_window": timedelta(-1)}, "no time"),
     ],
 )
-def test_what_a_remote_side_cannot_do_is_told(changes: Any, why: str) -> None:
+def test_impossible_capabilities_are_refused_with_the_reason(changes: Any, why: str) -> None:
     able = attrs.evolve(ACME.capabilities, **changes)
     assert why in str(wrong_in_manifest(attrs.evolve(ACME, capabilities=able)))
 
@@ -108,5 +108,5 @@ def test_methods_that_can_be_offered(methods: Any) -> None:
         ((broken(default_expiry=1800),), "expires before it begins"),
     ],
 )
-def test_a_method_that_cannot_be_offered_is_told(methods: Any, why: str) -> None:
+def test_a_method_that_cannot_be_offered_is_refused_with_the_reason(methods: Any, why: str) -> None:
     assert why in str(wrong_in_methods(methods))

@@ -30,7 +30,7 @@ async def after(*words: object, log: Journal | None = None) -> ProviderState:
 
 
 @pytest.mark.parametrize("refusal", [REFUSED, FORBIDDEN])
-async def test_refusals_in_a_row_are_told_with_the_last_reason(refusal: Exception) -> None:
+async def test_refusals_in_a_row_are_reported_with_the_last_reason(refusal: Exception) -> None:
     state = await after(*[refusal] * REFUSALS_MAX)
     assert (state.healthy, state.creates_refused) == (True, REFUSALS_MAX)
     assert state.create_refusal is not None

@@ -159,7 +159,7 @@ async def test_losing_the_lead_is_no_failure(autojump_clock: MockClock) -> None:
     assert journal.events() == ["provider_watch_lost_lead"] * 10
 
 
-async def test_who_stops_while_waiting_for_the_lead_waits_no_longer() -> None:
+async def test_a_watch_that_is_stopped_while_it_waits_for_the_lease_ends() -> None:
     async with watched(Rail().watch, Election()) as fence:
         with trio.fail_after(1):
             await fence.stop()
@@ -202,7 +202,7 @@ async def test_what_a_watchs_own_nursery_raises_halts_it_too() -> None:
         assert fence.state().watch_halted == "the ledger is ahead"
 
 
-async def test_who_halted_says_so_no_longer_once_another_daemon_leads(
+async def test_a_halted_watch_is_not_reported_once_another_daemon_leads(
     autojump_clock: MockClock,
 ) -> None:
     rail, sinks = Rail(), Election()

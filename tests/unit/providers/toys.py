@@ -69,7 +69,7 @@ class Journal:
 
 
 class CollectingSink:
-    """Keeps the observations, and wakes who waits for a number of them."""
+    """Keeps the observations, and wakes a test that waits for a number of them."""
 
     def __init__(self) -> None:
         self.seen: list[Observation] = []

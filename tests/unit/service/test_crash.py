@@ -1,8 +1,8 @@
 """A daemon that dies, anywhere, any number of times, changes nothing in the end.
 
 After each death the caller does the same call again, and another daemon works on what is
-stored. The payment ends as it would have, with one object at the provider, and consumers
-hear of it once.
+stored. The payment ends as it would have, with one object at the provider, and one event is
+published.
 """
 
 from collections.abc import Awaitable, Callable
@@ -63,7 +63,7 @@ async def paid_at_the_second_attempt(world: World) -> Payment:
 
 
 async def paid_before_it_is_canceled(world: World) -> Payment:
-    """The customer is faster than the caller, who hears so."""
+    """The customer pays before the caller cancels; the caller gets an error."""
     payment = await _initiate(world)
     payment = await _what_the_customer_sees(world, payment)
     world.provider.object.pay()
@@ -91,7 +91,7 @@ async def canceled(world: World) -> Payment:
 
 
 async def canceled_after_a_lost_answer(world: World) -> Payment:
-    """The object exists, the caller was not told so, and cancels."""
+    """The object exists, the caller does not know it, and cancels."""
 
     async def created_and_lost(_: Request) -> Answer:
         world.provider.make(world.provider.operations[-1])
@@ -134,14 +134,14 @@ rails = pytest.mark.parametrize(
 async def test_without_a_death_the_story_ends_as_it_should(
     story: Story, rail: Capabilities
 ) -> None:
-    await _tell(story, World(rail))
+    await _check(story, World(rail))
 
 
 async def test_the_stories_come_by_every_place_where_a_daemon_may_die() -> None:
     reached: set[str] = set()
     for story in STORIES:
         world = World()
-        await _tell(story, world)
+        await _check(story, world)
         reached |= set(world.crash.reached)
 
     assert reached == CRASH_POINTS
@@ -155,7 +155,7 @@ async def test_one_death_anywhere_changes_nothing(story: Story, rail: Capabiliti
         for nth in count(1):
             world = World(rail)
             world.crash.die_at(name, nth)
-            await _tell(story, world, f"died at {name}, time {nth}")
+            await _check(story, world, f"died at {name}, time {nth}")
             if not world.crash.deaths:
                 break
             deaths += 1
@@ -178,13 +178,13 @@ async def test_many_deaths_change_nothing(
     world = World(rail)
     for name, nth in plans:
         world.crash.die_at(name, nth)
-    await _tell(story, world, f"died as planned: {plans}")
+    await _check(story, world, f"died as planned: {plans}")
 
 
 # -- words for the above ---------------------------------------------------------------------
 
 
-async def _tell(story: Story, world: World, note: str = "nobody died") -> None:
+async def _check(story: Story, world: World, note: str = "nobody died") -> None:
     payment = await story.happen(world)
     after = await _again(lambda: world.work_until_done(payment))
 
@@ -204,7 +204,7 @@ async def _initiate(world: World) -> Payment:
 
 
 async def _what_the_customer_sees(world: World, payment: Payment) -> Payment:
-    """The caller asks with GetPayment until it can tell the customer where to pay."""
+    """The caller repeats GetPayment until it knows where the customer pays."""
     for _ in range(20):
         payment = await world.newest(payment)
         if payment.next_action is not None:

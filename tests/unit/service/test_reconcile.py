@@ -21,7 +21,7 @@ ELSEWHERE = UUID(int=404)
 
 @pytest.fixture
 async def paid_unheard(world: World) -> Payment:
-    """Paid at the provider; nothing told payd."""
+    """Paid at the provider; no report reached payd."""
     payment = await world.initiate()
     world.provider.object.pay()
     return payment

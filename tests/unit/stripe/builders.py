@@ -95,16 +95,16 @@ def a_dispute(**changes: Any) -> dict[str, Any]:
     return fixture("dispute") | ours | changes
 
 
-def an_event(kind: str, told: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+def an_event(kind: str, subject: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
     """As Stripe sends and lists it."""
-    ours = {"id": "evt_1", "type": kind, "created": SECOND, "data": {"object": told}}
+    ours = {"id": "evt_1", "type": kind, "created": SECOND, "data": {"object": subject}}
     return fixture("event") | ours | changes
 
 
 def a_completed(**changes: Any) -> dict[str, Any]:
     """The event of a session that was paid."""
-    told = a_session(status="complete", payment_status="paid", payment_intent=INTENT_ID)
-    return an_event("checkout.session.completed", told, **changes)
+    session = a_session(status="complete", payment_status="paid", payment_intent=INTENT_ID)
+    return an_event("checkout.session.completed", session, **changes)
 
 
 # -- webhooks ----------------------------------------------------------------------------------

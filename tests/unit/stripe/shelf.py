@@ -57,6 +57,6 @@ class Hand:
 
 def events_at(*times: int) -> list[dict[str, Any]]:
     """One each, named in their order; of a kind that is small."""
-    told = {"id": SESSION_ID, "mode": "setup", "object": "checkout.session"}
-    rows = (an_event(EVENTS[0], told, created=time) for time in sorted(times))
+    session = {"id": SESSION_ID, "mode": "setup", "object": "checkout.session"}
+    rows = (an_event(EVENTS[0], session, created=time) for time in sorted(times))
     return [row | {"id": f"evt_{n}"} for n, row in enumerate(rows)]

@@ -142,14 +142,14 @@ async def test_trouble_at_stripe_is_an_unknown_outcome(word: httpx.Response) -> 
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_refused_key_is_a_misconfiguration_that_does_not_tell_it(status: int) -> None:
+async def test_a_refused_key_is_a_misconfiguration_that_does_not_show_it(status: int) -> None:
     message = f"Invalid API Key provided: {KEY}; sk_test_*********dc"
     said = await said_to_look(failure(status, message=message))
     assert isinstance(said, Misconfigured)
-    told = f"{said} {said!r} {said.__cause__!r}"
-    assert "dc" not in told
-    assert not [part for part in (KEY, KEY[8:], "4eC39") if part in told]
-    assert "stripe_secret_key" in told
+    text = f"{said} {said!r} {said.__cause__!r}"
+    assert "dc" not in text
+    assert not [part for part in (KEY, KEY[8:], "4eC39") if part in text]
+    assert "stripe_secret_key" in text
 
 
 @pytest.mark.parametrize(
@@ -194,12 +194,12 @@ async def test_other_parameters_under_the_key_are_a_conflict() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "told"), [("expired_card", "expired_card"), (None, "card_declined")]
+    ("code", "expected"), [("expired_card", "expired_card"), (None, "card_declined")]
 )
-async def test_a_declined_card_is_declined(code: str | None, told: str) -> None:
+async def test_a_declined_card_is_declined(code: str | None, expected: str) -> None:
     said, times = await said_to_create(failure(402, type="card_error", code=code))
     assert isinstance(said, Declined)
-    assert (said.code, times) == (told, 1)
+    assert (said.code, times) == (expected, 1)
 
 
 # -- a good answer -----------------------------------------------------------------------------
@@ -234,13 +234,13 @@ async def test_a_look_asks_for_the_intent_with_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "wait_s"),
+    ("retry_after", "wait_s"),
     [(None, 1.0), ("7", 7.0), ("0.5", 0.5), ("0", 1.0), ("soon", 1.0), (DATE, 1.0)],
 )
 async def test_a_429_holds_the_pace_for_so_long(
-    autojump_clock: MockClock, told: str | None, wait_s: float
+    autojump_clock: MockClock, retry_after: str | None, wait_s: float
 ) -> None:
-    async with open_fake(failure(429, retry_after=told), GOOD) as (api, fake):
+    async with open_fake(failure(429, retry_after=retry_after), GOOD) as (api, fake):
         with pytest.raises(RateLimited) as limited:
             await api.session(SESSION_ID)
         assert limited.value.retry_after_s == wait_s
@@ -263,11 +263,11 @@ async def test_while_it_holds_nothing_is_sent(autojump_clock: MockClock) -> None
     assert len(fake.sent) == 2
 
 
-@pytest.mark.parametrize("told", ["nan", "inf", "-5", "1e300"])
+@pytest.mark.parametrize("retry_after", ["nan", "inf", "-5", "1e300"])
 async def test_a_wait_that_is_no_wait_does_not_hold_it_for_ever(
-    autojump_clock: MockClock, told: str
+    autojump_clock: MockClock, retry_after: str
 ) -> None:
-    async with open_fake(failure(429, retry_after=told), GOOD) as (api, _):
+    async with open_fake(failure(429, retry_after=retry_after), GOOD) as (api, _):
         with pytest.raises(RateLimited) as limited:
             await api.session(SESSION_ID)
         assert 0 < limited.value.retry_after_s < 86_400
@@ -345,7 +345,7 @@ async def test_a_key_that_is_refused_after_a_lost_answer_leaves_it_unknown(
     assert isinstance(said, OutcomeUnknown)
 
 
-async def test_a_conflict_after_a_lost_answer_is_told(autojump_clock: MockClock) -> None:
+async def test_a_conflict_after_a_lost_answer_is_reported(autojump_clock: MockClock) -> None:
     said, _ = await said_to_create(
         httpx.ReadTimeout("lost"), failure(400, type="idempotency_error")
     )

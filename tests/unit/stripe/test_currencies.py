@@ -58,9 +58,9 @@ def test_what_was_paid_comes_back_in_iso_units(currency: str, units: int) -> Non
 @pytest.mark.parametrize(("currency", "units"), ONE_AT_STRIPE.items())
 def test_what_was_refunded_comes_back_in_iso_units(currency: str, units: int) -> None:
     charge = a_charge(amount_refunded=3 * units, currency=currency.lower())
-    [told] = events.observations(read(an_event("charge.refunded", charge)), livemode=False)
-    assert isinstance(told.fact, Reversal)
-    assert told.fact.refunded == one(currency, 3).minor_units
+    [observation] = events.observations(read(an_event("charge.refunded", charge)), livemode=False)
+    assert isinstance(observation.fact, Reversal)
+    assert observation.fact.refunded == one(currency, 3).minor_units
 
 
 @given(data=st.data(), currency=st.sampled_from(sorted(currencies.KNOWN)))
@@ -122,7 +122,7 @@ def test_a_currency_that_stripe_does_not_list_is_refused_at_the_start(currency: 
         StripeConfig.model_validate({"currencies": [currency]})
 
 
-def test_the_method_tells_payd_what_can_be_charged() -> None:
+def test_the_method_declares_what_can_be_charged() -> None:
     [method] = methods_of(StripeConfig(currencies=("USD", "MGA")))
     assert set(method.amounts) == {"USD", "MGA"}
     assert method.amounts["MGA"].step_minor_units == 100

@@ -252,7 +252,9 @@ async def test_an_event_that_cannot_be_read_hides_no_other() -> None:
 
 
 async def test_a_scanned_event_is_the_one_that_a_webhook_brings() -> None:
-    told = a_completed(created=SECOND - 5)
-    delivered = deliver(json.dumps(told | {"pending_webhooks": 1, "api_version": "2020-08-27"}))
-    pages = await scanned(Shelf([told]), Hand(), None)
+    completed = a_completed(created=SECOND - 5)
+    delivered = deliver(
+        json.dumps(completed | {"pending_webhooks": 1, "api_version": "2020-08-27"})
+    )
+    pages = await scanned(Shelf([completed]), Hand(), None)
     assert [event for page in pages for event in page.events] == [delivered]

@@ -43,8 +43,8 @@ def a_session_event(
     kind: str, states: tuple[str, str] = PAID, /, *, livemode: bool = False, **changes: Any
 ) -> dict[str, Any]:
     status, payment_status = states
-    told = a_session(status=status, payment_status=payment_status, payment_intent=INTENT_ID)
-    event = an_event(kind, told | {"livemode": livemode} | changes)
+    subject = a_session(status=status, payment_status=payment_status, payment_intent=INTENT_ID)
+    event = an_event(kind, subject | {"livemode": livemode} | changes)
     return event | {"livemode": livemode}
 
 
@@ -82,7 +82,7 @@ def test_it_is_about_our_payment_at_the_time_of_the_event(kind: str) -> None:
     assert observation.fact.as_of == datetime.fromtimestamp(SECOND - 90, UTC)
 
 
-def test_it_tells_what_the_session_asks_for_and_its_names() -> None:
+def test_a_snapshot_has_the_sessions_due_amount_and_names() -> None:
     snapshot = the_snapshot(a_session_event(COMPLETED, amount_total=7, currency="jpy"))
     assert (snapshot.asset, snapshot.due, snapshot.received) == ("JPY", 7, 7)
     assert (snapshot.reference, snapshot.aliases) == (SESSION_ID, (INTENT_ID,))
@@ -199,10 +199,10 @@ def test_a_session_of_other_software_says_nothing(kind: str, changes: dict[str, 
 
 @pytest.mark.parametrize("mode", ["setup", "subscription", "payment"])
 def test_a_foreign_session_may_lack_its_amount_and_states(mode: str) -> None:
-    told = fixture("checkout.session") | {"mode": mode, "status": None, "currency": None}
+    subject = fixture("checkout.session") | {"mode": mode, "status": None, "currency": None}
     for missing in ("amount_total", "payment_status", "livemode", "metadata"):
-        del told[missing]
-    assert said(an_event(COMPLETED, told)) == []
+        del subject[missing]
+    assert said(an_event(COMPLETED, subject)) == []
 
 
 @pytest.mark.parametrize(
@@ -234,8 +234,8 @@ def test_test_money_for_a_live_payment_is_a_conflict(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", EVENTS)
 def test_live_money_for_a_test_payment_is_a_conflict(kind: str) -> None:
-    told = OBJECTS[kind] | {"livemode": True}
-    (observation,) = said(an_event(kind, told, livemode=True), livemode=False)
+    subject = OBJECTS[kind] | {"livemode": True}
+    (observation,) = said(an_event(kind, subject, livemode=True), livemode=False)
     assert observation.fact == Conflict()
 
 
@@ -254,5 +254,5 @@ def test_with_a_live_key_a_live_event_is_believed(states: tuple[str, str]) -> No
 
 
 def test_other_softwares_session_in_the_wrong_world_still_says_nothing() -> None:
-    told = a_session(client_reference_id="cart-7")
-    assert said(an_event(COMPLETED, told), livemode=True) == []
+    subject = a_session(client_reference_id="cart-7")
+    assert said(an_event(COMPLETED, subject), livemode=True) == []

@@ -201,11 +201,11 @@ async def test_a_payment_begun_before_the_closing_is_looked_at(
         (("open", "unpaid"), ProviderStatus.OPEN),
     ],
 )
-async def test_a_session_that_cannot_be_closed_tells_how_it_stands(
+async def test_a_session_that_cannot_be_closed_reports_its_state(
     states: tuple[str, str], status: ProviderStatus
 ) -> None:
-    told = a_session(status=states[0], payment_status=states[1])
-    assert (await closed(failure(400, **NOT_OPEN), answer(told))).status is status
+    session = a_session(status=states[0], payment_status=states[1])
+    assert (await closed(failure(400, **NOT_OPEN), answer(session))).status is status
 
 
 async def test_a_session_that_stripe_does_not_know_is_not_closed() -> None:

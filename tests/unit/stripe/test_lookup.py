@@ -110,8 +110,8 @@ async def test_among_too_many_sessions_absence_is_not_claimed(autojump_clock: Mo
 
 
 async def test_a_known_session_is_fetched_by_its_name() -> None:
-    told = a_session(status="expired", payment_intent=an_intent("processing"))
-    found = await fetched(lambda sent: answer(told), a_ref(reference=SESSION_ID))
+    session = a_session(status="expired", payment_intent=an_intent("processing"))
+    found = await fetched(lambda sent: answer(session), a_ref(reference=SESSION_ID))
     assert isinstance(found, Found)
     assert found.created.reference == SESSION_ID
     assert found.snapshot.status is ProviderStatus.PROCESSING

@@ -228,7 +228,7 @@ async def test_key_version_and_place_leave_with_it() -> None:
     assert sent.headers["content-type"] == "application/x-www-form-urlencoded"
 
 
-#: PostgreSQL takes no NUL; who asks with one is refused before.
+#: PostgreSQL takes no NUL; a request with one is refused before.
 _NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 _ITEMS = st.lists(st.builds(an_item, st.integers(50, 10**5), _NAMES), min_size=1, max_size=4)
 

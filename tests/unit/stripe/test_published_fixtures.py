@@ -51,8 +51,8 @@ def a_session(**changes: Any) -> Json:
 
 def an_event(kind: str, subject: Any, **changes: Any) -> Json:
     """The published event, about another object."""
-    told = {"type": kind, "created": SECOND, "data": {"object": subject}}
-    return {**PUBLISHED["event"], **told, **changes}
+    own = {"type": kind, "created": SECOND, "data": {"object": subject}}
+    return {**PUBLISHED["event"], **own, **changes}
 
 
 def signed(body: str, secret: str = SECRET, time: int = SECOND) -> str:

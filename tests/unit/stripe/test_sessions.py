@@ -55,12 +55,12 @@ TABLE = [
 
 
 def a_look(status: str, payment_status: str, intent: str | None = None, **more: Any) -> Snapshot:
-    told = a_session(
+    session = a_session(
         status=status,
         payment_status=payment_status,
         payment_intent=None if intent is None else an_intent(intent, **more),
     )
-    return snapshot(told, NOW)
+    return snapshot(session, NOW)
 
 
 @pytest.mark.parametrize(("status", "payment_status", "intent", "expected"), TABLE)
@@ -115,7 +115,7 @@ def test_an_intent_that_is_only_named_has_no_status() -> None:
     assert intent_of(a_session()) == Intent()
 
 
-def test_the_banks_own_code_tells_why_it_was_declined() -> None:
+def test_the_banks_own_code_is_the_reason_of_a_decline() -> None:
     error = {"type": "card_error", "code": "card_declined", "message": "Jenny's bank"}
     look = a_look("complete", "unpaid", "requires_payment_method", last_payment_error=error)
     assert look.failure_code == "card_declined"
@@ -129,36 +129,38 @@ def test_without_a_code_there_is_one_of_ours(error: object) -> None:
     assert look.failure_code == "payment_failed"
 
 
-def test_an_event_that_tells_a_failure_outweighs_an_intent_that_is_only_named() -> None:
-    told = a_session(status="complete", payment_intent=INTENT_ID)
-    assert snapshot(told, NOW).status is PROCESSING
-    assert snapshot(told, NOW, has_failed=True).status is DECLINED
+def test_an_event_with_a_failure_outweighs_an_intent_that_is_only_named() -> None:
+    session = a_session(status="complete", payment_intent=INTENT_ID)
+    assert snapshot(session, NOW).status is PROCESSING
+    assert snapshot(session, NOW, has_failed=True).status is DECLINED
 
 
 # -- as the answer to a creation ---------------------------------------------------------------
 
 
 def test_an_open_session_sends_the_customer_to_its_page() -> None:
-    told = a_session()
-    assert created(told) == Created(reference=SESSION_ID, next_action=Redirect(url=told["url"]))
+    session = a_session()
+    assert created(session) == Created(
+        reference=SESSION_ID, next_action=Redirect(url=session["url"])
+    )
 
 
 @pytest.mark.parametrize("url", [None, ""])
 def test_a_session_that_is_over_has_no_page(url: str | None) -> None:
-    told = a_session(url=url, status="complete", payment_status="paid", payment_intent=INTENT_ID)
-    assert created(told) == Created(reference=SESSION_ID, next_action=None, aliases=(INTENT_ID,))
+    session = a_session(url=url, status="complete", payment_status="paid", payment_intent=INTENT_ID)
+    assert created(session) == Created(reference=SESSION_ID, next_action=None, aliases=(INTENT_ID,))
 
 
 def test_a_session_without_the_field_url_has_no_page() -> None:
-    told = a_session()
-    del told["url"]
-    assert created(told).next_action is None
+    session = a_session()
+    del session["url"]
+    assert created(session).next_action is None
 
 
 def test_a_look_is_both_and_can_be_stored() -> None:
-    told = a_session()
-    look = found(told, NOW)
-    assert look == Found(created=created(told), snapshot=snapshot(told, NOW))
+    session = a_session()
+    look = found(session, NOW)
+    assert look == Found(created=created(session), snapshot=snapshot(session, NOW))
 
 
 def test_the_secret_of_an_intent_goes_nowhere() -> None:

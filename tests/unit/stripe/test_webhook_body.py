@@ -37,10 +37,10 @@ FRAME = '{"object":"event","id":"evt_1","type":"a.b","created":1,"livemode":fals
 def an_event_of(kind: str) -> Event:
     """Any of those that are read, complete."""
     if kind.startswith("checkout"):
-        told = a_session(status="complete", payment_status="paid", payment_intent=INTENT_ID)
+        subject = a_session(status="complete", payment_status="paid", payment_intent=INTENT_ID)
     else:
-        told = a_charge() if kind == "charge.refunded" else a_dispute()
-    return an_event(kind, told)
+        subject = a_charge() if kind == "charge.refunded" else a_dispute()
+    return an_event(kind, subject)
 
 
 def changed(event: Event, path: Path, value: object) -> Event:
@@ -223,8 +223,8 @@ def test_every_amount_that_can_be_stored_is_taken(amount: int) -> None:
 def test_an_event_of_another_type_needs_only_its_frame() -> None:
     several: tuple[object, ...] = (None, [], "x", {"object": None}, {"object": {"id": 5}})
     for data in several:
-        told = deliver(json.dumps(an_event("plan.created", {}) | {"data": data}))
-        assert told.content == {"created": SECOND, "livemode": False, "account": None}
+        delivered = deliver(json.dumps(an_event("plan.created", {}) | {"data": data}))
+        assert delivered.content == {"created": SECOND, "livemode": False, "account": None}
 
 
 _JSON = st.recursive(
@@ -267,11 +267,11 @@ def with_personal_data(event: Event) -> Event:
     """Wherever Stripe puts it, and in places where it should not be."""
     mail, name, street, phone, card = PERSONAL
     person = {"email": mail, "name": name, "phone": phone, "address": {"line1": street}}
-    told = event["data"]["object"]
-    told |= {"customer_details": person, "billing_details": person, "shipping": person}
-    told |= {"customer_email": mail, "receipt_email": mail, "description": f"{name} {card}"}
-    told |= {"payment_method_details": {"card": {"number": card}}, "evidence": person}
-    told["metadata"] = (told.get("metadata") or {}) | {"email": mail, "note": card}
+    subject = event["data"]["object"]
+    subject |= {"customer_details": person, "billing_details": person, "shipping": person}
+    subject |= {"customer_email": mail, "receipt_email": mail, "description": f"{name} {card}"}
+    subject |= {"payment_method_details": {"card": {"number": card}}, "evidence": person}
+    subject["metadata"] = (subject.get("metadata") or {}) | {"email": mail, "note": card}
     return event | {"customer": person, "request": {"id": mail, "idempotency_key": street}}
 
 

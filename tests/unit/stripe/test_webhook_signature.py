@@ -260,7 +260,7 @@ def test_what_is_not_signed_is_never_read(body: bytes) -> None:
     assert refusal(body, header_of(BODY)) == "signature"
 
 
-def test_a_refusal_does_not_tell_the_signature_that_would_have_fitted() -> None:
+def test_a_refusal_does_not_show_the_expected_signature() -> None:
     with pytest.raises(WebhookRefused) as refused:
         deliver(BODY, f"t={SECOND},v1={'0' * 64}")
     assert SIGNED not in str(refused.value) + repr(refused.value)

@@ -75,7 +75,7 @@ def test_an_unknown_chain_needs_its_tokens_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "told"),
+    ("tokens", "message"),
     [
         ({"ETH": ALPHA}, NO_ETH),
         ({"USDC": ALPHA, "USDT": ALPHA}, "two codes in `tokens` have the same address"),
@@ -89,8 +89,8 @@ def test_an_unknown_chain_needs_its_tokens_named() -> None:
         ({}, "payd knows no tokens of"),
     ],
 )
-def test_tokens_that_cannot_be_meant_are_refused(tokens: Any, told: str) -> None:
-    assert told in refusal(tokens=tokens)
+def test_tokens_that_cannot_be_meant_are_refused(tokens: Any, message: str) -> None:
+    assert message in refusal(tokens=tokens)
 
 
 def test_a_watched_address_must_be_a_token() -> None:
@@ -107,7 +107,7 @@ def test_the_receiver_is_an_address_however_its_letters_are_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "message"),
     [
         ("0x" + "0" * 40, "set an account that you control"),
         (ALPHA, "set an account that you control"),
@@ -119,8 +119,8 @@ def test_the_receiver_is_an_address_however_its_letters_are_written() -> None:
         ("", "receiver_address"),
     ],
 )
-def test_money_is_not_sent_where_it_cannot_be_received(address: str, told: str) -> None:
-    assert told in refusal(receiver_address=address)
+def test_money_is_not_sent_where_it_cannot_be_received(address: str, message: str) -> None:
+    assert message in refusal(receiver_address=address)
 
 
 @pytest.mark.parametrize("name", [one for one in dir(addresses) if one.endswith("_ADDRESS")])
@@ -148,9 +148,9 @@ def test_no_address_of_the_chains_own_is_an_account_of_ours(name: str) -> None:
     ],
 )
 def test_a_receiver_that_cannot_be_right_is_refused_by_what_it_is(address: str, what: str) -> None:
-    told = refusal(receiver_address=address)
-    assert what in told
-    assert "set an account that you control" in told
+    message = refusal(receiver_address=address)
+    assert what in message
+    assert "set an account that you control" in message
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_two_endpoints_must_agree_where_there_are_two(
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"rpc_url": ""}, "rpc_url"),
         ({"rpc_url": []}, "rpc_url"),
@@ -196,8 +196,8 @@ def test_two_endpoints_must_agree_where_there_are_two(
         ({"rpc_url": [ONE], "rpc_quorum": 0}, "rpc_quorum"),
     ],
 )
-def test_endpoints_that_prove_nothing_are_refused(settings: dict[str, Any], told: str) -> None:
-    assert told in refusal(**settings)
+def test_endpoints_that_prove_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
+    assert message in refusal(**settings)
 
 
 # -- numbers and words -------------------------------------------------------------------------
@@ -227,15 +227,15 @@ def test_a_time_is_neither_none_nor_endless(setting: str, bad: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"late_payments": "refund"}, "late_payments"),
         ({"start_block": -1}, "start_block"),
         ({"receiver": RECEIVER}, "receiver"),
     ],
 )
-def test_what_is_not_known_is_refused(settings: dict[str, Any], told: str) -> None:
-    assert told in refusal(**settings)
+def test_what_is_not_known_is_refused(settings: dict[str, Any], message: str) -> None:
+    assert message in refusal(**settings)
 
 
 @pytest.mark.parametrize("missing", ["receiver_address", "rpc_url", "chain_id"])

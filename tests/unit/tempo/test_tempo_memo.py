@@ -1,4 +1,4 @@
-"""The memo: one form, 32 bytes full, which nobody can make who has no key."""
+"""The memo: one form of 32 bytes, which cannot be made without the key."""
 
 from uuid import UUID
 

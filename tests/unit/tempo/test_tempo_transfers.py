@@ -44,17 +44,17 @@ from web3.types import EventData, RPCEndpoint, RPCResponse
 
 OTHER_MEMO = "0x" + "5a" * 32
 
-Told = tuple[str, str, int, str | None]
+Transferred = tuple[str, str, int, str | None]
 
 
-def told(transfers: list[Transfer]) -> list[Told]:
+def as_tuples(transfers: list[Transfer]) -> list[Transferred]:
     """Sender, receiver, amount and memo of each transfer."""
     return [(one.sender, one.receiver, one.amount, one.memo) for one in transfers]
 
 
-def read_recorded(name: str) -> list[Told]:
+def read_recorded(name: str) -> list[Transferred]:
     """Without what every transaction pays for itself."""
-    everything = told(read_transfers(_money(RECORDED[name])))
+    everything = as_tuples(read_transfers(_money(RECORDED[name])))
     return [one for one in everything if one[1] != FEE_MANAGER]
 
 
@@ -96,7 +96,9 @@ def test_the_events_are_those_of_the_specification() -> None:
         ("transferWithMemo to oneself", [(SENDER, SENDER, 5, MEMO)]),
     ],
 )
-def test_a_recorded_transaction_moves_what_its_calls_say(name: str, expected: list[Told]) -> None:
+def test_a_recorded_transaction_moves_what_its_calls_say(
+    name: str, expected: list[Transferred]
+) -> None:
     assert read_recorded(name) == expected
 
 
@@ -174,7 +176,7 @@ def test_the_scripted_chain_emits_what_the_real_one_does(name: str) -> None:
 # -- a transfer and its memo -------------------------------------------------------------------
 
 
-def test_a_transfer_with_a_memo_is_told_twice_and_counted_once() -> None:
+def test_a_transfer_with_a_memo_is_logged_twice_and_counted_once() -> None:
     logs = logs_of(transfer(USDC, PAYER, US, 149, MEMO))
     assert len(logs) == 2
     [read] = read_transfers(logs)
@@ -189,7 +191,7 @@ def test_it_bears_the_place_of_its_transfer_whatever_came_before() -> None:
 def test_two_equal_payments_in_one_transaction_are_two() -> None:
     one = transfer(USDC, PAYER, US, 149, MEMO)
     read = read_transfers(logs_of(one, one))
-    assert told(read) == [(PAYER, US, 149, MEMO)] * 2
+    assert as_tuples(read) == [(PAYER, US, 149, MEMO)] * 2
     assert [one.log_index for one in read] == [0, 2]
 
 
@@ -224,10 +226,10 @@ def test_blocks_are_read_in_their_order_though_their_numbers_are_text() -> None:
 def test_a_transfer_to_a_virtual_address_goes_on_without_its_memo() -> None:
     virtual = "0x01020304" + "fd" * 10 + "000000000007"
     read = read_transfers(logs_of(to_virtual(USDC, PAYER, virtual, US, 149, MEMO)))
-    assert told(read) == [(PAYER, virtual, 149, MEMO), (virtual, US, 149, None)]
+    assert as_tuples(read) == [(PAYER, virtual, 149, MEMO), (virtual, US, 149, None)]
 
 
-def test_addresses_and_hashes_are_in_lower_case_however_they_were_told() -> None:
+def test_addresses_and_hashes_are_in_lower_case_however_they_were_received() -> None:
     logs = logs_of(transfer(USDC, PAYER, US, 149, MEMO))
     shouting = [
         log
@@ -324,7 +326,7 @@ def test_a_memo_that_is_not_of_the_transfer_before_it_is_refused(changes: Json) 
         read_transfers([plain, memo | changes])
 
 
-def test_a_memo_told_twice_is_refused() -> None:
+def test_a_memo_that_is_logged_twice_is_refused() -> None:
     plain, memo = logs_of(transfer(USDC, PAYER, US, 149, MEMO))
     again = memo | {"logIndex": "0x2", "topics": [*memo["topics"][:3], OTHER_MEMO]}
     with pytest.raises(UnreadableLog):

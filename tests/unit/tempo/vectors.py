@@ -19,7 +19,7 @@ BLOCKED_BY_OX: dict[str, Json] = json.loads(
     Path(__file__).with_name("blocked_by_ox.json").read_text()
 )["logs"]
 
-#: Who the recorded ones paid, who sent them, and with which memo.
+#: Receiver, sender and memo of the recorded transfers.
 RECEIVER = "0x" + "7ea5" * 10
 SENDER = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
 MEMO = "0x" + "00112233445566778899aabbccddeeff" * 2

@@ -79,7 +79,7 @@ def test_the_tls_files_arrive(tmp_path: Path) -> None:
     assert [str(files.cert), str(files.key), str(files.ca)] == [environ[name] for name in TLS]
 
 
-def test_without_tls_files_a_server_is_told_which_it_lacks(tmp_path: Path) -> None:
+def test_missing_tls_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         load(tmp_path).grpc.tls_files()
     assert [problem.key for problem in refused.value.problems] == [
@@ -157,8 +157,8 @@ def test_production_changes_what_is_safe_by_default(tmp_path: Path) -> None:
     assert (relaxed.nats.create_stream, strict.nats.create_stream) == (True, False)
     assert (relaxed.providers.failure_mode, strict.providers.failure_mode) == ("degraded", "strict")
     assert strict.origin("nats.create_stream") == "default in production"
-    told = load(tmp_path, "nats: {create_stream: true}", **production(tmp_path))
-    assert told.nats.create_stream is True
+    config = load(tmp_path, "nats: {create_stream: true}", **production(tmp_path))
+    assert config.nats.create_stream is True
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "/run/postgresql"])
