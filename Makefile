@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check core units lint integration one-part other-part last-part waiting-part fast pythons test-newest browser campaign bench reference docs docs-links lock proto format clean
+.PHONY: help run test check core units lint integration one-part other-part last-part waiting-part fast pythons test-newest browser campaign bench bench-full reference docs docs-links lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,8 +98,11 @@ campaign: $(FOR_TEST) ## The long campaigns: every crash point many times, and n
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest tests/unit tests/walks --ignore=tests/unit/cli -q
 	@$(BIN)/python -m pytest tests/integration -m campaign --campaign
 
-bench: $(FOR_TEST) ## Throughput and latency, side by side with a minimal server
-	@$(BIN)/python -m bench
+bench: $(FOR_TEST) ## Throughput, latency and CPU beside minimal servers; 15 minutes at most
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-full: $(FOR_TEST) ## make bench, ten million payments, query plans and a soak; hours, 40 GB of disk
+	@$(BIN)/python -m bench --full $(ARGS)
 
 reference: $(FOR_TEST) ## Generate docs/configuration.md from the settings
 	@$(BIN)/payd config reference > docs/configuration.md

@@ -8,17 +8,31 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import attrs
 import trio
 
-from bench import call_rows, chain_rows, dust, report, results, webhook_rows
+from bench import (
+    call_rows,
+    chain_rows,
+    daemon_rows,
+    dust,
+    ledger,
+    plans,
+    report,
+    results,
+    soak,
+    webhook_rows,
+)
 from bench.call_rows import Choice
 from bench.measured import Row, combined
-from bench.results import Results
+from bench.results import Results, Soak, Statement
 from bench.stage import ROOT, Place, Stage, open_stage
+from bench.stored import check_disk
 from payd.dev.state import StateDir, open_state
 
-PARTS = ("initiate", "get", "whole", "webhooks", "dust", "memory", "chain")
+PARTS = ("initiate", "get", "whole", "webhooks", "dust", "memory", "daemons", "chain")
+#: What takes longer, or needs many stored payments.
+FULL_PARTS = ("statements", "ledger", "soak")
+MANY = 10_000_000
 WHAT = ("pgbench", "peer", "mock", "null", "stripe")
 _EPILOG = """
 quick parts, for working on one of them:
@@ -27,6 +41,7 @@ quick parts, for working on one of them:
   python -m bench --only webhooks --what peer null --webhooks 400
   python -m bench --only dust
   python -m bench --only initiate --what null --code ../another-checkout
+  python -m bench --only statements ledger --stored 1000 1000000 --keep /var/tmp/bench
 
 Compare rows of one run with each other. --rounds repeats each measurement in turn, so that a busy
 minute hits all servers, and takes medians.
@@ -50,18 +65,27 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=" ".join(PARTS))
+    parts = (*PARTS, *FULL_PARTS)
+    add("--only", nargs="+", choices=parts, metavar="PART", help=" ".join(parts))
+    add("--full", action="store_true", help=f"all parts; also with {MANY:,} payments, 30 GB")
     add("--what", nargs="+", choices=WHAT, default=WHAT, metavar="SERVER", help=" ".join(WHAT))
     add("--seconds", type=float, default=5, help="seconds of each measurement (5)")
-    add("--concurrency", type=int, nargs="+", default=[1, 4, 16], help="calls at once (1 4 16)")
+    add("--concurrency", type=int, nargs="+", help="calls at once (1 4 16; with --full also 64)")
     add("--rounds", type=int, default=1, help="repetitions, of which the medians count (1)")
     add("--webhooks", type=int, default=800, help="webhooks of a measurement (800)")
-    add("--stored", type=int, default=1_000, help="payments stored before (1000)")
-    add("--open-payments", type=int, nargs="+", default=[1, 10_000], help="for the chain")
+    add("--stored", type=int, nargs="+", help="payments stored before (1000)")
+    add("--open-payments", type=int, nargs="+", help="open payments, for the chain (1 10000)")
+    add("--daemons", type=int, nargs="+", default=[1, 2], help="daemons on one database (1 2)")
+    add("--soak-seconds", type=float, default=600, help="seconds of each soak (600)")
     add("--code", type=Path, default=ROOT, help="checkout of the payd to measure (this one)")
     add("--keep", type=Path, help="folder in which the databases stay for another run")
     add("--output", type=Path, default=ROOT / "bench/results", help="folder of bench.json")
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.only = args.only or (parts if args.full else PARTS)
+    args.concurrency = args.concurrency or ([1, 4, 16, 64] if args.full else [1, 4, 16])
+    args.stored = sorted(args.stored or ([1_000, MANY] if args.full else [1_000]))
+    args.open_payments = args.open_payments or [1, 10_000, *([1_000_000] if args.full else [])]
+    return args
 
 
 @contextmanager
@@ -83,20 +107,52 @@ async def _run(state: StateDir, args: argparse.Namespace) -> Results:
 
 
 def _measure(stage: Stage, args: argparse.Namespace) -> Results:
-    place = stage.place(f"stored_{args.stored}", args.stored)
-    measured = Results(
+    check_disk(stage.state.data, sum(args.stored))
+    rows: list[Row] = []
+    statements: list[Statement] = []
+    for stored in args.stored:
+        place = stage.place(f"stored_{stored}", stored)
+        is_smallest = stored == args.stored[0]
+        # First: later rows of the small database would be more than those it began with.
+        if "statements" in args.only:
+            statements += plans.measure(stage, place, args.seconds)
+        if "ledger" in args.only:
+            rows += _shown("ledger", lambda: ledger.measure(stage, place))  # noqa: B023 - at once
+        rounds = [row for _ in range(args.rounds) for row in _round(stage, place, args)]
+        rows += combined(rounds)
+        if is_smallest:
+            daemon = _memory(stage, place, args) if "memory" in args.only else {}
+            rows += _on_the_smallest(stage, place, args)
+            soaks = list(_soaks(stage, place, args)) if "soak" in args.only else []
+    return Results(
         date=datetime.now(UTC).date().isoformat(),
         seconds=args.seconds,
         rounds=args.rounds,
         machine=results.machine(),
-        rows=[],
+        rows=rows,
+        daemon=daemon,
+        statements=statements,
+        soaks=soaks,
     )
-    rounds = [row for _ in range(args.rounds) for row in _round(stage, place, args)]
-    rows = list(combined(rounds))
+
+
+def _on_the_smallest(stage: Stage, place: Place, args: argparse.Namespace) -> Iterator[Row]:
+    """What does not depend on the number of stored payments."""
+    if "dust" in args.only:
+        yield from _shown("dust", lambda: dust.measure(stage, place))
+    if "daemons" in args.only:
+        yield from _shown(
+            "daemons", lambda: daemon_rows.measure(stage, place, args.daemons, args.seconds)
+        )
     if "chain" in args.only:
-        rows += _shown("chain", lambda: chain_rows.measure(stage, args.open_payments))
-    daemon = _memory(stage, place, args) if "memory" in args.only else {}
-    return attrs.evolve(measured, rows=rows, daemon=daemon)
+        yield from _shown("chain", lambda: chain_rows.measure(stage, args.open_payments))
+
+
+def _soaks(stage: Stage, place: Place, args: argparse.Namespace) -> Iterator[Soak]:
+    for count in args.daemons:
+        one = soak.measure(stage, place, count, args.soak_seconds)
+        print(f"soak: {count}: {one.slope_mib_per_hour} MiB an hour", file=sys.stderr)
+        yield one
 
 
 def _round(stage: Stage, place: Place, args: argparse.Namespace) -> Iterator[Row]:
@@ -108,8 +164,6 @@ def _round(stage: Stage, place: Place, args: argparse.Namespace) -> Iterator[Row
             "webhooks",
             lambda: webhook_rows.measure(stage, place, args.what, args.concurrency, args.webhooks),
         )
-    if "dust" in args.only:
-        yield from _shown("dust", lambda: dust.measure(stage, place))
 
 
 def _shown(part: str, measure: Callable[[], Iterator[Row]]) -> Iterator[Row]:
