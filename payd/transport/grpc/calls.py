@@ -1,4 +1,4 @@
-"""One RPC from its first byte to its trailers: admission, message, deadline, error.
+"""All calls of the server: admission, sizes, drain.
 
 A write that has begun continues when its caller leaves or its deadline passes, so that no
 provider's answer is lost; `drain` waits for all of them.
@@ -7,18 +7,16 @@ provider's answer is lost; `drain` waits for all of them.
 import asyncio
 import struct
 from collections.abc import Awaitable, Callable
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from typing import Any
 
 import attrs
 import structlog
 from google.protobuf.message import DecodeError
-from grpclib.const import Cardinality, Status
 from grpclib.const import Handler as MethodHandler
-from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.server import Stream
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
 from grpclib.stream import StreamIterator
-from h2.exceptions import StreamClosedError
 
 from payd.domain.errors import (
     ClientNotAllowed,
@@ -28,19 +26,15 @@ from payd.domain.errors import (
     RateLimited,
     ShuttingDown,
 )
-from payd.domain.payment import Origin
+from payd.transport.grpc.call import OnRpc, UnaryCall, too_late
 from payd.transport.grpc.callers import origin_of, refuse_reserved_actor
 from payd.transport.grpc.handlers import Call, Method
-from payd.transport.grpc.received import RECEIVED
+from payd.transport.grpc.received import RECEIVED, Received
+from payd.transport.grpc.unary import UnaryStream
 from payd.transport.problems import grpc_error, protocol_error
-
-#: method, status name, seconds, origin, and the error if there was one.
-OnRpc = Callable[[str, str, float, Origin, BaseException | None], None]
 
 #: Client name → seconds until it may call again; 0 admits this call. Never raises.
 WaitOf = Callable[[str], Awaitable[float]]
-
-_log = structlog.get_logger(__name__)
 
 #: Expire just before grpclib's own deadline, so that our trailers are sent.
 _DEADLINE_MARGIN_S = 0.02
@@ -71,23 +65,37 @@ class Calls:
         self._wait_of = wait_of
         self._allowed = allowed
         self._on_rpc = on_rpc
-        self._tasks: set[asyncio.Task[Any]] = set()
-        #: Calls whose use case was begun and whose answer is not written yet.
-        self._answering: set[asyncio.Task[Any]] = set()
+        #: Calls whose use case has begun, including those whose caller has left.
+        self._working: set[UnaryCall] = set()
+        #: Calls whose use case has ended and whose answer is not written yet.
+        self._answering: set[UnaryCall] = set()
         self._draining = False
 
     def in_flight(self) -> int:
         """Return how many calls are under way, including those whose caller has left."""
-        return len(self._tasks)
+        return len(self._working)
 
-    def handler(self, path: str, method: Method) -> MethodHandler:
-        """Return the method as grpclib maps it."""
-        name = path.rpartition("/")[2]
-
-        async def handle(stream: Stream[Any, Any]) -> None:
-            await self._answer(stream, name, method)
-
-        return MethodHandler(handle, Cardinality.UNARY_UNARY, method.request, method.response)
+    def start(
+        self, stream: UnaryStream, release: Callable[[], Any], received: Received, method: Method
+    ) -> UnaryCall:
+        """Start the task of a call."""
+        loop = asyncio.get_running_loop()
+        start, timeout_s = loop.time(), received.timeout_s
+        context = copy_context()
+        context.run(structlog.contextvars.bind_contextvars, request_id=received.request_id)
+        call = UnaryCall(
+            stream=stream,
+            release=release,
+            name=received.fields[":path"].rpartition("/")[2],
+            method=method,
+            origin=origin_of(received),
+            context=context,
+            start=start,
+            deadline=None if timeout_s is None else start + timeout_s - _DEADLINE_MARGIN_S,
+            on_rpc=self._on_rpc,
+        )
+        call.task = loop.create_task(self._serve(call, received), context=context)
+        return call
 
     def guarded(self, handler: MethodHandler, *, open_to_all: bool) -> MethodHandler:
         """Wrap a method of another service with our admission, limit and errors."""
@@ -110,82 +118,72 @@ class Calls:
         self._draining = True
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
-        while pending := self._tasks | self._answering:
+        while pending := {call.task for call in self._working | self._answering}:
             if (left_s := until - loop.time()) <= 0:
                 break
             await asyncio.wait(pending, timeout=left_s)
         return len(pending)
 
-    async def _answer(self, stream: Stream[Any, Any], name: str, method: Method) -> None:
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        origin = origin_of(stream)
-        context = copy_context()
-        context.run(structlog.contextvars.bind_contextvars, request_id=origin.request_id)
-        code: Status = Status.CANCELLED
-        error: BaseException | None = None
+    async def _serve(self, call: UnaryCall, received: Received) -> None:
+        """Answer a call. Before its message has arrived, leaving ends it."""
         try:
-            outcome = await self._outcome(stream, method, origin, context)
-            async with asyncio.timeout(self._limits.message_timeout_s):
-                if isinstance(outcome, BaseException):
-                    error = outcome
-                    code = await _send_error(stream, error)
-                else:
-                    await stream.send_message(outcome)
-                    await stream.send_trailing_metadata()
-                    code = Status.OK
-        except (StreamTerminatedError, StreamClosedError):
-            pass  # The caller has left: that is what CANCELLED says.
-        except TimeoutError:
-            # The client does not read its answer. The stream ends; its effects stay.
-            await stream.cancel()
-        finally:
-            self._answering.discard(_this_task())
-            seconds = loop.time() - start
-            context.run(self._on_rpc, name, code.name, seconds, origin, error)
-
-    async def _outcome(
-        self, stream: Stream[Any, Any], method: Method, origin: Origin, context: Context
-    ) -> Any:
-        """Return the answer or the error. Before its message has arrived, leaving ends the call."""
-        try:
-            await self._admit_client(RECEIVED.get().common_name)
-            refuse_reserved_actor(stream)
-            left_s, patience_s = _time_left_s(stream), self._limits.message_timeout_s
-            async with asyncio.timeout(min(patience_s if left_s is None else left_s, patience_s)):
-                request = await _receive(method.request, self._limits.max_message_bytes)
-            if request is None:
-                return InvalidField("request", "no message was sent")
+            await self._admit_client(received.common_name)
+            refuse_reserved_actor(received)
+            request = await self._receive(call)
             self._admit_work()
-        except TimeoutError:
-            return _too_late() if left_s is not None and left_s <= patience_s else _no_message()
-        except (PaydError, GRPCError) as error:
-            return error
-        left_s = _time_left_s(stream)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            await call.answer(error, self._limits.message_timeout_s)
+            return
+        self._working.add(call)
+        try:
+            outcome = await self._outcome(call, request)
+        finally:
+            self._working.discard(call)
+        self._answering.add(call)
+        try:
+            await call.answer(outcome, self._limits.message_timeout_s)
+        finally:
+            self._answering.discard(call)
+
+    async def _receive(self, call: UnaryCall) -> Any:
+        """Return the call's message, waiting for it as long as the client and we allow."""
+        message = call.stream.buffer
+        if not message.is_complete:
+            left_s, patience_s = call.time_left_s(), self._limits.message_timeout_s
+            try:
+                async with asyncio.timeout(
+                    patience_s if left_s is None else min(left_s, patience_s)
+                ):
+                    await message.wait()
+            except TimeoutError:
+                is_late = left_s is not None and left_s <= patience_s
+                raise (too_late() if is_late else _no_message()) from None
+        content = message.content()
+        if content is None:
+            raise InvalidField("request", "no message was sent")
+        return _parsed(call.method.request, content)
+
+    async def _outcome(self, call: UnaryCall, request: Any) -> Any:
+        """Return the use case's answer or its error."""
+        left_s = call.time_left_s()
         wait_s = self._limits.await_answer_s
         wait_s = wait_s if left_s is None else max(0.0, min(wait_s, left_s - 0.1))
-        handled = method.handle(request, Call(origin=origin, wait_s=wait_s))
-        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(handled, context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        self._answering.add(_this_task())
+        call.begin_work()
         try:
-            await asyncio.wait({task}, timeout=left_s)
-        finally:
-            if not task.done():
-                if not method.is_write:
-                    task.cancel()
-                task.add_done_callback(_log_end, context=context)
-        if not task.done():
-            return _too_late()
-        if task.cancelled():
+            return await call.method.handle(request, Call(origin=call.origin, wait_s=wait_s))
+        except asyncio.CancelledError:
+            if call.has_ended:
+                raise
             return ShuttingDown("this daemon is stopping; repeat the call", retry_after_s=1.0)
-        return task.exception() or task.result()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer
+            return error
+        finally:
+            call.end_work()
 
     def _admit_work(self) -> None:
         if self._draining:
             raise ShuttingDown("this daemon is stopping; repeat the call", retry_after_s=1.0)
-        if len(self._tasks) >= self._limits.max_in_flight:
+        if len(self._working) >= self._limits.max_in_flight:
             raise Overloaded("too many calls in flight; repeat the call", retry_after_s=0.5)
 
     async def _admit_client(self, common_name: str) -> None:
@@ -218,7 +216,7 @@ class _BoundedStream(StreamIterator[Any]):
 
 
 async def _receive(kind: type[Any], bytes_max: int) -> Any:
-    """Return the call's next message; None at the end.
+    """Return the next message of another service's call; None at the end.
 
     grpclib's own `recv_message` has no limit, and answers UNKNOWN to an invalid message.
     """
@@ -239,45 +237,15 @@ async def _receive(kind: type[Any], bytes_max: int) -> Any:
         raise InvalidField("request", "ended within a message") from None
     if len(body) < length:
         raise InvalidField("request", "ended within a message")
+    return _parsed(kind, body)
+
+
+def _parsed(kind: type[Any], content: bytes) -> Any:
     try:
-        return kind.FromString(body)
+        return kind.FromString(content)
     except DecodeError:
         raise InvalidField("request", "is not a valid message") from None
 
 
-def _this_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - calls are answered in tasks
-    return task
-
-
-async def _send_error(stream: Stream[Any, Any], error: BaseException) -> Status:
-    known = error if isinstance(error, GRPCError) else grpc_error(error)
-    await stream.send_trailing_metadata(
-        status=known.status,
-        status_message=known.message,
-        status_details=known.details,
-    )
-    return known.status
-
-
 def _no_message() -> GRPCError:
     return protocol_error(Status.DEADLINE_EXCEEDED, "the call's message did not arrive in time")
-
-
-def _too_late() -> GRPCError:
-    return protocol_error(Status.DEADLINE_EXCEEDED, "the deadline passed; repeat the call")
-
-
-def _log_end(task: asyncio.Task[Any]) -> None:
-    """Log the failure of a write whose caller did not wait for its end."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.warning(
-            "rpc_failed_alone", reason=getattr(error, "reason", "INTERNAL"), exc_info=error
-        )
-
-
-def _time_left_s(stream: Stream[Any, Any]) -> float | None:
-    if stream.deadline is None:
-        return None
-    return max(0.0, float(stream.deadline.time_remaining()) - _DEADLINE_MARGIN_S)

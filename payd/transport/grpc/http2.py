@@ -7,7 +7,7 @@ old.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -17,7 +17,7 @@ from grpclib.server import Handler
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import Event, RemoteSettingsChanged
+from h2.events import Event, RemoteSettingsChanged, RequestReceived
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
@@ -25,6 +25,7 @@ from hyperframe.frame import GoAwayFrame
 from payd.transport.grpc.cork import CorkedTransport
 from payd.transport.grpc.frames import Cut, Frames
 from payd.transport.grpc.limits import ConnectionLimits, OnCut
+from payd.transport.grpc.unary import UnaryStream
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +45,12 @@ class ClientHandler(Handler):
 
     #: CN of the client's verified certificate.
     common_name: str = ""
+    #: Largest message of a unary call.
+    message_bytes_max: int
+
+    def is_unary(self, headers: Sequence[tuple[str, str]]) -> bool:
+        """Whether these are the headers of a call that gets a UnaryStream."""
+        raise NotImplementedError
 
     @property
     def is_done(self) -> bool:
@@ -123,6 +130,7 @@ class Http2(H2Protocol):
         processors: Any = _Processors(self.processor.processors)
         self.processor.processors = processors
         self.processor.processors[RemoteSettingsChanged] = self._settings_came
+        self.processor.processors[RequestReceived] = self._request_came
 
     def data_received(self, data: bytes) -> None:
         """Take the frames in, unless the connection was refused."""
@@ -245,6 +253,13 @@ class Http2(H2Protocol):
     def _settings_came(self, event: Any) -> None:
         self._drop_timer("preface")
         self.processor.process_remote_settings_changed(event)
+
+    def _request_came(self, event: Any) -> None:
+        if not self.handler.is_unary(event.headers):
+            self.processor.process_request_received(event)
+            return
+        stream = UnaryStream(self.connection, event.stream_id, self.handler.message_bytes_max)
+        self.handler.accept(stream, event.headers, self.processor.register(stream))
 
     # -- time --------------------------------------------------------------------------------
 

@@ -1,9 +1,11 @@
-"""What grpclib's handlers do not pass on of a call: its HTTP/2 stream, its client, its request id.
+"""What a call's headers say: its client, its metadata, its deadline, its request id.
 
-Set while a call's headers are handled, just before grpclib starts the call's task, which inherits
-it. This keeps the rest of payd away from the private attributes of grpclib's streams.
+For a call that grpclib answers it is set while the headers are handled, just before grpclib starts
+the call's task, which inherits it. This keeps the rest of payd away from the private attributes of
+grpclib's streams.
 """
 
+from collections.abc import Mapping
 from contextvars import ContextVar
 
 import attrs
@@ -21,6 +23,10 @@ class Received:
     common_name: str
     #: The client's own when it is usable, else a new one; echoed in the trailers.
     request_id: str
+    #: The first value of each header.
+    fields: Mapping[str, str]
+    #: Seconds that the client gives the call; None without a limit.
+    timeout_s: float | None
 
 
 #: The call that the current task answers.

@@ -7,7 +7,7 @@ way end, and only then connections are closed.
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -27,13 +27,15 @@ from grpclib.server import Server
 from h2.config import H2Configuration
 
 from payd.domain.errors import InvalidField
-from payd.transport.grpc.calls import Calls, Limits, OnRpc, WaitOf
+from payd.transport.grpc.call import OnRpc, UnaryCall
+from payd.transport.grpc.calls import Calls, Limits, WaitOf
 from payd.transport.grpc.connections import Connections
-from payd.transport.grpc.handlers import SERVICE, Handlers, Services
+from payd.transport.grpc.handlers import SERVICE, Handlers, Method, Services
 from payd.transport.grpc.http2 import ClientHandler, Http2
 from payd.transport.grpc.limits import ConnectionLimits, OnCut
 from payd.transport.grpc.received import RECEIVED, Received
 from payd.transport.grpc.tls import Tls
+from payd.transport.grpc.unary import UnaryStream
 from payd.transport.problems import grpc_error, protocol_error
 
 _log = structlog.get_logger(__name__)
@@ -104,11 +106,12 @@ class GrpcServer:
             http2_connection_window_size=_CONNECTION_WINDOW,
             http2_stream_window_size=_STREAM_WINDOW,
         ).__for_server__()
-        mapping = self._mapping()
+        mapping, methods = self._mapping(), Handlers(self._services).methods()
         codecs = ProtoCodec(), ProtoStatusDetailsCodec()
 
         def new_connection() -> Http2:
             handler = _ClientHandler(mapping, *codecs, events.__dispatch__)
+            handler.serve(methods, self._calls, self._settings.limits.max_message_bytes)
             return Http2(handler, config, _H2_CONFIG, admit)
 
         def admit(connection: Http2, transport: asyncio.Transport) -> None:
@@ -126,10 +129,7 @@ class GrpcServer:
 
     def _mapping(self) -> dict[str, MethodHandler]:
         health = Health({_Named(SERVICE): [self._serving]})
-        mapping = {
-            path: self._calls.handler(path, method)
-            for path, method in Handlers(self._services).methods().items()
-        }
+        mapping: dict[str, MethodHandler] = {}
         for path, handler in health.__mapping__().items():
             mapping[path] = self._calls.guarded(handler, open_to_all=True)
         for service in ServerReflection.extend([_Named(SERVICE), health])[2:]:
@@ -197,21 +197,78 @@ class _Named:
 class _ClientHandler(ClientHandler):
     """Starts the calls of one connection; answers headers that gRPC does not allow."""
 
+    def serve(self, methods: Mapping[str, Method], calls: Calls, message_bytes_max: int) -> None:
+        """Take the methods of our service; grpclib's mapping has those of the others."""
+        self._methods = methods
+        self._paths = {*self.mapping, *methods}
+        self._calls = calls
+        self.message_bytes_max = message_bytes_max
+        self._unary: dict[UnaryStream, UnaryCall] = {}
+
+    def is_unary(self, headers: Sequence[tuple[str, str]]) -> bool:
+        """Whether these are the headers of a valid call of our service."""
+        fields = _fields(headers)
+        return (
+            fields.get(":path") in self._methods
+            and fields.get(":method") == "POST"
+            and fields.get("te") == "trailers"
+            and fields.get("content-type") in _CONTENT_TYPES
+            and _refusal(headers, fields, self._methods) is None
+        )
+
     def accept(
         self, stream: Any, headers: list[tuple[str, str]], release_stream: Callable[[], Any]
     ) -> None:
         """Start the task that answers a call."""
-        fields = dict(headers)
+        fields = _fields(headers)
         given = fields.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
-        RECEIVED.set(Received(stream=stream, common_name=self.common_name, request_id=request_id))
-        if (refusal := _refusal(headers, fields, self.mapping)) is not None:
+        timeout = fields.get("grpc-timeout")
+        is_unary = isinstance(stream, UnaryStream)
+        received = Received(
+            stream=stream,
+            common_name=self.common_name,
+            request_id=given if _REQUEST_ID.fullmatch(given) else uuid4().hex,
+            fields=fields,
+            timeout_s=decode_timeout(timeout) if timeout and is_unary else None,
+        )
+        if is_unary:
+            self._start(stream, release_stream, received)
+            return
+        RECEIVED.set(received)
+        refusal = _refusal(headers, fields, self._paths)
+        if refusal is not None:
             headers = [*_ANY_CALL, (":path", refusal)]
         # grpclib gives no answer to a binary value that it cannot decode.
         textual = [(name, value) for name, value in headers if not name.endswith("-bin")]
         super().accept(stream, textual, release_stream)
 
+    def _start(
+        self, stream: UnaryStream, release_stream: Callable[[], Any], received: Received
+    ) -> None:
+        method = self._methods[received.fields[":path"]]
+        self._unary[stream] = call = self._calls.start(stream, release_stream, received, method)
+        call.task.add_done_callback(lambda _task: self._unary.pop(stream, None))
 
+    def cancel(self, stream: Any) -> None:
+        """Note that the client has reset a stream."""
+        if isinstance(stream, UnaryStream):
+            self._leave(self._unary.get(stream))
+        else:
+            super().cancel(stream)
+
+    def close(self) -> None:
+        """Note that the connection has ended."""
+        for call in list(self._unary.values()):
+            self._leave(call)
+        super().close()
+
+    def _leave(self, call: UnaryCall | None) -> None:
+        if call is not None and call.leave():
+            # Its end is waited for at the server's stop.
+            self._cancelled.add(call.task)
+
+
+_CONTENT_TYPES = ("application/grpc", "application/grpc+proto")
 #: Headers of a call that grpclib starts.
 _ANY_CALL = [(":method", "POST"), ("content-type", "application/grpc"), ("te", "trailers")]
 
@@ -229,15 +286,20 @@ _REFUSALS: Mapping[str, Callable[[], GRPCError]] = {
 }
 
 
+def _fields(headers: Sequence[tuple[str, str]]) -> Mapping[str, str]:
+    """Return the headers by name. Of a repeated header the first value counts."""
+    return dict(reversed(headers))
+
+
 def _refusal(
-    headers: list[tuple[str, str]], fields: Mapping[str, str], mapping: Mapping[str, object]
+    headers: Sequence[tuple[str, str]], fields: Mapping[str, str], paths: Container[str]
 ) -> str | None:
     """Return the refusal of a request that grpclib would leave unanswered, or call UNKNOWN."""
     if not all(name.isascii() and value.isascii() for name, value in headers):
         return "refuse metadata"
     if not {":method", ":path"} <= fields.keys():
         return "refuse request"
-    if fields[":path"] not in mapping or fields[":path"] in _REFUSALS:
+    if fields[":path"] not in paths or fields[":path"] in _REFUSALS:
         return "refuse method"
     timeout = fields.get("grpc-timeout")
     if timeout is not None and not _TIMEOUT.fullmatch(timeout):
