@@ -1,6 +1,7 @@
 """What all tests share: the servers, once a session, and a place for a daemon, once a test."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import attrs
 import hypothesis
 import pytest
 from support.absent import (
@@ -125,7 +127,7 @@ def no_secret_is_told() -> Iterator[None]:
     assert WATCH.hits == [], "a secret was told"
 
 
-#: Every database that a test had.
+#: Databases to search at the end of the session.
 _DATABASES: list[str] = []
 
 
@@ -168,15 +170,29 @@ def new_place(
 
 
 @pytest.fixture
-def place(stack: Stack, migrated: str, pki: Path, tmp_path: Path) -> Place:
+def place(new_place: Callable[[], Place], stack: Stack, tmp_path: Path) -> Iterator[Place]:
     """A migrated database of its own, on the shared servers."""
-    return _new_place(stack, migrated, pki, tmp_path)
+    with _searched_and_dropped(stack, new_place()) as place:
+        yield attrs.evolve(place, data=tmp_path)
 
 
 @pytest.fixture(scope="module")
-def module_place(new_place: Callable[[], Place]) -> Place:
+def module_place(new_place: Callable[[], Place], stack: Stack) -> Iterator[Place]:
     """The same, for tests that leave nothing behind which another one would meet."""
-    return new_place()
+    with _searched_and_dropped(stack, new_place()) as place:
+        yield place
+
+
+@contextlib.contextmanager
+def _searched_and_dropped(stack: Stack, place: Place) -> Iterator[Place]:
+    """Search the place's database for planted secrets after the test, and drop it.
+
+    A database that is dropped soon never reaches the disk.
+    """
+    yield place
+    asyncio.run(search_database(place.database))
+    _DATABASES.remove(place.database)
+    stack.drop(urlsplit(place.database).path.removeprefix("/"))
 
 
 def _new_place(stack: Stack, migrated: str, pki: Path, data: Path) -> Place:

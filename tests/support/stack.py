@@ -1,8 +1,8 @@
 """Real servers for the tests, in a separate process that takes commands on stdin.
 
 `python stack.py DIR` prints one JSON line with the URLs; then each command is answered by one
-line: `database NAME [TEMPLATE]` (its URL), `stop NAME`, `start NAME`, `kill NAME` (starts again by
-itself).
+line: `database NAME [TEMPLATE]` (its URL), `drop DATABASE`, `stop NAME`, `start NAME`, `kill NAME`
+(starts again by itself).
 """
 
 import contextlib
@@ -35,6 +35,10 @@ class Stack:
     def database(self, name: str, template: str = "template1") -> str:
         """Create an empty database or copy an unused one; return its URL."""
         return self._ask(f"database {name} {template}")
+
+    def drop(self, name: str) -> None:
+        """Drop a database, with the connections to it."""
+        self._ask(f"drop {name}")
 
     @contextlib.contextmanager
     def without(self, server: str) -> Iterator[None]:
@@ -87,7 +91,8 @@ async def main(folder: Path) -> None:
     with open_state(folder, ephemeral=False) as state:
         ports = choose_ports(dict.fromkeys(("postgres", "nats", "redis"), 0), None).chosen
         async with postgres(state, ports["postgres"]) as database, trio.open_nursery() as nursery:
-            await _do_not_sync(database)
+            # The system's cache outlives a killed server, and nobody pulls the plug.
+            await _psql(database, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
             switches = {
                 "nats": _Switch(partial(_nats, state, ports["nats"])),
                 "valkey": _Switch(partial(_valkey, state, ports["redis"])),
@@ -105,6 +110,8 @@ async def main(folder: Path) -> None:
                     copy, _, template = name.partition(" ")
                     create_database(database, copy, template)
                     answer = database.url(copy)
+                elif command == "drop":
+                    await _psql(database, f'DROP DATABASE "{name}" WITH (FORCE)')
                 elif command == "kill" and name == "postgres":
                     database.server.kill()
                 elif command == "kill":
@@ -117,17 +124,10 @@ async def main(folder: Path) -> None:
             nursery.cancel_scope.cancel()
 
 
-async def _do_not_sync(database: Postgres) -> None:
-    """Let the server leave its files to the system's cache, which outlives a killed server.
-
-    Else it stops with a sync of each file of each test's database: a second for every database.
-    """
-    argv = [
-        *(str(binaries() / "psql"), "-h", HOST, "-p", str(database.port), "-U", "postgres", "-q"),
-        *("-c", "ALTER SYSTEM SET fsync = off", "-c", "SELECT pg_reload_conf()"),
-    ]
-    env = {"PGPASSWORD": database.password}
-    await trio.run_process(argv, env=env, capture_stdout=True)
+async def _psql(database: Postgres, *statements: str) -> None:
+    argv = [str(binaries() / "psql"), "-h", HOST, "-p", str(database.port), "-U", "postgres", "-q"]
+    argv += [word for statement in statements for word in ("-c", statement)]
+    await trio.run_process(argv, env={"PGPASSWORD": database.password}, capture_stdout=True)
 
 
 def _nats(state: StateDir, port: int) -> Any:
