@@ -121,10 +121,10 @@ def anvil() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_secret_is_told() -> Iterator[None]:
-    """Over the whole session, whatever a daemon tells."""
+def no_secret_is_written() -> Iterator[None]:
+    """Search all output of all daemons of the session."""
     yield
-    assert WATCH.hits == [], "a secret was told"
+    assert WATCH.hits == [], "a daemon wrote a secret"
 
 
 #: Databases to search at the end of the session.

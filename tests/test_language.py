@@ -145,7 +145,7 @@ def test_no_sentence_has_to_be_decoded() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_comments_tell_no_history() -> None:
+def test_comments_contain_no_history() -> None:
     wrong = [
         f"{place(path, line)}: {text.strip()}"
         for path in files(".py", ".sql", ".proto")

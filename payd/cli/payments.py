@@ -193,9 +193,9 @@ def _run(target: Target, act: Callable[["PaymentClient"], Awaitable[T]], as_json
     try:
         return asyncio.run(connected())
     except PaydClientError as error:
-        _tell(error, as_json)
+        _print_error(error, as_json)
     except (CredentialsUnavailable, ValueError) as error:
-        _tell(PaydClientError("UNAVAILABLE", str(error)), as_json)
+        _print_error(PaydClientError("UNAVAILABLE", str(error)), as_json)
     sys.exit(1)
 
 
@@ -239,7 +239,7 @@ def _show(payment: "Payment", as_json: bool) -> None:
         render.payment(document)
 
 
-def _tell(error: Any, as_json: bool) -> None:
+def _print_error(error: Any, as_json: bool) -> None:
     if as_json:
         names = ("code", "reason", "message", "metadata", "retry_after_s", "request_id")
         render.as_json({"error": {name: getattr(error, name) for name in names}})

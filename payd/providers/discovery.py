@@ -38,7 +38,7 @@ T = TypeVar("T")
 _INSTALL_WHEEL = (
     "install its wheel by its file, after what it depends on: pip install --no-deps FILE.whl"
 )
-_TELL_AUTHOR = "report this to the author of the plugin, or disable it"
+_REPORT_TO_AUTHOR = "report this to the author of the plugin, or disable it"
 
 
 @attrs.frozen(kw_only=True)
@@ -188,9 +188,11 @@ def _distribution(point: EntryPoint) -> str:
 def _check_manifest(manifest: ProviderManifest) -> None:
     if (why := misfit(manifest)) is not None:
         raise PluginError(manifest.name, why, "install a version of it that fits this payd")
-    why = _ask(manifest.name, "cannot be read", _TELL_AUTHOR, lambda: wrong_in_manifest(manifest))
+    why = _ask(
+        manifest.name, "cannot be read", _REPORT_TO_AUTHOR, lambda: wrong_in_manifest(manifest)
+    )
     if why is not None:
-        raise PluginError(manifest.name, why, _TELL_AUTHOR)
+        raise PluginError(manifest.name, why, _REPORT_TO_AUTHOR)
 
 
 def _configure(plugin: EnabledPlugin, manifest: ProviderManifest) -> ProviderConfig:
@@ -216,14 +218,17 @@ def _methods(manifest: ProviderManifest, config: ProviderConfig) -> tuple[Method
     methods = _ask(
         manifest.name,
         "cannot list its methods",
-        _TELL_AUTHOR,
+        _REPORT_TO_AUTHOR,
         lambda: tuple(manifest.methods(config)),
     )
     why = _ask(
-        manifest.name, "cannot list its methods", _TELL_AUTHOR, lambda: wrong_in_methods(methods)
+        manifest.name,
+        "cannot list its methods",
+        _REPORT_TO_AUTHOR,
+        lambda: wrong_in_methods(methods),
     )
     if why is not None:
-        raise PluginError(manifest.name, why, _TELL_AUTHOR)
+        raise PluginError(manifest.name, why, _REPORT_TO_AUTHOR)
     return methods
 
 

@@ -277,7 +277,7 @@ def test_a_daemon_that_does_not_get_the_lease_leaves_no_session(
             assert await hurried.acquire(name) is None
             # As when the daemon stops.
             acquiring = asyncio.create_task(leases.acquire(name))
-            await _until(partial(_somebody_waits_for_a_row, database))
+            await _until(partial(_is_a_session_waiting_for_a_row, database))
             acquiring.cancel()
             await asyncio.wait([acquiring])
         await session.close()
@@ -331,7 +331,7 @@ async def _cut_sessions_that_hold_locks(database: Database) -> None:
     )
 
 
-async def _somebody_waits_for_a_row(database: Database) -> bool:
+async def _is_a_session_waiting_for_a_row(database: Database) -> bool:
     sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     return await _ask(database, sql + " AND datname = current_database()") > 0
 

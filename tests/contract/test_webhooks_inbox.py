@@ -130,9 +130,9 @@ async def test_a_hundred_copies_at_once_leave_one_row(stores: Stores) -> None:
 async def test_many_webhooks_at_once_are_all_stored(stores: Stores) -> None:
     events = [attrs.evolve(EVENT, id=f"evt_{n}") for n in range(200)]
 
-    told = await all_at_once([partial(stores.inbox.put_webhook, "stripe", e, b"") for e in events])
+    news = await all_at_once([partial(stores.inbox.put_webhook, "stripe", e, b"") for e in events])
 
-    assert sum(told) == 200
+    assert sum(news) == 200
     stored = await stores.inbox.claim(300, LEASE_S)
     assert {row.report.id for row in stored} == {event.id for event in events}
 
@@ -235,8 +235,8 @@ async def test_one_id_of_two_providers_is_two_reports(stores: Stores) -> None:
 
     assert new == [True, True]
     rows = await stores.inbox.claim(10, LEASE_S)
-    told = {row.provider: (row.report, row.conflicting) for row in rows}
-    assert told == {"stripe": (EVENT, False), "other": (other, False)}
+    reports = {row.provider: (row.report, row.conflicting) for row in rows}
+    assert reports == {"stripe": (EVENT, False), "other": (other, False)}
 
 
 async def test_a_webhook_wakes_its_waiting_worker(stores: Stores) -> None:

@@ -60,7 +60,7 @@ class StandIn:
         """Set how webhooks are sent: mode deliver, hold or drop; duplicates; delay_s; url."""
         self.order("webhooks", **changes)
 
-    def tell(self, daemon: Daemon) -> None:
+    def send_webhooks_to(self, daemon: Daemon) -> None:
         """Send webhooks to this daemon from now on."""
         self.webhooks(url=f"http://{daemon.http}/webhooks/stripe")
 
@@ -109,7 +109,7 @@ def running_with_cards(
     daemon = Daemon(place, **(stripe.environment | environment))
     try:
         daemon.wait_started()
-        stripe.tell(daemon)
+        stripe.send_webhooks_to(daemon)
         with daemon.client() as client:
             yield daemon, client
     finally:

@@ -143,7 +143,7 @@ async def test_without_a_cursor_the_last_one_stays(house: House, autojump_clock:
         assert await sink.cursor() == "7"
 
 
-async def test_who_comes_second_gets_its_sink_when_the_first_ends(
+async def test_the_second_daemon_gets_its_sink_when_the_first_ends(
     house: House, autojump_clock: MockClock
 ) -> None:
     async with led(house) as end, trio.open_nursery() as nursery:

@@ -636,7 +636,7 @@ def test_a_handler_that_never_ends_is_ended_and_tried_again(
     on_plain_asyncio(scenario())
 
 
-def test_a_consumer_that_somebody_deleted_is_made_again(stream: EventStream, stack: Stack) -> None:
+def test_a_deleted_consumer_is_created_again(stream: EventStream, stack: Stack) -> None:
     async def scenario() -> None:
         handled = Handled()
         async with consuming(settings(stream, stack.redis), handled):

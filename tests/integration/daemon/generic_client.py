@@ -45,8 +45,8 @@ def pay(channel: grpc.Channel) -> dict[str, Any]:
     return {"services": services, **MessageToDict(answer, preserving_proto_field_name=True)}
 
 
-async def hear(url: str, payment_id: str) -> dict[str, Any]:
-    """The payment's event, through a durable consumer named as the contract says."""
+async def receive(url: str, payment_id: str) -> dict[str, Any]:
+    """The event of the payment, through the durable consumer of the contract."""
     client = await nats.connect(url)
     try:
         found = await client.jetstream().pull_subscribe("payment.>", durable="main-app-payment")
@@ -65,7 +65,7 @@ async def hear(url: str, payment_id: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Pay, hear, print."""
+    """Pay, wait for the event, print both."""
     dev = json.loads(Path(sys.argv[1]).read_text())
     pki = Path(sys.argv[2])
     credentials = grpc.ssl_channel_credentials(
@@ -73,7 +73,7 @@ def main() -> None:
     )
     with grpc.secure_channel(dev["grpc"], credentials) as channel:
         paid = pay(channel)
-    event = asyncio.run(hear(dev["nats"], paid["payment"]["id"]))
+    event = asyncio.run(receive(dev["nats"], paid["payment"]["id"]))
     sys.stdout.write(json.dumps({"paid": paid, "event": event}))
 
 

@@ -35,7 +35,7 @@ def state() -> Iterator[Path]:
         yield state
 
 
-def who_takes(dev: Mapping[str, str]) -> dict[str, str]:
+def methods_of(dev: Mapping[str, str]) -> dict[str, str]:
     """Method → provider."""
     with urllib.request.urlopen(f"http://{dev['http']}/api/v1/payment-methods") as answer:
         return {m["method"]: m["provider"] for m in json.load(answer)["methods"]}
@@ -46,11 +46,11 @@ def test_a_newcomer_pays_and_sees_the_event(state: Path) -> None:
         paid = payd(*PAY, "--state-dir", str(state))
         assert paid.returncode == 0, paid.stderr
         assert "COMPLETED" in paid.stdout
-        told = payd("events", "tail", "--no-follow", "--state-dir", str(state))
-        assert "payment.completed" in told.stdout, told.stderr
+        tail = payd("events", "tail", "--no-follow", "--state-dir", str(state))
+        assert "payment.completed" in tail.stdout, tail.stderr
         as_json = payd(*PAY, "--state-dir", str(state), "--json")
         assert json.loads(as_json.stdout)["status"] == "PAYMENT_STATUS_COMPLETED"
-        assert who_takes(dev) == {"card": "stripe", "mock": "mock"}
+        assert methods_of(dev) == {"card": "stripe", "mock": "mock"}
         assert {"stripe_api", "stripe_webhook_secret"} <= dev.keys()
         assert "example" not in dev, "nobody asked for it"
         with urllib.request.urlopen(f"http://{dev['metrics']}/metrics") as answer:
@@ -134,13 +134,13 @@ def test_cards_are_taken_through_the_stand_in_before_and_after_a_restart(state: 
         assert paid.headers["location"].startswith(f"{dev['stripe_api']}/shop/paid?session_id=cs_")
         ended = wait_for_end(payment["id"], state)
         assert ended["status"] == "PAYMENT_STATUS_COMPLETED"
-        told = payd("events", "tail", "--no-follow", *where)
-        assert told.stdout.count("payment.completed") == 1, told.stdout
+        tail = payd("events", "tail", "--no-follow", *where)
+        assert tail.stdout.count("payment.completed") == 1, tail.stdout
 
 
 def test_without_stripe_the_mock_takes_cards(state: Path) -> None:
     with running_dev(state, "--ephemeral", STRIPE_ENABLED="false") as (_, dev):
-        assert who_takes(dev) == {"card": "mock", "mock": "mock"}
+        assert methods_of(dev) == {"card": "mock", "mock": "mock"}
         assert not {"stripe_api", "stripe_webhook_secret"} & dev.keys()
         paid = payd("pay", *ITEM, "--method", "card", "--state-dir", str(state))
         assert paid.returncode == 0, paid.stderr

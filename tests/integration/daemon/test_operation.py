@@ -138,7 +138,7 @@ def test_every_line_of_a_call_names_its_request_and_its_payment(place: Place) ->
         assert (row["certificate"], row["peer"]) == ("main-app", "127.0.0.1")
 
 
-def test_the_audit_trail_tells_two_certificates_apart_that_claim_one_actor(place: Place) -> None:
+def test_the_audit_trail_distinguishes_two_certificates_that_claim_one_actor(place: Place) -> None:
     claims: dict[str, Any] = {"x_actor": "user:42", "x_forwarded_for": "203.0.113.7"}
     with running_daemon(place) as daemon:
         with daemon.client("client") as app, daemon.client("client-b") as other:

@@ -40,8 +40,8 @@ def running(*argv: str) -> Iterator[None]:
 def nats_of_another(port: int, folder: Path) -> tuple[str, ...]:
     """Command line of a server that accepts only another user."""
     binary = str(Path(sysconfig.get_path("scripts")) / "nats-server")
-    who = ("--user", "another", "--pass", f"{MARK}-of-another")
-    return (binary, "-sd", str(folder / "nats"), "-a", "127.0.0.1", "-p", str(port), *who)
+    user = ("--user", "another", "--pass", f"{MARK}-of-another")
+    return (binary, "-sd", str(folder / "nats"), "-a", "127.0.0.1", "-p", str(port), *user)
 
 
 def valkey_of_another(port: int) -> tuple[str, ...]:

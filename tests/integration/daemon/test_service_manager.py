@@ -66,7 +66,7 @@ def watched(manager: Manager, **more: str) -> dict[str, str]:
     return {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "2000000", **more}
 
 
-def test_it_hears_of_the_start_a_reload_and_the_end(place: Place, manager: Manager) -> None:
+def test_it_is_notified_of_the_start_a_reload_and_the_end(place: Place, manager: Manager) -> None:
     with running_daemon(place, **watched(manager)) as daemon:
         assert manager.wait_for("READY") == "READY=1"
         assert manager.wait_for("WATCHDOG") == "WATCHDOG=1"

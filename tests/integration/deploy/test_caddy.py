@@ -117,7 +117,7 @@ def test_a_body_above_the_limit_is_refused(caddy: Caddy, content: bytes | list[b
     assert answer.status_code == 413
 
 
-def test_who_came_is_said_by_caddy_alone(caddy: Caddy) -> None:
+def test_only_caddy_sets_the_request_id(caddy: Caddy) -> None:
     with caddy.client(headers={"X-Request-Id": "mine", "X-Forwarded-For": "203.0.113.9"}) as client:
         answer = client.get("/api/v1/payment-methods")
     assert answer.headers["x-request-id"] != "mine"

@@ -189,7 +189,7 @@ def test_from_outside_there_are_caddy_and_the_main_apps_door(composition: dict[s
     assert all(not ports(services[name]) for name in others)
 
 
-def test_who_shares_a_network_with_payd_is_who_has_to(composition: dict[str, Any]) -> None:
+def test_services_share_only_the_networks_that_they_need(composition: dict[str, Any]) -> None:
     services, networks = composition["services"], composition["networks"]
     on = {
         network: {name for name, service in services.items() if network in service["networks"]}

@@ -116,7 +116,7 @@ async def test_a_busy_postgresql_that_is_killed_comes_back_too(state: StateDir) 
         assert await eventually(partial(ask, database.url(), "SELECT 1")) == 1
 
 
-async def test_a_port_that_somebody_else_holds_is_refused_at_once(state: StateDir) -> None:
+async def test_a_port_in_use_is_refused_at_once(state: StateDir) -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ServerFailed, match=f"port {port} is taken"), trio.fail_after(5):

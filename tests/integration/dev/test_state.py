@@ -37,7 +37,7 @@ def a_holder(folder: Path) -> "subprocess.Popen[str]":
     return holder
 
 
-def test_dev_json_is_there_while_somebody_serves(tmp_path: Path) -> None:
+def test_dev_json_exists_while_payd_dev_serves(tmp_path: Path) -> None:
     document = {"grpc": "127.0.0.1:50051", "postgres": "postgresql://payd@127.0.0.1/payd"}
     with open_state(tmp_path, ephemeral=False) as state:
         assert not (tmp_path / "dev.json").exists()

@@ -192,7 +192,7 @@ def test_silent_sockets_shut_nobody_out(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01", b"\0" * 4000])
-def test_who_does_not_speak_tls_is_cut(daemon: Daemon, first: bytes) -> None:
+def test_a_peer_that_does_not_speak_tls_is_cut(daemon: Daemon, first: bytes) -> None:
     with socket_to(daemon.grpc) as plain:
         plain.sendall(first)
         plain.settimeout(PATIENT_CUT_S)
@@ -202,13 +202,13 @@ def test_who_does_not_speak_tls_is_cut(daemon: Daemon, first: bytes) -> None:
 
 
 @pytest.mark.parametrize("first", [b"", b"PRI * HTTP/2", b"GET / HTTP/1.1\r\n\r\n"])
-def test_who_does_not_begin_http2_is_cut(daemon: Daemon, first: bytes) -> None:
+def test_a_peer_that_does_not_begin_http2_is_cut(daemon: Daemon, first: bytes) -> None:
     with intruder(daemon.grpc, daemon.place.pki) as hostile:
         hostile.send(first)
         assert hostile.wait_cut(PATIENT_CUT_S) < PATIENT_CUT_S
 
 
-def test_who_does_not_take_answers_is_cut(daemon: Daemon) -> None:
+def test_a_peer_that_does_not_read_answers_is_cut(daemon: Daemon) -> None:
     """It opens no window, and reads nothing: its calls end, and then its connection."""
     with bystander(daemon) as seen, intruder(daemon.grpc, daemon.place.pki) as hostile:
         nothing = b"\0\x04\0\0\0\0"
@@ -244,7 +244,7 @@ def test_a_client_has_so_many_connections_and_no_more(place: Place) -> None:
             assert cut(daemon.metrics, "full") == 1
 
 
-def test_a_client_that_calls_too_often_is_told_when_to_come_again(place: Place) -> None:
+def test_a_client_that_calls_too_often_gets_a_retry_delay(place: Place) -> None:
     slow = {"PAYD_GRPC_RATE_PER_CLIENT": "1", "PAYD_GRPC_RATE_BURST": "10"}
     with (
         running_daemon(place, **slow) as daemon,
@@ -267,7 +267,7 @@ def test_a_client_that_calls_too_often_is_told_when_to_come_again(place: Place) 
 
 
 @pytest.mark.parametrize("what", ["tls 1.2", "no certificate", "another ca"])
-def test_who_may_not_come_in_does_not(daemon: Daemon, what: str, tmp_path: Path) -> None:
+def test_a_peer_without_valid_tls_is_refused(daemon: Daemon, what: str, tmp_path: Path) -> None:
     from support.authority import Authority
 
     pki = daemon.place.pki

@@ -143,7 +143,7 @@ async def test_what_payd_does_not_speak_is_unimplemented(caller: Caller) -> None
     ],
     ids=lambda value: getattr(value, "reason", None),
 )
-async def test_an_error_tells_its_reason_and_whether_to_repeat(
+async def test_an_error_has_its_reason_and_whether_to_repeat(
     running: RunningServer, caller: Caller, error: PaydError, status: Status
 ) -> None:
     running.use_cases.error = error
@@ -168,7 +168,7 @@ async def test_an_unknown_error_is_internal_and_keeps_its_text_to_itself(
 # -- origin of a call --------------------------------------------------------------------------
 
 
-async def test_who_asked_and_from_where_reaches_the_use_case(
+async def test_the_origin_of_a_call_reaches_the_use_case(
     running: RunningServer, caller: Caller
 ) -> None:
     await caller.call(

@@ -77,7 +77,7 @@ async def test_waiting_for_another_calls_answer_ends_within_the_deadline(
     assert 0 < within < 2.0
 
 
-async def test_more_calls_than_the_daemon_takes_are_told_to_come_back(pki: Path) -> None:
+async def test_more_calls_than_the_daemon_takes_get_a_retry_delay(pki: Path) -> None:
     async with (
         run_server(pki, max_in_flight=1) as running,
         running.caller() as one,

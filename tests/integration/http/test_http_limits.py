@@ -164,7 +164,7 @@ async def test_a_length_that_lies_ends_its_connection_and_nothing_else(
     assert await answers(port_of(daemon))
 
 
-async def test_who_sent_too_much_can_still_read_the_refusal(daemon: Daemon) -> None:
+async def test_a_client_that_sent_too_much_can_still_read_the_refusal(daemon: Daemon) -> None:
     """Closing on unread bytes would reset the connection, and throw the answer away."""
     body = b"x" * (300 * 1024)
     request = f"POST /webhooks/mock HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -290,7 +290,7 @@ async def test_a_request_that_nobody_answers_ends_with_its_time(running: Running
         assert ended.is_set()
 
 
-async def test_who_does_not_read_the_answers_is_cut(
+async def test_a_client_that_does_not_read_the_answers_is_cut(
     running: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "_SEND_TIMEOUT_S", 0.3)

@@ -182,7 +182,7 @@ async def test_a_refusal_is_a_problem_document(
 
 
 @pytest.mark.usefixtures("json_lines")
-async def test_what_we_failed_is_told_to_the_log_and_not_to_the_caller(
+async def test_a_failure_of_ours_is_logged_and_not_shown_to_the_caller(
     running: RunningServer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     answer = await running.client.get("/broken", headers={"x-request-id": "req-9"})

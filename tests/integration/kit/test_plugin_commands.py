@@ -46,10 +46,10 @@ def test_a_new_plugin_bears_its_name_everywhere(payd: Payd, tmp_path: Path) -> N
 
 
 def test_what_is_checked_can_be_read(payd: Payd) -> None:
-    told = payd("plugin", "checks").stdout
+    printed = payd("plugin", "checks").stdout
     for check in CHECKS:
-        assert check.name in told
-        assert check.why in told
+        assert check.name in printed
+        assert check.why in printed
     listed = json.loads(payd("plugin", "checks", "--json").stdout)["checks"]
     assert {one["name"] for one in listed} == {check.name for check in CHECKS}
 
@@ -82,13 +82,13 @@ def test_an_installed_provider_is_checked_by_whatever_name(payd: Payd, name: str
 
 
 @pytest.mark.parametrize("name", ["nobody", "pytest"])
-def test_what_is_no_provider_is_told(payd: Payd, name: str) -> None:
+def test_a_name_of_no_provider_is_refused(payd: Payd, name: str) -> None:
     done = payd("plugin", "check", name)
     assert done.returncode == 1
     assert f"{name} is not installed or contains no provider" in done.stderr
 
 
-def test_a_provider_without_a_remote_side_is_told(payd: Payd, tmp_path: Path) -> None:
+def test_a_provider_without_a_remote_side_is_refused(payd: Payd, tmp_path: Path) -> None:
     site = installed(tmp_path, "lonely", "from mock_provider import *\n")
     done = payd("plugin", "check", "lonely", PYTHONPATH=str(site))
     assert done.returncode == 1
@@ -109,7 +109,7 @@ def payd_providers():
     assert "lonely = PACKAGE.conformance:open_remote" in done.stderr
 
 
-def test_a_provider_that_fails_is_told_with_what_it_means(payd: Payd, tmp_path: Path) -> None:
+def test_a_failed_check_is_printed_with_its_reason(payd: Payd, tmp_path: Path) -> None:
     source = """
 import attrs
 from mock_provider import MANIFEST

@@ -162,7 +162,7 @@ async def test_it_may_do_nothing_else(server: OperatorNats, forbidden: Callable[
         await aio(publisher.publish, an_event())
 
 
-async def test_it_hears_nothing_but_its_own_answers(server: OperatorNats) -> None:
+async def test_it_receives_only_its_own_answers(server: OperatorNats) -> None:
     async with connected(minting(server).publisher) as publisher:
         await eventually(lambda: is_ready(publisher))
         link = publisher._link
@@ -259,7 +259,9 @@ async def test_a_seed_that_the_account_takes_late_is_tried_again(server: Operato
     assert made.renewals == {"failed": 1, "ok": 1}
 
 
-async def test_whoever_may_not_use_the_stream_does_not_take_over(server: OperatorNats) -> None:
+async def test_an_identity_without_rights_to_the_stream_does_not_take_over(
+    server: OperatorNats,
+) -> None:
     able, unable = server.new_signing_key(), server.new_signing_key()
     server.allow([scope(able, ["payment.*", "$JS.API.STREAM.*.*"]), scope(unable, ["payment.*"])])
     made = minting(server, able.seed, patience_s=0.5, account=server.account.public, is_scoped=True)

@@ -15,14 +15,14 @@ def test_doctor_asks_stripe_for_its_health(place: Place, stripe: StandIn) -> Non
     assert _doctor(place, stripe) == (True, "version 0.1.0, methods card")
 
 
-def test_doctor_tells_a_key_that_stripe_refuses(place: Place, stripe: StandIn) -> None:
+def test_doctor_reports_a_key_that_stripe_refuses(place: Place, stripe: StandIn) -> None:
     ok, detail = _doctor(place, stripe, STRIPE_SECRET_KEY="sk_test_revoked")
     assert not ok
     assert "misconfigured" in detail
     assert "revoked" not in detail
 
 
-def test_doctor_tells_a_live_key_outside_production(place: Place, stripe: StandIn) -> None:
+def test_doctor_reports_a_live_key_outside_production(place: Place, stripe: StandIn) -> None:
     ok, detail = _doctor(place, stripe, STRIPE_SECRET_KEY="sk_live_something")
     assert not ok
     assert "stripe_secret_key: test needs a test key" in detail
@@ -50,7 +50,7 @@ def test_a_key_that_stripe_refuses_makes_the_daemon_unready(place: Place, stripe
         assert not any("_revoked" in str(line) for line in daemon.lines)
 
 
-def test_a_stripe_that_refuses_every_payment_is_told_though_its_health_is_good(
+def test_a_stripe_that_refuses_every_payment_is_reported_though_its_health_is_good(
     place: Place, stripe: StandIn
 ) -> None:
     with running_with_cards(place, stripe) as (daemon, client):

@@ -169,5 +169,5 @@ def test_one_key_at_two_daemons_is_one_session(shop: Shop) -> None:
         there = [pool.submit(start, other, key) for key in keys]
         ids = [started.result() for started in here]
         assert [started.result() for started in there] == ids
-    shop.stripe.tell(shop.daemon)
+    shop.stripe.send_webhooks_to(shop.daemon)
     assert [len(shop.stripe.sessions(payment_id)) for payment_id in ids] == [1] * len(keys)

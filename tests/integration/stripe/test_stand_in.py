@@ -38,7 +38,7 @@ async def test_a_session_is_as_it_was_asked_for(rig: Rig) -> None:
     assert await rig.sessions.retrieve_async(session.id) == session
 
 
-async def test_answers_say_who_and_when(rig: Rig) -> None:
+async def test_answers_have_a_request_id_and_a_version(rig: Rig) -> None:
     session = await rig.create()
 
     headers = session.last_response.headers

@@ -184,7 +184,7 @@ def test_an_error_in_json_has_all_that_a_program_needs(
 # -- what goes wrong ---------------------------------------------------------------------------
 
 
-def test_an_error_is_told_with_its_reason_its_data_and_its_request_id(
+def test_an_error_is_printed_with_its_reason_its_data_and_its_request_id(
     payd: Process, daemon: ScriptedDaemon
 ) -> None:
     daemon.answer(errors.UnknownMethod("nobody takes it", method="cash"))
@@ -205,7 +205,7 @@ def test_an_error_that_passes_says_when_to_try_again(payd: Process, daemon: Scri
     assert "retry in 2 s with the same idempotency key" in payd(*PAY).stderr
 
 
-def test_a_daemon_that_is_not_there_is_told(payd: Process) -> None:
+def test_an_unreachable_daemon_is_reported(payd: Process) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -249,7 +249,7 @@ def test_a_dev_json_that_a_killed_payd_dev_left_behind_is_ignored(
     assert result.stderr.startswith(f"Error: no `payd dev` is running on {tmp_path}: start it")
 
 
-def test_an_event_stream_that_is_not_there_is_told_soon(process: Process) -> None:
+def test_a_missing_event_stream_is_reported_soon(process: Process) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"nats://127.0.0.1:{taken.getsockname()[1]}"
@@ -263,7 +263,7 @@ def test_a_client_that_is_done_leaves_no_socket_open(payd: Process) -> None:
     assert not any("ResourceWarning: unclosed" in text for text in stderr)
 
 
-def test_files_that_are_not_there_are_told_in_json_too(payd: Process) -> None:
+def test_missing_files_are_reported_in_json_too(payd: Process) -> None:
     result = payd("get", PAYMENT_ID, "--json", PAYD_CLIENT_CA="/nowhere/ca")
     assert result.returncode == 1
     assert "No such file" in json.loads(result.stdout)["error"]["message"]

@@ -151,7 +151,7 @@ def test_a_port_that_nobody_serves_is_unavailable(pki: Path) -> None:
     assert "cannot be reached" in error.message
 
 
-def test_a_server_of_another_ca_hears_nothing(
+def test_a_server_of_another_ca_receives_nothing(
     daemon: ScriptedDaemon, pki: Path, other_pki: Path
 ) -> None:
     error = refused(daemon.port, certificates(pki, ca=other_pki / "ca.crt"))

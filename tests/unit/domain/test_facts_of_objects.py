@@ -258,7 +258,7 @@ def test_i4_nothing_but_the_payments_own_money_completes_it(
 
 
 @given(st.lists(st.sampled_from(WRONG)), st.integers(31, 3000))
-def test_a_wrong_object_that_an_overdue_payment_hears_of_moves_it_nowhere(
+def test_a_report_of_another_object_does_not_change_an_overdue_payment(
     reports: list[Evidence], minutes: int
 ) -> None:
     about_others = [one for one in reports if getattr(one, "reference", None) == "other"]

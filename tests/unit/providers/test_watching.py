@@ -299,7 +299,9 @@ async def test_an_empty_account_is_an_answer() -> None:
     assert await holdings([]) == []
 
 
-async def test_who_cannot_say_what_we_hold_is_not_asked(autojump_clock: MockClock) -> None:
+async def test_a_provider_without_the_audit_protocol_is_not_asked_for_balances(
+    autojump_clock: MockClock,
+) -> None:
     async with fenced(Toy(says=says(CREATED))) as fence:
         assert not fence.can_audit
         assert await fence.holdings("7") is None

@@ -158,9 +158,9 @@ async def test_a_cancel_and_the_money_at_once_leave_one_end(world: World, first:
 
     async with trio.open_nursery() as nursery:
         if first == "cancel":
-            nursery.start_soon(_cancel_or_hear_why_not, world, payment)
+            nursery.start_soon(_fail_to_cancel, world, payment)
         nursery.start_soon(world.intake_pass)
-        nursery.start_soon(_cancel_or_hear_why_not, world, payment)
+        nursery.start_soon(_fail_to_cancel, world, payment)
 
     assert (await world.newest(payment)).status is Status.COMPLETED
     assert await world.events() == ["payment.completed"]
@@ -295,6 +295,6 @@ async def test_a_cancellation_that_can_never_be_confirmed_is_for_a_person() -> N
     assert after.next_check_time is not None
 
 
-async def _cancel_or_hear_why_not(world: World, payment: Payment) -> None:
+async def _fail_to_cancel(world: World, payment: Payment) -> None:
     with pytest.raises(PaymentNotCancelable, match="COMPLETED"):
         await world.cancel(payment)

@@ -47,8 +47,8 @@ LOOKED = Snapshot(
 )
 
 
-def told(receipt: Receipt, reference: object) -> Observation:
-    """By the watch."""
+def watched_receipt(receipt: Receipt, reference: object) -> Observation:
+    """An observation of one receipt, as a watch reports it."""
     return Observation(id=receipt.id, reference=str(reference), fact=(receipt,))
 
 
@@ -86,7 +86,7 @@ def an_event(world: World, *observations: Observation) -> Any:
 async def test_a_receipt_that_names_the_payment_completes_it(world: World) -> None:
     payment = await in_tokens(world)
 
-    assert await put(world, told(a_receipt(), payment.provider_reference)) == ["applied"]
+    assert await put(world, watched_receipt(a_receipt(), payment.provider_reference)) == ["applied"]
 
     assert (await world.newest(payment)).status is Status.COMPLETED
     assert await world.store.ledger.unmatched(10) == []
@@ -96,7 +96,7 @@ async def test_a_receipt_that_names_the_payment_completes_it(world: World) -> No
 async def test_an_events_receipt_that_names_no_payment_is_kept_for_a_person(
     world: World, reference: str
 ) -> None:
-    await world.intake.accept("mock", [an_event(world, told(a_receipt(), reference))])
+    await world.intake.accept("mock", [an_event(world, watched_receipt(a_receipt(), reference))])
     for _ in range(2):
         for row in await world.reports.claim_batch():
             assert (await world.reports.work([row]))[row.id] == "unmatched"
@@ -127,7 +127,7 @@ async def test_an_event_that_never_matched_leaves_its_receipts_to_a_person(
 async def test_a_receipt_that_names_no_payment_is_unmatched_at_once(
     world: World, reference: str
 ) -> None:
-    assert await put(world, told(a_receipt(), reference)) == ["unmatched"]
+    assert await put(world, watched_receipt(a_receipt(), reference)) == ["unmatched"]
 
     [waiting] = await world.store.ledger.unmatched(10)
     assert (waiting.receipt, waiting.reference, waiting.payment_id) == (
@@ -141,7 +141,7 @@ async def test_another_token_is_recorded_in_the_payment_and_stays_unmatched(worl
     payment = await in_tokens(world)
     other = a_receipt(asset="0x" + "99" * 20)
 
-    assert await put(world, told(other, payment.id)) == ["applied"]
+    assert await put(world, watched_receipt(other, payment.id)) == ["applied"]
 
     after = await world.newest(payment)
     assert (after.status, after.attention) == (Status.PENDING, {Attention.WRONG_TOKEN})
@@ -155,7 +155,7 @@ async def test_a_receipt_that_is_reported_for_two_payments_is_conflicting_on_the
     world: World,
 ) -> None:
     first, second = await in_tokens(world), await in_tokens(world, "key-2")
-    await put(world, told(a_receipt(), first.id))
+    await put(world, watched_receipt(a_receipt(), first.id))
     again = Observation(id="again", reference=str(second.id), fact=(a_receipt(),))
 
     assert await put(world, again) == ["applied"]
@@ -171,7 +171,7 @@ async def test_a_receipt_that_is_reported_for_two_payments_is_conflicting_on_the
 
 async def test_a_receipt_of_another_payment_does_not_hide_what_came_with_it(world: World) -> None:
     first, second = await in_tokens(world), await in_tokens(world, "key-2")
-    await put(world, told(a_receipt(), first.id))
+    await put(world, watched_receipt(a_receipt(), first.id))
     both = (a_receipt(), a_receipt("r2"), a_receipt("r3", asset="0x" + "99" * 20))
 
     said = Observation(id="both", reference=str(second.id), fact=both)
@@ -184,7 +184,7 @@ async def test_a_receipt_of_another_payment_does_not_hide_what_came_with_it(worl
 
 async def test_the_same_conflict_again_changes_nothing(world: World) -> None:
     first, second = await in_tokens(world), await in_tokens(world, "key-2")
-    await put(world, told(a_receipt(), first.id))
+    await put(world, watched_receipt(a_receipt(), first.id))
     for name, outcome in [("again", "applied"), ("and again", "nothing_new")]:
         said = Observation(id=name, reference=str(second.id), fact=(a_receipt(),))
         assert await put(world, said) == [outcome]
@@ -197,7 +197,7 @@ async def test_the_same_conflict_again_changes_nothing(world: World) -> None:
 
 async def test_a_payment_does_not_expire_while_its_money_waits_in_the_inbox(world: World) -> None:
     payment = await in_tokens(world)
-    await put(world, told(a_receipt(), payment.id), work=False)
+    await put(world, watched_receipt(a_receipt(), payment.id), work=False)
     world.clock.time = payment.expire_time
     await world.recovery_pass()
     assert (await world.newest(payment)).status is Status.PENDING
@@ -210,7 +210,7 @@ async def test_a_payment_does_not_expire_while_its_money_waits_in_the_inbox(worl
 
 async def test_a_payment_is_not_canceled_while_its_money_waits_in_the_inbox(world: World) -> None:
     payment = await in_tokens(world)
-    await put(world, told(a_receipt(), payment.provider_reference), work=False)
+    await put(world, watched_receipt(a_receipt(), payment.provider_reference), work=False)
 
     assert (await world.cancel(payment)).status is Status.CANCELING
     await world.intake_pass()
@@ -228,7 +228,7 @@ async def test_a_payment_does_not_end_while_an_event_about_its_money_waits_in_th
         "id": payment.id,
         "alias": payment.aliases[0],
     }[name]
-    event = an_event(world, told(a_receipt(), named))
+    event = an_event(world, watched_receipt(a_receipt(), named))
     await world.intake.accept("mock", [event])
 
     assert (await world.cancel(payment)).status is Status.CANCELING
@@ -244,7 +244,7 @@ async def test_a_payment_does_not_end_while_an_event_about_its_money_waits_in_th
 
 async def test_a_report_under_an_alias_keeps_its_payment_open(world: World) -> None:
     payment = await in_tokens(world)
-    await put(world, told(a_receipt(), payment.aliases[0]), work=False)
+    await put(world, watched_receipt(a_receipt(), payment.aliases[0]), work=False)
 
     assert (await world.cancel(payment)).status is Status.CANCELING
 
@@ -253,7 +253,7 @@ async def test_events_about_others_and_events_that_nobody_can_read_keep_no_payme
     world: World,
 ) -> None:
     payment = await in_tokens(world)
-    about_another = an_event(world, told(a_receipt(), UUID(int=99)))
+    about_another = an_event(world, watched_receipt(a_receipt(), UUID(int=99)))
     unreadable: Any = ProviderEvent(id="evt_2", type="from the future", content={})
     await world.intake.accept("mock", [about_another, unreadable])
 
@@ -264,7 +264,7 @@ async def test_a_payment_that_waits_for_the_chain_to_be_read_is_checked_again_wi
     world: World,
 ) -> None:
     payment = await in_tokens(world)
-    await put(world, told(a_receipt(), payment.id), work=False)
+    await put(world, watched_receipt(a_receipt(), payment.id), work=False)
     world.clock.time = payment.expire_time
     await world.recovery_pass()
 
@@ -275,7 +275,7 @@ async def test_a_payment_that_waits_for_the_chain_to_be_read_is_checked_again_wi
 
 async def test_a_chain_that_is_not_read_for_long_is_checked_as_any_other(world: World) -> None:
     payment = await in_tokens(world)
-    await put(world, told(a_receipt(), payment.id), work=False)
+    await put(world, watched_receipt(a_receipt(), payment.id), work=False)
     world.clock.time = payment.expire_time + timedelta(hours=2)
     await world.recovery_pass()
 
@@ -291,7 +291,7 @@ async def test_an_attached_receipt_counts_and_records_the_operator_and_the_reaso
     world: World,
 ) -> None:
     payment = await in_tokens(world)
-    await put(world, told(a_receipt(), ""))
+    await put(world, watched_receipt(a_receipt(), ""))
 
     after = await world.attach.attach("r1", payment.id, OPERATOR, "he told us")
 
@@ -304,7 +304,7 @@ async def test_an_attached_receipt_counts_and_records_the_operator_and_the_reaso
 
 async def test_attaching_it_again_changes_nothing(world: World) -> None:
     payment = await in_tokens(world)
-    await put(world, told(a_receipt(), ""))
+    await put(world, watched_receipt(a_receipt(), ""))
     first = await world.attach.attach("r1", payment.id, OPERATOR)
 
     assert await world.attach.attach("r1", payment.id, OPERATOR) == first
@@ -312,7 +312,7 @@ async def test_attaching_it_again_changes_nothing(world: World) -> None:
 
 async def test_a_receipt_is_attached_to_one_payment_only(world: World) -> None:
     payment, other = await in_tokens(world), await in_tokens(world, "key-2")
-    await put(world, told(a_receipt(), ""))
+    await put(world, watched_receipt(a_receipt(), ""))
     await world.attach.attach("r1", payment.id, OPERATOR)
 
     with pytest.raises(ReceiptNotAttachable, match=str(payment.id)):
@@ -323,7 +323,7 @@ async def test_of_two_operators_that_attach_one_receipt_at_once_the_second_is_re
     world: World,
 ) -> None:
     payment, other = await in_tokens(world), await in_tokens(world, "key-2")
-    await put(world, told(a_receipt(), ""))
+    await put(world, watched_receipt(a_receipt(), ""))
     owner = attrs.evolve(payment, receipts=(a_receipt(),))
     world.crash.act_at("settle.before_commit", partial(_give, world, owner))
 
@@ -344,7 +344,7 @@ async def test_what_is_not_the_payments_money_cannot_be_attached(
     world: World, receipt: Receipt, why: str
 ) -> None:
     payment = await in_tokens(world)
-    await put(world, told(receipt, ""))
+    await put(world, watched_receipt(receipt, ""))
 
     with pytest.raises(ReceiptNotAttachable, match=why):
         await world.attach.attach("r1", payment.id, OPERATOR)
@@ -385,9 +385,13 @@ async def test_books_that_balance_have_no_findings(world: World) -> None:
 
     payment = await in_tokens(world)
     gone = Outflow(id="o1", asset=USDC.token_address.upper(), amount=9, time=NOON)
-    held = told(a_receipt("r3", 50, state=ReceiptState.HELD), "")
+    held = watched_receipt(a_receipt("r3", 50, state=ReceiptState.HELD), "")
     await watched(
-        world, told(a_receipt(), payment.id), told(a_receipt("r2", 5), ""), held, outflows=[gone]
+        world,
+        watched_receipt(a_receipt(), payment.id),
+        watched_receipt(a_receipt("r2", 5), ""),
+        held,
+        outflows=[gone],
     )
     world.provider.holds = [holding(100 + DUE + 5 - 9, opening=100)]
 
@@ -401,7 +405,7 @@ async def test_books_that_balance_have_no_findings(world: World) -> None:
 
 @pytest.mark.parametrize("balance", [DUE - 1, DUE + 1])
 async def test_a_difference_of_one_unit_is_named(world: World, balance: int) -> None:
-    await watched(world, told(a_receipt(), ""))
+    await watched(world, watched_receipt(a_receipt(), ""))
     world.provider.holds = [holding(balance)]
 
     result = await world.audit.work(world.provider)
@@ -414,7 +418,7 @@ async def test_a_difference_of_one_unit_is_named(world: World, balance: int) -> 
 
 
 async def test_an_asset_that_the_provider_does_not_name_is_a_difference(world: World) -> None:
-    await watched(world, told(a_receipt(), ""))
+    await watched(world, watched_receipt(a_receipt(), ""))
     world.provider.holds = []
 
     result = await world.audit.work(world.provider)
@@ -426,7 +430,7 @@ async def test_an_asset_that_the_provider_does_not_name_is_a_difference(world: W
 async def test_a_running_sum_that_is_not_the_sum_of_its_rows_is_a_finding(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await watched(world, told(a_receipt(), ""))
+    await watched(world, watched_receipt(a_receipt(), ""))
     world.provider.holds = [holding(DUE)]
     asset, other = USDC.token_address, "0x" + "99" * 20
 
@@ -450,7 +454,7 @@ async def test_a_running_sum_that_is_not_the_sum_of_its_rows_is_a_finding(
 async def test_a_difference_is_a_finding_although_the_rows_cannot_be_counted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await watched(world, told(a_receipt(), ""))
+    await watched(world, watched_receipt(a_receipt(), ""))
     world.provider.holds = [holding(DUE - 1)]
 
     async def recount(provider: str) -> tuple[Book, Book]:
@@ -469,7 +473,7 @@ async def test_without_an_answer_or_a_cursor_there_is_no_result(world: World) ->
     assert await world.audit.work(world.provider) is None
     assert world.provider.audited == []
 
-    await watched(world, told(a_receipt(), ""))
+    await watched(world, watched_receipt(a_receipt(), ""))
     assert await world.audit.work(world.provider) is None
     assert world.results.results == []
 

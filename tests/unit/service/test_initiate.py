@@ -178,7 +178,7 @@ async def test_fifty_equal_calls_at_once_ask_the_provider_once_and_get_one_answe
     assert payment[2] is Status.PENDING
 
 
-async def test_fifty_equal_calls_at_once_hear_the_same_when_the_provider_is_away(
+async def test_fifty_equal_calls_at_once_get_the_same_error_when_the_provider_is_away(
     world: World,
 ) -> None:
     async def away(_: Request) -> Answer:
@@ -265,7 +265,9 @@ async def test_a_value_that_the_provider_refuses_is_the_callers_to_mend(world: W
     assert (await world.query.get_by_key("key-1")).status is Status.FAILED
 
 
-async def test_a_caller_hears_when_the_provider_was_provably_not_asked(world: World) -> None:
+async def test_a_caller_gets_an_error_when_the_provider_was_provably_not_asked(
+    world: World,
+) -> None:
     world.provider.replies["create"] = [not_attempted()]
 
     with pytest.raises(ProviderUnavailable) as refusal:

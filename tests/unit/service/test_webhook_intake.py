@@ -22,7 +22,7 @@ SIGNED = WebhookRequest(body=b"signed", headers={})
 
 async def test_an_authentic_webhook_is_stored_and_then_settled(world: World) -> None:
     payment = await world.initiate()
-    _tells(world, _paid(world, payment))
+    _webhook_reports(world, _paid(world, payment))
 
     assert await world.intake.accept_webhook("mock", SIGNED)
     assert (await world.newest(payment)).status is Status.PENDING, "stored, not yet believed"
@@ -34,7 +34,7 @@ async def test_an_authentic_webhook_is_stored_and_then_settled(world: World) -> 
 
 async def test_a_repeated_webhook_is_stored_once(world: World) -> None:
     payment = await world.initiate()
-    _tells(world, _paid(world, payment))
+    _webhook_reports(world, _paid(world, payment))
 
     assert await world.intake.accept_webhook("mock", SIGNED)
     assert not await world.intake.accept_webhook("mock", SIGNED)
@@ -60,7 +60,7 @@ async def test_a_webhook_for_a_provider_that_is_not_running_may_be_sent_again(
     world: World,
 ) -> None:
     payment = await world.initiate()
-    _tells(world, _paid(world, payment))
+    _webhook_reports(world, _paid(world, payment))
     world.provider.stopped = True
     with pytest.raises(ProviderUnavailable) as refused:
         await world.intake.accept_webhook("mock", SIGNED)
@@ -76,7 +76,7 @@ async def test_i13_a_webhook_whose_answer_was_lost_is_sent_again_and_counts_once
     world: World, point: str
 ) -> None:
     payment = await world.initiate()
-    _tells(world, _paid(world, payment))
+    _webhook_reports(world, _paid(world, payment))
     world.crash.die_at(point)
     with pytest.raises(Died):
         await world.intake.accept_webhook("mock", SIGNED)
@@ -90,7 +90,7 @@ async def test_i13_a_webhook_whose_answer_was_lost_is_sent_again_and_counts_once
 
 async def test_a_webhook_that_was_settled_and_is_sent_again_changes_nothing(world: World) -> None:
     payment = await world.initiate()
-    _tells(world, _paid(world, payment))
+    _webhook_reports(world, _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED)
     await world.settle_and_publish()
     believed = await world.newest(payment)
@@ -102,7 +102,7 @@ async def test_a_webhook_that_was_settled_and_is_sent_again_changes_nothing(worl
 
 
 async def test_a_webhook_that_says_nothing_of_payments_is_not_ours(world: World) -> None:
-    _tells(world)
+    _webhook_reports(world)
     await world.intake.accept_webhook("mock", SIGNED)
 
     [row] = await world.reports.claim_batch()
@@ -116,7 +116,7 @@ async def test_a_webhook_may_say_two_things(world: World) -> None:
     refund = Observation(
         id="evt_1:refund", reference=str(payment.id), fact=Reversal(asset="USD", refunded=100)
     )
-    _tells(world, _paid(world, payment), refund)
+    _webhook_reports(world, _paid(world, payment), refund)
     await world.intake.accept_webhook("mock", SIGNED)
 
     [row] = await world.reports.claim_batch()
@@ -132,7 +132,7 @@ async def test_known_payments_are_settled_while_the_rest_waits_for_its_payment(
 ) -> None:
     payment = await world.initiate()
     stranger = attrs.evolve(_paid(world, payment), reference=str(UUID(int=2)))
-    _tells(world, _paid(world, payment), stranger)
+    _webhook_reports(world, _paid(world, payment), stranger)
     await world.intake.accept_webhook("mock", SIGNED)
     [row] = await world.reports.claim_batch()
 
@@ -151,7 +151,7 @@ async def test_what_is_known_counts_once_however_often_the_rest_is_waited_for(
 ) -> None:
     payment = await world.initiate()
     stranger = attrs.evolve(_paid(world, payment), reference=str(UUID(int=2)))
-    _tells(world, stranger, _paid(world, payment))
+    _webhook_reports(world, stranger, _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED)
 
     for _ in range(4):
@@ -168,7 +168,7 @@ async def test_what_is_known_counts_once_however_often_the_rest_is_waited_for(
 async def test_a_webhook_about_two_payments_settles_both(world: World) -> None:
     first = await world.initiate()
     second = await world.initiate(idempotency_key="key-2")
-    _tells(world, _paid(world, first), _paid(world, second))
+    _webhook_reports(world, _paid(world, first), _paid(world, second))
     await world.intake.accept_webhook("mock", SIGNED)
 
     [row] = await world.reports.claim_batch()
@@ -185,7 +185,7 @@ async def test_i10_a_webhook_whose_worker_died_between_two_payments_settles_both
 ) -> None:
     first = await world.initiate()
     second = await world.initiate(idempotency_key="key-2")
-    _tells(world, _paid(world, first), _paid(world, second))
+    _webhook_reports(world, _paid(world, first), _paid(world, second))
     await world.intake.accept_webhook("mock", SIGNED)
     world.crash.die_at(point, nth)
     with pytest.raises(Died):
@@ -202,7 +202,7 @@ async def test_a_webhook_that_two_workers_hold_has_one_effect(world: World) -> N
     refund = Observation(
         id="evt_1", reference=str(payment.id), fact=Reversal(asset="USD", refunded=100)
     )
-    _tells(world, _paid(world, payment), refund)
+    _webhook_reports(world, _paid(world, payment), refund)
     await world.intake.accept_webhook("mock", SIGNED)
     [row] = await world.reports.claim_batch()
 
@@ -218,7 +218,7 @@ async def test_a_webhook_that_two_workers_hold_has_one_effect(world: World) -> N
 
 async def test_a_webhook_that_nobody_can_read_is_never_given_up(world: World) -> None:
     payment = await world.initiate(method="card")
-    _tells(world, _paid(world, payment))
+    _webhook_reports(world, _paid(world, payment))
     meaning = world.provider.meanings.pop("evt_1")
     await world.intake.accept_webhook("mock", SIGNED)
 
@@ -235,7 +235,7 @@ async def test_a_webhook_that_nobody_can_read_is_never_given_up(world: World) ->
 
 async def test_a_webhook_that_cannot_be_read_is_tried_ever_more_rarely(world: World) -> None:
     await world.initiate()
-    _tells(world)
+    _webhook_reports(world)
     world.provider.meanings.clear()
     await world.intake.accept_webhook("mock", SIGNED)
 
@@ -251,7 +251,7 @@ async def test_a_webhook_that_cannot_be_read_is_tried_ever_more_rarely(world: Wo
 
 async def test_a_webhook_of_a_provider_that_is_not_running_waits_for_it(world: World) -> None:
     payment = await world.initiate()
-    _tells(world, _paid(world, payment))
+    _webhook_reports(world, _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED)
     world.provider.stopped = True
     [row] = await world.reports.claim_batch()
@@ -266,7 +266,7 @@ async def test_a_webhook_of_a_provider_that_is_not_running_waits_for_it(world: W
 
 async def test_a_webhook_that_nobody_can_read_waits_for_a_version_that_can(world: World) -> None:
     payment = await world.initiate()
-    _tells(world, _paid(world, payment))
+    _webhook_reports(world, _paid(world, payment))
     meaning = world.provider.meanings.pop("evt_1")
     await world.intake.accept_webhook("mock", SIGNED)
     [row] = await world.reports.claim_batch()
@@ -282,7 +282,7 @@ async def test_a_webhook_that_nobody_can_read_waits_for_a_version_that_can(world
 
 async def test_a_webhook_of_a_provider_that_was_disabled_waits_for_it(world: World) -> None:
     payment = await world.initiate()
-    _tells(world, _paid(world, payment))
+    _webhook_reports(world, _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED)
     [row] = await world.reports.claim_batch()
     world.providers.disabled = True
@@ -292,7 +292,7 @@ async def test_a_webhook_of_a_provider_that_was_disabled_waits_for_it(world: Wor
 
 async def test_other_content_under_a_known_id_is_a_conflict(world: World) -> None:
     payment = await world.initiate()
-    _tells(world, _paid(world, payment))
+    _webhook_reports(world, _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED)
     world.provider.webhooks[b"signed"] = ProviderEvent(
         id="evt_1", type="paid", content={"amount": 1}
@@ -308,10 +308,10 @@ async def test_other_content_under_a_known_id_is_a_conflict(world: World) -> Non
 
 async def test_a_conflicting_webhook_is_a_conflict_for_all_that_it_names(world: World) -> None:
     payments = [await world.initiate(idempotency_key=key) for key in ("key-1", "key-2")]
-    _tells(world)
+    _webhook_reports(world)
     await world.intake.accept_webhook("mock", SIGNED)
     await world.settle_and_publish()
-    _tells(world, *(_paid(world, payment) for payment in payments))
+    _webhook_reports(world, *(_paid(world, payment) for payment in payments))
     world.provider.webhooks[b"signed"] = ProviderEvent(id="evt_1", type="paid", content={"a": 1})
     await world.intake.accept_webhook("mock", SIGNED)
 
@@ -326,7 +326,7 @@ async def test_a_conflicting_webhook_is_a_conflict_for_all_that_it_names(world: 
 async def test_a_webhook_for_the_payment_of_another_provider_waits_and_is_given_up(
     world: World,
 ) -> None:
-    _tells(world, Observation(id="evt_1", reference="obj_404", fact=Conflict()))
+    _webhook_reports(world, Observation(id="evt_1", reference="obj_404", fact=Conflict()))
     await world.intake.accept_webhook("mock", SIGNED)
     await world.intake_pass()
     assert world.inbox.outcome(1) is None
@@ -341,7 +341,7 @@ async def test_a_webhook_whose_last_word_is_known_already_was_applied_all_the_sa
     world: World,
 ) -> None:
     payment = await world.initiate()
-    _tells(world, _paid(world, payment), _paid(world, payment))
+    _webhook_reports(world, _paid(world, payment), _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED)
 
     [row] = await world.reports.claim_batch()
@@ -353,8 +353,8 @@ async def test_a_webhook_whose_last_word_is_known_already_was_applied_all_the_sa
 # -- words for the above ---------------------------------------------------------------------
 
 
-def _tells(world: World, *observations: Observation) -> None:
-    """The signed webhook is evt_1, and says this."""
+def _webhook_reports(world: World, *observations: Observation) -> None:
+    """Make the observations the content of the signed webhook evt_1."""
     world.provider.webhooks[b"signed"] = ProviderEvent(id="evt_1", type="paid", content={})
     world.provider.meanings["evt_1"] = observations
 
