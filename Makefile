@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check core units lint integration one-part other-part last-part waiting-part fast pythons test-newest browser campaign bench bench-full reference docs docs-links lock proto format clean
+.PHONY: help run test check core units lint integration one-part other-part last-part waiting-part fast pythons test-newest browser campaign bench bench-full bench-page reference docs docs-links lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ bench: $(FOR_TEST) ## Throughput, latency and CPU beside minimal servers; 15 min
 
 bench-full: $(FOR_TEST) ## make bench, ten million payments, query plans and a soak; hours, 40 GB of disk
 	@$(BIN)/python -m bench --full $(ARGS)
+
+bench-page: $(FOR_TEST) ## Make docs/benchmarks.md and its charts from the last results
+	@$(BIN)/python -m bench.page $(ARGS)
 
 reference: $(FOR_TEST) ## Generate docs/configuration.md from the settings
 	@$(BIN)/payd config reference > docs/configuration.md

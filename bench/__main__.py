@@ -118,6 +118,7 @@ def _measure(stage: Stage, args: argparse.Namespace) -> Results:
             statements += plans.measure(stage, place, args.seconds)
         if "ledger" in args.only:
             rows += _shown("ledger", lambda: ledger.measure(stage, place))  # noqa: B023 - at once
+        size = stage.bytes_per_payment(place)
         rounds = [row for _ in range(args.rounds) for row in _round(stage, place, args)]
         rows += combined(rounds)
         if is_smallest:
@@ -132,6 +133,7 @@ def _measure(stage: Stage, args: argparse.Namespace) -> Results:
         rows=rows,
         daemon=daemon,
         statements=statements,
+        bytes_per_payment=size,
         soaks=soaks,
     )
 

@@ -47,10 +47,12 @@ class Results:
     seconds: float
     rounds: int
     machine: Mapping[str, Any]
-    rows: Sequence[Row]
+    rows: Sequence[Row] = ()
     #: payd with the null provider: memory in MiB, seconds until ready.
     daemon: Mapping[str, float] = attrs.field(factory=dict)
     statements: Sequence[Statement] = ()
+    #: Of the largest database, if it is large enough to tell.
+    bytes_per_payment: float = 0
     soaks: Sequence[Soak] = ()
 
     def row(self, what: str, call: str, concurrency: int | None = None) -> Row | None:
@@ -86,11 +88,11 @@ def read(folder: Path) -> Results:
     return Results(
         **{
             **stored,
-            "rows": [Row(**row) for row in stored["rows"]],
-            "statements": [Statement(**one) for one in stored["statements"]],
-            "soaks": [
+            "rows": tuple(Row(**row) for row in stored["rows"]),
+            "statements": tuple(Statement(**one) for one in stored["statements"]),
+            "soaks": tuple(
                 Soak(**{**one, "samples": [tuple(sample) for sample in one["samples"]]})
                 for one in stored["soaks"]
-            ],
+            ),
         }
     )

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import attrs
@@ -35,6 +36,8 @@ ROOT = Path(__file__).parents[1]
 #: Signs the webhooks of both providers.
 WEBHOOK_SECRET = "whsec_bench"
 _READY_S = 60
+#: From so many payments on, a database's size tells what one takes.
+_MANY = 100_000
 _NO_STATUS_CHECKS = "UPDATE payments SET next_look_time = NULL WHERE next_look_time IS NOT NULL"
 
 
@@ -107,6 +110,13 @@ class Stage:
     def superuser_url(self, place: Place) -> str:
         """URL of a place's database as the superuser."""
         return place.url.replace("payd:", "postgres:", 1)
+
+    def bytes_per_payment(self, place: Place) -> float:
+        """Bytes on disk per stored payment; 0 where the empty tables would be most of it."""
+        if place.stored < _MANY:
+            return 0
+        size = asyncio.run(_fetch(place.url, "SELECT pg_database_size(current_database())"))
+        return float(round(size / place.stored))
 
     def forget_open_payments(self, place: Place) -> None:
         """Cancel the status checks of payments that a measurement left open.
@@ -223,6 +233,14 @@ async def open_stage(state: StateDir, code: Path) -> AsyncIterator[Stage]:
 def _migrate(environ: Mapping[str, str]) -> None:
     config = load_config(environ, None)
     asyncio.run(migrate(Database(database_settings(config)), lambda name: None))
+
+
+async def _fetch(url: str, sql: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(sql)
+    finally:
+        await connection.close()
 
 
 async def _execute(url: str, sql: str) -> None:

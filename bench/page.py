@@ -1,0 +1,217 @@
+"""Make docs/benchmarks.md, its charts and its plans from the results of a run."""
+
+import argparse
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bench import chart, dust, ledger, report, results, webhook_rows
+from bench.call_rows import CALLS, PEER, PGBENCH, PROVIDERS, payd
+from bench.daemon_rows import what as daemons_row
+from bench.goals import total_cpu_us
+from bench.measured import Row
+from bench.results import Results, Statement
+from bench.stage import ROOT
+
+_NULL, _WHOLE = payd("null"), CALLS["whole"]
+_DOCS = ROOT / "docs"
+_SCAN = re.compile(
+    r"(Index Only Scan|Index Scan|Bitmap Index Scan|Seq Scan)(?: Backward)?"
+    r"(?: using (\w+))?(?: on (\w+))?"
+)
+
+
+def main() -> None:
+    """Write the page, the charts and the plans."""
+    parser = argparse.ArgumentParser(prog="python -m bench.page", description=__doc__)
+    parser.add_argument("results", type=Path, nargs="?", default=ROOT / "bench/results")
+    measured = results.read(parser.parse_args().results)
+    for name, svg in _charts(measured).items():
+        (_DOCS / name).write_text(svg)
+    (_DOCS / "benchmarks.md").write_text("\n".join(_sections(measured)))
+    if measured.statements:
+        (_DOCS / "benchmarks-plans.md").write_text("\n".join(_plans(measured)))
+
+
+def _sections(measured: Results) -> Iterator[str]:
+    cores, python = measured.machine["cores"], measured.machine["python"]
+    yield f"""# Benchmarks
+
+`make bench` measures payd beside minimal servers on one machine; `make bench-full` adds ten million
+stored payments, query plans and a soak. `python -m bench --help` shows how to run a part. This page
+is made from the results by `python -m bench.page`.
+
+The run of {measured.date}: {cores} cores, shared by payd, PostgreSQL, NATS and the load; Python
+{python}; mutual TLS; {measured.seconds:g} s per row, the median of {measured.rounds} round(s).
+Compare rows of one run with each other: absolute figures depend on the machine and its load.
+
+- **{PGBENCH}** sends the two SQL statements of InitiatePayment and nothing else.
+- **{PEER}** ([bench/peer.py](../bench/peer.py)) is the smallest server that writes the same rows:
+  grpc.aio, asyncpg and payd's two statements, without validation, prices, a provider, metrics or
+  logs.
+- **{webhook_rows.PEER}** ([bench/webhook_peer.py](../bench/webhook_peer.py)) verifies a webhook and
+  stores its bytes.
+- **{_NULL}**: the provider ([bench/null_provider.py](../bench/null_provider.py)) answers at once
+  and stores nothing, so these rows are payd's own cost. The mock keeps its sessions in SQLite.
+- A **{_WHOLE}** is a closed loop: InitiatePayment, a report that it is paid, settlement, and its
+  event in NATS; the time is that from the call to the event.
+- **CPU** is that of a process tree, per call: payd or the peer, PostgreSQL with its background
+  processes, and NATS. **/ peer** compares with the peer's row of the same call.
+"""
+    if reached := report.goals_table(measured):
+        yield f"## Goals\n\n{reached}"
+    yield f"## Calls and webhooks\n\n{_images(measured)}{report.rows_table(_main_rows(measured))}"
+    for title, table in _tables(measured).items():
+        yield f"## {title}\n\n{table}"
+    yield _limit(measured)
+
+
+def _main_rows(measured: Results) -> list[Row]:
+    names = {PGBENCH, PEER, webhook_rows.PEER, *(payd(one) for one in (*PROVIDERS, "stripe"))}
+    return [row for row in measured.rows if row.what in names and "receipt" not in row.call]
+
+
+def _tables(measured: Results) -> Mapping[str, str]:
+    """Title and content of the sections that the run measured."""
+    rows = measured.rows
+    sections: dict[str, str] = {}
+    if receipts := [row for row in rows if row.call in map(dust.call, dust.RECEIPTS)]:
+        sections["Many receipts of one payment"] = report.rows_table(receipts)
+    counts = [daemons_row(count) for count in range(1, 17)]
+    if several := [row for row in rows if row.what in counts]:
+        sections["Several daemons"] = report.rows_table(several)
+    if audits := [row for row in rows if row.call == ledger.CALL]:
+        sections["Audit of the ledger"] = report.rows_table(audits)
+    if measured.statements:
+        sections["Statements and the number of stored payments"] = _statement_table(measured)
+    if measured.daemon or measured.soaks:
+        sections["Memory"] = _memory(measured)
+    shown = {id(row) for row in (*receipts, *several, *audits, *_main_rows(measured))}
+    if chain := [row for row in rows if id(row) not in shown]:
+        sections["Chain"] = (
+            "A scripted node serves the chain over HTTP ([bench/chain_node.py]"
+            "(../bench/chain_node.py)); PostgreSQL is real.\n\n" + report.rows_table(chain)
+        )
+    return sections
+
+
+# -- statements -----------------------------------------------------------------------------------
+
+
+def _statement_table(measured: Results) -> str:
+    sizes = sorted({one.stored for one in measured.statements})
+    by_key = {(one.name, one.stored): one for one in measured.statements}
+    names = sorted({one.name for one in measured.statements})
+    titles = ["statement", *(f"p50 ms, {size:,} stored" for size in sizes), "ratio", "reads by"]
+    lines = [f"| {' | '.join(titles)} |", "|---|" + "---:|" * (len(sizes) + 1) + "---|"]
+    for name in names:
+        found = [by_key.get((name, size)) for size in sizes]
+        times = [f"{one.p50_ms:.3f}" if one else "" for one in found]
+        first, last = found[0], found[-1]
+        ratio = f"{last.p50_ms / first.p50_ms:.2f}" if first and last and first != last else ""
+        reads = _reads(last or first)
+        lines.append(f"| {' | '.join([f'`{name}`', *times, ratio, reads])} |")
+    return (
+        "Times are PostgreSQL's own, one call at a time, as auto_explain logged them for a daemon "
+        "under load.\nThe [plans](benchmarks-plans.md) are those of the median run.\n\n"
+        + "\n".join(lines)
+        + "\n"
+    )
+
+
+def _reads(statement: Statement | None) -> str:
+    """The indexes of a plan, and the tables that it reads as a whole."""
+    reads: dict[str, None] = {}
+    for line in statement.plan.splitlines() if statement else ():
+        match = _SCAN.search(line)
+        if match and "never executed" not in line:
+            kind, index, table = match.groups()
+            name = f"all of `{table}`" if kind == "Seq Scan" else f"`{index or table}`"
+            reads[name] = None
+    return ", ".join(reads)
+
+
+def _plans(measured: Results) -> Iterator[str]:
+    yield """# Query plans
+
+What PostgreSQL did for every statement of a daemon under load: the plan of the median run, from
+auto_explain. See [Benchmarks](benchmarks.md) for the times. Made by `python -m bench.page`.
+"""
+    sizes = {one.stored for one in measured.statements}
+    for one in measured.statements:
+        if one.stored == max(sizes):
+            yield f"## {one.name}\n\n{one.stored:,} stored payments, {one.p50_ms:g} ms\n"
+            yield f"```text\n{one.plan.rstrip()}\n```\n"
+
+
+# -- charts and memory ----------------------------------------------------------------------------
+
+
+def _charts(measured: Results) -> Mapping[str, str]:
+    costs: dict[str, dict[str, float]] = {}
+    for call in (*CALLS.values(), webhook_rows.TO_EVENT):
+        for what in (PEER, _NULL):
+            row = measured.row(what, call, 16)
+            if row is not None and row.server_cpu_us is not None:
+                costs[f"{call}: {what}"] = {
+                    "server": row.server_cpu_us,
+                    "PostgreSQL": row.postgres_cpu_us or 0,
+                    "NATS": row.nats_cpu_us or 0,
+                }
+    charts = {"benchmarks-cpu.svg": chart.bars("CPU per call, 16 at once", "µs", costs)}
+    if measured.soaks:
+        series = {f"{one.daemons} daemon(s)": one.samples for one in measured.soaks}
+        charts["benchmarks-memory.svg"] = chart.lines("Memory under load", "MiB", series)
+    return charts
+
+
+def _images(measured: Results) -> str:
+    return "![CPU per call](benchmarks-cpu.svg)\n\n" if measured.rows else ""
+
+
+def _memory(measured: Results) -> str:
+    parts = []
+    if daemon := measured.daemon:
+        parts.append(
+            f"{daemon['rest_mib']:g} MiB at rest, {daemon['load_mib']:g} MiB after "
+            f"{measured.seconds * 2:g} s of whole payments. Ready {daemon['ready_s']:g} s after "
+            "the start.\n"
+        )
+    if measured.soaks:
+        parts.append("![Memory under load](benchmarks-memory.svg)\n")
+    parts += [
+        f"- {one.daemons} daemon(s), {one.calls:,} whole payments in {one.seconds:g} s: "
+        f"{one.samples[0][1]:g} → {one.samples[-1][1]:g} MiB, slope of the second half "
+        f"{one.slope_mib_per_hour:g} MiB an hour; {one.errors} errors, {one.deadlocks} deadlocks."
+        for one in measured.soaks
+    ]
+    return "\n".join(parts) + "\n"
+
+
+# -- where PostgreSQL ends ------------------------------------------------------------------------
+
+
+def _limit(measured: Results) -> str:
+    row = measured.row(_NULL, _WHOLE, 16)
+    figures = "Run `make bench-full` for the figures of this section.\n"
+    if row is not None and row.postgres_cpu_us and row.server_cpu_us:
+        a_core = 1e6 / row.postgres_cpu_us
+        figures = (
+            f"A whole payment costs PostgreSQL {row.postgres_cpu_us / 1000:.1f} ms of CPU and payd "
+            f"{row.server_cpu_us / 1000:.1f} ms, of {total_cpu_us(row) / 1000:.1f} ms with NATS. "
+            f"So one core\nof PostgreSQL carries about {a_core:,.0f} whole payments a second, "
+            f"which takes {row.server_cpu_us / row.postgres_cpu_us:.1f} daemons; eight cores carry "
+            f"about\n{a_core * 8:,.0f}, until the disk or the WAL ends first.\n"
+        )
+    if measured.bytes_per_payment:
+        size = measured.bytes_per_payment
+        figures += (
+            f"A stored payment takes {size / 1000:.1f} kB in all tables and indexes: "
+            f"{size * 864_000 / 1e9:.1f} GB a day at ten a second, {size * 8_640_000 / 1e9:.0f} GB "
+            "at a hundred.\n"
+        )
+    return (_DOCS.parent / "bench/limit.md").read_text().format(figures=figures)
+
+
+if __name__ == "__main__":
+    main()
