@@ -56,6 +56,8 @@ CREATE TABLE payments (
     next_look_time timestamptz,
     -- Values that the provider's `prepare` added before the first create request.
     parameters jsonb NOT NULL DEFAULT '{}',
+    -- Sums of its receipts by state and time, and the version to which they belong; null without.
+    receipt_sums jsonb,
     CONSTRAINT one_payment_per_idempotency_key UNIQUE (idempotency_key),
     CONSTRAINT status_is_known CHECK (
         status IN (
@@ -98,7 +100,7 @@ CREATE TABLE payment_line_items (
     CONSTRAINT price_is_positive CHECK (unit_price_minor_units > 0)
 );
 
--- The ledger: every incoming transfer, once. A payment's totals are summed from its receipts, each
+-- The ledger: every incoming transfer, once. A payment's totals are sums of its receipts, each
 -- id once; a receipt without a payment waits for an operator.
 CREATE TABLE receipts (
     provider text NOT NULL,

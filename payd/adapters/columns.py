@@ -10,6 +10,7 @@ import attrs
 
 from payd.domain.evidence import CryptoTransfer, NextAction, Outflow, Receipt, Redirect
 from payd.domain.payment import Payment
+from payd.domain.sums import ReceiptSums
 
 Json = dict[str, Any]
 
@@ -54,6 +55,7 @@ _MUTABLE: dict[str, Callable[[Payment], Any]] = {
     "late": lambda p: p.late,
     "looks": lambda p: p.checks,
     "next_look_time": lambda p: p.next_check_time,
+    "receipt_sums": lambda p: sums_json(p.sums, p.version),
 }
 
 
@@ -93,6 +95,11 @@ def payment_row(payment: Payment) -> Json:
         "expire_time": payment.expire_time,
         **{column: get(payment) for column, get in _MUTABLE.items()},
     }
+
+
+def sums_json(sums: ReceiptSums, version: int) -> Json | None:
+    """The value of the column `receipt_sums`: none without receipts that count."""
+    return None if sums.late_end is None else {"version": version, **attrs.asdict(sums)}
 
 
 def item_rows(payment: Payment) -> list[Json]:

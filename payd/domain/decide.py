@@ -94,6 +94,7 @@ def decide(
 
     `now` is the time of the decision, in UTC. The caller writes the result with compare-and-set on
     `payment.version`, and decides again on the newest version when another writer was faster.
+    Of its receipts, `payment` must have those that the evidence reports. Raises StaleSums.
     """
     after = _step(payment, evidence, now, rules or Rules())
     note = evidence.reason if isinstance(evidence, CancelRequested) else ""
@@ -130,7 +131,7 @@ def decide_set(
 
 def _step(payment: Payment, evidence: Evidence, now: datetime, rules: Rules) -> Payment:
     """Apply the evidence, and leave out what belongs to the decision as a whole."""
-    after = learn(payment, evidence, now)
+    after = learn(payment, evidence, now, payment.late_end(rules.late_window))
     after = _move(payment, after, evidence, now, rules)
     return attrs.evolve(after, attention=_attention(after))
 
@@ -194,9 +195,10 @@ def _paid(after: Payment, now: datetime, rules: Rules) -> Payment:
     Receipts carry the time at which the money moved, by the clock of the chain or bank. That clock
     decides whether it was in time; ours may have been late to see it.
     """
-    if max(after.snapshot_confirmed, after.confirmed_by(after.expire_time)) >= after.due:
+    in_time, *_ = after.sums.confirmed
+    if max(after.snapshot_confirmed, in_time) >= after.due:
         return _complete(after, now)
-    in_window = after.confirmed_by(after.expire_time + rules.late_window)
+    in_window = after.sums.confirmed_by(after.late_end(rules.late_window))
     if rules.late_payments_complete and in_window >= after.due:
         return attrs.evolve(_complete(after, now), late=True)
     return flag(_close(after, Status.EXPIRED, now), Attention.PAID_AFTER_CLOSE)
@@ -300,15 +302,13 @@ def _after_close(
 
 def _by_time(after: Payment, evidence: Evidence, rules: Rules) -> tuple[int, bool]:
     """The final amount that moved within the late window, and whether some moved after it."""
-    closed = after.close_time or after.update_time
     snapshot = _snapshot_in(evidence)
     if snapshot is not None:
+        closed = after.close_time or after.update_time
         too_late = snapshot.as_of > closed + rules.late_window
         return (0 if too_late else snapshot.confirmed), too_late
-    # Closing may have waited for a status check. That does not extend the window for receipts:
-    # they carry the time at which the money moved.
-    end = min(closed, after.expire_time) + rules.late_window
-    return after.confirmed_by(end), after.has_moved_after(end)
+    end = after.late_end(rules.late_window)
+    return after.sums.confirmed_by(end), after.sums.has_moved_after(end)
 
 
 def _complete(after: Payment, now: datetime) -> Payment:

@@ -39,8 +39,11 @@ UNPAYABLE = (ProviderStatus.CANCELED, ProviderStatus.EXPIRED, ProviderStatus.DEC
 _STATUS_RANK = {status: rank for rank, status in enumerate(ProviderStatus)}
 
 
-def learn(payment: Payment, evidence: Evidence, now: datetime) -> Payment:
-    """Return the payment with the new facts and its old status."""
+def learn(payment: Payment, evidence: Evidence, now: datetime, late_end: datetime) -> Payment:
+    """Return the payment with the new facts and its old status.
+
+    `late_end` is the end of its late window.
+    """
     match evidence:
         case Created():
             return _adopt(payment, evidence)
@@ -49,7 +52,7 @@ def learn(payment: Payment, evidence: Evidence, now: datetime) -> Payment:
         case NotClosable(snapshot=snapshot):
             return _learn_snapshot(payment, snapshot)
         case tuple():
-            return _learn_receipts(payment, evidence)
+            return _learn_receipts(payment, evidence, late_end)
         case Reversal():
             return _learn_reversal(payment, evidence)
         case Conflict():
@@ -187,21 +190,22 @@ def _is_newer(payment: Payment, snapshot: Snapshot) -> bool:
     return (snapshot.as_of, _STATUS_RANK[snapshot.status], snapshot.received) > known
 
 
-def _learn_receipts(payment: Payment, receipts: tuple[Receipt, ...]) -> Payment:
+def _learn_receipts(payment: Payment, receipts: tuple[Receipt, ...], late_end: datetime) -> Payment:
     known = {receipt.id: receipt for receipt in payment.receipts}
-    after = payment
+    after, sums = payment, payment.sums
     for receipt in receipts:
         if not payment.is_asset(receipt.asset):
             # The payment does not get it: a person has to match it, or send it back.
             after = flag(after, Attention.WRONG_TOKEN)
             continue
-        old = known.setdefault(receipt.id, receipt)
-        if _contradict(receipt, old):
+        old = known.get(receipt.id)
+        if old is not None and _contradict(receipt, old):
             after = flag(after, Attention.CONFLICTING_EVIDENCE)
-        if _replaces(receipt, old):
+        if old is None or _replaces(receipt, old):
             known[receipt.id] = receipt
+            sums = sums.replace(old, receipt, payment.expire_time, late_end)
     ordered = tuple(sorted(known.values(), key=lambda receipt: receipt.id))
-    return attrs.evolve(after, receipts=ordered)
+    return attrs.evolve(after, receipts=ordered, sums=sums)
 
 
 def _contradict(one: Receipt, other: Receipt) -> bool:

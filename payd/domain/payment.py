@@ -2,14 +2,15 @@
 
 import enum
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import attrs
 
-from payd.domain.evidence import NextAction, ProviderStatus, Receipt, ReceiptState
+from payd.domain.evidence import NextAction, ProviderStatus, Receipt
 from payd.domain.money import Money, TokenTerms
+from payd.domain.sums import ReceiptSums
 
 
 class Status(enum.Enum):
@@ -114,7 +115,10 @@ class Origin:
 
 @attrs.frozen(kw_only=True)
 class Payment:
-    """A payment with its items and receipts. Each change increases `version` by one."""
+    """A payment, with its items and the sums of its receipts.
+
+    Each change increases `version` by one.
+    """
 
     id: UUID
     version: int = 1
@@ -160,6 +164,8 @@ class Payment:
     snapshot_received: int = 0
     snapshot_confirmed: int = 0
     snapshot_refunded: int = 0
+    #: Sums of all its receipts, and those receipts that were asked for or decided on, by id.
+    sums: ReceiptSums = attrs.field(factory=ReceiptSums)
     receipts: tuple[Receipt, ...] = ()
 
     attention: frozenset[Attention] = frozenset()
@@ -186,13 +192,21 @@ class Payment:
 
         Snapshots and receipts may report the same money, so the larger total counts, not the sum.
         """
-        moved = sum(receipt.amount for receipt in self._moved())
+        moved = sum(self.sums.seen) + sum(self.sums.confirmed)
         return max(self.snapshot_received, self.snapshot_confirmed, moved)
 
     @property
     def confirmed(self) -> int:
         """Amount that is final at the provider. It never decreases."""
-        return max(self.snapshot_confirmed, self._final())
+        return max(self.snapshot_confirmed, sum(self.sums.confirmed))
+
+    def late_end(self, late_window: timedelta) -> datetime:
+        """The last moment at which money may move and still complete the payment.
+
+        Closing may have waited for a status check. That does not extend the window: receipts carry
+        the time at which the money moved.
+        """
+        return min(self.close_time or self.expire_time, self.expire_time) + late_window
 
     @property
     def refunded(self) -> int:
@@ -202,19 +216,3 @@ class Payment:
     def is_asset(self, asset: str) -> bool:
         """Whether money in `asset` counts towards what is due. Case is ignored, as in hex."""
         return asset.lower() == self.asset.lower()
-
-    def confirmed_by(self, end: datetime) -> int:
-        """Final amount that had moved by `end`. Only receipts have a time, so only they count."""
-        return self._final(end)
-
-    def has_moved_after(self, end: datetime) -> bool:
-        """Whether some money, final or not, moved after `end`."""
-        return any(receipt.time > end for receipt in self._moved())
-
-    def _final(self, end: datetime | None = None) -> int:
-        final = (r for r in self._moved() if r.state is ReceiptState.CONFIRMED)
-        return sum(r.amount for r in final if end is None or r.time <= end)
-
-    def _moved(self) -> tuple[Receipt, ...]:
-        moved = (ReceiptState.SEEN, ReceiptState.CONFIRMED)
-        return tuple(r for r in self.receipts if r.state in moved and self.is_asset(r.asset))

@@ -42,8 +42,12 @@ class PaymentStore(Protocol):
         customer's stored one.
         """
 
-    async def get(self, payment_id: UUID) -> Payment | None:
-        """The newest version of a payment, if it exists."""
+    async def get(self, payment_id: UUID, receipt_ids: Collection[str] = ()) -> Payment | None:
+        """The newest version of a payment, if it exists, with those of its receipts.
+
+        A payment is read with the sums of all its receipts, and with no receipt that is not asked
+        for.
+        """
 
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
         """The newest version of the payment with this key, if it exists."""
@@ -51,8 +55,11 @@ class PaymentStore(Protocol):
     async def find(self, provider: str, reference: str) -> Payment | None:
         """Find a provider's payment by its reference, its payment id or an alias, in this order."""
 
-    async def find_all(self, names: Collection[Name]) -> Mapping[Name, Payment]:
-        """Find payments as `find` does, all in one statement; leave out unknown names."""
+    async def find_all(self, names: Mapping[Name, Collection[str]]) -> Mapping[Name, Payment]:
+        """Find payments as `find` does, all in one statement; leave out unknown names.
+
+        Each is read with those of its receipts whose ids are given for any name.
+        """
 
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()

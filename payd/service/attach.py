@@ -28,7 +28,7 @@ class Attach:
 
         Raises PaymentNotFound, ReceiptNotFound and ReceiptNotAttachable.
         """
-        payment = await self.settle.newest(payment_id)
+        payment = await self.settle.newest(payment_id, [receipt_id])
         stored = await self.receipts.get_receipt(payment.provider, receipt_id)
         if stored is None:
             raise ReceiptNotFound(

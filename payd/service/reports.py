@@ -21,6 +21,7 @@ from payd.domain.actors import provider_actor
 from payd.domain.decide import Decision
 from payd.domain.evidence import Conflict, Evidence, Observation
 from payd.domain.payment import Origin, Payment
+from payd.domain.sums import StaleSums
 from payd.ports import Clock, Commit, Inbox, InboxRow, Name, PaymentStore, Providers
 from payd.ports.provider import Untranslatable
 from payd.service.settle import Settle
@@ -168,11 +169,11 @@ class Reports:
     async def _find_payments(
         self, translated: Sequence[tuple[InboxRow, Sequence[Observation]]]
     ) -> Sequence[_Report]:
-        names = {
-            Name(row.provider, one.reference)
-            for row, observations in translated
-            for one in observations
-        }
+        names: defaultdict[Name, set[str]] = defaultdict(set)
+        for row, observations in translated:
+            for one in observations:
+                receipts = one.fact if isinstance(one.fact, tuple) else ()
+                names[Name(row.provider, one.reference)] |= {receipt.id for receipt in receipts}
         payments = await self.store.find_all(names) if names else {}
         return [
             _Report(
@@ -186,11 +187,17 @@ class Reports:
     async def _settle_groups(self, groups: Sequence[_Group], batch: _Batch) -> Sequence[_Report]:
         """Decide on each group and commit them together, until nothing is left.
 
-        Return the reports of payments that another writer has changed meanwhile.
+        Return the reports of payments that have to be read again: another writer has changed them
+        meanwhile, or they were closed.
         """
         lost: list[_Report] = []
         while groups:
-            steps = [self._decide(group) for group in groups]
+            steps = []
+            for group in groups:
+                try:
+                    steps.append(self._decide(group))
+                except StaleSums:
+                    lost += group.reports
             written = await self._commit(steps)
             groups = []
             for step in steps:

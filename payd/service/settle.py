@@ -68,13 +68,17 @@ class Settle:
         note: str = "",
     ) -> tuple[Payment, bool]:
         """As `apply`, but raises ReceiptTaken for receipts that belong to another payment."""
+        reported = [receipt.id for receipt in evidence] if isinstance(evidence, tuple) else []
+        if reported:
+            # Those that are stored already must not be counted again.
+            payment = await self.newest(payment.id, reported)
         for _ in range(_ROUNDS_MAX):
             decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
             if decision is not None and note:
                 decision = attrs.evolve(decision, note=note)
             if decision is not None and await self._commit(payment, decision, origin, inbox_ids):
                 return decision.payment, True
-            newest = await self.newest(payment.id)
+            newest = await self.newest(payment.id, reported)
             if decision is None and newest.version == payment.version:
                 return newest, False
             if isinstance(evidence, tuple) and newest.version == payment.version:
@@ -122,7 +126,10 @@ class Settle:
         return payment
 
     def decide_set(self, payment: Payment, pieces: Sequence[Evidence]) -> SetDecision:
-        """Decide on several pieces of evidence at once, without writing anything."""
+        """Decide on several pieces of evidence at once, without writing anything.
+
+        Raises StaleSums.
+        """
         return decide_set(payment, pieces, self.clock.now(), self._rules(payment))
 
     async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:
@@ -133,9 +140,9 @@ class Settle:
             self.crash.reach("settle.after_commit")
         return won
 
-    async def newest(self, payment_id: UUID) -> Payment:
-        """The newest stored version; raises PaymentNotFound."""
-        payment = await self.store.get(payment_id)
+    async def newest(self, payment_id: UUID, receipt_ids: Sequence[str] = ()) -> Payment:
+        """The newest stored version, with those of its receipts; raises PaymentNotFound."""
+        payment = await self.store.get(payment_id, receipt_ids)
         if payment is None:
             raise PaymentNotFound("no payment has this id", payment_id=str(payment_id))
         return payment

@@ -66,8 +66,9 @@ class Stores:
         return decision.payment
 
     async def newest(self, payment: Payment) -> Payment:
-        """The payment as it is stored now."""
-        stored = await self.payments.get(payment.id)
+        """The payment as it is stored now, with the receipts that the given one has."""
+        ids = [receipt.id for receipt in payment.receipts]
+        stored = await self.payments.get(payment.id, ids)
         assert stored is not None
         return stored
 

@@ -303,8 +303,30 @@ async def test_payments_are_found_by_many_names_at_once(stores: Stores) -> None:
     }
     unknown = {Name("mock", "three"), Name("other", "one"), Name("other", str(first.id))}
 
-    assert await stores.payments.find_all({*names, *unknown}) == names
-    assert await stores.payments.find_all(unknown) == {}
+    wanted: dict[Name, tuple[str, ...]] = dict.fromkeys([*names, *unknown], ())
+    assert await stores.payments.find_all(wanted) == names
+    assert await stores.payments.find_all(dict.fromkeys(unknown, ())) == {}
+
+
+async def test_payments_are_read_with_the_receipts_that_are_asked_for(stores: Stores) -> None:
+    first, second = [await stores.learn(await stores.add(), created()) for _ in range(2)]
+    for name in ("r1", "r2"):
+        first = await stores.learn(first, (_receipt(first, name, ReceiptState.CONFIRMED),))
+    second = await stores.learn(second, (_receipt(second, "r1"),))
+    asked = f"{first.id}/r2"
+
+    found = await stores.payments.find_all(
+        {Name("mock", str(first.id)): (asked, "no such"), Name("mock", str(second.id)): ()}
+    )
+
+    read, bare = found[Name("mock", str(first.id))], found[Name("mock", str(second.id))]
+    assert [receipt.id for receipt in read.receipts] == [asked]
+    assert (read.received, read.confirmed) == (2, 2)
+    assert (bare.receipts, bare.received, bare.confirmed) == ((), 1, 0)
+    again = await stores.payments.get(first.id, [asked])
+    assert again == read
+    none_asked = await stores.payments.get(first.id)
+    assert none_asked == attrs.evolve(read, receipts=())
 
 
 # -- find ------------------------------------------------------------------------------------

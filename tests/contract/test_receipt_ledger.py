@@ -99,7 +99,7 @@ async def test_the_details_survive_ledger_inbox_and_payment(stores: Stores) -> N
     assert isinstance(row.report, Observation)
     assert isinstance(row.report.fact, tuple)
 
-    await stores.learn(payment, row.report.fact)
+    payment = await stores.learn(payment, row.report.fact)
 
     stored = await stores.receipts.get_receipt("tempo", receipt.id)
     [of_payment] = (await stores.newest(payment)).receipts
@@ -278,7 +278,7 @@ async def test_of_many_payments_that_want_one_receipt_at_once_one_gets_it(
     assert sum(won) == 2
     newest = [await stores.newest(payment) for payment in payments]
     [owner] = [payment for payment in newest if payment.status is Status.COMPLETED]
-    assert [payment for payment in newest if payment.receipts] == [owner]
+    assert [payment for payment in newest if payment.confirmed] == [owner]
     assert (await stores.newest(bystander)).status is Status.COMPLETED
 
 

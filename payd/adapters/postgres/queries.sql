@@ -192,14 +192,14 @@ written AS (
             version, status, update_time, complete_time, close_time, asking, ask_deadline,
             provider_reference, aliases, next_action, provider_status, provider_status_time,
             snapshot_received, snapshot_confirmed, snapshot_refunded, attention, failure_code,
-            failure_message, late, looks, next_look_time
+            failure_message, late, looks, next_look_time, receipt_sums
         ) = (
             SELECT
                 n.version, n.status, n.update_time, n.complete_time, n.close_time, n.asking,
                 n.ask_deadline, n.provider_reference, n.aliases, n.next_action,
                 n.provider_status, n.provider_status_time, n.snapshot_received,
                 n.snapshot_confirmed, n.snapshot_refunded, n.attention, n.failure_code,
-                n.failure_message, n.late, n.looks, n.next_look_time
+                n.failure_message, n.late, n.looks, n.next_look_time, n.receipt_sums
             FROM jsonb_populate_record(p, d.changes) AS n
         )
     FROM decided AS d
@@ -277,12 +277,56 @@ SELECT
         FROM payment_line_items AS i
         WHERE i.payment_id = p.id
     ) AS items,
+    -- The stored sums, if they belong to this version and to this end of the late window. The
+    -- previous version of payd writes receipts without sums.
+    CASE
+        WHEN
+            (p.receipt_sums ->> 'version')::integer = p.version
+            AND (p.receipt_sums ->> 'late_end')::timestamptz = border.late_end
+            THEN p.receipt_sums
+        ELSE (
+            SELECT
+                jsonb_build_object(
+                    'late_end', border.late_end,
+                    'seen', jsonb_build_array(
+                        sum(r.amount) FILTER (WHERE r.state = 'SEEN' AND bucket.part = 0),
+                        sum(r.amount) FILTER (WHERE r.state = 'SEEN' AND bucket.part = 1),
+                        sum(r.amount) FILTER (WHERE r.state = 'SEEN' AND bucket.part = 2)
+                    ),
+                    'confirmed', jsonb_build_array(
+                        sum(r.amount) FILTER (WHERE r.state = 'CONFIRMED' AND bucket.part = 0),
+                        sum(r.amount) FILTER (WHERE r.state = 'CONFIRMED' AND bucket.part = 1),
+                        sum(r.amount) FILTER (WHERE r.state = 'CONFIRMED' AND bucket.part = 2)
+                    )
+                )
+            FROM
+                receipts AS r,
+                LATERAL (
+                    SELECT CASE
+                        WHEN r.time > border.late_end THEN 2
+                        WHEN r.time > p.expire_time THEN 1
+                        ELSE 0
+                    END AS part
+                ) AS bucket
+            WHERE r.payment_id = p.id AND r.state IN ('SEEN', 'CONFIRMED')
+            HAVING sum(r.amount) > 0
+        )
+    END AS sums,
+    -- Not `=`: the planner would read all receipts of the payment instead of looking up the ids.
     (
         SELECT jsonb_agg(to_jsonb(r) - 'payment_id' - 'provider' ORDER BY r.id COLLATE "C")
         FROM receipts AS r
-        WHERE r.payment_id = p.id
+        WHERE
+            r.provider = p.provider
+            AND r.id = ANY (:receipt_ids::text[])
+            AND r.payment_id IS NOT DISTINCT FROM p.id
     ) AS receipts
 FROM payments AS p INNER JOIN customers AS c ON c.id = p.customer_id
+CROSS JOIN LATERAL (
+    SELECT
+        least(p.close_time, p.expire_time)
+        + make_interval(secs => :late_window_s::double precision) AS late_end
+) AS border
 WHERE
     p.id = coalesce(
         :payment_id::uuid,
@@ -331,6 +375,13 @@ WITH named AS MATERIALIZED (
     FROM
         unnest(:providers::text[], :references::text[], :ids::uuid[])
             WITH ORDINALITY AS n (provider, reference, id, number)
+),
+
+asked AS MATERIALIZED (
+    SELECT r.*
+    FROM
+        unnest(:receipt_providers::text[], :receipt_ids::text[]) AS w (provider, id)
+        INNER JOIN receipts AS r ON r.provider = w.provider AND r.id = w.id
 )
 
 SELECT
@@ -342,13 +393,52 @@ SELECT
         FROM payment_line_items AS i
         WHERE i.payment_id = p.id
     ) AS items,
+    -- As in select_payment.
+    CASE
+        WHEN
+            (p.receipt_sums ->> 'version')::integer = p.version
+            AND (p.receipt_sums ->> 'late_end')::timestamptz = border.late_end
+            THEN p.receipt_sums
+        ELSE (
+            SELECT
+                jsonb_build_object(
+                    'late_end', border.late_end,
+                    'seen', jsonb_build_array(
+                        sum(r.amount) FILTER (WHERE r.state = 'SEEN' AND bucket.part = 0),
+                        sum(r.amount) FILTER (WHERE r.state = 'SEEN' AND bucket.part = 1),
+                        sum(r.amount) FILTER (WHERE r.state = 'SEEN' AND bucket.part = 2)
+                    ),
+                    'confirmed', jsonb_build_array(
+                        sum(r.amount) FILTER (WHERE r.state = 'CONFIRMED' AND bucket.part = 0),
+                        sum(r.amount) FILTER (WHERE r.state = 'CONFIRMED' AND bucket.part = 1),
+                        sum(r.amount) FILTER (WHERE r.state = 'CONFIRMED' AND bucket.part = 2)
+                    )
+                )
+            FROM
+                receipts AS r,
+                LATERAL (
+                    SELECT CASE
+                        WHEN r.time > border.late_end THEN 2
+                        WHEN r.time > p.expire_time THEN 1
+                        ELSE 0
+                    END AS part
+                ) AS bucket
+            WHERE r.payment_id = p.id AND r.state IN ('SEEN', 'CONFIRMED')
+            HAVING sum(r.amount) > 0
+        )
+    END AS sums,
     (
         SELECT jsonb_agg(to_jsonb(r) - 'payment_id' - 'provider' ORDER BY r.id COLLATE "C")
-        FROM receipts AS r
+        FROM asked AS r
         WHERE r.payment_id = p.id
     ) AS receipts,
     (SELECT array_agg(named.number) FROM named WHERE named.id = p.id) AS numbers
 FROM payments AS p INNER JOIN customers AS c ON c.id = p.customer_id
+CROSS JOIN LATERAL (
+    SELECT
+        least(p.close_time, p.expire_time)
+        + make_interval(secs => :late_window_s::double precision) AS late_end
+) AS border
 -- The array makes the planner look up each id: see commit_decisions.
 WHERE p.id = ANY (ARRAY(SELECT named.id FROM named));
 

@@ -1,6 +1,7 @@
 """Convert rows to domain values; `adapters.columns` is the other direction."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from payd.domain.evidence import (
 )
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import Asking, Attention, Customer, Failure, LineItem, Payment, Status
+from payd.domain.sums import ByTime, ReceiptSums
 
 Row = asyncpg.Record
 
@@ -67,10 +69,27 @@ def _mutable_fields(row: Row) -> dict[str, Any]:
         "snapshot_received": int(row["snapshot_received"]),
         "snapshot_confirmed": int(row["snapshot_confirmed"]),
         "snapshot_refunded": int(row["snapshot_refunded"]),
+        "sums": _sums_of(row["sums"]),
         "receipts": tuple(map(receipt_of, json.loads(row["receipts"] or "[]"))),
         "attention": frozenset(map(Attention, row["attention"])),
         "failure": Failure(code=code, message=row["failure_message"]) if code else None,
     }
+
+
+def _sums_of(text: str | None) -> ReceiptSums:
+    if text is None:
+        return ReceiptSums()
+    sums = json.loads(text)
+    return ReceiptSums(
+        late_end=datetime.fromisoformat(sums["late_end"]),
+        seen=_by_time(sums["seen"]),
+        confirmed=_by_time(sums["confirmed"]),
+    )
+
+
+def _by_time(amounts: Sequence[int | None]) -> ByTime:
+    in_time, late, later = (amount or 0 for amount in amounts)
+    return in_time, late, later
 
 
 def _token_terms(row: Row) -> TokenTerms | None:

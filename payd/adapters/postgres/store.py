@@ -19,7 +19,7 @@ from payd.adapters.events import AuditRow, outbox_row_of
 from payd.adapters.postgres.batch import Batcher
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.rows import payment_of
-from payd.domain.decide import Decision, Event
+from payd.domain.decide import Decision, Event, Rules
 from payd.domain.payment import Origin, Payment
 from payd.ports import Commit, Name
 
@@ -27,10 +27,13 @@ from payd.ports import Commit, Name
 _ANSWER_POLL_S = 0.1
 
 
-#: The parameters of `select_payment`, all unset; a caller sets some.
-_BY_NOTHING: dict[str, object] = dict.fromkeys(
-    ("payment_id", "idempotency_key", "provider", "reference", "reference_as_id")
-)
+_LATE_WINDOW = Rules().late_window
+
+#: The names in `select_payment`, all unset, and no receipts; a caller sets some.
+_BY_NOTHING: dict[str, object] = {
+    **dict.fromkeys(("payment_id", "idempotency_key", "provider", "reference", "reference_as_id")),
+    "receipt_ids": (),
+}
 
 
 class PostgresStore:
@@ -42,10 +45,13 @@ class PostgresStore:
         environment: str,
         observe_batch: Callable[[str, int], None] = lambda statement, size: None,
         on_status: Callable[[Payment], None] = lambda payment: None,
+        late_window: timedelta = _LATE_WINDOW,
     ) -> None:
+        """`late_window` must be that of the rules: it divides the sums of late receipts."""
         self._database = database
         self._environment = environment
         self._on_status = on_status
+        self._late_window_s = late_window.total_seconds()
         self._waiting: defaultdict[UUID, list[asyncio.Future[None]]] = defaultdict(list)
         self._inserts: Batcher[Json, bool] = Batcher(
             self._insert_all,
@@ -75,8 +81,8 @@ class PostgresStore:
             raise AssertionError("a payment disappeared between two statements")
         return stored
 
-    async def get(self, payment_id: UUID) -> Payment | None:
-        return await self._select(payment_id=payment_id)
+    async def get(self, payment_id: UUID, receipt_ids: Collection[str] = ()) -> Payment | None:
+        return await self._select(payment_id=payment_id, receipt_ids=list(receipt_ids))
 
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
         return await self._select(idempotency_key=idempotency_key)
@@ -86,12 +92,13 @@ class PostgresStore:
             provider=provider, reference=reference, reference_as_id=_uuid_or_none(reference)
         )
 
-    async def find_all(self, names: Collection[Name]) -> Mapping[Name, Payment]:
+    async def find_all(self, names: Mapping[Name, Collection[str]]) -> Mapping[Name, Payment]:
         asked = list(names)
         found = await self._select_all(
             [name.provider for name in asked],
             [name.reference for name in asked],
             [_uuid_or_none(name.reference) for name in asked],
+            {(name.provider, receipt_id) for name, ids in names.items() for receipt_id in ids},
         )
         return {asked[number]: payment for number, payment in found.items()}
 
@@ -185,7 +192,8 @@ class PostgresStore:
         await self._commits.drain()
 
     async def _select(self, **by: object) -> Payment | None:
-        row = await self._database.fetch_one("select_payment", **(_BY_NOTHING | by))
+        by_name = _BY_NOTHING | {"late_window_s": self._late_window_s} | by
+        row = await self._database.fetch_one("select_payment", **by_name)
         return payment_of(row) if row else None
 
     async def _select_all(
@@ -193,10 +201,20 @@ class PostgresStore:
         providers: Sequence[str | None],
         references: Sequence[str | None],
         ids: Sequence[UUID | None],
+        receipts: Collection[tuple[str, str]] = (),
     ) -> Mapping[int, Payment]:
-        """Payments by the position of their name or id; unknown ones are left out."""
+        """Payments by the position of their name or id; unknown ones are left out.
+
+        `receipts` are the provider and id of each receipt to read with its payment.
+        """
         rows = await self._database.fetch(
-            "select_payments", providers=providers, references=references, ids=ids
+            "select_payments",
+            providers=providers,
+            references=references,
+            ids=ids,
+            receipt_providers=[provider for provider, _ in receipts],
+            receipt_ids=[receipt_id for _, receipt_id in receipts],
+            late_window_s=self._late_window_s,
         )
         found = [(payment_of(row), row["numbers"]) for row in rows]
         return {number - 1: payment for payment, numbers in found for number in numbers}

@@ -72,6 +72,7 @@ def build_adapters(
             lambda payment: metrics.payments.labels(
                 payment.method, payment.status.value.lower()
             ).inc(),
+            timedelta(seconds=config.payments.late_window_s),
         ),
         inbox=PostgresInbox(database, observe_batch),
         outbox=PostgresOutbox(database),

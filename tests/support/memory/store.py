@@ -11,6 +11,7 @@ from payd.adapters.columns import Json, changes, dumps, item_rows, payment_row, 
 from payd.adapters.events import AuditRow, outbox_row_of
 from payd.domain.decide import Decision
 from payd.domain.payment import Customer, Origin, Payment
+from payd.domain.sums import sum_receipts
 from payd.plugins.context import Clock
 from payd.ports import Commit, Name, Reconciliation, StoredObject
 from support.memory.inbox import MemoryInbox
@@ -18,11 +19,16 @@ from support.memory.ledger import MemoryLedger
 from support.memory.outbox import MemoryOutbox
 from support.memory.queue import Bell
 
+DAY = timedelta(days=1)
+
 
 class MemoryStore:
     """Implements the port PaymentStore, with the `inbox` and `outbox` that its commits change."""
 
-    def __init__(self, clock: Clock, environment: str = "test") -> None:
+    def __init__(
+        self, clock: Clock, environment: str = "test", late_window: timedelta = DAY
+    ) -> None:
+        self._late_window = late_window
         self._clock = clock
         self._environment = environment
         self._changed = Bell()
@@ -43,8 +49,8 @@ class MemoryStore:
         self._write_audit(payment, "payment_creating", origin, _details_of_new(payment))
         return payment
 
-    async def get(self, payment_id: UUID) -> Payment | None:
-        return self._read(payment_id) if payment_id in self._payments else None
+    async def get(self, payment_id: UUID, receipt_ids: Collection[str] = ()) -> Payment | None:
+        return self._read(payment_id, receipt_ids) if payment_id in self._payments else None
 
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
         holder = self._ids_by_key.get(idempotency_key)
@@ -61,11 +67,16 @@ class MemoryStore:
         first = next(named, None)
         return None if first is None else self._read(first.id)
 
-    async def find_all(self, names: Collection[Name]) -> Mapping[Name, Payment]:
+    async def find_all(self, names: Mapping[Name, Collection[str]]) -> Mapping[Name, Payment]:
         found = {
             name: await MemoryStore.find(self, name.provider, name.reference) for name in names
         }
-        return {name: payment for name, payment in found.items() if payment is not None}
+        ids = [receipt_id for of_name in names.values() for receipt_id in of_name]
+        return {
+            name: self._read(payment.id, ids)
+            for name, payment in found.items()
+            if payment is not None
+        }
 
     async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:
         return [
@@ -92,7 +103,8 @@ class MemoryStore:
         if inbox_ids:
             details["reports"] = list(inbox_ids)
         self._write_audit(after, decision.audit_event, origin, details)
-        self._payments[after.id] = after
+        receipts = {receipt.id: receipt for receipt in (*current.receipts, *after.receipts)}
+        self._payments[after.id] = attrs.evolve(after, receipts=tuple(receipts.values()))
         self._changed.ring()
         return True
 
@@ -137,9 +149,17 @@ class MemoryStore:
         """All audit rows of the payment, oldest first."""
         return tuple(self._audit.get(payment_id, ()))
 
-    def _read(self, payment_id: UUID) -> Payment:
+    def _read(self, payment_id: UUID, receipt_ids: Collection[str] = ()) -> Payment:
+        """The payment with the receipts that are asked for, and the sums of all."""
         payment = self._payments[payment_id]
-        return attrs.evolve(payment, customer=self._customers[payment.customer.id])
+        late_end = payment.late_end(self._late_window)
+        asked = sorted((r for r in payment.receipts if r.id in receipt_ids), key=lambda r: r.id)
+        return attrs.evolve(
+            payment,
+            customer=self._customers[payment.customer.id],
+            sums=sum_receipts(payment.receipts, payment.expire_time, late_end),
+            receipts=tuple(asked),
+        )
 
     def _describe(self, customer: Customer) -> None:
         """Keep the stored value if the new one is empty."""

@@ -18,6 +18,7 @@ from payd.domain.evidence import (
 )
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import Asking, Customer, LineItem, Payment, Status
+from payd.domain.sums import sum_receipts
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 EXPIRY = NOW + timedelta(minutes=30)
@@ -87,12 +88,18 @@ def created(reference: str = "ref", **overrides: Any) -> Created:
     )
 
 
+def reread(payment: Payment, rules: Rules | None = None) -> Payment:
+    """The payment as a store reads it: with sums for the late window that it has now."""
+    late_end = payment.late_end((rules or Rules()).late_window)
+    return attrs.evolve(payment, sums=sum_receipts(payment.receipts, payment.expire_time, late_end))
+
+
 def after(
     payment: Payment, *evidence: Evidence, minutes: float = 2, rules: Rules | None = None
 ) -> Payment:
     """The payment when all of it was believed, in this order."""
     for piece in evidence:
-        decision = decide(payment, piece, at(minutes), rules)
+        decision = decide(reread(payment, rules), piece, at(minutes), rules)
         payment = decision.payment if decision else payment
     return payment
 

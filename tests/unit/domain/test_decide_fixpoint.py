@@ -1,7 +1,17 @@
 """A decision is complete: deciding again with the same evidence changes nothing."""
 
 import pytest
-from unit.domain.builders import TERMS, TOKEN, a_payment, a_receipt, a_snapshot, after, at, created
+from unit.domain.builders import (
+    TERMS,
+    TOKEN,
+    a_payment,
+    a_receipt,
+    a_snapshot,
+    after,
+    at,
+    created,
+    reread,
+)
 
 from payd.domain.decide import decide
 from payd.domain.evidence import (
@@ -21,7 +31,7 @@ CLOSED_WITH_A_PART = a_snapshot(ProviderStatus.CANCELED, received=100, confirmed
 
 
 def decided_once(payment: Payment, evidence: Evidence, minutes: float = 2) -> Payment:
-    decision = decide(payment, evidence, at(minutes))
+    decision = decide(reread(payment), evidence, at(minutes))
     assert decision is not None
     assert decide(decision.payment, evidence, at(minutes)) is None
     return decision.payment

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.domain.builders import DUE, a_payment, a_receipt, a_snapshot, at, created, facts
+from unit.domain.builders import DUE, a_payment, a_receipt, a_snapshot, at, created, facts, reread
 
 from payd.domain.decide import MONEY_ATTENTION, Decision, EventType, decide
 from payd.domain.evidence import (
@@ -89,7 +89,7 @@ def live(evidence: Sequence[tuple[Evidence, int]]) -> list[tuple[Payment, Decisi
     """Each step of a payment's life: what it was, and what was decided."""
     payment, steps = a_payment(), []
     for piece, minutes in evidence:
-        decision = decide(payment, piece, at(minutes))
+        decision = decide(reread(payment), piece, at(minutes))
         if decision is not None:
             steps.append((payment, decision))
             payment = decision.payment
@@ -98,7 +98,7 @@ def live(evidence: Sequence[tuple[Evidence, int]]) -> list[tuple[Payment, Decisi
 
 def believed(payment: Payment, evidence: Sequence[Evidence]) -> Payment:
     for piece in evidence:
-        decision = decide(payment, piece, at(5))
+        decision = decide(reread(payment), piece, at(5))
         payment = decision.payment if decision else payment
     return payment
 
@@ -208,7 +208,7 @@ def test_a_snapshot_after_the_expiry_ends_every_payment_with_nothing_on_its_way(
     known = payment.provider_reference is not None or payment.provider_status is not None
     looks: list[Evidence] = [created(), nothing] if known else [Absent(), NotAttempted()]
     for piece in (undone, *looks):
-        decision = decide(payment, piece, at(END))
+        decision = decide(reread(payment), piece, at(END))
         payment = decision.payment if decision else payment
     assert not payment.status.is_open
 

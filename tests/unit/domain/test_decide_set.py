@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import attrs
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.domain.builders import DUE, a_payment, a_receipt, at, created
+from unit.domain.builders import DUE, a_payment, a_receipt, at, created, reread
 from unit.domain.test_decide_properties import ANY
 
 from payd.domain.decide import Event, EventType, decide, decide_set
@@ -18,7 +18,7 @@ def in_sets(payment: Payment, pieces: Sequence[Evidence]) -> tuple[Payment, list
     events: list[Event] = []
     decisions = 0
     while pieces:
-        made = decide_set(payment, pieces, at(5))
+        made = decide_set(reread(payment), pieces, at(5))
         pieces = pieces[len(made.news) :]
         if made.decision is not None:
             decisions += 1
@@ -29,7 +29,7 @@ def in_sets(payment: Payment, pieces: Sequence[Evidence]) -> tuple[Payment, list
 def one_by_one(payment: Payment, pieces: Sequence[Evidence]) -> tuple[Payment, list[EventType]]:
     events: list[EventType] = []
     for piece in pieces:
-        if decision := decide(payment, piece, at(5)):
+        if decision := decide(reread(payment), piece, at(5)):
             payment = decision.payment
             events += [event.type for event in decision.events]
     return payment, events
@@ -37,7 +37,8 @@ def one_by_one(payment: Payment, pieces: Sequence[Evidence]) -> tuple[Payment, l
 
 def bare(payment: Payment) -> Payment:
     """Without what counts decisions and checks."""
-    return attrs.evolve(payment, version=0, update_time=at(0), checks=0, next_check_time=None)
+    still = reread(payment)
+    return attrs.evolve(still, version=0, update_time=at(0), checks=0, next_check_time=None)
 
 
 @given(st.lists(ANY, max_size=12))

@@ -15,6 +15,7 @@ from unit.domain.builders import (
     without,
 )
 
+from payd.domain.decide import Rules
 from payd.domain.evidence import (
     CancelRequested,
     Conflict,
@@ -32,7 +33,7 @@ PENDING = a_payment(Status.PENDING)
 
 def learned(payment: Payment, *evidence: Evidence) -> Payment:
     for piece in evidence:
-        payment = learn(payment, piece, at(2))
+        payment = learn(payment, piece, at(2), payment.late_end(Rules().late_window))
     return payment
 
 
@@ -189,4 +190,5 @@ def test_a_cancel_request_teaches_nothing_about_money() -> None:
 @pytest.mark.parametrize("status", [status for status in Status if not status.is_open])
 def test_silence_about_a_closed_payment_is_not_news(status: Status) -> None:
     closed = a_payment(status)
-    assert learn(closed, Unanswered(), at(100_000)) == closed
+    late_end = closed.late_end(Rules().late_window)
+    assert learn(closed, Unanswered(), at(100_000), late_end) == closed

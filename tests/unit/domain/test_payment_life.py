@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from unit.domain.builders import DUE, EXPIRY, a_payment, a_receipt, a_snapshot, at, created
+from unit.domain.builders import DUE, EXPIRY, a_payment, a_receipt, a_snapshot, at, created, reread
 
 from payd.domain.decide import Decision, EventType, decide
 from payd.domain.evidence import (
@@ -77,12 +77,12 @@ class PaymentLife(RuleBasedStateMachine):
 
     def receive(self, evidence: Evidence) -> Decision | None:
         self.received.append((evidence, self.minutes))
-        decision = decide(self.payment, evidence, at(self.minutes))
+        decision = decide(reread(self.payment), evidence, at(self.minutes))
         if decision is not None:
             check_step(self.payment, decision)
             self.decisions.append(decision)
             self.payment = decision.payment
-            assert decide(self.payment, evidence, at(self.minutes)) is None
+            assert decide(reread(self.payment), evidence, at(self.minutes)) is None
         return decision
 
     # -- what may happen -----------------------------------------------------------------------
@@ -217,9 +217,9 @@ class PaymentLife(RuleBasedStateMachine):
     def i12_the_same_evidence_again_makes_the_same_payment(self) -> None:
         again = self.first
         for evidence, minutes in self.received:
-            decision = decide(again, evidence, at(minutes))
+            decision = decide(reread(again), evidence, at(minutes))
             again = decision.payment if decision else again
-        assert again == self.payment
+        assert reread(again) == reread(self.payment)
 
 
 def check_step(before: Payment, decision: Decision) -> None:

@@ -341,11 +341,11 @@ class InterleavedStore(MemoryStore):
         await trio.lowlevel.checkpoint()
         return await super().insert(payment, origin)
 
-    async def get(self, payment_id: UUID) -> Payment | None:
+    async def get(self, payment_id: UUID, receipt_ids: Collection[str] = ()) -> Payment | None:
         await trio.lowlevel.checkpoint()
-        return await super().get(payment_id)
+        return await super().get(payment_id, receipt_ids)
 
-    async def find_all(self, names: Collection[Name]) -> Mapping[Name, Payment]:
+    async def find_all(self, names: Mapping[Name, Collection[str]]) -> Mapping[Name, Payment]:
         await trio.lowlevel.checkpoint()
         return await super().find_all(names)
 

@@ -79,7 +79,9 @@ async def test_a_payment_that_another_writer_changes_is_decided_again_and_others
     await world.intake.accept("mock", [_paid(world, first), _paid(world, second)])
     read = world.store.find_all
 
-    async def read_and_be_overtaken(names: Collection[Name]) -> Mapping[Name, Payment]:
+    async def read_and_be_overtaken(
+        names: Mapping[Name, Collection[str]],
+    ) -> Mapping[Name, Payment]:
         found = await read(names)
         await world.cancels.cancel(first.id, "", CALLER)
         return found
@@ -91,6 +93,35 @@ async def test_a_payment_that_another_writer_changes_is_decided_again_and_others
     after = await world.newest(first)
     assert (after.status, after.attention) == (Status.CANCELED, {Attention.PAID_AFTER_CLOSE})
     assert _outcomes(world, 2) == ["applied", "applied"]
+
+
+async def test_money_after_an_early_failure_in_the_same_batch_completes_the_payment(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+    await world.intake.accept("mock", [_receipt_of(world, payment, "r1", 149)])
+    await world.intake_pass()
+    declined = Snapshot(
+        status=ProviderStatus.DECLINED,
+        asset="USD",
+        received=0,
+        confirmed=0,
+        as_of=world.clock.now(),
+    )
+    await world.intake.accept(
+        "mock",
+        [
+            Observation(id="evt_declined", reference=str(payment.id), fact=declined),
+            _receipt_of(world, payment, "r2", payment.due - 149),
+        ],
+    )
+
+    await world.intake_pass()
+
+    after = await world.newest(payment)
+    assert (after.status, after.late) == (Status.COMPLETED, True)
+    events = await world.events()
+    assert events == ["payment.failed", "payment.attention", "payment.completed"]
 
 
 async def test_a_receipt_of_another_payment_spares_the_rest_of_its_batch(world: World) -> None:

@@ -52,8 +52,7 @@ async def test_evidence_is_decided_on_the_newest_version_when_another_was_first(
 
     after = await world.settle.settle(old, _receipt("r2", 13900), CALLER)
 
-    assert after.status is Status.COMPLETED
-    assert {receipt.id for receipt in after.receipts} == {"r1", "r2"}
+    assert (after.status, after.confirmed) == (Status.COMPLETED, 14900)
 
 
 async def test_ten_receipts_at_once_are_all_counted(world: World) -> None:
@@ -141,7 +140,8 @@ async def test_a_claim_is_written_on_the_version_that_it_was_made_for(world: Wor
 
 async def test_a_claim_on_an_old_version_writes_nothing(world: World) -> None:
     old = await world.initiate()
-    newest = await world.settle.settle(old, _receipt("r1", 1), CALLER)
+    await world.settle.settle(old, _receipt("r1", 1), CALLER)
+    newest = await world.newest(old)
 
     assert await world.settle.claim(old, CancelRequested(), CALLER) == (newest, False)
     assert await world.newest(old) == newest

@@ -116,11 +116,12 @@ class World:
             Registered(method=crypto, provider=self.port),
         )
         self.prices = FixedPrices(PRICES)
-        self.store = InterleavedStore(self.clock)
+        rules = rules or Rules()
+        self.store = InterleavedStore(self.clock, late_window=rules.late_window)
         self.inbox = self.store.inbox
         self.outbox = self.store.outbox
         self.publisher = MemoryPublisher()
-        self._wire(rules or Rules())
+        self._wire(rules)
 
     def _wire(self, rules: Rules) -> None:
         shared: dict[str, Any] = {
