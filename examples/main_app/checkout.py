@@ -152,6 +152,8 @@ class Checkouts:
         checkout = store.Checkout(request_hash=wish.fingerprint(), payment_id=payment.id)
 
         async def record(connection: Connection) -> None:
+            # First, as its events do: else each could wait for the other.
+            await store.lock_payment(connection, payment.id)
             if not wish.subscription_ids:
                 pairs = list(zip(ids, payment.items, strict=True))
                 await store.add_subscriptions(connection, user_id, pairs)

@@ -187,8 +187,10 @@ async def record_checkout(
     checkout: Checkout,
     subscription_ids: Sequence[UUID],
 ) -> None:
-    """Store the payment of these subscriptions, unless an event has closed it. Idempotent."""
-    await _lock_payment(connection, checkout.payment_id)
+    """Store the payment of these subscriptions, unless an event has closed it. Idempotent.
+
+    The payment must be locked.
+    """
     await connection.execute(
         """
         INSERT INTO checkouts (user_id, idempotency_key, request_hash, payment_id)
@@ -219,8 +221,11 @@ async def record_checkout(
     )
 
 
-async def _lock_payment(connection: Connection, payment_id: UUID) -> None:
-    """Lock a payment id, so that its POST and its events run one after the other."""
+async def lock_payment(connection: Connection, payment_id: UUID) -> None:
+    """Lock a payment id, so that its POST and its events run one after the other.
+
+    Take this lock before any row's: both insert the same subscriptions.
+    """
     await connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", str(payment_id)
     )
@@ -233,7 +238,7 @@ async def begin_event(
     connection: Connection, event_id: UUID, event_type: str, payment_id: UUID
 ) -> bool:
     """Record an event; return whether it is new. Only then may the transaction apply it."""
-    await _lock_payment(connection, payment_id)
+    await lock_payment(connection, payment_id)
     done = await connection.fetchval(
         """
         INSERT INTO handled_events (event_id, event_type, payment_id) VALUES ($1, $2, $3)
