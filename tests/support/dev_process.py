@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 import psutil
 
 from payd.dev.ports import USUAL
-from support.forks import run_payd
+from support.forks import Fork, run_payd
 from support.planted_secrets import WATCH, search_processes
-from support.waiting import COMMAND_INTERVAL_S, wait_until
+from support.waiting import COMMAND_INTERVAL_S, Process, wait_until
 
 PATIENCE_S = 60
 #: Ports that companions ask for, by their names in ports.json.
@@ -59,7 +58,7 @@ def wait_for_end(payment_id: str, state: Path) -> dict[str, Any]:
     return wait_until(look, "the payment ends", interval_s=COMMAND_INTERVAL_S) or {}
 
 
-def wait_until_ready(state: Path, process: "subprocess.Popen[bytes]") -> dict[str, str]:
+def wait_until_ready(state: Path, process: Process) -> dict[str, str]:
     """Wait for dev.json; return its content."""
     wait_until((state / "dev.json").exists, (state / "out").read_text, process=process)
     document: dict[str, str] = json.loads((state / "dev.json").read_text())
@@ -80,10 +79,9 @@ def running_dev(
         names = (*USUAL, *COMPANION_PORTS)
         (state / "ports.json").write_text(json.dumps(dict.fromkeys(names, 0)))
     with (state / "out").open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "payd", "dev", "--state-dir", str(state), *arguments],
+        process = Fork(
+            ("-m", "payd", "dev", "--state-dir", str(state), *arguments),
             stdout=out,
-            stderr=out,
             env={**os.environ, "TEMPO_ENABLED": "false", **environment},
         )
     try:

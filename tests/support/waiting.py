@@ -19,8 +19,8 @@ class Process(Protocol):
 #: Nothing needs all of it on a quiet machine; a loaded one may.
 PATIENCE_S = 60.0
 INTERVAL_S = 0.05
-#: Between two calls of a command of payd's: each takes most of a second of CPU.
-COMMAND_INTERVAL_S = 0.5
+#: Between two calls of a command of payd's.
+COMMAND_INTERVAL_S = 0.2
 
 
 def wait_until(

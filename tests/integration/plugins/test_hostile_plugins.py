@@ -60,12 +60,14 @@ def name_of(mode: str) -> str:
 def hostiles(place: Place, tmp_path: Path) -> Hostiles:
     """Run a daemon with a hostile plugin for each name and mode, installed as by pip."""
 
-    def run(modes: Mapping[str, str], **environment: str) -> AbstractContextManager[Daemon]:
+    def run(
+        modes: Mapping[str, str], place: Place = place, **environment: str
+    ) -> AbstractContextManager[Daemon]:
         settings = {"PYTHONPATH": str(tmp_path / "site")}
         for name, mode in modes.items():
             install(tmp_path / "site", name)
             settings |= {f"{name.upper()}_ENABLED": "true", f"{name.upper()}_MODE": mode}
-        return running_daemon(place.without_forks(), **settings, **environment)
+        return running_daemon(place, **settings, **environment)
 
     return run
 
@@ -83,7 +85,7 @@ def install(site: Path, name: str) -> None:
 @pytest.fixture
 def hostile(hostiles: Hostiles) -> Hostile:
     """The same with one plugin."""
-    return lambda mode, **environment: hostiles({"hostile": mode}, **environment)
+    return lambda mode, *place, **environment: hostiles({"hostile": mode}, *place, **environment)
 
 
 def checks(daemon: Daemon) -> dict[str, Any]:
@@ -295,8 +297,10 @@ def test_one_that_leaks_tasks_does_not_keep_the_daemon(hostile: Hostile) -> None
         assert time.monotonic() - began < 60
 
 
-def test_one_that_floods_is_bounded_and_the_others_are_served(hostile: Hostile) -> None:
-    with hostile("floods") as daemon, daemon.client() as client:
+def test_one_that_floods_is_bounded_and_the_others_are_served(
+    hostile: Hostile, place: Place
+) -> None:
+    with hostile("floods", place.without_forks()) as daemon, daemon.client() as client:
         process = psutil.Process(daemon.process.pid)
         others_are_served(client)
         before = process.memory_info().rss
