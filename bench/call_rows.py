@@ -1,4 +1,4 @@
-"""InitiatePayment, GetPayment and whole payments: pgbench, the peer, and payd with each provider."""
+"""InitiatePayment, GetPayment, whole payments: pgbench, the peer, and payd with each provider."""
 
 import json
 import subprocess

@@ -41,7 +41,7 @@ def stored_id(number: int) -> UUID:
 
 
 def check_disk(folder: Path, count: int) -> None:
-    """Raise DiskTooSmall unless so many payments and their WAL fit into the folder's file system."""
+    """Raise DiskTooSmall unless so many payments and their WAL fit on the folder's disk."""
     needed = count * _BYTES_PER_PAYMENT * 1.2 + (_WAL_GIB * 2**30 if count >= _MANY else 0)
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -22,7 +22,8 @@ SELECT
     'https://shop.example/return', '', '{}', md5('prices') || md5('list'), '', '',
     born.at, born.at + interval '1 min', born.at + interval '30 min',
     born.at + interval '1 min', born.at + interval '1 min', 'ANSWERED', 'null_' || md5('s' || n),
-    '{}', jsonb_build_object('kind', 'redirect', 'url', 'https://null.invalid/pay/' || md5('s' || n)),
+    '{}',
+    jsonb_build_object('kind', 'redirect', 'url', 'https://null.invalid/pay/' || md5('s' || n)),
     0, 0, 0, '{}', false, 0
 FROM
     generate_series(:first::bigint, :last::bigint) AS n,

@@ -20,7 +20,7 @@ print(json.dumps({
     "argv": sys.argv, "path": sys.path[0], "folder": os.getcwd(), "environment": dict(os.environ),
     "beside": beside.__file__, "name": __name__, "random": random.random(),
     "recursion_limit": sys.getrecursionlimit(), "threads": len(os.listdir("/proc/self/task")),
-    "open": [name for name in os.listdir("/proc/self/fd") if Path(f"/proc/self/fd/{name}").exists()],
+    "open": [fd for fd in os.listdir("/proc/self/fd") if Path(f"/proc/self/fd/{fd}").exists()],
 }))
 """
 

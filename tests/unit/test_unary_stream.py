@@ -97,7 +97,9 @@ class Wire:
         self.server = H2Connection(H2Configuration(client_side=False))
         self.client.initiate_connection()
         self.server.initiate_connection()
-        self.connection = Connection(self.server, self, config=Configuration().__for_server__())  # type: ignore[arg-type]  # it writes and is open
+        writes_and_is_open: Any = self
+        config = Configuration().__for_server__()
+        self.connection = Connection(self.server, writes_and_is_open, config=config)
         self.written: list[bytes] = []
         self.exchange()
 

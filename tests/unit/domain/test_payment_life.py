@@ -43,7 +43,7 @@ class PaymentLife(RuleBasedStateMachine):
 
     @initialize(closes=st.booleans())
     def begin(self, closes: bool) -> None:
-        """A rail that closes (a card) reports totals; one that cannot (a chain) reports receipts."""
+        """A rail that closes (a card) reports totals, another one (a chain) receipts."""
         self.closes = closes
         self.minutes = 0
         self.payment = a_payment(ask_deadline=at(CLAIM_MINUTES))
