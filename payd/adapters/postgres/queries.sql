@@ -266,8 +266,8 @@ SELECT
 FROM written;
 
 -- select_payment --
--- By id, or by idempotency key, or by a name that its provider uses: the reference, the payment id,
--- or an alias. coalesce runs only the lookups up to the first that finds a payment.
+-- By its id and nothing else: with more lookups PostgreSQL would plan the statement at each call,
+-- which takes longer than its execution.
 SELECT
     p.*,
     c.wallet_address,
@@ -327,30 +327,33 @@ CROSS JOIN LATERAL (
         least(p.close_time, p.expire_time)
         + make_interval(secs => :late_window_s::double precision) AS late_end
 ) AS border
-WHERE
-    p.id = coalesce(
-        :payment_id::uuid,
-        (SELECT id FROM payments WHERE idempotency_key = :idempotency_key::text),
-        (
-            SELECT id FROM payments
-            WHERE provider = :provider::text AND provider_reference = :reference::text
-        ),
-        (
-            SELECT id FROM payments
-            WHERE provider = :provider::text AND id = :reference_as_id::uuid
-        ),
-        -- An array, not LIMIT 1: with LIMIT the planner may scan the table for the first row.
-        (ARRAY(
-            SELECT id FROM payments
-            WHERE
-                provider = :provider::text
-                AND aliases @> ARRAY[:reference::text]
-                AND aliases <> '{}'
-        ))[1]
-    );
+WHERE p.id = :payment_id::uuid;
+
+-- find_payment --
+-- The id of a payment by its idempotency key, or by a name that its provider uses: the reference,
+-- the payment id, or an alias. coalesce runs only the lookups up to the first that finds a payment.
+SELECT coalesce(
+    (SELECT id FROM payments WHERE idempotency_key = :idempotency_key::text),
+    (
+        SELECT id FROM payments
+        WHERE provider = :provider::text AND provider_reference = :reference::text
+    ),
+    (
+        SELECT id FROM payments
+        WHERE provider = :provider::text AND id = :reference_as_id::uuid
+    ),
+    -- An array, not LIMIT 1: with LIMIT the planner may scan the table for the first row.
+    (ARRAY(
+        SELECT id FROM payments
+        WHERE
+            provider = :provider::text
+            AND aliases @> ARRAY[:reference::text]
+            AND aliases <> '{}'
+    ))[1]
+) AS id;
 
 -- select_payments --
--- Payments by their ids, or by names that their providers use, as in select_payment: each row with
+-- Payments by their ids, or by names that their providers use, as in find_payment: each row with
 -- the numbers of the names that it answers, counted from 1.
 WITH named AS MATERIALIZED (
     SELECT

@@ -29,15 +29,14 @@ _ANSWER_POLL_S = 0.1
 
 _LATE_WINDOW = Rules().late_window
 
-#: The names in `select_payment`, all unset, and no receipts; a caller sets some.
-_BY_NOTHING: dict[str, object] = {
-    **dict.fromkeys(("payment_id", "idempotency_key", "provider", "reference", "reference_as_id")),
-    "receipt_ids": (),
-}
+#: The names in `find_payment`, all unset; a caller sets some.
+_NO_NAME: dict[str, object] = dict.fromkeys(
+    ("idempotency_key", "provider", "reference", "reference_as_id")
+)
 
 
 class PostgresStore:
-    """Implements the port PaymentStore, with one round trip per method, two for a known key."""
+    """Implements the port PaymentStore, with one round trip per method, two for a name."""
 
     def __init__(
         self,
@@ -82,14 +81,15 @@ class PostgresStore:
         return stored
 
     async def get(self, payment_id: UUID, receipt_ids: Collection[str] = ()) -> Payment | None:
-        return await self._select(payment_id=payment_id, receipt_ids=list(receipt_ids))
+        return await self._select(payment_id, list(receipt_ids))
 
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
-        return await self._select(idempotency_key=idempotency_key)
+        return await self._select(await self._find(idempotency_key=idempotency_key))
 
     async def find(self, provider: str, reference: str) -> Payment | None:
+        as_id = _uuid_or_none(reference)
         return await self._select(
-            provider=provider, reference=reference, reference_as_id=_uuid_or_none(reference)
+            await self._find(provider=provider, reference=reference, reference_as_id=as_id)
         )
 
     async def find_all(self, names: Mapping[Name, Collection[str]]) -> Mapping[Name, Payment]:
@@ -191,9 +191,21 @@ class PostgresStore:
         await self._inserts.drain()
         await self._commits.drain()
 
-    async def _select(self, **by: object) -> Payment | None:
-        by_name = _BY_NOTHING | {"late_window_s": self._late_window_s} | by
-        row = await self._database.fetch_one("select_payment", **by_name)
+    async def _find(self, **name: object) -> UUID | None:
+        row = await self._database.fetch_one("find_payment", **(_NO_NAME | name))
+        return row["id"] if row else None
+
+    async def _select(
+        self, payment_id: UUID | None, receipt_ids: Collection[str] = ()
+    ) -> Payment | None:
+        if payment_id is None:
+            return None
+        row = await self._database.fetch_one(
+            "select_payment",
+            payment_id=payment_id,
+            receipt_ids=receipt_ids,
+            late_window_s=self._late_window_s,
+        )
         return payment_of(row) if row else None
 
     async def _select_all(
