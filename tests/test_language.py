@@ -33,6 +33,8 @@ DECODED = {
     r"\bheard\b": "received",
     r"\bdoors?\b": "server, listener",
 }
+#: The same in names.
+DECODED_NAME = re.compile(r"(?:^|_)(?:told|hears?|heard|whoever|somebody)(?:_|$)|^test_who_")
 #: Comments are about the code as it stands; git knows the rest.
 HISTORY = re.compile(r"\b(?:TODO|FIXME|XXX|formerly|previously)\b|\bissue #?\d", re.IGNORECASE)
 ONLY_A_POINTER = re.compile(r"(?:See|As) (?:the )?[`\w./-]+\.")
@@ -79,6 +81,13 @@ def comments(path: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.splitlines(), start=1):
         if line.lstrip().startswith(marker):
             yield number, line
+
+
+def names(path: Path) -> Iterator[tuple[int, str]]:
+    """Every name in a Python file with its line's number."""
+    for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline):
+        if token.type == tokenize.NAME:
+            yield token.start[0], token.string
 
 
 def markdown_prose(path: Path) -> Iterator[tuple[int, str]]:
@@ -141,6 +150,16 @@ def test_no_sentence_has_to_be_decoded() -> None:
         for where, text in prose()
         for pattern, better in DECODED.items()
         if (found := re.search(pattern, text, re.IGNORECASE))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_name_has_to_be_decoded() -> None:
+    wrong = [
+        f"{place(path, line)}: {name}: write report, result, received, client, …"
+        for path in files(".py")
+        for line, name in names(path)
+        if DECODED_NAME.search(name.lower())
     ]
     assert not wrong, "\n".join(wrong)
 

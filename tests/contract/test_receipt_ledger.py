@@ -104,8 +104,8 @@ async def test_the_details_survive_ledger_inbox_and_payment(stores: Stores) -> N
     stored = await stores.receipts.get_receipt("tempo", receipt.id)
     [of_payment] = (await stores.newest(payment)).receipts
     assert stored is not None
-    for told in (row.report.fact[0], stored.receipt, of_payment):
-        assert told.details == DETAILS
+    for kept in (row.report.fact[0], stored.receipt, of_payment):
+        assert kept.details == DETAILS
 
 
 async def test_a_repeated_receipt_is_ignored(stores: Stores) -> None:
