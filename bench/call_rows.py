@@ -13,6 +13,8 @@ from bench import pgbench
 from bench.measured import Row
 from bench.stage import ROOT, Place, Stage
 
+#: GetPayment reads one of so many newest payments, as callers that wait for a result do.
+NEWEST = 100
 #: What the table calls the measured methods.
 CALLS = {"initiate": "InitiatePayment", "get": "GetPayment", "whole": "whole payment"}
 PGBENCH, PEER = "pgbench", "grpc.aio peer"
@@ -66,6 +68,25 @@ def measure(stage: Stage, place: Place, choice: Choice) -> Iterator[Row]:
                     )
 
 
+def measure_any(stage: Stage, place: Place, choice: Choice) -> Iterator[Row]:
+    """GetPayment of any stored payment, most of which are in no cache."""
+    with stage.payd(stage.null(place)) as daemon:
+        for concurrency in choice.concurrency:
+            row = load(
+                stage,
+                place,
+                daemon.process,
+                what=payd("null"),
+                call="get",
+                method="null",
+                target=daemon.grpc,
+                concurrency=concurrency,
+                seconds=choice.seconds,
+                newest=place.stored,
+            )
+            yield attrs.evolve(row, call=f"{row.call}, any of all")
+
+
 def _load(
     stage: Stage,
     place: Place,
@@ -101,6 +122,7 @@ def load(  # noqa: PLR0913 - the parameters of one row
     concurrency: int,
     seconds: float,
     connections: int = 1,
+    newest: int = NEWEST,
 ) -> Row:
     """Load a server, and measure it with its process trees."""
     options = {
@@ -108,7 +130,7 @@ def load(  # noqa: PLR0913 - the parameters of one row
         "--concurrency": str(concurrency),
         "--connections": str(connections),
         "--seconds": str(seconds),
-        "--stored": str(place.stored),
+        "--stored": str(min(place.stored, newest)),
         "--nats": place.nats,
     }
     command = [sys.executable, "-m", "bench.load", target, str(stage.pki), call]

@@ -21,7 +21,7 @@ import psutil
 from bench import null_provider
 from bench.cpu import Spent, measured_cpu
 from bench.started import wait_for_line
-from bench.stored import check_disk, store_payments
+from bench.stored import read_indexes, store_payments
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
 from payd.config import load_config
@@ -95,16 +95,14 @@ class Stage:
         """Create a database with the schema and stored payments, or bring a kept one up to date."""
         environ = self._environment(name)
         place = Place(url=self.server.url(name), environ=environ, stored=stored)
-        #: Written when all payments are stored, so that an interrupted run begins again.
-        complete = self.state.data / f"{name}.complete"
-        if not complete.exists():
-            check_disk(self.state.data, stored)
+        if not is_complete(self.state, name):
             create_database(self.server, name)
             _migrate(environ)
             asyncio.run(store_payments(self.superuser_url(place), stored))
-            complete.touch()
+            _mark(self.state, name).touch()
         else:
             _migrate(environ)
+        asyncio.run(read_indexes(self.superuser_url(place)))
         return place
 
     def superuser_url(self, place: Place) -> str:
@@ -209,7 +207,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage(state: StateDir, code: Path) -> AsyncIterator[Stage]:
+async def open_stage(
+    state: StateDir, code: Path, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Stage]:
     """Start PostgreSQL and NATS, and stop them at the end of the block."""
     ensure_pki(state.pki, datetime.now(UTC))
     ports = choose_ports({}, None).chosen
@@ -217,7 +217,7 @@ async def open_stage(state: StateDir, code: Path) -> AsyncIterator[Stage]:
     with tempfile.TemporaryDirectory(prefix="payd-bench-site-") as site:
         null_provider.install(Path(site))
         async with (
-            postgres(state, ports["postgres"]) as server,
+            postgres(state, ports["postgres"], settings) as server,
             running(state, command, partial(answers, ports["nats"])) as nats,
         ):
             yield Stage(
@@ -228,6 +228,16 @@ async def open_stage(state: StateDir, code: Path) -> AsyncIterator[Stage]:
                 code=code,
                 site=Path(site),
             )
+
+
+def is_complete(state: StateDir, name: str) -> bool:
+    """Whether an earlier run has stored all payments of this database."""
+    return _mark(state, name).exists()
+
+
+def _mark(state: StateDir, name: str) -> Path:
+    """A file that is written last, so that a run after an interrupted one begins again."""
+    return state.data / f"{name}.complete"
 
 
 def _migrate(environ: Mapping[str, str]) -> None:

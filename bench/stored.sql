@@ -111,3 +111,8 @@ FROM pg_index AS i INNER JOIN pg_class AS c ON c.oid = i.indexrelid
 WHERE
     i.indrelid::regclass::text = ANY (:tables::text[])
     AND NOT EXISTS (SELECT 1 FROM pg_constraint AS k WHERE k.conindid = i.indexrelid);
+
+-- read_indexes --
+SELECT sum(pg_prewarm(oid))
+FROM pg_class
+WHERE relkind = 'i' AND relnamespace = 'public'::regnamespace;

@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -61,8 +61,13 @@ class Postgres:
 
 
 @asynccontextmanager
-async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
-    """Run PostgreSQL on the state directory's data, which the first start creates."""
+async def postgres(
+    state: StateDir, port: int, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Postgres]:
+    """Run PostgreSQL on the state directory's data, which the first start creates.
+
+    `settings` replaces or adds to those of a development server.
+    """
     programs = binaries()
     data = _data_directory(state)
     if data.parent != state.data and not state.has_secret("postgres"):
@@ -72,7 +77,7 @@ async def postgres(state: StateDir, port: int) -> AsyncIterator[Postgres]:
     cluster = "payd-" + hashlib.sha256(str(data).encode()).hexdigest()[:8]
     if not (data / "PG_VERSION").exists():
         await trio.to_thread.run_sync(_initialize, programs, data, password)
-    options = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+    options = [f"--{name}={value}" for name, value in {**_SETTINGS, **(settings or {})}.items()]
     command = Command(
         name="postgres",
         argv=[
