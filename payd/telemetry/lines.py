@@ -34,6 +34,8 @@ _SECRET_KEY = re.compile(
 #: Fields that payd sets itself, never masked.
 _PLAIN_FIELDS = frozenset({"timestamp", "level", "logger"})
 
+_SIMPLE = frozenset({str, int, float, bool, type(None)})
+
 #: Bytes that a pipe which polls as writable takes without blocking.
 _CHUNK_BYTES = 4096
 #: How long one line waits for a stalled reader; the lines after it do not wait.
@@ -207,6 +209,9 @@ def _hidden(key: object, value: Any) -> Any:
     """Mask values whose field name looks like a secret's, at any depth."""
     if value is not None and isinstance(key, str) and _looks_secret(key):
         return MASK
+    if type(value) in _SIMPLE:
+        # Most fields; asking whether they are a Mapping costs more than all else here.
+        return value
     if isinstance(value, Mapping):
         return {inner: _hidden(inner, inside) for inner, inside in value.items()}
     if isinstance(value, list | tuple):
