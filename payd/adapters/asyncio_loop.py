@@ -41,7 +41,7 @@ def speed_up(loop: TrioEventLoop) -> bool:
         "_q_send": handles,
         "_queue_handle": handles.queue,
         "_timer_handle_cancelled": handles.note_cancelled,
-        "_io_task": _call_when_ready,
+        "_io_task": handles.call_when_ready,
         "call_soon": handles.call_soon,
         "call_later": handles.call_later,
         "call_at": handles.call_at,
@@ -63,6 +63,8 @@ class _Handles:
 
     loop: TrioEventLoop
     _ready: deque[asyncio.Handle] = attrs.field(factory=deque, init=False)
+    #: Whether handles run: those that are added meanwhile need nobody to be woken.
+    _is_running: bool = attrs.field(default=False, init=False)
     #: The loop's task while it sleeps.
     _sleeper: trio.lowlevel.Task | None = attrs.field(default=None, init=False)
     #: Timers cancelled since the heap was built; some of them may have left it already.
@@ -77,7 +79,7 @@ class _Handles:
         self.loop._check_closed()
         handle = asyncio.Handle(callback, args, self.loop, context)
         self._ready.append(handle)
-        if self._sleeper is not None:
+        if self._sleeper is not None and not self._is_running:
             self._wake()
         return handle
 
@@ -113,7 +115,7 @@ class _Handles:
             is_next = self.loop._timers[0] is handle
         else:
             self._ready.append(handle)
-            is_next = True
+            is_next = not self._is_running
         if is_next and self._sleeper is not None:
             self._wake()
 
@@ -140,22 +142,25 @@ class _Handles:
         else:
             await self._sleep()
             self._add_due()
-        name, sniffio.thread_local.name = sniffio.thread_local.name, "asyncio"
-        try:
-            self._run_ready()
-        finally:
-            sniffio.thread_local.name = name
+        self._run_ready()
 
     def _run_ready(self) -> None:
+        name, sniffio.thread_local.name = sniffio.thread_local.name, "asyncio"
         ready, loop = self._ready, self.loop
-        for _ in range(_BATCH_MAX):
-            if not ready:
-                return
-            handle = ready.popleft()
-            if isinstance(handle, AsyncHandle):
-                handle._context.run(loop._nursery.start_soon, handle._run, name=handle._callback)
-            elif not handle._cancelled:
-                handle._run()
+        self._is_running = True
+        try:
+            for _ in range(_BATCH_MAX):
+                if not ready:
+                    return
+                handle = ready.popleft()
+                if isinstance(handle, AsyncHandle):
+                    context, name_of_task = handle._context, handle._callback
+                    context.run(loop._nursery.start_soon, handle._run, name=name_of_task)
+                elif not handle._cancelled:
+                    handle._run()
+        finally:
+            self._is_running = False
+            sniffio.thread_local.name = name
 
     def _add_due(self) -> None:
         timers = self.loop._timers
@@ -179,25 +184,32 @@ class _Handles:
         self._sleeper = None
         return trio.lowlevel.Abort.SUCCEEDED
 
+    async def call_when_ready(
+        self, fd: int, handle: ScopedHandle, wait_ready: Callable[[int], Awaitable[None]]
+    ) -> None:
+        """Call a reader or a writer whenever its socket is ready, until the handle is cancelled.
 
-async def _call_when_ready(
-    fd: int, handle: ScopedHandle, wait_ready: Callable[[int], Awaitable[None]]
-) -> None:
-    """Call a reader or a writer whenever its socket is ready, until the handle is cancelled.
-
-    The stock task also waits until the loop has run everything that was ready. Waiting for the
-    socket gives the loop its turn, too.
-    """
-    with handle._scope:
-        try:
-            while not handle._cancelled:
-                try:
-                    await wait_ready(fd)
-                except OSError:
-                    # The socket was closed in the same turn as the handle was cancelled.
+        The stock task only queues what follows from the call, wakes the loop for it, and waits
+        until the loop has run it. Here it runs at once, and the loop may go on sleeping.
+        """
+        with handle._scope:
+            try:
+                while not handle._cancelled:
+                    try:
+                        await wait_ready(fd)
+                    except OSError:
+                        # The socket was closed in the same turn as the handle was cancelled.
+                        if not handle._cancelled:
+                            raise
                     if not handle._cancelled:
-                        raise
-                if not handle._cancelled:
-                    handle._run()
-        except (OSError, trio.BusyResourceError, trio.ClosedResourceError) as error:
-            handle._raise(error)
+                        self._ready.append(handle)
+                        self._run_now()
+            except (OSError, trio.BusyResourceError, trio.ClosedResourceError) as error:
+                handle._raise(error)
+
+    def _run_now(self) -> None:
+        """Run what is ready in the task of a socket; the end of the loop is the loop's own."""
+        if self.loop._stop_wait is None:
+            self._run_ready()
+        if self._ready:
+            self._wake()
