@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import NoneType
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import trio
 
@@ -82,6 +82,7 @@ class Fence:
         self._lifecycle = Lifecycle(
             build, self._owner, log, self._record, random, self._watching.cancel
         )
+        self._abilities = _Abilities()
         self._healthy: bool | None = None
 
     def state(self) -> ProviderState:
@@ -166,7 +167,7 @@ class Fence:
 
     def _supports(self, protocol: type) -> bool:
         running = self._lifecycle.running
-        return running is not None and isinstance(running[0], protocol)
+        return running is not None and self._abilities.has(running[0], protocol)
 
     async def scan(self, cursor: str | None) -> Page | None:
         """Read one page of events; None when it failed or cannot be read."""
@@ -214,11 +215,12 @@ class Fence:
         running = self._lifecycle.running
         if running is None:
             raise self._not_running()
-        if not isinstance(running[0], SupportsPrepare):
+        provider = running[0]
+        if not self._abilities.has(provider, SupportsPrepare):  # type: ignore[type-abstract]
             return {}
         try:
             with report_if_blocking(self._owner):
-                return pure_calls.prepare(self.name, running[0], operation)
+                return pure_calls.prepare(self.name, provider, operation)
         except ProviderUnavailable as error:
             self._note_broken("prepare", error.message)
             raise
@@ -292,3 +294,19 @@ class Fence:
         result = await call.run(running[1], HEALTH_TIMEOUT_S)
         self._healthy = not isinstance(result, ProviderError)
         self._record.note("health", True if result is None else result, start)
+
+
+class _Abilities:
+    """Which protocols a provider has. Python compares every method each time it is asked."""
+
+    def __init__(self) -> None:
+        self._provider: object = None
+        self._known: dict[type, bool] = {}
+
+    def has(self, provider: object, protocol: type[T]) -> TypeGuard[T]:
+        """Return whether the provider has the protocol."""
+        if provider is not self._provider:
+            self._provider, self._known = provider, {}
+        if protocol not in self._known:
+            self._known[protocol] = isinstance(provider, protocol)
+        return self._known[protocol]
