@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check core units lint integration one-part other-part last-part waiting-part fast pythons test-newest browser campaign bench bench-full bench-page reference docs docs-links lock proto format clean
+.PHONY: help run test check core units lint integration daemon-part provider-part app-part server-part waiting-part fast pythons test-newest browser campaign bench bench-full bench-page reference docs docs-links lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,15 +27,16 @@ $(VENV)/.installed-%: requirements/%.lock requirements/build.lock pyproject.toml
 run: $(FOR_RUN) ## Start everything on this machine, with a shop for the browser: payd dev
 	@exec $(BIN)/payd dev --with-example $(ARGS)
 
-# Each of these is a pytest process with servers of its own, and they wait more than they compute:
-# side by side they take less time. The output of each appears whole, when it has ended.
+# Each of these is a pytest process with servers of its own, and they wait as much as they compute:
+# side by side they take less time. The longest start first, so that none is alone at the end. The
+# output of each appears whole, when it has ended.
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 test: $(FOR_TEST) ## The whole suite: make check and make integration
-	@$(SIDE_BY_SIDE) --jobs=5 last-part one-part other-part waiting-part units core lint
+	@$(SIDE_BY_SIDE) --jobs=6 daemon-part provider-part app-part server-part waiting-part core units lint
 
 integration: $(FOR_TEST) ## Everything that talks to real servers, starts processes or opens a browser
-	@$(SIDE_BY_SIDE) --jobs=4 last-part one-part other-part waiting-part
+	@$(SIDE_BY_SIDE) --jobs=5 daemon-part provider-part app-part server-part waiting-part
 
 check: $(FOR_TEST) ## make lint, and the fast tests with coverage of the core
 	@$(SIDE_BY_SIDE) --jobs=3 lint core units
@@ -56,24 +57,28 @@ lint: $(FOR_TEST) ## Format, lint, types and architecture
 	@$(BIN)/mypy payd $(WHEELS) examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider tests
 	@PYTHONPATH=examples:examples/providers/acme:examples/providers/sepa $(BIN)/lint-imports setup.cfg
 
-ONE_PART := tests/contract $(addprefix tests/integration/,daemon deploy grpc nats vault)
-OTHER_PART := $(addprefix tests/integration/,dev example http stripe tempo) tests/unit/cli
-LAST_PART := $(addprefix tests/integration/,client kit plugins upgrade)
+DAEMON_PART := $(addprefix tests/integration/,daemon deploy dev)
+PROVIDER_PART := $(addprefix tests/integration/,stripe tempo) tests/unit/cli
+APP_PART := $(addprefix tests/integration/,kit client example)
+SERVER_PART := tests/contract $(addprefix tests/integration/,grpc http nats plugins upgrade vault)
 WAITING_PART := tests/integration/degraded
 
-one-part: $(FOR_TEST)
-	@$(BIN)/python -m pytest $(ONE_PART)
+daemon-part: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(DAEMON_PART)
 
-other-part: $(FOR_TEST)
-	@$(BIN)/python -m pytest $(OTHER_PART)
+provider-part: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(PROVIDER_PART)
+
+server-part: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(SERVER_PART)
 
 # Three minutes of outages: a third of a core, the rest is waiting.
 waiting-part: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(WAITING_PART)
 
 # The browser's driver keeps an asyncio loop running in the main thread of its process.
-last-part: $(FOR_TEST)
-	@$(BIN)/python -m pytest $(LAST_PART)
+app-part: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(APP_PART)
 	@$(BIN)/python -m pytest examples/providers/sepa
 	@$(BIN)/python -m pytest tests/browser
 
