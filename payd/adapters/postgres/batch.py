@@ -6,6 +6,7 @@ calls are collected for the next one. No call is delayed on purpose.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 from payd.domain.errors import StoreUnavailable
@@ -35,7 +36,9 @@ class Batcher(Generic[T, R]):
         self._batch_max = batch_max
         self._observe = observe
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
-        self._in_flight: set[asyncio.Task[None]] = set()
+        #: Items of a batch that failed. Each is sent alone: a faulty one must not fail the others.
+        self._alone: list[tuple[T, asyncio.Future[R]]] = []
+        self._in_flight: set[asyncio.Future[Sequence[R]]] = set()
 
     async def submit(self, item: T) -> R:
         """Return the result of `item`, or raise its error."""
@@ -48,6 +51,9 @@ class Batcher(Generic[T, R]):
         futures: list[asyncio.Future[R]] = [loop.create_future() for _ in items]
         self._waiting += zip(items, futures, strict=True)
         self._start()
+        if len(futures) == 1:
+            # Cancelling the caller cancels the future, which then takes no result.
+            return [await futures[0]]
         try:
             await asyncio.wait(futures)
         except asyncio.CancelledError:
@@ -65,16 +71,33 @@ class Batcher(Generic[T, R]):
             await asyncio.wait(self._in_flight)
 
     def _start(self) -> None:
-        while self._waiting and len(self._in_flight) < self._in_flight_max:
-            task = asyncio.create_task(self._send(self._take()))
-            self._in_flight.add(task)
-            task.add_done_callback(self._done)
+        while (self._waiting or self._alone) and len(self._in_flight) < self._in_flight_max:
+            batch = self._take()
+            self._observe(len(batch))
+            items = [item for item, _ in batch]
+            statement = asyncio.ensure_future(self._run(items))
+            self._in_flight.add(statement)
+            # A callback, not a task that waits for the statement's.
+            statement.add_done_callback(partial(self._done, batch))
 
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._in_flight.discard(task)
+    def _done(
+        self, batch: list[tuple[T, "asyncio.Future[R]"]], statement: "asyncio.Future[Sequence[R]]"
+    ) -> None:
+        self._in_flight.discard(statement)
+        error = asyncio.CancelledError() if statement.cancelled() else statement.exception()
+        if error is not None and len(batch) > 1 and not isinstance(error, StoreUnavailable):
+            self._alone += batch
+        else:
+            for number, (_, future) in enumerate(batch):
+                if error is not None and not future.done():
+                    future.set_exception(error)
+                elif not future.done():
+                    future.set_result(statement.result()[number])
         self._start()
 
     def _take(self) -> list[tuple[T, "asyncio.Future[R]"]]:
+        if self._alone:
+            return [self._alone.pop(0)]
         batch: dict[Hashable, tuple[T, asyncio.Future[R]]] = {}
         rest = []
         for entry in self._waiting:
@@ -85,18 +108,3 @@ class Batcher(Generic[T, R]):
                 batch[key] = entry
         self._waiting = rest
         return list(batch.values())
-
-    async def _send(self, batch: list[tuple[T, "asyncio.Future[R]"]]) -> None:
-        self._observe(len(batch))
-        items = [item for item, _ in batch]
-        [outcome] = await asyncio.gather(self._run(items), return_exceptions=True)
-        if not isinstance(outcome, BaseException):
-            for (_, future), result in zip(batch, outcome, strict=True):
-                future.set_result(result)
-        elif len(batch) == 1 or isinstance(outcome, StoreUnavailable):
-            for _, future in batch:
-                future.set_exception(outcome)
-        else:
-            # One faulty item must not fail the others: send each of them alone.
-            for entry in batch:
-                await self._send([entry])
