@@ -123,6 +123,7 @@ async def _run(state: StateDir, args: argparse.Namespace) -> Results:
 
 
 def _measure(stage: Stage, args: argparse.Namespace) -> Results:
+    machine = results.machine()
     rows: list[Row] = []
     statements: list[Statement] = []
     for stored in args.stored:
@@ -144,7 +145,7 @@ def _measure(stage: Stage, args: argparse.Namespace) -> Results:
         date=datetime.now(UTC).date().isoformat(),
         seconds=args.seconds,
         rounds=args.rounds,
-        machine=results.machine(),
+        machine=machine,
         rows=rows,
         daemon=daemon,
         statements=statements,

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -25,36 +26,43 @@ def main() -> None:
     """Write the page, the charts and the plans."""
     parser = argparse.ArgumentParser(prog="python -m bench.page", description=__doc__)
     parser.add_argument("results", type=Path, nargs="?", default=ROOT / "bench/results")
-    measured = results.read(parser.parse_args().results)
+    parser.add_argument("--note", default="", help="what a reader has to know about the run")
+    args = parser.parse_args()
+    measured = results.read(args.results)
     for name, svg in _charts(measured).items():
         (_DOCS / name).write_text(svg)
-    (_DOCS / "benchmarks.md").write_text("\n".join(_sections(measured)))
+    (_DOCS / "benchmarks.md").write_text("\n".join(_sections(measured, args.note)))
     if measured.statements:
         (_DOCS / "benchmarks-plans.md").write_text("\n".join(_plans(measured)))
 
 
-def _sections(measured: Results) -> Iterator[str]:
+def _sections(measured: Results, note: str = "") -> Iterator[str]:
     cores, python = measured.machine["cores"], measured.machine["python"]
+    load = measured.machine.get("load_average", "not noted")
+    run = _wrapped(
+        f"The run of {measured.date}: {cores} cores, shared by payd, PostgreSQL, NATS and the load; "
+        f"load average before it: {load}; Python {python}; mutual TLS; {measured.seconds:g} s per "
+        f"row; rounds: {measured.rounds}. {note} Compare rows of one run with each other: absolute "
+        "figures depend on the machine and its load."
+    )
     yield f"""# Benchmarks
 
 `make bench` measures payd beside minimal servers on one machine; `make bench-full` adds ten million
 stored payments, query plans and a soak. `python -m bench --help` shows how to run a part. This page
 is made from the results by `python -m bench.page`.
 
-The run of {measured.date}: {cores} cores, shared by payd, PostgreSQL, NATS and the load; Python
-{python}; mutual TLS; {measured.seconds:g} s per row, the median of {measured.rounds} round(s).
-Compare rows of one run with each other: absolute figures depend on the machine and its load.
-
+{run}
 - **{PGBENCH}** sends the two SQL statements of InitiatePayment and nothing else.
-- **{PEER}** ([bench/peer.py](../bench/peer.py)) is the smallest server that writes the same rows:
-  grpc.aio, asyncpg and payd's two statements, without validation, prices, a provider, metrics or
-  logs.
-- **{webhook_rows.PEER}** ([bench/webhook_peer.py](../bench/webhook_peer.py)) verifies a webhook and
-  stores its bytes.
-- **{_NULL}**: the provider ([bench/null_provider.py](../bench/null_provider.py)) answers at once
-  and stores nothing, so these rows are payd's own cost. The mock keeps its sessions in SQLite.
-- A **{_WHOLE}** is a closed loop: InitiatePayment, a report that it is paid, settlement, and its
-  event in NATS; the time is that from the call to the event.
+- **{PEER}** is the smallest server that writes the same rows
+  ([bench/peer.py](../bench/peer.py)): grpc.aio, asyncpg and payd's two statements, without
+  validation, prices, a provider, metrics or logs.
+- **{webhook_rows.PEER}** verifies a webhook and stores its bytes
+  ([bench/webhook_peer.py](../bench/webhook_peer.py)).
+- **{_NULL}**: a provider that answers at once and stores nothing
+  ([bench/null_provider.py](../bench/null_provider.py)), so these rows are payd's own cost. The
+  mock keeps its sessions in SQLite.
+- A **{_WHOLE}** is a closed loop: InitiatePayment, a report that it is paid, settlement, and
+  its event in NATS; the time is that from the call to the event.
 - **CPU** is that of a process tree, per call: payd or the peer, PostgreSQL with its background
   processes, and NATS. **/ peer** compares with the peer's row of the same call.
 """
@@ -185,7 +193,7 @@ def _memory(measured: Results) -> str:
         f"{one.slope_mib_per_hour:g} MiB an hour; {one.errors} errors, {one.deadlocks} deadlocks."
         for one in measured.soaks
     ]
-    return "\n".join(parts) + "\n"
+    return "\n".join(parts)
 
 
 # -- where PostgreSQL ends ------------------------------------------------------------------------
@@ -196,21 +204,25 @@ def _limit(measured: Results) -> str:
     figures = "Run `make bench-full` for the figures of this section.\n"
     if row is not None and row.postgres_cpu_us and row.server_cpu_us:
         a_core = 1e6 / row.postgres_cpu_us
-        figures = (
+        figures = _wrapped(
             f"A whole payment costs PostgreSQL {row.postgres_cpu_us / 1000:.1f} ms of CPU and payd "
             f"{row.server_cpu_us / 1000:.1f} ms, of {total_cpu_us(row) / 1000:.1f} ms with NATS. "
-            f"So one core\nof PostgreSQL carries about {a_core:,.0f} whole payments a second, "
+            f"So one core of PostgreSQL carries about {a_core:,.0f} whole payments a second, "
             f"which takes {row.server_cpu_us / row.postgres_cpu_us:.1f} daemons; eight cores carry "
-            f"about\n{a_core * 8:,.0f}, until the disk or the WAL ends first.\n"
+            f"about {a_core * 8:,.0f}, unless the disk ends first."
         )
     if measured.bytes_per_payment:
         size = measured.bytes_per_payment
-        figures += (
+        figures += _wrapped(
             f"A stored payment takes {size / 1000:.1f} kB in all tables and indexes: "
             f"{size * 864_000 / 1e9:.1f} GB a day at ten a second, {size * 8_640_000 / 1e9:.0f} GB "
-            "at a hundred.\n"
+            "at a hundred."
         )
     return (_DOCS.parent / "bench/limit.md").read_text().format(figures=figures)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -70,6 +70,8 @@ def machine() -> dict[str, Any]:
     """Describe the machine that the run used."""
     return {
         "cores": os.cpu_count(),
+        # Of others, when the run begins: more than a fraction of a core spoils the figures.
+        "load_average": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
     }

@@ -68,7 +68,11 @@ MEASURED = Results(
     daemon={"rest_mib": 90, "load_mib": 110, "ready_s": 0.9},
     statements=tuple(
         Statement(
-            name="ping", stored=stored, runs=9, p50_ms=stored / 1000, plan="Seq Scan on inbox"
+            name="select_payment",
+            stored=stored,
+            runs=9,
+            p50_ms=stored / 1000,
+            plan="Seq Scan on inbox",
         )
         for stored in (1000, 2000)
     ),
@@ -91,7 +95,7 @@ def test_what_was_measured_is_compared_with_its_goal() -> None:
     table = report.goals_table(MEASURED)
     assert "16 at once, payd / grpc.aio peer: CPU | 1.25 | ≤ 1 | no |" in table
     assert "16 at once, payd / grpc.aio peer: rate | 0.8 | ≥ 1 | no |" in table
-    assert "ping, 2,000 / 1,000 stored payments: p50 | 2 | ≤ 1.2 | no |" in table
+    assert "select_payment, 2,000 / 1,000 stored payments: p50 | 2 | ≤ 1.2 | no |" in table
     assert "memory at rest | 90 MiB | ≤ 100 MiB | yes |" in table
 
 
@@ -103,7 +107,7 @@ def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
 def test_the_page_shows_rows_statements_and_charts() -> None:
     text = "\n".join(page._sections(MEASURED))
     assert "| payd, null provider | InitiatePayment | 16 |" in text
-    assert "| `ping` | 1.000 | 2.000 | 2.00 | all of `inbox` |" in text
+    assert "| `select_payment` | 1.000 | 2.000 | 2.00 | all of `inbox` |" in text
     assert "90 MiB at rest" in text
     [(name, svg)] = page._charts(MEASURED).items()
     assert f"({name})" in text
