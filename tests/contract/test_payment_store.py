@@ -315,10 +315,19 @@ async def test_payments_are_read_with_the_receipts_that_are_asked_for(stores: St
     second = await stores.learn(second, (_receipt(second, "r1"),))
     asked = f"{first.id}/r2"
 
+    other_name = Name("mock", first.provider_reference or "")
     found = await stores.payments.find_all(
-        {Name("mock", str(first.id)): (asked, "no such"), Name("mock", str(second.id)): ()}
+        {
+            Name("mock", str(first.id)): (asked, "no such"),
+            Name("mock", str(second.id)): (asked,),
+        }
+    )
+    both = await stores.payments.find_all(
+        {Name("mock", str(first.id)): (asked,), other_name: (f"{first.id}/r1",)}
     )
 
+    assert [receipt.id for receipt in both[other_name].receipts] == [f"{first.id}/r1", asked]
+    assert both[Name("mock", str(first.id))] == both[other_name]
     read, bare = found[Name("mock", str(first.id))], found[Name("mock", str(second.id))]
     assert [receipt.id for receipt in read.receipts] == [asked]
     assert (read.received, read.confirmed) == (2, 2)

@@ -7,6 +7,7 @@ from uuid import uuid4
 from contract.stores import CALLER, NOW, OpenStores, a_new_payment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from unit.domain.builders import reread
 
 from payd.domain.decide import decide
 from payd.domain.evidence import (
@@ -153,5 +154,5 @@ async def test_a_payment_comes_back_as_it_was_decided(
             if decision is None:
                 continue
             assert await stores.payments.commit(payment, decision, CALLER)
-            payment = decision.payment
-            assert await stores.payments.get(payment.id) == payment
+            payment = await stores.newest(decision.payment)
+            assert payment == reread(decision.payment)

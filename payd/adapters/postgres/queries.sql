@@ -353,11 +353,13 @@ SELECT coalesce(
 ) AS id;
 
 -- select_payments --
--- Payments by their ids, or by names that their providers use, as in find_payment: each row with
--- the numbers of the names that it answers, counted from 1.
+-- Payments by their ids, or by names that their providers use, as in find_payment: a row for each
+-- that exists, with its number, counted from 1, and the receipts that are asked for with it.
+-- Each part is looked up by the row's own values: a join with a CTE would compare all with all.
 WITH named AS MATERIALIZED (
     SELECT
         n.number,
+        n.receipt_ids,
         coalesce(
             (
                 SELECT p.id FROM payments AS p
@@ -376,18 +378,12 @@ WITH named AS MATERIALIZED (
             ))[1]
         ) AS id
     FROM
-        unnest(:providers::text[], :references::text[], :ids::uuid[])
-            WITH ORDINALITY AS n (provider, reference, id, number)
-),
-
-asked AS MATERIALIZED (
-    SELECT r.*
-    FROM
-        unnest(:receipt_providers::text[], :receipt_ids::text[]) AS w (provider, id)
-        INNER JOIN receipts AS r ON r.provider = w.provider AND r.id = w.id
+        unnest(:providers::text[], :references::text[], :ids::uuid[], :receipt_ids::text[])
+            WITH ORDINALITY AS n (provider, reference, id, receipt_ids, number)
 )
 
 SELECT
+    named.number,
     p.*,
     c.wallet_address,
     c.email,
@@ -432,18 +428,21 @@ SELECT
     END AS sums,
     (
         SELECT jsonb_agg(to_jsonb(r) - 'payment_id' - 'provider' ORDER BY r.id COLLATE "C")
-        FROM asked AS r
-        WHERE r.payment_id = p.id
-    ) AS receipts,
-    (SELECT array_agg(named.number) FROM named WHERE named.id = p.id) AS numbers
-FROM payments AS p INNER JOIN customers AS c ON c.id = p.customer_id
+        FROM receipts AS r
+        WHERE
+            r.provider = p.provider
+            AND r.id = ANY (ARRAY(SELECT jsonb_array_elements_text(named.receipt_ids::jsonb)))
+            AND r.payment_id IS NOT DISTINCT FROM p.id
+    ) AS receipts
+FROM
+    named
+    INNER JOIN payments AS p ON p.id = named.id
+    INNER JOIN customers AS c ON c.id = p.customer_id
 CROSS JOIN LATERAL (
     SELECT
         least(p.close_time, p.expire_time)
         + make_interval(secs => :late_window_s::double precision) AS late_end
-) AS border
--- The array makes the planner look up each id: see commit_decisions.
-WHERE p.id = ANY (ARRAY(SELECT named.id FROM named));
+) AS border;
 
 -- select_asking --
 -- Whether a daemon has the claim to send to the provider.

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import attrs
+
 from payd.adapters.columns import (
     Json,
     changes,
@@ -20,6 +22,7 @@ from payd.adapters.postgres.batch import Batcher
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.rows import payment_of
 from payd.domain.decide import Decision, Event, Rules
+from payd.domain.evidence import Receipt
 from payd.domain.payment import Origin, Payment
 from payd.ports import Commit, Name
 
@@ -98,7 +101,7 @@ class PostgresStore:
             [name.provider for name in asked],
             [name.reference for name in asked],
             [_uuid_or_none(name.reference) for name in asked],
-            {(name.provider, receipt_id) for name, ids in names.items() for receipt_id in ids},
+            [list(names[name]) for name in asked],
         )
         return {asked[number]: payment for number, payment in found.items()}
 
@@ -213,23 +216,24 @@ class PostgresStore:
         providers: Sequence[str | None],
         references: Sequence[str | None],
         ids: Sequence[UUID | None],
-        receipts: Collection[tuple[str, str]] = (),
+        receipt_ids: Sequence[Sequence[str]] | None = None,
     ) -> Mapping[int, Payment]:
         """Payments by the position of their name or id; unknown ones are left out.
 
-        `receipts` are the provider and id of each receipt to read with its payment.
+        `receipt_ids` are those of the receipts to read with each.
         """
         rows = await self._database.fetch(
             "select_payments",
             providers=providers,
             references=references,
             ids=ids,
-            receipt_providers=[provider for provider, _ in receipts],
-            receipt_ids=[receipt_id for _, receipt_id in receipts],
+            receipt_ids=[json.dumps(of_one) for of_one in receipt_ids or [()] * len(ids)],
             late_window_s=self._late_window_s,
         )
-        found = [(payment_of(row), row["numbers"]) for row in rows]
-        return {number - 1: payment for payment, numbers in found for number in numbers}
+        found = {row["number"] - 1: payment_of(row) for row in rows}
+        if len({payment.id for payment in found.values()}) == len(found):
+            return found
+        return _with_all_receipts(found)
 
     async def _insert_all(self, records: Sequence[Json]) -> Sequence[bool]:
         rows = await self._database.fetch("insert_payments", payments=dumps(records))
@@ -250,6 +254,19 @@ class PostgresStore:
         self._waiting[payment_id].remove(answered)
         if not self._waiting[payment_id]:
             del self._waiting[payment_id]
+
+
+def _with_all_receipts(found: Mapping[int, Payment]) -> Mapping[int, Payment]:
+    """Give a payment that was found by several names the receipts asked for with any of them."""
+    receipts: defaultdict[UUID, dict[str, Receipt]] = defaultdict(dict)
+    for payment in found.values():
+        receipts[payment.id] |= {receipt.id: receipt for receipt in payment.receipts}
+    return {
+        number: attrs.evolve(
+            payment, receipts=tuple(one for _, one in sorted(receipts[payment.id].items()))
+        )
+        for number, payment in found.items()
+    }
 
 
 def _audit(event_type: str, origin: Origin) -> Json:
