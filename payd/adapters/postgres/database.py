@@ -1,4 +1,4 @@
-"""The connection pool: runs statements with deadlines, and turns failures into StoreUnavailable.
+"""Runs statements on pooled connections, with deadlines; failures become StoreUnavailable.
 
 Each statement is a transaction of its own and safe to repeat. After a lost connection it is
 therefore tried once more on a fresh one.
