@@ -40,8 +40,8 @@ def _sections(measured: Results, note: str = "") -> Iterator[str]:
     cores, python = measured.machine["cores"], measured.machine["python"]
     load = measured.machine.get("load_average", "not noted")
     run = _wrapped(
-        f"The run of {measured.date}: {cores} cores, shared by payd, PostgreSQL, NATS and the load; "
-        f"load average before it: {load}; Python {python}; mutual TLS; {measured.seconds:g} s per "
+        f"The run of {measured.date}: {cores} cores, shared by payd, PostgreSQL, NATS and the "
+        f"load; load average before it: {load}; Python {python}; mutual TLS; {measured.seconds:g} s per "
         f"row; rounds: {measured.rounds}. {note} Compare rows of one run with each other: absolute "
         "figures depend on the machine and its load."
     )
