@@ -41,9 +41,9 @@ def _sections(measured: Results, note: str = "") -> Iterator[str]:
     load = measured.machine.get("load_average", "not noted")
     run = _wrapped(
         f"The run of {measured.date}: {cores} cores, shared by payd, PostgreSQL, NATS and the "
-        f"load; load average before it: {load}; Python {python}; mutual TLS; {measured.seconds:g} s "
-        f"per row; rounds: {measured.rounds}. {note} Compare rows of one run with each other: absolute "
-        "figures depend on the machine and its load."
+        f"load; load average before it: {load}; Python {python}; mutual TLS; "
+        f"{measured.seconds:g} s per row; rounds: {measured.rounds}. {note} Compare rows of one "
+        "run with each other: absolute figures depend on the machine and its load."
     )
     yield f"""# Benchmarks
 
