@@ -88,9 +88,9 @@ class DatabaseSettings:
         }
 
 
-#: How the pool's sessions plan. Each statement is planned once a session: by default PostgreSQL plans
-#: some anew for each execution, which costs more than running them. A plan may be made while the
-#: tables are still small, so it must not read a whole table where there is an index.
+#: How the pool's sessions plan. Each statement is planned once a session: by default PostgreSQL
+#: plans some anew for each execution, which costs more than running them. A plan may be made while
+#: the tables are still small, so it must not read a whole table where there is an index.
 _PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 #: The server refused the password. After a rotation it may know the new one before we do.
