@@ -156,7 +156,7 @@ async def stored(url: str) -> list[Msg]:
     return await aio(read)
 
 
-async def eventually(holds: Callable[[], Awaitable[bool] | bool], timeout_s: float = 15.0) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool] | bool], timeout_s: float = 60.0) -> None:
     """Returns once it holds; a test that waits for ever fails."""
     with trio.fail_after(timeout_s):
         while True:
