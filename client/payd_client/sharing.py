@@ -5,6 +5,7 @@ consumer on purpose, but another application with the same name takes its events
 the application is stored in the metadata of the consumer (since nats-server 2.10, ADR-33).
 """
 
+import asyncio
 import json
 from logging import getLogger
 from pathlib import Path
@@ -15,6 +16,10 @@ _log = getLogger("payd_client")
 #: Metadata key of the application's name.
 APPLICATION = "payd-application"
 _ANSWER_S = 5.0
+#: How often, and at which interval, to look whether a known application still reads: between two
+#: of its requests none waits at the server.
+_LOOKS_MAX = 10
+_LOOK_S = 0.1
 
 
 def application_of(handler: Any) -> str:
@@ -51,11 +56,23 @@ async def warn_if_shared(client: Any, info: Any, application: str) -> bool:
     if owner == application:
         return False
     is_read = bool(info.num_waiting)
+    if owner is not None and not is_read:
+        is_read = await _is_read_soon(client, info)
     if is_read:
         warn(info.name, owner, application)
     if owner is None or not is_read:
         await _put_name(client, info.stream_name, info.name, application)
     return is_read
+
+
+async def _is_read_soon(client: Any, info: Any) -> bool:
+    """Return whether a reader's request comes to the consumer within a second."""
+    for _ in range(_LOOKS_MAX):
+        await asyncio.sleep(_LOOK_S)
+        found = await _ask(client, f"CONSUMER.INFO.{info.stream_name}.{info.name}", None)
+        if found.get("num_waiting"):
+            return True
+    return False
 
 
 def warn(durable: str, owner: str | None, application: str) -> None:
