@@ -75,7 +75,12 @@ CREATE TABLE payments (
         next_look_time IS NULL
         OR status IN ('CREATING', 'PENDING', 'PROCESSING', 'CANCELING')
     )
-) WITH (fillfactor = 80);
+) WITH (
+    fillfactor = 80,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_scale_factor = 0.01,
+    vacuum_index_cleanup = on
+);
 
 -- I2: a provider object belongs to one payment.
 CREATE UNIQUE INDEX one_payment_per_provider_object
@@ -116,6 +121,10 @@ CREATE TABLE receipts (
     store_time timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (provider, id),
     CONSTRAINT receipt_state_is_known CHECK (state IN ('SEEN', 'DROPPED', 'HELD', 'CONFIRMED'))
+) WITH (
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_scale_factor = 0.01,
+    vacuum_index_cleanup = on
 );
 
 CREATE INDEX receipts_by_payment ON receipts (payment_id);
@@ -192,7 +201,12 @@ CREATE TABLE inbox (
     raw_body bytea,
     CONSTRAINT one_inbox_row_per_content UNIQUE (provider, event_id, content_hash),
     CONSTRAINT settled_with_an_outcome CHECK ((settle_time IS NULL) = (outcome IS NULL))
-) WITH (fillfactor = 80);
+) WITH (
+    fillfactor = 80,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_scale_factor = 0.01,
+    vacuum_index_cleanup = on
+);
 
 -- Evidence in order per provider, so that one provider's flood does not delay the others.
 CREATE INDEX inbox_of_provider_to_settle ON inbox (provider, id) WHERE settle_time IS NULL;
@@ -249,7 +263,12 @@ CREATE TABLE outbox (
     last_error text,
     publish_time timestamptz,
     CONSTRAINT one_outbox_row_per_event UNIQUE (event_id)
-) WITH (fillfactor = 80);
+) WITH (
+    fillfactor = 80,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_scale_factor = 0.01,
+    vacuum_index_cleanup = on
+);
 
 -- I3: at most one completed, one failed and one canceled event per payment.
 CREATE UNIQUE INDEX one_lifecycle_event_per_payment

@@ -1,9 +1,10 @@
-"""The system clock, random ids and crash points, which tests replace."""
+"""The system clock, new ids and crash points, which tests replace."""
 
 import os
 import signal
+import time
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 #: Every point at which a fault-injection test may kill the daemon.
 CRASH_POINTS = frozenset(
@@ -33,12 +34,21 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-class RandomIds:
-    """Implements the port Ids."""
+class OrderedIds:
+    """Implements the port Ids, with UUIDs of version 7 (RFC 9562, section 5.7).
+
+    They begin with the time, so new rows go to the end of an index. Random ids go all over it: with
+    ten million payments each insert reads pages of several indexes from the disk.
+    """
 
     def new(self) -> UUID:
-        """Return a random UUID."""
-        return uuid4()
+        """Return a UUID of the present millisecond and 74 random bits."""
+        milliseconds = time.time_ns() // 1_000_000
+        random = int.from_bytes(os.urandom(10))
+        version_and_variant = 7 << 76 | 2 << 62
+        # The version and the variant take the place of six random bits.
+        kept = random & ~(0xF << 76) & ~(0x3 << 62)
+        return UUID(int=milliseconds << 80 | kept | version_and_variant)
 
 
 class CrashAt:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import attrs
 
-from payd.adapters.system import RandomIds, SystemClock
+from payd.adapters.system import OrderedIds, SystemClock
 from payd.config import Config
 from payd.daemon.builders.adapters import Adapters
 from payd.daemon.current import CurrentConfig
@@ -61,7 +61,7 @@ def build_use_cases(
         quote_ttl=timedelta(seconds=config.payments.quote_ttl_s),
     )
     initiate = Initiate(
-        store=store, query=query, ask=ask, clock=clock, ids=RandomIds(), crash=crash
+        store=store, query=query, ask=ask, clock=clock, ids=OrderedIds(), crash=crash
     )
     return UseCases(
         grpc_services=Services(initiate=initiate, cancel=cancel, query=query),
