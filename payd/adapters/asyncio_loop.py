@@ -204,7 +204,8 @@ class _Handles:
                     if not handle._cancelled:
                         self._ready.append(handle)
                         self._run_now()
-            except (OSError, trio.BusyResourceError, trio.ClosedResourceError) as error:
+            except (OSError, ValueError, trio.BusyResourceError, trio.ClosedResourceError) as error:
+                # ValueError: a socket that was closed has the number -1.
                 handle._raise(error)
 
     def _run_now(self) -> None:

@@ -139,11 +139,29 @@ async def test_a_reader_that_raises_is_reported(loop: list[str]) -> None:
         asyncio.get_running_loop().add_reader(ours, lambda: 1 // 0)
         theirs.send(b"a")
 
+    async def stop_reading() -> None:
+        asyncio.get_running_loop().remove_reader(ours)
+
     with ours, theirs:
         await bridge.aio(read)
         while not loop:  # noqa: ASYNC110 - the exception handler has no event
             await trio.sleep(0.001)
+        await bridge.aio(stop_reading)
     assert "ZeroDivisionError" in loop[0] or "division" in loop[0]
+
+
+async def test_a_socket_that_is_closed_while_it_has_a_reader_is_reported(loop: list[str]) -> None:
+    ours, theirs = socket.socketpair()
+
+    async def read() -> None:
+        asyncio.get_running_loop().add_reader(ours, ours.close)
+        theirs.send(b"a")
+
+    with ours, theirs:
+        await bridge.aio(read)
+        while not loop:  # noqa: ASYNC110 - the exception handler has no event
+            await trio.sleep(0.001)
+    assert "negative" in loop[0]
 
 
 async def test_a_closed_loop_refuses_callbacks() -> None:

@@ -500,8 +500,14 @@ def test_a_durable_consumer_that_another_program_made_and_reads_is_warned_about_
                     await asyncio.sleep(0.02)
             async with application(stream, "shop"):
                 await eventually(lambda: bool(warnings_of_sharing(caplog)))
+                # The name is stored after the warning.
+                found = config
+                async with asyncio.timeout(PATIENCE_S):
+                    while "payd-application" not in (found.metadata or {}):
+                        await asyncio.sleep(0.02)
+                        info = await jetstream.consumer_info("PAYMENTS", "main-app-payment")
+                        found = info.config
             reading.cancel()
-            found = (await jetstream.consumer_info("PAYMENTS", "main-app-payment")).config
             return dict(found.as_dict())
 
     config = on_plain_asyncio(scenario())
