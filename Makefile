@@ -57,10 +57,10 @@ lint: $(FOR_TEST) ## Format, lint, types and architecture
 	@$(BIN)/mypy payd $(WHEELS) examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider tests
 	@PYTHONPATH=examples:examples/providers/acme:examples/providers/sepa $(BIN)/lint-imports setup.cfg
 
-DAEMON_PART := $(addprefix tests/integration/,daemon deploy dev)
+DAEMON_PART := $(addprefix tests/integration/,daemon deploy)
 PROVIDER_PART := $(addprefix tests/integration/,stripe tempo) tests/unit/cli
 APP_PART := $(addprefix tests/integration/,kit client example)
-SERVER_PART := tests/contract $(addprefix tests/integration/,grpc http nats plugins upgrade vault)
+SERVER_PART := tests/contract $(addprefix tests/integration/,dev grpc http nats plugins upgrade vault)
 WAITING_PART := tests/integration/degraded
 
 daemon-part: $(FOR_TEST)
