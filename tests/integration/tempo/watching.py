@@ -15,7 +15,15 @@ from tempo_provider.config import TempoConfig
 from tempo_provider.cursor import Cursor, cursor_of
 from tempo_provider.provider import TempoProvider, open_provider
 
-from payd.plugins import Observation, Outflow, ProviderContext, Receipt, WatchHalted
+from payd.plugins import (
+    Holding,
+    NotAttempted,
+    Observation,
+    Outflow,
+    ProviderContext,
+    Receipt,
+    WatchHalted,
+)
 
 CHAIN_ID = 1337
 USDC = "0x20c0000000000000000000000000000000000001"
@@ -258,8 +266,19 @@ async def balanced(watch: Watch, chain: ScriptedChain) -> bool:
             sums[receipt.asset] += receipt.amount
     for outflow in watch.sink.outflows.values():
         sums[outflow.asset] -= outflow.amount
-    held = await watch.provider.holdings(watch.sink.stored)
+    held = await _holdings(watch.provider, watch.sink.stored)
     return all(one.opening + sums[one.asset] == one.balance for one in held)
+
+
+async def _holdings(provider: TempoProvider, cursor: str) -> Sequence[Holding]:
+    """Ask again while a busy machine's endpoints take longer than the short limit of these tests."""
+    with trio.fail_after(PATIENCE_S):
+        while True:
+            try:
+                return await provider.holdings(cursor)
+            except NotAttempted as error:
+                if "no response in" not in str(error):
+                    raise
 
 
 async def reads_all(watch: Watch, chain: ScriptedChain, *amounts: int) -> None:
