@@ -200,10 +200,13 @@ class Database:
         return connection
 
     async def _log_in(self, *args: Any, **arguments: Any) -> "_Connection":
-        for password in self._passwords[:-1]:
+        newest, *older = self._passwords
+        # The newest one again: the server may begin to know it while an older one is tried.
+        *first, last = (newest, *older, newest) if older else (newest,)
+        for password in first:
             with suppress(*_REFUSED):
                 return await asyncpg.connect(*args, **arguments, password=password)
-        return await asyncpg.connect(*args, **arguments, password=self._passwords[-1])
+        return await asyncpg.connect(*args, **arguments, password=last)
 
     async def ping(self) -> None:
         """Return when the server has answered. Raises StoreUnavailable."""
