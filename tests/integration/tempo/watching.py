@@ -271,7 +271,7 @@ async def balanced(watch: Watch, chain: ScriptedChain) -> bool:
 
 
 async def _holdings(provider: TempoProvider, cursor: str) -> Sequence[Holding]:
-    """Ask again while a busy machine's endpoints take longer than the short limit of these tests."""
+    """Ask again while endpoints on a busy machine take longer than the limit of these tests."""
     with trio.fail_after(PATIENCE_S):
         while True:
             try:
