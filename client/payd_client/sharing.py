@@ -7,6 +7,7 @@ the application is stored in the metadata of the consumer (since nats-server 2.1
 
 import asyncio
 import json
+import math
 from logging import getLogger
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ _ANSWER_S = 5.0
 #: of its requests none waits at the server.
 _LOOKS_MAX = 10
 _LOOK_S = 0.1
+_CHECK_FIRST_S = 2.0
+_CHECK_EVERY_S = 60.0
 
 
 def application_of(handler: Any) -> str:
@@ -63,6 +66,33 @@ async def warn_if_shared(client: Any, info: Any, application: str) -> bool:
     if owner is None or not is_read:
         await _put_name(client, info.stream_name, info.name, application)
     return is_read
+
+
+async def warn_if_renamed(client: Any, info: Any, application: str) -> None:
+    """While reading: warn if another application has put its name in place of ours.
+
+    Put ours back, so that the other one is warned as well. Raises nats.errors.Error.
+    """
+    owner = (info.config.metadata or {}).get(APPLICATION)
+    if owner is not None and owner != application:
+        warn(info.name, owner, application)
+        await _put_name(client, info.stream_name, info.name, application)
+
+
+class OwnerChecks:
+    """When to check the name in the consumer while reading: soon at first, then every minute."""
+
+    def __init__(self) -> None:
+        self._next = -math.inf
+        self._pause_s = _CHECK_FIRST_S
+
+    def is_due(self, now: float) -> bool:
+        """Return whether to check now, in seconds of any clock; plan the next check if so."""
+        if now < self._next:
+            return False
+        self._next = now + self._pause_s
+        self._pause_s = min(2 * self._pause_s, _CHECK_EVERY_S)
+        return True
 
 
 async def _is_read_soon(client: Any, info: Any) -> bool:

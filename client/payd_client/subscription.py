@@ -13,7 +13,7 @@ from payd_client.bridge import check_cancelled
 from payd_client.consumer import ConsumerSettings
 from payd_client.dead_letters import bury, ensure_stream
 from payd_client.nats_client import StrictClient
-from payd_client.sharing import APPLICATION, warn, warn_if_shared
+from payd_client.sharing import APPLICATION, OwnerChecks, warn_if_renamed, warn_if_shared
 
 _log = getLogger("payd_client")
 
@@ -43,8 +43,7 @@ class Subscription:
         self._client = StrictClient()
         self._jetstream: Any = None
         self._pull: Any = None
-        #: Whether the owner of the consumer was checked while this process was reading from it.
-        self._is_owner_checked = False
+        self._owner_checks = OwnerChecks()
         #: Seconds for which NATS waits before it delivers a message again.
         self.ack_wait_s = settings.ack_wait_s
 
@@ -56,9 +55,7 @@ class Subscription:
                 await self._connect()
                 info = await self._ensure_consumer()
                 with contextlib.suppress(*FAILURES):
-                    self._is_owner_checked |= await warn_if_shared(
-                        self._client, info, self._settings.application
-                    )
+                    await warn_if_shared(self._client, info, self._settings.application)
                 self._pull = await self._jetstream.pull_subscribe_bind(
                     durable=self._settings.durable, stream=self._settings.stream
                 )
@@ -79,26 +76,23 @@ class Subscription:
                 # One message: a fetch of more would wait until it has all of them.
                 [message] = await self._pull.fetch(1, timeout=_FETCH_S)
             except TimeoutError:
-                await self._check_owner_once()
+                await self._check_owner()
             except FAILURES as error:
                 _log.warning("no events for now: %r", error)
                 await asyncio.sleep(_RETRY_S)
                 await self._recover()
             else:
-                await self._check_owner_once()
+                await self._check_owner()
                 return message
 
-    async def _check_owner_once(self) -> None:
-        """Check again while reading: two applications may have started at the same time."""
-        if self._is_owner_checked:
+    async def _check_owner(self) -> None:
+        """Check at intervals while reading: two applications may have started at the same time."""
+        if not self._owner_checks.is_due(asyncio.get_running_loop().time()):
             return
-        self._is_owner_checked = True
         settings = self._settings
         with contextlib.suppress(*FAILURES):
             info = await self._jetstream.consumer_info(settings.stream, settings.durable)
-            owner = (info.config.metadata or {}).get(APPLICATION)
-            if owner is not None and owner != settings.application:
-                warn(settings.durable, owner, settings.application)
+            await warn_if_renamed(self._client, info, settings.application)
 
     async def _recover(self) -> None:
         """Restore the connection and the consumer; nats-py may be reconnecting by itself."""

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from payd_client.sharing import warn_if_shared
+from payd_client.sharing import OwnerChecks, warn_if_renamed, warn_if_shared
 
 
 class _Nats:
@@ -49,3 +49,29 @@ def test_a_consumer_that_nobody_reads_any_more_is_taken_over() -> None:
     nats = _Nats()
     assert not asyncio.run(warn_if_shared(nats, _info("old name"), "new name"))
     assert nats.stored == ["new name"]
+
+
+def test_a_reader_whose_name_was_replaced_warns_and_puts_it_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    nats = _Nats()
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(warn_if_renamed(nats, _info("other"), "shop"))
+    assert "share the durable consumer shop" in caplog.text
+    assert nats.stored == ["shop"]
+
+
+@pytest.mark.parametrize("name", ["shop", None])
+def test_a_reader_whose_name_stands_there_says_nothing(
+    name: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    nats = _Nats()
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(warn_if_renamed(nats, _info(name), "shop"))
+    assert (caplog.text, nats.stored) == ("", [])
+
+
+def test_the_name_is_checked_at_once_then_less_and_less_often_for_ever() -> None:
+    checks = OwnerChecks()
+    due = [second for second in range(400) if checks.is_due(second)]
+    assert due == [0, 2, 6, 14, 30, 62, 122, 182, 242, 302, 362]
