@@ -15,6 +15,7 @@ from payd.domain.decide import Decision, Rules, SetDecision, decide, decide_set
 from payd.domain.errors import PaymentNotFound, StoreUnavailable
 from payd.domain.evidence import Conflict, Evidence, Receipt
 from payd.domain.payment import Origin, Payment
+from payd.domain.sums import StaleSums
 from payd.ports import Clock, Commit, CrashPoints, PaymentStore, Providers
 
 #: A call, a watch and recovery may write one payment at once. More rounds mean a defect.
@@ -73,7 +74,11 @@ class Settle:
             # Those that are stored already must not be counted again.
             payment = await self.newest(payment.id, reported)
         for _ in range(_ROUNDS_MAX):
-            decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
+            try:
+                decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
+            except StaleSums:
+                payment = await self.newest(payment.id, reported)
+                continue
             if decision is not None and note:
                 decision = attrs.evolve(decision, note=note)
             if decision is not None and await self._commit(payment, decision, origin, inbox_ids):

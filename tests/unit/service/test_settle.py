@@ -1,8 +1,10 @@
 """Settling: decided on the newest version and committed once, beside other writers."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 
+import attrs
 import pytest
 import trio
 from unit.service.world import CALLER, World
@@ -18,6 +20,7 @@ from payd.domain.evidence import (
     ReceiptState,
 )
 from payd.domain.payment import Attention, Origin, Payment, Status
+from payd.domain.sums import ReceiptSums
 
 
 async def test_evidence_changes_the_payment_and_names_its_source(world: World) -> None:
@@ -94,6 +97,20 @@ async def test_pieces_of_evidence_are_settled_in_their_order(world: World) -> No
 
     assert after.status is Status.COMPLETED
     assert (await world.trail(payment))[-2:] == ["payment_canceling", "payment_completed"]
+
+
+async def test_sums_for_another_late_window_are_read_again_whatever_the_evidence(
+    world: World,
+) -> None:
+    """They say that the amount due came late; only the receipts can say whether too late."""
+    payment = await world.initiate()
+    another_end = payment.late_end(timedelta(days=2))
+    sums = ReceiptSums(late_end=another_end, confirmed=(0, payment.due, 0))
+
+    after = await world.settle.settle(attrs.evolve(payment, sums=sums), CancelRequested(), CALLER)
+
+    assert after.status is Status.CANCELING
+    assert after == await world.newest(payment)
 
 
 async def test_no_evidence_changes_nothing(world: World) -> None:
