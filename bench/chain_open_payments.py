@@ -138,10 +138,10 @@ async def _settle(config: Config, url: str, count: int) -> Row:
 
 
 def _reports(config: Config, database: Database) -> Reports:
-    store = PostgresStore(database, config.environment)
+    rules = payment_rules(config)
+    store = PostgresStore(database, config.environment, rules)
     clock, crash = SystemClock(), crash_points(config)
     providers = described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
-    rules = payment_rules(config)
     settle = Settle(store=store, providers=providers, clock=clock, crash=crash, rules=rules)
     inbox = PostgresInbox(database)
     return Reports(inbox=inbox, store=store, providers=providers, settle=settle, clock=clock)

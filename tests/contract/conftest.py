@@ -23,6 +23,7 @@ from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.system import SystemClock
+from payd.domain.decide import Rules
 from payd.ports import HeldLease, Leases
 
 ENVIRONMENT = "test"
@@ -70,7 +71,7 @@ async def _memory_stores() -> AsyncIterator[Stores]:
 @asynccontextmanager
 async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
     database = Database(settings)
-    store = for_trio(PostgresStore(database, ENVIRONMENT))
+    store = for_trio(PostgresStore(database, ENVIRONMENT, Rules()))
     outbox = for_trio(PostgresOutbox(database))
     async with open_loop(_refuse), trio.open_nursery() as nursery:
         nursery.start_soon(outbox.listen)

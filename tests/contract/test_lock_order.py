@@ -13,7 +13,7 @@ from contract.stores import CALLER, NOW, a_new_payment, created
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.store import PostgresStore
-from payd.domain.decide import decide
+from payd.domain.decide import Rules, decide
 from payd.domain.payment import Customer, Payment
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ async def _deadlock_with_an_operator(settings: DatabaseSettings) -> None:
 async def _is_ended_for_the_operator(settings: DatabaseSettings, watch: "Session") -> bool:
     """Whether the batch gave way; it is written in any case."""
     database = Database(settings)
-    store = PostgresStore(database, "test")
+    store = PostgresStore(database, "test", Rules())
     low, high = sorted(
         [await store.insert(_payment(uuid4()), CALLER) for _ in range(2)], key=lambda p: p.id
     )
@@ -235,7 +235,7 @@ async def two_daemons(
     settings: DatabaseSettings,
 ) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]:
     databases = [Database(attrs.evolve(settings, **PATIENT)) for _ in range(2)]
-    one, other = [PostgresStore(database, "test") for database in databases]
+    one, other = [PostgresStore(database, "test", Rules()) for database in databases]
     try:
         yield one, other
     finally:

@@ -8,6 +8,7 @@ import pytest
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.statements import STATEMENTS, Statement
 from payd.adapters.postgres.store import PostgresStore
+from payd.domain.decide import Rules
 from payd.ports import Name
 
 _PLANNED = Statement(
@@ -25,7 +26,7 @@ def test_payments_are_read_without_planning_again(
 
     async def run() -> tuple[int, int]:
         database = Database(migrated_database)
-        store = PostgresStore(database, "test")
+        store = PostgresStore(database, "test", Rules())
         for _ in range(10):
             await store.get(uuid4())
             await store.find_all({Name("mock", str(uuid4())): ()})

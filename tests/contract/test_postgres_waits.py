@@ -9,6 +9,7 @@ from contract.stores import CALLER, a_new_payment
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.store import PostgresStore
+from payd.domain.decide import Rules
 from payd.domain.errors import StoreUnavailable
 
 
@@ -21,7 +22,7 @@ def test_a_key_that_another_transaction_holds_for_long_is_reported_as_unavailabl
 
 async def _insert_while_the_key_is_held(settings: DatabaseSettings) -> None:
     database = Database(attrs.evolve(settings, lock_timeout_ms=50))
-    store = PostgresStore(database, "test")
+    store = PostgresStore(database, "test", Rules())
     holder = await Database(settings).connect()
     held = holder.transaction()
     await held.start()

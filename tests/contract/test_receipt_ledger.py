@@ -15,7 +15,7 @@ from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.store import PostgresStore
-from payd.domain.decide import decide
+from payd.domain.decide import Rules, decide
 from payd.domain.evidence import Observation, Outflow, Receipt, ReceiptState
 from payd.domain.money import BASE_UNITS_MAX, TokenTerms
 from payd.domain.payment import Customer, Payment, Status
@@ -291,7 +291,7 @@ def test_a_receipt_that_another_daemon_is_just_taking_is_not_taken(
 
 async def _take_while_another_takes(settings: DatabaseSettings, is_known: bool) -> None:
     database = Database(settings)
-    store, receipt, provider = PostgresStore(database, "test"), a_receipt(), str(uuid4())
+    store, receipt, provider = PostgresStore(database, "test", Rules()), a_receipt(), str(uuid4())
     owner, late = [await store.insert(a_token_payment(provider=provider), CALLER) for _ in range(2)]
     if is_known:
         await PostgresInbox(database).put(provider, [reported(receipt)])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.store import PostgresStore
-from payd.domain.decide import decide
+from payd.domain.decide import Rules, decide
 from payd.domain.evidence import Evidence, ProviderStatus, Receipt, ReceiptState
 from payd.domain.payment import Payment, Status
 from payd.domain.sums import sum_receipts
@@ -42,7 +42,7 @@ def test_stored_and_computed_sums_equal_the_full_list(
 ) -> None:
     async def run() -> None:
         database = Database(migrated_database)
-        store = PostgresStore(database, "test")
+        store = PostgresStore(database, "test", Rules())
         payment = await store.insert(a_new_payment(), CALLER)
         payment = await _settle(store, payment, created())
         if is_closed:
@@ -105,7 +105,7 @@ UPDATE payments SET version = version + 1 WHERE id = $1
 def test_receipts_of_the_previous_version_are_counted(migrated_database: DatabaseSettings) -> None:
     async def run() -> Payment:
         database = Database(migrated_database)
-        store = PostgresStore(database, "test")
+        store = PostgresStore(database, "test", Rules())
         payment = await store.insert(a_new_payment(), CALLER)
         payment = await _settle(store, payment, created())
         first = [("a", 1, ReceiptState.CONFIRMED, -DAY)]
@@ -124,11 +124,11 @@ def test_receipts_of_the_previous_version_are_counted(migrated_database: Databas
 def test_a_configured_window_divides_the_sums_anew(migrated_database: DatabaseSettings) -> None:
     async def run() -> tuple[Payment, Payment]:
         database = Database(migrated_database)
-        store = PostgresStore(database, "test")
+        store = PostgresStore(database, "test", Rules())
         payment = await store.insert(a_new_payment(), CALLER)
         late = [("a", 7, ReceiptState.CONFIRMED, 2 * DAY)]
         payment = await _settle(store, payment, _receipts(payment, late))
-        longer = PostgresStore(database, "test", late_window=3 * DAY)
+        longer = PostgresStore(database, "test", Rules(late_window=3 * DAY))
         day, three_days = await store.get(payment.id), await longer.get(payment.id)
         await database.close()
         assert day is not None

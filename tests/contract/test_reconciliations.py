@@ -12,6 +12,7 @@ from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
+from payd.domain.decide import Rules
 from payd.domain.payment import Asking, Status
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Reconciliation
@@ -73,7 +74,7 @@ def test_more_than_a_page_is_listed_once_each(migrated_database: DatabaseSetting
 
 async def _list_many(settings: DatabaseSettings) -> None:
     database = Database(settings)
-    store = PostgresStore(database, ENVIRONMENT)
+    store = PostgresStore(database, ENVIRONMENT, Rules())
     since = NOW - timedelta(days=100)
     # Many at one moment, so that a page ends within it.
     times = [since + timedelta(seconds=n // 600) for n in range(2100)]

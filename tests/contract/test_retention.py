@@ -13,6 +13,7 @@ from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.outbox import PostgresOutbox
 from payd.adapters.postgres.store import PostgresStore
+from payd.domain.decide import Rules
 
 MONTH = timedelta(days=30)
 #: $1 old rows and three young ones.
@@ -41,7 +42,7 @@ def test_retention_goes_on_until_nothing_old_is_left(
 
 async def _keep_up(settings: DatabaseSettings, old: int) -> None:
     database = Database(settings)
-    payment = await PostgresStore(database, "test").insert(a_new_payment(), CALLER)
+    payment = await PostgresStore(database, "test", Rules()).insert(a_new_payment(), CALLER)
     provider = str(uuid4())
     session = await database.connect()
     await session.execute(EVENTS, old, payment.id)
@@ -66,7 +67,7 @@ def test_two_daemons_share_the_work(migrated_database: DatabaseSettings) -> None
 
 async def _keep_up_together(settings: DatabaseSettings) -> None:
     databases = [Database(settings), Database(settings)]
-    payment = await PostgresStore(databases[0], "test").insert(a_new_payment(), CALLER)
+    payment = await PostgresStore(databases[0], "test", Rules()).insert(a_new_payment(), CALLER)
     session = await databases[0].connect()
     await session.execute(EVENTS, 500, payment.id)
 

@@ -24,7 +24,7 @@ from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.statements import STATEMENTS
 from payd.adapters.postgres.store import PostgresStore
-from payd.domain.decide import decide
+from payd.domain.decide import Rules, decide
 from payd.domain.evidence import ReceiptState
 from payd.ports import Book
 
@@ -82,7 +82,7 @@ def test_sums_are_exact_in_every_moment_while_daemons_write_and_fold(
         receipts, done = PostgresReceipts(database), asyncio.Event()
 
         async def write() -> None:
-            store, inbox = PostgresStore(database, "test"), PostgresInbox(database)
+            store, inbox = PostgresStore(database, "test", Rules()), PostgresInbox(database)
             for n in range(20):
                 payment = await store.insert(a_token_payment(provider=provider), CALLER)
                 final, other = a_receipt(amount=n + 1), a_receipt(amount=100, asset="0xother")

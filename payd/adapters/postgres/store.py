@@ -29,9 +29,6 @@ from payd.ports import Commit, Name
 #: Interval of polling for the answer to another daemon; our own answers arrive at once.
 _ANSWER_POLL_S = 0.1
 
-
-_LATE_WINDOW = Rules().late_window
-
 #: The names in `find_payment`, all unset; a caller sets some.
 _NO_NAME: dict[str, object] = dict.fromkeys(
     ("idempotency_key", "provider", "reference", "reference_as_id")
@@ -45,15 +42,15 @@ class PostgresStore:
         self,
         database: Database,
         environment: str,
+        rules: Rules,
         observe_batch: Callable[[str, int], None] = lambda statement, size: None,
         on_status: Callable[[Payment], None] = lambda payment: None,
-        late_window: timedelta = _LATE_WINDOW,
     ) -> None:
-        """`late_window` must be that of the rules: it divides the sums of late receipts."""
+        """The late window of the `rules` divides the sums of receipts for their decisions."""
         self._database = database
         self._environment = environment
         self._on_status = on_status
-        self._late_window_s = late_window.total_seconds()
+        self._late_window_s = rules.late_window.total_seconds()
         self._waiting: defaultdict[UUID, list[asyncio.Future[None]]] = defaultdict(list)
         self._inserts: Batcher[Json, bool] = Batcher(
             self._insert_all,

@@ -12,15 +12,11 @@ from payd.daemon.builders.adapters import (
     build_stream_setup,
     build_vault,
     database_settings,
+    payment_rules,
 )
 from payd.daemon.builders.providers import provider_observer
 from payd.daemon.builders.servers import build_grpc, grpc_settings, http_limits
-from payd.daemon.builders.use_cases import (
-    UseCases,
-    build_audit,
-    build_use_cases,
-    payment_rules,
-)
+from payd.daemon.builders.use_cases import UseCases, build_audit, build_use_cases
 from payd.daemon.current import CurrentConfig
 from payd.telemetry import Metrics
 

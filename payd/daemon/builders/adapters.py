@@ -22,6 +22,7 @@ from payd.adapters.rate_limit import RedisRateLimiter
 from payd.adapters.system import SystemClock
 from payd.adapters.vault import Vault, VaultSettings
 from payd.config import Config
+from payd.domain.decide import Rules
 from payd.telemetry import Metrics, register_secret
 
 
@@ -30,6 +31,8 @@ class Adapters:
     """Every adapter of the daemon. All of them run on the asyncio loop."""
 
     database: Database
+    #: The rules for which the store sums receipts: every decision must use these.
+    rules: Rules
     store: PostgresStore
     inbox: PostgresInbox
     outbox: PostgresOutbox
@@ -58,21 +61,22 @@ def build_adapters(
     `current` returns the configuration with the secrets in force. `on_refused` is called when
     PostgreSQL rejects our password: the vault may have a newer one.
     """
-    database = Database(database_settings(config), on_refused)
+    database, rules = Database(database_settings(config), on_refused), payment_rules(config)
 
     def observe_batch(statement: str, size: int) -> None:
         metrics.batch_size.labels(statement).observe(size)
 
     return Adapters(
         database=database,
+        rules=rules,
         store=PostgresStore(
             database,
             config.environment,
+            rules,
             observe_batch,
             lambda payment: metrics.payments.labels(
                 payment.method, payment.status.value.lower()
             ).inc(),
-            timedelta(seconds=config.payments.late_window_s),
         ),
         inbox=PostgresInbox(database, observe_batch),
         outbox=PostgresOutbox(database),
@@ -83,6 +87,14 @@ def build_adapters(
             config, current, lambda outcome: metrics.nats_renewals.labels(outcome).inc()
         ),
         limiter=_build_limiter(config, current or (lambda: config)),
+    )
+
+
+def payment_rules(config: Config) -> Rules:
+    """The configured time limits for closing a payment."""
+    return Rules(
+        late_window=timedelta(seconds=config.payments.late_window_s),
+        not_attempted_limit=timedelta(seconds=config.payments.creating_timeout_s),
     )
 
 

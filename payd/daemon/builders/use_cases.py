@@ -9,7 +9,6 @@ from payd.config import Config
 from payd.daemon.builders.adapters import Adapters
 from payd.daemon.current import CurrentConfig
 from payd.daemon.preflight import crash_points
-from payd.domain.decide import Rules
 from payd.ports.provider import Providers
 from payd.service.ask import Ask
 from payd.service.audit import Audit
@@ -48,7 +47,7 @@ def build_use_cases(
     clock, crash = SystemClock(), crash_points(config)
     store = adapters.store
     settle = Settle(
-        store=store, providers=providers, clock=clock, crash=crash, rules=payment_rules(config)
+        store=store, providers=providers, clock=clock, crash=crash, rules=adapters.rules
     )
     ask = Ask(settle=settle, providers=providers, clock=clock, crash=crash)
     status_check = StatusCheck(settle=settle, inbox=adapters.inbox)
@@ -128,12 +127,4 @@ def build_audit(config: Config, adapters: Adapters, providers: Providers) -> Aud
         providers=providers,
         clock=SystemClock(),
         interval=timedelta(seconds=config.recovery.reconcile_interval_s),
-    )
-
-
-def payment_rules(config: Config) -> Rules:
-    """The configured time limits for closing a payment."""
-    return Rules(
-        late_window=timedelta(seconds=config.payments.late_window_s),
-        not_attempted_limit=timedelta(seconds=config.payments.creating_timeout_s),
     )
