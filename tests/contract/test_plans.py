@@ -14,7 +14,7 @@ from payd.ports import Name
 _PLANNED = Statement(
     "planned",
     "SELECT sum(generic_plans)::integer AS once, sum(custom_plans)::integer AS anew"
-    " FROM pg_prepared_statements WHERE statement ~ 'FROM payment[s]'",
+    " FROM pg_prepared_statements WHERE statement ~ 'JOIN payment[s]'",
     (),
 )
 

@@ -266,9 +266,73 @@ SELECT
 FROM written;
 
 -- select_payment --
--- By its id and nothing else: with more lookups PostgreSQL would plan the statement at each call,
--- which takes longer than its execution.
+-- By its id and nothing else: the lookups of select_payments would make a plan that takes longer.
+WITH named AS (
+    SELECT 1 AS number, :payment_id::uuid AS id, :receipt_ids::text[] AS receipt_ids
+)
+
+-- ends with payments_of_named --
+
+-- find_payment --
+-- The id of a payment by its idempotency key, or by a name that its provider uses: the reference,
+-- the payment id, or an alias. coalesce runs only the lookups up to the first that finds a payment.
+SELECT coalesce(
+    (SELECT id FROM payments WHERE idempotency_key = :idempotency_key::text),
+    (
+        SELECT id FROM payments
+        WHERE provider = :provider::text AND provider_reference = :reference::text
+    ),
+    (
+        SELECT id FROM payments
+        WHERE provider = :provider::text AND id = :reference_as_id::uuid
+    ),
+    -- An array, not LIMIT 1: with LIMIT the planner may scan the table for the first row.
+    (ARRAY(
+        SELECT id FROM payments
+        WHERE
+            provider = :provider::text
+            AND aliases @> ARRAY[:reference::text]
+            AND aliases <> '{}'
+    ))[1]
+) AS id;
+
+-- select_payments --
+-- Payments by their ids, or by names that their providers use, as in find_payment: a row for each
+-- that exists, with its number, counted from 1, and the receipts that are asked for with it.
+-- Each part is looked up by the row's own values: a join with a CTE would compare all with all.
+WITH named AS MATERIALIZED (
+    SELECT
+        n.number,
+        ARRAY(SELECT jsonb_array_elements_text(n.receipt_ids::jsonb)) AS receipt_ids,
+        coalesce(
+            (
+                SELECT p.id FROM payments AS p
+                WHERE p.provider = n.provider AND p.provider_reference = n.reference
+            ),
+            (
+                SELECT p.id FROM payments AS p
+                WHERE p.id = n.id AND (n.provider IS NULL OR p.provider = n.provider)
+            ),
+            (ARRAY(
+                SELECT p.id FROM payments AS p
+                WHERE
+                    p.provider = n.provider
+                    AND p.aliases @> ARRAY[n.reference]
+                    AND p.aliases <> '{}'
+            ))[1]
+        ) AS id
+    FROM
+        unnest(:providers::text[], :references::text[], :ids::uuid[], :receipt_ids::text[])
+            WITH ORDINALITY AS n (provider, reference, id, receipt_ids, number)
+)
+
+-- ends with payments_of_named --
+
+-- part payments_of_named --
+-- The end of statements that read payments: the rows of `named` (number, id, receipt_ids) whose
+-- payments exist, with the receipts that are asked for.
 SELECT
+    named.number,
     p.*,
     c.wallet_address,
     c.email,
@@ -318,120 +382,7 @@ SELECT
         FROM receipts AS r
         WHERE
             r.provider = p.provider
-            AND r.id = ANY (:receipt_ids::text[])
-            AND r.payment_id IS NOT DISTINCT FROM p.id
-    ) AS receipts
-FROM payments AS p INNER JOIN customers AS c ON c.id = p.customer_id
-CROSS JOIN LATERAL (
-    SELECT
-        least(p.close_time, p.expire_time)
-        + make_interval(secs => :late_window_s::double precision) AS late_end
-) AS border
-WHERE p.id = :payment_id::uuid;
-
--- find_payment --
--- The id of a payment by its idempotency key, or by a name that its provider uses: the reference,
--- the payment id, or an alias. coalesce runs only the lookups up to the first that finds a payment.
-SELECT coalesce(
-    (SELECT id FROM payments WHERE idempotency_key = :idempotency_key::text),
-    (
-        SELECT id FROM payments
-        WHERE provider = :provider::text AND provider_reference = :reference::text
-    ),
-    (
-        SELECT id FROM payments
-        WHERE provider = :provider::text AND id = :reference_as_id::uuid
-    ),
-    -- An array, not LIMIT 1: with LIMIT the planner may scan the table for the first row.
-    (ARRAY(
-        SELECT id FROM payments
-        WHERE
-            provider = :provider::text
-            AND aliases @> ARRAY[:reference::text]
-            AND aliases <> '{}'
-    ))[1]
-) AS id;
-
--- select_payments --
--- Payments by their ids, or by names that their providers use, as in find_payment: a row for each
--- that exists, with its number, counted from 1, and the receipts that are asked for with it.
--- Each part is looked up by the row's own values: a join with a CTE would compare all with all.
-WITH named AS MATERIALIZED (
-    SELECT
-        n.number,
-        n.receipt_ids,
-        coalesce(
-            (
-                SELECT p.id FROM payments AS p
-                WHERE p.provider = n.provider AND p.provider_reference = n.reference
-            ),
-            (
-                SELECT p.id FROM payments AS p
-                WHERE p.id = n.id AND (n.provider IS NULL OR p.provider = n.provider)
-            ),
-            (ARRAY(
-                SELECT p.id FROM payments AS p
-                WHERE
-                    p.provider = n.provider
-                    AND p.aliases @> ARRAY[n.reference]
-                    AND p.aliases <> '{}'
-            ))[1]
-        ) AS id
-    FROM
-        unnest(:providers::text[], :references::text[], :ids::uuid[], :receipt_ids::text[])
-            WITH ORDINALITY AS n (provider, reference, id, receipt_ids, number)
-)
-
-SELECT
-    named.number,
-    p.*,
-    c.wallet_address,
-    c.email,
-    (
-        SELECT jsonb_agg(to_jsonb(i) - 'payment_id' ORDER BY i.position)
-        FROM payment_line_items AS i
-        WHERE i.payment_id = p.id
-    ) AS items,
-    -- As in select_payment.
-    CASE
-        WHEN
-            (p.receipt_sums ->> 'version')::integer = p.version
-            AND (p.receipt_sums ->> 'late_end')::timestamptz = border.late_end
-            THEN p.receipt_sums
-        ELSE (
-            SELECT
-                jsonb_build_object(
-                    'late_end', border.late_end,
-                    'seen', jsonb_build_array(
-                        sum(r.amount) FILTER (WHERE r.state = 'SEEN' AND bucket.part = 0),
-                        sum(r.amount) FILTER (WHERE r.state = 'SEEN' AND bucket.part = 1),
-                        sum(r.amount) FILTER (WHERE r.state = 'SEEN' AND bucket.part = 2)
-                    ),
-                    'confirmed', jsonb_build_array(
-                        sum(r.amount) FILTER (WHERE r.state = 'CONFIRMED' AND bucket.part = 0),
-                        sum(r.amount) FILTER (WHERE r.state = 'CONFIRMED' AND bucket.part = 1),
-                        sum(r.amount) FILTER (WHERE r.state = 'CONFIRMED' AND bucket.part = 2)
-                    )
-                )
-            FROM
-                receipts AS r,
-                LATERAL (
-                    SELECT CASE
-                        WHEN r.time > border.late_end THEN 2
-                        WHEN r.time > p.expire_time THEN 1
-                        ELSE 0
-                    END AS part
-                ) AS bucket
-            WHERE r.payment_id = p.id AND r.state IN ('SEEN', 'CONFIRMED')
-            HAVING sum(r.amount) > 0
-        )
-    END AS sums,
-    (
-        SELECT jsonb_agg(to_jsonb(r) - 'payment_id' - 'provider' ORDER BY r.id COLLATE "C")
-        FROM receipts AS r
-        WHERE
-            r.provider = p.provider
-            AND r.id = ANY (ARRAY(SELECT jsonb_array_elements_text(named.receipt_ids::jsonb)))
+            AND r.id = ANY (named.receipt_ids)
             AND r.payment_id IS NOT DISTINCT FROM p.id
     ) AS receipts
 FROM

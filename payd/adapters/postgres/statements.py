@@ -1,4 +1,8 @@
-"""Load the named statements of queries.sql, with `:name` parameters as PostgreSQL's $n."""
+"""Load the named statements of queries.sql, with `:name` parameters as PostgreSQL's $n.
+
+Statements with the same end share it: `-- ends with NAME --` stands for the text after
+`-- part NAME --`.
+"""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +10,9 @@ from importlib import resources
 
 import attrs
 
-_NAME = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+#: The heading of a statement, or of a part.
+_HEADING = re.compile(r"^-- ((?:part )?\w+) --$", re.MULTILINE)
+_END = re.compile(r"^-- ends with (\w+) --$", re.MULTILINE)
 #: `:name`, but not the second half of a `::type` cast.
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
@@ -27,9 +33,14 @@ class Statement:
 
 
 def parse(text: str) -> dict[str, Statement]:
-    """Parse a file in the format of queries.sql."""
-    parts = _NAME.split(text)[1:]
-    return {name: _statement(name, sql) for name, sql in zip(parts[::2], parts[1::2], strict=True)}
+    """Parse a file in the format of queries.sql. Raises KeyError for an unknown part."""
+    texts = _HEADING.split(text)[1:]
+    by_heading = dict(zip(texts[::2], texts[1::2], strict=True))
+    return {
+        name: _statement(name, _END.sub(lambda end: by_heading[f"part {end[1]}"], sql))
+        for name, sql in by_heading.items()
+        if not name.startswith("part ")
+    }
 
 
 def _statement(name: str, sql: str) -> Statement:
