@@ -1,5 +1,6 @@
 """The daemon's loops: which rows each one claims, what it does with them, what it waits for."""
 
+import asyncio
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from payd.daemon.leases import Watches
 from payd.daemon.readiness import ReadinessProbe
 from payd.daemon.reload import Reloader, ReloadRequests
 from payd.daemon.secrets import SecretRefresher
-from payd.daemon.worker_loop import concurrently, nap, run_worker, work_guarded
+from payd.daemon.worker_loop import concurrently, run_worker, work_guarded
 from payd.domain.payment import Payment
 from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
 from payd.providers.loader import OpenProviders
@@ -67,7 +68,7 @@ def worker_loops(parts: Parts) -> Mapping[str, Loop]:
     """Every worker loop by name: claim rows, work them, wait."""
     adapters, use_cases = parts.adapters, parts.use_cases
     poll_s = parts.config.outbox.poll_interval_s
-    rest = partial(nap, parts.config.recovery.interval_s, parts.stopping)
+    rest = partial(asyncio.sleep, parts.config.recovery.interval_s)
     set_worker, row_worker = partial(_set_worker, parts), partial(_row_worker, parts)
     return dict(
         (
@@ -105,7 +106,7 @@ def _set_worker(
 ) -> tuple[str, Loop]:
     """A loop that works each batch as a whole."""
     guarded = _guarded(parts, name, work)
-    return name, partial(bridge.aio, run_worker, claim, guarded, idle, parts.stopping)
+    return name, _worker(parts, claim, guarded, idle)
 
 
 def _row_worker(
@@ -121,7 +122,17 @@ def _row_worker(
         return await work(rows[0])
 
     each = partial(concurrently, _guarded(parts, name, work_first))
-    return name, partial(bridge.aio, run_worker, claim, each, idle, parts.stopping)
+    return name, _worker(parts, claim, each, idle)
+
+
+def _worker(
+    parts: Parts,
+    claim: Callable[[], Awaitable[Sequence[T]]],
+    work: Callable[[Sequence[T]], Awaitable[bool]],
+    idle: Callable[[], Awaitable[None]],
+) -> Loop:
+    stopping = bridge.for_asyncio(parts.stopping)
+    return partial(bridge.aio, run_worker, claim, work, idle, stopping)
 
 
 def _guarded(
@@ -257,7 +268,7 @@ async def _measure(parts: Parts) -> None:
         await trio.sleep(sample_s)
         metrics.loop_lag.labels("trio").set(max(0.0, trio.current_time() - began - sample_s))
         began = trio.current_time()
-        await bridge.aio(nap, 0, parts.stopping)
+        await bridge.aio(asyncio.sleep, 0)
         metrics.loop_lag.labels("asyncio").set(trio.current_time() - began)
         metrics.rpcs_in_flight.set(parts.grpc.in_flight())
         metrics.connections.set(parts.grpc.connections())

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 from payd.domain.errors import StoreUnavailable
 
 T = TypeVar("T")
 
-#: Seconds after which a sleeping loop looks whether the daemon is stopping.
-_STEP_S = 0.25
 #: Least seconds between two claims that find nothing: however often the loop is woken, it makes
 #: at most 20 such claims a second.
 _REST_S = 0.05
@@ -18,10 +17,13 @@ _FAILED_REST_S = 1.0
 
 
 class Stopping(Protocol):
-    """A flag, such as trio.Event, for the daemon's stop."""
+    """A flag for the daemon's stop: a trio.Event, through the bridge."""
 
     def is_set(self) -> bool:
         """Return True once the daemon is stopping."""
+
+    async def wait(self) -> None:
+        """Return once the daemon is stopping."""
 
 
 async def run_worker(
@@ -39,22 +41,60 @@ async def run_worker(
     Two pauses keep the loop from spinning, whatever `idle` does: one after a batch of failures, one
     between two claims that find nothing (a wake-up may concern rows that another daemon has).
     """
-    now = asyncio.get_running_loop().time
+    rest = _Rest(stopping)
     was_empty = False
-    while True:
-        batch = await claim()
-        if batch:
-            was_empty = False
-            if not await work(batch):
-                await nap(_FAILED_REST_S, stopping)
-        elif stopping.is_set():
+    try:
+        while True:
+            batch = await claim()
+            if batch:
+                was_empty = False
+                if not await work(batch):
+                    await rest(partial(asyncio.sleep, _FAILED_REST_S))
+            elif stopping.is_set():
+                return
+            else:
+                await rest(partial(_at_least, _REST_S, idle) if was_empty else idle)
+                was_empty = True
+    finally:
+        rest.close()
+
+
+class _Rest:
+    """Runs waits; the daemon's stop ends the one under way, and every later one at once."""
+
+    def __init__(self, stopping: Stopping) -> None:
+        self._stopped = asyncio.ensure_future(stopping.wait())
+        self._stopped.add_done_callback(self._end)
+        self._limit: asyncio.Timeout | None = None
+
+    async def __call__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        if self._stopped.done():
             return
-        else:
-            began = now()
-            await idle()
-            if was_empty:
-                await asyncio.sleep(max(0.0, began + _REST_S - now()))
-            was_empty = True
+        # No task for the wait: a busy loop rests between any two batches.
+        self._limit = limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                await wait()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        finally:
+            self._limit = None
+
+    def close(self) -> None:
+        """Wait no longer for the stop."""
+        self._stopped.cancel()
+
+    def _end(self, _stopped: object) -> None:
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+
+async def _at_least(seconds: float, wait: Callable[[], Awaitable[None]]) -> None:
+    now = asyncio.get_running_loop().time
+    began = now()
+    await wait()
+    await asyncio.sleep(max(0.0, began + seconds - now()))
 
 
 async def work_guarded(
@@ -85,13 +125,3 @@ async def concurrently(work: Callable[[Sequence[T]], Awaitable[bool]], batch: Se
         if isinstance(end, BaseException):
             raise end
     return any(ends)
-
-
-async def nap(seconds: float, stopping: Stopping) -> None:
-    """Sleep, or return early when the daemon is stopping: the `idle` of a loop without wake-ups."""
-    until = asyncio.get_running_loop().time() + seconds
-    while not stopping.is_set():
-        left = until - asyncio.get_running_loop().time()
-        if left <= 0:
-            return
-        await asyncio.sleep(min(left, _STEP_S))

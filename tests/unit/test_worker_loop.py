@@ -1,12 +1,16 @@
-"""A working loop never spins: not when it is woken for nothing, and not when nothing succeeds."""
+"""A working loop never spins: not when it is woken for nothing, and not when nothing succeeds.
 
+The daemon's stop ends its waits.
+"""
+
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import attrs
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from payd.adapters import bridge
 from payd.daemon.worker_loop import concurrently, run_worker, work_guarded
@@ -17,7 +21,7 @@ SECONDS = 10.0
 TOO_MANY = 1000
 
 
-@attrs.define
+@attrs.define(slots=False)
 class Bench:
     """Something to claim, and how often it was claimed."""
 
@@ -44,7 +48,12 @@ class Bench:
         """For SECONDS."""
         async with bridge.open_loop(_refuse):
             with trio.move_on_after(SECONDS):
-                await bridge.aio(run_worker, self.claim, self.work, self.idle, self.stopping)
+                await self.run_until_stopped()
+
+    async def run_until_stopped(self) -> None:
+        """Within an open loop."""
+        stopping = bridge.for_asyncio(self.stopping)
+        await bridge.aio(run_worker, self.claim, self.work, self.idle, stopping)
 
 
 def _refuse(message: str, error: BaseException | None) -> None:
@@ -92,7 +101,8 @@ async def test_one_row_that_succeeds_keeps_the_loop_going(autojump_clock: MockCl
     began = trio.current_time()
     async with bridge.open_loop(_refuse):
         each = partial(concurrently, work)
-        await bridge.aio(run_worker, bench.claim, each, bench.idle, bench.stopping)
+        stopping = bridge.for_asyncio(bench.stopping)
+        await bridge.aio(run_worker, bench.claim, each, bench.idle, stopping)
 
     assert bench.claims == 21
     assert trio.current_time() == began
@@ -108,6 +118,71 @@ async def test_the_first_wake_up_after_work_is_served_at_once(autojump_clock: Mo
 
     assert bench.worked == [1, 2, 3]
     assert trio.current_time() == began
+
+
+# -- the daemon's stop -------------------------------------------------------------------------
+
+
+class Idler(Bench):
+    """Its waits end only when they are cancelled."""
+
+    waits: int = 0
+
+    async def idle(self) -> None:
+        self.waits += 1
+        await asyncio.get_running_loop().create_future()
+
+
+async def test_the_stop_ends_a_wait_and_the_loop_claims_once_more() -> None:
+    left = [[], [7]]
+    bench = Idler(rows=lambda: left.pop(0) if left else [])
+
+    async with bridge.open_loop(_refuse), trio.open_nursery() as nursery:
+        nursery.start_soon(bench.run_until_stopped)
+        await wait_all_tasks_blocked()
+        assert bench.waits == 1
+        bench.stopping.set()
+
+    assert bench.worked == [7]
+    assert bench.claims == 3
+
+
+async def test_a_loop_that_is_stopping_already_does_not_wait() -> None:
+    bench = Idler(rows=list)
+    bench.stopping.set()
+
+    async with bridge.open_loop(_refuse):
+        await bench.run_until_stopped()
+
+    assert (bench.claims, bench.waits) == (1, 0)
+
+
+async def test_the_stop_ends_the_rest_after_a_failed_batch(autojump_clock: MockClock) -> None:
+    left = [[1], []]
+    bench = Idler(rows=lambda: left.pop(0), result=False)
+    began = trio.current_time()
+
+    async def work(rows: Sequence[int]) -> bool:
+        bench.stopping.set()
+        return False
+
+    bench.work = work  # type: ignore[method-assign]
+    async with bridge.open_loop(_refuse):
+        await bench.run_until_stopped()
+
+    assert trio.current_time() == began
+
+
+async def test_a_wait_that_fails_by_its_own_timeout_fails_the_loop() -> None:
+    bench = Bench(rows=list)
+
+    async def idle() -> None:
+        raise TimeoutError
+
+    bench.idle = idle  # type: ignore[method-assign]
+    async with bridge.open_loop(_refuse):
+        with pytest.raises(TimeoutError):
+            await bench.run_until_stopped()
 
 
 # -- a faulty row ------------------------------------------------------------------------------
