@@ -1,5 +1,6 @@
 """Convert payments to columns: what every store writes, and what the audit trail replays."""
 
+import enum
 import json
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -8,7 +9,8 @@ from uuid import UUID
 
 import attrs
 
-from payd.domain.evidence import CryptoTransfer, NextAction, Outflow, Receipt, Redirect
+from payd.domain.evidence import Outflow, Receipt
+from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show
 from payd.domain.payment import Payment
 from payd.domain.sums import ReceiptSums
 
@@ -133,6 +135,10 @@ def _money_row(moved: Receipt | Outflow) -> Json:
     return row | {"details": dict(details)} if details else row
 
 
+def _value(_instance: object, _attribute: object, value: object) -> object:
+    return value.value if isinstance(value, enum.Enum) else value
+
+
 def next_action_json(action: NextAction | None) -> Json | None:
     """The value of the column `next_action`."""
     match action:
@@ -142,3 +148,6 @@ def next_action_json(action: NextAction | None) -> Json | None:
             return {"kind": "redirect", **attrs.asdict(action)}
         case CryptoTransfer():
             return {"kind": "crypto_transfer", **attrs.asdict(action)}
+        case Show():
+            # The instructions' own kind must not replace the kind of the action.
+            return {"kind": "show", "show": attrs.asdict(action, value_serializer=_value)}

@@ -9,13 +9,17 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from payd_client.proto import payment_pb2 as pb
 
-from payd.domain.evidence import CryptoTransfer, NextAction, Redirect
 from payd.domain.money import MINOR_UNITS_MAX, Money, TokenTerms
+from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show, ShowKind
 from payd.domain.payment import LineItem, Payment, Status
 from payd.domain.request import QuoteAnswer
 
 _STATUS: dict[Status, Any] = {
     status: pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status.value}") for status in Status
+}
+
+_SHOW_KIND: dict[ShowKind, Any] = {
+    kind: pb.ShowKind.Value(f"SHOW_KIND_{kind.value}") for kind in ShowKind
 }
 
 
@@ -42,6 +46,7 @@ def payment_message(payment: Payment) -> pb.Payment:
         create_time=_time(payment.create_time),
         update_time=_time(payment.update_time),
         expire_time=_time(payment.expire_time),
+        version=payment.version,
     )
     if payment.next_action is not None and payment.status.is_open:
         message.next_action.CopyFrom(_next_action(payment.next_action))
@@ -152,6 +157,22 @@ def _next_action(action: NextAction) -> pb.NextAction:
                     payment_uri=action.payment_uri,
                 )
             )
+        case Show():
+            return pb.NextAction(show=_show(action))
+
+
+def _show(show: Show) -> pb.Show:
+    message = pb.Show(
+        payload=show.payload,
+        kind=_SHOW_KIND[show.kind],
+        fields=[
+            pb.ShowField(label=field.label, value=field.value, copyable=field.copyable)
+            for field in show.fields
+        ],
+    )
+    if show.expire_time is not None:
+        message.expire_time.CopyFrom(_time(show.expire_time))
+    return message
 
 
 def _time(time: datetime) -> Timestamp:

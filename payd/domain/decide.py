@@ -23,7 +23,8 @@ from payd.domain.evidence import (
     Snapshot,
 )
 from payd.domain.facts import UNPAYABLE, flag, learn
-from payd.domain.payment import Asking, Attention, Failure, Payment, Status
+from payd.domain.outcome import Asking, Failure
+from payd.domain.payment import Attention, Payment, Status
 
 
 class EventType(enum.Enum):

@@ -3,26 +3,25 @@
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import attrs
-from attrs.validators import instance_of, optional
+from attrs.validators import and_, deep_iterable, instance_of, optional
 
-from payd.domain.money import BASE_UNITS_MAX
+from payd.domain.dispute import Dispute
+from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show
+from payd.domain.refund import RefundSnapshot
 from payd.domain.text import (
     are_aliases,
     are_details,
+    cut_code,
+    cut_message,
+    is_amount,
+    is_aware,
     is_name,
     is_name_or_empty,
-    is_short_text,
-    is_text,
+    is_storable,
     is_whole,
 )
-
-#: Longest failure code and message of a provider, in characters; the rest is cut off, because a
-#: payment is published whole, and the stream limits the size of a message.
-CODE_MAX = 100
-MESSAGE_MAX = 500
 
 
 class ProviderStatus(enum.Enum):
@@ -51,33 +50,6 @@ class ReceiptState(enum.Enum):
 _RECEIPT_RANK = {state: rank for rank, state in enumerate(ReceiptState)}
 
 
-def _amount(instance: object, attribute: "attrs.Attribute[int]", value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= BASE_UNITS_MAX:
-        raise ValueError(
-            f"{attribute.name}: must be an integer from 0 to {BASE_UNITS_MAX}, not {value!r}"
-        )
-
-
-def _aware(instance: object, attribute: "attrs.Attribute[datetime]", value: datetime) -> None:
-    if value.tzinfo is None:
-        raise ValueError(f"{attribute.name}: needs a time zone, has none: {value!r}")
-
-
-def _code(value: Any) -> Any:
-    """Cut text to CODE_MAX; the validator refuses other types."""
-    return value[:CODE_MAX] if isinstance(value, str) else value
-
-
-def _message(value: Any) -> Any:
-    """Cut text to MESSAGE_MAX; the validator refuses other types."""
-    return value[:MESSAGE_MAX] if isinstance(value, str) else value
-
-
-def _is_storable(_instance: object, attribute: "attrs.Attribute[str]", value: object) -> None:
-    if not is_text(value):
-        raise ValueError(f"{attribute.name}: must be text without NUL")
-
-
 @attrs.frozen(kw_only=True)
 class Snapshot:
     """The provider's object as it stood at `as_of`, with totals, not differences.
@@ -89,13 +61,13 @@ class Snapshot:
     #: ISO 4217 code, or the token's 0x-hex address.
     asset: str = attrs.field(validator=is_name_or_empty)
     #: Total seen so far, final or not.
-    received: int = attrs.field(validator=_amount)
+    received: int = attrs.field(validator=is_amount)
     #: The part of `received` that is final at the provider.
-    confirmed: int = attrs.field(validator=_amount)
-    refunded: int = attrs.field(default=0, validator=_amount)
+    confirmed: int = attrs.field(validator=is_amount)
+    refunded: int = attrs.field(default=0, validator=is_amount)
     #: By the remote side's clock; where it reports no time, when the request was sent. An object
     #: that is still open after the payment's expiry lets the payment expire.
-    as_of: datetime = attrs.field(validator=_aware)
+    as_of: datetime = attrs.field(validator=is_aware)
     #: The amount that the object asks for. If it is not what is due, its money does not count.
     due: int | None = attrs.field(default=None, validator=optional(is_whole))
     #: The object's own reference; None if the report names only the payment or an alias.
@@ -103,11 +75,21 @@ class Snapshot:
     #: Other names of the object that this report contains.
     aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
     failure_code: str | None = attrs.field(
-        default=None, converter=_code, validator=optional(_is_storable)
+        default=None, converter=cut_code, validator=optional(is_storable)
     )
     failure_message: str | None = attrs.field(
-        default=None, converter=_message, validator=optional(_is_storable)
+        default=None, converter=cut_message, validator=optional(is_storable)
     )
+    #: All refunds and disputes of the object that this report contains; one that is missing proves
+    #: nothing.
+    refunds: tuple[RefundSnapshot, ...] = attrs.field(
+        default=(), validator=and_(instance_of(tuple), deep_iterable(instance_of(RefundSnapshot)))
+    )
+    disputes: tuple[Dispute, ...] = attrs.field(
+        default=(), validator=and_(instance_of(tuple), deep_iterable(instance_of(Dispute)))
+    )
+    #: What the provider keeps of the money, in the same unit, where it says so; for accounting.
+    fee: int | None = attrs.field(default=None, validator=optional(is_amount))
 
 
 @attrs.frozen(kw_only=True)
@@ -117,10 +99,10 @@ class Receipt:
     #: Unique within the provider.
     id: str = attrs.field(validator=is_name)
     asset: str = attrs.field(validator=is_name_or_empty)
-    amount: int = attrs.field(validator=_amount)
+    amount: int = attrs.field(validator=is_amount)
     state: ReceiptState = attrs.field(validator=instance_of(ReceiptState))
     #: When the money moved, by the clock of the bank or chain (the time of the block).
-    time: datetime = attrs.field(validator=_aware)
+    time: datetime = attrs.field(validator=is_aware)
     #: For the person that has to match or return it: sender, reference, place of record.
     details: Mapping[str, str] = attrs.field(factory=dict, eq=False, validator=are_details)
 
@@ -136,8 +118,8 @@ class Outflow:
     #: Unique within the provider.
     id: str = attrs.field(validator=is_name)
     asset: str = attrs.field(validator=is_name_or_empty)
-    amount: int = attrs.field(validator=_amount)
-    time: datetime = attrs.field(validator=_aware)
+    amount: int = attrs.field(validator=is_amount)
+    time: datetime = attrs.field(validator=is_aware)
     details: Mapping[str, str] = attrs.field(factory=dict, eq=False, validator=are_details)
 
 
@@ -147,7 +129,7 @@ class Reversal:
 
     asset: str = attrs.field(validator=is_name_or_empty)
     #: In total so far, in the unit of what is due.
-    refunded: int = attrs.field(default=0, validator=_amount)
+    refunded: int = attrs.field(default=0, validator=is_amount)
     disputed: bool = False
     #: Other names of the object that this report contains.
     aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
@@ -177,39 +159,13 @@ class Observation:
 
 
 @attrs.frozen(kw_only=True)
-class Redirect:
-    """The customer pays on this page."""
-
-    url: str = attrs.field(validator=is_short_text)
-
-
-@attrs.frozen(kw_only=True)
-class CryptoTransfer:
-    """The customer makes this token transfer. Addresses, memo and calldata are 0x-hex."""
-
-    currency: str = attrs.field(validator=is_short_text)
-    chain_id: int = attrs.field(validator=is_whole)
-    token_address: str = attrs.field(validator=is_short_text)
-    receiver_address: str = attrs.field(validator=is_short_text)
-    amount_base_units: int = attrs.field(validator=_amount)
-    decimals: int = attrs.field(validator=is_whole)
-    memo: str = attrs.field(validator=is_short_text)
-    calldata: str = attrs.field(validator=is_short_text)
-    payment_uri: str = attrs.field(validator=is_short_text)
-
-
-#: What the customer has to do next.
-NextAction = Redirect | CryptoTransfer
-
-
-@attrs.frozen(kw_only=True)
 class Created:
     """The provider has the payable object: its answer to `create`, or the result of a lookup."""
 
     reference: str = attrs.field(validator=is_name)
     #: None if the customer has nothing left to do.
     next_action: NextAction | None = attrs.field(
-        validator=optional(instance_of((Redirect, CryptoTransfer)))
+        validator=optional(instance_of((Redirect, CryptoTransfer, Show)))
     )
     aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
 
@@ -218,8 +174,8 @@ class Created:
 class Declined:
     """The provider refused to create the object for good: nothing payable exists."""
 
-    code: str = attrs.field(converter=_code)
-    message: str = attrs.field(converter=_message)
+    code: str = attrs.field(converter=cut_code)
+    message: str = attrs.field(converter=cut_message)
 
 
 @attrs.frozen(kw_only=True)

@@ -28,7 +28,8 @@ from payd.domain.evidence import (
     Snapshot,
     Unanswered,
 )
-from payd.domain.payment import Asking, Attention, Payment, Status
+from payd.domain.outcome import Asking
+from payd.domain.payment import Attention, Payment, Status
 
 #: An open payment without news this long after its expiry is STUCK.
 STUCK_AFTER = timedelta(hours=1)

@@ -4,10 +4,10 @@ import re
 
 import attrs
 
+from payd.domain.text import BASE_UNITS_MAX
+
 #: PostgreSQL's bigint, and int64 in the proto.
 MINOR_UNITS_MAX = 2**63 - 1
-#: PostgreSQL's numeric(78,0) holds any uint256.
-BASE_UNITS_MAX = 2**256 - 1
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")

@@ -8,8 +8,12 @@ from uuid import UUID
 
 import attrs
 
-from payd.domain.evidence import NextAction, ProviderStatus, Receipt
+from payd.domain.dispute import Dispute
+from payd.domain.evidence import ProviderStatus, Receipt
 from payd.domain.money import Money, TokenTerms
+from payd.domain.next_action import NextAction
+from payd.domain.outcome import Asking, Failure
+from payd.domain.refund import Refund
 from payd.domain.sums import ReceiptSums
 
 
@@ -56,18 +60,6 @@ class Attention(enum.Enum):
     STUCK = "STUCK"
 
 
-class Asking(enum.Enum):
-    """What is known about the call that creates the object at the provider."""
-
-    #: A daemon is calling, until `ask_deadline`; after that the outcome counts as UNKNOWN.
-    ASKING = "ASKING"
-    #: Provably nothing was sent: the operation may be sent again.
-    NOT_ATTEMPTED = "NOT_ATTEMPTED"
-    #: The object may exist. Only a lookup, or the same operation again, can find out.
-    UNKNOWN = "UNKNOWN"
-    ANSWERED = "ANSWERED"
-
-
 @attrs.frozen(kw_only=True)
 class Customer:
     """A user of the main app; `id` is the id that the main app uses."""
@@ -85,14 +77,6 @@ class LineItem:
     node_type: str
     duration: str
     unit_price: Money
-
-
-@attrs.frozen(kw_only=True)
-class Failure:
-    """Why a payment FAILED: a short code for programs, a sentence for people."""
-
-    code: str
-    message: str
 
 
 @attrs.frozen(kw_only=True)
@@ -167,6 +151,12 @@ class Payment:
     #: Sums of all its receipts, and those receipts that were asked for or decided on, by id.
     sums: ReceiptSums = attrs.field(factory=ReceiptSums)
     receipts: tuple[Receipt, ...] = ()
+
+    #: Its refunds and disputes, oldest first.
+    refunds: tuple[Refund, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
+    #: What the provider keeps of the money, in the unit of `due`, where it says so.
+    fee: int | None = None
 
     attention: frozenset[Attention] = frozenset()
     failure: Failure | None = None

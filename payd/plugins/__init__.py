@@ -3,25 +3,26 @@
 A provider imports nothing else of payd. `payd.providers` finds, checks and runs providers.
 """
 
+from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.evidence import (
     Absent,
     Conflict,
     Created,
-    CryptoTransfer,
-    NextAction,
     Observation,
     Outflow,
     ProviderStatus,
     Receipt,
     ReceiptState,
-    Redirect,
     Reversal,
     Snapshot,
 )
 from payd.domain.money import Money, TokenTerms, currency_exponent
+from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show, ShowField, ShowKind
 from payd.domain.payment import LineItem
+from payd.domain.refund import RefundInstructions, RefundSnapshot, RefundState
 from payd.domain.text import NAME_MAX, TEXT_MAX
 from payd.plugins.amounts import AmountRule
+from payd.plugins.capabilities import Cancel, Capabilities, Lookup, RefundCapabilities, Sends
 from payd.plugins.companion import (
     Companion,
     CompanionContext,
@@ -42,8 +43,6 @@ from payd.plugins.hookspecs import hookimpl
 from payd.plugins.interface import (
     PUT_MAX,
     SDK_VERSION,
-    Cancel,
-    Capabilities,
     CreateOperation,
     CryptoCurrency,
     Declined,
@@ -51,7 +50,6 @@ from payd.plugins.interface import (
     Holding,
     IdempotencyConflict,
     InvalidRequest,
-    Lookup,
     Method,
     Misconfigured,
     NotAttempted,
@@ -79,6 +77,7 @@ from payd.plugins.interface import (
     WebhookRequest,
 )
 from payd.plugins.pace import Pace
+from payd.plugins.refunding import RefundOperation, RefundRef, SupportsRefund
 
 __all__ = [
     "NAME_MAX",
@@ -100,6 +99,8 @@ __all__ = [
     "CryptoCurrency",
     "CryptoTransfer",
     "Declined",
+    "Dispute",
+    "DisputeStatus",
     "Found",
     "Holding",
     "IdempotencyConflict",
@@ -133,15 +134,26 @@ __all__ = [
     "Receipt",
     "ReceiptState",
     "Redirect",
+    "RefundCapabilities",
+    "RefundInstructions",
+    "RefundOperation",
+    "RefundRef",
+    "RefundSnapshot",
+    "RefundState",
     "RemoteObject",
     "Reversal",
     "RunningCompanion",
+    "Sends",
+    "Show",
+    "ShowField",
+    "ShowKind",
     "Sink",
     "Snapshot",
     "SupportsAudit",
     "SupportsCompare",
     "SupportsEvents",
     "SupportsPrepare",
+    "SupportsRefund",
     "SupportsScan",
     "SupportsWatch",
     "SupportsWebhooks",

@@ -4,7 +4,6 @@ A provider reports facts. It never names a payd status, has no database session 
 nothing. Its coroutines run on trio, may be cancelled at any await, and have a deadline.
 """
 
-import enum
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -21,37 +20,20 @@ from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import LineItem
 from payd.domain.text import is_name, is_name_or_empty, is_short_text, is_whole
 from payd.plugins.amounts import AmountRule
+from payd.plugins.capabilities import Capabilities
 from payd.plugins.context import ProviderContext
 
 #: What one `Sink.put` takes at most: its transaction must not make others wait.
 PUT_MAX = 10_000
 
 #: The version of this interface; a manifest's `sdk` range is checked against it.
-SDK_VERSION = "1.1"
+SDK_VERSION = "1.2"
 
 
 class ProviderConfig(BaseModel):
     """Base of a provider's own settings: strict, frozen, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Lookup(enum.Enum):
-    """What `fetch` proves about an operation whose answer was lost."""
-
-    NONE = "NONE"
-    #: A found object is proven; finding nothing proves nothing.
-    AUTHORITATIVE = "AUTHORITATIVE"
-    #: Finding nothing proves that nothing was created.
-    INCLUDING_ABSENCE = "INCLUDING_ABSENCE"
-
-
-class Cancel(enum.Enum):
-    """Whether an open payment can be closed at the remote side."""
-
-    CLOSES = "CLOSES"
-    #: As on a chain: payd fetches instead, and late money becomes PAID_AFTER_CLOSE.
-    NOT_CLOSABLE = "NOT_CLOSABLE"
 
 
 @attrs.frozen(kw_only=True)
@@ -83,21 +65,6 @@ class Method:
     default_expiry: timedelta = timedelta(minutes=30)
     #: False: money after closing waits for a person instead of completing the payment.
     late_payments_complete: bool = True
-
-
-@attrs.frozen(kw_only=True)
-class Capabilities:
-    """What the remote side can do; the conformance kit compares it with the behaviour."""
-
-    #: How long the remote side recognises a repeated create operation by its id.
-    idempotency_window: timedelta
-    lookup: Lookup
-    cancel: Cancel
-    #: The most operations that payd sends at the same time.
-    concurrency: int = 64
-    operation_timeout: timedelta = timedelta(seconds=10)
-    #: The provider has SupportsAudit: `payd NAME audit` is offered.
-    audit: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -8,8 +8,8 @@ import attrs
 
 from payd.domain.errors import PaydError
 from payd.domain.evidence import Evidence, Observation
+from payd.plugins.capabilities import Capabilities
 from payd.plugins.interface import (
-    Capabilities,
     CreateOperation,
     Holding,
     Method,

@@ -10,8 +10,10 @@ import attrs
 
 from payd.domain import evidence
 from payd.domain.errors import InvalidField, PaydError, ProviderUnavailable
+from payd.domain.text import CODE_MAX, MESSAGE_MAX
 from payd.plugins import interface
-from payd.plugins.interface import Cancel, Found, Lookup, ProviderError
+from payd.plugins.capabilities import Cancel, Lookup
+from payd.plugins.interface import Found, ProviderError
 from payd.ports.provider import Answer
 
 #: The retry delay for a caller when nothing better is known.
@@ -58,7 +60,7 @@ def answer_to_create(provider: str, said: evidence.Created | ProviderError) -> A
 
 def invalid_field(field: str, message: str) -> InvalidField:
     """Return the caller's error for an InvalidRequest; cut, because it is sent in a header."""
-    return InvalidField(field[: evidence.CODE_MAX], message[: evidence.MESSAGE_MAX])
+    return InvalidField(field[:CODE_MAX], message[:MESSAGE_MAX])
 
 
 def _not_attempted(provider: str, retry_after_s: float) -> Answer:

@@ -16,12 +16,12 @@ import trio
 
 from payd.domain.errors import ProviderUnavailable
 from payd.domain.evidence import Absent, Created, Observation, Snapshot
+from payd.plugins.capabilities import Lookup
 from payd.plugins.context import Logger
 from payd.plugins.interface import (
     CreateOperation,
     Found,
     Holding,
-    Lookup,
     ObjectPage,
     OutcomeUnknown,
     Page,

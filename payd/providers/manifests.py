@@ -9,12 +9,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from payd.plugins.amounts import AmountRule
+from payd.plugins.capabilities import Cancel, Capabilities, Lookup
 from payd.plugins.interface import (
     SDK_VERSION,
-    Cancel,
-    Capabilities,
     CryptoCurrency,
-    Lookup,
     Method,
     ProviderConfig,
     ProviderManifest,

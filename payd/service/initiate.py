@@ -10,7 +10,8 @@ from datetime import timedelta
 import attrs
 
 from payd.domain.errors import IdempotencyKeyReused, PaydError, ProviderUnavailable
-from payd.domain.payment import Asking, Origin, Payment, Status
+from payd.domain.outcome import Asking
+from payd.domain.payment import Origin, Payment, Status
 from payd.domain.request import InitiateRequest
 from payd.ports import Clock, CrashPoints, Ids, PaymentStore
 from payd.service.ask import Ask, is_asked

@@ -13,9 +13,10 @@ import attrs
 from payd.domain.actors import RECOVERY
 from payd.domain.decide import next_check_time
 from payd.domain.evidence import Absent, NotAttempted, ProviderStatus, Snapshot, Unanswered
-from payd.domain.payment import Asking, Origin, Payment, Status
-from payd.plugins.interface import Cancel as Closing
-from payd.plugins.interface import Lookup
+from payd.domain.outcome import Asking
+from payd.domain.payment import Origin, Payment, Status
+from payd.plugins.capabilities import Cancel as Closing
+from payd.plugins.capabilities import Lookup
 from payd.ports import Answer, Clock, PaymentStore, ProviderPort, Providers
 from payd.service.ask import Ask, is_asked
 from payd.service.cancel import Cancel

@@ -12,7 +12,8 @@ from collections.abc import Set
 import attrs
 
 from payd.domain.payment import Origin, Payment
-from payd.plugins.interface import Cancel, ProviderEvent
+from payd.plugins.capabilities import Cancel
+from payd.plugins.interface import ProviderEvent
 from payd.ports import Answer, Inbox, ProviderPort
 from payd.ports.provider import Untranslatable
 from payd.service.settle import Settle

@@ -11,8 +11,9 @@ import trio
 
 from payd.adapters.events import AuditRow
 from payd.domain.decide import decide
-from payd.domain.evidence import Created, Evidence, ProviderStatus, Redirect, Snapshot
+from payd.domain.evidence import Created, Evidence, ProviderStatus, Snapshot
 from payd.domain.money import Money
+from payd.domain.next_action import Redirect
 from payd.domain.payment import Customer, LineItem, Origin, Payment
 from payd.ports import Cursors, Inbox, Leases, Outbox, PaymentStore, Receipts, Reconciliations
 

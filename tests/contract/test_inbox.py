@@ -12,7 +12,7 @@ from contract.stores import CALLER, NOW, Stores, all_at_once, created, eventuall
 
 from payd.domain.decide import decide
 from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
-from payd.domain.money import BASE_UNITS_MAX
+from payd.domain.text import BASE_UNITS_MAX
 from payd.plugins import ProviderEvent
 from payd.ports import InboxRow
 

@@ -26,7 +26,8 @@ from payd.domain.evidence import (
     Receipt,
     ReceiptState,
 )
-from payd.domain.payment import Asking, Customer, Origin, Payment, Status
+from payd.domain.outcome import Asking
+from payd.domain.payment import Customer, Origin, Payment, Status
 from payd.domain.text import ALIASES_MAX, NAME_MAX
 from payd.ports import Commit, Name
 

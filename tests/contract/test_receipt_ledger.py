@@ -17,8 +17,9 @@ from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.store import PostgresStore
 from payd.domain.decide import Rules, decide
 from payd.domain.evidence import Observation, Outflow, Receipt, ReceiptState
-from payd.domain.money import BASE_UNITS_MAX, TokenTerms
+from payd.domain.money import TokenTerms
 from payd.domain.payment import Customer, Payment, Status
+from payd.domain.text import BASE_UNITS_MAX
 from payd.ports import WATCH, Cursor, StoredReceipt
 
 LEASE_S = 60.0

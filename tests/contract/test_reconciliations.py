@@ -13,7 +13,8 @@ from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
 from payd.domain.decide import Rules
-from payd.domain.payment import Asking, Status
+from payd.domain.outcome import Asking
+from payd.domain.payment import Status
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Reconciliation
 

@@ -16,22 +16,22 @@ from payd.domain.evidence import (
     CancelRequested,
     Conflict,
     Created,
-    CryptoTransfer,
     Declined,
     Evidence,
-    NextAction,
     NotAttempted,
     NotClosable,
     OutcomeUnknown,
     ProviderStatus,
     Receipt,
     ReceiptState,
-    Redirect,
     Snapshot,
     Unanswered,
 )
-from payd.domain.money import BASE_UNITS_MAX, MINOR_UNITS_MAX, Money, TokenTerms
-from payd.domain.payment import Asking, Customer, LineItem, Payment
+from payd.domain.money import MINOR_UNITS_MAX, Money, TokenTerms
+from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show, ShowField, ShowKind
+from payd.domain.outcome import Asking
+from payd.domain.payment import Customer, LineItem, Payment
+from payd.domain.text import BASE_UNITS_MAX
 
 USDC = "0x" + "aB" * 20
 
@@ -59,7 +59,16 @@ tokens = st.builds(
     decimals=st.integers(0, 36),
     due_base_units=amounts,
 )
-next_actions: st.SearchStrategy[NextAction] = st.builds(Redirect, url=texts) | st.builds(
+shows = st.builds(
+    Show,
+    kind=st.sampled_from(ShowKind),
+    payload=texts,
+    fields=st.lists(
+        st.builds(ShowField, label=texts, value=texts, copyable=st.booleans()), max_size=3
+    ).map(tuple),
+    expire_time=st.none() | times,
+)
+transfers = st.builds(
     CryptoTransfer,
     currency=texts,
     chain_id=st.integers(1, 2**64 - 1),
@@ -70,6 +79,9 @@ next_actions: st.SearchStrategy[NextAction] = st.builds(Redirect, url=texts) | s
     memo=hexes,
     calldata=hexes,
     payment_uri=texts,
+)
+next_actions: st.SearchStrategy[NextAction] = st.one_of(
+    st.builds(Redirect, url=texts), transfers, shows
 )
 snapshots = st.builds(
     Snapshot,

@@ -13,9 +13,10 @@ from payd_client.proto import payment_pb2 as pb
 from payd.codec import requests
 from payd.codec.messages import event_body, payment_message, quote_message
 from payd.domain.errors import InvalidField
-from payd.domain.evidence import CryptoTransfer, Redirect
 from payd.domain.money import Money, TokenTerms
-from payd.domain.payment import Attention, Customer, Failure, LineItem, Payment, Status
+from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowField, ShowKind
+from payd.domain.outcome import Failure
+from payd.domain.payment import Attention, Customer, LineItem, Payment, Status
 from payd.domain.request import InitiateRequest, Item, QuoteAnswer
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -126,6 +127,21 @@ def test_a_transfer_that_fits_no_integer_type_is_exact() -> None:
     transfer = payment_message(a_payment(next_action=action)).next_action.crypto_transfer
     assert transfer.amount_base_units == str(2**200)
     assert transfer.chain_id == 2**64 - 1
+
+
+def test_instructions_keep_every_line_and_say_how_to_present_them() -> None:
+    action = Show(
+        kind=ShowKind.BANK_TRANSFER,
+        payload="BCD",
+        fields=(ShowField(label="IBAN", value="DE02", copyable=True),),
+        expire_time=NOW,
+    )
+    shown = payment_message(a_payment(next_action=action)).next_action.show
+    assert (shown.kind, shown.payload) == (pb.SHOW_KIND_BANK_TRANSFER, "BCD")
+    assert list(shown.fields) == [pb.ShowField(label="IBAN", value="DE02", copyable=True)]
+    assert shown.expire_time.ToDatetime(UTC) == NOW
+    for_ever = payment_message(a_payment(next_action=Show(kind=ShowKind.TEXT))).next_action.show
+    assert not for_ever.HasField("expire_time")
 
 
 def test_a_failed_payment_says_why_and_what_an_operator_should_see() -> None:

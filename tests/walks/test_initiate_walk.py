@@ -15,8 +15,10 @@ from payd.codec.messages import payment_message
 from payd.codec.requests import initiate_request
 from payd.domain.decide import decide
 from payd.domain.errors import InvalidField, UnknownProduct
-from payd.domain.evidence import Created, Redirect
-from payd.domain.payment import Asking, Payment, Status
+from payd.domain.evidence import Created
+from payd.domain.next_action import Redirect
+from payd.domain.outcome import Asking
+from payd.domain.payment import Payment, Status
 from payd.service.operation import create_operation
 from payd.transport.grpc.handlers import Call, Handlers, Services
 

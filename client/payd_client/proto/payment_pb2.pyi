@@ -21,6 +21,35 @@ class PaymentStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PAYMENT_STATUS_CANCELED: _ClassVar[PaymentStatus]
     PAYMENT_STATUS_EXPIRED: _ClassVar[PaymentStatus]
     PAYMENT_STATUS_FAILED: _ClassVar[PaymentStatus]
+
+class ShowKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SHOW_KIND_UNSPECIFIED: _ClassVar[ShowKind]
+    SHOW_KIND_QR: _ClassVar[ShowKind]
+    SHOW_KIND_BANK_TRANSFER: _ClassVar[ShowKind]
+    SHOW_KIND_TEXT: _ClassVar[ShowKind]
+
+class RefundStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REFUND_STATUS_UNSPECIFIED: _ClassVar[RefundStatus]
+    REFUND_STATUS_AWAITING_APPROVAL: _ClassVar[RefundStatus]
+    REFUND_STATUS_CREATING: _ClassVar[RefundStatus]
+    REFUND_STATUS_PENDING: _ClassVar[RefundStatus]
+    REFUND_STATUS_AWAITING_TRANSFER: _ClassVar[RefundStatus]
+    REFUND_STATUS_SUCCEEDED: _ClassVar[RefundStatus]
+    REFUND_STATUS_FAILED: _ClassVar[RefundStatus]
+    REFUND_STATUS_CANCELED: _ClassVar[RefundStatus]
+
+class DisputeStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DISPUTE_STATUS_UNSPECIFIED: _ClassVar[DisputeStatus]
+    DISPUTE_STATUS_INQUIRY: _ClassVar[DisputeStatus]
+    DISPUTE_STATUS_INQUIRY_CLOSED: _ClassVar[DisputeStatus]
+    DISPUTE_STATUS_NEEDS_RESPONSE: _ClassVar[DisputeStatus]
+    DISPUTE_STATUS_UNDER_REVIEW: _ClassVar[DisputeStatus]
+    DISPUTE_STATUS_WITHDRAWN: _ClassVar[DisputeStatus]
+    DISPUTE_STATUS_WON: _ClassVar[DisputeStatus]
+    DISPUTE_STATUS_LOST: _ClassVar[DisputeStatus]
 PAYMENT_STATUS_UNSPECIFIED: PaymentStatus
 PAYMENT_STATUS_CREATING: PaymentStatus
 PAYMENT_STATUS_PENDING: PaymentStatus
@@ -30,6 +59,26 @@ PAYMENT_STATUS_CANCELING: PaymentStatus
 PAYMENT_STATUS_CANCELED: PaymentStatus
 PAYMENT_STATUS_EXPIRED: PaymentStatus
 PAYMENT_STATUS_FAILED: PaymentStatus
+SHOW_KIND_UNSPECIFIED: ShowKind
+SHOW_KIND_QR: ShowKind
+SHOW_KIND_BANK_TRANSFER: ShowKind
+SHOW_KIND_TEXT: ShowKind
+REFUND_STATUS_UNSPECIFIED: RefundStatus
+REFUND_STATUS_AWAITING_APPROVAL: RefundStatus
+REFUND_STATUS_CREATING: RefundStatus
+REFUND_STATUS_PENDING: RefundStatus
+REFUND_STATUS_AWAITING_TRANSFER: RefundStatus
+REFUND_STATUS_SUCCEEDED: RefundStatus
+REFUND_STATUS_FAILED: RefundStatus
+REFUND_STATUS_CANCELED: RefundStatus
+DISPUTE_STATUS_UNSPECIFIED: DisputeStatus
+DISPUTE_STATUS_INQUIRY: DisputeStatus
+DISPUTE_STATUS_INQUIRY_CLOSED: DisputeStatus
+DISPUTE_STATUS_NEEDS_RESPONSE: DisputeStatus
+DISPUTE_STATUS_UNDER_REVIEW: DisputeStatus
+DISPUTE_STATUS_WITHDRAWN: DisputeStatus
+DISPUTE_STATUS_WON: DisputeStatus
+DISPUTE_STATUS_LOST: DisputeStatus
 
 class Money(_message.Message):
     __slots__ = ("currency_code", "minor_units")
@@ -86,20 +135,24 @@ class QuoteCrypto(_message.Message):
     def __init__(self, currency: _Optional[str] = ..., chain_id: _Optional[int] = ..., token_address: _Optional[str] = ..., decimals: _Optional[int] = ..., amount_base_units: _Optional[str] = ...) -> None: ...
 
 class Quote(_message.Message):
-    __slots__ = ("items", "total", "method", "crypto", "pricing_version", "expire_time")
+    __slots__ = ("items", "total", "method", "crypto", "pricing_version", "expire_time", "quote_token", "indicative")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     CRYPTO_FIELD_NUMBER: _ClassVar[int]
     PRICING_VERSION_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    QUOTE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    INDICATIVE_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[PricedItem]
     total: Money
     method: str
     crypto: QuoteCrypto
     pricing_version: str
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, items: _Optional[_Iterable[_Union[PricedItem, _Mapping]]] = ..., total: _Optional[_Union[Money, _Mapping]] = ..., method: _Optional[str] = ..., crypto: _Optional[_Union[QuoteCrypto, _Mapping]] = ..., pricing_version: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    quote_token: str
+    indicative: bool
+    def __init__(self, items: _Optional[_Iterable[_Union[PricedItem, _Mapping]]] = ..., total: _Optional[_Union[Money, _Mapping]] = ..., method: _Optional[str] = ..., crypto: _Optional[_Union[QuoteCrypto, _Mapping]] = ..., pricing_version: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quote_token: _Optional[str] = ..., indicative: _Optional[bool] = ...) -> None: ...
 
 class GetQuoteRequest(_message.Message):
     __slots__ = ("items", "method", "crypto_currency")
@@ -118,7 +171,7 @@ class GetQuoteResponse(_message.Message):
     def __init__(self, quote: _Optional[_Union[Quote, _Mapping]] = ...) -> None: ...
 
 class InitiatePaymentRequest(_message.Message):
-    __slots__ = ("idempotency_key", "customer", "items", "method", "crypto_currency", "subscription_ids", "return_url", "cancel_url", "metadata")
+    __slots__ = ("idempotency_key", "customer", "items", "method", "crypto_currency", "subscription_ids", "return_url", "cancel_url", "metadata", "quote_token", "expected_total")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +188,8 @@ class InitiatePaymentRequest(_message.Message):
     RETURN_URL_FIELD_NUMBER: _ClassVar[int]
     CANCEL_URL_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    QUOTE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_TOTAL_FIELD_NUMBER: _ClassVar[int]
     idempotency_key: str
     customer: Customer
     items: _containers.RepeatedCompositeFieldContainer[Item]
@@ -144,7 +199,9 @@ class InitiatePaymentRequest(_message.Message):
     return_url: str
     cancel_url: str
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, idempotency_key: _Optional[str] = ..., customer: _Optional[_Union[Customer, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., method: _Optional[str] = ..., crypto_currency: _Optional[str] = ..., subscription_ids: _Optional[_Iterable[str]] = ..., return_url: _Optional[str] = ..., cancel_url: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    quote_token: str
+    expected_total: Money
+    def __init__(self, idempotency_key: _Optional[str] = ..., customer: _Optional[_Union[Customer, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., method: _Optional[str] = ..., crypto_currency: _Optional[str] = ..., subscription_ids: _Optional[_Iterable[str]] = ..., return_url: _Optional[str] = ..., cancel_url: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., quote_token: _Optional[str] = ..., expected_total: _Optional[_Union[Money, _Mapping]] = ...) -> None: ...
 
 class InitiatePaymentResponse(_message.Message):
     __slots__ = ("payment",)
@@ -181,12 +238,14 @@ class CancelPaymentResponse(_message.Message):
     def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ...) -> None: ...
 
 class NextAction(_message.Message):
-    __slots__ = ("redirect", "crypto_transfer")
+    __slots__ = ("redirect", "crypto_transfer", "show")
     REDIRECT_FIELD_NUMBER: _ClassVar[int]
     CRYPTO_TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    SHOW_FIELD_NUMBER: _ClassVar[int]
     redirect: Redirect
     crypto_transfer: CryptoTransfer
-    def __init__(self, redirect: _Optional[_Union[Redirect, _Mapping]] = ..., crypto_transfer: _Optional[_Union[CryptoTransfer, _Mapping]] = ...) -> None: ...
+    show: Show
+    def __init__(self, redirect: _Optional[_Union[Redirect, _Mapping]] = ..., crypto_transfer: _Optional[_Union[CryptoTransfer, _Mapping]] = ..., show: _Optional[_Union[Show, _Mapping]] = ...) -> None: ...
 
 class Redirect(_message.Message):
     __slots__ = ("url",)
@@ -216,6 +275,28 @@ class CryptoTransfer(_message.Message):
     payment_uri: str
     def __init__(self, currency: _Optional[str] = ..., chain_id: _Optional[int] = ..., token_address: _Optional[str] = ..., receiver_address: _Optional[str] = ..., amount_base_units: _Optional[str] = ..., decimals: _Optional[int] = ..., memo: _Optional[str] = ..., calldata: _Optional[str] = ..., payment_uri: _Optional[str] = ...) -> None: ...
 
+class Show(_message.Message):
+    __slots__ = ("payload", "kind", "fields", "expire_time")
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    payload: str
+    kind: ShowKind
+    fields: _containers.RepeatedCompositeFieldContainer[ShowField]
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, payload: _Optional[str] = ..., kind: _Optional[_Union[ShowKind, str]] = ..., fields: _Optional[_Iterable[_Union[ShowField, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ShowField(_message.Message):
+    __slots__ = ("label", "value", "copyable")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    COPYABLE_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    value: str
+    copyable: bool
+    def __init__(self, label: _Optional[str] = ..., value: _Optional[str] = ..., copyable: _Optional[bool] = ...) -> None: ...
+
 class CryptoFacts(_message.Message):
     __slots__ = ("currency", "token_address", "decimals", "due_base_units", "received_base_units", "confirmed_base_units")
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
@@ -240,8 +321,86 @@ class Failure(_message.Message):
     message: str
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
+class RefundCrypto(_message.Message):
+    __slots__ = ("currency", "token_address", "decimals", "amount_base_units")
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    DECIMALS_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_BASE_UNITS_FIELD_NUMBER: _ClassVar[int]
+    currency: str
+    token_address: str
+    decimals: int
+    amount_base_units: str
+    def __init__(self, currency: _Optional[str] = ..., token_address: _Optional[str] = ..., decimals: _Optional[int] = ..., amount_base_units: _Optional[str] = ...) -> None: ...
+
+class Refund(_message.Message):
+    __slots__ = ("id", "payment_id", "idempotency_key", "status", "amount", "crypto", "reason", "destination", "provider_reference", "next_action", "failure", "create_time", "update_time", "complete_time", "external")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    CRYPTO_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ACTION_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EXTERNAL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    payment_id: str
+    idempotency_key: str
+    status: RefundStatus
+    amount: Money
+    crypto: RefundCrypto
+    reason: str
+    destination: str
+    provider_reference: str
+    next_action: NextAction
+    failure: Failure
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
+    complete_time: _timestamp_pb2.Timestamp
+    external: bool
+    def __init__(self, id: _Optional[str] = ..., payment_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., status: _Optional[_Union[RefundStatus, str]] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., crypto: _Optional[_Union[RefundCrypto, _Mapping]] = ..., reason: _Optional[str] = ..., destination: _Optional[str] = ..., provider_reference: _Optional[str] = ..., next_action: _Optional[_Union[NextAction, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., external: _Optional[bool] = ...) -> None: ...
+
+class Dispute(_message.Message):
+    __slots__ = ("id", "status", "amount", "reason", "open_time", "close_time", "evidence_due_time")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    OPEN_TIME_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_TIME_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_DUE_TIME_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    status: DisputeStatus
+    amount: Money
+    reason: str
+    open_time: _timestamp_pb2.Timestamp
+    close_time: _timestamp_pb2.Timestamp
+    evidence_due_time: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[DisputeStatus, str]] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., reason: _Optional[str] = ..., open_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., close_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., evidence_due_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AttentionRecord(_message.Message):
+    __slots__ = ("reason", "since", "resolved_time", "resolved_by", "note")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_TIME_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_BY_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    since: _timestamp_pb2.Timestamp
+    resolved_time: _timestamp_pb2.Timestamp
+    resolved_by: str
+    note: str
+    def __init__(self, reason: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolved_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolved_by: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
 class Payment(_message.Message):
-    __slots__ = ("id", "status", "method", "provider", "amount", "customer_id", "idempotency_key", "items", "subscription_ids", "next_action", "provider_reference", "received", "refunded", "crypto", "attention", "failure", "late", "pricing_version", "metadata", "create_time", "update_time", "expire_time", "complete_time")
+    __slots__ = ("id", "status", "method", "provider", "amount", "customer_id", "idempotency_key", "items", "subscription_ids", "next_action", "provider_reference", "received", "refunded", "crypto", "attention", "failure", "late", "pricing_version", "metadata", "create_time", "update_time", "expire_time", "complete_time", "version", "refunds", "disputes", "attention_records", "fee")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -272,6 +431,11 @@ class Payment(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_TIME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REFUNDS_FIELD_NUMBER: _ClassVar[int]
+    DISPUTES_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    FEE_FIELD_NUMBER: _ClassVar[int]
     id: str
     status: PaymentStatus
     method: str
@@ -295,4 +459,109 @@ class Payment(_message.Message):
     update_time: _timestamp_pb2.Timestamp
     expire_time: _timestamp_pb2.Timestamp
     complete_time: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[PaymentStatus, str]] = ..., method: _Optional[str] = ..., provider: _Optional[str] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., customer_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., items: _Optional[_Iterable[_Union[PricedItem, _Mapping]]] = ..., subscription_ids: _Optional[_Iterable[str]] = ..., next_action: _Optional[_Union[NextAction, _Mapping]] = ..., provider_reference: _Optional[str] = ..., received: _Optional[_Union[Money, _Mapping]] = ..., refunded: _Optional[_Union[Money, _Mapping]] = ..., crypto: _Optional[_Union[CryptoFacts, _Mapping]] = ..., attention: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., late: _Optional[bool] = ..., pricing_version: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    version: int
+    refunds: _containers.RepeatedCompositeFieldContainer[Refund]
+    disputes: _containers.RepeatedCompositeFieldContainer[Dispute]
+    attention_records: _containers.RepeatedCompositeFieldContainer[AttentionRecord]
+    fee: Money
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[PaymentStatus, str]] = ..., method: _Optional[str] = ..., provider: _Optional[str] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., customer_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., items: _Optional[_Iterable[_Union[PricedItem, _Mapping]]] = ..., subscription_ids: _Optional[_Iterable[str]] = ..., next_action: _Optional[_Union[NextAction, _Mapping]] = ..., provider_reference: _Optional[str] = ..., received: _Optional[_Union[Money, _Mapping]] = ..., refunded: _Optional[_Union[Money, _Mapping]] = ..., crypto: _Optional[_Union[CryptoFacts, _Mapping]] = ..., attention: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., late: _Optional[bool] = ..., pricing_version: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ..., disputes: _Optional[_Iterable[_Union[Dispute, _Mapping]]] = ..., attention_records: _Optional[_Iterable[_Union[AttentionRecord, _Mapping]]] = ..., fee: _Optional[_Union[Money, _Mapping]] = ...) -> None: ...
+
+class RefundPaymentRequest(_message.Message):
+    __slots__ = ("payment_id", "amount", "idempotency_key", "reason", "destination")
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    payment_id: str
+    amount: Money
+    idempotency_key: str
+    reason: str
+    destination: str
+    def __init__(self, payment_id: _Optional[str] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., idempotency_key: _Optional[str] = ..., reason: _Optional[str] = ..., destination: _Optional[str] = ...) -> None: ...
+
+class RefundPaymentResponse(_message.Message):
+    __slots__ = ("refund",)
+    REFUND_FIELD_NUMBER: _ClassVar[int]
+    refund: Refund
+    def __init__(self, refund: _Optional[_Union[Refund, _Mapping]] = ...) -> None: ...
+
+class GetRefundRequest(_message.Message):
+    __slots__ = ("refund_id", "idempotency_key")
+    REFUND_ID_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    refund_id: str
+    idempotency_key: str
+    def __init__(self, refund_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class GetRefundResponse(_message.Message):
+    __slots__ = ("refund",)
+    REFUND_FIELD_NUMBER: _ClassVar[int]
+    refund: Refund
+    def __init__(self, refund: _Optional[_Union[Refund, _Mapping]] = ...) -> None: ...
+
+class ListRefundsRequest(_message.Message):
+    __slots__ = ("payment_id", "statuses", "page_size", "page_token")
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    payment_id: str
+    statuses: _containers.RepeatedScalarFieldContainer[RefundStatus]
+    page_size: int
+    page_token: str
+    def __init__(self, payment_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[RefundStatus, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListRefundsResponse(_message.Message):
+    __slots__ = ("refunds", "next_page_token")
+    REFUNDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    refunds: _containers.RepeatedCompositeFieldContainer[Refund]
+    next_page_token: str
+    def __init__(self, refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class CancelRefundRequest(_message.Message):
+    __slots__ = ("refund_id", "note")
+    REFUND_ID_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    refund_id: str
+    note: str
+    def __init__(self, refund_id: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class CancelRefundResponse(_message.Message):
+    __slots__ = ("refund",)
+    REFUND_FIELD_NUMBER: _ClassVar[int]
+    refund: Refund
+    def __init__(self, refund: _Optional[_Union[Refund, _Mapping]] = ...) -> None: ...
+
+class ApproveRefundRequest(_message.Message):
+    __slots__ = ("refund_id", "note")
+    REFUND_ID_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    refund_id: str
+    note: str
+    def __init__(self, refund_id: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class ApproveRefundResponse(_message.Message):
+    __slots__ = ("refund",)
+    REFUND_FIELD_NUMBER: _ClassVar[int]
+    refund: Refund
+    def __init__(self, refund: _Optional[_Union[Refund, _Mapping]] = ...) -> None: ...
+
+class ResolveAttentionRequest(_message.Message):
+    __slots__ = ("payment_id", "reasons", "note", "expected_version")
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    payment_id: str
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    note: str
+    expected_version: int
+    def __init__(self, payment_id: _Optional[str] = ..., reasons: _Optional[_Iterable[str]] = ..., note: _Optional[str] = ..., expected_version: _Optional[int] = ...) -> None: ...
+
+class ResolveAttentionResponse(_message.Message):
+    __slots__ = ("payment",)
+    PAYMENT_FIELD_NUMBER: _ClassVar[int]
+    payment: Payment
+    def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ...) -> None: ...

@@ -9,16 +9,11 @@ from uuid import UUID
 import asyncpg
 
 from payd.adapters.columns import Json
-from payd.domain.evidence import (
-    CryptoTransfer,
-    NextAction,
-    ProviderStatus,
-    Receipt,
-    ReceiptState,
-    Redirect,
-)
+from payd.domain.evidence import ProviderStatus, Receipt, ReceiptState
 from payd.domain.money import Money, TokenTerms
-from payd.domain.payment import Asking, Attention, Customer, Failure, LineItem, Payment, Status
+from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show, ShowField, ShowKind
+from payd.domain.outcome import Asking, Failure
+from payd.domain.payment import Attention, Customer, LineItem, Payment, Status
 from payd.domain.sums import ByTime, ReceiptSums
 
 Row = asyncpg.Record
@@ -135,5 +130,20 @@ def next_action_of(text: str | None) -> NextAction | None:
     if text is None:
         return None
     fields = json.loads(text)
-    kind = fields.pop("kind")
-    return Redirect(**fields) if kind == "redirect" else CryptoTransfer(**fields)
+    match fields.pop("kind"):
+        case "redirect":
+            return Redirect(**fields)
+        case "show":
+            return _show_of(fields["show"])
+        case _:
+            return CryptoTransfer(**fields)
+
+
+def _show_of(fields: Json) -> Show:
+    expire_time = fields["expire_time"]
+    return Show(
+        kind=ShowKind(fields["kind"]),
+        payload=fields["payload"],
+        fields=tuple(ShowField(**field) for field in fields["fields"]),
+        expire_time=datetime.fromisoformat(expire_time) if expire_time else None,
+    )

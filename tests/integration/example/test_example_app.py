@@ -17,7 +17,8 @@ from support.waiting import wait_until
 from unit.cli.scripted_daemon import on_plain_asyncio
 
 from payd.domain.decide import EventType
-from payd.domain.payment import Attention, Customer, Failure, LineItem, Payment, Status
+from payd.domain.outcome import Failure
+from payd.domain.payment import Attention, Customer, LineItem, Payment, Status
 
 PAYMENTS = "/api/v1/payments"
 

@@ -29,8 +29,8 @@ from payd.adapters.nats.publisher import JetStreamPublisher
 from payd.adapters.nats.stream import MESSAGE_BYTES_MAX
 from payd.codec.messages import event_body
 from payd.codec.requests import ITEMS_MAX, METADATA_MAX, SUBSCRIPTIONS_MAX, URL_LENGTH_MAX
-from payd.domain.evidence import Redirect
 from payd.domain.money import Money
+from payd.domain.next_action import Redirect
 from payd.domain.payment import Attention, Customer, LineItem, Payment, Status
 from payd.ports import OutboxRow, PublishError
 

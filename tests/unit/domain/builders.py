@@ -7,17 +7,11 @@ from uuid import UUID
 import attrs
 
 from payd.domain.decide import Rules, decide
-from payd.domain.evidence import (
-    Created,
-    Evidence,
-    ProviderStatus,
-    Receipt,
-    ReceiptState,
-    Redirect,
-    Snapshot,
-)
+from payd.domain.evidence import Created, Evidence, ProviderStatus, Receipt, ReceiptState, Snapshot
 from payd.domain.money import Money, TokenTerms
-from payd.domain.payment import Asking, Customer, LineItem, Payment, Status
+from payd.domain.next_action import Redirect
+from payd.domain.outcome import Asking
+from payd.domain.payment import Customer, LineItem, Payment, Status
 from payd.domain.sums import sum_receipts
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

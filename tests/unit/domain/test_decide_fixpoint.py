@@ -24,7 +24,8 @@ from payd.domain.evidence import (
     ProviderStatus,
     ReceiptState,
 )
-from payd.domain.payment import Asking, Attention, Payment, Status
+from payd.domain.outcome import Asking
+from payd.domain.payment import Attention, Payment, Status
 
 CANCEL = CancelRequested()
 CLOSED_WITH_A_PART = a_snapshot(ProviderStatus.CANCELED, received=100, confirmed=100)

@@ -19,7 +19,8 @@ from payd.domain.evidence import (
     ProviderStatus,
     Unanswered,
 )
-from payd.domain.payment import Asking, Attention, Failure, Payment, Status
+from payd.domain.outcome import Asking, Failure
+from payd.domain.payment import Attention, Payment, Status
 
 EXPIRES = 30.0
 JUST_BEFORE = EXPIRES - 0.001

@@ -32,7 +32,8 @@ from payd.domain.evidence import (
     ReceiptState,
     Unanswered,
 )
-from payd.domain.payment import Asking, Attention, Payment, Status
+from payd.domain.outcome import Asking
+from payd.domain.payment import Attention, Payment, Status
 
 LATE = 31.0
 CANCEL = CancelRequested(reason="r")

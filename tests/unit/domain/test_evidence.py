@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from unit.domain.builders import TOKEN, a_receipt, a_snapshot
 
-from payd.domain.evidence import Absent, CancelRequested, CryptoTransfer, ReceiptState
-from payd.domain.money import BASE_UNITS_MAX
+from payd.domain.evidence import Absent, CancelRequested, ReceiptState
+from payd.domain.next_action import CryptoTransfer
+from payd.domain.text import BASE_UNITS_MAX
 
 STEPS = [ReceiptState.SEEN, ReceiptState.DROPPED, ReceiptState.HELD, ReceiptState.CONFIRMED]
 

@@ -26,7 +26,8 @@ from payd.domain.evidence import (
     Unanswered,
 )
 from payd.domain.facts import flag, learn
-from payd.domain.payment import Asking, Attention, Payment, Status
+from payd.domain.outcome import Asking
+from payd.domain.payment import Attention, Payment, Status
 
 PENDING = a_payment(Status.PENDING)
 

@@ -19,7 +19,8 @@ from payd.domain.evidence import (
     Reversal,
     Snapshot,
 )
-from payd.domain.payment import Asking, Attention, Payment, Status
+from payd.domain.outcome import Asking
+from payd.domain.payment import Attention, Payment, Status
 
 PENDING = a_payment(Status.PENDING)
 CREATING = a_payment(Status.CREATING, asking=Asking.UNKNOWN)

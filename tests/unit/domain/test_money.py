@@ -6,13 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.domain.builders import TERMS
 
-from payd.domain.money import (
-    BASE_UNITS_MAX,
-    MINOR_UNITS_MAX,
-    Money,
-    base_units,
-    currency_exponent,
-)
+from payd.domain.money import MINOR_UNITS_MAX, Money, base_units, currency_exponent
+from payd.domain.text import BASE_UNITS_MAX
 
 
 @pytest.mark.parametrize(("code", "exponent"), [("JPY", 0), ("USD", 2), ("KWD", 3), ("ZZZ", 2)])

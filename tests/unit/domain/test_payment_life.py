@@ -32,7 +32,8 @@ from payd.domain.evidence import (
     Snapshot,
     Unanswered,
 )
-from payd.domain.payment import Asking, Attention, Payment, Status
+from payd.domain.outcome import Asking
+from payd.domain.payment import Attention, Payment, Status
 
 CLAIM_MINUTES = 1
 IDENTITY = ("id", "idempotency_key", "request_hash", "amount", "crypto", "items", "customer")

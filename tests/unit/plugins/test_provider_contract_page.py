@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 
 from payd.domain import evidence, text
-from payd.plugins import interface
+from payd.plugins import capabilities, interface
 from payd.providers import breaker, calls, fence, lifecycle, loop_monitor, watching
 
 PAGE = (Path(__file__).parents[3] / "docs/provider-contract.md").read_text()
@@ -39,5 +39,5 @@ def test_each_error_and_protocol_is_on_the_page() -> None:
 
 
 def test_each_capability_and_part_of_the_manifest_is_on_the_page() -> None:
-    assert first_column("Capability") == {a.name for a in attrs.fields(interface.Capabilities)}
+    assert first_column("Capability") == {a.name for a in attrs.fields(capabilities.Capabilities)}
     assert first_column("Part") == {a.name for a in attrs.fields(interface.ProviderManifest)}

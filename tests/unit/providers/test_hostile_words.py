@@ -23,14 +23,8 @@ from unit.providers.toys import (
     says,
 )
 
-from payd.domain.evidence import (
-    CryptoTransfer,
-    Observation,
-    OutcomeUnknown,
-    Outflow,
-    Receipt,
-    ReceiptState,
-)
+from payd.domain.evidence import Observation, OutcomeUnknown, Outflow, Receipt, ReceiptState
+from payd.domain.next_action import CryptoTransfer
 from payd.plugins import PUT_MAX, Declined, InvalidRequest, RateLimited
 from payd.ports.provider import Answer
 from payd.providers.calls import PluginFailed, describe, guarded

@@ -6,19 +6,9 @@ import attrs
 import pytest
 from unit.providers.toys import CREATED, OPEN, START, Toy, an_operation, fenced, says
 
-from payd.domain.evidence import (
-    CODE_MAX,
-    MESSAGE_MAX,
-    CryptoTransfer,
-    Declined,
-    Observation,
-    Outflow,
-    Receipt,
-    ReceiptState,
-    Redirect,
-    Reversal,
-)
-from payd.domain.text import ALIASES_MAX
+from payd.domain.evidence import Declined, Observation, Outflow, Receipt, ReceiptState, Reversal
+from payd.domain.next_action import CryptoTransfer, Redirect
+from payd.domain.text import ALIASES_MAX, CODE_MAX, MESSAGE_MAX
 from payd.plugins import NAME_MAX, TEXT_MAX, InvalidRequest, Page, ProviderEvent
 from payd.plugins import Declined as SaidDeclined
 from payd.providers.answers import answer_to_create

@@ -21,18 +21,16 @@ from payd.domain.evidence import (
     Observation,
     OutcomeUnknown,
     ProviderStatus,
-    Redirect,
     Snapshot,
     Unanswered,
 )
+from payd.domain.next_action import Redirect
 from payd.domain.payment import Origin, Payment
 from payd.domain.pricing import PriceList
+from payd.plugins.capabilities import Cancel, Capabilities, Lookup
 from payd.plugins.interface import (
-    Cancel,
-    Capabilities,
     CreateOperation,
     Holding,
-    Lookup,
     ObjectPage,
     Page,
     PaymentRef,

@@ -11,8 +11,9 @@ from unit.service.world import CALLER, World, capable
 
 from payd.domain.errors import PaydError, ProviderUnavailable
 from payd.domain.evidence import Absent, AskAgain, CancelRequested, ProviderStatus, Snapshot
-from payd.domain.payment import Asking, Status
-from payd.plugins.interface import Lookup
+from payd.domain.outcome import Asking
+from payd.domain.payment import Status
+from payd.plugins.capabilities import Lookup
 from payd.ports import Answer
 
 

@@ -7,8 +7,8 @@ from unit.service.world import World, capable
 
 from payd.domain.errors import PaymentNotCancelable, PaymentNotFound
 from payd.domain.payment import Attention, Payment, Status
-from payd.plugins.interface import Cancel as Closing
-from payd.plugins.interface import Lookup
+from payd.plugins.capabilities import Cancel as Closing
+from payd.plugins.capabilities import Lookup
 from payd.ports import Answer
 
 CHAIN = capable(cancel=Closing.NOT_CLOSABLE)

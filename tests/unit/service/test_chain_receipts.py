@@ -18,7 +18,7 @@ from payd.domain.errors import (
 )
 from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
 from payd.domain.payment import Attention, Origin, Payment, Status
-from payd.plugins.interface import Cancel as Closing
+from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Book, Cursor
 from payd.service.reports import PARKED_MAX

@@ -19,8 +19,8 @@ from unit.service.world import World, capable
 from payd.adapters.system import CRASH_POINTS
 from payd.domain.errors import PaymentNotCancelable, ProviderUnavailable
 from payd.domain.payment import Payment, Status
-from payd.plugins.interface import Cancel as Closing
-from payd.plugins.interface import Capabilities, Lookup
+from payd.plugins.capabilities import Cancel as Closing
+from payd.plugins.capabilities import Capabilities, Lookup
 from payd.ports import Answer
 
 T = TypeVar("T")

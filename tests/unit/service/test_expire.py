@@ -13,8 +13,9 @@ from unit.service.world import World, capable
 
 from payd.domain.evidence import ProviderStatus
 from payd.domain.payment import Attention, Payment, Status
-from payd.plugins.interface import Cancel as Closing
-from payd.plugins.interface import Capabilities, Lookup, PaymentRef
+from payd.plugins.capabilities import Cancel as Closing
+from payd.plugins.capabilities import Capabilities, Lookup
+from payd.plugins.interface import PaymentRef
 from payd.ports import Answer
 
 CHAIN = capable(cancel=Closing.NOT_CLOSABLE)

@@ -19,8 +19,10 @@ from payd.domain.errors import (
     UnknownMethod,
     UnknownProduct,
 )
-from payd.domain.evidence import Declined, Redirect
-from payd.domain.payment import Asking, Attention, Customer, Payment, Status
+from payd.domain.evidence import Declined
+from payd.domain.next_action import Redirect
+from payd.domain.outcome import Asking
+from payd.domain.payment import Attention, Customer, Payment, Status
 from payd.domain.pricing import PriceList
 from payd.ports import Answer
 

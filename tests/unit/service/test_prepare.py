@@ -9,7 +9,8 @@ from unit.service.world import World, capable
 
 from payd.domain.errors import InvalidField, PaydError, PaymentNotFound, ProviderUnavailable
 from payd.domain.payment import Payment, Status
-from payd.plugins.interface import CreateOperation, Lookup
+from payd.plugins.capabilities import Lookup
+from payd.plugins.interface import CreateOperation
 from payd.ports import Answer
 
 PREPARED = {"line_items": [{"quantity": 1}], "expires_at": 1795363730}

@@ -8,8 +8,8 @@ from unit.service.world import World, capable
 from payd.domain.errors import PaymentNotCancelable, PaymentNotFound
 from payd.domain.evidence import ProviderStatus
 from payd.domain.payment import Attention, Payment, Status
-from payd.plugins.interface import Cancel as Closing
-from payd.plugins.interface import Lookup
+from payd.plugins.capabilities import Cancel as Closing
+from payd.plugins.capabilities import Lookup
 
 ACTORS = ("initiate", "cancel", "pay", "report", "intake", "recover")
 moves = st.tuples(st.sampled_from(ACTORS), st.integers(0, 20))

@@ -15,8 +15,10 @@ from unit.service.fakes import (
 from unit.service.world import CALLER, World, capable
 
 from payd.domain.evidence import AskAgain
-from payd.domain.payment import Asking, Attention, Payment, Status
-from payd.plugins.interface import Capabilities, Lookup, PaymentRef
+from payd.domain.outcome import Asking
+from payd.domain.payment import Attention, Payment, Status
+from payd.plugins.capabilities import Capabilities, Lookup
+from payd.plugins.interface import PaymentRef
 from payd.ports import Answer
 
 #: The operation is forgotten there before recovery looks for the first time.

@@ -31,8 +31,9 @@ from payd.domain.errors import ProviderUnavailable
 from payd.domain.payment import Customer, Origin, Payment, Status
 from payd.domain.pricing import PriceList
 from payd.domain.request import InitiateRequest, Item
-from payd.plugins.interface import Cancel as Closing
-from payd.plugins.interface import Capabilities, CryptoCurrency, Lookup, Method
+from payd.plugins.capabilities import Cancel as Closing
+from payd.plugins.capabilities import Capabilities, Lookup
+from payd.plugins.interface import CryptoCurrency, Method
 from payd.ports import ProviderPort, Registered
 from payd.service.ask import Ask
 from payd.service.attach import Attach
