@@ -1,6 +1,7 @@
-"""A statement is planned once a session, also when a plan for its values would look cheaper."""
+"""A statement is planned once a session, and its plan reads only the rows that it needs."""
 
 import asyncio
+import re
 from uuid import uuid4
 
 import pytest
@@ -36,3 +37,65 @@ def test_payments_are_read_without_planning_again(
         return row["once"], row["anew"]
 
     assert asyncio.run(run()) == (20, 0)
+
+
+# -- many waiting rows -------------------------------------------------------------------------
+
+CLAIMED = 100
+#: A claim that reads more rows in one step of its plan reads more than it needs.
+ROWS_MAX = 4 * CLAIMED
+_INBOX = """
+    INSERT INTO inbox (
+        provider, event_id, content_hash, report, receive_time, settle_time, outcome
+    )
+    SELECT
+        'provider ' || n % 3, n, '', '{}', now(),
+        CASE WHEN n <= 30000 THEN now() END, CASE WHEN n <= 30000 THEN 'applied' END
+    FROM generate_series(1, 60000) AS n
+"""
+_OUTBOX = """
+    INSERT INTO outbox (event_id, payment_id, subject, headers, body, create_time)
+    SELECT gen_random_uuid(), gen_random_uuid(), 'payment.attention', '{}', '', now()
+    FROM generate_series(1, 30000)
+"""
+
+
+@pytest.mark.parametrize(
+    ("claim", "table", "waiting"),
+    [("claim_inbox", "inbox", _INBOX), ("claim_outbox", "outbox", _OUTBOX)],
+)
+def test_a_claim_reads_few_rows_however_many_wait(
+    migrated_database: DatabaseSettings, claim: str, table: str, waiting: str
+) -> None:
+    plan = asyncio.run(_plan_of_claim(migrated_database, claim, table, waiting))
+
+    read = [float(rows) * int(loops) for rows, loops in re.findall(r"rows=(\S+) loops=(\d+)", plan)]
+    dropped = [float(rows) for rows in re.findall(r"Rows Removed by \w+: (\d+)", plan)]
+    assert max(read) > CLAIMED / 2, plan
+    assert max(read + dropped) <= ROWS_MAX, plan
+
+
+async def _plan_of_claim(settings: DatabaseSettings, claim: str, table: str, waiting: str) -> str:
+    """The generic plan and what it did, with many waiting rows, of which none stays."""
+    session = await Database(settings).connect()
+    rolled_back = session.transaction()
+    await rolled_back.start()
+    try:
+        for step in (
+            "SET LOCAL statement_timeout = 0",
+            "SET LOCAL plan_cache_mode = force_generic_plan",
+            "SET LOCAL enable_seqscan = off",
+            # The events name payments that do not exist.
+            "ALTER TABLE outbox DROP CONSTRAINT outbox_payment_id_fkey",
+            waiting,
+            f"ANALYZE {table}",
+            f"PREPARE claim (integer, interval) AS {STATEMENTS[claim].sql}",
+        ):
+            await session.execute(step)
+        rows = await session.fetch(
+            f"EXPLAIN (ANALYZE, TIMING OFF) EXECUTE claim ({CLAIMED}, '30 s')"
+        )
+        return "\n".join(row[0] for row in rows)
+    finally:
+        await rolled_back.rollback()
+        await session.close()

@@ -414,8 +414,8 @@ WITH due AS MATERIALIZED (
 
 UPDATE payments AS p
 SET looks = p.looks + 1, next_look_time = :now::timestamptz + :lease::interval
-FROM due
-WHERE p.id = due.id
+-- An array, as in claim_inbox.
+WHERE p.id = ANY (ARRAY(SELECT id FROM due))
 RETURNING p.id;
 
 -- schedule_status_check --
@@ -561,11 +561,12 @@ next AS MATERIALIZED (
     SELECT oldest.id
     FROM waiting
     CROSS JOIN LATERAL (
+        -- Not `=`, and ordered by both: the planner would read the inbox by id from its beginning.
         SELECT i.id FROM inbox AS i
-        WHERE i.provider = waiting.provider
+        WHERE i.provider BETWEEN waiting.provider AND waiting.provider
             AND i.settle_time IS NULL
             AND i.locked_until <= now()
-        ORDER BY i.id
+        ORDER BY i.provider, i.id
         LIMIT (SELECT rows FROM share)
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS oldest
@@ -573,8 +574,9 @@ next AS MATERIALIZED (
 
 UPDATE inbox AS i
 SET attempts = i.attempts + 1, locked_until = now() + :lease::interval
-FROM next
-WHERE i.id = next.id
+-- The planner estimates too many rows and would join them with the whole inbox; with an array it
+-- looks up each id.
+WHERE i.id = ANY (ARRAY(SELECT id FROM next))
 RETURNING
     i.id, i.provider, i.report, i.attempts, i.receive_time,
     -- Evaluated now, not when stored: two daemons may store two contents at the same time.
@@ -832,8 +834,8 @@ WITH next AS MATERIALIZED (
 
 UPDATE outbox AS o
 SET attempts = o.attempts + 1, locked_until = now() + :lease::interval
-FROM next
-WHERE o.id = next.id AND o.publish_time IS NULL
+-- An array, as in claim_inbox.
+WHERE o.id = ANY (ARRAY(SELECT id FROM next)) AND o.publish_time IS NULL
 RETURNING
     o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body,
     -- Uses the unique index of completed, failed and canceled events.
