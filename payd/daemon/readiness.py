@@ -107,6 +107,8 @@ def _provider(fence: Fence) -> Check:
         detail += f"; blocked the event loop for {state.held_loop_s:.1f} s: it waits without await"
     if state.create_refusal:
         detail += f"; {state.create_refusal}"
+    if state.refund_refusal:
+        detail += f"; may not refund: {state.refund_refusal}"
     if state.watch_halted:
         detail += f"; watch halted: {state.watch_halted}"
     ok = state.ready and state.watch_halted is None and state.create_refusal is None

@@ -391,7 +391,8 @@ class InvalidRequest(ProviderError):
     """The remote side refuses a value.
 
     `field` is its path in the caller's InitiatePaymentRequest: `items`, `customer.email`,
-    `crypto_currency`, `return_url`, `cancel_url`, `metadata.KEY`; empty when it is none of these.
+    `crypto_currency`, `return_url`, `cancel_url`, `metadata.KEY`; or in its RefundPaymentRequest:
+    `amount`, `reason`, `destination`. It is empty when it is none of these.
     """
 
     def __init__(self, field: str, message: str) -> None:

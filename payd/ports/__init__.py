@@ -8,7 +8,14 @@ from payd.ports.evidence import WATCH, Cursor, Cursors, Inbox, InboxRow, Report
 from payd.ports.leases import HeldLease, Lease, LeaseLost, Leases
 from payd.ports.outbox import Outbox, OutboxRow, Publisher, PublishError
 from payd.ports.process import CrashPoints, Ids, PriceSource, SecretsUnavailable
-from payd.ports.provider import Answer, ProviderPort, Providers, Registered, Untranslatable
+from payd.ports.provider import (
+    Answer,
+    ProviderPort,
+    Providers,
+    RefundReply,
+    Registered,
+    Untranslatable,
+)
 from payd.ports.store import (
     Book,
     Commit,
@@ -49,6 +56,7 @@ __all__ = [
     "Receipts",
     "Reconciliation",
     "Reconciliations",
+    "RefundReply",
     "Registered",
     "Report",
     "SecretsUnavailable",

@@ -7,7 +7,16 @@ from typing import Any, Protocol
 import attrs
 
 from payd.domain.errors import PaydError
-from payd.domain.evidence import Evidence, Observation
+from payd.domain.evidence import (
+    Absent,
+    Declined,
+    Evidence,
+    NotAttempted,
+    Observation,
+    OutcomeUnknown,
+    Unanswered,
+)
+from payd.domain.refund import RefundInstructions, RefundSnapshot
 from payd.plugins.capabilities import Capabilities
 from payd.plugins.interface import (
     CreateOperation,
@@ -19,6 +28,7 @@ from payd.plugins.interface import (
     ProviderEvent,
     WebhookRequest,
 )
+from payd.plugins.refunding import RefundOperation, RefundRef
 
 
 @attrs.frozen(kw_only=True)
@@ -29,6 +39,25 @@ class Answer:
     error: PaydError | None = None
     #: Whether a fetch by a known reference found no object.
     is_missing: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class RefundReply:
+    """Outcome of a provider call about one refund, and an error for the caller."""
+
+    answer: (
+        RefundSnapshot
+        | RefundInstructions
+        | Declined
+        | NotAttempted
+        | OutcomeUnknown
+        | Absent
+        | Unanswered
+    )
+    error: PaydError | None = None
+    #: Whether the provider has another refund under this operation id: the answer is
+    #: OutcomeUnknown, and CONFLICTING_EVIDENCE must be raised.
+    is_conflict: bool = False
 
 
 class Untranslatable(Exception):
@@ -45,6 +74,10 @@ class ProviderPort(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What the remote side can do, from the manifest."""
+
+    @property
+    def can_refund(self) -> bool:
+        """Whether it can refund, from the manifest; also while it is not running."""
 
     @property
     def can_scan(self) -> bool:
@@ -72,6 +105,16 @@ class ProviderPort(Protocol):
 
     async def close(self, ref: PaymentRef) -> Answer:
         """Close the object; the evidence is a Snapshot or NotClosable, or Unanswered."""
+
+    async def refund(self, operation: RefundOperation) -> RefundReply:
+        """Refund, or say what to send.
+
+        The answer is a RefundSnapshot (Sends.PROVIDER), RefundInstructions (Sends.INSTRUCTIONS),
+        Declined, NotAttempted or OutcomeUnknown.
+        """
+
+    async def fetch_refund(self, ref: RefundRef) -> RefundReply:
+        """Read a refund; the answer is a RefundSnapshot, Absent or Unanswered."""
 
     def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
         """Verify a webhook and return its event.

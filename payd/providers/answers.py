@@ -10,16 +10,18 @@ import attrs
 
 from payd.domain import evidence
 from payd.domain.errors import InvalidField, PaydError, ProviderUnavailable
+from payd.domain.refund import RefundInstructions, RefundSnapshot
 from payd.domain.text import CODE_MAX, MESSAGE_MAX
 from payd.plugins import interface
 from payd.plugins.capabilities import Cancel, Lookup
 from payd.plugins.interface import Found, ProviderError
-from payd.ports.provider import Answer
+from payd.ports.provider import Answer, RefundReply
 
 #: The retry delay for a caller when nothing better is known.
 RETRY_AFTER_S = 1.0
 
 UNANSWERED = Answer(evidence=(evidence.Unanswered(),))
+REFUND_UNANSWERED = RefundReply(answer=evidence.Unanswered())
 
 
 class Unavailable(interface.NotAttempted):
@@ -64,12 +66,15 @@ def invalid_field(field: str, message: str) -> InvalidField:
 
 
 def _not_attempted(provider: str, retry_after_s: float) -> Answer:
-    error: PaydError = ProviderUnavailable(
+    return Answer(evidence=(evidence.NotAttempted(),), error=_not_asked(provider, retry_after_s))
+
+
+def _not_asked(provider: str, retry_after_s: float) -> PaydError:
+    return ProviderUnavailable(
         f"the provider {provider} cannot be asked now; nothing was sent",
         retry_after_s=retry_after_s,
         provider=provider,
     )
-    return Answer(evidence=(evidence.NotAttempted(),), error=error)
 
 
 def answer_to_fetch(
@@ -96,6 +101,50 @@ def answer_to_close(closing: Cancel, said: evidence.Snapshot | ProviderError) ->
         return UNANSWERED
     closes = closing is Cancel.CLOSES
     return Answer(evidence=(said if closes else evidence.NotClosable(snapshot=said),))
+
+
+def answer_to_refund(
+    provider: str, said: RefundSnapshot | RefundInstructions | ProviderError
+) -> RefundReply:
+    """Return what it said, Declined, NotAttempted or OutcomeUnknown, and the caller's error."""
+    match said:
+        case RefundSnapshot() | RefundInstructions():
+            return RefundReply(answer=said)
+        case interface.Declined(code=code, message=message):
+            return RefundReply(answer=evidence.Declined(code=code, message=message))
+        case interface.InvalidRequest(field=field, message=message):
+            error = invalid_field(field, message)
+            refused = evidence.Declined(code="invalid_request", message=str(error))
+            return RefundReply(answer=refused, error=error)
+        case Unavailable(retry_after_s=wait_s) | interface.RateLimited(retry_after_s=wait_s):
+            return _refund_not_attempted(provider, wait_s)
+        case interface.NotAttempted() | interface.Misconfigured():
+            return _refund_not_attempted(provider, RETRY_AFTER_S)
+        case interface.IdempotencyConflict():
+            return RefundReply(answer=evidence.OutcomeUnknown(), is_conflict=True)
+        case _:
+            return RefundReply(answer=evidence.OutcomeUnknown())
+
+
+def _refund_not_attempted(provider: str, wait_s: float) -> RefundReply:
+    return RefundReply(answer=evidence.NotAttempted(), error=_not_asked(provider, wait_s))
+
+
+def answer_to_fetch_refund(
+    lookup: Lookup, reference: str | None, said: RefundSnapshot | evidence.Absent | ProviderError
+) -> RefundReply:
+    """Return the found refund, or what finding nothing proves.
+
+    A refund that was there and is not found any more proves nothing.
+    """
+    match said:
+        case RefundSnapshot():
+            return RefundReply(answer=said)
+        case evidence.Absent() if reference is None:
+            proven = lookup is Lookup.INCLUDING_ABSENCE
+            return RefundReply(answer=evidence.Absent(proven=proven))
+        case _:
+            return REFUND_UNANSWERED
 
 
 #: Result → its name in metrics and logs, and whether the breaker counts it as a failure; None for

@@ -9,6 +9,7 @@ when it ends (`lifecycle`). Results become evidence in `answers`.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 from types import NoneType
 from typing import Any, TypeGuard, TypeVar
 
@@ -16,12 +17,14 @@ import trio
 
 from payd.domain.errors import ProviderUnavailable
 from payd.domain.evidence import Absent, Created, Observation, Snapshot
-from payd.plugins.capabilities import Lookup
+from payd.domain.refund import RefundInstructions, RefundSnapshot
+from payd.plugins.capabilities import Lookup, Sends
 from payd.plugins.context import Logger
 from payd.plugins.interface import (
     CreateOperation,
     Found,
     Holding,
+    NotAttempted,
     ObjectPage,
     OutcomeUnknown,
     Page,
@@ -36,8 +39,9 @@ from payd.plugins.interface import (
     SupportsScan,
     WebhookRequest,
 )
-from payd.ports.provider import Answer, Untranslatable
-from payd.providers import answers, pure_calls, validation
+from payd.plugins.refunding import RefundOperation, RefundRef
+from payd.ports.provider import Answer, RefundReply, Untranslatable
+from payd.providers import answers, manifests, pure_calls, validation
 from payd.providers.breaker import Breaker, Random
 from payd.providers.calls import Call, Host
 from payd.providers.lifecycle import Lifecycle
@@ -80,7 +84,13 @@ class Fence:
         self._host = Host(limiter=limiter, owner=self._owner, random=random)
         self._watching = Watching(self._owner, log, random)
         self._lifecycle = Lifecycle(
-            build, self._owner, log, self._record, random, self._watching.cancel
+            build,
+            partial(manifests.misfit_of_provider, manifest),
+            self._owner,
+            log,
+            self._record,
+            random,
+            self._watching.cancel,
         )
         self._abilities = _Abilities()
         self._healthy: bool | None = None
@@ -102,6 +112,7 @@ class Fence:
             watch_leads=self._watching.leads,
             creates_refused=self._record.creates_refused,
             create_refusal=self._record.create_refusal,
+            refund_refusal=self._record.refund_refusal,
             held_loop_s=self._record.held_loop_s,
         )
 
@@ -126,11 +137,45 @@ class Fence:
         result = await self._call("close", lambda p: p.cancel(ref), (Snapshot,))
         return answers.answer_to_close(self.capabilities.cancel, result)
 
+    @property
+    def can_refund(self) -> bool:
+        """Whether its manifest says so; a provider that cannot do it is not served."""
+        return self.capabilities.refunds is not None
+
+    async def refund(self, operation: RefundOperation) -> RefundReply:
+        """Refund; a failed call proves what its error says, no more."""
+        refunds = self.capabilities.refunds
+        if refunds is None:
+            return answers.answer_to_refund(self.name, NotAttempted("it cannot refund"))
+        sends = refunds.sends is Sends.PROVIDER
+        result = await self._call(
+            "refund",
+            lambda p: p.refund(operation),
+            (RefundSnapshot if sends else RefundInstructions,),
+            partial(validation.is_refund_of, operation.refund_id),
+        )
+        self._record.note_refund(result)
+        return answers.answer_to_refund(self.name, result)
+
+    async def fetch_refund(self, ref: RefundRef) -> RefundReply:
+        """Fetch the refund, unless the remote side could not find it without its reference."""
+        refunds = self.capabilities.refunds
+        if refunds is None or (ref.reference is None and refunds.lookup is Lookup.NONE):
+            return answers.REFUND_UNANSWERED
+        result = await self._call(
+            "fetch_refund",
+            lambda p: p.fetch_refund(ref),
+            (RefundSnapshot, Absent),
+            partial(validation.is_refund_of, ref.refund_id),
+        )
+        return answers.answer_to_fetch_refund(refunds.lookup, ref.reference, result)
+
     async def _call(
         self,
         operation: str,
-        send: Callable[[Provider], Awaitable[T]],
+        send: Callable[[Any], Awaitable[T]],
         kinds: tuple[type, ...],
+        check: Callable[[T], bool] | None = None,
     ) -> T | ProviderError:
         start = trio.current_time()
         running = self._lifecycle.running
@@ -141,7 +186,7 @@ class Fence:
             return unavailable
         result: T | ProviderError | None = None
         try:
-            call: Call[T] = Call(running[0], send, kinds, host=self._host)
+            call: Call[T] = Call(running[0], send, kinds, check, host=self._host)
             result = await call.run(running[1], self._timeout_s)
             return result
         finally:

@@ -26,14 +26,19 @@ class Lifecycle:
     def __init__(
         self,
         build: Callable[[], AbstractAsyncContextManager[object]],
+        misfit: Callable[[Provider], str | None],
         owner: Owner,
         log: Logger,
         record: Record,
         random: Random,
         on_end: Callable[[], None],
     ) -> None:
-        """`on_end` is called while a provider ends, before its tasks are cancelled."""
+        """Keep what builds a provider, and `misfit`, which returns why one cannot serve.
+
+        `on_end` is called while a provider ends, before its tasks are cancelled.
+        """
         self._build = build
+        self._misfit = misfit
         self._owner = owner
         self._log = log
         self._record = record
@@ -120,6 +125,8 @@ class Lifecycle:
                 async with self._build() as provider:
                     if not isinstance(provider, Provider):
                         return f"the factory gave a {type(provider).__name__}, not a provider"
+                    if (why := self._misfit(provider)) is not None:
+                        return why
                     scope.deadline = math.inf
                     await self._serve(provider, serve)
                     scope.deadline = trio.current_time() + STOP_TIMEOUT_S

@@ -9,16 +9,18 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from payd.plugins.amounts import AmountRule
-from payd.plugins.capabilities import Cancel, Capabilities, Lookup
+from payd.plugins.capabilities import Cancel, Capabilities, Lookup, RefundCapabilities, Sends
 from payd.plugins.interface import (
     SDK_VERSION,
     CryptoCurrency,
     Method,
+    Provider,
     ProviderConfig,
     ProviderManifest,
 )
+from payd.plugins.refunding import SupportsRefund
 
-__all__ = ["misfit", "wrong_in_manifest", "wrong_in_methods"]
+__all__ = ["misfit", "misfit_of_provider", "wrong_in_manifest", "wrong_in_methods"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _METHOD = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -34,6 +36,16 @@ def misfit(manifest: ProviderManifest) -> str | None:
     except (InvalidSpecifier, TypeError, AttributeError):
         return f"its sdk range {manifest.sdk!r} is invalid"
     return None if fits else f"needs plugin interface {manifest.sdk}, this payd has {SDK_VERSION}"
+
+
+def misfit_of_provider(manifest: ProviderManifest, provider: Provider) -> str | None:
+    """Return why a built provider contradicts its manifest; None when it fits."""
+    declares, can = manifest.capabilities.refunds is not None, isinstance(provider, SupportsRefund)
+    if declares and not can:
+        return "its manifest declares refunds, and it has no refund and fetch_refund"
+    if can and not declares:
+        return "it can refund, and its manifest does not declare how"
+    return None
 
 
 def wrong_in_manifest(manifest: Any) -> str | None:
@@ -74,6 +86,24 @@ def _wrong_in_capabilities(able: Any) -> str | None:
         return "a time of its capabilities is not a timedelta"
     if able.operation_timeout <= _NO_TIME or able.idempotency_window < _NO_TIME:
         return "its capabilities leave no time for a call"
+    return None if able.refunds is None else _wrong_in_refunds(able.refunds)
+
+
+def _wrong_in_refunds(able: Any) -> str | None:
+    if not isinstance(able, RefundCapabilities):
+        return "the refunds of its capabilities are not of class RefundCapabilities"
+    words: tuple[object, object] = (able.sends, able.lookup)
+    if not (isinstance(words[0], Sends) and isinstance(words[1], Lookup)):
+        return "its refunds have an invalid sends or lookup"
+    flags: tuple[object, ...] = (able.partial, able.several)
+    if not all(isinstance(flag, bool) for flag in flags):
+        return "partial or several of its refunds is not True or False"
+    window = timedelta.max if able.window is None else able.window
+    times: tuple[object, ...] = (able.idempotency_window, window)
+    if not all(isinstance(time, timedelta) for time in times):
+        return "a time of its refunds is not a timedelta"
+    if able.idempotency_window < _NO_TIME or window <= _NO_TIME:
+        return "its refunds leave no time for a refund"
     return None
 
 

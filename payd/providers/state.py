@@ -19,6 +19,7 @@ OnCall = Callable[[str, str, str, float], None]
 #: callers.
 REFUSALS_MAX = 3
 _REASON_MAX = 300
+_OF_REFUNDS = frozenset({"refund", "fetch_refund"})
 
 
 @attrs.frozen(kw_only=True)
@@ -46,6 +47,8 @@ class ProviderState:
     creates_refused: int = 0
     #: Why, once there are several; None while its payments are accepted.
     create_refusal: str | None = None
+    #: Why it refused our credentials for a refund; None while refunds are accepted.
+    refund_refusal: str | None = None
     #: For how long it has blocked the event loop, in total: nothing else ran meanwhile.
     held_loop_s: float = 0.0
 
@@ -64,6 +67,7 @@ class Record:
         self._log = log
         self._on_call = on_call
         self._refusal = ""
+        self.refund_refusal: str | None = None
         self.misconfigured = False
         self.last_error: str | None = None
         self.restarts = 0
@@ -87,6 +91,10 @@ class Record:
         outcome, failed = outcome_of(result)
         if self._on_call is not None:
             self._on_call(self._provider, operation, outcome, trio.current_time() - start)
+        if operation in _OF_REFUNDS and isinstance(result, Misconfigured):
+            # A key may be good for payments and not for refunds: payments go on.
+            self._warn(operation, outcome, result)
+            return None
         if failed:
             self._note_failure(operation, outcome, result)
         elif failed is False:
@@ -112,6 +120,16 @@ class Record:
                 )
         elif isinstance(result, Declined) or not isinstance(result, ProviderError):
             self.creates_refused = 0
+
+    def note_refund(self, result: object) -> None:
+        """Keep why a refund's credentials are refused, until a refund is answered otherwise."""
+        if isinstance(result, Misconfigured):
+            refusal = str(result)[:_REASON_MAX]
+            if self.refund_refusal is None:
+                self._log.error("provider_refuses_refunds", provider=self._provider, error=refusal)
+            self.refund_refusal = refusal
+        elif isinstance(result, Declined) or not isinstance(result, ProviderError):
+            self.refund_refusal = None
 
     def note_end(self, why: str) -> None:
         """Record that the provider ended by itself; it is built again."""

@@ -6,8 +6,10 @@ run them where they run the plugin's own code.
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from payd.domain.evidence import Observation, Outflow
+from payd.domain.refund import RefundSnapshot
 from payd.domain.text import TEXT_MAX, is_text
 from payd.plugins.interface import (
     PUT_MAX,
@@ -23,6 +25,7 @@ __all__ = [
     "is_json",
     "is_observations",
     "is_page",
+    "is_refund_of",
 ]
 
 #: What is read and written recursively, here and in the database, must not exhaust a stack.
@@ -40,6 +43,11 @@ def is_event(value: object) -> bool:
 def is_page(page: Page) -> bool:
     """Whether PostgreSQL can store every event of the page."""
     return all(map(is_event, page.events))
+
+
+def is_refund_of(refund_id: UUID, value: object) -> bool:
+    """Whether an answer about this refund does not say that it is about another one."""
+    return not isinstance(value, RefundSnapshot) or value.refund_id in (None, refund_id)
 
 
 def is_holdings(value: object) -> bool:

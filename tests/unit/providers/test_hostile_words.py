@@ -14,19 +14,31 @@ from unit.providers.toys import (
     CREATED,
     OPEN,
     PAYMENT_ID,
+    REFUNDED,
+    REFUNDS,
     START,
     CollectingSink,
+    RefundingToy,
     Toy,
     WatchingToy,
+    a_refund,
+    a_refund_ref,
     an_operation,
     fenced,
     says,
 )
 
-from payd.domain.evidence import Observation, OutcomeUnknown, Outflow, Receipt, ReceiptState
+from payd.domain.evidence import (
+    Observation,
+    OutcomeUnknown,
+    Outflow,
+    Receipt,
+    ReceiptState,
+    Unanswered,
+)
 from payd.domain.next_action import CryptoTransfer
 from payd.plugins import PUT_MAX, Declined, InvalidRequest, RateLimited
-from payd.ports.provider import Answer
+from payd.ports.provider import Answer, RefundReply
 from payd.providers.calls import PluginFailed, describe, guarded
 from payd.providers.validation import check_put, is_json
 
@@ -84,6 +96,19 @@ async def test_whatever_it_raises_is_an_unknown_outcome(error: BaseException) ->
         assert await fence.create(an_operation()) == UNKNOWN
         assert fence.state().running
         assert (await fence.create(an_operation())).evidence == (CREATED,)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+async def test_whatever_a_refund_raises_is_an_unknown_outcome(error: BaseException) -> None:
+    toy = RefundingToy(
+        says=says(CREATED), refunds=says(error, REFUNDED), finds_refund=says(error, REFUNDED)
+    )
+    async with fenced(toy, capabilities={"refunds": REFUNDS}) as fence:
+        assert await fence.refund(a_refund()) == RefundReply(answer=OutcomeUnknown())
+        assert await fence.fetch_refund(a_refund_ref()) == RefundReply(answer=Unanswered())
+        assert fence.state().running
+        assert (await fence.refund(a_refund())).answer == REFUNDED
+        assert (await fence.fetch_refund(a_refund_ref())).answer == REFUNDED
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)

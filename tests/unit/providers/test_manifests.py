@@ -10,6 +10,7 @@ from mock_provider import MANIFEST as MOCK
 from sepa_provider import MANIFEST as SEPA
 from stripe_provider import MANIFEST as STRIPE
 from tempo_provider import MANIFEST as TEMPO
+from unit.providers.toys import REFUNDS
 
 from payd.plugins import CryptoCurrency, Method
 from payd.providers.manifests import misfit, wrong_in_manifest, wrong_in_methods
@@ -82,6 +83,38 @@ def test_an_invalid_manifest_is_refused_with_the_reason(changes: Any, why: str) 
 def test_impossible_capabilities_are_refused_with_the_reason(changes: Any, why: str) -> None:
     able = attrs.evolve(ACME.capabilities, **changes)
     assert why in str(wrong_in_manifest(attrs.evolve(ACME, capabilities=able)))
+
+
+@pytest.mark.parametrize("window", [None, timedelta(days=180)])
+def test_refunds_that_can_be_declared(window: timedelta | None) -> None:
+    refunds = attrs.evolve(REFUNDS, window=window)
+    able = attrs.evolve(ACME.capabilities, refunds=refunds)
+    assert wrong_in_manifest(attrs.evolve(ACME, capabilities=able)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"sends": "PROVIDER"}, "invalid sends"),
+        ({"lookup": None}, "or lookup"),
+        ({"partial": 1}, "not True or False"),
+        ({"several": None}, "not True or False"),
+        ({"window": 180}, "not a timedelta"),
+        ({"window": 0}, "not a timedelta"),
+        ({"idempotency_window": None}, "not a timedelta"),
+        ({"window": timedelta(0)}, "no time for a refund"),
+        ({"idempotency_window": timedelta(-1)}, "no time for a refund"),
+    ],
+)
+def test_impossible_refunds_are_refused_with_the_reason(changes: Any, why: str) -> None:
+    able = attrs.evolve(ACME.capabilities, refunds=attrs.evolve(REFUNDS, **changes))
+    assert why in str(wrong_in_manifest(attrs.evolve(ACME, capabilities=able)))
+
+
+def test_refunds_of_no_kind_are_refused() -> None:
+    wrong: dict[str, Any] = {"refunds": True}
+    able = attrs.evolve(ACME.capabilities, **wrong)
+    assert "RefundCapabilities" in str(wrong_in_manifest(attrs.evolve(ACME, capabilities=able)))
 
 
 @pytest.mark.parametrize(

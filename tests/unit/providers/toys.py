@@ -27,6 +27,13 @@ from payd.plugins import (
     ProviderManifest,
     ProviderStatus,
     Redirect,
+    RefundCapabilities,
+    RefundInstructions,
+    RefundOperation,
+    RefundRef,
+    RefundSnapshot,
+    RefundState,
+    Sends,
     Sink,
     Snapshot,
 )
@@ -37,6 +44,15 @@ PAYMENT_ID = UUID("01890000-0000-7000-8000-000000000001")
 CREATED = Created(reference="toy_1", next_action=Redirect(url="https://toy.invalid/1"))
 OPEN = Snapshot(status=ProviderStatus.OPEN, asset="USD", received=0, confirmed=0, as_of=START)
 FOUND = Found(created=CREATED, snapshot=OPEN)
+REFUND_ID = UUID("01890000-0000-7000-8000-000000000002")
+REFUNDS = RefundCapabilities(
+    sends=Sends.PROVIDER,
+    idempotency_window=timedelta(hours=24),
+    lookup=Lookup.INCLUDING_ABSENCE,
+)
+REFUNDED = RefundSnapshot(
+    reference="re_1", state=RefundState.SUCCEEDED, asset="USD", amount=400, time=START
+)
 
 
 class TrioClock:
@@ -137,6 +153,20 @@ class Toy:
 
 
 @attrs.define(kw_only=True)
+class RefundingToy(Toy):
+    """A toy that refunds, too."""
+
+    refunds: Callable[[RefundOperation], Awaitable[Any]]
+    finds_refund: Callable[[RefundRef], Awaitable[Any]]
+
+    async def refund(self, operation: RefundOperation, /) -> RefundSnapshot | RefundInstructions:
+        return await self.refunds(operation)  # anything, on purpose
+
+    async def fetch_refund(self, ref: RefundRef, /) -> RefundSnapshot | Absent:
+        return await self.finds_refund(ref)  # anything, on purpose
+
+
+@attrs.define(kw_only=True)
 class WatchingToy(Toy):
     """A toy that watches, too."""
 
@@ -218,6 +248,38 @@ def a_ref(**overrides: Any) -> PaymentRef:
         "create_time": START,
     }
     return PaymentRef(**(fields | overrides))
+
+
+def a_refund(**overrides: Any) -> RefundOperation:
+    fields: dict[str, Any] = {
+        "operation_id": f"payd:{REFUND_ID}:refund:v1",
+        "refund_id": REFUND_ID,
+        "payment_id": PAYMENT_ID,
+        "reference": "toy_1",
+        "aliases": (),
+        "amount": 400,
+        "asset": "USD",
+        "is_all": False,
+        "reason": "The customer asked.",
+        "destination": "",
+        "create_time": START,
+    }
+    return RefundOperation(**(fields | overrides))
+
+
+def a_refund_ref(**overrides: Any) -> RefundRef:
+    fields: dict[str, Any] = {
+        "operation_id": f"payd:{REFUND_ID}:refund:v1",
+        "refund_id": REFUND_ID,
+        "reference": None,
+        "payment_id": PAYMENT_ID,
+        "payment_reference": "toy_1",
+        "aliases": (),
+        "asset": "USD",
+        "amount": 400,
+        "create_time": START,
+    }
+    return RefundRef(**(fields | overrides))
 
 
 @asynccontextmanager

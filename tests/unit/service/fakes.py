@@ -37,7 +37,8 @@ from payd.plugins.interface import (
     ProviderEvent,
     WebhookRequest,
 )
-from payd.ports import Answer, Commit, Name, ProviderPort, Registered
+from payd.plugins.refunding import RefundOperation, RefundRef
+from payd.ports import Answer, Commit, Name, ProviderPort, RefundReply, Registered
 from payd.ports.provider import Untranslatable
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -190,6 +191,11 @@ class FakeProvider:
         self.can_audit = True
         self.holds: Sequence[Holding] | None = None
         self.audited: list[str] = []
+        #: What `refund` and `fetch_refund` give, one after the other, and what they were asked.
+        self.can_refund = False
+        self.refund_replies: list[RefundReply] = []
+        self.refunds: list[RefundOperation] = []
+        self.fetched_refunds: list[RefundRef] = []
         self._clock = clock
 
     def prepare(self, operation: CreateOperation) -> Mapping[str, object]:
@@ -227,6 +233,14 @@ class FakeProvider:
     async def holdings(self, cursor: str) -> Sequence[Holding] | None:
         self.audited.append(cursor)
         return self.holds
+
+    async def refund(self, operation: RefundOperation) -> RefundReply:
+        self.refunds.append(operation)
+        return self.refund_replies.pop(0)
+
+    async def fetch_refund(self, ref: RefundRef) -> RefundReply:
+        self.fetched_refunds.append(ref)
+        return self.refund_replies.pop(0)
 
     async def create(self, operation: CreateOperation) -> Answer:
         self.operations.append(operation)
