@@ -4,7 +4,7 @@ Each method is one short, complete operation; none returns an open transaction, 
 """
 
 from payd.plugins.context import Clock
-from payd.ports.evidence import WATCH, Cursor, Cursors, Inbox, InboxRow, Report
+from payd.ports.evidence import WATCH, Cursor, Cursors, Inbox, InboxRow, Report, Unreadable
 from payd.ports.leases import HeldLease, Lease, LeaseLost, Leases
 from payd.ports.outbox import Outbox, OutboxRow, Publisher, PublishError
 from payd.ports.process import CrashPoints, Ids, PriceSource, SecretsUnavailable
@@ -62,5 +62,6 @@ __all__ = [
     "SecretsUnavailable",
     "StoredObject",
     "StoredReceipt",
+    "Unreadable",
     "Untranslatable",
 ]

@@ -17,13 +17,20 @@ if TYPE_CHECKING:
 Report = Observation | ProviderEvent
 
 
+@attrs.frozen
+class Unreadable:
+    """A stored report in a form that this version of payd does not know, such as a newer one's."""
+
+    why: str
+
+
 @attrs.frozen(kw_only=True)
 class InboxRow:
     """A stored report that is claimed for settling. `attempts` counts this claim, too."""
 
     id: int
     provider: str
-    report: Report
+    report: Report | Unreadable
     attempts: int
     receive_time: datetime
     #: Whether an earlier report has the same id and other contents.

@@ -22,7 +22,8 @@ from payd.domain.decide import Decision
 from payd.domain.evidence import Conflict, Evidence, Observation
 from payd.domain.payment import Origin, Payment
 from payd.domain.sums import StaleSums
-from payd.ports import Clock, Commit, Inbox, InboxRow, Name, PaymentStore, Providers
+from payd.plugins.interface import ProviderEvent
+from payd.ports import Clock, Commit, Inbox, InboxRow, Name, PaymentStore, Providers, Unreadable
 from payd.ports.provider import Untranslatable
 from payd.service.settle import Settle
 
@@ -161,6 +162,8 @@ class Reports:
     def _observations(self, row: InboxRow) -> Sequence[Observation]:
         if isinstance(row.report, Observation):
             return (row.report,)
+        if isinstance(row.report, Unreadable):
+            raise Untranslatable(row.report.why)
         port = self.providers.by_name(row.provider)
         if port is None:
             raise Untranslatable(f"the provider {row.provider!r} is not enabled")
@@ -281,7 +284,7 @@ class Reports:
 
         Receipts of a watch are there already. Repeating this changes nothing.
         """
-        if isinstance(row.report, Observation):
+        if not isinstance(row.report, ProviderEvent):
             return
         kept = [
             attrs.evolve(one, id=f"{row.report.id} receipts {number}")

@@ -13,8 +13,7 @@ from contract.stores import CALLER, NOW, Stores, all_at_once, created, eventuall
 from payd.domain.decide import decide
 from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
 from payd.domain.text import BASE_UNITS_MAX
-from payd.plugins import ProviderEvent
-from payd.ports import InboxRow
+from payd.ports import InboxRow, Report, Unreadable
 
 LEASE_S = 60.0
 
@@ -238,5 +237,5 @@ async def test_waiting_for_evidence_ends_at_the_time_out(stores: Stores) -> None
         await stores.inbox.wait(0.02)
 
 
-def _seen(rows: Sequence[InboxRow]) -> list[tuple[Observation | ProviderEvent, bool]]:
+def _seen(rows: Sequence[InboxRow]) -> list[tuple[Report | Unreadable, bool]]:
     return [(row.report, row.conflicting) for row in rows]

@@ -14,6 +14,7 @@ from payd.adapters.columns import dumps
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.reports import report_json
+from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.evidence import (
     Conflict,
     Observation,
@@ -23,8 +24,9 @@ from payd.domain.evidence import (
     Reversal,
     Snapshot,
 )
+from payd.domain.refund import RefundSnapshot, RefundState
 from payd.plugins.interface import ProviderEvent
-from payd.ports import Report
+from payd.ports import Report, Unreadable
 
 LEASE_S = 60.0
 #: What may stand in a JSON text, and what some store changed once.
@@ -51,6 +53,43 @@ SEEN = Snapshot(
     due=500,
     reference="cs_1",
     aliases=("pi_1", "ch_1"),
+)
+DISPUTED = attrs.evolve(
+    SEEN,
+    refunds=(
+        RefundSnapshot(
+            reference="re_1",
+            state=RefundState.FAILED,
+            asset="USD",
+            amount=500,
+            time=NOW,
+            refund_id=uuid4(),
+            failure_code="lost_card",
+        ),
+        RefundSnapshot(
+            reference="re_2", state=RefundState.PENDING, asset="USD", amount=1, time=NOW
+        ),
+    ),
+    disputes=(
+        Dispute(
+            id="dp_1",
+            status=DisputeStatus.NEEDS_RESPONSE,
+            asset="USD",
+            amount=500,
+            open_time=NOW,
+            as_of=NOW,
+            evidence_due_time=NOW,
+        ),
+        Dispute(
+            id="dp_2",
+            status=DisputeStatus.LOST,
+            asset="USD",
+            amount=500,
+            open_time=NOW,
+            as_of=NOW,
+        ),
+    ),
+    fee=30,
 )
 BARE = Snapshot(status=ProviderStatus.DISPUTED, asset="USD", received=0, confirmed=0, as_of=NOW)
 RECEIPT = Receipt(id="r1", asset="USD", amount=1, state=ReceiptState.DROPPED, time=NOW)
@@ -83,6 +122,7 @@ async def test_events_that_wait_are_listed_by_pages_until_they_are_settled(store
         Observation(id="o_1", reference="cs_1", fact=SEEN),
         Observation(id="o_1", reference="cs_1", fact=BARE),
         Observation(id="o_1", reference="cs_1", fact=attrs.evolve(SEEN, due=2**70)),
+        Observation(id="o_1", reference="cs_1", fact=DISPUTED),
         Observation(id="o_1", reference="cs_1", fact=(RECEIPT, attrs.evolve(RECEIPT, id="r2"))),
         Observation(id="o_1", reference="cs_1", fact=()),
         Observation(id="o_1", reference="cs_1", fact=Reversal(asset="USD")),
@@ -96,6 +136,7 @@ async def test_events_that_wait_are_listed_by_pages_until_they_are_settled(store
         "snapshot",
         "bare snapshot",
         "large snapshot",
+        "snapshot with refunds and disputes",
         "receipts",
         "no receipts",
         "bare reversal",
@@ -134,7 +175,8 @@ async def test_many_webhooks_at_once_are_all_stored(stores: Stores) -> None:
 
     assert sum(news) == 200
     stored = await stores.inbox.claim(300, LEASE_S)
-    assert {row.report.id for row in stored} == {event.id for event in events}
+    ids = {row.report.id for row in stored if isinstance(row.report, ProviderEvent)}
+    assert ids == {event.id for event in events}
 
 
 async def test_the_order_of_keys_is_no_content(stores: Stores) -> None:
@@ -245,6 +287,39 @@ async def test_a_webhook_wakes_its_waiting_worker(stores: Stores) -> None:
             nursery.start_soon(stores.inbox.put_webhook, "stripe", EVENT, b"")
             while not await stores.inbox.claim(10, LEASE_S):
                 await stores.inbox.wait(30)
+
+
+@pytest.mark.parametrize(
+    "report",
+    ['{"id": "1", "reference": "r", "of_a_newer_version": {}}', '{"event": {"kind": 1}}', "[]"],
+)
+def test_a_report_that_this_version_cannot_read_stops_no_other(
+    report: str, migrated_database: DatabaseSettings
+) -> None:
+    asyncio.run(_claim_beside(report, migrated_database))
+
+
+async def _claim_beside(report: str, settings: DatabaseSettings) -> None:
+    database = Database(settings)
+    provider = str(uuid4())
+    session = await database.connect()
+    await session.execute(
+        "INSERT INTO inbox (provider, event_id, content_hash, report, receive_time)"
+        " VALUES ($1, 'of a newer version', '\\x00', $2, now())",
+        provider,
+        report,
+    )
+    inbox = PostgresInbox(database)
+    await inbox.put(provider, [EVENT])
+
+    claimed = [row.report for row in await inbox.claim(1000, 0) if row.provider == provider]
+
+    assert isinstance(claimed[0], Unreadable)
+    assert claimed[1] == EVENT
+    assert [event for _, event in await inbox.waiting_events(provider, 0, 10)] == [EVENT]
+    await session.execute("DELETE FROM inbox WHERE provider = $1", provider)
+    await session.close()
+    await database.close()
 
 
 def test_contents_that_two_daemons_store_at_the_same_time_conflict(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from payd.adapters.columns import Json, dumps, outflow_rows, receipt_rows
 from payd.adapters.postgres.batch import Batcher
 from payd.adapters.postgres.database import Database
-from payd.adapters.postgres.reports import report_json, report_of
+from payd.adapters.postgres.reports import readable, report_json
 from payd.adapters.wakeup import WakeUp
 from payd.domain.evidence import Observation, Outflow, Receipt
 from payd.plugins.interface import ProviderEvent
@@ -91,7 +91,7 @@ class PostgresInbox:
         rows = await self._database.fetch(
             "waiting_events", provider=provider, after_id=after_id, limit=limit
         )
-        reports = [(row["id"], report_of(row["report"])) for row in rows]
+        reports = [(row["id"], readable(row["report"])) for row in rows]
         return [(row_id, event) for row_id, event in reports if isinstance(event, ProviderEvent)]
 
     async def read_cursor(self, provider: str, name: str) -> str | None:
@@ -125,7 +125,7 @@ class PostgresInbox:
             InboxRow(
                 id=row["id"],
                 provider=row["provider"],
-                report=report_of(row["report"]),
+                report=readable(row["report"]),
                 attempts=row["attempts"],
                 receive_time=row["receive_time"],
                 conflicting=row["conflicting"],

@@ -1,16 +1,21 @@
 """Convert reports to the JSON that the inbox stores, and back."""
 
+import enum
 import json
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import attrs
 
 from payd.adapters.columns import Json, receipt_rows
 from payd.adapters.postgres.rows import receipt_of
+from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.evidence import Conflict, Observation, ProviderStatus, Reversal, Snapshot
+from payd.domain.refund import RefundSnapshot, RefundState
+from payd.domain.text import MESSAGE_MAX
 from payd.plugins.interface import ProviderEvent
-from payd.ports import Report
+from payd.ports import Report, Unreadable
 
 
 def report_json(report: Report) -> Json:
@@ -28,16 +33,35 @@ def report_of(text: str) -> Report:
     return Observation(id=fields["id"], reference=fields["reference"], fact=_fact_of(fields))
 
 
+def readable(text: str) -> Report | Unreadable:
+    """As `report_of`, for a report that another version of payd may have stored.
+
+    One report that cannot be read must not stop the worker that claims it with others.
+    """
+    try:
+        return report_of(text)
+    except (LookupError, TypeError, ValueError) as error:
+        return Unreadable(f"{type(error).__name__}: {error}"[:MESSAGE_MAX])
+
+
 def _fact_json(fact: Any) -> Json:
     match fact:
         case Snapshot():
-            return {"snapshot": attrs.asdict(fact) | {"status": fact.status.value}}
+            return {"snapshot": _json(fact)}
         case Reversal():
             return {"reversal": attrs.asdict(fact)}
         case Conflict():
             return {"conflict": {}}
         case _:
             return {"receipts": receipt_rows(fact)}
+
+
+def _json(fact: Snapshot) -> Json:
+    return attrs.asdict(fact, value_serializer=lambda _fact, _field, value: _value(value))
+
+
+def _value(value: object) -> object:
+    return value.value if isinstance(value, enum.Enum) else value
 
 
 def _fact_of(fields: Json) -> Any:
@@ -49,6 +73,9 @@ def _fact_of(fields: Json) -> Any:
                     "status": ProviderStatus(snapshot["status"]),
                     "as_of": datetime.fromisoformat(snapshot["as_of"]),
                     "aliases": tuple(snapshot.get("aliases", ())),
+                    # The previous version of payd stores none.
+                    "refunds": tuple(map(_refund_of, snapshot.get("refunds", ()))),
+                    "disputes": tuple(map(_dispute_of, snapshot.get("disputes", ()))),
                 }
             )
         case {"reversal": reversal}:
@@ -57,3 +84,30 @@ def _fact_of(fields: Json) -> Any:
             return Conflict()
         case _:
             return tuple(map(receipt_of, fields["receipts"]))
+
+
+def _refund_of(fields: Json) -> RefundSnapshot:
+    refund_id = fields["refund_id"]
+    return RefundSnapshot(
+        **fields
+        | {
+            "state": RefundState(fields["state"]),
+            "time": datetime.fromisoformat(fields["time"]),
+            "refund_id": UUID(refund_id) if refund_id else None,
+            "aliases": tuple(fields["aliases"]),
+        }
+    )
+
+
+def _dispute_of(fields: Json) -> Dispute:
+    due = fields["evidence_due_time"]
+    return Dispute(
+        **fields
+        | {
+            "status": DisputeStatus(fields["status"]),
+            "open_time": datetime.fromisoformat(fields["open_time"]),
+            "as_of": datetime.fromisoformat(fields["as_of"]),
+            "evidence_due_time": datetime.fromisoformat(due) if due else None,
+            "aliases": tuple(fields["aliases"]),
+        }
+    )

@@ -10,7 +10,7 @@ import attrs
 from payd.domain.evidence import Observation, Outflow
 from payd.plugins.context import Clock
 from payd.plugins.interface import ProviderEvent
-from payd.ports import Cursor, InboxRow, Lease, LeaseLost, Report
+from payd.ports import Cursor, InboxRow, Lease, LeaseLost, Report, Unreadable
 from support.memory.ledger import MemoryLedger
 from support.memory.queue import FREE, Held, Queue
 
@@ -106,7 +106,8 @@ class MemoryInbox(Queue[InboxRow]):
         known = [
             held.row.report
             for held in self.rows.values()
-            if (held.row.provider, held.row.report.id) == (provider, report.id)
+            if not isinstance(held.row.report, Unreadable)
+            and (held.row.provider, held.row.report.id) == (provider, report.id)
         ]
         if report in known:
             return False

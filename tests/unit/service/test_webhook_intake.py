@@ -14,6 +14,7 @@ from payd.domain.errors import ProviderUnavailable, WebhookRefused, WebhookUnkno
 from payd.domain.evidence import Conflict, Observation, ProviderStatus, Reversal, Snapshot
 from payd.domain.payment import Attention, Payment, Status
 from payd.plugins.interface import ProviderEvent, WebhookRequest
+from payd.ports import Unreadable
 
 #: What the audit rows say of a payment that waits to be paid.
 TRAIL = ("payment_creating", "payment_pending")
@@ -278,6 +279,16 @@ async def test_a_webhook_that_nobody_can_read_waits_for_a_version_that_can(world
     await world.settle_and_publish()
 
     assert (await world.newest(payment)).status is Status.COMPLETED
+
+
+async def test_a_report_in_a_form_of_another_version_waits_for_that_version(world: World) -> None:
+    _webhook_reports(world, _paid(world, await world.initiate()))
+    await world.intake.accept_webhook("mock", SIGNED)
+    [row] = await world.reports.claim_batch()
+    unreadable = attrs.evolve(row, report=Unreadable("KeyError: 'receipts'"))
+
+    assert (await world.reports.work([unreadable]))[row.id] == "untranslatable"
+    assert world.inbox.outcome(1) is None
 
 
 async def test_a_webhook_of_a_provider_that_was_disabled_waits_for_it(world: World) -> None:
