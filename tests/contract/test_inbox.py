@@ -10,8 +10,11 @@ import pytest
 import trio
 from contract.stores import CALLER, NOW, Stores, all_at_once, created, eventually, paid
 
+from payd.adapters.postgres.reports import report_json
 from payd.domain.decide import decide
+from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
+from payd.domain.refund import RefundSnapshot, RefundState
 from payd.domain.text import BASE_UNITS_MAX
 from payd.ports import InboxRow, Report, Unreadable
 
@@ -34,6 +37,37 @@ SEEN = Receipt(
     state=ReceiptState.SEEN,
     time=NOW + timedelta(microseconds=1),
 )
+#: With every field that a card provider may report about money that goes back.
+WITH_MONEY_BACK = attrs.evolve(
+    SNAPSHOT,
+    refunds=(
+        RefundSnapshot(
+            reference="re_1",
+            state=RefundState.FAILED,
+            asset="USD",
+            amount=1,
+            time=NOW,
+            refund_id=uuid4(),
+            failure_code="expired_card",
+            failure_message="abgelaufen",
+            aliases=("pi_1",),
+        ),
+    ),
+    disputes=(
+        Dispute(
+            id="dp_1",
+            status=DisputeStatus.NEEDS_RESPONSE,
+            asset="USD",
+            amount=1,
+            reason="fraudulent",
+            open_time=NOW,
+            as_of=NOW,
+            evidence_due_time=NOW + timedelta(days=7),
+            aliases=("ch_1",),
+        ),
+    ),
+    fee=0,
+)
 FINAL = attrs.evolve(SEEN, id="0xabc:2", amount=0, state=ReceiptState.CONFIRMED)
 
 
@@ -44,8 +78,13 @@ def an_observation(**overrides: object) -> Observation:
 
 @pytest.mark.parametrize(
     "fact",
-    [SNAPSHOT, attrs.evolve(SNAPSHOT, failure_code=None, failure_message=None), (SEEN, FINAL)],
-    ids=["snapshot", "bare snapshot", "receipts"],
+    [
+        SNAPSHOT,
+        attrs.evolve(SNAPSHOT, failure_code=None, failure_message=None),
+        WITH_MONEY_BACK,
+        (SEEN, FINAL),
+    ],
+    ids=["snapshot", "bare snapshot", "money back", "receipts"],
 )
 async def test_an_observation_comes_back_as_it_was_put(
     stores: Stores, fact: Snapshot | tuple[Receipt, ...]
@@ -58,6 +97,13 @@ async def test_an_observation_comes_back_as_it_was_put(
     assert row.report == observation
     assert row.provider == "mock"
     assert not row.conflicting
+
+
+def test_a_report_is_the_same_bytes_as_in_the_previous_version() -> None:
+    """Else a report that both versions store would contradict itself."""
+    stored = report_json(an_observation())
+
+    assert not {"refunds", "disputes", "fee"} & stored["snapshot"].keys()
 
 
 async def test_a_repeated_observation_is_ignored(stores: Stores) -> None:

@@ -47,16 +47,28 @@ def readable(text: str) -> Report | Unreadable:
 def _fact_json(fact: Any) -> Json:
     match fact:
         case Snapshot():
-            return {"snapshot": _json(fact)}
+            return {"snapshot": _snapshot_json(fact)}
         case Reversal():
             return {"reversal": attrs.asdict(fact)}
+        case RefundSnapshot():
+            return {"refund": _json(fact)}
+        case Dispute():
+            return {"dispute": _json(fact)}
         case Conflict():
             return {"conflict": {}}
         case _:
             return {"receipts": receipt_rows(fact)}
 
 
-def _json(fact: Snapshot) -> Json:
+def _snapshot_json(snapshot: Snapshot) -> Json:
+    fields = _json(snapshot)
+    # Left out when empty: the previous version does not know them, and a report that both versions
+    # store must be the same bytes.
+    empty = {name for name in ("refunds", "disputes", "fee") if fields[name] in ([], None)}
+    return {name: value for name, value in fields.items() if name not in empty}
+
+
+def _json(fact: Snapshot | RefundSnapshot | Dispute) -> Json:
     return attrs.asdict(fact, value_serializer=lambda _fact, _field, value: _value(value))
 
 
@@ -80,6 +92,10 @@ def _fact_of(fields: Json) -> Any:
             )
         case {"reversal": reversal}:
             return Reversal(**reversal | {"aliases": tuple(reversal["aliases"])})
+        case {"refund": refund}:
+            return _refund_of(refund)
+        case {"dispute": dispute}:
+            return _dispute_of(dispute)
         case {"conflict": _}:
             return Conflict()
         case _:
