@@ -10,7 +10,12 @@ from stripe_provider.companion.state import State
 from stripe_provider.companion.webhooks import Webhooks
 
 #: The parameter that an error names when an object of this kind is missing.
-_PARAMS = {"checkout.session": "session", "payment_intent": "intent", "event": "id"}
+_PARAMS = {
+    "checkout.session": "session",
+    "payment_intent": "intent",
+    "refund": "refund",
+    "dispute": "dispute",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -59,7 +64,8 @@ class Account:
             "api_version": self.webhooks.endpoint.api_version,
             "created": int(self.state.now()),
             "data": data,
-            "livemode": subject["livemode"],
+            # A refund does not have the field.
+            "livemode": subject.get("livemode", self.livemode),
             "pending_webhooks": self.webhooks.pending(event_type),
             "request": {"id": cause.request_id, "idempotency_key": cause.idempotency_key},
             "type": event_type,

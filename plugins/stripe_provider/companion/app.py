@@ -16,11 +16,13 @@ from stripe_provider.companion.account import Account
 from stripe_provider.companion.api import Api, Call, HangUp
 from stripe_provider.companion.checkout import Checkout
 from stripe_provider.companion.control import control
+from stripe_provider.companion.disputes import Disputes
 from stripe_provider.companion.endpoints import Endpoints
 from stripe_provider.companion.errors import ApiError
 from stripe_provider.companion.faults import Faults
 from stripe_provider.companion.listen import hang_up, listen
 from stripe_provider.companion.objects import SESSION
+from stripe_provider.companion.refunds import Refunds
 from stripe_provider.companion.state import State
 from stripe_provider.companion.webhooks import Endpoint, Webhooks
 
@@ -34,6 +36,8 @@ class StandIn:
 
     account: Account
     checkout: Checkout
+    refunds: Refunds
+    disputes: Disputes
     api: Api
     faults: Faults
 
@@ -72,20 +76,29 @@ async def open_stand_in(
         webhooks = Webhooks(state, endpoint)
         account = Account(state=state, webhooks=webhooks, secret_key=secret_key)
         checkout = Checkout(account)
+        refunds = Refunds(account)
         faults = Faults()
-        api = Api(account, Endpoints(account, checkout), faults)
-        app = build_app(account, checkout, api, faults)
+        stand_in = StandIn(
+            account=account,
+            checkout=checkout,
+            refunds=refunds,
+            disputes=Disputes(account),
+            api=Api(account, Endpoints(account, checkout, refunds), faults),
+            faults=faults,
+        )
+        app = build_app(stand_in)
         async with trio.open_nursery() as nursery:
             account.url = await nursery.start(listen, app, host, port)
             await nursery.start(webhooks.run)
             nursery.start_soon(_sweep, checkout)
-            task_status.started(StandIn(account=account, checkout=checkout, api=api, faults=faults))
+            task_status.started(stand_in)
     finally:
         state.close()
 
 
-def build_app(account: Account, checkout: Checkout, api: Api, faults: Faults) -> QuartTrio:
+def build_app(stand_in: StandIn) -> QuartTrio:
     """Build the application from API, hosted pages and control API."""
+    account, checkout = stand_in.account, stand_in.checkout
     app = QuartTrio("payd-stripe-stand-in")
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of the default provider
@@ -95,9 +108,18 @@ def build_app(account: Account, checkout: Checkout, api: Api, faults: Faults) ->
         # A body that arrives after the response would leave the connection unusable, but open.
         await request.get_data()
 
-    _api_door(app, account, checkout, api)
+    _api_door(app, account, checkout, stand_in.api)
     _pages(app, account, checkout)
-    app.register_blueprint(control(account, api, checkout, faults))
+    app.register_blueprint(
+        control(
+            account,
+            stand_in.api,
+            checkout,
+            stand_in.refunds,
+            stand_in.disputes,
+            stand_in.faults,
+        )
+    )
     return app
 
 

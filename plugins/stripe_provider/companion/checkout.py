@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stripe_provider.companion import objects
+from stripe_provider.companion import balance, objects
 from stripe_provider.companion.account import NO_CAUSE, Account, Cause
 from stripe_provider.companion.errors import ApiError
 from stripe_provider.companion.objects import CHARGE, PAYMENT_INTENT, SESSION, Json
@@ -128,48 +128,13 @@ class Checkout:
             self._fail(intent, self._change(charge, failure))
             return self.shown(self._change(session, {"payment_intent": intent["id"]}))
 
-    def refund(self, session_id: str, amount: int | None = None) -> Json:
-        """Refund an amount; by default all that has not been refunded."""
-        charge = self._paid(session_id)
-        left = charge["amount"] - charge["amount_refunded"]
-        amount = left if amount is None else amount
-        if not 0 < amount <= left:
-            raise ApiError(message=f"Refund amount ({amount}) must be within {left}.")
-        changes = {
-            "amount_refunded": charge["amount_refunded"] + amount,
-            "refunded": amount == left,
-        }
-        previous = {name: charge[name] for name in changes if charge[name] != changes[name]}
-        with self._state.transaction():
-            refunded = self._change(charge, changes)
-            self._account.emit("charge.refunded", refunded, previous=previous)
-        return refunded
-
-    def dispute(
-        self, session_id: str, amount: int | None = None, reason: str = "fraudulent"
-    ) -> Json:
-        """Open a dispute."""
-        charge = self._paid(session_id)
-        if charge["disputed"]:
-            raise ApiError(message="The charge is disputed already.")
-        amount = charge["amount"] if amount is None else amount
-        with self._state.transaction():
-            self._change(charge, {"disputed": True})
-            dispute = objects.dispute(charge, amount, reason, now=self._now())
-            self._state.add(dispute)
-            self._account.emit("charge.dispute.created", dispute)
-        return dispute
-
-    def close_dispute(self, session_id: str, status: str = "lost") -> Json:
-        """Close a dispute as `won` or `lost` by the merchant."""
-        charge = self._paid(session_id)
-        for dispute in self._state.all_of(objects.DISPUTE):
-            if dispute["charge"] == charge["id"] and dispute["status"] == "needs_response":
-                with self._state.transaction():
-                    closed = self._change(dispute, {"status": status})
-                    self._account.emit("charge.dispute.closed", closed)
-                return closed
-        raise ApiError(message="The charge has no open dispute.")
+    def paid_charge(self, session_id: str) -> Json:
+        """Return the charge of a paid session. Raises ApiError."""
+        session = self._account.get(SESSION, session_id)
+        if session["payment_status"] != "paid" or not session["payment_intent"]:
+            raise ApiError(message="The session is not paid.", status=409)
+        intent = self._account.get(PAYMENT_INTENT, session["payment_intent"])
+        return self._account.get(CHARGE, intent["latest_charge"])
 
     def declined(self, session: Json) -> bool:
         """Whether the last attempt to pay was declined."""
@@ -206,9 +171,12 @@ class Checkout:
         return charge
 
     def _succeed(self, intent: Json, charge: Json) -> None:
+        fee = balance.charge_fee(charge["amount"], charge["currency"])
+        moved = balance.transaction(charge, "charge", charge["amount"], fee=fee, now=self._now())
+        self._state.add(moved)
         paid = {
             "amount_captured": charge["amount"],
-            "balance_transaction": charge["balance_transaction"] or objects.new_id("txn_3", 23),
+            "balance_transaction": moved["id"],
             "captured": True,
             "paid": True,
             "status": "succeeded",
@@ -246,10 +214,3 @@ class Checkout:
         if intent is None or intent["status"] != "processing":
             raise ApiError(message="No payment of this session is processing.", status=409)
         return session, intent, self._account.get(CHARGE, intent["latest_charge"])
-
-    def _paid(self, session_id: str) -> Json:
-        session = self._account.get(SESSION, session_id)
-        if session["payment_status"] != "paid" or not session["payment_intent"]:
-            raise ApiError(message="The session is not paid.", status=409)
-        intent = self._account.get(PAYMENT_INTENT, session["payment_intent"])
-        return self._account.get(CHARGE, intent["latest_charge"])

@@ -95,7 +95,9 @@ class StripeRemote(Remote):
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Refund an amount of what was paid."""
         session = self._session(ref)
-        self._stand_in.checkout.refund(session["id"], _stripes(amount, session))
+        charge = self._stand_in.checkout.paid_charge(session["id"])
+        amount = _stripes(amount, session)
+        self._stand_in.refunds.refund(charge, {"amount": amount}, "succeeded")
 
     async def expire(self, ref: PaymentRef) -> None:
         """Let the session expire unpaid."""

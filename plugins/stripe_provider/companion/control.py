@@ -8,9 +8,11 @@ from quart import Blueprint, request
 from stripe_provider.companion.account import Account
 from stripe_provider.companion.api import Api
 from stripe_provider.companion.checkout import Checkout
+from stripe_provider.companion.disputes import Disputes
 from stripe_provider.companion.errors import ApiError
 from stripe_provider.companion.faults import Faults, read
-from stripe_provider.companion.objects import SESSION, Json
+from stripe_provider.companion.objects import REFUND, SESSION, Json
+from stripe_provider.companion.refunds import Refunds
 from stripe_provider.companion.webhooks import MODES
 
 _LOOPBACK = ("127.", "::1", "::ffff:127.")
@@ -32,7 +34,14 @@ _OVERRIDES = frozenset(
 )
 
 
-def control(account: Account, api: Api, checkout: Checkout, faults: Faults) -> Blueprint:
+def control(
+    account: Account,
+    api: Api,
+    checkout: Checkout,
+    refunds: Refunds,
+    disputes: Disputes,
+    faults: Faults,
+) -> Blueprint:
     """Build the blueprint of everything under /_control/."""
     blueprint = Blueprint("control", __name__, url_prefix="/_control")
 
@@ -55,6 +64,8 @@ def control(account: Account, api: Api, checkout: Checkout, faults: Faults) -> B
     _held(blueprint, account)
     _sessions(blueprint, account, checkout)
     _deeds(blueprint, checkout)
+    _refunds(blueprint, account, checkout, refunds)
+    _disputes(blueprint, checkout, disputes)
     _watch(blueprint, account, api, checkout)
     return blueprint
 
@@ -147,18 +158,49 @@ def _deeds(blueprint: Blueprint, checkout: Checkout) -> None:
         done: Json = getattr(checkout, deed)(session_id)
         return done
 
+
+def _refunds(blueprint: Blueprint, account: Account, checkout: Checkout, refunds: Refunds) -> None:
+    @blueprint.get("/refunds")
+    async def every_refund() -> Json:
+        return {"refunds": account.state.all_of(REFUND)}
+
+    @blueprint.post("/refunds/next")
+    async def order_refund() -> Json:
+        ordered = await _order(status="succeeded", times=1)
+        refunds.order(str(ordered["status"]), int(ordered["times"]))
+        return ordered
+
     @blueprint.post("/sessions/<session_id>/refund")
     async def refund(session_id: str) -> Json:
-        return checkout.refund(session_id, **await _order(amount=None))
+        ordered = await _order(amount=None, reason=None, status="succeeded")
+        status = ordered.pop("status")
+        return refunds.refund(checkout.paid_charge(session_id), ordered, status)
 
+    @blueprint.post("/refunds/<refund_id>/<any(succeed,cancel):deed>")
+    async def move_refund(refund_id: str, deed: str) -> Json:
+        moved: Json = getattr(refunds, deed)(refund_id)
+        return moved
+
+    @blueprint.post("/refunds/<refund_id>/fail")
+    async def fail_refund(refund_id: str) -> Json:
+        return refunds.fail(refund_id, **await _order(reason="expired_or_canceled_card"))
+
+
+def _disputes(blueprint: Blueprint, checkout: Checkout, disputes: Disputes) -> None:
     @blueprint.post("/sessions/<session_id>/dispute")
     async def dispute(session_id: str) -> Json:
-        order = await _order(amount=None, reason="fraudulent")
-        return checkout.dispute(session_id, **order)
+        order = await _order(amount=None, reason="fraudulent", status="needs_response")
+        return disputes.open(checkout.paid_charge(session_id), **order)
+
+    @blueprint.post("/sessions/<session_id>/update_dispute")
+    async def update_dispute(session_id: str) -> Json:
+        order = await _order(status="under_review")
+        return disputes.update(checkout.paid_charge(session_id), **order)
 
     @blueprint.post("/sessions/<session_id>/close_dispute")
     async def close_dispute(session_id: str) -> Json:
-        return checkout.close_dispute(session_id, **await _order(status="lost"))
+        order = await _order(status="lost")
+        return disputes.close(checkout.paid_charge(session_id), **order)
 
 
 def _params(order: Json) -> Json:

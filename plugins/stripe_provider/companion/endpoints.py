@@ -4,12 +4,20 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from stripe_provider.companion import expand, objects, requests
+from stripe_provider.companion import balance, expand, requests
 from stripe_provider.companion.account import Account, Cause
 from stripe_provider.companion.checkout import Checkout
 from stripe_provider.companion.errors import no_such, unrecognized_url
 from stripe_provider.companion.form import Form
-from stripe_provider.companion.objects import EVENT, PAYMENT_INTENT, SESSION, Json
+from stripe_provider.companion.objects import (
+    DISPUTE,
+    EVENT,
+    PAYMENT_INTENT,
+    REFUND,
+    SESSION,
+    Json,
+)
+from stripe_provider.companion.refunds import Refunds
 from stripe_provider.companion.state import Page
 
 #: Executes a request whose parameters have been validated.
@@ -23,9 +31,10 @@ _COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 class Endpoints:
     """Endpoints by method and path."""
 
-    def __init__(self, account: Account, checkout: Checkout) -> None:
+    def __init__(self, account: Account, checkout: Checkout, refunds: Refunds) -> None:
         self._account = account
         self._checkout = checkout
+        self._refunds = refunds
         sessions = "/v1/checkout/sessions"
         self._routes: Sequence[tuple[str, re.Pattern[str], Endpoint]] = [
             (method, re.compile(path), endpoint)
@@ -35,6 +44,12 @@ class Endpoints:
                 ("GET", f"{sessions}/([^/]+)", self._session),
                 ("POST", f"{sessions}/([^/]+)/expire", self._expire),
                 ("GET", "/v1/payment_intents/([^/]+)", self._intent),
+                ("POST", "/v1/refunds()", self._create_refund),
+                ("GET", "/v1/refunds()", self._list_refunds),
+                ("GET", "/v1/refunds/([^/]+)", self._refund),
+                ("POST", "/v1/refunds/([^/]+)/cancel", self._cancel_refund),
+                ("GET", "/v1/disputes()", self._list_disputes),
+                ("GET", "/v1/disputes/([^/]+)", self._dispute),
                 ("GET", "/v1/events()", self._list_events),
                 ("GET", "/v1/events/([^/]+)", self._event),
                 ("GET", "/v1/balance()", self._balance),
@@ -70,22 +85,49 @@ class Endpoints:
         expand.check(PAYMENT_INTENT, paths)
         return lambda cause: self._expanded(self._account.get(PAYMENT_INTENT, intent_id), paths)
 
+    def _create_refund(self, form: Form, _: str) -> Work:
+        params = requests.create_refund(form)
+        paths = params.get("expand", [])
+        expand.check(REFUND, paths)
+        return lambda cause: self._expanded(self._refunds.create(params, cause), paths)
+
+    def _refund(self, form: Form, refund_id: str) -> Work:
+        paths = requests.retrieve_refund(form).get("expand", [])
+        expand.check(REFUND, paths)
+        return lambda cause: self._expanded(self._account.get(REFUND, refund_id), paths)
+
+    def _cancel_refund(self, form: Form, refund_id: str) -> Work:
+        paths = requests.cancel_refund(form).get("expand", [])
+        expand.check(REFUND, paths)
+        return lambda cause: self._expanded(self._refunds.cancel_by_api(refund_id, cause), paths)
+
+    def _dispute(self, form: Form, dispute_id: str) -> Work:
+        paths = requests.retrieve_dispute(form).get("expand", [])
+        expand.check(DISPUTE, paths)
+        return lambda cause: self._expanded(self._account.get(DISPUTE, dispute_id), paths)
+
     def _event(self, form: Form, event_id: str) -> Work:
         requests.retrieve_event(form)
         return lambda cause: self._account.get(EVENT, event_id)
 
     def _balance(self, form: Form, _: str) -> Work:
         requests.retrieve_balance(form)
-        return lambda cause: objects.balance(livemode=self._account.livemode)
+        return lambda cause: balance.balance(livemode=self._account.livemode)
 
     def _list_sessions(self, form: Form, _: str) -> Work:
         params = requests.list_sessions(form)
-        where = [
-            (f"json_extract(body, '$.{name}') = ?", [params[name]])
-            for name in ("status", "payment_intent")
-            if name in params
-        ]
+        where = _equal(params, "status", "payment_intent")
         return lambda cause: self._list(SESSION, "/v1/checkout/sessions", params, where)
+
+    def _list_refunds(self, form: Form, _: str) -> Work:
+        params = requests.list_refunds(form)
+        where = _equal(params, "charge", "payment_intent")
+        return lambda cause: self._list(REFUND, "/v1/refunds", params, where)
+
+    def _list_disputes(self, form: Form, _: str) -> Work:
+        params = requests.list_disputes(form)
+        where = _equal(params, "charge", "payment_intent")
+        return lambda cause: self._list(DISPUTE, "/v1/disputes", params, where)
 
     def _list_events(self, form: Form, _: str) -> Work:
         params = requests.list_events(form)
@@ -127,3 +169,10 @@ class Endpoints:
 
     def _expanded(self, body: Json, paths: Sequence[str], prefix: str = "") -> Json:
         return expand.expand(self._account, body, paths, prefix)
+
+
+def _equal(params: Json, *names: str) -> list[tuple[str, list[Any]]]:
+    """Return the conditions of those fields that a list is filtered by."""
+    return [
+        (f"json_extract(body, '$.{name}') = ?", [params[name]]) for name in names if name in params
+    ]

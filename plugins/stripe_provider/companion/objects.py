@@ -11,6 +11,8 @@ SESSION = "checkout.session"
 PAYMENT_INTENT = "payment_intent"
 CHARGE = "charge"
 DISPUTE = "dispute"
+REFUND = "refund"
+BALANCE_TRANSACTION = "balance_transaction"
 EVENT = "event"
 
 #: The account's payment methods, in the order in which the page offers them.
@@ -211,7 +213,7 @@ def charge(intent: Json, status: str, method: str, *, now: int) -> Json:
         "amount": intent["amount"],
         "amount_captured": intent["amount"] if succeeded else 0,
         "amount_refunded": 0,
-        "balance_transaction": new_id("txn_3", 23) if succeeded else None,
+        "balance_transaction": None,
         "billing_details": _billing_details(),
         "calculated_statement_descriptor": "PAYD STAND-IN",
         "captured": succeeded,
@@ -291,72 +293,4 @@ def _card(amount: int) -> Json:
         "three_d_secure": None,
         "transaction_link_id": None,
         "wallet": None,
-    }
-
-
-def dispute(disputed: Json, amount: int, reason: str, *, now: int) -> Json:
-    """Build a dispute."""
-    return {
-        "id": new_id("du_1"),
-        "object": DISPUTE,
-        "amount": amount,
-        "balance_transactions": [],
-        "charge": disputed["id"],
-        "created": now,
-        "currency": disputed["currency"],
-        "enhanced_eligibility_types": [],
-        "evidence": _evidence(),
-        "evidence_details": _evidence_details(now),
-        "is_charge_refundable": False,
-        "livemode": disputed["livemode"],
-        "metadata": {},
-        "payment_intent": disputed["payment_intent"],
-        "payment_method_details": {
-            "type": "card",
-            "card": {
-                "brand": "visa",
-                "case_type": "chargeback",
-                "network": "visa",
-                "network_reason_code": "10.4",
-            },
-        },
-        "reason": reason,
-        "status": "needs_response",
-    }
-
-
-def _evidence_details(now: int) -> Json:
-    return {
-        "due_by": now + 7 * 24 * 3600,
-        "enhanced_eligibility": {},
-        "has_evidence": False,
-        "past_due": False,
-        "submission_count": 0,
-        "submission_method": "not_submitted",
-    }
-
-
-def _evidence() -> Json:
-    names = (
-        "access_activity_log billing_address cancellation_policy cancellation_policy_disclosure "
-        "cancellation_rebuttal customer_communication customer_email_address customer_name "
-        "customer_purchase_ip customer_signature duplicate_charge_documentation "
-        "duplicate_charge_explanation duplicate_charge_id product_description receipt "
-        "refund_policy refund_policy_disclosure refund_refusal_explanation "
-        "service_date service_documentation "
-        "shipping_address shipping_carrier shipping_date shipping_documentation "
-        "shipping_tracking_number uncategorized_file uncategorized_text"
-    )
-    return {**dict.fromkeys(names.split()), "enhanced_evidence": {}}
-
-
-def balance(*, livemode: bool) -> Json:
-    """Build the balance, which is always zero."""
-    amounts = [{"amount": 0, "currency": "usd", "source_types": {"card": 0}}]
-    return {
-        "object": "balance",
-        "available": amounts,
-        "livemode": livemode,
-        "pending": amounts,
-        "refund_and_dispute_prefunding": {"available": [], "pending": []},
     }

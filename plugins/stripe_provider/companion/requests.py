@@ -8,9 +8,15 @@ from typing import Any
 
 from stripe.params import (
     BalanceRetrieveParams,
+    DisputeListParams,
+    DisputeRetrieveParams,
     EventListParams,
     EventRetrieveParams,
     PaymentIntentRetrieveParams,
+    RefundCancelParams,
+    RefundCreateParams,
+    RefundListParams,
+    RefundRetrieveParams,
 )
 from stripe.params.checkout import (
     SessionCreateParams,
@@ -21,7 +27,7 @@ from stripe.params.checkout import (
 
 from stripe_provider.companion import currencies
 from stripe_provider.companion.documented import parameter_problems
-from stripe_provider.companion.errors import invalid, missing, unknown
+from stripe_provider.companion.errors import ApiError, invalid, missing, unknown
 from stripe_provider.companion.form import Form
 from stripe_provider.companion.rules import (
     Email,
@@ -83,6 +89,18 @@ _SESSIONS = Fields({**_PAGE, "status": Text(), "payment_intent": Text()})
 _EVENTS = Fields(
     {**_PAGE, "type": Text(), "types": Items(Text(), most=20), "delivery_success": Flag()}
 )
+_REFUND = Fields(
+    {
+        "amount": Integer(least=1),
+        "charge": Text(),
+        "payment_intent": Text(),
+        "metadata": Metadata(),
+        "reason": Text(),
+        "expand": _EXPAND,
+    }
+)
+#: Of refunds or disputes.
+_OF_CHARGE = Fields({**_PAGE, "charge": Text(), "payment_intent": Text()})
 _ONLY_EXPAND = Fields({"expand": _EXPAND})
 
 
@@ -164,6 +182,43 @@ def list_events(form: Form) -> dict[str, Any]:
     if "type" in params and "types" in params:
         raise invalid("You may only specify one of these parameters: type, types.", "types")
     return params
+
+
+def create_refund(form: Form) -> dict[str, Any]:
+    """Validate POST /v1/refunds."""
+    params = _parsed(_REFUND, form, RefundCreateParams)
+    if "charge" not in params and "payment_intent" not in params:
+        message = (
+            "One of the following params should be provided for this request: payment_intent or "
+            "charge."
+        )
+        raise ApiError(message=message, code="parameter_missing", param="charge")
+    return params
+
+
+def list_refunds(form: Form) -> dict[str, Any]:
+    """Validate GET /v1/refunds."""
+    return _one_cursor(_parsed(_OF_CHARGE, form, RefundListParams))
+
+
+def list_disputes(form: Form) -> dict[str, Any]:
+    """Validate GET /v1/disputes."""
+    return _one_cursor(_parsed(_OF_CHARGE, form, DisputeListParams))
+
+
+def retrieve_refund(form: Form) -> dict[str, Any]:
+    """Validate GET /v1/refunds/ID."""
+    return _parsed(_ONLY_EXPAND, form, RefundRetrieveParams)
+
+
+def cancel_refund(form: Form) -> dict[str, Any]:
+    """Validate POST /v1/refunds/ID/cancel."""
+    return _parsed(_ONLY_EXPAND, form, RefundCancelParams)
+
+
+def retrieve_dispute(form: Form) -> dict[str, Any]:
+    """Validate GET /v1/disputes/ID."""
+    return _parsed(_ONLY_EXPAND, form, DisputeRetrieveParams)
 
 
 def retrieve_session(form: Form) -> dict[str, Any]:

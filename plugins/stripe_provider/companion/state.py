@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS object (
 CREATE INDEX IF NOT EXISTS object_kind ON object (kind, created, seq);
 CREATE INDEX IF NOT EXISTS open_session ON object (json_extract(body, '$.expires_at'))
     WHERE kind = 'checkout.session' AND json_extract(body, '$.status') = 'open';
+CREATE INDEX IF NOT EXISTS of_charge ON object (kind, json_extract(body, '$.charge'));
 CREATE TABLE IF NOT EXISTS sold (session_id TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS reply (
     key TEXT PRIMARY KEY,
@@ -149,6 +150,14 @@ class State:
         """Return all objects of a kind, in the order of creation."""
         sql = "SELECT body FROM object WHERE kind = ? ORDER BY seq"
         return [json.loads(row[0]) for row in self._db.execute(sql, [kind])]
+
+    def with_value(self, kind: str, name: str, value: str) -> list[Json]:
+        """Return all objects of a kind with this value of a field, in the order of creation."""
+        sql = (
+            "SELECT body FROM object WHERE kind = ?"  # noqa: S608 - the name is our own
+            f" AND json_extract(body, '$.{name}') = ? ORDER BY seq"
+        )
+        return [json.loads(row[0]) for row in self._db.execute(sql, [kind, value])]
 
     def overdue(self, now: float) -> list[Json]:
         """Return the open sessions that have expired."""

@@ -22,12 +22,19 @@ SENT = frozenset(
     (
         "charge.dispute.closed",
         "charge.dispute.created",
+        "charge.dispute.funds_reinstated",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.updated",
+        "charge.refund.updated",
         "charge.refunded",
         "checkout.session.async_payment_failed",
         "checkout.session.async_payment_succeeded",
         "checkout.session.completed",
         "checkout.session.expired",
         "payment_intent.succeeded",
+        "refund.created",
+        "refund.failed",
+        "refund.updated",
     )
 )
 _ATTEMPTS = 20

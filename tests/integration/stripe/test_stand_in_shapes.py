@@ -33,6 +33,29 @@ LIVES = (
     ("pay", "refund"),
     ("pay", "dispute"),
     ("pay", "dispute", "close_dispute"),
+    ("pay_async", "async_succeed", "refund"),
+)
+#: What can become of a refund: how it begins, and what follows.
+REFUNDS = (
+    ("succeeded",),
+    ("succeeded", "fail"),
+    ("pending",),
+    ("pending", "succeed"),
+    ("pending", "succeed", "fail"),
+    ("pending", "cancel"),
+    ("requires_action",),
+    ("requires_action", "succeed"),
+    ("requires_action", "cancel"),
+    ("failed",),
+)
+#: What can become of a dispute.
+DISPUTES = (
+    ("needs_response", "under_review", "won"),
+    ("needs_response", "lost"),
+    ("needs_response", "lost", "appeal_needs_response", "appeal_under_review", "won"),
+    ("warning_needs_response", "warning_under_review", "warning_closed"),
+    ("warning_needs_response", "needs_response", "lost"),
+    ("prevented",),
 )
 #: Fields of Stripe's examples that are sent only on request, or only to a platform's account.
 ON_DEMAND = {"charge": {"refunds"}, "balance": {"connect_reserved"}}
@@ -86,7 +109,8 @@ async def test_a_session_and_its_payment(rig: Rig, deeds: tuple[str, ...]) -> No
     path = f"/v1/checkout/sessions/{session.id}"
 
     assert_documented(await get(rig, path))
-    expand = "expand[]=payment_intent.latest_charge&expand[]=line_items"
+    charge = "payment_intent.latest_charge"
+    expand = f"expand[]={charge}.balance_transaction&expand[]={charge}.refunds&expand[]=line_items"
     assert_documented(await get(rig, f"{path}?{expand}"))
 
 
@@ -95,6 +119,44 @@ async def test_what_creating_and_closing_return(rig: Rig) -> None:
         session = await rig.create(**changes)
         assert_documented(session.to_dict())
         assert_documented((await rig.sessions.expire_async(session.id)).to_dict())
+
+
+@pytest.mark.parametrize("life", REFUNDS, ids="-".join)
+async def test_a_refund_its_charge_and_their_events(rig: Rig, life: tuple[str, ...]) -> None:
+    session = await lived(rig, ("pay",))
+    intent = (await rig.sessions.retrieve_async(session.id)).payment_intent
+    await rig.order("refunds/next", status=life[0])
+
+    made = await rig.client.v1.refunds.create_async(
+        {"payment_intent": intent, "amount": 500, "reason": "duplicate", "metadata": {"a": "b"}}
+    )
+    assert_documented(made.to_dict())
+    for deed in life[1:]:
+        assert_documented(await rig.order(f"refunds/{made.id}/{deed}"))
+
+    expand = "expand[]=charge.balance_transaction&expand[]=charge.refunds&expand[]=payment_intent"
+    for path in (f"refunds/{made.id}", f"refunds/{made.id}?{expand}", "refunds?limit=3"):
+        assert_documented(await get(rig, f"/v1/{path}"))
+    expand = "expand[]=balance_transaction&expand[]=failure_balance_transaction"
+    assert_documented(await get(rig, f"/v1/refunds/{made.id}?{expand}"))
+    for event in (await get(rig, "/v1/events?limit=100"))["data"]:
+        assert_documented(event)
+
+
+@pytest.mark.parametrize("life", DISPUTES, ids="-".join)
+async def test_a_dispute_and_its_events(rig: Rig, life: tuple[str, ...]) -> None:
+    session = await lived(rig, ("pay",))
+
+    dispute = await rig.act(session, "dispute", status=life[0])
+    assert_documented(dispute)
+    for status in life[1:]:
+        assert_documented(await rig.act(session, "update_dispute", status=status))
+
+    expand = "expand[]=charge&expand[]=payment_intent"
+    for path in (f"disputes/{dispute['id']}?{expand}", "disputes?limit=3"):
+        assert_documented(await get(rig, f"/v1/{path}"))
+    for event in (await get(rig, "/v1/events?limit=100"))["data"]:
+        assert_documented(event)
 
 
 async def test_an_intent_of_its_own(rig: Rig) -> None:
@@ -113,7 +175,7 @@ async def test_lists_and_the_balance(rig: Rig) -> None:
 
     for path in ("checkout/sessions", "checkout/sessions?limit=3", "events?limit=100", "balance"):
         assert_documented(await get(rig, f"/v1/{path}"))
-    expand = "expand[]=data.payment_intent.latest_charge"
+    expand = "expand[]=data.payment_intent.latest_charge.refunds"
     assert_documented(await get(rig, f"/v1/checkout/sessions?limit=100&{expand}"))
 
 
@@ -127,14 +189,13 @@ async def test_events_as_listed_and_as_sent(rig: Rig) -> None:
     for event in (*events, *sent, await get(rig, f"/v1/events/{events[0]['id']}")):
         assert_documented(event)
     types = {event["type"] for event in events}
-    assert (
-        types >= {event["type"] for event in sent} >= {"charge.refunded", "charge.dispute.closed"}
-    )
+    assert types >= {event["type"] for event in sent} >= {"refund.created", "charge.dispute.closed"}
 
 
 async def test_what_the_control_api_gives_back(rig: Rig) -> None:
     session = await lived(rig, ("pay",))
-    for deed in ("refund", "dispute", "close_dispute"):
+    assert_documented(await rig.act(session, "refund", amount=500))
+    for deed in ("dispute", "update_dispute", "close_dispute"):
         assert_documented(await rig.act(session, deed))
     assert_documented(await rig.order("sessions"))
 
@@ -148,6 +209,11 @@ async def test_what_the_control_api_gives_back(rig: Rig) -> None:
         ("POST", "checkout/sessions", {}),
         ("POST", "checkout/sessions", {"mode": "payment", "nobody": "knows"}),
         ("POST", "checkout/sessions/cs_test_no/expire", {}),
+        ("GET", "refunds/re_no", {}),
+        ("GET", "disputes/du_no", {}),
+        ("POST", "refunds", {}),
+        ("POST", "refunds", {"payment_intent": "pi_no"}),
+        ("POST", "refunds/re_no/cancel", {}),
     ],
 )
 async def test_errors(rig: Rig, method: str, path: str, form: dict[str, str]) -> None:
