@@ -17,7 +17,7 @@ from support.forks import Fork, run_payd
 from support.planted_secrets import WATCH, search_processes
 from support.waiting import COMMAND_INTERVAL_S, Process, wait_until
 
-PATIENCE_S = 60
+PATIENCE_S = 180
 #: Ports that companions ask for, by their names in ports.json.
 COMPANION_PORTS = ("acme.api", "sepa.bank", "stripe.api", "tempo.rpc")
 OPEN = ("CREATING", "PENDING", "PROCESSING", "CANCELING")

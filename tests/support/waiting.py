@@ -17,7 +17,7 @@ class Process(Protocol):
 
 
 #: Nothing needs all of it on a quiet machine; a loaded one may.
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 INTERVAL_S = 0.05
 #: Between two calls of a command of payd's.
 COMMAND_INTERVAL_S = 0.2

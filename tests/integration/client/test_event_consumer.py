@@ -22,7 +22,7 @@ from support.own_nats import OwnNats
 from support.stack import Stack
 from unit.cli.scripted_daemon import on_plain_asyncio
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 def settings(stream: EventStream, redis: str = "", **overrides: Any) -> ConsumerSettings:

@@ -34,7 +34,7 @@ from payd.transport.grpc.tls import CertificateFiles, Tls, load_certificates
 M = TypeVar("M", bound=Message)
 
 MESSAGE_BYTES_MAX = 16 * 1024
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 PAYMENT_ID = UUID(int=7)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 USD_1 = Money(currency_code="USD", minor_units=100)

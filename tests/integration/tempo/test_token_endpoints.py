@@ -24,7 +24,7 @@ from support.tempo import (
 )
 from support.waiting import wait_until
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 #: Short ones: a fault must not cost the tests its time-out.
 QUICK = {"TEMPO_REQUEST_TIMEOUT_S": "1"}
 

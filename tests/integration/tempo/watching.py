@@ -33,7 +33,7 @@ US = "0x" + "ab" * 20
 PAYER = "0x" + "cd" * 20
 STRANGER = "0x" + "ef" * 20
 MEMO = "0x" + "5a" * 32
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 class Died(Exception):
