@@ -13,8 +13,9 @@ import pytest
 
 from payd.adapters.system import CRASH_POINTS
 from payd.domain import errors
+from payd.domain.attention import Attention
 from payd.domain.decide import EventType
-from payd.domain.payment import Attention, Status
+from payd.domain.payment import Status
 
 ROOT = Path(__file__).parent.parent
 GENERATED = {"payment_pb2.py", "payment_grpc.py"}

@@ -2,11 +2,13 @@
 
 #: Checks open payments with their provider when no report has come.
 RECOVERY = "recovery"
+#: Ends a reason for attention that is no longer true.
+PAYD = "payd"
 #: Compares payments with the provider's list of its objects.
 RECONCILIATION = "reconciliation"
 
 #: First words of payd's own names; `payd` is reserved for work without a narrower name.
-_OWN = frozenset({"payd", "provider", "operator", RECOVERY, RECONCILIATION})
+_OWN = frozenset({PAYD, "provider", "operator", RECOVERY, RECONCILIATION})
 
 
 def provider_actor(name: str) -> str:

@@ -12,8 +12,11 @@ from typing import assert_never
 
 import attrs
 
+from payd.domain.actors import PAYD
+from payd.domain.attention import WAITING, Attention, derive, end, publish_old, to_publish
 from payd.domain.evidence import (
     Absent,
+    AttentionResolved,
     CancelRequested,
     Declined,
     Evidence,
@@ -24,7 +27,7 @@ from payd.domain.evidence import (
 )
 from payd.domain.facts import UNPAYABLE, flag, learn
 from payd.domain.outcome import Asking, Failure
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 
 class EventType(enum.Enum):
@@ -73,19 +76,13 @@ class Decision:
 CHECK_DELAYS_CREATING = tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600, 21600))
 CHECK_DELAYS_OPEN = tuple(timedelta(seconds=s) for s in (120, 300, 600, 1800, 3600))
 
-#: Reasons that concern money; only these are published as payment.attention.
-MONEY_ATTENTION = frozenset(Attention) - {Attention.OUTCOME_UNKNOWN, Attention.STUCK}
-
 #: Computed from the facts at every decision; the other reasons stay once they are raised.
-_DERIVED = frozenset(
-    {
-        Attention.UNDERPAID,
-        Attention.OVERPAID,
-        Attention.DUPLICATE_PAYMENT,
-        Attention.REFUNDED_EXTERNALLY,
-    }
+_DERIVED = (
+    Attention.UNDERPAID,
+    Attention.OVERPAID,
+    Attention.DUPLICATE_PAYMENT,
+    Attention.REFUNDED_EXTERNALLY,
 )
-_UNSETTLED = frozenset({Attention.OUTCOME_UNKNOWN, Attention.STUCK})
 
 
 def decide(
@@ -98,8 +95,14 @@ def decide(
     Of its receipts, `payment` must have those that the evidence reports. Raises StaleSums.
     """
     after = _step(payment, evidence, now, rules or Rules())
-    note = evidence.reason if isinstance(evidence, CancelRequested) else ""
-    return _decision(payment, after, now, note)
+    return _decision(payment, after, now, _note(evidence))
+
+
+def _note(evidence: Evidence) -> str:
+    match evidence:
+        case CancelRequested(reason=note) | AttentionResolved(note=note):
+            return note
+    return ""
 
 
 @attrs.frozen(kw_only=True)
@@ -134,7 +137,7 @@ def _step(payment: Payment, evidence: Evidence, now: datetime, rules: Rules) -> 
     """Apply the evidence, and leave out what belongs to the decision as a whole."""
     after = learn(payment, evidence, now, payment.late_end(rules.late_window))
     after = _move(payment, after, evidence, now, rules)
-    return attrs.evolve(after, attention=_attention(after))
+    return _attend(after, now)
 
 
 def _decision(before: Payment, after: Payment, now: datetime, note: str = "") -> Decision | None:
@@ -202,7 +205,7 @@ def _paid(after: Payment, now: datetime, rules: Rules) -> Payment:
     in_window = after.sums.confirmed_by(after.late_end(rules.late_window))
     if rules.late_payments_complete and in_window >= after.due:
         return attrs.evolve(_complete(after, now), late=True)
-    return flag(_close(after, Status.EXPIRED, now), Attention.PAID_AFTER_CLOSE)
+    return _paid_too_late(_close(after, Status.EXPIRED, now), now)
 
 
 def _from_creating(after: Payment, evidence: Evidence, now: datetime, rules: Rules) -> Payment:
@@ -298,7 +301,15 @@ def _after_close(
         return attrs.evolve(_complete(after, now), late=True, failure=None)
     if may_complete and not some_too_late:
         return after
-    return flag(after, Attention.PAID_AFTER_CLOSE)
+    if not isinstance(evidence, tuple):
+        return _paid_too_late(after, now)
+    for receipt in evidence:
+        after = flag(after, Attention.PAID_AFTER_CLOSE, f"receipt {receipt.id}", now)
+    return after
+
+
+def _paid_too_late(after: Payment, now: datetime) -> Payment:
+    return flag(after, Attention.PAID_AFTER_CLOSE, f"{after.received} received", now)
 
 
 def _by_time(after: Payment, evidence: Evidence, rules: Rules) -> tuple[int, bool]:
@@ -344,21 +355,32 @@ def _declined(evidence: Evidence) -> Failure:
 # -- attention, events and audit ---------------------------------------------------------------
 
 
-def _attention(after: Payment) -> frozenset[Attention]:
-    reasons = set(after.attention - _DERIVED)
+def _attend(after: Payment, now: datetime) -> Payment:
+    """Open the reasons that the facts give, and end those that they no longer give."""
+    true = _true_of(after)
+    if not true and not after.attention_records:
+        return after
+    records = derive(after.attention_records, _DERIVED, true, now)
     if not after.status.is_open:
-        reasons -= _UNSETTLED
+        records = end(records, WAITING, now)
     if after.asking is Asking.ANSWERED:
-        reasons.discard(Attention.OUTCOME_UNKNOWN)
-    if after.status.is_closed and 0 < after.confirmed < after.due:
-        reasons.add(Attention.UNDERPAID)
-    if after.confirmed > after.due:
-        reasons.add(Attention.OVERPAID)
-    if after.confirmed >= 2 * after.due and after.due > 0:
-        reasons.add(Attention.DUPLICATE_PAYMENT)
+        records = end(records, (Attention.OUTCOME_UNKNOWN,), now)
+    return attrs.evolve(after, attention_records=publish_old(records, now))
+
+
+def _true_of(after: Payment) -> dict[Attention, frozenset[str]]:
+    """The derived reasons that hold, each with the facts behind it."""
+    true = {}
+    confirmed, due = after.confirmed, after.due
+    if after.status.is_closed and 0 < confirmed < due:
+        true[Attention.UNDERPAID] = f"{confirmed} of {due} confirmed"
+    if confirmed > due:
+        true[Attention.OVERPAID] = f"{confirmed} of {due} confirmed"
+    if confirmed >= 2 * due and due > 0:
+        true[Attention.DUPLICATE_PAYMENT] = f"paid {confirmed // due} times"
     if after.refunded > 0:
-        reasons.add(Attention.REFUNDED_EXTERNALLY)
-    return frozenset(reasons)
+        true[Attention.REFUNDED_EXTERNALLY] = f"{after.refunded} refunded"
+    return {reason: frozenset({fact}) for reason, fact in true.items()}
 
 
 _LIFECYCLE = {
@@ -374,7 +396,7 @@ def _events(before: Payment, after: Payment) -> tuple[Event, ...]:
     if after.status is not before.status and after.status in _LIFECYCLE:
         kind, reason = _LIFECYCLE[after.status]
         events.append(Event(type=kind, previous_status=before.status, reason=reason))
-    raised = (after.attention - before.attention) & MONEY_ATTENTION
+    raised = to_publish(before.attention_records, after.attention_records)
     if raised:
         reason = ",".join(sorted(attention.value for attention in raised))
         events.append(Event(type=EventType.ATTENTION, previous_status=before.status, reason=reason))
@@ -388,13 +410,23 @@ _STATUS_CHECKED = "status_checked"
 def _audit_event(before: Payment, after: Payment) -> str:
     if after.status is not before.status:
         return f"payment_{after.status.value.lower()}"
-    if after.attention != before.attention:
-        return "attention_changed"
+    if after.attention_records != before.attention_records:
+        return "attention_resolved" if _resolved(before, after) else "attention_changed"
     if _money(after) != _money(before):
         return "facts_changed"
     if after.asking is not before.asking or after.provider_reference != before.provider_reference:
         return "provider_answered"
     return _STATUS_CHECKED
+
+
+def _resolved(before: Payment, after: Payment) -> bool:
+    """Whether a person has looked."""
+    by_person = {
+        (record.reason, record.resolved_time)
+        for record in after.attention_records
+        if record.resolved_by not in ("", PAYD)
+    }
+    return not by_person <= {(r.reason, r.resolved_time) for r in before.attention_records}
 
 
 def _money(payment: Payment) -> tuple[object, ...]:

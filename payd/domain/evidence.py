@@ -7,6 +7,7 @@ from datetime import datetime
 import attrs
 from attrs.validators import and_, deep_iterable, instance_of, optional
 
+from payd.domain.attention import Attention
 from payd.domain.dispute import Dispute
 from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show
 from payd.domain.refund import RefundSnapshot
@@ -236,6 +237,19 @@ class Conflict:
     For example other contents under a known id, or an object that belongs to another payment.
     """
 
+    #: What contradicts, for the person that looks: two conflicts with one detail are one.
+    detail: str = attrs.field(default="", converter=cut_message, validator=is_storable)
+
+
+@attrs.frozen(kw_only=True)
+class AttentionResolved:
+    """A person has looked: the reasons that are open end, until new facts open them again."""
+
+    reasons: frozenset[Attention]
+    #: The person, as in the audit trail.
+    by: str
+    note: str
+
 
 Evidence = (
     Created
@@ -248,6 +262,7 @@ Evidence = (
     | NotClosable
     | Unanswered
     | Conflict
+    | AttentionResolved
     | Reversal
     | Snapshot
     | tuple[Receipt, ...]

@@ -10,9 +10,11 @@ from typing import assert_never
 
 import attrs
 
+from payd.domain.attention import Attention, add_fact, resolve
 from payd.domain.evidence import (
     Absent,
     AskAgain,
+    AttentionResolved,
     CancelRequested,
     Conflict,
     Created,
@@ -29,7 +31,7 @@ from payd.domain.evidence import (
     Unanswered,
 )
 from payd.domain.outcome import Asking
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 #: An open payment without news this long after its expiry is STUCK.
 STUCK_AFTER = timedelta(hours=1)
@@ -47,17 +49,21 @@ def learn(payment: Payment, evidence: Evidence, now: datetime, late_end: datetim
     """
     match evidence:
         case Created():
-            return _adopt(payment, evidence)
+            return _adopt(payment, evidence, now)
         case Snapshot():
-            return _learn_snapshot(payment, evidence)
+            return _learn_snapshot(payment, evidence, now)
         case NotClosable(snapshot=snapshot):
-            return _learn_snapshot(payment, snapshot)
+            return _learn_snapshot(payment, snapshot, now)
         case tuple():
-            return _learn_receipts(payment, evidence, late_end)
+            return _learn_receipts(payment, evidence, now, late_end)
         case Reversal():
-            return _learn_reversal(payment, evidence)
-        case Conflict():
-            return flag(payment, Attention.CONFLICTING_EVIDENCE)
+            return _learn_reversal(payment, evidence, now)
+        case Conflict(detail=detail):
+            fact = detail or "a report that contradicts what is known"
+            return flag(payment, Attention.CONFLICTING_EVIDENCE, fact, now)
+        case AttentionResolved(reasons=reasons, by=by, note=note):
+            records = resolve(payment.attention_records, reasons, by, note, now)
+            return attrs.evolve(payment, attention_records=records)
         case Unanswered():
             return _learn_silence(payment, now)
         case OutcomeUnknown() | NotAttempted() | Absent() | AskAgain() | Declined():
@@ -68,12 +74,14 @@ def learn(payment: Payment, evidence: Evidence, now: datetime, late_end: datetim
             assert_never(evidence)
 
 
-def flag(payment: Payment, reason: Attention) -> Payment:
-    """Return the payment with one more reason for attention."""
-    return attrs.evolve(payment, attention=payment.attention | {reason})
+def flag(payment: Payment, reason: Attention, fact: str, now: datetime) -> Payment:
+    """Return the payment with one more fact behind a reason for attention."""
+    records = add_fact(payment.attention_records, reason, fact, now)
+    return attrs.evolve(payment, attention_records=records)
 
 
-def _adopt(payment: Payment, created: Created) -> Payment:
+def _adopt(payment: Payment, created: Created, now: datetime) -> Payment:
+    other = f"object {created.reference}"
     if payment.provider_reference is None:
         after = attrs.evolve(
             payment,
@@ -83,9 +91,11 @@ def _adopt(payment: Payment, created: Created) -> Payment:
             asking=Asking.ANSWERED,
             ask_deadline=None,
         )
-        return flag(after, Attention.CONFLICTING_EVIDENCE) if _was_denied(payment) else after
+        if _was_denied(payment):
+            return flag(after, Attention.CONFLICTING_EVIDENCE, other, now)
+        return after
     if payment.provider_reference != created.reference:
-        return flag(payment, Attention.CONFLICTING_EVIDENCE)
+        return flag(payment, Attention.CONFLICTING_EVIDENCE, other, now)
     action = payment.next_action or created.next_action
     return attrs.evolve(_name(payment, created.aliases), next_action=action)
 
@@ -127,15 +137,16 @@ def _learn_asking(
     return attrs.evolve(payment, asking=asking, ask_deadline=None)
 
 
-def _learn_snapshot(payment: Payment, snapshot: Snapshot) -> Payment:
+def _learn_snapshot(payment: Payment, snapshot: Snapshot, now: datetime) -> Payment:
     named, known = snapshot.reference, payment.provider_reference
     if named not in (None, known) and (known is not None or _is_harmless(snapshot)):
-        return _learn_of_another(payment, snapshot)
+        return _learn_of_another(payment, snapshot, now)
     if not payment.is_asset(snapshot.asset) or snapshot.due not in (None, payment.due):
-        return flag(payment, Attention.AMOUNT_MISMATCH)
+        asks = snapshot.asset if snapshot.due is None else f"{snapshot.due} {snapshot.asset}"
+        return flag(payment, Attention.AMOUNT_MISMATCH, f"asks for {asks}", now)
     if named is not None:
         # A report may overtake the answer to `create`, or that answer was lost.
-        payment = _adopt(payment, Created(reference=named, next_action=None))
+        payment = _adopt(payment, Created(reference=named, next_action=None), now)
     payment = _name(payment, snapshot.aliases)
     after = attrs.evolve(
         payment,
@@ -143,9 +154,10 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot) -> Payment:
         snapshot_refunded=max(payment.snapshot_refunded, snapshot.refunded),
     )
     if snapshot.status is ProviderStatus.DISPUTED:
-        after = flag(after, Attention.DISPUTED)
+        after = flag(after, Attention.DISPUTED, "reported", now)
     if snapshot.status is ProviderStatus.PAID and snapshot.confirmed < payment.due:
-        after = flag(after, Attention.AMOUNT_MISMATCH)
+        paid = f"paid with {snapshot.confirmed}"
+        after = flag(after, Attention.AMOUNT_MISMATCH, paid, now)
     if not _is_newer(payment, snapshot):
         return after
     return attrs.evolve(
@@ -156,26 +168,27 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot) -> Payment:
     )
 
 
-def _learn_of_another(payment: Payment, snapshot: Snapshot) -> Payment:
+def _learn_of_another(payment: Payment, snapshot: Snapshot, now: datetime) -> Payment:
     """Handle a second object of this payment.
 
     Its money never counts. While it can be paid, the customer could pay twice.
     """
     if _is_harmless(snapshot):
         return payment
-    return flag(payment, Attention.CONFLICTING_EVIDENCE)
+    other = f"object {snapshot.reference}"
+    return flag(payment, Attention.CONFLICTING_EVIDENCE, other, now)
 
 
 def _is_harmless(snapshot: Snapshot) -> bool:
     return snapshot.status in UNPAYABLE and snapshot.received == 0
 
 
-def _learn_reversal(payment: Payment, reversal: Reversal) -> Payment:
+def _learn_reversal(payment: Payment, reversal: Reversal, now: datetime) -> Payment:
     after = _name(payment, reversal.aliases)
     if reversal.disputed:
-        after = flag(after, Attention.DISPUTED)
+        after = flag(after, Attention.DISPUTED, "reported", now)
     if not payment.is_asset(reversal.asset):
-        return flag(after, Attention.AMOUNT_MISMATCH)
+        return flag(after, Attention.AMOUNT_MISMATCH, f"reversal of {reversal.asset}", now)
     refunded = max(payment.snapshot_refunded, reversal.refunded)
     return attrs.evolve(after, snapshot_refunded=refunded)
 
@@ -191,17 +204,20 @@ def _is_newer(payment: Payment, snapshot: Snapshot) -> bool:
     return (snapshot.as_of, _STATUS_RANK[snapshot.status], snapshot.received) > known
 
 
-def _learn_receipts(payment: Payment, receipts: tuple[Receipt, ...], late_end: datetime) -> Payment:
+def _learn_receipts(
+    payment: Payment, receipts: tuple[Receipt, ...], now: datetime, late_end: datetime
+) -> Payment:
     known = {receipt.id: receipt for receipt in payment.receipts}
     after, sums = payment, payment.sums
     for receipt in receipts:
         if not payment.is_asset(receipt.asset):
             # The payment does not get it: a person has to match it, or send it back.
-            after = flag(after, Attention.WRONG_TOKEN)
+            after = flag(after, Attention.WRONG_TOKEN, f"receipt {receipt.id}", now)
             continue
         old = known.get(receipt.id)
         if old is not None and _contradict(receipt, old):
-            after = flag(after, Attention.CONFLICTING_EVIDENCE)
+            fact = f"receipt {receipt.id}"
+            after = flag(after, Attention.CONFLICTING_EVIDENCE, fact, now)
         if old is None or _replaces(receipt, old):
             known[receipt.id] = receipt
             sums = sums.replace(old, receipt, payment.expire_time, late_end)
@@ -231,7 +247,7 @@ def _replaces(new: Receipt, old: Receipt) -> bool:
 
 def _learn_silence(payment: Payment, now: datetime) -> Payment:
     if payment.status is Status.CREATING and now >= payment.expire_time:
-        return flag(payment, Attention.OUTCOME_UNKNOWN)
+        return flag(payment, Attention.OUTCOME_UNKNOWN, "create", now)
     if payment.status.is_open and now >= payment.expire_time + STUCK_AFTER:
-        return flag(payment, Attention.STUCK)
+        return flag(payment, Attention.STUCK, "open after its expiry", now)
     return payment

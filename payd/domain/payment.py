@@ -8,6 +8,7 @@ from uuid import UUID
 
 import attrs
 
+from payd.domain.attention import Attention, AttentionRecord, open_reasons
 from payd.domain.dispute import Dispute
 from payd.domain.evidence import ProviderStatus, Receipt
 from payd.domain.money import Money, TokenTerms
@@ -42,22 +43,6 @@ class Status(enum.Enum):
 
 _OPEN = frozenset({Status.CREATING, Status.PENDING, Status.PROCESSING, Status.CANCELING})
 _CLOSED = frozenset({Status.CANCELED, Status.EXPIRED, Status.FAILED})
-
-
-class Attention(enum.Enum):
-    """Why a person should look. `decide.MONEY_ATTENTION` are published as payment.attention."""
-
-    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
-    UNDERPAID = "UNDERPAID"
-    OVERPAID = "OVERPAID"
-    PAID_AFTER_CLOSE = "PAID_AFTER_CLOSE"
-    DUPLICATE_PAYMENT = "DUPLICATE_PAYMENT"
-    AMOUNT_MISMATCH = "AMOUNT_MISMATCH"
-    WRONG_TOKEN = "WRONG_TOKEN"  # noqa: S105 - a reason, not a password
-    CONFLICTING_EVIDENCE = "CONFLICTING_EVIDENCE"
-    REFUNDED_EXTERNALLY = "REFUNDED_EXTERNALLY"
-    DISPUTED = "DISPUTED"
-    STUCK = "STUCK"
 
 
 @attrs.frozen(kw_only=True)
@@ -158,7 +143,8 @@ class Payment:
     #: What the provider keeps of the money, in the unit of `due`, where it says so.
     fee: int | None = None
 
-    attention: frozenset[Attention] = frozenset()
+    #: Why a person should look, or should have looked; oldest first, one for each reason.
+    attention_records: tuple[AttentionRecord, ...] = ()
     failure: Failure | None = None
     late: bool = False
 
@@ -202,6 +188,11 @@ class Payment:
     def refunded(self) -> int:
         """Amount returned at the provider, whether payd or a person started it."""
         return self.snapshot_refunded
+
+    @property
+    def attention(self) -> frozenset[Attention]:
+        """The reasons that a person still has to look at."""
+        return open_reasons(self.attention_records)
 
     def is_asset(self, asset: str) -> bool:
         """Whether money in `asset` counts towards what is due. Case is ignored, as in hex."""

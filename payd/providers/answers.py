@@ -55,7 +55,8 @@ def answer_to_create(provider: str, said: evidence.Created | ProviderError) -> A
         case interface.NotAttempted() | interface.Misconfigured():
             return _not_attempted(provider, RETRY_AFTER_S)
         case interface.IdempotencyConflict():
-            return Answer(evidence=(evidence.OutcomeUnknown(), evidence.Conflict()))
+            conflict = evidence.Conflict(detail="create was sent before with other parameters")
+            return Answer(evidence=(evidence.OutcomeUnknown(), conflict))
         case _:
             return Answer(evidence=(evidence.OutcomeUnknown(),))
 

@@ -155,7 +155,11 @@ class Reconcile:
         after = await self.settle.settle_all(payment, evidence, _ORIGIN)
         if not any(isinstance(piece, Snapshot) for piece in evidence):
             return "not closed: no answer"
-        return "closed" if after.attention == payment.attention else "closed, see attention"
+        return (
+            "closed"
+            if after.attention_records == payment.attention_records
+            else "closed, see attention"
+        )
 
     async def _missing(
         self, provider: ProviderPort, stored: Iterable[StoredObject], listed: Container[str]
@@ -170,7 +174,8 @@ class Reconcile:
             if not answer.is_missing:
                 await self.settle.settle_all(payment, answer.evidence, _ORIGIN)
                 continue
-            await self.settle.settle(payment, Conflict(), _ORIGIN)
+            conflict = Conflict(detail=f"object {one.reference} is missing")
+            await self.settle.settle(payment, conflict, _ORIGIN)
             findings.append(
                 {
                     "kind": "payment_without_object",

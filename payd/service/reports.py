@@ -46,7 +46,10 @@ class _Report:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         if self.row.conflicting:
-            return (Conflict(),) * len(self.observations)
+            return tuple(
+                Conflict(detail=f"report {observation.id} came with two contents")
+                for observation in self.observations
+            )
         return tuple(observation.fact for observation in self.observations)
 
     @property

@@ -108,7 +108,7 @@ class Settle:
             except ReceiptTaken:
                 taken.append(receipt.id)
         note = f"reported for this payment, but another payment has: {', '.join(taken)}"
-        return await self.apply_or_raise(payment, Conflict(), origin, inbox_ids, note)
+        return await self.apply_or_raise(payment, Conflict(detail=note), origin, inbox_ids, note)
 
     async def claim(
         self, payment: Payment, evidence: Evidence, origin: Origin

@@ -12,11 +12,12 @@ from payd_client.proto import payment_pb2 as pb
 
 from payd.codec import requests
 from payd.codec.messages import event_body, payment_message, quote_message
+from payd.domain.attention import Attention, AttentionRecord
 from payd.domain.errors import InvalidField
 from payd.domain.money import Money, TokenTerms
 from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowField, ShowKind
 from payd.domain.outcome import Failure
-from payd.domain.payment import Attention, Customer, LineItem, Payment, Status
+from payd.domain.payment import Customer, LineItem, Payment, Status
 from payd.domain.request import InitiateRequest, Item, QuoteAnswer
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -149,7 +150,10 @@ def test_a_failed_payment_says_why_and_what_an_operator_should_see() -> None:
         a_payment(
             status=Status.FAILED,
             failure=Failure(code="card_declined", message="declined"),
-            attention=frozenset({Attention.UNDERPAID, Attention.DISPUTED}),
+            attention_records=tuple(
+                AttentionRecord(reason=reason, since=NOW)
+                for reason in (Attention.UNDERPAID, Attention.DISPUTED)
+            ),
         )
     )
     assert message.failure == pb.Failure(code="card_declined", message="declined")

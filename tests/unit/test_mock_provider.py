@@ -28,9 +28,10 @@ from unit.providers.toys import (
     half,
 )
 
+from payd.domain.attention import Attention
 from payd.domain.decide import decide
 from payd.domain.evidence import Evidence
-from payd.domain.payment import Attention, Customer, Payment, Status
+from payd.domain.payment import Customer, Payment, Status
 from payd.plugins import (
     Absent,
     Created,

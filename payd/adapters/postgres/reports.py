@@ -54,8 +54,8 @@ def _fact_json(fact: Any) -> Json:
             return {"refund": _json(fact)}
         case Dispute():
             return {"dispute": _json(fact)}
-        case Conflict():
-            return {"conflict": {}}
+        case Conflict(detail=detail):
+            return {"conflict": {"detail": detail} if detail else {}}
         case _:
             return {"receipts": receipt_rows(fact)}
 
@@ -96,8 +96,8 @@ def _fact_of(fields: Json) -> Any:
             return _refund_of(refund)
         case {"dispute": dispute}:
             return _dispute_of(dispute)
-        case {"conflict": _}:
-            return Conflict()
+        case {"conflict": conflict}:
+            return Conflict(**conflict)
         case _:
             return tuple(map(receipt_of, fields["receipts"]))
 

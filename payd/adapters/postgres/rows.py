@@ -9,11 +9,12 @@ from uuid import UUID
 import asyncpg
 
 from payd.adapters.columns import Json
+from payd.domain.attention import Attention, AttentionRecord
 from payd.domain.evidence import ProviderStatus, Receipt, ReceiptState
 from payd.domain.money import Money, TokenTerms
 from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show, ShowField, ShowKind
 from payd.domain.outcome import Asking, Failure
-from payd.domain.payment import Attention, Customer, LineItem, Payment, Status
+from payd.domain.payment import Customer, LineItem, Payment, Status
 from payd.domain.sums import ByTime, ReceiptSums
 
 Row = asyncpg.Record
@@ -66,7 +67,10 @@ def _mutable_fields(row: Row) -> dict[str, Any]:
         "snapshot_refunded": int(row["snapshot_refunded"]),
         "sums": _sums_of(row["sums"]),
         "receipts": tuple(map(receipt_of, json.loads(row["receipts"] or "[]"))),
-        "attention": frozenset(map(Attention, row["attention"])),
+        "attention_records": tuple(
+            AttentionRecord(reason=Attention(reason), since=row["update_time"], published=True)
+            for reason in row["attention"]
+        ),
         "failure": Failure(code=code, message=row["failure_message"]) if code else None,
     }
 

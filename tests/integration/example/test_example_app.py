@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -16,9 +17,10 @@ from support.example_app import FULL_30D, ExampleApp, Surroundings, a_wish
 from support.waiting import wait_until
 from unit.cli.scripted_daemon import on_plain_asyncio
 
+from payd.domain.attention import Attention, AttentionRecord
 from payd.domain.decide import EventType
 from payd.domain.outcome import Failure
-from payd.domain.payment import Attention, Customer, LineItem, Payment, Status
+from payd.domain.payment import Customer, LineItem, Payment, Status
 
 PAYMENTS = "/api/v1/payments"
 
@@ -316,9 +318,8 @@ def an_event_payment(subscription_id: str, **overrides: Any) -> Payment:
 def test_attention_is_raised(
     app: ExampleApp, surroundings: Surroundings, stream: EventStream
 ) -> None:
-    payment = an_event_payment(
-        add_pending(surroundings), attention=frozenset({Attention.UNDERPAID})
-    )
+    underpaid = AttentionRecord(reason=Attention.UNDERPAID, since=datetime.now(UTC))
+    payment = an_event_payment(add_pending(surroundings), attention_records=(underpaid,))
     on_plain_asyncio(stream.publish(payment, EventType.ATTENTION))
     with app.client() as client:
 

@@ -29,9 +29,10 @@ from payd.adapters.nats.publisher import JetStreamPublisher
 from payd.adapters.nats.stream import MESSAGE_BYTES_MAX
 from payd.codec.messages import event_body
 from payd.codec.requests import ITEMS_MAX, METADATA_MAX, SUBSCRIPTIONS_MAX, URL_LENGTH_MAX
+from payd.domain.attention import Attention, AttentionRecord
 from payd.domain.money import Money
 from payd.domain.next_action import Redirect
-from payd.domain.payment import Attention, Customer, LineItem, Payment, Status
+from payd.domain.payment import Customer, LineItem, Payment, Status
 from payd.ports import OutboxRow, PublishError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -414,7 +415,7 @@ def _largest_event_body() -> bytes:
         complete_time=NOW,
         provider_reference="r" * 255,
         next_action=Redirect(url="u" * URL_LENGTH_MAX),
-        attention=frozenset(Attention),
+        attention_records=tuple(AttentionRecord(reason=reason, since=NOW) for reason in Attention),
     )
     return event_body(
         payment,

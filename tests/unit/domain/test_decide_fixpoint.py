@@ -13,6 +13,7 @@ from unit.domain.builders import (
     reread,
 )
 
+from payd.domain.attention import Attention
 from payd.domain.decide import decide
 from payd.domain.evidence import (
     Absent,
@@ -25,7 +26,7 @@ from payd.domain.evidence import (
     ReceiptState,
 )
 from payd.domain.outcome import Asking
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 CANCEL = CancelRequested()
 CLOSED_WITH_A_PART = a_snapshot(ProviderStatus.CANCELED, received=100, confirmed=100)

@@ -3,6 +3,7 @@
 import pytest
 from unit.domain.builders import DUE, a_payment, a_receipt, a_snapshot, after, at, created
 
+from payd.domain.attention import Attention
 from payd.domain.decide import EventType, Rules, decide
 from payd.domain.evidence import (
     Evidence,
@@ -11,7 +12,7 @@ from payd.domain.evidence import (
     Receipt,
     ReceiptState,
 )
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 DAY = 24 * 60
 EXPIRED = a_payment(Status.EXPIRED)
@@ -114,7 +115,7 @@ def test_a_sighting_in_time_waits_until_it_is_final() -> None:
     ],
 )
 @pytest.mark.parametrize("amount", [1, DUE])
-def test_where_late_money_is_held_any_of_it_is_for_a_person_and_reported_once(
+def test_where_late_money_is_held_any_of_it_is_for_a_person_and_each_receipt_reported_once(
     closed: Payment, rules: Rules, amount: int
 ) -> None:
     first = decide(closed, (a_receipt("a", amount),), at(2), rules)
@@ -124,7 +125,12 @@ def test_where_late_money_is_held_any_of_it_is_for_a_person_and_reported_once(
     second = decide(first.payment, (a_receipt("b", 1, state=SEEN),), at(3), rules)
     assert second is not None
     assert second.payment.status is closed.status
-    assert second.events == ()
+    assert [event.type for event in second.events] == [EventType.ATTENTION]
+    final = decide(second.payment, (a_receipt("b", 1),), at(4), rules)
+    assert final is not None
+    assert [event.reason for event in final.events] == [
+        "OVERPAID" if amount == DUE else "UNDERPAID"
+    ]
 
 
 def test_a_part_stays_reported_while_the_rest_is_only_seen() -> None:

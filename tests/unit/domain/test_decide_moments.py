@@ -6,6 +6,7 @@ import attrs
 import pytest
 from unit.domain.builders import DUE, EXPIRY, a_payment, a_receipt, a_snapshot, after, at, created
 
+from payd.domain.attention import Attention
 from payd.domain.decide import decide, next_check_time
 from payd.domain.evidence import (
     Absent,
@@ -20,7 +21,7 @@ from payd.domain.evidence import (
     Unanswered,
 )
 from payd.domain.outcome import Asking, Failure
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 EXPIRES = 30.0
 JUST_BEFORE = EXPIRES - 0.001

@@ -1,5 +1,6 @@
 """Invariants of decisions, for any evidence in any order at any time."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.domain.builders import DUE, a_payment, a_receipt, a_snapshot, at, created, facts, reread
 
-from payd.domain.decide import MONEY_ATTENTION, Decision, EventType, decide
+from payd.domain.attention import MORE, PUBLISH_AFTER, WAITING, Attention, AttentionRecord
+from payd.domain.decide import Decision, EventType, decide
 from payd.domain.evidence import (
     Absent,
     AskAgain,
+    AttentionResolved,
     CancelRequested,
     Conflict,
     Declined,
@@ -23,7 +26,7 @@ from payd.domain.evidence import (
     ReceiptState,
     Unanswered,
 )
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 MINUTES = st.integers(0, 3000)
 #: After all of them.
@@ -79,6 +82,8 @@ ANY = st.one_of(
             CancelRequested(),
             Unanswered(),
             Conflict(),
+            Conflict(detail="another"),
+            AttentionResolved(reasons=frozenset(Attention), by="operator:eve", note="n"),
         ]
     ),
 )
@@ -179,15 +184,43 @@ def test_i8_each_change_of_status_is_reported_exactly_once(life: Any) -> None:
 
 
 @given(LIVES)
-def test_i8_each_reason_for_a_person_is_reported_exactly_once(life: Any) -> None:
-    published: list[str] = []
-    raised: set[str] = set()
+def test_i8_each_fact_behind_a_reason_is_published_exactly_once(life: Any) -> None:
+    published: dict[Attention, set[str]] = defaultdict(set)
     for _, decision in live(life):
-        raised |= {reason.value for reason in decision.payment.attention & MONEY_ATTENTION}
-        for event in decision.events:
-            if event.type is EventType.ATTENTION:
-                published += event.reason.split(",")
-    assert sorted(published) == sorted(raised)
+        reports = [e.reason.split(",") for e in decision.events if e.type is EventType.ATTENTION]
+        reasons = {Attention(reason) for reason in (reports[0] if reports else [])}
+        for record in decision.payment.attention_records:
+            new = record.facts - published[record.reason]
+            if record.reason in reasons:
+                assert record.is_open
+                assert record.published
+                assert new or _has_come_back(record)
+                published[record.reason] |= record.facts
+            elif record.reason not in WAITING:
+                assert not new or not record.is_open
+
+
+def _has_come_back(record: AttentionRecord) -> bool:
+    """Whether it may be published for facts that are known: it waited, or it had ended."""
+    return record.reason in WAITING or record.reason is Attention.UNDERPAID
+
+
+@given(LIVES)
+def test_what_waiting_may_end_is_published_when_it_is_an_hour_old(life: Any) -> None:
+    for _, decision in live(life):
+        now = decision.payment.update_time
+        for record in decision.payment.attention_records:
+            if record.reason in WAITING and record.is_open and now >= record.since:
+                assert record.published or now < record.since + PUBLISH_AFTER
+
+
+@given(LIVES)
+def test_a_reason_has_one_record_and_the_oldest_comes_first(life: Any) -> None:
+    for _, decision in live(life):
+        records = decision.payment.attention_records
+        assert len({record.reason for record in records}) == len(records)
+        assert [r.since for r in records] == sorted(r.since for r in records)
+        assert not any(MORE in record.facts for record in records)
 
 
 @given(LIVES)

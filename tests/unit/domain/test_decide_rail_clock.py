@@ -3,6 +3,7 @@
 import pytest
 from unit.domain.builders import DUE, a_payment, a_receipt, a_snapshot, after, at, created
 
+from payd.domain.attention import Attention
 from payd.domain.decide import EventType, Rules, decide
 from payd.domain.evidence import (
     CancelRequested,
@@ -10,7 +11,7 @@ from payd.domain.evidence import (
     ProviderStatus,
     ReceiptState,
 )
-from payd.domain.payment import Attention, Status
+from payd.domain.payment import Status
 
 DAY = 24 * 60
 EXPIRES, JUST_LATE = 30.0, 30.01

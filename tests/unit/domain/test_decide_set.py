@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from unit.domain.builders import DUE, a_payment, a_receipt, at, created, reread
 from unit.domain.test_decide_properties import ANY
 
+from payd.domain.attention import Attention
 from payd.domain.decide import Event, EventType, decide, decide_set
 from payd.domain.evidence import Evidence, ReceiptState
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 
 def in_sets(payment: Payment, pieces: Sequence[Evidence]) -> tuple[Payment, list[Event], int]:

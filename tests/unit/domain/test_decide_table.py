@@ -17,6 +17,7 @@ from unit.domain.builders import (
     created,
 )
 
+from payd.domain.attention import Attention
 from payd.domain.decide import EventType, Rules, decide, next_check_time
 from payd.domain.evidence import (
     Absent,
@@ -33,7 +34,7 @@ from payd.domain.evidence import (
     Unanswered,
 )
 from payd.domain.outcome import Asking
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 LATE = 31.0
 CANCEL = CancelRequested(reason="r")

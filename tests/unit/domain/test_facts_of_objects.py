@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.domain.builders import DUE, a_payment, a_snapshot, after, at, created, facts
 
+from payd.domain.attention import Attention
 from payd.domain.decide import Decision, EventType, decide
 from payd.domain.evidence import (
     Conflict,
@@ -20,7 +21,7 @@ from payd.domain.evidence import (
     Snapshot,
 )
 from payd.domain.outcome import Asking
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 PENDING = a_payment(Status.PENDING)
 CREATING = a_payment(Status.CREATING, asking=Asking.UNKNOWN)

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 )
 from unit.domain.builders import DUE, EXPIRY, a_payment, a_receipt, a_snapshot, at, created, reread
 
+from payd.domain.attention import Attention
 from payd.domain.decide import Decision, EventType, decide
 from payd.domain.evidence import (
     Absent,
@@ -33,7 +34,7 @@ from payd.domain.evidence import (
     Unanswered,
 )
 from payd.domain.outcome import Asking
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 CLAIM_MINUTES = 1
 IDENTITY = ("id", "idempotency_key", "request_hash", "amount", "crypto", "items", "customer")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unit.domain.builders import a_payment, a_receipt, a_snapshot, at, created
 
+from payd.domain.attention import Attention
 from payd.domain.decide import EventType, decide
 from payd.domain.evidence import (
     Absent,
@@ -17,7 +18,7 @@ from payd.domain.evidence import (
     ProviderStatus,
     ReceiptState,
 )
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 PAGE = (Path(__file__).parents[3] / "docs/payment-model.md").read_text()
 #: Before the expiry and after it, in minutes.

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.domain.builders import DUE, EXPIRY, a_payment, a_receipt, a_snapshot, at, facts, reread
 
+from payd.domain.attention import Attention
 from payd.domain.decide import Decision, EventType, Rules, decide
 from payd.domain.evidence import (
     CancelRequested,
@@ -22,7 +23,7 @@ from payd.domain.evidence import (
     Receipt,
     ReceiptState,
 )
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 
 DAY = 24 * 60
 WINDOW_END = EXPIRY + timedelta(days=1)

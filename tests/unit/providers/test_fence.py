@@ -149,7 +149,8 @@ async def test_a_provider_that_cannot_make_its_answer_has_an_unknown_outcome(
 
 async def test_a_conflict_at_the_provider_is_an_unknown_outcome_and_conflicting_evidence() -> None:
     answer = await create(IdempotencyConflict("other amount"))
-    assert answer == Answer(evidence=(evidence.OutcomeUnknown(), evidence.Conflict()))
+    conflict = evidence.Conflict(detail="create was sent before with other parameters")
+    assert answer == Answer(evidence=(evidence.OutcomeUnknown(), conflict))
 
 
 async def test_an_error_from_the_providers_own_nursery_keeps_its_name() -> None:

@@ -5,8 +5,9 @@ import trio
 from unit.service.fakes import DECLINED, OUTCOME_UNKNOWN, UNANSWERED, Died, Request
 from unit.service.world import World, capable
 
+from payd.domain.attention import Attention
 from payd.domain.errors import PaymentNotCancelable, PaymentNotFound
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.capabilities import Lookup
 from payd.ports import Answer

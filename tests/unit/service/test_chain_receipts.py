@@ -10,6 +10,7 @@ import pytest
 from unit.service.fakes import NOON
 from unit.service.world import USDC, World, capable
 
+from payd.domain.attention import Attention
 from payd.domain.errors import (
     PaymentNotFound,
     ReceiptNotAttachable,
@@ -17,7 +18,7 @@ from payd.domain.errors import (
     StoreUnavailable,
 )
 from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
-from payd.domain.payment import Attention, Origin, Payment, Status
+from payd.domain.payment import Origin, Payment, Status
 from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Book, Cursor

@@ -11,8 +11,9 @@ from unit.service.fakes import (
 )
 from unit.service.world import World, capable
 
+from payd.domain.attention import Attention
 from payd.domain.evidence import ProviderStatus
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.capabilities import Capabilities, Lookup
 from payd.plugins.interface import PaymentRef
@@ -231,7 +232,7 @@ async def test_a_provider_that_never_answers_leaves_its_payment_stuck_and_checke
 
     assert payment.status is Status.PENDING
     assert payment.attention == {Attention.STUCK}
-    assert await world.events() == []
+    assert await world.events() == ["payment.attention"]
 
     world.provider.always = None
     world.provider.object.pay()

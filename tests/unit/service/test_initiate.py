@@ -11,6 +11,7 @@ import trio.testing
 from unit.service.fakes import DECLINED, OUTCOME_UNKNOWN, Request, not_attempted
 from unit.service.world import FULL_30D, PRICES, World, a_request
 
+from payd.domain.attention import Attention
 from payd.domain.errors import (
     CurrencyNotSupported,
     IdempotencyKeyReused,
@@ -22,7 +23,7 @@ from payd.domain.errors import (
 from payd.domain.evidence import Declined
 from payd.domain.next_action import Redirect
 from payd.domain.outcome import Asking
-from payd.domain.payment import Attention, Customer, Payment, Status
+from payd.domain.payment import Customer, Payment, Status
 from payd.domain.pricing import PriceList
 from payd.ports import Answer
 

@@ -9,8 +9,9 @@ import pytest
 from unit.service.fakes import OUTCOME_UNKNOWN, Request
 from unit.service.world import World
 
+from payd.domain.attention import Attention
 from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 from payd.ports import Answer
 from payd.service.reports import PARKED_MAX, UNKNOWN_MAX
 

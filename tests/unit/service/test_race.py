@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.service.world import World, capable
 
+from payd.domain.attention import Attention
 from payd.domain.errors import PaymentNotCancelable, PaymentNotFound
 from payd.domain.evidence import ProviderStatus
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.capabilities import Lookup
 

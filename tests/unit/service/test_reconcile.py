@@ -10,9 +10,10 @@ import pytest
 from unit.service.fakes import UNANSWERED, created
 from unit.service.world import World
 
+from payd.domain.attention import Attention
 from payd.domain.evidence import Created, ProviderStatus, Snapshot
 from payd.domain.next_action import Redirect
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 from payd.plugins.interface import Found, ObjectPage, PaymentRef, RemoteObject
 from payd.ports import Answer, Reconciliation
 from payd.service import reconcile

@@ -14,9 +14,10 @@ from unit.service.fakes import (
 )
 from unit.service.world import CALLER, World, capable
 
+from payd.domain.attention import Attention
 from payd.domain.evidence import AskAgain
 from payd.domain.outcome import Asking
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 from payd.plugins.capabilities import Capabilities, Lookup
 from payd.plugins.interface import PaymentRef
 from payd.ports import Answer
@@ -121,7 +122,7 @@ async def test_an_unknown_outcome_never_becomes_an_end_by_age() -> None:
     assert world.clock.now() - payment.create_time > timedelta(days=4)
     assert payment.status is Status.CREATING
     assert payment.attention == {Attention.OUTCOME_UNKNOWN}
-    assert await world.events() == []
+    assert await world.events() == ["payment.attention"]
 
 
 async def test_an_unknown_outcome_that_is_found_after_days_is_finished() -> None:

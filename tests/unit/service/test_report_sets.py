@@ -6,8 +6,9 @@ from typing import Any
 
 from unit.service.world import CALLER, World
 
+from payd.domain.attention import Attention
 from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState, Snapshot
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 from payd.ports import Name
 
 

@@ -9,6 +9,7 @@ import pytest
 import trio
 from unit.service.world import CALLER, World
 
+from payd.domain.attention import Attention
 from payd.domain.decide import Decision
 from payd.domain.errors import PaymentNotFound, StoreUnavailable
 from payd.domain.evidence import (
@@ -19,7 +20,7 @@ from payd.domain.evidence import (
     Receipt,
     ReceiptState,
 )
-from payd.domain.payment import Attention, Origin, Payment, Status
+from payd.domain.payment import Origin, Payment, Status
 from payd.domain.sums import ReceiptSums
 
 

@@ -10,9 +10,10 @@ import trio
 from unit.service.fakes import Died
 from unit.service.world import LEASES_S, World
 
+from payd.domain.attention import Attention
 from payd.domain.errors import ProviderUnavailable, WebhookRefused, WebhookUnknown
 from payd.domain.evidence import Conflict, Observation, ProviderStatus, Reversal, Snapshot
-from payd.domain.payment import Attention, Payment, Status
+from payd.domain.payment import Payment, Status
 from payd.plugins.interface import ProviderEvent, WebhookRequest
 from payd.ports import Unreadable
 

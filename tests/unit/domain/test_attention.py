@@ -1,0 +1,139 @@
+"""Attention: what opens a reason, what publishes it, who resolves it, and what brings it back."""
+
+from datetime import timedelta
+
+import pytest
+from unit.domain.builders import DUE, NOW, a_payment, a_receipt, after, at
+
+from payd.domain.actors import PAYD
+from payd.domain.attention import (
+    FACTS_MAX,
+    MORE,
+    Attention,
+    AttentionRecord,
+    add_fact,
+    derive,
+    publish_old,
+    resolve,
+    to_publish,
+)
+from payd.domain.decide import Decision, EventType, decide
+from payd.domain.evidence import AttentionResolved, Conflict, Unanswered
+from payd.domain.payment import Payment, Status
+
+CONFLICT = Attention.CONFLICTING_EVIDENCE
+RESOLVED = AttentionResolved(reasons=frozenset({CONFLICT}), by="operator:eve", note="seen")
+
+
+def decided(payment: Payment, evidence: object, minutes: float = 2) -> Decision:
+    decision = decide(payment, evidence, at(minutes))  # type: ignore[arg-type]
+    assert decision is not None
+    return decision
+
+
+def reasons(decision: Decision) -> list[str]:
+    return [event.reason for event in decision.events if event.type is EventType.ATTENTION]
+
+
+def test_a_fact_is_published_once_and_a_further_one_again() -> None:
+    first = decided(a_payment(Status.PENDING), Conflict(detail="one"))
+    assert reasons(first) == ["CONFLICTING_EVIDENCE"]
+    assert decide(first.payment, Conflict(detail="one"), at(3)) is None
+    second = decided(first.payment, Conflict(detail="two"), 3)
+    assert reasons(second) == ["CONFLICTING_EVIDENCE"]
+    [record] = second.payment.attention_records
+    assert record == AttentionRecord(
+        reason=CONFLICT, since=at(2), facts=frozenset({"one", "two"}), published=True
+    )
+
+
+def test_a_person_resolves_a_reason_with_a_note() -> None:
+    raised = after(a_payment(Status.PENDING), Conflict(detail="one"))
+    decision = decided(raised, RESOLVED, 5)
+    assert decision.payment.attention == frozenset()
+    assert (decision.audit_event, decision.note) == ("attention_resolved", "seen")
+    assert decision.events == ()
+    [record] = decision.payment.attention_records
+    assert (record.resolved_time, record.resolved_by, record.note) == (
+        at(5),
+        "operator:eve",
+        "seen",
+    )
+    assert decide(decision.payment, RESOLVED, at(6)) is None
+
+
+def test_a_resolved_reason_comes_back_with_new_facts_only() -> None:
+    resolved = after(a_payment(Status.PENDING), Conflict(detail="one"), RESOLVED)
+    assert decide(resolved, Conflict(detail="one"), at(9)) is None
+    again = decided(resolved, Conflict(detail="two"), 9)
+    [record] = again.payment.attention_records
+    assert (record.is_open, record.since, record.resolved_by) == (True, at(9), "")
+    assert reasons(again) == ["CONFLICTING_EVIDENCE"]
+
+
+def test_a_derived_reason_that_a_person_resolved_comes_back_when_more_money_comes() -> None:
+    everything = AttentionResolved(reasons=frozenset(Attention), by="operator:eve", note="n")
+    overpaid = after(a_payment(Status.COMPLETED), (a_receipt(amount=DUE + 1),))
+    resolved = after(overpaid, everything)
+    assert resolved.attention == frozenset()
+    assert after(resolved, (a_receipt(amount=DUE + 1),)).attention == frozenset()
+    assert after(resolved, (a_receipt("r2", 1),)).attention == {Attention.OVERPAID}
+
+
+def test_a_derived_reason_ends_by_itself_and_may_return() -> None:
+    true = {Attention.UNDERPAID: frozenset({"1 of 5"})}
+    records = derive((), (Attention.UNDERPAID,), true, NOW)
+    assert derive(records, (Attention.UNDERPAID,), true, at(1)) == records
+    ended = derive(records, (Attention.UNDERPAID,), {}, at(1))
+    assert [(r.is_open, r.resolved_by, r.resolved_time) for r in ended] == [(False, PAYD, at(1))]
+    assert derive(ended, (Attention.UNDERPAID,), {}, at(2)) == ended
+    again = derive(ended, (Attention.UNDERPAID,), true, at(3))
+    assert [(r.is_open, r.since) for r in again] == [(True, at(3))]
+    assert to_publish(ended, again) == {Attention.UNDERPAID}
+
+
+def test_a_derived_reason_keeps_the_facts_that_are_still_true() -> None:
+    both = {Attention.OVERPAID: frozenset({"a", "b"})}
+    records = derive((), (Attention.OVERPAID,), both, NOW)
+    one = derive(records, (Attention.OVERPAID,), {Attention.OVERPAID: frozenset({"b"})}, at(1))
+    assert [(r.facts, r.since) for r in one] == [(frozenset({"b"}), NOW)]
+    assert to_publish(records, one) == set()
+
+
+def test_what_waiting_may_end_is_published_by_the_status_check_that_finds_it_old() -> None:
+    first = decided(a_payment(Status.PENDING), Unanswered(), 91)
+    assert (first.payment.attention, first.events) == ({Attention.STUCK}, ())
+    assert decide(first.payment, Unanswered(), at(150.9)) is None
+    second = decided(first.payment, Unanswered(), 151)
+    assert reasons(second) == ["STUCK"]
+    assert decide(second.payment, Unanswered(), at(500)) is None
+
+
+def test_no_flood_of_facts_makes_a_row_grow_for_ever() -> None:
+    records = add_fact((), CONFLICT, "0", NOW)
+    for number in range(1, 3 * FACTS_MAX):
+        records = add_fact(records, CONFLICT, str(number), NOW)
+    [record] = records
+    assert len(record.facts) == FACTS_MAX + 1
+    assert MORE in record.facts
+    resolved = resolve(records, {CONFLICT}, "operator:eve", "n", at(1))
+    assert add_fact(resolved, CONFLICT, "5", at(2)) == resolved
+    [again] = add_fact(resolved, CONFLICT, "one more", at(2))
+    assert (again.is_open, again.since) == (True, at(2))
+    assert to_publish(resolved, (again,)) == {CONFLICT}
+
+
+@pytest.mark.parametrize("reason", [CONFLICT, Attention.OVERPAID])
+def test_a_reason_of_an_older_version_of_payd_knows_every_fact(reason: Attention) -> None:
+    records = (AttentionRecord(reason=reason, since=NOW, published=True),)
+    assert add_fact(records, reason, "new", at(1)) == records
+    assert derive(records, (reason,), {reason: frozenset({"new"})}, at(1)) == records
+    resolved = resolve(records, {reason}, "operator:eve", "n", at(1))
+    assert add_fact(resolved, reason, "new", at(2))[0].is_open
+
+
+def test_the_oldest_reason_comes_first() -> None:
+    records = add_fact((), Attention.WRONG_TOKEN, "a", at(5))
+    records = add_fact(records, CONFLICT, "b", NOW)
+    assert [record.reason for record in records] == [CONFLICT, Attention.WRONG_TOKEN]
+    assert publish_old(records, at(5) + timedelta(days=1)) == records
