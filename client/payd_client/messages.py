@@ -53,6 +53,8 @@ def initiate_message(request: InitiateRequest) -> pb.InitiatePaymentRequest:
         return_url=request.return_url,
         cancel_url=request.cancel_url,
         metadata=dict(request.metadata),
+        quote_token=request.quote_token,
+        expected_total=_money_message(request.expected_total),
     )
 
 
@@ -65,6 +67,7 @@ def quote_of(message: pb.Quote) -> Quote:
         crypto=_quote_crypto(message.crypto) if message.HasField("crypto") else None,
         pricing_version=message.pricing_version,
         expire_time=_time(message.expire_time),
+        quote_token=message.quote_token,
         message=message,
     )
 
@@ -131,6 +134,10 @@ def _item_message(item: Item) -> pb.Item:
     return pb.Item(
         chain_profile_id=item.chain_profile_id, node_type=item.node_type, duration=item.duration
     )
+
+
+def _money_message(money: Money | None) -> pb.Money | None:
+    return None if money is None else pb.Money(**attrs.asdict(money))
 
 
 def _priced_item(message: pb.PricedItem) -> PricedItem:

@@ -158,6 +158,10 @@ class InitiateRequest:
     return_url: str = ""
     cancel_url: str = ""
     metadata: Mapping[str, str] = attrs.field(factory=dict)
+    #: `Quote.quote_token`: until the quote expires, its total is charged, and no other.
+    quote_token: str = ""
+    #: Without a token: the total that the customer was shown. Another one is refused.
+    expected_total: Money | None = None
 
 
 # -- answers -------------------------------------------------------------------------------------
@@ -187,7 +191,7 @@ class QuoteCrypto:
 
 @attrs.frozen(kw_only=True)
 class Quote:
-    """Current prices of items. payd stores no quote."""
+    """Prices of items. payd stores no quote: the token is the quote."""
 
     items: tuple[PricedItem, ...]
     total: Money
@@ -196,7 +200,10 @@ class Quote:
     crypto: QuoteCrypto | None
     #: SHA-256 of the price list.
     pricing_version: str
+    #: Until when the token is good.
     expire_time: datetime
+    #: For `InitiateRequest`. Empty if payd signs no quotes: then use `expected_total`.
+    quote_token: str
     #: The protobuf message of the answer.
     message: pb.Quote = attrs.field(repr=False, eq=False)
 

@@ -212,7 +212,11 @@ def _add_shop(app: QuartTrio) -> None:
         """Price items; payd computes the price."""
         items = [item.item() for item in data.items]
         found = await _parts().checkouts.quote(items, data.method, data.crypto_currency)
-        return models.QuoteOut(total=models.amount_out(found.total), expire_time=found.expire_time)
+        return models.QuoteOut(
+            total=models.amount_out(found.total),
+            expire_time=found.expire_time,
+            quote_token=found.quote_token,
+        )
 
     @app.get("/api/v1/subscriptions")
     @validate_response(models.SubscriptionsOut)

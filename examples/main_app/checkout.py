@@ -57,10 +57,13 @@ class Wish:
     crypto_currency: str = ""
     return_url: str = ""
     cancel_url: str = ""
+    #: Of the quote whose total was on the button.
+    quote_token: str = ""
 
     def fingerprint(self) -> bytes:
-        """Hash of the request: equal for equal requests."""
-        meaning = json.dumps(attrs.asdict(self), sort_keys=True, default=str)
+        """Hash of the request: equal for equal requests, be it with a newer quote."""
+        asked = attrs.asdict(self, filter=attrs.filters.exclude("quote_token"))
+        meaning = json.dumps(asked, sort_keys=True, default=str)
         return hashlib.sha256(meaning.encode()).digest()
 
 
@@ -127,6 +130,7 @@ class Checkouts:
             subscription_ids=tuple(map(str, ids)),
             return_url=wish.return_url,
             cancel_url=wish.cancel_url,
+            quote_token=wish.quote_token,
         )
 
     async def _reserve(self, user_id: str, wish: Wish) -> tuple[Item, ...]:

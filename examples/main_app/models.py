@@ -49,6 +49,8 @@ class PaymentIn(_Request):
     #: Return URL of the customer; the shop's page if empty.
     return_url: Url = ""
     cancel_url: Url = ""
+    #: `quote_token` of the quote that the customer accepted.
+    quote_token: str = Field(default="", max_length=4096)
 
     def wish(self, home: str) -> Wish:
         """Convert for the checkout; `home` is the shop's page."""
@@ -60,6 +62,7 @@ class PaymentIn(_Request):
             crypto_currency=self.crypto_currency,
             return_url=self.return_url or home,
             cancel_url=self.cancel_url or home,
+            quote_token=self.quote_token,
         )
 
 
@@ -74,7 +77,9 @@ class QuoteOut(BaseModel):
     """A priced quote."""
 
     total: Amount
+    #: Until when `quote_token` holds the total.
     expire_time: datetime
+    quote_token: str
 
 
 class NextAction(BaseModel):

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic.fields import FieldInfo
 
 from payd.config import SETTINGS, Setting
+from payd.config.passwords import VAULT_NAMES
 from payd.plugins.interface import ProviderManifest
 from payd.providers.loader import manifest_of
 
@@ -66,11 +67,7 @@ _KINDS: Mapping[object, str] = {
     dict: "mapping",
     Path: "file",
 }
-_VAULT_NAMES = {
-    "database.password": "db_password",
-    "redis.password": "redis_password",
-    "nats.account_signing_seed": "nats_account_signing_seed",
-}
+_VAULT_NAMES = {key: name for name, key in VAULT_NAMES.items()}
 
 
 def reference() -> str:
@@ -90,7 +87,7 @@ def _section(setting: Setting) -> str:
 
 def _secrets(manifests: Iterable[ProviderManifest]) -> Iterator[str]:
     for setting in SETTINGS:
-        if setting.kind == "secret":
+        if setting.kind in ("secret", "secrets"):
             vault = _VAULT_NAMES[setting.key]
             yield _secret(setting.description, vault, setting.key, setting.env)
     for manifest in manifests:

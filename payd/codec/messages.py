@@ -69,6 +69,8 @@ def quote_message(quote: QuoteAnswer) -> pb.Quote:
         method=quote.method,
         pricing_version=quote.pricing_version,
         expire_time=_time(quote.expire_time),
+        quote_token=quote.quote_token,
+        indicative=not quote.quote_token,
     )
     if quote.crypto is not None:
         terms = quote.crypto

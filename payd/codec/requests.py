@@ -9,6 +9,7 @@ from uuid import UUID
 from payd_client.proto import payment_pb2 as pb
 
 from payd.domain.errors import InvalidField
+from payd.domain.money import Money
 from payd.domain.payment import Customer
 from payd.domain.request import InitiateRequest, Item, QuoteRequest
 
@@ -54,6 +55,11 @@ def initiate_request(message: pb.InitiatePaymentRequest) -> InitiateRequest:
         return_url=_url("return_url", message.return_url),
         cancel_url=_url("cancel_url", message.cancel_url),
         metadata=_metadata(message.metadata),
+        # payd's own text: `open_quote` refuses any other.
+        quote_token=message.quote_token,
+        expected_total=_money("expected_total", message.expected_total)
+        if message.HasField("expected_total")
+        else None,
     )
 
 
@@ -72,6 +78,14 @@ def idempotency_key(value: str) -> str:
 def cancel_reason(value: str) -> str:
     """Validate the reason of a cancellation. Raises InvalidField."""
     return _text("reason", value, REASON_LENGTH_MAX, required=False)
+
+
+def _money(field: str, message: pb.Money) -> Money:
+    try:
+        return Money(currency_code=message.currency_code, minor_units=message.minor_units)
+    except ValueError as error:
+        name, _, what = str(error).partition(": ")
+        raise InvalidField(f"{field}.{name}", what) from None
 
 
 def _customer(message: pb.Customer) -> Customer:

@@ -52,7 +52,7 @@ def _shown(value: object) -> str:
     match value:
         case None:
             return ""
-        case Secret():
+        case Secret() | (Secret(), *_):
             return REDACTED
         case bool():
             return str(value).lower()

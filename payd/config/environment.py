@@ -65,7 +65,7 @@ def _put(draft: Draft, setting: Setting, text: str) -> None:
 
 def _parse(setting: Setting, text: str) -> object:
     match setting.kind:
-        case "secret":
+        case "secret" | "secrets":
             return Secret(text)
         case "switch":
             return parse_switch(text)

@@ -146,7 +146,7 @@ def _nested(draft: Draft, providers: dict[str, object]) -> dict[str, object]:
 
 def _explain(setting: Setting, message: str, draft: Draft) -> str:
     value = draft.values.get(setting.key)
-    shown = quoted(value)
+    shown = "" if setting.kind == "secrets" else quoted(value)
     if setting.form:
         return f"must be {setting.form}{shown}"
     if setting.kind == "file":

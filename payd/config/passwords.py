@@ -12,6 +12,7 @@ VAULT_NAMES: Mapping[str, str] = {
     "db_password": "database.password",
     "redis_password": "redis.password",
     "nats_account_signing_seed": "nats.account_signing_seed",
+    "quote_key": "payments.quote_key",
 }
 #: Secrets that the daemon cannot start without.
 _REQUIRED = ("database.password",)
@@ -20,7 +21,7 @@ _REQUIRED = ("database.password",)
 def resolve_passwords(draft: Draft) -> None:
     """Read every secret into its setting, or record the problem."""
     for setting in BY_KEY.values():
-        if setting.kind == "secret":
+        if setting.kind in ("secret", "secrets"):
             _resolve(draft, setting)
     for key in _REQUIRED:
         if key not in draft.values and "vault.addr" not in draft.values:
@@ -38,7 +39,7 @@ def _resolve(draft: Draft, setting: Setting) -> None:
     if value is None:
         draft.values.pop(key, None)
         if isinstance(path, Path):
-            _from_file(draft, key, file.key, path)
+            _from_file(draft, setting, file.key, path)
     elif not from_environment:
         draft.refuse(key, f"secrets are not allowed in this file; set {file.key} or {file.env}")
     elif path is not None and draft.origins[file.key].startswith("environment"):
@@ -46,17 +47,26 @@ def _resolve(draft: Draft, setting: Setting) -> None:
     elif draft.is_production():
         what = f"{setting.env} is refused in production; set {file.key} or {file.env}"
         draft.refuse(key, what)
-    if not isinstance(draft.values.get(key), Secret):
-        draft.values.pop(key, None)
+    match draft.values.get(key):
+        case Secret() as several if setting.kind == "secrets":
+            # As in a file: one value per line, newest first.
+            lines = several.reveal().splitlines()
+            draft.values[key] = tuple(Secret(line) for line in lines if line.strip())
+        case Secret() | (Secret(), *_):
+            pass
+        case _:
+            draft.values.pop(key, None)
 
 
-def _from_file(draft: Draft, key: str, file_key: str, path: Path) -> None:
+def _from_file(draft: Draft, setting: Setting, file_key: str, path: Path) -> None:
+    key = setting.key
     values, wrong = read_secret(path)
-    if wrong is None and len(values) > 1:
+    if wrong is None and len(values) > 1 and setting.kind == "secret":
         wrong = f"{path} has more than one line; keep the secret only"
     if wrong is not None:
         draft.refuse(file_key, wrong)
         # Reported under the file's key. Mark the secret too, so that it is not reported as missing.
         draft.refuse(key, f"see {file_key}", draft.origins[file_key])
     else:
-        draft.put(key, values[0], f"file {path}")
+        held = values[0] if setting.kind == "secret" else tuple(values)
+        draft.put(key, held, f"file {path}")

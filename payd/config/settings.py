@@ -14,7 +14,7 @@ from payd.config.section import Section
 from payd.config.tree import Config, Provider
 from payd.telemetry import Secret
 
-Kind = Literal["text", "integer", "number", "switch", "choice", "list", "file", "secret"]
+Kind = Literal["text", "integer", "number", "switch", "choice", "list", "file", "secret", "secrets"]
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +70,7 @@ def _kind(annotation: object) -> tuple[Kind, tuple[str, ...]]:
     if origin is Literal:
         return "choice", arguments
     if origin is tuple:
-        return "list", ()
+        return "secrets" if Secret in arguments else "list", ()
     kinds: dict[object, Kind] = {
         bool: "switch",
         int: "integer",

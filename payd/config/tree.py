@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, PrivateAttr
 from payd.config.connections import Database, Nats, Redis, Vault
 from payd.config.problems import ConfigError, Problem
 from payd.config.section import HOST, CommonName, Section, setting
+from payd.domain.quote_token import KEY_LENGTH_MIN
 from payd.telemetry import Secret
 
 
@@ -159,10 +160,22 @@ class Pricing(Section):
     )
 
 
+def _are_quote_keys(keys: tuple[Secret, ...] | None) -> tuple[Secret, ...] | None:
+    if any(len(key.reveal()) < KEY_LENGTH_MIN for key in keys or ()):
+        raise ValueError(f"must have at least {KEY_LENGTH_MIN} characters: `openssl rand -hex 32`")
+    return keys
+
+
 class Payments(Section):
-    """Time limits of quotes and payments."""
+    """Quotes, and time limits of payments."""
 
     quote_ttl_s: int = setting(900, "Seconds for which a quote's price is valid.", ge=1, le=86_400)
+    quote_key: Annotated[tuple[Secret, ...] | None, AfterValidator(_are_quote_keys)] = setting(
+        None,
+        "Key that signs quotes, the same for all daemons; without it quotes are indicative. With"
+        " two keys the first signs, and both are accepted.",
+    )
+    quote_key_file: Path | None = setting(None, "File with that key; two lines are two keys.")
     late_window_s: int = setting(
         86_400,
         "Seconds after a payment closed during which money still completes it.",

@@ -1,7 +1,12 @@
 """The configuration, prices and allow-list in force; a reload replaces all three at once."""
 
+from payd import telemetry
 from payd.config import Config, load_prices
 from payd.domain.pricing import PriceList
+from payd.domain.quote_token import KEY_LENGTH_MIN
+from payd.telemetry import register_secret
+
+_log = telemetry.get_logger(__name__)
 
 
 class CurrentConfig:
@@ -23,6 +28,10 @@ class CurrentConfig:
         """Common names of the client certificates that may call."""
         return self._allowed
 
+    def quote_keys(self) -> tuple[str, ...]:
+        """The keys of quote tokens, newest first; empty without one."""
+        return self._quote_keys
+
     def config(self) -> Config:
         """The configuration of the last start, reload or secret rotation."""
         return self._config
@@ -31,3 +40,14 @@ class CurrentConfig:
         """Replace configuration, prices and allow-list together."""
         self._config, self._prices = config, prices
         self._allowed = frozenset(config.grpc.allowed_cns)
+        self._quote_keys = _quote_keys(config)
+
+
+def _quote_keys(config: Config) -> tuple[str, ...]:
+    """The configured keys. Those of a vault are not checked before: a short one is not used."""
+    keys = tuple(key.reveal() for key in config.payments.quote_key or ())
+    for key in keys:
+        register_secret(key)
+    if any(len(key) < KEY_LENGTH_MIN for key in keys):
+        _log.error("quote_key_refused", error=f"needs at least {KEY_LENGTH_MIN} characters")
+    return tuple(key for key in keys if len(key) >= KEY_LENGTH_MIN)

@@ -171,6 +171,8 @@ def _environment(
         "HTTP_PORT": str(ports["http"]),
         "METRICS_PORT": str(ports["metrics"]),
     }
+    if "PAYD_PAYMENTS_QUOTE_KEY_FILE" not in os.environ:
+        ours["PAYD_PAYMENTS_QUOTE_KEY"] = state.secret("quote_key")
     # Outside a checkout, use the configuration and prices that ship with the installed wheel.
     here = DEFAULT_FILE if DEFAULT_FILE.exists() else shipped("config") / "payd.yaml"
     ours["PAYD_CONFIG"] = str(here.absolute())

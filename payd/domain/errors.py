@@ -54,6 +54,30 @@ class CurrencyNotSupported(PaydError):
     reason = "CURRENCY_NOT_SUPPORTED"
 
 
+class QuoteInvalid(PaydError):
+    """The quote token was not signed by this payd, or was changed."""
+
+    reason = "QUOTE_INVALID"
+
+
+class QuoteMismatch(PaydError):
+    """The quote token is for other items or another method than the request."""
+
+    reason = "QUOTE_MISMATCH"
+
+
+class QuoteExpired(PaydError):
+    """The quote token is past its expiry; ask for a new quote."""
+
+    reason = "QUOTE_EXPIRED"
+
+
+class PriceChanged(PaydError):
+    """The total is not the one that the request expects; `metadata` has both."""
+
+    reason = "PRICE_CHANGED"
+
+
 class PaymentNotFound(PaydError):
     """No payment has this id or idempotency key."""
 

@@ -10,6 +10,8 @@ import attrs
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import Customer, LineItem
 
+_WITHOUT_PRICE = attrs.filters.exclude("quote_token", "expected_total")
+
 
 @attrs.frozen(kw_only=True)
 class Item:
@@ -39,7 +41,10 @@ class QuoteAnswer:
     method: str
     crypto: TokenTerms | None
     pricing_version: str
+    #: Until when the token holds the price.
     expire_time: datetime
+    #: For InitiatePayment; empty when payd has no key to sign it.
+    quote_token: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,8 +57,16 @@ class InitiateRequest(QuoteRequest):
     return_url: str = ""
     cancel_url: str = ""
     metadata: Mapping[str, str] = attrs.field(factory=dict)
+    #: Token of a quote, whose prices are charged; empty: those of the current list.
+    quote_token: str = ""
+    #: The only total that the caller accepts; None accepts any.
+    expected_total: Money | None = None
 
     def fingerprint(self) -> bytes:
-        """SHA-256 of the request's contents; only equal requests have the same fingerprint."""
-        meaning = json.dumps(attrs.asdict(self), sort_keys=True, separators=(",", ":"))
+        """SHA-256 of what is asked for; only equal requests have the same fingerprint.
+
+        How the price was agreed is left out: a repetition may come with a newer quote.
+        """
+        asked = attrs.asdict(self, filter=_WITHOUT_PRICE)
+        meaning = json.dumps(asked, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(meaning.encode()).digest()

@@ -35,13 +35,15 @@ class Initiate:
         """Return the payment of this idempotency key; create it if the key is new.
 
         Waits at most `wait_s` seconds for another call that is creating the same payment. Raises
-        InvalidField, UnknownMethod, UnknownProduct, CurrencyNotSupported, IdempotencyKeyReused,
-        ProviderUnavailable and StoreUnavailable.
+        InvalidField, UnknownMethod, UnknownProduct, CurrencyNotSupported, QuoteInvalid,
+        QuoteExpired, QuoteMismatch, PriceChanged, IdempotencyKeyReused, ProviderUnavailable and
+        StoreUnavailable.
         """
         try:
             draft = self._draft(request, origin)
         except PaydError:
-            # A key that exists returns its payment, even if prices or products have changed since.
+            # A key that exists returns its payment, even if its quote has expired, or prices or
+            # products have changed since.
             known = await self.store.get_by_key(request.idempotency_key)
             if known is None:
                 raise
@@ -54,7 +56,7 @@ class Initiate:
         return _answer(*await self.ask.send(stored, origin))
 
     def _draft(self, request: InitiateRequest, origin: Origin) -> Payment:
-        quote = self.query.quote(request)
+        quote = self.query.price(request, request.quote_token, request.expected_total)
         registered = self.query.method(request.method)
         now = self.clock.now()
         draft = Payment(

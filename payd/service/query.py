@@ -1,6 +1,6 @@
 """GetPayment, GetQuote and ListPaymentMethods: reads that change nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,11 +10,13 @@ from payd.domain.errors import (
     CurrencyNotSupported,
     InvalidField,
     PaymentNotFound,
+    PriceChanged,
     UnknownMethod,
 )
 from payd.domain.money import Money, TokenTerms, base_units
 from payd.domain.payment import Payment
 from payd.domain.pricing import Quote
+from payd.domain.quote_token import open_quote, sign_quote
 from payd.domain.request import QuoteAnswer, QuoteRequest
 from payd.plugins.interface import CryptoCurrency, Method
 from payd.ports import Clock, PaymentStore, PriceSource, Providers, Registered
@@ -29,6 +31,8 @@ class Query:
     prices: PriceSource
     clock: Clock
     quote_ttl: timedelta
+    #: The keys of quote tokens: the first signs, all verify. Without one there are no tokens.
+    quote_keys: Callable[[], Sequence[str]]
 
     async def get(self, payment_id: UUID) -> Payment:
         """The newest version of a payment; raises PaymentNotFound."""
@@ -45,21 +49,41 @@ class Query:
         return payment
 
     def quote(self, request: QuoteRequest) -> QuoteAnswer:
-        """Price items by the current list, and check that the method can charge the total.
+        """Price items by the current list, and sign the prices.
 
         Raises UnknownMethod, UnknownProduct, CurrencyNotSupported, InvalidField.
         """
+        answer = self.price(request)
+        keys = self.quote_keys()
+        if not keys:
+            return answer
+        return attrs.evolve(answer, quote_token=sign_quote(request, answer, keys[0]))
+
+    def price(
+        self, request: QuoteRequest, quote_token: str = "", expected_total: Money | None = None
+    ) -> QuoteAnswer:
+        """The price by this token, else by the current list, and whether the method can charge it.
+
+        Raises as `quote`, and QuoteInvalid, QuoteExpired, QuoteMismatch and PriceChanged.
+        """
         method = self.method(request.method).method
-        quote = self.prices.current().quote(request.items)
+        now, locked = self.clock.now(), None
+        if quote_token:
+            locked = open_quote(quote_token, request, self.quote_keys(), now)
+        quote = locked.quote if locked else self.prices.current().quote(request.items)
         crypto = token_terms(method, quote.total, request.crypto_currency)
         check_amounts(method, quote)
+        if locked is not None:
+            locked.check_terms(crypto)
+        if expected_total is not None and expected_total != quote.total:
+            raise _price_changed(expected_total, quote.total)
         return QuoteAnswer(
             items=quote.items,
             total=quote.total,
             method=method.key,
             crypto=crypto,
             pricing_version=quote.pricing_version,
-            expire_time=self.clock.now() + self.quote_ttl,
+            expire_time=locked.expire_time if locked else now + self.quote_ttl,
         )
 
     def methods(self) -> Sequence[Registered]:
@@ -101,6 +125,16 @@ def check_amounts(method: Method, quote: Quote) -> None:
     prices = (item.unit_price for item in quote.items)
     if rule is not None and (wrong := rule.wrong_with(prices, quote.total)) is not None:
         raise InvalidField("items", f"method {method.key!r} cannot charge this: {wrong}")
+
+
+def _price_changed(expected: Money, total: Money) -> PriceChanged:
+    return PriceChanged(
+        "the price has changed: show the new total to the customer first",
+        expected_currency_code=expected.currency_code,
+        expected_minor_units=str(expected.minor_units),
+        currency_code=total.currency_code,
+        minor_units=str(total.minor_units),
+    )
 
 
 def _terms(method: Method, token: CryptoCurrency, total: Money) -> TokenTerms:

@@ -174,6 +174,22 @@ def test_a_quote_in_tokens_has_its_price_and_its_base_units() -> None:
     assert (quote.total.minor_units, quote.crypto.amount_base_units) == (14900, "149000000")
 
 
+@pytest.mark.parametrize("token", ["", "token"])
+def test_a_quote_without_a_token_is_indicative(token: str) -> None:
+    quote = quote_message(
+        QuoteAnswer(
+            items=a_payment().items,
+            total=PRICE,
+            method="card",
+            crypto=None,
+            pricing_version="prices-1",
+            expire_time=NOW,
+            quote_token=token,
+        )
+    )
+    assert (quote.quote_token, quote.indicative) == (token, not token)
+
+
 def test_an_event_is_the_whole_payment_and_what_the_event_adds() -> None:
     body = event_body(
         a_payment(status=Status.COMPLETED, complete_time=NOW),
@@ -249,10 +265,24 @@ def test_a_good_request_arrives_as_it_was_sent() -> None:
         ({"metadata": {str(n): "" for n in range(21)}}, "metadata"),
         ({"metadata": {"order": "x" * 513}}, "metadata.order"),
         ({"metadata": {"order": "a\0b"}}, "metadata.order"),
+        ({"expected_total": pb.Money()}, "expected_total.currency_code"),
+        ({"expected_total": pb.Money(currency_code="usd")}, "expected_total.currency_code"),
+        (
+            {"expected_total": pb.Money(currency_code="USD", minor_units=-1)},
+            "expected_total.minor_units",
+        ),
     ],
 )
 def test_a_wrong_field_is_refused_by_its_path(overrides: dict[str, Any], field: str) -> None:
     assert refused_field(an_initiate(**overrides)) == field
+
+
+def test_the_agreed_price_arrives_as_it_was_sent() -> None:
+    total = pb.Money(currency_code="USD", minor_units=14900)
+    request = requests.initiate_request(an_initiate(quote_token="token", expected_total=total))
+    assert (request.quote_token, request.expected_total) == ("token", PRICE)
+    unsaid = requests.initiate_request(an_initiate())
+    assert (unsaid.quote_token, unsaid.expected_total) == ("", None)
 
 
 @pytest.mark.parametrize("key", ["", "k" * 65, "a\0b"])

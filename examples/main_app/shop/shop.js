@@ -13,9 +13,10 @@ let watching = 0;
 // -- asking the main app ------------------------------------------------------------------------
 
 class Problem extends Error {
-  constructor(message, retryAfterSeconds) {
+  constructor(message, retryAfterSeconds, reason) {
     super(message);
     this.retryAfterSeconds = retryAfterSeconds;
+    this.reason = reason;
   }
 }
 
@@ -33,7 +34,7 @@ async function ask(method, path, body) {
   const document = await answer.json().catch(() => ({}));
   if (!answer.ok) {
     const patience = Number(answer.headers.get("Retry-After")) || 0;
-    throw new Problem(document.detail || `The shop answered ${answer.status}.`, patience);
+    throw new Problem(document.detail || `The shop answered ${answer.status}.`, patience, document.reason);
   }
   return document;
 }
@@ -83,12 +84,15 @@ function showMethods(methods) {
 }
 
 let asked = 0;
+// Of the price on the button: that is what is charged.
+let quoteToken = "";
 async function showPrice() {
   const mine = ++asked;
   $("pay").disabled = true;
   try {
     const quote = await ask("POST", "/api/v1/quotes", { items: [chosenItem()], ...chosenMethod() });
     if (mine !== asked) return;
+    quoteToken = quote.quote_token;
     const total = money(quote.total);
     $("price").textContent = total;
     $("pay").textContent = `Pay ${total}`;
@@ -116,6 +120,7 @@ async function pay(event) {
       idempotency_key: key,
       items: [chosenItem()],
       ...chosenMethod(),
+      quote_token: quoteToken,
       return_url: `${location.origin}/?back=paid`,
       cancel_url: `${location.origin}/?back=turned`,
     });
@@ -128,6 +133,11 @@ async function pay(event) {
     }
     watch(payment.id);
   } catch (problem) {
+    if (problem.reason?.startsWith("QUOTE_")) {
+      await showPrice();
+      tell(new Problem("The price was too old and has been renewed. Check it, and pay again."));
+      return;
+    }
     tell(problem);
     $("pay").disabled = false;
   }

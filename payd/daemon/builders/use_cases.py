@@ -58,6 +58,7 @@ def build_use_cases(
         prices=current,
         clock=clock,
         quote_ttl=timedelta(seconds=config.payments.quote_ttl_s),
+        quote_keys=current.quote_keys,
     )
     initiate = Initiate(
         store=store, query=query, ask=ask, clock=clock, ids=OrderedIds(), crash=crash

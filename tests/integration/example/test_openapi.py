@@ -64,6 +64,7 @@ def test_every_route_of_the_api_is_in_the_document(app: ExampleApp) -> None:
         "idempotency_key",
         "return_url",
         "cancel_url",
+        "quote_token",
     }
 
 

@@ -112,6 +112,7 @@ def _a_query() -> Query:
         prices=cast(PriceSource, None),
         clock=clock,
         quote_ttl=timedelta(minutes=5),
+        quote_keys=tuple,
     )
 
 

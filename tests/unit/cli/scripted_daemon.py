@@ -61,6 +61,7 @@ def a_quote() -> pb.Quote:
         method="mock",
         pricing_version="0123456789abcdef",
         expire_time=_TIME,
+        quote_token="a-token",
     )
 
 

@@ -63,6 +63,7 @@ def test_pay_sends_what_was_typed(payd: Process, daemon: ScriptedDaemon) -> None
         *("--item", "base/light/7d", "--crypto-currency", "USDC", "--customer", "user-1"),
         *("--idempotency-key", "key-9", "--metadata", "order=1", "--metadata", "note=a=b"),
         *("--return-url", "https://a.example/", "--cancel-url", "https://b.example/"),
+        *("--quote", "a-token"),
     )
     [asked] = daemon.asked
     assert asked.message == pb.InitiatePaymentRequest(
@@ -77,6 +78,7 @@ def test_pay_sends_what_was_typed(payd: Process, daemon: ScriptedDaemon) -> None
         metadata={"order": "1", "note": "a=b"},
         return_url="https://a.example/",
         cancel_url="https://b.example/",
+        quote_token="a-token",
     )
 
 
@@ -98,6 +100,7 @@ def test_a_quote_shows_each_item_and_the_total(payd: Process) -> None:
     words = [line.split() for line in result.stdout.splitlines()]
     assert [ITEM, "149.00", "USD"] in words
     assert ["total", "149.00", "USD"] in words
+    assert ["token", "a-token"] in words
 
 
 @pytest.mark.parametrize(

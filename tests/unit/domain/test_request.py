@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payd.domain.money import Money
 from payd.domain.payment import Customer
 from payd.domain.request import InitiateRequest, Item
 
@@ -46,8 +47,28 @@ OTHERS: dict[str, Any] = {
 }
 
 
+#: How the price was agreed is no part of what is asked for.
+AGREED: dict[str, Any] = {
+    "quote_token": "token",
+    "expected_total": Money(currency_code="USD", minor_units=14900),
+}
+
+
 def test_every_field_has_another_value_to_try() -> None:
-    assert OTHERS.keys() == {field.name for field in attrs.fields(InitiateRequest)}
+    fields = {field.name for field in attrs.fields(InitiateRequest)}
+    assert OTHERS.keys() | AGREED.keys() == fields
+
+
+@pytest.mark.parametrize("field", AGREED)
+def test_a_request_with_another_quote_is_the_same_request(field: str) -> None:
+    other = attrs.evolve(REQUEST, **{field: AGREED[field]})
+    assert other.fingerprint() == REQUEST.fingerprint()
+
+
+def test_the_requests_of_stored_payments_keep_their_fingerprint() -> None:
+    assert REQUEST.fingerprint().hex() == (
+        "b1433832aad976d689fc1736d5896d3e35ad35d12571f1955827a8b6ddf39d0a"
+    )
 
 
 @pytest.mark.parametrize("field", OTHERS)

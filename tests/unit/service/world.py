@@ -98,6 +98,8 @@ class World:
         map_of: Callable[..., Any] = FakeProviders,
     ) -> None:
         self.clock = FakeClock()
+        #: Keys of quote tokens, newest first.
+        self.quote_keys: list[str] = ["k" * 32]
         self.crash = FakeCrashPoints()
         self.provider = FakeProvider(self.clock, capabilities or capable())
         #: What the use cases ask: the fake, unless a test brings a provider of its own.
@@ -138,6 +140,7 @@ class World:
             prices=self.prices,
             clock=self.clock,
             quote_ttl=timedelta(minutes=15),
+            quote_keys=lambda: self.quote_keys,
         )
         self.initiates = Initiate(
             store=self.store,

@@ -18,6 +18,7 @@ from payd.config import (
     Secret,
     describe,
     load_config,
+    with_vault,
 )
 
 from .builders import MINIMAL, SHIPPED, TLS, VAULT, load, production
@@ -91,8 +92,8 @@ def test_missing_tls_files_are_named(tmp_path: Path) -> None:
 
 def test_every_setting_can_come_from_its_variable(tmp_path: Path) -> None:
     present = tmp_path / "present"
-    present.write_text("something")
-    unset = {"file": str(present), "secret": "hunter2", "text": "a:1"}
+    present.write_text("something" * 4)
+    unset = {"file": str(present), "secret": "hunter2", "secrets": "k" * 32, "text": "a:1"}
     authority = tmp_path / "ca.crt"
     authority.write_bytes(Authority.new().pem())
     trusted = ("database.ssl_root_cert_file", "nats.tls_ca_file")
@@ -215,6 +216,19 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
     assert rows["database.password"] == "**********"
     assert rows["nats.url"] == "nats://**********@nats:4222"
     assert rows["providers.tempo.rpc_url"] == "https://rpc.example/…"
+
+
+def test_a_quote_key_may_have_a_successor(tmp_path: Path) -> None:
+    new, old = Secret("n" * 32), Secret("o" * 32)
+    (tmp_path / "quote_key").write_text(f"{'n' * 32}\n{'o' * 32}\n")
+    from_file = load(tmp_path, "payments: {quote_key_file: quote_key}")
+    assert from_file.payments.quote_key == (new, old)
+    assert {row.key: row.value for row in describe(from_file)}["payments.quote_key"] == "*" * 10
+    both = f"{'n' * 32}\n{'o' * 32}"
+    assert load(tmp_path, PAYD_PAYMENTS_QUOTE_KEY=both).payments.quote_key == (new, old)
+    from_vault = with_vault(from_file, {"quote_key": (old, new)})
+    assert from_vault.payments.quote_key == (old, new)
+    assert load(tmp_path).payments.quote_key is None
 
 
 def test_a_secret_gives_itself_away_to_reveal_alone() -> None:

@@ -96,6 +96,9 @@ BROKEN: list[tuple[str, dict[str, str], str]] = [
     ("grpc: {max_message_bytes: 99999999999}", {}, "grpc.max_message_bytes"),
     ("outbox: {retention_days: 29}", {}, "outbox.retention_days"),
     ("payments: {quote_ttl_s: 0}", {}, "payments.quote_ttl_s"),
+    ("", {"PAYD_PAYMENTS_QUOTE_KEY": "short"}, "payments.quote_key"),
+    (f"payments: {{quote_key: {'k' * 32}}}", {}, "payments.quote_key"),
+    (f"payments: {{quote_key: [{'k' * 32}]}}", {}, "payments.quote_key"),
     ("providers: {failure_mode: lenient}", {}, "providers.failure_mode"),
     ("", {"PAYD_CRASH_AT": "after the insert"}, "crash_at"),
     # settings that do not go together
