@@ -12,6 +12,8 @@ from payd.plugins import (
     Provider,
     ProviderContext,
     ProviderManifest,
+    RefundCapabilities,
+    Sends,
     hookimpl,
 )
 
@@ -35,6 +37,11 @@ MANIFEST = ProviderManifest(
         lookup=Lookup.INCLUDING_ABSENCE,
         cancel=Cancel.CLOSES,
         concurrency=256,
+        refunds=RefundCapabilities(
+            sends=Sends.PROVIDER,
+            idempotency_window=timedelta(hours=24),
+            lookup=Lookup.INCLUDING_ABSENCE,
+        ),
     ),
     for_development=True,
     factory=_open,

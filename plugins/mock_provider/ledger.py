@@ -8,11 +8,14 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import attrs
 
+from mock_provider.columns import micros, time_of
+from mock_provider.refund_ledger import REFUND_SCHEMA, RefundLedger
+from mock_provider.refunds import Plan, refund_report
 from mock_provider.scenarios import Happening
 from mock_provider.session import Session, observation
 from payd.plugins import CryptoTransfer, NextAction, NotAttempted, Observation, Redirect
@@ -30,8 +33,6 @@ CREATE INDEX IF NOT EXISTS happenings_unreported ON happenings (time) WHERE repo
 CREATE TABLE IF NOT EXISTS lost_requests (reference TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _SESSION = "s.reference, fingerprint, reports_as, asset, s.amount, action, cancel_time"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 #: Seconds to wait for the file's lock; another daemon keeps it far shorter.
 _LOCK_WAIT_S = 1.0
 
@@ -42,6 +43,8 @@ class Report:
 
     row_id: int
     observation: Observation
+    #: Whether the row is a refund's step.
+    is_of_refund: bool = False
 
 
 class Ledger:
@@ -49,9 +52,15 @@ class Ledger:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
+        self.refunds = RefundLedger(database, self._transaction)
 
-    def add(self, session: Session, script: Sequence[Happening]) -> tuple[Session, bool]:
-        """Store a session once per reference; return the stored one, and whether it is new."""
+    def add(
+        self, session: Session, script: Sequence[Happening], refunds: Plan | None = None
+    ) -> tuple[Session, bool]:
+        """Store a session once per reference; return the stored one, and whether it is new.
+
+        `refunds` is what becomes of its refunds, if the caller said so.
+        """
         row = (
             session.reference,
             session.fingerprint,
@@ -69,8 +78,10 @@ class Ledger:
                 return kept or session, False
             database.executemany(
                 "INSERT INTO happenings (reference, name, time, amount) VALUES (?, ?, ?, ?)",
-                [(session.reference, h.name, _micros(h.time), _text(h.amount)) for h in script],
+                [(session.reference, h.name, micros(h.time), _text(h.amount)) for h in script],
             )
+            if refunds is not None:
+                self.refunds.plan(session.reference, refunds)
         return session, True
 
     def find(self, reference: str) -> tuple[Session, Sequence[Happening]] | None:
@@ -91,7 +102,7 @@ class Ledger:
         with self._transaction() as database:
             database.execute(
                 "INSERT INTO happenings (reference, name, time, amount) VALUES (?, ?, ?, ?)",
-                (reference, happening.name, _micros(happening.time), _text(happening.amount)),
+                (reference, happening.name, micros(happening.time), _text(happening.amount)),
             )
 
     def cancel(self, reference: str, now: datetime) -> None:
@@ -99,11 +110,12 @@ class Ledger:
         with self._transaction() as database:
             database.execute(
                 "UPDATE sessions SET cancel_time = ? WHERE reference = ? AND cancel_time IS NULL",
-                (_micros(now), reference),
+                (micros(now), reference),
             )
             database.execute(
-                "DELETE FROM happenings WHERE reference = ? AND time > ?", (reference, _micros(now))
+                "DELETE FROM happenings WHERE reference = ? AND time > ?", (reference, micros(now))
             )
+            self.refunds.drop_planned(reference, now)
 
     def lose(self, reference: str) -> bool:
         """Lose the first request for a session; return whether this one is lost."""
@@ -112,28 +124,38 @@ class Ledger:
         return added.rowcount == 1
 
     def unreported(self, now: datetime, limit: int) -> Sequence[Report]:
-        """Happenings up to `now` that were not reported yet, oldest first."""
+        """Happenings and steps of refunds up to `now` that were not reported yet, oldest first."""
         rows = self._database.execute(
             f"SELECT h.id, h.name, h.time, h.amount, {_SESSION}"  # noqa: S608 - our own columns
             " FROM happenings h JOIN sessions s ON s.reference = h.reference"
             " WHERE reported = 0 AND h.time <= ? ORDER BY h.time, h.id LIMIT ?",
-            (_micros(now), limit),
+            (micros(now), limit),
         ).fetchall()
-        return [self._report(row) for row in rows]
+        reports = [self._report(row) for row in rows]
+        for row_id, refund, steps, step in self.refunds.unreported(now, limit - len(reports)):
+            if (session := self._session(refund.session)) is not None:
+                script = self._script(session.reference)
+                seen = refund_report(session, script, refund, steps, step)
+                reports.append(Report(row_id=row_id, observation=seen, is_of_refund=True))
+        return reports
 
     def next_time(self) -> datetime | None:
         """Time of the next unreported happening."""
-        (micros,) = self._database.execute(
-            "SELECT min(time) FROM happenings WHERE reported = 0"
+        (first,) = self._database.execute(
+            "SELECT min(time) FROM ("
+            " SELECT min(time) AS time FROM happenings WHERE reported = 0"
+            " UNION ALL SELECT min(time) FROM refund_steps WHERE reported = 0)"
         ).fetchone()
-        return None if micros is None else _time(micros)
+        return None if first is None else time_of(first)
 
     def mark_reported(self, reports: Sequence[Report]) -> None:
         """Mark reports as delivered. Call it only after payd has stored them."""
         with self._transaction() as database:
-            database.executemany(
-                "UPDATE happenings SET reported = 1 WHERE id = ?", [(r.row_id,) for r in reports]
-            )
+            for is_of_refund, table in ((False, "happenings"), (True, "refund_steps")):
+                database.executemany(
+                    f"UPDATE {table} SET reported = 1 WHERE id = ?",  # noqa: S608 - our own names
+                    [(r.row_id,) for r in reports if r.is_of_refund is is_of_refund],
+                )
 
     def check(self) -> None:
         """Raise sqlite3.Error if the file cannot be read."""
@@ -179,7 +201,7 @@ def open_ledger(state_file: Path | None) -> Iterator[Ledger]:
         # Survives a crash of the process; a power failure may lose the last sessions.
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = OFF")
-        database.executescript(_SCHEMA)
+        database.executescript(_SCHEMA + REFUND_SCHEMA)
         yield Ledger(database)
     finally:
         database.close()
@@ -194,15 +216,15 @@ def _session(row: Sequence[object]) -> Session:
         asset=str(asset),
         amount=int(str(amount)),
         action=_action(str(action)),
-        cancel_time=_time(cancel_time) if isinstance(cancel_time, int) else None,
+        cancel_time=time_of(cancel_time) if isinstance(cancel_time, int) else None,
     )
 
 
 def _happening(row: Sequence[object]) -> Happening:
-    name, micros, amount = row
+    name, time, amount = row
     return Happening(
         name=str(name),
-        time=_time(int(str(micros))),
+        time=time_of(int(str(time))),
         amount=None if amount is None else int(str(amount)),
     )
 
@@ -218,11 +240,3 @@ def _action(text: str) -> NextAction:
 def _text(amount: int | None) -> str | None:
     """Convert an amount to text: SQLite's integers have 64 bits, token amounts may need more."""
     return None if amount is None else str(amount)
-
-
-def _micros(time: datetime) -> int:
-    return (time - _EPOCH) // _MICROSECOND
-
-
-def _time(micros: int) -> datetime:
-    return _EPOCH + micros * _MICROSECOND

@@ -1,15 +1,27 @@
-"""The mock provider: create, fetch, cancel, health, and a watch of its ledger."""
+"""The mock provider: create, fetch, cancel, refund, health, and a watch of its ledger."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import trio
 
 from mock_provider.config import MockConfig
 from mock_provider.ledger import Ledger, open_ledger
-from mock_provider.scenarios import Scenario, delay_of, scenario_of, script
+from mock_provider.refunds import (
+    MockRefund,
+    Plan,
+    RefundScenario,
+    Step,
+    asked_in,
+    made,
+    named,
+    refund_reference_of,
+    refund_snapshot,
+    steps_of,
+)
+from mock_provider.scenarios import STEP_MIN, Scenario, delay_of, scenario_of, script
 from mock_provider.session import Session, created, snapshot
 from payd.plugins import (
     Absent,
@@ -27,6 +39,10 @@ from payd.plugins import (
     ProviderContext,
     ProviderStatus,
     Redirect,
+    RefundOperation,
+    RefundRef,
+    RefundSnapshot,
+    RefundState,
     Sink,
     Snapshot,
 )
@@ -47,7 +63,7 @@ async def open_provider(context: ProviderContext, config: MockConfig) -> AsyncIt
 
 
 class MockProvider:
-    """Provider and SupportsWatch."""
+    """Provider, SupportsRefund and SupportsWatch."""
 
     def __init__(self, context: ProviderContext, config: MockConfig, ledger: Ledger) -> None:
         self._clock = context.clock
@@ -67,9 +83,11 @@ class MockProvider:
             raise OutcomeUnknown("the mock lost the request, as requested")
         now = self._clock.now()
         planned = script(scenario, session.amount, now, delay, operation.expire_time)
-        kept, is_new = self._ledger.add(session, planned)
+        kept, is_new = self._ledger.add(session, planned, _refund_plan(metadata, delay))
         if kept.fingerprint != session.fingerprint:
             raise IdempotencyConflict("the operation id was used with other parameters")
+        if is_new and scenario is Scenario.REFUNDED:
+            self._refund_outside(session, planned[-1].time + max(delay, STEP_MIN))
         if is_new and planned[0].time - now < timedelta(seconds=POLL_S):
             self._soon.set()
         if is_new and scenario is Scenario.TIMEOUT_AFTER:
@@ -81,8 +99,12 @@ class MockProvider:
         found = self._ledger.find(_reference(ref))
         if found is None:
             return Absent()
-        session, planned = found
-        standing = snapshot(session, planned, self._clock.now())
+        (session, planned), now = found, self._clock.now()
+        refunds = tuple(
+            refund_snapshot(refund, session.asset, steps, now)
+            for refund, steps in self._ledger.refunds.of_session(session.reference, now)
+        )
+        standing = snapshot(session, planned, now, refunds)
         return Found(created=created(session), snapshot=standing)
 
     async def cancel(self, ref: PaymentRef) -> Snapshot:
@@ -94,6 +116,54 @@ class MockProvider:
         if isinstance(found, Absent):
             raise InvalidRequest("payment_id", "the mock has no session for it")
         return found.snapshot
+
+    async def refund(self, operation: RefundOperation) -> RefundSnapshot:
+        """Refund, or return the existing refund of this operation."""
+        found = self._ledger.find(operation.reference)
+        if found is None:
+            raise Declined("no_such_session", "The mock has no session of this reference.")
+        (session, planned), now = found, self._clock.now()
+        refund = made(operation, session, now)
+        plan = self._ledger.refunds.plan_of(session.reference, _default_plan(self._config.delay_ms))
+        scenario = asked_in(operation.reason, plan.scenario)
+        paid = snapshot(session, planned, now).confirmed
+        _check_refundable(operation, session, scenario, paid)
+        if scenario is RefundScenario.TIMEOUT_BEFORE and self._ledger.lose(refund.reference):
+            raise OutcomeUnknown("the mock lost the request, as requested")
+        steps = steps_of(scenario, now, plan.delay)
+        kept, is_new = self._ledger.refunds.add(refund, steps, paid=paid)
+        if kept.fingerprint != refund.fingerprint:
+            raise IdempotencyConflict("the operation id was used with other parameters")
+        self._soon.set()
+        if is_new and scenario is RefundScenario.TIMEOUT_AFTER:
+            raise OutcomeUnknown("the mock lost the response, as requested")
+        return self._refund_now(refund.reference, session.asset)
+
+    async def fetch_refund(self, ref: RefundRef) -> RefundSnapshot | Absent:
+        """Read the current state of the refund."""
+        reference = ref.reference or refund_reference_of(ref.operation_id)
+        if self._ledger.refunds.find(reference) is None:
+            return Absent()
+        return self._refund_now(reference, ref.asset)
+
+    def _refund_now(self, reference: str, asset: str) -> RefundSnapshot:
+        found = self._ledger.refunds.find(reference)
+        if found is None:
+            raise OutcomeUnknown("the mock's state file lost a refund")
+        return refund_snapshot(found[0], asset, found[1], self._clock.now())
+
+    def _refund_outside(self, session: Session, time: datetime) -> None:
+        """Plan a refund of all that was paid, made by hand in the mock's own dashboard."""
+        outside = MockRefund(
+            reference=refund_reference_of(f"{session.reference}:outside"),
+            session=session.reference,
+            fingerprint="",
+            refund_id=None,
+            amount=session.amount,
+            create_time=time,
+        )
+        done = Step(time=time, state=RefundState.SUCCEEDED)
+        self._ledger.refunds.add(outside, (done,), paid=session.amount)
 
     async def health(self) -> None:
         """Check that the remote side responds to our credentials."""
@@ -128,6 +198,31 @@ class MockProvider:
             amount=crypto.due_base_units if crypto else operation.amount.minor_units,
             action=_action(operation, reference, self._config.base_url),
         )
+
+
+def _default_plan(delay_ms: int) -> Plan:
+    return Plan(scenario=RefundScenario.SUCCEED, delay=timedelta(milliseconds=delay_ms))
+
+
+def _refund_plan(metadata: Mapping[str, str], delay: timedelta) -> Plan | None:
+    """Return what the payment's metadata says about its refunds; None when it says nothing."""
+    asked = metadata.get("mock_refund")
+    if asked is None and "mock_delay_ms" not in metadata:
+        return None
+    scenario = named(asked, "metadata.mock_refund") if asked else RefundScenario.SUCCEED
+    return Plan(scenario=scenario, delay=delay)
+
+
+def _check_refundable(
+    operation: RefundOperation, session: Session, scenario: RefundScenario, paid: int
+) -> None:
+    """Raise Declined for what a remote side refuses for good."""
+    if scenario is RefundScenario.DECLINE:
+        raise Declined("mock_declined", "The mock declined the refund, as requested.")
+    if operation.asset.lower() != session.asset.lower():
+        raise Declined("wrong_asset", f"The mock was paid in {session.asset}.")
+    if not paid:
+        raise Declined("not_paid", "The mock's session was not paid.")
 
 
 def _reference(ref: PaymentRef) -> str:

@@ -27,6 +27,7 @@ class Scenario(enum.Enum):
     PAY_LATE = "pay_late"
     PAY_TWICE = "pay_twice"
     UNDERPAY = "underpay"
+    REFUNDED = "refunded"
 
 
 @attrs.frozen(kw_only=True)
@@ -40,7 +41,7 @@ class Happening:
 
 
 #: Separates two happenings when the delay is zero.
-_STEP_MIN = timedelta(milliseconds=1)
+STEP_MIN = timedelta(milliseconds=1)
 
 
 def scenario_of(
@@ -74,7 +75,7 @@ def script(
 ) -> tuple[Happening, ...]:
     """Plan what happens to a session created now, unless it is cancelled."""
     once = now + delay
-    twice = once + max(delay, _STEP_MIN)
+    twice = once + max(delay, STEP_MIN)
     planned: tuple[Happening, ...] = ()
     match scenario:
         case Scenario.PENDING:

@@ -13,6 +13,7 @@ from payd.plugins import (
     ProviderStatus,
     Receipt,
     ReceiptState,
+    RefundSnapshot,
     Snapshot,
 )
 
@@ -37,7 +38,12 @@ def created(session: Session) -> Created:
     return Created(reference=session.reference, next_action=session.action)
 
 
-def snapshot(session: Session, script: Sequence[Happening], as_of: datetime) -> Snapshot:
+def snapshot(
+    session: Session,
+    script: Sequence[Happening],
+    as_of: datetime,
+    refunds: tuple[RefundSnapshot, ...] = (),
+) -> Snapshot:
     """The state at a time, computed from the script alone, so that all channels agree."""
     so_far = [happening for happening in script if happening.time <= as_of]
     received = sum(happening.amount or 0 for happening in so_far)
@@ -47,6 +53,7 @@ def snapshot(session: Session, script: Sequence[Happening], as_of: datetime) -> 
         received=received,
         confirmed=received,
         as_of=as_of,
+        refunds=refunds,
     )
 
 
