@@ -58,6 +58,14 @@ CREATE TABLE payments (
     parameters jsonb NOT NULL DEFAULT '{}',
     -- Sums of its receipts by state and time, and the version to which they belong; null without.
     receipt_sums jsonb,
+    -- What the provider keeps of the money, in the unit of what is due.
+    fee numeric(78, 0),
+    -- The reasons of `attention`, open and resolved. The previous version changes `attention` only.
+    attention_records jsonb NOT NULL DEFAULT '[]',
+    -- Since when the oldest reason is open.
+    attention_since timestamptz,
+    -- Whether it has refunds or disputes. Without, these tables are not read.
+    money_goes_back boolean NOT NULL DEFAULT false,
     CONSTRAINT one_payment_per_idempotency_key UNIQUE (idempotency_key),
     CONSTRAINT status_is_known CHECK (
         status IN (
@@ -90,6 +98,10 @@ CREATE UNIQUE INDEX one_payment_per_provider_object
 CREATE INDEX payments_by_alias ON payments USING gin (aliases) WHERE aliases <> '{}';
 
 CREATE INDEX payments_due_for_a_look ON payments (next_look_time) WHERE next_look_time IS NOT NULL;
+
+-- The previous version does not write attention_since.
+CREATE INDEX payments_with_attention
+    ON payments (attention_since, id) WHERE attention <> '{}' OR attention_since IS NOT NULL;
 
 -- For the reconciliation with the provider's list.
 CREATE INDEX payments_by_provider ON payments (provider, create_time, id);
@@ -145,6 +157,83 @@ CREATE TRIGGER a_receipt_has_one_payment_for_ever
     FOR EACH ROW
     WHEN (old.payment_id IS NOT NULL AND new.payment_id IS DISTINCT FROM old.payment_id)
     EXECUTE FUNCTION refuse_receipt_of_another();
+
+-- Money that goes back. A refund is stored before the provider is asked for it, and reserves its
+-- amount; refunds that were made at the provider are `external`.
+CREATE TABLE refunds (
+    id uuid PRIMARY KEY,
+    payment_id uuid NOT NULL REFERENCES payments (id),
+    provider text NOT NULL,
+    status text NOT NULL,
+    amount numeric(78, 0) NOT NULL,
+    external boolean NOT NULL,
+    idempotency_key text COLLATE "C" NOT NULL,
+    request_hash bytea NOT NULL,
+    reason text NOT NULL,
+    destination text NOT NULL,
+    requester text NOT NULL,
+    request_id text NOT NULL,
+    create_time timestamptz NOT NULL,
+    update_time timestamptz NOT NULL,
+    complete_time timestamptz,
+    asking text NOT NULL,
+    ask_deadline timestamptz,
+    provider_reference text,
+    next_action jsonb,
+    failure_code text,
+    failure_message text,
+    looks integer NOT NULL,
+    next_look_time timestamptz,
+    CONSTRAINT refund_status_is_known CHECK (
+        status IN (
+            'AWAITING_APPROVAL', 'CREATING', 'PENDING', 'AWAITING_TRANSFER',
+            'SUCCEEDED', 'FAILED', 'CANCELED'
+        )
+    ),
+    CONSTRAINT only_open_refunds_are_looked_at CHECK (
+        next_look_time IS NULL OR status IN ('CREATING', 'PENDING')
+    )
+) WITH (
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_scale_factor = 0.01,
+    vacuum_index_cleanup = on
+);
+
+-- I18: a key and a refund of the provider belong to one refund.
+CREATE UNIQUE INDEX one_refund_per_idempotency_key
+    ON refunds (idempotency_key) WHERE idempotency_key <> '';
+
+CREATE UNIQUE INDEX one_refund_per_provider_object
+    ON refunds (provider, provider_reference) WHERE provider_reference IS NOT NULL;
+
+CREATE INDEX refunds_by_payment ON refunds (payment_id);
+
+CREATE INDEX refunds_by_status ON refunds (status, create_time, id);
+
+CREATE INDEX refunds_due_for_a_look ON refunds (next_look_time) WHERE next_look_time IS NOT NULL;
+
+-- Payments that the customer's bank takes back, or asks about.
+CREATE TABLE disputes (
+    provider text NOT NULL,
+    id text NOT NULL,
+    payment_id uuid NOT NULL REFERENCES payments (id),
+    status text NOT NULL,
+    asset text NOT NULL,
+    amount numeric(78, 0) NOT NULL,
+    reason text NOT NULL,
+    open_time timestamptz NOT NULL,
+    as_of timestamptz NOT NULL,
+    evidence_due_time timestamptz,
+    PRIMARY KEY (provider, id),
+    CONSTRAINT dispute_status_is_known CHECK (
+        status IN (
+            'INQUIRY', 'INQUIRY_CLOSED', 'NEEDS_RESPONSE', 'UNDER_REVIEW',
+            'WITHDRAWN', 'WON', 'LOST'
+        )
+    )
+);
+
+CREATE INDEX disputes_by_payment ON disputes (payment_id);
 
 -- Outgoing transfers of our accounts; they belong to no payment.
 CREATE TABLE outflows (
@@ -262,6 +351,8 @@ CREATE TABLE outbox (
     locked_until timestamptz NOT NULL DEFAULT '-infinity',
     last_error text,
     publish_time timestamptz,
+    -- What the event is about besides the payment: the id of a refund or of a dispute.
+    about text NOT NULL DEFAULT '',
     CONSTRAINT one_outbox_row_per_event UNIQUE (event_id)
 ) WITH (
     fillfactor = 80,
@@ -270,10 +361,9 @@ CREATE TABLE outbox (
     vacuum_index_cleanup = on
 );
 
--- I3: at most one completed, one failed and one canceled event per payment.
-CREATE UNIQUE INDEX one_lifecycle_event_per_payment
-    ON outbox (payment_id, subject)
-    WHERE subject <> 'payment.attention';
+-- I3: at most one event of a subject about a payment, about a refund, and about a dispute.
+CREATE UNIQUE INDEX one_event_per_subject_matter
+    ON outbox (payment_id, subject, about) WHERE subject <> 'payment.attention';
 
 CREATE INDEX outbox_to_publish ON outbox (id) WHERE publish_time IS NULL;
 

@@ -9,9 +9,12 @@ from uuid import UUID
 
 import attrs
 
+from payd.domain.attention import AttentionRecord
+from payd.domain.dispute import Dispute
 from payd.domain.evidence import Outflow, Receipt
 from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show
 from payd.domain.payment import Payment
+from payd.domain.refund import Refund
 from payd.domain.sums import ReceiptSums
 
 Json = dict[str, Any]
@@ -34,6 +37,9 @@ def _plain(value: object) -> str:
             raise TypeError(f"a column cannot store {value!r}: convert it first")
 
 
+#: Reasons that the previous version could not read: only `attention_records` has them.
+NEW_REASONS = frozenset({"REFUND_FAILED", "LOST_DISPUTE"})
+
 #: Columns that a decision may change. `looks` and `next_look_time` are the status checks.
 _MUTABLE: dict[str, Callable[[Payment], Any]] = {
     "version": lambda p: p.version,
@@ -51,20 +57,33 @@ _MUTABLE: dict[str, Callable[[Payment], Any]] = {
     "snapshot_received": lambda p: p.snapshot_received,
     "snapshot_confirmed": lambda p: p.snapshot_confirmed,
     "snapshot_refunded": lambda p: p.snapshot_refunded,
-    "attention": lambda p: sorted(reason.value for reason in p.attention),
+    "attention": lambda p: sorted({reason.value for reason in p.attention} - NEW_REASONS),
+    "attention_records": lambda p: [_record_json(record) for record in p.attention_records],
+    "attention_since": lambda p: min(
+        (record.since for record in p.attention_records if record.is_open), default=None
+    ),
     "failure_code": lambda p: p.failure and p.failure.code,
     "failure_message": lambda p: p.failure and p.failure.message,
     "late": lambda p: p.late,
     "looks": lambda p: p.checks,
     "next_look_time": lambda p: p.next_check_time,
     "receipt_sums": lambda p: sums_json(p.sums, p.version),
+    "fee": lambda p: p.fee,
+    "money_goes_back": lambda p: bool(p.refunds or p.disputes),
 }
+
+
+_OF_ATTENTION = ("attention", "attention_records", "attention_since")
 
 
 def changes(before: Payment, after: Payment) -> Json:
     """The columns that differ between two versions, with their new values."""
+    # The previous version may have changed `attention` alone: all of its columns are written anew.
+    always = _OF_ATTENTION if after.attention_records else ()
     return {
-        column: value for column, get in _MUTABLE.items() if (value := get(after)) != get(before)
+        column: value
+        for column, get in _MUTABLE.items()
+        if (value := get(after)) != get(before) or column in always
     }
 
 
@@ -104,6 +123,11 @@ def sums_json(sums: ReceiptSums, version: int) -> Json | None:
     return None if sums.late_end is None else {"version": version, **attrs.asdict(sums)}
 
 
+def _record_json(record: AttentionRecord) -> Json:
+    """One element of the column `attention_records`."""
+    return attrs.asdict(record) | {"reason": record.reason.value, "facts": sorted(record.facts)}
+
+
 def item_rows(payment: Payment) -> list[Json]:
     """The rows of `payment_line_items`, in order."""
     return [
@@ -126,6 +150,40 @@ def receipt_rows(receipts: Iterable[Receipt]) -> list[Json]:
 def outflow_rows(outflows: Iterable[Outflow]) -> list[Json]:
     """The rows of `outflows`."""
     return [_money_row(outflow) for outflow in outflows]
+
+
+def changed_refunds(before: Payment, after: Payment) -> list[Json]:
+    """The rows of `refunds` that are new or differ, without what the payment determines."""
+    return [refund_row(refund) for refund in after.refunds if refund not in before.refunds]
+
+
+def refund_row(refund: Refund) -> Json:
+    """The row of a refund, without the columns that the payment determines."""
+    row = attrs.asdict(refund, recurse=False)
+    checks, next_check_time = row.pop("checks"), row.pop("next_check_time")
+    failure = row.pop("failure")
+    return row | {
+        "status": refund.status.value,
+        "asking": refund.asking.value,
+        "next_action": next_action_json(refund.next_action),
+        "failure_code": failure and failure.code,
+        "failure_message": failure and failure.message,
+        "looks": checks,
+        "next_look_time": next_check_time,
+    }
+
+
+def changed_disputes(before: Payment, after: Payment) -> list[Json]:
+    """The rows of `disputes` that are new or differ, without what the payment determines."""
+    return [dispute_row(dispute) for dispute in after.disputes if dispute not in before.disputes]
+
+
+def dispute_row(dispute: Dispute) -> Json:
+    """The row of a dispute, without the columns that the payment determines."""
+    row = attrs.asdict(dispute, recurse=False) | {"status": dispute.status.value}
+    # The payment keeps the other names.
+    del row["aliases"]
+    return row
 
 
 def _money_row(moved: Receipt | Outflow) -> Json:

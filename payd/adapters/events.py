@@ -22,6 +22,8 @@ class EventRow(NamedTuple):
 
     event_id: UUID
     subject: str
+    #: What it is about besides the payment: the id of a refund or of a dispute.
+    about: str
     headers: dict[str, str]
     body: bytes
 
@@ -38,7 +40,8 @@ class AuditRow:
     #: Proven by the caller's connection; empty for work that payd did by itself.
     certificate: str
     peer: str
-    #: For version 1 the whole `row` and its `items`; later `changes`, new `receipts` and `reason`.
+    #: For version 1 the whole `row` and its `items`; later `changes`, new `receipts`, `refunds` and
+    #: `disputes` that are new or changed, and `reason`.
     details: Mapping[str, Any]
     create_time: datetime
 
@@ -65,7 +68,7 @@ def outbox_row_of(payment: Payment, event: Event, origin: Origin, environment: s
         reason=event.reason,
         request_id=origin.request_id or payment.request_id,
     )
-    return EventRow(event_id, subject, headers, body)
+    return EventRow(event_id, subject, "", headers, body)
 
 
 def _utc(time: datetime) -> str:

@@ -24,6 +24,8 @@ from payd.ports.store import (
     Receipts,
     Reconciliation,
     Reconciliations,
+    RefundFilter,
+    RefundPosition,
     StoredObject,
     StoredReceipt,
 )
@@ -56,6 +58,8 @@ __all__ = [
     "Receipts",
     "Reconciliation",
     "Reconciliations",
+    "RefundFilter",
+    "RefundPosition",
     "RefundReply",
     "Registered",
     "Report",

@@ -10,6 +10,7 @@ import attrs
 from payd.domain.decide import Decision
 from payd.domain.evidence import Receipt
 from payd.domain.payment import Origin, Payment, Status
+from payd.domain.refund import Refund, RefundStatus
 
 
 @attrs.frozen(kw_only=True)
@@ -25,10 +26,28 @@ class Commit:
 
 @attrs.frozen
 class Name:
-    """A name under which a provider reports a payment: its reference, payment id, or an alias."""
+    """A name under which a provider reports a payment, as `PaymentStore.find` knows them."""
 
     provider: str
     reference: str
+
+
+@attrs.frozen(kw_only=True)
+class RefundFilter:
+    """Which refunds to list."""
+
+    #: Refunds of this payment only.
+    payment_id: UUID | None = None
+    #: In these statuses only; empty is in any.
+    statuses: frozenset[RefundStatus] = frozenset()
+
+
+@attrs.frozen
+class RefundPosition:
+    """The refund after which the next page begins."""
+
+    create_time: datetime
+    id: UUID
 
 
 class PaymentStore(Protocol):
@@ -53,7 +72,10 @@ class PaymentStore(Protocol):
         """The newest version of the payment with this key, if it exists."""
 
     async def find(self, provider: str, reference: str) -> Payment | None:
-        """Find a provider's payment by its reference, its payment id or an alias, in this order."""
+        """Find a provider's payment by the first of these that is known.
+
+        They are its reference, its payment id, the id of one of its refunds, and an alias.
+        """
 
     async def find_all(self, names: Mapping[Name, Collection[str]]) -> Mapping[Name, Payment]:
         """Find payments as `find` does, all in one statement; leave out unknown names.
@@ -64,10 +86,12 @@ class PaymentStore(Protocol):
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
     ) -> bool:
-        """Write a decision: payment, receipts, audit row, events and inbox marks, in one statement.
+        """Write a decision in one statement, with its audit row, events and inbox marks.
 
-        Returns False, and writes nothing, if `before` is no longer the newest version, or if
-        another payment has one of the receipts.
+        Written are the payment and those of its receipts, refunds and disputes that differ from
+        `before`. Returns False, and writes nothing, if `before` is no longer the newest version,
+        if another payment has one of the receipts or disputes, or if another refund has the
+        idempotency key or the provider's reference of one of the refunds.
         """
 
     async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:
@@ -86,6 +110,28 @@ class PaymentStore(Protocol):
 
     async def schedule_status_check(self, payment: Payment, time: datetime) -> None:
         """Schedule the next status check of a payment if it is still at this version and open."""
+
+    async def get_refund(self, refund_id: UUID) -> tuple[Payment, Refund] | None:
+        """A refund with the newest version of its payment, if it exists."""
+
+    async def get_refund_by_key(self, idempotency_key: str) -> tuple[Payment, Refund] | None:
+        """The refund with this key, as `get_refund`."""
+
+    async def list_refunds(
+        self, wanted: RefundFilter, after: RefundPosition | None, limit: int
+    ) -> Sequence[tuple[Payment, Refund]]:
+        """A page of at most `limit` refunds, newest first, each with its payment."""
+
+    async def claim_refund_checks(
+        self, now: datetime, limit: int, lease_s: float
+    ) -> Sequence[tuple[Payment, UUID]]:
+        """Claim refunds whose status check is due, by their ids, each for one daemon.
+
+        The claim ends after `lease_s` seconds. Increases `checks` of each refund.
+        """
+
+    async def schedule_refund_check(self, refund: Refund, time: datetime) -> None:
+        """Schedule the next status check of a refund if it is unchanged and still has one."""
 
 
 @attrs.frozen(kw_only=True)

@@ -31,8 +31,9 @@ ENVIRONMENT = "test"
 #: Faster than a fresh database for each test; the audit trail has to be asked.
 EMPTY = """
 ALTER TABLE payment_events DISABLE TRIGGER payment_events_are_append_only;
-TRUNCATE customers, payments, payment_line_items, receipts, payment_events, inbox, outbox,
-    outflows, ledger_sums, ledger_changes, leases, provider_cursors, reconciliations;
+TRUNCATE customers, payments, payment_line_items, receipts, refunds, disputes, payment_events,
+    inbox, outbox, outflows, ledger_sums, ledger_changes, leases, provider_cursors,
+    reconciliations;
 ALTER TABLE payment_events ENABLE TRIGGER payment_events_are_append_only
 """
 

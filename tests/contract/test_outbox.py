@@ -71,7 +71,12 @@ async def test_the_stored_event_is_the_one_that_every_repetition_gives(stores: S
     [row] = await stores.outbox.claim(10, LEASE_S)
 
     again = outbox_row_of(decision.payment, decision.events[0], CALLER, "test")
-    assert (row.event_id, row.subject, row.headers, row.body) == tuple(again)
+    assert (row.event_id, row.subject, row.headers, row.body) == (
+        again.event_id,
+        again.subject,
+        again.headers,
+        again.body,
+    )
 
 
 async def test_a_commit_that_loses_writes_no_event(stores: Stores) -> None:

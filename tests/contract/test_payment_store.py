@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from operator import itemgetter
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -14,7 +15,14 @@ import trio
 import trio.testing
 from contract.stores import CALLER, NOW, Stores, a_new_payment, all_at_once, created, paid
 
-from payd.adapters.columns import dumps, item_rows, payment_row, receipt_rows
+from payd.adapters.columns import (
+    dispute_row,
+    dumps,
+    item_rows,
+    payment_row,
+    receipt_rows,
+    refund_row,
+)
 from payd.adapters.events import AuditRow
 from payd.domain.decide import Decision, decide
 from payd.domain.evidence import (
@@ -287,7 +295,7 @@ async def test_replaying_the_audit_trail_gives_the_stored_row(stores: Stores) ->
     trail = await stores.payments.audit_trail(payment.id)
 
     assert [row.version for row in trail] == list(range(1, payment.version + 1))
-    assert replay(trail) == _document(await stores.newest(payment))
+    assert replay(trail) == document(await stores.newest(payment))
 
 
 # -- find in sets ----------------------------------------------------------------------------
@@ -549,20 +557,35 @@ def replay(trail: Sequence[AuditRow]) -> dict[str, Any]:
     """What the audit trail alone says about the payment."""
     first, *later = (row.details for row in trail)
     row: dict[str, Any] = dict(first["row"])
-    receipts: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {"receipts": {}, "refunds": {}, "disputes": {}}
     for details in later:
         row |= details["changes"]
-        receipts |= {receipt["id"]: receipt for receipt in details.get("receipts", ())}
-    return _bare(row, first["items"], sorted(receipts.values(), key=lambda r: r["id"]))
+        for name, known in parts.items():
+            known |= {part["id"]: audited(part) for part in details.get(name, ())}
+    in_order = {"receipts": "id", "refunds": "create_time", "disputes": "open_time"}
+    return {
+        **audited(row),
+        "items": first["items"],
+        **{
+            name: sorted(known.values(), key=itemgetter(in_order[name], "id"))
+            for name, known in parts.items()
+        },
+    }
 
 
-def _document(payment: Payment) -> dict[str, Any]:
-    stored = payment_row(payment), item_rows(payment), receipt_rows(payment.receipts)
-    row, items, receipts = json.loads(dumps(stored))
-    return _bare(row, items, receipts)
+def document(payment: Payment) -> dict[str, Any]:
+    """What the stored payment says, in the form of `replay`."""
+    stored = {
+        **audited(payment_row(payment)),
+        "items": item_rows(payment),
+        "receipts": receipt_rows(payment.receipts),
+        "refunds": [audited(refund_row(refund)) for refund in payment.refunds],
+        "disputes": [dispute_row(dispute) for dispute in payment.disputes],
+    }
+    document: dict[str, Any] = json.loads(dumps(stored))
+    return document
 
 
-def _bare(row: dict[str, Any], items: object, receipts: object) -> dict[str, Any]:
+def audited(row: dict[str, Any]) -> dict[str, Any]:
     """Without the bookkeeping of recovery, which changes no payment and is not audited."""
-    audited = {key: row[key] for key in row.keys() - {"looks", "next_look_time"}}
-    return {**audited, "items": items, "receipts": receipts}
+    return {key: row[key] for key in row.keys() - {"looks", "next_look_time"}}

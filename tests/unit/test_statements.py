@@ -1,4 +1,4 @@
-"""The named statements of an SQL file: their parameters, and the ends that they share."""
+"""The named statements of an SQL file: their parameters, and the parts that they share."""
 
 import pytest
 
@@ -23,10 +23,10 @@ def test_a_missing_or_an_unknown_argument_is_refused(values: dict[str, object]) 
         statement.arguments(values)
 
 
-def test_statements_with_the_same_end_have_its_text_and_its_parameters() -> None:
+def test_statements_with_the_same_part_have_its_text_and_its_parameters() -> None:
     text = (
-        "-- one --\nWITH w AS (SELECT :a)\n-- ends with rows --\n"
-        "-- all --\nWITH w AS (SELECT :b)\n-- ends with rows --\n"
+        "-- one --\nWITH w AS (SELECT :a)\n-- here: rows --\n"
+        "-- all --\nWITH w AS (SELECT :b)\n-- here: rows --\n"
         "-- part rows --\nSELECT * FROM w LIMIT :limit;\n"
     )
 
@@ -37,6 +37,17 @@ def test_statements_with_the_same_end_have_its_text_and_its_parameters() -> None
     assert all(one.sql.endswith("SELECT * FROM w LIMIT $2") for one in statements.values())
 
 
-def test_an_end_that_does_not_exist_is_refused() -> None:
+def test_a_part_that_does_not_exist_is_refused() -> None:
     with pytest.raises(KeyError, match="part rows"):
-        parse("-- one --\nSELECT 1\n-- ends with rows --\n")
+        parse("-- one --\nSELECT 1\n-- here: rows --\n")
+
+
+def test_a_part_may_stand_in_the_middle() -> None:
+    text = (
+        "-- one --\nSELECT * FROM (\n-- here: rows --\n) AS r LIMIT :limit;\n"
+        "-- part rows --\nSELECT :a;\n"
+    )
+
+    [statement] = parse(text).values()
+
+    assert " ".join(statement.sql.split()) == "SELECT * FROM ( SELECT $1 ) AS r LIMIT $2"

@@ -233,6 +233,10 @@ class Database:
             except _AGAIN as error:
                 if attempt == _TRIES_MAX:
                     raise _unavailable(error) from error
+            except asyncpg.UniqueViolationError:
+                # Another transaction has just committed the key: the statement now finds it.
+                if attempt > 1:
+                    raise
             except TimeoutError as error:
                 # TimeoutError is an OSError, but no lost connection: a retry would be as slow.
                 raise _unavailable(error) from error

@@ -145,6 +145,101 @@ WITH decided AS MATERIALIZED (
         )
 ),
 
+-- here: written_decisions --
+
+-- here: which_were_written --
+
+-- commit_with_refunds --
+-- As commit_decisions, for batches with refunds or disputes that are new or changed; the others do
+-- without these parts, whose mere presence takes time. Refunds and disputes need no lock of their
+-- own: only who has the payment's lock changes what is decided about them.
+WITH asked AS MATERIALIZED (
+    SELECT * FROM
+        jsonb_to_recordset(:decisions::jsonb) AS d (
+            id uuid, provider text, before_version integer, changes jsonb, audit jsonb,
+            receipts jsonb, refunds jsonb, disputes jsonb, events jsonb, inbox_ids bigint[]
+        )
+),
+
+-- Not decisions with the idempotency key or the provider's reference of another refund, or with a
+-- dispute of another payment.
+decided AS MATERIALIZED (
+    SELECT * FROM asked
+    WHERE
+        NOT EXISTS (
+            SELECT 1
+            FROM jsonb_to_recordset(asked.refunds) AS n (id uuid, idempotency_key text)
+            INNER JOIN refunds AS r ON n.idempotency_key = r.idempotency_key
+            WHERE r.idempotency_key <> '' AND r.id <> n.id
+        )
+        AND NOT EXISTS (
+            SELECT 1
+            FROM jsonb_to_recordset(asked.refunds) AS n (id uuid, provider_reference text)
+            INNER JOIN refunds AS r ON n.provider_reference = r.provider_reference
+            WHERE r.provider = asked.provider AND r.id <> n.id
+        )
+        AND NOT EXISTS (
+            SELECT 1
+            FROM jsonb_to_recordset(asked.disputes) AS n (id text)
+            INNER JOIN disputes AS t ON n.id = t.id
+            WHERE t.provider = asked.provider AND t.payment_id <> asked.id
+        )
+),
+
+-- here: written_decisions --
+,
+
+-- If a refund elsewhere has got the key or the reference since, the unique index refuses it and the
+-- statement is run again. In order of the keys, so that two batches do not wait for each other.
+refunded AS (
+    INSERT INTO refunds (
+        id, payment_id, provider, status, amount, external, idempotency_key, request_hash, reason,
+        destination, requester, request_id, create_time, update_time, complete_time, asking,
+        ask_deadline, provider_reference, next_action, failure_code, failure_message, looks,
+        next_look_time
+    )
+    SELECT
+        r.id, d.id, w.provider, r.status, r.amount, r.external, r.idempotency_key, r.request_hash,
+        r.reason, r.destination, r.requester, r.request_id, r.create_time, r.update_time,
+        r.complete_time, r.asking, r.ask_deadline, r.provider_reference, r.next_action,
+        r.failure_code, r.failure_message, r.looks, r.next_look_time
+    FROM
+        decided AS d INNER JOIN written AS w USING (id),
+        jsonb_populate_recordset(NULL::refunds, d.refunds) AS r
+    ORDER BY r.idempotency_key, r.provider_reference, r.id
+    ON CONFLICT (id) DO UPDATE
+    SET
+        status = excluded.status, amount = excluded.amount, update_time = excluded.update_time,
+        complete_time = excluded.complete_time, asking = excluded.asking,
+        ask_deadline = excluded.ask_deadline, provider_reference = excluded.provider_reference,
+        next_action = excluded.next_action, failure_code = excluded.failure_code,
+        failure_message = excluded.failure_message, looks = excluded.looks,
+        next_look_time = excluded.next_look_time
+),
+
+disputed AS (
+    INSERT INTO disputes (
+        provider, id, payment_id, status, asset, amount, reason, open_time, as_of,
+        evidence_due_time
+    )
+    SELECT
+        w.provider, x.id, d.id, x.status, x.asset, x.amount, x.reason, x.open_time, x.as_of,
+        x.evidence_due_time
+    FROM
+        decided AS d INNER JOIN written AS w USING (id),
+        jsonb_populate_recordset(NULL::disputes, d.disputes) AS x
+    ORDER BY w.provider, x.id
+    ON CONFLICT (provider, id) DO UPDATE
+    SET
+        status = excluded.status, asset = excluded.asset, amount = excluded.amount,
+        reason = excluded.reason, open_time = excluded.open_time, as_of = excluded.as_of,
+        evidence_due_time = excluded.evidence_due_time
+)
+
+-- here: which_were_written --
+
+-- part written_decisions --
+-- The parts of a commit that write the rows of `decided`.
 current AS MATERIALIZED (
     SELECT p.id
     FROM payments AS p INNER JOIN decided AS d ON p.id = d.id
@@ -192,14 +287,16 @@ written AS (
             version, status, update_time, complete_time, close_time, asking, ask_deadline,
             provider_reference, aliases, next_action, provider_status, provider_status_time,
             snapshot_received, snapshot_confirmed, snapshot_refunded, attention, failure_code,
-            failure_message, late, looks, next_look_time, receipt_sums
+            failure_message, late, looks, next_look_time, receipt_sums, fee, attention_records,
+            attention_since, money_goes_back
         ) = (
             SELECT
                 n.version, n.status, n.update_time, n.complete_time, n.close_time, n.asking,
                 n.ask_deadline, n.provider_reference, n.aliases, n.next_action,
                 n.provider_status, n.provider_status_time, n.snapshot_received,
                 n.snapshot_confirmed, n.snapshot_refunded, n.attention, n.failure_code,
-                n.failure_message, n.late, n.looks, n.next_look_time, n.receipt_sums
+                n.failure_message, n.late, n.looks, n.next_look_time, n.receipt_sums, n.fee,
+                n.attention_records, n.attention_since, n.money_goes_back
             FROM jsonb_populate_record(p, d.changes) AS n
         )
     FROM decided AS d
@@ -244,12 +341,12 @@ received AS (
 ),
 
 announced AS (
-    INSERT INTO outbox (event_id, payment_id, subject, headers, body, create_time)
-    SELECT e.event_id, d.id, e.subject, e.headers, e.body, w.update_time
+    INSERT INTO outbox (event_id, payment_id, subject, about, headers, body, create_time)
+    SELECT e.event_id, d.id, e.subject, e.about, e.headers, e.body, w.update_time
     FROM
         decided AS d INNER JOIN written AS w USING (id),
         jsonb_to_recordset(d.events)
-            AS e (event_id uuid, subject text, headers jsonb, body bytea)
+            AS e (event_id uuid, subject text, about text, headers jsonb, body bytea)
     RETURNING event_id
 ),
 
@@ -260,6 +357,8 @@ settled AS (
     WHERE i.id = ANY (d.inbox_ids) AND i.settle_time IS NULL
 )
 
+-- part which_were_written --
+-- Also wakes the publishers.
 SELECT
     written.id,
     (SELECT pg_notify('payd_outbox', '') FROM announced LIMIT 1) AS notified
@@ -271,11 +370,12 @@ WITH named AS (
     SELECT 1 AS number, :payment_id::uuid AS id, :receipt_ids::text[] AS receipt_ids
 )
 
--- ends with payments_of_named --
+-- here: payments_of_named --
 
 -- find_payment --
 -- The id of a payment by its idempotency key, or by a name that its provider uses: the reference,
--- the payment id, or an alias. coalesce runs only the lookups up to the first that finds a payment.
+-- the payment id, a refund's id, or an alias. coalesce runs only the lookups up to the first that
+-- finds a payment.
 SELECT coalesce(
     (SELECT id FROM payments WHERE idempotency_key = :idempotency_key::text),
     (
@@ -284,6 +384,10 @@ SELECT coalesce(
     ),
     (
         SELECT id FROM payments
+        WHERE provider = :provider::text AND id = :reference_as_id::uuid
+    ),
+    (
+        SELECT payment_id FROM refunds
         WHERE provider = :provider::text AND id = :reference_as_id::uuid
     ),
     -- An array, not LIMIT 1: with LIMIT the planner may scan the table for the first row.
@@ -313,6 +417,7 @@ WITH named AS MATERIALIZED (
                 SELECT p.id FROM payments AS p
                 WHERE p.id = n.id AND (n.provider IS NULL OR p.provider = n.provider)
             ),
+            (SELECT r.payment_id FROM refunds AS r WHERE r.id = n.id AND r.provider = n.provider),
             (ARRAY(
                 SELECT p.id FROM payments AS p
                 WHERE
@@ -326,7 +431,38 @@ WITH named AS MATERIALIZED (
             WITH ORDINALITY AS n (provider, reference, id, receipt_ids, number)
 )
 
--- ends with payments_of_named --
+-- here: payments_of_named --
+
+-- select_with_refunds --
+-- Payments by their ids, with their refunds and disputes. Few payments have any; the other
+-- statements leave them out, since the mere presence of these lookups in a plan takes time.
+WITH named AS MATERIALIZED (
+    SELECT
+        n.number,
+        n.id,
+        ARRAY(SELECT jsonb_array_elements_text(n.receipt_ids::jsonb)) AS receipt_ids
+    FROM
+        unnest(:ids::uuid[], :receipt_ids::text[])
+            WITH ORDINALITY AS n (id, receipt_ids, number)
+),
+
+found AS (
+-- here: payments_of_named --
+)
+
+SELECT
+    found.*,
+    (
+        SELECT jsonb_agg(to_jsonb(r) ORDER BY r.create_time, r.id)
+        FROM refunds AS r
+        WHERE r.payment_id = found.id
+    ) AS refunds,
+    (
+        SELECT jsonb_agg(to_jsonb(d) ORDER BY d.open_time, d.id COLLATE "C")
+        FROM disputes AS d
+        WHERE d.payment_id = found.id
+    ) AS disputes
+FROM found;
 
 -- part payments_of_named --
 -- The end of statements that read payments: the rows of `named` (number, id, receipt_ids) whose
@@ -394,6 +530,71 @@ CROSS JOIN LATERAL (
         least(p.close_time, p.expire_time)
         + make_interval(secs => :late_window_s::double precision) AS late_end
 ) AS border;
+
+-- find_refund --
+-- By its id or its idempotency key; the other one is NULL, and finds nothing.
+SELECT id, payment_id FROM refunds
+WHERE id = :refund_id::uuid
+UNION ALL
+SELECT id, payment_id FROM refunds
+WHERE idempotency_key = :idempotency_key::text AND idempotency_key <> '';
+
+-- list_refunds --
+-- Newest first, after (:before_time, :before_id). Of each status no more than the page is read.
+SELECT page.id, page.payment_id
+FROM
+    unnest(:statuses::text[]) AS wanted (status),
+    LATERAL (
+        SELECT r.id, r.payment_id, r.create_time FROM refunds AS r
+        WHERE
+            r.status = wanted.status
+            AND (r.create_time, r.id) < (
+                coalesce(:before_time::timestamptz, 'infinity'),
+                coalesce(:before_id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+            )
+        ORDER BY r.create_time DESC, r.id DESC
+        LIMIT :limit::integer
+    ) AS page
+ORDER BY page.create_time DESC, page.id DESC
+LIMIT :limit::integer;
+
+-- list_refunds_of_payment --
+-- As list_refunds.
+SELECT id, payment_id FROM refunds
+WHERE
+    payment_id = :payment_id::uuid
+    AND status = ANY (:statuses::text[])
+    AND (create_time, id) < (
+        coalesce(:before_time::timestamptz, 'infinity'),
+        coalesce(:before_id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+ORDER BY create_time DESC, id DESC
+LIMIT :limit::integer;
+
+-- claim_refund_checks --
+-- As claim_status_checks. Locks no payment, so it cannot deadlock with a commit.
+WITH due AS MATERIALIZED (
+    SELECT id FROM refunds
+    WHERE next_look_time <= :now::timestamptz
+    ORDER BY next_look_time
+    LIMIT :limit::integer
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+
+UPDATE refunds AS r
+SET looks = r.looks + 1, next_look_time = :now::timestamptz + :lease::interval
+FROM due
+WHERE r.id = due.id
+RETURNING r.id, r.payment_id;
+
+-- schedule_refund_check --
+-- The time of the last change stands for the version, which is the payment's.
+UPDATE refunds
+SET next_look_time = :time::timestamptz
+WHERE
+    id = :refund_id::uuid
+    AND update_time = :update_time::timestamptz
+    AND next_look_time IS NOT NULL;
 
 -- select_asking --
 -- Whether a daemon has the claim to send to the provider.

@@ -64,7 +64,7 @@ def _snapshot_json(snapshot: Snapshot) -> Json:
     fields = _json(snapshot)
     # Left out when empty: the previous version does not know them, and a report that both versions
     # store must be the same bytes.
-    empty = {name for name in ("refunds", "disputes", "fee") if fields[name] in ([], None)}
+    empty = {name for name in ("refunds", "disputes", "fee") if fields[name] in ((), None)}
     return {name: value for name, value in fields.items() if name not in empty}
 
 

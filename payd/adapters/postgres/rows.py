@@ -9,19 +9,21 @@ from uuid import UUID
 import asyncpg
 
 from payd.adapters.columns import Json
-from payd.domain.attention import Attention, AttentionRecord
+from payd.adapters.postgres.attention import attention_of
+from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.evidence import ProviderStatus, Receipt, ReceiptState
 from payd.domain.money import Money, TokenTerms
 from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show, ShowField, ShowKind
 from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Customer, LineItem, Payment, Status
+from payd.domain.refund import Refund, RefundStatus
 from payd.domain.sums import ByTime, ReceiptSums
 
 Row = asyncpg.Record
 
 
 def payment_of(row: Row) -> Payment:
-    """Build the payment from a row of `select_payment`."""
+    """Build the payment from a row of `select_payment` or of `select_with_refunds`."""
     return Payment(
         id=UUID(int=row["id"].int),
         version=row["version"],
@@ -60,17 +62,19 @@ def _mutable_fields(row: Row) -> dict[str, Any]:
         "next_check_time": row["next_look_time"],
         "asking": Asking(row["asking"]),
         "aliases": tuple(row["aliases"]),
-        "next_action": next_action_of(row["next_action"]),
+        "next_action": next_action_of(json.loads(row["next_action"] or "null")),
         "provider_status": ProviderStatus(status) if status else None,
         "snapshot_received": int(row["snapshot_received"]),
         "snapshot_confirmed": int(row["snapshot_confirmed"]),
         "snapshot_refunded": int(row["snapshot_refunded"]),
         "sums": _sums_of(row["sums"]),
         "receipts": tuple(map(receipt_of, json.loads(row["receipts"] or "[]"))),
-        "attention_records": tuple(
-            AttentionRecord(reason=Attention(reason), since=row["update_time"], published=True)
-            for reason in row["attention"]
+        "attention_records": attention_of(
+            row["attention_records"], row["attention"], row["update_time"]
         ),
+        "refunds": tuple(map(refund_of, json.loads(row.get("refunds") or "[]"))),
+        "disputes": tuple(map(dispute_of, json.loads(row.get("disputes") or "[]"))),
+        "fee": None if row["fee"] is None else int(row["fee"]),
         "failure": Failure(code=code, message=row["failure_message"]) if code else None,
     }
 
@@ -129,11 +133,52 @@ def receipt_of(row: Json) -> Receipt:
     )
 
 
-def next_action_of(text: str | None) -> NextAction | None:
-    """Inverse of `columns.next_action_json`, from the column's text."""
-    if text is None:
+def refund_of(row: Json) -> Refund:
+    """Inverse of `columns.refund_row`."""
+    code = row["failure_code"]
+    same = (
+        *("amount", "external", "idempotency_key", "reason", "destination", "requester"),
+        *("request_id", "provider_reference"),
+    )
+    fields: dict[str, Any] = {column: row[column] for column in same}
+    times = ("create_time", "update_time", "complete_time", "ask_deadline")
+    fields |= {column: _time_of(row[column]) for column in times}
+    return Refund(
+        id=UUID(row["id"]),
+        status=RefundStatus(row["status"]),
+        request_hash=bytes.fromhex(row["request_hash"].removeprefix("\\x")),
+        asking=Asking(row["asking"]),
+        next_action=next_action_of(row["next_action"]),
+        failure=Failure(code=code, message=row["failure_message"]) if code else None,
+        checks=row["looks"],
+        next_check_time=_time_of(row["next_look_time"]),
+        **fields,
+    )
+
+
+def dispute_of(row: Json) -> Dispute:
+    """Inverse of `columns.dispute_row`."""
+    return Dispute(
+        id=row["id"],
+        status=DisputeStatus(row["status"]),
+        asset=row["asset"],
+        amount=row["amount"],
+        reason=row["reason"],
+        open_time=datetime.fromisoformat(row["open_time"]),
+        as_of=datetime.fromisoformat(row["as_of"]),
+        evidence_due_time=_time_of(row["evidence_due_time"]),
+    )
+
+
+def _time_of(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def next_action_of(fields: Json | None) -> NextAction | None:
+    """Inverse of `columns.next_action_json`."""
+    if fields is None:
         return None
-    fields = json.loads(text)
+    fields = dict(fields)
     match fields.pop("kind"):
         case "redirect":
             return Redirect(**fields)
@@ -144,10 +189,9 @@ def next_action_of(text: str | None) -> NextAction | None:
 
 
 def _show_of(fields: Json) -> Show:
-    expire_time = fields["expire_time"]
     return Show(
         kind=ShowKind(fields["kind"]),
         payload=fields["payload"],
         fields=tuple(ShowField(**field) for field in fields["fields"]),
-        expire_time=datetime.fromisoformat(expire_time) if expire_time else None,
+        expire_time=_time_of(fields["expire_time"]),
     )

@@ -1,6 +1,6 @@
 """Load the named statements of queries.sql, with `:name` parameters as PostgreSQL's $n.
 
-Statements with the same end share it: `-- ends with NAME --` stands for the text after
+Statements share what they have in common: `-- here: NAME --` stands for the text after
 `-- part NAME --`.
 """
 
@@ -12,7 +12,7 @@ import attrs
 
 #: The heading of a statement, or of a part.
 _HEADING = re.compile(r"^-- ((?:part )?\w+) --$", re.MULTILINE)
-_END = re.compile(r"^-- ends with (\w+) --$", re.MULTILINE)
+_HERE = re.compile(r"^-- here: (\w+) --$", re.MULTILINE)
 #: `:name`, but not the second half of a `::type` cast.
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
@@ -37,7 +37,7 @@ def parse(text: str) -> dict[str, Statement]:
     texts = _HEADING.split(text)[1:]
     by_heading = dict(zip(texts[::2], texts[1::2], strict=True))
     return {
-        name: _statement(name, _END.sub(lambda end: by_heading[f"part {end[1]}"], sql))
+        name: _statement(name, _HERE.sub(lambda here: _bare(by_heading[f"part {here[1]}"]), sql))
         for name, sql in by_heading.items()
         if not name.startswith("part ")
     }
@@ -46,7 +46,11 @@ def parse(text: str) -> dict[str, Statement]:
 def _statement(name: str, sql: str) -> Statement:
     parameters = tuple(dict.fromkeys(_PARAMETER.findall(sql)))
     numbered = _PARAMETER.sub(lambda match: f"${parameters.index(match[1]) + 1}", sql)
-    return Statement(name, numbered.strip().rstrip(";"), parameters)
+    return Statement(name, _bare(numbered), parameters)
+
+
+def _bare(sql: str) -> str:
+    return sql.strip().rstrip(";")
 
 
 STATEMENTS = parse(resources.files(__package__).joinpath("queries.sql").read_text())

@@ -11,6 +11,8 @@ import attrs
 
 from payd.adapters.columns import (
     Json,
+    changed_disputes,
+    changed_refunds,
     changes,
     dumps,
     item_rows,
@@ -20,11 +22,12 @@ from payd.adapters.columns import (
 from payd.adapters.events import AuditRow, outbox_row_of
 from payd.adapters.postgres.batch import Batcher
 from payd.adapters.postgres.database import Database
-from payd.adapters.postgres.rows import payment_of
+from payd.adapters.postgres.rows import Row, payment_of
 from payd.domain.decide import Decision, Event, Rules
 from payd.domain.evidence import Receipt
 from payd.domain.payment import Origin, Payment
-from payd.ports import Commit, Name
+from payd.domain.refund import Refund, RefundStatus
+from payd.ports import Commit, Name, RefundFilter, RefundPosition
 
 #: Interval of polling for the answer to another daemon; our own answers arrive at once.
 _ANSWER_POLL_S = 0.1
@@ -124,9 +127,14 @@ class PostgresStore:
         audit = _audit(decision.audit_event, origin)
         known = set(before.receipts)
         news = [receipt for receipt in after.receipts if receipt not in known]
+        refunds, disputes = changed_refunds(before, after), changed_disputes(before, after)
         audit["details"] = {"reason": decision.note} if decision.note else {}
         if news:
             audit["details"]["receipts"] = receipt_rows(news)
+        if refunds:
+            audit["details"]["refunds"] = refunds
+        if disputes:
+            audit["details"]["disputes"] = disputes
         if commit.inbox_ids:
             audit["details"]["reports"] = list(commit.inbox_ids)
         return {
@@ -136,6 +144,8 @@ class PostgresStore:
             "changes": changes(before, after),
             "audit": audit,
             "receipts": receipt_rows(news),
+            "refunds": refunds,
+            "disputes": disputes,
             "events": [
                 _event_row(after, event, origin, self._environment) for event in decision.events
             ],
@@ -181,6 +191,42 @@ class PostgresStore:
             "schedule_status_check", payment_id=payment.id, version=payment.version, time=time
         )
 
+    async def get_refund(self, refund_id: UUID) -> tuple[Payment, Refund] | None:
+        return await self._find_refund(refund_id, None)
+
+    async def get_refund_by_key(self, idempotency_key: str) -> tuple[Payment, Refund] | None:
+        return await self._find_refund(None, idempotency_key)
+
+    async def list_refunds(
+        self, wanted: RefundFilter, after: RefundPosition | None, limit: int
+    ) -> Sequence[tuple[Payment, Refund]]:
+        page = {
+            "statuses": [status.value for status in wanted.statuses or RefundStatus],
+            "before_time": after and after.create_time,
+            "before_id": after and after.id,
+            "limit": limit,
+        }
+        if wanted.payment_id is None:
+            rows = await self._database.fetch("list_refunds", **page)
+        else:
+            rows = await self._database.fetch(
+                "list_refunds_of_payment", payment_id=wanted.payment_id, **page
+            )
+        return await self._refunds_of(rows)
+
+    async def claim_refund_checks(
+        self, now: datetime, limit: int, lease_s: float
+    ) -> Sequence[tuple[Payment, UUID]]:
+        rows = await self._database.fetch(
+            "claim_refund_checks", now=now, limit=limit, lease=timedelta(seconds=lease_s)
+        )
+        return [(payment, refund.id) for payment, refund in await self._refunds_of(rows)]
+
+    async def schedule_refund_check(self, refund: Refund, time: datetime) -> None:
+        await self._database.fetch(
+            "schedule_refund_check", refund_id=refund.id, update_time=refund.update_time, time=time
+        )
+
     async def audit_trail(self, payment_id: UUID) -> Sequence[AuditRow]:
         """All audit rows of a payment, oldest first."""
         rows = await self._database.fetch("audit_trail", payment_id=payment_id)
@@ -195,6 +241,27 @@ class PostgresStore:
         row = await self._database.fetch_one("find_payment", **(_NO_NAME | name))
         return row["id"] if row else None
 
+    async def _find_refund(
+        self, refund_id: UUID | None, idempotency_key: str | None
+    ) -> tuple[Payment, Refund] | None:
+        rows = await self._database.fetch(
+            "find_refund", refund_id=refund_id, idempotency_key=idempotency_key
+        )
+        found = await self._refunds_of(rows)
+        return found[0] if found else None
+
+    async def _refunds_of(self, rows: Sequence[Row]) -> Sequence[tuple[Payment, Refund]]:
+        """Refunds with their payments, by the ids of both."""
+        ids = list(dict.fromkeys(row["payment_id"] for row in rows))
+        nothing = [None] * len(ids)
+        payments = await self._select_all(nothing, nothing, ids) if ids else {}
+        refunds = {
+            refund.id: (payment, refund)
+            for payment in payments.values()
+            for refund in payment.refunds
+        }
+        return [refunds[row["id"]] for row in rows]
+
     async def _select(
         self, payment_id: UUID | None, receipt_ids: Collection[str] = ()
     ) -> Payment | None:
@@ -206,7 +273,10 @@ class PostgresStore:
             receipt_ids=receipt_ids,
             late_window_s=self._late_window_s,
         )
-        return payment_of(row) if row else None
+        if row is None:
+            return None
+        [whole] = await self._with_refunds([row], [receipt_ids])
+        return payment_of(whole)
 
     async def _select_all(
         self,
@@ -219,18 +289,39 @@ class PostgresStore:
 
         `receipt_ids` are those of the receipts to read with each.
         """
+        asked = receipt_ids or [()] * len(ids)
         rows = await self._database.fetch(
             "select_payments",
             providers=providers,
             references=references,
             ids=ids,
-            receipt_ids=[json.dumps(of_one) for of_one in receipt_ids or [()] * len(ids)],
+            receipt_ids=[json.dumps(of_one) for of_one in asked],
             late_window_s=self._late_window_s,
         )
-        found = {row["number"] - 1: payment_of(row) for row in rows}
+        numbers = [row["number"] - 1 for row in rows]
+        whole = await self._with_refunds(rows, [asked[number] for number in numbers])
+        found = dict(zip(numbers, map(payment_of, whole), strict=True))
         if len({payment.id for payment in found.values()}) == len(found):
             return found
         return _with_all_receipts(found)
+
+    async def _with_refunds(
+        self, rows: Sequence[Row], receipt_ids: Sequence[Collection[str]]
+    ) -> Sequence[Row]:
+        """Read payments that have refunds or disputes again, with these; few have any."""
+        again = [number for number, row in enumerate(rows) if row["money_goes_back"]]
+        if not again:
+            return rows
+        found = await self._database.fetch(
+            "select_with_refunds",
+            ids=[rows[number]["id"] for number in again],
+            receipt_ids=[json.dumps(list(receipt_ids[number])) for number in again],
+            late_window_s=self._late_window_s,
+        )
+        whole = list(rows)
+        for row in found:
+            whole[again[row["number"] - 1]] = row
+        return whole
 
     async def _insert_all(self, records: Sequence[Json]) -> Sequence[bool]:
         rows = await self._database.fetch("insert_payments", payments=dumps(records))
@@ -238,7 +329,11 @@ class PostgresStore:
         return [record["payment"]["id"] in inserted for record in records]
 
     async def _commit_all(self, records: Sequence[Json]) -> Sequence[bool]:
-        rows = await self._database.fetch("commit_decisions", decisions=dumps(records))
+        decisions = dumps(records)
+        if any(record["refunds"] or record["disputes"] for record in records):
+            rows = await self._database.fetch("commit_with_refunds", decisions=decisions)
+        else:
+            rows = await self._database.fetch("commit_decisions", decisions=decisions)
         written = {row["id"] for row in rows}
         return [record["id"] in written for record in records]
 

@@ -16,15 +16,23 @@ class MemoryOutbox(Queue[OutboxRow]):
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self._latest: dict[UUID, UUID] = {}
+        self._matters: set[tuple[UUID, str, str]] = set()
 
     def announce(self, payment_id: UUID, event: EventRow) -> None:
         """Add an event after the earlier ones of the payment."""
+        matter = (payment_id, event.subject, event.about)
+        if event.subject != EventType.ATTENTION.value:
+            assert matter not in self._matters, f"a second {event.subject}"
+            self._matters.add(matter)
         self.add(
             OutboxRow(
                 id=self.new_id(),
+                event_id=event.event_id,
                 payment_id=payment_id,
+                subject=event.subject,
+                headers=event.headers,
+                body=event.body,
                 previous_event_id=self._latest.get(payment_id),
-                **event._asdict(),
             )
         )
         if event.subject != EventType.ATTENTION.value:

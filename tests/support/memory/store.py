@@ -7,13 +7,30 @@ from uuid import UUID
 
 import attrs
 
-from payd.adapters.columns import Json, changes, dumps, item_rows, payment_row, receipt_rows
+from payd.adapters.columns import (
+    Json,
+    changed_disputes,
+    changed_refunds,
+    changes,
+    dumps,
+    item_rows,
+    payment_row,
+    receipt_rows,
+)
 from payd.adapters.events import AuditRow, outbox_row_of
 from payd.domain.decide import Decision
 from payd.domain.payment import Customer, Origin, Payment
+from payd.domain.refund import Refund, RefundStatus
 from payd.domain.sums import sum_receipts
 from payd.plugins.context import Clock
-from payd.ports import Commit, Name, Reconciliation, StoredObject
+from payd.ports import (
+    Commit,
+    Name,
+    Reconciliation,
+    RefundFilter,
+    RefundPosition,
+    StoredObject,
+)
 from support.memory.inbox import MemoryInbox
 from support.memory.ledger import MemoryLedger
 from support.memory.outbox import MemoryOutbox
@@ -61,6 +78,7 @@ class MemoryStore:
         by_name: tuple[Callable[[Payment], bool], ...] = (
             lambda p: p.provider_reference == reference,
             lambda p: str(p.id) == reference,
+            lambda p: reference in {str(refund.id) for refund in p.refunds},
             lambda p: reference in p.aliases,
         )
         named = (p for is_named in by_name for p in mine if is_named(p))
@@ -93,7 +111,7 @@ class MemoryStore:
         if current is None or current.version != before.version:
             return False
         after = decision.payment
-        if not self.ledger.give(after):
+        if self._is_taken(after) or not self.ledger.give(after):
             return False
         events = [outbox_row_of(after, e, origin, self._environment) for e in decision.events]
         for event in events:
@@ -104,7 +122,12 @@ class MemoryStore:
             details["reports"] = list(inbox_ids)
         self._write_audit(after, decision.audit_event, origin, details)
         receipts = {receipt.id: receipt for receipt in (*current.receipts, *after.receipts)}
-        self._payments[after.id] = attrs.evolve(after, receipts=tuple(receipts.values()))
+        self._payments[after.id] = attrs.evolve(
+            after,
+            receipts=tuple(receipts.values()),
+            refunds=tuple(sorted(after.refunds, key=lambda one: (one.create_time, one.id))),
+            disputes=tuple(sorted(after.disputes, key=lambda one: (one.open_time, one.id))),
+        )
         self._changed.ring()
         return True
 
@@ -141,6 +164,48 @@ class MemoryStore:
         if current.next_check_time is not None:
             self._payments[payment.id] = attrs.evolve(current, next_check_time=time)
 
+    async def get_refund(self, refund_id: UUID) -> tuple[Payment, Refund] | None:
+        return self._refund(lambda refund: refund.id == refund_id)
+
+    async def get_refund_by_key(self, idempotency_key: str) -> tuple[Payment, Refund] | None:
+        return self._refund(lambda refund: refund.idempotency_key == idempotency_key != "")
+
+    async def list_refunds(
+        self, wanted: RefundFilter, after: RefundPosition | None, limit: int
+    ) -> Sequence[tuple[Payment, Refund]]:
+        found = [
+            (payment, refund)
+            for payment, refund in self._refunds()
+            if wanted.payment_id in (None, payment.id)
+            and refund.status in (wanted.statuses or RefundStatus)
+            and (after is None or _position(refund) < (after.create_time, after.id))
+        ]
+        found.sort(key=lambda each: _position(each[1]), reverse=True)
+        return found[:limit]
+
+    async def claim_refund_checks(
+        self, now: datetime, limit: int, lease_s: float
+    ) -> Sequence[tuple[Payment, UUID]]:
+        due = sorted(
+            (refund.next_check_time, refund.id)
+            for _, refund in self._refunds()
+            if refund.next_check_time is not None and refund.next_check_time <= now
+        )
+        claimed = [refund_id for _, refund_id in due[:limit]]
+        lease_end = now + timedelta(seconds=lease_s)
+        for _, refund in self._refunds():
+            if refund.id in claimed:
+                self._replace(
+                    attrs.evolve(refund, checks=refund.checks + 1, next_check_time=lease_end)
+                )
+        return [(payment, refund.id) for payment, refund in self._refunds() if refund.id in claimed]
+
+    async def schedule_refund_check(self, refund: Refund, time: datetime) -> None:
+        for _, current in self._refunds():
+            is_unchanged = current.update_time == refund.update_time
+            if current.id == refund.id and is_unchanged and current.next_check_time is not None:
+                self._replace(attrs.evolve(current, next_check_time=time))
+
     def all(self) -> Sequence[Payment]:
         """All payments, in the order of their creation."""
         return tuple(self._payments.values())
@@ -160,6 +225,43 @@ class MemoryStore:
             sums=sum_receipts(payment.receipts, payment.expire_time, late_end),
             receipts=tuple(asked),
         )
+
+    def _refunds(self) -> list[tuple[Payment, Refund]]:
+        return [
+            (self._read(payment.id), refund)
+            for payment in self._payments.values()
+            for refund in payment.refunds
+        ]
+
+    def _refund(self, is_it: Callable[[Refund], bool]) -> tuple[Payment, Refund] | None:
+        return next((found for found in self._refunds() if is_it(found[1])), None)
+
+    def _replace(self, changed: Refund) -> None:
+        """Put a refund in the place of its older self, without a new version of its payment."""
+        for payment in self._payments.values():
+            if changed.id in {refund.id for refund in payment.refunds}:
+                refunds = tuple(changed if r.id == changed.id else r for r in payment.refunds)
+                self._payments[payment.id] = attrs.evolve(payment, refunds=refunds)
+                return
+
+    def _is_taken(self, after: Payment) -> bool:
+        """Whether another refund has the key or the reference, or another payment a dispute."""
+        disputed = {
+            dispute.id
+            for payment in self._payments.values()
+            for dispute in payment.disputes
+            if payment.provider == after.provider and payment.id != after.id
+        }
+        if disputed & {dispute.id for dispute in after.disputes}:
+            return True
+        others = [
+            (payment.provider, refund)
+            for payment in (*(p for p in self._payments.values() if p.id != after.id), after)
+            for refund in payment.refunds
+        ]
+        keys = [refund.idempotency_key for _, refund in others if refund.idempotency_key]
+        names = [(provider, r.provider_reference) for provider, r in others if r.provider_reference]
+        return len(set(keys)) < len(keys) or len(set(names)) < len(names)
 
     def _describe(self, customer: Customer) -> None:
         """Keep the stored value if the new one is empty."""
@@ -189,6 +291,10 @@ class MemoryStore:
         self._audit.setdefault(payment.id, []).append(row)
 
 
+def _position(refund: Refund) -> tuple[datetime, UUID]:
+    return refund.create_time, refund.id
+
+
 def _details_of_new(payment: Payment) -> Json:
     return {"row": payment_row(payment), "items": item_rows(payment)}
 
@@ -198,6 +304,10 @@ def _details_of_change(before: Payment, decision: Decision) -> Json:
     details: Json = {"changes": changes(before, after)}
     if news := [receipt for receipt in after.receipts if receipt not in before.receipts]:
         details["receipts"] = receipt_rows(news)
+    if refunds := changed_refunds(before, after):
+        details["refunds"] = refunds
+    if disputes := changed_disputes(before, after):
+        details["disputes"] = disputes
     if decision.note:
         details["reason"] = decision.note
     return details
