@@ -11,6 +11,8 @@ from payd.plugins import (
     Provider,
     ProviderContext,
     ProviderManifest,
+    RefundCapabilities,
+    Sends,
     hookimpl,
 )
 from stripe_provider.config import StripeConfig, methods_of
@@ -37,6 +39,12 @@ MANIFEST = ProviderManifest(
         # A list without a session does not prove its absence: it may be created a moment later.
         lookup=Lookup.AUTHORITATIVE,
         cancel=Cancel.CLOSES,
+        refunds=RefundCapabilities(
+            sends=Sends.PROVIDER,
+            idempotency_window=timedelta(hours=23),
+            # As with sessions: what is not listed yet may be listed a moment later.
+            lookup=Lookup.AUTHORITATIVE,
+        ),
     ),
     credentials=("stripe_secret_key", "stripe_webhook_secret"),
     imports=("stripe_provider.provider",),

@@ -23,6 +23,7 @@ from payd.plugins import (
     NotAttempted,
     OutcomeUnknown,
     Pace,
+    ProviderError,
     RateLimited,
 )
 from stripe_provider.config import StripeConfig
@@ -35,6 +36,12 @@ _RATE_LIMITED_S = 1.0
 _CONNECT_TIMEOUT_S = 2.0
 #: Longest accepted retry delay in seconds.
 _QUIET_MAX_S = 60.0
+
+#: What a look at a payment needs besides its session.
+_CHARGE = (
+    "payment_intent.latest_charge.balance_transaction",
+    "payment_intent.latest_charge.refunds",
+)
 
 Json = Mapping[str, Any]
 #: Exceptions raised before any byte of the request was sent.
@@ -89,28 +96,26 @@ class StripeApi:
                 # The account lacks a permission.
                 raise Misconfigured(f"Stripe refuses to create sessions: {error.message}") from None
 
-        try:
-            return (await send()).body
-        except OutcomeUnknown:
-            # Key and parameters are the same, so Stripe treats it as the same request.
-            await trio.sleep(_RETRY_PAUSE_S)
-        try:
-            return (await send()).body
-        except (NotAttempted, RateLimited, Misconfigured) as error:
-            raise OutcomeUnknown(f"retry after a lost response failed: {error}") from error
+        return (await _twice(send)).body
 
     async def session(self, session_id: str) -> Reply | None:
-        """Get a session with its payment intent; None if Stripe does not know it."""
-        params = {"expand": ["payment_intent"]}
+        """Get a session with its payment intent, charge, fee and newest refunds.
+
+        None if Stripe does not know it. A restricted key that may not read charges gets the session
+        with its payment intent: a payment must not wait for a permission that only refunds need.
+        """
         sessions = self._client.v1.checkout.sessions
-        try:
-            return await self._call(
+
+        async def get(*expand: str) -> Reply | None:
+            params = {"expand": list(expand)}
+            return await self._get(
                 "retrieve", lambda: sessions.retrieve_async(session_id, _any(params))
             )
-        except InvalidRequest as error:
-            if error.field == "resource_missing":
-                return None
-            raise
+
+        try:
+            return await get(*_CHARGE)
+        except (Misconfigured, InvalidRequest):
+            return await get("payment_intent")
 
     async def expire_session(self, session_id: str) -> Reply:
         """Close a session. Raises InvalidRequest if it is no longer open."""
@@ -123,6 +128,38 @@ class StripeApi:
         sessions = self._client.v1.checkout.sessions
         return await self._call("list", lambda: sessions.list_async(_any(params)))
 
+    async def create_refund(self, parameters: Json, idempotency_key: str) -> Json:
+        """Refund, or get the refund made with this idempotency key. May send twice."""
+        refunds = self._client.v1.refunds
+
+        async def send() -> Reply:
+            options: Any = {"idempotency_key": idempotency_key}
+            return await self._call(
+                "refund",
+                lambda: refunds.create_async(_any(parameters), options),
+                refused=_refund_refused,
+            )
+
+        return (await _twice(send)).body
+
+    async def refund(self, refund_id: str) -> Json | None:
+        """Get a refund; None if Stripe does not know it."""
+        refunds = self._client.v1.refunds
+        reply = await self._get("get_refund", lambda: refunds.retrieve_async(refund_id))
+        return None if reply is None else reply.body
+
+    async def refunds(self, **params: Any) -> Reply:
+        """List a page of refunds, newest first."""
+        params |= {"limit": 100}
+        refunds = self._client.v1.refunds
+        return await self._call("refunds", lambda: refunds.list_async(_any(params)))
+
+    async def disputes(self, **params: Any) -> Reply:
+        """List a page of disputes, newest first."""
+        params |= {"limit": 100}
+        disputes = self._client.v1.disputes
+        return await self._call("disputes", lambda: disputes.list_async(_any(params)))
+
     async def events(self, **params: Any) -> Reply:
         """List a page of events, newest first."""
         params |= {"limit": 100}
@@ -133,7 +170,22 @@ class StripeApi:
         """Check that Stripe responds and accepts the key."""
         await self._call("balance", self._client.v1.balance.retrieve_async)
 
-    async def _call(self, endpoint: str, send: Callable[[], Awaitable[Any]]) -> Reply:
+    async def _get(self, endpoint: str, send: Callable[[], Awaitable[Any]]) -> Reply | None:
+        """Get one object; None if Stripe does not know it."""
+        try:
+            return await self._call(endpoint, send)
+        except InvalidRequest as error:
+            if error.field == "resource_missing":
+                return None
+            raise
+
+    async def _call(
+        self,
+        endpoint: str,
+        send: Callable[[], Awaitable[Any]],
+        refused: Callable[[stripe.InvalidRequestError], ProviderError] | None = None,
+    ) -> Reply:
+        """Send a request. `refused` converts the error of a request that Stripe refuses."""
         pace = self._paces.get(endpoint)
         if pace is None:
             pace = self._paces[endpoint] = _pace(self._rate)
@@ -145,6 +197,8 @@ class StripeApi:
             pace.hold(wait_s)
             raise RateLimited(wait_s) from None
         except stripe.StripeError as error:
+            if refused is not None and isinstance(error, stripe.InvalidRequestError):
+                raise refused(error) from None
             _raise(error)
         except _UNREADABLE as error:
             raise OutcomeUnknown(f"unreadable response: {type(error).__name__}") from None
@@ -183,6 +237,18 @@ async def open_api(secret_key: Callable[[], str], config: StripeConfig) -> Async
             await http.close_async()  # type: ignore[no-untyped-call]  # the SDK's
 
 
+async def _twice(send: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Send again after a lost response: with the same key and parameters it is the same request."""
+    try:
+        return await send()
+    except OutcomeUnknown:
+        await trio.sleep(_RETRY_PAUSE_S)
+    try:
+        return await send()
+    except (NotAttempted, RateLimited, Misconfigured) as error:
+        raise OutcomeUnknown(f"retry after a lost response failed: {error}") from error
+
+
 def _pace(per_second: float) -> Pace:
     """Build a rate limit of `per_second` with bursts of a fifth of it."""
     burst = max(1, int(per_second / 5))
@@ -215,6 +281,12 @@ def _raise(error: stripe.StripeError) -> NoReturn:
         case stripe.InvalidRequestError():
             raise InvalidRequest(_field(error), error.user_message or "refused") from None
     raise OutcomeUnknown(f"{type(error).__name__} ({error.http_status})") from None
+
+
+def _refund_refused(error: stripe.InvalidRequestError) -> ProviderError:
+    """Stripe refuses a refund for good; more than what is left comes without a code."""
+    code = error.code or ("amount_too_large" if error.param == "amount" else "refused")
+    return Declined(code, error.user_message or "Stripe refused the refund.")
 
 
 def _field(error: stripe.InvalidRequestError) -> str:

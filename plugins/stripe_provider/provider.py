@@ -1,4 +1,4 @@
-"""The Stripe provider: create, fetch, cancel, webhooks, event scan and reconciliation."""
+"""The Stripe provider: payments, refunds, webhooks, event scan and reconciliation."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +12,8 @@ from payd.plugins import (
     Clock,
     Created,
     CreateOperation,
+    Declined,
+    Dispute,
     Found,
     InvalidRequest,
     Misconfigured,
@@ -23,6 +25,9 @@ from payd.plugins import (
     Provider,
     ProviderContext,
     ProviderEvent,
+    RefundOperation,
+    RefundRef,
+    RefundSnapshot,
     RemoteObject,
     Snapshot,
     WebhookRefused,
@@ -31,13 +36,22 @@ from payd.plugins import (
 from stripe_provider import events, parameters, scanning, webhooks
 from stripe_provider.client import Reply, StripeApi, open_api
 from stripe_provider.config import STRIPE_API, StripeConfig
-from stripe_provider.sessions import created, found, payment_id_of, snapshot
+from stripe_provider.disputes import dispute
+from stripe_provider.refunds import refund_id_of, refund_parameters, refund_snapshot
+from stripe_provider.sessions import (
+    Intent,
+    created,
+    found,
+    intent_of,
+    payment_id_of,
+    snapshot,
+)
 
 #: Tolerance for clocks that differ, when searching sessions by their creation time.
 _SKEW = timedelta(minutes=1)
 #: After this time the first attempt to create a session has ended, with any outcome.
 _FIRST_TRY = timedelta(minutes=2)
-#: Maximum pages of a lookup without a reference, to stay within payd's deadline.
+#: Seconds after which a search reads no further page, to stay within payd's deadline.
 _FIND_S = 7.0
 #: Maximum pages per scan step, and seconds after which it starts no page, for payd's deadline.
 _SCAN_PAGES = 10
@@ -75,7 +89,7 @@ def check_key(secret_key: str, environment: str) -> bool:
 
 
 class StripeProvider:
-    """Provider, SupportsPrepare, SupportsWebhooks, SupportsScan and SupportsCompare."""
+    """Provider with prepare, refunds, webhooks, scan and comparison."""
 
     def __init__(
         self, api: StripeApi, config: StripeConfig, clock: Clock, *, livemode: bool
@@ -99,7 +113,10 @@ class StripeProvider:
         if ref.reference is None:
             return await self._find(ref)
         reply = await self._api.session(ref.reference)
-        return Absent() if reply is None else found(reply.body, reply.time)
+        if reply is None:
+            return Absent()
+        refunds, disputes = await self._moved_back(intent_of(reply.body))
+        return found(reply.body, reply.time, refunds, disputes)
 
     async def cancel(self, ref: PaymentRef) -> Snapshot:
         """Close the object if it is still open, and return its state."""
@@ -116,6 +133,75 @@ class StripeProvider:
         if reply is None:
             raise OutcomeUnknown("Stripe does not know the session")
         return snapshot(reply.body, reply.time)
+
+    # -- refunds -------------------------------------------------------------------------------
+
+    async def refund(self, operation: RefundOperation) -> RefundSnapshot:
+        """Refund once per operation id; a repetition returns the first refund."""
+        intent_id = await self._intent_id(operation.reference, operation.aliases)
+        if intent_id is None:
+            raise Declined("not_paid", "Stripe has no payment for this session.")
+        sent = parameters.in_order(refund_parameters(operation, intent_id))
+        return refund_snapshot(await self._api.create_refund(sent, operation.operation_id))
+
+    async def fetch_refund(self, ref: RefundRef) -> RefundSnapshot | Absent:
+        """Read a refund by its id, or search it among the refunds of the payment."""
+        if ref.reference is not None:
+            refund = await self._api.refund(ref.reference)
+            return Absent() if refund is None else refund_snapshot(refund)
+        intent_id = await self._intent_id(ref.payment_reference, ref.aliases)
+        if intent_id is None:
+            return Absent()
+        for refund in await self._refunds(intent_id):
+            if refund_id_of(refund) == ref.refund_id:
+                return refund_snapshot(refund)
+        return Absent()
+
+    async def _intent_id(self, session_id: str, aliases: Sequence[str]) -> str | None:
+        """Id of the payment intent; None if the session has none."""
+        known = next((name for name in aliases if name.startswith("pi_")), None)
+        if known is not None:
+            return known
+        reply = await self._api.session(session_id)
+        return None if reply is None else intent_of(reply.body).id
+
+    async def _moved_back(
+        self, intent: Intent
+    ) -> tuple[tuple[RefundSnapshot, ...], tuple[Dispute, ...]]:
+        """Return the refunds and disputes of a payment."""
+        charge = intent.expanded_charge
+        if intent.id is None or charge is None:
+            return (), ()
+        listed = charge.get("refunds") or {"data": [], "has_more": False}
+        refunds = listed["data"]
+        if listed["has_more"]:
+            refunds = await self._refunds(intent.id)
+        disputes: tuple[Dispute, ...] = ()
+        if charge["disputed"]:
+            disputes = await self._disputes(intent.id)
+        return tuple(map(refund_snapshot, refunds)), disputes
+
+    async def _refunds(self, intent_id: str) -> Sequence[Mapping[str, Any]]:
+        """Read all refunds of a payment, newest first. Raises OutcomeUnknown after `_FIND_S`."""
+        read: list[Mapping[str, Any]] = []
+        more: dict[str, str] = {}
+        until = trio.current_time() + _FIND_S
+        while trio.current_time() < until:
+            reply = await self._api.refunds(payment_intent=intent_id, **more)
+            read += reply.body["data"]
+            last_id = _last_id(reply)
+            if last_id is None:
+                return read
+            more = {"starting_after": last_id}
+        raise OutcomeUnknown("too many refunds of one payment")
+
+    async def _disputes(self, intent_id: str) -> tuple[Dispute, ...]:
+        """Read the disputes of a payment; none with a restricted key that may not read them."""
+        try:
+            reply = await self._api.disputes(payment_intent=intent_id)
+        except (Misconfigured, InvalidRequest):
+            return ()
+        return tuple(dispute(one, reply.time) for one in reply.body["data"])
 
     async def health(self) -> None:
         """Check that the remote side responds to our credentials."""

@@ -13,13 +13,16 @@ import attrs
 
 from payd.plugins import (
     Created,
+    Dispute,
     Found,
     OutcomeUnknown,
     ProviderStatus,
     Redirect,
+    RefundSnapshot,
     Snapshot,
 )
 from stripe_provider.currencies import to_iso
+from stripe_provider.ids import names_of, uuid_or_none
 
 _PAID = ("paid", "no_payment_required")
 #: Statuses of a payment intent whose attempt has failed for good.
@@ -34,6 +37,19 @@ class Intent:
     #: None if the session has only the intent's id.
     status: str | None = None
     failure_code: str | None = None
+    #: The last attempt to pay: the object if it is expanded, else its id, if there is one.
+    charge: Mapping[str, Any] | str | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ids of the intent and of its charge, as aliases."""
+        charge = self.charge["id"] if isinstance(self.charge, Mapping) else self.charge
+        return names_of(self.id, charge)
+
+    @property
+    def expanded_charge(self) -> Mapping[str, Any] | None:
+        """The charge, if it is expanded."""
+        return self.charge if isinstance(self.charge, Mapping) else None
 
 
 def created(session: Mapping[str, Any]) -> Created:
@@ -42,13 +58,19 @@ def created(session: Mapping[str, Any]) -> Created:
     return Created(
         reference=session["id"],
         next_action=Redirect(url=url) if url else None,
-        aliases=_aliases(intent_of(session)),
+        aliases=intent_of(session).names,
     )
 
 
-def found(session: Mapping[str, Any], as_of: datetime) -> Found:
+def found(
+    session: Mapping[str, Any],
+    as_of: datetime,
+    refunds: tuple[RefundSnapshot, ...] = (),
+    disputes: tuple[Dispute, ...] = (),
+) -> Found:
     """Convert a session to the result of fetch."""
-    return Found(created=created(session), snapshot=snapshot(session, as_of))
+    stands = attrs.evolve(snapshot(session, as_of), refunds=refunds, disputes=disputes)
+    return Found(created=created(session), snapshot=stands)
 
 
 def snapshot(session: Mapping[str, Any], as_of: datetime, *, has_failed: bool = False) -> Snapshot:
@@ -68,7 +90,8 @@ def snapshot(session: Mapping[str, Any], as_of: datetime, *, has_failed: bool = 
         as_of=as_of,
         due=total,
         reference=session["id"],
-        aliases=_aliases(intent),
+        aliases=intent.names,
+        fee=_fee(intent, asset),
         failure_code=(intent.failure_code or "payment_failed") if is_declined else None,
         failure_message="The bank did not send the money." if is_declined else None,
     )
@@ -79,7 +102,12 @@ def intent_of(session: Mapping[str, Any]) -> Intent:
     intent = session.get("payment_intent")
     if isinstance(intent, Mapping):
         error = intent.get("last_payment_error") or {}
-        return Intent(id=intent["id"], status=intent.get("status"), failure_code=error.get("code"))
+        return Intent(
+            id=intent["id"],
+            status=intent.get("status"),
+            failure_code=error.get("code"),
+            charge=intent.get("latest_charge"),
+        )
     return Intent(id=intent)
 
 
@@ -89,17 +117,6 @@ def payment_id_of(session: Mapping[str, Any]) -> UUID | None:
     if not isinstance(named, str) or named != (session.get("metadata") or {}).get("payment_id"):
         return None
     return uuid_or_none(named)
-
-
-def uuid_or_none(text: object) -> UUID | None:
-    """Parse a payment id in the exact form that payd writes."""
-    if not isinstance(text, str):
-        return None
-    try:
-        read = UUID(text)
-    except ValueError:
-        return None
-    return read if str(read) == text else None
 
 
 def _status(session: Mapping[str, Any], intent: Intent) -> ProviderStatus:
@@ -127,5 +144,11 @@ def _of_expired(intent: Intent) -> ProviderStatus:
     return ProviderStatus.PAID if intent.status == "succeeded" else ProviderStatus.EXPIRED
 
 
-def _aliases(intent: Intent) -> tuple[str, ...]:
-    return (intent.id,) if intent.id else ()
+def _fee(intent: Intent, asset: str) -> int | None:
+    """What Stripe keeps of the payment; None if it is not known in the payment's currency."""
+    transaction = (intent.expanded_charge or {}).get("balance_transaction")
+    if not isinstance(transaction, Mapping) or transaction["currency"].upper() != asset:
+        # In the account's own currency, and at a rate of Stripe's.
+        return None
+    fee = to_iso(transaction["fee"], asset, round_up=True)
+    return fee if fee >= 0 else None

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import attrs
 
 from payd.plugins import ProviderEvent, WebhookRefused, WebhookRequest
-from stripe_provider.sessions import uuid_or_none
+from stripe_provider.ids import uuid_or_none
 
 SESSION_EVENTS = (
     "checkout.session.completed",

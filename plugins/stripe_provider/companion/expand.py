@@ -52,7 +52,7 @@ def check(kind: str, paths: Sequence[str], prefix: str = "") -> None:
     for path in paths:
         if len(path.split(".")) > _STEPS_MAX:
             message = f"You cannot expand more than {_STEPS_MAX} levels of a property ({path})."
-            raise ApiError(message=message, param="expand")
+            raise ApiError(message=message, code="property_expansion_max_depth", param="expand")
         inside = path.removeprefix(prefix)
         here: str | None = kind if path.startswith(prefix) else None
         for step in inside.split("."):

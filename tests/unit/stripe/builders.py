@@ -21,9 +21,12 @@ from stripe_provider.webhooks import reduced, verify
 
 from payd.plugins import (
     CreateOperation,
+    DisputeStatus,
     LineItem,
     Money,
     ProviderEvent,
+    RefundOperation,
+    RefundRef,
     WebhookRefused,
     WebhookRequest,
 )
@@ -39,8 +42,22 @@ PAYMENT_ID = UUID("0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")
 SESSION_ID = "cs_test_1"
 INTENT_ID = "pi_1"
 CHARGE_ID = "ch_1"
+REFUND_ID = UUID("0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4aff")
 KEY = "sk_test_4eC39HqLyjWDarjtT1zdp7dc"
 DATE = "Thu, 01 Oct 2026 12:00:00 GMT"
+#: Stripe's words for the state of a dispute, and payd's.
+DISPUTE_STATUSES = [
+    ("warning_needs_response", DisputeStatus.INQUIRY),
+    ("warning_under_review", DisputeStatus.INQUIRY),
+    ("warning_closed", DisputeStatus.INQUIRY_CLOSED),
+    ("needs_response", DisputeStatus.NEEDS_RESPONSE),
+    ("under_review", DisputeStatus.UNDER_REVIEW),
+    ("appeal_needs_response", DisputeStatus.NEEDS_RESPONSE),
+    ("appeal_under_review", DisputeStatus.UNDER_REVIEW),
+    ("won", DisputeStatus.WON),
+    ("lost", DisputeStatus.LOST),
+    ("prevented", DisputeStatus.WITHDRAWN),
+]
 #: Personal data, as a real delivery would carry it.
 PERSONAL = ("jenny@example.com", "Jenny Rosen", "Elm Street 7", "+15555550100", "4242424242424242")
 
@@ -88,6 +105,19 @@ def a_charge(**changes: Any) -> dict[str, Any]:
         "metadata": {"payment_id": str(PAYMENT_ID)},
     }
     return fixture("charge") | ours | changes
+
+
+def a_refund(**changes: Any) -> dict[str, Any]:
+    """Of 5 dollars, as payd requests it."""
+    ours = {
+        "id": "re_1",
+        "charge": CHARGE_ID,
+        "payment_intent": INTENT_ID,
+        "amount": 500,
+        "created": SECOND,
+        "metadata": {"payment_id": str(PAYMENT_ID), "refund_id": str(REFUND_ID)},
+    }
+    return fixture("refund") | ours | changes
 
 
 def a_dispute(**changes: Any) -> dict[str, Any]:
@@ -178,6 +208,40 @@ def an_operation(**changes: Any) -> CreateOperation:
         "metadata": {"email": PERSONAL[0], "request_id": "r"},
     }
     return CreateOperation(**(defaults | changes))
+
+
+def a_refund_operation(**changes: Any) -> RefundOperation:
+    """Of 5 dollars of a payment by card."""
+    defaults: dict[str, Any] = {
+        "operation_id": f"payd:{REFUND_ID}:refund:v1",
+        "refund_id": REFUND_ID,
+        "payment_id": PAYMENT_ID,
+        "reference": SESSION_ID,
+        "aliases": (INTENT_ID, CHARGE_ID),
+        "amount": 500,
+        "asset": "USD",
+        "is_all": False,
+        "reason": "",
+        "destination": "",
+        "create_time": NOW,
+    }
+    return RefundOperation(**(defaults | changes))
+
+
+def a_refund_ref(**changes: Any) -> RefundRef:
+    """Of that operation, whose answer is not known."""
+    defaults: dict[str, Any] = {
+        "operation_id": f"payd:{REFUND_ID}:refund:v1",
+        "refund_id": REFUND_ID,
+        "reference": None,
+        "payment_id": PAYMENT_ID,
+        "payment_reference": SESSION_ID,
+        "aliases": (INTENT_ID, CHARGE_ID),
+        "asset": "USD",
+        "amount": 500,
+        "create_time": NOW,
+    }
+    return RefundRef(**(defaults | changes))
 
 
 # -- a Stripe that answers from a list ---------------------------------------------------------

@@ -18,6 +18,7 @@ from unit.stripe.builders import (
     SDK_WARNING,
     SESSION_ID,
     Word,
+    a_refund,
     a_session,
     an_operation,
     answer,
@@ -226,8 +227,20 @@ async def test_a_look_asks_for_the_intent_with_it() -> None:
         await api.expire_session(SESSION_ID)
     look, close = fake.sent
     assert (look.method, look.path) == ("GET", f"/v1/checkout/sessions/{SESSION_ID}")
-    assert look.query == {"expand[0]": "payment_intent"}
+    charge = "payment_intent.latest_charge"
+    assert look.query == {
+        "expand[0]": f"{charge}.balance_transaction",
+        "expand[1]": f"{charge}.refunds",
+    }
     assert (close.method, close.path) == ("POST", f"/v1/checkout/sessions/{SESSION_ID}/expire")
+
+
+@pytest.mark.parametrize("status", [400, 403])
+async def test_a_key_that_may_not_read_charges_looks_at_the_intent_only(status: int) -> None:
+    forbidden = failure(status, type="invalid_request_error")
+    async with open_fake(forbidden, GOOD) as (api, fake):
+        assert (await api.session(SESSION_ID)) == Reply(body=a_session(), time=NOW)
+    assert fake.sent[-1].query == {"expand[0]": "payment_intent"}
 
 
 # -- too many requests -------------------------------------------------------------------------
@@ -390,3 +403,67 @@ async def test_a_refusal_that_names_nothing_after_a_lost_answer_leaves_it_unknow
     refused = failure(400, type="invalid_request_error", message="You cannot do this yet.")
     said, times = await said_to_create(httpx.ReadTimeout("lost"), refused)
     assert (type(said), times) == (OutcomeUnknown, 2)
+
+
+# -- a refund ----------------------------------------------------------------------------------
+
+
+async def said_to_refund(*words: Word) -> Any:
+    """The refund or the error, and how often it was sent."""
+    async with open_fake(*words) as (api, fake):
+        try:
+            said: Any = await api.create_refund({"payment_intent": INTENT_ID, "amount": 1}, "key")
+        except ProviderError as error:
+            said = error
+    assert all(sent.headers["idempotency-key"] == "key" for sent in fake.sent)
+    assert len({sent.body for sent in fake.sent}) == 1
+    return said, len(fake.sent)
+
+
+@pytest.mark.parametrize("word", AGAIN, ids=repr)
+async def test_a_lost_answer_to_a_refund_is_asked_for_with_the_same_request(
+    autojump_clock: MockClock, word: Word
+) -> None:
+    assert await said_to_refund(word, answer(a_refund())) == (a_refund(), 2)
+    said, times = await said_to_refund(word, failure(500))
+    assert (type(said), times) == (OutcomeUnknown, 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"code": "charge_already_refunded"}, "charge_already_refunded"),
+        ({"code": "charge_disputed"}, "charge_disputed"),
+        ({"code": "balance_insufficient"}, "balance_insufficient"),
+        ({"code": "resource_missing", "param": "payment_intent"}, "resource_missing"),
+        # Without a code: more than what is left.
+        ({"param": "amount"}, "amount_too_large"),
+        ({}, "refused"),
+    ],
+)
+async def test_a_refund_that_stripe_refuses_is_declined(error: dict[str, str], code: str) -> None:
+    said, times = await said_to_refund(failure(400, type="invalid_request_error", **error))
+    assert isinstance(said, Declined)
+    assert (said.code, said.message, times) == (code, "told", 1)
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        (failure(401), Misconfigured),
+        (failure(403), Misconfigured),
+        (failure(429), RateLimited),
+        (failure(400, type="idempotency_error"), IdempotencyConflict),
+        (httpx.ConnectError("refused"), NotAttempted),
+    ],
+)
+async def test_a_refund_that_was_not_made_says_why(word: Word, kind: type) -> None:
+    said, times = await said_to_refund(word)
+    assert (type(said), times) == (kind, 1)
+
+
+async def test_a_refund_that_stripe_does_not_know_is_none() -> None:
+    missing = failure(404, type="invalid_request_error", code="resource_missing", param="refund")
+    async with open_fake(missing, answer(a_refund())) as (api, _):
+        assert await api.refund("re_no") is None
+        assert await api.refund("re_1") == a_refund()

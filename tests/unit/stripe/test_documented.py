@@ -28,7 +28,17 @@ def problems(body: dict[str, Any]) -> set[tuple[str, str]]:
     return {(one.param, one.kind) for one in object_problems(body)}
 
 
-@pytest.mark.parametrize("name", ["balance", "charge", "checkout.session", "payment_intent"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "balance",
+        "balance_transaction",
+        "charge",
+        "checkout.session",
+        "payment_intent",
+        "refund",
+    ],
+)
 def test_stripes_own_examples_are_as_documented(name: str) -> None:
     assert problems(fixture(name)) == set()
 

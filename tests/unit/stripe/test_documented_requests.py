@@ -11,7 +11,14 @@ import attrs
 import httpx
 import pytest
 import stripe
-from stripe.params import BalanceRetrieveParams, EventListParams
+from stripe.params import (
+    BalanceRetrieveParams,
+    DisputeListParams,
+    EventListParams,
+    RefundCreateParams,
+    RefundListParams,
+    RefundRetrieveParams,
+)
 from stripe.params.checkout import (
     SessionCreateParams,
     SessionExpireParams,
@@ -30,8 +37,14 @@ from unit.stripe.builders import (
     SDK_WARNING,
     SESSION_ID,
     Sent,
+    a_charge,
+    a_dispute,
+    a_refund,
+    a_refund_operation,
+    a_refund_ref,
     a_session,
     an_event,
+    an_intent,
     an_item,
     an_operation,
     answer,
@@ -52,6 +65,10 @@ DOCUMENTED: Sequence[tuple[str, str, type]] = (
     ("GET", _SESSIONS, SessionListParams),
     ("GET", f"{_SESSIONS}/[^/]+", SessionRetrieveParams),
     ("POST", f"{_SESSIONS}/[^/]+/expire", SessionExpireParams),
+    ("POST", "/v1/refunds", RefundCreateParams),
+    ("GET", "/v1/refunds", RefundListParams),
+    ("GET", "/v1/refunds/[^/]+", RefundRetrieveParams),
+    ("GET", "/v1/disputes", DisputeListParams),
     ("GET", "/v1/events", EventListParams),
     ("GET", "/v1/balance", BalanceRetrieveParams),
 )
@@ -71,17 +88,36 @@ def autojump_clock() -> MockClock:
 
 
 def answered(sent: Sent) -> httpx.Response:
-    """What the plugin needs to go on to its next request; each list has a second page."""
-    if sent.method == "GET" and sent.path in (_SESSIONS, "/v1/events"):
-        member = a_session(client_reference_id=None) if sent.path == _SESSIONS else _event()
-        has_more = "starting_after" not in sent.query
-        page = {"object": "list", "url": sent.path, "data": [member], "has_more": has_more}
-        return answer(page)
-    return answer(fixture("balance") if sent.path == "/v1/balance" else a_session())
+    """What the plugin needs to go on to its next request."""
+    if sent.method == "GET" and sent.path in MEMBERS:
+        has_more = "starting_after" not in sent.query and sent.path in FOLLOWED
+        members = [MEMBERS[sent.path]]
+        return answer({"object": "list", "url": sent.path, "data": members, "has_more": has_more})
+    if sent.path.startswith("/v1/refunds"):
+        return answer(a_refund())
+    return answer(fixture("balance") if sent.path == "/v1/balance" else _session())
+
+
+def _session() -> dict[str, Any]:
+    """Paid, disputed, and refunded more often than a charge shows."""
+    refunds = {"object": "list", "url": "/v1/x", "data": [a_refund()], "has_more": True}
+    charge = a_charge(refunds=refunds, disputed=True)
+    intent = an_intent("succeeded", latest_charge=charge)
+    return a_session(status="complete", payment_status="paid", payment_intent=intent)
 
 
 def _event() -> dict[str, Any]:
     return an_event("checkout.session.expired", {"id": "cs_1", "mode": "setup"})
+
+
+MEMBERS = {
+    _SESSIONS: a_session(client_reference_id=None),
+    "/v1/events": _event(),
+    "/v1/refunds": a_refund(metadata={}),
+    "/v1/disputes": a_dispute(),
+}
+#: Lists with a second page.
+FOLLOWED = {_SESSIONS, "/v1/events", "/v1/refunds"}
 
 
 async def everything_sent(handler: Callable[[Sent], httpx.Response] = answered) -> list[Sent]:
@@ -96,6 +132,10 @@ async def everything_sent(handler: Callable[[Sent], httpx.Response] = answered) 
         await provider.fetch(REF)
         await provider.fetch(attrs.evolve(REF, reference=None))
         await provider.cancel(REF)
+        for reason in ("", "duplicate"):
+            await provider.refund(a_refund_operation(reason=reason, aliases=()))
+        await provider.fetch_refund(a_refund_ref())
+        await provider.fetch_refund(a_refund_ref(reference="re_1"))
         await provider.scan(None)
         page = await provider.objects(NOW - timedelta(days=2), NOW, None)
         await provider.objects(NOW - timedelta(days=2), NOW, page.cursor)
@@ -144,7 +184,7 @@ async def test_a_page_is_followed_as_documented() -> None:
     sent = await everything_sent()
 
     followed = {one.path for one in sent if "starting_after" in one.query}
-    assert followed == {_SESSIONS, "/v1/events"}
+    assert followed == FOLLOWED
 
 
 async def test_closing_what_is_not_open_looks_as_documented() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 import pytest
+from stripe_provider.ids import uuid_or_none
 from stripe_provider.sessions import (
     Intent,
     created,
@@ -11,9 +12,18 @@ from stripe_provider.sessions import (
     intent_of,
     payment_id_of,
     snapshot,
-    uuid_or_none,
 )
-from unit.stripe.builders import INTENT_ID, NOW, PAYMENT_ID, SESSION_ID, a_session, an_intent
+from unit.stripe.builders import (
+    CHARGE_ID,
+    INTENT_ID,
+    NOW,
+    PAYMENT_ID,
+    SESSION_ID,
+    a_charge,
+    a_session,
+    an_intent,
+    fixture,
+)
 
 from payd.plugins import Created, Found, OutcomeUnknown, ProviderStatus, Redirect, Snapshot
 
@@ -108,6 +118,40 @@ def test_the_reference_is_the_session_and_the_alias_its_intent() -> None:
     bare = a_session()
     del bare["payment_intent"]
     assert snapshot(bare, NOW).aliases == snapshot(a_session(), NOW).aliases == ()
+
+
+@pytest.mark.parametrize("charge", [CHARGE_ID, a_charge()], ids=["named", "whole"])
+def test_the_charge_of_an_intent_is_an_alias_too(charge: object) -> None:
+    session = a_session(payment_intent=an_intent("succeeded", latest_charge=charge))
+    assert snapshot(session, NOW).aliases == (INTENT_ID, CHARGE_ID)
+
+
+def a_paid_session(currency: str = "usd", /, **changes: Any) -> dict[str, Any]:
+    """With all that a look brings; `changes` are those of the charge's balance transaction."""
+    moved = fixture("balance_transaction") | {"fee": 88, "currency": currency} | changes
+    charge = a_charge(balance_transaction=moved)
+    intent = an_intent("succeeded", latest_charge=charge)
+    paid = {"status": "complete", "payment_status": "paid", "currency": currency}
+    return a_session(payment_intent=intent, **paid)
+
+
+def test_what_stripe_keeps_is_the_fee() -> None:
+    assert snapshot(a_paid_session(), NOW).fee == 88
+
+
+def test_a_fee_in_isk_is_rounded_up_to_a_unit_of_iso() -> None:
+    assert snapshot(a_paid_session("isk", fee=101), NOW).fee == 2
+
+
+@pytest.mark.parametrize("changes", [{"currency": "eur"}, {"fee": -1}], ids=str)
+def test_a_fee_in_another_currency_or_a_credit_is_not_one(changes: dict[str, Any]) -> None:
+    assert snapshot(a_paid_session(**changes), NOW).fee is None
+
+
+def test_without_the_balance_transaction_the_fee_is_not_known() -> None:
+    for charge in (None, CHARGE_ID, a_charge(balance_transaction="txn_1"), a_charge()):
+        session = a_session(payment_intent=an_intent("succeeded", latest_charge=charge))
+        assert snapshot(session, NOW).fee is None
 
 
 def test_an_intent_that_is_only_named_has_no_status() -> None:
