@@ -16,8 +16,8 @@ from payd.cli import render
 if TYPE_CHECKING:
     from payd.dev.state import StateDir
 
-#: Entries of dev.json that only payd's own commands read.
-_NOT_SHOWN = frozenset({"shop", "wallet_command"})
+#: Entries of dev.json that are for programs.
+_NOT_SHOWN = frozenset({"shop", "wallet_command", "operator_cert", "operator_key"})
 
 
 @click.command()

@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +18,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 _USUAL_STATE = Path(".payd")
 
 
-def _pem_option(name: str, variable: str, content: str) -> Any:
+def _pem_option(name: str, variables: Sequence[str], content: str) -> Any:
     return click.option(
         name,
-        envvar=variable,
+        envvar=variables,
         show_envvar=True,
         type=click.Path(path_type=Path),
         help=f"PEM file with the {content}.",
@@ -35,9 +35,15 @@ _OPTIONS = (
         show_envvar=True,
         help="host:port of the daemon's gRPC server.",
     ),
-    _pem_option("--ca", "PAYD_CLIENT_CA", "CA of the server's certificate"),
-    _pem_option("--cert", "PAYD_CLIENT_CERT", "client certificate"),
-    _pem_option("--key", "PAYD_CLIENT_KEY", "client's private key"),
+    _pem_option("--ca", ("PAYD_CLIENT_CA",), "CA of the server's certificate"),
+)
+_CLIENT = (
+    _pem_option("--cert", ("PAYD_CLIENT_CERT",), "client certificate"),
+    _pem_option("--key", ("PAYD_CLIENT_KEY",), "client's private key"),
+)
+_OPERATOR = (
+    _pem_option("--cert", ("PAYD_OPERATOR_CERT", "PAYD_CLIENT_CERT"), "operator's certificate"),
+    _pem_option("--key", ("PAYD_OPERATOR_KEY", "PAYD_CLIENT_KEY"), "operator's private key"),
 )
 _STATE_DIR = click.option(
     "--state-dir",
@@ -66,7 +72,14 @@ class Target:
 
 def target_options(command: F) -> F:
     """Add --target, --ca, --cert, --key and --state-dir to a command."""
-    for option in reversed((*_OPTIONS, _STATE_DIR)):
+    for option in reversed((*_OPTIONS, *_CLIENT, _STATE_DIR)):
+        command = option(command)
+    return command
+
+
+def operator_options(command: F) -> F:
+    """Add the same options to a command that only an operator may call: see `find_operator`."""
+    for option in reversed((*_OPTIONS, *_OPERATOR, _STATE_DIR)):
         command = option(command)
     return command
 
@@ -82,10 +95,12 @@ def find_target(
     cert: Path | None,
     key: Path | None,
     state_dir: Path | None,
+    *,
+    role: str = "client",
 ) -> Target:
     """Resolve the options to a daemon. Raises click.ClickException with advice.
 
-    --state-dir wins over variables of the environment.
+    --state-dir wins over variables of the environment. `role` names the certificate of `payd dev`.
     """
     if state_dir is not None:
         target = None if _is_from_environment("target") else target
@@ -108,12 +123,17 @@ def find_target(
     return Target(
         address=str(document["grpc"]),
         ca=ca or pki / "ca.crt",
-        cert=cert or pki / "client.crt",
-        key=key or pki / "client.key",
+        cert=cert or pki / f"{role}.crt",
+        key=key or pki / f"{role}.key",
         **({"shop": shop} if shop else {}),
         wallet=f"{render.program()} {wallet}{here}" if wallet else "",
         options=here,
     )
+
+
+def find_operator(**options: Any) -> Target:
+    """As `find_target`, with the operator's certificate of `payd dev`."""
+    return find_target(**options, role="operator")
 
 
 def find_nats(nats: str | None, state_dir: Path | None) -> str:

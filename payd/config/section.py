@@ -41,6 +41,9 @@ CommonName = Annotated[
     StringConstraints(pattern=r"^[!-~]([ -~]{0,62}[!-~])?$"),
     AfterValidator(_not_reserved),
 ]
+#: The same for an operator. Its actions are recorded as `operator:NAME/ACTOR`, so that it may bear
+#: any name, but no slash.
+OperatorName = Annotated[str, StringConstraints(pattern=r"^[!-.0-~]([ -.0-~]{0,62}[!-.0-~])?$")]
 #: A host name, an IPv4 or IPv6 address, or the folder of PostgreSQL's Unix socket.
 HOST = (
     r"^([A-Za-z0-9_][A-Za-z0-9._-]*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.%a-z0-9]*\]?|/\S+)$"

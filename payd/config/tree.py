@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, PrivateAttr
 
 from payd.config.connections import Database, Nats, Redis, Vault
 from payd.config.problems import ConfigError, Problem
-from payd.config.section import HOST, CommonName, Section, setting
+from payd.config.section import HOST, CommonName, OperatorName, Section, setting
 from payd.domain.quote_token import KEY_LENGTH_MIN
 from payd.telemetry import Secret
 
@@ -56,6 +56,13 @@ class Grpc(Section):
         "Common names of client certificates that may call.",
         env="GRPC_ALLOWED_CNS",
         min_length=1,
+        max_length=1000,
+    )
+    operator_cns: tuple[OperatorName, ...] = setting(
+        (),
+        "Common names of operators' certificates: they may call everything, for example approve"
+        " refunds and resolve attention.",
+        env="GRPC_OPERATOR_CNS",
         max_length=1000,
     )
     max_in_flight: int = setting(512, "Maximum number of concurrent calls.", ge=1, le=100_000)

@@ -5,6 +5,7 @@ from payd.config import Config, load_prices
 from payd.domain.pricing import PriceList
 from payd.domain.quote_token import KEY_LENGTH_MIN
 from payd.telemetry import register_secret
+from payd.transport.grpc.callers import Clients
 
 _log = telemetry.get_logger(__name__)
 
@@ -24,9 +25,9 @@ class CurrentConfig:
         """The price list in force; makes this the core's PriceSource."""
         return self._prices
 
-    def allowed(self) -> frozenset[str]:
-        """Common names of the client certificates that may call."""
-        return self._allowed
+    def clients(self) -> Clients:
+        """Common names of the client certificates that may call, by role."""
+        return self._clients
 
     def quote_keys(self) -> tuple[str, ...]:
         """The keys of quote tokens, newest first; empty without one."""
@@ -39,7 +40,9 @@ class CurrentConfig:
     def swap(self, config: Config, prices: PriceList) -> None:
         """Replace configuration, prices and allow-list together."""
         self._config, self._prices = config, prices
-        self._allowed = frozenset(config.grpc.allowed_cns)
+        self._clients = Clients(
+            apps=frozenset(config.grpc.allowed_cns), operators=frozenset(config.grpc.operator_cns)
+        )
         self._quote_keys = _quote_keys(config)
 
 

@@ -15,8 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 #: File stem → common name. `stranger` has a valid certificate, but is on no allow-list.
-CLIENTS = {"client": "main-app", "client-b": "main-app-b", "stranger": "stranger"}
+CLIENTS = {
+    "client": "main-app",
+    "client-b": "main-app-b",
+    "operator": "operator",
+    "stranger": "stranger",
+}
 ALLOWED_CNS = ("main-app", "main-app-b")
+OPERATOR_CNS = ("operator",)
 
 _LIFE = dt.timedelta(days=365)
 _RENEW = dt.timedelta(days=30)

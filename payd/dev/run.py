@@ -20,7 +20,7 @@ from payd.daemon.reload import open_reloads
 from payd.dev.companion_context import DevSession
 from payd.dev.companions import Added, open_companions
 from payd.dev.example import example
-from payd.dev.pki import ALLOWED_CNS, ensure_pki
+from payd.dev.pki import ALLOWED_CNS, OPERATOR_CNS, ensure_pki
 from payd.dev.ports import HOST, choose_ports
 from payd.dev.postgres import Postgres, postgres
 from payd.dev.servers import answers, nats_command, running, valkey_command
@@ -86,6 +86,10 @@ async def run_dev(
         def started(addresses: Addresses) -> None:
             document = attrs.asdict(addresses) | attrs.asdict(servers)
             document |= {**added.announced, **_for_payd(added), **example_entry}
+            document |= {
+                "operator_cert": str(state.pki / "operator.crt"),
+                "operator_key": str(state.pki / "operator.key"),
+            }
             state.announce(document, _settings(added.environment))
             terminal.ready(document, added.banner)
 
@@ -168,6 +172,7 @@ def _environment(
         "GRPC_TLS_KEY_FILE": str(pki / "server.key"),
         "GRPC_TLS_CA_FILE": str(pki / "ca.crt"),
         "GRPC_ALLOWED_CNS": ",".join(ALLOWED_CNS),
+        "GRPC_OPERATOR_CNS": ",".join(OPERATOR_CNS),
         "HTTP_PORT": str(ports["http"]),
         "METRICS_PORT": str(ports["metrics"]),
     }

@@ -17,7 +17,7 @@ def provider_actor(name: str) -> str:
 
 
 def operator_actor(user: str) -> str:
-    """The actor of a person at the command line; `user` is verified by the operating system."""
+    """The actor of a person: the operating system or a certificate has verified the name."""
     return f"operator:{user}"
 
 

@@ -148,7 +148,7 @@ class Overloaded(PaydError):
 
 
 class ClientNotAllowed(PaydError):
-    """The client certificate is valid, but its common name is not in GRPC_ALLOWED_CNS."""
+    """The client certificate is valid, but its common name is not among those that may call."""
 
     reason = "CLIENT_NOT_ALLOWED"
 

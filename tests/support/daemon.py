@@ -66,6 +66,7 @@ class Place:
             "GRPC_TLS_KEY_FILE": str(self.pki / "server.key"),
             "GRPC_TLS_CA_FILE": str(self.pki / "ca.crt"),
             "GRPC_ALLOWED_CNS": "main-app,main-app-b",
+            "GRPC_OPERATOR_CNS": "operator",
             "MOCK_ENABLED": "true",
             "MOCK_METHODS": "mock,card",
             "MOCK_DELAY_MS": "50",

@@ -34,7 +34,7 @@ def build_grpc(
         grpc_settings(config),
         tls,
         services,
-        current.allowed,
+        current.clients,
         rpc_observer(metrics),
         lambda reason: metrics.cut.labels(reason).inc(),
         wait_of if config.grpc.rate_per_client else None,

@@ -19,7 +19,6 @@ from grpclib.exceptions import GRPCError
 from grpclib.stream import StreamIterator
 
 from payd.domain.errors import (
-    ClientNotAllowed,
     InvalidField,
     Overloaded,
     PaydError,
@@ -27,7 +26,7 @@ from payd.domain.errors import (
     ShuttingDown,
 )
 from payd.transport.grpc.call import OnRpc, UnaryCall, too_late
-from payd.transport.grpc.callers import origin_of, refuse_reserved_actor
+from payd.transport.grpc.callers import Clients, origin_of, refuse_reserved_actor
 from payd.transport.grpc.handlers import Call, Method
 from payd.transport.grpc.received import RECEIVED, Received
 from payd.transport.grpc.unary import UnaryStream
@@ -57,13 +56,13 @@ class Calls:
     def __init__(
         self,
         limits: Limits,
-        allowed: Callable[[], frozenset[str]],
+        clients: Callable[[], Clients],
         on_rpc: OnRpc,
         wait_of: WaitOf | None = None,
     ) -> None:
         self._limits = limits
         self._wait_of = wait_of
-        self._allowed = allowed
+        self._clients = clients
         self._on_rpc = on_rpc
         #: Calls whose use case has begun, including those whose caller has left.
         self._working: set[UnaryCall] = set()
@@ -88,7 +87,7 @@ class Calls:
             release=release,
             name=received.fields[":path"].rpartition("/")[2],
             method=method,
-            origin=origin_of(received),
+            origin=origin_of(received, self._clients()),
             context=context,
             start=start,
             deadline=None if timeout_s is None else start + timeout_s - _DEADLINE_MARGIN_S,
@@ -104,7 +103,7 @@ class Calls:
             bounded: Any = _BoundedStream(stream, handler, self._limits)
             try:
                 if not open_to_all:
-                    await self._admit_client(RECEIVED.get().common_name)
+                    await self._admit_client(RECEIVED.get().common_name, operators_only=False)
                 await handler.func(bounded)
             except PaydError as error:
                 raise grpc_error(error) from None
@@ -127,7 +126,8 @@ class Calls:
     async def _serve(self, call: UnaryCall, received: Received) -> None:
         """Answer a call. Before its message has arrived, leaving ends it."""
         try:
-            await self._admit_client(received.common_name)
+            only = call.method.is_for_operators
+            await self._admit_client(received.common_name, operators_only=only)
             refuse_reserved_actor(received)
             request = await self._receive(call)
             self._admit_work()
@@ -186,11 +186,8 @@ class Calls:
         if len(self._working) >= self._limits.max_in_flight:
             raise Overloaded("too many calls in flight; repeat the call", retry_after_s=0.5)
 
-    async def _admit_client(self, common_name: str) -> None:
-        if common_name not in self._allowed():
-            raise ClientNotAllowed(
-                "this certificate is not on the allow-list", common_name=common_name
-            )
+    async def _admit_client(self, common_name: str, *, operators_only: bool) -> None:
+        self._clients().admit(common_name, operators_only=operators_only)
         if self._wait_of is not None and (wait_s := await self._wait_of(common_name)) > 0:
             raise RateLimited("this client calls too often; repeat the call", retry_after_s=wait_s)
 

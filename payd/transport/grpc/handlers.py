@@ -46,6 +46,8 @@ class Method:
     handle: Handle
     #: It changes something: once begun it continues when the caller leaves.
     is_write: bool
+    #: It decides what a person answers for: an app's certificate may not call it.
+    is_for_operators: bool = False
 
 
 @attrs.frozen

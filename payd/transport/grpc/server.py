@@ -28,6 +28,7 @@ from h2.config import H2Configuration
 
 from payd.domain.errors import InvalidField
 from payd.transport.grpc.call import OnRpc, UnaryCall
+from payd.transport.grpc.callers import Clients
 from payd.transport.grpc.calls import Calls, Limits, WaitOf
 from payd.transport.grpc.connections import Connections
 from payd.transport.grpc.handlers import SERVICE, Handlers, Method, Services
@@ -80,7 +81,7 @@ class GrpcServer:
         settings: GrpcSettings,
         tls: Tls,
         services: Services,
-        allowed: Callable[[], frozenset[str]],
+        clients: Callable[[], Clients],
         on_rpc: OnRpc,
         on_cut: OnCut = lambda reason: None,
         wait_of: WaitOf | None = None,
@@ -88,7 +89,7 @@ class GrpcServer:
         self._settings = settings
         self._tls = tls
         self._on_cut = on_cut
-        self._calls = Calls(settings.limits, allowed, on_rpc, wait_of)
+        self._calls = Calls(settings.limits, clients, on_rpc, wait_of)
         self._services = services
         self._serving = ServiceStatus()
         self._serving.set(False)

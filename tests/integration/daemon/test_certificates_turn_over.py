@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import attrs
 import grpc
@@ -17,7 +18,7 @@ import httpx
 import pytest
 from cryptography import x509
 from support.authority import Authority, copy_of, replace
-from support.daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
+from support.daemon import Client, Daemon, Place, a_request, reason_of, rows, running_daemon
 from support.waiting import wait_until
 
 QUICK = {"PAYD_GRPC_TLS_CHECK_INTERVAL_S": "0.02", "PAYD_GRPC_MAX_CONNECTIONS_PER_CLIENT": "1000"}
@@ -247,6 +248,31 @@ def test_the_allow_list_is_read_anew_on_sighup(own: Place, tmp_path: Path) -> No
         with pytest.raises(grpc.RpcError) as refused:
             client.initiate()
         assert reason_of(refused.value) == "CLIENT_NOT_ALLOWED"
+
+
+def test_operators_are_read_anew_on_sighup(own: Place, tmp_path: Path) -> None:
+    file = tmp_path / "payd.yaml"
+    file.write_text("grpc: {operator_cns: [operator]}\n")
+    environment = {"PAYD_CONFIG": str(file), "GRPC_OPERATOR_CNS": "", "PRICING_FILE": str(PRICES)}
+    with (
+        running_daemon(own, **environment) as daemon,
+        daemon.client("operator") as operator,
+        daemon.client("stranger") as stranger,
+    ):
+        first = operator.call("InitiatePayment", a_request("pending"), x_actor="ada").payment
+        file.write_text("grpc: {operator_cns: [stranger]}\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_for_line("configuration_reloaded")
+        second = stranger.call("InitiatePayment", a_request("pending"), x_actor="ada").payment
+        with pytest.raises(grpc.RpcError) as refused:
+            operator.initiate()
+        assert reason_of(refused.value) == "CLIENT_NOT_ALLOWED"
+    trail = "SELECT actor, certificate FROM payment_events WHERE payment_id = $1 AND version = 1"
+    recorded = [tuple(rows(own, trail, UUID(one.id))[0].values()) for one in (first, second)]
+    assert recorded == [
+        ("operator:operator/ada", "operator"),
+        ("operator:stranger/ada", "stranger"),
+    ]
 
 
 PRICES = Path(__file__).parents[3] / "config" / "pricing.yaml"

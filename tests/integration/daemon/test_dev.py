@@ -66,6 +66,8 @@ def test_a_newcomer_pays_and_sees_the_event(state: Path) -> None:
 def test_a_generic_client_and_a_plain_consumer_need_nothing_of_payd(state: Path) -> None:
     with running_dev(state, "--ephemeral") as (_, dev):
         assert {"grpc", "http", "metrics", "postgres", "nats", "redis"} <= dev.keys()
+        assert dev["operator_cert"] == str(state / "pki" / "operator.crt")
+        assert dev["operator_key"] == str(state / "pki" / "operator.key")
         script = [sys.executable, str(HERE / "generic_client.py")]
         seen = subprocess.run(
             [*script, str(state / "dev.json"), str(state / "pki")],

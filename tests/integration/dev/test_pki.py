@@ -15,6 +15,7 @@ NAMES = {
     "server": "localhost",
     "client": "main-app",
     "client-b": "main-app-b",
+    "operator": "operator",
     "stranger": "stranger",
 }
 

@@ -26,6 +26,7 @@ from payd.adapters import bridge
 from payd.domain.money import Money
 from payd.domain.payment import Customer, LineItem, Origin, Payment
 from payd.domain.request import InitiateRequest, QuoteAnswer, QuoteRequest
+from payd.transport.grpc.callers import Clients
 from payd.transport.grpc.calls import Limits
 from payd.transport.grpc.handlers import SERVICE, Services
 from payd.transport.grpc.server import GrpcServer, GrpcSettings
@@ -310,7 +311,7 @@ async def run_server(
             settings,
             tls,
             services,
-            lambda: frozenset({"main-app"}),
+            lambda: Clients(apps=frozenset({"main-app"}), operators=frozenset({"operator"})),
             lambda method, code, seconds, origin, error: rpcs.append((method, code)),
         )
         port = await bridge.aio(server.start)

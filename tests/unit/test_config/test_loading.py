@@ -38,6 +38,7 @@ CONTRACT_VARIABLES: dict[str, tuple[str, str, object]] = {
     "NATS_URL": ("tls://a:4222,tls://b:4222", "nats.servers", ["tls://a:4222", "tls://b:4222"]),
     "GRPC_PORT": ("50052", "grpc.port", 50052),
     "GRPC_ALLOWED_CNS": ("main-app, main-app-b", "grpc.allowed_cns", ("main-app", "main-app-b")),
+    "GRPC_OPERATOR_CNS": ("operator,recovery", "grpc.operator_cns", ("operator", "recovery")),
     "HTTP_PORT": ("8086", "http.port", 8086),
     "METRICS_PORT": ("0", "metrics.port", 0),
     "PRICING_FILE": ("/srv/prices.yaml", "pricing.file", Path("/srv/prices.yaml")),
@@ -102,7 +103,7 @@ def test_every_setting_can_come_from_its_variable(tmp_path: Path) -> None:
         if ".NAME." in setting.key or setting.key.startswith("vault."):
             continue
         default = setting.default
-        text = ",".join(default) if isinstance(default, tuple) else str(default)
+        text = ",".join(default) or "alice" if isinstance(default, tuple) else str(default)
         text = needs.get(setting.key, unset[setting.kind]) if default is None else text
         environ = {setting.env: text}
         if setting.env in TLS:

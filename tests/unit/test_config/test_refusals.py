@@ -92,6 +92,8 @@ BROKEN: list[tuple[str, dict[str, str], str]] = [
     ("grpc: {allowed_cns: []}", {}, "grpc.allowed_cns"),
     ("grpc: {allowed_cns: ['']}", {}, "grpc.allowed_cns"),
     ("", {"GRPC_ALLOWED_CNS": " , "}, "grpc.allowed_cns"),
+    ("", {"GRPC_OPERATOR_CNS": "alice,a/b"}, "grpc.operator_cns"),
+    ("grpc: {operator_cns: ['']}", {}, "grpc.operator_cns"),
     ("", {"GRPC_ALLOWED_CNS": "main-app,Recovery"}, "grpc.allowed_cns"),
     ("grpc: {max_message_bytes: 99999999999}", {}, "grpc.max_message_bytes"),
     ("outbox: {retention_days: 29}", {}, "outbox.retention_days"),
