@@ -135,6 +135,7 @@ def test_every_reason_of_the_contract_has_one_error_class() -> None:
         "IDEMPOTENCY_KEY_REUSED",
         "INTERNAL",
         "INVALID_FIELD",
+        "INVALID_PAGE_TOKEN",
         "OVERLOADED",
         "PAYMENT_NOT_CANCELABLE",
         "PAYMENT_NOT_FOUND",
