@@ -130,13 +130,17 @@ def test_every_reason_of_the_contract_has_one_error_class() -> None:
     reasons = [cls.reason for cls in classes]
     assert len(set(reasons)) == len(reasons)
     assert set(reasons) == {
+        "APPROVER_IS_REQUESTER",
         "CLIENT_NOT_ALLOWED",
         "CURRENCY_NOT_SUPPORTED",
         "IDEMPOTENCY_KEY_REUSED",
         "INTERNAL",
         "INVALID_FIELD",
-        "INVALID_PAGE_TOKEN",
+        "NOTE_REQUIRED",
+        "NOTHING_TO_RESOLVE",
+        "NOT_REFUNDABLE",
         "OVERLOADED",
+        "PAYMENT_DISPUTED",
         "PAYMENT_NOT_CANCELABLE",
         "PAYMENT_NOT_FOUND",
         "PRICE_CHANGED",
@@ -147,10 +151,14 @@ def test_every_reason_of_the_contract_has_one_error_class() -> None:
         "RATE_LIMITED",
         "RECEIPT_NOT_ATTACHABLE",
         "RECEIPT_NOT_FOUND",
+        "REFUND_DESTINATION_REQUIRED",
+        "REFUND_EXCEEDS_PAID",
+        "REFUND_NOT_FOUND",
         "SHUTTING_DOWN",
         "STORE_UNAVAILABLE",
         "UNKNOWN_METHOD",
         "UNKNOWN_PRODUCT",
+        "VERSION_CHANGED",
         "WEBHOOK_REFUSED",
         "WEBHOOK_UNKNOWN",
     }

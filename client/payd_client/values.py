@@ -52,6 +52,10 @@ class EventType(enum.Enum):
     COMPLETED = "payment.completed"
     FAILED = "payment.failed"
     CANCELED = "payment.canceled"
+    REFUNDED = "payment.refunded"
+    REFUND_FAILED = "payment.refund_failed"
+    DISPUTED = "payment.disputed"
+    DISPUTE_CLOSED = "payment.dispute_closed"
     ATTENTION = "payment.attention"
 
 

@@ -49,7 +49,8 @@ class AuditRow:
 def outbox_row_of(payment: Payment, event: Event, origin: Origin, environment: str) -> EventRow:
     """Build the outbox row of `event`; `payment` is the one after the decision."""
     subject = event.type.value
-    event_id = uuid5(payment.id, f"{subject}:{payment.version}")
+    about = str(event.refund_id or event.dispute_id or "")
+    event_id = uuid5(payment.id, ":".join(filter(None, (subject, str(payment.version), about))))
     headers = {
         "ce-specversion": "1.0",
         "ce-id": str(event_id),
@@ -68,7 +69,7 @@ def outbox_row_of(payment: Payment, event: Event, origin: Origin, environment: s
         reason=event.reason,
         request_id=origin.request_id or payment.request_id,
     )
-    return EventRow(event_id, subject, "", headers, body)
+    return EventRow(event_id, subject, about, headers, body)
 
 
 def _utc(time: datetime) -> str:

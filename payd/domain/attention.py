@@ -29,7 +29,9 @@ class Attention(enum.Enum):
     WRONG_TOKEN = "WRONG_TOKEN"  # noqa: S105 - a reason, not a password
     CONFLICTING_EVIDENCE = "CONFLICTING_EVIDENCE"
     REFUNDED_EXTERNALLY = "REFUNDED_EXTERNALLY"
+    REFUND_FAILED = "REFUND_FAILED"
     DISPUTED = "DISPUTED"
+    LOST_DISPUTE = "LOST_DISPUTE"
     STUCK = "STUCK"
 
 
@@ -51,7 +53,7 @@ class AttentionRecord:
     #: Since when it is open; for a resolved reason, when it was last opened.
     since: datetime = attrs.field(validator=is_aware)
     #: What is behind it, as short texts for people. Empty for a reason that an older version of
-    #: payd stored: then every fact counts as known.
+    #: payd stored: the next fact counts as the one that was known.
     facts: frozenset[str] = attrs.field(
         default=frozenset(), validator=deep_iterable(is_storable, instance_of(frozenset))
     )
@@ -81,8 +83,10 @@ def add_fact(records: Records, reason: Attention, fact: str, now: datetime) -> R
     known = _find(records, reason)
     if known is None:
         return _put(records, _opened(reason, frozenset({fact}), now))
-    if fact in known.facts or MORE in known.facts or (known.is_open and not known.facts):
+    if fact in known.facts or MORE in known.facts:
         return records
+    if known.is_open and not known.facts:
+        return _put(records, attrs.evolve(known, facts=frozenset({fact})))
     more = fact if len(known.facts) < FACTS_MAX else MORE
     since = known.since if known.is_open else now
     return _put(records, _opened(reason, known.facts | {more}, since))
@@ -106,8 +110,7 @@ def _hold(records: Records, reason: Attention, facts: frozenset[str], now: datet
     if known is None:
         return _put(records, _opened(reason, facts, now))
     if known.is_open and (not known.facts or known.facts >= facts):
-        kept = facts if known.facts else known.facts
-        return _put(records, attrs.evolve(known, facts=kept))
+        return _put(records, attrs.evolve(known, facts=facts))
     if not known.is_open and known.resolved_by != PAYD and known.facts >= facts:
         return records
     return _put(records, _opened(reason, facts, known.since if known.is_open else now))
@@ -157,7 +160,9 @@ def to_publish(before: Records, after: Records) -> AbstractSet[Attention]:
 
 
 def _is_news(old: AttentionRecord | None, new: AttentionRecord) -> bool:
-    return old is None or not old.is_open or not old.published or not old.facts >= new.facts
+    if old is None or not old.is_open or not old.published:
+        return True
+    return bool(old.facts) and not old.facts >= new.facts
 
 
 def _opened(reason: Attention, facts: frozenset[str], since: datetime) -> AttentionRecord:

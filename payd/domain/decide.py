@@ -6,14 +6,17 @@ that no rule covers raises attention for a person; it is never an error.
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
+from uuid import UUID
 
 import attrs
 
 from payd.domain.actors import PAYD
-from payd.domain.attention import WAITING, Attention, derive, end, publish_old, to_publish
+from payd.domain.attend import attend
+from payd.domain.attention import Attention, to_publish
+from payd.domain.dispute import Dispute
 from payd.domain.evidence import (
     Absent,
     AttentionResolved,
@@ -23,11 +26,16 @@ from payd.domain.evidence import (
     NotAttempted,
     NotClosable,
     ProviderStatus,
+    RefundApproved,
+    RefundCanceled,
+    RefundRequested,
     Snapshot,
 )
-from payd.domain.facts import UNPAYABLE, flag, learn
+from payd.domain.facts import UNPAYABLE, learn
 from payd.domain.outcome import Asking, Failure
-from payd.domain.payment import Payment, Status
+from payd.domain.payment import Payment, Status, flag
+from payd.domain.refund import RefundStatus
+from payd.domain.refunds import schedule_refunds, stop_unsent
 
 
 class EventType(enum.Enum):
@@ -36,6 +44,10 @@ class EventType(enum.Enum):
     COMPLETED = "payment.completed"
     FAILED = "payment.failed"
     CANCELED = "payment.canceled"
+    REFUNDED = "payment.refunded"
+    REFUND_FAILED = "payment.refund_failed"
+    DISPUTED = "payment.disputed"
+    DISPUTE_CLOSED = "payment.dispute_closed"
     ATTENTION = "payment.attention"
 
 
@@ -46,6 +58,9 @@ class Event:
     type: EventType
     previous_status: Status
     reason: str = ""
+    #: The refund or dispute that it is about, if it is about one.
+    refund_id: UUID | None = None
+    dispute_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -76,14 +91,6 @@ class Decision:
 CHECK_DELAYS_CREATING = tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600, 21600))
 CHECK_DELAYS_OPEN = tuple(timedelta(seconds=s) for s in (120, 300, 600, 1800, 3600))
 
-#: Computed from the facts at every decision; the other reasons stay once they are raised.
-_DERIVED = (
-    Attention.UNDERPAID,
-    Attention.OVERPAID,
-    Attention.DUPLICATE_PAYMENT,
-    Attention.REFUNDED_EXTERNALLY,
-)
-
 
 def decide(
     payment: Payment, evidence: Evidence, now: datetime, rules: Rules | None = None
@@ -92,7 +99,8 @@ def decide(
 
     `now` is the time of the decision, in UTC. The caller writes the result with compare-and-set on
     `payment.version`, and decides again on the newest version when another writer was faster.
-    Of its receipts, `payment` must have those that the evidence reports. Raises StaleSums.
+    Of its receipts, `payment` must have those that the evidence reports. Raises StaleSums, and a
+    PaydError for a command that is refused, such as to refund more than is left.
     """
     after = _step(payment, evidence, now, rules or Rules())
     return _decision(payment, after, now, _note(evidence))
@@ -102,6 +110,10 @@ def _note(evidence: Evidence) -> str:
     match evidence:
         case CancelRequested(reason=note) | AttentionResolved(note=note):
             return note
+        case RefundApproved(note=note) | RefundCanceled(note=note):
+            return note
+        case RefundRequested(refund=refund):
+            return refund.reason
     return ""
 
 
@@ -137,7 +149,9 @@ def _step(payment: Payment, evidence: Evidence, now: datetime, rules: Rules) -> 
     """Apply the evidence, and leave out what belongs to the decision as a whole."""
     after = learn(payment, evidence, now, payment.late_end(rules.late_window))
     after = _move(payment, after, evidence, now, rules)
-    return _attend(after, now)
+    if after.refunds:
+        after = stop_unsent(after, now)
+    return attend(after, now)
 
 
 def _decision(before: Payment, after: Payment, now: datetime, note: str = "") -> Decision | None:
@@ -145,6 +159,8 @@ def _decision(before: Payment, after: Payment, now: datetime, note: str = "") ->
         return None
     audit_event = _audit_event(before, after)
     checks = before.checks if audit_event == _STATUS_CHECKED else 0
+    if after.refunds != before.refunds:
+        after = schedule_refunds(before, after, now)
     after = attrs.evolve(after, version=before.version + 1, update_time=now, checks=checks)
     return Decision(
         payment=attrs.evolve(after, next_check_time=next_check_time(after, now)),
@@ -352,35 +368,7 @@ def _declined(evidence: Evidence) -> Failure:
     return Failure(code=code or "declined", message=message or "The provider declined.")
 
 
-# -- attention, events and audit ---------------------------------------------------------------
-
-
-def _attend(after: Payment, now: datetime) -> Payment:
-    """Open the reasons that the facts give, and end those that they no longer give."""
-    true = _true_of(after)
-    if not true and not after.attention_records:
-        return after
-    records = derive(after.attention_records, _DERIVED, true, now)
-    if not after.status.is_open:
-        records = end(records, WAITING, now)
-    if after.asking is Asking.ANSWERED:
-        records = end(records, (Attention.OUTCOME_UNKNOWN,), now)
-    return attrs.evolve(after, attention_records=publish_old(records, now))
-
-
-def _true_of(after: Payment) -> dict[Attention, frozenset[str]]:
-    """The derived reasons that hold, each with the facts behind it."""
-    true = {}
-    confirmed, due = after.confirmed, after.due
-    if after.status.is_closed and 0 < confirmed < due:
-        true[Attention.UNDERPAID] = f"{confirmed} of {due} confirmed"
-    if confirmed > due:
-        true[Attention.OVERPAID] = f"{confirmed} of {due} confirmed"
-    if confirmed >= 2 * due and due > 0:
-        true[Attention.DUPLICATE_PAYMENT] = f"paid {confirmed // due} times"
-    if after.refunded > 0:
-        true[Attention.REFUNDED_EXTERNALLY] = f"{after.refunded} refunded"
-    return {reason: frozenset({fact}) for reason, fact in true.items()}
+# -- events and audit ---------------------------------------------------------------
 
 
 _LIFECYCLE = {
@@ -396,11 +384,48 @@ def _events(before: Payment, after: Payment) -> tuple[Event, ...]:
     if after.status is not before.status and after.status in _LIFECYCLE:
         kind, reason = _LIFECYCLE[after.status]
         events.append(Event(type=kind, previous_status=before.status, reason=reason))
+    if after.refunds or after.disputes:
+        events += (*_events_of_refunds(before, after), *_events_of_disputes(before, after))
     raised = to_publish(before.attention_records, after.attention_records)
     if raised:
         reason = ",".join(sorted(attention.value for attention in raised))
         events.append(Event(type=EventType.ATTENTION, previous_status=before.status, reason=reason))
     return tuple(events)
+
+
+def _events_of_refunds(before: Payment, after: Payment) -> Iterator[Event]:
+    known = {refund.id: refund.status for refund in before.refunds}
+    for refund in after.refunds:
+        kind = _REFUND_ENDS.get(refund.status)
+        if kind is not None and known.get(refund.id) is not refund.status:
+            reason = refund.failure.code if refund.failure else ""
+            yield Event(
+                type=kind, previous_status=before.status, reason=reason, refund_id=refund.id
+            )
+
+
+_REFUND_ENDS = {
+    RefundStatus.SUCCEEDED: EventType.REFUNDED,
+    RefundStatus.FAILED: EventType.REFUND_FAILED,
+}
+
+
+def _events_of_disputes(before: Payment, after: Payment) -> Iterator[Event]:
+    """The opening and the end of each dispute, once, also if both are reported at once."""
+    known = {dispute.id: dispute.status for dispute in before.disputes}
+    for dispute in after.disputes:
+        old = known.get(dispute.id)
+        if dispute.status is old or dispute.status.is_inquiry:
+            continue
+        if old is None or old.is_inquiry:
+            yield _event_of_dispute(EventType.DISPUTED, before, dispute)
+        if not dispute.status.is_open:
+            yield _event_of_dispute(EventType.DISPUTE_CLOSED, before, dispute)
+
+
+def _event_of_dispute(kind: EventType, before: Payment, dispute: Dispute) -> Event:
+    reason = dispute.reason if kind is EventType.DISPUTED else dispute.status.value
+    return Event(type=kind, previous_status=before.status, reason=reason, dispute_id=dispute.id)
 
 
 #: event_type of a status check that brought nothing new but its own time.
@@ -410,6 +435,10 @@ _STATUS_CHECKED = "status_checked"
 def _audit_event(before: Payment, after: Payment) -> str:
     if after.status is not before.status:
         return f"payment_{after.status.value.lower()}"
+    if after.refunds != before.refunds:
+        return _audit_event_of_refund(before, after)
+    if after.disputes != before.disputes:
+        return "dispute_changed"
     if after.attention_records != before.attention_records:
         return "attention_resolved" if _resolved(before, after) else "attention_changed"
     if _money(after) != _money(before):
@@ -417,6 +446,15 @@ def _audit_event(before: Payment, after: Payment) -> str:
     if after.asking is not before.asking or after.provider_reference != before.provider_reference:
         return "provider_answered"
     return _STATUS_CHECKED
+
+
+def _audit_event_of_refund(before: Payment, after: Payment) -> str:
+    """The weightiest change of a refund: the new status of the first that has one."""
+    known = {refund.id: refund.status for refund in before.refunds}
+    for refund in after.refunds:
+        if known.get(refund.id) is not refund.status:
+            return f"refund_{refund.status.value.lower()}"
+    return "refund_changed"
 
 
 def _resolved(before: Payment, after: Payment) -> bool:
@@ -430,4 +468,4 @@ def _resolved(before: Payment, after: Payment) -> bool:
 
 
 def _money(payment: Payment) -> tuple[object, ...]:
-    return payment.received, payment.confirmed, payment.refunded, payment.receipts
+    return payment.received, payment.confirmed, payment.refunded, payment.receipts, payment.fee

@@ -78,12 +78,6 @@ class PriceChanged(PaydError):
     reason = "PRICE_CHANGED"
 
 
-class InvalidPageToken(PaydError):
-    """The page token is not one of payd, or is for another request."""
-
-    reason = "INVALID_PAGE_TOKEN"
-
-
 class PaymentNotFound(PaydError):
     """No payment has this id or idempotency key."""
 
@@ -169,3 +163,57 @@ class ReceiptNotAttachable(PaydError):
     """The receipt belongs to another payment, is not final, or is in another asset."""
 
     reason = "RECEIPT_NOT_ATTACHABLE"
+
+
+class NotRefundable(PaydError):
+    """The status of the payment or refund forbids it, or the provider cannot do it."""
+
+    reason = "NOT_REFUNDABLE"
+
+
+class RefundExceedsPaid(PaydError):
+    """More than is left; `left` in `metadata` is that, in minor units."""
+
+    reason = "REFUND_EXCEEDS_PAID"
+
+
+class PaymentDisputed(PaydError):
+    """A dispute of the payment is open or lost: the bank has the money, or decides on it."""
+
+    reason = "PAYMENT_DISPUTED"
+
+
+class RefundDestinationRequired(PaydError):
+    """payd cannot send money on this rail: the caller has to say where it is to go."""
+
+    reason = "REFUND_DESTINATION_REQUIRED"
+
+
+class RefundNotFound(PaydError):
+    """No refund has this id or idempotency key."""
+
+    reason = "REFUND_NOT_FOUND"
+
+
+class ApproverIsRequester(PaydError):
+    """The refund was requested with the same certificate or by the same user."""
+
+    reason = "APPROVER_IS_REQUESTER"
+
+
+class NothingToResolve(PaydError):
+    """None of the reasons is open; `open` in `metadata` lists those that are."""
+
+    reason = "NOTHING_TO_RESOLVE"
+
+
+class VersionChanged(PaydError):
+    """The payment has changed since it was read; `version` in `metadata` is the newest one."""
+
+    reason = "VERSION_CHANGED"
+
+
+class NoteRequired(PaydError):
+    """A person has to say why."""
+
+    reason = "NOTE_REQUIRED"

@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Mapping
 from datetime import datetime
+from uuid import UUID
 
 import attrs
 from attrs.validators import and_, deep_iterable, instance_of, optional
@@ -10,7 +11,7 @@ from attrs.validators import and_, deep_iterable, instance_of, optional
 from payd.domain.attention import Attention
 from payd.domain.dispute import Dispute
 from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show
-from payd.domain.refund import RefundSnapshot
+from payd.domain.refund import Refund, RefundInstructions, RefundSnapshot, RefundTerms
 from payd.domain.text import (
     are_aliases,
     are_details,
@@ -142,18 +143,20 @@ class Observation:
 
     #: Unique within the provider; the same report always has the same id.
     id: str = attrs.field(validator=is_name_or_empty)
-    #: The stored provider reference, one of its aliases, or the payment id; empty for receipts
-    #: that name no payment.
+    #: The stored provider reference, one of its aliases, the payment id, or the id of one of its
+    #: refunds; empty for receipts that name no payment.
     reference: str = attrs.field(validator=is_name_or_empty)
     #: Conflict marks a report that contradicts what payd knows, such as test money in production.
-    fact: "Snapshot | tuple[Receipt, ...] | Reversal | Conflict" = attrs.field()
+    fact: "Snapshot | tuple[Receipt, ...] | RefundSnapshot | Dispute | Reversal | Conflict" = (
+        attrs.field()
+    )
 
     @fact.validator
     def _is_fact(self, _attribute: object, fact: object) -> None:
         if isinstance(fact, tuple):
             if not all(type(receipt) is Receipt for receipt in fact):
                 raise ValueError("fact: a tuple must have receipts only")
-        elif type(fact) not in (Snapshot, Reversal, Conflict):
+        elif type(fact) not in (Snapshot, RefundSnapshot, Dispute, Reversal, Conflict):
             raise ValueError(f"fact: must be a fact, is a {type(fact).__name__}")
         elif not self.reference:
             raise ValueError("reference: only receipts may name no payment")
@@ -242,6 +245,54 @@ class Conflict:
 
 
 @attrs.frozen(kw_only=True)
+class RefundRequested:
+    """A caller asks for a refund: it is granted, or refused with an error."""
+
+    #: As it is to be stored, with the claim to send it. Granting sets its amount and status.
+    refund: Refund
+    terms: RefundTerms
+    #: Refund all that is left, whatever `refund.amount` is.
+    is_all_left: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class RefundApproved:
+    """A second person approves a refund."""
+
+    refund_id: UUID
+    #: The certificate or user, in the form of `Refund.requester`.
+    by: str
+    note: str
+
+
+@attrs.frozen(kw_only=True)
+class RefundCanceled:
+    """A person withdraws a refund that was not sent yet."""
+
+    refund_id: UUID
+    #: The person, as in the audit trail.
+    by: str
+    note: str
+
+
+@attrs.frozen(kw_only=True)
+class RefundAnswered:
+    """What a call of the provider about one refund of ours brought, or a claim to call it."""
+
+    refund_id: UUID
+    answer: (
+        RefundSnapshot
+        | RefundInstructions
+        | Declined
+        | NotAttempted
+        | OutcomeUnknown
+        | Absent
+        | AskAgain
+        | Unanswered
+    )
+
+
+@attrs.frozen(kw_only=True)
 class AttentionResolved:
     """A person has looked: the reasons that are open end, until new facts open them again."""
 
@@ -263,6 +314,12 @@ Evidence = (
     | Unanswered
     | Conflict
     | AttentionResolved
+    | RefundRequested
+    | RefundApproved
+    | RefundCanceled
+    | RefundAnswered
+    | RefundSnapshot
+    | Dispute
     | Reversal
     | Snapshot
     | tuple[Receipt, ...]

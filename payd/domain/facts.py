@@ -10,7 +10,10 @@ from typing import assert_never
 
 import attrs
 
-from payd.domain.attention import Attention, add_fact, resolve
+from payd.domain.asking import after_answer
+from payd.domain.attention import Attention, resolve
+from payd.domain.dispute import Dispute
+from payd.domain.disputes import learn_dispute
 from payd.domain.evidence import (
     Absent,
     AskAgain,
@@ -26,18 +29,35 @@ from payd.domain.evidence import (
     ProviderStatus,
     Receipt,
     ReceiptState,
+    RefundAnswered,
+    RefundApproved,
+    RefundCanceled,
+    RefundRequested,
     Reversal,
     Snapshot,
     Unanswered,
 )
 from payd.domain.outcome import Asking
-from payd.domain.payment import Payment, Status
+from payd.domain.payment import Payment, Status, flag, name_also
+from payd.domain.refund import RefundSnapshot
+from payd.domain.refunds import answered, approve, grant, learn_refund, withdraw
 
 #: An open payment without news this long after its expiry is STUCK.
 STUCK_AFTER = timedelta(hours=1)
 
 #: Statuses of an object that can no longer be paid.
 UNPAYABLE = (ProviderStatus.CANCELED, ProviderStatus.EXPIRED, ProviderStatus.DECLINED)
+
+#: What is about a refund or a dispute.
+_MoneyBack = (
+    RefundRequested
+    | RefundApproved
+    | RefundCanceled
+    | RefundAnswered
+    | RefundSnapshot
+    | Dispute
+    | Reversal
+)
 
 _STATUS_RANK = {status: rank for rank, status in enumerate(ProviderStatus)}
 
@@ -56,8 +76,6 @@ def learn(payment: Payment, evidence: Evidence, now: datetime, late_end: datetim
             return _learn_snapshot(payment, snapshot, now)
         case tuple():
             return _learn_receipts(payment, evidence, now, late_end)
-        case Reversal():
-            return _learn_reversal(payment, evidence, now)
         case Conflict(detail=detail):
             fact = detail or "a report that contradicts what is known"
             return flag(payment, Attention.CONFLICTING_EVIDENCE, fact, now)
@@ -71,13 +89,27 @@ def learn(payment: Payment, evidence: Evidence, now: datetime, late_end: datetim
         case CancelRequested():
             return payment
         case _:
+            return _learn_of_money_back(payment, evidence, now)
+
+
+def _learn_of_money_back(payment: Payment, evidence: _MoneyBack, now: datetime) -> Payment:
+    match evidence:
+        case RefundSnapshot():
+            return learn_refund(payment, evidence, now)
+        case Dispute():
+            return learn_dispute(payment, evidence)
+        case Reversal():
+            return _learn_reversal(payment, evidence, now)
+        case RefundRequested():
+            return grant(payment, evidence, now)
+        case RefundApproved():
+            return approve(payment, evidence)
+        case RefundCanceled():
+            return withdraw(payment, evidence)
+        case RefundAnswered():
+            return answered(payment, evidence, now)
+        case _:
             assert_never(evidence)
-
-
-def flag(payment: Payment, reason: Attention, fact: str, now: datetime) -> Payment:
-    """Return the payment with one more fact behind a reason for attention."""
-    records = add_fact(payment.attention_records, reason, fact, now)
-    return attrs.evolve(payment, attention_records=records)
 
 
 def _adopt(payment: Payment, created: Created, now: datetime) -> Payment:
@@ -97,7 +129,7 @@ def _adopt(payment: Payment, created: Created, now: datetime) -> Payment:
     if payment.provider_reference != created.reference:
         return flag(payment, Attention.CONFLICTING_EVIDENCE, other, now)
     action = payment.next_action or created.next_action
-    return attrs.evolve(_name(payment, created.aliases), next_action=action)
+    return attrs.evolve(name_also(payment, created.aliases), next_action=action)
 
 
 def _was_denied(payment: Payment) -> bool:
@@ -108,33 +140,18 @@ def _was_denied(payment: Payment) -> bool:
     return payment.status.is_closed and payment.provider_status not in UNPAYABLE
 
 
-def _name(payment: Payment, aliases: tuple[str, ...]) -> Payment:
-    """Return the payment with further names under which the provider may report it."""
-    return attrs.evolve(payment, aliases=tuple(dict.fromkeys((*payment.aliases, *aliases))))
-
-
 def _learn_asking(
     payment: Payment, evidence: OutcomeUnknown | NotAttempted | Absent | AskAgain | Declined
 ) -> Payment:
     if payment.asking is Asking.ANSWERED or evidence == Absent(proven=False):
         return payment
-    # A first attempt that was cut short may have arrived; no later attempt can disprove that.
-    unknown = payment.asking is not Asking.NOT_ATTEMPTED
-    match evidence:
-        case AskAgain(deadline=deadline):
-            if not payment.status.is_open or deadline == payment.ask_deadline:
-                return payment
-            asking = Asking.UNKNOWN if unknown else Asking.ASKING
-            return attrs.evolve(payment, asking=asking, ask_deadline=deadline)
-        case Declined():
-            asking = Asking.ANSWERED
-        case OutcomeUnknown():
-            asking = Asking.UNKNOWN
-        case NotAttempted() if payment.asking is Asking.UNKNOWN:
-            asking = Asking.UNKNOWN
-        case _:
-            asking = Asking.NOT_ATTEMPTED
-    return attrs.evolve(payment, asking=asking, ask_deadline=None)
+    deadline = None
+    if isinstance(evidence, AskAgain):
+        deadline = evidence.deadline
+        if not payment.status.is_open or deadline == payment.ask_deadline:
+            return payment
+    asking = after_answer(payment.asking, evidence)
+    return attrs.evolve(payment, asking=asking, ask_deadline=deadline)
 
 
 def _learn_snapshot(payment: Payment, snapshot: Snapshot, now: datetime) -> Payment:
@@ -147,12 +164,17 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot, now: datetime) -> Paym
     if named is not None:
         # A report may overtake the answer to `create`, or that answer was lost.
         payment = _adopt(payment, Created(reference=named, next_action=None), now)
-    payment = _name(payment, snapshot.aliases)
+    payment = name_also(payment, snapshot.aliases)
     after = attrs.evolve(
         payment,
         snapshot_confirmed=max(payment.snapshot_confirmed, snapshot.confirmed),
         snapshot_refunded=max(payment.snapshot_refunded, snapshot.refunded),
+        fee=payment.fee if snapshot.fee is None else max(payment.fee or 0, snapshot.fee),
     )
+    for refund in snapshot.refunds:
+        after = learn_refund(after, refund, now)
+    for dispute in snapshot.disputes:
+        after = learn_dispute(after, dispute)
     if snapshot.status is ProviderStatus.DISPUTED:
         after = flag(after, Attention.DISPUTED, "reported", now)
     if snapshot.status is ProviderStatus.PAID and snapshot.confirmed < payment.due:
@@ -184,7 +206,7 @@ def _is_harmless(snapshot: Snapshot) -> bool:
 
 
 def _learn_reversal(payment: Payment, reversal: Reversal, now: datetime) -> Payment:
-    after = _name(payment, reversal.aliases)
+    after = name_also(payment, reversal.aliases)
     if reversal.disputed:
         after = flag(after, Attention.DISPUTED, "reported", now)
     if not payment.is_asset(reversal.asset):

@@ -8,13 +8,13 @@ from uuid import UUID
 
 import attrs
 
-from payd.domain.attention import Attention, AttentionRecord, open_reasons
+from payd.domain.attention import Attention, AttentionRecord, add_fact, open_reasons
 from payd.domain.dispute import Dispute
 from payd.domain.evidence import ProviderStatus, Receipt
 from payd.domain.money import Money, TokenTerms
 from payd.domain.next_action import NextAction
 from payd.domain.outcome import Asking, Failure
-from payd.domain.refund import Refund
+from payd.domain.refund import Refund, RefundStatus
 from payd.domain.sums import ReceiptSums
 
 
@@ -137,7 +137,7 @@ class Payment:
     sums: ReceiptSums = attrs.field(factory=ReceiptSums)
     receipts: tuple[Receipt, ...] = ()
 
-    #: Its refunds and disputes, oldest first.
+    #: Its refunds, sorted by `create_time` and id, and its disputes, by `open_time` and id.
     refunds: tuple[Refund, ...] = ()
     disputes: tuple[Dispute, ...] = ()
     #: What the provider keeps of the money, in the unit of `due`, where it says so.
@@ -186,8 +186,9 @@ class Payment:
 
     @property
     def refunded(self) -> int:
-        """Amount returned at the provider, whether payd or a person started it."""
-        return self.snapshot_refunded
+        """Amount returned, whether payd or a person started it. It falls when a refund fails."""
+        succeeded = (r.amount for r in self.refunds if r.status is RefundStatus.SUCCEEDED)
+        return max(self.snapshot_refunded, sum(succeeded))
 
     @property
     def attention(self) -> frozenset[Attention]:
@@ -197,3 +198,14 @@ class Payment:
     def is_asset(self, asset: str) -> bool:
         """Whether money in `asset` counts towards what is due. Case is ignored, as in hex."""
         return asset.lower() == self.asset.lower()
+
+
+def flag(payment: Payment, reason: Attention, fact: str, now: datetime) -> Payment:
+    """Return the payment with one more fact behind a reason for attention."""
+    records = add_fact(payment.attention_records, reason, fact, now)
+    return attrs.evolve(payment, attention_records=records)
+
+
+def name_also(payment: Payment, aliases: tuple[str, ...]) -> Payment:
+    """Return the payment with further names under which the provider may report it."""
+    return attrs.evolve(payment, aliases=tuple(dict.fromkeys((*payment.aliases, *aliases))))

@@ -1,7 +1,7 @@
 """A refund: money that goes back to the customer, by payd's request or without it."""
 
 import enum
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import attrs
@@ -121,7 +121,7 @@ class Refund:
 
     create_time: datetime
     update_time: datetime
-    #: When it first succeeded.
+    #: When it succeeded; None again if it failed after that.
     complete_time: datetime | None = None
 
     asking: Asking = Asking.NOT_ATTEMPTED
@@ -129,10 +129,32 @@ class Refund:
     ask_deadline: datetime | None = None
     #: The provider's own id of the refund.
     provider_reference: str | None = None
-    #: What the merchant has to send, while the status is AWAITING_TRANSFER.
+    #: What the merchant has to send, once the status was AWAITING_TRANSFER.
     next_action: NextAction | None = None
     failure: Failure | None = None
 
-    #: Number of status checks since the last change; sets the delay before the next one.
+    #: Number of checks in this status; sets the delay before the next one.
     checks: int = 0
     next_check_time: datetime | None = None
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether a person took it back. A refund that the provider canceled has a failure."""
+        return self.status is RefundStatus.CANCELED and self.failure is None
+
+
+@attrs.frozen(kw_only=True)
+class RefundTerms:
+    """What the provider and the operator's settings allow for a refund that is requested."""
+
+    #: Whether less than the whole payment can be refunded.
+    partial: bool = True
+    #: Whether a payment can be refunded more than once.
+    several: bool = True
+    #: How long after its end a payment can be refunded; None is for ever.
+    window: timedelta | None = None
+    #: Whether the request must say where the money is to go.
+    needs_destination: bool = False
+    #: From this amount on, in the unit of what is due, a second person has to approve; None is
+    #: never.
+    approval_from: int | None = None

@@ -10,8 +10,7 @@ import attrs
 from payd.domain.decide import Decision
 from payd.domain.evidence import Receipt
 from payd.domain.payment import Origin, Payment, Status
-from payd.domain.refund import Refund
-from payd.domain.request import RefundFilter, RefundPosition
+from payd.domain.refund import Refund, RefundStatus
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +30,24 @@ class Name:
 
     provider: str
     reference: str
+
+
+@attrs.frozen(kw_only=True)
+class RefundFilter:
+    """Which refunds to list."""
+
+    #: Refunds of this payment only.
+    payment_id: UUID | None = None
+    #: In these statuses only; empty is in any.
+    statuses: frozenset[RefundStatus] = frozenset()
+
+
+@attrs.frozen
+class RefundPosition:
+    """The refund after which the next page begins."""
+
+    create_time: datetime
+    id: UUID
 
 
 class PaymentStore(Protocol):
@@ -73,8 +90,8 @@ class PaymentStore(Protocol):
 
         Written are the payment and those of its receipts, refunds and disputes that differ from
         `before`. Returns False, and writes nothing, if `before` is no longer the newest version,
-        if another payment has one of the receipts or disputes, or if another refund has the
-        idempotency key or the provider's reference of one of the refunds.
+        if another payment has one of the receipts or disputes, or a refund with the provider's
+        reference of one of the refunds, or if another refund has the idempotency key of one.
         """
 
     async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:

@@ -23,7 +23,6 @@ _TABLE: Mapping[type[PaydError], tuple[Status, int]] = {
     errors.QuoteMismatch: (Status.INVALID_ARGUMENT, 400),
     errors.QuoteExpired: (Status.FAILED_PRECONDITION, 409),
     errors.PriceChanged: (Status.FAILED_PRECONDITION, 409),
-    errors.InvalidPageToken: (Status.INVALID_ARGUMENT, 400),
     errors.PaymentNotFound: (Status.NOT_FOUND, 404),
     errors.IdempotencyKeyReused: (Status.ALREADY_EXISTS, 409),
     errors.PaymentNotCancelable: (Status.FAILED_PRECONDITION, 409),
@@ -37,6 +36,15 @@ _TABLE: Mapping[type[PaydError], tuple[Status, int]] = {
     errors.ClientNotAllowed: (Status.PERMISSION_DENIED, 403),
     errors.ReceiptNotFound: (Status.NOT_FOUND, 404),
     errors.ReceiptNotAttachable: (Status.FAILED_PRECONDITION, 409),
+    errors.NotRefundable: (Status.FAILED_PRECONDITION, 409),
+    errors.RefundExceedsPaid: (Status.FAILED_PRECONDITION, 409),
+    errors.PaymentDisputed: (Status.FAILED_PRECONDITION, 409),
+    errors.RefundDestinationRequired: (Status.INVALID_ARGUMENT, 400),
+    errors.RefundNotFound: (Status.NOT_FOUND, 404),
+    errors.ApproverIsRequester: (Status.FAILED_PRECONDITION, 409),
+    errors.NothingToResolve: (Status.FAILED_PRECONDITION, 409),
+    errors.VersionChanged: (Status.FAILED_PRECONDITION, 409),
+    errors.NoteRequired: (Status.INVALID_ARGUMENT, 400),
     errors.PaydError: (Status.INTERNAL, 500),
 }
 _RETRY_AFTER_S = 1.0

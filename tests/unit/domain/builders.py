@@ -7,11 +7,13 @@ from uuid import UUID
 import attrs
 
 from payd.domain.decide import Rules, decide
+from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.evidence import Created, Evidence, ProviderStatus, Receipt, ReceiptState, Snapshot
 from payd.domain.money import Money, TokenTerms
 from payd.domain.next_action import Redirect
-from payd.domain.outcome import Asking
+from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Customer, LineItem, Payment, Status
+from payd.domain.refund import Refund, RefundSnapshot, RefundState, RefundStatus
 from payd.domain.sums import sum_receipts
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -73,6 +75,56 @@ def a_receipt(id: str = "r1", amount: int = DUE, **overrides: Any) -> Receipt:
     """One confirmed arrival."""
     defaults: dict[str, Any] = {"asset": "USD", "state": ReceiptState.CONFIRMED, "time": at(1)}
     return Receipt(id=id, amount=amount, **(defaults | overrides))
+
+
+def a_refund(status: RefundStatus = RefundStatus.CREATING, **overrides: Any) -> Refund:
+    """A refund of 100 as it comes to stand in a status by the ordinary way."""
+    asked = status not in (RefundStatus.CREATING, RefundStatus.AWAITING_APPROVAL)
+    defaults: dict[str, Any] = {
+        "id": UUID(int=9),
+        "status": status,
+        "amount": 100,
+        "idempotency_key": "refund-key",
+        "requester": "main-app",
+        "create_time": NOW,
+        "update_time": NOW,
+        "asking": Asking.ANSWERED if asked else Asking.NOT_ATTEMPTED,
+    }
+    if status in (RefundStatus.PENDING, RefundStatus.SUCCEEDED, RefundStatus.FAILED):
+        defaults |= {"provider_reference": "re_1"}
+    if status is RefundStatus.AWAITING_TRANSFER:
+        defaults |= {"next_action": Redirect(url="https://send.example")}
+    if status is RefundStatus.SUCCEEDED:
+        defaults |= {"complete_time": NOW}
+    if status is RefundStatus.FAILED:
+        defaults |= {"failure": Failure(code="expired_card", message="No.")}
+    return Refund(**(defaults | overrides))
+
+
+def refunded(*refunds: Refund, **overrides: Any) -> Payment:
+    """A completed payment with these refunds."""
+    return a_payment(Status.COMPLETED, refunds=refunds, **overrides)
+
+
+def a_report(
+    state: RefundState = RefundState.SUCCEEDED, reference: str = "re_1", **overrides: Any
+) -> RefundSnapshot:
+    """The provider's report of the refund of 100."""
+    defaults: dict[str, Any] = {
+        "asset": "USD",
+        "amount": 100,
+        "time": at(1),
+        "refund_id": UUID(int=9),
+    }
+    return RefundSnapshot(reference=reference, state=state, **(defaults | overrides))
+
+
+def a_dispute(
+    status: DisputeStatus = DisputeStatus.NEEDS_RESPONSE, *, minutes: float = 1, **overrides: Any
+) -> Dispute:
+    """A dispute of all the money, as reported at some minute."""
+    defaults: dict[str, Any] = {"id": "dp_1", "asset": "USD", "amount": DUE, "open_time": NOW}
+    return Dispute(status=status, as_of=at(minutes), **(defaults | overrides))
 
 
 def created(reference: str = "ref", **overrides: Any) -> Created:

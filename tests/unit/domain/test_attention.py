@@ -124,10 +124,16 @@ def test_no_flood_of_facts_makes_a_row_grow_for_ever() -> None:
 
 
 @pytest.mark.parametrize("reason", [CONFLICT, Attention.OVERPAID])
-def test_a_reason_of_an_older_version_of_payd_knows_every_fact(reason: Attention) -> None:
+def test_the_first_fact_of_a_reason_of_an_older_version_of_payd_is_not_new(
+    reason: Attention,
+) -> None:
     records = (AttentionRecord(reason=reason, since=NOW, published=True),)
-    assert add_fact(records, reason, "new", at(1)) == records
-    assert derive(records, (reason,), {reason: frozenset({"new"})}, at(1)) == records
+    flagged = add_fact(records, reason, "known", at(1))
+    derived = derive(records, (reason,), {reason: frozenset({"known"})}, at(1))
+    for adopted in (flagged, derived):
+        assert [(r.facts, r.since) for r in adopted] == [(frozenset({"known"}), NOW)]
+        assert to_publish(records, adopted) == set()
+        assert to_publish(adopted, add_fact(adopted, reason, "new", at(2))) == {reason}
     resolved = resolve(records, {reason}, "operator:eve", "n", at(1))
     assert add_fact(resolved, reason, "new", at(2))[0].is_open
 

@@ -26,9 +26,9 @@ from payd.domain.evidence import (
     ReceiptState,
     Unanswered,
 )
-from payd.domain.facts import flag, learn
+from payd.domain.facts import learn
 from payd.domain.outcome import Asking
-from payd.domain.payment import Payment, Status
+from payd.domain.payment import Payment, Status, flag
 
 PENDING = a_payment(Status.PENDING)
 
