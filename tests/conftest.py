@@ -213,6 +213,10 @@ async def _migrate(url: str) -> None:
         password=str(parts.password),
         name=parts.path.removeprefix("/"),
         tls="disable",
+        connect_timeout_s=60,
+        acquire_timeout_s=60,
+        command_timeout_s=60,
+        statement_timeout_ms=50_000,
     )
     await migrate(Database(settings), lambda name: None)
 

@@ -136,6 +136,7 @@ def test_every_reason_of_the_contract_has_one_error_class() -> None:
         "IDEMPOTENCY_KEY_REUSED",
         "INTERNAL",
         "INVALID_FIELD",
+        "INVALID_PAGE_TOKEN",
         "NOTE_REQUIRED",
         "NOTHING_TO_RESOLVE",
         "NOT_REFUNDABLE",

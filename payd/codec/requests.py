@@ -8,8 +8,16 @@ from uuid import UUID
 
 from payd_client.proto import payment_pb2 as pb
 
+from payd.codec.fields import (
+    VISIBLE_ASCII,
+    a_uuid,
+    check_count,
+    idempotency_key,
+    money,
+    text,
+    visible,
+)
 from payd.domain.errors import InvalidField
-from payd.domain.money import Money
 from payd.domain.payment import Customer
 from payd.domain.request import InitiateRequest, Item, QuoteRequest
 
@@ -19,9 +27,6 @@ METADATA_MAX = 20
 URL_LENGTH_MAX = 2048
 REASON_LENGTH_MAX = 500
 
-_VISIBLE_ASCII = re.compile(r"[!-~]+")
-#: Stricter than UUID(), which accepts braces, a urn: prefix and digits of other scripts.
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _METHOD = re.compile(r"[a-z0-9_-]{1,64}")
 _CURRENCY = re.compile(r"[A-Z0-9]{0,16}")
 _PATTERNS = {
@@ -30,8 +35,6 @@ _PATTERNS = {
 }
 #: A plausibility check: the main app has verified its users' addresses.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
-#: PostgreSQL cannot store NUL, and no valid text has other control characters.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def quote_request(message: pb.GetQuoteRequest) -> QuoteRequest:
@@ -57,7 +60,7 @@ def initiate_request(message: pb.InitiatePaymentRequest) -> InitiateRequest:
         metadata=_metadata(message.metadata),
         # payd's own text: `open_quote` refuses any other.
         quote_token=message.quote_token,
-        expected_total=_money("expected_total", message.expected_total)
+        expected_total=money("expected_total", message.expected_total)
         if message.HasField("expected_total")
         else None,
     )
@@ -65,37 +68,22 @@ def initiate_request(message: pb.InitiatePaymentRequest) -> InitiateRequest:
 
 def payment_id(value: str) -> UUID:
     """Parse a payment id. Raises InvalidField."""
-    if not _UUID.fullmatch(value):
-        raise InvalidField("payment_id", "must be a UUID")
-    return UUID(value)
-
-
-def idempotency_key(value: str) -> str:
-    """Validate an idempotency key. Raises InvalidField."""
-    return _visible("idempotency_key", value, 255)
+    return a_uuid("payment_id", value)
 
 
 def cancel_reason(value: str) -> str:
     """Validate the reason of a cancellation. Raises InvalidField."""
-    return _text("reason", value, REASON_LENGTH_MAX, required=False)
-
-
-def _money(field: str, message: pb.Money) -> Money:
-    try:
-        return Money(currency_code=message.currency_code, minor_units=message.minor_units)
-    except ValueError as error:
-        name, _, what = str(error).partition(": ")
-        raise InvalidField(f"{field}.{name}", what) from None
+    return text("reason", value, REASON_LENGTH_MAX, required=False)
 
 
 def _customer(message: pb.Customer) -> Customer:
-    email = _text("customer.email", message.email, 254, required=False)
+    email = text("customer.email", message.email, 254, required=False)
     if email and not _EMAIL.fullmatch(email):
         raise InvalidField("customer.email", "is not an email address")
     wallet = message.wallet_address
     return Customer(
-        id=_visible("customer.id", message.id, 128),
-        wallet_address=_visible("customer.wallet_address", wallet, 128) if wallet else "",
+        id=visible("customer.id", message.id, 128),
+        wallet_address=visible("customer.wallet_address", wallet, 128) if wallet else "",
         email=email,
     )
 
@@ -103,13 +91,13 @@ def _customer(message: pb.Customer) -> Customer:
 def _items(messages: Iterable[pb.Item]) -> tuple[Item, ...]:
     items = tuple(
         Item(
-            chain_profile_id=_text(f"items[{i}].chain_profile_id", item.chain_profile_id, 64),
-            node_type=_text(f"items[{i}].node_type", item.node_type, 64),
-            duration=_text(f"items[{i}].duration", item.duration, 64),
+            chain_profile_id=text(f"items[{i}].chain_profile_id", item.chain_profile_id, 64),
+            node_type=text(f"items[{i}].node_type", item.node_type, 64),
+            duration=text(f"items[{i}].duration", item.duration, 64),
         )
         for i, item in enumerate(messages)
     )
-    _count("items", len(items), 1, ITEMS_MAX)
+    check_count("items", len(items), 1, ITEMS_MAX)
     return items
 
 
@@ -120,16 +108,16 @@ def _matching(field: str, value: str, pattern: re.Pattern[str]) -> str:
 
 
 def _subscription_ids(values: Iterable[str]) -> tuple[str, ...]:
-    ids = tuple(_visible(f"subscription_ids[{i}]", value, 128) for i, value in enumerate(values))
-    _count("subscription_ids", len(ids), 0, SUBSCRIPTIONS_MAX)
+    ids = tuple(visible(f"subscription_ids[{i}]", value, 128) for i, value in enumerate(values))
+    check_count("subscription_ids", len(ids), 0, SUBSCRIPTIONS_MAX)
     return ids
 
 
 def _metadata(values: Mapping[str, str]) -> dict[str, str]:
     pairs = dict(values)
-    _count("metadata", len(pairs), 0, METADATA_MAX)
+    check_count("metadata", len(pairs), 0, METADATA_MAX)
     for key, value in pairs.items():
-        _text("metadata key", key, 64)
+        text("metadata key", key, 64)
         if len(value) > 512 or "\x00" in value:
             raise InvalidField(f"metadata.{key}", "must be at most 512 characters, without NUL")
     return pairs
@@ -138,7 +126,7 @@ def _metadata(values: Mapping[str, str]) -> dict[str, str]:
 def _url(field: str, value: str) -> str:
     if not value:
         return ""
-    if len(value) > URL_LENGTH_MAX or not _VISIBLE_ASCII.fullmatch(value):
+    if len(value) > URL_LENGTH_MAX or not VISIBLE_ASCII.fullmatch(value):
         raise InvalidField(field, f"must be at most {URL_LENGTH_MAX} visible ASCII characters")
     try:
         url = urlsplit(value)
@@ -157,22 +145,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _visible(field: str, value: str, length_max: int) -> str:
-    if not 1 <= len(value) <= length_max or not _VISIBLE_ASCII.fullmatch(value):
-        raise InvalidField(field, f"must be 1 to {length_max} visible ASCII characters")
-    return value
-
-
-def _text(field: str, value: str, length_max: int, *, required: bool = True) -> str:
-    if required and not value:
-        raise InvalidField(field, "is required")
-    if len(value) > length_max or _CONTROL.search(value):
-        raise InvalidField(field, f"must be at most {length_max} characters, no control characters")
-    return value
-
-
-def _count(field: str, count: int, least: int, most: int) -> None:
-    if not least <= count <= most:
-        raise InvalidField(field, f"must have {least} to {most} entries, has {count}")

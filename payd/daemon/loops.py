@@ -1,6 +1,7 @@
 """The daemon's loops: which rows each one claims, what it does with them, what it waits for."""
 
 import asyncio
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from payd.daemon.readiness import ReadinessProbe
 from payd.daemon.reload import Reloader, ReloadRequests
 from payd.daemon.secrets import SecretRefresher
 from payd.daemon.worker_loop import concurrently, run_worker, work_guarded
+from payd.domain.errors import StoreUnavailable
 from payd.domain.payment import Payment
 from payd.ports import InboxRow, OutboxRow, ProviderPort, Reconciliation
 from payd.providers.loader import OpenProviders
@@ -38,6 +40,8 @@ Loop: TypeAlias = Callable[[], Awaitable[object]]
 _log = telemetry.get_logger(__name__)
 
 _SAMPLE_S = 2.0
+#: Money waits for hours, and counting it takes longer than the other samples.
+_SAMPLE_MONEY_S = 30.0
 
 
 @attrs.frozen(kw_only=True)
@@ -209,6 +213,7 @@ def support_loops(parts: Parts, reloads: ReloadRequests | None) -> Mapping[str, 
         ),
         "ledger sums": _maintenance(adapters.receipts.fold),
         "measurements": partial(_measure, parts),
+        "money to watch": partial(_measure_money, parts),
         "certificates": partial(_watch_certificates, parts),
     }
     if reloads is not None:
@@ -275,6 +280,20 @@ async def _measure(parts: Parts) -> None:
         now = await parts.readiness.sample(metrics)
         parts.grpc.set_serving(now.ready)
         manager.beat(ready=now.ready, alive=now.checks["database"].ok, status=now.summary())
+
+
+async def _measure_money(parts: Parts) -> None:
+    """Sample the gauges of money that waits; without the database they keep their values."""
+    watch, metrics = parts.adapters.money_to_watch, parts.metrics
+    while True:
+        with contextlib.suppress(StoreUnavailable):
+            for reason, waiting in (await bridge.aio(watch.open_attention)).items():
+                metrics.attention.labels(reason.value).set(waiting.count)
+                metrics.attention_age.labels(reason.value).set(waiting.oldest_age_s)
+            for status, waiting in (await bridge.aio(watch.open_refunds)).items():
+                metrics.refunds_open.labels(status.value.lower()).set(waiting.count)
+                metrics.refunds_age.labels(status.value.lower()).set(waiting.oldest_age_s)
+        await trio.sleep(_SAMPLE_MONEY_S)
 
 
 def _report_findings(metrics: Metrics, result: Reconciliation, kinds: Sequence[str]) -> None:

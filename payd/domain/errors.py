@@ -78,6 +78,12 @@ class PriceChanged(PaydError):
     reason = "PRICE_CHANGED"
 
 
+class InvalidPageToken(PaydError):
+    """The page token is not one of payd, or is for another request."""
+
+    reason = "INVALID_PAGE_TOKEN"
+
+
 class PaymentNotFound(PaydError):
     """No payment has this id or idempotency key."""
 

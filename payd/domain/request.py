@@ -4,11 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from uuid import UUID
 
 import attrs
 
+from payd.domain.attention import Attention
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import Customer, LineItem
+from payd.domain.refund import RefundStatus
 
 _WITHOUT_PRICE = attrs.filters.exclude("quote_token", "expected_total")
 
@@ -67,6 +70,58 @@ class InitiateRequest(QuoteRequest):
 
         How the price was agreed is left out: a repetition may come with a newer quote.
         """
-        asked = attrs.asdict(self, filter=_WITHOUT_PRICE)
-        meaning = json.dumps(asked, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(meaning.encode()).digest()
+        return _fingerprint(attrs.asdict(self, filter=_WITHOUT_PRICE))
+
+
+@attrs.frozen(kw_only=True)
+class RefundRequest:
+    """A request to send money back."""
+
+    payment_id: UUID
+    idempotency_key: str
+    #: None asks for all that is left.
+    amount: Money | None = None
+    #: Why, in the words of the requester.
+    reason: str = ""
+    #: Where to send it; empty where the provider sends it back the way it came.
+    destination: str = ""
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 of what is asked for; only equal requests have the same fingerprint."""
+        return _fingerprint(attrs.asdict(self) | {"payment_id": str(self.payment_id)})
+
+
+@attrs.frozen(kw_only=True)
+class RefundFilter:
+    """Which refunds to list."""
+
+    #: Refunds of this payment only.
+    payment_id: UUID | None = None
+    #: In these statuses only; empty is in any.
+    statuses: frozenset[RefundStatus] = frozenset()
+
+
+@attrs.frozen
+class RefundPosition:
+    """The refund after which the next page begins."""
+
+    create_time: datetime
+    id: UUID
+
+
+@attrs.frozen(kw_only=True)
+class ResolveRequest:
+    """An operator's word that reasons for attention are settled."""
+
+    payment_id: UUID
+    #: Empty for all that are open.
+    reasons: frozenset[Attention] = frozenset()
+    #: What was done about them.
+    note: str
+    #: Version of the payment that the operator looked at; None for any.
+    expected_version: int | None = None
+
+
+def _fingerprint(asked: Mapping[str, object]) -> bytes:
+    meaning = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(meaning.encode()).digest()

@@ -3,6 +3,7 @@
 Each method is one short, complete operation; none returns an open transaction, lock or cursor.
 """
 
+from payd.domain.request import RefundFilter, RefundPosition
 from payd.plugins.context import Clock
 from payd.ports.evidence import WATCH, Cursor, Cursors, Inbox, InboxRow, Report, Unreadable
 from payd.ports.leases import HeldLease, Lease, LeaseLost, Leases
@@ -24,8 +25,6 @@ from payd.ports.store import (
     Receipts,
     Reconciliation,
     Reconciliations,
-    RefundFilter,
-    RefundPosition,
     StoredObject,
     StoredReceipt,
 )

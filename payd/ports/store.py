@@ -10,7 +10,8 @@ import attrs
 from payd.domain.decide import Decision
 from payd.domain.evidence import Receipt
 from payd.domain.payment import Origin, Payment, Status
-from payd.domain.refund import Refund, RefundStatus
+from payd.domain.refund import Refund
+from payd.domain.request import RefundFilter, RefundPosition
 
 
 @attrs.frozen(kw_only=True)
@@ -30,24 +31,6 @@ class Name:
 
     provider: str
     reference: str
-
-
-@attrs.frozen(kw_only=True)
-class RefundFilter:
-    """Which refunds to list."""
-
-    #: Refunds of this payment only.
-    payment_id: UUID | None = None
-    #: In these statuses only; empty is in any.
-    statuses: frozenset[RefundStatus] = frozenset()
-
-
-@attrs.frozen
-class RefundPosition:
-    """The refund after which the next page begins."""
-
-    create_time: datetime
-    id: UUID
 
 
 class PaymentStore(Protocol):

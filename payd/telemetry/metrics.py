@@ -54,6 +54,19 @@ class Metrics:
         self.payments = self._counter(
             "payments", "Payments that entered a status.", ("method", "status")
         )
+        self.attention = self._gauge(
+            "attention_open", "Payments that a person has to look at.", ("reason",)
+        )
+        self.attention_age = self._gauge(
+            "attention_oldest_seconds", "Since when the oldest of them waits.", ("reason",)
+        )
+        self.refunds = self._counter("refunds", "Refunds that entered a status.", ("status",))
+        self.refunds_open = self._gauge(
+            "refunds_open", "Refunds whose outcome is not known yet.", ("status",)
+        )
+        self.refunds_age = self._gauge(
+            "refunds_oldest_open_seconds", "Age of the oldest of them.", ("status",)
+        )
         self.outbox_depth = self._gauge("outbox_depth", "Events not yet published.")
         self.outbox_age = self._gauge(
             "outbox_oldest_age_seconds", "Age of the oldest event not yet published."

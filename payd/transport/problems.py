@@ -23,6 +23,7 @@ _TABLE: Mapping[type[PaydError], tuple[Status, int]] = {
     errors.QuoteMismatch: (Status.INVALID_ARGUMENT, 400),
     errors.QuoteExpired: (Status.FAILED_PRECONDITION, 409),
     errors.PriceChanged: (Status.FAILED_PRECONDITION, 409),
+    errors.InvalidPageToken: (Status.INVALID_ARGUMENT, 400),
     errors.PaymentNotFound: (Status.NOT_FOUND, 404),
     errors.IdempotencyKeyReused: (Status.ALREADY_EXISTS, 409),
     errors.PaymentNotCancelable: (Status.FAILED_PRECONDITION, 409),

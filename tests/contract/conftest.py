@@ -131,6 +131,11 @@ def migrated_database(stack: Stack) -> DatabaseSettings:
         password=str(parts.password),
         name=parts.path.removeprefix("/"),
         tls="disable",
+        # A busy machine may take long; no test here measures these limits.
+        acquire_timeout_s=60,
+        connect_timeout_s=60,
+        command_timeout_s=60,
+        statement_timeout_ms=50_000,
     )
     asyncio.run(migrate(Database(settings), progress=lambda name: None))
     return settings

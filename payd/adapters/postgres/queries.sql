@@ -624,6 +624,59 @@ UPDATE payments
 SET next_look_time = :time::timestamptz
 WHERE id = :payment_id::uuid AND version = :version::integer AND next_look_time IS NOT NULL;
 
+-- open_attention --
+-- For each reason: how many payments have it open, and the age of the oldest. `attention` decides,
+-- as when a payment is read, except for reasons that the previous version cannot read.
+WITH looked_at AS MATERIALIZED (
+    SELECT attention, attention_records, update_time FROM payments
+    WHERE attention <> '{}' OR attention_since IS NOT NULL
+),
+
+known AS (
+    SELECT
+        record.reason,
+        record.since,
+        record.reason = ANY (p.attention) OR record.reason = ANY (:new_reasons::text[]) AS is_open
+    FROM
+        looked_at AS p,
+        jsonb_to_recordset(p.attention_records)
+            AS record (reason text, since timestamptz, resolved_time timestamptz)
+    WHERE record.resolved_time IS NULL
+),
+
+raised_by_the_previous_version AS (
+    SELECT reason.name AS reason, p.update_time AS since
+    FROM looked_at AS p, unnest(p.attention) AS reason (name)
+    WHERE
+        NOT p.attention_records @> jsonb_build_array(
+            jsonb_build_object('reason', reason.name, 'resolved_time', NULL)
+        )
+),
+
+open AS (
+    SELECT reason, since FROM known
+    WHERE is_open
+    UNION ALL
+    SELECT reason, since FROM raised_by_the_previous_version
+)
+
+SELECT
+    reason AS name,
+    count(*)::integer AS count,
+    extract(EPOCH FROM now() - min(since))::float8 AS oldest_age_s
+FROM open
+GROUP BY reason;
+
+-- open_refunds --
+-- For each status that payd or a person still has to end: how many, and the age of the oldest.
+SELECT
+    status AS name,
+    count(*)::integer AS count,
+    extract(EPOCH FROM now() - min(create_time))::float8 AS oldest_age_s
+FROM refunds
+WHERE status = ANY (:statuses::text[])
+GROUP BY status;
+
 -- audit_trail --
 SELECT version, event_type, actor, request_id, ip, certificate, peer, details, create_time
 FROM payment_events

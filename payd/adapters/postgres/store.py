@@ -48,11 +48,13 @@ class PostgresStore:
         rules: Rules,
         observe_batch: Callable[[str, int], None] = lambda statement, size: None,
         on_status: Callable[[Payment], None] = lambda payment: None,
+        on_refund: Callable[[Refund], None] = lambda refund: None,
     ) -> None:
         """The late window of the `rules` divides the sums of receipts for their decisions."""
         self._database = database
         self._environment = environment
         self._on_status = on_status
+        self._on_refund = on_refund
         self._late_window_s = rules.late_window.total_seconds()
         self._waiting: defaultdict[UUID, list[asyncio.Future[None]]] = defaultdict(list)
         self._inserts: Batcher[Json, bool] = Batcher(
@@ -156,6 +158,10 @@ class PostgresStore:
         after = commit.decision.payment
         if after.status is not commit.before.status:
             self._on_status(after)
+        known = {refund.id: refund.status for refund in commit.before.refunds}
+        for refund in after.refunds:
+            if known.get(refund.id) is not refund.status:
+                self._on_refund(refund)
         if after.ask_deadline is None:
             self._answered(after.id)
 

@@ -14,6 +14,7 @@ from payd.adapters.nats.stream import StreamLimits, dead_letter_config, stream_c
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLeases
+from payd.adapters.postgres.money_to_watch import PostgresMoneyToWatch
 from payd.adapters.postgres.outbox import PostgresOutbox
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
@@ -39,6 +40,7 @@ class Adapters:
     receipts: PostgresReceipts
     leases: PostgresLeases
     reconciliations: PostgresReconciliations
+    money_to_watch: PostgresMoneyToWatch
     stream: JetStreamPublisher
     limiter: RedisRateLimiter
 
@@ -77,12 +79,14 @@ def build_adapters(
             lambda payment: metrics.payments.labels(
                 payment.method, payment.status.value.lower()
             ).inc(),
+            lambda refund: metrics.refunds.labels(refund.status.value.lower()).inc(),
         ),
         inbox=PostgresInbox(database, observe_batch),
         outbox=PostgresOutbox(database),
         receipts=PostgresReceipts(database),
         leases=PostgresLeases(database),
         reconciliations=PostgresReconciliations(database),
+        money_to_watch=PostgresMoneyToWatch(database),
         stream=build_stream(
             config, current, lambda outcome: metrics.nats_renewals.labels(outcome).inc()
         ),

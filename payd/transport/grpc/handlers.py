@@ -7,7 +7,7 @@ import attrs
 import structlog
 from payd_client.proto import payment_pb2 as pb
 
-from payd.codec import requests
+from payd.codec import fields, requests
 from payd.codec.messages import payment_message, quote_message
 from payd.domain.payment import Origin
 from payd.service.cancel import Cancel
@@ -74,7 +74,7 @@ class Handlers:
         """Return the current state of a payment."""
         query = self.services.query
         if request.WhichOneof("key") == "idempotency_key":
-            payment = await query.get_by_key(requests.idempotency_key(request.idempotency_key))
+            payment = await query.get_by_key(fields.idempotency_key(request.idempotency_key))
         else:
             payment = await query.get(requests.payment_id(request.payment_id))
         structlog.contextvars.bind_contextvars(payment_id=str(payment.id))

@@ -1,6 +1,7 @@
 """I15: a repeated request is known by its meaning, and a reused key by any other."""
 
 from typing import Any
+from uuid import UUID
 
 import attrs
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from payd.domain.money import Money
 from payd.domain.payment import Customer
-from payd.domain.request import InitiateRequest, Item
+from payd.domain.request import InitiateRequest, Item, RefundRequest
 
 FULL = Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
 LIGHT = Item(chain_profile_id="ethereum-mainnet", node_type="light", duration="30d")
@@ -99,3 +100,20 @@ def test_what_stands_in_one_field_does_not_pass_for_another() -> None:
 def test_a_fingerprint_fits_its_column() -> None:
     # SHA-256, as the column's constraint has it.
     assert len(REQUEST.fingerprint()) == 32
+
+
+REFUND = RefundRequest(payment_id=UUID(int=7), idempotency_key="key")
+OTHER_REFUNDS: dict[str, Any] = {
+    "payment_id": UUID(int=8),
+    "idempotency_key": "other",
+    "amount": Money(currency_code="USD", minor_units=500),
+    "reason": "broken",
+    "destination": "0x1",
+}
+
+
+@pytest.mark.parametrize("field", OTHER_REFUNDS)
+def test_a_refund_that_differs_in_one_field_is_another_refund(field: str) -> None:
+    assert OTHER_REFUNDS.keys() == {field.name for field in attrs.fields(RefundRequest)}
+    other = attrs.evolve(REFUND, **{field: OTHER_REFUNDS[field]})
+    assert other.fingerprint() != REFUND.fingerprint() == attrs.evolve(REFUND).fingerprint()

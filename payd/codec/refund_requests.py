@@ -1,0 +1,88 @@
+"""Requests about refunds → domain values. An invalid field raises InvalidField with its path."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import attrs
+from payd_client.proto import payment_pb2 as pb
+
+from payd.codec.fields import a_uuid, idempotency_key, money, text
+from payd.codec.page_tokens import read_page_token
+from payd.domain.errors import InvalidField
+from payd.domain.money import Money
+from payd.domain.refund import RefundStatus
+from payd.domain.request import RefundFilter, RefundPosition, RefundRequest
+
+REASON_LENGTH_MAX = 500
+DESTINATION_LENGTH_MAX = 512
+PAGE_SIZE_MAX = 200
+_PAGE_SIZE = 50
+
+_STATUSES = {
+    pb.RefundStatus.Value(f"REFUND_STATUS_{status.value}"): status for status in RefundStatus
+}
+
+
+@attrs.frozen(kw_only=True)
+class RefundPage:
+    """Which page of which refunds is asked for."""
+
+    filter: RefundFilter
+    #: Where the page before ended; None for the first page.
+    after: RefundPosition | None
+    size: int
+
+
+def refund_request(message: pb.RefundPaymentRequest) -> RefundRequest:
+    """Parse the request of RefundPayment. Raises InvalidField."""
+    return RefundRequest(
+        payment_id=a_uuid("payment_id", message.payment_id),
+        idempotency_key=idempotency_key(message.idempotency_key),
+        amount=_amount(message.amount) if message.HasField("amount") else None,
+        reason=text("reason", message.reason, REASON_LENGTH_MAX, required=False),
+        destination=text(
+            "destination", message.destination, DESTINATION_LENGTH_MAX, required=False
+        ),
+    )
+
+
+def refund_id(value: str) -> UUID:
+    """Parse a refund id. Raises InvalidField."""
+    return a_uuid("refund_id", value)
+
+
+def note(value: str) -> str:
+    """Check the note of a decision. Raises InvalidField."""
+    return text("note", value, REASON_LENGTH_MAX, required=False)
+
+
+def list_request(message: pb.ListRefundsRequest) -> RefundPage:
+    """Parse the request of ListRefunds. Raises InvalidField and InvalidPageToken."""
+    if not 0 <= message.page_size <= PAGE_SIZE_MAX:
+        raise InvalidField("page_size", f"must be 0 to {PAGE_SIZE_MAX}, is {message.page_size}")
+    wanted = RefundFilter(
+        payment_id=a_uuid("payment_id", message.payment_id) if message.payment_id else None,
+        statuses=_statuses(message.statuses),
+    )
+    token = message.page_token
+    return RefundPage(
+        filter=wanted,
+        after=read_page_token(token, wanted) if token else None,
+        size=message.page_size or _PAGE_SIZE,
+    )
+
+
+def _amount(message: pb.Money) -> Money:
+    amount = money("amount", message)
+    if amount.minor_units == 0:
+        raise InvalidField("amount.minor_units", "must be at least 1")
+    return amount
+
+
+def _statuses(values: Iterable[int]) -> frozenset[RefundStatus]:
+    found = set()
+    for number, value in enumerate(values):
+        if value not in _STATUSES:
+            raise InvalidField(f"statuses[{number}]", f"{value} is not a status of refunds")
+        found.add(_STATUSES[value])
+    return frozenset(found)

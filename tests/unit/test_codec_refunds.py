@@ -1,0 +1,206 @@
+"""Requests about refunds and attention: what is taken, and what is refused by which path."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from payd_client.proto import payment_pb2 as pb
+
+from payd.codec import refund_requests
+from payd.codec.attention_requests import resolve_request
+from payd.codec.page_tokens import page_token, read_page_token
+from payd.domain.attention import Attention
+from payd.domain.errors import InvalidField, InvalidPageToken
+from payd.domain.money import MINOR_UNITS_MAX, Money
+from payd.domain.refund import RefundStatus
+from payd.domain.request import RefundFilter, RefundPosition, RefundRequest, ResolveRequest
+
+PAYMENT_ID = UUID(int=7)
+ALL = RefundFilter()
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+TEN_USD = pb.Money(currency_code="USD", minor_units=1000)
+
+
+def a_refund(**overrides: Any) -> pb.RefundPaymentRequest:
+    fields: dict[str, Any] = {"payment_id": str(PAYMENT_ID), "idempotency_key": "key-1"}
+    return pb.RefundPaymentRequest(**(fields | overrides))
+
+
+def a_resolution(**overrides: Any) -> pb.ResolveAttentionRequest:
+    fields: dict[str, Any] = {"payment_id": str(PAYMENT_ID), "note": "asked the customer"}
+    return pb.ResolveAttentionRequest(**(fields | overrides))
+
+
+# -- RefundPayment -----------------------------------------------------------------------------
+
+
+def test_a_refund_without_an_amount_is_of_all_that_is_left() -> None:
+    assert refund_requests.refund_request(a_refund()) == RefundRequest(
+        payment_id=PAYMENT_ID, idempotency_key="key-1"
+    )
+
+
+def test_a_refund_arrives_as_it_was_sent_at_each_limit() -> None:
+    most = pb.Money(currency_code="USD", minor_units=MINOR_UNITS_MAX)
+    message = a_refund(
+        idempotency_key="k" * 255, amount=most, reason="é" * 500, destination="d" * 512
+    )
+    assert refund_requests.refund_request(message) == RefundRequest(
+        payment_id=PAYMENT_ID,
+        idempotency_key="k" * 255,
+        amount=Money(currency_code="USD", minor_units=MINOR_UNITS_MAX),
+        reason="é" * 500,
+        destination="d" * 512,
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field"),
+    [
+        ({"payment_id": ""}, "payment_id"),
+        ({"payment_id": "7"}, "payment_id"),
+        ({"payment_id": PAYMENT_ID.urn}, "payment_id"),
+        ({"idempotency_key": ""}, "idempotency_key"),
+        ({"idempotency_key": "k" * 256}, "idempotency_key"),
+        ({"idempotency_key": "two words"}, "idempotency_key"),
+        ({"amount": pb.Money()}, "amount.currency_code"),
+        ({"amount": pb.Money(currency_code="$", minor_units=1)}, "amount.currency_code"),
+        ({"amount": pb.Money(currency_code="USD")}, "amount.minor_units"),
+        ({"amount": pb.Money(currency_code="USD", minor_units=-1)}, "amount.minor_units"),
+        ({"reason": "r" * 501}, "reason"),
+        ({"reason": "a\0b"}, "reason"),
+        ({"destination": "d" * 513}, "destination"),
+        ({"destination": "a\nb"}, "destination"),
+    ],
+)
+def test_a_wrong_field_of_a_refund_is_refused_by_its_path(
+    overrides: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidField) as refused:
+        refund_requests.refund_request(a_refund(**overrides))
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("value", ["", "7", "0" * 32, f"{{{UUID(int=7)}}}"])
+def test_a_refund_id_must_be_a_uuid(value: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        refund_requests.refund_id(value)
+    assert refused.value.field == "refund_id"
+
+
+@pytest.mark.parametrize("value", ["n" * 501, "a\0b", "a\x1bb"])
+def test_a_note_is_short_text(value: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        refund_requests.note(value)
+    assert refused.value.field == "note"
+    assert refund_requests.note("n" * 500) == "n" * 500
+
+
+# -- ListRefunds -------------------------------------------------------------------------------
+
+
+def test_a_list_is_of_all_refunds_unless_it_says_of_which() -> None:
+    page = refund_requests.list_request(pb.ListRefundsRequest())
+    assert (page.filter, page.after, page.size) == (ALL, None, 50)
+    page = refund_requests.list_request(
+        pb.ListRefundsRequest(
+            payment_id=str(PAYMENT_ID),
+            statuses=[pb.REFUND_STATUS_FAILED, pb.REFUND_STATUS_CREATING],
+            page_size=200,
+        )
+    )
+    statuses = frozenset({RefundStatus.FAILED, RefundStatus.CREATING})
+    assert page.filter == RefundFilter(payment_id=PAYMENT_ID, statuses=statuses)
+    assert page.size == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"payment_id": "7"}, "payment_id"),
+        ({"statuses": [pb.REFUND_STATUS_FAILED, 0]}, "statuses[1]"),
+        ({"statuses": [99]}, "statuses[0]"),
+        ({"page_size": 201}, "page_size"),
+        ({"page_size": -1}, "page_size"),
+    ],
+)
+def test_a_wrong_field_of_a_list_is_refused_by_its_path(fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidField) as refused:
+        refund_requests.list_request(pb.ListRefundsRequest(**fields))
+    assert refused.value.field == field
+
+
+@given(
+    st.datetimes(timezones=st.just(UTC)),
+    st.uuids(),
+    st.one_of(st.none(), st.uuids()),
+    st.frozensets(st.sampled_from(RefundStatus)),
+)
+def test_a_page_begins_where_the_one_before_ended(
+    time: datetime, id_: UUID, payment_id: UUID | None, statuses: frozenset[RefundStatus]
+) -> None:
+    wanted = RefundFilter(payment_id=payment_id, statuses=statuses)
+    position = RefundPosition(time, id_)
+    token = page_token(position, wanted)
+    assert read_page_token(token, wanted) == position
+    other = RefundFilter(payment_id=UUID(int=1), statuses=statuses)
+    with pytest.raises(InvalidPageToken, match="another request"):
+        read_page_token(token, other)
+
+
+@pytest.mark.parametrize(
+    "token", ["x", "é", " ", "A" * 44, "A" * 100_000, "AX////////////////////////////////////////"]
+)
+def test_a_page_token_that_payd_did_not_make_is_refused(token: str) -> None:
+    with pytest.raises(InvalidPageToken):
+        refund_requests.list_request(pb.ListRefundsRequest(page_token=token))
+
+
+@given(st.binary(min_size=33, max_size=33))
+def test_no_page_token_makes_payd_fail(content: bytes) -> None:
+    try:
+        position = read_page_token(base64.urlsafe_b64encode(content).decode(), ALL)
+    except InvalidPageToken:
+        return
+    assert page_token(position, ALL) == base64.urlsafe_b64encode(content).decode()
+
+
+def test_a_changed_page_token_is_refused() -> None:
+    token = page_token(RefundPosition(NOON + timedelta(microseconds=1), PAYMENT_ID), ALL)
+    for changed in (token[:-1], token + "=", token + "A", token + "\n", " " + token):
+        with pytest.raises(InvalidPageToken):
+            read_page_token(changed, ALL)
+
+
+# -- ResolveAttention --------------------------------------------------------------------------
+
+
+def test_a_resolution_is_of_all_open_reasons_unless_it_names_some() -> None:
+    assert resolve_request(a_resolution()) == ResolveRequest(
+        payment_id=PAYMENT_ID, note="asked the customer"
+    )
+    named = resolve_request(a_resolution(reasons=["UNDERPAID", "STUCK"], expected_version=3))
+    assert named.reasons == {Attention.UNDERPAID, Attention.STUCK}
+    assert named.expected_version == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "field"),
+    [
+        ({"payment_id": ""}, "payment_id"),
+        ({"reasons": ["UNDERPAID", "TIRED"]}, "reasons[1]"),
+        ({"reasons": ["underpaid"]}, "reasons[0]"),
+        ({"note": "n" * 501}, "note"),
+        ({"expected_version": -1}, "expected_version"),
+    ],
+)
+def test_a_wrong_field_of_a_resolution_is_refused_by_its_path(
+    overrides: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidField) as refused:
+        resolve_request(a_resolution(**overrides))
+    assert refused.value.field == field
