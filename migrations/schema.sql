@@ -367,8 +367,8 @@ CREATE UNIQUE INDEX one_event_per_subject_matter
 
 CREATE INDEX outbox_to_publish ON outbox (id) WHERE publish_time IS NULL;
 
--- Finds an older unpublished event of the same payment.
-CREATE INDEX outbox_order_in_payment ON outbox (payment_id, id) WHERE publish_time IS NULL;
+-- Finds the event before an event of a payment, published or not.
+CREATE INDEX outbox_by_payment ON outbox (payment_id, id);
 
 CREATE INDEX outbox_by_publish_time ON outbox (publish_time) WHERE publish_time IS NOT NULL;
 

@@ -18,6 +18,8 @@ from payd_client.values import Event
 
 #: Stream of dead letters.
 DEAD_LETTERS = "PAYMENTS_DLQ"
+#: Every event of payd.
+ALL_SUBJECTS = "payment.>"
 Handler = Callable[[Event], Awaitable[None]]
 
 
@@ -44,7 +46,9 @@ class ConsumerSettings:
     #: handler; for the program that was started, the file name without its folder, as in
     #: `app.py:on_event`. Set it when two applications would get the same name.
     application: str = ""
-    subject: str = "payment.>"
+    #: Which events to receive. A consumer of some subjects only does not wait for a payment's
+    #: previous event to be handled.
+    subject: str = ALL_SUBJECTS
     #: Stream of dead letters.
     dead_letters: str = DEAD_LETTERS
     #: Handlers that run at the same time, each for another payment.

@@ -13,7 +13,7 @@ import attrs
 
 from payd_client.bridge import check_cancelled, is_cancelled
 from payd_client.claims import Claim, Claims, NoClaims
-from payd_client.consumer import ConsumerSettings, Handler, Reject
+from payd_client.consumer import ALL_SUBJECTS, ConsumerSettings, Handler, Reject
 from payd_client.messages import event_of
 from payd_client.subscription import FAILURES, Subscription, acknowledge
 from payd_client.values import Event
@@ -199,6 +199,9 @@ class Handling:
         The wait covers the time for which a process that died keeps the previous event. It ends,
         because the previous event may be older than this consumer, or forgotten by Redis.
         """
+        if self._settings.subject != ALL_SUBJECTS:
+            # The previous event may have a subject that this consumer does not receive.
+            return True
         previous = (received.message.headers or {}).get(_PREVIOUS)
         wait_s = _PREVIOUS_WAITS * self._settings.ack_wait_s
         if not previous or asyncio.get_running_loop().time() > received.since + wait_s:

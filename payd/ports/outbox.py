@@ -17,7 +17,7 @@ class OutboxRow:
     subject: str
     headers: Mapping[str, str]
     body: bytes
-    #: The payment's previous completed, failed or canceled event; lets a consumer keep the order.
+    #: The payment's event before this one; lets a consumer keep the order.
     previous_event_id: UUID | None = None
 
 

@@ -1,6 +1,7 @@
 """The outbox: an event is written with its decision, and claimed in order by one daemon."""
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from contract.stores import CALLER, Stores, all_at_once, created, eventually, pa
 
 from payd.adapters.events import outbox_row_of
 from payd.domain.decide import decide
-from payd.domain.evidence import Declined
+from payd.domain.evidence import Conflict, Declined
 from payd.domain.payment import Payment
 from payd.ports import OutboxRow
 
@@ -122,6 +123,23 @@ async def test_a_second_decision_of_a_payment_waits_behind_its_first(stores: Sto
     assert json.loads(second.body)["reason"] == "REFUNDED_EXTERNALLY"
 
 
+async def test_each_event_of_a_payment_names_the_one_before_it(stores: Stores) -> None:
+    payment = await _completed_with_too_much(stores)
+    await stores.learn(payment, Conflict(detail="other contents"))
+    await _completed(stores)
+
+    rows: list[OutboxRow] = []
+    while batch := [row for row in await stores.outbox.claim(10, 0) if row.id not in _ids(rows)]:
+        rows += batch
+        await stores.outbox.mark_published([row.id for row in batch])
+
+    mine = [row for row in rows if row.payment_id == payment.id]
+    subjects = [row.subject for row in mine]
+    assert subjects == ["payment.completed", "payment.attention", "payment.attention"]
+    ids = [row.event_id for row in mine]
+    assert [row.previous_event_id for row in mine] == [None, *ids[:2]]
+
+
 async def test_payments_do_not_wait_for_one_another(stores: Stores) -> None:
     payments = [await _completed_with_too_much(stores) for _ in range(3)]
 
@@ -228,3 +246,7 @@ async def _publish_all(stores: Stores, payment_id: UUID) -> None:
         if not mine:
             return
         await stores.outbox.mark_published(mine)
+
+
+def _ids(rows: Sequence[OutboxRow]) -> set[int]:
+    return {row.id for row in rows}

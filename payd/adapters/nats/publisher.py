@@ -43,6 +43,10 @@ EVENT_SUBJECTS = (
     "payment.completed",
     "payment.failed",
     "payment.canceled",
+    "payment.refunded",
+    "payment.refund_failed",
+    "payment.disputed",
+    "payment.dispute_closed",
     "payment.attention",
 )
 

@@ -1092,13 +1092,9 @@ SET attempts = o.attempts + 1, locked_until = now() + :lease::interval
 WHERE o.id = ANY (ARRAY(SELECT id FROM next)) AND o.publish_time IS NULL
 RETURNING
     o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body,
-    -- Uses the unique index of completed, failed and canceled events.
     (
         SELECT before.event_id FROM outbox AS before
-        WHERE
-            before.payment_id = o.payment_id
-            AND before.subject <> 'payment.attention'
-            AND before.id < o.id
+        WHERE before.payment_id = o.payment_id AND before.id < o.id
         ORDER BY before.id DESC
         LIMIT 1
     ) AS previous_event_id;
@@ -1147,10 +1143,7 @@ SELECT
     o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body,
     (
         SELECT before.event_id FROM outbox AS before
-        WHERE
-            before.payment_id = o.payment_id
-            AND before.subject <> 'payment.attention'
-            AND before.id < o.id
+        WHERE before.payment_id = o.payment_id AND before.id < o.id
         ORDER BY before.id DESC
         LIMIT 1
     ) AS previous_event_id

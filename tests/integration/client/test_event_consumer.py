@@ -302,6 +302,26 @@ def test_an_event_waits_for_the_one_before_it_that_another_consumer_took_to_its_
     on_plain_asyncio(scenario())
 
 
+def test_a_consumer_of_some_subjects_does_not_wait_for_an_event_of_another(
+    stream: EventStream, stack: Stack
+) -> None:
+    async def scenario() -> None:
+        handled = Handled()
+        payment = a_payment()
+        other = await stream.publish(payment, EventType.ATTENTION)
+        completed = await stream.publish(
+            a_payment(id=payment.id, version=4), EventType.COMPLETED, previous=other
+        )
+        # So long that a wait would outlast the test.
+        known = settings(stream, stack.redis, subject="payment.completed", ack_wait_s=1000.0)
+        async with consuming(known, handled):
+            await eventually(lambda: bool(handled.events))
+            await eventually_nothing_is_left(stream)
+        assert handled.ids == [completed]
+
+    on_plain_asyncio(scenario())
+
+
 # -- when it fails -----------------------------------------------------------------------------
 
 

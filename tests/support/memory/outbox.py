@@ -35,8 +35,7 @@ class MemoryOutbox(Queue[OutboxRow]):
                 previous_event_id=self._latest.get(payment_id),
             )
         )
-        if event.subject != EventType.ATTENTION.value:
-            self._latest[payment_id] = event.event_id
+        self._latest[payment_id] = event.event_id
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[OutboxRow]:
         return [held.row for held in self.lease_rows(limit, lease_s)]
