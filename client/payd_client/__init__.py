@@ -15,34 +15,52 @@ if TYPE_CHECKING:
     from payd_client.errors import NotFound, PaydClientError, Unavailable
     from payd_client.extras import MissingExtra
     from payd_client.grpc import PaymentClient
+    from payd_client.parts import (
+        CryptoTransfer,
+        Failure,
+        Money,
+        Redirect,
+        Show,
+        ShowField,
+        ShowKind,
+    )
+    from payd_client.refunds import (
+        AttentionRecord,
+        Dispute,
+        DisputeStatus,
+        Refund,
+        RefundCrypto,
+        RefundPage,
+        RefundRequest,
+        RefundStatus,
+    )
     from payd_client.values import (
         Caller,
         CryptoFacts,
-        CryptoTransfer,
         Customer,
         Event,
         EventType,
-        Failure,
         InitiateRequest,
         Item,
-        Money,
         Payment,
         PricedItem,
         Quote,
         QuoteCrypto,
         QuoteRequest,
-        Redirect,
         Status,
     )
     from payd_client.vault import TlsVault
 
 __all__ = [
+    "AttentionRecord",
     "Caller",
     "ConsumerSettings",
     "CredentialsUnavailable",
     "CryptoFacts",
     "CryptoTransfer",
     "Customer",
+    "Dispute",
+    "DisputeStatus",
     "Event",
     "EventConsumer",
     "EventType",
@@ -60,7 +78,15 @@ __all__ = [
     "QuoteCrypto",
     "QuoteRequest",
     "Redirect",
+    "Refund",
+    "RefundCrypto",
+    "RefundPage",
+    "RefundRequest",
+    "RefundStatus",
     "Reject",
+    "Show",
+    "ShowField",
+    "ShowKind",
     "Status",
     "TlsFiles",
     "TlsSource",
@@ -74,6 +100,17 @@ _MODULES = {
     "errors": ("NotFound", "PaydClientError", "Unavailable"),
     "extras": ("MissingExtra",),
     "grpc": ("PaymentClient",),
+    "parts": ("CryptoTransfer", "Failure", "Money", "Redirect", "Show", "ShowField", "ShowKind"),
+    "refunds": (
+        "AttentionRecord",
+        "Dispute",
+        "DisputeStatus",
+        "Refund",
+        "RefundCrypto",
+        "RefundPage",
+        "RefundRequest",
+        "RefundStatus",
+    ),
     "vault": ("TlsVault",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -55,7 +55,7 @@ class Unavailable(PaydClientError):
 
 
 class NotFound(PaydClientError):
-    """The payment does not exist."""
+    """The payment or refund does not exist."""
 
 
 def error_of(

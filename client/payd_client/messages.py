@@ -2,30 +2,29 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import attrs
 from google.protobuf.json_format import ParseDict
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from payd_client.part_messages import failure_of, money_of, next_action_of, time_of
+from payd_client.parts import Money
 from payd_client.proto import payment_pb2 as pb
+from payd_client.refund_messages import attention_of, dispute_of, refund_of
+from payd_client.refunds import Dispute, Refund
 from payd_client.values import (
     CryptoFacts,
-    CryptoTransfer,
     Event,
     EventType,
-    Failure,
     InitiateRequest,
     Item,
-    Money,
-    NextAction,
     Payment,
     PricedItem,
     Quote,
     QuoteCrypto,
     QuoteRequest,
-    Redirect,
     Status,
 )
 
@@ -62,11 +61,11 @@ def quote_of(message: pb.Quote) -> Quote:
     """Read the answer of GetQuote."""
     return Quote(
         items=tuple(map(_priced_item, message.items)),
-        total=_money(message.total),
+        total=money_of(message.total),
         method=message.method,
         crypto=_quote_crypto(message.crypto) if message.HasField("crypto") else None,
         pricing_version=message.pricing_version,
-        expire_time=_time(message.expire_time),
+        expire_time=time_of(message.expire_time),
         quote_token=message.quote_token,
         message=message,
     )
@@ -79,25 +78,30 @@ def payment_of(message: pb.Payment) -> Payment:
         status=Status(pb.PaymentStatus.Name(message.status).removeprefix(_PREFIX)),
         method=message.method,
         provider=message.provider,
-        amount=_money(message.amount),
+        amount=money_of(message.amount),
         customer_id=message.customer_id,
         idempotency_key=message.idempotency_key,
         items=tuple(map(_priced_item, message.items)),
         subscription_ids=tuple(message.subscription_ids),
-        next_action=_next_action(message.next_action),
+        next_action=next_action_of(message.next_action),
         provider_reference=message.provider_reference,
-        received=_money(message.received),
-        refunded=_money(message.refunded),
+        received=money_of(message.received),
+        refunded=money_of(message.refunded),
         crypto=_crypto_facts(message.crypto) if message.HasField("crypto") else None,
         attention=tuple(message.attention),
-        failure=_failure(message.failure) if message.HasField("failure") else None,
+        failure=failure_of(message.failure) if message.HasField("failure") else None,
         late=message.late,
         pricing_version=message.pricing_version,
         metadata=dict(message.metadata),
-        create_time=_time(message.create_time),
-        update_time=_time(message.update_time),
-        expire_time=_time(message.expire_time),
-        complete_time=_time(message.complete_time) if message.HasField("complete_time") else None,
+        create_time=time_of(message.create_time),
+        update_time=time_of(message.update_time),
+        expire_time=time_of(message.expire_time),
+        complete_time=time_of(message.complete_time) if message.HasField("complete_time") else None,
+        version=message.version,
+        refunds=tuple(map(refund_of, message.refunds)),
+        disputes=tuple(map(dispute_of, message.disputes)),
+        attention_records=tuple(map(attention_of, message.attention_records)),
+        fee=money_of(message.fee) if message.HasField("fee") else None,
         message=message,
     )
 
@@ -118,16 +122,30 @@ def event_of(data: bytes, headers: Mapping[str, str], *, delivery: int) -> Event
             request_id=str(body.get("request_id", "")),
             traceparent=headers.get("traceparent", ""),
             time=_event_time(headers, message),
+            refund=_refund(body),
+            dispute=_dispute(body),
             delivery=delivery,
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"a field of the event is missing or has a wrong type: {error}") from None
 
 
+def _refund(body: Mapping[str, Any]) -> Refund | None:
+    if "refund" not in body:
+        return None
+    return refund_of(ParseDict(body["refund"], pb.Refund(), ignore_unknown_fields=True))
+
+
+def _dispute(body: Mapping[str, Any]) -> Dispute | None:
+    if "dispute" not in body:
+        return None
+    return dispute_of(ParseDict(body["dispute"], pb.Dispute(), ignore_unknown_fields=True))
+
+
 def _event_time(headers: Mapping[str, str], message: pb.Payment) -> datetime:
     if "ce-time" in headers:
         return datetime.fromisoformat(headers["ce-time"])
-    return _time(message.update_time)
+    return time_of(message.update_time)
 
 
 def _item_message(item: Item) -> pb.Item:
@@ -145,16 +163,8 @@ def _priced_item(message: pb.PricedItem) -> PricedItem:
         chain_profile_id=message.chain_profile_id,
         node_type=message.node_type,
         duration=message.duration,
-        unit_price=_money(message.unit_price),
+        unit_price=money_of(message.unit_price),
     )
-
-
-def _money(message: pb.Money) -> Money:
-    return Money(currency_code=message.currency_code, minor_units=message.minor_units)
-
-
-def _failure(message: pb.Failure) -> Failure:
-    return Failure(code=message.code, message=message.message)
 
 
 def _quote_crypto(message: pb.QuoteCrypto) -> QuoteCrypto:
@@ -176,30 +186,3 @@ def _crypto_facts(message: pb.CryptoFacts) -> CryptoFacts:
         received_base_units=int(message.received_base_units),
         confirmed_base_units=int(message.confirmed_base_units),
     )
-
-
-def _next_action(message: pb.NextAction) -> NextAction | None:
-    match message.WhichOneof("kind"):
-        case "redirect":
-            return Redirect(url=message.redirect.url)
-        case "crypto_transfer":
-            return _crypto_transfer(message.crypto_transfer)
-    return None
-
-
-def _crypto_transfer(message: pb.CryptoTransfer) -> CryptoTransfer:
-    return CryptoTransfer(
-        currency=message.currency,
-        chain_id=message.chain_id,
-        token_address=message.token_address,
-        receiver_address=message.receiver_address,
-        amount_base_units=int(message.amount_base_units),
-        decimals=message.decimals,
-        memo=message.memo,
-        calldata=message.calldata,
-        payment_uri=message.payment_uri,
-    )
-
-
-def _time(message: Timestamp) -> datetime:
-    return message.ToDatetime(tzinfo=UTC)

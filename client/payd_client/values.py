@@ -1,22 +1,22 @@
 """Values that the client takes and returns. `messages` turns them into protobuf and back."""
 
 import enum
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID, uuid4
 
 import attrs
 
+from payd_client.parts import (
+    Failure,
+    Money,
+    NextAction,
+    is_address,
+    is_base_units,
+    is_decimals,
+)
 from payd_client.proto import payment_pb2 as pb
-
-_CURRENCY = re.compile(r"[A-Z]{3}")
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-#: int64, as in the proto.
-_MINOR_UNITS_MAX = 2**63 - 1
-#: uint256, as on a chain.
-_BASE_UNITS_MAX = 2**256 - 1
-_DECIMALS_MAX = 36
+from payd_client.refunds import AttentionRecord, Dispute, Refund
 
 
 class Status(enum.Enum):
@@ -57,40 +57,6 @@ class EventType(enum.Enum):
     DISPUTED = "payment.disputed"
     DISPUTE_CLOSED = "payment.dispute_closed"
     ATTENTION = "payment.attention"
-
-
-def _is_currency(_instance: object, attribute: "attrs.Attribute[str]", value: str) -> None:
-    if not _CURRENCY.fullmatch(value):
-        raise ValueError(f"{attribute.name}: not an ISO 4217 code such as USD: {value!r}")
-
-
-def _is_address(_instance: object, attribute: "attrs.Attribute[str]", value: str) -> None:
-    if not _ADDRESS.fullmatch(value):
-        raise ValueError(f"{attribute.name}: not a 20-byte 0x-hex address: {value!r}")
-
-
-def _is_minor_units(_instance: object, attribute: "attrs.Attribute[int]", value: int) -> None:
-    if not 0 <= value <= _MINOR_UNITS_MAX:
-        raise ValueError(f"{attribute.name}: not in the range of int64 from 0: {value}")
-
-
-def _is_base_units(_instance: object, attribute: "attrs.Attribute[int]", value: int) -> None:
-    if not 0 <= value <= _BASE_UNITS_MAX:
-        raise ValueError(f"{attribute.name}: not in the range of uint256: {value}")
-
-
-def _is_decimals(_instance: object, attribute: "attrs.Attribute[int]", value: int) -> None:
-    if not 0 <= value <= _DECIMALS_MAX:
-        raise ValueError(f"{attribute.name}: not 0 to {_DECIMALS_MAX} decimals: {value}")
-
-
-@attrs.frozen(kw_only=True)
-class Money:
-    """An amount in the minor units of a currency: USD 12.34 is 1234."""
-
-    #: ISO 4217, such as USD.
-    currency_code: str = attrs.field(validator=_is_currency)
-    minor_units: int = attrs.field(validator=_is_minor_units)
 
 
 # -- requests ------------------------------------------------------------------------------------
@@ -188,9 +154,9 @@ class QuoteCrypto:
     currency: str
     chain_id: int
     #: 0x-hex.
-    token_address: str = attrs.field(validator=_is_address)
-    decimals: int = attrs.field(validator=_is_decimals)
-    amount_base_units: int = attrs.field(validator=_is_base_units)
+    token_address: str = attrs.field(validator=is_address)
+    decimals: int = attrs.field(validator=is_decimals)
+    amount_base_units: int = attrs.field(validator=is_base_units)
 
 
 @attrs.frozen(kw_only=True)
@@ -213,32 +179,6 @@ class Quote:
 
 
 @attrs.frozen(kw_only=True)
-class Redirect:
-    """Send the customer to this page."""
-
-    url: str
-
-
-@attrs.frozen(kw_only=True)
-class CryptoTransfer:
-    """Ask the customer for this token transfer. Addresses, memo and calldata are 0x-hex."""
-
-    currency: str
-    chain_id: int
-    token_address: str
-    receiver_address: str
-    amount_base_units: int = attrs.field(validator=_is_base_units)
-    decimals: int
-    memo: str
-    calldata: str
-    #: For a wallet, or as a QR code.
-    payment_uri: str
-
-
-NextAction = Redirect | CryptoTransfer
-
-
-@attrs.frozen(kw_only=True)
 class CryptoFacts:
     """Exact token amounts of a payment, in base units."""
 
@@ -246,18 +186,10 @@ class CryptoFacts:
     #: 0x-hex.
     token_address: str
     decimals: int
-    due_base_units: int = attrs.field(validator=_is_base_units)
-    received_base_units: int = attrs.field(validator=_is_base_units)
+    due_base_units: int = attrs.field(validator=is_base_units)
+    received_base_units: int = attrs.field(validator=is_base_units)
     #: The part of `received_base_units` that is final on the chain.
-    confirmed_base_units: int = attrs.field(validator=_is_base_units)
-
-
-@attrs.frozen(kw_only=True)
-class Failure:
-    """Why a payment FAILED: a short code for programs, a sentence for people."""
-
-    code: str
-    message: str
+    confirmed_base_units: int = attrs.field(validator=is_base_units)
 
 
 @attrs.frozen(kw_only=True)
@@ -278,6 +210,7 @@ class Payment:
     provider_reference: str
     #: For tokens rounded down to minor units; `crypto` has the exact amounts.
     received: Money
+    #: By refunds that succeeded. It falls again when a refund fails later.
     refunded: Money
     crypto: CryptoFacts | None
     #: Reasons why a person should look at the payment.
@@ -291,6 +224,16 @@ class Payment:
     update_time: datetime
     expire_time: datetime
     complete_time: datetime | None
+    #: Number of the last change, from 1.
+    version: int
+    #: Oldest first: payd's own, and those that were made at the provider.
+    refunds: tuple[Refund, ...]
+    #: With inquiries; oldest first.
+    disputes: tuple[Dispute, ...]
+    #: Every reason for attention that it ever had; `attention` has the open ones.
+    attention_records: tuple[AttentionRecord, ...]
+    #: What the provider keeps of the money, where it says so.
+    fee: Money | None
     #: The protobuf message. It also keeps fields that a newer payd has added.
     message: pb.Payment = attrs.field(repr=False, eq=False)
 
@@ -310,5 +253,9 @@ class Event:
     request_id: str
     traceparent: str
     time: datetime
+    #: The refund that the event is about.
+    refund: Refund | None
+    #: The dispute that the event is about.
+    dispute: Dispute | None
     #: Number of this delivery, from 1.
     delivery: int

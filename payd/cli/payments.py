@@ -5,23 +5,21 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import click
 
-from payd.cli import render
+from payd.cli import payment_view, render
+from payd.cli.call import json_option, run
 from payd.cli.target import Target, find_target, target_options
 
 if TYPE_CHECKING:
     from payd_client import Item, Payment, PaymentClient
 
-T = TypeVar("T")
-
 _FIRST_POLL_S, _POLL_MAX_S = 0.1, 1.0
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 item_option = click.option(
     "--item",
     "items",
@@ -59,7 +57,7 @@ def quote(
 
     request = QuoteRequest(items=_items(items), method=method, crypto_currency=crypto_currency)
     found = find_target(**target)
-    answer = _run(found, lambda client: client.quote(request), as_json)
+    answer = run(found, lambda client: client.quote(request), as_json)
     document = render.message_json(answer.message)
     if as_json:
         render.as_json(document)
@@ -150,7 +148,7 @@ def pay(  # noqa: PLR0913 - one parameter an option
             _show_offer(render.message_json(payment.message), found)
         return await _until_ended(client, payment, timeout_s, as_json) if wait else payment
 
-    answer = _run(found, start_and_wait, as_json)
+    answer = run(found, start_and_wait, as_json)
     if as_json:
         render.as_json(render.message_json(answer.message))
     elif wait and answer.status.is_open:
@@ -174,7 +172,7 @@ def get(payment_id: str | None, idempotency_key: str | None, as_json: bool, **ta
             client.get(payment_id) if payment_id else client.get_by_key(idempotency_key or "")
         )
 
-    _show(_run(find_target(**target), read, as_json), as_json)
+    _show(run(find_target(**target), read, as_json), as_json)
 
 
 @click.command()
@@ -185,31 +183,13 @@ def get(payment_id: str | None, idempotency_key: str | None, as_json: bool, **ta
 def cancel(payment_id: str, reason: str, as_json: bool, **target: Any) -> None:
     """Cancel an open payment."""
     found = find_target(**target)
-    _show(_run(found, lambda client: client.cancel(payment_id, reason), as_json), as_json)
+    _show(run(found, lambda client: client.cancel(payment_id, reason), as_json), as_json)
 
 
 def read_payment(target: Target, payment_id: str) -> dict[str, Any]:
     """Fetch a payment as proto3 JSON; print an error and exit with 1."""
-    payment = _run(target, lambda client: client.get(payment_id), False)
+    payment = run(target, lambda client: client.get(payment_id), False)
     return render.message_json(payment.message)
-
-
-def _run(target: Target, act: Callable[["PaymentClient"], Awaitable[T]], as_json: bool) -> T:
-    """Connect and act; print an error and exit with 1."""
-    from payd_client import CredentialsUnavailable, PaydClientError, PaymentClient, TlsFiles
-
-    async def connected() -> T:
-        tls = TlsFiles(ca=target.ca, cert=target.cert, key=target.key)
-        async with PaymentClient(target.address, tls) as client:
-            return await act(client)
-
-    try:
-        return asyncio.run(connected())
-    except PaydClientError as error:
-        _print_error(error, as_json)
-    except (CredentialsUnavailable, ValueError) as error:
-        _print_error(PaydClientError("UNAVAILABLE", str(error)), as_json)
-    sys.exit(1)
 
 
 async def _until_ended(
@@ -236,7 +216,7 @@ async def _until_ended(
 
 def _show_offer(document: dict[str, Any], target: Target) -> None:
     """Print the payment, and the transfer as a QR code for a wallet."""
-    render.payment(document)
+    payment_view.payment(document)
     transfer = document.get("next_action", {}).get("crypto_transfer")
     if transfer:
         render.qr_code(transfer["payment_uri"])
@@ -249,21 +229,7 @@ def _show(payment: "Payment", as_json: bool) -> None:
     if as_json:
         render.as_json(document)
     else:
-        render.payment(document)
-
-
-def _print_error(error: Any, as_json: bool) -> None:
-    if as_json:
-        names = ("code", "reason", "message", "metadata", "retry_after_s", "request_id")
-        render.as_json({"error": {name: getattr(error, name) for name in names}})
-        return
-    click.echo(f"{click.style(error.reason or error.code, fg='red')}: {error.message}", err=True)
-    for name, value in error.metadata.items():
-        click.echo(f"  {name}: {value}", err=True)
-    if error.retry_after_s is not None:
-        click.echo(f"  retry in {error.retry_after_s:g} s with the same idempotency key", err=True)
-    if error.request_id:
-        click.echo(f"  request id: {error.request_id}", err=True)
+        payment_view.payment(document)
 
 
 def _items(texts: Sequence[str]) -> "tuple[Item, ...]":

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -127,43 +127,19 @@ def _decimal(number: int, digits: int, name: str) -> str:
     return f"{sign}{whole}.{rest:0{digits}d} {name}" if digits else f"{sign}{whole} {name}"
 
 
-def payment(document: Mapping[str, Any]) -> None:
-    """Print a payment as fields."""
-    items = [
-        f"{i['chain_profile_id']}/{i['node_type']}/{i['duration']} {amount(i['unit_price'])}"
-        for i in document["items"]
-    ]
-    action = document.get("next_action", {})
-    transfer = action.get("crypto_transfer", {})
-    failure = document.get("failure")
-    fields(
-        [
-            ("payment", click.style(document["id"], bold=True)),
-            ("status", status(document["status"])),
-            ("amount", amount(document["amount"])),
-            *(("item", item) for item in items),
-            ("method", f"{document['method']} ({document['provider']})"),
-            ("pay at", action.get("redirect", {}).get("url")),
-            *((f"transfer {name}", value) for name, value in transfer.items()),
-            ("due", tokens(transfer) if transfer else ""),
-            ("received", amount(document["received"]) if _some(document["received"]) else ""),
-            ("refunded", amount(document["refunded"]) if _some(document["refunded"]) else ""),
-            *(("attention", click.style(name, fg="yellow")) for name in document["attention"]),
-            ("failure", f"{failure['code']}: {failure['message']}" if failure else ""),
-            ("late", "yes" if document["late"] else ""),
-            ("customer", document["customer_id"]),
-            ("idempotency key", document["idempotency_key"]),
-            ("created", document["create_time"]),
-            ("expires", document["expire_time"]),
-            ("completed", document.get("complete_time")),
-        ]
-    )
-
-
 def tokens(transfer: Mapping[str, Any]) -> str:
     """Format the amount of a crypto transfer: `149.000000 USDC`."""
     number, decimals = int(transfer["amount_base_units"]), int(transfer["decimals"])
     return _decimal(number, decimals, transfer["currency"])
+
+
+def instructions(action: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Fields of what a person has to send: a token transfer, or the lines of a bank transfer."""
+    for name, value in action.get("crypto_transfer", {}).items():
+        yield f"transfer {name}", str(value)
+    if show := action.get("show"):
+        yield from ((field["label"], field["value"]) for field in show["fields"])
+        yield show["kind"].removeprefix("SHOW_KIND_").lower().replace("_", " "), show["payload"]
 
 
 def qr_code(text: str) -> None:
@@ -174,7 +150,3 @@ def qr_code(text: str) -> None:
 
     click.echo()
     segno.make(text, error="m").terminal(compact=True)
-
-
-def _some(money: Mapping[str, Any]) -> bool:
-    return int(money["minor_units"]) > 0

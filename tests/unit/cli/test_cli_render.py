@@ -1,6 +1,7 @@
 """A payment as people see it, and the one document that programs get."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from click.testing import CliRunner
 from payd_client.proto import payment_pb2 as pb
 from unit.cli.scripted_daemon import PAYMENT_ID, a_payment
 
-from payd.cli import render
+from payd.cli import payment_view, refund_view, render
 
 
 @pytest.mark.parametrize(
@@ -32,9 +33,13 @@ def test_an_amount_has_its_currencys_digits(currency: str, minor_units: int, sho
 
 def shown(**overrides: Any) -> list[tuple[str, str]]:
     """The lines of a payment: name and value."""
-    document = render.message_json(a_payment(**overrides))
+    return lines_of(lambda: payment_view.payment(render.message_json(a_payment(**overrides))))
+
+
+def lines_of(print_: Callable[[], None]) -> list[tuple[str, str]]:
+    """Each line that it prints: name and value."""
     with CliRunner().isolation() as (out, _, _):
-        render.payment(document)
+        print_()
         text = out.getvalue().decode()
     assert "\x1b" not in text
     lines = [line.partition("  ") for line in text.splitlines()]
@@ -93,11 +98,6 @@ def test_a_failure_says_why() -> None:
     assert ("failure", "card_declined: insufficient funds") in lines
 
 
-def test_what_a_person_should_look_at_is_shown_reason_by_reason() -> None:
-    lines = shown(attention=["DISPUTED", "UNDERPAID"])
-    assert [value for name, value in lines if name == "attention"] == ["DISPUTED", "UNDERPAID"]
-
-
 def test_late_and_refunded_money_is_shown() -> None:
     usd = pb.Money(currency_code="USD", minor_units=14900)
     lines = shown(late=True, received=usd, refunded=usd)
@@ -111,3 +111,127 @@ def test_programs_get_every_field_even_those_without_a_value() -> None:
     assert document["amount"] == {"currency_code": "USD", "minor_units": "14900"}
     assert (document["late"], document["attention"], document["metadata"]) == (False, [], {})
     assert "next_action" not in document
+
+
+# -- money back --------------------------------------------------------------------------------
+
+REFUND_ID = "00000000-0000-0000-0000-000000000003"
+TIME = a_payment().create_time
+SHOWN_TIME = "2026-01-02T03:04:05Z"
+
+
+def a_refund(status: str = "SUCCEEDED", **overrides: Any) -> pb.Refund:
+    fields: dict[str, Any] = {
+        "id": REFUND_ID,
+        "payment_id": PAYMENT_ID,
+        "status": f"REFUND_STATUS_{status}",
+        "amount": pb.Money(currency_code="USD", minor_units=1000),
+        "create_time": TIME,
+        "update_time": TIME,
+    }
+    return pb.Refund(**(fields | overrides))
+
+
+def shown_refund(**overrides: Any) -> list[tuple[str, str]]:
+    return lines_of(lambda: refund_view.refund(render.message_json(a_refund(**overrides))))
+
+
+def test_a_payment_shows_its_refunds_disputes_and_attention() -> None:
+    dispute = pb.Dispute(
+        id="dp_1",
+        status=pb.DISPUTE_STATUS_NEEDS_RESPONSE,
+        amount=pb.Money(currency_code="USD", minor_units=1000),
+        reason="fraudulent",
+        open_time=TIME,
+        evidence_due_time=TIME,
+    )
+    open_ = pb.AttentionRecord(reason="DISPUTED", since=TIME)
+    resolved = pb.AttentionRecord(
+        reason="UNDERPAID",
+        since=TIME,
+        resolved_time=TIME,
+        resolved_by="operator:alice/ada",
+        note="paid in cash",
+    )
+    gone = pb.AttentionRecord(reason="STUCK", since=TIME, resolved_time=TIME)
+    lines = shown(
+        refunds=[a_refund(external=True), a_refund("FAILED")],
+        disputes=[dispute],
+        attention_records=[open_, resolved, gone],
+    )
+    assert [line for line in lines if line[0] in ("refund", "dispute", "attention")] == [
+        ("refund", f"{REFUND_ID} SUCCEEDED 10.00 USD, made at the provider"),
+        ("refund", f"{REFUND_ID} FAILED 10.00 USD"),
+        ("dispute", f"dp_1 NEEDS_RESPONSE 10.00 USD fraudulent, answer until {SHOWN_TIME}"),
+        ("attention", f"DISPUTED since {SHOWN_TIME}"),
+        ("attention", f"UNDERPAID resolved {SHOWN_TIME} by operator:alice/ada: paid in cash"),
+        ("attention", f"STUCK resolved {SHOWN_TIME}"),
+    ]
+
+
+def test_a_refund_shows_what_it_is_and_leaves_out_what_it_has_not() -> None:
+    assert shown_refund() == [
+        ("refund", REFUND_ID),
+        ("payment", PAYMENT_ID),
+        ("status", "SUCCEEDED"),
+        ("amount", "10.00 USD"),
+        ("created", SHOWN_TIME),
+        ("updated", SHOWN_TIME),
+    ]
+    failure = pb.Failure(code="lost", message="refused by the bank")
+    failed = shown_refund(status="FAILED", failure=failure, external=True)
+    assert ("failure", "lost: refused by the bank") in failed
+    assert ("made", "at the provider") in failed
+
+
+def test_a_refund_that_a_person_has_to_send_shows_exactly_what() -> None:
+    transfer = pb.CryptoTransfer(
+        currency="USDC",
+        chain_id=42431,
+        token_address="0x" + "ab" * 20,
+        receiver_address="0x" + "cd" * 20,
+        amount_base_units="10009999",
+        decimals=6,
+        memo="0x01",
+    )
+    crypto = pb.RefundCrypto(currency="USDC", decimals=6, amount_base_units="10009999")
+    lines = shown_refund(
+        status="AWAITING_TRANSFER",
+        crypto=crypto,
+        destination="0x" + "cd" * 20,
+        next_action=pb.NextAction(crypto_transfer=transfer),
+    )
+    for line in (
+        ("amount", "10.009999 USDC"),
+        ("to", "0x" + "cd" * 20),
+        ("send", "10.009999 USDC"),
+        ("transfer amount_base_units", "10009999"),
+        ("transfer receiver_address", "0x" + "cd" * 20),
+        ("transfer memo", "0x01"),
+    ):
+        assert line in lines
+
+
+def test_instructions_for_a_bank_are_shown_line_by_line() -> None:
+    show = pb.Show(
+        kind=pb.SHOW_KIND_BANK_TRANSFER,
+        payload="BCD",
+        fields=[pb.ShowField(label="IBAN", value="DE02", copyable=True)],
+    )
+    action = pb.NextAction(show=show)
+    for lines in (
+        shown_refund(status="AWAITING_TRANSFER", next_action=action),
+        shown(status="PENDING", next_action=action),
+    ):
+        assert ("IBAN", "DE02") in lines
+        assert ("bank transfer", "BCD") in lines
+
+
+def test_a_table_of_refunds_shortens_nothing() -> None:
+    [row] = [
+        line
+        for line in lines_of(lambda: refund_view.table([render.message_json(a_refund())]))
+        if REFUND_ID in str(line)
+    ]
+    text = " ".join(row)
+    assert all(part in text for part in (REFUND_ID, PAYMENT_ID, "SUCCEEDED", "10.00 USD"))
