@@ -52,6 +52,7 @@ _SECTIONS: Mapping[str, str] = {
     "metrics": "Metrics",
     "pricing": "Prices",
     "payments": "Payments",
+    "refunds": "Refunds",
     "recovery": "Recovery",
     "inbox": "Inbox",
     "outbox": "Outbox",

@@ -203,6 +203,16 @@ class Payments(Section):
     )
 
 
+class Refunds(Section):
+    """Refunds that need a second person."""
+
+    approval_from: int | None = setting(
+        None,
+        "Minor units from which on a refund waits for approval; leave it out for never.",
+        ge=0,
+    )
+
+
 class Recovery(Section):
     """Expiry, status checks of open payments, event scans and reconciliation."""
 
@@ -317,6 +327,7 @@ class Config(Section):
     metrics: Metrics = Metrics()
     pricing: Pricing = Pricing()
     payments: Payments = Payments()
+    refunds: Refunds = Refunds()
     recovery: Recovery = Recovery()
     inbox: Inbox = Inbox()
     outbox: Outbox = Outbox()

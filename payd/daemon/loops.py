@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import TypeAlias, TypeVar
+from uuid import UUID
 
 import attrs
 import trio
@@ -89,6 +90,12 @@ def worker_loops(parts: Parts) -> Mapping[str, Loop]:
                 partial(adapters.outbox.wait, poll_s),
             ),
             row_worker("recovery", use_cases.recover.claim_batch, partial(_recover, parts), rest),
+            row_worker(
+                "refund recovery",
+                use_cases.refunds.recover.claim_batch,
+                partial(_recover_refund, parts),
+                rest,
+            ),
             row_worker("event scan", use_cases.scan.claim_batch, partial(_scan, parts), rest),
             row_worker(
                 "reconciliation",
@@ -177,6 +184,11 @@ async def _publish(parts: Parts, rows: Sequence[OutboxRow]) -> bool:
 async def _recover(parts: Parts, payment: Payment) -> None:
     after = await parts.use_cases.recover.recover(payment)
     parts.metrics.status_checks.labels(after.status.value.lower()).inc()
+
+
+async def _recover_refund(parts: Parts, claimed: tuple[Payment, UUID]) -> None:
+    refund = await parts.use_cases.refunds.recover.recover(*claimed)
+    parts.metrics.status_checks.labels(f"refund_{refund.status.value.lower()}").inc()
 
 
 async def _scan(parts: Parts, step: ScanStep) -> None:

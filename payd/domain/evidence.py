@@ -275,21 +275,24 @@ class RefundCanceled:
     note: str
 
 
+RefundAnswer = (
+    RefundSnapshot
+    | RefundInstructions
+    | Declined
+    | NotAttempted
+    | OutcomeUnknown
+    | Absent
+    | AskAgain
+    | Unanswered
+)
+
+
 @attrs.frozen(kw_only=True)
 class RefundAnswered:
     """What a call of the provider about one refund of ours brought, or a claim to call it."""
 
     refund_id: UUID
-    answer: (
-        RefundSnapshot
-        | RefundInstructions
-        | Declined
-        | NotAttempted
-        | OutcomeUnknown
-        | Absent
-        | AskAgain
-        | Unanswered
-    )
+    answer: RefundAnswer
 
 
 @attrs.frozen(kw_only=True)

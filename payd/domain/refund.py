@@ -155,6 +155,5 @@ class RefundTerms:
     window: timedelta | None = None
     #: Whether the request must say where the money is to go.
     needs_destination: bool = False
-    #: From this amount on, in the unit of what is due, a second person has to approve; None is
-    #: never.
+    #: From how many minor units on a second person has to approve; None is never.
     approval_from: int | None = None

@@ -82,6 +82,14 @@ def find_refund(payment: Payment, refund_id: UUID) -> Refund | None:
     return next((refund for refund in payment.refunds if refund.id == refund_id), None)
 
 
+def refund_of(payment: Payment, refund_id: UUID) -> Refund:
+    """As `find_refund`; raises RefundNotFound."""
+    refund = find_refund(payment, refund_id)
+    if refund is None:
+        raise RefundNotFound("no refund has this id", refund_id=str(refund_id))
+    return refund
+
+
 def next_refund_check_time(refund: Refund, now: datetime) -> datetime | None:
     """Time of the next status check; None for a refund that needs no more."""
     steps = REFUND_CHECK_DELAYS.get(refund.status)
@@ -125,7 +133,7 @@ def grant(payment: Payment, requested: RefundRequested, now: datetime) -> Paymen
         raise _exceeds(payment, remaining)
     if not terms.partial and amount < payment.confirmed:
         raise _not_refundable(payment, "the provider refunds only the whole payment at once")
-    if terms.approval_from is not None and amount >= terms.approval_from:
+    if terms.approval_from is not None and _minor_units(payment, amount) >= terms.approval_from:
         status, asking, deadline = RefundStatus.AWAITING_APPROVAL, Asking.NOT_ATTEMPTED, None
     else:
         status, asking, deadline = RefundStatus.CREATING, draft.asking, draft.ask_deadline
@@ -164,15 +172,19 @@ def _disputed(payment: Payment) -> PaymentDisputed:
 
 
 def _exceeds(payment: Payment, remaining: int) -> RefundExceedsPaid:
-    currency, crypto = payment.amount.currency_code, payment.crypto
-    minor_units = crypto.minor_units(remaining, currency) if crypto else remaining
+    currency, minor_units = payment.amount.currency_code, _minor_units(payment, remaining)
     return RefundExceedsPaid(
         f"{minor_units} minor units of {currency} are left to refund",
         payment_id=str(payment.id),
         left=str(minor_units),
         currency=currency,
-        left_base_units=str(remaining) if crypto else "",
+        left_base_units=str(remaining) if payment.crypto else "",
     )
+
+
+def _minor_units(payment: Payment, amount: int) -> int:
+    currency = payment.amount.currency_code
+    return payment.crypto.minor_units(amount, currency) if payment.crypto else amount
 
 
 def approve(payment: Payment, approved: RefundApproved) -> Payment:
@@ -180,7 +192,7 @@ def approve(payment: Payment, approved: RefundApproved) -> Payment:
 
     Raises RefundNotFound, ApproverIsRequester, NotRefundable, PaymentDisputed.
     """
-    refund = _known(payment, approved.refund_id)
+    refund = refund_of(payment, approved.refund_id)
     if refund.status is not RefundStatus.AWAITING_APPROVAL:
         _refuse_ended(refund)
         return payment
@@ -207,7 +219,7 @@ def withdraw(payment: Payment, canceled: RefundCanceled) -> Payment:
 
     Raises RefundNotFound, NotRefundable.
     """
-    refund = _known(payment, canceled.refund_id)
+    refund = refund_of(payment, canceled.refund_id)
     if refund.is_withdrawn:
         return payment
     if refund.status not in _WAITING:
@@ -217,13 +229,6 @@ def withdraw(payment: Payment, canceled: RefundCanceled) -> Payment:
             status=refund.status.value,
         )
     return _put(payment, attrs.evolve(refund, status=RefundStatus.CANCELED))
-
-
-def _known(payment: Payment, refund_id: UUID) -> Refund:
-    refund = find_refund(payment, refund_id)
-    if refund is None:
-        raise RefundNotFound("no refund has this id", refund_id=str(refund_id))
-    return refund
 
 
 # -- the provider's answers --------------------------------------------------------------------

@@ -8,7 +8,7 @@ from payd.plugins.context import Clock
 from payd.ports.evidence import WATCH, Cursor, Cursors, Inbox, InboxRow, Report, Unreadable
 from payd.ports.leases import HeldLease, Lease, LeaseLost, Leases
 from payd.ports.outbox import Outbox, OutboxRow, Publisher, PublishError
-from payd.ports.process import CrashPoints, Ids, PriceSource, SecretsUnavailable
+from payd.ports.process import CrashPoints, Ids, PriceSource, SecretsUnavailable, Turns
 from payd.ports.provider import (
     Answer,
     ProviderPort,
@@ -65,6 +65,7 @@ __all__ = [
     "SecretsUnavailable",
     "StoredObject",
     "StoredReceipt",
+    "Turns",
     "Unreadable",
     "Untranslatable",
 ]

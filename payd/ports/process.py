@@ -1,5 +1,6 @@
-"""Ports to the process itself: ids, prices and crash points."""
+"""Ports to the process itself: ids, prices, turns and crash points."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
@@ -33,3 +34,16 @@ class PriceSource(Protocol):
 
     def current(self) -> PriceList:
         """The current list, complete: a reload replaces the whole list at once."""
+
+
+class Turns(Protocol):
+    """Lets the calls of one daemon that change the same payment pass one after another.
+
+    Other daemons do not take part: the database decides between them.
+    """
+
+    def of(self, payment_id: UUID) -> AbstractAsyncContextManager[None]:
+        """The turn of one call, first come first served."""
+
+    async def rest(self) -> None:
+        """Wait for a short random time, so that two daemons do not collide again."""

@@ -11,7 +11,7 @@ from payd.domain.errors import ReceiptNotAttachable, ReceiptNotFound
 from payd.domain.evidence import ReceiptState
 from payd.domain.payment import Origin, Payment
 from payd.ports import Receipts, StoredReceipt
-from payd.service.settle import ReceiptTaken, Settle
+from payd.service.settle import BelongsElsewhere, Settle
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +42,7 @@ class Attach:
             after, _ = await self.settle.apply_or_raise(
                 payment, (stored.receipt,), origin, note=note
             )
-        except ReceiptTaken as error:
+        except BelongsElsewhere as error:
             raise ReceiptNotAttachable(
                 "another payment has just received it",
                 receipt_id=receipt_id,

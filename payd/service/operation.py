@@ -1,9 +1,11 @@
-"""Build provider operations from a stored payment, so that every retry sends the same one."""
+"""Build provider operations from what is stored, so that every retry sends the same one."""
 
 from collections.abc import Sequence
 
 from payd.domain.payment import Payment
+from payd.domain.refund import Refund
 from payd.plugins.interface import CreateOperation, PaymentRef
+from payd.plugins.refunding import RefundOperation, RefundRef
 from payd.ports import ProviderPort, Providers
 
 
@@ -45,3 +47,40 @@ def payment_ref(payment: Payment) -> PaymentRef:
 def operation_id(payment: Payment) -> str:
     """The idempotency key at the provider."""
     return f"payd:{payment.id}:create:v1"
+
+
+def refund_operation(payment: Payment, refund: Refund) -> RefundOperation:
+    """The operation that refunds; the same at every retry by any daemon."""
+    return RefundOperation(
+        operation_id=refund_operation_id(refund),
+        refund_id=refund.id,
+        payment_id=payment.id,
+        reference=payment.provider_reference or str(payment.id),
+        aliases=payment.aliases,
+        amount=refund.amount,
+        asset=payment.asset,
+        is_all=refund.amount == payment.confirmed,
+        reason=refund.reason,
+        destination=refund.destination,
+        create_time=refund.create_time,
+    )
+
+
+def refund_ref(payment: Payment, refund: Refund) -> RefundRef:
+    """Reference to a refund, to fetch it."""
+    return RefundRef(
+        operation_id=refund_operation_id(refund),
+        refund_id=refund.id,
+        reference=refund.provider_reference,
+        payment_id=payment.id,
+        payment_reference=payment.provider_reference or str(payment.id),
+        aliases=payment.aliases,
+        asset=payment.asset,
+        amount=refund.amount,
+        create_time=refund.create_time,
+    )
+
+
+def refund_operation_id(refund: Refund) -> str:
+    """The idempotency key of a refund at the provider."""
+    return f"payd:{refund.id}:refund:v1"

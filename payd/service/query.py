@@ -1,4 +1,4 @@
-"""GetPayment, GetQuote and ListPaymentMethods: reads that change nothing."""
+"""Reads that change nothing: payments, refunds, prices and payment methods."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -11,15 +11,23 @@ from payd.domain.errors import (
     InvalidField,
     PaymentNotFound,
     PriceChanged,
+    RefundNotFound,
     UnknownMethod,
 )
 from payd.domain.money import Money, TokenTerms, base_units
 from payd.domain.payment import Payment
 from payd.domain.pricing import Quote
 from payd.domain.quote_token import open_quote, sign_quote
-from payd.domain.request import QuoteAnswer, QuoteRequest
+from payd.domain.refund import Refund
+from payd.domain.request import QuoteAnswer, QuoteRequest, RefundFilter, RefundPosition
 from payd.plugins.interface import CryptoCurrency, Method
-from payd.ports import Clock, PaymentStore, PriceSource, Providers, Registered
+from payd.ports import (
+    Clock,
+    PaymentStore,
+    PriceSource,
+    Providers,
+    Registered,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +55,26 @@ class Query:
         if payment is None:
             raise PaymentNotFound("no payment has this idempotency key")
         return payment
+
+    async def get_refund(self, refund_id: UUID) -> tuple[Payment, Refund]:
+        """A refund with its payment; raises RefundNotFound."""
+        found = await self.store.get_refund(refund_id)
+        if found is None:
+            raise RefundNotFound("no refund has this id", refund_id=str(refund_id))
+        return found
+
+    async def get_refund_by_key(self, idempotency_key: str) -> tuple[Payment, Refund]:
+        """The key's refund with its payment; raises RefundNotFound."""
+        found = await self.store.get_refund_by_key(idempotency_key)
+        if found is None:
+            raise RefundNotFound("no refund has this idempotency key")
+        return found
+
+    async def list_refunds(
+        self, wanted: RefundFilter, after: RefundPosition | None, limit: int
+    ) -> Sequence[tuple[Payment, Refund]]:
+        """A page of at most `limit` refunds, newest first, each with its payment."""
+        return await self.store.list_refunds(wanted, after, limit)
 
     def quote(self, request: QuoteRequest) -> QuoteAnswer:
         """Price items by the current list, and sign the prices.

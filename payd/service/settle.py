@@ -2,8 +2,9 @@
 
 All evidence changes payments through here: answers to calls, webhooks, watches, scans, operators.
 
-A commit can also fail although the payment has not changed: then a receipt in the evidence belongs
-to another payment. Retrying would never help, so it becomes conflicting evidence for a person.
+A commit can also fail although the payment has not changed: then something in the evidence belongs
+to another payment, such as a receipt. Retrying would never help, so it becomes conflicting evidence
+for a person.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,17 @@ from uuid import UUID
 import attrs
 
 from payd.domain.decide import Decision, Rules, SetDecision, decide, decide_set
+from payd.domain.dispute import Dispute
 from payd.domain.errors import PaymentNotFound, StoreUnavailable
-from payd.domain.evidence import Conflict, Evidence, Receipt
+from payd.domain.evidence import (
+    Conflict,
+    Evidence,
+    NotClosable,
+    RefundAnswered,
+    Snapshot,
+)
 from payd.domain.payment import Origin, Payment
+from payd.domain.refund import RefundSnapshot
 from payd.domain.sums import StaleSums
 from payd.ports import Clock, Commit, CrashPoints, PaymentStore, Providers
 
@@ -22,8 +31,11 @@ from payd.ports import Clock, Commit, CrashPoints, PaymentStore, Providers
 _ROUNDS_MAX = 20
 
 
-class ReceiptTaken(Exception):
-    """A receipt in the evidence belongs to another payment; nothing was written."""
+class BelongsElsewhere(Exception):
+    """Something in the evidence belongs to another payment; nothing was written.
+
+    It is a receipt, a refund or a dispute of the provider, or the idempotency key of a refund.
+    """
 
 
 @attrs.frozen(kw_only=True)
@@ -52,13 +64,12 @@ class Settle:
         """As `settle`; also return whether anything was written.
 
         `inbox_ids` are marked as settled in the same statement, and `note` goes into the audit row.
-        Receipts that belong to another payment raise attention. Raises StoreUnavailable.
+        What belongs to another payment raises attention. Raises StoreUnavailable.
         """
         try:
             return await self.apply_or_raise(payment, evidence, origin, inbox_ids, note)
-        except ReceiptTaken:
-            receipts = evidence if isinstance(evidence, tuple) else ()
-            return await self._keep_the_rest(payment, receipts, origin, inbox_ids)
+        except BelongsElsewhere:
+            return await self._keep_the_rest(payment, evidence, origin, inbox_ids)
 
     async def apply_or_raise(
         self,
@@ -68,7 +79,7 @@ class Settle:
         inbox_ids: Sequence[int] = (),
         note: str = "",
     ) -> tuple[Payment, bool]:
-        """As `apply`, but raises ReceiptTaken for receipts that belong to another payment."""
+        """As `apply`, but raises BelongsElsewhere for what belongs to another payment."""
         reported = [receipt.id for receipt in evidence] if isinstance(evidence, tuple) else []
         if reported:
             # Those that are stored already must not be counted again.
@@ -86,8 +97,8 @@ class Settle:
             newest = await self.newest(payment.id, reported)
             if decision is None and newest.version == payment.version:
                 return newest, False
-            if isinstance(evidence, tuple) and newest.version == payment.version:
-                raise ReceiptTaken
+            if newest.version == payment.version and _parts(evidence):
+                raise BelongsElsewhere
             payment = newest
         raise StoreUnavailable(
             f"the payment changed {_ROUNDS_MAX} times meanwhile: retry", retry_after_s=1.0
@@ -96,17 +107,17 @@ class Settle:
     async def _keep_the_rest(
         self,
         payment: Payment,
-        receipts: Sequence[Receipt],
+        evidence: Evidence,
         origin: Origin,
         inbox_ids: Sequence[int],
     ) -> tuple[Payment, bool]:
-        """Settle receipts one by one; those of another payment become conflicting evidence."""
+        """Settle the parts one by one; those of another payment become conflicting evidence."""
         taken = []
-        for receipt in receipts:
+        for name, part in _parts(evidence):
             try:
-                payment, _ = await self.apply_or_raise(payment, (receipt,), origin)
-            except ReceiptTaken:
-                taken.append(receipt.id)
+                payment, _ = await self.apply_or_raise(payment, part, origin)
+            except BelongsElsewhere:
+                taken.append(name)
         note = f"reported for this payment, but another payment has: {', '.join(taken)}"
         return await self.apply_or_raise(payment, Conflict(detail=note), origin, inbox_ids, note)
 
@@ -170,3 +181,27 @@ class Settle:
         if registered is None or registered.method.late_payments_complete:
             return self.rules
         return attrs.evolve(self.rules, late_payments_complete=False)
+
+
+def _parts(evidence: Evidence) -> Sequence[tuple[str, Evidence]]:
+    """Parts of evidence that may belong to another payment, each with its name."""
+    match evidence:
+        case tuple():
+            return [(receipt.id, (receipt,)) for receipt in evidence]
+        case Snapshot():
+            return _parts_of_object(evidence, attrs.evolve(evidence, refunds=(), disputes=()))
+        case NotClosable(snapshot=snapshot):
+            bare = attrs.evolve(snapshot, refunds=(), disputes=())
+            return _parts_of_object(snapshot, NotClosable(snapshot=bare))
+        case RefundSnapshot(reference=name) | Dispute(id=name):
+            return [(name, evidence)]
+        case RefundAnswered(answer=RefundSnapshot(reference=name)):
+            return [(name, evidence)]
+        case _:
+            return ()
+
+
+def _parts_of_object(snapshot: Snapshot, bare: Evidence) -> Sequence[tuple[str, Evidence]]:
+    refunds = [(refund.reference, refund) for refund in snapshot.refunds]
+    disputes = [(dispute.id, dispute) for dispute in snapshot.disputes]
+    return [("object", bare), *refunds, *disputes] if refunds or disputes else ()

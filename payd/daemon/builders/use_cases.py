@@ -5,25 +5,42 @@ from datetime import timedelta
 import attrs
 
 from payd.adapters.system import OrderedIds, SystemClock
+from payd.adapters.turns import AsyncioTurns
 from payd.config import Config
 from payd.daemon.builders.adapters import Adapters
 from payd.daemon.current import CurrentConfig
 from payd.daemon.preflight import crash_points
 from payd.ports.provider import Providers
+from payd.service.approve_refund import ApproveRefund
 from payd.service.ask import Ask
 from payd.service.audit import Audit
 from payd.service.cancel import Cancel
+from payd.service.cancel_refund import CancelRefund
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
 from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
 from payd.service.recover import Recover
+from payd.service.recover_refunds import RecoverRefunds
+from payd.service.refund import RefundPayment
 from payd.service.reports import Reports
+from payd.service.resolve_attention import ResolveAttention
 from payd.service.scan import Scan
+from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
 from payd.service.status_check import StatusCheck
 from payd.transport.grpc.handlers import Services
+
+
+@attrs.frozen(kw_only=True)
+class RefundUseCases:
+    """The use cases of money that goes back."""
+
+    request: RefundPayment
+    approve: ApproveRefund
+    cancel: CancelRefund
+    recover: RecoverRefunds
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +55,8 @@ class UseCases:
     scan: Scan
     reconcile: Reconcile
     audit: Audit
+    refunds: RefundUseCases
+    resolve_attention: ResolveAttention
 
 
 def build_use_cases(
@@ -99,6 +118,38 @@ def build_use_cases(
         ),
         reconcile=_build_reconcile(config, adapters, providers, settle),
         audit=build_audit(config, adapters, providers),
+        refunds=_build_refunds(config, adapters, providers, settle),
+        resolve_attention=ResolveAttention(settle=settle),
+    )
+
+
+def _build_refunds(
+    config: Config, adapters: Adapters, providers: Providers, settle: Settle
+) -> RefundUseCases:
+    store, clock, crash = adapters.store, settle.clock, settle.crash
+    sender = SendRefund(settle=settle, providers=providers, clock=clock, crash=crash)
+    return RefundUseCases(
+        request=RefundPayment(
+            store=store,
+            settle=settle,
+            sender=sender,
+            turns=AsyncioTurns(),
+            clock=clock,
+            ids=OrderedIds(),
+            crash=crash,
+            approval_from=config.refunds.approval_from,
+        ),
+        approve=ApproveRefund(store=store, settle=settle, sender=sender),
+        cancel=CancelRefund(store=store, settle=settle),
+        recover=RecoverRefunds(
+            store=store,
+            settle=settle,
+            sender=sender,
+            providers=providers,
+            clock=clock,
+            batch_size=config.recovery.batch_size,
+            lease_s=config.recovery.lease_s,
+        ),
     )
 
 

@@ -1,7 +1,8 @@
 """Fakes for tests of use cases: a clock, ids, a crash point and a scripted provider."""
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
@@ -27,7 +28,8 @@ from payd.domain.evidence import (
 from payd.domain.next_action import Redirect
 from payd.domain.payment import Origin, Payment
 from payd.domain.pricing import PriceList
-from payd.plugins.capabilities import Cancel, Capabilities, Lookup
+from payd.domain.refund import Refund, RefundInstructions, RefundSnapshot, RefundState
+from payd.plugins.capabilities import Cancel, Capabilities, Lookup, Sends
 from payd.plugins.interface import (
     CreateOperation,
     Holding,
@@ -69,13 +71,34 @@ class FakeClock:
 
 
 class CountingIds:
-    """1, 2, 3 …"""
+    """1, 2, 3 …, or from another number on."""
 
-    def __init__(self) -> None:
-        self._numbers = count(1)
+    def __init__(self, first: int = 1) -> None:
+        self._numbers = count(first)
 
     def new(self) -> UUID:
         return UUID(int=next(self._numbers))
+
+
+class TrioTurns:
+    """Implements the port Turns."""
+
+    def __init__(self) -> None:
+        self._locks: defaultdict[UUID, trio.Lock] = defaultdict(trio.Lock)
+        self.rests = 0
+        #: What others do while a call rests.
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    @asynccontextmanager
+    async def of(self, payment_id: UUID) -> AsyncIterator[None]:
+        async with self._locks[payment_id]:
+            yield
+
+    async def rest(self) -> None:
+        self.rests += 1
+        await trio.lowlevel.checkpoint()
+        if self.meanwhile is not None:
+            await self.meanwhile()
 
 
 class Died(BaseException):
@@ -191,11 +214,12 @@ class FakeProvider:
         self.can_audit = True
         self.holds: Sequence[Holding] | None = None
         self.audited: list[str] = []
-        #: What `refund` and `fetch_refund` give, one after the other, and what they were asked.
-        self.can_refund = False
-        self.refund_replies: list[RefundReply] = []
+        #: What `refund` and `fetch_refund` give first, one after the other; then the remote side
+        #: answers. What they were asked, and what the remote side refunded, by operation id.
+        self.refund_replies: list[RefundReply | Callable[[], Awaitable[RefundReply]]] = []
         self.refunds: list[RefundOperation] = []
         self.fetched_refunds: list[RefundRef] = []
+        self.remote_refunds: dict[str, RefundSnapshot] = {}
         self._clock = clock
 
     def prepare(self, operation: CreateOperation) -> Mapping[str, object]:
@@ -234,13 +258,28 @@ class FakeProvider:
         self.audited.append(cursor)
         return self.holds
 
+    @property
+    def can_refund(self) -> bool:
+        return self.capabilities.refunds is not None
+
     async def refund(self, operation: RefundOperation) -> RefundReply:
         self.refunds.append(operation)
-        return self.refund_replies.pop(0)
+        return await self._reply(lambda: self.give_back(operation))
 
     async def fetch_refund(self, ref: RefundRef) -> RefundReply:
         self.fetched_refunds.append(ref)
-        return self.refund_replies.pop(0)
+        return await self._reply(lambda: self.show_refund(ref))
+
+    async def _reply(self, truth: Callable[[], RefundReply]) -> RefundReply:
+        for _ in range(self.transit):
+            await trio.lowlevel.checkpoint()
+        if self.refund_replies:
+            reply = self.refund_replies.pop(0)
+            answer = reply if isinstance(reply, RefundReply) else await reply()
+        else:
+            answer = truth()
+        await trio.lowlevel.checkpoint()
+        return answer
 
     async def create(self, operation: CreateOperation) -> Answer:
         self.operations.append(operation)
@@ -301,6 +340,43 @@ class FakeProvider:
             known.status = ProviderStatus.CANCELED
         return Answer(evidence=(self.snapshot(known),))
 
+    def give_back(self, operation: RefundOperation) -> RefundReply:
+        """The refund of this operation, made once; or what a person has to send."""
+        capabilities = self.capabilities.refunds
+        assert capabilities is not None
+        if capabilities.sends is Sends.INSTRUCTIONS:
+            url = f"https://send.example/{operation.destination}"
+            return RefundReply(answer=RefundInstructions(next_action=Redirect(url=url)))
+        known = self.remote_refunds.setdefault(
+            operation.operation_id,
+            RefundSnapshot(
+                reference=f"re_{len(self.remote_refunds) + 1}",
+                state=RefundState.PENDING,
+                asset=operation.asset,
+                amount=operation.amount,
+                time=self._clock.now(),
+                refund_id=operation.refund_id,
+            ),
+        )
+        return RefundReply(answer=known)
+
+    def show_refund(self, ref: RefundRef) -> RefundReply:
+        """What a lookup finds."""
+        capabilities = self.capabilities.refunds
+        assert capabilities is not None
+        known = self.remote_refunds.get(ref.operation_id)
+        if known is not None and (ref.reference or capabilities.lookup is not Lookup.NONE):
+            return RefundReply(answer=known)
+        proven = capabilities.lookup is Lookup.INCLUDING_ABSENCE
+        return RefundReply(answer=Absent(proven=proven) if proven else Unanswered())
+
+    def finish_refund(self, state: RefundState = RefundState.SUCCEEDED) -> RefundSnapshot:
+        """The last refund comes to an end."""
+        operation_id, known = [*self.remote_refunds.items()][-1]
+        ended = attrs.evolve(known, state=state)
+        self.remote_refunds[operation_id] = ended
+        return ended
+
     def snapshot(self, known: RemoteObject) -> Snapshot:
         """How it stands now."""
         crypto = known.operation.crypto
@@ -356,6 +432,14 @@ class InterleavedStore(MemoryStore):
     async def get(self, payment_id: UUID, receipt_ids: Collection[str] = ()) -> Payment | None:
         await trio.lowlevel.checkpoint()
         return await super().get(payment_id, receipt_ids)
+
+    async def get_refund(self, refund_id: UUID) -> tuple[Payment, Refund] | None:
+        await trio.lowlevel.checkpoint()
+        return await super().get_refund(refund_id)
+
+    async def get_refund_by_key(self, idempotency_key: str) -> tuple[Payment, Refund] | None:
+        await trio.lowlevel.checkpoint()
+        return await super().get_refund_by_key(idempotency_key)
 
     async def find_all(self, names: Mapping[Name, Collection[str]]) -> Mapping[Name, Payment]:
         await trio.lowlevel.checkpoint()

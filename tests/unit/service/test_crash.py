@@ -6,6 +6,7 @@ published.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
 from typing import TypeVar
 
@@ -14,11 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.service.fakes import OUTCOME_UNKNOWN, Died, Request, not_attempted
-from unit.service.world import World, capable
+from unit.service.world import LEASES_S, World, capable
 
 from payd.adapters.system import CRASH_POINTS
 from payd.domain.errors import PaymentNotCancelable, ProviderUnavailable
 from payd.domain.payment import Payment, Status
+from payd.domain.refund import RefundStatus
 from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.capabilities import Capabilities, Lookup
 from payd.ports import Answer
@@ -101,6 +103,22 @@ async def canceled_after_a_lost_answer(world: World) -> Payment:
     return await canceled(world)
 
 
+async def refunded(world: World) -> Payment:
+    """The customer pays, and gets a part back."""
+    payment = await _again(partial(world.work_until_done, await paid(world)))
+    refund = await _again(partial(world.refund, payment))
+    while refund.status is RefundStatus.CREATING:
+        world.clock.move(seconds=LEASES_S)
+        await _again(world.refund_pass)
+        refund = await _again(partial(world.refund, payment))
+    ended = world.provider.finish_refund()
+    await _again(partial(world.report_refund, ended))
+    world.clock.move(seconds=LEASES_S)
+    await _again(world.settle_and_publish)
+    assert len(world.provider.remote_refunds) == 1
+    return payment
+
+
 @attrs.frozen
 class Story:
     """What happens, and how it has to end."""
@@ -115,6 +133,7 @@ STORIES = [
     Story(paid_and_the_report_dies_with_the_daemon, Status.COMPLETED, ("payment.completed",)),
     Story(paid_at_the_second_attempt, Status.COMPLETED, ("payment.completed",)),
     Story(paid_before_it_is_canceled, Status.COMPLETED, ("payment.completed",)),
+    Story(refunded, Status.COMPLETED, ("payment.completed", "payment.refunded")),
     Story(abandoned, Status.EXPIRED, ("payment.canceled",)),
     Story(declined, Status.FAILED, ("payment.failed",)),
     Story(canceled, Status.CANCELED, ("payment.canceled",)),

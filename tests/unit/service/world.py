@@ -23,30 +23,40 @@ from unit.service.fakes import (
     FixedPrices,
     InterleavedStore,
     RemoteObject,
+    TrioTurns,
     not_attempted,
 )
 
 from payd.domain.decide import Rules
 from payd.domain.errors import ProviderUnavailable
+from payd.domain.evidence import Observation, OutcomeUnknown
+from payd.domain.money import Money
 from payd.domain.payment import Customer, Origin, Payment, Status
 from payd.domain.pricing import PriceList
-from payd.domain.request import InitiateRequest, Item
+from payd.domain.refund import Refund, RefundSnapshot, RefundState, RefundStatus
+from payd.domain.request import InitiateRequest, Item, RefundRequest
 from payd.plugins.capabilities import Cancel as Closing
-from payd.plugins.capabilities import Capabilities, Lookup
+from payd.plugins.capabilities import Capabilities, Lookup, RefundCapabilities, Sends
 from payd.plugins.interface import CryptoCurrency, Method
-from payd.ports import ProviderPort, Registered
+from payd.ports import ProviderPort, RefundReply, Registered
+from payd.service.approve_refund import ApproveRefund
 from payd.service.ask import Ask
 from payd.service.attach import Attach
 from payd.service.audit import Audit
 from payd.service.cancel import Cancel
+from payd.service.cancel_refund import CancelRefund
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
 from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
 from payd.service.recover import Recover
+from payd.service.recover_refunds import RecoverRefunds
+from payd.service.refund import RefundPayment
 from payd.service.reports import Reports
+from payd.service.resolve_attention import ResolveAttention
 from payd.service.scan import Scan
+from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
 from payd.service.status_check import StatusCheck
 
@@ -60,6 +70,7 @@ PRICES = PriceList(
     prices={("ethereum-mainnet", "full", "30d"): 14900, ("base-mainnet", "full", "1d"): 640},
     version="prices-1",
 )
+USD_1 = Money(currency_code="USD", minor_units=100)
 USDC = CryptoCurrency(code="USDC", chain_id=42431, token_address="0x" + "ab" * 20, decimals=6)
 
 
@@ -74,12 +85,23 @@ def a_request(**overrides: Any) -> InitiateRequest:
     return InitiateRequest(**(fields | overrides))
 
 
+def refunding(**overrides: Any) -> RefundCapabilities:
+    """A rail that sends refunds, remembers them for a day, and knows what it never saw."""
+    fields: dict[str, Any] = {
+        "sends": Sends.PROVIDER,
+        "idempotency_window": timedelta(hours=24),
+        "lookup": Lookup.INCLUDING_ABSENCE,
+    }
+    return RefundCapabilities(**(fields | overrides))
+
+
 def capable(**overrides: Any) -> Capabilities:
     """A rail that closes, remembers operations for a day, and knows what it never saw."""
     fields: dict[str, Any] = {
         "idempotency_window": timedelta(hours=24),
         "lookup": Lookup.INCLUDING_ABSENCE,
         "cancel": Closing.CLOSES,
+        "refunds": refunding(),
     }
     return Capabilities(**(fields | overrides))
 
@@ -94,6 +116,7 @@ class World:
         rules: Rules | None = None,
         expiry: timedelta = timedelta(minutes=30),
         late_payments_complete: bool = True,
+        approval_from: int | None = None,
         port: ProviderPort | None = None,
         map_of: Callable[..., Any] = FakeProviders,
     ) -> None:
@@ -124,7 +147,9 @@ class World:
         self.inbox = self.store.inbox
         self.outbox = self.store.outbox
         self.publisher = MemoryPublisher()
+        self.turns = TrioTurns()
         self._wire(rules)
+        self._wire_refunds(approval_from)
 
     def _wire(self, rules: Rules) -> None:
         shared: dict[str, Any] = {
@@ -196,6 +221,27 @@ class World:
             clock=self.clock,
         )
 
+    def _wire_refunds(self, approval_from: int | None) -> None:
+        shared: dict[str, Any] = {"store": self.store, "settle": self.settle}
+        self.sender = SendRefund(
+            settle=self.settle, providers=self.providers, clock=self.clock, crash=self.crash
+        )
+        self.refunds = RefundPayment(
+            sender=self.sender,
+            turns=self.turns,
+            clock=self.clock,
+            ids=CountingIds(1000),
+            crash=self.crash,
+            approval_from=approval_from,
+            **shared,
+        )
+        self.approves = ApproveRefund(sender=self.sender, **shared)
+        self.cancels_refund = CancelRefund(**shared)
+        self.resolves = ResolveAttention(settle=self.settle)
+        self.recover_refunds = RecoverRefunds(
+            sender=self.sender, providers=self.providers, clock=self.clock, **shared
+        )
+
     # -- what callers do ---------------------------------------------------------------------
 
     async def initiate(self, wait_s: float = WAIT_S, **overrides: Any) -> Payment:
@@ -241,6 +287,14 @@ class World:
         """CancelPayment."""
         return await self.cancels.cancel(payment.id, reason, CALLER)
 
+    async def refund(self, payment: Payment, wait_s: float = WAIT_S, **overrides: Any) -> Refund:
+        """RefundPayment: 1.00 USD, unless told."""
+        origin = overrides.pop("origin", CALLER)
+        fields: dict[str, Any] = {"idempotency_key": "refund-1", "amount": USD_1}
+        request = RefundRequest(payment_id=payment.id, **(fields | overrides))
+        _, refund = await self.refunds.refund(request, origin, wait_s)
+        return refund
+
     async def initiate_at_once(self, calls: int, **overrides: Any) -> list[Payment | Exception]:
         """The answers to this many equal calls at the same time."""
         answers: list[Payment | Exception] = []
@@ -256,11 +310,30 @@ class World:
                 nursery.start_soon(call)
         return answers
 
+    async def refund_in(self, status: RefundStatus) -> Refund:
+        """A refund that came to this status by the way that refunds do."""
+        payment = await self.payment_in(Status.COMPLETED)
+        if status is RefundStatus.CREATING:
+            self.provider.refund_replies.append(RefundReply(answer=OutcomeUnknown()))
+        refund = await self.refund(payment, destination="0xabc")
+        if status in (RefundStatus.SUCCEEDED, RefundStatus.FAILED):
+            await self.report_refund(self.provider.finish_refund(RefundState(status.value)))
+        refund = await self.stored(refund)
+        assert refund.status is status
+        return refund
+
     # -- what happens at the remote side -----------------------------------------------------
 
     async def report(self, known: RemoteObject, reference: str | None = None) -> int:
         """Its watch tells payd how the object stands."""
         return await self.intake.accept("mock", [self.provider.observe(known, reference)])
+
+    async def report_refund(self, report: RefundSnapshot, event: str = "") -> None:
+        """Its watch reports a refund, and payd settles the report."""
+        reference = self.provider.object.reference
+        name = event or f"{report.reference} {report.state.value}"
+        await self.intake.accept("mock", [Observation(id=name, reference=reference, fact=report)])
+        await self.intake_pass()
 
     async def pay(self, amount: int | None = None) -> None:
         """The customer pays the only object, and its watch reports it."""
@@ -275,6 +348,21 @@ class World:
         for payment in claimed:
             await self.recover.recover(payment)
         return len(claimed)
+
+    async def refund_pass(self) -> int:
+        """How many refunds were looked at."""
+        claimed = await self.recover_refunds.claim_batch()
+        for payment, refund_id in claimed:
+            await self.recover_refunds.recover(payment, refund_id)
+        return len(claimed)
+
+    async def check_refund(self, refund: Refund) -> Refund:
+        """Time passes up to the refund's next look; then recovery runs."""
+        due = (await self.stored(refund)).next_check_time
+        assert due is not None, "no status check of this refund is scheduled"
+        self.clock.time = max(self.clock.time, due)
+        assert await self.refund_pass()
+        return await self.stored(refund)
 
     async def intake_pass(self) -> int:
         """How many observations were worked on."""
@@ -308,6 +396,11 @@ class World:
     async def newest(self, payment: Payment) -> Payment:
         """As it is stored."""
         return await self.query.get(payment.id)
+
+    async def stored(self, refund: Refund) -> Refund:
+        """A refund as it is stored."""
+        _, found = await self.query.get_refund(refund.id)
+        return found
 
     async def trail(self, payment: Payment) -> list[str]:
         """What the audit rows say."""

@@ -95,6 +95,7 @@ def test_every_setting_can_come_from_its_variable(tmp_path: Path) -> None:
     present = tmp_path / "present"
     present.write_text("something" * 4)
     unset = {"file": str(present), "secret": "hunter2", "secrets": "k" * 32, "text": "a:1"}
+    unset["integer"] = "1"
     authority = tmp_path / "ca.crt"
     authority.write_bytes(Authority.new().pem())
     trusted = ("database.ssl_root_cert_file", "nats.tls_ca_file")

@@ -1,0 +1,231 @@
+"""CancelRefund, ApproveRefund and ResolveAttention: what a person decides."""
+
+from functools import partial
+from uuid import UUID
+
+import attrs
+import pytest
+import trio
+from unit.service.world import CALLER, World, capable, refunding
+
+from payd.domain.attention import Attention
+from payd.domain.errors import (
+    ApproverIsRequester,
+    InvalidField,
+    NoteRequired,
+    NothingToResolve,
+    NotRefundable,
+    PaydError,
+    ProviderUnavailable,
+    RefundNotFound,
+    VersionChanged,
+)
+from payd.domain.evidence import Conflict, Declined, NotAttempted
+from payd.domain.payment import Origin, Payment, Status
+from payd.domain.refund import RefundStatus
+from payd.domain.request import RefundFilter, RefundPosition, ResolveRequest
+from payd.plugins.capabilities import Sends
+from payd.ports import RefundReply
+
+EVE = Origin(actor="operator:eve", certificate="eve", request_id="req-2")
+UNKNOWN = UUID(int=404)
+
+
+@pytest.fixture
+async def world() -> World:
+    return World(capable(refunds=refunding(sends=Sends.INSTRUCTIONS)), approval_from=100)
+
+
+# -- CancelRefund --------------------------------------------------------------------------------
+
+
+async def test_a_refund_that_nobody_sent_is_taken_back_with_a_note(world: World) -> None:
+    refund = await world.refund_in(RefundStatus.AWAITING_APPROVAL)
+    payment, canceled = await world.cancels_refund.cancel(refund.id, "not needed", EVE)
+    assert canceled.status is RefundStatus.CANCELED
+    row = (await world.store.audit_trail(payment.id))[-1]
+    assert (row.event_type, row.actor, row.details["reason"]) == (
+        "refund_canceled",
+        "operator:eve",
+        "not needed",
+    )
+    _, again = await world.cancels_refund.cancel(refund.id, "again", EVE)
+    assert again == canceled
+
+
+@pytest.mark.parametrize("note", ["", "  "])
+async def test_taking_back_needs_a_note(world: World, note: str) -> None:
+    with pytest.raises(NoteRequired):
+        await world.cancels_refund.cancel(UNKNOWN, note, EVE)
+
+
+async def test_a_refund_that_was_sent_cannot_be_taken_back() -> None:
+    world = World()
+    refund = await world.refund_in(RefundStatus.PENDING)
+    with pytest.raises(NotRefundable):
+        await world.cancels_refund.cancel(refund.id, "n", EVE)
+
+
+# -- ApproveRefund -------------------------------------------------------------------------------
+
+
+async def test_a_second_person_approves_and_the_refund_is_sent(world: World) -> None:
+    refund = await world.refund_in(RefundStatus.AWAITING_APPROVAL)
+    assert world.provider.refunds == []
+    payment, approved = await world.approves.approve(refund.id, "good", EVE)
+    assert approved.status is RefundStatus.AWAITING_TRANSFER
+    assert len(world.provider.refunds) == 1
+    assert await world.approves.approve(refund.id, "again", EVE) == (payment, approved)
+    assert len(world.provider.refunds) == 1
+
+
+async def test_the_same_request_again_does_not_approve(world: World) -> None:
+    refund = await world.refund_in(RefundStatus.AWAITING_APPROVAL)
+    payment, _ = await world.query.get_refund(refund.id)
+    assert await world.refund(payment, destination="0xabc") == refund
+    assert world.provider.refunds == []
+
+
+@pytest.mark.parametrize(
+    "origin", [CALLER, attrs.evolve(EVE, certificate="main-app"), Origin(actor="main-app")]
+)
+async def test_the_requester_cannot_approve(world: World, origin: Origin) -> None:
+    refund = await world.refund_in(RefundStatus.AWAITING_APPROVAL)
+    with pytest.raises(ApproverIsRequester):
+        await world.approves.approve(refund.id, "good", origin)
+
+
+async def test_one_person_is_one_certificate_whatever_it_claims_to_be(world: World) -> None:
+    payment = await world.payment_in(Status.COMPLETED)
+    refund = await world.refund(payment, destination="0xabc", origin=EVE)
+    claimed = attrs.evolve(EVE, actor="operator:eve/adam")
+    with pytest.raises(ApproverIsRequester):
+        await world.approves.approve(refund.id, "good", claimed)
+
+
+async def test_an_approved_refund_that_could_not_be_sent_is_sent_by_recovery(world: World) -> None:
+    refund = await world.refund_in(RefundStatus.AWAITING_APPROVAL)
+    error = ProviderUnavailable("nothing was sent")
+    world.provider.refund_replies.append(RefundReply(answer=NotAttempted(), error=error))
+    _, approved = await world.approves.approve(refund.id, "good", EVE)
+    assert approved.status is RefundStatus.CREATING
+    assert (await world.check_refund(refund)).status is RefundStatus.AWAITING_TRANSFER
+
+
+async def test_what_the_provider_refuses_after_the_approval_is_an_error(world: World) -> None:
+    refund = await world.refund_in(RefundStatus.AWAITING_APPROVAL)
+    error = InvalidField("destination", "no such account")
+    refused = Declined(code="invalid_request", message=str(error))
+    world.provider.refund_replies.append(RefundReply(answer=refused, error=error))
+    with pytest.raises(InvalidField):
+        await world.approves.approve(refund.id, "good", EVE)
+    assert (await world.stored(refund)).status is RefundStatus.FAILED
+
+
+async def test_two_approvals_at_once_send_once(world: World) -> None:
+    refund = await world.refund_in(RefundStatus.AWAITING_APPROVAL)
+    world.provider.transit = 3
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(world.approves.approve, refund.id, "good", EVE)
+    assert len(world.provider.refunds) == 1
+
+
+async def test_unknown_refunds_are_not_found(world: World) -> None:
+    for call in (
+        partial(world.cancels_refund.cancel, UNKNOWN, "n", EVE),
+        partial(world.approves.approve, UNKNOWN, "n", EVE),
+        partial(world.query.get_refund, UNKNOWN),
+        partial(world.query.get_refund_by_key, "no such key"),
+    ):
+        with pytest.raises(RefundNotFound):
+            await call()
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+async def test_refunds_are_read_by_id_and_key_and_listed_newest_first(world: World) -> None:
+    payment = await world.payment_in(Status.COMPLETED)
+    first = await world.refund(payment, destination="0xabc")
+    world.clock.move(minutes=1)
+    second = await world.refund(payment, destination="0xabc", idempotency_key="refund-2")
+    assert (await world.query.get_refund(first.id))[1] == first
+    assert (await world.query.get_refund_by_key("refund-2"))[1] == second
+    of_payment = RefundFilter(payment_id=payment.id)
+    page = await world.query.list_refunds(of_payment, None, 1)
+    assert [refund for _, refund in page] == [second]
+    after = RefundPosition(second.create_time, second.id)
+    rest = await world.query.list_refunds(of_payment, after, 9)
+    assert [refund for _, refund in rest] == [first]
+
+
+# -- ResolveAttention ----------------------------------------------------------------------------
+
+
+async def flagged(world: World) -> Payment:
+    payment = await world.payment_in(Status.COMPLETED)
+    return await world.settle.settle(payment, Conflict(detail="one"), CALLER)
+
+
+def a_resolution(payment: Payment, note: str = "done", **overrides: object) -> ResolveRequest:
+    return ResolveRequest(payment_id=payment.id, note=note, **overrides)  # type: ignore[arg-type]
+
+
+async def test_a_reason_ends_with_a_note_and_the_audit_trail_has_it(world: World) -> None:
+    payment = await flagged(world)
+    resolved = await world.resolves.resolve(a_resolution(payment), EVE)
+    assert resolved.attention == frozenset()
+    [record] = resolved.attention_records
+    assert (record.resolved_by, record.note) == ("operator:eve", "done")
+    row = (await world.store.audit_trail(payment.id))[-1]
+    assert (row.event_type, row.actor, row.details["reason"]) == (
+        "attention_resolved",
+        "operator:eve",
+        "done",
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"note": " "}, NoteRequired),
+        ({"reasons": frozenset({Attention.STUCK})}, NothingToResolve),
+        ({"expected_version": 1}, VersionChanged),
+    ],
+)
+async def test_a_resolution_is_refused(
+    world: World, fields: dict[str, object], error: type[PaydError]
+) -> None:
+    payment = await flagged(world)
+    with pytest.raises(error):
+        await world.resolves.resolve(a_resolution(payment, **fields), EVE)  # type: ignore[arg-type]
+    assert await world.newest(payment) == payment
+
+
+async def test_nothing_is_open_after_it_was_resolved(world: World) -> None:
+    payment = await flagged(world)
+    version = payment.version
+    await world.resolves.resolve(a_resolution(payment, expected_version=version), EVE)
+    with pytest.raises(NothingToResolve) as caught:
+        await world.resolves.resolve(a_resolution(payment), EVE)
+    assert caught.value.metadata["open"] == ""
+
+
+async def test_what_comes_meanwhile_is_not_resolved_unseen(world: World) -> None:
+    payment = await flagged(world)
+    commit = world.store.commit
+    late = Conflict(detail="two")
+
+    async def lose(*args: object) -> bool:
+        world.store.commit = commit  # type: ignore[method-assign]
+        await world.settle.settle(payment, late, CALLER)
+        return False
+
+    world.store.commit = lose  # type: ignore[method-assign,assignment]
+    with pytest.raises(VersionChanged):
+        await world.resolves.resolve(a_resolution(payment, expected_version=payment.version), EVE)
+    world.store.commit = lose  # type: ignore[method-assign,assignment]
+    resolved = await world.resolves.resolve(a_resolution(payment), EVE)
+    assert resolved.attention == frozenset()
