@@ -2,14 +2,16 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
 from mock_provider.ledger import Ledger, open_ledger
 from mock_provider.provider import reference_of
+from mock_provider.refunds import MockRefund, Plan, RefundScenario, Step, refund_reference_of
 from mock_provider.scenarios import Happening, Scenario
-from payd.plugins import PaymentRef
+from payd.plugins import PaymentRef, RefundRef, RefundState
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
 
 _SCENARIOS = {
@@ -18,6 +20,13 @@ _SCENARIOS = {
     Fault.LOST_ANSWER: Scenario.TIMEOUT_AFTER,
     Fault.DECLINE: Scenario.DECLINE,
 }
+_REFUND_SCENARIOS = {
+    Fault.LOST_REQUEST: RefundScenario.TIMEOUT_BEFORE,
+    Fault.LOST_ANSWER: RefundScenario.TIMEOUT_AFTER,
+    Fault.DECLINE: RefundScenario.DECLINE,
+}
+#: Shorter than a session's life.
+_SLOW = timedelta(minutes=5)
 
 
 @asynccontextmanager
@@ -36,6 +45,7 @@ class MockRemote(Remote):
         self._clock = clock
         self._ledger = ledger
         self._paid = 0
+        self._outside = 0
         self.settings = {"methods": "mock,crypto", "state_file": str(state_file)}
 
     async def objects(self, payment_id: UUID) -> int:
@@ -62,8 +72,52 @@ class MockRemote(Remote):
         self._ledger.happen(reference, paid)
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
-        """Refund an amount of what was paid."""
-        raise CannotHappen("the mock makes no refunds")
+        """Refund an amount of what was paid, in the mock's dashboard."""
+        reference, now = ref.reference or reference_of(ref.operation_id), self._clock.now()
+        self._outside += 1
+        outside = MockRefund(
+            reference=f"mockre_outside_{self._outside}",
+            session=reference,
+            fingerprint="",
+            refund_id=None,
+            amount=amount,
+            create_time=now,
+        )
+        found = self._ledger.find(reference)
+        assert found is not None  # noqa: S101 - it was created before
+        done = Step(time=now, state=RefundState.SUCCEEDED)
+        self._ledger.refunds.add(outside, (done,), paid=found[0].amount)
+
+    async def refunds(self, payment_id: UUID) -> int:
+        """Count the refunds of a payment."""
+        reference = reference_of(f"payd:{payment_id}:create:v1")
+        return len(self._ledger.refunds.of_session(reference, self._clock.now()))
+
+    async def refund_fault(self, ref: PaymentRef, fault: Fault) -> None:
+        """Plan the scenario of a fault for the refunds of a session."""
+        if fault not in _REFUND_SCENARIOS:
+            raise CannotHappen("nothing is sent over a network: the mock's remote side is a file")
+        self._plan(ref, _REFUND_SCENARIOS[fault])
+
+    async def slow_refunds(self, ref: PaymentRef) -> None:
+        """Let the refunds of a session be on their way for long."""
+        self._plan(ref, RefundScenario.PENDING)
+
+    async def end_refund(self, ref: RefundRef, *, failed: bool) -> None:
+        """Let a refund fail now, or wait until it arrives."""
+        reference = ref.reference or refund_reference_of(ref.operation_id)
+        if failed:
+            self._ledger.refunds.fail(reference, self._clock.now())
+        else:
+            self._clock.advance(_SLOW)
+
+    def _plan(self, ref: PaymentRef, scenario: RefundScenario) -> None:
+        reference = ref.reference or reference_of(ref.operation_id)
+        self._ledger.refunds.plan(reference, Plan(scenario=scenario, delay=_SLOW))
+
+    async def dispute(self, ref: PaymentRef) -> None:
+        """Let the customer's bank dispute the payment."""
+        raise CannotHappen("the mock has no bank")
 
     async def expire(self, ref: PaymentRef) -> None:
         """Move the clock to the session's last happening, its expiry."""

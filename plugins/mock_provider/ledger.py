@@ -134,8 +134,7 @@ class Ledger:
         reports = [self._report(row) for row in rows]
         for row_id, refund, steps, step in self.refunds.unreported(now, limit - len(reports)):
             if (session := self._session(refund.session)) is not None:
-                script = self._script(session.reference)
-                seen = refund_report(session, script, refund, steps, step)
+                seen = refund_report(session, refund, steps, step)
                 reports.append(Report(row_id=row_id, observation=seen, is_of_refund=True))
         return reports
 

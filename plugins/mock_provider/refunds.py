@@ -9,8 +9,8 @@ from uuid import UUID
 
 import attrs
 
-from mock_provider.scenarios import STEP_MIN, Happening
-from mock_provider.session import Session, snapshot
+from mock_provider.scenarios import STEP_MIN
+from mock_provider.session import Session
 from payd.plugins import (
     InvalidRequest,
     Observation,
@@ -133,16 +133,11 @@ def refund_snapshot(
 
 
 def refund_report(
-    session: Session,
-    script: Sequence[Happening],
-    refund: MockRefund,
-    steps: Sequence[Step],
-    step: Step,
+    session: Session, refund: MockRefund, steps: Sequence[Step], step: Step
 ) -> Observation:
     """Return the observation of one step, always with the same id and content."""
-    seen = refund_snapshot(refund, session.asset, steps, step.time)
     return Observation(
         id=f"{refund.reference}:{step.state.value}",
         reference=session.reports_as,
-        fact=snapshot(session, script, step.time, (seen,)),
+        fact=refund_snapshot(refund, session.asset, steps, step.time),
     )

@@ -83,11 +83,8 @@ async def states(provider: MockProvider, *seconds: float) -> Sequence[RefundStat
 
 def reported(sink: CollectingSink) -> Sequence[tuple[str, RefundState, int]]:
     """The refunds that the watch reported."""
-    return [
-        (one.reference, one.state, one.amount)
-        for observation in sink.seen
-        for one in getattr(observation.fact, "refunds", ())
-    ]
+    facts = [observation.fact for observation in sink.seen]
+    return [(f.reference, f.state, f.amount) for f in facts if isinstance(f, RefundSnapshot)]
 
 
 #: scenario → states at once, half a second later, and after the delay

@@ -23,6 +23,7 @@ class Level(enum.Enum):
     RESILIENCE = "resilience"
     WATCH = "watch"
     SCAN = "scan"
+    REFUNDS = "refunds"
 
 
 class Failed(AssertionError):

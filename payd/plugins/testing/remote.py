@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from payd.plugins import PaymentRef, WebhookRequest
+from payd.plugins import NextAction, PaymentRef, RefundRef, WebhookRequest
 
 
 class Fault(enum.Enum):
@@ -50,6 +50,8 @@ class Remote:
     secrets: Mapping[str, tuple[str, ...]] = {}
     #: Amounts that the kit uses, in minor units: at least one; the remote side must accept all.
     amounts: tuple[int, ...] = (14_900, 101, 1_234_567, 99_999_999)
+    #: Where to refund to; needed with Sends.INSTRUCTIONS.
+    refund_destination: str = ""
     #: Whether it uses the kit's clock, which only moves when a check moves it.
     follows_clock: bool = True
     #: Whether it stores created objects; False if create leaves no trace there, as on a chain.
@@ -81,8 +83,32 @@ class Remote:
         raise NotScripted("this remote side has no customer who pays")
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
-        """Refund an amount of what was paid."""
+        """Refund an amount of what was paid, without payd, as in the provider's dashboard."""
         raise NotScripted("this remote side cannot refund")
+
+    async def refunds(self, payment_id: UUID) -> int:
+        """Return the number of refunds of this payment, whatever became of them."""
+        raise NotScripted("this remote side does not count refunds")
+
+    async def refund_fault(self, ref: PaymentRef, fault: Fault) -> None:
+        """Let the refunds of this object meet this fault, until `mend`."""
+        await self.fault(fault)
+
+    async def slow_refunds(self, ref: PaymentRef) -> None:
+        """Let the refunds of this object be on their way until `end_refund`."""
+        raise NotScripted("a refund of this remote side cannot be held up")
+
+    async def end_refund(self, ref: RefundRef, *, failed: bool) -> None:
+        """Let a refund arrive; or fail, also after it had arrived."""
+        raise NotScripted("a refund of this remote side does not change")
+
+    async def transfer(self, action: NextAction) -> None:
+        """Do as the merchant what the instructions of a refund say; the transfer is final."""
+        raise NotScripted("this remote side has no merchant who transfers")
+
+    async def dispute(self, ref: PaymentRef) -> None:
+        """Let the customer's bank dispute the payment."""
+        raise NotScripted("the payments of this remote side cannot be disputed")
 
     async def expire(self, ref: PaymentRef) -> None:
         """Let the object expire unpaid."""

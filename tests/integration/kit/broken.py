@@ -17,6 +17,9 @@ from acme_provider.provider import AcmeProvider
 from mock_provider import MANIFEST as MOCK
 from mock_provider.conformance import open_remote as open_mock
 from mock_provider.provider import MockProvider
+from sepa_provider import MANIFEST as SEPA
+from sepa_provider.conformance import open_remote as open_sepa
+from sepa_provider.provider import SepaProvider
 
 from payd.plugins import (
     Absent,
@@ -41,6 +44,13 @@ from payd.plugins.testing import OpenRemote
 #: Check, the manifest of a provider that fails it, and its remote side.
 BROKEN: list[tuple[str, ProviderManifest, OpenRemote]] = []
 
+#: What a broken provider is made of, with its usual manifest and remote side.
+_BASES: tuple[tuple[type, ProviderManifest, OpenRemote], ...] = (
+    (MockProvider, MOCK, open_mock),
+    (AcmeProvider, ACME, open_acme),
+    (SepaProvider, SEPA, open_sepa),
+)
+
 
 def fails(
     check: str, *, remote: OpenRemote | None = None, **changes: Any
@@ -48,7 +58,7 @@ def fails(
     """The provider of this class, and with these changes to its manifest, fails that check."""
 
     def register(broken: type) -> type:
-        usual = open_mock if issubclass(broken, MockProvider) else open_acme
+        usual = next(open_usual for base, _, open_usual in _BASES if issubclass(broken, base))
         BROKEN.append((check, manifest_of(broken, **changes), remote or usual))
         return broken
 
@@ -57,7 +67,7 @@ def fails(
 
 def manifest_of(broken: type, **changes: Any) -> ProviderManifest:
     """That of its base, but for the class and the changes."""
-    manifest = MOCK if issubclass(broken, MockProvider) else ACME
+    manifest = next(usual for base, usual, _ in _BASES if issubclass(broken, base))
     return attrs.evolve(manifest, **{"factory": _factory(manifest, broken), **changes})
 
 
@@ -289,7 +299,7 @@ class WaitsWithoutAwait(AcmeProvider):
 class NetOfRefunds(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         found = await super().fetch(ref)
-        left = found.snapshot.received - found.snapshot.refunded
+        left = found.snapshot.received - sum(one.amount for one in found.snapshot.refunds)
         return saying(found, received=left, confirmed=left)
 
 
@@ -297,14 +307,14 @@ class NetOfRefunds(AcmeProvider):
 class PayableAgain(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         found = await super().fetch(ref)
-        return saying(found, status=ProviderStatus.OPEN) if found.snapshot.refunded else found
+        return saying(found, status=ProviderStatus.OPEN) if found.snapshot.refunds else found
 
 
 @fails("refunds are reported")
 class SilentAboutRefunds(AcmeProvider):
     def translate(self, event: ProviderEvent) -> Any:
         said = super().translate(event)
-        return [attrs.evolve(one, fact=attrs.evolve(one.fact, refunded=0)) for one in said]
+        return [attrs.evolve(one, fact=attrs.evolve(one.fact, refunds=())) for one in said]
 
 
 @fails("concurrent operations do not mix")
@@ -360,6 +370,19 @@ def misnamed(mistaken: type[ProviderError], name: Callable[[], ProviderError]) -
         async def create(self, operation: Any) -> Created:
             try:
                 return await super().create(operation)
+            except mistaken:
+                raise name() from None
+
+    return Misnaming
+
+
+def misnamed_refund(mistaken: type[ProviderError], name: Callable[[], ProviderError]) -> type:
+    """A provider whose `refund` calls one failure by another's name."""
+
+    class Misnaming(AcmeProvider):
+        async def refund(self, operation: Any) -> Any:
+            try:
+                return await super().refund(operation)
             except mistaken:
                 raise name() from None
 

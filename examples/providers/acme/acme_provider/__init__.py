@@ -13,6 +13,8 @@ from payd.plugins import (
     Provider,
     ProviderContext,
     ProviderManifest,
+    RefundCapabilities,
+    Sends,
     hookimpl,
 )
 
@@ -47,6 +49,12 @@ MANIFEST = ProviderManifest(
         idempotency_window=timedelta(hours=24),
         lookup=Lookup.INCLUDING_ABSENCE,
         cancel=Cancel.CLOSES,
+        # Without refunds: remove it, and `refund` and `fetch_refund` of the provider.
+        refunds=RefundCapabilities(
+            sends=Sends.PROVIDER,
+            idempotency_window=timedelta(hours=24),
+            lookup=Lookup.INCLUDING_ABSENCE,
+        ),
     ),
     credentials=("api_key", "webhook_secret"),
     imports=("acme_provider.provider",),

@@ -1,16 +1,38 @@
-"""Convert a charge, the remote side's object, to payd's values. Pure functions."""
+"""Convert a charge and its refunds, the remote side's objects, to payd's values. Pure functions."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
-from payd.plugins import Created, Found, OutcomeUnknown, ProviderStatus, Redirect, Snapshot
+from payd.plugins import (
+    Created,
+    Dispute,
+    DisputeStatus,
+    Found,
+    OutcomeUnknown,
+    ProviderStatus,
+    Redirect,
+    RefundSnapshot,
+    RefundState,
+    Snapshot,
+)
 
 _STATUS = {
     "open": ProviderStatus.OPEN,
     "paid": ProviderStatus.PAID,
     "canceled": ProviderStatus.CANCELED,
     "expired": ProviderStatus.EXPIRED,
+}
+_REFUND_STATE = {
+    "pending": RefundState.PENDING,
+    "succeeded": RefundState.SUCCEEDED,
+    "failed": RefundState.FAILED,
+}
+_DISPUTE_STATUS = {
+    "needs_response": DisputeStatus.NEEDS_RESPONSE,
+    "won": DisputeStatus.WON,
+    "lost": DisputeStatus.LOST,
 }
 
 
@@ -38,8 +60,9 @@ def snapshot(charge: Mapping[str, Any]) -> Snapshot:
             received=received,
             # Payments by Acme are final at once.
             confirmed=received,
-            # The sum of all refunds so far; `received` stays unchanged.
-            refunded=int(charge["refunded"]),
+            # Refunds leave `received` as it is.
+            refunds=tuple(refund(one) for one in charge["refunds"]),
+            disputes=_disputes(charge),
             # The API's own time. Without one, use the time of the request.
             as_of=datetime.fromtimestamp(charge["as_of"], UTC),
             due=int(charge["amount"]),
@@ -47,3 +70,38 @@ def snapshot(charge: Mapping[str, Any]) -> Snapshot:
         )
     except (LookupError, TypeError, ValueError) as error:
         raise OutcomeUnknown("unreadable charge") from error
+
+
+def refund(document: Mapping[str, Any]) -> RefundSnapshot:
+    """Convert a refund. Without payd's id it was made in the dashboard."""
+    try:
+        ours = str(document["refund_id"])
+        has_failed = document["status"] == "failed"
+        return RefundSnapshot(
+            reference=document["id"],
+            state=_REFUND_STATE[document["status"]],
+            asset=document["currency"],
+            amount=int(document["amount"]),
+            time=datetime.fromtimestamp(document["create_time"], UTC),
+            refund_id=UUID(ours) if ours else None,
+            failure_code="refused_by_bank" if has_failed else None,
+            failure_message="The customer's bank refused it." if has_failed else None,
+        )
+    except (LookupError, TypeError, ValueError) as error:
+        raise OutcomeUnknown("unreadable refund") from error
+
+
+def _disputes(charge: Mapping[str, Any]) -> tuple[Dispute, ...]:
+    if (dispute := charge["dispute"]) is None:
+        return ()
+    return (
+        Dispute(
+            id=dispute["id"],
+            status=_DISPUTE_STATUS[dispute["status"]],
+            asset=charge["currency"],
+            amount=int(dispute["amount"]),
+            reason=dispute["reason"],
+            open_time=datetime.fromtimestamp(dispute["open_time"], UTC),
+            as_of=datetime.fromtimestamp(charge["as_of"], UTC),
+        ),
+    )

@@ -11,7 +11,7 @@ import trio
 from acme_provider.fake_api import FakeAcme, Json
 from acme_provider.fake_server import serving
 from acme_provider.webhooks import SIGNATURE
-from payd.plugins import PaymentRef, WebhookRequest
+from payd.plugins import PaymentRef, RefundRef, WebhookRequest
 from payd.plugins.testing import BenchClock, Fault, NotScripted, Remote
 
 
@@ -56,8 +56,24 @@ class AcmeRemote(Remote):
         self._acme.pay(self._charge(ref)["id"], amount)
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
-        """Refund an amount of what was paid."""
-        self._acme.refund(self._charge(ref)["id"], amount)
+        """Refund an amount of what was paid, in the dashboard."""
+        self._acme.refund_outside(self._charge(ref)["id"], amount)
+
+    async def refunds(self, payment_id: UUID) -> int:
+        """Count the refunds of a payment."""
+        return sum(len(one["refunds"]) for one in self._acme.of_payment(str(payment_id)))
+
+    async def slow_refunds(self, ref: PaymentRef) -> None:
+        """Let refunds be on their way until they are ended."""
+        self._acme.refunds_slowly = True
+
+    async def end_refund(self, ref: RefundRef, *, failed: bool) -> None:
+        """Let a refund arrive, or fail."""
+        self._acme.end_refund(self._acme.refunds_of(str(ref.refund_id))[0]["id"], failed=failed)
+
+    async def dispute(self, ref: PaymentRef) -> None:
+        """Let the customer's bank dispute the payment."""
+        self._acme.dispute(self._charge(ref)["id"])
 
     async def expire(self, ref: PaymentRef) -> None:
         """Let the object expire unpaid."""
@@ -78,7 +94,8 @@ class AcmeRemote(Remote):
         """Return the webhook of a charge that other software made."""
         charge = {"id": "ch_foreign", "payment_id": "", "status": "paid", "amount": 500}
         at = int(now.timestamp())
-        charge |= {"currency": "USD", "received": 500, "refunded": 0, "as_of": at}
+        charge |= {"currency": "USD", "received": 500, "refunds": [], "dispute": None}
+        charge["as_of"] = at
         return self._signed(self._acme.event("charge.paid", charge), now)
 
     def key_name(self) -> str:

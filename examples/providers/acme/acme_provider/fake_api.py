@@ -16,6 +16,7 @@ from acme_provider.webhooks import SIGNATURE, sign
 
 Json = dict[str, Any]
 
+_CONFLICT = (409, {"code": "conflict", "message": "the key was used already"})
 #: Faults that act instead of the request, and faults that act after it was executed.
 FAULTS = ("lost_request", "unauthorized", "rate_limited", "decline", "hang")
 FAULTS_AFTER = ("lost_answer", "server_error", "garbage")
@@ -43,6 +44,9 @@ class FakeAcme:
         self.fault: str | None = None
         self._clock = clock
         self._events: list[Json] = []
+        self.refunds: dict[str, Json] = {}
+        #: Whether a refund stays on its way until `end_refund`.
+        self.refunds_slowly = False
         self._by_key: dict[str, tuple[Json, str]] = {}
         self._lock = threading.RLock()
 
@@ -53,7 +57,7 @@ class FakeAcme:
         with self._lock:
             known, charge_id = self._by_key.get(key, (order, ""))
             if known != order:
-                return 409, {"code": "conflict", "message": "the key was used already"}
+                return _CONFLICT
             if not charge_id:
                 charge_id = f"ch_{secrets.token_hex(8)}"
                 self._by_key[key] = (order, charge_id)
@@ -63,7 +67,7 @@ class FakeAcme:
                     "url": f"{self.url}/pay/{charge_id}",
                     "status": "open",
                     "received": 0,
-                    "refunded": 0,
+                    "dispute": None,
                 }
             return 200, self.shown(charge_id)
 
@@ -73,7 +77,8 @@ class FakeAcme:
             charge, now = self.charges[charge_id], self._clock()
             if charge["status"] == "open" and now >= charge["expire_time"]:
                 charge["status"] = "expired"
-            return {**charge, "as_of": int(now)}
+            refunds = [one for one in self.refunds.values() if one["charge"] == charge_id]
+            return {**charge, "refunds": [dict(one) for one in refunds], "as_of": int(now)}
 
     def of_payment(self, payment_id: str) -> list[Json]:
         """Return the charges of a payment."""
@@ -103,12 +108,70 @@ class FakeAcme:
                 self._report("charge.paid" if is_paid else "charge.partly_paid", charge_id)
             return self.shown(charge_id)
 
-    def refund(self, charge_id: str, amount: int) -> Json:
-        """Refund an amount; `received` stays unchanged."""
+    def refund(self, order: Json, key: str) -> tuple[int, Json]:
+        """Refund once for a key; 402 for what cannot be refunded. Raises KeyError."""
         with self._lock:
-            self.charges[charge_id]["refunded"] += amount
+            known, refund_id = self._by_key.get(key, (order, ""))
+            if known != order:
+                return _CONFLICT
+            if not refund_id:
+                if (why := self._wrong_with(order)) is not None:
+                    return 402, why
+                refund_id = self.refund_outside(order["charge"], order["amount"], order)
+                self._by_key[key] = (order, refund_id)
+            return 200, dict(self.refunds[refund_id])
+
+    def _wrong_with(self, order: Json) -> Json | None:
+        """Return why this cannot be refunded."""
+        charge = self.shown(order["charge"])
+        if charge["dispute"] is not None:
+            return {"code": "charge_disputed", "message": "Its money is disputed."}
+        live = sum(one["amount"] for one in charge["refunds"] if one["status"] != "failed")
+        if (left := charge["received"] - live) < order["amount"]:
+            code = "exceeds_paid" if charge["received"] else "not_paid"
+            return {"code": code, "message": f"Only {left} is left to refund."}
+        return None
+
+    def refund_outside(self, charge_id: str, amount: int, order: Json | None = None) -> str:
+        """Refund an amount, as in the dashboard; `received` stays unchanged. Return its id."""
+        with self._lock:
+            refund_id = f"re_{secrets.token_hex(8)}"
+            self.refunds[refund_id] = {
+                "id": refund_id,
+                "charge": charge_id,
+                "refund_id": (order or {}).get("refund_id", ""),
+                "amount": amount,
+                "currency": self.charges[charge_id]["currency"],
+                "status": "pending" if order and self.refunds_slowly else "succeeded",
+                "create_time": int(self._clock()),
+            }
             self._report("charge.refunded", charge_id)
-            return self.shown(charge_id)
+            return refund_id
+
+    def end_refund(self, refund_id: str, *, failed: bool) -> None:
+        """Let a refund arrive, or fail: the bank may refuse it days later."""
+        with self._lock:
+            refund = self.refunds[refund_id]
+            refund["status"] = "failed" if failed else "succeeded"
+            self._report("charge.refund_updated", refund["charge"])
+
+    def refunds_of(self, refund_id: str) -> list[Json]:
+        """Return the refunds that carry this id of payd's."""
+        with self._lock:
+            return [dict(one) for one in self.refunds.values() if one["refund_id"] == refund_id]
+
+    def dispute(self, charge_id: str) -> None:
+        """Let the customer's bank take the payment back."""
+        with self._lock:
+            charge, now = self.charges[charge_id], int(self._clock())
+            charge["dispute"] = {
+                "id": f"dp_{secrets.token_hex(8)}",
+                "status": "needs_response",
+                "amount": charge["received"],
+                "reason": "fraudulent",
+                "open_time": now,
+            }
+            self._report("charge.disputed", charge_id)
 
     def expire(self, charge_id: str) -> None:
         """Let a charge expire now."""

@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _routed(
     acme: FakeAcme, method: str, path: list[str], query: Any, body: bytes, key: str
 ) -> tuple[int, Json]:
-    """Return status and document. Raises KeyError for an unknown path or charge."""
+    """Return status and document. Raises KeyError for an unknown path, charge or refund."""
     match method, path:
         case "POST", ["charges"]:
             return acme.create(json.loads(body), key)
@@ -133,6 +133,12 @@ def _routed(
             return 200, acme.shown(charge_id)
         case "POST", ["charges", charge_id, "cancel"]:
             return 200, acme.cancel(charge_id)
+        case "POST", ["refunds"]:
+            return acme.refund(json.loads(body), key)
+        case "GET", ["refunds"]:
+            return 200, {"refunds": acme.refunds_of(query["refund_id"][0])}
+        case "GET", ["refunds", refund_id]:
+            return 200, dict(acme.refunds[refund_id])
         case "GET", ["events"]:
             return 200, acme.events(int(query["after"][0]), int(query["limit"][0]))
         case "GET", ["ping"]:

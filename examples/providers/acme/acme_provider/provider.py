@@ -1,4 +1,4 @@
-"""The Acme provider: create, fetch, cancel, health, and events by webhook or scan."""
+"""The Acme provider: create, fetch, cancel, refund, health, and events by webhook or scan."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,6 +11,7 @@ from payd.plugins import (
     Absent,
     Created,
     CreateOperation,
+    Declined,
     Found,
     Observation,
     OutcomeUnknown,
@@ -19,6 +20,9 @@ from payd.plugins import (
     Provider,
     ProviderContext,
     ProviderEvent,
+    RefundOperation,
+    RefundRef,
+    RefundSnapshot,
     Snapshot,
     WebhookRequest,
 )
@@ -35,7 +39,7 @@ async def open_provider(context: ProviderContext, config: AcmeConfig) -> AsyncIt
 
 
 class AcmeProvider:
-    """Provider, SupportsWebhooks and SupportsScan."""
+    """Provider, SupportsRefund, SupportsWebhooks and SupportsScan."""
 
     def __init__(self, api: AcmeApi, config: AcmeConfig) -> None:
         self._api = api
@@ -73,6 +77,32 @@ class AcmeProvider:
         return charges.snapshot(
             _there(await self._api.post(f"/charges/{ref.reference}/cancel", {}))
         )
+
+    async def refund(self, operation: RefundOperation) -> RefundSnapshot:
+        """Refund a charge. The operation id is the idempotency key, so a retry is one refund."""
+        document = await self._api.post(
+            "/refunds",
+            {
+                "charge": operation.reference,
+                # What comes back with the refund: by it payd knows its own.
+                "refund_id": str(operation.refund_id),
+                "amount": operation.amount,
+                "reason": operation.reason,
+            },
+            idempotency_key=operation.operation_id,
+        )
+        if document is None:
+            raise Declined("no_such_charge", "Acme does not know the charge.")
+        return charges.refund(document)
+
+    async def fetch_refund(self, ref: RefundRef) -> RefundSnapshot | Absent:
+        """Read the refund; without a reference, after a lost response, search by payd's id."""
+        if ref.reference is not None:
+            document = await self._api.get(f"/refunds/{ref.reference}")
+        else:
+            listed = _there(await self._api.get("/refunds", refund_id=str(ref.refund_id)))
+            document = next(iter(listed["refunds"]), None)
+        return Absent() if document is None else charges.refund(document)
 
     async def health(self) -> None:
         """Check that the remote side responds to our credentials."""

@@ -24,7 +24,17 @@ SIGNATURE = "acme-signature"
 
 _STAMP = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})")
 #: The fields of a charge that are kept; none is personal data.
-_KEPT = ("id", "payment_id", "status", "amount", "currency", "received", "refunded", "as_of")
+_KEPT = (
+    "id",
+    "payment_id",
+    "status",
+    "amount",
+    "currency",
+    "received",
+    "refunds",
+    "dispute",
+    "as_of",
+)
 
 
 def verify(

@@ -15,6 +15,8 @@ from payd.plugins import (
     Provider,
     ProviderContext,
     ProviderManifest,
+    RefundCapabilities,
+    Sends,
     hookimpl,
 )
 from sepa_provider.config import SepaConfig, methods_of
@@ -42,6 +44,12 @@ MANIFEST = ProviderManifest(
         # A bank transfer cannot be prevented. payd polls instead, and reports money that arrives
         # after a cancel as PAID_AFTER_CLOSE.
         cancel=Cancel.NOT_CLOSABLE,
+        # We have no access to the account: a person transfers what payd says.
+        refunds=RefundCapabilities(
+            sends=Sends.INSTRUCTIONS,
+            idempotency_window=timedelta(days=3650),
+            lookup=Lookup.INCLUDING_ABSENCE,
+        ),
         # Each call is a thread and a short transaction; SQLite writes one at a time anyway.
         concurrency=16,
     ),

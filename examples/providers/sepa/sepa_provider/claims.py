@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from payd.plugins import (
     Created,
@@ -11,10 +12,15 @@ from payd.plugins import (
     Receipt,
     ReceiptState,
     Redirect,
-    Reversal,
+    RefundInstructions,
+    RefundSnapshot,
+    RefundState,
+    Show,
+    ShowField,
+    ShowKind,
     Snapshot,
 )
-from sepa_provider.ledger import Claim
+from sepa_provider.ledger import Claim, Payout
 from sepa_provider.statements import Entry, Kind
 
 
@@ -23,14 +29,56 @@ def created(claim: Claim) -> Created:
     return Created(reference=claim.reference, next_action=Redirect(url=claim.url))
 
 
-def snapshot(claim: Claim, entries: Sequence[Entry], as_of: datetime) -> Snapshot:
+def instructions(payout: Payout) -> RefundInstructions:
+    """Say what to transfer. The reference is how the transfer is recognized in a statement."""
+    amount = f"{payout.amount // 100}.{payout.amount % 100:02}"
+    fields = (("IBAN", payout.iban), ("Amount", amount), ("Reference", payout.reference))
+    return RefundInstructions(
+        next_action=Show(
+            kind=ShowKind.BANK_TRANSFER,
+            fields=(
+                *(ShowField(label=label, value=value, copyable=True) for label, value in fields),
+                ShowField(label="Currency", value=payout.currency),
+            ),
+        )
+    )
+
+
+def refunded(entry: Entry, payout: Payout | None) -> RefundSnapshot:
+    """Convert what left the account; without a payout nobody asked payd for it."""
+    return RefundSnapshot(
+        # The bank's id: a second transfer with the same reference is another refund.
+        reference=entry.id,
+        state=RefundState.SUCCEEDED,
+        asset=entry.currency,
+        amount=entry.amount,
+        time=entry.booking_time,
+        refund_id=UUID(payout.refund_id) if payout else None,
+    )
+
+
+def snapshot(
+    claim: Claim,
+    entries: Sequence[Entry],
+    paid_out: Sequence[tuple[Payout, Sequence[Entry]]],
+    as_of: datetime,
+) -> Snapshot:
     """Build the state of a claim from the statements up to `as_of`.
 
     Only money that was booked in time counts as confirmed here: payd decides whether late money
     counts, and needs the booking time for it, which only a receipt carries. A partial amount
     leaves the claim OPEN, never PROCESSING: nothing shows that the rest is on its way, and
     PROCESSING would keep the payment from expiring.
+
+    `entries` have the claim's own reference; `paid_out` are its refunds with theirs.
     """
+    outside = [refunded(one, None) for one in entries if one.kind is not Kind.CREDIT]
+    ours = [
+        refunded(one, payout)
+        for payout, booked in paid_out
+        for one in booked
+        if one.kind is Kind.TRANSFER
+    ]
     credits = [one for one in entries if one.kind is Kind.CREDIT]
     in_time = sum(one.amount for one in credits if one.booking_time <= claim.expire_time)
     return Snapshot(
@@ -38,15 +86,19 @@ def snapshot(claim: Claim, entries: Sequence[Entry], as_of: datetime) -> Snapsho
         asset=claim.currency,
         received=sum(one.amount for one in credits),
         confirmed=in_time,
-        refunded=sum(one.amount for one in entries if one.kind is Kind.REVERSAL),
+        refunds=(*outside, *ours),
         as_of=as_of,
         due=claim.amount,
         reference=claim.reference,
     )
 
 
-def event(entry: Entry) -> ProviderEvent:
-    """Use the bank's entry id as the event id: an entry in two statements is one event."""
+def event(entry: Entry, payout: Payout | None = None) -> ProviderEvent:
+    """Use the bank's entry id as the event id: an entry in two statements is one event.
+
+    `payout` is the refund that has the entry's reference, which `translate` cannot look up.
+    """
+    refund = {"claim": payout.claim, "refund_id": payout.refund_id} if payout else {}
     return ProviderEvent(
         id=entry.id,
         type=entry.kind.value,
@@ -55,12 +107,13 @@ def event(entry: Entry) -> ProviderEvent:
             "amount": entry.amount,
             "currency": entry.currency,
             "booking_time": entry.booking_time.isoformat(),
+            **refund,
         },
     )
 
 
 def observations(event: ProviderEvent) -> Sequence[Observation]:
-    """Build a receipt, or a reversal, for the reference that the customer gave.
+    """Build a receipt for the reference that the customer gave, or a refund.
 
     A receipt, not a snapshot: it has its own id and time, so payd can add up partial amounts and
     recognize late money, whatever the order of the entries.
@@ -70,12 +123,18 @@ def observations(event: ProviderEvent) -> Sequence[Observation]:
     reference: here it is the entry's id, which matches no payment.
     """
     content = event.content
-    reference = content["reference"] or event.id
-    if event.type == Kind.REVERSAL.value:
-        # payd expects the total that was returned, and an entry has only its own amount: of two
-        # reversals the larger counts. That is enough to flag the payment for an operator.
-        fact = Reversal(asset=content["currency"], refunded=content["amount"])
-        return (Observation(id=event.id, reference=reference, fact=fact),)
+    reference = content.get("claim") or content["reference"] or event.id
+    if event.type != Kind.CREDIT.value:
+        refund_id = content.get("refund_id")
+        refund = RefundSnapshot(
+            reference=event.id,
+            state=RefundState.SUCCEEDED,
+            asset=content["currency"],
+            amount=content["amount"],
+            time=datetime.fromisoformat(content["booking_time"]),
+            refund_id=UUID(refund_id) if refund_id else None,
+        )
+        return (Observation(id=event.id, reference=reference, fact=refund),)
     receipt = Receipt(
         id=event.id,
         asset=content["currency"],

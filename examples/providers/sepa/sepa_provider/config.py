@@ -19,8 +19,8 @@ _NEEDED = frozenset({"reference", "amount"})
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 
 
-def _iban(text: str) -> str:
-    """Normalize and check an IBAN: a mistyped one would send all money to a stranger."""
+def checked_iban(text: str) -> str:
+    """Normalize an IBAN; raises ValueError for a mistyped one: it would send money to a stranger."""
     iban = compact(text)
     if not _IBAN.fullmatch(iban) or not has_iban_check(iban):
         raise ValueError("not an IBAN: its form or its check digits are wrong")
@@ -48,7 +48,7 @@ class SepaConfig(ProviderConfig):
     """Settings under `providers.sepa`."""
 
     #: IBAN of the account that receives the transfers; only its statements are read.
-    iban: Annotated[str, AfterValidator(_iban)]
+    iban: Annotated[str, AfterValidator(checked_iban)]
     #: URL template of the shop's page with the transfer details.
     instructions_url: Annotated[str, AfterValidator(_template)]
     #: SQLite file with the open claims and the statement entries. It must be on a local disk: all

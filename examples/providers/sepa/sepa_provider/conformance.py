@@ -9,7 +9,7 @@ from uuid import UUID
 
 import trio
 
-from payd.plugins import PaymentRef
+from payd.plugins import NextAction, PaymentRef, Show
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
 from sepa_provider.companion import IBAN
 from sepa_provider.fake_bank import Booking, drop, statement
@@ -27,6 +27,9 @@ async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
 
 class SepaRemote(Remote):
     """A fake bank that writes statements, controlled by the kit."""
+
+    #: A specimen of another bank.
+    refund_destination = "FR1420041010050500013M02606"
 
     def __init__(self, clock: BenchClock, folder: Path) -> None:
         self._clock = clock
@@ -77,10 +80,19 @@ class SepaRemote(Remote):
         """Write a statement that shows the returned transfer."""
         await self._booked(ref, amount, is_reversal=True)
 
+    async def transfer(self, action: NextAction) -> None:
+        """Write a statement that shows our transfer to the customer."""
+        assert isinstance(action, Show)  # noqa: S101 - what the provider returns
+        said = {field.label: field.value for field in action.fields}
+        cents = int(said["Amount"].replace(".", ""))
+        await self._drop(Booking(reference=said["Reference"], cents=cents, is_outgoing=True))
+
     async def _booked(self, ref: PaymentRef, amount: int, *, is_reversal: bool) -> None:
-        await trio.lowlevel.checkpoint()
         reference = ref.reference or reference_of(ref.operation_id)
-        booking = Booking(reference=reference, cents=amount, is_reversal=is_reversal)
+        await self._drop(Booking(reference=reference, cents=amount, is_reversal=is_reversal))
+
+    async def _drop(self, booking: Booking) -> None:
+        await trio.lowlevel.checkpoint()
         drop(self._statements, statement(IBAN, [booking], self._clock.now()))
 
     def key_name(self) -> str:

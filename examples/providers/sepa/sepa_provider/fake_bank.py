@@ -32,11 +32,13 @@ _ENTRY = """   <Ntry>
 
 @attrs.frozen(kw_only=True)
 class Booking:
-    """A transfer, or a returned one, in a statement."""
+    """A transfer to us or from us, or a returned one, in a statement."""
 
     reference: str
     cents: int
     is_reversal: bool = False
+    #: Whether we transfer it to a customer.
+    is_outgoing: bool = False
     id: str = attrs.field(factory=lambda: f"E{token_hex(8)}")
 
 
@@ -46,7 +48,7 @@ def statement(iban: str, bookings: Sequence[Booking], now: datetime) -> str:
         _ENTRY.format(
             id=one.id,
             cents_text=f"{one.cents // 100}.{one.cents % 100:02}",
-            indicator="DBIT" if one.is_reversal else "CRDT",
+            indicator="DBIT" if one.is_reversal or one.is_outgoing else "CRDT",
             reversal="<RvslInd>true</RvslInd>" if one.is_reversal else "",
             day=now.date().isoformat(),
             reference=one.reference,
@@ -72,8 +74,11 @@ def main() -> None:
     parser.add_argument("--iban", required=True, help="account that receives the money")
     parser.add_argument("--reference", required=True, help="reference of the payment: RF…")
     parser.add_argument("--cents", type=int, required=True, help="amount in euro cents")
+    parser.add_argument("--outgoing", action="store_true", help="a refund that we transfer")
     arguments = parser.parse_args()
-    booking = Booking(reference=arguments.reference, cents=arguments.cents)
+    booking = Booking(
+        reference=arguments.reference, cents=arguments.cents, is_outgoing=arguments.outgoing
+    )
     path = drop(arguments.folder, statement(arguments.iban, [booking], datetime.now(UTC)))
     print(path)  # noqa: T201 - what a command is for
 

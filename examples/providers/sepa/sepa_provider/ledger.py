@@ -1,4 +1,4 @@
-"""SQLite ledger of payment claims and of the entries in the bank's statements.
+"""SQLite ledger of claims, of refunds to pay out, and of the entries in the bank's statements.
 
 All calls block, usually for a few milliseconds: call them in a thread. Each call opens its own
 connection, so any thread and any process may call.
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -21,6 +22,11 @@ CREATE TABLE IF NOT EXISTS claims (
     amount INTEGER NOT NULL, currency TEXT NOT NULL, url TEXT NOT NULL,
     create_time TEXT NOT NULL, expire_time TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS payouts (
+    reference TEXT PRIMARY KEY, refund_id TEXT NOT NULL, claim TEXT NOT NULL,
+    amount INTEGER NOT NULL, currency TEXT NOT NULL, iban TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS payouts_of_a_claim ON payouts (claim);
 CREATE TABLE IF NOT EXISTS entries (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, reference TEXT,
     amount INTEGER NOT NULL, currency TEXT NOT NULL, booking_time TEXT NOT NULL
@@ -32,8 +38,11 @@ CREATE TABLE IF NOT EXISTS files (
 """
 _CLAIM = "reference, operation_id, payment_id, amount, currency, url, create_time, expire_time"
 _ENTRY = "id, kind, reference, amount, currency, booking_time"
+_PAYOUT = "reference, refund_id, claim, amount, currency, iban"
 # ruff: noqa: S608 - the interpolated column names are constants
 _CLAIM_BY_REFERENCE = f"SELECT {_CLAIM} FROM claims WHERE reference = ?"
+_PAYOUT_BY_REFERENCE = f"SELECT {_PAYOUT} FROM payouts WHERE reference = ?"
+_PAYOUTS_OF_CLAIM = f"SELECT {_PAYOUT} FROM payouts WHERE claim = ? ORDER BY reference"
 _INSERT_ENTRY = f"INSERT OR IGNORE INTO entries ({_ENTRY}) VALUES (?, ?, ?, ?, ?, ?)"
 _ENTRY_BY_ID = f"SELECT {_ENTRY} FROM entries WHERE id = ?"
 _ENTRIES_OF_REFERENCE = f"SELECT {_ENTRY} FROM entries WHERE reference = ? ORDER BY number"
@@ -56,6 +65,20 @@ class Claim:
     url: str
     create_time: datetime
     expire_time: datetime
+
+
+@attrs.frozen(kw_only=True)
+class Payout:
+    """What we owe a customer as a refund, until a transfer with its reference is in a statement."""
+
+    reference: str
+    refund_id: str
+    #: Reference of the claim that is refunded.
+    claim: str
+    #: Minor units: cents.
+    amount: int
+    currency: str
+    iban: str
 
 
 @attrs.frozen(kw_only=True)
@@ -115,6 +138,29 @@ class Ledger:
         """Return the claim with this reference, or None."""
         with self._connection() as database:
             return _find(database, reference)
+
+    # -- refunds ---------------------------------------------------------------------------------
+
+    def owe(self, payout: Payout) -> Payout:
+        """Store a refund to pay out unless its reference exists; return the stored one."""
+        with self._transaction() as database:
+            database.execute(
+                "INSERT INTO payouts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (reference) DO NOTHING",
+                attrs.astuple(payout),
+            )
+            row = database.execute(_PAYOUT_BY_REFERENCE, (payout.reference,)).fetchone()
+        return _payout(row)
+
+    def payout(self, reference: str) -> Payout | None:
+        """Return the refund with this reference, or None."""
+        with self._connection() as database:
+            row = database.execute(_PAYOUT_BY_REFERENCE, (reference,)).fetchone()
+        return None if row is None else _payout(row)
+
+    def payouts_of(self, claim: str) -> Sequence[Payout]:
+        """Return the refunds of a claim."""
+        with self._connection() as database:
+            return [_payout(row) for row in database.execute(_PAYOUTS_OF_CLAIM, (claim,))]
 
     # -- statement entries -----------------------------------------------------------------------
 
@@ -203,6 +249,10 @@ def _find(database: sqlite3.Connection, reference: str) -> Claim | None:
         create_time=datetime.fromisoformat(create_time),
         expire_time=datetime.fromisoformat(expire_time),
     )
+
+
+def _payout(row: Sequence[Any]) -> Payout:
+    return Payout(**dict(zip(_PAYOUT.split(", "), row, strict=True)))
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

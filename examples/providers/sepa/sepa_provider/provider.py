@@ -1,4 +1,4 @@
-"""The provider: creates claims in the ledger and scans the bank's statements."""
+"""The provider: creates claims and refunds in the ledger, and scans the bank's statements."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,6 +10,7 @@ from payd.plugins import (
     Absent,
     Created,
     CreateOperation,
+    Declined,
     Found,
     IdempotencyConflict,
     InvalidRequest,
@@ -19,13 +20,18 @@ from payd.plugins import (
     Provider,
     ProviderContext,
     ProviderEvent,
+    RefundInstructions,
+    RefundOperation,
+    RefundRef,
+    RefundSnapshot,
     Snapshot,
 )
 from sepa_provider import claims
-from sepa_provider.config import SepaConfig, instructions_url
+from sepa_provider.config import SepaConfig, checked_iban, instructions_url
 from sepa_provider.importing import Importer
-from sepa_provider.ledger import Claim, Ledger
+from sepa_provider.ledger import Claim, Ledger, Payout
 from sepa_provider.references import reference_of
+from sepa_provider.statements import Entry, Kind
 
 #: Entries in one page, which payd stores in one transaction.
 PAGE_MAX = 100
@@ -41,7 +47,7 @@ async def open_provider(context: ProviderContext, config: SepaConfig) -> AsyncIt
 
 
 class SepaProvider:
-    """Implements Provider and SupportsScan.
+    """Implements Provider, SupportsRefund and SupportsScan.
 
     Files are read and written in threads. A cancelled call still waits for its thread to finish,
     so that its effect is known.
@@ -75,6 +81,21 @@ class SepaProvider:
         if isinstance(found, Absent):
             raise InvalidRequest("payment_id", "no claim exists for this payment")
         return found.snapshot
+
+    async def refund(self, operation: RefundOperation) -> RefundInstructions:
+        """Say what to transfer, the same for every repetition: we have no access to the account."""
+        payout = self._payout(operation)
+        if await trio.to_thread.run_sync(self._ledger.find, payout.claim) is None:
+            raise Declined("no_such_claim", "No claim exists for this payment.")
+        kept = await trio.to_thread.run_sync(self._ledger.owe, payout)
+        if kept != payout:
+            raise IdempotencyConflict("the operation id was used with other parameters")
+        return claims.instructions(kept)
+
+    async def fetch_refund(self, ref: RefundRef) -> RefundSnapshot | Absent:
+        """Import new statements, then return the transfer with the refund's reference."""
+        await self._importer.import_new()
+        return await trio.to_thread.run_sync(self._paid_out, ref)
 
     async def health(self) -> None:
         """Check that the ledger and the statements folder are accessible."""
@@ -123,7 +144,40 @@ class SepaProvider:
         covered_until = self._ledger.end_time() or claim.create_time
         as_of = max(claim.create_time, min(covered_until, self._clock.now()))
         entries = self._ledger.entries_of(reference)
-        return Found(created=claims.created(claim), snapshot=claims.snapshot(claim, entries, as_of))
+        paid_out = [
+            (payout, self._ledger.entries_of(payout.reference))
+            for payout in self._ledger.payouts_of(reference)
+        ]
+        standing = claims.snapshot(claim, entries, paid_out, as_of)
+        return Found(created=claims.created(claim), snapshot=standing)
+
+    def _payout(self, operation: RefundOperation) -> Payout:
+        try:
+            iban = checked_iban(operation.destination)
+        except ValueError as error:
+            raise InvalidRequest("destination", str(error)) from None
+        if iban == self._config.iban:
+            raise InvalidRequest("destination", "this is our own account")
+        return Payout(
+            reference=reference_of(operation.operation_id),
+            refund_id=str(operation.refund_id),
+            claim=operation.reference,
+            amount=operation.amount,
+            currency=operation.asset,
+            iban=iban,
+        )
+
+    def _paid_out(self, ref: RefundRef) -> RefundSnapshot | Absent:
+        reference = reference_of(ref.operation_id)
+        payout = self._ledger.payout(reference)
+        for entry in self._ledger.entries_of(reference):
+            if entry.kind is Kind.TRANSFER and ref.reference in (None, entry.id):
+                return claims.refunded(entry, payout)
+        return Absent()
+
+    def _payout_of(self, entry: Entry) -> Payout | None:
+        is_ours = entry.kind is Kind.TRANSFER and entry.reference is not None
+        return self._ledger.payout(entry.reference or "") if is_ours else None
 
     def _page(self, cursor: str | None) -> Page:
         number, _, entry_id = (cursor or "0:").partition(":")
@@ -135,7 +189,7 @@ class SepaProvider:
         for last, entry in rows[-1:]:
             cursor = f"{last}:{entry.id}"
         return Page(
-            events=tuple(claims.event(entry) for _, entry in rows),
+            events=tuple(claims.event(entry, self._payout_of(entry)) for _, entry in rows),
             cursor=cursor or "0:",
             more=len(rows) == PAGE_MAX,
         )

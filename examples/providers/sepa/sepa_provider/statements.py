@@ -25,6 +25,8 @@ class Kind(enum.Enum):
     CREDIT = "credit"
     #: An earlier credit was taken back.
     REVERSAL = "reversal"
+    #: A transfer of ours, such as a refund.
+    TRANSFER = "transfer"
 
 
 class UnreadableStatement(Exception):
@@ -113,13 +115,15 @@ def _entries(entry: ET.Element) -> Iterator[Entry]:
 
 
 def _kind(entry: ET.Element) -> Kind | None:
-    """Return the direction; None for our own payments and their returns."""
+    """Return the direction; None for what came back of our own transfers."""
     is_reversal = _text(entry, "RvslInd") in ("true", "1")
     match _text(entry, "CdtDbtInd"), is_reversal:
         case "CRDT", False:
             return Kind.CREDIT
         case "DBIT", True:
             return Kind.REVERSAL
+        case "DBIT", False:
+            return Kind.TRANSFER
     return None
 
 
@@ -128,7 +132,7 @@ def _movement(kind: Kind, entry: ET.Element, part: ET.Element, entry_id: str) ->
         # Without this id, an entry in two statements would count twice.
         raise UnreadableStatement("a booked entry has no AcctSvcrRef")
     reference = _reference(part)
-    # A reversal without a known reference concerns no payment.
+    # What left without a known reference concerns no payment.
     if kind is Kind.CREDIT or reference is not None:
         amount = part.find(_path("Amt"))
         if amount is None:

@@ -71,7 +71,7 @@ def test_a_reference_in_the_free_text_is_found() -> None:
     ("old", "new"),
     [
         ("<Cd>BOOK</Cd>", "<Cd>PDNG</Cd>"),
-        (">CRDT<", ">DBIT<"),
+        ("<Cd>BOOK</Cd>", "<Cd>INFO</Cd>"),
         (IBAN, "DE02120300000000202051"),
     ],
 )
@@ -126,6 +126,13 @@ def test_a_doctype_is_refused_in_any_encoding() -> None:
     bomb = PLAIN.replace('"UTF-8"', '"UTF-16"').replace("<Document", "<!DOCTYPE d><Document")
     with pytest.raises(UnreadableStatement, match="DOCTYPE"):
         read_statements(bomb.encode("utf-16"), IBAN)
+
+
+def test_a_transfer_of_ours_is_read_by_its_reference() -> None:
+    (entry,) = read(PLAIN.replace(">CRDT<", ">DBIT<")).entries
+    assert (entry.kind, entry.reference) == (Kind.TRANSFER, REFERENCE)
+    other = PLAIN.replace(">CRDT<", ">DBIT<").replace(REFERENCE, "rent")
+    assert read(other).entries == ()
 
 
 def test_an_event_carries_no_personal_data() -> None:

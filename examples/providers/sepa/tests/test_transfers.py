@@ -22,7 +22,6 @@ from payd.plugins import (
     Money,
     PaymentRef,
     ProviderContext,
-    Reversal,
     Snapshot,
 )
 from payd.plugins.testing import BenchClock, BenchLog
@@ -233,15 +232,16 @@ def test_a_changed_setting_keeps_the_page_of_an_existing_claim(tmp_path: Path) -
     assert actions[0] == actions[1]
 
 
-def test_returned_money_is_a_reversal(tmp_path: Path) -> None:
+def test_returned_money_is_a_refund_that_nobody_asked_for(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         ref = await desk.create()
         desk.book(14900)
         desk.book(14900, is_reversal=True)
         look = await desk.look(ref)
-        assert (look.confirmed, look.refunded) == (14900, 14900)
+        [refund] = look.refunds
+        assert (look.confirmed, refund.amount, refund.refund_id) == (14900, 14900, None)
         events = (await desk.provider.scan(None)).events
         facts = [one.fact for event in events for one in desk.provider.translate(event)]
-        assert Reversal(asset="EUR", refunded=14900) in facts
+        assert refund in facts
 
     at_the_desk(tmp_path, story)

@@ -3,6 +3,8 @@
 from payd.plugins.testing.checks import (
     basic,
     money,
+    refund_faults,
+    refunds,
     resilience,
     scan,
     story,
@@ -10,4 +12,14 @@ from payd.plugins.testing.checks import (
     webhooks,
 )
 
-__all__ = ["basic", "money", "resilience", "scan", "story", "watch", "webhooks"]
+__all__ = [
+    "basic",
+    "money",
+    "refund_faults",
+    "refunds",
+    "resilience",
+    "scan",
+    "story",
+    "watch",
+    "webhooks",
+]

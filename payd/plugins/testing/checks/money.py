@@ -4,19 +4,14 @@ from datetime import timedelta
 
 from payd.plugins import (
     Observation,
-    PaymentRef,
-    ProviderEvent,
     ProviderStatus,
     Reversal,
     Snapshot,
     SupportsEvents,
-    SupportsScan,
-    SupportsWebhooks,
 )
 from payd.plugins.testing.bench import Bench, asset, due
-from payd.plugins.testing.checks.scan import read
+from payd.plugins.testing.checks.refunding import Paid, paid, refunds_of
 from payd.plugins.testing.checks.standing import looked, stands
-from payd.plugins.testing.checks.webhooks import verified
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen
 
@@ -112,40 +107,41 @@ async def amounts_are_exact(bench: Bench) -> None:
     "After an unreported refund, a service keeps running that is not paid for.",
 )
 async def refunds_are_reported(bench: Bench) -> None:
-    operation, ref, _ = await bench.paid()
-    cursor = (await read(bench, None))[1] if isinstance(bench.provider, SupportsScan) else None
+    payment = await paid(bench)
     gone = 0
-    for amount in (due(operation) // 2, due(operation) - due(operation) // 2):
-        await bench.remote.refund(ref, amount)
-        await bench.settled()
+    for amount in (payment.due // 2, payment.due - payment.due // 2):
+        await bench.remote.refund(payment.ref, amount)
         gone += amount
-        snapshot = (await bench.found(ref)).snapshot
-        reports = await _reports(bench, ref, cursor)
-        if isinstance(bench.provider, SupportsEvents) and not any(map(_refunded, reports)):
+        told = await payment.reported()
+        if isinstance(bench.provider, SupportsEvents) and not await _is_told(payment):
             raise Failed(f"{gone} were refunded, but no event reports it")
-        reported = max([snapshot.refunded, *map(_refunded, reports)])
+        by_reference = {one.reference: one for _, one in told}
+        reported = max(sum(one.amount for one in by_reference.values()), await _total(payment))
         if reported != gone:
-            raise Failed(f"{gone} were refunded in all, but refunded is {reported}")
-        if snapshot.received != due(operation):
+            raise Failed(f"{gone} were refunded in all, but {reported} are reported")
+        if any(one.refund_id is not None for one in by_reference.values()):
+            raise Failed("a refund that payd did not make is reported with an id of payd's")
+        snapshot = (await bench.found(payment.ref)).snapshot
+        if snapshot.received != payment.due:
             raise Failed(
                 f"after a refund of {gone}, received is {snapshot.received}:"
-                f" it must stay {due(operation)}"
+                f" it must stay {payment.due}"
             )
         if snapshot.status is ProviderStatus.OPEN:
             raise Failed(f"after a refund of {gone}, the status is OPEN, which means payable")
 
 
-async def _reports(bench: Bench, ref: PaymentRef, cursor: str | None) -> list[Observation]:
-    """Observations of the events since the cursor, by webhook and by scan."""
-    provider: object = bench.provider
-    events: list[ProviderEvent] = []
-    if not isinstance(provider, SupportsEvents):
-        return []
-    if isinstance(provider, SupportsWebhooks):
-        events.append(verified(bench, bench.remote.webhook(ref, bench.clock.now())))
-    if isinstance(provider, SupportsScan):
-        events += (await read(bench, cursor))[0].values()
-    return [one for event in events for one in provider.translate(event)]
+async def _is_told(payment: Paid) -> bool:
+    """Whether an event reports a refund."""
+    reports = [report for _, report in await payment.reports()]
+    return any(refunds_of(one) or _refunded(one) for one in reports)
+
+
+async def _total(payment: Paid) -> int:
+    """The largest total that a report says."""
+    reports = [report for _, report in await payment.reports()]
+    looked = (await payment.bench.found(payment.ref)).snapshot
+    return max([looked.refunded, *map(_refunded, reports)])
 
 
 def _refunded(report: Observation) -> int:

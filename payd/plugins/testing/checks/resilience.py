@@ -22,9 +22,9 @@ from payd.plugins.testing.bench import PATIENCE_S, Bench
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted
 
-_CHECKPOINTS_MAX = 200
+CHECKPOINTS_MAX = 200
 #: Faults that make a fetch fail.
-_FETCH_FAULTS = (
+FETCH_FAULTS = (
     Fault.SERVER_ERROR,
     Fault.LOST_REQUEST,
     Fault.LOST_ANSWER,
@@ -162,10 +162,10 @@ async def a_hanging_call_can_be_cancelled(bench: Bench) -> None:
 
 @check(Level.RESILIENCE, "A daemon may stop at any moment during a call.")
 async def cancelled_at_any_moment_it_is_done_at_most_once(bench: Bench) -> None:
-    for steps in range(_CHECKPOINTS_MAX):
+    for steps in range(CHECKPOINTS_MAX):
         operation = bench.operation()
         with trio.CancelScope() as scope:
-            counter = _CancelAfter(scope, steps)
+            counter = CancelAfter(scope, steps)
             trio.lowlevel.add_instrument(counter)
             try:
                 await bench.raised(bench.provider.create, operation)
@@ -177,7 +177,7 @@ async def cancelled_at_any_moment_it_is_done_at_most_once(bench: Bench) -> None:
             return
         if steps > 20 and steps % 10:
             continue
-    raise Failed(f"create did not end after {_CHECKPOINTS_MAX} steps")
+    raise Failed(f"create did not end after {CHECKPOINTS_MAX} steps")
 
 
 @check(Level.RESILIENCE, "payd sends an operation again if fetch returns Absent.")
@@ -188,7 +188,7 @@ async def a_failed_fetch_is_not_absence(bench: Bench) -> None:
         refs.append(bench.ref(operation))
     ruled_out: NotScripted | CannotHappen | None = None
     met = 0
-    for fault in _FETCH_FAULTS:
+    for fault in FETCH_FAULTS:
         try:
             await bench.remote.fault(fault)
         except (NotScripted, CannotHappen) as error:
@@ -217,7 +217,7 @@ async def a_wrong_reference_is_not_found(bench: Bench) -> None:
         raise Failed(f"fetch of an unknown reference returned {result!r}")
 
 
-class _CancelAfter(trio.abc.Instrument):
+class CancelAfter(trio.abc.Instrument):
     """Cancels a scope after a number of steps of its task."""
 
     def __init__(self, scope: trio.CancelScope, steps: int) -> None:
