@@ -13,6 +13,8 @@ from payd.plugins import (
     Provider,
     ProviderContext,
     ProviderManifest,
+    RefundCapabilities,
+    Sends,
     hookimpl,
 )
 from tempo_provider.config import TempoConfig, methods_of
@@ -39,6 +41,12 @@ MANIFEST = ProviderManifest(
         lookup=Lookup.INCLUDING_ABSENCE,
         cancel=Cancel.NOT_CLOSABLE,
         audit=True,
+        # payd has no key: a person transfers what it says, and the watch sees it.
+        refunds=RefundCapabilities(
+            sends=Sends.INSTRUCTIONS,
+            idempotency_window=timedelta(days=365),
+            lookup=Lookup.INCLUDING_ABSENCE,
+        ),
     ),
     credentials=("tempo_memo_key",),
     imports=("tempo_provider.provider",),

@@ -131,6 +131,10 @@ class TempoConfig(ProviderConfig):
         """Number of endpoints that must agree."""
         return self.rpc_quorum or min(2, len(self.rpc_url))
 
+    def code_of(self, token: str) -> str:
+        """Code of a token; its address for one that is watched and not offered."""
+        return next((code for code, address in self.tokens.items() if address == token), token)
+
     @property
     def watched(self) -> frozenset[str]:
         """Every token whose transfers are read, offered or not."""

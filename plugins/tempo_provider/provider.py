@@ -4,6 +4,7 @@ Nothing is created on the chain. A payment's memo is made once and stored with i
 found by the watch, whatever has become of the payment since.
 """
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 import trio
+from web3 import Web3
 
 from payd.plugins import (
     Absent,
@@ -20,12 +22,16 @@ from payd.plugins import (
     CryptoTransfer,
     Found,
     Holding,
+    InvalidRequest,
     Logger,
     NotAttempted,
     PaymentRef,
     Provider,
     ProviderContext,
     ProviderStatus,
+    RefundInstructions,
+    RefundOperation,
+    RefundRef,
     Sink,
     Snapshot,
 )
@@ -34,6 +40,8 @@ from tempo_provider.contracts import DECIMALS, TRANSFER_WITH_MEMO, topic_of, tra
 from tempo_provider.cursor import Cursor, Point, cursor_of
 from tempo_provider.forks import log_fork
 from tempo_provider.memo import memo_of, spellings
+from tempo_provider.receivers import why_not_a_receiver
+from tempo_provider.refund_memo import refund_memo_of
 from tempo_provider.rpc import Endpoint, RpcError, Unreadable
 from tempo_provider.slices import read_point
 from tempo_provider.tokens import Tokens, read_balance
@@ -41,6 +49,7 @@ from tempo_provider.transfers import UnreadableLog, amount_of
 from tempo_provider.watcher import Watcher
 from tempo_provider.witnesses import Witnesses
 
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 #: Blocks of lag above which cancel does not query a payment's transfers; the watch finds them.
 GAP_BLOCKS_MAX = 10_000
 #: Seconds that the start waits for the chain.
@@ -81,7 +90,7 @@ async def _check_at_start(tokens: Tokens, witnesses: Witnesses, log: Logger) -> 
 
 
 class TempoProvider:
-    """Provider, SupportsPrepare, SupportsWatch and SupportsAudit."""
+    """Provider, SupportsPrepare, SupportsRefund, SupportsWatch and SupportsAudit."""
 
     #: Only one daemon runs the watch; others would only double the requests.
     singleton = True
@@ -155,6 +164,47 @@ class TempoProvider:
             raise NotAttempted(f"the chain cannot be read: {error}") from None
         return _standing(ref, point, seen)
 
+    async def refund(self, operation: RefundOperation) -> RefundInstructions:
+        """Say what to transfer: payd has no key. The memo is that of the refund."""
+        destination = self._destination(operation.destination)
+        token = operation.asset.lower()
+        await self._require_watched(self._config.receiver_address, token)
+        key, amount = self._context.secrets["tempo_memo_key"][0], operation.amount
+        memo = refund_memo_of(operation.refund_id, destination, key)
+        chain_id = self._config.chain_id
+        action = CryptoTransfer(
+            currency=self._config.code_of(token),
+            chain_id=chain_id,
+            token_address=token,
+            receiver_address=destination,
+            amount_base_units=amount,
+            decimals=DECIMALS,
+            memo=memo,
+            calldata=transfer_calldata(destination, amount, memo),
+            payment_uri=_payment_uri(token, chain_id, destination, amount, memo),
+        )
+        return RefundInstructions(next_action=action)
+
+    async def fetch_refund(self, ref: RefundRef) -> Absent:
+        """Return Absent: instructions leave no trace, and the watch reports the transfer."""
+        await trio.lowlevel.checkpoint()
+        return Absent()
+
+    def _destination(self, text: str) -> str:
+        """Check where to send to; raises InvalidRequest. Nobody can take a transfer back."""
+        address = text.strip()
+        if not _ADDRESS.fullmatch(address):
+            why = "it is not an address: 0x and 40 hexadecimal digits"
+        elif not _has_checksum(address):
+            why = "the address is mistyped: its checksum (EIP-55) is wrong"
+        elif address.lower() == self._config.receiver_address:
+            why = "it is our own account"
+        else:
+            why = why_not_a_receiver(address.lower())
+        if why:
+            raise InvalidRequest("destination", why)
+        return address.lower()
+
     async def health(self) -> None:
         """Check that the remote side responds to our credentials."""
         await self._tokens.check()
@@ -166,6 +216,7 @@ class TempoProvider:
         watcher = Watcher(
             self._config,
             self._witnesses,
+            memo_keys=lambda: context.secrets["tempo_memo_key"],
             clock=context.clock,
             log=context.log,
             metrics=context.metrics,
@@ -215,6 +266,12 @@ class TempoProvider:
         if stored is None:
             raise NotAttempted("the watch has not begun")
         return cursor_of(stored)
+
+
+def _has_checksum(address: str) -> bool:
+    """Whether its checksum is right; an address in one case has none."""
+    digits = address[2:]
+    return digits in (digits.lower(), digits.upper()) or Web3.is_checksum_address(address)
 
 
 async def read_sent(

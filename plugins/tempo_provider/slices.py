@@ -115,7 +115,7 @@ def log_filters(watched: Watched, first: int, last: int) -> list[dict[str, Any]]
     ours = [topic_of(account) for account in sorted(watched.accounts)]
     return [
         span | {"address": tokens, "topics": [[TRANSFER, TRANSFER_WITH_MEMO], None, ours]},
-        span | {"address": tokens, "topics": [[TRANSFER], ours]},
+        span | {"address": tokens, "topics": [[TRANSFER, TRANSFER_WITH_MEMO], ours]},
         span | {"address": GUARD, "topics": [[TRANSFER_BLOCKED], None, ours]},
     ]
 

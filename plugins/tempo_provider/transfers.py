@@ -6,14 +6,24 @@ money reported again, always one log later, so that it adds its memo and nothing
 """
 
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from payd.plugins import TEXT_MAX, Observation, Outflow, Receipt, ReceiptState
+from payd.plugins import (
+    TEXT_MAX,
+    Conflict,
+    Observation,
+    Outflow,
+    Receipt,
+    ReceiptState,
+    RefundSnapshot,
+    RefundState,
+)
 from tempo_provider.contracts import TRANSFER, TRANSFER_BLOCKED, TRANSFER_WITH_MEMO, ZERO
 from tempo_provider.memo import reference_of
 from tempo_provider.quantities import quantity
+from tempo_provider.refund_memo import refund_of
 
 Log = Mapping[str, Any]
 
@@ -183,6 +193,8 @@ class Books(NamedTuple):
 
     arrivals: list[Observation]
     outflows: list[Outflow]
+    #: What the memos of outflows say about refunds.
+    refunds: list[Observation]
 
 
 def books_of(
@@ -191,13 +203,14 @@ def books_of(
     chain_id: int,
     accounts: frozenset[str],
     times: Mapping[int, datetime],
+    keys: Sequence[str] = (),
 ) -> Books:
     """Split transfers into arrivals at our accounts and outflows from them.
 
     Zero amounts and transfers between our accounts count as neither. A mint to us is money like any
-    other; a burn of ours is an outflow, whatever memo it carries.
+    other; a burn of ours is an outflow, whatever memo it carries. `keys` prove the memos of refunds.
     """
-    books = Books([], [])
+    books = Books([], [], [])
     for transfer in transfers:
         to_us, from_us = transfer.receiver in accounts, transfer.sender in accounts
         if transfer.amount == 0 or to_us == from_us:
@@ -217,7 +230,33 @@ def books_of(
                     details=details,
                 )
             )
+            if transfer.memo is not None and transfer.receiver != ZERO:
+                books.refunds.extend(_refund(name, transfer, transfer.memo, time, keys))
     return books
+
+
+def _refund(
+    name: str, transfer: Transfer, memo: str, time: datetime, keys: Sequence[str]
+) -> Iterator[Observation]:
+    """What an outgoing transfer means for a payment: nothing without a memo of ours.
+
+    The memo of a payment says that a person sent money back without payd.
+    """
+    named = refund_of(memo, transfer.receiver, keys)
+    reference = str(named.refund_id) if named else reference_of(memo)
+    if named is not None and not named.is_proven:
+        detail = f"an outgoing transfer has its memo, and was not asked for: {name}"
+        yield Observation(id=name, reference=reference, fact=Conflict(detail=detail))
+    elif reference:
+        refund = RefundSnapshot(
+            reference=name,
+            state=RefundState.SUCCEEDED,
+            asset=transfer.token,
+            amount=transfer.amount,
+            time=time,
+            refund_id=named.refund_id if named else None,
+        )
+        yield Observation(id=name, reference=reference, fact=refund)
 
 
 def held_of(

@@ -6,7 +6,7 @@ another hash at the cursor's height, the watch halts.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import attrs
@@ -42,12 +42,15 @@ class Watcher:
         config: TempoConfig,
         witnesses: Witnesses,
         *,
+        memo_keys: Callable[[], Sequence[str]],
         clock: Clock,
         log: Logger,
         metrics: Metrics,
     ) -> None:
+        """Keep what it needs; `memo_keys` returns the keys that are valid now."""
         self._config = config
         self._witnesses = witnesses
+        self._memo_keys = memo_keys
         self._clock = clock
         self._log = log
         self._metrics = metrics
@@ -233,11 +236,12 @@ class Watcher:
             chain_id=chain_id,
             accounts=accounts,
             times=times,
+            keys=self._memo_keys(),
         )
         held = held_of(
             [one for one in moved if isinstance(one, Blocked)], chain_id=chain_id, times=times
         )
-        return [*books.arrivals, *held], books.outflows
+        return [*books.arrivals, *books.refunds, *held], books.outflows
 
     def _remember(self, new: Iterable[_Moved], cursor: Cursor) -> None:
         oldest = cursor.point.number - self._config.overlap_blocks

@@ -124,7 +124,7 @@ def test_a_mint_to_us_is_money_as_any_other() -> None:
 
 
 def test_a_burn_that_carries_our_memo_brings_us_nothing() -> None:
-    assert books(burn(USDC, PAYER, 149, MEMO)) == Books([], [])
+    assert books(burn(USDC, PAYER, 149, MEMO)) == Books([], [], [])
 
 
 def test_a_burn_of_ours_is_an_outflow() -> None:
@@ -147,20 +147,20 @@ def test_the_fees_of_customers_are_not_ours() -> None:
 
 @pytest.mark.parametrize("memo", [None, MEMO], ids=["plain", "with our memo"])
 def test_nothing_is_nothing_whatever_memo_it_bears(memo: str | None) -> None:
-    assert books(transfer(USDC, PAYER, US, 0, memo), mint(USDC, US, 0, memo)) == Books([], [])
+    assert books(transfer(USDC, PAYER, US, 0, memo), mint(USDC, US, 0, memo)) == Books([], [], [])
 
 
 def test_what_we_send_to_ourselves_moves_nothing() -> None:
-    assert books(transfer(USDC, US, US, 149, MEMO)) == Books([], [])
+    assert books(transfer(USDC, US, US, 149, MEMO)) == Books([], [], [])
 
 
 def test_what_moves_between_accounts_of_ours_moves_nothing() -> None:
     both = frozenset({US, STRANGER})
-    assert books(transfer(USDC, US, STRANGER, 149, MEMO), accounts=both) == Books([], [])
+    assert books(transfer(USDC, US, STRANGER, 149, MEMO), accounts=both) == Books([], [], [])
 
 
 def test_what_others_send_each_other_is_not_ours() -> None:
-    assert books(transfer(USDC, PAYER, STRANGER, 149, MEMO)) == Books([], [])
+    assert books(transfer(USDC, PAYER, STRANGER, 149, MEMO)) == Books([], [], [])
 
 
 def test_money_that_comes_and_goes_in_one_transaction_is_both() -> None:
@@ -179,7 +179,7 @@ def held(*calls: Call) -> list[Observation]:
 
 def test_a_blocked_transfer_is_not_ours_yet() -> None:
     found = books(blocked(USDC, PAYER, US, 149, MEMO))
-    assert found == Books([], []), "its Transfer goes to the guard"
+    assert found == Books([], [], []), "its Transfer goes to the guard"
 
 
 def test_a_blocked_transfer_is_held_and_names_no_payment() -> None:

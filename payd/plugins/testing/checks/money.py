@@ -121,7 +121,7 @@ async def refunds_are_reported(bench: Bench) -> None:
             raise Failed(f"{gone} were refunded in all, but {reported} are reported")
         if any(one.refund_id is not None for one in by_reference.values()):
             raise Failed("a refund that payd did not make is reported with an id of payd's")
-        snapshot = (await bench.found(payment.ref)).snapshot
+        snapshot = await looked(bench, payment.operation, payment.ref, payment.created)
         if snapshot.received != payment.due:
             raise Failed(
                 f"after a refund of {gone}, received is {snapshot.received}:"

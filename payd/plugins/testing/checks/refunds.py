@@ -26,6 +26,7 @@ from payd.plugins import (
 )
 from payd.plugins.testing.bench import Bench
 from payd.plugins.testing.checks.refunding import Paid, known, paid
+from payd.plugins.testing.checks.standing import looked
 from payd.plugins.testing.registry import Failed, Level, check
 
 #: Short enough for every idempotency window worth declaring.
@@ -149,7 +150,7 @@ async def parts_are_refunded_exactly(bench: Bench) -> None:
     for part in parts:
         await payment.send(payment.refund(part))
     await bench.settled()
-    snapshot = (await bench.found(payment.ref)).snapshot
+    snapshot = await looked(bench, payment.operation, payment.ref, payment.created)
     shown = sorted(one.amount for one in snapshot.refunds)
     if shown != sorted(parts):
         raise Failed(f"{sorted(parts)} were refunded, but fetch shows {shown}")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import trio
 
-from payd.plugins import PaymentRef
+from payd.plugins import CryptoTransfer, NextAction, PaymentRef
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
 from tempo_provider.companion.scripted.chain import ScriptedChain, Token
 from tempo_provider.companion.scripted.events import transfer
@@ -37,6 +37,7 @@ class TempoRemote(Remote):
     """The scripted chain, controlled by the kit."""
 
     remembers = False
+    refund_destination = _PAYER
     needs_watch = True
 
     def __init__(self, clock: BenchClock, chain: ScriptedChain, nodes: list[ScriptedNode]) -> None:
@@ -85,8 +86,16 @@ class TempoRemote(Remote):
         await self.rest()
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
-        """Raise CannotHappen: a chain has no refunds."""
-        raise CannotHappen("a refund is a separate transfer: an outflow")
+        """Transfer the amount back with the payment's memo, as a person would without payd."""
+        self._chain.send(transfer(ref.asset, _US, _PAYER, amount, ref.reference))
+        await self.rest()
+
+    async def transfer(self, action: NextAction) -> None:
+        """Transfer what a refund's instructions say."""
+        assert isinstance(action, CryptoTransfer)  # noqa: S101 - what the provider returns
+        receiver, amount = action.receiver_address, action.amount_base_units
+        self._chain.send(transfer(action.token_address, _US, receiver, amount, action.memo))
+        await self.rest()
 
     async def rest(self) -> None:
         """Mine one more final block."""
