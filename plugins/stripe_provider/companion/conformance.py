@@ -9,12 +9,12 @@ from uuid import UUID
 
 import trio
 
-from payd.plugins import PaymentRef, WebhookRequest, currency_exponent
+from payd.plugins import PaymentRef, RefundRef, WebhookRequest, currency_exponent
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, NotScripted, Remote
 from stripe_provider.companion.app import StandIn, open_stand_in
 from stripe_provider.companion.currencies import decimals
 from stripe_provider.companion.faults import Fault as Ordered
-from stripe_provider.companion.objects import EVENT, SESSION, Json
+from stripe_provider.companion.objects import EVENT, REFUND, SESSION, Json
 from stripe_provider.companion.webhooks import signature
 
 _SECRET_KEY = "sk_test_conformance"  # noqa: S105 - of the stand-in
@@ -93,11 +93,35 @@ class StripeRemote(Remote):
         self._stand_in.checkout.pay(session["id"])
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
-        """Refund an amount of what was paid."""
-        session = self._session(ref)
-        charge = self._stand_in.checkout.paid_charge(session["id"])
-        amount = _stripes(amount, session)
-        self._stand_in.refunds.refund(charge, {"amount": amount}, "succeeded")
+        """Refund an amount of what was paid, in the dashboard."""
+        amount = _stripes(amount, self._session(ref))
+        self._stand_in.refunds.refund(self._charge(ref), {"amount": amount}, "succeeded")
+
+    async def refunds(self, payment_id: UUID) -> int:
+        """Count the refunds of a payment."""
+        intents = [one["payment_intent"] for one in self._sessions(payment_id)]
+        every = self._stand_in.account.state.all_of(REFUND)
+        return sum(one["payment_intent"] in intents for one in every)
+
+    async def slow_refunds(self, ref: PaymentRef) -> None:
+        """Let the next refund be pending."""
+        self._stand_in.refunds.order("pending", 1)
+
+    async def end_refund(self, ref: RefundRef, *, failed: bool) -> None:
+        """Let a refund arrive, or fail."""
+        [refund_id] = [
+            one["id"]
+            for one in self._stand_in.account.state.all_of(REFUND)
+            if one["metadata"].get("refund_id") == str(ref.refund_id)
+        ]
+        if failed:
+            self._stand_in.refunds.fail(refund_id)
+        else:
+            self._stand_in.refunds.succeed(refund_id)
+
+    async def dispute(self, ref: PaymentRef) -> None:
+        """Let the customer's bank dispute the payment."""
+        self._stand_in.disputes.open(self._charge(ref))
 
     async def expire(self, ref: PaymentRef) -> None:
         """Let the session expire unpaid."""
@@ -112,20 +136,20 @@ class StripeRemote(Remote):
         await trio.lowlevel.checkpoint()
 
     def webhook(self, ref: PaymentRef, now: datetime, secret: str | None = None) -> WebhookRequest:
-        """Return the newest event of the session or of its refund, signed at `now`."""
+        """Return the newest event of the session or of a refund of it, signed at `now`."""
         session = self._session(ref)
         about = [
             event
             for event in self._stand_in.account.state.all_of(EVENT)
             if event["data"]["object"]["id"] == session["id"]
             or (
-                event["type"] == "charge.refunded"
+                event["type"].startswith("refund.")
                 and event["data"]["object"]["payment_intent"] == session["payment_intent"]
             )
         ]
         if not about:
             raise NotScripted("Stripe sends no event for a session that is open")
-        return _signed(about[0], now, secret)
+        return _signed(about[-1], now, secret)
 
     def foreign_webhook(self, now: datetime) -> WebhookRequest:
         """Return the event of a payment link, which payd did not create."""
@@ -161,6 +185,9 @@ class StripeRemote(Remote):
 
     def _session(self, ref: PaymentRef) -> Json:
         return self._sessions(ref.payment_id)[0]
+
+    def _charge(self, ref: PaymentRef) -> Json:
+        return self._stand_in.checkout.paid_charge(self._session(ref)["id"])
 
 
 def _stripes(minor_units: int, session: Json) -> int:
