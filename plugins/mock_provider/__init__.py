@@ -29,7 +29,7 @@ def _open(context: ProviderContext, config: MockConfig) -> AbstractAsyncContextM
 MANIFEST = ProviderManifest(
     name="mock",
     version="0.1.0",
-    sdk=">=1.0,<2",
+    sdk=">=1.2,<2",
     config_model=MockConfig,
     methods=methods_of,
     capabilities=Capabilities(

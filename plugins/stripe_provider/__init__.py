@@ -30,7 +30,7 @@ def _open(context: ProviderContext, config: StripeConfig) -> AbstractAsyncContex
 MANIFEST = ProviderManifest(
     name="stripe",
     version="0.1.0",
-    sdk=">=1.0,<2",
+    sdk=">=1.2,<2",
     config_model=StripeConfig,
     methods=methods_of,
     capabilities=Capabilities(

@@ -208,7 +208,7 @@ def books_of(
     """Split transfers into arrivals at our accounts and outflows from them.
 
     Zero amounts and transfers between our accounts count as neither. A mint to us is money like any
-    other; a burn of ours is an outflow, whatever memo it carries. `keys` prove the memos of refunds.
+    other; a burn of ours is an outflow, whatever memo it carries. `keys` prove refunds' memos.
     """
     books = Books([], [], [])
     for transfer in transfers:

@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 
 from payd.domain import evidence, text
-from payd.plugins import capabilities, interface
+from payd.plugins import capabilities, interface, refunding
 from payd.providers import breaker, calls, fence, lifecycle, loop_monitor, watching
 
 PAGE = (Path(__file__).parents[3] / "docs/provider-contract.md").read_text()
@@ -35,9 +35,12 @@ def test_each_error_and_protocol_is_on_the_page() -> None:
     errors = {cls.__name__ for cls in interface.ProviderError.__subclasses__()}
     public = {name for name in errors if hasattr(interface, name)}
     assert first_column("Error") == public
-    assert first_column("Protocol") == {n for n in vars(interface) if n.startswith("Supports")}
+    public = {*vars(interface), *vars(refunding)}
+    assert first_column("Protocol") == {name for name in public if name.startswith("Supports")}
 
 
 def test_each_capability_and_part_of_the_manifest_is_on_the_page() -> None:
     assert first_column("Capability") == {a.name for a in attrs.fields(capabilities.Capabilities)}
+    refunds = {a.name for a in attrs.fields(capabilities.RefundCapabilities)}
+    assert first_column("Part of `RefundCapabilities`") == refunds
     assert first_column("Part") == {a.name for a in attrs.fields(interface.ProviderManifest)}

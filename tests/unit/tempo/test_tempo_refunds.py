@@ -91,7 +91,7 @@ def test_other_memos_are_no_refunds(memo: str) -> None:
 
 
 def test_as_the_memo_of_a_payment_it_names_none() -> None:
-    """Whoever sends it to us has copied it from the chain."""
+    """A stranger can copy it from the chain and send it to us."""
     assert reference_of(REFUND_MEMO) == REFUND_MEMO
 
 

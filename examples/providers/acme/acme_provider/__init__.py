@@ -42,7 +42,7 @@ def _open(context: ProviderContext, config: AcmeConfig) -> AbstractAsyncContextM
 MANIFEST = ProviderManifest(
     name="acme",
     version="0.1.0",
-    sdk=">=1.0,<2",
+    sdk=">=1.2,<2",
     config_model=AcmeConfig,
     methods=_methods,
     capabilities=Capabilities(

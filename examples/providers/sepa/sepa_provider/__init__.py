@@ -33,7 +33,7 @@ def _open(context: ProviderContext, config: SepaConfig) -> AbstractAsyncContextM
 MANIFEST = ProviderManifest(
     name="sepa",
     version="0.1.0",
-    sdk=">=1.0,<2",
+    sdk=">=1.2,<2",
     config_model=SepaConfig,
     methods=methods_of,
     capabilities=Capabilities(

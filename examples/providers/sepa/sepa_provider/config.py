@@ -20,7 +20,7 @@ _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 
 
 def checked_iban(text: str) -> str:
-    """Normalize an IBAN; raises ValueError for a mistyped one: it would send money to a stranger."""
+    """Normalize an IBAN. Raises ValueError for a mistyped one: its money would go to a stranger."""
     iban = compact(text)
     if not _IBAN.fullmatch(iban) or not has_iban_check(iban):
         raise ValueError("not an IBAN: its form or its check digits are wrong")

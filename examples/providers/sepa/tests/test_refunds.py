@@ -97,8 +97,8 @@ def test_the_transfer_with_the_reference_is_the_refund(tmp_path: Path) -> None:
         assert (refund.reference, refund.refund_id, refund.amount) == (booking.id, REFUND, 4900)
         look = await desk.look(await desk.create())
         assert (look.received, look.refunds) == (14900, (refund,))
-        told = [one for one in await facts(desk) if isinstance(one.fact, RefundSnapshot)]
-        assert [(one.reference, one.fact) for one in told] == [(REFERENCE, refund)]
+        results = [one for one in await facts(desk) if isinstance(one.fact, RefundSnapshot)]
+        assert [(one.reference, one.fact) for one in results] == [(REFERENCE, refund)]
 
     at_the_desk(tmp_path, story)
 

@@ -112,10 +112,10 @@ async def refunds_are_reported(bench: Bench) -> None:
     for amount in (payment.due // 2, payment.due - payment.due // 2):
         await bench.remote.refund(payment.ref, amount)
         gone += amount
-        told = await payment.reported()
-        if isinstance(bench.provider, SupportsEvents) and not await _is_told(payment):
+        reports = await payment.reported()
+        if isinstance(bench.provider, SupportsEvents) and not await _is_reported(payment):
             raise Failed(f"{gone} were refunded, but no event reports it")
-        by_reference = {one.reference: one for _, one in told}
+        by_reference = {one.reference: one for _, one in reports}
         reported = max(sum(one.amount for one in by_reference.values()), await _total(payment))
         if reported != gone:
             raise Failed(f"{gone} were refunded in all, but {reported} are reported")
@@ -131,7 +131,7 @@ async def refunds_are_reported(bench: Bench) -> None:
             raise Failed(f"after a refund of {gone}, the status is OPEN, which means payable")
 
 
-async def _is_told(payment: Paid) -> bool:
+async def _is_reported(payment: Paid) -> bool:
     """Whether an event reports a refund."""
     reports = [report for _, report in await payment.reports()]
     return any(refunds_of(one) or _refunded(one) for one in reports)

@@ -143,18 +143,18 @@ class Paid:
         if isinstance(provider, SupportsScan):
             found, _ = await read(bench, self.cursor)
             events += [("the scan", event) for event in found.values()]
-        told: list[tuple[str, Observation]] = []
+        results: list[tuple[str, Observation]] = []
         if isinstance(provider, SupportsEvents):
-            told = [(by, one) for by, event in events for one in provider.translate(event)]
+            results = [(by, one) for by, event in events for one in provider.translate(event)]
         watched = [("the watch", one) for sink in bench.sinks for one in sink.stored]
         mine = names(self.operation, self.created) | {*self.aliases} | self.refund_ids
-        return [(by, one) for by, one in (*told, *watched) if one.reference in mine]
+        return [(by, one) for by, one in (*results, *watched) if one.reference in mine]
 
     async def reported(self) -> Sequence[tuple[str, RefundSnapshot]]:
         """Every refund in the reports and in the look, with its channel."""
-        told = [(by, one) for by, report in await self.reports() for one in refunds_of(report)]
+        results = [(by, one) for by, report in await self.reports() for one in refunds_of(report)]
         looked = (await self.bench.found(self.ref)).snapshot
-        return [*told, *(("fetch", one) for one in looked.refunds)]
+        return [*results, *(("fetch", one) for one in looked.refunds)]
 
 
 async def paid(bench: Bench, **fields: Any) -> Paid:

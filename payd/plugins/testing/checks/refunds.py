@@ -131,7 +131,7 @@ async def another_amount_under_one_key_is_a_conflict(bench: Bench) -> None:
         )
 
 
-@check(Level.REFUNDS, "payd knows a refund again by the id that it was told.", _proves_absence)
+@check(Level.REFUNDS, "payd sends a refund again if it is absent.", _proves_absence)
 async def what_was_never_refunded_is_absent(bench: Bench) -> None:
     payment = await paid(bench)
     result = await payment.fetch(payment.refund())
@@ -207,21 +207,21 @@ async def a_refund_that_fails_later_is_reported(bench: Bench) -> None:
     _is(found, RefundState.FAILED, "fetch_refund")
     if not found.failure_code:
         raise Failed("a failed refund has no failure_code")
-    told = [one.state for _, one in await payment.reported() if one.reference == said.reference]
-    if RefundState.FAILED not in told:
-        raise Failed(f"the refund failed, but the reports say {[one.value for one in told]}")
+    results = [one.state for _, one in await payment.reported() if one.reference == said.reference]
+    if RefundState.FAILED not in results:
+        raise Failed(f"the refund failed, but the reports say {[one.value for one in results]}")
 
 
 @check(Level.REFUNDS, "Two names of one refund would count its money twice.", sends)
 async def every_report_of_a_refund_names_the_same(bench: Bench) -> None:
     payment, refund, said = await refunded(bench)
-    told = [*(await payment.reported()), ("fetch_refund", await payment.found(refund))]
-    for by, one in told:
+    results = [*(await payment.reported()), ("fetch_refund", await payment.found(refund))]
+    for by, one in results:
         if one.reference != said.reference:
             raise Failed(f"refund returned {said.reference}, but {by} reports {one.reference}")
         payment.is_of(refund, one, by)
     channels = {by for by, _ in await payment.reports()}
-    if silent := sorted(channels - {by for by, _ in told}):
+    if silent := sorted(channels - {by for by, _ in results}):
         raise Failed(f"{' and '.join(silent)} did not report the refund")
 
 
@@ -256,9 +256,9 @@ async def the_transfer_that_was_asked_for_ends_the_refund(bench: Bench) -> None:
     payment = await paid(bench)
     refund = payment.refund()
     instructions = await payment.instruct(refund)
-    told = [by for by, one in await payment.reported() if one.refund_id == refund.refund_id]
-    if told:
-        raise Failed(f"nothing was sent, but {told[0]} reports the refund")
+    results = [by for by, one in await payment.reported() if one.refund_id == refund.refund_id]
+    if results:
+        raise Failed(f"nothing was sent, but {results[0]} reports the refund")
     await bench.remote.transfer(instructions.next_action)
     done = [one for _, one in await payment.reported() if one.refund_id == refund.refund_id]
     if not done:
