@@ -16,6 +16,7 @@ from payd.plugins import (
     Found,
     Lookup,
     Observation,
+    OutcomeUnknown,
     PaymentRef,
     Provider,
     ProviderConfig,
@@ -23,6 +24,12 @@ from payd.plugins import (
     ProviderManifest,
     ProviderStatus,
     Redirect,
+    RefundCapabilities,
+    RefundOperation,
+    RefundRef,
+    RefundSnapshot,
+    RefundState,
+    Sends,
     Sink,
     Snapshot,
     WebhookRequest,
@@ -36,10 +43,13 @@ OPEN = Snapshot(status=ProviderStatus.OPEN, asset="USD", received=0, confirmed=0
 
 
 class CardRail:
-    """Creates one session an operation; reports what a test puts into `happens`."""
+    """Creates one session and one refund an operation; reports what a test puts into `happens`."""
 
     def __init__(self) -> None:
         self.operations: list[CreateOperation] = []
+        self.refunds: list[RefundOperation] = []
+        #: While set, its answer to a refund does not arrive.
+        self.loses_answers = False
         self.happens, self._seen = trio.open_memory_channel[Observation](10)
 
     async def create(self, operation: CreateOperation, /) -> Created:
@@ -51,6 +61,27 @@ class CardRail:
 
     async def cancel(self, ref: PaymentRef, /) -> Snapshot:
         return OPEN
+
+    async def refund(self, operation: RefundOperation, /) -> RefundSnapshot:
+        self.refunds.append(operation)
+        if self.loses_answers:
+            raise OutcomeUnknown("no answer")
+        return self.refunded(RefundState.PENDING)
+
+    async def fetch_refund(self, ref: RefundRef, /) -> RefundSnapshot:
+        return self.refunded(RefundState.PENDING)
+
+    def refunded(self, state: RefundState) -> RefundSnapshot:
+        """The only refund, as it stands."""
+        [operation] = self.refunds
+        return RefundSnapshot(
+            reference="re_1",
+            state=state,
+            asset=operation.asset,
+            amount=operation.amount,
+            time=NOON,
+            refund_id=operation.refund_id,
+        )
 
     async def health(self) -> None:
         """Return at once: this rail always works."""
@@ -106,6 +137,11 @@ def fenced(rail: CardRail) -> Fence:
             idempotency_window=timedelta(hours=24),
             lookup=Lookup.INCLUDING_ABSENCE,
             cancel=Cancel.CLOSES,
+            refunds=RefundCapabilities(
+                sends=Sends.PROVIDER,
+                idempotency_window=timedelta(hours=24),
+                lookup=Lookup.INCLUDING_ABSENCE,
+            ),
         ),
         factory=lambda context, config: nullcontext(rail),
     )
