@@ -4,10 +4,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from payd.plugins import Conflict, Observation, ProviderEvent, Reversal
-from stripe_provider.currencies import to_iso
+from payd.plugins import Conflict, Dispute, Observation, ProviderEvent
+from stripe_provider.disputes import dispute_of
+from stripe_provider.ids import uuid_or_none
+from stripe_provider.refunds import snapshot_of
 from stripe_provider.sessions import payment_id_of, snapshot
-from stripe_provider.webhooks import CHARGE_EVENTS, DISPUTE_EVENTS, SESSION_EVENTS
+from stripe_provider.webhooks import (
+    CHARGE_EVENTS,
+    DISPUTE_EVENTS,
+    REFUND_EVENTS,
+    SESSION_EVENTS,
+)
 
 
 def observations(event: ProviderEvent, *, livemode: bool) -> Sequence[Observation]:
@@ -22,6 +29,8 @@ def observations(event: ProviderEvent, *, livemode: bool) -> Sequence[Observatio
     is_other_mode = content["livemode"] is not livemode
     if event.type in SESSION_EVENTS:
         return _of_session(event, payload, is_other_mode)
+    if event.type in REFUND_EVENTS:
+        return _of_refund(event, payload, is_other_mode)
     if event.type in CHARGE_EVENTS:
         return _of_charge(event, payload, is_other_mode)
     if event.type in DISPUTE_EVENTS:
@@ -45,38 +54,45 @@ def _of_session(
     return (Observation(id=event.id, reference=reference, fact=fact),)
 
 
-def _of_charge(
-    event: ProviderEvent, charge: Mapping[str, Any], is_other_mode: bool
+def _of_refund(
+    event: ProviderEvent, refund: Mapping[str, Any], is_other_mode: bool
 ) -> Sequence[Observation]:
-    reference = charge["payment_id"] or charge["payment_intent"]
+    reference = refund["payment_id"] or refund["payment_intent"] or refund["charge"]
     if reference is None:
         return ()
     if is_other_mode:
         return (Observation(id=event.id, reference=reference, fact=Conflict()),)
-    asset = charge["currency"].upper()
-    fact = Reversal(
-        asset=asset,
-        refunded=to_iso(charge["amount_refunded"], asset, round_up=True),
-        aliases=_aliases(charge["id"], charge["payment_intent"]),
-    )
+    fact = snapshot_of(refund, uuid_or_none(refund["refund_id"]))
     return (Observation(id=event.id, reference=reference, fact=fact),)
+
+
+def _of_charge(
+    event: ProviderEvent, charge: Mapping[str, Any], is_other_mode: bool
+) -> Sequence[Observation]:
+    """Nothing: each refund has its own events. Only the wrong mode is worth a look."""
+    reference = charge["payment_id"] or charge["payment_intent"]
+    if reference is None or not is_other_mode:
+        return ()
+    return (Observation(id=event.id, reference=reference, fact=Conflict()),)
 
 
 def _of_dispute(
-    event: ProviderEvent, dispute: Mapping[str, Any], is_other_mode: bool
+    event: ProviderEvent, reduced: Mapping[str, Any], is_other_mode: bool
 ) -> Sequence[Observation]:
-    reference = dispute["payment_intent"] or dispute["charge"]
+    reference = reduced["payment_intent"] or reduced["charge"]
     if reference is None:
         return ()
-    fact: Reversal | Conflict = Conflict()
+    fact: Dispute | Conflict = Conflict()
     if not is_other_mode:
-        fact = Reversal(
-            asset=dispute["currency"].upper(),
-            disputed=True,
-            aliases=_aliases(dispute["charge"], dispute["payment_intent"]),
-        )
+        as_of = datetime.fromtimestamp(event.content["created"], UTC)
+        # An event that version 0.1 stored has the names and the currency only.
+        before = {
+            "amount": 0,
+            "created": event.content["created"],
+            "status": "needs_response",
+            "reason": None,
+            "due_by": None,
+            "withdrawn": False,
+        }
+        fact = dispute_of({**before, **reduced}, as_of)
     return (Observation(id=event.id, reference=reference, fact=fact),)
-
-
-def _aliases(*names: str | None) -> tuple[str, ...]:
-    return tuple(name for name in names if name)

@@ -16,7 +16,9 @@ from typing import Any, NoReturn
 import attrs
 
 from payd.plugins import ProviderEvent, WebhookRefused, WebhookRequest
+from stripe_provider.disputes import withdrawn
 from stripe_provider.ids import uuid_or_none
+from stripe_provider.refunds import refund_id_of
 
 SESSION_EVENTS = (
     "checkout.session.completed",
@@ -24,10 +26,18 @@ SESSION_EVENTS = (
     "checkout.session.async_payment_failed",
     "checkout.session.expired",
 )
+REFUND_EVENTS = ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
+DISPUTE_EVENTS = (
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+)
+#: Tell only the sum of a charge's refunds; REFUND_EVENTS tell each of them.
 CHARGE_EVENTS = ("charge.refunded",)
-DISPUTE_EVENTS = ("charge.dispute.created", "charge.dispute.funds_withdrawn")
-#: Event types that the provider uses and that its scan requests.
-EVENTS = (*SESSION_EVENTS, *CHARGE_EVENTS, *DISPUTE_EVENTS)
+#: Event types that the provider uses and that its scan requests; Stripe takes 20 at most.
+EVENTS = (*SESSION_EVENTS, *REFUND_EVENTS, *DISPUTE_EVENTS)
 
 _ID = re.compile(r"[A-Za-z0-9_]{1,255}")
 _TYPE = re.compile(r"[a-z0-9_.]{1,100}")
@@ -118,7 +128,7 @@ def reduced(event: Mapping[str, Any]) -> ProviderEvent:
         "livemode": _flag(event, "livemode"),
         "account": _optional_text(event, "account", _ID),
     }
-    if kind in EVENTS:
+    if kind in (*EVENTS, *CHARGE_EVENTS):
         content["object"] = _reduced_object(kind, _mapping(_mapping(event, "data"), "object"))
     return ProviderEvent(id=_text(event, "id", _ID), type=kind, content=content)
 
@@ -134,11 +144,45 @@ def _reduced_object(kind: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
             "currency": _text(fields, "currency", _CURRENCY),
             "payment_id": _payment_id(fields),
         }
+    return _reduced_refund(fields) if kind in REFUND_EVENTS else _reduced_dispute(fields)
+
+
+def _reduced_refund(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    payment_id = _payment_id(fields)
+    refund_id = refund_id_of(fields) if payment_id else None
     return {
         "id": _text(fields, "id", _ID),
         "charge": _reference(fields, "charge"),
         "payment_intent": _reference(fields, "payment_intent"),
+        "amount": _integer(fields, "amount", _AMOUNT_MAX),
         "currency": _text(fields, "currency", _CURRENCY),
+        "created": _integer(fields, "created", _TIME_MAX),
+        "status": _optional_text(fields, "status", _WORD),
+        "failure_reason": _optional_text(fields, "failure_reason", _WORD),
+        "payment_id": payment_id if refund_id else None,
+        "refund_id": str(refund_id) if refund_id else None,
+    }
+
+
+def _reduced_dispute(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    details = fields.get("evidence_details") or {}
+    moves = fields.get("balance_transactions") or ()
+    if not isinstance(details, Mapping) or not isinstance(moves, Sequence):
+        _malformed("evidence_details or balance_transactions")
+    amounts = [one["amount"] for one in moves if isinstance(one, Mapping) and "amount" in one]
+    if len(amounts) < len(moves) or any(type(amount) is not int for amount in amounts):
+        _malformed("balance_transactions")
+    return {
+        "id": _text(fields, "id", _ID),
+        "charge": _reference(fields, "charge"),
+        "payment_intent": _reference(fields, "payment_intent"),
+        "amount": _integer(fields, "amount", _AMOUNT_MAX),
+        "currency": _text(fields, "currency", _CURRENCY),
+        "created": _integer(fields, "created", _TIME_MAX),
+        "status": _text(fields, "status", _WORD),
+        "reason": _optional_text(fields, "reason", _WORD),
+        "due_by": None if details.get("due_by") is None else _integer(details, "due_by", _TIME_MAX),
+        "withdrawn": withdrawn(amounts),
     }
 
 

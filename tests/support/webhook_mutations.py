@@ -44,6 +44,7 @@ def good_events(now: int) -> list[Event]:
         "checkout.session.expired": session | {"status": "expired", "payment_status": "unpaid"},
         "checkout.session.async_payment_failed": session | {"payment_status": "unpaid"},
         "charge.refunded": _fixture("charge") | {"amount_refunded": 100},
+        "refund.created": _fixture("refund"),
         "charge.dispute.created": _fixture("dispute"),
     }
     frame = _fixture("event") | {"api_version": stripe.api_version, "created": now}

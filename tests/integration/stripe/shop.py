@@ -65,6 +65,18 @@ class Shop:
         sql = "UPDATE payments SET next_look_time = now() WHERE id = $1 AND next_look_time > now()"
         rows(self.place, sql, uuid.UUID(payment_id))
 
+    def scan(self) -> None:
+        """The next scan of events is due; returns when it is over."""
+        sql = "SELECT 1 FROM provider_cursors WHERE name = 'events' AND value IS NOT NULL"
+        wait_until(lambda: rows(self.place, sql), "a first scan")
+        sql = "UPDATE provider_cursors SET next_time = now() WHERE name = 'events'"
+        rows(self.place, sql)
+        sql = """
+            SELECT 1 FROM provider_cursors
+            WHERE name = 'events' AND next_time > now() + interval '5 minutes'
+        """
+        wait_until(lambda: rows(self.place, sql), "a scan")
+
     def wait_row(self, payment_id: str, is_so: Callable[[Any], bool], what: str) -> Any:
         """The stored payment, once it is so."""
         wait_until(lambda: is_so(self.row(payment_id)), what)

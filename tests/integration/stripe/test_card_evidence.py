@@ -4,6 +4,7 @@ import copy
 import json
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from integration.stripe.shop import (
 from support.cards import WEBHOOK_SECRET, StandIn, running_with_cards
 from support.daemon import Daemon, Place
 
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "stripe"
 OLD_SECRET, NEW_SECRET = "whsec_old_one", "whsec_new_one"
 
 
@@ -138,27 +140,22 @@ def test_money_that_is_not_what_was_asked_for_completes_nothing(
     assert shop.subjects(payment.id) == ["payment.attention", "payment.completed"]
 
 
-@pytest.mark.parametrize("kind", ["charge.refunded", "charge.dispute.created"])
-def test_a_reversal_of_the_other_mode_is_no_reversal(shop: Shop, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["refund.created", "charge.refunded", "charge.dispute.created"])
+def test_money_of_the_other_mode_that_went_back_is_not_counted(shop: Shop, kind: str) -> None:
     payment, session = shop.start()
     done = paid(session)
-    complete = an_event("checkout.session.completed", done)
-    charge = {
-        "id": "ch_1",
-        "object": "charge",
-        "charge": "ch_1",
-        "payment_intent": done["payment_intent"],
-        "amount_refunded": 100,
-        "currency": "usd",
-        "metadata": {},
-    }
+    name = {"refund.created": "refund", "charge.refunded": "charge"}.get(kind, "dispute")
+    subject = json.loads((FIXTURES / f"{name}.json").read_text())
+    subject |= {"payment_intent": done["payment_intent"]}
 
-    assert shop.settle(complete) == ["applied"]
-    assert shop.settle(an_event(kind, charge, livemode=True)) == ["applied"]
+    assert shop.settle(paid_event(session, **done)) == ["applied"]
+    assert shop.settle(an_event(kind, subject, livemode=True)) == ["applied"]
 
     row = shop.row(payment.id)
-    assert (row["status"], row["snapshot_refunded"]) == ("COMPLETED", 0)
+    assert row["status"] == "COMPLETED"
     assert list(row["attention"]) == ["CONFLICTING_EVIDENCE"]
+    said = shop.client.get(payment.id)
+    assert (said.refunded.minor_units, len(said.refunds), len(said.disputes)) == (0, 0, 0)
 
 
 def test_one_id_with_two_contents_is_a_conflict_and_both_are_kept(shop: Shop) -> None:

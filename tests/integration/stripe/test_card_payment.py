@@ -110,38 +110,6 @@ def test_the_browsers_return_changes_nothing(shop: Shop) -> None:
     shop.client.wait_for(payment.id, "COMPLETED")
 
 
-def test_a_refund_is_a_fact_of_a_payment_that_stays_completed(shop: Shop) -> None:
-    payment, session = shop.start()
-    shop.stripe.act(session["id"], "pay")
-    shop.client.wait_for(payment.id, "COMPLETED")
-
-    shop.stripe.act(session["id"], "refund", amount=100)
-    shop.stripe.act(session["id"], "refund")
-
-    due = payment.amount.minor_units
-    row = shop.wait_row(payment.id, lambda row: row["snapshot_refunded"] == due, "refunded")
-    assert (row["status"], row["attention"]) == ("COMPLETED", ["REFUNDED_EXTERNALLY"])
-    completed, attention = shop.published(payment.id)
-    assert (completed.subject, attention.subject) == ("payment.completed", "payment.attention")
-    assert attention.body["reason"] == "REFUNDED_EXTERNALLY"
-    assert shop.client.get(payment.id).refunded.minor_units == due
-
-
-def test_a_dispute_wants_attention_from_a_payment_that_stays_completed(shop: Shop) -> None:
-    payment, session = shop.start()
-    shop.stripe.act(session["id"], "pay")
-    shop.client.wait_for(payment.id, "COMPLETED")
-
-    shop.stripe.act(session["id"], "dispute")
-    row = shop.wait_row(payment.id, lambda row: row["attention"], "attention")
-    shop.stripe.act(session["id"], "close_dispute")
-
-    assert (row["status"], row["attention"]) == ("COMPLETED", ["DISPUTED"])
-    completed, attention = shop.published(payment.id)
-    assert (completed.subject, attention.subject) == ("payment.completed", "payment.attention")
-    assert attention.body["reason"] == "DISPUTED"
-
-
 def test_without_a_return_url_no_payment_begins(shop: Shop) -> None:
     request = a_card_request(key="no-return-url", return_url="")
 

@@ -7,14 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from stripe_provider import currencies, events
+from stripe_provider import currencies
 from stripe_provider.companion import currencies as stand_in
 from stripe_provider.config import StripeConfig, methods_of
+from stripe_provider.disputes import dispute
 from stripe_provider.parameters import session_parameters
+from stripe_provider.refunds import refund_snapshot
 from stripe_provider.sessions import snapshot
-from unit.stripe.builders import a_charge, a_session, an_event, an_item, an_operation, read
+from unit.stripe.builders import a_dispute, a_refund, a_session, an_item, an_operation
 
-from payd.plugins import InvalidRequest, Money, Reversal, currency_exponent
+from payd.plugins import InvalidRequest, Money, currency_exponent
 
 #: What one whole unit of the currency is, at Stripe (docs.stripe.com/currencies).
 ONE_AT_STRIPE = {"USD": 100, "JPY": 1, "ISK": 100, "MGA": 1, "KWD": 1000, "HUF": 100, "TWD": 100}
@@ -56,11 +58,11 @@ def test_what_was_paid_comes_back_in_iso_units(currency: str, units: int) -> Non
 
 
 @pytest.mark.parametrize(("currency", "units"), ONE_AT_STRIPE.items())
-def test_what_was_refunded_comes_back_in_iso_units(currency: str, units: int) -> None:
-    charge = a_charge(amount_refunded=3 * units, currency=currency.lower())
-    [observation] = events.observations(read(an_event("charge.refunded", charge)), livemode=False)
-    assert isinstance(observation.fact, Reversal)
-    assert observation.fact.refunded == one(currency, 3).minor_units
+def test_what_was_refunded_or_disputed_comes_back_in_iso_units(currency: str, units: int) -> None:
+    changes: Any = {"amount": 3 * units, "currency": currency.lower()}
+    refunded = refund_snapshot(a_refund(**changes))
+    disputed = dispute(a_dispute(**changes), datetime(2026, 11, 1, tzinfo=UTC))
+    assert refunded.amount == disputed.amount == one(currency, 3).minor_units
 
 
 @given(data=st.data(), currency=st.sampled_from(sorted(currencies.KNOWN)))

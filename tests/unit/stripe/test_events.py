@@ -3,11 +3,21 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 import pytest
+from stripe_provider.disputes import dispute
 from stripe_provider.events import observations
-from stripe_provider.webhooks import DISPUTE_EVENTS, EVENTS, SESSION_EVENTS
+from stripe_provider.refunds import refund_snapshot
+from stripe_provider.webhooks import (
+    CHARGE_EVENTS,
+    DISPUTE_EVENTS,
+    EVENTS,
+    REFUND_EVENTS,
+    SESSION_EVENTS,
+)
 from unit.stripe.builders import (
     CHARGE_ID,
+    DISPUTE_STATUSES,
     INTENT_ID,
     NOW,
     PAYMENT_ID,
@@ -16,13 +26,23 @@ from unit.stripe.builders import (
     a_charge,
     a_completed,
     a_dispute,
+    a_refund,
     a_session,
     an_event,
     fixture,
     read,
 )
 
-from payd.plugins import Conflict, Observation, ProviderStatus, Reversal, Snapshot
+from payd.plugins import (
+    Conflict,
+    Dispute,
+    DisputeStatus,
+    Observation,
+    ProviderStatus,
+    RefundSnapshot,
+    RefundState,
+    Snapshot,
+)
 from payd.providers.validation import is_observations
 
 COMPLETED, SUCCEEDED, FAILED, EXPIRED = SESSION_EVENTS
@@ -70,7 +90,8 @@ def test_a_session_event_is_how_the_session_stood(
 ) -> None:
     snapshot = the_snapshot(a_session_event(kind, states))
     assert snapshot.status is status
-    assert (snapshot.received, snapshot.confirmed, snapshot.refunded) == (received, confirmed, 0)
+    assert (snapshot.received, snapshot.confirmed) == (received, confirmed)
+    assert (snapshot.refunds, snapshot.disputes, snapshot.fee) == ((), (), None)
 
 
 @pytest.mark.parametrize("kind", SESSION_EVENTS)
@@ -113,41 +134,70 @@ def test_an_event_for_an_amount_of_zero_is_read() -> None:
 # -- money that went back ----------------------------------------------------------------------
 
 
-def test_a_refund_names_its_payment_and_its_total_so_far() -> None:
-    assert said(an_event("charge.refunded", a_charge())) == [
-        Observation(
-            id="evt_1",
-            reference=str(PAYMENT_ID),
-            fact=Reversal(asset="USD", refunded=1000, aliases=(CHARGE_ID, INTENT_ID)),
-        )
+@pytest.mark.parametrize("kind", REFUND_EVENTS)
+def test_a_refund_of_ours_is_about_its_payment_and_its_refund(kind: str) -> None:
+    assert said(an_event(kind, a_refund())) == [
+        Observation(id="evt_1", reference=str(PAYMENT_ID), fact=refund_snapshot(a_refund()))
     ]
 
 
 @pytest.mark.parametrize("metadata", [{}, None, {"payment_id": "order-7"}, {"payment_id": 7}])
-def test_a_refund_without_our_id_is_found_by_its_intent(metadata: object) -> None:
-    (observation,) = said(an_event("charge.refunded", a_charge(metadata=metadata)))
+def test_a_refund_in_the_dashboard_is_found_by_its_intent(metadata: object) -> None:
+    (observation,) = said(an_event("refund.created", a_refund(metadata=metadata)))
     assert observation.reference == INTENT_ID
+    assert isinstance(observation.fact, RefundSnapshot)
+    assert (observation.fact.refund_id, observation.fact.reference) == (None, "re_1")
 
 
-def test_a_refund_of_other_software_without_an_intent_says_nothing() -> None:
+def test_a_refund_without_an_intent_is_found_by_its_charge_or_says_nothing() -> None:
+    plain: dict[str, Any] = {"metadata": {}, "payment_intent": None}
+    (observation,) = said(an_event("refund.created", a_refund(**plain)))
+    assert observation.reference == CHARGE_ID
+    assert said(an_event("refund.created", a_refund(**plain, charge=None))) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("pending", RefundState.PENDING),
+        ("requires_action", RefundState.PENDING),
+        ("succeeded", RefundState.SUCCEEDED),
+        ("failed", RefundState.FAILED),
+        ("canceled", RefundState.CANCELED),
+    ],
+)
+@pytest.mark.parametrize("kind", REFUND_EVENTS)
+def test_not_the_events_name_but_the_refunds_status_counts(
+    kind: str, status: str, state: RefundState
+) -> None:
+    refund = a_refund(status=status, failure_reason="declined" if status == "failed" else None)
+    (observation,) = said(an_event(kind, refund))
+    assert observation.fact == refund_snapshot(refund)
+    assert isinstance(observation.fact, RefundSnapshot)
+    assert observation.fact.state is state
+
+
+def test_the_sum_of_a_charges_refunds_says_nothing() -> None:
+    assert said(an_event("charge.refunded", a_charge())) == []
     assert said(an_event("charge.refunded", fixture("charge"))) == []
 
 
+@pytest.mark.parametrize(("word", "status"), DISPUTE_STATUSES)
 @pytest.mark.parametrize("kind", DISPUTE_EVENTS)
-def test_a_dispute_is_found_by_its_intent(kind: str) -> None:
-    assert said(an_event(kind, a_dispute())) == [
-        Observation(
-            id="evt_1",
-            reference=INTENT_ID,
-            fact=Reversal(asset="USD", disputed=True, aliases=(CHARGE_ID, INTENT_ID)),
-        )
-    ]
+def test_a_dispute_is_found_by_its_intent(kind: str, word: str, status: DisputeStatus) -> None:
+    body = a_dispute(status=word)
+    (observation,) = said(an_event(kind, body) | {"created": SECOND - 90})
+    assert (observation.id, observation.reference) == ("evt_1", INTENT_ID)
+    assert observation.fact == dispute(body, datetime.fromtimestamp(SECOND - 90, UTC))
+    assert isinstance(observation.fact, Dispute)
+    assert observation.fact.status is status
 
 
 def test_a_dispute_without_an_intent_is_found_by_its_charge() -> None:
     (observation,) = said(an_event(DISPUTE_EVENTS[0], a_dispute(payment_intent=None)))
     assert observation.reference == CHARGE_ID
-    assert observation.fact == Reversal(asset="USD", disputed=True, aliases=(CHARGE_ID,))
+    assert isinstance(observation.fact, Dispute)
+    assert observation.fact.aliases == (CHARGE_ID,)
 
 
 def test_a_dispute_of_nothing_says_nothing() -> None:
@@ -159,10 +209,22 @@ def test_a_dispute_with_its_charge_expanded_is_the_same() -> None:
     assert said(an_event(DISPUTE_EVENTS[0], a_dispute(charge=a_charge()))) == plain
 
 
+def test_a_dispute_that_version_0_1_stored_is_open_until_more_is_known() -> None:
+    stored = read(an_event(DISPUTE_EVENTS[0], a_dispute()))
+    known = ("id", "charge", "payment_intent", "currency")
+    fields = {name: stored.content["object"][name] for name in known}
+    before = attrs.evolve(stored, content={**stored.content, "object": fields})
+    (observation,) = observations(before, livemode=False)
+    assert isinstance(observation.fact, Dispute)
+    assert observation.fact.status is DisputeStatus.NEEDS_RESPONSE
+    assert (observation.fact.amount, observation.fact.open_time) == (0, NOW)
+
+
 # -- what is not ours --------------------------------------------------------------------------
 
 OBJECTS = {kind: a_session(status="complete") for kind in SESSION_EVENTS}
-OBJECTS |= {"charge.refunded": a_charge()} | {kind: a_dispute() for kind in DISPUTE_EVENTS}
+OBJECTS |= {kind: a_dispute() for kind in DISPUTE_EVENTS}
+OBJECTS |= {kind: a_refund() for kind in REFUND_EVENTS} | {"charge.refunded": a_charge()}
 
 
 @pytest.mark.parametrize("kind", EVENTS)
@@ -224,7 +286,7 @@ def test_an_id_in_another_form_than_ours_is_not_ours(written: str) -> None:
 # -- the other world ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", EVENTS)
+@pytest.mark.parametrize("kind", [*EVENTS, *CHARGE_EVENTS])
 def test_test_money_for_a_live_payment_is_a_conflict(kind: str) -> None:
     (observation,) = said(an_event(kind, OBJECTS[kind], livemode=False), livemode=True)
     assert observation.fact == Conflict()
@@ -232,9 +294,10 @@ def test_test_money_for_a_live_payment_is_a_conflict(kind: str) -> None:
     assert observation.reference in (str(PAYMENT_ID), INTENT_ID)
 
 
-@pytest.mark.parametrize("kind", EVENTS)
+@pytest.mark.parametrize("kind", [*EVENTS, *CHARGE_EVENTS])
 def test_live_money_for_a_test_payment_is_a_conflict(kind: str) -> None:
-    subject = OBJECTS[kind] | {"livemode": True}
+    # A refund does not have the field.
+    subject = OBJECTS[kind] | ({} if kind in REFUND_EVENTS else {"livemode": True})
     (observation,) = said(an_event(kind, subject, livemode=True), livemode=False)
     assert observation.fact == Conflict()
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 import stripe
@@ -17,9 +18,13 @@ from unit.stripe.shelf import Hand
 
 from payd.plugins import (
     Conflict,
+    Dispute,
+    DisputeStatus,
     Observation,
     ProviderEvent,
     ProviderStatus,
+    RefundSnapshot,
+    RefundState,
     Snapshot,
     WebhookRefused,
     WebhookRequest,
@@ -137,6 +142,124 @@ def test_the_other_mode_is_for_a_person() -> None:
         session = a_session(**PAID, livemode=True)
         [seen] = observed(an_event("checkout.session.completed", session, **changes))
         assert isinstance(seen.fact, Conflict)
+
+
+# -- what the events of refunds and disputes say -------------------------------------------------
+
+REFUND_ID = UUID("0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4aff")
+REFUND_KINDS = ("refund.created", "refund.updated", "refund.failed", "charge.refund.updated")
+DISPUTE_KINDS = tuple(
+    f"charge.dispute.{name}"
+    for name in ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")
+)
+
+
+def a_refund(**changes: Any) -> Json:
+    """The published refund, of 1 dollar of that payment intent; in the dashboard."""
+    return {**PUBLISHED["refund"], "payment_intent": INTENT, **changes}
+
+
+def a_dispute(**changes: Any) -> Json:
+    """The published dispute, which is an inquiry, about that payment intent."""
+    return {**PUBLISHED["dispute"], "payment_intent": INTENT, **changes}
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("pending", RefundState.PENDING),
+        ("requires_action", RefundState.PENDING),
+        ("succeeded", RefundState.SUCCEEDED),
+        ("failed", RefundState.FAILED),
+        ("canceled", RefundState.CANCELED),
+    ],
+)
+@pytest.mark.parametrize("kind", REFUND_KINDS)
+def test_each_refund_is_its_state_in_every_event(
+    kind: str, status: str, state: RefundState
+) -> None:
+    [seen] = observed(an_event(kind, a_refund(status=status)))
+
+    assert seen.reference == INTENT
+    fact = seen.fact
+    assert isinstance(fact, RefundSnapshot)
+    assert (fact.reference, fact.state) == (PUBLISHED["refund"]["id"], state)
+    assert (fact.asset, fact.amount, fact.refund_id) == ("USD", 100, None)
+    assert fact.time == datetime.fromtimestamp(PUBLISHED["refund"]["created"], UTC)
+    assert fact.aliases == (INTENT, PUBLISHED["charge"]["id"])
+    assert (fact.failure_code is not None) is (state in (RefundState.FAILED, RefundState.CANCELED))
+
+
+def test_a_refund_of_payd_names_its_payment_and_itself() -> None:
+    ours = {"payment_id": str(PAYMENT_ID), "refund_id": str(REFUND_ID)}
+    [seen] = observed(an_event("refund.updated", a_refund(metadata=ours)))
+    assert isinstance(seen.fact, RefundSnapshot)
+    assert (seen.reference, seen.fact.refund_id) == (str(PAYMENT_ID), REFUND_ID)
+
+
+def test_a_refund_that_failed_says_why() -> None:
+    failed = a_refund(status="failed", failure_reason="lost_or_stolen_card")
+    [seen] = observed(an_event("refund.failed", failed))
+    assert isinstance(seen.fact, RefundSnapshot)
+    assert seen.fact.failure_code == "lost_or_stolen_card"
+    assert seen.fact.failure_message
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("warning_needs_response", DisputeStatus.INQUIRY),
+        ("warning_under_review", DisputeStatus.INQUIRY),
+        ("warning_closed", DisputeStatus.INQUIRY_CLOSED),
+        ("needs_response", DisputeStatus.NEEDS_RESPONSE),
+        ("under_review", DisputeStatus.UNDER_REVIEW),
+        ("appeal_needs_response", DisputeStatus.NEEDS_RESPONSE),
+        ("appeal_under_review", DisputeStatus.UNDER_REVIEW),
+        ("won", DisputeStatus.WON),
+        ("lost", DisputeStatus.LOST),
+        ("prevented", DisputeStatus.WITHDRAWN),
+    ],
+)
+@pytest.mark.parametrize("kind", DISPUTE_KINDS)
+def test_each_dispute_is_its_status_in_every_event(
+    kind: str, word: str, status: DisputeStatus
+) -> None:
+    [seen] = observed(an_event(kind, a_dispute(status=word)))
+
+    published = PUBLISHED["dispute"]
+    assert seen.reference == INTENT
+    assert seen.fact == Dispute(
+        id=published["id"],
+        status=status,
+        asset="USD",
+        amount=1000,
+        reason="general",
+        open_time=datetime.fromtimestamp(published["created"], UTC),
+        as_of=NOW,
+        evidence_due_time=datetime.fromtimestamp(published["evidence_details"]["due_by"], UTC),
+        aliases=(INTENT, published["charge"]),
+    )
+
+
+@pytest.mark.parametrize("name", ["refund", "dispute"])
+def test_without_an_intent_the_charge_names_the_payment(name: str) -> None:
+    kind = {"refund": "refund.created", "dispute": "charge.dispute.created"}[name]
+    [seen] = observed(an_event(kind, PUBLISHED[name]))
+    assert seen.reference == PUBLISHED[name]["charge"]
+
+
+def test_the_sum_of_a_charge_says_nothing_beside_its_refunds() -> None:
+    charge = {**PUBLISHED["charge"], "payment_intent": INTENT, "amount_refunded": 100}
+    assert observed(an_event("charge.refunded", charge)) == ()
+
+
+@pytest.mark.parametrize("kind", [*REFUND_KINDS, *DISPUTE_KINDS, "charge.refunded"])
+def test_money_of_the_other_mode_that_went_back_is_for_a_person(kind: str) -> None:
+    subject = a_dispute() if "dispute" in kind else a_refund()
+    if kind == "charge.refunded":
+        subject = {**PUBLISHED["charge"], "payment_intent": INTENT}
+    [seen] = observed(an_event(kind, subject, livemode=True))
+    assert (seen.reference, seen.fact) == (INTENT, Conflict())
 
 
 # -- what says nothing about payd's payments ---------------------------------------------------

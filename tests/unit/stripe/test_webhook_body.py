@@ -7,17 +7,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stripe_provider.webhooks import EVENTS
+from stripe_provider.webhooks import CHARGE_EVENTS, DISPUTE_EVENTS, EVENTS
 from unit.stripe.builders import (
     CHARGE_ID,
     INTENT_ID,
     PAYMENT_ID,
     PERSONAL,
+    REFUND_ID,
     SECOND,
     SESSION_ID,
     a_charge,
     a_completed,
     a_dispute,
+    a_refund,
     a_session,
     an_event,
     deliver,
@@ -28,6 +30,8 @@ from unit.stripe.builders import (
 from payd.plugins import ProviderEvent, WebhookRefused
 from payd.providers.validation import is_event, is_json
 
+#: All whose objects are read.
+KINDS = (*EVENTS, *CHARGE_EVENTS)
 Event = dict[str, Any]
 Path = tuple[str, ...]
 
@@ -39,7 +43,8 @@ def an_event_of(kind: str) -> Event:
     if kind.startswith("checkout"):
         subject = a_session(status="complete", payment_status="paid", payment_intent=INTENT_ID)
     else:
-        subject = a_charge() if kind == "charge.refunded" else a_dispute()
+        subject = a_dispute() if kind in DISPUTE_EVENTS else a_refund()
+        subject = a_charge() if kind == "charge.refunded" else subject
     return an_event(kind, subject)
 
 
@@ -150,6 +155,7 @@ _ID, _AMOUNT = (*WRONG, *BAD_TEXT, 7), (*WRONG, *BAD_AMOUNT)
 _FLAG: tuple[object, ...] = (*BAD_FLAG, None, [], {})
 _REFERENCE = (*(one for one in _ID if one is not None), {"id": None}, {"id": 5})
 _NO_MAPPING: tuple[object, ...] = (0, 5, 1.5, True, False, "", "x", [], ["payment_id"])
+_WORD_OR_NONE: tuple[object, ...] = (7, 1.5, True, [], {}, ["x"], "", "a b", "Failed", "x" * 51)
 _OBJECT = ("data", "object")
 
 FIELDS: dict[str, dict[Path, tuple[object, ...]]] = {
@@ -179,11 +185,29 @@ FIELDS: dict[str, dict[Path, tuple[object, ...]]] = {
         (*_OBJECT, "currency"): WRONG + BAD_CURRENCY,
         (*_OBJECT, "metadata"): _NO_MAPPING,
     },
+    "refund.created": {
+        (*_OBJECT, "id"): _ID,
+        (*_OBJECT, "charge"): _REFERENCE,
+        (*_OBJECT, "payment_intent"): _REFERENCE,
+        (*_OBJECT, "amount"): _AMOUNT,
+        (*_OBJECT, "currency"): WRONG + BAD_CURRENCY,
+        (*_OBJECT, "created"): _AMOUNT,
+        (*_OBJECT, "status"): _WORD_OR_NONE,
+        (*_OBJECT, "failure_reason"): _WORD_OR_NONE,
+        (*_OBJECT, "metadata"): _NO_MAPPING,
+    },
     "charge.dispute.created": {
         (*_OBJECT, "id"): _ID,
         (*_OBJECT, "charge"): _REFERENCE,
         (*_OBJECT, "payment_intent"): _REFERENCE,
+        (*_OBJECT, "amount"): _AMOUNT,
         (*_OBJECT, "currency"): WRONG + BAD_CURRENCY,
+        (*_OBJECT, "created"): _AMOUNT,
+        (*_OBJECT, "status"): (*_ID, "Lost"),
+        (*_OBJECT, "reason"): _WORD_OR_NONE,
+        (*_OBJECT, "evidence_details"): (5, "x", True, ["due_by"]),
+        (*_OBJECT, "evidence_details", "due_by"): tuple(v for v in _AMOUNT if v is not None),
+        (*_OBJECT, "balance_transactions"): (5, "x", True, {"a": 1}, [1], [{}], [{"amount": "1"}]),
     },
 }
 CASES = [
@@ -200,12 +224,26 @@ def test_a_field_of_another_form_is_malformed(kind: str, path: Path, value: obje
 
 
 #: Those whose absence Stripe's own descriptions allow.
-OPTIONAL = {"account", "client_reference_id", "payment_intent", "metadata", "charge"}
+OPTIONAL = {
+    "account",
+    "balance_transactions",
+    "charge",
+    "client_reference_id",
+    "due_by",
+    "evidence_details",
+    "failure_reason",
+    "metadata",
+    "payment_intent",
+    "reason",
+}
+#: It may be missing in a very old refund.
+OPTIONAL_OF_REFUND = {"status"}
 MISSING = [
     pytest.param(kind, path, id=f"{kind} {'.'.join(path)}")
     for kind, fields in FIELDS.items()
     for path in fields
     if path[-1] not in OPTIONAL
+    and not (kind == "refund.created" and path[-1] in OPTIONAL_OF_REFUND)
 ]
 
 
@@ -248,7 +286,7 @@ def test_any_signed_bytes_are_taken_or_refused(body: bytes) -> None:
     refusal(body)
 
 
-@given(data=st.data(), kind=st.sampled_from(EVENTS), value=_JSON)
+@given(data=st.data(), kind=st.sampled_from(KINDS), value=_JSON)
 def test_any_value_in_any_field_is_taken_as_storable_or_refused(
     data: st.DataObject, kind: str, value: object
 ) -> None:
@@ -275,7 +313,7 @@ def with_personal_data(event: Event) -> Event:
     return event | {"customer": person, "request": {"id": mail, "idempotency_key": street}}
 
 
-@pytest.mark.parametrize("kind", EVENTS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_nothing_personal_is_kept(kind: str) -> None:
     kept = deliver(json.dumps(with_personal_data(an_event_of(kind))))
     text = json.dumps(kept.content)
@@ -299,7 +337,7 @@ DELIVERY: dict[str, Callable[[Event], Event]] = {
 
 
 @pytest.mark.parametrize("change", DELIVERY.values(), ids=list(DELIVERY))
-@pytest.mark.parametrize("kind", EVENTS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_it_is_the_same_however_it_is_delivered(
     kind: str, change: Callable[[Event], Event]
 ) -> None:
@@ -309,7 +347,7 @@ def test_it_is_the_same_however_it_is_delivered(
     assert read(change(event)) == kept
 
 
-@pytest.mark.parametrize("kind", EVENTS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_kept_survives_being_stored_as_json(kind: str) -> None:
     kept = deliver(json.dumps(an_event_of(kind)))
     assert is_json(kept.content)
@@ -340,7 +378,20 @@ def test_of_a_session_these_fields_are_kept() -> None:
     )
 
 
-def test_of_a_refund_and_a_dispute_these_fields_are_kept() -> None:
+def test_of_a_refund_a_charge_and_a_dispute_these_fields_are_kept() -> None:
+    assert read(an_event_of("refund.failed")).content["object"] == {
+        "id": "re_1",
+        "charge": CHARGE_ID,
+        "payment_intent": INTENT_ID,
+        "amount": 500,
+        "currency": "usd",
+        "created": SECOND,
+        "status": "succeeded",
+        "failure_reason": None,
+        "payment_id": str(PAYMENT_ID),
+        "refund_id": str(REFUND_ID),
+    }
+    # As version 0.1 kept it: the same event must not come with other contents.
     assert read(an_event_of("charge.refunded")).content["object"] == {
         "id": CHARGE_ID,
         "payment_intent": INTENT_ID,
@@ -352,5 +403,11 @@ def test_of_a_refund_and_a_dispute_these_fields_are_kept() -> None:
         "id": "dp_1Pgc71B7WZ01zgkWMevJiAUx",
         "charge": CHARGE_ID,
         "payment_intent": INTENT_ID,
+        "amount": 1000,
         "currency": "usd",
+        "created": 1234567890,
+        "status": "warning_needs_response",
+        "reason": "general",
+        "due_by": 1723679999,
+        "withdrawn": False,
     }
