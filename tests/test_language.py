@@ -40,7 +40,7 @@ HISTORY = re.compile(r"\b(?:TODO|FIXME|XXX|formerly|previously)\b|\bissue #?\d",
 ONLY_A_POINTER = re.compile(r"(?:See|As) (?:the )?[`\w./-]+\.")
 UNITS = re.compile(
     r"\b(?:seconds?|minutes?|hours?|days?|bytes?|ports?|events?|payments?|receipts?|lines?|rows?"
-    r"|calls?|percent|base units|minor units|messages?|results?|findings?|entries|index)\b",
+    r"|calls?|percent|base units|minor units|messages?|results?|findings?|refunds?|entries|index)\b",
     re.IGNORECASE,
 )
 

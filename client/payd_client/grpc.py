@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from logging import getLogger
 from types import TracebackType
 from typing import Any
@@ -19,6 +19,13 @@ from payd_client.errors import PaydClientError, Unavailable, error_of
 from payd_client.messages import initiate_message, payment_of, quote_message, quote_of
 from payd_client.proto import payment_pb2 as pb
 from payd_client.proto.payment_grpc import PaymentServiceStub
+from payd_client.refund_messages import (
+    list_refunds_message,
+    refund_of,
+    refund_page_of,
+    refund_payment_message,
+)
+from payd_client.refunds import Refund, RefundPage, RefundRequest, RefundStatus
 from payd_client.values import Caller, InitiateRequest, Payment, Quote, QuoteRequest
 
 _log = getLogger("payd_client")
@@ -62,8 +69,8 @@ class PaymentClient:
 
     It opens one connection with the first call, and a new one when the connection was lost or the
     certificates have changed. A call that ends with UNAVAILABLE is repeated within its deadline.
-    All four methods may be repeated: InitiatePayment because of its idempotency key. Each raises
-    PaydClientError, or its subclasses Unavailable and NotFound.
+    All methods may be repeated: InitiatePayment and RefundPayment because of their idempotency key.
+    Each raises PaydClientError, or its subclasses Unavailable and NotFound.
     """
 
     def __init__(
@@ -146,6 +153,88 @@ class PaymentClient:
         """
         request = pb.CancelPaymentRequest(payment_id=str(payment_id), reason=reason)
         return payment_of((await self._call("CancelPayment", request, caller, deadline_s)).payment)
+
+    async def refund(
+        self, request: RefundRequest, *, caller: Caller | None = None, deadline_s: float = 0.0
+    ) -> Refund:
+        """Send money back, or return the refund that has this idempotency key.
+
+        It may still be CREATING, PENDING or AWAITING_APPROVAL: its events tell the end.
+        """
+        message = refund_payment_message(request)
+        return refund_of((await self._call("RefundPayment", message, caller, deadline_s)).refund)
+
+    async def get_refund(
+        self, refund_id: UUID | str, *, caller: Caller | None = None, deadline_s: float = 0.0
+    ) -> Refund:
+        """Return the current state of a refund."""
+        request = pb.GetRefundRequest(refund_id=str(refund_id))
+        return refund_of((await self._call("GetRefund", request, caller, deadline_s)).refund)
+
+    async def get_refund_by_key(
+        self, idempotency_key: str, *, caller: Caller | None = None, deadline_s: float = 0.0
+    ) -> Refund:
+        """Return the current state of the refund with this idempotency key."""
+        request = pb.GetRefundRequest(idempotency_key=idempotency_key)
+        return refund_of((await self._call("GetRefund", request, caller, deadline_s)).refund)
+
+    async def list_refunds(
+        self,
+        *,
+        payment_id: UUID | str = "",
+        statuses: Sequence[RefundStatus] = (),
+        page_size: int = 0,
+        page_token: str = "",
+        caller: Caller | None = None,
+        deadline_s: float = 0.0,
+    ) -> RefundPage:
+        """Return a page of refunds, newest first: of one payment or of all, in any status."""
+        request = list_refunds_message(payment_id, statuses, page_size, page_token)
+        return refund_page_of(await self._call("ListRefunds", request, caller, deadline_s))
+
+    async def approve_refund(
+        self,
+        refund_id: UUID | str,
+        note: str = "",
+        *,
+        caller: Caller | None = None,
+        deadline_s: float = 0.0,
+    ) -> Refund:
+        """Approve a refund that is AWAITING_APPROVAL. Needs an operator's certificate."""
+        request = pb.ApproveRefundRequest(refund_id=str(refund_id), note=note)
+        return refund_of((await self._call("ApproveRefund", request, caller, deadline_s)).refund)
+
+    async def cancel_refund(
+        self,
+        refund_id: UUID | str,
+        note: str,
+        *,
+        caller: Caller | None = None,
+        deadline_s: float = 0.0,
+    ) -> Refund:
+        """Withdraw a refund that waits for a person. Needs an operator's certificate."""
+        request = pb.CancelRefundRequest(refund_id=str(refund_id), note=note)
+        return refund_of((await self._call("CancelRefund", request, caller, deadline_s)).refund)
+
+    async def resolve_attention(
+        self,
+        payment_id: UUID | str,
+        note: str,
+        *,
+        reasons: Sequence[str] = (),
+        expected_version: int = 0,
+        caller: Caller | None = None,
+        deadline_s: float = 0.0,
+    ) -> Payment:
+        """Resolve reasons for attention, by default all. Needs an operator's certificate."""
+        request = pb.ResolveAttentionRequest(
+            payment_id=str(payment_id),
+            reasons=reasons,
+            note=note,
+            expected_version=expected_version,
+        )
+        answer = await self._call("ResolveAttention", request, caller, deadline_s)
+        return payment_of(answer.payment)
 
     async def _call(
         self, method: str, request: Any, caller: Caller | None, deadline_s: float

@@ -68,6 +68,8 @@ def outbox_row_of(payment: Payment, event: Event, origin: Origin, environment: s
         previous_status=event.previous_status,
         reason=event.reason,
         request_id=origin.request_id or payment.request_id,
+        refund=next((one for one in payment.refunds if one.id == event.refund_id), None),
+        dispute=next((one for one in payment.disputes if one.id == event.dispute_id), None),
     )
     return EventRow(event_id, subject, about, headers, body)
 

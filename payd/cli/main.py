@@ -21,6 +21,9 @@ _COMMANDS = {
         "pay": ("payd.cli.payments:pay", "Start a payment and wait for the result."),
         "get": ("payd.cli.payments:get", "Show a payment."),
         "cancel": ("payd.cli.payments:cancel", "Cancel an open payment."),
+        "refund": ("payd.cli.refunds:refund", "Send money back."),
+        "refunds": ("payd.cli.refunds:refunds", "List, show, approve or withdraw refunds."),
+        "attention": ("payd.cli.attention:attention", "Settle what a person had to look at."),
         "events": ("payd.cli.events:events", "Read or restore the event stream."),
     },
     "Operation": {

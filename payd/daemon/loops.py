@@ -92,7 +92,7 @@ def worker_loops(parts: Parts) -> Mapping[str, Loop]:
             row_worker("recovery", use_cases.recover.claim_batch, partial(_recover, parts), rest),
             row_worker(
                 "refund recovery",
-                use_cases.refunds.recover.claim_batch,
+                use_cases.recover_refunds.claim_batch,
                 partial(_recover_refund, parts),
                 rest,
             ),
@@ -187,7 +187,7 @@ async def _recover(parts: Parts, payment: Payment) -> None:
 
 
 async def _recover_refund(parts: Parts, claimed: tuple[Payment, UUID]) -> None:
-    refund = await parts.use_cases.refunds.recover.recover(*claimed)
+    refund = await parts.use_cases.recover_refunds.recover(*claimed)
     parts.metrics.status_checks.labels(f"refund_{refund.status.value.lower()}").inc()
 
 

@@ -233,6 +233,11 @@ def a_request(scenario: str = "complete", key: str = "", **fields: Any) -> Any:
 
 def reason_of(error: grpc.RpcError) -> str:
     """Return the reason in the error's google.rpc.ErrorInfo."""
+    return str(details_of(error).reason)
+
+
+def details_of(error: grpc.RpcError) -> Any:
+    """Return the error's google.rpc.ErrorInfo."""
     WATCH.search(f"{error!r} {error.trailing_metadata()}", "an error")
     from google.rpc.error_details_pb2 import ErrorInfo
     from google.rpc.status_pb2 import Status
@@ -243,7 +248,7 @@ def reason_of(error: grpc.RpcError) -> str:
         info = ErrorInfo()
         if detail.Unpack(info):
             assert info.domain == "payd"
-            return str(info.reason)
+            return info
     raise AssertionError("no ErrorInfo")
 
 

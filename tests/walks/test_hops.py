@@ -13,12 +13,12 @@ from walks.test_initiate_walk import CALL, the_request
 
 from payd.domain.payment import Status
 from payd.plugins.interface import WebhookRequest
-from payd.transport.grpc.handlers import Handlers, Services
+from payd.transport.grpc.handlers import Handlers
 from payd.transport.http.webhooks import Webhooks
 
 
 async def test_initiate_payment_runs_through_few_files_and_functions(house: World) -> None:
-    services = Services(initiate=house.initiates, cancel=house.cancels, query=house.query)
+    services = house.services
     handlers = Handlers(services)
 
     with counted() as hops:

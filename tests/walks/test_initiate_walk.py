@@ -20,9 +20,9 @@ from payd.domain.next_action import Redirect
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
 from payd.service.operation import create_operation
-from payd.transport.grpc.handlers import Call, Handlers, Services
+from payd.transport.grpc.handlers import Call, Handlers
 
-CALL = Call(origin=CALLER, wait_s=WAIT_S)
+CALL = Call(origin=CALLER, wait_s=WAIT_S, budget_s=WAIT_S)
 
 
 def the_request(**changes: Any) -> pb.InitiatePaymentRequest:
@@ -138,7 +138,7 @@ async def test_stop_7_the_payment_is_encoded_for_the_caller(house: World) -> Non
 
 
 async def test_the_whole_way_and_the_same_again(house: World, rail: CardRail) -> None:
-    services = Services(initiate=house.initiates, cancel=house.cancels, query=house.query)
+    services = house.services
     door = Handlers(services)
 
     first = await door.initiate_payment(the_request(), CALL)

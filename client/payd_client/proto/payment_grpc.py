@@ -31,6 +31,30 @@ class PaymentServiceBase(abc.ABC):
     async def CancelPayment(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.CancelPaymentRequest, payd_client.proto.payment_pb2.CancelPaymentResponse]') -> None:
         pass
 
+    @abc.abstractmethod
+    async def RefundPayment(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.RefundPaymentRequest, payd_client.proto.payment_pb2.RefundPaymentResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def GetRefund(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.GetRefundRequest, payd_client.proto.payment_pb2.GetRefundResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def ListRefunds(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ListRefundsRequest, payd_client.proto.payment_pb2.ListRefundsResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def CancelRefund(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.CancelRefundRequest, payd_client.proto.payment_pb2.CancelRefundResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def ApproveRefund(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ApproveRefundRequest, payd_client.proto.payment_pb2.ApproveRefundResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def ResolveAttention(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ResolveAttentionRequest, payd_client.proto.payment_pb2.ResolveAttentionResponse]') -> None:
+        pass
+
     def __mapping__(self) -> typing.Dict[str, grpclib.const.Handler]:
         return {
             '/payd.v1.PaymentService/GetQuote': grpclib.const.Handler(
@@ -56,6 +80,42 @@ class PaymentServiceBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 payd_client.proto.payment_pb2.CancelPaymentRequest,
                 payd_client.proto.payment_pb2.CancelPaymentResponse,
+            ),
+            '/payd.v1.PaymentService/RefundPayment': grpclib.const.Handler(
+                self.RefundPayment,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.RefundPaymentRequest,
+                payd_client.proto.payment_pb2.RefundPaymentResponse,
+            ),
+            '/payd.v1.PaymentService/GetRefund': grpclib.const.Handler(
+                self.GetRefund,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.GetRefundRequest,
+                payd_client.proto.payment_pb2.GetRefundResponse,
+            ),
+            '/payd.v1.PaymentService/ListRefunds': grpclib.const.Handler(
+                self.ListRefunds,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ListRefundsRequest,
+                payd_client.proto.payment_pb2.ListRefundsResponse,
+            ),
+            '/payd.v1.PaymentService/CancelRefund': grpclib.const.Handler(
+                self.CancelRefund,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.CancelRefundRequest,
+                payd_client.proto.payment_pb2.CancelRefundResponse,
+            ),
+            '/payd.v1.PaymentService/ApproveRefund': grpclib.const.Handler(
+                self.ApproveRefund,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ApproveRefundRequest,
+                payd_client.proto.payment_pb2.ApproveRefundResponse,
+            ),
+            '/payd.v1.PaymentService/ResolveAttention': grpclib.const.Handler(
+                self.ResolveAttention,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ResolveAttentionRequest,
+                payd_client.proto.payment_pb2.ResolveAttentionResponse,
             ),
         }
 
@@ -86,4 +146,40 @@ class PaymentServiceStub:
             '/payd.v1.PaymentService/CancelPayment',
             payd_client.proto.payment_pb2.CancelPaymentRequest,
             payd_client.proto.payment_pb2.CancelPaymentResponse,
+        )
+        self.RefundPayment = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/RefundPayment',
+            payd_client.proto.payment_pb2.RefundPaymentRequest,
+            payd_client.proto.payment_pb2.RefundPaymentResponse,
+        )
+        self.GetRefund = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/GetRefund',
+            payd_client.proto.payment_pb2.GetRefundRequest,
+            payd_client.proto.payment_pb2.GetRefundResponse,
+        )
+        self.ListRefunds = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ListRefunds',
+            payd_client.proto.payment_pb2.ListRefundsRequest,
+            payd_client.proto.payment_pb2.ListRefundsResponse,
+        )
+        self.CancelRefund = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/CancelRefund',
+            payd_client.proto.payment_pb2.CancelRefundRequest,
+            payd_client.proto.payment_pb2.CancelRefundResponse,
+        )
+        self.ApproveRefund = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ApproveRefund',
+            payd_client.proto.payment_pb2.ApproveRefundRequest,
+            payd_client.proto.payment_pb2.ApproveRefundResponse,
+        )
+        self.ResolveAttention = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ResolveAttention',
+            payd_client.proto.payment_pb2.ResolveAttentionRequest,
+            payd_client.proto.payment_pb2.ResolveAttentionResponse,
         )

@@ -55,8 +55,7 @@ class UseCases:
     scan: Scan
     reconcile: Reconcile
     audit: Audit
-    refunds: RefundUseCases
-    resolve_attention: ResolveAttention
+    recover_refunds: RecoverRefunds
 
 
 def build_use_cases(
@@ -82,8 +81,17 @@ def build_use_cases(
     initiate = Initiate(
         store=store, query=query, ask=ask, clock=clock, ids=OrderedIds(), crash=crash
     )
+    refunds = _build_refunds(config, adapters, providers, settle)
     return UseCases(
-        grpc_services=Services(initiate=initiate, cancel=cancel, query=query),
+        grpc_services=Services(
+            initiate=initiate,
+            cancel=cancel,
+            query=query,
+            refund=refunds.request,
+            cancel_refund=refunds.cancel,
+            approve_refund=refunds.approve,
+            resolve_attention=ResolveAttention(settle=settle),
+        ),
         intake=Intake(inbox=adapters.inbox, providers=providers, clock=clock, crash=crash),
         reports=Reports(
             inbox=adapters.inbox,
@@ -118,8 +126,7 @@ def build_use_cases(
         ),
         reconcile=_build_reconcile(config, adapters, providers, settle),
         audit=build_audit(config, adapters, providers),
-        refunds=_build_refunds(config, adapters, providers, settle),
-        resolve_attention=ResolveAttention(settle=settle),
+        recover_refunds=refunds.recover,
     )
 
 

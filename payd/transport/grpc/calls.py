@@ -37,6 +37,8 @@ WaitOf = Callable[[str], Awaitable[float]]
 
 #: Expire just before grpclib's own deadline, so that our trailers are sent.
 _DEADLINE_MARGIN_S = 0.02
+#: Time of a call without a deadline to compete with others for the same payment.
+_BUDGET_S = 10.0
 
 
 @attrs.frozen(kw_only=True)
@@ -166,11 +168,15 @@ class Calls:
     async def _outcome(self, call: UnaryCall, request: Any) -> Any:
         """Return the use case's answer or its error."""
         left_s = call.time_left_s()
-        wait_s = self._limits.await_answer_s
-        wait_s = wait_s if left_s is None else max(0.0, min(wait_s, left_s - 0.1))
+        budget_s = _BUDGET_S if left_s is None else max(0.0, left_s - 0.1)
+        known = Call(
+            origin=call.origin,
+            wait_s=min(self._limits.await_answer_s, budget_s),
+            budget_s=budget_s,
+        )
         call.begin_work()
         try:
-            return await call.method.handle(request, Call(origin=call.origin, wait_s=wait_s))
+            return await call.method.handle(request, known)
         except asyncio.CancelledError:
             if call.has_ended:
                 raise

@@ -1,18 +1,27 @@
-"""The four methods of the service: decode, call one use case, encode."""
+"""The methods of the service: decode, call one use case, encode."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import attrs
 import structlog
 from payd_client.proto import payment_pb2 as pb
 
-from payd.codec import fields, requests
+from payd.codec import fields, refund_requests, requests
+from payd.codec.attention_requests import resolve_request
 from payd.codec.messages import payment_message, quote_message
-from payd.domain.payment import Origin
+from payd.codec.page_tokens import page_token
+from payd.codec.refunds import refund_message
+from payd.domain.payment import Origin, Payment
+from payd.domain.refund import Refund
+from payd.domain.request import RefundPosition
+from payd.service.approve_refund import ApproveRefund
 from payd.service.cancel import Cancel
+from payd.service.cancel_refund import CancelRefund
 from payd.service.initiate import Initiate
 from payd.service.query import Query
+from payd.service.refund import RefundPayment
+from payd.service.resolve_attention import ResolveAttention
 
 SERVICE = "payd.v1.PaymentService"
 
@@ -24,14 +33,21 @@ class Services:
     initiate: Initiate
     cancel: Cancel
     query: Query
+    refund: RefundPayment
+    cancel_refund: CancelRefund
+    approve_refund: ApproveRefund
+    resolve_attention: ResolveAttention
 
 
 @attrs.frozen(kw_only=True)
 class Call:
-    """One call: its origin, and how long it may wait for another call's answer."""
+    """One call: its origin, and how long it may wait."""
 
     origin: Origin
+    #: For another call's answer.
     wait_s: float
+    #: Altogether: until shortly before its deadline.
+    budget_s: float
 
 
 Handle = Callable[[Any, Call], Coroutine[Any, Any, Any]]
@@ -90,31 +106,102 @@ class Handlers:
         payment = await self.services.cancel.cancel(payment_id, reason, call.origin)
         return pb.CancelPaymentResponse(payment=payment_message(payment))
 
+    async def refund_payment(
+        self, request: pb.RefundPaymentRequest, call: Call
+    ) -> pb.RefundPaymentResponse:
+        """Send money back, once per idempotency key."""
+        wanted = refund_requests.refund_request(request)
+        structlog.contextvars.bind_contextvars(payment_id=str(wanted.payment_id))
+        found = await self.services.refund.refund(wanted, call.origin, call.budget_s)
+        return pb.RefundPaymentResponse(refund=_logged(*found))
+
+    async def get_refund(self, request: pb.GetRefundRequest, call: Call) -> pb.GetRefundResponse:
+        """Return the current state of a refund."""
+        query = self.services.query
+        if request.WhichOneof("key") == "idempotency_key":
+            found = await query.get_refund_by_key(fields.idempotency_key(request.idempotency_key))
+        else:
+            found = await query.get_refund(refund_requests.refund_id(request.refund_id))
+        return pb.GetRefundResponse(refund=_logged(*found))
+
+    async def list_refunds(
+        self, request: pb.ListRefundsRequest, call: Call
+    ) -> pb.ListRefundsResponse:
+        """Return a page of refunds."""
+        page = refund_requests.list_request(request)
+        # One more than asked for tells whether there is a next page.
+        found = await self.services.query.list_refunds(page.filter, page.after, page.size + 1)
+        refunds = [refund_message(*one) for one in found[: page.size]]
+        _, last = found[page.size - 1] if len(found) > page.size else (None, None)
+        token = page_token(RefundPosition(last.create_time, last.id), page.filter) if last else ""
+        return pb.ListRefundsResponse(refunds=refunds, next_page_token=token)
+
+    async def cancel_refund(
+        self, request: pb.CancelRefundRequest, call: Call
+    ) -> pb.CancelRefundResponse:
+        """Withdraw a refund that waits for a person."""
+        refund_id = refund_requests.refund_id(request.refund_id)
+        note = refund_requests.note(request.note)
+        found = await self.services.cancel_refund.cancel(refund_id, note, call.origin)
+        return pb.CancelRefundResponse(refund=_logged(*found))
+
+    async def approve_refund(
+        self, request: pb.ApproveRefundRequest, call: Call
+    ) -> pb.ApproveRefundResponse:
+        """Approve a refund of another person, and send it."""
+        refund_id = refund_requests.refund_id(request.refund_id)
+        note = refund_requests.note(request.note)
+        found = await self.services.approve_refund.approve(refund_id, note, call.origin)
+        return pb.ApproveRefundResponse(refund=_logged(*found))
+
+    async def resolve_attention(
+        self, request: pb.ResolveAttentionRequest, call: Call
+    ) -> pb.ResolveAttentionResponse:
+        """End reasons for attention."""
+        wanted = resolve_request(request)
+        structlog.contextvars.bind_contextvars(payment_id=str(wanted.payment_id))
+        payment = await self.services.resolve_attention.resolve(wanted, call.origin)
+        return pb.ResolveAttentionResponse(payment=payment_message(payment))
+
     def methods(self) -> dict[str, Method]:
         """Return path → method."""
-        return {
-            f"/{SERVICE}/GetQuote": Method(
-                request=pb.GetQuoteRequest,
-                response=pb.GetQuoteResponse,
-                handle=self.get_quote,
-                is_write=False,
-            ),
-            f"/{SERVICE}/InitiatePayment": Method(
-                request=pb.InitiatePaymentRequest,
-                response=pb.InitiatePaymentResponse,
-                handle=self.initiate_payment,
-                is_write=True,
-            ),
-            f"/{SERVICE}/GetPayment": Method(
-                request=pb.GetPaymentRequest,
-                response=pb.GetPaymentResponse,
-                handle=self.get_payment,
-                is_write=False,
-            ),
-            f"/{SERVICE}/CancelPayment": Method(
-                request=pb.CancelPaymentRequest,
-                response=pb.CancelPaymentResponse,
-                handle=self.cancel_payment,
-                is_write=True,
-            ),
+        read: dict[str, Handle] = {
+            "GetQuote": self.get_quote,
+            "GetPayment": self.get_payment,
+            "GetRefund": self.get_refund,
+            "ListRefunds": self.list_refunds,
         }
+        write: dict[str, Handle] = {
+            "InitiatePayment": self.initiate_payment,
+            "CancelPayment": self.cancel_payment,
+            "RefundPayment": self.refund_payment,
+        }
+        for_operators: dict[str, Handle] = {
+            "CancelRefund": self.cancel_refund,
+            "ApproveRefund": self.approve_refund,
+            "ResolveAttention": self.resolve_attention,
+        }
+        return {
+            **_methods(read, is_write=False),
+            **_methods(write, is_write=True),
+            **_methods(for_operators, is_write=True, is_for_operators=True),
+        }
+
+
+def _methods(handles: Mapping[str, Handle], **kind: bool) -> dict[str, Method]:
+    """Name each method's messages, which the proto calls as the method."""
+    return {
+        f"/{SERVICE}/{name}": Method(
+            request=getattr(pb, f"{name}Request"),
+            response=getattr(pb, f"{name}Response"),
+            handle=handle,
+            **kind,
+        )
+        for name, handle in handles.items()
+    }
+
+
+def _logged(payment: Payment, refund: Refund) -> pb.Refund:
+    """Build the message; the call's log lines name the payment and the refund from now on."""
+    structlog.contextvars.bind_contextvars(payment_id=str(payment.id), refund_id=str(refund.id))
+    return refund_message(payment, refund)

@@ -90,7 +90,7 @@ def python(program: str, environment: Mapping[str, str], folder: Path, **more: s
 def test_in_python_a_payment_is_started_and_its_event_handled_once(
     surroundings: Mapping[str, str], tmp_path: Path
 ) -> None:
-    pay, consume = programs("python")
+    pay, consume, _ = programs("python")
     output = python(pay, surroundings, tmp_path)
     assert "send the customer to https://mock.invalid/pay/" in output
     assert "status=<Status." in output
@@ -109,10 +109,27 @@ def test_in_python_a_payment_is_started_and_its_event_handled_once(
 def test_in_python_an_unreachable_payd_is_reported_as_unavailable(
     surroundings: Mapping[str, str], tmp_path: Path
 ) -> None:
-    pay, _ = programs("python")
+    pay, *_ = programs("python")
     output = python(pay, surroundings, tmp_path, PAYD_TARGET="127.0.0.1:9")
     assert "try again with the same key" in output
     assert output.endswith("exit 0")
+
+
+def test_in_python_half_of_a_payment_goes_back(
+    surroundings: Mapping[str, str], tmp_path: Path
+) -> None:
+    pay, _, refund = programs("python")
+    started = python(pay.replace("order-4711", "order-4714"), surroundings, tmp_path)
+    payment_id = found[1] if (found := re.search(r"Payment\(id=UUID\('([^']+)'\)", started)) else ""
+    until = time.monotonic() + PATIENCE_S
+    # It is confirmed after a moment.
+    while (output := python(refund, surroundings, tmp_path, PAYMENT_ID=payment_id)).startswith(
+        "refused: NOT_REFUNDABLE"
+    ):
+        assert time.monotonic() < until, output
+    assert "RefundStatus.SUCCEEDED" in output
+    assert "minor_units=7450" in output
+    assert python(refund, surroundings, tmp_path, PAYMENT_ID=payment_id) == output
 
 
 # -- TypeScript --------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def daemon(module_place: Place) -> Iterator[Daemon]:
 
 def test_a_payment_is_made_and_its_event_taken(python: Path, daemon: Daemon) -> None:
     """The programs of docs/integrating.md, without Redis."""
-    pay, consume = programs("python")
+    pay, consume, _ = programs("python")
     name = uuid4().hex
     environment = {
         "PATH": os.environ["PATH"],

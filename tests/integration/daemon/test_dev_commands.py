@@ -32,6 +32,13 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "pay": (ITEM, 0, "COMPLETED"),
     "get": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "cancel": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
+    "refund": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
+    "refunds list": ((), 0, "no refunds"),
+    "refunds get": ((NO_ONE,), 1, "REFUND_NOT_FOUND"),
+    # Not CLIENT_NOT_ALLOWED: they are called as an operator.
+    "refunds approve": ((NO_ONE,), 1, "REFUND_NOT_FOUND"),
+    "refunds cancel": ((NO_ONE, "--note", "n"), 1, "REFUND_NOT_FOUND"),
+    "attention resolve": ((NO_ONE, "--note", "n"), 1, "PAYMENT_NOT_FOUND"),
     "events tail": (("--no-follow",), 0, ""),
     "events dead-letters": ((), 0, "no dead letters"),
     "events create-stream": ((), 0, "PAYMENTS already exists with these settings"),

@@ -28,7 +28,7 @@ def state() -> Iterator[Path]:
 @contextmanager
 def docs_consumer(dev: Mapping[str, str]) -> Iterator[list[str]]:
     """The lines that the page's Python program prints, while it runs."""
-    _, consume = programs("python")
+    _, consume, _ = programs("python")
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", consume],
         env={"PATH": os.environ["PATH"], "NATS_URL": dev["nats"], "REDIS_URL": dev["redis"]},
@@ -75,7 +75,7 @@ def test_each_gets_every_event(state: Path) -> None:
 
 def test_beside_the_shop_a_consumer_on_its_durable_name_is_warned(state: Path) -> None:
     with running_dev(state, "--with-example", "--ephemeral") as (_, dev):
-        _, consume = programs("python")
+        _, consume, _ = programs("python")
         assert 'durable="my-app"' in consume
         other = consume.replace('durable="my-app"', 'durable="main-app-payment"')
         warning = "two applications share the durable consumer main-app-payment"

@@ -305,7 +305,15 @@ async def run_server(
     files = CertificateFiles(cert=pki / "server.crt", key=pki / "server.key", ca=pki / "ca.crt")
     tls = Tls(load_certificates(files, datetime.now(UTC)))
     behind: Any = use_cases
-    services = Services(initiate=behind, cancel=behind, query=behind)
+    services = Services(
+        initiate=behind,
+        cancel=behind,
+        query=behind,
+        refund=behind,
+        cancel_refund=behind,
+        approve_refund=behind,
+        resolve_attention=behind,
+    )
     async with bridge.open_loop(lambda message, error: None):
         server = GrpcServer(
             settings,

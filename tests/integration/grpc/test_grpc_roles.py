@@ -1,12 +1,17 @@
 """Roles: what apps may call, what operators, and what certificates that are on neither list."""
 
+from typing import Any
+
 import pytest
+from google.protobuf.message import Message
+from grpclib.const import Status
 from integration.grpc.server import RunningServer
 from payd_client.proto import payment_pb2 as pb
-from unit.cli.scripted_daemon import PAYMENT_ID
+from unit.cli.scripted_daemon import PAYMENT_ID, REFUND_ID
 
 from payd.domain.errors import ClientNotAllowed
 from payd.transport.grpc.callers import Clients
+from payd.transport.grpc.handlers import Handlers
 
 CANCEL = pb.CancelPaymentRequest(payment_id=PAYMENT_ID)
 CLIENTS = Clients(apps=frozenset({"main-app", "both"}), operators=frozenset({"alice", "both"}))
@@ -30,6 +35,35 @@ def test_an_app_may_call_what_is_not_for_operators() -> None:
 def test_nobody_else_may_call_anything(name: str, *, operators_only: bool) -> None:
     with pytest.raises(ClientNotAllowed, match="allow-list"):
         CLIENTS.admit(name, operators_only=operators_only)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("CancelRefund", pb.CancelRefundRequest(refund_id=REFUND_ID, note="n")),
+        ("ApproveRefund", pb.ApproveRefundRequest(refund_id=REFUND_ID)),
+        ("ResolveAttention", pb.ResolveAttentionRequest(payment_id=PAYMENT_ID, note="n")),
+    ],
+)
+@pytest.mark.parametrize("name", ["client", "stranger"])
+async def test_what_an_operator_answers_for_is_for_no_other_certificate(
+    running: RunningServer, method: str, request_: Message, name: str
+) -> None:
+    async with running.caller(name) as caller:
+        reply = await caller.call(method, request_)
+    assert (reply.grpc_status, reply.reason) == (Status.PERMISSION_DENIED, "CLIENT_NOT_ALLOWED")
+    assert not running.use_cases.begun.is_set()
+
+
+def test_only_these_methods_are_for_operators() -> None:
+    services: Any = None
+    methods = Handlers(services).methods()
+    assert {name.rpartition("/")[2] for name, one in methods.items() if one.is_for_operators} == {
+        "ApproveRefund",
+        "CancelRefund",
+        "ResolveAttention",
+    }
+    assert all(one.is_write for one in methods.values() if one.is_for_operators)
 
 
 @pytest.mark.parametrize(

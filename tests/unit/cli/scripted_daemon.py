@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 PATIENCE_S = 60.0
 PAYMENT_ID = "00000000-0000-0000-0000-000000000007"
+REFUND_ID = "00000000-0000-0000-0000-000000000003"
 ITEM = "ethereum-mainnet/full/30d"
 _TIME = Timestamp(seconds=1_767_323_045)
 
@@ -65,6 +66,20 @@ def a_quote() -> pb.Quote:
     )
 
 
+def a_refund(status: str = "SUCCEEDED", **overrides: Any) -> pb.Refund:
+    """10.00 USD of the payment."""
+    fields: dict[str, Any] = {
+        "id": REFUND_ID,
+        "payment_id": PAYMENT_ID,
+        "status": f"REFUND_STATUS_{status}",
+        "amount": pb.Money(currency_code="USD", minor_units=1000),
+        "idempotency_key": "refund-1",
+        "create_time": _TIME,
+        "update_time": _TIME,
+    }
+    return pb.Refund(**(fields | overrides))
+
+
 @attrs.frozen(kw_only=True)
 class Asked:
     """One call as it came in."""
@@ -83,11 +98,21 @@ class ScriptedDaemon(PaymentServiceBase):
         self.port = 0
         self.asked: list[Asked] = []
         self._payments: list[pb.Payment | PaydError] = [a_payment()]
+        self._refunds: list[pb.Refund | PaydError] = [a_refund()]
+        self._pages: list[pb.ListRefundsResponse] = [pb.ListRefundsResponse()]
         self._held = False
 
     def answer(self, *script: pb.Payment | PaydError) -> None:
         """What the next calls get, one after the other."""
         self._payments = list(script)
+
+    def answer_refunds(self, *script: pb.Refund | PaydError) -> None:
+        """What the next calls about a refund get."""
+        self._refunds = list(script)
+
+    def answer_pages(self, *script: pb.ListRefundsResponse) -> None:
+        """What the next calls of ListRefunds get."""
+        self._pages = list(script)
 
     def hold(self) -> None:
         """Answer no call from now on."""
@@ -109,12 +134,37 @@ class ScriptedDaemon(PaymentServiceBase):
         payment = await self._payment("CancelPayment", stream)
         await stream.send_message(pb.CancelPaymentResponse(payment=payment))
 
+    async def RefundPayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        refund = await self._refund("RefundPayment", stream)
+        await stream.send_message(pb.RefundPaymentResponse(refund=refund))
+
+    async def GetRefund(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - the proto names it
+        refund = await self._refund("GetRefund", stream)
+        await stream.send_message(pb.GetRefundResponse(refund=refund))
+
+    async def ListRefunds(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._take("ListRefunds", stream)
+        await stream.send_message(_next(self._pages))
+
+    async def CancelRefund(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        refund = await self._refund("CancelRefund", stream)
+        await stream.send_message(pb.CancelRefundResponse(refund=refund))
+
+    async def ApproveRefund(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        refund = await self._refund("ApproveRefund", stream)
+        await stream.send_message(pb.ApproveRefundResponse(refund=refund))
+
+    async def ResolveAttention(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        payment = await self._payment("ResolveAttention", stream)
+        await stream.send_message(pb.ResolveAttentionResponse(payment=payment))
+
     async def _payment(self, method: str, stream: Stream[Any, Any]) -> pb.Payment:
         await self._take(method, stream)
-        answer = self._payments.pop(0) if len(self._payments) > 1 else self._payments[0]
-        if isinstance(answer, PaydError):
-            raise grpc_error(answer)
-        return answer
+        return _next(self._payments)
+
+    async def _refund(self, method: str, stream: Stream[Any, Any]) -> pb.Refund:
+        await self._take(method, stream)
+        return _next(self._refunds)
 
     async def _take(self, method: str, stream: Stream[Any, Any]) -> None:
         message = await stream.recv_message()
@@ -127,6 +177,14 @@ class ScriptedDaemon(PaymentServiceBase):
         if self._held:
             await asyncio.sleep(PATIENCE_S)
             raise GRPCError(Status.INTERNAL, "nobody was to wait so long")
+
+
+def _next(script: list[Any]) -> Any:
+    """Take the next line; the last one stays."""
+    answer = script.pop(0) if len(script) > 1 else script[0]
+    if isinstance(answer, PaydError):
+        raise grpc_error(answer)
+    return answer
 
 
 def on_plain_asyncio(work: Coroutine[Any, Any, T]) -> T:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from payd_client.proto import payment_pb2 as pb
-from unit.cli.scripted_daemon import PAYMENT_ID, a_payment
+from unit.cli.scripted_daemon import PAYMENT_ID, REFUND_ID, a_payment, a_refund
 
 from payd.cli import payment_view, refund_view, render
 
@@ -115,21 +115,8 @@ def test_programs_get_every_field_even_those_without_a_value() -> None:
 
 # -- money back --------------------------------------------------------------------------------
 
-REFUND_ID = "00000000-0000-0000-0000-000000000003"
 TIME = a_payment().create_time
 SHOWN_TIME = "2026-01-02T03:04:05Z"
-
-
-def a_refund(status: str = "SUCCEEDED", **overrides: Any) -> pb.Refund:
-    fields: dict[str, Any] = {
-        "id": REFUND_ID,
-        "payment_id": PAYMENT_ID,
-        "status": f"REFUND_STATUS_{status}",
-        "amount": pb.Money(currency_code="USD", minor_units=1000),
-        "create_time": TIME,
-        "update_time": TIME,
-    }
-    return pb.Refund(**(fields | overrides))
 
 
 def shown_refund(**overrides: Any) -> list[tuple[str, str]]:
@@ -175,6 +162,7 @@ def test_a_refund_shows_what_it_is_and_leaves_out_what_it_has_not() -> None:
         ("payment", PAYMENT_ID),
         ("status", "SUCCEEDED"),
         ("amount", "10.00 USD"),
+        ("idempotency key", "refund-1"),
         ("created", SHOWN_TIME),
         ("updated", SHOWN_TIME),
     ]

@@ -60,9 +60,9 @@ def test_the_version_is_printed(alone: Alone) -> None:
 
 
 def test_an_unknown_command_is_wrong_usage(alone: Alone) -> None:
-    result = alone("refund")
+    result = alone("charge")
     assert result.exit_code == 2
-    assert "No such command 'refund'" in result.stderr
+    assert "No such command 'charge'" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])

@@ -59,6 +59,7 @@ from payd.service.scan import Scan
 from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
 from payd.service.status_check import StatusCheck
+from payd.transport.grpc.handlers import Services
 
 CALLER = Origin(actor="main-app", request_id="req-1", ip="10.0.0.7")
 WAIT_S = 5.0
@@ -240,6 +241,19 @@ class World:
         self.resolves = ResolveAttention(settle=self.settle)
         self.recover_refunds = RecoverRefunds(
             sender=self.sender, providers=self.providers, clock=self.clock, **shared
+        )
+
+    @property
+    def services(self) -> Services:
+        """What the gRPC server calls."""
+        return Services(
+            initiate=self.initiates,
+            cancel=self.cancels,
+            query=self.query,
+            refund=self.refunds,
+            cancel_refund=self.cancels_refund,
+            approve_refund=self.approves,
+            resolve_attention=self.resolves,
         )
 
     # -- what callers do ---------------------------------------------------------------------
