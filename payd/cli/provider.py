@@ -10,7 +10,7 @@ import click
 
 from payd.cli import render
 from payd.cli.operate import read_config
-from payd.cli.target import find_target, target_options
+from payd.cli.target import Target, find_target, target_options
 from payd.cli.tokens import tokens_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,16 @@ def _context(name: str, where: Mapping[str, Any]) -> Any:
         config=settings,
         dev=dev_announced(where["state_dir"]),
         get_payment=lambda payment_id: read_payment(find_target(**where), payment_id),
+        get_refund=lambda refund_id: _read_refund(find_target(**where), refund_id),
     )
+
+
+def _read_refund(target: Target, refund_id: str) -> dict[str, Any]:
+    """Fetch a refund as proto3 JSON; print an error and exit with 1."""
+    from payd.cli.call import run
+
+    refund = run(target, lambda client: client.get_refund(refund_id), False)
+    return render.message_json(refund.message)
 
 
 def _enabled(config: Any, name: str) -> Any:

@@ -67,6 +67,11 @@ class ProviderContext:
     read_cursor: Callable[[], Awaitable[str | None]] = no_cursor
 
 
+def no_refund(refund_id: str) -> Mapping[str, Any]:
+    """Stand for the refunds where a test has none."""
+    raise LookupError(refund_id)
+
+
 @attrs.frozen(kw_only=True)
 class CommandContext:
     """What a provider's own command receives as click's `obj`. Its calls may block."""
@@ -78,3 +83,5 @@ class CommandContext:
     #: Returns a payment by its id, as proto3 JSON; for an unknown id it ends the command with a
     #: message.
     get_payment: Callable[[str], Mapping[str, Any]]
+    #: Returns a refund by its id, likewise.
+    get_refund: Callable[[str], Mapping[str, Any]] = no_refund

@@ -65,6 +65,6 @@ def payd_commands(provider: str) -> Iterable[click.Command]:
     """Offer the commands of this provider."""
     if provider != MANIFEST.name:
         return ()
-    from tempo_provider.commands import pay
+    from tempo_provider.commands import pay, refund
 
-    return (pay,)
+    return (pay, refund)

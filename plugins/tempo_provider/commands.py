@@ -1,4 +1,4 @@
-"""`payd tempo pay`: pay as a customer from a test account on the local chain of `payd dev`."""
+"""`payd tempo pay` and `refund`: the customer's and the merchant's wallet on a local chain."""
 
 import re
 import time
@@ -18,6 +18,7 @@ _UNITS_MAX = 2**256 - 1
 _LOCAL_CHAINS = frozenset({TESTNET, LOCALNET, DEVNET})
 #: transferWithMemo(address,uint256,bytes32) and transfer(address,uint256)
 _WITH_MEMO, _PLAIN = "0x95777d59", "0xa9059cbb"
+_NATIVE = 10**20
 _RECEIPT_S, _POLL_S = 30.0, 0.1
 
 
@@ -60,17 +61,52 @@ def pay(
     data = f"{_PLAIN}{receiver}{units:064x}"
     if not without_memo:
         data = f"{_WITH_MEMO}{receiver}{units:064x}{_word(memo or due['memo'])}"
-    wallet = _Wallet(context.dev.get("tempo_rpc") or config.rpc_url[0])
+    wallet = _wallet(context)
+    _show(units, address, wallet.send(wallet.account(sender), address, data))
+
+
+@click.command()
+@click.argument("refund_id")
+@click.option("--amount", help="Amount in whole tokens, like 12.50; by default that of the refund.")
+@click.option("--token", help="Currency code or token address; by default the refund's token.")
+@click.option("--to", help="Address to send to; by default the refund's destination.")
+@click.pass_obj
+def refund(
+    context: CommandContext, refund_id: str, amount: str | None, token: str | None, to: str | None
+) -> None:
+    """Send REFUND_ID as the merchant would, on the local chain of `payd dev`.
+
+    The receiver account pays; the local chain lets anyone act for it.
+    """
+    found = context.get_refund(refund_id)
+    asked = found.get("next_action", {}).get("crypto_transfer")
+    if not asked:
+        raise click.ClickException(f"the refund is {found['status']} and expects no transfer")
+    config: TempoConfig = context.config
+    units = int(asked["amount_base_units"]) if amount is None else _units(amount)
+    address = asked["token_address"] if token is None else _address(config, token)
+    receiver = asked["receiver_address"] if to is None else to
+    data = f"{_WITH_MEMO}{_word(receiver)}{units:064x}{_word(asked['memo'])}"
+    wallet = _wallet(context)
+    wallet.unlock(config.receiver_address)
+    _show(units, address, wallet.send(config.receiver_address, address, data))
+
+
+def _wallet(context: CommandContext) -> "_Wallet":
+    wallet = _Wallet(context.dev.get("tempo_rpc") or context.config.rpc_url[0])
     wallet.check()
-    receipt = wallet.send(sender, address, data)
-    click.echo(f"sent {Decimal(units).scaleb(-_DECIMALS)} of {address}")
+    return wallet
+
+
+def _show(units: int, token: str, receipt: Mapping[str, Any]) -> None:
+    click.echo(f"sent {Decimal(units).scaleb(-_DECIMALS)} of {token}")
     click.echo(
         f"transaction {receipt['transactionHash']} in block {int(receipt['blockNumber'], 16)}"
     )
 
 
 class _Wallet:
-    """The unlocked test accounts of a local node."""
+    """The accounts of a local node: those that it unlocked, and any other."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -86,9 +122,18 @@ class _Wallet:
         if chain_id not in _LOCAL_CHAINS:
             raise click.ClickException(f"{self._url} is chain {chain_id}: pay from a wallet")
 
-    def send(self, sender: int, to: str, data: str) -> Mapping[str, Any]:
+    def account(self, number: int) -> str:
+        """Return the address of a test account."""
+        return str(self._call("eth_accounts")[number])
+
+    def unlock(self, account: str) -> None:
+        """Let the node send for an account whose key nobody has."""
+        self._call("anvil_impersonateAccount", account)
+        # Fees are paid in tokens, but anvil asks for a native balance, too.
+        self._call("anvil_setBalance", account, hex(_NATIVE))
+
+    def send(self, account: str, to: str, data: str) -> Mapping[str, Any]:
         """Send a transaction, wait for its block, and return its receipt."""
-        account = self._call("eth_accounts")[sender]
         sent = self._call("eth_sendTransaction", {"from": account, "to": to, "data": data})
         until = time.monotonic() + _RECEIPT_S
         while (receipt := self._call("eth_getTransactionReceipt", sent)) is None:

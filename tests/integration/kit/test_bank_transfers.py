@@ -14,6 +14,7 @@ from support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 IBAN = "DE89370400440532013000"
+CUSTOMER = "FR1420041010050500013M02606"
 PRICES = """
 currency: EUR
 prices:
@@ -41,6 +42,11 @@ class Shop:
     def book(self, *bookings: Booking) -> None:
         """The bank's next statement."""
         drop(self.statements, statement(IBAN, bookings, datetime.now(UTC)))
+
+    def refund_status(self, refund_id: str) -> str:
+        """The refund's status now."""
+        found = self.client.call("GetRefund", pb.GetRefundRequest(refund_id=refund_id)).refund
+        return pb.RefundStatus.Name(found.status).removeprefix("REFUND_STATUS_")
 
     def wait_for_received(self, payment_id: str, cents: int) -> None:
         sql = "SELECT sum(amount::bigint) AS cents FROM receipts WHERE payment_id = $1"
@@ -92,6 +98,29 @@ def test_money_after_a_cancel_is_the_payments_and_calls_a_person(shop: Shop) -> 
     shop.wait_for_received(payment_id, 14900)
     [row] = rows(shop.place, "SELECT status, attention FROM payments WHERE id = $1", payment_id)
     assert (row["status"], row["attention"]) == ("CANCELED", ["PAID_AFTER_CLOSE"])
+
+
+def test_a_refund_shows_what_to_transfer_and_ends_with_the_statement(shop: Shop) -> None:
+    payment_id, reference = shop.start()
+    shop.book(Booking(reference=reference, cents=14900))
+    shop.client.wait_for(payment_id, "COMPLETED")
+    request = pb.RefundPaymentRequest(
+        payment_id=payment_id,
+        amount=pb.Money(currency_code="EUR", minor_units=4900),
+        idempotency_key="refund-1",
+        destination=CUSTOMER,
+    )
+    refund = shop.client.call("RefundPayment", request).refund
+    assert refund.status == pb.REFUND_STATUS_AWAITING_TRANSFER
+    shown = {one.label: one.value for one in refund.next_action.show.fields}
+    assert (shown["IBAN"], shown["Amount"]) == (CUSTOMER, "49.00")
+
+    shop.book(Booking(reference=shown["Reference"], cents=4900, is_outgoing=True))
+
+    wait_until(lambda: shop.refund_status(refund.id) == "SUCCEEDED", "the transfer is read")
+    assert shop.client.get(payment_id).refunded.minor_units == 4900
+    subjects = [one.subject for one in wait_until_published(shop.place)]
+    assert subjects == ["payment.completed", "payment.refunded"]
 
 
 def test_money_of_nobody_waits_for_a_person(shop: Shop) -> None:
