@@ -1,4 +1,4 @@
-"""Daemons that refund one payment at once, over every store: never more than was paid, no errors."""
+"""Daemons that refund one payment at once, over every store: never more than was paid."""
 
 from collections.abc import Sequence
 
@@ -40,13 +40,19 @@ class Daemons:
         card = Method(key="card", display_name="Card", currencies=("USD",))
         providers = FakeProviders(Registered(method=card, provider=self.provider))
         store, clock, crash = self.stores.payments, self.clock, self.crash
-        settle = Settle(store=store, providers=providers, clock=clock, crash=crash, rules=Rules())
+        settle = Settle(
+            store=store,
+            providers=providers,
+            clock=clock,
+            crash=crash,
+            turns=TrioTurns(),
+            rules=Rules(),
+        )
         sender = SendRefund(settle=settle, providers=providers, clock=clock, crash=crash)
         return RefundPayment(
             store=store,
             settle=settle,
             sender=sender,
-            turns=TrioTurns(),
             clock=clock,
             ids=OrderedIds(),
             crash=crash,
