@@ -419,7 +419,7 @@ def _events_of_disputes(before: Payment, after: Payment) -> Iterator[Event]:
             continue
         if old is None or old.is_inquiry:
             yield _event_of_dispute(EventType.DISPUTED, before, dispute)
-        if not dispute.status.is_open:
+        if not dispute.status.is_open and (old is None or old.is_inquiry or old.is_open):
             yield _event_of_dispute(EventType.DISPUTE_CLOSED, before, dispute)
 
 

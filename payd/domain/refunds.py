@@ -68,7 +68,9 @@ def left(payment: Payment) -> int:
 
 
 def _taken(payment: Payment) -> int:
-    refunds = sum(refund.amount for refund in payment.refunds if refund.status.is_live)
+    live = sum(refund.amount for refund in payment.refunds if refund.status.is_live)
+    # The previous version stores no refunds, only their total at the provider.
+    refunds = max(live, payment.snapshot_refunded)
     lost = sum(
         dispute.amount
         for dispute in payment.disputes
@@ -307,7 +309,8 @@ def _learn_of_ours(
     if not is_known and _was_never_sent(refund) and report.state not in _MONEY_GOES:
         return payment
     is_second = not is_known and refund.provider_reference is not None
-    if is_second or _was_never_sent(refund) or not _fits(refund, report):
+    is_of_another = not is_known and _named_by(payment, attrs.evolve(report, refund_id=None))
+    if is_second or is_of_another or _was_never_sent(refund) or not _fits(refund, report):
         fact = f"refund {report.reference} of {report.amount} for refund {refund.id}"
         payment = flag(payment, Attention.CONFLICTING_EVIDENCE, fact, now)
         is_counted = any(r.provider_reference == report.reference for r in payment.refunds)
@@ -344,12 +347,11 @@ def _merge(payment: Payment, refund: Refund, report: RefundSnapshot, now: dateti
         _moved(_as_answered(refund), report, now), provider_reference=report.reference
     )
     twin = _external(payment, report.reference)
-    if twin is not None and twin.status.is_live:
-        # A report that did not name our refund was counted as an external one.
-        state = RefundState(twin.status.value)
-        moved = _moved(moved, attrs.evolve(report, state=state), now)
-        failure = Failure(code=SAME_REFUND, message=f"It is the refund {refund.id}.")
-        payment = _put(payment, attrs.evolve(twin, status=RefundStatus.FAILED, failure=failure))
+    if twin is not None and twin.provider_reference is not None:
+        # A report that did not name our refund was counted as an external one. What it said passes
+        # on, and the reference with it: a refund of the provider belongs to one refund.
+        moved = _moved(moved, _report_of(twin, report), now)
+        payment = _put(payment, _as_same(twin, refund))
     payment = _put(payment, moved)
     surplus = report.amount - refund.amount
     if surplus == 0:
@@ -357,6 +359,28 @@ def _merge(payment: Payment, refund: Refund, report: RefundSnapshot, now: dateti
     fact = f"{report.amount} of {refund.amount} sent for refund {refund.id}"
     payment = flag(payment, Attention.CONFLICTING_EVIDENCE, fact, now)
     return _count(payment, report, f"{report.reference} surplus", surplus, now)
+
+
+def _report_of(twin: Refund, report: RefundSnapshot) -> RefundSnapshot:
+    """What was reported of the refund before it was known as ours."""
+    failure = twin.failure
+    return attrs.evolve(
+        report,
+        state=RefundState(twin.status.value),
+        failure_code=failure and failure.code,
+        failure_message=failure and failure.message,
+    )
+
+
+def _as_same(twin: Refund, refund: Refund) -> Refund:
+    failure = Failure(code=SAME_REFUND, message=f"It is the refund {refund.id}.")
+    return attrs.evolve(
+        twin,
+        status=RefundStatus.FAILED,
+        failure=failure,
+        complete_time=None,
+        provider_reference=None,
+    )
 
 
 def _external(payment: Payment, reference: str) -> Refund | None:

@@ -82,6 +82,8 @@ async def test_what_changes_in_a_refund_or_dispute_is_stored(stores: Stores) -> 
     succeeded = attrs.evolve(
         refund,
         status=RefundStatus.SUCCEEDED,
+        amount=99,
+        create_time=NOW - HOUR,
         update_time=NOW + HOUR,
         complete_time=NOW + HOUR,
         asking=Asking.ANSWERED,

@@ -209,12 +209,12 @@ refunded AS (
     ORDER BY r.idempotency_key, r.provider_reference, r.id
     ON CONFLICT (id) DO UPDATE
     SET
-        status = excluded.status, amount = excluded.amount, update_time = excluded.update_time,
-        complete_time = excluded.complete_time, asking = excluded.asking,
-        ask_deadline = excluded.ask_deadline, provider_reference = excluded.provider_reference,
-        next_action = excluded.next_action, failure_code = excluded.failure_code,
-        failure_message = excluded.failure_message, looks = excluded.looks,
-        next_look_time = excluded.next_look_time
+        status = excluded.status, amount = excluded.amount, create_time = excluded.create_time,
+        update_time = excluded.update_time, complete_time = excluded.complete_time,
+        asking = excluded.asking, ask_deadline = excluded.ask_deadline,
+        provider_reference = excluded.provider_reference, next_action = excluded.next_action,
+        failure_code = excluded.failure_code, failure_message = excluded.failure_message,
+        looks = excluded.looks, next_look_time = excluded.next_look_time
 ),
 
 disputed AS (

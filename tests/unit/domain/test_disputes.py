@@ -50,6 +50,12 @@ def test_a_dispute_that_ends_well_takes_its_reason_away(status: DisputeStatus) -
     assert decision.audit_event == "dispute_changed"
 
 
+def test_the_end_of_a_dispute_is_published_once_whatever_it_becomes() -> None:
+    won = a_dispute(DisputeStatus.WON, minutes=3)
+    assert published(PAID, OPENED, won, LOST) == [EventType.DISPUTED, EventType.DISPUTE_CLOSED]
+    assert after(PAID, OPENED, won, LOST).attention == {Attention.LOST_DISPUTE}
+
+
 def test_an_inquiry_is_published_only_when_it_becomes_a_dispute() -> None:
     closed = a_dispute(DisputeStatus.INQUIRY_CLOSED, minutes=2)
     assert published(PAID, INQUIRY, closed) == []

@@ -313,6 +313,20 @@ def test_a_reference_of_another_refund_of_ours_counts_once() -> None:
     assert payment.attention == {Attention.CONFLICTING_EVIDENCE}
 
 
+def test_one_refund_of_the_provider_is_one_refund_of_ours() -> None:
+    two = a_refund(id=UUID(int=8))
+    payment = after(refunded(a_refund(), two), a_report(), a_report(refund_id=two.id))
+    assert (payment.refunded, left(payment)) == (100, DUE - 200)
+    named = {one.id: one.provider_reference for one in payment.refunds}
+    assert named == {ID: "re_1", two.id: None}
+    assert payment.attention == {Attention.CONFLICTING_EVIDENCE}
+
+
+def test_what_the_previous_version_saw_refunded_is_not_left() -> None:
+    payment = attrs.evolve(refunded(a_refund(amount=100)), snapshot_refunded=DUE - 30)
+    assert left(payment) == 30
+
+
 def test_another_amount_than_granted_is_a_contradiction_and_counts() -> None:
     payment = after(refunded(a_refund()), a_report(amount=70))
     assert (payment.refunded, left(payment)) == (70, DUE - 170)
@@ -371,7 +385,23 @@ def test_a_report_that_did_not_name_our_refund_is_not_counted_twice() -> None:
         (EventType.REFUND_FAILED, twin.id),
         (EventType.REFUNDED, ID),
     ]
+    assert (twin.provider_reference, twin.complete_time) == (None, None)
     assert after(payment, a_report(refund_id=None)) == payment
+
+
+@pytest.mark.parametrize("state", [RefundState.FAILED, RefundState.CANCELED])
+def test_what_was_reported_without_naming_our_refund_is_not_forgotten(state: RefundState) -> None:
+    unnamed = a_report(state, refund_id=None, failure_code="lost_card")
+    orders = [
+        after(refunded(a_refund()), unnamed, a_report()),
+        after(refunded(a_refund()), a_report(), unnamed),
+    ]
+    for payment in orders:
+        [ours] = [one for one in payment.refunds if not one.external]
+        assert (ours.status, ours.provider_reference) == (RefundStatus.FAILED, "re_1")
+        assert payment.refunded == 0
+    first, second = (payment.refunds[0].failure for payment in orders)
+    assert first == second
 
 
 @pytest.mark.parametrize(
