@@ -2,19 +2,24 @@
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import trio
-from contract.stores import CALLER, Stores, all_at_once, created, eventually, paid
+from contract.stores import CALLER, NOW, Stores, all_at_once, created, eventually, paid
 
 from payd.adapters.events import outbox_row_of
 from payd.domain.decide import decide
+from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.evidence import Conflict, Declined
 from payd.domain.payment import Payment
+from payd.domain.refund import RefundSnapshot, RefundState
 from payd.ports import OutboxRow
 
 LEASE_S = 60.0
+A_MINUTE = timedelta(minutes=1)
 
 
 async def test_a_new_payment_has_no_event(stores: Stores) -> None:
@@ -138,6 +143,52 @@ async def test_each_event_of_a_payment_names_the_one_before_it(stores: Stores) -
     assert subjects == ["payment.completed", "payment.attention", "payment.attention"]
     ids = [row.event_id for row in mine]
     assert [row.previous_event_id for row in mine] == [None, *ids[:2]]
+
+
+async def test_events_of_refunds_and_disputes_have_the_one_that_they_are_about(
+    stores: Stores,
+) -> None:
+    payment = await _completed(stores)
+    refunds = tuple(
+        RefundSnapshot(
+            reference=f"re_{n}",
+            state=RefundState.SUCCEEDED,
+            asset="USD",
+            amount=1,
+            time=NOW + n * A_MINUTE,
+        )
+        for n in (1, 2)
+    )
+    dispute = Dispute(
+        id="dp_1",
+        status=DisputeStatus.LOST,
+        asset="USD",
+        amount=1,
+        open_time=NOW,
+        as_of=NOW,
+    )
+
+    await stores.learn(payment, paid(payment, refunds=refunds, disputes=(dispute,)))
+
+    rows: list[OutboxRow] = []
+    while batch := await stores.outbox.claim(10, LEASE_S):
+        rows += batch
+        await stores.outbox.mark_published([row.id for row in batch])
+    bodies = [json.loads(row.body) for row in rows[1:]]
+    assert [(body["event_type"], *_about(body)) for body in bodies] == [
+        ("payment.refunded", "re_1", None),
+        ("payment.refunded", "re_2", None),
+        ("payment.disputed", None, "dp_1"),
+        ("payment.dispute_closed", None, "dp_1"),
+        ("payment.attention", None, None),
+    ]
+    assert len({row.event_id for row in rows}) == 6
+    assert [row.previous_event_id for row in rows[1:]] == [row.event_id for row in rows[:-1]]
+
+
+def _about(body: dict[str, Any]) -> tuple[str | None, str | None]:
+    refund, dispute = body.get("refund", {}), body.get("dispute", {})
+    return refund.get("provider_reference"), dispute.get("id")
 
 
 async def test_payments_do_not_wait_for_one_another(stores: Stores) -> None:

@@ -138,7 +138,7 @@ async def test_a_scoped_key_carries_the_permissions_itself(server: OperatorNats)
 @pytest.mark.parametrize(
     "forbidden",
     [
-        lambda client, js: js.publish("payment.refunded", b"", timeout=0.4),
+        lambda client, js: js.publish("payment.unknown", b"", timeout=0.4),
         lambda client, js: js.publish("orders.made", b"", timeout=0.4),
         lambda client, js: js.delete_stream(STREAM),
         lambda client, js: js.purge_stream(STREAM),
