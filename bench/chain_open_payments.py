@@ -36,6 +36,7 @@ from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.system import SystemClock
+from payd.adapters.turns import AsyncioTurns
 from payd.config import Config, load_config
 from payd.daemon.builders import database_settings, payment_rules
 from payd.daemon.preflight import crash_points, enabled_plugins
@@ -142,7 +143,14 @@ def _reports(config: Config, database: Database) -> Reports:
     store = PostgresStore(database, config.environment, rules)
     clock, crash = SystemClock(), crash_points(config)
     providers = described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
-    settle = Settle(store=store, providers=providers, clock=clock, crash=crash, rules=rules)
+    settle = Settle(
+        store=store,
+        providers=providers,
+        clock=clock,
+        crash=crash,
+        turns=AsyncioTurns(),
+        rules=rules,
+    )
     inbox = PostgresInbox(database)
     return Reports(inbox=inbox, store=store, providers=providers, settle=settle, clock=clock)
 

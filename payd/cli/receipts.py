@@ -102,6 +102,7 @@ async def _attach(
     config: Any, adapters: "Adapters", receipt_id: str, payment_id: UUID, note: str
 ) -> "Payment":
     from payd.adapters.system import SystemClock
+    from payd.adapters.turns import AsyncioTurns
     from payd.daemon.preflight import crash_points
     from payd.service.attach import Attach
     from payd.service.settle import Settle
@@ -111,6 +112,7 @@ async def _attach(
         providers=_methods(config),
         clock=SystemClock(),
         crash=crash_points(config),
+        turns=AsyncioTurns(),
         rules=adapters.rules,
     )
     use_case = Attach(receipts=adapters.receipts, settle=settle)

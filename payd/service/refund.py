@@ -20,7 +20,7 @@ from payd.domain.refund import Refund, RefundStatus, RefundTerms
 from payd.domain.refunds import refund_of
 from payd.domain.request import RefundRequest
 from payd.plugins.capabilities import Sends
-from payd.ports import Clock, CrashPoints, Ids, PaymentStore, Turns
+from payd.ports import Clock, CrashPoints, Ids, PaymentStore
 from payd.service.send_refund import SendRefund, was_never_sent
 from payd.service.settle import Settle
 
@@ -32,7 +32,6 @@ class RefundPayment:
     store: PaymentStore
     settle: Settle
     sender: SendRefund
-    turns: Turns
     clock: Clock
     ids: Ids
     crash: CrashPoints
@@ -52,7 +51,7 @@ class RefundPayment:
         if known is not None:
             return await self._replay(known, request, origin)
         give_up = self.clock.now() + timedelta(seconds=wait_s)
-        async with self.turns.of(request.payment_id):
+        async with self.settle.turns.of(request.payment_id):
             payment, refund, is_new = await self._grant(request, origin, give_up)
         if not is_new:
             return await self._replay((payment, refund), request, origin)
@@ -79,7 +78,7 @@ class RefundPayment:
                 raise StoreUnavailable(
                     "the payment was changed by others all the time: retry", retry_after_s=1.0
                 )
-            await self.turns.rest()
+            await self.settle.turns.rest()
             payment = after
 
     def _evidence(

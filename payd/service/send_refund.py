@@ -10,7 +10,7 @@ from uuid import UUID
 import attrs
 
 from payd.domain.errors import NotRefundable, PaydError, ProviderUnavailable
-from payd.domain.evidence import AskAgain, Conflict, RefundAnswered
+from payd.domain.evidence import AskAgain, Conflict, Evidence, RefundAnswered
 from payd.domain.outcome import Asking
 from payd.domain.payment import Origin, Payment
 from payd.domain.refund import Refund, RefundStatus
@@ -91,12 +91,12 @@ class SendRefund:
         self, payment: Payment, refund_id: UUID, reply: RefundReply, origin: Origin
     ) -> Payment:
         """Settle what the provider said about a refund."""
-        evidence = RefundAnswered(refund_id=refund_id, answer=reply.answer)
-        payment = await self.settle.settle(payment, evidence, origin)
+        evidence: list[Evidence] = [RefundAnswered(refund_id=refund_id, answer=reply.answer)]
         if reply.is_conflict:
             detail = f"refund {refund_id} was sent before with other parameters"
-            payment = await self.settle.settle(payment, Conflict(detail=detail), origin)
-        return payment
+            evidence.append(Conflict(detail=detail))
+        async with self.settle.turns.of(payment.id):
+            return await self.settle.settle_all(payment, evidence, origin)
 
     def is_asked(self, refund: Refund) -> bool:
         """Whether a daemon has the claim, so that no other one may send."""

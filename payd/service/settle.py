@@ -25,10 +25,12 @@ from payd.domain.evidence import (
 from payd.domain.payment import Origin, Payment
 from payd.domain.refund import RefundSnapshot
 from payd.domain.sums import StaleSums
-from payd.ports import Clock, Commit, CrashPoints, PaymentStore, Providers
+from payd.ports import Clock, Commit, CrashPoints, PaymentStore, Providers, Turns
 
-#: A call, a watch and recovery may write one payment at once. More rounds mean a defect.
-_ROUNDS_MAX = 20
+#: A call, a watch and recovery may write one payment at once, and many daemons may refund it. After
+#: some rounds each further one begins with a rest. More rounds than the most mean a defect.
+_ROUNDS_AT_ONCE = 4
+_ROUNDS_MAX = 200
 
 
 class BelongsElsewhere(Exception):
@@ -46,6 +48,7 @@ class Settle:
     providers: Providers
     clock: Clock
     crash: CrashPoints
+    turns: Turns
     rules: Rules
 
     async def settle(self, payment: Payment, evidence: Evidence, origin: Origin) -> Payment:
@@ -84,7 +87,9 @@ class Settle:
         if reported:
             # Those that are stored already must not be counted again.
             payment = await self.newest(payment.id, reported)
-        for _ in range(_ROUNDS_MAX):
+        for round_ in range(_ROUNDS_MAX):
+            if round_ >= _ROUNDS_AT_ONCE:
+                await self.turns.rest()
             try:
                 decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
             except StaleSums:

@@ -7,12 +7,21 @@ from typing import Any, cast
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
-from unit.providers.toys import CREATED, CollectingSink, OnlyToy, fenced, says
+from unit.providers.toys import (
+    CREATED,
+    REFUNDS,
+    CollectingSink,
+    OnlyToy,
+    RefundingToy,
+    a_refund,
+    fenced,
+    says,
+)
 
 from payd.adapters import bridge
 from payd.daemon.builders import Adapters
 from payd.daemon.readiness import ReadinessProbe
-from payd.plugins import Sink, WatchHalted
+from payd.plugins import Misconfigured, Sink, WatchHalted
 from payd.providers.fence import Fence
 from payd.providers.loader import LoadReport, OpenProviders
 from payd.providers.methods import MethodMap
@@ -98,3 +107,16 @@ async def test_a_halted_watch_is_reported_and_the_daemon_stays_ready(
     assert value("payd_provider_watch_halted", labels) == halted
     assert value("payd_provider_watch_leader", labels) == leads
     assert value("payd_unmatched_receipts") == 5
+
+
+async def test_refused_refunds_show_and_the_daemon_stays_ready() -> None:
+    refusal = says(Misconfigured("the key may not write refunds"))
+    toy = RefundingToy(says=says(CREATED), refunds=refusal, finds_refund=refusal)
+    async with fenced(toy, capabilities={"refunds": REFUNDS}) as fence:
+        await fence.check_health()
+        await fence.refund(a_refund())
+        async with bridge.open_loop(lambda message, error: None):
+            readiness = await probe_of(fence).check()
+    check = readiness.checks["provider:toy"]
+    assert check.ok
+    assert "may not refund: the key may not write refunds" in check.detail

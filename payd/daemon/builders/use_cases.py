@@ -10,7 +10,7 @@ from payd.config import Config
 from payd.daemon.builders.adapters import Adapters
 from payd.daemon.current import CurrentConfig
 from payd.daemon.preflight import crash_points
-from payd.ports.provider import Providers
+from payd.ports import Clock, CrashPoints, Providers
 from payd.service.approve_refund import ApproveRefund
 from payd.service.ask import Ask
 from payd.service.audit import Audit
@@ -64,9 +64,7 @@ def build_use_cases(
     """Build every use case on these adapters and providers."""
     clock, crash = SystemClock(), crash_points(config)
     store = adapters.store
-    settle = Settle(
-        store=store, providers=providers, clock=clock, crash=crash, rules=adapters.rules
-    )
+    settle = _build_settle(adapters, providers, clock, crash)
     ask = Ask(settle=settle, providers=providers, clock=clock, crash=crash)
     status_check = StatusCheck(settle=settle, inbox=adapters.inbox)
     cancel = Cancel(settle=settle, status_check=status_check, providers=providers, crash=crash)
@@ -130,6 +128,19 @@ def build_use_cases(
     )
 
 
+def _build_settle(
+    adapters: Adapters, providers: Providers, clock: Clock, crash: CrashPoints
+) -> Settle:
+    return Settle(
+        store=adapters.store,
+        providers=providers,
+        clock=clock,
+        crash=crash,
+        turns=AsyncioTurns(),
+        rules=adapters.rules,
+    )
+
+
 def _build_refunds(
     config: Config, adapters: Adapters, providers: Providers, settle: Settle
 ) -> RefundUseCases:
@@ -140,7 +151,6 @@ def _build_refunds(
             store=store,
             settle=settle,
             sender=sender,
-            turns=AsyncioTurns(),
             clock=clock,
             ids=OrderedIds(),
             crash=crash,

@@ -18,7 +18,13 @@ async def test_a_generic_client_calls_and_reads_errors_by_reflection(
     )
     learned = json.loads(ran.stdout)
     assert "payd.v1.PaymentService" in learned["services"]
-    assert learned["methods"] == ["CancelPayment", "GetPayment", "GetQuote", "InitiatePayment"]
+    assert learned["methods"] == sorted(
+        [
+            *("GetQuote", "InitiatePayment", "GetPayment", "CancelPayment"),
+            *("RefundPayment", "GetRefund", "ListRefunds"),
+            *("CancelRefund", "ApproveRefund", "ResolveAttention"),
+        ]
+    )
     assert learned["total"] == 100
     assert (learned["code"], learned["reason"]) == ("INVALID_ARGUMENT", "INVALID_FIELD")
     assert learned["metadata"] == {"field": "payment_id"}

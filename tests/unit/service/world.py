@@ -158,7 +158,7 @@ class World:
             "clock": self.clock,
             "crash": self.crash,
         }
-        self.settle = Settle(store=self.store, rules=rules, **shared)
+        self.settle = Settle(store=self.store, turns=self.turns, rules=rules, **shared)
         self.ask = Ask(settle=self.settle, **shared)
         self.query = Query(
             store=self.store,
@@ -229,7 +229,6 @@ class World:
         )
         self.refunds = RefundPayment(
             sender=self.sender,
-            turns=self.turns,
             clock=self.clock,
             ids=CountingIds(1000),
             crash=self.crash,

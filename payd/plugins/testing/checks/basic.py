@@ -380,5 +380,5 @@ def _facts(found: Found) -> tuple[object, ...]:
         snapshot.asset,
         snapshot.received,
         snapshot.confirmed,
-        snapshot.refunded,
+        snapshot.refunds,
     )

@@ -28,7 +28,11 @@ from payd.plugins.testing.checks.scan import read
 from payd.plugins.testing.checks.webhooks import verified
 from payd.plugins.testing.registry import Failed
 
-__all__ = ["Paid", "known", "paid", "refunds_of"]
+__all__ = ["FETCH", "Paid", "known", "paid", "refunds_of"]
+
+
+#: The channel of what is found by asking.
+FETCH = "fetch"
 
 
 @attrs.frozen(kw_only=True)
@@ -154,7 +158,7 @@ class Paid:
         """Every refund in the reports and in the look, with its channel."""
         results = [(by, one) for by, report in await self.reports() for one in refunds_of(report)]
         looked = (await self.bench.found(self.ref)).snapshot
-        return [*results, *(("fetch", one) for one in looked.refunds)]
+        return [*results, *((FETCH, one) for one in looked.refunds)]
 
 
 async def paid(bench: Bench, **fields: Any) -> Paid:
