@@ -17,6 +17,7 @@ from main_app.activation import Activation
 from main_app.api import Parts, build_api
 from main_app.checkout import Checkouts
 from main_app.database import open_database
+from main_app.refunds import Refunds
 from main_app.settings import SettingMissing, Settings, read_settings
 
 _log = logging.getLogger("main_app")
@@ -33,11 +34,18 @@ async def run(settings: Settings) -> None:
     ):
         for user_id, token in settings.users.items():
             await database.run(store.add_user, user_id, token)
+        for user_id, token in settings.staff.items():
+            await database.run(store.add_user, user_id, token, is_staff=True)
         consumer = EventConsumer(settings.events, Activation(database).handle)
-        checkouts = Checkouts(database, payd)
         home = settings.public_url
         app = build_api(
-            Parts(database=database, checkouts=checkouts, payd_http=payd_http, home=home)
+            Parts(
+                database=database,
+                checkouts=Checkouts(database, payd),
+                refunds=Refunds(database, payd),
+                payd_http=payd_http,
+                home=home,
+            )
         )
         stop = trio.Event()
         nursery.start_soon(consumer.run)

@@ -3,7 +3,7 @@
 from logging import getLogger
 from uuid import UUID
 
-from payd_client import Event, EventType, Payment, Reject
+from payd_client import DisputeStatus, Event, EventType, Payment, Reject
 
 from main_app import store
 from main_app.database import Connection, Database
@@ -43,6 +43,16 @@ async def _settle(connection: Connection, event: Event) -> None:
             await _inform(
                 connection, payment, "failed", f"Your payment did not go through: {reason}"
             )
+        case EventType.REFUNDED:
+            await _refunded(connection, event, ids)
+        case EventType.REFUND_FAILED:
+            await _refund_failed(connection, event)
+        case EventType.DISPUTED:
+            # The bank holds the money. What was delivered stays until it has decided.
+            _log.warning("payment %s is disputed: answer at the provider", payment.id)
+            await _inform(connection, payment, "attention", f"disputed: {event.reason}")
+        case EventType.DISPUTE_CLOSED:
+            await _dispute_closed(connection, event, ids)
         case EventType.ATTENTION:
             # An employee must decide: no rule can assign this money.
             _log.warning("payment %s needs attention: %s", payment.id, payment.attention)
@@ -76,6 +86,37 @@ async def _complete(connection: Connection, event: Event, ids: list[UUID]) -> No
         message = "paid, but the subscription was active already"
         _log.warning("payment %s: %s", payment.id, message)
         await _inform(connection, payment, "attention", message)
+
+
+async def _refunded(connection: Connection, event: Event, ids: list[UUID]) -> None:
+    """End what the payment bought once all of it has gone back, through the shop or not."""
+    payment = event.payment
+    if payment.refunded.minor_units >= payment.amount.minor_units:
+        await _end(connection, event, ids)
+    await _inform(connection, payment, "refund", "money of this payment went back to you")
+
+
+async def _refund_failed(connection: Connection, event: Event) -> None:
+    """Let an employee grant it again: the customer has no money, whatever was said before."""
+    payment, refund = event.payment, event.refund
+    if refund is None:
+        return
+    why = refund.failure.message if refund.failure else "unknown"
+    _log.warning("refund %s of payment %s failed: %s", refund.id, payment.id, why)
+    await store.fail_refund(connection, payment.id, refund.idempotency_key)
+    await _inform(connection, payment, "attention", f"a refund failed: {why}")
+
+
+async def _dispute_closed(connection: Connection, event: Event, ids: list[UUID]) -> None:
+    if event.dispute is not None and event.dispute.status is DisputeStatus.LOST:
+        await _end(connection, event, ids)
+    await _inform(connection, event.payment, "attention", f"dispute closed: {event.reason}")
+
+
+async def _end(connection: Connection, event: Event, ids: list[UUID]) -> None:
+    payment = event.payment
+    for one in await store.end(connection, payment.customer_id, ids, payment.id, event.id):
+        _log.info("subscription %s is stopped: payment %s went back", one, payment.id)
 
 
 async def _inform(connection: Connection, payment: Payment, kind: str, message: str) -> None:

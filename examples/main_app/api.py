@@ -31,6 +31,7 @@ from werkzeug.exceptions import HTTPException
 from main_app import catalogue, models, store
 from main_app.checkout import Checkouts, Refused
 from main_app.database import Database, DatabaseAway
+from main_app.refunds import Refunds
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,6 +72,7 @@ class Parts:
 
     database: Database
     checkouts: Checkouts
+    refunds: Refunds
     #: URL of payd's HTTP port.
     payd_http: httpx.AsyncClient
     #: URL of the shop's page. Not taken from the Host header, which a client can forge.
@@ -94,6 +96,7 @@ def build_api(parts: Parts) -> QuartTrio:
         openapi_provider_class=_Document,
     )
     _add_payments(app)
+    _add_refunds(app)
     _add_shop(app)
     app.before_request(_take_body)
     app.before_request(_sign_in)
@@ -167,6 +170,40 @@ def _add_payments(app: QuartTrio) -> None:
         return answer.json()
 
 
+# -- refunds -------------------------------------------------------------------------------------
+
+
+def _add_refunds(app: QuartTrio) -> None:
+    @app.post("/api/v1/subscriptions/<uuid:subscription_id>/refund-request")
+    @validate_response(models.SubscriptionOut)
+    @_problems(401, 404, 409, 503)
+    async def request_refund(subscription_id: UUID) -> Any:
+        """Ask for the money back. An employee decides."""
+        return models.subscription_out(await _parts().refunds.request(_user(), subscription_id))
+
+    @app.get("/api/v1/refund-requests")
+    @validate_response(models.RefundWishesOut)
+    @_problems(401, 403, 503)
+    async def refund_requests() -> Any:
+        """List what waits for an employee. For employees."""
+        found = await _parts().refunds.open(_user())
+        return models.RefundWishesOut(refund_requests=[models.wish_out(one) for one in found])
+
+    @app.post("/api/v1/refund-requests/<uuid:payment_id>/grant")
+    @validate_response(models.RefundWishOut)
+    @_problems(401, 403, 404, 409, 503)
+    async def grant_refund(payment_id: UUID) -> Any:
+        """Send the money back. For employees."""
+        return models.wish_out(await _parts().refunds.grant(_user(), payment_id, _caller()))
+
+    @app.post("/api/v1/refund-requests/<uuid:payment_id>/refuse")
+    @validate_response(models.RefundWishOut)
+    @_problems(401, 403, 404, 409, 503)
+    async def refuse_refund(payment_id: UUID) -> Any:
+        """Keep the money. For employees."""
+        return models.wish_out(await _parts().refunds.refuse(_user(), payment_id))
+
+
 # -- the shop ----------------------------------------------------------------------------------
 
 
@@ -175,6 +212,11 @@ def _add_shop(app: QuartTrio) -> None:
     @hide
     async def page() -> Any:
         return await current_app.send_static_file("index.html")
+
+    @app.get("/staff")
+    @hide
+    async def staff_page() -> Any:
+        return await current_app.send_static_file("staff.html")
 
     @app.get("/healthz")
     @hide

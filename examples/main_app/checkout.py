@@ -145,7 +145,7 @@ class Checkouts:
         if wish.items and wish.items != items:
             raise Refused(400, "ITEMS_DIFFER", "items differ from those of the subscriptions")
         kept = await run(store.reserve, user_id, ids, wish.idempotency_key)
-        if set(kept) != set(ids):
+        if kept != set(ids):
             await run(store.release, user_id, wish.idempotency_key)
             raise NotYet(409, "PAYMENT_UNDER_WAY", "another payment for it is in progress")
         return items

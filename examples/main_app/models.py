@@ -8,7 +8,7 @@ from payd_client import CryptoTransfer, Item, Money, Payment, Redirect
 from pydantic import BaseModel, ConfigDict, Field
 
 from main_app.checkout import Wish
-from main_app.store import Subscription
+from main_app.store import RefundWish, Subscription
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9._-]{1,64}$")]
 Url = Annotated[str, Field(pattern=r"^(https?://[!-~]{1,2000})?$")]
@@ -105,10 +105,13 @@ class SubscriptionOut(BaseModel):
     chain_profile_id: str
     node_type: str
     duration: str
-    status: Literal["pending_payment", "active", "canceled"]
+    status: Literal["pending_payment", "active", "canceled", "ended"]
     payment_id: UUID | None
     create_time: datetime
     activate_time: datetime | None
+    end_time: datetime | None
+    #: What became of the wish for the money.
+    refund: Literal["", "requested", "granted", "refused"]
 
 
 class PaymentOut(BaseModel):
@@ -119,6 +122,7 @@ class PaymentOut(BaseModel):
     method: str
     amount: Amount
     received: Amount
+    refunded: Amount
     late: bool
     failure: str
     attention: list[str]
@@ -131,6 +135,21 @@ class SubscriptionsOut(BaseModel):
     """The newest first."""
 
     subscriptions: list[SubscriptionOut]
+
+
+class RefundWishOut(BaseModel):
+    """A customer's wish for the money of a payment."""
+
+    payment_id: UUID
+    user_id: str
+    status: Literal["requested", "granted", "refused"]
+    create_time: datetime
+
+
+class RefundWishesOut(BaseModel):
+    """The oldest first."""
+
+    refund_requests: list[RefundWishOut]
 
 
 class Notification(BaseModel):
@@ -201,6 +220,7 @@ def payment_out(payment: Payment, subscriptions: list[Subscription]) -> PaymentO
         method=payment.method,
         amount=amount_out(payment.amount),
         received=amount_out(payment.received),
+        refunded=amount_out(payment.refunded),
         late=payment.late,
         failure=payment.failure.message if payment.failure else "",
         attention=list(payment.attention),
@@ -218,6 +238,11 @@ def amount_out(money: Money) -> Amount:
 def subscription_out(subscription: Subscription) -> SubscriptionOut:
     """As the user sees it."""
     return SubscriptionOut.model_validate(subscription, from_attributes=True)
+
+
+def wish_out(wish: RefundWish) -> RefundWishOut:
+    """As an employee sees it."""
+    return RefundWishOut.model_validate(wish, from_attributes=True)
 
 
 def _next_action(payment: Payment) -> NextAction | None:

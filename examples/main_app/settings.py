@@ -30,6 +30,8 @@ class Settings:
     events: ConsumerSettings
     #: Users created at the start: id → token. For development and tests.
     users: Mapping[str, str] = attrs.field(repr=False)
+    #: Employees, in the same way: they may grant refunds.
+    staff: Mapping[str, str] = attrs.field(repr=False)
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -40,7 +42,6 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             raise SettingMissing(f"{name} is not set")
         return environ[name]
 
-    users = environ.get("MAIN_APP_USERS", "")
     host, port = environ.get("MAIN_APP_HOST", "127.0.0.1"), environ.get("MAIN_APP_PORT", "8000")
     return Settings(
         host=host,
@@ -59,5 +60,10 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             redis=environ.get("REDIS_URL", ""),
             ack_wait_s=float(environ.get("MAIN_APP_ACK_WAIT_S", "30")),
         ),
-        users=dict(pair.split(":", 1) for pair in users.split(",") if pair),
+        users=_pairs(environ.get("MAIN_APP_USERS", "")),
+        staff=_pairs(environ.get("MAIN_APP_STAFF", "")),
     )
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(pair.split(":", 1) for pair in text.split(",") if pair)

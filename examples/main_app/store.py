@@ -13,6 +13,10 @@ from main_app.database import Connection
 
 #: Time a reservation lasts: longer than a call to payd with all its retries.
 _RESERVED = "2 minutes"
+_SUBSCRIPTIONS = """
+    SELECT subscriptions.*, coalesce(refund_requests.status, '') AS refund
+    FROM subscriptions LEFT JOIN refund_requests USING (payment_id)
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -27,6 +31,9 @@ class Subscription:
     payment_id: UUID | None
     create_time: datetime
     activate_time: datetime | None
+    end_time: datetime | None
+    #: What became of the customer's wish for the money: empty, requested, granted or refused.
+    refund: str
 
     @property
     def item(self) -> Item:
@@ -53,15 +60,19 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def add_user(connection: Connection, user_id: str, token: str) -> None:
+async def add_user(
+    connection: Connection, user_id: str, token: str, *, is_staff: bool = False
+) -> None:
     """Create a user or replace the token."""
     await connection.execute(
         """
-        INSERT INTO users (id, token_hash) VALUES ($1, $2)
-        ON CONFLICT (id) DO UPDATE SET token_hash = excluded.token_hash
+        INSERT INTO users (id, token_hash, is_staff) VALUES ($1, $2, $3)
+        ON CONFLICT (id) DO UPDATE
+        SET token_hash = excluded.token_hash, is_staff = excluded.is_staff
         """,
         user_id,
         _hash(token),
+        is_staff,
     )
 
 
@@ -73,9 +84,149 @@ async def user_of(connection: Connection, token: str) -> str | None:
     return user_id
 
 
+async def is_staff(connection: Connection, user_id: str) -> bool:
+    """Whether the user is an employee of the shop."""
+    return bool(await connection.fetchval("SELECT is_staff FROM users WHERE id = $1", user_id))
+
+
 async def has_user(connection: Connection, user_id: str) -> bool:
     """Whether the user exists."""
     return bool(await connection.fetchval("SELECT true FROM users WHERE id = $1", user_id))
+
+
+# -- refunds -------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class RefundWish:
+    """One row of `refund_requests`."""
+
+    payment_id: UUID
+    user_id: str
+    status: str
+    attempt: int
+    refund_id: UUID | None
+    create_time: datetime
+
+    @property
+    def key(self) -> str:
+        """Idempotency key of its refund: another one after a refund that failed."""
+        return f"refund-{self.payment_id}-{self.attempt}"
+
+
+async def request_refund(connection: Connection, user_id: str, payment_id: UUID) -> None:
+    """Store that the customer wants the money of this payment back. Idempotent."""
+    await connection.execute(
+        """
+        INSERT INTO refund_requests (payment_id, user_id) VALUES ($1, $2)
+        ON CONFLICT DO NOTHING
+        """,
+        payment_id,
+        user_id,
+    )
+
+
+async def open_refund_wishes(connection: Connection) -> list[RefundWish]:
+    """List what an employee has to decide, or to grant again because payd did not answer."""
+    rows = await connection.fetch(
+        """
+        SELECT * FROM refund_requests WHERE status <> 'refused' AND refund_id IS NULL
+        ORDER BY create_time, payment_id LIMIT 200
+        """
+    )
+    return [_wish(row) for row in rows]
+
+
+async def grant(connection: Connection, payment_id: UUID) -> RefundWish | None:
+    """Grant a wish, or find it granted; None for one that is refused or unknown."""
+    row = await connection.fetchrow(
+        """
+        UPDATE refund_requests SET status = 'granted'
+        WHERE payment_id = $1 AND status <> 'refused' RETURNING *
+        """,
+        payment_id,
+    )
+    return _wish(row) if row else None
+
+
+async def refuse(connection: Connection, payment_id: UUID) -> RefundWish | None:
+    """Refuse a wish, or find it refused; None for one that is granted or unknown."""
+    row = await connection.fetchrow(
+        """
+        UPDATE refund_requests SET status = 'refused'
+        WHERE payment_id = $1 AND status <> 'granted' RETURNING *
+        """,
+        payment_id,
+    )
+    return _wish(row) if row else None
+
+
+async def take_back_grant(connection: Connection, wish: RefundWish) -> None:
+    """Let a wish wait again: payd refused its refund."""
+    await connection.execute(
+        """
+        UPDATE refund_requests SET status = 'requested'
+        WHERE payment_id = $1 AND attempt = $2 AND refund_id IS NULL
+        """,
+        wish.payment_id,
+        wish.attempt,
+    )
+
+
+async def record_refund(connection: Connection, wish: RefundWish, refund_id: UUID) -> None:
+    """Store the refund, unless an event has already told that it failed."""
+    await connection.execute(
+        "UPDATE refund_requests SET refund_id = $3 WHERE payment_id = $1 AND attempt = $2",
+        wish.payment_id,
+        wish.attempt,
+        refund_id,
+    )
+
+
+async def fail_refund(connection: Connection, payment_id: UUID, key: str) -> None:
+    """Let the wish of a failed refund wait again, with another key."""
+    await connection.execute(
+        """
+        UPDATE refund_requests
+        SET status = 'requested', refund_id = NULL, attempt = attempt + 1
+        WHERE payment_id = $1 AND 'refund-' || payment_id || '-' || attempt = $2
+        """,
+        payment_id,
+        key,
+    )
+
+
+async def end(
+    connection: Connection, user_id: str, ids: Sequence[UUID], payment_id: UUID, event_id: UUID
+) -> set[UUID]:
+    """End what this payment bought; stop and return those that were active.
+
+    One that was not activated yet must not be later, by an event that was put aside.
+    """
+    rows = await connection.fetch(
+        """
+        WITH ended AS (
+            UPDATE subscriptions SET status = 'ended', payment_id = $3, end_time = now()
+            WHERE
+                user_id = $1 AND id = ANY ($2) AND status IN ('active', 'pending_payment')
+                AND (payment_id = $3 OR payment_id IS NULL)
+            RETURNING id, activate_time
+        )
+
+        INSERT INTO terminations (subscription_id, payment_id, event_id)
+        SELECT id, $3, $4 FROM ended WHERE activate_time IS NOT NULL
+        RETURNING subscription_id
+        """,
+        user_id,
+        list(ids),
+        payment_id,
+        event_id,
+    )
+    return {row["subscription_id"] for row in rows}
+
+
+def _wish(row: Any) -> RefundWish:
+    return RefundWish(**row)
 
 
 # -- subscriptions -----------------------------------------------------------------------------
@@ -84,9 +235,9 @@ async def has_user(connection: Connection, user_id: str) -> bool:
 async def subscriptions_of(connection: Connection, user_id: str) -> list[Subscription]:
     """List all subscriptions of a user, newest first."""
     rows = await connection.fetch(
-        """
-        SELECT * FROM subscriptions WHERE user_id = $1
-        ORDER BY create_time DESC, id LIMIT 200
+        f"""
+        {_SUBSCRIPTIONS} WHERE subscriptions.user_id = $1
+        ORDER BY subscriptions.create_time DESC, id LIMIT 200
         """,
         user_id,
     )
@@ -98,15 +249,17 @@ async def subscriptions_by_id(
 ) -> dict[UUID, Subscription]:
     """Read these subscriptions of the user; those of other users are left out."""
     rows = await connection.fetch(
-        "SELECT * FROM subscriptions WHERE user_id = $1 AND id = ANY ($2)", user_id, list(ids)
+        f"{_SUBSCRIPTIONS} WHERE subscriptions.user_id = $1 AND id = ANY ($2)",
+        user_id,
+        list(ids),
     )
     return {row["id"]: _subscription(row) for row in rows}
 
 
-async def reserve(
-    connection: Connection, user_id: str, ids: Sequence[UUID], key: str
-) -> dict[UUID, Subscription]:
+async def reserve(connection: Connection, user_id: str, ids: Sequence[UUID], key: str) -> set[UUID]:
     """Reserve subscriptions for a payment with this key; a repeated key reserves them again.
+
+    Returns those that could be reserved.
 
     Rows are locked in the order of their ids, so that two requests cannot deadlock.
     """
@@ -126,13 +279,13 @@ async def reserve(
             user_id = $1 AND id = ANY ($2)
             AND status = 'pending_payment' AND payment_id IS NULL
             AND (reserved_by IS NULL OR reserved_by = $3 OR reserved_until < now())
-        RETURNING *
+        RETURNING id
         """,  # noqa: S608 - a constant of ours
         user_id,
         list(ids),
         key,
     )
-    return {row["id"]: _subscription(row) for row in rows}
+    return {row["id"] for row in rows}
 
 
 async def release(connection: Connection, user_id: str, key: str) -> None:
@@ -260,7 +413,7 @@ async def activate(
         WITH activated AS (
             UPDATE subscriptions
             SET status = 'active', payment_id = $3, activate_time = now()
-            WHERE user_id = $1 AND id = ANY ($2) AND status <> 'active'
+            WHERE user_id = $1 AND id = ANY ($2) AND status NOT IN ('active', 'ended')
             RETURNING id
         )
 

@@ -16,6 +16,8 @@ from payd.shipped import shipped
 _NAME = "main_app"
 #: For requests from a terminal; a browser gets an account of its own.
 _USERS = "alice:alice-token,bob:bob-token"
+#: The employee at /staff.
+_STAFF = "carol:carol-token"
 #: Short, so that a restarted example receives unacknowledged events soon.
 _ACK_WAIT_S = "5"
 
@@ -39,6 +41,7 @@ async def example(
             "MAIN_APP_PORT": str(port),
             "MAIN_APP_DATABASE_URL": f"postgresql://{_NAME}:{password}@{HOST}:{database.port}/{_NAME}",
             "MAIN_APP_USERS": _USERS,
+            "MAIN_APP_STAFF": _STAFF,
             "MAIN_APP_ACK_WAIT_S": _ACK_WAIT_S,
             "PAYD_TARGET": f"{HOST}:{ports['grpc']}",
             "PAYD_HTTP_URL": f"http://{HOST}:{ports['http']}",

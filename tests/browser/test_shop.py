@@ -1,6 +1,7 @@
 """The example's shop for a customer: on a phone and on a desk, to each end of a payment."""
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -90,9 +91,75 @@ def test_a_card_is_paid(page: Page, shop: Shop, request: pytest.FixtureRequest) 
     expect(page.get_by_role("status")).to_have_text(PAID, timeout=SOON_MS)
     keep(page, request, "card-paid")
     [subscription] = subscriptions(page)
-    assert subscription.split("\n") == ["Base, Archive node, 7 days", "active"]
+    assert subscription.split("\n")[:2] == ["Base, Archive node, 7 days", "active"]
     page.get_by_role("button", name="Back to the shop").click()
     expect(page.locator("#choose")).to_be_visible()
+
+
+def test_half_of_the_money_goes_back_and_then_the_rest(
+    page: Page, shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    choose(page, shop, node="Archive node")
+    page.locator("#pay").click()
+    page.click("#pay")
+    expect(page.get_by_role("status")).to_have_text(PAID, timeout=SOON_MS)
+    payment_id = page.url.rpartition("payment=")[2]
+    half = ("refund", payment_id, "--amount", "48.85", "--reason", "slow for a week")
+    refunded = payd(*half, "--state-dir", str(shop.state))
+    assert refunded.returncode == 0, refunded.stderr
+    page.reload()
+    expect(page.locator("#explanation")).to_contain_text("$48.85 went back", timeout=SOON_MS)
+    assert "active" in subscriptions(page)[0]
+
+    page.get_by_role("button", name="Request a refund").click()
+    mine = page.locator("#subscriptions")
+    expect(mine).to_contain_text("a refund is requested", timeout=SOON_MS)
+    keep(page, request, "refund-requested")
+    grant(page, shop, payment_id, request)
+    expect(mine).to_contain_text("ended, the money went back", timeout=SOON_MS)
+    page.reload()
+    ended = "The money went back. Your subscription has ended."
+    expect(page.get_by_role("status")).to_have_text(ended, timeout=SOON_MS)
+    expect(page.locator("#explanation")).to_contain_text("$97.70 went back")
+    keep(page, request, "refund-ended")
+    shown = payd("get", payment_id, "--state-dir", str(shop.state)).stdout
+    assert shown.count("SUCCEEDED 48.85 USD") == 2
+
+
+def grant(page: Page, shop: Shop, payment_id: str, request: pytest.FixtureRequest) -> None:
+    """An employee's part, in a tab of its own."""
+    staff = page.context.new_page()
+    staff.set_default_timeout(SOON_MS)
+    staff.goto(f"{shop.url}/staff")
+    staff.get_by_label("Your token").fill("carol-token")
+    staff.get_by_role("button", name="Sign in").click()
+    row = staff.locator("#list li").filter(has_text=payment_id)
+    expect(row).to_be_visible()
+    keep(staff, request, "refund-staff")
+    row.get_by_role("button", name="Grant").click()
+    expect(row).to_have_count(0, timeout=SOON_MS)
+    staff.close()
+
+
+def test_a_price_that_is_too_old_is_renewed_before_anything_is_paid(page: Page, shop: Shop) -> None:
+    choose(page, shop)
+    price = page.locator("#price").inner_text()
+    # As if the page had been open for an hour.
+    page.route(
+        "**/api/v1/payments",
+        lambda route: route.fulfill(
+            status=409,
+            content_type="application/problem+json",
+            body=json.dumps({"detail": "the quote expired", "reason": "QUOTE_EXPIRED"}),
+        ),
+        times=1,
+    )
+    page.locator("#pay").click()
+    expect(page.get_by_role("alert")).to_contain_text("has been renewed", timeout=SOON_MS)
+    expect(page.locator("#pay")).to_be_enabled()
+    page.get_by_role("button", name=f"Pay {price}").click()
+    page.click("#pay")
+    expect(page.get_by_role("status")).to_have_text(PAID, timeout=SOON_MS)
 
 
 def test_a_card_payment_is_abandoned(

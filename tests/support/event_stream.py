@@ -84,9 +84,17 @@ class EventStream:
         kind: Enum = EventType.COMPLETED,
         *,
         previous: UUID | None = None,
+        refund_id: UUID | None = None,
+        dispute_id: str | None = None,
     ) -> UUID:
         """Publish an event as payd would; return its id."""
-        event = Event(type=EventType(kind.value), previous_status=Status.PENDING, reason="")
+        event = Event(
+            type=EventType(kind.value),
+            previous_status=Status.PENDING,
+            reason="",
+            refund_id=refund_id,
+            dispute_id=dispute_id,
+        )
         row = outbox_row_of(payment, event, Origin(actor="test"), "test")
         headers = dict(row.headers)
         if previous:

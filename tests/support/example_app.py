@@ -54,6 +54,7 @@ class Surroundings:
             "MAIN_APP_PORT": "0",
             "MAIN_APP_DATABASE_URL": self.database,
             "MAIN_APP_USERS": USERS,
+            "MAIN_APP_STAFF": "carol:carol-token",
             "MAIN_APP_ACK_WAIT_S": "1",
             "PAYD_TARGET": self.grpc,
             "PAYD_HTTP_URL": self.http,

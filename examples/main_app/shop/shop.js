@@ -3,7 +3,17 @@
 const POLL_MS = 1000;
 const METHOD_NAMES = { card: "Card", mock: "Test payment" };
 const OPEN = new Set(["CREATING", "PENDING", "PROCESSING", "CANCELING"]);
-const SUBSCRIPTION = { pending_payment: "waiting for payment", active: "active", canceled: "canceled" };
+const SUBSCRIPTION = {
+  pending_payment: "waiting for payment",
+  active: "active",
+  canceled: "canceled",
+  ended: "ended, the money went back",
+};
+const REFUND = {
+  requested: "active, a refund is requested",
+  granted: "active, the money is on its way back",
+  refused: "active, the refund was refused",
+};
 
 const $ = (id) => document.getElementById(id);
 const names = new Map();
@@ -196,7 +206,7 @@ async function watch(id) {
 function isSettled({ status, subscriptions }) {
   if (OPEN.has(status)) return false;
   const wanted = { COMPLETED: "active", CANCELED: "canceled", EXPIRED: "canceled" }[status];
-  return !wanted || subscriptions.every((one) => one.status === wanted || one.status === "active");
+  return !wanted || subscriptions.every((one) => [wanted, "active", "ended"].includes(one.status));
 }
 
 const SAYS = {
@@ -213,11 +223,17 @@ const SAYS = {
 function show(payment) {
   const { status, next_action: action, subscriptions } = payment;
   const isActive = subscriptions.length > 0 && subscriptions.every((one) => one.status === "active");
-  const [text, tone] = isActive ? ["Paid. Your subscription is active.", "good"] : SAYS[status];
+  const hasEnded = subscriptions.some((one) => one.status === "ended");
+  const [text, tone] = hasEnded
+    ? ["The money went back. Your subscription has ended.", ""]
+    : isActive
+      ? ["Paid. Your subscription is active.", "good"]
+      : SAYS[status];
   if ($("status").textContent !== text) $("status").textContent = text;
   $("status").dataset.tone = tone;
   $("explanation").textContent = [
     money(payment.amount),
+    payment.refunded.minor_units ? `${money(payment.refunded)} went back` : "",
     payment.failure,
     payment.attention.length ? `A person will look at it: ${payment.attention.join(", ")}` : "",
   ].filter(Boolean).join(" · ");
@@ -255,8 +271,14 @@ async function cancel() {
   }
 }
 
+let looking = 0;
 async function showSubscriptions() {
   const { subscriptions } = await ask("GET", "/api/v1/subscriptions");
+  clearTimeout(looking);
+  // A refund is told by an event, at any time: look until it has come.
+  if (subscriptions.some((one) => one.status === "active" && ["requested", "granted"].includes(one.refund))) {
+    looking = setTimeout(() => showSubscriptions().catch(tell), POLL_MS);
+  }
   $("mine").hidden = !subscriptions.length;
   $("subscriptions").replaceChildren(
     ...subscriptions.map((one) => {
@@ -265,11 +287,31 @@ async function showSubscriptions() {
       what.textContent = [one.chain_profile_id, one.node_type, one.duration].map((id) => names.get(id) || id).join(", ");
       const status = document.createElement("span");
       status.dataset.status = one.status;
-      status.textContent = SUBSCRIPTION[one.status];
+      const isActive = one.status === "active";
+      status.textContent = (isActive && REFUND[one.refund]) || SUBSCRIPTION[one.status];
       row.append(what, status);
+      if (isActive && !one.refund) row.append(refundButton(one));
       return row;
     }),
   );
+}
+
+function refundButton(subscription) {
+  const button = Object.assign(document.createElement("button"), {
+    type: "button",
+    textContent: "Request a refund",
+  });
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      await ask("POST", `/api/v1/subscriptions/${subscription.id}/refund-request`);
+      await showSubscriptions();
+    } catch (problem) {
+      tell(problem);
+      button.disabled = false;
+    }
+  });
+  return button;
 }
 
 // -- amounts: whole units in, text out ------------------------------------------------------------
