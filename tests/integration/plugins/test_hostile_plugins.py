@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 from payd_client.proto import payment_pb2 as pb
-from support.daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
+from support.daemon import Client, Daemon, Place, a_request, reason_of, rows, running_daemon
 from support.waiting import wait_until
 
 MODULE = Path(__file__).parents[2] / "fixtures/hostile_provider.py"
@@ -46,6 +46,8 @@ MISBEHAVES = {
 }
 #: The calls that payd makes of a provider by itself, when all of its methods misbehave.
 CALLS = ("create", "close", "health", "scan", "objects", "holdings", "translate")
+#: The calls about a refund of a payment that was paid.
+REFUND_CALLS = ("refund", "fetch_refund")
 
 Hostile = Callable[..., AbstractContextManager[Daemon]]
 Hostiles = Callable[..., AbstractContextManager[Daemon]]
@@ -207,8 +209,10 @@ def test_whatever_their_methods_do_the_others_are_served(hostiles: Hostiles) -> 
             # A method that never returns and never awaits blocks the loop: it has a separate test.
             for call in CALLS[: -1 if name == "hangs" else None]:
                 wait_for(daemon, partial(failed, daemon, name, call), f"no {call} of {name} failed")
-            if name != "hangs":
-                wait_for(daemon, partial(restarted, daemon, name), f"no watch of {name} restarted")
+            if name == "hangs":
+                continue
+            wait_for(daemon, partial(restarted, daemon, name), f"no watch of {name} restarted")
+            refund_what_was_paid(daemon, client, name)
         others_are_served(client)
         assert daemon.stop() == 0
 
@@ -226,6 +230,18 @@ def call_every_method(daemon: Daemon, client: Client, name: str, *, at_once: boo
     webhooks = f"http://{daemon.http}/webhooks/{name}"
     assert httpx.post(webhooks, content=b"rubbish").status_code == 400
     assert httpx.post(webhooks, content=b"authentic").status_code < 300
+
+
+def refund_what_was_paid(daemon: Daemon, client: Client, name: str) -> None:
+    """Nobody knows what became of the refund: it keeps its amount, and payd looks for it."""
+    paid = client.initiate(method=name, metadata={"create_well": "yes", "pay": "yes"})
+    client.wait_for(paid.id, "COMPLETED")
+    request = pb.RefundPaymentRequest(payment_id=paid.id, idempotency_key=f"refund-{name}")
+    refund = client.call("RefundPayment", request).refund
+    assert refund.status == pb.REFUND_STATUS_CREATING
+    rows(daemon.place, "UPDATE refunds SET next_look_time = now() WHERE id = $1", refund.id)
+    for call in REFUND_CALLS:
+        wait_for(daemon, partial(failed, daemon, name, call), f"no {call} of {name} failed")
 
 
 def failed(daemon: Daemon, name: str, operation: str) -> bool:
