@@ -1,8 +1,9 @@
 """Requests about refunds and attention: what is taken, and what is refused by which path."""
 
 import base64
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
@@ -18,6 +19,9 @@ from payd.domain.errors import InvalidField, InvalidPageToken
 from payd.domain.money import MINOR_UNITS_MAX, Money
 from payd.domain.refund import RefundStatus
 from payd.domain.request import RefundFilter, RefundPosition, RefundRequest, ResolveRequest
+
+M = TypeVar("M")
+T = TypeVar("T")
 
 PAYMENT_ID = UUID(int=7)
 ALL = RefundFilter()
@@ -204,3 +208,81 @@ def test_a_wrong_field_of_a_resolution_is_refused_by_its_path(
     with pytest.raises(InvalidField) as refused:
         resolve_request(a_resolution(**overrides))
     assert refused.value.field == field
+
+
+# -- whatever is sent --------------------------------------------------------------------------
+
+ANY_TEXT = st.one_of(st.text(max_size=20), st.text(min_size=500, max_size=600))
+ANY_AMOUNT = st.builds(
+    pb.Money, currency_code=ANY_TEXT, minor_units=st.integers(-(2**63), 2**63 - 1)
+)
+ANY_ID = st.one_of(ANY_TEXT, st.uuids().map(str))
+ANY_INT = st.integers(-(2**31), 2**31 - 1)
+
+
+def taken_or_field(parse: Callable[[M], T], message: M) -> T | str:
+    """The value of a request, or the path of the field for which it is refused."""
+    try:
+        return parse(message)
+    except InvalidField as refused:
+        return refused.field
+
+
+@given(
+    st.builds(
+        pb.RefundPaymentRequest,
+        payment_id=ANY_ID,
+        amount=st.one_of(st.none(), ANY_AMOUNT),
+        idempotency_key=ANY_TEXT,
+        reason=ANY_TEXT,
+        destination=ANY_TEXT,
+    )
+)
+def test_every_request_for_a_refund_is_taken_or_refused_by_a_field(
+    message: pb.RefundPaymentRequest,
+) -> None:
+    taken = taken_or_field(refund_requests.refund_request, message)
+    if isinstance(taken, str):
+        assert taken.partition(".")[0] in message.DESCRIPTOR.fields_by_name
+        return
+    assert taken.idempotency_key == message.idempotency_key
+    assert str(taken.payment_id) == message.payment_id.lower()
+    assert taken.fingerprint() == refund_requests.refund_request(message).fingerprint()
+
+
+@given(
+    st.builds(
+        pb.ListRefundsRequest,
+        payment_id=st.one_of(st.just(""), ANY_ID),
+        statuses=st.lists(ANY_INT, max_size=3),
+        page_size=ANY_INT,
+        page_token=ANY_TEXT,
+    )
+)
+def test_every_request_for_a_list_is_taken_or_refused(message: pb.ListRefundsRequest) -> None:
+    try:
+        page = refund_requests.list_request(message)
+    except (InvalidField, InvalidPageToken):
+        return
+    assert 1 <= page.size <= refund_requests.PAGE_SIZE_MAX
+
+
+@given(
+    st.builds(
+        pb.ResolveAttentionRequest,
+        payment_id=ANY_ID,
+        reasons=st.lists(
+            st.one_of(ANY_TEXT, st.sampled_from([one.value for one in Attention])), max_size=3
+        ),
+        note=ANY_TEXT,
+        expected_version=ANY_INT,
+    )
+)
+def test_every_resolution_is_taken_or_refused_by_a_field(
+    message: pb.ResolveAttentionRequest,
+) -> None:
+    taken = taken_or_field(resolve_request, message)
+    if isinstance(taken, str):
+        assert taken.partition("[")[0] in message.DESCRIPTOR.fields_by_name
+        return
+    assert {reason.value for reason in taken.reasons} == set(message.reasons)
