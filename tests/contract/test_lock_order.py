@@ -3,18 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 import asyncpg
 import attrs
-from contract.stores import CALLER, NOW, a_new_payment, created
+from contract.stores import CALLER, NOW, a_new_payment, created, paid
+from contract.test_refunds import a_refund
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.store import PostgresStore
-from payd.domain.decide import Rules, decide
+from payd.domain.decide import Decision, Rules, decide
+from payd.domain.errors import RefundExceedsPaid
+from payd.domain.evidence import RefundRequested
 from payd.domain.payment import Customer, Payment
+from payd.domain.refund import Refund, RefundTerms
 
 if TYPE_CHECKING:
     Session = asyncpg.Connection[asyncpg.Record]
@@ -30,6 +35,8 @@ PATIENT: dict[str, Any] = {
 }
 #: No other test has these rows.
 LOW, HIGH = UUID(int=1), UUID(int=(1 << 128) - 1)
+#: No refund of another test is due by then.
+LONG_AGO = NOW - timedelta(days=365)
 
 
 # -- payments --------------------------------------------------------------------------------
@@ -63,6 +70,144 @@ async def _commit(store: PostgresStore, payment: Payment) -> bool:
     decision = decide(payment, created(), NOW)
     assert decision is not None
     return await store.commit(payment, decision, CALLER)
+
+
+# -- refunds ---------------------------------------------------------------------------------
+
+
+def test_two_daemons_that_refund_the_same_payments_in_opposite_orders_do_not_deadlock(
+    migrated_database: DatabaseSettings,
+) -> None:
+    asyncio.run(without_deadlock(migrated_database, _refund_in_opposite_orders))
+
+
+async def _refund_in_opposite_orders(settings: DatabaseSettings) -> None:
+    async with two_daemons(settings) as (one, other):
+        low, high, *more = [await one.insert(_payment(uuid4()), CALLER) for _ in range(6)]
+        low, high = sorted((low, high), key=lambda payment: payment.id)
+        entries, gates = more[:2], more[2:]
+
+        first, second = await both_at_once(
+            settings,
+            ("payments", [entry.id for entry in entries], [gate.id for gate in gates]),
+            [partial(_refund, one, p) for p in (entries[0], low, gates[0], high)],
+            [partial(_refund, other, p) for p in (entries[1], high, gates[1], low)],
+        )
+
+        assert first[0] + second[2] == first[2] + second[0] == 1
+        assert (first[1], second[1]) == (True, True)
+        for payment in (low, high):
+            stored = await one.get(payment.id)
+            assert stored is not None
+            assert len(stored.refunds) == 1
+
+
+def test_two_daemons_that_use_the_same_keys_in_opposite_orders_do_not_deadlock(
+    migrated_database: DatabaseSettings,
+) -> None:
+    asyncio.run(without_deadlock(migrated_database, _use_keys_in_opposite_orders))
+
+
+async def _use_keys_in_opposite_orders(settings: DatabaseSettings) -> None:
+    async with two_daemons(settings) as (one, other):
+        payments = [await one.insert(_payment(uuid4()), CALLER) for _ in range(8)]
+        low, high = (f"{number} {uuid4()}" for number in (1, 9))
+        mine, others = payments[:4], payments[4:]
+
+        first, second = await both_at_once(
+            settings,
+            ("payments", [mine[0].id, others[0].id], [mine[2].id, others[2].id]),
+            [
+                partial(_refund, one, p, key)
+                for p, key in zip(mine, ("", low, "", high), strict=True)
+            ],
+            [
+                partial(_refund, other, p, key)
+                for p, key in zip(others, ("", high, "", low), strict=True)
+            ],
+        )
+
+        # Each key gives one refund, and the other payments get theirs.
+        assert first[0] + second[2] == first[2] + second[0] == 1
+        assert (first[1], second[1]) == (True, True)
+
+
+def test_fifty_grants_at_once_over_two_pools_give_what_was_paid_and_no_more(
+    migrated_database: DatabaseSettings,
+) -> None:
+    asyncio.run(_grant_fifty_at_once(migrated_database))
+
+
+async def _grant_fifty_at_once(settings: DatabaseSettings) -> None:
+    async with two_daemons(settings) as daemons:
+        payment = await daemons[0].insert(_payment(uuid4()), CALLER)
+        decision = decide(payment, paid(payment), NOW)
+        assert decision is not None
+        assert await daemons[0].commit(payment, decision, CALLER)
+
+        granted = await asyncio.gather(
+            *(_grant(daemons[number % 2], payment.id, payment.due // 10) for number in range(50))
+        )
+
+        stored = await daemons[1].get(payment.id)
+        assert stored is not None
+        assert (sum(granted), len(stored.refunds)) == (10, 10)
+
+
+async def _grant(store: PostgresStore, payment_id: UUID, amount: int) -> bool:
+    """Whether the refund was granted; losing a race is no refusal."""
+    refund = a_refund(amount=amount)
+    while True:
+        payment = await store.get(payment_id)
+        assert payment is not None
+        try:
+            decision = decide(payment, RefundRequested(refund=refund, terms=RefundTerms()), NOW)
+        except RefundExceedsPaid:
+            return False
+        assert decision is not None
+        if await store.commit(payment, decision, CALLER):
+            return True
+
+
+def test_a_commit_waits_for_a_claim_and_a_claim_for_nothing(
+    migrated_database: DatabaseSettings,
+) -> None:
+    asyncio.run(without_deadlock(migrated_database, _commit_during_a_claim))
+
+
+async def _commit_during_a_claim(settings: DatabaseSettings) -> None:
+    async with two_daemons(settings) as (one, other):
+        payment = await one.insert(_payment(uuid4()), CALLER)
+        first, last = (
+            a_refund(idempotency_key=f"{number} {uuid4()}", next_check_time=LONG_AGO)
+            for number in (1, 9)
+        )
+        refunds = (first, last)
+        assert await _change(one, payment, refunds)
+        async with (
+            a_session(settings) as claimer,
+            a_session(settings) as watch,
+            held(claimer, "refunds", [last.id]) as release,
+        ):
+            changed = tuple(attrs.evolve(refund, amount=7) for refund in refunds)
+            after = attrs.evolve(payment, version=2, refunds=refunds)
+            commit = asyncio.ensure_future(_change(one, after, changed))
+            await _until_waiting(watch, 1)
+            # Both are locked now: the last by the claim, the first by the commit that waits.
+            assert await other.claim_refund_checks(LONG_AGO, 10, 60.0) == []
+            await release()
+            assert await commit
+        claimed = await other.claim_refund_checks(LONG_AGO, 10, 60.0)
+        assert {refund_id for _, refund_id in claimed} == {refund.id for refund in refunds}
+
+
+async def _refund(store: PostgresStore, payment: Payment, key: str = "") -> bool:
+    return await _change(store, payment, (a_refund(idempotency_key=key or str(uuid4())),))
+
+
+async def _change(store: PostgresStore, payment: Payment, refunds: tuple[Refund, ...]) -> bool:
+    after = attrs.evolve(payment, version=payment.version + 1, refunds=refunds)
+    return await store.commit(payment, Decision(payment=after, audit_event="refunded"), CALLER)
 
 
 # -- customers -------------------------------------------------------------------------------
