@@ -35,7 +35,12 @@ class PreviousVersion:
         """
         path = [self.folder / each for each in ("metadata", "", "client", "plugins")]
         # Else the folder in which the tests run would come first.
-        return {"PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONSAFEPATH": "1"}
+        return {
+            "PYTHONPATH": os.pathsep.join(map(str, path)),
+            "PYTHONSAFEPATH": "1",
+            # Today's configuration may have keys that it does not know.
+            "PAYD_CONFIG": str(self.folder / "config" / "payd.yaml"),
+        }
 
     def run(self, place: Place, *argv: str) -> str:
         """What a command of it says; fails with it."""

@@ -4,9 +4,13 @@ import asyncio
 import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import asyncpg
+import attrs
 import pytest
+from contract.stores import CALLER, NOW
+from contract.test_refunds import a_dispute, a_refund
 from integration.upgrade.previous import PreviousVersion, unpack
 from support.daemon import Client, Daemon, Place, running_daemon, wait_until_published
 from support.stack import Stack
@@ -14,6 +18,12 @@ from support.stack import Stack
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.migrate import migrate, pending
 from payd.adapters.postgres.receipts import PostgresReceipts
+from payd.adapters.postgres.store import PostgresStore
+from payd.domain.attention import Attention, AttentionRecord
+from payd.domain.decide import Decision, Rules
+from payd.domain.outcome import Failure
+from payd.domain.payment import Payment
+from payd.domain.refund import RefundStatus
 from payd.ports import Book
 
 
@@ -78,6 +88,60 @@ def test_the_ledger_of_the_previous_version_is_counted(old_place: Place) -> None
     running, counted = asyncio.run(recount())
     assert running == counted
     assert (running.received, running.outflows) == ({"0xab": 15}, {"0xab": 3})
+
+
+def test_the_previous_version_reads_payments_with_refunds_and_loses_none_of_it(
+    old_place: Place, previous: PreviousVersion
+) -> None:
+    """What it does not know stays, and what it raises is read with the time of its change."""
+    with running_daemon(old_place, **previous.environment) as old, old.client() as of_old:
+        upgrade(old_place)
+        paid = UUID(_pay(of_old))
+        started = of_old.initiate(metadata={"mock_scenario": "pay_twice"})
+        of_old.wait_for(started.id, "COMPLETED")
+
+        before, twice = asyncio.run(_refund_beside(old_place, paid, UUID(started.id)))
+
+        assert of_old.wait_for(str(paid), "COMPLETED").version == before.version
+        assert _failures(old) == []
+    assert before.refunds
+    assert before.disputes
+    assert Attention.REFUND_FAILED in before.attention
+    raised = {record.reason: record for record in twice.attention_records}
+    assert raised.keys() >= {Attention.OVERPAID, Attention.DUPLICATE_PAYMENT}
+    assert {record.since for record in raised.values()} == {twice.update_time}
+    assert all(record.is_open and record.published for record in raised.values())
+
+
+async def _refund_beside(place: Place, paid: UUID, twice: UUID) -> tuple[Payment, Payment]:
+    """Give the first payment a failed refund and a dispute, and read both."""
+    database = database_of(place)
+    store = PostgresStore(database, "test", Rules())
+    payment = await store.get(paid)
+    assert payment is not None
+    failed = attrs.evolve(
+        a_refund(status=RefundStatus.FAILED), failure=Failure(code="lost_card", message="Lost.")
+    )
+    record = AttentionRecord(reason=Attention.REFUND_FAILED, since=NOW, facts=frozenset({"it"}))
+    after = attrs.evolve(
+        payment,
+        version=payment.version + 1,
+        refunds=(failed,),
+        disputes=(a_dispute(),),
+        attention_records=(record,),
+    )
+    decision = Decision(payment=after, audit_event="refund_failed")
+    assert await store.commit(payment, decision, CALLER)
+    read, overpaid = await store.get(paid), await store.get(twice)
+    async with asyncio.timeout(30):
+        while overpaid and not overpaid.attention:
+            await asyncio.sleep(0.05)
+            overpaid = await store.get(twice)
+    await store.drain()
+    await database.close()
+    assert read == after
+    assert overpaid is not None
+    return read, overpaid
 
 
 # -- words for the above ---------------------------------------------------------------------
