@@ -62,8 +62,8 @@ def _of_refunds(payment: Payment) -> _True:
         for refund in payment.refunds
         if refund.external and refund.status.is_live
     }
-    if payment.snapshot_refunded > 0:
-        external.add(f"{payment.snapshot_refunded} refunded")
+    if payment.refunded_unlisted > 0:
+        external.add(f"{payment.refunded_unlisted} refunded")
     failed = {
         f"refund {refund.id}"
         for refund in payment.refunds
@@ -86,8 +86,8 @@ def _of_disputes(payment: Payment) -> _True:
 
 
 def _reported_before(payment: Payment) -> _True:
-    """DISPUTED stays as it is for a provider that does not report the disputes themselves."""
+    """DISPUTED stays as it is on a payment from the time when payd did not keep each dispute."""
     for record in payment.attention_records:
         if record.reason is Attention.DISPUTED:
-            return {Attention.DISPUTED: record.facts or frozenset({"reported"})}
+            return {Attention.DISPUTED: frozenset({"reported"})}
     return {}

@@ -287,8 +287,7 @@ def _is_overdue(after: Payment, evidence: Evidence, now: datetime) -> bool:
         return False
     snapshot = _snapshot_in(evidence)
     if snapshot is not None:
-        is_fresh = snapshot.as_of >= after.expire_time and _is_about(after, snapshot)
-        return is_fresh and snapshot.status is not ProviderStatus.DISPUTED
+        return snapshot.as_of >= after.expire_time and _is_about(after, snapshot)
     # Money may arrive, and end a cancellation, before the answer to `create` is known.
     never_sent = isinstance(evidence, NotAttempted) and after.asking is Asking.NOT_ATTEMPTED
     nothing_there = never_sent or isinstance(evidence, Absent)

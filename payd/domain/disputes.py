@@ -4,6 +4,7 @@ from datetime import datetime
 
 import attrs
 
+from payd.domain.attention import Attention
 from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.payment import Payment, name_also
 
@@ -47,4 +48,7 @@ def _weight(dispute: Dispute) -> tuple[int, datetime, int, int, str, str, dateti
 
 def is_disputed(payment: Payment) -> bool:
     """Whether a dispute is open or lost, so that the payment cannot be refunded."""
+    if not payment.disputes:
+        # From the time when payd did not yet keep each dispute.
+        return Attention.DISPUTED in payment.attention
     return any(one.status.is_open or one.status is DisputeStatus.LOST for one in payment.disputes)

@@ -35,7 +35,6 @@ class ProviderStatus(enum.Enum):
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
     DECLINED = "DECLINED"
-    DISPUTED = "DISPUTED"
 
 
 class ReceiptState(enum.Enum):
@@ -66,7 +65,6 @@ class Snapshot:
     received: int = attrs.field(validator=is_amount)
     #: The part of `received` that is final at the provider.
     confirmed: int = attrs.field(validator=is_amount)
-    refunded: int = attrs.field(default=0, validator=is_amount)
     #: By the remote side's clock; where it reports no time, when the request was sent. An object
     #: that is still open after the payment's expiry lets the payment expire.
     as_of: datetime = attrs.field(validator=is_aware)
@@ -126,18 +124,6 @@ class Outflow:
 
 
 @attrs.frozen(kw_only=True)
-class Reversal:
-    """Money that was returned to the customer, or is disputed. It never changes a status."""
-
-    asset: str = attrs.field(validator=is_name_or_empty)
-    #: In total so far, in the unit of what is due.
-    refunded: int = attrs.field(default=0, validator=is_amount)
-    disputed: bool = False
-    #: Other names of the object that this report contains.
-    aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
-
-
-@attrs.frozen(kw_only=True)
 class Observation:
     """One report of a provider about one payment."""
 
@@ -147,16 +133,14 @@ class Observation:
     #: refunds; empty for receipts that name no payment.
     reference: str = attrs.field(validator=is_name_or_empty)
     #: Conflict marks a report that contradicts what payd knows, such as test money in production.
-    fact: "Snapshot | tuple[Receipt, ...] | RefundSnapshot | Dispute | Reversal | Conflict" = (
-        attrs.field()
-    )
+    fact: "Snapshot | tuple[Receipt, ...] | RefundSnapshot | Dispute | Conflict" = attrs.field()
 
     @fact.validator
     def _is_fact(self, _attribute: object, fact: object) -> None:
         if isinstance(fact, tuple):
             if not all(type(receipt) is Receipt for receipt in fact):
                 raise ValueError("fact: a tuple must have receipts only")
-        elif type(fact) not in (Snapshot, RefundSnapshot, Dispute, Reversal, Conflict):
+        elif type(fact) not in (Snapshot, RefundSnapshot, Dispute, Conflict):
             raise ValueError(f"fact: must be a fact, is a {type(fact).__name__}")
         elif not self.reference:
             raise ValueError("reference: only receipts may name no payment")
@@ -323,7 +307,6 @@ Evidence = (
     | RefundAnswered
     | RefundSnapshot
     | Dispute
-    | Reversal
     | Snapshot
     | tuple[Receipt, ...]
 )

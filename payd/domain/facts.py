@@ -33,7 +33,6 @@ from payd.domain.evidence import (
     RefundApproved,
     RefundCanceled,
     RefundRequested,
-    Reversal,
     Snapshot,
     Unanswered,
 )
@@ -50,13 +49,7 @@ UNPAYABLE = (ProviderStatus.CANCELED, ProviderStatus.EXPIRED, ProviderStatus.DEC
 
 #: What is about a refund or a dispute.
 _MoneyBack = (
-    RefundRequested
-    | RefundApproved
-    | RefundCanceled
-    | RefundAnswered
-    | RefundSnapshot
-    | Dispute
-    | Reversal
+    RefundRequested | RefundApproved | RefundCanceled | RefundAnswered | RefundSnapshot | Dispute
 )
 
 _STATUS_RANK = {status: rank for rank, status in enumerate(ProviderStatus)}
@@ -98,8 +91,6 @@ def _learn_of_money_back(payment: Payment, evidence: _MoneyBack, now: datetime) 
             return learn_refund(payment, evidence, now)
         case Dispute():
             return learn_dispute(payment, evidence)
-        case Reversal():
-            return _learn_reversal(payment, evidence, now)
         case RefundRequested():
             return grant(payment, evidence, now)
         case RefundApproved():
@@ -168,15 +159,12 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot, now: datetime) -> Paym
     after = attrs.evolve(
         payment,
         snapshot_confirmed=max(payment.snapshot_confirmed, snapshot.confirmed),
-        snapshot_refunded=max(payment.snapshot_refunded, snapshot.refunded),
         fee=payment.fee if snapshot.fee is None else max(payment.fee or 0, snapshot.fee),
     )
     for refund in snapshot.refunds:
         after = learn_refund(after, refund, now)
     for dispute in snapshot.disputes:
         after = learn_dispute(after, dispute)
-    if snapshot.status is ProviderStatus.DISPUTED:
-        after = flag(after, Attention.DISPUTED, "reported", now)
     if snapshot.status is ProviderStatus.PAID and snapshot.confirmed < payment.due:
         paid = f"paid with {snapshot.confirmed}"
         after = flag(after, Attention.AMOUNT_MISMATCH, paid, now)
@@ -203,16 +191,6 @@ def _learn_of_another(payment: Payment, snapshot: Snapshot, now: datetime) -> Pa
 
 def _is_harmless(snapshot: Snapshot) -> bool:
     return snapshot.status in UNPAYABLE and snapshot.received == 0
-
-
-def _learn_reversal(payment: Payment, reversal: Reversal, now: datetime) -> Payment:
-    after = name_also(payment, reversal.aliases)
-    if reversal.disputed:
-        after = flag(after, Attention.DISPUTED, "reported", now)
-    if not payment.is_asset(reversal.asset):
-        return flag(after, Attention.AMOUNT_MISMATCH, f"reversal of {reversal.asset}", now)
-    refunded = max(payment.snapshot_refunded, reversal.refunded)
-    return attrs.evolve(after, snapshot_refunded=refunded)
 
 
 def _is_newer(payment: Payment, snapshot: Snapshot) -> bool:

@@ -132,6 +132,7 @@ class Payment:
     #: Totals of snapshots, in the unit of `due`: `received` of the newest, else the largest.
     snapshot_received: int = 0
     snapshot_confirmed: int = 0
+    #: What had been refunded when payd did not yet keep each refund. It never changes.
     snapshot_refunded: int = 0
     #: Sums of all its receipts, and those receipts that were asked for or decided on, by id.
     sums: ReceiptSums = attrs.field(factory=ReceiptSums)
@@ -187,8 +188,12 @@ class Payment:
     @property
     def refunded(self) -> int:
         """Amount returned, whether payd or a person started it. It falls when a refund fails."""
-        succeeded = (r.amount for r in self.refunds if r.status is RefundStatus.SUCCEEDED)
-        return max(self.snapshot_refunded, sum(succeeded))
+        return max(self.snapshot_refunded, sum(map(_succeeded, self.refunds)))
+
+    @property
+    def refunded_unlisted(self) -> int:
+        """The part of `snapshot_refunded` that none of the refunds explains."""
+        return max(0, self.snapshot_refunded - sum(map(_succeeded, self.refunds)))
 
     @property
     def attention(self) -> frozenset[Attention]:
@@ -198,6 +203,10 @@ class Payment:
     def is_asset(self, asset: str) -> bool:
         """Whether money in `asset` counts towards what is due. Case is ignored, as in hex."""
         return asset.lower() == self.asset.lower()
+
+
+def _succeeded(refund: Refund) -> int:
+    return refund.amount if refund.status is RefundStatus.SUCCEEDED else 0
 
 
 def flag(payment: Payment, reason: Attention, fact: str, now: datetime) -> Payment:

@@ -63,20 +63,30 @@ SAME_REFUND = "same_refund"
 
 
 def left(payment: Payment) -> int:
-    """What can still be refunded, in the unit of what is due."""
-    return max(0, payment.confirmed - _taken(payment))
+    """What can still be refunded, in the unit of what is due.
+
+    A total from the time when payd did not keep each refund may contain a refund that is still on
+    its way, or not: here it counts as another one.
+    """
+    taken = _live(payment) + payment.refunded_unlisted + _lost(payment)
+    return max(0, payment.confirmed - taken)
 
 
 def _taken(payment: Payment) -> int:
-    live = sum(refund.amount for refund in payment.refunds if refund.status.is_live)
-    # The previous version stores no refunds, only their total at the provider.
-    refunds = max(live, payment.snapshot_refunded)
-    lost = sum(
+    """What was certainly taken back, or is on its way."""
+    return max(_live(payment), payment.snapshot_refunded) + _lost(payment)
+
+
+def _live(payment: Payment) -> int:
+    return sum(refund.amount for refund in payment.refunds if refund.status.is_live)
+
+
+def _lost(payment: Payment) -> int:
+    return sum(
         dispute.amount
         for dispute in payment.disputes
         if dispute.status is DisputeStatus.LOST and payment.is_asset(dispute.asset)
     )
-    return refunds + lost
 
 
 def find_refund(payment: Payment, refund_id: UUID) -> Refund | None:

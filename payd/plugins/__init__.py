@@ -13,7 +13,6 @@ from payd.domain.evidence import (
     ProviderStatus,
     Receipt,
     ReceiptState,
-    Reversal,
     Snapshot,
 )
 from payd.domain.money import Money, TokenTerms, currency_exponent
@@ -141,7 +140,6 @@ __all__ = [
     "RefundSnapshot",
     "RefundState",
     "RemoteObject",
-    "Reversal",
     "RunningCompanion",
     "Sends",
     "Show",

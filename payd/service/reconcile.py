@@ -217,4 +217,5 @@ def _is_behind(payment: Payment, one: RemoteObject) -> bool:
         return True
     if payment.status.is_open:
         return snapshot.status is not ProviderStatus.OPEN
-    return snapshot.confirmed > payment.confirmed or snapshot.refunded > payment.refunded
+    has_more = snapshot.confirmed > payment.confirmed or (snapshot.fee or 0) > (payment.fee or 0)
+    return has_more or bool(snapshot.refunds or snapshot.disputes)

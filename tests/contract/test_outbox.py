@@ -117,7 +117,7 @@ async def test_events_of_one_payment_are_claimed_in_order_each_after_the_last(
 
 async def test_a_second_decision_of_a_payment_waits_behind_its_first(stores: Stores) -> None:
     payment = await _completed(stores)
-    await stores.learn(payment, paid(payment, refunded=payment.due))
+    await stores.learn(payment, paid(payment, received=2 * payment.due, confirmed=2 * payment.due))
 
     [first] = await stores.outbox.claim(10, LEASE_S)
     await stores.outbox.mark_published([first.id])
@@ -125,7 +125,7 @@ async def test_a_second_decision_of_a_payment_waits_behind_its_first(stores: Sto
 
     assert [first.subject, second.subject] == ["payment.completed", "payment.attention"]
     assert [first.previous_event_id, second.previous_event_id] == [None, first.event_id]
-    assert json.loads(second.body)["reason"] == "REFUNDED_EXTERNALLY"
+    assert json.loads(second.body)["reason"] == "DUPLICATE_PAYMENT,OVERPAID"
 
 
 async def test_each_event_of_a_payment_names_the_one_before_it(stores: Stores) -> None:

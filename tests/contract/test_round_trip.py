@@ -89,7 +89,6 @@ snapshots = st.builds(
     asset=assets,
     received=amounts,
     confirmed=amounts,
-    refunded=st.just(0) | amounts,
     as_of=times,
     failure_code=st.none() | st.sampled_from(["card_declined", "expired"]),
     failure_message=st.none() | texts,

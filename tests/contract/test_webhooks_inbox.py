@@ -21,7 +21,6 @@ from payd.domain.evidence import (
     ProviderStatus,
     Receipt,
     ReceiptState,
-    Reversal,
     Snapshot,
 )
 from payd.domain.refund import RefundSnapshot, RefundState
@@ -91,9 +90,8 @@ DISPUTED = attrs.evolve(
     ),
     fee=30,
 )
-BARE = Snapshot(status=ProviderStatus.DISPUTED, asset="USD", received=0, confirmed=0, as_of=NOW)
+BARE = Snapshot(status=ProviderStatus.DECLINED, asset="USD", received=0, confirmed=0, as_of=NOW)
 RECEIPT = Receipt(id="r1", asset="USD", amount=1, state=ReceiptState.DROPPED, time=NOW)
-REVERSAL = Reversal(asset="USD", refunded=100, disputed=True, aliases=("ch_1",))
 
 
 async def test_events_that_wait_are_listed_by_pages_until_they_are_settled(stores: Stores) -> None:
@@ -125,9 +123,10 @@ async def test_events_that_wait_are_listed_by_pages_until_they_are_settled(store
         Observation(id="o_1", reference="cs_1", fact=DISPUTED),
         Observation(id="o_1", reference="cs_1", fact=(RECEIPT, attrs.evolve(RECEIPT, id="r2"))),
         Observation(id="o_1", reference="cs_1", fact=()),
-        Observation(id="o_1", reference="cs_1", fact=Reversal(asset="USD")),
-        Observation(id="o_1", reference="cs_1", fact=REVERSAL),
+        Observation(id="o_1", reference="cs_1", fact=DISPUTED.refunds[0]),
+        Observation(id="o_1", reference="cs_1", fact=DISPUTED.disputes[0]),
         Observation(id="o_1", reference="cs_1", fact=Conflict()),
+        Observation(id="o_1", reference="cs_1", fact=Conflict(detail="test money")),
     ],
     ids=[
         "event",
@@ -139,8 +138,9 @@ async def test_events_that_wait_are_listed_by_pages_until_they_are_settled(store
         "snapshot with refunds and disputes",
         "receipts",
         "no receipts",
-        "bare reversal",
-        "reversal",
+        "refund",
+        "dispute",
+        "bare conflict",
         "conflict",
     ],
 )

@@ -9,9 +9,9 @@ from uuid import UUID
 import attrs
 
 from payd.adapters.columns import Json, receipt_rows
-from payd.adapters.postgres.rows import receipt_of
+from payd.adapters.postgres.rows import provider_status_of, receipt_of
 from payd.domain.dispute import Dispute, DisputeStatus
-from payd.domain.evidence import Conflict, Observation, ProviderStatus, Reversal, Snapshot
+from payd.domain.evidence import Conflict, Observation, Snapshot
 from payd.domain.refund import RefundSnapshot, RefundState
 from payd.domain.text import MESSAGE_MAX
 from payd.plugins.interface import ProviderEvent
@@ -48,8 +48,6 @@ def _fact_json(fact: Any) -> Json:
     match fact:
         case Snapshot():
             return {"snapshot": _snapshot_json(fact)}
-        case Reversal():
-            return {"reversal": attrs.asdict(fact)}
         case RefundSnapshot():
             return {"refund": _json(fact)}
         case Dispute():
@@ -61,11 +59,15 @@ def _fact_json(fact: Any) -> Json:
 
 
 def _snapshot_json(snapshot: Snapshot) -> Json:
-    fields = _json(snapshot)
-    # Left out when empty: the previous version does not know them, and a report that both versions
-    # store must be the same bytes.
-    empty = {name for name in ("refunds", "disputes", "fee") if fields[name] in ((), None)}
-    return {name: value for name, value in fields.items() if name not in empty}
+    stored: Json = {}
+    for name, value in _json(snapshot).items():
+        # A report that the previous version stores, too, must be the same bytes: it does not know
+        # the new fields, and has a total of refunds after `confirmed`.
+        if name not in ("refunds", "disputes", "fee") or value not in ((), None):
+            stored[name] = value
+        if name == "confirmed":
+            stored["refunded"] = 0
+    return stored
 
 
 def _json(fact: Snapshot | RefundSnapshot | Dispute) -> Json:
@@ -79,19 +81,11 @@ def _value(value: object) -> object:
 def _fact_of(fields: Json) -> Any:
     match fields:
         case {"snapshot": snapshot}:
-            return Snapshot(
-                **snapshot
-                | {
-                    "status": ProviderStatus(snapshot["status"]),
-                    "as_of": datetime.fromisoformat(snapshot["as_of"]),
-                    "aliases": tuple(snapshot.get("aliases", ())),
-                    # The previous version of payd stores none.
-                    "refunds": tuple(map(_refund_of, snapshot.get("refunds", ()))),
-                    "disputes": tuple(map(_dispute_of, snapshot.get("disputes", ()))),
-                }
-            )
+            return _snapshot_of(snapshot)
         case {"reversal": reversal}:
-            return Reversal(**reversal | {"aliases": tuple(reversal["aliases"])})
+            # From the previous version, which kept totals: nobody can say which refund that was.
+            detail = f"{reversal['refunded']} {reversal['asset']} refunded in all"
+            return Conflict(detail=f"{detail}, disputed" if reversal["disputed"] else detail)
         case {"refund": refund}:
             return _refund_of(refund)
         case {"dispute": dispute}:
@@ -100,6 +94,21 @@ def _fact_of(fields: Json) -> Any:
             return Conflict(**conflict)
         case _:
             return tuple(map(receipt_of, fields["receipts"]))
+
+
+def _snapshot_of(fields: Json) -> Snapshot:
+    known = {name: value for name, value in fields.items() if name != "refunded"}
+    return Snapshot(
+        **known
+        | {
+            "status": provider_status_of(fields["status"]),
+            "as_of": datetime.fromisoformat(fields["as_of"]),
+            "aliases": tuple(fields.get("aliases", ())),
+            # The previous version of payd stores none.
+            "refunds": tuple(map(_refund_of, fields.get("refunds", ()))),
+            "disputes": tuple(map(_dispute_of, fields.get("disputes", ()))),
+        }
+    )
 
 
 def _refund_of(fields: Json) -> RefundSnapshot:

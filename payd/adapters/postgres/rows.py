@@ -63,7 +63,7 @@ def _mutable_fields(row: Row) -> dict[str, Any]:
         "asking": Asking(row["asking"]),
         "aliases": tuple(row["aliases"]),
         "next_action": next_action_of(json.loads(row["next_action"] or "null")),
-        "provider_status": ProviderStatus(status) if status else None,
+        "provider_status": provider_status_of(status) if status else None,
         "snapshot_received": int(row["snapshot_received"]),
         "snapshot_confirmed": int(row["snapshot_confirmed"]),
         "snapshot_refunded": int(row["snapshot_refunded"]),
@@ -131,6 +131,11 @@ def receipt_of(row: Json) -> Receipt:
         time=datetime.fromisoformat(row["time"]),
         details=row.get("details") or {},
     )
+
+
+def provider_status_of(text: str) -> ProviderStatus:
+    """The status of a provider's object. The previous version also stores DISPUTED: it was paid."""
+    return ProviderStatus.PAID if text == "DISPUTED" else ProviderStatus(text)
 
 
 def refund_of(row: Json) -> Refund:

@@ -61,7 +61,7 @@ def a_snapshot(
     status: ProviderStatus = ProviderStatus.OPEN, *, minutes: float = 1, **overrides: Any
 ) -> Snapshot:
     """The provider's object at some minute; PAID has the due sum confirmed."""
-    paid = DUE if status in (ProviderStatus.PAID, ProviderStatus.DISPUTED) else 0
+    paid = DUE if status is ProviderStatus.PAID else 0
     defaults: dict[str, Any] = {
         "asset": "USD",
         "received": paid,

@@ -61,7 +61,6 @@ def snapshots(draw: st.DrawFn) -> Any:
         minutes=draw(MINUTES),
         received=received,
         confirmed=min(received, draw(AMOUNTS)),
-        refunded=draw(st.sampled_from([0, 0, 1])),
         asset=draw(st.sampled_from(["USD", "USD", "EUR"])),
     )
 

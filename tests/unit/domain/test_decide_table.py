@@ -9,8 +9,10 @@ from unit.domain.builders import (
     NOW,
     TERMS,
     TOKEN,
+    a_dispute,
     a_payment,
     a_receipt,
+    a_report,
     a_snapshot,
     after,
     at,
@@ -19,6 +21,7 @@ from unit.domain.builders import (
 
 from payd.domain.attention import Attention
 from payd.domain.decide import EventType, Rules, decide, next_check_time
+from payd.domain.dispute import DisputeStatus
 from payd.domain.evidence import (
     Absent,
     AskAgain,
@@ -35,6 +38,7 @@ from payd.domain.evidence import (
 )
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
+from payd.domain.refund import RefundState
 
 LATE = 31.0
 CANCEL = CancelRequested(reason="r")
@@ -207,9 +211,10 @@ def test_a_part_after_closing_changes_facts_only() -> None:
 @pytest.mark.parametrize(
     ("evidence", "reason"),
     [
-        (a_snapshot(ProviderStatus.PAID, received=DUE, confirmed=DUE, refunded=1, minutes=5),
-         Attention.REFUNDED_EXTERNALLY),
-        (a_snapshot(ProviderStatus.DISPUTED, minutes=5), Attention.DISPUTED),
+        (a_report(refund_id=None), Attention.REFUNDED_EXTERNALLY),
+        (a_report(RefundState.FAILED, refund_id=None), Attention.REFUND_FAILED),
+        (a_dispute(), Attention.DISPUTED),
+        (a_dispute(DisputeStatus.LOST), Attention.LOST_DISPUTE),
         ((a_receipt("r2", DUE + 1),), Attention.OVERPAID),
         ((a_receipt("r1"), a_receipt("r2")), Attention.DUPLICATE_PAYMENT),
         ((a_receipt("r2", asset="EUR"),), Attention.WRONG_TOKEN),

@@ -55,9 +55,9 @@ def test_an_older_snapshot_still_brings_the_money_that_was_final_then() -> None:
 
 
 def test_a_newer_snapshot_takes_back_a_sighting_and_nothing_that_was_final() -> None:
-    seen = a_snapshot(minutes=1, received=DUE, confirmed=100, refunded=10)
+    seen = a_snapshot(minutes=1, received=DUE, confirmed=100, fee=10)
     after = learned(PENDING, seen, a_snapshot(minutes=2))
-    assert (after.received, after.confirmed, after.refunded) == (100, 100, 10)
+    assert (after.received, after.confirmed, after.fee) == (100, 100, 10)
 
 
 def test_of_snapshots_at_one_moment_the_same_one_holds_in_every_order() -> None:

@@ -1,27 +1,41 @@
 """A report names its object: the money of another object never counts."""
 
-from itertools import permutations
 from typing import Any
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.domain.builders import DUE, a_payment, a_snapshot, after, at, created, facts
+from unit.domain.builders import (
+    DUE,
+    NOW,
+    a_dispute,
+    a_payment,
+    a_report,
+    a_snapshot,
+    after,
+    at,
+    created,
+    facts,
+)
 
-from payd.domain.attention import Attention
+from payd.domain.attention import Attention, AttentionRecord
 from payd.domain.decide import Decision, EventType, decide
+from payd.domain.dispute import DisputeStatus
+from payd.domain.disputes import is_disputed
 from payd.domain.evidence import (
+    CancelRequested,
     Conflict,
     Created,
     Evidence,
     NotClosable,
     ProviderStatus,
-    Reversal,
     Snapshot,
 )
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
+from payd.domain.refund import RefundState
+from payd.domain.refunds import left
 
 PENDING = a_payment(Status.PENDING)
 CREATING = a_payment(Status.CREATING, asking=Asking.UNKNOWN)
@@ -118,54 +132,52 @@ def test_a_report_that_contradicts_is_for_a_person() -> None:
 # -- money that goes back ------------------------------------------------------------------------
 
 
-def test_a_refund_is_a_fact_and_moves_nothing() -> None:
-    done = after(PENDING, PAID, Reversal(asset="USD", refunded=200, aliases=("ch_1",)))
-    assert (done.status, done.refunded, done.confirmed) == (Status.COMPLETED, 200, DUE)
-    assert done.attention == {Attention.REFUNDED_EXTERNALLY}
-    assert done.aliases == ("pi_1", "ch_1")
-
-
-def test_of_refunds_the_largest_total_holds() -> None:
-    back = [Reversal(asset="USD", refunded=amount) for amount in (100, 300, 200)]
-    assert {after(PENDING, *order).refunded for order in permutations(back)} == {300}
-
-
 @pytest.mark.parametrize("status", [Status.PENDING, Status.EXPIRED, Status.CANCELED])
 def test_what_went_back_is_no_proof_that_it_came(status: Status) -> None:
-    result = after(a_payment(status), Reversal(asset="USD", refunded=DUE, disputed=True))
-    assert (result.status, result.received) == (status, 0)
+    result = after(a_payment(status), a_report(refund_id=None, amount=DUE), a_dispute())
+    assert (result.status, result.received, result.refunded) == (status, 0, DUE)
     assert result.attention == {Attention.REFUNDED_EXTERNALLY, Attention.DISPUTED}
 
 
 def test_a_dispute_is_reported_and_a_completed_payment_stays_completed() -> None:
-    decision = decide(after(PENDING, PAID), Reversal(asset="USD", disputed=True), at(3))
+    decision = decide(after(PENDING, PAID), a_dispute(), at(3))
     assert isinstance(decision, Decision)
     assert decision.payment.status is Status.COMPLETED
-    [event] = decision.events
-    assert (event.type, event.reason) == (EventType.ATTENTION, "DISPUTED")
-
-
-def test_money_that_went_back_in_another_currency_is_a_mismatch() -> None:
-    result = after(PENDING, Reversal(asset="EUR", refunded=DUE))
-    assert (result.refunded, result.attention) == (0, {Attention.AMOUNT_MISMATCH})
-
-
-def test_a_report_of_a_dispute_does_not_expire_an_overdue_payment() -> None:
-    disputed = a_snapshot(ProviderStatus.DISPUTED, minutes=31, received=0, confirmed=0)
-    assert after(PENDING, disputed, minutes=32).status is Status.PENDING
+    published = [(event.type, event.reason) for event in decision.events]
+    assert published == [(EventType.DISPUTED, ""), (EventType.ATTENTION, "DISPUTED")]
 
 
 @pytest.mark.parametrize("status", [Status.CREATING, Status.PENDING, Status.CANCELING])
 def test_a_refund_before_the_payment_is_no_news_of_its_object(status: Status) -> None:
-    result = after(a_payment(status), Reversal(asset="USD", refunded=100))
+    result = after(a_payment(status), a_report(refund_id=None))
     assert (result.status, result.provider_status) == (status, None)
+
+
+def test_what_was_refunded_when_payd_kept_only_the_total_is_not_refunded_again() -> None:
+    old = after(a_payment(Status.COMPLETED, snapshot_refunded=300), CancelRequested(), Conflict())
+    assert (old.refunded, left(old)) == (300, DUE - 300)
+    assert Attention.REFUNDED_EXTERNALLY in old.attention
+    known = after(old, a_report(refund_id=None, amount=200))
+    assert (known.refunded, left(known)) == (300, DUE - 300)
+    more = after(known, a_report(reference="re_2", refund_id=None, amount=200))
+    assert (more.refunded, left(more)) == (400, DUE - 400)
+    pending = after(old, a_report(RefundState.PENDING, refund_id=None, amount=100))
+    assert (pending.refunded, left(pending)) == (300, DUE - 400)
+
+
+def test_a_dispute_from_when_payd_kept_only_the_reason_stops_a_refund() -> None:
+    disputed = AttentionRecord(reason=Attention.DISPUTED, since=NOW, published=True)
+    old = a_payment(Status.COMPLETED, attention_records=(disputed,))
+    assert is_disputed(old)
+    assert after(old, Conflict()).attention == {Attention.DISPUTED, Attention.CONFLICTING_EVIDENCE}
+    assert not is_disputed(after(old, a_dispute(DisputeStatus.WON)))
 
 
 def test_other_names_that_reports_contain_are_kept_once_in_their_order() -> None:
     result = after(
         PENDING,
         a_snapshot(aliases=("pi_1", "ch_1")),
-        Reversal(asset="USD", aliases=("ch_1", "re_1")),
+        a_report(refund_id=None, aliases=("ch_1", "re_1")),
         created("ref", aliases=("pi_1", "cus_1")),
     )
     assert result.aliases == ("pi_1", "ch_1", "re_1", "cus_1")
@@ -179,7 +191,9 @@ def test_a_report_of_another_object_names_nothing_of_the_payment() -> None:
 # -- in every order ------------------------------------------------------------------------------
 
 EXPIRED_TOO_LATE = a_snapshot(ProviderStatus.EXPIRED, minutes=2.5, reference="ref", due=DUE)
-DISPUTED = a_snapshot(ProviderStatus.DISPUTED, minutes=4, reference="ref", due=DUE)
+DISPUTED = attrs.evolve(
+    PAID, reference="ref", as_of=at(4), disputes=(a_dispute(DisputeStatus.UNDER_REVIEW, minutes=4),)
+)
 LIFE: list[Evidence] = [
     created("ref"),
     a_snapshot(ProviderStatus.OPEN, minutes=1, reference="ref", due=DUE),
@@ -187,8 +201,10 @@ LIFE: list[Evidence] = [
     attrs.evolve(PAID, as_of=at(3)),
     attrs.evolve(PAID, reference="other", as_of=at(3)),
     attrs.evolve(PAID, due=1, as_of=at(3)),
-    Reversal(asset="USD", refunded=100),
-    Reversal(asset="USD", refunded=300, disputed=True),
+    a_report(RefundState.PENDING, refund_id=None),
+    a_report(refund_id=None),
+    a_report(reference="re_2", refund_id=None, amount=300),
+    a_dispute(minutes=3),
     DISPUTED,
 ]
 #: All but what speaks of another object.
@@ -206,9 +222,10 @@ WRONG: list[Evidence] = [
     NotClosable(
         snapshot=attrs.evolve(PAID, reference="other", received=2 * DUE, confirmed=2 * DUE)
     ),
-    Reversal(asset="USD", refunded=DUE),
-    Reversal(asset="USD", refunded=2 * DUE, disputed=True),
-    Reversal(asset="EUR", refunded=DUE),
+    a_report(refund_id=None, amount=DUE),
+    a_report(reference="re_2", refund_id=None, amount=2 * DUE),
+    a_report(refund_id=None, asset="EUR"),
+    a_dispute(),
     Conflict(),
 ]
 
@@ -266,15 +283,6 @@ def test_a_report_of_another_object_does_not_change_an_overdue_payment(
     about_others = [one for one in reports if getattr(one, "reference", None) == "other"]
     payment = after(PENDING, *about_others, minutes=minutes)
     assert (payment.status, payment.received) == (Status.PENDING, 0)
-
-
-@given(st.integers(31, 3000), st.integers(0, DUE))
-def test_a_disputed_object_never_expires(minutes: int, received: int) -> None:
-    look = attrs.evolve(DISPUTED, received=received, confirmed=0, as_of=at(minutes))
-    for evidence in (look, NotClosable(snapshot=look)):
-        result = after(PENDING, evidence, minutes=minutes + 1)
-        assert result.status in (Status.PENDING, Status.PROCESSING)
-        assert Attention.DISPUTED in result.attention
 
 
 def _end(payment: Payment) -> tuple[Any, ...]:

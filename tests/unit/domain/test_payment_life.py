@@ -230,7 +230,6 @@ def check_step(before: Payment, decision: Decision) -> None:
     assert payment.version == before.version + 1
     assert all(getattr(payment, name) == getattr(before, name) for name in IDENTITY)
     assert payment.confirmed >= before.confirmed
-    assert payment.refunded >= before.refunded
     assert payment.status is not Status.COMPLETED or payment.confirmed >= payment.due
     assert before.status is not Status.COMPLETED or payment.status is Status.COMPLETED
     if payment.status is not before.status:

@@ -6,8 +6,10 @@ import attrs
 import pytest
 from unit.providers.toys import CREATED, OPEN, START, Toy, an_operation, fenced, says
 
-from payd.domain.evidence import Declined, Observation, Outflow, Receipt, ReceiptState, Reversal
+from payd.domain.dispute import Dispute, DisputeStatus
+from payd.domain.evidence import Declined, Observation, Outflow, Receipt, ReceiptState
 from payd.domain.next_action import CryptoTransfer, Redirect
+from payd.domain.refund import RefundSnapshot, RefundState
 from payd.domain.text import ALIASES_MAX, CODE_MAX, MESSAGE_MAX
 from payd.plugins import NAME_MAX, TEXT_MAX, InvalidRequest, Page, ProviderEvent
 from payd.plugins import Declined as SaidDeclined
@@ -20,7 +22,17 @@ GOOD, LONG = WIDE * NAME_MAX, "x" * (NAME_MAX + 1)
 RECEIPT = Receipt(id="r", asset="USD", amount=1, state=ReceiptState.CONFIRMED, time=START)
 SEEN = Observation(id="o", reference="p", fact=(RECEIPT,))
 GONE = Outflow(id="out", asset="USD", amount=1, time=START)
-REVERSAL = Reversal(asset="USD")
+REFUND = RefundSnapshot(
+    reference="re", state=RefundState.PENDING, asset="USD", amount=1, time=START
+)
+DISPUTE = Dispute(
+    id="dp",
+    status=DisputeStatus.LOST,
+    asset="USD",
+    amount=1,
+    open_time=START,
+    as_of=START,
+)
 EVENT = ProviderEvent(id="e", type="t", content={})
 TRANSFER = CryptoTransfer(
     currency="USDC",
@@ -44,7 +56,8 @@ NAMES: list[tuple[Any, str]] = [
     (RECEIPT, "asset"),
     (GONE, "id"),
     (GONE, "asset"),
-    (REVERSAL, "asset"),
+    *((REFUND, field) for field in ("reference", "asset")),
+    *((DISPUTE, field) for field in ("id", "asset")),
     (EVENT, "id"),
     (EVENT, "type"),
 ]
@@ -92,7 +105,7 @@ def test_what_must_have_a_name_has_one(value: Any) -> None:
 
 def test_an_object_has_a_limited_number_of_names() -> None:
     names = tuple(f"a{number}" for number in range(ALIASES_MAX + 1))
-    for value in (CREATED, OPEN, REVERSAL):
+    for value in (CREATED, OPEN, REFUND, DISPUTE):
         assert with_value(value, "aliases", names[1:])
         for wrong in (names, ("\0",), (LONG,), (None,), ["a"], None):
             with pytest.raises((TypeError, ValueError), match="aliases"):

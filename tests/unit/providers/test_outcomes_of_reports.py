@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.providers.toys import CREATED, FOUND, OPEN, PAYMENT_ID, START
 
+from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.evidence import (
     Absent,
     Conflict,
@@ -16,14 +17,24 @@ from payd.domain.evidence import (
     Observation,
     Receipt,
     ReceiptState,
-    Reversal,
 )
+from payd.domain.refund import RefundSnapshot, RefundState
 from payd.plugins.interface import Found, ObjectPage, Page, ProviderEvent, RemoteObject
 from payd.providers.validation import is_event, is_json, is_observations, is_page
 
 EVENT = ProviderEvent(id="evt_1", type="paid", content={"a": 1})
 RECEIPT = Receipt(id="r", asset="USD", amount=1, state=ReceiptState.CONFIRMED, time=START)
-REVERSAL = Reversal(asset="USD", refunded=1, disputed=True, aliases=("ch_1",))
+REFUND = RefundSnapshot(
+    reference="re", state=RefundState.PENDING, asset="USD", amount=1, time=START
+)
+DISPUTE = Dispute(
+    id="dp",
+    status=DisputeStatus.LOST,
+    asset="USD",
+    amount=1,
+    open_time=START,
+    as_of=START,
+)
 #: What a provider's code may give by mistake.
 ANYTHING: Sequence[object] = [None, 0, "", "x", b"", [], {}, (), object(), EVENT, FOUND, Absent()]
 
@@ -99,7 +110,7 @@ def test_an_event_has_a_mapping(content: Any) -> None:
 # -- observations --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fact", [OPEN, (RECEIPT,), (), REVERSAL, Conflict()])
+@pytest.mark.parametrize("fact", [OPEN, (RECEIPT,), (), REFUND, DISPUTE, Conflict()])
 def test_each_kind_of_fact_can_be_settled(fact: Any) -> None:
     assert is_observations([about(fact)])
     assert is_observations((about(fact), about(OPEN)))

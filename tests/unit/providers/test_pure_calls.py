@@ -8,7 +8,7 @@ from trio.testing import wait_all_tasks_blocked
 from unit.providers.toys import CREATED, FOUND, START, Journal, Toy, an_operation, fenced, says
 
 from payd.domain.errors import InvalidField, ProviderUnavailable, WebhookRefused, WebhookUnknown
-from payd.domain.evidence import Conflict, Observation, Receipt, ReceiptState, Reversal
+from payd.domain.evidence import Conflict, Observation, Receipt, ReceiptState
 from payd.plugins import interface
 from payd.plugins.interface import (
     CreateOperation,
@@ -157,7 +157,7 @@ async def test_an_event_is_translated() -> None:
     said = [
         SEEN,
         Observation(id="o", reference="cs_1", fact=(receipt,)),
-        Observation(id="o", reference="cs_1", fact=Reversal(asset="USD")),
+        Observation(id="o", reference="cs_1", fact=Conflict(detail="d")),
     ]
     async with fenced(Telling(said)) as fence:
         assert fence.translate(EVENT) == tuple(said)

@@ -7,13 +7,14 @@ from uuid import UUID
 
 import attrs
 import pytest
-from unit.service.fakes import UNANSWERED, created
+from unit.service.fakes import NOON, UNANSWERED, created
 from unit.service.world import World
 
 from payd.domain.attention import Attention
 from payd.domain.evidence import Created, ProviderStatus, Snapshot
 from payd.domain.next_action import Redirect
 from payd.domain.payment import Payment, Status
+from payd.domain.refund import RefundSnapshot, RefundState
 from payd.plugins.interface import Found, ObjectPage, PaymentRef, RemoteObject
 from payd.ports import Answer, Reconciliation
 from payd.service import reconcile
@@ -464,11 +465,28 @@ async def test_closing_a_second_object_closes_no_payment_though_its_snapshot_nam
 async def test_a_refund_that_nobody_reported_is_found(world: World) -> None:
     payment = await world.payment_in(Status.COMPLETED)
     shown = listed(world, payment)
-    refunded = attrs.evolve(shown.found.snapshot, refunded=100)
+    report = RefundSnapshot(
+        reference="re_1", state=RefundState.SUCCEEDED, asset="USD", amount=100, time=NOON
+    )
+    refunded = attrs.evolve(shown.found.snapshot, refunds=(report,))
 
-    await compared(world, attrs.evolve(shown, found=attrs.evolve(shown.found, snapshot=refunded)))
+    for _ in range(2):
+        same = attrs.evolve(shown, found=attrs.evolve(shown.found, snapshot=refunded))
+        await compared(world, same)
 
-    assert (await world.newest(payment)).attention == {Attention.REFUNDED_EXTERNALLY}
+    after = await world.newest(payment)
+    assert (after.attention, after.refunded) == ({Attention.REFUNDED_EXTERNALLY}, 100)
+    assert after.version == payment.version + 1
+
+
+async def test_a_fee_that_nobody_reported_is_found(world: World) -> None:
+    payment = await world.payment_in(Status.COMPLETED)
+    shown = listed(world, payment)
+    charged = attrs.evolve(shown.found.snapshot, fee=46)
+
+    await compared(world, attrs.evolve(shown, found=attrs.evolve(shown.found, snapshot=charged)))
+
+    assert (await world.newest(payment)).fee == 46
 
 
 # -- words for the above ---------------------------------------------------------------------

@@ -7,19 +7,23 @@ from uuid import UUID
 import attrs
 import pytest
 import trio
-from unit.service.fakes import Died
+from unit.service.fakes import NOON, Died
 from unit.service.world import LEASES_S, World
 
 from payd.domain.attention import Attention
 from payd.domain.errors import ProviderUnavailable, WebhookRefused, WebhookUnknown
-from payd.domain.evidence import Conflict, Observation, ProviderStatus, Reversal, Snapshot
+from payd.domain.evidence import Conflict, Observation, ProviderStatus, Snapshot
 from payd.domain.payment import Payment, Status
+from payd.domain.refund import RefundSnapshot, RefundState
 from payd.plugins.interface import ProviderEvent, WebhookRequest
 from payd.ports import Unreadable
 
 #: What the audit rows say of a payment that waits to be paid.
 TRAIL = ("payment_creating", "payment_pending")
 SIGNED = WebhookRequest(body=b"signed", headers={})
+REFUND = RefundSnapshot(
+    reference="re_1", state=RefundState.SUCCEEDED, asset="USD", amount=100, time=NOON
+)
 
 
 async def test_an_authentic_webhook_is_stored_and_then_settled(world: World) -> None:
@@ -115,9 +119,7 @@ async def test_a_webhook_that_says_nothing_of_payments_is_not_ours(world: World)
 
 async def test_a_webhook_may_say_two_things(world: World) -> None:
     payment = await world.initiate()
-    refund = Observation(
-        id="evt_1:refund", reference=str(payment.id), fact=Reversal(asset="USD", refunded=100)
-    )
+    refund = Observation(id="evt_1:refund", reference=str(payment.id), fact=REFUND)
     _webhook_reports(world, _paid(world, payment), refund)
     await world.intake.accept_webhook("mock", SIGNED)
 
@@ -201,9 +203,7 @@ async def test_i10_a_webhook_whose_worker_died_between_two_payments_settles_both
 
 async def test_a_webhook_that_two_workers_hold_has_one_effect(world: World) -> None:
     payment = await world.initiate()
-    refund = Observation(
-        id="evt_1", reference=str(payment.id), fact=Reversal(asset="USD", refunded=100)
-    )
+    refund = Observation(id="evt_1", reference=str(payment.id), fact=REFUND)
     _webhook_reports(world, _paid(world, payment), refund)
     await world.intake.accept_webhook("mock", SIGNED)
     [row] = await world.reports.claim_batch()
@@ -214,7 +214,9 @@ async def test_a_webhook_that_two_workers_hold_has_one_effect(world: World) -> N
 
     after = await world.newest(payment)
     assert (after.status, after.confirmed, after.refunded) == (Status.COMPLETED, payment.due, 100)
-    assert sorted(await world.events()) == ["payment.attention", "payment.completed"]
+    assert sorted(await world.events()) == [
+        *("payment.attention", "payment.completed", "payment.refunded"),
+    ]
     assert world.inbox.outcome(1) == "applied"
 
 
