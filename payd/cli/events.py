@@ -105,13 +105,14 @@ async def _tail(
         async for event in found:
             if payment is not None and event.body.get("id") != payment:
                 continue
-            _show(event, as_json)
+            show_event(event, as_json)
             shown += 1
             if shown == count:
                 return
 
 
-def _show(event: Any, as_json: bool) -> None:
+def show_event(event: Any, as_json: bool) -> None:
+    """Print an event in one line, with the amount of the refund or dispute that it is about."""
     import json
 
     if as_json:
@@ -119,9 +120,10 @@ def _show(event: Any, as_json: bool) -> None:
         click.echo(json.dumps(line, ensure_ascii=False))
         return
     body = event.body
+    about = body.get("refund") or body.get("dispute") or body
     click.echo(
         f"{event.time:%H:%M:%S}  {click.style(event.subject, bold=True):<26} {body['id']}  "
-        f"{render.status(body['status'])}  {render.amount(body['amount'])}  "
+        f"{render.status(body['status'])}  {render.amount(about['amount'])}  "
         f"{body['reason']}{'  late' if body['late'] else ''}"
     )
 

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from payd_client.proto import payment_pb2 as pb
 from unit.cli.scripted_daemon import PAYMENT_ID, REFUND_ID, a_payment, a_refund
 
 from payd.cli import payment_view, refund_view, render
+from payd.cli.events import show_event
 
 
 @pytest.mark.parametrize(
@@ -213,6 +216,18 @@ def test_instructions_for_a_bank_are_shown_line_by_line() -> None:
     ):
         assert ("IBAN", "DE02") in lines
         assert ("bank transfer", "BCD") in lines
+
+
+@pytest.mark.parametrize(("about", "amount"), [({}, "149.00 USD"), ({"refund": 1}, "10.00 USD")])
+def test_an_event_about_a_refund_shows_the_amount_of_the_refund(
+    about: dict[str, int], amount: str
+) -> None:
+    body = render.message_json(a_payment()) | {"reason": ""}
+    body |= {name: render.message_json(a_refund()) for name in about}
+    event = SimpleNamespace(subject="payment.refunded", time=datetime.now(UTC), body=body)
+    [(_, text)] = lines_of(lambda: show_event(event, as_json=False))
+    assert text.startswith("payment.refunded")
+    assert text.endswith(amount)
 
 
 def test_a_table_of_refunds_shortens_nothing() -> None:
