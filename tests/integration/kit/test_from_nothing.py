@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 
 import httpx
 import pytest
@@ -104,7 +105,7 @@ def test_an_afternoon(newcomer: Newcomer) -> None:
         fake_api = wait_until_ready(state, process)["hooli_api"]
         show, start_payment = pay.strip().splitlines()
         [row] = [line for line in newcomer.types(show).splitlines() if " hooli " in f" {line} "]
-        assert "passed basic, webhooks, resilience, scan on" in row
+        assert "passed basic, webhooks, resilience, scan, refunds on" in row
         assert "healthy" in row
         assert "closed" in row
         assert paid(newcomer, start_payment, fake_api).endswith("COMPLETED")
@@ -133,7 +134,8 @@ def paid(newcomer: Newcomer, command: str, fake_api: str) -> str:
 def test_the_rest_of_the_page_is_true(newcomer: Newcomer) -> None:
     """After the afternoon."""
     hooli = newcomer.folder / "hooli"
-    conformance, companion = blocks("python")
+    refund, conformance, companion = blocks("python")
+    assert indent(refund, "    ") in (hooli / "hooli_provider/provider.py").read_text()
     written = (hooli / "tests/test_conformance.py").read_text().splitlines()
     assert set(conformance.splitlines()) <= set(written)
     assert companion in (hooli / "hooli_provider/companion.py").read_text()
