@@ -16,11 +16,13 @@ from support.daemon import (
     running_daemon,
     wait_until_published,
 )
+from support.waiting import wait_until
 
 from payd.adapters.system import CRASH_POINTS
 
 #: A payment that is only paid or canceled comes by these.
 PAYMENT_POINTS = sorted(point for point in CRASH_POINTS if not point.startswith("refund."))
+REFUND_POINTS = sorted(point for point in CRASH_POINTS if point.startswith("refund."))
 CAMPAIGN_KILLS = int(os.environ.get("PAYD_CAMPAIGN_KILLS", "50"))
 #: Reports of many payments are stored in one go, so that this is reached less often than others.
 REACHED_ONCE = ("intake.before_inbox", "intake.after_inbox")
@@ -30,6 +32,38 @@ CANCEL_POINTS = {"cancel.after_wish", "cancel.after_provider"}
 @pytest.mark.parametrize("point", PAYMENT_POINTS)
 def test_a_crash_changes_nothing_but_the_time(place: Place, point: str) -> None:
     crash_and_recover(place, point, nth=1)
+
+
+@pytest.mark.parametrize("point", REFUND_POINTS)
+def test_a_crash_while_refunding_refunds_once(place: Place, point: str) -> None:
+    request = pb.RefundPaymentRequest(
+        idempotency_key=str(uuid.uuid4()), amount=pb.Money(currency_code="USD", minor_units=100)
+    )
+    daemon = Daemon(place, PAYD_CRASH_AT=point).wait_started()
+    with daemon.client() as client:
+        payment = client.wait_for(client.initiate().id, "COMPLETED")
+        request.payment_id = payment.id
+        with pytest.raises(grpc.RpcError) as error:
+            client.call("RefundPayment", request)
+        assert error.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert daemon.wait_ended() == -9, "the crash point was not reached"
+    with running_daemon(place) as daemon, daemon.client() as client:
+        # What only time would bring: the end of claims and leases.
+        rows(place, "UPDATE refunds SET ask_deadline = now() WHERE ask_deadline IS NOT NULL")
+        rows(place, "UPDATE refunds SET next_look_time = now() WHERE next_look_time IS NOT NULL")
+        rows(place, "UPDATE inbox SET locked_until = now()")
+        rows(place, "UPDATE outbox SET locked_until = now()")
+
+        def is_refunded() -> bool:
+            client.call("RefundPayment", request)
+            return bool(client.get(payment.id).refunded.minor_units == 100)
+
+        wait_until(is_refunded, "refunded")
+        assert len(client.get(payment.id).refunds) == 1
+        published = wait_until_published(place)
+    mine = [event.subject for event in published if event.body["id"] == payment.id]
+    assert sorted(mine) == ["payment.completed", "payment.refunded"]
+    assert_explained(place)
 
 
 @pytest.mark.campaign
