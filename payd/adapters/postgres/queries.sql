@@ -161,6 +161,37 @@ WITH asked AS MATERIALIZED (
         )
 ),
 
+-- What is stored under their keys, references and dispute ids. With arrays each value is looked up,
+-- as in `current`.
+same_key AS MATERIALIZED (
+    SELECT id, idempotency_key FROM refunds
+    WHERE
+        idempotency_key = ANY (ARRAY(
+            SELECT n.idempotency_key
+            FROM asked, jsonb_to_recordset(asked.refunds) AS n (idempotency_key text)
+        ))
+        AND idempotency_key <> ''
+),
+
+same_reference AS MATERIALIZED (
+    SELECT provider, provider_reference, payment_id FROM refunds
+    WHERE
+        provider = ANY (ARRAY(SELECT DISTINCT provider FROM asked))
+        AND provider_reference = ANY (ARRAY(
+            SELECT n.provider_reference
+            FROM asked, jsonb_to_recordset(asked.refunds) AS n (provider_reference text)
+        ))
+),
+
+same_dispute AS MATERIALIZED (
+    SELECT provider, id, payment_id FROM disputes
+    WHERE
+        provider = ANY (ARRAY(SELECT DISTINCT provider FROM asked))
+        AND id = ANY (ARRAY(
+            SELECT n.id FROM asked, jsonb_to_recordset(asked.disputes) AS n (id text)
+        ))
+),
+
 -- Not decisions with the idempotency key of another refund, or with the provider's reference of a
 -- refund, or the dispute, of another payment. Within a payment a reference may pass on.
 decided AS MATERIALIZED (
@@ -168,21 +199,24 @@ decided AS MATERIALIZED (
     WHERE
         NOT EXISTS (
             SELECT 1
-            FROM jsonb_to_recordset(asked.refunds) AS n (id uuid, idempotency_key text)
-            INNER JOIN refunds AS r ON n.idempotency_key = r.idempotency_key
-            WHERE r.idempotency_key <> '' AND r.id <> n.id
+            FROM
+                jsonb_to_recordset(asked.refunds) AS n (id uuid, idempotency_key text)
+                INNER JOIN same_key AS s USING (idempotency_key)
+            WHERE s.id <> n.id
         )
         AND NOT EXISTS (
             SELECT 1
-            FROM jsonb_to_recordset(asked.refunds) AS n (id uuid, provider_reference text)
-            INNER JOIN refunds AS r ON n.provider_reference = r.provider_reference
-            WHERE r.provider = asked.provider AND r.payment_id <> asked.id
+            FROM
+                jsonb_to_recordset(asked.refunds) AS n (provider_reference text)
+                INNER JOIN same_reference AS s USING (provider_reference)
+            WHERE s.provider = asked.provider AND s.payment_id <> asked.id
         )
         AND NOT EXISTS (
             SELECT 1
-            FROM jsonb_to_recordset(asked.disputes) AS n (id text)
-            INNER JOIN disputes AS t ON n.id = t.id
-            WHERE t.provider = asked.provider AND t.payment_id <> asked.id
+            FROM
+                jsonb_to_recordset(asked.disputes) AS n (id text)
+                INNER JOIN same_dispute AS s USING (id)
+            WHERE s.provider = asked.provider AND s.payment_id <> asked.id
         )
 ),
 
