@@ -27,6 +27,8 @@ def attention_of(text: str, listed: Collection[str], update_time: datetime) -> R
     A reason that only one of the columns has was raised or ended by the previous version, at the
     payment's last change.
     """
+    if text == "[]" and not listed:
+        return ()
     records: Records = tuple(map(_record_of, json.loads(text)))
     current = {Attention(reason) for reason in listed}
     is_open = open_reasons(records)

@@ -1,9 +1,9 @@
 """Convert rows to domain values; `adapters.columns` is the other direction."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -20,6 +20,7 @@ from payd.domain.refund import Refund, RefundStatus
 from payd.domain.sums import ByTime, ReceiptSums
 
 Row = asyncpg.Record
+T = TypeVar("T")
 
 
 def payment_of(row: Row) -> Payment:
@@ -51,7 +52,7 @@ def payment_of(row: Row) -> Payment:
 
 
 def _mutable_fields(row: Row) -> dict[str, Any]:
-    status, code = row["provider_status"], row["failure_code"]
+    status, code, action = row["provider_status"], row["failure_code"], row["next_action"]
     same = (
         *("create_time", "update_time", "expire_time", "complete_time", "close_time"),
         *("ask_deadline", "provider_reference", "provider_status_time", "late"),
@@ -62,21 +63,25 @@ def _mutable_fields(row: Row) -> dict[str, Any]:
         "next_check_time": row["next_look_time"],
         "asking": Asking(row["asking"]),
         "aliases": tuple(row["aliases"]),
-        "next_action": next_action_of(json.loads(row["next_action"] or "null")),
+        "next_action": next_action_of(action and json.loads(action)),
         "provider_status": provider_status_of(status) if status else None,
         "snapshot_received": int(row["snapshot_received"]),
         "snapshot_confirmed": int(row["snapshot_confirmed"]),
         "snapshot_refunded": int(row["snapshot_refunded"]),
         "sums": _sums_of(row["sums"]),
-        "receipts": tuple(map(receipt_of, json.loads(row["receipts"] or "[]"))),
+        "receipts": _each(receipt_of, row["receipts"]),
         "attention_records": attention_of(
             row["attention_records"], row["attention"], row["update_time"]
         ),
-        "refunds": tuple(map(refund_of, json.loads(row.get("refunds") or "[]"))),
-        "disputes": tuple(map(dispute_of, json.loads(row.get("disputes") or "[]"))),
+        "refunds": _each(refund_of, row.get("refunds")),
+        "disputes": _each(dispute_of, row.get("disputes")),
         "fee": None if row["fee"] is None else int(row["fee"]),
         "failure": Failure(code=code, message=row["failure_message"]) if code else None,
     }
+
+
+def _each(value_of: Callable[[Json], T], text: str | None) -> tuple[T, ...]:
+    return () if text is None else tuple(map(value_of, json.loads(text)))
 
 
 def _sums_of(text: str | None) -> ReceiptSums:
