@@ -50,13 +50,21 @@ class _Report:
                 Conflict(detail=f"report {observation.id} came with two contents")
                 for observation in self.observations
             )
-        return tuple(observation.fact for observation in self.observations)
+        return tuple(map(_evidence_of, self.observations))
 
     @property
     def only_payment(self) -> Payment | None:
         """The payment that all observations name; None if they differ, or if it is unknown."""
         ids = {payment and payment.id for payment in self.payments}
         return self.payments[0] if len(ids) == 1 else None
+
+
+def _evidence_of(observation: Observation) -> Evidence:
+    fact = observation.fact
+    if isinstance(fact, Conflict) and not fact.detail:
+        # Two reports that do not say what contradicts are two facts.
+        return Conflict(detail=f"report {observation.id}")
+    return fact
 
 
 @attrs.frozen

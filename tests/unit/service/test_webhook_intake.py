@@ -364,6 +364,18 @@ async def test_a_webhook_whose_last_word_is_known_already_was_applied_all_the_sa
     assert world.inbox.outcome(1) == "applied"
 
 
+async def test_each_report_that_contradicts_is_a_fact_of_its_own(world: World) -> None:
+    payment = await world.initiate()
+    for name in ("evt_1", "evt_2", "evt_1"):
+        conflict = Observation(id=name, reference=str(payment.id), fact=Conflict())
+        await world.intake.accept("mock", [conflict])
+        await world.intake_pass()
+
+    [record] = (await world.newest(payment)).attention_records
+    assert record.facts == {"report evt_1", "report evt_2"}
+    assert await world.events() == ["payment.attention", "payment.attention"]
+
+
 # -- words for the above ---------------------------------------------------------------------
 
 
