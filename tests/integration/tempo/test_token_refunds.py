@@ -167,6 +167,20 @@ def test_another_address_does_not_end_it_and_calls_a_person(till: Till) -> None:
     assert till.audit()["balanced"]
 
 
+def test_a_transfer_after_the_refund_was_withdrawn_calls_a_person(till: Till) -> None:
+    payment = paid(till)
+    refund = ask(till, payment)
+    with till.daemon.client("operator") as operator:
+        request = pb.CancelRefundRequest(refund_id=refund.id, note="the customer keeps it")
+        operator.call("CancelRefund", request)
+    assert stands(till, refund) == "CANCELED"
+    send(till, refund)
+    after = till.newest(payment)
+    assert "CONFLICTING_EVIDENCE" in after.attention
+    assert after.refunded.minor_units == PART, "it left, whatever was withdrawn"
+    assert till.audit()["balanced"]
+
+
 def test_money_that_a_person_sent_back_without_payd_is_seen(till: Till) -> None:
     payment = paid(till)
     memo = payment.provider_reference
