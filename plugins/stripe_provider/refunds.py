@@ -45,7 +45,11 @@ _FAILED = "The bank did not accept the refund."
 
 
 def refund_parameters(operation: RefundOperation, payment_intent: str) -> Mapping[str, Any]:
-    """Compute a refund's parameters, equal at every attempt. Raises InvalidRequest."""
+    """Compute a refund's parameters. Raises InvalidRequest.
+
+    Stripe compares them at every attempt, also at one by a newer version of this provider: what is
+    sent for an operation must never change.
+    """
     try:
         units = to_stripe(Money(currency_code=operation.asset, minor_units=operation.amount))
     except InvalidRequest as error:
