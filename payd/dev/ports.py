@@ -1,7 +1,9 @@
 """Choose the ports of `payd dev`: the usual ones, or free ones where those are taken."""
 
+import os
 import secrets
 import socket
+from collections import deque
 from collections.abc import Collection, Mapping
 
 USUAL = {
@@ -17,6 +19,10 @@ HOST = "127.0.0.1"
 #: Below Linux's range for outgoing connections (32768 and up). A port of that range could be taken
 #: by an outgoing connection, or by a server on port 0, between our choice and the server's start.
 _OURS = range(15000, 32000)
+#: How many of the ports that `any_free` returned last stay reserved.
+_RESERVED_MAX = 64
+#: The sockets that reserve them.
+_reserved: deque[int] = deque()
 
 
 class Ports:
@@ -60,8 +66,24 @@ def is_free(port: int) -> bool:
 
 
 def any_free(taken: Collection[int] = ()) -> int:
-    """Return a free port; a random one, so that two processes rarely choose the same."""
+    """Return a free port that no other process gets from here as long as this one keeps it.
+
+    A server may bind it seconds later.
+    """
     while True:
         port = secrets.choice(_OURS)
-        if port not in taken and is_free(port):
+        if port not in taken and is_free(port) and _reserve(port):
             return port
+
+
+def _reserve(port: int) -> bool:
+    """Reserve a port by its UDP number, which none of our servers uses; False if it is reserved."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as claim:
+        try:
+            claim.bind((HOST, port))
+        except OSError:
+            return False
+        _reserved.append(claim.detach())
+    if len(_reserved) > _RESERVED_MAX:
+        os.close(_reserved.popleft())
+    return True

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from payd.dev.ports import HOST, USUAL, choose_ports, is_free
+from payd.dev.ports import HOST, USUAL, any_free, choose_ports, is_free
 from payd.dev.state import StateInUse, open_state
 
 HOLD = """
@@ -119,9 +119,27 @@ def test_a_taken_port_makes_way_and_the_others_stay() -> None:
     }
 
 
+def test_a_chosen_port_is_not_given_to_another_process_before_a_server_binds_it() -> None:
+    """As of two runs of the suite beside each other, each with a server that starts slowly."""
+    script = (
+        "from payd.dev import ports\nports._OURS = range({0}, {0} + 2)\nprint(ports.any_free())"
+    )
+    first = next(port for port in range(29000, 31000, 2) if is_free(port) and is_free(port + 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("payd.dev.ports._OURS", range(first, first + 1))
+        assert any_free() == first
+    for _ in range(8):
+        theirs = subprocess.check_output([sys.executable, "-c", script.format(first)], text=True)
+        assert int(theirs) == first + 1
+    with socket.create_server((HOST, first)):
+        assert not is_free(first)
+
+
 def test_all_services_follow_the_port_base() -> None:
     base = next(
-        base for base in range(21000, 29000, 10) if all(map(is_free, range(base, base + 6)))
+        base
+        for base in range(21000, 29000, 10)
+        if all(map(is_free, range(base, base + len(USUAL))))
     )
     assert sorted(choose_ports({}, base).chosen.values()) == list(range(base, base + len(USUAL)))
 
