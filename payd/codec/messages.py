@@ -4,10 +4,9 @@ import json
 from typing import Any
 from uuid import UUID
 
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 from payd_client.proto import payment_pb2 as pb
 
+from payd.codec.message_json import message_json
 from payd.codec.parts import amount_message, money_message, next_action_message, time_message
 from payd.codec.refunds import attention_message, dispute_message, refund_message
 from payd.domain.dispute import Dispute
@@ -104,11 +103,11 @@ def event_body(
 
     `refund` or `dispute` is the one that the event is about.
     """
-    body = _json(payment_message(payment))
+    body = message_json(payment_message(payment))
     if refund is not None:
-        body["refund"] = _json(refund_message(payment, refund))
+        body["refund"] = message_json(refund_message(payment, refund))
     if dispute is not None:
-        body["dispute"] = _json(dispute_message(payment, dispute))
+        body["dispute"] = message_json(dispute_message(payment, dispute))
     body |= {
         "event_id": str(event_id),
         "event_type": event_type,
@@ -117,12 +116,6 @@ def event_body(
         "request_id": request_id,
     }
     return json.dumps(body, separators=(",", ":"), sort_keys=True).encode()
-
-
-def _json(message: Message) -> dict[str, Any]:
-    return MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
 
 
 def _item(item: LineItem) -> pb.PricedItem:
