@@ -23,7 +23,12 @@ _NOT_COPIED = shutil.ignore_patterns(
     "__pycache__", "*.egg-info", ".*_cache", ".hypothesis", "build"
 )
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-_MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "unproven": ("?", "yellow")}
+_MARKS = {
+    "passed": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "remote mistake": ("!", "red"),
+    "unproven": ("?", "yellow"),
+}
 
 
 @click.group()
@@ -95,7 +100,8 @@ def _pip_path(folder: Path) -> str:
 def check(distribution: str, as_json: bool) -> None:
     """Run the conformance kit on the providers of an installed DISTRIBUTION.
 
-    Stores the result for `payd providers`. Exits with 1 when a check failed.
+    Stores the result for `payd providers`. Exits with 1 when a check failed, or is unproven and the
+    manifest does not say why.
     """
     reports = [_report(name, quiet=as_json) for name in _offered(distribution)]
     if as_json:

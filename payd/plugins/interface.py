@@ -359,6 +359,9 @@ class ProviderManifest:
     #: Modules that take long to import, such as those of an SDK. payd imports them before it builds
     #: a provider, while nothing waits for the event loop.
     imports: tuple[str, ...] = ()
+    #: Check of the conformance kit → why the provider's scripted remote side cannot prove it. A
+    #: check that is unproven without a reason fails, as does a reason that is out of date.
+    unproven: Mapping[str, str] = attrs.field(factory=dict)
     factory: Factory
 
 

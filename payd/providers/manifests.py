@@ -67,6 +67,11 @@ def wrong_in_manifest(manifest: Any) -> str | None:
     imports = manifest.imports
     if not (isinstance(imports, tuple) and all(_matches(_MODULE, one) for one in imports)):
         return "its imports are not a tuple of module names"
+    unproven: object = manifest.unproven
+    if not isinstance(unproven, Mapping) or not all(
+        isinstance(text, str) and text for pair in unproven.items() for text in pair
+    ):
+        return "its unproven is not a mapping of the kit's checks to reasons"
     return _wrong_in_capabilities(manifest.capabilities)
 
 

@@ -8,7 +8,7 @@ matters. The daemon never imports the kit.
 from payd.plugins.testing.bench import Bench, BenchClock, BenchLog, BenchSink, OpenRemote
 from payd.plugins.testing.certify import conformance
 from payd.plugins.testing.registry import CHECKS, Check, Failed, Level
-from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted, Remote
+from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted, Remote, RemoteMistake
 from payd.plugins.testing.report import Outcome, Report, Verdict
 from payd.plugins.testing.run import open_bench, run_check, run_kit
 
@@ -27,6 +27,7 @@ __all__ = [
     "OpenRemote",
     "Outcome",
     "Remote",
+    "RemoteMistake",
     "Report",
     "Verdict",
     "conformance",

@@ -9,14 +9,17 @@ import trio
 from payd.plugins import ProviderManifest
 from payd.plugins.testing.bench import OpenRemote
 from payd.plugins.testing.registry import CHECKS, Check
-from payd.plugins.testing.report import Outcome, Report, Verdict
+from payd.plugins.testing.report import UNPROVEN_HEADING, Outcome, Report, Verdict
 from payd.plugins.testing.run import report_of, run_check
 
 _VERDICT = pytest.StashKey[tuple[ProviderManifest, Verdict]]()
 
 
 def conformance(manifest: ProviderManifest, open_remote: OpenRemote) -> Callable[..., None]:
-    """Build one test per check; a check that is unproven or not claimed is skipped."""
+    """Build one test per check; a check that is not claimed is skipped.
+
+    One that is unproven fails, unless `ProviderManifest.unproven` gives the reason.
+    """
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "_"))
     def test(check: Check, request: pytest.FixtureRequest) -> None:
@@ -25,8 +28,12 @@ def conformance(manifest: ProviderManifest, open_remote: OpenRemote) -> Callable
         match verdict.outcome:
             case Outcome.FAILED:
                 pytest.fail(f"{verdict.message}\n{verdict.why}", pytrace=False)
+            case Outcome.REMOTE_MISTAKE:
+                pytest.fail(f"a mistake of the Remote: {verdict.message}", pytrace=False)
+            case Outcome.UNPROVEN if verdict.is_red:
+                pytest.fail(f"{verdict.message}\n{UNPROVEN_HEADING}", pytrace=False)
             case Outcome.UNPROVEN:
-                pytest.skip(f"unproven: {verdict.message}")
+                pytest.skip(f"unproven: {verdict.reason}")
             case Outcome.NOT_CLAIMED:
                 pytest.skip(verdict.message or "not claimed by this provider")
 

@@ -38,6 +38,10 @@ class CannotHappen(Exception):
     """This can never happen at this kind of remote side. The check does not apply."""
 
 
+class RemoteMistake(Exception):
+    """The scripted remote side is wrong, so the check says nothing about the provider."""
+
+
 class Remote:
     """One remote side, created for every check. Override what it can do; the rest is unproven.
 
@@ -81,6 +85,13 @@ class Remote:
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """Let the customer pay an amount, in units of the asset. The payment is final."""
         raise NotScripted("this remote side has no customer who pays")
+
+    async def received(self, ref: PaymentRef) -> int:
+        """Return what the remote side has received for this object, in units of the asset.
+
+        The kit compares it before and after `pay`, and so knows whose mistake missing money is.
+        """
+        raise NotScripted("this remote side does not say what it has received")
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Refund an amount of what was paid, without payd, as in the provider's dashboard."""

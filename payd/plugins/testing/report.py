@@ -13,12 +13,18 @@ from payd.plugins.testing.registry import Level
 #: Format number of the JSON document.
 FORMAT = 1
 
+UNPROVEN_HEADING = (
+    "Unproven: script it in the Remote, or give the reason in ProviderManifest.unproven"
+)
+
 
 class Outcome(enum.Enum):
     """The outcome of one check."""
 
     PASSED = "passed"
     FAILED = "failed"
+    #: The scripted remote side is wrong, so nothing is known about the provider.
+    REMOTE_MISTAKE = "remote mistake"
     #: The scripted remote side cannot do what the check needs.
     UNPROVEN = "unproven"
     #: The provider does not claim the ability.
@@ -37,6 +43,15 @@ class Verdict:
     #: What goes wrong in payd if the check fails.
     why: str
     seconds: float
+    #: Why it is unproven, as the manifest says; empty if the manifest says nothing.
+    reason: str = ""
+
+    @property
+    def is_red(self) -> bool:
+        """Whether the provider cannot be certified with it."""
+        if self.outcome is Outcome.UNPROVEN:
+            return not self.reason
+        return self.outcome in (Outcome.FAILED, Outcome.REMOTE_MISTAKE)
 
     @property
     def is_ruled_out(self) -> bool:
@@ -57,9 +72,9 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed and at least one passed."""
-        outcomes = {verdict.outcome for verdict in self.verdicts}
-        return Outcome.FAILED not in outcomes and Outcome.PASSED in outcomes
+        """Whether at least one check passed, and each other one is explained or does not apply."""
+        has_passed = any(verdict.outcome is Outcome.PASSED for verdict in self.verdicts)
+        return has_passed and not any(verdict.is_red for verdict in self.verdicts)
 
     def levels(self) -> Mapping[Level, Outcome]:
         """The worst outcome of each level, among the checks that apply."""
@@ -94,10 +109,17 @@ class Report:
                     f"  {verdict.message}",
                     f"  {verdict.why}",
                 ]
+        mistaken = [one for one in self.verdicts if one.outcome is Outcome.REMOTE_MISTAKE]
+        if mistaken:
+            lines += ["", "Mistakes in the scripted remote side, not in the provider"]
+            lines += [f"  {one.check}: {one.message}" for one in mistaken]
         unproven = [one for one in self.verdicts if one.outcome is Outcome.UNPROVEN]
-        if unproven:
-            lines += ["", "Unproven: the provider's scripted remote side does not support"]
-            lines += [f"  {one.check}: {one.message}" for one in unproven]
+        if missing := [one for one in unproven if not one.reason]:
+            lines += ["", UNPROVEN_HEADING]
+            lines += [f"  {one.check}: {one.message}" for one in missing]
+        if explained := [one for one in unproven if one.reason]:
+            lines += ["", "Unproven, as the manifest says"]
+            lines += [f"  {one.check}: {one.reason}" for one in explained]
         return "\n".join(lines)
 
     def _summary(self, level: Level) -> str:
@@ -108,7 +130,7 @@ class Report:
         parts = [f"{counts.get(Outcome.PASSED, 0)} of {claimed} passed"]
         parts += [
             f"{counts[one]} {one.value}"
-            for one in (Outcome.FAILED, Outcome.UNPROVEN)
+            for one in (Outcome.FAILED, Outcome.REMOTE_MISTAKE, Outcome.UNPROVEN)
             if counts.get(one)
         ]
         ruled_out = [one for one in self.verdicts if one.level is level and one.is_ruled_out]
@@ -134,6 +156,7 @@ def from_json(document: Mapping[str, Any]) -> Report:
                 message=one["message"],
                 why=one["why"],
                 seconds=one["seconds"],
+                reason=one.get("reason", ""),
             )
             for one in document["checks"]
         ),
@@ -146,5 +169,10 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
 
 
 def _worst(counts: Mapping[Outcome, int]) -> Outcome:
-    order: Sequence[Outcome] = (Outcome.FAILED, Outcome.UNPROVEN, Outcome.PASSED)
+    order: Sequence[Outcome] = (
+        Outcome.FAILED,
+        Outcome.REMOTE_MISTAKE,
+        Outcome.UNPROVEN,
+        Outcome.PASSED,
+    )
     return next((one for one in order if counts.get(one)), Outcome.NOT_CLAIMED)

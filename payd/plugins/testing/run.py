@@ -1,7 +1,7 @@
 """Run checks, each with its own provider and remote side, and judge the outcome."""
 
 import traceback
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -19,9 +19,10 @@ from payd.plugins import (
 )
 from payd.plugins.testing import checks
 from payd.plugins.testing.bench import Bench, BenchClock, BenchLog, BenchSink, OpenRemote
+from payd.plugins.testing.guarded import opened
 from payd.plugins.testing.held import interrupted_when_held, owned
 from payd.plugins.testing.registry import CHECKS, Check, Failed
-from payd.plugins.testing.remote import CannotHappen, NotScripted
+from payd.plugins.testing.remote import CannotHappen, NotScripted, RemoteMistake
 from payd.plugins.testing.report import Outcome, Report, Verdict
 from payd.providers.calls import describe, innermost
 
@@ -31,6 +32,11 @@ __all__ = ["checks", "open_bench", "run_check", "run_kit"]
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 #: Seconds for one check, including the provider's start and end.
 CHECK_TIMEOUT_S = 120.0
+#: The message for a reason in the manifest that is out of date.
+_OUTDATED = (
+    "ProviderManifest.unproven says that it is unproven ({reason}), but it is {outcome}:"
+    " remove it there"
+)
 
 
 async def run_kit(
@@ -63,6 +69,9 @@ async def run_check(check: Check, manifest: ProviderManifest, open_remote: OpenR
     """Run one check; any exception in it becomes the verdict."""
     began = trio.current_time()
     outcome, message = await _outcome(check, manifest, open_remote)
+    reason = _reason(check, manifest)
+    if reason and outcome in (Outcome.PASSED, Outcome.NOT_CLAIMED):
+        outcome, message = Outcome.FAILED, _OUTDATED.format(reason=reason, outcome=outcome.value)
     return Verdict(
         check=check.name,
         level=check.level,
@@ -70,7 +79,14 @@ async def run_check(check: Check, manifest: ProviderManifest, open_remote: OpenR
         message=message,
         why=check.why,
         seconds=round(trio.current_time() - began, 3),
+        reason=reason,
     )
+
+
+def _reason(check: Check, manifest: ProviderManifest) -> str:
+    """Return why the check is unproven, as the manifest says; empty if it says nothing."""
+    stated: object = manifest.unproven
+    return str(stated.get(check.name, "")) if isinstance(stated, Mapping) else ""
 
 
 async def _outcome(
@@ -95,6 +111,8 @@ def _judged(error: BaseException) -> tuple[Outcome, str]:
             return Outcome.UNPROVEN, str(error)
         case CannotHappen():
             return Outcome.NOT_CLAIMED, str(error)
+        case RemoteMistake():
+            return Outcome.REMOTE_MISTAKE, str(error)
         case Failed():
             return Outcome.FAILED, str(error)
         case trio.TooSlowError():
@@ -105,7 +123,7 @@ def _judged(error: BaseException) -> tuple[Outcome, str]:
 
 
 def _place(error: BaseException) -> str:
-    """File and line that raised it: usually the author's scripted remote side."""
+    """File and line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "nowhere"
 
@@ -120,12 +138,14 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
         await trio.lowlevel.checkpoint()
         return next((sink.at for sink in reversed(sinks) if sink.at is not None), None)
 
-    async with open_remote(clock) as remote:
+    async with opened(open_remote, clock) as remote:
         clock.is_real = not remote.follows_clock
         try:
             config = manifest.config_model.model_validate(dict(remote.settings))
         except ValidationError as error:
-            raise Failed(f"the configuration model refuses Remote.settings: {error}") from None
+            raise RemoteMistake(
+                f"the configuration model refuses Remote.settings: {error}"
+            ) from None
         secrets = dict(remote.secrets)
         context = ProviderContext(
             environment="test", secrets=secrets, clock=clock, log=log, read_cursor=read_cursor

@@ -298,6 +298,10 @@ async def test_an_enabled_plugin_that_is_not_installed_names_what_to_install() -
         ({"factory": "raise RuntimeError('no route')"}, "cannot start: RuntimeError: no route"),
         ({"factory": "yield 7; return"}, "the factory gave a int, not a provider"),
         ({"module": "MANIFEST['factory'] = lambda c, s: 7"}, "cannot start: TypeError"),
+        (
+            {"module": "MANIFEST['unproven'] = {'a check': ''}"},
+            "its unproven is not a mapping of the kit's checks to reasons",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -55,6 +55,10 @@ class AcmeRemote(Remote):
         """Let the customer pay an amount."""
         self._acme.pay(self._charge(ref)["id"], amount)
 
+    async def received(self, ref: PaymentRef) -> int:
+        """Return what the fake API has received for the charge."""
+        return int(self._charge(ref)["received"])
+
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Refund an amount of what was paid, in the dashboard."""
         self._acme.refund_outside(self._charge(ref)["id"], amount)

@@ -28,7 +28,7 @@ from payd.plugins import (
 )
 from payd.plugins.testing.bench import Bench, asset, due
 from payd.plugins.testing.checks.standing import looked, stands
-from payd.plugins.testing.registry import Failed, Level, check
+from payd.plugins.testing.registry import CHECKS, Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted
 from payd.providers.manifests import misfit, wrong_in_manifest, wrong_in_methods
 
@@ -60,6 +60,11 @@ async def the_manifest_is_valid(bench: Bench) -> None:
     why = misfit(manifest) or wrong_in_manifest(manifest) or wrong_in_methods(bench.methods)
     if why is not None:
         raise Failed(why)
+    if unknown := manifest.unproven.keys() - {one.name for one in CHECKS}:
+        raise Failed(
+            f"its unproven names {', '.join(map(repr, sorted(unknown)))}: `payd plugin checks`"
+            " lists the checks"
+        )
 
 
 @check(Level.BASIC, "Everything in payd except payd.plugins may change at any time.")
