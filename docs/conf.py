@@ -11,6 +11,7 @@ copyright = "the payd authors"
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
     "public_names",
     "proto_reference",
     "repository_links",
@@ -28,6 +29,8 @@ myst_enable_extensions = ["colon_fence"]
 autodoc_default_options = {"members": True, "undoc-members": False}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+# The section `Attributes:` of a class is a list; autodoc lists the other members itself.
+napoleon_use_ivar = True
 # Docstrings use single backticks for code.
 default_role = "code"
 # A field that is named like a builtin, such as `type`, is no target of an annotation `type[...]`.

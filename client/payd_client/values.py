@@ -68,7 +68,7 @@ class Caller:
 
     #: Returned with errors and events. Generated when not given.
     request_id: str = attrs.field(factory=lambda: uuid4().hex)
-    #: Who caused the call in the main app, such as `user:42`.
+    #: Who caused the call in the main app, such as `alice`.
     actor: str = ""
     #: IP address of the customer.
     ip: str = ""

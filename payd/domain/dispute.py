@@ -20,20 +20,23 @@ class DisputeStatus(enum.Enum):
     """State of a dispute.
 
     An inquiry is a question of the bank before a dispute: no money has moved, and none is withheld.
+
+    Attributes:
+        INQUIRY: The bank asks a question; no money has moved.
+        INQUIRY_CLOSED: The bank took its question back, or was satisfied by the answer.
+        NEEDS_RESPONSE: The merchant has to answer, see `Dispute.evidence_due_time`.
+        UNDER_REVIEW: The bank examines the answer.
+        WITHDRAWN: The customer or the bank took the dispute back.
+        WON: The bank decided for the merchant.
+        LOST: The bank decided for the customer: the money is gone.
     """
 
     INQUIRY = "INQUIRY"
-    #: The bank took its question back, or was satisfied by the answer.
     INQUIRY_CLOSED = "INQUIRY_CLOSED"
-    #: The merchant has to answer, see `Dispute.evidence_due_time`.
     NEEDS_RESPONSE = "NEEDS_RESPONSE"
-    #: The bank examines the answer.
     UNDER_REVIEW = "UNDER_REVIEW"
-    #: The customer or the bank took the dispute back.
     WITHDRAWN = "WITHDRAWN"
-    #: The bank decided for the merchant.
     WON = "WON"
-    #: The bank decided for the customer: the money is gone.
     LOST = "LOST"
 
     @property
@@ -49,23 +52,28 @@ class DisputeStatus(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Dispute:
-    """A dispute or inquiry as it stands at the remote side."""
+    """A dispute or inquiry as it stands at the remote side.
 
-    #: Unique within the provider.
+    Attributes:
+        id: Unique within the provider.
+        status: Its state at `as_of`.
+        asset: ISO 4217 code, or the token's 0x-hex address.
+        amount: The disputed amount, in the unit of what is due.
+        reason: The bank's reason, as the remote side names it, such as "fraudulent".
+        open_time: When it was opened, by the remote side's clock.
+        as_of: When this status was reported, by the remote side's clock: of two open statuses the
+            newer one wins; a closed one wins over both.
+        evidence_due_time: Until when the merchant can answer the bank, where the remote side says
+            so.
+        aliases: Other names of the payment's object that the report contains.
+    """
+
     id: str = attrs.field(validator=is_name)
     status: DisputeStatus = attrs.field(validator=instance_of(DisputeStatus))
-    #: ISO 4217 code, or the token's 0x-hex address.
     asset: str = attrs.field(validator=is_name_or_empty)
-    #: The disputed amount, in the unit of what is due.
     amount: int = attrs.field(validator=is_amount)
-    #: The bank's reason, as the remote side names it, such as "fraudulent".
     reason: str = attrs.field(default="", validator=is_short_text)
-    #: When it was opened, by the remote side's clock.
     open_time: datetime = attrs.field(validator=is_aware)
-    #: When this status was reported, by the remote side's clock: of two open statuses the newer one
-    #: wins; a closed one wins over both.
     as_of: datetime = attrs.field(validator=is_aware)
-    #: Until when the merchant can answer the bank, where the remote side says so.
     evidence_due_time: datetime | None = attrs.field(default=None, validator=optional(is_aware))
-    #: Other names of the payment's object that the report contains.
     aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)

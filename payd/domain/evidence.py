@@ -27,7 +27,16 @@ from payd.domain.text import (
 
 
 class ProviderStatus(enum.Enum):
-    """Status of the provider's own object, which is not the payment's status."""
+    """Status of the provider's own object, which is not the payment's status.
+
+    Attributes:
+        OPEN: The customer can pay.
+        PROCESSING: The customer has paid, and the money is on its way: nothing closes the payment.
+        PAID: All of it is paid and final.
+        CANCELED: Closed by us, or by the merchant at the remote side; it cannot be paid.
+        EXPIRED: Closed by its time; it cannot be paid.
+        DECLINED: Refused for good; it cannot be paid.
+    """
 
     OPEN = "OPEN"
     PROCESSING = "PROCESSING"
@@ -38,12 +47,17 @@ class ProviderStatus(enum.Enum):
 
 
 class ReceiptState(enum.Enum):
-    """How final one arrival of money is. A later value replaces an earlier one."""
+    """How final one arrival of money is. A later value replaces an earlier one.
+
+    Attributes:
+        SEEN: Reported, but not final: it may still be undone.
+        DROPPED: Undone before it was final, for example by a reorganisation of the chain.
+        HELD: Held back by the bank or chain: it is not ours until it is released.
+        CONFIRMED: Final: the money is ours.
+    """
 
     SEEN = "SEEN"
-    #: Undone before it was final, for example by a reorganisation of the chain.
     DROPPED = "DROPPED"
-    #: Held back by the bank or chain: it is not ours until it is released.
     HELD = "HELD"
     CONFIRMED = "CONFIRMED"
 
@@ -56,23 +70,38 @@ class Snapshot:
     """The provider's object as it stood at `as_of`, with totals, not differences.
 
     Amounts are in the unit of what is due: minor units of a currency, base units of a token.
+
+    Attributes:
+        status: Status of the object itself.
+        asset: ISO 4217 code, or the token's 0x-hex address.
+        received: Total that arrived so far, final or not. Refunds do not lower it.
+        confirmed: The part of `received` that is final at the provider. While the payment is open
+            it counts as paid in time, whenever it is read. Where the time of the money has to
+            decide, report receipts.
+        as_of: When the object stood so, by the remote side's clock; where it reports no time, when
+            the request was sent. An object that is still open after the payment's expiry lets the
+            payment expire.
+        due: The amount that the object asks for. If it is not what is due, its money does not
+            count; None where the object asks for no amount.
+        reference: The object's own reference; None if the report names only the payment or an
+            alias.
+        aliases: Other names of the object that this report contains.
+        failure_code: Why it was declined, in one word of the remote side.
+        failure_message: Why it was declined, for people.
+        refunds: All refunds of the object that this report contains; one that is missing proves
+            nothing.
+        disputes: All disputes of the object that this report contains.
+        fee: What the provider keeps of the money, in the same unit, where it says so; for
+            accounting.
     """
 
     status: ProviderStatus = attrs.field(validator=instance_of(ProviderStatus))
-    #: ISO 4217 code, or the token's 0x-hex address.
     asset: str = attrs.field(validator=is_name_or_empty)
-    #: Total seen so far, final or not.
     received: int = attrs.field(validator=is_amount)
-    #: The part of `received` that is final at the provider.
     confirmed: int = attrs.field(validator=is_amount)
-    #: By the remote side's clock; where it reports no time, when the request was sent. An object
-    #: that is still open after the payment's expiry lets the payment expire.
     as_of: datetime = attrs.field(validator=is_aware)
-    #: The amount that the object asks for. If it is not what is due, its money does not count.
     due: int | None = attrs.field(default=None, validator=optional(is_whole))
-    #: The object's own reference; None if the report names only the payment or an alias.
     reference: str | None = attrs.field(default=None, validator=optional(is_name_or_empty))
-    #: Other names of the object that this report contains.
     aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
     failure_code: str | None = attrs.field(
         default=None, converter=cut_code, validator=optional(is_storable)
@@ -80,30 +109,33 @@ class Snapshot:
     failure_message: str | None = attrs.field(
         default=None, converter=cut_message, validator=optional(is_storable)
     )
-    #: All refunds and disputes of the object that this report contains; one that is missing proves
-    #: nothing.
     refunds: tuple[RefundSnapshot, ...] = attrs.field(
         default=(), validator=and_(instance_of(tuple), deep_iterable(instance_of(RefundSnapshot)))
     )
     disputes: tuple[Dispute, ...] = attrs.field(
         default=(), validator=and_(instance_of(tuple), deep_iterable(instance_of(Dispute)))
     )
-    #: What the provider keeps of the money, in the same unit, where it says so; for accounting.
     fee: int | None = attrs.field(default=None, validator=optional(is_amount))
 
 
 @attrs.frozen(kw_only=True)
 class Receipt:
-    """One arrival of money. The provider gives it an id that never changes."""
+    """One arrival of money. The provider gives it an id that never changes.
 
-    #: Unique within the provider.
+    Attributes:
+        id: Unique within the provider.
+        asset: ISO 4217 code, or the token's 0x-hex address.
+        amount: Amount in minor units or base units.
+        state: How final it is.
+        time: When the money moved, by the clock of the bank or chain (the time of the block).
+        details: For the person that has to match or return it: sender, reference, place of record.
+    """
+
     id: str = attrs.field(validator=is_name)
     asset: str = attrs.field(validator=is_name_or_empty)
     amount: int = attrs.field(validator=is_amount)
     state: ReceiptState = attrs.field(validator=instance_of(ReceiptState))
-    #: When the money moved, by the clock of the bank or chain (the time of the block).
     time: datetime = attrs.field(validator=is_aware)
-    #: For the person that has to match or return it: sender, reference, place of record.
     details: Mapping[str, str] = attrs.field(factory=dict, eq=False, validator=are_details)
 
     def outranks(self, other: "Receipt") -> bool:
@@ -113,9 +145,16 @@ class Receipt:
 
 @attrs.frozen(kw_only=True)
 class Outflow:
-    """Money that left our account. It belongs to no payment; the audit of balances needs it."""
+    """Money that left our account. It belongs to no payment; the audit of balances needs it.
 
-    #: Unique within the provider.
+    Attributes:
+        id: Unique within the provider.
+        asset: ISO 4217 code, or the token's 0x-hex address.
+        amount: Amount in minor units or base units.
+        time: When the money moved, by the clock of the bank or chain.
+        details: For a person: receiver, place of record.
+    """
+
     id: str = attrs.field(validator=is_name)
     asset: str = attrs.field(validator=is_name_or_empty)
     amount: int = attrs.field(validator=is_amount)
@@ -125,14 +164,18 @@ class Outflow:
 
 @attrs.frozen(kw_only=True)
 class Observation:
-    """One report of a provider about one payment."""
+    """One report of a provider about one payment.
 
-    #: Unique within the provider; the same report always has the same id.
+    Attributes:
+        id: Unique within the provider; the same report always has the same id.
+        reference: The stored provider reference, one of its aliases, the payment id, or the id of
+            one of its refunds; empty for receipts that name no payment.
+        fact: A Snapshot, a tuple of receipts, a RefundSnapshot, a Dispute; or a Conflict, which
+            marks a report that contradicts what payd knows, such as test money in production.
+    """
+
     id: str = attrs.field(validator=is_name_or_empty)
-    #: The stored provider reference, one of its aliases, the payment id, or the id of one of its
-    #: refunds; empty for receipts that name no payment.
     reference: str = attrs.field(validator=is_name_or_empty)
-    #: Conflict marks a report that contradicts what payd knows, such as test money in production.
     fact: "Snapshot | tuple[Receipt, ...] | RefundSnapshot | Dispute | Conflict" = attrs.field()
 
     @fact.validator
@@ -148,10 +191,16 @@ class Observation:
 
 @attrs.frozen(kw_only=True)
 class Created:
-    """The provider has the payable object: its answer to `create`, or the result of a lookup."""
+    """The provider has the payable object: its answer to `create`, or the result of a lookup.
+
+    Attributes:
+        reference: The remote side's id of the object, never empty. It is stored; later calls and
+            reports name the object by it.
+        next_action: What the customer has to do; None if nothing is left to do.
+        aliases: Other ids of the object by which reports may name it.
+    """
 
     reference: str = attrs.field(validator=is_name)
-    #: None if the customer has nothing left to do.
     next_action: NextAction | None = attrs.field(
         validator=optional(instance_of((Redirect, CryptoTransfer, Show)))
     )
@@ -178,10 +227,13 @@ class OutcomeUnknown:
 
 @attrs.frozen(kw_only=True)
 class Absent:
-    """A lookup by the payment's operation found no object."""
+    """A lookup by the payment's operation found no object.
 
-    #: True if absence proves that nothing was created. False if it only shows that nothing is
-    #: payable now: enough to expire the payment, too little to send the request again.
+    Attributes:
+        proven: True if absence proves that nothing was created. False if it only shows that nothing
+            is payable now: enough to expire the payment, too little to send the request again.
+    """
+
     proven: bool = True
 
 
@@ -222,9 +274,11 @@ class Conflict:
     """A report that contradicts what payd knows.
 
     For example other contents under a known id, or an object that belongs to another payment.
+
+    Attributes:
+        detail: What contradicts, for the person that looks: two conflicts with one detail are one.
     """
 
-    #: What contradicts, for the person that looks: two conflicts with one detail are one.
     detail: str = attrs.field(default="", converter=cut_message, validator=is_storable)
 
 

@@ -27,7 +27,12 @@ def currency_exponent(currency_code: str) -> int:
 
 @attrs.frozen(kw_only=True)
 class Money:
-    """An amount in minor units of an ISO 4217 currency, from 0 to MINOR_UNITS_MAX."""
+    """An amount in minor units of an ISO 4217 currency, from 0 to MINOR_UNITS_MAX.
+
+    Attributes:
+        currency_code: ISO 4217 code, such as USD.
+        minor_units: Amount in minor units of the currency: 14900 is 149.00 USD.
+    """
 
     currency_code: str = attrs.field()
     minor_units: int = attrs.field()
@@ -47,11 +52,18 @@ class Money:
 
 @attrs.frozen(kw_only=True)
 class TokenTerms:
-    """The amount due in a token: which token, and how many of its base units."""
+    """The amount due in a token: which token, and how many of its base units.
+
+    Attributes:
+        currency: Name of the token, such as USDC.
+        chain_id: EIP-155 number of the chain.
+        token_address: 0x-hex, 20 bytes.
+        decimals: Decimal places of the token's base unit.
+        due_base_units: What is due, in base units.
+    """
 
     currency: str
     chain_id: int
-    #: 0x-hex, 20 bytes.
     token_address: str = attrs.field()
     decimals: int = attrs.field(validator=attrs.validators.in_(range(37)))
     due_base_units: int = attrs.field()

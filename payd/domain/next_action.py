@@ -14,14 +14,30 @@ FIELDS_MAX = 20
 
 @attrs.frozen(kw_only=True)
 class Redirect:
-    """The customer pays on this page."""
+    """The customer pays on this page.
+
+    Attributes:
+        url: Absolute URL of the page.
+    """
 
     url: str = attrs.field(validator=is_short_text)
 
 
 @attrs.frozen(kw_only=True)
 class CryptoTransfer:
-    """The token transfer to make. Addresses, memo and calldata are 0x-hex."""
+    """The token transfer to make. Addresses, memo and calldata are 0x-hex.
+
+    Attributes:
+        currency: Name of the token, such as USDC.
+        chain_id: EIP-155 number of the chain.
+        token_address: Contract of the token.
+        receiver_address: Account that receives the transfer.
+        amount_base_units: Amount in base units of the token.
+        decimals: Decimal places of the token's base unit.
+        memo: What the transfer must carry so that it is known; empty without memos.
+        calldata: The whole call, for wallets that take one; may be empty.
+        payment_uri: The same as a URI, for a link or a QR code; may be empty.
+    """
 
     currency: str = attrs.field(validator=is_short_text)
     chain_id: int = attrs.field(validator=is_whole)
@@ -35,29 +51,44 @@ class CryptoTransfer:
 
 
 class ShowKind(enum.Enum):
-    """How to present the payload of a Show."""
+    """How to present the payload of a Show.
 
-    #: The payload is the text of a QR code.
+    Attributes:
+        QR: The payload is the text of a QR code.
+        BANK_TRANSFER: The fields are those of a bank transfer; the payload may be empty.
+        TEXT: The payload is text for a person.
+    """
+
     QR = "QR"
-    #: The fields are those of a bank transfer; the payload may be empty.
     BANK_TRANSFER = "BANK_TRANSFER"
-    #: The payload is text for a person.
     TEXT = "TEXT"
 
 
 @attrs.frozen(kw_only=True)
 class ShowField:
-    """One line of a Show, such as an IBAN."""
+    """One line of a Show, such as an IBAN.
+
+    Attributes:
+        label: Name of the line, for people.
+        value: Its text, exactly as a person has to type it.
+        copyable: Whether a person types the value elsewhere, so that a page offers to copy it.
+    """
 
     label: str = attrs.field(validator=is_short_text)
     value: str = attrs.field(validator=is_short_text)
-    #: Whether a person types the value elsewhere, so that a page offers to copy it.
     copyable: bool = attrs.field(default=False, validator=instance_of(bool))
 
 
 @attrs.frozen(kw_only=True)
 class Show:
-    """Instructions for a person, on rails that have no page of their own."""
+    """Instructions for a person, on rails that have no page of their own.
+
+    Attributes:
+        kind: How to present it.
+        payload: Text of the QR code, or text for a person; may be empty.
+        fields: Lines such as IBAN, amount and reference.
+        expire_time: When the instructions stop being valid, if ever.
+    """
 
     kind: ShowKind = attrs.field(validator=instance_of(ShowKind))
     payload: str = attrs.field(default="", validator=is_short_text)
@@ -67,7 +98,6 @@ class Show:
             instance_of(tuple), max_len(FIELDS_MAX), deep_iterable(instance_of(ShowField))
         ),
     )
-    #: When the instructions stop being valid, if ever.
     expire_time: datetime | None = attrs.field(default=None, validator=optional(is_aware))
 
 

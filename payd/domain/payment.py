@@ -56,7 +56,15 @@ class Customer:
 
 @attrs.frozen(kw_only=True)
 class LineItem:
-    """One product with its price at the time of the payment's creation."""
+    """One product with its price at the time of the payment's creation.
+
+    Attributes:
+        chain_profile_id: First part of the product's name in the price list, such as
+            `ethereum-mainnet`.
+        node_type: Second part, such as `full`.
+        duration: Third part, such as `30d`.
+        unit_price: Price of one.
+    """
 
     chain_profile_id: str
     node_type: str

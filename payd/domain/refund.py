@@ -26,6 +26,12 @@ class RefundState(enum.Enum):
 
     Of two reports the later value in this order wins: a refund that failed after it had succeeded
     has failed, in whatever order the reports arrive.
+
+    Attributes:
+        PENDING: On its way.
+        SUCCEEDED: The money has left for the customer.
+        CANCELED: Taken back at the remote side before it was sent.
+        FAILED: It did not arrive: the money is ours again.
     """
 
     PENDING = "PENDING"
@@ -39,18 +45,26 @@ class RefundSnapshot:
     """One refund of a payment as it stands at the remote side.
 
     The amount is in the unit of what is due: minor units of a currency, base units of a token.
+
+    Attributes:
+        reference: The remote side's own id of the refund, unique within the provider.
+        state: Its state at the remote side.
+        asset: ISO 4217 code, or the token's 0x-hex address.
+        amount: Amount in minor units or base units.
+        time: When it was made, by the remote side's clock.
+        refund_id: payd's id of the refund where the remote side returns it, such as in its
+            metadata; None for a refund that was not requested from payd, such as in the provider's
+            dashboard.
+        failure_code: Why it failed, in one word of the remote side.
+        failure_message: Why it failed, for people.
+        aliases: Other names of the payment's object that the report contains.
     """
 
-    #: The remote side's own id of the refund, unique within the provider.
     reference: str = attrs.field(validator=is_name)
     state: RefundState = attrs.field(validator=instance_of(RefundState))
-    #: ISO 4217 code, or the token's 0x-hex address.
     asset: str = attrs.field(validator=is_name_or_empty)
     amount: int = attrs.field(validator=is_amount)
-    #: When it was made, by the remote side's clock.
     time: datetime = attrs.field(validator=is_aware)
-    #: payd's id of the refund where the remote side returns it, such as in its metadata; None for a
-    #: refund that was not requested from payd, such as in the provider's dashboard.
     refund_id: UUID | None = attrs.field(default=None, validator=optional(instance_of(UUID)))
     failure_code: str | None = attrs.field(
         default=None, converter=cut_code, validator=optional(is_storable)
@@ -58,13 +72,16 @@ class RefundSnapshot:
     failure_message: str | None = attrs.field(
         default=None, converter=cut_message, validator=optional(is_storable)
     )
-    #: Other names of the payment's object that the report contains.
     aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
 
 
 @attrs.frozen(kw_only=True)
 class RefundInstructions:
-    """What the merchant has to send by hand, on a rail on which payd cannot send."""
+    """What the merchant has to send by hand, on a rail on which payd cannot send.
+
+    Attributes:
+        next_action: What to send, and where to.
+    """
 
     next_action: NextAction = attrs.field(validator=instance_of((Redirect, CryptoTransfer, Show)))
 

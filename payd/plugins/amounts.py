@@ -9,15 +9,19 @@ from payd.domain.money import MINOR_UNITS_MAX, Money, currency_exponent
 
 @attrs.frozen(kw_only=True)
 class AmountRule:
-    """Limits of the remote side in one currency, in minor units of ISO 4217."""
+    """Limits of the remote side in one currency, in minor units of ISO 4217.
 
-    #: The smallest total.
+    Attributes:
+        min_minor_units: The smallest total.
+        max_minor_units: The largest total, and so the largest price.
+        step_minor_units: Every price is a multiple of this: more than 1 when the remote side's unit
+            is coarser.
+    """
+
     min_minor_units: int = attrs.field(default=1, validator=attrs.validators.ge(0))
-    #: The largest total, and so the largest price.
     max_minor_units: int = attrs.field(
         default=MINOR_UNITS_MAX, validator=attrs.validators.le(MINOR_UNITS_MAX)
     )
-    #: Every price is a multiple of this: more than 1 when the remote side's unit is coarser.
     step_minor_units: int = attrs.field(default=1, validator=attrs.validators.ge(1))
 
     def __attrs_post_init__(self) -> None:

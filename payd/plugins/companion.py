@@ -38,20 +38,25 @@ _TEXTS = (
 
 @attrs.frozen(kw_only=True)
 class RunningCompanion:
-    """What a companion reports once it can be used."""
+    """What a companion reports once it can be used.
 
-    #: Settings and credentials of the provider, by their names without the provider's prefix, as
-    #: text in the form that an environment variable has. Values that the operator set win.
+    Attributes:
+        settings: Settings and credentials of the provider, by their names without the provider's
+            prefix, as text in the form that an environment variable has. Values that the operator
+            set win.
+        announced: Entries of dev.json and of the banner; `payd dev` puts `NAME_` before each key.
+        banner: Lines of the banner: commands to try. CompanionContext.command writes one.
+        shop: Base URL of a shop's pages `/paid` and `/back`, to which `payd pay` sends customers.
+        wallet_command: Arguments of the payd command that pays a token transfer; the payment's id
+            follows them.
+    """
+
     settings: Mapping[str, str] = attrs.field(factory=dict, validator=_TEXTS, repr=False)
-    #: Entries of dev.json and of the banner; `payd dev` puts `NAME_` before each key.
     announced: Mapping[str, str] = attrs.field(factory=dict, validator=_TEXTS, repr=False)
-    #: Lines of the banner: commands to try. CompanionContext.command writes one.
     banner: tuple[str, ...] = attrs.field(
         default=(), validator=attrs.validators.deep_iterable(attrs.validators.instance_of(str))
     )
-    #: Base URL of a shop's pages `/paid` and `/back`, to which `payd pay` sends customers.
     shop: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
-    #: Arguments of the payd command that pays a token transfer; the payment's id follows them.
     wallet_command: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
 
 
@@ -117,15 +122,18 @@ OpenCompanion = Callable[[CompanionContext], AbstractAsyncContextManager[Running
 
 @attrs.frozen(kw_only=True)
 class Companion:
-    """A companion, and when `payd dev` starts it."""
+    """A companion, and when `payd dev` starts it.
 
-    #: Starts it; the block's end stops it. Import here what the wheel's extra `dev` lists.
+    Attributes:
+        open: Starts it; the block's end stops it. Import here what the wheel's extra `dev` lists.
+        replaces: Settings and credentials of the real remote side, without the provider's prefix.
+            The companion starts only while none of them is set.
+        generated: Credential → prefix of its value. `payd dev` generates these where they are not
+            set, with the companion or beside the real remote side.
+        opens_last: Start after the others, to offer methods that no other provider takes.
+    """
+
     open: OpenCompanion = attrs.field(validator=attrs.validators.is_callable())
-    #: Settings and credentials of the real remote side, without the provider's prefix. The
-    #: companion starts only while none of them is set.
     replaces: tuple[str, ...] = attrs.field(default=(), validator=_are_names)
-    #: Credential → prefix of its value. `payd dev` generates these where they are not set, with
-    #: the companion or beside the real remote side.
     generated: Mapping[str, str] = attrs.field(factory=dict, validator=_TEXTS)
-    #: Start after the others, to offer methods that no other provider takes.
     opens_last: bool = False

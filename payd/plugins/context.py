@@ -54,16 +54,23 @@ async def no_cursor() -> str | None:
 
 @attrs.frozen(kw_only=True)
 class ProviderContext:
-    """What a provider's factory receives."""
+    """What a provider's factory receives.
+
+    Attributes:
+        environment: `development`, `test`, `staging` or `production`.
+        secrets: Logical credential name → its valid values, newest first. The mapping follows the
+            file or the vault: read it at each use, and keep no value.
+        clock: payd's clock: use it instead of the system's.
+        log: The provider's log.
+        metrics: The provider's own metrics.
+        read_cursor: Returns the watch's cursor as last stored, by whichever daemon runs the watch.
+    """
 
     environment: str
-    #: Logical credential name → its valid values, newest first. The mapping follows the file or
-    #: the vault: read it at each use, and keep no value.
     secrets: Mapping[str, tuple[str, ...]] = attrs.field(repr=False)
     clock: Clock
     log: Logger
     metrics: Metrics = attrs.field(factory=NoMetrics)
-    #: Returns the watch's cursor as last stored, by whichever daemon runs the watch.
     read_cursor: Callable[[], Awaitable[str | None]] = no_cursor
 
 
@@ -74,14 +81,17 @@ def no_refund(refund_id: str) -> Mapping[str, Any]:
 
 @attrs.frozen(kw_only=True)
 class CommandContext:
-    """What a provider's own command receives as click's `obj`. Its calls may block."""
+    """What a provider's own command receives as click's `obj`. Its calls may block.
 
-    #: The provider's settings, as validated.
+    Attributes:
+        config: The provider's settings, as validated.
+        dev: Contents of `payd dev`'s dev.json; empty while it does not run.
+        get_payment: Returns a payment by its id, as proto3 JSON; for an unknown id it ends the
+            command with a message.
+        get_refund: Returns a refund by its id, likewise.
+    """
+
     config: Any
-    #: Contents of `payd dev`'s dev.json; empty while it does not run.
     dev: Mapping[str, str]
-    #: Returns a payment by its id, as proto3 JSON; for an unknown id it ends the command with a
-    #: message.
     get_payment: Callable[[str], Mapping[str, Any]]
-    #: Returns a refund by its id, likewise.
     get_refund: Callable[[str], Mapping[str, Any]] = no_refund

@@ -38,41 +38,71 @@ class ProviderConfig(BaseModel):
 
 @attrs.frozen(kw_only=True)
 class CryptoCurrency:
-    """A token that a method accepts, at par with the price list's currency."""
+    """A token that a method accepts, at par with the price list's currency.
+
+    Attributes:
+        code: Name that callers use, such as USDC.
+        chain_id: EIP-155 number of the chain.
+        token_address: 0x-hex, 20 bytes.
+        decimals: Decimal places of the token's base unit.
+    """
 
     code: str
     chain_id: int
-    #: 0x-hex, 20 bytes.
     token_address: str
     decimals: int
 
 
 @attrs.frozen(kw_only=True)
 class Method:
-    """A payment method, under the name that callers use."""
+    """A payment method, under the name that callers use.
+
+    Attributes:
+        key: Name that callers use, such as `card`; unique among the enabled providers.
+        display_name: Name for people.
+        currencies: ISO 4217 codes.
+        crypto_currencies: Empty when the method accepts no tokens; else the caller must choose one.
+        refused_currencies: Currency or token that callers may ask for → why it is refused.
+        amounts: Currency → amounts that can be charged in it; any amount when it has no rule. payd
+            refuses a price list at the start, and a quote, that the method could not charge.
+        default_expiry: How long a payment stays open.
+        late_payments_complete: False: money after closing waits for a person instead of completing
+            the payment.
+    """
 
     key: str
     display_name: str
-    #: ISO 4217 codes.
     currencies: tuple[str, ...]
-    #: Empty when the method accepts no tokens; else the caller must choose one.
     crypto_currencies: tuple[CryptoCurrency, ...] = ()
-    #: Currency or token that callers may ask for → why it is refused.
     refused_currencies: Mapping[str, str] = attrs.field(factory=dict)
-    #: Currency → amounts that can be charged in it; any amount when it has no rule. payd refuses a
-    #: price list at the start, and a quote, that the method could not charge.
     amounts: Mapping[str, AmountRule] = attrs.field(factory=dict)
     default_expiry: timedelta = timedelta(minutes=30)
-    #: False: money after closing waits for a person instead of completing the payment.
     late_payments_complete: bool = True
 
 
 @attrs.frozen(kw_only=True)
 class CreateOperation:
-    """Request for the payable object. Computed from the stored payment, so equal at every retry."""
+    """Request for the payable object. Computed from the stored payment, so equal at every retry.
 
-    #: Idempotency key, stable across retries: 51 characters of [a-z0-9:-], never more than 64. For
-    #: a remote side that accepts fewer or other characters, send a hash of it.
+    Attributes:
+        operation_id: Idempotency key, stable across retries: 51 characters of [a-z0-9:-], never
+            more than 64. For a remote side that accepts fewer or other characters, send a hash of
+            it.
+        payment_id: payd's id of the payment. Let the remote side keep it, as metadata, so that the
+            object can be found by it.
+        method: Key of the method that the caller chose.
+        amount: The price, in minor units of the price list's currency.
+        crypto: What is due when the customer pays in a token; None for a currency.
+        items: What is sold, each with its price; they add up to `amount`.
+        customer_id: The main app's id of the customer.
+        create_time: When the payment was created, by payd's clock.
+        expire_time: When the payment expires: let the object close at this time if it can.
+        return_url: Where the customer goes after paying; may be empty.
+        cancel_url: Where the customer goes after giving up; may be empty.
+        metadata: The caller's own labels of the payment.
+        parameters: Result of SupportsPrepare, made before the operation was first sent; else empty.
+    """
+
     operation_id: str
     payment_id: UUID
     method: str
@@ -85,27 +115,37 @@ class CreateOperation:
     return_url: str
     cancel_url: str
     metadata: Mapping[str, str]
-    #: Result of SupportsPrepare, made before the operation was first sent; else empty.
     parameters: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
 class PaymentRef:
-    """The payment to fetch or to close."""
+    """The payment to fetch or to close.
+
+    Attributes:
+        operation_id: The idempotency key of `create`.
+        payment_id: payd's id of the payment.
+        reference: The remote side's id of the object; None while the answer to `create` is not
+            known: find it by operation or payment id.
+        asset: The asset that is due: a currency code, or a token's 0x-hex address.
+        create_time: The object was created at this time or later.
+    """
 
     operation_id: str
     payment_id: UUID
-    #: None while the answer to `create` is not known: find it by operation or payment id.
     reference: str | None
-    #: The asset that is due: a currency code, or a token's 0x-hex address.
     asset: str
-    #: The object was created at this time or later.
     create_time: datetime
 
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """A fetched object: what `create` would have returned, and its state."""
+    """A fetched object: what `create` would have returned, and its state.
+
+    Attributes:
+        created: What `create` would return for the object.
+        snapshot: Its state and its money.
+    """
 
     created: Created = attrs.field(validator=instance_of(Created))
     snapshot: Snapshot = attrs.field(validator=instance_of(Snapshot))
@@ -182,23 +222,30 @@ class SupportsPrepare(Protocol):
 
 @attrs.frozen(kw_only=True)
 class WebhookRequest:
-    """The raw request of POST /webhooks/{provider}."""
+    """The raw request of POST /webhooks/{provider}.
+
+    Attributes:
+        body: The bytes as received; a signature is made over these.
+        headers: Names in lower case; values of a repeated header joined by ", ".
+    """
 
     body: bytes
-    #: Names in lower case; values of a repeated header joined by ", ".
     headers: Mapping[str, str]
 
 
 @attrs.frozen(kw_only=True)
 class ProviderEvent:
-    """An authentic report of the remote side."""
+    """An authentic report of the remote side.
 
-    #: Unique within the provider; the same event always has the same id, by whatever channel.
+    Attributes:
+        id: Unique within the provider; the same event always has the same id, by whatever channel.
+        type: Its kind, as the remote side names it.
+        content: What `translate` needs, as JSON without floats: no personal data, nothing that
+            differs between two deliveries of one event. Two contents under one id are a conflict.
+    """
+
     id: str = attrs.field(validator=is_name)
-    #: Its kind, as the remote side names it.
     type: str = attrs.field(validator=is_name_or_empty)
-    #: What `translate` needs, as JSON without floats: no personal data, nothing that differs
-    #: between two deliveries of one event. Two contents under one id are a conflict.
     content: Mapping[str, Any] = attrs.field(
         validator=instance_of(Mapping)  # type: ignore[type-abstract]  # isinstance takes it
     )
@@ -231,14 +278,18 @@ class SupportsWebhooks(SupportsEvents, Protocol):
 
 @attrs.frozen(kw_only=True)
 class Page:
-    """One page of a scan."""
+    """One page of a scan.
+
+    Attributes:
+        events: The events of this page.
+        cursor: Where the next page begins; stored in the transaction that stores the events.
+        more: Whether the next page should be read at once.
+    """
 
     events: tuple[ProviderEvent, ...] = attrs.field(
         validator=and_(instance_of(tuple), deep_iterable(instance_of(ProviderEvent)))
     )
-    #: Where the next page begins; stored in the transaction that stores the events.
     cursor: str = attrs.field(validator=is_short_text)
-    #: Whether the next page should be read at once.
     more: bool = False
 
 
@@ -255,21 +306,29 @@ class SupportsScan(SupportsEvents, Protocol):
 
 @attrs.frozen(kw_only=True)
 class RemoteObject:
-    """One payable object as the remote side lists it."""
+    """One payable object as the remote side lists it.
 
-    #: The payment that it belongs to; None when it is not payd's.
+    Attributes:
+        payment_id: The payment that it belongs to; None when it is not payd's.
+        found: The object and its state.
+    """
+
     payment_id: UUID | None = attrs.field(validator=optional(instance_of(UUID)))
     found: Found = attrs.field(validator=instance_of(Found))
 
 
 @attrs.frozen(kw_only=True)
 class ObjectPage:
-    """One page of the remote side's objects."""
+    """One page of the remote side's objects.
+
+    Attributes:
+        objects: The objects of this page.
+        cursor: Where the next page begins; None at the end.
+    """
 
     objects: tuple[RemoteObject, ...] = attrs.field(
         validator=and_(instance_of(tuple), deep_iterable(instance_of(RemoteObject)))
     )
-    #: Where the next page begins; None at the end.
     cursor: str | None = attrs.field(validator=optional(is_short_text))
 
 
@@ -319,13 +378,18 @@ class SupportsWatch(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Holding:
-    """The balance of one asset in our account, at a final point."""
+    """The balance of one asset in our account, at a final point.
+
+    Attributes:
+        asset: ISO 4217 code, or the token's 0x-hex address.
+        opening: Balance before the first receipt or outflow that a watch reported.
+        balance: Balance at the point, in minor units or base units.
+        at: The point, for people: a block's number and hash.
+    """
 
     asset: str = attrs.field(validator=is_name_or_empty)
-    #: Balance before the first receipt or outflow that a watch reported.
     opening: int = attrs.field(validator=is_whole)
     balance: int = attrs.field(validator=is_whole)
-    #: The point, for people: a block's number and hash.
     at: str = attrs.field(validator=is_short_text)
 
 
@@ -342,91 +406,33 @@ Factory = Callable[[ProviderContext, Any], AbstractAsyncContextManager[Provider]
 
 @attrs.frozen(kw_only=True)
 class ProviderManifest:
-    """Description of a provider. Building it does no I/O and imports no SDK."""
+    """Description of a provider. Building it does no I/O and imports no SDK.
+
+    Attributes:
+        name: Lower-case name: of its settings, its webhooks and its metrics.
+        version: Version of the wheel.
+        sdk: Interface versions that it supports: ">=1.0,<2".
+        config_model: Model of its settings.
+        methods: Returns its methods, which may depend on its configuration.
+        capabilities: What the remote side can do.
+        credentials: Logical names of its secrets; each is the setting `NAME_<credential>` of payd.
+        for_development: Refused in production unless its configuration sets `allow_in_production`.
+        imports: Modules that take long to import, such as those of an SDK. payd imports them before
+            it builds a provider, while nothing waits for the event loop.
+        unproven: Check of the conformance kit → why the provider's scripted remote side cannot
+            prove it. A check that is unproven without a reason fails, as does a reason that is out
+            of date.
+        factory: Returns an async context manager around the provider, from context and settings.
+    """
 
     name: str
     version: str
-    #: Interface versions that it supports: ">=1.0,<2".
     sdk: str
     config_model: type[ProviderConfig]
-    #: Returns its methods, which may depend on its configuration.
     methods: Callable[[Any], tuple[Method, ...]]
     capabilities: Capabilities
-    #: Logical names; each is the setting `NAME_<credential>` of payd.
     credentials: tuple[str, ...] = ()
-    #: Refused in production unless its configuration sets `allow_in_production`.
     for_development: bool = False
-    #: Modules that take long to import, such as those of an SDK. payd imports them before it builds
-    #: a provider, while nothing waits for the event loop.
     imports: tuple[str, ...] = ()
-    #: Check of the conformance kit → why the provider's scripted remote side cannot prove it. A
-    #: check that is unproven without a reason fails, as does a reason that is out of date.
     unproven: Mapping[str, str] = attrs.field(factory=dict)
     factory: Factory
-
-
-class ProviderError(Exception):
-    """Base of what a provider may raise. The message is for operators; keep secrets out of it."""
-
-
-class Declined(ProviderError):
-    """Definitive: nothing payable exists, and a repetition will not help."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
-
-
-class NotAttempted(ProviderError):
-    """Provably not sent: may be retried."""
-
-
-class OutcomeUnknown(ProviderError):
-    """Sent, and no readable answer: never retried blindly."""
-
-
-class Misconfigured(ProviderError):
-    """The remote side refuses our credentials or settings; nothing was created."""
-
-
-class InvalidRequest(ProviderError):
-    """The remote side refuses a value.
-
-    `field` is its path in the caller's InitiatePaymentRequest: `items`, `customer.email`,
-    `crypto_currency`, `return_url`, `cancel_url`, `metadata.KEY`; or in its RefundPaymentRequest:
-    `amount`, `reason`, `destination`. It is empty when it is none of these.
-    """
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}" if field else message)
-        self.field = field
-        self.message = message
-
-
-class WebhookRefused(ProviderError):
-    """Not authentic, not recent or not readable. `reason` labels a metric: use few values."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-
-
-class WatchHalted(ProviderError):
-    """What is watched contradicts what was reported before, and a person must look.
-
-    The watch is started again every minute, and halts again while the contradiction remains.
-    """
-
-
-class RateLimited(ProviderError):
-    """Refused for now, nothing was created."""
-
-    def __init__(self, retry_after_s: float) -> None:
-        super().__init__(f"rate limited for {retry_after_s} s")
-        self.retry_after_s = retry_after_s
-
-
-class IdempotencyConflict(ProviderError):
-    """The operation id was used with other parameters: a defect, and the object exists."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import trio
 
-from payd.plugins.interface import RateLimited
+from payd.plugins.errors import RateLimited
 
 __all__ = ["Pace"]
 

@@ -12,43 +12,61 @@ from payd.domain.refund import RefundInstructions, RefundSnapshot
 
 @attrs.frozen(kw_only=True)
 class RefundOperation:
-    """Request for a refund. Computed from the stored refund, so equal at every retry."""
+    """Request for a refund. Computed from the stored refund, so equal at every retry.
 
-    #: Idempotency key, stable across retries: at most 64 characters of [a-z0-9:-].
+    Attributes:
+        operation_id: Idempotency key, stable across retries: at most 64 characters of [a-z0-9:-].
+        refund_id: payd's id of the refund. Let the remote side keep it, as metadata or memo.
+        payment_id: payd's id of the payment.
+        reference: Reference of the payment's object.
+        aliases: Further names of the payment's object.
+        amount: In the unit of what was due: minor units of a currency, base units of a token.
+        asset: The asset to send: a currency code, or a token's 0x-hex address.
+        is_all: Whether it is all that was paid: some remote sides refund the whole only without an
+            amount.
+        reason: Why, in the words of the person who requested it.
+        destination: Where to send the money; never empty with Sends.INSTRUCTIONS.
+        create_time: When the refund was requested, by payd's clock.
+    """
+
     operation_id: str
     refund_id: UUID
     payment_id: UUID
-    #: Reference and further names of the payment's object.
     reference: str
     aliases: tuple[str, ...]
-    #: In the unit of what was due: minor units of a currency, base units of a token.
     amount: int
-    #: The asset to send: a currency code, or a token's 0x-hex address.
     asset: str
-    #: Whether it is all that was paid: some remote sides refund the whole only without an amount.
     is_all: bool
-    #: Why, in the words of the person who requested it.
     reason: str
-    #: Where to send the money; never empty with Sends.INSTRUCTIONS.
     destination: str
     create_time: datetime
 
 
 @attrs.frozen(kw_only=True)
 class RefundRef:
-    """The refund to fetch."""
+    """The refund to fetch.
+
+    Attributes:
+        operation_id: The idempotency key of `refund`.
+        refund_id: payd's id of the refund.
+        reference: The remote side's id of the refund; None while the answer to `refund` is not
+            known.
+        payment_id: payd's id of the payment.
+        payment_reference: Reference of the payment's object.
+        aliases: Further names of the payment's object.
+        asset: ISO 4217 code, or the token's 0x-hex address.
+        amount: Amount in minor units or base units.
+        create_time: The refund was made at this time or later.
+    """
 
     operation_id: str
     refund_id: UUID
-    #: The remote side's id of the refund; None while the answer to `refund` is not known.
     reference: str | None
     payment_id: UUID
-    #: Reference and further names of the payment's object.
     payment_reference: str
     aliases: tuple[str, ...]
     asset: str
     amount: int
-    #: The refund was made at this time or later.
     create_time: datetime
 
 

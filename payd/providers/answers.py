@@ -12,9 +12,10 @@ from payd.domain import evidence
 from payd.domain.errors import InvalidField, PaydError, ProviderUnavailable
 from payd.domain.refund import RefundInstructions, RefundSnapshot
 from payd.domain.text import CODE_MAX, MESSAGE_MAX
-from payd.plugins import interface
+from payd.plugins import errors
 from payd.plugins.capabilities import Cancel, Lookup
-from payd.plugins.interface import Found, ProviderError
+from payd.plugins.errors import ProviderError
+from payd.plugins.interface import Found
 from payd.ports.provider import Answer, RefundReply
 
 #: The retry delay for a caller when nothing better is known.
@@ -24,7 +25,7 @@ UNANSWERED = Answer(evidence=(evidence.Unanswered(),))
 REFUND_UNANSWERED = RefundReply(answer=evidence.Unanswered())
 
 
-class Unavailable(interface.NotAttempted):
+class Unavailable(errors.NotAttempted):
     """The fence made no call: the provider is down, or its breaker is open."""
 
     def __init__(self, message: str, retry_after_s: float = RETRY_AFTER_S) -> None:
@@ -44,17 +45,17 @@ def answer_to_create(provider: str, said: evidence.Created | ProviderError) -> A
     match said:
         case evidence.Created():
             return Answer(evidence=(said,))
-        case interface.Declined(code=code, message=message):
+        case errors.Declined(code=code, message=message):
             return Answer(evidence=(evidence.Declined(code=code, message=message),))
-        case interface.InvalidRequest(field=field, message=message):
+        case errors.InvalidRequest(field=field, message=message):
             error = invalid_field(field, message)
             refused = evidence.Declined(code="invalid_request", message=str(error))
             return Answer(evidence=(refused,), error=error)
-        case Unavailable(retry_after_s=wait_s) | interface.RateLimited(retry_after_s=wait_s):
+        case Unavailable(retry_after_s=wait_s) | errors.RateLimited(retry_after_s=wait_s):
             return _not_attempted(provider, wait_s)
-        case interface.NotAttempted() | interface.Misconfigured():
+        case errors.NotAttempted() | errors.Misconfigured():
             return _not_attempted(provider, RETRY_AFTER_S)
-        case interface.IdempotencyConflict():
+        case errors.IdempotencyConflict():
             conflict = evidence.Conflict(detail="create was sent before with other parameters")
             return Answer(evidence=(evidence.OutcomeUnknown(), conflict))
         case _:
@@ -111,17 +112,17 @@ def answer_to_refund(
     match said:
         case RefundSnapshot() | RefundInstructions():
             return RefundReply(answer=said)
-        case interface.Declined(code=code, message=message):
+        case errors.Declined(code=code, message=message):
             return RefundReply(answer=evidence.Declined(code=code, message=message))
-        case interface.InvalidRequest(field=field, message=message):
+        case errors.InvalidRequest(field=field, message=message):
             error = invalid_field(field, message)
             refused = evidence.Declined(code="invalid_request", message=str(error))
             return RefundReply(answer=refused, error=error)
-        case Unavailable(retry_after_s=wait_s) | interface.RateLimited(retry_after_s=wait_s):
+        case Unavailable(retry_after_s=wait_s) | errors.RateLimited(retry_after_s=wait_s):
             return _refund_not_attempted(provider, wait_s)
-        case interface.NotAttempted() | interface.Misconfigured():
+        case errors.NotAttempted() | errors.Misconfigured():
             return _refund_not_attempted(provider, RETRY_AFTER_S)
-        case interface.IdempotencyConflict():
+        case errors.IdempotencyConflict():
             return RefundReply(answer=evidence.OutcomeUnknown(), is_conflict=True)
         case _:
             return RefundReply(answer=evidence.OutcomeUnknown())
@@ -152,13 +153,13 @@ def answer_to_fetch_refund(
 #: what shows nothing about the remote side. The first that matches counts.
 _OUTCOMES: tuple[tuple[type, str, bool | None], ...] = (
     (NoneType, "cancelled", None),
-    (interface.Declined, "declined", False),
-    (interface.InvalidRequest, "invalid_request", False),
+    (errors.Declined, "declined", False),
+    (errors.InvalidRequest, "invalid_request", False),
     (Unavailable, "unavailable", None),
-    (interface.NotAttempted, "not_attempted", True),
-    (interface.RateLimited, "rate_limited", None),
-    (interface.Misconfigured, "misconfigured", True),
-    (interface.IdempotencyConflict, "idempotency_conflict", False),
+    (errors.NotAttempted, "not_attempted", True),
+    (errors.RateLimited, "rate_limited", None),
+    (errors.Misconfigured, "misconfigured", True),
+    (errors.IdempotencyConflict, "idempotency_conflict", False),
     (ProviderError, "outcome_unknown", True),
 )
 

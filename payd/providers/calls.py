@@ -8,15 +8,15 @@ import attrs
 import trio
 
 from payd.domain.text import is_text
-from payd.plugins.interface import (
+from payd.plugins.errors import (
     Declined,
     InvalidRequest,
     NotAttempted,
     OutcomeUnknown,
-    Provider,
     ProviderError,
     RateLimited,
 )
+from payd.plugins.interface import Provider
 from payd.providers.breaker import Random
 from payd.providers.loop_monitor import OWNER, Owner
 

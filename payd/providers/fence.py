@@ -20,17 +20,15 @@ from payd.domain.evidence import Absent, Created, Observation, Snapshot
 from payd.domain.refund import RefundInstructions, RefundSnapshot
 from payd.plugins.capabilities import Lookup, Sends
 from payd.plugins.context import Logger
+from payd.plugins.errors import NotAttempted, OutcomeUnknown, ProviderError
 from payd.plugins.interface import (
     CreateOperation,
     Found,
     Holding,
-    NotAttempted,
     ObjectPage,
-    OutcomeUnknown,
     Page,
     PaymentRef,
     Provider,
-    ProviderError,
     ProviderEvent,
     ProviderManifest,
     SupportsAudit,

@@ -6,7 +6,7 @@ from typing import Any
 
 from payd.domain.errors import ProviderUnavailable, WebhookRefused, WebhookUnknown
 from payd.domain.evidence import Observation
-from payd.plugins import interface
+from payd.plugins import errors
 from payd.plugins.interface import (
     CreateOperation,
     Provider,
@@ -38,7 +38,7 @@ def prepare(name: str, provider: SupportsPrepare, operation: CreateOperation) ->
         parameters = guarded(act)
     except PluginFailed as error:
         cause = error.__cause__
-        if isinstance(cause, interface.InvalidRequest) and is_valid_error(cause):
+        if isinstance(cause, errors.InvalidRequest) and is_valid_error(cause):
             raise answers.invalid_field(cause.field, cause.message) from None
         raise ProviderUnavailable(f"{name} cannot prepare it: {error}", provider=name) from error
     if parameters is None:
@@ -65,7 +65,7 @@ def verify(
         event = guarded(act)
     except PluginFailed as error:
         cause = error.__cause__
-        if isinstance(cause, interface.WebhookRefused):
+        if isinstance(cause, errors.WebhookRefused):
             raise WebhookRefused(cause.message, why=cause.reason) from None
         # Nothing of the error's text: it may quote the body.
         raise WebhookRefused("it cannot be read", why="unreadable") from error

@@ -6,7 +6,7 @@ import attrs
 import trio
 
 from payd.plugins.context import Logger
-from payd.plugins.interface import Declined, InvalidRequest, Misconfigured, ProviderError
+from payd.plugins.errors import Declined, InvalidRequest, Misconfigured, ProviderError
 from payd.providers.answers import outcome_of
 from payd.providers.breaker import BreakerState
 

@@ -9,7 +9,8 @@ import trio
 
 from payd.domain.evidence import Observation, Outflow
 from payd.plugins.context import Logger
-from payd.plugins.interface import Sink, SupportsWatch, WatchHalted
+from payd.plugins.errors import WatchHalted
+from payd.plugins.interface import Sink, SupportsWatch
 from payd.providers.breaker import Pause, Random
 from payd.providers.calls import describe, innermost, passing
 from payd.providers.lifecycle import Lifecycle

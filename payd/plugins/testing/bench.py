@@ -76,7 +76,11 @@ class BenchClock:
 
 @attrs.frozen
 class BenchLog:
-    """Collects what the provider logs."""
+    """Collects what the provider logs.
+
+    Attributes:
+        lines: The lines, each an event and its fields as JSON.
+    """
 
     lines: list[str] = attrs.field(factory=list)
 
@@ -98,12 +102,18 @@ class BenchLog:
 
 @attrs.define
 class BenchSink:
-    """Stores what a watch reports; like payd, a `put` stores all of it or nothing."""
+    """Stores what a watch reports; like payd, a `put` stores all of it or nothing.
+
+    Attributes:
+        stored: The observations, in the order of their reports.
+        outflows: The outflows, likewise.
+        at: The cursor as last stored.
+        refusals: Number of calls of `put` that fail first, as if the database were unreachable.
+    """
 
     stored: list[Observation] = attrs.field(factory=list)
     outflows: list[Outflow] = attrs.field(factory=list)
     at: str | None = None
-    #: Number of calls of `put` that fail first, as if the database were unreachable.
     refusals: int = 0
 
     def receipts(self, called: set[str]) -> Sequence[Receipt]:
@@ -169,7 +179,20 @@ class Way:
 
 @attrs.frozen(kw_only=True)
 class Bench:
-    """One provider, built for one check."""
+    """One provider, built for one check.
+
+    Attributes:
+        manifest: The provider's manifest.
+        config: Its settings, validated.
+        methods: Its methods with these settings.
+        provider: The provider, as payd builds it.
+        remote: Its scripted remote side.
+        clock: The clock that the provider is given.
+        log: What the provider logs.
+        secrets: The credentials that the provider is given.
+        sinks: The first is that of the background watch, if the remote side needs one.
+        blocked_s: Seconds for which each long step of the provider blocked the event loop.
+    """
 
     manifest: ProviderManifest
     config: Any
@@ -180,9 +203,7 @@ class Bench:
     log: BenchLog
     secrets: dict[str, tuple[str, ...]]
 
-    #: The first is that of the background watch, if the remote side needs one.
     sinks: list[BenchSink] = attrs.field(factory=list)
-    #: Seconds for which each long step of the provider blocked the event loop.
     blocked_s: list[float] = attrs.field(factory=list)
 
     # -- for the checks --------------------------------------------------------------------------

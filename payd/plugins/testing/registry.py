@@ -16,7 +16,16 @@ Run = Callable[["Bench"], Awaitable[None]]
 
 
 class Level(enum.Enum):
-    """The levels that a provider can be certified for."""
+    """The levels that a provider can be certified for.
+
+    Attributes:
+        BASIC: What every provider does.
+        WEBHOOKS: Webhooks of the remote side.
+        RESILIENCE: Lost, late, refused and unreadable answers.
+        WATCH: A watch that reports.
+        SCAN: Events that are read later.
+        REFUNDS: Refunds and disputes.
+    """
 
     BASIC = "basic"
     WEBHOOKS = "webhooks"
@@ -32,14 +41,20 @@ class Failed(AssertionError):
 
 @attrs.frozen(kw_only=True)
 class Check:
-    """One behaviour that payd relies on."""
+    """One behaviour that payd relies on.
+
+    Attributes:
+        name: Name, in words.
+        level: The level to which it belongs.
+        why: What goes wrong in payd if the check fails.
+        run: The check itself; it raises Failed.
+        applies: Whether the provider claims the ability, by its manifest and its methods.
+    """
 
     name: str
     level: Level
-    #: What goes wrong in payd if the check fails.
     why: str
     run: Run
-    #: Whether the provider claims the ability, by its manifest and its methods.
     applies: Applies
 
 

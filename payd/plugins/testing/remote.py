@@ -10,23 +10,26 @@ from payd.plugins import NextAction, PaymentRef, RefundRef, WebhookRequest
 
 
 class Fault(enum.Enum):
-    """A fault of the remote side or the network."""
+    """A fault of the remote side or the network.
 
-    #: The connection or the request is lost; nothing was done.
+    Attributes:
+        LOST_REQUEST: The connection or the request is lost; nothing was done.
+        LOST_ANSWER: The request was done, but its response is lost.
+        SERVER_ERROR: A 5xx response or its equivalent: it is unknown whether anything was done.
+        GARBAGE: A response that cannot be parsed.
+        UNAUTHORIZED: The credentials are refused.
+        RATE_LIMITED: Too many requests; nothing was done.
+        HANG: No response ever arrives.
+        DECLINE: The customer's means of payment is refused permanently.
+    """
+
     LOST_REQUEST = "lost request"
-    #: The request was done, but its response is lost.
     LOST_ANSWER = "lost answer"
-    #: A 5xx response or its equivalent: it is unknown whether anything was done.
     SERVER_ERROR = "server error"
-    #: A response that cannot be parsed.
     GARBAGE = "garbage"
-    #: The credentials are refused.
     UNAUTHORIZED = "unauthorized"
-    #: Too many requests; nothing was done.
     RATE_LIMITED = "rate limited"
-    #: No response ever arrives.
     HANG = "hang"
-    #: The customer's means of payment is refused permanently.
     DECLINE = "decline"
 
 
@@ -46,21 +49,26 @@ class Remote:
     """One remote side, created for every check. Override what it can do; the rest is unproven.
 
     Its coroutines run on trio beside the provider.
+
+    Attributes:
+        settings: The provider's settings, as under `providers.NAME` in payd.yaml.
+        secrets: Logical credential name → values, newest first.
+        amounts: Amounts that the kit uses, in minor units: at least one; the remote side must
+            accept all.
+        refund_destination: Where to refund to; needed with Sends.INSTRUCTIONS.
+        follows_clock: Whether it uses the kit's clock, which only moves when a check moves it.
+        remembers: Whether it stores created objects; False if create leaves no trace there, as on a
+            chain.
+        needs_watch: Whether only the provider's watch reports money; then the watch runs during
+            every check.
     """
 
-    #: The provider's settings, as under `providers.NAME` in payd.yaml.
     settings: Mapping[str, Any] = {}
-    #: Logical credential name → values, newest first.
     secrets: Mapping[str, tuple[str, ...]] = {}
-    #: Amounts that the kit uses, in minor units: at least one; the remote side must accept all.
     amounts: tuple[int, ...] = (14_900, 101, 1_234_567, 99_999_999)
-    #: Where to refund to; needed with Sends.INSTRUCTIONS.
     refund_destination: str = ""
-    #: Whether it uses the kit's clock, which only moves when a check moves it.
     follows_clock: bool = True
-    #: Whether it stores created objects; False if create leaves no trace there, as on a chain.
     remembers: bool = True
-    #: Whether only the provider's watch reports money; then the watch runs during every check.
     needs_watch: bool = False
 
     async def requests(self) -> int:

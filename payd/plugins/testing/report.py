@@ -19,31 +19,43 @@ UNPROVEN_HEADING = (
 
 
 class Outcome(enum.Enum):
-    """The outcome of one check."""
+    """The outcome of one check.
+
+    Attributes:
+        PASSED: The provider does it.
+        FAILED: The provider violates the contract.
+        REMOTE_MISTAKE: The scripted remote side is wrong, so nothing is known about the provider.
+        UNPROVEN: The scripted remote side cannot do what the check needs.
+        NOT_CLAIMED: The provider does not claim the ability.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
-    #: The scripted remote side is wrong, so nothing is known about the provider.
     REMOTE_MISTAKE = "remote mistake"
-    #: The scripted remote side cannot do what the check needs.
     UNPROVEN = "unproven"
-    #: The provider does not claim the ability.
     NOT_CLAIMED = "not claimed"
 
 
 @attrs.frozen(kw_only=True)
 class Verdict:
-    """The outcome of one check, and why it matters."""
+    """The outcome of one check, and why it matters.
+
+    Attributes:
+        check: Name of the check.
+        level: Its level.
+        outcome: What came of it.
+        message: What went wrong, or why it is unproven; empty if it passed.
+        why: What goes wrong in payd if the check fails.
+        seconds: How long it ran.
+        reason: Why it is unproven, as the manifest says; empty if the manifest says nothing.
+    """
 
     check: str
     level: Level
     outcome: Outcome
-    #: What went wrong, or why it is unproven; empty if it passed.
     message: str = ""
-    #: What goes wrong in payd if the check fails.
     why: str
     seconds: float
-    #: Why it is unproven, as the manifest says; empty if the manifest says nothing.
     reason: str = ""
 
     @property
@@ -61,11 +73,18 @@ class Verdict:
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """The report of one run of the kit."""
+    """The report of one run of the kit.
+
+    Attributes:
+        provider: Name of the provider.
+        version: Version of its wheel.
+        sdk: Version of the plugin interface it was checked against.
+        time: When the kit ran.
+        verdicts: One verdict for each check.
+    """
 
     provider: str
     version: str
-    #: Version of the plugin interface it was checked against.
     sdk: str
     time: datetime
     verdicts: tuple[Verdict, ...]

@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 
 from payd.domain import evidence, text
-from payd.plugins import capabilities, interface, refunding
+from payd.plugins import capabilities, errors, interface, refunding
 from payd.providers import breaker, calls, fence, lifecycle, loop_monitor, watching
 
 PAGE = (Path(__file__).parents[3] / "docs/provider-contract.md").read_text()
@@ -32,8 +32,8 @@ def test_each_limit_has_the_value_of_the_code() -> None:
 
 
 def test_each_error_and_protocol_is_on_the_page() -> None:
-    errors = {cls.__name__ for cls in interface.ProviderError.__subclasses__()}
-    public = {name for name in errors if hasattr(interface, name)}
+    known = {cls.__name__ for cls in errors.ProviderError.__subclasses__()}
+    public = {name for name in known if hasattr(errors, name)}
     assert first_column("Error") == public
     public = {*vars(interface), *vars(refunding)}
     assert first_column("Protocol") == {name for name in public if name.startswith("Supports")}

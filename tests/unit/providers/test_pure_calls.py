@@ -9,7 +9,7 @@ from unit.providers.toys import CREATED, FOUND, START, Journal, Toy, an_operatio
 
 from payd.domain.errors import InvalidField, ProviderUnavailable, WebhookRefused, WebhookUnknown
 from payd.domain.evidence import Conflict, Observation, Receipt, ReceiptState
-from payd.plugins import interface
+from payd.plugins import errors
 from payd.plugins.interface import (
     CreateOperation,
     ObjectPage,
@@ -71,7 +71,7 @@ async def test_a_provider_that_prepares_nothing_gives_nothing() -> None:
 
 
 async def test_a_value_that_it_refuses_is_named() -> None:
-    async with fenced(Telling(interface.InvalidRequest("return_url", "is needed"))) as fence:
+    async with fenced(Telling(errors.InvalidRequest("return_url", "is needed"))) as fence:
         with pytest.raises(InvalidField) as refused:
             fence.prepare(an_operation())
     assert refused.value.field == "return_url"
@@ -102,7 +102,7 @@ async def test_a_webhook_is_verified_with_the_secrets() -> None:
 
 
 async def test_a_refusal_says_why_in_one_word() -> None:
-    async with fenced(Telling(interface.WebhookRefused("too_old", "signed long ago"))) as fence:
+    async with fenced(Telling(errors.WebhookRefused("too_old", "signed long ago"))) as fence:
         with pytest.raises(WebhookRefused) as refused:
             fence.verify(REQUEST, START)
     assert refused.value.metadata == {"why": "too_old"}
@@ -195,14 +195,14 @@ async def test_a_page_of_events_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [interface.OutcomeUnknown("?"), None, ObjectPage(objects=(), cursor=None)]
+    "said", [errors.OutcomeUnknown("?"), None, ObjectPage(objects=(), cursor=None)]
 )
 async def test_a_scan_without_a_readable_answer_brings_nothing(said: object) -> None:
     async with fenced(Telling(said)) as fence:
         assert await fence.scan("7") is None
 
 
-@pytest.mark.parametrize("said", [interface.Misconfigured("no right to read events"), KeyError()])
+@pytest.mark.parametrize("said", [errors.Misconfigured("no right to read events"), KeyError()])
 async def test_what_is_read_in_bulk_and_fails_hurts_no_payment(said: Exception) -> None:
     calls: list[tuple[str, str]] = []
     journal = Journal()
@@ -224,7 +224,7 @@ async def test_what_is_read_in_bulk_and_fails_hurts_no_payment(said: Exception) 
 
 async def test_a_scan_that_works_does_not_bring_a_broken_provider_back() -> None:
     toy = Telling(Page(events=(), cursor="7"))
-    toy.says = says(interface.OutcomeUnknown("?"))
+    toy.says = says(errors.OutcomeUnknown("?"))
     async with fenced(toy) as fence:
         for _ in range(FAILURES_MAX):
             await fence.create(an_operation())
@@ -249,7 +249,7 @@ async def test_a_page_of_objects_is_passed_on() -> None:
         assert await fence.objects(START, START, None) == page
 
 
-@pytest.mark.parametrize("said", [interface.NotAttempted("?"), Page(events=(), cursor="")])
+@pytest.mark.parametrize("said", [errors.NotAttempted("?"), Page(events=(), cursor="")])
 async def test_a_list_without_a_readable_answer_brings_nothing(said: object) -> None:
     async with fenced(Telling(said)) as fence:
         assert await fence.objects(START, START, None) is None
@@ -301,7 +301,7 @@ def test_only_what_a_database_can_keep_is_json() -> None:
 
 
 async def test_what_is_read_in_bulk_may_fail_without_hurting_payments() -> None:
-    refused = interface.Misconfigured("the key may not list events")
+    refused = errors.Misconfigured("the key may not list events")
     async with fenced(Telling(refused)) as fence:
         for _ in range(50):
             assert await fence.scan(None) is None
