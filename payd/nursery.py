@@ -158,6 +158,9 @@ async def _serve_until_stopped(parts: Parts, started: Callable[[Addresses], None
         Webhooks(
             intake=bridge.for_trio(parts.use_cases.intake),
             on_webhook=lambda provider, outcome: metrics.webhooks.labels(provider, outcome).inc(),
+            on_events=lambda provider, outcome, number: metrics.webhook_events.labels(
+                provider, outcome
+            ).inc(number),
         ),
         parts.readiness.check,
         telemetry.http_observer(metrics),

@@ -52,6 +52,7 @@ from payd.plugins.errors import (
 )
 from payd.plugins.hookspecs import hookimpl
 from payd.plugins.interface import (
+    EVENTS_MAX,
     PUT_MAX,
     SDK_VERSION,
     CreateOperation,
@@ -81,6 +82,7 @@ from payd.plugins.pace import Pace
 from payd.plugins.refunding import RefundOperation, RefundRef, SupportsRefund
 
 __all__ = [
+    "EVENTS_MAX",
     "NAME_MAX",
     "PUT_MAX",
     "SDK_VERSION",

@@ -26,8 +26,11 @@ from payd.plugins.context import ProviderContext
 #: What one `Sink.put` takes at most: its transaction must not make others wait.
 PUT_MAX = 10_000
 
+#: Events of one webhook request at most: one statement stores them, while their sender waits.
+EVENTS_MAX = 1000
+
 #: The version of this interface; a manifest's `sdk` range is checked against it.
-SDK_VERSION = "1.2"
+SDK_VERSION = "1.3"
 
 
 class ProviderConfig(BaseModel):
@@ -269,10 +272,12 @@ class SupportsWebhooks(SupportsEvents, Protocol):
 
     def verify(
         self, request: WebhookRequest, secrets: Mapping[str, tuple[str, ...]], now: datetime, /
-    ) -> ProviderEvent:
-        """Return the event of an authentic, recent, readable request; else raise WebhookRefused.
+    ) -> ProviderEvent | Sequence[ProviderEvent]:
+        """Return what an authentic, recent, readable request reports; else raise WebhookRefused.
 
-        Synchronous, pure, no I/O: called within the request, before anything is stored.
+        One event, or a sequence of at most EVENTS_MAX events: each with an id of its own, by which
+        the scan reports it, too. Empty: there is nothing to store. payd stores all events of a
+        request or none. Synchronous, pure, no I/O: called before anything is stored.
         """
 
 

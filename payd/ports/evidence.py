@@ -70,8 +70,13 @@ class Inbox(Protocol):
         Starts after `after_id`. Claimed rows are included.
         """
 
-    async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
-        """Store one event with the body of its webhook, as `put`; return whether it was new."""
+    async def put_webhook(
+        self, provider: str, events: Sequence[ProviderEvent], raw_body: bytes
+    ) -> int:
+        """Store all events of one webhook or none, as `put`; return how many were new.
+
+        Their ids differ, and there is at least one. The body is kept once, with the first.
+        """
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
         """Claim the oldest unsettled rows for `lease_s` seconds, each for one worker.

@@ -116,8 +116,8 @@ class ProviderPort(Protocol):
     async def fetch_refund(self, ref: RefundRef) -> RefundReply:
         """Read a refund; the answer is a RefundSnapshot, Absent or Unanswered."""
 
-    def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
-        """Verify a webhook and return its event.
+    def verify(self, request: WebhookRequest, now: datetime) -> Sequence[ProviderEvent]:
+        """Verify a webhook and return its events, each with another id.
 
         Raises WebhookRefused, WebhookUnknown and ProviderUnavailable.
         """

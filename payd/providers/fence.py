@@ -15,7 +15,7 @@ from typing import Any, TypeGuard, TypeVar
 
 import trio
 
-from payd.domain.errors import ProviderUnavailable
+from payd.domain.errors import ProviderUnavailable, WebhookRefused
 from payd.domain.evidence import Absent, Created, Observation, Snapshot
 from payd.domain.refund import RefundInstructions, RefundSnapshot
 from payd.plugins.capabilities import Lookup, Sends
@@ -268,13 +268,19 @@ class Fence:
             self._note_broken("prepare", error.message)
             raise
 
-    def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
-        """Return the event of an authentic webhook; raises WebhookRefused and WebhookUnknown."""
+    def verify(self, request: WebhookRequest, now: datetime) -> Sequence[ProviderEvent]:
+        """Return the events of an authentic webhook; raises WebhookRefused and WebhookUnknown."""
         running = self._lifecycle.running
         if running is None:
             raise self._not_running()
-        with report_if_blocking(self._owner):
-            return pure_calls.verify(self.name, running[0], request, self._secrets, now)
+        start = trio.current_time()
+        try:
+            with report_if_blocking(self._owner):
+                return pure_calls.verify(self.name, running[0], request, self._secrets, now)
+        except validation.InvalidBatch as error:
+            # The request was authentic: the provider's defect, which hurts no payment.
+            self._record.note_read("verify", OutcomeUnknown(str(error)), start)
+            raise WebhookRefused(str(error), why=error.why) from error
 
     def translate(self, event: ProviderEvent) -> Sequence[Observation]:
         """Return what an event reports about payments; raises Untranslatable."""

@@ -52,26 +52,30 @@ def verify(
     request: WebhookRequest,
     secrets: Mapping[str, tuple[str, ...]],
     now: datetime,
-) -> ProviderEvent:
-    """Return the event; raises only WebhookUnknown and WebhookRefused, whatever the plugin does."""
+) -> tuple[ProviderEvent, ...]:
+    """Return the request's events.
+
+    Raises only WebhookUnknown, WebhookRefused and InvalidBatch, whatever the plugin does.
+    """
     if not isinstance(provider, SupportsWebhooks):
         raise WebhookUnknown(f"the provider {name} takes no webhooks", provider=name)
 
-    def act() -> ProviderEvent | None:
-        event = provider.verify(request, secrets, now)
-        return event if validation.is_event(event) else None
+    def act() -> tuple[ProviderEvent, ...] | None:
+        return validation.events_of(provider.verify(request, secrets, now))
 
     try:
-        event = guarded(act)
+        events = guarded(act)
     except PluginFailed as error:
         cause = error.__cause__
         if isinstance(cause, errors.WebhookRefused):
             raise WebhookRefused(cause.message, why=cause.reason) from None
+        if isinstance(cause, validation.InvalidBatch):
+            raise cause from None
         # Nothing of the error's text: it may quote the body.
         raise WebhookRefused("it cannot be read", why="unreadable") from error
-    if event is None:
+    if events is None:
         raise WebhookRefused("it cannot be read", why="unreadable")
-    return event
+    return events
 
 
 def translate(provider: Provider, event: ProviderEvent) -> Sequence[Observation]:

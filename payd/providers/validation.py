@@ -5,13 +5,14 @@ run them where they run the plugin's own code.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from payd.domain.evidence import Observation, Outflow
 from payd.domain.refund import RefundSnapshot
 from payd.domain.text import TEXT_MAX, is_text
 from payd.plugins.interface import (
+    EVENTS_MAX,
     PUT_MAX,
     Holding,
     Page,
@@ -19,7 +20,9 @@ from payd.plugins.interface import (
 )
 
 __all__ = [
+    "InvalidBatch",
     "check_put",
+    "events_of",
     "is_event",
     "is_holdings",
     "is_json",
@@ -38,6 +41,36 @@ _INTEGER_MAX = 10**DIGITS_MAX
 def is_event(value: object) -> bool:
     """Whether it is a ProviderEvent whose content PostgreSQL can store."""
     return type(value) is ProviderEvent and is_json(value.content)
+
+
+class InvalidBatch(ValueError):
+    """The events of one webhook request cannot be stored together. `why` labels a metric."""
+
+    def __init__(self, why: str, message: str) -> None:
+        super().__init__(message)
+        self.why = why
+
+
+def events_of(returned: object) -> tuple[ProviderEvent, ...] | None:
+    """Return as a tuple what `verify` returned: one event, or the several of one request.
+
+    None when it is neither. Raises InvalidBatch for too many events and for one id twice.
+    """
+    if is_event(returned):
+        return (cast(ProviderEvent, returned),)
+    if not isinstance(returned, Sequence) or isinstance(returned, str | bytes):
+        return None
+    events = tuple(returned)
+    if len(events) > EVENTS_MAX:
+        raise InvalidBatch(
+            "too_many_events",
+            f"verify returned {len(events)} events; at most {EVENTS_MAX} are stored at once",
+        )
+    if not all(map(is_event, events)):
+        return None
+    if len({event.id for event in events}) < len(events):
+        raise InvalidBatch("repeated_event_id", "verify returned two events with one id")
+    return events
 
 
 def is_page(page: Page) -> bool:

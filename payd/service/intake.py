@@ -14,6 +14,14 @@ from payd.ports import Clock, CrashPoints, Cursor, Inbox, Lease, Providers
 
 
 @attrs.frozen(kw_only=True)
+class Accepted:
+    """An authentic webhook: how many events it has, and how many of them were new."""
+
+    events: int
+    new: int
+
+
+@attrs.frozen(kw_only=True)
 class Intake:
     """Use case: store reports of providers."""
 
@@ -40,8 +48,8 @@ class Intake:
         self.crash.reach("intake.after_inbox")
         return new
 
-    async def accept_webhook(self, provider: str, request: WebhookRequest) -> bool:
-        """Verify a webhook and store its event durably; return whether it was new.
+    async def accept_webhook(self, provider: str, request: WebhookRequest) -> Accepted:
+        """Verify a webhook and store its events durably, all or none.
 
         Raises WebhookUnknown, WebhookRefused, ProviderUnavailable and StoreUnavailable.
         """
@@ -50,8 +58,10 @@ class Intake:
             raise WebhookUnknown(
                 f"no enabled provider is named {provider!r}: check the webhook's URL"
             )
-        event = port.verify(request, self.clock.now())
+        events = port.verify(request, self.clock.now())
+        if not events:
+            return Accepted(events=0, new=0)
         self.crash.reach("intake.before_inbox")
-        new = await self.inbox.put_webhook(provider, event, request.body)
+        new = await self.inbox.put_webhook(provider, events, request.body)
         self.crash.reach("intake.after_inbox")
-        return new
+        return Accepted(events=len(events), new=new)

@@ -75,6 +75,9 @@ class Metrics:
         self.webhooks = self._counter(
             "webhooks", "Webhooks received, by outcome.", ("provider", "outcome")
         )
+        self.webhook_events = self._counter(
+            "webhook_events", "Events in webhooks, by outcome.", ("provider", "outcome")
+        )
         self.evidence = self._counter(
             "evidence", "Stored reports worked on, by outcome.", ("provider", "outcome")
         )

@@ -91,7 +91,7 @@ async def test_a_claim_that_died_goes_on_from_where_the_last_page_ended(stores: 
 
 
 async def test_a_page_that_is_known_already_moves_the_cursor(stores: Stores) -> None:
-    await stores.inbox.put_webhook("stripe", EVENT, b"")
+    await stores.inbox.put_webhook("stripe", [EVENT], b"")
     await stores.cursors.claim_cursor("stripe", "events", LEASE_S)
 
     page = Cursor(name="events", value="7", rest=AT_ONCE)
@@ -104,7 +104,7 @@ async def test_reports_without_a_cursor_move_none(stores: Stores) -> None:
     await stores.cursors.claim_cursor("stripe", "events", LEASE_S)
 
     await stores.inbox.put("stripe", [EVENT])
-    await stores.inbox.put_webhook("stripe", attrs.evolve(EVENT, id="evt_2"), b"")
+    await stores.inbox.put_webhook("stripe", [attrs.evolve(EVENT, id="evt_2")], b"")
 
     assert await stores.cursors.claim_cursor("stripe", "events", LEASE_S) is None
 

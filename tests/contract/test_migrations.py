@@ -168,7 +168,7 @@ def with_more(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Add:
 
 async def a_webhook(inbox: PostgresInbox) -> None:
     event = ProviderEvent(id=uuid.uuid4().hex, type="paid", content={})
-    assert await inbox.put_webhook("mock", event, b"{}")
+    assert await inbox.put_webhook("mock", [event], b"{}")
 
 
 def test_a_migration_behind_a_long_reader_lets_webhooks_pass(with_more: Add) -> None:

@@ -137,7 +137,7 @@ async def _forget(settings: DatabaseSettings) -> None:
     inbox = PostgresInbox(database)
     for name in ("evt_old", "evt_new"):
         event = ProviderEvent(id=name, type="paid", content={})
-        await inbox.put_webhook("forgetful", event, b"bytes of " + name.encode())
+        await inbox.put_webhook("forgetful", [event], b"bytes of " + name.encode())
     session = await database.connect()
     await session.execute(
         "UPDATE inbox SET receive_time = receive_time - interval '31 days' "
@@ -171,7 +171,7 @@ async def _forget_by_batches(settings: DatabaseSettings) -> None:
     every_byte = bytes(range(256)) * 4096
     for age, name in enumerate(("evt_0", "evt_1", "evt_2")):
         event = ProviderEvent(id=name, type="paid", content={})
-        await inbox.put_webhook(provider, event, every_byte)
+        await inbox.put_webhook(provider, [event], every_byte)
         session = await database.connect()
         await session.execute(
             "UPDATE inbox SET receive_time = now() - make_interval(years => 20 - $2)"
@@ -195,7 +195,7 @@ async def _forget_by_batches(settings: DatabaseSettings) -> None:
 
     assert left == [["evt_1", "evt_2"], ["evt_2"], []]
     assert not await inbox.put_webhook(
-        provider, ProviderEvent(id="evt_0", type="paid", content={}), b"again"
+        provider, [ProviderEvent(id="evt_0", type="paid", content={})], b"again"
     ), "what it said is still known"
     await session.close()
     await database.close()

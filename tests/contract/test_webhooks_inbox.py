@@ -97,9 +97,9 @@ RECEIPT = Receipt(id="r1", asset="USD", amount=1, state=ReceiptState.DROPPED, ti
 async def test_events_that_wait_are_listed_by_pages_until_they_are_settled(stores: Stores) -> None:
     events = [attrs.evolve(EVENT, id=f"evt_{n}") for n in range(5)]
     for event in events:
-        await stores.inbox.put_webhook("mock", event, b"{}")
+        await stores.inbox.put_webhook("mock", [event], b"{}")
     await stores.inbox.put("mock", [Observation(id="o1", reference="cs_1", fact=SEEN)])
-    await stores.inbox.put_webhook("stripe", EVENT, b"{}")
+    await stores.inbox.put_webhook("stripe", [EVENT], b"{}")
     claimed, *_ = await stores.inbox.claim(10, LEASE_S)
 
     first = await stores.inbox.waiting_events("mock", 0, 3)
@@ -153,15 +153,51 @@ async def test_a_report_comes_back_as_it_was_put(stores: Stores, report: Report)
 
 
 async def test_a_webhook_comes_back_as_it_was_put(stores: Stores) -> None:
-    assert await stores.inbox.put_webhook("stripe", EVENT, b"{}")
+    assert await stores.inbox.put_webhook("stripe", [EVENT], b"{}")
 
     [row] = await stores.inbox.claim(10, LEASE_S)
 
     assert row.report == EVENT
 
 
+async def test_the_events_of_one_webhook_are_stored_together(stores: Stores) -> None:
+    events = [attrs.evolve(EVENT, id=f"evt_{n}") for n in (2, 1, 3)]
+    await stores.inbox.put_webhook("stripe", events[:1], b"{}")
+
+    assert await stores.inbox.put_webhook("stripe", events, b"[]") == 2
+    assert await stores.inbox.put_webhook("stripe", events, b"[]") == 0
+
+    rows = await stores.inbox.claim(10, LEASE_S)
+    assert len(rows) == 3
+    assert all(row.report in events for row in rows)
+    assert not any(row.conflicting for row in rows)
+
+
+async def test_webhooks_that_share_events_count_each_once(stores: Stores) -> None:
+    events = [attrs.evolve(EVENT, id=f"evt_{n}") for n in range(20)]
+    webhooks = [events[n : n + 5] for n in range(16)] + [events[n : n - 5 : -1] for n in (19, 9)]
+
+    new = await all_at_once(
+        [partial(stores.inbox.put_webhook, "stripe", one, b"") for one in webhooks]
+    )
+
+    assert sum(new) == 20
+    assert len(await stores.inbox.claim(100, LEASE_S)) == 20
+
+
+async def test_a_webhook_of_which_one_event_cannot_be_stored_stores_none(
+    stores: Stores,
+) -> None:
+    if isinstance(stores.inbox, PostgresInbox):
+        bad = attrs.evolve(EVENT, id="evt_2", content={"text": "\0"})
+        with pytest.raises(Exception, match="Unicode"):
+            await stores.inbox.put_webhook("stripe", [EVENT, bad], b"{}")
+
+        assert await stores.inbox.put_webhook("stripe", [EVENT], b"{}") == 1
+
+
 async def test_a_hundred_copies_at_once_leave_one_row(stores: Stores) -> None:
-    copies = [partial(stores.inbox.put_webhook, "stripe", EVENT, b"{}")] * 100
+    copies = [partial(stores.inbox.put_webhook, "stripe", [EVENT], b"{}")] * 100
 
     assert sum(await all_at_once(copies)) == 1
 
@@ -171,7 +207,9 @@ async def test_a_hundred_copies_at_once_leave_one_row(stores: Stores) -> None:
 async def test_many_webhooks_at_once_are_all_stored(stores: Stores) -> None:
     events = [attrs.evolve(EVENT, id=f"evt_{n}") for n in range(200)]
 
-    news = await all_at_once([partial(stores.inbox.put_webhook, "stripe", e, b"") for e in events])
+    news = await all_at_once(
+        [partial(stores.inbox.put_webhook, "stripe", [e], b"") for e in events]
+    )
 
     assert sum(news) == 200
     stored = await stores.inbox.claim(300, LEASE_S)
@@ -182,12 +220,12 @@ async def test_many_webhooks_at_once_are_all_stored(stores: Stores) -> None:
 async def test_the_order_of_keys_is_no_content(stores: Stores) -> None:
     turned = attrs.evolve(EVENT, content=dict(reversed(list(EVENT.content.items()))))
 
-    assert await stores.inbox.put_webhook("stripe", EVENT, b"1")
-    assert not await stores.inbox.put_webhook("stripe", turned, b"2")
+    assert await stores.inbox.put_webhook("stripe", [EVENT], b"1")
+    assert not await stores.inbox.put_webhook("stripe", [turned], b"2")
 
 
 async def test_an_event_from_a_webhook_is_not_new_to_a_scan(stores: Stores) -> None:
-    await stores.inbox.put_webhook("stripe", EVENT, b"{}")
+    await stores.inbox.put_webhook("stripe", [EVENT], b"{}")
 
     assert await stores.inbox.put("stripe", [EVENT, attrs.evolve(EVENT, id="evt_2")]) == 1
 
@@ -195,35 +233,35 @@ async def test_an_event_from_a_webhook_is_not_new_to_a_scan(stores: Stores) -> N
 async def test_other_content_under_a_known_id_is_kept_and_marked(stores: Stores) -> None:
     other = attrs.evolve(EVENT, content={"created": 2})
 
-    assert await stores.inbox.put_webhook("stripe", EVENT, b"1")
-    assert await stores.inbox.put_webhook("stripe", other, b"2")
+    assert await stores.inbox.put_webhook("stripe", [EVENT], b"1")
+    assert await stores.inbox.put_webhook("stripe", [other], b"2")
 
     rows = await stores.inbox.claim(10, LEASE_S)
     assert [(row.report, row.conflicting) for row in rows] == [(EVENT, False), (other, True)]
 
 
 async def test_a_row_that_settled_is_still_known(stores: Stores) -> None:
-    await stores.inbox.put_webhook("stripe", EVENT, b"{}")
+    await stores.inbox.put_webhook("stripe", [EVENT], b"{}")
     [row] = await stores.inbox.claim(10, LEASE_S)
     await stores.inbox.finish({row.id: "not_ours"})
 
-    assert not await stores.inbox.put_webhook("stripe", EVENT, b"{}")
+    assert not await stores.inbox.put_webhook("stripe", [EVENT], b"{}")
 
 
 async def test_any_content_comes_back_by_a_webhook_too(stores: Stores) -> None:
     event = attrs.evolve(EVENT, content=CONTENT)
-    await stores.inbox.put_webhook("stripe", event, bytes(range(256)))
+    await stores.inbox.put_webhook("stripe", [event], bytes(range(256)))
 
     [row] = await stores.inbox.claim(10, LEASE_S)
 
     assert row.report == event
-    assert not await stores.inbox.put_webhook("stripe", row.report, b"")
+    assert not await stores.inbox.put_webhook("stripe", [row.report], b"")
 
 
 async def test_an_event_and_an_observation_under_one_id_conflict(stores: Stores) -> None:
     seen = Observation(id=EVENT.id, reference="cs_1", fact=SEEN)
 
-    assert await stores.inbox.put_webhook("stripe", EVENT, b"1")
+    assert await stores.inbox.put_webhook("stripe", [EVENT], b"1")
     assert await stores.inbox.put("stripe", [seen]) == 1
 
     rows = await stores.inbox.claim(10, LEASE_S)
@@ -233,7 +271,7 @@ async def test_an_event_and_an_observation_under_one_id_conflict(stores: Stores)
 async def test_each_content_under_one_id_is_kept_once(stores: Stores) -> None:
     contents = [attrs.evolve(EVENT, content={"created": n}) for n in (1, 2, 3, 2, 1, 3)]
 
-    new = [await stores.inbox.put_webhook("stripe", event, b"") for event in contents]
+    new = [await stores.inbox.put_webhook("stripe", [event], b"") for event in contents]
 
     assert new == [True, True, True, False, False, False]
     rows = await stores.inbox.claim(10, LEASE_S)
@@ -245,7 +283,9 @@ async def test_contents_that_conflict_at_once_leave_one_row_each_and_one_is_no_c
 ) -> None:
     contents = [attrs.evolve(EVENT, content={"created": n % 3}) for n in range(60)]
 
-    new = await all_at_once([partial(stores.inbox.put_webhook, "stripe", e, b"") for e in contents])
+    new = await all_at_once(
+        [partial(stores.inbox.put_webhook, "stripe", [e], b"") for e in contents]
+    )
 
     assert sum(new) == 3
     rows = await stores.inbox.claim(10, LEASE_S)
@@ -255,7 +295,7 @@ async def test_contents_that_conflict_at_once_leave_one_row_each_and_one_is_no_c
 async def test_a_webhook_and_a_scan_at_once_leave_one_row(stores: Stores) -> None:
     events = [attrs.evolve(EVENT, id=f"evt_{n}") for n in range(50)]
     calls: list[Callable[[], Awaitable[int]]] = [
-        partial(stores.inbox.put_webhook, "stripe", event, b"") for event in events
+        partial(stores.inbox.put_webhook, "stripe", [event], b"") for event in events
     ]
     calls.insert(25, partial(stores.inbox.put, "stripe", events))
 
@@ -270,8 +310,8 @@ async def test_one_id_of_two_providers_is_two_reports(stores: Stores) -> None:
 
     new = await all_at_once(
         [
-            partial(stores.inbox.put_webhook, "stripe", EVENT, b""),
-            partial(stores.inbox.put_webhook, "other", other, b""),
+            partial(stores.inbox.put_webhook, "stripe", [EVENT], b""),
+            partial(stores.inbox.put_webhook, "other", [other], b""),
         ]
     )
 
@@ -284,7 +324,7 @@ async def test_one_id_of_two_providers_is_two_reports(stores: Stores) -> None:
 async def test_a_webhook_wakes_its_waiting_worker(stores: Stores) -> None:
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(stores.inbox.put_webhook, "stripe", EVENT, b"")
+            nursery.start_soon(stores.inbox.put_webhook, "stripe", [EVENT], b"")
             while not await stores.inbox.claim(10, LEASE_S):
                 await stores.inbox.wait(30)
 

@@ -34,7 +34,7 @@ def run(test: Callable[[Statements, Batcher[str, str]], Coroutine[Any, Any, None
     async def with_limit() -> None:
         statements = Statements()
         async with asyncio.timeout(PATIENCE_S):
-            await test(statements, Batcher(statements.run, key=lambda item: item[0], batch_max=3))
+            await test(statements, Batcher(statements.run, keys=lambda item: item[0], batch_max=3))
 
     asyncio.run(with_limit())
 
@@ -65,6 +65,17 @@ def test_two_items_with_one_key_are_in_two_statements() -> None:
     async def test(statements: Statements, batcher: Batcher[str, str]) -> None:
         assert await while_one_runs(statements, batcher, ["a1", "b", "a2"]) == ["A1", "B", "A2"]
         assert statements.batches == [["first"], ["a1", "b"], ["a2"]]
+
+    run(test)
+
+
+def test_an_item_of_several_keys_is_written_whole_and_no_later_one_overtakes_it() -> None:
+    async def test(statements: Statements, _: Batcher[str, str]) -> None:
+        batcher = Batcher(statements.run, keys=list, batch_max=3)
+        items = ["ab", "cd", "d", "a", "e", "fghij", "k"]
+        results = await while_one_runs(statements, batcher, items)
+        assert results == [item.upper() for item in items]
+        assert statements.batches == [["first"], ["ab", "e"], ["cd", "a"], ["d", "k"], ["fghij"]]
 
     run(test)
 
@@ -124,6 +135,6 @@ def test_a_cancelled_statement_fails_its_callers() -> None:
             raise asyncio.CancelledError
 
         with pytest.raises(asyncio.CancelledError):
-            await Batcher(cancelled, key=str).submit("a")
+            await Batcher(cancelled, keys=lambda item: (item,)).submit("a")
 
     run(test)

@@ -31,7 +31,11 @@ async def test_initiate_payment_runs_through_few_files_and_functions(house: Worl
 async def test_a_webhook_runs_through_few_files_and_functions(house: World) -> None:
     """From the received body to the payment's new status and the event in the outbox."""
     payment = await house.initiate()
-    webhooks = Webhooks(intake=house.intake, on_webhook=lambda provider, outcome: None)
+    webhooks = Webhooks(
+        intake=house.intake,
+        on_webhook=lambda provider, outcome: None,
+        on_events=lambda provider, outcome, number: None,
+    )
 
     with counted() as hops:
         await webhooks.receive("mock", WebhookRequest(body=BODY, headers={}))
@@ -39,7 +43,7 @@ async def test_a_webhook_runs_through_few_files_and_functions(house: World) -> N
 
     assert (await house.newest(payment)).status is Status.COMPLETED
     assert (await house.outbox.depth())[0] == 1
-    _within(hops, files=21, functions=76, calls=112, depth=11)
+    _within(hops, files=21, functions=77, calls=113, depth=11)
 
 
 def _within(hops: Hops, **bounds: int) -> None:

@@ -5,7 +5,7 @@ calls are collected for the next one. No call is delayed on purpose.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -18,20 +18,23 @@ R = TypeVar("R")
 class Batcher(Generic[T, R]):
     """Runs items in batches. A batch contains a key once, so that its rows never conflict.
 
+    `keys` returns those of an item's rows. A batch has at most `batch_max` of them, unless a single
+    item has more: an item is never divided.
+
     Cancelling a caller does not withdraw its item: it is still written, and `drain` waits for it.
     """
 
     def __init__(
         self,
         run: Callable[[Sequence[T]], Awaitable[Sequence[R]]],
-        key: Callable[[T], Hashable],
+        keys: Callable[[T], Collection[Hashable]],
         *,
         in_flight_max: int = 1,
         batch_max: int = 64,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         self._run = run
-        self._key = key
+        self._keys = keys
         self._in_flight_max = in_flight_max
         self._batch_max = batch_max
         self._observe = observe
@@ -98,13 +101,17 @@ class Batcher(Generic[T, R]):
     def _take(self) -> list[tuple[T, "asyncio.Future[R]"]]:
         if self._alone:
             return [self._alone.pop(0)]
-        batch: dict[Hashable, tuple[T, asyncio.Future[R]]] = {}
-        rest = []
+        batch: list[tuple[T, asyncio.Future[R]]] = []
+        rest, size, seen = [], 0, set[Hashable]()
         for entry in self._waiting:
-            key = self._key(entry[0])
-            if key in batch or len(batch) >= self._batch_max:
-                rest.append(entry)
+            keys = self._keys(entry[0])
+            fits = not batch or size + len(keys) <= self._batch_max
+            if fits and seen.isdisjoint(keys):
+                batch.append(entry)
+                size += len(keys)
             else:
-                batch[key] = entry
+                rest.append(entry)
+            # Those of an entry that waits, too: a later one must not overtake it.
+            seen.update(keys)
         self._waiting = rest
-        return list(batch.values())
+        return batch

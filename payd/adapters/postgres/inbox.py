@@ -30,9 +30,9 @@ class PostgresInbox:
     ) -> None:
         self._database = database
         self._news = WakeUp()
-        self._webhooks: Batcher[Json, bool] = Batcher(
+        self._webhooks: Batcher[list[Json], int] = Batcher(
             self._put_webhooks,
-            key=lambda record: (record["provider"], record["event_id"]),
+            keys=lambda records: [(one["provider"], one["event_id"]) for one in records],
             observe=lambda size: observe_batch("put_events", size),
         )
 
@@ -64,20 +64,24 @@ class PostgresInbox:
             self._news.set()
         return int(row["new"])
 
-    async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
-        """Store the event together with other webhooks that are waiting to be written."""
-        return await self._webhooks.submit(_record(provider, event) | {"raw_body": raw_body})
+    async def put_webhook(
+        self, provider: str, events: Sequence[ProviderEvent], raw_body: bytes
+    ) -> int:
+        """Store the events in one statement, together with other webhooks that wait for it."""
+        first, *rest = (_record(provider, event) for event in events)
+        return await self._webhooks.submit([first | {"raw_body": raw_body}, *rest])
 
     async def drain(self) -> None:
         """Wait until every webhook is written; call this before the database closes."""
         await self._webhooks.drain()
 
-    async def _put_webhooks(self, records: Sequence[Json]) -> Sequence[bool]:
+    async def _put_webhooks(self, webhooks: Sequence[list[Json]]) -> Sequence[int]:
+        records = [record for webhook in webhooks for record in webhook]
         rows = await self._database.fetch("put_events", reports=dumps(records))
         if rows:
             self._news.set()
         new = {(row["provider"], row["event_id"]) for row in rows}
-        return [(record["provider"], record["event_id"]) in new for record in records]
+        return [sum((one["provider"], one["event_id"]) in new for one in w) for w in webhooks]
 
     async def is_waiting(self, provider: str, references: Sequence[str]) -> bool:
         row = await self._database.fetch_one(

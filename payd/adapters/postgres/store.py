@@ -59,12 +59,12 @@ class PostgresStore:
         self._waiting: defaultdict[UUID, list[asyncio.Future[None]]] = defaultdict(list)
         self._inserts: Batcher[Json, bool] = Batcher(
             self._insert_all,
-            key=lambda record: record["payment"]["idempotency_key"],
+            keys=lambda record: (record["payment"]["idempotency_key"],),
             observe=lambda size: observe_batch("insert_payments", size),
         )
         self._commits: Batcher[Json, bool] = Batcher(
             self._commit_all,
-            key=lambda record: record["id"],
+            keys=lambda record: (record["id"],),
             observe=lambda size: observe_batch("commit_decisions", size),
         )
 

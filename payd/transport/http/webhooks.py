@@ -1,4 +1,4 @@
-"""POST /webhooks/{provider}: verify, store, answer 2xx. The event is translated later."""
+"""POST /webhooks/{provider}: verify, store, answer 2xx. The events are translated later."""
 
 from collections.abc import Callable
 from typing import cast
@@ -9,10 +9,12 @@ from quart_trio import QuartTrio
 
 from payd.domain.errors import PaydError
 from payd.plugins.interface import WebhookRequest
-from payd.service.intake import Intake
+from payd.service.intake import Accepted, Intake
 
 #: provider, outcome
 OnWebhook = Callable[[str, str], None]
+#: provider, outcome, number of events
+OnEvents = Callable[[str, str, int], None]
 
 
 @attrs.frozen(kw_only=True)
@@ -21,6 +23,7 @@ class Webhooks:
 
     intake: Intake
     on_webhook: OnWebhook
+    on_events: OnEvents
 
     def add_to(self, app: QuartTrio) -> None:
         """Register the route."""
@@ -29,18 +32,22 @@ class Webhooks:
         async def webhook(provider: str) -> Response:
             body = cast(bytes, await request.get_data(as_text=False))
             headers = {name.lower(): value for name, value in request.headers.items()}
-            is_new = await self.receive(provider, WebhookRequest(body=body, headers=headers))
-            return jsonify(received=True, new=is_new)
+            accepted = await self.receive(provider, WebhookRequest(body=body, headers=headers))
+            return jsonify(received=True, new=accepted.new)
 
-    async def receive(self, provider: str, received: WebhookRequest) -> bool:
-        """Store an authentic webhook and count it; return whether it was new. Raises PaydError."""
+    async def receive(self, provider: str, received: WebhookRequest) -> Accepted:
+        """Store the events of an authentic webhook, and count it and them. Raises PaydError."""
         try:
-            is_new = await self.intake.accept_webhook(provider, received)
+            accepted = await self.intake.accept_webhook(provider, received)
         except PaydError as error:
             why = error.metadata.get("why", error.reason.lower())
             # Anyone may send an unknown name: it gets no label of its own.
             known = "" if why == "webhook_unknown" else provider
             self.on_webhook(known, why)
             raise
-        self.on_webhook(provider, "new" if is_new else "repeated")
-        return is_new
+        counts = {"new": accepted.new, "repeated": accepted.events - accepted.new}
+        outcomes = [outcome for outcome, number in counts.items() if number]
+        self.on_webhook(provider, outcomes[0] if outcomes else "empty")
+        for outcome in outcomes:
+            self.on_events(provider, outcome, counts[outcome])
+        return accepted

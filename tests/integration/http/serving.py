@@ -16,7 +16,7 @@ from payd.domain.errors import PaydError
 from payd.plugins.interface import CryptoCurrency, Method, WebhookRequest
 from payd.ports import PriceSource
 from payd.ports.provider import ProviderPort, Registered
-from payd.service.intake import Intake
+from payd.service.intake import Accepted, Intake
 from payd.service.query import Query
 from payd.transport.http.app import Check, Readiness, build_app
 from payd.transport.http.serve import serve_app
@@ -65,13 +65,14 @@ class ScriptedIntake:
         self.taken: list[tuple[str, WebhookRequest]] = []
         self.error: PaydError | None = None
 
-    async def accept_webhook(self, provider: str, request: WebhookRequest) -> bool:
-        """Keep the webhook; return whether its body is new."""
+    async def accept_webhook(self, provider: str, request: WebhookRequest) -> Accepted:
+        """Keep the webhook, one event for each line of its body; they are new if the body is."""
         if self.error is not None:
             raise self.error
         is_new = all(known.body != request.body for _, known in self.taken)
         self.taken.append((provider, request))
-        return is_new
+        events = len(request.body.splitlines())
+        return Accepted(events=events, new=events if is_new else 0)
 
 
 @attrs.define
@@ -93,6 +94,8 @@ class RunningServer:
     #: Accepts webhooks; and the provider and outcome of each.
     intake: "ScriptedIntake"
     webhooks: list[tuple[str, str]]
+    #: Provider, outcome and number of the events in them.
+    events: list[tuple[str, str, int]]
 
 
 @asynccontextmanager
@@ -130,6 +133,7 @@ async def run_server() -> AsyncIterator[RunningServer]:
         stop=trio.Event(),
         intake=ScriptedIntake(),
         webhooks=[],
+        events=[],
     )
 
     async def readiness() -> Readiness:
@@ -142,6 +146,7 @@ async def run_server() -> AsyncIterator[RunningServer]:
         Webhooks(
             intake=cast(Intake, running.intake),
             on_webhook=lambda provider, outcome: running.webhooks.append((provider, outcome)),
+            on_events=lambda *counted: running.events.append(counted),
         ),
         readiness,
         lambda route, status, seconds: running.answered.append((route, status)),

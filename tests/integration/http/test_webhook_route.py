@@ -19,7 +19,7 @@ async def test_the_bytes_and_headers_arrive_as_they_were_sent(running: RunningSe
         "/webhooks/stripe", content=BODY, headers={"Stripe-Signature": "t=1,v1=a"}
     )
 
-    assert (answer.status_code, answer.json()) == (200, {"received": True, "new": True})
+    assert (answer.status_code, answer.json()) == (200, {"received": True, "new": 1})
     [(provider, request)] = running.intake.taken
     assert (provider, request.body) == ("stripe", BODY)
     assert request.headers["stripe-signature"] == "t=1,v1=a"
@@ -30,8 +30,17 @@ async def test_a_repetition_is_answered_alike(running: RunningServer) -> None:
         answer = await running.client.post("/webhooks/stripe", content=BODY)
         assert answer.status_code == 200
 
-    assert answer.json() == {"received": True, "new": False}
+    assert answer.json() == {"received": True, "new": 0}
     assert running.webhooks == [("stripe", "new"), ("stripe", "repeated")]
+
+
+async def test_several_events_of_one_webhook_are_counted(running: RunningServer) -> None:
+    for body in (b"one\ntwo\nthree", b"one\ntwo\nthree", b""):
+        answer = await running.client.post("/webhooks/stripe", content=body)
+        assert answer.status_code == 200
+
+    assert running.webhooks == [("stripe", "new"), ("stripe", "repeated"), ("stripe", "empty")]
+    assert running.events == [("stripe", "new", 3), ("stripe", "repeated", 3)]
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", ""])

@@ -43,6 +43,20 @@ class KeepsAFloat(AcmeProvider):
         return attrs.evolve(event, content={**event.content, "paid_at": 1.5})
 
 
+@fails("an authentic webhook is accepted")
+class FindsNothing(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: datetime) -> Any:
+        super().verify(request, secrets, now)
+        return ()
+
+
+@fails("an authentic webhook is accepted")
+class TwoEventsOfOneId(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: datetime) -> Any:
+        event = super().verify(request, secrets, now)
+        return [event, attrs.evolve(event, type="charge.paid_in_part")]
+
+
 @fails("one changed byte is refused")
 @fails("without its signature it is refused")
 class BelievesAll(AcmeProvider):

@@ -71,9 +71,11 @@ class MemoryInbox(Queue[InboxRow]):
     async def read_cursor(self, provider: str, name: str) -> str | None:
         return self._cursors[provider, name].value
 
-    async def put_webhook(self, provider: str, event: ProviderEvent, raw_body: bytes) -> bool:
-        """Store the event; the body is not kept."""
-        return self._put(provider, event)
+    async def put_webhook(
+        self, provider: str, events: Sequence[ProviderEvent], raw_body: bytes
+    ) -> int:
+        """Store the events; the body is not kept."""
+        return sum(self._put(provider, event) for event in events)
 
     async def claim_cursor(
         self, provider: str, name: str, lease_s: float

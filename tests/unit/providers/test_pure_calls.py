@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
 import pytest
 from trio.testing import wait_all_tasks_blocked
 from unit.providers.toys import CREATED, FOUND, START, Journal, Toy, an_operation, fenced, says
@@ -11,6 +12,7 @@ from payd.domain.errors import InvalidField, ProviderUnavailable, WebhookRefused
 from payd.domain.evidence import Conflict, Observation, Receipt, ReceiptState
 from payd.plugins import errors
 from payd.plugins.interface import (
+    EVENTS_MAX,
     CreateOperation,
     ObjectPage,
     Page,
@@ -97,8 +99,40 @@ async def test_a_provider_that_is_not_running_prepares_nothing() -> None:
 async def test_a_webhook_is_verified_with_the_secrets() -> None:
     toy = Telling(EVENT)
     async with fenced(toy, secrets={"toy_secret": ("new", "old")}) as fence:
-        assert fence.verify(REQUEST, START) == EVENT
+        assert fence.verify(REQUEST, START) == (EVENT,)
     assert toy.secrets == {"toy_secret": ("new", "old")}
+
+
+async def test_a_webhook_may_have_several_events_or_none() -> None:
+    events = [attrs.evolve(EVENT, id=f"evt_{n}") for n in range(EVENTS_MAX)]
+    async with fenced(Telling(events)) as fence:
+        assert fence.verify(REQUEST, START) == tuple(events)
+    async with fenced(Telling(())) as fence:
+        assert fence.verify(REQUEST, START) == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ([EVENT, attrs.evolve(EVENT, content={})], "repeated_event_id"),
+        ([EVENT, EVENT], "repeated_event_id"),
+        (
+            [attrs.evolve(EVENT, id=f"evt_{n}") for n in range(EVENTS_MAX + 1)],
+            "too_many_events",
+        ),
+    ],
+    ids=["one id, two contents", "one event twice", "too many"],
+)
+async def test_events_that_cannot_be_stored_together_are_a_defect_of_the_provider(
+    said: list[ProviderEvent], why: str
+) -> None:
+    journal = Journal()
+    async with fenced(Telling(said), log=journal) as fence:
+        with pytest.raises(WebhookRefused) as refused:
+            fence.verify(REQUEST, START)
+        assert refused.value.metadata == {"why": why}
+        assert journal.events() == ["provider_call_failed"]
+        assert (await fence.create(an_operation())).evidence == (CREATED,), "payments go on"
 
 
 async def test_a_refusal_says_why_in_one_word() -> None:
@@ -115,6 +149,11 @@ async def test_a_refusal_says_why_in_one_word() -> None:
         RecursionError(),
         None,
         "evt_1",
+        "",
+        b"",
+        {EVENT.id: EVENT},
+        [EVENT, "evt_2"],
+        [EVENT, attrs.evolve(EVENT, id="evt_2", content={"a": "\0"})],
         ProviderEvent(id="evt_1", type="paid", content={"a": "\0"}),
     ],
 )

@@ -198,7 +198,7 @@ class FakeProvider:
         #: While set, the provider does not run: nothing can be prepared, verified or translated.
         self.stopped = False
         #: By the body of the webhook: what `verify` finds in it.
-        self.webhooks: dict[bytes, ProviderEvent] = {}
+        self.webhooks: dict[bytes, Sequence[ProviderEvent]] = {}
         #: By the event's id: what `translate` gives; without an entry it cannot.
         self.meanings: dict[str, Sequence[Observation]] = {}
         #: What `scan` gives, one after the other; None is no answer.
@@ -229,7 +229,7 @@ class FakeProvider:
         self.prepared.append(operation)
         return self.parameters
 
-    def verify(self, request: WebhookRequest, now: datetime) -> ProviderEvent:
+    def verify(self, request: WebhookRequest, now: datetime) -> Sequence[ProviderEvent]:
         self._check_running()
         if request.body not in self.webhooks:
             raise WebhookRefused("not signed", why="signature")

@@ -98,7 +98,7 @@ async def test_a_scanned_event_is_settled_as_a_webhook_is(world: World) -> None:
 
 
 async def test_an_event_from_a_webhook_is_not_new_to_a_scan(world: World) -> None:
-    world.provider.webhooks[b"signed"] = an_event("evt_1")
+    world.provider.webhooks[b"signed"] = [an_event("evt_1")]
     await world.intake.accept_webhook("mock", WebhookRequest(body=b"signed", headers={}))
     world.provider.pages = [Page(events=(an_event("evt_1"),), cursor="1")]
 

@@ -17,10 +17,12 @@ from payd.domain.payment import Payment, Status
 from payd.domain.refund import RefundSnapshot, RefundState
 from payd.plugins.interface import ProviderEvent, WebhookRequest
 from payd.ports import Unreadable
+from payd.service.intake import Accepted
 
 #: What the audit rows say of a payment that waits to be paid.
 TRAIL = ("payment_creating", "payment_pending")
 SIGNED = WebhookRequest(body=b"signed", headers={})
+NEW, REPEATED = Accepted(events=1, new=1), Accepted(events=1, new=0)
 REFUND = RefundSnapshot(
     reference="re_1", state=RefundState.SUCCEEDED, asset="USD", amount=100, time=NOON
 )
@@ -30,7 +32,7 @@ async def test_an_authentic_webhook_is_stored_and_then_settled(world: World) -> 
     payment = await world.initiate()
     _webhook_reports(world, _paid(world, payment))
 
-    assert await world.intake.accept_webhook("mock", SIGNED)
+    assert await world.intake.accept_webhook("mock", SIGNED) == NEW
     assert (await world.newest(payment)).status is Status.PENDING, "stored, not yet believed"
     await world.settle_and_publish()
 
@@ -42,8 +44,8 @@ async def test_a_repeated_webhook_is_stored_once(world: World) -> None:
     payment = await world.initiate()
     _webhook_reports(world, _paid(world, payment))
 
-    assert await world.intake.accept_webhook("mock", SIGNED)
-    assert not await world.intake.accept_webhook("mock", SIGNED)
+    assert await world.intake.accept_webhook("mock", SIGNED) == NEW
+    assert await world.intake.accept_webhook("mock", SIGNED) == REPEATED
 
     assert await world.intake_pass() == 1
     assert await world.events() == ["payment.completed"]
@@ -74,7 +76,7 @@ async def test_a_webhook_for_a_provider_that_is_not_running_may_be_sent_again(
     assert await world.intake_pass() == 0
 
     world.provider.stopped = False
-    assert await world.intake.accept_webhook("mock", SIGNED)
+    assert await world.intake.accept_webhook("mock", SIGNED) == NEW
 
 
 @pytest.mark.parametrize("point", ["intake.before_inbox", "intake.after_inbox"])
@@ -87,11 +89,42 @@ async def test_i13_a_webhook_whose_answer_was_lost_is_sent_again_and_counts_once
     with pytest.raises(Died):
         await world.intake.accept_webhook("mock", SIGNED)
 
-    is_new = await world.intake.accept_webhook("mock", SIGNED)
+    accepted = await world.intake.accept_webhook("mock", SIGNED)
 
-    assert is_new is (point == "intake.before_inbox")
+    assert accepted == (NEW if point == "intake.before_inbox" else REPEATED)
     assert await world.events() == ["payment.completed"]
     assert (await world.newest(payment)).confirmed == payment.due
+
+
+async def test_one_webhook_reports_several_payments(world: World) -> None:
+    payments = [await world.initiate(idempotency_key=key) for key in ("key-1", "key-2")]
+    events = [_event_of(world, payment) for payment in payments]
+    world.provider.webhooks[b"signed"] = events
+
+    assert await world.intake.accept_webhook("mock", SIGNED) == Accepted(events=2, new=2)
+    assert await world.intake_pass() == 2
+
+    assert [(await world.newest(one)).status for one in payments] == [Status.COMPLETED] * 2
+
+
+async def test_of_a_webhook_known_events_are_ignored_and_the_others_stored(world: World) -> None:
+    payments = [await world.initiate(idempotency_key=key) for key in ("key-1", "key-2")]
+    first, second = (_event_of(world, payment) for payment in payments)
+    world.provider.webhooks = {b"signed": [first], b"both": [second, first]}
+    await world.intake.accept_webhook("mock", SIGNED)
+
+    both = WebhookRequest(body=b"both", headers={})
+    assert await world.intake.accept_webhook("mock", both) == Accepted(events=2, new=1)
+    assert await world.intake.accept_webhook("mock", both) == Accepted(events=2, new=0)
+
+    assert await world.intake_pass() == 2
+
+
+async def test_a_webhook_without_events_needs_no_database(world: World) -> None:
+    world.provider.webhooks[b"signed"] = []
+    world.crash.die_at("intake.before_inbox")
+
+    assert await world.intake.accept_webhook("mock", SIGNED) == Accepted(events=0, new=0)
 
 
 async def test_a_webhook_that_was_settled_and_is_sent_again_changes_nothing(world: World) -> None:
@@ -101,7 +134,7 @@ async def test_a_webhook_that_was_settled_and_is_sent_again_changes_nothing(worl
     await world.settle_and_publish()
     believed = await world.newest(payment)
 
-    assert not await world.intake.accept_webhook("mock", SIGNED)
+    assert await world.intake.accept_webhook("mock", SIGNED) == REPEATED
 
     assert await world.intake_pass() == 0
     assert await world.newest(payment) == believed
@@ -308,9 +341,8 @@ async def test_other_content_under_a_known_id_is_a_conflict(world: World) -> Non
     payment = await world.initiate()
     _webhook_reports(world, _paid(world, payment))
     await world.intake.accept_webhook("mock", SIGNED)
-    world.provider.webhooks[b"signed"] = ProviderEvent(
-        id="evt_1", type="paid", content={"amount": 1}
-    )
+    other = ProviderEvent(id="evt_1", type="paid", content={"amount": 1})
+    world.provider.webhooks[b"signed"] = [other]
     await world.intake.accept_webhook("mock", SIGNED)
 
     await world.settle_and_publish()
@@ -326,7 +358,8 @@ async def test_a_conflicting_webhook_is_a_conflict_for_all_that_it_names(world: 
     await world.intake.accept_webhook("mock", SIGNED)
     await world.settle_and_publish()
     _webhook_reports(world, *(_paid(world, payment) for payment in payments))
-    world.provider.webhooks[b"signed"] = ProviderEvent(id="evt_1", type="paid", content={"a": 1})
+    other = ProviderEvent(id="evt_1", type="paid", content={"a": 1})
+    world.provider.webhooks[b"signed"] = [other]
     await world.intake.accept_webhook("mock", SIGNED)
 
     await world.settle_and_publish()
@@ -381,8 +414,16 @@ async def test_each_report_that_contradicts_is_a_fact_of_its_own(world: World) -
 
 def _webhook_reports(world: World, *observations: Observation) -> None:
     """Make the observations the content of the signed webhook evt_1."""
-    world.provider.webhooks[b"signed"] = ProviderEvent(id="evt_1", type="paid", content={})
+    event = ProviderEvent(id="evt_1", type="paid", content={})
+    world.provider.webhooks[b"signed"] = [event]
     world.provider.meanings["evt_1"] = observations
+
+
+def _event_of(world: World, payment: Payment) -> ProviderEvent:
+    """An event which reports that the payment is paid."""
+    event = ProviderEvent(id=f"evt_{payment.id}", type="paid", content={})
+    world.provider.meanings[event.id] = [attrs.evolve(_paid(world, payment), id=event.id)]
+    return event
 
 
 def _paid(world: World, payment: Payment) -> Observation:

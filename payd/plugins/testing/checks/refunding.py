@@ -143,7 +143,7 @@ class Paid:
         events: list[tuple[str, ProviderEvent]] = []
         if isinstance(provider, SupportsWebhooks):
             request = bench.remote.webhook(self.ref, bench.clock.now())
-            events.append(("the webhook", verified(bench, request)))
+            events += [("the webhook", event) for event in verified(bench, request)]
         if isinstance(provider, SupportsScan):
             found, _ = await read(bench, self.cursor)
             events += [("the scan", event) for event in found.values()]

@@ -35,11 +35,17 @@ def _takes_webhooks(_manifest: ProviderManifest, provider: object) -> bool:
 
 def verified(
     bench: Bench, request: WebhookRequest, secrets: dict[str, tuple[str, ...]] | None = None
-) -> ProviderEvent:
-    """Verify a webhook and return its event. Raises WebhookRefused."""
+) -> tuple[ProviderEvent, ...]:
+    """Verify a webhook and return its events. Raises WebhookRefused, and Failed as payd refuses."""
     assert isinstance(bench.provider, SupportsWebhooks)
-    event = bench.provider.verify(request, secrets or bench.secrets, bench.clock.now())
-    return bench.expect(ProviderEvent, event, "verify")
+    returned = bench.provider.verify(request, secrets or bench.secrets, bench.clock.now())
+    try:
+        events = validation.events_of(returned)
+    except validation.InvalidBatch as error:
+        raise Failed(str(error)) from None
+    if events is None:
+        raise Failed(f"verify returned {returned!r}, not events that payd can store")
+    return events
 
 
 def _refused(
@@ -71,10 +77,12 @@ async def _authentic(bench: Bench) -> WebhookRequest:
 )
 async def an_authentic_webhook_is_accepted(bench: Bench) -> None:
     request = await _authentic(bench)
-    event = verified(bench, request)
-    if not event.id or not event.type:
+    events = verified(bench, request)
+    if not events:
+        raise Failed("verify returned no event for the webhook of a paid object")
+    if not all(event.id and event.type for event in events):
         raise Failed("the event has no id or no type")
-    if verified(bench, request) != event:
+    if verified(bench, request) != events:
         raise Failed("verify returned different events for the same webhook")
 
 
@@ -216,8 +224,8 @@ async def verifying_a_webhook_sends_no_request(bench: Bench) -> None:
 
 @check(Level.WEBHOOKS, "payd may translate an event again, and must get the same.", _takes_webhooks)
 async def an_event_means_the_same_every_time(bench: Bench) -> None:
-    event = verified(bench, await _authentic(bench))
-    meanings = [_translate(bench, event) for _ in range(3)]
+    events = verified(bench, await _authentic(bench))
+    meanings = [_translate(bench, events) for _ in range(3)]
     if any(meaning != meanings[0] for meaning in meanings):
         raise Failed("translate returned different observations for the same event")
     if not meanings[0]:
@@ -227,9 +235,9 @@ async def an_event_means_the_same_every_time(bench: Bench) -> None:
 @check(Level.WEBHOOKS, "payd finds the payment by the event's reference.", _takes_webhooks)
 async def an_event_names_its_payment(bench: Bench) -> None:
     operation, ref, created = await bench.paid()
-    event = verified(bench, bench.remote.webhook(ref, bench.clock.now()))
+    events = verified(bench, bench.remote.webhook(ref, bench.clock.now()))
     known = names(operation, created)
-    for observation in _translate(bench, event):
+    for observation in _translate(bench, events):
         if observation.reference not in known:
             raise Failed(f"the reference {observation.reference!r} is none of {sorted(known)}")
         if isinstance(observation.fact, Snapshot) and observation.fact.received != due(operation):
@@ -241,9 +249,9 @@ async def an_event_names_its_payment(bench: Bench) -> None:
 @check(Level.WEBHOOKS, "The provider's account may also be used outside payd.", _takes_webhooks)
 async def foreign_objects_are_ignored(bench: Bench) -> None:
     operation, _, created = await bench.opened()
-    event = verified(bench, bench.remote.foreign_webhook(bench.clock.now()))
+    events = verified(bench, bench.remote.foreign_webhook(bench.clock.now()))
     known = names(operation, created)
-    if any(one.reference in known for one in _translate(bench, event)):
+    if any(one.reference in known for one in _translate(bench, events)):
         raise Failed("the webhook of a foreign object was assigned to a payment")
 
 
@@ -291,9 +299,12 @@ def _latest(snapshots: Sequence[Snapshot]) -> tuple[str, int, int]:
     )
 
 
-def _translate(bench: Bench, event: ProviderEvent) -> tuple[Observation, ...]:
+def _translate(bench: Bench, events: Sequence[ProviderEvent]) -> tuple[Observation, ...]:
     assert isinstance(bench.provider, SupportsWebhooks)
-    result = bench.provider.translate(event)
-    if not validation.is_observations(result):
-        raise Failed(f"translate returned invalid observations: {result!r}")
-    return tuple(result)
+    observations: list[Observation] = []
+    for event in events:
+        result = bench.provider.translate(event)
+        if not validation.is_observations(result):
+            raise Failed(f"translate returned invalid observations: {result!r}")
+        observations += result
+    return tuple(observations)
