@@ -37,6 +37,7 @@ def quote_message(request: QuoteRequest) -> pb.GetQuoteRequest:
         items=[_item_message(item) for item in request.items],
         method=request.method,
         crypto_currency=request.crypto_currency,
+        currency_code=request.currency_code,
     )
 
 
@@ -48,6 +49,7 @@ def initiate_message(request: InitiateRequest) -> pb.InitiatePaymentRequest:
         items=[_item_message(item) for item in request.items],
         method=request.method,
         crypto_currency=request.crypto_currency,
+        currency_code=request.currency_code,
         subscription_ids=request.subscription_ids,
         return_url=request.return_url,
         cancel_url=request.cancel_url,

@@ -112,6 +112,8 @@ class QuoteRequest:
     method: str
     #: Symbol such as USDC; only for a method that is paid in tokens.
     crypto_currency: str = ""
+    #: Currency of the prices, such as EUR; empty for the first of payd's price list.
+    currency_code: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -132,6 +134,8 @@ class InitiateRequest:
     quote_token: str = ""
     #: Without a token: the total that the customer was shown. Another one is refused.
     expected_total: Money | None = None
+    #: As in QuoteRequest; empty with a quote_token: the currency of the quote.
+    currency_code: str = ""
 
 
 # -- answers -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import click
 
 from payd.cli import render
 from payd.cli.ask_daemon import ClientFiles, Finding, ask_grpc, ask_readiness, host_to_ask
-from payd.cli.operate import checked_prices, read_config
+from payd.cli.operate import checked_prices, price_summary, read_config
 from payd.cli.target import find_dev, target_options
 
 _TIMEOUT_S = 5.0
@@ -77,7 +77,7 @@ def _local(config: Any) -> Iterator[Finding]:
 
     try:
         prices = checked_prices(config)
-        yield Finding("prices", True, f"{len(prices.prices)} prices ({prices.currency})")
+        yield Finding("prices", True, price_summary(prices))
     except ConfigError as error:
         yield Finding("prices", False, f"fix {config.pricing.file}: {error}")
     try:

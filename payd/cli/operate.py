@@ -195,7 +195,9 @@ def pricing_check(file: Path | None, state_dir: Path | None) -> None:
     prices = _prices(lambda: checked_prices(config, file))
     if config is None:
         click.echo("providers' amount rules not checked: see `payd config check`", err=True)
-    click.echo(f"{len(prices.prices)} prices ({prices.currency}), version {prices.version}")
+    click.echo(f"{price_summary(prices)}, version {prices.version}")
+    if config is not None:
+        _show_methods(config, prices)
 
 
 @pricing.command("show")
@@ -208,22 +210,60 @@ def pricing_show(file: Path | None, as_json: bool, state_dir: Path | None) -> No
 
     path = file or read_config(state_dir, with_secrets=False).pricing.file
     prices = _prices(lambda: load_prices(path))
-    rows = [(*product, units) for product, units in prices.prices.items()]
     if as_json:
-        names = ("chain_profile_id", "node_type", "duration", "minor_units")
-        listed = [dict(zip(names, row, strict=True)) for row in rows]
-        render.as_json(
-            {"currency": prices.currency, "pricing_version": prices.version, "prices": listed}
-        )
+        render.as_json(_price_document(prices))
         return
-    money = [{"currency_code": prices.currency, "minor_units": row[-1]} for row in rows]
+    codes = prices.currencies
+    headings = codes if len(codes) > 1 else ("price",)
     render.table(
-        ("chain", "node", "duration", "price"),
+        ("chain", "node", "duration", *headings),
         [
-            (*map(str, row[:-1]), render.amount(price))
-            for row, price in zip(rows, money, strict=True)
+            (*product, *(_price_cell(units, code) for code in codes))
+            for product, units in prices.prices.items()
         ],
     )
+
+
+def _price_cell(units: Mapping[str, int], code: str) -> str:
+    if code not in units:
+        return "-"
+    return render.amount({"currency_code": code, "minor_units": units[code]})
+
+
+def _price_document(prices: Any) -> dict[str, Any]:
+    """Every price as JSON; `currency` is the default, the first of `currencies`."""
+    names = ("chain_profile_id", "node_type", "duration")
+    listed = [
+        {
+            **dict(zip(names, product, strict=True)),
+            "currency_code": code,
+            "minor_units": units[code],
+        }
+        for product, units in prices.prices.items()
+        for code in prices.currencies
+        if code in units
+    ]
+    return {
+        "currency": prices.default_currency,
+        "currencies": prices.currencies,
+        "pricing_version": prices.version,
+        "prices": listed,
+    }
+
+
+def price_summary(prices: Any) -> str:
+    """How many products have a price, and in which currencies."""
+    return f"{len(prices.prices)} prices ({', '.join(prices.currencies)})"
+
+
+def _show_methods(config: Any, prices: Any) -> None:
+    """Print which enabled methods take each of several currencies."""
+    from payd.daemon.preflight import described_plugins, offered_methods
+
+    methods = offered_methods(described_plugins(config))
+    for code in prices.currencies if len(prices.currencies) > 1 else ():
+        keys = ", ".join(sorted(method.key for method in methods if code in method.currencies))
+        click.echo(f"{code}: {keys or 'no enabled method takes it'}")
 
 
 def checked_prices(config: Any, file: Path | None = None) -> Any:

@@ -28,10 +28,12 @@ URL_LENGTH_MAX = 2048
 REASON_LENGTH_MAX = 500
 
 _METHOD = re.compile(r"[a-z0-9_-]{1,64}")
-_CURRENCY = re.compile(r"[A-Z0-9]{0,16}")
+_TOKEN = re.compile(r"[A-Z0-9]{0,16}")
+_CURRENCY = re.compile(r"([A-Z]{3})?")
 _PATTERNS = {
     _METHOD: "is required: 1 to 64 of a-z 0-9 _ -",
-    _CURRENCY: "must be a symbol such as USDC",
+    _TOKEN: "must be a symbol such as USDC",
+    _CURRENCY: "must be an ISO 4217 code in capitals, such as USD, or empty",
 }
 #: A plausibility check: the main app has verified its users' addresses.
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+")
@@ -42,7 +44,8 @@ def quote_request(message: pb.GetQuoteRequest) -> QuoteRequest:
     return QuoteRequest(
         items=_items(message.items),
         method=_matching("method", message.method, _METHOD),
-        crypto_currency=_matching("crypto_currency", message.crypto_currency, _CURRENCY),
+        crypto_currency=_matching("crypto_currency", message.crypto_currency, _TOKEN),
+        currency_code=_matching("currency_code", message.currency_code, _CURRENCY),
     )
 
 
@@ -53,7 +56,8 @@ def initiate_request(message: pb.InitiatePaymentRequest) -> InitiateRequest:
         customer=_customer(message.customer),
         items=_items(message.items),
         method=_matching("method", message.method, _METHOD),
-        crypto_currency=_matching("crypto_currency", message.crypto_currency, _CURRENCY),
+        crypto_currency=_matching("crypto_currency", message.crypto_currency, _TOKEN),
+        currency_code=_matching("currency_code", message.currency_code, _CURRENCY),
         subscription_ids=_subscription_ids(message.subscription_ids),
         return_url=_url("return_url", message.return_url),
         cancel_url=_url("cancel_url", message.cancel_url),

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from payd.config.problems import ConfigError, Problem
 from payd.config.yaml_lines import Document, KeyPath, parse_yaml, read_bytes
-from payd.domain.pricing import PriceList, PriceRow, PricesInvalid, parse_prices
+from payd.domain.price_rows import CurrencyRow, PriceRow, PricesInvalid, parse_prices
+from payd.domain.pricing import PriceList
 
-_TOP_LEVEL = ("currency", "prices")
+_TOP_LEVEL = ("currency", "currencies", "prices")
 
 
 def load_prices(file: Path) -> PriceList:
@@ -18,11 +19,11 @@ def load_prices(file: Path) -> PriceList:
     problems = list(document.problems)
     top = _section(document, (), document.data, problems)
     problems += _unknown_keys(document, top)
+    currencies = _currencies(document, top, problems)
     rows = list(_rows(document, top.get("prices"), problems))
     try:
         prices = parse_prices(
-            currency=top.get("currency"),
-            currency_line=document.lines.get(("currency",), 1),
+            currencies=currencies,
             rows=rows,
             version=hashlib.sha256(content).hexdigest(),
         )
@@ -46,8 +47,29 @@ def _new_problems(error: PricesInvalid, file: str, known: list[Problem]) -> list
 def _unknown_keys(document: Document, top: dict[str, object]) -> Iterator[Problem]:
     for key in top:
         if key not in _TOP_LEVEL:
-            what = "unknown key; valid: currency, prices"
+            what = f"unknown key; valid: {', '.join(_TOP_LEVEL)}"
             yield Problem(key=key, where=document.where((key,)), what=what)
+
+
+def _currencies(
+    document: Document, top: dict[str, object], problems: list[Problem]
+) -> list[CurrencyRow]:
+    """The currencies of the file: `currency: USD`, or `currencies: [USD, EUR]`."""
+    if "currencies" not in top:
+        line = document.lines.get(("currency",), 1)
+        return [CurrencyRow(key="currency", line=line, code=top.get("currency"))]
+    listed, where = top["currencies"], document.where(("currencies",))
+    if "currency" in top:
+        what = "remove it: `currencies` has every currency, the default first"
+        problems.append(Problem(key="currency", where=document.where(("currency",)), what=what))
+    if not isinstance(listed, list) or not listed:
+        what = "must be a list of ISO 4217 codes, such as [USD, EUR]"
+        problems.append(Problem(key="currencies", where=where, what=what))
+        return [CurrencyRow(key="currencies", line=document.lines["currencies",], code=listed)]
+    return [
+        CurrencyRow(key=f"currencies.{n}", line=document.lines["currencies", str(n)], code=code)
+        for n, code in enumerate(listed)
+    ]
 
 
 def _rows(document: Document, prices: object, problems: list[Problem]) -> Iterator[PriceRow]:
@@ -56,16 +78,23 @@ def _rows(document: Document, prices: object, problems: list[Problem]) -> Iterat
         types = _section(document, ("prices", chain), node_types, problems)
         for node_type, durations in types.items():
             path = ("prices", chain, node_type)
-            for duration, minor_units in _section(document, path, durations, problems).items():
-                yield PriceRow(
-                    product=(chain, node_type, duration),
-                    minor_units=minor_units,
-                    lines=(
-                        document.lines[path[:2]],
-                        document.lines[path],
-                        document.lines[(*path, duration)],
-                    ),
-                )
+            for duration, price in _section(document, path, durations, problems).items():
+                yield from _product_rows(document, (*path, duration), price)
+
+
+def _product_rows(document: Document, path: KeyPath, price: object) -> Iterator[PriceRow]:
+    """The prices of one product: a plain number, or a mapping from currency to number."""
+    _, chain, node_type, duration = path
+    lines = (document.lines[path[:2]], document.lines[path[:3]], document.lines[path])
+    product = (chain, node_type, duration)
+    if not isinstance(price, dict) or not price:
+        yield PriceRow(product=product, minor_units=price, lines=lines, line=lines[-1])
+        return
+    for currency, units in price.items():
+        line = document.lines[(*path, currency)]
+        yield PriceRow(
+            product=product, currency=currency, minor_units=units, lines=lines, line=line
+        )
 
 
 def _section(

@@ -74,23 +74,37 @@ def described_plugins(config: Config) -> Sequence[EnabledPlugin]:
 def check_prices(file: Path, prices: PriceList, methods: Iterable[Method]) -> None:
     """Raise ConfigError for prices that no enabled method can charge, with each method's reason.
 
-    A price that some methods can charge is valid; a quote for another method is refused.
+    A price that some method of its currency can charge is valid; a quote for another method is
+    refused. A price in a currency that no enabled method takes is valid, too.
     """
-    rules = {
-        method.key: method.amounts.get(prices.currency, AmountRule())
-        for method in methods
-        if prices.currency in method.currencies
-    }
+    offered = tuple(methods)
     problems = []
-    for product, minor_units in prices.prices.items():
-        price = Money(currency_code=prices.currency, minor_units=minor_units)
-        wrong = {key: rule.wrong_with_price(price) for key, rule in rules.items()}
-        if wrong and None not in wrong.values():
-            reasons = "; ".join(f"method {key!r}: {reason}" for key, reason in wrong.items())
-            key = ".".join(("prices", *product))
-            problems.append(Problem(key=key, where=str(file), what=reasons))
+    for currency in prices.currencies:
+        rules = {
+            method.key: method.amounts.get(currency, AmountRule())
+            for method in offered
+            if currency in method.currencies
+        }
+        for product, units in prices.prices.items():
+            if currency in units and (why := _uncharged(currency, units[currency], rules)):
+                key = ".".join(("prices", *product, *_named(currency, prices)))
+                problems.append(Problem(key=key, where=str(file), what=why))
     if problems:
         raise ConfigError(problems)
+
+
+def _named(currency: str, prices: PriceList) -> Sequence[str]:
+    """The last part of a price's key where the list has several currencies."""
+    return (currency,) if len(prices.currencies) > 1 else ()
+
+
+def _uncharged(currency: str, minor_units: int, rules: Mapping[str, AmountRule]) -> str:
+    """Why no method can charge this price; empty when one can, or no method takes the currency."""
+    price = Money(currency_code=currency, minor_units=minor_units)
+    wrong = {key: rule.wrong_with_price(price) for key, rule in rules.items()}
+    if None in wrong.values():
+        return ""
+    return "; ".join(f"method {key!r}: {reason}" for key, reason in wrong.items())
 
 
 def tls_files(config: Config) -> CertificateFiles:

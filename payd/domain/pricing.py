@@ -1,12 +1,12 @@
-"""The price list and quotes from it, in exact integers. A price file is checked as a whole."""
+"""The price list and quotes from it, in exact integers."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
 
-from payd.domain.errors import InvalidField, UnknownProduct
+from payd.domain.errors import CurrencyNotSupported, InvalidField, UnknownProduct
 from payd.domain.money import MINOR_UNITS_MAX, Money
 from payd.domain.payment import LineItem
 from payd.domain.request import Item
@@ -21,7 +21,6 @@ PRICE_MAX = MINOR_UNITS_MAX // ITEMS_MAX
 
 NAME_RULE = "1 to 64 of a-z 0-9 . _ -, beginning with a letter or a digit"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_PARTS = ("chain_profile_id", "node_type", "duration")
 
 #: Currencies of ISO 4217 in circulation, so that a typing error does not become a currency.
 _CURRENCIES = frozenset(
@@ -42,32 +41,6 @@ _CURRENCIES = frozenset(
 
 
 @attrs.frozen(kw_only=True)
-class PriceRow:
-    """One price of the file, not checked yet, with the line numbers of its three keys."""
-
-    product: Product
-    minor_units: object
-    lines: tuple[int, int, int]
-
-
-@attrs.frozen(kw_only=True)
-class PriceProblem:
-    """A fault at one key of the price file, with its line number."""
-
-    key: str
-    line: int
-    what: str
-
-
-class PricesInvalid(ValueError):
-    """The price file is invalid. `problems` lists every fault; no price of the file is used."""
-
-    def __init__(self, problems: Sequence[PriceProblem]) -> None:
-        super().__init__("; ".join(f"line {p.line}: {p.key}: {p.what}" for p in problems))
-        self.problems = tuple(problems)
-
-
-@attrs.frozen(kw_only=True)
 class Quote:
     """Prices of the requested items, in the order of the request, and their total."""
 
@@ -76,113 +49,128 @@ class Quote:
     pricing_version: str
 
 
-def _read_only(prices: Mapping[Product, int]) -> Mapping[Product, int]:
-    return MappingProxyType(dict(prices))
+def _read_only(prices: Mapping[Product, Mapping[str, int]]) -> Mapping[Product, Mapping[str, int]]:
+    return MappingProxyType({p: MappingProxyType(dict(units)) for p, units in prices.items()})
 
 
 @attrs.frozen(kw_only=True)
 class PriceList:
-    """All prices in one currency. Building a list with an invalid price raises ValueError."""
+    """All prices: each product has one in at least one of the list's currencies.
 
-    currency: str = attrs.field()
-    #: Minor units of `currency`.
-    prices: Mapping[Product, int] = attrs.field(converter=_read_only, repr=False)
+    Building a list with an invalid price raises ValueError.
+    """
+
+    #: ISO 4217 codes, each once. The first is charged where a request names no currency.
+    currencies: tuple[str, ...] = attrs.field()
+    #: Product → currency → minor units.
+    prices: Mapping[Product, Mapping[str, int]] = attrs.field(converter=_read_only, repr=False)
     #: SHA-256 of the file in hex, which every payment stores as its pricing_version.
     version: str = attrs.field(validator=attrs.validators.min_len(1))
 
-    @currency.validator
-    def _is_currency(self, _attribute: object, value: str) -> None:
-        if (wrong := _wrong_currency(value)) is not None:
-            raise ValueError(f"currency: {wrong}")
+    @currencies.validator
+    def _are_currencies(self, _attribute: object, value: tuple[str, ...]) -> None:
+        if not value or len(set(value)) < len(value):
+            raise ValueError("currencies: needs at least one currency, and each only once")
+        for wrong in filter(None, map(wrong_currency, value)):
+            raise ValueError(f"currencies: {wrong}")
 
     @prices.validator
-    def _are_prices(self, _attribute: object, value: Mapping[Product, int]) -> None:
+    def _are_prices(self, _attribute: object, value: Mapping[Product, Mapping[str, int]]) -> None:
         if not value:
             raise ValueError("prices: a price list needs at least one price")
-        for product, minor_units in value.items():
-            wrong = [_wrong_name(part) for part in product] + [_wrong_price(minor_units)]
+        for product, units in value.items():
+            wrong = [wrong_name(part) for part in product] + [*map(wrong_price, units.values())]
+            if not units or not units.keys() <= set(self.currencies):
+                wrong.append(f"needs a price, and none outside {', '.join(self.currencies)}")
             if any(wrong):
                 raise ValueError(f"{'/'.join(product)}: {next(filter(None, wrong))}")
 
-    def quote(self, items: Sequence[Item]) -> Quote:
-        """Price every item.
+    @property
+    def default_currency(self) -> str:
+        """The currency of a request that names none: the list's first."""
+        return self.currencies[0]
 
-        Raises UnknownProduct for the first item without a price, and InvalidField unless there are
-        1 to ITEMS_MAX items.
+    def price(
+        self, chain_profile_id: str, node_type: str, duration: str, currency_code: str
+    ) -> Money:
+        """The price of a product in a currency: the look-up of every quote.
+
+        Raises UnknownProduct, and CurrencyNotSupported when the product has a price only in the
+        currencies that the error names as `known`.
+        """
+        units = self._units(chain_profile_id, node_type, duration)
+        if currency_code not in units:
+            known = ", ".join(code for code in self.currencies if code in units)
+            product = f"{chain_profile_id}/{node_type}/{duration}"
+            raise CurrencyNotSupported(
+                f"{product} has no price in {currency_code!r}; it has one in: {known}",
+                currency=currency_code,
+                known=known,
+            )
+        return Money(currency_code=currency_code, minor_units=units[currency_code])
+
+    def currencies_of(self, items: Sequence[Item]) -> tuple[str, ...]:
+        """Currencies in which each of the items has a price, in the list's order.
+
+        Raises UnknownProduct for the first item without a price.
+        """
+        units = [self._units(i.chain_profile_id, i.node_type, i.duration) for i in items]
+        return tuple(code for code in self.currencies if all(code in one for one in units))
+
+    def quote(self, items: Sequence[Item], currency_code: str) -> Quote:
+        """Price every item in one currency.
+
+        Raises UnknownProduct and CurrencyNotSupported for the first item without such a price, and
+        InvalidField unless there are 1 to ITEMS_MAX items.
         """
         if not 1 <= len(items) <= ITEMS_MAX:
             raise InvalidField("items", f"needs 1 to {ITEMS_MAX} items, has {len(items)}")
-        lines = tuple(self._line_item(item) for item in items)
+        lines = tuple(self._line_item(item, currency_code) for item in items)
         total = sum(line.unit_price.minor_units for line in lines)
         return Quote(
             items=lines,
-            total=Money(currency_code=self.currency, minor_units=total),
+            total=Money(currency_code=currency_code, minor_units=total),
             pricing_version=self.version,
         )
 
-    def _line_item(self, item: Item) -> LineItem:
-        product = (item.chain_profile_id, item.node_type, item.duration)
-        minor_units = self.prices.get(product)
-        if minor_units is None:
-            raise UnknownProduct(f"no price for {'/'.join(product)}", **attrs.asdict(item))
+    def _line_item(self, item: Item, currency_code: str) -> LineItem:
+        names = item.chain_profile_id, item.node_type, item.duration
         return LineItem(
             chain_profile_id=item.chain_profile_id,
             node_type=item.node_type,
             duration=item.duration,
-            unit_price=Money(currency_code=self.currency, minor_units=minor_units),
+            unit_price=self.price(*names, currency_code),
         )
 
-
-def parse_prices(
-    *, currency: object, currency_line: int, rows: Iterable[PriceRow], version: str
-) -> PriceList:
-    """Check a whole price file and build the list.
-
-    Raises PricesInvalid with every problem, in the order of the file's lines.
-    """
-    problems: dict[str, PriceProblem] = {}
-    if (wrong := _wrong_currency(currency)) is not None:
-        problems["currency"] = PriceProblem(key="currency", line=currency_line, what=wrong)
-    prices: dict[Product, int] = {}
-    for row in rows:
-        for problem in _wrong_row(row, prices):
-            problems.setdefault(problem.key, problem)
-        if isinstance(row.minor_units, int):
-            prices.setdefault(row.product, row.minor_units)
-    if not prices and not problems:
-        problems["prices"] = PriceProblem(key="prices", line=1, what="must not be empty")
-    if problems:
-        raise PricesInvalid(sorted(problems.values(), key=lambda problem: problem.line))
-    return PriceList(currency=str(currency), prices=prices, version=version)
+    def _units(self, chain_profile_id: str, node_type: str, duration: str) -> Mapping[str, int]:
+        """The product's prices by currency. Raises UnknownProduct."""
+        units = self.prices.get((chain_profile_id, node_type, duration))
+        if units is None:
+            raise UnknownProduct(
+                f"no price for {chain_profile_id}/{node_type}/{duration}",
+                chain_profile_id=chain_profile_id,
+                node_type=node_type,
+                duration=duration,
+            )
+        return units
 
 
-def _wrong_row(row: PriceRow, seen: Mapping[Product, int]) -> Iterator[PriceProblem]:
-    for depth, (part, line) in enumerate(zip(row.product, row.lines, strict=True), start=1):
-        if (wrong := _wrong_name(part)) is not None:
-            key = ".".join(("prices", *row.product[:depth]))
-            yield PriceProblem(key=key, line=line, what=f"{_PARTS[depth - 1]} {wrong}")
-    wrong = (
-        "is a duplicate: the product already has a price"
-        if row.product in seen
-        else _wrong_price(row.minor_units)
-    )
-    if wrong is not None:
-        yield PriceProblem(key=".".join(("prices", *row.product)), line=row.lines[-1], what=wrong)
-
-
-def _wrong_name(name: object) -> str | None:
+def wrong_name(name: object) -> str | None:
+    """Return why this names no part of a product; None when it does."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         return None
     return f"must be {NAME_RULE}"
 
 
-def _wrong_currency(currency: object) -> str | None:
+def wrong_currency(currency: object) -> str | None:
+    """Return why this is no currency of a price list; None when it is."""
     if isinstance(currency, str) and currency in _CURRENCIES:
         return None
     return f"must be an ISO 4217 code in capitals, such as USD; is {currency!r:.40}"
 
 
-def _wrong_price(minor_units: object) -> str | None:
+def wrong_price(minor_units: object) -> str | None:
+    """Return why this is no price; None when it is."""
     # bool is a subclass of int, but never a price.
     if not isinstance(minor_units, int) or isinstance(minor_units, bool):
         return f"must be a whole number of minor units, unquoted; is {minor_units!r:.40}"

@@ -88,6 +88,10 @@ def open_quote(token: str, request: QuoteRequest, keys: Sequence[str], now: date
         )
     if not hmac.compare_digest(_request_digest(request), request_digest):
         raise QuoteMismatch("the quote is for other items, or for another method: get a new quote")
+    if request.currency_code not in ("", currency.decode()):
+        raise QuoteMismatch(
+            f"the quote is in {currency.decode()}, not in {request.currency_code}: get a new quote"
+        )
     prices = struct.unpack_from(f">{count}Q", body, _HEAD.size)
     version_start = _HEAD.size + 8 * count
     return Locked(

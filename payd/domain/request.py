@@ -33,6 +33,8 @@ class QuoteRequest:
     method: str
     #: Empty unless the method takes tokens.
     crypto_currency: str = ""
+    #: ISO 4217 code of the prices; empty: the currency of the quote token, else the list's first.
+    currency_code: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -70,7 +72,11 @@ class InitiateRequest(QuoteRequest):
 
         How the price was agreed is left out: a repetition may come with a newer quote.
         """
-        return _fingerprint(attrs.asdict(self, filter=_WITHOUT_PRICE))
+        asked = attrs.asdict(self, filter=_WITHOUT_PRICE)
+        if not self.currency_code:
+            # A neighbouring version that knows no currency_code makes the same fingerprint.
+            del asked["currency_code"]
+        return _fingerprint(asked)
 
 
 @attrs.frozen(kw_only=True)

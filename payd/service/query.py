@@ -1,6 +1,7 @@
 """Reads that change nothing: payments, refunds, prices and payment methods."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -98,7 +99,7 @@ class Query:
         now, locked = self.clock.now(), None
         if quote_token:
             locked = open_quote(quote_token, request, self.quote_keys(), now)
-        quote = locked.quote if locked else self.prices.current().quote(request.items)
+        quote = locked.quote if locked else self._current(request, method)
         crypto = token_terms(method, quote.total, request.crypto_currency)
         check_amounts(method, quote)
         if locked is not None:
@@ -113,6 +114,16 @@ class Query:
             pricing_version=quote.pricing_version,
             expire_time=locked.expire_time if locked else now + self.quote_ttl,
         )
+
+    def _current(self, request: QuoteRequest, method: Method) -> Quote:
+        """The prices of the current list, in the request's currency or else the list's first."""
+        prices = self.prices.current()
+        currency = request.currency_code or prices.default_currency
+        if currency in method.currencies:
+            with suppress(CurrencyNotSupported):
+                return prices.quote(request.items, currency)
+        known = [c for c in prices.currencies_of(request.items) if c in method.currencies]
+        raise _unsupported(method, currency, known)
 
     def methods(self) -> Sequence[Registered]:
         """The payment methods of the enabled providers."""
@@ -184,8 +195,10 @@ def _terms(method: Method, token: CryptoCurrency, total: Money) -> TokenTerms:
 def _unsupported(method: Method, currency: str, known: Sequence[str]) -> CurrencyNotSupported:
     wanted = f"{currency!r} is not supported" if currency else "a crypto_currency is required"
     reason = method.refused_currencies.get(currency)
+    because = f": {reason}" if reason else ""
+    possible = ", ".join(known) or "none"
     return CurrencyNotSupported(
-        f"{wanted} for method {method.key!r}" + (f": {reason}" if reason else ""),
+        f"{wanted} for method {method.key!r}{because}; supported here: {possible}",
         method=method.key,
         currency=currency,
         known=", ".join(known),

@@ -20,6 +20,7 @@ def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 MethodKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 
 #: A day: longer than any test waits.
@@ -31,6 +32,10 @@ class MockConfig(ProviderConfig):
 
     methods: Annotated[tuple[MethodKey, ...], BeforeValidator(_split)] = Field(
         default=("mock",), min_length=1
+    )
+    #: ISO 4217 codes that each of its methods takes.
+    currencies: Annotated[tuple[Currency, ...], BeforeValidator(_split)] = Field(
+        default=("USD", "EUR", "BRL", "JPY"), min_length=1
     )
     #: Milliseconds from the creation to the scripted result.
     delay_ms: int = Field(default=200, ge=0, le=DELAY_MAX_MS)
@@ -61,7 +66,7 @@ def methods_of(config: MockConfig) -> tuple[Method, ...]:
         Method(
             key=key,
             display_name=f"{key.replace('_', ' ').capitalize()} (test, takes no money)",
-            currencies=("USD", "EUR"),
+            currencies=tuple(dict.fromkeys(config.currencies)),
             crypto_currencies=_TOKENS if key == "crypto" else (),
             default_expiry=timedelta(minutes=30),
         )

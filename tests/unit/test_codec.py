@@ -80,6 +80,17 @@ def refused_field(message: pb.InitiatePaymentRequest) -> str:
     return refused.value.field
 
 
+@pytest.mark.parametrize("code", ["usd", "US", "USDC", "U1D", " USD", "€"])
+def test_a_currency_is_an_iso_code_in_capitals(code: str) -> None:
+    assert refused_field(an_initiate(currency_code=code)) == "currency_code"
+
+
+def test_a_currency_may_be_left_out() -> None:
+    assert requests.initiate_request(an_initiate()).currency_code == ""
+    asked = pb.GetQuoteRequest(items=[an_item()], method="card", currency_code="JPY")
+    assert requests.quote_request(asked).currency_code == "JPY"
+
+
 # -- the payment, outwards ---------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from support.prices import one_currency
 
 from payd.config import ConfigError
 from payd.daemon.preflight import check_prices
@@ -18,7 +19,7 @@ FILE = "/etc/payd/prices.yaml"
 
 def check(prices: dict[str, int], *methods: Method) -> None:
     named = {(name, "full", "30d"): units for name, units in prices.items()}
-    check_prices(Path(FILE), PriceList(currency="USD", prices=named, version="v"), methods)
+    check_prices(Path(FILE), one_currency("USD", named, version="v"), methods)
 
 
 def a_method(key: str, rule: AmountRule | None, currency: str = "USD") -> Method:
@@ -50,3 +51,18 @@ def test_where_no_method_takes_the_currency_nothing_is_said_about_amounts(
     methods: tuple[Method, ...],
 ) -> None:
     check({"b": 150}, *methods)
+
+
+def test_each_currency_is_checked_against_the_methods_that_take_it() -> None:
+    """BRL is taken by no method, and EUR by one without a rule."""
+    prices = PriceList(
+        currencies=("USD", "EUR", "BRL"),
+        prices={("a", "b", "c"): {"USD": 150, "EUR": 150, "BRL": 150}, ("a", "b", "d"): {"EUR": 1}},
+        version="v",
+    )
+    free = a_method("free", None, currency="EUR")
+    check_prices(Path(FILE), prices, [free])
+    with pytest.raises(ConfigError) as refused:
+        check_prices(Path(FILE), prices, iter([free, a_method("card", CARD)]))
+    [problem] = refused.value.problems
+    assert problem.key == "prices.a.b.c.USD"

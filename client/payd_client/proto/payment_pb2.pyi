@@ -155,14 +155,16 @@ class Quote(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[PricedItem, _Mapping]]] = ..., total: _Optional[_Union[Money, _Mapping]] = ..., method: _Optional[str] = ..., crypto: _Optional[_Union[QuoteCrypto, _Mapping]] = ..., pricing_version: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., quote_token: _Optional[str] = ..., indicative: _Optional[bool] = ...) -> None: ...
 
 class GetQuoteRequest(_message.Message):
-    __slots__ = ("items", "method", "crypto_currency")
+    __slots__ = ("items", "method", "crypto_currency", "currency_code")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     CRYPTO_CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_CODE_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Item]
     method: str
     crypto_currency: str
-    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., method: _Optional[str] = ..., crypto_currency: _Optional[str] = ...) -> None: ...
+    currency_code: str
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., method: _Optional[str] = ..., crypto_currency: _Optional[str] = ..., currency_code: _Optional[str] = ...) -> None: ...
 
 class GetQuoteResponse(_message.Message):
     __slots__ = ("quote",)
@@ -171,7 +173,7 @@ class GetQuoteResponse(_message.Message):
     def __init__(self, quote: _Optional[_Union[Quote, _Mapping]] = ...) -> None: ...
 
 class InitiatePaymentRequest(_message.Message):
-    __slots__ = ("idempotency_key", "customer", "items", "method", "crypto_currency", "subscription_ids", "return_url", "cancel_url", "metadata", "quote_token", "expected_total")
+    __slots__ = ("idempotency_key", "customer", "items", "method", "crypto_currency", "subscription_ids", "return_url", "cancel_url", "metadata", "quote_token", "expected_total", "currency_code")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -190,6 +192,7 @@ class InitiatePaymentRequest(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     QUOTE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_CODE_FIELD_NUMBER: _ClassVar[int]
     idempotency_key: str
     customer: Customer
     items: _containers.RepeatedCompositeFieldContainer[Item]
@@ -201,7 +204,8 @@ class InitiatePaymentRequest(_message.Message):
     metadata: _containers.ScalarMap[str, str]
     quote_token: str
     expected_total: Money
-    def __init__(self, idempotency_key: _Optional[str] = ..., customer: _Optional[_Union[Customer, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., method: _Optional[str] = ..., crypto_currency: _Optional[str] = ..., subscription_ids: _Optional[_Iterable[str]] = ..., return_url: _Optional[str] = ..., cancel_url: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., quote_token: _Optional[str] = ..., expected_total: _Optional[_Union[Money, _Mapping]] = ...) -> None: ...
+    currency_code: str
+    def __init__(self, idempotency_key: _Optional[str] = ..., customer: _Optional[_Union[Customer, _Mapping]] = ..., items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., method: _Optional[str] = ..., crypto_currency: _Optional[str] = ..., subscription_ids: _Optional[_Iterable[str]] = ..., return_url: _Optional[str] = ..., cancel_url: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., quote_token: _Optional[str] = ..., expected_total: _Optional[_Union[Money, _Mapping]] = ..., currency_code: _Optional[str] = ...) -> None: ...
 
 class InitiatePaymentResponse(_message.Message):
     __slots__ = ("payment",)

@@ -63,7 +63,7 @@ def test_pay_sends_what_was_typed(payd: Process, daemon: ScriptedDaemon) -> None
         *("--item", "base/light/7d", "--crypto-currency", "USDC", "--customer", "user-1"),
         *("--idempotency-key", "key-9", "--metadata", "order=1", "--metadata", "note=a=b"),
         *("--return-url", "https://a.example/", "--cancel-url", "https://b.example/"),
-        *("--quote", "a-token"),
+        *("--quote", "a-token", "--currency", "EUR"),
     )
     [asked] = daemon.asked
     assert asked.message == pb.InitiatePaymentRequest(
@@ -79,6 +79,7 @@ def test_pay_sends_what_was_typed(payd: Process, daemon: ScriptedDaemon) -> None
         return_url="https://a.example/",
         cancel_url="https://b.example/",
         quote_token="a-token",
+        currency_code="EUR",
     )
 
 
@@ -101,6 +102,14 @@ def test_a_quote_shows_each_item_and_the_total(payd: Process) -> None:
     assert [ITEM, "149.00", "USD"] in words
     assert ["total", "149.00", "USD"] in words
     assert ["token", "a-token"] in words
+
+
+def test_a_quote_is_asked_in_the_currency_that_was_typed(
+    payd: Process, daemon: ScriptedDaemon
+) -> None:
+    payd("quote", "--item", ITEM, "--method", "mock", "--currency", "JPY")
+    [asked] = daemon.asked
+    assert (asked.method, asked.message.currency_code) == ("GetQuote", "JPY")
 
 
 @pytest.mark.parametrize(

@@ -259,6 +259,61 @@ def test_a_price_file_alone_is_checked_without_a_configuration(
     assert "amount rules not checked: see `payd config check`" in unconfigured.stderr
 
 
+FOUR_CURRENCIES = """\
+currencies: [KWD, EUR, JPY, BRL]
+prices:
+  eth:
+    full: {1d: {KWD: 2250, EUR: 690}, 30d: {KWD: 45000, EUR: 13900, JPY: 22000, BRL: 79900}}
+"""
+
+
+def test_prices_in_several_currencies_are_shown_exactly(process: Process, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(FOUR_CURRENCIES)
+    shown = process("pricing", "show", str(prices))
+    assert shown.returncode == 0, shown.stderr
+    rows = [tuple(filter(None, line.split("  "))) for line in shown.stdout.splitlines()]
+    cells = [tuple(cell.strip() for cell in row) for row in rows]
+    assert ("chain", "node", "duration", "KWD", "EUR", "JPY", "BRL") in cells
+    assert ("eth", "full", "1d", "2.250 KWD", "6.90 EUR", "-", "-") in cells
+    assert ("eth", "full", "30d", "45.000 KWD", "139.00 EUR", "22000 JPY", "799.00 BRL") in cells
+
+    document = json.loads(process("pricing", "show", str(prices), "--json").stdout)
+    assert (document["currency"], document["currencies"]) == ("KWD", ["KWD", "EUR", "JPY", "BRL"])
+    assert {
+        "chain_profile_id": "eth",
+        "node_type": "full",
+        "duration": "30d",
+        "currency_code": "JPY",
+        "minor_units": 22000,
+    } in document["prices"]
+    assert len(document["prices"]) == 6
+
+
+def test_every_currency_is_checked_by_the_rules_of_its_methods(
+    process: Process, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(FOUR_CURRENCIES)
+    by_card = {**BY_CARD, "STRIPE_CURRENCIES": "KWD,JPY"}
+    good = process("pricing", "check", str(prices), **by_card)
+    assert good.returncode == 0, good.stderr
+    assert good.stdout.splitlines()[0].startswith("2 prices (KWD, EUR, JPY, BRL), version ")
+    assert good.stdout.splitlines()[1:] == [
+        "KWD: card",
+        "EUR: no enabled method takes it",
+        "JPY: card",
+        "BRL: no enabled method takes it",
+    ]
+
+    prices.write_text(FOUR_CURRENCIES.replace("45000", "45001").replace("22000", "1000000000000"))
+    wrong = process("pricing", "check", str(prices), **by_card)
+    assert wrong.returncode == 78
+    [kwd, jpy] = sorted(wrong.stderr.splitlines(), reverse=True)
+    assert "prices.eth.full.30d.KWD: method 'card': the price 45.001 KWD is not a multiple" in kwd
+    assert "prices.eth.full.30d.JPY: method 'card': the price 1,000,000,000,000 JPY is" in jpy
+
+
 def test_the_shipped_prices_are_good_and_one_document(process: Process) -> None:
     shipped = str(Path(__file__).parents[3] / "config" / "pricing.yaml")
     checked = process("pricing", "check", shipped)

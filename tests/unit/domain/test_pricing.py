@@ -7,21 +7,16 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.prices import one_currency
 
 from payd.config import ConfigError, Problem, load_prices
 from payd.domain.errors import InvalidField, UnknownProduct
 from payd.domain.money import MINOR_UNITS_MAX, Money
-from payd.domain.pricing import (
-    ITEMS_MAX,
-    PRICE_MAX,
-    PriceList,
-    PriceRow,
-    PricesInvalid,
-    Product,
-    parse_prices,
-)
+from payd.domain.price_rows import CurrencyRow, PriceRow, PricesInvalid, parse_prices
+from payd.domain.pricing import ITEMS_MAX, PRICE_MAX, PriceList, Product
 from payd.domain.request import Item
 
+USD = CurrencyRow(key="currency", line=1, code="USD")
 SHIPPED = Path(__file__).parents[3] / "config" / "pricing.yaml"
 
 NAMES = st.text("az09._-", min_size=1, max_size=64).filter(lambda name: name[0] in "az09")
@@ -40,7 +35,7 @@ WRONG_PRICES = {
     "a null": "~",
     "nothing": "",
     "a list": "[14900]",
-    "a mapping": "{amount: 14900}",
+    "an empty mapping": "{}",
     "more than a hundred of fit a bigint": str(PRICE_MAX + 1),
     "more digits than Python would read": "9" * 5000,
     "an octal": "0o17",
@@ -63,7 +58,7 @@ def an_item(name: str = "ethereum-mainnet/full/30d") -> Item:
 def a_price_list(**prices: int) -> PriceList:
     priced = prices or {"30d": 14_900}
     products = {("ethereum-mainnet", "full", d.lstrip("_")): p for d, p in priced.items()}
-    return PriceList(currency="USD", prices=products, version="v1")
+    return one_currency("USD", products)
 
 
 def as_yaml(prices: dict[Product, int], wrong: Product | None = None, text: str = "") -> str:
@@ -120,7 +115,7 @@ def test_a_quote_costs_exactly_what_the_file_says(
     price_list = load(text)
     products = chosen.draw(st.lists(st.sampled_from(sorted(prices)), min_size=1, max_size=20))
 
-    quote = price_list.quote([an_item("/".join(product)) for product in products])
+    quote = price_list.quote([an_item("/".join(product)) for product in products], "USD")
 
     assert [line.unit_price.minor_units for line in quote.items] == [prices[p] for p in products]
     assert quote.total == Money(
@@ -267,7 +262,7 @@ def test_a_name_that_yaml_reads_as_something_else_needs_quotes(name: str) -> Non
 
 def test_an_unknown_product_is_named() -> None:
     with pytest.raises(UnknownProduct) as refused:
-        a_price_list().quote([an_item(), an_item("ethereum-mainnet/full/31d")])
+        a_price_list().quote([an_item(), an_item("ethereum-mainnet/full/31d")], "USD")
     assert refused.value.metadata == {
         "chain_profile_id": "ethereum-mainnet",
         "node_type": "full",
@@ -278,12 +273,12 @@ def test_an_unknown_product_is_named() -> None:
 @pytest.mark.parametrize("count", [0, ITEMS_MAX + 1])
 def test_a_quote_has_one_to_a_hundred_items(count: int) -> None:
     with pytest.raises(InvalidField, match="items"):
-        a_price_list().quote([an_item()] * count)
+        a_price_list().quote([an_item()] * count, "USD")
 
 
 def test_the_dearest_full_request_fits_a_bigint() -> None:
     dearest = a_price_list(_30d=PRICE_MAX)
-    assert dearest.quote([an_item()] * ITEMS_MAX).total.minor_units <= MINOR_UNITS_MAX
+    assert dearest.quote([an_item()] * ITEMS_MAX, "USD").total.minor_units <= MINOR_UNITS_MAX
 
 
 @pytest.mark.parametrize(
@@ -298,37 +293,40 @@ def test_the_dearest_full_request_fits_a_bigint() -> None:
 )
 def test_a_wrong_price_list_cannot_be_built(currency: str, prices: dict[Product, int]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        PriceList(currency=currency, prices=prices, version="v1")
+        one_currency(currency, prices)
 
 
 def test_a_price_list_does_not_change_with_what_it_was_built_from() -> None:
     prices = {("ethereum-mainnet", "full", "30d"): 1}
-    price_list = PriceList(currency="USD", prices=prices, version="v1")
+    price_list = one_currency("USD", prices)
     prices[("ethereum-mainnet", "full", "30d")] = 2
-    assert price_list.quote([an_item()]).total.minor_units == 1
+    assert price_list.quote([an_item()], "USD").total.minor_units == 1
 
 
 def test_rows_without_a_price_are_no_price_list() -> None:
     with pytest.raises(PricesInvalid, match="prices: must not be empty"):
-        parse_prices(currency="USD", currency_line=1, rows=[], version="v1")
+        parse_prices(currencies=[USD], rows=[], version="v1")
 
 
 def test_a_row_that_repeats_a_product_is_refused() -> None:
-    rows = [PriceRow(product=("a", "b", "c"), minor_units=1, lines=(2, 3, n)) for n in (4, 5)]
+    rows = [
+        PriceRow(product=("a", "b", "c"), minor_units=1, lines=(2, 3, n), line=n) for n in (4, 5)
+    ]
     with pytest.raises(
         PricesInvalid,
-        match=r"line 5: prices\.a\.b\.c: is a duplicate: the product already has a price",
+        match=r"line 5: prices\.a\.b\.c: is a duplicate: the product already has a price in USD",
     ):
-        parse_prices(currency="USD", currency_line=1, rows=rows, version="v1")
+        parse_prices(currencies=[USD], rows=rows, version="v1")
 
 
 def test_the_shipped_prices_cover_the_example_and_reward_length() -> None:
     shipped = load_prices(SHIPPED)
-    assert shipped.quote([an_item("ethereum-mainnet/full/30d")]).total.minor_units > 0
+    assert shipped.quote([an_item("ethereum-mainnet/full/30d")], "USD").total.minor_units > 0
     chains = {chain for chain, _, _ in shipped.prices}
     assert len(chains) >= 6
     for chain, node_type in {product[:2] for product in shipped.prices}:
         per_day = [
-            shipped.prices[(chain, node_type, f"{days}d")] / days for days in (1, 7, 30, 90, 365)
+            shipped.price(chain, node_type, f"{days}d", "USD").minor_units / days
+            for days in (1, 7, 30, 90, 365)
         ]
         assert per_day == sorted(per_day, reverse=True), f"{chain}/{node_type}"

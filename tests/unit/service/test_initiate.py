@@ -8,6 +8,7 @@ import attrs
 import pytest
 import trio
 import trio.testing
+from support.prices import one_currency
 from unit.service.fakes import DECLINED, OUTCOME_UNKNOWN, Request, not_attempted
 from unit.service.world import FULL_30D, PRICES, World, a_request
 
@@ -24,10 +25,9 @@ from payd.domain.evidence import Declined
 from payd.domain.next_action import Redirect
 from payd.domain.outcome import Asking
 from payd.domain.payment import Customer, Payment, Status
-from payd.domain.pricing import PriceList
 from payd.ports import Answer
 
-ANOTHER_PRICE = PriceList(currency="USD", prices={("x", "y", "z"): 1}, version="prices-2")
+ANOTHER_PRICE = one_currency("USD", {("x", "y", "z"): 1}, version="prices-2")
 
 
 async def test_a_new_payment_is_pending_with_what_the_customer_needs_to_pay(world: World) -> None:
@@ -45,8 +45,8 @@ async def test_a_new_payment_keeps_what_was_asked_and_at_which_price(world: Worl
         subscription_ids=("sub-1",), return_url="https://app.example/ok", metadata={"order": "7"}
     )
 
-    assert payment.amount == PRICES.quote((FULL_30D,)).total
-    assert payment.items == PRICES.quote((FULL_30D,)).items
+    assert payment.amount == PRICES.quote((FULL_30D,), "USD").total
+    assert payment.items == PRICES.quote((FULL_30D,), "USD").items
     assert payment.pricing_version == "prices-1"
     assert payment.subscription_ids == ("sub-1",)
     assert payment.return_url == "https://app.example/ok"
@@ -159,8 +159,8 @@ async def test_a_repetition_finds_its_payment_though_the_method_is_gone(world: W
 
 async def test_a_repetition_at_a_new_price_gets_the_price_of_the_first(world: World) -> None:
     first = await world.initiate()
-    dearer = {product: 2 * price for product, price in PRICES.prices.items()}
-    world.prices.prices = PriceList(currency="USD", prices=dearer, version="prices-2")
+    dearer = {product: 2 * units["USD"] for product, units in PRICES.prices.items()}
+    world.prices.prices = one_currency("USD", dearer, version="prices-2")
 
     assert await world.initiate() == first
 

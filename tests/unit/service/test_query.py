@@ -5,6 +5,7 @@ from uuid import UUID
 
 import attrs
 import pytest
+from support.prices import one_currency
 from unit.service.fakes import FakeProviders
 from unit.service.world import FULL_30D, USDC, World
 
@@ -17,7 +18,7 @@ from payd.domain.errors import (
 )
 from payd.domain.money import Money
 from payd.domain.payment import LineItem
-from payd.domain.pricing import PriceList, Quote
+from payd.domain.pricing import Quote
 from payd.domain.request import Item, QuoteRequest
 from payd.plugins.amounts import AmountRule
 from payd.plugins.interface import Method
@@ -109,17 +110,18 @@ async def test_a_refusal_says_why_where_the_method_knows() -> None:
         CurrencyNotSupported, match=r"'ETH' is not supported.*: this chain has none"
     ):
         token_terms(method, Money(currency_code="USD", minor_units=100), "ETH")
-    with pytest.raises(CurrencyNotSupported, match=r"for method 'crypto'$"):
+    with pytest.raises(CurrencyNotSupported, match=r"for method 'crypto'; supported here: USDC$"):
         token_terms(method, Money(currency_code="USD", minor_units=100), "DOGE")
 
 
 async def test_a_method_is_refused_for_a_currency_that_it_does_not_take(world: World) -> None:
     prices = {("ethereum-mainnet", "full", "30d"): 14900}
-    world.prices.prices = PriceList(currency="JPY", prices=prices, version="prices-yen")
+    world.prices.prices = one_currency("JPY", prices, version="prices-yen")
 
     with pytest.raises(CurrencyNotSupported) as refusal:
         world.query.quote(QuoteRequest(items=(FULL_30D,), method="card"))
-    assert refusal.value.metadata["known"] == "USD"
+    assert refusal.value.metadata["known"] == ""
+    assert "'JPY' is not supported for method 'card'; supported here: none" in str(refusal.value)
 
 
 async def test_a_token_that_is_too_coarse_for_the_amount_is_refused() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 import pytest
+from support.prices import one_currency
 from unit.service.fakes import FakeProviders
 from unit.service.world import FULL_30D, USDC, World
 
@@ -22,10 +23,8 @@ from payd.domain.request import QuoteRequest
 from payd.plugins.amounts import AmountRule
 
 SHOWN = Money(currency_code="USD", minor_units=14900)
-DEARER = PriceList(
-    currency="USD", prices={("ethereum-mainnet", "full", "30d"): 19900}, version="prices-2"
-)
-WITHOUT = PriceList(currency="USD", prices={("x", "y", "z"): 1}, version="prices-3")
+DEARER = one_currency("USD", {("ethereum-mainnet", "full", "30d"): 19900}, version="prices-2")
+WITHOUT = one_currency("USD", {("x", "y", "z"): 1}, version="prices-3")
 
 
 def a_token(world: World, **overrides: Any) -> str:

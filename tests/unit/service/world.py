@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 from support.memory import MemoryPublisher, MemoryReconciliations
+from support.prices import one_currency
 from unit.service.fakes import (
     DECLINED,
     OUTCOME_UNKNOWN,
@@ -32,7 +33,6 @@ from payd.domain.errors import ProviderUnavailable
 from payd.domain.evidence import Observation, OutcomeUnknown
 from payd.domain.money import Money
 from payd.domain.payment import Customer, Origin, Payment, Status
-from payd.domain.pricing import PriceList
 from payd.domain.refund import Refund, RefundSnapshot, RefundState, RefundStatus
 from payd.domain.request import InitiateRequest, Item, RefundRequest
 from payd.plugins.capabilities import Cancel as Closing
@@ -66,9 +66,9 @@ WAIT_S = 5.0
 #: Leases of status checks, inbox and outbox rows all end within it.
 LEASES_S = 61
 FULL_30D = Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
-PRICES = PriceList(
-    currency="USD",
-    prices={("ethereum-mainnet", "full", "30d"): 14900, ("base-mainnet", "full", "1d"): 640},
+PRICES = one_currency(
+    "USD",
+    {("ethereum-mainnet", "full", "30d"): 14900, ("base-mainnet", "full", "1d"): 640},
     version="prices-1",
 )
 USD_1 = Money(currency_code="USD", minor_units=100)
