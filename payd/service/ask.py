@@ -4,19 +4,16 @@ A claim keeps two daemons from sending at once. Inserting the payment is the fir
 `ask_deadline`; committing AskAgain is every later one. Only the daemon that wrote the claim sends.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import attrs
 
-from payd.domain.errors import PaydError, ProviderUnavailable
+from payd.domain.errors import PaydError
 from payd.domain.evidence import AskAgain
 from payd.domain.payment import Origin, Payment
-from payd.ports import Clock, CrashPoints, ProviderPort, Providers
-from payd.service.operation import create_operation
+from payd.ports import Clock, CrashPoints, Providers
+from payd.service.operation import claim_deadline, create_operation, enabled_provider
 from payd.service.settle import Settle
-
-#: Time for the database and the network beyond the provider's own deadline.
-_MARGIN = timedelta(seconds=2)
 
 
 @attrs.frozen(kw_only=True)
@@ -28,17 +25,13 @@ class Ask:
     clock: Clock
     crash: CrashPoints
 
-    def deadline(self, provider: ProviderPort) -> datetime:
-        """Time until which a claim written now keeps other daemons from sending."""
-        return self.clock.now() + provider.capabilities.operation_timeout + _MARGIN
-
     async def send(self, payment: Payment, origin: Origin) -> tuple[Payment, PaydError | None]:
         """Send under the claim that the payment carries.
 
         Returns the payment after the provider's answer, and the error for the caller, if any.
         Sends nothing if the claim has expired: another daemon may be sending.
         """
-        provider = self._provider(payment)
+        provider = enabled_provider(self.providers, payment)
         if not is_asked(payment, self.clock.now()):
             return payment, None
         answer = await provider.create(create_operation(payment))
@@ -53,18 +46,10 @@ class Ask:
         """As `send`, under a new claim. Sends nothing while another daemon has the claim."""
         if is_asked(payment, self.clock.now()):
             return payment, None
-        claim = AskAgain(deadline=self.deadline(self._provider(payment)))
+        provider = enabled_provider(self.providers, payment)
+        claim = AskAgain(deadline=claim_deadline(provider, self.clock.now()))
         claimed, mine = await self.settle.claim(payment, claim, origin)
         return await self.send(claimed, origin) if mine else (claimed, None)
-
-    def _provider(self, payment: Payment) -> ProviderPort:
-        provider = self.providers.by_name(payment.provider)
-        if provider is None:
-            raise ProviderUnavailable(
-                f"provider {payment.provider!r} is not enabled on this daemon",
-                provider=payment.provider,
-            )
-        return provider
 
 
 def is_asked(payment: Payment, now: datetime) -> bool:

@@ -15,7 +15,7 @@ from payd.domain.payment import Origin, Payment, Status
 from payd.domain.request import InitiateRequest
 from payd.ports import Clock, CrashPoints, Ids, PaymentStore
 from payd.service.ask import Ask, is_asked
-from payd.service.operation import create_operation
+from payd.service.operation import claim_deadline, create_operation
 from payd.service.query import Query
 
 
@@ -79,7 +79,7 @@ class Initiate:
             create_time=now,
             update_time=now,
             expire_time=now + registered.method.default_expiry,
-            ask_deadline=self.ask.deadline(registered.provider),
+            ask_deadline=claim_deadline(registered.provider, now),
             next_check_time=now + self.first_check,
         )
         # Stored before the first call, so that every retry sends the same parameters.

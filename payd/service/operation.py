@@ -1,17 +1,41 @@
-"""Build provider operations from what is stored, so that every retry sends the same one."""
+"""Build provider operations from what is stored, so that every retry sends the same one.
+
+Also who they go to, and for how long a claim keeps other daemons from sending them.
+"""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
+from payd.domain.errors import ProviderUnavailable
 from payd.domain.payment import Payment
 from payd.domain.refund import Refund
 from payd.plugins.interface import CreateOperation, PaymentRef
 from payd.plugins.refunding import RefundOperation, RefundRef
 from payd.ports import ProviderPort, Providers
 
+#: Time for the database and the network beyond the provider's own deadline.
+_MARGIN = timedelta(seconds=2)
+
 
 def unique_providers(providers: Providers) -> Sequence[ProviderPort]:
     """Each enabled provider once, however many methods it takes."""
     return list({r.provider.name: r.provider for r in providers.registered()}.values())
+
+
+def enabled_provider(providers: Providers, payment: Payment) -> ProviderPort:
+    """The payment's provider; raises ProviderUnavailable if this daemon does not have it."""
+    provider = providers.by_name(payment.provider)
+    if provider is None:
+        raise ProviderUnavailable(
+            f"provider {payment.provider!r} is not enabled on this daemon",
+            provider=payment.provider,
+        )
+    return provider
+
+
+def claim_deadline(provider: ProviderPort, now: datetime) -> datetime:
+    """Time until which a claim written now keeps other daemons from sending."""
+    return now + provider.capabilities.operation_timeout + _MARGIN
 
 
 def create_operation(payment: Payment) -> CreateOperation:

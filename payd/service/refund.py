@@ -21,6 +21,7 @@ from payd.domain.refunds import refund_of
 from payd.domain.request import RefundRequest
 from payd.plugins.capabilities import Sends
 from payd.ports import Clock, CrashPoints, Ids, PaymentStore
+from payd.service.operation import claim_deadline
 from payd.service.send_refund import SendRefund, was_never_sent
 from payd.service.settle import Settle
 
@@ -99,7 +100,7 @@ class RefundPayment:
             create_time=now,
             update_time=now,
             asking=Asking.ASKING,
-            ask_deadline=self.sender.deadline(provider),
+            ask_deadline=claim_deadline(provider, now),
         )
         terms = RefundTerms(
             partial=capabilities.partial,

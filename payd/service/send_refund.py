@@ -4,12 +4,11 @@ A claim keeps two daemons from sending at once. Granting the refund is the first
 `ask_deadline`; committing AskAgain is every later one. Only the daemon that wrote the claim sends.
 """
 
-from datetime import datetime, timedelta
 from uuid import UUID
 
 import attrs
 
-from payd.domain.errors import NotRefundable, PaydError, ProviderUnavailable
+from payd.domain.errors import NotRefundable, PaydError
 from payd.domain.evidence import AskAgain, Conflict, Evidence, RefundAnswered
 from payd.domain.outcome import Asking
 from payd.domain.payment import Origin, Payment
@@ -17,11 +16,8 @@ from payd.domain.refund import Refund, RefundStatus
 from payd.domain.refunds import refund_of
 from payd.plugins.capabilities import RefundCapabilities
 from payd.ports import Clock, CrashPoints, ProviderPort, Providers, RefundReply
-from payd.service.operation import refund_operation
+from payd.service.operation import claim_deadline, enabled_provider, refund_operation
 from payd.service.settle import Settle
-
-#: Time for the database and the network beyond the provider's own deadline.
-_MARGIN = timedelta(seconds=2)
 
 
 @attrs.frozen(kw_only=True)
@@ -38,22 +34,13 @@ class SendRefund:
 
         Raises ProviderUnavailable, and NotRefundable for a provider that cannot refund.
         """
-        provider = self.providers.by_name(payment.provider)
-        if provider is None:
-            raise ProviderUnavailable(
-                f"provider {payment.provider!r} is not enabled on this daemon",
-                provider=payment.provider,
-            )
+        provider = enabled_provider(self.providers, payment)
         capabilities = provider.capabilities.refunds
         if capabilities is None:
             raise NotRefundable(
                 f"the provider {provider.name} cannot refund", payment_id=str(payment.id)
             )
         return provider, capabilities
-
-    def deadline(self, provider: ProviderPort) -> datetime:
-        """Time until which a claim written now keeps other daemons from sending."""
-        return self.clock.now() + provider.capabilities.operation_timeout + _MARGIN
 
     async def send(
         self, payment: Payment, refund_id: UUID, origin: Origin
@@ -81,9 +68,8 @@ class SendRefund:
         if refund.status is not RefundStatus.CREATING or self.is_asked(refund):
             return payment, None
         provider, _ = self.provider(payment)
-        claim = RefundAnswered(
-            refund_id=refund_id, answer=AskAgain(deadline=self.deadline(provider))
-        )
+        deadline = claim_deadline(provider, self.clock.now())
+        claim = RefundAnswered(refund_id=refund_id, answer=AskAgain(deadline=deadline))
         claimed, mine = await self.settle.claim(payment, claim, origin)
         return await self.send(claimed, refund_id, origin) if mine else (claimed, None)
 

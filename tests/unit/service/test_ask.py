@@ -15,6 +15,7 @@ from payd.domain.outcome import Asking
 from payd.domain.payment import Status
 from payd.plugins.capabilities import Lookup
 from payd.ports import Answer
+from payd.service.operation import claim_deadline
 
 
 async def test_the_answer_comes_back_with_the_payment(world: World) -> None:
@@ -97,7 +98,7 @@ async def test_a_daemon_that_slept_through_its_claim_sends_nothing(world: World)
 
 
 async def test_a_claim_outlives_the_providers_own_deadline(world: World) -> None:
-    left = world.ask.deadline(world.provider) - world.clock.now()
+    left = claim_deadline(world.provider, world.clock.now()) - world.clock.now()
 
     assert left > capable().operation_timeout
 
