@@ -188,8 +188,8 @@ class CryptoFacts:
 
     currency: str
     #: 0x-hex.
-    token_address: str
-    decimals: int
+    token_address: str = attrs.field(validator=is_address)
+    decimals: int = attrs.field(validator=is_decimals)
     due_base_units: int = attrs.field(validator=is_base_units)
     received_base_units: int = attrs.field(validator=is_base_units)
     #: The part of `received_base_units` that is final on the chain.

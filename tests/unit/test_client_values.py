@@ -172,3 +172,18 @@ def test_payd_and_the_client_name_the_same_statuses() -> None:
     assert {one.value for one in ShowKind} == {one.value for one in next_action.ShowKind}
     for status in refund.RefundStatus:
         assert RefundStatus(status.value).is_open == status.is_open
+
+
+@pytest.mark.parametrize(
+    ("wrong", "value"),
+    [("token_address", "0x12"), ("token_address", ""), ("decimals", 37), ("decimals", -1)],
+)
+def test_a_token_that_cannot_be_is_refused_in_payments_and_refunds(
+    wrong: str, value: object
+) -> None:
+    token = {"currency": "USDC", "token_address": TOKEN, "decimals": 6, wrong: value}
+    sums = {"due_base_units": 1, "received_base_units": 0, "confirmed_base_units": 0}
+    with pytest.raises(ValueError, match=wrong):
+        payd_client.RefundCrypto(amount_base_units=1, **token)
+    with pytest.raises(ValueError, match=wrong):
+        payd_client.CryptoFacts(**sums, **token)
