@@ -27,6 +27,7 @@ from payd.plugins import (
     ProviderEvent,
     RefundOperation,
     RefundRef,
+    RefundState,
     WebhookRefused,
     WebhookRequest,
 )
@@ -45,6 +46,14 @@ CHARGE_ID = "ch_1"
 REFUND_ID = UUID("0199a1b2-c3d4-7e5f-8a9b-0c1d2e3f4aff")
 KEY = "sk_test_4eC39HqLyjWDarjtT1zdp7dc"
 DATE = "Thu, 01 Oct 2026 12:00:00 GMT"
+#: Stripe's words for the state of a refund, and payd's.
+REFUND_STATES = [
+    ("pending", RefundState.PENDING),
+    ("requires_action", RefundState.PENDING),
+    ("succeeded", RefundState.SUCCEEDED),
+    ("failed", RefundState.FAILED),
+    ("canceled", RefundState.CANCELED),
+]
 #: Stripe's words for the state of a dispute, and payd's.
 DISPUTE_STATUSES = [
     ("warning_needs_response", DisputeStatus.INQUIRY),

@@ -21,6 +21,7 @@ from unit.stripe.builders import (
     INTENT_ID,
     NOW,
     PAYMENT_ID,
+    REFUND_STATES,
     SECOND,
     SESSION_ID,
     a_charge,
@@ -156,16 +157,7 @@ def test_a_refund_without_an_intent_is_found_by_its_charge_or_says_nothing() -> 
     assert said(an_event("refund.created", a_refund(**plain, charge=None))) == []
 
 
-@pytest.mark.parametrize(
-    ("status", "state"),
-    [
-        ("pending", RefundState.PENDING),
-        ("requires_action", RefundState.PENDING),
-        ("succeeded", RefundState.SUCCEEDED),
-        ("failed", RefundState.FAILED),
-        ("canceled", RefundState.CANCELED),
-    ],
-)
+@pytest.mark.parametrize(("status", "state"), REFUND_STATES)
 @pytest.mark.parametrize("kind", REFUND_EVENTS)
 def test_not_the_events_name_but_the_refunds_status_counts(
     kind: str, status: str, state: RefundState

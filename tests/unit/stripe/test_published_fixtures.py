@@ -13,7 +13,16 @@ from stripe_provider.client import StripeApi
 from stripe_provider.config import StripeConfig
 from stripe_provider.provider import StripeProvider
 from stripe_provider.webhooks import EVENTS
-from unit.stripe.builders import FIXTURES, NOW, PAYMENT_ID, SECOND, SECRET, TOLERANCE_S
+from unit.stripe.builders import (
+    DISPUTE_STATUSES,
+    FIXTURES,
+    NOW,
+    PAYMENT_ID,
+    REFUND_STATES,
+    SECOND,
+    SECRET,
+    TOLERANCE_S,
+)
 from unit.stripe.shelf import Hand
 
 from payd.plugins import (
@@ -164,16 +173,7 @@ def a_dispute(**changes: Any) -> Json:
     return {**PUBLISHED["dispute"], "payment_intent": INTENT, **changes}
 
 
-@pytest.mark.parametrize(
-    ("status", "state"),
-    [
-        ("pending", RefundState.PENDING),
-        ("requires_action", RefundState.PENDING),
-        ("succeeded", RefundState.SUCCEEDED),
-        ("failed", RefundState.FAILED),
-        ("canceled", RefundState.CANCELED),
-    ],
-)
+@pytest.mark.parametrize(("status", "state"), REFUND_STATES)
 @pytest.mark.parametrize("kind", REFUND_KINDS)
 def test_each_refund_is_its_state_in_every_event(
     kind: str, status: str, state: RefundState
@@ -205,21 +205,7 @@ def test_a_refund_that_failed_says_why() -> None:
     assert seen.fact.failure_message
 
 
-@pytest.mark.parametrize(
-    ("word", "status"),
-    [
-        ("warning_needs_response", DisputeStatus.INQUIRY),
-        ("warning_under_review", DisputeStatus.INQUIRY),
-        ("warning_closed", DisputeStatus.INQUIRY_CLOSED),
-        ("needs_response", DisputeStatus.NEEDS_RESPONSE),
-        ("under_review", DisputeStatus.UNDER_REVIEW),
-        ("appeal_needs_response", DisputeStatus.NEEDS_RESPONSE),
-        ("appeal_under_review", DisputeStatus.UNDER_REVIEW),
-        ("won", DisputeStatus.WON),
-        ("lost", DisputeStatus.LOST),
-        ("prevented", DisputeStatus.WITHDRAWN),
-    ],
-)
+@pytest.mark.parametrize(("word", "status"), DISPUTE_STATUSES)
 @pytest.mark.parametrize("kind", DISPUTE_KINDS)
 def test_each_dispute_is_its_status_in_every_event(
     kind: str, word: str, status: DisputeStatus
