@@ -178,7 +178,7 @@ class NotRefundable(PaydError):
 
 
 class RefundExceedsPaid(PaydError):
-    """More than is left; `left` in `metadata` is that, in minor units."""
+    """More than is left: `left_minor_units`, for tokens also `left_base_units` in `metadata`."""
 
     reason = "REFUND_EXCEEDS_PAID"
 

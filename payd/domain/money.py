@@ -50,6 +50,14 @@ class Money:
             raise ValueError(f"minor_units: must be 0 to {MINOR_UNITS_MAX}, not {value}")
 
 
+def written(money: Money) -> str:
+    """Format an amount exactly, in units of its currency: `1,234.50 USD`."""
+    digits = currency_exponent(money.currency_code)
+    whole, rest = divmod(money.minor_units, 10**digits)
+    fraction = f".{rest:0{digits}d}" if digits else ""
+    return f"{whole:,}{fraction} {money.currency_code}"
+
+
 @attrs.frozen(kw_only=True)
 class TokenTerms:
     """The amount due in a token: which token, and how many of its base units.

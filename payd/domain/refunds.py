@@ -34,6 +34,7 @@ from payd.domain.evidence import (
     RefundRequested,
     Unanswered,
 )
+from payd.domain.money import MINOR_UNITS_MAX, Money, written
 from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Payment, Status, flag, name_also
 from payd.domain.refund import (
@@ -185,12 +186,17 @@ def _disputed(payment: Payment) -> PaymentDisputed:
 
 def _exceeds(payment: Payment, remaining: int) -> RefundExceedsPaid:
     currency, minor_units = payment.amount.currency_code, _minor_units(payment, remaining)
+    money = Money(currency_code=currency, minor_units=min(minor_units, MINOR_UNITS_MAX))
+    amount, exact = written(money), dict[str, str]()
+    if payment.crypto is not None:
+        amount += f" ({remaining} base units of {payment.crypto.currency})"
+        exact = {"left_base_units": str(remaining)}
     return RefundExceedsPaid(
-        f"{minor_units} minor units of {currency} are left to refund",
+        f"{amount} is left to refund",
         payment_id=str(payment.id),
-        left=str(minor_units),
         currency=currency,
-        left_base_units=str(remaining) if payment.crypto else "",
+        left_minor_units=str(money.minor_units),
+        **exact,
     )
 
 

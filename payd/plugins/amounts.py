@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from payd.domain.money import MINOR_UNITS_MAX, Money, currency_exponent
+from payd.domain.money import MINOR_UNITS_MAX, Money, written
 
 
 @attrs.frozen(kw_only=True)
@@ -54,11 +54,3 @@ class AmountRule:
     @staticmethod
     def _money(like: Money, minor_units: int) -> str:
         return written(Money(currency_code=like.currency_code, minor_units=minor_units))
-
-
-def written(money: Money) -> str:
-    """Format an amount exactly, in units of its currency: `1,234.50 USD`."""
-    digits = currency_exponent(money.currency_code)
-    whole, rest = divmod(money.minor_units, 10**digits)
-    fraction = f".{rest:0{digits}d}" if digits else ""
-    return f"{whole:,}{fraction} {money.currency_code}"

@@ -119,7 +119,7 @@ def test_what_many_ask_for_at_once_is_given_as_long_as_it_lasts(client: Client) 
         try:
             return status(refund(client, payment, 2000))
         except grpc.RpcError as error:
-            return f"{reason_of(error)}, left {details_of(error).metadata['left']}"
+            return f"{reason_of(error)}, left {details_of(error).metadata['left_minor_units']}"
 
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(ask, range(12)))

@@ -106,10 +106,14 @@ def test_a_refund_that_failed_is_a_failure(payd: Process, daemon: ScriptedDaemon
 def test_a_refused_refund_names_the_reason_and_the_key(
     payd: Process, daemon: ScriptedDaemon
 ) -> None:
-    daemon.answer_refunds(errors.RefundExceedsPaid("more than is left", left="500"))
+    daemon.answer_refunds(errors.RefundExceedsPaid("5.00 USD is left", left_minor_units="500"))
     result = payd("refund", PAYMENT_ID, "--idempotency-key", "key-9")
     assert result.returncode == 1
-    for text in ("REFUND_EXCEEDS_PAID: more than is left", "left: 500", "idempotency_key: key-9"):
+    for text in (
+        "REFUND_EXCEEDS_PAID: 5.00 USD is left",
+        "left_minor_units: 500",
+        "idempotency_key: key-9",
+    ):
         assert text in result.stderr
     as_json = json.loads(payd("refund", PAYMENT_ID, "--json").stdout)
     assert as_json["error"]["reason"] == "REFUND_EXCEEDS_PAID"

@@ -6,13 +6,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.domain.builders import TERMS
 
-from payd.domain.money import MINOR_UNITS_MAX, Money, base_units, currency_exponent
+from payd.domain.money import MINOR_UNITS_MAX, Money, base_units, currency_exponent, written
 from payd.domain.text import BASE_UNITS_MAX
 
 
 @pytest.mark.parametrize(("code", "exponent"), [("JPY", 0), ("USD", 2), ("KWD", 3), ("ZZZ", 2)])
 def test_a_currency_has_hundredths_unless_iso_4217_says_otherwise(code: str, exponent: int) -> None:
     assert currency_exponent(code) == exponent
+
+
+@pytest.mark.parametrize(
+    ("minor_units", "currency", "text"),
+    [(123450, "USD", "1,234.50 USD"), (7, "KWD", "0.007 KWD"), (1500, "JPY", "1,500 JPY")],
+)
+def test_amounts_are_written_in_units_of_the_currency(
+    minor_units: int, currency: str, text: str
+) -> None:
+    assert written(Money(currency_code=currency, minor_units=minor_units)) == text
 
 
 @pytest.mark.parametrize(

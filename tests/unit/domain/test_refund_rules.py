@@ -48,7 +48,7 @@ from payd.domain.evidence import (
     RefundRequested,
     Unanswered,
 )
-from payd.domain.money import Money
+from payd.domain.money import MINOR_UNITS_MAX, Money
 from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Payment, Status
 from payd.domain.refund import Refund, RefundState, RefundStatus, RefundTerms
@@ -97,7 +97,12 @@ def test_without_an_amount_all_that_is_left_is_refunded() -> None:
     assert [refund.amount for refund in granted.refunds] == [100, DUE - 100]
     with pytest.raises(RefundExceedsPaid) as caught:
         after(granted, a_request(0, all_left=True, id=UUID(int=7)))
-    assert caught.value.metadata["left"] == "0"
+    assert str(caught.value) == "0.00 USD is left to refund"
+    assert caught.value.metadata == {
+        "payment_id": str(PAID.id),
+        "currency": "USD",
+        "left_minor_units": "0",
+    }
 
 
 @pytest.mark.parametrize(
@@ -150,12 +155,21 @@ def test_what_is_left_is_named_in_the_payments_currency_and_in_the_token() -> No
     crypto = a_payment(Status.COMPLETED, crypto=TERMS, snapshot_confirmed=5_000_001)
     with pytest.raises(RefundExceedsPaid) as caught:
         decide(crypto, a_request(6_000_000), at(2))
+    assert str(caught.value) == "5.00 USD (5000001 base units of USDC) is left to refund"
     assert caught.value.metadata == {
         "payment_id": str(crypto.id),
-        "left": "500",
         "currency": "USD",
+        "left_minor_units": "500",
         "left_base_units": "5000001",
     }
+
+
+def test_more_tokens_than_money_can_count_are_left_exactly_in_base_units() -> None:
+    crypto = a_payment(Status.COMPLETED, crypto=TERMS, snapshot_confirmed=10**30)
+    with pytest.raises(RefundExceedsPaid) as caught:
+        decide(crypto, a_request(10**31), at(2))
+    assert caught.value.metadata["left_minor_units"] == str(MINOR_UNITS_MAX)
+    assert caught.value.metadata["left_base_units"] == str(10**30)
 
 
 def test_from_an_amount_on_a_second_person_has_to_approve() -> None:

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payd.plugins import AmountRule, Money
-from payd.plugins.amounts import written
 
 RULE = AmountRule(min_minor_units=50, max_minor_units=1000, step_minor_units=10)
 
@@ -61,13 +60,3 @@ def test_the_reason_names_the_amount_and_the_bound(prices: list[int], reason: st
 def test_a_rule_that_cannot_be_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"larger than the largest|must be [<>]="):
         AmountRule(**wrong)
-
-
-@pytest.mark.parametrize(
-    ("minor_units", "currency", "text"),
-    [(123450, "USD", "1,234.50 USD"), (7, "KWD", "0.007 KWD"), (1500, "JPY", "1,500 JPY")],
-)
-def test_amounts_are_written_in_units_of_the_currency(
-    minor_units: int, currency: str, text: str
-) -> None:
-    assert written(Money(currency_code=currency, minor_units=minor_units)) == text
