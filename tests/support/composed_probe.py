@@ -18,7 +18,7 @@ import nats
 from grpclib.health.v1 import health_pb2
 from payd_client.proto import payment_pb2 as pb
 
-from support.daemon import Client, a_request
+from support.daemon import Client, a_quote_request, a_request
 
 PATIENCE_S = 180.0
 
@@ -47,7 +47,7 @@ def through_caddy(folder: Path, domain: str) -> dict[str, Any]:
 
 
 def over_grpc(pki: Path) -> dict[str, Any]:
-    """Check health, and run a payment from start to end."""
+    """Check health, ask for a quote, and run a payment from start to end."""
     credentials = grpc.ssl_channel_credentials(
         *((pki / name).read_bytes() for name in ("ca.crt", "client.key", "client.crt"))
     )
@@ -59,11 +59,13 @@ def over_grpc(pki: Path) -> dict[str, Any]:
         )
         health = check(health_pb2.HealthCheckRequest(), timeout=20).status
     with Client("localhost:50051", pki, "client") as client:
+        quote = client.call("GetQuote", a_quote_request()).quote
         payment = client.wait_for(
             client.call("InitiatePayment", a_request()).payment.id, "COMPLETED"
         )
     return {
         "health": health_pb2.HealthCheckResponse.ServingStatus.Name(health),
+        "quotes hold": bool(quote.quote_token),
         "payment": payment.id,
         "status": pb.PaymentStatus.Name(payment.status),
     }

@@ -216,13 +216,20 @@ class Client:
         return wait_until(look, lambda: f"still {found[-1]}, not {statuses}")
 
 
+_ITEM = pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
+
+
+def a_quote_request() -> Any:
+    """Build a GetQuote request for the mock provider."""
+    return pb.GetQuoteRequest(items=[_ITEM], method="mock")
+
+
 def a_request(scenario: str = "complete", key: str = "", **fields: Any) -> Any:
     """Build an InitiatePayment request for the mock provider."""
     metadata = {"mock_scenario": scenario, **fields.pop("metadata", {})}
-    item = pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
     defaults: dict[str, Any] = {
         "customer": pb.Customer(id="user-1", email="user@example.com"),
-        "items": [item],
+        "items": [_ITEM],
         "method": "mock",
         "metadata": metadata,
     }

@@ -71,6 +71,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, pki: Path) -> Path:
     secrets, tls = folder / "deploy" / "secrets", folder / "deploy" / "tls"
     secrets.mkdir()
     (secrets / "db_password").write_text("as the operator chose")
+    (secrets / "quote_key").write_text("k" * 64)
     shutil.copytree(pki, folder / "pki")
     tls.mkdir()
     for name in ("server.crt", "server.key", "ca.crt"):
@@ -171,6 +172,7 @@ def test_payd_is_ready_and_caddy_lets_two_paths_through(run: Run) -> None:
 def test_a_payment_over_mutual_tls_completes_and_its_event_is_in_the_stream(run: Run) -> None:
     found = json.loads(run.one("probed")["stdout"])
     assert found["grpc"]["health"] == "SERVING"
+    assert found["grpc"]["quotes hold"]
     assert found["grpc"]["status"] == "PAYMENT_STATUS_COMPLETED"
     assert found["event"] == {"subject": "payment.completed", "payment": found["grpc"]["payment"]}
 

@@ -244,6 +244,13 @@ def test_payd_gets_variables_that_it_knows_and_secrets_as_files(
     assert all(name.endswith(("_FILE", "_PATH")) for name in secret)
 
 
+def test_quotes_hold_their_price_unless_an_operator_does_without_the_key() -> None:
+    name = "PAYD_PAYMENTS_QUOTE_KEY_FILE"
+    for said, file in (({}, "/run/secrets/quote_key"), ({name: ""}, "")):
+        services = read_composition(COMPOSE, PAYD_TLS="internal", **said)["services"]
+        assert services["payd"]["environment"][name] == file
+
+
 def test_without_vault_no_variable_of_vault_is_set() -> None:
     """Some of them alone would be a mistake in the configuration."""
     given = read_composition(COMPOSE, PAYD_TLS="internal")["services"]["payd"]["environment"]

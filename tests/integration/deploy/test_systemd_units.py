@@ -63,6 +63,31 @@ def test_every_variable_of_a_unit_is_one_that_payd_knows(file: str) -> None:
     assert {name for name in given if not name.startswith(("STRIPE_", "TEMPO_"))} <= known
 
 
+@pytest.mark.parametrize(
+    ("file", "folder"),
+    [
+        ("payd.service", "%d/secrets_"),
+        ("payd@.service", "%d/secrets_"),
+        ("payd.service.d/files-in-place.conf", "/etc/payd/secrets/"),
+    ],
+)
+def test_a_unit_names_a_file_for_every_secret_of_a_host(file: str, folder: str) -> None:
+    given = dict(re.findall(r"^Environment=([A-Z_]+)=(.*)$", (UNITS / file).read_text(), re.M))
+    assert {name: path for name, path in given.items() if path.startswith(folder)} == {
+        "DB_PASSWORD_FILE": f"{folder}db_password",
+        "PAYD_PAYMENTS_QUOTE_KEY_FILE": f"{folder}quote_key",
+        "STRIPE_SECRET_KEY_FILE": f"{folder}stripe_secret_key",
+        "STRIPE_WEBHOOK_SECRET_FILE": f"{folder}stripe_webhook_secret",
+        "TEMPO_MEMO_KEY_FILE": f"{folder}tempo_memo_key",
+    }
+
+
+def test_with_vault_no_secret_that_payd_needs_at_the_start_is_read_from_a_file() -> None:
+    given = (UNITS / "payd.service.d" / "vault.conf").read_text().splitlines()
+    for name in ("DB_PASSWORD_FILE", "PAYD_PAYMENTS_QUOTE_KEY_FILE"):
+        assert f"Environment={name}=" in given
+
+
 def test_one_of_several_differs_from_the_only_one_by_its_name_and_its_file_alone() -> None:
     def settings(file: str) -> set[str]:
         lines = (UNITS / file).read_text().splitlines()

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from support.absent import NO_OWN_SYSTEMD, do_without
 from support.authority import Authority
-from support.daemon import Client, Place
+from support.daemon import Client, Place, a_quote_request
 from support.openbao import running_openbao
 from support.own_systemd import ROOT, Units, booted, is_possible, prepare
 from support.waiting import wait_until
@@ -43,6 +43,12 @@ class Host:
         with (self.payd / "payd.env").open("a") as file:
             file.writelines(f"{name}={value}\n" for name, value in variables.items())
 
+    def quotes(self) -> bool:
+        """Whether its quotes hold their price."""
+        with Client(self.grpc, self.place.pki, "client") as client:
+            quote = client.call("GetQuote", a_quote_request()).quote
+        return bool(quote.quote_token) and not quote.indicative
+
     def pay(self) -> str:
         """The provider of a payment, once it is COMPLETED."""
         with Client(self.grpc, self.place.pki, "client") as client:
@@ -68,6 +74,7 @@ def installed(units: Units, place: Place, free_port: Callable[[], int]) -> Host:
         folder.mkdir(parents=True)
     given = place.environment()
     (secrets / "db_password").write_text(given["DB_PASSWORD"])
+    (secrets / "quote_key").write_text("k" * 64)
     for name in ("server.crt", "server.key", "ca.crt"):
         shutil.copy(place.pki / name, tls / name)
     mock = "  mock:\n    enabled: true\n    allow_in_production: true\n"
@@ -100,6 +107,7 @@ def test_the_unit_starts_with_secrets_and_certificates_that_only_root_can_read(h
         assert state["StatusText"].startswith("ready")
         assert all(map(is_dynamic, status["Uid"].split()))
         assert httpx.get(f"http://{host.http}/readyz").status_code == 200
+        assert host.quotes()
         assert host.pay() == "mock"
 
 
@@ -110,13 +118,22 @@ def test_the_unit_runs_without_rights(host: Host) -> None:
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
 
 
-def test_a_missing_secret_is_named_and_not_tried_again(host: Host) -> None:
-    (host.payd / "secrets" / "db_password").unlink()
+@pytest.mark.parametrize("secret", ["db_password", "quote_key"])
+def test_a_missing_secret_is_named_and_not_tried_again(host: Host, secret: str) -> None:
+    (host.payd / "secrets" / secret).unlink()
     with booted(host.units):
         failed = host.units.properties("failed")
     assert failed["ExecMainStatus"] == "78"
     assert failed["NRestarts"] == "0"
-    assert "secrets_db_password" in host.units.log()
+    assert f"secrets_{secret}" in host.units.log()
+
+
+def test_a_host_may_do_without_a_key_for_quotes(host: Host) -> None:
+    (host.payd / "secrets" / "quote_key").unlink()
+    host.set(PAYD_PAYMENTS_QUOTE_KEY_FILE="")
+    with booted(host.units):
+        assert not (host.units.folder / "result" / "failed").exists(), host.units.log()
+        assert not host.quotes()
 
 
 def test_with_the_drop_in_the_secrets_come_from_vault(host: Host) -> None:
@@ -124,13 +141,15 @@ def test_with_the_drop_in_the_secrets_come_from_vault(host: Host) -> None:
     shutil.copy(UNITS / "payd.service.d" / "vault.conf", drop_ins)
     password = host.payd / "secrets" / "db_password"
     with running_openbao(host.units.folder) as bao:
-        bao.write(db_password=password.read_text())
-        password.unlink()
+        bao.write(db_password=password.read_text(), quote_key="k" * 64)
+        for file in (password, host.payd / "secrets" / "quote_key"):
+            file.unlink()
         shutil.copy(bao.secret_id_path, host.payd / "vault-secret-id")
         (host.payd / "vault-secret-id").chmod(0o400)
         host.set(VAULT_ADDR=bao.addr, VAULT_ROLE_ID=bao.role_id, VAULT_SECRET_PATH="secret/payd")
         with booted(host.units):
             assert not (host.units.folder / "result" / "failed").exists(), host.units.log()
+            assert host.quotes()
             assert host.pay() == "mock"
 
 

@@ -333,6 +333,24 @@ async def test_the_old_connection_waits_for_its_last_publish_and_no_longer_than_
     assert busy.client.is_closed
 
 
+async def test_an_event_that_an_older_daemon_may_not_publish_waits_for_a_newer_one(
+    server: OperatorNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """During an upgrade: its identity names the subjects that it knows, and no others."""
+    refunded = an_event(subject="payment.refunded")
+    with monkeypatch.context() as older:
+        older.setattr("payd.adapters.nats.publisher.EVENT_SUBJECTS", ("payment.completed",))
+        async with connected(minting(server).publisher) as old:
+            await eventually(lambda: is_ready(old))
+            with pytest.raises(PublishError, match="(?i)permissions violation.*payment.refunded"):
+                await aio(old.publish, refunded)
+            await aio(old.publish, an_event())
+            assert is_ready(old)
+    async with connected(minting(server).publisher) as new:
+        await eventually(lambda: is_ready(new))
+        await aio(new.publish, refunded)
+
+
 SEED = Key.new(nkeys.PREFIX_BYTE_ACCOUNT).seed
 SLIP = f"{SEED[:20]}{'B' if SEED[20] == 'A' else 'A'}{SEED[21:]}"
 NO_SEEDS = {
