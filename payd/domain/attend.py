@@ -9,7 +9,7 @@ from payd.domain.dispute import DisputeStatus
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment
 from payd.domain.refund import RefundStatus
-from payd.domain.refunds import SAME_REFUND
+from payd.domain.refund_reports import SAME_REFUND
 
 #: Computed from the facts at every decision; the other reasons stay once they are raised.
 _DERIVED = (

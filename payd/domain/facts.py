@@ -39,7 +39,8 @@ from payd.domain.evidence import (
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status, flag, name_also
 from payd.domain.refund import RefundSnapshot
-from payd.domain.refunds import answered, approve, grant, learn_refund, withdraw
+from payd.domain.refund_reports import learn_refund
+from payd.domain.refunds import answered, approve, grant, withdraw
 
 #: An open payment without news this long after its expiry is STUCK.
 STUCK_AFTER = timedelta(hours=1)

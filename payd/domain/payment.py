@@ -226,3 +226,15 @@ def flag(payment: Payment, reason: Attention, fact: str, now: datetime) -> Payme
 def name_also(payment: Payment, aliases: tuple[str, ...]) -> Payment:
     """Return the payment with further names under which the provider may report it."""
     return attrs.evolve(payment, aliases=tuple(dict.fromkeys((*payment.aliases, *aliases))))
+
+
+def find_refund(payment: Payment, refund_id: UUID) -> Refund | None:
+    """The payment's refund with this id, if any."""
+    return next((refund for refund in payment.refunds if refund.id == refund_id), None)
+
+
+def put_refund(payment: Payment, refund: Refund) -> Payment:
+    """The payment with one of its refunds new or replaced, oldest first."""
+    others = (one for one in payment.refunds if one.id != refund.id)
+    ordered = sorted((*others, refund), key=lambda one: (one.create_time, str(one.id)))
+    return attrs.evolve(payment, refunds=tuple(ordered))
