@@ -181,9 +181,10 @@ def test_payd_and_the_client_name_the_same_statuses() -> None:
 def test_a_token_that_cannot_be_is_refused_in_payments_and_refunds(
     wrong: str, value: object
 ) -> None:
-    token = {"currency": "USDC", "token_address": TOKEN, "decimals": 6, wrong: value}
-    sums = {"due_base_units": 1, "received_base_units": 0, "confirmed_base_units": 0}
+    token: dict[str, Any] = {"currency": "USDC", "token_address": TOKEN, "decimals": 6}
+    sums = dict.fromkeys(("due_base_units", "received_base_units", "confirmed_base_units"), 1)
+    token[wrong] = value
     with pytest.raises(ValueError, match=wrong):
         payd_client.RefundCrypto(amount_base_units=1, **token)
     with pytest.raises(ValueError, match=wrong):
-        payd_client.CryptoFacts(**sums, **token)
+        payd_client.CryptoFacts(**token | sums)

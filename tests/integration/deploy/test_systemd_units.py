@@ -72,7 +72,8 @@ def test_every_variable_of_a_unit_is_one_that_payd_knows(file: str) -> None:
     ],
 )
 def test_a_unit_names_a_file_for_every_secret_of_a_host(file: str, folder: str) -> None:
-    given = dict(re.findall(r"^Environment=([A-Z_]+)=(.*)$", (UNITS / file).read_text(), re.M))
+    unit = (UNITS / file).read_text()
+    given = dict(re.findall(r"^Environment=([A-Z_]+)=(.*)$", unit, re.MULTILINE))
     assert {name: path for name, path in given.items() if path.startswith(folder)} == {
         "DB_PASSWORD_FILE": f"{folder}db_password",
         "PAYD_PAYMENTS_QUOTE_KEY_FILE": f"{folder}quote_key",

@@ -342,7 +342,7 @@ async def test_an_event_that_an_older_daemon_may_not_publish_waits_for_a_newer_o
         older.setattr("payd.adapters.nats.publisher.EVENT_SUBJECTS", ("payment.completed",))
         async with connected(minting(server).publisher) as old:
             await eventually(lambda: is_ready(old))
-            with pytest.raises(PublishError, match="(?i)permissions violation.*payment.refunded"):
+            with pytest.raises(PublishError, match=r"(?i)permissions violation.*payment\.refunded"):
                 await aio(old.publish, refunded)
             await aio(old.publish, an_event())
             assert is_ready(old)
