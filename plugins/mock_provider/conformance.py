@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import UUID
 
 from mock_provider.ledger import Ledger, open_ledger
@@ -25,6 +26,7 @@ _REFUND_SCENARIOS = {
     Fault.LOST_ANSWER: RefundScenario.TIMEOUT_AFTER,
     Fault.DECLINE: RefundScenario.DECLINE,
 }
+_NOTHING_IS_SENT = CannotHappen("nothing is sent over a network: the mock's remote side is a file")
 #: Shorter than a session's life.
 _SLOW = timedelta(minutes=5)
 
@@ -55,12 +57,32 @@ class MockRemote(Remote):
     def metadata(self, fault: Fault | None) -> Mapping[str, str]:
         """Return the metadata that selects the scenario for a fault."""
         if fault not in _SCENARIOS:
-            raise CannotHappen("nothing is sent over a network: the mock's remote side is a file")
+            raise _NOTHING_IS_SENT
         return {"mock_scenario": _SCENARIOS[fault].value}
 
     async def fault(self, fault: Fault) -> None:
         """Check that a scenario exists: the operation requests the fault in its metadata."""
         self.metadata(fault)
+
+    def retry_after_s(self) -> float:
+        """Raise CannotHappen: a file refuses no request."""
+        raise _NOTHING_IS_SENT
+
+    async def forbid(self) -> None:
+        """Raise CannotHappen: a file refuses no request."""
+        raise _NOTHING_IS_SENT
+
+    async def expire_token(self) -> None:
+        """Raise CannotHappen: a file is opened without a token."""
+        raise _NOTHING_IS_SENT
+
+    async def refuse_tokens(self) -> None:
+        """Raise CannotHappen: a file is opened without a token."""
+        raise _NOTHING_IS_SENT
+
+    def changed_settings(self) -> Mapping[str, Any]:
+        """Return the settings with another page, delay and seed."""
+        return {**self.settings, "base_url": "https://other.invalid", "delay_ms": 9, "seed": 9}
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """Let the customer pay an amount."""
@@ -70,6 +92,12 @@ class MockRemote(Remote):
             name=f"paid:by the kit {self._paid}", time=self._clock.now(), amount=amount
         )
         self._ledger.happen(reference, paid)
+
+    async def received(self, ref: PaymentRef) -> int:
+        """Return the sum of the payments in the session's script until now."""
+        found = self._ledger.find(ref.reference or reference_of(ref.operation_id))
+        now = self._clock.now()
+        return sum(one.amount or 0 for one in found[1] if one.time <= now) if found else 0
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Refund an amount of what was paid, in the mock's dashboard."""
@@ -96,7 +124,7 @@ class MockRemote(Remote):
     async def refund_fault(self, ref: PaymentRef, fault: Fault) -> None:
         """Plan the scenario of a fault for the refunds of a session."""
         if fault not in _REFUND_SCENARIOS:
-            raise CannotHappen("nothing is sent over a network: the mock's remote side is a file")
+            raise _NOTHING_IS_SENT
         self._plan(ref, _REFUND_SCENARIOS[fault])
 
     async def slow_refunds(self, ref: PaymentRef) -> None:

@@ -1,8 +1,8 @@
 """The bench of one check: the provider as payd builds it, its remote side, a clock and a log."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -190,6 +190,7 @@ class Bench:
         clock: The clock that the provider is given.
         log: What the provider logs.
         secrets: The credentials that the provider is given.
+        build: Builds the provider with other settings. Raises RemoteMistake when they are refused.
         sinks: The first is that of the background watch, if the remote side needs one.
         blocked_s: Seconds for which each long step of the provider blocked the event loop.
     """
@@ -202,6 +203,7 @@ class Bench:
     clock: BenchClock
     log: BenchLog
     secrets: dict[str, tuple[str, ...]]
+    build: Callable[[Mapping[str, Any]], AbstractAsyncContextManager[Provider]]
 
     sinks: list[BenchSink] = attrs.field(factory=list)
     blocked_s: list[float] = attrs.field(factory=list)
@@ -344,6 +346,19 @@ class Bench:
             return
         self.clock.advance(by)
         await self.remote.later(by)
+
+    async def waited(self, seconds: float) -> None:
+        """Let time pass by every clock: that of the kit, of the remote side, and the real one."""
+        await trio.sleep(seconds)
+        if not self.clock.is_real:
+            self.clock.advance(timedelta(seconds=seconds))
+            await self.remote.later(timedelta(seconds=seconds))
+
+    @asynccontextmanager
+    async def rebuilt(self, settings: Mapping[str, Any]) -> AsyncIterator["Bench"]:
+        """Build the provider again with other settings, beside the first one."""
+        async with self.build(settings) as provider:
+            yield attrs.evolve(self, provider=provider)
 
     async def settled(self) -> None:
         """Wait until the remote side and the background watch have reported everything."""

@@ -88,7 +88,37 @@ class Remote:
         raise NotScripted(f"this remote side cannot produce the fault {fault.value}")
 
     async def mend(self) -> None:
-        """End the fault."""
+        """End the fault, and what `forbid` and `refuse_tokens` began."""
+
+    def retry_after_s(self) -> float:
+        """Return the delay in seconds that it names under RATE_LIMITED: at most 5, the kit waits.
+
+        Use another one than the provider assumes when none is named.
+        """
+        raise NotScripted("this remote side does not say when it serves again")
+
+    async def forbid(self) -> None:
+        """Refuse every request from now on as forbidden (403): a known key without the right."""
+        raise NotScripted("this remote side cannot forbid a request")
+
+    async def expire_token(self) -> None:
+        """Let the access token expire that the provider holds, if it holds one."""
+        raise NotScripted("this remote side has no access tokens")
+
+    async def refuse_tokens(self) -> None:
+        """Refuse every request for an access token from now on; a held one stays valid."""
+        raise NotScripted("this remote side has no access tokens")
+
+    async def tokens(self) -> int:
+        """Return the number of access tokens that it has issued so far."""
+        raise NotScripted("this remote side does not count access tokens")
+
+    def changed_settings(self) -> Mapping[str, Any]:
+        """Return `settings` as an operator may change them while payments are under way.
+
+        Change each that could reach a request: an account, a base URL of pages, a time to live.
+        """
+        raise NotScripted("no other settings are scripted for this remote side")
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """Let the customer pay an amount, in units of the asset. The payment is final."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import trio
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from payd.plugins import (
     SDK_VERSION,
     Provider,
+    ProviderConfig,
     ProviderContext,
     ProviderError,
     ProviderManifest,
@@ -140,12 +142,7 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
 
     async with opened(open_remote, clock) as remote:
         clock.is_real = not remote.follows_clock
-        try:
-            config = manifest.config_model.model_validate(dict(remote.settings))
-        except ValidationError as error:
-            raise RemoteMistake(
-                f"the configuration model refuses Remote.settings: {error}"
-            ) from None
+        config = _config(manifest, remote.settings, "settings")
         secrets = dict(remote.secrets)
         context = ProviderContext(
             environment="test", secrets=secrets, clock=clock, log=log, read_cursor=read_cursor
@@ -159,6 +156,9 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
             clock=clock,
             log=log,
             secrets=secrets,
+            build=lambda changed: manifest.factory(
+                context, _config(manifest, changed, "changed_settings")
+            ),
             sinks=sinks,
             blocked_s=blocked_s,
         )
@@ -170,6 +170,13 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
             ):
                 with owned(None):
                     yield bench(provider=provider)
+
+
+def _config(manifest: ProviderManifest, values: Mapping[str, Any], member: str) -> ProviderConfig:
+    try:
+        return manifest.config_model.model_validate(dict(values))
+    except ValidationError as error:
+        raise RemoteMistake(f"the configuration model refuses Remote.{member}: {error}") from None
 
 
 @asynccontextmanager

@@ -38,6 +38,8 @@ class Account:
     secret_key: str
     #: The stand-in's URL, set once it listens.
     url: str = ""
+    #: The most objects on one page of a list, whatever limit a request asks for.
+    page_max: int = 100
 
     @property
     def livemode(self) -> bool:

@@ -180,9 +180,11 @@ async def _before(fault: Fault | None) -> None:
         case "500_before":
             raise errors.internal(saved=False)
         case "429":
-            raise errors.rate_limited()
+            raise errors.rate_limited(fault.retry_after_s if fault else None)
         case "401":
             raise errors.unauthorized("")
+        case "403":
+            raise errors.forbidden()
         case "unknown_parameter":
             raise errors.unknown(["submit_type"])
         case "reset":
@@ -212,6 +214,8 @@ def _refusal(error: ApiError) -> Reply:
     headers: dict[str, str] = {}
     if error.should_retry is not None:
         headers["Stripe-Should-Retry"] = str(error.should_retry).lower()
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
     return Reply(status=error.status, body=json.dumps(error.body(), indent=2), headers=headers)
 
 

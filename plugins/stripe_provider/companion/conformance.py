@@ -1,10 +1,11 @@
 """Control the stand-in for Stripe from the conformance kit."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -31,6 +32,11 @@ _KINDS = {
 #: More requests than an operation sends.
 _EVERY = 1000
 _HANG_S = 60.0
+#: Small enough that lists have several pages.
+_PAGE_MAX = 5
+#: Not the delay that the provider assumes without the header.
+_RETRY_AFTER_S = 2
+_NO_TOKENS = CannotHappen("Stripe has secret keys, and no access tokens that expire")
 
 
 @asynccontextmanager
@@ -52,6 +58,7 @@ class StripeRemote(Remote):
 
     def __init__(self, stand_in: StandIn) -> None:
         self._stand_in = stand_in
+        stand_in.account.page_max = _PAGE_MAX
         self.secrets = {
             "stripe_secret_key": (_SECRET_KEY,),
             "stripe_webhook_secret": (_WEBHOOK_SECRET,),
@@ -75,15 +82,43 @@ class StripeRemote(Remote):
         """Let every request from now on meet the fault."""
         if fault not in _KINDS:
             raise CannotHappen("Stripe declines cards on its own page, after the session was made")
-        hold_s = _HANG_S if fault is Fault.HANG else 0.0
-        kind = _KINDS[fault]
+        self._order(_KINDS[fault], _HANG_S if fault is Fault.HANG else 0.0)
+
+    async def forbid(self) -> None:
+        """Deny the key every permission."""
+        self._order("403")
+
+    def _order(self, kind: str, hold_s: float = 0.0) -> None:
         self._stand_in.faults.order(
-            Ordered(method="*", path=".*", kind=kind, times=_EVERY, hold_s=hold_s)
+            Ordered(
+                method="*",
+                path=".*",
+                kind=kind,
+                times=_EVERY,
+                hold_s=hold_s,
+                retry_after_s=_RETRY_AFTER_S,
+            )
         )
 
     async def mend(self) -> None:
         """End the fault."""
         self._stand_in.faults.clear()
+
+    def retry_after_s(self) -> float:
+        """Return the delay of the stand-in's 429."""
+        return float(_RETRY_AFTER_S)
+
+    async def expire_token(self) -> None:
+        """Raise CannotHappen: requests carry a key that stays valid."""
+        raise _NO_TOKENS
+
+    async def refuse_tokens(self) -> None:
+        """Raise CannotHappen: requests carry a key that stays valid."""
+        raise _NO_TOKENS
+
+    def changed_settings(self) -> Mapping[str, Any]:
+        """Return the settings with another time to live and other currencies."""
+        return {**self.settings, "session_ttl_minutes": 90, "currencies": "EUR"}
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """Let the customer pay an amount, on the card page."""
@@ -91,6 +126,13 @@ class StripeRemote(Remote):
         if _stripes(amount, session) != session["amount_total"]:
             raise CannotHappen("Stripe charges exactly the session's amount")
         self._stand_in.checkout.pay(session["id"])
+
+    async def received(self, ref: PaymentRef) -> int:
+        """Return what was charged for the session."""
+        session = self._session(ref)
+        if session["payment_status"] != "paid":
+            return 0
+        return _minor_units(session["amount_total"], session["currency"])
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Refund an amount of what was paid, in the dashboard."""
@@ -192,9 +234,19 @@ class StripeRemote(Remote):
 
 def _stripes(minor_units: int, session: Json) -> int:
     """Convert an amount from ISO 4217's minor units to Stripe's."""
-    currency = session["currency"]
-    shift = decimals(currency) - currency_exponent(currency.upper())
+    shift = _shift(session["currency"])
     return int(minor_units * 10**shift if shift >= 0 else minor_units // 10**-shift)
+
+
+def _minor_units(amount: int, currency: str) -> int:
+    """Convert an amount from Stripe's unit to ISO 4217's minor units."""
+    shift = _shift(currency)
+    return int(amount // 10**shift if shift >= 0 else amount * 10**-shift)
+
+
+def _shift(currency: str) -> int:
+    """Number of decimals that Stripe's unit has more than ISO 4217's."""
+    return decimals(currency) - currency_exponent(currency.upper())
 
 
 def _signed(event: Json, now: datetime, secret: str | None = None) -> WebhookRequest:

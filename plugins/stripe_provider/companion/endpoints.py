@@ -150,7 +150,7 @@ class Endpoints:
         for name, bound in params.get("created", {}).items():
             where = [*where, (f"created {_COMPARISONS[name]} ?", [bound])]
         page = Page(
-            limit=params.get("limit", 10),
+            limit=min(params.get("limit", 10), self._account.page_max),
             starting_after=params.get("starting_after"),
             ending_before=params.get("ending_before"),
             where=where,

@@ -19,6 +19,8 @@ class ApiError(Exception):
     #: Raised while the endpoint ran: saved under the idempotency key, unlike a validation error.
     saved: bool = False
     should_retry: bool | None = None
+    #: Seconds of the header Retry-After; without them there is no such header.
+    retry_after_s: int | None = None
 
     def body(self) -> dict[str, Any]:
         """Return the response's body."""
@@ -87,10 +89,18 @@ def unauthorized(given: str) -> ApiError:
     return ApiError(message=message, status=401)
 
 
-def rate_limited() -> ApiError:
+def forbidden() -> ApiError:
+    """The key lacks a permission."""
+    return ApiError(
+        message="The provided key does not have the required permissions for this endpoint.",
+        status=403,
+    )
+
+
+def rate_limited(retry_after_s: int | None = None) -> ApiError:
     """Too many requests."""
     message = "Request rate limit exceeded. Learn more about rate limits here."
-    return ApiError(message=message, status=429, code="rate_limit")
+    return ApiError(message=message, status=429, code="rate_limit", retry_after_s=retry_after_s)
 
 
 def internal(*, saved: bool) -> ApiError:

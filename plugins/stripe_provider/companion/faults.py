@@ -20,6 +20,8 @@ KINDS = (
     "429",
     # Reject the secret key.
     "401",
+    # Deny the key a permission.
+    "403",
     # Reject a parameter as unknown; save nothing.
     "unknown_parameter",
     # Do the work, and send an unreadable response.
@@ -38,6 +40,8 @@ class Fault:
     kind: str
     times: int = attrs.field(default=1, converter=int)
     hold_s: float = attrs.field(default=30.0, converter=float)
+    #: Seconds of the header Retry-After of a 429; without them there is no such header.
+    retry_after_s: int | None = None
 
     def matches(self, method: str, path: str) -> bool:
         """Match the path literally, or as a regular expression for all of it."""

@@ -20,6 +20,9 @@ from mock_provider.provider import MockProvider
 from sepa_provider import MANIFEST as SEPA
 from sepa_provider.conformance import open_remote as open_sepa
 from sepa_provider.provider import SepaProvider
+from stripe_provider import MANIFEST as STRIPE
+from stripe_provider.companion.conformance import open_remote as open_stripe
+from stripe_provider.provider import StripeProvider
 
 from payd.plugins import (
     Absent,
@@ -49,6 +52,7 @@ _BASES: tuple[tuple[type, ProviderManifest, OpenRemote], ...] = (
     (MockProvider, MOCK, open_mock),
     (AcmeProvider, ACME, open_acme),
     (SepaProvider, SEPA, open_sepa),
+    (StripeProvider, STRIPE, open_stripe),
 )
 
 

@@ -10,6 +10,7 @@ import trio.lowlevel
 from acme_provider import MANIFEST
 from acme_provider.conformance import AcmeRemote
 from acme_provider.conformance import open_remote as open_acme
+from integration.kit.remotes import opening
 
 from payd.plugins.testing import CHECKS, BenchClock, OpenRemote, Outcome, Remote, guarded, run_check
 from payd.plugins.testing.report import Report, Verdict
@@ -78,18 +79,6 @@ class MisspellsASetting(AcmeRemote):
     def __init__(self, acme: Any) -> None:
         super().__init__(acme)
         self.settings = {**self.settings, "api_bas": "x"}
-
-
-def opening(remote: type[Remote]) -> OpenRemote:
-    """The remote side of Acme under another class."""
-
-    @asynccontextmanager
-    async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
-        async with open_acme(clock) as usual:
-            made: Any = remote(usual._acme)  # type: ignore[attr-defined,call-arg]  # as Acme's
-            yield made
-
-    return open_remote
 
 
 @asynccontextmanager

@@ -19,7 +19,8 @@ from payd.plugins import (
 
 Json = Mapping[str, Any]
 
-_RETRY_AFTER_S = 1.0
+#: Seconds to wait after a 429 without a Retry-After header.
+_RETRY_AFTER_S = 5.0
 
 
 @asynccontextmanager

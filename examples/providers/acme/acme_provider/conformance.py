@@ -1,9 +1,10 @@
 """Control the fake API from payd's conformance kit."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from secrets import token_hex
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -12,7 +13,9 @@ from acme_provider.fake_api import FakeAcme, Json
 from acme_provider.fake_server import serving
 from acme_provider.webhooks import SIGNATURE
 from payd.plugins import PaymentRef, RefundRef, WebhookRequest
-from payd.plugins.testing import BenchClock, Fault, NotScripted, Remote
+from payd.plugins.testing import BenchClock, CannotHappen, Fault, NotScripted, Remote
+
+_NO_TOKENS = CannotHappen("Acme has API keys, and no access tokens that expire")
 
 
 @asynccontextmanager
@@ -50,6 +53,26 @@ class AcmeRemote(Remote):
     async def mend(self) -> None:
         """End the fault."""
         self._acme.fault = None
+
+    async def forbid(self) -> None:
+        """Refuse every request from now on as forbidden."""
+        self._acme.fault = "forbidden"
+
+    def retry_after_s(self) -> float:
+        """Return the delay that the fake API asks for."""
+        return float(self._acme.retry_after_s)
+
+    async def expire_token(self) -> None:
+        """Raise CannotHappen: requests carry a key that stays valid."""
+        raise _NO_TOKENS
+
+    async def refuse_tokens(self) -> None:
+        """Raise CannotHappen: requests carry a key that stays valid."""
+        raise _NO_TOKENS
+
+    def changed_settings(self) -> Mapping[str, Any]:
+        """Return the settings with another expiry and other currencies."""
+        return {**self.settings, "expiry_minutes": 45, "currencies": ("EUR",)}
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """Let the customer pay an amount."""

@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 _CONFLICT = (409, {"code": "conflict", "message": "the key was used already"})
 #: Faults that act instead of the request, and faults that act after it was executed.
-FAULTS = ("lost_request", "unauthorized", "rate_limited", "decline", "hang")
+FAULTS = ("lost_request", "unauthorized", "forbidden", "rate_limited", "decline", "hang")
 FAULTS_AFTER = ("lost_answer", "server_error", "garbage")
 
 
@@ -42,6 +42,8 @@ class FakeAcme:
         self.charges: dict[str, Json] = {}
         #: The fault of every request, from FAULTS or FAULTS_AFTER; None for none.
         self.fault: str | None = None
+        #: Seconds that the fault `rate_limited` asks to wait.
+        self.retry_after_s = 1
         self._clock = clock
         self._events: list[Json] = []
         self.refunds: dict[str, Json] = {}

@@ -15,6 +15,7 @@ from acme_provider.fake_api import FakeAcme, Json
 #: Responses of the faults that act instead of the request.
 _REFUSALS: Mapping[str | None, tuple[int, Json]] = {
     "unauthorized": (401, {"code": "unauthorized", "message": "no such key"}),
+    "forbidden": (403, {"code": "forbidden", "message": "the key has no right to do this"}),
     "rate_limited": (429, {"code": "rate_limited", "message": "too many requests"}),
     "decline": (402, {"code": "refused", "message": "Acme takes nothing from this customer."}),
 }
@@ -115,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         if status == 429:
-            self.send_header("Retry-After", "1")
+            self.send_header("Retry-After", str(self.server.acme.retry_after_s))
         self.end_headers()
         self.wfile.write(body)
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -14,7 +15,10 @@ from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
 from sepa_provider.companion import IBAN
 from sepa_provider.fake_bank import Booking, drop, statement
 from sepa_provider.references import reference_of
+from sepa_provider.statements import Kind, read_statements
 
+#: A specimen of another account.
+_OTHER_IBAN = "DE75512108001245126199"
 _NOTHING_IS_SENT = CannotHappen("nothing is sent: the claims are in a file of our own")
 
 
@@ -72,9 +76,44 @@ class SepaRemote(Remote):
         if self._away.exists():
             self._away.rename(self._statements)
 
+    def retry_after_s(self) -> float:
+        """Raise CannotHappen: a folder refuses no request."""
+        raise _NOTHING_IS_SENT
+
+    async def forbid(self) -> None:
+        """Raise CannotHappen: a folder has no key."""
+        raise _NOTHING_IS_SENT
+
+    async def expire_token(self) -> None:
+        """Raise CannotHappen: a folder has no token."""
+        raise _NOTHING_IS_SENT
+
+    async def refuse_tokens(self) -> None:
+        """Raise CannotHappen: a folder has no token."""
+        raise _NOTHING_IS_SENT
+
+    def changed_settings(self) -> Mapping[str, Any]:
+        """Return the settings with another account of ours."""
+        return {**self.settings, "iban": _OTHER_IBAN}
+
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """Write a statement that shows the transfer."""
         await self._booked(ref, amount, is_reversal=False)
+
+    async def received(self, ref: PaymentRef) -> int:
+        """Return the sum of the transfers with the claim's reference in all statements."""
+        await trio.lowlevel.checkpoint()
+        reference = ref.reference or reference_of(ref.operation_id)
+        entries = (
+            entry
+            for path in self._statements.iterdir()
+            for entry in read_statements(path.read_bytes(), IBAN).entries
+        )
+        return sum(
+            entry.amount
+            for entry in entries
+            if entry.kind is Kind.CREDIT and entry.reference == reference
+        )
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Write a statement that shows the returned transfer."""

@@ -2,24 +2,34 @@
 
 from payd.plugins.testing.checks import (
     basic,
+    changes,
+    faults,
     money,
+    objects,
     refund_faults,
     refunds,
+    remote_side,
     resilience,
     scan,
     story,
+    tokens,
     watch,
     webhooks,
 )
 
 __all__ = [
     "basic",
+    "changes",
+    "faults",
     "money",
+    "objects",
     "refund_faults",
     "refunds",
+    "remote_side",
     "resilience",
     "scan",
     "story",
+    "tokens",
     "watch",
     "webhooks",
 ]

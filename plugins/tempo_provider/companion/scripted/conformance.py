@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import trio
@@ -10,7 +11,7 @@ import trio
 from payd.plugins import CryptoTransfer, NextAction, PaymentRef
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
 from tempo_provider.companion.scripted.chain import ScriptedChain, Token
-from tempo_provider.companion.scripted.events import transfer
+from tempo_provider.companion.scripted.events import TRANSFER_WITH_MEMO, transfer, word
 from tempo_provider.companion.scripted.node import ScriptedNode, open_nodes
 
 _CHAIN_ID = 1337
@@ -19,7 +20,9 @@ _TOKENS = {
     "USDT": "0x20c0000000000000000000000000000000000002",
 }
 _US = "0x" + "ab" * 20
+_OTHERS = "0x" + "ef" * 20
 _PAYER = "0x" + "cd" * 20
+_NOTHING_IS_ASKED = CannotHappen("fetch sends no request: it reports how far the watch has read")
 
 
 @asynccontextmanager
@@ -78,7 +81,39 @@ class TempoRemote(Remote):
 
     async def fault(self, fault: Fault) -> None:
         """Raise CannotHappen: no operation sends a request."""
-        raise CannotHappen("fetch sends no request: it reports how far the watch has read")
+        raise _NOTHING_IS_ASKED
+
+    def retry_after_s(self) -> float:
+        """Raise CannotHappen: no operation sends a request."""
+        raise _NOTHING_IS_ASKED
+
+    async def forbid(self) -> None:
+        """Raise CannotHappen: no operation sends a request."""
+        raise _NOTHING_IS_ASKED
+
+    async def expire_token(self) -> None:
+        """Raise CannotHappen: nodes are asked without a token."""
+        raise _NOTHING_IS_ASKED
+
+    async def refuse_tokens(self) -> None:
+        """Raise CannotHappen: nodes are asked without a token."""
+        raise _NOTHING_IS_ASKED
+
+    def changed_settings(self) -> Mapping[str, Any]:
+        """Return the settings with another receiver and another time to live."""
+        return {**self.settings, "receiver_address": _OTHERS, "payment_ttl_minutes": 45}
+
+    async def received(self, ref: PaymentRef) -> int:
+        """Return the sum of the transfers to us with the payment's memo, in all blocks."""
+        await trio.lowlevel.checkpoint()
+        ours = [TRANSFER_WITH_MEMO, word(_US), ref.reference]
+        return sum(
+            int(log.data, 16)
+            for block in self._chain.blocks
+            for transaction in block.transactions
+            for log in transaction.logs
+            if log.address == ref.asset and [log.topics[0], *log.topics[2:]] == ours
+        )
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """Transfer the amount with the payment's memo, in a final block."""

@@ -1,0 +1,191 @@
+"""Faults of every call: each raises the right error, hides nothing, and waits as long as asked."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import attrs
+import trio
+
+from payd.plugins import (
+    Cancel,
+    CreateOperation,
+    Lookup,
+    Misconfigured,
+    NotAttempted,
+    OutcomeUnknown,
+    PaymentRef,
+    ProviderError,
+    ProviderStatus,
+    RateLimited,
+)
+from payd.plugins.testing.bench import PATIENCE_S, Bench
+from payd.plugins.testing.registry import Failed, Level, check
+from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted
+
+__all__ = ["CALL_FAULTS", "under_each", "waited"]
+
+#: Faults that make any call fail. The last may ask the provider to send nothing for a while.
+CALL_FAULTS = (
+    Fault.SERVER_ERROR,
+    Fault.LOST_REQUEST,
+    Fault.LOST_ANSWER,
+    Fault.GARBAGE,
+    Fault.UNAUTHORIZED,
+    Fault.RATE_LIMITED,
+)
+#: Any other fault leaves unknown what was done, or proves that nothing was sent.
+_UNCERTAIN = (NotAttempted, OutcomeUnknown)
+_RAISED = {
+    # The failing server may be a setting of ours, such as a folder that does not exist.
+    Fault.SERVER_ERROR: (*_UNCERTAIN, Misconfigured),
+    Fault.UNAUTHORIZED: (Misconfigured,),
+    Fault.RATE_LIMITED: (RateLimited,),
+}
+#: Seconds that a provider may add to the remote side's delay, and that may pass meanwhile.
+_ADDED_S = 1.0
+_PASSED_S = 0.2
+#: Seconds until a hanging call is cancelled, and until it must have ended then.
+_HANG_S = 0.3
+_LATE_S = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class Opened:
+    """An open object that was created before the fault."""
+
+    operation: CreateOperation
+    ref: PaymentRef
+
+
+async def under_each(
+    bench: Bench, faults: Sequence[Fault], act: Callable[[Fault, Opened], Awaitable[None]]
+) -> None:
+    """Act under each fault that can happen, each time with a new object.
+
+    Raises NotScripted for a fault that is not scripted, after all others; and CannotHappen when
+    none of them can happen.
+    """
+    missing: NotScripted | None = None
+    ruled_out: CannotHappen | None = None
+    met = 0
+    for fault in faults:
+        operation, ref, _ = await bench.opened()
+        try:
+            await bench.remote.fault(fault)
+        except NotScripted as error:
+            missing = error
+        except CannotHappen as error:
+            ruled_out = error
+        else:
+            met += 1
+            await act(fault, Opened(operation=operation, ref=ref))
+            await bench.remote.mend()
+    if missing is not None:
+        raise missing
+    if ruled_out is not None and not met:
+        raise ruled_out
+
+
+async def waited(bench: Bench, error: BaseException | None) -> None:
+    """Wait as long as a RateLimited asks, as payd does before it sends again."""
+    if isinstance(error, RateLimited):
+        await bench.waited(min(max(error.retry_after_s, 0.0), PATIENCE_S))
+
+
+def _right(fault: Fault, call: str, error: BaseException | None) -> None:
+    kinds: tuple[type[ProviderError], ...] = _RAISED.get(fault, _UNCERTAIN)
+    # Without an error it has an answer of its own, such as what its watch has stored.
+    if error is not None and not isinstance(error, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise Failed(f"after a {fault.value}, {call} raised {error!r}, not {wanted}")
+
+
+@check(Level.RESILIENCE, "payd fetches again after a fault; any other error decides something.")
+async def a_fault_of_fetch_is_raised_as_what_it_is(bench: Bench) -> None:
+    async def act(fault: Fault, opened: Opened) -> None:
+        for one in _refs(bench, opened):
+            _right(fault, "fetch", await bench.raised(bench.provider.fetch, one))
+
+    await under_each(bench, CALL_FAULTS, act)
+
+
+@check(Level.RESILIENCE, "payd reports CANCELED for an object that a failed cancel left payable.")
+async def a_fault_of_cancel_is_raised_and_closes_nothing_by_itself(bench: Bench) -> None:
+    closes = bench.manifest.capabilities.cancel is Cancel.CLOSES
+
+    async def act(fault: Fault, opened: Opened) -> None:
+        error = await bench.raised(bench.provider.cancel, opened.ref)
+        _right(fault, "cancel", error)
+        await bench.remote.mend()
+        await waited(bench, error)
+        status = (await bench.found(opened.ref)).snapshot.status
+        if error is None and closes and status is ProviderStatus.OPEN:
+            raise Failed(f"after a {fault.value}, cancel returned, but the object is still open")
+        after = await bench.cancel(opened.ref)
+        if closes and after.status not in (ProviderStatus.CANCELED, ProviderStatus.EXPIRED):
+            raise Failed(f"cancelled again after a {fault.value}, it is {after.status.value}")
+        if after.received:
+            raise Failed(f"after a {fault.value}, received is {after.received}: nothing was paid")
+
+    await under_each(bench, CALL_FAULTS, act)
+
+
+@check(Level.RESILIENCE, "payd enforces its deadline for fetch and cancel by cancelling them.")
+async def a_hanging_fetch_or_cancel_can_be_cancelled(bench: Bench) -> None:
+    async def act(_fault: Fault, opened: Opened) -> None:
+        for name, call in (("fetch", bench.provider.fetch), ("cancel", bench.provider.cancel)):
+            with trio.move_on_after(_HANG_S) as scope:
+                await bench.raised(call, opened.ref)
+            if (late_s := trio.current_time() - scope.deadline) > _LATE_S:
+                raise Failed(f"{name} ran for {late_s:.1f} s after its cancellation")
+
+    await under_each(bench, (Fault.HANG,), act)
+
+
+@check(
+    Level.RESILIENCE,
+    "A key without a right is for an operator to mend; Absent would make a second object.",
+)
+async def a_forbidden_call_is_a_misconfiguration(bench: Bench) -> None:
+    operation, ref, _ = await bench.opened()
+    calls: list[tuple[str, Callable[..., Any], Any]] = [
+        ("create", bench.provider.create, bench.operation()),
+        ("cancel", bench.provider.cancel, ref),
+        *(
+            ("fetch", bench.provider.fetch, one)
+            for one in _refs(bench, Opened(operation=operation, ref=ref))
+        ),
+    ]
+    await bench.remote.forbid()
+    for name, call, argument in calls:
+        error = await bench.raised(call, argument)
+        if not isinstance(error, Misconfigured):
+            what = "returned an answer" if error is None else f"raised {error!r}"
+            raise Failed(f"while the remote side forbids it (403), {name} {what}")
+
+
+@check(Level.RESILIENCE, "Who asks again too early is refused for longer.")
+async def a_retry_delay_is_that_of_the_remote_side(bench: Bench) -> None:
+    wanted_s = bench.remote.retry_after_s()
+    operation = bench.operation(metadata=bench.remote.metadata(Fault.RATE_LIMITED))
+    await bench.remote.fault(Fault.RATE_LIMITED)
+    error = await bench.raised(bench.provider.create, operation)
+    await bench.remote.mend()
+    if not isinstance(error, RateLimited):
+        raise Failed(f"after too many requests, create raised {error!r}, not RateLimited")
+    if not wanted_s - _PASSED_S <= error.retry_after_s <= wanted_s + _ADDED_S:
+        raise Failed(
+            f"the remote side asks for a delay of {wanted_s:g} s,"
+            f" but retry_after_s is {error.retry_after_s:g}"
+        )
+    await waited(bench, error)
+    await bench.create(operation)
+    if (number := await bench.objects(operation.payment_id)) != 1:
+        raise Failed(f"after the delay, the remote side has {number} objects, not 1")
+
+
+def _refs(bench: Bench, opened: Opened) -> Sequence[PaymentRef]:
+    """The reference, and that after a lost response if the provider can look it up."""
+    if bench.manifest.capabilities.lookup is Lookup.NONE:
+        return (opened.ref,)
+    return (opened.ref, bench.ref(opened.operation))
