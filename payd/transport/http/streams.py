@@ -181,7 +181,8 @@ class _Connection:
     async def _handle(self, event: Event) -> None:
         """Do what the protocol asks for."""
         if isinstance(event, RawData):
-            await self._send(event.data)
+            if data := self._protocol.take_head() + event.data:
+                await self._send(data)
         elif isinstance(event, Closed):
             self._reading.cancel()
             await self._close()
@@ -237,7 +238,26 @@ class _Connection:
 
 
 class _Http11(H11Protocol):
-    """HTTP/1.1 only: a request for another protocol is ignored."""
+    """HTTP/1.1 only: a request for another protocol is ignored. A short answer is one write."""
+
+    #: The head of an answer, until the next part of it is sent.
+    _head = b""
+
+    def take_head(self) -> bytes:
+        """Return the head that has to be sent before anything else; empty if it was sent."""
+        head, self._head = self._head, b""
+        return head
+
+    async def _send_h11_event(self, event: h11.Event) -> None:
+        if not isinstance(event, h11.Response):
+            await super()._send_h11_event(event)  # type: ignore[arg-type]
+            return
+        try:
+            self._head = self.connection.send(event) or b""
+        except h11.LocalProtocolError:
+            # As Hypercorn does: the client has broken the protocol, and gets no more answers.
+            if self.connection.their_state is not h11.ERROR:
+                raise
 
     async def _create_stream(self, request: h11.Request) -> None:
         if not request.target.startswith((b"/", b"*")):
@@ -245,14 +265,14 @@ class _Http11(H11Protocol):
             await self._send_error_response(400)
             await self.send(Closed())
             return
-        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
-        plain = h11.Request(
-            method=request.method,
-            target=request.target,
-            headers=headers,
-            http_version=request.http_version,
-        )
-        await super()._create_stream(plain)
+        if any(name == b"upgrade" for name, _ in request.headers):
+            request = h11.Request(
+                method=request.method,
+                target=request.target,
+                headers=[one for one in request.headers if one[0] != b"upgrade"],
+                http_version=request.http_version,
+            )
+        await super()._create_stream(request)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Change to no other protocol."""

@@ -1,7 +1,11 @@
 """POST /webhooks/{provider}: the bytes as they came, and a 2xx only for what is stored."""
 
+import json
+from typing import Any, cast
+
 import pytest
-from integration.http.serving import MAX_BODY_BYTES, RunningServer
+import trio
+from integration.http.serving import HOST, MAX_BODY_BYTES, RunningServer, ScriptedIntake
 
 from payd.domain.errors import (
     PaydError,
@@ -10,6 +14,8 @@ from payd.domain.errors import (
     WebhookRefused,
     WebhookUnknown,
 )
+from payd.service.intake import Intake
+from payd.transport.http.webhooks import WebhookRoute, Webhooks
 
 BODY = b'{"caf\xc3\xa9":  1 }\r\n'
 
@@ -84,9 +90,123 @@ async def test_a_body_over_the_limit_is_refused_unread(running: RunningServer) -
     assert running.intake.taken == []
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_a_body_of_no_stated_length_is_refused_past_the_limit(running: RunningServer) -> None:
+    async def chunks() -> Any:
+        for _ in range(MAX_BODY_BYTES // 0x4000 + 1):
+            yield b"x" * 0x4000
+
+    answer = await running.client.post("/webhooks/stripe", content=chunks())
+
+    assert answer.status_code == 413
+    assert running.intake.taken == []
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
 async def test_only_post_is_taken(running: RunningServer, method: str) -> None:
     answer = await running.client.request(method, "/webhooks/stripe")
 
-    assert answer.status_code == 405
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert running.intake.taken == []
+
+
+@pytest.mark.parametrize("path", ["/webhooks", "/webhooks/", "/webhooks/stripe/", "/webhooks/a/b"])
+async def test_a_path_names_one_provider(running: RunningServer, path: str) -> None:
+    answer = await running.client.post(path, content=BODY)
+
+    assert answer.status_code == 404
+    assert running.intake.taken == []
+
+
+async def test_a_repeated_header_arrives_as_one(running: RunningServer) -> None:
+    headers = [("X-Signature", "a"), ("X-Signature", "b")]
+
+    await running.client.post("/webhooks/stripe", content=BODY, headers=headers)
+
+    assert running.intake.taken[-1][1].headers["x-signature"] == "a, b"
+
+
+async def test_a_webhook_keeps_its_request_id_and_is_counted(running: RunningServer) -> None:
+    answer = await running.client.post(
+        "/webhooks/stripe", content=BODY, headers={"x-request-id": "req-1"}
+    )
+
+    assert answer.headers["x-request-id"] == "req-1"
+    assert running.answered == [("/webhooks/<provider>", 200)]
+
+
+@pytest.mark.usefixtures("json_lines")
+async def test_a_failure_of_ours_is_logged_and_not_shown(
+    running: RunningServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    running.intake.error = ZeroDivisionError("hunter22")  # type: ignore[assignment]
+
+    answer = await running.client.post("/webhooks/stripe", content=BODY)
+
+    [line] = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert answer.status_code == 500
+    assert "hunter22" not in answer.text
+    assert (line["event"], line["level"]) == ("webhook_failed", "error")
+    assert "ZeroDivisionError: hunter22" in line["exception"]
+
+
+async def test_an_answer_is_one_write(running: RunningServer) -> None:
+    request = b"POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    async with await trio.open_tcp_stream(HOST, running.port) as stream:
+        for _ in range(20):
+            await stream.send_all(request)
+            with trio.fail_after(60):
+                answer = await stream.receive_some()
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert answer.endswith(b"}")
+
+
+# -- clients that send no whole body -------------------------------------------------------------
+
+
+def a_route(intake: ScriptedIntake, body_timeout_s: float = 60.0) -> WebhookRoute:
+    return WebhookRoute(
+        webhooks=Webhooks(
+            intake=cast(Intake, intake),
+            on_webhook=lambda provider, outcome: None,
+            on_events=lambda provider, outcome, number: None,
+        ),
+        on_request=lambda route, status, seconds: None,
+        max_body_bytes=MAX_BODY_BYTES,
+        body_timeout_s=body_timeout_s,
+    )
+
+
+async def sent_by(route: WebhookRoute, *received: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the route sends when a client sends this, and then nothing."""
+    messages, sent = list(received), list[dict[str, Any]]()
+
+    async def receive() -> dict[str, Any]:
+        if not messages:
+            await trio.sleep_forever()
+        return messages.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/webhooks/stripe", "headers": []}
+    await route(scope, receive, send)
+    return sent
+
+
+PART = {"type": "http.request", "body": b"half of", "more_body": True}
+
+
+async def test_a_body_that_drips_is_cut_after_its_time() -> None:
+    intake = ScriptedIntake()
+
+    head, _ = await sent_by(a_route(intake, body_timeout_s=0.05), PART)
+
+    assert (head["status"], intake.taken) == (408, [])
+    assert (b"connection", b"close") in head["headers"]
+
+
+async def test_half_a_body_of_a_client_that_left_is_dropped() -> None:
+    intake = ScriptedIntake()
+
+    assert await sent_by(a_route(intake), PART, {"type": "http.disconnect"}) == []
+    assert intake.taken == []
