@@ -114,7 +114,14 @@ async def a_fault_of_cancel_is_raised_and_closes_nothing_by_itself(bench: Bench)
     closes = bench.manifest.capabilities.cancel is Cancel.CLOSES
 
     async def act(fault: Fault, opened: Opened) -> None:
-        error = await bench.raised(bench.provider.cancel, opened.ref)
+        error: ProviderError | None = None
+        try:
+            snapshot = await bench.cancel(opened.ref)
+        except ProviderError as raised:
+            error = raised
+        else:
+            if snapshot.status is ProviderStatus.CANCELED and not closes:
+                raise Failed(f"after a {fault.value}, cancel says CANCELED, and it closes nothing")
         _right(fault, "cancel", error)
         await bench.remote.mend()
         await waited(bench, error)
