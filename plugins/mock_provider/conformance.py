@@ -1,6 +1,6 @@
 """Control the mock's remote side from the conformance kit: its ledger and its scenarios."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -98,6 +98,29 @@ class MockRemote(Remote):
         found = self._ledger.find(ref.reference or reference_of(ref.operation_id))
         now = self._clock.now()
         return sum(one.amount or 0 for one in found[1] if one.time <= now) if found else 0
+
+    async def asks_for(self, ref: PaymentRef) -> int:
+        """Return the amount of the session."""
+        found = self._ledger.find(ref.reference or reference_of(ref.operation_id))
+        assert found is not None  # noqa: S101 - it was created before
+        return found[0].amount
+
+    async def pay_together(self, refs: Sequence[PaymentRef], amounts: Sequence[int]) -> None:
+        """Let several sessions be paid before the watch looks again."""
+        for ref, amount in zip(refs, amounts, strict=True):
+            await self.pay(ref, amount)
+
+    async def pay_unfinal(self, ref: PaymentRef, amount: int) -> None:
+        """Raise CannotHappen: there is no money that is not final."""
+        raise CannotHappen("the mock's money is final at once")
+
+    async def pay_late(self, ref: PaymentRef, amount: int) -> None:
+        """Let the customer pay a session that has expired."""
+        await self.pay(ref, amount)
+
+    async def pay_in_another_asset(self, ref: PaymentRef, amount: int) -> None:
+        """Raise CannotHappen: a session has one asset."""
+        raise CannotHappen("the mock is paid in what is due")
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Refund an amount of what was paid, in the mock's dashboard."""

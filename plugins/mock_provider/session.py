@@ -44,14 +44,21 @@ def snapshot(
     as_of: datetime,
     refunds: tuple[RefundSnapshot, ...] = (),
 ) -> Snapshot:
-    """The state at a time, computed from the script alone, so that all channels agree."""
+    """The state at a time, computed from the script alone, so that all channels agree.
+
+    What came after the session's end is not confirmed here: payd would count it as paid in time.
+    Its receipt has its time, by which payd decides.
+    """
     so_far = [happening for happening in script if happening.time <= as_of]
     received = sum(happening.amount or 0 for happening in so_far)
+    ends = [happening.time for happening in so_far if happening.amount is None]
+    in_time = [one for one in so_far if not ends or one.time <= min(ends)]
+    confirmed = sum(one.amount or 0 for one in in_time)
     return Snapshot(
-        status=_status(session, so_far, received),
+        status=_status(session, so_far, confirmed),
         asset=session.asset,
         received=received,
-        confirmed=received,
+        confirmed=confirmed,
         as_of=as_of,
         refunds=refunds,
     )
@@ -75,8 +82,8 @@ def observation(session: Session, script: Sequence[Happening], happening: Happen
     return Observation(id=report_id, reference=session.reports_as, fact=fact)
 
 
-def _status(session: Session, so_far: Sequence[Happening], received: int) -> ProviderStatus:
-    if received >= session.amount and any(happening.amount is not None for happening in so_far):
+def _status(session: Session, so_far: Sequence[Happening], confirmed: int) -> ProviderStatus:
+    if confirmed >= session.amount and any(happening.amount is not None for happening in so_far):
         return ProviderStatus.PAID
     if session.cancel_time is not None:
         return ProviderStatus.CANCELED

@@ -28,6 +28,7 @@ class Level(enum.Enum):
     """
 
     BASIC = "basic"
+    MONEY = "money"
     WEBHOOKS = "webhooks"
     RESILIENCE = "resilience"
     WATCH = "watch"

@@ -1,7 +1,7 @@
 """`Remote`: the provider's remote side, scripted by the provider's author for the checks."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -61,6 +61,10 @@ class Remote:
             chain.
         needs_watch: Whether only the provider's watch reports money; then the watch runs during
             every check.
+        time_resolution: How exactly it says when money moved: a day where its bookings have no time
+            of day.
+        events_per_page: Events on one page of a scan, so that a check can go beyond it; at most
+            some hundred.
     """
 
     settings: Mapping[str, Any] = {}
@@ -70,6 +74,8 @@ class Remote:
     follows_clock: bool = True
     remembers: bool = True
     needs_watch: bool = False
+    time_resolution: timedelta = timedelta(0)
+    events_per_page: int = 20
 
     async def requests(self) -> int:
         """Return the number of requests received so far, of any kind."""
@@ -130,6 +136,38 @@ class Remote:
         The kit compares it before and after `pay`, and so knows whose mistake missing money is.
         """
         raise NotScripted("this remote side does not say what it has received")
+
+    async def asks_for(self, ref: PaymentRef) -> int:
+        """Return the amount that the object asks the customer for, in units of the asset."""
+        raise NotScripted("this remote side does not say what an object asks for")
+
+    async def pay_together(self, refs: Sequence[PaymentRef], amounts: Sequence[int]) -> None:
+        """Let several objects be paid at once: one event, or one put, reports them all."""
+        raise NotScripted("this remote side does not report several payments at once")
+
+    async def pay_unfinal(self, ref: PaymentRef, amount: int) -> None:
+        """Let the customer pay an amount that is visible, and not final until `finalize`."""
+        raise NotScripted("this remote side does not say how it shows money that is not final")
+
+    async def finalize(self, ref: PaymentRef) -> None:
+        """Make final what was paid by `pay_unfinal`."""
+        raise NotScripted("this remote side has no money that is not final")
+
+    async def pay_late(self, ref: PaymentRef, amount: int) -> None:
+        """Let the customer pay an amount after the payment's expiry. The payment is final."""
+        raise NotScripted("this remote side does not say whether it takes late money")
+
+    async def pay_in_another_asset(self, ref: PaymentRef, amount: int) -> None:
+        """Let the customer pay in a currency or token that is not due, in units of it."""
+        raise NotScripted("this remote side does not say whether it takes another asset")
+
+    async def hold_reports(self, ref: PaymentRef) -> None:
+        """Keep back what is reported of this object from now on, until `release_reports`."""
+        raise NotScripted("the reports of this remote side cannot be held back")
+
+    async def release_reports(self) -> None:
+        """Report what was kept back; each event keeps the time at which it happened."""
+        raise NotScripted("the reports of this remote side cannot be held back")
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Refund an amount of what was paid, without payd, as in the provider's dashboard."""

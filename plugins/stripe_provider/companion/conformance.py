@@ -1,7 +1,7 @@
 """Control the stand-in for Stripe from the conformance kit."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -37,6 +37,8 @@ _PAGE_MAX = 5
 #: Not the delay that the provider assumes without the header.
 _RETRY_AFTER_S = 2
 _NO_TOKENS = CannotHappen("Stripe has secret keys, and no access tokens that expire")
+#: Kind of an event that is not listed yet.
+_KEPT = "kept event"
 
 
 @asynccontextmanager
@@ -55,10 +57,13 @@ class StripeRemote(Remote):
     """The stand-in, controlled by the kit."""
 
     follows_clock = False
+    events_per_page = _PAGE_MAX
 
     def __init__(self, stand_in: StandIn) -> None:
         self._stand_in = stand_in
         stand_in.account.page_max = _PAGE_MAX
+        self._held: set[str] = set()
+        self._kept: list[str] = []
         self.secrets = {
             "stripe_secret_key": (_SECRET_KEY,),
             "stripe_webhook_secret": (_WEBHOOK_SECRET,),
@@ -126,6 +131,44 @@ class StripeRemote(Remote):
         if _stripes(amount, session) != session["amount_total"]:
             raise CannotHappen("Stripe charges exactly the session's amount")
         self._stand_in.checkout.pay(session["id"])
+        if session["id"] in self._held:
+            state = self._stand_in.account.state
+            for event in state.all_of(EVENT):
+                if event["data"]["object"]["id"] == session["id"]:
+                    state.move(event["id"], _KEPT)
+                    self._kept.append(event["id"])
+
+    async def asks_for(self, ref: PaymentRef) -> int:
+        """Return the amount of the session, in ISO 4217's minor units."""
+        session = self._session(ref)
+        return _minor_units(session["amount_total"], session["currency"])
+
+    async def pay_together(self, refs: Sequence[PaymentRef], amounts: Sequence[int]) -> None:
+        """Raise CannotHappen: an event has one object."""
+        raise CannotHappen("each event of Stripe is about one object")
+
+    async def pay_unfinal(self, ref: PaymentRef, amount: int) -> None:
+        """Raise CannotHappen: card payments have no such state."""
+        raise CannotHappen("a card payment is final when the session is complete")
+
+    async def pay_late(self, ref: PaymentRef, amount: int) -> None:
+        """Raise CannotHappen: a session closes at its expiry."""
+        raise CannotHappen("an expired session cannot be paid")
+
+    async def pay_in_another_asset(self, ref: PaymentRef, amount: int) -> None:
+        """Raise CannotHappen: Stripe charges the session's currency."""
+        raise CannotHappen("Stripe charges exactly the session's currency")
+
+    async def hold_reports(self, ref: PaymentRef) -> None:
+        """Keep back the events of the session: Stripe guarantees no order of them."""
+        self._held.add(self._session(ref)["id"])
+
+    async def release_reports(self) -> None:
+        """List the events that were kept back, with the time at which they happened."""
+        for name in self._kept:
+            self._stand_in.account.state.move(name, EVENT)
+        self._kept.clear()
+        self._held.clear()
 
     async def received(self, ref: PaymentRef) -> int:
         """Return what was charged for the session."""

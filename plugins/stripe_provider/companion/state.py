@@ -146,6 +146,10 @@ class State:
         found = [json.loads(row[0]) for row in rows[: page.limit]]
         return found[::-1] if page.ending_before else found, len(rows) > page.limit
 
+    def move(self, object_id: str, kind: str) -> None:
+        """Let an object be of another kind, so that it is listed there at its own time."""
+        self._db.execute("UPDATE object SET kind = ? WHERE id = ?", (kind, object_id))
+
     def all_of(self, kind: str) -> list[Json]:
         """Return all objects of a kind, in the order of creation."""
         sql = "SELECT body FROM object WHERE kind = ? ORDER BY seq"

@@ -6,6 +6,8 @@ import sepa_provider
 import stripe_provider
 import tempo_provider
 from acme_provider import conformance as acme_conformance
+from integration.kit.broken import manifest_of
+from integration.kit.instant_transfers import InstantProvider, open_instant
 from mock_provider import conformance as mock_conformance
 from sepa_provider import conformance as sepa_conformance
 from stripe_provider.companion import conformance as stripe_conformance
@@ -13,8 +15,12 @@ from tempo_provider.companion.scripted import conformance as tempo_conformance
 
 from payd.plugins.testing import conformance
 
+#: The skeleton with other events, for planted mistakes that the skeleton cannot make.
+INSTANT = manifest_of(InstantProvider, name="instant")
+
 test_mock = conformance(mock_provider.MANIFEST, mock_conformance.open_remote)
 test_stripe = conformance(stripe_provider.MANIFEST, stripe_conformance.open_remote)
 test_tempo = conformance(tempo_provider.MANIFEST, tempo_conformance.open_remote)
 test_sepa = conformance(sepa_provider.MANIFEST, sepa_conformance.open_remote)
 test_the_skeleton = conformance(acme_provider.MANIFEST, acme_conformance.open_remote)
+test_instant_transfers = conformance(INSTANT, open_instant)

@@ -1,6 +1,6 @@
 """Control the fake API from payd's conformance kit."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from secrets import token_hex
@@ -33,8 +33,11 @@ async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
 class AcmeRemote(Remote):
     """The fake API, controlled by the kit."""
 
+    events_per_page = 10
+
     def __init__(self, acme: FakeAcme) -> None:
         self._acme = acme
+        acme.page_max = self.events_per_page
         self.settings = {"api_base": acme.url}
         self.secrets = {"api_key": (acme.api_key,), "webhook_secret": (acme.webhook_secret,)}
 
@@ -81,6 +84,34 @@ class AcmeRemote(Remote):
     async def received(self, ref: PaymentRef) -> int:
         """Return what the fake API has received for the charge."""
         return int(self._charge(ref)["received"])
+
+    async def asks_for(self, ref: PaymentRef) -> int:
+        """Return the amount of the charge."""
+        return int(self._charge(ref)["amount"])
+
+    async def pay_together(self, refs: Sequence[PaymentRef], amounts: Sequence[int]) -> None:
+        """Raise CannotHappen: Acme sends one event for each charge."""
+        raise CannotHappen("each event of Acme is about one charge")
+
+    async def pay_unfinal(self, ref: PaymentRef, amount: int) -> None:
+        """Raise CannotHappen: there is no money that is not final."""
+        raise CannotHappen("payments by Acme are final at once")
+
+    async def pay_late(self, ref: PaymentRef, amount: int) -> None:
+        """Raise CannotHappen: a charge closes at its expiry."""
+        raise CannotHappen("an expired charge cannot be paid")
+
+    async def pay_in_another_asset(self, ref: PaymentRef, amount: int) -> None:
+        """Raise CannotHappen: Acme takes the charge's currency only."""
+        raise CannotHappen("a charge can be paid in its currency only")
+
+    async def hold_reports(self, ref: PaymentRef) -> None:
+        """Keep back the events of the charge."""
+        self._acme.held.add(self._charge(ref)["id"])
+
+    async def release_reports(self) -> None:
+        """Report the events that were kept back."""
+        self._acme.release()
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Refund an amount of what was paid, in the dashboard."""

@@ -44,8 +44,13 @@ class FakeAcme:
         self.fault: str | None = None
         #: Seconds that the fault `rate_limited` asks to wait.
         self.retry_after_s = 1
+        #: Most events on a page.
+        self.page_max = 100
+        #: Charges whose events are kept back until `release`.
+        self.held: set[str] = set()
         self._clock = clock
         self._events: list[Json] = []
+        self._kept: list[Json] = []
         self.refunds: dict[str, Json] = {}
         #: Whether a refund stays on its way until `end_refund`.
         self.refunds_slowly = False
@@ -183,7 +188,7 @@ class FakeAcme:
     def events(self, after: int, limit: int) -> Json:
         """Return a page of all events."""
         with self._lock:
-            page = self._events[after : after + limit]
+            page = self._events[after : after + min(limit, self.page_max)]
             cursor = after + len(page)
             return {"events": page, "cursor": cursor, "more": cursor < len(self._events)}
 
@@ -204,6 +209,20 @@ class FakeAcme:
 
     def _report(self, kind: str, charge_id: str) -> None:
         event = self.event(kind, self.shown(charge_id))
+        if charge_id in self.held:
+            self._kept.append(event)
+        else:
+            self._publish(event)
+
+    def release(self) -> None:
+        """Report the events that were kept back, as they were."""
+        with self._lock:
+            self.held.clear()
+            for event in self._kept:
+                self._publish(event)
+            self._kept.clear()
+
+    def _publish(self, event: Json) -> None:
         self._events.append(event)
         if self.webhook_url:
             threading.Thread(target=self._send, args=(event,), daemon=True).start()

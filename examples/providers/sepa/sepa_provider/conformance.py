@@ -1,19 +1,22 @@
 """Control the fake bank from payd's conformance kit: it writes statements into a folder."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
+import attrs
 import trio
 
 from payd.plugins import NextAction, PaymentRef, Show
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
 from sepa_provider.companion import IBAN
 from sepa_provider.fake_bank import Booking, drop, statement
+from sepa_provider.provider import PAGE_MAX
 from sepa_provider.references import reference_of
 from sepa_provider.statements import Kind, read_statements
 
@@ -32,6 +35,9 @@ async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
 class SepaRemote(Remote):
     """A fake bank that writes statements, controlled by the kit."""
 
+    #: Statements have days, without a time.
+    time_resolution = timedelta(days=1)
+    events_per_page = PAGE_MAX
     #: A specimen of another bank.
     refund_destination = "FR1420041010050500013M02606"
 
@@ -41,6 +47,9 @@ class SepaRemote(Remote):
         self._statements.mkdir()
         self._away = folder / "away"
         self._ledger = folder / "ledger.sqlite3"
+        self._held: list[PaymentRef] = []
+        self._kept: list[str] = []
+        self._expected: dict[UUID, Booking] = {}
         self.settings = {
             "iban": IBAN,
             "instructions_url": "https://shop.example/transfer?iban={iban}&reference={reference}"
@@ -96,9 +105,51 @@ class SepaRemote(Remote):
         """Return the settings with another account of ours."""
         return {**self.settings, "iban": _OTHER_IBAN}
 
+    async def asks_for(self, ref: PaymentRef) -> int:
+        """Return the amount of the claim."""
+        await trio.lowlevel.checkpoint()
+        query = "SELECT amount FROM claims WHERE payment_id = ?"
+        with closing(sqlite3.connect(self._ledger)) as database:
+            (amount,) = database.execute(query, (str(ref.payment_id),)).fetchone()
+        return int(amount)
+
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """Write a statement that shows the transfer."""
-        await self._booked(ref, amount, is_reversal=False)
+        await self._drop(_credit(ref, amount), held=ref in self._held)
+
+    async def pay_together(self, refs: Sequence[PaymentRef], amounts: Sequence[int]) -> None:
+        """Write one statement that shows all transfers."""
+        await self._drop(*map(_credit, refs, amounts))
+
+    async def pay_unfinal(self, ref: PaymentRef, amount: int) -> None:
+        """Write a statement that shows the transfer as expected."""
+        booking = self._expected[ref.payment_id] = _credit(ref, amount)
+        await self._drop(attrs.evolve(booking, is_pending=True))
+
+    async def finalize(self, ref: PaymentRef) -> None:
+        """Write a statement that shows the transfer as booked."""
+        await self._drop(self._expected[ref.payment_id])
+
+    async def pay_late(self, ref: PaymentRef, amount: int) -> None:
+        """Write a statement that shows the transfer: nobody can prevent a late one."""
+        await self.pay(ref, amount)
+
+    async def pay_in_another_asset(self, ref: PaymentRef, amount: int) -> None:
+        """Write a statement that shows a transfer in another currency."""
+        await self._drop(attrs.evolve(_credit(ref, amount), currency="USD"))
+
+    async def hold_reports(self, ref: PaymentRef) -> None:
+        """Keep back the statements that show transfers for this claim."""
+        await trio.lowlevel.checkpoint()
+        self._held.append(ref)
+
+    async def release_reports(self) -> None:
+        """Write the statements that were kept back."""
+        await trio.lowlevel.checkpoint()
+        for document in self._kept:
+            drop(self._statements, document)
+        self._kept.clear()
+        self._held.clear()
 
     async def received(self, ref: PaymentRef) -> int:
         """Return the sum of the transfers with the claim's reference in all statements."""
@@ -117,7 +168,11 @@ class SepaRemote(Remote):
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Write a statement that shows the returned transfer."""
-        await self._booked(ref, amount, is_reversal=True)
+        await self._drop(attrs.evolve(_credit(ref, amount), is_reversal=True))
+
+    async def dispute(self, ref: PaymentRef) -> None:
+        """Raise CannotHappen: a transfer has no dispute."""
+        raise CannotHappen("a bank transfer cannot be disputed")
 
     async def transfer(self, action: NextAction) -> None:
         """Write a statement that shows our transfer to the customer."""
@@ -126,14 +181,18 @@ class SepaRemote(Remote):
         cents = int(said["Amount"].replace(".", ""))
         await self._drop(Booking(reference=said["Reference"], cents=cents, is_outgoing=True))
 
-    async def _booked(self, ref: PaymentRef, amount: int, *, is_reversal: bool) -> None:
-        reference = ref.reference or reference_of(ref.operation_id)
-        await self._drop(Booking(reference=reference, cents=amount, is_reversal=is_reversal))
-
-    async def _drop(self, booking: Booking) -> None:
+    async def _drop(self, *bookings: Booking, held: bool = False) -> None:
         await trio.lowlevel.checkpoint()
-        drop(self._statements, statement(IBAN, [booking], self._clock.now()))
+        document = statement(IBAN, bookings, self._clock.now())
+        if held:
+            self._kept.append(document)
+        else:
+            drop(self._statements, document)
 
     def key_name(self) -> str:
         """Return the name of the API credential."""
         raise CannotHappen("a folder is opened without a key")
+
+
+def _credit(ref: PaymentRef, amount: int) -> Booking:
+    return Booking(reference=ref.reference or reference_of(ref.operation_id), cents=amount)

@@ -23,8 +23,8 @@ _DOCUMENT = """<?xml version="1.0" encoding="UTF-8"?>
 </Document>
 """
 _ENTRY = """   <Ntry>
-    <Amt Ccy="EUR">{cents_text}</Amt><CdtDbtInd>{indicator}</CdtDbtInd>{reversal}
-    <Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>{day}</Dt></BookgDt><AcctSvcrRef>{id}</AcctSvcrRef>
+    <Amt Ccy="{currency}">{cents_text}</Amt><CdtDbtInd>{indicator}</CdtDbtInd>{reversal}
+    <Sts><Cd>{status}</Cd></Sts><BookgDt><Dt>{day}</Dt></BookgDt><AcctSvcrRef>{id}</AcctSvcrRef>
     <NtryDtls><TxDtls><RmtInf><Strd><CdtrRefInf><Ref>{reference}</Ref></CdtrRefInf></Strd></RmtInf>
     </TxDtls></NtryDtls>
    </Ntry>"""
@@ -39,6 +39,9 @@ class Booking:
     is_reversal: bool = False
     #: Whether we transfer it to a customer.
     is_outgoing: bool = False
+    #: Whether the bank only expects it.
+    is_pending: bool = False
+    currency: str = "EUR"
     id: str = attrs.field(factory=lambda: f"E{token_hex(8)}")
 
 
@@ -51,6 +54,8 @@ def statement(iban: str, bookings: Sequence[Booking], now: datetime) -> str:
             indicator="DBIT" if one.is_reversal or one.is_outgoing else "CRDT",
             reversal="<RvslInd>true</RvslInd>" if one.is_reversal else "",
             day=now.date().isoformat(),
+            currency=one.currency,
+            status="PDNG" if one.is_pending else "BOOK",
             reference=one.reference,
         )
         for one in bookings

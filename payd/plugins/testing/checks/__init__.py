@@ -2,6 +2,7 @@
 
 from payd.plugins.testing.checks import (
     basic,
+    books,
     changes,
     faults,
     money,
@@ -19,6 +20,7 @@ from payd.plugins.testing.checks import (
 
 __all__ = [
     "basic",
+    "books",
     "changes",
     "faults",
     "money",

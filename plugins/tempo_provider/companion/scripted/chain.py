@@ -6,6 +6,7 @@ a reader of all logs can compare its totals with them.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -121,6 +122,8 @@ class ScriptedChain:
         self._sent = 0
         #: Changes with each reorganisation, so that the same content gets another hash.
         self._branch = 0
+        #: How much later the blocks are than at the usual pace.
+        self._skipped_ms = 0
         self._append(())
 
     @property
@@ -141,6 +144,10 @@ class ScriptedChain:
         for _ in range(blocks):
             self._append(tuple(self._waiting))
             self._waiting.clear()
+
+    def skip(self, by: timedelta) -> None:
+        """Let the next blocks be so much later, as if none had been mined meanwhile."""
+        self._skipped_ms += round(by.total_seconds() * 1000)
 
     def finalize(self, number: int | None = None) -> None:
         """Make blocks final up to a number, by default all."""
@@ -167,6 +174,7 @@ class ScriptedChain:
         other = ScriptedChain(self.tokens, self.chain_id)
         other.blocks = list(self.blocks)
         other.finalized, other.granted = self.finalized, dict(self.granted)
+        other._skipped_ms = self._skipped_ms
         other._sent, other._branch = self._sent, self._branch + 1000
         return other
 
@@ -190,7 +198,7 @@ class ScriptedChain:
                 number=number,
                 hash=_digest("block", self._branch, number, parent, *names),
                 parent=parent,
-                time_ms=GENESIS_TIME * 1000 + number * BLOCK_MS,
+                time_ms=GENESIS_TIME * 1000 + number * BLOCK_MS + self._skipped_ms,
                 transactions=tuple(transactions),
             )
         )

@@ -1,8 +1,8 @@
 """Control the scripted chain from the conformance kit."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ import trio
 from payd.plugins import CryptoTransfer, NextAction, PaymentRef
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
 from tempo_provider.companion.scripted.chain import ScriptedChain, Token
-from tempo_provider.companion.scripted.events import TRANSFER_WITH_MEMO, transfer, word
+from tempo_provider.companion.scripted.events import TRANSFER_WITH_MEMO, Call, transfer, word
 from tempo_provider.companion.scripted.node import ScriptedNode, open_nodes
 
 _CHAIN_ID = 1337
@@ -47,6 +47,7 @@ class TempoRemote(Remote):
         self._clock = clock
         self._chain = chain
         self._nodes = nodes
+        self._finalizes = True
         self.secrets = {"tempo_memo_key": ("a key of the conformance kit",)}
         self.settings = {
             "receiver_address": _US,
@@ -117,7 +118,46 @@ class TempoRemote(Remote):
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
         """Transfer the amount with the payment's memo, in a final block."""
-        self._chain.send(transfer(ref.asset, _PAYER, _US, amount, ref.reference))
+        self._chain.send(_paid(ref, amount))
+        await self.rest()
+
+    async def asks_for(self, ref: PaymentRef) -> int:
+        """Raise CannotHappen: the chain knows nothing of a payment before its transfer."""
+        raise CannotHappen("creating sends nothing to the chain")
+
+    async def pay_together(self, refs: Sequence[PaymentRef], amounts: Sequence[int]) -> None:
+        """Transfer all amounts in one transaction, each with its payment's memo."""
+        self._chain.send(*(_paid(ref, amount) for ref, amount in zip(refs, amounts, strict=True)))
+        await self.rest()
+
+    async def pay_unfinal(self, ref: PaymentRef, amount: int) -> None:
+        """Transfer the amount in a block that is not final."""
+        self._chain.send(_paid(ref, amount))
+        self._finalizes = False
+        await self.rest()
+
+    async def finalize(self, ref: PaymentRef) -> None:
+        """Make all blocks final."""
+        self._finalizes = True
+        await self.rest()
+
+    async def pay_late(self, ref: PaymentRef, amount: int) -> None:
+        """Transfer the amount: nobody can prevent a late transfer."""
+        await self.pay(ref, amount)
+
+    async def pay_in_another_asset(self, ref: PaymentRef, amount: int) -> None:
+        """Transfer another token, with the payment's memo."""
+        other = next(one for one in _TOKENS.values() if one != ref.asset.lower())
+        self._chain.send(transfer(other, _PAYER, _US, amount, ref.reference))
+        await self.rest()
+
+    async def dispute(self, ref: PaymentRef) -> None:
+        """Raise CannotHappen: a transfer has no dispute."""
+        raise CannotHappen("a transfer on a chain cannot be disputed")
+
+    async def later(self, by: timedelta) -> None:
+        """Let the next blocks be later."""
+        self._chain.skip(by)
         await self.rest()
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
@@ -133,11 +173,18 @@ class TempoRemote(Remote):
         await self.rest()
 
     async def rest(self) -> None:
-        """Mine one more final block."""
-        self._chain.settle()
+        """Mine one more block, usually a final one."""
+        self._chain.mine()
+        if self._finalizes:
+            self._chain.finalize()
         self.synchronize_clock()
         await trio.lowlevel.checkpoint()
 
     def key_name(self) -> str:
         """Raise CannotHappen: no credential is sent to the chain."""
         raise CannotHappen("the memo key gives no access: it signs memos")
+
+
+def _paid(ref: PaymentRef, amount: int) -> Call:
+    """The customer's transfer, with the payment's memo."""
+    return transfer(ref.asset, _PAYER, _US, amount, ref.reference)
