@@ -18,7 +18,7 @@ from payd.domain.evidence import Evidence
 from payd.domain.outcome import Asking
 from payd.domain.payment import Customer, Payment, Status
 from payd.domain.refund import RefundStatus
-from payd.domain.refunds import SAME_REFUND
+from payd.domain.refund_reports import SAME_REFUND
 from payd.domain.sums import StaleSums, sum_receipts
 from payd.plugins import CreateOperation, Method
 from payd.plugins.testing.registry import Failed

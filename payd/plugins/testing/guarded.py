@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, cast
 
 import attrs
@@ -170,6 +171,7 @@ _RESULTS: Mapping[str, _Kind] = {
     "objects": _COUNT,
     "refunds": _COUNT,
     "received": _COUNT,
+    "asks_for": _COUNT,
     "tokens": _COUNT,
     "metadata": _Kind("a mapping of str to str", _is_texts),
     "webhook": _WEBHOOK,
@@ -203,6 +205,11 @@ _ATTRIBUTES: Mapping[str, _Kind] = {
     "follows_clock": _FLAG,
     "remembers": _FLAG,
     "needs_watch": _FLAG,
+    "time_resolution": _Kind(
+        "a timedelta of 0 or more",
+        lambda value: isinstance(value, timedelta) and value >= timedelta(0),
+    ),
+    "events_per_page": _COUNT,
 }
 
 

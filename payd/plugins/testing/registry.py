@@ -20,6 +20,7 @@ class Level(enum.Enum):
 
     Attributes:
         BASIC: What every provider does.
+        MONEY: The payment that payd makes of all reports.
         WEBHOOKS: Webhooks of the remote side.
         RESILIENCE: Lost, late, refused and unreadable answers.
         WATCH: A watch that reports.

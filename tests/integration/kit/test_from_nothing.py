@@ -105,7 +105,7 @@ def test_an_afternoon(newcomer: Newcomer) -> None:
         fake_api = wait_until_ready(state, process)["hooli_api"]
         show, start_payment = pay.strip().splitlines()
         [row] = [line for line in newcomer.types(show).splitlines() if " hooli " in f" {line} "]
-        assert "passed basic, webhooks, resilience, scan, refunds on" in row
+        assert "passed basic, money, webhooks, resilience, scan, refunds on" in row
         assert "healthy" in row
         assert "closed" in row
         assert paid(newcomer, start_payment, fake_api).endswith("COMPLETED")
