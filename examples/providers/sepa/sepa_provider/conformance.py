@@ -155,10 +155,10 @@ class SepaRemote(Remote):
         """Return the sum of the transfers with the claim's reference in all statements."""
         await trio.lowlevel.checkpoint()
         reference = ref.reference or reference_of(ref.operation_id)
+        documents = [path.read_bytes() for path in self._statements.iterdir()]
+        documents += [document.encode() for document in self._kept]
         entries = (
-            entry
-            for path in self._statements.iterdir()
-            for entry in read_statements(path.read_bytes(), IBAN).entries
+            entry for document in documents for entry in read_statements(document, IBAN).entries
         )
         return sum(
             entry.amount
