@@ -2,41 +2,63 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from payd.cli import render
 from payd.cli.target import daemon_environment, find_dev, state_dir_option
 
+if TYPE_CHECKING:
+    from payd.config import Problem
 
-def read_config(state_dir: Path | None, *, with_secrets: bool = True) -> Any:
+
+def read_config(
+    state_dir: Path | None, *, with_secrets: bool = True, with_passwords: bool = True
+) -> Any:
     """Load the configuration of the daemon that the command is for (see `find_dev`).
 
     Prints every problem of an invalid configuration and exits with 78. With `with_secrets` it also
-    reads the vault, if one is configured, and exits with 1 if the vault does not respond.
+    reads the vault, if one is configured, and exits with 1 if the vault does not respond. A command
+    that needs no secret of payd's own goes without it with `with_passwords` False.
     """
-    config = _load(daemon_environment(state_dir))
+    config = _load(daemon_environment(state_dir), with_passwords=with_passwords)
     return _from_vault(config) if with_secrets and config.vault.addr else config
 
 
-def _load(environment: Mapping[str, str]) -> Any:
+def _load(environment: Mapping[str, str], *, with_passwords: bool = True) -> Any:
+    from payd.config import ConfigError
+    from payd.config import read_config as read
+
+    _quietly()
+    try:
+        config, problems = read(environment, with_passwords=with_passwords)
+    except ConfigError as error:
+        problems = error.problems
+    if problems:
+        _refuse(problems)
+    return config
+
+
+def _quietly() -> None:
     from payd import telemetry
-    from payd.config import EXIT_BAD_CONFIGURATION, ConfigError, load_config
 
     telemetry.configure_logging("warning", "auto")
-    try:
-        return load_config(environment, None)
-    except ConfigError as error:
-        for problem in error.problems:
-            click.echo(f"{problem.key} ({problem.where}): {problem.what}", err=True)
-        if [problem.key for problem in error.problems] == ["database.password"]:
-            # Nothing else is wrong, so probably nothing is configured at all.
-            click.echo("no running `payd dev` found: start it, or pass --state-dir", err=True)
-        sys.exit(EXIT_BAD_CONFIGURATION)
+
+
+def _refuse(problems: Sequence["Problem"]) -> NoReturn:
+    """Print every problem and exit with 78."""
+    from payd.config import EXIT_BAD_CONFIGURATION
+
+    for problem in problems:
+        click.echo(f"{problem.key} ({problem.where}): {problem.what}", err=True)
+    if [problem.key for problem in problems] == ["database.password"]:
+        # Nothing else is wrong, so probably nothing is configured at all.
+        click.echo("no running `payd dev` found: start it, or pass --state-dir", err=True)
+    sys.exit(EXIT_BAD_CONFIGURATION)
 
 
 def _from_vault(config: Any) -> Any:
@@ -136,9 +158,24 @@ def config() -> None:
 @config.command("check")
 @state_dir_option
 def config_check(state_dir: Path | None) -> None:
-    """Check the configuration. Exits with 78 and names each invalid key."""
-    read_config(state_dir, with_secrets=False)
+    """Check payd's settings and the enabled providers. Exits with 78 and names each problem.
+
+    Of a provider it checks wheel, interface version, settings, credentials and methods. It opens no
+    connection: see `payd doctor`.
+    """
+    from payd.config import ConfigError
+    from payd.daemon.config_check import check_config
+
     dev = find_dev(state_dir)
+    _quietly()
+    try:
+        config, problems = check_config(daemon_environment(state_dir))
+    except ConfigError as error:
+        problems = error.problems
+    if problems:
+        _refuse(problems)
+    if config.vault.addr is not None:
+        click.echo("credentials in Vault are not checked: see `payd doctor`", err=True)
     click.echo(f"configuration is valid{f' (`payd dev` on {dev})' if dev else ''}")
 
 

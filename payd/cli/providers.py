@@ -27,7 +27,7 @@ def providers(as_json: bool, state_dir: Path | None) -> None:
     """
     from payd.config.providers import installed_providers
 
-    config = read_config(state_dir, with_secrets=False)
+    config = read_config(state_dir, with_secrets=False, with_passwords=False)
     enabled = config.providers.enabled()
     running = read_checks(config)
     names = sorted({*installed_providers(), *enabled})

@@ -26,7 +26,8 @@ Set a value in the configuration file (`config/payd.yaml`, or the file that `PAY
 under its key, or in its environment variable, which wins. An unknown key, a value out of bounds or
 a missing secret stops the start within a second: payd names the key and exits with code 78. A
 relative path in the file is relative to the file's folder. `payd config show` lists the values in
-force and the source of each; `payd config check` checks a configuration without starting anything.
+force and the source of each; `payd config check` checks a configuration without starting anything,
+with the enabled providers: wheels, settings, credentials and methods. It names every mistake.
 
 ## Secrets
 

@@ -5,7 +5,7 @@ The only place that reads YAML. What a setting does belongs to the package that 
 
 from payd.config.describe import Row, describe
 from payd.config.environment import parse_switch
-from payd.config.load import DEFAULT_FILE, load_config
+from payd.config.load import DEFAULT_FILE, load_config, read_config
 from payd.config.prices import load_prices
 from payd.config.problems import EXIT_BAD_CONFIGURATION, ConfigError, Problem
 from payd.config.providers import installed_providers, plain_settings, take_credentials
@@ -34,6 +34,7 @@ __all__ = [
     "missing_from_vault",
     "parse_switch",
     "plain_settings",
+    "read_config",
     "take_credentials",
     "unencrypted_connections",
     "with_vault",

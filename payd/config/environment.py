@@ -11,6 +11,8 @@ from payd.telemetry import Secret
 
 #: Variables of payd that are no settings.
 _NOT_SETTINGS = ("PAYD_CONFIG",)
+#: Switches of payd's own providers. Read even without their wheel, so that its absence is noticed.
+_SHIPPED_SWITCHES = ("MOCK_ENABLED", "STRIPE_ENABLED", "TEMPO_ENABLED")
 _SWITCH = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
@@ -98,6 +100,8 @@ def _provider_names(draft: Draft, installed: Iterable[str]) -> dict[str, str]:
 
 
 def _put_provider(draft: Draft, env: str, text: str, prefixes: Mapping[str, str]) -> None:
+    if env in _SHIPPED_SWITCHES:
+        prefixes = {env.removesuffix("ENABLED"): env.removesuffix("_ENABLED").lower(), **prefixes}
     prefix = next((prefix for prefix in prefixes if env.startswith(prefix)), None)
     if prefix is None or env == prefix:
         return

@@ -1,14 +1,14 @@
 """Load the configuration: YAML and environment → one immutable tree, or every problem at once."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from payd.config.draft import Draft, nearest, quoted
 from payd.config.environment import apply_environment
-from payd.config.passwords import resolve_passwords
-from payd.config.problems import ConfigError
+from payd.config.passwords import forget_passwords, resolve_passwords
+from payd.config.problems import ConfigError, Problem
 from payd.config.providers import installed_providers, provider_sections, read_providers
 from payd.config.rules import broken_rules
 from payd.config.settings import BY_KEY, Setting
@@ -32,20 +32,39 @@ def load_config(
     The file is `path`, else PAYD_CONFIG, else config/payd.yaml if that exists. Variables are read
     for the providers in the file and for those in `installed`, by default the installed plugins.
     """
+    config, problems = read_config(environ, path, installed=installed)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def read_config(
+    environ: Mapping[str, str],
+    path: Path | None = None,
+    *,
+    installed: Collection[str] | None = None,
+    with_passwords: bool = True,
+) -> tuple[Config, Sequence[Problem]]:
+    """As `load_config`, but return what is valid with every problem.
+
+    Without `with_passwords` payd's own secrets are not read, and not missed. Raises ConfigError
+    only for a file that cannot be read or is not YAML.
+    """
     draft = _read_file(environ, path)
     names = installed_providers() if installed is None else installed
     apply_environment(draft, environ, names)
     _apply_defaults(draft)
     _convert(draft)
-    resolve_passwords(draft)
+    if with_passwords:
+        resolve_passwords(draft)
+    else:
+        forget_passwords(draft)
     sections = provider_sections(draft)
     config = _build(draft, sections)
     for key, what in broken_rules(config):
         draft.refuse(key, what)
-    if draft.problems:
-        raise ConfigError(draft.problems)
     config._origins = dict(draft.origins)
-    return config
+    return config, draft.problems
 
 
 def _read_file(environ: Mapping[str, str], path: Path | None) -> Draft:

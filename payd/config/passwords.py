@@ -32,6 +32,13 @@ def resolve_passwords(draft: Draft) -> None:
             )
 
 
+def forget_passwords(draft: Draft) -> None:
+    """Remove every secret, for a command that needs none."""
+    for setting in BY_KEY.values():
+        if setting.kind in ("secret", "secrets"):
+            draft.values.pop(setting.key, None)
+
+
 def _resolve(draft: Draft, setting: Setting) -> None:
     key, file = setting.key, BY_KEY[f"{setting.key}_file"]
     value, path = draft.values.get(key), draft.values.get(file.key)

@@ -134,17 +134,17 @@ def crash_points(config: Config) -> CrashAt:
 
 def enabled_plugins(config: Config) -> Sequence[EnabledPlugin]:
     """Settings and credentials of each enabled provider, for the loader. Raises ConfigError."""
-    return [_enabled(config, name) for name in config.providers.enabled()]
+    return [enabled_plugin(config, name) for name in config.providers.enabled()]
 
 
 def credentials_of(
     config: Config, names: Iterable[str]
 ) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """Current credentials of these providers. Raises ConfigError where one is missing."""
-    return {name: _enabled(config, name).secrets for name in names}
+    return {name: enabled_plugin(config, name).secrets for name in names}
 
 
-def _enabled(config: Config, name: str) -> EnabledPlugin:
+def enabled_plugin(config: Config, name: str) -> EnabledPlugin:
     try:
         credentials = manifest_of(name).credentials
     except PluginError:

@@ -4,7 +4,7 @@ A provider reports facts. It never names a payd status, has no database session 
 nothing. Its coroutines run on trio, may be cancelled at any await, and have a deadline.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
@@ -406,6 +406,15 @@ class SupportsAudit(Protocol):
         """Return the balance of every asset that the watch reports, at the point of this cursor."""
 
 
+Unusable = Callable[[Any, Mapping[str, Sequence[str]], str], Iterable[tuple[str, str]]]
+
+
+def _all_usable(
+    _config: object, _secrets: Mapping[str, Sequence[str]], _environment: str
+) -> Iterable[tuple[str, str]]:
+    return ()
+
+
 Factory = Callable[[ProviderContext, Any], AbstractAsyncContextManager[Provider]]
 
 
@@ -424,6 +433,10 @@ class ProviderManifest:
         for_development: Refused in production unless its configuration sets `allow_in_production`.
         imports: Modules that take long to import, such as those of an SDK. payd imports them before
             it builds a provider, while nothing waits for the event loop.
+        unusable: Returns which settings and credentials cannot be used in this environment: pairs
+            of a setting's name, empty for all, and why. Synchronous, pure, no I/O. payd calls it
+            before the start and in `payd config check`, when the settings alone are valid.
+            Credentials have one value or more, newest first.
         unproven: Check of the conformance kit → why the provider's scripted remote side cannot
             prove it. A check that is unproven without a reason fails, as does a reason that is out
             of date.
@@ -439,5 +452,6 @@ class ProviderManifest:
     credentials: tuple[str, ...] = ()
     for_development: bool = False
     imports: tuple[str, ...] = ()
+    unusable: Unusable = _all_usable
     unproven: Mapping[str, str] = attrs.field(factory=dict)
     factory: Factory

@@ -4,6 +4,7 @@ Whatever its code does becomes a PluginError: which plugin, why, and what an ope
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -24,13 +25,18 @@ __all__ = [
     "CheckedPlugin",
     "EnabledPlugin",
     "PluginError",
+    "SettingsInvalid",
+    "check_environment",
     "check_plugin",
+    "checked_manifest",
     "commands_of",
     "configured",
     "has_audit",
     "import_modules",
     "manifest_of",
     "methods_of",
+    "methods_under",
+    "unusable",
 ]
 
 T = TypeVar("T")
@@ -62,6 +68,16 @@ class PluginError(Exception):
         self.provider = provider
         self.reason = reason
         self.what_to_do = what_to_do
+
+
+class SettingsInvalid(PluginError):
+    """Settings are invalid: `wrong` has each one's name, empty for several at once, and why."""
+
+    def __init__(self, provider: str, wrong: Sequence[tuple[str, str]]) -> None:
+        keys = [".".join(filter(None, ("providers", provider, name))) for name, _ in wrong]
+        reasons = (f"{key}: {why}" for key, (_, why) in zip(keys, wrong, strict=True))
+        super().__init__(provider, "; ".join(reasons), "correct " + ", ".join(keys))
+        self.wrong = tuple(wrong)
 
 
 @attrs.frozen(kw_only=True)
@@ -116,9 +132,8 @@ def _remedy(point: EntryPoint) -> str:
 
 def methods_of(plugin: EnabledPlugin) -> Sequence[Method]:
     """Return its methods under its settings, without building it; raises PluginError."""
-    manifest = manifest_of(plugin.name)
-    _check_manifest(manifest)
-    return _methods(manifest, _configure(plugin, manifest))
+    manifest = checked_manifest(plugin.name)
+    return methods_under(manifest, _configure(plugin, manifest))
 
 
 def configured(plugin: EnabledPlugin) -> ProviderConfig:
@@ -128,9 +143,7 @@ def configured(plugin: EnabledPlugin) -> ProviderConfig:
 
 def has_audit(name: str) -> bool:
     """Whether the provider of this name has an audit; raises PluginError."""
-    manifest = manifest_of(name)
-    _check_manifest(manifest)
-    return manifest.capabilities.audit
+    return checked_manifest(name).capabilities.audit
 
 
 def commands_of(name: str) -> Sequence[click.Command]:
@@ -148,25 +161,43 @@ def commands_of(name: str) -> Sequence[click.Command]:
 
 def check_plugin(plugin: EnabledPlugin, environment: str) -> CheckedPlugin:
     """Import and check a plugin, its settings and its credentials; raises PluginError."""
-    manifest = manifest_of(plugin.name)
-    _check_manifest(manifest)
+    manifest = checked_manifest(plugin.name)
+    check_environment(plugin, manifest, environment)
+    config = _configure(plugin, manifest)
+    methods = methods_under(manifest, config)
+    secrets = _secrets(plugin, manifest)
+    if wrong := unusable(plugin, manifest, config, environment):
+        raise SettingsInvalid(plugin.name, wrong)
+    return CheckedPlugin(manifest=manifest, config=config, methods=methods, secrets=secrets)
+
+
+def check_environment(plugin: EnabledPlugin, manifest: ProviderManifest, environment: str) -> None:
+    """Raise PluginError for a provider that is made for development, in production."""
     if manifest.for_development and environment == "production" and not plugin.allow_in_production:
         raise PluginError(
             plugin.name,
             "is made for development and refused in production",
             f"disable it, or set providers.{plugin.name}.allow_in_production",
         )
-    config = _configure(plugin, manifest)
-    methods = _methods(manifest, config)
-    secrets = _secrets(plugin, manifest)
-    return CheckedPlugin(manifest=manifest, config=config, methods=methods, secrets=secrets)
 
 
-def import_modules(plugin: CheckedPlugin) -> None:
-    """Import the modules that its manifest names; raises PluginError. Some SDKs take seconds."""
-    for module in plugin.manifest.imports:
-        remedy = _remedy(_entry_point(plugin.name))
-        _ask(plugin.name, f"cannot import {module}", remedy, partial(import_module, module))
+def unusable(
+    plugin: EnabledPlugin, manifest: ProviderManifest, config: ProviderConfig, environment: str
+) -> Sequence[tuple[str, str]]:
+    """Ask the plugin which settings and credentials do not fit; raises PluginError."""
+
+    def ask() -> list[tuple[str, str]]:
+        said = manifest.unusable(config, plugin.secrets, environment)
+        return [(str(setting), str(why)) for setting, why in said]
+
+    return _ask(plugin.name, "cannot check its settings", _REPORT_TO_AUTHOR, ask)
+
+
+def import_modules(manifest: ProviderManifest) -> None:
+    """Import the modules that a manifest names; raises PluginError. Some SDKs take seconds."""
+    for module in manifest.imports:
+        remedy = _remedy(_entry_point(manifest.name))
+        _ask(manifest.name, f"cannot import {module}", remedy, partial(import_module, module))
 
 
 def _entry_point(name: str) -> EntryPoint:
@@ -185,7 +216,9 @@ def _distribution(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
 
 
-def _check_manifest(manifest: ProviderManifest) -> None:
+def checked_manifest(name: str) -> ProviderManifest:
+    """As `manifest_of`, and the manifest is valid and fits this payd; raises PluginError."""
+    manifest = manifest_of(name)
     if (why := misfit(manifest)) is not None:
         raise PluginError(manifest.name, why, "install a version of it that fits this payd")
     why = _ask(
@@ -193,6 +226,7 @@ def _check_manifest(manifest: ProviderManifest) -> None:
     )
     if why is not None:
         raise PluginError(manifest.name, why, _REPORT_TO_AUTHOR)
+    return manifest
 
 
 def _configure(plugin: EnabledPlugin, manifest: ProviderManifest) -> ProviderConfig:
@@ -206,15 +240,34 @@ def _configure(plugin: EnabledPlugin, manifest: ProviderManifest) -> ProviderCon
     said = _ask(plugin.name, "cannot check its settings", f"check {section}", validate)
     if not isinstance(said, ValidationError):
         return said
-    wrong = [
-        (".".join((section, *map(str, error["loc"]))), error["msg"])
-        for error in said.errors(include_url=False, include_input=False, include_context=False)
-    ]
-    reason = "; ".join(f"{key}: {message}" for key, message in wrong)
-    raise PluginError(plugin.name, reason, "correct " + ", ".join(key for key, _ in wrong))
+    wrong = said.errors(include_url=False, include_input=False, include_context=False)
+    known = tuple(manifest.config_model.model_fields)
+    # "At least one item" only repeats that the items are invalid.
+    parents = {one["loc"][:depth] for one in wrong for depth in range(1, len(one["loc"]))}
+    raise SettingsInvalid(
+        plugin.name,
+        [
+            (setting, _explained(one["type"], one["msg"], plugin.name, setting, known))
+            for one in wrong
+            if one["loc"] not in parents
+            for setting in [".".join(map(str, one["loc"]))]
+        ],
+    )
 
 
-def _methods(manifest: ProviderManifest, config: ProviderConfig) -> tuple[Method, ...]:
+def _explained(kind: str, message: str, provider: str, setting: str, known: Sequence[str]) -> str:
+    """Why a setting is invalid. Never its value, which may be a secret at the wrong place."""
+    if kind == "missing":
+        return f"missing: set it, or {provider.upper()}_{setting.upper()}"
+    if kind == "extra_forbidden":
+        near = get_close_matches(setting, known, n=1)
+        return f"unknown setting; did you mean {near[0]}?" if near else "unknown setting: remove it"
+    subject, _, rest = message.removeprefix("Value error, ").partition(" should ")
+    return f"must {rest}" if rest else subject
+
+
+def methods_under(manifest: ProviderManifest, config: ProviderConfig) -> tuple[Method, ...]:
+    """Return the methods that it offers with these settings; raises PluginError."""
     methods = _ask(
         manifest.name,
         "cannot list its methods",

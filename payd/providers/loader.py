@@ -212,7 +212,7 @@ def _import_all(
     failed: list[PluginError] = []
     for plugin in checked:
         try:
-            import_modules(plugin)
+            import_modules(plugin.manifest)
         except PluginError as error:
             failed.append(error)
         else:

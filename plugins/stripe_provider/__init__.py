@@ -16,6 +16,7 @@ from payd.plugins import (
     hookimpl,
 )
 from stripe_provider.config import StripeConfig, methods_of
+from stripe_provider.keys import unusable
 
 __all__ = ["StripeConfig", "payd_providers"]
 
@@ -30,7 +31,7 @@ def _open(context: ProviderContext, config: StripeConfig) -> AbstractAsyncContex
 MANIFEST = ProviderManifest(
     name="stripe",
     version="0.1.0",
-    sdk=">=1.2,<2",
+    sdk=">=1.3,<2",
     config_model=StripeConfig,
     methods=methods_of,
     capabilities=Capabilities(
@@ -47,6 +48,7 @@ MANIFEST = ProviderManifest(
         ),
     ),
     credentials=("stripe_secret_key", "stripe_webhook_secret"),
+    unusable=unusable,
     imports=("stripe_provider.provider",),
     factory=_open,
 )

@@ -37,6 +37,7 @@ from stripe_provider import events, parameters, scanning, webhooks
 from stripe_provider.client import Reply, StripeApi, open_api
 from stripe_provider.config import STRIPE_API, StripeConfig
 from stripe_provider.disputes import dispute
+from stripe_provider.keys import check_key
 from stripe_provider.refunds import refund_id_of, refund_parameters, refund_snapshot
 from stripe_provider.sessions import (
     Intent,
@@ -72,20 +73,6 @@ async def open_provider(context: ProviderContext, config: StripeConfig) -> Async
         raise Misconfigured("api_base is for tests: remove it in production")
     async with open_api(secret_key, config) as api:
         yield StripeProvider(api, config, context.clock, livemode=livemode)
-
-
-def check_key(secret_key: str, environment: str) -> bool:
-    """Whether the key is a live key. Raises Misconfigured if that does not fit the environment."""
-    kind = "_".join(secret_key.split("_")[:2])
-    if kind not in ("sk_test", "rk_test", "sk_live", "rk_live"):
-        raise Misconfigured(
-            "stripe_secret_key must begin with sk_test_, rk_test_, sk_live_ or rk_live_"
-        )
-    is_live = kind.endswith("live")
-    if is_live != (environment == "production"):
-        wanted = "a live" if environment == "production" else "a test"
-        raise Misconfigured(f"stripe_secret_key: {environment} needs {wanted} key")
-    return is_live
 
 
 class StripeProvider:

@@ -199,7 +199,19 @@ def test_an_invalid_configuration_ends_with_78_and_reports_each_problem(
     assert ran.returncode == 78
     assert ran.stdout == ""
     problems = {line.partition(" ")[0] for line in ran.stderr.splitlines()}
-    assert problems == {"grpc.port", "log.level", "database.password"}
+    # Showing the providers needs no password.
+    password = set() if command == ("providers",) else {"database.password"}
+    assert problems == {"grpc.port", "log.level"} | password
+
+
+@pytest.mark.parametrize("secret", [{}, {"DB_PASSWORD_FILE": "/nowhere/at/all"}])
+def test_the_providers_are_shown_without_the_database_password(
+    process: Process, secret: dict[str, str]
+) -> None:
+    ran = process("providers", "--json", MOCK_ENABLED="true", HTTP_PORT="1", **secret)
+    assert ran.returncode == 0, ran.stderr
+    [mock] = [r for r in json.loads(ran.stdout)["providers"] if r["provider"] == "mock"]
+    assert (mock["enabled"], mock["methods"]) == (True, ["mock"])
 
 
 def test_a_good_configuration_is_said_to_be_good_and_keeps_its_secret(process: Process) -> None:

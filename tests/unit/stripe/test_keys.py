@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from stripe_provider import MANIFEST, StripeConfig, payd_providers
 from stripe_provider.config import STRIPE_API, methods_of
-from stripe_provider.provider import StripeProvider, check_key, open_provider
+from stripe_provider.keys import check_key, unusable
+from stripe_provider.provider import StripeProvider, open_provider
 from unit.providers.toys import Journal
 from unit.stripe.builders import (
     INTENT_ID,
@@ -104,6 +105,24 @@ def test_a_key_of_the_other_world_is_refused_without_telling_it() -> None:
     with pytest.raises(Misconfigured) as refused:
         check_key("sk_live_secretpart", "staging")
     assert "secretpart" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "key", "secret", "api_base", "named"),
+    [
+        ("test", "sk_test_x", "whsec_x", "http://127.0.0.1:1", set()),
+        ("production", "sk_live_x", "whsec_x", STRIPE_API, set()),
+        ("production", "sk_test_x", "whsec_x", STRIPE_API, {"secret_key"}),
+        ("production", "rk_live_x", "whsec_x", "http://127.0.0.1:1", {"api_base"}),
+        ("test", "whsec_x", "sk_test_x", STRIPE_API, {"secret_key", "webhook_secret"}),
+    ],
+)
+def test_what_does_not_fit_the_environment_is_named_before_the_start(
+    environment: str, key: str, secret: str, api_base: str, named: set[str]
+) -> None:
+    config = StripeConfig(api_base=api_base)
+    secrets = {"stripe_secret_key": (key, "old"), "stripe_webhook_secret": (secret, "old")}
+    assert {name for name, _ in unusable(config, secrets, environment)} == named
 
 
 async def test_a_provider_opens_with_the_newest_key_and_offers_all() -> None:
