@@ -1,7 +1,7 @@
 """Log lines and metrics, with secrets masked.
 
-Imports nothing of payd. Other packages import these names from here, and define the meaning of
-their own log events.
+Imports no other room of payd. Other packages import these names from here, and define the meaning
+of their own log events.
 """
 
 from payd.telemetry.lines import (

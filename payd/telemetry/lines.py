@@ -20,7 +20,12 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import attrs
-import structlog
+
+from payd.spared import without
+
+# For tracebacks in colours: payd writes plain ones, and this takes 4 MiB.
+with without("rich"):
+    import structlog
 
 MASK = "**********"
 
