@@ -45,6 +45,7 @@ _MUTABLE: dict[str, Callable[[Payment], Any]] = {
     "version": lambda p: p.version,
     "status": lambda p: p.status.value,
     "update_time": lambda p: p.update_time,
+    "expire_time": lambda p: p.expire_time,
     "complete_time": lambda p: p.complete_time,
     "close_time": lambda p: p.close_time,
     "asking": lambda p: p.asking.value,
@@ -113,7 +114,6 @@ def payment_row(payment: Payment) -> Json:
         "request_id": payment.request_id,
         "traceparent": payment.traceparent,
         "create_time": payment.create_time,
-        "expire_time": payment.expire_time,
         **{column: get(payment) for column, get in _MUTABLE.items()},
     }
 

@@ -215,10 +215,11 @@ def _paid(after: Payment, now: datetime, rules: Rules) -> Payment:
     Receipts carry the time at which the money moved, by the clock of the chain or bank. That clock
     decides whether it was in time; ours may have been late to see it.
     """
+    # First, because it refuses sums that were made for another expiry.
+    in_window = after.sums.confirmed_by(after.late_end(rules.late_window))
     in_time, *_ = after.sums.confirmed
     if max(after.snapshot_confirmed, in_time) >= after.due:
         return _complete(after, now)
-    in_window = after.sums.confirmed_by(after.late_end(rules.late_window))
     if rules.late_payments_complete and in_window >= after.due:
         return attrs.evolve(_complete(after, now), late=True)
     return _paid_too_late(_close(after, Status.EXPIRED, now), now)
@@ -442,6 +443,8 @@ def _audit_event(before: Payment, after: Payment) -> str:
         return "attention_resolved" if _resolved(before, after) else "attention_changed"
     if _money(after) != _money(before):
         return "facts_changed"
+    if after.expire_time != before.expire_time:
+        return "expiry_changed"
     if after.asking is not before.asking or after.provider_reference != before.provider_reference:
         return "provider_answered"
     return _STATUS_CHECKED

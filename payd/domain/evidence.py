@@ -205,6 +205,9 @@ class Created:
         validator=optional(instance_of((Redirect, CryptoTransfer, Show)))
     )
     aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
+    #: When the remote side closes the object by itself, if it says so. The payment then expires at
+    #: this time, unless it expires earlier: never later than its caller was told.
+    expire_time: datetime | None = attrs.field(default=None, validator=optional(is_aware))
 
 
 @attrs.frozen(kw_only=True)

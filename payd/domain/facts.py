@@ -112,6 +112,7 @@ def _adopt(payment: Payment, created: Created, now: datetime) -> Payment:
             provider_reference=created.reference,
             aliases=created.aliases,
             next_action=created.next_action,
+            expire_time=_earlier_expiry(payment, created),
             asking=Asking.ANSWERED,
             ask_deadline=None,
         )
@@ -120,8 +121,22 @@ def _adopt(payment: Payment, created: Created, now: datetime) -> Payment:
         return after
     if payment.provider_reference != created.reference:
         return flag(payment, Attention.CONFLICTING_EVIDENCE, other, now)
-    action = payment.next_action or created.next_action
-    return attrs.evolve(name_also(payment, created.aliases), next_action=action)
+    return attrs.evolve(
+        name_also(payment, created.aliases),
+        next_action=payment.next_action or created.next_action,
+        expire_time=_earlier_expiry(payment, created),
+    )
+
+
+def _earlier_expiry(payment: Payment, created: Created) -> datetime:
+    """The expiry, where the remote side closes the object earlier than that.
+
+    The earliest that was reported wins, so that the order does not matter. Nothing expires before
+    it exists: a wrong time of the remote side must not make all money too late.
+    """
+    if created.expire_time is None:
+        return payment.expire_time
+    return min(payment.expire_time, max(payment.create_time, created.expire_time))
 
 
 def _was_denied(payment: Payment) -> bool:

@@ -5,7 +5,7 @@ for money on its way the status of its payment intent (docs.stripe.com/api/check
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -59,6 +59,7 @@ def created(session: Mapping[str, Any]) -> Created:
         reference=session["id"],
         next_action=Redirect(url=url) if url else None,
         aliases=intent_of(session).names,
+        expire_time=datetime.fromtimestamp(session["expires_at"], UTC),
     )
 
 

@@ -28,6 +28,7 @@ from payd.domain.decide import Decision, decide
 from payd.domain.evidence import (
     AskAgain,
     CancelRequested,
+    Created,
     Evidence,
     Observation,
     OutcomeUnknown,
@@ -291,6 +292,10 @@ async def test_replaying_the_audit_trail_gives_the_stored_row(stores: Stores) ->
     ]
     for evidence in history:
         payment = await stores.learn(payment, evidence)
+        if isinstance(evidence, Created):
+            earlier = attrs.evolve(evidence, expire_time=payment.create_time + timedelta(minutes=9))
+            payment = await stores.learn(payment, earlier)
+            assert payment.expire_time == earlier.expire_time
 
     trail = await stores.payments.audit_trail(payment.id)
 

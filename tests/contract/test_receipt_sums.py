@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+import attrs
 from contract.stores import CALLER, NOW, a_new_payment, created, paid
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,24 +34,34 @@ def histories(draw: st.DrawFn) -> list[list[tuple[str, int, ReceiptState, timede
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(history=histories(), is_closed=st.booleans(), is_stamped=st.booleans())
+@given(
+    history=histories(),
+    is_closed=st.booleans(),
+    is_stamped=st.booleans(),
+    expires_earlier=st.booleans(),
+)
 def test_stored_and_computed_sums_equal_the_full_list(
     migrated_database: DatabaseSettings,
     history: list[list[tuple[str, int, ReceiptState, timedelta]]],
     is_closed: bool,
     is_stamped: bool,
+    expires_earlier: bool,
 ) -> None:
     async def run() -> None:
         database = Database(migrated_database)
         store = PostgresStore(database, "test", Rules())
         payment = await store.insert(a_new_payment(), CALLER)
-        payment = await _settle(store, payment, created())
+        answer = created()
+        payment = await _settle(store, payment, answer)
         if is_closed:
             declined = paid(payment, status=ProviderStatus.DECLINED, received=0, confirmed=0)
             payment = await _settle(store, payment, declined)
             assert payment.status is Status.FAILED
         for report in history:
             payment = await _settle(store, payment, _receipts(payment, report))
+        if expires_earlier:
+            earlier = attrs.evolve(answer, expire_time=payment.create_time + timedelta(minutes=1))
+            payment = await _settle(store, payment, earlier)
         if not is_stamped:
             await _run(migrated_database, _FORGET, payment.id)
         ids = [f"{payment.id}/{name}" for name in "abc"]

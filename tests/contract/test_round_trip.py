@@ -109,6 +109,7 @@ evidences: st.SearchStrategy[Evidence] = st.one_of(
         reference=st.sampled_from(["cs_1", "cs_2"]),
         next_action=next_actions,
         aliases=st.lists(texts, max_size=3).map(tuple),
+        expire_time=st.none() | times,
     ),
     st.builds(Declined, code=st.sampled_from(["no_funds", "fraud"]), message=texts),
     st.builds(NotClosable, snapshot=snapshots),

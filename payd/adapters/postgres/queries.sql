@@ -322,7 +322,7 @@ written AS (
             provider_reference, aliases, next_action, provider_status, provider_status_time,
             snapshot_received, snapshot_confirmed, snapshot_refunded, attention, failure_code,
             failure_message, late, looks, next_look_time, receipt_sums, fee, attention_records,
-            attention_since, money_goes_back
+            attention_since, money_goes_back, expire_time
         ) = (
             SELECT
                 n.version, n.status, n.update_time, n.complete_time, n.close_time, n.asking,
@@ -330,7 +330,7 @@ written AS (
                 n.provider_status, n.provider_status_time, n.snapshot_received,
                 n.snapshot_confirmed, n.snapshot_refunded, n.attention, n.failure_code,
                 n.failure_message, n.late, n.looks, n.next_look_time, n.receipt_sums, n.fee,
-                n.attention_records, n.attention_since, n.money_goes_back
+                n.attention_records, n.attention_since, n.money_goes_back, n.expire_time
             FROM jsonb_populate_record(p, d.changes) AS n
         )
     FROM decided AS d

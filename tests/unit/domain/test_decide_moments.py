@@ -126,6 +126,7 @@ def test_a_failure_is_reported_in_the_providers_words_or_in_ours(
         (a_payment(Status.COMPLETED, provider_reference=None), created(), "provider_answered"),
         (a_payment(), OutcomeUnknown(), "provider_answered"),
         (a_payment(), NotAttempted(), "provider_answered"),
+        (PENDING, created(expire_time=at(9)), "expiry_changed"),
         (PENDING, CancelRequested(), "payment_canceling"),
         (PENDING, Conflict(), "attention_changed"),
         (a_payment(Status.COMPLETED), (a_receipt(amount=1),), "facts_changed"),

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from unit.domain.builders import (
     DUE,
+    EXPIRY,
+    NOW,
     a_dispute,
     a_payment,
     a_receipt,
@@ -29,6 +31,7 @@ from payd.domain.evidence import (
     AttentionResolved,
     CancelRequested,
     Conflict,
+    Created,
     Declined,
     Evidence,
     NotAttempted,
@@ -85,6 +88,11 @@ ANY = st.one_of(
         [
             created(),
             created("other"),
+            created(expire_time=at(0.5)),
+            created(expire_time=at(20)),
+            created(expire_time=at(-60)),
+            created(expire_time=at(40)),
+            created("other", expire_time=at(10)),
             Declined(code="c", message="m"),
             NotAttempted(),
             OutcomeUnknown(),
@@ -244,7 +252,25 @@ def test_i12_what_was_asked_for_never_changes(life: Any) -> None:
     for before, decision in live(life):
         assert all(getattr(before, name) == getattr(decision.payment, name) for name in asked_for)
         assert decision.payment.create_time == before.create_time
-        assert decision.payment.expire_time == before.expire_time
+        assert decision.payment.create_time <= decision.payment.expire_time <= before.expire_time
+
+
+EXPIRIES = st.sampled_from([None, at(-60), at(0.5), at(1), at(20), at(40)])
+CREATED = EXPIRIES.map(lambda time: created(expire_time=time))
+
+
+@given(st.lists(st.one_of(REPORTS, CREATED), max_size=8), st.randoms(use_true_random=False))
+def test_i5_the_expiry_of_the_remote_side_is_the_same_in_every_order(
+    reports: Any, random: Any
+) -> None:
+    shuffled = [*reports, *random.sample(reports, len(reports) // 2)]
+    random.shuffle(shuffled)
+    one, other = (believed(a_payment(), pieces) for pieces in (reports, shuffled))
+    assert one.expire_time == other.expire_time
+    assert reread(one).sums.confirmed == reread(other).sums.confirmed
+    said = [piece.expire_time for piece in reports if isinstance(piece, Created)]
+    known = [max(time, NOW) for time in said if time is not None]
+    assert one.expire_time == min([EXPIRY, *known])
 
 
 @given(LIVES)

@@ -146,6 +146,8 @@ class RemoteObject:
     status: ProviderStatus = ProviderStatus.OPEN
     received: int = 0
     confirmed: int = 0
+    #: When the remote side closes it by itself.
+    expire_time: datetime | None = None
 
     @property
     def due(self) -> int:
@@ -185,6 +187,8 @@ class FakeProvider:
         self.replies: dict[str, list[Reply]] = {"create": [], "fetch": [], "close": []}
         #: How many others may run before a request arrives.
         self.transit = 1
+        #: How long after its creation the remote side closes an object by itself.
+        self.expires_after: timedelta | None = None
         #: How far the remote side's clock is behind ours.
         self.behind = timedelta(0)
         #: The remote side declines every operation that it does not know.
@@ -317,6 +321,8 @@ class FakeProvider:
                 operation=operation,
                 create_time=self._clock.now(),
             )
+            if self.expires_after is not None:
+                known.expire_time = known.create_time + self.expires_after
             self.remote.append(known)
         return Answer(evidence=(created(known),))
 
@@ -419,6 +425,7 @@ def created(known: RemoteObject) -> Created:
         reference=known.reference,
         next_action=Redirect(url=f"https://pay.example/{known.reference}"),
         aliases=(f"pi_{known.reference}",),
+        expire_time=known.expire_time,
     )
 
 

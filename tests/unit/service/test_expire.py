@@ -1,7 +1,9 @@
 """Recovery of open payments: a lost report costs minutes, and an unpaid payment ends."""
 
 from datetime import timedelta
+from typing import Any
 
+import attrs
 import pytest
 from unit.service.fakes import (
     OUTCOME_UNKNOWN,
@@ -9,10 +11,10 @@ from unit.service.fakes import (
     Request,
     created,
 )
-from unit.service.world import World, capable
+from unit.service.world import CALLER, World, capable
 
 from payd.domain.attention import Attention
-from payd.domain.evidence import ProviderStatus
+from payd.domain.evidence import Observation, ProviderStatus, Receipt, ReceiptState
 from payd.domain.payment import Payment, Status
 from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.capabilities import Capabilities, Lookup
@@ -172,6 +174,77 @@ async def test_a_payment_that_was_paid_at_the_last_moment_completes(
     assert await world.events() == ["payment.completed"]
 
 
+# -- what the remote side decides ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("capabilities", [capable(), CHAIN], ids=["closes", "cannot close"])
+async def test_a_payment_expires_when_the_remote_side_closes_its_object(
+    capabilities: Capabilities,
+) -> None:
+    world = World(capabilities)
+    world.provider.expires_after = timedelta(minutes=7)
+    payment = await world.initiate()
+    assert payment.expire_time == payment.create_time + timedelta(minutes=7), "as its caller sees"
+
+    world.clock.time = payment.expire_time - timedelta(seconds=1)
+    await world.recovery_pass()
+    assert (await world.newest(payment)).status is Status.PENDING
+    after = await world.work_until_done(payment)
+
+    assert after.status is Status.EXPIRED
+    assert after.close_time is not None
+    assert after.close_time - payment.expire_time <= timedelta(minutes=1)
+
+
+async def test_a_payment_never_lives_longer_than_its_caller_was_told(world: World) -> None:
+    world.provider.expires_after = timedelta(days=7)
+
+    payment = await world.initiate()
+
+    assert payment.expire_time == payment.create_time + timedelta(minutes=30)
+
+
+async def test_an_expiry_that_has_passed_expires_nothing_by_itself(world: World) -> None:
+    world.provider.expires_after = timedelta(minutes=-5)
+    payment = await world.initiate()
+    assert payment.status is Status.PENDING
+    assert payment.expire_time == payment.create_time
+    world.provider.object.pay()
+
+    assert (await world.check_again(payment)).status is Status.COMPLETED
+
+
+async def test_an_earlier_expiry_that_a_check_finds_is_stored_and_audited(world: World) -> None:
+    payment = await world.initiate()
+    world.provider.object.expire_time = earlier = payment.create_time + timedelta(minutes=9)
+
+    await world.check_again(payment)
+
+    assert (await world.newest(payment)).expire_time == earlier
+    trail = [row.event_type for row in await world.store.audit_trail(payment.id)]
+    assert "expiry_changed" in trail
+
+
+async def test_money_after_an_earlier_expiry_is_late_also_if_it_was_seen_before(
+    world: World,
+) -> None:
+    """A part arrives; then a check finds that the object had closed earlier than that."""
+    payment = await world.initiate()
+    world.clock.move(minutes=8)
+    part, rest = (
+        _a_receipt(world, name, amount) for name, amount in (("a", payment.due - 1), ("b", 1))
+    )
+    await _put(world, payment, part)
+    earlier = payment.create_time + timedelta(minutes=7)
+    found = attrs.evolve(created(world.provider.object), expire_time=earlier)
+    await world.settle.settle(await world.newest(payment), found, CALLER)
+    await _put(world, payment, rest)
+
+    after = await world.newest(payment)
+
+    assert (after.status, after.late) == (Status.COMPLETED, True)
+
+
 async def test_money_on_its_way_never_expires(world: World) -> None:
     payment = await world.payment_in(Status.PROCESSING)
     for _ in range(20):
@@ -288,6 +361,18 @@ async def test_a_status_check_never_passes_over_the_expiry(world: World) -> None
 
 
 # -- words for the above ---------------------------------------------------------------------
+
+
+def _a_receipt(world: World, name: str, amount: int) -> Receipt:
+    fields: dict[str, Any] = {"asset": "USD", "state": ReceiptState.CONFIRMED}
+    return Receipt(id=name, amount=amount, time=world.clock.now(), **fields)
+
+
+async def _put(world: World, payment: Payment, receipt: Receipt) -> None:
+    """Let a watch report a receipt, and payd settle it."""
+    report = Observation(id=receipt.id, reference=str(payment.id), fact=(receipt,))
+    await world.intake.accept("mock", [report])
+    await world.intake_pass()
 
 
 async def _pauses(world: World, payment: Payment, looks: int) -> list[float]:

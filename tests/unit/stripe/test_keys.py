@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -165,10 +166,15 @@ async def test_a_live_key_opens_in_production() -> None:
 
 async def test_a_create_sends_what_was_stored_under_the_operations_id() -> None:
     operation = an_operation(parameters={"mode": "stored"})
-    async with open_fake(answer(a_session(url="https://pay"))) as (api, fake):
+    session = a_session(url="https://pay")
+    async with open_fake(answer(session)) as (api, fake):
         provider = StripeProvider(api, StripeConfig(), Still(), livemode=False)
         created = await provider.create(operation)
-    assert created == Created(reference=SESSION_ID, next_action=Redirect(url="https://pay"))
+    assert created == Created(
+        reference=SESSION_ID,
+        next_action=Redirect(url="https://pay"),
+        expire_time=datetime.fromtimestamp(session["expires_at"], UTC),
+    )
     assert fake.sent[0].body == b"mode=stored"
     assert fake.sent[0].headers["idempotency-key"] == operation.operation_id
 

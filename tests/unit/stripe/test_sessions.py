@@ -1,5 +1,6 @@
 """A Checkout Session and its payment intent, as payd's facts."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -185,14 +186,17 @@ def test_an_event_with_a_failure_outweighs_an_intent_that_is_only_named() -> Non
 def test_an_open_session_sends_the_customer_to_its_page() -> None:
     session = a_session()
     assert created(session) == Created(
-        reference=SESSION_ID, next_action=Redirect(url=session["url"])
+        reference=SESSION_ID,
+        next_action=Redirect(url=session["url"]),
+        expire_time=datetime.fromtimestamp(session["expires_at"], UTC),
     )
 
 
 @pytest.mark.parametrize("url", [None, ""])
 def test_a_session_that_is_over_has_no_page(url: str | None) -> None:
     session = a_session(url=url, status="complete", payment_status="paid", payment_intent=INTENT_ID)
-    assert created(session) == Created(reference=SESSION_ID, next_action=None, aliases=(INTENT_ID,))
+    over = created(session)
+    assert (over.reference, over.next_action, over.aliases) == (SESSION_ID, None, (INTENT_ID,))
 
 
 def test_a_session_without_the_field_url_has_no_page() -> None:

@@ -42,6 +42,7 @@ def created(charge: Mapping[str, Any]) -> Created:
     return Created(
         reference=charge["id"],
         next_action=Redirect(url=charge["url"]) if is_open else None,
+        expire_time=datetime.fromtimestamp(charge["expire_time"], UTC),
     )
 
 
