@@ -206,7 +206,7 @@ class Created:
     )
     aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
     #: When the remote side closes the object by itself, if it says so. The payment then expires at
-    #: this time, unless it expires earlier: never later than its caller was told.
+    #: this time, unless it expires earlier: never later than its caller expects.
     expire_time: datetime | None = attrs.field(default=None, validator=optional(is_aware))
 
 

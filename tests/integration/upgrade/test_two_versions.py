@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -20,7 +21,8 @@ from payd.adapters.postgres.migrate import migrate, pending
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.store import PostgresStore
 from payd.domain.attention import Attention, AttentionRecord
-from payd.domain.decide import Decision, Rules
+from payd.domain.decide import Decision, Rules, decide
+from payd.domain.evidence import Created
 from payd.domain.outcome import Failure
 from payd.domain.payment import Payment
 from payd.domain.refund import RefundStatus
@@ -111,6 +113,41 @@ def test_the_previous_version_reads_payments_with_refunds_and_loses_none_of_it(
     assert raised.keys() >= {Attention.OVERPAID, Attention.DUPLICATE_PAYMENT}
     assert {record.since for record in raised.values()} == {twice.update_time}
     assert all(record.is_open and record.published for record in raised.values())
+
+
+def test_the_previous_version_keeps_an_earlier_expiry(
+    old_place: Place, previous: PreviousVersion
+) -> None:
+    """Its own decisions, such as the payment's completion, do not take it back."""
+    with running_daemon(old_place, **previous.environment) as old, old.client() as of_old:
+        upgrade(old_place)
+        payment_id = of_old.initiate(metadata={"mock_delay_ms": "5000"}).id
+
+        earlier = asyncio.run(_expire_earlier(old_place, UUID(payment_id)))
+
+        after = of_old.wait_for(payment_id, "COMPLETED")
+        assert after.expire_time.ToDatetime(UTC) == earlier
+        assert _failures(old) == []
+
+
+async def _expire_earlier(place: Place, payment_id: UUID) -> datetime:
+    """Let the remote side close the payment's object earlier than that; return when."""
+    database = database_of(place)
+    store = PostgresStore(database, "test", Rules())
+    payment = await store.get(payment_id)
+    assert payment is not None
+    assert payment.provider_reference is not None
+    created = Created(
+        reference=payment.provider_reference,
+        next_action=None,
+        expire_time=payment.create_time + timedelta(minutes=3),
+    )
+    decision = decide(payment, created, datetime.now(UTC))
+    assert decision is not None
+    assert await store.commit(payment, decision, CALLER)
+    await store.drain()
+    await database.close()
+    return decision.payment.expire_time
 
 
 async def _refund_beside(place: Place, paid: UUID, twice: UUID) -> tuple[Payment, Payment]:

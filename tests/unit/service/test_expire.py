@@ -196,7 +196,7 @@ async def test_a_payment_expires_when_the_remote_side_closes_its_object(
     assert after.close_time - payment.expire_time <= timedelta(minutes=1)
 
 
-async def test_a_payment_never_lives_longer_than_its_caller_was_told(world: World) -> None:
+async def test_a_payment_never_lives_longer_than_its_caller_expects(world: World) -> None:
     world.provider.expires_after = timedelta(days=7)
 
     payment = await world.initiate()
