@@ -4,6 +4,7 @@ Each check causes something at the remote side, reads every channel, and folds t
 own rules: each channel alone, and all of them in many orders, with repetitions and in batches.
 """
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +29,7 @@ _TOGETHER = 3
 _ZONE = "PAYD-9"
 #: Amounts of which a check takes some that binary fractions make smaller, and some larger.
 _SMALL = range(1, 2_000)
-_EACH = 2
+_SOME = 2
 #: Longer than clocks are apart.
 _A_LITTLE = timedelta(minutes=5)
 
@@ -243,11 +244,12 @@ async def amounts_that_binary_fractions_miss_are_exact(bench: Bench) -> None:
 
 
 def missed(decimals: int, takes: Callable[[int], bool]) -> Sequence[int]:
-    """Some amounts that a float with this number of decimals makes smaller, or larger."""
+    """Some amounts that a float with so many decimals makes smaller and larger, in turn."""
     scale = 10**decimals
     down = [n for n in _SMALL if n / scale * scale < n and takes(n)]
     up = [n for n in _SMALL if n / scale * scale > n and takes(n)]
-    return sorted({*down[:_EACH], *down[-1:], *up[:_EACH], *up[-1:]})
+    pairs = itertools.zip_longest((*down[:_SOME], *down[-1:]), (*up[:_SOME], *up[-1:]))
+    return [one for one in dict.fromkeys(itertools.chain.from_iterable(pairs)) if one is not None]
 
 
 async def _asks_for_what_is_due(bench: Bench, one: Followed) -> None:
@@ -267,10 +269,11 @@ async def refunds_without_payd_are_the_same_by_every_channel(bench: Bench) -> No
     following = await follow(bench)
     one = await following.open()
     await following.pay(one, one.due)
-    small = next(iter(missed(bench.ways()[0].decimals, lambda part: part < one.due // 8)), 1)
-    for amount in (one.due // 2, small, one.due - one.due // 2 - small):
+    small = missed(bench.ways()[0].decimals, lambda part: part < one.due // 8)[:_SOME]
+    amounts = (one.due // 2, *small)
+    for amount in (*amounts, one.due - sum(amounts)):
         await following.refund_outside(one, amount)
-        await following.gather(last=True)
+        await following.gather(last=amount not in small)
         following.compare()
 
 
