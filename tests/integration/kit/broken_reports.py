@@ -173,7 +173,7 @@ class BlindScan(AcmeProvider):
 class SkipsAtTheBorder(AcmeProvider):
     async def scan(self, cursor: str | None) -> Any:
         page = await super().scan(cursor)
-        at, kept = int(cursor or 0), page.events[:10]
+        at, kept = int(cursor or 0), page.events[:5]
         more = len(page.events) > len(kept)
         return attrs.evolve(page, events=kept, cursor=str(at + len(kept) + more), more=more)
 
