@@ -1,9 +1,12 @@
-"""The HTTP application: Quart for health and payment methods, beside it the route of webhooks."""
+"""Quart application: health, payment methods, webhooks; errors are RFC 9457 problems."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from uuid import uuid4
 
 import attrs
+import structlog
 import trio
 from quart import Response, g, jsonify, request
 from quart_trio import QuartTrio
@@ -12,14 +15,19 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from payd.domain.errors import PaydError, StoreUnavailable
 from payd.ports import Registered
 from payd.service.query import Query
-from payd.transport.http.answers import problem_answer
-from payd.transport.http.exchange import OnRequest, begin_exchange
-from payd.transport.http.webhooks import WebhookRoute, Webhooks
+from payd.telemetry import get_logger
+from payd.transport.http.webhooks import Webhooks
+from payd.transport.problems import problem
+
+_log = get_logger(__name__)
 
 _BODY_TIMEOUT_S = 10
 _SEND_TIMEOUT_S = 5
 #: Shorter than any prober's patience: a dependency that hangs is not ready.
 _READINESS_TIMEOUT_S = 3.0
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+#: Headers of a refusal that its reader needs beside the document.
+_KEPT_HEADERS = ("allow", "retry-after")
 
 
 @attrs.frozen(kw_only=True)
@@ -59,10 +67,10 @@ def build_app(
     query: Query,
     webhooks: Webhooks,
     readiness: Callable[[], Awaitable[Readiness]],
-    on_request: OnRequest,
+    on_request: Callable[[str, int, float], None],
     max_body_bytes: int,
 ) -> QuartTrio:
-    """Return the application of a running daemon."""
+    """Return the application; `on_request` receives each answer's route, status and seconds."""
     app = _new_app(readiness)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
     app.config["BODY_TIMEOUT"] = _BODY_TIMEOUT_S
@@ -71,17 +79,11 @@ def build_app(
     async def payment_methods() -> Response:
         return jsonify(methods=[_method(registered) for registered in query.methods()])
 
-    app.register_error_handler(HTTPException, _problem)
-    app.register_error_handler(PaydError, _problem)
+    webhooks.add_to(app)
+    app.register_error_handler(HTTPException, _http_problem)
+    app.register_error_handler(PaydError, _payd_problem)
     _frame_requests(app, on_request, max_body_bytes)
-    route = WebhookRoute(
-        webhooks=webhooks,
-        on_request=on_request,
-        max_body_bytes=max_body_bytes,
-        body_timeout_s=_BODY_TIMEOUT_S,
-    )
-    # As Quart documents it for middleware.
-    app.asgi_app = _routing(route, _finishing(app.asgi_app))  # type: ignore[method-assign]
+    app.asgi_app = _finishing(app.asgi_app)  # type: ignore[method-assign]  # as Quart documents
     return app
 
 
@@ -94,9 +96,8 @@ def build_waiting_app(readiness: Callable[[], Awaitable[Readiness]]) -> QuartTri
 
 async def _not_yet(error: HTTPException) -> Response:
     """Answer 503: the sender of a webhook tries again."""
-    response = await _problem(
-        StoreUnavailable("this daemon waits for its secrets", retry_after_s=5.0)
-    )
+    unavailable = StoreUnavailable("this daemon waits for its secrets", retry_after_s=5.0)
+    response = _problem_response(*problem(unavailable))
     response.headers["Connection"] = "close"
     return response
 
@@ -125,12 +126,17 @@ def _new_app(readiness: Callable[[], Awaitable[Readiness]]) -> QuartTrio:
     return app
 
 
-def _frame_requests(app: QuartTrio, on_request: OnRequest, max_body_bytes: int) -> None:
+def _frame_requests(
+    app: QuartTrio, on_request: Callable[[str, int, float], None], max_body_bytes: int
+) -> None:
     """Give each request an id, a limit of its body, and one log line."""
 
     @app.before_request
     async def begin() -> None:
-        g.exchange = begin_exchange(request.method, request.headers.get("x-request-id"))
+        g.start = trio.current_time()
+        wanted = request.headers.get("x-request-id", "")
+        g.request_id = wanted if _REQUEST_ID.fullmatch(wanted) else uuid4().hex
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
         # Checked here, because a route may not read the body.
         if (request.content_length or 0) > max_body_bytes:
             raise RequestEntityTooLarge
@@ -138,17 +144,17 @@ def _frame_requests(app: QuartTrio, on_request: OnRequest, max_body_bytes: int) 
     @app.after_request
     async def end(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "unmatched"
-        response.headers["x-request-id"] = g.exchange.request_id
-        g.exchange.finish(route, response.status_code, on_request)
+        response.headers["x-request-id"] = g.request_id
+        seconds = trio.current_time() - g.start
+        on_request(route, response.status_code, seconds)
+        _log.debug(
+            "http_finished",
+            method=request.method,
+            route=route,
+            code=response.status_code,
+            duration_ms=round(seconds * 1000, 2),
+        )
         return response
-
-
-def _routing(webhooks: WebhookRoute, others: Any) -> Any:
-    async def routing(scope: Any, receive: Any, send: Any) -> None:
-        chosen = webhooks if webhooks.takes(scope) else others
-        await chosen(scope, receive, send)
-
-    return routing
 
 
 def _finishing(app: Any) -> Any:
@@ -184,10 +190,29 @@ def _fresh(response: Response) -> Response:
     return response
 
 
-async def _problem(error: Exception) -> Response:
-    """Answer an error with a reason of the contract, one of HTTP itself, or a failure of ours."""
-    answer = problem_answer(error)
-    response = jsonify(answer.document)
-    response.status_code = answer.status
-    response.headers.update(answer.headers)
+async def _http_problem(error: HTTPException) -> Response:
+    """Answer an error of HTTP itself, or a failure of ours, of which nothing leaks."""
+    status = error.code or 500
+    document = {"type": "about:blank", "title": error.name, "status": status}
+    if status < 500 and error.description:
+        document["detail"] = error.description
+    response = _problem_response(status, document)
+    for name, value in error.get_headers():
+        if name.lower() in _KEPT_HEADERS:
+            response.headers[name] = value
+    return response
+
+
+async def _payd_problem(error: PaydError) -> Response:
+    """Answer an error with a reason of the contract."""
+    return _problem_response(*problem(error))
+
+
+def _problem_response(status: int, document: Mapping[str, Any]) -> Response:
+    response = jsonify(document)
+    response.status_code = status
+    response.content_type = "application/problem+json"
+    if status in (408, 413):
+        # The rest of the body would be read as the next request.
+        response.headers["Connection"] = "close"
     return response
