@@ -3,11 +3,12 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import attrs
 import psutil
 import trio
 
@@ -36,18 +37,20 @@ FULL_PARTS = ("statements", "ledger", "soak")
 MANY = 10_000_000
 #: From so many on, the indexes do not fit into the cache of a development server.
 _MANY_STORED = 100_000
-WHAT = ("pgbench", "peer", "mock", "null", "stripe")
+PEERS = ("pgbench", "peer")
+WHAT = (*PEERS, "mock", "null", "stripe")
 _EPILOG = """
 quick parts, for working on one of them:
   python -m bench --only initiate get --what peer null --concurrency 16 --seconds 5
   python -m bench --only whole --what null --concurrency 1 4 16 --seconds 5
   python -m bench --only webhooks --what peer null --webhooks 400
   python -m bench --only dust
-  python -m bench --only initiate --what null --code ../another-checkout
+  python -m bench --only initiate whole --what null --rounds 5 --code ../another-checkout
   python -m bench --only statements ledger --stored 1000 1000000 --keep /var/tmp/bench
 
 Compare rows of one run with each other. --rounds repeats each measurement in turn, so that a busy
-minute hits all servers, and takes medians.
+minute hits all servers, and takes medians. Another checkout runs on the same database, which has
+this one's schema: it must be a neighbouring version.
 """
 
 
@@ -90,7 +93,7 @@ def _arguments() -> argparse.Namespace:
     add("--open-payments", type=int, nargs="+", help="open payments, for the chain (1 10000)")
     add("--daemons", type=int, nargs="+", default=[1, 2], help="daemons on one database (1 2)")
     add("--soak-seconds", type=float, default=600, help="seconds of each soak (600)")
-    add("--code", type=Path, default=ROOT, help="checkout of the payd to measure (this one)")
+    add("--code", type=Path, help="another checkout, whose payd is measured beside this one")
     add("--keep", type=Path, help="folder in which the databases stay for another run")
     add("--output", type=Path, default=ROOT / "bench/results", help="folder of bench.json")
     args = parser.parse_args()
@@ -118,7 +121,7 @@ async def _run(state: StateDir, args: argparse.Namespace) -> Results:
     # The most that PostgreSQL's documentation advises; ten million payments have 8 GB of indexes.
     cache = f"{psutil.virtual_memory().total * 2 // 5 // 2**20}MB"
     settings = {"shared_buffers": cache} if max(args.stored) >= _MANY_STORED else {}
-    async with open_stage(state, args.code.resolve(), settings) as stage:
+    async with open_stage(state, ROOT, settings) as stage:
         return await trio.to_thread.run_sync(_measure, stage, args)
 
 
@@ -135,7 +138,7 @@ def _measure(stage: Stage, args: argparse.Namespace) -> Results:
         if "ledger" in args.only:
             rows += _shown("ledger", lambda: ledger.measure(stage, place))  # noqa: B023 - at once
         size = stage.bytes_per_payment(place)
-        rounds = [row for _ in range(args.rounds) for row in _round(stage, place, args)]
+        rounds = [row for _ in range(args.rounds) for row in _rounds_of_all(stage, place, args)]
         rows += combined(rounds)
         if is_smallest:
             daemon = _memory(stage, place, args) if "memory" in args.only else {}
@@ -173,16 +176,28 @@ def _soaks(stage: Stage, place: Place, args: argparse.Namespace) -> Iterator[Soa
         yield one
 
 
-def _round(stage: Stage, place: Place, args: argparse.Namespace) -> Iterator[Row]:
+def _rounds_of_all(stage: Stage, place: Place, args: argparse.Namespace) -> Iterator[Row]:
+    """A round of everything, and one of the other checkout's payd on the same database."""
+    yield from _round(stage, place, args, args.what)
+    if args.code is not None:
+        other = stage.of(args.code.resolve())
+        what = [one for one in args.what if one not in PEERS]
+        for row in _round(other, other.place(database(place.stored), place.stored), args, what):
+            yield attrs.evolve(row, what=row.what + report.OTHER)
+
+
+def _round(
+    stage: Stage, place: Place, args: argparse.Namespace, what: Sequence[str]
+) -> Iterator[Row]:
     calls = [part for part in args.only if part in call_rows.CALLS]
-    choice = Choice(what=args.what, calls=calls, concurrency=args.concurrency, seconds=args.seconds)
+    choice = Choice(what=what, calls=calls, concurrency=args.concurrency, seconds=args.seconds)
     yield from _shown("calls", lambda: call_rows.measure(stage, place, choice))
     if "get" in calls and place.stored > call_rows.NEWEST:
         yield from _shown("calls", lambda: call_rows.measure_any(stage, place, choice))
     if "webhooks" in args.only:
         yield from _shown(
             "webhooks",
-            lambda: webhook_rows.measure(stage, place, args.what, args.concurrency, args.webhooks),
+            lambda: webhook_rows.measure(stage, place, what, args.concurrency, args.webhooks),
         )
 
 

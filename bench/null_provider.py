@@ -7,6 +7,7 @@ webhooks are signed as Stripe signs them, and each contains the receipts to repo
 import hashlib
 import hmac
 import json
+import shutil
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -175,10 +176,14 @@ def payd_providers() -> Iterable[ProviderManifest]:
 
 
 def install(site: Path) -> None:
-    """Make a folder for PYTHONPATH in which payd finds this provider, as if pip installed it."""
+    """Make a folder for PYTHONPATH in which payd finds this provider, as if pip installed it.
+
+    The module is copied, since another checkout has a package `bench` of its own.
+    """
+    shutil.copy(__file__, site / "payd_null_provider.py")
     info = site / "payd_null_provider-1.0.0.dist-info"
-    info.mkdir(parents=True)
+    info.mkdir()
     (info / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: payd-null-provider\nVersion: 1.0.0\n"
     )
-    (info / "entry_points.txt").write_text("[payd]\nnull = bench.null_provider\n")
+    (info / "entry_points.txt").write_text("[payd]\nnull = payd_null_provider\n")

@@ -24,12 +24,17 @@ _TITLES = (
     "CPU / peer",
     "errors",
 )
+_RATIOS = ("per_second", "p50_ms", "server_cpu_us")
 _PEERS = (PEER, webhook_rows.PEER)
+#: Ends the name of what was measured, for rows of another checkout's payd.
+OTHER = ", other checkout"
 
 
 def tables(results: Results) -> str:
-    """Everything that was measured: rows, then goals."""
+    """Everything that was measured: rows, the other checkout's ratios, goals."""
     parts = [rows_table(results.rows)]
+    if beside := beside_table(results.rows):
+        parts.append(beside)
     if reached := goals_table(results):
         parts.append(reached)
     return "\n".join(parts)
@@ -51,7 +56,7 @@ def _cells(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     for figure in ("server_cpu_us", "postgres_cpu_us", "nats_cpu_us"):
         value = getattr(row, figure)
         yield "" if value is None else f"{value:,.0f}"
-    for figure in ("per_second", "p50_ms", "server_cpu_us"):
+    for figure in _RATIOS:
         yield _text(ratio(row, peer, figure)) if peer else ""
     yield str(row.errors)
 
@@ -62,6 +67,23 @@ def _is_peer_of(one: Row, row: Row) -> bool:
         and row.what not in _PEERS
         and (one.call, one.concurrency, one.stored) == (row.call, row.concurrency, row.stored)
     )
+
+
+def beside_table(rows: Sequence[Row]) -> str:
+    """One line per row that was measured with both checkouts; empty without another one."""
+    others = {row.key: row for row in rows}
+    lines = [
+        (
+            row.what,
+            row.call,
+            _text(row.concurrency),
+            *(_text(ratio(row, other, one)) for one in _RATIOS),
+        )
+        for row in rows
+        if (other := others.get((row.what + OTHER, *row.key[1:])))
+    ]
+    titles = ("what", "call", "at once", "rate / other", "p50 / other", "CPU / other")
+    return _table(titles, 2, lines) if lines else ""
 
 
 def goals_table(results: Results) -> str:

@@ -91,6 +91,10 @@ class Stage:
         """Folder of the certificates."""
         return self.state.pki
 
+    def of(self, code: Path) -> "Stage":
+        """Return the same servers, with the payd of another checkout."""
+        return attrs.evolve(self, code=code)
+
     def place(self, name: str, stored: int = 0) -> Place:
         """Create a database with the schema and stored payments, or bring a kept one up to date."""
         environ = self._environment(name)
@@ -165,12 +169,16 @@ class Stage:
             finally:
                 process.send_signal(signal.SIGTERM)
 
+    def _python_path(self) -> str:
+        """The checkout's own code and wheels come before those that are installed."""
+        code = self.code
+        return os.pathsep.join(map(str, (code, code / "client", code / "plugins", self.site)))
+
     def _environment(self, database: str) -> dict[str, str]:
         pki = self.pki
         return {
             "PATH": os.environ["PATH"],
-            # The checkout comes first; `bench` is for the null provider.
-            "PYTHONPATH": os.pathsep.join(map(str, (self.code, self.site, ROOT))),
+            "PYTHONPATH": self._python_path(),
             "ENVIRONMENT": "test",
             "DB_HOST": HOST,
             "DB_PORT": str(self.server.port),

@@ -91,6 +91,17 @@ def test_a_row_is_compared_with_the_peer_of_the_same_call() -> None:
     assert theirs.endswith("|  |  |  | 0 |")
 
 
+def test_another_checkout_is_compared_row_by_row() -> None:
+    ours, other = a_row("payd", 300.0, 1000), a_row(f"payd{report.OTHER}", 200.0, 1250)
+
+    [_, _, line] = report.beside_table([ours, other]).splitlines()
+
+    assert [cell.strip() for cell in line.split("|")[1:-1]] == [
+        *("payd", "InitiatePayment", "16", "1.5", "", "0.8")
+    ]
+    assert report.beside_table([ours]) == ""
+
+
 def test_what_was_measured_is_compared_with_its_goal() -> None:
     table = report.goals_table(MEASURED)
     assert "16 at once, payd / grpc.aio peer: CPU | 1.25 | ≤ 1 | no |" in table
