@@ -1,6 +1,5 @@
 """`payd refund` and `payd refunds`: send money back, list refunds, approve or withdraw one."""
 
-import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ from payd.cli.target import find_operator, find_target, operator_options, target
 if TYPE_CHECKING:
     from payd_client import Money, PaymentClient, Refund
 
-_AMOUNT = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 _STATUSES = (
     *("AWAITING_APPROVAL", "CREATING", "PENDING", "AWAITING_TRANSFER"),
     *("SUCCEEDED", "FAILED", "CANCELED"),
@@ -191,16 +189,17 @@ def _money(text: str, currency: str) -> "Money":
     """Parse an amount in units of a currency, exactly."""
     from payd_client import Money
 
+    from payd.domain.decimals import parse_units
     from payd.domain.money import currency_exponent
 
     digits = currency_exponent(currency)
-    parts = _AMOUNT.fullmatch(text)
-    if parts is None or len(parts[2] or "") > digits:
+    try:
+        units = parse_units(text, digits)
+    except ValueError:
         example = f"12.{'5' * digits}" if digits else "12"
         raise click.BadParameter(
             f"{text!r} is not an amount in {currency}, such as {example}", param_hint="--amount"
-        )
-    units = int(parts[1]) * 10**digits + int((parts[2] or "").ljust(digits, "0") or 0)
+        ) from None
     return Money(currency_code=currency, minor_units=units)
 
 

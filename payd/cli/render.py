@@ -122,9 +122,9 @@ def units(asset: str, number: int, tokens: Tokens) -> str:
 
 
 def _decimal(number: int, digits: int, name: str) -> str:
-    whole, rest = divmod(abs(number), 10**digits)
-    sign = "-" if number < 0 else ""
-    return f"{sign}{whole}.{rest:0{digits}d} {name}" if digits else f"{sign}{whole} {name}"
+    from payd.domain.decimals import format_units
+
+    return f"{format_units(number, digits)} {name}"
 
 
 def tokens(transfer: Mapping[str, Any]) -> str:

@@ -1,9 +1,11 @@
 """Money and token amounts: exact integers that carry their unit."""
 
 import re
+from decimal import Decimal
 
 import attrs
 
+from payd.domain.decimals import format_units
 from payd.domain.text import BASE_UNITS_MAX
 
 #: PostgreSQL's bigint, and int64 in the proto.
@@ -52,10 +54,8 @@ class Money:
 
 def written(money: Money) -> str:
     """Format an amount exactly, in units of its currency: `1,234.50 USD`."""
-    digits = currency_exponent(money.currency_code)
-    whole, rest = divmod(money.minor_units, 10**digits)
-    fraction = f".{rest:0{digits}d}" if digits else ""
-    return f"{whole:,}{fraction} {money.currency_code}"
+    amount = format_units(money.minor_units, currency_exponent(money.currency_code))
+    return f"{Decimal(amount):,f} {money.currency_code}"
 
 
 @attrs.frozen(kw_only=True)

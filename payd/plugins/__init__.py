@@ -3,6 +3,7 @@
 A provider imports nothing else of payd. `payd.providers` finds, checks and runs providers.
 """
 
+from payd.domain.decimals import format_units, parse_units, rescale_units
 from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.evidence import (
     Absent,
@@ -38,6 +39,7 @@ from payd.plugins.context import (
     ProviderContext,
     no_cursor,
 )
+from payd.plugins.decimals import RemoteUnits
 from payd.plugins.errors import (
     Declined,
     IdempotencyConflict,
@@ -144,6 +146,7 @@ __all__ = [
     "RefundSnapshot",
     "RefundState",
     "RemoteObject",
+    "RemoteUnits",
     "RunningCompanion",
     "Sends",
     "Show",
@@ -164,6 +167,9 @@ __all__ = [
     "WebhookRefused",
     "WebhookRequest",
     "currency_exponent",
+    "format_units",
     "hookimpl",
     "no_cursor",
+    "parse_units",
+    "rescale_units",
 ]

@@ -8,7 +8,14 @@ Source: docs.stripe.com/currencies ("Zero-decimal currencies", "Special cases", 
 currencies", "Minimum and maximum charge amounts").
 """
 
-from payd.plugins import AmountRule, InvalidRequest, LineItem, Money, currency_exponent
+from payd.plugins import (
+    AmountRule,
+    InvalidRequest,
+    LineItem,
+    Money,
+    RemoteUnits,
+    currency_exponent,
+)
 
 _ZERO_DECIMAL = frozenset(
     "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split()  # noqa: SIM905
@@ -25,6 +32,13 @@ _TWO_DECIMAL = frozenset(
 )
 #: Currencies that payd can charge in.
 KNOWN = _ZERO_DECIMAL | _TWO_DECIMAL | _THREE_DECIMAL
+_UNITS = RemoteUnits(
+    decimals={
+        **dict.fromkeys(_ZERO_DECIMAL, 0),
+        **dict.fromkeys(_TWO_DECIMAL, 2),
+        **dict.fromkeys(_THREE_DECIMAL, 3),
+    }
+)
 #: Sources disagree on the unit of these: a wrong guess charges 100 times too much or too little.
 REFUSED = {
     "UGX": "sources disagree whether Stripe's amounts in UGX have two decimals or none",
@@ -58,9 +72,7 @@ def refusal_of(currency: str) -> str | None:
 
 def exponent(currency: str) -> int:
     """Decimals of Stripe's unit; ISO 4217's for a currency that payd cannot charge in."""
-    if currency not in KNOWN:
-        return currency_exponent(currency)
-    return 0 if currency in _ZERO_DECIMAL else 3 if currency in _THREE_DECIMAL else 2
+    return _UNITS.decimals_of(currency)
 
 
 def step(currency: str) -> int:
@@ -87,13 +99,10 @@ def rule_of(currency: str) -> AmountRule:
 
 def to_stripe(money: Money) -> int:
     """Convert to Stripe's units. Raises InvalidRequest if the result is not a whole number."""
-    shift = exponent(money.currency_code) - currency_exponent(money.currency_code)
-    if shift >= 0:
-        return int(money.minor_units * 10**shift)
-    units, rest = divmod(money.minor_units, 10**-shift)
-    if rest:
-        raise InvalidRequest("items", f"{money.currency_code} has no such amount at Stripe")
-    return int(units)
+    try:
+        return _UNITS.to_remote(money)
+    except ValueError as error:
+        raise InvalidRequest("items", f"{money.currency_code} at Stripe: {error}") from None
 
 
 def to_iso(units: int, currency: str, *, round_up: bool = False) -> int:

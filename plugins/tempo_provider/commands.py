@@ -3,13 +3,12 @@
 import re
 import time
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 import click
 import httpx
 
-from payd.plugins import CommandContext
+from payd.plugins import CommandContext, format_units, parse_units
 from tempo_provider.config import DEVNET, LOCALNET, TESTNET, TempoConfig
 
 _DECIMALS = 6
@@ -99,7 +98,7 @@ def _wallet(context: CommandContext) -> "_Wallet":
 
 
 def _show(units: int, token: str, receipt: Mapping[str, Any]) -> None:
-    click.echo(f"sent {Decimal(units).scaleb(-_DECIMALS)} of {token}")
+    click.echo(f"sent {format_units(units, _DECIMALS)} of {token}")
     click.echo(
         f"transaction {receipt['transactionHash']} in block {int(receipt['blockNumber'], 16)}"
     )
@@ -161,16 +160,9 @@ class _Wallet:
 
 def _units(amount: str) -> int:
     try:
-        units = Decimal(amount).scaleb(_DECIMALS)
-    except ArithmeticError:
-        units = Decimal("NaN")
-    if not units.is_finite() or not 0 <= units <= _UNITS_MAX:
-        raise click.BadParameter(f"{amount!r} is not an amount", param_hint="--amount")
-    if units != int(units):
-        raise click.BadParameter(
-            f"{amount!r} has more than {_DECIMALS} decimals", param_hint="--amount"
-        )
-    return int(units)
+        return parse_units(amount, _DECIMALS)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--amount") from None
 
 
 def _address(config: TempoConfig, token: str) -> str:

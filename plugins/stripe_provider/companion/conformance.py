@@ -10,7 +10,7 @@ from uuid import UUID
 
 import trio
 
-from payd.plugins import PaymentRef, RefundRef, WebhookRequest, currency_exponent
+from payd.plugins import PaymentRef, RefundRef, WebhookRequest, currency_exponent, rescale_units
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, NotScripted, Remote
 from stripe_provider.companion.app import StandIn, open_stand_in
 from stripe_provider.companion.currencies import decimals
@@ -277,19 +277,13 @@ class StripeRemote(Remote):
 
 def _stripes(minor_units: int, session: Json) -> int:
     """Convert an amount from ISO 4217's minor units to Stripe's."""
-    shift = _shift(session["currency"])
-    return int(minor_units * 10**shift if shift >= 0 else minor_units // 10**-shift)
+    currency = session["currency"]
+    return rescale_units(minor_units, currency_exponent(currency.upper()), decimals(currency))
 
 
 def _minor_units(amount: int, currency: str) -> int:
     """Convert an amount from Stripe's unit to ISO 4217's minor units."""
-    shift = _shift(currency)
-    return int(amount // 10**shift if shift >= 0 else amount * 10**-shift)
-
-
-def _shift(currency: str) -> int:
-    """Number of decimals that Stripe's unit has more than ISO 4217's."""
-    return decimals(currency) - currency_exponent(currency.upper())
+    return rescale_units(amount, decimals(currency), currency_exponent(currency.upper()))
 
 
 def _signed(event: Json, now: datetime, secret: str | None = None) -> WebhookRequest:

@@ -3,6 +3,10 @@
 Source: docs.stripe.com/currencies. UGX is left out: sources disagree on its decimals.
 """
 
+from decimal import Decimal
+
+from payd.plugins import format_units
+
 ZERO_DECIMAL = frozenset(
     "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905
 )
@@ -50,4 +54,4 @@ def least_charge(currency: str) -> int:
 def written(amount: int, currency: str) -> str:
     """Format an amount for people."""
     digits = decimals(currency)
-    return f"{amount / 10**digits:,.{digits}f} {currency.upper()}"
+    return f"{Decimal(format_units(amount, digits)):,f} {currency.upper()}"

@@ -19,6 +19,8 @@ from payd.plugins import (
     ShowField,
     ShowKind,
     Snapshot,
+    currency_exponent,
+    format_units,
 )
 from sepa_provider.ledger import Claim, Payout
 from sepa_provider.statements import Entry, Kind
@@ -31,7 +33,7 @@ def created(claim: Claim) -> Created:
 
 def instructions(payout: Payout) -> RefundInstructions:
     """Say what to transfer. The reference is how the transfer is recognized in a statement."""
-    amount = f"{payout.amount // 100}.{payout.amount % 100:02}"
+    amount = format_units(payout.amount, currency_exponent(payout.currency))
     fields = (("IBAN", payout.iban), ("Amount", amount), ("Reference", payout.reference))
     return RefundInstructions(
         next_action=Show(

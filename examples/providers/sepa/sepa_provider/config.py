@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field
 
-from payd.plugins import Method, ProviderConfig
+from payd.plugins import Method, ProviderConfig, currency_exponent, format_units
 from sepa_provider.references import compact, has_iban_check
 
 #: Placeholders that `instructions_url` may contain.
@@ -80,7 +80,7 @@ def instructions_url(config: SepaConfig, reference: str, currency: str, minor_un
     values = {
         "iban": config.iban,
         "reference": reference,
-        "amount": f"{minor_units // 100}.{minor_units % 100:02}",
+        "amount": format_units(minor_units, currency_exponent(currency)),
         "currency": currency,
     }
     return config.instructions_url.format(

@@ -11,6 +11,8 @@ from secrets import token_hex
 
 import attrs
 
+from payd.plugins import format_units
+
 _DOCUMENT = """<?xml version="1.0" encoding="UTF-8"?>
 <Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08">
  <BkToCstmrStmt>
@@ -50,7 +52,7 @@ def statement(iban: str, bookings: Sequence[Booking], now: datetime) -> str:
     entries = [
         _ENTRY.format(
             id=one.id,
-            cents_text=f"{one.cents // 100}.{one.cents % 100:02}",
+            cents_text=format_units(one.cents, 2),
             indicator="DBIT" if one.is_reversal or one.is_outgoing else "CRDT",
             reversal="<RvslInd>true</RvslInd>" if one.is_reversal else "",
             day=now.date().isoformat(),

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from payd.plugins import parse_units
 from sepa_provider.fake_bank import Booking, drop, statement
 
 
@@ -43,8 +43,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         reference, amount = self._order()
         try:
-            cents = int(Decimal(amount) * 100)
-        except InvalidOperation:
+            cents = parse_units(amount, 2)
+        except ValueError:
             self._answer(400, f"invalid amount {amount!r}: write it like 149.00")
             return
         booking = Booking(reference=reference, cents=cents)

@@ -5,18 +5,18 @@ entry that cannot be understood is refused as a whole, so that no money is skipp
 """
 
 import enum
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import attrs
 
+from payd.plugins import currency_exponent, parse_units
 from sepa_provider.references import compact, find_reference
 
 #: Room for some ten thousand entries; a larger file is not a statement.
 SIZE_MAX = 32 * 1024 * 1024
-_AMOUNT = re.compile(r"([0-9]{1,13})(?:\.([0-9]{1,5}))?")
+_DECIMALS = currency_exponent("EUR")
 
 
 class Kind(enum.Enum):
@@ -161,10 +161,10 @@ def _reference(part: ET.Element) -> str | None:
 
 def _cents(text: str) -> int:
     """Convert to cents without rounding. Raises UnreadableStatement."""
-    match = _AMOUNT.fullmatch(text.strip())
-    if match is None or (match[2] or "")[2:].strip("0"):
-        raise UnreadableStatement(f"not an amount in cents: {text[:30]!r}")
-    return int(match[1]) * 100 + int((match[2] or "")[:2].ljust(2, "0"))
+    try:
+        return parse_units(text.strip(), _DECIMALS)
+    except ValueError:
+        raise UnreadableStatement(f"not an amount in cents: {text[:30]!r}") from None
 
 
 def _time(text: str) -> datetime:
