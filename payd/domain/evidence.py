@@ -233,8 +233,9 @@ class Absent:
     """A lookup by the payment's operation found no object.
 
     Attributes:
-        proven: True if absence proves that nothing was created. False if it only shows that nothing
-            is payable now: enough to expire the payment, too little to send the request again.
+        proven: True if absence proves that nothing was created; that needs the manifest's
+            `Lookup.INCLUDING_ABSENCE`, too. False if it only shows that nothing is payable now:
+            enough to expire the payment, too little to send the request again.
     """
 
     proven: bool = True

@@ -87,7 +87,7 @@ def answer_to_fetch(
         case Found(created=created, snapshot=snapshot):
             return Answer(evidence=(created, snapshot))
         case evidence.Absent() if reference is None:
-            proven = lookup is Lookup.INCLUDING_ABSENCE
+            proven = said.proven and lookup is Lookup.INCLUDING_ABSENCE
             return Answer(evidence=(evidence.Absent(proven=proven),))
         case evidence.Absent():
             return attrs.evolve(UNANSWERED, is_missing=True)
@@ -143,7 +143,7 @@ def answer_to_fetch_refund(
         case RefundSnapshot():
             return RefundReply(answer=said)
         case evidence.Absent() if reference is None:
-            proven = lookup is Lookup.INCLUDING_ABSENCE
+            proven = said.proven and lookup is Lookup.INCLUDING_ABSENCE
             return RefundReply(answer=evidence.Absent(proven=proven))
         case _:
             return REFUND_UNANSWERED

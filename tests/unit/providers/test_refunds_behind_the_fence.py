@@ -233,6 +233,11 @@ async def test_absence_says_whether_it_proves_that_nothing_was_refunded(
     assert await fetch(Absent(), lookup, reference) == expected
 
 
+async def test_a_search_that_may_have_come_too_early_proves_nothing() -> None:
+    early = await fetch(Absent(proven=False), Lookup.INCLUDING_ABSENCE, None)
+    assert early == RefundReply(answer=Absent(proven=False))
+
+
 async def test_a_provider_without_lookup_is_not_asked_for_what_has_no_reference() -> None:
     assert await fetch(AssertionError("asked"), Lookup.NONE, None) == UNANSWERED
     assert (await fetch(REFUNDED, Lookup.NONE, "re_1")).answer == REFUNDED
