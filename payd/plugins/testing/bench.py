@@ -126,6 +126,11 @@ class BenchSink:
         }
         return list(found.values())
 
+    def confirmed(self, called: set[str]) -> int:
+        """The largest confirmed total in the snapshots whose reference is one of `called`."""
+        facts = [one.fact for one in self.stored if one.reference in called]
+        return max((one.confirmed for one in facts if isinstance(one, Snapshot)), default=0)
+
     async def cursor(self) -> str | None:
         """Return the stored cursor; None before the first one."""
         await trio.lowlevel.checkpoint()

@@ -55,9 +55,12 @@ async def _until_quiet(bench: Bench, sink: BenchSink, called: set[str], still: i
 
 
 def _confirmed(sink: BenchSink, called: set[str]) -> int:
-    """Sum of the confirmed receipts that name the object, each id once."""
+    """The confirmed amount of the object, as payd merges receipts, each id once, and snapshots."""
     receipts = sink.receipts(called)
-    return sum(one.amount for one in receipts if one.state is ReceiptState.CONFIRMED)
+    return max(
+        sum(one.amount for one in receipts if one.state is ReceiptState.CONFIRMED),
+        sink.confirmed(called),
+    )
 
 
 @check(Level.WATCH, "Nothing else reports money that the watch misses.", _watches)

@@ -1,0 +1,71 @@
+"""A watch that polls a list of objects reports snapshots, and the kit counts their money."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from acme_provider import charges
+from acme_provider.provider import AcmeProvider
+from integration.kit.broken import manifest_of, open_acme
+
+from payd.plugins import Observation, Sink
+from payd.plugins.testing import CHECKS, Level, Outcome, run_check
+
+CHECKED = [check for check in CHECKS if check.level is Level.WATCH]
+
+
+class Polling(AcmeProvider):
+    """Reports each charge as it stood at the end of a page of events."""
+
+    async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
+        cursor = await sink.cursor() or "0"
+        task_status.started()
+        while True:
+            page: Mapping[str, Any] = await self._api.get("/events", after=cursor, limit="100")  # type: ignore[assignment]
+            cursor = str(page["cursor"])
+            reports = [report(received) for received in page["events"]]
+            await sink.put(reports, cursor=cursor)
+            await trio.sleep(0.1)
+
+
+class HalfPolling(Polling):
+    """Reports half of what was paid."""
+
+    async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
+        await super().watch(HalfSink(sink), task_status=task_status)
+
+
+class HalfSink:
+    def __init__(self, sink: Sink) -> None:
+        self.cursor = sink.cursor
+        self._sink = sink
+
+    async def put(self, observations: Any, **more: Any) -> None:
+        halved = [
+            attrs.evolve(one, fact=attrs.evolve(one.fact, confirmed=one.fact.confirmed // 2))
+            for one in observations
+        ]
+        await self._sink.put(halved, **more)
+
+
+def report(received: Mapping[str, Any]) -> Observation:
+    charge = received["charge"]
+    return Observation(
+        id=received["id"], reference=charge["payment_id"], fact=charges.snapshot(charge)
+    )
+
+
+@pytest.mark.parametrize("check", CHECKED, ids=lambda check: check.name)
+def test_snapshots_pass(check: Any) -> None:
+    verdict = trio.run(partial(run_check, check, manifest_of(Polling), open_acme))
+    assert verdict.outcome is Outcome.PASSED, verdict
+
+
+def test_half_of_the_money_does_not() -> None:
+    [check] = [one for one in CHECKED if one.name == "a watch reports what was paid"]
+    verdict = trio.run(partial(run_check, check, manifest_of(HalfPolling), open_acme))
+    assert verdict.outcome is Outcome.FAILED, verdict
+    assert "were reported" in verdict.message
