@@ -98,7 +98,7 @@ class ClientCredentials(httpx.Auth):
         raise TypeError("ClientCredentials needs httpx.AsyncClient")
 
     async def _current(self, refused: _Token | None) -> _Token:
-        """Return a token that is not `refused`, after requesting it if there is none."""
+        """Return a token that is not `refused`, if necessary after requesting it."""
         while True:
             credentials = self._read_credentials()
             token = self._token

@@ -24,7 +24,8 @@ class Polling(AcmeProvider):
         cursor = await sink.cursor() or "0"
         task_status.started()
         while True:
-            page: Mapping[str, Any] = await self._api.get("/events", after=cursor, limit="100")  # type: ignore[assignment]
+            page = await self._api.get("/events", after=cursor, limit="100")
+            assert page is not None
             cursor = str(page["cursor"])
             reports = [report(received) for received in page["events"]]
             await sink.put(reports, cursor=cursor)
