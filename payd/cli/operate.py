@@ -199,11 +199,20 @@ def config_show(as_json: bool, state_dir: Path | None) -> None:
 
 
 @config.command("reference")
-def config_reference() -> None:
+@click.option("--provider", help="Only the settings of this installed provider, as a table.")
+def config_reference(provider: str | None) -> None:
     """Print docs/configuration.md: every setting with variable, default and meaning."""
-    from payd.cli.reference import reference
+    from payd.cli.reference import reference, settings_table
+    from payd.providers.loader import PluginError, manifest_of
 
-    click.echo(reference(), nl=False)
+    if provider is None:
+        click.echo(reference(), nl=False)
+        return
+    try:
+        manifest = manifest_of(provider)
+    except PluginError as error:
+        raise click.BadParameter(str(error), param_hint="--provider") from None
+    click.echo(settings_table(manifest))
 
 
 @click.group()

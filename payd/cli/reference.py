@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from payd.config import SETTINGS, Setting
 from payd.config.passwords import VAULT_NAMES
+from payd.config.settings import bounds
 from payd.plugins.interface import ProviderManifest
 from payd.providers.loader import manifest_of
 
@@ -133,13 +134,20 @@ def _shown(value: object) -> str:
 
 
 def _provider(manifest: ProviderManifest) -> str:
-    rows = ["| key | variable | type | default |", "|---|---|---|---|"]
+    readme = f"[Its README](../plugins/{manifest.name}_provider/README.md)"
+    head = f"## Provider {manifest.name}\n\n{readme} says how it works."
+    return f"{head}\n\n{settings_table(manifest)}"
+
+
+def settings_table(manifest: ProviderManifest) -> str:
+    """Generate the table of a provider's settings from their model, as Markdown."""
+    rows = []
     for name, field in manifest.config_model.model_fields.items():
         key, env = f"providers.{manifest.name}.{name}", f"{manifest.name}_{name}".upper()
-        rows.append(f"| `{key}` | `{env}` | {_kind(field.annotation)} | {_default(field)} |")
-    where = f"[its README](../plugins/{manifest.name}_provider/README.md)"
-    title = f"## Provider {manifest.name}"
-    return f"{title}\n\nFor the meaning of each setting, see {where}.\n\n" + "\n".join(rows)
+        kind = _kind(field.annotation) + bounds(field)
+        meaning = _escaped(field.description or "")
+        rows.append(f"| `{key}` | `{env}` | {kind} | {_default(field)} | {meaning} |")
+    return _table(rows)
 
 
 def _default(field: FieldInfo) -> str:

@@ -54,7 +54,7 @@ def _setting(key: str, field: FieldInfo) -> Setting:
         key=key,
         env=str(extra.get("env") or "PAYD_" + key.upper().replace(".", "_")),
         kind=kind,
-        type=" | ".join(choices) or kind + _bounds(field),
+        type=" | ".join(choices) or kind + bounds(field),
         default=field.default,
         production_default=extra.get("production"),
         form=str(extra.get("form") or ""),
@@ -81,7 +81,8 @@ def _kind(annotation: object) -> tuple[Kind, tuple[str, ...]]:
     return kinds.get(annotation, "text"), ()
 
 
-def _bounds(field: FieldInfo) -> str:
+def bounds(field: FieldInfo) -> str:
+    """Return the limits of a number in words, with a leading blank; empty without limits."""
     parts = []
     for limit in field.metadata:
         match limit:
@@ -91,6 +92,8 @@ def _bounds(field: FieldInfo) -> str:
                 parts.append(f"from {bound}")
             case annotated_types.Le(le=bound):
                 parts.append(f"up to {bound}")
+            case annotated_types.Lt(lt=bound):
+                parts.append(f"below {bound}")
     return " " + " ".join(parts) if parts else ""
 
 

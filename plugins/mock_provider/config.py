@@ -31,21 +31,42 @@ class MockConfig(ProviderConfig):
     """The settings under `providers.mock`."""
 
     methods: Annotated[tuple[MethodKey, ...], BeforeValidator(_split)] = Field(
-        default=("mock",), min_length=1
+        default=("mock",),
+        min_length=1,
+        description="Keys of its payment methods; crypto also offers USDC and USDT.",
     )
-    #: ISO 4217 codes that each of its methods takes.
     currencies: Annotated[tuple[Currency, ...], BeforeValidator(_split)] = Field(
-        default=("USD", "EUR", "BRL", "JPY"), min_length=1
+        default=("USD", "EUR", "BRL", "JPY"),
+        min_length=1,
+        description="ISO 4217 codes that each of its methods takes.",
     )
-    #: Milliseconds from the creation to the scripted result.
-    delay_ms: int = Field(default=200, ge=0, le=DELAY_MAX_MS)
-    #: Fraction of payments without a scenario that fail.
-    failure_rate: float = Field(default=0.0, ge=0.0, le=1.0)
-    #: Seed for choosing the payments that fail.
-    seed: int = 0
-    #: SQLite file of the sessions; without one they are in memory and end with the process.
-    state_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = None
-    base_url: str = Field(default="https://mock.invalid", pattern=r"^https?://[^\s]+$")
+    delay_ms: int = Field(
+        default=200,
+        ge=0,
+        le=DELAY_MAX_MS,
+        description="Milliseconds from the creation to the scripted result.",
+    )
+    failure_rate: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description=(
+            "Fraction of payments without a scenario that fail: half are declined, a "
+            "quarter each time out before and after creation."
+        ),
+    )
+    seed: int = Field(default=0, description="Seed for choosing the payments that fail.")
+    state_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        default=None,
+        description=(
+            "SQLite file of the sessions; without one they are in memory and end with the process."
+        ),
+    )
+    base_url: str = Field(
+        default="https://mock.invalid",
+        pattern=r"^https?://[^\s]+$",
+        description="Start of the URL of a payment's page, which does not exist.",
+    )
 
 
 #: Invented token addresses that exist on no chain.

@@ -31,18 +31,44 @@ class StripeConfig(ProviderConfig):
     """The settings under `providers.stripe`."""
 
     currencies: Annotated[tuple[Currency, ...], BeforeValidator(_split)] = Field(
-        default=("USD",), min_length=1
+        default=("USD",),
+        min_length=1,
+        description="ISO 4217 codes that can be paid in; the price list needs prices in them.",
     )
-    #: Stripe allows 30 minutes to 24 hours; a margin of a minute allows for clocks that differ.
-    session_ttl_minutes: int = Field(default=60, ge=31, le=1439)
-    #: Maximum requests per second to each endpoint of the API.
-    requests_per_second: float = Field(default=25.0, gt=0, le=10_000)
-    #: Seconds per request. create may send two within payd's deadline of 10 s.
-    request_timeout_s: float = Field(default=4.0, gt=0, le=60)
-    #: Maximum difference in seconds between a webhook's signing time and payd's clock.
-    tolerance_s: int = Field(default=300, ge=1, le=3600)
-    #: Base URL of the API. A different one is for tests and refused in production.
-    api_base: str = Field(default=STRIPE_API, pattern=r"^https?://[^\s/]+$")
+    session_ttl_minutes: int = Field(
+        default=60,
+        ge=31,
+        le=1439,
+        description=(
+            "Minutes until a session expires. Stripe allows 30 minutes to 24 hours; a "
+            "margin of a minute allows for clocks that differ."
+        ),
+    )
+    requests_per_second: float = Field(
+        default=25.0,
+        gt=0,
+        le=10_000,
+        description="Maximum requests per second to each endpoint of Stripe's API.",
+    )
+    request_timeout_s: float = Field(
+        default=4.0,
+        gt=0,
+        le=60,
+        description=(
+            "Seconds per request; a payment's creation may send two within payd's deadline of 10 s."
+        ),
+    )
+    tolerance_s: int = Field(
+        default=300,
+        ge=1,
+        le=3600,
+        description="Maximum difference in seconds between a webhook's time and payd's clock.",
+    )
+    api_base: str = Field(
+        default=STRIPE_API,
+        pattern=r"^https?://[^\s/]+$",
+        description="Base URL of the API; another one is for tests and refused in production.",
+    )
 
 
 def methods_of(config: StripeConfig) -> tuple[Method, ...]:

@@ -69,33 +69,76 @@ Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$")]
 class TempoConfig(ProviderConfig):
     """The settings under `providers.tempo`."""
 
-    #: Address that receives the money. payd does not need its key.
-    receiver_address: Annotated[Address, AfterValidator(_is_receiver)]
-    #: JSON-RPC endpoints of the chain, in order of preference.
-    rpc_url: Annotated[tuple[Url, ...], BeforeValidator(_split)] = Field(min_length=1)
-    #: Number of endpoints that must agree; by default two, or one with a single endpoint.
-    rpc_quorum: int | None = Field(default=None, ge=1)
-    chain_id: int = Field(gt=0, lt=2**63)
-    #: Offered tokens: currency code → address; by default the known tokens of the chain.
-    tokens: Annotated[Mapping[Code, Token], BeforeValidator(_pairs)] = Field(default_factory=dict)
-    #: Tokens that are watched but not offered, so that payd sees them arrive.
-    watched_tokens: Annotated[tuple[Token, ...] | None, BeforeValidator(_split)] = None
-    payment_ttl_minutes: int = Field(default=30, ge=5, le=1440)
-    #: Seconds between requests for a new final block.
-    poll_interval_s: float = Field(default=2.0, ge=0.05, le=60)
-    #: Seconds per request.
-    request_timeout_s: float = Field(default=4.0, gt=0, le=60)
-    #: Maximum number of blocks per request.
-    range_blocks_max: int = Field(default=10_000, ge=1, le=100_000)
-    #: Number of blocks before the cursor that every request reads again.
-    overlap_blocks: int = Field(default=64, ge=0, le=10_000)
-    #: Number of blocks before the cursor that are read again periodically, and seconds between.
-    rescan_blocks: int = Field(default=50_000, ge=0, le=10_000_000)
-    rescan_interval_s: float = Field(default=3600.0, ge=0.1, le=86_400)
-    #: Block where the first start begins to read; by default the final block at that time.
-    start_block: int | None = Field(default=None, ge=0)
-    #: `complete`: late money completes a payment; `hold`: an operator decides.
-    late_payments: Literal["complete", "hold"] = "complete"
+    receiver_address: Annotated[Address, AfterValidator(_is_receiver)] = Field(
+        description=(
+            "Account that receives the payments; payd does not need its key. An address of "
+            "the chain itself is refused."
+        )
+    )
+    rpc_url: Annotated[tuple[Url, ...], BeforeValidator(_split)] = Field(
+        min_length=1, description="JSON-RPC endpoints of the chain, in order of preference."
+    )
+    rpc_quorum: int | None = Field(
+        default=None,
+        ge=1,
+        description=(
+            "Number of endpoints that must agree; by default two, or one with a single endpoint."
+        ),
+    )
+    chain_id: int = Field(gt=0, lt=2**63, description="Chain: 4217 is mainnet, 42431 testnet.")
+    tokens: Annotated[Mapping[Code, Token], BeforeValidator(_pairs)] = Field(
+        default_factory=dict,
+        description=(
+            "Offered tokens, CODE: address; by default the chain's USDC and USDT. By "
+            "address, because anyone may create a token called USDC."
+        ),
+    )
+    watched_tokens: Annotated[tuple[Token, ...] | None, BeforeValidator(_split)] = Field(
+        default=None,
+        description=(
+            "Tokens that are not offered but recognized when they arrive; by default the "
+            "chain's other known ones."
+        ),
+    )
+    payment_ttl_minutes: int = Field(
+        default=30, ge=5, le=1440, description="Minutes until a payment expires."
+    )
+    poll_interval_s: float = Field(
+        default=2.0,
+        ge=0.05,
+        le=60,
+        description="Seconds between requests for the newest final block.",
+    )
+    request_timeout_s: float = Field(default=4.0, gt=0, le=60, description="Seconds per request.")
+    range_blocks_max: int = Field(
+        default=10_000, ge=1, le=100_000, description="Maximum number of blocks per request."
+    )
+    overlap_blocks: int = Field(
+        default=64,
+        ge=0,
+        le=10_000,
+        description="Number of blocks before the cursor that every request reads again.",
+    )
+    rescan_blocks: int = Field(
+        default=50_000,
+        ge=0,
+        le=10_000_000,
+        description="Number of blocks before the cursor that are read again periodically.",
+    )
+    rescan_interval_s: float = Field(
+        default=3600.0, ge=0.1, le=86_400, description="Seconds between these rescans."
+    )
+    start_block: int | None = Field(
+        default=None,
+        ge=0,
+        description=(
+            "Block where the first start begins to read; by default the final block at that time."
+        ),
+    )
+    late_payments: Literal["complete", "hold"] = Field(
+        default="complete",
+        description="complete: late money completes a payment; hold: an operator decides.",
+    )
 
     @model_validator(mode="before")
     @classmethod

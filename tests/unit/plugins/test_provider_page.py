@@ -53,6 +53,7 @@ from uuid import UUID
 import click
 import httpx
 import trio
+from pydantic import Field
 
 from payd.plugins import {", ".join(payd.plugins.__all__)}
 from payd.plugins.oauth import ClientCredentials

@@ -47,19 +47,42 @@ def _template(text: str) -> str:
 class SepaConfig(ProviderConfig):
     """Settings under `providers.sepa`."""
 
-    #: IBAN of the account that receives the transfers; only its statements are read.
-    iban: Annotated[str, AfterValidator(checked_iban)]
-    #: URL template of the shop's page with the transfer details.
-    instructions_url: Annotated[str, AfterValidator(_template)]
-    #: SQLite file with the open claims and the statement entries. It must be on a local disk: all
-    #: daemons that run the provider share it.
-    ledger_file: Path
-    #: Folder into which the bank, or a job, puts statements.
-    statements_dir: Path
-    #: Days until a payment expires. A transfer takes a bank day, and weekends have none.
-    expiry_days: int = Field(default=7, ge=1, le=90)
-    #: Whether money that arrives after closing completes the payment; if not, an operator decides.
-    late_payments_complete: bool = True
+    iban: Annotated[str, AfterValidator(checked_iban)] = Field(
+        description=(
+            "IBAN of the account that receives the transfers; use a dedicated one, as every "
+            "credit on it is reported to payd."
+        )
+    )
+    instructions_url: Annotated[str, AfterValidator(_template)] = Field(
+        description=(
+            "URL of the shop's page with the transfer details, with {reference}, {amount} "
+            "and optionally {iban}, {currency}."
+        )
+    )
+    ledger_file: Path = Field(
+        description=(
+            "SQLite file with the claims and the entries; on a local disk, and in your "
+            "backups. All daemons that run the provider share it."
+        )
+    )
+    statements_dir: Path = Field(
+        description="Folder into which the bank, or a job, puts statements."
+    )
+    expiry_days: int = Field(
+        default=7,
+        ge=1,
+        le=90,
+        description=(
+            "Days until a payment expires. A transfer takes a bank day, and weekends have none."
+        ),
+    )
+    late_payments_complete: bool = Field(
+        default=True,
+        description=(
+            "Whether money that arrives after closing completes the payment; if not, an "
+            "operator decides."
+        ),
+    )
 
 
 def methods_of(config: SepaConfig) -> tuple[Method, ...]:
