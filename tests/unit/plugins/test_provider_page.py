@@ -245,6 +245,8 @@ def test_an_unreadable_order_is_not_reported(examples: ModuleType) -> None:
         with pytest.raises(OutcomeUnknown):
             examples.order_snapshot({**ORDER, **wrong})
     assert isinstance(examples.fact({**ORDER, "test": True}, is_live=True), Conflict)
+    later = NOW + timedelta(hours=1)
+    assert examples.order_snapshot(ORDER, later).as_of == later
 
 
 async def test_a_card_is_charged_asked_about_or_refused(examples: ModuleType) -> None:
