@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
 
+import attrs
 import click
 import pytest
 import trio
@@ -19,8 +20,10 @@ from click.testing import CliRunner
 
 import payd.plugins
 from payd.plugins import (
+    Absent,
     CommandContext,
     Conflict,
+    Created,
     CreateOperation,
     CryptoTransfer,
     Declined,
@@ -80,10 +83,15 @@ class FakeOrders(Protocol):
     def expire(self, payment_id: str) -> None: ...
 
 
+class Midnight:
+    def now(self) -> datetime:
+        return datetime(2026, 1, 3, tzinfo=UTC)
+
+
 class Example:
-    def __init__(self, api: Api, config: Any = None) -> None:
+    def __init__(self, api: Api, clock: Clock | None = None) -> None:
         self._api = api
-        self._config = config
+        self._clock: Clock = clock or Midnight()
 
 
 def authentic(request: WebhookRequest, secrets: Sequence[str], now: datetime) -> bytes:
@@ -342,6 +350,34 @@ async def test_all_objects_are_listed(examples: ModuleType) -> None:
     audited = example(examples, "holdings")(FakeApi(balances=balances))
     [holding] = await audited.holdings("7")
     assert (holding.balance, holding.at) == (149, "7")
+
+
+async def test_a_look_finds_an_order_by_either_name(examples: ModuleType) -> None:
+    waiting = {**ORDER, "status": "waiting", "paid": "0.00", "url": "https://pay"}
+    answers: dict[str, Any] = {"orders/o1": waiting, "orders/o1/close": {**waiting, "status": "closed"}}
+    answers |= {"orders": {"orders": [waiting]}, "orders/o2": None, "account": {}}
+    provider = example(examples, "fetch")(FakeApi(**answers))
+    ref = PaymentRef(
+        operation_id="", payment_id=PAYMENT_ID, reference="o1", asset="EUR", create_time=NOW
+    )
+    for one in (ref, attrs.evolve(ref, reference=None)):
+        found = await provider.fetch(one)
+        assert found.created == Created(reference="o1", next_action=Redirect(url="https://pay"))
+        assert found.snapshot.as_of == datetime(2026, 1, 3, tzinfo=UTC)
+    assert await provider.fetch(attrs.evolve(ref, reference="o2")) == Absent()
+    assert (await provider.cancel(ref)).status is ProviderStatus.CANCELED
+    await provider.health()
+
+
+async def test_a_scanned_event_is_translated(examples: ModuleType) -> None:
+    event = {"id": "e1", "type": "order.paid", "order": ORDER}
+    provider = example(examples, "scan")(
+        FakeApi(events={"events": [event], "next": 7, "more": False})
+    )
+    page = await provider.scan(None)
+    assert page.cursor == "7"
+    [observation] = provider.translate(page.events[0])
+    assert observation.reference == str(PAYMENT_ID)
 
 
 def test_the_command_prints_the_page(examples: ModuleType) -> None:
