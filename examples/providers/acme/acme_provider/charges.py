@@ -15,8 +15,12 @@ from payd.plugins import (
     Redirect,
     RefundSnapshot,
     RefundState,
+    RemoteUnits,
     Snapshot,
 )
+
+#: Its amounts are in minor units, as whole numbers. Name the currencies with other decimals here.
+UNITS = RemoteUnits()
 
 _STATUS = {
     "open": ProviderStatus.OPEN,
@@ -54,7 +58,7 @@ def found(charge: Mapping[str, Any]) -> Found:
 def snapshot(charge: Mapping[str, Any]) -> Snapshot:
     """Convert a charge to a snapshot. Amounts are in the currency's minor units."""
     try:
-        received = int(charge["received"])
+        received = UNITS.from_remote(charge["received"], charge["currency"])
         return Snapshot(
             status=_STATUS[charge["status"]],
             asset=charge["currency"],
@@ -66,7 +70,7 @@ def snapshot(charge: Mapping[str, Any]) -> Snapshot:
             disputes=_disputes(charge),
             # The API's own time. Without one, use the time of the request.
             as_of=datetime.fromtimestamp(charge["as_of"], UTC),
-            due=int(charge["amount"]),
+            due=UNITS.from_remote(charge["amount"], charge["currency"]),
             reference=charge["id"],
         )
     except (LookupError, TypeError, ValueError) as error:
@@ -82,7 +86,7 @@ def refund(document: Mapping[str, Any]) -> RefundSnapshot:
             reference=document["id"],
             state=_REFUND_STATE[document["status"]],
             asset=document["currency"],
-            amount=int(document["amount"]),
+            amount=UNITS.from_remote(document["amount"], document["currency"]),
             time=datetime.fromtimestamp(document["create_time"], UTC),
             refund_id=UUID(ours) if ours else None,
             failure_code="refused_by_bank" if has_failed else None,
@@ -100,7 +104,7 @@ def _disputes(charge: Mapping[str, Any]) -> tuple[Dispute, ...]:
             id=dispute["id"],
             status=_DISPUTE_STATUS[dispute["status"]],
             asset=charge["currency"],
-            amount=int(dispute["amount"]),
+            amount=UNITS.from_remote(dispute["amount"], charge["currency"]),
             reason=dispute["reason"],
             open_time=datetime.fromtimestamp(dispute["open_time"], UTC),
             as_of=datetime.fromtimestamp(charge["as_of"], UTC),

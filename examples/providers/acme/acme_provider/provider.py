@@ -51,7 +51,7 @@ class AcmeProvider:
             "/charges",
             {
                 "payment_id": str(operation.payment_id),
-                "amount": operation.amount.minor_units,
+                "amount": charges.UNITS.to_remote(operation.amount),
                 "currency": operation.amount.currency_code,
                 "expire_time": int(operation.expire_time.timestamp()),
                 "return_url": operation.return_url,
