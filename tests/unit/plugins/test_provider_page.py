@@ -354,7 +354,10 @@ async def test_all_objects_are_listed(examples: ModuleType) -> None:
 
 async def test_a_look_finds_an_order_by_either_name(examples: ModuleType) -> None:
     waiting = {**ORDER, "status": "waiting", "paid": "0.00", "url": "https://pay"}
-    answers: dict[str, Any] = {"orders/o1": waiting, "orders/o1/close": {**waiting, "status": "closed"}}
+    answers: dict[str, Any] = {
+        "orders/o1": waiting,
+        "orders/o1/close": {**waiting, "status": "closed"},
+    }
     answers |= {"orders": {"orders": [waiting]}, "orders/o2": None, "account": {}}
     provider = example(examples, "fetch")(FakeApi(**answers))
     ref = PaymentRef(
