@@ -198,6 +198,9 @@ class Created:
             reports name the object by it.
         next_action: What the customer has to do; None if nothing is left to do.
         aliases: Other ids of the object by which reports may name it.
+        expire_time: When the remote side closes the object by itself, if it says so. The payment
+            then expires at this time, unless it expires earlier: never later than its caller
+            expects.
     """
 
     reference: str = attrs.field(validator=is_name)
@@ -205,8 +208,6 @@ class Created:
         validator=optional(instance_of((Redirect, CryptoTransfer, Show)))
     )
     aliases: tuple[str, ...] = attrs.field(default=(), validator=are_aliases)
-    #: When the remote side closes the object by itself, if it says so. The payment then expires at
-    #: this time, unless it expires earlier: never later than its caller expects.
     expire_time: datetime | None = attrs.field(default=None, validator=optional(is_aware))
 
 
