@@ -151,6 +151,12 @@ class NeverReplacesItsToken(TokenAcme):
 
 
 @fails("an expired token is replaced once", remote=open_tokens)
+class ReplacesItInCreateAlone(TokenAcme):
+    async def cancel(self, ref: Any) -> Any:
+        return await AcmeProvider.cancel(self, ref)
+
+
+@fails("an expired token is replaced once", remote=open_tokens)
 class AsksForThreeTokens(TokenAcme):
     async def renew(self, used: str) -> None:
         for _ in range(3):
@@ -193,6 +199,17 @@ class SendsItsOwnExpiry(AcmeProvider):
         return await super().create(
             attrs.evolve(operation, expire_time=operation.create_time + minutes)
         )
+
+
+@fails("a setting changed between retries changes nothing")
+class ComputesItsParametersAgain(StripeProvider):
+    def prepare(self, operation: Any) -> Any:
+        minutes = timedelta(minutes=self._config.session_ttl_minutes)
+        ends_at = int((operation.create_time + minutes).timestamp())
+        return {**super().prepare(operation), "expires_at": ends_at}
+
+    async def create(self, operation: Any) -> Created:
+        return await super().create(attrs.evolve(operation, parameters=self.prepare(operation)))
 
 
 @fails("an object closes at its expiry")

@@ -82,14 +82,20 @@ class TokenAcme(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         return await self.with_token(super().fetch, ref)
 
-    async def with_token(self, call: Callable[..., Any], argument: Any) -> Any:
+    async def cancel(self, ref: Any) -> Any:
+        return await self.with_token(super().cancel, ref)
+
+    async def health(self) -> None:
+        await self.with_token(super().health)
+
+    async def with_token(self, call: Callable[..., Any], *arguments: Any) -> Any:
         used = self.token
         self._api._read_key = lambda: self.token
         try:
-            return await call(argument)
+            return await call(*arguments)
         except Misconfigured:
             await self.renew(used)
-        return await call(argument)
+        return await call(*arguments)
 
     async def renew(self, used: str) -> None:
         self.renewing = self.renewing or trio.Lock()

@@ -42,8 +42,11 @@ async def an_expired_token_is_replaced_once(bench: Bench) -> None:
     _bounded(await bench.remote.requests() - before, usual)
     if issued is not None and (new := await bench.remote.tokens() - issued) != 1:
         raise Failed(f"after one token expired, {new} were fetched")
+    for call in (bench.found, bench.cancel):
+        await bench.remote.expire_token()
+        await call(ref)
     await bench.remote.expire_token()
-    await bench.found(ref)
+    await bench.in_time(bench.provider.health)
 
 
 @check(Level.RESILIENCE, "Many payments meet the expiry at once; a token endpoint limits requests.")
