@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import cache
 
 import pytest
 import trio
@@ -10,7 +11,7 @@ from payd.plugins import ProviderManifest
 from payd.plugins.testing.bench import OpenRemote
 from payd.plugins.testing.registry import CHECKS, Check
 from payd.plugins.testing.report import UNPROVEN_HEADING, Outcome, Report, Verdict
-from payd.plugins.testing.run import report_of, run_check
+from payd.plugins.testing.run import claimed, report_of, run_check
 
 _VERDICT = pytest.StashKey[tuple[ProviderManifest, Verdict]]()
 
@@ -21,9 +22,11 @@ def conformance(manifest: ProviderManifest, open_remote: OpenRemote) -> Callable
     One that is unproven fails, unless `ProviderManifest.unproven` gives the reason.
     """
 
+    claims = cache(lambda: trio.run(claimed, manifest, open_remote))
+
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "_"))
     def test(check: Check, request: pytest.FixtureRequest) -> None:
-        verdict = trio.run(run_check, check, manifest, open_remote)
+        verdict = trio.run(run_check, check, manifest, open_remote, claims())
         request.node.stash[_VERDICT] = (manifest, verdict)
         match verdict.outcome:
             case Outcome.FAILED:

@@ -1,7 +1,7 @@
 """Run checks, each with its own provider and remote side, and judge the outcome."""
 
 import traceback
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -50,8 +50,9 @@ async def run_kit(
 ) -> Report:
     """Run every check in order and return the report; `on_verdict` is called after each check."""
     verdicts = []
+    claims = await claimed(manifest, open_remote)
     for check in CHECKS:
-        verdicts.append(await run_check(check, manifest, open_remote))
+        verdicts.append(await run_check(check, manifest, open_remote, claims))
         on_verdict(verdicts[-1])
     return report_of(manifest, verdicts, now)
 
@@ -67,10 +68,34 @@ def report_of(manifest: ProviderManifest, verdicts: Sequence[Verdict], now: date
     )
 
 
-async def run_check(check: Check, manifest: ProviderManifest, open_remote: OpenRemote) -> Verdict:
-    """Run one check; any exception in it becomes the verdict."""
+async def claimed(manifest: ProviderManifest, open_remote: OpenRemote) -> Container[str] | None:
+    """Names of the checks that apply to the provider, found with one opening of it.
+
+    None if it cannot be opened: each check then reports why.
+    """
+    try:
+        with trio.fail_after(CHECK_TIMEOUT_S):
+            async with interrupted_when_held(), open_bench(manifest, open_remote) as bench:
+                return {one.name for one in CHECKS if one.applies(manifest, bench.provider)}
+    except (Exception, SystemExit):  # noqa: BLE001 - the provider's code
+        return None
+
+
+async def run_check(
+    check: Check,
+    manifest: ProviderManifest,
+    open_remote: OpenRemote,
+    claims: Container[str] | None = None,
+) -> Verdict:
+    """Run one check; any exception in it becomes the verdict.
+
+    With the names of `claimed`, a check that does not apply opens nothing.
+    """
     began = trio.current_time()
-    outcome, message = await _outcome(check, manifest, open_remote)
+    if claims is not None and check.name not in claims:
+        outcome, message = Outcome.NOT_CLAIMED, ""
+    else:
+        outcome, message = await _outcome(check, manifest, open_remote)
     reason = _reason(check, manifest)
     if reason and outcome in (Outcome.PASSED, Outcome.NOT_CLAIMED):
         outcome, message = Outcome.FAILED, _OUTDATED.format(reason=reason, outcome=outcome.value)

@@ -14,7 +14,7 @@ from acme_provider.conformance import open_remote as open_acme
 
 from payd.plugins.testing import CHECKS, BenchClock, NotScripted, Outcome, Remote, conformance
 from payd.plugins.testing.report import Verdict, from_json
-from payd.plugins.testing.run import START, report_of, run_check
+from payd.plugins.testing.run import START, claimed, report_of, run_check
 
 BY_NAME = {check.name: check for check in CHECKS}
 CHECK = "overpayments are reported exactly"
@@ -88,3 +88,18 @@ def test_the_report_shows_the_reason_and_keeps_it() -> None:
     bare = report_of(MANIFEST, [passed, verdict_of({}, open_strict)], START)
     assert not bare.passed
     assert f"ProviderManifest.unproven\n  {CHECK}: this fake takes no excess" in bare.as_text()
+
+
+def test_what_is_claimed_is_found_once_and_the_rest_opens_nothing() -> None:
+    watch = BY_NAME["a watch reports what was paid"]
+    claims = trio.run(claimed, MANIFEST, open_acme)
+    assert claims is not None
+    assert CHECK in claims
+    assert watch.name not in claims
+
+    def open_remote(clock: BenchClock) -> Any:
+        raise AssertionError("opened")
+
+    verdict = trio.run(run_check, watch, MANIFEST, open_remote, claims)
+    assert verdict.outcome is Outcome.NOT_CLAIMED
+    assert trio.run(claimed, MANIFEST, open_remote) is None
