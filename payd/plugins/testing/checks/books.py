@@ -287,7 +287,7 @@ async def a_refund_of_payd_is_the_same_by_every_channel(bench: Bench) -> None:
         following = await follow(bench)
         one = await following.open()
         await following.pay(one, one.due)
-        await following.gather(last=True)
+        await following.gather()
         await bench.remote.slow_refunds(one.ref)
         payment = await known(bench, one.operation, one.ref, one.created)
         refund = payment.refund(payment.due)
