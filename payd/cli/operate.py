@@ -79,7 +79,7 @@ def _from_vault(config: Any) -> Any:
 
 @click.command()
 def serve() -> None:
-    """Run the daemon until SIGTERM. SIGHUP reloads prices, certificates, secrets, log level."""
+    """Run the daemon until SIGTERM. SIGHUP reloads what can be reloaded."""
     config = _load(os.environ)
     _preflight(config)
     from payd.config import load_config

@@ -1,4 +1,4 @@
-"""Change a running daemon: prices, allow-list, certificates, secrets, log level.
+"""Change a running daemon: prices, allow-list, certificates, secrets, log level, scans.
 
 SIGHUP, a changed certificate file and a rotated secret all lead here. Each change reads and
 validates everything first and swaps it in afterwards. When one part is invalid, nothing changes and

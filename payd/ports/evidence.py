@@ -123,5 +123,12 @@ class Cursors(Protocol):
         before the first read.
         """
 
+    async def shorten_rest(self, name: str, rest: timedelta) -> None:
+        """Let no cursor of this name, of any provider, rest or be claimed for longer than `rest`.
+
+        A claim that is under way may end early, as when its lease ends: what is read twice is
+        stored once.
+        """
+
     async def read_cursor(self, provider: str, name: str) -> str | None:
         """The stored value of a cursor; None if it was never stored."""

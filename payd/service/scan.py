@@ -4,7 +4,7 @@ Scanned events are stored like webhooks and have the same ids, so an event that 
 counts once. Several daemons may scan; one at a time has the claim on a cursor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import attrs
@@ -24,18 +24,28 @@ class ScanStep:
     cursor: str | None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Scan:
     """Use case: read events that no webhook delivered."""
 
     inbox: Inbox
     cursors: Cursors
     providers: Providers
-    interval: timedelta = timedelta(minutes=10)
+    #: Time between two scans, as it is now: a reload may change it.
+    interval: Callable[[], timedelta] = lambda: timedelta(minutes=10)
     lease_s: float = 60.0
+    #: The longest rest that a cursor may have; None until the first claim.
+    _rest: timedelta | None = attrs.field(default=None, init=False)
 
     async def claim_batch(self) -> Sequence[ScanStep]:
-        """Claim the cursors that are due; pass each step to `work`."""
+        """Claim the cursors that are due; pass each step to `work`.
+
+        Cursors that rest for a longer interval than the one in force are due earlier.
+        """
+        interval = self.interval()
+        if self._rest is None or interval < self._rest:
+            await self.cursors.shorten_rest(EVENTS, interval)
+        self._rest = interval
         steps = []
         for provider in unique_providers(self.providers):
             if not provider.can_scan:
@@ -55,6 +65,6 @@ class Scan:
             return 0
         # A cursor that does not move would be read again and again without a pause.
         has_moved = page.cursor != step.cursor
-        rest = timedelta(0) if page.more and has_moved else self.interval
+        rest = timedelta(0) if page.more and has_moved else self.interval()
         cursor = Cursor(name=EVENTS, value=page.cursor, rest=rest)
         return await self.inbox.put(step.provider.name, page.events, cursor)

@@ -42,6 +42,22 @@ async def test_a_cursor_rests_and_goes_on_from_its_value(stores: Stores) -> None
     assert len(await stores.inbox.claim(10, LEASE_S)) == 1
 
 
+async def test_a_rest_is_shortened_for_every_provider_and_never_lengthened(
+    stores: Stores,
+) -> None:
+    names = [("stripe", "events"), ("other", "events"), ("stripe", "objects")]
+    for provider, name in names:
+        resting = Cursor(name=name, value="8", rest=timedelta(hours=1))
+        await stores.inbox.put(provider, [], resting)
+
+    await stores.cursors.shorten_rest("events", timedelta(hours=2))
+    assert [await stores.cursors.claim_cursor(*name, LEASE_S) for name in names] == [None] * 3
+    await stores.cursors.shorten_rest("events", AT_ONCE)
+
+    claims = [await stores.cursors.claim_cursor(*name, LEASE_S) for name in names]
+    assert claims == [("8",), ("8",), None]
+
+
 async def test_a_claim_that_died_is_taken_up(stores: Stores) -> None:
     assert await stores.cursors.claim_cursor("stripe", "events", 0.05) == (None,)
 

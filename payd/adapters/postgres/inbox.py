@@ -114,6 +114,10 @@ class PostgresInbox:
         )
         return (row["value"],) if row else None
 
+    async def shorten_rest(self, name: str, rest: timedelta) -> None:
+        """Move the time of the next read forward where it is later."""
+        await self._database.fetch("shorten_rest", cursor_name=name, rest=rest)
+
     async def forget_raw_bodies(self, retention: timedelta, limit: int) -> int:
         """Delete bodies of at most `limit` webhooks older than `retention`; return how many."""
         row = await self._database.fetch_one("forget_raw_bodies", retention=retention, limit=limit)

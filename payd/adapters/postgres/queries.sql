@@ -932,6 +932,11 @@ SET next_time = excluded.next_time
 WHERE provider_cursors.next_time <= now()
 RETURNING value;
 
+-- shorten_rest --
+UPDATE provider_cursors
+SET next_time = now() + :rest::interval
+WHERE name = :cursor_name::text AND next_time > now() + :rest::interval;
+
 -- read_cursor --
 SELECT value FROM provider_cursors
 WHERE provider = :provider::text AND name = :cursor_name::text;

@@ -120,7 +120,7 @@ def build_use_cases(
             inbox=adapters.inbox,
             cursors=adapters.inbox,
             providers=providers,
-            interval=timedelta(seconds=config.recovery.scan_interval_s),
+            interval=lambda: timedelta(seconds=current.config().recovery.scan_interval_s),
         ),
         reconcile=_build_reconcile(config, adapters, providers, settle),
         audit=build_audit(config, adapters, providers),

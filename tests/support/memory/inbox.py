@@ -86,6 +86,12 @@ class MemoryInbox(Queue[InboxRow]):
         held.next_time = now + timedelta(seconds=lease_s)
         return (held.value,)
 
+    async def shorten_rest(self, name: str, rest: timedelta) -> None:
+        latest = self.clock.now() + rest
+        for (_, held_name), held in self._cursors.items():
+            if held_name == name:
+                held.next_time = min(held.next_time, latest)
+
     async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:
         waiting = {held.row.provider for held in self.open_rows()}
         share = max(1, limit // max(1, len(waiting)))

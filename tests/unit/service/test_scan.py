@@ -20,7 +20,7 @@ async def test_what_is_new_is_stored_and_the_next_scan_goes_on_from_there(world:
     ]
 
     assert await scanned(world) == 2
-    world.clock.time += world.scan.interval
+    world.clock.time += world.scan.interval()
     assert await scanned(world) == 1
 
     assert world.provider.cursors == [None, "100"]
@@ -33,10 +33,34 @@ async def test_a_scan_rests_until_it_is_due(world: World) -> None:
     world.provider.pages = [Page(events=(), cursor="1")]
     await scanned(world)
 
-    world.clock.time += world.scan.interval - timedelta(seconds=1)
+    world.clock.time += world.scan.interval() - timedelta(seconds=1)
     assert await world.scan.claim_batch() == []
 
     world.clock.move(seconds=1)
+    assert len(await world.scan.claim_batch()) == 1
+
+
+async def test_a_lower_interval_takes_effect_at_once(world: World) -> None:
+    world.provider.pages = [Page(events=(), cursor="1"), Page(events=(), cursor="2")]
+    await scanned(world)
+    assert await world.scan.claim_batch() == []
+
+    world.scan.interval = lambda: timedelta(seconds=5)
+    assert await world.scan.claim_batch() == []
+    world.clock.move(seconds=5)
+    await scanned(world)
+
+    assert world.provider.cursors == [None, "1"]
+    world.clock.move(seconds=5)
+    assert len(await world.scan.claim_batch()) == 1
+
+
+async def test_a_higher_interval_leaves_the_rest_that_has_begun(world: World) -> None:
+    world.provider.pages = [Page(events=(), cursor="1")]
+    await scanned(world)
+    world.clock.time += world.scan.interval()
+
+    world.scan.interval = lambda: timedelta(hours=1)
     assert len(await world.scan.claim_batch()) == 1
 
 
@@ -121,7 +145,7 @@ async def test_a_daemon_that_died_before_its_page_was_stored_reads_it_again(worl
 async def test_an_empty_page_moves_the_cursor(world: World) -> None:
     world.provider.pages = [Page(events=(), cursor="1"), Page(events=(), cursor="2")]
     await scanned(world)
-    world.clock.time += world.scan.interval
+    world.clock.time += world.scan.interval()
     await scanned(world)
 
     assert world.provider.cursors == [None, "1"]
