@@ -14,12 +14,21 @@ from payd import nursery
 from payd.adapters import bridge
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.migrate import migrate
-from payd.config import DEFAULT_FILE, SETTINGS, Config, installed_providers, load_config
+from payd.config import (
+    DEFAULT_FILE,
+    SETTINGS,
+    Config,
+    installed_providers,
+    load_config,
+    load_prices,
+)
 from payd.daemon.builders import database_settings
+from payd.daemon.preflight import described_plugins, offered_methods
 from payd.daemon.reload import open_reloads
 from payd.dev.companion_context import DevSession
 from payd.dev.companions import Added, open_companions
 from payd.dev.example import example
+from payd.dev.example_commands import example_commands
 from payd.dev.pki import ALLOWED_CNS, OPERATOR_CNS, ensure_pki
 from payd.dev.ports import HOST, choose_ports
 from payd.dev.postgres import Postgres, postgres
@@ -91,11 +100,19 @@ async def run_dev(
                 "operator_key": str(state.pki / "operator.key"),
             }
             state.announce(document, _settings(added.environment))
-            terminal.ready(document, added.banner)
+            terminal.ready(document, _examples(config, added.banner, terminal.command))
 
         progress("payd")
         async with open_reloads(partial(load_config, added.environment, None)) as reloads:
             await nursery.run(config, stop, reloads=reloads, started=started)
+
+
+def _examples(
+    config: Config, banner: Sequence[str], command: Callable[[str], str]
+) -> Sequence[str]:
+    """The lines under "The first payment"."""
+    methods = offered_methods(described_plugins(config))
+    return example_commands(banner, methods, load_prices(config.pricing.file), command)
 
 
 def _for_payd(added: Added) -> dict[str, str]:

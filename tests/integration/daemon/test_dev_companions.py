@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from support.dev_process import payd_json, running_dev, state_folder, wait_for_end
+from support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 #: Not what these tests are about.
@@ -84,7 +85,8 @@ def test_a_third_partys_fake_api_starts_is_paid_with_and_stops(state: Path, tmp_
         settings = json.loads((state / "environment.json").read_text())
         assert settings["ACME_API_BASE"] == dev["acme_api"]
     banner = (state / "out").read_text()
-    assert f"pay --item {ITEM} --method acme --state-dir {state}" in banner
+    for method in ("acme", "mock", "card"):
+        assert banner.count(f"pay --item {ITEM} --method {method} --state-dir {state}\n") == 1
     api = urlsplit(dev["acme_api"])
     with (
         pytest.raises(ConnectionRefusedError),
@@ -107,12 +109,16 @@ def test_the_real_remote_side_is_used_where_one_is_configured(state: Path, tmp_p
         assert "acme_api" not in dev
         settings = json.loads((state / "environment.json").read_text())
         assert real.items() <= settings.items()
+    assert f"pay --item {ITEM} --method acme --state-dir {state}\n" in (state / "out").read_text()
 
 
 def test_a_customer_transfers_at_the_fake_bank(state: Path, tmp_path: Path) -> None:
     install(tmp_path, "sepa", "sepa_provider", "sepa_provider.companion")
     prices = tmp_path / "prices.yaml"
-    prices.write_text("currency: EUR\nprices: {ethereum-mainnet: {full: {30d: 14900}}}\n")
+    prices.write_text(
+        "currencies: [USD, EUR]\n"
+        "prices: {ethereum-mainnet: {full: {30d: {USD: 15900, EUR: 14900}}}}\n"
+    )
     environment = {
         **WITHOUT_OURS,
         "PYTHONPATH": path_of(tmp_path),
@@ -121,7 +127,10 @@ def test_a_customer_transfers_at_the_fake_bank(state: Path, tmp_path: Path) -> N
     }
     with running_dev(state, "--ephemeral", **environment) as (_, dev):
         where = ("--state-dir", str(state))
-        payment = payd_json("pay", "--item", ITEM, "--method", "sepa", "--no-wait", *where)
+        pay = f"pay --item {ITEM} --method sepa --currency EUR"
+        shown = f"{pay} --state-dir {state}\n"
+        wait_until(lambda: shown in (state / "out").read_text(), "the banner is written")
+        payment = payd_json(*pay.split(), "--no-wait", *where)
         page = payment["next_action"]["redirect"]["url"]
         assert page.startswith(dev["sepa_bank"])
         assert "149.00 EUR" in httpx.get(page).text

@@ -28,7 +28,6 @@ async def open_companion(context: CompanionContext) -> AsyncIterator[RunningComp
                 "statements_dir": str(statements),
             },
             announced={"bank": bank},
-            banner=(f"{context.pay_command('sepa')}  # needs prices in EUR",),
         )
 
 
