@@ -24,6 +24,7 @@ from payd_client.refund_messages import (
     refund_of,
     refund_page_of,
     refund_payment_message,
+    settle_refund_message,
 )
 from payd_client.refunds import Refund, RefundPage, RefundRequest, RefundStatus
 from payd_client.values import Caller, InitiateRequest, Payment, Quote, QuoteRequest
@@ -215,6 +216,23 @@ class PaymentClient:
         """Withdraw a refund that waits for a person. Needs an operator's certificate."""
         request = pb.CancelRefundRequest(refund_id=str(refund_id), note=note)
         return refund_of((await self._call("CancelRefund", request, caller, deadline_s)).refund)
+
+    async def settle_refund(
+        self,
+        refund_id: UUID | str,
+        outcome: RefundStatus,
+        note: str,
+        *,
+        reference: str = "",
+        caller: Caller | None = None,
+        deadline_s: float = 0.0,
+    ) -> Refund:
+        """Say that a refund without an answer SUCCEEDED or FAILED. Needs an operator's certificate.
+
+        `reference` is the provider's id of the refund, if there is one.
+        """
+        request = settle_refund_message(refund_id, outcome, reference, note)
+        return refund_of((await self._call("SettleRefund", request, caller, deadline_s)).refund)
 
     async def resolve_attention(
         self,

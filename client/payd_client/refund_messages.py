@@ -45,6 +45,18 @@ def list_refunds_message(
     )
 
 
+def settle_refund_message(
+    refund_id: UUID | str, outcome: RefundStatus, reference: str, note: str
+) -> pb.SettleRefundRequest:
+    """Build the request of SettleRefund."""
+    return pb.SettleRefundRequest(
+        refund_id=str(refund_id),
+        outcome=f"{_REFUND}{outcome.value}",
+        reference=reference,
+        note=note,
+    )
+
+
 def refund_of(message: pb.Refund) -> Refund:
     """Read a refund, from an answer, a payment or an event."""
     return Refund(

@@ -1,4 +1,4 @@
-"""`payd refund` and `payd refunds`: send money back, list refunds, approve or withdraw one."""
+"""`payd refund` and `payd refunds`: send money back, list refunds, decide on one."""
 
 import sys
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ def refund(
 
 @click.group()
 def refunds() -> None:
-    """List refunds, show, approve or withdraw one."""
+    """List refunds, show, approve, withdraw or settle one."""
 
 
 @refunds.command("list")
@@ -183,6 +183,38 @@ def cancel(refund_id: str, note: str, as_json: bool, **target: Any) -> None:
     """Withdraw a refund that was not sent yet. For operators."""
     found = find_operator(**target)
     _show(run(found, lambda client: client.cancel_refund(refund_id, note), as_json), as_json)
+
+
+@refunds.command()
+@click.argument("refund_id")
+@click.option("--succeeded", "outcome", flag_value="SUCCEEDED", help="The money has gone back.")
+@click.option("--failed", "outcome", flag_value="FAILED", help="The money never will go back.")
+@click.option(
+    "--reference",
+    default="",
+    metavar="ID",
+    help="The provider's id of the refund, such as of one that you made in its dashboard.",
+)
+@note_option
+@json_option
+@operator_options
+def settle(
+    refund_id: str, outcome: str | None, reference: str, note: str, as_json: bool, **target: Any
+) -> None:
+    """Say what became of a refund that stays CREATING, when payd can no longer find out.
+
+    Look it up at the provider first, by the refund's id in its metadata. For operators.
+    """
+    from payd_client import RefundStatus
+
+    if outcome is None:
+        raise click.UsageError("pass either --succeeded or --failed")
+    chosen = RefundStatus(outcome)
+
+    async def settled(client: "PaymentClient") -> "Refund":
+        return await client.settle_refund(refund_id, chosen, note, reference=reference)
+
+    _show(run(find_operator(**target), settled, as_json), as_json)
 
 
 def _money(text: str, currency: str) -> "Money":

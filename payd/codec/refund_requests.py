@@ -11,7 +11,8 @@ from payd.codec.page_tokens import read_page_token
 from payd.domain.errors import InvalidField
 from payd.domain.money import Money
 from payd.domain.refund import RefundStatus
-from payd.domain.request import RefundFilter, RefundPosition, RefundRequest
+from payd.domain.request import RefundFilter, RefundPosition, RefundRequest, SettleRequest
+from payd.domain.text import NAME_MAX
 
 REASON_LENGTH_MAX = 500
 DESTINATION_LENGTH_MAX = 512
@@ -49,6 +50,19 @@ def refund_request(message: pb.RefundPaymentRequest) -> RefundRequest:
 def refund_id(value: str) -> UUID:
     """Parse a refund id. Raises InvalidField."""
     return a_uuid("refund_id", value)
+
+
+def settle_request(message: pb.SettleRefundRequest) -> SettleRequest:
+    """Parse the request of SettleRefund. Raises InvalidField."""
+    outcome = _STATUSES.get(message.outcome)
+    if outcome not in (RefundStatus.SUCCEEDED, RefundStatus.FAILED):
+        raise InvalidField("outcome", "must be SUCCEEDED or FAILED")
+    return SettleRequest(
+        refund_id=refund_id(message.refund_id),
+        has_succeeded=outcome is RefundStatus.SUCCEEDED,
+        reference=text("reference", message.reference, NAME_MAX, required=False),
+        note=note(message.note),
+    )
 
 
 def note(value: str) -> str:

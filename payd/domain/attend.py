@@ -9,7 +9,7 @@ from payd.domain.dispute import DisputeStatus
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment
 from payd.domain.refund import RefundStatus
-from payd.domain.refund_reports import SAME_REFUND
+from payd.domain.refund_reports import SAME_REFUND, SETTLED
 
 #: Computed from the facts at every decision; the other reasons stay once they are raised.
 _DERIVED = (
@@ -69,7 +69,7 @@ def _of_refunds(payment: Payment) -> _True:
         for refund in payment.refunds
         if refund.status is RefundStatus.FAILED
         and refund.failure is not None
-        and refund.failure.code != SAME_REFUND
+        and refund.failure.code not in (SAME_REFUND, SETTLED)
     }
     return {
         Attention.REFUNDED_EXTERNALLY: frozenset(external),

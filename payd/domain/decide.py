@@ -29,6 +29,7 @@ from payd.domain.evidence import (
     RefundApproved,
     RefundCanceled,
     RefundRequested,
+    RefundSettled,
     Snapshot,
 )
 from payd.domain.facts import UNPAYABLE, learn
@@ -110,7 +111,7 @@ def _note(evidence: Evidence) -> str:
     match evidence:
         case CancelRequested(reason=note) | AttentionResolved(note=note):
             return note
-        case RefundApproved(note=note) | RefundCanceled(note=note):
+        case RefundApproved(note=note) | RefundCanceled(note=note) | RefundSettled(note=note):
             return note
         case RefundRequested(refund=refund):
             return refund.reason

@@ -318,6 +318,20 @@ class RefundCanceled:
     note: str
 
 
+@attrs.frozen(kw_only=True)
+class RefundSettled:
+    """A person says what became of a refund without an answer."""
+
+    refund_id: UUID
+    #: True if the money has gone back, False if it never will.
+    has_succeeded: bool
+    #: The provider's id of the refund; empty if the person found none, and for a failure.
+    reference: str = attrs.field(validator=is_name_or_empty)
+    #: Until then payd can find out by itself, and the settlement is refused.
+    not_before: datetime
+    note: str
+
+
 RefundAnswer = (
     RefundSnapshot
     | RefundInstructions
@@ -363,6 +377,7 @@ Evidence = (
     | RefundRequested
     | RefundApproved
     | RefundCanceled
+    | RefundSettled
     | RefundAnswered
     | RefundSnapshot
     | Dispute

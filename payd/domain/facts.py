@@ -33,6 +33,7 @@ from payd.domain.evidence import (
     RefundApproved,
     RefundCanceled,
     RefundRequested,
+    RefundSettled,
     Snapshot,
     Unanswered,
 )
@@ -40,6 +41,7 @@ from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status, flag, name_also
 from payd.domain.refund import RefundSnapshot
 from payd.domain.refund_reports import learn_refund
+from payd.domain.refund_settlement import settle_refund
 from payd.domain.refunds import answered, approve, grant, withdraw
 
 #: An open payment without news this long after its expiry is STUCK.
@@ -50,7 +52,13 @@ UNPAYABLE = (ProviderStatus.CANCELED, ProviderStatus.EXPIRED, ProviderStatus.DEC
 
 #: What is about a refund or a dispute.
 _MoneyBack = (
-    RefundRequested | RefundApproved | RefundCanceled | RefundAnswered | RefundSnapshot | Dispute
+    RefundRequested
+    | RefundApproved
+    | RefundCanceled
+    | RefundSettled
+    | RefundAnswered
+    | RefundSnapshot
+    | Dispute
 )
 
 _STATUS_RANK = {status: rank for rank, status in enumerate(ProviderStatus)}
@@ -98,6 +106,8 @@ def _learn_of_money_back(payment: Payment, evidence: _MoneyBack, now: datetime) 
             return approve(payment, evidence)
         case RefundCanceled():
             return withdraw(payment, evidence)
+        case RefundSettled():
+            return settle_refund(payment, evidence, now)
         case RefundAnswered():
             return answered(payment, evidence, now)
         case _:

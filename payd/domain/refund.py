@@ -155,6 +155,12 @@ class Refund:
     next_check_time: datetime | None = None
 
     @property
+    def is_settled(self) -> bool:
+        """Whether it ended by a person's word, which the provider has not confirmed."""
+        has_ended = self.status in (RefundStatus.SUCCEEDED, RefundStatus.FAILED)
+        return has_ended and self.asking is Asking.UNKNOWN
+
+    @property
     def is_withdrawn(self) -> bool:
         """Whether a person took it back. A refund that the provider canceled has a failure."""
         return self.status is RefundStatus.CANCELED and self.failure is None

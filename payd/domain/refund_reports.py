@@ -17,6 +17,8 @@ from payd.domain.refund import Refund, RefundSnapshot, RefundState, RefundStatus
 
 #: Code of an external refund that turned out to be one of ours.
 SAME_REFUND = "same_refund"
+#: Code of a refund that failed by a person's word: nobody has to be told about it.
+SETTLED = "settled"
 
 _CANCELED = Failure(code="canceled", message="The provider canceled the refund.")
 
@@ -49,6 +51,8 @@ def _learn_of_ours(
     payment: Payment, refund: Refund, report: RefundSnapshot, now: datetime
 ) -> Payment:
     is_known = refund.provider_reference == report.reference
+    if refund.is_settled:
+        return _learn_of_settled(payment, refund, report, now)
     if is_known and _fits(refund, report):
         return _merge(payment, refund, report, now)
     if not is_known and _was_never_sent(refund) and report.state not in _MONEY_GOES:
@@ -56,13 +60,40 @@ def _learn_of_ours(
     is_second = not is_known and refund.provider_reference is not None
     is_of_another = not is_known and _named_by(payment, attrs.evolve(report, refund_id=None))
     if is_second or is_of_another or _was_never_sent(refund) or not _fits(refund, report):
-        fact = f"refund {report.reference} of {report.amount} for refund {refund.id}"
-        payment = flag(payment, Attention.CONFLICTING_EVIDENCE, fact, now)
+        payment = _contradicts(payment, refund, report, now)
         is_counted = any(r.provider_reference == report.reference for r in payment.refunds)
         if is_known or (is_counted and _external(payment, report.reference) is None):
             return payment
         return _count(payment, report, report.reference, report.amount, now)
     return _merge(payment, refund, report, now)
+
+
+def _learn_of_settled(
+    payment: Payment, refund: Refund, report: RefundSnapshot, now: datetime
+) -> Payment:
+    """Let the provider confirm or contradict what a person has said, and count the money once.
+
+    A refund that failed stays failed. If its money went all the same, it counts as external, and so
+    does what becomes of it. In all else the provider's word wins, and its id of the refund, too.
+    """
+    goes, succeeded = report.state in _MONEY_GOES, refund.status is RefundStatus.SUCCEEDED
+    has_other_name = refund.provider_reference not in (None, report.reference)
+    if has_other_name or report.amount != refund.amount:
+        payment = _contradicts(payment, refund, report, now)
+    elif goes is not succeeded:
+        said = f"{report.reference} is {report.state.value}"
+        fact = f"refund {refund.id} was settled as {refund.status.value}, but {said}"
+        payment = flag(payment, Attention.CONFLICTING_EVIDENCE, fact, now)
+    if succeeded or not (goes or _external(payment, report.reference)):
+        return _merge(payment, refund, report, now)
+    return _count(payment, report, report.reference, report.amount, now)
+
+
+def _contradicts(
+    payment: Payment, refund: Refund, report: RefundSnapshot, now: datetime
+) -> Payment:
+    fact = f"refund {report.reference} of {report.amount} for refund {refund.id}"
+    return flag(payment, Attention.CONFLICTING_EVIDENCE, fact, now)
 
 
 _MONEY_GOES = (RefundState.PENDING, RefundState.SUCCEEDED)
@@ -99,7 +130,7 @@ def _merge(payment: Payment, refund: Refund, report: RefundSnapshot, now: dateti
         payment = put_refund(payment, _as_same(twin, refund))
     payment = put_refund(payment, moved)
     surplus = report.amount - refund.amount
-    if surplus == 0:
+    if surplus <= 0:
         return payment
     fact = f"{report.amount} of {refund.amount} sent for refund {refund.id}"
     payment = flag(payment, Attention.CONFLICTING_EVIDENCE, fact, now)
@@ -200,5 +231,5 @@ def _failure_after(
 
 
 def _says(failure: Failure) -> tuple[int, str, str]:
-    rank = {"canceled": 0, "failed": 1}.get(failure.code, 2)
+    rank = {"canceled": 0, "failed": 1, SETTLED: 3}.get(failure.code, 2)
     return rank, failure.code, failure.message

@@ -128,6 +128,19 @@ class ResolveRequest:
     expected_version: int | None = None
 
 
+@attrs.frozen(kw_only=True)
+class SettleRequest:
+    """An operator's word on what became of a refund."""
+
+    refund_id: UUID
+    #: True if the money has gone back, False if it never will.
+    has_succeeded: bool
+    #: The provider's id of the refund; empty if the operator found none.
+    reference: str = ""
+    #: How the operator found out.
+    note: str
+
+
 def _fingerprint(asked: Mapping[str, object]) -> bytes:
     meaning = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(meaning.encode()).digest()

@@ -20,6 +20,7 @@ from payd.domain.evidence import (
     Evidence,
     NotClosable,
     RefundAnswered,
+    RefundSettled,
     Snapshot,
 )
 from payd.domain.payment import Origin, Payment
@@ -201,6 +202,8 @@ def _parts(evidence: Evidence) -> Sequence[tuple[str, Evidence]]:
         case RefundSnapshot(reference=name) | Dispute(id=name):
             return [(name, evidence)]
         case RefundAnswered(answer=RefundSnapshot(reference=name)):
+            return [(name, evidence)]
+        case RefundSettled(reference=name) if name:
             return [(name, evidence)]
         case _:
             return ()

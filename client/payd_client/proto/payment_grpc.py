@@ -52,6 +52,10 @@ class PaymentServiceBase(abc.ABC):
         pass
 
     @abc.abstractmethod
+    async def SettleRefund(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.SettleRefundRequest, payd_client.proto.payment_pb2.SettleRefundResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
     async def ResolveAttention(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ResolveAttentionRequest, payd_client.proto.payment_pb2.ResolveAttentionResponse]') -> None:
         pass
 
@@ -110,6 +114,12 @@ class PaymentServiceBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 payd_client.proto.payment_pb2.ApproveRefundRequest,
                 payd_client.proto.payment_pb2.ApproveRefundResponse,
+            ),
+            '/payd.v1.PaymentService/SettleRefund': grpclib.const.Handler(
+                self.SettleRefund,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.SettleRefundRequest,
+                payd_client.proto.payment_pb2.SettleRefundResponse,
             ),
             '/payd.v1.PaymentService/ResolveAttention': grpclib.const.Handler(
                 self.ResolveAttention,
@@ -176,6 +186,12 @@ class PaymentServiceStub:
             '/payd.v1.PaymentService/ApproveRefund',
             payd_client.proto.payment_pb2.ApproveRefundRequest,
             payd_client.proto.payment_pb2.ApproveRefundResponse,
+        )
+        self.SettleRefund = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/SettleRefund',
+            payd_client.proto.payment_pb2.SettleRefundRequest,
+            payd_client.proto.payment_pb2.SettleRefundResponse,
         )
         self.ResolveAttention = grpclib.client.UnaryUnaryMethod(
             channel,

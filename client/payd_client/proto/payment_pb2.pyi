@@ -552,6 +552,24 @@ class ApproveRefundResponse(_message.Message):
     refund: Refund
     def __init__(self, refund: _Optional[_Union[Refund, _Mapping]] = ...) -> None: ...
 
+class SettleRefundRequest(_message.Message):
+    __slots__ = ("refund_id", "outcome", "reference", "note")
+    REFUND_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    refund_id: str
+    outcome: RefundStatus
+    reference: str
+    note: str
+    def __init__(self, refund_id: _Optional[str] = ..., outcome: _Optional[_Union[RefundStatus, str]] = ..., reference: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class SettleRefundResponse(_message.Message):
+    __slots__ = ("refund",)
+    REFUND_FIELD_NUMBER: _ClassVar[int]
+    refund: Refund
+    def __init__(self, refund: _Optional[_Union[Refund, _Mapping]] = ...) -> None: ...
+
 class ResolveAttentionRequest(_message.Message):
     __slots__ = ("payment_id", "reasons", "note", "expected_version")
     PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]

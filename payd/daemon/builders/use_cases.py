@@ -29,6 +29,7 @@ from payd.service.resolve_attention import ResolveAttention
 from payd.service.scan import Scan
 from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
+from payd.service.settle_refund import SettleRefund
 from payd.service.status_check import StatusCheck
 from payd.transport.grpc.handlers import Services
 
@@ -40,6 +41,7 @@ class RefundUseCases:
     request: RefundPayment
     approve: ApproveRefund
     cancel: CancelRefund
+    settle: SettleRefund
     recover: RecoverRefunds
 
 
@@ -88,6 +90,7 @@ def build_use_cases(
             refund=refunds.request,
             cancel_refund=refunds.cancel,
             approve_refund=refunds.approve,
+            settle_refund=refunds.settle,
             resolve_attention=ResolveAttention(settle=settle),
         ),
         intake=Intake(inbox=adapters.inbox, providers=providers, clock=clock, crash=crash),
@@ -158,6 +161,7 @@ def _build_refunds(
         ),
         approve=ApproveRefund(store=store, settle=settle, sender=sender),
         cancel=CancelRefund(store=store, settle=settle),
+        settle=SettleRefund(store=store, settle=settle, providers=providers),
         recover=RecoverRefunds(
             store=store,
             settle=settle,

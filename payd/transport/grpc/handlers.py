@@ -22,6 +22,7 @@ from payd.service.initiate import Initiate
 from payd.service.query import Query
 from payd.service.refund import RefundPayment
 from payd.service.resolve_attention import ResolveAttention
+from payd.service.settle_refund import SettleRefund
 
 SERVICE = "payd.v1.PaymentService"
 
@@ -36,6 +37,7 @@ class Services:
     refund: RefundPayment
     cancel_refund: CancelRefund
     approve_refund: ApproveRefund
+    settle_refund: SettleRefund
     resolve_attention: ResolveAttention
 
 
@@ -154,6 +156,14 @@ class Handlers:
         found = await self.services.approve_refund.approve(refund_id, note, call.origin)
         return pb.ApproveRefundResponse(refund=_logged(*found))
 
+    async def settle_refund(
+        self, request: pb.SettleRefundRequest, call: Call
+    ) -> pb.SettleRefundResponse:
+        """Say what became of a refund without an answer."""
+        wanted = refund_requests.settle_request(request)
+        found = await self.services.settle_refund.settle_refund(wanted, call.origin)
+        return pb.SettleRefundResponse(refund=_logged(*found))
+
     async def resolve_attention(
         self, request: pb.ResolveAttentionRequest, call: Call
     ) -> pb.ResolveAttentionResponse:
@@ -179,6 +189,7 @@ class Handlers:
         for_operators: dict[str, Handle] = {
             "CancelRefund": self.cancel_refund,
             "ApproveRefund": self.approve_refund,
+            "SettleRefund": self.settle_refund,
             "ResolveAttention": self.resolve_attention,
         }
         return {

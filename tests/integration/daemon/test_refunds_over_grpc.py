@@ -236,6 +236,22 @@ def test_a_refund_that_waits_for_approval_is_withdrawn_with_a_note(
     assert refused(operator, "CancelRefund", sent) == not_refundable
 
 
+def test_an_outcome_that_payd_can_still_find_out_is_settled_by_nobody(
+    client: Client, operator: Client
+) -> None:
+    payment = a_paid_payment(client)
+    lost = refund(client, payment, 100, reason="mock_refund=timeout_before")
+    assert status(lost) == "CREATING"
+    settle = pb.SettleRefundRequest(
+        refund_id=lost.id, outcome=pb.REFUND_STATUS_FAILED, note="not in the dashboard"
+    )
+    not_allowed = (Code.PERMISSION_DENIED, "CLIENT_NOT_ALLOWED")
+    assert refused(client, "SettleRefund", settle) == not_allowed
+    not_refundable = (Code.FAILED_PRECONDITION, "NOT_REFUNDABLE")
+    assert refused(operator, "SettleRefund", settle) == not_refundable
+    assert status(client.get(payment.id).refunds[0]) == "CREATING"
+
+
 def test_attention_is_resolved_by_an_operator_for_the_version_that_was_looked_at(
     client: Client, operator: Client
 ) -> None:
@@ -268,6 +284,7 @@ def test_attention_is_resolved_by_an_operator_for_the_version_that_was_looked_at
 
 INVALID, MISSING = Code.INVALID_ARGUMENT, Code.NOT_FOUND
 KEY = {"idempotency_key": "key-1"}
+SETTLED = {"refund_id": NO_ONE, "outcome": pb.REFUND_STATUS_FAILED, "note": "n"}
 BAD: list[tuple[str, Any, grpc.StatusCode, str]] = [
     ("RefundPayment", {"payment_id": ""}, INVALID, "INVALID_FIELD"),
     ("RefundPayment", {"payment_id": "7", **KEY}, INVALID, "INVALID_FIELD"),
@@ -313,6 +330,17 @@ BAD: list[tuple[str, Any, grpc.StatusCode, str]] = [
     ("CancelRefund", {"refund_id": NO_ONE, "note": "n" * 501}, INVALID, "INVALID_FIELD"),
     ("ApproveRefund", {"refund_id": NO_ONE}, MISSING, "REFUND_NOT_FOUND"),
     ("ApproveRefund", {"refund_id": NO_ONE, "note": "a\x00b"}, INVALID, "INVALID_FIELD"),
+    ("SettleRefund", {}, INVALID, "INVALID_FIELD"),
+    ("SettleRefund", {**SETTLED, "refund_id": "7"}, INVALID, "INVALID_FIELD"),
+    ("SettleRefund", {**SETTLED, "outcome": 0}, INVALID, "INVALID_FIELD"),
+    ("SettleRefund", {**SETTLED, "outcome": pb.REFUND_STATUS_PENDING}, INVALID, "INVALID_FIELD"),
+    ("SettleRefund", {**SETTLED, "outcome": 77}, INVALID, "INVALID_FIELD"),
+    ("SettleRefund", {**SETTLED, "reference": "r" * 513}, INVALID, "INVALID_FIELD"),
+    ("SettleRefund", {**SETTLED, "reference": "a\x00b"}, INVALID, "INVALID_FIELD"),
+    ("SettleRefund", {**SETTLED, "note": "n" * 501}, INVALID, "INVALID_FIELD"),
+    ("SettleRefund", {**SETTLED, "note": ""}, INVALID, "NOTE_REQUIRED"),
+    ("SettleRefund", {**SETTLED, "note": "  "}, INVALID, "NOTE_REQUIRED"),
+    ("SettleRefund", SETTLED, MISSING, "REFUND_NOT_FOUND"),
     ("ResolveAttention", {"payment_id": NO_ONE, "note": "n"}, MISSING, "PAYMENT_NOT_FOUND"),
     ("ResolveAttention", {"note": "n", "reasons": ["TIRED"]}, INVALID, "INVALID_FIELD"),
     ("ResolveAttention", {"note": "n", "expected_version": -1}, INVALID, "INVALID_FIELD"),
@@ -346,7 +374,7 @@ def test_bad_input_is_refused_by_its_reason_and_changes_nothing(
     "method",
     [
         *("RefundPayment", "GetRefund", "ListRefunds"),
-        *("CancelRefund", "ApproveRefund", "ResolveAttention"),
+        *("CancelRefund", "ApproveRefund", "SettleRefund", "ResolveAttention"),
     ],
 )
 @pytest.mark.parametrize("body", [b"\xff" * 40, b"\x0a\xff\xff\xff\xff\x0f", b"\x00"])

@@ -312,6 +312,7 @@ async def run_server(
         refund=behind,
         cancel_refund=behind,
         approve_refund=behind,
+        settle_refund=behind,
         resolve_attention=behind,
     )
     async with bridge.open_loop(lambda message, error: None):

@@ -42,6 +42,10 @@ def test_nobody_else_may_call_anything(name: str, *, operators_only: bool) -> No
     [
         ("CancelRefund", pb.CancelRefundRequest(refund_id=REFUND_ID, note="n")),
         ("ApproveRefund", pb.ApproveRefundRequest(refund_id=REFUND_ID)),
+        (
+            "SettleRefund",
+            pb.SettleRefundRequest(refund_id=REFUND_ID, outcome=pb.REFUND_STATUS_FAILED, note="n"),
+        ),
         ("ResolveAttention", pb.ResolveAttentionRequest(payment_id=PAYMENT_ID, note="n")),
     ],
 )
@@ -62,6 +66,7 @@ def test_only_these_methods_are_for_operators() -> None:
         "ApproveRefund",
         "CancelRefund",
         "ResolveAttention",
+        "SettleRefund",
     }
     assert all(one.is_write for one in methods.values() if one.is_for_operators)
 

@@ -154,6 +154,10 @@ class ScriptedDaemon(PaymentServiceBase):
         refund = await self._refund("ApproveRefund", stream)
         await stream.send_message(pb.ApproveRefundResponse(refund=refund))
 
+    async def SettleRefund(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        refund = await self._refund("SettleRefund", stream)
+        await stream.send_message(pb.SettleRefundResponse(refund=refund))
+
     async def ResolveAttention(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
         payment = await self._payment("ResolveAttention", stream)
         await stream.send_message(pb.ResolveAttentionResponse(payment=payment))

@@ -194,6 +194,7 @@ def test_an_operators_commands_use_the_operators_certificate(
     for command in (
         ("refunds", "approve", REFUND_ID),
         ("refunds", "cancel", REFUND_ID, *NOTE),
+        ("refunds", "settle", REFUND_ID, "--failed", *NOTE),
         ("attention", "resolve", PAYMENT_ID, *NOTE),
         ("refunds", "get", REFUND_ID),
     ):
@@ -202,6 +203,7 @@ def test_an_operators_commands_use_the_operators_certificate(
     assert [(asked.method, asked.client) for asked in daemon.asked] == [
         ("ApproveRefund", "operator"),
         ("CancelRefund", "operator"),
+        ("SettleRefund", "operator"),
         ("ResolveAttention", "operator"),
         ("GetRefund", "main-app"),
     ]
@@ -222,7 +224,12 @@ def test_an_operators_note_is_sent(payd: Process, daemon: ScriptedDaemon) -> Non
 
 
 @pytest.mark.parametrize(
-    "command", [("refunds", "cancel", REFUND_ID), ("attention", "resolve", "7")]
+    "command",
+    [
+        ("refunds", "cancel", REFUND_ID),
+        ("refunds", "settle", REFUND_ID, "--failed"),
+        ("attention", "resolve", "7"),
+    ],
 )
 def test_a_note_is_required_where_the_audit_trail_needs_one(
     payd: Process, daemon: ScriptedDaemon, command: tuple[str, ...]
@@ -230,6 +237,30 @@ def test_a_note_is_required_where_the_audit_trail_needs_one(
     result = payd(*command)
     assert result.returncode == 2
     assert "--note" in result.stderr
+    assert daemon.asked == []
+
+
+def test_a_settlement_says_the_outcome_and_where_it_was_found(
+    payd: Process, daemon: ScriptedDaemon
+) -> None:
+    result = payd("refunds", "settle", REFUND_ID, "--succeeded", "--reference", "re_9", *NOTE)
+    assert REFUND_ID in result.stdout
+    payd("refunds", "settle", REFUND_ID, "--failed", *NOTE)
+    assert [asked.message for asked in daemon.asked] == [
+        pb.SettleRefundRequest(
+            refund_id=REFUND_ID,
+            outcome=pb.REFUND_STATUS_SUCCEEDED,
+            reference="re_9",
+            note=NOTE[1],
+        ),
+        pb.SettleRefundRequest(refund_id=REFUND_ID, outcome=pb.REFUND_STATUS_FAILED, note=NOTE[1]),
+    ]
+
+
+def test_a_settlement_without_an_outcome_is_not_sent(payd: Process, daemon: ScriptedDaemon) -> None:
+    result = payd("refunds", "settle", REFUND_ID, *NOTE)
+    assert result.returncode == 2
+    assert "--succeeded" in result.stderr
     assert daemon.asked == []
 
 

@@ -31,6 +31,7 @@ from payd.domain.evidence import (
     RefundAnswered,
     RefundApproved,
     RefundCanceled,
+    RefundSettled,
 )
 from payd.domain.next_action import Redirect
 from payd.domain.payment import Payment, Status
@@ -107,6 +108,10 @@ def refund_evidence() -> Iterator[Evidence]:
     yield from (a_report(state) for state in RefundState)
     yield RefundApproved(refund_id=refund_id, by="eve", note="good")
     yield RefundCanceled(refund_id=refund_id, by="eve", note="not needed")
+    for succeeded in (True, False):
+        yield RefundSettled(
+            refund_id=refund_id, has_succeeded=succeeded, reference="", not_before=at(1), note="n"
+        )
     instructions = RefundInstructions(next_action=Redirect(url="https://send.example"))
     for answer in (instructions, Declined(code="no", message="no"), NotAttempted()):
         yield RefundAnswered(refund_id=refund_id, answer=answer)

@@ -38,6 +38,7 @@ from payd.domain.evidence import (
     RefundApproved,
     RefundCanceled,
     RefundRequested,
+    RefundSettled,
     Unanswered,
 )
 from payd.domain.next_action import Redirect
@@ -203,6 +204,14 @@ ANYTHING = st.one_of(
     disputes(),
     st.builds(RefundApproved, refund_id=IDS, by=st.just("eve"), note=st.just("n")),
     st.builds(RefundCanceled, refund_id=IDS, by=st.just("eve"), note=st.just("n")),
+    st.builds(
+        RefundSettled,
+        refund_id=IDS,
+        has_succeeded=st.booleans(),
+        reference=st.sampled_from(["", "re_21", "re_25"]),
+        not_before=st.just(NOW),
+        note=st.just("n"),
+    ),
     st.builds(RefundAnswered, refund_id=IDS, answer=ANSWERS),
 )
 STARTS = st.sampled_from(

@@ -16,6 +16,7 @@ from payd.domain.evidence import (
     RefundAnswered,
     RefundApproved,
     RefundCanceled,
+    RefundSettled,
     Unanswered,
 )
 from payd.domain.next_action import Redirect
@@ -47,6 +48,12 @@ def an_answer(answer: object) -> RefundAnswered:
     return RefundAnswered(refund_id=ID, answer=answer)  # type: ignore[arg-type]
 
 
+def a_settlement(*, succeeded: bool) -> RefundSettled:
+    return RefundSettled(
+        refund_id=ID, has_succeeded=succeeded, reference="", not_before=at(1), note="seen"
+    )
+
+
 EVIDENCE: dict[str, Evidence] = {
     "report PENDING": a_report(RefundState.PENDING),
     "report SUCCEEDED": a_report(RefundState.SUCCEEDED),
@@ -62,6 +69,8 @@ EVIDENCE: dict[str, Evidence] = {
     "claim": an_answer(AskAgain(deadline=at(5))),
     "approve": RefundApproved(refund_id=ID, by="eve", note="good"),
     "withdraw": RefundCanceled(refund_id=ID, by="operator:eve", note="not needed"),
+    "settle SUCCEEDED": a_settlement(succeeded=True),
+    "settle FAILED": a_settlement(succeeded=False),
 }
 
 #: The status after each piece of evidence, in the order of REFUNDS. A dot is no change of status, a
@@ -82,6 +91,8 @@ not found        | .    | .    | .    | .    | .    | .    | .    | .    | .    
 claim            | .    | .    | .    | .    | .    | .    | .    | .    | .    | .
 approve          | crea | .    | .    | .    | .    | x    | x    | x    | x    | x
 withdraw         | canc | x    | x    | canc | x    | x    | x    | x    | .    | .
+settle SUCCEEDED | x    | succ | x    | x    | .    | x    | x    | x    | x    | x
+settle FAILED    | x    | fail | x    | x    | x    | .    | .    | x    | x    | x
 """
 SHORT = {
     "crea": RefundStatus.CREATING,

@@ -1,5 +1,6 @@
-"""CancelRefund, ApproveRefund and ResolveAttention: what a person decides."""
+"""CancelRefund, ApproveRefund, SettleRefund and ResolveAttention: what a person decides."""
 
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -20,10 +21,10 @@ from payd.domain.errors import (
     RefundNotFound,
     VersionChanged,
 )
-from payd.domain.evidence import Conflict, Declined, NotAttempted
+from payd.domain.evidence import Conflict, Declined, NotAttempted, OutcomeUnknown
 from payd.domain.payment import Origin, Payment, Status
-from payd.domain.refund import RefundStatus
-from payd.domain.request import RefundFilter, RefundPosition, ResolveRequest
+from payd.domain.refund import Refund, RefundState, RefundStatus
+from payd.domain.request import RefundFilter, RefundPosition, ResolveRequest, SettleRequest
 from payd.plugins.capabilities import Sends
 from payd.ports import RefundReply
 
@@ -136,11 +137,127 @@ async def test_unknown_refunds_are_not_found(world: World) -> None:
     for call in (
         partial(world.cancels_refund.cancel, UNKNOWN, "n", EVE),
         partial(world.approves.approve, UNKNOWN, "n", EVE),
+        partial(world.settles_refund.settle_refund, a_settlement(UNKNOWN), EVE),
         partial(world.query.get_refund, UNKNOWN),
         partial(world.query.get_refund_by_key, "no such key"),
     ):
         with pytest.raises(RefundNotFound):
             await call()
+
+
+# -- SettleRefund --------------------------------------------------------------------------------
+
+DAY = timedelta(hours=24)
+
+
+def a_settlement(
+    refund_id: UUID, *, succeeded: bool = True, reference: str = "", note: str = "looked it up"
+) -> SettleRequest:
+    return SettleRequest(
+        refund_id=refund_id, has_succeeded=succeeded, reference=reference, note=note
+    )
+
+
+async def lost(world: World) -> Refund:
+    """A refund whose outcome stays unknown, after the time in which it can be sent again."""
+    refund = await world.refund_in(RefundStatus.CREATING)
+    world.clock.move(hours=24)
+    return refund
+
+
+async def test_an_operator_settles_a_refund_and_the_audit_trail_has_it() -> None:
+    world = World()
+    refund = await lost(world)
+    wanted = a_settlement(refund.id, reference="re_9")
+    payment, settled = await world.settles_refund.settle_refund(wanted, EVE)
+    assert (settled.status, settled.provider_reference) == (RefundStatus.SUCCEEDED, "re_9")
+    row = (await world.store.audit_trail(payment.id))[-1]
+    assert (row.event_type, row.actor, row.details["reason"]) == (
+        "refund_succeeded",
+        "operator:eve",
+        "looked it up",
+    )
+    assert await world.events() == ["payment.completed", "payment.refunded"]
+    assert (await world.settles_refund.settle_refund(wanted, EVE))[1] == settled
+    assert await world.newest(payment) == payment
+
+
+async def test_a_refund_that_an_operator_settled_as_failed_can_be_requested_again() -> None:
+    world = World()
+    refund = await lost(world)
+    payment, failed = await world.settles_refund.settle_refund(
+        a_settlement(refund.id, succeeded=False), EVE
+    )
+    assert failed.status is RefundStatus.FAILED
+    assert await world.events() == ["payment.completed", "payment.refund_failed"]
+    assert await world.recover_refunds.claim_batch() == []
+    again = await world.refund(payment, idempotency_key="refund-2")
+    assert (again.status, again.amount) == (RefundStatus.PENDING, failed.amount)
+
+
+async def test_what_the_provider_reports_against_a_settlement_is_for_a_person() -> None:
+    world = World()
+    refund = await lost(world)
+    await world.settles_refund.settle_refund(a_settlement(refund.id, succeeded=False), EVE)
+    world.provider.give_back(world.provider.refunds[-1])
+    await world.report_refund(world.provider.finish_refund(RefundState.SUCCEEDED))
+    payment, stored = await world.query.get_refund(refund.id)
+    assert stored.status is RefundStatus.FAILED
+    assert payment.refunded == refund.amount
+    assert Attention.CONFLICTING_EVIDENCE in payment.attention
+
+
+@pytest.mark.parametrize("succeeded", [True, False])
+async def test_within_the_providers_window_payd_finds_out_by_itself(succeeded: bool) -> None:
+    world = World()
+    refund = await world.refund_in(RefundStatus.CREATING)
+    world.clock.move(hours=23, minutes=59)
+    with pytest.raises(NotRefundable) as caught:
+        await world.settles_refund.settle_refund(a_settlement(refund.id, succeeded=succeeded), EVE)
+    assert caught.value.metadata["settle_time"] == (refund.create_time + DAY).isoformat()
+    assert (await world.stored(refund)).status is RefundStatus.CREATING
+
+
+@pytest.mark.parametrize("gone", ["disabled", "cannot refund"])
+async def test_without_the_provider_nobody_finds_out_after_an_hour(gone: str) -> None:
+    world = World()
+    refund = await world.refund_in(RefundStatus.CREATING)
+    if gone == "disabled":
+        world.providers.disabled = True
+    else:
+        world.provider.capabilities = capable(refunds=None)
+    world.clock.move(minutes=59)
+    with pytest.raises(NotRefundable):
+        await world.settles_refund.settle_refund(a_settlement(refund.id, succeeded=False), EVE)
+    world.clock.move(minutes=1)
+    _, failed = await world.settles_refund.settle_refund(
+        a_settlement(refund.id, succeeded=False), EVE
+    )
+    assert failed.status is RefundStatus.FAILED
+
+
+@pytest.mark.parametrize("note", ["", "  "])
+async def test_a_settlement_needs_a_note(world: World, note: str) -> None:
+    with pytest.raises(NoteRequired):
+        await world.settles_refund.settle_refund(a_settlement(UNKNOWN, note=note), EVE)
+
+
+async def test_a_reference_of_another_payments_refund_is_refused() -> None:
+    world = World()
+    first = await world.refund_in(RefundStatus.PENDING)
+    payment = await world.initiate(idempotency_key="order-2")
+    paid = world.provider.remote[-1]
+    paid.pay()
+    await world.report(paid)
+    await world.intake_pass()
+    world.provider.refund_replies.append(RefundReply(answer=OutcomeUnknown()))
+    second = await world.refund(payment, idempotency_key="refund-2")
+    world.clock.move(hours=24)
+    wanted = a_settlement(second.id, reference=str(first.provider_reference))
+    with pytest.raises(InvalidField) as caught:
+        await world.settles_refund.settle_refund(wanted, EVE)
+    assert caught.value.field == "reference"
+    assert (await world.stored(second)).status is RefundStatus.CREATING
 
 
 # -- reading -------------------------------------------------------------------------------------

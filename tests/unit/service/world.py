@@ -58,6 +58,7 @@ from payd.service.resolve_attention import ResolveAttention
 from payd.service.scan import Scan
 from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
+from payd.service.settle_refund import SettleRefund
 from payd.service.status_check import StatusCheck
 from payd.transport.grpc.handlers import Services
 
@@ -237,6 +238,7 @@ class World:
         )
         self.approves = ApproveRefund(sender=self.sender, **shared)
         self.cancels_refund = CancelRefund(**shared)
+        self.settles_refund = SettleRefund(providers=self.providers, **shared)
         self.resolves = ResolveAttention(settle=self.settle)
         self.recover_refunds = RecoverRefunds(
             sender=self.sender, providers=self.providers, clock=self.clock, **shared
@@ -252,6 +254,7 @@ class World:
             refund=self.refunds,
             cancel_refund=self.cancels_refund,
             approve_refund=self.approves,
+            settle_refund=self.settles_refund,
             resolve_attention=self.resolves,
         )
 
