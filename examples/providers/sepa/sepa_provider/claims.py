@@ -1,6 +1,6 @@
 """Convert ledger rows to SDK values: a claim to a snapshot, an entry to an event. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -46,16 +46,56 @@ def instructions(payout: Payout) -> RefundInstructions:
     )
 
 
-def refunded(entry: Entry, payout: Payout | None) -> RefundSnapshot:
-    """Convert what left the account; without a payout nobody asked payd for it."""
+def came_back(entries: Sequence[Entry]) -> Mapping[str, Entry]:
+    """Map the id of each return to the transfer that came back; all have one reference.
+
+    A bank may keep a fee, so the amount may be smaller. Of several transfers that fit, the first of
+    the same amount is taken, else the first.
+    """
+    open_ = [one for one in entries if one.kind is Kind.TRANSFER]
+    found: dict[str, Entry] = {}
+    for returned in entries:
+        fitting = [one for one in open_ if one.amount >= returned.amount]
+        if returned.kind is Kind.RETURN and fitting:
+            found[returned.id] = min(fitting, key=lambda one: one.amount != returned.amount)
+            open_.remove(found[returned.id])
+    return found
+
+
+def refunds_of(entries: Sequence[Entry], payout: Payout | None) -> Sequence[RefundSnapshot]:
+    """Convert what left the account; without a payout nobody asked payd for it.
+
+    All entries have one reference: that of the payout, or of a claim.
+    """
+    back = {one.id for one in came_back(entries).values()}
+    refund_id = payout.refund_id if payout else None
+    kinds = (Kind.TRANSFER,) if payout else (Kind.TRANSFER, Kind.REVERSAL)
+    left = [one for one in entries if one.kind in kinds]
+    return [
+        _refunded(one.id, one.amount, one.currency, one.booking_time, refund_id, one.id in back)
+        for one in left
+    ]
+
+
+def _refunded(
+    transfer: str,
+    amount: int,
+    currency: str,
+    time: datetime,
+    refund_id: str | None,
+    has_come_back: bool,
+) -> RefundSnapshot:
+    message = "The customer's bank sent the transfer back."
     return RefundSnapshot(
         # The bank's id: a second transfer with the same reference is another refund.
-        reference=entry.id,
-        state=RefundState.SUCCEEDED,
-        asset=entry.currency,
-        amount=entry.amount,
-        time=entry.booking_time,
-        refund_id=UUID(payout.refund_id) if payout else None,
+        reference=transfer,
+        state=RefundState.FAILED if has_come_back else RefundState.SUCCEEDED,
+        asset=currency,
+        amount=amount,
+        time=time,
+        refund_id=UUID(refund_id) if refund_id else None,
+        failure_code="returned" if has_come_back else None,
+        failure_message=message if has_come_back else None,
     )
 
 
@@ -74,13 +114,8 @@ def snapshot(
 
     `entries` have the claim's own reference; `paid_out` are its refunds with theirs.
     """
-    outside = [refunded(one, None) for one in entries if one.kind is not Kind.CREDIT]
-    ours = [
-        refunded(one, payout)
-        for payout, booked in paid_out
-        for one in booked
-        if one.kind is Kind.TRANSFER
-    ]
+    outside = refunds_of(entries, None)
+    ours = [one for payout, booked in paid_out for one in refunds_of(booked, payout)]
     credits = [one for one in entries if one.kind is Kind.CREDIT]
     in_time = sum(one.amount for one in credits if one.booking_time <= claim.expire_time)
     return Snapshot(
@@ -95,20 +130,26 @@ def snapshot(
     )
 
 
-def event(entry: Entry, payout: Payout | None = None) -> ProviderEvent:
+def event(
+    entry: Entry, payout: Payout | None = None, transfer: Entry | None = None
+) -> ProviderEvent:
     """Use the bank's entry id as the event id: an entry in two statements is one event.
 
-    `payout` is the refund that has the entry's reference, which `translate` cannot look up.
+    `payout` is the refund that has the entry's reference, `transfer` what came back with it:
+    `translate` cannot look them up. What came back of no known transfer is money of no payment.
     """
     refund = {"claim": payout.claim, "refund_id": payout.refund_id} if payout else {}
+    is_return, is_lost = entry.kind is Kind.RETURN, entry.kind is Kind.RETURN and transfer is None
+    subject = transfer or entry
     return ProviderEvent(
         id=entry.id,
-        type=entry.kind.value,
+        type=(Kind.CREDIT if is_lost else entry.kind).value,
         content={
-            "reference": entry.reference,
-            "amount": entry.amount,
-            "currency": entry.currency,
-            "booking_time": entry.booking_time.isoformat(),
+            "reference": None if is_lost else entry.reference,
+            "amount": subject.amount,
+            "currency": subject.currency,
+            "booking_time": subject.booking_time.isoformat(),
+            **({"transfer": subject.id} if is_return else {}),
             **refund,
         },
     )
@@ -127,14 +168,13 @@ def observations(event: ProviderEvent) -> Sequence[Observation]:
     content = event.content
     reference = content.get("claim") or content["reference"] or event.id
     if event.type != Kind.CREDIT.value:
-        refund_id = content.get("refund_id")
-        refund = RefundSnapshot(
-            reference=event.id,
-            state=RefundState.SUCCEEDED,
-            asset=content["currency"],
-            amount=content["amount"],
-            time=datetime.fromisoformat(content["booking_time"]),
-            refund_id=UUID(refund_id) if refund_id else None,
+        refund = _refunded(
+            content.get("transfer", event.id),
+            content["amount"],
+            content["currency"],
+            datetime.fromisoformat(content["booking_time"]),
+            content.get("refund_id"),
+            event.type == Kind.RETURN.value,
         )
         return (Observation(id=event.id, reference=reference, fact=refund),)
     receipt = Receipt(

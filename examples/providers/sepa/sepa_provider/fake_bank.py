@@ -41,6 +41,8 @@ class Booking:
     is_reversal: bool = False
     #: Whether we transfer it to a customer.
     is_outgoing: bool = False
+    #: Whether such a transfer of ours comes back.
+    is_returned: bool = False
     #: Whether the bank only expects it.
     is_pending: bool = False
     currency: str = "EUR"
@@ -54,7 +56,7 @@ def statement(iban: str, bookings: Sequence[Booking], now: datetime) -> str:
             id=one.id,
             cents_text=format_units(one.cents, 2),
             indicator="DBIT" if one.is_reversal or one.is_outgoing else "CRDT",
-            reversal="<RvslInd>true</RvslInd>" if one.is_reversal else "",
+            reversal="<RvslInd>true</RvslInd>" if one.is_reversal or one.is_returned else "",
             day=now.date().isoformat(),
             currency=one.currency,
             status="PDNG" if one.is_pending else "BOOK",
@@ -82,9 +84,13 @@ def main() -> None:
     parser.add_argument("--reference", required=True, help="reference of the payment: RF…")
     parser.add_argument("--cents", type=int, required=True, help="amount in euro cents")
     parser.add_argument("--outgoing", action="store_true", help="a refund that we transfer")
+    parser.add_argument("--returned", action="store_true", help="a refund that comes back to us")
     arguments = parser.parse_args()
     booking = Booking(
-        reference=arguments.reference, cents=arguments.cents, is_outgoing=arguments.outgoing
+        reference=arguments.reference,
+        cents=arguments.cents,
+        is_outgoing=arguments.outgoing,
+        is_returned=arguments.returned,
     )
     path = drop(arguments.folder, statement(arguments.iban, [booking], datetime.now(UTC)))
     print(path)  # noqa: T201 - what a command is for

@@ -170,14 +170,19 @@ class SepaProvider:
     def _paid_out(self, ref: RefundRef) -> RefundSnapshot | Absent:
         reference = reference_of(ref.operation_id)
         payout = self._ledger.payout(reference)
-        for entry in self._ledger.entries_of(reference):
-            if entry.kind is Kind.TRANSFER and ref.reference in (None, entry.id):
-                return claims.refunded(entry, payout)
+        for refund in claims.refunds_of(self._ledger.entries_of(reference), payout):
+            if ref.reference in (None, refund.reference):
+                return refund
         return Absent()
 
-    def _payout_of(self, entry: Entry) -> Payout | None:
-        is_ours = entry.kind is Kind.TRANSFER and entry.reference is not None
-        return self._ledger.payout(entry.reference or "") if is_ours else None
+    def _event(self, entry: Entry) -> ProviderEvent:
+        if entry.reference is None or entry.kind in (Kind.CREDIT, Kind.REVERSAL):
+            return claims.event(entry)
+        payout = self._ledger.payout(entry.reference)
+        if entry.kind is Kind.TRANSFER:
+            return claims.event(entry, payout)
+        transfer = claims.came_back(self._ledger.entries_of(entry.reference)).get(entry.id)
+        return claims.event(entry, payout if transfer else None, transfer)
 
     def _page(self, cursor: str | None) -> Page:
         number, _, entry_id = (cursor or "0:").partition(":")
@@ -189,7 +194,7 @@ class SepaProvider:
         for last, entry in rows[-1:]:
             cursor = f"{last}:{entry.id}"
         return Page(
-            events=tuple(claims.event(entry, self._payout_of(entry)) for _, entry in rows),
+            events=tuple(self._event(entry) for _, entry in rows),
             cursor=cursor or "0:",
             more=len(rows) == PAGE_MAX,
         )

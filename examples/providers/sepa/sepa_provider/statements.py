@@ -27,6 +27,8 @@ class Kind(enum.Enum):
     REVERSAL = "reversal"
     #: A transfer of ours, such as a refund.
     TRANSFER = "transfer"
+    #: A transfer of ours came back: the other bank could not or would not credit it.
+    RETURN = "return"
 
 
 class UnreadableStatement(Exception):
@@ -115,8 +117,13 @@ def _entries(entry: ET.Element) -> Iterator[Entry]:
 
 
 def _kind(entry: ET.Element) -> Kind | None:
-    """Return the direction; None for what came back of our own transfers."""
+    """Return the direction; None for an entry that has none.
+
+    A bank marks what came back of a transfer as a reversal, or says why in `RtrInf`.
+    """
     is_reversal = _text(entry, "RvslInd") in ("true", "1")
+    if not is_reversal and _text(entry, "CdtDbtInd") == "CRDT":
+        is_reversal = entry.find(".//{*}RtrInf") is not None
     match _text(entry, "CdtDbtInd"), is_reversal:
         case "CRDT", False:
             return Kind.CREDIT
@@ -124,6 +131,8 @@ def _kind(entry: ET.Element) -> Kind | None:
             return Kind.REVERSAL
         case "DBIT", False:
             return Kind.TRANSFER
+        case "CRDT", True:
+            return Kind.RETURN
     return None
 
 

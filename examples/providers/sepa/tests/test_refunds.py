@@ -9,6 +9,7 @@ from uuid import UUID
 import attrs
 import pytest
 from sepa_provider.conformance import IBAN
+from sepa_provider.fake_bank import Booking
 from sepa_provider.references import reference_of
 from test_transfers import NOW, PAYMENT, REFERENCE, Desk, at_the_desk
 
@@ -18,10 +19,12 @@ from payd.plugins import (
     IdempotencyConflict,
     InvalidRequest,
     Observation,
+    Receipt,
     RefundInstructions,
     RefundOperation,
     RefundRef,
     RefundSnapshot,
+    RefundState,
     Show,
     ShowKind,
 )
@@ -132,6 +135,89 @@ def test_a_transfer_without_a_reference_concerns_no_payment(tmp_path: Path) -> N
         await paid(desk)
         desk.book(700, reference="rent", is_outgoing=True)
         assert not [one for one in await facts(desk) if isinstance(one.fact, RefundSnapshot)]
+
+    at_the_desk(tmp_path, story)
+
+
+async def returned(desk: Desk, cents: int = 4900) -> Booking:
+    """The refund's transfer, of which the customer's bank sent so much back."""
+    await paid(desk)
+    await desk.provider.refund(OPERATION)
+    sent = desk.book(4900, reference=OURS, is_outgoing=True)
+    desk.book(cents, reference=OURS, is_returned=True, id="R1")
+    return sent
+
+
+@pytest.mark.parametrize("cents", [4900, 4850], ids=["whole", "less a fee"])
+def test_a_transfer_that_comes_back_is_a_refund_that_failed(tmp_path: Path, cents: int) -> None:
+    async def story(desk: Desk) -> None:
+        sent = await returned(desk, cents)
+        refund = await desk.provider.fetch_refund(REF)
+        assert isinstance(refund, RefundSnapshot)
+        assert (refund.reference, refund.refund_id, refund.amount) == (sent.id, REFUND, 4900)
+        assert (refund.state, refund.failure_code) == (RefundState.FAILED, "returned")
+        assert refund.failure_message
+        look = await desk.look(await desk.create())
+        assert (look.received, look.refunds) == (14900, (refund,))
+
+    at_the_desk(tmp_path, story)
+
+
+def test_the_scan_reports_the_transfer_and_its_return(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        sent = await returned(desk)
+        seen = [one for one in await facts(desk) if isinstance(one.fact, RefundSnapshot)]
+        assert {one.reference for one in seen} == {REFERENCE}
+        refunds = {one.id: one.fact for one in seen if isinstance(one.fact, RefundSnapshot)}
+        assert {name: one.state for name, one in refunds.items()} == {
+            sent.id: RefundState.SUCCEEDED,
+            "R1": RefundState.FAILED,
+        }
+        assert {(one.reference, one.refund_id) for one in refunds.values()} == {(sent.id, REFUND)}
+        assert refunds["R1"] == await desk.provider.fetch_refund(REF)
+
+    at_the_desk(tmp_path, story)
+
+
+def test_of_two_transfers_the_one_that_came_back_has_failed(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await paid(desk)
+        await desk.provider.refund(OPERATION)
+        for name, cents in (("E1", 100), ("E2", 4900), ("E3", 4900)):
+            desk.book(cents, name, reference=OURS, is_outgoing=True, id=name)
+        desk.book(4900, "R2", reference=OURS, is_returned=True, id="R2")
+        look = await desk.look(await desk.create())
+        assert {one.reference: one.state for one in look.refunds} == {
+            "E1": RefundState.SUCCEEDED,
+            "E2": RefundState.FAILED,
+            "E3": RefundState.SUCCEEDED,
+        }
+
+    at_the_desk(tmp_path, story)
+
+
+def test_a_transfer_that_nobody_requested_can_come_back_too(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await paid(desk)
+        sent = desk.book(14900, is_outgoing=True)
+        desk.book(14900, is_returned=True)
+        [refund] = (await desk.look(await desk.create())).refunds
+        assert (refund.reference, refund.state) == (sent.id, RefundState.FAILED)
+        assert refund.refund_id is None
+
+    at_the_desk(tmp_path, story)
+
+
+def test_what_came_back_of_no_transfer_is_for_a_person(tmp_path: Path) -> None:
+    async def story(desk: Desk) -> None:
+        await paid(desk)
+        await desk.provider.refund(OPERATION)
+        desk.book(4900, reference=OURS, is_returned=True, id="R1")
+        assert await desk.provider.fetch_refund(REF) == Absent()
+        [receipt] = [one.fact[0] for one in await facts(desk) if one.id == "R1"]  # type: ignore[index]
+        assert isinstance(receipt, Receipt)
+        assert receipt.amount == 4900
+        assert (await desk.look(await desk.create())).refunds == ()
 
     at_the_desk(tmp_path, story)
 
