@@ -17,7 +17,7 @@ from payd.domain.refund import Refund, RefundSnapshot, RefundState, RefundStatus
 
 #: Code of an external refund that turned out to be one of ours.
 SAME_REFUND = "same_refund"
-#: Code of a refund that failed by a person's word: nobody has to be told about it.
+#: Code of a refund that failed by a person's word: it needs no more attention.
 SETTLED = "settled"
 
 _CANCELED = Failure(code="canceled", message="The provider canceled the refund.")
