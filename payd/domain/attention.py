@@ -150,6 +150,12 @@ def publish_old(records: Records, now: datetime) -> Records:
     )
 
 
+def next_publish_time(records: Records) -> datetime | None:
+    """When `publish_old` has something to do next; None if no open reason waits for it."""
+    waiting = (one.since for one in records if one.is_open and not one.published)
+    return min((since + PUBLISH_AFTER for since in waiting), default=None)
+
+
 def to_publish(before: Records, after: Records) -> AbstractSet[Attention]:
     """Open reasons with facts that were not published before."""
     return {

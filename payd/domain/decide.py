@@ -15,7 +15,7 @@ import attrs
 
 from payd.domain.actors import PAYD
 from payd.domain.attend import attend
-from payd.domain.attention import Attention, to_publish
+from payd.domain.attention import Attention, next_publish_time, to_publish
 from payd.domain.dispute import Dispute
 from payd.domain.evidence import (
     Absent,
@@ -174,16 +174,16 @@ def _decision(before: Payment, after: Payment, now: datetime, note: str = "") ->
 def next_check_time(payment: Payment, now: datetime) -> datetime | None:
     """Time of the next status check; None for a payment that needs no more.
 
-    A check is also due at the expiry, since a payment expires only after a fresh check.
+    A check is also due at the expiry, since a payment expires only after a fresh check, and when a
+    reason for attention is to be published.
     """
     if not payment.status.is_open:
         return None
     has_no_object = payment.provider_reference is None or payment.status is Status.CANCELING
     steps = CHECK_DELAYS_CREATING if has_no_object else CHECK_DELAYS_OPEN
     check = now + steps[min(payment.checks, len(steps) - 1)]
-    if payment.expire_time > now:
-        return min(check, payment.expire_time)
-    return check
+    due = (payment.expire_time, next_publish_time(payment.attention_records))
+    return min((check, *(time for time in due if time is not None and time > now)))
 
 
 # -- status ----------------------------------------------------------------------------------

@@ -48,7 +48,8 @@ from payd.domain.refund_reports import as_answered, learn_refund
 REFUND_STUCK_AFTER = timedelta(hours=1)
 #: Delay before the next check, by the number of checks in this status. The last one repeats.
 REFUND_CHECK_DELAYS = {
-    RefundStatus.CREATING: tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600, 21600)),
+    # Twice an hour: after the first one the refund is STUCK, after the second that is published.
+    RefundStatus.CREATING: tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600, 3600, 21600)),
     RefundStatus.PENDING: tuple(timedelta(seconds=s) for s in (600, 3600, 21600, 86400)),
 }
 

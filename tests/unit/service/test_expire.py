@@ -314,6 +314,19 @@ async def test_a_provider_that_never_answers_leaves_its_payment_stuck_and_checke
     assert after.attention == set()
 
 
+async def test_an_outcome_that_stays_unknown_is_published_an_hour_after_the_expiry() -> None:
+    world = World(expiry=timedelta(days=7))
+    payment = await world.payment_in(Status.CREATING)
+    world.provider.always = UNANSWERED
+
+    while await world.events() != ["payment.attention"]:
+        payment = await world.check_again(payment)
+
+    assert payment.attention == {Attention.OUTCOME_UNKNOWN}
+    late = world.clock.now() - payment.expire_time
+    assert timedelta(hours=1) <= late < timedelta(hours=1, minutes=1)
+
+
 async def test_status_checks_of_an_open_payment_become_rarer(world: World) -> None:
     world = World(expiry=timedelta(days=7))
     payment = await world.initiate()

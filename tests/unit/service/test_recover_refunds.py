@@ -1,16 +1,18 @@
 """Refund recovery: no refund is lost, none is made twice, none fails by age."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import attrs
 import pytest
+from stripe_provider import MANIFEST
 from unit.service.fakes import Died
 from unit.service.world import World, capable, refunding
 
-from payd.domain.attention import Attention
+from payd.domain.attention import PUBLISH_AFTER, Attention
 from payd.domain.evidence import Absent, Declined, NotAttempted, OutcomeUnknown, Unanswered
 from payd.domain.payment import Payment, Status
 from payd.domain.refund import Refund, RefundSnapshot, RefundState, RefundStatus
+from payd.domain.refunds import REFUND_STUCK_AFTER
 from payd.plugins.capabilities import Lookup
 from payd.ports import RefundReply
 
@@ -82,6 +84,69 @@ async def test_after_the_window_a_refund_that_may_exist_is_not_sent_again() -> N
     refund = await world.check_refund(refund)
     assert refund.status is RefundStatus.PENDING
     assert (await world.newest(payment)).attention == frozenset()
+
+
+# -- Stripe: it recognises a repetition for 23 hours, and its lists prove no absence -------------
+
+WINDOW = timedelta(hours=23)
+END = datetime.max.replace(tzinfo=UTC)
+
+
+def at_stripe() -> World:
+    return World(capable(refunds=MANIFEST.capabilities.refunds))
+
+
+async def unanswered(world: World, refund: Refund) -> timedelta:
+    """One check that finds nothing, and whose sending has no answer; the refund's age at it."""
+    world.provider.refund_replies[:] = [UNANSWERED, UNKNOWN]
+    after = await world.check_refund(refund)
+    assert after.status is RefundStatus.CREATING
+    world.provider.refund_replies.clear()
+    return world.clock.now() - refund.create_time
+
+
+async def test_within_stripes_window_every_check_sends_the_same_again() -> None:
+    world = at_stripe()
+    _, refund = await lost(world, arrived=False)
+    checks = 0
+    while ((await world.stored(refund)).next_check_time or END) < refund.create_time + WINDOW:
+        await unanswered(world, refund)
+        checks += 1
+    assert checks > 5
+    first, *others = world.provider.refunds
+    assert others == [first] * checks
+    assert first.operation_id == f"payd:{refund.id}:refund:v1"
+
+
+async def test_after_stripes_window_a_check_only_looks() -> None:
+    world = at_stripe()
+    payment, refund = await lost(world, arrived=False)
+    world.clock.time = refund.create_time + WINDOW
+    sent, looked = len(world.provider.refunds), len(world.provider.fetched_refunds)
+    for number in range(1, 6):
+        await unanswered(world, refund)
+        assert len(world.provider.refunds) == sent
+        assert len(world.provider.fetched_refunds) == looked + number
+    assert Attention.STUCK in (await world.newest(payment)).attention
+
+
+async def test_a_refund_without_an_answer_is_stuck_after_an_hour_and_published_after_another() -> (
+    None
+):
+    world = at_stripe()
+    payment, refund = await lost(world, arrived=False)
+    stuck = published = None
+    for _ in range(8):
+        age = await unanswered(world, refund)
+        if stuck is None and Attention.STUCK in (await world.newest(payment)).attention:
+            stuck = age
+        if published is None and "payment.attention" in await world.events():
+            published = age
+    assert stuck is not None
+    assert published is not None
+    assert REFUND_STUCK_AFTER <= stuck < REFUND_STUCK_AFTER + timedelta(minutes=15)
+    assert PUBLISH_AFTER <= published - stuck < PUBLISH_AFTER + timedelta(minutes=1)
+    assert await world.events() == ["payment.completed", "payment.attention"]
 
 
 async def test_where_absence_can_be_proven_nothing_is_sent_without_the_proof() -> None:
