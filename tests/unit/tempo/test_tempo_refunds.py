@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from tempo_provider.companion.scripted.events import Call, burn, transfer
+from tempo_provider.companion.scripted.events import GUARD, Call, blocked, burn, claim, transfer
 from tempo_provider.memo import memo_of, reference_of
 from tempo_provider.refund_memo import Named, refund_memo_of, refund_of
 from tempo_provider.transfers import Books, books_of, read_transfers
@@ -99,7 +99,8 @@ def test_as_the_memo_of_a_payment_it_names_none() -> None:
 
 
 def books(*calls: Call) -> Books:
-    transfers = read_transfers([log for log in logs_of(*calls) if len(log["topics"]) > 2])
+    logs = [one for one in logs_of(*calls) if len(one["topics"]) > 2 and one["address"] != GUARD]
+    transfers = read_transfers(logs)
     return books_of(
         transfers, chain_id=1, accounts=frozenset({US}), times={1: BLOCK_TIME}, keys=[KEY]
     )
@@ -119,6 +120,17 @@ def test_the_transfer_that_was_asked_for_is_the_refund_and_an_outflow() -> None:
     )
     assert (outflow.amount, outflow.details["memo"]) == (40, REFUND_MEMO)
     assert made.arrivals == []
+
+
+def test_what_the_receivers_policy_withholds_has_not_arrived() -> None:
+    """The chain redirects it to the guard, without its memo, and the guard names only the receiver.
+
+    It has left our account, so that it is an outflow; but the refund waits on.
+    """
+    made = books(blocked(USDC, US, PAYER, 40, REFUND_MEMO))
+    assert [(one.amount, one.details["receiver"]) for one in made.outflows] == [(40, GUARD)]
+    assert (made.refunds, made.arrivals) == ([], [])
+    assert books(claim(USDC, PAYER, 40)) == Books([], [], [])
 
 
 def test_two_transfers_are_two_reports() -> None:
