@@ -1,4 +1,4 @@
-"""A refund without an answer, while Stripe recognises a repetition of it (23 hours), and after that.
+"""A refund without an answer, while Stripe recognises a repetition (23 hours), and after that.
 
 The clock of another process cannot be turned, so the refund's own times are.
 """

@@ -19,7 +19,6 @@ from payd.plugins import (
     IdempotencyConflict,
     InvalidRequest,
     Observation,
-    Receipt,
     RefundInstructions,
     RefundOperation,
     RefundRef,
@@ -214,9 +213,10 @@ def test_what_came_back_of_no_transfer_is_for_a_person(tmp_path: Path) -> None:
         await desk.provider.refund(OPERATION)
         desk.book(4900, reference=OURS, is_returned=True, id="R1")
         assert await desk.provider.fetch_refund(REF) == Absent()
-        [receipt] = [one.fact[0] for one in await facts(desk) if one.id == "R1"]  # type: ignore[index]
-        assert isinstance(receipt, Receipt)
-        assert receipt.amount == 4900
+        [back] = [one for one in await facts(desk) if one.id == "R1"]
+        assert isinstance(back.fact, tuple)
+        assert [(one.id, one.amount) for one in back.fact] == [("R1", 4900)]
+        assert back.reference == "R1"
         assert (await desk.look(await desk.create())).refunds == ()
 
     at_the_desk(tmp_path, story)
