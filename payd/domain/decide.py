@@ -134,16 +134,23 @@ def decide_set(
     """Decide on `pieces` in their order, as one change of the payment.
 
     A piece that makes an event is the last one: the event shows the payment as it was then. The
-    caller decides on the rest afterwards.
+    caller decides on the rest afterwards. Further facts behind an open reason are one event: a
+    flood of small receipts on an overpaid payment must not be as many events.
     """
     rules = rules or Rules()
     after, news = payment, list[bool]()
     for piece in pieces:
         before, after = after, _step(after, piece, now, rules)
         news.append(after != before)
-        if news[-1] and _events(payment, after):
+        if news[-1] and _is_to_be_shown(payment, after):
             break
     return SetDecision(decision=_decision(payment, after, now), news=tuple(news))
+
+
+def _is_to_be_shown(before: Payment, after: Payment) -> bool:
+    """Whether an event shows the payment at this point: any but more facts of an open reason."""
+    others = any(event.type is not EventType.ATTENTION for event in _events(before, after))
+    return others or not after.attention <= before.attention
 
 
 def _step(payment: Payment, evidence: Evidence, now: datetime, rules: Rules) -> Payment:
