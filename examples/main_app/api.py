@@ -12,7 +12,16 @@ from uuid import UUID
 import attrs
 import httpx
 import segno
-from payd_client import Caller, CryptoTransfer, NotFound, PaydClientError, Payment, Unavailable
+from payd_client import (
+    Caller,
+    CryptoTransfer,
+    NotFound,
+    PaydClientError,
+    Payment,
+    Show,
+    ShowKind,
+    Unavailable,
+)
 from quart import Response, current_app, g, request
 from quart_schema import (
     HttpSecurityScheme,
@@ -147,14 +156,15 @@ def _add_payments(app: QuartTrio) -> None:
     @app.get("/api/v1/payments/<uuid:payment_id>/qr.svg")
     @hide
     async def qr_code(payment_id: UUID) -> Any:
-        """QR code of the transfer, for a wallet."""
+        """QR code of the transfer, for a wallet or a banking app."""
         payment = await _parts().checkouts.get(_user(), payment_id, _caller())
-        if not isinstance(payment.next_action, CryptoTransfer):
-            raise NotFound("NOT_FOUND", "this payment has no transfer to scan")
+        match payment.next_action:
+            case CryptoTransfer(payment_uri=text) | Show(kind=ShowKind.QR, payload=text):
+                code = segno.make(text, error="m", micro=False)
+            case _:
+                raise NotFound("NOT_FOUND", "this payment has no transfer to scan")
         image = io.BytesIO()
-        segno.make(payment.next_action.payment_uri, error="m").save(
-            image, kind="svg", scale=5, border=4, light="#fff"
-        )
+        code.save(image, kind="svg", scale=5, border=4, light="#fff")
         return Response(image.getvalue(), content_type="image/svg+xml")
 
     @app.get("/api/v1/payment-methods")

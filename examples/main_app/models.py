@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from payd_client import CryptoTransfer, Item, Money, Payment, Redirect
+from payd_client import CryptoTransfer, Item, Money, Payment, Redirect, Show
 from pydantic import BaseModel, ConfigDict, Field
 
 from main_app.checkout import Wish
@@ -82,10 +82,18 @@ class QuoteOut(BaseModel):
     quote_token: str
 
 
-class NextAction(BaseModel):
-    """What the customer has to do: open `url`, or send tokens."""
+class ShowLine(BaseModel):
+    """One line of instructions, such as an IBAN."""
 
-    type: Literal["redirect", "crypto_transfer"]
+    label: str
+    value: str
+    copyable: bool
+
+
+class NextAction(BaseModel):
+    """What the customer has to do: open `url`, send tokens, or follow instructions."""
+
+    type: Literal["redirect", "crypto_transfer", "show"]
     url: str = ""
     currency: str = ""
     chain_id: int = 0
@@ -96,6 +104,11 @@ class NextAction(BaseModel):
     amount_base_units: str = ""
     decimals: int = 0
     payment_uri: str = ""
+    #: Of instructions: QR, BANK_TRANSFER or TEXT.
+    kind: str = ""
+    #: Text of the QR code, or text for the customer.
+    payload: str = ""
+    lines: list[ShowLine] = []
 
 
 class SubscriptionOut(BaseModel):
@@ -261,4 +274,8 @@ def _next_action(payment: Payment) -> NextAction | None:
                 decimals=transfer.decimals,
                 payment_uri=transfer.payment_uri,
             )
+        case Show() as show:
+            lines = [ShowLine.model_validate(one, from_attributes=True) for one in show.fields]
+            kind = show.kind.value
+            return NextAction(type="show", kind=kind, payload=show.payload, lines=lines)
     return None

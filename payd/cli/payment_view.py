@@ -25,7 +25,7 @@ def payment(document: Mapping[str, Any]) -> None:
             *(("item", item) for item in items),
             ("method", f"{document['method']} ({document['provider']})"),
             ("pay at", action.get("redirect", {}).get("url")),
-            *render.instructions(action),
+            *render.transfer(action),
             ("due", render.tokens(transfer) if transfer else ""),
             ("received", _unless_zero(document["received"])),
             ("refunded", _unless_zero(document["refunded"])),
@@ -39,6 +39,8 @@ def payment(document: Mapping[str, Any]) -> None:
             ("completed", document.get("complete_time")),
         ]
     )
+    status = document["status"].removeprefix("PAYMENT_STATUS_")
+    render.instructions(action, is_open=status in ("PENDING", "PROCESSING"))
 
 
 def _unless_zero(money: Mapping[str, Any]) -> str:

@@ -33,7 +33,7 @@ def refund(document: Document) -> None:
             ("reason", document["reason"]),
             ("to", document["destination"]),
             ("send", render.tokens(transfer) if transfer else ""),
-            *render.instructions(action),
+            *render.transfer(action),
             ("failure", f"{failure['code']}: {failure['message']}" if failure else ""),
             ("made", "at the provider" if document["external"] else ""),
             ("reference", document["provider_reference"]),
@@ -43,6 +43,7 @@ def refund(document: Document) -> None:
             ("completed", document.get("complete_time")),
         ]
     )
+    render.instructions(action, is_open=document["status"].endswith("AWAITING_TRANSFER"))
 
 
 def table(documents: Sequence[Document]) -> None:

@@ -11,6 +11,7 @@ import click
 
 #: Width of a table in a pipe: wider than any row, so that a program gets whole rows.
 _PIPE_WIDTH = 10_000
+_SHOW_TITLE = {"QR": "scan this code", "BANK_TRANSFER": "bank transfer", "TEXT": "instructions"}
 _STATUS_STYLE = {
     "COMPLETED": "green",
     "FAILED": "red",
@@ -133,13 +134,27 @@ def tokens(transfer: Mapping[str, Any]) -> str:
     return _decimal(number, decimals, transfer["currency"])
 
 
-def instructions(action: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Fields of what a person has to send: a token transfer, or the lines of a bank transfer."""
+def transfer(action: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Fields of a token transfer that a person has to make."""
     for name, value in action.get("crypto_transfer", {}).items():
         yield f"transfer {name}", str(value)
-    if show := action.get("show"):
-        yield from ((field["label"], field["value"]) for field in show["fields"])
-        yield show["kind"].removeprefix("SHOW_KIND_").lower().replace("_", " "), show["payload"]
+
+
+def instructions(action: Mapping[str, Any], *, is_open: bool = True) -> None:
+    """Print what a person has to send, as a block of its own; a QR code only while it is open.
+
+    Values are printed whole and unchanged, because people copy them.
+    """
+    show = action.get("show")
+    if show is None:
+        return
+    kind = show["kind"].removeprefix("SHOW_KIND_")
+    title = _SHOW_TITLE.get(kind, kind.lower())
+    click.echo(f"\n{click.style(title, bold=True)}")
+    text = [("text", show["payload"]), ("valid until", show.get("expire_time"))]
+    fields([*((field["label"], field["value"]) for field in show["fields"]), *text])
+    if kind == "QR" and is_open:
+        qr_code(show["payload"])
 
 
 def qr_code(text: str) -> None:

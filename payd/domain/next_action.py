@@ -10,6 +10,8 @@ from payd.domain.text import is_amount, is_aware, is_short_text, is_whole
 
 #: Most lines of a Show.
 FIELDS_MAX = 20
+#: Bytes of the text of a QR code: what the largest one holds with error correction M.
+QR_BYTES_MAX = 2331
 
 
 @attrs.frozen(kw_only=True)
@@ -99,6 +101,15 @@ class Show:
         ),
     )
     expire_time: datetime | None = attrs.field(default=None, validator=optional(is_aware))
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what nobody could act on: nothing to show, or a text that fits no QR code."""
+        if not self.payload and not self.fields:
+            raise ValueError("show: has neither a payload nor fields")
+        if self.kind is ShowKind.QR:
+            size = len(self.payload.encode())
+            if not 0 < size <= QR_BYTES_MAX:
+                raise ValueError(f"payload: a QR code has 1 to {QR_BYTES_MAX} bytes, this {size}")
 
 
 NextAction = Redirect | CryptoTransfer | Show

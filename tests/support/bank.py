@@ -17,7 +17,6 @@ def bank_environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": f"{site}:{_EXAMPLE}",
         "SEPA_ENABLED": "true",
         "SEPA_IBAN": IBAN,
-        "SEPA_INSTRUCTIONS_URL": "https://shop.example/pay?reference={reference}&amount={amount}",
         "SEPA_LEDGER_FILE": str(folder / "sepa.sqlite3"),
         "SEPA_STATEMENTS_DIR": str(statements),
     }

@@ -152,7 +152,9 @@ def test_instructions_keep_every_line_and_say_how_to_present_them() -> None:
     assert (shown.kind, shown.payload) == (pb.SHOW_KIND_BANK_TRANSFER, "BCD")
     assert list(shown.fields) == [pb.ShowField(label="IBAN", value="DE02", copyable=True)]
     assert shown.expire_time.ToDatetime(UTC) == NOW
-    for_ever = payment_message(a_payment(next_action=Show(kind=ShowKind.TEXT))).next_action.show
+    for_ever = payment_message(
+        a_payment(next_action=Show(kind=ShowKind.TEXT, payload="Pay."))
+    ).next_action.show
     assert not for_ever.HasField("expire_time")
 
 

@@ -241,6 +241,9 @@ function show(payment) {
   const isTransfer = action?.type === "crypto_transfer";
   $("transfer").hidden = !isTransfer;
   if (isTransfer) showTransfer(payment, action);
+  const isShown = action?.type === "show" && OPEN.has(status);
+  $("instructions").hidden = !isShown;
+  if (isShown) showInstructions(payment, action);
   const isRedirect = action?.type === "redirect" && status === "PENDING";
   $("checkout").hidden = !isRedirect;
   if (isRedirect) $("checkout").href = action.url;
@@ -258,6 +261,42 @@ function showTransfer(payment, action) {
   $("chain-id").textContent = action.chain_id;
   const minutes = Math.max(0, Math.ceil((new Date(payment.expire_time) - Date.now()) / 60000));
   $("expires").textContent = `It is waited for ${minutes} more minutes.`;
+}
+
+function showInstructions(payment, action) {
+  const isCode = action.kind === "QR";
+  const source = `/api/v1/payments/${payment.id}/qr.svg`;
+  $("scan").hidden = !isCode;
+  if (isCode && $("scan").getAttribute("src") !== source) $("scan").src = source;
+  $("text").hidden = isCode || !action.payload;
+  $("text").textContent = action.payload;
+  $("valid").textContent = `Valid until ${new Date(payment.expire_time).toLocaleString("en")}.`;
+  // Made once: a button that is made anew each second cannot be pressed.
+  const shown = JSON.stringify(action.lines);
+  if ($("lines").dataset.shown === shown) return;
+  $("lines").dataset.shown = shown;
+  $("lines").replaceChildren(...action.lines.map(instructionLine));
+}
+
+function instructionLine({ label, value, copyable }) {
+  const [row, name, cell, code] = ["div", "dt", "dd", "code"].map((tag) => document.createElement(tag));
+  name.textContent = label;
+  code.textContent = value;
+  cell.append(code);
+  if (copyable) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Copy" });
+    button.setAttribute("aria-label", `Copy ${label}`);
+    button.addEventListener("click", () => copy(value, button));
+    cell.append(" ", button);
+  }
+  row.append(name, cell);
+  return row;
+}
+
+async function copy(text, button) {
+  await navigator.clipboard.writeText(text);
+  button.textContent = "Copied";
+  setTimeout(() => (button.textContent = "Copy"), 1500);
 }
 
 async function cancel() {
@@ -349,11 +388,7 @@ async function begin() {
   $("cancel").addEventListener("click", cancel);
   $("again").addEventListener("click", forget);
   for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText($(button.dataset.copy).textContent.split(" ")[0]);
-      button.textContent = "Copied";
-      setTimeout(() => (button.textContent = "Copy"), 1500);
-    });
+    button.addEventListener("click", () => copy($(button.dataset.copy).textContent.split(" ")[0], button));
   }
   const known = new URLSearchParams(location.search).get("payment") || localStorage.getItem("payment");
   if (known) {

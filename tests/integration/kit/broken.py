@@ -4,6 +4,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -40,6 +41,8 @@ from payd.plugins import (
     ProviderManifest,
     ProviderStatus,
     RateLimited,
+    Show,
+    ShowKind,
     WebhookRefused,
 )
 from payd.plugins.testing import OpenRemote
@@ -158,6 +161,14 @@ class NoConflict(AcmeProvider):
 class NothingToDo(AcmeProvider):
     async def create(self, operation: Any) -> Created:
         return attrs.evolve(await super().create(operation), next_action=None)
+
+
+@fails("create returns what the customer has to do")
+class NoLongerValid(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        end = operation.create_time - timedelta(minutes=1)
+        show = Show(kind=ShowKind.TEXT, payload="Pay.", expire_time=end)
+        return attrs.evolve(await super().create(operation), next_action=show)
 
 
 @fails("an open object is found open")

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import attrs
 import pytest
@@ -35,9 +34,12 @@ class Shop:
     def start(self) -> tuple[str, str]:
         """Start a payment; return its id, and the reference for the customer."""
         payment = self.client.initiate(method="sepa", metadata={})
-        query = parse_qs(urlsplit(payment.next_action.redirect.url).query)
-        assert query["amount"] == ["149.00"]
-        return payment.id, query["reference"][0]
+        action = payment.next_action.show
+        shown = {one.label: one.value for one in action.fields}
+        assert (shown["IBAN"], shown["Amount"], shown["Currency"]) == (IBAN, "149.00", "EUR")
+        assert action.kind == pb.SHOW_KIND_BANK_TRANSFER
+        assert action.expire_time == payment.expire_time
+        return payment.id, shown["Reference"]
 
     def book(self, *bookings: Booking) -> None:
         """The bank's next statement."""
@@ -72,7 +74,6 @@ def shop(place: Place, tmp_path: Path) -> Iterator[Shop]:
         "PAYD_RECOVERY_SCAN_INTERVAL_S": "1",
         "SEPA_ENABLED": "true",
         "SEPA_IBAN": IBAN,
-        "SEPA_INSTRUCTIONS_URL": "https://shop.example/pay?reference={reference}&amount={amount}",
         "SEPA_LEDGER_FILE": str(tmp_path / "sepa.sqlite3"),
         "SEPA_STATEMENTS_DIR": str(statements),
     }

@@ -46,6 +46,21 @@ def state(daemon: ScriptedDaemon, pki: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def scanned(daemon: ScriptedDaemon) -> None:
+    """The daemon's payment waits for a person to scan a code, or to type its lines."""
+    show = pb.Show(
+        kind=pb.SHOW_KIND_QR,
+        payload="instant:RF18/149.00",
+        fields=[
+            pb.ShowField(label="Account", value="DE02 1203 0000", copyable=True),
+            pb.ShowField(label="Reference", value="RF18539007547034", copyable=True),
+        ],
+    )
+    action = pb.NextAction(show=show)
+    daemon.answer(a_payment("PENDING", method="instant", provider="instant", next_action=action))
+
+
 def on_a_terminal(*arguments: str) -> str:
     """What `payd …` shows there."""
     ours, theirs = pty.openpty()
@@ -95,3 +110,18 @@ def test_without_a_local_chain_no_wallet_is_shown(payd: Process) -> None:
 def test_programs_get_one_document_and_nothing_beside_it(process: Process, state: Path) -> None:
     printed = process(*PAY, "--json", "--state-dir", str(state)).stdout
     assert json.loads(printed)["next_action"]["crypto_transfer"]["payment_uri"] == URI
+
+
+@pytest.mark.usefixtures("scanned")
+def test_instructions_are_a_code_and_lines_to_copy(state: Path) -> None:
+    offered = on_a_terminal(*PAY, "--state-dir", str(state))
+    assert set(offered) >= QR_BLOCKS
+    for text in ("scan this code", "DE02 1203 0000", "RF18539007547034", "instant:RF18/149.00"):
+        assert text in offered
+
+
+@pytest.mark.usefixtures("scanned")
+def test_get_shows_the_instructions_again_and_json_stays_json(state: Path) -> None:
+    assert set(on_a_terminal("get", PAYMENT_ID, "--state-dir", str(state))) >= QR_BLOCKS
+    document = json.loads(on_a_terminal("get", PAYMENT_ID, "--json", "--state-dir", str(state)))
+    assert document["next_action"]["show"]["kind"] == "SHOW_KIND_QR"

@@ -215,7 +215,8 @@ def test_instructions_for_a_bank_are_shown_line_by_line() -> None:
         shown(status="PENDING", next_action=action),
     ):
         assert ("IBAN", "DE02") in lines
-        assert ("bank transfer", "BCD") in lines
+        assert ("text", "BCD") in lines
+        assert ("bank transfer", "") in lines
 
 
 @pytest.mark.parametrize(("about", "amount"), [({}, "149.00 USD"), ({"refund": 1}, "10.00 USD")])

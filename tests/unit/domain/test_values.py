@@ -5,11 +5,13 @@ from typing import Any
 
 import attrs
 import pytest
+import segno
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.domain.builders import TERMS, a_receipt, a_snapshot
 
 from payd.domain.money import Money, TokenTerms, base_units, currency_exponent
+from payd.domain.next_action import QR_BYTES_MAX, Show, ShowField, ShowKind
 from payd.domain.payment import Customer
 from payd.domain.request import InitiateRequest, Item
 
@@ -85,3 +87,18 @@ def test_i15_equal_requests_and_only_those_have_equal_fingerprints() -> None:
     ]
     assert request.fingerprint() == same.fingerprint()
     assert len({r.fingerprint() for r in (request, *others)}) == 5
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": ShowKind.TEXT},
+        {"kind": ShowKind.QR, "fields": (ShowField(label="IBAN", value="DE02"),)},
+        {"kind": ShowKind.QR, "payload": "é" * (QR_BYTES_MAX // 2 + 1)},
+    ],
+    ids=["nothing", "no code", "too much for a code"],
+)
+def test_instructions_that_nobody_could_follow_are_refused(fields: Any) -> None:
+    with pytest.raises(ValueError, match=r"show|payload"):
+        Show(**fields)
+    assert segno.make("x" * QR_BYTES_MAX, error="m").version == 40

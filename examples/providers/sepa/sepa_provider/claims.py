@@ -11,7 +11,6 @@ from payd.plugins import (
     ProviderStatus,
     Receipt,
     ReceiptState,
-    Redirect,
     RefundInstructions,
     RefundSnapshot,
     RefundState,
@@ -27,22 +26,29 @@ from sepa_provider.statements import Entry, Kind
 
 
 def created(claim: Claim) -> Created:
-    """Redirect to the shop's page with the transfer details: payd has no action for transfers."""
-    return Created(reference=claim.reference, next_action=Redirect(url=claim.url))
+    """Show the customer what to transfer: there is no page to send them to."""
+    return Created(
+        reference=claim.reference,
+        next_action=_transfer(claim, expire_time=claim.expire_time),
+    )
 
 
 def instructions(payout: Payout) -> RefundInstructions:
-    """Say what to transfer. The reference is how the transfer is recognized in a statement."""
-    amount = format_units(payout.amount, currency_exponent(payout.currency))
-    fields = (("IBAN", payout.iban), ("Amount", amount), ("Reference", payout.reference))
-    return RefundInstructions(
-        next_action=Show(
-            kind=ShowKind.BANK_TRANSFER,
-            fields=(
-                *(ShowField(label=label, value=value, copyable=True) for label, value in fields),
-                ShowField(label="Currency", value=payout.currency),
-            ),
-        )
+    """Say what to transfer back."""
+    return RefundInstructions(next_action=_transfer(payout))
+
+
+def _transfer(due: Claim | Payout, expire_time: datetime | None = None) -> Show:
+    """Instructions for a transfer. By its reference it is recognized in a statement."""
+    amount = format_units(due.amount, currency_exponent(due.currency))
+    typed = (("IBAN", due.iban), ("Amount", amount), ("Reference", due.reference))
+    return Show(
+        kind=ShowKind.BANK_TRANSFER,
+        fields=(
+            *(ShowField(label=label, value=value, copyable=True) for label, value in typed),
+            ShowField(label="Currency", value=due.currency),
+        ),
+        expire_time=expire_time,
     )
 
 

@@ -23,11 +23,11 @@ async def open_companion(context: CompanionContext) -> AsyncIterator[RunningComp
         yield RunningCompanion(
             settings={
                 "iban": IBAN,
-                "instructions_url": f"{bank}/transfer?reference={{reference}}&amount={{amount}}",
                 "ledger_file": str(context.folder / "ledger.sqlite3"),
                 "statements_dir": str(statements),
             },
             announced={"bank": bank},
+            banner=(f"Customers transfer at {bank}",),
         )
 
 

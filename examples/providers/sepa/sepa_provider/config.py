@@ -3,19 +3,13 @@
 import re
 from datetime import timedelta
 from pathlib import Path
-from string import Formatter
 from typing import Annotated
-from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field
 
-from payd.plugins import Method, ProviderConfig, currency_exponent, format_units
+from payd.plugins import Method, ProviderConfig
 from sepa_provider.references import compact, has_iban_check
 
-#: Placeholders that `instructions_url` may contain.
-PLACEHOLDERS = frozenset({"iban", "reference", "amount", "currency"})
-#: Placeholders that a customer needs to pay.
-_NEEDED = frozenset({"reference", "amount"})
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 
 
@@ -27,23 +21,6 @@ def checked_iban(text: str) -> str:
     return iban
 
 
-def _template(text: str) -> str:
-    """Check a URL template: only known placeholders, and none of them in the host."""
-    url = urlsplit(text)
-    is_local = url.scheme == "http" and url.hostname in ("localhost", "127.0.0.1")
-    if not url.hostname or "{" in url.netloc or not (url.scheme == "https" or is_local):
-        raise ValueError("use an https URL; http is allowed for localhost only")
-    parts = list(Formatter().parse(text))
-    names = {name for _, name, _, _ in parts if name is not None}
-    if unknown := names - PLACEHOLDERS:
-        raise ValueError(f"unknown placeholders: {sorted(unknown)}")
-    if any(spec or conversion for _, _, spec, conversion in parts):
-        raise ValueError("write a placeholder as a name in braces, without a format")
-    if missing := _NEEDED - names:
-        raise ValueError(f"placeholders are missing: {sorted(missing)}")
-    return text
-
-
 class SepaConfig(ProviderConfig):
     """Settings under `providers.sepa`."""
 
@@ -51,12 +28,6 @@ class SepaConfig(ProviderConfig):
         description=(
             "IBAN of the account that receives the transfers; use a dedicated one, as every "
             "credit on it is reported to payd."
-        )
-    )
-    instructions_url: Annotated[str, AfterValidator(_template)] = Field(
-        description=(
-            "URL of the shop's page with the transfer details, with {reference}, {amount} "
-            "and optionally {iban}, {currency}."
         )
     )
     ledger_file: Path = Field(
@@ -95,17 +66,4 @@ def methods_of(config: SepaConfig) -> tuple[Method, ...]:
             default_expiry=timedelta(days=config.expiry_days),
             late_payments_complete=config.late_payments_complete,
         ),
-    )
-
-
-def instructions_url(config: SepaConfig, reference: str, currency: str, minor_units: int) -> str:
-    """Build the page's URL for one payment, with the amount in decimal form: 149.00."""
-    values = {
-        "iban": config.iban,
-        "reference": reference,
-        "amount": format_units(minor_units, currency_exponent(currency)),
-        "currency": currency,
-    }
-    return config.instructions_url.format(
-        **{name: quote(value, safe="") for name, value in values.items()}
     )

@@ -52,8 +52,6 @@ class SepaRemote(Remote):
         self._expected: dict[UUID, Booking] = {}
         self.settings = {
             "iban": IBAN,
-            "instructions_url": "https://shop.example/transfer?iban={iban}&reference={reference}"
-            "&amount={amount}&currency={currency}",
             "ledger_file": str(self._ledger),
             "statements_dir": str(self._statements),
         }

@@ -1,4 +1,4 @@
-"""The fake bank behind HTTP: a page that shows what to transfer, and a button that transfers it."""
+"""The fake bank behind HTTP: a page on which a customer makes a transfer."""
 
 import threading
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from payd.plugins import parse_units
 from sepa_provider.fake_bank import Booking, drop, statement
@@ -41,7 +41,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._page("")
 
     def do_POST(self) -> None:
-        reference, amount = self._order()
+        length = int(self.headers.get("Content-Length") or 0)
+        form = parse_qs(self.rfile.read(length).decode(errors="replace"))
+        reference, amount = (form.get(name, [""])[0].strip() for name in ("reference", "amount"))
         try:
             cents = parse_units(amount, 2)
         except ValueError:
@@ -49,22 +51,19 @@ class _Handler(BaseHTTPRequestHandler):
             return
         booking = Booking(reference=reference, cents=cents)
         drop(self.server.statements, statement(self.server.iban, [booking], datetime.now(UTC)))
-        self._page("The transfer is in the bank's next statement.")
+        self._page(f"The transfer of {amount} EUR is in the bank's next statement.")
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""
 
-    def _order(self) -> tuple[str, str]:
-        query = parse_qs(urlsplit(self.path).query)
-        return query.get("reference", [""])[0], query.get("amount", [""])[0]
-
     def _page(self, notice: str) -> None:
-        reference, amount = self._order()
-        what = f"{amount} EUR to {self.server.iban}, reference {reference}"
         self._answer(
             200,
-            f"<!doctype html><title>Bank</title><p>Transfer {escape(what)}</p><p>{notice}</p>"
-            '<form method="post"><button>Transfer</button></form>',
+            f"<!doctype html><title>Bank</title><p>Transfer to {escape(self.server.iban)}</p>"
+            f'<p role="status">{escape(notice)}</p><form method="post">'
+            '<p><label>Reference <input name="reference" required></label></p>'
+            '<p><label>Amount in EUR <input name="amount" required></label></p>'
+            "<button>Transfer</button></form>",
         )
 
     def _answer(self, status: int, page: str) -> None:

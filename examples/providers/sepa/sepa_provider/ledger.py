@@ -19,7 +19,7 @@ from sepa_provider.statements import Entry, Kind, Statements
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS claims (
     reference TEXT PRIMARY KEY, operation_id TEXT NOT NULL UNIQUE, payment_id TEXT NOT NULL,
-    amount INTEGER NOT NULL, currency TEXT NOT NULL, url TEXT NOT NULL,
+    amount INTEGER NOT NULL, currency TEXT NOT NULL, iban TEXT NOT NULL,
     create_time TEXT NOT NULL, expire_time TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS payouts (
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS files (
     name TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, end_time TEXT
 );
 """
-_CLAIM = "reference, operation_id, payment_id, amount, currency, url, create_time, expire_time"
+_CLAIM = "reference, operation_id, payment_id, amount, currency, iban, create_time, expire_time"
 _ENTRY = "id, kind, reference, amount, currency, booking_time"
 _PAYOUT = "reference, refund_id, claim, amount, currency, iban"
 # ruff: noqa: S608 - the interpolated column names are constants
@@ -53,7 +53,7 @@ _LOCK_WAIT_S = 5.0
 
 @attrs.frozen(kw_only=True)
 class Claim:
-    """What a customer owes, and the page that shows how to pay it."""
+    """What a customer owes, and to which account."""
 
     reference: str
     operation_id: str
@@ -61,8 +61,8 @@ class Claim:
     #: Minor units: cents.
     amount: int
     currency: str
-    #: URL as first returned: a changed setting must not change a page that a customer already has.
-    url: str
+    #: As it was first shown: a changed setting must not change what a customer was shown.
+    iban: str
     create_time: datetime
     expire_time: datetime
 
@@ -99,13 +99,21 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def prepare(self) -> None:
-        """Create the file and its tables if they are missing."""
+    def prepare(self, iban: str) -> None:
+        """Create the file and its tables if they are missing.
+
+        Claims of a version that sent customers to a page get our account, `iban`, instead.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._connection() as database:
             # In WAL mode readers do not wait for the writer, and commits are durable.
             database.execute("PRAGMA journal_mode = WAL")
             database.executescript(_SCHEMA)
+        with self._transaction() as database:
+            columns = {row[1] for row in database.execute("PRAGMA table_info(claims)")}
+            if "url" in columns:
+                database.execute("ALTER TABLE claims RENAME COLUMN url TO iban")
+                database.execute("UPDATE claims SET iban = ?", (iban,))
 
     def check(self) -> None:
         """Check that the file can be read and written; change nothing."""
@@ -122,13 +130,13 @@ class Ledger:
             claim.payment_id,
             claim.amount,
             claim.currency,
-            claim.url,
+            claim.iban,
             _text(claim.create_time),
             _text(claim.expire_time),
         )
         with self._transaction() as database:
             database.execute(
-                "INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                f"INSERT INTO claims ({_CLAIM}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (reference) DO NOTHING",
                 row,
             )

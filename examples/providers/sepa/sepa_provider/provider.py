@@ -27,7 +27,7 @@ from payd.plugins import (
     Snapshot,
 )
 from sepa_provider import claims
-from sepa_provider.config import SepaConfig, checked_iban, instructions_url
+from sepa_provider.config import SepaConfig, checked_iban
 from sepa_provider.importing import Importer
 from sepa_provider.ledger import Claim, Ledger, Payout
 from sepa_provider.references import reference_of
@@ -41,7 +41,7 @@ PAGE_MAX = 100
 async def open_provider(context: ProviderContext, config: SepaConfig) -> AsyncIterator[Provider]:
     """Create the provider; the manifest's factory."""
     ledger = Ledger(config.ledger_file)
-    await trio.to_thread.run_sync(ledger.prepare)
+    await trio.to_thread.run_sync(ledger.prepare, config.iban)
     importer = Importer(config.statements_dir, config.iban, ledger, context.log)
     yield SepaProvider(context, config, ledger, importer)
 
@@ -65,8 +65,8 @@ class SepaProvider:
         """Store one claim per operation id; a repetition returns the first answer."""
         claim = self._claim(operation)
         kept = await trio.to_thread.run_sync(self._ledger.book, claim)
-        # The URL depends on the settings, which may have changed since.
-        if attrs.evolve(kept, url=claim.url) != claim:
+        # Our account is a setting, which may have changed since.
+        if attrs.evolve(kept, iban=claim.iban) != claim:
             raise IdempotencyConflict("the operation id was used with other parameters")
         return claims.created(kept)
 
@@ -120,15 +120,13 @@ class SepaProvider:
     # -- ledger access, in threads ---------------------------------------------------------------
 
     def _claim(self, operation: CreateOperation) -> Claim:
-        reference = reference_of(operation.operation_id)
-        amount, currency = operation.amount.minor_units, operation.amount.currency_code
         return Claim(
-            reference=reference,
+            reference=reference_of(operation.operation_id),
             operation_id=operation.operation_id,
             payment_id=str(operation.payment_id),
-            amount=amount,
-            currency=currency,
-            url=instructions_url(self._config, reference, currency, amount),
+            amount=operation.amount.minor_units,
+            currency=operation.amount.currency_code,
+            iban=self._config.iban,
             create_time=operation.create_time,
             expire_time=operation.expire_time,
         )

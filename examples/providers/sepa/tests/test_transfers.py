@@ -2,6 +2,7 @@
 
 # ruff: noqa: S101 - asserts are what tests are made of
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from payd.plugins import (
     Money,
     PaymentRef,
     ProviderContext,
+    Show,
     Snapshot,
 )
 from payd.plugins.testing import BenchClock, BenchLog
@@ -82,14 +84,13 @@ class Desk:
 def at_the_desk(
     folder: Path,
     story: Callable[[Desk], Awaitable[None]],
-    page: str = "https://shop.example/t?to={iban}&r={reference}&a={amount}",
+    iban: str = IBAN,
 ) -> None:
     async def lived() -> None:
         statements, clock, log = folder / "statements", BenchClock(NOW), BenchLog()
         statements.mkdir(exist_ok=True)
         config = SepaConfig(
-            iban=IBAN,
-            instructions_url=page,
+            iban=iban,
             ledger_file=folder / "ledger.sqlite3",
             statements_dir=statements,
         )
@@ -218,7 +219,7 @@ def test_an_upload_is_ignored_until_it_is_renamed(tmp_path: Path) -> None:
     at_the_desk(tmp_path, story)
 
 
-def test_a_changed_setting_keeps_the_page_of_an_existing_claim(tmp_path: Path) -> None:
+def test_a_changed_setting_keeps_the_account_of_an_existing_claim(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         ref = await desk.create()
         found = await desk.provider.fetch(ref)
@@ -228,8 +229,37 @@ def test_a_changed_setting_keeps_the_page_of_an_existing_claim(tmp_path: Path) -
 
     actions: list[object] = []
     at_the_desk(tmp_path, story)
-    at_the_desk(tmp_path, story, page="https://other.example/?r={reference}&a={amount}")
+    at_the_desk(tmp_path, story, iban="FR1420041010050500013M02606")
     assert actions[0] == actions[1]
+    assert isinstance(actions[0], Show)
+    assert {line.label: line.value for line in actions[0].fields} == {
+        "IBAN": IBAN,
+        "Amount": "149.00",
+        "Reference": REFERENCE,
+        "Currency": "EUR",
+    }
+
+
+def test_a_claim_of_a_ledger_with_pages_shows_our_account(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "ledger.sqlite3")
+    old.execute(
+        "CREATE TABLE claims (reference TEXT PRIMARY KEY, operation_id TEXT NOT NULL UNIQUE,"
+        " payment_id TEXT NOT NULL, amount INTEGER NOT NULL, currency TEXT NOT NULL,"
+        " url TEXT NOT NULL, create_time TEXT NOT NULL, expire_time TEXT NOT NULL)"
+    )
+    end = (NOW + timedelta(days=7)).isoformat(timespec="microseconds")
+    row = (REFERENCE, "one", str(PAYMENT), 14900, "EUR", "https://shop.example", NOW, end)
+    old.execute("INSERT INTO claims VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [str(one) for one in row])
+    old.commit()
+    old.close()
+
+    async def story(desk: Desk) -> None:
+        found = await desk.provider.fetch(await desk.create())
+        assert isinstance(found, Found)
+        assert isinstance(found.created.next_action, Show)
+        assert found.created.next_action.fields[0].value == IBAN
+
+    at_the_desk(tmp_path, story)
 
 
 def test_returned_money_is_a_refund_that_nobody_asked_for(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from payd.plugins import (
     ProviderManifest,
     ProviderStatus,
     Redirect,
+    Show,
     SupportsAudit,
     SupportsWebhooks,
     WebhookRefused,
@@ -168,6 +169,9 @@ async def create_returns_what_the_customer_has_to_do(bench: Bench) -> None:
                 raise Failed(
                     f"the transfer is in {transfer.token_address}, due is {asset(operation)}"
                 )
+        case Show(expire_time=end):
+            if end is not None and end <= bench.clock.now():
+                raise Failed(f"the instructions were valid until {end}, which has passed")
         case None:
             raise Failed("Created.next_action is None: the customer cannot pay")
         case action:
