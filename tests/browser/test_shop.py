@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 from support.dev_process import payd, running_dev, state_folder
 
 SCREENS: dict[str, ViewportSize] = {
@@ -204,6 +204,35 @@ def test_a_transfer_on_the_chain_is_paid(
     expect(page.get_by_role("status")).to_have_text(PAID, timeout=SOON_MS)
     keep(page, request, "crypto-paid")
     assert "active" in subscriptions(page)[0]
+
+
+def test_instructions_are_lines_that_a_button_copies(
+    page: Page, shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    """The answers of the shop are changed on their way: none of the methods here needs them."""
+    lines = [
+        {"label": "IBAN", "value": "DE89370400440532013000", "copyable": True},
+        {"label": "Reference", "value": "RF18 5390 0754", "copyable": True},
+        {"label": "Currency", "value": "EUR", "copyable": False},
+    ]
+    action = {"type": "show", "kind": "BANK_TRANSFER", "payload": "Use your bank.", "lines": lines}
+
+    def instructed(route: Route) -> None:
+        answer = route.fetch()
+        changed = {**answer.json(), "status": "PENDING", "next_action": action}
+        route.fulfill(response=answer, json=changed)
+
+    page.route(re.compile(r"/api/v1/payments(/[^/]+)?$"), instructed)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    choose(page, shop)
+    page.get_by_role("button", name=re.compile("Pay ")).click()
+
+    expect(page.get_by_text("Use your bank.")).to_be_visible()
+    expect(page.get_by_text("DE89370400440532013000")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy Currency")).to_have_count(0)
+    page.get_by_role("button", name="Copy Reference").click()
+    assert page.evaluate("navigator.clipboard.readText()") == "RF18 5390 0754"
+    keep(page, request, "instructions")
 
 
 def test_the_page_can_be_used_with_a_keyboard_alone(page: Page, shop: Shop) -> None:
