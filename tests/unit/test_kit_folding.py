@@ -79,7 +79,10 @@ def test_receipts_are_summed_again_when_the_payment_was_closed_early() -> None:
 
 def test_a_few_reports_are_folded_in_every_order_and_many_in_some() -> None:
     few = [piece((receipt(name, 1),)) for name in "abc"]
-    found = {tuple(one.evidence[0].id for one in order) for _, order, _ in orders(few)}  # type: ignore[index]  # receipts
+    found = {
+        tuple(one.evidence[0].id for one in order)  # type: ignore[index]  # receipts
+        for _, order, _ in orders(few)
+    }
     assert len([order for order in found if len(order) == 3]) == 6
     assert any(len(order) == 6 for order in found), "with repetitions"
     many = [piece((receipt(str(number), 1),)) for number in range(20)]
