@@ -35,7 +35,6 @@ ACME = {
 SEPA = {
     "SEPA_ENABLED": "true",
     "SEPA_IBAN": IBAN,
-    "SEPA_INSTRUCTIONS_URL": "https://shop.example/pay?reference={reference}&amount={amount}",
     "SEPA_LEDGER_FILE": "/var/lib/payd/sepa.sqlite3",
     "SEPA_STATEMENTS_DIR": "/var/lib/payd/statements",
 }
