@@ -39,7 +39,7 @@ def dev(state_dir: Path, ephemeral: bool, port_base: int | None, with_example: b
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError
     from payd.dev.servers import ServerFailed
     from payd.dev.state import StateInUse, open_state
-    from payd.providers.loader import PluginError
+    from payd.providers.discovery import PluginError
 
     telemetry.configure_logging("warning" if sys.stderr.isatty() else "info", "auto")
     code = 0

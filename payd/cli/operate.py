@@ -94,7 +94,7 @@ def _preflight(config: Any) -> None:
     from payd import telemetry
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError
     from payd.daemon.preflight import preflight
-    from payd.providers.loader import PluginError
+    from payd.providers.discovery import PluginError
 
     telemetry.configure_logging(config.log.level, config.log.format)
     try:
@@ -203,7 +203,7 @@ def config_show(as_json: bool, state_dir: Path | None) -> None:
 def config_reference(provider: str | None) -> None:
     """Print docs/configuration.md: every setting with variable, default and meaning."""
     from payd.cli.reference import reference, settings_table
-    from payd.providers.loader import PluginError, manifest_of
+    from payd.providers.discovery import PluginError, manifest_of
 
     if provider is None:
         click.echo(reference(), nl=False)

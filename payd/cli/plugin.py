@@ -176,7 +176,7 @@ def _report(name: str, *, quiet: bool) -> "Report":
 
     import trio
 
-    from payd.providers.loader import PluginError, manifest_of
+    from payd.providers.discovery import PluginError, manifest_of
 
     kit = _kit()
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def provider_group(name: str) -> click.Group:
     """Build the group `payd NAME`. A broken plugin is reported, and its other commands remain."""
-    from payd.providers.loader import PluginError, commands_of, has_audit
+    from payd.providers.discovery import PluginError, commands_of, has_audit
 
     group = click.Group(name, help=f"Commands of the provider {name}.")
     try:
@@ -58,7 +58,7 @@ def _context(name: str, where: Mapping[str, Any]) -> Any:
     from payd.cli.payments import read_payment
     from payd.cli.target import dev_announced
     from payd.plugins.context import CommandContext
-    from payd.providers.loader import PluginError, configured
+    from payd.providers.discovery import PluginError, configured
 
     config = read_config(where["state_dir"])
     try:
@@ -105,7 +105,7 @@ def _audit(name: str) -> click.Command:
         import trio
 
         from payd.domain.errors import StoreUnavailable
-        from payd.providers.loader import PluginError
+        from payd.providers.discovery import PluginError
 
         config = read_config(state_dir)
         plugin = _enabled(config, name)

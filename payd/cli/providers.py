@@ -45,7 +45,7 @@ def _row(
     name: str, config: Any, enabled: bool, running: Mapping[str, Mapping[str, Any]] | None
 ) -> dict[str, Any]:
     from payd.config import plain_settings
-    from payd.providers.loader import EnabledPlugin, PluginError, manifest_of
+    from payd.providers.discovery import EnabledPlugin, PluginError, manifest_of
 
     row: dict[str, Any] = {"provider": name, "enabled": enabled, **_state(name, enabled, running)}
     try:
@@ -68,7 +68,7 @@ def _row(
 
 def _methods(plugin: Any, enabled: bool) -> tuple[str, ...]:
     """Its methods; empty for a disabled provider without valid settings."""
-    from payd.providers.loader import PluginError, methods_of
+    from payd.providers.discovery import PluginError, methods_of
 
     try:
         return tuple(method.key for method in methods_of(plugin))

@@ -12,7 +12,7 @@ from payd.config import SETTINGS, Setting
 from payd.config.passwords import VAULT_NAMES
 from payd.config.settings import bounds
 from payd.plugins.interface import ProviderManifest
-from payd.providers.loader import manifest_of
+from payd.providers.discovery import manifest_of
 
 #: The providers that ship with payd, in the order of config/payd.yaml.
 SHIPPED = ("stripe", "tempo", "mock")

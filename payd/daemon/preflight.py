@@ -20,14 +20,8 @@ from payd.domain.money import Money
 from payd.domain.pricing import PriceList
 from payd.plugins.amounts import AmountRule
 from payd.plugins.interface import Method
-from payd.providers.loader import (
-    EnabledPlugin,
-    FailureMode,
-    PluginError,
-    check_plugins,
-    manifest_of,
-    methods_of,
-)
+from payd.providers.discovery import EnabledPlugin, PluginError, manifest_of, methods_of
+from payd.providers.loader import FailureMode, check_plugins
 from payd.telemetry import register_secret
 from payd.transport.grpc.tls import (
     CertificateFiles,

@@ -13,7 +13,7 @@ import trio
 from payd import telemetry
 from payd.config import EXIT_BAD_CONFIGURATION, Config, ConfigError, unencrypted_connections
 from payd.daemon.reload import ReloadRequests, open_reloads
-from payd.providers.loader import PluginError
+from payd.providers.discovery import PluginError
 from payd.providers.loop_monitor import resisting
 
 _log = telemetry.get_logger(__name__)

@@ -15,7 +15,7 @@ from payd.config import Config, installed_providers, load_config, plain_settings
 from payd.dev.companion_context import DevContext, DevSession
 from payd.dev.companion_task import CompanionTask, Failure, failure_of
 from payd.plugins import Companion, RunningCompanion
-from payd.providers.loader import EnabledPlugin, PluginError, manifest_of, methods_of
+from payd.providers.discovery import EnabledPlugin, PluginError, manifest_of, methods_of
 
 _ENTRY_POINTS = "payd.companions"
 STOP_S = 10.0

@@ -22,9 +22,6 @@ from payd.providers.discovery import (
     EnabledPlugin,
     PluginError,
     check_plugin,
-    commands_of,
-    configured,
-    has_audit,
     import_modules,
     manifest_of,
     methods_of,
@@ -34,18 +31,11 @@ from payd.providers.loop_monitor import watched_nursery
 from payd.providers.methods import MethodMap
 
 __all__ = [
-    "EnabledPlugin",
     "FailureMode",
     "LoadReport",
     "LoadedPlugin",
     "OpenProviders",
-    "PluginError",
-    "commands_of",
-    "configured",
     "described_methods",
-    "has_audit",
-    "manifest_of",
-    "methods_of",
     "open_providers",
 ]
 

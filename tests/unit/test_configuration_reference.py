@@ -9,7 +9,7 @@ from sepa_provider import MANIFEST as SEPA
 from payd.cli.main import main
 from payd.cli.reference import reference, settings_table
 from payd.config import SETTINGS
-from payd.providers.loader import manifest_of
+from payd.providers.discovery import manifest_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "configuration.md"

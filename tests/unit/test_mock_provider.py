@@ -49,7 +49,8 @@ from payd.plugins import (
     TokenTerms,
 )
 from payd.ports import Answer
-from payd.providers.loader import EnabledPlugin, FailureMode, PluginError, open_providers
+from payd.providers.discovery import EnabledPlugin, PluginError
+from payd.providers.loader import FailureMode, open_providers
 
 
 @asynccontextmanager

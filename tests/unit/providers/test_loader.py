@@ -15,16 +15,8 @@ from unit.providers.toys import Journal, TrioClock, an_operation, half
 
 from payd.domain.evidence import NotAttempted
 from payd.plugins import SDK_VERSION, NoMetrics
-from payd.providers.loader import (
-    EnabledPlugin,
-    FailureMode,
-    OpenProviders,
-    PluginError,
-    commands_of,
-    configured,
-    described_methods,
-    open_providers,
-)
+from payd.providers.discovery import EnabledPlugin, PluginError, commands_of, configured
+from payd.providers.loader import FailureMode, OpenProviders, described_methods, open_providers
 
 Install = Callable[..., str]
 

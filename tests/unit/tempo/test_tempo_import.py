@@ -10,7 +10,8 @@ def test_deep_json_ends_in_an_error_and_not_the_process() -> None:
 import json, trio
 from payd import telemetry
 from payd.adapters.system import SystemClock
-from payd.providers.loader import EnabledPlugin, FailureMode, open_providers
+from payd.providers.discovery import EnabledPlugin
+from payd.providers.loader import FailureMode, open_providers
 
 settings = {"chain_id": 42431, "rpc_url": "http://127.0.0.1:9"}
 settings["receiver_address"] = "0x" + "11" * 20

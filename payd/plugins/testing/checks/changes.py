@@ -60,9 +60,7 @@ async def an_object_closes_at_its_expiry(bench: Bench) -> None:
     created = await bench.create(operation)
     ref = bench.ref(operation, created)
     # Its own time, where the remote side has one.
-    end = getattr(created, "expire_time", None) or operation.expire_time
-    if end > operation.expire_time:
-        end = operation.expire_time
+    end = min(created.expire_time or operation.expire_time, operation.expire_time)
     left = end - operation.create_time - _LATE
     if left > _MARGIN:
         await _forward(bench, left - _MARGIN)
