@@ -142,15 +142,14 @@ def decide_set(
     for piece in pieces:
         before, after = after, _step(after, piece, now, rules)
         news.append(after != before)
-        if news[-1] and _is_to_be_shown(payment, after):
-            break
+        match _events(payment, after) if news[-1] else ():
+            case ():
+                continue
+            case (Event(type=EventType.ATTENTION),) if after.attention <= payment.attention:
+                continue
+            case _:
+                break
     return SetDecision(decision=_decision(payment, after, now), news=tuple(news))
-
-
-def _is_to_be_shown(before: Payment, after: Payment) -> bool:
-    """Whether an event shows the payment at this point: any but more facts of an open reason."""
-    others = any(event.type is not EventType.ATTENTION for event in _events(before, after))
-    return others or not after.attention <= before.attention
 
 
 def _step(payment: Payment, evidence: Evidence, now: datetime, rules: Rules) -> Payment:
@@ -189,8 +188,12 @@ def next_check_time(payment: Payment, now: datetime) -> datetime | None:
     has_no_object = payment.provider_reference is None or payment.status is Status.CANCELING
     steps = CHECK_DELAYS_CREATING if has_no_object else CHECK_DELAYS_OPEN
     check = now + steps[min(payment.checks, len(steps) - 1)]
-    due = (payment.expire_time, next_publish_time(payment.attention_records))
-    return min((check, *(time for time in due if time is not None and time > now)))
+    if payment.expire_time > now:
+        check = min(check, payment.expire_time)
+    if not payment.attention_records:
+        return check
+    publish_time = next_publish_time(payment.attention_records)
+    return min(check, publish_time) if publish_time and publish_time > now else check
 
 
 # -- status ----------------------------------------------------------------------------------

@@ -10,8 +10,11 @@ from unit.domain.test_decide_properties import ANY
 
 from payd.domain.attention import Attention
 from payd.domain.decide import Event, EventType, decide, decide_set
-from payd.domain.evidence import Evidence, ReceiptState
+from payd.domain.evidence import Created, Evidence, ReceiptState
 from payd.domain.payment import Payment, Status
+
+#: An answer to `create` is settled by itself: it may move the border between early and late money.
+REPORTED = ANY.filter(lambda piece: not isinstance(piece, Created))
 
 
 def in_sets(payment: Payment, pieces: Sequence[Evidence]) -> tuple[Payment, list[Event], int]:
@@ -46,7 +49,7 @@ def bare(payment: Payment) -> Payment:
     return attrs.evolve(still, version=0, update_time=at(0), checks=0, next_check_time=None)
 
 
-@given(st.lists(ANY, max_size=12))
+@given(st.lists(REPORTED, max_size=12))
 def test_a_set_gives_the_same_payment_and_events_as_its_pieces_in_turn(
     pieces: list[Evidence],
 ) -> None:
@@ -60,7 +63,7 @@ def test_a_set_gives_the_same_payment_and_events_as_its_pieces_in_turn(
     assert together.version == a_payment().version + decisions
 
 
-@given(st.lists(ANY, max_size=12))
+@given(st.lists(REPORTED, max_size=12))
 def test_each_change_of_status_in_a_set_is_one_audit_event(pieces: list[Evidence]) -> None:
     payment = a_payment()
     made = decide_set(payment, pieces, at(5))
