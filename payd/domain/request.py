@@ -4,6 +4,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -12,8 +14,6 @@ from payd.domain.attention import Attention
 from payd.domain.money import Money, TokenTerms
 from payd.domain.payment import Customer, LineItem
 from payd.domain.refund import RefundStatus
-
-_WITHOUT_PRICE = attrs.filters.exclude("quote_token", "expected_total")
 
 
 @attrs.frozen(kw_only=True)
@@ -72,7 +72,8 @@ class InitiateRequest(QuoteRequest):
 
         How the price was agreed is left out: a repetition may come with a newer quote.
         """
-        asked = attrs.asdict(self, filter=_WITHOUT_PRICE)
+        asked = _members(self)
+        del asked["quote_token"], asked["expected_total"]
         if not self.currency_code:
             # A neighbouring version that knows no currency_code makes the same fingerprint.
             del asked["currency_code"]
@@ -94,7 +95,7 @@ class RefundRequest:
 
     def fingerprint(self) -> bytes:
         """SHA-256 of what is asked for; only equal requests have the same fingerprint."""
-        return _fingerprint(attrs.asdict(self) | {"payment_id": str(self.payment_id)})
+        return _fingerprint(_members(self) | {"payment_id": str(self.payment_id)})
 
 
 @attrs.frozen(kw_only=True)
@@ -142,5 +143,17 @@ class SettleRequest:
 
 
 def _fingerprint(asked: Mapping[str, object]) -> bytes:
-    meaning = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    meaning = json.dumps(asked, sort_keys=True, separators=(",", ":"), default=_members)
     return hashlib.sha256(meaning.encode()).digest()
+
+
+_NAMES = {
+    kind: tuple(field.name for field in attrs.fields(kind))
+    for kind in (InitiateRequest, RefundRequest, Item, Customer, Money)
+}
+
+
+def _members(value: Any) -> dict[str, Any]:
+    """The members of a value of these classes; `attrs.asdict` takes eight times as long."""
+    names = _NAMES[value.__class__]
+    return dict(zip(names, attrgetter(*names)(value), strict=True))

@@ -1,5 +1,7 @@
 """Values: wrong ones cannot be built."""
 
+import hashlib
+import json
 from datetime import datetime
 from typing import Any
 
@@ -102,3 +104,32 @@ def test_instructions_that_nobody_could_follow_are_refused(fields: Any) -> None:
     with pytest.raises(ValueError, match=r"show|payload"):
         Show(**fields)
     assert segno.make("x" * QR_BYTES_MAX, error="m").version == 40
+
+
+texts = st.text(max_size=5)
+
+
+@given(
+    st.builds(
+        InitiateRequest,
+        items=st.lists(
+            st.builds(Item, chain_profile_id=texts, node_type=texts, duration=texts), max_size=3
+        ).map(tuple),
+        method=texts,
+        crypto_currency=texts,
+        currency_code=st.sampled_from(["", "EUR"]),
+        idempotency_key=texts,
+        customer=st.builds(Customer, id=texts, wallet_address=texts, email=texts),
+        subscription_ids=st.lists(texts, max_size=2).map(tuple),
+        metadata=st.dictionaries(texts, texts, max_size=2),
+        quote_token=texts,
+        expected_total=st.just(Money(currency_code="USD", minor_units=1)),
+    )
+)
+def test_i15_a_fingerprint_is_that_of_every_version_before(asked_for: InitiateRequest) -> None:
+    asked = attrs.asdict(asked_for)
+    del asked["quote_token"], asked["expected_total"]
+    if not asked_for.currency_code:
+        del asked["currency_code"]
+    meaning = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    assert asked_for.fingerprint() == hashlib.sha256(meaning.encode()).digest()
