@@ -27,7 +27,7 @@ async def test_initiate_payment_runs_through_few_files_and_functions(house: Worl
         answer = await handlers.initiate_payment(the_request(), CALL)
 
     assert answer.payment.next_action.redirect.url == "https://cards.example/cs_1"
-    _within(hops, files=25, functions=91, calls=130, depth=13)
+    _within(hops, files=25, functions=92, calls=131, depth=13)
 
 
 async def test_a_webhook_runs_through_few_files_and_functions(house: World) -> None:
@@ -48,7 +48,7 @@ async def test_a_webhook_runs_through_few_files_and_functions(house: World) -> N
 
     assert (await house.newest(payment)).status is Status.COMPLETED
     assert (await house.outbox.depth())[0] == 1
-    _within(hops, files=22, functions=80, calls=125, depth=11)
+    _within(hops, files=22, functions=81, calls=126, depth=11)
 
 
 def _within(hops: Hops, **bounds: int) -> None:
