@@ -203,7 +203,9 @@ def settle(
 ) -> None:
     """Say what became of a refund that stays CREATING, when payd can no longer find out.
 
-    Look it up at the provider first, by the refund's id in its metadata. For operators.
+    Look it up at the provider first, by the refund's id in its metadata. A refund that is
+    AWAITING_TRANSFER can be settled as succeeded, when payd does not recognise the transfer. For
+    operators.
     """
     from payd_client import RefundStatus
 

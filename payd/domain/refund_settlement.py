@@ -54,9 +54,17 @@ def _is_so(refund: Refund, settled: RefundSettled) -> bool:
 
 
 def _refuse(refund: Refund, settled: RefundSettled, now: datetime) -> None:
+    if refund.status is RefundStatus.AWAITING_TRANSFER and settled.has_succeeded:
+        # A person has made the transfer; payd asks nobody, and never learns of one it cannot read.
+        return
     if refund.status is not RefundStatus.CREATING:
+        advice = (
+            "cancel it, if nothing was sent"
+            if refund.status is RefundStatus.AWAITING_TRANSFER
+            else "only one in CREATING, or a transfer in AWAITING_TRANSFER, can be settled"
+        )
         raise NotRefundable(
-            f"the refund is {refund.status.value}: only one in CREATING can be settled",
+            f"the refund is {refund.status.value}: {advice}",
             refund_id=str(refund.id),
             status=refund.status.value,
         )

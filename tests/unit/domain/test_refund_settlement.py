@@ -138,6 +138,8 @@ def test_a_refund_that_was_never_sent_can_be_settled_too() -> None:
 def test_only_an_unknown_outcome_is_settled(status: RefundStatus, succeeded: bool) -> None:
     payment = refunded(a_refund(status))
     wanted = RefundStatus.SUCCEEDED if succeeded else RefundStatus.FAILED
+    if status is RefundStatus.AWAITING_TRANSFER and succeeded:
+        return
     if status is wanted:
         same = decide(payment, a_settlement(succeeded=succeeded), LATER)
         assert same is None or same.payment.refunds == payment.refunds
@@ -145,6 +147,27 @@ def test_only_an_unknown_outcome_is_settled(status: RefundStatus, succeeded: boo
     with pytest.raises(NotRefundable) as caught:
         decide(payment, a_settlement(succeeded=succeeded), LATER)
     assert caught.value.metadata["status"] == status.value
+
+
+def test_a_transfer_that_payd_cannot_recognise_is_settled_by_the_person_who_made_it() -> None:
+    """Such as one without its memo, or withheld by the destination's receive policy."""
+    waits = refunded(a_refund(RefundStatus.AWAITING_TRANSFER))
+    decision = decide(waits, a_settlement(reference="0xabc:1"), at(1))
+    assert decision is not None
+    refund = ours(decision.payment)
+    assert (refund.status, refund.provider_reference) == (RefundStatus.SUCCEEDED, "0xabc:1")
+    assert [(e.type, e.refund_id) for e in decision.events] == [(EventType.REFUNDED, LOST.id)]
+    assert left(decision.payment) == DUE - LOST.amount
+
+    read_later = decide(decision.payment, a_report(reference="0xabc:1"), LATER)
+    after = read_later.payment if read_later else decision.payment
+    assert (after.refunded, after.attention) == (LOST.amount, frozenset())
+
+
+def test_a_transfer_that_was_not_made_is_withdrawn_instead() -> None:
+    waits = refunded(a_refund(RefundStatus.AWAITING_TRANSFER))
+    with pytest.raises(NotRefundable, match="cancel it"):
+        decide(waits, a_settlement(succeeded=False), LATER)
 
 
 def test_an_unknown_refund_is_not_found() -> None:

@@ -91,7 +91,7 @@ not found        | .    | .    | .    | .    | .    | .    | .    | .    | .    
 claim            | .    | .    | .    | .    | .    | .    | .    | .    | .    | .
 approve          | crea | .    | .    | .    | .    | x    | x    | x    | x    | x
 withdraw         | canc | x    | x    | canc | x    | x    | x    | x    | .    | .
-settle SUCCEEDED | x    | succ | x    | x    | .    | x    | x    | x    | x    | x
+settle SUCCEEDED | x    | succ | x    | succ | .    | x    | x    | x    | x    | x
 settle FAILED    | x    | fail | x    | x    | x    | .    | .    | x    | x    | x
 """
 SHORT = {
