@@ -79,8 +79,9 @@ class Snapshot:
             it counts as paid in time, whenever it is read. Where the time of the money has to
             decide, report receipts.
         as_of: When the object stood so, by the remote side's clock; where it reports no time, when
-            the request was sent. An object that is still open after the payment's expiry lets the
-            payment expire.
+            the request was sent. Of two snapshots with the same `as_of` the one counts whose status
+            is later in the order of ProviderStatus, then the one with more `received`. An object
+            that is still open after the payment's expiry lets the payment expire.
         due: The amount that the object asks for. If it is not what is due, its money does not
             count; None where the object asks for no amount.
         reference: The object's own reference; None if the report names only the payment or an

@@ -178,7 +178,8 @@ class Provider(Protocol):
         Raises:
             Declined, InvalidRequest: refused for good; payd fails the payment.
             NotAttempted, RateLimited: nothing was done; payd sends it again.
-            OutcomeUnknown: it may have been done; payd fetches first, then sends it again.
+            OutcomeUnknown: it may have been done; payd fetches first, then sends it again. Of two
+                requests in one call: whatever happens after the first was accepted.
             Misconfigured: our credentials are refused; payd keeps the payment and alerts operators.
             IdempotencyConflict: the id was used with other parameters.
         """
@@ -206,7 +207,7 @@ class Provider(Protocol):
     async def health(self) -> None:
         """Return when the remote side answers; raise otherwise. Free of side effects.
 
-        Called every 15 s, with 5 s to answer.
+        Called every 15 s, with 5 s to answer. A search that finds nothing is enough.
         """
 
 
@@ -305,7 +306,9 @@ class SupportsScan(SupportsEvents, Protocol):
     async def scan(self, cursor: str | None, /) -> Page:
         """Return events since the cursor, in any order; known ones are ignored.
 
-        None is the first scan ever.
+        None is the first scan ever. payd scans every `recovery.scan_interval_s` (10 minutes), and
+        reads the next page at once while `Page.more`. When it raises, the same cursor is read again
+        later: one unreadable entry must not end it.
         """
 
 

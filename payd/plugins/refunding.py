@@ -16,7 +16,8 @@ class RefundOperation:
 
     Attributes:
         operation_id: Idempotency key, stable across retries: at most 64 characters of [a-z0-9:-].
-        refund_id: payd's id of the refund. Let the remote side keep it, as metadata or memo.
+        refund_id: payd's id of the refund. Let the remote side keep it, as metadata or memo. It is
+            stable, too: send it where one field is both the key and an id of our own.
         payment_id: payd's id of the payment.
         reference: Reference of the payment's object.
         aliases: Further names of the payment's object.

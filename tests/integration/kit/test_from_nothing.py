@@ -6,18 +6,15 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
-from typing import Any
 
 import httpx
 import pytest
 from support.dev_process import state_folder, wait_until_ready
 from support.waiting import wait_until
 
-from payd import plugins
 from payd.dev.ports import USUAL
 
 ROOT = Path(__file__).parents[3]
@@ -156,22 +153,3 @@ def test_the_rest_of_the_page_is_true(newcomer: Newcomer) -> None:
     # The whole kit has run above; a report of one check is a report.
     report = "pytest -q --payd-report=report -k manifest && test -s report/hooli.json"
     newcomer.types(f"cd hooli && {report}")
-
-
-def test_the_example_of_a_webhook_with_several_events_works() -> None:
-    names = {name: getattr(plugins, name) for name in plugins.__all__}
-    names |= {"Mapping": Mapping, "Sequence": Sequence, "Any": Any, "datetime": datetime}
-    names |= {"json": json, "authentic": lambda request, secrets, now: request.body}
-    exec(blocks("python")[0], names)
-    paid = {"id": "1", "charge": "ch_1", "amount": 100, "status": "paid", "time": "12:00"}
-    body = json.dumps({"payments": [paid, {**paid, "id": "2", "payer": "Ada"}]}).encode()
-
-    def verified(body: bytes) -> Any:
-        request = plugins.WebhookRequest(body=body, headers={})
-        return names["verify"](None, request, {"webhook_secret": ("s",)}, datetime.now(UTC))
-
-    assert [event.id for event in verified(body)] == ["payment:1:paid", "payment:2:paid"]
-    assert "payer" not in verified(body)[1].content
-    for unreadable in (b"[]", b"{}", b"x"):
-        with pytest.raises(plugins.WebhookRefused):
-            verified(unreadable)

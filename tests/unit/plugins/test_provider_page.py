@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import indent
 from types import ModuleType
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import attrs
 import click
@@ -228,9 +228,10 @@ def operation(crypto: TokenTerms | None = None) -> CreateOperation:
 async def test_the_polling_watch_reports_and_continues(
     examples: ModuleType, autojump_clock: object
 ) -> None:
-    foreign = {**ORDER, "id": "o2", "merchant_reference": ""}
+    foreign = {**ORDER, "id": "o2", "merchant_reference": "basket 7"}
+    unreadable = {**ORDER, "id": "o3", "paid": "much"}
     pages = [
-        {"orders": [ORDER, foreign], "next": 7, "more": True},
+        {"orders": [unreadable, ORDER, foreign], "next": 7, "more": True},
         {"orders": [ORDER], "next": 9, "more": False},
         {"orders": [], "next": 9, "more": False},
     ]
@@ -343,9 +344,10 @@ async def test_prepared_parameters_are_sent(examples: ModuleType) -> None:
 
 
 async def test_all_objects_are_listed(examples: ModuleType) -> None:
-    api = FakeApi(orders={"orders": [ORDER, {**ORDER, "merchant_reference": ""}], "next": None})
+    foreign = [{**ORDER, "merchant_reference": name} for name in ("", "basket 7", None)]
+    api = FakeApi(orders={"orders": [ORDER, *foreign], "next": None})
     page = await example(examples, "objects")(api).objects(NOW, NOW, None)
-    assert [one.payment_id for one in page.objects] == [UUID(str(PAYMENT_ID)), None]
+    assert [one.payment_id for one in page.objects] == [PAYMENT_ID, None, None, None]
     balances = {"balances": [{"token": "0x2", "opening": 0, "balance": 149}]}
     audited = example(examples, "holdings")(FakeApi(balances=balances))
     [holding] = await audited.holdings("7")
