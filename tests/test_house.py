@@ -70,6 +70,7 @@ def test_everything_is_caught_only_where_everything_can_escape() -> None:
         # The kit's checks run a plugin author's code.
         ROOT / "payd/plugins/testing/bench.py",
         ROOT / "payd/plugins/testing/guarded.py",
+        ROOT / "payd/plugins/testing/watching.py",
         ROOT / "payd/providers/watching.py",
         # Whatever a use case raises, its caller gets an answer.
         ROOT / "payd/transport/grpc/calls.py",

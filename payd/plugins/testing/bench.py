@@ -38,7 +38,8 @@ from payd.plugins import (
 )
 from payd.plugins.testing.held import owned
 from payd.plugins.testing.registry import Failed
-from payd.plugins.testing.remote import Remote
+from payd.plugins.testing.remote import CannotHappen, Remote
+from payd.plugins.testing.watching import PutRefused
 from payd.providers import validation
 from payd.providers.validation import check_put
 
@@ -149,7 +150,7 @@ class BenchSink:
         check_put(observations, outflows, cursor)
         if self.refusals:
             self.refusals -= 1
-            raise OSError("the database is unreachable")
+            raise PutRefused("the database is unreachable")
         self.stored.extend(observations)
         self.outflows.extend(outflows)
         self.at = cursor if cursor is not None else self.at
@@ -198,6 +199,7 @@ class Bench:
         build: Builds the provider with other settings. Raises RemoteMistake when they are refused.
         sinks: The first is that of the background watch, if the remote side needs one.
         blocked_s: Seconds for which each long step of the provider blocked the event loop.
+        watch_errors: What ended a run of the watch, other than a sink that refuses.
     """
 
     manifest: ProviderManifest
@@ -212,6 +214,7 @@ class Bench:
 
     sinks: list[BenchSink] = attrs.field(factory=list)
     blocked_s: list[float] = attrs.field(factory=list)
+    watch_errors: list[BaseException] = attrs.field(factory=list)
 
     # -- for the checks --------------------------------------------------------------------------
 
@@ -401,6 +404,16 @@ class Bench:
             received=max(snapshot.received, sums[0]),
             confirmed=max(snapshot.confirmed, sums[1]),
         )
+
+    def sends(self, call: str) -> bool:
+        """Whether this call of the provider sends requests, as the remote side says."""
+        return call not in self.remote.sends_nothing
+
+    def require_requests(self, *calls: str) -> None:
+        """Raise CannotHappen if none of these calls sends a request, which could meet a fault."""
+        if not any(map(self.sends, calls)):
+            said = " and ".join(calls)
+            raise CannotHappen(f"{said}: no request is sent that could meet a fault")
 
     async def objects(self, payment_id: UUID) -> int:
         """Number of objects that the remote side has for a payment."""

@@ -1,7 +1,7 @@
 """Tell a mistake in a Remote from one in the provider: call, time and check each of its members."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, cast
@@ -196,6 +196,14 @@ def _is_amounts(value: object) -> bool:
     return isinstance(value, tuple) and bool(value) and all(_is_count(one) and one for one in value)
 
 
+#: Calls of a provider that may meet a fault.
+_CALLS = frozenset({"create", "fetch", "cancel", "health", "watch"})
+
+
+def _is_calls(value: object) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str) and _CALLS.issuperset(value)
+
+
 _FLAG = _Kind("True or False", lambda value: isinstance(value, bool))
 _ATTRIBUTES: Mapping[str, _Kind] = {
     "settings": _Kind("a mapping", lambda value: isinstance(value, Mapping)),
@@ -205,6 +213,7 @@ _ATTRIBUTES: Mapping[str, _Kind] = {
     "follows_clock": _FLAG,
     "remembers": _FLAG,
     "needs_watch": _FLAG,
+    "sends_nothing": _Kind(f"a set of some of {', '.join(sorted(_CALLS))}", _is_calls),
     "time_resolution": _Kind(
         "a timedelta of 0 or more",
         lambda value: isinstance(value, timedelta) and value >= timedelta(0),

@@ -1,7 +1,7 @@
 """`Remote`: the provider's remote side, scripted by the provider's author for the checks."""
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -59,6 +59,8 @@ class Remote:
         follows_clock: Whether it uses the kit's clock, which only moves when a check moves it.
         remembers: Whether it stores created objects; False if create leaves no trace there, as on a
             chain.
+        sends_nothing: Those of `create`, `fetch`, `cancel`, `health` and `watch` that send no
+            request, so that they meet no fault: what they say is computed, stored or read before.
         needs_watch: Whether only the provider's watch reports money; then the watch runs during
             every check.
         time_resolution: How exactly it says when money moved: a day where its bookings have no time
@@ -73,6 +75,7 @@ class Remote:
     refund_destination: str = ""
     follows_clock: bool = True
     remembers: bool = True
+    sends_nothing: Collection[str] = frozenset()
     needs_watch: bool = False
     time_resolution: timedelta = timedelta(0)
     events_per_page: int = 20

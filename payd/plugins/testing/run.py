@@ -26,6 +26,7 @@ from payd.plugins.testing.held import interrupted_when_held, owned
 from payd.plugins.testing.registry import CHECKS, Check, Failed
 from payd.plugins.testing.remote import CannotHappen, NotScripted, RemoteMistake
 from payd.plugins.testing.report import Outcome, Report, Verdict
+from payd.plugins.testing.watching import keep_watching, said_of
 from payd.providers.calls import describe, innermost
 
 __all__ = ["checks", "open_bench", "run_check", "run_kit"]
@@ -97,6 +98,9 @@ async def run_check(
     else:
         outcome, message = await _outcome(check, manifest, open_remote)
     reason = _reason(check, manifest)
+    if reason and outcome is Outcome.REMOTE_MISTAKE:
+        # The author knows it: the check says nothing about the provider, and so proves nothing.
+        outcome = Outcome.UNPROVEN
     if reason and outcome in (Outcome.PASSED, Outcome.NOT_CLAIMED):
         outcome, message = Outcome.FAILED, _OUTDATED.format(reason=reason, outcome=outcome.value)
     return Verdict(
@@ -119,14 +123,17 @@ def _reason(check: Check, manifest: ProviderManifest) -> str:
 async def _outcome(
     check: Check, manifest: ProviderManifest, open_remote: OpenRemote
 ) -> tuple[Outcome, str]:
+    ended: list[BaseException] = []
     try:
         with trio.fail_after(CHECK_TIMEOUT_S):
             async with interrupted_when_held(), open_bench(manifest, open_remote) as bench:
+                ended = bench.watch_errors
                 if not check.applies(manifest, bench.provider):
                     return Outcome.NOT_CLAIMED, ""
                 await check.run(bench)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the provider's code: its verdict
-        return _judged(innermost(error))
+        outcome, message = _judged(innermost(error))
+        return outcome, message + (said_of(ended) if outcome is Outcome.FAILED else "")
     return Outcome.PASSED, ""
 
 
@@ -160,6 +167,7 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
     """Start the provider as payd does, with its own remote side. Raises Failed."""
     clock, log, sinks = BenchClock(START), BenchLog(), [BenchSink()]
     blocked_s: list[float] = []
+    watch_errors: list[BaseException] = []
 
     async def read_cursor() -> str | None:
         await trio.lowlevel.checkpoint()
@@ -186,12 +194,13 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
             ),
             sinks=sinks,
             blocked_s=blocked_s,
+            watch_errors=watch_errors,
         )
         # Long steps of what the factory starts count; those of the check itself do not.
         with owned(blocked_s.append):
             async with (
                 manifest.factory(context, config) as provider,
-                _watching(provider, sinks[0], begins=remote.needs_watch),
+                _watching(provider, sinks[0], watch_errors, begins=remote.needs_watch),
             ):
                 with owned(None):
                     yield bench(provider=provider)
@@ -205,10 +214,12 @@ def _config(manifest: ProviderManifest, values: Mapping[str, Any], member: str) 
 
 
 @asynccontextmanager
-async def _watching(provider: Provider, sink: BenchSink, *, begins: bool) -> AsyncIterator[None]:
+async def _watching(
+    provider: Provider, sink: BenchSink, ended: list[BaseException], *, begins: bool
+) -> AsyncIterator[None]:
     """Run the provider's watch during the check, if the remote side needs it."""
     async with trio.open_nursery() as nursery:
         if begins and isinstance(provider, SupportsWatch):
-            nursery.start_soon(partial(provider.watch, sink, task_status=trio.TASK_STATUS_IGNORED))
+            nursery.start_soon(keep_watching, provider, sink, ended)
         yield
         nursery.cancel_scope.cancel()

@@ -1,5 +1,7 @@
 """Providers that are broken on purpose, one for each check: under faults, and in their lists."""
 
+import contextlib
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -232,6 +234,28 @@ class EndsEarly(AcmeProvider):
         found = await super().fetch(ref)
         is_old = self.context.clock.now() - ref.create_time > timedelta(minutes=20)
         return saying(found, status=ProviderStatus.EXPIRED) if is_old else found
+
+
+@fails("prepare is pure")
+class AnotherEveryTime(AcmeProvider):
+    def prepare(self, operation: Any) -> Any:
+        return {"address": str(uuid.uuid4())}
+
+
+@fails("health raises a fault as what it is")
+class AlwaysWell(AcmeProvider):
+    async def health(self) -> None:
+        with contextlib.suppress(ProviderError):
+            await super().health()
+
+
+class SaysThatItIsSilent(AcmeRemote):
+    sends_nothing = frozenset({"fetch"})
+
+
+@fails("what sends nothing meets no fault", remote=opening(SaysThatItIsSilent))
+class SendsAllTheSame(AcmeProvider):
+    """As it was."""
 
 
 # -- comparison --------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import trio
 from acme_provider import MANIFEST
 from acme_provider.conformance import AcmeRemote
 from acme_provider.conformance import open_remote as open_acme
+from integration.kit.remotes import opening
 
 from payd.plugins.testing import CHECKS, BenchClock, NotScripted, Outcome, Remote, conformance
 from payd.plugins.testing.report import Verdict, from_json
@@ -52,6 +53,17 @@ def test_without_a_reason_pytest_is_red_and_says_what_to_do() -> None:
 def test_with_a_reason_it_is_skipped() -> None:
     with pytest.raises(pytest.skip.Exception, match=REASON):
         as_pytest({CHECK: REASON}, open_strict)
+
+
+def test_a_reason_explains_a_mistake_of_the_remote_side_too() -> None:
+    class CountsNothing(AcmeRemote):
+        async def requests(self) -> int:
+            return 7
+
+    name = "the remote side counts what happens"
+    assert verdict_of({}, opening(CountsNothing), name).outcome is Outcome.REMOTE_MISTAKE
+    verdict = verdict_of({name: REASON}, opening(CountsNothing), name)
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNPROVEN, REASON)
 
 
 def test_a_reason_for_a_check_that_passes_is_red() -> None:

@@ -1,35 +1,18 @@
 """A watch that polls a list of objects reports snapshots, and the kit counts their money."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import attrs
 import pytest
 import trio
-from acme_provider import charges
-from acme_provider.provider import AcmeProvider
 from integration.kit.broken import manifest_of, open_acme
+from integration.kit.polling import Polling
 
-from payd.plugins import Observation, Sink
+from payd.plugins import Sink
 from payd.plugins.testing import CHECKS, Level, Outcome, run_check
 
 CHECKED = [check for check in CHECKS if check.level is Level.WATCH]
-
-
-class Polling(AcmeProvider):
-    """Reports each charge as it stood at the end of a page of events."""
-
-    async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
-        cursor = await sink.cursor() or "0"
-        task_status.started()
-        while True:
-            page = await self._api.get("/events", after=cursor, limit="100")
-            assert page is not None
-            cursor = str(page["cursor"])
-            reports = [report(received) for received in page["events"]]
-            await sink.put(reports, cursor=cursor)
-            await trio.sleep(0.1)
 
 
 class HalfPolling(Polling):
@@ -50,13 +33,6 @@ class HalfSink:
             for one in observations
         ]
         await self._sink.put(halved, **more)
-
-
-def report(received: Mapping[str, Any]) -> Observation:
-    charge = received["charge"]
-    return Observation(
-        id=received["id"], reference=charge["payment_id"], fact=charges.snapshot(charge)
-    )
 
 
 @pytest.mark.parametrize("check", CHECKED, ids=lambda check: check.name)

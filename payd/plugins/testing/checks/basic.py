@@ -24,6 +24,7 @@ from payd.plugins import (
     Redirect,
     Show,
     SupportsAudit,
+    SupportsPrepare,
     SupportsWebhooks,
     WebhookRefused,
 )
@@ -104,6 +105,26 @@ async def the_same_operation_twice_is_one_object(bench: Bench) -> None:
         raise Failed(f"create returned {first.reference}, then {second.reference}")
     if (number := await bench.objects(operation.payment_id)) != 1:
         raise Failed(f"the remote side has {number} objects, not 1")
+
+
+def _prepares(_manifest: ProviderManifest, provider: object) -> bool:
+    return isinstance(provider, SupportsPrepare)
+
+
+@check(
+    Level.BASIC,
+    "Two calls that prepare one payment in two ways tell the customer two places to pay to.",
+    _prepares,
+)
+async def prepare_is_pure(bench: Bench) -> None:
+    assert isinstance(bench.provider, SupportsPrepare)
+    operation = attrs.evolve(bench.operation(), parameters={})
+    first, second = (dict(bench.provider.prepare(operation)) for _ in range(2))
+    if first != second:
+        raise Failed(
+            f"prepare of one operation returned {first!r}, then {second!r}: compute it from the"
+            " operation, the settings and the credentials only"
+        )
 
 
 @check(Level.BASIC, "Several daemons may send one operation at the same time.")

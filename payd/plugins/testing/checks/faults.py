@@ -20,7 +20,7 @@ from payd.plugins import (
 )
 from payd.plugins.testing.bench import PATIENCE_S, Bench
 from payd.plugins.testing.registry import Failed, Level, check
-from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted
+from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted, RemoteMistake
 
 __all__ = ["CALL_FAULTS", "under_each", "waited"]
 
@@ -105,6 +105,8 @@ def _right(fault: Fault, call: str, error: BaseException | None) -> None:
 
 @check(Level.RESILIENCE, "payd fetches again after a fault; any other error decides something.")
 async def a_fault_of_fetch_is_raised_as_what_it_is(bench: Bench) -> None:
+    bench.require_requests("fetch")
+
     async def act(fault: Fault, opened: Opened) -> None:
         for one in _refs(bench, opened):
             _right(fault, "fetch", await bench.raised(bench.provider.fetch, one))
@@ -114,6 +116,7 @@ async def a_fault_of_fetch_is_raised_as_what_it_is(bench: Bench) -> None:
 
 @check(Level.RESILIENCE, "payd reports CANCELED for an object that a failed cancel left payable.")
 async def a_fault_of_cancel_is_raised_and_closes_nothing_by_itself(bench: Bench) -> None:
+    bench.require_requests("cancel")
     closes = bench.manifest.capabilities.cancel is Cancel.CLOSES
 
     async def act(fault: Fault, opened: Opened) -> None:
@@ -142,8 +145,12 @@ async def a_fault_of_cancel_is_raised_and_closes_nothing_by_itself(bench: Bench)
 
 @check(Level.RESILIENCE, "payd enforces its deadline for fetch and cancel by cancelling them.")
 async def a_hanging_fetch_or_cancel_can_be_cancelled(bench: Bench) -> None:
+    bench.require_requests("fetch", "cancel")
+
     async def act(_fault: Fault, opened: Opened) -> None:
         for name, call in (("fetch", bench.provider.fetch), ("cancel", bench.provider.cancel)):
+            if not bench.sends(name):
+                continue
             with trio.move_on_after(_HANG_S) as scope:
                 await bench.raised(call, opened.ref)
             if (late_s := trio.current_time() - scope.deadline) > _LATE_S:
@@ -157,21 +164,25 @@ async def a_hanging_fetch_or_cancel_can_be_cancelled(bench: Bench) -> None:
     "A key without a right is for an operator to mend; Absent would make a second object.",
 )
 async def a_forbidden_call_is_a_misconfiguration(bench: Bench) -> None:
+    bench.require_requests("create", "fetch", "cancel", "health")
     # Before anything is created for it: it may be impossible.
     await bench.remote.forbid()
     await bench.remote.mend()
     operation, ref, _ = await bench.opened()
-    calls: list[tuple[str, Callable[..., Any], Any]] = [
-        ("create", bench.provider.create, bench.operation()),
-        ("cancel", bench.provider.cancel, ref),
+    calls: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = [
+        ("create", bench.provider.create, (bench.operation(),)),
+        ("cancel", bench.provider.cancel, (ref,)),
         *(
-            ("fetch", bench.provider.fetch, one)
+            ("fetch", bench.provider.fetch, (one,))
             for one in _refs(bench, Opened(operation=operation, ref=ref))
         ),
+        ("health", bench.provider.health, ()),
     ]
     await bench.remote.forbid()
-    for name, call, argument in calls:
-        error = await bench.raised(call, argument)
+    for name, call, arguments in calls:
+        if not bench.sends(name):
+            continue
+        error = await bench.raised(call, *arguments)
         if not isinstance(error, Misconfigured):
             what = "returned an answer" if error is None else f"raised {error!r}"
             raise Failed(f"while the remote side forbids it (403), {name} {what}")
@@ -179,6 +190,7 @@ async def a_forbidden_call_is_a_misconfiguration(bench: Bench) -> None:
 
 @check(Level.RESILIENCE, "Who asks again too early is refused for longer.")
 async def a_retry_delay_is_that_of_the_remote_side(bench: Bench) -> None:
+    bench.require_requests("create")
     wanted_s = bench.remote.retry_after_s()
     operation = bench.operation(metadata=bench.remote.metadata(Fault.RATE_LIMITED))
     await bench.remote.fault(Fault.RATE_LIMITED)
@@ -195,6 +207,39 @@ async def a_retry_delay_is_that_of_the_remote_side(bench: Bench) -> None:
     await bench.create(operation)
     if (number := await bench.objects(operation.payment_id)) != 1:
         raise Failed(f"after the delay, the remote side has {number} objects, not 1")
+
+
+@check(Level.RESILIENCE, "An operator finds out by `payd providers` that the remote side is away.")
+async def health_raises_a_fault_as_what_it_is(bench: Bench) -> None:
+    bench.require_requests("health")
+
+    async def act(fault: Fault, _opened: Opened) -> None:
+        error = await bench.raised(bench.provider.health)
+        if error is None:
+            raise Failed(f"under a {fault.value}, health returned")
+        _right(fault, "health", error)
+
+    await under_each(bench, CALL_FAULTS, act)
+
+
+@check(Level.RESILIENCE, "A call that sends nothing goes on while the remote side is away.")
+async def what_sends_nothing_meets_no_fault(bench: Bench) -> None:
+    silent = [name for name in ("create", "fetch", "cancel", "health") if not bench.sends(name)]
+    if not silent:
+        raise CannotHappen("every call sends requests")
+
+    async def act(fault: Fault, opened: Opened) -> None:
+        arguments = {"create": (opened.operation,), "health": ()}
+        for name in silent:
+            call = getattr(bench.provider, name)
+            error = await bench.raised(call, *arguments.get(name, (opened.ref,)))
+            if error is not None:
+                raise RemoteMistake(
+                    f"Remote.sends_nothing names {name}, which raised {error!r} under"
+                    f" Remote.fault({fault.name})"
+                )
+
+    await under_each(bench, CALL_FAULTS, act)
 
 
 def _refs(bench: Bench, opened: Opened) -> Sequence[PaymentRef]:

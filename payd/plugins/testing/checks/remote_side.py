@@ -37,6 +37,7 @@ async def the_remote_side_counts_what_happens(bench: Bench) -> None:
 
 @check(Level.RESILIENCE, "A fault that changes nothing would certify any provider.")
 async def a_fault_of_the_remote_side_changes_something(bench: Bench) -> None:
+    bench.require_requests("create")
     ruled_out: NotScripted | CannotHappen | None = None
     met = 0
     for fault in CALL_FAULTS:

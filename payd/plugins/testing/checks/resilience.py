@@ -56,6 +56,7 @@ class _Met:
 
 
 async def _meeting(bench: Bench, fault: Fault) -> _Met:
+    bench.require_requests("create")
     operation = bench.operation(metadata=bench.remote.metadata(fault))
     await bench.remote.fault(fault)
     answer: Created | None = None
@@ -150,6 +151,7 @@ async def a_definite_refusal_is_declined(bench: Bench) -> None:
     "payd enforces deadlines by cancelling; a call that ignores it occupies a slot for ever.",
 )
 async def a_hanging_call_can_be_cancelled(bench: Bench) -> None:
+    bench.require_requests("create")
     operation = bench.operation(metadata=bench.remote.metadata(Fault.HANG))
     await bench.remote.fault(Fault.HANG)
     with trio.move_on_after(0.5) as scope:
@@ -183,6 +185,7 @@ async def cancelled_at_any_moment_it_is_done_at_most_once(bench: Bench) -> None:
 
 @check(Level.RESILIENCE, "payd sends an operation again if fetch returns Absent.")
 async def a_failed_fetch_is_not_absence(bench: Bench) -> None:
+    bench.require_requests("fetch")
     operation, ref, _ = await bench.opened()
     refs = [ref]
     if bench.manifest.capabilities.lookup is not Lookup.NONE:

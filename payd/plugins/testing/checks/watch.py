@@ -1,12 +1,11 @@
 """Watches: they report everything, continue from their cursor, and end when cancelled."""
 
-import contextlib
-
 import trio
 
 from payd.plugins import ProviderManifest, ReceiptState, SupportsWatch
 from payd.plugins.testing.bench import PATIENCE_S, Bench, BenchSink, due, names
 from payd.plugins.testing.registry import Failed, Level, check
+from payd.plugins.testing.watching import keep_watching
 
 #: Looks, 0.1 s apart, at an unchanged sink after which a watch counts as idle: when it has reported
 #: money of the object, and when it has not. On a busy machine the first report may take seconds.
@@ -30,19 +29,9 @@ async def watch_until_quiet(
     assert isinstance(bench.provider, SupportsWatch)
     with trio.move_on_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_run, bench, sink)
+            nursery.start_soon(keep_watching, bench.provider, sink, bench.watch_errors)
             await _until_quiet(bench, sink, called, still)
             nursery.cancel_scope.cancel()
-
-
-async def _run(bench: Bench, sink: BenchSink) -> None:
-    """Run the watch as payd does: start it again when it ends."""
-    assert isinstance(bench.provider, SupportsWatch)
-    while True:
-        # Raised by the sink: the watch must report again what was refused.
-        with contextlib.suppress(OSError):
-            await bench.provider.watch(sink, task_status=trio.TASK_STATUS_IGNORED)
-        await trio.sleep(0.05)
 
 
 async def _until_quiet(bench: Bench, sink: BenchSink, called: set[str], still: int) -> None:
@@ -132,7 +121,7 @@ async def the_same_money_has_the_same_id(bench: Bench) -> None:
 async def a_watch_ends_when_it_is_cancelled(bench: Bench) -> None:
     assert isinstance(bench.provider, SupportsWatch)
     with trio.move_on_after(0.5) as scope:
-        await _run(bench, bench.sink())
+        await keep_watching(bench.provider, bench.sink(), bench.watch_errors)
     late_s = trio.current_time() - scope.deadline
     if late_s > 1:
         raise Failed(f"it ran for {late_s:.1f} s after its cancellation")

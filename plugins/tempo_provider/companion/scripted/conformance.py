@@ -12,7 +12,14 @@ from payd.plugins import CryptoTransfer, NextAction, PaymentRef
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
 from tempo_provider.companion.scripted.chain import ScriptedChain, Token
 from tempo_provider.companion.scripted.events import TRANSFER_WITH_MEMO, Call, transfer, word
-from tempo_provider.companion.scripted.node import ScriptedNode, open_nodes
+from tempo_provider.companion.scripted.node import (
+    Cuts,
+    Hangs,
+    Manner,
+    Says,
+    ScriptedNode,
+    open_nodes,
+)
 
 _CHAIN_ID = 1337
 _TOKENS = {
@@ -22,7 +29,15 @@ _TOKENS = {
 _US = "0x" + "ab" * 20
 _OTHERS = "0x" + "ef" * 20
 _PAYER = "0x" + "cd" * 20
-_NOTHING_IS_ASKED = CannotHappen("fetch sends no request: it reports how far the watch has read")
+_NO_KEY = CannotHappen("nodes are asked without a key or a token")
+_PAUSED = CannotHappen("a node that limits is paused, and `cancel` does not wait for it")
+_MANNERS: Mapping[Fault, Manner] = {
+    Fault.LOST_REQUEST: Cuts(),
+    Fault.LOST_ANSWER: Cuts(),
+    Fault.SERVER_ERROR: Says(status=503),
+    Fault.GARBAGE: Says(body=b"<html>"),
+    Fault.HANG: Hangs(),
+}
 
 
 @asynccontextmanager
@@ -40,6 +55,9 @@ class TempoRemote(Remote):
     """The scripted chain, controlled by the kit."""
 
     remembers = False
+    #: The tokens were checked at the start, and health asks again after a while. `cancel` and the
+    #: watch ask the nodes.
+    sends_nothing = frozenset({"create", "fetch", "health"})
     refund_destination = _PAYER
     needs_watch = True
 
@@ -81,24 +99,36 @@ class TempoRemote(Remote):
         return {}
 
     async def fault(self, fault: Fault) -> None:
-        """Raise CannotHappen: no operation sends a request."""
-        raise _NOTHING_IS_ASKED
+        """Let all nodes answer in the manner of the fault."""
+        if fault is Fault.RATE_LIMITED:
+            raise _PAUSED
+        if fault not in _MANNERS:
+            raise _NO_KEY
+        for node in self._nodes:
+            node.behaves(_MANNERS[fault])
+        await trio.lowlevel.checkpoint()
+
+    async def mend(self) -> None:
+        """Let all nodes be honest again."""
+        for node in self._nodes:
+            node.heals()
+        await trio.lowlevel.checkpoint()
 
     def retry_after_s(self) -> float:
-        """Raise CannotHappen: no operation sends a request."""
-        raise _NOTHING_IS_ASKED
+        """Raise CannotHappen: no call waits for a node."""
+        raise _PAUSED
 
     async def forbid(self) -> None:
-        """Raise CannotHappen: no operation sends a request."""
-        raise _NOTHING_IS_ASKED
+        """Raise CannotHappen: a node knows no rights."""
+        raise _NO_KEY
 
     async def expire_token(self) -> None:
         """Raise CannotHappen: nodes are asked without a token."""
-        raise _NOTHING_IS_ASKED
+        raise _NO_KEY
 
     async def refuse_tokens(self) -> None:
         """Raise CannotHappen: nodes are asked without a token."""
-        raise _NOTHING_IS_ASKED
+        raise _NO_KEY
 
     def changed_settings(self) -> Mapping[str, Any]:
         """Return the settings with another receiver and another time to live."""
