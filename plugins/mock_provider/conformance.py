@@ -117,6 +117,10 @@ class MockRemote(Remote):
         """Raise CannotHappen: there is no money that is not final."""
         raise CannotHappen("the mock's money is final at once")
 
+    async def refuse(self, ref: PaymentRef) -> None:
+        """Raise CannotHappen: no payment is refused for good."""
+        raise CannotHappen("the mock declines only in `create`")
+
     async def pay_late(self, ref: PaymentRef, amount: int) -> None:
         """Let the customer pay a session that has expired."""
         await self.pay(ref, amount)

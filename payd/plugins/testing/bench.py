@@ -197,6 +197,7 @@ class Bench:
         log: What the provider logs.
         secrets: The credentials that the provider is given.
         build: Builds the provider with other settings. Raises RemoteMistake when they are refused.
+        dues: What is due for each payment whose object was created, in units of the asset.
         sinks: The first is that of the background watch, if the remote side needs one.
         blocked_s: Seconds for which each long step of the provider blocked the event loop.
         watch_errors: What ended a run of the watch, other than a sink that refuses.
@@ -212,6 +213,7 @@ class Bench:
     secrets: dict[str, tuple[str, ...]]
     build: Callable[[Mapping[str, Any]], AbstractAsyncContextManager[Provider]]
 
+    dues: dict[UUID, int] = attrs.field(factory=dict)
     sinks: list[BenchSink] = attrs.field(factory=list)
     blocked_s: list[float] = attrs.field(factory=list)
     watch_errors: list[BaseException] = attrs.field(factory=list)
@@ -277,7 +279,9 @@ class Bench:
 
     async def create(self, operation: CreateOperation) -> Created:
         """Call create. Raises ProviderError, and Failed for an invalid result."""
-        return self.expect(Created, await self.in_time(self.provider.create, operation), "create")
+        result = await self.in_time(self.provider.create, operation)
+        self.dues.setdefault(operation.payment_id, due(operation))
+        return self.expect(Created, result, "create")
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
         """Call fetch. Raises ProviderError, and Failed for an invalid result."""

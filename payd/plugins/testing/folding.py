@@ -55,12 +55,16 @@ class Truth:
     refunds: tuple[tuple[int, RefundStatus], ...] = ()
     #: Amounts of the disputes, in any order.
     disputes: tuple[int, ...] = ()
+    #: Whether the customer's payment was refused for good.
+    refused: bool = False
     #: Whether money in another asset came, which payd shows to a person.
     other_asset: bool = False
 
     @property
     def statuses(self) -> tuple[Status, ...]:
         """The statuses that the payment may have before its expiry."""
+        if self.refused:
+            return (Status.FAILED,)
         if self.confirmed >= self.due:
             return (Status.COMPLETED,)
         if self.confirmed:
@@ -152,8 +156,13 @@ def compare(
     ):
         if not least <= value <= limit:
             raise Failed(f"{paid}; but {made}, with {name} {value}")
-    if not partial and payment.status not in truth.statuses:
-        wanted = " or ".join(status.value for status in truth.statuses)
+    statuses = truth.statuses
+    if truth.refused:
+        paid = "the customer's payment was refused"
+        # A channel that does not report it says nothing wrong.
+        statuses += (Status.PENDING,) if one_channel else ()
+    if not partial and payment.status not in statuses:
+        wanted = " or ".join(status.value for status in statuses)
         raise Failed(f"{paid}; but {made}, expected {wanted}")
     shown = sorted(one.amount for one in payment.disputes)
     if shown != sorted(truth.disputes) and (shown or not one_channel):

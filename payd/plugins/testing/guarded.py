@@ -1,10 +1,11 @@
 """Tell a mistake in a Remote from one in the provider: call, time and check each of its members."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, cast
+from uuid import UUID
 
 import attrs
 import trio
@@ -25,13 +26,18 @@ _MEANT = (NotScripted, CannotHappen, RemoteMistake)
 
 
 @asynccontextmanager
-async def opened(open_remote: Callable[[Any], Any], clock: object) -> AsyncIterator[Remote]:
-    """Open a remote side and guard its members. Raises RemoteMistake for what is wrong with it."""
+async def opened(
+    open_remote: Callable[[Any], Any], clock: object, dues: Mapping[UUID, int]
+) -> AsyncIterator[Remote]:
+    """Open a remote side and guard its members. Raises RemoteMistake for what is wrong with it.
+
+    `dues`: what is due for each payment, in units of its asset.
+    """
     escaped: BaseException | None = None
     try:
         async with open_remote(clock) as remote:
             try:
-                yield cast(Remote, _Guarded(_checked_remote(remote)))
+                yield cast(Remote, _Guarded(_checked_remote(remote), dues))
             except Exception as error:
                 escaped = error
                 raise
@@ -44,8 +50,13 @@ async def opened(open_remote: Callable[[Any], Any], clock: object) -> AsyncItera
 class _Guarded:
     """A Remote whose members are checked at each use; used in its place."""
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: Remote, dues: Mapping[UUID, int]) -> None:
         self._remote = remote
+        self._dues = dues
+        #: What `pay` has paid for each payment.
+        self._paid: dict[UUID, int] = {}
+        #: The payments whose object asks for what is due.
+        self._right: set[UUID] = set()
 
     def __getattr__(self, name: str) -> Any:
         member = getattr(self._remote, name)
@@ -56,20 +67,61 @@ class _Guarded:
         return _synchronous(self._remote, name, member)
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
-        """Pay, and compare it with what the remote side has received, as far as it says so."""
-        before = await self._received(ref)
-        await _waiting("pay", self._remote.pay)(ref, amount)
+        """Pay, and compare it with what the remote side has received, as far as it says so.
+
+        Raises Failed when the object asks for another amount than what is due: a remote side that
+        takes the whole only would rule out every payment of it.
+        """
+        await self._asks_for_what_is_due(ref)
+        before = await self._count("received", ref)
+        try:
+            await _waiting("pay", self._remote.pay)(ref, amount)
+        except CannotHappen as error:
+            if amount == self._left(ref):
+                raise RemoteMistake(
+                    f"Remote.pay of {amount}, exactly what is due, raised CannotHappen({error}):"
+                    " either the object asks for another amount, which Remote.asks_for would show,"
+                    " or the Remote is wrong"
+                ) from error
+            raise
+        self._paid[ref.payment_id] = self._paid.get(ref.payment_id, 0) + amount
         if before is None:
             return
-        after = await self._received(ref)
+        after = await self._count("received", ref)
         if after != before + amount:
             raise RemoteMistake(
                 f"Remote.pay of {amount} changed Remote.received from {before} to {after}"
             )
 
-    async def _received(self, ref: PaymentRef) -> int | None:
+    async def pay_unfinal(self, ref: PaymentRef, amount: int) -> None:
+        """Pay what is not final; the object asks for what is due, as far as it says so."""
+        await self._asks_for_what_is_due(ref)
+        await _waiting("pay_unfinal", self._remote.pay_unfinal)(ref, amount)
+
+    async def pay_together(self, refs: Sequence[PaymentRef], amounts: Sequence[int]) -> None:
+        """Pay several objects; each asks for what is due, as far as it says so."""
+        for ref in refs:
+            await self._asks_for_what_is_due(ref)
+        await _waiting("pay_together", self._remote.pay_together)(refs, amounts)
+
+    async def _asks_for_what_is_due(self, ref: PaymentRef) -> None:
+        due = self._dues.get(ref.payment_id)
+        if due is None or ref.payment_id in self._right:
+            return
+        asked = await self._count("asks_for", ref)
+        if asked not in (None, due):
+            raise Failed(f"{due} are due, but the object asks the customer for {asked}")
+        self._right.add(ref.payment_id)
+
+    def _left(self, ref: PaymentRef) -> int | None:
+        """What is still due; None if nothing is known of the payment."""
+        due = self._dues.get(ref.payment_id)
+        return None if due is None else due - self._paid.get(ref.payment_id, 0)
+
+    async def _count(self, name: str, ref: PaymentRef) -> int | None:
+        """What a member counts of an object; None where that is not scripted."""
         try:
-            return cast(int, await _waiting("received", self._remote.received)(ref))
+            return cast(int, await _waiting(name, getattr(self._remote, name))(ref))
         except (NotScripted, CannotHappen):
             return None
 

@@ -12,6 +12,8 @@ from payd.plugins import NextAction, PaymentRef, RefundRef, WebhookRequest
 class Fault(enum.Enum):
     """A fault of the remote side or the network.
 
+    Where the provider needs an access token, it holds one when an operation meets the fault.
+
     Attributes:
         LOST_REQUEST: The connection or the request is lost; nothing was done.
         LOST_ANSWER: The request was done, but its response is lost.
@@ -130,7 +132,10 @@ class Remote:
         raise NotScripted("no other settings are scripted for this remote side")
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
-        """Let the customer pay an amount, in units of the asset. The payment is final."""
+        """Let the customer pay an amount, in units of the asset. The payment is final.
+
+        It may raise CannotHappen for a part or an excess, and never for exactly what is due.
+        """
         raise NotScripted("this remote side has no customer who pays")
 
     async def received(self, ref: PaymentRef) -> int:
@@ -141,7 +146,10 @@ class Remote:
         raise NotScripted("this remote side does not say what it has received")
 
     async def asks_for(self, ref: PaymentRef) -> int:
-        """Return the amount that the object asks the customer for, in units of the asset."""
+        """Return the amount that the object asks the customer for, in units of the asset.
+
+        The kit compares it with what is due before the first payment of each object.
+        """
         raise NotScripted("this remote side does not say what an object asks for")
 
     async def pay_together(self, refs: Sequence[PaymentRef], amounts: Sequence[int]) -> None:
@@ -155,6 +163,13 @@ class Remote:
     async def finalize(self, ref: PaymentRef) -> None:
         """Make final what was paid by `pay_unfinal`."""
         raise NotScripted("this remote side has no money that is not final")
+
+    async def refuse(self, ref: PaymentRef) -> None:
+        """Let the customer's payment be refused for good, as by a bank or 3-D Secure.
+
+        Raise CannotHappen where nothing refuses it, or where the customer may always try again.
+        """
+        raise NotScripted("this remote side has no customer whose payment is refused")
 
     async def pay_late(self, ref: PaymentRef, amount: int) -> None:
         """Let the customer pay an amount after the payment's expiry. The payment is final."""

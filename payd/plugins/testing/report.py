@@ -144,15 +144,16 @@ class Report:
     def _summary(self, level: Level) -> str:
         counts = self.counts(level)
         claimed = sum(counts.values()) - counts.get(Outcome.NOT_CLAIMED, 0)
-        if not claimed:
+        ruled_out = [one for one in self.verdicts if one.level is level and one.is_ruled_out]
+        if not claimed and not ruled_out:
             return "not claimed"
-        parts = [f"{counts.get(Outcome.PASSED, 0)} of {claimed} passed"]
+        passed = f"{counts.get(Outcome.PASSED, 0)} of {claimed} passed"
+        parts = [passed if claimed else "none applies"]
         parts += [
             f"{counts[one]} {one.value}"
             for one in (Outcome.FAILED, Outcome.REMOTE_MISTAKE, Outcome.UNPROVEN)
             if counts.get(one)
         ]
-        ruled_out = [one for one in self.verdicts if one.level is level and one.is_ruled_out]
         if ruled_out:
             parts.append(f"{len(ruled_out)} declared impossible")
         return ", ".join(parts)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import trio
 from pydantic import ValidationError
@@ -168,12 +169,13 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
     clock, log, sinks = BenchClock(START), BenchLog(), [BenchSink()]
     blocked_s: list[float] = []
     watch_errors: list[BaseException] = []
+    dues: dict[UUID, int] = {}
 
     async def read_cursor() -> str | None:
         await trio.lowlevel.checkpoint()
         return next((sink.at for sink in reversed(sinks) if sink.at is not None), None)
 
-    async with opened(open_remote, clock) as remote:
+    async with opened(open_remote, clock, dues) as remote:
         clock.is_real = not remote.follows_clock
         config = _config(manifest, remote.settings, "settings")
         secrets = dict(remote.secrets)
@@ -192,6 +194,7 @@ async def open_bench(manifest: ProviderManifest, open_remote: OpenRemote) -> Asy
             build=lambda changed: manifest.factory(
                 context, _config(manifest, changed, "changed_settings")
             ),
+            dues=dues,
             sinks=sinks,
             blocked_s=blocked_s,
             watch_errors=watch_errors,

@@ -151,6 +151,12 @@ class StripeRemote(Remote):
         """Raise CannotHappen: card payments have no such state."""
         raise CannotHappen("a card payment is final when the session is complete")
 
+    async def refuse(self, ref: PaymentRef) -> None:
+        """Let a bank debit fail. A declined card may be tried again."""
+        session_id = self._session(ref)["id"]
+        self._stand_in.checkout.pay_async(session_id)
+        self._stand_in.checkout.async_fail(session_id)
+
     async def pay_late(self, ref: PaymentRef, amount: int) -> None:
         """Raise CannotHappen: a session closes at its expiry."""
         raise CannotHappen("an expired session cannot be paid")

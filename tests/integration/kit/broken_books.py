@@ -10,6 +10,7 @@ from integration.kit.broken_faults import BROKEN
 from integration.kit.instant_transfers import InstantProvider, open_instant
 from mock_provider.provider import MockProvider
 from sepa_provider.provider import SepaProvider
+from stripe_provider.provider import StripeProvider
 
 from payd.plugins import (
     Created,
@@ -18,6 +19,7 @@ from payd.plugins import (
     ProviderStatus,
     ReceiptState,
     RefundState,
+    Snapshot,
 )
 
 __all__ = ["BROKEN"]
@@ -166,3 +168,46 @@ class NothingBeforeTheNewest(AcmeProvider):
         new = tuple(one for one in page.events if one.content["charge"]["as_of"] > since)
         newest = max([since, *(one.content["charge"]["as_of"] for one in new)])
         return attrs.evolve(page, events=new, cursor=str(newest))
+
+
+# -- refused payments --------------------------------------------------------------------------
+
+
+class RetoldRefusal(StripeProvider):
+    """Stripe with another snapshot of a refused payment, in each channel."""
+
+    def change(self, snapshot: Any) -> Any:
+        raise NotImplementedError
+
+    def retold(self, fact: Any) -> Any:
+        is_declined = isinstance(fact, Snapshot) and fact.status is ProviderStatus.DECLINED
+        return self.change(fact) if is_declined else fact
+
+    async def fetch(self, ref: Any) -> Any:
+        found: Any = await super().fetch(ref)
+        return attrs.evolve(found, snapshot=self.retold(found.snapshot))
+
+    def translate(self, event: ProviderEvent) -> Any:
+        said = super().translate(event)
+        return [attrs.evolve(one, fact=self.retold(one.fact)) for one in said]
+
+
+@fails("a refused payment is found declined")
+@fails("a refused payment has failed by every channel")
+class RefusedIsPaid(RetoldRefusal):
+    def change(self, snapshot: Any) -> Any:
+        return attrs.evolve(snapshot, status=ProviderStatus.PAID)
+
+
+@fails("a refused payment is found declined")
+@fails("a refused payment has failed by every channel")
+class RefusedIsOnItsWay(RetoldRefusal):
+    def change(self, snapshot: Any) -> Any:
+        return attrs.evolve(snapshot, status=ProviderStatus.PROCESSING)
+
+
+@fails("a refused payment is found declined")
+@fails("a refused payment has failed by every channel")
+class RefusedIsMoney(RetoldRefusal):
+    def change(self, snapshot: Any) -> Any:
+        return attrs.evolve(snapshot, received=snapshot.due, confirmed=snapshot.due)

@@ -19,6 +19,7 @@ from payd.plugins import (
     Misconfigured,
     NotAttempted,
     OutcomeUnknown,
+    PaymentRef,
     ProviderError,
     ProviderEvent,
     RefundInstructions,
@@ -81,6 +82,43 @@ class RefundsMakeItPayable(AcmeProvider):
         found: Any = await super().fetch(ref)
         left = found.snapshot.received - sum(one.amount for one in found.snapshot.refunds)
         return attrs.evolve(found, snapshot=attrs.evolve(found.snapshot, received=left))
+
+
+@fails("each of several refunds is found as itself")
+class FindsTheFirstRefund(AcmeProvider):
+    """Of the refunds of one amount it takes the first, and calls it what was asked for."""
+
+    async def fetch_refund(self, ref: Any) -> Any:
+        looked_for: Any = await super().fetch_refund(ref)
+        if isinstance(looked_for, Absent):
+            return looked_for
+        charge: Any = await super().fetch(ref_of_payment(ref))
+        same = [one for one in charge.snapshot.refunds if one.amount == ref.amount]
+        return attrs.evolve(same[0], refund_id=ref.refund_id)
+
+
+@fails("each of several refunds is found as itself")
+class FindsAnyRefundOfTheCharge(AcmeProvider):
+    """A refund that was never sent is taken for another one of the payment."""
+
+    async def fetch_refund(self, ref: Any) -> Any:
+        found: Any = await super().fetch_refund(ref)
+        if not isinstance(found, Absent):
+            return found
+        charge: Any = await super().fetch(ref_of_payment(ref))
+        same = [one for one in charge.snapshot.refunds if one.amount == ref.amount]
+        return attrs.evolve(same[0], refund_id=None) if same else found
+
+
+def ref_of_payment(ref: Any) -> PaymentRef:
+    """The reference to a refund's payment."""
+    return PaymentRef(
+        operation_id="",
+        payment_id=ref.payment_id,
+        reference=ref.payment_reference,
+        asset=ref.asset,
+        create_time=ref.create_time,
+    )
 
 
 @fails("more than what is left is declined")

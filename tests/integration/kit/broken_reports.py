@@ -57,6 +57,20 @@ class TwoEventsOfOneId(AcmeProvider):
         return [event, attrs.evolve(event, type="charge.paid_in_part")]
 
 
+@fails("an event delivered again is the same")
+class KeepsTheTimeOfDelivery(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
+        event = super().verify(request, secrets, now)
+        return attrs.evolve(event, content={**event.content, "time": int(now.timestamp())})
+
+
+@fails("an event delivered again is the same")
+class NamesTheDelivery(AcmeProvider):
+    def verify(self, request: Any, secrets: Any, now: datetime) -> ProviderEvent:
+        event = super().verify(request, secrets, now)
+        return attrs.evolve(event, id=f"{event.id}-{now.timestamp():.0f}")
+
+
 @fails("one changed byte is refused")
 @fails("without its signature it is refused")
 class BelievesAll(AcmeProvider):

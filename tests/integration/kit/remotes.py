@@ -11,7 +11,7 @@ from acme_provider.provider import AcmeProvider
 from payd.plugins import Created, Misconfigured, Pace, RateLimited
 from payd.plugins.testing import BenchClock, OpenRemote, Remote
 
-__all__ = ["PacedAcme", "TokenAcme", "TokenRemote", "open_tokens", "opening"]
+__all__ = ["PacedAcme", "TokenAcme", "TokenRemote", "open_tokens", "opening", "opening_tokens"]
 
 
 def opening(remote: type[Remote]) -> OpenRemote:
@@ -61,13 +61,21 @@ class TokenRemote(AcmeRemote):
         return self.issued
 
 
-@asynccontextmanager
-async def open_tokens(clock: BenchClock) -> AsyncIterator[Remote]:
-    async with opening(TokenRemote)(clock) as remote:
-        url = str(remote.settings["api_base"])
-        _TOKEN_ENDPOINTS[url] = remote  # type: ignore[assignment]  # it is one
-        yield remote
-        del _TOKEN_ENDPOINTS[url]
+def opening_tokens(kind: type[TokenRemote]) -> OpenRemote:
+    """The remote side of Acme with a token endpoint of this kind."""
+
+    @asynccontextmanager
+    async def opened(clock: BenchClock) -> AsyncIterator[Remote]:
+        async with opening(kind)(clock) as remote:
+            url = str(remote.settings["api_base"])
+            _TOKEN_ENDPOINTS[url] = remote  # type: ignore[assignment]  # it is one
+            yield remote
+            del _TOKEN_ENDPOINTS[url]
+
+    return opened
+
+
+open_tokens = opening_tokens(TokenRemote)
 
 
 class TokenAcme(AcmeProvider):

@@ -97,6 +97,10 @@ class AcmeRemote(Remote):
         """Raise CannotHappen: there is no money that is not final."""
         raise CannotHappen("payments by Acme are final at once")
 
+    async def refuse(self, ref: PaymentRef) -> None:
+        """Raise CannotHappen: no payment is refused for good."""
+        raise CannotHappen("a customer of Acme may always try again")
+
     async def pay_late(self, ref: PaymentRef, amount: int) -> None:
         """Raise CannotHappen: a charge closes at its expiry."""
         raise CannotHappen("an expired charge cannot be paid")

@@ -128,6 +128,10 @@ class SepaRemote(Remote):
         """Write a statement that shows the transfer as booked."""
         await self._drop(self._expected[ref.payment_id])
 
+    async def refuse(self, ref: PaymentRef) -> None:
+        """Raise CannotHappen: no payment is refused for good."""
+        raise CannotHappen("a transfer that a bank refuses is never seen")
+
     async def pay_late(self, ref: PaymentRef, amount: int) -> None:
         """Write a statement that shows the transfer: nobody can prevent a late one."""
         await self.pay(ref, amount)

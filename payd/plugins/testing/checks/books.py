@@ -232,8 +232,6 @@ async def amounts_that_binary_fractions_miss_are_exact(bench: Bench) -> None:
     for way in bench.ways():
         for minor_units in missed(currency_exponent(way.currency), way.takes):
             one = await following.open(minor_units=minor_units, way=way)
-            with suppress(NotScripted, CannotHappen):
-                await _asks_for_what_is_due(bench, one)
             await following.pay(one, one.due)
     with suppress(NotScripted, CannotHappen):
         one = await following.open()
@@ -250,12 +248,6 @@ def missed(decimals: int, takes: Callable[[int], bool]) -> Sequence[int]:
     up = [n for n in _SMALL if n / scale * scale > n and takes(n)]
     pairs = itertools.zip_longest((*down[:_SOME], *down[-1:]), (*up[:_SOME], *up[-1:]))
     return [one for one in dict.fromkeys(itertools.chain.from_iterable(pairs)) if one is not None]
-
-
-async def _asks_for_what_is_due(bench: Bench, one: Followed) -> None:
-    asked = await bench.remote.asks_for(one.ref)
-    if asked != one.due:
-        raise Failed(f"{one.due} are due, but the object asks for {asked}")
 
 
 # -- money back ------------------------------------------------------------------------------------

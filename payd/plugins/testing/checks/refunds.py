@@ -162,6 +162,38 @@ async def parts_are_refunded_exactly(bench: Bench) -> None:
         raise Failed("after the refunds, the status is OPEN, which means payable")
 
 
+@check(
+    Level.REFUNDS,
+    "A refund that is taken for another one ends with that one's outcome.",
+    _sends_several,
+)
+async def each_of_several_refunds_is_found_as_itself(bench: Bench) -> None:
+    able, payment = _able(bench.manifest), await paid(bench)
+    # Two of them differ in nothing but their ids.
+    refunds = [payment.refund(payment.due // part) for part in (4, 4, 8)]
+    made = [(refund, await payment.send(refund)) for refund in refunds]
+    names = {said.reference for _, said in made}
+    if len(names) != len(made):
+        raise Failed(f"{len(made)} refunds have the references {sorted(names)}")
+    for refund, said in made:
+        known = (said,) if able is None or able.lookup is Lookup.NONE else (said, None)
+        for one in known:
+            found = await payment.found(refund, one)
+            if found.reference != said.reference:
+                how = "with" if one else "without"
+                raise Failed(
+                    f"fetch_refund {how} a reference returned {found.reference}, another refund of"
+                    f" the payment than {said.reference}"
+                )
+    if able is not None and able.lookup is Lookup.INCLUDING_ABSENCE:
+        result = await payment.fetch(payment.refund(payment.due // 4))
+        if not isinstance(result, Absent):
+            raise Failed(
+                f"fetch_refund of a refund that was never sent returned {result!r}, another one of"
+                " the payment"
+            )
+
+
 @check(Level.REFUNDS, "More than was paid must never go back.", sends)
 async def more_than_what_is_left_is_declined(bench: Bench) -> None:
     payment, refund, _ = await refunded(bench)

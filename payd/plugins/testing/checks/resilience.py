@@ -57,6 +57,8 @@ class _Met:
 
 async def _meeting(bench: Bench, fault: Fault) -> _Met:
     bench.require_requests("create")
+    # With an access token first, where it needs one: the fault is to meet the operation itself.
+    await bench.opened()
     operation = bench.operation(metadata=bench.remote.metadata(fault))
     await bench.remote.fault(fault)
     answer: Created | None = None

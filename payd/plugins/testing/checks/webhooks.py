@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import attrs
 from hypothesis import HealthCheck, given, settings
@@ -27,6 +27,8 @@ from payd.providers.calls import PluginFailed, guarded
 
 _OLD = timedelta(hours=2)
 _SOON = timedelta(hours=2)
+#: Between two deliveries of one event.
+_AGAIN = timedelta(minutes=17)
 
 
 def _takes_webhooks(_manifest: ProviderManifest, provider: object) -> bool:
@@ -34,11 +36,15 @@ def _takes_webhooks(_manifest: ProviderManifest, provider: object) -> bool:
 
 
 def verified(
-    bench: Bench, request: WebhookRequest, secrets: dict[str, tuple[str, ...]] | None = None
+    bench: Bench,
+    request: WebhookRequest,
+    secrets: dict[str, tuple[str, ...]] | None = None,
+    now: datetime | None = None,
 ) -> tuple[ProviderEvent, ...]:
     """Verify a webhook and return its events. Raises WebhookRefused, and Failed as payd refuses."""
     assert isinstance(bench.provider, SupportsWebhooks)
-    returned = bench.provider.verify(request, secrets or bench.secrets, bench.clock.now())
+    now = bench.clock.now() if now is None else now
+    returned = bench.provider.verify(request, secrets or bench.secrets, now)
     try:
         events = validation.events_of(returned)
     except validation.InvalidBatch as error:
@@ -84,6 +90,29 @@ async def an_authentic_webhook_is_accepted(bench: Bench) -> None:
         raise Failed("the event has no id or no type")
     if verified(bench, request) != events:
         raise Failed("verify returned different events for the same webhook")
+
+
+@check(
+    Level.WEBHOOKS,
+    "A webhook is delivered again for days; under one id payd keeps one content.",
+    _takes_webhooks,
+)
+async def an_event_delivered_again_is_the_same(bench: Bench) -> None:
+    _, ref, _ = await bench.paid()
+    now = bench.clock.now()
+    first = verified(bench, bench.remote.webhook(ref, now), now=now)
+    later = now + _AGAIN
+    again = verified(bench, bench.remote.webhook(ref, later), now=later)
+    if {one.id for one in again} != {one.id for one in first}:
+        raise Failed(
+            f"delivered again {_AGAIN} later, the events have the ids"
+            f" {sorted(one.id for one in again)}, not {sorted(one.id for one in first)}"
+        )
+    if again != first:
+        raise Failed(
+            f"delivered again {_AGAIN} later, the event {first[0].id} has another content: keep"
+            " nothing of the delivery in it, such as verify's `now`"
+        )
 
 
 @check(

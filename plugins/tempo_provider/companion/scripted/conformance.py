@@ -171,6 +171,10 @@ class TempoRemote(Remote):
         self._finalizes = True
         await self.rest()
 
+    async def refuse(self, ref: PaymentRef) -> None:
+        """Raise CannotHappen: no payment is refused for good."""
+        raise CannotHappen("nobody refuses a transfer on a chain: it happens or does not")
+
     async def pay_late(self, ref: PaymentRef, amount: int) -> None:
         """Transfer the amount: nobody can prevent a late transfer."""
         await self.pay(ref, amount)
