@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import attrs
+from acme_provider.conformance import AcmeRemote
 from acme_provider.provider import AcmeProvider
 from integration.kit.broken import fails, saying
 from integration.kit.broken_faults import BROKEN
 from integration.kit.instant_transfers import InstantProvider, open_instant
+from integration.kit.remotes import opening
 from mock_provider.provider import MockProvider
 from sepa_provider.provider import SepaProvider
 from stripe_provider.provider import StripeProvider
@@ -211,3 +213,21 @@ class RefusedIsOnItsWay(RetoldRefusal):
 class RefusedIsMoney(RetoldRefusal):
     def change(self, snapshot: Any) -> Any:
         return attrs.evolve(snapshot, received=snapshot.due, confirmed=snapshot.due)
+
+
+# -- pages of a scan ---------------------------------------------------------------------------
+
+
+class PaysInTwo(AcmeRemote):
+    """Each payment has two events: the first names it, the second has all of its money."""
+
+    async def pay(self, ref: Any, amount: int) -> None:
+        await super().pay(ref, amount // 2)
+        await super().pay(ref, amount - amount // 2)
+
+
+@fails("every page of a scan has its money", remote=opening(PaysInTwo))
+class LosesTheLastOfAFullPage(AcmeProvider):
+    async def scan(self, cursor: str | None) -> Any:
+        page = await super().scan(cursor)
+        return attrs.evolve(page, events=page.events[:-1]) if page.more else page

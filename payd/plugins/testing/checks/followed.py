@@ -182,9 +182,7 @@ class Following:
                 self.read_webhook(followed)
         if isinstance(provider, SupportsScan):
             self._channels.append(SCAN)
-            events, _ = await read(self.bench, self.cursor)
-            for event in events.values():
-                self._store(SCAN, event)
+            await self.read_scan()
         if isinstance(provider, SupportsWatch):
             await self._read_watch(last=last)
         for followed in self.payments:
@@ -213,6 +211,12 @@ class Following:
             raise Failed(f"an authentic webhook was refused: {error}") from error
         for event in said if isinstance(said, Sequence) else (said,):
             self._store(WEBHOOK, self.bench.expect(ProviderEvent, event, "verify"))
+
+    async def read_scan(self) -> None:
+        """Read all events of the scan since the beginning."""
+        events, _ = await read(self.bench, self.cursor)
+        for event in events.values():
+            self._store(SCAN, event)
 
     async def _read_watch(self, *, last: bool) -> None:
         if self.bench.remote.needs_watch:
