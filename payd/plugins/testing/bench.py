@@ -33,6 +33,7 @@ from payd.plugins import (
     Receipt,
     ReceiptState,
     Snapshot,
+    SupportsEvents,
     SupportsPrepare,
     TokenTerms,
 )
@@ -230,6 +231,16 @@ class Bench:
                     found.setdefault((method.key, way.decimals), way)
         return list(found.values())
 
+    def assets(self) -> Sequence[Way]:
+        """One way to pay for each method and asset: a currency, or a token in any currency."""
+        found: dict[tuple[str, str], Way] = {}
+        for method in self.methods:
+            for currency in method.currencies:
+                for token in method.crypto_currencies or (None,):
+                    way = Way(method=method, currency=currency, token=token)
+                    found.setdefault((method.key, token.code if token else currency), way)
+        return list(found.values())
+
     def sink(self, *, refusals: int = 0) -> BenchSink:
         """Create a sink; from now on the provider reads its cursor."""
         self.sinks.append(BenchSink(refusals=refusals))
@@ -323,6 +334,20 @@ class Bench:
                 f"{_name(call)} raised {type(error).__name__}: {error};"
                 " it may raise only a ProviderError"
             ) from error
+
+    def translated(self, event: ProviderEvent) -> Sequence[Observation]:
+        """Translate an event of the provider. Raises Failed for an error or an invalid result."""
+        assert isinstance(self.provider, SupportsEvents)
+        try:
+            observations = self.provider.translate(event)
+        except Exception as error:
+            raise Failed(
+                f"translate of an event {event.type!r} raised {type(error).__name__}: {error};"
+                " for what is not payd's it must return nothing"
+            ) from error
+        if not validation.is_observations(observations):
+            raise Failed(f"translate returned invalid observations: {observations!r}")
+        return observations
 
     def ref(self, operation: CreateOperation, created: Created | None = None) -> PaymentRef:
         """Build payd's reference to an object; without `created`, as after a lost response."""

@@ -257,6 +257,10 @@ def _is_calls(value: object) -> bool:
 
 
 _FLAG = _Kind("True or False", lambda value: isinstance(value, bool))
+_TIMESPAN = _Kind(
+    "a timedelta of 0 or more",
+    lambda value: isinstance(value, timedelta) and value >= timedelta(0),
+)
 _ATTRIBUTES: Mapping[str, _Kind] = {
     "settings": _Kind("a mapping", lambda value: isinstance(value, Mapping)),
     "secrets": _Kind("a mapping of names to tuples of str", _is_secrets),
@@ -266,10 +270,8 @@ _ATTRIBUTES: Mapping[str, _Kind] = {
     "remembers": _FLAG,
     "needs_watch": _FLAG,
     "sends_nothing": _Kind(f"a set of some of {', '.join(sorted(_CALLS))}", _is_calls),
-    "time_resolution": _Kind(
-        "a timedelta of 0 or more",
-        lambda value: isinstance(value, timedelta) and value >= timedelta(0),
-    ),
+    "time_resolution": _TIMESPAN,
+    "report_lag": _TIMESPAN,
     "events_per_page": _COUNT,
 }
 

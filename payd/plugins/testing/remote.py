@@ -69,6 +69,8 @@ class Remote:
             of day.
         events_per_page: Events on one page of a scan, so that a check can go beyond it; at most
             some hundred.
+        report_lag: How long after it happened something is reported at the latest; at most 10
+            minutes of it are tried.
     """
 
     settings: Mapping[str, Any] = {}
@@ -81,6 +83,7 @@ class Remote:
     needs_watch: bool = False
     time_resolution: timedelta = timedelta(0)
     events_per_page: int = 20
+    report_lag: timedelta = timedelta(minutes=5)
 
     async def requests(self) -> int:
         """Return the number of requests received so far, of any kind."""
@@ -186,6 +189,14 @@ class Remote:
     async def release_reports(self) -> None:
         """Report what was kept back; each event keeps the time at which it happened."""
         raise NotScripted("the reports of this remote side cannot be held back")
+
+    async def add_foreign(self, name: str) -> None:
+        """Add a paid object of other software on this account, which calls its order `name`."""
+        raise NotScripted("nothing else uses this remote side, as far as is scripted")
+
+    async def add_unreadable(self) -> None:
+        """Add an entry to what is scanned that misses what the API's documentation promises."""
+        raise NotScripted("no entry that cannot be read is scripted for this remote side")
 
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Refund an amount of what was paid, without payd, as in the provider's dashboard."""

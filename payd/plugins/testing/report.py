@@ -184,8 +184,12 @@ def from_json(document: Mapping[str, Any]) -> Report:
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:
-    document = attrs.asdict(verdict)
-    return {**document, "level": verdict.level.value, "outcome": verdict.outcome.value}
+    return {
+        **attrs.asdict(verdict),
+        "level": verdict.level.value,
+        "outcome": verdict.outcome.value,
+        "declared_impossible": verdict.is_ruled_out,
+    }
 
 
 def _worst(counts: Mapping[Outcome, int]) -> Outcome:

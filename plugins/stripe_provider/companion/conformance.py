@@ -244,6 +244,17 @@ class StripeRemote(Remote):
 
     def foreign_webhook(self, now: datetime) -> WebhookRequest:
         """Return the event of a payment link, which payd did not create."""
+        session_id = self._pay_foreign()
+        events = self._stand_in.account.state.all_of(EVENT)
+        about = [event for event in events if event["data"]["object"]["id"] == session_id]
+        return _signed(about[0], now)
+
+    async def add_foreign(self, name: str) -> None:
+        """Create and pay a session in which other software keeps its own id."""
+        await trio.lowlevel.checkpoint()
+        self._pay_foreign(**({"client_reference_id": name} if name else {}))
+
+    def _pay_foreign(self, **more: Any) -> str:
         price = {"currency": "usd", "unit_amount": 700, "product_data": {"name": "Foreign"}}
         session = self._stand_in.checkout.create(
             {
@@ -251,12 +262,11 @@ class StripeRemote(Remote):
                 "amount": 700,
                 "currency": "usd",
                 "line_items": [{"price_data": price, "quantity": 1}],
+                **more,
             }
         )
         self._stand_in.checkout.pay(session["id"])
-        events = self._stand_in.account.state.all_of(EVENT)
-        about = [event for event in events if event["data"]["object"]["id"] == session["id"]]
-        return _signed(about[0], now)
+        return str(session["id"])
 
     def signature_headers(self) -> tuple[str, ...]:
         """Return the headers that carry the signature."""

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
@@ -258,6 +258,21 @@ class ForgetsThePart(AcmeProvider):
 class LooksAtTheBeginning(AcmeProvider):
     async def fetch(self, ref: Any) -> Any:
         return saying(await super().fetch(ref), as_of=ref.create_time)
+
+
+@fails("fetch reports the time of its answer")
+class LooksAtTheLastChange(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        found = await super().fetch(ref)
+        page: Any = await self._api.get("/events", after="0", limit="100")
+        times = [one["charge"]["as_of"] for one in page["events"]]
+        return saying(found, as_of=datetime.fromtimestamp(max(times), UTC)) if times else found
+
+
+@fails("amounts are exact")
+class FrancsOnly(AcmeProvider):
+    async def fetch(self, ref: Any) -> Any:
+        return saying(await super().fetch(ref), asset="CHF")
 
 
 @fails("amounts are exact")

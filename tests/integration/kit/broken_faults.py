@@ -214,6 +214,29 @@ class ComputesItsParametersAgain(StripeProvider):
         return await super().create(attrs.evolve(operation, parameters=self.prepare(operation)))
 
 
+@fails("a setting changed between retries changes nothing")
+class FallsBackOnASetting(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        page = f"https://shop.example/{self._config.expiry_minutes}"
+        operation = attrs.evolve(operation, return_url=operation.return_url or page)
+        return await super().create(operation)
+
+
+@fails("an object closes at its expiry")
+class DropsTheZoneOfItsExpiry(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        created: Any = await super().create(operation)
+        return attrs.evolve(created, expire_time=created.expire_time + timedelta(hours=2))
+
+
+@fails("an object closes at its expiry")
+class ClosesHalfAMinuteEarly(AcmeProvider):
+    async def create(self, operation: Any) -> Created:
+        early = operation.expire_time - timedelta(seconds=30)
+        created = await super().create(attrs.evolve(operation, expire_time=early))
+        return attrs.evolve(created, expire_time=None)
+
+
 @fails("an object closes at its expiry")
 class NeverExpires(AcmeProvider):
     async def create(self, operation: Any) -> Created:
@@ -272,6 +295,22 @@ class SkipsTheLastOfAPage(StripeProvider):
     async def objects(self, since: Any, until: Any, cursor: str | None) -> Any:
         page = await super().objects(since, until, cursor)
         return attrs.evolve(page, objects=page.objects[:-1]) if page.cursor else page
+
+
+@fails("no object is lost between pages")
+class ListsTheFirstPageOnly(StripeProvider):
+    async def objects(self, since: Any, until: Any, cursor: str | None) -> Any:
+        return attrs.evolve(await super().objects(since, until, cursor), cursor=None)
+
+
+@fails("no object is lost between pages")
+class ListsOnlyWhatIsPaydsOwn(StripeProvider):
+    async def objects(self, since: Any, until: Any, cursor: str | None) -> Any:
+        created = {"gte": int(since.timestamp()), "lt": int(until.timestamp())}
+        more = {} if cursor is None else {"starting_after": cursor}
+        for session in (await self._api.sessions(created=created, **more)).body["data"]:
+            uuid.UUID(session["client_reference_id"])
+        return await super().objects(since, until, cursor)
 
 
 @fails("only objects of the period are listed")

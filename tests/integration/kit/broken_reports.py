@@ -183,6 +183,30 @@ class BlindScan(AcmeProvider):
         return attrs.evolve(await super().scan(cursor), events=())
 
 
+@fails("a scan reports what webhooks missed")
+class KnowsOnlyIdsOfItsOwn(AcmeProvider):
+    def translate(self, event: ProviderEvent) -> Any:
+        uuid.UUID(event.content["charge"]["payment_id"])
+        return super().translate(event)
+
+
+@fails("a scan reports what webhooks missed")
+class StopsAtTheUnreadable(AcmeProvider):
+    def _readable(self, received: Any) -> Any:
+        return (webhooks.event(received),)
+
+
+@fails("nothing is lost between pages")
+class LosesWhatALaterScanHappensToRead(AcmeProvider):
+    """The last event of each full page is lost; a later scan overlaps, with other borders."""
+
+    async def scan(self, cursor: str | None) -> Any:
+        page = await super().scan(cursor)
+        if page.more:
+            return attrs.evolve(page, events=page.events[:-1])
+        return attrs.evolve(page, cursor=str(max(0, int(page.cursor) - 13)))
+
+
 @fails("nothing is lost between pages")
 class SkipsAtTheBorder(AcmeProvider):
     async def scan(self, cursor: str | None) -> Any:

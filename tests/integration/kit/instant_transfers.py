@@ -19,7 +19,6 @@ from acme_provider.provider import AcmeProvider
 
 from payd.plugins import (
     Observation,
-    Page,
     PaymentRef,
     ProviderEvent,
     Receipt,
@@ -85,14 +84,11 @@ class InstantProvider(AcmeProvider):
             time=datetime.fromisoformat(one["time"]).astimezone(UTC),
         )
 
-    async def scan(self, cursor: str | None) -> Page:
-        """Read a page of events."""
-        page: Any = await self._api.get("/events", after=cursor or "0", limit="100")
-        return Page(
-            events=tuple(map(self.event, page["events"])),
-            cursor=str(page["cursor"]),
-            more=bool(page["more"]),
-        )
+    def _readable(self, received: Mapping[str, Any]) -> Sequence[ProviderEvent]:
+        """The event, of payments or of a charge; none if it cannot be read."""
+        if "payments" in received:
+            return (self.event(dict(received)),)
+        return super()._readable(received)
 
 
 class FakeInstant(FakeAcme):
@@ -116,11 +112,11 @@ class FakeInstant(FakeAcme):
             if any(one["charge"] in self.held for one in made):
                 self._kept.append(event)
             else:
-                self._publish(event)
+                self.publish(event)
 
-    def _publish(self, event: Json) -> None:
+    def publish(self, event: Json) -> None:
         sent_time = datetime.fromtimestamp(self._clock(), UTC).isoformat()
-        super()._publish({**event, "sent_time": sent_time})
+        super().publish({**event, "sent_time": sent_time})
 
     def newest_event(self, charge_id: str) -> Json | None:
         """The latest event of a charge or of its payments."""

@@ -115,3 +115,11 @@ def test_what_is_claimed_is_found_once_and_the_rest_opens_nothing() -> None:
     verdict = trio.run(run_check, watch, MANIFEST, open_remote, claims)
     assert verdict.outcome is Outcome.NOT_CLAIMED
     assert trio.run(claimed, MANIFEST, open_remote) is None
+
+
+def test_the_document_marks_what_is_declared_impossible() -> None:
+    impossible = verdict_of({}, open_acme, "money in another asset does not count")
+    passed = verdict_of({}, open_acme)
+    checks = report_of(MANIFEST, [impossible, passed], START).as_json()["checks"]
+    assert [one["declared_impossible"] for one in checks] == [True, False]
+    assert checks[0]["message"] == "a charge can be paid in its currency only"

@@ -141,6 +141,30 @@ class UsualCurrency(Retold):
         return attrs.evolve(snapshot, asset="CHF")
 
 
+@planted("the asset is the first currency", PARTS)
+class FirstCurrency(Retold):
+    def change(self, snapshot: Any) -> Any:
+        return attrs.evolve(snapshot, asset=self._config.currencies[0])
+
+
+@planted("the zone of a refund's time is dropped", OUTSIDE)
+@planted("the zone of a refund's time is dropped", REFUND)
+class NoZoneOfRefunds(Retold):
+    def change(self, snapshot: Any) -> Any:
+        two = timedelta(hours=2)
+        refunds = (attrs.evolve(one, time=one.time + two) for one in snapshot.refunds)
+        return attrs.evolve(snapshot, refunds=tuple(refunds))
+
+
+@planted("a refund has the time of the look", REFUND)
+class TimeOfTheLook(AcmeProvider):
+    context: Any
+
+    async def fetch_refund(self, ref: Any) -> Any:
+        found: Any = await super().fetch_refund(ref)
+        return attrs.evolve(found, time=self.context.clock.now())
+
+
 @planted("the event has the id of its charge", PARTS)
 class OneEventOfACharge(AcmeProvider):
     def verify(self, request: Any, secrets: Any, now: datetime) -> Any:

@@ -117,6 +117,17 @@ class AcmeRemote(Remote):
         """Report the events that were kept back."""
         self._acme.release()
 
+    async def add_foreign(self, name: str) -> None:
+        """Create and pay a charge in which other software keeps its own id."""
+        order = {"payment_id": name, "amount": 500, "currency": "USD", "expire_time": 2**32}
+        _, charge = self._acme.create(order, token_hex(8))
+        self._acme.pay(charge["id"])
+
+    async def add_unreadable(self) -> None:
+        """Publish an event without what the documentation promises."""
+        charge = {"id": f"ch_{token_hex(8)}", "status": "paid"}
+        self._acme.publish(self._acme.event("charge.paid", charge))
+
     async def refund(self, ref: PaymentRef, amount: int) -> None:
         """Refund an amount of what was paid, in the dashboard."""
         self._acme.refund_outside(self._charge(ref)["id"], amount)

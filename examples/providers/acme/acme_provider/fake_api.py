@@ -212,17 +212,18 @@ class FakeAcme:
         if charge_id in self.held:
             self._kept.append(event)
         else:
-            self._publish(event)
+            self.publish(event)
 
     def release(self) -> None:
         """Report the events that were kept back, as they were."""
         with self._lock:
             self.held.clear()
             for event in self._kept:
-                self._publish(event)
+                self.publish(event)
             self._kept.clear()
 
-    def _publish(self, event: Json) -> None:
+    def publish(self, event: Json) -> None:
+        """Add an event to the list, and send its webhook."""
         self._events.append(event)
         if self.webhook_url:
             threading.Thread(target=self._send, args=(event,), daemon=True).start()

@@ -13,6 +13,7 @@ from payd.plugins import (
     CreateOperation,
     Declined,
     Found,
+    Logger,
     Observation,
     OutcomeUnknown,
     Page,
@@ -35,15 +36,16 @@ async def open_provider(context: ProviderContext, config: AcmeConfig) -> AsyncIt
     """Open the provider: the manifest's factory."""
     # Read the secret for every request, so that a rotated key is used at once.
     async with open_api(config, lambda: context.secrets["api_key"][0]) as api:
-        yield AcmeProvider(api, config)
+        yield AcmeProvider(api, config, context.log)
 
 
 class AcmeProvider:
     """Provider, SupportsRefund, SupportsWebhooks and SupportsScan."""
 
-    def __init__(self, api: AcmeApi, config: AcmeConfig) -> None:
+    def __init__(self, api: AcmeApi, config: AcmeConfig, log: Logger) -> None:
         self._api = api
         self._config = config
+        self._log = log
 
     async def create(self, operation: CreateOperation) -> Created:
         """Create a charge. The operation id is the idempotency key, so a retry is one charge."""
@@ -124,10 +126,19 @@ class AcmeProvider:
         """Read a page of events, to find what webhooks missed."""
         page = _there(await self._api.get("/events", after=cursor or "0", limit=_PAGE))
         return Page(
-            events=tuple(webhooks.event(received) for received in page["events"]),
+            events=tuple(event for one in page["events"] for event in self._readable(one)),
             cursor=str(page["cursor"]),
             more=bool(page["more"]),
         )
+
+    def _readable(self, received: Json) -> Sequence[ProviderEvent]:
+        """The event; none if it cannot be read, which must not stop the scan of the others."""
+        try:
+            return (webhooks.event(received),)
+        except (LookupError, TypeError) as error:
+            # The status check of its payment finds what it would have reported.
+            self._log.warning("unreadable_event", error=repr(error))
+            return ()
 
 
 def _there(document: Json | None) -> Json:

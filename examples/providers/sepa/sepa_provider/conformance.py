@@ -22,6 +22,8 @@ from sepa_provider.statements import Kind, read_statements
 
 #: A specimen of another account.
 _OTHER_IBAN = "DE75512108001245126199"
+#: Name of a file that is no statement.
+_UNREADABLE = "unreadable"
 _NOTHING_IS_SENT = CannotHappen("nothing is sent: the claims are in a file of our own")
 
 
@@ -153,11 +155,21 @@ class SepaRemote(Remote):
         self._kept.clear()
         self._held.clear()
 
+    async def add_foreign(self, name: str) -> None:
+        """Write a statement that shows a transfer for something else."""
+        await self._drop(Booking(reference=name, cents=500))
+
+    async def add_unreadable(self) -> None:
+        """Put a file into the folder that is no statement."""
+        await trio.lowlevel.checkpoint()
+        drop(self._statements, "<Document>", _UNREADABLE)
+
     async def received(self, ref: PaymentRef) -> int:
         """Return the sum of the transfers with the claim's reference in all statements."""
         await trio.lowlevel.checkpoint()
         reference = ref.reference or reference_of(ref.operation_id)
-        documents = [path.read_bytes() for path in self._statements.iterdir()]
+        paths = [path for path in self._statements.iterdir() if path.stem != _UNREADABLE]
+        documents = [path.read_bytes() for path in paths]
         documents += [document.encode() for document in self._kept]
         entries = (
             entry for document in documents for entry in read_statements(document, IBAN).entries

@@ -23,7 +23,6 @@ from payd.plugins import (
     RefundOperation,
     RefundSnapshot,
     Snapshot,
-    SupportsEvents,
     SupportsScan,
     SupportsWatch,
     SupportsWebhooks,
@@ -35,7 +34,7 @@ from payd.plugins.testing.checks.watch import watch_until_quiet
 from payd.plugins.testing.folding import Piece, Truth, compare, fold, orders, rules_of, stored
 from payd.plugins.testing.registry import Failed
 from payd.plugins.testing.remote import CannotHappen, NotScripted
-from payd.providers import answers, validation
+from payd.providers import answers
 
 #: Tolerance for clocks that differ or have a resolution of one second.
 CLOCKS_APART = timedelta(seconds=2)
@@ -63,6 +62,8 @@ class Followed:
     truth: Truth
     #: When money moved, by the clock of the check.
     spans: list[_Span] = attrs.field(factory=list)
+    #: When money went back, likewise.
+    refund_spans: list[_Span] = attrs.field(factory=list)
     looks: list[Piece] = attrs.field(factory=list)
     #: Answers to calls about its refunds.
     answers: list[Piece] = attrs.field(factory=list)
@@ -78,6 +79,10 @@ class Followed:
     def happened(self, **changes: Any) -> None:
         """Note what the check has caused."""
         self.truth = attrs.evolve(self.truth, **changes)
+
+    def has_refunded(self, begin: datetime, end: datetime) -> None:
+        """Note that a refund was made between two times."""
+        self.refund_spans.append(_Span(begin, end))
 
 
 @attrs.define(kw_only=True)
@@ -138,7 +143,9 @@ class Following:
 
     async def refund_outside(self, followed: Followed, amount: int) -> None:
         """Refund an amount without payd, as in the provider's dashboard."""
+        begin = self.bench.clock.now()
         await self.bench.remote.refund(followed.ref, amount)
+        followed.has_refunded(begin, self.bench.clock.now())
         done = (amount, RefundStatus.SUCCEEDED)
         followed.happened(refunds=(*followed.truth.refunds, done))
         self.read_webhook(followed)
@@ -243,11 +250,8 @@ class Following:
                 f"event {event.id} came with two contents, by {channel} and before:"
                 " payd cannot tell which is true"
             )
-        assert isinstance(self.bench.provider, SupportsEvents)
-        observations = self.bench.provider.translate(kept)
-        if not validation.is_observations(observations):
-            raise Failed(f"translate returned invalid observations: {observations!r}")
-        new = [(channel, one) for one in observations if (channel, one) not in self._reports]
+        translated = self.bench.translated(kept)
+        new = [(channel, one) for one in translated if (channel, one) not in self._reports]
         self._reports += new
 
     # -- what payd makes of it -------------------------------------------------------------------
@@ -295,14 +299,12 @@ class Following:
     def _compare_times(self, followed: Followed) -> None:
         """Money that moved has its time, and no report comes from the future."""
         slack, now = CLOCKS_APART + self.bench.remote.time_resolution, self.bench.clock.now()
-        for piece in self.pieces(followed):
-            for what, time in _times(piece.evidence):
-                if not any(one.begin - slack <= time <= one.end + slack for one in followed.spans):
-                    moved = " and ".join(one.begin.isoformat() for one in followed.spans)
-                    raise Failed(
-                        f"money moved at {moved or 'no time'}, but {what} of {piece.channel}"
-                        f" has the time {time.isoformat()}"
-                    )
+        for piece in (*self.pieces(followed), *followed.answers):
+            for what, time in _receipt_times(piece.evidence):
+                _is_within(time, followed.spans, slack, f"the receipt {what} of {piece.channel}")
+            for what, time in _refund_times(piece.evidence):
+                name = f"the refund {what} of {piece.channel}"
+                _is_within(time, followed.refund_spans, slack, name)
             if isinstance(piece.evidence, Snapshot):
                 begin, end = followed.operation.create_time - slack, now + CLOCKS_APART
                 if not begin <= piece.evidence.as_of <= end:
@@ -340,11 +342,29 @@ async def follow(bench: Bench) -> Following:
     return Following(bench=bench, cursor=cursor)
 
 
-def _times(evidence: object) -> Iterator[tuple[str, datetime]]:
-    """The times at which money moved, by what carries them."""
+def _is_within(time: datetime, spans: Sequence[_Span], slack: timedelta, what: str) -> None:
+    """Raise Failed if the time lies in none of the spans."""
+    if not any(one.begin - slack <= time <= one.end + slack for one in spans):
+        moved = " and ".join(one.begin.isoformat() for one in spans)
+        raise Failed(
+            f"money moved at {moved or 'no time'}, but {what} has the time {time.isoformat()}"
+        )
+
+
+def _receipt_times(evidence: object) -> Iterator[tuple[str, datetime]]:
+    """The id of each receipt, and the time at which its money moved."""
     match evidence:
         case tuple():
-            yield from ((f"the receipt {one.id}", one.time) for one in evidence)
+            yield from ((one.id, one.time) for one in evidence)
+
+
+def _refund_times(evidence: object) -> Iterator[tuple[str, datetime]]:
+    """The reference of each refund, and the time at which it was made."""
+    match evidence:
+        case RefundAnswered(answer=RefundSnapshot() as one) | (RefundSnapshot() as one):
+            yield one.reference, one.time
+        case Snapshot():
+            yield from ((one.reference, one.time) for one in evidence.refunds)
 
 
 def _ids(evidence: object) -> Iterator[tuple[str, str]]:

@@ -1,13 +1,15 @@
 """Comparison: the list of objects ends, misses none at a page's border, and keeps to its period."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from payd.plugins import ObjectPage, ProviderManifest, RemoteObject, SupportsCompare
 from payd.plugins.testing.bench import Bench
+from payd.plugins.testing.checks.scan import add_foreign
 from payd.plugins.testing.registry import Failed, Level, check
-from payd.plugins.testing.remote import NotScripted
+from payd.plugins.testing.remote import CannotHappen, NotScripted
 
 _PAGES_MAX = 100
 #: Objects created before the list is read again, and until the kit gives up on a second page.
@@ -61,6 +63,8 @@ async def the_list_of_objects_ends(bench: Bench) -> None:
 async def no_object_is_lost_between_pages(bench: Bench) -> None:
     created: dict[UUID, str] = {}
     since, pages = bench.clock.now() - _NEAR, 0
+    with suppress(NotScripted, CannotHappen):
+        await add_foreign(bench)
     while pages < 2:
         if len(created) >= _OBJECTS_MAX:
             raise NotScripted(
@@ -71,8 +75,11 @@ async def no_object_is_lost_between_pages(bench: Bench) -> None:
             _, ref, answer = await bench.opened()
             created[ref.payment_id] = answer.reference
         listed, pages = await _listed(bench, since, bench.clock.now() + _NEAR)
-    if missing := [one for one in created if one not in listed]:
-        raise Failed(f"{len(missing)} of {len(created)} objects are missing from {pages} pages")
+        if missing := [one for one in created if one not in listed]:
+            raise Failed(
+                f"objects() ended after {pages} page{'s' if pages > 1 else ''}, without"
+                f" {len(missing)} of the {len(created)} objects of the period"
+            )
     for payment_id, reference in created.items():
         if (other := listed[payment_id].found.created.reference) != reference:
             raise Failed(f"the list has {other} for a payment whose object is {reference}")

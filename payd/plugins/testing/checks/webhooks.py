@@ -329,11 +329,4 @@ def _latest(snapshots: Sequence[Snapshot]) -> tuple[str, int, int]:
 
 
 def _translate(bench: Bench, events: Sequence[ProviderEvent]) -> tuple[Observation, ...]:
-    assert isinstance(bench.provider, SupportsWebhooks)
-    observations: list[Observation] = []
-    for event in events:
-        result = bench.provider.translate(event)
-        if not validation.is_observations(result):
-            raise Failed(f"translate returned invalid observations: {result!r}")
-        observations += result
-    return tuple(observations)
+    return tuple(one for event in events for one in bench.translated(event))
