@@ -48,6 +48,8 @@ T = TypeVar("T")
 
 #: Seconds after which a call fails: longer than any correct call takes.
 PATIENCE_S = 20.0
+#: Tolerance for clocks that differ or have a resolution of one second.
+CLOCKS_APART = timedelta(seconds=2)
 #: Seconds that pass when the clock cannot be moved: more than clocks differ by.
 _REAL_S = 4.0
 #: Seconds between two reads of a watch's cursor.

@@ -41,6 +41,15 @@ class RefundsEveryTime(AcmeProvider):
         return await super().refund(anew(operation))
 
 
+@fails("the same refund twice is one refund")
+class MadeWheneverItIsSent(AcmeProvider):
+    context: Any
+
+    async def refund(self, operation: Any) -> Any:
+        said: Any = await super().refund(operation)
+        return attrs.evolve(said, time=self.context.clock.now())
+
+
 @fails("another amount under one key is a conflict")
 class RefundsAnotherAmountToo(AcmeProvider):
     async def refund(self, operation: Any) -> Any:

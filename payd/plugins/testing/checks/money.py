@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from payd.plugins import ProviderStatus, SupportsEvents
-from payd.plugins.testing.bench import Bench, asset, due
+from payd.plugins.testing.bench import CLOCKS_APART, Bench, asset, due
 from payd.plugins.testing.checks.refunding import FETCH, paid
 from payd.plugins.testing.checks.standing import looked, stands
 from payd.plugins.testing.registry import Failed, Level, check
@@ -11,8 +11,6 @@ from payd.plugins.testing.remote import CannotHappen
 
 #: Short enough that no object has expired.
 _LATER = timedelta(minutes=10)
-#: Tolerance for clocks that differ or have a resolution of one second.
-_CLOCKS_APART = timedelta(seconds=2)
 
 
 @check(Level.BASIC, "payd completes a payment only when the provider reports it as paid.")
@@ -76,8 +74,8 @@ async def fetch_reports_the_time_of_its_answer(bench: Bench) -> None:
     await bench.passed(_LATER)
     before = bench.clock.now()
     as_of = (await bench.found(ref)).snapshot.as_of
-    early = before - _CLOCKS_APART - bench.remote.time_resolution
-    if not early <= as_of <= bench.clock.now() + _CLOCKS_APART:
+    early = before - CLOCKS_APART - bench.remote.time_resolution
+    if not early <= as_of <= bench.clock.now() + CLOCKS_APART:
         raise Failed(
             f"as_of is {as_of.isoformat()}, but fetch was called at {before.isoformat()}: it is"
             " the time of the answer, not that of the object's last change"

@@ -24,7 +24,7 @@ from payd.plugins import (
     Show,
     SupportsRefund,
 )
-from payd.plugins.testing.bench import Bench
+from payd.plugins.testing.bench import CLOCKS_APART, Bench
 from payd.plugins.testing.checks.refunding import Paid, known, paid
 from payd.plugins.testing.checks.standing import looked
 from payd.plugins.testing.registry import Failed, Level, check
@@ -100,6 +100,11 @@ async def the_same_refund_twice_is_one_refund(bench: Bench) -> None:
         again = await payment.send(refund)
         if again.reference != first.reference:
             raise Failed(f"refund returned {first.reference}, then {again.reference}")
+        if abs(again.time - first.time) > CLOCKS_APART + bench.remote.time_resolution:
+            raise Failed(
+                f"refund returned the time {first.time.isoformat()}, then {again.time.isoformat()}:"
+                " its time is when the refund was made, not when it was read"
+            )
     if (number := await payment.count()) != 1:
         raise Failed(f"the remote side has {number} refunds, not 1")
 
