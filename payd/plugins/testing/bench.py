@@ -225,22 +225,19 @@ class Bench:
 
     def ways(self) -> Sequence[Way]:
         """One way to pay for each method and number of decimals."""
-        found: dict[tuple[str, int], Way] = {}
-        for method in self.methods:
-            for currency in method.currencies:
-                for token in method.crypto_currencies or (None,):
-                    way = Way(method=method, currency=currency, token=token)
-                    found.setdefault((method.key, way.decimals), way)
-        return list(found.values())
+        return self._ways(lambda way: way.decimals)
 
     def assets(self) -> Sequence[Way]:
         """One way to pay for each method and asset: a currency, or a token in any currency."""
-        found: dict[tuple[str, str], Way] = {}
+        return self._ways(lambda way: way.token.code if way.token else way.currency)
+
+    def _ways(self, kind: Callable[[Way], object]) -> Sequence[Way]:
+        found: dict[tuple[str, object], Way] = {}
         for method in self.methods:
             for currency in method.currencies:
                 for token in method.crypto_currencies or (None,):
                     way = Way(method=method, currency=currency, token=token)
-                    found.setdefault((method.key, token.code if token else currency), way)
+                    found.setdefault((method.key, kind(way)), way)
         return list(found.values())
 
     def sink(self, *, refusals: int = 0) -> BenchSink:
