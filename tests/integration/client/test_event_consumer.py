@@ -25,6 +25,12 @@ from unit.cli.scripted_daemon import on_plain_asyncio
 PATIENCE_S = 180.0
 
 
+@pytest.fixture(autouse=True)
+def a_patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine Redis takes longer than a second, and events come twice, as documented."""
+    monkeypatch.setattr("payd_client.redis_claims._TIMEOUT_S", PATIENCE_S)
+
+
 def settings(stream: EventStream, redis: str = "", **overrides: Any) -> ConsumerSettings:
     """Impatient ones."""
     fields: dict[str, Any] = {"ack_wait_s": 1.0, "backoff_s": (0.05,)}
