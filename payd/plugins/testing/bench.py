@@ -1,7 +1,7 @@
 """The bench of one check: the provider as payd builds it, its remote side, a clock and a log."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -112,13 +112,15 @@ class BenchSink:
         stored: The observations, in the order of their reports.
         outflows: The outflows, likewise.
         at: The cursor as last stored.
-        refusals: Number of calls of `put` that fail first, as if the database were unreachable.
+        refuses: Numbers of the calls of `put`, from 0, that fail.
+        puts: Number of calls of `put` so far.
     """
 
     stored: list[Observation] = attrs.field(factory=list)
     outflows: list[Outflow] = attrs.field(factory=list)
     at: str | None = None
-    refusals: int = 0
+    refuses: Collection[int] = ()
+    puts: int = 0
 
     def receipts(self, called: set[str]) -> Sequence[Receipt]:
         """The receipts whose reference is one of `called`, each id once."""
@@ -148,11 +150,11 @@ class BenchSink:
         outflows: Any = (),
         cursor: str | None = None,
     ) -> None:
-        """Store a report, or raise OSError while failures are left."""
+        """Store a report, or raise PutRefused."""
         await trio.lowlevel.checkpoint()
         check_put(observations, outflows, cursor)
-        if self.refusals:
-            self.refusals -= 1
+        self.puts += 1
+        if self.puts - 1 in self.refuses:
             raise PutRefused("the database is unreachable")
         self.stored.extend(observations)
         self.outflows.extend(outflows)
@@ -240,9 +242,9 @@ class Bench:
                     found.setdefault((method.key, kind(way)), way)
         return list(found.values())
 
-    def sink(self, *, refusals: int = 0) -> BenchSink:
+    def sink(self, *, refuses: Collection[int] = ()) -> BenchSink:
         """Create a sink; from now on the provider reads its cursor."""
-        self.sinks.append(BenchSink(refusals=refusals))
+        self.sinks.append(BenchSink(refuses=refuses))
         return self.sinks[-1]
 
     def operation(
@@ -440,8 +442,7 @@ class Bench:
     def require_requests(self, *calls: str) -> None:
         """Raise CannotHappen if none of these calls sends a request, which could meet a fault."""
         if not any(map(self.sends, calls)):
-            said = " and ".join(calls)
-            raise CannotHappen(f"{said}: no request is sent that could meet a fault")
+            raise CannotHappen(f"{' and '.join(calls)}: no request is sent that could meet a fault")
 
     async def objects(self, payment_id: UUID) -> int:
         """Number of objects that the remote side has for a payment."""

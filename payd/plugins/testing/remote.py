@@ -174,6 +174,10 @@ class Remote:
         """
         raise NotScripted("this remote side has no customer whose payment is refused")
 
+    async def take_back(self, ref: PaymentRef) -> None:
+        """Let vanish for good what was paid by `pay_unfinal`, as a reorganised chain does."""
+        raise NotScripted("this remote side does not say how money that is not final vanishes")
+
     async def pay_late(self, ref: PaymentRef, amount: int) -> None:
         """Let the customer pay an amount after the payment's expiry. The payment is final."""
         raise NotScripted("this remote side does not say whether it takes late money")

@@ -17,6 +17,8 @@ from payd.plugins.testing.checks import (
     story,
     tokens,
     watch,
+    watch_faults,
+    watch_progress,
     webhooks,
 )
 
@@ -37,5 +39,7 @@ __all__ = [
     "story",
     "tokens",
     "watch",
+    "watch_faults",
+    "watch_progress",
     "webhooks",
 ]

@@ -8,6 +8,7 @@ import trio
 
 from payd.plugins import (
     Cancel,
+    Created,
     CreateOperation,
     Lookup,
     Misconfigured,
@@ -18,7 +19,7 @@ from payd.plugins import (
     ProviderStatus,
     RateLimited,
 )
-from payd.plugins.testing.bench import PATIENCE_S, Bench
+from payd.plugins.testing.bench import PATIENCE_S, Bench, names
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted, RemoteMistake
 
@@ -55,6 +56,12 @@ class Opened:
 
     operation: CreateOperation
     ref: PaymentRef
+    created: Created
+
+    @property
+    def called(self) -> set[str]:
+        """The references by which an observation may name it."""
+        return names(self.operation, self.created)
 
 
 async def under_each(
@@ -79,9 +86,9 @@ async def under_each(
             continue
         met += 1
         await bench.remote.mend()
-        operation, ref, _ = await bench.opened()
+        operation, ref, created = await bench.opened()
         await bench.remote.fault(fault)
-        await act(fault, Opened(operation=operation, ref=ref))
+        await act(fault, Opened(operation=operation, ref=ref, created=created))
         await bench.remote.mend()
     if missing is not None:
         raise missing
@@ -168,13 +175,13 @@ async def a_forbidden_call_is_a_misconfiguration(bench: Bench) -> None:
     # Before anything is created for it: it may be impossible.
     await bench.remote.forbid()
     await bench.remote.mend()
-    operation, ref, _ = await bench.opened()
+    operation, ref, created = await bench.opened()
     calls: list[tuple[str, Callable[..., Any], tuple[Any, ...]]] = [
         ("create", bench.provider.create, (bench.operation(),)),
         ("cancel", bench.provider.cancel, (ref,)),
         *(
             ("fetch", bench.provider.fetch, (one,))
-            for one in _refs(bench, Opened(operation=operation, ref=ref))
+            for one in _refs(bench, Opened(operation=operation, ref=ref, created=created))
         ),
         ("health", bench.provider.health, ()),
     ]

@@ -15,7 +15,8 @@ _STILL = 60
 _AGAIN = 20
 
 
-def _watches(_manifest: ProviderManifest, provider: object) -> bool:
+def watches(_manifest: ProviderManifest, provider: object) -> bool:
+    """Condition of a check: the provider has a watch."""
     return isinstance(provider, SupportsWatch)
 
 
@@ -30,20 +31,21 @@ async def watch_until_quiet(
     with trio.move_on_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_watching, bench.provider, sink, bench.watch_errors)
-            await _until_quiet(bench, sink, called, still)
+            await until_quiet(bench, sink, called, still)
             nursery.cancel_scope.cancel()
 
 
-async def _until_quiet(bench: Bench, sink: BenchSink, called: set[str], still: int) -> None:
+async def until_quiet(bench: Bench, sink: BenchSink, called: set[str], still: int = _STILL) -> None:
+    """Wait until a running watch has reported money of the object and then nothing new."""
     quiet, seen = 0, -1
-    while quiet < (_QUIET if _confirmed(sink, called) else still):
+    while quiet < (_QUIET if confirmed(sink, called) else still):
         await bench.remote.rest()
         await trio.sleep(0.1)
         quiet = quiet + 1 if len(sink.stored) == seen else 0
         seen = len(sink.stored)
 
 
-def _confirmed(sink: BenchSink, called: set[str]) -> int:
+def confirmed(sink: BenchSink, called: set[str]) -> int:
     """The confirmed amount of the object, as payd merges receipts, each id once, and snapshots."""
     receipts = sink.receipts(called)
     return max(
@@ -52,14 +54,14 @@ def _confirmed(sink: BenchSink, called: set[str]) -> int:
     )
 
 
-@check(Level.WATCH, "Nothing else reports money that the watch misses.", _watches)
+@check(Level.WATCH, "Nothing else reports money that the watch misses.", watches)
 async def a_watch_reports_what_was_paid(bench: Bench) -> None:
     sink = bench.sink()
     operation, ref, created = await bench.opened()
     await bench.remote.pay(ref, due(operation))
     called = names(operation, created)
     await watch_until_quiet(bench, sink, called)
-    reported = _confirmed(sink, called)
+    reported = confirmed(sink, called)
     if reported != due(operation):
         raise Failed(f"{due(operation)} were paid, but {reported} were reported")
 
@@ -67,7 +69,7 @@ async def a_watch_reports_what_was_paid(bench: Bench) -> None:
 @check(
     Level.WATCH,
     "Daemons restart; what happened meanwhile must be reported afterwards, once.",
-    _watches,
+    watches,
 )
 async def a_restarted_watch_continues_where_it_stopped(bench: Bench) -> None:
     sink = bench.sink()
@@ -78,22 +80,22 @@ async def a_restarted_watch_continues_where_it_stopped(bench: Bench) -> None:
         paid.append((names(operation, created), due(operation)))
         await watch_until_quiet(bench, sink, paid[-1][0])
     for called, amount in paid:
-        if (reported := _confirmed(sink, called)) != amount:
+        if (reported := confirmed(sink, called)) != amount:
             raise Failed(f"after three runs, {reported} of {amount} were reported")
 
 
 @check(
     Level.WATCH,
     "A failed database write stores nothing, so the watch must report it again.",
-    _watches,
+    watches,
 )
 async def what_could_not_be_stored_is_reported_again(bench: Bench) -> None:
-    sink = bench.sink(refusals=2)
+    sink = bench.sink(refuses=range(2))
     operation, ref, created = await bench.opened()
     await bench.remote.pay(ref, due(operation))
     called = names(operation, created)
     await watch_until_quiet(bench, sink, called)
-    reported = _confirmed(sink, called)
+    reported = confirmed(sink, called)
     if reported != due(operation):
         raise Failed(f"after failed writes, {reported} of {due(operation)} were reported")
 
@@ -101,7 +103,7 @@ async def what_could_not_be_stored_is_reported_again(bench: Bench) -> None:
 @check(
     Level.WATCH,
     "payd recognises a repeated receipt by its id; money with two ids counts twice.",
-    _watches,
+    watches,
 )
 async def the_same_money_has_the_same_id(bench: Bench) -> None:
     operation, ref, created = await bench.opened()
@@ -112,12 +114,12 @@ async def the_same_money_has_the_same_id(bench: Bench) -> None:
         sinks.append(bench.sink())
         await watch_until_quiet(bench, sinks[-1], called, still)
     both = BenchSink(stored=[*sinks[0].stored, *sinks[1].stored])
-    reported = _confirmed(both, called)
+    reported = confirmed(both, called)
     if reported != due(operation):
         raise Failed(f"two watches reported {reported} in all, but {due(operation)} were paid")
 
 
-@check(Level.WATCH, "A watch that ignores cancellation delays the daemon's stop.", _watches)
+@check(Level.WATCH, "A watch that ignores cancellation delays the daemon's stop.", watches)
 async def a_watch_ends_when_it_is_cancelled(bench: Bench) -> None:
     assert isinstance(bench.provider, SupportsWatch)
     with trio.move_on_after(0.5) as scope:
