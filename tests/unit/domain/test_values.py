@@ -103,6 +103,19 @@ def test_i15_equal_requests_and_only_those_have_equal_fingerprints() -> None:
 def test_instructions_that_nobody_could_follow_are_refused(fields: Any) -> None:
     with pytest.raises(ValueError, match=r"show|payload"):
         Show(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": ShowKind.TEXT, "payload": "Pay at the desk."},
+        {"kind": ShowKind.BANK_TRANSFER, "fields": (ShowField(label="IBAN", value="DE02"),)},
+        {"kind": ShowKind.QR, "payload": "x" * QR_BYTES_MAX},
+    ],
+    ids=["a text", "lines", "the longest code"],
+)
+def test_instructions_are_a_text_or_lines_or_a_code(fields: Any) -> None:
+    assert Show(**fields).fields == fields.get("fields", ())
     assert segno.make("x" * QR_BYTES_MAX, error="m").version == 40
 
 
