@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     # Not CLIENT_NOT_ALLOWED: they are called as an operator.
     "refunds approve": ((NO_ONE,), 1, "REFUND_NOT_FOUND"),
     "refunds cancel": ((NO_ONE, "--note", "n"), 1, "REFUND_NOT_FOUND"),
+    "refunds settle": ((NO_ONE, "--failed", "--note", "n"), 1, "REFUND_NOT_FOUND"),
     "attention resolve": ((NO_ONE, "--note", "n"), 1, "PAYMENT_NOT_FOUND"),
     "events tail": (("--no-follow",), 0, ""),
     "events dead-letters": ((), 0, "no dead letters"),

@@ -128,13 +128,14 @@ def test_a_customer_transfers_at_the_fake_bank(state: Path, tmp_path: Path) -> N
     with running_dev(state, "--ephemeral", **environment) as (_, dev):
         where = ("--state-dir", str(state))
         pay = f"pay --item {ITEM} --method sepa --currency EUR"
-        shown = f"{pay} --state-dir {state}\n"
-        wait_until(lambda: shown in (state / "out").read_text(), "the banner is written")
+        command = f"{pay} --state-dir {state}\n"
+        wait_until(lambda: command in (state / "out").read_text(), "the banner is written")
         payment = payd_json(*pay.split(), "--no-wait", *where)
-        page = payment["next_action"]["redirect"]["url"]
-        assert page.startswith(dev["sepa_bank"])
-        assert "149.00 EUR" in httpx.get(page).text
-        assert httpx.post(page).status_code == 200
+        fields = payment["next_action"]["show"]["fields"]
+        shown = {field["label"].lower(): field["value"] for field in fields}
+        assert (shown["amount"], shown["currency"]) == ("149.00", "EUR")
+        assert shown["iban"] in httpx.get(dev["sepa_bank"]).text
+        assert httpx.post(dev["sepa_bank"], data=shown).status_code == 200
         assert wait_for_end(payment["id"], state)["status"] == "PAYMENT_STATUS_COMPLETED"
 
 
