@@ -166,7 +166,7 @@ def test_one_id_with_two_contents_is_a_conflict_and_both_are_kept(shop: Shop) ->
 
     assert shop.settle(first) == ["applied"]
     assert shop.settle(other) == ["applied"]
-    assert shop.post(first).json()["new"] is False
+    assert shop.post(first).json()["new"] == 0
 
     kept = inbox(shop.place, first["id"])
     assert [json.loads(row["raw_body"]) for row in kept] == [first, other]
