@@ -195,7 +195,7 @@ def test_a_transfer_on_the_chain_is_paid(
     page.locator("#pay").click()
     expect(page.locator("#amount")).to_have_text("36.1 USDC", timeout=SOON_MS)
     expect(page.locator("#memo")).to_have_text(re.compile("0x[0-9a-f]{64}"))
-    expect(page.get_by_alt_text(re.compile("QR code"))).to_be_visible()
+    expect(page.get_by_alt_text(re.compile("QR code of this transfer"))).to_be_visible()
     assert page.locator("#qr").evaluate("image => image.decode().then(() => image.naturalWidth)")
     keep(page, request, "crypto-waiting")
     payment_id = page.url.rpartition("payment=")[2]
