@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from payd.plugins import ProviderManifest, SupportsScan
 from payd.plugins.testing.bench import Bench
 from payd.plugins.testing.checks.followed import Followed, follow
+from payd.plugins.testing.checks.scan import scans
 from payd.plugins.testing.folding import fold
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen, NotScripted
@@ -13,14 +13,10 @@ from payd.plugins.testing.remote import CannotHappen, NotScripted
 _BEYOND = (5, 6)
 
 
-def _scans(_manifest: ProviderManifest, provider: object) -> bool:
-    return isinstance(provider, SupportsScan)
-
-
 @check(
     Level.SCAN,
     "Some events name a payment, others have its money: one lost between two pages may be it.",
-    _scans,
+    scans,
 )
 async def every_page_of_a_scan_has_its_money(bench: Bench) -> None:
     for beyond in _BEYOND:

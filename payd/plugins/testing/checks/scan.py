@@ -21,7 +21,8 @@ _LAG_MAX = timedelta(minutes=10)
 _FOREIGN = ("order 17", str(UUID(int=17)), "")
 
 
-def _scans(_manifest: ProviderManifest, provider: object) -> bool:
+def scans(_manifest: ProviderManifest, provider: object) -> bool:
+    """Condition of a check: the provider has a scan."""
     return isinstance(provider, SupportsScan)
 
 
@@ -85,7 +86,7 @@ async def add_foreign(bench: Bench) -> None:
         await bench.remote.add_foreign(name)
 
 
-@check(Level.SCAN, "If a webhook is lost, only the scan reports the money.", _scans)
+@check(Level.SCAN, "If a webhook is lost, only the scan reports the money.", scans)
 async def a_scan_reports_what_webhooks_missed(bench: Bench) -> None:
     _, start = await read(bench, None)
     for add in (partial(add_foreign, bench), bench.remote.add_unreadable):
@@ -96,7 +97,7 @@ async def a_scan_reports_what_webhooks_missed(bench: Bench) -> None:
     _all_reported(bench, paid, events)
 
 
-@check(Level.SCAN, "An event missed between two pages would never be read.", _scans)
+@check(Level.SCAN, "An event missed between two pages would never be read.", scans)
 async def nothing_is_lost_between_pages(bench: Bench) -> None:
     _, cursor = await read(bench, None)
     paid: list[set[str]] = []
@@ -114,7 +115,7 @@ async def nothing_is_lost_between_pages(bench: Bench) -> None:
     Level.SCAN,
     "Some reports appear late, with a time before the cursor; a scan that goes by the time misses"
     " them.",
-    _scans,
+    scans,
 )
 async def an_event_that_appears_late_is_read(bench: Bench) -> None:
     _, start = await read(bench, None)
@@ -138,7 +139,7 @@ async def an_event_that_appears_late_is_read(bench: Bench) -> None:
         )
 
 
-@check(Level.SCAN, "After a crash the daemon scans again from the stored cursor.", _scans)
+@check(Level.SCAN, "After a crash the daemon scans again from the stored cursor.", scans)
 async def a_scan_from_the_same_cursor_returns_the_same_events(bench: Bench) -> None:
     _, start = await read(bench, None)
     await _paid(bench, 3)
