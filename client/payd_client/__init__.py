@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Status,
     )
     from payd_client.vault import TlsVault
+    from payd_client.watching import Watched
 
 __all__ = [
     "AttentionRecord",
@@ -92,6 +93,7 @@ __all__ = [
     "TlsSource",
     "TlsVault",
     "Unavailable",
+    "Watched",
 ]
 
 _MODULES = {
@@ -112,6 +114,7 @@ _MODULES = {
         "RefundStatus",
     ),
     "vault": ("TlsVault",),
+    "watching": ("Watched",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 from logging import getLogger
 from types import TracebackType
 from typing import Any
 from uuid import UUID
+from weakref import WeakSet
 
 import attrs
 from grpclib.client import Channel
@@ -28,6 +30,7 @@ from payd_client.refund_messages import (
 )
 from payd_client.refunds import Refund, RefundPage, RefundRequest, RefundStatus
 from payd_client.values import Caller, InitiateRequest, Payment, Quote, QuoteRequest
+from payd_client.watching import STREAM_S, Watched
 
 _log = getLogger("payd_client")
 
@@ -89,6 +92,7 @@ class PaymentClient:
         self._deadline_s = deadline_s
         self._attempts_max = attempts_max
         self._bridge = Bridge()
+        self._watched: WeakSet[Watched] = WeakSet()
 
     async def __aenter__(self) -> "PaymentClient":
         """Raises CredentialsUnavailable, and ValueError for invalid certificates."""
@@ -139,6 +143,30 @@ class PaymentClient:
         """Return the current state of the payment with this idempotency key."""
         request = pb.GetPaymentRequest(idempotency_key=idempotency_key)
         return payment_of((await self._call("GetPayment", request, caller, deadline_s)).payment)
+
+    def watch(
+        self,
+        payment_id: UUID | str,
+        *,
+        after_version: int = 0,
+        linger: timedelta = timedelta(0),
+        patience_s: float = 60.0,
+        caller: Caller | None = None,
+    ) -> Watched:
+        """Iterate over the payment's current state and every newer version: `async for`.
+
+        Only versions after `after_version` are given, rising, none twice; if the loop's body is
+        slow it may miss some, but never the newest. It ends `linger` after a final status. While
+        payd restarts it waits, up to `patience_s`, then raises Unavailable.
+        """
+        origin = caller or Caller()
+
+        async def follow(request: Any, put: Callable[[Any], None]) -> None:
+            await self._follow(request, put, origin)
+
+        watched = Watched(self._bridge, follow, payment_id, after_version, linger, patience_s)
+        self._watched.add(watched)
+        return watched
 
     async def cancel(
         self,
@@ -270,6 +298,8 @@ class PaymentClient:
         self._renewing = asyncio.create_task(self._renew())
 
     async def _close(self) -> None:
+        for watched in list(self._watched):
+            await watched.leave()
         self._renewing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._renewing
@@ -325,11 +355,26 @@ class PaymentClient:
             await asyncio.sleep(wait_s)
 
     async def _send(self, method: str, request: Any, caller: Caller, timeout_s: float) -> Any:
+        async with self._channel(caller) as channel:
+            call = getattr(PaymentServiceStub(channel), method)
+            return await call(request, timeout=timeout_s, metadata=caller.metadata())
+
+    async def _follow(self, request: Any, put: Callable[[Any], None], caller: Caller) -> None:
+        """Call `put` with each message of a WatchPayment stream."""
+        async with self._channel(caller) as channel:
+            method = PaymentServiceStub(channel).WatchPayment
+            async with method.open(timeout=STREAM_S, metadata=caller.metadata()) as stream:
+                await stream.send_message(request, end=True)
+                async for message in stream:
+                    put(message)
+
+    @contextlib.asynccontextmanager
+    async def _channel(self, caller: Caller) -> AsyncIterator[Channel]:
+        """Lend the connection to one call, and translate the errors of the call."""
         connection = self._connection
         connection.calls += 1
         try:
-            call = getattr(PaymentServiceStub(connection.channel), method)
-            return await call(request, timeout=timeout_s, metadata=caller.metadata())
+            yield connection.channel
         except GRPCError as error:
             raise _client_error(error, caller) from None
         except TimeoutError:

@@ -66,6 +66,9 @@ class Grpc(Section):
         max_length=1000,
     )
     max_in_flight: int = setting(512, "Maximum number of concurrent calls.", ge=1, le=100_000)
+    max_watches: int = setting(
+        2000, "Maximum number of payments being watched (WatchPayment).", ge=0, le=100_000
+    )
     max_message_bytes: int = setting(
         1024 * 1024, "Maximum bytes of a request.", ge=1024, le=64 * 1024 * 1024
     )

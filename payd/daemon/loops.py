@@ -217,6 +217,7 @@ def support_loops(parts: Parts, reloads: ReloadRequests | None) -> Mapping[str, 
     loops: dict[str, Loop] = {
         "stream connection": partial(bridge.aio, adapters.stream.run),
         "outbox listener": partial(bridge.aio, adapters.outbox.listen),
+        "watched payments": partial(bridge.aio, adapters.changes.run, adapters.store.newer),
         "outbox retention": _maintenance(
             adapters.outbox.delete_published, timedelta(days=config.outbox.retention_days)
         ),
@@ -289,6 +290,7 @@ async def _measure(parts: Parts) -> None:
         metrics.loop_lag.labels("asyncio").set(trio.current_time() - began)
         metrics.rpcs_in_flight.set(parts.grpc.in_flight())
         metrics.connections.set(parts.grpc.connections())
+        metrics.watchers.set(parts.adapters.changes.watchers)
         now = await parts.readiness.sample(metrics)
         parts.grpc.set_serving(now.ready)
         manager.beat(ready=now.ready, alive=now.checks["database"].ok, status=now.summary())

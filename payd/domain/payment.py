@@ -40,6 +40,11 @@ class Status(enum.Enum):
         """Whether the payment ended without the full amount."""
         return self in _CLOSED
 
+    @property
+    def is_final(self) -> bool:
+        """Whether payd waits for nothing more; only late money may still complete it."""
+        return not self.is_open
+
 
 _OPEN = frozenset({Status.CREATING, Status.PENDING, Status.PROCESSING, Status.CANCELING})
 _CLOSED = frozenset({Status.CANCELED, Status.EXPIRED, Status.FAILED})

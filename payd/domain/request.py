@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -140,6 +140,17 @@ class SettleRequest:
     reference: str = ""
     #: How the operator found out.
     note: str
+
+
+@attrs.frozen(kw_only=True)
+class WatchRequest:
+    """A request to follow a payment."""
+
+    payment_id: UUID
+    #: The newest version that the caller knows; 0 knows none.
+    after_version: int = 0
+    #: How long to go on after a final status.
+    linger: timedelta = timedelta(0)
 
 
 def _fingerprint(asked: Mapping[str, object]) -> bytes:

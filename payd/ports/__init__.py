@@ -5,6 +5,7 @@ Each method is one short, complete operation; none returns an open transaction, 
 
 from payd.domain.request import RefundFilter, RefundPosition
 from payd.plugins.context import Clock
+from payd.ports.changes import PaymentChanges, Watcher
 from payd.ports.evidence import WATCH, Cursor, Cursors, Inbox, InboxRow, Report, Unreadable
 from payd.ports.leases import HeldLease, Lease, LeaseLost, Leases
 from payd.ports.outbox import Outbox, OutboxRow, Publisher, PublishError
@@ -48,6 +49,7 @@ __all__ = [
     "Name",
     "Outbox",
     "OutboxRow",
+    "PaymentChanges",
     "PaymentStore",
     "PriceSource",
     "ProviderPort",
@@ -68,4 +70,5 @@ __all__ = [
     "Turns",
     "Unreadable",
     "Untranslatable",
+    "Watcher",
 ]

@@ -66,6 +66,9 @@ class PaymentStore(Protocol):
         Each is read with those of its receipts whose ids are given for any name.
         """
 
+    async def newer(self, versions: Mapping[UUID, int]) -> Sequence[Payment]:
+        """The payments of these ids that have a newer version than the given one."""
+
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
     ) -> bool:

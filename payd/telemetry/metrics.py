@@ -41,6 +41,9 @@ class Metrics:
             "dependency_up", "Dependency is up (1) or not, as in /readyz.", ("dependency",)
         )
         self.connections = self._gauge("grpc_connections", "Open gRPC connections.")
+        self.watchers = self._gauge(
+            "grpc_watchers", "Payments being watched, once for each caller."
+        )
         self.cut = self._counter("grpc_cut", "gRPC connections that payd closed.", ("reason",))
         self.rate_limited = self._counter(
             "rate_limited", "RPCs refused by the rate limit.", ("client",)

@@ -195,6 +195,28 @@ class Client:
         pairs = [(key.replace("_", "-"), value) for key, value in metadata.items()]
         return stub.future(request, timeout=timeout_s, metadata=pairs)
 
+    def watch(
+        self,
+        payment_id: str,
+        *,
+        after_version: int = 0,
+        linger_s: int = 0,
+        timeout_s: float = PATIENCE_S,
+    ) -> Any:
+        """Open a stream of WatchPayment, an iterator of its responses."""
+        request = pb.WatchPaymentRequest(payment_id=payment_id, after_version=after_version)
+        request.linger.seconds = linger_s
+        return self.stream(request.SerializeToString(), timeout_s)
+
+    def stream(self, request: bytes, timeout_s: float = PATIENCE_S) -> Any:
+        """Open a stream of WatchPayment with these bytes."""
+        stub = self._channel.unary_stream(
+            SERVICE + "WatchPayment",
+            request_serializer=None,
+            response_deserializer=pb.WatchPaymentResponse.FromString,
+        )
+        return stub(request, timeout=timeout_s)
+
     def initiate(self, **fields: Any) -> Any:
         """Start the payment of `a_request(**fields)`."""
         return self.call("InitiatePayment", a_request(**fields)).payment

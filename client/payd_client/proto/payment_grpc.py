@@ -9,6 +9,7 @@ import grpclib.client
 if typing.TYPE_CHECKING:
     import grpclib.server
 
+import google.protobuf.duration_pb2
 import google.protobuf.timestamp_pb2
 import payd_client.proto.payment_pb2
 
@@ -25,6 +26,10 @@ class PaymentServiceBase(abc.ABC):
 
     @abc.abstractmethod
     async def GetPayment(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.GetPaymentRequest, payd_client.proto.payment_pb2.GetPaymentResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def WatchPayment(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.WatchPaymentRequest, payd_client.proto.payment_pb2.WatchPaymentResponse]') -> None:
         pass
 
     @abc.abstractmethod
@@ -78,6 +83,12 @@ class PaymentServiceBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 payd_client.proto.payment_pb2.GetPaymentRequest,
                 payd_client.proto.payment_pb2.GetPaymentResponse,
+            ),
+            '/payd.v1.PaymentService/WatchPayment': grpclib.const.Handler(
+                self.WatchPayment,
+                grpclib.const.Cardinality.UNARY_STREAM,
+                payd_client.proto.payment_pb2.WatchPaymentRequest,
+                payd_client.proto.payment_pb2.WatchPaymentResponse,
             ),
             '/payd.v1.PaymentService/CancelPayment': grpclib.const.Handler(
                 self.CancelPayment,
@@ -150,6 +161,12 @@ class PaymentServiceStub:
             '/payd.v1.PaymentService/GetPayment',
             payd_client.proto.payment_pb2.GetPaymentRequest,
             payd_client.proto.payment_pb2.GetPaymentResponse,
+        )
+        self.WatchPayment = grpclib.client.UnaryStreamMethod(
+            channel,
+            '/payd.v1.PaymentService/WatchPayment',
+            payd_client.proto.payment_pb2.WatchPaymentRequest,
+            payd_client.proto.payment_pb2.WatchPaymentResponse,
         )
         self.CancelPayment = grpclib.client.UnaryUnaryMethod(
             channel,

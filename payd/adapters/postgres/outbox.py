@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -21,8 +21,10 @@ _PAGE = 500
 class PostgresOutbox:
     """Implements the port Outbox, and the queries of republishing and clean-up."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, on_news: Callable[[], None] = lambda: None) -> None:
+        """`on_news` is called when any daemon has written an event."""
         self._database = database
+        self._on_news = on_news
         self._news = WakeUp()
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[OutboxRow]:
@@ -85,6 +87,7 @@ class PostgresOutbox:
 
     def _on_notify(self, *_: Any) -> None:
         self._news.set()
+        self._on_news()
 
 
 def _outbox_row(row: asyncpg.Record) -> OutboxRow:

@@ -467,6 +467,19 @@ WITH named AS MATERIALIZED (
 
 -- here: payments_of_named --
 
+-- newer_payments --
+-- The payments that have a newer version than the one that their watchers know. A payment without
+-- one costs a look into the primary key's index, and a read of its row.
+WITH named AS MATERIALIZED (
+    SELECT n.number, p.id, '{}'::text[] AS receipt_ids
+    FROM
+        unnest(:ids::uuid[], :versions::integer[]) WITH ORDINALITY AS n (id, version, number)
+    INNER JOIN payments AS p ON p.id = n.id
+    WHERE p.version > n.version
+)
+
+-- here: payments_of_named --
+
 -- select_with_refunds --
 -- Payments by their ids, with their refunds and disputes. Few payments have any; the other
 -- statements leave them out, since the mere presence of these lookups in a plan takes time.

@@ -49,12 +49,14 @@ class PostgresStore:
         observe_batch: Callable[[str, int], None] = lambda statement, size: None,
         on_status: Callable[[Payment], None] = lambda payment: None,
         on_refund: Callable[[Refund], None] = lambda refund: None,
+        on_change: Callable[[UUID], None] = lambda payment_id: None,
     ) -> None:
         """The late window of the `rules` divides the sums of receipts for their decisions."""
         self._database = database
         self._environment = environment
         self._on_status = on_status
         self._on_refund = on_refund
+        self._on_change = on_change
         self._late_window_s = rules.late_window.total_seconds()
         self._waiting: defaultdict[UUID, list[asyncio.Future[None]]] = defaultdict(list)
         self._inserts: Batcher[Json, bool] = Batcher(
@@ -107,6 +109,16 @@ class PostgresStore:
         )
         return {asked[number]: payment for number, payment in found.items()}
 
+    async def newer(self, versions: Mapping[UUID, int]) -> Sequence[Payment]:
+        rows = await self._database.fetch(
+            "newer_payments",
+            ids=list(versions),
+            versions=list(versions.values()),
+            late_window_s=self._late_window_s,
+        )
+        whole = await self._with_refunds(rows, [()] * len(rows))
+        return [payment_of(row) for row in whole]
+
     async def commit(
         self, before: Payment, decision: Decision, origin: Origin, inbox_ids: Sequence[int] = ()
     ) -> bool:
@@ -156,6 +168,7 @@ class PostgresStore:
 
     def _notify(self, commit: Commit) -> None:
         after = commit.decision.payment
+        self._on_change(after.id)
         if after.status is not commit.before.status:
             self._on_status(after)
         known = {refund.id: refund.status for refund in commit.before.refunds}

@@ -11,6 +11,7 @@ from payd.adapters.nats.identity import NatsIdentity
 from payd.adapters.nats.publisher import JetStreamPublisher
 from payd.adapters.nats.setup import StreamSetup
 from payd.adapters.nats.stream import StreamLimits, dead_letter_config, stream_config
+from payd.adapters.payment_changes import PolledChanges
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLeases
@@ -37,6 +38,7 @@ class Adapters:
     store: PostgresStore
     inbox: PostgresInbox
     outbox: PostgresOutbox
+    changes: PolledChanges
     receipts: PostgresReceipts
     leases: PostgresLeases
     reconciliations: PostgresReconciliations
@@ -68,21 +70,23 @@ def build_adapters(
     def observe_batch(statement: str, size: int) -> None:
         metrics.batch_size.labels(statement).observe(size)
 
+    changes = PolledChanges(config.grpc.max_watches)
+    store = PostgresStore(
+        database,
+        config.environment,
+        rules,
+        observe_batch,
+        lambda payment: metrics.payments.labels(payment.method, payment.status.value.lower()).inc(),
+        lambda refund: metrics.refunds.labels(refund.status.value.lower()).inc(),
+        changes.note,
+    )
     return Adapters(
         database=database,
         rules=rules,
-        store=PostgresStore(
-            database,
-            config.environment,
-            rules,
-            observe_batch,
-            lambda payment: metrics.payments.labels(
-                payment.method, payment.status.value.lower()
-            ).inc(),
-            lambda refund: metrics.refunds.labels(refund.status.value.lower()).inc(),
-        ),
+        store=store,
+        changes=changes,
         inbox=PostgresInbox(database, observe_batch),
-        outbox=PostgresOutbox(database),
+        outbox=PostgresOutbox(database, changes.wake),
         receipts=PostgresReceipts(database),
         leases=PostgresLeases(database),
         reconciliations=PostgresReconciliations(database),

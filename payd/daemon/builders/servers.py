@@ -13,6 +13,9 @@ from payd.transport.grpc.tls import (
 )
 from payd.transport.http.serve import HttpLimits
 
+#: Calls at once on one connection, beside its watches: the number that HTTP/2 recommends.
+_STREAMS = 100
+
 
 def build_grpc(
     config: Config,
@@ -64,6 +67,8 @@ def grpc_settings(config: Config) -> GrpcSettings:
             age_s=grpc.max_connection_age_s,
             stalled_timeout_s=grpc.message_timeout_s,
             resets=grpc.max_resets,
+            # Watches are streams that stay: they must not keep a client's other calls waiting.
+            streams=_STREAMS + grpc.max_watches,
             header_bytes=grpc.max_header_bytes,
         ),
     )

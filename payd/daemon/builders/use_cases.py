@@ -31,6 +31,7 @@ from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
 from payd.service.settle_refund import SettleRefund
 from payd.service.status_check import StatusCheck
+from payd.service.watch import Watch
 from payd.transport.grpc.handlers import Services
 
 
@@ -87,6 +88,7 @@ def build_use_cases(
             initiate=initiate,
             cancel=cancel,
             query=query,
+            watch=Watch(store=store, changes=adapters.changes, clock=clock),
             refund=refunds.request,
             cancel_refund=refunds.cancel,
             approve_refund=refunds.approve,

@@ -64,7 +64,7 @@ class Calls:
     ) -> None:
         self._limits = limits
         self._wait_of = wait_of
-        self._clients = clients
+        self.clients = clients
         self._on_rpc = on_rpc
         #: Calls whose use case has begun, including those whose caller has left.
         self._working: set[UnaryCall] = set()
@@ -89,7 +89,7 @@ class Calls:
             release=release,
             name=received.fields[":path"].rpartition("/")[2],
             method=method,
-            origin=origin_of(received, self._clients()),
+            origin=origin_of(received, self.clients()),
             context=context,
             start=start,
             deadline=None if timeout_s is None else start + timeout_s - _DEADLINE_MARGIN_S,
@@ -193,7 +193,7 @@ class Calls:
             raise Overloaded("too many calls in flight; repeat the call", retry_after_s=0.5)
 
     async def _admit_client(self, common_name: str, *, operators_only: bool) -> None:
-        self._clients().admit(common_name, operators_only=operators_only)
+        self.clients().admit(common_name, operators_only=operators_only)
         if self._wait_of is not None and (wait_s := await self._wait_of(common_name)) > 0:
             raise RateLimited("this client calls too often; repeat the call", retry_after_s=wait_s)
 

@@ -6,7 +6,8 @@ nine bytes of reading for each frame. See CVE-2023-44487 (rapid reset) and CERT 
 (MadeYouReset).
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import attrs
 
@@ -55,8 +56,8 @@ class Frames:
         """Add received bytes."""
         self._waiting += data
 
-    def take(self, open_streams: Container[int]) -> bytes:
-        """Return the frames of this turn. Raises Cut."""
+    def take(self, open_streams: Mapping[int, Any]) -> bytes:
+        """Return the frames of this turn. Raises Cut. Takes grpclib's streams by their ids."""
         self._renew()
         end = taken = 0
         opened: set[int] = set()
@@ -91,7 +92,7 @@ class Frames:
         end = start + _HEAD + length
         return end if len(self._waiting) >= end else None
 
-    def _count(self, start: int, open_streams: Container[int], opened: set[int]) -> None:
+    def _count(self, start: int, open_streams: Mapping[int, Any], opened: set[int]) -> None:
         head = self._waiting[start : start + _HEAD]
         length, kind = int.from_bytes(head[:3], "big"), head[3]
         stream = int.from_bytes(head[5:], "big") & 0x7FFFFFFF
@@ -99,7 +100,9 @@ class Frames:
             self._noise -= _NOISE_A_CALL
             opened.add(stream)
         elif kind == _RST_STREAM:
-            self.sent_reset(1)
+            # The usual end of a watch: its client leaves a stream that has had an answer.
+            if not getattr(open_streams.get(stream), "data_sent", 0):
+                self.sent_reset(1)
         elif kind == _DATA and length:
             is_known = stream in open_streams or stream in opened
             self._stray_bytes += 0 if is_known else length

@@ -23,6 +23,7 @@ from payd.service.query import Query
 from payd.service.refund import RefundPayment
 from payd.service.resolve_attention import ResolveAttention
 from payd.service.settle_refund import SettleRefund
+from payd.service.watch import Watch
 
 SERVICE = "payd.v1.PaymentService"
 
@@ -34,6 +35,7 @@ class Services:
     initiate: Initiate
     cancel: Cancel
     query: Query
+    watch: Watch
     refund: RefundPayment
     cancel_refund: CancelRefund
     approve_refund: ApproveRefund

@@ -120,6 +120,7 @@ class Http2(H2Protocol):
             {
                 SettingCodes.INITIAL_WINDOW_SIZE: config.http2_stream_window_size,
                 SettingCodes.MAX_HEADER_LIST_SIZE: header_bytes,
+                SettingCodes.MAX_CONCURRENT_STREAMS: self._limits.streams,
             }
         )
         self._h2.decoder.max_header_list_size = header_bytes

@@ -28,4 +28,6 @@ class ConnectionLimits:
     stalled_timeout_s: float = 10.0
     #: Streams reset in 30 s, by either side.
     resets: int = 100
+    #: Calls at once on a connection; a client with more waits.
+    streams: int = 100
     header_bytes: int = 16 * 1024

@@ -37,6 +37,7 @@ from payd.transport.grpc.limits import ConnectionLimits, OnCut
 from payd.transport.grpc.received import RECEIVED, Received
 from payd.transport.grpc.tls import Tls
 from payd.transport.grpc.unary import UnaryStream
+from payd.transport.grpc.watch import WatchCalls
 from payd.transport.problems import grpc_error, protocol_error
 
 _log = structlog.get_logger(__name__)
@@ -90,6 +91,7 @@ class GrpcServer:
         self._tls = tls
         self._on_cut = on_cut
         self._calls = Calls(settings.limits, clients, on_rpc, wait_of)
+        self._watches = WatchCalls(services.watch, self._calls, on_rpc)
         self._services = services
         self._serving = ServiceStatus()
         self._serving.set(False)
@@ -136,6 +138,7 @@ class GrpcServer:
         for service in ServerReflection.extend([_Named(SERVICE), health])[2:]:
             for path, handler in service.__mapping__().items():
                 mapping[path] = self._calls.guarded(handler, open_to_all=False)
+        mapping[f"/{SERVICE}/WatchPayment"] = self._watches.handler()
         return mapping | {name: _refuser(refusal) for name, refusal in _REFUSALS.items()}
 
     def connections(self) -> int:
@@ -159,6 +162,7 @@ class GrpcServer:
         connections.stop_listening()
         if self._settings.shares_port:
             await _send_elsewhere(connections)
+        await self._watches.end()
         if left := await self._calls.drain(timeout_s):
             _log.warning("drain_timed_out", calls_left=left)
         for handler in self._handlers:

@@ -23,9 +23,12 @@ from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset, 
 from payd_client.proto import payment_pb2 as pb
 
 from payd.adapters import bridge
+from payd.adapters.payment_changes import PolledChanges
+from payd.adapters.system import SystemClock
 from payd.domain.money import Money
 from payd.domain.payment import Customer, LineItem, Origin, Payment
 from payd.domain.request import InitiateRequest, QuoteAnswer, QuoteRequest
+from payd.service.watch import Watch
 from payd.transport.grpc.callers import Clients
 from payd.transport.grpc.calls import Limits
 from payd.transport.grpc.handlers import SERVICE, Services
@@ -35,6 +38,7 @@ from payd.transport.grpc.tls import CertificateFiles, Tls, load_certificates
 M = TypeVar("M", bound=Message)
 
 MESSAGE_BYTES_MAX = 16 * 1024
+WATCHERS_MAX = 3
 PATIENCE_S = 180.0
 PAYMENT_ID = UUID(int=7)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -305,10 +309,12 @@ async def run_server(
     files = CertificateFiles(cert=pki / "server.crt", key=pki / "server.key", ca=pki / "ca.crt")
     tls = Tls(load_certificates(files, datetime.now(UTC)))
     behind: Any = use_cases
+    changes = PolledChanges(WATCHERS_MAX)
     services = Services(
         initiate=behind,
         cancel=behind,
         query=behind,
+        watch=Watch(store=behind, changes=changes, clock=SystemClock()),
         refund=behind,
         cancel_refund=behind,
         approve_refund=behind,

@@ -96,6 +96,13 @@ class MemoryStore:
             if payment is not None
         }
 
+    async def newer(self, versions: Mapping[UUID, int]) -> Sequence[Payment]:
+        return [
+            self._read(payment_id)
+            for payment_id, version in versions.items()
+            if payment_id in self._payments and self._payments[payment_id].version > version
+        ]
+
     async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:
         return [
             await MemoryStore.commit(

@@ -130,6 +130,10 @@ class ScriptedDaemon(PaymentServiceBase):
         payment = await self._payment("GetPayment", stream)
         await stream.send_message(pb.GetPaymentResponse(payment=payment))
 
+    async def WatchPayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        payment = await self._payment("WatchPayment", stream)
+        await stream.send_message(pb.WatchPaymentResponse(payment=payment))
+
     async def CancelPayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
         payment = await self._payment("CancelPayment", stream)
         await stream.send_message(pb.CancelPaymentResponse(payment=payment))

@@ -1,8 +1,16 @@
 """Fakes for tests of use cases: a clock, ids, a crash point and a scripted provider."""
 
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID
@@ -68,6 +76,35 @@ class FakeClock:
     def move(self, **duration: float) -> None:
         """Let time pass: `minutes=5`."""
         self.time += timedelta(**duration)
+
+
+@attrs.define
+class ScriptedChanges:
+    """Gives a watcher these versions, then nothing until its time is over."""
+
+    clock: FakeClock
+    versions: list[Payment] = attrs.field(factory=list)
+    watched_from: list[int] = attrs.field(factory=list)
+    waits_s: list[float | None] = attrs.field(factory=list)
+    is_watched: bool = False
+
+    @contextmanager
+    def watch(self, payment_id: UUID, after_version: int) -> Iterator["ScriptedChanges"]:
+        self.watched_from.append(after_version)
+        self.is_watched = True
+        yield self
+        self.is_watched = False
+
+    async def newer(self, timeout_s: float | None) -> Payment | None:
+        self.waits_s.append(timeout_s)
+        if self.versions:
+            return self.versions.pop(0)
+        assert timeout_s is not None, "a watch of an open payment has no end of its own"
+        self.clock.move(seconds=timeout_s)
+        return None
+
+    def end(self) -> None:
+        raise AssertionError("only the server ends all watches")
 
 
 class CountingIds:

@@ -24,6 +24,7 @@ from unit.service.fakes import (
     FixedPrices,
     InterleavedStore,
     RemoteObject,
+    ScriptedChanges,
     TrioTurns,
     not_attempted,
 )
@@ -60,6 +61,7 @@ from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
 from payd.service.settle_refund import SettleRefund
 from payd.service.status_check import StatusCheck
+from payd.service.watch import Watch
 from payd.transport.grpc.handlers import Services
 
 CALLER = Origin(actor="main-app", request_id="req-1", ip="10.0.0.7")
@@ -251,6 +253,7 @@ class World:
             initiate=self.initiates,
             cancel=self.cancels,
             query=self.query,
+            watch=Watch(store=self.store, changes=ScriptedChanges(self.clock), clock=self.clock),
             refund=self.refunds,
             cancel_refund=self.cancels_refund,
             approve_refund=self.approves,
