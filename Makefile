@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check core units lint integration daemon-part provider-part app-part server-part waiting-part fast pythons test-newest browser campaign bench bench-full bench-page reference docs docs-links lock proto format clean
+.PHONY: help run test check core units lint integration daemon-part provider-part kit-part app-part server-part waiting-part fast pythons test-newest browser campaign bench bench-full bench-page reference docs docs-links lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,10 +33,10 @@ run: $(FOR_RUN) ## Start everything on this machine, with a shop for the browser
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 test: $(FOR_TEST) ## The whole suite: make check and make integration
-	@$(SIDE_BY_SIDE) --jobs=6 daemon-part provider-part app-part server-part waiting-part core units lint
+	@$(SIDE_BY_SIDE) --jobs=6 kit-part provider-part daemon-part server-part app-part waiting-part core units lint
 
 integration: $(FOR_TEST) ## Everything that talks to real servers, starts processes or opens a browser
-	@$(SIDE_BY_SIDE) --jobs=5 daemon-part provider-part app-part server-part waiting-part
+	@$(SIDE_BY_SIDE) --jobs=6 kit-part provider-part daemon-part server-part app-part waiting-part
 
 check: $(FOR_TEST) ## make lint, and the fast tests with coverage of the core
 	@$(SIDE_BY_SIDE) --jobs=3 lint core units
@@ -59,7 +59,8 @@ lint: $(FOR_TEST) ## Format, lint, types and architecture
 
 DAEMON_PART := $(addprefix tests/integration/,daemon deploy)
 PROVIDER_PART := $(addprefix tests/integration/,stripe tempo) tests/unit/cli
-APP_PART := $(addprefix tests/integration/,kit client example)
+KIT_PART := tests/integration/kit
+APP_PART := $(addprefix tests/integration/,client example)
 SERVER_PART := tests/contract $(addprefix tests/integration/,dev grpc http nats plugins upgrade vault)
 WAITING_PART := tests/integration/degraded
 
@@ -76,10 +77,13 @@ server-part: $(FOR_TEST)
 waiting-part: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(WAITING_PART)
 
+kit-part: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(KIT_PART)
+	@$(BIN)/python -m pytest examples/providers/sepa
+
 # The browser's driver keeps an asyncio loop running in the main thread of its process.
 app-part: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(APP_PART)
-	@$(BIN)/python -m pytest examples/providers/sepa
 	@$(BIN)/python -m pytest tests/browser
 
 # The tests that depend on the interpreter; `make pythons` runs them on each.
