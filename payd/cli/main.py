@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import click
+from click.exceptions import NoSuchCommand
 
 from payd import __version__
 
@@ -111,6 +112,16 @@ class LazyGroup(click.Group):
         module, _, name = _BY_NAME[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest commands of similar names; click knows only those that are imported."""
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:
+            known = self.list_commands(ctx)
+            raise NoSuchCommand(error.command_name, possibilities=known, ctx=ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command list from the table, so that help imports no command."""

@@ -1,5 +1,6 @@
 """The table of commands: each loads, explains itself, and costs nothing until it runs."""
 
+import os
 import subprocess
 import sys
 
@@ -81,3 +82,28 @@ def test_help_and_version_import_nothing_heavy(option: str) -> None:
         if any(name == heavy or name.startswith(f"{heavy}.") for heavy in HEAVY)
     }
     assert loaded == set()
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("refnds", "refunds"), ("migrat", "migrate"), ("stirpe", "stripe")]
+)
+def test_a_misspelt_command_names_the_one_that_was_meant(
+    alone: Alone, typed: str, meant: str
+) -> None:
+    result = alone(typed)
+
+    assert result.exit_code == 2
+    assert "Did you mean" in result.stderr
+    assert f"'{meant}'" in result.stderr
+
+
+def test_a_shell_completes_commands() -> None:
+    completed = subprocess.run(
+        [f"{sys.prefix}/bin/payd"],
+        env=dict(os.environ, _PAYD_COMPLETE="bash_complete", COMP_WORDS="payd ref", COMP_CWORD="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert completed.stdout.split() == ["plain,refund", "plain,refunds"]
