@@ -67,7 +67,8 @@ async def store_payments(url: str, count: int) -> None:
             await _store_without_indexes(connection, count)
         else:
             await _insert(connection, count)
-        await connection.execute(_STATEMENTS["ledger_sums"].sql, timeout=_TIMEOUT_S)
+        for statement in ("labels", "ledger_sums"):
+            await connection.execute(_STATEMENTS[statement].sql, timeout=_TIMEOUT_S)
         await connection.execute("VACUUM (ANALYZE)", timeout=_TIMEOUT_S)
         if count >= _MANY:
             await connection.execute("CHECKPOINT", timeout=_TIMEOUT_S)

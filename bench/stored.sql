@@ -91,6 +91,14 @@ FROM generate_series(:first::bigint, :last::bigint) AS n;
 -- Triggers, which would do it, are off while rows are inserted.
 SELECT recount_ledger();
 
+-- labels --
+-- Triggers, which would do it, are off while rows are inserted.
+INSERT INTO payment_labels (label, create_time, payment_id)
+SELECT label, p.create_time, p.id
+FROM payments AS p, labels_of(p.subscription_ids, p.metadata) AS label
+ORDER BY label, p.create_time, p.id
+ON CONFLICT DO NOTHING;
+
 -- foreign_keys --
 SELECT
     conrelid::regclass::text AS relation, conname AS name,

@@ -10,6 +10,8 @@ CREATE TABLE customers (
     CONSTRAINT customer_id_has_length CHECK (length(id) BETWEEN 1 AND 128)
 );
 
+CREATE INDEX customers_by_email ON customers (lower(email)) WHERE email <> '';
+
 CREATE TABLE payments (
     id uuid PRIMARY KEY,
     version integer NOT NULL,
@@ -106,6 +108,62 @@ CREATE INDEX payments_with_attention
 -- For the reconciliation with the provider's list.
 CREATE INDEX payments_by_provider ON payments (provider, create_time, id);
 
+-- Lists by status, method and provider, together or alone, and of all payments: of each
+-- combination the newest, of which there are few.
+CREATE INDEX payments_by_kind ON payments (provider, method, status, create_time, id);
+
+-- Lists by customer, and by e-mail through the customers that have it.
+CREATE INDEX payments_by_customer ON payments (customer_id, create_time, id);
+
+-- Lists of payments with attention, newest first. Few payments have any.
+CREATE INDEX newest_payments_with_attention
+    ON payments (create_time, id) WHERE attention <> '{}' OR attention_since IS NOT NULL;
+
+-- Lists of payments by subscription and by metadata, newest first. A payment has several of both,
+-- and a B-tree has one entry a row. GIN has no order: it would read every payment with a common
+-- pair. So each has a row here, written once: later versions of a payment do not touch it.
+--
+-- A label is a hash of "=SUBSCRIPTION" or "KEY=VALUE", so nothing personal stands here. Readers
+-- compare the payment itself, too: different values may have the same hash.
+CREATE TABLE payment_labels (
+    label bigint NOT NULL,
+    create_time timestamptz NOT NULL,
+    payment_id uuid NOT NULL,
+    PRIMARY KEY (label, create_time, payment_id)
+);
+
+CREATE FUNCTION labels_of(subscription_ids text[], metadata jsonb) RETURNS SETOF bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT hashtextextended('=' || id, 0) FROM unnest(subscription_ids) AS id
+    UNION
+    SELECT hashtextextended(key || '=' || value, 0) FROM jsonb_each_text(metadata)
+$$;
+
+CREATE FUNCTION label_payment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        DELETE FROM payment_labels
+        WHERE
+            label = ANY (ARRAY(SELECT labels_of(old.subscription_ids, old.metadata)))
+            AND create_time = old.create_time
+            AND payment_id = old.id;
+    END IF;
+    INSERT INTO payment_labels (label, create_time, payment_id)
+    SELECT label, new.create_time, new.id
+    FROM labels_of(new.subscription_ids, new.metadata) AS label;
+    RETURN NULL;
+END
+$$;
+
+-- A trigger, so that payments of a daemon of the previous version have labels, too.
+CREATE TRIGGER new_payments_are_labelled AFTER INSERT ON payments
+    FOR EACH ROW EXECUTE FUNCTION label_payment();
+
+-- payd never changes these columns. Erasing values from them erases their labels.
+CREATE TRIGGER changed_payments_are_labelled
+    AFTER UPDATE OF subscription_ids, metadata ON payments
+    FOR EACH ROW EXECUTE FUNCTION label_payment();
+
 CREATE TABLE payment_line_items (
     payment_id uuid NOT NULL REFERENCES payments (id),
     position smallint NOT NULL,
@@ -140,6 +198,10 @@ CREATE TABLE receipts (
 );
 
 CREATE INDEX receipts_by_payment ON receipts (payment_id);
+
+-- Finds a payment by a transaction of a chain.
+CREATE INDEX receipts_by_transaction
+    ON receipts ((details ->> 'transaction')) WHERE details ->> 'transaction' IS NOT NULL;
 
 -- Receipts that an operator must assign.
 CREATE INDEX unmatched_receipts ON receipts (time DESC, id) WHERE payment_id IS NULL;
@@ -207,6 +269,10 @@ CREATE UNIQUE INDEX one_refund_per_provider_object
     ON refunds (provider, provider_reference) WHERE provider_reference IS NOT NULL;
 
 CREATE INDEX refunds_by_payment ON refunds (payment_id);
+
+-- Finds a payment by the memo of the transfer that refunds it.
+CREATE INDEX refunds_by_memo
+    ON refunds ((next_action ->> 'memo')) WHERE next_action ->> 'memo' IS NOT NULL;
 
 CREATE INDEX refunds_by_status ON refunds (status, create_time, id);
 

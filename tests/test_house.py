@@ -141,6 +141,7 @@ def test_every_reason_of_the_contract_has_one_error_class() -> None:
         "IDEMPOTENCY_KEY_REUSED",
         "INTERNAL",
         "INVALID_FIELD",
+        "INVALID_FILTER",
         "INVALID_PAGE_TOKEN",
         "NOTE_REQUIRED",
         "NOTHING_TO_RESOLVE",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from payd_client.errors import NotFound, PaydClientError, Unavailable
     from payd_client.extras import MissingExtra
     from payd_client.grpc import PaymentClient
+    from payd_client.lists import PaymentFilter, PaymentPage
     from payd_client.parts import (
         CryptoTransfer,
         Failure,
@@ -74,6 +75,8 @@ __all__ = [
     "PaydClientError",
     "Payment",
     "PaymentClient",
+    "PaymentFilter",
+    "PaymentPage",
     "PricedItem",
     "Quote",
     "QuoteCrypto",
@@ -102,6 +105,7 @@ _MODULES = {
     "errors": ("NotFound", "PaydClientError", "Unavailable"),
     "extras": ("MissingExtra",),
     "grpc": ("PaymentClient",),
+    "lists": ("PaymentFilter", "PaymentPage"),
     "parts": ("CryptoTransfer", "Failure", "Money", "Redirect", "Show", "ShowField", "ShowKind"),
     "refunds": (
         "AttentionRecord",

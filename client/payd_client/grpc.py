@@ -18,6 +18,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from payd_client.bridge import Bridge, check_cancelled
 from payd_client.credentials import CredentialsUnavailable, Pem, TlsSource
 from payd_client.errors import PaydClientError, Unavailable, error_of
+from payd_client.lists import PaymentFilter, PaymentPage, filter_message, payment_page_of
 from payd_client.messages import initiate_message, payment_of, quote_message, quote_of
 from payd_client.proto import payment_pb2 as pb
 from payd_client.proto.payment_grpc import PaymentServiceStub
@@ -38,6 +39,7 @@ DEADLINE_S = 10.0
 #: Attempts of one call, the first included: enough to wait out a restart of payd.
 ATTEMPTS_MAX = 4
 _BACKOFF_S = 0.1
+_ALL = PaymentFilter()
 #: After a failed connection the certificates are read at once, but at most this often.
 _REREAD_MIN_S = 1.0
 
@@ -281,6 +283,69 @@ class PaymentClient:
         )
         answer = await self._call("ResolveAttention", request, caller, deadline_s)
         return payment_of(answer.payment)
+
+    async def list_payments(
+        self,
+        wanted: PaymentFilter = _ALL,
+        *,
+        page_size: int = 0,
+        caller: Caller | None = None,
+        deadline_s: float = 0.0,
+    ) -> AsyncIterator[Payment]:
+        """Yield payments, newest first, over all pages: `async for payment in …`.
+
+        Each page is a call of its own, made when the one before is used up.
+        """
+        token = ""
+        while True:
+            page = await self.list_payments_page(
+                wanted, page_size=page_size, page_token=token, caller=caller, deadline_s=deadline_s
+            )
+            for payment in page.payments:
+                yield payment
+            if not (token := page.next_page_token):
+                return
+
+    async def list_payments_page(
+        self,
+        wanted: PaymentFilter = _ALL,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        caller: Caller | None = None,
+        deadline_s: float = 0.0,
+    ) -> PaymentPage:
+        """Return one page of payments, newest first."""
+        request = pb.ListPaymentsRequest(
+            filter=filter_message(wanted), page_size=page_size, page_token=page_token
+        )
+        return payment_page_of(await self._call("ListPayments", request, caller, deadline_s))
+
+    async def list_attention(
+        self,
+        wanted: PaymentFilter = _ALL,
+        *,
+        page_size: int = 0,
+        caller: Caller | None = None,
+        deadline_s: float = 0.0,
+    ) -> AsyncIterator[Payment]:
+        """Yield payments with open attention, those first that have waited longest.
+
+        Each comes once, and each page is a call of its own. Needs an operator's certificate.
+        """
+        token, seen = "", set[UUID]()
+        while True:
+            request = pb.ListAttentionRequest(
+                filter=filter_message(wanted), page_size=page_size, page_token=token
+            )
+            answer = await self._call("ListAttention", request, caller, deadline_s)
+            page = payment_page_of(answer)
+            for payment in page.payments:
+                if payment.id not in seen:
+                    yield payment
+            seen.update(payment.id for payment in page.payments)
+            if not (token := page.next_page_token):
+                return
 
     async def _call(
         self, method: str, request: Any, caller: Caller | None, deadline_s: float

@@ -20,16 +20,17 @@ def resolve_request(message: pb.ResolveAttentionRequest) -> ResolveRequest:
         raise InvalidField("expected_version", f"must be at least 0, is {message.expected_version}")
     return ResolveRequest(
         payment_id=a_uuid("payment_id", message.payment_id),
-        reasons=_reasons(message.reasons),
+        reasons=reasons("reasons", message.reasons),
         note=text("note", message.note, NOTE_LENGTH_MAX, required=False),
         expected_version=message.expected_version or None,
     )
 
 
-def _reasons(values: Iterable[str]) -> frozenset[Attention]:
+def reasons(field: str, values: Iterable[str]) -> frozenset[Attention]:
+    """Parse reasons for attention. Raises InvalidField."""
     found = set()
     for number, value in enumerate(values):
         if value not in _REASONS:
-            raise InvalidField(f"reasons[{number}]", f"must be one of {', '.join(_REASONS)}")
+            raise InvalidField(f"{field}[{number}]", f"must be one of {', '.join(_REASONS)}")
         found.add(_REASONS[value])
     return frozenset(found)

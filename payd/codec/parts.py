@@ -1,6 +1,6 @@
 """Parts that several messages have: amounts, times, and what a person has to do."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,6 +12,8 @@ from payd.domain.next_action import CryptoTransfer, NextAction, Redirect, Show, 
 _SHOW_KIND: dict[ShowKind, Any] = {
     kind: pb.ShowKind.Value(f"SHOW_KIND_{kind.value}") for kind in ShowKind
 }
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def money_message(money: Money) -> pb.Money:
@@ -30,6 +32,16 @@ def time_message(time: datetime) -> Timestamp:
     """Build the message of a time."""
     # In integers: a float would lose microseconds.
     return Timestamp(seconds=int(time.timestamp() // 1), nanos=time.microsecond * 1000)
+
+
+def time_of(message: Timestamp) -> datetime:
+    """Read a time; what is less than a microsecond is cut off. Raises ValueError."""
+    if not 0 <= message.nanos < 1_000_000_000:
+        raise ValueError("nanos out of range")
+    try:
+        return _EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
 
 
 def next_action_message(action: NextAction) -> pb.NextAction:

@@ -3,35 +3,22 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-import attrs
 from payd_client.proto import payment_pb2 as pb
 
 from payd.codec.fields import a_uuid, idempotency_key, money, text
-from payd.codec.page_tokens import read_page_token
+from payd.codec.page_tokens import PageRequest, page_request
 from payd.domain.errors import InvalidField
 from payd.domain.money import Money
 from payd.domain.refund import RefundStatus
-from payd.domain.request import RefundFilter, RefundPosition, RefundRequest, SettleRequest
+from payd.domain.request import RefundFilter, RefundRequest, SettleRequest
 from payd.domain.text import NAME_MAX
 
 REASON_LENGTH_MAX = 500
 DESTINATION_LENGTH_MAX = 512
-PAGE_SIZE_MAX = 200
-_PAGE_SIZE = 50
 
 _STATUSES = {
     pb.RefundStatus.Value(f"REFUND_STATUS_{status.value}"): status for status in RefundStatus
 }
-
-
-@attrs.frozen(kw_only=True)
-class RefundPage:
-    """Which page of which refunds is asked for."""
-
-    filter: RefundFilter
-    #: Where the page before ended; None for the first page.
-    after: RefundPosition | None
-    size: int
 
 
 def refund_request(message: pb.RefundPaymentRequest) -> RefundRequest:
@@ -70,20 +57,14 @@ def note(value: str) -> str:
     return text("note", value, REASON_LENGTH_MAX, required=False)
 
 
-def list_request(message: pb.ListRefundsRequest) -> RefundPage:
+def list_request(message: pb.ListRefundsRequest) -> PageRequest[RefundFilter]:
     """Parse the request of ListRefunds. Raises InvalidField and InvalidPageToken."""
-    if not 0 <= message.page_size <= PAGE_SIZE_MAX:
-        raise InvalidField("page_size", f"must be 0 to {PAGE_SIZE_MAX}, is {message.page_size}")
     wanted = RefundFilter(
         payment_id=a_uuid("payment_id", message.payment_id) if message.payment_id else None,
         statuses=_statuses(message.statuses),
     )
-    token = message.page_token
-    return RefundPage(
-        filter=wanted,
-        after=read_page_token(token, wanted) if token else None,
-        size=message.page_size or _PAGE_SIZE,
-    )
+    statuses = sorted(status.value for status in wanted.statuses)
+    return page_request(message, wanted, str(wanted.payment_id), statuses)
 
 
 def _amount(message: pb.Money) -> Money:

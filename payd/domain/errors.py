@@ -84,6 +84,12 @@ class InvalidPageToken(PaydError):
     reason = "INVALID_PAGE_TOKEN"
 
 
+class InvalidFilter(PaydError):
+    """The filter contradicts itself, or would read too many payments; `filter` names the field."""
+
+    reason = "INVALID_FILTER"
+
+
 class PaymentNotFound(PaydError):
     """No payment has this id or idempotency key."""
 

@@ -108,14 +108,6 @@ class RefundFilter:
     statuses: frozenset[RefundStatus] = frozenset()
 
 
-@attrs.frozen
-class RefundPosition:
-    """The refund after which the next page begins."""
-
-    create_time: datetime
-    id: UUID
-
-
 @attrs.frozen(kw_only=True)
 class ResolveRequest:
     """An operator's word that reasons for attention are settled."""

@@ -3,12 +3,15 @@
 Each method is one short, complete operation; none returns an open transaction, lock or cursor.
 """
 
-from payd.domain.request import RefundFilter, RefundPosition
+from payd.domain.page import Page, Position
+from payd.domain.payment_filter import Names, PaymentFilter, Selection
+from payd.domain.request import RefundFilter
 from payd.plugins.context import Clock
 from payd.ports.changes import PaymentChanges, Watcher
 from payd.ports.evidence import WATCH, Cursor, Cursors, Inbox, InboxRow, Report, Unreadable
 from payd.ports.leases import HeldLease, Lease, LeaseLost, Leases
 from payd.ports.outbox import Outbox, OutboxRow, Publisher, PublishError
+from payd.ports.payment_lists import PaymentLists
 from payd.ports.process import CrashPoints, Ids, PriceSource, SecretsUnavailable, Turns
 from payd.ports.provider import (
     Answer,
@@ -47,10 +50,15 @@ __all__ = [
     "LeaseLost",
     "Leases",
     "Name",
+    "Names",
     "Outbox",
     "OutboxRow",
+    "Page",
     "PaymentChanges",
+    "PaymentFilter",
+    "PaymentLists",
     "PaymentStore",
+    "Position",
     "PriceSource",
     "ProviderPort",
     "Providers",
@@ -60,11 +68,11 @@ __all__ = [
     "Reconciliation",
     "Reconciliations",
     "RefundFilter",
-    "RefundPosition",
     "RefundReply",
     "Registered",
     "Report",
     "SecretsUnavailable",
+    "Selection",
     "StoredObject",
     "StoredReceipt",
     "Turns",

@@ -9,9 +9,10 @@ import attrs
 
 from payd.domain.decide import Decision
 from payd.domain.evidence import Receipt
+from payd.domain.page import Position
 from payd.domain.payment import Origin, Payment, Status
 from payd.domain.refund import Refund
-from payd.domain.request import RefundFilter, RefundPosition
+from payd.domain.request import RefundFilter
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +54,9 @@ class PaymentStore(Protocol):
 
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
         """The newest version of the payment with this key, if it exists."""
+
+    async def get_all(self, payment_ids: Sequence[UUID]) -> Sequence[Payment]:
+        """The newest versions of these payments, in this order; leave out unknown ones."""
 
     async def find(self, provider: str, reference: str) -> Payment | None:
         """Find a provider's payment by the first of these that is known.
@@ -104,7 +108,7 @@ class PaymentStore(Protocol):
         """The refund with this key, as `get_refund`."""
 
     async def list_refunds(
-        self, wanted: RefundFilter, after: RefundPosition | None, limit: int
+        self, wanted: RefundFilter, after: Position | None, limit: int
     ) -> Sequence[tuple[Payment, Refund]]:
         """A page of at most `limit` refunds, newest first, each with its payment."""
 

@@ -16,11 +16,12 @@ from payd.domain.errors import (
     UnknownMethod,
 )
 from payd.domain.money import Money, TokenTerms, base_units
+from payd.domain.page import Position
 from payd.domain.payment import Payment
 from payd.domain.pricing import Quote
 from payd.domain.quote_token import open_quote, sign_quote
 from payd.domain.refund import Refund
-from payd.domain.request import QuoteAnswer, QuoteRequest, RefundFilter, RefundPosition
+from payd.domain.request import QuoteAnswer, QuoteRequest, RefundFilter
 from payd.plugins.interface import CryptoCurrency, Method
 from payd.ports import (
     Clock,
@@ -72,7 +73,7 @@ class Query:
         return found
 
     async def list_refunds(
-        self, wanted: RefundFilter, after: RefundPosition | None, limit: int
+        self, wanted: RefundFilter, after: Position | None, limit: int
     ) -> Sequence[tuple[Payment, Refund]]:
         """A page of at most `limit` refunds, newest first, each with its payment."""
         return await self.store.list_refunds(wanted, after, limit)

@@ -24,6 +24,7 @@ _TABLE: Mapping[type[PaydError], tuple[Status, int]] = {
     errors.QuoteExpired: (Status.FAILED_PRECONDITION, 409),
     errors.PriceChanged: (Status.FAILED_PRECONDITION, 409),
     errors.InvalidPageToken: (Status.INVALID_ARGUMENT, 400),
+    errors.InvalidFilter: (Status.INVALID_ARGUMENT, 400),
     errors.PaymentNotFound: (Status.NOT_FOUND, 404),
     errors.IdempotencyKeyReused: (Status.ALREADY_EXISTS, 409),
     errors.PaymentNotCancelable: (Status.FAILED_PRECONDITION, 409),

@@ -10,7 +10,7 @@ import attrs
 import pytest
 import trio
 from contract.stores import OpenStores, Stores
-from support.memory import MemoryReconciliations, MemoryStore
+from support.memory import MemoryPaymentLists, MemoryReconciliations, MemoryStore
 from support.stack import Stack
 
 from payd.adapters.bridge import for_trio, open_loop
@@ -19,6 +19,7 @@ from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLeases
 from payd.adapters.postgres.migrate import migrate
 from payd.adapters.postgres.outbox import PostgresOutbox
+from payd.adapters.postgres.payment_lists import PostgresPaymentLists
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
@@ -32,7 +33,7 @@ ENVIRONMENT = "test"
 EMPTY = """
 ALTER TABLE payment_events DISABLE TRIGGER payment_events_are_append_only;
 TRUNCATE customers, payments, payment_line_items, receipts, refunds, disputes, payment_events,
-    inbox, outbox, outflows, ledger_sums, ledger_changes, leases, provider_cursors,
+    inbox, outbox, outflows, payment_labels, ledger_sums, ledger_changes, leases, provider_cursors,
     reconciliations;
 ALTER TABLE payment_events ENABLE TRIGGER payment_events_are_append_only
 """
@@ -50,9 +51,15 @@ def open_stores(request: pytest.FixtureRequest) -> OpenStores:
     """How to open stores of one kind, empty at first (hypothesis opens them for each example)."""
     if request.param == "memory":
         return _memory_stores
-    settings: DatabaseSettings = request.getfixturevalue("migrated_database")
-    asyncio.run(_empty(Database(settings)))
-    return partial(_postgres_stores, settings)
+    open_postgres: OpenStores = request.getfixturevalue("open_postgres")
+    return open_postgres
+
+
+@pytest.fixture
+def open_postgres(migrated_database: DatabaseSettings) -> OpenStores:
+    """How to open stores in PostgreSQL, for what only it does; empty at first."""
+    asyncio.run(_empty(Database(migrated_database)))
+    return partial(_postgres_stores, migrated_database)
 
 
 @asynccontextmanager
@@ -60,6 +67,7 @@ async def _memory_stores() -> AsyncIterator[Stores]:
     store = MemoryStore(SystemClock(), ENVIRONMENT)
     yield Stores(
         payments=store,
+        lists=MemoryPaymentLists(store),
         inbox=store.inbox,
         outbox=store.outbox,
         cursors=store.inbox,
@@ -72,7 +80,8 @@ async def _memory_stores() -> AsyncIterator[Stores]:
 @asynccontextmanager
 async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
     database = Database(settings)
-    store = for_trio(PostgresStore(database, ENVIRONMENT, Rules()))
+    inner = PostgresStore(database, ENVIRONMENT, Rules())
+    store = for_trio(inner)
     outbox = for_trio(PostgresOutbox(database))
     async with open_loop(_refuse), trio.open_nursery() as nursery:
         nursery.start_soon(outbox.listen)
@@ -82,6 +91,7 @@ async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
             inbox = for_trio(PostgresInbox(database))
             yield Stores(
                 payments=store,
+                lists=for_trio(PostgresPaymentLists(database, inner)),
                 inbox=inbox,
                 outbox=outbox,
                 cursors=inbox,

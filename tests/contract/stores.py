@@ -15,7 +15,16 @@ from payd.domain.evidence import Created, Evidence, ProviderStatus, Snapshot
 from payd.domain.money import Money
 from payd.domain.next_action import Redirect
 from payd.domain.payment import Customer, LineItem, Origin, Payment
-from payd.ports import Cursors, Inbox, Leases, Outbox, PaymentStore, Receipts, Reconciliations
+from payd.ports import (
+    Cursors,
+    Inbox,
+    Leases,
+    Outbox,
+    PaymentLists,
+    PaymentStore,
+    Receipts,
+    Reconciliations,
+)
 
 T = TypeVar("T")
 
@@ -47,6 +56,8 @@ class Stores:
     """One implementation of the ports over one state, empty at first."""
 
     payments: AuditedStore
+    #: Of the same payments.
+    lists: PaymentLists
     inbox: Inbox
     outbox: Outbox
     #: The inbox, too.

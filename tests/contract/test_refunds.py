@@ -16,7 +16,7 @@ from payd.domain.next_action import Redirect, Show, ShowField, ShowKind
 from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Payment
 from payd.domain.refund import Refund, RefundStatus
-from payd.ports import Commit, Name, RefundFilter, RefundPosition
+from payd.ports import Commit, Name, Position, RefundFilter
 
 LEASE_S = 60.0
 HOUR = timedelta(hours=1)
@@ -327,7 +327,7 @@ async def test_refunds_are_listed_by_payment_and_by_status(stores: Stores) -> No
     assert await listed(RefundStatus.SUCCEEDED, RefundStatus.CREATING) == [done.id, open_one.id]
     assert await listed(RefundStatus.FAILED) == [gone.id]
     assert await listed(of=uuid4()) == []
-    after = RefundPosition(done.create_time, done.id)
+    after = Position(done.create_time, done.id)
     of_payment = RefundFilter(payment_id=payment.id)
     assert await stores.payments.list_refunds(of_payment, after, 1) == [
         (await stores.newest(payment), open_one)
@@ -447,8 +447,8 @@ async def commit(stores: Stores, payment: Payment, **changes: Any) -> Payment:
     return await stores.newest(payment)
 
 
-def _after(listed: Sequence[tuple[Payment, Refund]]) -> RefundPosition | None:
+def _after(listed: Sequence[tuple[Payment, Refund]]) -> Position | None:
     if not listed:
         return None
     _, last = listed[-1]
-    return RefundPosition(last.create_time, last.id)
+    return Position(last.create_time, last.id)

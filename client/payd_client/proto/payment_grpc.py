@@ -64,6 +64,14 @@ class PaymentServiceBase(abc.ABC):
     async def ResolveAttention(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ResolveAttentionRequest, payd_client.proto.payment_pb2.ResolveAttentionResponse]') -> None:
         pass
 
+    @abc.abstractmethod
+    async def ListPayments(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ListPaymentsRequest, payd_client.proto.payment_pb2.ListPaymentsResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def ListAttention(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ListAttentionRequest, payd_client.proto.payment_pb2.ListAttentionResponse]') -> None:
+        pass
+
     def __mapping__(self) -> typing.Dict[str, grpclib.const.Handler]:
         return {
             '/payd.v1.PaymentService/GetQuote': grpclib.const.Handler(
@@ -137,6 +145,18 @@ class PaymentServiceBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 payd_client.proto.payment_pb2.ResolveAttentionRequest,
                 payd_client.proto.payment_pb2.ResolveAttentionResponse,
+            ),
+            '/payd.v1.PaymentService/ListPayments': grpclib.const.Handler(
+                self.ListPayments,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ListPaymentsRequest,
+                payd_client.proto.payment_pb2.ListPaymentsResponse,
+            ),
+            '/payd.v1.PaymentService/ListAttention': grpclib.const.Handler(
+                self.ListAttention,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ListAttentionRequest,
+                payd_client.proto.payment_pb2.ListAttentionResponse,
             ),
         }
 
@@ -215,4 +235,16 @@ class PaymentServiceStub:
             '/payd.v1.PaymentService/ResolveAttention',
             payd_client.proto.payment_pb2.ResolveAttentionRequest,
             payd_client.proto.payment_pb2.ResolveAttentionResponse,
+        )
+        self.ListPayments = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ListPayments',
+            payd_client.proto.payment_pb2.ListPaymentsRequest,
+            payd_client.proto.payment_pb2.ListPaymentsResponse,
+        )
+        self.ListAttention = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ListAttention',
+            payd_client.proto.payment_pb2.ListAttentionRequest,
+            payd_client.proto.payment_pb2.ListAttentionResponse,
         )

@@ -618,6 +618,306 @@ WHERE
 ORDER BY create_time DESC, id DESC
 LIMIT :limit::integer;
 
+-- customers_with_email --
+SELECT id FROM customers
+WHERE lower(email) = lower(:email::text) AND email <> ''
+LIMIT :limit::integer;
+
+-- payments_named --
+-- Each branch looks up an index; names of providers once for each provider, by a loose index scan.
+WITH RECURSIVE provider AS (
+    (SELECT provider AS name FROM payments ORDER BY provider LIMIT 1)
+    UNION ALL
+    SELECT next.name
+    FROM
+        provider,
+        LATERAL (
+            SELECT p.provider AS name FROM payments AS p
+            WHERE p.provider > provider.name
+            ORDER BY p.provider
+            LIMIT 1
+        ) AS next
+),
+
+named AS (
+    SELECT id FROM payments
+    WHERE id = ANY (:ids::uuid[])
+    UNION
+    SELECT id FROM payments
+    WHERE idempotency_key = ANY (:names::text[])
+    UNION
+    SELECT p.id FROM provider INNER JOIN payments AS p ON p.provider = provider.name
+    WHERE p.provider_reference = ANY (:names::text[])
+    UNION
+    SELECT id FROM payments
+    WHERE aliases && :names::text[] AND aliases <> '{}'
+    UNION
+    SELECT payment_id FROM refunds
+    WHERE id = ANY (:ids::uuid[])
+    UNION
+    SELECT payment_id FROM refunds
+    WHERE idempotency_key = ANY (:names::text[]) AND idempotency_key <> ''
+    UNION
+    SELECT r.payment_id FROM provider INNER JOIN refunds AS r ON r.provider = provider.name
+    WHERE r.provider_reference = ANY (:names::text[])
+    UNION
+    SELECT payment_id FROM refunds
+    WHERE next_action ->> 'memo' = ANY (:names::text[])
+    UNION
+    SELECT d.payment_id FROM provider INNER JOIN disputes AS d ON d.provider = provider.name
+    WHERE d.id = ANY (:names::text[])
+    UNION
+    SELECT r.payment_id FROM provider INNER JOIN receipts AS r ON r.provider = provider.name
+    WHERE r.id = ANY (:names::text[])
+    UNION
+    SELECT payment_id FROM receipts
+    WHERE details ->> 'transaction' = ANY (:names::text[])
+)
+
+SELECT id FROM named
+WHERE id IS NOT NULL
+LIMIT :limit::integer;
+
+-- list_payments_of_kinds --
+-- Payments of these providers, methods and statuses, or of all, newest first. Of each combination
+-- that exists no more than the page is read.
+--
+-- All lists of payments walk along an index and look at what no index has in each payment, until
+-- the page is full or :walk_max payments were looked at. The last of these is returned, too, wanted
+-- or not, because the next page begins after it. Of several walks that are merged, the first one
+-- that ended so ends the page: behind it there may be payments that were not looked at.
+WITH RECURSIVE kind AS (
+    -- A loose index scan: one index lookup per provider and method.
+    (SELECT provider, method FROM payments ORDER BY provider, method LIMIT 1)
+    UNION ALL
+    SELECT next.provider, next.method
+    FROM
+        kind,
+        LATERAL (
+            SELECT p.provider, p.method FROM payments AS p
+            WHERE (p.provider, p.method) > (kind.provider, kind.method)
+            ORDER BY p.provider, p.method
+            LIMIT 1
+        ) AS next
+)
+
+SELECT page.id, page.time, page.is_wanted, page.is_last
+FROM
+    kind
+    CROSS JOIN unnest(:kind_statuses::text[]) AS wanted (status)
+    CROSS JOIN LATERAL (
+        SELECT walked.id, walked.time, walked.is_wanted, walked.is_last
+        FROM (
+            SELECT
+                p.id,
+                p.create_time AS time,
+-- here: looked_at --
+            FROM payments AS p
+            WHERE
+                p.provider = kind.provider
+                AND p.method = kind.method
+                AND p.status = wanted.status
+-- here: newest_before --
+        ) AS walked
+-- here: page_of_walked --
+    ) AS page
+WHERE
+    (:providers::text[] IS NULL OR kind.provider = ANY (:providers::text[]))
+    AND (:methods::text[] IS NULL OR kind.method = ANY (:methods::text[]))
+ORDER BY page.time DESC, page.id DESC
+LIMIT :limit::integer;
+
+-- list_payments_of_customers --
+-- Of each customer no more than the page is read.
+SELECT page.id, page.time, page.is_wanted, page.is_last
+FROM
+    unnest(:customer_ids::text[]) AS wanted (customer_id)
+    CROSS JOIN LATERAL (
+        SELECT walked.id, walked.time, walked.is_wanted, walked.is_last
+        FROM (
+            SELECT
+                p.id,
+                p.create_time AS time,
+-- here: looked_at --
+            FROM payments AS p
+            WHERE p.customer_id = wanted.customer_id
+-- here: newest_before --
+        ) AS walked
+-- here: page_of_walked --
+    ) AS page
+ORDER BY page.time DESC, page.id DESC
+LIMIT :limit::integer;
+
+-- list_payments_labelled --
+-- By a subscription or by a pair of the metadata. The label is a hash: `is_wanted` compares.
+SELECT walked.id, walked.time, walked.is_wanted, walked.is_last
+FROM (
+    SELECT
+        labelled.payment_id AS id,
+        labelled.create_time AS time,
+-- here: looked_at --
+    FROM
+        (
+            SELECT l.payment_id, l.create_time
+            FROM payment_labels AS l
+            WHERE
+                l.label = hashtextextended(:label::text, 0)
+                AND (l.create_time, l.payment_id) < (
+                    coalesce(:before_time::timestamptz, 'infinity'),
+                    coalesce(:before_id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+                )
+                AND l.create_time >= coalesce(:create_time_from::timestamptz, '-infinity')
+            ORDER BY l.create_time DESC, l.payment_id DESC
+            LIMIT :walk_max::integer
+        ) AS labelled
+        -- Each is looked up when it is walked past, and those behind a full page are not.
+        CROSS JOIN LATERAL (
+            SELECT of_label.* FROM payments AS of_label
+            WHERE of_label.id = labelled.payment_id
+            LIMIT 1
+        ) AS p
+    WINDOW walk AS (ORDER BY labelled.create_time DESC, labelled.payment_id DESC)
+    ORDER BY labelled.create_time DESC, labelled.payment_id DESC
+) AS walked
+-- here: page_of_walked --
+;
+
+-- list_payments_with_attention --
+-- Newest first.
+SELECT walked.id, walked.time, walked.is_wanted, walked.is_last
+FROM (
+    SELECT
+        p.id,
+        p.create_time AS time,
+-- here: looked_at --
+    FROM payments AS p
+    WHERE (p.attention <> '{}' OR p.attention_since IS NOT NULL)
+-- here: newest_before --
+) AS walked
+-- here: page_of_walked --
+;
+
+-- list_payments_of_ids --
+-- Those of a reference: few.
+SELECT walked.id, walked.time, walked.is_wanted, walked.is_last
+FROM (
+    SELECT
+        p.id,
+        p.create_time AS time,
+-- here: looked_at --
+    FROM payments AS p
+    WHERE p.id = ANY (:payment_ids::uuid[])
+-- here: newest_before --
+) AS walked
+-- here: page_of_walked --
+;
+
+-- list_attention --
+-- Payments with open attention, by the oldest open reason. The previous version of payd writes no
+-- attention_since: its reasons are as old as the payment's last change.
+WITH open AS (
+    (
+        SELECT id, attention_since AS since FROM payments
+        WHERE
+            (attention <> '{}' OR attention_since IS NOT NULL)
+            AND attention_since IS NOT NULL
+            AND (attention_since, id) > (
+                coalesce(:after_time::timestamptz, '-infinity'),
+                coalesce(:after_id::uuid, '00000000-0000-0000-0000-000000000000')
+            )
+        ORDER BY attention_since, id
+        LIMIT :walk_max::integer
+    )
+    UNION ALL
+    (
+        SELECT id, update_time FROM payments
+        WHERE
+            (attention <> '{}' OR attention_since IS NOT NULL)
+            AND attention_since IS NULL
+            AND (update_time, id) > (
+                coalesce(:after_time::timestamptz, '-infinity'),
+                coalesce(:after_id::uuid, '00000000-0000-0000-0000-000000000000')
+            )
+        ORDER BY update_time, id
+        LIMIT :walk_max::integer
+    )
+)
+
+SELECT walked.id, walked.time, walked.is_wanted, walked.is_last
+FROM (
+    SELECT
+        oldest.id,
+        oldest.since AS time,
+-- here: looked_at --
+    FROM
+        (SELECT id, since FROM open ORDER BY since, id LIMIT :walk_max::integer) AS oldest
+        CROSS JOIN LATERAL (
+            SELECT of_open.* FROM payments AS of_open
+            WHERE of_open.id = oldest.id
+            LIMIT 1
+        ) AS p
+    WINDOW walk AS (ORDER BY oldest.since, oldest.id)
+    ORDER BY oldest.since, oldest.id
+) AS walked
+WHERE walked.is_wanted OR walked.is_last
+ORDER BY walked.time, walked.id
+LIMIT :limit::integer;
+
+-- part looked_at --
+-- Whether the walk ends with this payment, and whether everything applies to it that was asked for.
+-- What the index of the walk has is compared again: it costs little beside reading the payment.
+row_number() OVER walk = :walk_max::integer AS is_last,
+(
+    (:customer_ids::text[] IS NULL OR p.customer_id = ANY (:customer_ids::text[]))
+    AND (:payment_ids::uuid[] IS NULL OR p.id = ANY (:payment_ids::uuid[]))
+    AND (:statuses::text[] IS NULL OR p.status = ANY (:statuses::text[]))
+    AND (:methods::text[] IS NULL OR p.method = ANY (:methods::text[]))
+    AND (:providers::text[] IS NULL OR p.provider = ANY (:providers::text[]))
+    AND (:currency_code::text IS NULL OR p.currency_code = :currency_code::text)
+    AND (:min_minor_units::bigint IS NULL OR p.amount_minor_units >= :min_minor_units::bigint)
+    AND (:max_minor_units::bigint IS NULL OR p.amount_minor_units <= :max_minor_units::bigint)
+    AND (:create_time_from::timestamptz IS NULL OR p.create_time >= :create_time_from::timestamptz)
+    AND (
+        :create_time_before::timestamptz IS NULL
+        OR p.create_time < :create_time_before::timestamptz
+    )
+    AND (:subscription_id::text IS NULL OR :subscription_id::text = ANY (p.subscription_ids))
+    AND (:metadata_key::text IS NULL OR p.metadata ->> :metadata_key::text = :metadata_value::text)
+    -- `attention` decides, as when a payment is read, except for reasons that the previous version
+    -- cannot read.
+    AND (
+        :attention::text[] IS NULL
+        OR p.attention && :attention::text[]
+        OR EXISTS (
+            SELECT 1
+            FROM
+                jsonb_to_recordset(p.attention_records)
+                    AS record (reason text, resolved_time text)
+            WHERE
+                record.resolved_time IS NULL
+                AND record.reason = ANY (:new_attention::text[])
+        )
+    )
+) AS is_wanted
+
+-- part newest_before --
+-- The end of a walk along an index that is sorted by creation. :before_time and :before_id are the
+-- position of the page, or create_time_before if that is earlier.
+AND (p.create_time, p.id) < (
+    coalesce(:before_time::timestamptz, 'infinity'),
+    coalesce(:before_id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+)
+AND p.create_time >= coalesce(:create_time_from::timestamptz, '-infinity')
+WINDOW walk AS (ORDER BY p.create_time DESC, p.id DESC)
+ORDER BY p.create_time DESC, p.id DESC
+LIMIT :walk_max::integer
+
+-- part page_of_walked --
+-- Read until the page is full.
+WHERE walked.is_wanted OR walked.is_last
+ORDER BY walked.time DESC, walked.id DESC
+LIMIT :limit::integer
+
 -- claim_refund_checks --
 -- As claim_status_checks. Locks no payment, so it cannot deadlock with a commit.
 WITH due AS MATERIALIZED (

@@ -27,7 +27,7 @@ from payd.domain.decide import Decision, Event, Rules
 from payd.domain.evidence import Receipt
 from payd.domain.payment import Origin, Payment
 from payd.domain.refund import Refund, RefundStatus
-from payd.ports import Commit, Name, RefundFilter, RefundPosition
+from payd.ports import Commit, Name, Position, RefundFilter
 
 #: Interval of polling for the answer to another daemon; our own answers arrive at once.
 _ANSWER_POLL_S = 0.1
@@ -92,6 +92,11 @@ class PostgresStore:
 
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
         return await self._select(await self._find(idempotency_key=idempotency_key))
+
+    async def get_all(self, payment_ids: Sequence[UUID]) -> Sequence[Payment]:
+        nothing = [None] * len(payment_ids)
+        found = await self._select_all(nothing, nothing, payment_ids) if payment_ids else {}
+        return [found[number] for number in sorted(found)]
 
     async def find(self, provider: str, reference: str) -> Payment | None:
         as_id = _uuid_or_none(reference)
@@ -200,10 +205,7 @@ class PostgresStore:
         rows = await self._database.fetch(
             "claim_status_checks", now=now, limit=limit, lease=timedelta(seconds=lease_s)
         )
-        ids = [row["id"] for row in rows]
-        nothing = [None] * len(ids)
-        payments = await self._select_all(nothing, nothing, ids) if ids else {}
-        return [payments[number] for number in sorted(payments)]
+        return await self.get_all([row["id"] for row in rows])
 
     async def schedule_status_check(self, payment: Payment, time: datetime) -> None:
         await self._database.fetch(
@@ -217,11 +219,11 @@ class PostgresStore:
         return await self._find_refund(None, idempotency_key)
 
     async def list_refunds(
-        self, wanted: RefundFilter, after: RefundPosition | None, limit: int
+        self, wanted: RefundFilter, after: Position | None, limit: int
     ) -> Sequence[tuple[Payment, Refund]]:
         page = {
             "statuses": [status.value for status in wanted.statuses or RefundStatus],
-            "before_time": after and after.create_time,
+            "before_time": after and after.time,
             "before_id": after and after.id,
             "limit": limit,
         }
@@ -271,13 +273,9 @@ class PostgresStore:
 
     async def _refunds_of(self, rows: Sequence[Row]) -> Sequence[tuple[Payment, Refund]]:
         """Refunds with their payments, by the ids of both."""
-        ids = list(dict.fromkeys(row["payment_id"] for row in rows))
-        nothing = [None] * len(ids)
-        payments = await self._select_all(nothing, nothing, ids) if ids else {}
+        payments = await self.get_all(list(dict.fromkeys(row["payment_id"] for row in rows)))
         refunds = {
-            refund.id: (payment, refund)
-            for payment in payments.values()
-            for refund in payment.refunds
+            refund.id: (payment, refund) for payment in payments for refund in payment.refunds
         }
         return [refunds[row["id"]] for row in rows]
 

@@ -17,6 +17,7 @@ from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLeases
 from payd.adapters.postgres.money_to_watch import PostgresMoneyToWatch
 from payd.adapters.postgres.outbox import PostgresOutbox
+from payd.adapters.postgres.payment_lists import PostgresPaymentLists
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
@@ -36,6 +37,7 @@ class Adapters:
     #: The rules for which the store sums receipts: every decision must use these.
     rules: Rules
     store: PostgresStore
+    payment_lists: PostgresPaymentLists
     inbox: PostgresInbox
     outbox: PostgresOutbox
     changes: PolledChanges
@@ -85,6 +87,7 @@ def build_adapters(
         rules=rules,
         store=store,
         changes=changes,
+        payment_lists=PostgresPaymentLists(database, store),
         inbox=PostgresInbox(database, observe_batch),
         outbox=PostgresOutbox(database, changes.wake),
         receipts=PostgresReceipts(database),

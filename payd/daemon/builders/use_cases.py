@@ -18,6 +18,7 @@ from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
+from payd.service.list_payments import ListPayments
 from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
@@ -94,14 +95,11 @@ def build_use_cases(
             approve_refund=refunds.approve,
             settle_refund=refunds.settle,
             resolve_attention=ResolveAttention(settle=settle),
+            list_payments=ListPayments(lists=adapters.payment_lists, clock=clock),
         ),
         intake=Intake(inbox=adapters.inbox, providers=providers, clock=clock, crash=crash),
         reports=Reports(
-            inbox=adapters.inbox,
-            store=store,
-            providers=providers,
-            settle=settle,
-            clock=clock,
+            inbox=adapters.inbox, store=store, providers=providers, settle=settle, clock=clock
         ),
         publish=Publish(
             outbox=adapters.outbox,

@@ -7,18 +7,18 @@ import attrs
 import structlog
 from payd_client.proto import payment_pb2 as pb
 
-from payd.codec import fields, refund_requests, requests
+from payd.codec import fields, list_requests, refund_requests, requests
 from payd.codec.attention_requests import resolve_request
 from payd.codec.messages import payment_message, quote_message
-from payd.codec.page_tokens import page_token
 from payd.codec.refunds import refund_message
+from payd.domain.page import Position, first_of
 from payd.domain.payment import Origin, Payment
 from payd.domain.refund import Refund
-from payd.domain.request import RefundPosition
 from payd.service.approve_refund import ApproveRefund
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
 from payd.service.initiate import Initiate
+from payd.service.list_payments import ListPayments
 from payd.service.query import Query
 from payd.service.refund import RefundPayment
 from payd.service.resolve_attention import ResolveAttention
@@ -41,6 +41,7 @@ class Services:
     approve_refund: ApproveRefund
     settle_refund: SettleRefund
     resolve_attention: ResolveAttention
+    list_payments: ListPayments
 
 
 @attrs.frozen(kw_only=True)
@@ -135,10 +136,11 @@ class Handlers:
         page = refund_requests.list_request(request)
         # One more than asked for tells whether there is a next page.
         found = await self.services.query.list_refunds(page.filter, page.after, page.size + 1)
-        refunds = [refund_message(*one) for one in found[: page.size]]
-        _, last = found[page.size - 1] if len(found) > page.size else (None, None)
-        token = page_token(RefundPosition(last.create_time, last.id), page.filter) if last else ""
-        return pb.ListRefundsResponse(refunds=refunds, next_page_token=token)
+        listed = first_of(
+            [(one, Position(one[1].create_time, one[1].id)) for one in found], page.size
+        )
+        refunds = [refund_message(*one) for one in listed.items]
+        return pb.ListRefundsResponse(refunds=refunds, next_page_token=page.token_of(listed.next))
 
     async def cancel_refund(
         self, request: pb.CancelRefundRequest, call: Call
@@ -175,6 +177,28 @@ class Handlers:
         payment = await self.services.resolve_attention.resolve(wanted, call.origin)
         return pb.ResolveAttentionResponse(payment=payment_message(payment))
 
+    async def list_payments(
+        self, request: pb.ListPaymentsRequest, call: Call
+    ) -> pb.ListPaymentsResponse:
+        """Return a page of payments."""
+        page = list_requests.list_payments_request(request)
+        use_case = self.services.list_payments
+        listed = await use_case.newest_first(page.filter, page.after, page.size)
+        return pb.ListPaymentsResponse(
+            payments=map(payment_message, listed.items), next_page_token=page.token_of(listed.next)
+        )
+
+    async def list_attention(
+        self, request: pb.ListAttentionRequest, call: Call
+    ) -> pb.ListAttentionResponse:
+        """Return a page of payments that a person has to look at."""
+        page = list_requests.list_attention_request(request)
+        use_case = self.services.list_payments
+        listed = await use_case.longest_attention_first(page.filter, page.after, page.size)
+        return pb.ListAttentionResponse(
+            payments=map(payment_message, listed.items), next_page_token=page.token_of(listed.next)
+        )
+
     def methods(self) -> dict[str, Method]:
         """Return path → method."""
         read: dict[str, Handle] = {
@@ -182,6 +206,7 @@ class Handlers:
             "GetPayment": self.get_payment,
             "GetRefund": self.get_refund,
             "ListRefunds": self.list_refunds,
+            "ListPayments": self.list_payments,
         }
         write: dict[str, Handle] = {
             "InitiatePayment": self.initiate_payment,
@@ -194,8 +219,12 @@ class Handlers:
             "SettleRefund": self.settle_refund,
             "ResolveAttention": self.resolve_attention,
         }
+        read_for_operators: dict[str, Handle] = {
+            "ListAttention": self.list_attention,
+        }
         return {
             **_methods(read, is_write=False),
+            **_methods(read_for_operators, is_write=False, is_for_operators=True),
             **_methods(write, is_write=True),
             **_methods(for_operators, is_write=True, is_for_operators=True),
         }

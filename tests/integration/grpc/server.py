@@ -320,6 +320,7 @@ async def run_server(
         approve_refund=behind,
         settle_refund=behind,
         resolve_attention=behind,
+        list_payments=behind,
     )
     async with bridge.open_loop(lambda message, error: None):
         server = GrpcServer(

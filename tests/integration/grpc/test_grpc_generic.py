@@ -23,6 +23,7 @@ async def test_a_generic_client_calls_and_reads_errors_by_reflection(
             *("GetQuote", "InitiatePayment", "GetPayment", "CancelPayment"),
             *("RefundPayment", "GetRefund", "ListRefunds"),
             *("CancelRefund", "ApproveRefund", "SettleRefund", "ResolveAttention"),
+            *("ListPayments", "ListAttention"),
         ]
     )
     assert learned["total"] == 100

@@ -7,12 +7,14 @@ single statement does in PostgreSQL.
 from support.memory.inbox import MemoryInbox
 from support.memory.ledger import MemoryLedger
 from support.memory.outbox import MemoryOutbox, MemoryPublisher
+from support.memory.payment_lists import MemoryPaymentLists
 from support.memory.store import MemoryReconciliations, MemoryStore
 
 __all__ = [
     "MemoryInbox",
     "MemoryLedger",
     "MemoryOutbox",
+    "MemoryPaymentLists",
     "MemoryPublisher",
     "MemoryReconciliations",
     "MemoryStore",

@@ -26,9 +26,9 @@ from payd.plugins.context import Clock
 from payd.ports import (
     Commit,
     Name,
+    Position,
     Reconciliation,
     RefundFilter,
-    RefundPosition,
     StoredObject,
 )
 from support.memory.inbox import MemoryInbox
@@ -72,6 +72,9 @@ class MemoryStore:
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
         holder = self._ids_by_key.get(idempotency_key)
         return None if holder is None else self._read(holder)
+
+    async def get_all(self, payment_ids: Sequence[UUID]) -> Sequence[Payment]:
+        return [self._read(one) for one in payment_ids if one in self._payments]
 
     async def find(self, provider: str, reference: str) -> Payment | None:
         mine = [p for p in self._payments.values() if p.provider == provider]
@@ -178,14 +181,14 @@ class MemoryStore:
         return self._refund(lambda refund: refund.idempotency_key == idempotency_key != "")
 
     async def list_refunds(
-        self, wanted: RefundFilter, after: RefundPosition | None, limit: int
+        self, wanted: RefundFilter, after: Position | None, limit: int
     ) -> Sequence[tuple[Payment, Refund]]:
         found = [
             (payment, refund)
             for payment, refund in self._refunds()
             if wanted.payment_id in (None, payment.id)
             and refund.status in (wanted.statuses or RefundStatus)
-            and (after is None or _position(refund) < (after.create_time, after.id))
+            and (after is None or _position(refund) < (after.time, after.id))
         ]
         found.sort(key=lambda each: _position(each[1]), reverse=True)
         return found[:limit]
@@ -212,6 +215,14 @@ class MemoryStore:
             is_unchanged = current.update_time == refund.update_time
             if current.id == refund.id and is_unchanged and current.next_check_time is not None:
                 self._replace(attrs.evolve(current, next_check_time=time))
+
+    def customers(self) -> Sequence[Customer]:
+        """All customers, as last described."""
+        return tuple(self._customers.values())
+
+    def replace(self, payment: Payment) -> None:
+        """Put a payment in the place of its older self, without a decision."""
+        self._payments[payment.id] = payment
 
     def all(self) -> Sequence[Payment]:
         """All payments, in the order of their creation."""

@@ -100,6 +100,7 @@ class ScriptedDaemon(PaymentServiceBase):
         self._payments: list[pb.Payment | PaydError] = [a_payment()]
         self._refunds: list[pb.Refund | PaydError] = [a_refund()]
         self._pages: list[pb.ListRefundsResponse] = [pb.ListRefundsResponse()]
+        self._lists: list[pb.ListPaymentsResponse | PaydError] = [pb.ListPaymentsResponse()]
         self._held = False
 
     def answer(self, *script: pb.Payment | PaydError) -> None:
@@ -113,6 +114,10 @@ class ScriptedDaemon(PaymentServiceBase):
     def answer_pages(self, *script: pb.ListRefundsResponse) -> None:
         """What the next calls of ListRefunds get."""
         self._pages = list(script)
+
+    def answer_lists(self, *script: pb.ListPaymentsResponse | PaydError) -> None:
+        """What the next calls of ListPayments and ListAttention get."""
+        self._lists = list(script)
 
     def hold(self) -> None:
         """Answer no call from now on."""
@@ -165,6 +170,17 @@ class ScriptedDaemon(PaymentServiceBase):
     async def ResolveAttention(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
         payment = await self._payment("ResolveAttention", stream)
         await stream.send_message(pb.ResolveAttentionResponse(payment=payment))
+
+    async def ListPayments(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._take("ListPayments", stream)
+        await stream.send_message(_next(self._lists))
+
+    async def ListAttention(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._take("ListAttention", stream)
+        page = _next(self._lists)
+        await stream.send_message(
+            pb.ListAttentionResponse(payments=page.payments, next_page_token=page.next_page_token)
+        )
 
     async def _payment(self, method: str, stream: Stream[Any, Any]) -> pb.Payment:
         await self._take(method, stream)

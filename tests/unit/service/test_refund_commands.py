@@ -22,9 +22,10 @@ from payd.domain.errors import (
     VersionChanged,
 )
 from payd.domain.evidence import Conflict, Declined, NotAttempted, OutcomeUnknown
+from payd.domain.page import Position
 from payd.domain.payment import Origin, Payment, Status
 from payd.domain.refund import Refund, RefundState, RefundStatus
-from payd.domain.request import RefundFilter, RefundPosition, ResolveRequest, SettleRequest
+from payd.domain.request import RefundFilter, ResolveRequest, SettleRequest
 from payd.plugins.capabilities import Sends
 from payd.ports import RefundReply
 
@@ -273,7 +274,7 @@ async def test_refunds_are_read_by_id_and_key_and_listed_newest_first(world: Wor
     of_payment = RefundFilter(payment_id=payment.id)
     page = await world.query.list_refunds(of_payment, None, 1)
     assert [refund for _, refund in page] == [second]
-    after = RefundPosition(second.create_time, second.id)
+    after = Position(second.create_time, second.id)
     rest = await world.query.list_refunds(of_payment, after, 9)
     assert [refund for _, refund in rest] == [first]
 

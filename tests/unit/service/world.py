@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from support.memory import MemoryPublisher, MemoryReconciliations
+from support.memory import MemoryPaymentLists, MemoryPublisher, MemoryReconciliations
 from support.prices import one_currency
 from unit.service.fakes import (
     DECLINED,
@@ -48,6 +48,7 @@ from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
+from payd.service.list_payments import ListPayments
 from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
@@ -171,6 +172,7 @@ class World:
             quote_ttl=timedelta(minutes=15),
             quote_keys=lambda: self.quote_keys,
         )
+        self.lists = ListPayments(lists=MemoryPaymentLists(self.store), clock=self.clock)
         self.initiates = Initiate(
             store=self.store,
             query=self.query,
@@ -259,6 +261,7 @@ class World:
             approve_refund=self.approves,
             settle_refund=self.settles_refund,
             resolve_attention=self.resolves,
+            list_payments=self.lists,
         )
 
     # -- what callers do ---------------------------------------------------------------------

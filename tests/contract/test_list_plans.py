@@ -1,0 +1,272 @@
+"""A list reads a bounded number of rows, whatever is asked for: each filter alone, and each pair.
+
+The payments are uneven, as real ones are: most are completed and by one method, and a customer, a
+subscription and a pair of the metadata belong to half of them.
+"""
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import md5
+from itertools import combinations
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from payd.adapters.postgres import payment_lists
+from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.statements import STATEMENTS, Statement
+from payd.domain.attention import Attention
+from payd.domain.errors import InvalidFilter
+from payd.domain.payment import Status
+from payd.domain.payment_filter import PaymentFilter, Selection, names_of
+from payd.ports import Position
+
+pytestmark = pytest.mark.usefixtures("open_postgres")
+
+STORED = 30_000
+#: Payments that one walk may look at, here: few beside STORED.
+WALK = 300
+PAGE = 50
+#: Of the combinations of provider, method and status that exist here, at most four are this long.
+ROWS_MAX = 4 * (WALK + 2)
+NOW = datetime.now(UTC)
+#: Positions of the first page and of one in the middle.
+PAGES = (None, Position(NOW - timedelta(days=10), UUID(int=7)))
+
+_CUSTOMERS = """
+    INSERT INTO customers (id, wallet_address, email, create_time, update_time)
+    SELECT 'user-' || n, '', 'user-' || n || '@example.org', now(), now()
+    FROM generate_series(0, 3000) AS n
+"""
+_PAYMENTS = f"""
+    INSERT INTO payments (
+        id, version, status, idempotency_key, request_hash, customer_id, method, provider,
+        currency_code, amount_minor_units, subscription_ids, return_url, cancel_url, metadata,
+        pricing_version, request_id, traceparent, create_time, update_time, expire_time,
+        complete_time, asking, provider_reference, aliases, snapshot_received, snapshot_confirmed,
+        snapshot_refunded, attention, attention_since, late, looks
+    )
+    SELECT
+        md5('p' || n)::uuid, 1, kind.status, 'key-' || n, '',
+        CASE WHEN n % 2 = 0 THEN 'user-0' ELSE 'user-' || 1 + n % 3000 END,
+        CASE WHEN n % 100 < 70 THEN 'card' WHEN n = 199 THEN 'pix' ELSE 'crypto' END,
+        CASE WHEN n = 170 THEN 'bank' WHEN n % 100 < 70 THEN 'stripe' ELSE 'tempo' END,
+        CASE WHEN n % 1000 = 3 THEN 'EUR' ELSE 'USD' END,
+        CASE WHEN n % 1000 = 7 THEN 999900 ELSE 14900 END,
+        ARRAY[CASE WHEN n % 2 = 0 THEN 'sub-common' ELSE 'sub-' || n END], '', '',
+        jsonb_build_object('shop', 'eu', 'order', n::text), '', '', '',
+        now() - n * interval '5 min', now(), now(),
+        CASE WHEN kind.status = 'COMPLETED' THEN now() END, 'ANSWERED', 'cs_' || n,
+        ARRAY['pi_' || n], 0, 0, 0,
+        CASE
+            WHEN n % 100 = 1 THEN ARRAY['UNDERPAID'] WHEN n = 171 THEN ARRAY['STUCK'] ELSE '{{}}'
+        END,
+        CASE WHEN n % 100 = 1 OR n = 171 THEN now() - n * interval '1 min' END, false, 0
+    FROM
+        generate_series(1, {STORED}) AS n,
+        LATERAL (
+            SELECT CASE
+                WHEN n % 5000 = 11 THEN 'FAILED' WHEN n % 5 = 4 THEN 'EXPIRED' ELSE 'COMPLETED'
+            END AS status
+        ) AS kind
+"""
+_REFUNDS = """
+    INSERT INTO refunds (
+        id, payment_id, provider, status, amount, external, idempotency_key, request_hash, reason,
+        destination, requester, request_id, create_time, update_time, asking, provider_reference,
+        next_action, looks
+    )
+    SELECT
+        md5('r' || n)::uuid, md5('p' || n)::uuid, 'stripe', 'SUCCEEDED', 1, false, 'refund-' || n,
+        '', '', '', '', '', now(), now(), 'ANSWERED', 're_' || n,
+        jsonb_build_object('kind', 'crypto_transfer', 'memo', '0x' || n), 0
+    FROM generate_series(1, 10000) AS n
+"""
+_RECEIPTS = """
+    INSERT INTO receipts (provider, id, payment_id, asset, amount, state, time, details)
+    SELECT
+        'tempo', '1:0x' || n || ':0', md5('p' || n)::uuid, 'USD', 1, 'CONFIRMED', now(),
+        jsonb_build_object('transaction', '0x' || n)
+    FROM generate_series(1, 10000) AS n
+"""
+_DISPUTES = """
+    INSERT INTO disputes (
+        provider, id, payment_id, status, asset, amount, reason, open_time, as_of
+    )
+    SELECT 'stripe', 'dp_' || n, md5('p' || n)::uuid, 'LOST', 'USD', 1, '', now(), now()
+    FROM generate_series(1, 10000) AS n
+"""
+
+
+def _ids(*numbers: int) -> frozenset[UUID]:
+    return frozenset(UUID(md5(f"p{n}".encode()).hexdigest()) for n in numbers)
+
+
+#: Filter → its values: one that many payments have, and one that few have.
+VALUES: Mapping[str, tuple[Any, Any]] = {
+    "customer_id": ("user-0", "user-7"),
+    "email": ("user-0@example.org", "user-7@example.org"),
+    "statuses": (frozenset({Status.COMPLETED}), frozenset({Status.FAILED, Status.PENDING})),
+    "methods": (frozenset({"card"}), frozenset({"pix", "none"})),
+    "providers": (frozenset({"stripe"}), frozenset({"bank"})),
+    "attention": (frozenset({Attention.UNDERPAID}), frozenset({Attention.STUCK})),
+    "subscription_id": ("sub-common", "sub-171"),
+    "reference": ("cs_171", "cs_172"),
+    "metadata": (("shop", "eu"), ("order", "171")),
+    "create_time_from": (NOW - timedelta(days=50), NOW - timedelta(hours=1)),
+    "create_time_before": (NOW, NOW - timedelta(days=100)),
+    "currency_code": ("USD", "EUR"),
+    "min_minor_units": (100, 500_000),
+    "max_minor_units": (20_000, 100),
+}
+SEARCHED = {"currency_code", "min_minor_units", "max_minor_units"}
+LEADING = {
+    *("customer_id", "email", "attention", "subscription_id", "reference", "metadata"),
+    "create_time_from",
+}
+
+
+def cases() -> Iterator[dict[str, Any]]:
+    """Each filter alone and each pair, with every combination of their values."""
+    for name, values in VALUES.items():
+        yield from ({name: value} for value in values)
+    for (one, its), (other, others) in combinations(VALUES.items(), 2):
+        yield from ({one: a, other: b} for a in its for b in others)
+
+
+def selection_of(wanted: PaymentFilter) -> Selection:
+    """The selection that the service makes of it here."""
+    customers = {wanted.customer_id, wanted.email.partition("@")[0]} - {""}
+    return Selection(
+        filter=wanted,
+        customer_ids=frozenset(customers) or None,
+        payment_ids=_ids(171) if wanted.reference else None,
+    )
+
+
+def test_each_filter_and_each_pair_reads_few_rows(
+    migrated_database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payment_lists, "WALK_MAX", WALK)
+    asked: list[tuple[Statement, Mapping[str, object]]] = []
+    for case in cases():
+        selection = selection_of(PaymentFilter(**case))
+        asked.append(payment_lists.attention_statement(selection, None, PAGE))
+        if is_answered(case):
+            asked += [payment_lists.newest_statement(selection, after, PAGE) for after in PAGES]
+
+    plans = asyncio.run(_plans(migrated_database, asked))
+
+    costly = [
+        f"{names}\n{plan}"
+        for names, plan in plans
+        if _rows_read(plan) > ROWS_MAX or "Seq Scan on p" in plan
+    ]
+    assert not costly, f"{len(costly)} of {len(asked)}:\n" + "\n\n".join(costly[:3])
+
+
+def is_answered(case: Mapping[str, Any]) -> bool:
+    """Whether the filter is not refused."""
+    try:
+        PaymentFilter(**case).check(NOW)
+    except InvalidFilter:
+        return False
+    return True
+
+
+def test_only_the_amount_and_the_currency_need_another_filter() -> None:
+    contradictions = ({"create_time_from", "create_time_before"}, SEARCHED - {"currency_code"})
+    for case in cases():
+        if set(case) not in contradictions:
+            needs_another = bool(SEARCHED & set(case)) and not LEADING & set(case)
+            assert is_answered(case) != needs_another, case
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["cs_171", "pi_171", "key-171", "re_171", "refund-171", "dp_171", "1:0x171:0", "0x171", "no"],
+)
+def test_a_reference_is_looked_up_by_indexes(
+    migrated_database: DatabaseSettings, reference: str
+) -> None:
+    names = names_of(reference)
+    values = {"names": list(names.texts), "ids": list(names.ids), "limit": 200}
+
+    [(_, plan)] = asyncio.run(_plans(migrated_database, [(STATEMENTS["payments_named"], values)]))
+
+    assert "Seq Scan" not in plan, plan
+    assert _rows_read(plan) <= 10, plan
+    found = re.search(r"^Limit .*actual.* rows=(\S+)", plan)
+    assert found, plan
+    assert float(found[1]) == (reference != "no"), plan
+
+
+def test_customers_are_found_by_their_email_by_an_index(
+    migrated_database: DatabaseSettings,
+) -> None:
+    values = {"email": "USER-7@example.org", "limit": 21}
+    statement = STATEMENTS["customers_with_email"]
+
+    [(_, plan)] = asyncio.run(_plans(migrated_database, [(statement, values)]))
+
+    assert "customers_by_email" in plan
+    assert _rows_read(plan) == 1, plan
+
+
+def _rows_read(plan: str) -> float:
+    """Rows of the step of the plan that has read most, with those that it dropped."""
+    read = [float(rows) * int(loops) for rows, loops in re.findall(r"rows=(\S+) loops=(\d+)", plan)]
+    dropped = [float(rows) for rows in re.findall(r"Rows Removed by [\w ]+: (\d+)", plan)]
+    return max(read + dropped)
+
+
+async def _plans(
+    settings: DatabaseSettings, asked: list[tuple[Statement, Mapping[str, object]]]
+) -> list[tuple[str, str]]:
+    """The generic plan of each statement and what it did; nothing stays stored."""
+    session = await Database(settings).connect()
+    rolled_back = session.transaction()
+    await rolled_back.start()
+    try:
+        for step in (
+            "SET LOCAL statement_timeout = 0",
+            "SET LOCAL plan_cache_mode = force_generic_plan",
+            "SET LOCAL enable_seqscan = off",
+            *(_CUSTOMERS, _PAYMENTS, _REFUNDS, _RECEIPTS, _DISPUTES),
+            "ANALYZE customers, payments, payment_labels, refunds, receipts, disputes",
+        ):
+            await session.execute(step)
+        for statement in {statement.name: statement for statement, _ in asked}.values():
+            await session.execute(f"PREPARE asked_{statement.name} AS {statement.sql}")
+        return [await _plan(session, *one) for one in asked]
+    finally:
+        await rolled_back.rollback()
+        await session.close()
+
+
+async def _plan(
+    session: "asyncpg.Connection[asyncpg.Record]",
+    statement: Statement,
+    values: Mapping[str, object],
+) -> tuple[str, str]:
+    arguments = ", ".join(map(_literal, statement.arguments(values)))
+    execute = f"EXECUTE asked_{statement.name} ({arguments})"
+    rows = await session.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) {execute}")
+    asked = {name: value for name, value in values.items() if value not in (None, [], ())}
+    return f"{statement.name} {asked}", "\n".join(row[0] for row in rows)
+
+
+def _literal(value: object) -> str:
+    match value:
+        case None:
+            return "NULL"
+        case int():
+            return str(value)
+        case list() | tuple():
+            return "'{" + ",".join(f'"{one}"' for one in value) + "}'"
+        case _:
+            return f"'{value}'"
