@@ -8,11 +8,10 @@ import attrs
 import pytest
 from payd_client.proto import payment_pb2 as pb
 from sepa_provider.fake_bank import Booking, drop, statement
+from support.bank import IBAN, bank_environment
 from support.daemon import Client, Place, rows, running_daemon, wait_until_published
 from support.waiting import wait_until
 
-ROOT = Path(__file__).parents[3]
-IBAN = "DE89370400440532013000"
 CUSTOMER = "FR1420041010050500013M02606"
 PRICES = """
 currency: EUR
@@ -59,26 +58,15 @@ class Shop:
 
 @pytest.fixture
 def shop(place: Place, tmp_path: Path) -> Iterator[Shop]:
-    site, statements, prices = tmp_path / "site", tmp_path / "in", tmp_path / "prices.yaml"
-    info = site / "payd_sepa_provider-0.1.0.dist-info"
-    info.mkdir(parents=True)
-    statements.mkdir()
+    prices = tmp_path / "prices.yaml"
     prices.write_text(PRICES)
-    (info / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: payd-sepa-provider\nVersion: 0.1\n"
-    )
-    (info / "entry_points.txt").write_text("[payd]\nsepa = sepa_provider\n")
     settings = {
-        "PYTHONPATH": f"{site}:{ROOT / 'examples/providers/sepa'}",
+        **bank_environment(tmp_path),
         "PRICING_FILE": str(prices),
         "PAYD_RECOVERY_SCAN_INTERVAL_S": "1",
-        "SEPA_ENABLED": "true",
-        "SEPA_IBAN": IBAN,
-        "SEPA_LEDGER_FILE": str(tmp_path / "sepa.sqlite3"),
-        "SEPA_STATEMENTS_DIR": str(statements),
     }
     with running_daemon(place, **settings) as daemon, daemon.client() as client:
-        yield Shop(client, place, statements)
+        yield Shop(client, place, Path(settings["SEPA_STATEMENTS_DIR"]))
 
 
 def test_a_transfer_in_two_parts_completes_with_the_second(shop: Shop) -> None:

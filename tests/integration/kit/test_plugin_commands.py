@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.daemon import Place, running_daemon
 from support.forks import run_payd
+from support.site import install
 
 from payd.cli import certified
 from payd.plugins.testing import CHECKS
@@ -133,16 +134,7 @@ def payd_providers():
 def installed(folder: Path, name: str, source: str, remote: str = "") -> Path:
     """A plugin as pip would have left it; where it is."""
     site = folder / "site"
-    info = site / f"payd_{name}_provider-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / f"{name}_provider.py").write_text(source)
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: payd-{name}-provider\nVersion: 1.0\n"
-    )
-    points = f"[payd]\n{name} = {name}_provider\n"
-    if remote:
-        points += f"[payd.conformance]\n{name} = {remote}\n"
-    (info / "entry_points.txt").write_text(points)
+    install(site, name, f"{name}_provider", source, remote)
     return site
 
 
