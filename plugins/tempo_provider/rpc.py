@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import trio
+from web3 import AsyncWeb3
 from web3.providers.async_base import AsyncBaseProvider
 from web3.types import RPCEndpoint, RPCResponse
 
@@ -164,6 +165,15 @@ class Endpoint:
         if reading.cancelled_caught:
             raise Unreadable(f"{self.name}: a response of more than {BODY_BYTES_MAX} bytes")
         return bytes(body)
+
+
+def web3_of(endpoint: Endpoint) -> "AsyncWeb3[Any]":
+    """Return a web3 for calls of contracts at one endpoint.
+
+    Without web3's middleware: it would send `eth_chainId` before each call. `Tokens.check` reads
+    the chain's id itself.
+    """
+    return AsyncWeb3(Web3Door(endpoint), middleware=())
 
 
 class Web3Door(AsyncBaseProvider):

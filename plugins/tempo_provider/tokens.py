@@ -1,18 +1,17 @@
 """The offered tokens and their state on the chain: currency, decimals, paused or not."""
 
 from functools import partial
-from typing import Any
 
 import attrs
 import trio
-from web3 import AsyncWeb3, Web3
+from web3 import Web3
 from web3.exceptions import Web3Exception
 
 from payd.plugins import Logger, Misconfigured, NotAttempted
 from tempo_provider.config import TempoConfig
 from tempo_provider.contracts import DECIMALS, factory_contract, token_contract
 from tempo_provider.quantities import quantity
-from tempo_provider.rpc import Endpoint, RpcError, Unreadable, Web3Door
+from tempo_provider.rpc import Endpoint, RpcError, Unreadable, web3_of
 from tempo_provider.witnesses import Witnesses
 
 #: Seconds for which a check of chain and tokens is valid.
@@ -27,7 +26,7 @@ _UNREADABLE = (Web3Exception, ArithmeticError, AttributeError, TypeError, ValueE
 
 async def read_balance(endpoint: Endpoint, token: str, account: str, block: int) -> int:
     """Balance of `account` in base units of `token` at the end of a block. Raises RpcError."""
-    web3 = AsyncWeb3(Web3Door(endpoint))
+    web3 = web3_of(endpoint)
     balance_of = token_contract(web3, token).functions.balanceOf(Web3.to_checksum_address(account))
     try:
         return int(await balance_of.call(block_identifier=block))
@@ -47,7 +46,7 @@ class Standing:
 
 async def read_standing(endpoint: Endpoint, token: str) -> Standing:
     """Read a token's current state. Raises RpcError."""
-    web3: AsyncWeb3[Any] = AsyncWeb3(Web3Door(endpoint))
+    web3 = web3_of(endpoint)
     address = Web3.to_checksum_address(token)
     try:
         if not await factory_contract(web3).functions.isTIP20(address).call():
