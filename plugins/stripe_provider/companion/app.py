@@ -64,11 +64,13 @@ async def open_stand_in(
     webhook_secret: str,
     webhook_url: str | None = None,
     state_file: Path | None = None,
+    pages: bool = True,
     task_status: trio.TaskStatus[StandIn],
 ) -> None:
     """Serve until cancelled; report the stand-in once it listens. Raises OSError.
 
-    `state_file` keeps the state for the next run; None keeps it in memory.
+    `state_file` keeps the state for the next run; None keeps it in memory. Without `pages`, it has
+    neither the hosted pages nor the control API: its user is in this process.
     """
     state = State(state_file)
     try:
@@ -86,7 +88,7 @@ async def open_stand_in(
             api=Api(account, Endpoints(account, checkout, refunds), faults),
             faults=faults,
         )
-        app = build_app(stand_in)
+        app = build_app(stand_in, pages=pages)
         async with trio.open_nursery() as nursery:
             account.url = await nursery.start(listen, app, host, port)
             await nursery.start(webhooks.run)
@@ -96,8 +98,8 @@ async def open_stand_in(
         state.close()
 
 
-def build_app(stand_in: StandIn) -> QuartTrio:
-    """Build the application from API, hosted pages and control API."""
+def build_app(stand_in: StandIn, *, pages: bool = True) -> QuartTrio:
+    """Build the application: the API; with `pages`, also the hosted pages and the control API."""
     account, checkout = stand_in.account, stand_in.checkout
     app = QuartTrio("payd-stripe-stand-in")
     app.config["MAX_CONTENT_LENGTH"] = _MAX_BODY_BYTES
@@ -109,6 +111,8 @@ def build_app(stand_in: StandIn) -> QuartTrio:
         await request.get_data()
 
     _api_door(app, account, checkout, stand_in.api)
+    if not pages:
+        return app
     _pages(app, account, checkout)
     app.register_blueprint(
         control(

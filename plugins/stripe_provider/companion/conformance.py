@@ -45,7 +45,12 @@ _KEPT = "kept event"
 async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
     """Start a stand-in on the real time, which the provider reads from the Date header."""
     start = partial(
-        open_stand_in, "127.0.0.1", 0, secret_key=_SECRET_KEY, webhook_secret=_WEBHOOK_SECRET
+        open_stand_in,
+        "127.0.0.1",
+        0,
+        secret_key=_SECRET_KEY,
+        webhook_secret=_WEBHOOK_SECRET,
+        pages=False,
     )
     async with trio.open_nursery() as nursery:
         stand_in: StandIn = await nursery.start(start)

@@ -73,7 +73,7 @@ class TempoRemote(Remote):
             "chain_id": _CHAIN_ID,
             "tokens": _TOKENS,
             "watched_tokens": [],
-            "poll_interval_s": 0.05,
+            "poll_interval_s": 0.1,
             "start_block": 0,
         }
 
