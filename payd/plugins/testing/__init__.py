@@ -5,10 +5,18 @@ A provider's author writes a `Remote`, which scripts the provider's remote side,
 matters. The daemon never imports the kit.
 """
 
-from payd.plugins.testing.bench import Bench, BenchClock, BenchLog, BenchSink, OpenRemote
+from payd.plugins.testing.bench import Bench
 from payd.plugins.testing.certify import conformance
+from payd.plugins.testing.given import BenchClock, BenchLog, BenchSink
 from payd.plugins.testing.registry import CHECKS, Check, Failed, Level
-from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted, Remote, RemoteMistake
+from payd.plugins.testing.remote import (
+    CannotHappen,
+    Fault,
+    NotScripted,
+    OpenRemote,
+    Remote,
+    RemoteMistake,
+)
 from payd.plugins.testing.report import Outcome, Report, Verdict
 from payd.plugins.testing.run import open_bench, run_check, run_kit
 

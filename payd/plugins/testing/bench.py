@@ -1,28 +1,21 @@
-"""The bench of one check: the provider as payd builds it, its remote side, a clock and a log."""
+"""The bench of one check: the provider as payd builds it, its remote side, and calls of both."""
 
-import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import attrs
 import trio
 
-from payd.domain.money import base_units, currency_exponent
 from payd.plugins import (
     Absent,
-    AmountRule,
     Created,
     CreateOperation,
-    CryptoCurrency,
     Found,
-    LineItem,
     Method,
-    Money,
     Observation,
-    Outflow,
     Page,
     PaymentRef,
     Provider,
@@ -30,19 +23,24 @@ from payd.plugins import (
     ProviderEvent,
     ProviderManifest,
     ProviderStatus,
-    Receipt,
     ReceiptState,
     Snapshot,
     SupportsEvents,
-    SupportsPrepare,
-    TokenTerms,
 )
+from payd.plugins.testing.given import BenchClock, BenchLog, BenchSink
 from payd.plugins.testing.held import owned
+from payd.plugins.testing.operations import (
+    Way,
+    asset,
+    create_operation,
+    due,
+    names,
+    prepared,
+    ways,
+)
 from payd.plugins.testing.registry import Failed
 from payd.plugins.testing.remote import CannotHappen, Remote
-from payd.plugins.testing.watching import PutRefused
 from payd.providers import validation
-from payd.providers.validation import check_put
 
 T = TypeVar("T")
 
@@ -59,133 +57,11 @@ _POLL_S = 0.08
 _QUIET = 3
 _STILL = 40
 
-OpenRemote = Callable[["BenchClock"], AbstractAsyncContextManager[Remote]]
-
-
-class BenchClock:
-    """A clock that the check sets; the real time for a remote side with its own clock."""
-
-    def __init__(self, now: datetime) -> None:
-        self._now = now
-        self.is_real = False
-
-    def now(self) -> datetime:
-        """The current time, aware."""
-        return datetime.now(UTC) if self.is_real else self._now
-
-    def advance(self, by: timedelta) -> None:
-        """Move the time forward."""
-        self._now += by
-
-
-@attrs.frozen
-class BenchLog:
-    """Collects what the provider logs.
-
-    Attributes:
-        lines: The lines, each an event and its fields as JSON.
-    """
-
-    lines: list[str] = attrs.field(factory=list)
-
-    def info(self, event: str, **fields: Any) -> None:
-        """Collect an info line."""
-        self._keep(event, fields)
-
-    def warning(self, event: str, **fields: Any) -> None:
-        """Collect a warning."""
-        self._keep(event, fields)
-
-    def error(self, event: str, **fields: Any) -> None:
-        """Collect an error."""
-        self._keep(event, fields)
-
-    def _keep(self, event: str, fields: Mapping[str, Any]) -> None:
-        self.lines.append(f"{event} {json.dumps(fields, default=repr)}")
-
-
-@attrs.define
-class BenchSink:
-    """Stores what a watch reports; like payd, a `put` stores all of it or nothing.
-
-    Attributes:
-        stored: The observations, in the order of their reports.
-        outflows: The outflows, likewise.
-        at: The cursor as last stored.
-        refuses: Numbers of the calls of `put`, from 0, that fail.
-        puts: Number of calls of `put` so far.
-    """
-
-    stored: list[Observation] = attrs.field(factory=list)
-    outflows: list[Outflow] = attrs.field(factory=list)
-    at: str | None = None
-    refuses: Collection[int] = ()
-    puts: int = 0
-
-    def receipts(self, called: set[str]) -> Sequence[Receipt]:
-        """The receipts whose reference is one of `called`, each id once."""
-        found = {
-            receipt.id: receipt
-            for observation in self.stored
-            if observation.reference in called and isinstance(observation.fact, tuple)
-            for receipt in observation.fact
-        }
-        return list(found.values())
-
-    def confirmed(self, called: set[str]) -> int:
-        """The largest confirmed total in the snapshots whose reference is one of `called`."""
-        facts = [one.fact for one in self.stored if one.reference in called]
-        return max((one.confirmed for one in facts if isinstance(one, Snapshot)), default=0)
-
-    async def cursor(self) -> str | None:
-        """Return the stored cursor; None before the first one."""
-        await trio.lowlevel.checkpoint()
-        return self.at
-
-    async def put(
-        self,
-        observations: Any,
-        /,
-        *,
-        outflows: Any = (),
-        cursor: str | None = None,
-    ) -> None:
-        """Store a report, or raise PutRefused."""
-        await trio.lowlevel.checkpoint()
-        check_put(observations, outflows, cursor)
-        self.puts += 1
-        if self.puts - 1 in self.refuses:
-            raise PutRefused("the database is unreachable")
-        self.stored.extend(observations)
-        self.outflows.extend(outflows)
-        self.at = cursor if cursor is not None else self.at
-
-
 #: Result class → the checks of payd that the class does not make itself.
 _CHECKS: Mapping[type, Callable[[Any], bool]] = {
     ProviderEvent: validation.is_event,
     Page: validation.is_page,
 }
-
-
-@attrs.frozen(kw_only=True)
-class Way:
-    """One way to pay: a method, a currency and, for a method that takes tokens, a token."""
-
-    method: Method
-    currency: str
-    token: CryptoCurrency | None
-
-    @property
-    def decimals(self) -> int:
-        """Number of decimals of the asset that the customer pays."""
-        return self.token.decimals if self.token else currency_exponent(self.currency)
-
-    def takes(self, minor_units: int) -> bool:
-        """Whether the method's amount rule allows this amount."""
-        rule = self.method.amounts.get(self.currency, AmountRule())
-        money = Money(currency_code=self.currency, minor_units=minor_units)
-        return rule.wrong_with((money,), money) is None
 
 
 @attrs.frozen(kw_only=True)
@@ -227,20 +103,11 @@ class Bench:
 
     def ways(self) -> Sequence[Way]:
         """One way to pay for each method and number of decimals."""
-        return self._ways(lambda way: way.decimals)
+        return ways(self.methods, lambda way: way.decimals)
 
     def assets(self) -> Sequence[Way]:
         """One way to pay for each method and asset: a currency, or a token in any currency."""
-        return self._ways(lambda way: way.token.code if way.token else way.currency)
-
-    def _ways(self, kind: Callable[[Way], object]) -> Sequence[Way]:
-        found: dict[tuple[str, object], Way] = {}
-        for method in self.methods:
-            for currency in method.currencies:
-                for token in method.crypto_currencies or (None,):
-                    way = Way(method=method, currency=currency, token=token)
-                    found.setdefault((method.key, kind(way)), way)
-        return list(found.values())
+        return ways(self.methods, lambda way: way.token.code if way.token else way.currency)
 
     def sink(self, *, refuses: Collection[int] = ()) -> BenchSink:
         """Create a sink; from now on the provider reads its cursor."""
@@ -256,38 +123,14 @@ class Bench:
         **other: Any,
     ) -> CreateOperation:
         """Build a create operation as payd does, for a new payment."""
-        way = way or self.ways()[0]
-        method, token = way.method, way.token
-        minor_units = self.remote.amounts[0] if minor_units is None else minor_units
-        amount = Money(currency_code=way.currency, minor_units=minor_units)
-        now = self.clock.now()
-        payment_id = uuid4()
-        fields: dict[str, Any] = {
-            "operation_id": f"payd:{payment_id}:create:v1",
-            "payment_id": payment_id,
-            "method": method.key,
-            "amount": amount,
-            "crypto": terms(token, amount) if token else None,
-            "items": (
-                LineItem(
-                    chain_profile_id="ethereum-mainnet",
-                    node_type="full",
-                    duration="30d",
-                    unit_price=amount,
-                ),
-            ),
-            "customer_id": "customer-1",
-            "create_time": now,
-            "expire_time": now + method.default_expiry,
-            "return_url": "https://shop.example/paid",
-            "cancel_url": "https://shop.example/back",
-            "metadata": self.remote.metadata(None) if metadata is None else metadata,
-        }
-        operation = CreateOperation(**{**fields, **other})
-        if isinstance(self.provider, SupportsPrepare) and "parameters" not in other:
-            parameters = json.loads(json.dumps(dict(self.provider.prepare(operation))))
-            operation = attrs.evolve(operation, parameters=parameters)
-        return operation
+        operation = create_operation(
+            way or self.ways()[0],
+            self.remote.amounts[0] if minor_units is None else minor_units,
+            self.remote.metadata(None) if metadata is None else metadata,
+            self.clock.now(),
+            **other,
+        )
+        return operation if "parameters" in other else prepared(self.provider, operation)
 
     async def create(self, operation: CreateOperation) -> Created:
         """Call create. Raises ProviderError, and Failed for an invalid result."""
@@ -458,36 +301,6 @@ class Bench:
                 f" NUL, or a value of a wrong type in {result!r}"
             )
         return result
-
-
-def names(operation: CreateOperation, created: Created) -> set[str]:
-    """The references by which an observation may name the object."""
-    return {str(operation.payment_id), created.reference, *created.aliases}
-
-
-def asset(operation: CreateOperation) -> str:
-    """The asset that is due: a token address or a currency code."""
-    if operation.crypto:
-        return operation.crypto.token_address
-    return operation.amount.currency_code
-
-
-def due(operation: CreateOperation) -> int:
-    """The amount due in units of the asset."""
-    if operation.crypto:
-        return operation.crypto.due_base_units
-    return operation.amount.minor_units
-
-
-def terms(token: CryptoCurrency, amount: Money) -> TokenTerms:
-    """The amount due in a token, at par with the price list's currency."""
-    return TokenTerms(
-        currency=token.code,
-        chain_id=token.chain_id,
-        token_address=token.token_address,
-        decimals=token.decimals,
-        due_base_units=base_units(amount, token.decimals),
-    )
 
 
 def _shown(argument: object) -> str:

@@ -1,17 +1,18 @@
 """The kit as pytest tests: `test_acme = conformance(MANIFEST, open_remote)`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import partial
+from typing import Any
 
 import pytest
 import trio
 
 from payd.plugins import ProviderManifest
-from payd.plugins.testing.bench import OpenRemote
 from payd.plugins.testing.registry import CHECKS, Check
+from payd.plugins.testing.remote import OpenRemote
 from payd.plugins.testing.report import UNPROVEN_HEADING, Outcome, Report, Verdict
-from payd.plugins.testing.run import claimed, report_of, run_check
+from payd.plugins.testing.run import report_of, run_checks
 
 _VERDICT = pytest.StashKey[tuple[ProviderManifest, Verdict]]()
 
@@ -19,14 +20,20 @@ _VERDICT = pytest.StashKey[tuple[ProviderManifest, Verdict]]()
 def conformance(manifest: ProviderManifest, open_remote: OpenRemote) -> Callable[..., None]:
     """Build one test per check; a check that is not claimed is skipped.
 
-    One that is unproven fails, unless `ProviderManifest.unproven` gives the reason.
+    One that is unproven fails, unless `ProviderManifest.unproven` gives the reason. The first test
+    runs the checks of all selected tests side by side; each of the others reports its verdict.
     """
-
-    claims = cache(lambda: trio.run(claimed, manifest, open_remote))
+    verdicts: dict[str, Verdict] = {}
 
     @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "_"))
     def test(check: Check, request: pytest.FixtureRequest) -> None:
-        verdict = trio.run(run_check, check, manifest, open_remote, claims())
+        if check.name not in verdicts:
+            checks = [one for one in _to_come(check, request) if one.name not in verdicts]
+            run = partial(run_checks, failures_max=_failures_max(request.config))
+            found = trio.run(run, checks, manifest, open_remote)
+            verdicts.update({one.check: one for one in found})
+        # A test that is run again runs its check again.
+        verdict = verdicts.pop(check.name)
         request.node.stash[_VERDICT] = (manifest, verdict)
         match verdict.outcome:
             case Outcome.FAILED:
@@ -41,6 +48,31 @@ def conformance(manifest: ProviderManifest, open_remote: OpenRemote) -> Callable
                 pytest.skip(verdict.message or "not claimed by this provider")
 
     return test
+
+
+def _to_come(check: Check, request: pytest.FixtureRequest) -> Sequence[Check]:
+    """The check of this test, and those of the tests after it, which run side by side with it.
+
+    Under pytest-xdist any other worker may have those tests.
+    """
+    if hasattr(request.config, "workerinput"):
+        return (check,)
+    items = request.session.items
+    after = items[items.index(request.node) + 1 :]
+    later: list[Any] = [
+        one.callspec.params["check"]
+        for one in after
+        if isinstance(one, pytest.Function)
+        and one.function is request.function
+        and one.get_closest_marker("skip") is None
+    ]
+    return (check, *later)
+
+
+def _failures_max(config: pytest.Config) -> int | None:
+    """After how many failures pytest stops: 1 with `-x`; None if it does not."""
+    maxfail: int = config.getoption("maxfail")
+    return maxfail or None
 
 
 def reports_of(items: Iterable[pytest.Item]) -> list[Report]:

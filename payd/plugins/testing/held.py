@@ -10,11 +10,15 @@ import trio
 from payd.plugins.testing.registry import Failed
 from payd.providers.loop_monitor import OWNER, Owner, Steps
 
-__all__ = ["interrupted_when_held", "owned"]
+__all__ = ["HeldTheLoop", "interrupted_when_held", "owned"]
 
 #: Seconds of one step after which it is interrupted: it waits for something without `await`.
 HELD_MAX_S = 10.0
 _LOOK_S = 1.0
+
+
+class HeldTheLoop(Failed):
+    """A step of the provider did not end. Nothing beside it can be the cause."""
 
 
 @contextmanager
@@ -38,7 +42,7 @@ async def interrupted_when_held() -> AsyncIterator[None]:
 
     def look(_number: int, _frame: FrameType | None) -> None:
         if (held_s := steps.running_s()) >= HELD_MAX_S:
-            raise Failed(
+            raise HeldTheLoop(
                 f"it blocked the event loop for {held_s:.0f} s and did not end: run blocking code"
                 " with trio.to_thread.run_sync"
             )

@@ -51,6 +51,8 @@ class Check:
         why: What goes wrong in payd if the check fails.
         run: The check itself; it raises Failed.
         applies: Whether the provider claims the ability, by its manifest and its methods.
+        alone: Whether no other check may run beside it: a slow neighbour could let it pass, or make
+            it look inapplicable.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Check:
     why: str
     run: Run
     applies: Applies
+    alone: bool = False
 
 
 #: Every check, in the order in which the kit runs them.
@@ -69,12 +72,22 @@ def always(_manifest: ProviderManifest, _provider: object) -> bool:
     return True
 
 
-def check(level: Level, why: str, applies: Applies = always) -> Callable[[Run], Run]:
+def supports(*abilities: type) -> Applies:
+    """Condition of a check: the provider has the methods of all these protocols."""
+    return lambda _manifest, provider: all(isinstance(provider, one) for one in abilities)
+
+
+def check(
+    level: Level, why: str, applies: Applies = always, *, alone: bool = False
+) -> Callable[[Run], Run]:
     """Register a coroutine function as a check named after it, with spaces."""
 
     def register(function: Run) -> Run:
         name = getattr(function, "__name__", "").replace("_", " ")
-        CHECKS.append(Check(name=name, level=level, why=why, run=function, applies=applies))
+        registered = Check(
+            name=name, level=level, why=why, run=function, applies=applies, alone=alone
+        )
+        CHECKS.append(registered)
         return function
 
     return register

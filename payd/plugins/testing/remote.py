@@ -1,12 +1,14 @@
 """`Remote`: the provider's remote side, scripted by the provider's author for the checks."""
 
 import enum
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from payd.plugins import NextAction, PaymentRef, RefundRef, WebhookRequest
+from payd.plugins.testing.given import BenchClock
 
 
 class Fault(enum.Enum):
@@ -264,3 +266,7 @@ class Remote:
     def secret_name(self) -> str:
         """Return the name of the credential that signs webhooks."""
         raise NotScripted("the webhooks of this remote side have no secret")
+
+
+#: Opens a remote side, with the clock of the kit, for one check.
+OpenRemote = Callable[[BenchClock], AbstractAsyncContextManager[Remote]]

@@ -21,16 +21,18 @@ from payd.plugins import (
     SupportsWatch,
 )
 from payd.plugins.testing import checks
-from payd.plugins.testing.bench import Bench, BenchClock, BenchLog, BenchSink, OpenRemote
+from payd.plugins.testing.bench import Bench
+from payd.plugins.testing.given import BenchClock, BenchLog, BenchSink
 from payd.plugins.testing.guarded import opened
-from payd.plugins.testing.held import interrupted_when_held, owned
+from payd.plugins.testing.held import HeldTheLoop, interrupted_when_held, owned
 from payd.plugins.testing.registry import CHECKS, Check, Failed
-from payd.plugins.testing.remote import CannotHappen, NotScripted, RemoteMistake
+from payd.plugins.testing.remote import CannotHappen, NotScripted, OpenRemote, RemoteMistake
 from payd.plugins.testing.report import Outcome, Report, Verdict
+from payd.plugins.testing.side_by_side import Judgement, side_by_side
 from payd.plugins.testing.watching import keep_watching, said_of
 from payd.providers.calls import describe, innermost
 
-__all__ = ["checks", "open_bench", "run_check", "run_kit"]
+__all__ = ["checks", "open_bench", "report_of", "run_check", "run_checks", "run_kit"]
 
 #: Start time of the kit's clock.
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -50,13 +52,28 @@ async def run_kit(
     now: datetime,
     on_verdict: Callable[[Verdict], None] = lambda verdict: None,
 ) -> Report:
-    """Run every check in order and return the report; `on_verdict` is called after each check."""
-    verdicts = []
-    claims = await claimed(manifest, open_remote)
-    for check in CHECKS:
-        verdicts.append(await run_check(check, manifest, open_remote, claims))
-        on_verdict(verdicts[-1])
+    """Run every check, and return the report; `on_verdict` is called for each, in their order."""
+    verdicts = await run_checks(CHECKS, manifest, open_remote, on_verdict=on_verdict)
     return report_of(manifest, verdicts, now)
+
+
+async def run_checks(
+    checks: Sequence[Check],
+    manifest: ProviderManifest,
+    open_remote: OpenRemote,
+    *,
+    on_verdict: Callable[[Verdict], None] = lambda verdict: None,
+    failures_max: int | None = None,
+) -> Sequence[Verdict]:
+    """Run checks side by side; return their verdicts in their order, as far as they ran.
+
+    With `failures_max`, those after so many failures may be left out.
+    """
+    # One check finds out by itself whether it applies.
+    claims = await claimed(manifest, open_remote) if len(checks) > 1 else None
+    run = partial(_judgement, manifest=manifest, open_remote=open_remote, claims=claims)
+    async with interrupted_when_held():
+        return await side_by_side(checks, run, on_verdict=on_verdict, failures_max=failures_max)
 
 
 def report_of(manifest: ProviderManifest, verdicts: Sequence[Verdict], now: datetime) -> Report:
@@ -93,18 +110,27 @@ async def run_check(
 
     With the names of `claimed`, a check that does not apply opens nothing.
     """
+    async with interrupted_when_held():
+        return (await _judgement(check, manifest, open_remote, claims)).verdict
+
+
+async def _judgement(
+    check: Check,
+    manifest: ProviderManifest,
+    open_remote: OpenRemote,
+    claims: Container[str] | None,
+) -> Judgement:
     began = trio.current_time()
-    if claims is not None and check.name not in claims:
-        outcome, message = Outcome.NOT_CLAIMED, ""
-    else:
-        outcome, message = await _outcome(check, manifest, open_remote)
+    outcome, message, is_certain = Outcome.NOT_CLAIMED, "", True
+    if claims is None or check.name in claims:
+        outcome, message, is_certain = await _outcome(check, manifest, open_remote)
     reason = _reason(check, manifest)
     if reason and outcome is Outcome.REMOTE_MISTAKE:
         # The author knows it: the check says nothing about the provider, and so proves nothing.
         outcome = Outcome.UNPROVEN
     if reason and outcome in (Outcome.PASSED, Outcome.NOT_CLAIMED):
         outcome, message = Outcome.FAILED, _OUTDATED.format(reason=reason, outcome=outcome.value)
-    return Verdict(
+    verdict = Verdict(
         check=check.name,
         level=check.level,
         outcome=outcome,
@@ -113,6 +139,7 @@ async def run_check(
         seconds=round(trio.current_time() - began, 3),
         reason=reason,
     )
+    return Judgement(verdict=verdict, is_certain=is_certain)
 
 
 def _reason(check: Check, manifest: ProviderManifest) -> str:
@@ -123,19 +150,22 @@ def _reason(check: Check, manifest: ProviderManifest) -> str:
 
 async def _outcome(
     check: Check, manifest: ProviderManifest, open_remote: OpenRemote
-) -> tuple[Outcome, str]:
+) -> tuple[Outcome, str, bool]:
+    """Run a check; return its outcome, the message, and whether a neighbour can have no part."""
     ended: list[BaseException] = []
     try:
         with trio.fail_after(CHECK_TIMEOUT_S):
-            async with interrupted_when_held(), open_bench(manifest, open_remote) as bench:
+            async with open_bench(manifest, open_remote) as bench:
                 ended = bench.watch_errors
                 if not check.applies(manifest, bench.provider):
-                    return Outcome.NOT_CLAIMED, ""
+                    return Outcome.NOT_CLAIMED, "", True
                 await check.run(bench)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the provider's code: its verdict
-        outcome, message = _judged(innermost(error))
-        return outcome, message + (said_of(ended) if outcome is Outcome.FAILED else "")
-    return Outcome.PASSED, ""
+        cause = innermost(error)
+        outcome, message = _judged(cause)
+        is_certain = isinstance(cause, NotScripted | CannotHappen | HeldTheLoop)
+        return outcome, message + (said_of(ended) if outcome is Outcome.FAILED else ""), is_certain
+    return Outcome.PASSED, "", True
 
 
 def _judged(error: BaseException) -> tuple[Outcome, str]:

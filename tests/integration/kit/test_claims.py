@@ -41,7 +41,12 @@ def verdict_of(unproven: Mapping[str, str], open_remote: Any, check: str = CHECK
 def as_pytest(unproven: Mapping[str, str], open_remote: Any) -> None:
     """Run one check as pytest does."""
     manifest = attrs.evolve(MANIFEST, unproven=unproven)
-    request: Any = SimpleNamespace(node=SimpleNamespace(stash=pytest.Stash()))
+    node = SimpleNamespace(stash=pytest.Stash())
+    request: Any = SimpleNamespace(
+        node=node,
+        session=SimpleNamespace(items=[node]),
+        config=SimpleNamespace(getoption=lambda _name: 0),
+    )
     conformance(manifest, open_remote)(BY_NAME[CHECK], request)
 
 

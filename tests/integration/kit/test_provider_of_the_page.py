@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -34,8 +33,8 @@ from payd.plugins.testing import (
     Fault,
     Outcome,
     Remote,
-    run_check,
 )
+from payd.plugins.testing.run import run_checks
 
 PAGE = ModuleType("page")
 exec(compile(program(), "docs/providers.md", "exec"), vars(PAGE))
@@ -222,7 +221,7 @@ async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
 
 def test_it_does_what_payd_relies_on() -> None:
     """The page's Remote scripts the usual members; what it leaves out is unproven."""
-    verdicts = [trio.run(partial(run_check, one, MANIFEST, open_remote)) for one in CHECKS]
+    verdicts = trio.run(run_checks, CHECKS, MANIFEST, open_remote)
     wrong = (Outcome.FAILED, Outcome.REMOTE_MISTAKE)
     assert not [one for one in verdicts if one.outcome in wrong]
     assert sum(one.outcome is Outcome.PASSED for one in verdicts) > 50

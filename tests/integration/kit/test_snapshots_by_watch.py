@@ -1,16 +1,15 @@
 """A watch that polls a list of objects reports snapshots, and the kit counts their money."""
 
-from functools import partial
 from typing import Any
 
 import attrs
-import pytest
 import trio
 from integration.kit.broken import manifest_of, open_acme
 from integration.kit.polling import Polling
 
 from payd.plugins import Sink
 from payd.plugins.testing import CHECKS, Level, Outcome, run_check
+from payd.plugins.testing.run import run_checks
 
 #: Its money is final at once, and `fetch` asks by itself.
 IMPOSSIBLE = {"money that vanishes is dropped", "fetch knows no more than the watch has read"}
@@ -37,14 +36,13 @@ class HalfSink:
         await self._sink.put(halved, **more)
 
 
-@pytest.mark.parametrize("check", CHECKED, ids=lambda check: check.name)
-def test_snapshots_pass(check: Any) -> None:
-    verdict = trio.run(partial(run_check, check, manifest_of(Polling), open_acme))
-    assert verdict.outcome is Outcome.PASSED, verdict
+def test_snapshots_pass() -> None:
+    verdicts = trio.run(run_checks, CHECKED, manifest_of(Polling), open_acme)
+    assert {one.outcome for one in verdicts} == {Outcome.PASSED}, verdicts
 
 
 def test_half_of_the_money_does_not() -> None:
     [check] = [one for one in CHECKED if one.name == "a watch reports what was paid"]
-    verdict = trio.run(partial(run_check, check, manifest_of(HalfPolling), open_acme))
+    verdict = trio.run(run_check, check, manifest_of(HalfPolling), open_acme)
     assert verdict.outcome is Outcome.FAILED, verdict
     assert "were reported" in verdict.message

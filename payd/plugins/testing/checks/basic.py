@@ -28,9 +28,10 @@ from payd.plugins import (
     SupportsWebhooks,
     WebhookRefused,
 )
-from payd.plugins.testing.bench import Bench, asset, due
+from payd.plugins.testing.bench import Bench
 from payd.plugins.testing.checks.standing import looked, stands
-from payd.plugins.testing.registry import CHECKS, Failed, Level, check
+from payd.plugins.testing.operations import asset, due
+from payd.plugins.testing.registry import CHECKS, Failed, Level, check, supports
 from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted
 from payd.providers.manifests import misfit, wrong_in_manifest, wrong_in_methods
 
@@ -107,14 +108,10 @@ async def the_same_operation_twice_is_one_object(bench: Bench) -> None:
         raise Failed(f"the remote side has {number} objects, not 1")
 
 
-def _prepares(_manifest: ProviderManifest, provider: object) -> bool:
-    return isinstance(provider, SupportsPrepare)
-
-
 @check(
     Level.BASIC,
     "Two calls that prepare one payment in two ways tell the customer two places to pay to.",
-    _prepares,
+    supports(SupportsPrepare),
 )
 async def prepare_is_pure(bench: Bench) -> None:
     assert isinstance(bench.provider, SupportsPrepare)

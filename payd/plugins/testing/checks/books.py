@@ -7,9 +7,11 @@ own rules: each channel alone, and all of them in many orders, with repetitions 
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
+
+import attrs
 
 from payd.domain.attention import Attention
 from payd.domain.decide import Rules
@@ -131,7 +133,7 @@ async def money_in_another_asset_does_not_count(bench: Bench) -> None:
 )
 async def money_has_the_time_at_which_it_moved(bench: Bench) -> None:
     following = await follow(bench)
-    with _far_from_utc():
+    with _FAR_FROM_UTC:
         one = await following.open()
         held = False
         with suppress(NotScripted, CannotHappen):
@@ -208,19 +210,36 @@ def _later(one: Followed) -> timedelta:
     return (one.operation.expire_time - one.operation.create_time) / 3
 
 
-@contextmanager
-def _far_from_utc() -> Iterator[None]:
-    """Let the local time differ from UTC by hours, as on many machines."""
-    before = os.environ.get("TZ")
-    os.environ["TZ"] = _ZONE
-    time.tzset()
-    try:
-        yield
-    finally:
-        os.environ.pop("TZ")
-        if before is not None:
-            os.environ["TZ"] = before
+@attrs.define
+class _FarFromUtc:
+    """Lets the local time differ from UTC by hours, as on many machines.
+
+    It is the whole process's, so the last of the checks that want it puts it back.
+    """
+
+    _wanted: int = 0
+    _before: str | None = None
+
+    def __enter__(self) -> None:
+        if not self._wanted:
+            self._before = os.environ.get("TZ")
+            self._set(_ZONE)
+        self._wanted += 1
+
+    def __exit__(self, *_error: object) -> None:
+        self._wanted -= 1
+        if not self._wanted:
+            self._set(self._before)
+
+    def _set(self, zone: str | None) -> None:
+        if zone is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = zone
         time.tzset()
+
+
+_FAR_FROM_UTC = _FarFromUtc()
 
 
 # -- amounts ---------------------------------------------------------------------------------------
@@ -266,7 +285,7 @@ async def refunds_without_payd_are_the_same_by_every_channel(bench: Bench) -> No
     await following.pay(one, one.due)
     small = missed(bench.ways()[0].decimals, lambda part: part < one.due // 8)[:_SOME]
     amounts = (one.due // 2, *small)
-    with _far_from_utc():
+    with _FAR_FROM_UTC:
         for amount in (*amounts, one.due - sum(amounts)):
             await following.refund_outside(one, amount)
             if not bench.clock.is_real:

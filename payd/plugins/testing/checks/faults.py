@@ -19,7 +19,8 @@ from payd.plugins import (
     ProviderStatus,
     RateLimited,
 )
-from payd.plugins.testing.bench import PATIENCE_S, Bench, names
+from payd.plugins.testing.bench import PATIENCE_S, Bench
+from payd.plugins.testing.operations import names
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted, RemoteMistake
 

@@ -28,10 +28,12 @@ from payd.plugins import (
     SupportsWebhooks,
     WebhookRefused,
 )
-from payd.plugins.testing.bench import CLOCKS_APART, Bench, BenchSink, due, names
+from payd.plugins.testing.bench import CLOCKS_APART, Bench
 from payd.plugins.testing.checks.scan import read
 from payd.plugins.testing.checks.watch import watch_until_quiet
 from payd.plugins.testing.folding import Piece, Truth, compare, fold, orders, rules_of, stored
+from payd.plugins.testing.given import BenchSink
+from payd.plugins.testing.operations import due, names
 from payd.plugins.testing.registry import Failed
 from payd.plugins.testing.remote import CannotHappen, NotScripted
 from payd.providers import answers

@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 from payd.plugins import ProviderStatus, SupportsEvents
-from payd.plugins.testing.bench import CLOCKS_APART, Bench, asset, due
+from payd.plugins.testing.bench import CLOCKS_APART, Bench
 from payd.plugins.testing.checks.refunding import FETCH, paid
 from payd.plugins.testing.checks.standing import looked, stands
+from payd.plugins.testing.operations import asset, due
 from payd.plugins.testing.registry import Failed, Level, check
 from payd.plugins.testing.remote import CannotHappen
 

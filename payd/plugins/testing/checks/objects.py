@@ -5,10 +5,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from payd.plugins import ObjectPage, ProviderManifest, RemoteObject, SupportsCompare
+from payd.plugins import ObjectPage, RemoteObject, SupportsCompare
 from payd.plugins.testing.bench import Bench
 from payd.plugins.testing.checks.scan import add_foreign
-from payd.plugins.testing.registry import Failed, Level, check
+from payd.plugins.testing.registry import Failed, Level, check, supports
 from payd.plugins.testing.remote import CannotHappen, NotScripted
 
 _PAGES_MAX = 100
@@ -18,10 +18,6 @@ _OBJECTS_MAX = 48
 _NEAR = timedelta(minutes=1)
 #: Between two objects whose periods differ; short enough that none expires.
 _APART = timedelta(minutes=10)
-
-
-def _compares(_manifest: ProviderManifest, provider: object) -> bool:
-    return isinstance(provider, SupportsCompare)
 
 
 async def _listed(
@@ -48,7 +44,7 @@ async def _listed(
 @check(
     Level.SCAN,
     "payd reads the whole list every day; one without an end is read for ever.",
-    _compares,
+    supports(SupportsCompare),
 )
 async def the_list_of_objects_ends(bench: Bench) -> None:
     _, ref, _ = await bench.opened()
@@ -59,7 +55,9 @@ async def the_list_of_objects_ends(bench: Bench) -> None:
     await _listed(bench, now - 3 * _NEAR, now - 2 * _NEAR)
 
 
-@check(Level.SCAN, "An object that is missing from the list counts as lost.", _compares)
+@check(
+    Level.SCAN, "An object that is missing from the list counts as lost.", supports(SupportsCompare)
+)
 async def no_object_is_lost_between_pages(bench: Bench) -> None:
     created: dict[UUID, str] = {}
     since, pages = bench.clock.now() - _NEAR, 0
@@ -85,7 +83,11 @@ async def no_object_is_lost_between_pages(bench: Bench) -> None:
             raise Failed(f"the list has {other} for a payment whose object is {reference}")
 
 
-@check(Level.SCAN, "payd misses the payments of objects that are of another day.", _compares)
+@check(
+    Level.SCAN,
+    "payd misses the payments of objects that are of another day.",
+    supports(SupportsCompare),
+)
 async def only_objects_of_the_period_are_listed(bench: Bench) -> None:
     began = bench.clock.now()
     _, early, _ = await bench.opened()

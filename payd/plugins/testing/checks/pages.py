@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from payd.plugins import SupportsScan
 from payd.plugins.testing.bench import Bench
 from payd.plugins.testing.checks.followed import Followed, follow
-from payd.plugins.testing.checks.scan import scans
 from payd.plugins.testing.folding import fold
-from payd.plugins.testing.registry import Failed, Level, check
+from payd.plugins.testing.registry import Failed, Level, check, supports
 from payd.plugins.testing.remote import CannotHappen, NotScripted
 
 #: Payments beyond a page: an odd and an even number, so that the page ends at other events.
@@ -16,7 +16,7 @@ _BEYOND = (5, 6)
 @check(
     Level.SCAN,
     "Some events name a payment, others have its money: one lost between two pages may be it.",
-    scans,
+    supports(SupportsScan),
 )
 async def every_page_of_a_scan_has_its_money(bench: Bench) -> None:
     for beyond in _BEYOND:

@@ -23,9 +23,10 @@ from payd.plugins import (
     SupportsScan,
     SupportsWebhooks,
 )
-from payd.plugins.testing.bench import Bench, asset, due, names
+from payd.plugins.testing.bench import Bench
 from payd.plugins.testing.checks.scan import read
 from payd.plugins.testing.checks.webhooks import verified
+from payd.plugins.testing.operations import asset, due, names
 from payd.plugins.testing.registry import Failed
 
 __all__ = ["FETCH", "Paid", "known", "paid", "refunds_of"]

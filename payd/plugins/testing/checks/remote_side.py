@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from payd.plugins import Created, ProviderError
-from payd.plugins.testing.bench import Bench, due
+from payd.plugins.testing.bench import Bench
 from payd.plugins.testing.checks.faults import CALL_FAULTS
+from payd.plugins.testing.operations import due
 from payd.plugins.testing.registry import Level, check
 from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted, RemoteMistake
 

@@ -8,10 +8,11 @@ from uuid import UUID
 
 import trio
 
-from payd.plugins import Page, ProviderEvent, ProviderManifest, SupportsScan, SupportsWebhooks
-from payd.plugins.testing.bench import Bench, due, names
+from payd.plugins import Page, ProviderEvent, SupportsScan, SupportsWebhooks
+from payd.plugins.testing.bench import Bench
 from payd.plugins.testing.checks.webhooks import verified
-from payd.plugins.testing.registry import Failed, Level, check
+from payd.plugins.testing.operations import due, names
+from payd.plugins.testing.registry import Failed, Level, check, supports
 from payd.plugins.testing.remote import CannotHappen, NotScripted
 
 _PAGES_MAX = 200
@@ -19,15 +20,6 @@ _PAGES_MAX = 200
 _LAG_MAX = timedelta(minutes=10)
 #: What other software may call its orders: text, payd's own kind of id, nothing.
 _FOREIGN = ("order 17", str(UUID(int=17)), "")
-
-
-def scans(_manifest: ProviderManifest, provider: object) -> bool:
-    """Condition of a check: the provider has a scan."""
-    return isinstance(provider, SupportsScan)
-
-
-def _scans_and_takes_webhooks(_manifest: ProviderManifest, provider: object) -> bool:
-    return isinstance(provider, SupportsScan) and isinstance(provider, SupportsWebhooks)
 
 
 async def read(bench: Bench, cursor: str | None) -> tuple[dict[str, ProviderEvent], str | None]:
@@ -86,7 +78,7 @@ async def add_foreign(bench: Bench) -> None:
         await bench.remote.add_foreign(name)
 
 
-@check(Level.SCAN, "If a webhook is lost, only the scan reports the money.", scans)
+@check(Level.SCAN, "If a webhook is lost, only the scan reports the money.", supports(SupportsScan))
 async def a_scan_reports_what_webhooks_missed(bench: Bench) -> None:
     _, start = await read(bench, None)
     for add in (partial(add_foreign, bench), bench.remote.add_unreadable):
@@ -97,7 +89,7 @@ async def a_scan_reports_what_webhooks_missed(bench: Bench) -> None:
     _all_reported(bench, paid, events)
 
 
-@check(Level.SCAN, "An event missed between two pages would never be read.", scans)
+@check(Level.SCAN, "An event missed between two pages would never be read.", supports(SupportsScan))
 async def nothing_is_lost_between_pages(bench: Bench) -> None:
     _, cursor = await read(bench, None)
     paid: list[set[str]] = []
@@ -115,7 +107,7 @@ async def nothing_is_lost_between_pages(bench: Bench) -> None:
     Level.SCAN,
     "Some reports appear late, with a time before the cursor; a scan that goes by the time misses"
     " them.",
-    scans,
+    supports(SupportsScan),
 )
 async def an_event_that_appears_late_is_read(bench: Bench) -> None:
     _, start = await read(bench, None)
@@ -139,7 +131,11 @@ async def an_event_that_appears_late_is_read(bench: Bench) -> None:
         )
 
 
-@check(Level.SCAN, "After a crash the daemon scans again from the stored cursor.", scans)
+@check(
+    Level.SCAN,
+    "After a crash the daemon scans again from the stored cursor.",
+    supports(SupportsScan),
+)
 async def a_scan_from_the_same_cursor_returns_the_same_events(bench: Bench) -> None:
     _, start = await read(bench, None)
     await _paid(bench, 3)
@@ -154,7 +150,7 @@ async def a_scan_from_the_same_cursor_returns_the_same_events(bench: Bench) -> N
 @check(
     Level.SCAN,
     "The inbox drops repeated event ids; an event with two ids would be processed twice.",
-    _scans_and_takes_webhooks,
+    supports(SupportsScan, SupportsWebhooks),
 )
 async def an_event_is_the_same_by_webhook_and_scan(bench: Bench) -> None:
     _, start = await read(bench, None)

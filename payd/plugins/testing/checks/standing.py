@@ -1,7 +1,8 @@
 """Read an object's current state, and assert it."""
 
 from payd.plugins import Created, CreateOperation, PaymentRef, ProviderStatus, Snapshot
-from payd.plugins.testing.bench import Bench, asset, due
+from payd.plugins.testing.bench import Bench
+from payd.plugins.testing.operations import asset, due
 from payd.plugins.testing.registry import Failed
 
 

@@ -15,7 +15,8 @@ from payd.plugins import (
     ProviderStatus,
     Snapshot,
 )
-from payd.plugins.testing.bench import Bench, due
+from payd.plugins.testing.bench import Bench
+from payd.plugins.testing.operations import due
 from payd.plugins.testing.registry import Failed, Level, check
 
 #: Enough for every pair of actions to occur.

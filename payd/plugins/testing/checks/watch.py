@@ -2,30 +2,27 @@
 
 import trio
 
-from payd.plugins import ProviderManifest, ReceiptState, SupportsWatch
-from payd.plugins.testing.bench import PATIENCE_S, Bench, BenchSink, due, names
-from payd.plugins.testing.registry import Failed, Level, check
+from payd.plugins import ReceiptState, SupportsWatch
+from payd.plugins.testing.bench import PATIENCE_S, Bench
+from payd.plugins.testing.given import BenchSink
+from payd.plugins.testing.operations import due, names
+from payd.plugins.testing.registry import Failed, Level, check, supports
 from payd.plugins.testing.watching import keep_watching
 
 #: Looks, 0.1 s apart, at an unchanged sink after which a watch counts as idle: when it has reported
 #: money of the object, and when it has not. On a busy machine the first report may take seconds.
 _QUIET = 8
-_STILL = 60
+STILL = 60
 #: The same for a watch that has reported before, and need not report it again.
 _AGAIN = 20
 
 
-def watches(_manifest: ProviderManifest, provider: object) -> bool:
-    """Condition of a check: the provider has a watch."""
-    return isinstance(provider, SupportsWatch)
-
-
 async def watch_until_quiet(
-    bench: Bench, sink: BenchSink, called: set[str], still: int = _STILL
+    bench: Bench, sink: BenchSink, called: set[str], still: int | None = None
 ) -> None:
     """Run the watch until it has reported money of the object and then nothing new.
 
-    `still`: looks after which one that has reported nothing counts as idle.
+    `still`: looks after which one that has reported nothing counts as idle, other than STILL.
     """
     assert isinstance(bench.provider, SupportsWatch)
     with trio.move_on_after(PATIENCE_S):
@@ -35,14 +32,26 @@ async def watch_until_quiet(
             nursery.cancel_scope.cancel()
 
 
-async def until_quiet(bench: Bench, sink: BenchSink, called: set[str], still: int = _STILL) -> None:
+async def until_quiet(
+    bench: Bench, sink: BenchSink, called: set[str], still: int | None = None
+) -> None:
     """Wait until a running watch has reported money of the object and then nothing new."""
     quiet, seen = 0, -1
+    still = STILL if still is None else still
     while quiet < (_QUIET if confirmed(sink, called) else still):
         await bench.remote.rest()
         await trio.sleep(0.1)
         quiet = quiet + 1 if len(sink.stored) == seen else 0
         seen = len(sink.stored)
+
+
+async def until_reported(bench: Bench, sink: BenchSink, called: set[str]) -> None:
+    """Wait until a running watch has reported money of the object, or long enough."""
+    for _ in range(STILL):
+        if confirmed(sink, called):
+            return
+        await bench.remote.rest()
+        await trio.sleep(0.1)
 
 
 def confirmed(sink: BenchSink, called: set[str]) -> int:
@@ -54,7 +63,7 @@ def confirmed(sink: BenchSink, called: set[str]) -> int:
     )
 
 
-@check(Level.WATCH, "Nothing else reports money that the watch misses.", watches)
+@check(Level.WATCH, "Nothing else reports money that the watch misses.", supports(SupportsWatch))
 async def a_watch_reports_what_was_paid(bench: Bench) -> None:
     sink = bench.sink()
     operation, ref, created = await bench.opened()
@@ -69,7 +78,7 @@ async def a_watch_reports_what_was_paid(bench: Bench) -> None:
 @check(
     Level.WATCH,
     "Daemons restart; what happened meanwhile must be reported afterwards, once.",
-    watches,
+    supports(SupportsWatch),
 )
 async def a_restarted_watch_continues_where_it_stopped(bench: Bench) -> None:
     sink = bench.sink()
@@ -87,7 +96,7 @@ async def a_restarted_watch_continues_where_it_stopped(bench: Bench) -> None:
 @check(
     Level.WATCH,
     "A failed database write stores nothing, so the watch must report it again.",
-    watches,
+    supports(SupportsWatch),
 )
 async def what_could_not_be_stored_is_reported_again(bench: Bench) -> None:
     sink = bench.sink(refuses=range(2))
@@ -103,14 +112,15 @@ async def what_could_not_be_stored_is_reported_again(bench: Bench) -> None:
 @check(
     Level.WATCH,
     "payd recognises a repeated receipt by its id; money with two ids counts twice.",
-    watches,
+    supports(SupportsWatch),
+    alone=True,
 )
 async def the_same_money_has_the_same_id(bench: Bench) -> None:
     operation, ref, created = await bench.opened()
     await bench.remote.pay(ref, due(operation))
     called = names(operation, created)
     sinks = []
-    for still in (_STILL, _AGAIN):
+    for still in (STILL, _AGAIN):
         sinks.append(bench.sink())
         await watch_until_quiet(bench, sinks[-1], called, still)
     both = BenchSink(stored=[*sinks[0].stored, *sinks[1].stored])
@@ -119,7 +129,11 @@ async def the_same_money_has_the_same_id(bench: Bench) -> None:
         raise Failed(f"two watches reported {reported} in all, but {due(operation)} were paid")
 
 
-@check(Level.WATCH, "A watch that ignores cancellation delays the daemon's stop.", watches)
+@check(
+    Level.WATCH,
+    "A watch that ignores cancellation delays the daemon's stop.",
+    supports(SupportsWatch),
+)
 async def a_watch_ends_when_it_is_cancelled(bench: Bench) -> None:
     assert isinstance(bench.provider, SupportsWatch)
     with trio.move_on_after(0.5) as scope:

@@ -6,10 +6,17 @@ from functools import partial
 import trio
 
 from payd.plugins import ReceiptState, SupportsWatch
-from payd.plugins.testing.bench import PATIENCE_S, Bench, BenchSink, due, names
+from payd.plugins.testing.bench import PATIENCE_S, Bench
 from payd.plugins.testing.checks.faults import CALL_FAULTS, Opened, under_each
-from payd.plugins.testing.checks.watch import confirmed, until_quiet, watch_until_quiet, watches
-from payd.plugins.testing.registry import Failed, Level, check
+from payd.plugins.testing.checks.watch import (
+    confirmed,
+    until_quiet,
+    until_reported,
+    watch_until_quiet,
+)
+from payd.plugins.testing.given import BenchSink
+from payd.plugins.testing.operations import due, names
+from payd.plugins.testing.registry import Failed, Level, check, supports
 from payd.plugins.testing.remote import CannotHappen, Fault, NotScripted, RemoteMistake
 from payd.plugins.testing.watching import keep_watching
 
@@ -26,7 +33,7 @@ _UNFINAL = 20
 @check(
     Level.WATCH,
     "A cursor that is stored before its reports passes over money when the next write fails.",
-    watches,
+    supports(SupportsWatch),
 )
 async def a_write_that_fails_at_any_moment_loses_nothing(bench: Bench) -> None:
     for number in range(_PUTS):
@@ -48,7 +55,7 @@ async def a_write_that_fails_at_any_moment_loses_nothing(bench: Bench) -> None:
 @check(
     Level.WATCH,
     "The remote side is away now and then; what is paid meanwhile must be reported afterwards.",
-    watches,
+    supports(SupportsWatch),
 )
 async def a_fault_in_the_watch_loses_nothing(bench: Bench) -> None:
     bench.require_requests("watch")
@@ -62,7 +69,7 @@ async def a_fault_in_the_watch_loses_nothing(bench: Bench) -> None:
 @check(
     Level.WATCH,
     "A refusal that is read as an empty list moves the cursor past the money.",
-    watches,
+    supports(SupportsWatch),
 )
 async def a_forbidden_watch_loses_nothing(bench: Bench) -> None:
     bench.require_requests("watch")
@@ -96,8 +103,10 @@ async def _through(
                 )
             await bench.remote.mend()
             await bench.waited(_delay_s(bench))
-            await until_quiet(bench, sink, during.called)
+            await until_reported(bench, sink, during.called)
             await _pay(bench, sink, after)
+            # More may come of each.
+            await until_quiet(bench, sink, after.called)
             nursery.cancel_scope.cancel()
     _complete(sink, what, (before, during, after))
 
@@ -109,7 +118,7 @@ async def _open(bench: Bench) -> Opened:
 
 async def _pay(bench: Bench, sink: BenchSink, opened: Opened) -> None:
     await bench.remote.pay(opened.ref, due(opened.operation))
-    await until_quiet(bench, sink, opened.called)
+    await until_reported(bench, sink, opened.called)
 
 
 def _complete(sink: BenchSink, what: str, paid: Sequence[Opened]) -> None:
@@ -131,7 +140,8 @@ def _delay_s(bench: Bench) -> float:
 @check(
     Level.WATCH,
     "A customer waits for money that payd shows as on its way, and that will never come.",
-    watches,
+    supports(SupportsWatch),
+    alone=True,
 )
 async def money_that_vanishes_is_dropped(bench: Bench) -> None:
     sink = bench.sink()

@@ -2,10 +2,11 @@
 
 from datetime import datetime, timedelta
 
-from payd.plugins import PaymentRef, ProviderError
-from payd.plugins.testing.bench import Bench, due, names
-from payd.plugins.testing.checks.watch import watch_until_quiet, watches
-from payd.plugins.testing.registry import Failed, Level, check
+from payd.plugins import PaymentRef, ProviderError, SupportsWatch
+from payd.plugins.testing.bench import Bench
+from payd.plugins.testing.checks.watch import watch_until_quiet
+from payd.plugins.testing.operations import due, names
+from payd.plugins.testing.registry import Failed, Level, check, supports
 from payd.plugins.testing.remote import CannotHappen
 
 #: Longer than clocks are apart, and shorter than anything lives.
@@ -16,7 +17,8 @@ _MEANWHILE = timedelta(minutes=5)
     Level.WATCH,
     "payd ends a payment when a look after its expiry shows no money: money that is paid and not"
     " yet read would be late.",
-    watches,
+    supports(SupportsWatch),
+    alone=True,
 )
 async def fetch_knows_no_more_than_the_watch_has_read(bench: Bench) -> None:
     if not bench.remote.needs_watch:

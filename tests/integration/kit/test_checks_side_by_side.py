@@ -1,0 +1,139 @@
+"""Checks that run side by side are judged as if each ran alone, also under pytest."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from acme_provider import MANIFEST
+from acme_provider.conformance import AcmeRemote, open_remote
+from acme_provider.provider import AcmeProvider
+from integration.kit.broken import manifest_of
+from integration.kit.remotes import opening
+
+from payd.plugins.testing import CHECKS, Fault, Level, Outcome
+from payd.plugins.testing.run import run_checks
+
+BASIC = [check for check in CHECKS if check.level is Level.BASIC]
+RESILIENCE = [check for check in CHECKS if check.level is Level.RESILIENCE]
+
+#: The instances of the remote side that are under a fault.
+FAULTY: set["SharesItsFault"] = set()
+
+
+class SharesItsFault(AcmeRemote):
+    """A remote side of which all instances share a variable of its module."""
+
+    async def fault(self, fault: Fault) -> None:
+        FAULTY.add(self)
+        await super().fault(fault)
+
+    async def mend(self) -> None:
+        FAULTY.discard(self)
+        await super().mend()
+
+    async def objects(self, payment_id: Any) -> int:
+        return 7 if FAULTY - {self} else await super().objects(payment_id)
+
+
+def test_a_remote_side_with_state_of_its_module_is_judged_as_alone() -> None:
+    verdicts = trio.run(run_checks, RESILIENCE, MANIFEST, opening(SharesItsFault))
+    fine = (Outcome.PASSED, Outcome.NOT_CLAIMED)
+    assert not [one for one in verdicts if one.outcome not in fine]
+
+
+class BlocksInCreate(AcmeProvider):
+    """Holds the event loop for most of a second in each create."""
+
+    async def create(self, operation: Any) -> Any:
+        time.sleep(0.7)  # noqa: ASYNC251 - the mistake
+        return await super().create(operation)
+
+
+def test_a_check_that_is_held_up_by_another_is_not_blamed() -> None:
+    names = (
+        "no call blocks the event loop",
+        "health is fast and free of effects",
+        "the manifest is valid",
+        "an unknown setting is refused",
+        "an open object is found open",
+        "a webhook of a partial payment reports the part",
+    )
+    checks = [check for check in CHECKS if check.name in names]
+    verdicts = trio.run(run_checks, checks, manifest_of(BlocksInCreate), open_remote)
+    failed = [one.check for one in verdicts if one.outcome is not Outcome.PASSED]
+    assert failed == ["no call blocks the event loop"]
+
+
+# -- under pytest ------------------------------------------------------------------------------
+
+PROGRAM = """
+from contextlib import asynccontextmanager
+
+import attrs
+from acme_provider import MANIFEST
+from acme_provider.conformance import open_remote
+from acme_provider.provider import AcmeProvider, open_provider
+
+from payd.plugins.testing import conformance
+
+
+class TellsOthers(AcmeProvider):
+    async def health(self):
+        return "well"
+
+
+@asynccontextmanager
+async def factory(context, config):
+    async with open_provider(context, config) as provider:
+        provider.__class__ = TellsOthers
+        yield provider
+
+
+test_acme = conformance(attrs.evolve(MANIFEST, factory=factory), open_remote)
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A module with the tests of a provider whose health is wrong."""
+    path = tmp_path_factory.mktemp("program") / "test_acme.py"
+    path.write_text(PROGRAM)
+    return path
+
+
+def run_pytest(program: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the tests in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", *arguments],
+        cwd=program.parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+CHOSEN = "manifest or health_is_fast or found_open"
+
+
+def test_each_check_is_a_test_and_only_chosen_ones_run(program: Path) -> None:
+    done = run_pytest(program, "-k", CHOSEN)
+    assert done.returncode == 1
+    assert "2 passed" in done.stdout
+    assert "1 failed" in done.stdout
+    assert "FAILED test_acme.py::test_acme[health_is_fast_and_free_of_effects]" in done.stdout
+    assert "health returned 'well', not None" in done.stdout
+    assert "basic      2 of 3 passed, 1 failed" in done.stdout
+
+
+def test_it_stops_at_the_first_failure(program: Path) -> None:
+    done = run_pytest(program, "-x", "-k", CHOSEN + " or overpayments or refunds_are_reported")
+    assert done.returncode == 1
+    assert "2 passed" in done.stdout
+    assert "1 failed" in done.stdout
+    assert "stopping after 1 failures" in done.stdout
