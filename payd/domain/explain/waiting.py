@@ -1,0 +1,266 @@
+"""What a payment waits for: what must happen next, who must do it, and when payd looks next.
+
+It asks `decide` what a status check would do, and reads the times that `decide` has set.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from payd.domain.attention import Attention
+from payd.domain.decide import decide, next_check_time
+from payd.domain.dispute import DisputeStatus
+from payd.domain.evidence import ProviderStatus, Snapshot
+from payd.domain.explain.moves import money_on_its_way
+from payd.domain.explain.reasons import open_reason
+from payd.domain.explain.words import listing, money, price_of, when
+from payd.domain.explanation import Actor, WaitingFor
+from payd.domain.history import Circumstances, History
+from payd.domain.next_action import CryptoTransfer, Redirect, Show
+from payd.domain.outcome import Asking
+from payd.domain.payment import Payment, Status
+from payd.domain.refund import Refund, RefundStatus
+
+#: Reasons for which an open payment does not go on without a person, and what that person does.
+_BLOCKED: dict[Attention, Callable[[Payment], str]] = {
+    Attention.OUTCOME_UNKNOWN: lambda p: (
+        f"A person has to find out at {p.provider} whether it has the operation"
+        f" payd:{p.id}:create:v1 (OUTCOME_UNKNOWN); payd keeps asking."
+    ),
+    Attention.AMOUNT_MISMATCH: lambda p: (
+        f"A person has to find out what {p.provider_reference} asked for at {p.provider}"
+        f" (AMOUNT_MISMATCH)."
+    ),
+    Attention.STUCK: lambda p: (
+        f"A person has to find out why {p.provider} does not say what became of"
+        f" {p.provider_reference or 'the payment'} (STUCK); payd keeps asking."
+    ),
+}
+
+
+def waiting_for(history: History, around: Circumstances) -> WaitingFor:
+    """The first of these that is the case."""
+    payment = history.payment
+    return (
+        _reports(history)
+        or (_open(payment, around) if payment.status.is_open else None)
+        or _refunds(payment)
+        or _disputes(payment)
+        or _attention(payment)
+        or _events(history)
+        or WaitingFor(what=_nothing(payment, around), actor=Actor.NOBODY)
+    )
+
+
+def next_look_time(payment: Payment, now: datetime) -> datetime | None:
+    """When payd asks the provider next, about the payment or one of its refunds."""
+    times = [refund.next_check_time for refund in payment.refunds]
+    times.append(payment.next_check_time or next_check_time(payment, now))
+    return min((time for time in times if time is not None), default=None)
+
+
+def outlook(payment: Payment, around: Circumstances, time: datetime) -> Status:
+    """The status after a status check at `time` that shows no more money than is known."""
+    check = Snapshot(
+        status=payment.provider_status or ProviderStatus.OPEN,
+        asset=payment.asset,
+        received=payment.snapshot_received,
+        confirmed=payment.snapshot_confirmed,
+        as_of=time,
+    )
+    decision = decide(payment, check, time, around.rules)
+    return decision.payment.status if decision else payment.status
+
+
+def _reports(history: History) -> WaitingFor | None:
+    if not history.waiting:
+        return None
+    first, *others = history.waiting
+    more = f", with {len(others)} more" if others else ""
+    tried = f", {first.attempts} attempts so far" if first.attempts else ""
+    again = f", next at {when(first.retry_time)}" if first.retry_time else ""
+    return WaitingFor(
+        what=f"payd has to settle the report {first.event_id} of {history.payment.provider},"
+        f" received at {when(first.receive_time)}{more}{tried}{again}.",
+        actor=Actor.PAYD,
+    )
+
+
+# -- open payments -------------------------------------------------------------------------------
+
+
+def _open(payment: Payment, around: Circumstances) -> WaitingFor:
+    blocking = [reason for reason in _BLOCKED if reason in payment.attention]
+    if blocking:
+        return WaitingFor(what=_BLOCKED[blocking[0]](payment), actor=Actor.OPERATOR)
+    match payment.status:
+        case Status.CREATING:
+            return _creating(payment, around)
+        case Status.CANCELING:
+            return _canceling(payment)
+    is_moving = payment.provider_status is ProviderStatus.PROCESSING
+    if is_moving or payment.received > payment.confirmed:
+        return WaitingFor(what=f"{money_on_its_way(payment)}.", actor=Actor.PROVIDER)
+    if around.now >= payment.expire_time:
+        return _overdue(payment, around)
+    return WaitingFor(what=_to_pay(payment, around), actor=Actor.CUSTOMER)
+
+
+def _creating(payment: Payment, around: Circumstances) -> WaitingFor:
+    provider = payment.provider
+    if payment.ask_deadline is not None and payment.ask_deadline > around.now:
+        return WaitingFor(
+            what=f"{provider} has to answer payd's request, at the latest at"
+            f" {when(payment.ask_deadline)}.",
+            actor=Actor.PROVIDER,
+        )
+    if payment.asking is Asking.NOT_ATTEMPTED:
+        give_up = payment.create_time + around.rules.not_attempted_limit
+        return WaitingFor(
+            what=f"payd has to reach {provider}; nothing was sent so far. If nothing can be sent"
+            f" until {when(give_up)}, the payment fails.",
+            actor=Actor.PAYD,
+        )
+    return WaitingFor(
+        what=f"payd has to find out whether {provider} has the payment: it looks for the operation"
+        f" payd:{payment.id}:create:v1 there{_in_vain(payment)}.",
+        actor=Actor.PAYD,
+    )
+
+
+def _in_vain(payment: Payment) -> str:
+    """The status checks since the last change, which brought nothing."""
+    if payment.checks == 0:
+        return ""
+    return (
+        f"; {payment.checks} status {'check' if payment.checks == 1 else 'checks'} brought nothing"
+    )
+
+
+def _canceling(payment: Payment) -> WaitingFor:
+    if payment.provider_reference is None:
+        return WaitingFor(
+            what=f"payd has to find out whether {payment.provider} has the payment before it can"
+            f" close it there.",
+            actor=Actor.PAYD,
+        )
+    return WaitingFor(
+        what=f"{payment.provider} has to confirm that {payment.provider_reference} can no longer be"
+        f" paid{_in_vain(payment)}.",
+        actor=Actor.PROVIDER,
+    )
+
+
+def _overdue(payment: Payment, around: Circumstances) -> WaitingFor:
+    provider = payment.provider
+    first = f"close it at {provider}" if around.can_close else f"read {provider} beyond that"
+    ends = outlook(payment, around, around.now).value
+    return WaitingFor(
+        what=f"The time to pay ended at {when(payment.expire_time)}. payd has to {first}; unless"
+        f" more money turns up, the payment then becomes {ends}.",
+        actor=Actor.PAYD,
+    )
+
+
+def _to_pay(payment: Payment, around: Circumstances) -> str:
+    missing = money(payment, payment.due - payment.confirmed)
+    until = when(payment.expire_time)
+    match payment.next_action:
+        case Redirect(url=url):
+            how = f"pay {missing} at {url}"
+        case CryptoTransfer() as transfer:
+            memo = f" with the memo {transfer.memo}" if transfer.memo else ""
+            how = (
+                f"transfer {missing} ({price_of(payment)}) on chain {transfer.chain_id} to"
+                f" {transfer.receiver_address}{memo}"
+            )
+        case Show():
+            how = f"pay {missing} as the instructions of the payment say"
+        case _:
+            how = f"pay {missing} at {payment.provider}"
+    ends = outlook(payment, around, payment.expire_time).value
+    return f"The customer has to {how}, until {until}; otherwise the payment becomes {ends}."
+
+
+# -- what comes after ----------------------------------------------------------------------------
+
+
+def _refunds(payment: Payment) -> WaitingFor | None:
+    for refund in payment.refunds:
+        if refund.status.is_open:
+            return _refund(payment, refund)
+    return None
+
+
+def _refund(payment: Payment, refund: Refund) -> WaitingFor:
+    amount, provider = money(payment, refund.amount), payment.provider
+    match refund.status:
+        case RefundStatus.AWAITING_APPROVAL:
+            what = f"An operator other than {refund.requester} has to approve refund {refund.id}"
+            return WaitingFor(what=f"{what} of {amount}.", actor=Actor.OPERATOR)
+        case RefundStatus.AWAITING_TRANSFER:
+            to = f" to {refund.destination}" if refund.destination else ""
+            what = f"A person has to send {amount}{to} for refund {refund.id}, with its reference."
+            return WaitingFor(what=what, actor=Actor.OPERATOR)
+        case RefundStatus.CREATING if Attention.STUCK in payment.attention:
+            what = f"A person has to find out at {provider} what became of refund {refund.id}"
+            return WaitingFor(what=f"{what} of {amount}; payd keeps asking.", actor=Actor.OPERATOR)
+        case RefundStatus.CREATING if refund.asking is Asking.NOT_ATTEMPTED:
+            what = f"payd has to send refund {refund.id} of {amount} to {provider}."
+            return WaitingFor(what=what, actor=Actor.PAYD)
+        case RefundStatus.CREATING:
+            what = f"payd has to find out what became of refund {refund.id} of {amount}."
+            return WaitingFor(what=what, actor=Actor.PAYD)
+        case _:
+            what = f"{provider} has to finish refund {refund.id} of {amount}."
+            return WaitingFor(what=what, actor=Actor.PROVIDER)
+
+
+def _disputes(payment: Payment) -> WaitingFor | None:
+    for dispute in payment.disputes:
+        due = dispute.evidence_due_time
+        until = f" until {when(due)}" if due else ""
+        match dispute.status:
+            case DisputeStatus.NEEDS_RESPONSE:
+                what = f"A person has to answer dispute {dispute.id} at {payment.provider}{until}."
+                return WaitingFor(what=what, actor=Actor.OPERATOR)
+            case DisputeStatus.UNDER_REVIEW:
+                what = f"The customer's bank has to decide dispute {dispute.id}."
+                return WaitingFor(what=what, actor=Actor.PROVIDER)
+            case DisputeStatus.INQUIRY:
+                what = f"A person may answer the bank's inquiry {dispute.id}{until}."
+                return WaitingFor(what=what, actor=Actor.OPERATOR)
+    return None
+
+
+def _attention(payment: Payment) -> WaitingFor | None:
+    open_ones = [record for record in payment.attention_records if record.is_open]
+    if not open_ones:
+        return None
+    if len(open_ones) == 1:
+        what = f"{open_ones[0].reason.value}: {open_reason(payment, open_ones[0])}"
+    else:
+        what = f"{listing(sorted(record.reason.value for record in open_ones))}."
+    return WaitingFor(what=f"A person has to look at {what}", actor=Actor.OPERATOR)
+
+
+def _events(history: History) -> WaitingFor | None:
+    waiting = [event for event in history.events if event.publish_time is None]
+    if not waiting:
+        return None
+    first = waiting[0]
+    error = f" The last attempt failed: {first.last_error}." if first.last_error else ""
+    return WaitingFor(
+        what=f"payd has to publish {listing(event.subject for event in waiting)}, which"
+        f" {'waits' if len(waiting) == 1 else 'wait'} in the outbox since"
+        f" {when(first.create_time)}.{error}",
+        actor=Actor.PAYD,
+    )
+
+
+def _nothing(payment: Payment, around: Circumstances) -> str:
+    may_come = payment.status in (Status.EXPIRED, Status.FAILED) and payment.provider_reference
+    if may_come and around.rules.late_payments_complete:
+        end = payment.late_end(around.rules.late_window)
+        if around.now <= end:
+            return f"Nothing. Money that moves until {when(end)} would still complete the payment."
+    return "Nothing: the payment is over."

@@ -1,0 +1,119 @@
+"""How amounts, times and names are written in an explanation: whole, and in units of a currency."""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from payd.domain.decimals import format_units
+from payd.domain.money import currency_exponent
+from payd.domain.payment import Payment
+
+
+def money(payment: Payment, amount: int) -> str:
+    """An amount in the unit of what is due: `149.00 USD`, `149.000000 USDC`."""
+    return f"{_number(payment, amount)} {_unit(payment)}"
+
+
+def price_of(payment: Payment) -> str:
+    """The price in its currency, also where tokens are due: `149.00 USD`."""
+    code = payment.amount.currency_code
+    return f"{format_units(payment.amount.minor_units, currency_exponent(code))} {code}"
+
+
+def of_due(payment: Payment, amount: int) -> str:
+    """A part of what is due: `50.00 of 149.00 USD`."""
+    return f"{_number(payment, amount)} of {money(payment, payment.due)}"
+
+
+def in_asset(payment: Payment, asset: str, amount: int) -> str:
+    """An amount in any asset; of a foreign token payd does not know the decimals."""
+    if payment.is_asset(asset):
+        return money(payment, amount)
+    if re.fullmatch("[A-Z]{3}", asset):
+        return f"{format_units(amount, currency_exponent(asset))} {asset}"
+    return f"{amount} base units of {asset}"
+
+
+def minor_units(payment: Payment, amount: int) -> str:
+    """An amount as `payd refund --amount` takes it, in the payment's currency, rounded down."""
+    code = payment.amount.currency_code
+    units = payment.crypto.minor_units(amount, code) if payment.crypto else amount
+    return format_units(units, currency_exponent(code))
+
+
+def when(time: datetime) -> str:
+    """A time: `2026-11-23 12:30:00 UTC`."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def listing(words: Iterable[str]) -> str:
+    """Words in a sentence: `a, b and c`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def sentence(text: str) -> str:
+    """A text of another as the end of a sentence, without its own full stop."""
+    return text.strip().rstrip(".")
+
+
+def fact(payment: Payment, text: str) -> str:
+    """What stands behind a reason for attention, with its amounts in currency units."""
+    for pattern, written in _FACTS:
+        if found := re.fullmatch(pattern, text, re.DOTALL):
+            return written(payment, found)
+    return text
+
+
+_Written = Callable[[Payment, "re.Match[str]"], str]
+
+
+def _amounts(template: str) -> _Written:
+    """Fill a template: `{0}` is the first group as text, `{0m}` as an amount."""
+
+    def written(payment: Payment, found: "re.Match[str]") -> str:
+        text = template
+        for number, group in enumerate(found.groups()):
+            text = text.replace(f"{{{number}}}", group)
+            if group.isdigit():
+                text = text.replace(f"{{{number}m}}", money(payment, int(group)))
+        return text
+
+    return written
+
+
+def _asked(payment: Payment, found: "re.Match[str]") -> str:
+    amount, asset = found.groups()
+    return f"its object asks for {in_asset(payment, asset, int(amount))}"
+
+
+#: Patterns of the facts that `decide` and what it calls put behind a reason.
+_FACTS: tuple[tuple[str, _Written], ...] = (
+    (r"(\d+) of (\d+) confirmed", _amounts("{0m} is confirmed and {1m} is due")),
+    (r"(\d+) of (\d+) taken back", _amounts("{0m} was taken back of {1m} that was paid")),
+    (r"(\d+) of (\d+) sent for refund (\S+)", _amounts("{0m} was sent for refund {2} of {1m}")),
+    (r"(\d+) received", _amounts("{0m} was received")),
+    (r"(\d+) refunded", _amounts("{0m} was refunded")),
+    (r"paid with (\d+)", _amounts("its object counts as paid with {0m}")),
+    (r"asks for (\d+) (\S+)", _asked),
+    (r"asks for (\S+)", _amounts("its object asks for {0}")),
+    (r"paid (\d+) times", _amounts("it was paid {0} times")),
+    (r"refund (.+) of (\d+) and of (\d+)", _amounts("refund {0} is reported of {1m} and of {2m}")),
+    (
+        r"refund (.+) of (\d+) for refund (\S+)",
+        _amounts("{0} of {1m} is reported for refund {2}, which does not fit"),
+    ),
+    (r"object (.+)", _amounts("a second object {0} exists at the provider")),
+    (r"create", _amounts("the request to create it was never answered")),
+    (r"reported", _amounts("the provider reported it")),
+)
+
+
+def _unit(payment: Payment) -> str:
+    return payment.crypto.currency if payment.crypto else payment.amount.currency_code
+
+
+def _number(payment: Payment, amount: int) -> str:
+    terms = payment.crypto
+    digits = terms.decimals if terms else currency_exponent(payment.amount.currency_code)
+    return format_units(amount, digits)
