@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from payd_client.consumer import ConsumerSettings, EventConsumer, Reject
     from payd_client.credentials import CredentialsUnavailable, TlsFiles, TlsSource
     from payd_client.errors import NotFound, PaydClientError, Unavailable
+    from payd_client.explanations import (
+        Advice,
+        Explanation,
+        ExplanationStep,
+        StepChange,
+        WaitingFor,
+        WaitingForActor,
+    )
     from payd_client.extras import MissingExtra
     from payd_client.grpc import PaymentClient
     from payd_client.lists import PaymentFilter, PaymentPage
@@ -54,6 +62,7 @@ if TYPE_CHECKING:
     from payd_client.watching import Watched
 
 __all__ = [
+    "Advice",
     "AttentionRecord",
     "Caller",
     "ConsumerSettings",
@@ -66,6 +75,8 @@ __all__ = [
     "Event",
     "EventConsumer",
     "EventType",
+    "Explanation",
+    "ExplanationStep",
     "Failure",
     "InitiateRequest",
     "Item",
@@ -92,10 +103,13 @@ __all__ = [
     "ShowField",
     "ShowKind",
     "Status",
+    "StepChange",
     "TlsFiles",
     "TlsSource",
     "TlsVault",
     "Unavailable",
+    "WaitingFor",
+    "WaitingForActor",
     "Watched",
 ]
 
@@ -103,6 +117,14 @@ _MODULES = {
     "consumer": ("ConsumerSettings", "EventConsumer", "Reject"),
     "credentials": ("CredentialsUnavailable", "TlsFiles", "TlsSource"),
     "errors": ("NotFound", "PaydClientError", "Unavailable"),
+    "explanations": (
+        "Advice",
+        "Explanation",
+        "ExplanationStep",
+        "StepChange",
+        "WaitingFor",
+        "WaitingForActor",
+    ),
     "extras": ("MissingExtra",),
     "grpc": ("PaymentClient",),
     "lists": ("PaymentFilter", "PaymentPage"),

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from logging import getLogger
 from types import TracebackType
 from typing import Any
@@ -18,6 +18,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 from payd_client.bridge import Bridge, check_cancelled
 from payd_client.credentials import CredentialsUnavailable, Pem, TlsSource
 from payd_client.errors import PaydClientError, Unavailable, error_of
+from payd_client.explanations import Explanation, explain_message, explanation_of
 from payd_client.lists import PaymentFilter, PaymentPage, filter_message, payment_page_of
 from payd_client.messages import initiate_message, payment_of, quote_message, quote_of
 from payd_client.proto import payment_pb2 as pb
@@ -346,6 +347,26 @@ class PaymentClient:
             seen.update(payment.id for payment in page.payments)
             if not (token := page.next_page_token):
                 return
+
+    async def explain(
+        self,
+        payment_id: UUID | str,
+        *,
+        at_time: datetime | None = None,
+        caller: Caller | None = None,
+        deadline_s: float = 0.0,
+    ) -> Explanation:
+        """Say what happened to a payment and why, now or as payd knew it at a time."""
+        request = explain_message(payment_id, at_time)
+        answer = await self._call("ExplainPayment", request, caller, deadline_s)
+        return explanation_of(answer.explanation)
+
+    async def sync(
+        self, payment_id: UUID | str, *, caller: Caller | None = None, deadline_s: float = 0.0
+    ) -> Payment:
+        """Let payd ask the provider about a payment now; each daemon does so once in 5 seconds."""
+        request = pb.SyncPaymentRequest(payment_id=str(payment_id))
+        return payment_of((await self._call("SyncPayment", request, caller, deadline_s)).payment)
 
     async def _call(
         self, method: str, request: Any, caller: Caller | None, deadline_s: float

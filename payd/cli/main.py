@@ -22,6 +22,8 @@ _COMMANDS = {
         "pay": ("payd.cli.payments:pay", "Start a payment and wait for the result."),
         "get": ("payd.cli.payments:get", "Show a payment."),
         "cancel": ("payd.cli.payments:cancel", "Cancel an open payment."),
+        "explain": ("payd.cli.explain:explain", "Say why a payment stands as it does."),
+        "payments": ("payd.cli.explain:payments", "Ask the provider about a payment now."),
         "refund": ("payd.cli.refunds:refund", "Send money back."),
         "refunds": ("payd.cli.refunds:refunds", "List, show, approve or withdraw refunds."),
         "attention": ("payd.cli.attention:attention", "Settle what a person had to look at."),

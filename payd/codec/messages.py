@@ -15,7 +15,8 @@ from payd.domain.payment import LineItem, Payment, Status
 from payd.domain.refund import Refund
 from payd.domain.request import QuoteAnswer
 
-_STATUS: dict[Status, Any] = {
+#: Each status in the proto's terms.
+STATUS: dict[Status, Any] = {
     status: pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status.value}") for status in Status
 }
 
@@ -25,7 +26,7 @@ def payment_message(payment: Payment) -> pb.Payment:
     currency = payment.amount.currency_code
     message = pb.Payment(
         id=str(payment.id),
-        status=_STATUS[payment.status],
+        status=STATUS[payment.status],
         method=payment.method,
         provider=payment.provider,
         amount=money_message(payment.amount),

@@ -9,6 +9,7 @@ from payd.domain.request import RefundFilter
 from payd.plugins.context import Clock
 from payd.ports.changes import PaymentChanges, Watcher
 from payd.ports.evidence import WATCH, Cursor, Cursors, Inbox, InboxRow, Report, Unreadable
+from payd.ports.history import Histories, Trail
 from payd.ports.leases import HeldLease, Lease, LeaseLost, Leases
 from payd.ports.outbox import Outbox, OutboxRow, Publisher, PublishError
 from payd.ports.payment_lists import PaymentLists
@@ -43,6 +44,7 @@ __all__ = [
     "Cursor",
     "Cursors",
     "HeldLease",
+    "Histories",
     "Ids",
     "Inbox",
     "InboxRow",
@@ -75,6 +77,7 @@ __all__ = [
     "Selection",
     "StoredObject",
     "StoredReceipt",
+    "Trail",
     "Turns",
     "Unreadable",
     "Untranslatable",

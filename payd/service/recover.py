@@ -51,21 +51,31 @@ class Recover:
 
     async def recover(self, payment: Payment) -> Payment:
         """Ask the provider, settle its answer, and schedule the next check."""
-        provider = self.providers.by_name(payment.provider)
         origin = attrs.evolve(_ORIGIN, request_id=payment.request_id)
+        after, pause = await self.look(payment, origin)
+        if pause is not None:
+            await self.store.schedule_status_check(after, self.clock.now() + pause)
+        elif after.version == payment.version or self._is_behind(after):
+            await self._check_later(after)
+        return after
+
+    async def look(self, payment: Payment, origin: Origin) -> tuple[Payment, timedelta | None]:
+        """Ask the provider and settle its answer.
+
+        Returns the payment, and how long to wait where the provider's clock has not reached the
+        expiry that ours has reached.
+        """
+        provider = self.providers.by_name(payment.provider)
         if provider is None:
             silence = NotAttempted() if _was_never_sent(payment) else Unanswered()
             after, _ = await self.settle.claim(payment, silence, origin)
-        else:
-            after = payment
-            if payment.provider_reference is None:
-                after = await self._find(payment, provider, origin)
-            if self._has_ended(after, provider):
-                return await self._end(after, provider, origin)
-            after = await self._ask(after, provider, origin)
-        if after.version == payment.version or self._is_behind(after):
-            await self._check_later(after)
-        return after
+            return after, None
+        after = payment
+        if payment.provider_reference is None:
+            after = await self._find(payment, provider, origin)
+        if self._has_ended(after, provider):
+            return await self._end(after, provider, origin)
+        return await self._ask(after, provider, origin), None
 
     def _has_ended(self, payment: Payment, provider: ProviderPort) -> bool:
         """Whether, by our clock, the payment has expired and its object can be closed."""
@@ -76,7 +86,9 @@ class Recover:
             and _closes(provider)
         )
 
-    async def _end(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
+    async def _end(
+        self, payment: Payment, provider: ProviderPort, origin: Origin
+    ) -> tuple[Payment, timedelta | None]:
         """Close the object at the provider before the payment expires here.
 
         This way no payable object is left behind. Our clock may be wrong by hours, so an open
@@ -89,12 +101,7 @@ class Recover:
         if early is not None and early <= timedelta(0):
             answer, early = await provider.close(ref), None
         after = await self.status_check.apply(payment, provider, answer, origin)
-        if early is not None:
-            pause = max(_BEHIND, min(early, _BEHIND_MAX))
-            await self.store.schedule_status_check(after, self.clock.now() + pause)
-        elif after.version == payment.version:
-            await self._check_later(after)
-        return after
+        return after, None if early is None else max(_BEHIND, min(early, _BEHIND_MAX))
 
     async def _ask(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
         if payment.provider_reference is None or not payment.status.is_open:

@@ -45,13 +45,14 @@ class RecoverRefunds:
         """Ask the provider, settle its answer, and schedule the next check."""
         refund = refund_of(payment, refund_id)
         origin = attrs.evolve(_ORIGIN, request_id=refund.request_id)
-        after = await self._ask(payment, refund, origin)
+        after = await self.look(payment, refund, origin)
         now_stands = refund_of(after, refund_id)
         if now_stands.update_time == refund.update_time:
             await self._check_later(now_stands)
         return now_stands
 
-    async def _ask(self, payment: Payment, refund: Refund, origin: Origin) -> Payment:
+    async def look(self, payment: Payment, refund: Refund, origin: Origin) -> Payment:
+        """Ask the provider about one refund, and settle its answer."""
         provider = self.providers.by_name(payment.provider)
         capabilities = provider.capabilities.refunds if provider else None
         if provider is None or capabilities is None:

@@ -19,7 +19,7 @@ from payd.domain.payment import Origin, Payment
 from payd.domain.refund import Refund, RefundStatus, RefundTerms
 from payd.domain.refunds import refund_of
 from payd.domain.request import RefundRequest
-from payd.plugins.capabilities import Sends
+from payd.plugins.capabilities import RefundCapabilities, Sends
 from payd.ports import Clock, CrashPoints, Ids, PaymentStore
 from payd.service.operation import claim_deadline
 from payd.service.send_refund import SendRefund, was_never_sent
@@ -102,13 +102,7 @@ class RefundPayment:
             asking=Asking.ASKING,
             ask_deadline=claim_deadline(provider, now),
         )
-        terms = RefundTerms(
-            partial=capabilities.partial,
-            several=capabilities.several,
-            window=capabilities.window,
-            needs_destination=capabilities.sends is Sends.INSTRUCTIONS,
-            approval_from=self.approval_from,
-        )
+        terms = refund_terms(capabilities, self.approval_from)
         return RefundRequested(refund=draft, terms=terms, is_all_left=request.amount is None)
 
     async def _replay(
@@ -123,6 +117,17 @@ class RefundPayment:
         if was_never_sent(refund):
             return _answer(*await self.sender.send_again(payment, refund.id, origin), refund)
         return payment, refund
+
+
+def refund_terms(capabilities: RefundCapabilities, approval_from: int | None) -> RefundTerms:
+    """What the provider and the operator's settings allow."""
+    return RefundTerms(
+        partial=capabilities.partial,
+        several=capabilities.several,
+        window=capabilities.window,
+        needs_destination=capabilities.sends is Sends.INSTRUCTIONS,
+        approval_from=approval_from,
+    )
 
 
 def requester(origin: Origin) -> str:

@@ -92,7 +92,7 @@ class Settle:
             if round_ >= _ROUNDS_AT_ONCE:
                 await self.turns.rest()
             try:
-                decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
+                decision = decide(payment, evidence, self.clock.now(), self.rules_of(payment))
             except StaleSums:
                 payment = await self.newest(payment.id, reported)
                 continue
@@ -134,7 +134,7 @@ class Settle:
 
         If the payment has changed since, nothing is written, and its newest version returns.
         """
-        decision = decide(payment, evidence, self.clock.now(), self._rules(payment))
+        decision = decide(payment, evidence, self.clock.now(), self.rules_of(payment))
         if decision is not None and await self._commit(payment, decision, origin):
             return decision.payment, True
         return await self.newest(payment.id), False
@@ -152,7 +152,7 @@ class Settle:
 
         Raises StaleSums.
         """
-        return decide_set(payment, pieces, self.clock.now(), self._rules(payment))
+        return decide_set(payment, pieces, self.clock.now(), self.rules_of(payment))
 
     async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:
         """Write decisions of different payments together; return which of them were written."""
@@ -169,6 +169,13 @@ class Settle:
             raise PaymentNotFound("no payment has this id", payment_id=str(payment_id))
         return payment
 
+    def rules_of(self, payment: Payment) -> Rules:
+        """The rules by which this payment is decided: of its method, if it has other ones."""
+        registered = self.providers.by_method(payment.method)
+        if registered is None or registered.method.late_payments_complete:
+            return self.rules
+        return attrs.evolve(self.rules, late_payments_complete=False)
+
     async def _commit(
         self,
         payment: Payment,
@@ -181,12 +188,6 @@ class Settle:
         if won:
             self.crash.reach("settle.after_commit")
         return won
-
-    def _rules(self, payment: Payment) -> Rules:
-        registered = self.providers.by_method(payment.method)
-        if registered is None or registered.method.late_payments_complete:
-            return self.rules
-        return attrs.evolve(self.rules, late_payments_complete=False)
 
 
 def _parts(evidence: Evidence) -> Sequence[tuple[str, Evidence]]:

@@ -10,11 +10,12 @@ import attrs
 import pytest
 import trio
 from contract.stores import OpenStores, Stores
-from support.memory import MemoryPaymentLists, MemoryReconciliations, MemoryStore
+from support.memory import MemoryHistories, MemoryPaymentLists, MemoryReconciliations, MemoryStore
 from support.stack import Stack
 
 from payd.adapters.bridge import for_trio, open_loop
 from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.history import PostgresHistories
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLeases
 from payd.adapters.postgres.migrate import migrate
@@ -68,6 +69,7 @@ async def _memory_stores() -> AsyncIterator[Stores]:
     yield Stores(
         payments=store,
         lists=MemoryPaymentLists(store),
+        histories=MemoryHistories(store),
         inbox=store.inbox,
         outbox=store.outbox,
         cursors=store.inbox,
@@ -92,6 +94,7 @@ async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
             yield Stores(
                 payments=store,
                 lists=for_trio(PostgresPaymentLists(database, inner)),
+                histories=for_trio(PostgresHistories(database)),
                 inbox=inbox,
                 outbox=outbox,
                 cursors=inbox,

@@ -17,6 +17,7 @@ from payd.domain.next_action import Redirect
 from payd.domain.payment import Customer, LineItem, Origin, Payment
 from payd.ports import (
     Cursors,
+    Histories,
     Inbox,
     Leases,
     Outbox,
@@ -58,6 +59,7 @@ class Stores:
     payments: AuditedStore
     #: Of the same payments.
     lists: PaymentLists
+    histories: Histories
     inbox: Inbox
     outbox: Outbox
     #: The inbox, too.

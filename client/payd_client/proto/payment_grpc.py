@@ -72,6 +72,14 @@ class PaymentServiceBase(abc.ABC):
     async def ListAttention(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ListAttentionRequest, payd_client.proto.payment_pb2.ListAttentionResponse]') -> None:
         pass
 
+    @abc.abstractmethod
+    async def ExplainPayment(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ExplainPaymentRequest, payd_client.proto.payment_pb2.ExplainPaymentResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def SyncPayment(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.SyncPaymentRequest, payd_client.proto.payment_pb2.SyncPaymentResponse]') -> None:
+        pass
+
     def __mapping__(self) -> typing.Dict[str, grpclib.const.Handler]:
         return {
             '/payd.v1.PaymentService/GetQuote': grpclib.const.Handler(
@@ -157,6 +165,18 @@ class PaymentServiceBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 payd_client.proto.payment_pb2.ListAttentionRequest,
                 payd_client.proto.payment_pb2.ListAttentionResponse,
+            ),
+            '/payd.v1.PaymentService/ExplainPayment': grpclib.const.Handler(
+                self.ExplainPayment,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ExplainPaymentRequest,
+                payd_client.proto.payment_pb2.ExplainPaymentResponse,
+            ),
+            '/payd.v1.PaymentService/SyncPayment': grpclib.const.Handler(
+                self.SyncPayment,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.SyncPaymentRequest,
+                payd_client.proto.payment_pb2.SyncPaymentResponse,
             ),
         }
 
@@ -247,4 +267,16 @@ class PaymentServiceStub:
             '/payd.v1.PaymentService/ListAttention',
             payd_client.proto.payment_pb2.ListAttentionRequest,
             payd_client.proto.payment_pb2.ListAttentionResponse,
+        )
+        self.ExplainPayment = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ExplainPayment',
+            payd_client.proto.payment_pb2.ExplainPaymentRequest,
+            payd_client.proto.payment_pb2.ExplainPaymentResponse,
+        )
+        self.SyncPayment = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/SyncPayment',
+            payd_client.proto.payment_pb2.SyncPaymentRequest,
+            payd_client.proto.payment_pb2.SyncPaymentResponse,
         )

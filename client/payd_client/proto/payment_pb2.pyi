@@ -51,6 +51,15 @@ class DisputeStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DISPUTE_STATUS_WITHDRAWN: _ClassVar[DisputeStatus]
     DISPUTE_STATUS_WON: _ClassVar[DisputeStatus]
     DISPUTE_STATUS_LOST: _ClassVar[DisputeStatus]
+
+class WaitingForActor(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    WAITING_FOR_ACTOR_UNSPECIFIED: _ClassVar[WaitingForActor]
+    WAITING_FOR_ACTOR_CUSTOMER: _ClassVar[WaitingForActor]
+    WAITING_FOR_ACTOR_PROVIDER: _ClassVar[WaitingForActor]
+    WAITING_FOR_ACTOR_PAYD: _ClassVar[WaitingForActor]
+    WAITING_FOR_ACTOR_OPERATOR: _ClassVar[WaitingForActor]
+    WAITING_FOR_ACTOR_NOBODY: _ClassVar[WaitingForActor]
 PAYMENT_STATUS_UNSPECIFIED: PaymentStatus
 PAYMENT_STATUS_CREATING: PaymentStatus
 PAYMENT_STATUS_PENDING: PaymentStatus
@@ -80,6 +89,12 @@ DISPUTE_STATUS_UNDER_REVIEW: DisputeStatus
 DISPUTE_STATUS_WITHDRAWN: DisputeStatus
 DISPUTE_STATUS_WON: DisputeStatus
 DISPUTE_STATUS_LOST: DisputeStatus
+WAITING_FOR_ACTOR_UNSPECIFIED: WaitingForActor
+WAITING_FOR_ACTOR_CUSTOMER: WaitingForActor
+WAITING_FOR_ACTOR_PROVIDER: WaitingForActor
+WAITING_FOR_ACTOR_PAYD: WaitingForActor
+WAITING_FOR_ACTOR_OPERATOR: WaitingForActor
+WAITING_FOR_ACTOR_NOBODY: WaitingForActor
 
 class Money(_message.Message):
     __slots__ = ("currency_code", "minor_units")
@@ -680,3 +695,91 @@ class ListAttentionResponse(_message.Message):
     payments: _containers.RepeatedCompositeFieldContainer[Payment]
     next_page_token: str
     def __init__(self, payments: _Optional[_Iterable[_Union[Payment, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ExplainPaymentRequest(_message.Message):
+    __slots__ = ("payment_id", "at_time")
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    AT_TIME_FIELD_NUMBER: _ClassVar[int]
+    payment_id: str
+    at_time: _timestamp_pb2.Timestamp
+    def __init__(self, payment_id: _Optional[str] = ..., at_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ExplainPaymentResponse(_message.Message):
+    __slots__ = ("explanation",)
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    explanation: Explanation
+    def __init__(self, explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("summary", "status", "waiting_for", "next_look_time", "steps", "advice", "steps_left_out", "time")
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    NEXT_LOOK_TIME_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    ADVICE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    summary: str
+    status: PaymentStatus
+    waiting_for: WaitingFor
+    next_look_time: _timestamp_pb2.Timestamp
+    steps: _containers.RepeatedCompositeFieldContainer[ExplanationStep]
+    advice: _containers.RepeatedCompositeFieldContainer[Advice]
+    steps_left_out: int
+    time: _timestamp_pb2.Timestamp
+    def __init__(self, summary: _Optional[str] = ..., status: _Optional[_Union[PaymentStatus, str]] = ..., waiting_for: _Optional[_Union[WaitingFor, _Mapping]] = ..., next_look_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., steps: _Optional[_Iterable[_Union[ExplanationStep, _Mapping]]] = ..., advice: _Optional[_Iterable[_Union[Advice, _Mapping]]] = ..., steps_left_out: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class WaitingFor(_message.Message):
+    __slots__ = ("what", "actor")
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    what: str
+    actor: WaitingForActor
+    def __init__(self, what: _Optional[str] = ..., actor: _Optional[_Union[WaitingForActor, str]] = ...) -> None: ...
+
+class ExplanationStep(_message.Message):
+    __slots__ = ("time", "actor", "source", "what", "because", "changes")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    actor: str
+    source: str
+    what: str
+    because: str
+    changes: _containers.RepeatedCompositeFieldContainer[StepChange]
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., actor: _Optional[str] = ..., source: _Optional[str] = ..., what: _Optional[str] = ..., because: _Optional[str] = ..., changes: _Optional[_Iterable[_Union[StepChange, _Mapping]]] = ...) -> None: ...
+
+class StepChange(_message.Message):
+    __slots__ = ("field", "before", "after")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    before: str
+    after: str
+    def __init__(self, field: _Optional[str] = ..., before: _Optional[str] = ..., after: _Optional[str] = ...) -> None: ...
+
+class Advice(_message.Message):
+    __slots__ = ("text", "command")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    command: str
+    def __init__(self, text: _Optional[str] = ..., command: _Optional[str] = ...) -> None: ...
+
+class SyncPaymentRequest(_message.Message):
+    __slots__ = ("payment_id",)
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    payment_id: str
+    def __init__(self, payment_id: _Optional[str] = ...) -> None: ...
+
+class SyncPaymentResponse(_message.Message):
+    __slots__ = ("payment",)
+    PAYMENT_FIELD_NUMBER: _ClassVar[int]
+    payment: Payment
+    def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ...) -> None: ...

@@ -1030,6 +1030,113 @@ FROM payment_events
 WHERE payment_id = :payment_id::uuid
 ORDER BY version;
 
+-- payment_trail --
+-- The newest audit rows of a payment up to a time, newest first. The clocks of two daemons may
+-- differ a little: the newest row up to that time decides, and all older versions come with it.
+SELECT version, event_type, actor, request_id, ip, certificate, peer, details, create_time
+FROM payment_events
+WHERE
+    payment_id = :payment_id::uuid
+    AND version <= (
+        SELECT newest.version
+        FROM payment_events AS newest
+        WHERE newest.payment_id = :payment_id::uuid AND newest.create_time <= :until::timestamptz
+        ORDER BY newest.version DESC
+        LIMIT 1
+    )
+ORDER BY version DESC
+LIMIT :limit::integer;
+
+-- payment_before --
+-- What stood in the rows of a payment before a version, put together from its audit trail. Only for
+-- payments with more versions than payment_trail returns: this reads all that are older.
+WITH older AS MATERIALIZED (
+    SELECT version, details FROM payment_events
+    WHERE payment_id = :payment_id::uuid AND version < :version::integer
+)
+
+SELECT
+    first.details -> 'items' AS items,
+    first.details -> 'row' || coalesce((
+        SELECT jsonb_object_agg(change.key, change.value ORDER BY older.version)
+        FROM older, jsonb_each(older.details -> 'changes') AS change
+    ), '{}') AS row,
+    (
+        SELECT jsonb_object_agg(refund ->> 'id', refund ORDER BY older.version)
+        FROM older, jsonb_array_elements(older.details -> 'refunds') AS refund
+    ) AS refunds,
+    (
+        SELECT jsonb_object_agg(dispute ->> 'id', dispute ORDER BY older.version)
+        FROM older, jsonb_array_elements(older.details -> 'disputes') AS dispute
+    ) AS disputes
+FROM older AS first
+WHERE first.version = 1;
+
+-- payment_outbox --
+-- The newest events of a payment up to a time, newest first; what was published later waits.
+SELECT
+    event_id, subject, about, create_time, coalesce(last_error, '') AS last_error,
+    CASE WHEN publish_time <= :until::timestamptz THEN publish_time END AS publish_time
+FROM outbox
+WHERE payment_id = :payment_id::uuid AND create_time <= :until::timestamptz
+ORDER BY id DESC
+LIMIT :limit::integer;
+
+-- inbox_reports --
+SELECT id, event_id, receive_time, attempts
+FROM inbox
+WHERE id = ANY (:ids::bigint[]);
+
+-- waiting_reports --
+-- Reports of a provider that wait to be settled: observations with one of these references, and
+-- events, which have no reference until they are translated. Each part uses its own index.
+(
+    SELECT
+        id, event_id, receive_time, attempts, NULL AS report,
+        CASE WHEN attempts > 0 THEN locked_until END AS retry_time
+    FROM inbox
+    WHERE
+        settle_time IS NULL
+        AND provider = :provider::text
+        AND report ->> 'reference' = ANY (:names::text[])
+    ORDER BY id
+    LIMIT :limit::integer
+)
+UNION ALL
+(
+    SELECT
+        id, event_id, receive_time, attempts, report,
+        CASE WHEN attempts > 0 THEN locked_until END AS retry_time
+    FROM inbox
+    WHERE settle_time IS NULL AND provider = :provider::text AND report ? 'event'
+    ORDER BY id
+    LIMIT :limit::integer
+)
+ORDER BY id
+LIMIT :limit::integer;
+
+-- receipts_for --
+-- Receipts without a payment that name this one, or bring exactly what it misses, newest first. Of
+-- a flood of such receipts only the newest are searched.
+SELECT id, asset, amount, state, time, details
+FROM (
+    SELECT * FROM receipts
+    WHERE
+        payment_id IS NULL
+        AND time BETWEEN :since::timestamptz AND :until::timestamptz
+    ORDER BY time DESC, id
+    LIMIT 1000
+) AS unmatched
+WHERE
+    provider = :provider::text
+    AND store_time <= :until::timestamptz
+    AND (
+        reference = ANY (:names::text[])
+        OR (lower(asset) = lower(:asset::text) AND amount = :missing::text::numeric)
+    )
+ORDER BY time DESC, id
+LIMIT :limit::integer;
+
 -- put_events --
 -- The unique index ignores repeats, and keeps other contents under the same id. Rows are inserted
 -- in order of the event id, so that concurrent deliveries cannot deadlock.

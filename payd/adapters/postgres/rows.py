@@ -68,7 +68,7 @@ def _mutable_fields(row: Row) -> dict[str, Any]:
         "snapshot_received": int(row["snapshot_received"]),
         "snapshot_confirmed": int(row["snapshot_confirmed"]),
         "snapshot_refunded": int(row["snapshot_refunded"]),
-        "sums": _sums_of(row["sums"]),
+        "sums": sums_of(row["sums"] and json.loads(row["sums"])),
         "receipts": _each(receipt_of, row["receipts"]),
         "attention_records": attention_of(
             row["attention_records"], row["attention"], row["update_time"]
@@ -84,10 +84,10 @@ def _each(value_of: Callable[[Json], T], text: str | None) -> tuple[T, ...]:
     return () if text is None else tuple(map(value_of, json.loads(text)))
 
 
-def _sums_of(text: str | None) -> ReceiptSums:
-    if text is None:
+def sums_of(sums: Json | None) -> ReceiptSums:
+    """Inverse of `columns.sums_json`, but for the version."""
+    if sums is None:
         return ReceiptSums()
-    sums = json.loads(text)
     return ReceiptSums(
         late_end=datetime.fromisoformat(sums["late_end"]),
         seen=_by_time(sums["seen"]),

@@ -13,6 +13,7 @@ from payd.adapters.nats.setup import StreamSetup
 from payd.adapters.nats.stream import StreamLimits, dead_letter_config, stream_config
 from payd.adapters.payment_changes import PolledChanges
 from payd.adapters.postgres.database import Database, DatabaseSettings
+from payd.adapters.postgres.history import PostgresHistories
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.leases import PostgresLeases
 from payd.adapters.postgres.money_to_watch import PostgresMoneyToWatch
@@ -38,6 +39,7 @@ class Adapters:
     rules: Rules
     store: PostgresStore
     payment_lists: PostgresPaymentLists
+    histories: PostgresHistories
     inbox: PostgresInbox
     outbox: PostgresOutbox
     changes: PolledChanges
@@ -88,6 +90,7 @@ def build_adapters(
         store=store,
         changes=changes,
         payment_lists=PostgresPaymentLists(database, store),
+        histories=PostgresHistories(database),
         inbox=PostgresInbox(database, observe_batch),
         outbox=PostgresOutbox(database, changes.wake),
         receipts=PostgresReceipts(database),

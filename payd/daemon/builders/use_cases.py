@@ -16,6 +16,7 @@ from payd.service.ask import Ask
 from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
+from payd.service.explain import ExplainPayment
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
 from payd.service.list_payments import ListPayments
@@ -32,6 +33,7 @@ from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
 from payd.service.settle_refund import SettleRefund
 from payd.service.status_check import StatusCheck
+from payd.service.sync import SyncPayment
 from payd.service.watch import Watch
 from payd.transport.grpc.handlers import Services
 
@@ -84,6 +86,7 @@ def build_use_cases(
         store=store, query=query, ask=ask, clock=clock, ids=OrderedIds(), crash=crash
     )
     refunds = _build_refunds(config, adapters, providers, settle)
+    recover = _build_recover(config, ask, cancel)
     return UseCases(
         grpc_services=Services(
             initiate=initiate,
@@ -96,6 +99,8 @@ def build_use_cases(
             settle_refund=refunds.settle,
             resolve_attention=ResolveAttention(settle=settle),
             list_payments=ListPayments(lists=adapters.payment_lists, clock=clock),
+            explain=_build_explain(config, adapters, settle),
+            sync=SyncPayment(recover=recover, recover_refunds=refunds.recover),
         ),
         intake=Intake(inbox=adapters.inbox, providers=providers, clock=clock, crash=crash),
         reports=Reports(
@@ -108,17 +113,7 @@ def build_use_cases(
             batch_size=config.nats.in_flight,
             lease_s=config.outbox.lease_s,
         ),
-        recover=Recover(
-            store=store,
-            settle=settle,
-            ask=ask,
-            cancel=cancel,
-            status_check=status_check,
-            providers=providers,
-            clock=clock,
-            batch_size=config.recovery.batch_size,
-            lease_s=config.recovery.lease_s,
-        ),
+        recover=recover,
         scan=Scan(
             inbox=adapters.inbox,
             cursors=adapters.inbox,
@@ -141,6 +136,30 @@ def _build_settle(
         crash=crash,
         turns=AsyncioTurns(),
         rules=adapters.rules,
+    )
+
+
+def _build_explain(config: Config, adapters: Adapters, settle: Settle) -> ExplainPayment:
+    return ExplainPayment(
+        store=adapters.store,
+        histories=adapters.histories,
+        settle=settle,
+        approval_from=config.refunds.approval_from,
+    )
+
+
+def _build_recover(config: Config, ask: Ask, cancel: Cancel) -> Recover:
+    settle = ask.settle
+    return Recover(
+        store=settle.store,
+        settle=settle,
+        ask=ask,
+        cancel=cancel,
+        status_check=cancel.status_check,
+        providers=settle.providers,
+        clock=settle.clock,
+        batch_size=config.recovery.batch_size,
+        lease_s=config.recovery.lease_s,
     )
 
 

@@ -9,6 +9,7 @@ from payd_client.proto import payment_pb2 as pb
 
 from payd.codec import fields, list_requests, refund_requests, requests
 from payd.codec.attention_requests import resolve_request
+from payd.codec.explanations import explain_request, explanation_message
 from payd.codec.messages import payment_message, quote_message
 from payd.codec.refunds import refund_message
 from payd.domain.page import Position, first_of
@@ -17,12 +18,14 @@ from payd.domain.refund import Refund
 from payd.service.approve_refund import ApproveRefund
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
+from payd.service.explain import ExplainPayment
 from payd.service.initiate import Initiate
 from payd.service.list_payments import ListPayments
 from payd.service.query import Query
 from payd.service.refund import RefundPayment
 from payd.service.resolve_attention import ResolveAttention
 from payd.service.settle_refund import SettleRefund
+from payd.service.sync import SyncPayment
 from payd.service.watch import Watch
 
 SERVICE = "payd.v1.PaymentService"
@@ -42,6 +45,8 @@ class Services:
     settle_refund: SettleRefund
     resolve_attention: ResolveAttention
     list_payments: ListPayments
+    explain: ExplainPayment
+    sync: SyncPayment
 
 
 @attrs.frozen(kw_only=True)
@@ -199,6 +204,24 @@ class Handlers:
             payments=map(payment_message, listed.items), next_page_token=page.token_of(listed.next)
         )
 
+    async def explain_payment(
+        self, request: pb.ExplainPaymentRequest, call: Call
+    ) -> pb.ExplainPaymentResponse:
+        """Say what happened to a payment, why, and what now."""
+        payment_id, at_time = explain_request(request)
+        structlog.contextvars.bind_contextvars(payment_id=str(payment_id))
+        explanation = await self.services.explain.explain(payment_id, at_time)
+        return pb.ExplainPaymentResponse(explanation=explanation_message(explanation))
+
+    async def sync_payment(
+        self, request: pb.SyncPaymentRequest, call: Call
+    ) -> pb.SyncPaymentResponse:
+        """Ask the provider about a payment now."""
+        payment_id = requests.payment_id(request.payment_id)
+        structlog.contextvars.bind_contextvars(payment_id=str(payment_id))
+        payment = await self.services.sync.sync(payment_id, call.origin)
+        return pb.SyncPaymentResponse(payment=payment_message(payment))
+
     def methods(self) -> dict[str, Method]:
         """Return path → method."""
         read: dict[str, Handle] = {
@@ -207,11 +230,13 @@ class Handlers:
             "GetRefund": self.get_refund,
             "ListRefunds": self.list_refunds,
             "ListPayments": self.list_payments,
+            "ExplainPayment": self.explain_payment,
         }
         write: dict[str, Handle] = {
             "InitiatePayment": self.initiate_payment,
             "CancelPayment": self.cancel_payment,
             "RefundPayment": self.refund_payment,
+            "SyncPayment": self.sync_payment,
         }
         for_operators: dict[str, Handle] = {
             "CancelRefund": self.cancel_refund,

@@ -6,10 +6,15 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from payd_client.proto import payment_pb2 as pb
 from support.daemon import Client, Daemon, Place, a_request, reason_of, running_daemon
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
+A_UUID = str(uuid.uuid4())
+BEYOND = Timestamp(seconds=2**62)
+FUTURE = Timestamp(seconds=253_402_300_799)
+LONG_AGO = Timestamp(seconds=-62_135_596_800)
 ITEM = pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
 
 
@@ -77,6 +82,44 @@ def test_a_payment_id_that_is_none_is_refused(client: Client, key: str) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         client.get(key)
     assert (refused.value.code(), reason_of(refused.value)) == (INVALID, "INVALID_FIELD")
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("ExplainPayment", pb.ExplainPaymentRequest()),
+        ("ExplainPayment", pb.ExplainPaymentRequest(payment_id="nonsense")),
+        ("ExplainPayment", pb.ExplainPaymentRequest(payment_id=A_UUID, at_time=BEYOND)),
+        ("ExplainPayment", pb.ExplainPaymentRequest(payment_id=A_UUID, at_time=FUTURE)),
+        ("ExplainPayment", b"\x0a\xff\xff\xff\xff\x0f"),
+        ("SyncPayment", pb.SyncPaymentRequest()),
+        ("SyncPayment", pb.SyncPaymentRequest(payment_id=f"{{{A_UUID}}}")),
+        ("SyncPayment", b"\xff" * 40),
+    ],
+)
+def test_a_bad_request_to_explain_or_sync_is_refused(
+    client: Client, method: str, body: Any
+) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        client.call(method, body)
+    assert (refused.value.code(), reason_of(refused.value)) == (INVALID, "INVALID_FIELD")
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("ExplainPayment", pb.ExplainPaymentRequest(payment_id=A_UUID)),
+        ("ExplainPayment", pb.ExplainPaymentRequest(payment_id=A_UUID, at_time=LONG_AGO)),
+        ("SyncPayment", pb.SyncPaymentRequest(payment_id=A_UUID)),
+    ],
+)
+def test_an_unknown_payment_is_neither_explained_nor_synced(
+    client: Client, method: str, body: Any
+) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        client.call(method, body)
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert reason_of(refused.value) == "PAYMENT_NOT_FOUND"
 
 
 def test_a_stranger_of_our_ca_is_refused_by_name(daemon: Daemon) -> None:

@@ -321,6 +321,8 @@ async def run_server(
         settle_refund=behind,
         resolve_attention=behind,
         list_payments=behind,
+        explain=behind,
+        sync=behind,
     )
     async with bridge.open_loop(lambda message, error: None):
         server = GrpcServer(

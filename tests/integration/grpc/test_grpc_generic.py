@@ -24,6 +24,7 @@ async def test_a_generic_client_calls_and_reads_errors_by_reflection(
             *("RefundPayment", "GetRefund", "ListRefunds"),
             *("CancelRefund", "ApproveRefund", "SettleRefund", "ResolveAttention"),
             *("ListPayments", "ListAttention"),
+            *("ExplainPayment", "SyncPayment", "WatchPayment"),
         ]
     )
     assert learned["total"] == 100

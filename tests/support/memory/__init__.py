@@ -4,6 +4,7 @@ Only `wait` and `await_answer` wait, on trio. Every other method runs without in
 single statement does in PostgreSQL.
 """
 
+from support.memory.history import MemoryHistories
 from support.memory.inbox import MemoryInbox
 from support.memory.ledger import MemoryLedger
 from support.memory.outbox import MemoryOutbox, MemoryPublisher
@@ -11,6 +12,7 @@ from support.memory.payment_lists import MemoryPaymentLists
 from support.memory.store import MemoryReconciliations, MemoryStore
 
 __all__ = [
+    "MemoryHistories",
     "MemoryInbox",
     "MemoryLedger",
     "MemoryOutbox",

@@ -17,9 +17,12 @@ class MemoryOutbox(Queue[OutboxRow]):
         super().__init__(clock)
         self._latest: dict[UUID, UUID] = {}
         self._matters: set[tuple[UUID, str, str]] = set()
+        #: Event id → what it is about besides the payment.
+        self.abouts: dict[UUID, str] = {}
 
     def announce(self, payment_id: UUID, event: EventRow) -> None:
         """Add an event after the earlier ones of the payment."""
+        self.abouts[event.event_id] = event.about
         matter = (payment_id, event.subject, event.about)
         if event.subject != EventType.ATTENTION.value:
             assert matter not in self._matters, f"a second {event.subject}"
@@ -45,6 +48,8 @@ class MemoryOutbox(Queue[OutboxRow]):
 
     async def release(self, errors: Mapping[int, str]) -> None:
         """Release rows without a delay."""
+        for row_id, error in errors.items():
+            self.rows[row_id].error = error
         self.put_back(errors, retry_in_s=0)
 
     async def depth(self) -> tuple[int, float]:

@@ -45,6 +45,9 @@ class Held(Generic[_Row]):
     locked_until: datetime = FREE
     attempts: int = 0
     outcome: str | None = None
+    settle_time: datetime | None = None
+    #: Of the last attempt that failed.
+    error: str = ""
 
 
 class Queue(Generic[_Row]):
@@ -67,6 +70,7 @@ class Queue(Generic[_Row]):
         for row_id in row_ids:
             held = self.rows[row_id]
             held.outcome = held.outcome or outcome
+            held.settle_time = held.settle_time or self.clock.now()
         self._change()
 
     def outcome(self, row_id: int) -> str | None:

@@ -80,6 +80,31 @@ def a_refund(status: str = "SUCCEEDED", **overrides: Any) -> pb.Refund:
     return pb.Refund(**(fields | overrides))
 
 
+def an_explanation(**overrides: Any) -> pb.Explanation:
+    """A payment that waits for its customer."""
+    created = pb.ExplanationStep(
+        time=_TIME,
+        actor="main-app",
+        source="call of main-app, request req-1",
+        what="The payment was stored: 149.00 USD by mock.",
+        because="main-app called InitiatePayment.",
+        changes=[pb.StepChange(field="status", after="CREATING")],
+    )
+    fields: dict[str, Any] = {
+        "summary": "The customer has not paid yet.",
+        "status": pb.PAYMENT_STATUS_PENDING,
+        "waiting_for": pb.WaitingFor(
+            what="The customer has to pay.", actor=pb.WAITING_FOR_ACTOR_CUSTOMER
+        ),
+        "next_look_time": _TIME,
+        "steps": [created],
+        "advice": [pb.Advice(text="To ask now:", command=f"payd payments sync {PAYMENT_ID}")],
+        "steps_left_out": 2,
+        "time": _TIME,
+    }
+    return pb.Explanation(**(fields | overrides))
+
+
 @attrs.frozen(kw_only=True)
 class Asked:
     """One call as it came in."""
@@ -101,6 +126,7 @@ class ScriptedDaemon(PaymentServiceBase):
         self._refunds: list[pb.Refund | PaydError] = [a_refund()]
         self._pages: list[pb.ListRefundsResponse] = [pb.ListRefundsResponse()]
         self._lists: list[pb.ListPaymentsResponse | PaydError] = [pb.ListPaymentsResponse()]
+        self._explanations: list[pb.Explanation | PaydError] = [an_explanation()]
         self._held = False
 
     def answer(self, *script: pb.Payment | PaydError) -> None:
@@ -118,6 +144,10 @@ class ScriptedDaemon(PaymentServiceBase):
     def answer_lists(self, *script: pb.ListPaymentsResponse | PaydError) -> None:
         """What the next calls of ListPayments and ListAttention get."""
         self._lists = list(script)
+
+    def answer_explanations(self, *script: pb.Explanation | PaydError) -> None:
+        """What the next calls of ExplainPayment get."""
+        self._explanations = list(script)
 
     def hold(self) -> None:
         """Answer no call from now on."""
@@ -181,6 +211,15 @@ class ScriptedDaemon(PaymentServiceBase):
         await stream.send_message(
             pb.ListAttentionResponse(payments=page.payments, next_page_token=page.next_page_token)
         )
+
+    async def ExplainPayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._take("ExplainPayment", stream)
+        answer = pb.ExplainPaymentResponse(explanation=_next(self._explanations))
+        await stream.send_message(answer)
+
+    async def SyncPayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        payment = await self._payment("SyncPayment", stream)
+        await stream.send_message(pb.SyncPaymentResponse(payment=payment))
 
     async def _payment(self, method: str, stream: Stream[Any, Any]) -> pb.Payment:
         await self._take(method, stream)

@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 import trio
-from support.memory import MemoryPaymentLists, MemoryPublisher, MemoryReconciliations
+from support.memory import (
+    MemoryHistories,
+    MemoryPaymentLists,
+    MemoryPublisher,
+    MemoryReconciliations,
+)
 from support.prices import one_currency
 from unit.service.fakes import (
     DECLINED,
@@ -46,6 +51,7 @@ from payd.service.attach import Attach
 from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
+from payd.service.explain import ExplainPayment
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
 from payd.service.list_payments import ListPayments
@@ -62,6 +68,7 @@ from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
 from payd.service.settle_refund import SettleRefund
 from payd.service.status_check import StatusCheck
+from payd.service.sync import SyncPayment
 from payd.service.watch import Watch
 from payd.transport.grpc.handlers import Services
 
@@ -247,6 +254,10 @@ class World:
         self.recover_refunds = RecoverRefunds(
             sender=self.sender, providers=self.providers, clock=self.clock, **shared
         )
+        self.explains = ExplainPayment(
+            histories=MemoryHistories(self.store), approval_from=approval_from, **shared
+        )
+        self.syncs = SyncPayment(recover=self.recover, recover_refunds=self.recover_refunds)
 
     @property
     def services(self) -> Services:
@@ -262,6 +273,8 @@ class World:
             settle_refund=self.settles_refund,
             resolve_attention=self.resolves,
             list_payments=self.lists,
+            explain=self.explains,
+            sync=self.syncs,
         )
 
     # -- what callers do ---------------------------------------------------------------------

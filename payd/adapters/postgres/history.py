@@ -1,0 +1,107 @@
+"""Histories on PostgreSQL: a few read-only statements, each by an index."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from payd.adapters.events import AuditRow
+from payd.adapters.postgres.database import Database
+from payd.adapters.postgres.replay import Base, trail_of
+from payd.adapters.postgres.reports import readable
+from payd.adapters.postgres.rows import Row
+from payd.domain.evidence import Receipt, ReceiptState
+from payd.domain.history import StoredEvent, StoredReport
+from payd.domain.payment import Payment
+from payd.plugins.interface import ProviderEvent
+from payd.ports import Trail
+
+#: Audit rows that are read; what is older is put together by the database.
+_ROWS_MAX = 1000
+
+
+class PostgresHistories:
+    """Implements the port Histories. It locks nothing, and sees what is committed."""
+
+    def __init__(self, database: Database, rows_max: int = _ROWS_MAX) -> None:
+        self._database = database
+        self._rows_max = rows_max
+
+    async def trail(self, payment_id: UUID, until: datetime, most: int) -> Trail | None:
+        found = await self._database.fetch(
+            "payment_trail", payment_id=payment_id, until=until, limit=self._rows_max
+        )
+        rows = [
+            AuditRow(**{**row, "details": json.loads(row["details"])}) for row in reversed(found)
+        ]
+        if not rows:
+            return None
+        return trail_of(rows, await self._before(payment_id, rows[0].version), most)
+
+    async def _before(self, payment_id: UUID, version: int) -> Base | None:
+        if version == 1:
+            return None
+        row = await self._database.fetch_one(
+            "payment_before", payment_id=payment_id, version=version
+        )
+        if row is None:
+            raise AssertionError("a payment without its first audit row")
+        return Base(
+            row=json.loads(row["row"]),
+            items=json.loads(row["items"]),
+            refunds=json.loads(row["refunds"] or "{}"),
+            disputes=json.loads(row["disputes"] or "{}"),
+        )
+
+    async def events(self, payment_id: UUID, until: datetime, most: int) -> Sequence[StoredEvent]:
+        rows = await self._database.fetch(
+            "payment_outbox", payment_id=payment_id, until=until, limit=most
+        )
+        return [StoredEvent(**row) for row in reversed(rows)]
+
+    async def reports(self, ids: Collection[int]) -> Mapping[int, StoredReport]:
+        rows = await self._database.fetch("inbox_reports", ids=list(ids))
+        return {row["id"]: StoredReport(**row) for row in rows}
+
+    async def waiting_reports(
+        self, provider: str, names: Collection[str], most: int
+    ) -> Sequence[tuple[StoredReport, ProviderEvent | None]]:
+        rows = await self._database.fetch(
+            "waiting_reports", provider=provider, names=list(names), limit=most
+        )
+        found = [(_report(row), row["report"] and readable(row["report"])) for row in rows]
+        return [
+            (report, event)
+            for report, event in found
+            if event is None or isinstance(event, ProviderEvent)
+        ]
+
+    async def unmatched_receipts(
+        self, payment: Payment, names: Collection[str], until: datetime, most: int
+    ) -> Sequence[Receipt]:
+        rows = await self._database.fetch(
+            "receipts_for",
+            provider=payment.provider,
+            names=list(names),
+            asset=payment.asset,
+            missing=str(payment.due - payment.confirmed),
+            since=payment.create_time,
+            until=until,
+            limit=most,
+        )
+        return [_receipt(row) for row in rows]
+
+
+def _report(row: Row) -> StoredReport:
+    return StoredReport(**{name: value for name, value in row.items() if name != "report"})
+
+
+def _receipt(row: Row) -> Receipt:
+    return Receipt(
+        id=row["id"],
+        asset=row["asset"],
+        amount=int(row["amount"]),
+        state=ReceiptState(row["state"]),
+        time=row["time"],
+        details=json.loads(row["details"]),
+    )

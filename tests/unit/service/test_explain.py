@@ -1,0 +1,184 @@
+"""ExplainPayment: what it reads, for which time it speaks, and which commands it advises."""
+
+import shlex
+from datetime import datetime, timedelta
+from importlib import import_module
+from uuid import UUID
+
+import attrs
+import click
+import pytest
+import trio
+from support.memory import MemoryHistories
+from unit.service.fakes import NOON, UNANSWERED
+from unit.service.situations import SITUATIONS
+from unit.service.world import World, capable, refunding
+
+from payd.cli.main import main as command_line
+from payd.domain.errors import InvalidField, PaymentNotFound
+from payd.domain.evidence import Conflict, Observation
+from payd.domain.explanation import Actor, Explanation
+from payd.domain.payment import Origin, Payment, Status
+from payd.plugins.interface import ProviderEvent
+from payd.ports import Trail
+
+import_module("unit.service.situations_of_ends")
+import_module("unit.service.situations_of_money_back")
+
+REPORTED = Origin(actor="provider:mock")
+
+
+async def explained(world: World, payment: Payment) -> Explanation:
+    """As it stands now."""
+    return await world.explains.explain(payment.id, None)
+
+
+def parse(command: str) -> None:
+    """Raise click's error for a command that `payd` would not take."""
+    name, *words = shlex.split(command)
+    assert name == "payd"
+    context = click.Context(command_line, info_name=name)
+    group: click.Command = command_line
+    while isinstance(group, click.Group):
+        found = group.get_command(context, words.pop(0))
+        assert found is not None, command
+        group = found
+    group.make_context(group.name, words, parent=context)
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_every_command_that_is_advised_is_one_of_payds(name: str) -> None:
+    async def commands() -> list[str]:
+        world = SITUATIONS[name].make()
+        payment = await SITUATIONS[name].play(world)
+        return [one.command for one in (await explained(world, payment)).advice if one.command]
+
+    for command in trio.run(commands):
+        parse(command)
+
+
+def test_a_command_that_payd_does_not_have_would_be_found() -> None:
+    with pytest.raises(click.ClickException):
+        parse("payd refund --never")
+
+
+async def test_an_unknown_payment_is_not_explained(world: World) -> None:
+    with pytest.raises(PaymentNotFound, match="no payment has this id"):
+        await world.explains.explain(UUID(int=99), None)
+
+
+async def test_a_payment_is_explained_as_it_was_known_at_a_time(world: World) -> None:
+    payment = await world.initiate()
+    world.clock.move(minutes=5)
+    await world.pay()
+    await world.intake_pass()
+    world.clock.move(minutes=5)
+    await world.publish_pass()
+
+    then = await world.explains.explain(payment.id, NOON + timedelta(minutes=1))
+    assert then.status is Status.PENDING
+    assert then.waiting_for.actor is Actor.CUSTOMER
+    assert (then.time, then.advice) == (NOON + timedelta(minutes=1), ())
+    assert len(then.steps) == 2
+
+    between = await world.explains.explain(payment.id, NOON + timedelta(minutes=6))
+    assert between.status is Status.COMPLETED
+    assert between.summary.endswith("the main app has not been sent payment.completed yet.")
+
+    now = await explained(world, payment)
+    assert now.waiting_for.actor is Actor.NOBODY
+    assert now.steps[-1].source.startswith("event ")
+
+
+async def test_a_time_before_its_creation_has_no_payment(world: World) -> None:
+    payment = await world.initiate()
+    with pytest.raises(PaymentNotFound, match="at that time"):
+        await world.explains.explain(payment.id, NOON - timedelta(seconds=1))
+
+
+async def test_the_future_is_refused_but_a_clock_may_be_ahead(world: World) -> None:
+    payment = await world.initiate()
+    with pytest.raises(InvalidField, match="at_time: is in the future"):
+        await world.explains.explain(payment.id, NOON + timedelta(minutes=2))
+    ahead = await world.explains.explain(payment.id, NOON + timedelta(seconds=30))
+    assert ahead.time == NOON
+
+
+async def test_the_next_look_is_the_one_that_recovery_has_scheduled(world: World) -> None:
+    payment = await world.payment_in(Status.CREATING)
+    world.provider.always = UNANSWERED
+    payment = await world.check_again(payment)
+    payment = await world.check_again(payment)
+    stored = await world.newest(payment)
+    explanation = await explained(world, payment)
+    assert explanation.next_look_time == stored.next_check_time
+    assert "2 status checks brought nothing" in explanation.waiting_for.what
+
+
+async def test_a_change_meanwhile_does_not_mix_two_versions(world: World) -> None:
+    payment = await world.initiate()
+
+    class SlowHistories(MemoryHistories):
+        """Another call cancels the payment when its trail was read."""
+
+        async def trail(self, payment_id: UUID, until: datetime, most: int) -> Trail | None:
+            found = await super().trail(payment_id, until, most)
+            await world.cancel(payment)
+            return found
+
+    slow = attrs.evolve(world.explains, histories=SlowHistories(world.store))
+    explanation = await slow.explain(payment.id, None)
+    assert explanation.status is Status.PENDING
+    assert explanation.next_look_time is not None
+
+
+async def test_an_event_that_names_the_payment_waits(world: World) -> None:
+    payment = await world.initiate()
+    about = Observation(id="o", reference=str(payment.id), fact=Conflict(detail="c"))
+    elsewhere = Observation(id="p", reference=str(UUID(int=5)), fact=Conflict(detail="c"))
+    for name, meaning in (("evt_a", about), ("evt_b", elsewhere)):
+        event = ProviderEvent(id=name, type="t", content={})
+        world.provider.meanings[name] = (meaning,)
+        await world.inbox.put("mock", [event])
+    await world.inbox.put("mock", [ProviderEvent(id="evt_c", type="unknown", content={})])
+
+    explanation = await explained(world, payment)
+
+    assert explanation.waiting_for.actor is Actor.PAYD
+    assert "report evt_a of mock" in explanation.waiting_for.what
+    assert "more" not in explanation.waiting_for.what
+
+
+async def test_several_waiting_reports_are_counted_with_their_attempts(world: World) -> None:
+    payment = await world.initiate()
+    for name in ("o1", "o2"):
+        fact = Conflict(detail=name)
+        await world.intake.accept("mock", [Observation(id=name, reference="obj_1", fact=fact)])
+    await world.reports.claim_batch()
+    what = (await explained(world, payment)).waiting_for.what
+    assert "report o1 of mock" in what
+    assert "with 1 more, 1 attempts so far, next at 2026-11-23 12:00:30 UTC" in what
+
+
+async def test_no_refund_is_advised_where_payd_would_refuse_it() -> None:
+    for capabilities in (capable(refunds=None), capable(refunds=refunding(partial=False))):
+        world = World(capabilities)
+        payment = await world.initiate()
+        await world.pay(16000)
+        await world.intake_pass()
+        advice = (await explained(world, payment)).advice
+        assert not any("payd refund " in one.command for one in advice)
+        assert any("Send the surplus back." in one.text for one in advice)
+
+
+async def test_old_steps_are_left_out_and_counted(world: World) -> None:
+    payment = await world.initiate()
+    for number in range(250):
+        fact = Conflict(detail=f"fact {number}")
+        await world.settle.settle(payment, fact, REPORTED)
+        payment = await world.newest(payment)
+    explanation = await explained(world, payment)
+    changes = [step for step in explanation.steps if not step.source.startswith("event ")]
+    assert payment.version > 90
+    assert explanation.steps_left_out == max(0, payment.version - 200)
+    assert len(changes) == min(200, payment.version)
