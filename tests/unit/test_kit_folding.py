@@ -119,6 +119,16 @@ def test_what_is_not_true_is_refused(evidence: Any, truth: Truth) -> None:
         compare(folded(evidence), truth, "by the scan")
 
 
+def test_a_contradiction_says_what_came_and_what_it_means() -> None:
+    bad = folded(snapshot(0, status=ProviderStatus.PAID))
+    with pytest.raises(Failed) as failed:
+        compare(bad, Truth(due=14_900, confirmed=14_900), "by fetch alone")
+    said = str(failed.value)
+    assert said.startswith("14900 of 14900 were paid; but by fetch alone, payd's payment is ")
+    assert "with AMOUNT_MISMATCH (paid with 0), expected no contradiction: " in said
+    assert said.endswith("or is PAID with less confirmed than is due")
+
+
 def test_one_channel_may_know_less_and_never_more() -> None:
     truth = Truth(due=14_900, confirmed=14_900)
     compare(folded(), truth, "by fetch alone", partial=True, one_channel=True)

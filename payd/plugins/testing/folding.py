@@ -28,10 +28,15 @@ _PERMUTED_MAX = 4
 _DRAWN = 24
 #: Reports that payd decides on at once: one by one, in small batches, all.
 _BATCHES = (1, 3, 1000)
-#: Attention that says that a report contradicts the payment or another report.
-_CONTRADICTIONS = frozenset(
-    {Attention.WRONG_TOKEN, Attention.AMOUNT_MISMATCH, Attention.CONFLICTING_EVIDENCE}
-)
+#: Attention that says that a report contradicts the payment or another report, and how.
+_CONTRADICTIONS = {
+    Attention.WRONG_TOKEN: "a receipt is in another asset than the one that is due",
+    Attention.AMOUNT_MISMATCH: (
+        "a snapshot has another asset or another due amount than the payment, or is PAID with less"
+        " confirmed than is due"
+    ),
+    Attention.CONFLICTING_EVIDENCE: "two reports cannot both be true",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -145,10 +150,10 @@ def compare(
     channel may have fewer refunds and disputes.
     """
     made = f"{how}, payd's payment is {payment.status.value}"
-    _compare_attention(payment, truth, made)
     paid = f"{truth.confirmed} of {truth.due} were paid"
     if truth.unfinal:
         paid += f", and {truth.unfinal} that is not final yet"
+    _compare_attention(payment, truth, f"{paid}; but {made}")
     least, most = (0 if partial else truth.confirmed), truth.confirmed + truth.unfinal
     for name, value, limit in (
         ("confirmed", payment.confirmed, truth.confirmed),
@@ -171,12 +176,13 @@ def compare(
 
 
 def _compare_attention(payment: Payment, truth: Truth, made: str) -> None:
-    wrong = _CONTRADICTIONS
-    if truth.other_asset:
-        wrong -= {Attention.WRONG_TOKEN, Attention.AMOUNT_MISMATCH}
+    expected = {Attention.WRONG_TOKEN, Attention.AMOUNT_MISMATCH} if truth.other_asset else set()
     for record in payment.attention_records:
-        if record.reason in wrong:
-            raise Failed(f"{made}, with {record.reason.value}: {', '.join(sorted(record.facts))}")
+        if record.reason in _CONTRADICTIONS and record.reason not in expected:
+            raise Failed(
+                f"{made}, with {record.reason.value} ({', '.join(sorted(record.facts))}), expected"
+                f" no contradiction: {_CONTRADICTIONS[record.reason]}"
+            )
 
 
 def _compare_refunds(payment: Payment, truth: Truth, made: str, *, one_channel: bool) -> None:

@@ -183,7 +183,8 @@ def _judged(error: BaseException) -> tuple[Outcome, str]:
         case trio.TooSlowError():
             return Outcome.FAILED, f"the check did not end within {CHECK_TIMEOUT_S:g} s"
         case ProviderError():
-            return Outcome.FAILED, " ".join([describe(error), *getattr(error, "__notes__", ())])
+            call = next(iter(getattr(error, "__notes__", ())), "the provider")
+            return Outcome.FAILED, f"{call} raised {describe(error)}; expected a result"
     return Outcome.FAILED, f"outside the provider's calls, at {_place(error)}: {describe(error)}"
 
 

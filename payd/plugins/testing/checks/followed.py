@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from payd.domain.decide import Rules, decide
+from payd.domain.errors import PaydError
 from payd.domain.evidence import RefundAnswered, RefundRequested
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment
@@ -37,6 +38,7 @@ from payd.plugins.testing.operations import due, names
 from payd.plugins.testing.registry import Failed
 from payd.plugins.testing.remote import CannotHappen, NotScripted
 from payd.providers import answers
+from payd.providers.calls import describe
 
 WEBHOOK, SCAN, WATCH, LOOK = "the webhook", "the scan", "the watch", "fetch"
 
@@ -166,7 +168,16 @@ class Following:
         terms = RefundTerms(partial=able.partial, several=able.several)
         asked = RefundRequested(refund=draft, terms=terms)
         self._take_over(followed)
-        if (decision := decide(followed.payment, asked, now)) is not None:
+        try:
+            decision = decide(followed.payment, asked, now)
+        except PaydError as error:
+            raise Failed(
+                f"{followed.truth.confirmed} of {followed.due} were paid, expected to be"
+                f" refundable; but by all reports payd's payment is"
+                f" {followed.payment.status.value}, with confirmed {followed.payment.confirmed},"
+                f" and payd refuses to refund {refund.amount} ({describe(error)})"
+            ) from error
+        if decision is not None:
             followed.payment = decision.payment
         followed.refund_ids.add(str(refund.refund_id))
 

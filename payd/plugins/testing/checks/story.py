@@ -33,7 +33,7 @@ class _Action(enum.Enum):
 
 @check(Level.RESILIENCE, "payd, its recovery and the customer act in any order.")
 async def any_order_of_actions_loses_nothing(bench: Bench) -> None:
-    await bench.remote.objects(bench.operation().payment_id)
+    await bench.objects(bench.operation().payment_id)
 
     for actions in _sequences():
         await _run(bench, actions)
