@@ -9,18 +9,20 @@ import trio
 
 from payd.domain.evidence import Observation, Outflow
 from payd.plugins.context import Logger
-from payd.plugins.errors import WatchHalted
+from payd.plugins.errors import RateLimited, WatchHalted
 from payd.plugins.interface import Sink, SupportsWatch
 from payd.providers.breaker import Pause, Random
-from payd.providers.calls import describe, innermost, passing
+from payd.providers.calls import describe, innermost, is_valid_error, passing
 from payd.providers.lifecycle import Lifecycle
 from payd.providers.loop_monitor import OWNER, Owner
 from payd.providers.validation import check_put
 
-__all__ = ["HALT_RETRY_S", "LeadLost", "Sinks", "Watching"]
+__all__ = ["HALT_RETRY_S", "RETRY_AFTER_MAX_S", "LeadLost", "Sinks", "Watching", "delay_of"]
 
 #: How soon a halted watch is started again, to find out whether the reason still holds.
 HALT_RETRY_S = 60.0
+#: The longest delay that a rate limit can ask of a watch: nobody knows of money meanwhile.
+RETRY_AFTER_MAX_S = 300.0
 #: After waiting this long for the lead, another daemon has it.
 OTHER_LEADS_S = 5.0
 
@@ -116,12 +118,19 @@ class Watching:
         if isinstance(error, LeadLost):
             self._log.info("provider_watch_lost_lead", provider=self._provider, reason=str(error))
             return 0.0
-        return self._again(describe(error))
+        return max(self._again(describe(error)), delay_of(error))
 
     def _again(self, why: str) -> float:
         self.restarts += 1
         self._log.warning("provider_watch_restarted", provider=self._provider, error=why)
         return self._pause.next_s(trio.current_time())
+
+
+def delay_of(error: BaseException) -> float:
+    """Return the seconds for which the remote side wants to be left alone; 0 if it says nothing."""
+    if not isinstance(error, RateLimited) or not is_valid_error(error):
+        return 0.0
+    return min(error.retry_after_s, RETRY_AFTER_MAX_S)
 
 
 class _CheckedSink:

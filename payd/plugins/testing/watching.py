@@ -7,10 +7,12 @@ import trio
 from payd.plugins import Sink, SupportsWatch
 from payd.plugins.testing.registry import Failed
 from payd.providers.calls import describe, innermost
+from payd.providers.watching import delay_of
 
 __all__ = ["PutRefused", "keep_watching", "said_of"]
 
-#: Seconds between two runs. payd waits longer, and a check waits for the second run.
+#: Seconds between two runs, unless a rate limit asks for more. payd waits longer, and a check waits
+#: for the second run.
 _PAUSE_S = 0.05
 
 
@@ -24,6 +26,7 @@ async def keep_watching(provider: SupportsWatch, sink: Sink, ended: list[BaseExc
     Raises Failed from a provider that was interrupted because it blocked the event loop.
     """
     while True:
+        pause_s = _PAUSE_S
         try:
             await provider.watch(sink, task_status=trio.TASK_STATUS_IGNORED)
         except Exception as error:  # payd starts it again after any
@@ -32,7 +35,8 @@ async def keep_watching(provider: SupportsWatch, sink: Sink, ended: list[BaseExc
                 raise
             if not isinstance(cause, PutRefused):
                 ended.append(cause)
-        await trio.sleep(_PAUSE_S)
+            pause_s = max(pause_s, delay_of(cause))
+        await trio.sleep(pause_s)
 
 
 def said_of(ended: list[BaseException]) -> str:

@@ -1,5 +1,6 @@
 """Providers whose watch is broken on purpose, one for each check of faults and of its progress."""
 
+import contextlib
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from payd.plugins import (
     PaymentRef,
     ProviderError,
     ProviderEvent,
+    RateLimited,
     Sink,
 )
 
@@ -43,6 +45,13 @@ def skipping(refused: type[ProviderError]) -> type:
 
 fails("a fault in the watch loses nothing", remote=open_watched)(skipping(ProviderError))
 fails("a forbidden watch loses nothing", remote=open_watched)(skipping(Misconfigured))
+
+
+@fails("a watch waits as long as the remote side asks", remote=open_watched)
+class AsksOnAndOn(WatchedInstant):
+    async def look(self, sink: Sink, cursor: str) -> None:
+        with contextlib.suppress(RateLimited):
+            await super().look(sink, cursor)
 
 
 @fails("money that vanishes is dropped", remote=open_watched)

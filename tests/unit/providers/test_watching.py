@@ -1,5 +1,6 @@
 """A watch runs alone where it must, halts where it must, and is always started again."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,9 +21,18 @@ from unit.providers.toys import (
     says,
 )
 
-from payd.plugins import Holding, Observation, Outflow, Receipt, ReceiptState, Sink, WatchHalted
+from payd.plugins import (
+    Holding,
+    Observation,
+    Outflow,
+    RateLimited,
+    Receipt,
+    ReceiptState,
+    Sink,
+    WatchHalted,
+)
 from payd.providers.fence import Fence
-from payd.providers.watching import HALT_RETRY_S, OTHER_LEADS_S, LeadLost, Sinks
+from payd.providers.watching import HALT_RETRY_S, OTHER_LEADS_S, RETRY_AFTER_MAX_S, LeadLost, Sinks
 
 RECEIPT = Receipt(id="r", asset="0xabc", amount=1, state=ReceiptState.SEEN, time=START)
 SEEN = Observation(id="seen", reference="0x1", fact=(RECEIPT,))
@@ -190,6 +200,26 @@ async def test_a_halted_watch_says_why_and_looks_again_each_minute_until_it_is_m
         assert fence.state().watch_halted is None
     halted = ("provider_watch_halted", {"provider": "toy", "reason": "block 7 has another hash"})
     assert journal.lines == [halted] * 4
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "waited_s"), [(40.0, 40.0), (1e9, RETRY_AFTER_MAX_S), (math.nan, 0.0), (-1.0, 0.0)]
+)
+async def test_a_rate_limit_delays_the_next_run_as_long_as_it_asks_within_bounds(
+    autojump_clock: MockClock, asked_s: float, waited_s: float
+) -> None:
+    times: list[float] = []
+
+    async def watch(_sink: Sink) -> None:
+        times.append(trio.current_time())
+        if len(times) == 1:
+            raise RateLimited(asked_s)
+        await trio.sleep_forever()
+
+    sinks = CollectingSink()
+    async with watched(watch, sinks, only=False):
+        await trio.sleep(RETRY_AFTER_MAX_S + 1)
+    assert waited_s <= times[1] - times[0] < waited_s + 1
 
 
 async def test_what_a_watchs_own_nursery_raises_halts_it_too() -> None:

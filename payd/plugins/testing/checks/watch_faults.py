@@ -9,6 +9,7 @@ from payd.plugins import ReceiptState, SupportsWatch
 from payd.plugins.testing.bench import PATIENCE_S, Bench
 from payd.plugins.testing.checks.faults import CALL_FAULTS, Opened, under_each
 from payd.plugins.testing.checks.watch import (
+    STILL,
     confirmed,
     until_quiet,
     until_reported,
@@ -26,6 +27,12 @@ _PUTS = 4
 _UNDER_S = 0.6
 #: Seconds to wait after a rate limit that names no delay.
 _DELAY_S = 1.0
+#: Seconds between two looks at the number of requests; and by how much earlier than after the whole
+#: delay the kit looks for the last time, so that no request after it counts.
+_LOOK_S = 0.05
+_EARLY_S = 0.4
+#: Requests during the delay that a second watch, or another endpoint, may send.
+_ASKED_MAX = 3
 #: Looks, 0.1 s apart, at an unchanged sink that will hold no final money.
 _UNFINAL = 20
 
@@ -61,7 +68,8 @@ async def a_fault_in_the_watch_loses_nothing(bench: Bench) -> None:
     bench.require_requests("watch")
 
     async def act(fault: Fault, opened: Opened) -> None:
-        await _through(bench, fault.value, opened, partial(bench.remote.fault, fault))
+        delay_s = _delay_s(bench) if fault is Fault.RATE_LIMITED else 0.0
+        await _through(bench, fault.value, opened, partial(bench.remote.fault, fault), delay_s)
 
     await under_each(bench, CALL_FAULTS, act)
 
@@ -81,10 +89,52 @@ async def a_forbidden_watch_loses_nothing(bench: Bench) -> None:
     await _through(bench, "refusal (403)", opened, bench.remote.forbid)
 
 
+@check(
+    Level.WATCH,
+    "Who asks again too early is refused for longer, and no money is seen meanwhile.",
+    supports(SupportsWatch),
+    alone=True,
+)
+async def a_watch_waits_as_long_as_the_remote_side_asks(bench: Bench) -> None:
+    bench.require_requests("watch")
+    assert isinstance(bench.provider, SupportsWatch)
+    wanted_s = bench.remote.retry_after_s()
+    opened = await _open(bench)
+    sink = bench.sink()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep_watching, bench.provider, sink, bench.watch_errors)
+        await _pay(bench, sink, opened)
+        await bench.remote.fault(Fault.RATE_LIMITED)
+        before = await bench.remote.requests()
+        for _ in range(STILL):
+            await trio.sleep(_LOOK_S)
+            if await bench.remote.requests() > before:
+                break
+        # What it had under way, it may end.
+        await trio.sleep(_LOOK_S)
+        before = await bench.remote.requests()
+        await trio.sleep(max(wanted_s - _EARLY_S, 0.0))
+        asked = await bench.remote.requests() - before
+        nursery.cancel_scope.cancel()
+    if asked > _ASKED_MAX:
+        raise Failed(
+            f"the remote side asked for a pause of {wanted_s:g} s, and the watch sent {asked}"
+            " requests in it, expected none: let RateLimited end the watch, and payd starts it"
+            " again after the delay; or wait for it"
+        )
+
+
 async def _through(
-    bench: Bench, what: str, during: Opened, begin: Callable[[], Awaitable[None]]
+    bench: Bench,
+    what: str,
+    during: Opened,
+    begin: Callable[[], Awaitable[None]],
+    delay_s: float = 0.0,
 ) -> None:
-    """Pay one object before a fault of a running watch, one during it, and one after it."""
+    """Pay one object before a fault of a running watch, one during it, and one after it.
+
+    `delay_s`: seconds after the fault in which the watch may be silent, as it was asked to be.
+    """
     assert isinstance(bench.provider, SupportsWatch)
     await bench.remote.mend()
     before, after = [await _open(bench) for _ in range(2)]
@@ -102,7 +152,7 @@ async def _through(
                     " meet the fault until `mend`"
                 )
             await bench.remote.mend()
-            await bench.waited(_delay_s(bench))
+            await bench.waited(delay_s)
             await until_reported(bench, sink, during.called)
             await _pay(bench, sink, after)
             # More may come of each.
