@@ -21,7 +21,7 @@ class NeverConfirms(AcmeProvider):
         return attrs.evolve(found, snapshot=attrs.evolve(found.snapshot, confirmed=0))
 
     def translate(self, event: Any) -> Any:
-        said = super().translate(event)
+        said: Any = super().translate(event)
         return [attrs.evolve(one, fact=attrs.evolve(one.fact, confirmed=0)) for one in said]
 
 
