@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from logging import getLogger
 from types import TracebackType
@@ -292,7 +292,7 @@ class PaymentClient:
         page_size: int = 0,
         caller: Caller | None = None,
         deadline_s: float = 0.0,
-    ) -> AsyncIterator[Payment]:
+    ) -> AsyncGenerator[Payment, None]:
         """Yield payments, newest first, over all pages: `async for payment in …`.
 
         Each page is a call of its own, made when the one before is used up.
@@ -329,7 +329,7 @@ class PaymentClient:
         page_size: int = 0,
         caller: Caller | None = None,
         deadline_s: float = 0.0,
-    ) -> AsyncIterator[Payment]:
+    ) -> AsyncGenerator[Payment, None]:
         """Yield payments with open attention, those first that have waited longest.
 
         Each comes once, and each page is a call of its own. Needs an operator's certificate.

@@ -1,4 +1,4 @@
-"""`payd attention`: settle what a person had to look at."""
+"""`payd attention`: list what a person has to look at, and settle it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,17 @@ import click
 
 from payd.cli import payment_view, render
 from payd.cli.call import json_option, run
+from payd.cli.payment_lists import list_attention
 from payd.cli.refunds import note_option
 from payd.cli.target import find_operator, operator_options
 
 
 @click.group()
 def attention() -> None:
-    """Settle what a person had to look at."""
+    """List what a person has to look at, and settle it."""
+
+
+attention.add_command(list_attention)
 
 
 @attention.command()

@@ -1,11 +1,10 @@
 """`payd events`: create the streams, read events, republish lost ones."""
 
 import asyncio
-import re
 import sys
 from collections.abc import Callable
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,34 +13,15 @@ import click
 from payd.cli import render
 from payd.cli.create_stream import create_stream
 from payd.cli.target import find_nats, state_dir_option
+from payd.cli.typed import Time
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_SPAN = re.compile(r"(\d+)([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-class Since(click.ParamType[datetime]):
-    """Parameter type: a span before now such as `10m`, `24h`, `30d`, or an ISO 8601 time."""
-
-    name = "since"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return an aware datetime. A time without a zone is local."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            if match := _SPAN.fullmatch(value):
-                return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-            return datetime.fromisoformat(value).astimezone(UTC)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is not a span like 10m, 24h, 30d or an ISO time", param, ctx)
 
 
 def since_option(**attributes: Any) -> Callable[[F], F]:
     """Declare --since."""
-    text = "Span in s, m, h or d, such as 90s, 10m, 24h or 30d, or an ISO 8601 time."
-    return click.option("--since", type=Since(), help=text, **attributes)
+    text = "Span in s, m, h or d, such as 90s, 10m, 24h or 30d, today, or an ISO 8601 time."
+    return click.option("--since", type=Time(), help=text, **attributes)
 
 
 nats_option = click.option(

@@ -59,11 +59,3 @@ def sync(payment_id: str, as_json: bool, **target: Any) -> None:
         render.as_json(document)
     else:
         payment_view.payment(document)
-
-
-@click.group()
-def payments() -> None:
-    """Ask the provider about a payment."""
-
-
-payments.add_command(sync)

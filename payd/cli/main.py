@@ -23,10 +23,13 @@ _COMMANDS = {
         "get": ("payd.cli.payments:get", "Show a payment."),
         "cancel": ("payd.cli.payments:cancel", "Cancel an open payment."),
         "explain": ("payd.cli.explain:explain", "Say why a payment stands as it does."),
-        "payments": ("payd.cli.explain:payments", "Ask the provider about a payment now."),
+        "payments": ("payd.cli.payments:payments", "Find payments, or ask about one."),
         "refund": ("payd.cli.refunds:refund", "Send money back."),
         "refunds": ("payd.cli.refunds:refunds", "List, show, approve or withdraw refunds."),
-        "attention": ("payd.cli.attention:attention", "Settle what a person had to look at."),
+        "attention": (
+            "payd.cli.attention:attention",
+            "List and settle what a person has to look at.",
+        ),
         "events": ("payd.cli.events:events", "Read or restore the event stream."),
     },
     "Operation": {

@@ -1,11 +1,16 @@
 """Print a payment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from payd.cli import refund_view, render
+
+_HEADINGS = ("created", "payment", "status", "amount", "method", "customer", "attention")
+_HEADINGS_OF_ATTENTION = (
+    *("since", "payment", "attention", "status", "amount", "received", "customer"),
+)
 
 
 def payment(document: Mapping[str, Any]) -> None:
@@ -41,6 +46,41 @@ def payment(document: Mapping[str, Any]) -> None:
     )
     status = document["status"].removeprefix("PAYMENT_STATUS_")
     render.instructions(action, is_open=status in ("PENDING", "PROCESSING"))
+
+
+def table(documents: Sequence[Mapping[str, Any]]) -> None:
+    """Print payments as rows."""
+    rows = [
+        (
+            one["create_time"],
+            one["id"],
+            one["status"].removeprefix("PAYMENT_STATUS_"),
+            render.amount(one["amount"]),
+            one["method"],
+            one["customer_id"],
+            ", ".join(one["attention"]),
+        )
+        for one in documents
+    ]
+    render.table(_HEADINGS, rows)
+
+
+def attention_table(documents: Sequence[Mapping[str, Any]]) -> None:
+    """Print payments with open attention as rows."""
+    rows = [
+        (
+            min(record.get("since", "") for record in records),
+            one["id"],
+            ", ".join(record["reason"] for record in records),
+            one["status"].removeprefix("PAYMENT_STATUS_"),
+            render.amount(one["amount"]),
+            render.amount(one["received"]),
+            one["customer_id"],
+        )
+        for one in documents
+        if (records := [r for r in one["attention_records"] if "resolved_time" not in r])
+    ]
+    render.table(_HEADINGS_OF_ATTENTION, rows)
 
 
 def _unless_zero(money: Mapping[str, Any]) -> str:

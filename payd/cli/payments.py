@@ -1,4 +1,4 @@
-"""`payd quote`, `pay`, `get` and `cancel`: a client of the daemon."""
+"""`payd quote`, `pay`, `get` and `cancel`, and `payd payments`: a client of the daemon."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,10 @@ import click
 
 from payd.cli import payment_view, render
 from payd.cli.call import json_option, run
+from payd.cli.explain import sync
+from payd.cli.payment_lists import list_payments
 from payd.cli.target import Target, find_target, target_options
+from payd.cli.typed import pair
 
 if TYPE_CHECKING:
     from payd_client import Item, Payment, PaymentClient
@@ -143,7 +146,7 @@ def pay(  # noqa: PLR0913 - one parameter an option
     """Start a payment, show what the customer has to do, and wait for the result."""
     from payd_client import Customer, InitiateRequest, PaydClientError
 
-    wanted, pairs = _items(items), dict(_pair(pair) for pair in metadata)
+    wanted, pairs = _items(items), dict(map(pair, metadata))
     found = find_target(**target)
     request = InitiateRequest(
         idempotency_key=idempotency_key or str(uuid4()),
@@ -207,6 +210,16 @@ def cancel(payment_id: str, reason: str, as_json: bool, **target: Any) -> None:
     _show(run(found, lambda client: client.cancel(payment_id, reason), as_json), as_json)
 
 
+@click.group()
+def payments() -> None:
+    """Find payments, or ask about one."""
+
+
+payments.add_command(list_payments)
+payments.add_command(get)
+payments.add_command(sync)
+
+
 def read_payment(target: Target, payment_id: str) -> dict[str, Any]:
     """Fetch a payment as proto3 JSON; print an error and exit with 1."""
     payment = run(target, lambda client: client.get(payment_id), False)
@@ -264,10 +277,3 @@ def _items(texts: Sequence[str]) -> "tuple[Item, ...]":
         chain, node, duration = parts
         items.append(Item(chain_profile_id=chain, node_type=node, duration=duration))
     return tuple(items)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--metadata")
-    return key, value

@@ -10,9 +10,10 @@ import click
 from payd.cli import refund_view, render
 from payd.cli.call import json_option, run
 from payd.cli.target import find_operator, find_target, operator_options, target_options
+from payd.cli.typed import minor_units
 
 if TYPE_CHECKING:
-    from payd_client import Money, PaymentClient, Refund
+    from payd_client import PaymentClient, Refund
 
 _STATUSES = (
     *("AWAITING_APPROVAL", "CREATING", "PENDING", "AWAITING_TRANSFER"),
@@ -55,7 +56,7 @@ def refund(
     **target: Any,
 ) -> None:
     """Send money of a payment back to the customer."""
-    from payd_client import PaydClientError, RefundRequest
+    from payd_client import Money, PaydClientError, RefundRequest
 
     found = find_target(**target)
     key = idempotency_key or str(uuid4())
@@ -63,7 +64,9 @@ def refund(
     async def request(client: "PaymentClient") -> "Refund":
         money = None
         if amount is not None:
-            money = _money(amount, (await client.get(payment_id)).amount.currency_code)
+            currency = (await client.get(payment_id)).amount.currency_code
+            units = minor_units(amount, currency, "--amount")
+            money = Money(currency_code=currency, minor_units=units)
         wanted = RefundRequest(
             payment_id=payment_id,
             idempotency_key=key,
@@ -217,24 +220,6 @@ def settle(
         return await client.settle_refund(refund_id, chosen, note, reference=reference)
 
     _show(run(find_operator(**target), settled, as_json), as_json)
-
-
-def _money(text: str, currency: str) -> "Money":
-    """Parse an amount in units of a currency, exactly."""
-    from payd_client import Money
-
-    from payd.domain.decimals import parse_units
-    from payd.domain.money import currency_exponent
-
-    digits = currency_exponent(currency)
-    try:
-        units = parse_units(text, digits)
-    except ValueError:
-        example = f"12.{'5' * digits}" if digits else "12"
-        raise click.BadParameter(
-            f"{text!r} is not an amount in {currency}, such as {example}", param_hint="--amount"
-        ) from None
-    return Money(currency_code=currency, minor_units=units)
 
 
 def _show(answer: "Refund", as_json: bool) -> None:

@@ -96,10 +96,16 @@ def status(name: str) -> str:
 
 def amount(money: Mapping[str, Any]) -> str:
     """Format a Money message: `149.00 USD`."""
+    return f"{number(money)} {money['currency_code']}"
+
+
+def number(money: Mapping[str, Any]) -> str:
+    """Format a Money message without its currency: `149.00`."""
+    from payd.domain.decimals import format_units
     from payd.domain.money import currency_exponent
 
-    code = str(money["currency_code"])
-    return _decimal(int(money["minor_units"]), currency_exponent(code), code)
+    digits = currency_exponent(str(money["currency_code"]))
+    return format_units(int(money["minor_units"]), digits)
 
 
 #: Token address in lower case → currency code and number of decimals.

@@ -10,8 +10,8 @@ import pytest
 from unit.cli.conftest import Alone, Process
 from unit.cli.scripted_daemon import ITEM
 
-from payd.cli.events import Since
 from payd.cli.main import main
+from payd.cli.typed import Time
 
 PAY = ("pay", "--item", ITEM, "--method", "mock")
 
@@ -66,30 +66,30 @@ def test_wrong_usage_ends_with_2_and_names_what_is_wrong(
 )
 def test_since_a_span_is_that_long_ago(text: str, ago: timedelta) -> None:
     before = datetime.now(UTC)
-    since = Since().convert(text, None, None)
+    since = Time().convert(text, None, None)
     assert before - ago <= since <= datetime.now(UTC) - ago
 
 
 @pytest.mark.parametrize("text", ["2026-01-02T03:04:05Z", "2026-01-02T05:04:05+02:00"])
 def test_since_a_time_is_that_time(text: str) -> None:
-    assert Since().convert(text, None, None) == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert Time().convert(text, None, None) == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def test_since_a_time_without_a_zone_is_local() -> None:
-    since = Since().convert("2026-01-02T03:04:05", None, None)
+    since = Time().convert("2026-01-02T03:04:05", None, None)
     assert since == datetime(2026, 1, 2, 3, 4, 5).astimezone()
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "-10m", "10m ", "1.5h", "10 m", "next week"])
 def test_since_nonsense_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
-        Since().convert(text, None, None)
+        Time().convert(text, None, None)
 
 
 @pytest.mark.parametrize("text", ["99999999999d", "9999999d"])
 def test_since_before_all_time_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
-        Since().convert(text, None, None)
+        Time().convert(text, None, None)
 
 
 # -- where the daemon is -----------------------------------------------------------------------
