@@ -1,4 +1,4 @@
-"""Rate limiter on Redis: one token bucket per client, shared by all daemons.
+"""Rate limiter: one token bucket per client, which all daemons share through Redis.
 
 A daemon draws permits from Redis in small blocks and admits calls from them without waiting. In any
 t seconds all daemons together admit at most `burst + rate * t` calls and one block per daemon. If
@@ -11,40 +11,20 @@ import contextlib
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
 
 import attrs
-from redis.asyncio import Connection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
 
 from payd.telemetry import get_logger
 
 _log = get_logger(__name__)
 
-#: Time for an answer of Redis, and for a new connection with its first answer.
-_ANSWER_S = 0.05
-_CONNECT_S = 0.1
 _RETRY_S = 1.0
 #: Most clients to remember; the least recently seen is forgotten first.
 _CLIENTS_MAX = 1024
 #: A block is the permits of this fraction of a second.
 _BLOCKS_PER_S = 20
-
-#: ValueError: the answer was not one of Redis, or not of the script.
-_FAILURES = (
-    RedisError,
-    OSError,
-    EOFError,
-    TimeoutError,
-    ValueError,
-    # Raised by asyncio before Python 3.13.6 when it writes lines to a lost connection
-    # (github.com/python/cpython/issues/136234).
-    AttributeError,
-    TypeError,
-)
 
 #: A token bucket by the server's clock, which all daemons share. If the clock is set back, the
 #: bucket is not refilled once.
@@ -68,6 +48,27 @@ redis.call('HSET', KEYS[1], 'key', KEYS[1], 'tokens', string.format('%.6f', toke
 redis.call('PEXPIRE', KEYS[1], math.ceil((burst - tokens) * 1000 / rate) + 1000)
 return {ARGV[1], granted, math.ceil(math.max(0, 1 - tokens) * 1000000 / rate)}
 """
+
+
+class NoAnswer(Exception):
+    """Redis is unreachable, slow or wrong; the message says how."""
+
+
+@attrs.frozen
+class Refusal:
+    """Redis answered a command with an error."""
+
+    text: str
+
+
+class Redis(Protocol):
+    """A Redis that all daemons use."""
+
+    async def exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands and return their answers, or a Refusal; raises NoAnswer."""
+
+    async def close(self) -> None:
+        """Close the connection."""
 
 
 @attrs.frozen(kw_only=True)
@@ -104,7 +105,7 @@ class _Caller:
     answer: "asyncio.Future[float]"
 
 
-class RedisRateLimiter:
+class RateLimiter:
     """Limits calls per client, on the asyncio loop. `close` it after the last call."""
 
     def __init__(
@@ -112,25 +113,19 @@ class RedisRateLimiter:
         *,
         rate: float,
         burst: int,
-        addr: str | None,
-        password: Callable[[], str | None],
+        redis: Redis | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`rate` is permits per second; 0 admits everything. `addr` is host:port of Redis.
-
-        `password` is called for each new connection. `clock` returns monotonic seconds.
-        """
+        """`rate` is permits per second; 0 admits everything. `clock` returns monotonic seconds."""
         self._rate = rate
         self._burst = max(1, burst)
         self._block = max(1, min(int(rate / _BLOCKS_PER_S), self._burst))
-        self._addr = addr
-        self._password = password
+        self._redis = redis
         self._clock = clock
         self._clients: dict[str, _Client] = {}
         self._callers: list[_Caller] = []
-        #: One task at a time uses the connection, so that a cancelled call cannot interrupt it.
+        #: One task at a time asks Redis, so that a cancelled call cannot interrupt it.
         self._asking: asyncio.Task[None] | None = None
-        self._connection: Connection | None = None
         self._is_failing = False
         #: Redis answered the last draw with an error for a client.
         self._is_refused = False
@@ -140,7 +135,7 @@ class RedisRateLimiter:
     def state(self) -> LimiterState:
         """The current state."""
         is_healthy = not self._is_failing and not self._is_refused
-        shared = self._rate > 0 and self._addr is not None and is_healthy
+        shared = self._rate > 0 and self._redis is not None and is_healthy
         return LimiterState(shared=shared, last_error=self._last_error)
 
     async def admit(self, client: str) -> float:
@@ -158,13 +153,13 @@ class RedisRateLimiter:
         if now < known.refused_until:
             known.tokens += 1
             return known.refused_until - now
-        if self._addr is None or now < known.alone_until:
+        if self._redis is None or now < known.alone_until:
             return 0.0
         if self._is_failing:
             if now >= self._retry_time:
-                self._start(self._probe)
+                self._start(self._probe, self._redis)
             return 0.0
-        return await self._drawn(known)
+        return await self._drawn(self._redis, known)
 
     async def close(self) -> None:
         """Close the connection; admit calls that are still waiting."""
@@ -172,7 +167,8 @@ class RedisRateLimiter:
             self._asking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._asking
-        await self._disconnect()
+        if self._redis is not None:
+            await self._redis.close()
 
     # -- this process's own bucket -----------------------------------------------------------
 
@@ -199,24 +195,24 @@ class RedisRateLimiter:
 
     # -- Redis -------------------------------------------------------------------------------
 
-    async def _drawn(self, client: _Client) -> float:
+    async def _drawn(self, redis: Redis, client: _Client) -> float:
         caller = _Caller(client, asyncio.get_running_loop().create_future())
         self._callers.append(caller)
-        self._start(self._draw)
+        self._start(self._draw, redis)
         return await caller.answer
 
-    def _start(self, ask: Callable[[], Any]) -> None:
+    def _start(self, ask: Callable[[Redis], Coroutine[Any, Any, None]], redis: Redis) -> None:
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(ask())
+            self._asking = asyncio.create_task(ask(redis))
 
-    async def _draw(self) -> None:
+    async def _draw(self, redis: Redis) -> None:
         """Draw permits for waiting calls until none is left."""
         callers: list[_Caller] = []
         try:
             while self._callers and not self._is_failing:
                 callers, self._callers = self._callers, []
-                self._share(callers, await self._ask(callers))
-        except _FAILURES as error:
+                self._share(callers, await self._ask(redis, callers))
+        except NoAnswer as error:
             self._fail(error)
         finally:
             # The bucket of this process has admitted them already.
@@ -224,16 +220,18 @@ class RedisRateLimiter:
                 _resolve(caller, 0.0)
             self._callers.clear()
 
-    async def _ask(self, callers: Sequence[_Caller]) -> Mapping[str, tuple[int, float]]:
+    async def _ask(
+        self, redis: Redis, callers: Sequence[_Caller]
+    ) -> Mapping[str, tuple[int, float]]:
         """Return, by key, how many permits were granted and the seconds until the next one.
 
-        Leaves out clients whose value in Redis is invalid. Raises one of _FAILURES.
+        Leaves out clients whose value in Redis is invalid. Raises NoAnswer.
         """
         wanted: dict[str, int] = {}
         for caller in callers:
             wanted[caller.client.key] = wanted.get(caller.client.key, 0) + 1
         asked = [(key, secrets.token_hex(8), number) for key, number in wanted.items()]
-        answers = await self._exchange(
+        answers = await redis.exchange(
             [
                 ("EVAL", _DRAW, 1, key, nonce, repr(self._rate), self._burst, self._wish(number))
                 for key, nonce, number in asked
@@ -242,7 +240,7 @@ class RedisRateLimiter:
         granted = {}
         self._is_refused = False
         for (key, nonce, number), answer in zip(asked, answers, strict=True):
-            if isinstance(answer, ResponseError):
+            if isinstance(answer, Refusal):
                 self._is_refused = True
                 self._note(answer)
             else:
@@ -273,98 +271,48 @@ class RedisRateLimiter:
             client.tokens += 1
             _resolve(caller, wait)
 
-    async def _probe(self) -> None:
+    async def _probe(self, redis: Redis) -> None:
         """Check whether Redis answers again. No call waits for this."""
         try:
-            [answer] = await self._exchange([("PING",)])
+            [answer] = await redis.exchange([("PING",)])
             if answer != b"PONG":
-                raise ValueError(f"expected PONG, got {answer!r:.100}")
-        except _FAILURES as error:
+                raise NoAnswer(f"expected PONG, got {answer!r:.100}")
+        except NoAnswer as error:
             self._fail(error)
         else:
             self._is_failing = False
             _log.info("rate_limit_shared")
 
-    async def _exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Send commands and return their answers; a failed command's answer is its error.
-
-        Any interruption closes the connection: a late answer would be read as the next one's.
-        Raises one of _FAILURES.
-        """
-        is_new = self._connection is None
-        is_whole = False
-        try:
-            async with asyncio.timeout(_CONNECT_S if is_new else _ANSWER_S):
-                connection = self._connection = self._connection or self._new_connection()
-                await connection.send_packed_command(connection.pack_commands(commands))
-                answers = [await _answer(connection) for _ in commands]
-            is_whole = not any(isinstance(answer, ResponseError) for answer in answers)
-            return answers
-        finally:
-            if not is_whole:
-                await self._disconnect()
-
-    def _new_connection(self) -> Connection:
-        host, _, port = (self._addr or "").rpartition(":")
-        return Connection(
-            host=host.strip("[]"),
-            port=int(port),
-            password=self._password() or None,
-            protocol=2,
-            driver_info=None,
-            retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=_CONNECT_S,
-            socket_timeout=_CONNECT_S,
-        )
-
-    async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(*_FAILURES):
-                await connection.disconnect(nowait=True)
-
     # -- errors and log lines ----------------------------------------------------------------
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: NoAnswer) -> None:
         if not self._is_failing:
-            _log.warning("rate_limit_alone", error=_describe(error))
+            _log.warning("rate_limit_alone", error=str(error))
         self._is_failing = True
         self._retry_time = self._clock() + _RETRY_S
-        self._last_error = _describe(error)
+        self._last_error = str(error)
 
-    def _note(self, error: ResponseError) -> None:
+    def _note(self, refusal: Refusal) -> None:
         """Report an error of one client's key; others may work."""
-        text = _describe(error)
-        if text != self._last_error:
-            _log.warning("rate_limit_refused", error=text)
-        self._last_error = text
-
-
-async def _answer(connection: Connection) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
+        if refusal.text != self._last_error:
+            _log.warning("rate_limit_refused", error=refusal.text)
+        self._last_error = refusal.text
 
 
 def _checked(answer: Any, nonce: str, wanted: int) -> tuple[int, float]:
     """Validate the answer to a draw; the nonce shows that it belongs to this one.
 
-    Raises ValueError.
+    Raises NoAnswer.
     """
     match answer:
         case [bytes() as echoed, int() as granted, int() as wait_us] if (
             echoed == nonce.encode() and 0 <= granted <= wanted and wait_us >= 0
         ):
             return granted, wait_us / 1_000_000
-    raise ValueError(f"expected the answer to a draw, got {answer!r:.100}")
+    raise NoAnswer(f"expected the answer to a draw, got {answer!r:.100}")
 
 
 def _resolve(caller: _Caller, wait: float) -> None:
     """Answer a call, unless it was cancelled."""
     if not caller.answer.done():
         caller.answer.set_result(wait)
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

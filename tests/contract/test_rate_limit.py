@@ -20,9 +20,10 @@ import trio.testing
 from integration.nats.server import eventually
 from support.stack import Stack
 
-from payd.adapters import rate_limit
+from payd.adapters import rate_limit, redis_server
 from payd.adapters.bridge import aio, open_loop
-from payd.adapters.rate_limit import RedisRateLimiter
+from payd.adapters.rate_limit import RateLimiter
+from payd.adapters.redis_server import RedisServer
 from payd.dev.ports import HOST, any_free
 from payd.dev.servers import Server, answers, valkey_command
 
@@ -33,8 +34,8 @@ NEVER = 0.001
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of the sums alone: a loaded machine is no absent Redis."""
-    monkeypatch.setattr(rate_limit, "_ANSWER_S", 10.0)
-    monkeypatch.setattr(rate_limit, "_CONNECT_S", 10.0)
+    monkeypatch.setattr(redis_server, "_ANSWER_S", 10.0)
+    monkeypatch.setattr(redis_server, "_CONNECT_S", 10.0)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ async def valkey(tmp_path: Path) -> AsyncIterator[Valkey]:
 
 
 @asynccontextmanager
-async def limiting(*limiters: RedisRateLimiter) -> AsyncIterator[None]:
+async def limiting(*limiters: RateLimiter) -> AsyncIterator[None]:
     """The loop they live on. What they leave uncaught there is a defect."""
 
     def refuse(message: str, error: BaseException | None) -> None:
@@ -99,17 +100,18 @@ async def limiting(*limiters: RedisRateLimiter) -> AsyncIterator[None]:
                     await aio(limiter.close)
 
 
-def a_limiter(addr: str | None, **overrides: Any) -> RedisRateLimiter:
-    settings: dict[str, Any] = {"rate": NEVER, "burst": 5, "password": lambda: None}
-    return RedisRateLimiter(**{**settings, "addr": addr, **overrides})
+def a_limiter(addr: str | None, **overrides: Any) -> RateLimiter:
+    password = overrides.pop("password", lambda: None)
+    redis = None if addr is None else RedisServer(addr, password)
+    return RateLimiter(**{"rate": NEVER, "burst": 5, "redis": redis, **overrides})
 
 
-def on_stack(stack: Stack, **overrides: Any) -> RedisRateLimiter:
+def on_stack(stack: Stack, **overrides: Any) -> RateLimiter:
     """Over the server that all tests share; name its clients by `a_name`."""
     return a_limiter(stack.redis.removeprefix("redis://").partition("/")[0], **overrides)
 
 
-def on(valkey: Valkey, **overrides: Any) -> RedisRateLimiter:
+def on(valkey: Valkey, **overrides: Any) -> RateLimiter:
     return a_limiter(f"{HOST}:{valkey.port}", **overrides)
 
 
@@ -117,12 +119,12 @@ def a_name() -> str:
     return f"client-{uuid.uuid4()}"
 
 
-async def admitted(limiter: RedisRateLimiter, client: str, calls: int) -> int:
+async def admitted(limiter: RateLimiter, client: str, calls: int) -> int:
     """How many of so many calls."""
     return sum([await aio(limiter.admit, client) == 0 for _ in range(calls)])
 
 
-async def shares_again(limiter: RedisRateLimiter) -> None:
+async def shares_again(limiter: RateLimiter) -> None:
     """Calls go on meanwhile: they are what tries Redis again."""
 
     async def tried() -> bool:
@@ -155,7 +157,7 @@ async def test_calls_at_once_on_two_daemons_are_admitted_as_often_as_the_burst_s
     limiters, client = [on_stack(stack, burst=50) for _ in range(2)], a_name()
     waits: list[float] = []
 
-    async def call(limiter: RedisRateLimiter) -> None:
+    async def call(limiter: RateLimiter) -> None:
         waits.append(await aio(limiter.admit, client))
 
     async with limiting(*limiters), trio.open_nursery() as nursery:
@@ -261,7 +263,7 @@ async def test_the_clients_that_are_kept_have_a_bound() -> None:
 async def test_a_redis_that_dies_is_replaced_by_a_limit_of_our_own(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limit, "_ANSWER_S", 1.0)
+    monkeypatch.setattr(redis_server, "_ANSWER_S", 1.0)
     limiter = on(valkey, burst=100)
     async with limiting(limiter):
         await shares_again(limiter)
@@ -286,7 +288,7 @@ async def test_a_redis_that_dies_is_replaced_by_a_limit_of_our_own(
 async def test_a_redis_that_is_not_there_costs_nothing(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limit, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(redis_server, "_CONNECT_S", 1.0)
     assert valkey.server is not None
     valkey.server.kill()
     limiter = on(valkey, burst=1000)
@@ -298,8 +300,8 @@ async def test_a_redis_that_is_not_there_costs_nothing(
 async def test_a_frozen_redis_holds_up_one_call_for_one_answers_time(
     valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limit, "_ANSWER_S", 1.0)
-    monkeypatch.setattr(rate_limit, "_CONNECT_S", 1.0)
+    monkeypatch.setattr(redis_server, "_ANSWER_S", 1.0)
+    monkeypatch.setattr(redis_server, "_CONNECT_S", 1.0)
     limiter = on(valkey, burst=1000)
     async with limiting(limiter):
         await shares_again(limiter)
@@ -425,7 +427,7 @@ async def test_calls_that_are_cancelled_never_give_their_answer_to_another(valke
     one, other = (on(valkey, burst=burst) for _ in range(2))
     waits: list[float] = []
 
-    async def cancelled(limiter: RedisRateLimiter) -> None:
+    async def cancelled(limiter: RateLimiter) -> None:
         with trio.move_on_after(chance.random() * 0.003):
             waits.append(await aio(limiter.admit, "main-app"))
 

@@ -7,8 +7,8 @@ import pytest
 
 from payd.spared import without
 
-#: Packages that are installed, and that the daemon's code makes no use of.
-UNUSED = {"aiohttp", "hvac", "rich", "stripe", "web3"}
+#: Packages that are installed, and that a daemon uses only where they are configured, or never.
+UNUSED = {"aiohttp", "hvac", "redis", "rich", "stripe", "web3"}
 
 
 def test_the_daemon_loads_no_package_that_it_does_not_use() -> None:

@@ -22,7 +22,7 @@ from payd.adapters.postgres.payment_lists import PostgresPaymentLists
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
-from payd.adapters.rate_limit import RedisRateLimiter
+from payd.adapters.rate_limit import RateLimiter, Redis
 from payd.adapters.system import SystemClock
 from payd.adapters.vault import Vault, VaultSettings
 from payd.config import Config
@@ -48,7 +48,7 @@ class Adapters:
     reconciliations: PostgresReconciliations
     money_to_watch: PostgresMoneyToWatch
     stream: JetStreamPublisher
-    limiter: RedisRateLimiter
+    limiter: RateLimiter
 
     async def close(self) -> None:
         """Finish pending statements, then close the connections to Redis and PostgreSQL."""
@@ -100,7 +100,11 @@ def build_adapters(
         stream=build_stream(
             config, current, lambda outcome: metrics.nats_renewals.labels(outcome).inc()
         ),
-        limiter=_build_limiter(config, current or (lambda: config)),
+        limiter=RateLimiter(
+            rate=config.grpc.rate_per_client,
+            burst=config.grpc.rate_burst,
+            redis=_build_redis(config, current or (lambda: config)),
+        ),
     )
 
 
@@ -177,7 +181,12 @@ def _nats_tls(config: Config) -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=ca) if ca else None
 
 
-def _build_limiter(config: Config, current: Callable[[], Config]) -> RedisRateLimiter:
+def _build_redis(config: Config, current: Callable[[], Config]) -> Redis | None:
+    """Build the connection to Redis, unconnected; None when no Redis is configured."""
+    if config.redis.addr is None:
+        return None
+    from payd.adapters.redis_server import RedisServer
+
     def password() -> str | None:
         secret = current().redis.password
         if secret is None:
@@ -185,12 +194,7 @@ def _build_limiter(config: Config, current: Callable[[], Config]) -> RedisRateLi
         register_secret(secret.reveal())
         return secret.reveal()
 
-    return RedisRateLimiter(
-        rate=config.grpc.rate_per_client,
-        burst=config.grpc.rate_burst,
-        addr=config.redis.addr,
-        password=password,
-    )
+    return RedisServer(config.redis.addr, password)
 
 
 def build_vault(config: Config, metrics: Metrics) -> Vault | None:
