@@ -238,9 +238,9 @@ def _log_failed(providers: OpenProviders) -> None:
 def _tune_garbage_collection() -> None:
     """Exclude the objects built so far from garbage collection, and collect less often.
 
-    They live as long as the process, and a request creates few reference cycles.
+    They live as long as the process, and a request creates few reference cycles. Garbage among
+    them stays, 1 MiB: looking for it takes a twelfth of the start's time.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 50)
 
