@@ -37,14 +37,13 @@ class Moment(click.ParamType[datetime]):
 @target_options
 def explain(payment_id: str, at_time: datetime | None, as_json: bool, **target: Any) -> None:
     """Say what happened to a payment and why, what it waits for, and what to do."""
-    answer = run(
-        find_target(**target), lambda client: client.explain(payment_id, at_time=at_time), as_json
-    )
+    found = find_target(**target)
+    answer = run(found, lambda client: client.explain(payment_id, at_time=at_time), as_json)
     document = render.message_json(answer.message)
     if as_json:
         render.as_json(document)
     else:
-        explain_view.explanation(document)
+        explain_view.explanation(document, found.options)
 
 
 @click.command()

@@ -17,14 +17,20 @@ _WIDTH = 100
 Json = Mapping[str, Any]
 
 
-def explanation(document: Json) -> None:
-    """Print an explanation, given as proto3 JSON."""
+def explanation(document: Json, options: str = "") -> None:
+    """Print an explanation, given as proto3 JSON.
+
+    Its commands begin with the program's name as it was typed, and have `options`, so that they can
+    be copied.
+    """
     width = min(shutil.get_terminal_size().columns, _WIDTH) if sys.stdout.isatty() else _WIDTH
-    for line in lines(document, width):
+    for line in lines(document, width, render.program(), options):
         click.echo(line)
 
 
-def lines(document: Json, width: int = _WIDTH) -> Iterator[str]:
+def lines(
+    document: Json, width: int = _WIDTH, program: str = "payd", options: str = ""
+) -> Iterator[str]:
     """The lines of an explanation. Words are never broken: people copy ids and commands."""
     yield from _wrapped(document["summary"], width)
     yield ""
@@ -47,7 +53,8 @@ def lines(document: Json, width: int = _WIDTH) -> Iterator[str]:
     for advice in document["advice"]:
         yield from _wrapped(f"- {advice['text']}", width, 2)
         if advice["command"]:
-            yield f"    {click.style(advice['command'], fg='cyan')}"
+            _, _, words = advice["command"].partition(" ")
+            yield f"    {click.style(f'{program} {words}{options}', fg='cyan')}"
 
 
 def _step(step: Json, width: int) -> Iterator[str]:

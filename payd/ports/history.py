@@ -43,6 +43,11 @@ class Histories(Protocol):
     async def reports(self, ids: Collection[int]) -> Mapping[int, StoredReport]:
         """Rows of the inbox by their ids; unknown ones are left out."""
 
+    async def later_reports(
+        self, payment_id: UUID, until: datetime, most: int
+    ) -> Sequence[StoredReport]:
+        """Reports that were stored by then, and settled by one of the next `most` changes."""
+
     async def waiting_reports(
         self, provider: str, names: Collection[str], most: int
     ) -> Sequence[tuple[StoredReport, ProviderEvent | None]]:

@@ -1,6 +1,6 @@
 """ExplainPayment: read what is stored about a payment, and let the rules explain it."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -24,7 +24,7 @@ _CHANGES_MAX = 200
 _EVENTS_MAX = 100
 _RECEIPTS_MAX = 5
 #: Reports of the provider that are searched for the payment's.
-_REPORTS_MAX = 500
+_REPORTS_MAX = 200
 #: A caller's clock may be ahead of ours by so much.
 _AHEAD_MAX = timedelta(minutes=1)
 #: Rows of another daemon whose clock is ahead belong to the present, too.
@@ -89,30 +89,36 @@ class ExplainPayment:
         payment = trail.changes[-1].payment
         names = {payment.provider_reference or "", str(payment.id), *payment.aliases} - {""}
         ids = {report_id for change in trail.changes for report_id in change.report_ids}
+        if is_present:
+            waiting = await self._waiting(payment, names, provider)
+        else:
+            waiting = await self.histories.later_reports(payment.id, until, _REPORTS_MAX)
+        # A transfer that was meant for it moves while it can still complete the payment.
+        moved_by = min(until, payment.late_end(self.settle.rules_of(payment).late_window))
         return History(
             changes=trail.changes,
             before=trail.before,
             left_out=trail.left_out,
             reports=await self.histories.reports(ids) if ids else {},
-            waiting=await self._waiting(payment, names, provider) if is_present else (),
+            waiting=tuple(waiting),
             events=tuple(await self.histories.events(payment.id, until, _EVENTS_MAX)),
             unmatched=tuple(
-                await self.histories.unmatched_receipts(payment, names, until, _RECEIPTS_MAX)
+                await self.histories.unmatched_receipts(payment, names, moved_by, _RECEIPTS_MAX)
             ),
         )
 
     async def _waiting(
         self, payment: Payment, names: Set[str], provider: ProviderPort | None
-    ) -> tuple[StoredReport, ...]:
+    ) -> Sequence[StoredReport]:
         refunds = {str(refund.id) for refund in payment.refunds}
         found = await self.histories.waiting_reports(
             payment.provider, names | refunds, _REPORTS_MAX
         )
-        return tuple(
+        return [
             report
             for report, event in found
             if event is None or (provider is not None and _names(event, provider) & names)
-        )
+        ]
 
     def _circumstances(
         self, payment: Payment, provider: ProviderPort | None, time: datetime, *, is_present: bool

@@ -207,6 +207,21 @@ async def test_reports_are_found_by_the_id_of_their_row(stores: Stores) -> None:
     assert (found[row.id].event_id, found[row.id].attempts) == ("evt_1", 1)
 
 
+async def test_reports_that_were_settled_after_a_time_are_found(stores: Stores) -> None:
+    payment = await stores.learn(await stores.add(), created())
+    await stores.inbox.put("mock", [Observation(id="evt_1", reference="r", fact=Conflict())])
+    [row] = await stores.inbox.claim(10, 60)
+    decision = decide(payment, Conflict(detail="c"), LATER)
+    assert decision is not None
+    assert await stores.payments.commit(payment, decision, CALLER, [row.id])
+
+    before_it = LATER - timedelta(seconds=1)
+    [found] = await stores.histories.later_reports(payment.id, before_it, 10)
+    assert (found.id, found.event_id, found.retry_time) == (row.id, "evt_1", None)
+    assert not await stores.histories.later_reports(payment.id, LATER, 10)
+    assert not await stores.histories.later_reports(payment.id, NOW - timedelta(days=1), 10)
+
+
 async def test_reports_wait_by_name_and_events_whatever_they_mean(stores: Stores) -> None:
     for report in (
         Observation(id="o1", reference="mine", fact=Conflict()),
@@ -317,6 +332,7 @@ def test_what_is_older_than_the_rows_that_are_read_is_put_together(
         ("payment_before", "NULL, 5"),
         ("payment_outbox", "NULL, NULL, 5"),
         ("inbox_reports", "NULL"),
+        ("later_reports", "NULL, NULL, 5"),
         ("waiting_reports", "NULL, NULL, 5"),
         ("receipts_for", "NULL, NULL, NULL, NULL, NULL, NULL, 5"),
     ],

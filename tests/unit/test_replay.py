@@ -7,8 +7,20 @@ from typing import Any
 
 import pytest
 from contract.stores import a_new_payment
+from contract.test_histories import known
+from hypothesis import given
+from unit.domain.builders import a_payment
+from unit.domain.test_decide_properties import LIVES, live
 
-from payd.adapters.columns import dumps, item_rows, payment_row
+from payd.adapters.columns import (
+    changed_disputes,
+    changed_refunds,
+    changes,
+    dumps,
+    item_rows,
+    payment_row,
+    receipt_rows,
+)
 from payd.adapters.events import AuditRow
 from payd.adapters.postgres.replay import trail_of
 from payd.domain.attention import Attention
@@ -82,8 +94,34 @@ def test_a_disputed_object_of_an_older_version_was_paid() -> None:
     assert last.payment.provider_status is ProviderStatus.PAID
 
 
+@given(LIVES)
+def test_any_life_is_replayed_as_it_was(life: Any) -> None:
+    start = a_payment()
+    details = {"row": payment_row(start), "items": item_rows(start)}
+    rows, lived = [a_row(1, details, "payment_creating")], [start]
+    for before, decision in live(life):
+        now = decision.payment
+        details = {"changes": changes(before, now)}
+        for name, parts in (
+            ("receipts", receipt_rows(one for one in now.receipts if one not in before.receipts)),
+            ("refunds", changed_refunds(before, now)),
+            ("disputes", changed_disputes(before, now)),
+        ):
+            details |= {name: parts} if parts else {}
+        rows.append(a_row(now.version, details))
+        lived.append(now)
+
+    replayed = trail_of(rows, None, len(rows))
+
+    assert [one.payment for one in replayed.changes] == [known(one) for one in lived]
+    part = trail_of(rows, None, 2)
+    assert part.changes == replayed.changes[-2:]
+    if len(lived) > 2:
+        assert part.before == replayed.changes[-3].payment
+
+
 @pytest.mark.parametrize(
-    ("changes", "kind", "count"),
+    ("changed", "kind", "count"),
     [
         ({}, "status_checked", [1, 2]),
         ({"ask_deadline": THEN}, "status_checked", [1, 1, 1]),
@@ -91,11 +129,11 @@ def test_a_disputed_object_of_an_older_version_was_paid() -> None:
     ],
 )
 def test_only_checks_that_sent_nothing_are_put_together(
-    changes: dict[str, Any], kind: str, count: list[int]
+    changed: dict[str, Any], kind: str, count: list[int]
 ) -> None:
     rows = [
         first_row(),
         a_row(2, {"changes": {"version": 2}}, kind),
-        a_row(3, {"changes": {"version": 3, **changes}}, kind),
+        a_row(3, {"changes": {"version": 3, **changed}}, kind),
     ]
     assert [change.count for change in trail_of(rows, None, 10).changes] == count

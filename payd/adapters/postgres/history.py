@@ -63,6 +63,14 @@ class PostgresHistories:
         rows = await self._database.fetch("inbox_reports", ids=list(ids))
         return {row["id"]: StoredReport(**row) for row in rows}
 
+    async def later_reports(
+        self, payment_id: UUID, until: datetime, most: int
+    ) -> Sequence[StoredReport]:
+        rows = await self._database.fetch(
+            "later_reports", payment_id=payment_id, until=until, limit=most
+        )
+        return [StoredReport(**row) for row in rows]
+
     async def waiting_reports(
         self, provider: str, names: Collection[str], most: int
     ) -> Sequence[tuple[StoredReport, ProviderEvent | None]]:

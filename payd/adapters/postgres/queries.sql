@@ -1087,6 +1087,23 @@ SELECT id, event_id, receive_time, attempts
 FROM inbox
 WHERE id = ANY (:ids::bigint[]);
 
+-- later_reports --
+-- Reports that were stored up to a time, and settled by one of the next changes of the payment.
+SELECT id, event_id, receive_time
+FROM inbox
+WHERE
+    id = ANY (ARRAY(
+        SELECT jsonb_array_elements_text(later.details -> 'reports')::bigint
+        FROM (
+            SELECT details FROM payment_events
+            WHERE payment_id = :payment_id::uuid AND create_time > :until::timestamptz
+            ORDER BY version
+            LIMIT :limit::integer
+        ) AS later
+    ))
+    AND receive_time <= :until::timestamptz
+ORDER BY id;
+
 -- waiting_reports --
 -- Reports of a provider that wait to be settled: observations with one of these references, and
 -- events, which have no reference until they are translated. Each part uses its own index.

@@ -4,7 +4,7 @@ Rows of older versions of payd lack the columns that came later: these have thei
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -45,15 +45,14 @@ class Base:
     #: Of the rows that were replayed; those of an older version of payd came without sums.
     receipts: Mapping[str, Json] = attrs.field(factory=dict)
 
-    def after(self, details: Mapping[str, Any]) -> "Base":
-        """What stands there after one more row of the trail."""
-        return Base(
-            row=self.row | details["changes"],
-            items=self.items,
-            refunds={**self.refunds, **_by_id(details.get("refunds", ()))},
-            disputes={**self.disputes, **_by_id(details.get("disputes", ()))},
-            receipts={**self.receipts, **_by_id(details.get("receipts", ()))},
-        )
+    def after(self, rows: Iterable[AuditRow]) -> "Base":
+        """What stands there after more rows of the trail."""
+        row, parts = dict(self.row), {name: dict(getattr(self, name)) for name in _PARTS}
+        for details in (one.details for one in rows):
+            row |= details["changes"]
+            for name, known in parts.items():
+                known |= {part["id"]: part for part in details.get(name, ())}
+        return Base(row=row, items=self.items, **parts)
 
     def payment(self) -> Payment:
         """The payment as it is then; of its receipts only the sums."""
@@ -106,6 +105,7 @@ class Base:
         return sorted(parts.values(), key=position)
 
 
+_PARTS = ("refunds", "disputes", "receipts")
 _TIMES = (
     *("create_time", "update_time", "expire_time", "complete_time", "close_time"),
     *("ask_deadline", "provider_status_time"),
@@ -128,15 +128,13 @@ def trail_of(rows: Sequence[AuditRow], before: Base | None, most: int) -> Trail:
     `before` is what stood there before the first row; None when that is version 1.
     """
     runs = _runs(rows)
-    left_out = runs[: max(0, len(runs) - most)]
-    base, changes = before, list[Change]()
-    for run in left_out:
-        base = _fold(base, run)
+    left_out = [row for run in runs[: max(0, len(runs) - most)] for row in run]
+    base, changes = _fold(before, left_out) if left_out else before, list[Change]()
     start = base.payment() if base is not None else None
-    for run in runs[len(left_out) :]:
+    for run in runs[-most:]:
         base = _fold(base, run)
         changes.append(_change(run, base.payment()))
-    skipped = rows[0].version - 1 + sum(map(len, left_out))
+    skipped = rows[0].version - 1 + len(left_out)
     return Trail(changes=tuple(changes), before=start, left_out=skipped)
 
 
@@ -161,12 +159,9 @@ def _continues(last: AuditRow, row: AuditRow) -> bool:
     )
 
 
-def _fold(base: Base | None, run: Sequence[AuditRow]) -> Base:
-    for row in run:
-        base = base.after(row.details) if base is not None else base_of(row)
-    if base is None:
-        raise AssertionError("a run of no rows")
-    return base
+def _fold(base: Base | None, rows: Sequence[AuditRow]) -> Base:
+    """What stands there after these rows; version 1 begins."""
+    return base.after(rows) if base is not None else base_of(rows[0]).after(rows[1:])
 
 
 def _change(run: Sequence[AuditRow], payment: Payment) -> Change:
@@ -188,10 +183,6 @@ def _change(run: Sequence[AuditRow], payment: Payment) -> Change:
 
 def _receipts(rows: Sequence[Json]) -> tuple[Receipt, ...]:
     return tuple(map(receipt_of, rows))
-
-
-def _by_id(rows: Sequence[Json]) -> dict[str, Json]:
-    return {row["id"]: row for row in rows}
 
 
 def _time(text: str | None) -> datetime | None:

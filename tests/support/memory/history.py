@@ -47,6 +47,19 @@ class MemoryHistories:
         rows = self._store.inbox.rows
         return {row_id: _report(rows[row_id]) for row_id in ids if row_id in rows}
 
+    async def later_reports(
+        self, payment_id: UUID, until: datetime, most: int
+    ) -> Sequence[StoredReport]:
+        trail = await self._store.audit_trail(payment_id)
+        later = [row for row in trail if row.create_time > until][:most]
+        ids = [row_id for row in later for row_id in row.details.get("reports", ())]
+        found = [_report(self._store.inbox.rows[row_id]) for row_id in sorted(ids)]
+        return [
+            StoredReport(id=one.id, event_id=one.event_id, receive_time=one.receive_time)
+            for one in found
+            if one.receive_time <= until
+        ]
+
     async def waiting_reports(
         self, provider: str, names: Collection[str], most: int
     ) -> Sequence[tuple[StoredReport, ProviderEvent | None]]:

@@ -97,6 +97,14 @@ def test_no_word_is_broken_however_narrow_the_terminal_is() -> None:
     assert any(f"payd:{PAYMENT_ID}:create:v1" in line for line in printed)
 
 
+def test_commands_can_be_copied_as_the_program_was_called() -> None:
+    document = render.message_json(an_explanation())
+    *_, command = explain_view.lines(document, 100, ".venv/bin/payd", " --state-dir here")
+    assert click.unstyle(command) == (
+        f"    .venv/bin/payd payments sync {PAYMENT_ID} --state-dir here"
+    )
+
+
 def test_what_there_is_not_is_not_printed() -> None:
     step = pb.ExplanationStep(
         time=Timestamp(seconds=1, nanos=125_000_000),

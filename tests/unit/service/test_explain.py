@@ -16,9 +16,10 @@ from unit.service.world import World, capable, refunding
 
 from payd.cli.main import main as command_line
 from payd.domain.errors import InvalidField, PaymentNotFound
-from payd.domain.evidence import Conflict, Observation
+from payd.domain.evidence import Conflict, Observation, Receipt, ReceiptState
 from payd.domain.explanation import Actor, Explanation
 from payd.domain.payment import Origin, Payment, Status
+from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Trail
 
@@ -88,6 +89,37 @@ async def test_a_payment_is_explained_as_it_was_known_at_a_time(world: World) ->
     now = await explained(world, payment)
     assert now.waiting_for.actor is Actor.NOBODY
     assert now.steps[-1].source.startswith("event ")
+
+
+async def test_a_report_that_was_settled_later_waited_then(world: World) -> None:
+    payment = await world.initiate()
+    world.clock.move(minutes=5)
+    await world.pay()
+    world.clock.move(minutes=5)
+    await world.intake_pass()
+    then = await world.explains.explain(payment.id, NOON + timedelta(minutes=6))
+    assert then.status is Status.PENDING
+    assert then.waiting_for.actor is Actor.PAYD
+    assert "received at 2026-11-23 12:05:00 UTC" in then.waiting_for.what
+    before = await world.explains.explain(payment.id, NOON + timedelta(minutes=4))
+    assert before.waiting_for.actor is Actor.CUSTOMER
+
+
+async def test_money_that_moved_after_the_late_window_is_not_taken_for_the_payments() -> None:
+    world = World(capable(cancel=Closing.NOT_CLOSABLE))
+    payment = await world.initiate(method="crypto", crypto_currency="USDC")
+    world.clock.move(days=2)
+    late = Receipt(
+        id="r1",
+        asset=payment.asset,
+        amount=payment.due,
+        state=ReceiptState.CONFIRMED,
+        time=world.clock.now(),
+    )
+    await world.intake.accept("mock", [Observation(id="o", reference="else", fact=(late,))])
+    await world.intake_pass()
+    advice = (await explained(world, payment)).advice
+    assert not any("receipts attach" in one.command for one in advice)
 
 
 async def test_a_time_before_its_creation_has_no_payment(world: World) -> None:
