@@ -22,6 +22,7 @@ from payd_client import (
     Status,
     TlsFiles,
     TlsVault,
+    WaitingForActor,
 )
 from support.daemon import Daemon, Place, running_daemon
 from support.openbao import OpenBao, running_openbao
@@ -74,6 +75,12 @@ async def all_of_it(client: PaymentClient) -> None:
     assert await client.initiate(wish) == payment
     assert await client.get(payment.id) == payment
     assert await client.get_by_key(wish.idempotency_key) == payment
+    assert (await client.sync(payment.id)).status is Status.PENDING
+    explanation = await client.explain(payment.id)
+    assert explanation.waiting_for.actor is WaitingForActor.CUSTOMER
+    assert explanation.steps[0].actor == "user:alice"
+    then = await client.explain(payment.id, at_time=payment.create_time)
+    assert then.status is Status.CREATING
     canceled = await client.cancel(payment.id, "changed her mind")
     assert canceled.status in (Status.CANCELING, Status.CANCELED)
     with pytest.raises(NotFound):
