@@ -202,8 +202,15 @@ def _overpaid(payment: Payment, around: Circumstances) -> _Counsel:
 
 
 def _paid_after_close(payment: Payment, around: Circumstances) -> _Counsel:
+    if payment.status is Status.CANCELED:
+        why = ""
+    elif around.rules.late_payments_complete:
+        end = payment.late_end(around.rules.late_window)
+        why = f"It moved after the late window, which ended at {when(end)}. "
+    else:
+        why = "With this method, money that comes late always waits for a person. "
     return (
-        "Deliver all the same, or send it back.",
+        f"{why}Deliver all the same, or send it back.",
         _refund_command(payment, around, left(payment), "paid after close"),
     )
 

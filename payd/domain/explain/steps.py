@@ -31,9 +31,21 @@ def steps_of(history: History) -> tuple[Step, ...]:
     for change in history.changes:
         found.append(_first(change) if before is None else _step(history, before, change))
         before = change.payment
-    found = without_repetitions(found)
-    found += [_published(event) for event in history.events if event.publish_time]
-    return tuple(sorted(found, key=lambda step: step.time))
+    events = [_published(event) for event in history.events if event.publish_time]
+    return tuple(_merged(without_repetitions(found), events))
+
+
+def _merged(changes: Sequence[Step], events: Sequence[Step]) -> Iterator[Step]:
+    """Each event after the changes up to its time.
+
+    The changes stay in their order, whatever the clocks of the daemons that made them say.
+    """
+    waiting = sorted(events, key=lambda step: step.time)
+    for number, change in enumerate(changes):
+        yield change
+        following = changes[number + 1 :]
+        while waiting and all(waiting[0].time < later.time for later in following):
+            yield waiting.pop(0)
 
 
 def without_repetitions(steps: Sequence[Step]) -> list[Step]:

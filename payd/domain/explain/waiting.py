@@ -99,7 +99,8 @@ def _open(payment: Payment, around: Circumstances) -> WaitingFor:
             return _canceling(payment)
     is_moving = payment.provider_status is ProviderStatus.PROCESSING
     if is_moving or payment.received > payment.confirmed:
-        return WaitingFor(what=f"{money_on_its_way(payment)}.", actor=Actor.PROVIDER)
+        what = f"{payment.provider} has to report how this ends: {money_on_its_way(payment)}."
+        return WaitingFor(what=what, actor=Actor.PROVIDER)
     if around.now >= payment.expire_time:
         return _overdue(payment, around)
     return WaitingFor(what=_to_pay(payment, around), actor=Actor.CUSTOMER)
