@@ -72,8 +72,14 @@ async def run_checks(
     # One check finds out by itself whether it applies.
     claims = await claimed(manifest, open_remote) if len(checks) > 1 else None
     run = partial(_judgement, manifest=manifest, open_remote=open_remote, claims=claims)
-    async with interrupted_when_held():
-        return await side_by_side(checks, run, on_verdict=on_verdict, failures_max=failures_max)
+    try:
+        async with interrupted_when_held():
+            return await side_by_side(checks, run, on_verdict=on_verdict, failures_max=failures_max)
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is None:
+            raise
+        # As pytest and click know it.
+        raise KeyboardInterrupt from None
 
 
 def report_of(manifest: ProviderManifest, verdicts: Sequence[Verdict], now: datetime) -> Report:

@@ -69,6 +69,16 @@ def test_a_check_that_is_held_up_by_another_is_not_blamed() -> None:
     assert failed == ["no call blocks the event loop"]
 
 
+class IsInterrupted(AcmeProvider):
+    async def create(self, operation: Any) -> Any:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_ends_all_of_them_as_an_interrupt() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(run_checks, RESILIENCE, manifest_of(IsInterrupted), open_remote)
+
+
 # -- under pytest ------------------------------------------------------------------------------
 
 PROGRAM = """
@@ -98,42 +108,23 @@ test_acme = conformance(attrs.evolve(MANIFEST, factory=factory), open_remote)
 """
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A module with the tests of a provider whose health is wrong."""
-    path = tmp_path_factory.mktemp("program") / "test_acme.py"
-    path.write_text(PROGRAM)
-    return path
-
-
-def run_pytest(program: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run the tests in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rA", "-p", "no:cacheprovider", *arguments],
-        cwd=program.parent,
+def test_each_check_is_a_test_only_chosen_ones_run_and_it_stops_at_a_failure(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "test_acme.py").write_text(PROGRAM)
+    chosen = "manifest or health_is_fast or found_open or overpayments or refunds_are_reported"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rA", "-x", "-k", chosen],
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=False,
     )
-
-
-CHOSEN = "manifest or health_is_fast or found_open"
-
-
-def test_each_check_is_a_test_and_only_chosen_ones_run(program: Path) -> None:
-    done = run_pytest(program, "-k", CHOSEN)
-    assert done.returncode == 1
-    assert "2 passed" in done.stdout
-    assert "1 failed" in done.stdout
-    assert "FAILED test_acme.py::test_acme[health_is_fast_and_free_of_effects]" in done.stdout
-    assert "health returned 'well', not None" in done.stdout
-    assert "basic      2 of 3 passed, 1 failed" in done.stdout
-
-
-def test_it_stops_at_the_first_failure(program: Path) -> None:
-    done = run_pytest(program, "-x", "-k", CHOSEN + " or overpayments or refunds_are_reported")
     assert done.returncode == 1
     assert "2 passed" in done.stdout
     assert "1 failed" in done.stdout
     assert "stopping after 1 failures" in done.stdout
+    assert "FAILED test_acme.py::test_acme[health_is_fast_and_free_of_effects]" in done.stdout
+    assert "health returned 'well', not None" in done.stdout
+    assert "basic      2 of 3 passed, 1 failed" in done.stdout
