@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from acme_provider.provider import AcmeProvider
 from integration.kit.broken import manifest_of
 from integration.kit.remotes import opening
 
-from payd.plugins.testing import CHECKS, Fault, Level, Outcome
+from payd.plugins.testing import CHECKS, BenchClock, Fault, Level, Outcome, Remote
 from payd.plugins.testing.run import run_checks
 
 BASIC = [check for check in CHECKS if check.level is Level.BASIC]
@@ -40,8 +42,18 @@ class SharesItsFault(AcmeRemote):
         return 7 if FAULTY - {self} else await super().objects(payment_id)
 
 
+@asynccontextmanager
+async def open_shared(clock: BenchClock) -> AsyncIterator[Remote]:
+    """A failed check leaves its fault behind, so the end of its remote side ends it."""
+    async with opening(SharesItsFault)(clock) as remote:
+        try:
+            yield remote
+        finally:
+            await remote.mend()
+
+
 def test_a_remote_side_with_state_of_its_module_is_judged_as_alone() -> None:
-    verdicts = trio.run(run_checks, RESILIENCE, MANIFEST, opening(SharesItsFault))
+    verdicts = trio.run(run_checks, RESILIENCE, MANIFEST, open_shared)
     fine = (Outcome.PASSED, Outcome.NOT_CLAIMED)
     assert not [one for one in verdicts if one.outcome not in fine]
 
