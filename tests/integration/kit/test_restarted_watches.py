@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import trio
 from acme_provider.conformance import AcmeRemote
 from integration.kit.broken import manifest_of, open_acme
@@ -10,6 +11,7 @@ from integration.kit.remotes import opening
 
 from payd.plugins import NotAttempted
 from payd.plugins.testing import CHECKS, Outcome, run_check
+from payd.plugins.testing.checks import watch
 
 BY_NAME = {check.name: check for check in CHECKS}
 
@@ -41,7 +43,8 @@ def test_an_error_ends_one_run_and_the_next_one_reports() -> None:
     assert verdict.outcome is Outcome.PASSED, verdict
 
 
-def test_a_failure_says_what_ended_the_watch() -> None:
+def test_a_failure_says_what_ended_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "STILL", 15)
     check = BY_NAME["a watch reports what was paid"]
     verdict = trio.run(run_check, check, manifest_of(EndsAlways), open_acme)
     assert verdict.outcome is Outcome.FAILED
@@ -50,7 +53,11 @@ def test_a_failure_says_what_ended_the_watch() -> None:
     assert "no block of this height" in verdict.message
 
 
-def test_a_failure_of_a_provider_whose_watch_ran_on_says_nothing_of_it() -> None:
+def test_a_failure_of_a_provider_whose_watch_ran_on_says_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch, "STILL", 15)
+
     class NeverReports(Polling):
         async def watch(self, sink: Any, *, task_status: Any) -> None:
             await trio.sleep_forever()
