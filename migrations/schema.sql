@@ -313,6 +313,10 @@ CREATE TABLE outflows (
     PRIMARY KEY (provider, id)
 );
 
+-- Finds a payment by the transaction that refunded it.
+CREATE INDEX outflows_by_transaction
+    ON outflows ((details ->> 'transaction')) WHERE details ->> 'transaction' IS NOT NULL;
+
 -- The audit trail: one row per version of a payment; replaying `details` gives the stored row.
 CREATE TABLE payment_events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

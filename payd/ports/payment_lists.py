@@ -19,8 +19,8 @@ class PaymentLists(Protocol):
         """Ids of at most `limit` payments that have one of the names.
 
         They are the payment's id, idempotency key, provider reference or alias; the id,
-        idempotency key, provider reference or memo of one of its refunds; the id of one of its
-        disputes; the id or the transaction of one of its receipts.
+        idempotency key, provider reference, memo or transaction of one of its refunds; the id of
+        one of its disputes; the id or the transaction of one of its receipts.
         """
 
     async def newest_first(

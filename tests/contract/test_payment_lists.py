@@ -19,7 +19,7 @@ from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.system import SystemClock
 from payd.domain.attention import Attention, AttentionRecord, resolve
 from payd.domain.decide import decide
-from payd.domain.evidence import Receipt, ReceiptState
+from payd.domain.evidence import Outflow, Receipt, ReceiptState
 from payd.domain.money import Money
 from payd.domain.next_action import CryptoTransfer
 from payd.domain.payment import Customer, Payment, Status
@@ -215,6 +215,22 @@ async def test_a_payment_is_found_by_whatever_names_it(stores: Stores, reference
 
     assert await stores.lists.payments_named(names, 10) == [payment.id]
     assert await stores.lists.payments_named(names, 0) == []
+
+
+async def test_a_payment_is_found_by_the_transaction_that_refunded_it(stores: Stores) -> None:
+    payment = await _with_many_names(stores)
+    sent = Outflow(
+        id="re_1",
+        asset="USD",
+        amount=100,
+        time=NOW,
+        details={"transaction": TRANSACTION[:-1] + "c"},
+    )
+    await stores.inbox.put(payment.provider, [], outflows=[sent])
+
+    names = names_of(sent.details["transaction"])
+
+    assert await stores.lists.payments_named(names, 10) == [payment.id]
 
 
 async def test_a_payment_is_found_by_its_own_id_and_by_a_memo_of_its_id(stores: Stores) -> None:

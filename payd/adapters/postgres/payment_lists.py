@@ -63,7 +63,7 @@ def newest_statement(
     selection: Selection, after: Position | None, limit: int
 ) -> tuple[Statement, Mapping[str, object]]:
     """The statement along the index that leaves the fewest payments to look at, and its values."""
-    before = _earlier(after, selection.filter.create_time_before)
+    before = _begin(after, selection.filter.create_time_before)
     asked = _asked(selection) | {
         "before_time": before and before.time,
         "before_id": before and before.id,
@@ -146,14 +146,11 @@ def _list_or_none(values: frozenset[Any] | None) -> list[Any] | None:
     return None if values is None else list(values)
 
 
-def _earlier(after: Position | None, before: datetime | None) -> Position | None:
-    """Where the page begins: nothing is created before a time and sorted behind its first id."""
-    if before is None:
+def _begin(after: Position | None, before: datetime | None) -> Position | None:
+    """Where the page begins. A page before this one has ended before `before`."""
+    if after is not None or before is None:
         return after
-    bound = Position(before, _FIRST_ID)
-    if after is None or (bound.time, bound.id) < (after.time, after.id):
-        return bound
-    return after
+    return Position(before, _FIRST_ID)
 
 
 def _page_of(rows: Sequence[Row], limit: int) -> Page[UUID]:

@@ -672,6 +672,18 @@ named AS (
     UNION
     SELECT payment_id FROM receipts
     WHERE details ->> 'transaction' = ANY (:names::text[])
+    UNION
+    -- A refund is reported under the name of the transfer that left the account. LATERAL with
+    -- LIMIT, for a lookup of each: a plain join may read all refunds.
+    SELECT refunding.payment_id
+    FROM
+        outflows AS o
+        CROSS JOIN LATERAL (
+            SELECT r.payment_id FROM refunds AS r
+            WHERE r.provider = o.provider AND r.provider_reference = o.id
+            LIMIT 1
+        ) AS refunding
+    WHERE o.details ->> 'transaction' = ANY (:names::text[])
 )
 
 SELECT id FROM named
@@ -902,7 +914,7 @@ row_number() OVER walk = :walk_max::integer AS is_last,
 
 -- part newest_before --
 -- The end of a walk along an index that is sorted by creation. :before_time and :before_id are the
--- position of the page, or create_time_before if that is earlier.
+-- position of the page; of the first page, create_time_before.
 AND (p.create_time, p.id) < (
     coalesce(:before_time::timestamptz, 'infinity'),
     coalesce(:before_id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')

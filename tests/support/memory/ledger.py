@@ -38,6 +38,10 @@ class MemoryLedger:
         for outflow in outflows:
             self._outflows.setdefault((provider, outflow.id), outflow)
 
+    def outflow(self, provider: str, outflow_id: str) -> Outflow | None:
+        """One transfer of money that left an account of ours, if it exists."""
+        return self._outflows.get((provider, outflow_id))
+
     def give(self, payment: Payment) -> bool:
         """Assign receipts to their payment; return False, and assign none, if another has one."""
         keys = [(payment.provider, receipt.id) for receipt in payment.receipts]

@@ -26,9 +26,25 @@ class MemoryPaymentLists:
     async def payments_named(self, names: Names, limit: int) -> Sequence[UUID]:
         ids, texts = set(names.ids), set(names.texts)
         found = (
-            one.id for one in self._store.all() if _ids_of(one) & ids or _names_of(one) & texts
+            one.id for one in self._store.all() if _ids_of(one) & ids or self._names_of(one) & texts
         )
         return list(found)[:limit]
+
+    def _names_of(self, payment: Payment) -> set[str]:
+        own = {payment.idempotency_key, payment.provider_reference or "", *payment.aliases}
+        of_parts = [
+            *(self._names_of_refund(payment.provider, refund) for refund in payment.refunds),
+            *map(_names_of_receipt, payment.receipts),
+            {dispute.id for dispute in payment.disputes},
+        ]
+        return own.union(*of_parts) - {""}
+
+    def _names_of_refund(self, provider: str, refund: Refund) -> set[str]:
+        action, reference = refund.next_action, refund.provider_reference or ""
+        memo = action.memo if isinstance(action, CryptoTransfer) else ""
+        sent = self._store.ledger.outflow(provider, reference)
+        transaction = sent.details.get("transaction", "") if sent else ""
+        return {refund.idempotency_key, reference, memo, transaction}
 
     async def newest_first(
         self, selection: Selection, after: Position | None, limit: int
@@ -95,22 +111,6 @@ def _key(position: Position) -> tuple[datetime, UUID]:
 
 def _ids_of(payment: Payment) -> set[UUID]:
     return {payment.id, *(refund.id for refund in payment.refunds)}
-
-
-def _names_of(payment: Payment) -> set[str]:
-    own = {payment.idempotency_key, payment.provider_reference or "", *payment.aliases}
-    of_parts = [
-        *map(_names_of_refund, payment.refunds),
-        *map(_names_of_receipt, payment.receipts),
-        {dispute.id for dispute in payment.disputes},
-    ]
-    return own.union(*of_parts) - {""}
-
-
-def _names_of_refund(refund: Refund) -> set[str]:
-    action = refund.next_action
-    memo = action.memo if isinstance(action, CryptoTransfer) else ""
-    return {refund.idempotency_key, refund.provider_reference or "", memo}
 
 
 def _names_of_receipt(receipt: Receipt) -> set[str]:
