@@ -82,12 +82,14 @@ def worker_loops(parts: Parts) -> Mapping[str, Loop]:
                 use_cases.reports.claim_batch,
                 partial(_settle_reports, parts),
                 partial(adapters.inbox.wait, poll_s),
+                lambda: adapters.inbox.may_have_more,
             ),
             set_worker(
                 "outbox publisher",
                 partial(_claim_to_publish, parts),
                 partial(_publish, parts),
                 partial(adapters.outbox.wait, poll_s),
+                lambda: adapters.outbox.may_have_more,
             ),
             row_worker("recovery", use_cases.recover.claim_batch, partial(_recover, parts), rest),
             row_worker(
@@ -114,10 +116,11 @@ def _set_worker(
     claim: Callable[[], Awaitable[Sequence[T]]],
     work: Callable[[Sequence[T]], Awaitable[object]],
     idle: Callable[[], Awaitable[None]],
+    may_have_more: Callable[[], bool],
 ) -> tuple[str, Loop]:
     """A loop that works each batch as a whole."""
     guarded = _guarded(parts, name, work)
-    return name, _worker(parts, claim, guarded, idle)
+    return name, _worker(parts, claim, guarded, idle, may_have_more)
 
 
 def _row_worker(
@@ -141,9 +144,10 @@ def _worker(
     claim: Callable[[], Awaitable[Sequence[T]]],
     work: Callable[[Sequence[T]], Awaitable[bool]],
     idle: Callable[[], Awaitable[None]],
+    may_have_more: Callable[[], bool] = lambda: True,
 ) -> Loop:
     stopping = bridge.for_asyncio(parts.stopping)
-    return partial(bridge.aio, run_worker, claim, work, idle, stopping)
+    return partial(bridge.aio, run_worker, claim, work, idle, stopping, may_have_more)
 
 
 def _guarded(

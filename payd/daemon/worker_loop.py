@@ -1,4 +1,4 @@
-"""The worker loop, on asyncio: claim rows, work them, claim again; wait when there are none."""
+"""The worker loop, on asyncio: claim rows, work them, claim again; wait when none is left."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -31,12 +31,14 @@ async def run_worker(
     work: Callable[[Sequence[T]], Awaitable[bool]],
     idle: Callable[[], Awaitable[None]],
     stopping: Stopping,
+    may_have_more: Callable[[], bool] = lambda: True,
 ) -> None:
     """Claim and work batches until the daemon stops and a claim finds nothing.
 
     `work` gets a whole batch, and returns False if none of its rows succeeded. An exception ends
     the loop; the supervisor restarts it, and the rows can be claimed again when their lease
-    expires.
+    expires. `may_have_more` says whether the last claim may have left rows: if not, the loop waits
+    without another claim, which would find nothing.
 
     Two pauses keep the loop from spinning, whatever `idle` does: one after a batch of failures, one
     between two claims that find nothing (a wake-up may concern rows that another daemon has).
@@ -50,6 +52,8 @@ async def run_worker(
                 was_empty = False
                 if not await work(batch):
                     await rest(partial(asyncio.sleep, _FAILED_REST_S))
+                elif not may_have_more():
+                    await rest(idle)
             elif stopping.is_set():
                 return
             else:

@@ -120,6 +120,29 @@ async def test_the_first_wake_up_after_work_is_served_at_once(autojump_clock: Mo
     assert trio.current_time() == began
 
 
+async def test_a_batch_that_left_nothing_is_followed_by_a_wait_and_no_claim(
+    autojump_clock: MockClock,
+) -> None:
+    left = [[1, 2], [3], []]
+    idled_after: list[int] = []
+
+    async def idle() -> None:
+        idled_after.append(bench.claims)
+
+    bench = Bench(rows=lambda: left.pop(0) if len(left) > 1 else bench.stopping.set() or [])
+    bench.idle = idle  # type: ignore[method-assign]
+    async with bridge.open_loop(_refuse):
+        stopping = bridge.for_asyncio(bench.stopping)
+        # The second batch left nothing.
+        await bridge.aio(
+            run_worker, bench.claim, bench.work, bench.idle, stopping, lambda: bench.claims == 1
+        )
+
+    assert bench.worked == [1, 2, 3]
+    assert idled_after == [2]
+    assert bench.claims == 3
+
+
 # -- the daemon's stop -------------------------------------------------------------------------
 
 

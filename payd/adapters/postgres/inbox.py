@@ -1,6 +1,7 @@
 """Inbox on PostgreSQL: stores reports, and gives each to one worker at a time."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
@@ -30,6 +31,8 @@ class PostgresInbox:
     ) -> None:
         self._database = database
         self._news = WakeUp()
+        #: Whether the last claim may have left rows: it took a provider's whole share.
+        self.may_have_more = False
         self._webhooks: Batcher[list[Json], int] = Batcher(
             self._put_webhooks,
             keys=lambda records: [(one["provider"], one["event_id"]) for one in records],
@@ -129,6 +132,8 @@ class PostgresInbox:
         rows = await self._database.fetch(
             "claim_inbox", limit=limit, lease=timedelta(seconds=lease_s)
         )
+        taken = Counter(row["provider"] for row in rows)
+        self.may_have_more = any(taken[row["provider"]] >= row["share"] for row in rows)
         claimed = [
             InboxRow(
                 id=row["id"],

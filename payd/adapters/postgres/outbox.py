@@ -26,6 +26,8 @@ class PostgresOutbox:
         self._database = database
         self._on_news = on_news
         self._news = WakeUp()
+        #: Whether the last claim may have left events that can be claimed when its own are marked.
+        self.may_have_more = False
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[OutboxRow]:
         """Claim with SKIP LOCKED, so that two daemons never wait for each other."""
@@ -33,6 +35,7 @@ class PostgresOutbox:
         rows = await self._database.fetch(
             "claim_outbox", limit=limit, lease=timedelta(seconds=lease_s)
         )
+        self.may_have_more = len(rows) == limit or any(row["has_next"] for row in rows)
         return sorted(map(_outbox_row, rows), key=lambda row: row.id)
 
     async def mark_published(self, row_ids: Sequence[int]) -> None:

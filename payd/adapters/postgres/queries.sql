@@ -1320,7 +1320,11 @@ RETURNING
     EXISTS (
         SELECT 1 FROM inbox AS first
         WHERE first.provider = i.provider AND first.event_id = i.event_id AND first.id < i.id
-    ) AS conflicting;
+    ) AS conflicting,
+    (SELECT rows FROM share) AS share,
+    -- For this statement only. A crash of the server may lose a claim, which is then made again, as
+    -- after a lease: no worker waits for its fsync or for a standby.
+    set_config('synchronous_commit', 'off', TRUE);
 
 -- finish_inbox --
 -- Locked in order of id: after the lease of a slow daemon another may update the same rows.
@@ -1585,7 +1589,13 @@ RETURNING
         WHERE before.payment_id = o.payment_id AND before.id < o.id
         ORDER BY before.id DESC
         LIMIT 1
-    ) AS previous_event_id;
+    ) AS previous_event_id,
+    EXISTS (
+        SELECT 1 FROM outbox AS after
+        WHERE after.payment_id = o.payment_id AND after.publish_time IS NULL AND after.id > o.id
+    ) AS has_next,
+    -- As in claim_inbox.
+    set_config('synchronous_commit', 'off', TRUE);
 
 -- mark_published --
 -- Locked in order of id: after the lease of a slow daemon another may update the same rows.
