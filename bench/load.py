@@ -166,8 +166,11 @@ class Completed:
             self._early.remove(payment_id)
             return
         future = self._waiting[payment_id] = asyncio.get_running_loop().create_future()
-        async with asyncio.timeout(_TIMEOUT_S):
-            await future
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                await future
+        finally:
+            self._waiting.pop(payment_id, None)
 
 
 @asynccontextmanager

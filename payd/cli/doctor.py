@@ -17,6 +17,8 @@ from payd.cli.target import find_dev, target_options
 _TIMEOUT_S = 5.0
 #: A certificate that expires within this many days is a finding.
 _EXPIRY_WARNING_DAYS = 14
+#: Expiry and leases are judged by clocks; a host with NTP is within milliseconds.
+_CLOCK_TOLERANCE_S = 2.0
 
 
 @click.command()
@@ -126,6 +128,7 @@ async def _remote(config: Any, host: str, port: int, files: ClientFiles | None) 
     async with bridge.open_loop(lambda message, error: None):
         found = [await bridge.aio(ask_grpc, host, port, files)]
         found += [await _database(config), await _stream(config), await _redis(config)]
+        found += await _clock(config)
     return found + await _providers(config)
 
 
@@ -187,6 +190,42 @@ async def _database(config: Any) -> Finding:
         names = ", ".join(migration.name for migration in missing)
         return Finding("PostgreSQL", False, f"run `payd migrate`: missing {names}")
     return Finding("PostgreSQL", True, where)
+
+
+async def _clock(config: Any) -> list[Finding]:
+    """Compare this host's clock with that of PostgreSQL; nothing if that does not answer."""
+    from payd.adapters import bridge
+    from payd.adapters.postgres.database import Database
+    from payd.daemon.builders import database_settings
+    from payd.domain.errors import StoreUnavailable
+
+    database = Database(database_settings(config))
+    try:
+        # The first statement connects; the second one takes a round trip only.
+        await bridge.aio(database.ping)
+        asked = datetime.now(UTC)
+        theirs = await bridge.aio(database.time)
+        answered = datetime.now(UTC)
+    except StoreUnavailable:
+        return []
+    finally:
+        await bridge.aio(database.close)
+    return [clock_finding(asked, theirs, answered)]
+
+
+def clock_finding(asked: datetime, theirs: datetime, answered: datetime) -> Finding:
+    """Judge a clock that said `theirs` at some moment between `asked` and `answered`."""
+    ahead_s = max((asked - theirs).total_seconds(), 0.0) - max(
+        (theirs - answered).total_seconds(), 0.0
+    )
+    if abs(ahead_s) <= _CLOCK_TOLERANCE_S:
+        return Finding("clock", True, "agrees with PostgreSQL's")
+    side = "ahead of" if ahead_s > 0 else "behind"
+    return Finding(
+        "clock",
+        False,
+        f"{abs(ahead_s):.1f} s {side} PostgreSQL's: synchronise both hosts (chronyc tracking)",
+    )
 
 
 async def _stream(config: Any) -> Finding:

@@ -33,6 +33,7 @@ _COMMANDS = {
         "events": ("payd.cli.events:events", "Read or restore the event stream."),
     },
     "Operation": {
+        "init": ("payd.cli.init:init", "Write the files for a host of your own."),
         "serve": ("payd.cli.operate:serve", "Run the daemon."),
         "migrate": ("payd.cli.operate:migrate", "Update the database schema."),
         "config": ("payd.cli.operate:config", "Check or show the configuration."),

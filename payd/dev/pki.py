@@ -1,4 +1,4 @@
-"""A development CA, and the certificates for `payd dev` and its clients.
+"""A CA of one's own, and the certificates that it signs, for `payd dev` and `payd init`.
 
 A certificate is replaced when it is missing, expires soon or was signed by another CA.
 """
@@ -6,7 +6,9 @@ A certificate is replaced when it is missing, expires soon or was signed by anot
 import datetime as dt
 import ipaddress
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -23,26 +25,41 @@ CLIENTS = {
 }
 ALLOWED_CNS = ("main-app", "main-app-b")
 OPERATOR_CNS = ("operator",)
+#: The names by which clients on this machine reach a server.
+LOCAL = ("localhost", "127.0.0.1", "::1")
 
 _LIFE = dt.timedelta(days=365)
 _RENEW = dt.timedelta(days=30)
 _SKEW = dt.timedelta(hours=1)
 
 
-def ensure_pki(folder: Path, now: dt.datetime) -> None:
-    """Write the certificates that are missing or must be replaced into `folder`."""
+def ensure_pki(
+    folder: Path,
+    now: dt.datetime,
+    clients: Mapping[str, str] = MappingProxyType(CLIENTS),
+    hosts: Sequence[str] = LOCAL,
+    ca_name: str = "payd development CA",
+) -> Sequence[Path]:
+    """Write what is missing or must be replaced into `folder`; return the new certificates.
+
+    `clients` are their common names by the stems of their files. `hosts` are the names and
+    addresses of the server; existing certificates keep theirs.
+    """
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    written = []
     ca = _load(folder, "ca")
     if ca is None or _is_old(ca[0], now):
         key = ec.generate_private_key(ec.SECP256R1())
-        ca = _certificate("payd development CA", key, None, key, [], now), key
-        _save(folder, "ca", *ca)
-    for stem, name in {"server": "localhost", **CLIENTS}.items():
+        ca = _certificate(ca_name, key, None, key, [], now), key
+        written.append(_save(folder, "ca", *ca))
+    for stem, name in {"server": hosts[0], **clients}.items():
         known = _load(folder, stem)
         if known is None or _is_old(known[0], now) or not _is_signed_by(known[0], ca[0]):
             key = ec.generate_private_key(ec.SECP256R1())
-            names = _server_names() if stem == "server" else []
-            _save(folder, stem, _certificate(name, key, ca[0], ca[1], names, now), key)
+            names = [_host(host) for host in hosts] if stem == "server" else []
+            certificate = _certificate(name, key, ca[0], ca[1], names, now)
+            written.append(_save(folder, stem, certificate, key))
+    return written
 
 
 def _certificate(
@@ -92,9 +109,11 @@ def _key_usage(is_ca: bool) -> x509.KeyUsage:
     )
 
 
-def _server_names() -> list[x509.GeneralName]:
-    addresses = (ipaddress.ip_address(address) for address in ("127.0.0.1", "::1"))
-    return [x509.DNSName("localhost"), *(x509.IPAddress(address) for address in addresses)]
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _load(folder: Path, stem: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
@@ -110,7 +129,7 @@ def _load(folder: Path, stem: str) -> tuple[x509.Certificate, ec.EllipticCurvePr
 
 def _save(
     folder: Path, stem: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
-) -> None:
+) -> Path:
     secret = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -120,7 +139,9 @@ def _save(
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(secret)
-    (folder / f"{stem}.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    written = folder / f"{stem}.crt"
+    written.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return written
 
 
 def _is_old(certificate: x509.Certificate, now: dt.datetime) -> bool:

@@ -98,11 +98,14 @@ class OpenBao:
         self.ask("PUT", "sys/unseal", key=self.unseal_key)
         _until(lambda: httpx.get(f"{self.addr}/v1/sys/health").status_code == 200)
 
-    def set_up(self) -> None:
-        """Initialise an empty server for payd."""
+    def initialise(self) -> None:
+        """Give an empty server a key and a root token."""
         made = self.ask("PUT", "sys/init", secret_shares=1, secret_threshold=1)
         self.unseal_key, self.root_token = made["keys"][0], made["root_token"]
         self.unseal()
+
+    def set_up(self) -> None:
+        """Give it payd's secrets, and a role that may read them."""
         self.ask("POST", "sys/mounts/secret", type="kv", options={"version": "2"})
         _until(self._can_write)
         self.ask("POST", "sys/auth/approle", type="approle")
@@ -118,19 +121,31 @@ class OpenBao:
         return True
 
 
+def bao_program() -> Path:
+    """The server's program, which is its command line, too."""
+    return Path(sysconfig.get_path("scripts")) / "bao"
+
+
 @contextlib.contextmanager
 def running_openbao(folder: Path) -> Iterator[OpenBao]:
-    """Run the server until the end of the block."""
+    """Run a server with payd's role and secrets until the end of the block."""
+    with bare_openbao(folder) as bao:
+        bao.set_up()
+        yield bao
+
+
+@contextlib.contextmanager
+def bare_openbao(folder: Path) -> Iterator[OpenBao]:
+    """Run a server that is unsealed and empty until the end of the block."""
     port = any_free()
     config = folder / "openbao.hcl"
     config.write_text(
         f'storage "inmem" {{}}\ndisable_mlock = true\n'
         f'listener "tcp" {{ address = "127.0.0.1:{port}" tls_disable = true }}\n'
     )
-    binary = Path(sysconfig.get_path("scripts")) / "bao"
     with (folder / "openbao.log").open("wb") as log:
         process = subprocess.Popen(
-            [str(binary), "server", "-config", str(config)],
+            [str(bao_program()), "server", "-config", str(config)],
             stdout=log,
             stderr=log,
             env={"PATH": os.environ["PATH"], "HOME": str(folder)},
@@ -138,7 +153,7 @@ def running_openbao(folder: Path) -> Iterator[OpenBao]:
     bao = OpenBao(port=port, folder=folder)
     try:
         _until(lambda: httpx.get(f"{bao.addr}/v1/sys/health").status_code == 501)
-        bao.set_up()
+        bao.initialise()
         yield bao
     finally:
         process.send_signal(signal.SIGCONT)

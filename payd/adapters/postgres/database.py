@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -211,6 +212,12 @@ class Database:
     async def ping(self) -> None:
         """Return when the server has answered. Raises StoreUnavailable."""
         await self.fetch("ping")
+
+    async def time(self) -> datetime:
+        """Return the server's clock. Raises StoreUnavailable."""
+        [row] = await self.fetch("database_time")
+        time: datetime = row["time"]
+        return time
 
     async def close(self) -> None:
         """Close the pool; terminate connections that do not close in time. Idempotent."""

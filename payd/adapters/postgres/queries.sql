@@ -1668,5 +1668,8 @@ deleted AS (
 
 SELECT count(*)::integer AS rows FROM deleted;
 
+-- database_time --
+SELECT clock_timestamp() AS time;
+
 -- ping --
 SELECT 1 AS alive;
