@@ -17,6 +17,7 @@ from payd.cli.explain import sync
 from payd.cli.payment_lists import list_payments
 from payd.cli.target import Target, find_target, target_options
 from payd.cli.typed import pair
+from payd.cli.watch_payment import watch
 
 if TYPE_CHECKING:
     from payd_client import Item, Payment, PaymentClient
@@ -218,6 +219,7 @@ def payments() -> None:
 payments.add_command(list_payments)
 payments.add_command(get)
 payments.add_command(sync)
+payments.add_command(watch)
 
 
 def read_payment(target: Target, payment_id: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Authority:
 
     def server(self, *, age: dt.timedelta = dt.timedelta()) -> tuple[bytes, bytes]:
         """Issue a server certificate with its key, as PEM; `age` shifts its start into the past."""
-        names = pki._server_names()
+        names = [pki._host(host) for host in pki.LOCAL]
         return self._issue("localhost", names, _now() - age)
 
     def client(self, common_name: str) -> tuple[bytes, bytes]:
