@@ -104,17 +104,22 @@ def _is_on_trio() -> bool:
     return sniffio.current_async_library() == "trio"
 
 
-async def _run_loop(is_done: Any, *, task_status: Any) -> None:
-    """Run an asyncio loop until `is_done` is set.
+def see_tasks_on_trio() -> None:
+    """Let grpclib see the tasks of loops that run on trio; call it once trio-asyncio is imported.
 
     grpclib 0.4.9 binds `asyncio.current_task` when it is imported, and trio-asyncio replaces that
     function when it is imported. From Python 3.12 on, the original sees only asyncio's own loops.
     So grpclib needs the replacement, whichever of the two was imported first.
     """
+    grpclib.utils._current_task = asyncio.current_task
+
+
+async def _run_loop(is_done: Any, *, task_status: Any) -> None:
+    """Run an asyncio loop until `is_done` is set."""
     import trio
     import trio_asyncio
 
-    grpclib.utils._current_task = asyncio.current_task
+    see_tasks_on_trio()
     with trio.CancelScope(shield=True):
         async with trio_asyncio.open_loop() as loop:
             loop.set_exception_handler(_log_exception)

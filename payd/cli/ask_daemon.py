@@ -103,8 +103,12 @@ async def _ask_health(host: str, port: int, files: ClientFiles) -> Finding:
     from grpclib.exceptions import GRPCError, StreamTerminatedError
     from grpclib.health.v1.health_grpc import HealthStub
     from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+    from payd_client.bridge import see_tasks_on_trio
     from payd_client.credentials import Pem
     from payd_client.grpc import Connection
+
+    # Vault's adapters have imported grpclib before the bridge imported trio-asyncio.
+    see_tasks_on_trio()
 
     names = (files.ca, files.cert, files.key)
     ca, cert, key = (name.read_bytes() for name in names)

@@ -1,6 +1,8 @@
 """The bridge between trio and asyncio: cancellation, errors and values go across unchanged."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -216,3 +218,27 @@ async def test_a_callback_that_fails_is_reported_and_ends_nothing(loop: list[str
             await trio.sleep(0.005)
     assert "a broken frame" in loop[0]
     assert await bridge.aio(OnAsyncio().answer, 1) == 1
+
+
+def test_grpclib_sees_tasks_on_trio_even_if_it_was_imported_first() -> None:
+    """From Python 3.12 on it did not: `payd doctor` with Vault ended with a RuntimeError."""
+    code = """
+import grpclib.utils
+import asyncio, trio
+from payd.adapters import bridge
+from payd_client.bridge import see_tasks_on_trio
+
+async def wait():
+    see_tasks_on_trio()
+    with grpclib.utils.Wrapper():
+        await asyncio.sleep(0)
+
+async def main():
+    async with bridge.open_loop(lambda message, error: None):
+        await bridge.aio(wait)
+
+trio.run(main)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -158,6 +158,13 @@ def bad_pairs(authority: Authority, seed: int) -> Iterator[dict[str, bytes]]:
         yield {"server.crt": certificate, "server.key": key, "ca.crt": other}
 
 
+def put(own: Place, files: Mapping[str, bytes]) -> None:
+    """Replace the files, of which no two fit together until the last one is there."""
+    replace(own.pki / "server.key", b"")
+    for name in ("ca.crt", "server.crt", "server.key"):
+        replace(own.pki / name, files[name])
+
+
 def refuse(own: Place, times: int) -> None:
     authority = Authority.of(own.pki)
     good = {name: (own.pki / name).read_bytes() for name in ("server.crt", "server.key", "ca.crt")}
@@ -165,12 +172,10 @@ def refuse(own: Place, times: int) -> None:
     with running_daemon(own, **QUICK) as daemon:
         pairs = bad_pairs(authority, seed=1)
         for turn in range(times):
-            for name, content in (good | next(pairs)).items():
-                replace(own.pki / name, content)
+            put(own, good | next(pairs))
             wait_until(lambda: metric(daemon, REFUSED) > turn)  # noqa: B023 - asked at once
             assert serial_at(daemon, authority.pem(), own.pki) == wanted
-        for name, content in good.items():
-            replace(own.pki / name, content)
+        put(own, good)
         with daemon.client() as client:
             assert client.initiate().id
         refused = [line for line in daemon.lines if line.get("event") == "certificates_refused"]

@@ -23,7 +23,7 @@ ITEM = ("--item", "ethereum-mainnet/full/30d", "--method", "mock")
 NO_ONE = "00000000-0000-0000-0000-000000000007"
 #: What starts something, or works on files only.
 NEEDS_NO_DAEMON = {
-    *("dev", "serve", "config reference"),
+    *("dev", "serve", "init", "config reference"),
     *("plugin new", "plugin check", "plugin checks"),
 }
 #: Command → its arguments, its exit code, and what it prints.
@@ -32,6 +32,11 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "pay": (ITEM, 0, "COMPLETED"),
     "get": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "cancel": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
+    "explain": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
+    "payments list": (("--reference", NO_ONE), 0, "no payments"),
+    "payments get": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
+    "payments sync": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
+    "payments watch": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "refund": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "refunds list": ((), 0, "no refunds"),
     "refunds get": ((NO_ONE,), 1, "REFUND_NOT_FOUND"),
@@ -39,6 +44,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "refunds approve": ((NO_ONE,), 1, "REFUND_NOT_FOUND"),
     "refunds cancel": ((NO_ONE, "--note", "n"), 1, "REFUND_NOT_FOUND"),
     "refunds settle": ((NO_ONE, "--failed", "--note", "n"), 1, "REFUND_NOT_FOUND"),
+    "attention list": ((), 0, "no payments"),
     "attention resolve": ((NO_ONE, "--note", "n"), 1, "PAYMENT_NOT_FOUND"),
     "events tail": (("--no-follow",), 0, ""),
     "events dead-letters": ((), 0, "no dead letters"),
