@@ -1,12 +1,13 @@
 """docs/production.md, typed on bare servers in a new folder, ends with a paid payment."""
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import attrs
@@ -67,6 +68,31 @@ async def psql(database: Postgres, statement: str) -> None:
     await trio.run_process([*map(str, argv), statement], env=environment, capture_stdout=True)
 
 
+def typed(
+    script: str, home: Path, environment: dict[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """Run the commands; none of their processes outlives them."""
+    said = home / "said.txt"
+    with (
+        said.open("w") as output,
+        subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=home,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as shell,
+    ):
+        try:
+            shell.wait(TIMEOUT_S)
+        finally:
+            # A failed step leaves the daemon behind.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(script, shell.returncode, said.read_text())
+
+
 @pytest.fixture
 def programs(tmp_path: Path) -> str:
     """The PATH of a person who has installed payd, psql and vault."""
@@ -109,17 +135,7 @@ async def test_it_ends_with_a_paid_payment(tmp_path: Path, programs: str, secret
                 "VAULT_TOKEN": servers.bao.root_token,
             }
         script = "set -euo pipefail\n" + "\n".join(steps.values())
-        run = partial(
-            subprocess.run,
-            ["bash", "-c", script],
-            cwd=home,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=TIMEOUT_S,
-        )
-        done = await trio.to_thread.run_sync(run)
+        done = await trio.to_thread.run_sync(typed, script, home, environment)
         log = home / "payd" / "payd.log"
 
     assert done.returncode == 0, done.stdout + (log.read_text() if log.exists() else "")
