@@ -58,6 +58,16 @@ class ClientHandler(Handler):
         return bool(self.closing and self.check_closed())
 
 
+class BoundedH2(H2Connection):
+    """Remembers few of the calls that have ended.
+
+    h2 keeps how each stream was closed, to judge frames that come late: 65,536 of them, which is
+    8 MiB for a connection that lives long enough.
+    """
+
+    MAX_CLOSED_STREAMS = 1024
+
+
 class Http2(H2Protocol):
     """One connection, from the end of its TLS handshake."""
 
@@ -112,7 +122,7 @@ class Http2(H2Protocol):
         """
         corked: Any = self._corked
         config, header_bytes = self.config, self._limits.header_bytes
-        self._h2 = H2Connection(config=self.h2_config)
+        self._h2 = BoundedH2(config=self.h2_config)
         self._h2.initiate_connection()
         initial = self._h2.local_settings.initial_window_size
         self._h2.increment_flow_control_window(config.http2_connection_window_size - initial)
