@@ -19,6 +19,8 @@ HOST = "127.0.0.1"
 #: Below Linux's range for outgoing connections (32768 and up). A port of that range could be taken
 #: by an outgoing connection, or by a server on port 0, between our choice and the server's start.
 _OURS = range(15000, 32000)
+#: Random ports that are tried. All of them are taken only where nearly every port is.
+_TRIES_MAX = 1000
 #: How many of the ports that `any_free` returned last stay reserved.
 _RESERVED_MAX = 64
 #: The sockets that reserve them.
@@ -68,12 +70,13 @@ def is_free(port: int) -> bool:
 def any_free(taken: Collection[int] = ()) -> int:
     """Return a free port that no other process gets from here as long as this one keeps it.
 
-    A server may bind it seconds later.
+    A server may bind it seconds later. Raises OSError if no port is free.
     """
-    while True:
+    for _ in range(_TRIES_MAX):
         port = secrets.choice(_OURS)
         if port not in taken and is_free(port) and _reserve(port):
             return port
+    raise OSError(f"no free port found between {_OURS[0]} and {_OURS[-1]}: stop some servers")
 
 
 def _reserve(port: int) -> bool:

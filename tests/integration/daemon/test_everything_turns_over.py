@@ -75,6 +75,10 @@ def world(place: Place, tmp_path: Path, free_port: Callable[[], int]) -> Iterato
             "PAYD_VAULT_READ_INTERVAL_S": "0.3",
             "PAYD_GRPC_TLS_CHECK_INTERVAL_S": "0.05",
             "PAYD_GRPC_MAX_CONNECTION_AGE_S": "1",
+            # On a busy machine a connection takes longer than payd waits by default.
+            "PAYD_DATABASE_ACQUIRE_TIMEOUT_S": "30",
+            "PAYD_DATABASE_CONNECT_TIMEOUT_S": "30",
+            "PAYD_DATABASE_COMMAND_TIMEOUT_S": "30",
         }
         daemon = opened.enter_context(running_daemon(own, **environment))
         caddy = opened.enter_context(

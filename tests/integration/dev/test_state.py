@@ -124,7 +124,8 @@ def test_a_chosen_port_is_not_given_to_another_process_before_a_server_binds_it(
     script = (
         "from payd.dev import ports\nports._OURS = range({0}, {0} + 2)\nprint(ports.any_free())"
     )
-    first = next(port for port in range(29000, 31000, 2) if is_free(port) and is_free(port + 1))
+    # Outside of the range from which the other tests of this machine take theirs.
+    first = next(port for port in range(14000, 15000, 2) if is_free(port) and is_free(port + 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("payd.dev.ports._OURS", range(first, first + 1))
         assert any_free() == first
@@ -133,6 +134,15 @@ def test_a_chosen_port_is_not_given_to_another_process_before_a_server_binds_it(
         assert int(theirs) == first + 1
     with socket.create_server((HOST, first)):
         assert not is_free(first)
+
+
+def test_when_every_port_is_taken_the_search_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr("payd.dev.ports._OURS", range(port, port + 1))
+
+        with pytest.raises(OSError, match="no free port"):
+            any_free()
 
 
 def test_all_services_follow_the_port_base() -> None:
