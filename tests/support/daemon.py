@@ -76,6 +76,17 @@ class Place:
         }
 
 
+#: For daemons in tests where no time-out is tested: on a busy machine a statement or a connection
+#: takes longer than payd waits by default.
+PATIENT = {
+    "PAYD_DATABASE_ACQUIRE_TIMEOUT_S": "30",
+    "PAYD_DATABASE_CONNECT_TIMEOUT_S": "30",
+    "PAYD_DATABASE_COMMAND_TIMEOUT_S": "30",
+    "PAYD_DATABASE_STATEMENT_TIMEOUT_MS": "25000",
+    "PAYD_DATABASE_LOCK_TIMEOUT_MS": "20000",
+}
+
+
 class Daemon:
     """One `payd serve` process."""
 

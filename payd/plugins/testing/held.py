@@ -1,6 +1,7 @@
 """Detect a provider that blocks the event loop during a check, and interrupt it."""
 
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
@@ -12,8 +13,13 @@ from payd.providers.loop_monitor import OWNER, Owner, Steps
 
 __all__ = ["HeldTheLoop", "interrupted_when_held", "owned"]
 
-#: Seconds of one step after which it is interrupted: it waits for something without `await`.
+#: Seconds of one step after which it is interrupted: it waits for something without `await`, or it
+#: has computed for so long.
 HELD_MAX_S = 10.0
+#: A step that computes less than this part of its time waits; a busy machine gives it more.
+_WAITS = 0.02
+#: However busy the machine is, a step does not take so many times HELD_MAX_S.
+_PATIENCE = 6
 _LOOK_S = 1.0
 
 
@@ -39,9 +45,16 @@ async def interrupted_when_held() -> AsyncIterator[None]:
     uses that signal.
     """
     steps = Steps()
+    #: Time of the last look into the step, and the thread's computing time at its first look.
+    seen_s = began_s = 0.0
 
     def look(_number: int, _frame: FrameType | None) -> None:
-        if (held_s := steps.running_s()) >= HELD_MAX_S:
+        nonlocal seen_s, began_s
+        held_s, computed_s = steps.running_s(), time.thread_time()
+        if held_s <= seen_s or not seen_s:
+            began_s = computed_s
+        seen_s = held_s
+        if is_stuck(held_s, computed_s - began_s):
             raise HeldTheLoop(
                 f"it blocked the event loop for {held_s:.0f} s and did not end: run blocking code"
                 " with trio.to_thread.run_sync"
@@ -55,6 +68,12 @@ async def interrupted_when_held() -> AsyncIterator[None]:
             yield
     finally:
         trio.lowlevel.remove_instrument(steps)
+
+
+def is_stuck(held_s: float, computed_s: float) -> bool:
+    """Whether a step has waited or computed for too long; one that gets no processor has not."""
+    waits = held_s >= HELD_MAX_S and computed_s < held_s * _WAITS
+    return waits or computed_s >= HELD_MAX_S or held_s >= _PATIENCE * HELD_MAX_S
 
 
 @contextmanager
