@@ -234,25 +234,26 @@ def call_every_method(daemon: Daemon, client: Client, name: str, *, at_once: boo
 
 def refund_what_was_paid(daemon: Daemon, client: Client, name: str) -> None:
     """Nobody knows what became of the refund: it keeps its amount, and payd looks for it."""
-    paid = client.initiate(method=name, metadata={"create_well": "yes", "pay": "yes"})
+    well = {"create_well": "yes", "pay": "yes"}
+    paid = asked_again(lambda: client.initiate(method=name, key=f"pay-{name}", metadata=well))
     client.wait_for(paid.id, "COMPLETED")
     request = pb.RefundPaymentRequest(payment_id=paid.id, idempotency_key=f"refund-{name}")
-    refund = asked_again(client, request)
+    refund = asked_again(lambda: client.call("RefundPayment", request).refund)
     assert refund.status == pb.REFUND_STATUS_CREATING
     rows(daemon.place, "UPDATE refunds SET next_look_time = now() WHERE id = $1", refund.id)
     for call in REFUND_CALLS:
         wait_for(daemon, partial(failed, daemon, name, call), f"no {call} of {name} failed")
 
 
-def asked_again(client: Client, request: Any) -> Any:
-    """The refund; while the provider starts again, nothing is sent, and its key may be repeated."""
+def asked_again(call: Callable[[], Any]) -> Any:
+    """The answer; while the provider starts again nothing is sent, and a key may be repeated."""
 
     def ask() -> Any:
         with contextlib.suppress(grpc.RpcError):
-            return client.call("RefundPayment", request).refund
+            return call()
         return None
 
-    return wait_until(ask, "the provider takes no refund")
+    return wait_until(ask, "the provider takes no call")
 
 
 def failed(daemon: Daemon, name: str, operation: str) -> bool:
