@@ -29,6 +29,16 @@ from support.waiting import PATIENCE_S, wait_until
 SERVICE = "/payd.v1.PaymentService/"
 
 
+#: On a busy machine a statement or a connection takes longer than payd waits by default.
+PATIENT = {
+    "PAYD_DATABASE_ACQUIRE_TIMEOUT_S": "30",
+    "PAYD_DATABASE_CONNECT_TIMEOUT_S": "30",
+    "PAYD_DATABASE_COMMAND_TIMEOUT_S": "30",
+    "PAYD_DATABASE_STATEMENT_TIMEOUT_MS": "25000",
+    "PAYD_DATABASE_LOCK_TIMEOUT_MS": "20000",
+}
+
+
 @attrs.frozen(kw_only=True)
 class Place:
     """What a daemon needs: a database, a stream, certificates and prices."""
@@ -38,7 +48,8 @@ class Place:
     redis: str
     pki: Path
     data: Path
-    #: Whether its daemons are forks, which start without the cost of their imports.
+    #: Whether its daemons are forks, which start without the cost of their imports, and wait long
+    #: for the database. Others start as an operator starts them, with payd's own time-outs.
     forks: bool = True
 
     def without_forks(self) -> "Place":
@@ -72,19 +83,9 @@ class Place:
             "MOCK_DELAY_MS": "50",
             "MOCK_STATE_FILE": str(self.data / "mock.sqlite3"),
             "PAYD_RECOVERY_INTERVAL_S": "0.2",
+            **(PATIENT if self.forks else {}),
             **more,
         }
-
-
-#: For daemons in tests where no time-out is tested: on a busy machine a statement or a connection
-#: takes longer than payd waits by default.
-PATIENT = {
-    "PAYD_DATABASE_ACQUIRE_TIMEOUT_S": "30",
-    "PAYD_DATABASE_CONNECT_TIMEOUT_S": "30",
-    "PAYD_DATABASE_COMMAND_TIMEOUT_S": "30",
-    "PAYD_DATABASE_STATEMENT_TIMEOUT_MS": "25000",
-    "PAYD_DATABASE_LOCK_TIMEOUT_MS": "20000",
-}
 
 
 class Daemon:

@@ -55,7 +55,7 @@ _AWAY = (
 )
 _TRIES_MAX = 3
 #: Time to wait for a new password after the server refused those we have.
-_PASSWORD_S = 2.0
+_PASSWORD_S = 5.0
 
 
 @attrs.frozen(kw_only=True)

@@ -22,7 +22,7 @@ import pytest
 from support.authority import Authority, copy_of, replace
 from support.caddy import Caddy, relay, running_caddy
 from support.cards import SECRET_KEY, WEBHOOK_SECRET, StandIn, a_card_request, pay_by_card, stand_in
-from support.daemon import PATIENT, Client, Daemon, Place, rows, running_daemon
+from support.daemon import Client, Daemon, Place, rows, running_daemon
 from support.nats_operator import Key, OperatorNats, running_operator_nats
 from support.openbao import OpenBao, running_openbao
 from support.waiting import wait_until
@@ -75,7 +75,6 @@ def world(place: Place, tmp_path: Path, free_port: Callable[[], int]) -> Iterato
             "PAYD_VAULT_READ_INTERVAL_S": "0.3",
             "PAYD_GRPC_TLS_CHECK_INTERVAL_S": "0.05",
             "PAYD_GRPC_MAX_CONNECTION_AGE_S": "1",
-            **PATIENT,
         }
         daemon = opened.enter_context(running_daemon(own, **environment))
         caddy = opened.enter_context(

@@ -9,7 +9,6 @@ import grpc
 import pytest
 from payd_client.proto import payment_pb2 as pb
 from support.daemon import (
-    PATIENT,
     Client,
     Daemon,
     Place,
@@ -28,7 +27,7 @@ APPROVAL_FROM = 10_000
 
 @pytest.fixture(scope="module")
 def daemon(module_place: Place) -> Iterator[Daemon]:
-    settings = {**PATIENT, "PAYD_REFUNDS_APPROVAL_FROM": str(APPROVAL_FROM)}
+    settings = {"PAYD_REFUNDS_APPROVAL_FROM": str(APPROVAL_FROM)}
     with running_daemon(module_place, **settings) as daemon:
         yield daemon
 

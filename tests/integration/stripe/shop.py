@@ -22,6 +22,8 @@ SETTINGS = {
     "PAYD_RECOVERY_INTERVAL_S": "0.1",
     "PAYD_OUTBOX_POLL_INTERVAL_S": "0.1",
     "STRIPE_REQUESTS_PER_SECOND": "1000",
+    # A test locks the database.
+    "PAYD_DATABASE_LOCK_TIMEOUT_MS": "2000",
 }
 
 
