@@ -6,7 +6,7 @@ can do which writes the same rows in the same order, over the same mutual TLS.
 
 import argparse
 import asyncio
-import json
+import secrets
 import signal
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,8 @@ import asyncpg
 import grpc
 from payd_client.proto import payment_pb2 as pb
 
+from payd.adapters.columns import dumps
+from payd.adapters.personal import SALT_BYTES, part
 from payd.adapters.postgres.statements import STATEMENTS
 
 _INSERT = STATEMENTS["insert_payments"].sql
@@ -24,7 +26,6 @@ _COMMIT = STATEMENTS["commit_decisions"].sql
 _SELECT = STATEMENTS["select_payment"]
 _PRICE = 14900
 _ORIGIN = {
-    "event_type": "payment_creating",
     "actor": "peer",
     "request_id": "",
     "ip": "",
@@ -45,25 +46,23 @@ class Peer:
         payment_id = str(uuid.uuid4())
         payment = _payment(payment_id, request, now)
         items = [_item(position, item) for position, item in enumerate(request.items)]
+        changes = _changes(payment_id, now)
         record = {
-            "payment": payment,
             "customer": {"wallet_address": "", "email": ""},
-            "items": items,
-            "audit": _ORIGIN,
+            **_audited("payment_creating", {"row": payment, "items": items}),
         }
         answered = {
             "id": payment_id,
             "before_version": 1,
-            "changes": _changes(payment_id, now),
-            "audit": _ORIGIN | {"event_type": "payment_pending", "details": {}},
+            **_audited("payment_pending", {"changes": changes}),
             "receipts": [],
             "events": [],
             "inbox_ids": [],
         }
         async with self._pool.acquire() as connection:
-            await connection.fetch(_INSERT, json.dumps([record]))
-            await connection.fetch(_COMMIT, json.dumps([answered]))
-        return pb.InitiatePaymentResponse(payment=_answer(payment | answered["changes"]))
+            await connection.fetch(_INSERT, dumps([record]))
+            await connection.fetch(_COMMIT, dumps([answered]))
+        return pb.InitiatePaymentResponse(payment=_answer(payment | changes))
 
     async def get(self, request: Any, _context: object) -> pb.GetPaymentResponse:
         """One row by its id."""
@@ -71,6 +70,15 @@ class Peer:
         async with self._pool.acquire() as connection:
             row = await connection.fetchrow(_SELECT.sql, *_SELECT.arguments(by))
         return pb.GetPaymentResponse(payment=_answer(row))
+
+
+def _audited(event_type: str, details: dict[str, Any]) -> dict[str, Any]:
+    salt = secrets.token_bytes(SALT_BYTES)
+    parted = part(details, "", "", salt)
+    return {
+        "audit": _ORIGIN | {"event_type": event_type, "details": parted.details},
+        "personal": parted.value and {"salt": salt, "value": parted.value},
+    }
 
 
 def _payment(payment_id: str, request: Any, now: datetime) -> dict[str, Any]:

@@ -15,11 +15,10 @@ from payd.dev.postgres import binaries
 _ID = "(lpad(to_hex(:a::bigint), 16, '0') || lpad(to_hex(:b::bigint), 16, '0'))::uuid"
 _PAYMENT = f"""jsonb_build_object(
     'id', {_ID}, 'version', 1, 'status', 'CREATING', 'idempotency_key', {_ID}::text,
-    'request_hash', '\\x00', 'customer_id', 'user-' || (:b::bigint % 1000), 'method', 'mock',
+    'request_hash', '', 'customer_id', 'user-' || (:b::bigint % 1000), 'method', 'mock',
     'provider', 'mock', 'currency_code', 'USD', 'amount_minor_units', 29800,
     'subscription_ids', jsonb_build_array({_ID}::text),
-    'return_url', 'https://shop.example/return', 'cancel_url', 'https://shop.example/cancel',
-    'parameters', '{{}}'::jsonb, 'metadata', jsonb_build_object('mock_scenario', 'pending'),
+    'return_url', '', 'cancel_url', '', 'parameters', '{{}}'::jsonb, 'metadata', '{{}}'::jsonb,
     'pricing_version', repeat('0', 64),
     'request_id', '', 'traceparent', '', 'create_time', now(), 'update_time', now(),
     'expire_time', now() + interval '30 min', 'asking', 'ASKING',
@@ -29,17 +28,26 @@ _PAYMENT = f"""jsonb_build_object(
 _ITEM = """jsonb_build_object('position', {0}, 'chain_profile_id', 'ethereum-mainnet',
     'node_type', 'full', 'duration', '30d', 'unit_price_minor_units', 14900)"""
 _AUDIT = """jsonb_build_object('event_type', 'payment_pending', 'actor', 'pgbench',
-    'request_id', '', 'ip', '', 'certificate', '', 'peer', '', 'details', '{}'::jsonb)"""
+    'request_id', '', 'ip', '', 'certificate', '', 'peer', '', 'details', jsonb_build_object(
+    'personal', jsonb_build_object('commitment', repeat('0', 64)), {}))"""
+#: What stands apart from the audit trail.
+_PERSONAL = """jsonb_build_object('salt', '\\x00000000000000000000000000000000', 'value',
+    '{}'::jsonb)"""
+_OF_ROW = """{"row": {"request_hash": "\\\\x00", "return_url": "https://shop.example/return",
+    "cancel_url": "https://shop.example/cancel", "metadata": {"mock_scenario": "pending"}}}"""
+_OF_CHANGES = '{"changes": {"next_action": {"kind": "redirect", "url": "https://mock.invalid"}}}'
+_ITEMS = f"jsonb_build_array({_ITEM.format(0)}, {_ITEM.format(1)})"
+_CHANGES = f"""jsonb_build_object('version', 2, 'status', 'PENDING', 'update_time', now(),
+    'asking', 'ANSWERED', 'ask_deadline', null, 'provider_reference', {_ID}::text,
+    'next_action', null, 'next_look_time', now() + interval '2 min')"""
 _RECORD = f"""jsonb_build_array(jsonb_build_object(
-    'payment', {_PAYMENT}, 'customer', '{{"wallet_address": "", "email": ""}}'::jsonb,
-    'items', jsonb_build_array({_ITEM.format(0)}, {_ITEM.format(1)}), 'audit', {_AUDIT}))"""
+    'customer', '{{"wallet_address": "", "email": ""}}'::jsonb,
+    'audit', {_AUDIT.format(f"'row', {_PAYMENT}, 'items', {_ITEMS}")},
+    'personal', {_PERSONAL.format(_OF_ROW)}))"""
 _DECISION = f"""jsonb_build_array(jsonb_build_object(
-    'id', {_ID}, 'before_version', 1, 'audit', {_AUDIT}, 'receipts', '[]'::jsonb,
-    'events', '[]'::jsonb, 'inbox_ids', '[]'::jsonb,
-    'changes', jsonb_build_object('version', 2, 'status', 'PENDING', 'update_time', now(),
-        'asking', 'ANSWERED', 'ask_deadline', null, 'provider_reference', {_ID}::text,
-        'next_action', '{{"kind": "redirect", "url": "https://mock.invalid"}}'::jsonb,
-        'next_look_time', now() + interval '2 min')))"""
+    'id', {_ID}, 'before_version', 1, 'audit', {_AUDIT.format(f"'changes', {_CHANGES}")},
+    'personal', {_PERSONAL.format(_OF_CHANGES)}, 'receipts', '[]'::jsonb,
+    'events', '[]'::jsonb, 'inbox_ids', '[]'::jsonb))"""
 
 
 def run(url: str, clients: int, seconds: float) -> dict[str, Any]:

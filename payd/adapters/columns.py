@@ -22,10 +22,11 @@ Json = dict[str, Any]
 
 def dumps(value: object, *, sort_keys: bool = False) -> str:
     """Compact JSON; times as ISO 8601, UUIDs as text, bytes as PostgreSQL's hex."""
-    return json.dumps(value, separators=(",", ":"), default=_plain, sort_keys=sort_keys)
+    return json.dumps(value, separators=(",", ":"), default=plain, sort_keys=sort_keys)
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """The JSON of a value that JSON does not know."""
     match value:
         case datetime():
             return value.isoformat()

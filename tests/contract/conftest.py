@@ -34,8 +34,8 @@ ENVIRONMENT = "test"
 EMPTY = """
 ALTER TABLE payment_events DISABLE TRIGGER payment_events_are_append_only;
 TRUNCATE customers, payments, payment_line_items, receipts, refunds, disputes, payment_events,
-    inbox, outbox, outflows, payment_labels, ledger_sums, ledger_changes, leases, provider_cursors,
-    reconciliations;
+    payment_personal_values, inbox, outbox, outflows, payment_labels, ledger_sums, ledger_changes,
+    leases, provider_cursors, reconciliations;
 ALTER TABLE payment_events ENABLE TRIGGER payment_events_are_append_only
 """
 

@@ -26,7 +26,8 @@ YESTERDAY = NOW - timedelta(days=1)
 TWO_DAYS_AGO = NOW - timedelta(days=2)
 
 EMPTY = """
-TRUNCATE customers, payments, payment_line_items, receipts, refunds, disputes, outbox CASCADE
+TRUNCATE customers, payments, payment_line_items, receipts, refunds, disputes, outbox,
+    payment_personal_values CASCADE
 """
 
 

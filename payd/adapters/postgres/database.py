@@ -105,6 +105,14 @@ class Fetch(Protocol):
         """Return the rows of a named statement."""
 
 
+async def run_on(
+    connection: "_Connection", statement: str, **values: object
+) -> list[asyncpg.Record]:
+    """Return the rows of a named statement, on a connection outside the pool."""
+    named = STATEMENTS[statement]
+    return await connection.fetch(named.sql, *named.arguments(values))
+
+
 class Database:
     """A pool that connects on first use, and again after the connection is lost."""
 

@@ -5,11 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from payd.adapters.events import AuditRow
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.replay import Base, trail_of
 from payd.adapters.postgres.reports import readable
-from payd.adapters.postgres.rows import Row
+from payd.adapters.postgres.rows import Row, audit_row_of
 from payd.domain.evidence import Receipt, ReceiptState
 from payd.domain.history import StoredEvent, StoredReport
 from payd.domain.payment import Payment
@@ -31,9 +30,7 @@ class PostgresHistories:
         found = await self._database.fetch(
             "payment_trail", payment_id=payment_id, until=until, limit=self._rows_max
         )
-        rows = [
-            AuditRow(**{**row, "details": json.loads(row["details"])}) for row in reversed(found)
-        ]
+        rows = [audit_row_of(row) for row in reversed(found)]
         if not rows:
             return None
         return trail_of(rows, await self._before(payment_id, rows[0].version), most)

@@ -10,13 +10,16 @@
 -- most deadlocks between batches. PostgreSQL does not define the order in which the parts of one
 -- statement write, so a deadlock is still possible; the statement is then run again.
 WITH wanted AS MATERIALIZED (
-    SELECT w.payment, w.customer, w.items, w.audit, w.number, p.*
+    SELECT w.customer, w.audit, w.personal, w.number, p.*
     FROM
         ROWS FROM (
-            jsonb_to_recordset(:payments::jsonb)
-                AS (payment jsonb, customer jsonb, items jsonb, audit jsonb)
-        ) WITH ORDINALITY AS w (payment, customer, items, audit, number),
-        jsonb_populate_record(NULL::payments, w.payment) AS p
+            jsonb_to_recordset(:payments::jsonb) AS (customer jsonb, audit jsonb, personal jsonb)
+        ) WITH ORDINALITY AS w (customer, audit, personal, number),
+        -- The row of the audit trail, and what stands apart from it.
+        jsonb_populate_record(
+            NULL::payments,
+            (w.audit #> '{details,row}') || coalesce(w.personal #> '{value,row}', '{}')
+        ) AS p
 ),
 
 inserted AS (
@@ -110,7 +113,7 @@ items AS (
         w.id, i.position, i.chain_profile_id, i.node_type, i.duration, i.unit_price_minor_units
     FROM
         wanted AS w INNER JOIN inserted USING (id),
-        jsonb_to_recordset(w.items) AS i (
+        jsonb_to_recordset(w.audit #> '{details,items}') AS i (
             position smallint, chain_profile_id text, node_type text, duration text,
             unit_price_minor_units bigint
         )
@@ -124,9 +127,15 @@ audited AS (
     SELECT
         w.id, w.version, w.audit ->> 'event_type', w.audit ->> 'actor',
         w.audit ->> 'request_id', w.audit ->> 'ip', w.audit ->> 'certificate',
-        w.audit ->> 'peer',
-        jsonb_build_object('row', w.payment, 'items', w.items), w.create_time
+        w.audit ->> 'peer', w.audit -> 'details', w.create_time
     FROM wanted AS w INNER JOIN inserted USING (id)
+),
+
+kept_apart AS (
+    INSERT INTO payment_personal_values (payment_id, version, salt, value)
+    SELECT w.id, w.version, (w.personal ->> 'salt')::bytea, w.personal -> 'value'
+    FROM wanted AS w INNER JOIN inserted USING (id)
+    WHERE w.personal IS NOT NULL
 )
 
 SELECT id FROM inserted;
@@ -140,7 +149,7 @@ SELECT id FROM inserted;
 WITH decided AS MATERIALIZED (
     SELECT * FROM
         jsonb_to_recordset(:decisions::jsonb) AS d (
-            id uuid, provider text, before_version integer, changes jsonb, audit jsonb,
+            id uuid, provider text, before_version integer, audit jsonb, personal jsonb,
             receipts jsonb, events jsonb, inbox_ids bigint[]
         )
 ),
@@ -156,7 +165,7 @@ WITH decided AS MATERIALIZED (
 WITH asked AS MATERIALIZED (
     SELECT * FROM
         jsonb_to_recordset(:decisions::jsonb) AS d (
-            id uuid, provider text, before_version integer, changes jsonb, audit jsonb,
+            id uuid, provider text, before_version integer, audit jsonb, personal jsonb,
             receipts jsonb, refunds jsonb, disputes jsonb, events jsonb, inbox_ids bigint[]
         )
 ),
@@ -313,7 +322,8 @@ refused AS MATERIALIZED (
     WHERE t.provider = d.provider AND t.payment_id <> d.id
 ),
 
--- The same `changes` go into the row and into the audit trail, so that they cannot differ.
+-- The `changes` of the audit trail go into the row, with what stands apart from the trail, so that
+-- they cannot differ.
 written AS (
     UPDATE payments AS p
     SET
@@ -331,7 +341,12 @@ written AS (
                 n.snapshot_confirmed, n.snapshot_refunded, n.attention, n.failure_code,
                 n.failure_message, n.late, n.looks, n.next_look_time, n.receipt_sums, n.fee,
                 n.attention_records, n.attention_since, n.money_goes_back, n.expire_time
-            FROM jsonb_populate_record(p, d.changes) AS n
+            FROM
+                jsonb_populate_record(
+                    p,
+                    (d.audit #> '{details,changes}')
+                    || coalesce(d.personal #> '{value,changes}', '{}')
+                ) AS n
         )
     FROM decided AS d
     WHERE
@@ -350,9 +365,15 @@ audited AS (
     SELECT
         w.id, w.version, d.audit ->> 'event_type', d.audit ->> 'actor',
         d.audit ->> 'request_id', d.audit ->> 'ip', d.audit ->> 'certificate',
-        d.audit ->> 'peer',
-        d.audit -> 'details' || jsonb_build_object('changes', d.changes), w.update_time
+        d.audit ->> 'peer', d.audit -> 'details', w.update_time
     FROM decided AS d INNER JOIN written AS w USING (id)
+),
+
+kept_apart AS (
+    INSERT INTO payment_personal_values (payment_id, version, salt, value)
+    SELECT w.id, w.version, (d.personal ->> 'salt')::bytea, d.personal -> 'value'
+    FROM decided AS d INNER JOIN written AS w USING (id)
+    WHERE d.personal IS NOT NULL
 ),
 
 -- If another payment has got a receipt since, a trigger refuses it and the statement is run again.
@@ -1037,44 +1058,68 @@ WHERE status = ANY (:statuses::text[])
 GROUP BY status;
 
 -- audit_trail --
-SELECT version, event_type, actor, request_id, ip, certificate, peer, details, create_time
-FROM payment_events
-WHERE payment_id = :payment_id::uuid
-ORDER BY version;
+SELECT
+    version, event_type, actor, request_id, ip, certificate, peer, details, create_time,
+-- here: its_personal_values --
+FROM payment_events AS e
+WHERE e.payment_id = :payment_id::uuid
+ORDER BY e.version;
 
 -- payment_trail --
 -- The newest audit rows of a payment up to a time, newest first. The clocks of two daemons may
 -- differ a little: the newest row up to that time decides, and all older versions come with it.
-SELECT version, event_type, actor, request_id, ip, certificate, peer, details, create_time
-FROM payment_events
+SELECT
+    version, event_type, actor, request_id, ip, certificate, peer, details, create_time,
+-- here: its_personal_values --
+FROM payment_events AS e
 WHERE
-    payment_id = :payment_id::uuid
-    AND version <= (
+    e.payment_id = :payment_id::uuid
+    AND e.version <= (
         SELECT newest.version
         FROM payment_events AS newest
         WHERE newest.payment_id = :payment_id::uuid AND newest.create_time <= :until::timestamptz
         ORDER BY newest.version DESC
         LIMIT 1
     )
-ORDER BY version DESC
+ORDER BY e.version DESC
 LIMIT :limit::integer;
+
+-- part its_personal_values --
+-- What stands apart from an audit row; null if there is nothing, or if it was erased.
+(
+    SELECT v.value FROM payment_personal_values AS v
+    WHERE v.payment_id = e.payment_id AND v.version = e.version
+) AS personal
 
 -- payment_before --
 -- What stood in the rows of a payment before a version, put together from its audit trail. Only for
 -- payments with more versions than payment_trail returns: this reads all that are older.
 WITH older AS MATERIALIZED (
-    SELECT version, details FROM payment_events
-    WHERE payment_id = :payment_id::uuid AND version < :version::integer
+    SELECT
+        e.version,
+        e.details,
+        coalesce(v.value, '{}') AS personal
+    FROM payment_events AS e LEFT JOIN payment_personal_values AS v USING (payment_id, version)
+    WHERE e.payment_id = :payment_id::uuid AND e.version < :version::integer
 )
 
 SELECT
     first.details -> 'items' AS items,
-    first.details -> 'row' || coalesce((
+    first.details -> 'row' || coalesce(first.personal -> 'row', '{}') || coalesce((
         SELECT jsonb_object_agg(change.key, change.value ORDER BY older.version)
-        FROM older, jsonb_each(older.details -> 'changes') AS change
+        FROM
+            older,
+            jsonb_each(
+                (older.details -> 'changes') || coalesce(older.personal -> 'changes', '{}')
+            ) AS change
     ), '{}') AS row,
     (
-        SELECT jsonb_object_agg(refund ->> 'id', refund ORDER BY older.version)
+        SELECT
+            jsonb_object_agg(
+                refund ->> 'id',
+                refund || coalesce(older.personal #> ARRAY['refunds', refund ->> 'id'], '{}')
+                ORDER BY older.version
+            )
         FROM older, jsonb_array_elements(older.details -> 'refunds') AS refund
     ) AS refunds,
     (
@@ -1083,6 +1128,53 @@ SELECT
     ) AS disputes
 FROM older AS first
 WHERE first.version = 1;
+
+-- unparted_rows --
+-- Audit rows of the previous version, which have their personal values in the trail. The last row
+-- that was looked at is returned, too, parted or not.
+WITH looked_at AS MATERIALIZED (
+    SELECT id, ip, peer, details
+    FROM payment_events
+    WHERE id > :after_id::bigint
+    ORDER BY id
+    LIMIT :limit::integer
+)
+
+SELECT id, ip, peer, details, NOT details ? 'personal' AS is_unparted
+FROM looked_at
+WHERE NOT details ? 'personal' OR id = (SELECT max(id) FROM looked_at)
+ORDER BY id;
+
+-- unparted_rows_of_payments --
+SELECT id, ip, peer, details
+FROM payment_events
+WHERE payment_id = ANY (:payment_ids::uuid[]) AND NOT details ? 'personal'
+LIMIT :limit::integer;
+
+-- part_rows --
+-- A trigger lets through that details get the member `personal`, once. Two that part the same rows
+-- would keep other salts: the second waits for the first, and then updates nothing.
+WITH parted AS MATERIALIZED (
+    SELECT * FROM
+        jsonb_to_recordset(:rows::jsonb)
+            AS r (id bigint, details jsonb, salt bytea, value jsonb)
+),
+
+changed AS (
+    UPDATE payment_events AS e
+    SET details = parted.details
+    FROM parted
+    WHERE
+        e.id = parted.id
+        AND e.id = ANY (ARRAY(SELECT id FROM parted))
+        AND NOT e.details ? 'personal'
+    RETURNING e.id, e.payment_id, e.version
+)
+
+INSERT INTO payment_personal_values (payment_id, version, salt, value)
+SELECT changed.payment_id, changed.version, parted.salt, parted.value
+FROM changed INNER JOIN parted USING (id)
+WHERE parted.value IS NOT NULL;
 
 -- payment_outbox --
 -- The newest events of a payment up to a time, newest first; what was published later waits.

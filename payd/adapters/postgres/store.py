@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -20,9 +21,10 @@ from payd.adapters.columns import (
     receipt_rows,
 )
 from payd.adapters.events import AuditRow, outbox_row_of
+from payd.adapters.personal import SALT_BYTES, part
 from payd.adapters.postgres.batch import Batcher
 from payd.adapters.postgres.database import Database
-from payd.adapters.postgres.rows import Row, payment_of
+from payd.adapters.postgres.rows import Row, audit_row_of, payment_of
 from payd.domain.decide import Decision, Event, Rules
 from payd.domain.evidence import Receipt
 from payd.domain.payment import Origin, Payment
@@ -50,18 +52,23 @@ class PostgresStore:
         on_status: Callable[[Payment], None] = lambda payment: None,
         on_refund: Callable[[Refund], None] = lambda refund: None,
         on_change: Callable[[UUID], None] = lambda payment_id: None,
+        salt: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        """The late window of the `rules` divides the sums of receipts for their decisions."""
+        """The late window of the `rules` divides the sums of receipts for their decisions.
+
+        `salt` returns so many random bytes.
+        """
         self._database = database
         self._environment = environment
         self._on_status = on_status
         self._on_refund = on_refund
         self._on_change = on_change
+        self._salt = salt
         self._late_window_s = rules.late_window.total_seconds()
         self._waiting: defaultdict[UUID, list[asyncio.Future[None]]] = defaultdict(list)
         self._inserts: Batcher[Json, bool] = Batcher(
             self._insert_all,
-            keys=lambda record: (record["payment"]["idempotency_key"],),
+            keys=lambda record: (_new_row(record)["idempotency_key"],),
             observe=lambda size: observe_batch("insert_payments", size),
         )
         self._commits: Batcher[Json, bool] = Batcher(
@@ -73,11 +80,10 @@ class PostgresStore:
     async def insert(self, payment: Payment, origin: Origin) -> Payment:
         """Insert in a batch with other new payments; a known key reads its payment instead."""
         customer = {"wallet_address": payment.customer.wallet_address}
+        details = {"row": payment_row(payment), "items": item_rows(payment)}
         record = {
-            "payment": payment_row(payment),
             "customer": customer | {"email": payment.customer.email},
-            "items": item_rows(payment),
-            "audit": _audit("payment_creating", origin),
+            **self._audited("payment_creating", details, origin),
         }
         if await self._inserts.submit(record):
             self._on_status(payment)
@@ -143,32 +149,49 @@ class PostgresStore:
     def _record(self, commit: Commit) -> Json:
         before, decision, origin = commit.before, commit.decision, commit.origin
         after = decision.payment
-        audit = _audit(decision.audit_event, origin)
         known = set(before.receipts)
         news = [receipt for receipt in after.receipts if receipt not in known]
         refunds, disputes = changed_refunds(before, after), changed_disputes(before, after)
-        audit["details"] = {"reason": decision.note} if decision.note else {}
+        details: Json = {"changes": changes(before, after)}
+        if decision.note:
+            details["reason"] = decision.note
         if news:
-            audit["details"]["receipts"] = receipt_rows(news)
+            details["receipts"] = receipt_rows(news)
         if refunds:
-            audit["details"]["refunds"] = refunds
+            details["refunds"] = refunds
         if disputes:
-            audit["details"]["disputes"] = disputes
+            details["disputes"] = disputes
         if commit.inbox_ids:
-            audit["details"]["reports"] = list(commit.inbox_ids)
+            details["reports"] = list(commit.inbox_ids)
         return {
             "id": after.id,
             "provider": after.provider,
             "before_version": before.version,
-            "changes": changes(before, after),
-            "audit": audit,
-            "receipts": receipt_rows(news),
+            **self._audited(decision.audit_event, details, origin),
+            "receipts": details.get("receipts", []),
             "refunds": refunds,
             "disputes": disputes,
             "events": [
                 _event_row(after, event, origin, self._environment) for event in decision.events
             ],
             "inbox_ids": list(commit.inbox_ids),
+        }
+
+    def _audited(self, event_type: str, details: Json, origin: Origin) -> Json:
+        """The audit row of a statement's record, and the personal values that stand apart."""
+        salt = self._salt(SALT_BYTES)
+        parted = part(details, origin.ip, origin.peer, salt)
+        return {
+            "audit": {
+                "event_type": event_type,
+                "actor": origin.actor,
+                "request_id": origin.request_id,
+                "ip": origin.ip,
+                "certificate": origin.certificate,
+                "peer": origin.peer,
+                "details": parted.details,
+            },
+            "personal": parted.value and {"salt": salt, "value": parted.value},
         }
 
     def _notify(self, commit: Commit) -> None:
@@ -251,7 +274,7 @@ class PostgresStore:
     async def audit_trail(self, payment_id: UUID) -> Sequence[AuditRow]:
         """All audit rows of a payment, oldest first."""
         rows = await self._database.fetch("audit_trail", payment_id=payment_id)
-        return [AuditRow(**{**row, "details": json.loads(row["details"])}) for row in rows]
+        return [audit_row_of(row) for row in rows]
 
     async def drain(self) -> None:
         """Return when no write is in flight."""
@@ -343,7 +366,7 @@ class PostgresStore:
     async def _insert_all(self, records: Sequence[Json]) -> Sequence[bool]:
         rows = await self._database.fetch("insert_payments", payments=dumps(records))
         inserted = {row["id"] for row in rows}
-        return [record["payment"]["id"] in inserted for record in records]
+        return [_new_row(record)["id"] in inserted for record in records]
 
     async def _commit_all(self, records: Sequence[Json]) -> Sequence[bool]:
         decisions = dumps(records)
@@ -378,15 +401,10 @@ def _with_all_receipts(found: Mapping[int, Payment]) -> Mapping[int, Payment]:
     }
 
 
-def _audit(event_type: str, origin: Origin) -> Json:
-    return {
-        "event_type": event_type,
-        "actor": origin.actor,
-        "request_id": origin.request_id,
-        "ip": origin.ip,
-        "certificate": origin.certificate,
-        "peer": origin.peer,
-    }
+def _new_row(record: Json) -> Json:
+    """The row of a new payment."""
+    row: Json = record["audit"]["details"]["row"]
+    return row
 
 
 def _event_row(payment: Payment, event: Event, origin: Origin, environment: str) -> Json:
