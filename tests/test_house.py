@@ -138,6 +138,8 @@ def test_every_reason_of_the_contract_has_one_error_class() -> None:
         "APPROVER_IS_REQUESTER",
         "CLIENT_NOT_ALLOWED",
         "CURRENCY_NOT_SUPPORTED",
+        "CUSTOMER_HAS_OPEN_PAYMENTS",
+        "CUSTOMER_NOT_FOUND",
         "IDEMPOTENCY_KEY_REUSED",
         "INTERNAL",
         "INVALID_FIELD",

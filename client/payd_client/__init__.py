@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         WaitingForActor,
     )
     from payd_client.extras import MissingExtra
+    from payd_client.forgetting import ErasedRows, ForgottenCustomer, RetainedEvent
     from payd_client.grpc import PaymentClient
     from payd_client.lists import PaymentFilter, PaymentPage
     from payd_client.parts import (
@@ -72,12 +73,14 @@ __all__ = [
     "Customer",
     "Dispute",
     "DisputeStatus",
+    "ErasedRows",
     "Event",
     "EventConsumer",
     "EventType",
     "Explanation",
     "ExplanationStep",
     "Failure",
+    "ForgottenCustomer",
     "InitiateRequest",
     "Item",
     "MissingExtra",
@@ -99,6 +102,7 @@ __all__ = [
     "RefundRequest",
     "RefundStatus",
     "Reject",
+    "RetainedEvent",
     "Show",
     "ShowField",
     "ShowKind",
@@ -126,6 +130,7 @@ _MODULES = {
         "WaitingForActor",
     ),
     "extras": ("MissingExtra",),
+    "forgetting": ("ErasedRows", "ForgottenCustomer", "RetainedEvent"),
     "grpc": ("PaymentClient",),
     "lists": ("PaymentFilter", "PaymentPage"),
     "parts": ("CryptoTransfer", "Failure", "Money", "Redirect", "Show", "ShowField", "ShowKind"),

@@ -19,6 +19,7 @@ from payd_client.bridge import Bridge, check_cancelled
 from payd_client.credentials import CredentialsUnavailable, Pem, TlsSource
 from payd_client.errors import PaydClientError, Unavailable, error_of
 from payd_client.explanations import Explanation, explain_message, explanation_of
+from payd_client.forgetting import ForgottenCustomer, forgotten_of
 from payd_client.lists import PaymentFilter, PaymentPage, filter_message, payment_page_of
 from payd_client.messages import initiate_message, payment_of, quote_message, quote_of
 from payd_client.proto import payment_pb2 as pb
@@ -37,6 +38,8 @@ from payd_client.watching import STREAM_S, Watched
 _log = getLogger("payd_client")
 
 DEADLINE_S = 10.0
+#: For ForgetCustomer.
+FORGET_S = 3600.0
 #: Attempts of one call, the first included: enough to wait out a restart of payd.
 ATTEMPTS_MAX = 4
 _BACKOFF_S = 0.1
@@ -284,6 +287,22 @@ class PaymentClient:
         )
         answer = await self._call("ResolveAttention", request, caller, deadline_s)
         return payment_of(answer.payment)
+
+    async def forget_customer(
+        self,
+        customer_id: str,
+        *,
+        dry_run: bool = False,
+        note: str = "",
+        caller: Caller | None = None,
+        deadline_s: float = FORGET_S,
+    ) -> ForgottenCustomer:
+        """Erase the personal data of a customer whose payments are all closed, or count it.
+
+        Needs an operator's certificate. It searches the whole inbox, which may take minutes.
+        """
+        request = pb.ForgetCustomerRequest(customer_id=customer_id, dry_run=dry_run, note=note)
+        return forgotten_of(await self._call("ForgetCustomer", request, caller, deadline_s))
 
     async def list_payments(
         self,

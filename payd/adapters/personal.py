@@ -36,6 +36,11 @@ _ROWS = ("row", "changes")
 KEPT_OF_RECEIPTS = frozenset({"transaction"})
 
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=plain
+)
+
+
 @attrs.frozen(kw_only=True)
 class Parted:
     """The details of an audit row without personal values, and these."""
@@ -89,10 +94,31 @@ def commitment(salt: bytes, value: Json) -> str:
 
 def canonical(value: object) -> bytes:
     """The one form of a JSON value that is hashed: sorted keys, no spaces, UTF-8."""
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=plain
-    )
-    return text.encode()
+    return _CANONICAL.encode(value).encode()
+
+
+def bare_body(body: bytes) -> bytes:
+    """The body of an event without personal values."""
+    event = json.loads(body)
+    refunds = [*event.get("refunds", ()), *([event["refund"]] if "refund" in event else ())]
+    for one in (event, *refunds):
+        one.pop("next_action", None)
+        _empty(one, "metadata", {})
+        _empty(one.get("failure", {}), "message", "")
+    for refund in refunds:
+        _empty(refund, "destination", "")
+        _empty(refund, "reason", "")
+    for record in event.get("attention_records", ()):
+        _empty(record, "note", "")
+    for receipt in event.get("receipts", ()):
+        _empty(receipt, "sender", "")
+    # As `event_body` writes it: what had no personal value stays the same.
+    return json.dumps(event, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _empty(members: Json, name: str, blank: object) -> None:
+    if name in members:
+        members[name] = blank
 
 
 def _mark(value: Json, salt: bytes) -> Json:

@@ -30,6 +30,7 @@ _COMMANDS = {
             "payd.cli.attention:attention",
             "List and settle what a person has to look at.",
         ),
+        "customers": ("payd.cli.customers:customers", "Erase a customer's personal data."),
         "events": ("payd.cli.events:events", "Read or restore the event stream."),
     },
     "Operation": {

@@ -21,6 +21,7 @@ from payd.domain.evidence import (
     Absent,
     AttentionResolved,
     CancelRequested,
+    CustomerForgotten,
     Declined,
     Evidence,
     NotAttempted,
@@ -104,12 +105,15 @@ def decide(
     PaydError for a command that is refused, such as to refund more than is left.
     """
     after = _step(payment, evidence, now, rules or Rules())
-    return _decision(payment, after, now, _note(evidence))
+    event = FORGOTTEN if isinstance(evidence, CustomerForgotten) else ""
+    return _decision(payment, after, now, _note(evidence), event)
 
 
 def _note(evidence: Evidence) -> str:
     match evidence:
         case CancelRequested(reason=note) | AttentionResolved(note=note):
+            return note
+        case CustomerForgotten(note=note):
             return note
         case RefundApproved(note=note) | RefundCanceled(note=note) | RefundSettled(note=note):
             return note
@@ -161,10 +165,12 @@ def _step(payment: Payment, evidence: Evidence, now: datetime, rules: Rules) -> 
     return attend(after, now)
 
 
-def _decision(before: Payment, after: Payment, now: datetime, note: str = "") -> Decision | None:
+def _decision(
+    before: Payment, after: Payment, now: datetime, note: str = "", event: str = ""
+) -> Decision | None:
     if after == before:
         return None
-    audit_event = _audit_event(before, after)
+    audit_event = event or _audit_event(before, after)
     checks = before.checks if audit_event == _STATUS_CHECKED else 0
     if after.refunds != before.refunds:
         after = schedule_refunds(before, after, now)
@@ -439,6 +445,8 @@ def _event_of_dispute(kind: EventType, before: Payment, dispute: Dispute) -> Eve
     return Event(type=kind, previous_status=before.status, reason=reason, dispute_id=dispute.id)
 
 
+#: event_type of the row that says who erased the customer's data; erasing leaves it alone.
+FORGOTTEN = "customer_forgotten"
 #: event_type of a status check that brought nothing new but its own time.
 _STATUS_CHECKED = "status_checked"
 

@@ -225,6 +225,18 @@ class VersionChanged(PaydError):
     reason = "VERSION_CHANGED"
 
 
+class CustomerNotFound(PaydError):
+    """No customer has this id."""
+
+    reason = "CUSTOMER_NOT_FOUND"
+
+
+class CustomerHasOpenPayments(PaydError):
+    """A payment, refund or dispute of the customer is open; `open` in `metadata` is how many."""
+
+    reason = "CUSTOMER_HAS_OPEN_PAYMENTS"
+
+
 class NoteRequired(PaydError):
     """A person has to say why."""
 

@@ -363,6 +363,13 @@ class AttentionResolved:
     note: str
 
 
+@attrs.frozen(kw_only=True)
+class CustomerForgotten:
+    """An operator erases the personal data of the customer."""
+
+    note: str = ""
+
+
 Evidence = (
     Created
     | Declined
@@ -375,6 +382,7 @@ Evidence = (
     | Unanswered
     | Conflict
     | AttentionResolved
+    | CustomerForgotten
     | RefundRequested
     | RefundApproved
     | RefundCanceled

@@ -21,6 +21,7 @@ from payd.domain.evidence import (
     CancelRequested,
     Conflict,
     Created,
+    CustomerForgotten,
     Declined,
     Evidence,
     NotAttempted,
@@ -37,6 +38,7 @@ from payd.domain.evidence import (
     Snapshot,
     Unanswered,
 )
+from payd.domain.forget import forgotten
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status, flag, name_also
 from payd.domain.refund import RefundSnapshot
@@ -84,6 +86,8 @@ def learn(payment: Payment, evidence: Evidence, now: datetime, late_end: datetim
         case AttentionResolved(reasons=reasons, by=by, note=note):
             records = resolve(payment.attention_records, reasons, by, note, now)
             return attrs.evolve(payment, attention_records=records)
+        case CustomerForgotten():
+            return forgotten(payment)
         case Unanswered():
             return _learn_silence(payment, now)
         case OutcomeUnknown() | NotAttempted() | Absent() | AskAgain() | Declined():

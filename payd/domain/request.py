@@ -122,6 +122,17 @@ class ResolveRequest:
 
 
 @attrs.frozen(kw_only=True)
+class ForgetRequest:
+    """An operator's order to erase the personal data of a customer."""
+
+    customer_id: str
+    #: Only count what would be erased.
+    dry_run: bool = False
+    #: Why, for the audit trail; must not be personal itself.
+    note: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class SettleRequest:
     """An operator's word on what became of a refund."""
 

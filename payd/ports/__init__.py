@@ -13,6 +13,7 @@ from payd.ports.history import Histories, Trail
 from payd.ports.leases import HeldLease, Lease, LeaseLost, Leases
 from payd.ports.outbox import Outbox, OutboxRow, Publisher, PublishError
 from payd.ports.payment_lists import PaymentLists
+from payd.ports.personal_data import PersonalData, SearchedReports, Traces
 from payd.ports.process import CrashPoints, Ids, PriceSource, SecretsUnavailable, Turns
 from payd.ports.provider import (
     Answer,
@@ -60,6 +61,7 @@ __all__ = [
     "PaymentFilter",
     "PaymentLists",
     "PaymentStore",
+    "PersonalData",
     "Position",
     "PriceSource",
     "ProviderPort",
@@ -73,10 +75,12 @@ __all__ = [
     "RefundReply",
     "Registered",
     "Report",
+    "SearchedReports",
     "SecretsUnavailable",
     "Selection",
     "StoredObject",
     "StoredReceipt",
+    "Traces",
     "Trail",
     "Turns",
     "Unreadable",

@@ -10,6 +10,7 @@ from datetime import timedelta
 import attrs
 
 from payd.domain.errors import IdempotencyKeyReused, PaydError, ProviderUnavailable
+from payd.domain.forget import is_repeated
 from payd.domain.outcome import Asking
 from payd.domain.payment import Origin, Payment, Status
 from payd.domain.request import InitiateRequest
@@ -89,7 +90,7 @@ class Initiate:
     async def _replay(
         self, payment: Payment, request: InitiateRequest, origin: Origin, wait_s: float
     ) -> Payment:
-        if payment.request_hash != request.fingerprint():
+        if not is_repeated(payment, request):
             raise IdempotencyKeyReused(
                 "the idempotency key was used for a request with other contents: use a new key",
                 payment_id=str(payment.id),

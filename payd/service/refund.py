@@ -13,6 +13,7 @@ import attrs
 
 from payd.domain.errors import IdempotencyKeyReused, InvalidField, PaydError, StoreUnavailable
 from payd.domain.evidence import RefundRequested
+from payd.domain.forget import is_refund_repeated
 from payd.domain.money import Money, base_units
 from payd.domain.outcome import Asking
 from payd.domain.payment import Origin, Payment
@@ -109,7 +110,7 @@ class RefundPayment:
         self, known: tuple[Payment, Refund], request: RefundRequest, origin: Origin
     ) -> tuple[Payment, Refund]:
         payment, refund = known
-        if refund.request_hash != request.fingerprint():
+        if not is_refund_repeated(payment, refund, request):
             raise IdempotencyKeyReused(
                 "the idempotency key was used for a refund with other contents: use a new key",
                 refund_id=str(refund.id),

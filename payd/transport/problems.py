@@ -46,6 +46,8 @@ _TABLE: Mapping[type[PaydError], tuple[Status, int]] = {
     errors.ApproverIsRequester: (Status.FAILED_PRECONDITION, 409),
     errors.NothingToResolve: (Status.FAILED_PRECONDITION, 409),
     errors.VersionChanged: (Status.FAILED_PRECONDITION, 409),
+    errors.CustomerNotFound: (Status.NOT_FOUND, 404),
+    errors.CustomerHasOpenPayments: (Status.FAILED_PRECONDITION, 409),
     errors.NoteRequired: (Status.INVALID_ARGUMENT, 400),
     errors.PaydError: (Status.INTERNAL, 500),
 }

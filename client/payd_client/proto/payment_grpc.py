@@ -65,6 +65,10 @@ class PaymentServiceBase(abc.ABC):
         pass
 
     @abc.abstractmethod
+    async def ForgetCustomer(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ForgetCustomerRequest, payd_client.proto.payment_pb2.ForgetCustomerResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
     async def ListPayments(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ListPaymentsRequest, payd_client.proto.payment_pb2.ListPaymentsResponse]') -> None:
         pass
 
@@ -153,6 +157,12 @@ class PaymentServiceBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 payd_client.proto.payment_pb2.ResolveAttentionRequest,
                 payd_client.proto.payment_pb2.ResolveAttentionResponse,
+            ),
+            '/payd.v1.PaymentService/ForgetCustomer': grpclib.const.Handler(
+                self.ForgetCustomer,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ForgetCustomerRequest,
+                payd_client.proto.payment_pb2.ForgetCustomerResponse,
             ),
             '/payd.v1.PaymentService/ListPayments': grpclib.const.Handler(
                 self.ListPayments,
@@ -255,6 +265,12 @@ class PaymentServiceStub:
             '/payd.v1.PaymentService/ResolveAttention',
             payd_client.proto.payment_pb2.ResolveAttentionRequest,
             payd_client.proto.payment_pb2.ResolveAttentionResponse,
+        )
+        self.ForgetCustomer = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ForgetCustomer',
+            payd_client.proto.payment_pb2.ForgetCustomerRequest,
+            payd_client.proto.payment_pb2.ForgetCustomerResponse,
         )
         self.ListPayments = grpclib.client.UnaryUnaryMethod(
             channel,

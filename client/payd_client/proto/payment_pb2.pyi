@@ -620,6 +620,50 @@ class ResolveAttentionResponse(_message.Message):
     payment: Payment
     def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ...) -> None: ...
 
+class ForgetCustomerRequest(_message.Message):
+    __slots__ = ("customer_id", "dry_run", "note")
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    customer_id: str
+    dry_run: bool
+    note: str
+    def __init__(self, customer_id: _Optional[str] = ..., dry_run: _Optional[bool] = ..., note: _Optional[str] = ...) -> None: ...
+
+class ForgetCustomerResponse(_message.Message):
+    __slots__ = ("payments", "erased", "retained_events", "waiting_reports")
+    PAYMENTS_FIELD_NUMBER: _ClassVar[int]
+    ERASED_FIELD_NUMBER: _ClassVar[int]
+    RETAINED_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_REPORTS_FIELD_NUMBER: _ClassVar[int]
+    payments: int
+    erased: _containers.RepeatedCompositeFieldContainer[ErasedRows]
+    retained_events: _containers.RepeatedCompositeFieldContainer[RetainedEvent]
+    waiting_reports: int
+    def __init__(self, payments: _Optional[int] = ..., erased: _Optional[_Iterable[_Union[ErasedRows, _Mapping]]] = ..., retained_events: _Optional[_Iterable[_Union[RetainedEvent, _Mapping]]] = ..., waiting_reports: _Optional[int] = ...) -> None: ...
+
+class ErasedRows(_message.Message):
+    __slots__ = ("table", "rows", "columns")
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    table: str
+    rows: int
+    columns: str
+    def __init__(self, table: _Optional[str] = ..., rows: _Optional[int] = ..., columns: _Optional[str] = ...) -> None: ...
+
+class RetainedEvent(_message.Message):
+    __slots__ = ("event_id", "payment_id", "subject", "publish_time")
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_TIME_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    payment_id: str
+    subject: str
+    publish_time: _timestamp_pb2.Timestamp
+    def __init__(self, event_id: _Optional[str] = ..., payment_id: _Optional[str] = ..., subject: _Optional[str] = ..., publish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class MetadataPair(_message.Message):
     __slots__ = ("key", "value")
     KEY_FIELD_NUMBER: _ClassVar[int]

@@ -1176,6 +1176,283 @@ SELECT changed.payment_id, changed.version, parted.salt, parted.value
 FROM changed INNER JOIN parted USING (id)
 WHERE parted.value IS NOT NULL;
 
+-- customer --
+SELECT id FROM customers
+WHERE id = :customer_id::text;
+
+-- payments_of_customer --
+-- Oldest first.
+SELECT create_time AS time, id FROM payments
+WHERE
+    customer_id = :customer_id::text
+    AND (create_time, id) > (
+        coalesce(:after_time::timestamptz, '-infinity'),
+        coalesce(:after_id::uuid, '00000000-0000-0000-0000-000000000000')
+    )
+ORDER BY create_time, id
+LIMIT :limit::integer;
+
+-- unpublished_of_payments --
+SELECT DISTINCT payment_id FROM outbox
+WHERE payment_id = ANY (:payment_ids::uuid[]) AND publish_time IS NULL;
+
+-- erase_payments --
+-- Count the rows with personal values beside these payments, and with :erase erase them, and also
+-- what no decision changes in the payments and their refunds. Locks are taken
+-- in the order of written_decisions: payments by id, then receipts by id. Audit rows of the event
+-- :forgotten say who erased; what belongs to them is the operator's and stays.
+WITH found_payments AS MATERIALIZED (
+    SELECT id, metadata FROM payments
+    WHERE
+        id = ANY (:payment_ids::uuid[])
+        AND (
+            request_hash <> '' OR return_url <> '' OR cancel_url <> '' OR metadata <> '{}'
+            OR parameters <> '{}' OR next_action IS NOT NULL OR failure_message <> ''
+        )
+    ORDER BY id
+    FOR NO KEY UPDATE
+),
+
+found_receipts AS MATERIALIZED (
+    SELECT provider, id FROM receipts
+    WHERE payment_id = ANY (:payment_ids::uuid[]) AND details - 'transaction' <> '{}'
+    ORDER BY provider, id
+    FOR NO KEY UPDATE
+),
+
+found_refunds AS MATERIALIZED (
+    SELECT id, provider, provider_reference FROM refunds
+    WHERE payment_id = ANY (:payment_ids::uuid[])
+),
+
+personal_refunds AS MATERIALIZED (
+    SELECT r.id FROM refunds AS r INNER JOIN found_refunds USING (id)
+    WHERE
+        r.request_hash <> '' OR r.destination <> '' OR r.reason <> '' OR r.next_action IS NOT NULL
+        OR r.failure_message <> ''
+),
+
+-- The transfer that carried out a refund names its receiver.
+found_outflows AS MATERIALIZED (
+    SELECT o.provider, o.id
+    FROM
+        found_refunds AS r
+        CROSS JOIN LATERAL (
+            SELECT one.provider, one.id, one.details FROM outflows AS one
+            WHERE one.provider = r.provider AND one.id = r.provider_reference
+            LIMIT 1
+        ) AS o
+    WHERE o.details - 'transaction' <> '{}'
+),
+
+trail AS MATERIALIZED (
+    SELECT
+        id,
+        payment_id,
+        version,
+        details ? 'personal' AS is_parted,
+        ip <> '' OR peer <> '' AS has_address
+    FROM payment_events
+    WHERE payment_id = ANY (:payment_ids::uuid[]) AND event_type <> :forgotten::text
+),
+
+found_values AS MATERIALIZED (
+    SELECT v.payment_id, v.version
+    FROM trail INNER JOIN payment_personal_values AS v USING (payment_id, version)
+    WHERE v.payment_id = ANY (:payment_ids::uuid[])
+),
+
+erased_payments AS (
+    UPDATE payments
+    SET request_hash = '', return_url = '', cancel_url = '', metadata = '{}', parameters = '{}'
+    WHERE :erase::boolean AND id = ANY (ARRAY(SELECT id FROM found_payments))
+),
+
+erased_receipts AS (
+    UPDATE receipts AS r
+    SET
+        details = CASE
+            WHEN r.details ? 'transaction'
+                THEN jsonb_build_object('transaction', r.details -> 'transaction')
+            ELSE '{}'
+        END
+    FROM found_receipts AS f
+    WHERE :erase::boolean AND r.provider = f.provider AND r.id = f.id
+),
+
+erased_refunds AS (
+    UPDATE refunds
+    SET request_hash = '', destination = '', reason = '', next_action = NULL,
+        failure_message = CASE WHEN failure_message IS NOT NULL THEN '' END
+    WHERE :erase::boolean AND id = ANY (ARRAY(SELECT id FROM personal_refunds))
+),
+
+erased_outflows AS (
+    UPDATE outflows AS o
+    SET
+        details = CASE
+            WHEN o.details ? 'transaction'
+                THEN jsonb_build_object('transaction', o.details -> 'transaction')
+            ELSE '{}'
+        END
+    FROM found_outflows AS f
+    WHERE :erase::boolean AND o.provider = f.provider AND o.id = f.id
+),
+
+erased_values AS (
+    DELETE FROM payment_personal_values AS v
+    USING found_values AS f
+    WHERE
+        :erase::boolean
+        AND v.payment_id = ANY (:payment_ids::uuid[])
+        AND (v.payment_id, v.version) = (f.payment_id, f.version)
+),
+
+erased_addresses AS (
+    UPDATE payment_events
+    SET ip = '', peer = ''
+    WHERE :erase::boolean AND id = ANY (ARRAY(SELECT id FROM trail WHERE has_address))
+)
+
+SELECT
+    (
+        SELECT count(*) FROM found_payments, labels_of('{}', found_payments.metadata)
+    ) AS payment_labels,
+    (SELECT count(*) FROM found_receipts) AS receipts,
+    (SELECT count(*) FROM found_outflows) AS outflows,
+    (SELECT count(*) FROM trail WHERE has_address) AS payment_events,
+    (
+        (SELECT count(*) FROM found_values)
+        + (SELECT count(*) FROM trail WHERE NOT is_parted)
+    ) AS payment_personal_values;
+
+-- published_bodies --
+SELECT id, body FROM outbox
+WHERE payment_id = ANY (:payment_ids::uuid[]) AND publish_time IS NOT NULL;
+
+-- replace_bodies --
+-- Locked in order of id, as in mark_published.
+WITH bare AS MATERIALIZED (
+    SELECT * FROM unnest(:row_ids::bigint[], :bodies::bytea[]) AS b (id, body)
+),
+
+ours AS MATERIALIZED (
+    SELECT id FROM outbox
+    WHERE id = ANY (:row_ids::bigint[])
+    ORDER BY id
+    FOR NO KEY UPDATE
+)
+
+UPDATE outbox AS o
+SET body = bare.body
+FROM bare
+WHERE o.id = bare.id AND o.id = ANY (ARRAY(SELECT id FROM ours));
+
+-- retained_events --
+-- Newest first.
+SELECT event_id, payment_id, subject, publish_time FROM outbox
+WHERE payment_id = ANY (:payment_ids::uuid[]) AND publish_time IS NOT NULL
+ORDER BY publish_time DESC, id DESC
+LIMIT :limit::integer;
+
+-- names_in_reports --
+-- Everything by which a report may name a customer or one of these payments.
+SELECT email AS name FROM customers
+WHERE id = :customer_id::text
+UNION
+SELECT wallet_address FROM customers
+WHERE id = :customer_id::text
+UNION
+SELECT id::text FROM payments
+WHERE id = ANY (:payment_ids::uuid[])
+UNION
+SELECT provider_reference FROM payments
+WHERE id = ANY (:payment_ids::uuid[])
+UNION
+SELECT unnest(aliases) FROM payments
+WHERE id = ANY (:payment_ids::uuid[])
+UNION
+SELECT id::text FROM refunds
+WHERE payment_id = ANY (:payment_ids::uuid[])
+UNION
+SELECT provider_reference FROM refunds
+WHERE payment_id = ANY (:payment_ids::uuid[])
+UNION
+SELECT id FROM disputes
+WHERE payment_id = ANY (:payment_ids::uuid[])
+UNION
+SELECT id FROM receipts
+WHERE payment_id = ANY (:payment_ids::uuid[]);
+
+-- reports_in_trail --
+SELECT DISTINCT jsonb_array_elements_text(details -> 'reports')::bigint AS id
+FROM payment_events
+WHERE payment_id = ANY (:payment_ids::uuid[]);
+
+-- search_inbox --
+-- Reports with one of these ids, or whose content or raw body matches :pattern; with :erase the
+-- settled ones lose both. The event id and the hash of the content stay, so that a repeated
+-- delivery stores nothing anew. No index finds a name in any content: this reads a limited part of
+-- the inbox.
+WITH looked_at AS MATERIALIZED (
+    SELECT id, settle_time IS NOT NULL AS is_settled, report, raw_body FROM inbox
+    WHERE id > :after_id::bigint
+    ORDER BY id
+    LIMIT :limit::integer
+),
+
+found AS MATERIALIZED (
+    SELECT
+        id,
+        is_settled,
+        id = ANY (:report_ids::bigint[]) OR report::text ~* :pattern::text AS is_in_report
+    FROM looked_at
+    WHERE
+        (report <> '{"erased": true}' OR raw_body IS NOT NULL)
+        AND (
+            id = ANY (:report_ids::bigint[])
+            OR report::text ~* :pattern::text
+            OR encode(raw_body, 'escape') ~* :pattern::text
+        )
+),
+
+ours AS MATERIALIZED (
+    SELECT id FROM inbox
+    WHERE :erase::boolean AND id = ANY (ARRAY(SELECT id FROM found WHERE is_settled))
+    ORDER BY id
+    FOR NO KEY UPDATE
+),
+
+erased AS (
+    UPDATE inbox AS i
+    SET
+        report = CASE WHEN found.is_in_report THEN '{"erased": true}' ELSE i.report END,
+        raw_body = NULL
+    FROM found
+    WHERE i.id = found.id AND i.id = ANY (ARRAY(SELECT id FROM ours))
+)
+
+SELECT
+    (SELECT max(id) FROM looked_at) AS last_id,
+    (SELECT count(*) FROM looked_at) AS rows,
+    ARRAY(SELECT id FROM found WHERE is_settled) AS found,
+    ARRAY(SELECT id FROM found WHERE NOT is_settled) AS waiting;
+
+-- erase_customer --
+WITH found AS MATERIALIZED (
+    SELECT id FROM customers
+    WHERE id = :customer_id::text AND (wallet_address <> '' OR email <> '')
+    FOR NO KEY UPDATE
+),
+
+erased AS (
+    UPDATE customers
+    SET wallet_address = '', email = ''
+    WHERE :erase::boolean AND id = ANY (ARRAY(SELECT id FROM found))
+)
+
+SELECT count(*) AS rows FROM found;
+
 -- payment_outbox --
 -- The newest events of a payment up to a time, newest first; what was published later waits.
 SELECT

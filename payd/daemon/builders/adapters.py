@@ -19,6 +19,7 @@ from payd.adapters.postgres.leases import PostgresLeases
 from payd.adapters.postgres.money_to_watch import PostgresMoneyToWatch
 from payd.adapters.postgres.outbox import PostgresOutbox
 from payd.adapters.postgres.payment_lists import PostgresPaymentLists
+from payd.adapters.postgres.personal_data import PostgresPersonalData
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
@@ -40,6 +41,7 @@ class Adapters:
     store: PostgresStore
     payment_lists: PostgresPaymentLists
     histories: PostgresHistories
+    personal_data: PostgresPersonalData
     inbox: PostgresInbox
     outbox: PostgresOutbox
     changes: PolledChanges
@@ -91,6 +93,7 @@ def build_adapters(
         changes=changes,
         payment_lists=PostgresPaymentLists(database, store),
         histories=PostgresHistories(database),
+        personal_data=PostgresPersonalData(database),
         inbox=PostgresInbox(database, observe_batch),
         outbox=PostgresOutbox(database, changes.wake),
         receipts=PostgresReceipts(database),

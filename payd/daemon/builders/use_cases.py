@@ -17,6 +17,7 @@ from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
 from payd.service.explain import ExplainPayment
+from payd.service.forget_customer import ForgetCustomer
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
 from payd.service.list_payments import ListPayments
@@ -98,6 +99,7 @@ def build_use_cases(
             approve_refund=refunds.approve,
             settle_refund=refunds.settle,
             resolve_attention=ResolveAttention(settle=settle),
+            forget_customer=ForgetCustomer(settle=settle, personal=adapters.personal_data),
             list_payments=ListPayments(lists=adapters.payment_lists, clock=clock),
             explain=_build_explain(config, adapters, settle),
             sync=SyncPayment(recover=recover, recover_refunds=refunds.recover),

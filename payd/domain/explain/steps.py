@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import attrs
 
 from payd.domain.actors import PAYD, RECONCILIATION, RECOVERY, operator_actor, provider_actor
-from payd.domain.decide import EventType
+from payd.domain.decide import FORGOTTEN, EventType
 from payd.domain.explain.dispute_moves import dispute_changes
 from payd.domain.explain.facts_changed import (
     answered,
@@ -114,6 +114,12 @@ def _step(history: History, before: Payment, change: Change) -> Step:
 
 def sentences(move: Move) -> Iterator[Said]:
     """What one change means: first the status, then all else that changed with it."""
+    if move.change.audit_event == FORGOTTEN:
+        yield Said(
+            "The personal data of the customer was erased.",
+            "An operator has forgotten the customer; amounts, items and references stay.",
+        )
+        return
     said = [*_of_status(move), *_of_the_rest(move)]
     yield from said or [checked(move)]
 

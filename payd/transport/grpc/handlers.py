@@ -10,6 +10,7 @@ from payd_client.proto import payment_pb2 as pb
 from payd.codec import fields, list_requests, refund_requests, requests
 from payd.codec.attention_requests import resolve_request
 from payd.codec.explanations import explain_request, explanation_message
+from payd.codec.forgetting import forget_request, forgotten_message
 from payd.codec.messages import payment_message, quote_message
 from payd.codec.refunds import refund_message
 from payd.domain.page import Position, first_of
@@ -19,6 +20,7 @@ from payd.service.approve_refund import ApproveRefund
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
 from payd.service.explain import ExplainPayment
+from payd.service.forget_customer import ForgetCustomer
 from payd.service.initiate import Initiate
 from payd.service.list_payments import ListPayments
 from payd.service.query import Query
@@ -44,6 +46,7 @@ class Services:
     approve_refund: ApproveRefund
     settle_refund: SettleRefund
     resolve_attention: ResolveAttention
+    forget_customer: ForgetCustomer
     list_payments: ListPayments
     explain: ExplainPayment
     sync: SyncPayment
@@ -182,6 +185,14 @@ class Handlers:
         payment = await self.services.resolve_attention.resolve(wanted, call.origin)
         return pb.ResolveAttentionResponse(payment=payment_message(payment))
 
+    async def forget_customer(
+        self, request: pb.ForgetCustomerRequest, call: Call
+    ) -> pb.ForgetCustomerResponse:
+        """Erase the personal data of a customer, or count it."""
+        wanted = forget_request(request)
+        forgotten = await self.services.forget_customer.forget(wanted, call.origin)
+        return forgotten_message(forgotten)
+
     async def list_payments(
         self, request: pb.ListPaymentsRequest, call: Call
     ) -> pb.ListPaymentsResponse:
@@ -243,6 +254,7 @@ class Handlers:
             "ApproveRefund": self.approve_refund,
             "SettleRefund": self.settle_refund,
             "ResolveAttention": self.resolve_attention,
+            "ForgetCustomer": self.forget_customer,
         }
         read_for_operators: dict[str, Handle] = {
             "ListAttention": self.list_attention,

@@ -320,6 +320,7 @@ async def run_server(
         approve_refund=behind,
         settle_refund=behind,
         resolve_attention=behind,
+        forget_customer=behind,
         list_payments=behind,
         explain=behind,
         sync=behind,

@@ -47,6 +47,7 @@ def test_nobody_else_may_call_anything(name: str, *, operators_only: bool) -> No
             pb.SettleRefundRequest(refund_id=REFUND_ID, outcome=pb.REFUND_STATUS_FAILED, note="n"),
         ),
         ("ResolveAttention", pb.ResolveAttentionRequest(payment_id=PAYMENT_ID, note="n")),
+        ("ForgetCustomer", pb.ForgetCustomerRequest(customer_id="user-1")),
     ],
 )
 @pytest.mark.parametrize("name", ["client", "stranger"])
@@ -72,6 +73,7 @@ def test_only_these_methods_are_for_operators() -> None:
         "CancelRefund": True,
         "ListAttention": False,
         "ResolveAttention": True,
+        "ForgetCustomer": True,
         "SettleRefund": True,
     }
 

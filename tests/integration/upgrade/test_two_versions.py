@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -13,7 +14,8 @@ import pytest
 from contract.stores import CALLER, NOW
 from contract.test_refunds import a_dispute, a_refund
 from integration.upgrade.previous import PreviousVersion, unpack
-from support.daemon import Client, Daemon, Place, running_daemon, wait_until_published
+from payd_client.proto import payment_pb2 as pb
+from support.daemon import Client, Daemon, Place, rows, running_daemon, wait_until_published
 from support.stack import Stack
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
@@ -130,6 +132,38 @@ def test_the_previous_version_keeps_an_earlier_expiry(
         assert _failures(old) == []
 
 
+def test_personal_values_of_the_previous_version_leave_the_trail(
+    old_place: Place, previous: PreviousVersion
+) -> None:
+    """At once when their customer is forgotten, all others with the post files."""
+    planted = {"name": "pii-planted"}
+    with running_daemon(old_place, **previous.environment) as old, old.client() as of_old:
+        first = _pay(of_old, customer=pb.Customer(id="ada"), metadata=planted)
+        upgrade(old_place)
+        second = _pay(of_old, customer=pb.Customer(id="bob"), metadata=planted)
+    assert len(_planted_in_the_trail(old_place)) == 2
+
+    with (
+        running_daemon(old_place.without_forks()) as new,
+        new.client() as of_new,
+        new.client("operator") as operator,
+    ):
+        wait_until_published(old_place)
+        operator.call("ForgetCustomer", pb.ForgetCustomerRequest(customer_id="ada"))
+        assert _planted_in_the_trail(old_place) == [UUID(second)]
+        upgrade(old_place, post=True)
+        assert _planted_in_the_trail(old_place) == []
+        for payment_id in (first, second):
+            request = pb.ExplainPaymentRequest(payment_id=payment_id)
+            assert of_new.call("ExplainPayment", request).explanation.steps
+        assert dict(of_new.get(second).metadata) == planted | {"mock_scenario": "complete"}
+
+
+def _planted_in_the_trail(place: Place) -> list[UUID]:
+    sql = "SELECT DISTINCT payment_id FROM payment_events AS e WHERE e::text LIKE '%pii-planted%'"
+    return [row["payment_id"] for row in rows(place, sql)]
+
+
 async def _expire_earlier(place: Place, payment_id: UUID) -> datetime:
     """Let the remote side close the payment's object earlier than that; return when."""
     database = database_of(place)
@@ -184,14 +218,14 @@ async def _refund_beside(place: Place, paid: UUID, twice: UUID) -> tuple[Payment
 # -- words for the above ---------------------------------------------------------------------
 
 
-def upgrade(place: Place) -> None:
+def upgrade(place: Place, *, post: bool = False) -> None:
     """What `payd migrate` does."""
 
     async def run() -> None:
         database = database_of(place)
         # Empty when the previous version has the same schema.
-        await migrate(database, lambda line: None)
-        assert await pending(database) == []
+        await migrate(database, lambda line: None, post=post)
+        assert await pending(database, post=post) == []
 
     asyncio.run(run())
 
@@ -209,9 +243,9 @@ def database_of(place: Place) -> Database:
     return Database(settings)
 
 
-def _pay(client: Client) -> str:
+def _pay(client: Client, **fields: Any) -> str:
     """The id of a payment that completed."""
-    started = client.initiate()
+    started = client.initiate(**fields)
     assert client.wait_for(started.id, "COMPLETED").received.minor_units == 14900
     return str(started.id)
 

@@ -9,6 +9,7 @@ from support.memory.inbox import MemoryInbox
 from support.memory.ledger import MemoryLedger
 from support.memory.outbox import MemoryOutbox, MemoryPublisher
 from support.memory.payment_lists import MemoryPaymentLists
+from support.memory.personal_data import MemoryPersonalData
 from support.memory.store import MemoryReconciliations, MemoryStore
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "MemoryLedger",
     "MemoryOutbox",
     "MemoryPaymentLists",
+    "MemoryPersonalData",
     "MemoryPublisher",
     "MemoryReconciliations",
     "MemoryStore",

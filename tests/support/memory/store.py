@@ -220,6 +220,10 @@ class MemoryStore:
         """All customers, as last described."""
         return tuple(self._customers.values())
 
+    def put_customer(self, customer: Customer) -> None:
+        """Put a customer in the place of its older self."""
+        self._customers[customer.id] = customer
+
     def replace(self, payment: Payment) -> None:
         """Put a payment in the place of its older self, without a decision."""
         self._payments[payment.id] = payment

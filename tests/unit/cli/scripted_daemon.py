@@ -105,6 +105,25 @@ def an_explanation(**overrides: Any) -> pb.Explanation:
     return pb.Explanation(**(fields | overrides))
 
 
+def forgotten(**overrides: Any) -> pb.ForgetCustomerResponse:
+    """Two tables, of which one has rows, and a retained event."""
+    event = pb.RetainedEvent(
+        event_id=REFUND_ID,
+        payment_id=PAYMENT_ID,
+        subject="payment.completed",
+        publish_time=_TIME,
+    )
+    fields: dict[str, Any] = {
+        "payments": 3,
+        "erased": [
+            pb.ErasedRows(table="customers", rows=1, columns="wallet_address, email"),
+            pb.ErasedRows(table="outflows", rows=0, columns="details"),
+        ],
+        "retained_events": [event],
+    }
+    return pb.ForgetCustomerResponse(**(fields | overrides))
+
+
 @attrs.frozen(kw_only=True)
 class Asked:
     """One call as it came in."""
@@ -127,6 +146,7 @@ class ScriptedDaemon(PaymentServiceBase):
         self._pages: list[pb.ListRefundsResponse] = [pb.ListRefundsResponse()]
         self._lists: list[pb.ListPaymentsResponse | PaydError] = [pb.ListPaymentsResponse()]
         self._explanations: list[pb.Explanation | PaydError] = [an_explanation()]
+        self._forgotten: list[pb.ForgetCustomerResponse | PaydError] = [forgotten()]
         self._held = False
 
     def answer(self, *script: pb.Payment | PaydError) -> None:
@@ -148,6 +168,10 @@ class ScriptedDaemon(PaymentServiceBase):
     def answer_explanations(self, *script: pb.Explanation | PaydError) -> None:
         """What the next calls of ExplainPayment get."""
         self._explanations = list(script)
+
+    def answer_forgotten(self, *script: pb.ForgetCustomerResponse | PaydError) -> None:
+        """What the next calls of ForgetCustomer get."""
+        self._forgotten = list(script)
 
     def hold(self) -> None:
         """Answer no call from now on."""
@@ -200,6 +224,10 @@ class ScriptedDaemon(PaymentServiceBase):
     async def ResolveAttention(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
         payment = await self._payment("ResolveAttention", stream)
         await stream.send_message(pb.ResolveAttentionResponse(payment=payment))
+
+    async def ForgetCustomer(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._take("ForgetCustomer", stream)
+        await stream.send_message(_next(self._forgotten))
 
     async def ListPayments(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
         await self._take("ListPayments", stream)

@@ -42,6 +42,7 @@ from payd.domain.evidence import (
     AttentionResolved,
     CancelRequested,
     Conflict,
+    CustomerForgotten,
     Declined,
     Evidence,
     NotAttempted,
@@ -132,6 +133,7 @@ def audit_events() -> set[str]:
     """Every event_type that `decide` gives an audit row, read from its code."""
     found = {f"payment_{status.value.lower()}" for status in Status}
     found |= {f"refund_{status.value.lower()}" for status in RefundStatus}
+    found.add(decisions.FORGOTTEN)
     for function in (decisions._audit_event, decisions._audit_event_of_refund):
         for node in ast.walk(ast.parse(inspect.getsource(function))):
             if isinstance(node, ast.Return):
@@ -171,6 +173,7 @@ def examples() -> Iterator[tuple[Payment, Evidence, float]]:
             yield refunded(a_refund(status)), a_report(state), 1
     answered = RefundAnswered(refund_id=UUID(int=9), answer=OutcomeUnknown())
     yield refunded(a_refund()), answered, 1
+    yield refunded(a_refund(RefundStatus.CANCELED)), CustomerForgotten(note="request 7"), 3
     yield from _of_approval()
 
 
@@ -190,7 +193,8 @@ def test_each_event_of_the_audit_trail_has_a_sentence() -> None:
         if decision is None:
             continue
         seen.add(decision.audit_event)
-        said = list(sentences(a_move(payment, decision.payment, note=decision.note)))
+        what = {"note": decision.note, "audit_event": decision.audit_event}
+        said = list(sentences(a_move(payment, decision.payment, **what)))
         is_check = any("brought nothing new" in one.what for one in said)
         assert is_check is (decision.audit_event == "status_checked"), decision.audit_event
         assert all(SENTENCE.fullmatch(one.what) for one in said)

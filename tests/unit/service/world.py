@@ -13,6 +13,7 @@ import trio
 from support.memory import (
     MemoryHistories,
     MemoryPaymentLists,
+    MemoryPersonalData,
     MemoryPublisher,
     MemoryReconciliations,
 )
@@ -52,6 +53,7 @@ from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
 from payd.service.explain import ExplainPayment
+from payd.service.forget_customer import ForgetCustomer
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
 from payd.service.list_payments import ListPayments
@@ -251,6 +253,7 @@ class World:
         self.cancels_refund = CancelRefund(**shared)
         self.settles_refund = SettleRefund(providers=self.providers, **shared)
         self.resolves = ResolveAttention(settle=self.settle)
+        self.forgets = ForgetCustomer(settle=self.settle, personal=MemoryPersonalData(self.store))
         self.recover_refunds = RecoverRefunds(
             sender=self.sender, providers=self.providers, clock=self.clock, **shared
         )
@@ -272,6 +275,7 @@ class World:
             approve_refund=self.approves,
             settle_refund=self.settles_refund,
             resolve_attention=self.resolves,
+            forget_customer=self.forgets,
             list_payments=self.lists,
             explain=self.explains,
             sync=self.syncs,
