@@ -115,6 +115,11 @@ CREATE INDEX payments_by_kind ON payments (provider, method, status, create_time
 -- Lists by customer, and by e-mail through the customers that have it.
 CREATE INDEX payments_by_customer ON payments (customer_id, create_time, id);
 
+-- For the export of a period. Written once for a payment: completing it changes its status, which
+-- is indexed, so that this update is never a HOT one, and no later update changes complete_time.
+CREATE INDEX payments_by_completion
+    ON payments (complete_time, id) WHERE complete_time IS NOT NULL;
+
 -- Lists of payments with attention, newest first. Few payments have any.
 CREATE INDEX newest_payments_with_attention
     ON payments (create_time, id) WHERE attention <> '{}' OR attention_since IS NOT NULL;
@@ -278,6 +283,10 @@ CREATE INDEX refunds_by_status ON refunds (status, create_time, id);
 
 CREATE INDEX refunds_due_for_a_look ON refunds (next_look_time) WHERE next_look_time IS NOT NULL;
 
+-- For the export of a period.
+CREATE INDEX refunds_by_completion
+    ON refunds (complete_time, id) WHERE complete_time IS NOT NULL;
+
 -- Payments that the customer's bank takes back, or asks about.
 CREATE TABLE disputes (
     provider text NOT NULL,
@@ -300,6 +309,13 @@ CREATE TABLE disputes (
 );
 
 CREATE INDEX disputes_by_payment ON disputes (payment_id);
+
+-- For the export of a period: when the provider withdrew the money, and when it gave it back.
+CREATE INDEX disputes_by_opening
+    ON disputes (open_time) WHERE status NOT IN ('INQUIRY', 'INQUIRY_CLOSED');
+
+CREATE INDEX disputes_by_return
+    ON disputes (as_of) WHERE status IN ('WITHDRAWN', 'WON');
 
 -- Outgoing transfers of our accounts; they belong to no payment.
 CREATE TABLE outflows (

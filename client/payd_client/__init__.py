@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         WaitingFor,
         WaitingForActor,
     )
+    from payd_client.exports import DaySums, ExportAmounts, ExportUnit, Movement, MovementKind
     from payd_client.extras import MissingExtra
     from payd_client.forgetting import ErasedRows, ForgottenCustomer, RetainedEvent
     from payd_client.grpc import PaymentClient
@@ -71,6 +72,7 @@ __all__ = [
     "CryptoFacts",
     "CryptoTransfer",
     "Customer",
+    "DaySums",
     "Dispute",
     "DisputeStatus",
     "ErasedRows",
@@ -79,12 +81,16 @@ __all__ = [
     "EventType",
     "Explanation",
     "ExplanationStep",
+    "ExportAmounts",
+    "ExportUnit",
     "Failure",
     "ForgottenCustomer",
     "InitiateRequest",
     "Item",
     "MissingExtra",
     "Money",
+    "Movement",
+    "MovementKind",
     "NotFound",
     "PaydClientError",
     "Payment",
@@ -129,6 +135,7 @@ _MODULES = {
         "WaitingFor",
         "WaitingForActor",
     ),
+    "exports": ("DaySums", "ExportAmounts", "ExportUnit", "Movement", "MovementKind"),
     "extras": ("MissingExtra",),
     "forgetting": ("ErasedRows", "ForgottenCustomer", "RetainedEvent"),
     "grpc": ("PaymentClient",),

@@ -19,6 +19,7 @@ from payd_client.bridge import Bridge, check_cancelled
 from payd_client.credentials import CredentialsUnavailable, Pem, TlsSource
 from payd_client.errors import PaydClientError, Unavailable, error_of
 from payd_client.explanations import Explanation, explain_message, explanation_of
+from payd_client.exports import ExportCalls
 from payd_client.forgetting import ForgottenCustomer, forgotten_of
 from payd_client.lists import PaymentFilter, PaymentPage, filter_message, payment_page_of
 from payd_client.messages import initiate_message, payment_of, quote_message, quote_of
@@ -74,7 +75,7 @@ class Connection:
             transport.abort()
 
 
-class PaymentClient:
+class PaymentClient(ExportCalls):
     """Client of one payd: an async context manager, on asyncio or trio.
 
     It opens one connection with the first call, and a new one when the connection was lost or the

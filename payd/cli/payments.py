@@ -14,6 +14,7 @@ import click
 from payd.cli import payment_view, render
 from payd.cli.call import json_option, run
 from payd.cli.explain import sync
+from payd.cli.export_payments import export_payments
 from payd.cli.payment_lists import list_payments
 from payd.cli.target import Target, find_target, target_options
 from payd.cli.typed import pair
@@ -220,6 +221,7 @@ payments.add_command(list_payments)
 payments.add_command(get)
 payments.add_command(sync)
 payments.add_command(watch)
+payments.add_command(export_payments)
 
 
 def read_payment(target: Target, payment_id: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from payd.domain.page import Page, Position
 from payd.domain.payment_filter import Names, PaymentFilter, Selection
 from payd.domain.request import RefundFilter
 from payd.plugins.context import Clock
+from payd.ports.accounts import Accounts
 from payd.ports.changes import PaymentChanges, Watcher
 from payd.ports.evidence import WATCH, Cursor, Cursors, Inbox, InboxRow, Report, Unreadable
 from payd.ports.history import Histories, Trail
@@ -37,6 +38,7 @@ from payd.ports.store import (
 
 __all__ = [
     "WATCH",
+    "Accounts",
     "Answer",
     "Book",
     "Clock",

@@ -10,10 +10,17 @@ import attrs
 import pytest
 import trio
 from contract.stores import OpenStores, Stores
-from support.memory import MemoryHistories, MemoryPaymentLists, MemoryReconciliations, MemoryStore
+from support.memory import (
+    MemoryAccounts,
+    MemoryHistories,
+    MemoryPaymentLists,
+    MemoryReconciliations,
+    MemoryStore,
+)
 from support.stack import Stack
 
 from payd.adapters.bridge import for_trio, open_loop
+from payd.adapters.postgres.accounts import PostgresAccounts
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.history import PostgresHistories
 from payd.adapters.postgres.inbox import PostgresInbox
@@ -69,6 +76,7 @@ async def _memory_stores() -> AsyncIterator[Stores]:
     yield Stores(
         payments=store,
         lists=MemoryPaymentLists(store),
+        accounts=MemoryAccounts(store),
         histories=MemoryHistories(store),
         inbox=store.inbox,
         outbox=store.outbox,
@@ -94,6 +102,7 @@ async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
             yield Stores(
                 payments=store,
                 lists=for_trio(PostgresPaymentLists(database, inner)),
+                accounts=for_trio(PostgresAccounts(database)),
                 histories=for_trio(PostgresHistories(database)),
                 inbox=inbox,
                 outbox=outbox,

@@ -16,6 +16,7 @@ from payd.domain.money import Money
 from payd.domain.next_action import Redirect
 from payd.domain.payment import Customer, LineItem, Origin, Payment
 from payd.ports import (
+    Accounts,
     Cursors,
     Histories,
     Inbox,
@@ -59,6 +60,7 @@ class Stores:
     payments: AuditedStore
     #: Of the same payments.
     lists: PaymentLists
+    accounts: Accounts
     histories: Histories
     inbox: Inbox
     outbox: Outbox

@@ -313,10 +313,10 @@ async def test_attention_of_the_previous_version_is_listed_by_its_last_change(
         ended = await _flagged(stores, opened(Attention.UNDERPAID, NOW - 9 * MINUTE))
         raised = [await stores.add() for _ in range(2)]
         change = "UPDATE payments SET attention = $2, update_time = $3 WHERE id = $1"
-        await _execute(migrated_database, change, ended.id, [], NOW)
+        await execute(migrated_database, change, ended.id, [], NOW)
         for number, payment in enumerate(raised):
             time = NOW + (number - 1) * MINUTE
-            await _execute(migrated_database, change, payment.id, ["OVERPAID"], time)
+            await execute(migrated_database, change, payment.id, ["OVERPAID"], time)
 
         for size in (1, 2, 10):
             found = await listed(stores, ALL, size, attention=True)
@@ -335,12 +335,12 @@ async def test_values_that_are_erased_find_no_payment(
     async with open_postgres() as stores:
         payment = await stores.add(metadata={"order": "7", "name": "Ann"})
         erase = "UPDATE payments SET metadata = metadata - 'name' WHERE id = $1"
-        await _execute(migrated_database, erase, payment.id)
+        await execute(migrated_database, erase, payment.id)
 
         assert await listed(stores, selecting(metadata=("name", "Ann"))) == []
         assert await listed(stores, selecting(metadata=("order", "7"))) == [payment.id]
         labels = "SELECT count(*) FROM payment_labels WHERE payment_id = $1"
-        assert await _execute(migrated_database, labels, payment.id) == 2
+        assert await execute(migrated_database, labels, payment.id) == 2
 
 
 # -- while payments are written ----------------------------------------------------------------
@@ -468,7 +468,7 @@ async def test_pages_have_each_payment_once_beside_concurrent_writers(stores: St
     assert created_meanwhile
 
 
-async def _execute(settings: DatabaseSettings, statement: str, *values: object) -> Any:
+async def execute(settings: DatabaseSettings, statement: str, *values: object) -> Any:
     def run() -> Any:
         async def execute() -> Any:
             session = await Database(settings).connect()

@@ -84,6 +84,10 @@ class PaymentServiceBase(abc.ABC):
     async def SyncPayment(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.SyncPaymentRequest, payd_client.proto.payment_pb2.SyncPaymentResponse]') -> None:
         pass
 
+    @abc.abstractmethod
+    async def ExportPayments(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ExportPaymentsRequest, payd_client.proto.payment_pb2.ExportPaymentsResponse]') -> None:
+        pass
+
     def __mapping__(self) -> typing.Dict[str, grpclib.const.Handler]:
         return {
             '/payd.v1.PaymentService/GetQuote': grpclib.const.Handler(
@@ -187,6 +191,12 @@ class PaymentServiceBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 payd_client.proto.payment_pb2.SyncPaymentRequest,
                 payd_client.proto.payment_pb2.SyncPaymentResponse,
+            ),
+            '/payd.v1.PaymentService/ExportPayments': grpclib.const.Handler(
+                self.ExportPayments,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ExportPaymentsRequest,
+                payd_client.proto.payment_pb2.ExportPaymentsResponse,
             ),
         }
 
@@ -295,4 +305,10 @@ class PaymentServiceStub:
             '/payd.v1.PaymentService/SyncPayment',
             payd_client.proto.payment_pb2.SyncPaymentRequest,
             payd_client.proto.payment_pb2.SyncPaymentResponse,
+        )
+        self.ExportPayments = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ExportPayments',
+            payd_client.proto.payment_pb2.ExportPaymentsRequest,
+            payd_client.proto.payment_pb2.ExportPaymentsResponse,
         )

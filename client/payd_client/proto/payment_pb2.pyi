@@ -60,6 +60,20 @@ class WaitingForActor(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WAITING_FOR_ACTOR_PAYD: _ClassVar[WaitingForActor]
     WAITING_FOR_ACTOR_OPERATOR: _ClassVar[WaitingForActor]
     WAITING_FOR_ACTOR_NOBODY: _ClassVar[WaitingForActor]
+
+class ExportBy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXPORT_BY_UNSPECIFIED: _ClassVar[ExportBy]
+    EXPORT_BY_DAY: _ClassVar[ExportBy]
+    EXPORT_BY_PAYMENT: _ClassVar[ExportBy]
+
+class MovementKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MOVEMENT_KIND_UNSPECIFIED: _ClassVar[MovementKind]
+    MOVEMENT_KIND_PAYMENT: _ClassVar[MovementKind]
+    MOVEMENT_KIND_REFUND: _ClassVar[MovementKind]
+    MOVEMENT_KIND_DISPUTE: _ClassVar[MovementKind]
+    MOVEMENT_KIND_DISPUTE_RETURN: _ClassVar[MovementKind]
 PAYMENT_STATUS_UNSPECIFIED: PaymentStatus
 PAYMENT_STATUS_CREATING: PaymentStatus
 PAYMENT_STATUS_PENDING: PaymentStatus
@@ -95,6 +109,14 @@ WAITING_FOR_ACTOR_PROVIDER: WaitingForActor
 WAITING_FOR_ACTOR_PAYD: WaitingForActor
 WAITING_FOR_ACTOR_OPERATOR: WaitingForActor
 WAITING_FOR_ACTOR_NOBODY: WaitingForActor
+EXPORT_BY_UNSPECIFIED: ExportBy
+EXPORT_BY_DAY: ExportBy
+EXPORT_BY_PAYMENT: ExportBy
+MOVEMENT_KIND_UNSPECIFIED: MovementKind
+MOVEMENT_KIND_PAYMENT: MovementKind
+MOVEMENT_KIND_REFUND: MovementKind
+MOVEMENT_KIND_DISPUTE: MovementKind
+MOVEMENT_KIND_DISPUTE_RETURN: MovementKind
 
 class Money(_message.Message):
     __slots__ = ("currency_code", "minor_units")
@@ -827,3 +849,111 @@ class SyncPaymentResponse(_message.Message):
     PAYMENT_FIELD_NUMBER: _ClassVar[int]
     payment: Payment
     def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ...) -> None: ...
+
+class ExportPaymentsRequest(_message.Message):
+    __slots__ = ("first_day", "last_day", "time_zone", "by", "page_size", "page_token")
+    FIRST_DAY_FIELD_NUMBER: _ClassVar[int]
+    LAST_DAY_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    first_day: str
+    last_day: str
+    time_zone: str
+    by: ExportBy
+    page_size: int
+    page_token: str
+    def __init__(self, first_day: _Optional[str] = ..., last_day: _Optional[str] = ..., time_zone: _Optional[str] = ..., by: _Optional[_Union[ExportBy, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ExportPaymentsResponse(_message.Message):
+    __slots__ = ("days", "movements", "next_page_token")
+    DAYS_FIELD_NUMBER: _ClassVar[int]
+    MOVEMENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    days: _containers.RepeatedCompositeFieldContainer[DaySums]
+    movements: _containers.RepeatedCompositeFieldContainer[Movement]
+    next_page_token: str
+    def __init__(self, days: _Optional[_Iterable[_Union[DaySums, _Mapping]]] = ..., movements: _Optional[_Iterable[_Union[Movement, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ExportUnit(_message.Message):
+    __slots__ = ("currency", "decimals", "chain_id", "token_address")
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    DECIMALS_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_ID_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    currency: str
+    decimals: int
+    chain_id: int
+    token_address: str
+    def __init__(self, currency: _Optional[str] = ..., decimals: _Optional[int] = ..., chain_id: _Optional[int] = ..., token_address: _Optional[str] = ...) -> None: ...
+
+class ExportAmounts(_message.Message):
+    __slots__ = ("gross", "refunded", "disputed", "fee", "net")
+    GROSS_FIELD_NUMBER: _ClassVar[int]
+    REFUNDED_FIELD_NUMBER: _ClassVar[int]
+    DISPUTED_FIELD_NUMBER: _ClassVar[int]
+    FEE_FIELD_NUMBER: _ClassVar[int]
+    NET_FIELD_NUMBER: _ClassVar[int]
+    gross: str
+    refunded: str
+    disputed: str
+    fee: str
+    net: str
+    def __init__(self, gross: _Optional[str] = ..., refunded: _Optional[str] = ..., disputed: _Optional[str] = ..., fee: _Optional[str] = ..., net: _Optional[str] = ...) -> None: ...
+
+class DaySums(_message.Message):
+    __slots__ = ("day", "provider", "method", "unit", "amounts", "payments", "refunds", "disputes", "dispute_returns", "payments_with_fee")
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    AMOUNTS_FIELD_NUMBER: _ClassVar[int]
+    PAYMENTS_FIELD_NUMBER: _ClassVar[int]
+    REFUNDS_FIELD_NUMBER: _ClassVar[int]
+    DISPUTES_FIELD_NUMBER: _ClassVar[int]
+    DISPUTE_RETURNS_FIELD_NUMBER: _ClassVar[int]
+    PAYMENTS_WITH_FEE_FIELD_NUMBER: _ClassVar[int]
+    day: str
+    provider: str
+    method: str
+    unit: ExportUnit
+    amounts: ExportAmounts
+    payments: int
+    refunds: int
+    disputes: int
+    dispute_returns: int
+    payments_with_fee: int
+    def __init__(self, day: _Optional[str] = ..., provider: _Optional[str] = ..., method: _Optional[str] = ..., unit: _Optional[_Union[ExportUnit, _Mapping]] = ..., amounts: _Optional[_Union[ExportAmounts, _Mapping]] = ..., payments: _Optional[int] = ..., refunds: _Optional[int] = ..., disputes: _Optional[int] = ..., dispute_returns: _Optional[int] = ..., payments_with_fee: _Optional[int] = ...) -> None: ...
+
+class Movement(_message.Message):
+    __slots__ = ("time", "day", "kind", "payment_id", "refund_id", "provider", "method", "reference", "payment_reference", "aliases", "unit", "amounts", "customer_id", "idempotency_key")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    REFUND_ID_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    AMOUNTS_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    day: str
+    kind: MovementKind
+    payment_id: str
+    refund_id: str
+    provider: str
+    method: str
+    reference: str
+    payment_reference: str
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    unit: ExportUnit
+    amounts: ExportAmounts
+    customer_id: str
+    idempotency_key: str
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., day: _Optional[str] = ..., kind: _Optional[_Union[MovementKind, str]] = ..., payment_id: _Optional[str] = ..., refund_id: _Optional[str] = ..., provider: _Optional[str] = ..., method: _Optional[str] = ..., reference: _Optional[str] = ..., payment_reference: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., unit: _Optional[_Union[ExportUnit, _Mapping]] = ..., amounts: _Optional[_Union[ExportAmounts, _Mapping]] = ..., customer_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...

@@ -2042,3 +2042,181 @@ SELECT clock_timestamp() AS time;
 
 -- ping --
 SELECT 1 AS alive;
+
+-- list_movements --
+-- Movements of money, oldest first, with the names under which a provider reports them.
+WITH
+-- here: booked_movements --
+
+SELECT
+    booked.*,
+    CASE
+        WHEN booked.kind = 'PAYMENT' AND booked.token_address IS NOT NULL
+            THEN booked.names || array_remove(
+                ARRAY(
+                    SELECT r.details ->> 'transaction' FROM receipts AS r
+                    WHERE r.payment_id = booked.payment_id AND r.state = 'CONFIRMED'
+                    ORDER BY r.time, r.id COLLATE "C"
+                    LIMIT 20
+                ),
+                NULL
+            )
+        ELSE booked.names
+    END AS aliases
+FROM booked
+ORDER BY booked.time, booked.id;
+
+-- sum_movements --
+-- Sums of the same movements, a row for each account. Each row has the place of the last movement.
+WITH
+-- here: booked_movements --
+
+SELECT
+    provider,
+    method,
+    currency,
+    chain_id,
+    token_address,
+    token_decimals,
+    count(*) FILTER (WHERE kind = 'PAYMENT') AS payments,
+    count(*) FILTER (WHERE kind = 'REFUND') AS refunds,
+    count(*) FILTER (WHERE kind = 'DISPUTE') AS disputes,
+    count(*) FILTER (WHERE kind = 'DISPUTE_RETURN') AS dispute_returns,
+    count(fee) AS payments_with_fee,
+    sum(gross) AS gross,
+    sum(refunded) AS refunded,
+    sum(disputed) AS disputed,
+    sum(fee) AS fee,
+    (SELECT m.time FROM moved AS m ORDER BY m.time DESC, m.id DESC LIMIT 1) AS last_time,
+    (SELECT m.id FROM moved AS m ORDER BY m.time DESC, m.id DESC LIMIT 1) AS last_id
+FROM booked
+GROUP BY provider, method, currency, chain_id, token_address, token_decimals;
+
+-- part booked_movements --
+-- The first :limit movements after (:after_time, :after_id) and before :before_time. Each kind is
+-- read along an index of its own, no more than :limit rows of it. A dispute has no UUID: one is
+-- made of its names.
+moved AS MATERIALIZED (
+    (
+        SELECT
+            p.complete_time AS time,
+            p.id,
+            'PAYMENT' AS kind,
+            p.id AS payment_id,
+            0::numeric AS amount,
+            coalesce(p.provider_reference, '') AS reference
+        FROM payments AS p
+        WHERE
+            p.complete_time < :before_time::timestamptz
+            AND (p.complete_time, p.id) > (:after_time::timestamptz, :after_id::uuid)
+        ORDER BY p.complete_time, p.id
+        LIMIT :limit::integer
+    )
+    UNION ALL
+    (
+        SELECT
+            r.complete_time, r.id, 'REFUND', r.payment_id, r.amount,
+            coalesce(r.provider_reference, '')
+        FROM refunds AS r
+        WHERE
+            r.status = 'SUCCEEDED'
+            AND r.complete_time < :before_time::timestamptz
+            AND (r.complete_time, r.id) > (:after_time::timestamptz, :after_id::uuid)
+        ORDER BY r.complete_time, r.id
+        LIMIT :limit::integer
+    )
+    UNION ALL
+    (
+        SELECT d.open_time, own.id, 'DISPUTE', d.payment_id, d.amount, d.id
+        FROM
+            disputes AS d,
+            LATERAL (SELECT md5('opened ' || d.provider || ' ' || d.id)::uuid AS id) AS own
+        WHERE
+            d.status NOT IN ('INQUIRY', 'INQUIRY_CLOSED')
+            AND d.open_time >= :after_time::timestamptz
+            AND d.open_time < :before_time::timestamptz
+            AND (d.open_time, own.id) > (:after_time::timestamptz, :after_id::uuid)
+        ORDER BY d.open_time, own.id
+        LIMIT :limit::integer
+    )
+    UNION ALL
+    (
+        SELECT d.as_of, own.id, 'DISPUTE_RETURN', d.payment_id, d.amount, d.id
+        FROM
+            disputes AS d,
+            LATERAL (SELECT md5('returned ' || d.provider || ' ' || d.id)::uuid AS id) AS own
+        WHERE
+            d.status IN ('WITHDRAWN', 'WON')
+            AND d.as_of >= :after_time::timestamptz
+            AND d.as_of < :before_time::timestamptz
+            AND (d.as_of, own.id) > (:after_time::timestamptz, :after_id::uuid)
+        ORDER BY d.as_of, own.id
+        LIMIT :limit::integer
+    )
+    ORDER BY time, id
+    LIMIT :limit::integer
+),
+
+-- With the payment, its account, and what counts where. OFFSET 0 makes the planner look up each
+-- payment by its id: a join with a CTE might read the whole table.
+booked AS MATERIALIZED (
+    SELECT
+        moved.time,
+        moved.id,
+        moved.kind,
+        moved.payment_id,
+        moved.reference,
+        p.provider,
+        p.method,
+        p.currency,
+        p.chain_id,
+        p.token_address,
+        p.token_decimals,
+        p.payment_reference,
+        p.names,
+        p.customer_id,
+        p.idempotency_key,
+        CASE moved.kind WHEN 'PAYMENT' THEN p.brought ELSE 0 END AS gross,
+        CASE moved.kind WHEN 'REFUND' THEN moved.amount ELSE 0 END AS refunded,
+        CASE moved.kind
+            WHEN 'DISPUTE' THEN moved.amount WHEN 'DISPUTE_RETURN' THEN -moved.amount ELSE 0
+        END AS disputed,
+        CASE moved.kind WHEN 'PAYMENT' THEN p.fee END AS fee
+    FROM
+        moved,
+        LATERAL (
+            SELECT
+                one.provider,
+                one.method,
+                coalesce(one.crypto_currency, one.currency_code) AS currency,
+                one.chain_id,
+                one.token_address,
+                one.token_decimals,
+                coalesce(one.provider_reference, '') AS payment_reference,
+                one.aliases AS names,
+                one.customer_id,
+                one.idempotency_key,
+                one.fee,
+                -- As Payment.confirmed: snapshots and receipts may report the same money. The sums
+                -- of receipts are the payment's if they are of its version; the previous version of
+                -- payd writes receipts without sums.
+                greatest(
+                    one.snapshot_confirmed,
+                    CASE
+                        WHEN (one.receipt_sums ->> 'version')::integer = one.version
+                            THEN (
+                                SELECT sum(part::numeric)
+                                FROM jsonb_array_elements_text(one.receipt_sums -> 'confirmed')
+                                    AS part
+                            )
+                        ELSE (
+                            SELECT sum(r.amount) FROM receipts AS r
+                            WHERE r.payment_id = one.id AND r.state = 'CONFIRMED'
+                        )
+                    END
+                ) AS brought
+            FROM payments AS one
+            WHERE one.id = moved.payment_id
+            OFFSET 0
+        ) AS p
+);

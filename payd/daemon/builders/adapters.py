@@ -12,6 +12,7 @@ from payd.adapters.nats.publisher import JetStreamPublisher
 from payd.adapters.nats.setup import StreamSetup
 from payd.adapters.nats.stream import StreamLimits, dead_letter_config, stream_config
 from payd.adapters.payment_changes import PolledChanges
+from payd.adapters.postgres.accounts import PostgresAccounts
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.history import PostgresHistories
 from payd.adapters.postgres.inbox import PostgresInbox
@@ -40,6 +41,7 @@ class Adapters:
     rules: Rules
     store: PostgresStore
     payment_lists: PostgresPaymentLists
+    accounts: PostgresAccounts
     histories: PostgresHistories
     personal_data: PostgresPersonalData
     inbox: PostgresInbox
@@ -99,6 +101,7 @@ def build_adapters(
         receipts=PostgresReceipts(database),
         leases=PostgresLeases(database),
         reconciliations=PostgresReconciliations(database),
+        accounts=PostgresAccounts(database),
         money_to_watch=PostgresMoneyToWatch(database),
         stream=build_stream(
             config, current, lambda outcome: metrics.nats_renewals.labels(outcome).inc()

@@ -17,6 +17,7 @@ from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
 from payd.service.explain import ExplainPayment
+from payd.service.export_payments import ExportPayments
 from payd.service.forget_customer import ForgetCustomer
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
@@ -103,6 +104,7 @@ def build_use_cases(
             list_payments=ListPayments(lists=adapters.payment_lists, clock=clock),
             explain=_build_explain(config, adapters, settle),
             sync=SyncPayment(recover=recover, recover_refunds=refunds.recover),
+            export_payments=ExportPayments(accounts=adapters.accounts),
         ),
         intake=Intake(inbox=adapters.inbox, providers=providers, clock=clock, crash=crash),
         reports=Reports(

@@ -8,6 +8,7 @@ import structlog
 from payd_client.proto import payment_pb2 as pb
 
 from payd.codec import fields, list_requests, refund_requests, requests
+from payd.codec.accounting import days_message, export_request, movement_message
 from payd.codec.attention_requests import resolve_request
 from payd.codec.explanations import explain_request, explanation_message
 from payd.codec.forgetting import forget_request, forgotten_message
@@ -20,6 +21,7 @@ from payd.service.approve_refund import ApproveRefund
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
 from payd.service.explain import ExplainPayment
+from payd.service.export_payments import ExportPayments
 from payd.service.forget_customer import ForgetCustomer
 from payd.service.initiate import Initiate
 from payd.service.list_payments import ListPayments
@@ -50,6 +52,7 @@ class Services:
     list_payments: ListPayments
     explain: ExplainPayment
     sync: SyncPayment
+    export_payments: ExportPayments
 
 
 @attrs.frozen(kw_only=True)
@@ -233,6 +236,23 @@ class Handlers:
         payment = await self.services.sync.sync(payment_id, call.origin)
         return pb.SyncPaymentResponse(payment=payment_message(payment))
 
+    async def export_payments(
+        self, request: pb.ExportPaymentsRequest, call: Call
+    ) -> pb.ExportPaymentsResponse:
+        """Return a page of the accounting for a period."""
+        page = export_request(request)
+        period, use_case = page.filter.period, self.services.export_payments
+        if page.filter.one_by_one:
+            moved = await use_case.movements(period, page.after, page.size)
+            return pb.ExportPaymentsResponse(
+                movements=[movement_message(one, period) for one in moved.items],
+                next_page_token=page.token_of(moved.next),
+            )
+        days = await use_case.days(period, page.after)
+        return pb.ExportPaymentsResponse(
+            days=map(days_message, days.items), next_page_token=page.token_of(days.next)
+        )
+
     def methods(self) -> dict[str, Method]:
         """Return path → method."""
         read: dict[str, Handle] = {
@@ -258,6 +278,7 @@ class Handlers:
         }
         read_for_operators: dict[str, Handle] = {
             "ListAttention": self.list_attention,
+            "ExportPayments": self.export_payments,
         }
         return {
             **_methods(read, is_write=False),

@@ -21,6 +21,7 @@ __all__ = ["alone"]
 
 ITEM = ("--item", "ethereum-mainnet/full/30d", "--method", "mock")
 NO_ONE = "00000000-0000-0000-0000-000000000007"
+JANUARY_1970 = ("--from", "1970-01-01", "--to", "1970-01-31")
 #: What starts something, or works on files only.
 NEEDS_NO_DAEMON = {
     *("dev", "serve", "init", "config reference"),
@@ -37,6 +38,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "payments get": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "payments sync": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "payments watch": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
+    "payments export": (JANUARY_1970, 0, "no movements of money"),
     "refund": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "refunds list": ((), 0, "no refunds"),
     "refunds get": ((NO_ONE,), 1, "REFUND_NOT_FOUND"),

@@ -324,6 +324,7 @@ async def run_server(
         list_payments=behind,
         explain=behind,
         sync=behind,
+        export_payments=behind,
     )
     async with bridge.open_loop(lambda message, error: None):
         server = GrpcServer(

@@ -23,7 +23,7 @@ async def test_a_generic_client_calls_and_reads_errors_by_reflection(
             *("GetQuote", "InitiatePayment", "GetPayment", "CancelPayment"),
             *("RefundPayment", "GetRefund", "ListRefunds"),
             *("CancelRefund", "ApproveRefund", "SettleRefund", "ResolveAttention"),
-            *("ListPayments", "ListAttention", "ForgetCustomer"),
+            *("ListPayments", "ListAttention", "ForgetCustomer", "ExportPayments"),
             *("ExplainPayment", "SyncPayment", "WatchPayment"),
         ]
     )

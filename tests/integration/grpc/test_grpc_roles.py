@@ -71,6 +71,7 @@ def test_only_these_methods_are_for_operators() -> None:
     assert for_operators == {
         "ApproveRefund": True,
         "CancelRefund": True,
+        "ExportPayments": False,
         "ListAttention": False,
         "ResolveAttention": True,
         "ForgetCustomer": True,

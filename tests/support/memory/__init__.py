@@ -4,6 +4,7 @@ Only `wait` and `await_answer` wait, on trio. Every other method runs without in
 single statement does in PostgreSQL.
 """
 
+from support.memory.accounts import MemoryAccounts
 from support.memory.history import MemoryHistories
 from support.memory.inbox import MemoryInbox
 from support.memory.ledger import MemoryLedger
@@ -13,6 +14,7 @@ from support.memory.personal_data import MemoryPersonalData
 from support.memory.store import MemoryReconciliations, MemoryStore
 
 __all__ = [
+    "MemoryAccounts",
     "MemoryHistories",
     "MemoryInbox",
     "MemoryLedger",

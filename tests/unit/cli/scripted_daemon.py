@@ -146,6 +146,7 @@ class ScriptedDaemon(PaymentServiceBase):
         self._pages: list[pb.ListRefundsResponse] = [pb.ListRefundsResponse()]
         self._lists: list[pb.ListPaymentsResponse | PaydError] = [pb.ListPaymentsResponse()]
         self._explanations: list[pb.Explanation | PaydError] = [an_explanation()]
+        self._exports: list[pb.ExportPaymentsResponse] = [pb.ExportPaymentsResponse()]
         self._forgotten: list[pb.ForgetCustomerResponse | PaydError] = [forgotten()]
         self._held = False
 
@@ -168,6 +169,10 @@ class ScriptedDaemon(PaymentServiceBase):
     def answer_explanations(self, *script: pb.Explanation | PaydError) -> None:
         """What the next calls of ExplainPayment get."""
         self._explanations = list(script)
+
+    def answer_exports(self, *script: pb.ExportPaymentsResponse) -> None:
+        """What the next calls of ExportPayments get."""
+        self._exports = list(script)
 
     def answer_forgotten(self, *script: pb.ForgetCustomerResponse | PaydError) -> None:
         """What the next calls of ForgetCustomer get."""
@@ -248,6 +253,10 @@ class ScriptedDaemon(PaymentServiceBase):
     async def SyncPayment(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
         payment = await self._payment("SyncPayment", stream)
         await stream.send_message(pb.SyncPaymentResponse(payment=payment))
+
+    async def ExportPayments(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._take("ExportPayments", stream)
+        await stream.send_message(_next(self._exports))
 
     async def _payment(self, method: str, stream: Stream[Any, Any]) -> pb.Payment:
         await self._take(method, stream)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 from support.memory import (
+    MemoryAccounts,
     MemoryHistories,
     MemoryPaymentLists,
     MemoryPersonalData,
@@ -53,6 +54,7 @@ from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
 from payd.service.explain import ExplainPayment
+from payd.service.export_payments import ExportPayments
 from payd.service.forget_customer import ForgetCustomer
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
@@ -279,6 +281,7 @@ class World:
             list_payments=self.lists,
             explain=self.explains,
             sync=self.syncs,
+            export_payments=ExportPayments(accounts=MemoryAccounts(self.store)),
         )
 
     # -- what callers do ---------------------------------------------------------------------
