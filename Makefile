@@ -136,11 +136,12 @@ RESOLVE = $(BIN)/python -m uv pip compile --quiet --upgrade --universal --python
 IN_IMAGE := client plugins/stripe_provider plugins/tempo_provider
 FROM := -c requirements/test.lock
 # Every extra but `docs`, which has a lock of its own.
-TEST_EXTRAS := dev kit test trio nkey redis vault
+TEST_EXTRAS := dev kit test otel trio nkey redis vault
 lock: $(FOR_TEST) ## Renew the lock files: the newest versions that pyproject.toml allows
 	@$(RESOLVE) $(TEST_EXTRAS:%=--extra %) pyproject.toml $(WHEELS:%=%/pyproject.toml) -o requirements/test.lock
 	@$(RESOLVE) $(FROM) --extra dev --extra kit pyproject.toml $(WHEELS:%=%/pyproject.toml) -o requirements/dev.lock
 	@$(RESOLVE) $(FROM) pyproject.toml $(IN_IMAGE:%=%/pyproject.toml) -o requirements/run.lock
+	@$(RESOLVE) $(FROM) --extra otel pyproject.toml $(IN_IMAGE:%=%/pyproject.toml) -o requirements/otel.lock
 	@$(RESOLVE) $(FROM) --extra docs --extra kit pyproject.toml $(WHEELS:%=%/pyproject.toml) -o requirements/docs.lock
 	@$(RESOLVE) $(FROM) requirements/build.in -o requirements/build.lock
 	@$(RESOLVE) $(FROM) requirements/installer.in -o requirements/installer.lock

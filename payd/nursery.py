@@ -25,11 +25,14 @@ from payd.daemon.builders import (
     CurrentConfig,
     build_adapters,
     build_grpc,
+    build_tracer,
     build_use_cases,
     build_vault,
+    build_webhooks,
     http_limits,
     new_metrics,
     provider_observer,
+    traced_methods,
 )
 from payd.daemon.leases import cursor_reader
 from payd.daemon.loops import Loop, Parts, support_loops, worker_loops
@@ -42,7 +45,6 @@ from payd.providers.loader import FailureMode, OpenProviders, open_providers
 from payd.telemetry import Metrics
 from payd.transport.http.app import build_app
 from payd.transport.http.serve import metrics_app, serve_app
-from payd.transport.http.webhooks import Webhooks
 
 _log = telemetry.get_logger(__name__)
 
@@ -85,9 +87,8 @@ async def run(
         return
     config = with_vault(config, values)
     current = CurrentConfig(config)
-    adapters = build_adapters(
-        config, metrics, current.config, secrets.refresh_now if secrets else None
-    )
+    refresh = secrets.refresh_now if secrets else None
+    adapters = build_adapters(config, metrics, current.config, refresh, build_tracer(config))
     plugins = enabled_plugins(config)
     check_prices(config.pricing.file, current.current(), offered_methods(plugins))
     async with (
@@ -105,7 +106,7 @@ async def run(
         ) as providers,
     ):
         _log_failed(providers)
-        methods = providers.methods.wrapped(bridge.for_asyncio)
+        methods = traced_methods(providers.methods.wrapped(bridge.for_asyncio), adapters)
         use_cases = build_use_cases(config, adapters, methods, current)
         parts = Parts(
             config=config,
@@ -155,13 +156,7 @@ async def _serve_until_stopped(parts: Parts, started: Callable[[Addresses], None
     config, metrics = parts.config, parts.metrics
     app = build_app(
         parts.use_cases.grpc_services.query,
-        Webhooks(
-            intake=bridge.for_trio(parts.use_cases.intake),
-            on_webhook=lambda provider, outcome: metrics.webhooks.labels(provider, outcome).inc(),
-            on_events=lambda provider, outcome, number: metrics.webhook_events.labels(
-                provider, outcome
-            ).inc(number),
-        ),
+        build_webhooks(parts.use_cases, metrics, parts.adapters),
         parts.readiness.check,
         telemetry.http_observer(metrics),
         config.http.max_body_bytes,

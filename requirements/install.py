@@ -2,8 +2,8 @@
 
     python requirements/install.py LOCK [--editable] PROJECT...
 
-LOCK is the name of a lock file beside this one (run, dev, test or docs); PROJECT is a folder or a
-wheel.
+LOCK is the name of a lock file beside this one (run, otel, dev, test or docs); PROJECT is a folder
+or a wheel.
 Everything from an index is checked by hash, build tools included. Our own projects are installed by
 path and without dependencies, so that an index cannot answer with another project of the same name.
 """
@@ -20,7 +20,9 @@ BY_HASH = ("--require-hashes", "--no-build-isolation")
 def main() -> int:
     """Install with uv, or with pip where uv has no wheel or cannot reach the index."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("lock", choices=("run", "dev", "test", "docs"), help="lock file to install")
+    parser.add_argument(
+        "lock", choices=("run", "otel", "dev", "test", "docs"), help="lock file to install"
+    )
     parser.add_argument("--editable", action="store_true", help="install the projects as editable")
     parser.add_argument("projects", nargs="*", metavar="PROJECT", help="folder or wheel of ours")
     asked = parser.parse_intermixed_args()

@@ -96,9 +96,10 @@ class EventConsumer:
             require("nkeys", "nkey", "ConsumerSettings.credentials_file")
         # Imported here, so that the settings alone do not load nats-py.
         from payd_client.handling import Handling
+        from payd_client.tracing import continuing
 
         async with Bridge() as bridge:
-            handling = Handling(self._settings, bridge.for_asyncio(self._handler))
+            handling = Handling(self._settings, bridge.for_asyncio(continuing(self._handler)))
             started = task_status.started if task_status is not None else _ignore_start
             self._stop = handling.stop
             if self._is_stopped:

@@ -46,6 +46,7 @@ removed value is refused at once.
 _SECTIONS: Mapping[str, str] = {
     "": "General",
     "log": "Log",
+    "tracing": "Traces",
     "database": "PostgreSQL",
     "redis": "Redis",
     "nats": "NATS",

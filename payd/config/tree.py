@@ -26,6 +26,26 @@ class Log(Section):
     )
 
 
+class Tracing(Section):
+    """Spans for OpenTelemetry; the extra `otel` has its SDK.
+
+    The SDK reads its other variables by itself: OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER,
+    OTEL_RESOURCE_ATTRIBUTES and the like.
+    """
+
+    endpoint: str | None = setting(
+        None,
+        "Base URL of a collector that takes OTLP over HTTP, such as http://localhost:4318; spans go"
+        " to its path v1/traces. Without it nothing is traced.",
+        env="OTEL_EXPORTER_OTLP_ENDPOINT",
+        pattern=r"^https?://[^\s@/]+(/[^\s@?#]*)?$",
+        form="http:// or https:// with a host, without a password",
+    )
+    service_name: str = setting(
+        "payd", "Name of the service in the spans.", env="OTEL_SERVICE_NAME", max_length=100
+    )
+
+
 @attrs.frozen(kw_only=True)
 class TlsFiles:
     """The PEM files of a mutual-TLS server."""
@@ -322,6 +342,7 @@ class Config(Section):
         form="NAME or NAME:N",
     )
     log: Log = Log()
+    tracing: Tracing = Tracing()
     database: Database = Database()
     redis: Redis = Redis()
     nats: Nats = Nats()

@@ -5,6 +5,7 @@ It imports no server and no client library, so that a mistake stops the start wi
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from payd.adapters.system import CrashAt, SystemClock
@@ -36,6 +37,7 @@ def preflight(config: Config) -> None:
     prices = load_prices(config.pricing.file)
     build_tls(config)
     crash_points(config)
+    check_tracing(config)
     if config.vault.addr is None:
         plugins = enabled_plugins(config)
         check_plugins(
@@ -124,6 +126,20 @@ def crash_points(config: Config) -> CrashAt:
     except ValueError as error:
         where = config.origin("crash_at")
         raise ConfigError([Problem(key="crash_at", where=where, what=str(error))]) from None
+
+
+def check_tracing(config: Config) -> None:
+    """Raise ConfigError when spans are wanted and the extra `otel` is not installed."""
+    if config.tracing.endpoint is None:
+        return
+    try:
+        missing = find_spec("opentelemetry.exporter.otlp.proto.http") is None
+    except ModuleNotFoundError:
+        missing = True
+    if missing:
+        what = "needs OpenTelemetry: install requirements/otel.lock, which has the extra `otel`"
+        where = config.origin("tracing.endpoint")
+        raise ConfigError([Problem(key="tracing.endpoint", where=where, what=what)])
 
 
 def enabled_plugins(config: Config) -> Sequence[EnabledPlugin]:

@@ -32,6 +32,7 @@ FORBIDDEN = (
     ("payd.service.audit", "prometheus_client"),
     ("payd.transport.http.webhooks", "grpclib"),
     ("payd.transport.problems", "yaml"),
+    ("payd.transport.grpc.traces", "opentelemetry"),
     ("payd.cli.render", "cryptography"),
     # The core knows no event loop and no server.
     ("payd.service.settle", "httpx"),

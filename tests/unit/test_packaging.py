@@ -66,6 +66,7 @@ def test_a_lock_has_one_version_and_a_hash_for_everything_and_names_no_index(loc
     ("name", "projects", "extras"),
     [
         ("run", [PROJECTS[0], *(f for f in WHEELS if "mock" not in str(f))], ("none",)),
+        ("otel", [PROJECTS[0], *(f for f in WHEELS if "mock" not in str(f))], ("otel",)),
         ("dev", [PROJECTS[0], *WHEELS], ("dev", "kit")),
         ("test", [PROJECTS[0], *WHEELS], tuple(EXTRAS - {"docs"})),
         ("docs", [PROJECTS[0], *WHEELS], ("docs", "kit")),

@@ -10,12 +10,18 @@ from payd.daemon.builders.adapters import (
     build_adapters,
     build_stream,
     build_stream_setup,
+    build_tracer,
     build_vault,
     database_settings,
     payment_rules,
 )
-from payd.daemon.builders.providers import provider_observer
-from payd.daemon.builders.servers import build_grpc, grpc_settings, http_limits
+from payd.daemon.builders.providers import provider_observer, traced_methods
+from payd.daemon.builders.servers import (
+    build_grpc,
+    build_webhooks,
+    grpc_settings,
+    http_limits,
+)
 from payd.daemon.builders.use_cases import UseCases, build_audit, build_use_cases
 from payd.daemon.current import CurrentConfig
 from payd.telemetry import Metrics
@@ -29,14 +35,17 @@ __all__ = [
     "build_grpc",
     "build_stream",
     "build_stream_setup",
+    "build_tracer",
     "build_use_cases",
     "build_vault",
+    "build_webhooks",
     "database_settings",
     "grpc_settings",
     "http_limits",
     "new_metrics",
     "payment_rules",
     "provider_observer",
+    "traced_methods",
 ]
 
 

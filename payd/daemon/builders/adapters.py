@@ -30,6 +30,7 @@ from payd.adapters.vault import Vault, VaultSettings
 from payd.config import Config
 from payd.domain.decide import Rules
 from payd.telemetry import Metrics, register_secret
+from payd.telemetry.tracing import Tracer
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +54,8 @@ class Adapters:
     money_to_watch: PostgresMoneyToWatch
     stream: JetStreamPublisher
     limiter: RateLimiter
+    #: None without a collector of spans.
+    tracer: Tracer | None = None
 
     async def close(self) -> None:
         """Finish pending statements, then close the connections to Redis and PostgreSQL."""
@@ -60,6 +63,8 @@ class Adapters:
         await self.inbox.drain()
         await self.limiter.close()
         await self.database.close()
+        if self.tracer is not None:
+            await self.tracer.close()
 
 
 def build_adapters(
@@ -67,6 +72,7 @@ def build_adapters(
     metrics: Metrics,
     current: Callable[[], Config] | None = None,
     on_refused: Callable[[], None] | None = None,
+    tracer: Tracer | None = None,
 ) -> Adapters:
     """Build every adapter, unconnected.
 
@@ -94,6 +100,7 @@ def build_adapters(
         store=store,
         changes=changes,
         payment_lists=PostgresPaymentLists(database, store),
+        accounts=PostgresAccounts(database),
         histories=PostgresHistories(database),
         personal_data=PostgresPersonalData(database),
         inbox=PostgresInbox(database, observe_batch),
@@ -101,7 +108,6 @@ def build_adapters(
         receipts=PostgresReceipts(database),
         leases=PostgresLeases(database),
         reconciliations=PostgresReconciliations(database),
-        accounts=PostgresAccounts(database),
         money_to_watch=PostgresMoneyToWatch(database),
         stream=build_stream(
             config, current, lambda outcome: metrics.nats_renewals.labels(outcome).inc()
@@ -111,7 +117,17 @@ def build_adapters(
             burst=config.grpc.rate_burst,
             redis=_build_redis(config, current or (lambda: config)),
         ),
+        tracer=tracer,
     )
+
+
+def build_tracer(config: Config) -> Tracer | None:
+    """Build what exports spans; None without a collector. Imports OpenTelemetry only for one."""
+    if config.tracing.endpoint is None:
+        return None
+    from payd.adapters.open_telemetry import OtelTracer
+
+    return OtelTracer(config.tracing.endpoint, config.tracing.service_name, config.environment)
 
 
 def payment_rules(config: Config) -> Rules:

@@ -1,7 +1,10 @@
-"""Metrics of provider calls."""
+"""Metrics and spans of provider calls."""
 
 from collections.abc import Callable
 
+from payd.adapters.traced import traced_provider
+from payd.daemon.builders.adapters import Adapters
+from payd.providers.methods import MethodMap
 from payd.telemetry import Metrics
 
 
@@ -13,3 +16,10 @@ def provider_observer(metrics: Metrics) -> Callable[[str, str, str, float], None
         metrics.provider_seconds.labels(provider, operation).observe(seconds)
 
     return observe
+
+
+def traced_methods(methods: MethodMap, adapters: Adapters) -> MethodMap:
+    """The methods with a span for each call of their providers; the callers are on asyncio."""
+    if (tracer := adapters.tracer) is None:
+        return methods
+    return methods.wrapped(lambda provider: traced_provider(provider, tracer))

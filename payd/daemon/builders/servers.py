@@ -1,7 +1,9 @@
-"""Build the gRPC server, and the limits of the HTTP server."""
+"""Build the gRPC server, the route for webhooks, and the limits of the HTTP server."""
 
+from payd.adapters import bridge
 from payd.config import Config
 from payd.daemon.builders.adapters import Adapters
+from payd.daemon.builders.use_cases import UseCases
 from payd.daemon.current import CurrentConfig
 from payd.telemetry import Metrics, rpc_observer
 from payd.transport.grpc.calls import Limits
@@ -12,6 +14,7 @@ from payd.transport.grpc.tls import (
     Tls,
 )
 from payd.transport.http.serve import HttpLimits
+from payd.transport.http.webhooks import Webhooks
 
 #: Calls at once on one connection, beside its watches: the number that HTTP/2 recommends.
 _STREAMS = 100
@@ -41,6 +44,19 @@ def build_grpc(
         rpc_observer(metrics),
         lambda reason: metrics.cut.labels(reason).inc(),
         wait_of if config.grpc.rate_per_client else None,
+        adapters.tracer,
+    )
+
+
+def build_webhooks(use_cases: UseCases, metrics: Metrics, adapters: Adapters) -> Webhooks:
+    """Build the route for webhooks, which runs on trio."""
+    return Webhooks(
+        intake=bridge.for_trio(use_cases.intake),
+        on_webhook=lambda provider, outcome: metrics.webhooks.labels(provider, outcome).inc(),
+        on_events=lambda provider, outcome, number: metrics.webhook_events.labels(
+            provider, outcome
+        ).inc(number),
+        tracer=adapters.tracer,
     )
 
 

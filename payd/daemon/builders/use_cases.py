@@ -5,6 +5,7 @@ from datetime import timedelta
 import attrs
 
 from payd.adapters.system import OrderedIds, SystemClock
+from payd.adapters.traced import traced_publisher, traced_store
 from payd.adapters.turns import AsyncioTurns
 from payd.config import Config
 from payd.daemon.builders.adapters import Adapters
@@ -112,7 +113,7 @@ def build_use_cases(
         ),
         publish=Publish(
             outbox=adapters.outbox,
-            publisher=adapters.stream,
+            publisher=traced_publisher(adapters.stream, adapters.tracer),
             crash=crash,
             batch_size=config.nats.in_flight,
             lease_s=config.outbox.lease_s,
@@ -134,7 +135,7 @@ def _build_settle(
     adapters: Adapters, providers: Providers, clock: Clock, crash: CrashPoints
 ) -> Settle:
     return Settle(
-        store=adapters.store,
+        store=traced_store(adapters.store, adapters.tracer),
         providers=providers,
         clock=clock,
         crash=crash,

@@ -25,10 +25,12 @@ from payd.domain.errors import (
     RateLimited,
     ShuttingDown,
 )
+from payd.telemetry.tracing import Tracer
 from payd.transport.grpc.call import OnRpc, UnaryCall, too_late
 from payd.transport.grpc.callers import Clients, origin_of, refuse_reserved_actor
 from payd.transport.grpc.handlers import Call, Method
 from payd.transport.grpc.received import RECEIVED, Received
+from payd.transport.grpc.traces import traced
 from payd.transport.grpc.unary import UnaryStream
 from payd.transport.problems import grpc_error, protocol_error
 
@@ -61,8 +63,10 @@ class Calls:
         clients: Callable[[], Clients],
         on_rpc: OnRpc,
         wait_of: WaitOf | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._limits = limits
+        self._tracer = tracer
         self._wait_of = wait_of
         self.clients = clients
         self._on_rpc = on_rpc
@@ -84,16 +88,20 @@ class Calls:
         start, timeout_s = loop.time(), received.timeout_s
         context = copy_context()
         context.run(structlog.contextvars.bind_contextvars, request_id=received.request_id)
+        name = received.fields[":path"].rpartition("/")[2]
+        origin, on_rpc = origin_of(received, self.clients()), self._on_rpc
+        if self._tracer is not None:
+            origin, on_rpc = traced(self._tracer, name, origin, context, on_rpc)
         call = UnaryCall(
             stream=stream,
             release=release,
-            name=received.fields[":path"].rpartition("/")[2],
+            name=name,
             method=method,
-            origin=origin_of(received, self.clients()),
+            origin=origin,
             context=context,
             start=start,
             deadline=None if timeout_s is None else start + timeout_s - _DEADLINE_MARGIN_S,
-            on_rpc=self._on_rpc,
+            on_rpc=on_rpc,
         )
         call.task = loop.create_task(self._serve(call, received), context=context)
         return call

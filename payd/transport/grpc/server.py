@@ -27,6 +27,7 @@ from grpclib.server import Server
 from h2.config import H2Configuration
 
 from payd.domain.errors import InvalidField
+from payd.telemetry.tracing import Tracer
 from payd.transport.grpc.call import OnRpc, UnaryCall
 from payd.transport.grpc.callers import Clients
 from payd.transport.grpc.calls import Calls, Limits, WaitOf
@@ -86,11 +87,12 @@ class GrpcServer:
         on_rpc: OnRpc,
         on_cut: OnCut = lambda reason: None,
         wait_of: WaitOf | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._settings = settings
         self._tls = tls
         self._on_cut = on_cut
-        self._calls = Calls(settings.limits, clients, on_rpc, wait_of)
+        self._calls = Calls(settings.limits, clients, on_rpc, wait_of, tracer)
         self._watches = WatchCalls(services.watch, self._calls, on_rpc)
         self._services = services
         self._serving = ServiceStatus()

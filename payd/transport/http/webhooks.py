@@ -10,6 +10,7 @@ from quart_trio import QuartTrio
 from payd.domain.errors import PaydError
 from payd.plugins.interface import WebhookRequest
 from payd.service.intake import Accepted, Intake
+from payd.telemetry.tracing import EndingOnError, SpanKind, Tracer
 
 #: provider, outcome
 OnWebhook = Callable[[str, str], None]
@@ -24,6 +25,7 @@ class Webhooks:
     intake: Intake
     on_webhook: OnWebhook
     on_events: OnEvents
+    tracer: Tracer | None = None
 
     def add_to(self, app: QuartTrio) -> None:
         """Register the route."""
@@ -32,8 +34,20 @@ class Webhooks:
         async def webhook(provider: str) -> Response:
             body = cast(bytes, await request.get_data(as_text=False))
             received = WebhookRequest(body=body, headers=_joined(request.headers.items()))
-            accepted = await self.receive(provider, received)
+            accepted = await self.receive_traced(provider, received)
             return jsonify(received=True, new=accepted.new)
+
+    async def receive_traced(self, provider: str, received: WebhookRequest) -> Accepted:
+        """As `receive`, within a span. Its sender cannot choose the trace."""
+        if self.tracer is None:
+            return await self.receive(provider, received)
+        span = self.tracer.begin("webhook", SpanKind.SERVER, "", {})
+        with EndingOnError([span]):
+            accepted = await self.receive(provider, received)
+        # Anyone may send an unknown name: only that of a provider which took the webhook counts.
+        events = {"payd.events": accepted.events, "payd.events_new": accepted.new}
+        span.end({"payd.provider": provider, **events})
+        return accepted
 
     async def receive(self, provider: str, received: WebhookRequest) -> Accepted:
         """Store the events of an authentic webhook, and count it and them. Raises PaydError."""

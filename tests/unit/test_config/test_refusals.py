@@ -43,6 +43,10 @@ BROKEN: list[tuple[str, dict[str, str], str]] = [
     ("providers: [mock]", {}, "providers"),
     ("providers: {mock: true}", {}, "providers.mock"),
     ("providers: {failure_mod: strict}", {}, "providers.failure_mod"),
+    # a collector of spans
+    ("tracing: {endpoint: localhost:4318}", {}, "tracing.endpoint"),
+    ("", {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://me:word@host"}, "tracing.endpoint"),
+    ("", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://"}, "tracing.endpoint"),
     # values of another type
     ("environment: 5", {}, "environment"),
     ("environment:", {}, "environment"),
