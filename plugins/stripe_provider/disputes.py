@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import attrs
+
 from payd.plugins import Dispute, DisputeStatus, OutcomeUnknown
 from stripe_provider.currencies import to_iso
 from stripe_provider.ids import id_of, names_of
@@ -27,8 +29,11 @@ _STATUSES = {
 
 
 def dispute(body: Mapping[str, Any], as_of: datetime) -> Dispute:
-    """Convert a dispute of the API. Raises OutcomeUnknown for a status that is not known."""
-    return dispute_of(
+    """Convert a dispute of the API. Raises OutcomeUnknown for a status that is not known.
+
+    A dispute that gave the money back stands as it does since then, however often it is read.
+    """
+    found = dispute_of(
         {
             "id": body["id"],
             "amount": body["amount"],
@@ -43,6 +48,10 @@ def dispute(body: Mapping[str, Any], as_of: datetime) -> Dispute:
         },
         as_of,
     )
+    back = [one["created"] for one in body.get("balance_transactions") or () if one["amount"] > 0]
+    if not back or found.status not in (DisputeStatus.WON, DisputeStatus.WITHDRAWN):
+        return found
+    return attrs.evolve(found, as_of=min(as_of, datetime.fromtimestamp(max(back), UTC)))
 
 
 def withdrawn(amounts: Iterable[int]) -> bool:

@@ -75,6 +75,20 @@ def test_a_prevented_dispute_that_paid_the_customer_is_lost(
     assert dispute(body, NOW).status is status
 
 
+@pytest.mark.parametrize("later", [0, 60, 86_400])
+def test_a_dispute_that_gave_the_money_back_has_the_time_of_that(later: int) -> None:
+    """However often it is read: accounts count the money on that day."""
+    moves = moved(-1000, 1000)
+    moves[1] |= {"created": SECOND}
+    body = a_dispute(status="won", balance_transactions=moves)
+    read = datetime.fromtimestamp(SECOND + later, UTC)
+    assert dispute(body, read).as_of == datetime.fromtimestamp(SECOND, UTC)
+    for word in ("lost", "under_review"):
+        assert dispute(body | {"status": word}, read).as_of == read
+    not_yet = body | {"balance_transactions": moves[:1]}
+    assert dispute(not_yet, read).as_of == read
+
+
 def test_a_status_that_is_not_known_is_not_guessed() -> None:
     with pytest.raises(OutcomeUnknown):
         dispute(a_dispute(status="charge_refunded"), NOW)
