@@ -5,6 +5,7 @@ import contextlib
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from logging import getLogger
 from types import TracebackType
 from typing import Any
@@ -34,7 +35,7 @@ from payd_client.refund_messages import (
 )
 from payd_client.refunds import Refund, RefundPage, RefundRequest, RefundStatus
 from payd_client.values import Caller, InitiateRequest, Payment, Quote, QuoteRequest
-from payd_client.watching import STREAM_S, Watched
+from payd_client.watching import STREAM_S, Opened, Watched
 
 _log = getLogger("payd_client")
 
@@ -166,11 +167,7 @@ class PaymentClient(ExportCalls):
         slow it may miss some, but never the newest. It ends `linger` after a final status. While
         payd restarts it waits, up to `patience_s`, then raises Unavailable.
         """
-        origin = caller or Caller()
-
-        async def follow(request: Any, put: Callable[[Any], None]) -> None:
-            await self._follow(request, put, origin)
-
+        follow = partial(self._follow, caller or Caller())
         watched = Watched(self._bridge, follow, payment_id, after_version, linger, patience_s)
         self._watched.add(watched)
         return watched
@@ -465,12 +462,15 @@ class PaymentClient(ExportCalls):
             call = getattr(PaymentServiceStub(channel), method)
             return await call(request, timeout=timeout_s, metadata=caller.metadata())
 
-    async def _follow(self, request: Any, put: Callable[[Any], None], caller: Caller) -> None:
-        """Call `put` with each message of a WatchPayment stream."""
+    async def _follow(
+        self, caller: Caller, request: Any, opened: Opened, put: Callable[[Any], None]
+    ) -> None:
+        """Call `opened`, then `put` with each message of a WatchPayment stream."""
         async with self._channel(caller) as channel:
             method = PaymentServiceStub(channel).WatchPayment
             async with method.open(timeout=STREAM_S, metadata=caller.metadata()) as stream:
                 await stream.send_message(request, end=True)
+                opened()
                 async for message in stream:
                     put(message)
 

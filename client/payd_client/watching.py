@@ -1,6 +1,7 @@
 """Newer versions of a payment as they come, over restarts of payd and lost connections."""
 
 import asyncio
+import math
 import random
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -24,9 +25,13 @@ STREAM_S = 120.0
 _PAUSE_FIRST_S = 0.1
 _PAUSE_MAX_S = 5.0
 
-#: Opens a stream for the request and calls the function with each message, until payd ends it.
-#: Raises PaydClientError, and TimeoutError after `STREAM_S`.
-Follow = Callable[[Any, Callable[[Any], None]], Coroutine[Any, Any, None]]
+#: A stream that lasted so many seconds was with payd, although it may have brought nothing.
+_LASTED_S = 1.0
+
+Opened = Callable[[], None]
+#: Opens a stream for the request, calls the first function when payd has it and the second one with
+#: each message, until payd ends it. Raises PaydClientError, and TimeoutError after `STREAM_S`.
+Follow = Callable[[Any, Opened, Callable[[Any], None]], Coroutine[Any, Any, None]]
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -142,18 +147,27 @@ async def read_on(
         pause_s, reached = _PAUSE_FIRST_S, now()
         slot.put(message)
 
+    open_since = math.inf
+
+    def opened() -> None:
+        nonlocal open_since
+        open_since = now()
+
     while True:
         check_cancelled()
+        open_since = math.inf
         request = pb.WatchPaymentRequest(payment_id=payment_id, after_version=slot.version)
         request.linger.FromTimedelta(linger)
         try:
             # In a task of its own: grpclib cancels the task of a stream that was cut, which would
             # look as if this one were no longer wanted.
-            await asyncio.create_task(follow(request, put))
+            await asyncio.create_task(follow(request, opened, put))
         except TimeoutError:
             # The stream was open all the time.
             reached = now()
         except Unavailable as error:
+            if now() - open_since > _LASTED_S:
+                reached = now()
             if now() - reached > patience_s:
                 slot.finish(error)
                 return
