@@ -1389,54 +1389,43 @@ SELECT DISTINCT jsonb_array_elements_text(details -> 'reports')::bigint AS id
 FROM payment_events
 WHERE payment_id = ANY (:payment_ids::uuid[]);
 
--- search_inbox --
--- Reports with one of these ids, or whose content or raw body matches :pattern; with :erase the
--- settled ones lose both. The event id and the hash of the content stay, so that a repeated
--- delivery stores nothing anew. No index finds a name in any content: this reads a limited part of
--- the inbox.
+-- part_of_inbox --
+-- Reports that were not erased, and the last one that was looked at. No index finds a name in any
+-- content: this reads a limited part of the inbox.
 WITH looked_at AS MATERIALIZED (
-    SELECT id, settle_time IS NOT NULL AS is_settled, report, raw_body FROM inbox
+    SELECT
+        id,
+        settle_time IS NOT NULL AS is_settled,
+        report,
+        raw_body,
+        report = '{"erased": true}' AND raw_body IS NULL AS is_erased
+    FROM inbox
     WHERE id > :after_id::bigint
     ORDER BY id
     LIMIT :limit::integer
-),
-
-found AS MATERIALIZED (
-    SELECT
-        id,
-        is_settled,
-        id = ANY (:report_ids::bigint[]) OR report::text ~* :pattern::text AS is_in_report
-    FROM looked_at
-    WHERE
-        (report <> '{"erased": true}' OR raw_body IS NOT NULL)
-        AND (
-            id = ANY (:report_ids::bigint[])
-            OR report::text ~* :pattern::text
-            OR encode(raw_body, 'escape') ~* :pattern::text
-        )
-),
-
-ours AS MATERIALIZED (
-    SELECT id FROM inbox
-    WHERE :erase::boolean AND id = ANY (ARRAY(SELECT id FROM found WHERE is_settled))
-    ORDER BY id
-    FOR NO KEY UPDATE
-),
-
-erased AS (
-    UPDATE inbox AS i
-    SET
-        report = CASE WHEN found.is_in_report THEN '{"erased": true}' ELSE i.report END,
-        raw_body = NULL
-    FROM found
-    WHERE i.id = found.id AND i.id = ANY (ARRAY(SELECT id FROM ours))
 )
 
-SELECT
-    (SELECT max(id) FROM looked_at) AS last_id,
-    (SELECT count(*) FROM looked_at) AS rows,
-    ARRAY(SELECT id FROM found WHERE is_settled) AS found,
-    ARRAY(SELECT id FROM found WHERE NOT is_settled) AS waiting;
+SELECT id, is_settled, report, raw_body FROM looked_at
+WHERE NOT is_erased OR id = (SELECT max(id) FROM looked_at)
+ORDER BY id;
+
+-- erase_reports --
+-- Of settled reports. The event id and the hash of the content stay, so that a repeated delivery
+-- stores nothing anew. A raw body may be that of several reports, of which others stay.
+WITH ours AS MATERIALIZED (
+    SELECT id FROM inbox
+    WHERE id = ANY (:row_ids::bigint[]) AND settle_time IS NOT NULL
+    ORDER BY id
+    FOR NO KEY UPDATE
+)
+
+UPDATE inbox
+SET
+    report = CASE
+        WHEN id = ANY (:report_ids::bigint[]) THEN '{"erased": true}' ELSE report
+    END,
+    raw_body = NULL
+WHERE id = ANY (ARRAY(SELECT id FROM ours));
 
 -- erase_customer --
 WITH found AS MATERIALIZED (
