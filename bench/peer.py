@@ -17,6 +17,7 @@ import asyncpg
 import grpc
 from payd_client.proto import payment_pb2 as pb
 
+from payd.adapters.audit.chain import content_of
 from payd.adapters.columns import dumps
 from payd.adapters.personal import SALT_BYTES, part
 from payd.adapters.postgres.statements import STATEMENTS
@@ -25,13 +26,6 @@ _INSERT = STATEMENTS["insert_payments"].sql
 _COMMIT = STATEMENTS["commit_decisions"].sql
 _SELECT = STATEMENTS["select_payment"]
 _PRICE = 14900
-_ORIGIN = {
-    "actor": "peer",
-    "request_id": "",
-    "ip": "",
-    "certificate": "",
-    "peer": "",
-}
 
 
 class Peer:
@@ -47,21 +41,23 @@ class Peer:
         payment = _payment(payment_id, request, now)
         items = [_item(position, item) for position, item in enumerate(request.items)]
         changes = _changes(payment_id, now)
-        record = {
-            "customer": {"wallet_address": "", "email": ""},
-            **_audited("payment_creating", {"row": payment, "items": items}),
-        }
+        audit, personal = _audited(
+            payment, "payment_creating", {"row": payment, "items": items}, now
+        )
+        record = {"customer": {"wallet_address": "", "email": ""}, "personal": personal}
+        after = payment | changes
+        next_audit, personal = _audited(after, "payment_pending", {"changes": changes}, now)
         answered = {
             "id": payment_id,
             "before_version": 1,
-            **_audited("payment_pending", {"changes": changes}),
+            "personal": personal,
             "receipts": [],
             "events": [],
             "inbox_ids": [],
         }
         async with self._pool.acquire() as connection:
-            await connection.fetch(_INSERT, dumps([record]))
-            await connection.fetch(_COMMIT, dumps([answered]))
+            await connection.fetch(_INSERT, dumps([record]), [audit])
+            await connection.fetch(_COMMIT, dumps([answered]), [next_audit])
         return pb.InitiatePaymentResponse(payment=_answer(payment | changes))
 
     async def get(self, request: Any, _context: object) -> pb.GetPaymentResponse:
@@ -72,13 +68,23 @@ class Peer:
         return pb.GetPaymentResponse(payment=_answer(row))
 
 
-def _audited(event_type: str, details: dict[str, Any]) -> dict[str, Any]:
+def _audited(
+    after: dict[str, Any], event_type: str, details: dict[str, Any], now: datetime
+) -> tuple[str, dict[str, Any] | None]:
+    """The bytes of an audit row, and what stands apart from it."""
     salt = secrets.token_bytes(SALT_BYTES)
     parted = part(details, "", "", salt)
-    return {
-        "audit": _ORIGIN | {"event_type": event_type, "details": parted.details},
-        "personal": parted.value and {"salt": salt, "value": parted.value},
-    }
+    audit = content_of(
+        uuid.UUID(after["id"]),
+        after["version"],
+        event_type,
+        parted.details,
+        now,
+        actor="peer",
+        request_id="",
+        certificate="",
+    )
+    return audit, parted.value and {"salt": salt, "value": parted.value}
 
 
 def _payment(payment_id: str, request: Any, now: datetime) -> dict[str, Any]:

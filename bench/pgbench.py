@@ -27,9 +27,9 @@ _PAYMENT = f"""jsonb_build_object(
     'looks', 0, 'next_look_time', now() + interval '30 s')"""
 _ITEM = """jsonb_build_object('position', {0}, 'chain_profile_id', 'ethereum-mainnet',
     'node_type', 'full', 'duration', '30d', 'unit_price_minor_units', 14900)"""
-_AUDIT = """jsonb_build_object('event_type', 'payment_pending', 'actor', 'pgbench',
-    'request_id', '', 'ip', '', 'certificate', '', 'peer', '', 'details', jsonb_build_object(
-    'personal', jsonb_build_object('commitment', repeat('0', 64)), {}))"""
+_AUDIT = """ARRAY[jsonb_build_object('event_type', 'payment_pending', 'actor', 'pgbench',
+    'request_id', '', 'certificate', '', 'version', {}, 'details', jsonb_build_object(
+    'personal', jsonb_build_object('commitment', repeat('0', 64)), {}))::text]"""
 #: What stands apart from the audit trail.
 _PERSONAL = """jsonb_build_object('salt', '\\x00000000000000000000000000000000', 'value',
     '{}'::jsonb)"""
@@ -42,12 +42,12 @@ _CHANGES = f"""jsonb_build_object('version', 2, 'status', 'PENDING', 'update_tim
     'next_action', null, 'next_look_time', now() + interval '2 min')"""
 _RECORD = f"""jsonb_build_array(jsonb_build_object(
     'customer', '{{"wallet_address": "", "email": ""}}'::jsonb,
-    'audit', {_AUDIT.format(f"'row', {_PAYMENT}, 'items', {_ITEMS}")},
     'personal', {_PERSONAL.format(_OF_ROW)}))"""
+_CREATING = _AUDIT.format(1, f"'row', {_PAYMENT}, 'items', {_ITEMS}")
 _DECISION = f"""jsonb_build_array(jsonb_build_object(
-    'id', {_ID}, 'before_version', 1, 'audit', {_AUDIT.format(f"'changes', {_CHANGES}")},
-    'personal', {_PERSONAL.format(_OF_CHANGES)}, 'receipts', '[]'::jsonb,
-    'events', '[]'::jsonb, 'inbox_ids', '[]'::jsonb))"""
+    'id', {_ID}, 'before_version', 1, 'personal', {_PERSONAL.format(_OF_CHANGES)},
+    'receipts', '[]'::jsonb, 'events', '[]'::jsonb, 'inbox_ids', '[]'::jsonb))"""
+_ANSWERED = _AUDIT.format(2, f"'changes', {_CHANGES}")
 
 
 def run(url: str, clients: int, seconds: float) -> dict[str, Any]:
@@ -86,12 +86,12 @@ def run(url: str, clients: int, seconds: float) -> dict[str, Any]:
 
 def _script() -> str:
     random = "random(1, 9223372036854775806)"
-    insert = _inlined("insert_payments", _RECORD)
-    commit = _inlined("commit_decisions", _DECISION)
+    insert = _inlined("insert_payments", _RECORD, _CREATING)
+    commit = _inlined("commit_decisions", _DECISION, _ANSWERED)
     return f"\\set a {random}\n\\set b {random}\n{insert};\n{commit};\n"
 
 
-def _inlined(name: str, argument: str) -> str:
+def _inlined(name: str, records: str, audits: str) -> str:
     # pgbench ends a statement at a semicolon, and knows no comment within one.
     sql = re.sub(r"--[^\n]*", "", STATEMENTS[name].sql)
-    return sql.replace("$1::jsonb", argument)
+    return sql.replace("$1::jsonb", records).replace("$2::text[]", audits)

@@ -68,6 +68,9 @@ CREATE TABLE payments (
     attention_since timestamptz,
     -- Whether it has refunds or disputes. Without, these tables are not read.
     money_goes_back boolean NOT NULL DEFAULT false,
+    -- How far the chain of the payment goes: to `version`, unless the previous version changed it.
+    audit_version integer NOT NULL DEFAULT 0,
+    audit_hash bytea,
     CONSTRAINT one_payment_per_idempotency_key UNIQUE (idempotency_key),
     CONSTRAINT status_is_known CHECK (
         status IN (
@@ -333,7 +336,7 @@ CREATE TABLE outflows (
 CREATE INDEX outflows_by_transaction
     ON outflows ((details ->> 'transaction')) WHERE details ->> 'transaction' IS NOT NULL;
 
--- The audit trail: one row per version of a payment; replaying `details` gives the stored row.
+-- The audit trail: one row per version of a payment; replaying the details gives the stored row.
 CREATE TABLE payment_events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     payment_id uuid NOT NULL REFERENCES payments (id),
@@ -342,13 +345,35 @@ CREATE TABLE payment_events (
     actor text NOT NULL,
     request_id text NOT NULL,
     ip text NOT NULL,
-    details jsonb NOT NULL,
+    -- Of rows of the previous version, until they are chained. Later ones have them in `content`.
+    details jsonb,
     create_time timestamptz NOT NULL,
     -- From the caller's certificate; `actor` and `ip` are the caller's own claims.
     certificate text NOT NULL DEFAULT '',
     peer text NOT NULL DEFAULT '',
+    -- All of the row as canonical JSON, as it was hashed.
+    content text,
+    -- SHA-256 of the hash of the row before and of `content`; none until the row is chained.
+    hash bytea,
+    -- The transaction that chained it: checkpoints find by it what is new.
+    chain_xid bigint,
     CONSTRAINT one_audit_row_per_version UNIQUE (payment_id, version)
 );
+
+-- Rows from before these constraints were not checked again.
+ALTER TABLE payment_events
+    ADD CONSTRAINT content_or_details CHECK (num_nonnulls(content, details) = 1) NOT VALID,
+    ADD CONSTRAINT chained_with_content CHECK (
+        num_nulls(hash, chain_xid) IN (0, 2) AND (hash IS NULL OR content IS NOT NULL)
+    ) NOT VALID;
+
+-- Rows that are not chained yet: those of the previous version, until `payd migrate --post`.
+CREATE INDEX payment_events_to_chain ON payment_events (payment_id, version) WHERE hash IS NULL;
+
+-- What was chained since a checkpoint. Rows are added in about this order, so that a few bytes for
+-- each 32 pages are enough.
+CREATE INDEX payment_events_by_chain_xid
+    ON payment_events USING brin (chain_xid) WITH (pages_per_range = 32, autosummarize = on);
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -373,16 +398,26 @@ CREATE TABLE payment_personal_values (
     PRIMARY KEY (payment_id, version)
 );
 
--- Rows of the previous version have no `personal` in their details. Once their personal values were
--- put apart they have, and from then on only the addresses of the caller may go.
+-- Besides the addresses of the caller, which may go, a row changes at most twice, both before it is
+-- chained: its personal values are put apart, and it gets its content and its hash.
 CREATE FUNCTION refuse_other_details() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF
         new.ip IN ('', old.ip)
         AND new.peer IN ('', old.peer)
         AND (
-            new.details = old.details
-            OR (NOT old.details ? 'personal' AND new.details ? 'personal')
+            (new.details, new.content, new.hash, new.chain_xid)
+            IS NOT DISTINCT FROM (old.details, old.content, old.hash, old.chain_xid)
+            OR (
+                NOT old.details ? 'personal'
+                AND new.details ? 'personal'
+                AND num_nonnulls(new.content, new.hash) = 0
+            )
+            OR (
+                old.hash IS NULL
+                AND new.hash IS NOT NULL
+                AND coalesce(old.content, new.content) = new.content
+            )
         )
     THEN
         RETURN new;
@@ -393,6 +428,22 @@ $$;
 
 CREATE TRIGGER personal_values_may_go BEFORE UPDATE ON payment_events
     FOR EACH ROW EXECUTE FUNCTION refuse_other_details();
+
+-- What was signed about the heads of the chains that had changed since the checkpoint before.
+CREATE TABLE audit_checkpoints (
+    number integer PRIMARY KEY,
+    line text NOT NULL
+);
+
+CREATE FUNCTION refuse_other_checkpoint() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'audit_checkpoints is append-only';
+END
+$$;
+
+CREATE TRIGGER audit_checkpoints_are_append_only
+    BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_checkpoints
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_other_checkpoint();
 
 -- The inbox: evidence, stored before it is applied.
 CREATE TABLE inbox (

@@ -121,7 +121,9 @@ def test_every_named_statement_is_used_and_exists() -> None:
 
     folder = ROOT / "payd/adapters/postgres"
     code = "".join(path.read_text() for path in folder.glob("*.py"))
-    used = set(re.findall(r'fetch(?:_one)?\(\s*(?:\w*connection, )?"(\w+)"', code))
+    used = set(
+        re.findall(r'(?:fetch(?:_one)?|run_on|_rows)\(\s*(?:\w*connection,\s*)?"(\w+)"', code)
+    )
     used |= set(re.findall(r'STATEMENTS\["(\w+)"\]', code))
     assert used == set(STATEMENTS)
 

@@ -1,8 +1,9 @@
 """The contract of the store ports runs over every implementation: memory, and PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -19,8 +20,10 @@ from support.memory import (
 )
 from support.stack import Stack
 
+from payd.adapters.audit.keys import SigningKey
 from payd.adapters.bridge import for_trio, open_loop
 from payd.adapters.postgres.accounts import PostgresAccounts
+from payd.adapters.postgres.audit_chain import PostgresAuditChain
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.history import PostgresHistories
 from payd.adapters.postgres.inbox import PostgresInbox
@@ -40,10 +43,12 @@ ENVIRONMENT = "test"
 #: Faster than a fresh database for each test; the audit trail has to be asked.
 EMPTY = """
 ALTER TABLE payment_events DISABLE TRIGGER payment_events_are_append_only;
+ALTER TABLE audit_checkpoints DISABLE TRIGGER audit_checkpoints_are_append_only;
 TRUNCATE customers, payments, payment_line_items, receipts, refunds, disputes, payment_events,
-    payment_personal_values, inbox, outbox, outflows, payment_labels, ledger_sums, ledger_changes,
-    leases, provider_cursors, reconciliations;
-ALTER TABLE payment_events ENABLE TRIGGER payment_events_are_append_only
+    payment_personal_values, audit_checkpoints, inbox, outbox, outflows, payment_labels,
+    ledger_sums, ledger_changes, leases, provider_cursors, reconciliations;
+ALTER TABLE payment_events ENABLE TRIGGER payment_events_are_append_only;
+ALTER TABLE audit_checkpoints ENABLE TRIGGER audit_checkpoints_are_append_only
 """
 
 
@@ -84,6 +89,7 @@ async def _memory_stores() -> AsyncIterator[Stores]:
         reconciliations=MemoryReconciliations(store),
         receipts=store.ledger,
         leases=store.ledger,
+        export_audit=store.export_audit,
     )
 
 
@@ -110,12 +116,20 @@ async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
                 reconciliations=for_trio(PostgresReconciliations(database)),
                 receipts=for_trio(PostgresReceipts(database)),
                 leases=TrioLeases(PostgresLeases(database)),
+                export_audit=partial(_export_audit, database),
             )
         finally:
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
                 await store.drain()
                 await for_trio(database).close()
+
+
+async def _export_audit(
+    database: Database, write: Callable[[str], object], key: SigningKey
+) -> None:
+    chain = for_trio(PostgresAuditChain(database))
+    await chain.export(write, key, "postgres", datetime.now(UTC))
 
 
 @attrs.frozen

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import attrs
 import trio
 
+from payd.adapters.audit.keys import SigningKey
 from payd.adapters.events import AuditRow
 from payd.domain.decide import decide
 from payd.domain.evidence import Created, Evidence, ProviderStatus, Snapshot
@@ -69,6 +70,8 @@ class Stores:
     reconciliations: Reconciliations
     receipts: Receipts
     leases: Leases
+    #: Writes the audit trail of all payments, signed.
+    export_audit: Callable[[Callable[[str], object], SigningKey], Awaitable[object]]
 
     async def add(self, **overrides: Any) -> Payment:
         """A new payment with an id and a key of its own, stored."""

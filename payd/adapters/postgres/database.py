@@ -163,17 +163,23 @@ class Database:
 
         They run in a read-only transaction on a connection of their own. Raises StoreUnavailable.
         """
-        connection = await self.connect()
+        async with self.reading() as connection:
 
-        async def fetch(statement: str, **values: object) -> list[asyncpg.Record]:
-            named = STATEMENTS[statement]
-            return await connection.fetch(
-                named.sql, *named.arguments(values), timeout=self._settings.command_timeout_s
-            )
+            async def fetch(statement: str, **values: object) -> list[asyncpg.Record]:
+                named = STATEMENTS[statement]
+                return await connection.fetch(
+                    named.sql, *named.arguments(values), timeout=self._settings.command_timeout_s
+                )
 
+            yield fetch
+
+    @asynccontextmanager
+    async def reading(self, also: Mapping[str, str] | None = None) -> "AsyncIterator[_Connection]":
+        """Open the connection of a snapshot; `also` as in `connect`. Raises StoreUnavailable."""
+        connection = await self.connect(also)
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                yield fetch
+                yield connection
         except (TimeoutError, *LOST, *_AWAY) as error:
             raise _unavailable(error) from error
         finally:

@@ -16,14 +16,13 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import asyncpg
 import attrs
 
-from payd.adapters.postgres.database import Database, run_on
-from payd.adapters.postgres.part_trail import part_trail
+from payd.adapters.postgres.chain_rows import chain_rows
+from payd.adapters.postgres.database import Database
 from payd.shipped import shipped
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ async def migrate(
 ) -> Sequence[Migration]:
     """Apply missing files and return them; concurrent calls run one after another.
 
-    With `post` the audit rows of the previous version are parted, too. `progress` gets each file's
+    With `post` the audit rows of the previous version are chained, too. `progress` gets each file's
     name and a line for each wait. Raises StoreUnavailable, and
     MigrationError, also when a lock or another `payd migrate` takes longer than `patience_s`
     seconds; files applied until then stay applied.
@@ -133,7 +132,7 @@ async def migrate(
             else:
                 await _apply(connection, migration, progress, patience_s)
         if post:
-            await part_trail(partial(run_on, connection), progress)
+            await chain_rows(connection, progress)
         return todo
     finally:
         await connection.close()

@@ -6,7 +6,7 @@ from uuid import UUID
 from payd.adapters.names import Names
 from payd.adapters.personal import bare_body
 from payd.adapters.postgres.database import Database
-from payd.adapters.postgres.part_trail import part_payments
+from payd.adapters.postgres.part_rows import part_payments
 from payd.domain.decide import FORGOTTEN
 from payd.domain.forget import RetainedEvent
 from payd.domain.page import Position

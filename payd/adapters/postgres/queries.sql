@@ -9,12 +9,20 @@
 -- Keys are inserted in order, customers locked and inserted in order of their ids, which prevents
 -- most deadlocks between batches. PostgreSQL does not define the order in which the parts of one
 -- statement write, so a deadlock is still possible; the statement is then run again.
-WITH wanted AS MATERIALIZED (
-    SELECT w.customer, w.audit, w.personal, w.number, p.*
+-- `audits` are the bytes of the audit rows, one for each payment: they are hashed as they come.
+WITH given AS MATERIALIZED (
+    SELECT g.*, g.content::jsonb AS audit
     FROM
         ROWS FROM (
-            jsonb_to_recordset(:payments::jsonb) AS (customer jsonb, audit jsonb, personal jsonb)
-        ) WITH ORDINALITY AS w (customer, audit, personal, number),
+            jsonb_to_recordset(:payments::jsonb) AS (customer jsonb, personal jsonb),
+            unnest(:audits::text[])
+        ) WITH ORDINALITY AS g (customer, personal, content, number)
+),
+
+wanted AS MATERIALIZED (
+    SELECT w.customer, w.audit, w.content, w.personal, w.number, p.*
+    FROM
+        given AS w,
         -- The row of the audit trail, and what stands apart from it.
         jsonb_populate_record(
             NULL::payments,
@@ -31,7 +39,8 @@ inserted AS (
         expire_time, complete_time, close_time, asking, ask_deadline, provider_reference, aliases,
         next_action,
         provider_status, provider_status_time, snapshot_received, snapshot_confirmed,
-        snapshot_refunded, attention, failure_code, failure_message, late, looks, next_look_time
+        snapshot_refunded, attention, failure_code, failure_message, late, looks, next_look_time,
+        audit_version, audit_hash
     )
     SELECT
         id, version, status, idempotency_key, request_hash, customer_id, method, provider,
@@ -41,11 +50,12 @@ inserted AS (
         expire_time, complete_time, close_time, asking, ask_deadline, provider_reference, aliases,
         next_action,
         provider_status, provider_status_time, snapshot_received, snapshot_confirmed,
-        snapshot_refunded, attention, failure_code, failure_message, late, looks, next_look_time
+        snapshot_refunded, attention, failure_code, failure_message, late, looks, next_look_time,
+        version, sha256(convert_to(content, 'UTF8'))
     FROM wanted
     ORDER BY idempotency_key
     ON CONFLICT (idempotency_key) DO NOTHING
-    RETURNING id
+    RETURNING id, audit_hash AS hash
 ),
 
 -- Each customer of the batch, with the last values that are not empty.
@@ -121,13 +131,14 @@ items AS (
 
 audited AS (
     INSERT INTO payment_events (
-        payment_id, version, event_type, actor, request_id, ip, certificate, peer, details,
-        create_time
+        payment_id, version, event_type, actor, request_id, ip, certificate, peer, content, hash,
+        chain_xid, create_time
     )
     SELECT
         w.id, w.version, w.audit ->> 'event_type', w.audit ->> 'actor',
-        w.audit ->> 'request_id', w.audit ->> 'ip', w.audit ->> 'certificate',
-        w.audit ->> 'peer', w.audit -> 'details', w.create_time
+        w.audit ->> 'request_id', coalesce(w.personal #>> '{value,ip}', ''),
+        w.audit ->> 'certificate', coalesce(w.personal #>> '{value,peer}', ''), w.content,
+        inserted.hash, pg_current_xact_id()::text::bigint, w.create_time
     FROM wanted AS w INNER JOIN inserted USING (id)
 ),
 
@@ -146,11 +157,18 @@ SELECT id FROM inserted;
 -- writes are joined to the payments that were won. A batch contains a payment at most once.
 -- All locks are taken before the first write, and always in this order: payments by id, then
 -- receipts by id. So two batches with the same rows cannot deadlock.
+-- `audits` are the bytes of the audit rows, one for each decision.
 WITH decided AS MATERIALIZED (
-    SELECT * FROM
-        jsonb_to_recordset(:decisions::jsonb) AS d (
-            id uuid, provider text, before_version integer, audit jsonb, personal jsonb,
-            receipts jsonb, events jsonb, inbox_ids bigint[]
+    SELECT d.*, d.content::jsonb AS audit
+    FROM
+        ROWS FROM (
+            jsonb_to_recordset(:decisions::jsonb) AS (
+                id uuid, provider text, before_version integer, personal jsonb, receipts jsonb,
+                events jsonb, inbox_ids bigint[]
+            ),
+            unnest(:audits::text[])
+        ) AS d (
+            id, provider, before_version, personal, receipts, events, inbox_ids, content
         )
 ),
 
@@ -163,10 +181,17 @@ WITH decided AS MATERIALIZED (
 -- without these parts, whose mere presence takes time. Refunds and disputes need no lock of their
 -- own: only who has the payment's lock changes what is decided about them.
 WITH asked AS MATERIALIZED (
-    SELECT * FROM
-        jsonb_to_recordset(:decisions::jsonb) AS d (
-            id uuid, provider text, before_version integer, audit jsonb, personal jsonb,
-            receipts jsonb, refunds jsonb, disputes jsonb, events jsonb, inbox_ids bigint[]
+    SELECT d.*, d.content::jsonb AS audit
+    FROM
+        ROWS FROM (
+            jsonb_to_recordset(:decisions::jsonb) AS (
+                id uuid, provider text, before_version integer, personal jsonb, receipts jsonb,
+                refunds jsonb, disputes jsonb, events jsonb, inbox_ids bigint[]
+            ),
+            unnest(:audits::text[])
+        ) AS d (
+            id, provider, before_version, personal, receipts, refunds, disputes, events, inbox_ids,
+            content
         )
 ),
 
@@ -347,25 +372,39 @@ written AS (
                     (d.audit #> '{details,changes}')
                     || coalesce(d.personal #> '{value,changes}', '{}')
                 ) AS n
-        )
+        ),
+        -- The row's lock keeps the head in its place. Behind a version of the previous payd, which
+        -- has no hash yet, the chain waits for `payd migrate --post`.
+        audit_version = CASE
+            WHEN p.audit_version = p.version THEN (d.audit ->> 'version')::integer
+            ELSE p.audit_version
+        END,
+        audit_hash = CASE
+            WHEN p.audit_version = p.version
+                THEN sha256(p.audit_hash || convert_to(d.content, 'UTF8'))
+            ELSE p.audit_hash
+        END
     FROM decided AS d
     WHERE
         p.id = d.id
         AND p.version = d.before_version
         AND p.id = ANY (ARRAY(SELECT id FROM current))
         AND p.id <> ALL (ARRAY(SELECT id FROM refused))
-    RETURNING p.id, p.version, p.provider, p.update_time
+    RETURNING
+        p.id, p.version, p.provider, p.update_time,
+        CASE WHEN p.audit_version = p.version THEN p.audit_hash END AS hash
 ),
 
 audited AS (
     INSERT INTO payment_events (
-        payment_id, version, event_type, actor, request_id, ip, certificate, peer, details,
-        create_time
+        payment_id, version, event_type, actor, request_id, ip, certificate, peer, content, hash,
+        chain_xid, create_time
     )
     SELECT
         w.id, w.version, d.audit ->> 'event_type', d.audit ->> 'actor',
-        d.audit ->> 'request_id', d.audit ->> 'ip', d.audit ->> 'certificate',
-        d.audit ->> 'peer', d.audit -> 'details', w.update_time
+        d.audit ->> 'request_id', coalesce(d.personal #>> '{value,ip}', ''),
+        d.audit ->> 'certificate', coalesce(d.personal #>> '{value,peer}', ''), d.content, w.hash,
+        CASE WHEN w.hash IS NOT NULL THEN pg_current_xact_id()::text::bigint END, w.update_time
     FROM decided AS d INNER JOIN written AS w USING (id)
 ),
 
@@ -1059,8 +1098,7 @@ GROUP BY status;
 
 -- audit_trail --
 SELECT
-    version, event_type, actor, request_id, ip, certificate, peer, details, create_time,
--- here: its_personal_values --
+-- here: an_audit_row --
 FROM payment_events AS e
 WHERE e.payment_id = :payment_id::uuid
 ORDER BY e.version;
@@ -1069,8 +1107,7 @@ ORDER BY e.version;
 -- The newest audit rows of a payment up to a time, newest first. The clocks of two daemons may
 -- differ a little: the newest row up to that time decides, and all older versions come with it.
 SELECT
-    version, event_type, actor, request_id, ip, certificate, peer, details, create_time,
--- here: its_personal_values --
+-- here: an_audit_row --
 FROM payment_events AS e
 WHERE
     e.payment_id = :payment_id::uuid
@@ -1084,8 +1121,16 @@ WHERE
 ORDER BY e.version DESC
 LIMIT :limit::integer;
 
--- part its_personal_values --
--- What stands apart from an audit row; null if there is nothing, or if it was erased.
+-- part an_audit_row --
+-- What is hashed of it, also of a row that is not chained yet; and what stands apart from it, which
+-- is null if there is nothing or if it was erased.
+e.ip,
+e.peer,
+coalesce(e.content::jsonb, jsonb_build_object(
+    'version', e.version, 'event_type', e.event_type, 'actor', e.actor,
+    'request_id', e.request_id, 'certificate', e.certificate, 'create_time', e.create_time,
+    'details', e.details
+)) AS content,
 (
     SELECT v.value FROM payment_personal_values AS v
     WHERE v.payment_id = e.payment_id AND v.version = e.version
@@ -1097,7 +1142,7 @@ LIMIT :limit::integer;
 WITH older AS MATERIALIZED (
     SELECT
         e.version,
-        e.details,
+        coalesce(e.content::jsonb -> 'details', e.details) AS details,
         coalesce(v.value, '{}') AS personal
     FROM payment_events AS e LEFT JOIN payment_personal_values AS v USING (payment_id, version)
     WHERE e.payment_id = :payment_id::uuid AND e.version < :version::integer
@@ -1129,23 +1174,8 @@ SELECT
 FROM older AS first
 WHERE first.version = 1;
 
--- unparted_rows --
--- Audit rows of the previous version, which have their personal values in the trail. The last row
--- that was looked at is returned, too, parted or not.
-WITH looked_at AS MATERIALIZED (
-    SELECT id, ip, peer, details
-    FROM payment_events
-    WHERE id > :after_id::bigint
-    ORDER BY id
-    LIMIT :limit::integer
-)
-
-SELECT id, ip, peer, details, NOT details ? 'personal' AS is_unparted
-FROM looked_at
-WHERE NOT details ? 'personal' OR id = (SELECT max(id) FROM looked_at)
-ORDER BY id;
-
 -- unparted_rows_of_payments --
+-- Audit rows of the previous version, which have their personal values in the trail.
 SELECT id, ip, peer, details
 FROM payment_events
 WHERE payment_id = ANY (:payment_ids::uuid[]) AND NOT details ? 'personal'
@@ -1250,7 +1280,7 @@ trail AS MATERIALIZED (
         id,
         payment_id,
         version,
-        details ? 'personal' AS is_parted,
+        content IS NOT NULL OR details ? 'personal' AS is_parted,
         ip <> '' OR peer <> '' AS has_address
     FROM payment_events
     WHERE payment_id = ANY (:payment_ids::uuid[]) AND event_type <> :forgotten::text
@@ -1385,7 +1415,9 @@ SELECT id FROM receipts
 WHERE payment_id = ANY (:payment_ids::uuid[]);
 
 -- reports_in_trail --
-SELECT DISTINCT jsonb_array_elements_text(details -> 'reports')::bigint AS id
+SELECT DISTINCT
+    jsonb_array_elements_text(coalesce(content::jsonb -> 'details', details) -> 'reports')::bigint
+        AS id
 FROM payment_events
 WHERE payment_id = ANY (:payment_ids::uuid[]);
 
@@ -1452,6 +1484,106 @@ WHERE payment_id = :payment_id::uuid AND create_time <= :until::timestamptz
 ORDER BY id DESC
 LIMIT :limit::integer;
 
+-- rows_to_chain --
+-- Audit rows that are not chained, by payment and version, with the head that they follow.
+SELECT
+    e.payment_id, e.version, e.event_type, e.actor, e.request_id, e.ip, e.certificate, e.peer,
+    e.details, e.content, e.create_time, p.audit_version, p.audit_hash
+FROM payment_events AS e INNER JOIN payments AS p ON p.id = e.payment_id
+WHERE e.hash IS NULL AND e.payment_id >= :start::uuid
+ORDER BY e.payment_id, e.version
+LIMIT :limit::integer;
+
+-- chain_rows --
+-- Write the hashes of audit rows, and the heads, in the transaction that has read them. Payments
+-- are locked in order of their ids, as in commit_decisions.
+WITH given AS MATERIALIZED (
+    SELECT * FROM
+        jsonb_to_recordset(:payments::jsonb)
+            AS g (id uuid, audit_version integer, audit_hash bytea, rows jsonb)
+),
+
+locked AS MATERIALIZED (
+    SELECT id FROM payments
+    WHERE id = ANY (ARRAY(SELECT id FROM given))
+    ORDER BY id
+    FOR NO KEY UPDATE
+),
+
+chained AS MATERIALIZED (
+    SELECT g.id AS payment_id, r.*
+    FROM
+        given AS g INNER JOIN locked USING (id),
+        jsonb_to_recordset(g.rows)
+            AS r (version integer, content text, hash bytea, salt bytea, value jsonb)
+),
+
+written AS (
+    UPDATE payment_events AS e
+    SET
+        content = c.content, details = NULL, hash = c.hash,
+        chain_xid = pg_current_xact_id()::text::bigint
+    FROM chained AS c
+    WHERE
+        e.payment_id = c.payment_id
+        AND e.version = c.version
+        AND e.payment_id = ANY (ARRAY(SELECT id FROM locked))
+),
+
+kept_apart AS (
+    INSERT INTO payment_personal_values (payment_id, version, salt, value)
+    SELECT payment_id, version, salt, value FROM chained
+    WHERE value IS NOT NULL
+)
+
+UPDATE payments AS p
+SET audit_version = g.audit_version, audit_hash = g.audit_hash
+FROM given AS g
+WHERE p.id = g.id AND p.id = ANY (ARRAY(SELECT id FROM locked));
+
+-- newest_checkpoint --
+SELECT line FROM audit_checkpoints ORDER BY number DESC LIMIT 1;
+
+-- checkpoint_lines --
+SELECT line FROM audit_checkpoints WHERE number > :after::integer ORDER BY number;
+
+-- add_checkpoint --
+-- Of two daemons that make the same one, the primary key lets one win.
+INSERT INTO audit_checkpoints (number, line) VALUES (:number::integer, :line::text)
+ON CONFLICT (number) DO NOTHING
+RETURNING number;
+
+-- finished_transactions --
+-- Every transaction before this one has ended; later ones may commit before it or after it. Read it
+-- in the snapshot in which the rows are read.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon;
+
+-- changed_heads --
+-- The newest row of each payment that a transaction of this range has chained.
+SELECT DISTINCT ON (payment_id) payment_id, version, hash
+FROM payment_events
+WHERE chain_xid >= :since::bigint AND chain_xid < :until::bigint
+ORDER BY payment_id, version DESC;
+
+-- chained_rows --
+-- What an export has, with the head that the payment's row has; of one payment or of all.
+SELECT e.payment_id, e.version, e.content, e.hash, e.chain_xid, p.audit_version, p.audit_hash
+FROM payment_events AS e INNER JOIN payments AS p ON p.id = e.payment_id
+WHERE
+    e.chain_xid >= :since::bigint
+    AND (:payment_id::uuid IS NULL OR e.payment_id = :payment_id::uuid)
+ORDER BY e.payment_id, e.version;
+
+-- chained_row --
+SELECT hash FROM payment_events
+WHERE payment_id = :payment_id::uuid AND version = :version::integer;
+
+-- unchained_row --
+-- Any row that is not chained yet, of one payment or of all.
+SELECT payment_id, version FROM payment_events
+WHERE hash IS NULL AND (:payment_id::uuid IS NULL OR payment_id = :payment_id::uuid)
+LIMIT 1;
+
 -- inbox_reports --
 SELECT id, event_id, receive_time, attempts
 FROM inbox
@@ -1465,7 +1597,8 @@ WHERE
     id = ANY (ARRAY(
         SELECT jsonb_array_elements_text(later.details -> 'reports')::bigint
         FROM (
-            SELECT details FROM payment_events
+            SELECT coalesce(content::jsonb -> 'details', details) AS details
+            FROM payment_events
             WHERE payment_id = :payment_id::uuid AND create_time > :until::timestamptz
             ORDER BY version
             LIMIT :limit::integer

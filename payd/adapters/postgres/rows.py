@@ -8,9 +8,9 @@ from uuid import UUID
 
 import asyncpg
 
+from payd.adapters.audit.chain import row_of
 from payd.adapters.columns import Json
 from payd.adapters.events import AuditRow
-from payd.adapters.personal import join
 from payd.adapters.postgres.attention import attention_of
 from payd.domain.dispute import Dispute, DisputeStatus
 from payd.domain.evidence import ProviderStatus, Receipt, ReceiptState
@@ -55,9 +55,8 @@ def payment_of(row: Row) -> Payment:
 
 def audit_row_of(row: Row) -> AuditRow:
     """Build an audit row, with the personal values that were not erased."""
-    fields = dict(row)
-    value, details = fields.pop("personal"), json.loads(fields["details"])
-    return AuditRow(**fields | {"details": join(details, value and json.loads(value))})
+    value = row["personal"]
+    return row_of(row["content"], row["ip"], row["peer"], value and json.loads(value))
 
 
 def _mutable_fields(row: Row) -> dict[str, Any]:

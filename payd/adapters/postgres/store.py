@@ -6,10 +6,12 @@ import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import attrs
 
+from payd.adapters.audit.chain import content_of
 from payd.adapters.columns import (
     Json,
     changed_disputes,
@@ -40,6 +42,18 @@ _NO_NAME: dict[str, object] = dict.fromkeys(
 )
 
 
+class _Record(NamedTuple):
+    """What one payment adds to a statement."""
+
+    id: UUID
+    #: The payment's idempotency key.
+    key: str
+    #: Its element of the statement's JSON.
+    fields: Json
+    #: The bytes of its audit row.
+    audit: str
+
+
 class PostgresStore:
     """Implements the port PaymentStore, with one round trip per method, two for a name."""
 
@@ -66,14 +80,14 @@ class PostgresStore:
         self._salt = salt
         self._late_window_s = rules.late_window.total_seconds()
         self._waiting: defaultdict[UUID, list[asyncio.Future[None]]] = defaultdict(list)
-        self._inserts: Batcher[Json, bool] = Batcher(
+        self._inserts: Batcher[_Record, bool] = Batcher(
             self._insert_all,
-            keys=lambda record: (_new_row(record)["idempotency_key"],),
+            keys=lambda record: (record.key,),
             observe=lambda size: observe_batch("insert_payments", size),
         )
-        self._commits: Batcher[Json, bool] = Batcher(
+        self._commits: Batcher[_Record, bool] = Batcher(
             self._commit_all,
-            keys=lambda record: (record["id"],),
+            keys=lambda record: (record.id,),
             observe=lambda size: observe_batch("commit_decisions", size),
         )
 
@@ -81,10 +95,8 @@ class PostgresStore:
         """Insert in a batch with other new payments; a known key reads its payment instead."""
         customer = {"wallet_address": payment.customer.wallet_address}
         details = {"row": payment_row(payment), "items": item_rows(payment)}
-        record = {
-            "customer": customer | {"email": payment.customer.email},
-            **self._audited("payment_creating", details, origin),
-        }
+        fields = {"customer": customer | {"email": payment.customer.email}}
+        record = self._audited(payment, "payment_creating", details, origin, fields)
         if await self._inserts.submit(record):
             self._on_status(payment)
             return payment
@@ -146,7 +158,7 @@ class PostgresStore:
                 self._notify(commit)
         return won
 
-    def _record(self, commit: Commit) -> Json:
+    def _record(self, commit: Commit) -> "_Record":
         before, decision, origin = commit.before, commit.decision, commit.origin
         after = decision.payment
         known = set(before.receipts)
@@ -163,11 +175,10 @@ class PostgresStore:
             details["disputes"] = disputes
         if commit.inbox_ids:
             details["reports"] = list(commit.inbox_ids)
-        return {
+        fields = {
             "id": after.id,
             "provider": after.provider,
             "before_version": before.version,
-            **self._audited(decision.audit_event, details, origin),
             "receipts": details.get("receipts", []),
             "refunds": refunds,
             "disputes": disputes,
@@ -176,23 +187,26 @@ class PostgresStore:
             ],
             "inbox_ids": list(commit.inbox_ids),
         }
+        return self._audited(after, decision.audit_event, details, origin, fields)
 
-    def _audited(self, event_type: str, details: Json, origin: Origin) -> Json:
-        """The audit row of a statement's record, and the personal values that stand apart."""
+    def _audited(
+        self, after: Payment, event_type: str, details: Json, origin: Origin, fields: Json
+    ) -> "_Record":
+        """The record with its audit row; personal values stand apart from that."""
         salt = self._salt(SALT_BYTES)
         parted = part(details, origin.ip, origin.peer, salt)
-        return {
-            "audit": {
-                "event_type": event_type,
-                "actor": origin.actor,
-                "request_id": origin.request_id,
-                "ip": origin.ip,
-                "certificate": origin.certificate,
-                "peer": origin.peer,
-                "details": parted.details,
-            },
-            "personal": parted.value and {"salt": salt, "value": parted.value},
-        }
+        audit = content_of(
+            after.id,
+            after.version,
+            event_type,
+            parted.details,
+            after.update_time,
+            actor=origin.actor,
+            request_id=origin.request_id,
+            certificate=origin.certificate,
+        )
+        fields["personal"] = parted.value and {"salt": salt, "value": parted.value}
+        return _Record(id=after.id, key=after.idempotency_key, fields=fields, audit=audit)
 
     def _notify(self, commit: Commit) -> None:
         after = commit.decision.payment
@@ -363,19 +377,28 @@ class PostgresStore:
             whole[again[row["number"] - 1]] = row
         return whole
 
-    async def _insert_all(self, records: Sequence[Json]) -> Sequence[bool]:
-        rows = await self._database.fetch("insert_payments", payments=dumps(records))
+    async def _insert_all(self, records: Sequence["_Record"]) -> Sequence[bool]:
+        rows = await self._database.fetch(
+            "insert_payments",
+            payments=dumps([record.fields for record in records]),
+            audits=[record.audit for record in records],
+        )
         inserted = {row["id"] for row in rows}
-        return [_new_row(record)["id"] in inserted for record in records]
+        return [record.id in inserted for record in records]
 
-    async def _commit_all(self, records: Sequence[Json]) -> Sequence[bool]:
-        decisions = dumps(records)
-        if any(record["refunds"] or record["disputes"] for record in records):
-            rows = await self._database.fetch("commit_with_refunds", decisions=decisions)
+    async def _commit_all(self, records: Sequence["_Record"]) -> Sequence[bool]:
+        decisions = dumps([record.fields for record in records])
+        audits = [record.audit for record in records]
+        if any(record.fields["refunds"] or record.fields["disputes"] for record in records):
+            rows = await self._database.fetch(
+                "commit_with_refunds", decisions=decisions, audits=audits
+            )
         else:
-            rows = await self._database.fetch("commit_decisions", decisions=decisions)
+            rows = await self._database.fetch(
+                "commit_decisions", decisions=decisions, audits=audits
+            )
         written = {row["id"] for row in rows}
-        return [record["id"] in written for record in records]
+        return [record.id in written for record in records]
 
     def _answered(self, payment_id: UUID) -> None:
         for future in self._waiting.get(payment_id, ()):
@@ -399,12 +422,6 @@ def _with_all_receipts(found: Mapping[int, Payment]) -> Mapping[int, Payment]:
         )
         for number, payment in found.items()
     }
-
-
-def _new_row(record: Json) -> Json:
-    """The row of a new payment."""
-    row: Json = record["audit"]["details"]["row"]
-    return row
 
 
 def _event_row(payment: Payment, event: Event, origin: Origin, environment: str) -> Json:

@@ -153,9 +153,11 @@ def test_an_open_payment_is_canceled_once(daemon: Daemon, client: Client) -> Non
     [event] = wait_until_published(daemon.place)
     assert (event.subject, event.body["reason"]) == ("payment.canceled", "canceled")
     wish = rows(
-        daemon.place, "SELECT details FROM payment_events WHERE event_type = 'payment_canceling'"
+        daemon.place,
+        "SELECT value FROM payment_events JOIN payment_personal_values USING (payment_id, version)"
+        " WHERE event_type = 'payment_canceling'",
     )
-    assert json.loads(wish[0]["details"])["reason"] == "changed my mind"
+    assert json.loads(wish[0]["value"])["reason"] == "changed my mind"
 
 
 def test_a_completed_payment_cannot_be_canceled(client: Client) -> None:

@@ -182,12 +182,13 @@ def test_after_the_window_an_operator_frees_the_amount(shop: Shop, operator: Cli
         ("payment.refunded", again.id),
     ]
     sql = """
-        SELECT actor, details FROM payment_events
+        SELECT actor, value
+        FROM payment_events JOIN payment_personal_values USING (payment_id, version)
         WHERE payment_id = $1 AND event_type = 'refund_failed'
     """
     [row] = rows(shop.place, sql, uuid.UUID(payment.id))
     assert row["actor"] == "operator:operator/ada"
-    assert "looked in the dashboard" in row["details"]
+    assert "looked in the dashboard" in row["value"]
     assert_sums_agree(shop, payment.id, session)
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,9 +17,13 @@ from contract.stores import CALLER, NOW
 from contract.test_refunds import a_dispute, a_refund
 from integration.upgrade.previous import PreviousVersion, unpack
 from payd_client.proto import payment_pb2 as pb
+from support.audit_exports import KEY
 from support.daemon import Client, Daemon, Place, rows, running_daemon, wait_until_published
 from support.stack import Stack
 
+from payd.adapters.audit.keys import PublicKeys
+from payd.adapters.audit.verify import verify
+from payd.adapters.postgres.audit_chain import NotChained, PostgresAuditChain
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.migrate import migrate, pending
 from payd.adapters.postgres.receipts import PostgresReceipts
@@ -69,6 +75,38 @@ def test_two_versions_take_payments_side_by_side(
     published = wait_until_published(old_place)
     assert sorted(event.body["id"] for event in published) == sorted([*paid, same[0]])
     assert {event.subject for event in published} == {"payment.completed"}
+
+
+def test_the_audit_trail_of_both_versions_is_chained_when_the_old_one_has_ended(
+    old_place: Place, previous: PreviousVersion
+) -> None:
+    with running_daemon(old_place, **previous.environment) as old, old.client() as of_old:
+        paid = [_pay(of_old)]
+        upgrade(old_place)
+        with running_daemon(old_place.without_forks()) as new, new.client() as of_new:
+            for client, other in ((of_old, of_new), (of_new, of_old)):
+                started = client.initiate(metadata={"mock_scenario": "pending"}).id
+                other.call("CancelPayment", pb.CancelPaymentRequest(payment_id=started))
+                other.wait_for(started, "CANCELED")
+                paid += [started, _pay(client)]
+
+    async def export() -> Sequence[str]:
+        database, written = database_of(old_place), list[str]()
+        chain = PostgresAuditChain(database)
+        with pytest.raises(NotChained):
+            await chain.export(written.append, KEY, "1", datetime.now(UTC))
+        await migrate(database, lambda line: None, post=True)
+        await chain.export(written.append, KEY, "1", datetime.now(UTC))
+        await database.close()
+        return written
+
+    written = asyncio.run(export())
+    found = verify(BytesIO("".join(written).encode()), PublicKeys(KEY.public_pem()))
+    assert found.payments == len(paid)
+    stored = asyncio.run(_fetch(old_place, "SELECT count(*) FROM payment_events"))
+    assert found.rows == stored
+    # What a customer wrote is not in the trail, whichever version stored it.
+    assert "mock_scenario" not in "".join(written)
 
 
 def test_the_ledger_of_the_previous_version_is_counted(old_place: Place) -> None:
@@ -253,6 +291,14 @@ def _pay(client: Client, **fields: Any) -> str:
 def _failures(daemon: Daemon) -> list[object]:
     names = {"task_failed", "row_failed", "publish_failed", "raw"}
     return [line for line in daemon.lines if line.get("event") in names]
+
+
+async def _fetch(place: Place, sql: str) -> object:
+    session = await asyncpg.connect(place.database)
+    try:
+        return await session.fetchval(sql)
+    finally:
+        await session.close()
 
 
 async def _run(place: Place, *statements: tuple[str, str, str]) -> None:

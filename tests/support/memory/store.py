@@ -7,6 +7,9 @@ from uuid import UUID
 
 import attrs
 
+from payd.adapters.audit.chain import NOTHING, START, Head, content_of, next_hash
+from payd.adapters.audit.export import ExportedChain, ExportedRow, ExportWriter
+from payd.adapters.audit.keys import SigningKey
 from payd.adapters.columns import (
     Json,
     changed_disputes,
@@ -18,6 +21,7 @@ from payd.adapters.columns import (
     receipt_rows,
 )
 from payd.adapters.events import AuditRow, outbox_row_of
+from payd.adapters.personal import SALT_BYTES, part
 from payd.domain.decide import Decision
 from payd.domain.payment import Customer, Origin, Payment
 from payd.domain.refund import Refund, RefundStatus
@@ -53,6 +57,7 @@ class MemoryStore:
         self._ids_by_key: dict[str, UUID] = {}
         self._customers: dict[str, Customer] = {}
         self._audit: dict[UUID, list[AuditRow]] = {}
+        self._chains: dict[UUID, list[ExportedRow]] = {}
         self.ledger = MemoryLedger()
         self.inbox = MemoryInbox(clock, self.ledger)
         self.outbox = MemoryOutbox(clock)
@@ -236,6 +241,14 @@ class MemoryStore:
         """All audit rows of the payment, oldest first."""
         return tuple(self._audit.get(payment_id, ()))
 
+    async def export_audit(self, write: Callable[[str], object], key: SigningKey) -> None:
+        """Write the trail of all payments, as `PostgresAuditChain.export` does."""
+        writer = ExportWriter(write, key, "memory", {})
+        for payment_id, rows in sorted(self._chains.items()):
+            head = Head(version=rows[-1].version, hash=rows[-1].hash)
+            writer.add(ExportedChain(payment_id=payment_id, after=START, rows=rows, head=head))
+        writer.finish([])
+
     def _read(self, payment_id: UUID, receipt_ids: Collection[str] = ()) -> Payment:
         """The payment with the receipts that are asked for, and the sums of all."""
         payment = self._payments[payment_id]
@@ -311,6 +324,24 @@ class MemoryStore:
             create_time=payment.update_time,
         )
         self._audit.setdefault(payment.id, []).append(row)
+        self._chain(payment, row)
+
+    def _chain(self, payment: Payment, row: AuditRow) -> None:
+        content = content_of(
+            payment.id,
+            row.version,
+            row.event_type,
+            part({**row.details}, row.ip, row.peer, bytes(SALT_BYTES)).details,
+            row.create_time,
+            actor=row.actor,
+            request_id=row.request_id,
+            certificate=row.certificate,
+        )
+        rows = self._chains.setdefault(payment.id, [])
+        hash_now = next_hash(rows[-1].hash if rows else NOTHING, content.encode())
+        rows.append(
+            ExportedRow(version=row.version, content=content, hash=hash_now, checkpoint=None)
+        )
 
 
 def _position(refund: Refund) -> tuple[datetime, UUID]:
