@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ _TIMEOUT_S = 5.0
 _EXPIRY_WARNING_DAYS = 14
 #: Expiry and leases are judged by clocks; a host with NTP is within milliseconds.
 _CLOCK_TOLERANCE_S = 2.0
+#: Intervals without a checkpoint that are a finding.
+_LATE_CHECKPOINTS = 3
 
 
 @click.command()
@@ -129,6 +131,7 @@ async def _remote(config: Any, host: str, port: int, files: ClientFiles | None) 
         found = [await bridge.aio(ask_grpc, host, port, files)]
         found += [await _database(config), await _stream(config), await _redis(config)]
         found += await _clock(config)
+        found += await _audit_trail(config)
     return found + await _providers(config)
 
 
@@ -226,6 +229,38 @@ def clock_finding(asked: datetime, theirs: datetime, answered: datetime) -> Find
         False,
         f"{abs(ahead_s):.1f} s {side} PostgreSQL's: synchronise both hosts (chronyc tracking)",
     )
+
+
+async def _audit_trail(config: Any) -> list[Finding]:
+    """Look at the newest checkpoint; nothing if PostgreSQL does not answer."""
+    from payd.adapters import bridge
+    from payd.adapters.postgres.audit_chain import PostgresAuditChain
+    from payd.adapters.postgres.database import Database
+    from payd.daemon.builders import audit_key, database_settings
+    from payd.domain.errors import StoreUnavailable
+
+    if audit_key(config) is None:
+        what = "is unsigned: set audit.signing_key (openssl rand -hex 32); see docs/audit.md"
+        return [Finding("audit trail", True, what)]
+    database = Database(database_settings(config))
+    try:
+        newest = await bridge.aio(PostgresAuditChain(database).newest_checkpoint)
+    except StoreUnavailable:
+        return []
+    finally:
+        await bridge.aio(database.close)
+    interval = timedelta(seconds=config.audit.checkpoint_interval_s)
+    return [audit_finding(newest.time if newest else None, datetime.now(UTC), interval)]
+
+
+def audit_finding(newest: datetime | None, now: datetime, interval: timedelta) -> Finding:
+    """Judge the time of the newest checkpoint; a daemon signs one when it starts."""
+    if newest is None:
+        return Finding("audit trail", True, "no checkpoint yet: the daemon signs the first one")
+    if now - newest > _LATE_CHECKPOINTS * interval:
+        what = f"the newest checkpoint is of {newest:%Y-%m-%d %H:%M} UTC: see the daemon's log"
+        return Finding("audit trail", False, what)
+    return Finding("audit trail", True, f"checkpoint of {newest:%Y-%m-%d %H:%M} UTC")
 
 
 async def _stream(config: Any) -> Finding:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 _PASSWORD_BYTES = 24
-_QUOTE_KEY_BYTES = 32
+_KEY_BYTES = 32
 
 _DATABASE = """\
 -- The role and the database of payd. Run it once, as a superuser:
@@ -44,6 +44,7 @@ HTTP_PORT=8085
 METRICS_PORT=9086
 
 PAYD_PAYMENTS_QUOTE_KEY_FILE={folder}/secrets/quote_key
+PAYD_AUDIT_SIGNING_KEY_FILE={folder}/secrets/audit_signing_key
 
 # For `payd pay`, `payd refund` and the other commands that call the daemon.
 PAYD_TARGET={host}:50051
@@ -165,7 +166,7 @@ def init(
 def _expected(folder: Path) -> Iterator[Path]:
     for name in ("database.sql", "payd.env", "pricing.yaml"):
         yield folder / name
-    for name in ("db_password", "quote_key"):
+    for name in ("db_password", "quote_key", "audit_signing_key"):
         yield folder / "secrets" / name
 
 
@@ -173,7 +174,8 @@ def _secrets(folder: Path) -> Iterator[Path]:
     (folder / "secrets").mkdir(mode=0o700, exist_ok=True)
     made = {
         "db_password": secrets.token_urlsafe(_PASSWORD_BYTES),
-        "quote_key": secrets.token_hex(_QUOTE_KEY_BYTES),
+        "quote_key": secrets.token_hex(_KEY_BYTES),
+        "audit_signing_key": secrets.token_hex(_KEY_BYTES),
     }
     for name, value in made.items():
         yield from _write(folder / "secrets" / name, value, mode=0o600)

@@ -41,6 +41,7 @@ _COMMANDS = {
         "pricing": ("payd.cli.operate:pricing", "Check or show the prices."),
         "providers": ("payd.cli.providers:providers", "Show the providers and their health."),
         "receipts": ("payd.cli.receipts:receipts", "List and assign unmatched receipts."),
+        "audit": ("payd.cli.audit:audit", "Show who changed what; export and verify the trail."),
         "reconciliations": (
             "payd.cli.reconciliations:reconciliations",
             "Show reconciliation results and findings.",

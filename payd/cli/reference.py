@@ -57,6 +57,7 @@ _SECTIONS: Mapping[str, str] = {
     "payments": "Payments",
     "refunds": "Refunds",
     "recovery": "Recovery",
+    "audit": "Audit trail",
     "inbox": "Inbox",
     "outbox": "Outbox",
     "vault": "Vault",

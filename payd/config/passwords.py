@@ -13,6 +13,7 @@ VAULT_NAMES: Mapping[str, str] = {
     "redis_password": "redis.password",
     "nats_account_signing_seed": "nats.account_signing_seed",
     "quote_key": "payments.quote_key",
+    "audit_signing_key": "audit.signing_key",
 }
 #: Secrets that the daemon cannot start without.
 _REQUIRED = ("database.password",)

@@ -1,5 +1,6 @@
 """The configuration tree: every section and setting with default, bounds, variable, meaning."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -255,6 +256,26 @@ class Recovery(Section):
     )
 
 
+def _is_signing_key(key: Secret | None) -> Secret | None:
+    if key is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", key.reveal()):
+        raise ValueError("must be 64 hexadecimal digits: `openssl rand -hex 32`")
+    return key
+
+
+class Audit(Section):
+    """Signatures over the audit trail."""
+
+    signing_key: Annotated[Secret | None, AfterValidator(_is_signing_key)] = setting(
+        None,
+        "Ed25519 key that signs checkpoints and exports of the audit trail, the same for all"
+        " daemons; `payd audit public-key` shows the other half.",
+    )
+    signing_key_file: Path | None = setting(None, "File with that key: `openssl rand -hex 32`.")
+    checkpoint_interval_s: float = setting(
+        3600.0, "Seconds between two signed checkpoints.", gt=0, le=86_400
+    )
+
+
 class Inbox(Section):
     """Stored evidence: webhooks and provider reports."""
 
@@ -353,6 +374,7 @@ class Config(Section):
     payments: Payments = Payments()
     refunds: Refunds = Refunds()
     recovery: Recovery = Recovery()
+    audit: Audit = Audit()
     inbox: Inbox = Inbox()
     outbox: Outbox = Outbox()
     vault: Vault = Vault()

@@ -229,6 +229,7 @@ def support_loops(parts: Parts, reloads: ReloadRequests | None) -> Mapping[str, 
             adapters.inbox.forget_raw_bodies, timedelta(days=config.inbox.raw_retention_days)
         ),
         "ledger sums": _maintenance(adapters.receipts.fold),
+        "audit checkpoints": partial(bridge.aio, adapters.checkpoints.run),
         "measurements": partial(_measure, parts),
         "money to watch": partial(_measure_money, parts),
         "certificates": partial(_watch_certificates, parts),

@@ -195,6 +195,8 @@ def _environment(
     }
     if "PAYD_PAYMENTS_QUOTE_KEY_FILE" not in os.environ:
         ours["PAYD_PAYMENTS_QUOTE_KEY"] = state.secret("quote_key")
+    if "PAYD_AUDIT_SIGNING_KEY_FILE" not in os.environ:
+        ours["PAYD_AUDIT_SIGNING_KEY"] = state.secret("audit_signing_key", 32)
     # Outside a checkout, use the configuration and prices that ship with the installed wheel.
     here = DEFAULT_FILE if DEFAULT_FILE.exists() else shipped("config") / "payd.yaml"
     ours["PAYD_CONFIG"] = str(here.absolute())

@@ -60,12 +60,12 @@ class StateDir:
         """Whether the secret has been generated."""
         return (self.data / f"{name}.secret").exists()
 
-    def secret(self, name: str) -> str:
-        """Return a random secret, generated once and kept beside the data."""
+    def secret(self, name: str, size: int = 16) -> str:
+        """Return a random secret of `size` bytes in hex, kept beside the data."""
         path = self.data / f"{name}.secret"
         with contextlib.suppress(FileNotFoundError):
             return path.read_text()
-        value = secrets.token_hex(16)
+        value = secrets.token_hex(size)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(value)
         return value

@@ -92,6 +92,9 @@ class Metrics:
             "Unix time when the last reconciliation ended.",
             ("provider",),
         )
+        self.audit_checkpoint_at = self._gauge(
+            "audit_checkpoint_time_seconds", "Unix time of the newest signed audit checkpoint."
+        )
         self.findings = self._gauge(
             "reconciliation_findings", "Findings of the last reconciliation.", ("provider", "kind")
         )

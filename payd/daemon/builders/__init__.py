@@ -7,6 +7,7 @@ decides what runs and when.
 from payd import __version__
 from payd.daemon.builders.adapters import (
     Adapters,
+    audit_key,
     build_adapters,
     build_stream,
     build_stream_setup,
@@ -30,6 +31,7 @@ __all__ = [
     "Adapters",
     "CurrentConfig",
     "UseCases",
+    "audit_key",
     "build_adapters",
     "build_audit",
     "build_grpc",

@@ -7,12 +7,16 @@ from datetime import timedelta
 
 import attrs
 
+from payd import telemetry
+from payd.adapters.audit.keys import KeyRefused, SigningKey
 from payd.adapters.nats.identity import NatsIdentity
 from payd.adapters.nats.publisher import JetStreamPublisher
 from payd.adapters.nats.setup import StreamSetup
 from payd.adapters.nats.stream import StreamLimits, dead_letter_config, stream_config
 from payd.adapters.payment_changes import PolledChanges
 from payd.adapters.postgres.accounts import PostgresAccounts
+from payd.adapters.postgres.audit_chain import PostgresAuditChain
+from payd.adapters.postgres.checkpoints import Checkpoints
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.history import PostgresHistories
 from payd.adapters.postgres.inbox import PostgresInbox
@@ -31,6 +35,8 @@ from payd.config import Config
 from payd.domain.decide import Rules
 from payd.telemetry import Metrics, register_secret
 from payd.telemetry.tracing import Tracer
+
+_log = telemetry.get_logger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +58,7 @@ class Adapters:
     leases: PostgresLeases
     reconciliations: PostgresReconciliations
     money_to_watch: PostgresMoneyToWatch
+    checkpoints: Checkpoints
     stream: JetStreamPublisher
     limiter: RateLimiter
     #: None without a collector of spans.
@@ -84,7 +91,7 @@ def build_adapters(
     def observe_batch(statement: str, size: int) -> None:
         metrics.batch_size.labels(statement).observe(size)
 
-    changes = PolledChanges(config.grpc.max_watches)
+    changes, leases = PolledChanges(config.grpc.max_watches), PostgresLeases(database)
     store = PostgresStore(
         database,
         config.environment,
@@ -106,9 +113,17 @@ def build_adapters(
         inbox=PostgresInbox(database, observe_batch),
         outbox=PostgresOutbox(database, changes.wake),
         receipts=PostgresReceipts(database),
-        leases=PostgresLeases(database),
+        leases=leases,
         reconciliations=PostgresReconciliations(database),
         money_to_watch=PostgresMoneyToWatch(database),
+        checkpoints=Checkpoints(
+            chain=PostgresAuditChain(database),
+            leases=leases,
+            clock=SystemClock(),
+            key=lambda: audit_key((current or (lambda: config))()),
+            interval=timedelta(seconds=config.audit.checkpoint_interval_s),
+            on_signed=lambda signed: metrics.audit_checkpoint_at.set(signed.time.timestamp()),
+        ),
         stream=build_stream(
             config, current, lambda outcome: metrics.nats_renewals.labels(outcome).inc()
         ),
@@ -128,6 +143,19 @@ def build_tracer(config: Config) -> Tracer | None:
     from payd.adapters.open_telemetry import OtelTracer
 
     return OtelTracer(config.tracing.endpoint, config.tracing.service_name, config.environment)
+
+
+def audit_key(config: Config) -> SigningKey | None:
+    """The key that signs checkpoints and exports; None without one, or if a vault's is no key."""
+    if config.audit.signing_key is None:
+        return None
+    seed = config.audit.signing_key.reveal()
+    register_secret(seed)
+    try:
+        return SigningKey(seed)
+    except KeyRefused as error:
+        _log.error("audit_key_refused", error=str(error))
+        return None
 
 
 def payment_rules(config: Config) -> Rules:

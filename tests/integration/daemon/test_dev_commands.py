@@ -25,6 +25,7 @@ JANUARY_1970 = ("--from", "1970-01-01", "--to", "1970-01-31")
 #: What starts something, or works on files only.
 NEEDS_NO_DAEMON = {
     *("dev", "serve", "init", "config reference"),
+    "audit verify",
     *("plugin new", "plugin check", "plugin checks"),
 }
 #: Command → its arguments, its exit code, and what it prints.
@@ -60,6 +61,9 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "providers": ((), 0, "mock"),
     "receipts list": ((), 0, "no unmatched receipts"),
     "receipts attach": (("tempo:7", NO_ONE), 1, "no payment has this id"),
+    "audit show": ((NO_ONE,), 1, "has an audit trail"),
+    "audit export": ((), 0, '"kind":"trailer"'),
+    "audit public-key": ((), 0, "BEGIN PUBLIC KEY"),
     "reconciliations": ((), 0, "provider"),
     "doctor": ((), 0, "serving, over mutual TLS"),
     "tempo audit": ((), 1, "the provider tempo is not enabled: set TEMPO_ENABLED"),

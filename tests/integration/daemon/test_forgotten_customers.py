@@ -5,6 +5,7 @@ import re
 import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -12,6 +13,7 @@ from uuid import UUID
 import grpc
 import pytest
 from payd_client.proto import payment_pb2 as pb
+from support.audit_exports import KEY
 from support.daemon import (
     PATIENT,
     Client,
@@ -24,7 +26,10 @@ from support.daemon import (
     running_daemon,
     wait_until_published,
 )
+from support.forks import run_payd
 
+from payd.adapters.audit.keys import PublicKeys
+from payd.adapters.audit.verify import verify
 from payd.dev.postgres import binaries
 
 ADA = "user-ada"
@@ -250,6 +255,13 @@ def _forgotten_payments_are_still_read(
     with pytest.raises(grpc.RpcError) as refused:
         client.call("InitiatePayment", other)
     assert reason_of(refused.value) == "IDEMPOTENCY_KEY_REUSED"
+    export = run_payd(
+        *("audit", "export"),
+        env=place.environment(PAYD_AUDIT_SIGNING_KEY="5e" * 32),
+        cwd=place.data,
+    ).stdout
+    assert "pii" not in export
+    assert verify(BytesIO(export.encode()), PublicKeys(KEY.public_pem())).payments >= 4
     trail = rows(
         place,
         "SELECT actor, certificate, event_type FROM payment_events"

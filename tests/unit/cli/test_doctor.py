@@ -12,7 +12,7 @@ from unit.cli.conftest import Process
 from unit.cli.scripted_daemon import ScriptedDaemon, on_plain_asyncio
 
 from payd.cli.ask_daemon import ClientFiles, Finding, ask_grpc
-from payd.cli.doctor import _certificates
+from payd.cli.doctor import _certificates, audit_finding
 from payd.dev.pki import ensure_pki
 
 LIFE = timedelta(days=365)
@@ -75,6 +75,19 @@ def test_a_key_of_another_certificate_is_a_finding(own: Path) -> None:
     assert "mismatch" in finding.detail.lower()
 
 
+@pytest.mark.parametrize(
+    ("age_h", "ok", "said"),
+    [(None, True, "no checkpoint yet"), (2, True, "checkpoint of"), (4, False, "daemon's log")],
+)
+def test_an_old_checkpoint_of_the_audit_trail_is_a_finding(
+    age_h: int | None, ok: bool, said: str
+) -> None:
+    now = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    newest = None if age_h is None else now - timedelta(hours=age_h)
+    finding = audit_finding(newest, now, timedelta(hours=1))
+    assert (finding.ok, said in finding.detail) == (ok, True)
+
+
 def test_everything_down_is_reported_line_by_line_and_ends_with_1(
     process: Process, own: Path, tmp_path: Path
 ) -> None:
@@ -108,6 +121,7 @@ def test_everything_down_is_reported_line_by_line_and_ends_with_1(
         "Redis": False,
         "daemon": False,
         "gRPC": False,
+        "audit trail": True,
         "providers": False,
     }
     assert "hunter2" not in ran.stdout + ran.stderr

@@ -11,6 +11,7 @@ from unit.cli.conftest import Alone
 
 from payd.cli.doctor import clock_finding
 from payd.config import load_config, load_prices
+from payd.daemon.builders import audit_key
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -35,6 +36,7 @@ def test_the_settings_are_valid_for_production(alone: Alone, tmp_path: Path) -> 
     password = (folder / "secrets" / "db_password").read_text()
     assert config.database.password is not None
     assert config.database.password.reveal() == password
+    assert audit_key(config) is not None
     assert f"PASSWORD '{password}'" in (folder / "database.sql").read_text()
     assert load_prices(folder / "pricing.yaml").currencies == ("USD",)
 
@@ -45,7 +47,7 @@ def test_secrets_are_for_their_owner_alone(alone: Alone, tmp_path: Path) -> None
     private = [tmp_path / "database.sql", *(tmp_path / "secrets").iterdir()]
     private += (tmp_path / "pki").glob("*.key")
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
-    assert len(private) == 7
+    assert len(private) == 8
 
 
 def test_the_certificate_has_the_names_of_the_host(alone: Alone, tmp_path: Path) -> None:

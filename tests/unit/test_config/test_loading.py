@@ -93,8 +93,8 @@ def test_missing_tls_files_are_named(tmp_path: Path) -> None:
 
 def test_every_setting_can_come_from_its_variable(tmp_path: Path) -> None:
     present = tmp_path / "present"
-    present.write_text("something" * 4)
-    unset = {"file": str(present), "secret": "hunter2", "secrets": "k" * 32, "text": "a:1"}
+    present.write_text("5e" * 32)
+    unset = {"file": str(present), "secret": "5e" * 32, "secrets": "k" * 32, "text": "a:1"}
     unset["integer"] = "1"
     authority = tmp_path / "ca.crt"
     authority.write_bytes(Authority.new().pem())

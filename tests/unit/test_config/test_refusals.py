@@ -105,6 +105,7 @@ BROKEN: list[tuple[str, dict[str, str], str]] = [
     ("", {"PAYD_PAYMENTS_QUOTE_KEY": "short"}, "payments.quote_key"),
     (f"payments: {{quote_key: {'k' * 32}}}", {}, "payments.quote_key"),
     (f"payments: {{quote_key: [{'k' * 32}]}}", {}, "payments.quote_key"),
+    ("", {"PAYD_AUDIT_SIGNING_KEY": "ab" * 31}, "audit.signing_key"),
     ("providers: {failure_mode: lenient}", {}, "providers.failure_mode"),
     ("", {"PAYD_CRASH_AT": "after the insert"}, "crash_at"),
     # settings that do not go together
