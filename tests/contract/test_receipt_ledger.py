@@ -194,6 +194,19 @@ async def test_a_decision_gives_the_receipt_to_its_payment(stores: Stores) -> No
     assert await stores.payments.get(payment.id) == await stores.newest(payment)
 
 
+async def test_a_receipt_is_stored_as_its_payment_counts_it(stores: Stores) -> None:
+    receipt = a_receipt()
+    other = attrs.evolve(receipt, asset="0x" + "77" * 20, amount=1)
+    await stores.inbox.put(a_token_payment().provider, [reported(other)])
+
+    new = await stores.payments.insert(a_token_payment(), CALLER)
+    payment = await stores.learn(new, (receipt,))
+
+    stored = await stores.receipts.get_receipt(payment.provider, receipt.id)
+    assert stored is not None
+    assert (stored.receipt, stored.payment_id) == (receipt, payment.id)
+
+
 async def test_a_receipt_that_the_ledger_did_not_have_is_added_with_its_payment(
     stores: Stores,
 ) -> None:

@@ -429,9 +429,10 @@ received AS (
         )
     ORDER BY w.provider, r.id
     ON CONFLICT (provider, id) DO UPDATE
+    -- The asset, too: the ledger may have another report of a receipt that no payment had.
     SET
-        payment_id = excluded.payment_id, amount = excluded.amount, state = excluded.state,
-        time = excluded.time
+        payment_id = excluded.payment_id, asset = excluded.asset, amount = excluded.amount,
+        state = excluded.state, time = excluded.time
 ),
 
 announced AS (
