@@ -80,8 +80,9 @@ class PaymentStore(Protocol):
 
         Written are the payment and those of its receipts, refunds and disputes that differ from
         `before`. Returns False, and writes nothing, if `before` is no longer the newest version,
-        if another payment has one of the receipts or disputes, or a refund with the provider's
-        reference of one of the refunds, or if another refund has the idempotency key of one.
+        if another payment has the provider reference, one of the receipts or disputes, or a refund
+        with the provider's reference of one of the refunds, or if another refund has the
+        idempotency key of one.
         """
 
     async def commit_all(self, commits: Sequence[Commit]) -> Sequence[bool]:

@@ -17,6 +17,7 @@ from payd.domain.dispute import Dispute
 from payd.domain.errors import PaymentNotFound, StoreUnavailable
 from payd.domain.evidence import (
     Conflict,
+    Created,
     Evidence,
     NotClosable,
     RefundAnswered,
@@ -37,7 +38,8 @@ _ROUNDS_MAX = 200
 class BelongsElsewhere(Exception):
     """Something in the evidence belongs to another payment; nothing was written.
 
-    It is a receipt, a refund or a dispute of the provider, or the idempotency key of a refund.
+    It is an object, a receipt, a refund or a dispute of the provider, or the idempotency key of a
+    refund.
     """
 
 
@@ -200,7 +202,7 @@ def _parts(evidence: Evidence) -> Sequence[tuple[str, Evidence]]:
         case NotClosable(snapshot=snapshot):
             bare = attrs.evolve(snapshot, refunds=(), disputes=())
             return _parts_of_object(snapshot, NotClosable(snapshot=bare))
-        case RefundSnapshot(reference=name) | Dispute(id=name):
+        case Created(reference=name) | RefundSnapshot(reference=name) | Dispute(id=name):
             return [(name, evidence)]
         case RefundAnswered(answer=RefundSnapshot(reference=name)):
             return [(name, evidence)]

@@ -28,6 +28,7 @@ from payd.domain.decide import Decision, decide
 from payd.domain.evidence import (
     AskAgain,
     CancelRequested,
+    Conflict,
     Created,
     Evidence,
     Observation,
@@ -201,6 +202,39 @@ async def test_a_decision_on_an_old_version_writes_nothing(stores: Stores) -> No
     assert await stores.newest(old) == pending
     assert await stores.payments.audit_trail(old.id) == trail
     assert await stores.outbox.depth() == (0, 0.0)
+
+
+async def test_the_providers_object_of_another_payment_is_not_written(stores: Stores) -> None:
+    first = await stores.learn(await stores.add(), created(reference="cs_1"))
+    second, third = await stores.add(), await stores.add()
+    taken, free = [
+        decide(payment, created(reference=reference), NOW)
+        for payment, reference in ((second, "cs_1"), (third, "cs_3"))
+    ]
+    assert taken is not None
+    assert free is not None
+
+    commits = [
+        Commit(before=second, decision=taken, origin=CALLER),
+        Commit(before=third, decision=free, origin=CALLER),
+    ]
+    assert await stores.payments.commit_all(commits) == [False, True]
+
+    assert await stores.payments.find("mock", "cs_1") == await stores.newest(first)
+    assert await stores.newest(second) == second
+
+
+async def test_a_commit_keeps_the_count_of_checks_that_were_claimed_meanwhile(
+    stores: Stores,
+) -> None:
+    payment = await stores.add(next_check_time=NOW)
+    [claimed] = await stores.payments.claim_status_checks(NOW, 1, 60)
+    decision = decide(payment, Conflict(detail="other content"), NOW)
+    assert decision is not None
+
+    assert await stores.payments.commit(payment, decision, CALLER)
+
+    assert (await stores.newest(payment)).checks == claimed.checks == 1
 
 
 async def test_a_decision_about_an_unknown_payment_writes_nothing(stores: Stores) -> None:

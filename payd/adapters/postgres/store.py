@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+import asyncpg
 import attrs
 
 from payd.adapters.audit.chain import content_of
@@ -35,6 +36,9 @@ from payd.ports import Commit, Name, Position, RefundFilter
 
 #: Interval of polling for the answer to another daemon; our own answers arrive at once.
 _ANSWER_POLL_S = 0.1
+
+#: The index that refuses the provider's object of another payment.
+_ONE_PAYMENT_PER_OBJECT = "one_payment_per_provider_object"
 
 #: The names in `find_payment`, all unset; a caller sets some.
 _NO_NAME: dict[str, object] = dict.fromkeys(
@@ -389,14 +393,20 @@ class PostgresStore:
     async def _commit_all(self, records: Sequence["_Record"]) -> Sequence[bool]:
         decisions = dumps([record.fields for record in records])
         audits = [record.audit for record in records]
-        if any(record.fields["refunds"] or record.fields["disputes"] for record in records):
-            rows = await self._database.fetch(
-                "commit_with_refunds", decisions=decisions, audits=audits
-            )
-        else:
-            rows = await self._database.fetch(
-                "commit_decisions", decisions=decisions, audits=audits
-            )
+        try:
+            if any(record.fields["refunds"] or record.fields["disputes"] for record in records):
+                rows = await self._database.fetch(
+                    "commit_with_refunds", decisions=decisions, audits=audits
+                )
+            else:
+                rows = await self._database.fetch(
+                    "commit_decisions", decisions=decisions, audits=audits
+                )
+        except asyncpg.UniqueViolationError as error:
+            # The batcher sends each decision of a batch that failed alone.
+            if len(records) == 1 and error.constraint_name == _ONE_PAYMENT_PER_OBJECT:
+                return [False]
+            raise
         written = {row["id"] for row in rows}
         return [record.id in written for record in records]
 

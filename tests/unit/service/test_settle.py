@@ -7,6 +7,7 @@ from functools import partial
 import attrs
 import pytest
 import trio
+from unit.service.fakes import OUTCOME_UNKNOWN
 from unit.service.world import CALLER, World
 
 from payd.domain.attention import Attention
@@ -15,6 +16,7 @@ from payd.domain.errors import PaymentNotFound, StoreUnavailable
 from payd.domain.evidence import (
     AskAgain,
     CancelRequested,
+    Created,
     Evidence,
     ProviderStatus,
     Receipt,
@@ -215,3 +217,17 @@ async def _pay_late(world: World) -> None:
 def _receipt(name: str, amount: int) -> tuple[Receipt, ...]:
     time = World().clock.now()
     return (Receipt(id=name, asset="USD", amount=amount, state=ReceiptState.CONFIRMED, time=time),)
+
+
+async def test_the_providers_object_of_another_payment_is_a_contradiction(world: World) -> None:
+    first = await world.initiate()
+    world.provider.replies["create"].append(OUTCOME_UNKNOWN)
+    second = await world.initiate(idempotency_key="key-2")
+    assert first.provider_reference is not None
+    same = Created(reference=first.provider_reference, next_action=None)
+
+    after = await world.settle.settle(second, same, CALLER)
+
+    assert (after.status, after.provider_reference) == (Status.CREATING, None)
+    assert after.attention == {Attention.CONFLICTING_EVIDENCE, *second.attention}
+    assert await world.settle.apply(after, same, CALLER) == (after, False)
