@@ -109,7 +109,7 @@ browser: $(FOR_TEST) ## A person pays, in headless Chromium
 
 campaign: $(FOR_TEST) ## The long campaigns: every crash point many times, and new examples for every property
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest tests/unit tests/walks --ignore=tests/unit/cli -q
-	@$(BIN)/python -m pytest tests/integration -m campaign --campaign
+	@$(BIN)/python -m pytest tests/contract tests/integration -m campaign --campaign
 
 bench: $(FOR_TEST) ## Throughput, latency and CPU beside minimal servers; 15 minutes at most
 	@$(BIN)/python -m bench $(ARGS)

@@ -14,7 +14,7 @@ from payd.adapters.wakeup import WakeUp
 from payd.ports import OutboxRow
 
 #: Delay until a row that could not be published can be claimed again.
-_RETRY_IN = timedelta(seconds=1)
+RETRY_IN = timedelta(seconds=1)
 _PAGE = 500
 
 
@@ -46,7 +46,7 @@ class PostgresOutbox:
             "release_outbox",
             row_ids=list(errors),
             errors=list(errors.values()),
-            retry_in=_RETRY_IN,
+            retry_in=RETRY_IN,
         )
 
     async def depth(self) -> tuple[int, float]:

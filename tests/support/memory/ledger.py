@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+import attrs
+
 from payd.domain.evidence import Observation, Outflow, Receipt, ReceiptState
 from payd.domain.payment import Payment
 from payd.ports import WATCH, Book, Lease, LeaseLost, Report, StoredReceipt
@@ -23,18 +25,16 @@ class MemoryLedger:
 
     def record(self, provider: str, reports: Sequence[Report], outflows: Sequence[Outflow]) -> None:
         """Record new receipts and outflows, and more final states of known receipts."""
-        for report in reports:
-            if not (isinstance(report, Observation) and isinstance(report.fact, tuple)):
-                continue
-            for receipt in report.fact:
-                known = self._receipts.get((provider, receipt.id))
-                if known is None or _becomes(known, receipt):
-                    self._receipts[provider, receipt.id] = StoredReceipt(
-                        provider=provider,
-                        receipt=receipt,
-                        reference=report.reference,
-                        payment_id=None,
-                    )
+        for receipt, reference in _most_final(reports):
+            known = self._receipts.get((provider, receipt.id))
+            if known is None:
+                known = StoredReceipt(
+                    provider=provider, receipt=receipt, reference=reference, payment_id=None
+                )
+            elif _becomes(known, receipt):
+                newer = attrs.evolve(known.receipt, state=receipt.state, time=receipt.time)
+                known = attrs.evolve(known, receipt=newer)
+            self._receipts[provider, receipt.id] = known
         for outflow in outflows:
             self._outflows.setdefault((provider, outflow.id), outflow)
 
@@ -106,6 +106,17 @@ class MemoryLease:
         if self._is_ours:
             self._is_ours = False
             self._held.discard(self.lease.name)
+
+
+def _most_final(reports: Sequence[Report]) -> Iterable[tuple[Receipt, str]]:
+    """Each receipt once, in its most final state, with what it names."""
+    found: dict[str, tuple[Receipt, str]] = {}
+    for report in reports:
+        if isinstance(report, Observation) and isinstance(report.fact, tuple):
+            for receipt in report.fact:
+                if receipt.id not in found or receipt.outranks(found[receipt.id][0]):
+                    found[receipt.id] = receipt, report.reference
+    return found.values()
 
 
 def _becomes(known: StoredReceipt, receipt: Receipt) -> bool:

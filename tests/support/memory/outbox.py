@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from payd.adapters.events import EventRow
+from payd.adapters.postgres import outbox as postgres
 from payd.domain.decide import EventType
 from payd.plugins.context import Clock
 from payd.ports import OutboxRow, PublishError
@@ -47,10 +48,9 @@ class MemoryOutbox(Queue[OutboxRow]):
         self.settle(row_ids, "published")
 
     async def release(self, errors: Mapping[int, str]) -> None:
-        """Release rows without a delay."""
         for row_id, error in errors.items():
             self.rows[row_id].error = error
-        self.put_back(errors, retry_in_s=0)
+        self.put_back(errors, postgres.RETRY_IN.total_seconds())
 
     async def depth(self) -> tuple[int, float]:
         waiting = [held.create_time for held in self.open_rows()]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import attrs
@@ -23,6 +24,8 @@ from payd.adapters.columns import (
 from payd.adapters.events import AuditRow, outbox_row_of
 from payd.adapters.personal import SALT_BYTES, part
 from payd.domain.decide import Decision
+from payd.domain.dispute import Dispute
+from payd.domain.evidence import Receipt
 from payd.domain.payment import Customer, Origin, Payment
 from payd.domain.refund import Refund, RefundStatus
 from payd.domain.sums import sum_receipts
@@ -41,6 +44,7 @@ from support.memory.outbox import MemoryOutbox
 from support.memory.queue import Bell
 
 DAY = timedelta(days=1)
+_Part = TypeVar("_Part", Receipt, Refund, Dispute)
 
 
 class MemoryStore:
@@ -136,13 +140,7 @@ class MemoryStore:
         if inbox_ids:
             details["reports"] = list(inbox_ids)
         self._write_audit(after, decision.audit_event, origin, details)
-        receipts = {receipt.id: receipt for receipt in (*current.receipts, *after.receipts)}
-        self._payments[after.id] = attrs.evolve(
-            after,
-            receipts=tuple(receipts.values()),
-            refunds=tuple(sorted(after.refunds, key=lambda one: (one.create_time, one.id))),
-            disputes=tuple(sorted(after.disputes, key=lambda one: (one.open_time, one.id))),
-        )
+        self._payments[after.id] = _merged(current, before, after)
         self._changed.ring()
         return True
 
@@ -280,7 +278,13 @@ class MemoryStore:
                 return
 
     def _is_taken(self, after: Payment) -> bool:
-        """Whether another refund has the key or the reference, or another payment a dispute."""
+        """Whether another refund has the key or the reference, or another payment the rest."""
+        if any(
+            payment.provider_reference == after.provider_reference is not None
+            for payment in self._payments.values()
+            if payment.provider == after.provider and payment.id != after.id
+        ):
+            return True
         disputed = {
             dispute.id
             for payment in self._payments.values()
@@ -342,6 +346,38 @@ class MemoryStore:
         rows.append(
             ExportedRow(version=row.version, content=content, hash=hash_now, checkpoint=None)
         )
+
+
+def _merged(current: Payment, before: Payment, after: Payment) -> Payment:
+    """The stored payment with what the decision changed.
+
+    Claims and schedules of checks make no new version, so they may be newer than `before`.
+    """
+    listed = {"receipts", "refunds", "disputes", "customer", "sums"}
+    changed = {
+        field.name: getattr(after, field.name)
+        for field in attrs.fields(Payment)
+        if field.name not in listed and getattr(after, field.name) != getattr(before, field.name)
+    }
+    receipts = _changed(current.receipts, before.receipts, after.receipts)
+    refunds = _changed(current.refunds, before.refunds, after.refunds)
+    disputes = _changed(current.disputes, before.disputes, after.disputes)
+    return attrs.evolve(
+        current,
+        **changed,
+        receipts=tuple(receipts),
+        refunds=tuple(sorted(refunds, key=lambda one: (one.create_time, one.id))),
+        disputes=tuple(sorted(disputes, key=lambda one: (one.open_time, one.id))),
+    )
+
+
+def _changed(
+    current: Sequence[_Part], before: Sequence[_Part], after: Sequence[_Part]
+) -> Collection[_Part]:
+    """The stored parts of a payment with those that are new or changed."""
+    return (
+        {one.id: one for one in current} | {one.id: one for one in after if one not in before}
+    ).values()
 
 
 def _position(refund: Refund) -> tuple[datetime, UUID]:
