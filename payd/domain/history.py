@@ -1,15 +1,17 @@
 """What is stored about one payment: its changes in their order, and what stands around them."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import attrs
 
 from payd.domain.decide import Rules
-from payd.domain.evidence import Receipt
+from payd.domain.dispute import Dispute
+from payd.domain.evidence import Conflict, Receipt, Snapshot
 from payd.domain.payment import Payment
-from payd.domain.refund import RefundTerms
+from payd.domain.refund import RefundSnapshot, RefundTerms
+from payd.domain.refunds import REFUND_STUCK_AFTER
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +37,10 @@ class Change:
     first_time: datetime
 
 
+#: What an observation says, see `Observation.fact`.
+Fact = Snapshot | tuple[Receipt, ...] | RefundSnapshot | Dispute | Conflict
+
+
 @attrs.frozen(kw_only=True)
 class StoredReport:
     """A row of the inbox: what a provider has reported."""
@@ -45,6 +51,8 @@ class StoredReport:
     attempts: int = 0
     #: When a report that waits is tried next, at the earliest.
     retry_time: datetime | None = None
+    #: What it says about the payment, as far as payd can read it.
+    facts: tuple[Fact, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -97,6 +105,12 @@ class Circumstances:
     is_enabled: bool = True
     #: Whether the provider can close a payment.
     can_close: bool = True
+    #: Names and decimals of the provider's tokens, by their addresses in lower case.
+    tokens: Mapping[str, tuple[str, int]] = attrs.field(factory=dict)
+    #: Whether the provider can find a payment whose request got no answer.
+    can_look_up: bool = True
+    #: How long after its request payd itself can find out what became of a refund.
+    refund_settle_after: timedelta = REFUND_STUCK_AFTER
     #: None if the provider cannot refund.
     refund_terms: RefundTerms | None = attrs.field(factory=RefundTerms)
     rules: Rules = attrs.field(factory=Rules)

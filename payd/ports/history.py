@@ -40,8 +40,10 @@ class Histories(Protocol):
         One that was published after that time waits.
         """
 
-    async def reports(self, ids: Collection[int]) -> Mapping[int, StoredReport]:
-        """Rows of the inbox by their ids; unknown ones are left out."""
+    async def reports(
+        self, ids: Collection[int]
+    ) -> Mapping[int, tuple[StoredReport, ProviderEvent | None]]:
+        """Rows of the inbox by their ids, as for `waiting_reports`; unknown ones are left out."""
 
     async def later_reports(
         self, payment_id: UUID, until: datetime, most: int
@@ -54,6 +56,7 @@ class Histories(Protocol):
         """Up to `most` reports of a provider that are not settled, oldest first.
 
         Those that name one of `names`, and events, which have no name until they are translated.
+        The facts of an event are not known either; it comes with the report.
         """
 
     async def unmatched_receipts(

@@ -1,18 +1,20 @@
 """ExplainPayment: read what is stored about a payment, and let the rules explain it."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import attrs
 
 from payd.domain.errors import InvalidField, PaymentNotFound
+from payd.domain.evidence import Observation
 from payd.domain.explain import explain
 from payd.domain.explanation import Explanation
 from payd.domain.history import Circumstances, History, StoredReport
 from payd.domain.payment import Payment
 from payd.domain.refund import RefundTerms
-from payd.plugins.capabilities import Cancel, RefundCapabilities
+from payd.domain.refunds import REFUND_STUCK_AFTER
+from payd.plugins.capabilities import Cancel, Lookup, RefundCapabilities
 from payd.plugins.interface import ProviderEvent
 from payd.ports import Histories, PaymentStore, ProviderPort, Trail
 from payd.ports.provider import Untranslatable
@@ -99,13 +101,22 @@ class ExplainPayment:
             changes=trail.changes,
             before=trail.before,
             left_out=trail.left_out,
-            reports=await self.histories.reports(ids) if ids else {},
+            reports=await self._reports(ids, names, provider),
             waiting=tuple(waiting),
             events=tuple(await self.histories.events(payment.id, until, _EVENTS_MAX)),
             unmatched=tuple(
                 await self.histories.unmatched_receipts(payment, names, moved_by, _RECEIPTS_MAX)
             ),
         )
+
+    async def _reports(
+        self, ids: Set[int], names: Set[str], provider: ProviderPort | None
+    ) -> Mapping[int, StoredReport]:
+        found = await self.histories.reports(ids) if ids else {}
+        return {
+            row_id: report if event is None else _translated(report, event, names, provider)
+            for row_id, (report, event) in found.items()
+        }
 
     async def _waiting(
         self, payment: Payment, names: Set[str], provider: ProviderPort | None
@@ -115,7 +126,7 @@ class ExplainPayment:
             payment.provider, names | refunds, _REPORTS_MAX
         )
         return [
-            report
+            report if event is None else _translated(report, event, names, provider)
             for report, event in found
             if event is None or (provider is not None and _names(event, provider) & names)
         ]
@@ -130,6 +141,14 @@ class ExplainPayment:
             is_present=is_present,
             is_enabled=provider is not None,
             can_close=capabilities is None or capabilities.cancel is Cancel.CLOSES,
+            tokens={
+                token.token_address.lower(): (token.code, token.decimals)
+                for entry in self.settle.providers.registered()
+                if entry.provider.name == payment.provider
+                for token in entry.method.crypto_currencies
+            },
+            can_look_up=capabilities is None or capabilities.lookup is not Lookup.NONE,
+            refund_settle_after=refunds.idempotency_window if refunds else REFUND_STUCK_AFTER,
             refund_terms=self._terms(refunds),
             rules=self.settle.rules_of(payment),
         )
@@ -138,9 +157,24 @@ class ExplainPayment:
         return None if refunds is None else refund_terms(refunds, self.approval_from)
 
 
+def _translated(
+    report: StoredReport, event: ProviderEvent, names: Set[str], provider: ProviderPort | None
+) -> StoredReport:
+    """The report with what its event says about the payment."""
+    if provider is None:
+        return report
+    said = (one.fact for one in _observations(event, provider) if one.reference in names)
+    return attrs.evolve(report, facts=tuple(said))
+
+
 def _names(event: ProviderEvent, provider: ProviderPort) -> Set[str]:
-    """References that an event names; none if it cannot be translated."""
+    """References that an event names."""
+    return {observation.reference for observation in _observations(event, provider)}
+
+
+def _observations(event: ProviderEvent, provider: ProviderPort) -> Sequence[Observation]:
+    """What an event says; nothing if it cannot be translated."""
     try:
-        return {observation.reference for observation in provider.translate(event)}
+        return provider.translate(event)
     except Untranslatable:
-        return frozenset()
+        return ()

@@ -204,7 +204,17 @@ async def test_reports_are_found_by_the_id_of_their_row(stores: Stores) -> None:
     assert trail.changes[-1].report_ids == (row.id,)
     found = await stores.histories.reports([row.id, 10**9])
     assert list(found) == [row.id]
-    assert (found[row.id].event_id, found[row.id].attempts) == ("evt_1", 1)
+    report, event = found[row.id]
+    assert (report.event_id, report.attempts, report.retry_time) == ("evt_1", 1, None)
+    assert (report.facts, event) == ((Conflict(),), None)
+
+
+async def test_an_event_is_found_by_the_id_of_its_row(stores: Stores) -> None:
+    event = ProviderEvent(id="e1", type="t", content={"a": 1})
+    await stores.inbox.put("mock", [event])
+    [row] = await stores.inbox.claim(10, 60)
+    [(report, found)] = (await stores.histories.reports([row.id])).values()
+    assert (report.event_id, report.facts, found) == ("e1", (), event)
 
 
 async def test_reports_that_were_settled_after_a_time_are_found(stores: Stores) -> None:
@@ -237,6 +247,7 @@ async def test_reports_wait_by_name_and_events_whatever_they_mean(stores: Stores
         ("o1", None),
         ("e1", "e1"),
     ]
+    assert [report.facts for report, _ in found] == [(Conflict(),), ()]
     assert {report.retry_time for report, _ in found} == {None}
     [(first, _)] = await stores.histories.waiting_reports("mock", ["mine"], 1)
     assert first.event_id == "o1"

@@ -9,7 +9,7 @@ from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.replay import Base, trail_of
 from payd.adapters.postgres.reports import readable
 from payd.adapters.postgres.rows import Row, audit_row_of
-from payd.domain.evidence import Receipt, ReceiptState
+from payd.domain.evidence import Observation, Receipt, ReceiptState
 from payd.domain.history import StoredEvent, StoredReport
 from payd.domain.payment import Payment
 from payd.plugins.interface import ProviderEvent
@@ -56,9 +56,11 @@ class PostgresHistories:
         )
         return [StoredEvent(**row) for row in reversed(rows)]
 
-    async def reports(self, ids: Collection[int]) -> Mapping[int, StoredReport]:
+    async def reports(
+        self, ids: Collection[int]
+    ) -> Mapping[int, tuple[StoredReport, ProviderEvent | None]]:
         rows = await self._database.fetch("inbox_reports", ids=list(ids))
-        return {row["id"]: StoredReport(**row) for row in rows}
+        return {row["id"]: _report(row) for row in rows}
 
     async def later_reports(
         self, payment_id: UUID, until: datetime, most: int
@@ -74,12 +76,9 @@ class PostgresHistories:
         rows = await self._database.fetch(
             "waiting_reports", provider=provider, names=list(names), limit=most
         )
-        found = [(_report(row), row["report"] and readable(row["report"])) for row in rows]
-        return [
-            (report, event)
-            for report, event in found
-            if event is None or isinstance(event, ProviderEvent)
-        ]
+        found = [(row["is_event"], *_report(row)) for row in rows]
+        # Nobody can say which payment an event names that cannot be read.
+        return [(report, event) for is_event, report, event in found if event or not is_event]
 
     async def unmatched_receipts(
         self, payment: Payment, names: Collection[str], until: datetime, most: int
@@ -97,8 +96,17 @@ class PostgresHistories:
         return [_receipt(row) for row in rows]
 
 
-def _report(row: Row) -> StoredReport:
-    return StoredReport(**{name: value for name, value in row.items() if name != "report"})
+def _report(row: Row) -> tuple[StoredReport, ProviderEvent | None]:
+    content = readable(row["report"])
+    stored = StoredReport(
+        id=row["id"],
+        event_id=row["event_id"],
+        receive_time=row["receive_time"],
+        attempts=row["attempts"],
+        retry_time=row["retry_time"],
+        facts=(content.fact,) if isinstance(content, Observation) else (),
+    )
+    return stored, content if isinstance(content, ProviderEvent) else None
 
 
 def _receipt(row: Row) -> Receipt:

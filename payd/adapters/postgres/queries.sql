@@ -1586,7 +1586,7 @@ WHERE hash IS NULL AND (:payment_id::uuid IS NULL OR payment_id = :payment_id::u
 LIMIT 1;
 
 -- inbox_reports --
-SELECT id, event_id, receive_time, attempts
+SELECT id, event_id, receive_time, attempts, report, NULL::timestamptz AS retry_time
 FROM inbox
 WHERE id = ANY (:ids::bigint[]);
 
@@ -1613,7 +1613,7 @@ ORDER BY id;
 -- events, which have no reference until they are translated. Each part uses its own index.
 (
     SELECT
-        id, event_id, receive_time, attempts, NULL AS report,
+        id, event_id, receive_time, attempts, report, false AS is_event,
         CASE WHEN attempts > 0 THEN locked_until END AS retry_time
     FROM inbox
     WHERE
@@ -1626,7 +1626,7 @@ ORDER BY id;
 UNION ALL
 (
     SELECT
-        id, event_id, receive_time, attempts, report,
+        id, event_id, receive_time, attempts, report, true AS is_event,
         CASE WHEN attempts > 0 THEN locked_until END AS retry_time
     FROM inbox
     WHERE settle_time IS NULL AND provider = :provider::text AND report ? 'event'

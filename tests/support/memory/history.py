@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import attrs
+
 from payd.adapters.postgres.replay import trail_of
 from payd.domain.evidence import Observation, Receipt
 from payd.domain.history import StoredEvent, StoredReport
@@ -43,9 +45,15 @@ class MemoryHistories:
         ]
         return found[-most:]
 
-    async def reports(self, ids: Collection[int]) -> Mapping[int, StoredReport]:
+    async def reports(
+        self, ids: Collection[int]
+    ) -> Mapping[int, tuple[StoredReport, ProviderEvent | None]]:
         rows = self._store.inbox.rows
-        return {row_id: _report(rows[row_id]) for row_id in ids if row_id in rows}
+        return {
+            row_id: (attrs.evolve(_report(rows[row_id]), retry_time=None), _event(rows[row_id]))
+            for row_id in ids
+            if row_id in rows
+        }
 
     async def later_reports(
         self, payment_id: UUID, until: datetime, most: int
@@ -91,6 +99,11 @@ class MemoryHistories:
         return found[:most]
 
 
+def _event(held: Held[InboxRow]) -> ProviderEvent | None:
+    report = held.row.report
+    return report if isinstance(report, ProviderEvent) else None
+
+
 def _report(held: Held[InboxRow]) -> StoredReport:
     row = held.row
     assert not isinstance(row.report, Unreadable)
@@ -100,4 +113,5 @@ def _report(held: Held[InboxRow]) -> StoredReport:
         receive_time=row.receive_time,
         attempts=held.attempts,
         retry_time=held.locked_until if held.attempts else None,
+        facts=(row.report.fact,) if isinstance(row.report, Observation) else (),
     )
