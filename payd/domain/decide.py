@@ -250,7 +250,7 @@ def _from_creating(after: Payment, evidence: Evidence, now: datetime, rules: Rul
             after.asking is Asking.NOT_ATTEMPTED
             and now >= after.create_time + rules.not_attempted_limit
         ):
-            return _close(after, Status.FAILED, now, _NEVER_SENT)
+            return _close(after, Status.FAILED, now, NEVER_SENT)
         case Absent() if after.asking is not Asking.ANSWERED and now >= after.expire_time:
             return _close(after, Status.EXPIRED, now)
         case CancelRequested():
@@ -372,7 +372,7 @@ def _close(
     return attrs.evolve(after, status=status, close_time=now, failure=failure, ask_deadline=None)
 
 
-_NEVER_SENT = Failure(code="not_attempted", message="The provider could not be reached.")
+NEVER_SENT = Failure(code="not_attempted", message="The provider could not be reached.")
 _CLOSED_ELSEWHERE = Failure(
     code="closed_by_provider", message="The provider closed the payment before it was paid."
 )

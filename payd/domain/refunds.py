@@ -54,7 +54,8 @@ REFUND_CHECK_DELAYS = {
 }
 
 _WAITING = (RefundStatus.AWAITING_APPROVAL, RefundStatus.AWAITING_TRANSFER)
-_NOTHING_LEFT = Failure(
+#: A refund that was stopped because its money was taken back otherwise.
+NOTHING_LEFT = Failure(
     code="nothing_left", message="The money was taken back otherwise before the refund was sent."
 )
 
@@ -69,7 +70,7 @@ def left(payment: Payment) -> int:
     return max(0, payment.confirmed - taken)
 
 
-def _taken(payment: Payment) -> int:
+def taken(payment: Payment) -> int:
     """What was certainly taken back, or is on its way."""
     return max(_live(payment), payment.snapshot_refunded) + _lost(payment)
 
@@ -289,16 +290,16 @@ def stop_unsent(payment: Payment, now: datetime) -> Payment:
 
     Refunds made at the provider and lost disputes do not ask payd what is left.
     """
-    if payment.status.is_open or not 0 < payment.confirmed < _taken(payment):
+    if payment.status.is_open or not 0 < payment.confirmed < taken(payment):
         return payment
     for refund in filter(_is_unsent, payment.refunds):
-        failed = attrs.evolve(refund, status=RefundStatus.FAILED, failure=_NOTHING_LEFT)
+        failed = attrs.evolve(refund, status=RefundStatus.FAILED, failure=NOTHING_LEFT)
         fact = f"refund {refund.id} was not sent"
         payment = flag(put_refund(payment, failed), Attention.CONFLICTING_EVIDENCE, fact, now)
-    taken = _taken(payment)
-    if taken <= payment.confirmed:
+    total = taken(payment)
+    if total <= payment.confirmed:
         return payment
-    fact = f"{taken} of {payment.confirmed} taken back"
+    fact = f"{total} of {payment.confirmed} taken back"
     return flag(payment, Attention.CONFLICTING_EVIDENCE, fact, now)
 
 

@@ -30,7 +30,7 @@ def _inquiry(payment: Payment, dispute: Dispute) -> tuple[str, str]:
     amount = in_asset(payment, dispute.asset, dispute.amount)
     return (
         f"The customer's bank asks about {amount} ({dispute.id}){_why(dispute)}.",
-        "An inquiry moves no money and does not prevent a refund.",
+        "An inquiry moves no money and prevents no refund, but it may become a dispute.",
     )
 
 
@@ -41,18 +41,18 @@ def _inquiry_closed(payment: Payment, dispute: Dispute) -> tuple[str, str]:
 def _needs_response(payment: Payment, dispute: Dispute) -> tuple[str, str]:
     return (
         f"{_name(payment, dispute)} is open{_why(dispute)} and has to be answered{_due(dispute)}.",
-        "The customer's bank takes the money back unless it decides for us.",
+        "The customer's bank keeps the money back until it decides.",
     )
 
 
 def _under_review(payment: Payment, dispute: Dispute) -> tuple[str, str]:
-    return f"The bank examines dispute {dispute.id}.", "It was answered."
+    return f"The bank examines dispute {dispute.id}: it decides.", "It was answered."
 
 
 def _withdrawn(payment: Payment, dispute: Dispute) -> tuple[str, str]:
     return (
         f"{_name(payment, dispute)} was withdrawn: the money stays ours.",
-        "The customer or the bank took it back.",
+        "The customer or the bank gave it up.",
     )
 
 
@@ -73,7 +73,7 @@ def _why(dispute: Dispute) -> str:
 
 def _due(dispute: Dispute) -> str:
     due = dispute.evidence_due_time
-    return f" at the provider until {when(due)}" if due else " at the provider"
+    return f" at the provider by {when(due)}, or it is lost" if due else " at the provider"
 
 
 #: Status → what happened, and why it matters.

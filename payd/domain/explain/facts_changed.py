@@ -10,12 +10,14 @@ from payd.domain.explain.words import in_asset, money, when
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
 
+#: payd stores what became of a call, not its error.
+WHERE_ERRORS_ARE = "errors of calls are in payd's log (provider_call_failed)"
 #: Most receipts that a step lists.
 _RECEIPTS_SHOWN = 5
 
 RECEIPTS: dict[ReceiptState, str] = {
     ReceiptState.SEEN: "was seen and is not final yet",
-    ReceiptState.DROPPED: "was undone before it was final",
+    ReceiptState.DROPPED: "vanished before it was final",
     ReceiptState.HELD: "is held back by the bank or chain",
     ReceiptState.CONFIRMED: "is final",
 }
@@ -48,10 +50,17 @@ def money_changed(move: Move) -> Iterator[Said]:
         if after.status.is_open:
             yield Said(f"{money_on_its_way(after)}.", why_it_stays_open(after))
         else:
-            total = money(after, after.received)
-            yield Said(f"{total} has come in all, for a payment that is {after.status.value}.")
+            yield Said(f"{_in_all(after)}, for a payment that is {after.status.value}.")
     if after.fee is not None and before.fee != after.fee:
         yield Said(f"{move.provider} keeps {money(after, after.fee)} as its fee.")
+
+
+def _in_all(payment: Payment) -> str:
+    pending = payment.received - payment.confirmed
+    if pending > 0:
+        final = f"; {money(payment, payment.confirmed)} is final" if payment.confirmed else ""
+        return f"{money(payment, pending)} is seen and not final{final}"
+    return f"{money(payment, payment.confirmed)} in all is final"
 
 
 def expiry_changed(move: Move) -> Iterator[Said]:
@@ -78,14 +87,14 @@ def answered(move: Move) -> Iterator[Said]:
 def _being_sent(move: Move) -> Said:
     return Said(
         f"payd sends the request to {move.provider}.",
-        "Nothing was sent before, so that it cannot be there twice.",
+        "Nothing was sent before, so it cannot be there twice.",
     )
 
 
 def _not_sent(move: Move) -> Said:
     return Said(
-        f"{move.provider} does not have the payment: payd may send the request again.",
-        "The request provably did not arrive.",
+        f"The request did not reach {move.provider}: payd may send it again.",
+        f"No connection to {move.provider} was made, or {move.provider} says that it has nothing.",
     )
 
 
@@ -93,11 +102,11 @@ def _unknown(move: Move) -> Said:
     if move.after.ask_deadline is not None:
         return Said(
             f"payd sends the request to {move.provider} again, under the same key.",
-            f"{move.provider} recognises the key, so that it cannot be there twice.",
+            f"{move.provider} recognises the key, so it cannot be there twice.",
         )
     return Said(
         f"{move.provider} gave no readable answer: whether it has the payment is not known.",
-        "payd asks until it knows; time alone never fails a payment.",
+        f"It timed out, broke off or answered with an error; {WHERE_ERRORS_ARE}.",
     )
 
 

@@ -7,6 +7,7 @@ fields that `decide` reads.
 from collections.abc import Callable, Iterable
 
 from payd.domain.actors import RECONCILIATION, RECOVERY, provider_actor
+from payd.domain.decide import NEVER_SENT
 from payd.domain.evidence import ProviderStatus
 from payd.domain.explain.said import Move, Said
 from payd.domain.explain.words import money, of_due, price_of, sentence, when
@@ -22,7 +23,7 @@ def creation(payment: Payment, actor: str) -> Said:
     due = money(payment, payment.due)
     price = f" for {price_of(payment)}" if payment.crypto else ""
     return Said(
-        f"The payment was stored: {due} by {payment.method}{price}, to be paid until"
+        f"The payment was stored: {due} by {payment.method}{price}, to be paid by"
         f" {when(payment.expire_time)}. payd then asked {payment.provider} for it.",
         f"{actor} called InitiatePayment.",
     )
@@ -41,7 +42,7 @@ def _reached(move: Move) -> Said:
     after = move.after
     return Said(
         f"{move.provider} has the payment as {after.provider_reference} and waits for the customer"
-        f" until {when(after.expire_time)}.",
+        f" to pay by {when(after.expire_time)}.",
         _who_named_it(move),
     )
 
@@ -87,7 +88,7 @@ def why_it_stays_open(payment: Payment) -> str:
     """Why money that was seen does not complete a payment yet."""
     if payment.received == payment.confirmed and payment.confirmed > 0:
         return "Only a part of what is due has come."
-    return f"Money counts as paid once it is final at {payment.provider}."
+    return f"Money counts as paid when it is final at {payment.provider}."
 
 
 def _gone_again(move: Move) -> Said:
@@ -95,14 +96,14 @@ def _gone_again(move: Move) -> Said:
     lost = f"{money(move.after, gone)} that had been seen" if gone else "The money on its way"
     return Said(
         f"{lost} is gone again; the payment waits for the customer.",
-        f"It was undone at {move.provider} before it was final.",
+        f"Money that is not final can be undone at {move.provider}.",
     )
 
 
 def _completed(move: Move) -> Said:
     after = move.after
     late = (
-        f" The money came after {when(after.expire_time)}, but within the late window."
+        f" The money came after {when(after.expire_time)}, within the late window."
         if after.late
         else ""
     )
@@ -116,7 +117,8 @@ def _completed_late(move: Move) -> Said:
     after = move.after
     return Said(
         f"The payment is complete after all: {money(after, after.confirmed)} is confirmed.",
-        f"It was {move.before.status.value}, but the money came within the late window.",
+        f"It was {move.before.status.value}. Money that moves within the late window, some hours"
+        f" after the end of a payment, still completes it (setting payments.late_window_s).",
     )
 
 
@@ -136,7 +138,10 @@ def _canceled(move: Move) -> Said:
     elif after.asking is Asking.NOT_ATTEMPTED:
         why = f"The request never reached {provider}: nothing that can be paid exists."
     elif after.provider_reference is not None:
-        why = f"{provider} cannot close a payment; its newest status shows no money."
+        why = (
+            f"{provider} cannot close a payment, so money can still be sent; its newest status"
+            f" shows none."
+        )
     elif after.asking is Asking.ANSWERED:
         why = f"{provider} declined the request: nothing that can be paid exists."
     else:
@@ -148,6 +153,9 @@ def _failed(move: Move) -> Said:
     failure = move.after.failure
     if failure is None:
         return Said("The payment failed.", f"{move.provider} declined it.")
+    if failure.code == NEVER_SENT.code:
+        why = f"No request for it reached {move.provider}, and payd gave up."
+        return Said(f"The payment failed ({failure.code}).", why)
     return Said(f"The payment failed ({failure.code}).", f"{sentence(failure.message)}.")
 
 

@@ -4,9 +4,13 @@ from collections.abc import Callable, Iterator
 
 from payd.domain.actors import PAYD
 from payd.domain.attention import MORE, Attention, AttentionRecord
+from payd.domain.explain.money_back import code_of, taken_back
 from payd.domain.explain.said import Move, Said
-from payd.domain.explain.words import fact, listing, money, of_due
-from payd.domain.payment import Payment, Status
+from payd.domain.explain.words import fact, in_asset, listing, money, of_due
+from payd.domain.payment import Payment
+from payd.domain.refund import RefundStatus
+from payd.domain.refund_reports import SAME_REFUND, SETTLED
+from payd.domain.refunds import NOTHING_LEFT
 
 #: Most facts that a sentence lists.
 _FACTS_SHOWN = 5
@@ -23,7 +27,7 @@ def attention_changes(move: Move) -> Iterator[Said]:
         elif record.is_open and old is not None and not old.facts >= record.facts:
             yield _begun(move, record, record.facts - old.facts)
         elif was_open and not record.is_open:
-            yield _ended(record)
+            yield _ended(move, record)
 
 
 def _begun(move: Move, record: AttentionRecord, news: frozenset[str]) -> Said:
@@ -31,18 +35,44 @@ def _begun(move: Move, record: AttentionRecord, news: frozenset[str]) -> Said:
     return Said(f"{record.reason.value}: {what}")
 
 
-def _ended(record: AttentionRecord) -> Said:
+def _ended(move: Move, record: AttentionRecord) -> Said:
     name = record.reason.value
     if record.resolved_by == PAYD:
-        return Said(f"{name} is over: {ENDS[record.reason]}.")
+        is_external = record.reason is Attention.REFUNDED_EXTERNALLY
+        why = _external_over(move) if is_external else ENDS[record.reason]
+        return Said(f"{name} is over: {why}.")
     return Said(f'{record.resolved_by} resolved {name}: "{record.note}".')
+
+
+def _external_over(move: Move) -> str:
+    """Whether the refund at the provider failed, or was one of payd's own all along."""
+    live = {refund.id for refund in move.before.refunds if refund.status.is_live}
+    gone = [one for one in move.after.refunds if one.external and one.id in live]
+    if any(code_of(refund) == SAME_REFUND for refund in gone):
+        return f"the refund that {move.provider} reported is one of payd's own"
+    if any(refund.status is RefundStatus.FAILED for refund in gone):
+        return f"the refund at {move.provider} failed"
+    return ENDS[Attention.REFUNDED_EXTERNALLY]
 
 
 def _shown(payment: Payment, facts: frozenset[str]) -> str:
     first = sorted(facts - {MORE})[:_FACTS_SHOWN]
     rest = len(facts) - len(first)
-    words = [fact(payment, text) for text in first] + ([f"{rest} more"] if rest else [])
+    words = [_fact(payment, text) for text in first] + ([f"{rest} more"] if rest else [])
     return listing(words) if words else "an older version of payd did not store why"
+
+
+def _fact(payment: Payment, text: str) -> str:
+    """Two facts that no text of `decide` names together: why it was stopped, what was lost."""
+    if text.endswith(" was not sent"):
+        name = text.removesuffix(" was not sent")
+        return f"{name} had been granted and was stopped, since {taken_back(payment)}"
+    if text.endswith(" taken back"):
+        return taken_back(payment)
+    for dispute in payment.disputes:
+        if text == dispute.id:
+            return f"dispute {text} of {in_asset(payment, dispute.asset, dispute.amount)}"
+    return fact(payment, text)
 
 
 def open_reason(payment: Payment, record: AttentionRecord) -> str:
@@ -51,7 +81,10 @@ def open_reason(payment: Payment, record: AttentionRecord) -> str:
 
 
 def _outcome_unknown(payment: Payment, facts: str) -> str:
-    return f"whether {payment.provider} has the payment is not known, and the time to pay is over."
+    return (
+        f"payd's request got no readable answer, and the time to pay is over: {payment.provider}"
+        f" may have an object that the customer can pay, and payd does not know."
+    )
 
 
 def _underpaid(payment: Payment, facts: str) -> str:
@@ -67,11 +100,15 @@ def _overpaid(payment: Payment, facts: str) -> str:
 
 
 def _paid_after_close(payment: Payment, facts: str) -> str:
-    if payment.status is Status.CANCELED:
-        return f"money came although the payment is canceled ({facts})."
-    return (
-        f"money came that does not complete the payment, which is {payment.status.value} ({facts})."
-    )
+    state = payment.status.value
+    pending = payment.received - payment.confirmed
+    if pending > 0:
+        seen = f"{money(payment, pending)} was seen, and is not final yet"
+        return f"{seen}, for a payment that is {state} ({facts})."
+    if payment.received == 0:
+        return f"money was seen for a payment that is {state}, and was undone again ({facts})."
+    came = f"{money(payment, payment.confirmed)} is final"
+    return f"{came}, but does not complete the payment, which is {state} ({facts})."
 
 
 def _duplicate(payment: Payment, facts: str) -> str:
@@ -90,15 +127,20 @@ def _wrong_token(payment: Payment, facts: str) -> str:
 
 
 def _conflict(payment: Payment, facts: str) -> str:
-    return f"two things that payd knows cannot both be true ({facts})."
+    return f"what payd knows does not agree: {facts}."
 
 
 def _refunded_externally(payment: Payment, facts: str) -> str:
-    return f"money was refunded at {payment.provider}, and not through payd ({facts})."
+    return f"money was refunded at {payment.provider}, and not by a request of payd ({facts})."
 
 
 def _refund_failed(payment: Payment, facts: str) -> str:
-    return f"a refund failed, so the customer does not have the money ({facts})."
+    codes = {
+        code_of(refund) for refund in payment.refunds if refund.status is RefundStatus.FAILED
+    } - {SAME_REFUND, SETTLED}
+    if codes == {NOTHING_LEFT.code}:
+        return f"a refund was stopped before it was sent ({facts})."
+    return f"the customer does not have the money of a refund ({facts})."
 
 
 def _disputed(payment: Payment, facts: str) -> str:
@@ -106,11 +148,12 @@ def _disputed(payment: Payment, facts: str) -> str:
 
 
 def _lost_dispute(payment: Payment, facts: str) -> str:
-    return f"a dispute is lost and its money gone ({facts})."
+    return f"a dispute is lost, and its money is gone ({facts})."
 
 
 def _stuck(payment: Payment, facts: str) -> str:
-    return f"status checks have brought nothing for an hour ({facts})."
+    over = f"{payment.provider} has not said what became of it for more than an hour"
+    return f"{over} ({facts})."
 
 
 #: Reason → what it says, of the payment and of the facts behind it.
@@ -139,9 +182,9 @@ ENDS: dict[Attention, str] = {
     Attention.AMOUNT_MISMATCH: "the amounts agree",
     Attention.WRONG_TOKEN: "no money is in another token",
     Attention.CONFLICTING_EVIDENCE: "nothing contradicts any more",
-    Attention.REFUNDED_EXTERNALLY: "the refund at the provider failed, or is one of payd's own",
+    Attention.REFUNDED_EXTERNALLY: "no refund made at the provider counts any more",
     Attention.REFUND_FAILED: "the failed refund no longer counts",
     Attention.DISPUTED: "no dispute is open any more",
     Attention.LOST_DISPUTE: "no dispute is lost any more",
-    Attention.STUCK: "there is news",
+    Attention.STUCK: "the outcome is known",
 }

@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
+from payd.domain.explain.facts_changed import WHERE_ERRORS_ARE
+from payd.domain.explain.money_back import taken_back
 from payd.domain.explain.said import Move, Said
 from payd.domain.explain.words import money, sentence, when
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment
 from payd.domain.refund import Refund, RefundStatus
 from payd.domain.refund_reports import SAME_REFUND, SETTLED
+from payd.domain.refunds import NOTHING_LEFT
 
 
 @attrs.frozen(kw_only=True)
@@ -85,7 +88,7 @@ def _asked_for_approval(move: RefundMove) -> Said:
     return Said(
         f"{move.name} of {move.amount} was requested by {move.after.requester}{reason}. It waits"
         f" for approval.",
-        "From refunds.approval_from on, a second person has to approve.",
+        "A refund of this size needs a second person (setting refunds.approval_from).",
     )
 
 
@@ -97,18 +100,19 @@ def _withdrawn_or_canceled(move: RefundMove) -> Said:
     if move.after.is_withdrawn:
         return Said(
             f"{move.name} of {move.amount} was withdrawn{_quoted(move.note)}.",
-            "An operator took it back before it was sent.",
+            "An operator withdrew it before it was sent.",
         )
     return Said(
         f"{move.name} of {move.amount} was canceled: {_failure(move.after)}.",
-        f"{move.payment.provider} reports it so.",
+        f"{move.payment.provider} reports it so. The customer did not get the money. payd sends the"
+        f" main app no event for a refund that is canceled.",
     )
 
 
 def _to_send(move: RefundMove) -> Said:
     return Said(
         f"{move.name} of {move.amount} has to be sent by a person.",
-        f"payd cannot send money at {move.payment.provider}; the refund says what to send where.",
+        f"payd cannot send money at {move.payment.provider}; the refund has the instructions.",
     )
 
 
@@ -142,10 +146,10 @@ def _failed(move: RefundMove) -> Said:
             f" can be refunded again.",
             "An operator found out what became of it.",
         )
-    if code == "nothing_left":
+    if code == NOTHING_LEFT.code:
         return Said(
-            f"{move.name} of {move.amount} was stopped before it was sent.",
-            "The money was taken back otherwise.",
+            f"{move.name} of {move.amount} was stopped before it was sent: nothing is left.",
+            f"The money is gone already: {taken_back(move.payment)}.",
         )
     came_back = move.before is not None and move.before.status is _Status.SUCCEEDED
     how = "failed after it had succeeded: the money came back" if came_back else "failed"
@@ -166,7 +170,7 @@ def _external(move: RefundMove) -> Said:
 def _external_failed(move: RefundMove) -> Said:
     if move.after.failure is not None and move.after.failure.code == SAME_REFUND:
         return Said(
-            f"{move.name} is no refund of its own: it is not counted any more.",
+            f"{move.name} is one of payd's own, and is not counted twice.",
             f"{sentence(move.after.failure.message)}.",
         )
     return Said(
@@ -201,7 +205,7 @@ def _same_status(move: RefundMove) -> Said:
 
 def _being_sent(move: RefundMove) -> str:
     until = move.after.ask_deadline
-    wait = f" and waits for the answer until {when(until)}" if until else ""
+    wait = f" and expects the answer by {when(until)}" if until else ""
     return f"payd sends refund {move.after.id} to {move.payment.provider}{wait}."
 
 
@@ -213,11 +217,11 @@ def _unknown(move: RefundMove) -> str:
     if move.after.ask_deadline is not None:
         return (
             f"payd sends refund {move.after.id} to {move.payment.provider} again, under the same"
-            f" key, so that it cannot be paid twice."
+            f" key, so it cannot be paid twice."
         )
     return (
-        f"{move.payment.provider} gave no readable answer: whether refund {move.after.id} was sent"
-        f" is not known."
+        f"{move.payment.provider} gave no readable answer: whether it sends refund {move.after.id}"
+        f" is not known; {WHERE_ERRORS_ARE}."
     )
 
 

@@ -14,6 +14,7 @@ from payd.domain.explain.facts_changed import (
     money_changed,
     receipts,
 )
+from payd.domain.explain.money_back import code_of
 from payd.domain.explain.moves import creation, move_of
 from payd.domain.explain.reasons import attention_changes
 from payd.domain.explain.refund_moves import refund_changes
@@ -21,7 +22,8 @@ from payd.domain.explain.said import Move, Said
 from payd.domain.explain.words import listing, money, when
 from payd.domain.explanation import FieldChange, Step
 from payd.domain.history import Change, History, StoredEvent
-from payd.domain.payment import Payment
+from payd.domain.payment import Payment, Status
+from payd.domain.refund_reports import SAME_REFUND
 
 
 def steps_of(history: History) -> tuple[Step, ...]:
@@ -31,7 +33,8 @@ def steps_of(history: History) -> tuple[Step, ...]:
     for change in history.changes:
         found.append(_first(change) if before is None else _step(history, before, change))
         before = change.payment
-    events = [_published(event) for event in history.events if event.publish_time]
+    payment = history.payment
+    events = [_published(payment, event) for event in history.events if event.publish_time]
     return tuple(_merged(without_repetitions(found), events))
 
 
@@ -76,7 +79,7 @@ def _alike(step: Step) -> tuple[object, ...]:
 
 def _repeated(step: Step, again: int, last: Step) -> Step:
     times = "once more" if again == 1 else f"{again} times more"
-    return attrs.evolve(step, what=f"{step.what} Both happened {times}, until {when(last.time)}.")
+    return attrs.evolve(step, what=f"{step.what} Both happened {times}, last at {when(last.time)}.")
 
 
 def _first(change: Change) -> Step:
@@ -99,7 +102,7 @@ def _first(change: Change) -> Step:
 def _step(history: History, before: Payment, change: Change) -> Step:
     move = Move(before=before, change=change)
     said = tuple(sentences(move))
-    what = " ".join(one.what for one in said)
+    what = _preface(move) + " ".join(one.what for one in said)
     if change.note and change.note not in what:
         what = f'{what} Note: "{change.note}".'
     return Step(
@@ -110,6 +113,31 @@ def _step(history: History, before: Payment, change: Change) -> Step:
         because=" ".join(dict.fromkeys(one.because for one in said if one.because)),
         changes=tuple(changes_of(before, change.payment)),
     )
+
+
+def _preface(move: Move) -> str:
+    """What a person did, where the sentences say what the provider answered to it."""
+    change = move.change
+    if not _is_by_operator(change):
+        return ""
+    if change.receipts:
+        names = listing(receipt.id for receipt in change.receipts)
+        return f"{change.actor} attached receipt {names} to the payment. "
+    if _is_answer(move):
+        return f"{change.actor} had payd ask {move.provider}. "
+    return ""
+
+
+def _is_by_operator(change: Change) -> bool:
+    return change.actor.startswith(operator_actor(""))
+
+
+def _is_answer(move: Move) -> bool:
+    """Whether it is what the provider answered, and not what the person wanted."""
+    if move.change.note or Status.CANCELING in (move.before.status, move.after.status):
+        return False
+    resolved = move.change.audit_event == "attention_resolved"
+    return not resolved and move.before.refunds == move.after.refunds
 
 
 def sentences(move: Move) -> Iterator[Said]:
@@ -178,7 +206,7 @@ def _call(change: Change) -> str:
     return f"call of {change.actor}{by}, request {change.request_id or 'without an id'}"
 
 
-def _published(event: StoredEvent) -> Step:
+def _published(payment: Payment, event: StoredEvent) -> Step:
     published = event.publish_time or event.create_time
     about = f" about {event.about}" if event.about else ""
     late_s = (published - event.create_time).total_seconds()
@@ -187,8 +215,8 @@ def _published(event: StoredEvent) -> Step:
         time=published,
         actor=PAYD,
         source=f"event {event.event_id}",
-        what=f"{event.subject}{about} was published: {learned(event.subject)}.{waited}",
-        because="The event stream has acknowledged it.",
+        what=f"{event.subject}{about} was published: {_learned_about(payment, event)}.{waited}",
+        because="NATS has acknowledged it.",
     )
 
 
@@ -203,6 +231,17 @@ EVENTS: dict[EventType, str] = {
     EventType.DISPUTE_CLOSED: "the main app learns how the dispute ended",
     EventType.ATTENTION: "the main app learns that a person has to look",
 }
+
+
+def _learned_about(payment: Payment, event: StoredEvent) -> str:
+    for refund in payment.refunds:
+        is_same = str(refund.id) == event.about and code_of(refund) == SAME_REFUND
+        if is_same and event.subject == EventType.REFUND_FAILED.value:
+            return (
+                f"no refund failed. The reason {SAME_REFUND} takes the refund made at"
+                f" {payment.provider} back, because it is one of payd's own"
+            )
+    return learned(event.subject)
 
 
 def learned(subject: str) -> str:

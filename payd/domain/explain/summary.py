@@ -1,52 +1,94 @@
 """The one sentence that says how a payment stands."""
 
+from datetime import datetime
+
 from payd.domain.attention import Attention
 from payd.domain.dispute import DisputeStatus
 from payd.domain.evidence import ProviderStatus
+from payd.domain.explain.attempts import attempts
+from payd.domain.explain.money_back import lost, not_refunded, why_not_refunded
 from payd.domain.explain.moves import money_on_its_way
-from payd.domain.explain.words import listing, money, of_due, sentence, when
+from payd.domain.explain.reported import reported
+from payd.domain.explain.words import in_asset, listing, money, of_due, sentence, when
 from payd.domain.history import Circumstances, History
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
-from payd.domain.refund import RefundStatus
+from payd.domain.refund import Refund, RefundStatus
 
 
 def summary(history: History, around: Circumstances) -> str:
     """The status in words, then what else is open."""
     payment = history.payment
-    parts = [_status(payment, around), *_of_refunds(payment), *_of_disputes(payment)]
+    parts = [
+        _status(history, around),
+        *_of_refunds(payment, around.now),
+        *_of_disputes(payment),
+        *_of_unmatched(history),
+    ]
     if history.waiting:
-        parts.append("a report of the provider waits to be settled")
+        parts.append(reported(history))
     if payment.attention:
         names = listing(sorted(reason.value for reason in payment.attention))
         parts.append(f"a person has to look at {names}")
     waiting = [event.subject for event in history.events if event.publish_time is None]
     if waiting:
         parts.append(f"the main app has not been sent {listing(waiting)} yet")
-    return f"{'; '.join(parts)}."
+    return f"{_cut_off(payment, around)}{'; '.join(parts)}."
 
 
-def _status(payment: Payment, around: Circumstances) -> str:
+def is_cut_off(payment: Payment, around: Circumstances) -> bool:
+    """Whether payd would have to ask a provider that is not enabled."""
+    is_open = payment.status.is_open or any(one.status.is_open for one in payment.refunds)
+    return is_open and not around.is_enabled
+
+
+def _cut_off(payment: Payment, around: Circumstances) -> str:
+    if not is_cut_off(payment, around):
+        return ""
+    name = payment.provider
+    return (
+        f"payd cannot tell how this payment stands, because {name} is not enabled here. The last"
+        f" that it knew: "
+    )
+
+
+def _status(history: History, around: Circumstances) -> str:
+    payment = history.payment
     match payment.status:
         case Status.CREATING:
             return _creating(payment, around)
         case Status.PENDING:
-            return _pending(payment, around)
+            return _pending(history, around)
         case Status.PROCESSING:
             return f"Not complete yet: {_unfinished(payment, around)}"
         case Status.COMPLETED:
             return _completed(payment)
+        case Status.CANCELING if payment.provider_reference is None:
+            return (
+                f"Cancelling was requested; payd carries it out when it knows whether"
+                f" {payment.provider} has the payment of {money(payment, payment.due)}"
+            )
         case Status.CANCELING:
             return (
                 f"Cancelling was requested, and {payment.provider} has not confirmed yet that the"
                 f" payment of {money(payment, payment.due)} can no longer be paid"
             )
         case Status.CANCELED:
-            return f"Canceled{_at_close(payment)}{_with_money(payment)}"
+            still = "" if around.can_close else "; money can still be sent to its address"
+            return f"Canceled{_at_close(payment)}{_with_money(payment)}{still}"
         case Status.EXPIRED:
             return f"Expired{_at_close(payment)}{_with_money(payment)}"
-    why = f": {sentence(payment.failure.message)}" if payment.failure else ""
-    return f"Failed{_at_close(payment)}{_with_money(payment)}{why}"
+    return f"Failed{_at_close(payment)}{_with_money(payment)}{_why_failed(history)}"
+
+
+def _why_failed(history: History) -> str:
+    payment = history.payment
+    if payment.failure is None:
+        return ""
+    why = f": {sentence(payment.failure.message)}"
+    if payment.provider_reference is None and payment.asking is Asking.NOT_ATTEMPTED:
+        return f"{why}: no request for it arrived at {payment.provider} in {attempts(history)}"
+    return why
 
 
 def _creating(payment: Payment, around: Circumstances) -> str:
@@ -61,33 +103,40 @@ def _creating(payment: Payment, around: Circumstances) -> str:
     )
 
 
-def _pending(payment: Payment, around: Circumstances) -> str:
-    due, until = money(payment, payment.due), when(payment.expire_time)
+def _pending(history: History, around: Circumstances) -> str:
+    payment = history.payment
+    due, time = money(payment, payment.due), when(payment.expire_time)
+    if history.waiting:
+        return f"{due} by {payment.method} is due by {time}"
     if around.now < payment.expire_time:
-        return f"The customer has not paid yet: {due} by {payment.method} is due until {until}"
+        return f"The customer has not paid yet: {due} by {payment.method} is due by {time}"
     if Attention.STUCK in payment.attention:
         silent = f"{payment.provider} does not say whether it was paid"
-        return f"The time to pay {due} ended at {until}, and {silent}"
-    return f"The customer did not pay {due} until {until}; payd is about to close the payment"
+        return f"The time to pay {due} ended at {time}, and {silent}"
+    return f"The customer had not paid {due} by {time}; payd is about to close the payment"
 
 
 def _unfinished(payment: Payment, around: Circumstances) -> str:
-    known = money_on_its_way(payment)
-    is_moving = (
-        payment.received > payment.confirmed or payment.provider_status is ProviderStatus.PROCESSING
-    )
-    if is_moving or around.now < payment.expire_time:
-        until = "" if is_moving else f", to be paid until {when(payment.expire_time)}"
-        return f"{known}{until}"
-    return f"{known}, and the time to pay ended at {when(payment.expire_time)}"
+    known, is_over = money_on_its_way(payment), around.now >= payment.expire_time
+    ended = f"the time to pay ended at {when(payment.expire_time)}"
+    if payment.received > payment.confirmed or payment.provider_status is ProviderStatus.PROCESSING:
+        stays = f"; {ended}, but the payment stays open, because money is on its way"
+        return f"{known}{stays if is_over else ''}"
+    return f"{known}, {f'and {ended}' if is_over else f'to be paid by {when(payment.expire_time)}'}"
 
 
 def _completed(payment: Payment) -> str:
     time = f" at {when(payment.complete_time)}" if payment.complete_time else ""
-    late = ", late" if payment.late else ""
+    late = ""
+    if payment.late:
+        late = f", late (after {when(payment.expire_time)}, but within the late window)"
+    confirmed, gone = money(payment, payment.confirmed), lost(payment)
+    if gone:
+        what = listing(f"{amount} was lost in dispute {name}" for name, amount in gone)
+        return f"Paid{time}{late}, but {what}; {confirmed} had been confirmed"
     due = money(payment, payment.due)
     wanted = "" if payment.confirmed == payment.due else f", and {due} was due"
-    return f"Paid{time}{late}: {money(payment, payment.confirmed)} is confirmed{wanted}"
+    return f"Paid{time}{late}: {confirmed} is confirmed{wanted}"
 
 
 def _at_close(payment: Payment) -> str:
@@ -99,33 +148,57 @@ def _with_money(payment: Payment) -> str:
         return " without money"
     if payment.confirmed == payment.received:
         return f" with {of_due(payment, payment.confirmed)} confirmed"
-    return f" with {of_due(payment, payment.received)} seen"
+    return f" with {of_due(payment, payment.received)} seen, which is not final yet"
 
 
-def _of_refunds(payment: Payment) -> list[str]:
+def _of_refunds(payment: Payment, now: datetime) -> list[str]:
     parts = []
     if payment.refunded:
         parts.append(f"{money(payment, payment.refunded)} has gone back to the customer")
-    going = [refund for refund in payment.refunds if refund.status.is_open]
-    if going:
-        amount = money(payment, sum(refund.amount for refund in going))
-        states = listing(dict.fromkeys(_REFUND_STATES[refund.status] for refund in going))
-        parts.append(f"a refund of {amount} {states}")
-    return parts
+    parts += [
+        f"a refund of {money(payment, refund.amount)} {_going(payment, refund, now)}"
+        for refund in payment.refunds
+        if refund.status.is_open
+    ]
+    return parts + [why_not_refunded(payment, refund) for refund in not_refunded(payment)]
 
 
-_REFUND_STATES = {
-    RefundStatus.AWAITING_APPROVAL: "waits for approval",
-    RefundStatus.CREATING: "is being sent",
-    RefundStatus.PENDING: "is on its way",
-    RefundStatus.AWAITING_TRANSFER: "has to be sent by a person",
-}
+def _going(payment: Payment, refund: Refund, now: datetime) -> str:
+    match refund.status:
+        case RefundStatus.AWAITING_APPROVAL:
+            return "waits for approval"
+        case RefundStatus.AWAITING_TRANSFER:
+            return "has to be sent by a person"
+        case RefundStatus.PENDING:
+            return "is on its way"
+    if refund.asking is Asking.NOT_ATTEMPTED:
+        return f"has not reached {payment.provider} yet; payd sends it again"
+    if refund.ask_deadline is not None and refund.ask_deadline > now:
+        return "is being sent"
+    return f"got no readable answer, so {payment.provider} may send it or not"
 
 
 def _of_disputes(payment: Payment) -> list[str]:
-    statuses = {one.status for one in payment.disputes}
-    if any(status.is_open for status in statuses):
-        return ["the customer's bank disputes it"]
-    if DisputeStatus.INQUIRY in statuses:
-        return ["the customer's bank asks about it"]
-    return []
+    parts = []
+    for dispute in payment.disputes:
+        amount = in_asset(payment, dispute.asset, dispute.amount)
+        match dispute.status:
+            case DisputeStatus.NEEDS_RESPONSE:
+                due = dispute.evidence_due_time
+                time = f" by {when(due)}" if due else ""
+                parts.append(f"the customer's bank disputes {amount}, to be answered{time}")
+            case DisputeStatus.UNDER_REVIEW:
+                parts.append(f"the customer's bank decides on its dispute of {amount}")
+            case DisputeStatus.INQUIRY:
+                parts.append(f"the customer's bank asks about {amount}")
+    return parts
+
+
+def _of_unmatched(history: History) -> list[str]:
+    payment = history.payment
+    return [
+        f"{money(payment, receipt.amount)} that belongs to no payment (receipt {receipt.id}) may be"
+        f" meant for this one"
+        for receipt in history.unmatched
+        if payment.is_asset(receipt.asset)
+    ]

@@ -10,8 +10,14 @@ from payd.domain.attention import Attention
 from payd.domain.decide import decide, next_check_time
 from payd.domain.dispute import DisputeStatus
 from payd.domain.evidence import ProviderStatus, Snapshot
+from payd.domain.explain.attempts import status_checks
+from payd.domain.explain.facts_changed import WHERE_ERRORS_ARE
+from payd.domain.explain.money_back import code_of, not_refunded
 from payd.domain.explain.moves import money_on_its_way
 from payd.domain.explain.reasons import open_reason
+from payd.domain.explain.reported import contents
+from payd.domain.explain.summary import is_cut_off
+from payd.domain.explain.transfers import how_to_send
 from payd.domain.explain.words import listing, money, price_of, when
 from payd.domain.explanation import Actor, WaitingFor
 from payd.domain.history import Circumstances, History
@@ -19,16 +25,16 @@ from payd.domain.next_action import CryptoTransfer, Redirect, Show
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
 from payd.domain.refund import Refund, RefundStatus
+from payd.domain.refunds import NOTHING_LEFT
 
 #: Reasons for which an open payment does not go on without a person, and what that person does.
 _BLOCKED: dict[Attention, Callable[[Payment], str]] = {
     Attention.OUTCOME_UNKNOWN: lambda p: (
-        f"A person has to find out at {p.provider} whether it has the operation"
-        f" payd:{p.id}:create:v1 (OUTCOME_UNKNOWN); payd keeps asking."
+        f"A person has to look at {p.provider} for payd:{p.id}:create:v1, which the customer may"
+        f" still pay (OUTCOME_UNKNOWN); payd keeps asking."
     ),
     Attention.AMOUNT_MISMATCH: lambda p: (
-        f"A person has to find out what {p.provider_reference} asked for at {p.provider}"
-        f" (AMOUNT_MISMATCH)."
+        f"A person has to act on AMOUNT_MISMATCH: {_open_reason(p, Attention.AMOUNT_MISMATCH)}"
     ),
     Attention.STUCK: lambda p: (
         f"A person has to find out why {p.provider} does not say what became of"
@@ -37,17 +43,35 @@ _BLOCKED: dict[Attention, Callable[[Payment], str]] = {
 }
 
 
+def _open_reason(payment: Payment, reason: Attention) -> str:
+    [record] = (one for one in payment.attention_records if one.reason is reason)
+    return open_reason(payment, record)
+
+
 def waiting_for(history: History, around: Circumstances) -> WaitingFor:
     """The first of these that is the case."""
     payment = history.payment
     return (
-        _reports(history)
+        _cut_off(payment, around)
+        or _reports(history)
         or (_open(payment, around) if payment.status.is_open else None)
         or _refunds(payment)
         or _disputes(payment)
         or _attention(payment)
         or _events(history)
         or WaitingFor(what=_nothing(payment, around), actor=Actor.NOBODY)
+    )
+
+
+def _cut_off(payment: Payment, around: Circumstances) -> WaitingFor | None:
+    if not is_cut_off(payment, around):
+        return None
+    name = payment.provider
+    return WaitingFor(
+        what=f"An operator has to enable {name} in the configuration of payd, with"
+        f" providers.{name}.enabled: true or {name.upper()}_ENABLED=true, and restart payd. Without"
+        f" it payd neither asks {name} nor reads its reports.",
+        actor=Actor.OPERATOR,
     )
 
 
@@ -78,9 +102,11 @@ def _reports(history: History) -> WaitingFor | None:
     more = f", with {len(others)} more" if others else ""
     tried = f", {first.attempts} attempts so far" if first.attempts else ""
     again = f", next at {when(first.retry_time)}" if first.retry_time else ""
+    content = contents(history.payment, first)
+    says = f", which says {content}" if content else ""
     return WaitingFor(
-        what=f"payd has to settle the report {first.event_id} of {history.payment.provider},"
-        f" received at {when(first.receive_time)}{more}{tried}{again}.",
+        what=f"payd has to process the report {first.event_id} of {history.payment.provider}"
+        f"{says}, received at {when(first.receive_time)}{more}{tried}{again}.",
         actor=Actor.PAYD,
     )
 
@@ -118,7 +144,7 @@ def _creating(payment: Payment, around: Circumstances) -> WaitingFor:
         give_up = payment.create_time + around.rules.not_attempted_limit
         return WaitingFor(
             what=f"payd has to reach {provider}; nothing was sent so far. If nothing can be sent"
-            f" until {when(give_up)}, the payment fails.",
+            f" by {when(give_up)}, the payment fails.",
             actor=Actor.PAYD,
         )
     return WaitingFor(
@@ -132,9 +158,7 @@ def _in_vain(payment: Payment) -> str:
     """The status checks since the last change, which brought nothing."""
     if payment.checks == 0:
         return ""
-    return (
-        f"; {payment.checks} status {'check' if payment.checks == 1 else 'checks'} brought nothing"
-    )
+    return f"; {status_checks(payment.checks)} brought nothing"
 
 
 def _canceling(payment: Payment) -> WaitingFor:
@@ -146,9 +170,16 @@ def _canceling(payment: Payment) -> WaitingFor:
         )
     return WaitingFor(
         what=f"{payment.provider} has to confirm that {payment.provider_reference} can no longer be"
-        f" paid{_in_vain(payment)}.",
+        f" paid. payd asked it when cancelling was requested{_again(payment)}, and has no"
+        f" confirmation yet; {WHERE_ERRORS_ARE}.",
         actor=Actor.PROVIDER,
     )
+
+
+def _again(payment: Payment) -> str:
+    if payment.checks == 0:
+        return ""
+    return f" and {'once' if payment.checks == 1 else f'{payment.checks} times'} since"
 
 
 def _overdue(payment: Payment, around: Circumstances) -> WaitingFor:
@@ -164,22 +195,22 @@ def _overdue(payment: Payment, around: Circumstances) -> WaitingFor:
 
 def _to_pay(payment: Payment, around: Circumstances) -> str:
     missing = money(payment, payment.due - payment.confirmed)
-    until = when(payment.expire_time)
     match payment.next_action:
         case Redirect(url=url):
             how = f"pay {missing} at {url}"
         case CryptoTransfer() as transfer:
             memo = f" with the memo {transfer.memo}" if transfer.memo else ""
             how = (
-                f"transfer {missing} ({price_of(payment)}) on chain {transfer.chain_id} to"
-                f" {transfer.receiver_address}{memo}"
+                f"transfer {missing} ({price_of(payment)}) at {payment.provider} (chain"
+                f" {transfer.chain_id}) to {transfer.receiver_address}{memo}"
             )
         case Show():
             how = f"pay {missing} as the instructions of the payment say"
         case _:
             how = f"pay {missing} at {payment.provider}"
     ends = outlook(payment, around, payment.expire_time).value
-    return f"The customer has to {how}, until {until}; otherwise the payment becomes {ends}."
+    time = when(payment.expire_time)
+    return f"The customer has to {how}, by {time}; otherwise the payment becomes {ends}."
 
 
 # -- what comes after ----------------------------------------------------------------------------
@@ -199,8 +230,7 @@ def _refund(payment: Payment, refund: Refund) -> WaitingFor:
             what = f"An operator other than {refund.requester} has to approve refund {refund.id}"
             return WaitingFor(what=f"{what} of {amount}.", actor=Actor.OPERATOR)
         case RefundStatus.AWAITING_TRANSFER:
-            to = f" to {refund.destination}" if refund.destination else ""
-            what = f"A person has to send {amount}{to} for refund {refund.id}, with its reference."
+            what = f"A person has to send refund {refund.id}: {how_to_send(payment, refund)}."
             return WaitingFor(what=what, actor=Actor.OPERATOR)
         case RefundStatus.CREATING if Attention.STUCK in payment.attention:
             what = f"A person has to find out at {provider} what became of refund {refund.id}"
@@ -219,17 +249,20 @@ def _refund(payment: Payment, refund: Refund) -> WaitingFor:
 def _disputes(payment: Payment) -> WaitingFor | None:
     for dispute in payment.disputes:
         due = dispute.evidence_due_time
-        until = f" until {when(due)}" if due else ""
+        time = f" by {when(due)}" if due else ""
         match dispute.status:
             case DisputeStatus.NEEDS_RESPONSE:
-                what = f"A person has to answer dispute {dispute.id} at {payment.provider}{until}."
+                what = (
+                    f"A person has to answer dispute {dispute.id} at {payment.provider}{time}, or"
+                )
+                what = f"{what} it is lost."
                 return WaitingFor(what=what, actor=Actor.OPERATOR)
             case DisputeStatus.UNDER_REVIEW:
-                what = f"The customer's bank has to decide dispute {dispute.id}."
-                return WaitingFor(what=what, actor=Actor.PROVIDER)
+                what = f"The customer's bank has to decide dispute {dispute.id}"
+                return WaitingFor(what=f"{what}; there is nothing to do.", actor=Actor.PROVIDER)
             case DisputeStatus.INQUIRY:
-                what = f"A person may answer the bank's inquiry {dispute.id}{until}."
-                return WaitingFor(what=what, actor=Actor.OPERATOR)
+                what = f"A person may answer the bank's inquiry {dispute.id}"
+                return WaitingFor(what=f"{what} at {payment.provider}{time}.", actor=Actor.OPERATOR)
     return None
 
 
@@ -237,6 +270,13 @@ def _attention(payment: Payment) -> WaitingFor | None:
     open_ones = [record for record in payment.attention_records if record.is_open]
     if not open_ones:
         return None
+    if [one.reason for one in open_ones] == [Attention.PAID_AFTER_CLOSE]:
+        pending = payment.received - payment.confirmed
+        if pending > 0:
+            seen = f"{money(payment, pending)} that was seen becomes final or vanishes"
+            return WaitingFor(
+                what=f"{payment.provider} has to report whether {seen}.", actor=Actor.PROVIDER
+            )
     if len(open_ones) == 1:
         what = f"{open_ones[0].reason.value}: {open_reason(payment, open_ones[0])}"
     else:
@@ -259,9 +299,22 @@ def _events(history: History) -> WaitingFor | None:
 
 
 def _nothing(payment: Payment, around: Circumstances) -> str:
+    if around.can_close:
+        late = f"a payment that is already under way at {payment.provider} and arrives"
+        can_pay = "The customer can no longer pay it"
+    else:
+        late, can_pay = "money that moves", "The customer should no longer pay it"
     may_come = payment.status in (Status.EXPIRED, Status.FAILED) and payment.provider_reference
     if may_come and around.rules.late_payments_complete:
         end = payment.late_end(around.rules.late_window)
         if around.now <= end:
-            return f"Nothing. Money that moves until {when(end)} would still complete the payment."
-    return "Nothing: the payment is over."
+            return f"{can_pay}; {late} by {when(end)} still completes it."
+    owed = [
+        refund
+        for refund in not_refunded(payment)
+        if refund.failure is not None and code_of(refund) != NOTHING_LEFT.code
+    ]
+    if owed:
+        amount = money(payment, sum(refund.amount for refund in owed))
+        return f"Nothing more happens by itself, but the customer did not get a refund of {amount}."
+    return "The payment is over."

@@ -1,7 +1,7 @@
 """How amounts, times and names are written in an explanation: whole, and in units of a currency."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
 from payd.domain.decimals import format_units
@@ -25,8 +25,13 @@ def of_due(payment: Payment, amount: int) -> str:
     return f"{_number(payment, amount)} of {money(payment, payment.due)}"
 
 
-def in_asset(payment: Payment, asset: str, amount: int) -> str:
-    """An amount in any asset; of a foreign token payd does not know the decimals."""
+def in_asset(
+    payment: Payment, asset: str, amount: int, tokens: Mapping[str, tuple[str, int]] | None = None
+) -> str:
+    """An amount in any asset; of a token that is not among `tokens`, in its base units."""
+    code, decimals = (tokens or {}).get(asset.lower(), ("", 0))
+    if code:
+        return f"{format_units(amount, decimals)} {code}"
     if payment.is_asset(asset):
         return money(payment, amount)
     if re.fullmatch("[A-Z]{3}", asset):
@@ -82,9 +87,34 @@ def _amounts(template: str) -> _Written:
     return written
 
 
+def _object(payment: Payment) -> str:
+    return payment.provider_reference or f"the object at {payment.provider}"
+
+
 def _asked(payment: Payment, found: "re.Match[str]") -> str:
     amount, asset = found.groups()
-    return f"its object asks for {in_asset(payment, asset, int(amount))}"
+    return f"{_object(payment)} asks for {in_asset(payment, asset, int(amount))}"
+
+
+def _asked_in(payment: Payment, found: "re.Match[str]") -> str:
+    return f"{_object(payment)} asks for {found[1]}"
+
+
+def _counts_as(payment: Payment, found: "re.Match[str]") -> str:
+    return f"{_object(payment)} counts as paid with {money(payment, int(found[1]))}"
+
+
+def _overdue(payment: Payment, found: "re.Match[str]") -> str:
+    return f"the time to pay ended at {when(payment.expire_time)}"
+
+
+def _refund(payment: Payment, found: "re.Match[str]") -> str:
+    """A refund by its id, or by the provider's; with its amount, and why it failed."""
+    for refund in payment.refunds:
+        if found[1] in (str(refund.id), refund.provider_reference):
+            why = f": {sentence(refund.failure.message)}" if refund.failure else ""
+            return f"refund {found[1]} of {money(payment, refund.amount)}{why}"
+    return found[0]
 
 
 #: Patterns of the facts that `decide` and what it calls put behind a reason.
@@ -94,11 +124,16 @@ _FACTS: tuple[tuple[str, _Written], ...] = (
     (r"(\d+) of (\d+) sent for refund (\S+)", _amounts("{0m} was sent for refund {2} of {1m}")),
     (r"(\d+) received", _amounts("{0m} was received")),
     (r"(\d+) refunded", _amounts("{0m} was refunded")),
-    (r"paid with (\d+)", _amounts("its object counts as paid with {0m}")),
+    (r"paid with (\d+)", _counts_as),
     (r"asks for (\d+) (\S+)", _asked),
-    (r"asks for (\S+)", _amounts("its object asks for {0}")),
+    (r"asks for (\S+)", _asked_in),
+    (r"open after its expiry", _overdue),
+    (r"refund (\S+)", _refund),
     (r"paid (\d+) times", _amounts("it was paid {0} times")),
-    (r"refund (.+) of (\d+) and of (\d+)", _amounts("refund {0} is reported of {1m} and of {2m}")),
+    (
+        r"refund (.+) of (\d+) and of (\d+)",
+        _amounts("refund {0} is reported of {1m} and of {2m}; the larger amount counts"),
+    ),
     (
         r"refund (.+) of (\d+) for refund (\S+)",
         _amounts("{0} of {1m} is reported for refund {2}, which does not fit"),

@@ -16,7 +16,7 @@ from unit.service.world import World, capable, refunding
 
 from payd.cli.main import main as command_line
 from payd.domain.errors import InvalidField, PaymentNotFound
-from payd.domain.evidence import Conflict, Observation, Receipt, ReceiptState
+from payd.domain.evidence import Conflict, Observation, ProviderStatus, Receipt, ReceiptState
 from payd.domain.explanation import Actor, Explanation
 from payd.domain.payment import Origin, Payment, Status
 from payd.plugins.capabilities import Cancel as Closing
@@ -192,6 +192,31 @@ async def test_several_waiting_reports_are_counted_with_their_attempts(world: Wo
     assert "with 1 more, 1 attempts so far, next at 2026-11-23 12:00:30 UTC" in what
 
 
+async def test_an_event_with_two_contents_is_shown_with_both(world: World) -> None:
+    payment = await world.initiate()
+    shown = world.provider.snapshot(world.provider.object)
+    for number, status in enumerate((ProviderStatus.OPEN, ProviderStatus.PROCESSING)):
+        fact = attrs.evolve(shown, status=status)
+        world.provider.meanings["evt_a"] = (
+            Observation(id="evt_a", reference=str(payment.id), fact=fact),
+        )
+        await world.inbox.put(
+            "mock", [ProviderEvent(id="evt_a", type="t", content={"number": number})]
+        )
+        await world.intake_pass()
+    elsewhere = Observation(id="evt_a", reference="else", fact=Conflict(detail="not ours"))
+    world.provider.meanings["evt_a"] = (*world.provider.meanings["evt_a"], elsewhere)
+
+    text = " ".join(one.text for one in (await explained(world, payment)).advice)
+    assert "says PROCESSING with 0.00 USD received and 0.00 USD final; the one of" in text
+    assert "not ours" not in text
+
+    world.providers.disabled = True
+    text = " ".join(one.text for one in (await explained(world, payment)).advice)
+    assert "report evt_a came with two contents" in text
+    assert "says PROCESSING" not in text
+
+
 async def test_no_refund_is_advised_where_payd_would_refuse_it() -> None:
     for capabilities in (capable(refunds=None), capable(refunds=refunding(partial=False))):
         world = World(capabilities)
@@ -200,7 +225,7 @@ async def test_no_refund_is_advised_where_payd_would_refuse_it() -> None:
         await world.intake_pass()
         advice = (await explained(world, payment)).advice
         assert not any("payd refund " in one.command for one in advice)
-        assert any("Send the surplus back." in one.text for one in advice)
+        assert any("Send the surplus of 11.00 USD back. payd cannot" in one.text for one in advice)
 
 
 async def test_old_steps_are_left_out_and_counted(world: World) -> None:

@@ -1,0 +1,274 @@
+"""What a person can do about each reason for attention."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import attrs
+
+from payd.domain.attention import Attention
+from payd.domain.decide import EventType
+from payd.domain.dispute import DisputeStatus
+from payd.domain.explain.case import NOTE, Case
+from payd.domain.explain.facts_changed import WHERE_ERRORS_ARE
+from payd.domain.explain.main_app import main_app_knows
+from payd.domain.explain.money_back import code_of, first_amount, taken_back
+from payd.domain.explain.reasons import open_reason
+from payd.domain.explain.reported import contradictions
+from payd.domain.explain.words import in_asset, listing, money, sentence, when
+from payd.domain.explanation import Advice
+from payd.domain.next_action import CryptoTransfer
+from payd.domain.payment import Status
+from payd.domain.refund import Refund, RefundStatus
+from payd.domain.refund_reports import SAME_REFUND, SETTLED
+from payd.domain.refunds import NOTHING_LEFT, left
+
+
+def on_reasons(case: Case) -> Iterator[Advice]:
+    """Each reason that is open: since when, what it says, and what to do about it."""
+    payment = case.payment
+    for record in payment.attention_records:
+        if record.is_open:
+            said = open_reason(payment, record)
+            head = f"{record.reason.value}, since {when(record.since)}: {said}"
+            first, *rest = ADVICE[record.reason](case)
+            yield attrs.evolve(first, text=f"{head} {first.text}")
+            yield from rest
+    resolvable = payment.attention - _BY_ITSELF
+    if case.pending > 0:
+        resolvable -= {Attention.PAID_AFTER_CLOSE}
+    if resolvable:
+        names = sorted(reason.value for reason in resolvable)
+        yield Advice(
+            text=f"When that is done, resolve {listing(names)}.",
+            command=f"payd attention resolve {payment.id} {' '.join(names)} {NOTE}",
+        )
+
+
+def _outcome_unknown(case: Case) -> Iterator[Advice]:
+    payment, provider = case.payment, case.provider
+    look = f"Look for payd:{payment.id}:create:v1 in the dashboard of {provider}."
+    if case.around.can_look_up:
+        yield Advice(
+            text=f"{look} If it is there, payd takes it over when it asks:",
+            command=f"payd payments sync {payment.id}",
+        )
+    else:
+        yield Advice(
+            text=f"{look} If it is there, close it there: payd cannot look it up at {provider}, and"
+            f" learns of it only from a report of {provider}."
+        )
+    ends = f", and expires when {provider} says so" if case.around.can_look_up else ""
+    yield Advice(
+        text="If it is not there, no money can come, and payd needs nothing: the payment stays"
+        f" CREATING{ends}. To take it off the list:",
+        command=f"payd attention resolve {payment.id} OUTCOME_UNKNOWN {NOTE}",
+    )
+
+
+def _underpaid(case: Case) -> Iterator[Advice]:
+    payment = case.payment
+    missing = money(payment, payment.due - payment.confirmed)
+    back = left(payment)
+    knows = main_app_knows(case.history, EventType.CANCELED, EventType.FAILED, EventType.ATTENTION)
+    text = f"{knows} The payment no longer takes the rest. To send {money(payment, back)} back:"
+    yield case.refund(text, back, "underpaid")
+    yield Advice(
+        text=f"Or let the main app create a new payment of the missing {missing}. Or deliver all"
+        f" the same; the payment stays {payment.status.value}, and payd tells the main app no more."
+    )
+
+
+def _overpaid(case: Case) -> Iterator[Advice]:
+    if Attention.DUPLICATE_PAYMENT in case.payment.attention:
+        yield Advice(text="The refund below settles this too.")
+        return
+    yield _surplus(case, "overpaid")
+
+
+def _duplicate(case: Case) -> Iterator[Advice]:
+    yield _surplus(case, "paid twice")
+
+
+def _surplus(case: Case, reason: str) -> Advice:
+    payment = case.payment
+    surplus = min(left(payment), payment.confirmed - payment.due)
+    return case.refund(f"Send the surplus of {money(payment, surplus)} back.", surplus, reason)
+
+
+def _paid_after_close(case: Case) -> Iterator[Advice]:
+    payment = case.payment
+    if case.pending > 0:
+        yield Advice(
+            text="Neither deliver nor send it back yet: it can still vanish. payd reads when it is"
+            " final, and shows that here:",
+            command=f"payd explain {payment.id}",
+        )
+        return
+    if payment.confirmed == 0:
+        yield Advice(text="There is nothing to send back.")
+        return
+    knows = main_app_knows(case.history, EventType.CANCELED, EventType.FAILED, EventType.ATTENTION)
+    back = left(payment)
+    text = f"{_why_too_late(case)}{knows} To send {money(payment, back)} back:"
+    yield case.refund(text, back, "paid after close")
+    yield Advice(
+        text=f"Or deliver all the same, in the main app: for payd the payment stays"
+        f" {payment.status.value}, and it publishes no payment.completed."
+    )
+
+
+def _why_too_late(case: Case) -> str:
+    if case.payment.status is Status.CANCELED:
+        return ""
+    rules = case.around.rules
+    if not rules.late_payments_complete:
+        return "With this method, money that comes late always waits for a person. "
+    end = when(case.payment.late_end(rules.late_window))
+    return f"It moved after {end}, when the late window ended (setting payments.late_window_s). "
+
+
+def _mismatch(case: Case) -> Iterator[Advice]:
+    payment, provider = case.payment, case.provider
+    reference = payment.provider_reference or "the object"
+    if payment.status in (Status.CREATING, Status.PENDING) and payment.received == 0:
+        yield Advice(
+            text=f"Cancel it before the customer pays the wrong amount: payd then closes"
+            f" {reference} at {provider}. It stays CANCELING, because reports of another"
+            f" amount do not count. The main app has to create a new payment.",
+            command=f"payd cancel {payment.id}",
+        )
+    yield Advice(
+        text=f"If the customer has paid {reference}, refund it in the dashboard of {provider}: payd"
+        f" does not count that money."
+    )
+
+
+def _wrong_token(case: Case) -> Iterator[Advice]:
+    payment = case.payment
+    others = [one for one in case.history.unmatched if not payment.is_asset(one.asset)]
+    action = payment.next_action
+    account = action.receiver_address if isinstance(action, CryptoTransfer) else ""
+    for receipt in others:
+        amount = in_asset(payment, receipt.asset, receipt.amount, case.around.tokens)
+        is_known = receipt.asset.lower() in case.around.tokens
+        units = "" if is_known else " payd does not know the name and decimals of that token."
+        sender = receipt.details.get("sender")
+        to = f" to {sender}" if sender else " to the sender"
+        of = receipt.details.get("receiver") or account or "the account that received it"
+        yield Advice(text=f"Send {amount} back{to}, from {of} (receipt {receipt.id}).{units}")
+    if not others:
+        yield Advice(text="Send it back to the customer, from the account that received it.")
+    if payment.status.is_open:
+        missing = money(payment, payment.due - payment.confirmed)
+        time = when(payment.expire_time)
+        yield Advice(text=f"The customer still has to pay {missing} by {time}.")
+
+
+def _conflict(case: Case) -> Iterator[Advice]:
+    reference = case.payment.provider_reference or f"payd:{case.payment.id}:create:v1"
+    differences = " ".join(contradictions(case.history))
+    look = f"Compare it with what {case.provider} shows for {reference}"
+    if case.payment.status.is_open:
+        look = f"{look}; if it fits the payment as payd has it, there is nothing else to do"
+    yield Advice(text=f"{differences} {look}.".strip())
+
+
+def _refunded_externally(case: Case) -> Iterator[Advice]:
+    payment = case.payment
+    sentences = []
+    for refund in payment.refunds:
+        if not (refund.external and refund.status.is_live):
+            continue
+        knows = main_app_knows(case.history, EventType.REFUNDED, about=str(refund.id))
+        counts = money(payment, refund.amount)
+        if refund.status is RefundStatus.SUCCEEDED:
+            named = money(payment, first_amount(case.history, refund))
+            differs = (
+                f" The event named {named}, and now {counts} counts." if named != counts else ""
+            )
+            sentences.append(f"{knows} {counts} counts as refunded.{differs}")
+        else:
+            sentences.append("It is on its way; payd sends payment.refunded when it succeeds.")
+    sentences.append(f"Find out who refunded it in the dashboard of {case.provider}, and why.")
+    yield Advice(text=" ".join(sentences))
+
+
+def _failed(case: Case) -> list[Refund]:
+    return [
+        refund
+        for refund in case.payment.refunds
+        if refund.status is RefundStatus.FAILED and code_of(refund) not in (SAME_REFUND, SETTLED)
+    ]
+
+
+def _refund_failed(case: Case) -> Iterator[Advice]:
+    payment, failed = case.payment, _failed(case)
+    stopped = [refund for refund in failed if code_of(refund) == NOTHING_LEFT.code]
+    if stopped:
+        yield Advice(text=f"Do not refund it again, or it is paid twice: {taken_back(payment)}.")
+    others = [refund for refund in failed if refund not in stopped]
+    if others or not stopped:
+        reasons = [sentence(one.failure.message) for one in others if one.failure]
+        why = f"The reason of {case.provider}: {listing(reasons)}. " if reasons else ""
+        owed = min(sum(refund.amount for refund in others), left(payment))
+        yield case.refund(
+            f"{why}If that cannot change, another refund fails, too: agree on another way with the"
+            f" customer. If it can, refund again.",
+            owed,
+            "refund failed before",
+        )
+
+
+def _disputed(case: Case) -> Iterator[Advice]:
+    waiting = [one for one in case.payment.disputes if one.status is DisputeStatus.NEEDS_RESPONSE]
+    for dispute in waiting:
+        due = dispute.evidence_due_time
+        time = f" by {when(due)}" if due else ""
+        yield Advice(
+            text=f"Answer {dispute.id} in the dashboard of {case.provider}{time}, or it is lost."
+            f" This ends with the bank's decision."
+        )
+    if not waiting:
+        yield Advice(text="There is nothing to do: this ends with the bank's decision.")
+
+
+def _lost_dispute(case: Case) -> Iterator[Advice]:
+    knows = main_app_knows(case.history, EventType.DISPUTE_CLOSED)
+    yield Advice(text=f"{knows} Decide whether what was delivered is taken back.")
+
+
+def _stuck(case: Case) -> Iterator[Advice]:
+    yield Advice(
+        text=f"The last news is of {when(_last_news(case))}; {WHERE_ERRORS_ARE}. STUCK ends"
+        f" by itself when payd knows the outcome. See whether {case.provider} answers; if not, ask"
+        f" its operator.",
+        command="payd providers",
+    )
+
+
+def _last_news(case: Case) -> datetime:
+    """The newest change that was not only a reason for attention."""
+    changes = [one for one in case.history.changes if one.audit_event != "attention_changed"]
+    return (changes or case.history.changes)[-1].time
+
+
+_Counsel = Callable[[Case], Iterator[Advice]]
+
+#: Reason → what to do; the first follows what the reason says.
+ADVICE: dict[Attention, _Counsel] = {
+    Attention.OUTCOME_UNKNOWN: _outcome_unknown,
+    Attention.UNDERPAID: _underpaid,
+    Attention.OVERPAID: _overpaid,
+    Attention.PAID_AFTER_CLOSE: _paid_after_close,
+    Attention.DUPLICATE_PAYMENT: _duplicate,
+    Attention.AMOUNT_MISMATCH: _mismatch,
+    Attention.WRONG_TOKEN: _wrong_token,
+    Attention.CONFLICTING_EVIDENCE: _conflict,
+    Attention.REFUNDED_EXTERNALLY: _refunded_externally,
+    Attention.REFUND_FAILED: _refund_failed,
+    Attention.DISPUTED: _disputed,
+    Attention.LOST_DISPUTE: _lost_dispute,
+    Attention.STUCK: _stuck,
+}
+#: They end with an answer; a person need not resolve them.
+_BY_ITSELF = frozenset({Attention.OUTCOME_UNKNOWN, Attention.STUCK, Attention.DISPUTED})

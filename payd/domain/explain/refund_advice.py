@@ -1,0 +1,94 @@
+"""What a person has to do about refunds: approve, send, look one up, or refund again."""
+
+from collections.abc import Iterator
+
+from payd.domain.attention import Attention
+from payd.domain.decide import EventType
+from payd.domain.explain.case import NOTE, Case
+from payd.domain.explain.main_app import main_app_knows
+from payd.domain.explain.money_back import code_of, may_be_sent, not_refunded
+from payd.domain.explain.transfers import how_to_send
+from payd.domain.explain.words import money, when
+from payd.domain.explanation import Advice
+from payd.domain.money import Money, written
+from payd.domain.refund import Refund, RefundStatus
+from payd.domain.refund_reports import SETTLED
+from payd.domain.refunds import left
+
+
+def on_refunds(case: Case) -> Iterator[Advice]:
+    """Advice about each refund that waits for a person, or that the customer did not get."""
+    for refund in case.payment.refunds:
+        match refund.status:
+            case RefundStatus.AWAITING_APPROVAL:
+                yield from _approve(case, refund)
+            case RefundStatus.AWAITING_TRANSFER:
+                yield from _send(case, refund)
+            case RefundStatus.CREATING if may_be_sent(refund):
+                if Attention.STUCK in case.payment.attention:
+                    yield from _look_up(case, refund)
+    for refund in not_refunded(case.payment):
+        if refund.status is RefundStatus.CANCELED or code_of(refund) == SETTLED:
+            yield _again(case, refund)
+
+
+def _approve(case: Case, refund: Refund) -> Iterator[Advice]:
+    amount = money(case.payment, refund.amount)
+    yield Advice(
+        text=f"Approve the refund of {amount}; not with the certificate {refund.requester}."
+        f"{_size(case)}",
+        command=f"payd refunds approve {refund.id}",
+    )
+    yield Advice(text="Or withdraw it.", command=f"payd refunds cancel {refund.id} {NOTE}")
+
+
+def _size(case: Case) -> str:
+    terms, code = case.around.refund_terms, case.payment.amount.currency_code
+    if terms is None or terms.approval_from is None:
+        return ""
+    least = written(Money(currency_code=code, minor_units=terms.approval_from))
+    return f" Refunds of {least} or more need a second person (setting refunds.approval_from)."
+
+
+def _send(case: Case, refund: Refund) -> Iterator[Advice]:
+    what = how_to_send(case.payment, refund)
+    yield Advice(
+        text=f"{what[0].upper()}{what[1:]}. payd recognises the transfer when it"
+        f" carries what the refund says:",
+        command=f"payd refunds get {refund.id}",
+    )
+    yield Advice(
+        text=f"If it was sent otherwise, payd does not recognise it: say so. If {case.provider}"
+        f" gives the transfer a number, add --reference with it.",
+        command=f"payd refunds settle {refund.id} --succeeded {NOTE}",
+    )
+    yield Advice(
+        text="If it is not to be sent, and nothing was sent, withdraw it.",
+        command=f"payd refunds cancel {refund.id} {NOTE}",
+    )
+
+
+def _look_up(case: Case, refund: Refund) -> Iterator[Advice]:
+    from_time = refund.create_time + case.around.refund_settle_after
+    early = f" payd takes that from {when(from_time)} on." if case.around.now < from_time else ""
+    yield Advice(
+        text=f"Look for payd:{refund.id}:refund:v1 in the dashboard of {case.provider}. If it is"
+        f" there, say so; ID is the number that {case.provider} gives the refund.{early}",
+        command=f"payd refunds settle {refund.id} --succeeded --reference ID {NOTE}",
+    )
+    yield Advice(
+        text="If it is not there and never will be, say so; the money can then be refunded again.",
+        command=f"payd refunds settle {refund.id} --failed {NOTE}",
+    )
+
+
+def _again(case: Case, refund: Refund) -> Advice:
+    """The customer did not get it, and no reason for attention says so."""
+    payment = case.payment
+    amount = money(payment, refund.amount)
+    if refund.is_withdrawn or refund.status is RefundStatus.CANCELED:
+        knows = "payd sends the main app no event about it; GetRefund shows the refund as CANCELED."
+    else:
+        knows = main_app_knows(case.history, EventType.REFUND_FAILED, about=str(refund.id))
+    text = f"{knows} If the customer is still owed {amount}, refund it again."
+    return case.refund(text, min(refund.amount, left(payment)), refund.reason or "refund again")

@@ -1,0 +1,279 @@
+"""What an operator is advised where the situations of explained.txt do not come."""
+
+from typing import Any
+from uuid import UUID
+
+import attrs
+import pytest
+from unit.domain.builders import (
+    DUE,
+    NOW,
+    TERMS,
+    a_dispute,
+    a_payment,
+    a_receipt,
+    a_refund,
+    a_report,
+    a_snapshot,
+    after,
+    at,
+    refunded,
+)
+
+from payd.domain.actors import provider_actor
+from payd.domain.attention import Attention, AttentionRecord
+from payd.domain.decide import EventType, Rules
+from payd.domain.dispute import DisputeStatus
+from payd.domain.evidence import Conflict, ReceiptState, Unanswered
+from payd.domain.explain import explain
+from payd.domain.explain.main_app import main_app_knows
+from payd.domain.explain.money_back import first_amount, taken_back
+from payd.domain.explain.reasons import attention_changes
+from payd.domain.explain.reported import contents
+from payd.domain.explain.said import Move
+from payd.domain.explain.transfers import how_to_send
+from payd.domain.explain.words import in_asset
+from payd.domain.explanation import Actor, Explanation
+from payd.domain.history import Change, Circumstances, History, StoredEvent, StoredReport
+from payd.domain.next_action import CryptoTransfer, Show, ShowField, ShowKind
+from payd.domain.outcome import Asking, Failure
+from payd.domain.payment import Payment, Status
+from payd.domain.refund import RefundState, RefundStatus
+
+TRANSFER = CryptoTransfer(
+    currency="USDC",
+    chain_id=42431,
+    token_address="0xt",
+    receiver_address="0xr",
+    amount_base_units=1,
+    decimals=6,
+    memo="0xm",
+    calldata="",
+    payment_uri="",
+)
+
+
+def history(payment: Payment, **stored: Any) -> History:
+    change = Change(
+        payment=payment,
+        audit_event="facts_changed",
+        actor=provider_actor("mock"),
+        time=payment.update_time,
+        first_time=payment.update_time,
+    )
+    return History(changes=(change,), **stored)
+
+
+def explained(payment: Payment, around: Circumstances | None = None, **stored: Any) -> Explanation:
+    return explain(history(payment, **stored), around or Circumstances(now=at(3)))
+
+
+def advised(explanation: Explanation) -> str:
+    """All advice as one text."""
+    return " ".join(f"{one.text} {one.command}".strip() for one in explanation.advice)
+
+
+def flagged(reason: Attention, status: Status = Status.PENDING, **fields: Any) -> Payment:
+    """A payment with an open reason."""
+    record = AttentionRecord(reason=reason, since=NOW, facts=frozenset({"f"}), published=True)
+    return a_payment(status, attention_records=(record,), **fields)
+
+
+# -- attention -----------------------------------------------------------------------------------
+
+
+def test_an_object_that_payd_can_find_is_found_by_a_sync() -> None:
+    unanswered = after(a_payment(), Unanswered(), minutes=31)
+    text = advised(explained(unanswered, Circumstances(now=at(32))))
+    assert (
+        f"If it is there, payd takes it over when it asks: payd payments sync {unanswered.id}"
+        in text
+    )
+    assert "expires when mock says so" in text
+
+
+def test_money_that_vanished_after_the_close_is_not_sent_back() -> None:
+    text = advised(explained(flagged(Attention.PAID_AFTER_CLOSE, Status.CANCELED)))
+    assert "was undone again (f). There is nothing to send back." in text
+
+
+def test_a_wrong_token_is_sent_back_from_the_account_that_received_it() -> None:
+    payment = flagged(Attention.WRONG_TOKEN, crypto=TERMS, next_action=TRANSFER)
+    foreign = a_receipt("r9", 5_000_000, asset="0xEF", details={})
+    tokens = Circumstances(now=at(3), tokens={"0xef": ("USDT", 6)})
+    text = advised(explained(payment, tokens, unmatched=(foreign,)))
+    assert (
+        "Send 5.000000 USDT back to the sender, from 0xr (receipt r9). The customer still" in text
+    )
+
+
+def test_a_wrong_token_without_a_receipt_is_sent_back_too() -> None:
+    text = advised(explained(flagged(Attention.WRONG_TOKEN, Status.COMPLETED)))
+    assert "Send it back to the customer, from the account that received it." in text
+    assert "still has to pay" not in text
+
+
+def test_a_memo_of_no_payment_is_shown() -> None:
+    stray = a_receipt("r9", DUE, details={"memo": "0xm"})
+    text = advised(explained(a_payment(Status.PENDING), unmatched=(stray,)))
+    assert "it carried the memo 0xm, which payd knows of no payment" in text
+
+
+def test_an_end_of_external_refunds_without_a_change_of_them_is_said() -> None:
+    record = AttentionRecord(
+        reason=Attention.REFUNDED_EXTERNALLY, since=NOW, facts=frozenset({"f"})
+    )
+    ended = attrs.evolve(record, resolved_time=at(1), resolved_by="payd")
+    before, now = refunded(attention_records=(record,)), refunded(attention_records=(ended,))
+    change = history(now).changes[0]
+    [said] = attention_changes(Move(before=before, change=change))
+    assert said.what == (
+        "REFUNDED_EXTERNALLY is over: no refund made at the provider counts any more."
+    )
+
+
+def test_the_end_of_a_reason_that_facts_end_is_said() -> None:
+    disputed = after(refunded(), a_dispute())
+    closed = after(disputed, a_dispute(DisputeStatus.WON, minutes=2), minutes=2)
+    change = history(closed).changes[0]
+    said = [one.what for one in attention_changes(Move(before=disputed, change=change))]
+    assert said == ["DISPUTED is over: no dispute is open any more."]
+
+
+# -- refunds -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [
+        (TRANSFER, "transfer 1.00 USD (token 0xt) at mock (chain 42431) to 0xr with the memo 0xm"),
+        (
+            Show(
+                kind=ShowKind.BANK_TRANSFER,
+                fields=(ShowField(label="IBAN", value="DE02"), ShowField(label="text", value="R9")),
+            ),
+            "send 1.00 USD with IBAN DE02 and text R9",
+        ),
+        (
+            Show(kind=ShowKind.TEXT, payload="Send it."),
+            "send 1.00 USD to 0xd as its instructions say",
+        ),
+    ],
+)
+def test_what_a_person_has_to_send_is_said(action: Any, text: str) -> None:
+    refund = a_refund(RefundStatus.AWAITING_TRANSFER, next_action=action, destination="0xd")
+    assert how_to_send(refunded(refund), refund) == text
+
+
+def test_a_refund_in_approval_has_no_size_where_the_provider_refunds_nothing() -> None:
+    waiting = refunded(a_refund(RefundStatus.AWAITING_APPROVAL))
+    text = advised(explained(waiting, Circumstances(now=at(3), refund_terms=None)))
+    assert "not with the certificate main-app. payd refunds approve" in text
+
+
+def test_a_refund_that_is_being_sent_is_said() -> None:
+    sending = a_refund(asking=Asking.ASKING, ask_deadline=at(4))
+    assert "a refund of 1.00 USD is being sent" in explained(refunded(sending)).summary
+
+
+def test_a_settlement_that_is_too_early_is_dated() -> None:
+    stuck = a_refund(asking=Asking.UNKNOWN)
+    record = AttentionRecord(reason=Attention.STUCK, since=NOW, facts=frozenset({"f"}))
+    payment = refunded(stuck, attention_records=(record,))
+    assert "payd takes that from 2026-01-01 13:00:00 UTC on." in advised(explained(payment))
+
+
+def test_a_refund_that_a_later_one_made_up_for_is_not_mentioned() -> None:
+    failed = a_refund(RefundStatus.FAILED, failure=Failure(code="no", message="No."))
+    again = a_refund(RefundStatus.SUCCEEDED, id=UUID(int=8), create_time=at(1))
+    assert "failed" in explained(refunded(failed)).summary
+    assert "failed" not in explained(refunded(failed, again)).summary
+
+
+def test_the_amount_of_an_event_whose_change_is_left_out_is_that_of_the_refund() -> None:
+    refund = a_refund(RefundStatus.SUCCEEDED)
+    assert first_amount(history(refunded()), refund) == 100
+
+
+def test_money_that_nothing_explains_was_taken_back_by_something_unknown() -> None:
+    assert taken_back(refunded()).startswith("something that payd no longer knows took back")
+
+
+# -- reports and events --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fact", "text"),
+    [
+        (a_snapshot(), "OPEN with 0.00 USD received and 0.00 USD final"),
+        (a_report(RefundState.PENDING), "refund re_1 of 1.00 USD as PENDING"),
+        (a_dispute(), "dispute dp_1 of 5.00 USD as NEEDS_RESPONSE"),
+        (Conflict(detail="test money"), "a contradiction (test money)"),
+        (Conflict(), "a contradiction"),
+        ((a_receipt(state=ReceiptState.SEEN),), "receipt r1 of 5.00 USD as SEEN"),
+        ((), "no receipts"),
+    ],
+)
+def test_what_a_report_says_is_said(fact: Any, text: str) -> None:
+    report = StoredReport(id=1, event_id="evt_1", receive_time=NOW, facts=(fact,))
+    assert contents(a_payment(), report) == text
+    summary = explained(a_payment(Status.PENDING), waiting=(report,)).summary
+    assert f"mock has reported {text} (report evt_1); payd has not processed that yet" in summary
+
+
+def test_a_report_that_payd_cannot_read_is_named() -> None:
+    unread = StoredReport(id=1, event_id="evt_1", receive_time=NOW)
+    found = explained(a_payment(Status.PENDING), waiting=(unread, unread))
+    assert "mock has sent report evt_1, with 1 more; payd has not processed" in found.summary
+    assert "payd cancel" not in advised(found)
+
+
+@pytest.mark.parametrize(
+    ("published", "text"),
+    [
+        (NOW, "The main app knows it from payment.refunded."),
+        (None, "The main app does not know it yet: payment.refunded waits for NATS."),
+    ],
+)
+def test_what_the_main_app_knows_is_said(published: Any, text: str) -> None:
+    event = StoredEvent(
+        event_id=UUID(int=1), subject="payment.refunded", create_time=NOW, publish_time=published
+    )
+    known = history(refunded(), events=(event,))
+    assert main_app_knows(known, EventType.REFUNDED) == text
+    assert main_app_knows(known, EventType.FAILED) == (
+        "The main app has been sent no payment.failed."
+    )
+
+
+# -- closed and cut off --------------------------------------------------------------------------
+
+
+def test_late_money_on_a_rail_that_cannot_close_is_said() -> None:
+    expired = a_payment(Status.EXPIRED, close_time=at(30))
+    around = Circumstances(now=at(31), can_close=False, rules=Rules())
+    what = explained(expired, around).waiting_for.what
+    assert what.startswith("The customer should no longer pay it; money that moves by")
+
+
+def test_a_payment_that_needs_a_provider_that_is_not_enabled_waits_for_an_operator() -> None:
+    found = explained(a_payment(Status.PENDING), Circumstances(now=at(3), is_enabled=False))
+    assert found.waiting_for.actor is Actor.OPERATOR
+    assert found.next_look_time is None
+    assert found.summary.startswith("payd cannot tell how this payment stands, because mock is not")
+    done = explained(a_payment(Status.COMPLETED), Circumstances(now=at(3), is_enabled=False))
+    assert done.waiting_for.actor is Actor.NOBODY
+
+
+def test_a_failure_without_a_reason_is_said() -> None:
+    assert explained(a_payment(Status.FAILED)).summary.endswith("without money.")
+
+
+def test_a_closing_that_was_asked_for_again_is_counted() -> None:
+    for checks, text in ((1, "requested and once since"), (3, "requested and 3 times since")):
+        canceling = a_payment(Status.CANCELING, checks=checks)
+        assert text in explained(canceling).waiting_for.what
+
+
+def test_an_amount_of_a_known_token_has_its_name() -> None:
+    assert in_asset(a_payment(), "0xEF", 1_500_000, {"0xef": ("USDT", 6)}) == "1.500000 USDT"
