@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "refunds settle": ((NO_ONE, "--failed", "--note", "n"), 1, "REFUND_NOT_FOUND"),
     "attention list": ((), 0, "no payments"),
     "attention resolve": ((NO_ONE, "--note", "n"), 1, "PAYMENT_NOT_FOUND"),
+    "customers forget": (("nobody", "--dry-run"), 1, "CUSTOMER_NOT_FOUND"),
     "events tail": (("--no-follow",), 0, ""),
     "events dead-letters": ((), 0, "no dead letters"),
     "events create-stream": ((), 0, "PAYMENTS already exists with these settings"),

@@ -10,6 +10,7 @@ import grpc
 import httpx
 import pytest
 from integration.stripe.shop import SETTINGS, Json, Shop, paid_event
+from payd_client.proto import payment_pb2 as pb
 from support.cards import SECRET_KEY, WEBHOOK_SECRET, StandIn, a_card_request, running_with_cards
 from support.daemon import Daemon, Place, events, reason_of, rows, running_daemon
 from support.waiting import wait_until
@@ -101,6 +102,29 @@ def assert_in_no_log(daemon: Daemon, *needles: str) -> None:
     text = log_of(daemon)
     assert "daemon_started" in text
     assert [needle for needle in needles if needle in text] == []
+
+
+def test_a_forgotten_customer_is_in_no_column_and_a_repeated_webhook_brings_nothing_back(
+    shop: Shop,
+) -> None:
+    email, url = "forget-me@customer.example", "https://shop.example/forget-me"
+    customer = pb.Customer(id="user-to-forget", email=email)
+    payment, session = shop.start(customer=customer, return_url=url)
+    event = paid_event(session, customer_email=email)
+    assert shop.settle(event) == ["applied"]
+    shop.client.wait_for(payment.id, "COMPLETED")
+    shop.published(payment.id)
+    found = {"customers.email", "inbox.raw_body", "payments.return_url", "payments.parameters"}
+    assert where(shop.place, email, url) >= found
+
+    with shop.daemon.client("operator") as operator:
+        operator.call("ForgetCustomer", pb.ForgetCustomerRequest(customer_id=customer.id))
+
+    assert where(shop.place, email, url) == set()
+    assert shop.post(event).json()["new"] == 0
+    assert where(shop.place, email, url) == set()
+    assert shop.client.get(payment.id).status == pb.PAYMENT_STATUS_COMPLETED
+    assert_in_no_log(shop.daemon, email, url)
 
 
 def test_young_bytes_are_kept(shop: Shop) -> None:

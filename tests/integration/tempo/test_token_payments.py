@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import grpc
 import pytest
 from integration.tempo.till import Till, standing, status
+from payd_client.proto import payment_pb2 as pb
 from support.daemon import rows
 from support.tempo import (
     ALPHA,
@@ -74,6 +75,36 @@ def test_the_bare_id_in_the_memo_is_understood_padded_to_either_side(till: Till,
     till.catch_up()
 
     assert status(till.newest(payment)) == "COMPLETED"
+
+
+def test_the_sender_of_a_forgotten_customers_payment_is_stored_nowhere(till: Till) -> None:
+    wallet = till.chain.accounts[2]
+    customer = pb.Customer(id="user-to-forget", wallet_address=wallet)
+    payment = till.start(customer=customer)
+    transaction = till.pay(payment, sender=2)
+    till.catch_up()
+    assert till.subjects(payment) == ["payment.completed"]
+    assert {"customers", "receipts", "inbox"} <= _tables_with(till, wallet)
+
+    with till.daemon.client("operator") as operator:
+        operator.call("ForgetCustomer", pb.ForgetCustomerRequest(customer_id=customer.id))
+
+    assert _tables_with(till, wallet) == set()
+    assert "receipts" in _tables_with(till, transaction)
+    assert standing(till.newest(payment)) == ("COMPLETED", units(payment), units(payment), [])
+    listed = pb.ListPaymentsRequest(filter=pb.PaymentFilter(reference=transaction))
+    [found] = till.client.call("ListPayments", listed).payments
+    assert found.id == payment.id
+
+
+def _tables_with(till: Till, text: str) -> set[str]:
+    tables = rows(till.place, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    sql = 'SELECT 1 FROM "{}" AS t WHERE t::text ILIKE $1 LIMIT 1'
+    return {
+        one["tablename"]
+        for one in tables
+        if rows(till.place, sql.format(one["tablename"]), f"%{text}%")
+    }
 
 
 def test_paid_in_parts_by_two_wallets(till: Till) -> None:
@@ -324,7 +355,5 @@ def _wait_for_finding(till: Till) -> Mapping[str, str]:
 
 
 def _cancel(payment: object) -> object:
-    from payd_client.proto import payment_pb2 as pb
-
     payment_id = payment.id  # type: ignore[attr-defined]
     return pb.CancelPaymentRequest(payment_id=payment_id, reason="test")

@@ -97,6 +97,13 @@ def test_what_is_closed_may_be_forgotten(status: Status) -> None:
     assert list(why_open(a_payment(status))) == []
 
 
+def test_what_has_ended_keeps_nothing_open() -> None:
+    ended = (a_dispute(DisputeStatus.WON), a_dispute(DisputeStatus.INQUIRY_CLOSED))
+    payment = refunded(a_refund(RefundStatus.SUCCEEDED), disputes=ended)
+    assert list(why_open(payment)) == []
+    assert forgotten(payment).disputes == ended
+
+
 def test_a_long_refusal_is_cut_and_counted() -> None:
     refunds = [a_refund(RefundStatus.PENDING, id=uuid4()) for _ in range(5)]
     with pytest.raises(CustomerHasOpenPayments, match="and 2 more") as refused:
