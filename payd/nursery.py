@@ -25,6 +25,7 @@ from payd.daemon.builders import (
     CurrentConfig,
     build_adapters,
     build_grpc,
+    build_pages,
     build_tracer,
     build_use_cases,
     build_vault,
@@ -157,6 +158,7 @@ async def _serve_until_stopped(parts: Parts, started: Callable[[Addresses], None
     app = build_app(
         parts.use_cases.grpc_services.query,
         build_webhooks(parts.use_cases, metrics, parts.adapters),
+        build_pages(config, parts.use_cases),
         parts.readiness.check,
         telemetry.http_observer(metrics),
         config.http.max_body_bytes,

@@ -104,6 +104,7 @@ def payment_of(message: pb.Payment) -> Payment:
         disputes=tuple(map(dispute_of, message.disputes)),
         attention_records=tuple(map(attention_of, message.attention_records)),
         fee=money_of(message.fee) if message.HasField("fee") else None,
+        page_url=message.page_url,
         message=message,
     )
 

@@ -238,6 +238,8 @@ class Payment:
     attention_records: tuple[AttentionRecord, ...]
     #: What the provider keeps of the money, where it says so.
     fee: Money | None
+    #: Where the customer pays and sees the status; empty in events, and where payd has no pages.
+    page_url: str
     #: The protobuf message. It also keeps fields that a newer payd has added.
     message: pb.Payment = attrs.field(repr=False, eq=False)
 

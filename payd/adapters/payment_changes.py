@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from uuid import UUID
 
 from payd.adapters.wakeup import WakeUp
@@ -75,24 +75,37 @@ class PolledChanges:
         """How many watchers there are."""
         return self._count
 
+    @property
+    def uncounted(self) -> "UncountedChanges":
+        """The same changes for watchers whose number is limited where they begin."""
+        return UncountedChanges(self)
+
     @contextmanager
     def watch(self, payment_id: UUID, after_version: int) -> Iterator[PolledWatcher]:
-        if self._has_ended:
-            raise _stopping()
         if self._count >= self._watchers_max:
             raise Overloaded(
                 f"{self._count} payments are being watched, which is the limit; repeat the call",
                 retry_after_s=1.0,
             )
+        with self.open(payment_id, after_version) as watcher:
+            self._count += 1
+            try:
+                yield watcher
+            finally:
+                self._count -= 1
+
+    @contextmanager
+    def open(self, payment_id: UUID, after_version: int) -> Iterator[PolledWatcher]:
+        """Watch a payment, whatever the number of watchers. Raises ShuttingDown."""
+        if self._has_ended:
+            raise _stopping()
         watcher = PolledWatcher(after_version)
         self._watchers[payment_id].add(watcher)
-        self._count += 1
         # It may have changed since the caller read it.
         self._news.set()
         try:
             yield watcher
         finally:
-            self._count -= 1
             self._watchers[payment_id].remove(watcher)
             if not self._watchers[payment_id]:
                 del self._watchers[payment_id]
@@ -131,6 +144,19 @@ class PolledChanges:
             # Its last watcher may have left meanwhile.
             for watcher in self._watchers.get(payment.id, ()):
                 watcher.offer(payment)
+
+
+class UncountedChanges:
+    """Implements the port PaymentChanges beside the limit of PolledChanges, with its loop."""
+
+    def __init__(self, changes: PolledChanges) -> None:
+        self._changes = changes
+
+    def watch(self, payment_id: UUID, after_version: int) -> AbstractContextManager[PolledWatcher]:
+        return self._changes.open(payment_id, after_version)
+
+    def end(self) -> None:
+        self._changes.end()
 
 
 def _stopping() -> ShuttingDown:

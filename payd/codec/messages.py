@@ -21,7 +21,7 @@ STATUS: dict[Status, Any] = {
 }
 
 
-def payment_message(payment: Payment) -> pb.Payment:
+def payment_message(payment: Payment, page_url: str = "") -> pb.Payment:
     """Build the message of a payment. A payment that is not open has no `next_action`."""
     currency = payment.amount.currency_code
     message = pb.Payment(
@@ -48,6 +48,7 @@ def payment_message(payment: Payment) -> pb.Payment:
         refunds=[refund_message(payment, refund) for refund in payment.refunds],
         disputes=[dispute_message(payment, dispute) for dispute in payment.disputes],
         attention_records=[attention_message(record) for record in payment.attention_records],
+        page_url=page_url,
     )
     if payment.fee is not None:
         message.fee.CopyFrom(amount_message(payment.fee, payment.crypto, currency))

@@ -14,6 +14,7 @@ VAULT_NAMES: Mapping[str, str] = {
     "nats_account_signing_seed": "nats.account_signing_seed",
     "quote_key": "payments.quote_key",
     "audit_signing_key": "audit.signing_key",
+    "page_key": "http.page_key",
 }
 #: Secrets that the daemon cannot start without.
 _REQUIRED = ("database.password",)
@@ -31,6 +32,11 @@ def resolve_passwords(draft: Draft) -> None:
             draft.refuse(
                 key, f"missing: set {file.key} or {file.env}{variable}, or store it in Vault"
             )
+    if "http.public_url" in draft.values and not {"http.page_key", "vault.addr"} & set(
+        draft.values
+    ):
+        what = "missing: payment pages need it; set PAYD_HTTP_PAGE_KEY_FILE: `openssl rand -hex 32`"
+        draft.refuse("http.page_key", what)
 
 
 def forget_passwords(draft: Draft) -> None:

@@ -25,6 +25,7 @@ def broken_rules(config: Config) -> Iterator[Wrong]:
     yield from _ports(config)
     yield from _vault(config)
     yield from _nats(config)
+    yield from _pages(config)
 
 
 def _production(config: Config) -> Iterator[Wrong]:
@@ -110,6 +111,14 @@ def _authorities(key: str, file: Path | None) -> Iterator[Wrong]:
         ssl.create_default_context(cafile=file)
     except ssl.SSLError:
         yield key, f"{file} contains no CA certificate in PEM format"
+
+
+def _pages(config: Config) -> Iterator[Wrong]:
+    http = config.http
+    if config.in_production and (http.public_url or "").startswith("http:"):
+        yield "http.public_url", "must begin with https:// in production"
+    if http.max_live_pages >= http.max_connections:
+        yield "http.max_live_pages", "must be less than max_connections: webhooks need some, too"
 
 
 def _timeouts(config: Config) -> Iterator[Wrong]:

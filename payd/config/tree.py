@@ -156,8 +156,14 @@ class Grpc(Section):
         )
 
 
+def _are_long_keys(keys: tuple[Secret, ...] | None) -> tuple[Secret, ...] | None:
+    if any(len(key.reveal()) < KEY_LENGTH_MIN for key in keys or ()):
+        raise ValueError(f"must have at least {KEY_LENGTH_MIN} characters: `openssl rand -hex 32`")
+    return keys
+
+
 class Http(Section):
-    """HTTP server for health, payment methods and webhooks, behind a TLS proxy."""
+    """HTTP server for health, payment pages, methods and webhooks, behind a TLS proxy."""
 
     host: str = setting(
         "127.0.0.1", "Address to listen on.", pattern=HOST, form="a host name or an address"
@@ -168,6 +174,25 @@ class Http(Section):
     )
     max_connections: int = setting(512, "Maximum number of connections.", ge=1, le=65_536)
     request_timeout_s: float = setting(15.0, "Seconds to receive a whole request.", gt=0, le=600)
+    public_url: str | None = setting(
+        None,
+        "URL under which customers reach this port, such as https://pay.example.com; without it"
+        " there are no payment pages.",
+        pattern=r"^https?://[A-Za-z0-9.\-\[\]:]{1,255}/?$",
+        form="https://HOST, without a path",
+    )
+    page_key: Annotated[tuple[Secret, ...] | None, AfterValidator(_are_long_keys)] = setting(
+        None,
+        "Key of the links to payment pages, the same for all daemons. With two keys the first makes"
+        " links, and both open them.",
+    )
+    page_key_file: Path | None = setting(None, "File with that key; two lines are two keys.")
+    max_live_pages: int = setting(
+        256,
+        "Maximum number of payment pages with live status; further ones ask every few seconds.",
+        ge=0,
+        le=65_536,
+    )
 
 
 class Metrics(Section):
@@ -191,17 +216,11 @@ class Pricing(Section):
     )
 
 
-def _are_quote_keys(keys: tuple[Secret, ...] | None) -> tuple[Secret, ...] | None:
-    if any(len(key.reveal()) < KEY_LENGTH_MIN for key in keys or ()):
-        raise ValueError(f"must have at least {KEY_LENGTH_MIN} characters: `openssl rand -hex 32`")
-    return keys
-
-
 class Payments(Section):
     """Quotes, and time limits of payments."""
 
     quote_ttl_s: int = setting(900, "Seconds for which a quote's price is valid.", ge=1, le=86_400)
-    quote_key: Annotated[tuple[Secret, ...] | None, AfterValidator(_are_quote_keys)] = setting(
+    quote_key: Annotated[tuple[Secret, ...] | None, AfterValidator(_are_long_keys)] = setting(
         None,
         "Key that signs quotes, the same for all daemons; without it quotes are indicative. With"
         " two keys the first signs, and both are accepted.",

@@ -1,10 +1,12 @@
 """The configuration, prices and allow-list in force; a reload replaces all three at once."""
 
+from collections.abc import Sequence
+
 from payd import telemetry
 from payd.config import Config, load_prices
 from payd.domain.pricing import PriceList
 from payd.domain.quote_token import KEY_LENGTH_MIN
-from payd.telemetry import register_secret
+from payd.telemetry import Secret, register_secret
 from payd.transport.grpc.callers import Clients
 
 _log = telemetry.get_logger(__name__)
@@ -33,6 +35,10 @@ class CurrentConfig:
         """The keys of quote tokens, newest first; empty without one."""
         return self._quote_keys
 
+    def page_keys(self) -> tuple[str, ...]:
+        """The keys of links to payment pages, newest first; empty without one."""
+        return self._page_keys
+
     def config(self) -> Config:
         """The configuration of the last start, reload or secret rotation."""
         return self._config
@@ -43,14 +49,15 @@ class CurrentConfig:
         self._clients = Clients(
             apps=frozenset(config.grpc.allowed_cns), operators=frozenset(config.grpc.operator_cns)
         )
-        self._quote_keys = _quote_keys(config)
+        self._quote_keys = _long_keys("quote_key", config.payments.quote_key)
+        self._page_keys = _long_keys("page_key", config.http.page_key)
 
 
-def _quote_keys(config: Config) -> tuple[str, ...]:
+def _long_keys(name: str, secrets: Sequence[Secret] | None) -> tuple[str, ...]:
     """The configured keys. Those of a vault are not checked before: a short one is not used."""
-    keys = tuple(key.reveal() for key in config.payments.quote_key or ())
+    keys = tuple(key.reveal() for key in secrets or ())
     for key in keys:
         register_secret(key)
     if any(len(key) < KEY_LENGTH_MIN for key in keys):
-        _log.error("quote_key_refused", error=f"needs at least {KEY_LENGTH_MIN} characters")
+        _log.error(f"{name}_refused", error=f"needs at least {KEY_LENGTH_MIN} characters")
     return tuple(key for key in keys if len(key) >= KEY_LENGTH_MIN)

@@ -192,11 +192,14 @@ def _environment(
         "GRPC_OPERATOR_CNS": ",".join(OPERATOR_CNS),
         "HTTP_PORT": str(ports["http"]),
         "METRICS_PORT": str(ports["metrics"]),
+        "PAYD_HTTP_PUBLIC_URL": f"http://{HOST}:{ports['http']}",
     }
     if "PAYD_PAYMENTS_QUOTE_KEY_FILE" not in os.environ:
         ours["PAYD_PAYMENTS_QUOTE_KEY"] = state.secret("quote_key")
     if "PAYD_AUDIT_SIGNING_KEY_FILE" not in os.environ:
         ours["PAYD_AUDIT_SIGNING_KEY"] = state.secret("audit_signing_key", 32)
+    if "PAYD_HTTP_PAGE_KEY_FILE" not in os.environ:
+        ours["PAYD_HTTP_PAGE_KEY"] = state.secret("page_key")
     # Outside a checkout, use the configuration and prices that ship with the installed wheel.
     here = DEFAULT_FILE if DEFAULT_FILE.exists() else shipped("config") / "payd.yaml"
     ours["PAYD_CONFIG"] = str(here.absolute())

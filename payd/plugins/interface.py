@@ -48,12 +48,17 @@ class CryptoCurrency:
         chain_id: EIP-155 number of the chain.
         token_address: 0x-hex, 20 bytes.
         decimals: Decimal places of the token's base unit.
+        network: Name of the chain, for people; empty: only its number is shown.
+        transaction_url: Page of a transaction in a block explorer, with `{transaction}` where its
+            hash belongs; empty without one.
     """
 
     code: str
     chain_id: int
     token_address: str
     decimals: int
+    network: str = ""
+    transaction_url: str = ""
 
 
 @attrs.frozen(kw_only=True)

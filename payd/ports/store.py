@@ -157,6 +157,9 @@ class Receipts(Protocol):
     async def unmatched(self, limit: int) -> Sequence[StoredReceipt]:
         """Receipts that no payment has, newest first."""
 
+    async def of_payment(self, payment_id: UUID, limit: int) -> Sequence[Receipt]:
+        """The newest `limit` receipts of a payment, oldest first. Raises StoreUnavailable."""
+
     async def book(self, provider: str) -> Book:
         """The running sums of a provider's account."""
 

@@ -73,10 +73,18 @@ class MockConfig(ProviderConfig):
 CRYPTO_CHAIN_ID = 424_242
 _TOKENS = (
     CryptoCurrency(
-        code="USDC", chain_id=CRYPTO_CHAIN_ID, token_address="0x" + "c0" * 20, decimals=6
+        code="USDC",
+        chain_id=CRYPTO_CHAIN_ID,
+        token_address="0x" + "c0" * 20,
+        decimals=6,
+        network="no chain at all",
     ),
     CryptoCurrency(
-        code="USDT", chain_id=CRYPTO_CHAIN_ID, token_address="0x" + "d0" * 20, decimals=6
+        code="USDT",
+        chain_id=CRYPTO_CHAIN_ID,
+        token_address="0x" + "d0" * 20,
+        decimals=6,
+        network="no chain at all",
     ),
 )
 

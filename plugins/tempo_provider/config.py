@@ -15,6 +15,16 @@ _ALPHA_USD, _BETA_USD, _THETA_USD = (f"{PATH_USD[:-1]}{n}" for n in (1, 2, 3))
 _DECIMALS = 6
 
 MAINNET, TESTNET, LOCALNET, DEVNET = 4217, 42431, 1337, 31318
+#: Chain → its name for people, and the page of a transaction in its block explorer.
+_NETWORKS = {
+    MAINNET: ("Tempo", "https://explore.tempo.xyz/tx/{transaction}"),
+    TESTNET: (
+        "Tempo testnet (Moderato)",
+        "https://explore.moderato.tempo.xyz/tx/{transaction}",
+    ),
+    LOCALNET: ("Tempo on this machine", ""),
+    DEVNET: ("Tempo devnet", ""),
+}
 #: On mainnet from the chain's token list (tokenlist.tempo.xyz/list/4217), elsewhere the faucet's
 #: tokens.
 _TOKENS = {
@@ -197,6 +207,8 @@ def methods_of(config: TempoConfig) -> tuple[Method, ...]:
                     chain_id=config.chain_id,
                     token_address=address,
                     decimals=_DECIMALS,
+                    network=_NETWORKS.get(config.chain_id, ("Tempo", ""))[0],
+                    transaction_url=_NETWORKS.get(config.chain_id, ("Tempo", ""))[1],
                 )
                 for code, address in config.tokens.items()
             ),

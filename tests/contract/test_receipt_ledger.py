@@ -176,6 +176,23 @@ async def test_unmatched_receipts_are_listed_the_newest_first(stores: Stores) ->
     assert len(await stores.receipts.unmatched(2)) == 2
 
 
+async def test_the_newest_receipts_of_a_payment_are_listed_the_oldest_first(
+    stores: Stores,
+) -> None:
+    receipts = [a_receipt(amount=1, time=NOW + timedelta(seconds=n)) for n in (2, 0, 3, 1)]
+    payment = await stores.payments.insert(a_token_payment(), CALLER)
+    another = await stores.payments.insert(a_token_payment(), CALLER)
+    foreign = a_receipt()
+    await stores.inbox.put("tempo", [reported(one) for one in (*receipts, foreign)])
+    await stores.learn(payment, tuple(receipts))
+    await stores.learn(another, (foreign,))
+
+    in_order = [receipts[1], receipts[3], receipts[0], receipts[2]]
+    assert await stores.receipts.of_payment(payment.id, 10) == in_order
+    assert await stores.receipts.of_payment(payment.id, 2) == in_order[2:]
+    assert await stores.receipts.of_payment(uuid4(), 10) == []
+
+
 # -- one payment for ever ------------------------------------------------------------------------
 
 

@@ -1914,6 +1914,14 @@ SELECT provider, id, payment_id, asset, amount, state, time, reference, details
 FROM receipts
 WHERE provider = :provider::text AND id = :receipt_id::text;
 
+-- payment_receipts --
+-- Newest first; the reader turns them round.
+SELECT id, asset, amount, state, time, details
+FROM receipts
+WHERE payment_id = :payment_id::uuid
+ORDER BY time DESC, id DESC
+LIMIT :limit::integer;
+
 -- unmatched_receipts --
 -- Newest first.
 SELECT provider, id, payment_id, asset, amount, state, time, reference, details

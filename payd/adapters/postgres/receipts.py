@@ -33,6 +33,10 @@ class PostgresReceipts:
         rows = await self._database.fetch("unmatched_receipts", limit=limit)
         return [_stored(row) for row in rows]
 
+    async def of_payment(self, payment_id: UUID, limit: int) -> Sequence[Receipt]:
+        rows = await self._database.fetch("payment_receipts", payment_id=payment_id, limit=limit)
+        return [_receipt(row) for row in reversed(rows)]
+
     async def count_unmatched(self) -> int:
         """Number of receipts that no payment has."""
         row = await self._database.fetch_one("count_unmatched")
@@ -62,16 +66,20 @@ def _stored(row: asyncpg.Record) -> StoredReceipt:
     payment_id = row["payment_id"]
     return StoredReceipt(
         provider=row["provider"],
-        receipt=Receipt(
-            id=row["id"],
-            asset=row["asset"],
-            amount=int(row["amount"]),
-            state=ReceiptState(row["state"]),
-            time=row["time"],
-            details=json.loads(row["details"]),
-        ),
+        receipt=_receipt(row),
         reference=row["reference"],
         payment_id=UUID(int=payment_id.int) if payment_id else None,
+    )
+
+
+def _receipt(row: asyncpg.Record) -> Receipt:
+    return Receipt(
+        id=row["id"],
+        asset=row["asset"],
+        amount=int(row["amount"]),
+        state=ReceiptState(row["state"]),
+        time=row["time"],
+        details=json.loads(row["details"]),
     )
 
 

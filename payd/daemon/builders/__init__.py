@@ -16,6 +16,7 @@ from payd.daemon.builders.adapters import (
     database_settings,
     payment_rules,
 )
+from payd.daemon.builders.pages import build_pages
 from payd.daemon.builders.providers import provider_observer, traced_methods
 from payd.daemon.builders.servers import (
     build_grpc,
@@ -35,6 +36,7 @@ __all__ = [
     "build_adapters",
     "build_audit",
     "build_grpc",
+    "build_pages",
     "build_stream",
     "build_stream_setup",
     "build_tracer",

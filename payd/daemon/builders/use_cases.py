@@ -35,10 +35,12 @@ from payd.service.scan import Scan
 from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
 from payd.service.settle_refund import SettleRefund
+from payd.service.show_payment import ShowPayment
 from payd.service.status_check import StatusCheck
 from payd.service.sync import SyncPayment
 from payd.service.watch import Watch
 from payd.transport.grpc.handlers import Services
+from payd.transport.page_links import PageLinks
 
 
 @attrs.frozen(kw_only=True)
@@ -65,6 +67,8 @@ class UseCases:
     reconcile: Reconcile
     audit: Audit
     recover_refunds: RecoverRefunds
+    show: ShowPayment
+    page_links: PageLinks
 
 
 def build_use_cases(
@@ -89,6 +93,7 @@ def build_use_cases(
         store=store, query=query, ask=ask, clock=clock, ids=OrderedIds(), crash=crash
     )
     refunds = _build_refunds(config, adapters, providers, settle)
+    links = PageLinks(public_url=config.http.public_url or "", keys=current.page_keys)
     recover = _build_recover(config, ask, cancel)
     return UseCases(
         grpc_services=Services(
@@ -106,6 +111,7 @@ def build_use_cases(
             explain=_build_explain(config, adapters, settle),
             sync=SyncPayment(recover=recover, recover_refunds=refunds.recover),
             export_payments=ExportPayments(accounts=adapters.accounts),
+            page_url=links.url_of,
         ),
         intake=Intake(inbox=adapters.inbox, providers=providers, clock=clock, crash=crash),
         reports=Reports(
@@ -128,6 +134,10 @@ def build_use_cases(
         reconcile=_build_reconcile(config, adapters, providers, settle),
         audit=build_audit(config, adapters, providers),
         recover_refunds=refunds.recover,
+        show=ShowPayment(
+            store=store, receipts=adapters.receipts, changes=adapters.changes.uncounted
+        ),
+        page_links=links,
     )
 
 

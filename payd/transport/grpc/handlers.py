@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
+from uuid import UUID
 
 import attrs
 import structlog
@@ -53,6 +54,8 @@ class Services:
     explain: ExplainPayment
     sync: SyncPayment
     export_payments: ExportPayments
+    #: The address of a payment's page; empty where there are no pages.
+    page_url: Callable[[UUID], str] = lambda payment_id: ""
 
 
 @attrs.frozen(kw_only=True)
@@ -100,7 +103,7 @@ class Handlers:
         wanted = requests.initiate_request(request)
         payment = await self.services.initiate.initiate(wanted, call.origin, call.wait_s)
         structlog.contextvars.bind_contextvars(payment_id=str(payment.id))
-        return pb.InitiatePaymentResponse(payment=payment_message(payment))
+        return pb.InitiatePaymentResponse(payment=self._message(payment))
 
     async def get_payment(self, request: pb.GetPaymentRequest, call: Call) -> pb.GetPaymentResponse:
         """Return the current state of a payment."""
@@ -110,7 +113,7 @@ class Handlers:
         else:
             payment = await query.get(requests.payment_id(request.payment_id))
         structlog.contextvars.bind_contextvars(payment_id=str(payment.id))
-        return pb.GetPaymentResponse(payment=payment_message(payment))
+        return pb.GetPaymentResponse(payment=self._message(payment))
 
     async def cancel_payment(
         self, request: pb.CancelPaymentRequest, call: Call
@@ -120,7 +123,7 @@ class Handlers:
         structlog.contextvars.bind_contextvars(payment_id=str(payment_id))
         reason = requests.cancel_reason(request.reason)
         payment = await self.services.cancel.cancel(payment_id, reason, call.origin)
-        return pb.CancelPaymentResponse(payment=payment_message(payment))
+        return pb.CancelPaymentResponse(payment=self._message(payment))
 
     async def refund_payment(
         self, request: pb.RefundPaymentRequest, call: Call
@@ -186,7 +189,7 @@ class Handlers:
         wanted = resolve_request(request)
         structlog.contextvars.bind_contextvars(payment_id=str(wanted.payment_id))
         payment = await self.services.resolve_attention.resolve(wanted, call.origin)
-        return pb.ResolveAttentionResponse(payment=payment_message(payment))
+        return pb.ResolveAttentionResponse(payment=self._message(payment))
 
     async def forget_customer(
         self, request: pb.ForgetCustomerRequest, call: Call
@@ -204,7 +207,7 @@ class Handlers:
         use_case = self.services.list_payments
         listed = await use_case.newest_first(page.filter, page.after, page.size)
         return pb.ListPaymentsResponse(
-            payments=map(payment_message, listed.items), next_page_token=page.token_of(listed.next)
+            payments=map(self._message, listed.items), next_page_token=page.token_of(listed.next)
         )
 
     async def list_attention(
@@ -215,7 +218,7 @@ class Handlers:
         use_case = self.services.list_payments
         listed = await use_case.longest_attention_first(page.filter, page.after, page.size)
         return pb.ListAttentionResponse(
-            payments=map(payment_message, listed.items), next_page_token=page.token_of(listed.next)
+            payments=map(self._message, listed.items), next_page_token=page.token_of(listed.next)
         )
 
     async def explain_payment(
@@ -234,7 +237,10 @@ class Handlers:
         payment_id = requests.payment_id(request.payment_id)
         structlog.contextvars.bind_contextvars(payment_id=str(payment_id))
         payment = await self.services.sync.sync(payment_id, call.origin)
-        return pb.SyncPaymentResponse(payment=payment_message(payment))
+        return pb.SyncPaymentResponse(payment=self._message(payment))
+
+    def _message(self, payment: Payment) -> pb.Payment:
+        return payment_message(payment, self.services.page_url(payment.id))
 
     async def export_payments(
         self, request: pb.ExportPaymentsRequest, call: Call

@@ -1,9 +1,10 @@
 """WatchPayment, the only call of our service whose answer is a stream."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from typing import Any, cast
+from uuid import UUID
 
 import structlog
 from grpclib.const import Cardinality, Status
@@ -30,8 +31,11 @@ _NAME = "WatchPayment"
 class WatchCalls:
     """The streams under way, each in grpclib's task."""
 
-    def __init__(self, watch: Watch, calls: Calls, on_rpc: OnRpc) -> None:
+    def __init__(
+        self, watch: Watch, page_url: Callable[[UUID], str], calls: Calls, on_rpc: OnRpc
+    ) -> None:
         self._watch = watch
+        self._page_url = page_url
         self._calls = calls
         self._on_rpc = on_rpc
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -61,7 +65,7 @@ class WatchCalls:
             refuse_reserved_actor(RECEIVED.get())
             wanted = watch_request(await stream.recv_message())
             structlog.contextvars.bind_contextvars(payment_id=str(wanted.payment_id))
-            await _send_all(stream, self._versions(wanted))
+            await self._send_all(stream, self._versions(wanted))
         except asyncio.CancelledError:
             status = Status.DEADLINE_EXCEEDED if _is_late(stream) else Status.CANCELLED
             raise
@@ -79,12 +83,12 @@ class WatchCalls:
     def _versions(self, wanted: WatchRequest) -> AsyncIterator[Payment]:
         return self._watch.watch(wanted)
 
-
-async def _send_all(stream: Any, versions: AsyncIterator[Payment]) -> None:
-    """Send each version; while the client does not read, newer ones replace each other."""
-    async with aclosing(cast(Any, versions)):
-        async for payment in versions:
-            await stream.send_message(pb.WatchPaymentResponse(payment=payment_message(payment)))
+    async def _send_all(self, stream: Any, versions: AsyncIterator[Payment]) -> None:
+        """Send each version; while the client does not read, newer ones replace each other."""
+        async with aclosing(cast(Any, versions)):
+            async for payment in versions:
+                message = payment_message(payment, self._page_url(payment.id))
+                await stream.send_message(pb.WatchPaymentResponse(payment=message))
 
 
 def _is_late(stream: Any) -> bool:

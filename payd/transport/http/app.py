@@ -1,4 +1,4 @@
-"""Quart application: health, payment methods, webhooks; errors are RFC 9457 problems."""
+"""Quart application: health, methods, webhooks, pages; errors are RFC 9457 problems."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,6 +16,7 @@ from payd.domain.errors import PaydError, StoreUnavailable
 from payd.ports import Registered
 from payd.service.query import Query
 from payd.telemetry import get_logger
+from payd.transport.http.pages.routes import Pages
 from payd.transport.http.webhooks import Webhooks
 from payd.transport.problems import problem
 
@@ -66,6 +67,7 @@ _HANGING = Readiness(checks={"daemon": Check(ok=False, detail="a dependency does
 def build_app(
     query: Query,
     webhooks: Webhooks,
+    pages: Pages,
     readiness: Callable[[], Awaitable[Readiness]],
     on_request: Callable[[str, int, float], None],
     max_body_bytes: int,
@@ -80,6 +82,7 @@ def build_app(
         return jsonify(methods=[_method(registered) for registered in query.methods()])
 
     webhooks.add_to(app)
+    pages.add_to(app)
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(PaydError, _payd_problem)
     _frame_requests(app, on_request, max_body_bytes)

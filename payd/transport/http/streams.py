@@ -32,6 +32,8 @@ _LINGER_BYTES = 256 * 1024
 #: For notifying an application that its client is gone.
 _NOTIFY_TIMEOUT_S = 1.0
 
+_EVENTS = b"text/event-stream"
+
 _GONE = (
     trio.BrokenResourceError,
     trio.BusyResourceError,
@@ -60,6 +62,8 @@ class HttpLimits:
     max_request_bytes: int = 256 * 1024
     #: From a request's head to the end of its answer; then it is cut, with a 500 if it can be.
     request_timeout_s: float = 15.0
+    #: The same for an answer of server-sent events, which waits for something to happen.
+    stream_timeout_s: float = 40.0
 
 
 @attrs.frozen(kw_only=True)
@@ -183,6 +187,10 @@ class _Connection:
         if isinstance(event, RawData):
             if data := self._protocol.take_head() + event.data:
                 await self._send(data)
+            if self._protocol.is_stream:
+                self._protocol.is_stream = False
+                patience = self._service.limits.stream_timeout_s
+                self.scope.deadline = trio.current_time() + patience
         elif isinstance(event, Closed):
             self._reading.cancel()
             await self._close()
@@ -242,6 +250,8 @@ class _Http11(H11Protocol):
 
     #: The head of an answer, until the next part of it is sent.
     _head = b""
+    #: An answer of server-sent events has begun.
+    is_stream = False
 
     def take_head(self) -> bytes:
         """Return the head that has to be sent before anything else; empty if it was sent."""
@@ -254,6 +264,7 @@ class _Http11(H11Protocol):
             return
         try:
             self._head = self.connection.send(event) or b""
+            self.is_stream = (b"content-type", _EVENTS) in event.headers
         except h11.LocalProtocolError:
             # As Hypercorn does: the client has broken the protocol, and gets no more answers.
             if self.connection.their_state is not h11.ERROR:

@@ -1,4 +1,4 @@
-"""Caddy with the shipped Caddyfile, in front of a real daemon: two paths, and nothing else."""
+"""Caddy with the shipped Caddyfile, in front of a real daemon: a few paths, and nothing else."""
 
 import http.client
 import ssl
@@ -13,6 +13,8 @@ from support.relay import relayed
 
 #: A header that names one request, so that no other one is taken for it.
 MARK = "X-Mark"
+#: In the form of a payment page's token.
+TOKEN = "Ab-_" * 10 + "xyz"
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +64,28 @@ def test_payment_methods_and_webhooks_come_through(caddy: Caddy) -> None:
         assert "server" not in refused.headers
 
 
+def test_payment_pages_come_through_with_their_headers(caddy: Caddy) -> None:
+    with caddy.client() as client:
+        for path in (f"/pay/{TOKEN}", f"/pay/{TOKEN}/events"):
+            unknown = client.get(path)
+            assert unknown.status_code == 404
+            assert "There is no such payment" in unknown.text
+            assert "frame-ancestors 'none'" in unknown.headers["content-security-policy"]
+        assert (
+            client.get("/pay/assets/pay.js").headers["content-type"].startswith("text/javascript")
+        )
+
+
 @pytest.mark.parametrize(
     ("method", "target"),
     [
         ("GET", "/"),
+        ("GET", "/pay/"),
+        ("GET", f"/pay/{TOKEN}x"),
+        ("POST", f"/pay/{TOKEN}"),
+        ("GET", f"/pay/{TOKEN}/more"),
+        ("GET", "/pay/assets/en.json"),
+        ("GET", "/pay/../readyz"),
         ("GET", "/readyz"),
         ("GET", "/healthz"),
         ("GET", "/metrics"),

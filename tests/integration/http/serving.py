@@ -10,6 +10,7 @@ import attrs
 import httpx
 import trio
 from support.memory import MemoryStore
+from support.page_server import PreparedPayments, some_pages
 
 from payd.adapters.system import SystemClock
 from payd.domain.errors import PaydError
@@ -19,11 +20,14 @@ from payd.ports.provider import ProviderPort, Registered
 from payd.service.intake import Accepted, Intake
 from payd.service.query import Query
 from payd.transport.http.app import Check, Readiness, build_app
+from payd.transport.http.pages.routes import Pages
 from payd.transport.http.serve import serve_app
 from payd.transport.http.webhooks import Webhooks
+from payd.transport.page_links import PageLinks
 
 HOST = "127.0.0.1"
 MAX_BODY_BYTES = 256 * 1024
+NO_LINKS = PageLinks(public_url="", keys=tuple)
 
 
 @attrs.frozen
@@ -96,6 +100,8 @@ class RunningServer:
     webhooks: list[tuple[str, str]]
     #: Provider, outcome and number of the events in them.
     events: list[tuple[str, str, int]]
+    #: The payment pages, none of which exists here.
+    pages: Pages
 
 
 @asynccontextmanager
@@ -134,6 +140,7 @@ async def run_server() -> AsyncIterator[RunningServer]:
         intake=ScriptedIntake(),
         webhooks=[],
         events=[],
+        pages=some_pages(PreparedPayments({}), NO_LINKS),
     )
 
     async def readiness() -> Readiness:
@@ -148,6 +155,7 @@ async def run_server() -> AsyncIterator[RunningServer]:
             on_webhook=lambda provider, outcome: running.webhooks.append((provider, outcome)),
             on_events=lambda *counted: running.events.append(counted),
         ),
+        running.pages,
         readiness,
         lambda route, status, seconds: running.answered.append((route, status)),
         MAX_BODY_BYTES,

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 import attrs
 
@@ -66,6 +67,11 @@ class MemoryLedger:
         waiting.sort(key=lambda one: one.receipt.id)
         waiting.sort(key=lambda one: one.receipt.time, reverse=True)
         return waiting[:limit]
+
+    async def of_payment(self, payment_id: UUID, limit: int) -> Sequence[Receipt]:
+        mine = (one.receipt for one in self._receipts.values() if one.payment_id == payment_id)
+        ordered = sorted(mine, key=lambda one: (one.time, one.id))
+        return ordered[-limit:]
 
     async def book(self, provider: str) -> Book:
         final = [

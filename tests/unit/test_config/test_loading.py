@@ -100,6 +100,8 @@ def test_every_setting_can_come_from_its_variable(tmp_path: Path) -> None:
     authority.write_bytes(Authority.new().pem())
     trusted = ("database.ssl_root_cert_file", "nats.tls_ca_file")
     needs = {"nats.account": "A" * 56, **dict.fromkeys(trusted, str(authority))}
+    needs |= {"http.public_url": "https://pay.example.com"}
+    needs |= {"tracing.endpoint": "http://localhost:4318"}
     for setting in SETTINGS:
         if ".NAME." in setting.key or setting.key.startswith("vault."):
             continue
@@ -111,6 +113,8 @@ def test_every_setting_can_come_from_its_variable(tmp_path: Path) -> None:
             environ = dict.fromkeys(TLS, str(present))
         if setting.key == "database.password_file":
             environ["DB_PASSWORD"] = ""
+        if setting.key == "http.public_url":
+            environ["PAYD_HTTP_PAGE_KEY"] = "k" * 32
         config = load(tmp_path, **environ)
         assert config.origin(setting.key) == f"environment {setting.env}"
 

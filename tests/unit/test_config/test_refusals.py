@@ -342,3 +342,24 @@ def test_a_url_in_the_wrong_place_does_not_give_its_password_away(
     problems = refusals(tmp_path, "", **{variable: "postgres://payd:canary@db/payd payd"})
     assert problems
     assert "canary" not in str(problems)
+
+
+def test_pages_need_a_key_an_address_in_tls_and_room_for_webhooks(tmp_path: Path) -> None:
+    pages = {"PAYD_HTTP_PUBLIC_URL": "https://pay.example.com"}
+    assert refused_keys(tmp_path, **pages) == ["http.page_key"]
+    pages["PAYD_HTTP_PAGE_KEY"] = "k" * 32
+    assert refused_keys(tmp_path, **pages) == []
+    assert refused_keys(tmp_path, **{**pages, "PAYD_HTTP_PUBLIC_URL": "pay.example.com"}) == [
+        "http.public_url"
+    ]
+    assert refused_keys(tmp_path, **pages, PAYD_HTTP_MAX_LIVE_PAGES="512") == [
+        "http.max_live_pages"
+    ]
+
+
+def refused_keys(tmp_path: Path, **environ: str) -> list[str]:
+    try:
+        load(tmp_path, **environ)
+    except ConfigError as refused:
+        return [problem.key for problem in refused.problems]
+    return []

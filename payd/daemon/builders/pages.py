@@ -1,0 +1,30 @@
+"""Build the payment pages, for the HTTP server on trio."""
+
+from payd.adapters import bridge
+from payd.adapters.rate_limit import RateLimiter
+from payd.adapters.system import SystemClock
+from payd.config import Config
+from payd.daemon.builders.use_cases import UseCases
+from payd.transport.http.pages.routes import Pages
+
+#: How often one payment's page may be opened: enough for several people and tabs.
+_OPENINGS_PER_S = 2
+_OPENINGS_BURST = 30
+
+
+def build_pages(config: Config, use_cases: UseCases) -> Pages:
+    """Build the pages. Each daemon limits by itself: no page depends on Redis."""
+
+    async def wait_of(payment: str) -> float:
+        return await bridge.aio(limiter.admit, payment)
+
+    limiter = RateLimiter(rate=_OPENINGS_PER_S, burst=_OPENINGS_BURST, redis=None)
+    return Pages(
+        show=bridge.for_trio(use_cases.show),
+        links=use_cases.page_links,
+        methods=use_cases.grpc_services.query.methods,
+        clock=SystemClock(),
+        wait_of=wait_of,
+        live_max=config.http.max_live_pages,
+        is_test=not config.in_production,
+    )

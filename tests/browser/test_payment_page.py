@@ -1,0 +1,233 @@
+"""The payment page for a customer: every state, on a phone and on a desk, by day and by night."""
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator
+
+import attrs
+import pytest
+import zxingcpp
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+from support.page_gallery import DUE, GALLERY, NOW, a_payment
+from support.page_server import PageServer, page_server
+from support.screens import SCREENS, SCREENSHOTS
+
+from payd.domain.next_action import CryptoTransfer
+from payd.domain.payment import Payment, Status
+from payd.service.show_payment import Shown
+
+SOON_MS = 30_000
+LOOKS = [(screen, scheme) for screen in SCREENS for scheme in ("light", "dark")]
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[PageServer]:
+    with page_server(GALLERY) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def opened(browser: Browser, screen: str = "phone", **context: object) -> Iterator[Page]:
+    """A browser's window; an error of its script, or of the content security policy, fails."""
+    with contextlib.closing(
+        browser.new_context(viewport=SCREENS[screen], **context)  # type: ignore[arg-type]
+    ) as window:
+        page = window.new_page()
+        page.set_default_timeout(SOON_MS)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on(
+            "console",
+            lambda message: errors.append(message.text) if message.type == "error" else None,
+        )
+        yield page
+        assert errors == []
+
+
+@pytest.mark.parametrize(("screen", "scheme"), LOOKS)
+def test_every_state_is_accessible_and_fits_the_screen(
+    browser: Browser, pages: PageServer, screen: str, scheme: str
+) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    with opened(browser, screen, color_scheme=scheme) as page:
+        for name, shown in GALLERY.items():
+            page.goto(pages.page(shown.payment.id))
+            page.screenshot(path=SCREENSHOTS / f"pay-{name}-{screen}-{scheme}.png", full_page=True)
+            found = Axe().run(page)
+            assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+            width = SCREENS[screen]["width"]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+@pytest.mark.parametrize("name", ["waiting", "waiting-without-memo", "partly"])
+@pytest.mark.parametrize(("screen", "scheme"), LOOKS)
+def test_the_code_on_the_screen_is_read_as_the_transfer_that_is_left(
+    browser: Browser, pages: PageServer, screen: str, scheme: str, name: str
+) -> None:
+    payment = GALLERY[name].payment
+    action = payment.next_action
+    assert isinstance(action, CryptoTransfer)
+    with opened(browser, screen, color_scheme=scheme) as page:
+        page.goto(pages.page(payment.id))
+        picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
+    [code] = zxingcpp.read_barcodes(picture)
+    left = GALLERY[name].payment.due - GALLERY[name].payment.received
+    assert code.text == action.payment_uri.replace(f"uint256={DUE}", f"uint256={left}")
+
+
+def test_the_page_shows_by_itself_what_happens(browser: Browser) -> None:
+    payment = a_payment(1)
+    with (
+        page_server({"one": Shown(payment=payment, receipts=())}) as running,
+        opened(browser) as page,
+    ):
+        page.goto(running.page(payment.id))
+        expect(page.get_by_role("heading", level=1)).to_have_text("Waiting for your payment")
+        for name, title in (
+            ("partly", "Partly paid: 74.50 USDC to go"),
+            ("seen", "Your payment was seen"),
+            ("paid", "Paid"),
+        ):
+            put(running, payment, name)
+            expect(page.get_by_role("heading", level=1)).to_have_text(title)
+            expect(page.get_by_role("status")).to_have_text(title)
+        expect(page.get_by_role("img")).to_have_count(0)
+        expect(page.get_by_role("link", name="See the transaction")).to_be_visible()
+    assert running.prepared.watched >= 3
+
+
+def put(running: PageServer, payment: Payment, name: str) -> None:
+    """Let the payment become one of the gallery's."""
+    shown = GALLERY[name]
+    version = running.prepared.payments[payment.id].payment.version + 1
+    became = attrs.evolve(shown.payment, id=payment.id, version=version)
+    running.prepared.payments[payment.id] = attrs.evolve(shown, payment=became)
+
+
+def test_without_live_status_the_page_asks(browser: Browser) -> None:
+    """As behind a limit, or a proxy that lets no event through."""
+    payment = a_payment(1)
+    with (
+        page_server({"one": Shown(payment=payment, receipts=())}, live_max=0) as running,
+        contextlib.closing(browser.new_page()) as page,
+    ):
+        page.goto(running.page(payment.id))
+        put(running, payment, "paid")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Paid", timeout=SOON_MS)
+    assert running.prepared.watched == 0
+
+
+def test_the_focus_stays_on_its_button_while_the_page_changes(browser: Browser) -> None:
+    payment = a_payment(1)
+    with (
+        page_server({"one": Shown(payment=payment, receipts=())}) as running,
+        opened(browser) as page,
+    ):
+        page.goto(running.page(payment.id))
+        page.locator("#copy-address").focus()
+        put(running, payment, "partly")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Partly paid")
+        assert page.evaluate("document.activeElement.id") == "copy-address"
+
+
+def test_without_javascript_the_page_says_so_and_a_reload_shows_the_status(
+    browser: Browser,
+) -> None:
+    payment = a_payment(1)
+    with (
+        page_server({"one": Shown(payment=payment, receipts=())}) as running,
+        opened(browser, java_script_enabled=False) as page,
+    ):
+        page.goto(running.page(payment.id))
+        expect(page.get_by_text("This page reloads itself")).to_be_visible()
+        expect(page.get_by_role("button")).to_have_count(0)
+        expect(page.locator("#value-address")).to_be_visible()
+        put(running, payment, "paid")
+        page.get_by_role("link", name="Check again").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Paid")
+
+
+def test_a_keyboard_alone_reaches_and_copies_everything(
+    browser: Browser, pages: PageServer
+) -> None:
+    with opened(browser, permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.goto(pages.page(GALLERY["waiting"].payment.id))
+        reached = []
+        for _ in range(7):
+            page.keyboard.press("Tab")
+            reached.append(
+                page.evaluate("document.activeElement.id || document.activeElement.textContent")
+            )
+            if reached[-1] == "copy-memo":
+                page.keyboard.press("Enter")
+                expect(page.locator("#copy-memo")).to_have_text("Copied")
+        assert reached == [
+            "Skip to the payment",
+            "wallet",
+            "copy-amount",
+            "copy-address",
+            "copy-memo",
+            "copy-token",
+            "Back to the shop",
+        ]
+        assert page.evaluate("navigator.clipboard.readText()") == "01JDZQ8XW5T3M7K9A2B4C6D8E0"
+        expect(page.get_by_role("status")).to_have_text("Copied")
+
+
+def test_the_clock_runs_and_asks_again_at_its_end(browser: Browser) -> None:
+    payment = attrs.evolve(a_payment(1), expire_time=NOW.replace(second=3))
+    with (
+        page_server({"one": Shown(payment=payment, receipts=())}) as running,
+        opened(browser) as page,
+    ):
+        page.goto(running.page(payment.id))
+        expect(page.locator("#countdown")).to_have_text("0:03")
+        expect(page.locator("#countdown")).to_have_text("0:00")
+        ended = attrs.evolve(payment, status=Status.EXPIRED)
+        running.prepared.payments[payment.id] = Shown(payment=ended, receipts=())
+        expect(page.get_by_role("heading", level=1)).to_have_text("This payment has expired")
+
+
+def test_a_lost_connection_is_mentioned_until_it_is_back(browser: Browser) -> None:
+    payment = a_payment(1)
+    with (
+        page_server({"one": Shown(payment=payment, receipts=())}) as running,
+        contextlib.closing(browser.new_context()) as window,
+    ):
+        page = window.new_page()
+        page.goto(running.page(payment.id))
+        window.set_offline(True)
+        put(running, payment, "partly")
+        reloaded(page)
+        expect(page.get_by_role("alert")).to_have_text(re.compile("connection is lost"))
+        window.set_offline(False)
+        reloaded(page)
+        expect(page.get_by_role("alert")).to_be_hidden()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Partly paid")
+
+
+def reloaded(page: Page) -> None:
+    """As when a customer comes back to the page from the wallet."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_on_paper_there_are_no_buttons(browser: Browser, pages: PageServer) -> None:
+    with opened(browser, "desktop") as page:
+        page.goto(pages.page(GALLERY["paid"].payment.id))
+        page.emulate_media(media="print")
+        page.screenshot(path=SCREENSHOTS / "pay-paid-on-paper.png", full_page=True)
+        expect(page.get_by_role("button", name="Print")).to_be_hidden()
+        expect(page.get_by_role("heading", name="Receipt")).to_be_visible()
+
+
+def test_a_wrong_link_and_the_root_have_the_same_design(
+    browser: Browser, pages: PageServer
+) -> None:
+    with contextlib.closing(browser.new_page(viewport=SCREENS["phone"])) as page:
+        for name, path in (("missing", "/pay/" + "A" * 43), ("home", "/")):
+            page.goto(pages.url + path)
+            page.screenshot(path=SCREENSHOTS / f"pay-{name}-phone.png", full_page=True)
+            assert Axe().run(page).violations_count == 0

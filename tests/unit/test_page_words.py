@@ -1,0 +1,186 @@
+"""The payment page says in words where a payment stands, and what its customer has to do."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+from support.page_gallery import DUE, GALLERY, HASH, MEMO, METHODS, NOW, TOKEN, a_payment
+
+from payd.domain.money import Money, TokenTerms
+from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowKind
+from payd.domain.payment import Status
+from payd.service.show_payment import Shown
+from payd.transport.http.pages.amounts import plain
+from payd.transport.http.pages.qr import transfer_payload
+from payd.transport.http.pages.situations import Situation
+from payd.transport.http.pages.texts import texts
+from payd.transport.http.pages.view import View, view_of
+
+SITUATIONS = {one.value: one for one in Situation}
+
+
+def view(name: str) -> View:
+    """The page of one of the gallery's payments."""
+    return view_of(GALLERY[name], NOW, METHODS)
+
+
+def a_view(**overrides: Any) -> View:
+    """The page of an open payment with other fields."""
+    return view_of(Shown(payment=a_payment(1, **overrides), receipts=()), NOW, METHODS)
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_each_state_is_the_situation_that_its_picture_is_named_after(name: str) -> None:
+    assert view(name).situation is SITUATIONS[name.partition("-")[0]]
+
+
+def test_every_situation_is_in_the_gallery_and_has_words() -> None:
+    assert {view(name).situation for name in GALLERY} == set(Situation)
+    for one in Situation:
+        assert texts()[f"{one.value}.title"]
+        assert texts()[f"{one.value}.body"]
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "body"),
+    [
+        ("waiting", "Waiting for your payment", "shows it as soon as your payment arrives"),
+        ("partly", "Partly paid: 74.50 USDC to go", "74.50 USDC of 149.00 USDC received"),
+        ("seen", "Your payment was seen", "need not send anything again"),
+        ("overdue", "The time is over", "Do not send any more"),
+        ("paid", "Paid", "149.00 USDC has arrived"),
+        ("paid-by-card", "Paid", "149.00 USD has arrived"),
+        ("late", "Paid", "after the time was over, and was accepted"),
+        ("refunding", "Your money is on its way back", "A refund was started"),
+        ("refunded", "Refunded", "149.00 USDC was sent back to you"),
+        ("partly_refunded", "Partly refunded", "48.85 USDC of 149.00 USDC was sent back"),
+        ("canceled", "Canceled", "Do not send any money"),
+        ("expired", "This payment has expired", "Do not send any more"),
+        ("failed", "The payment did not go through", "Nothing was taken"),
+        ("incomplete", "Not paid in full", "74.50 USDC of 149.00 USDC arrived"),
+    ],
+)
+def test_a_customer_reads_what_happened_and_what_to_do(name: str, title: str, body: str) -> None:
+    page = view(name)
+    assert page.title == title
+    assert body in page.body
+
+
+@pytest.mark.parametrize("name", sorted(GALLERY))
+def test_instructions_are_shown_only_while_money_may_be_sent(name: str) -> None:
+    page = view(name)
+    may_send = page.situation in (Situation.WAITING, Situation.PARTLY)
+    assert (page.instructions is not None) == may_send
+    assert (page.left_s is not None) == (may_send or page.situation is Situation.ELSEWHERE)
+
+
+def test_what_is_left_is_asked_for_not_the_whole_amount_again() -> None:
+    how = view("partly").instructions
+    assert how is not None
+    assert [(row.value, row.copied) for row in how.rows if row.key == "amount"] == [
+        ("74.50 USDC", "74.50")
+    ]
+    assert "uint256=74500000" in how.wallet_url
+
+
+def test_a_memo_that_is_text_is_shown_as_text_and_another_as_hex() -> None:
+    def memo(value: str) -> list[str]:
+        action = GALLERY["waiting"].payment.next_action
+        assert isinstance(action, CryptoTransfer)
+        how = a_view(next_action=attrs.evolve(action, memo=value)).instructions
+        return [row.copied for row in how.rows if row.key == "memo"] if how else []
+
+    assert memo(MEMO) == ["01JDZQ8XW5T3M7K9A2B4C6D8E0"]
+    assert memo("0x" + "9f" * 32) == ["0x" + "9f" * 32]
+    assert memo("") == []
+
+
+def test_the_network_has_its_name_and_a_warning() -> None:
+    how = view("waiting").instructions
+    assert how is not None
+    assert "Tempo testnet (Chain 42431)" in [row.value for row in how.rows]
+    assert how.warning == "Send USDC on Tempo testnet only. Money on another network is lost."
+
+
+def test_a_receipt_has_number_date_items_and_the_transaction_in_an_explorer() -> None:
+    page = view("paid")
+    assert page.number == str(GALLERY["paid"].payment.id)
+    assert page.complete_time == NOW - timedelta(seconds=30)
+    assert page.items == [("ethereum-mainnet full, 30d", "149.00 USD")]
+    [transfer] = page.transfers
+    assert transfer.link == f"https://explore.example/tx/{HASH}"
+    assert (transfer.amount, transfer.state) == ("149.00 USDC", "final")
+
+
+def test_too_much_money_is_mentioned() -> None:
+    assert view("paid-too-much").notes == [
+        "You sent 1.00 USDC more than was asked for. The shop has been told."
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "data:text/html,x", "ftp://x.example/", "https://", "//x", "http://["],
+)
+def test_only_web_pages_are_linked(url: str) -> None:
+    page = a_view(
+        method="card", crypto=None, next_action=Redirect(url=url), return_url=url, cancel_url=url
+    )
+    assert (page.redirect_url, page.back_url, page.cancel_url) == ("", "", "")
+
+
+def test_only_a_wallets_address_opens_a_wallet() -> None:
+    action = GALLERY["waiting"].payment.next_action
+    assert isinstance(action, CryptoTransfer)
+    how = a_view(next_action=attrs.evolve(action, payment_uri="javascript:alert(1)")).instructions
+    assert how is not None
+    assert how.wallet_url == ""
+
+
+def test_a_code_whose_amount_cannot_be_lowered_is_left_out() -> None:
+    action = GALLERY["waiting"].payment.next_action
+    assert isinstance(action, CryptoTransfer)
+    opaque = attrs.evolve(action, payment_uri="ethereum:0xaa")
+    assert transfer_payload(opaque, DUE) == "ethereum:0xaa"
+    assert transfer_payload(opaque, 1) == ""
+
+
+def test_a_code_of_a_bank_has_no_wallet() -> None:
+    show = Show(kind=ShowKind.QR, payload="BCD\n002\n1\nSCT")
+    how = a_view(method="transfer", crypto=None, next_action=show).instructions
+    assert how is not None
+    assert how.qr.startswith("<svg ")
+    assert (how.wallet_url, how.text) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("units", "decimals", "text"),
+    [(74_500_000, 6, "74.50"), (1, 6, "0.000001"), (5, 0, "5"), (15, 1, "1.5"), (0, 6, "0.00")],
+)
+def test_amounts_are_exact_and_have_two_decimals_at_least(
+    units: int, decimals: int, text: str
+) -> None:
+    assert plain(units, decimals) == text
+
+
+def test_currencies_without_decimals_and_large_amounts_are_written_as_usual() -> None:
+    yen = a_view(crypto=None, amount=Money(currency_code="JPY", minor_units=1_234_567))
+    assert yen.sum == "1,234,567 JPY"
+    terms = TokenTerms(
+        currency="USDC", chain_id=1, token_address=TOKEN, decimals=6, due_base_units=10**12
+    )
+    assert a_view(crypto=terms).sum == "1,000,000.00 USDC"
+
+
+def test_every_name_in_a_text_is_one_that_the_page_knows() -> None:
+    known = {"due", "received", "left", "refunded"}
+    for name, text in texts().items():
+        if "." in name:
+            assert set(re.findall(r"{(\w+)}", text)) <= known, name
+
+
+def test_an_open_payment_whose_method_has_gone_is_shown_by_its_key() -> None:
+    page = view_of(Shown(payment=a_payment(1, status=Status.CANCELED), receipts=()), NOW, [])
+    assert page.method == "crypto"
