@@ -6,6 +6,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -271,6 +272,40 @@ def _forgotten_payments_are_still_read(
     assert {(row["actor"], row["certificate"]) for row in trail} == {
         ("operator:operator", "operator")
     }
+
+
+def test_the_audit_trail_is_intact_afterwards_and_never_named_anybody(
+    place: Place, tmp_path: Path
+) -> None:
+    environment = place.environment(PAYD_AUDIT_SIGNING_KEY="5e" * 32)
+
+    def audit(*arguments: str) -> str:
+        done = run_payd("audit", *arguments, env=environment, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def verified_export(name: str) -> list[str]:
+        (tmp_path / name).write_text(export := audit("export"))
+        assert f"{name} is intact" in audit("verify", name, "--public-key", "audit.pem")
+        assert [planted for planted in PLANTED if planted in export] == []
+        return [line for line in export.splitlines() if line.startswith('{"actor"')]
+
+    (tmp_path / "audit.pem").write_text(audit("public-key"))
+    with (
+        running_daemon(place, **PATIENT) as daemon,
+        daemon.client() as client,
+        daemon.client("operator") as operator,
+    ):
+        ids = a_life(place, client, operator)
+        before = verified_export("before.jsonl")
+        assert "pii-cancel-reason" in audit("show", ids["canceled"], "--json")
+        forget(operator)
+    after = verified_export("after.jsonl")
+    assert set(before) < set(after)
+    assert len(after) == len(before) + 4
+    shown = audit("show", ids["canceled"], "--json")
+    assert "customer_forgotten" in shown
+    assert [planted for planted in PLANTED if planted in shown] == []
 
 
 def test_an_open_payment_is_named_and_nothing_is_erased(
