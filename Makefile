@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check core units lint integration daemon-part card-part chain-part kit-part app-part server-part waiting-part fast pythons test-newest browser campaign bench bench-full bench-page reference docs docs-links lock proto format clean
+.PHONY: help run test check core units lint integration daemon-part card-part chain-part kit-part app-part server-part waiting-part fast pythons test-newest browser simulate campaign bench bench-full bench-page reference docs docs-links lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +43,7 @@ check: $(FOR_TEST) ## make lint, and the fast tests with coverage of the core
 
 # Only the tests of the core are measured: tracing would slow down all the others, too.
 CORE := tests/unit/domain tests/unit/service tests/walks
-UNITS := tests/unit tests/test_house.py tests/test_language.py $(addprefix --ignore=tests/unit/,cli domain service)
+UNITS := tests/unit tests/simulation tests/test_house.py tests/test_language.py $(addprefix --ignore=tests/unit/,cli domain service)
 
 core: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(CORE) -q --cov --cov-report=term-missing:skip-covered --cov-fail-under=100
@@ -109,7 +109,10 @@ browser: $(FOR_TEST) ## A person pays, in headless Chromium
 
 campaign: $(FOR_TEST) ## The long campaigns: every crash point many times, and new examples for every property
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest tests/unit tests/walks --ignore=tests/unit/cli -q
-	@$(BIN)/python -m pytest tests/contract tests/integration -m campaign --campaign
+	@$(BIN)/python -m pytest tests/contract tests/simulation tests/integration -m campaign --campaign
+
+simulate: $(FOR_TEST) ## Days of faults on virtual time: SEEDS=1000, or the history of one seed in words: SEED=7
+	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100))
 
 bench: $(FOR_TEST) ## Throughput, latency and CPU beside minimal servers; 15 minutes at most
 	@$(BIN)/python -m bench $(ARGS)

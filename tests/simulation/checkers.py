@@ -1,0 +1,173 @@
+"""What must hold when a history has come to rest; the names are those of the payment model."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from simulation.world import History
+
+from payd.domain.payment import Payment, Status
+from payd.domain.refund import RefundState
+from payd.plugins import ProviderStatus
+
+
+def problems(history: History) -> list[str]:
+    """Every rule that is broken, each with its number in the payment model."""
+    return [f"{check.__name__}: {text}" for check in CHECKERS for text in check(history)]
+
+
+def i1_money_is_never_lost(history: History) -> Iterator[str]:
+    for thing in history.rail.things.values():
+        payment = _payment(history, thing.operation.payment_id)
+        if thing.status is not ProviderStatus.PAID:
+            continue
+        if payment.status is not Status.COMPLETED and not payment.attention:
+            yield f"{thing.reference} is paid, and {_name(payment)} neither completed nor shown"
+
+
+def i2_one_object_a_payment(history: History) -> Iterator[str]:
+    counts = Counter(t.operation.payment_id for t in history.rail.things.values())
+    yield from (f"{id_} has {count} objects" for id_, count in counts.items() if count > 1)
+
+
+def i3_one_event_of_a_completion(history: History) -> Iterator[str]:
+    completed = {
+        row.event_id: row.payment_id
+        for row in history.stream.published
+        if row.subject == "payment.completed"
+    }
+    for payment in history.store.all():
+        events = [*completed.values()].count(payment.id)
+        if events != (payment.status is Status.COMPLETED):
+            yield f"{_name(payment)} was announced as completed {events} times"
+
+
+def i4_completed_is_paid(history: History) -> Iterator[str]:
+    for payment in history.store.all():
+        if payment.status is Status.COMPLETED and payment.confirmed < payment.due:
+            yield f"{_name(payment)} has {payment.confirmed} of {payment.due}"
+
+
+def i4_no_money_is_invented(history: History) -> Iterator[str]:
+    for payment in history.store.all():
+        thing = history.rail.thing_of(payment.id)
+        if payment.confirmed > (thing.received if thing else 0):
+            yield f"{_name(payment)} counts money that never came"
+
+
+def i7_failed_is_not_payable(history: History) -> Iterator[str]:
+    for payment in history.store.all():
+        thing = history.rail.thing_of(payment.id)
+        if payment.status is Status.FAILED and thing is not None:
+            yield f"{_name(payment)} has the object {thing.reference}"
+
+
+def i8_each_version_has_its_audit_row(history: History) -> Iterator[str]:
+    for payment in history.store.all():
+        versions = history.versions[payment.id]
+        if versions != [*range(1, payment.version + 1)]:
+            yield f"{_name(payment)} has the audit rows {versions}"
+
+
+def i11_closed_is_not_payable(history: History) -> Iterator[str]:
+    for payment in history.store.all():
+        thing = history.rail.thing_of(payment.id)
+        closed = payment.status in (Status.CANCELED, Status.EXPIRED)
+        if closed and thing is not None and thing.status is ProviderStatus.OPEN:
+            yield f"{_name(payment)} can still be paid"
+
+
+def i15_one_key_one_payment(history: History) -> Iterator[str]:
+    for key, answers in history.answers.items():
+        if len({answer.id for answer in answers}) > 1:
+            yield f"{key} gave several"
+    keys = Counter(payment.idempotency_key for payment in history.store.all())
+    yield from (f"{key} has {count} payments" for key, count in keys.items() if count > 1)
+
+
+def i17_no_refund_beyond_what_was_left(history: History) -> Iterator[str]:
+    for thing in history.rail.things.values():
+        states = (RefundState.PENDING, RefundState.SUCCEEDED)
+        back = sum(one.amount for one in thing.refunds.values() if one.state in states)
+        if back > thing.received:
+            yield f"{back} of {thing.received} went back for {thing.reference}"
+
+
+def i18_one_refund_a_key(history: History) -> Iterator[str]:
+    for payment in history.store.all():
+        thing = history.rail.thing_of(payment.id)
+        counts = Counter(one.refund_id for one in thing.refunds.values()) if thing else {}
+        if any(count > 1 for count in counts.values()):
+            yield f"{_name(payment)} has one refund twice"
+
+
+def i19_refunded_is_what_the_provider_refunded(history: History) -> Iterator[str]:
+    for payment in history.store.all():
+        thing = history.rail.thing_of(payment.id)
+        refunds = thing.refunds.values() if thing else ()
+        gone = sum(one.amount for one in refunds if one.state is RefundState.SUCCEEDED)
+        if payment.refunded != gone:
+            yield f"{_name(payment)} shows {payment.refunded} refunded, the provider {gone}"
+
+
+def every_dispute_is_known(history: History) -> Iterator[str]:
+    for thing in history.rail.things.values():
+        stored = {one.status for one in _payment(history, thing.operation.payment_id).disputes}
+        expected = {thing.dispute.status} if thing.dispute else set()
+        if stored != expected:
+            yield f"the dispute of {thing.reference} is stored as {stored}"
+
+
+def liveness_nothing_stays_open(history: History) -> Iterator[str]:
+    for payment in history.store.all():
+        if payment.status.is_open and not payment.attention:
+            yield f"{_name(payment)} is still open"
+        for refund in payment.refunds:
+            if refund.status.is_open and not payment.attention:
+                yield f"a refund of {_name(payment)} is still {refund.status.value}"
+    if rows := [*history.store.inbox.open_rows()]:
+        yield f"{len(rows)} reports wait"
+    if events := [*history.store.outbox.open_rows()]:
+        yield f"{len(events)} events wait"
+
+
+def the_consumer_sees_what_is_stored(history: History) -> Iterator[str]:
+    order: dict[object, list[int]] = {}
+    seen = set()
+    for row in history.stream.published:
+        if row.event_id not in seen:
+            seen.add(row.event_id)
+            order.setdefault(row.payment_id, []).append(row.id)
+    for payment_id, ids in order.items():
+        if ids != sorted(ids):
+            yield f"the events of {payment_id} came as {ids}"
+    written = {held.row.event_id for held in history.store.outbox.rows.values()}
+    if seen != written:
+        yield f"{len(written - seen)} events never came"
+
+
+def _payment(history: History, payment_id: object) -> Payment:
+    [found] = [one for one in history.store.all() if one.id == payment_id]
+    return found
+
+
+def _name(payment: Payment) -> str:
+    return f"{payment.idempotency_key} ({payment.status.value})"
+
+
+CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
+    i1_money_is_never_lost,
+    i2_one_object_a_payment,
+    i3_one_event_of_a_completion,
+    i4_completed_is_paid,
+    i4_no_money_is_invented,
+    i7_failed_is_not_payable,
+    i8_each_version_has_its_audit_row,
+    i11_closed_is_not_payable,
+    i15_one_key_one_payment,
+    i17_no_refund_beyond_what_was_left,
+    i18_one_refund_a_key,
+    i19_refunded_is_what_the_provider_refunded,
+    every_dispute_is_known,
+    liveness_nothing_stays_open,
+    the_consumer_sees_what_is_stored,
+)

@@ -1,0 +1,97 @@
+"""What a simulated history consists of: buyers, daemons and faults, all from one seed."""
+
+from random import Random
+
+import attrs
+
+#: Every kind of fault; a plan has some of them.
+FAULTS = (
+    "database away",
+    "commit lost its answer",
+    "daemon killed",
+    "provider refuses",
+    "provider answer lost",
+    "provider hangs",
+    "report lost",
+    "report doubled",
+    "report late",
+    "stream away",
+    "acknowledgement lost",
+    "clocks differ",
+)
+
+
+@attrs.frozen(kw_only=True)
+class Buyer:
+    """A customer with the main app: when they start, and what they do."""
+
+    number: int
+    start_s: float
+    #: When the customer pays; None is never.
+    pay_s: float | None
+    #: For how long the money is on its way; 0 is final at once.
+    slow_s: float = 0.0
+    #: When the main app cancels; None is never.
+    cancel_s: float | None = None
+    #: Minor units of each refund that is asked for, at the same time.
+    refunds: tuple[int, ...] = ()
+    #: What becomes of the refunds at the remote side.
+    refunds_fail: bool = False
+    #: Whether the customer's bank disputes the payment.
+    is_disputed: bool = False
+
+    def __str__(self) -> str:
+        pays = "never pays" if self.pay_s is None else f"pays after {self.pay_s:.0f} s"
+        slow = f", arrives {self.slow_s:.0f} s later" if self.slow_s else ""
+        cancels = "" if self.cancel_s is None else f", cancels after {self.cancel_s:.0f} s"
+        refunds = f", wants {self.refunds} back" if self.refunds else ""
+        disputes = ", disputes it" if self.is_disputed else ""
+        return (
+            f"buyer {self.number}: starts at {self.start_s:.0f} s, {pays}{slow}"
+            f"{cancels}{refunds}{disputes}"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """One history before it happens."""
+
+    seed: int
+    daemons: int
+    buyers: tuple[Buyer, ...]
+    faults: frozenset[str]
+    #: Whether the remote side can prove that it never saw an operation.
+    proves_absence: bool
+
+    def __str__(self) -> str:
+        faults = ", ".join(sorted(self.faults)) or "none"
+        return "\n".join((f"{self.daemons} daemons; faults: {faults}", *map(str, self.buyers)))
+
+
+def plan_of(seed: int) -> Plan:
+    """The plan of a seed."""
+    random = Random(f"{seed} plan")
+    buyers = tuple(_buyer(random, number) for number in range(random.randint(2, 6)))
+    faults = frozenset(kind for kind in FAULTS if random.random() < 0.5)
+    return Plan(
+        seed=seed,
+        daemons=random.choice((1, 1, 2, 3)),
+        buyers=buyers,
+        faults=faults,
+        proves_absence=random.random() < 0.5,
+    )
+
+
+def _buyer(random: Random, number: int) -> Buyer:
+    pays = random.random() < 0.8
+    wants = random.choice(((), (), (5000,), (14900,), (8000, 8000), (5000, 5000, 5000)))
+    return Buyer(
+        number=number,
+        start_s=random.uniform(0, 3000),
+        pay_s=random.choice((5.0, 60.0, 600.0, 1795.0, 1805.0, 2400.0)) if pays else None,
+        slow_s=random.choice((0.0, 0.0, 30.0, 3600.0)),
+        cancel_s=random.choice((None, None, None, 2.0, 60.0, 61.0, 600.0)),
+        refunds=wants,
+        refunds_fail=random.random() < 0.2,
+        is_disputed=random.random() < 0.25,
+    )

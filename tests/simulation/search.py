@@ -1,0 +1,76 @@
+"""Search seeds for broken rules, and make a history that breaks one as small as possible."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import attrs
+from simulation.checkers import problems
+from simulation.plan import Plan
+from simulation.world import History, run
+
+
+@attrs.frozen
+class Result:
+    """What a plan led to. Without a history it ended in an error."""
+
+    plan: Plan
+    problems: Sequence[str]
+    history: History | None = None
+
+    @property
+    def rules(self) -> frozenset[str]:
+        """The names of the broken rules."""
+        return frozenset(text.partition(":")[0] for text in self.problems)
+
+    @property
+    def sometimes(self) -> Counter[str]:
+        """How often interesting things happened."""
+        return self.history.sometimes if self.history else Counter()
+
+    def __str__(self) -> str:
+        lines = self.history.lines if self.history else []
+        repeat = f"make simulate SEED={self.plan.seed}"
+        return "\n".join((str(self.plan), *lines, *self.problems, f"Repeat it: {repeat}"))
+
+
+def check(plan: Plan) -> Result:
+    """Run a plan and check it."""
+    try:
+        history = run(plan)
+    except Exception as error:  # noqa: BLE001 - any error is a finding
+        return Result(plan, [f"error: {_innermost(error)!r}"])
+    return Result(plan, problems(history), history)
+
+
+def shrink(result: Result) -> Result:
+    """The smallest plan that is found by leaving parts out and breaks one of the same rules."""
+    while True:
+        smaller = (check(plan) for plan in _smaller(result.plan))
+        found = next((one for one in smaller if one.rules & result.rules), None)
+        if found is None:
+            return result
+        result = found
+
+
+def _smaller(plan: Plan) -> Iterator[Plan]:
+    half = len(plan.buyers) // 2
+    if half:
+        yield attrs.evolve(plan, buyers=plan.buyers[:half])
+        yield attrs.evolve(plan, buyers=plan.buyers[half:])
+    for buyer in plan.buyers if half else ():
+        yield attrs.evolve(plan, buyers=tuple(one for one in plan.buyers if one != buyer))
+    for fault in sorted(plan.faults):
+        yield attrs.evolve(plan, faults=plan.faults - {fault})
+    if plan.daemons > 1:
+        yield attrs.evolve(plan, daemons=plan.daemons - 1)
+    for number, buyer in enumerate(plan.buyers):
+        simpler = attrs.evolve(buyer, slow_s=0.0, cancel_s=None, refunds=buyer.refunds[:1])
+        if simpler != buyer:
+            others = plan.buyers
+            yield attrs.evolve(plan, buyers=(*others[:number], simpler, *others[number + 1 :]))
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,91 @@
+"""Days of faults on virtual time: whatever happens, the rules of the payment model hold."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+from simulation.defects import DEFECTS
+from simulation.plan import FAULTS, plan_of
+from simulation.search import Result, check, shrink
+
+SLICE = range(10)
+CAMPAIGN = range(10_000)
+#: Runs a seed in a process of its own, with other hashes of texts.
+ALONE = """
+from simulation.plan import plan_of
+from simulation.world import run
+print(run(plan_of({})).hash)
+"""
+
+
+@pytest.fixture(scope="module")
+def results() -> list[Result]:
+    """The slice that every run of the tests simulates."""
+    return [check(plan_of(seed)) for seed in SLICE]
+
+
+def test_every_rule_holds_in_every_history(results: list[Result]) -> None:
+    broken = [str(result) for result in results if result.problems]
+    assert not broken, "\n\n".join(broken)
+
+
+def test_what_is_worth_a_test_happens(results: list[Result]) -> None:
+    sometimes = sum((result.sometimes for result in results), Counter())
+    awaited = {
+        "daemon killed", "report lost", "paid", "too late to pay", "create: refused",
+        "create: answer lost", "fetch: hangs", "commit: after", "commit: before", "stream away",
+        "acknowledgement lost", "app: RefundExceedsPaid", "app: PaymentNotCancelable",
+    }  # fmt: skip
+    assert awaited <= set(sometimes), awaited - set(sometimes)
+    assert {fault for result in results for fault in result.plan.faults} == set(FAULTS)
+
+
+def test_one_seed_is_one_history_in_every_process() -> None:
+    tests = Path(__file__).parent.parent
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", ALONE.format(1)],
+            env={**os.environ, "PYTHONPATH": str(tests), "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()[-1]
+        for seed in (1, 2)
+    }
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("plant", DEFECTS, ids=lambda plant: plant.__name__)
+def test_a_planted_defect_is_found(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed, rule = DEFECTS[plant]
+    plan = plan_of(seed)
+    plant(monkeypatch)
+
+    assert rule in check(plan).rules
+
+
+def test_a_history_that_breaks_a_rule_becomes_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulation.search.run", _breaks_with_two_buyers)
+    monkeypatch.setattr("simulation.search.problems", lambda history: history)
+    plan = attrs.evolve(plan_of(1), daemons=3)
+
+    smallest = shrink(check(plan)).plan
+
+    assert (len(smallest.buyers), smallest.daemons, smallest.faults) == (2, 1, frozenset())
+
+
+def _breaks_with_two_buyers(plan: object) -> list[str]:
+    return ["rule: broken"] if len(getattr(plan, "buyers", ())) >= 2 else []
+
+
+@pytest.mark.campaign
+def test_every_rule_holds_in_ten_thousand_histories() -> None:
+    broken = [seed for seed in CAMPAIGN if check(plan_of(seed)).problems]
+    assert not broken
