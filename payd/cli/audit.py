@@ -64,19 +64,12 @@ def export(payment_id: UUID | None, since: datetime | None, state_dir: Path | No
     config = read_config(state_dir)
     key = _signing_key(config)
 
-    async def write(chain: "PostgresAuditChain") -> tuple[int, int]:
-        writer = await chain.export(
-            _print,
-            key,
-            secrets.token_hex(16),
-            datetime.now(UTC),
-            payment_id=payment_id,
-            since=since,
-        )
-        return writer.payments, writer.rows
+    export_id, now = secrets.token_hex(16), datetime.now(UTC)
 
-    payments, rows = _run(write, config)
-    click.echo(f"{payments} payments, {rows} rows, signed with key {key.id}", err=True)
+    async def write(chain: "PostgresAuditChain") -> None:
+        await chain.export(_print, key, export_id, now, payment_id=payment_id, since=since)
+
+    _run(write, config)
 
 
 def _print(line: str) -> None:

@@ -59,8 +59,8 @@ class ExportWriter:
         self._covers = covers
         self._digest = hashlib.sha256()
         self._starting, self._final = HeadsDigest(), HeadsDigest()
-        self.payments = 0
-        self.rows = 0
+        self._payments = 0
+        self._rows = 0
 
     def add(self, chain: ExportedChain) -> None:
         """Write a payment; they must come in order of their ids."""
@@ -68,7 +68,7 @@ class ExportWriter:
             {
                 "kind": "payment",
                 "export": self._id,
-                "number": self.payments,
+                "number": self._payments,
                 "payment_id": chain.payment_id,
                 "after": head_json(chain.after),
                 "head": head_json(chain.head),
@@ -78,8 +78,8 @@ class ExportWriter:
         )
         for row in chain.rows:
             self._line(row.content)
-        self.payments += 1
-        self.rows += len(chain.rows)
+        self._payments += 1
+        self._rows += len(chain.rows)
         self._starting.add(chain.payment_id, chain.after)
         self._final.add(chain.payment_id, chain.head)
 
@@ -94,8 +94,8 @@ class ExportWriter:
                 "kind": "trailer",
                 "export": self._id,
                 "covers": self._covers,
-                "payments": self.payments,
-                "rows": self.rows,
+                "payments": self._payments,
+                "rows": self._rows,
                 "checkpoints": [numbers[0], numbers[-1]] if numbers else [],
                 "starting_heads": self._starting.hex(),
                 "final_heads": self._final.hex(),

@@ -98,7 +98,7 @@ class PostgresAuditChain:
         *,
         payment_id: UUID | None = None,
         since: datetime | None = None,
-    ) -> ExportWriter:
+    ) -> None:
         """Write the trail of one payment or of all, from the last checkpoint before `since` on.
 
         Everything is read from one snapshot. Raises NotChained and StoreUnavailable.
@@ -126,7 +126,6 @@ class PostgresAuditChain:
                 writer.add(await self._chain(of_payment, checkpoints))
             # Of one payment nobody can tell which others had changed.
             writer.finish([] if payment_id else checkpoints[older:])
-        return writer
 
     async def _chain(self, rows: Sequence[Row], checkpoints: Sequence[Checkpoint]) -> ExportedChain:
         first, payment_id = rows[0], _id(rows[0])

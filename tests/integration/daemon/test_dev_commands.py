@@ -140,7 +140,10 @@ def test_where_no_payd_dev_runs_a_command_says_so(alone: Alone, command: str) ->
 
 
 #: These read files only.
-READS_FILES = {"config check", "config show", "pricing check", "pricing show", "providers"}
+READS_FILES = {
+    *("config check", "config show", "pricing check", "pricing show", "providers"),
+    "audit public-key",
+}
 #: The settings that say where servers are, with ports that nobody can listen on.
 AWAY = {"DB_PORT": "1", "GRPC_PORT": "2", "HTTP_PORT": "3", "METRICS_PORT": "4"}
 AWAY |= {"NATS_URL": "nats://127.0.0.1:5", "REDIS_ADDR": "127.0.0.1:6"}
