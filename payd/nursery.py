@@ -37,6 +37,7 @@ from payd.daemon.builders import (
 )
 from payd.daemon.leases import cursor_reader
 from payd.daemon.loops import Loop, Parts, support_loops, worker_loops
+from payd.daemon.own_state import OwnState
 from payd.daemon.preflight import build_tls, check_prices, enabled_plugins, offered_methods
 from payd.daemon.readiness import ReadinessProbe
 from payd.daemon.reload import Reloader, ReloadRequests
@@ -108,7 +109,9 @@ async def run(
     ):
         _log_failed(providers)
         methods = traced_methods(providers.methods.wrapped(bridge.for_asyncio), adapters)
-        use_cases = build_use_cases(config, adapters, methods, current)
+        probe = ReadinessProbe(adapters=adapters, providers=providers, stop=stop, secrets=secrets)
+        own = OwnState(readiness=probe, current=current, metrics=metrics)
+        use_cases = build_use_cases(config, adapters, methods, current, bridge.for_asyncio(own))
         parts = Parts(
             config=config,
             metrics=metrics,
@@ -128,9 +131,7 @@ async def run(
             secrets=secrets,
             stop=stop,
             stopping=trio.Event(),
-            readiness=ReadinessProbe(
-                adapters=adapters, providers=providers, stop=stop, secrets=secrets
-            ),
+            readiness=probe,
         )
         await _until_stopped(parts, reloads, started)
     _log.info("daemon_stopped")
@@ -198,7 +199,7 @@ def _start(loops: Mapping[str, Loop], parts: Parts, nursery: trio.Nursery) -> No
 
 async def _supervise(name: str, loop: Loop, parts: Parts) -> None:
     """Run a loop; when it fails, restart it after a full-jitter back-off. Other loops continue."""
-    failures = 0
+    failures, restarts = 0, parts.metrics.restarts.labels(name)
     while not parts.stopping.is_set():
         began = trio.current_time()
         try:
@@ -208,7 +209,7 @@ async def _supervise(name: str, loop: Loop, parts: Parts) -> None:
             if trio.current_time() - began > _HEALTHY_S:
                 failures = 0
             failures += 1
-            parts.metrics.restarts.labels(name).inc()
+            restarts.inc()
             known = _is_known(error)
             _log.warning("task_failed", task=name, error=repr(error), exc_info=not known)
         pause_s = min(_BACKOFF_MAX_S, 0.1 * 2**failures)

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import attrs
 
+from payd_client.paging import PagedCalls
 from payd_client.part_messages import time_of
 from payd_client.proto import payment_pb2 as pb
-from payd_client.values import Caller
 
 #: As many movements as payd returns at once.
 _PAGE_SIZE = 200
@@ -89,13 +89,8 @@ class Movement:
     idempotency_key: str
 
 
-class ExportCalls:
+class ExportCalls(PagedCalls):
     """The part of PaymentClient that reads accounts. It needs an operator's certificate."""
-
-    async def _call(
-        self, method: str, request: Any, caller: Caller | None, deadline_s: float
-    ) -> Any:
-        raise NotImplementedError
 
     async def export_days(
         self, first: date, last: date, zone: str = "", *, deadline_s: float = 0.0
@@ -105,7 +100,7 @@ class ExportCalls:
         Each page is a call of its own.
         """
         request = _request(first, last, zone, pb.EXPORT_BY_DAY)
-        async for answer in self._pages(request, deadline_s):
+        async for answer in self._pages("ExportPayments", request, None, deadline_s):
             for message in answer.days:
                 yield _day_sums(message)
 
@@ -114,19 +109,9 @@ class ExportCalls:
     ) -> AsyncGenerator[Movement, None]:
         """Yield every movement of money of the same days, oldest first."""
         request = _request(first, last, zone, pb.EXPORT_BY_PAYMENT)
-        async for answer in self._pages(request, deadline_s):
+        async for answer in self._pages("ExportPayments", request, None, deadline_s):
             for message in answer.movements:
                 yield _movement(message)
-
-    async def _pages(
-        self, request: pb.ExportPaymentsRequest, deadline_s: float
-    ) -> AsyncGenerator[pb.ExportPaymentsResponse, None]:
-        while True:
-            answer = await self._call("ExportPayments", request, None, deadline_s)
-            yield answer
-            if not answer.next_page_token:
-                return
-            request.page_token = answer.next_page_token
 
 
 def _request(first: date, last: date, zone: str, by: Any) -> pb.ExportPaymentsRequest:

@@ -24,6 +24,7 @@ from payd_client.exports import ExportCalls
 from payd_client.forgetting import ForgottenCustomer, forgotten_of
 from payd_client.lists import PaymentFilter, PaymentPage, filter_message, payment_page_of
 from payd_client.messages import initiate_message, payment_of, quote_message, quote_of
+from payd_client.operator_calls import OperatorCalls
 from payd_client.proto import payment_pb2 as pb
 from payd_client.proto.payment_grpc import PaymentServiceStub
 from payd_client.refund_messages import (
@@ -76,7 +77,7 @@ class Connection:
             transport.abort()
 
 
-class PaymentClient(ExportCalls):
+class PaymentClient(ExportCalls, OperatorCalls):
     """Client of one payd: an async context manager, on asyncio or trio.
 
     It opens one connection with the first call, and a new one when the connection was lost or the

@@ -12,11 +12,11 @@ _INTERVAL_S = 600.0
 _PAUSE_S = 0.05
 
 
-async def maintain(batch: Batch) -> None:
-    """Run `batch` until nothing is due, every ten minutes, until cancelled."""
+async def maintain(batch: Batch, interval_s: float = _INTERVAL_S) -> None:
+    """Run `batch` until nothing is due, every ten minutes by default, until cancelled."""
     while True:
         await until_short(batch, _ROWS)
-        await asyncio.sleep(_INTERVAL_S)
+        await asyncio.sleep(interval_s)
 
 
 async def until_short(batch: Batch, limit: int) -> int:

@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -34,6 +35,17 @@ def run(target: Target, act: Callable[["PaymentClient"], Awaitable[T]], as_json:
     except (CredentialsUnavailable, ValueError) as error:
         print_error(PaydClientError("UNAVAILABLE", str(error)), as_json)
     sys.exit(1)
+
+
+async def first(count: int, listed: AsyncGenerator[T, None]) -> list[T]:
+    """Return at most so many elements of a list, and read no page beyond them."""
+    found: list[T] = []
+    async with aclosing(listed) as elements:
+        async for one in elements:
+            found.append(one)
+            if len(found) == count:
+                break
+    return found
 
 
 def print_error(error: Any, as_json: bool) -> None:

@@ -5,17 +5,23 @@ import sys
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from payd.cli import render
+from payd.cli.call import json_option, run
 from payd.cli.create_stream import create_stream
-from payd.cli.target import find_nats, state_dir_option
+from payd.cli.target import find_nats, find_operator, operator_options, state_dir_option
 from payd.cli.typed import Time
 
+if TYPE_CHECKING:
+    from payd_client import DeadLetter, PaymentClient
+
 F = TypeVar("F", bound=Callable[..., Any])
+_REPLAYED_AT_ONCE = 200
 
 
 def since_option(**attributes: Any) -> Callable[[F], F]:
@@ -112,27 +118,16 @@ def show_event(event: Any, as_json: bool) -> None:
 @click.option(
     "--replay", is_flag=True, help="Put them back into the stream, after the consumer is fixed."
 )
-@nats_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@state_dir_option
-def dead_letters(replay: bool, nats: str | None, as_json: bool, state_dir: Path | None) -> None:
-    """Show events that a consumer could not handle, and why."""
-    from payd_client.events import StreamUnreachable
-
-    servers = find_nats(nats, state_dir)
-    try:
-        letters = asyncio.run(_dead_letters(servers, replay))
-    except StreamUnreachable as error:
-        raise click.ClickException(str(error)) from None
+@json_option
+@operator_options
+def dead_letters(replay: bool, as_json: bool, **target: Any) -> None:
+    """Show events that a consumer could not handle, and why. For operators."""
+    letters = run(find_operator(**target), partial(_dead_letters, replay=replay), as_json)
     if as_json:
-        names = ("sequence", "subject", "reason", "headers")
-        rows = [{name: getattr(letter, name) for name in names} for letter in letters]
-        data = [letter.data.decode(errors="replace") for letter in letters]
-        render.as_json([{**row, "data": text} for row, text in zip(rows, data, strict=True)])
+        render.as_json([_letter_document(letter) for letter in letters])
         return
     for letter in letters:
-        event_id = letter.headers.get("ce-id", "")
-        click.echo(f"{letter.time:%Y-%m-%d %H:%M:%S}  {letter.subject:<18} {event_id}")
+        click.echo(f"{letter.time:%Y-%m-%d %H:%M:%S}  {letter.subject:<18} {letter.event_id}")
         click.echo(f"  {letter.reason}")
     if not letters:
         click.echo("no dead letters")
@@ -141,82 +136,67 @@ def dead_letters(replay: bool, nats: str | None, as_json: bool, state_dir: Path 
     click.echo(f"{counted}{' put back into the stream' if replay else ''}")
 
 
-async def _dead_letters(servers: str, replay: bool) -> Any:
-    from payd_client import dead_letters as stream
+async def _dead_letters(client: "PaymentClient", *, replay: bool) -> "list[DeadLetter]":
+    """Read all dead letters; with `replay` return only those that were put back."""
+    letters = [letter async for letter in client.list_dead_letters()]
+    if not replay:
+        return letters
+    replayed: set[int] = set()
+    sequences = [letter.sequence for letter in letters]
+    for begin in range(0, len(sequences), _REPLAYED_AT_ONCE):
+        page = sequences[begin : begin + _REPLAYED_AT_ONCE]
+        replayed.update(await client.replay_dead_letters(page))
+    return [letter for letter in letters if letter.sequence in replayed]
 
-    letters = await stream.read_letters(servers)
-    if replay:
-        await stream.replay(servers, letters)
-    return letters
+
+def _letter_document(letter: "DeadLetter") -> dict[str, Any]:
+    return {
+        "sequence": letter.sequence,
+        "subject": letter.subject,
+        "reason": letter.reason,
+        "headers": dict(letter.headers),
+        "data": letter.data.decode(errors="replace"),
+    }
 
 
 @events.command()
-@since_option(required=True)
-@state_dir_option
-def republish(since: datetime, state_dir: Path | None) -> None:
-    """Republish the events published since a time, with the same ids.
+@click.option("--payment", "payment_id", metavar="ID", default="", help="All of this payment.")
+@click.option("--event", "event_id", metavar="ID", default="", help="The one with this id.")
+@since_option()
+@click.option("--before", type=Time(), help="End of the span that --since begins.")
+@json_option
+@operator_options
+def republish(
+    payment_id: str,
+    event_id: str,
+    since: datetime | None,
+    before: datetime | None,
+    as_json: bool,
+    **target: Any,
+) -> None:
+    """Publish events again, with the same ids: of a payment, or of a time. For operators.
 
     NATS drops an event whose id it saw within the stream's duplicate window. A consumer skips an
     event that it has already handled.
     """
-    import trio
-
-    from payd.cli.operate import read_config
-    from payd.domain.errors import StoreUnavailable
-    from payd.ports import PublishError
-
-    try:
-        sent, dropped = trio.run(_republish, read_config(state_dir), since)
-    except* (StoreUnavailable, PublishError) as errors:
-        render.refuse(errors)
-    except* trio.TooSlowError:
-        click.echo("Error: NATS is unreachable: check NATS_URL", err=True)
-        sys.exit(1)
-    click.echo(f"{_events(sent)} republished")
-    if dropped:
-        click.echo(f"{_events(dropped)} already in the stream, dropped as duplicates")
+    if [bool(payment_id), bool(event_id), since is not None].count(True) != 1:
+        raise click.UsageError("pass one of --payment, --event and --since")
+    if before is not None and since is None:
+        raise click.UsageError("--before needs --since")
+    result = run(
+        find_operator(**target),
+        lambda client: client.republish_events(
+            payment_id=payment_id, event_id=event_id, since=since, before=before
+        ),
+        as_json,
+    )
+    if as_json:
+        render.as_json({"stored": result.stored, "duplicates": result.duplicates})
+        return
+    click.echo(f"{_events(result.stored)} republished")
+    if result.duplicates:
+        click.echo(f"{_events(result.duplicates)} already in the stream, dropped as duplicates")
 
 
 def _events(number: int) -> str:
     return "1 event" if number == 1 else f"{number} events"
-
-
-async def _republish(config: Any, since: datetime) -> tuple[int, int]:
-    """Republish; return how many events the stream stored, and how many it dropped."""
-    import trio
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from payd.adapters import bridge
-    from payd.adapters.postgres.database import Database
-    from payd.adapters.postgres.outbox import PostgresOutbox
-    from payd.daemon.builders import build_stream, database_settings
-
-    database = Database(database_settings(config))
-    stream = build_stream(config)
-    sent = dropped = 0
-    async with bridge.open_loop(lambda message, error: None), trio.open_nursery() as nursery:
-        nursery.start_soon(bridge.aio, stream.run)
-        with trio.fail_after(config.nats.connect_timeout_s + 1):
-            while not stream.state().connected:  # noqa: ASYNC110 - no trio event on asyncio
-                await trio.sleep(0.05)
-
-        async def publish_page(after_id: int) -> int:
-            nonlocal sent, dropped
-            rows = await PostgresOutbox(database).published_since(since, after_id)
-            for row in rows:
-                if await stream.publish(row):
-                    sent += 1
-                else:
-                    dropped += 1
-            return rows[-1].id if rows else 0
-
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("republishing", total=None)
-            after_id = 0
-            while after_id := await bridge.aio(publish_page, after_id):
-                progress.update(task, completed=sent + dropped)
-        await bridge.aio(database.close)
-        nursery.cancel_scope.cancel()
-    return sent, dropped

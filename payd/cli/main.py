@@ -40,6 +40,7 @@ _COMMANDS = {
         "config": ("payd.cli.operate:config", "Check or show the configuration."),
         "pricing": ("payd.cli.operate:pricing", "Check or show the prices."),
         "providers": ("payd.cli.providers:providers", "Show the providers and their health."),
+        "overview": ("payd.cli.overview:overview", "Show how payments and payd stand."),
         "receipts": ("payd.cli.receipts:receipts", "List and assign unmatched receipts."),
         "audit": ("payd.cli.audit:audit", "Show who changed what; export and verify the trail."),
         "reconciliations": (

@@ -3,13 +3,12 @@
 import csv
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from payd.cli import payment_view, render
-from payd.cli.call import json_option, run
+from payd.cli.call import first, json_option, run
 from payd.cli.target import Target, find_operator, find_target, operator_options, target_options
 from payd.cli.typed import Time, minor_units, pair
 
@@ -172,14 +171,8 @@ def _read(
     """Read so many payments, and one more if there is one."""
 
     async def read(client: "PaymentClient") -> "list[Payment]":
-        found: list[Payment] = []
-        pages = listing_of(client)(wanted, page_size=min(_PAGE_MAX, limit + 1))
-        async with aclosing(pages) as payments:
-            async for payment in payments:
-                found.append(payment)
-                if len(found) > limit:
-                    break
-        return found
+        most = limit + 1
+        return await first(most, listing_of(client)(wanted, page_size=min(_PAGE_MAX, most)))
 
     return [render.message_json(one.message) for one in run(target, read, as_json)]
 

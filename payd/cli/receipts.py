@@ -1,35 +1,35 @@
-"""`payd receipts`: list receipts that match no payment, and attach them to one."""
+"""`payd receipts`: list receipts, those of no payment above all, and attach one to a payment."""
 
-import os
-import pwd
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from payd.cli import render
-from payd.cli.operate import read_config
-from payd.cli.target import state_dir_option
-from payd.cli.tokens import tokens_of
+from payd.cli import payment_view, render
+from payd.cli.call import first, json_option, run
+from payd.cli.target import find_operator, operator_options
+from payd.cli.typed import Time
 
 if TYPE_CHECKING:
-    from payd.daemon.builders import Adapters
-    from payd.domain.payment import Origin, Payment
-    from payd.ports import Providers, StoredReceipt
+    from payd_client import PaymentClient, Receipt
 
-T = TypeVar("T")
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_HEADINGS = ("time", "receipt", "amount", "asset", "state", "reference", "sender")
+_PAGE_MAX = 200
 
 
 @click.group()
 def receipts() -> None:
-    """List and assign receipts that match no payment."""
+    """List receipts, and attach those without a payment. For operators."""
 
 
 @receipts.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also receipts that a payment has.")
+@click.option("--payment", "payment_id", metavar="ID", default="", help="Receipts of this payment.")
+@click.option("--provider", default="", help="Receipts of this provider: tempo, …")
+@click.option(
+    "--since", type=Time(), help="Span in s, m, h or d, such as 24h, today, or an ISO 8601 time."
+)
 @click.option(
     "--count",
     type=click.IntRange(1, 10_000),
@@ -38,143 +38,67 @@ def receipts() -> None:
     help="Number of receipts to list.",
 )
 @json_option
-@state_dir_option
-def list_unmatched(count: int, as_json: bool, state_dir: Path | None) -> None:
+@operator_options
+def list_receipts(
+    everything: bool,
+    payment_id: str,
+    provider: str,
+    since: datetime | None,
+    count: int,
+    as_json: bool,
+    **target: Any,
+) -> None:
     """List receipts without a payment, newest first."""
+    from payd_client import ReceiptFilter
 
-    async def read(adapters: "Adapters") -> "Sequence[StoredReceipt]":
-        return await adapters.receipts.unmatched(count)
+    unmatched = not everything and not payment_id
+    wanted = ReceiptFilter(
+        unmatched=unmatched, payment_id=payment_id, provider=provider, time_from=since
+    )
 
-    config = read_config(state_dir)
-    documents = [_document(one) for one in _run(read, config)]
+    async def read(client: "PaymentClient") -> "list[Receipt]":
+        return await first(count, client.list_receipts(wanted, page_size=min(count, _PAGE_MAX)))
+
+    found = run(find_operator(**target), read, as_json)
+    documents = [render.message_json(one.message) for one in found]
     if as_json:
         render.as_json({"receipts": documents})
         return
     if not documents:
-        click.echo("no unmatched receipts")
+        click.echo("no unmatched receipts" if unmatched else "no receipts")
         return
-    tokens = tokens_of(config)
-    for one in documents:
-        one["amount"] = render.units(one["asset"], int(one["amount"]), tokens)
-    headings = ("time", "receipt", "amount", "asset", "state", "reference", "sender")
-    render.table(headings, [tuple(str(one[name]) for name in _SHOWN) for one in documents])
+    headings = _HEADINGS if unmatched else (*_HEADINGS, "payment")
+    render.table(headings, [_row(one)[: len(headings)] for one in documents])
 
 
-#: Keys in the order of the headings.
-_SHOWN = ("time", "id", "amount", "asset", "state", "reference", "sender")
+def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        one["time"],
+        one["id"],
+        render.base_units(one),
+        one["asset"],
+        one["state"].removeprefix("RECEIPT_STATE_"),
+        one["reference"],
+        one["details"].get("sender", ""),
+        one["payment_id"],
+    )
 
 
 @receipts.command()
 @click.argument("receipt_id")
-@click.argument("payment_id", type=click.UUID)
+@click.argument("payment_id")
 @click.option("--note", default="", help="Reason, stored in the audit trail.")
 @json_option
-@state_dir_option
-def attach(
-    receipt_id: str, payment_id: UUID, note: str, as_json: bool, state_dir: Path | None
-) -> None:
+@operator_options
+def attach(receipt_id: str, payment_id: str, note: str, as_json: bool, **target: Any) -> None:
     """Attach a receipt to the payment it was meant for. The payment's status may change."""
-    config = read_config(state_dir)
-
-    async def place(adapters: "Adapters") -> "Payment":
-        return await _attach(config, adapters, receipt_id, payment_id, note)
-
-    payment = _run(place, config)
-    document = {
-        "payment_id": str(payment.id),
-        "status": payment.status.value,
-        "due": str(payment.due),
-        "confirmed": str(payment.confirmed),
-        "attention": sorted(reason.value for reason in payment.attention),
-    }
+    payment = run(
+        find_operator(**target),
+        lambda client: client.attach_receipt(receipt_id, payment_id, note),
+        as_json,
+    )
+    document = render.message_json(payment.message)
     if as_json:
         render.as_json(document)
-        return
-    tokens = tokens_of(config)
-    amounts = {
-        "due": render.units(payment.asset, payment.due, tokens),
-        "confirmed": render.units(payment.asset, payment.confirmed, tokens),
-    }
-    render.fields([*(document | amounts).items()])
-
-
-async def _attach(
-    config: Any, adapters: "Adapters", receipt_id: str, payment_id: UUID, note: str
-) -> "Payment":
-    from payd.adapters.system import SystemClock
-    from payd.adapters.turns import AsyncioTurns
-    from payd.daemon.preflight import crash_points
-    from payd.service.attach import Attach
-    from payd.service.settle import Settle
-
-    settle = Settle(
-        store=adapters.store,
-        providers=_methods(config),
-        clock=SystemClock(),
-        crash=crash_points(config),
-        turns=AsyncioTurns(),
-        rules=adapters.rules,
-    )
-    use_case = Attach(receipts=adapters.receipts, settle=settle)
-    return await use_case.attach(receipt_id, payment_id, operator(), note)
-
-
-def operator() -> "Origin":
-    """The user that runs this process, by uid: LOGNAME and USER could contain any text."""
-    from payd.domain.actors import operator_actor
-    from payd.domain.payment import Origin
-
-    number = os.getuid()
-    try:
-        user = pwd.getpwuid(number).pw_name
-    except KeyError:
-        user = str(number)
-    return Origin(actor=operator_actor(user))
-
-
-def _methods(config: Any) -> "Providers":
-    """Describe the enabled providers' methods for settling, without starting a provider."""
-    from payd import telemetry
-    from payd.daemon.preflight import enabled_plugins
-    from payd.providers.loader import described_methods
-
-    return described_methods(enabled_plugins(config), telemetry.get_logger(__name__))
-
-
-def _run(act: "Callable[[Adapters], Awaitable[T]]", config: Any) -> T:
-    """Open the database and act; print an error and exit with 1."""
-    import trio
-
-    from payd.domain.errors import PaydError
-
-    try:
-        return trio.run(_opened, act, config)
-    except* PaydError as errors:
-        render.refuse(errors)
-
-
-async def _opened(act: "Callable[[Adapters], Awaitable[T]]", config: Any) -> T:
-    from payd.adapters import bridge
-    from payd.daemon.builders import build_adapters, new_metrics
-
-    async with bridge.open_loop(lambda message, error: None):
-        adapters = build_adapters(config, new_metrics())
-        try:
-            return await bridge.aio(act, adapters)
-        finally:
-            await bridge.aio(adapters.close)
-
-
-def _document(one: "StoredReceipt") -> dict[str, Any]:
-    receipt = one.receipt
-    return {
-        "provider": one.provider,
-        "id": receipt.id,
-        "time": receipt.time.isoformat(timespec="seconds"),
-        "asset": receipt.asset,
-        "amount": str(receipt.amount),
-        "state": receipt.state.value,
-        "reference": one.reference,
-        "sender": receipt.details.get("sender", ""),
-        "details": dict(receipt.details),
-    }
+    else:
+        payment_view.payment(document)

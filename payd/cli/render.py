@@ -128,6 +128,14 @@ def units(asset: str, number: int, tokens: Tokens) -> str:
     return _decimal(number, currency_exponent(asset), asset)
 
 
+def base_units(receipt: Mapping[str, Any]) -> str:
+    """Format the amount of a Receipt message; of an unknown token in base units."""
+    number = int(receipt["amount_base_units"])
+    if not receipt["currency"]:
+        return f"{number} base units"
+    return _decimal(number, receipt["decimals"], receipt["currency"])
+
+
 def _decimal(number: int, digits: int, name: str) -> str:
     from payd.domain.decimals import format_units
 

@@ -20,7 +20,7 @@ from payd.domain.page import Position
 F = TypeVar("F")
 
 PAGE_SIZE_MAX = 200
-_PAGE_SIZE = 50
+PAGE_SIZE = 50
 _VERSION = 1
 _LAYOUT = struct.Struct(">Bq16s8s")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,7 +62,7 @@ def page_request(message: AsksForPage, wanted: F, *asked: object) -> PageRequest
     return PageRequest(
         filter=wanted,
         after=read_page_token(token, meaning) if token else None,
-        size=size or _PAGE_SIZE,
+        size=size or PAGE_SIZE,
         meaning=meaning,
     )
 
@@ -70,7 +70,7 @@ def page_request(message: AsksForPage, wanted: F, *asked: object) -> PageRequest
 def page_token(position: Position, meaning: str) -> str:
     """Return the token of the page that begins after this position."""
     time = (position.time - _EPOCH) // _MICROSECOND
-    content = _LAYOUT.pack(_VERSION, time, position.id.bytes, _digest(meaning))
+    content = _LAYOUT.pack(_VERSION, time, position.id.bytes, digest_of(meaning))
     return base64.urlsafe_b64encode(content).decode()
 
 
@@ -87,9 +87,14 @@ def read_page_token(token: str, meaning: str) -> Position:
         position = Position(_EPOCH + time * _MICROSECOND, UUID(bytes=id_))
     except (ValueError, struct.error, OverflowError):
         raise InvalidPageToken("page_token is not one of payd: begin at the first page") from None
-    if version != _VERSION or digest != _digest(meaning):
+    if version != _VERSION or digest != digest_of(meaning):
         raise InvalidPageToken("page_token is for another request: begin at the first page")
     return position
+
+
+def digest_of(meaning: str) -> bytes:
+    """Return what a token keeps of the request that it belongs to."""
+    return hashlib.sha256(meaning.encode()).digest()[:8]
 
 
 def _plain(value: object) -> object:
@@ -102,7 +107,3 @@ def _plain(value: object) -> object:
             return sorted(map(_plain, value), key=str)
         case _:
             return value
-
-
-def _digest(meaning: str) -> bytes:
-    return hashlib.sha256(meaning.encode()).digest()[:8]

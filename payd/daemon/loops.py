@@ -43,6 +43,8 @@ _log = telemetry.get_logger(__name__)
 _SAMPLE_S = 2.0
 #: Money waits for hours, and counting it takes longer than the other samples.
 _SAMPLE_MONEY_S = 30.0
+#: Until then an overview adds up what has changed.
+_FOLD_S = 60.0
 
 
 @attrs.frozen(kw_only=True)
@@ -230,6 +232,7 @@ def support_loops(parts: Parts, reloads: ReloadRequests | None) -> Mapping[str, 
         ),
         "ledger sums": _maintenance(adapters.receipts.fold),
         "audit checkpoints": partial(bridge.aio, adapters.checkpoints.run),
+        "payment sums": partial(bridge.aio, maintain, adapters.sums.fold, _FOLD_S),
         "measurements": partial(_measure, parts),
         "money to watch": partial(_measure_money, parts),
         "certificates": partial(_watch_certificates, parts),

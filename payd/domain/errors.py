@@ -126,6 +126,13 @@ class StoreUnavailable(PaydError):
     money_may_have_moved = True
 
 
+class StreamUnavailable(PaydError):
+    """NATS is unreachable, or did not answer in time; retry."""
+
+    reason = "STREAM_UNAVAILABLE"
+    may_retry = True
+
+
 class WebhookUnknown(PaydError):
     """No enabled provider of this name takes webhooks."""
 
@@ -175,6 +182,12 @@ class ReceiptNotAttachable(PaydError):
     """The receipt belongs to another payment, is not final, or is in another asset."""
 
     reason = "RECEIPT_NOT_ATTACHABLE"
+
+
+class EventNotFound(PaydError):
+    """No published event has this id, or it is no longer kept."""
+
+    reason = "EVENT_NOT_FOUND"
 
 
 class NotRefundable(PaydError):

@@ -3,6 +3,7 @@
 Each method is one short, complete operation; none returns an open transaction, lock or cursor.
 """
 
+from payd.domain.ledger import Reconciliation, StoredReceipt
 from payd.domain.page import Page, Position
 from payd.domain.payment_filter import Names, PaymentFilter, Selection
 from payd.domain.request import RefundFilter
@@ -12,6 +13,13 @@ from payd.ports.changes import PaymentChanges, Watcher
 from payd.ports.evidence import WATCH, Cursor, Cursors, Inbox, InboxRow, Report, Unreadable
 from payd.ports.history import Histories, Trail
 from payd.ports.leases import HeldLease, Lease, LeaseLost, Leases
+from payd.ports.operations import (
+    DaemonState,
+    DeadLetterStream,
+    PublishedEvents,
+    ReconciliationLists,
+    Sums,
+)
 from payd.ports.outbox import Outbox, OutboxRow, Publisher, PublishError
 from payd.ports.payment_lists import PaymentLists
 from payd.ports.personal_data import PersonalData, SearchedReports, Traces
@@ -30,10 +38,8 @@ from payd.ports.store import (
     Name,
     PaymentStore,
     Receipts,
-    Reconciliation,
     Reconciliations,
     StoredObject,
-    StoredReceipt,
 )
 
 __all__ = [
@@ -46,6 +52,8 @@ __all__ = [
     "CrashPoints",
     "Cursor",
     "Cursors",
+    "DaemonState",
+    "DeadLetterStream",
     "HeldLease",
     "Histories",
     "Ids",
@@ -69,9 +77,11 @@ __all__ = [
     "ProviderPort",
     "Providers",
     "PublishError",
+    "PublishedEvents",
     "Publisher",
     "Receipts",
     "Reconciliation",
+    "ReconciliationLists",
     "Reconciliations",
     "RefundFilter",
     "RefundReply",
@@ -82,6 +92,7 @@ __all__ = [
     "Selection",
     "StoredObject",
     "StoredReceipt",
+    "Sums",
     "Traces",
     "Trail",
     "Turns",

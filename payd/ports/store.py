@@ -9,6 +9,7 @@ import attrs
 
 from payd.domain.decide import Decision
 from payd.domain.evidence import Receipt
+from payd.domain.ledger import ReceiptFilter, ReceiptPosition, Reconciliation, StoredReceipt
 from payd.domain.page import Position
 from payd.domain.payment import Origin, Payment, Status
 from payd.domain.refund import Refund
@@ -126,18 +127,6 @@ class PaymentStore(Protocol):
 
 
 @attrs.frozen(kw_only=True)
-class StoredReceipt:
-    """A receipt in the ledger, matched or not."""
-
-    provider: str
-    receipt: Receipt
-    #: What the receipt named: a provider reference, a payment id, or "".
-    reference: str
-    #: The payment that has it; None while unmatched.
-    payment_id: UUID | None
-
-
-@attrs.frozen(kw_only=True)
 class Book:
     """The ledger's sums and the watch's cursor, read in one snapshot."""
 
@@ -154,8 +143,10 @@ class Receipts(Protocol):
     async def get_receipt(self, provider: str, receipt_id: str) -> StoredReceipt | None:
         """One receipt of a provider, if it exists."""
 
-    async def unmatched(self, limit: int) -> Sequence[StoredReceipt]:
-        """Receipts that no payment has, newest first."""
+    async def newest(
+        self, wanted: ReceiptFilter, after: ReceiptPosition | None, limit: int
+    ) -> Sequence[StoredReceipt]:
+        """At most `limit` receipts, sorted by `ReceiptPosition`, newest first."""
 
     async def of_payment(self, payment_id: UUID, limit: int) -> Sequence[Receipt]:
         """The newest `limit` receipts of a payment, oldest first. Raises StoreUnavailable."""
@@ -178,21 +169,6 @@ class StoredObject:
     status: Status
     reference: str
     create_time: datetime
-
-
-@attrs.frozen(kw_only=True)
-class Reconciliation:
-    """Result of comparing a provider with payd: its objects, or the balances of an audit."""
-
-    provider: str
-    since: datetime
-    until: datetime
-    start_time: datetime
-    end_time: datetime
-    objects: int
-    payments: int
-    #: Each with `kind`, `reference`, `payment_id` (or "") and `detail`, which says what was done.
-    findings: tuple[Mapping[str, str], ...]
 
 
 class Reconciliations(Protocol):

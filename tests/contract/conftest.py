@@ -46,7 +46,8 @@ ALTER TABLE payment_events DISABLE TRIGGER payment_events_are_append_only;
 ALTER TABLE audit_checkpoints DISABLE TRIGGER audit_checkpoints_are_append_only;
 TRUNCATE customers, payments, payment_line_items, receipts, refunds, disputes, payment_events,
     payment_personal_values, audit_checkpoints, inbox, outbox, outflows, payment_labels,
-    ledger_sums, ledger_changes, leases, provider_cursors, reconciliations;
+    ledger_sums, ledger_changes, leases, provider_cursors, reconciliations, payment_sums,
+    payment_sum_changes;
 ALTER TABLE payment_events ENABLE TRIGGER payment_events_are_append_only;
 ALTER TABLE audit_checkpoints ENABLE TRIGGER audit_checkpoints_are_append_only
 """
@@ -85,6 +86,7 @@ async def _memory_stores() -> AsyncIterator[Stores]:
         histories=MemoryHistories(store),
         inbox=store.inbox,
         outbox=store.outbox,
+        published=store.outbox,
         cursors=store.inbox,
         reconciliations=MemoryReconciliations(store),
         receipts=store.ledger,
@@ -112,6 +114,7 @@ async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
                 histories=for_trio(PostgresHistories(database)),
                 inbox=inbox,
                 outbox=outbox,
+                published=outbox,
                 cursors=inbox,
                 reconciliations=for_trio(PostgresReconciliations(database)),
                 receipts=for_trio(PostgresReceipts(database)),

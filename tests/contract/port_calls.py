@@ -12,6 +12,7 @@ from uuid import UUID
 
 import attrs
 from contract.stores import CALLER, NOW, Stores, a_new_payment
+from support.memory.ledger import UNMATCHED
 
 from payd.domain.actors import RECOVERY
 from payd.domain.decide import Decision, decide
@@ -280,7 +281,7 @@ async def ledger(side: Side) -> Any:
     receipts = side.stores.receipts
     return (
         [await receipts.get_receipt(provider, one) for provider in PROVIDERS for one in RECEIPTS],
-        await receipts.unmatched(10),
+        await receipts.newest(UNMATCHED, None, 10),
         [await receipts.book(provider) for provider in PROVIDERS],
         [await side.stores.cursors.read_cursor(provider, "events") for provider in PROVIDERS],
     )

@@ -25,6 +25,7 @@ from payd.ports import (
     Outbox,
     PaymentLists,
     PaymentStore,
+    PublishedEvents,
     Receipts,
     Reconciliations,
 )
@@ -65,6 +66,8 @@ class Stores:
     histories: Histories
     inbox: Inbox
     outbox: Outbox
+    #: The outbox, too.
+    published: PublishedEvents
     #: The inbox, too.
     cursors: Cursors
     reconciliations: Reconciliations

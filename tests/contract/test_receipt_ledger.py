@@ -10,6 +10,7 @@ from uuid import uuid4
 import attrs
 import pytest
 from contract.stores import CALLER, NOW, Stores, a_new_payment, all_at_once
+from support.memory.ledger import UNMATCHED
 
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.inbox import PostgresInbox
@@ -17,6 +18,7 @@ from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.store import PostgresStore
 from payd.domain.decide import Rules, decide
 from payd.domain.evidence import Observation, Outflow, Receipt, ReceiptState
+from payd.domain.ledger import ReceiptFilter
 from payd.domain.money import TokenTerms
 from payd.domain.payment import Customer, Payment, Status
 from payd.domain.text import BASE_UNITS_MAX
@@ -67,7 +69,7 @@ def a_token_payment(**overrides: Any) -> Payment:
 
 
 async def unmatched(stores: Stores) -> Sequence[Receipt]:
-    return [stored.receipt for stored in await stores.receipts.unmatched(100)]
+    return [one.receipt for one in await stores.receipts.newest(UNMATCHED, None, 100)]
 
 
 # -- arrival -------------------------------------------------------------------------------------
@@ -173,7 +175,45 @@ async def test_unmatched_receipts_are_listed_the_newest_first(stores: Stores) ->
     await stores.learn(payment, (matched,))
 
     assert await unmatched(stores) == [receipts[2], receipts[0], receipts[3], receipts[1]]
-    assert len(await stores.receipts.unmatched(2)) == 2
+
+
+async def test_a_list_of_receipts_has_every_one_once_whatever_its_filter_and_pages(
+    stores: Stores,
+) -> None:
+    """Several of one time, of two providers, matched and not."""
+    payment = await stores.payments.insert(a_token_payment(), CALLER)
+    mine, other = [a_receipt() for _ in range(3)], [a_receipt() for _ in range(3)]
+    later = a_receipt(time=NOW + timedelta(seconds=1))
+    await stores.inbox.put("tempo", [reported(one) for one in (*mine, later)])
+    await stores.inbox.put("other", [reported(one) for one in other])
+    await stores.learn(payment, (mine[0], later))
+
+    async def listed(wanted: ReceiptFilter, page: int = 2) -> list[str]:
+        found: list[StoredReceipt] = []
+        while rows := await stores.receipts.newest(
+            wanted, found[-1].position if found else None, page
+        ):
+            found += rows
+        assert [one.position for one in found] == sorted(
+            (one.position for one in found), reverse=True
+        )
+        return [one.receipt.id for one in found]
+
+    def ids(*receipts: Receipt) -> set[str]:
+        return {one.id for one in receipts}
+
+    everything = await listed(ReceiptFilter())
+    assert everything[0] == later.id
+    assert len(everything) == 7
+    assert set(everything) == ids(*mine, *other, later)
+    assert set(await listed(UNMATCHED)) == ids(*mine[1:], *other)
+    assert set(await listed(ReceiptFilter(unmatched=True, provider="tempo"))) == ids(*mine[1:])
+    assert set(await listed(ReceiptFilter(provider="other"))) == ids(*other)
+    assert set(await listed(ReceiptFilter(payment_id=payment.id))) == ids(mine[0], later)
+    assert set(await listed(ReceiptFilter(time_from=later.time))) == ids(later)
+    assert set(await listed(ReceiptFilter(time_before=later.time))) == ids(*mine, *other)
+    none = ReceiptFilter(payment_id=payment.id, provider="other")
+    assert await listed(none) == []
 
 
 async def test_the_newest_receipts_of_a_payment_are_listed_the_oldest_first(

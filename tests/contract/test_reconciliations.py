@@ -121,8 +121,10 @@ async def _keep_results(settings: DatabaseSettings) -> None:
     for result in (first, second):
         await reconciliations.add(result)
 
-    assert list(await reconciliations.newest(2)) == [second, first]
-    assert list(await reconciliations.newest(1)) == [second]
+    newest = await reconciliations.newest("", None, 2)
+    assert list(newest) == [second, first]
+    assert list(await reconciliations.newest("stripe", newest[0].position, 1)) == [first]
+    assert list(await reconciliations.newest("another", None, 2)) == []
     await database.close()
 
 

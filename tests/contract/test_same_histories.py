@@ -135,6 +135,7 @@ def memory_side() -> Side:
         histories=MemoryHistories(store),
         inbox=store.inbox,
         outbox=store.outbox,
+        published=store.outbox,
         cursors=store.inbox,
         reconciliations=MemoryReconciliations(store),
         receipts=store.ledger,
@@ -152,12 +153,14 @@ class PostgresSides:
         inner = [PostgresStore(database, "test", Rules()) for _ in range(2)]
         self._daemons = [for_trio(store) for store in inner]
         inbox = for_trio(PostgresInbox(database))
+        outbox = for_trio(PostgresOutbox(database))
         self._stores = Stores(
             payments=self._daemons[0],
             lists=for_trio(PostgresPaymentLists(database, inner[0])),
             histories=for_trio(PostgresHistories(database)),
             inbox=inbox,
-            outbox=for_trio(PostgresOutbox(database)),
+            outbox=outbox,
+            published=outbox,
             cursors=inbox,
             reconciliations=for_trio(PostgresReconciliations(database)),
             receipts=for_trio(PostgresReceipts(database)),

@@ -250,6 +250,17 @@ class Client:
         return wait_until(look, lambda: f"still {found[-1]}, not {statuses}")
 
 
+def operator_of(daemon: Daemon) -> dict[str, str]:
+    """Return the environment of an operator's commands for this daemon."""
+    pki = daemon.place.pki
+    return {
+        "PAYD_TARGET": f"127.0.0.1:{daemon.grpc.rpartition(':')[2]}",
+        "PAYD_CLIENT_CA": str(pki / "ca.crt"),
+        "PAYD_OPERATOR_CERT": str(pki / "operator.crt"),
+        "PAYD_OPERATOR_KEY": str(pki / "operator.key"),
+    }
+
+
 _ITEM = pb.Item(chain_profile_id="ethereum-mainnet", node_type="full", duration="30d")
 
 

@@ -20,7 +20,8 @@ from payd.domain.next_action import Redirect
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
 from payd.service.operation import create_operation
-from payd.transport.grpc.handlers import Call, Handlers
+from payd.transport.grpc.handlers import Handlers
+from payd.transport.grpc.one_call import Call
 
 CALL = Call(origin=CALLER, wait_s=WAIT_S, budget_s=WAIT_S)
 

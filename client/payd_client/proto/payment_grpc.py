@@ -88,6 +88,38 @@ class PaymentServiceBase(abc.ABC):
     async def ExportPayments(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ExportPaymentsRequest, payd_client.proto.payment_pb2.ExportPaymentsResponse]') -> None:
         pass
 
+    @abc.abstractmethod
+    async def ListReceipts(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ListReceiptsRequest, payd_client.proto.payment_pb2.ListReceiptsResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def AttachReceipt(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.AttachReceiptRequest, payd_client.proto.payment_pb2.AttachReceiptResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def RepublishEvents(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.RepublishEventsRequest, payd_client.proto.payment_pb2.RepublishEventsResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def ListDeadLetters(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ListDeadLettersRequest, payd_client.proto.payment_pb2.ListDeadLettersResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def ReplayDeadLetters(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ReplayDeadLettersRequest, payd_client.proto.payment_pb2.ReplayDeadLettersResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def ListReconciliations(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.ListReconciliationsRequest, payd_client.proto.payment_pb2.ListReconciliationsResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def GetOverview(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.GetOverviewRequest, payd_client.proto.payment_pb2.GetOverviewResponse]') -> None:
+        pass
+
+    @abc.abstractmethod
+    async def GetConfiguration(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.GetConfigurationRequest, payd_client.proto.payment_pb2.GetConfigurationResponse]') -> None:
+        pass
+
     def __mapping__(self) -> typing.Dict[str, grpclib.const.Handler]:
         return {
             '/payd.v1.PaymentService/GetQuote': grpclib.const.Handler(
@@ -197,6 +229,54 @@ class PaymentServiceBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 payd_client.proto.payment_pb2.ExportPaymentsRequest,
                 payd_client.proto.payment_pb2.ExportPaymentsResponse,
+            ),
+            '/payd.v1.PaymentService/ListReceipts': grpclib.const.Handler(
+                self.ListReceipts,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ListReceiptsRequest,
+                payd_client.proto.payment_pb2.ListReceiptsResponse,
+            ),
+            '/payd.v1.PaymentService/AttachReceipt': grpclib.const.Handler(
+                self.AttachReceipt,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.AttachReceiptRequest,
+                payd_client.proto.payment_pb2.AttachReceiptResponse,
+            ),
+            '/payd.v1.PaymentService/RepublishEvents': grpclib.const.Handler(
+                self.RepublishEvents,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.RepublishEventsRequest,
+                payd_client.proto.payment_pb2.RepublishEventsResponse,
+            ),
+            '/payd.v1.PaymentService/ListDeadLetters': grpclib.const.Handler(
+                self.ListDeadLetters,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ListDeadLettersRequest,
+                payd_client.proto.payment_pb2.ListDeadLettersResponse,
+            ),
+            '/payd.v1.PaymentService/ReplayDeadLetters': grpclib.const.Handler(
+                self.ReplayDeadLetters,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ReplayDeadLettersRequest,
+                payd_client.proto.payment_pb2.ReplayDeadLettersResponse,
+            ),
+            '/payd.v1.PaymentService/ListReconciliations': grpclib.const.Handler(
+                self.ListReconciliations,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.ListReconciliationsRequest,
+                payd_client.proto.payment_pb2.ListReconciliationsResponse,
+            ),
+            '/payd.v1.PaymentService/GetOverview': grpclib.const.Handler(
+                self.GetOverview,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.GetOverviewRequest,
+                payd_client.proto.payment_pb2.GetOverviewResponse,
+            ),
+            '/payd.v1.PaymentService/GetConfiguration': grpclib.const.Handler(
+                self.GetConfiguration,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.GetConfigurationRequest,
+                payd_client.proto.payment_pb2.GetConfigurationResponse,
             ),
         }
 
@@ -311,4 +391,52 @@ class PaymentServiceStub:
             '/payd.v1.PaymentService/ExportPayments',
             payd_client.proto.payment_pb2.ExportPaymentsRequest,
             payd_client.proto.payment_pb2.ExportPaymentsResponse,
+        )
+        self.ListReceipts = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ListReceipts',
+            payd_client.proto.payment_pb2.ListReceiptsRequest,
+            payd_client.proto.payment_pb2.ListReceiptsResponse,
+        )
+        self.AttachReceipt = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/AttachReceipt',
+            payd_client.proto.payment_pb2.AttachReceiptRequest,
+            payd_client.proto.payment_pb2.AttachReceiptResponse,
+        )
+        self.RepublishEvents = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/RepublishEvents',
+            payd_client.proto.payment_pb2.RepublishEventsRequest,
+            payd_client.proto.payment_pb2.RepublishEventsResponse,
+        )
+        self.ListDeadLetters = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ListDeadLetters',
+            payd_client.proto.payment_pb2.ListDeadLettersRequest,
+            payd_client.proto.payment_pb2.ListDeadLettersResponse,
+        )
+        self.ReplayDeadLetters = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ReplayDeadLetters',
+            payd_client.proto.payment_pb2.ReplayDeadLettersRequest,
+            payd_client.proto.payment_pb2.ReplayDeadLettersResponse,
+        )
+        self.ListReconciliations = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/ListReconciliations',
+            payd_client.proto.payment_pb2.ListReconciliationsRequest,
+            payd_client.proto.payment_pb2.ListReconciliationsResponse,
+        )
+        self.GetOverview = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/GetOverview',
+            payd_client.proto.payment_pb2.GetOverviewRequest,
+            payd_client.proto.payment_pb2.GetOverviewResponse,
+        )
+        self.GetConfiguration = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/GetConfiguration',
+            payd_client.proto.payment_pb2.GetConfigurationRequest,
+            payd_client.proto.payment_pb2.GetConfigurationResponse,
         )

@@ -74,6 +74,14 @@ class MovementKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MOVEMENT_KIND_REFUND: _ClassVar[MovementKind]
     MOVEMENT_KIND_DISPUTE: _ClassVar[MovementKind]
     MOVEMENT_KIND_DISPUTE_RETURN: _ClassVar[MovementKind]
+
+class ReceiptState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RECEIPT_STATE_UNSPECIFIED: _ClassVar[ReceiptState]
+    RECEIPT_STATE_SEEN: _ClassVar[ReceiptState]
+    RECEIPT_STATE_DROPPED: _ClassVar[ReceiptState]
+    RECEIPT_STATE_HELD: _ClassVar[ReceiptState]
+    RECEIPT_STATE_CONFIRMED: _ClassVar[ReceiptState]
 PAYMENT_STATUS_UNSPECIFIED: PaymentStatus
 PAYMENT_STATUS_CREATING: PaymentStatus
 PAYMENT_STATUS_PENDING: PaymentStatus
@@ -117,6 +125,11 @@ MOVEMENT_KIND_PAYMENT: MovementKind
 MOVEMENT_KIND_REFUND: MovementKind
 MOVEMENT_KIND_DISPUTE: MovementKind
 MOVEMENT_KIND_DISPUTE_RETURN: MovementKind
+RECEIPT_STATE_UNSPECIFIED: ReceiptState
+RECEIPT_STATE_SEEN: ReceiptState
+RECEIPT_STATE_DROPPED: ReceiptState
+RECEIPT_STATE_HELD: ReceiptState
+RECEIPT_STATE_CONFIRMED: ReceiptState
 
 class Money(_message.Message):
     __slots__ = ("currency_code", "minor_units")
@@ -959,3 +972,355 @@ class Movement(_message.Message):
     customer_id: str
     idempotency_key: str
     def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., day: _Optional[str] = ..., kind: _Optional[_Union[MovementKind, str]] = ..., payment_id: _Optional[str] = ..., refund_id: _Optional[str] = ..., provider: _Optional[str] = ..., method: _Optional[str] = ..., reference: _Optional[str] = ..., payment_reference: _Optional[str] = ..., aliases: _Optional[_Iterable[str]] = ..., unit: _Optional[_Union[ExportUnit, _Mapping]] = ..., amounts: _Optional[_Union[ExportAmounts, _Mapping]] = ..., customer_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+
+class Receipt(_message.Message):
+    __slots__ = ("id", "provider", "payment_id", "asset", "amount_base_units", "currency", "decimals", "state", "time", "reference", "details")
+    class DetailsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSET_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_BASE_UNITS_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    DECIMALS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    provider: str
+    payment_id: str
+    asset: str
+    amount_base_units: str
+    currency: str
+    decimals: int
+    state: ReceiptState
+    time: _timestamp_pb2.Timestamp
+    reference: str
+    details: _containers.ScalarMap[str, str]
+    def __init__(self, id: _Optional[str] = ..., provider: _Optional[str] = ..., payment_id: _Optional[str] = ..., asset: _Optional[str] = ..., amount_base_units: _Optional[str] = ..., currency: _Optional[str] = ..., decimals: _Optional[int] = ..., state: _Optional[_Union[ReceiptState, str]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reference: _Optional[str] = ..., details: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class ReceiptFilter(_message.Message):
+    __slots__ = ("unmatched", "provider", "payment_id", "time_from", "time_before")
+    UNMATCHED_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    TIME_FROM_FIELD_NUMBER: _ClassVar[int]
+    TIME_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    unmatched: bool
+    provider: str
+    payment_id: str
+    time_from: _timestamp_pb2.Timestamp
+    time_before: _timestamp_pb2.Timestamp
+    def __init__(self, unmatched: _Optional[bool] = ..., provider: _Optional[str] = ..., payment_id: _Optional[str] = ..., time_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., time_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListReceiptsRequest(_message.Message):
+    __slots__ = ("filter", "page_size", "page_token")
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    filter: ReceiptFilter
+    page_size: int
+    page_token: str
+    def __init__(self, filter: _Optional[_Union[ReceiptFilter, _Mapping]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListReceiptsResponse(_message.Message):
+    __slots__ = ("receipts", "next_page_token")
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    receipts: _containers.RepeatedCompositeFieldContainer[Receipt]
+    next_page_token: str
+    def __init__(self, receipts: _Optional[_Iterable[_Union[Receipt, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class AttachReceiptRequest(_message.Message):
+    __slots__ = ("receipt_id", "payment_id", "note")
+    RECEIPT_ID_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    receipt_id: str
+    payment_id: str
+    note: str
+    def __init__(self, receipt_id: _Optional[str] = ..., payment_id: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class AttachReceiptResponse(_message.Message):
+    __slots__ = ("payment",)
+    PAYMENT_FIELD_NUMBER: _ClassVar[int]
+    payment: Payment
+    def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ...) -> None: ...
+
+class TimeRange(_message.Message):
+    __slots__ = ("from_time", "before_time")
+    FROM_TIME_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_TIME_FIELD_NUMBER: _ClassVar[int]
+    from_time: _timestamp_pb2.Timestamp
+    before_time: _timestamp_pb2.Timestamp
+    def __init__(self, from_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., before_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RepublishEventsRequest(_message.Message):
+    __slots__ = ("payment_id", "event_id", "publish_time", "page_token")
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_TIME_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    payment_id: str
+    event_id: str
+    publish_time: TimeRange
+    page_token: str
+    def __init__(self, payment_id: _Optional[str] = ..., event_id: _Optional[str] = ..., publish_time: _Optional[_Union[TimeRange, _Mapping]] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class RepublishEventsResponse(_message.Message):
+    __slots__ = ("stored", "duplicates", "next_page_token")
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    stored: int
+    duplicates: int
+    next_page_token: str
+    def __init__(self, stored: _Optional[int] = ..., duplicates: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class DeadLetter(_message.Message):
+    __slots__ = ("sequence", "subject", "event_id", "reason", "time", "deliveries", "headers", "data")
+    class HeadersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    subject: str
+    event_id: str
+    reason: str
+    time: _timestamp_pb2.Timestamp
+    deliveries: int
+    headers: _containers.ScalarMap[str, str]
+    data: bytes
+    def __init__(self, sequence: _Optional[int] = ..., subject: _Optional[str] = ..., event_id: _Optional[str] = ..., reason: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deliveries: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class ListDeadLettersRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListDeadLettersResponse(_message.Message):
+    __slots__ = ("dead_letters", "next_page_token", "total")
+    DEAD_LETTERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    dead_letters: _containers.RepeatedCompositeFieldContainer[DeadLetter]
+    next_page_token: str
+    total: int
+    def __init__(self, dead_letters: _Optional[_Iterable[_Union[DeadLetter, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total: _Optional[int] = ...) -> None: ...
+
+class ReplayDeadLettersRequest(_message.Message):
+    __slots__ = ("sequences",)
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    sequences: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, sequences: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ReplayDeadLettersResponse(_message.Message):
+    __slots__ = ("replayed",)
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    replayed: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, replayed: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ReconciliationFinding(_message.Message):
+    __slots__ = ("kind", "reference", "payment_id", "detail")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    reference: str
+    payment_id: str
+    detail: str
+    def __init__(self, kind: _Optional[str] = ..., reference: _Optional[str] = ..., payment_id: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Reconciliation(_message.Message):
+    __slots__ = ("provider", "since", "until", "start_time", "end_time", "objects", "payments", "findings")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    PAYMENTS_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    objects: int
+    payments: int
+    findings: _containers.RepeatedCompositeFieldContainer[ReconciliationFinding]
+    def __init__(self, provider: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., objects: _Optional[int] = ..., payments: _Optional[int] = ..., findings: _Optional[_Iterable[_Union[ReconciliationFinding, _Mapping]]] = ...) -> None: ...
+
+class ListReconciliationsRequest(_message.Message):
+    __slots__ = ("provider", "page_size", "page_token")
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    page_size: int
+    page_token: str
+    def __init__(self, provider: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListReconciliationsResponse(_message.Message):
+    __slots__ = ("reconciliations", "next_page_token")
+    RECONCILIATIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    reconciliations: _containers.RepeatedCompositeFieldContainer[Reconciliation]
+    next_page_token: str
+    def __init__(self, reconciliations: _Optional[_Iterable[_Union[Reconciliation, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetOverviewRequest(_message.Message):
+    __slots__ = ("days",)
+    DAYS_FIELD_NUMBER: _ClassVar[int]
+    days: int
+    def __init__(self, days: _Optional[int] = ...) -> None: ...
+
+class GetOverviewResponse(_message.Message):
+    __slots__ = ("overview",)
+    OVERVIEW_FIELD_NUMBER: _ClassVar[int]
+    overview: Overview
+    def __init__(self, overview: _Optional[_Union[Overview, _Mapping]] = ...) -> None: ...
+
+class DailySum(_message.Message):
+    __slots__ = ("day", "method", "status", "payments", "amount")
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PAYMENTS_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    day: str
+    method: str
+    status: PaymentStatus
+    payments: int
+    amount: Money
+    def __init__(self, day: _Optional[str] = ..., method: _Optional[str] = ..., status: _Optional[_Union[PaymentStatus, str]] = ..., payments: _Optional[int] = ..., amount: _Optional[_Union[Money, _Mapping]] = ...) -> None: ...
+
+class OpenAttention(_message.Message):
+    __slots__ = ("reason", "payments", "since")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    PAYMENTS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    payments: int
+    since: _timestamp_pb2.Timestamp
+    def __init__(self, reason: _Optional[str] = ..., payments: _Optional[int] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class HealthCheck(_message.Message):
+    __slots__ = ("name", "ok", "required", "detail")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OK_FIELD_NUMBER: _ClassVar[int]
+    REQUIRED_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    ok: bool
+    required: bool
+    detail: str
+    def __init__(self, name: _Optional[str] = ..., ok: _Optional[bool] = ..., required: _Optional[bool] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class LoopHealth(_message.Message):
+    __slots__ = ("name", "restarts", "failures")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    restarts: int
+    failures: int
+    def __init__(self, name: _Optional[str] = ..., restarts: _Optional[int] = ..., failures: _Optional[int] = ...) -> None: ...
+
+class Backlog(_message.Message):
+    __slots__ = ("events", "oldest_event_age", "reports", "unmatched_receipts")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    OLDEST_EVENT_AGE_FIELD_NUMBER: _ClassVar[int]
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
+    UNMATCHED_RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    events: int
+    oldest_event_age: _duration_pb2.Duration
+    reports: int
+    unmatched_receipts: int
+    def __init__(self, events: _Optional[int] = ..., oldest_event_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reports: _Optional[int] = ..., unmatched_receipts: _Optional[int] = ...) -> None: ...
+
+class Overview(_message.Message):
+    __slots__ = ("time", "sums", "attention", "checks", "loops", "backlog")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SUMS_FIELD_NUMBER: _ClassVar[int]
+    ATTENTION_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    LOOPS_FIELD_NUMBER: _ClassVar[int]
+    BACKLOG_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    sums: _containers.RepeatedCompositeFieldContainer[DailySum]
+    attention: _containers.RepeatedCompositeFieldContainer[OpenAttention]
+    checks: _containers.RepeatedCompositeFieldContainer[HealthCheck]
+    loops: _containers.RepeatedCompositeFieldContainer[LoopHealth]
+    backlog: Backlog
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sums: _Optional[_Iterable[_Union[DailySum, _Mapping]]] = ..., attention: _Optional[_Iterable[_Union[OpenAttention, _Mapping]]] = ..., checks: _Optional[_Iterable[_Union[HealthCheck, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[LoopHealth, _Mapping]]] = ..., backlog: _Optional[_Union[Backlog, _Mapping]] = ...) -> None: ...
+
+class GetConfigurationRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetConfigurationResponse(_message.Message):
+    __slots__ = ("configuration",)
+    CONFIGURATION_FIELD_NUMBER: _ClassVar[int]
+    configuration: Configuration
+    def __init__(self, configuration: _Optional[_Union[Configuration, _Mapping]] = ...) -> None: ...
+
+class Setting(_message.Message):
+    __slots__ = ("key", "value", "variable", "source")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    VARIABLE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: str
+    variable: str
+    source: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ..., variable: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
+
+class ProviderVersion(_message.Message):
+    __slots__ = ("name", "version", "methods", "problem")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: str
+    methods: _containers.RepeatedScalarFieldContainer[str]
+    problem: str
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., methods: _Optional[_Iterable[str]] = ..., problem: _Optional[str] = ...) -> None: ...
+
+class Configuration(_message.Message):
+    __slots__ = ("version", "environment", "pricing_version", "providers", "settings")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    PRICING_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROVIDERS_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    environment: str
+    pricing_version: str
+    providers: _containers.RepeatedCompositeFieldContainer[ProviderVersion]
+    settings: _containers.RepeatedCompositeFieldContainer[Setting]
+    def __init__(self, version: _Optional[str] = ..., environment: _Optional[str] = ..., pricing_version: _Optional[str] = ..., providers: _Optional[_Iterable[_Union[ProviderVersion, _Mapping]]] = ..., settings: _Optional[_Iterable[_Union[Setting, _Mapping]]] = ...) -> None: ...

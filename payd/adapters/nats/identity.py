@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 import nkeys
+from payd_client.consumer import DEAD_LETTERS
 
 #: Allowance for the headers of an event, beside its body.
 _HEADER_BYTES_MAX = 8192
@@ -69,8 +70,12 @@ class NatsIdentity:
 def permissions(
     stream: str, subjects: Sequence[str], inbox: str, message_bytes: int, *, creates: bool
 ) -> Permissions:
-    """Permissions to publish `subjects` and read the stream; with `creates` also to create it."""
+    """Permissions to publish `subjects`, to read the stream, and to replay dead letters.
+
+    With `creates` also to create the stream.
+    """
     api = [f"$JS.API.STREAM.INFO.{stream}"]
+    api += [f"$JS.API.STREAM.{what}.{DEAD_LETTERS}" for what in ("INFO", "MSG.GET", "MSG.DELETE")]
     if creates:
         api.append(f"$JS.API.STREAM.CREATE.{stream}")
     return Permissions(

@@ -25,6 +25,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from payd_client.nats_client import StrictClient
 
+from payd.adapters.nats.failures import FAILURES, describe
 from payd.adapters.nats.identity import (
     BadSigningSeed,
     Identity,
@@ -65,20 +66,6 @@ _RENEW_AGAIN_AT = 0.25
 _RENEW_AGAIN_MAX_S = 60.0
 _RENEWAL_JITTER = 0.05
 _INBOX = "_INBOX_payd"
-#: ValueError and KeyError: the answer was not one of JetStream.
-_FAILURES = (
-    nats.errors.Error,
-    nats.js.errors.Error,
-    OSError,
-    EOFError,
-    TimeoutError,
-    ValueError,
-    KeyError,
-    # Raised by asyncio before Python 3.13.6 when it writes lines to a lost connection
-    # (github.com/python/cpython/issues/136234).
-    AttributeError,
-    TypeError,
-)
 
 
 @attrs.frozen(kw_only=True)
@@ -168,13 +155,11 @@ class JetStreamPublisher:
 
     async def publish(self, row: OutboxRow) -> bool:
         """Publish with the event's id, by which the stream drops duplicates."""
-        link = self._link
-        if link is None or link.context is None or not link.is_open:
-            raise PublishError("not connected to NATS: check NATS_URL and the server")
+        link, context = self._opened()
         errors_before = self._error_count
         link.in_flight += 1
         try:
-            ack = await link.context.publish(
+            ack = await context.publish(
                 row.subject,
                 row.body,
                 timeout=self._publish_timeout_s,
@@ -187,7 +172,7 @@ class JetStreamPublisher:
             raise PublishError(
                 f"no stream takes {row.subject}: run `payd events create-stream`"
             ) from None
-        except _FAILURES as error:
+        except FAILURES as error:
             self._refuse(error, errors_before)
         else:
             return not ack.duplicate
@@ -195,6 +180,16 @@ class JetStreamPublisher:
             link.in_flight -= 1
             if not link.in_flight:
                 link.idle.set()
+
+    def jetstream(self) -> JetStreamContext:
+        """Return the connection in use, for other streams. Raises PublishError without one."""
+        return self._opened()[1]
+
+    def _opened(self) -> tuple[_Link, JetStreamContext]:
+        link = self._link
+        if link is None or link.context is None or not link.is_open:
+            raise PublishError("not connected to NATS: check NATS_URL and the server")
+        return link, link.context
 
     async def publish_all(self, rows: Sequence[OutboxRow]) -> Sequence[PublishError | None]:
         """Publish concurrently: all events are sent before the first acknowledgement returns."""
@@ -207,7 +202,7 @@ class JetStreamPublisher:
             while True:
                 try:
                     await self._live()
-                except (*_FAILURES, BadSigningSeed) as error:
+                except (*FAILURES, BadSigningSeed) as error:
                     if str(error) != self._last_error:
                         self._note(error)
                 await asyncio.sleep(_RETRY_S)
@@ -389,9 +384,9 @@ class JetStreamPublisher:
             if problem is not None and self._problem is None:
                 # The old connection can publish, and the new one cannot: keep the old one.
                 raise ConnectionError(problem)
-        except (*_FAILURES, BadSigningSeed) as error:
+        except (*FAILURES, BadSigningSeed) as error:
             self._on_renewal("failed")
-            self._last_error = _describe(error)
+            self._last_error = describe(error)
             _log.warning("nats_identity_renewal_failed", error=self._last_error)
             if fresh is not None:
                 await _close(fresh)
@@ -427,8 +422,8 @@ class JetStreamPublisher:
         context = link.context or link.client.jetstream(timeout=self._publish_timeout_s)
         try:
             problem = await self._ensure_stream(context)
-        except _FAILURES as error:
-            problem = f"cannot read the stream {self._stream}: {_describe(error)}"
+        except FAILURES as error:
+            problem = f"cannot read the stream {self._stream}: {describe(error)}"
         link.context = context
         return problem
 
@@ -439,7 +434,7 @@ class JetStreamPublisher:
 
         The reason of a time-out, such as a denied subject, arrives through `error_cb`.
         """
-        reason = _describe(error)
+        reason = describe(error)
         if isinstance(error, nats.errors.TimeoutError):
             reason = f"no acknowledgement within {self._publish_timeout_s:g} s"
             if self._error_count > errors_before:
@@ -448,7 +443,7 @@ class JetStreamPublisher:
 
     def _note(self, error: BaseException) -> None:
         """Keep an error, and log it once: without NATS every attempt fails in the same way."""
-        text = self._last_error = _describe(error)
+        text = self._last_error = describe(error)
         self._error_count += 1
         if text != self._logged_error:
             _log.warning("nats_failed", error=text)
@@ -467,12 +462,8 @@ class JetStreamPublisher:
 async def _close(link: _Link) -> None:
     """Close at once: nothing is buffered, since each publish is awaited by its caller."""
     link.is_retired = True
-    with contextlib.suppress(*_FAILURES):
+    with contextlib.suppress(*FAILURES):
         await asyncio.wait_for(link.client.close(), _CLOSE_S)
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _secrets_of(servers: Sequence[str]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,15 +11,17 @@ import asyncpg
 
 from payd.adapters.postgres.database import Database
 from payd.adapters.wakeup import WakeUp
+from payd.domain.published import EventSelection, PublishedPosition
 from payd.ports import OutboxRow
 
 #: Delay until a row that could not be published can be claimed again.
 RETRY_IN = timedelta(seconds=1)
-_PAGE = 500
+#: Before every event.
+_FIRST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PostgresOutbox:
-    """Implements the port Outbox, and the queries of republishing and clean-up."""
+    """Implements the ports Outbox and PublishedEvents, and the query of the clean-up."""
 
     def __init__(self, database: Database, on_news: Callable[[], None] = lambda: None) -> None:
         """`on_news` is called when any daemon has written an event."""
@@ -76,12 +78,27 @@ class PostgresOutbox:
         finally:
             connection.terminate()
 
-    async def published_since(self, since: datetime, after_id: int) -> Sequence[OutboxRow]:
-        """A page of rows published at or after `since`, by id, starting after `after_id`."""
-        rows = await self._database.fetch(
-            "published_since", since=since, after_id=after_id, limit=_PAGE
-        )
-        return [_outbox_row(row) for row in rows]
+    async def published(
+        self, wanted: EventSelection, after: PublishedPosition | None, limit: int
+    ) -> Sequence[tuple[PublishedPosition, OutboxRow]]:
+        page: dict[str, object] = {
+            "after_time": after.publish_time if after else wanted.published_from or _FIRST_TIME,
+            "after_id": after.id if after else 0,
+            "limit": limit,
+        }
+        if wanted.event_id is not None:
+            rows = await self._database.fetch("published_with_id", event_id=wanted.event_id)
+        elif wanted.payment_id is not None:
+            rows = await self._database.fetch(
+                "published_of_payment", payment_id=wanted.payment_id, **page
+            )
+        else:
+            rows = await self._database.fetch(
+                "published_in_span", before_time=wanted.published_before, **page
+            )
+        return [
+            (PublishedPosition(row["publish_time"], row["id"]), _outbox_row(row)) for row in rows
+        ]
 
     async def delete_published(self, retention: timedelta, limit: int) -> int:
         """Delete at most `limit` rows published longer ago than `retention`; return how many."""

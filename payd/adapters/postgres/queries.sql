@@ -1922,13 +1922,59 @@ WHERE payment_id = :payment_id::uuid
 ORDER BY time DESC, id DESC
 LIMIT :limit::integer;
 
--- unmatched_receipts --
--- Newest first.
-SELECT provider, id, payment_id, asset, amount, state, time, reference, details
-FROM receipts
-WHERE payment_id IS NULL
-ORDER BY time DESC, id
+-- list_receipts --
+-- Newest first. Of each provider, matched or not, no more than the page is read. With the first
+-- comparison of the time the walk begins at the page; the second one leaves out what was listed.
+WITH RECURSIVE source AS (
+    -- A loose index scan: one index lookup per provider.
+    SELECT min(provider) AS provider FROM receipts
+    UNION ALL
+    SELECT (SELECT min(r.provider) FROM receipts AS r WHERE r.provider > source.provider)
+    FROM source
+    WHERE source.provider IS NOT NULL
+)
+
+SELECT
+    page.provider, page.id, page.payment_id, page.asset, page.amount, page.state, page.time,
+    page.reference, page.details
+FROM
+    source
+    CROSS JOIN unnest(:unmatched::boolean[]) AS kind (is_unmatched)
+    CROSS JOIN LATERAL (
+        SELECT
+            r.provider, r.id, r.payment_id, r.asset, r.amount, r.state, r.time, r.reference,
+            r.details
+        FROM receipts AS r
+        WHERE
+            r.provider = source.provider
+            AND (r.payment_id IS NULL) = kind.is_unmatched
+            AND
+-- here: receipts_of_page --
+    ) AS page
+WHERE :provider::text = '' OR source.provider = :provider::text
+ORDER BY page.time DESC, page.provider DESC, page.id DESC
 LIMIT :limit::integer;
+
+-- list_receipts_of_payment --
+SELECT r.provider, r.id, r.payment_id, r.asset, r.amount, r.state, r.time, r.reference, r.details
+FROM receipts AS r
+WHERE
+    r.payment_id = :payment_id::uuid
+    AND (:provider::text = '' OR r.provider = :provider::text)
+    AND
+-- here: receipts_of_page --
+;
+
+-- part receipts_of_page --
+        r.time >= coalesce(:time_from::timestamptz, '-infinity')
+        AND r.time <= coalesce(:before_time::timestamptz, 'infinity')
+        AND (r.time, r.provider, r.id) < (
+            coalesce(:before_time::timestamptz, 'infinity'),
+            :before_provider::text,
+            :before_id::text
+        )
+        ORDER BY r.time DESC, r.provider DESC, r.id DESC
+        LIMIT :limit::integer
 
 -- count_unmatched --
 SELECT count(*) AS unmatched FROM receipts
@@ -2052,10 +2098,59 @@ VALUES (
 
 -- reconciliations --
 -- Newest first.
-SELECT provider, since, until, start_time, end_time, objects, payments, findings
+SELECT id, provider, since, until, start_time, end_time, objects, payments, findings
 FROM reconciliations
-ORDER BY end_time DESC
+WHERE
+    (:provider::text = '' OR provider = :provider::text)
+    AND end_time <= coalesce(:before_time::timestamptz, 'infinity')
+    AND (end_time, id) < (coalesce(:before_time::timestamptz, 'infinity'), :before_id::bigint)
+ORDER BY end_time DESC, id DESC
 LIMIT :limit::integer;
+
+-- daily_sums --
+-- One statement reads one snapshot: each change is counted once, in the sums or by itself.
+SELECT
+    day, method, status, currency_code,
+    sum(payments)::bigint AS payments,
+    sum(minor_units)::numeric AS minor_units
+FROM (
+    SELECT day, method, status, currency_code, payments, minor_units FROM payment_sums
+    WHERE day >= :first_day::date
+    UNION ALL
+    SELECT day, method, status, currency_code, payments, minor_units FROM payment_sum_changes
+    WHERE day >= :first_day::date
+) AS entries
+GROUP BY day, method, status, currency_code
+HAVING sum(payments) <> 0
+ORDER BY day DESC, method, currency_code, status;
+
+-- fold_payment_sums --
+-- As fold_ledger.
+WITH batch AS MATERIALIZED (
+    SELECT id FROM payment_sum_changes
+    ORDER BY id
+    LIMIT :limit::integer
+    FOR UPDATE SKIP LOCKED
+),
+
+taken AS (
+    DELETE FROM payment_sum_changes
+    WHERE id = ANY (ARRAY(SELECT id FROM batch))
+    RETURNING day, method, status, currency_code, payments, minor_units
+),
+
+folded AS (
+    INSERT INTO payment_sums AS s (day, method, status, currency_code, payments, minor_units)
+    SELECT day, method, status, currency_code, sum(payments), sum(minor_units) FROM taken
+    GROUP BY day, method, status, currency_code
+    ORDER BY day, method, status, currency_code
+    ON CONFLICT (day, method, status, currency_code) DO UPDATE
+    SET
+        payments = s.payments + excluded.payments,
+        minor_units = s.minor_units + excluded.minor_units
+)
+
+SELECT count(*)::integer AS rows FROM taken;
 
 -- claim_outbox --
 -- Only the oldest unpublished event of each payment, so that its events keep their order. Rows are
@@ -2135,10 +2230,31 @@ WHERE publish_time IS NULL;
 SELECT count(*) AS depth FROM inbox
 WHERE settle_time IS NULL;
 
--- published_since --
--- For republishing after the stream lost acknowledged events; by pages.
+-- published_in_span --
+-- For republishing after the stream lost acknowledged events. A payment's events were published in
+-- their order, so this is their order, too.
+-- here: published_event --
+WHERE
+    (o.publish_time, o.id) > (:after_time::timestamptz, :after_id::bigint)
+    AND o.publish_time < coalesce(:before_time::timestamptz, 'infinity')
+ORDER BY o.publish_time, o.id
+LIMIT :limit::integer;
+
+-- published_of_payment --
+-- here: published_event --
+WHERE
+    o.payment_id = :payment_id::uuid
+    AND (o.publish_time, o.id) > (:after_time::timestamptz, :after_id::bigint)
+ORDER BY o.publish_time, o.id
+LIMIT :limit::integer;
+
+-- published_with_id --
+-- here: published_event --
+WHERE o.event_id = :event_id::uuid AND o.publish_time IS NOT NULL;
+
+-- part published_event --
 SELECT
-    o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body,
+    o.id, o.event_id, o.payment_id, o.subject, o.headers, o.body, o.publish_time,
     (
         SELECT before.event_id FROM outbox AS before
         WHERE before.payment_id = o.payment_id AND before.id < o.id
@@ -2146,9 +2262,6 @@ SELECT
         LIMIT 1
     ) AS previous_event_id
 FROM outbox AS o
-WHERE o.publish_time >= :since::timestamptz AND o.id > :after_id::bigint
-ORDER BY o.id
-LIMIT :limit::integer;
 
 -- delete_published --
 -- A limited batch with SKIP LOCKED, as in forget_raw_bodies.

@@ -11,6 +11,7 @@ import asyncpg
 
 from payd.adapters.postgres.database import Database, Fetch
 from payd.domain.evidence import Receipt, ReceiptState
+from payd.domain.ledger import ReceiptFilter, ReceiptPosition
 from payd.ports import WATCH, Book, StoredReceipt
 
 _PAGE = 10_000
@@ -29,8 +30,24 @@ class PostgresReceipts:
         )
         return _stored(row) if row else None
 
-    async def unmatched(self, limit: int) -> Sequence[StoredReceipt]:
-        rows = await self._database.fetch("unmatched_receipts", limit=limit)
+    async def newest(
+        self, wanted: ReceiptFilter, after: ReceiptPosition | None, limit: int
+    ) -> Sequence[StoredReceipt]:
+        page: dict[str, object] = {
+            "provider": wanted.provider,
+            "time_from": wanted.time_from,
+            "before_time": after.time if after else wanted.time_before,
+            "before_provider": after.provider if after else "",
+            "before_id": after.id if after else "",
+            "limit": limit,
+        }
+        if wanted.payment_id is not None:
+            rows = await self._database.fetch(
+                "list_receipts_of_payment", payment_id=wanted.payment_id, **page
+            )
+        else:
+            unmatched = [True] if wanted.unmatched else [True, False]
+            rows = await self._database.fetch("list_receipts", unmatched=unmatched, **page)
         return [_stored(row) for row in rows]
 
     async def of_payment(self, payment_id: UUID, limit: int) -> Sequence[Receipt]:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from payd.adapters.columns import dumps
 from payd.adapters.postgres.database import Database
+from payd.domain.ledger import ReconciliationPosition
 from payd.domain.payment import Status
 from payd.ports import Reconciliation, StoredObject
 
@@ -16,7 +17,7 @@ _NO_ID = UUID(int=0)
 
 
 class PostgresReconciliations:
-    """Implements the port Reconciliations."""
+    """Implements the ports Reconciliations and ReconciliationLists."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -63,9 +64,16 @@ class PostgresReconciliations:
             findings=dumps([dict(finding) for finding in reconciliation.findings]),
         )
 
-    async def newest(self, limit: int) -> Sequence[Reconciliation]:
-        """The last results, newest first."""
-        rows = await self._database.fetch("reconciliations", limit=limit)
+    async def newest(
+        self, provider: str, after: ReconciliationPosition | None, limit: int
+    ) -> Sequence[Reconciliation]:
+        rows = await self._database.fetch(
+            "reconciliations",
+            provider=provider,
+            before_time=after and after.end_time,
+            before_id=after.id if after else 0,
+            limit=limit,
+        )
         return [
             Reconciliation(
                 **{name: row[name] for name in _SAME}, findings=tuple(json.loads(row["findings"]))
@@ -74,4 +82,4 @@ class PostgresReconciliations:
         ]
 
 
-_SAME = ("provider", "since", "until", "start_time", "end_time", "objects", "payments")
+_SAME = ("id", "provider", "since", "until", "start_time", "end_time", "objects", "payments")

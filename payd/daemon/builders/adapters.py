@@ -9,6 +9,7 @@ import attrs
 
 from payd import telemetry
 from payd.adapters.audit.keys import KeyRefused, SigningKey
+from payd.adapters.nats.dead_letters import JetStreamDeadLetters
 from payd.adapters.nats.identity import NatsIdentity
 from payd.adapters.nats.publisher import JetStreamPublisher
 from payd.adapters.nats.setup import StreamSetup
@@ -28,6 +29,7 @@ from payd.adapters.postgres.personal_data import PostgresPersonalData
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
+from payd.adapters.postgres.sums import PostgresSums
 from payd.adapters.rate_limit import RateLimiter, Redis
 from payd.adapters.system import SystemClock
 from payd.adapters.vault import Vault, VaultSettings
@@ -59,6 +61,8 @@ class Adapters:
     reconciliations: PostgresReconciliations
     money_to_watch: PostgresMoneyToWatch
     checkpoints: Checkpoints
+    sums: PostgresSums
+    dead_letters: JetStreamDeadLetters
     stream: JetStreamPublisher
     limiter: RateLimiter
     #: None without a collector of spans.
@@ -101,6 +105,12 @@ def build_adapters(
         lambda refund: metrics.refunds.labels(refund.status.value.lower()).inc(),
         changes.note,
     )
+    inbox = PostgresInbox(database, observe_batch)
+    outbox = PostgresOutbox(database, changes.wake)
+    receipts, money_to_watch = PostgresReceipts(database), PostgresMoneyToWatch(database)
+    stream = build_stream(
+        config, current, lambda outcome: metrics.nats_renewals.labels(outcome).inc()
+    )
     return Adapters(
         database=database,
         rules=rules,
@@ -110,12 +120,12 @@ def build_adapters(
         accounts=PostgresAccounts(database),
         histories=PostgresHistories(database),
         personal_data=PostgresPersonalData(database),
-        inbox=PostgresInbox(database, observe_batch),
-        outbox=PostgresOutbox(database, changes.wake),
-        receipts=PostgresReceipts(database),
+        inbox=inbox,
+        outbox=outbox,
+        receipts=receipts,
         leases=leases,
         reconciliations=PostgresReconciliations(database),
-        money_to_watch=PostgresMoneyToWatch(database),
+        money_to_watch=money_to_watch,
         checkpoints=Checkpoints(
             chain=PostgresAuditChain(database),
             leases=leases,
@@ -124,9 +134,9 @@ def build_adapters(
             interval=timedelta(seconds=config.audit.checkpoint_interval_s),
             on_signed=lambda signed: metrics.audit_checkpoint_at.set(signed.time.timestamp()),
         ),
-        stream=build_stream(
-            config, current, lambda outcome: metrics.nats_renewals.labels(outcome).inc()
-        ),
+        sums=PostgresSums(database, outbox, inbox, receipts, money_to_watch),
+        dead_letters=JetStreamDeadLetters(stream, config.nats.stream),
+        stream=stream,
         limiter=RateLimiter(
             rate=config.grpc.rate_per_client,
             burst=config.grpc.rate_burst,

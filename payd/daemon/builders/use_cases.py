@@ -11,9 +11,10 @@ from payd.config import Config
 from payd.daemon.builders.adapters import Adapters
 from payd.daemon.current import CurrentConfig
 from payd.daemon.preflight import crash_points
-from payd.ports import Clock, CrashPoints, Providers
+from payd.ports import Clock, CrashPoints, DaemonState, Providers
 from payd.service.approve_refund import ApproveRefund
 from payd.service.ask import Ask
+from payd.service.attach import Attach
 from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
@@ -23,6 +24,7 @@ from payd.service.forget_customer import ForgetCustomer
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
 from payd.service.list_payments import ListPayments
+from payd.service.overview import GetOverview
 from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
@@ -30,6 +32,7 @@ from payd.service.recover import Recover
 from payd.service.recover_refunds import RecoverRefunds
 from payd.service.refund import RefundPayment
 from payd.service.reports import Reports
+from payd.service.republish import Republish
 from payd.service.resolve_attention import ResolveAttention
 from payd.service.scan import Scan
 from payd.service.send_refund import SendRefund
@@ -40,6 +43,7 @@ from payd.service.status_check import StatusCheck
 from payd.service.sync import SyncPayment
 from payd.service.watch import Watch
 from payd.transport.grpc.handlers import Services
+from payd.transport.grpc.operator_handlers import OperatorServices
 from payd.transport.page_links import PageLinks
 
 
@@ -72,7 +76,11 @@ class UseCases:
 
 
 def build_use_cases(
-    config: Config, adapters: Adapters, providers: Providers, current: CurrentConfig
+    config: Config,
+    adapters: Adapters,
+    providers: Providers,
+    current: CurrentConfig,
+    daemon: DaemonState,
 ) -> UseCases:
     """Build every use case on these adapters and providers."""
     clock, crash = SystemClock(), crash_points(config)
@@ -111,19 +119,14 @@ def build_use_cases(
             explain=_build_explain(config, adapters, settle),
             sync=SyncPayment(recover=recover, recover_refunds=refunds.recover),
             export_payments=ExportPayments(accounts=adapters.accounts),
+            operators=_build_operators(adapters, settle, daemon),
             page_url=links.url_of,
         ),
         intake=Intake(inbox=adapters.inbox, providers=providers, clock=clock, crash=crash),
         reports=Reports(
             inbox=adapters.inbox, store=store, providers=providers, settle=settle, clock=clock
         ),
-        publish=Publish(
-            outbox=adapters.outbox,
-            publisher=traced_publisher(adapters.stream, adapters.tracer),
-            crash=crash,
-            batch_size=config.nats.in_flight,
-            lease_s=config.outbox.lease_s,
-        ),
+        publish=_build_publish(config, adapters, crash),
         recover=recover,
         scan=Scan(
             inbox=adapters.inbox,
@@ -151,6 +154,31 @@ def _build_settle(
         crash=crash,
         turns=AsyncioTurns(),
         rules=adapters.rules,
+    )
+
+
+def _build_publish(config: Config, adapters: Adapters, crash: CrashPoints) -> Publish:
+    return Publish(
+        outbox=adapters.outbox,
+        publisher=traced_publisher(adapters.stream, adapters.tracer),
+        crash=crash,
+        batch_size=config.nats.in_flight,
+        lease_s=config.outbox.lease_s,
+    )
+
+
+def _build_operators(adapters: Adapters, settle: Settle, daemon: DaemonState) -> OperatorServices:
+    return OperatorServices(
+        receipts=adapters.receipts,
+        attach=Attach(receipts=adapters.receipts, settle=settle),
+        republish=Republish(
+            events=adapters.outbox, publisher=adapters.stream, store=adapters.store
+        ),
+        dead_letters=adapters.dead_letters,
+        reconciliations=adapters.reconciliations,
+        overview=GetOverview(sums=adapters.sums, daemon=daemon, clock=settle.clock),
+        daemon=daemon,
+        providers=settle.providers,
     )
 
 

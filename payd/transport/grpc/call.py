@@ -17,7 +17,7 @@ from grpclib.exceptions import GRPCError
 from h2.exceptions import H2Error
 
 from payd.domain.payment import Origin
-from payd.transport.grpc.handlers import Method
+from payd.transport.grpc.one_call import Method
 from payd.transport.grpc.unary import UnaryStream
 from payd.transport.problems import grpc_error, protocol_error
 
@@ -101,7 +101,7 @@ class UnaryCall:
 
         Only a write that has begun goes on.
         """
-        goes_on = self.has_ended or (self.is_working and self.method.is_write)
+        goes_on = self.has_ended or (self.is_working and self.method.access.is_write)
         if not goes_on:
             self.task.cancel()
         self.end(Status.CANCELLED)
@@ -124,7 +124,7 @@ class UnaryCall:
         if self.has_ended:
             return
         error = too_late()
-        if not self.method.is_write:
+        if not self.method.access.is_write:
             self.task.cancel()
         self.end(self._refuse(error), error)
 

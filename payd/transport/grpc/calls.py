@@ -28,8 +28,9 @@ from payd.domain.errors import (
 from payd.telemetry.tracing import Tracer
 from payd.transport.grpc.call import OnRpc, UnaryCall, too_late
 from payd.transport.grpc.callers import Clients, origin_of, refuse_reserved_actor
-from payd.transport.grpc.handlers import Call, Method
+from payd.transport.grpc.one_call import Call, Method
 from payd.transport.grpc.received import RECEIVED, Received
+from payd.transport.grpc.roles import Role
 from payd.transport.grpc.traces import traced
 from payd.transport.grpc.unary import UnaryStream
 from payd.transport.problems import grpc_error, protocol_error
@@ -136,7 +137,7 @@ class Calls:
     async def _serve(self, call: UnaryCall, received: Received) -> None:
         """Answer a call. Before its message has arrived, leaving ends it."""
         try:
-            only = call.method.is_for_operators
+            only = call.method.access.role is Role.OPERATOR
             await self._admit_client(received.common_name, operators_only=only)
             refuse_reserved_actor(received)
             request = await self._receive(call)

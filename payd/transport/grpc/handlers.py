@@ -1,7 +1,6 @@
 """The methods of the service: decode, call one use case, encode."""
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable
 from uuid import UUID
 
 import attrs
@@ -16,7 +15,7 @@ from payd.codec.forgetting import forget_request, forgotten_message
 from payd.codec.messages import payment_message, quote_message
 from payd.codec.refunds import refund_message
 from payd.domain.page import Position, first_of
-from payd.domain.payment import Origin, Payment
+from payd.domain.payment import Payment
 from payd.domain.refund import Refund
 from payd.service.approve_refund import ApproveRefund
 from payd.service.cancel import Cancel
@@ -32,6 +31,9 @@ from payd.service.resolve_attention import ResolveAttention
 from payd.service.settle_refund import SettleRefund
 from payd.service.sync import SyncPayment
 from payd.service.watch import Watch
+from payd.transport.grpc.one_call import Call, Handle, Method
+from payd.transport.grpc.operator_handlers import OperatorHandlers, OperatorServices
+from payd.transport.grpc.roles import ACCESS
 
 SERVICE = "payd.v1.PaymentService"
 
@@ -54,35 +56,9 @@ class Services:
     explain: ExplainPayment
     sync: SyncPayment
     export_payments: ExportPayments
+    operators: OperatorServices
     #: The address of a payment's page; empty where there are no pages.
     page_url: Callable[[UUID], str] = lambda payment_id: ""
-
-
-@attrs.frozen(kw_only=True)
-class Call:
-    """One call: its origin, and how long it may wait."""
-
-    origin: Origin
-    #: For another call's answer.
-    wait_s: float
-    #: Altogether: until shortly before its deadline.
-    budget_s: float
-
-
-Handle = Callable[[Any, Call], Coroutine[Any, Any, Any]]
-
-
-@attrs.frozen(kw_only=True)
-class Method:
-    """One method of the service, for the server to wrap."""
-
-    request: type[Any]
-    response: type[Any]
-    handle: Handle
-    #: It changes something: once begun it continues when the caller leaves.
-    is_write: bool
-    #: It decides what a person answers for: an app's certificate may not call it.
-    is_for_operators: bool = False
 
 
 @attrs.frozen
@@ -261,50 +237,36 @@ class Handlers:
 
     def methods(self) -> dict[str, Method]:
         """Return path → method."""
-        read: dict[str, Handle] = {
+        handles: dict[str, Handle] = {
             "GetQuote": self.get_quote,
-            "GetPayment": self.get_payment,
-            "GetRefund": self.get_refund,
-            "ListRefunds": self.list_refunds,
-            "ListPayments": self.list_payments,
-            "ExplainPayment": self.explain_payment,
-        }
-        write: dict[str, Handle] = {
             "InitiatePayment": self.initiate_payment,
+            "GetPayment": self.get_payment,
             "CancelPayment": self.cancel_payment,
             "RefundPayment": self.refund_payment,
-            "SyncPayment": self.sync_payment,
-        }
-        for_operators: dict[str, Handle] = {
+            "GetRefund": self.get_refund,
+            "ListRefunds": self.list_refunds,
             "CancelRefund": self.cancel_refund,
             "ApproveRefund": self.approve_refund,
             "SettleRefund": self.settle_refund,
             "ResolveAttention": self.resolve_attention,
             "ForgetCustomer": self.forget_customer,
-        }
-        read_for_operators: dict[str, Handle] = {
-            "ListAttention": self.list_attention,
             "ExportPayments": self.export_payments,
+            "ListPayments": self.list_payments,
+            "ListAttention": self.list_attention,
+            "ExplainPayment": self.explain_payment,
+            "SyncPayment": self.sync_payment,
+            **OperatorHandlers(self.services.operators, self._message).handles(),
         }
+        # The proto names the messages as the method.
         return {
-            **_methods(read, is_write=False),
-            **_methods(read_for_operators, is_write=False, is_for_operators=True),
-            **_methods(write, is_write=True),
-            **_methods(for_operators, is_write=True, is_for_operators=True),
+            f"/{SERVICE}/{name}": Method(
+                request=getattr(pb, f"{name}Request"),
+                response=getattr(pb, f"{name}Response"),
+                handle=handle,
+                access=ACCESS[name],
+            )
+            for name, handle in handles.items()
         }
-
-
-def _methods(handles: Mapping[str, Handle], **kind: bool) -> dict[str, Method]:
-    """Name each method's messages, which the proto calls as the method."""
-    return {
-        f"/{SERVICE}/{name}": Method(
-            request=getattr(pb, f"{name}Request"),
-            response=getattr(pb, f"{name}Response"),
-            handle=handle,
-            **kind,
-        )
-        for name, handle in handles.items()
-    }
 
 
 def _logged(payment: Payment, refund: Refund) -> pb.Refund:

@@ -32,9 +32,10 @@ from payd.transport.grpc.call import OnRpc, UnaryCall
 from payd.transport.grpc.callers import Clients
 from payd.transport.grpc.calls import Calls, Limits, WaitOf
 from payd.transport.grpc.connections import Connections
-from payd.transport.grpc.handlers import SERVICE, Handlers, Method, Services
+from payd.transport.grpc.handlers import SERVICE, Handlers, Services
 from payd.transport.grpc.http2 import ClientHandler, Http2
 from payd.transport.grpc.limits import ConnectionLimits, OnCut
+from payd.transport.grpc.one_call import Method
 from payd.transport.grpc.received import RECEIVED, Received
 from payd.transport.grpc.tls import Tls
 from payd.transport.grpc.unary import UnaryStream

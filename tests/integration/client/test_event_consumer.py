@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -16,11 +16,13 @@ import pytest
 import trio
 import trio.lowlevel
 from payd_client import ConsumerSettings, Event, EventConsumer, EventType, Reject
-from support.dev_process import payd, payd_json
 from support.event_stream import EventStream, a_payment
 from support.own_nats import OwnNats
 from support.stack import Stack
 from unit.cli.scripted_daemon import on_plain_asyncio
+
+from payd.adapters.nats.dead_letters import JetStreamDeadLetters
+from payd.adapters.nats.publisher import JetStreamPublisher
 
 PATIENCE_S = 180.0
 
@@ -437,17 +439,22 @@ def test_dead_letters_are_shown_and_once_mended_handled_after_all(
             await eventually_nothing_is_left(stream)
         assert sorted(handled.ids) == sorted(ids)
 
+    async def put_back() -> None:
+        """As the daemon does for an operator."""
+        publisher = JetStreamPublisher([stream.url], stream="PAYMENTS", create_stream=False)
+        letters = JetStreamDeadLetters(publisher, "PAYMENTS")
+        running = asyncio.create_task(publisher.run())
+        await eventually(lambda: publisher.state().connected)
+        found = await letters.read(0, 10)
+        assert {one.event_id for one in found.letters} == set(map(str, ids))
+        assert {one.reason for one in found.letters} == {"rejected: no such user"}
+        numbers = [one.sequence for one in found.letters]
+        assert await letters.replay(numbers) == numbers
+        assert (await letters.read(0, 10)).letters == ()
+        running.cancel()
+
     on_plain_asyncio(give_up())
-    nats = ("--nats", stream.url)
-    shown = payd("events", "dead-letters", *nats)
-    assert "no such user" in shown.stdout, shown.stderr
-    assert all(str(one) in shown.stdout for one in ids)
-    assert shown.stdout.endswith("2 dead letters\n")
-    [first, _] = cast(Any, payd_json)("events", "dead-letters", *nats)
-    assert (first["subject"], first["reason"]) == ("payment.completed", "rejected: no such user")
-    replayed = payd("events", "dead-letters", "--replay", *nats)
-    assert "2 dead letters put back" in replayed.stdout, replayed.stderr
-    assert payd("events", "dead-letters", *nats).stdout == "no dead letters\n"
+    on_plain_asyncio(put_back())
     on_plain_asyncio(mended())
 
 

@@ -17,6 +17,7 @@ import grpc
 import httpx
 import pytest
 from cryptography import x509
+from payd_client.proto import payment_pb2 as pb
 from support.authority import Authority, copy_of, replace
 from support.daemon import Client, Daemon, Place, a_request, reason_of, rows, running_daemon
 from support.waiting import wait_until
@@ -271,6 +272,11 @@ def test_operators_are_read_anew_on_sighup(own: Place, tmp_path: Path) -> None:
         second = stranger.call("InitiatePayment", a_request("pending"), x_actor="ada").payment
         with pytest.raises(grpc.RpcError) as refused:
             operator.initiate()
+        assert reason_of(refused.value) == "CLIENT_NOT_ALLOWED"
+        for_operators = "GetConfiguration", pb.GetConfigurationRequest()
+        assert stranger.call(*for_operators).configuration.environment == "test"
+        with pytest.raises(grpc.RpcError) as refused:
+            operator.call(*for_operators)
         assert reason_of(refused.value) == "CLIENT_NOT_ALLOWED"
     trail = "SELECT actor, certificate FROM payment_events WHERE payment_id = $1 AND version = 1"
     recorded = [tuple(rows(own, trail, UUID(one.id))[0].values()) for one in (first, second)]

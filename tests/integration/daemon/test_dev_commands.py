@@ -60,6 +60,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "pricing check": ((), 0, "prices (USD)"),
     "pricing show": ((), 0, "149.00 USD"),
     "providers": ((), 0, "mock"),
+    "overview": ((), 0, "events to publish"),
     "receipts list": ((), 0, "no unmatched receipts"),
     "receipts attach": (("tempo:7", NO_ONE), 1, "no payment has this id"),
     "audit show": ((NO_ONE,), 1, "has an audit trail"),

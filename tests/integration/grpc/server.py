@@ -325,6 +325,7 @@ async def run_server(
         explain=behind,
         sync=behind,
         export_payments=behind,
+        operators=behind,
     )
     async with bridge.open_loop(lambda message, error: None):
         server = GrpcServer(

@@ -25,6 +25,9 @@ async def test_a_generic_client_calls_and_reads_errors_by_reflection(
             *("CancelRefund", "ApproveRefund", "SettleRefund", "ResolveAttention"),
             *("ListPayments", "ListAttention", "ForgetCustomer", "ExportPayments"),
             *("ExplainPayment", "SyncPayment", "WatchPayment"),
+            *("ListReceipts", "AttachReceipt", "ListReconciliations"),
+            *("RepublishEvents", "ListDeadLetters", "ReplayDeadLetters"),
+            *("GetOverview", "GetConfiguration"),
         ]
     )
     assert learned["total"] == 100

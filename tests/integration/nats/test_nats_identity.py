@@ -25,9 +25,11 @@ from integration.nats.server import (
     eventually,
     is_ready,
 )
+from integration.nats.test_dead_letters import bury
 from support.nats_operator import Key, OperatorNats, running_operator_nats
 
-from payd.adapters.bridge import aio
+from payd.adapters.bridge import aio, for_trio
+from payd.adapters.nats.dead_letters import JetStreamDeadLetters
 from payd.adapters.nats.identity import BadSigningSeed, NatsIdentity, mint, permissions
 from payd.adapters.nats.publisher import JetStreamPublisher
 from payd.adapters.nats.stream import MESSAGE_BYTES_MAX
@@ -133,6 +135,15 @@ async def test_a_scoped_key_carries_the_permissions_itself(server: OperatorNats)
         await aio(publisher.publish, an_event())
         with pytest.raises(PublishError, match=r"(?i)permissions violation"):
             await aio(publisher.publish, an_event(subject="payment.failed"))
+
+
+async def test_it_may_list_and_replay_dead_letters(server: OperatorNats) -> None:
+    await bury(server.url, 2, user_credentials=str(server.credentials()))
+    async with connected(minting(server).publisher) as publisher:
+        await eventually(lambda: is_ready(publisher))
+        letters = for_trio(JetStreamDeadLetters(publisher, STREAM))
+        assert await letters.replay([1]) == [1]
+        assert [one.sequence for one in (await letters.read(0, 10)).letters] == [2]
 
 
 @pytest.mark.parametrize(

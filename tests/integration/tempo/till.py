@@ -8,7 +8,15 @@ from typing import Any
 
 import attrs
 from payd_client.proto import payment_pb2 as pb
-from support.daemon import Client, Daemon, Place, events, rows, wait_until_published
+from support.daemon import (
+    Client,
+    Daemon,
+    Place,
+    events,
+    operator_of,
+    rows,
+    wait_until_published,
+)
 from support.forks import run_payd
 from support.tempo import (
     RECEIVER,
@@ -79,7 +87,8 @@ class Till:
 
     def operate(self, *command: str, codes: Sequence[int] = (0,)) -> Any:
         """A command of the operator's on the daemon's host; its JSON."""
-        return operate(self.place, self.settings, *command, codes=codes)
+        settings = {**self.settings, **operator_of(self.daemon)}
+        return operate(self.place, settings, *command, codes=codes)
 
     def expire(self, payment: Any) -> None:
         """Its time is over now, for payd and for the chain alike."""

@@ -8,6 +8,7 @@ from support.memory.accounts import MemoryAccounts
 from support.memory.history import MemoryHistories
 from support.memory.inbox import MemoryInbox
 from support.memory.ledger import MemoryLedger
+from support.memory.operations import MemoryDeadLetters, MemorySums, WellDaemon
 from support.memory.outbox import MemoryOutbox, MemoryPublisher
 from support.memory.payment_lists import MemoryPaymentLists
 from support.memory.personal_data import MemoryPersonalData
@@ -15,6 +16,7 @@ from support.memory.store import MemoryReconciliations, MemoryStore
 
 __all__ = [
     "MemoryAccounts",
+    "MemoryDeadLetters",
     "MemoryHistories",
     "MemoryInbox",
     "MemoryLedger",
@@ -24,4 +26,6 @@ __all__ = [
     "MemoryPublisher",
     "MemoryReconciliations",
     "MemoryStore",
+    "MemorySums",
+    "WellDaemon",
 ]

@@ -12,6 +12,7 @@ from payd.domain.history import StoredEvent, StoredReport
 from payd.domain.payment import Payment
 from payd.plugins.interface import ProviderEvent
 from payd.ports import InboxRow, Trail, Unreadable
+from support.memory.ledger import UNMATCHED
 from support.memory.queue import Held
 from support.memory.store import MemoryStore
 
@@ -88,7 +89,7 @@ class MemoryHistories:
         missing = payment.due - payment.confirmed
         found = [
             one.receipt
-            for one in await self._store.ledger.unmatched(1000)
+            for one in await self._store.ledger.newest(UNMATCHED, None, 1000)
             if one.provider == payment.provider
             and payment.create_time <= one.receipt.time <= until
             and (

@@ -7,8 +7,12 @@ from uuid import UUID
 import attrs
 
 from payd.domain.evidence import Observation, Outflow, Receipt, ReceiptState
+from payd.domain.ledger import ReceiptFilter, ReceiptPosition
 from payd.domain.payment import Payment
 from payd.ports import WATCH, Book, Lease, LeaseLost, Report, StoredReceipt
+
+#: Receipts that wait for a person.
+UNMATCHED = ReceiptFilter(unmatched=True)
 
 
 class MemoryLedger:
@@ -62,11 +66,20 @@ class MemoryLedger:
     async def get_receipt(self, provider: str, receipt_id: str) -> StoredReceipt | None:
         return self._receipts.get((provider, receipt_id))
 
-    async def unmatched(self, limit: int) -> Sequence[StoredReceipt]:
-        waiting = [one for one in self._receipts.values() if one.payment_id is None]
-        waiting.sort(key=lambda one: one.receipt.id)
-        waiting.sort(key=lambda one: one.receipt.time, reverse=True)
-        return waiting[:limit]
+    async def newest(
+        self, wanted: ReceiptFilter, after: ReceiptPosition | None, limit: int
+    ) -> Sequence[StoredReceipt]:
+        listed = [
+            one
+            for one in sorted(self._receipts.values(), key=_position, reverse=True)
+            if (not wanted.unmatched or one.payment_id is None)
+            and wanted.provider in ("", one.provider)
+            and wanted.payment_id in (None, one.payment_id)
+            and (wanted.time_from is None or one.receipt.time >= wanted.time_from)
+            and (wanted.time_before is None or one.receipt.time < wanted.time_before)
+            and (after is None or one.position < after)
+        ]
+        return listed[:limit]
 
     async def of_payment(self, payment_id: UUID, limit: int) -> Sequence[Receipt]:
         mine = (one.receipt for one in self._receipts.values() if one.payment_id == payment_id)
@@ -123,6 +136,10 @@ def _most_final(reports: Sequence[Report]) -> Iterable[tuple[Receipt, str]]:
                 if receipt.id not in found or receipt.outranks(found[receipt.id][0]):
                     found[receipt.id] = receipt, report.reference
     return found.values()
+
+
+def _position(one: StoredReceipt) -> ReceiptPosition:
+    return one.position
 
 
 def _becomes(known: StoredReceipt, receipt: Receipt) -> bool:

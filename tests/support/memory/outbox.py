@@ -6,6 +6,7 @@ from uuid import UUID
 from payd.adapters.events import EventRow
 from payd.adapters.postgres import outbox as postgres
 from payd.domain.decide import EventType
+from payd.domain.published import EventSelection, PublishedPosition
 from payd.plugins.context import Clock
 from payd.ports import OutboxRow, PublishError
 from support.memory.queue import Held, Queue
@@ -51,6 +52,21 @@ class MemoryOutbox(Queue[OutboxRow]):
         for row_id, error in errors.items():
             self.rows[row_id].error = error
         self.put_back(errors, postgres.RETRY_IN.total_seconds())
+
+    async def published(
+        self, wanted: EventSelection, after: PublishedPosition | None, limit: int
+    ) -> Sequence[tuple[PublishedPosition, OutboxRow]]:
+        found = sorted(
+            (PublishedPosition(held.settle_time, held.row.id), held.row.event_id, held.row)
+            for held in self.rows.values()
+            if held.settle_time is not None
+            and wanted.payment_id in (None, held.row.payment_id)
+            and wanted.event_id in (None, held.row.event_id)
+            and (wanted.published_from is None or held.settle_time >= wanted.published_from)
+            and (wanted.published_before is None or held.settle_time < wanted.published_before)
+        )
+        later = [(at, row) for at, _, row in found if after is None or at > after]
+        return later[:limit]
 
     async def depth(self) -> tuple[int, float]:
         waiting = [held.create_time for held in self.open_rows()]

@@ -26,6 +26,7 @@ from payd.adapters.personal import SALT_BYTES, part
 from payd.domain.decide import Decision
 from payd.domain.dispute import Dispute
 from payd.domain.evidence import Receipt
+from payd.domain.ledger import ReconciliationPosition
 from payd.domain.payment import Customer, Origin, Payment
 from payd.domain.refund import Refund, RefundStatus
 from payd.domain.sums import sum_receipts
@@ -428,3 +429,14 @@ class MemoryReconciliations:
 
     async def add(self, reconciliation: Reconciliation) -> None:
         self.results.append(reconciliation)
+
+    async def newest(
+        self, provider: str, after: ReconciliationPosition | None, limit: int
+    ) -> Sequence[Reconciliation]:
+        numbered = [attrs.evolve(one, id=n) for n, one in enumerate(self.results, 1)]
+        listed = sorted(numbered, key=lambda one: one.position, reverse=True)
+        return [
+            one
+            for one in listed
+            if provider in ("", one.provider) and (after is None or one.position < after)
+        ][:limit]

@@ -148,6 +148,8 @@ class ScriptedDaemon(PaymentServiceBase):
         self._explanations: list[pb.Explanation | PaydError] = [an_explanation()]
         self._exports: list[pb.ExportPaymentsResponse] = [pb.ExportPaymentsResponse()]
         self._forgotten: list[pb.ForgetCustomerResponse | PaydError] = [forgotten()]
+        #: Method → its script, for those without a script above.
+        self._scripts: dict[str, list[Any]] = {}
         self._held = False
 
     def answer(self, *script: pb.Payment | PaydError) -> None:
@@ -177,6 +179,10 @@ class ScriptedDaemon(PaymentServiceBase):
     def answer_forgotten(self, *script: pb.ForgetCustomerResponse | PaydError) -> None:
         """What the next calls of ForgetCustomer get."""
         self._forgotten = list(script)
+
+    def answer_calls(self, method: str, *script: Any) -> None:
+        """What the next calls of one of the other methods get."""
+        self._scripts[method] = list(script)
 
     def hold(self) -> None:
         """Answer no call from now on."""
@@ -257,6 +263,38 @@ class ScriptedDaemon(PaymentServiceBase):
     async def ExportPayments(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
         await self._take("ExportPayments", stream)
         await stream.send_message(_next(self._exports))
+
+    async def AttachReceipt(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        payment = await self._payment("AttachReceipt", stream)
+        await stream.send_message(pb.AttachReceiptResponse(payment=payment))
+
+    async def ListReceipts(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._scripted("ListReceipts", stream)
+
+    async def RepublishEvents(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._scripted("RepublishEvents", stream)
+
+    async def ListDeadLetters(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._scripted("ListDeadLetters", stream)
+
+    async def ReplayDeadLetters(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._scripted("ReplayDeadLetters", stream)
+
+    async def ListReconciliations(  # noqa: N802 - as in proto
+        self, stream: Stream[Any, Any]
+    ) -> None:
+        await self._scripted("ListReconciliations", stream)
+
+    async def GetOverview(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._scripted("GetOverview", stream)
+
+    async def GetConfiguration(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._scripted("GetConfiguration", stream)
+
+    async def _scripted(self, method: str, stream: Stream[Any, Any]) -> None:
+        await self._take(method, stream)
+        nothing = getattr(pb, f"{method}Response")()
+        await stream.send_message(_next(self._scripts.setdefault(method, [nothing])))
 
     async def _payment(self, method: str, stream: Stream[Any, Any]) -> pb.Payment:
         await self._take(method, stream)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import attrs
 import pytest
+from support.memory.ledger import UNMATCHED
 from unit.service.fakes import NOON
 from unit.service.world import USDC, World, capable
 
@@ -90,7 +91,7 @@ async def test_a_receipt_that_names_the_payment_completes_it(world: World) -> No
     assert await put(world, watched_receipt(a_receipt(), payment.provider_reference)) == ["applied"]
 
     assert (await world.newest(payment)).status is Status.COMPLETED
-    assert await world.store.ledger.unmatched(10) == []
+    assert await world.store.ledger.newest(UNMATCHED, None, 10) == []
 
 
 @pytest.mark.parametrize("reference", ["", "RF18539007547034", str(UUID(int=99))])
@@ -102,7 +103,7 @@ async def test_an_events_receipt_that_names_no_payment_is_kept_for_a_person(
         for row in await world.reports.claim_batch():
             assert (await world.reports.work([row]))[row.id] == "unmatched"
 
-    [waiting] = await world.store.ledger.unmatched(10)
+    [waiting] = await world.store.ledger.newest(UNMATCHED, None, 10)
     assert (waiting.receipt, waiting.reference) == (a_receipt(), reference)
     assert await world.reports.claim_batch() == []
 
@@ -121,7 +122,7 @@ async def test_an_event_that_never_matched_leaves_its_receipts_to_a_person(
     [row] = await world.reports.claim_batch()
     assert (await world.reports.work([row]))[row.id] == "never_matched"
 
-    assert len(await world.store.ledger.unmatched(10)) == len(facts) - 1
+    assert len(await world.store.ledger.newest(UNMATCHED, None, 10)) == len(facts) - 1
 
 
 @pytest.mark.parametrize("reference", ["", "0xforeign", str(UUID(int=99))])
@@ -130,7 +131,7 @@ async def test_a_receipt_that_names_no_payment_is_unmatched_at_once(
 ) -> None:
     assert await put(world, watched_receipt(a_receipt(), reference)) == ["unmatched"]
 
-    [waiting] = await world.store.ledger.unmatched(10)
+    [waiting] = await world.store.ledger.newest(UNMATCHED, None, 10)
     assert (waiting.receipt, waiting.reference, waiting.payment_id) == (
         a_receipt(),
         reference,
@@ -146,7 +147,7 @@ async def test_another_token_is_recorded_in_the_payment_and_stays_unmatched(worl
 
     after = await world.newest(payment)
     assert (after.status, after.attention) == (Status.PENDING, {Attention.WRONG_TOKEN})
-    assert [one.receipt for one in await world.store.ledger.unmatched(10)] == [other]
+    assert [one.receipt for one in await world.store.ledger.newest(UNMATCHED, None, 10)] == [other]
 
 
 # -- one receipt, two payments ---------------------------------------------------------------
@@ -297,7 +298,7 @@ async def test_an_attached_receipt_counts_and_records_the_operator_and_the_reaso
     after = await world.attach.attach("r1", payment.id, OPERATOR, "he told us")
 
     assert after.status is Status.COMPLETED
-    assert await world.store.ledger.unmatched(10) == []
+    assert await world.store.ledger.newest(UNMATCHED, None, 10) == []
     audit = (await world.store.audit_trail(payment.id))[-1]
     assert (audit.actor, audit.details["reason"]) == ("operator:ada", "he told us")
     assert await world.events() == ["payment.completed"]

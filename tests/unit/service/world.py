@@ -12,11 +12,14 @@ import pytest
 import trio
 from support.memory import (
     MemoryAccounts,
+    MemoryDeadLetters,
     MemoryHistories,
     MemoryPaymentLists,
     MemoryPersonalData,
     MemoryPublisher,
     MemoryReconciliations,
+    MemorySums,
+    WellDaemon,
 )
 from support.prices import one_currency
 from unit.service.fakes import (
@@ -59,6 +62,7 @@ from payd.service.forget_customer import ForgetCustomer
 from payd.service.initiate import Initiate
 from payd.service.intake import Intake
 from payd.service.list_payments import ListPayments
+from payd.service.overview import GetOverview
 from payd.service.publish import Publish
 from payd.service.query import Query
 from payd.service.reconcile import Reconcile
@@ -66,6 +70,7 @@ from payd.service.recover import Recover
 from payd.service.recover_refunds import RecoverRefunds
 from payd.service.refund import RefundPayment
 from payd.service.reports import Reports
+from payd.service.republish import Republish
 from payd.service.resolve_attention import ResolveAttention
 from payd.service.scan import Scan
 from payd.service.send_refund import SendRefund
@@ -75,6 +80,7 @@ from payd.service.status_check import StatusCheck
 from payd.service.sync import SyncPayment
 from payd.service.watch import Watch
 from payd.transport.grpc.handlers import Services
+from payd.transport.grpc.operator_handlers import OperatorServices
 
 CALLER = Origin(actor="main-app", request_id="req-1", ip="10.0.0.7")
 WAIT_S = 5.0
@@ -220,6 +226,11 @@ class World:
         self.scan = Scan(inbox=self.inbox, cursors=self.inbox, providers=self.providers)
         self.results = MemoryReconciliations(self.store)
         self.attach = Attach(receipts=self.store.ledger, settle=self.settle)
+        self.dead_letters = MemoryDeadLetters()
+        self.overview = GetOverview(
+            sums=MemorySums(self.store), daemon=WellDaemon(), clock=self.clock
+        )
+        self.republishes = Republish(events=self.outbox, publisher=self.publisher, store=self.store)
         self.audit = Audit(
             receipts=self.store.ledger,
             results=self.results,
@@ -282,6 +293,16 @@ class World:
             explain=self.explains,
             sync=self.syncs,
             export_payments=ExportPayments(accounts=MemoryAccounts(self.store)),
+            operators=OperatorServices(
+                receipts=self.store.ledger,
+                attach=self.attach,
+                republish=self.republishes,
+                dead_letters=self.dead_letters,
+                reconciliations=self.results,
+                overview=self.overview,
+                daemon=WellDaemon(),
+                providers=self.providers,
+            ),
         )
 
     # -- what callers do ---------------------------------------------------------------------

@@ -1,0 +1,68 @@
+"""Ports for what operators look at beside payments. Each method reads no more than a page."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Protocol
+
+from payd.domain.ledger import Reconciliation, ReconciliationPosition
+from payd.domain.overview import Backlog, DailySum, Health, OpenAttention
+from payd.domain.published import DeadLetters, EventSelection, PublishedPosition
+from payd.domain.running import Running
+from payd.ports.outbox import OutboxRow
+
+
+class ReconciliationLists(Protocol):
+    """Results of reconciliations."""
+
+    async def newest(
+        self, provider: str, after: ReconciliationPosition | None, limit: int
+    ) -> Sequence[Reconciliation]:
+        """At most `limit` results of a provider, or of all if it is empty, newest first."""
+
+
+class PublishedEvents(Protocol):
+    """Events that were published, as long as they are kept."""
+
+    async def published(
+        self, wanted: EventSelection, after: PublishedPosition | None, limit: int
+    ) -> Sequence[tuple[PublishedPosition, OutboxRow]]:
+        """At most `limit` of the events, sorted by position, beginning after `after`.
+
+        Those of one payment are in their order.
+        """
+
+
+class DeadLetterStream(Protocol):
+    """The stream of dead letters. Every method raises StreamUnavailable."""
+
+    async def read(self, after_sequence: int, limit: int) -> DeadLetters:
+        """At most `limit` dead letters, oldest first; fewer if they are long."""
+
+    async def replay(self, sequences: Sequence[int]) -> Sequence[int]:
+        """Publish dead letters as events again and delete them; return those that existed.
+
+        Every consumer receives them; one that has handled such an event skips it by its id.
+        """
+
+
+class Sums(Protocol):
+    """Counts and sums that are kept, so that reading them costs little however many payments."""
+
+    async def daily(self, first: date) -> Sequence[DailySum]:
+        """Payments by day since `first`, newest day first."""
+
+    async def attention(self) -> Sequence[OpenAttention]:
+        """Open attention by reason, the oldest first."""
+
+    async def backlog(self) -> Backlog:
+        """What waits for the daemons."""
+
+
+class DaemonState(Protocol):
+    """This daemon itself."""
+
+    async def health(self) -> Health:
+        """Its dependencies and loops."""
+
+    def running(self) -> Running:
+        """Its versions and settings, without secrets."""
