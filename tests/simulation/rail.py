@@ -78,6 +78,8 @@ class Rail:
         self._facts: dict[str, tuple[str, Any]] = {}
         #: Sends an event on its way; the world replaces it.
         self.deliver: Callable[[ProviderEvent], None] = lambda event: None
+        #: Called with each new refund; the world ends it later.
+        self.on_refund: Callable[[Thing, str], None] = lambda thing, operation_id: None
 
     def thing_of(self, payment_id: UUID) -> Thing | None:
         """The object of a payment."""
@@ -182,6 +184,7 @@ class RailProvider:
                     time=self._rail.now(),
                     refund_id=operation.refund_id,
                 )
+                self._rail.on_refund(thing, operation.operation_id)
             return thing.refunds[operation.operation_id]
 
         result: RefundSnapshot = await self._wire("refund", act)

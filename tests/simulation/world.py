@@ -115,6 +115,8 @@ class _World:
         self._daemons: dict[int, Daemon] = {}
         self._nursery: trio.Nursery
         rail.deliver = self._deliver
+        rail.on_refund = self._end_refund_later
+        self._refunds_fail: set[UUID] = set()
         stream.fate = self._stream_fate
 
     async def run(self) -> History:
@@ -253,6 +255,8 @@ class _World:
         )
         if payment is None:
             return
+        if buyer.refunds_fail:
+            self._refunds_fail.add(payment.id)
         if buyer.cancel_s is not None:
             self._nursery.start_soon(self._cancel, buyer, payment)
         if buyer.pay_s is not None:
@@ -314,13 +318,15 @@ class _World:
             amount=Money(currency_code="USD", minor_units=amount),
         )
         await self._ask(key, lambda services: services.refund.refund(request, CALLER, 5.0))
+
+    def _end_refund_later(self, thing: Thing, operation_id: str) -> None:
+        self._nursery.start_soon(self._end_refund, thing, operation_id)
+
+    async def _end_refund(self, thing: Thing, operation_id: str) -> None:
         await trio.sleep(600)
-        rail = self._history.rail
-        thing = rail.thing_of(payment.id)
-        state = RefundState.FAILED if buyer.refunds_fail else RefundState.SUCCEEDED
-        for operation_id, known in [*thing.refunds.items()] if thing else ():
-            if known.state is RefundState.PENDING and thing is not None:
-                rail.finish_refund(thing, operation_id, state)
+        fails = thing.operation.payment_id in self._refunds_fail
+        state = RefundState.FAILED if fails else RefundState.SUCCEEDED
+        self._history.rail.finish_refund(thing, operation_id, state)
 
 
 def _in_words(answer: Any) -> str:
