@@ -1,6 +1,5 @@
 """HTTP API of the main app: decode, call the checkout, encode. It also serves the shop page."""
 
-import io
 import math
 import secrets
 from collections.abc import Callable
@@ -11,15 +10,11 @@ from uuid import UUID
 
 import attrs
 import httpx
-import segno
 from payd_client import (
     Caller,
-    CryptoTransfer,
     NotFound,
     PaydClientError,
     Payment,
-    Show,
-    ShowKind,
     Unavailable,
 )
 from quart import Response, current_app, g, request
@@ -152,20 +147,6 @@ def _add_payments(app: QuartTrio) -> None:
     async def cancel_payment(payment_id: UUID) -> Any:
         """Cancel a payment."""
         return await _payment(await _parts().checkouts.cancel(_user(), payment_id, _caller()))
-
-    @app.get("/api/v1/payments/<uuid:payment_id>/qr.svg")
-    @hide
-    async def qr_code(payment_id: UUID) -> Any:
-        """QR code of the transfer, for a wallet or a banking app."""
-        payment = await _parts().checkouts.get(_user(), payment_id, _caller())
-        match payment.next_action:
-            case CryptoTransfer(payment_uri=text) | Show(kind=ShowKind.QR, payload=text):
-                code = segno.make(text, error="m", micro=False)
-            case _:
-                raise NotFound("NOT_FOUND", "this payment has no transfer to scan")
-        image = io.BytesIO()
-        code.save(image, kind="svg", scale=5, border=4, light="#fff")
-        return Response(image.getvalue(), content_type="image/svg+xml")
 
     @app.get("/api/v1/payment-methods")
     @validate_response(models.MethodsOut)
@@ -370,7 +351,7 @@ async def _refused(error: Refused) -> Response:
 
 async def _payd_error(error: PaydClientError) -> Response:
     if isinstance(error, Unavailable):
-        detail = "payments are not available now; retry with the same idempotency key"
+        detail = "Payments are not available now. Nothing is lost: try again, with the same key."
         patience_s = error.retry_after_s or _RETRY_AFTER_S
         return _problem(503, error.reason or error.code, detail, patience_s)
     if isinstance(error, NotFound):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from payd_client import CryptoTransfer, Item, Money, Payment, Redirect, Show
+from payd_client import Item, Money, Payment
 from pydantic import BaseModel, ConfigDict, Field
 
 from main_app.checkout import Wish
@@ -82,35 +82,6 @@ class QuoteOut(BaseModel):
     quote_token: str
 
 
-class ShowLine(BaseModel):
-    """One line of instructions, such as an IBAN."""
-
-    label: str
-    value: str
-    copyable: bool
-
-
-class NextAction(BaseModel):
-    """What the customer has to do: open `url`, send tokens, or follow instructions."""
-
-    type: Literal["redirect", "crypto_transfer", "show"]
-    url: str = ""
-    currency: str = ""
-    chain_id: int = 0
-    token_address: str = ""
-    receiver_address: str = ""
-    memo: str = ""
-    #: Amount in the token's base units.
-    amount_base_units: str = ""
-    decimals: int = 0
-    payment_uri: str = ""
-    #: Of instructions: QR, BANK_TRANSFER or TEXT.
-    kind: str = ""
-    #: Text of the QR code, or text for the customer.
-    payload: str = ""
-    lines: list[ShowLine] = []
-
-
 class SubscriptionOut(BaseModel):
     """A subscription of the user."""
 
@@ -139,7 +110,9 @@ class PaymentOut(BaseModel):
     late: bool
     failure: str
     attention: list[str]
-    next_action: NextAction | None
+    #: Where the customer pays, and sees the receipt.
+    page_url: str
+    create_time: datetime
     expire_time: datetime
     subscriptions: list[SubscriptionOut]
 
@@ -237,7 +210,8 @@ def payment_out(payment: Payment, subscriptions: list[Subscription]) -> PaymentO
         late=payment.late,
         failure=payment.failure.message if payment.failure else "",
         attention=list(payment.attention),
-        next_action=_next_action(payment),
+        page_url=payment.page_url,
+        create_time=payment.create_time,
         expire_time=payment.expire_time,
         subscriptions=[subscription_out(one) for one in subscriptions],
     )
@@ -256,26 +230,3 @@ def subscription_out(subscription: Subscription) -> SubscriptionOut:
 def wish_out(wish: RefundWish) -> RefundWishOut:
     """As an employee sees it."""
     return RefundWishOut.model_validate(wish, from_attributes=True)
-
-
-def _next_action(payment: Payment) -> NextAction | None:
-    match payment.next_action:
-        case Redirect(url=url):
-            return NextAction(type="redirect", url=url)
-        case CryptoTransfer() as transfer:
-            return NextAction(
-                type="crypto_transfer",
-                currency=transfer.currency,
-                chain_id=transfer.chain_id,
-                token_address=transfer.token_address,
-                receiver_address=transfer.receiver_address,
-                memo=transfer.memo,
-                amount_base_units=str(transfer.amount_base_units),
-                decimals=transfer.decimals,
-                payment_uri=transfer.payment_uri,
-            )
-        case Show() as show:
-            lines = [ShowLine.model_validate(one, from_attributes=True) for one in show.fields]
-            kind = show.kind.value
-            return NextAction(type="show", kind=kind, payload=show.payload, lines=lines)
-    return None

@@ -1,6 +1,7 @@
 // The shop: choose, see the price, pay, watch. It asks the main app, never payd.
 
 const POLL_MS = 1000;
+const PATIENCE_MS = 15000;
 const METHOD_NAMES = { card: "Card", mock: "Test payment" };
 const OPEN = new Set(["CREATING", "PENDING", "PROCESSING", "CANCELING"]);
 const SUBSCRIPTION = {
@@ -18,6 +19,7 @@ const REFUND = {
 const $ = (id) => document.getElementById(id);
 const names = new Map();
 let currentId = null;
+let paidId = null;
 let watching = 0;
 
 // -- asking the main app ------------------------------------------------------------------------
@@ -37,8 +39,10 @@ async function ask(method, path, body) {
       method,
       headers: body ? { "Content-Type": "application/json" } : {},
       body: body && JSON.stringify(body),
+      signal: AbortSignal.timeout(PATIENCE_MS),
     });
-  } catch {
+  } catch (error) {
+    if (error.name === "TimeoutError") throw new Problem("The shop does not answer. Nothing is lost: try again.", 2);
     throw new Problem("The shop cannot be reached. Are you online?", 2);
   }
   const document = await answer.json().catch(() => ({}));
@@ -52,6 +56,7 @@ async function ask(method, path, body) {
 function tell(problem) {
   $("problem").textContent = problem ? problem.message : "";
   $("problem").hidden = !problem;
+  $("retrying").hidden = !problem?.retryAfterSeconds;
 }
 
 // -- choosing -----------------------------------------------------------------------------------
@@ -113,6 +118,7 @@ async function showPrice() {
     $("price").textContent = "not available";
     $("pay").textContent = "Pay";
     tell(problem);
+    retryNow = showPrice;
   }
 }
 
@@ -136,9 +142,8 @@ async function pay(event) {
     });
     key = null;
     remember(payment.id);
-    const action = payment.next_action;
-    if (action?.type === "redirect" && !new URL(action.url).hostname.endsWith(".invalid")) {
-      location.assign(action.url);
+    if (payment.page_url) {
+      location.assign(payment.page_url);
       return;
     }
     watch(payment.id);
@@ -149,6 +154,8 @@ async function pay(event) {
       return;
     }
     tell(problem);
+    // The same key again: should the payment exist, it is found.
+    retryNow = () => $("choose").requestSubmit();
     $("pay").disabled = false;
   }
 }
@@ -193,13 +200,22 @@ async function watch(id) {
       if (mine !== watching) return;
       tell(problem);
       if (!problem.retryAfterSeconds) {
-        forget();
-        tell(problem);
+        showUnknown(problem);
         return;
       }
     }
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await pause(POLL_MS);
   }
+}
+
+// -- trying again ---------------------------------------------------------------------------------
+
+let retryNow = () => {};
+function pause(ms) {
+  return new Promise((resolve) => {
+    retryNow = resolve;
+    setTimeout(resolve, ms);
+  });
 }
 
 // Money and subscription are told by different ways: it is over when both have come.
@@ -220,8 +236,21 @@ const SAYS = {
   FAILED: ["The payment did not go through.", "bad"],
 };
 
+// An order that is not this customer's, or none at all.
+function showUnknown(problem) {
+  localStorage.removeItem("payment");
+  tell(null);
+  $("status").textContent = problem.reason === "PAYMENT_NOT_FOUND" ? "There is no such payment." : problem.message;
+  $("status").dataset.tone = "bad";
+  $("explanation").textContent = "";
+  for (const id of ["order", "checkout", "receipt", "cancel"]) $(id).hidden = true;
+  $("again").hidden = false;
+}
+
 function show(payment) {
-  const { status, next_action: action, subscriptions } = payment;
+  // Its event may come a moment later than its status.
+  paidId = payment.status === "COMPLETED" ? payment.id : null;
+  const { status, subscriptions } = payment;
   const isActive = subscriptions.length > 0 && subscriptions.every((one) => one.status === "active");
   const hasEnded = subscriptions.some((one) => one.status === "ended");
   const [text, tone] = hasEnded
@@ -238,65 +267,16 @@ function show(payment) {
     payment.attention.length ? `A person will look at it: ${payment.attention.join(", ")}` : "",
   ].filter(Boolean).join(" · ");
 
-  const isTransfer = action?.type === "crypto_transfer";
-  $("transfer").hidden = !isTransfer;
-  if (isTransfer) showTransfer(payment, action);
-  const isShown = action?.type === "show" && OPEN.has(status);
-  $("instructions").hidden = !isShown;
-  if (isShown) showInstructions(payment, action);
-  const isRedirect = action?.type === "redirect" && status === "PENDING";
-  $("checkout").hidden = !isRedirect;
-  if (isRedirect) $("checkout").href = action.url;
+  $("order").hidden = false;
+  $("number").textContent = payment.id;
+  $("date").dateTime = payment.create_time;
+  $("date").textContent = new Date(payment.create_time).toLocaleString("en", { dateStyle: "medium", timeStyle: "short" });
+  for (const [id, isWanted] of [["checkout", status === "PENDING"], ["receipt", !OPEN.has(status)]]) {
+    $(id).hidden = !isWanted || !payment.page_url;
+    $(id).href = payment.page_url;
+  }
   $("cancel").hidden = !["PENDING", "CREATING"].includes(status);
   $("again").hidden = OPEN.has(status);
-}
-
-function showTransfer(payment, action) {
-  const source = `/api/v1/payments/${payment.id}/qr.svg`;
-  if ($("qr").getAttribute("src") !== source) $("qr").src = source;
-  $("amount").textContent = `${units(action.amount_base_units, action.decimals)} ${action.currency}`;
-  $("receiver").textContent = action.receiver_address;
-  $("memo").textContent = action.memo;
-  $("token").textContent = action.token_address;
-  $("chain-id").textContent = action.chain_id;
-  const minutes = Math.max(0, Math.ceil((new Date(payment.expire_time) - Date.now()) / 60000));
-  $("expires").textContent = `It is waited for ${minutes} more minutes.`;
-}
-
-function showInstructions(payment, action) {
-  const isCode = action.kind === "QR";
-  const source = `/api/v1/payments/${payment.id}/qr.svg`;
-  $("scan").hidden = !isCode;
-  if (isCode && $("scan").getAttribute("src") !== source) $("scan").src = source;
-  $("text").hidden = isCode || !action.payload;
-  $("text").textContent = action.payload;
-  $("valid").textContent = `Valid until ${new Date(payment.expire_time).toLocaleString("en")}.`;
-  // Made once: a button that is made anew each second cannot be pressed.
-  const shown = JSON.stringify(action.lines);
-  if ($("lines").dataset.shown === shown) return;
-  $("lines").dataset.shown = shown;
-  $("lines").replaceChildren(...action.lines.map(instructionLine));
-}
-
-function instructionLine({ label, value, copyable }) {
-  const [row, name, cell, code] = ["div", "dt", "dd", "code"].map((tag) => document.createElement(tag));
-  name.textContent = label;
-  code.textContent = value;
-  cell.append(code);
-  if (copyable) {
-    const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Copy" });
-    button.setAttribute("aria-label", `Copy ${label}`);
-    button.addEventListener("click", () => copy(value, button));
-    cell.append(" ", button);
-  }
-  row.append(name, cell);
-  return row;
-}
-
-async function copy(text, button) {
-  await navigator.clipboard.writeText(text);
-  button.textContent = "Copied";
-  setTimeout(() => (button.textContent = "Copy"), 1500);
 }
 
 async function cancel() {
@@ -327,7 +307,8 @@ async function showSubscriptions() {
       const status = document.createElement("span");
       status.dataset.status = one.status;
       const isActive = one.status === "active";
-      status.textContent = (isActive && REFUND[one.refund]) || SUBSCRIPTION[one.status];
+      const isPaid = one.status === "pending_payment" && one.payment_id === paidId;
+      status.textContent = isPaid ? "paid, being started" : (isActive && REFUND[one.refund]) || SUBSCRIPTION[one.status];
       row.append(what, status);
       if (isActive && !one.refund) row.append(refundButton(one));
       return row;
@@ -353,18 +334,11 @@ function refundButton(subscription) {
   return button;
 }
 
-// -- amounts: whole units in, text out ------------------------------------------------------------
+// -- amounts: minor units in, text out ------------------------------------------------------------
 
 function money({ currency_code, minor_units }) {
   const format = new Intl.NumberFormat("en", { style: "currency", currency: currency_code });
   return format.format(minor_units / 10 ** format.resolvedOptions().maximumFractionDigits);
-}
-
-function units(base, decimals) {
-  const digits = base.padStart(decimals + 1, "0");
-  const fraction = decimals ? digits.slice(-decimals).replace(/0+$/, "") : "";
-  const whole = decimals ? digits.slice(0, -decimals) : digits;
-  return fraction ? `${whole}.${fraction}` : whole;
 }
 
 // -- the beginning --------------------------------------------------------------------------------
@@ -387,9 +361,7 @@ async function begin() {
   $("choose").addEventListener("submit", pay);
   $("cancel").addEventListener("click", cancel);
   $("again").addEventListener("click", forget);
-  for (const button of document.querySelectorAll("[data-copy]")) {
-    button.addEventListener("click", () => copy($(button.dataset.copy).textContent.split(" ")[0], button));
-  }
+  $("retry").addEventListener("click", () => retryNow());
   const known = new URLSearchParams(location.search).get("payment") || localStorage.getItem("payment");
   if (known) {
     history.replaceState(null, "", `/?payment=${encodeURIComponent(known)}`);
@@ -402,5 +374,6 @@ async function begin() {
 
 begin().catch((problem) => {
   tell(problem);
+  retryNow = () => location.reload();
   setTimeout(() => location.reload(), 1000 * (problem.retryAfterSeconds || 5));
 });
