@@ -18,6 +18,7 @@ from bench import (
     daemon_rows,
     dust,
     ledger,
+    list_rows,
     plans,
     report,
     results,
@@ -33,7 +34,7 @@ from payd.dev.state import StateDir, open_state
 
 PARTS = ("initiate", "get", "whole", "webhooks", "dust", "memory", "daemons", "chain")
 #: What takes longer, or needs many stored payments.
-FULL_PARTS = ("statements", "ledger", "soak")
+FULL_PARTS = ("statements", "ledger", "lists", "soak")
 MANY = 10_000_000
 #: From so many on, the indexes do not fit into the cache of a development server.
 _MANY_STORED = 100_000
@@ -137,6 +138,8 @@ def _measure(stage: Stage, args: argparse.Namespace) -> Results:
             statements += plans.measure(stage, place, args.seconds)
         if "ledger" in args.only:
             rows += _shown("ledger", lambda: ledger.measure(stage, place))  # noqa: B023 - at once
+        if "lists" in args.only:
+            rows += _shown("lists", lambda: list_rows.measure(place))  # noqa: B023 - at once
         size = stage.bytes_per_payment(place)
         rounds = [row for _ in range(args.rounds) for row in _rounds_of_all(stage, place, args)]
         rows += combined(rounds)

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench import chart, dust, ledger, report, results, webhook_rows
+from bench import chart, dust, ledger, list_rows, report, results, webhook_rows
 from bench.call_rows import CALLS, PEER, PGBENCH, PROVIDERS, payd
 from bench.daemon_rows import what as daemons_row
 from bench.goals import total_cpu_us
@@ -90,11 +90,13 @@ def _tables(measured: Results) -> Mapping[str, str]:
         sections["Several daemons"] = report.rows_table(several)
     if audits := [row for row in rows if row.call == ledger.CALL]:
         sections["Audit of the ledger"] = report.rows_table(audits)
+    if listed := [row for row in rows if row.what == list_rows.WHAT]:
+        sections["Lists, by every filter and pair of filters"] = report.rows_table(listed)
     if measured.statements:
         sections["Statements and the number of stored payments"] = _statement_table(measured)
     if measured.daemon or measured.soaks:
         sections["Memory"] = _memory(measured)
-    shown = {id(row) for row in (*receipts, *several, *audits, *_main_rows(measured))}
+    shown = {id(row) for row in (*receipts, *several, *audits, *listed, *_main_rows(measured))}
     if chain := [row for row in rows if id(row) not in shown]:
         sections["Chain"] = (
             "A scripted node serves the chain over HTTP ([bench/chain_node.py]"
