@@ -108,11 +108,9 @@ CREATE INDEX payments_due_for_a_look ON payments (next_look_time) WHERE next_loo
 CREATE INDEX payments_with_attention
     ON payments (attention_since, id) WHERE attention <> '{}' OR attention_since IS NOT NULL;
 
--- For the reconciliation with the provider's list.
-CREATE INDEX payments_by_provider ON payments (provider, create_time, id);
-
 -- Lists by status, method and provider, together or alone, and of all payments: of each
--- combination the newest, of which there are few.
+-- combination the newest, of which there are few. An index with fewer columns of the same order
+-- would be taken instead, and reads other kinds. Also for the comparison with a provider's list.
 CREATE INDEX payments_by_kind ON payments (provider, method, status, create_time, id);
 
 -- Lists by customer, and by e-mail through the customers that have it.

@@ -2076,15 +2076,45 @@ SELECT
     (SELECT coalesce(jsonb_object_agg(asset, units::text), '{}'::jsonb) FROM sums) AS sums;
 
 -- provider_objects --
--- Payments with an object at the provider, by pages, to compare with the provider's list.
-SELECT id, status, provider_reference, create_time FROM payments
-WHERE
-    provider = :provider::text
-    AND provider_reference IS NOT NULL
-    AND create_time >= :since::timestamptz
-    AND (create_time, id) > (:after_time::timestamptz, :after_id::uuid)
-    AND create_time < :until::timestamptz
-ORDER BY create_time, id
+-- Payments with an object at the provider, by pages, to compare with the provider's list. Of each
+-- method and status no more than the page is read.
+WITH RECURSIVE kind AS (
+    -- A loose index scan: one index lookup per method and status.
+    (
+        SELECT method, status FROM payments
+        WHERE provider = :provider::text
+        ORDER BY method, status
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT next.method, next.status
+    FROM
+        kind,
+        LATERAL (
+            SELECT p.method, p.status FROM payments AS p
+            WHERE p.provider = :provider::text AND (p.method, p.status) > (kind.method, kind.status)
+            ORDER BY p.method, p.status
+            LIMIT 1
+        ) AS next
+)
+
+SELECT page.id, page.status, page.provider_reference, page.create_time
+FROM
+    kind
+    CROSS JOIN LATERAL (
+        SELECT p.id, p.status, p.provider_reference, p.create_time FROM payments AS p
+        WHERE
+            p.provider = :provider::text
+            AND p.method = kind.method
+            AND p.status = kind.status
+            AND p.provider_reference IS NOT NULL
+            AND p.create_time >= :since::timestamptz
+            AND (p.create_time, p.id) > (:after_time::timestamptz, :after_id::uuid)
+            AND p.create_time < :until::timestamptz
+        ORDER BY p.create_time, p.id
+        LIMIT :limit::integer
+    ) AS page
+ORDER BY page.create_time, page.id
 LIMIT :limit::integer;
 
 -- add_reconciliation --

@@ -14,7 +14,9 @@ from payd.domain.evidence import Receipt, ReceiptState
 from payd.domain.ledger import ReceiptFilter, ReceiptPosition
 from payd.ports import WATCH, Book, StoredReceipt
 
-_PAGE = 10_000
+#: Rows that one statement of an audit reads. With a cold cache each of them is a read of its own,
+#: and all have to come within the time limit of a statement.
+_PAGE = 1_000
 _Rows: TypeAlias = Sequence[asyncpg.Record]
 
 
