@@ -50,6 +50,7 @@ def _crypto_transfer(message: pb.CryptoTransfer) -> CryptoTransfer:
         memo=message.memo,
         calldata=message.calldata,
         payment_uri=message.payment_uri,
+        memo_text=message.memo_text,
     )
 
 

@@ -75,6 +75,8 @@ class CryptoTransfer:
     calldata: str
     #: For a wallet, or as a QR code.
     payment_uri: str
+    #: The memo as a person types it; empty if it is not text.
+    memo_text: str = ""
 
 
 class ShowKind(enum.Enum):

@@ -61,6 +61,7 @@ def next_action_message(action: NextAction) -> pb.NextAction:
                     memo=action.memo,
                     calldata=action.calldata,
                     payment_uri=action.payment_uri,
+                    memo_text=action.memo_text,
                 )
             )
         case Show():

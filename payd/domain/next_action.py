@@ -1,6 +1,7 @@
 """What a person has to do next: the customer to pay, or the merchant to send a refund."""
 
 import enum
+import re
 from datetime import datetime
 
 import attrs
@@ -12,6 +13,9 @@ from payd.domain.text import is_amount, is_aware, is_short_text, is_whole
 FIELDS_MAX = 20
 #: Bytes of the text of a QR code: what the largest one holds with error correction M.
 QR_BYTES_MAX = 2331
+#: Characters of a memo that a person can type: they fill the 32 bytes that a token's memo has.
+MEMO_CHARS = 32
+_VISIBLE = re.compile(r"[!-~]+")
 
 
 @attrs.frozen(kw_only=True)
@@ -50,6 +54,19 @@ class CryptoTransfer:
     memo: str = attrs.field(validator=is_short_text)
     calldata: str = attrs.field(validator=is_short_text)
     payment_uri: str = attrs.field(validator=is_short_text)
+
+    @property
+    def memo_text(self) -> str:
+        """The memo as a person types it; empty if it is not 32 visible characters of text.
+
+        Shorter text is left out, because wallets pad it on either side.
+        """
+        digits = self.memo.removeprefix("0x")
+        try:
+            text = bytes.fromhex(digits).decode("ascii")
+        except ValueError:
+            return ""
+        return text if len(text) == MEMO_CHARS and _VISIBLE.fullmatch(text) else ""
 
 
 class ShowKind(enum.Enum):

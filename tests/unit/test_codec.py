@@ -124,7 +124,7 @@ def test_tokens_are_exact_and_their_money_is_rounded_down() -> None:
     assert message.crypto.confirmed_base_units == "1"
 
 
-def test_a_transfer_that_fits_no_integer_type_is_exact() -> None:
+def test_a_transfer_is_exact_and_its_memo_is_shown_as_text() -> None:
     action = CryptoTransfer(
         currency="USDC",
         chain_id=2**64 - 1,
@@ -132,13 +132,14 @@ def test_a_transfer_that_fits_no_integer_type_is_exact() -> None:
         receiver_address=TOKEN,
         amount_base_units=2**200,
         decimals=18,
-        memo="0x01",
+        memo="0x" + b"81H455VB4PEX5VSKNK084SN02Q3RAVHX".hex(),
         calldata="0x02",
         payment_uri="ethereum:0x",
     )
     transfer = payment_message(a_payment(next_action=action)).next_action.crypto_transfer
     assert transfer.amount_base_units == str(2**200)
     assert transfer.chain_id == 2**64 - 1
+    assert transfer.memo_text == "81H455VB4PEX5VSKNK084SN02Q3RAVHX"
 
 
 def test_instructions_keep_every_line_and_say_how_to_present_them() -> None:

@@ -199,7 +199,8 @@ def _to_pay(payment: Payment, around: Circumstances) -> str:
         case Redirect(url=url):
             how = f"pay {missing} at {url}"
         case CryptoTransfer() as transfer:
-            memo = f" with the memo {transfer.memo}" if transfer.memo else ""
+            text = transfer.memo_text or transfer.memo
+            memo = f" with the memo {text}" if text else ""
             how = (
                 f"transfer {missing} ({price_of(payment)}) at {payment.provider} (chain"
                 f" {transfer.chain_id}) to {transfer.receiver_address}{memo}"

@@ -78,6 +78,7 @@ def test_a_transfer_shows_all_that_the_customer_needs() -> None:
         decimals=6,
         memo="0x01",
         payment_uri="ethereum:0xaa",
+        memo_text="81H455VB4PEX5VSKNK084SN02Q3RAVHX",
     )
     lines = dict(shown(status="PENDING", next_action=pb.NextAction(crypto_transfer=transfer)))
     assert lines["due"] == "149.000000 USDC"
@@ -91,7 +92,16 @@ def test_a_transfer_shows_all_that_the_customer_needs() -> None:
         "decimals": "6",
         "memo": "0x01",
         "payment_uri": "ethereum:0xaa",
+        "memo_text": "81H455VB4PEX5VSKNK084SN02Q3RAVHX",
     }
+    assert lines["memo in groups"] == "81H4 55VB 4PEX 5VSK NK08 4SN0 2Q3R AVHX"
+
+
+def test_a_memo_that_is_no_text_is_shown_as_it_is() -> None:
+    transfer = pb.CryptoTransfer(amount_base_units="1", currency="USDC", memo="0x01")
+    lines = dict(shown(next_action=pb.NextAction(crypto_transfer=transfer)))
+    assert "transfer memo_text" not in lines
+    assert "memo in groups" not in lines
 
 
 def test_a_failure_says_why() -> None:

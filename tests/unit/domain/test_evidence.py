@@ -4,6 +4,7 @@ from datetime import datetime
 from itertools import product
 from typing import Any
 
+import attrs
 import pytest
 from unit.domain.builders import TOKEN, a_receipt, a_snapshot
 
@@ -40,17 +41,42 @@ def test_a_receipt_without_a_zone_is_refused() -> None:
 
 def test_a_customer_is_never_asked_for_a_broken_amount() -> None:
     with pytest.raises(ValueError, match="amount_base_units"):
-        CryptoTransfer(
-            currency="USDC",
-            chain_id=1,
-            token_address=TOKEN,
-            receiver_address=TOKEN,
-            amount_base_units=-1,
-            decimals=6,
-            memo="0x",
-            calldata="0x",
-            payment_uri="",
-        )
+        attrs.evolve(a_transfer("0x"), amount_base_units=-1)
+
+
+def a_transfer(memo: str) -> CryptoTransfer:
+    return CryptoTransfer(
+        currency="USDC",
+        chain_id=1,
+        token_address=TOKEN,
+        receiver_address=TOKEN,
+        amount_base_units=1,
+        decimals=6,
+        memo=memo,
+        calldata="0x",
+        payment_uri="",
+    )
+
+
+def test_a_memo_of_32_visible_characters_can_be_typed() -> None:
+    text = "81H455VB4PEX5VSKNK084SN02Q3RAVHX"
+    assert a_transfer("0x" + text.encode().hex()).memo_text == text
+
+
+@pytest.mark.parametrize(
+    "memo",
+    [
+        "",
+        "0x",
+        "a name",
+        "0x" + b"INV-2026".ljust(32, b"\0").hex(),
+        "0x" + b"INV-2026".hex(),
+        "0x" + b"with a space ".ljust(32, b"x").hex(),
+        "0x" + "ff" * 32,
+    ],
+)
+def test_a_memo_that_a_wallet_could_pad_or_not_show_is_not_offered_as_text(memo: str) -> None:
+    assert a_transfer(memo).memo_text == ""
 
 
 def test_an_absence_is_a_proof_unless_it_says_otherwise() -> None:
