@@ -14,7 +14,7 @@ from payd.cli.typed import Time
 if TYPE_CHECKING:
     from payd_client import PaymentClient, Receipt
 
-_HEADINGS = ("time", "receipt", "amount", "asset", "state", "reference", "sender")
+_HEADINGS = ("time", "receipt", "amount", "asset", "state", "reference", "sender", "likely for")
 _PAGE_MAX = 200
 
 
@@ -80,6 +80,7 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
         one["state"].removeprefix("RECEIPT_STATE_"),
         one["reference"],
         one["details"].get("sender", ""),
+        one["details"].get("likely_payment", ""),
         one["payment_id"],
     )
 

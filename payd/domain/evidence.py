@@ -130,6 +130,8 @@ class Receipt:
         state: How final it is.
         time: When the money moved, by the clock of the bank or chain (the time of the block).
         details: For the person that has to match or return it: sender, reference, place of record.
+            `likely_payment` is the id of the payment that it was probably meant for, such as one
+            whose reference was mistyped: payd shows it, and never credits by it.
     """
 
     id: str = attrs.field(validator=is_name)

@@ -265,6 +265,18 @@ async def test_receipts_without_a_payment_are_found_by_name_or_by_amount(stores:
     reported = {
         "named": ("mine", a_receipt("named", 7)),
         "amount": ("unknown", a_receipt("amount", TERMS.due_base_units)),
+        "likely": (
+            "unknown",
+            attrs.evolve(
+                a_receipt("likely", 7), details={"sender": "0x1", "likely_payment": "mine"}
+            ),
+        ),
+        "other": (
+            "unknown",
+            attrs.evolve(
+                a_receipt("other", 7), details={"sender": "0x1", "likely_payment": "another"}
+            ),
+        ),
         "nothing": ("unknown", a_receipt("nothing", 7)),
         "token": ("unknown", attrs.evolve(a_receipt("token", 7), asset=other)),
         "early": ("mine", attrs.evolve(a_receipt("early", 7), time=NOW - timedelta(days=1))),
@@ -279,7 +291,7 @@ async def test_receipts_without_a_payment_are_found_by_name_or_by_amount(stores:
     )
 
     found = await stores.histories.unmatched_receipts(payment, ["mine"], LATER, 10)
-    assert {receipt.id for receipt in found} == {"named", "amount"}
+    assert {receipt.id for receipt in found} == {"named", "amount", "likely"}
     assert {receipt.details["sender"] for receipt in found} == {"0x1"}
     assert len(await stores.histories.unmatched_receipts(payment, ["mine"], LATER, 1)) == 1
 

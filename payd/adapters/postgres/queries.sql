@@ -1637,8 +1637,8 @@ ORDER BY id
 LIMIT :limit::integer;
 
 -- receipts_for --
--- Receipts without a payment that name this one, or bring exactly what it misses, newest first. Of
--- a flood of such receipts only the newest are searched.
+-- Receipts without a payment that name this one, probably meant it, or bring exactly what it
+-- misses, newest first. Of a flood of such receipts only the newest are searched.
 SELECT id, asset, amount, state, time, details
 FROM (
     SELECT * FROM receipts
@@ -1653,6 +1653,7 @@ WHERE
     AND store_time <= :until::timestamptz
     AND (
         reference = ANY (:names::text[])
+        OR details ->> 'likely_payment' = ANY (:names::text[])
         OR (lower(asset) = lower(:asset::text) AND amount = :missing::text::numeric)
     )
 ORDER BY time DESC, id

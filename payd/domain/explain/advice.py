@@ -70,9 +70,15 @@ def _unmatched(case: Case) -> Iterator[Advice]:
                 if memo
                 else "no memo or reference of a payment"
             )
+            is_likely = receipt.details.get("likely_payment") == str(payment.id)
+            why = (
+                "its memo is that of this payment with one mistake"
+                if is_likely
+                else "the amount fits"
+            )
             yield Advice(
                 text=f"Receipt {receipt.id} of {amount}{by}, moved at {when(receipt.time)}, belongs"
-                f" to no payment: it carried {carried}. It is shown here because the amount fits."
+                f" to no payment: it carried {carried}. It is shown here because {why}."
                 f" If it was meant for this payment, attach it.",
                 command=f"payd receipts attach {receipt.id} {payment.id} {NOTE}",
             )

@@ -94,6 +94,7 @@ class MemoryHistories:
             and payment.create_time <= one.receipt.time <= until
             and (
                 one.reference in names
+                or one.receipt.details.get("likely_payment") in names
                 or (payment.is_asset(one.receipt.asset) and one.receipt.amount == missing)
             )
         ]

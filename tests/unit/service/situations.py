@@ -239,7 +239,7 @@ async def the_customer_has_not_sent_tokens_yet(world: World) -> Payment:
         receiver_address="0x" + "4e" * 20,
         amount_base_units=149_000_000,
         decimals=6,
-        memo="0x" + "01" * 32,
+        memo="0x" + b"81H455VB4PEX5VSKNK084SN02Q3RAVHX".hex(),
         calldata="",
         payment_uri="",
     )
@@ -326,6 +326,16 @@ async def money_that_names_no_payment(world: World) -> Payment:
     payment = await in_tokens(world)
     world.clock.move(minutes=3)
     await report(world, (receipt(world, "0xbb:1", 149_000_000),), "block 7", "0xnobody")
+    return payment
+
+
+@situation(on_a_chain)
+async def money_whose_memo_was_mistyped(world: World) -> Payment:
+    payment = await in_tokens(world)
+    world.clock.move(minutes=3)
+    details = {"sender": "0x" + "5e" * 20, "likely_payment": str(payment.id)}
+    came = receipt(world, "0xbb:1", 20_000_000, details=details)
+    await report(world, (came,), "block 7", "0xnobody")
     return payment
 
 
