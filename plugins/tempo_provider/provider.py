@@ -40,13 +40,13 @@ from tempo_provider.config import TempoConfig
 from tempo_provider.contracts import DECIMALS, TRANSFER_WITH_MEMO, topic_of, transfer_calldata
 from tempo_provider.cursor import Cursor, Point, cursor_of
 from tempo_provider.forks import log_fork
-from tempo_provider.memo import memo_of, spellings
+from tempo_provider.memo import memo_of, reference_of
 from tempo_provider.receivers import why_not_a_receiver
 from tempo_provider.refund_memo import refund_memo_of
 from tempo_provider.rpc import Endpoint, RpcError, Unreadable
 from tempo_provider.slices import read_point
 from tempo_provider.tokens import Tokens, read_balance
-from tempo_provider.transfers import UnreadableLog, amount_of
+from tempo_provider.transfers import UnreadableLog, amount_of, memo_in
 from tempo_provider.watcher import Watcher
 from tempo_provider.witnesses import Witnesses
 
@@ -294,12 +294,13 @@ async def read_sent(
             [TRANSFER_WITH_MEMO],
             None,
             [topic_of(account) for account in sorted(cursor.accounts)],
-            list(spellings(ref.reference or "")),
         ],
     }
     logs = await endpoint.call("eth_getLogs", transfers)
+    # No filter of memos: a person may have typed each letter in either case.
+    names = (ref.reference, str(ref.payment_id))
     try:
-        seen = sum(map(amount_of, logs))
+        seen = sum(amount_of(log) for log in logs if reference_of(memo_in(log)) in names)
     except (TypeError, UnreadableLog) as error:
         raise Unreadable(f"{endpoint.name}: {error}") from None
     if seen > UNITS_MAX:

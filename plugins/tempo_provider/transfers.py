@@ -21,7 +21,7 @@ from payd.plugins import (
     RefundState,
 )
 from tempo_provider.contracts import TRANSFER, TRANSFER_BLOCKED, TRANSFER_WITH_MEMO, ZERO
-from tempo_provider.memo import reference_of
+from tempo_provider.memo import Corrections, reference_of
 from tempo_provider.quantities import quantity
 from tempo_provider.refund_memo import refund_of
 
@@ -102,6 +102,14 @@ def amount_of(log: Log) -> int:
         return int(_hex(log["data"], _TOPIC), 16)
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableLog(f"not a transfer: {error!r:.200}") from None
+
+
+def memo_in(log: Log) -> str:
+    """Read the memo of a `TransferWithMemo` log. Raises UnreadableLog."""
+    try:
+        return _hex(log["topics"][3], _TOPIC)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UnreadableLog(f"not a transfer with a memo: {error!r:.200}") from None
 
 
 def _ordered(logs: Iterable[Log]) -> list[Log]:
@@ -208,9 +216,10 @@ def books_of(
     """Split transfers into arrivals at our accounts and outflows from them.
 
     Zero amounts and transfers between our accounts count as neither. A mint to us is money like any
-    other; a burn of ours is an outflow, whatever memo it carries. `keys` prove refunds' memos.
+    other; a burn of ours is an outflow, whatever memo it carries. `keys` prove memos.
     """
     books = Books([], [], [])
+    corrections = Corrections(keys)
     for transfer in transfers:
         to_us, from_us = transfer.receiver in accounts, transfer.sender in accounts
         if transfer.amount == 0 or to_us == from_us:
@@ -218,7 +227,7 @@ def books_of(
         name = f"{chain_id}:{transfer.transaction}:{transfer.log_index}"
         time = times[transfer.block]
         if to_us:
-            books.arrivals.append(_arrival(name, transfer, time))
+            books.arrivals.append(_arrival(name, transfer, time, corrections))
         else:
             details = _details(transfer) | {"receiver": transfer.receiver}
             books.outflows.append(
@@ -283,14 +292,20 @@ def held_of(
     ]
 
 
-def _arrival(name: str, transfer: Transfer, time: datetime) -> Observation:
+def _arrival(
+    name: str, transfer: Transfer, time: datetime, corrections: Corrections
+) -> Observation:
+    details = _details(transfer)
+    meant = corrections.meant_payment(transfer.memo) if transfer.memo else None
+    if meant is not None:
+        details["likely_payment"] = str(meant)
     receipt = Receipt(
         id=name,
         asset=transfer.token,
         amount=transfer.amount,
         state=ReceiptState.CONFIRMED,
         time=time,
-        details=_details(transfer),
+        details=details,
     )
     reference = reference_of(transfer.memo) if transfer.memo else ""
     return Observation(id=name, reference=reference, fact=(receipt,))

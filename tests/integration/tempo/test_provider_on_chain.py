@@ -99,7 +99,8 @@ async def test_an_offer_is_a_function_of_the_payment(
         assert isinstance(action, CryptoTransfer)
         assert (action.receiver_address, action.amount_base_units) == (US, 149)
         assert first.reference == action.memo
-        assert action.memo.startswith(f"0x{PAYMENT_ID.hex}")
+        assert action.memo_text.isalnum()
+        assert str(action.payment_uri).endswith(action.memo)
 
 
 async def test_nothing_is_offered_before_the_watch_has_begun(chain: ScriptedChain) -> None:
@@ -225,6 +226,23 @@ class Standing(MemorySink):
 async def test_the_last_look_sees_what_the_watch_has_not_read_yet(chain: ScriptedChain) -> None:
     async with open_node(chain) as node:
         seen = await look_last(chain, node, lambda memo: memo)
+    assert seen == (ProviderStatus.PROCESSING, 40)
+
+
+async def test_the_last_look_sees_a_memo_that_was_typed_in_lower_case(
+    chain: ScriptedChain,
+) -> None:
+    def typed(memo: str) -> str:
+        return "0x" + bytes.fromhex(memo[2:]).lower().hex()
+
+    async with open_node(chain) as node:
+        seen = await look_last(chain, node, typed)
+    assert seen == (ProviderStatus.PROCESSING, 40)
+
+
+async def test_the_last_look_sees_the_bare_id(chain: ScriptedChain) -> None:
+    async with open_node(chain) as node:
+        seen = await look_last(chain, node, lambda memo: f"0x{PAYMENT_ID.hex}{'0' * 32}")
     assert seen == (ProviderStatus.PROCESSING, 40)
 
 

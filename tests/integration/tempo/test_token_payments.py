@@ -35,8 +35,8 @@ def test_an_offer_says_all_that_a_wallet_needs(till: Till) -> None:
     assert (asked.currency, asked.chain_id, asked.decimals) == ("USDC", 42431, 6)
     assert (asked.token_address, asked.receiver_address) == (ALPHA, RECEIVER)
     assert asked.amount_base_units == "149000000"
-    assert asked.memo.startswith("0x" + payment.id.replace("-", ""))
-    assert len(asked.memo) == 66
+    assert len(asked.memo_text) == 32
+    assert asked.memo == "0x" + asked.memo_text.encode().hex()
     assert asked.calldata == transfer_data(RECEIVER, units(payment), asked.memo)
     assert asked.payment_uri == (
         f"ethereum:{ALPHA}@42431/transferWithMemo"
@@ -62,6 +62,37 @@ def test_paid_by_the_calldata_as_it_was_given(till: Till) -> None:
     till.catch_up()
 
     assert status(till.newest(payment)) == "COMPLETED"
+
+
+def test_paid_with_the_memo_as_a_person_types_it(till: Till) -> None:
+    payment = till.start()
+    till.pay(payment, memo=in_hex(due(payment).memo_text.lower()))
+    till.catch_up()
+
+    assert status(till.newest(payment)) == "COMPLETED"
+
+
+def test_paid_with_the_id_as_text(till: Till) -> None:
+    payment = till.start()
+    till.pay(payment, memo=in_hex(payment.id.replace("-", "")))
+    till.catch_up()
+
+    assert status(till.newest(payment)) == "COMPLETED"
+
+
+def test_a_mistake_in_the_memo_credits_nobody_and_names_the_payment_for_a_person(
+    till: Till,
+) -> None:
+    payment = till.start()
+    text = due(payment).memo_text
+    wrong = text[:9] + ("7" if text[9] != "7" else "8") + text[10:]
+    sent = till.pay(payment, memo=in_hex(wrong))
+    till.catch_up()
+
+    assert standing(till.newest(payment)) == ("PENDING", 0, 0, [])
+    [waiting] = [one for one in till.unmatched() if sent in one["id"]]
+    assert (waiting["reference"], waiting["likely_payment"]) == (in_hex(wrong), payment.id)
+    till.client.call("CancelPayment", _cancel(payment))
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -356,3 +387,8 @@ def _wait_for_finding(till: Till) -> Mapping[str, str]:
 def _cancel(payment: object) -> object:
     payment_id = payment.id  # type: ignore[attr-defined]
     return pb.CancelPaymentRequest(payment_id=payment_id, reason="test")
+
+
+def in_hex(text: str) -> str:
+    """A wallet's memo of this text."""
+    return "0x" + text.encode().hex()

@@ -1,6 +1,8 @@
 """Transfers into receipts and outflows: what each case of money means for the books."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from eth_abi.abi import encode
@@ -22,6 +24,7 @@ from tempo_provider.companion.scripted.events import (
     to_virtual,
     transfer,
 )
+from tempo_provider.memo import memo_of
 from tempo_provider.transfers import Books, books_of, held_of, read_blocked, read_transfers
 from unit.tempo.vectors import (
     BLOCKED_BY_OX,
@@ -51,10 +54,10 @@ def money(logs: list[Json]) -> list[Json]:
     ]
 
 
-def books(*calls: Call, accounts: frozenset[str] = OURS) -> Books:
+def books(*calls: Call, accounts: frozenset[str] = OURS, keys: Sequence[str] = ()) -> Books:
     """Of one transaction."""
     transfers = read_transfers(money(logs_of(*calls)))
-    return books_of(transfers, chain_id=CHAIN, accounts=accounts, times={1: BLOCK_TIME})
+    return books_of(transfers, chain_id=CHAIN, accounts=accounts, times={1: BLOCK_TIME}, keys=keys)
 
 
 def amounts(of: Books) -> tuple[list[int], list[int]]:
@@ -110,6 +113,18 @@ def test_money_without_a_memo_is_a_receipt_that_names_nothing(call: Call) -> Non
     [arrival] = books(call).arrivals
     assert arrival.reference == ""
     assert receipt_of(arrival).amount == 149
+
+
+def test_a_memo_with_a_mistake_is_credited_to_nobody_and_says_which_payment_was_meant() -> None:
+    payment_id, key = UUID(int=7), "a key of the operator's"
+    memo = memo_of(payment_id, key)
+    mistyped = memo[:-2] + ("41" if memo[-2:] != "41" else "42")
+    [arrival] = books(transfer(USDC, PAYER, US, 149, mistyped), keys=[key]).arrivals
+    assert arrival.reference == mistyped
+    assert receipt_of(arrival).details["likely_payment"] == str(payment_id)
+    [right] = books(transfer(USDC, PAYER, US, 149, memo), keys=[key]).arrivals
+    assert right.reference == memo
+    assert "likely_payment" not in receipt_of(right).details
 
 
 def test_money_in_another_token_is_a_receipt_in_that_token() -> None:
