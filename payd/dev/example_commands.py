@@ -34,8 +34,9 @@ def _example(method: Method, prices: PriceList, command: Callable[[str], str]) -
     arguments = f"pay --item {item} --method {method.key}"
     if currency != prices.default_currency:
         arguments += f" --currency {currency}"
-    if method.crypto_currencies:
-        arguments += f" --crypto-currency {method.crypto_currencies[0].code} --no-wait"
+    tokens = [token.code for token in method.crypto_currencies if token.pays(currency)]
+    if tokens:
+        arguments += f" --crypto-currency {tokens[0]} --no-wait"
     return command(arguments)
 
 

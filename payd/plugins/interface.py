@@ -41,7 +41,7 @@ class ProviderConfig(BaseModel):
 
 @attrs.frozen(kw_only=True)
 class CryptoCurrency:
-    """A token that a method accepts, at par with the price list's currency.
+    """A token that a method accepts, at par with the currency of a price.
 
     Attributes:
         code: Name that callers use, such as USDC.
@@ -51,6 +51,8 @@ class CryptoCurrency:
         network: Name of the chain, for people; empty: only its number is shown.
         transaction_url: Page of a transaction in a block explorer, with `{transaction}` where its
             hash belongs; empty without one.
+        currency: The currency that it stands for: it pays prices in this currency only. Empty if
+            it pays prices in each of the method's currencies.
     """
 
     code: str
@@ -59,6 +61,11 @@ class CryptoCurrency:
     decimals: int
     network: str = ""
     transaction_url: str = ""
+    currency: str = ""
+
+    def pays(self, currency: str) -> bool:
+        """Whether it can pay a price in this currency."""
+        return self.currency in ("", currency)
 
 
 @attrs.frozen(kw_only=True)

@@ -136,6 +136,8 @@ def _wrong_in_method(method: Method) -> str | None:
         return (
             f"its method {method.key} has crypto_currencies that are not a tuple of CryptoCurrency"
         )
+    if any(one.currency not in ("", *currencies) for one in tokens):
+        return f"its method {method.key} has a token for a currency that it does not take"
     amounts: object = method.amounts
     if not isinstance(amounts, Mapping) or not all(
         code in currencies and isinstance(rule, AmountRule) for code, rule in amounts.items()

@@ -1,6 +1,6 @@
 """Reads that change nothing: payments, refunds, prices and payment methods."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
@@ -151,12 +151,18 @@ def token_terms(method: Method, total: Money, crypto_currency: str) -> TokenTerm
     """
     if total.currency_code not in method.currencies:
         raise _unsupported(method, total.currency_code, method.currencies)
-    tokens = {token.code: token for token in method.crypto_currencies}
-    if not tokens and not crypto_currency:
+    if not method.crypto_currencies and not crypto_currency:
         return None
-    if crypto_currency not in tokens:
-        raise _unsupported(method, crypto_currency, tuple(tokens))
+    tokens = {token.code: token for token in method.crypto_currencies}
+    possible = [code for code, token in tokens.items() if token.pays(total.currency_code)]
+    if crypto_currency not in possible:
+        raise _unsupported(method, crypto_currency, possible, _pays_others(tokens, crypto_currency))
     return _terms(method, tokens[crypto_currency], total)
+
+
+def _pays_others(tokens: Mapping[str, CryptoCurrency], code: str) -> str:
+    """Why a token of the method cannot pay this price; empty for a token that it does not take."""
+    return f"it pays prices in {tokens[code].currency}" if code in tokens else ""
 
 
 def check_amounts(method: Method, quote: Quote) -> None:
@@ -193,9 +199,11 @@ def _terms(method: Method, token: CryptoCurrency, total: Money) -> TokenTerms:
     )
 
 
-def _unsupported(method: Method, currency: str, known: Sequence[str]) -> CurrencyNotSupported:
+def _unsupported(
+    method: Method, currency: str, known: Sequence[str], why: str = ""
+) -> CurrencyNotSupported:
     wanted = f"{currency!r} is not supported" if currency else "a crypto_currency is required"
-    reason = method.refused_currencies.get(currency)
+    reason = why or method.refused_currencies.get(currency)
     because = f": {reason}" if reason else ""
     possible = ", ".join(known) or "none"
     return CurrencyNotSupported(

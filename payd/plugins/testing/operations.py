@@ -50,7 +50,8 @@ def ways(methods: Sequence[Method], kind: Callable[[Way], object]) -> Sequence[W
     found: dict[tuple[str, object], Way] = {}
     for method in methods:
         for currency in method.currencies:
-            for token in method.crypto_currencies or (None,):
+            tokens = [one for one in method.crypto_currencies if one.pays(currency)]
+            for token in tokens if method.crypto_currencies else (None,):
                 way = Way(method=method, currency=currency, token=token)
                 found.setdefault((method.key, kind(way)), way)
     return list(found.values())

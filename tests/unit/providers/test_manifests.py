@@ -137,6 +137,10 @@ def test_methods_that_can_be_offered(methods: Any) -> None:
         ((attrs.evolve(CARD, currencies=("usd",)),), "not an ISO 4217 code"),
         ((broken(crypto_currencies=[TOKEN]),), "not a tuple of CryptoCurrency"),
         ((broken(crypto_currencies=("USDC",)),), "not a tuple of CryptoCurrency"),
+        (
+            (attrs.evolve(CARD, crypto_currencies=(attrs.evolve(TOKEN, currency="JPY"),)),),
+            "a token for a currency that it does not take",
+        ),
         ((attrs.evolve(CARD, default_expiry=timedelta(0)),), "expires before it begins"),
         ((broken(default_expiry=1800),), "expires before it begins"),
     ],

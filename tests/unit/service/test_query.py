@@ -124,6 +124,25 @@ async def test_a_method_is_refused_for_a_currency_that_it_does_not_take(world: W
     assert "'JPY' is not supported for method 'card'; supported here: none" in str(refusal.value)
 
 
+async def test_a_token_pays_prices_in_the_currency_that_it_stands_for() -> None:
+    euro = attrs.evolve(USDC, code="EURC", currency="EUR")
+    method = Method(
+        key="crypto",
+        display_name="Crypto",
+        currencies=("USD", "EUR"),
+        crypto_currencies=(attrs.evolve(USDC, currency="USD"), euro),
+    )
+    euros = Money(currency_code="EUR", minor_units=100)
+
+    terms = token_terms(method, euros, "EURC")
+    assert terms is not None
+    assert (terms.currency, terms.due_base_units) == ("EURC", 1_000_000)
+    with pytest.raises(
+        CurrencyNotSupported, match=r"'USDC' .*: it pays prices in USD; supported here: EURC$"
+    ):
+        token_terms(method, euros, "USDC")
+
+
 async def test_a_token_that_is_too_coarse_for_the_amount_is_refused() -> None:
     coarse = attrs.evolve(USDC, code="COARSE", decimals=0)
     method = Method(
