@@ -4,41 +4,17 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
+import attrs
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from payd.plugins import CryptoCurrency, Method, ProviderConfig
+from tempo_provider.networks import name_of, network_of
 from tempo_provider.receivers import TOKEN_PREFIX, why_not_a_receiver
 
 NO_ETH = "Tempo has no ETH: the chain has no native token, and fees are paid in stablecoins"
-PATH_USD = "0x20c0000000000000000000000000000000000000"
-_ALPHA_USD, _BETA_USD, _THETA_USD = (f"{PATH_USD[:-1]}{n}" for n in (1, 2, 3))
 _DECIMALS = 6
-
-MAINNET, TESTNET, LOCALNET, DEVNET = 4217, 42431, 1337, 31318
-#: Chain → its name for people, and the page of a transaction in its block explorer.
-_NETWORKS = {
-    MAINNET: ("Tempo", "https://explore.tempo.xyz/tx/{transaction}"),
-    TESTNET: (
-        "Tempo testnet (Moderato)",
-        "https://explore.moderato.tempo.xyz/tx/{transaction}",
-    ),
-    LOCALNET: ("Tempo on this machine", ""),
-    DEVNET: ("Tempo devnet", ""),
-}
-#: On mainnet from the chain's token list (tokenlist.tempo.xyz/list/4217), elsewhere the faucet's
-#: tokens.
-_TOKENS = {
-    MAINNET: {
-        "USDC": "0x20c000000000000000000000b9537d11c60e8b50",
-        "USDT": "0x20c00000000000000000000014f22ca97301eb73",
-    },
-    **{chain: {"USDC": _ALPHA_USD, "USDT": _BETA_USD} for chain in (TESTNET, LOCALNET, DEVNET)},
-}
-#: Tokens that are not offered but are real money if a customer sends them.
-_ALSO_WATCHED = {
-    MAINNET: (PATH_USD,),
-    **dict.fromkeys((TESTNET, LOCALNET, DEVNET), (PATH_USD, _THETA_USD)),
-}
+#: Currencies that tokens stand for, at par.
+USD, EUR = "USD", "EUR"
 
 
 def _split(value: object) -> object:
@@ -85,8 +61,19 @@ class TempoConfig(ProviderConfig):
             "the chain itself is refused."
         )
     )
+    network: Literal["mainnet", "testnet", "local"] | None = Field(
+        default=None,
+        description=(
+            "Network whose chain id, public endpoint, explorer and tokens are used where they are "
+            "not set."
+        ),
+    )
     rpc_url: Annotated[tuple[Url, ...], BeforeValidator(_split)] = Field(
-        min_length=1, description="JSON-RPC endpoints of the chain, in order of preference."
+        min_length=1,
+        description=(
+            "JSON-RPC endpoints of the chain, in order of preference; by default the public one "
+            "of `network`."
+        ),
     )
     rpc_quorum: int | None = Field(
         default=None,
@@ -95,13 +82,25 @@ class TempoConfig(ProviderConfig):
             "Number of endpoints that must agree; by default two, or one with a single endpoint."
         ),
     )
-    chain_id: int = Field(gt=0, lt=2**63, description="Chain: 4217 is mainnet, 42431 testnet.")
+    chain_id: int = Field(
+        gt=0,
+        lt=2**63,
+        description="Chain: 4217 is mainnet, 42431 testnet; by default that of `network`.",
+    )
+    explorer_url: Url | None = Field(
+        default=None,
+        description="Address of a block explorer, to which `/tx/` and a transaction are added.",
+    )
     tokens: Annotated[Mapping[Code, Token], BeforeValidator(_pairs)] = Field(
         default_factory=dict,
         description=(
-            "Offered tokens, CODE: address; by default the chain's USDC and USDT. By "
-            "address, because anyone may create a token called USDC."
+            "Tokens that are offered for prices in USD, CODE: address; by default the chain's "
+            "USDC and USDT. By address, because anyone may create a token called USDC."
         ),
+    )
+    eur_tokens: Annotated[Mapping[Code, Token], BeforeValidator(_pairs)] = Field(
+        default_factory=dict,
+        description="Tokens that are offered for prices in EUR, CODE: address; by default none.",
     )
     watched_tokens: Annotated[tuple[Token, ...] | None, BeforeValidator(_split)] = Field(
         default=None,
@@ -152,26 +151,24 @@ class TempoConfig(ProviderConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _known_tokens(cls, values: object) -> object:
+    def _known_network(cls, values: object) -> object:
         if not isinstance(values, dict):
             return values
-        try:
-            chain_id = int(values.get("chain_id", 0))
-        except (TypeError, ValueError):
-            return values
-        known = {
-            "tokens": _TOKENS.get(chain_id, {}),
-            "watched_tokens": _ALSO_WATCHED.get(chain_id, ()),
-        }
-        return known | {key: value for key, value in values.items() if value is not None}
+        known = network_of(values.get("network"), values.get("chain_id"))
+        defaults = attrs.asdict(known, recurse=False) if known else {}
+        given = {key: value for key, value in values.items() if value is not None}
+        return {key: value for key, value in defaults.items() if value} | given
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if "ETH" in self.tokens:
+        codes = [*self.tokens, *self.eur_tokens]
+        if "ETH" in codes:
             raise ValueError(NO_ETH)
-        if not self.tokens:
+        if not codes:
             raise ValueError(f"payd knows no tokens of chain {self.chain_id}: set `tokens`")
-        if len(set(self.tokens.values())) < len(self.tokens):
+        if len(self.offered) < len(codes):
+            raise ValueError("a code is in `tokens` and in `eur_tokens`")
+        if len(set(self.offered.values())) < len(codes):
             raise ValueError("two codes in `tokens` have the same address")
         if self.rpc_quorum is not None and self.rpc_quorum > len(self.rpc_url):
             raise ValueError("`rpc_quorum` exceeds the number of endpoints in `rpc_url`")
@@ -184,14 +181,27 @@ class TempoConfig(ProviderConfig):
         """Number of endpoints that must agree."""
         return self.rpc_quorum or min(2, len(self.rpc_url))
 
+    @property
+    def offered(self) -> Mapping[str, str]:
+        """Code → address of every token that is offered."""
+        return {**self.tokens, **self.eur_tokens}
+
+    def currency_of(self, token: str) -> str:
+        """Currency of the prices for which a token is offered, by its address."""
+        return EUR if token in self.eur_tokens.values() else USD
+
+    def transaction_url(self, transaction: str) -> str:
+        """Address of a transaction in the explorer; empty without one."""
+        return f"{self.explorer_url.rstrip('/')}/tx/{transaction}" if self.explorer_url else ""
+
     def code_of(self, token: str) -> str:
         """Code of a token; its address for one that is watched and not offered."""
-        return next((code for code, address in self.tokens.items() if address == token), token)
+        return next((code for code, address in self.offered.items() if address == token), token)
 
     @property
     def watched(self) -> frozenset[str]:
         """Every token whose transfers are read, offered or not."""
-        return frozenset(self.tokens.values()) | frozenset(self.watched_tokens or ())
+        return frozenset(self.offered.values()) | frozenset(self.watched_tokens or ())
 
 
 def methods_of(config: TempoConfig) -> tuple[Method, ...]:
@@ -200,17 +210,22 @@ def methods_of(config: TempoConfig) -> tuple[Method, ...]:
         Method(
             key="crypto",
             display_name="Stablecoins on Tempo",
-            currencies=("USD",),
+            currencies=tuple(
+                currency
+                for currency, tokens in ((USD, config.tokens), (EUR, config.eur_tokens))
+                if tokens
+            ),
             crypto_currencies=tuple(
                 CryptoCurrency(
                     code=code,
                     chain_id=config.chain_id,
                     token_address=address,
                     decimals=_DECIMALS,
-                    network=_NETWORKS.get(config.chain_id, ("Tempo", ""))[0],
-                    transaction_url=_NETWORKS.get(config.chain_id, ("Tempo", ""))[1],
+                    network=name_of(config.chain_id),
+                    transaction_url=config.transaction_url("{transaction}"),
+                    currency=config.currency_of(address),
                 )
-                for code, address in config.tokens.items()
+                for code, address in config.offered.items()
             ),
             refused_currencies={"ETH": NO_ETH},
             default_expiry=timedelta(minutes=config.payment_ttl_minutes),

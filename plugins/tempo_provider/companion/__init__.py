@@ -33,4 +33,6 @@ async def _open(context: CompanionContext) -> AsyncIterator[RunningCompanion]:
         )
 
 
-COMPANION = Companion(open=_open, replaces=("rpc_url", "chain_id"), generated={"memo_key": ""})
+COMPANION = Companion(
+    open=_open, replaces=("network", "rpc_url", "chain_id"), generated={"memo_key": ""}
+)

@@ -7,13 +7,18 @@ import pytest
 from pydantic import ValidationError
 from pytempo.contracts import addresses
 from tempo_provider import MANIFEST
-from tempo_provider.config import NO_ETH, PATH_USD, TempoConfig, methods_of
+from tempo_provider.config import NO_ETH, TempoConfig, methods_of
+from tempo_provider.networks import PATH_USD
 
 RECEIVER = "0x" + "7ea5" * 10
 ONE, TWO, THREE = "https://one.example", "https://two.example/rpc?key=1", "http://127.0.0.1:8545"
 ALPHA, BETA, THETA = (f"0x20c000000000000000000000000000000000000{n}" for n in (1, 2, 3))
 USDC_E = "0x20c000000000000000000000b9537d11c60e8b50"
 USDT0 = "0x20c00000000000000000000014f22ca97301eb73"
+OUSD = "0x20c0000000000000000000006a37da5c996874be"
+EURC_E = "0x20c0000000000000000000001621e21f71cf12fb"
+TESTNET_USDC_E = "0x20c0000000000000000000009e8d7eb59b783726"
+HASH = "0x" + "5e" * 32
 
 
 def config(**settings: Any) -> TempoConfig:
@@ -29,13 +34,81 @@ def refusal(**settings: Any) -> str:
     return str(refused.value)
 
 
+# -- networks ----------------------------------------------------------------------------------
+
+
+def on(network: str, **settings: Any) -> TempoConfig:
+    """Settings that name a network."""
+    usual = {"receiver_address": RECEIVER, "network": network}
+    return TempoConfig.model_validate(usual | settings)
+
+
+@pytest.mark.parametrize(
+    ("network", "chain_id", "endpoint", "explorer"),
+    [
+        ("mainnet", 4217, "https://rpc.tempo.xyz", "https://explore.tempo.xyz"),
+        (
+            "testnet",
+            42431,
+            "https://rpc.moderato.tempo.xyz",
+            "https://explore.testnet.tempo.xyz",
+        ),
+        ("local", 1337, "http://127.0.0.1:8545", None),
+    ],
+)
+def test_two_settings_are_enough_for_a_network(
+    network: str, chain_id: int, endpoint: str, explorer: str | None
+) -> None:
+    preset = on(network)
+    assert (preset.chain_id, preset.rpc_url, preset.quorum) == (chain_id, (endpoint,), 1)
+    assert preset.explorer_url == explorer
+
+
+def test_a_network_brings_its_tokens() -> None:
+    assert on("mainnet").offered == {"USDC": USDC_E, "USDT": USDT0}
+    assert on("mainnet").watched == {USDC_E, USDT0, PATH_USD, OUSD, EURC_E}
+    assert on("testnet").offered == {"USDC": ALPHA, "USDT": BETA}
+    assert on("testnet").watched == {ALPHA, BETA, THETA, PATH_USD, OUSD, TESTNET_USDC_E}
+    assert on("local").watched == {ALPHA, BETA, THETA, PATH_USD}
+
+
+def test_every_value_of_a_network_can_be_replaced() -> None:
+    chosen = on(
+        "mainnet",
+        chain_id=7,
+        rpc_url=[ONE, TWO],
+        explorer_url=THREE,
+        tokens={"USDC": ALPHA},
+        watched_tokens=[],
+    )
+    assert (chosen.chain_id, chosen.rpc_url) == (7, (ONE, TWO))
+    assert chosen.transaction_url(HASH) == f"{THREE}/tx/{HASH}"
+    assert chosen.watched == {ALPHA}
+
+
+@pytest.mark.parametrize("chain_id", [42431, "42431"])
+def test_the_name_of_one_network_with_the_chain_of_another_is_refused(chain_id: object) -> None:
+    message = refusal(network="mainnet", chain_id=chain_id)
+    assert "`network` is mainnet, and `chain_id` 42431 is testnet" in message
+
+
+def test_an_unknown_network_is_refused() -> None:
+    assert "network" in refusal(network="andantino")
+
+
+def test_a_chain_id_alone_brings_the_explorer_of_mainnet_and_no_endpoint() -> None:
+    assert config().transaction_url(HASH) == f"https://explore.tempo.xyz/tx/{HASH}"
+    assert config(chain_id=42431).transaction_url(HASH) == ""
+    assert "rpc_url" in refusal(rpc_url=None)
+
+
 # -- tokens ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("chain_id", "tokens", "also_watched"),
     [
-        (4217, {"USDC": USDC_E, "USDT": USDT0}, {PATH_USD}),
+        (4217, {"USDC": USDC_E, "USDT": USDT0}, {PATH_USD, OUSD, EURC_E}),
         (42431, {"USDC": ALPHA, "USDT": BETA}, {PATH_USD, THETA}),
         (1337, {"USDC": ALPHA, "USDT": BETA}, {PATH_USD, THETA}),
         (31318, {"USDC": ALPHA, "USDT": BETA}, {PATH_USD, THETA}),
@@ -87,10 +160,12 @@ def test_an_unknown_chain_needs_its_tokens_named() -> None:
         ({"": ALPHA}, "tokens."),
         ("USDC", "tokens.USDC"),
         ({}, "payd knows no tokens of"),
+        ({"EURC": ALPHA}, "in `tokens` and in `eur_tokens`"),
+        ({"USDC": EURC_E}, "have the same address"),
     ],
 )
 def test_tokens_that_cannot_be_meant_are_refused(tokens: Any, message: str) -> None:
-    assert message in refusal(tokens=tokens)
+    assert message in refusal(tokens=tokens, eur_tokens={"EURC": EURC_E} if tokens else {})
 
 
 def test_a_watched_address_must_be_a_token() -> None:
@@ -259,6 +334,21 @@ def test_one_method_is_offered_with_the_tokens_of_the_settings() -> None:
     assert offered == [("USDC", 4217, ALPHA), ("USDT", 4217, BETA)]
     assert {one.decimals for one in method.crypto_currencies} == {6}
     assert method.refused_currencies == {"ETH": NO_ETH}
+
+
+def test_euro_tokens_are_offered_for_prices_in_euros() -> None:
+    chosen = config(eur_tokens=f"EURC={EURC_E}")
+    [method] = methods_of(chosen)
+    assert method.currencies == ("USD", "EUR")
+    offered = {one.code: one.currency for one in method.crypto_currencies}
+    assert offered == {"USDC": "USD", "USDT": "USD", "EURC": "EUR"}
+    assert (chosen.code_of(EURC_E), chosen.currency_of(EURC_E)) == ("EURC", "EUR")
+
+
+def test_a_shop_may_take_euros_alone() -> None:
+    [method] = methods_of(config(tokens={}, eur_tokens={"EURC": EURC_E}))
+    assert method.currencies == ("EUR",)
+    assert [one.code for one in method.crypto_currencies] == ["EURC"]
 
 
 @pytest.mark.parametrize(("setting", "complete"), [("complete", True), ("hold", False)])
