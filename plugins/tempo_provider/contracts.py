@@ -4,30 +4,60 @@ Sources: the TIP-20 and TIP-1028 specifications (docs.tempo.xyz/protocol/tip20/s
 precompiles of the node (tempoxyz/tempo, crates/contracts/src/precompiles).
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+import attrs
+from eth_abi.exceptions import DecodingError
 from eth_typing import ABIEvent
-from eth_utils.abi import event_abi_to_log_topic
-from web3 import AsyncWeb3, Web3
-from web3.contract import AsyncContract
+from eth_utils.abi import event_abi_to_log_topic, function_signature_to_4byte_selector
+from web3 import Web3
 
 #: The factory of all TIP-20 tokens. Anyone may create a token called "USDC": names prove nothing.
 FACTORY: Final = "0x20fc000000000000000000000000000000000000"
+#: The registry of transfer policies (TIP-403).
+POLICIES: Final = "0x403c000000000000000000000000000000000000"
 #: The contract that keeps transfers blocked by a receive policy (TIP-1028) until claimed.
 GUARD: Final = "0xb10c000000000000000000000000000000000000"
 ZERO: Final = "0x" + "0" * 40
-#: ABI of every TIP-20 token (docs.tempo.xyz/protocol/tip20/spec).
+#: Decimal places of every TIP-20 token.
 DECIMALS: Final = 6
 
+_CODEC: Final = Web3().codec
 
-def _view(name: str, output: str, *inputs: str) -> dict[str, Any]:
-    return {
-        "type": "function",
-        "name": name,
-        "stateMutability": "view",
-        "inputs": [{"name": f"_{kind}", "type": kind} for kind in inputs],
-        "outputs": [{"name": "", "type": output}],
-    }
+
+@attrs.frozen
+class View:
+    """A contract's function that only reads."""
+
+    name: str
+    output: str
+    inputs: tuple[str, ...] = ()
+
+    def call(self, to: str, *arguments: Any, block: str = "latest") -> tuple[str, Sequence[Any]]:
+        """The JSON-RPC call of this function at a contract."""
+        signature = f"{self.name}({','.join(self.inputs)})"
+        data = function_signature_to_4byte_selector(signature)
+        data += _CODEC.encode(self.inputs, arguments)
+        return "eth_call", ({"to": to, "data": "0x" + data.hex()}, block)
+
+    def read(self, answer: Any) -> Any:
+        """Decode its result. Raises an exception of `UNREADABLE` for anything else."""
+        (value,) = _CODEC.decode((self.output,), bytes.fromhex(answer.removeprefix("0x")))
+        return value
+
+
+#: What `View.read` raises for an invalid response.
+UNREADABLE: Final = (DecodingError, ArithmeticError, AttributeError, TypeError, ValueError)
+
+IS_TIP20: Final = View("isTIP20", "bool", ("address",))
+DECIMALS_OF: Final = View("decimals", "uint8")
+CURRENCY_OF: Final = View("currency", "string")
+PAUSED: Final = View("paused", "bool")
+BALANCE_OF: Final = View("balanceOf", "uint256", ("address",))
+TRANSFER_POLICY_ID: Final = View("transferPolicyId", "uint64")
+#: Since T2 a policy may differ for senders and recipients (TIP-1015).
+IS_AUTHORIZED_RECIPIENT: Final = View("isAuthorizedRecipient", "bool", ("uint64", "address"))
 
 
 def _event(name: str, *inputs: tuple[str, str, bool]) -> ABIEvent:
@@ -69,38 +99,18 @@ _TRANSFER_WITH_MEMO: Final[dict[str, Any]] = {
     ],
     "outputs": [],
 }
-_TIP20: Final = [
-    _view("decimals", "uint8"),
-    _view("currency", "string"),
-    _view("paused", "bool"),
-    _view("balanceOf", "uint256", "address"),
-    _TRANSFER_WITH_MEMO,
-    TRANSFER_EVENT,
-    MEMO_EVENT,
-]
 
 TRANSFER: Final = "0x" + event_abi_to_log_topic(TRANSFER_EVENT).hex()
 TRANSFER_WITH_MEMO: Final = "0x" + event_abi_to_log_topic(MEMO_EVENT).hex()
 TRANSFER_BLOCKED: Final = "0x" + event_abi_to_log_topic(BLOCKED_EVENT).hex()
 
-_OFFLINE: Final = Web3().eth.contract(abi=_TIP20)
+_OFFLINE: Final = Web3().eth.contract(abi=[_TRANSFER_WITH_MEMO])
 
 
 def transfer_calldata(receiver: str, amount: int, memo: str) -> str:
     """Calldata of a wallet's call: `transferWithMemo(receiver, amount, memo)`."""
     arguments = [Web3.to_checksum_address(receiver), amount, bytes.fromhex(memo[2:])]
     return str(_OFFLINE.encode_abi("transferWithMemo", args=arguments))
-
-
-def token_contract(web3: "AsyncWeb3[Any]", address: str) -> AsyncContract:
-    """The contract of a TIP-20 token, for reading."""
-    return web3.eth.contract(address=Web3.to_checksum_address(address), abi=_TIP20)
-
-
-def factory_contract(web3: "AsyncWeb3[Any]") -> AsyncContract:
-    """The contract of the token factory, for reading."""
-    abi = [_view("isTIP20", "bool", "address")]
-    return web3.eth.contract(address=Web3.to_checksum_address(FACTORY), abi=abi)
 
 
 def topic_of(address: str) -> str:

@@ -71,7 +71,7 @@ async def open_provider(context: ProviderContext, config: TempoConfig) -> AsyncI
     async with httpx.AsyncClient(timeout=timeout_s, headers=plain, verify=_tls()) as http:
         endpoints = [Endpoint(url, http, context.clock, timeout_s) for url in config.rpc_url]
         witnesses = Witnesses(endpoints, config.quorum, context.log, context.metrics)
-        tokens = Tokens(config, witnesses, context.log)
+        tokens = Tokens(config, witnesses, context.log, context.metrics)
         await _check_at_start(tokens, witnesses, context.log)
         yield TempoProvider(context, config, witnesses, tokens)
 

@@ -1,29 +1,27 @@
-"""JSON-RPC over httpx on trio: one endpoint, an error for each failure, and an adapter for web3."""
+"""JSON-RPC over httpx on trio: one endpoint, and an error for each failure."""
 
 import json
-from collections.abc import Sequence
-from email.utils import parsedate_to_datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import trio
-from web3 import AsyncWeb3
-from web3.providers.async_base import AsyncBaseProvider
-from web3.types import RPCEndpoint, RPCResponse
 
 from payd.plugins import Clock
+from tempo_provider.budget import Budget
 from tempo_provider.ranges import is_too_large, is_too_often, suggested_length
 
 #: Maximum bytes of a response; a longer one is not read to its end.
 BODY_BYTES_MAX = 32 * 1024 * 1024
 #: Maximum number of requests in a JSON-RPC batch.
 BATCH_MAX = 100
-#: Seconds of pause after a refusal without a delay.
-REST_S = 10.0
-REST_MAX_S = 300.0
+#: Seconds after which an endpoint that took no batch is tried with one again.
+BATCH_RETRY_S = 600.0
 #: JSON-RPC error codes for a rate limit: EIP-1474's "limit exceeded", and the HTTP status 429.
 _RATE_LIMITED = (-32005, 429)
+#: "Invalid request" and "parse error" (JSON-RPC 2.0).
+_INVALID_REQUEST = (-32600, -32700)
 
 Call = tuple[str, Sequence[Any]]
 
@@ -52,6 +50,10 @@ class Refused(RpcError):
     """The endpoint returned a JSON-RPC error."""
 
 
+class _NoBatch(Exception):
+    """The endpoint takes no list of so many requests."""
+
+
 class Endpoint:
     """One JSON-RPC server. After a 429 or 402 it is paused for as long as it asks."""
 
@@ -61,7 +63,11 @@ class Endpoint:
         self._clock = clock
         #: Seconds from the request to the last byte of the response.
         self._timeout_s = timeout_s
-        self._rests_until = 0.0
+        self.budget = Budget()
+        #: HTTP requests so far, and at the end of the last step.
+        self._posts = self._posts_before = 0
+        self._batch_max = BATCH_MAX
+        self._batch_retry_time = 0.0
         parts = urlsplit(url)
         #: Host and port: the rest of a URL may contain a key.
         self.name = parts.netloc.rpartition("@")[2]
@@ -69,7 +75,19 @@ class Endpoint:
     @property
     def is_resting(self) -> bool:
         """Whether the endpoint is paused after a rate limit."""
-        return trio.current_time() < self._rests_until
+        return trio.current_time() < self.budget.rests_until
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether many calls cost one request; unknown endpoints count as such."""
+        return self._batch_max > 1
+
+    def pause_s(self) -> float:
+        """Seconds until the next step of the watch, if it costs as many requests as the last."""
+        cost = max(1, self._posts - self._posts_before)
+        self._posts_before = self._posts
+        now = trio.current_time()
+        return max(self.budget.rests_until - now, cost * self.budget.interval_s(now))
 
     async def call(self, method: str, *params: Any) -> Any:
         """Make one request and return its result. Raises RpcError."""
@@ -78,9 +96,27 @@ class Endpoint:
 
     async def batch(self, calls: Sequence[Call]) -> list[Any]:
         """Make several requests; return results in order. Raises RpcError if any failed."""
+        results = await self.attempt(calls)
+        for one in results:
+            if isinstance(one, RpcError):
+                raise one
+        return results
+
+    async def attempt(self, calls: Sequence[Call]) -> list[Any]:
+        """Make several requests; return results in order, a Refused where one was refused.
+
+        Raises RpcError for anything else that failed.
+        """
+        if trio.current_time() >= self._batch_retry_time:
+            self._batch_max = BATCH_MAX
         results: list[Any] = []
-        for start in range(0, len(calls), BATCH_MAX):
-            results += await self._batch(calls[start : start + BATCH_MAX])
+        while len(results) < len(calls):
+            part = calls[len(results) : len(results) + self._batch_max]
+            try:
+                results += await self._batch(part)
+            except _NoBatch:
+                self._batch_max = max(1, min(len(part), self._batch_max) // 10)
+                self._batch_retry_time = trio.current_time() + BATCH_RETRY_S
         return results
 
     async def _batch(self, calls: Sequence[Call]) -> list[Any]:
@@ -90,20 +126,36 @@ class Endpoint:
         ]
         # Send a single request without a list: some servers do not support batches.
         is_single = len(requests) == 1
-        answer = await self._post(requests[0] if is_single else requests)
+        try:
+            answer = await self._post(requests[0] if is_single else requests)
+        except _NoJson as error:
+            if error.status >= 400 and not is_single:
+                raise _NoBatch from None
+            raise Unreadable(f"{self.name}: not JSON") from None
+        if isinstance(answer, dict) and not is_single and _is_about_batches(answer):
+            raise _NoBatch
         answers = [answer] if is_single or isinstance(answer, dict) else answer
         return self._results(answers, len(requests))
 
     def _results(self, answers: Any, wanted: int) -> list[Any]:
         if not isinstance(answers, list) or not all(isinstance(one, dict) for one in answers):
             raise Unreadable(f"{self.name}: not a JSON-RPC response")
+        refused: dict[Any, Refused] = {}
         for one in answers:
             if one.get("error") is not None:
-                raise self._refusal(one["error"])
+                refusal, number = self._refusal(one["error"]), one.get("id")
+                # An error without the id of a request concerns them all.
+                if not isinstance(refusal, Refused) or not isinstance(number, int):
+                    raise refusal
+                refused[number] = refusal
+        self.budget.succeeded()
         by_id = {one["id"]: one for one in answers if isinstance(one.get("id"), int)}
         if set(by_id) != set(range(1, wanted + 1)):
             raise Unreadable(f"{self.name}: response ids do not match the requests")
-        return [by_id[number].get("result") for number in range(1, wanted + 1)]
+        return [
+            refused[number] if number in refused else by_id[number].get("result")
+            for number in range(1, wanted + 1)
+        ]
 
     def _refusal(self, error: Any) -> RpcError:
         code, message = (
@@ -113,13 +165,14 @@ class Endpoint:
         if is_too_large(str(message)):
             return RangeTooLarge(text, suggested_length(str(message)))
         if code in _RATE_LIMITED or is_too_often(str(message)):
-            self._rests_until = trio.current_time() + REST_S
+            self.budget.refused({}, trio.current_time(), self._clock.now())
             return Unavailable(text)
         return Refused(text)
 
     async def _post(self, document: object) -> Any:
         if self.is_resting:
             raise Unavailable(f"{self.name}: paused after a rate limit")
+        self._posts += 1
         try:
             with trio.fail_after(self._timeout_s):
                 async with self._http.stream("POST", self._url, json=document) as response:
@@ -133,26 +186,17 @@ class Endpoint:
         try:
             return json.loads(body)
         except (ValueError, RecursionError):
-            raise Unreadable(f"{self.name}: not JSON") from None
+            raise _NoJson(response.status_code) from None
 
     def _check(self, response: httpx.Response) -> None:
-        status = response.status_code
+        status, now, time = response.status_code, self._clock.now(), trio.current_time()
+        self.budget.answered(response.headers, time, now)
         if status in (402, 429):
-            rest_s = min(REST_MAX_S, self._rest_s(response.headers.get("retry-after", "")))
-            self._rests_until = trio.current_time() + rest_s
+            rest_s = self.budget.refused(response.headers, time, now)
             raise Unavailable(f"{self.name}: HTTP {status}, paused for {rest_s:g} s")
         # Some servers send JSON-RPC errors with status 400.
         if status >= 500 or status in (401, 403, 404):
             raise Unavailable(f"{self.name}: HTTP {status}")
-
-    def _rest_s(self, retry_after: str) -> float:
-        if retry_after.isdecimal():
-            return max(1.0, float(retry_after))
-        try:
-            until = parsedate_to_datetime(retry_after)
-            return max(1.0, (until - self._clock.now()).total_seconds())
-        except (ValueError, TypeError):
-            return REST_S
 
     async def _read(self, response: httpx.Response) -> bytes:
         body = bytearray()
@@ -167,23 +211,19 @@ class Endpoint:
         return bytes(body)
 
 
-def web3_of(endpoint: Endpoint) -> "AsyncWeb3[Any]":
-    """Return a web3 for calls of contracts at one endpoint.
+class _NoJson(Exception):
+    """The body is not JSON."""
 
-    Without web3's middleware: it would send `eth_chainId` before each call. `Tokens.check` reads
-    the chain's id itself.
-    """
-    return AsyncWeb3(Web3Door(endpoint), middleware=())
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
-class Web3Door(AsyncBaseProvider):
-    """web3 provider for one endpoint on trio; web3's own HTTP provider needs asyncio."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__()
-        self._endpoint = endpoint
-
-    async def make_request(self, method: RPCEndpoint, params: Any) -> RPCResponse:
-        """Send a JSON-RPC request, as web3 expects of a provider. Raises RpcError."""
-        result = await self._endpoint.call(method, *params)
-        return {"jsonrpc": "2.0", "id": 1, "result": result}
+def _is_about_batches(answer: Mapping[str, Any]) -> bool:
+    """Whether one error answers a list of requests, because it is a list."""
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        return False
+    text = str(error.get("message"))
+    is_refused = error.get("code") in _INVALID_REQUEST or "batch" in text.lower()
+    return is_refused and error.get("code") not in _RATE_LIMITED and not is_too_often(text)

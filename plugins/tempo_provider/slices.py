@@ -8,7 +8,7 @@ up, is held by the headers at its ends and of the blocks that have logs.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 from eth_utils.crypto import keccak
@@ -38,6 +38,10 @@ _BLOOM_USEFUL_BITS = 1024
 
 Header = Mapping[str, Any]
 
+#: Number of `log_filters`.
+_FILTERS = 3
+_HEAD: Call = ("eth_getBlockByNumber", ("finalized", False))
+
 
 @attrs.frozen(kw_only=True)
 class Watched:
@@ -61,10 +65,16 @@ class Slice:
     points: Mapping[int, Point]
 
 
+class Ahead(NamedTuple):
+    """An endpoint's newest final block, and the slice that was asked for with it."""
+
+    head: Point
+    found: Slice
+
+
 async def read_head(endpoint: Endpoint) -> Point:
     """Read the endpoint's newest final block. Raises RpcError."""
-    header = await endpoint.call("eth_getBlockByNumber", "finalized", False)
-    return _point(endpoint, header)
+    return _point(endpoint, *await endpoint.batch([_HEAD]))
 
 
 async def read_point(endpoint: Endpoint, number: int) -> Point:
@@ -72,36 +82,68 @@ async def read_point(endpoint: Endpoint, number: int) -> Point:
     return _point(endpoint, await endpoint.call("eth_getBlockByNumber", hex(number), False))
 
 
+async def read_ahead(
+    endpoint: Endpoint, watched: Watched, anchor: int, first: int, last: int
+) -> Ahead:
+    """Read a slice, and in the same request the newest final block. Raises RpcError."""
+    calls, numbers = _slice_calls(endpoint, watched, anchor, first, last)
+    head, *answers = await endpoint.batch([_HEAD, *calls])
+    found = await _slice_of(endpoint, watched, numbers, range(first, last + 1), answers)
+    return Ahead(_point(endpoint, head), found)
+
+
 async def read_slice(
     endpoint: Endpoint, watched: Watched, anchor: int, first: int, last: int
 ) -> Slice:
     """Read our transfers in blocks `first` to `last`. Raises RpcError."""
-    is_linked = 0 < last - anchor <= LINKED_MAX
+    calls, numbers = _slice_calls(endpoint, watched, anchor, first, last)
+    answers = await endpoint.batch(calls)
+    return await _slice_of(endpoint, watched, numbers, range(first, last + 1), answers)
+
+
+def _slice_calls(
+    endpoint: Endpoint, watched: Watched, anchor: int, first: int, last: int
+) -> tuple[list[Call], Sequence[int]]:
+    """Calls for the logs and headers of a range, and the numbers of those headers.
+
+    Without batches a header for each block would cost too many requests.
+    """
+    is_linked = endpoint.takes_batches and 0 < last - anchor <= LINKED_MAX
     numbers = range(anchor, last + 1) if is_linked else (anchor, last)
     filters = log_filters(watched, first, last)
     calls: list[Call] = [("eth_getLogs", (one,)) for one in filters]
-    answers = await endpoint.batch(calls + [_header(number) for number in numbers])
-    incoming, outgoing, guarded = (_logs(endpoint, one) for one in answers[: len(filters)])
-    headers = dict(zip(numbers, answers[len(filters) :], strict=True))
+    return calls + [_header(number) for number in numbers], numbers
+
+
+async def _slice_of(
+    endpoint: Endpoint,
+    watched: Watched,
+    numbers: Sequence[int],
+    span: range,
+    answers: Sequence[Any],
+) -> Slice:
+    """Check the answers to `_slice_calls`, and read what they lack. Raises RpcError."""
+    incoming, outgoing, guarded = (_logs(endpoint, one) for one in answers[:_FILTERS])
+    headers = dict(zip(numbers, answers[_FILTERS:], strict=True))
     points = {number: _point(endpoint, one, number) for number, one in headers.items()}
     try:
         transfers = read_transfers(_each_once([*incoming, *outgoing]))
         blocked = read_blocked(guarded)
     except UnreadableLog as error:
         raise Unreadable(f"{endpoint.name}: {error}") from None
-    _check_filters(endpoint, watched, range(first, last + 1), transfers, blocked)
+    _check_filters(endpoint, watched, span, transfers, blocked)
     found: list[Transfer | Blocked] = [*transfers, *blocked]
     touched = {one.block for one in found}
     points |= await _read_points(endpoint, sorted(touched - points.keys()))
     _check_hashes(endpoint, points, found)
-    if is_linked:
+    if isinstance(numbers, range):
         _check_links(endpoint, [headers[number] for number in numbers])
         known = Counter(str(log["blockHash"]).lower() for log in incoming)
         await _check_blooms(endpoint, watched, [headers[n] for n in numbers[1:]], known)
     return Slice(
-        first=first,
-        last=points[last],
-        anchor=points[anchor],
+        first=span[0],
+        last=points[numbers[-1]],
+        anchor=points[numbers[0]],
         transfers=tuple(transfers),
         blocked=tuple(blocked),
         points={number: points[number] for number in touched},

@@ -1,37 +1,53 @@
-"""The offered tokens and their state on the chain: currency, decimals, paused or not."""
+"""The offered tokens on the chain: currency, decimals, whether paused, whether we may receive."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import attrs
 import trio
-from web3 import Web3
-from web3.exceptions import Web3Exception
 
-from payd.plugins import Logger, Misconfigured, NotAttempted
+from payd.plugins import Logger, Metrics, Misconfigured, NotAttempted
 from tempo_provider.config import TempoConfig
-from tempo_provider.contracts import DECIMALS, factory_contract, token_contract
+from tempo_provider.contracts import (
+    BALANCE_OF,
+    CURRENCY_OF,
+    DECIMALS,
+    DECIMALS_OF,
+    FACTORY,
+    IS_AUTHORIZED_RECIPIENT,
+    IS_TIP20,
+    PAUSED,
+    POLICIES,
+    TRANSFER_POLICY_ID,
+    UNREADABLE,
+    View,
+)
 from tempo_provider.quantities import quantity
-from tempo_provider.rpc import Endpoint, RpcError, Unreadable, web3_of
+from tempo_provider.rpc import Endpoint, Refused, RpcError, Unreadable
 from tempo_provider.witnesses import Witnesses
 
 #: Seconds for which a check of chain and tokens is valid.
 FRESH_S = 60.0
-#: Currency that every token must represent, as prices are in it.
-CURRENCY = "USD"
 
-
-#: Exceptions that web3 raises for an invalid response.
-_UNREADABLE = (Web3Exception, ArithmeticError, AttributeError, TypeError, ValueError)
+_STATE = (DECIMALS_OF, CURRENCY_OF, PAUSED, TRANSFER_POLICY_ID)
+#: The policy that lets everybody receive; the registry has it from the beginning.
+_ALLOWS_ALL = 1
 
 
 async def read_balance(endpoint: Endpoint, token: str, account: str, block: int) -> int:
-    """Balance of `account` in base units of `token` at the end of a block. Raises RpcError."""
-    web3 = web3_of(endpoint)
-    balance_of = token_contract(web3, token).functions.balanceOf(Web3.to_checksum_address(account))
-    try:
-        return int(await balance_of.call(block_identifier=block))
-    except _UNREADABLE as error:
-        raise Unreadable(f"{endpoint.name}: no balance of {token}: {error!r:.200}") from None
+    """Balance of `account` in base units of `token` at the end of a block. Raises RpcError.
+
+    Of a token that does not exist nobody has any: a network's token may be created later.
+    """
+    calls = [
+        IS_TIP20.call(FACTORY, token, block=hex(block)),
+        BALANCE_OF.call(token, account, block=hex(block)),
+    ]
+    exists, balance = await endpoint.attempt(calls)
+    if not _read(endpoint, IS_TIP20, exists, token):
+        return 0
+    return int(_read(endpoint, BALANCE_OF, balance, token))
 
 
 @attrs.frozen(kw_only=True)
@@ -42,34 +58,77 @@ class Standing:
     decimals: int = 0
     currency: str = ""
     is_paused: bool = False
+    policy_id: int = _ALLOWS_ALL
+    #: Whether the token's transfer policy lets our account receive.
+    may_receive: bool = True
 
 
-async def read_standing(endpoint: Endpoint, token: str) -> Standing:
-    """Read a token's current state. Raises RpcError."""
-    web3 = web3_of(endpoint)
-    address = Web3.to_checksum_address(token)
+async def read_standings(
+    endpoint: Endpoint, tokens: Sequence[str], receiver: str
+) -> Mapping[str, Standing]:
+    """Read the current state of tokens, in as few requests as possible. Raises RpcError."""
+    calls = [
+        call
+        for token in tokens
+        for call in (IS_TIP20.call(FACTORY, token), *(view.call(token) for view in _STATE))
+    ]
+    answers = await endpoint.attempt(calls)
+    size = 1 + len(_STATE)
+    standings = {
+        token: _standing(endpoint, token, answers[size * at : size * (at + 1)])
+        for at, token in enumerate(tokens)
+    }
+    restricted = [token for token, one in standings.items() if one.policy_id != _ALLOWS_ALL]
+    allowed = await endpoint.attempt(
+        [
+            IS_AUTHORIZED_RECIPIENT.call(POLICIES, standings[token].policy_id, receiver)
+            for token in restricted
+        ]
+    )
+    for token, answer in zip(restricted, allowed, strict=True):
+        may_receive = bool(_read(endpoint, IS_AUTHORIZED_RECIPIENT, answer, token))
+        standings[token] = attrs.evolve(standings[token], may_receive=may_receive)
+    return standings
+
+
+def _standing(endpoint: Endpoint, token: str, answers: Sequence[Any]) -> Standing:
+    is_tip20, *state = answers
+    if not _read(endpoint, IS_TIP20, is_tip20, token):
+        return Standing(is_tip20=False)
+    decimals, currency, is_paused, policy_id = (
+        _read(endpoint, view, answer, token) for view, answer in zip(_STATE, state, strict=True)
+    )
+    return Standing(
+        is_tip20=True,
+        decimals=decimals,
+        currency=currency,
+        is_paused=is_paused,
+        policy_id=policy_id,
+    )
+
+
+def _read(endpoint: Endpoint, view: View, answer: Any, token: str) -> Any:
+    if isinstance(answer, Refused):
+        raise answer
     try:
-        if not await factory_contract(web3).functions.isTIP20(address).call():
-            return Standing(is_tip20=False)
-        contract = token_contract(web3, token).functions
-        return Standing(
-            is_tip20=True,
-            decimals=int(await contract.decimals().call()),
-            currency=str(await contract.currency().call()),
-            is_paused=bool(await contract.paused().call()),
-        )
-    except _UNREADABLE as error:
-        raise Unreadable(f"{endpoint.name}: cannot read token {token}: {error!r:.200}") from None
+        return view.read(answer)
+    except UNREADABLE as error:
+        text = f"{endpoint.name}: cannot read {view.name} of token {token}: {error!r:.200}"
+        raise Unreadable(text) from None
 
 
 class Tokens:
     """Checks chain id and tokens at the start and periodically."""
 
-    def __init__(self, config: TempoConfig, witnesses: Witnesses, log: Logger) -> None:
+    def __init__(
+        self, config: TempoConfig, witnesses: Witnesses, log: Logger, metrics: Metrics
+    ) -> None:
         self._config = config
         self._witnesses = witnesses
         self._log = log
-        self._paused: frozenset[str] = frozenset()
+        self._metrics = metrics
+        #: Token → why it cannot be offered now.
+        self._unusable: Mapping[str, str] = {}
         self._checked_at: float | None = None
         self._checking = trio.Lock()
 
@@ -93,8 +152,8 @@ class Tokens:
         """Check that `token` is usable now. Raises NotAttempted, and what `check` raises."""
         if self._checked_at is None:
             await self.check()
-        if token.lower() in self._paused:
-            raise NotAttempted(f"the token {token} is paused by its issuer")
+        if why := self._unusable.get(token.lower()):
+            raise NotAttempted(f"the token {token} {why}")
 
     async def _check_chain(self) -> None:
         """Check that a quorum of endpoints is on our chain; log endpoints of other chains."""
@@ -119,23 +178,43 @@ class Tokens:
             raise failure
 
     async def _check_tokens(self) -> None:
-        paused = set()
-        for code, address in self._config.tokens.items():
-            standing = await self._witnesses.agree(partial(read_standing, token=address))
-            wrong = _what_is_wrong(standing)
-            if wrong:
+        config = self._config
+        read = partial(
+            read_standings,
+            tokens=tuple(config.offered.values()),
+            receiver=config.receiver_address,
+        )
+        standings = await self._witnesses.agree(read)
+        unusable = {}
+        for code, address in config.offered.items():
+            standing = standings[address]
+            if wrong := what_is_wrong(standing, config.currency_of(address)):
                 raise Misconfigured(f"{code} ({address}) {wrong}")
-            if standing.is_paused:
-                paused.add(address.lower())
-                self._log.warning("token_paused", currency=code, token_address=address)
-        self._paused = frozenset(paused)
+            if why := why_unusable(standing):
+                unusable[address] = why
+                if self._unusable.get(address) != why:
+                    self._log.warning(
+                        "token_unusable", currency=code, token_address=address, reason=why
+                    )
+        self._unusable = unusable
+        self._metrics.set("tokens_unusable", len(unusable))
 
 
-def _what_is_wrong(standing: Standing) -> str:
+def what_is_wrong(standing: Standing, currency: str) -> str:
+    """Why it cannot be the token that the settings mean; empty if it may be."""
     if not standing.is_tip20:
         return "is not a TIP-20 token"
     if standing.decimals != DECIMALS:
         return f"has {standing.decimals} decimals, not {DECIMALS}"
-    if standing.currency != CURRENCY:
-        return f"stands for {standing.currency!r:.20}, not {CURRENCY}"
+    if standing.currency != currency:
+        return f"stands for {standing.currency!r:.20}, not {currency}"
+    return ""
+
+
+def why_unusable(standing: Standing) -> str:
+    """Why nobody can pay us with it at present; empty if everybody can."""
+    if standing.is_paused:
+        return "is paused by its issuer"
+    if not standing.may_receive:
+        return f"may not be received by our account: its transfer policy {standing.policy_id}"
     return ""

@@ -17,7 +17,7 @@ from tempo_provider.config import TempoConfig
 from tempo_provider.cursor import Cursor, Opening, Point, cursor_of
 from tempo_provider.ranges import RangeLength
 from tempo_provider.rpc import Endpoint, RangeTooLarge, RpcError
-from tempo_provider.slices import Slice, Watched, read_point, read_slice
+from tempo_provider.slices import Slice, Watched, read_ahead, read_point, read_slice
 from tempo_provider.tokens import read_balance
 from tempo_provider.transfers import Blocked, Transfer, books_of, held_of
 from tempo_provider.witnesses import Witnesses
@@ -57,6 +57,8 @@ class Watcher:
         self._range = RangeLength(config.range_blocks_max)
         #: Reports stored by this run in blocks that the next overlap reads again.
         self._reported: dict[_Moved, None] = {}
+        #: The endpoints' final blocks, as last read.
+        self._heads: Sequence[tuple[Endpoint, Point]] = ()
         self._warn_times: dict[str, float] = {}
         self._rescan_time = trio.current_time() + config.rescan_interval_s
         self._rescans: Iterator[tuple[int, int]] = iter(())
@@ -75,12 +77,20 @@ class Watcher:
                 is_learning = isinstance(error, RangeTooLarge) and self._range.length > 1
                 failures = 0 if is_learning else failures + 1
                 self._complain(error)
-                await trio.sleep(self._backoff_s(failures))
+                # What is known of heads may be what was wrong.
+                self._heads = ()
+                await trio.sleep(max(self._backoff_s(failures), self._witnesses.rest_s()))
                 continue
             cursor, behind = ahead
-            if not behind and not await self._rescan(sink, cursor):
-                jitter = random.uniform(0.9, 1.1)  # noqa: S311
-                await trio.sleep(self._config.poll_interval_s * jitter)
+            await self._pause(at_once=behind or await self._rescan(sink, cursor))
+
+    async def _pause(self, *, at_once: bool) -> None:
+        """Wait for the next step: as long as configured, or longer if endpoints limit requests."""
+        jitter = random.uniform(0.9, 1.1)  # noqa: S311
+        usual_s = 0.0 if at_once else self._config.poll_interval_s * jitter
+        pause_s = max(usual_s, self._witnesses.pause_s())
+        self._metrics.set("poll_interval_seconds", pause_s)
+        await trio.sleep(pause_s)
 
     def _complain(self, error: RpcError) -> None:
         if isinstance(error, RangeTooLarge):
@@ -136,22 +146,53 @@ class Watcher:
     # -- one step ----------------------------------------------------------------------------
 
     async def _step(self, sink: Sink, cursor: Cursor) -> tuple[Cursor, bool]:
-        """Read and store the next range; return the new cursor, and whether more is left."""
-        heads = await self._witnesses.heads()
-        goal = self._witnesses.final(heads)
-        self._measure(cursor, heads, goal)
-        if goal <= cursor.point.number:
-            self._check_same_height(cursor, heads)
-            return cursor, False
+        """Read and store the next range; return the new cursor, and whether more is left.
+
+        Each request for a range also asks for the newest final block. Where endpoints limit
+        requests, that block is the next step's goal; elsewhere it is read at once.
+        """
+        is_limited = self._witnesses.interval_s() > self._config.poll_interval_s / 2
+        if self._goal <= cursor.point.number:
+            self._see(cursor, await self._witnesses.heads())
+            if self._goal <= cursor.point.number:
+                self._check_same_height(cursor, self._heads)
+            if is_limited or self._goal <= cursor.point.number:
+                return cursor, False
+        goal = self._goal
+        cursor = await self._advance(sink, cursor)
+        if cursor.point.number == goal < self._goal and not is_limited:
+            cursor = await self._advance(sink, cursor)
+        return cursor, cursor.point.number < goal
+
+    @property
+    def _goal(self) -> int:
+        """The newest block that is final for enough endpoints; -1 while it is not known."""
+        enough = len(self._heads) >= self._witnesses.quorum
+        return self._witnesses.final(self._heads) if enough else -1
+
+    async def _advance(self, sink: Sink, cursor: Cursor) -> Cursor:
+        """Read and store the next blocks up to the goal, as many as one request may have."""
         # Overlap and new blocks make one request, and an endpoint may allow a single block.
         overlap = min(self._config.overlap_blocks, self._range.length // 2)
-        last = min(goal, cursor.point.number + self._range.length - overlap)
-        among = [endpoint for endpoint, head in heads if head.number >= last]
+        last = min(self._goal, cursor.point.number + self._range.length - overlap)
+        among = [endpoint for endpoint, head in self._heads if head.number >= last]
         first = max(0, cursor.point.number + 1 - overlap)
-        found = await self._read(cursor, first, last, among)
+        watched = Watched(accounts=cursor.accounts, tokens=cursor.tokens)
+        anchor = cursor.point.number
+        ahead = partial(read_ahead, watched=watched, anchor=anchor, first=first, last=last)
+        only = partial(read_slice, watched=watched, anchor=anchor, first=first, last=last)
+        heads, found = await self._witnesses.read_ahead(ahead, only, among)
+        self._check_anchor(cursor, found)
         cursor = await self._store(sink, cursor, found)
         self._range.succeeded()
-        return cursor, last < goal
+        self._see(cursor, heads)
+        return cursor
+
+    def _see(self, cursor: Cursor, heads: Sequence[tuple[Endpoint, Point]]) -> None:
+        """Remember the endpoints' final blocks, and measure by them."""
+        self._heads = heads
+        if len(heads) >= self._witnesses.quorum:
+            self._measure(cursor, heads, self._goal)
 
     def _check_same_height(self, cursor: Cursor, heads: Sequence[tuple[Endpoint, Point]]) -> None:
         others = [
@@ -169,16 +210,9 @@ class Watcher:
             f"{instead.hash}: no payment is credited until the chain has the first one again"
         )
 
-    async def _read(
-        self, cursor: Cursor, first: int, last: int, among: Sequence[Endpoint]
-    ) -> Slice:
-        watched = Watched(accounts=cursor.accounts, tokens=cursor.tokens)
-        anchor = cursor.point.number
-        read = partial(read_slice, watched=watched, anchor=anchor, first=first, last=last)
-        found = await self._witnesses.agree(read, among)
+    def _check_anchor(self, cursor: Cursor, found: Slice) -> None:
         if found.anchor.hash != cursor.point.hash:
             self._halt(cursor, found.anchor)
-        return found
 
     # -- what is stored ----------------------------------------------------------------------
 
@@ -259,11 +293,16 @@ class Watcher:
             self._rescan_time = trio.current_time() + self._config.rescan_interval_s
             self._rescans = self._spans(cursor.point.number)
             return False
+        watched = Watched(accounts=cursor.accounts, tokens=cursor.tokens)
+        first, last = span
+        anchor = cursor.point.number
+        read = partial(read_slice, watched=watched, anchor=anchor, first=first, last=last)
         try:
-            found = await self._read(cursor, *span, self._witnesses.endpoints)
+            found = await self._witnesses.agree(read)
         except RpcError as error:
             self._complain(error)
             return False
+        self._check_anchor(cursor, found)
         for part in _parts(self._relevant(cursor, found)):
             await self._put(sink, part, found, cursor, moves_cursor=False)
         return True

@@ -13,7 +13,7 @@ import trio
 from payd.plugins import Logger, Metrics
 from tempo_provider.cursor import Point
 from tempo_provider.rpc import Endpoint, RangeTooLarge, RpcError, Unavailable, Unreadable
-from tempo_provider.slices import read_head
+from tempo_provider.slices import Ahead, Slice, read_head
 
 T = TypeVar("T")
 
@@ -48,23 +48,69 @@ class Witnesses:
         """The newest block that is final for as many endpoints as must agree on it."""
         return sorted((head.number for _, head in heads), reverse=True)[self.quorum - 1]
 
+    async def read_ahead(
+        self,
+        ahead: Callable[[Endpoint], Awaitable[Ahead]],
+        only: Callable[[Endpoint], Awaitable[Slice]],
+        among: Sequence[Endpoint],
+    ) -> tuple[list[tuple[Endpoint, Point]], Slice]:
+        """Read a slice and the final blocks, in one request to each endpoint. Raises RpcError.
+
+        As many endpoints of `among` as must agree are asked for both, the others for their final
+        block; where too few agree, the others are asked for the slice (`only`), too.
+        """
+        first = [one for one in among if not one.is_resting][: self.quorum]
+
+        async def read(endpoint: Endpoint) -> Ahead | Point:
+            return await (ahead(endpoint) if endpoint in first else read_head(endpoint))
+
+        asked = await self._ask(self.endpoints, read)
+        heads = [(one.endpoint, head) for one in asked if (head := _head_of(one)) is not None]
+        slices = [_slice_in(one) for one in asked if one.endpoint in first]
+        others = [one for one in among if one not in first]
+        return heads, await self.agree(only, others, slices)
+
     async def agree(
         self,
         read: Callable[[Endpoint], Awaitable[T]],
         among: Sequence[Endpoint] | None = None,
+        asked: "Sequence[_Asked[T]]" = (),
     ) -> T:
-        """Return the result of `quorum` endpoints; ask only as many as needed. Raises RpcError."""
+        """Return the result of `quorum` endpoints; ask only as many as needed. Raises RpcError.
+
+        `asked` have been asked already.
+        """
         waiting = list(self.endpoints if among is None else among)
-        asked: list[_Asked[T]] = []
+        asked = list(asked)
         while True:
+            if (agreed := self._agreed(asked)) is not None:
+                return agreed[0]
             missing = max(1, self.quorum - len(asked))
             now, waiting = waiting[:missing], waiting[missing:]
             if not now:
                 raise self._no_agreement(asked)
             asked += await self._ask(now, read)
-            agreed = self._agreed(asked)
-            if agreed is not None:
-                return agreed[0]
+
+    # -- budgets -----------------------------------------------------------------------------
+
+    def interval_s(self) -> float:
+        """Seconds between requests that as many endpoints allow as must agree; 0 for any."""
+        now = trio.current_time()
+        return self._of_quorum([one.budget.interval_s(now) for one in self.endpoints])
+
+    def pause_s(self) -> float:
+        """Seconds until the next step of the watch, by what the last one has cost."""
+        return self._of_quorum([one.pause_s() for one in self.endpoints])
+
+    def rest_s(self) -> float:
+        """Seconds until enough endpoints have ended their pauses after rate limits."""
+        now = trio.current_time()
+        return self._of_quorum([max(0.0, one.budget.rests_until - now) for one in self.endpoints])
+
+    def _of_quorum(self, seconds: Sequence[float]) -> float:
+        return sorted(seconds)[self.quorum - 1]
+
+    # -- asking ------------------------------------------------------------------------------
 
     async def _ask(
         self, endpoints: Sequence[Endpoint], read: Callable[[Endpoint], Awaitable[T]]
@@ -113,6 +159,21 @@ class Witnesses:
 class _Asked(Generic[T]):
     endpoint: Endpoint
     result: T | RpcError | None = None
+
+
+def _head_of(asked: "_Asked[Ahead | Point]") -> Point | None:
+    result = asked.result
+    if isinstance(result, Ahead):
+        return result.head
+    return result if isinstance(result, Point) else None
+
+
+def _slice_in(asked: "_Asked[Ahead | Point]") -> "_Asked[Slice]":
+    result = asked.result
+    found = result.found if isinstance(result, Ahead) else result
+    return _Asked[Slice](
+        endpoint=asked.endpoint, result=found if isinstance(found, Slice | RpcError) else None
+    )
 
 
 def _too_few(asked: "Sequence[_Asked[T]]", quorum: int) -> RpcError:

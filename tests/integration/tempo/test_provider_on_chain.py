@@ -6,22 +6,36 @@ from typing import Any
 from uuid import UUID
 
 import attrs
+import httpx
 import pytest
 import trio
 from integration.tempo.watching import (
     PAYER,
     US,
     USDC,
+    USDT,
+    ChainClock,
     MemorySink,
     Watch,
     a_chain,
     pay,
+    reads_all,
     watching,
 )
 from tempo_provider.companion.scripted import lies
 from tempo_provider.companion.scripted.chain import ScriptedChain, Token
 from tempo_provider.companion.scripted.events import transfer, word
-from tempo_provider.companion.scripted.node import Hangs, Says, ScriptedNode, open_node, open_nodes
+from tempo_provider.companion.scripted.node import (
+    Hangs,
+    Limit,
+    Says,
+    ScriptedNode,
+    open_node,
+    open_nodes,
+)
+from tempo_provider.rpc import Endpoint
+from tempo_provider.tokens import FRESH_S, read_standings
+from trio.testing import MockClock
 
 from payd.plugins import (
     Absent,
@@ -49,6 +63,12 @@ def chain() -> ScriptedChain:
 @pytest.fixture
 def sink() -> MemorySink:
     return MemorySink()
+
+
+@pytest.fixture
+def clock() -> MockClock:
+    """Time that a test can move."""
+    return MockClock(rate=1.0)
 
 
 def an_operation(watch: Watch, **overrides: Any) -> CreateOperation:
@@ -118,8 +138,76 @@ async def test_a_paused_token_is_not_offered(chain: ScriptedChain, sink: MemoryS
     async with open_node(chain) as node, watching([node], sink) as watch:
         with pytest.raises(NotAttempted, match="paused by its issuer"):
             await watch.provider.create(an_operation(watch))
-        assert watch.lines.named("token_paused")
+        [line] = watch.lines.named("token_unusable")
+        assert (line["currency"], line["reason"]) == ("USDC", "is paused by its issuer")
+        assert watch.figures.gauges["tokens_unusable"] == 1
         await watch.provider.health()
+
+
+async def test_a_token_whose_policy_does_not_let_us_receive_is_not_offered(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    chain.tokens[USDC] = Token(policy_id=7)
+    chain.may_receive = {(7, US): False}
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        with pytest.raises(NotAttempted, match="its transfer policy 7"):
+            await watch.provider.create(an_operation(watch))
+
+
+async def test_a_token_that_is_released_is_offered_again(
+    clock: MockClock, chain: ScriptedChain, sink: MemorySink
+) -> None:
+    chain.tokens[USDC] = Token(policy_id=7)
+    chain.may_receive = {(7, US): False}
+    async with open_node(chain) as node, watching([node], sink) as watch:
+        await sink.reaches(3)
+        chain.may_receive = {(7, PAYER): False}
+        clock.jump(FRESH_S)
+        await watch.provider.health()
+        created = await watch.provider.create(an_operation(watch))
+        assert created.reference
+        assert watch.figures.gauges["tokens_unusable"] == 0
+
+
+async def test_tokens_for_prices_in_euros_stand_for_euros(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    euros = {"tokens": {"USDC": USDC}, "eur_tokens": {"EURC": USDT}}
+    async with open_node(chain) as node:
+        with pytest.raises(Misconfigured, match=r"EURC .* stands for 'USD', not EUR"):
+            async with watching([node], sink, **euros):
+                pass
+        chain.tokens[USDT] = Token(currency="EUR")
+        async with watching([node], sink, **euros) as watch:
+            await watch.provider.health()
+
+
+async def test_a_watched_token_that_does_not_exist_yet_holds_nobody_up(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    """A network's list may name a token that this chain, or an old block of it, does not have."""
+    absent = "0x20c0000000000000000000000000000000007777"
+    async with (
+        open_node(chain) as node,
+        watching([node], sink, watched_tokens=[absent]) as watch,
+    ):
+        await sink.reaches(3)
+        chain.tokens[absent] = Token()
+        pay(chain, 5, token=absent)
+        chain.settle()
+        await reads_all(watch, chain, 5)
+
+
+async def test_the_checks_of_all_tokens_are_one_request(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    """They are repeated each minute, and an endpoint may allow twenty requests a minute."""
+    async with open_node(chain) as node, httpx.AsyncClient() as http:
+        node.limit = Limit(requests=1000)
+        endpoint = Endpoint(node.url, http, ChainClock(chain), timeout_s=5)
+        found = await read_standings(endpoint, [USDC, USDT], US)
+        assert set(found) == {USDC, USDT}
+        assert node.used == 1
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ class Token:
     currency: str = "USD"
     is_paused: bool = False
     is_tip20: bool = True
+    #: Its transfer policy; 1 lets everybody receive.
+    policy_id: int = 1
 
 
 @attrs.frozen(kw_only=True)
@@ -118,6 +120,8 @@ class ScriptedChain:
         self.fork_name: str | None = "T12"
         #: (token, account) → balance before the first block, in base units.
         self.granted: dict[tuple[str, str], int] = {}
+        #: (policy, account) → whether it may receive; any account that is not named may.
+        self.may_receive: dict[tuple[int, str], bool] = {}
         self._waiting: list[Transaction] = []
         self._sent = 0
         #: Changes with each reorganisation, so that the same content gets another hash.

@@ -61,6 +61,19 @@ class Cuts:
 Manner = Says | Floods | Hangs | Drips | Cuts
 
 
+@attrs.frozen(kw_only=True)
+class Limit:
+    """Answer so many HTTP requests in each window of time, and refuse the others."""
+
+    requests: int
+    window_s: float = 60.0
+    #: Whether each response says how many requests are left.
+    tells: bool = True
+    #: Whether a refusal says how long to wait.
+    tells_wait: bool = True
+    status: int = 429
+
+
 class ScriptedNode:
     """One endpoint, with the faults that a test sets."""
 
@@ -68,6 +81,12 @@ class ScriptedNode:
         self.url = url
         self.asked: Counter[str] = Counter()
         self.view = View(chain=chain)
+        self.limit: Limit | None = None
+        #: The answer to a list of requests where the node takes none.
+        self.no_batches: Says | None = None
+        #: HTTP requests in the present window, and in all those that were refused.
+        self.used = self.refused = 0
+        self._window = -1
         self._lies: list[Lie] = []
         self._manners: dict[str, Manner] = {}
         self._chain = chain
@@ -118,11 +137,39 @@ class ScriptedNode:
         with suppress(*gone):
             async with stream:
                 while (body := await _read(connection, stream)) is not None:
-                    manner = await self._manner(json.loads(body))
-                    await _say(connection, stream, manner)
+                    await _say(connection, stream, await self._limited(json.loads(body)))
                     if connection.our_state is not h11.DONE:
                         return
                     connection.start_next_cycle()
+
+    async def _limited(self, asked: Any) -> Manner:
+        if self.limit is None:
+            return await self._manner(asked)
+        headers = self._count(self.limit)
+        if self.used > self.limit.requests:
+            self.refused += 1
+            return Says(status=self.limit.status, headers=headers)
+        manner = await self._manner(asked)
+        if isinstance(manner, Says):
+            return attrs.evolve(manner, headers={**manner.headers, **headers})
+        return manner
+
+    def _count(self, limit: Limit) -> dict[str, str]:
+        """Count a request; return what the response says of the limit."""
+        now = trio.current_time()
+        window = int(now // limit.window_s)
+        self.used = self.used + 1 if window == self._window else 1
+        self._window = window
+        left_s = max(1, round((window + 1) * limit.window_s - now))
+        is_over = self.used > limit.requests
+        wait = {"retry-after": str(left_s)} if limit.tells_wait and is_over else {}
+        if not limit.tells:
+            return wait
+        return wait | {
+            "ratelimit-limit": str(limit.requests),
+            "ratelimit-remaining": str(max(0, limit.requests - self.used)),
+            "ratelimit-reset": str(left_s),
+        }
 
     async def _manner(self, asked: Any) -> Manner:
         requests = asked if isinstance(asked, list) else [asked]
@@ -134,6 +181,8 @@ class ScriptedNode:
         async with self._asking:
             self._asking.notify_all()
         headers = {"content-type": "application/json"}
+        if self.no_batches is not None and isinstance(asked, list):
+            return self.no_batches
         return manners[0] if manners else Says(body=json.dumps(said).encode(), headers=headers)
 
     def _answer(self, asked: Json) -> Json:

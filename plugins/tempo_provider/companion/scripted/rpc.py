@@ -8,7 +8,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from tempo_provider.companion.scripted.chain import Block, Json, ScriptedChain
-from tempo_provider.companion.scripted.events import FACTORY
+from tempo_provider.companion.scripted.events import FACTORY, POLICIES
 
 #: reth's own limit.
 RANGE_MAX = 100_000
@@ -27,9 +27,12 @@ def _selector(signature: str) -> str:
     return "0x" + keccak(text=signature)[:4].hex()
 
 
-DECIMALS, CURRENCY, PAUSED, BALANCE_OF, IS_TIP20 = map(
+DECIMALS, CURRENCY, PAUSED, POLICY_ID, BALANCE_OF, IS_TIP20, MAY_RECEIVE = map(
     _selector,
-    ("decimals()", "currency()", "paused()", "balanceOf(address)", "isTIP20(address)"),
+    (
+        *("decimals()", "currency()", "paused()", "transferPolicyId()"),
+        *("balanceOf(address)", "isTIP20(address)", "isAuthorizedRecipient(uint64,address)"),
+    ),
 )
 
 
@@ -143,6 +146,9 @@ class View:
         if to == FACTORY and selector == IS_TIP20:
             token = self.chain.tokens.get(argument)
             return _returned("bool", token is not None and token.is_tip20)
+        if to == POLICIES and selector == MAY_RECEIVE:
+            asked = (int(data[10:74], 16), argument)
+            return _returned("bool", self.chain.may_receive.get(asked, True))
         token = self.chain.tokens.get(to)
         if token is None:
             return "0x"
@@ -152,6 +158,7 @@ class View:
             DECIMALS: ("uint8", token.decimals),
             CURRENCY: ("string", token.currency),
             PAUSED: ("bool", token.is_paused),
+            POLICY_ID: ("uint64", token.policy_id),
         }
         if selector not in views:
             raise RpcFailure(3, "execution reverted")
