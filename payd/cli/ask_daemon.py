@@ -38,16 +38,38 @@ def read_checks(config: Any) -> Mapping[str, Mapping[str, Any]] | None:
     """Fetch the checks of /readyz by name; None when no daemon answers."""
     import httpx
 
-    host = host_to_ask(config.http.host)
-    host = f"[{host}]" if ":" in host else host
     try:
         answer = httpx.get(
-            f"http://{host}:{config.http.port}/readyz", timeout=_TIMEOUT_S, trust_env=False
+            f"http://{_in_url(config.http.host)}:{config.http.port}/readyz",
+            timeout=_TIMEOUT_S,
+            trust_env=False,
         )
         checks: Mapping[str, Mapping[str, Any]] = answer.json()["checks"]
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):
         return None
     return checks
+
+
+def read_metrics(config: Any) -> Mapping[str, float]:
+    """Fetch the daemon's metrics that have no labels, by name; none when no daemon answers."""
+    import httpx
+
+    from payd.telemetry.samples import unlabelled_samples
+
+    try:
+        answer = httpx.get(
+            f"http://{_in_url(config.metrics.host)}:{config.metrics.port}/metrics",
+            timeout=_TIMEOUT_S,
+            trust_env=False,
+        )
+        return unlabelled_samples(answer.text)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        return {}
+
+
+def _in_url(host: str) -> str:
+    host = host_to_ask(host)
+    return f"[{host}]" if ":" in host else host
 
 
 def ask_readiness(config: Any) -> Iterator[Finding]:

@@ -55,6 +55,7 @@ def _with_context(name: str, command: click.Command) -> click.Command:
 
 
 def _context(name: str, where: Mapping[str, Any]) -> Any:
+    from payd.cli.ask_daemon import read_metrics
     from payd.cli.payments import read_payment
     from payd.cli.target import dev_announced
     from payd.plugins.context import CommandContext
@@ -70,6 +71,7 @@ def _context(name: str, where: Mapping[str, Any]) -> Any:
         dev=dev_announced(where["state_dir"]),
         get_payment=lambda payment_id: read_payment(find_target(**where), payment_id),
         get_refund=lambda refund_id: _read_refund(find_target(**where), refund_id),
+        get_metrics=lambda: read_metrics(config),
     )
 
 

@@ -79,6 +79,11 @@ def no_refund(refund_id: str) -> Mapping[str, Any]:
     raise LookupError(refund_id)
 
 
+def no_metrics() -> Mapping[str, float]:
+    """Return no metrics, as when no daemon runs."""
+    return {}
+
+
 @attrs.frozen(kw_only=True)
 class CommandContext:
     """What a provider's own command receives as click's `obj`. Its calls may block.
@@ -89,9 +94,12 @@ class CommandContext:
         get_payment: Returns a payment by its id, as proto3 JSON; for an unknown id it ends the
             command with a message.
         get_refund: Returns a refund by its id, likewise.
+        get_metrics: Returns the metrics of the daemon on this machine that have no labels, by name;
+            nothing if none answers.
     """
 
     config: Any
     dev: Mapping[str, str]
     get_payment: Callable[[str], Mapping[str, Any]]
     get_refund: Callable[[str], Mapping[str, Any]] = no_refund
+    get_metrics: Callable[[], Mapping[str, float]] = no_metrics

@@ -66,5 +66,6 @@ def payd_commands(provider: str) -> Iterable[click.Command]:
     if provider != MANIFEST.name:
         return ()
     from tempo_provider.commands import pay, refund
+    from tempo_provider.status_command import status
 
-    return (pay, refund)
+    return (pay, refund, status)

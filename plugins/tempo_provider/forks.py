@@ -25,7 +25,7 @@ async def log_fork(witnesses: Witnesses, log: Logger) -> None:
     """Log the active fork, and warn if payd was not tested with it. Takes at most `WAIT_S`."""
     fork = ""
     with trio.move_on_after(WAIT_S):
-        fork = await _active_fork(witnesses)
+        fork = await active_fork(witnesses)
     if not fork:
         log.info("chain_fork_unknown", reason="no endpoint answers tempo_forkSchedule")
         return
@@ -35,7 +35,7 @@ async def log_fork(witnesses: Witnesses, log: Logger) -> None:
         log.warning("chain_fork_untested", fork=fork, tested=", ".join(TESTED_FORKS), advice=advice)
 
 
-async def _active_fork(witnesses: Witnesses) -> str:
+async def active_fork(witnesses: Witnesses) -> str:
     """Ask the endpoints in order; return an empty string when none knows the fork."""
     for endpoint in witnesses.endpoints:
         with suppress(RpcError):

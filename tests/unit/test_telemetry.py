@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from payd import telemetry
 from payd.telemetry import MASK, Metrics, get_logger, register_secret, rpc_observer
+from payd.telemetry.samples import unlabelled_samples
 
 ROOT = Path(__file__).parents[2]
 
@@ -470,3 +471,10 @@ def test_the_process_is_measured() -> None:
 
     assert memory is not None
     assert memory > 1024 * 1024
+
+
+def test_the_text_of_metrics_is_read_by_name() -> None:
+    text = '# TYPE payd_a gauge\npayd_a 3.5\n# TYPE payd_b gauge\npayd_b{provider="x"} 1\n'
+    assert unlabelled_samples(text) == {"payd_a": 3.5}
+    with pytest.raises(ValueError, match="could not convert"):
+        unlabelled_samples("payd_a many")
