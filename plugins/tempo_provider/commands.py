@@ -1,24 +1,22 @@
 """`payd tempo pay` and `refund`: the customer's and the merchant's wallet on a local chain."""
 
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import click
-import httpx
 
 from payd.plugins import CommandContext, format_units, parse_units
-from tempo_provider.config import DEVNET, LOCALNET, TESTNET, TempoConfig
+from tempo_provider.config import TempoConfig
+from tempo_provider.local_wallet import LocalWallet, Move
 
 _DECIMALS = 6
 _UNITS_MAX = 2**256 - 1
-#: Chain ids of the test networks; the local node of `payd dev` uses one of them.
-_LOCAL_CHAINS = frozenset({TESTNET, LOCALNET, DEVNET})
 #: transferWithMemo(address,uint256,bytes32) and transfer(address,uint256)
 _WITH_MEMO, _PLAIN = "0x95777d59", "0xa9059cbb"
-_NATIVE = 10**20
-_RECEIPT_S, _POLL_S = 30.0, 0.1
+_WORD_BYTES = 32
+#: Test accounts that an exchange pays in the same transaction.
+_OTHERS = (8, 9)
 
 
 @click.command()
@@ -26,7 +24,22 @@ _RECEIPT_S, _POLL_S = 30.0, 0.1
 @click.option("--amount", help="Amount in whole tokens, like 12.50; by default the amount due.")
 @click.option("--token", help="Currency code or token address; by default the payment's token.")
 @click.option("--memo", help="Memo of 32 bytes as 0x-hex; by default the payment's memo.")
-@click.option("--without-memo", is_flag=True, help="Send a plain transfer, as some wallets do.")
+@click.option(
+    "--memo-text",
+    metavar="TEXT",
+    help="Memo as a person types it: at most 32 bytes of text, padded on the right.",
+)
+@click.option(
+    "--plain",
+    "--without-memo",
+    is_flag=True,
+    help="Send a transfer without a memo, as some wallets do.",
+)
+@click.option(
+    "--from-exchange",
+    is_flag=True,
+    help="Pay in one transaction with transfers to others, as exchanges do.",
+)
 @click.option(
     "--from",
     "sender",
@@ -39,12 +52,13 @@ _RECEIPT_S, _POLL_S = 30.0, 0.1
 @click.pass_obj
 def pay(
     context: CommandContext,
+    /,
     payment_id: str,
     amount: str | None,
     token: str | None,
-    memo: str | None,
-    without_memo: bool,
     sender: int,
+    from_exchange: bool,
+    **memo: Any,
 ) -> None:
     """Pay PAYMENT_ID as a customer would, on the local chain of `payd dev`."""
     payment = context.get_payment(payment_id)
@@ -56,12 +70,39 @@ def pay(
     config: TempoConfig = context.config
     units = int(due["amount_base_units"]) if amount is None else _units(amount)
     address = due["token_address"] if token is None else _address(config, token)
-    receiver = _word(due["receiver_address"])
-    data = f"{_PLAIN}{receiver}{units:064x}"
-    if not without_memo:
-        data = f"{_WITH_MEMO}{receiver}{units:064x}{_word(memo or due['memo'])}"
+    move = Move(due["receiver_address"], units, _memo(due["memo"], **memo))
     wallet = _wallet(context)
-    _show(units, address, wallet.send(wallet.account(sender), address, data))
+    account = wallet.account(sender)
+    if from_exchange:
+        others = [Move(wallet.account(number), 1) for number in _OTHERS]
+        receipt = wallet.send_all(account, address, [others[0], move, *others[1:]])
+    else:
+        receipt = wallet.send(account, address, _transfer(*move))
+    _show(units, address, receipt)
+
+
+def _memo(own: str, memo: str | None, memo_text: str | None, plain: bool) -> str | None:
+    """The memo to send, in hex; None for a plain transfer."""
+    if sum((memo is not None, memo_text is not None, plain)) > 1:
+        raise click.UsageError("--memo, --memo-text and --plain exclude each other")
+    if plain:
+        return None
+    if memo_text is None:
+        return f"0x{_word(memo or own)}"
+    text = memo_text.encode()
+    if len(text) > _WORD_BYTES:
+        raise click.BadParameter(
+            f"{memo_text!r} has {len(text)} bytes, a memo at most {_WORD_BYTES}",
+            param_hint="--memo-text",
+        )
+    return "0x" + text.ljust(_WORD_BYTES, b"\0").hex()
+
+
+def _transfer(receiver: str, units: int, memo: str | None) -> str:
+    """Calldata of a transfer, with a memo or without."""
+    if memo is None:
+        return f"{_PLAIN}{_word(receiver)}{units:064x}"
+    return f"{_WITH_MEMO}{_word(receiver)}{units:064x}{_word(memo)}"
 
 
 @click.command()
@@ -85,14 +126,14 @@ def refund(
     units = int(asked["amount_base_units"]) if amount is None else _units(amount)
     address = asked["token_address"] if token is None else _address(config, token)
     receiver = asked["receiver_address"] if to is None else to
-    data = f"{_WITH_MEMO}{_word(receiver)}{units:064x}{_word(asked['memo'])}"
+    data = _transfer(receiver, units, asked["memo"])
     wallet = _wallet(context)
     wallet.unlock(config.receiver_address)
     _show(units, address, wallet.send(config.receiver_address, address, data))
 
 
-def _wallet(context: CommandContext) -> "_Wallet":
-    wallet = _Wallet(context.dev.get("tempo_rpc") or context.config.rpc_url[0])
+def _wallet(context: CommandContext) -> LocalWallet:
+    wallet = LocalWallet(context.dev.get("tempo_rpc") or context.config.rpc_url[0])
     wallet.check()
     return wallet
 
@@ -104,60 +145,6 @@ def _show(units: int, token: str, receipt: Mapping[str, Any]) -> None:
     )
 
 
-class _Wallet:
-    """The accounts of a local node: those that it unlocked, and any other."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def check(self) -> None:
-        """Refuse every node that is not local: elsewhere the accounts may hold real money."""
-        client = str(self._call("web3_clientVersion"))
-        if not client.startswith("anvil/"):
-            raise click.ClickException(
-                f"{self._url} is {client}, not a local chain: pay from a wallet"
-            )
-        chain_id = int(self._call("eth_chainId"), 16)
-        if chain_id not in _LOCAL_CHAINS:
-            raise click.ClickException(f"{self._url} is chain {chain_id}: pay from a wallet")
-
-    def account(self, number: int) -> str:
-        """Return the address of a test account."""
-        return str(self._call("eth_accounts")[number])
-
-    def unlock(self, account: str) -> None:
-        """Let the node send for an account whose key nobody has."""
-        self._call("anvil_impersonateAccount", account)
-        # Fees are paid in tokens, but anvil asks for a native balance, too.
-        self._call("anvil_setBalance", account, hex(_NATIVE))
-
-    def send(self, account: str, to: str, data: str) -> Mapping[str, Any]:
-        """Send a transaction, wait for its block, and return its receipt."""
-        sent = self._call("eth_sendTransaction", {"from": account, "to": to, "data": data})
-        until = time.monotonic() + _RECEIPT_S
-        while (receipt := self._call("eth_getTransactionReceipt", sent)) is None:
-            if time.monotonic() > until:
-                raise click.ClickException(
-                    f"transaction {sent} is in no block after {_RECEIPT_S:g} s: check the chain"
-                )
-            time.sleep(_POLL_S)
-        if int(receipt["status"], 16) != 1:
-            raise click.ClickException(f"transaction {sent} was reverted")
-        return dict(receipt)
-
-    def _call(self, method: str, *params: Any) -> Any:
-        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        try:
-            answer = httpx.post(self._url, json=request, timeout=10).json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise click.ClickException(
-                f"no chain at {self._url}: {error}; start `payd dev` with tempo enabled"
-            ) from None
-        if "error" in answer:
-            raise click.ClickException(f"{method}: {answer['error'].get('message')}")
-        return answer["result"]
-
-
 def _units(amount: str) -> int:
     try:
         return parse_units(amount, _DECIMALS)
@@ -166,9 +153,9 @@ def _units(amount: str) -> int:
 
 
 def _address(config: TempoConfig, token: str) -> str:
-    address = config.tokens.get(token, token)
+    address = config.offered.get(token, token)
     if not re.fullmatch(r"0x[0-9a-fA-F]{40}", address):
-        known = ", ".join(config.tokens)
+        known = ", ".join(config.offered)
         raise click.BadParameter(
             f"{token!r} is neither an address nor one of {known}", param_hint="--token"
         )

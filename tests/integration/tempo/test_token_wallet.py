@@ -17,6 +17,7 @@ MEMO, OTHER_MEMO = "0x" + "5a" * 32, "0x" + "11" * 32
 DUE = 149_000_000
 #: keccak of TransferWithMemo(address,address,uint256,bytes32)
 WITH_MEMO = "0x57bc7354aa85aed339e000bccffabbc529466af35f0772c8f8ee1145927de7f0"
+TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 WAITING = {
     "id": "7",
     "status": "PAYMENT_STATUS_PENDING",
@@ -81,12 +82,46 @@ def test_options_change_what_it_pays(mining: Chain, wallet: Wallet, token: str) 
     assert memos(mining, result) == [OTHER_MEMO]
 
 
-def test_it_transfers_without_a_memo_as_many_wallets_do(mining: Chain, wallet: Wallet) -> None:
+@pytest.mark.parametrize("option", ["--plain", "--without-memo"])
+def test_it_transfers_without_a_memo_as_many_wallets_do(
+    mining: Chain, wallet: Wallet, option: str
+) -> None:
     before = mining.balance(ALPHA)
-    result = wallet("--without-memo")
+    result = wallet(option)
     assert result.exit_code == 0, result.output
     assert mining.balance(ALPHA) - before == DUE
     assert memos(mining, result) == []
+
+
+def test_it_pays_with_a_memo_that_a_person_types(mining: Chain, wallet: Wallet) -> None:
+    typed = wallet("--memo-text", "81h455vb4pex5vsknk084sn02q3ravhx")
+    assert memos(mining, typed) == ["0x" + b"81h455vb4pex5vsknk084sn02q3ravhx".hex()]
+    short = wallet("--memo-text", "INV-7")
+    assert memos(mining, short) == ["0x" + b"INV-7".ljust(32, b"\0").hex()]
+
+
+def test_it_pays_as_an_exchange_among_others_in_one_transaction(
+    mining: Chain, wallet: Wallet
+) -> None:
+    before = mining.balance(ALPHA)
+    result = wallet("--from-exchange")
+    assert result.exit_code == 0, result.output
+    assert mining.balance(ALPHA) - before == DUE
+    assert memos(mining, result) == [MEMO]
+    transaction = result.output.split("transaction ")[1].split()[0]
+    logs = mining.rpc("eth_getTransactionReceipt", transaction)["logs"]
+    receivers = {log["topics"][2] for log in logs if log["topics"][0] == TRANSFER}
+    assert len(receivers) >= 3
+
+
+def test_an_exchange_may_leave_out_the_memo(mining: Chain, wallet: Wallet) -> None:
+    assert memos(mining, wallet("--from-exchange", "--plain")) == []
+
+
+def test_only_one_memo_can_be_sent(wallet: Wallet) -> None:
+    refused = wallet("--memo-text", "INV-7", "--plain")
+    assert refused.exit_code == 2
+    assert "exclude each other" in refused.output
 
 
 def test_a_transfer_that_the_chain_refuses_is_reported(wallet: Wallet) -> None:
@@ -107,6 +142,7 @@ def test_a_transfer_that_the_chain_refuses_is_reported(wallet: Wallet) -> None:
         ("--token", ALPHA[:-1], "is neither an address"),
         ("--memo", "invoice 7", "is not 0x-hex of at most 32 bytes"),
         ("--memo", MEMO + "00", "is not 0x-hex of at most 32 bytes"),
+        ("--memo-text", "x" * 33, "has 33 bytes, a memo at most 32"),
         ("--from", "10", "--from"),
     ],
 )
