@@ -45,7 +45,7 @@ from tempo_provider.receivers import why_not_a_receiver
 from tempo_provider.refund_memo import refund_memo_of
 from tempo_provider.rpc import Endpoint, RpcError, Unreadable
 from tempo_provider.slices import read_point
-from tempo_provider.tokens import Tokens, read_balance
+from tempo_provider.tokens import Tokens, read_balances
 from tempo_provider.transfers import UnreadableLog, amount_of, memo_in
 from tempo_provider.watcher import Watcher
 from tempo_provider.witnesses import Witnesses
@@ -233,26 +233,22 @@ class TempoProvider:
     async def holdings(self, cursor: str) -> Sequence[Holding]:
         """Read the balances of our accounts at the end of the cursor's block."""
         at = cursor_of(cursor)
-        balances = {
-            (one.account, one.token): await self._balance(one.token, one.account, at.point.number)
-            for one in at.openings
-        }
+        pairs = [(one.account, one.token) for one in at.openings]
+        read = partial(read_balances, pairs=pairs, block=at.point.number)
+        try:
+            units = await self._witnesses.agree(read)
+        except RpcError as error:
+            raise NotAttempted(f"the chain cannot be read: {error}") from None
+        balances = dict(zip(pairs, units, strict=True))
         return [
             Holding(
                 asset=token,
                 opening=sum(one.units for one in at.openings if one.token == token),
-                balance=sum(units for (_, of), units in balances.items() if of == token),
+                balance=sum(held for (_, of), held in balances.items() if of == token),
                 at=f"block {at.point.number} {at.point.hash}",
             )
             for token in sorted(at.tokens)
         ]
-
-    async def _balance(self, token: str, account: str, block: int) -> int:
-        read = partial(read_balance, token=token, account=account, block=block)
-        try:
-            return await self._witnesses.agree(read)
-        except RpcError as error:
-            raise NotAttempted(f"the chain cannot be read: {error}") from None
 
     async def _require_watched(self, receiver: str, token: str) -> None:
         """Wait until the watch covers the pair: earlier transfers would never be seen."""

@@ -34,6 +34,10 @@ class Unavailable(RpcError):
     """The endpoint is unreachable, too slow, overloaded or paused."""
 
 
+class Paused(Unavailable):
+    """The endpoint has limited our requests, and is left alone for now."""
+
+
 class Unreadable(RpcError):
     """The endpoint sent an invalid or inconsistent response."""
 
@@ -166,12 +170,12 @@ class Endpoint:
             return RangeTooLarge(text, suggested_length(str(message)))
         if code in _RATE_LIMITED or is_too_often(str(message)):
             self.budget.refused({}, trio.current_time(), self._clock.now())
-            return Unavailable(text)
+            return Paused(text)
         return Refused(text)
 
     async def _post(self, document: object) -> Any:
         if self.is_resting:
-            raise Unavailable(f"{self.name}: paused after a rate limit")
+            raise Paused(f"{self.name}: paused after a rate limit")
         self._posts += 1
         try:
             with trio.fail_after(self._timeout_s):
@@ -193,7 +197,7 @@ class Endpoint:
         self.budget.answered(response.headers, time, now)
         if status in (402, 429):
             rest_s = self.budget.refused(response.headers, time, now)
-            raise Unavailable(f"{self.name}: HTTP {status}, paused for {rest_s:g} s")
+            raise Paused(f"{self.name}: HTTP {status}, paused for {rest_s:g} s")
         # Some servers send JSON-RPC errors with status 400.
         if status >= 500 or status in (401, 403, 404):
             raise Unavailable(f"{self.name}: HTTP {status}")

@@ -35,19 +35,29 @@ _STATE = (DECIMALS_OF, CURRENCY_OF, PAUSED, TRANSFER_POLICY_ID)
 _ALLOWS_ALL = 1
 
 
-async def read_balance(endpoint: Endpoint, token: str, account: str, block: int) -> int:
-    """Balance of `account` in base units of `token` at the end of a block. Raises RpcError.
+async def read_balances(
+    endpoint: Endpoint, pairs: Sequence[tuple[str, str]], block: int
+) -> Sequence[int]:
+    """Balances of pairs of account and token at the end of a block, in base units.
 
-    Of a token that does not exist nobody has any: a network's token may be created later.
+    Of a token that does not exist nobody has any: a network's token may be created later. Raises
+    RpcError.
     """
     calls = [
-        IS_TIP20.call(FACTORY, token, block=hex(block)),
-        BALANCE_OF.call(token, account, block=hex(block)),
+        call
+        for account, token in pairs
+        for call in (
+            IS_TIP20.call(FACTORY, token, block=hex(block)),
+            BALANCE_OF.call(token, account, block=hex(block)),
+        )
     ]
-    exists, balance = await endpoint.attempt(calls)
-    if not _read(endpoint, IS_TIP20, exists, token):
-        return 0
-    return int(_read(endpoint, BALANCE_OF, balance, token))
+    answers = await endpoint.attempt(calls)
+    return [
+        int(_read(endpoint, BALANCE_OF, balance, token))
+        if _read(endpoint, IS_TIP20, exists, token)
+        else 0
+        for (_, token), exists, balance in zip(pairs, answers[::2], answers[1::2], strict=True)
+    ]
 
 
 @attrs.frozen(kw_only=True)

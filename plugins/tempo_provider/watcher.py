@@ -16,9 +16,9 @@ from payd.plugins import Clock, Logger, Metrics, Observation, Outflow, Sink, Wat
 from tempo_provider.config import TempoConfig
 from tempo_provider.cursor import Cursor, Opening, Point, cursor_of
 from tempo_provider.ranges import RangeLength
-from tempo_provider.rpc import Endpoint, RangeTooLarge, RpcError
+from tempo_provider.rpc import Endpoint, Paused, RangeTooLarge, RpcError
 from tempo_provider.slices import Slice, Watched, read_ahead, read_point, read_slice
-from tempo_provider.tokens import read_balance
+from tempo_provider.tokens import read_balances
 from tempo_provider.transfers import Blocked, Transfer, books_of, held_of
 from tempo_provider.witnesses import Witnesses
 
@@ -95,7 +95,7 @@ class Watcher:
     def _complain(self, error: RpcError) -> None:
         if isinstance(error, RangeTooLarge):
             self._range.shorten(error.suggestion)
-        elif self._range.length > 1:
+        elif self._range.length > 1 and not isinstance(error, Paused):
             # The range may have been too long to be answered in time.
             self._range.shorten(None)
         self._log.warning("chain_unread", error=str(error), range_blocks=self._range.length)
@@ -126,7 +126,7 @@ class Watcher:
             )
         missing = cursor.missing([config.receiver_address], config.watched)
         if missing:
-            openings = [await self._open(cursor.point, *pair) for pair in missing]
+            openings = await self._open(cursor.point, missing)
             cursor = attrs.evolve(cursor, openings=(*cursor.openings, *openings))
             await sink.put((), cursor=cursor.dumps())
             self._log.info("watch_opened", block=cursor.point.number, pairs=len(missing))
@@ -138,10 +138,14 @@ class Watcher:
             number = self._witnesses.final(await self._witnesses.heads())
         return await self._witnesses.agree(partial(read_point, number=number))
 
-    async def _open(self, point: Point, account: str, token: str) -> Opening:
-        read = partial(read_balance, token=token, account=account, block=point.number)
-        units = await self._witnesses.agree(read)
-        return Opening(account=account, token=token, block=point.number, units=units)
+    async def _open(self, point: Point, pairs: Sequence[tuple[str, str]]) -> list[Opening]:
+        read = partial(read_balances, pairs=pairs, block=point.number)
+        return [
+            Opening(account=account, token=token, block=point.number, units=units)
+            for (account, token), units in zip(
+                pairs, await self._witnesses.agree(read), strict=True
+            )
+        ]
 
     # -- one step ----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import trio
 
 from payd.plugins import Logger, Metrics
 from tempo_provider.cursor import Point
-from tempo_provider.rpc import Endpoint, RangeTooLarge, RpcError, Unavailable, Unreadable
+from tempo_provider.rpc import Endpoint, Paused, RangeTooLarge, RpcError, Unavailable, Unreadable
 from tempo_provider.slices import Ahead, Slice, read_head
 
 T = TypeVar("T")
@@ -184,4 +184,7 @@ def _too_few(asked: "Sequence[_Asked[T]]", quorum: int) -> RpcError:
             return error
     why = "; ".join(map(str, errors)) or "too few endpoints have the block"
     text = f"{len(asked) - len(errors)} of {quorum} endpoints answered: {why}"
-    return Unreadable(text) if any(isinstance(e, Unreadable) for e in errors) else Unavailable(text)
+    if any(isinstance(error, Unreadable) for error in errors):
+        return Unreadable(text)
+    is_paused = any(isinstance(error, Paused) for error in errors)
+    return Paused(text) if is_paused else Unavailable(text)
