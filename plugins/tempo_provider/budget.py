@@ -68,14 +68,22 @@ class Budget:
         return rest_s
 
     def interval_s(self, time: float) -> float:
+        """Seconds between requests that what is left of the limit allows; 0 without a limit."""
+        left_s = self._reset_time - time
+        if self.limit is None or left_s <= 0:
+            return self.usual_interval_s()
+        usable = self.remaining - _reserve(self.limit)
+        return left_s / usable if usable > 0 else left_s
+
+    def usual_interval_s(self) -> float:
         """Seconds between requests that the limit allows for long; 0 without a known limit."""
         if self.limit is None:
             return self._learned_s
-        reserve = max(1, round(self.limit * _RESERVED))
-        left_s, usable = self._reset_time - time, self.remaining - reserve
-        if left_s <= 0:
-            left_s, usable = self._window_s, self.limit - reserve
-        return left_s / usable if usable > 0 else left_s
+        return self._window_s / max(1, self.limit - _reserve(self.limit))
+
+
+def _reserve(limit: int) -> int:
+    return max(1, round(limit * _RESERVED))
 
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:

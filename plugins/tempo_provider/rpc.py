@@ -130,13 +130,14 @@ class Endpoint:
         ]
         # Send a single request without a list: some servers do not support batches.
         is_single = len(requests) == 1
+        status, body = await self._post(requests[0] if is_single else requests)
         try:
-            answer = await self._post(requests[0] if is_single else requests)
-        except _NoJson as error:
-            if error.status >= 400 and not is_single:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            if status >= 400 and not is_single:
                 raise _NoBatch from None
             raise Unreadable(f"{self.name}: not JSON") from None
-        if isinstance(answer, dict) and not is_single and _is_about_batches(answer):
+        if isinstance(answer, dict) and not is_single and _refuses_lists(status, answer):
             raise _NoBatch
         answers = [answer] if is_single or isinstance(answer, dict) else answer
         return self._results(answers, len(requests))
@@ -173,7 +174,8 @@ class Endpoint:
             return Paused(text)
         return Refused(text)
 
-    async def _post(self, document: object) -> Any:
+    async def _post(self, document: object) -> tuple[int, bytes]:
+        """Send a document; return the HTTP status and the body. Raises RpcError."""
         if self.is_resting:
             raise Paused(f"{self.name}: paused after a rate limit")
         self._posts += 1
@@ -187,10 +189,7 @@ class Endpoint:
             raise Unavailable(f"{self.name}: {type(error).__name__}") from None
         except trio.TooSlowError:
             raise Unavailable(f"{self.name}: no response in {self._timeout_s:g} s") from None
-        try:
-            return json.loads(body)
-        except (ValueError, RecursionError):
-            raise _NoJson(response.status_code) from None
+        return response.status_code, body
 
     def _check(self, response: httpx.Response) -> None:
         status, now, time = response.status_code, self._clock.now(), trio.current_time()
@@ -215,19 +214,12 @@ class Endpoint:
         return bytes(body)
 
 
-class _NoJson(Exception):
-    """The body is not JSON."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
-def _is_about_batches(answer: Mapping[str, Any]) -> bool:
-    """Whether one error answers a list of requests, because it is a list."""
+def _refuses_lists(status: int, answer: Mapping[str, Any]) -> bool:
+    """Whether one answer to a list of requests refuses it because it is a list."""
     error = answer.get("error")
-    if not isinstance(error, dict):
+    code, text = (
+        (error.get("code"), str(error.get("message"))) if isinstance(error, dict) else (0, "")
+    )
+    if code in _RATE_LIMITED or is_too_often(text):
         return False
-    text = str(error.get("message"))
-    is_refused = error.get("code") in _INVALID_REQUEST or "batch" in text.lower()
-    return is_refused and error.get("code") not in _RATE_LIMITED and not is_too_often(text)
+    return status >= 400 or code in _INVALID_REQUEST or "batch" in text.lower()

@@ -172,8 +172,7 @@ def _watch(
     """How far the watch of the daemon is, how often it asks, and what that means for a payment."""
     poll_s = figures.get("payd_tempo_poll_interval_seconds")
     if poll_s is None:
-        now = trio.current_time()
-        allowed = sorted(one.budget.interval_s(now) for one in endpoints)[config.quorum - 1]
+        allowed = sorted(one.budget.usual_interval_s() for one in endpoints)[config.quorum - 1]
         poll_s = max(config.poll_interval_s, allowed)
     return {
         "watch_block": figures.get("payd_tempo_cursor_block"),

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 #: The usual poll of two seconds, and timeouts that a busy machine does not reach.
 USUAL = {"poll_interval_s": 2.0, "request_timeout_s": 60}
 #: Payments, and the seconds between two of them.
-PAYMENTS, APART_S = 20, 31.0
+PAYMENTS, APART_S = 8, 31.0
 
 
 @pytest.fixture
@@ -31,19 +31,17 @@ def sink() -> MemorySink:
     return MemorySink()
 
 
-async def sells(chain: ScriptedChain, watch: Watch) -> list[float]:
-    """Ten minutes with a payment now and then; the seconds that each took to be read."""
-    took = []
+async def sells(chain: ScriptedChain, watch: Watch) -> None:
+    """Four minutes with a payment now and then, each of which is read."""
+    await watch.sink.reaches(3)
     for number in range(1, PAYMENTS + 1):
         paid_at = trio.current_time()
         pay(chain, number)
         chain.settle(2)
         await watch.sink.until(partial(_has_read, watch.sink, number))
-        took.append(trio.current_time() - paid_at)
         await trio.sleep_until(paid_at + APART_S)
         chain.settle(50)
     await reads_all(watch, chain, *range(1, PAYMENTS + 1))
-    return took
 
 
 def _has_read(sink: MemorySink, amount: int) -> bool:
@@ -57,7 +55,6 @@ async def test_twenty_requests_a_minute_are_enough_and_are_never_exceeded(
         node.limit = Limit(requests=20)
         async with watching([node], sink, **USUAL) as watch:
             await sells(chain, watch)
-            assert watch.figures.gauges["poll_interval_seconds"] > 2.5
         assert node.refused == 0
 
 
@@ -134,6 +131,7 @@ REFUSED = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Invalid
 NO_LISTS = {
     "HTTP 400": Says(status=400, body=b"bad request"),
     "HTTP 400 with JSON": Says(status=400, body=REFUSED),
+    "HTTP 400 without a word": Says(status=400),
     "HTTP 405": Says(status=405, body=b""),
     "an invalid request": Says(body=REFUSED),
     "by name": Says(
