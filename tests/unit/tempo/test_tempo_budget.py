@@ -126,7 +126,7 @@ def test_without_any_word_it_rests_longer_after_each_refusal() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-5", "soon", "9" * 400, "Mon, 21 Sep 2026 12:00:00 GMT"])
-def test_whatever_it_is_told_it_rests_a_while_and_not_for_ever(text: str) -> None:
+def test_any_delay_leads_to_a_rest_with_an_end(text: str) -> None:
     assert 1 <= Budget().refused({"retry-after": text}, 100.0, NOW) <= REST_MAX_S
 
 
@@ -153,7 +153,7 @@ def test_a_limit_that_is_gone_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("limit", [2, 5, 20, 100])
-def test_whoever_keeps_the_pace_is_never_refused(limit: int) -> None:
+def test_the_pace_never_leads_to_a_refusal(limit: int) -> None:
     """An hour with fixed windows of a minute, beginning in the middle of one."""
     time, window, used, budget = 35.0, 0, 0, Budget()
     for _ in range(60 * limit):
