@@ -6,6 +6,7 @@ import attrs
 from support.memory import MemoryPublisher
 from unit.service.world import World
 
+from payd.adapters.postgres.outbox import RETRY_IN
 from payd.domain.payment import Status
 from payd.ports import OutboxRow, PublishError
 from payd.service.publish import Publish
@@ -33,6 +34,8 @@ async def test_an_event_that_the_stream_did_not_take_waits_and_is_tried_again(
     assert isinstance(errors[row.id], PublishError)
     assert (await world.outbox.depth())[0] == 1
     world.publisher.is_away = False
+    assert await world.publish_pass() == 0, "it is not tried again at once"
+    a_moment_later(world)
     assert await world.events() == ["payment.completed"]
     assert await world.outbox.depth() == (0, 0.0)
 
@@ -44,6 +47,7 @@ async def test_events_pile_up_while_the_stream_is_away_and_none_is_lost(world: W
         await world.cancel(payment)
     for _ in range(3):
         assert await world.publish_pass() == 5
+        a_moment_later(world)
 
     world.publisher.is_away = False
 
@@ -67,6 +71,7 @@ async def test_a_failure_of_the_first_event_does_not_let_the_second_pass(world: 
     world.publisher.is_away = True
     await world.publish_pass()
     world.publisher.is_away = False
+    a_moment_later(world)
 
     assert await world.events() == ["payment.canceled", "payment.attention"]
 
@@ -100,6 +105,7 @@ async def test_an_acknowledgement_that_got_lost_sends_the_same_event_again(world
 
     world.publish = _publish_through(world, take_it_and_lose_the_ack)
     await world.publish_pass()
+    a_moment_later(world)
     await world.publish_pass()
 
     first, again = world.publisher.published
@@ -117,6 +123,11 @@ async def test_an_event_whose_daemon_died_is_published_when_its_lease_ends(world
 
 
 # -- words for the above ---------------------------------------------------------------------
+
+
+def a_moment_later(world: World) -> None:
+    """When an event that the stream did not take is due again."""
+    world.clock.move(seconds=RETRY_IN.total_seconds())
 
 
 async def _paid_after_cancel(world: World) -> None:

@@ -271,6 +271,8 @@ def test_every_setting_is_described_and_has_a_variable_of_its_own() -> None:
 def test_a_variable_is_the_contracts_or_says_its_key() -> None:
     named = {*CONTRACT_VARIABLES, *TLS, *VAULT, "DB_PASSWORD_FILE", "REDIS_PASSWORD_FILE"}
     named |= {"NATS_ACCOUNT_SIGNING_SEED", "NATS_ACCOUNT_SIGNING_SEED_FILE"}
+    # OpenTelemetry's own names, which operators already set for other programs.
+    named |= {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME"}
     for setting in SETTINGS:
         said = "PAYD_" + setting.key.upper().replace(".", "_")
         assert setting.env in {said, *named} or setting.env.startswith("NAME_")
