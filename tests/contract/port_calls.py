@@ -294,20 +294,21 @@ async def recount(side: Side, provider: str) -> Any:
 # -- outbox ----------------------------------------------------------------------------------------
 
 
-async def claim_events(side: Side, limit: int, lease_s: float) -> Any:
-    rows = await side.stores.outbox.claim(limit, lease_s)
+async def claim_events(side: Side, lease_s: float) -> Any:
+    """Without a limit: events of different payments that one statement wrote have no order."""
+    rows = await side.stores.outbox.claim(10, lease_s)
     side.outbox |= {row.event_id: row for row in rows}
-    return [attrs.evolve(row, id=0) for row in rows]
+    return sorted((attrs.evolve(row, id=0) for row in rows), key=lambda row: row.event_id)
 
 
 async def mark_published(side: Side, write: Any, every: int) -> None:
-    ids = [row.id for row in side.outbox.values()][::every]
+    ids = [row.id for _, row in sorted(side.outbox.items())][::every]
     if ids:
         await write(partial(side.stores.outbox.mark_published, ids))
 
 
 async def release(side: Side, write: Any, every: int) -> None:
-    ids = [row.id for row in side.outbox.values()][::every]
+    ids = [row.id for _, row in sorted(side.outbox.items())][::every]
     if ids:
         await write(partial(side.stores.outbox.release, dict.fromkeys(ids, "no answer")))
 
