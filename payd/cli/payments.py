@@ -117,6 +117,7 @@ def quote(
 @click.option("--metadata", multiple=True, metavar="KEY=VALUE", help="Stored with the payment.")
 @click.option("--return-url", help="Return URL after paying; a sample page by default.")
 @click.option("--cancel-url", help="Return URL after cancelling; a sample page by default.")
+@click.option("--open", "opens_page", is_flag=True, help="Open the payment's page in a browser.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for the result.")
 @click.option(
     "--timeout",
@@ -140,6 +141,7 @@ def pay(  # noqa: PLR0913 - one parameter an option
     metadata: Sequence[str],
     return_url: str | None,
     cancel_url: str | None,
+    opens_page: bool,
     wait: bool,
     timeout_s: float,
     as_json: bool,
@@ -172,6 +174,8 @@ def pay(  # noqa: PLR0913 - one parameter an option
             raise
         if not as_json:
             _show_offer(render.message_json(payment.message), found)
+        if opens_page:
+            _open_page(payment.page_url)
         return await _until_ended(client, payment, timeout_s, as_json) if wait else payment
 
     answer = run(found, start_and_wait, as_json)
@@ -250,6 +254,15 @@ async def _until_ended(
             shown = payment.status
             click.echo(f"→ {render.status(f'PAYMENT_STATUS_{shown.value}')}")
     return payment
+
+
+def _open_page(url: str) -> None:
+    import webbrowser
+
+    if not url:
+        click.echo("no page: payd has no http.public_url; `payd doctor` says what to set", err=True)
+    elif not webbrowser.open(url):
+        click.echo(f"no browser here; the payment's page is {url}", err=True)
 
 
 def _show_offer(document: dict[str, Any], target: Target) -> None:

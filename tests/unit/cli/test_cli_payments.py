@@ -12,6 +12,7 @@ from unit.cli.scripted_daemon import ITEM, PAYMENT_ID, ScriptedDaemon, a_payment
 
 from payd.domain import errors
 
+PAGE = "https://pay.example.com/pay/sealed"
 PAY = ("pay", "--item", ITEM, "--method", "mock")
 
 
@@ -55,6 +56,42 @@ def test_pay_that_need_not_wait_asks_once_and_is_good(
     result = payd(*PAY, "--no-wait")
     assert result.returncode == 0
     assert [asked.method for asked in daemon.asked] == ["InitiatePayment"]
+
+
+def test_pay_opens_the_page_in_the_browser(
+    payd: Process, daemon: ScriptedDaemon, tmp_path: Path
+) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    daemon.answer(with_page())
+    result = payd(*PAY, "--no-wait", "--open", BROWSER=f"{browser} %s")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "opened").read_text().strip() == PAGE
+    assert PAGE not in result.stderr
+
+
+def test_without_a_browser_pay_prints_where_the_page_is(
+    payd: Process, daemon: ScriptedDaemon
+) -> None:
+    daemon.answer(with_page())
+    result = payd(*PAY, "--no-wait", "--open", "--json", BROWSER="/nowhere %s", PATH="")
+    assert result.returncode == 0
+    assert result.stderr == f"no browser here; the payment's page is {PAGE}\n"
+    assert json.loads(result.stdout)["page_url"] == PAGE
+
+
+def test_pay_says_that_payd_serves_no_pages(payd: Process, daemon: ScriptedDaemon) -> None:
+    daemon.answer(a_payment("PENDING"))
+    result = payd(*PAY, "--no-wait", "--open")
+    assert result.returncode == 0
+    assert "payd has no http.public_url" in result.stderr
+
+
+def with_page() -> pb.Payment:
+    payment = a_payment("PENDING")
+    payment.page_url = PAGE
+    return payment
 
 
 def test_pay_sends_what_was_typed(payd: Process, daemon: ScriptedDaemon) -> None:
