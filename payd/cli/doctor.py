@@ -42,6 +42,7 @@ def doctor(as_json: bool, state_dir: Path | None, **target: Any) -> None:
         config, found = trio.run(_vault, config)
         findings.append(found)
     findings += _local(config)
+    findings.append(pages_finding(config))
     findings += ask_readiness(config)
     findings += trio.run(_remote, config, *_grpc(config, dev, **target))
     if as_json:
@@ -90,6 +91,27 @@ def _local(config: Any) -> Iterator[Finding]:
         yield Finding("certificates", False, str(error))
     else:
         yield _certificates(files.cert, files.key, files.ca)
+
+
+def pages_finding(config: Any) -> Finding:
+    """Say where payment pages are, or what they need; without them payd works all the same."""
+    url, key = config.http.public_url, config.http.page_key
+    missing = [] if key else [how_to_add(config, "page_key", "PAYD_HTTP_PAGE_KEY_FILE")]
+    if url and key:
+        return Finding("payment pages", True, f"at {url}")
+    if not url:
+        missing.append("set PAYD_HTTP_PUBLIC_URL to the URL under which customers reach HTTP_PORT")
+    # A host with a public URL was meant to have pages.
+    return Finding("payment pages", not url, f"none: {', and '.join(missing)}")
+
+
+def how_to_add(config: Any, name: str, variable: str) -> str:
+    """Return the command that makes a key where this host has its other secrets."""
+    if config.vault.addr is not None:
+        return f'run `vault kv patch {config.vault.secret_path} {name}="$(openssl rand -hex 32)"`'
+    password = config.database.password_file
+    file = password.parent / name if password else Path("secrets") / name
+    return f"run `(umask 077; openssl rand -hex 32 > {file})` and set {variable}={file}"
 
 
 def _certificates(cert: Path, key: Path, ca: Path) -> Finding:
@@ -240,8 +262,8 @@ async def _audit_trail(config: Any) -> list[Finding]:
     from payd.domain.errors import StoreUnavailable
 
     if audit_key(config) is None:
-        what = "is unsigned: set audit.signing_key (openssl rand -hex 32); see docs/audit.md"
-        return [Finding("audit trail", True, what)]
+        how = how_to_add(config, "audit_signing_key", "PAYD_AUDIT_SIGNING_KEY_FILE")
+        return [Finding("audit trail", True, f"is unsigned, for want of a key: {how}")]
     database = Database(database_settings(config))
     try:
         newest = await bridge.aio(PostgresAuditChain(database).newest_checkpoint)

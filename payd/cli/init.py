@@ -45,6 +45,9 @@ METRICS_PORT=9086
 
 PAYD_PAYMENTS_QUOTE_KEY_FILE={folder}/secrets/quote_key
 PAYD_AUDIT_SIGNING_KEY_FILE={folder}/secrets/audit_signing_key
+PAYD_HTTP_PAGE_KEY_FILE={folder}/secrets/page_key
+# Payment pages: the URL under which customers reach HTTP_PORT, through a proxy with TLS.
+{pages}
 
 # For `payd pay`, `payd refund` and the other commands that call the daemon.
 PAYD_TARGET={host}:50051
@@ -54,6 +57,8 @@ PAYD_CLIENT_KEY={folder}/pki/{app}.key
 PAYD_OPERATOR_CERT={folder}/pki/{operator}.crt
 PAYD_OPERATOR_KEY={folder}/pki/{operator}.key
 """
+
+_NO_PAGES = "# PAYD_HTTP_PUBLIC_URL=https://pay.example.com"
 
 _PRICES = """\
 # The price of each product, in whole minor units (cents) of its currency:
@@ -131,6 +136,10 @@ class CommonName(click.ParamType[str]):
     type=CommonName(),
     help="Common name of an operator, one for each person; repeatable.",
 )
+@click.option(
+    "--public-url",
+    help="URL under which customers reach payd, for payment pages: https://pay.example.com.",
+)
 def init(
     folder: Path, hosts: Sequence[str], apps: Sequence[str], operators: Sequence[str], **more: Any
 ) -> None:
@@ -166,7 +175,7 @@ def init(
 def _expected(folder: Path) -> Iterator[Path]:
     for name in ("database.sql", "payd.env", "pricing.yaml"):
         yield folder / name
-    for name in ("db_password", "quote_key", "audit_signing_key"):
+    for name in ("db_password", "quote_key", "audit_signing_key", "page_key"):
         yield folder / "secrets" / name
 
 
@@ -176,6 +185,7 @@ def _secrets(folder: Path) -> Iterator[Path]:
         "db_password": secrets.token_urlsafe(_PASSWORD_BYTES),
         "quote_key": secrets.token_hex(_KEY_BYTES),
         "audit_signing_key": secrets.token_hex(_KEY_BYTES),
+        "page_key": secrets.token_hex(_KEY_BYTES),
     }
     for name, value in made.items():
         yield from _write(folder / "secrets" / name, value, mode=0o600)
@@ -201,6 +211,7 @@ def _texts(
         "operators": ",".join(operators),
         "app": apps[0],
         "operator": operators[0],
+        "pages": f"PAYD_HTTP_PUBLIC_URL={more['public_url']}" if more["public_url"] else _NO_PAGES,
     }
     yield from _write(folder / "database.sql", _DATABASE.format(**values), mode=0o600)
     yield from _write(folder / "payd.env", _ENVIRONMENT.format(**values), mode=0o644)

@@ -251,6 +251,14 @@ def test_quotes_hold_their_price_unless_an_operator_does_without_the_key() -> No
         assert services["payd"]["environment"][name] == file
 
 
+@pytest.mark.parametrize("name", ["PAYD_HTTP_PAGE_KEY_FILE", "PAYD_AUDIT_SIGNING_KEY_FILE"])
+def test_keys_of_later_versions_are_read_where_an_operator_says_so(name: str) -> None:
+    """An installation that has not got the file starts without it."""
+    for said, file in (({}, ""), ({name: "/run/secrets/key"}, "/run/secrets/key")):
+        services = read_composition(COMPOSE, PAYD_TLS="internal", **said)["services"]
+        assert services["payd"]["environment"][name] == file
+
+
 def test_without_vault_no_variable_of_vault_is_set() -> None:
     """Some of them alone would be a mistake in the configuration."""
     given = read_composition(COMPOSE, PAYD_TLS="internal")["services"]["payd"]["environment"]

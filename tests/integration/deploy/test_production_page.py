@@ -141,4 +141,6 @@ async def test_it_ends_with_a_paid_payment(tmp_path: Path, programs: str, secret
     assert done.returncode == 0, done.stdout + (log.read_text() if log.exists() else "")
     assert "COMPLETED" in done.stdout
     assert "✗" not in done.stdout
+    assert re.search("✓ payment pages +at https://pay.example.com", done.stdout)
+    assert re.search("✓ audit trail +checkpoint of", done.stdout)
     assert (home / "payd" / "secrets" / "db_password").exists() is (secrets == "in files")

@@ -53,7 +53,7 @@ def test_a_unit_is_exposed_no_more_than_it_must_be(systemd_analyze: str, unit: P
     [
         "payd.service",
         "payd@.service",
-        *(f"payd.service.d/{n}.conf" for n in ("vault", "files-in-place")),
+        *(f"payd.service.d/{n}.conf" for n in ("vault", "files-in-place", "pages-and-audit")),
     ],
 )
 def test_every_variable_of_a_unit_is_one_that_payd_knows(file: str) -> None:
@@ -87,6 +87,15 @@ def test_with_vault_no_secret_that_payd_needs_at_the_start_is_read_from_a_file()
     given = (UNITS / "payd.service.d" / "vault.conf").read_text().splitlines()
     for name in ("DB_PASSWORD_FILE", "PAYD_PAYMENTS_QUOTE_KEY_FILE"):
         assert f"Environment={name}=" in given
+
+
+def test_keys_of_later_versions_are_read_where_a_drop_in_says_so() -> None:
+    """A unit that is replaced in an upgrade still starts without their files."""
+    names = ("PAYD_HTTP_PAGE_KEY_FILE", "PAYD_AUDIT_SIGNING_KEY_FILE")
+    drop_in = (UNITS / "payd.service.d" / "pages-and-audit.conf").read_text()
+    for name, file in zip(names, ("page_key", "audit_signing_key"), strict=True):
+        assert f"Environment={name}=%d/secrets_{file}" in drop_in.splitlines()
+        assert name not in (UNITS / "payd.service").read_text()
 
 
 def test_one_of_several_differs_from_the_only_one_by_its_name_and_its_file_alone() -> None:

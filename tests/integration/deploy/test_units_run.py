@@ -136,6 +136,20 @@ def test_a_host_may_do_without_a_key_for_quotes(host: Host) -> None:
         assert not host.quotes()
 
 
+def test_with_a_drop_in_the_keys_of_pages_and_of_the_audit_trail_are_read(host: Host) -> None:
+    drop_ins = host.units.system / "payd.service.d"
+    shutil.copy(UNITS / "payd.service.d" / "pages-and-audit.conf", drop_ins)
+    for name in ("page_key", "audit_signing_key"):
+        (host.payd / "secrets" / name).write_text("5e" * 32)
+        (host.payd / "secrets" / name).chmod(0o400)
+    host.set(PAYD_HTTP_PUBLIC_URL="https://pay.example.com")
+    with booted(host.units):
+        assert not (host.units.folder / "result" / "failed").exists(), host.units.log()
+        with Client(host.grpc, host.place.pki, "client") as client:
+            page = client.initiate().page_url
+    assert page.startswith("https://pay.example.com/pay/")
+
+
 def test_with_the_drop_in_the_secrets_come_from_vault(host: Host) -> None:
     drop_ins = host.units.system / "payd.service.d"
     shutil.copy(UNITS / "payd.service.d" / "vault.conf", drop_ins)

@@ -12,10 +12,15 @@ from unit.cli.conftest import Process
 from unit.cli.scripted_daemon import ScriptedDaemon, on_plain_asyncio
 
 from payd.cli.ask_daemon import ClientFiles, Finding, ask_grpc
-from payd.cli.doctor import _certificates, audit_finding
+from payd.cli.doctor import _certificates, audit_finding, how_to_add, pages_finding
+from payd.config import Config
+from payd.config.tree import Pricing
 from payd.dev.pki import ensure_pki
+from payd.telemetry import Secret
 
 LIFE = timedelta(days=365)
+URL = "https://pay.example.com"
+KEYS = (Secret("k" * 32),)
 NAMES = ("server.crt", "server.key", "ca.crt")
 
 
@@ -88,6 +93,43 @@ def test_an_old_checkpoint_of_the_audit_trail_is_a_finding(
     assert (finding.ok, said in finding.detail) == (ok, True)
 
 
+def settings(
+    url: str | None = None, keys: tuple[Secret, ...] | None = None, vault: str | None = None
+) -> Config:
+    """A host whose password is in a file; with payment pages or a vault where a test says so."""
+    config = Config(pricing=Pricing(file=Path("pricing.yaml")))
+    changed = {
+        "http": config.http.model_copy(update={"public_url": url, "page_key": keys}),
+        "database": config.database.model_copy(update={"password_file": Path("/s/db_password")}),
+        "vault": config.vault.model_copy(update={"addr": vault, "secret_path": "secret/payd"}),
+    }
+    return config.model_copy(update=changed)
+
+
+@pytest.mark.parametrize(
+    ("url", "keys", "ok", "said"),
+    [
+        (URL, KEYS, True, f"at {URL}"),
+        (None, KEYS, True, "none: set PAYD_HTTP_PUBLIC_URL"),
+        (None, None, True, "set PAYD_HTTP_PAGE_KEY_FILE=/s/page_key, and set PAYD_HTTP_PUBLIC_URL"),
+        (URL, None, False, "set PAYD_HTTP_PAGE_KEY_FILE=/s/page_key"),
+    ],
+)
+def test_what_payment_pages_need_is_named(
+    url: str | None, keys: tuple[Secret, ...] | None, ok: bool, said: str
+) -> None:
+    finding = pages_finding(settings(url, keys))
+    assert (finding.ok, said in finding.detail) == (ok, True), finding
+
+
+def test_a_missing_key_is_added_where_the_other_secrets_are() -> None:
+    name, variable = "audit_signing_key", "PAYD_AUDIT_SIGNING_KEY_FILE"
+    assert "openssl rand -hex 32 > /s/audit_signing_key" in how_to_add(settings(), name, variable)
+    in_vault = how_to_add(settings(vault="https://vault"), name, variable)
+    assert "vault kv patch secret/payd audit_signing_key=" in in_vault
+    assert "FILE" not in in_vault
+
+
 def test_everything_down_is_reported_line_by_line_and_ends_with_1(
     process: Process, own: Path, tmp_path: Path
 ) -> None:
@@ -122,6 +164,7 @@ def test_everything_down_is_reported_line_by_line_and_ends_with_1(
         "daemon": False,
         "gRPC": False,
         "audit trail": True,
+        "payment pages": True,
         "providers": False,
     }
     assert "hunter2" not in ran.stdout + ran.stderr

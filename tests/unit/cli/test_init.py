@@ -37,6 +37,8 @@ def test_the_settings_are_valid_for_production(alone: Alone, tmp_path: Path) -> 
     assert config.database.password is not None
     assert config.database.password.reveal() == password
     assert audit_key(config) is not None
+    assert config.http.page_key is not None
+    assert config.http.public_url is None
     assert f"PASSWORD '{password}'" in (folder / "database.sql").read_text()
     assert load_prices(folder / "pricing.yaml").currencies == ("USD",)
 
@@ -47,7 +49,15 @@ def test_secrets_are_for_their_owner_alone(alone: Alone, tmp_path: Path) -> None
     private = [tmp_path / "database.sql", *(tmp_path / "secrets").iterdir()]
     private += (tmp_path / "pki").glob("*.key")
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
-    assert len(private) == 8
+    assert len(private) == 9
+
+
+def test_payment_pages_need_the_public_url_alone(alone: Alone, tmp_path: Path) -> None:
+    alone("init", str(tmp_path), "--public-url", "https://pay.example.com")
+
+    config = load_config(settings_in(tmp_path), installed=())
+    assert config.http.public_url == "https://pay.example.com"
+    assert config.http.page_key is not None
 
 
 def test_the_certificate_has_the_names_of_the_host(alone: Alone, tmp_path: Path) -> None:
