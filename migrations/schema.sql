@@ -321,6 +321,20 @@ CREATE INDEX disputes_by_opening
 CREATE INDEX disputes_by_return
     ON disputes (as_of) WHERE status IN ('WITHDRAWN', 'WON');
 
+CREATE FUNCTION refuse_dispute_of_another() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a dispute belongs to one payment' USING ERRCODE = 'serialization_failure';
+END
+$$;
+
+-- Two payments may report a dispute that nobody had when both looked. The later report fails and is
+-- retried, and then finds the dispute assigned.
+CREATE TRIGGER a_dispute_has_one_payment_for_ever
+    BEFORE UPDATE ON disputes
+    FOR EACH ROW
+    WHEN (new.payment_id IS DISTINCT FROM old.payment_id)
+    EXECUTE FUNCTION refuse_dispute_of_another();
+
 -- Outgoing transfers of our accounts; they belong to no payment.
 CREATE TABLE outflows (
     provider text NOT NULL,

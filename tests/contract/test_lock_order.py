@@ -192,7 +192,7 @@ async def _commit_during_a_claim(settings: DatabaseSettings) -> None:
             changed = tuple(attrs.evolve(refund, amount=7) for refund in refunds)
             after = attrs.evolve(payment, version=2, refunds=refunds)
             commit = asyncio.ensure_future(_change(one, after, changed))
-            await _until_waiting(watch, 1)
+            await until_waiting(watch, 1)
             # Both are locked now: the last by the claim, the first by the commit that waits.
             assert await other.claim_refund_checks(LONG_AGO, 10, 60.0) == []
             await release()
@@ -283,10 +283,10 @@ async def _is_ended_for_the_operator(settings: DatabaseSettings, watch: "Session
         async with held(operator, "payments", [high.id]):
             async with held(blocker, "payments", [entry.id]) as release_entry:
                 commits = [asyncio.ensure_future(_commit(store, p)) for p in (entry, low, high)]
-                await _until_waiting(watch, 1)
+                await until_waiting(watch, 1)
                 await release_entry()
             assert await commits[0]
-            await _until_waiting(watch, 1)
+            await until_waiting(watch, 1)
             try:
                 await operator.fetch("SELECT 1 FROM payments WHERE id = $1 FOR UPDATE", low.id)
                 gave_way = True
@@ -332,18 +332,18 @@ async def both_at_once(
         held(keeper, table, gates) as open_gates,
     ):
         arrivals = [asyncio.ensure_future(writes[0]()) for writes in (first, second)]
-        await _until_waiting(watch, 2)
+        await until_waiting(watch, 2)
         batches = [asyncio.gather(*(write() for write in writes[1:])) for writes in (first, second)]
         await asyncio.sleep(0)
         await release_entries()
         await asyncio.gather(*arrivals)
-        await _until_waiting(watch, 2)
+        await until_waiting(watch, 2)
         await open_gates()
         one, other = await asyncio.gather(*batches)
         return one, other
 
 
-async def _until_waiting(session: "Session", count: int) -> None:
+async def until_waiting(session: "Session", count: int) -> None:
     waiting = """
         SELECT count(*) FROM pg_stat_activity
         WHERE wait_event_type = 'Lock' AND datname = current_database()

@@ -285,6 +285,7 @@ refunded AS (
         looks = excluded.looks, next_look_time = excluded.next_look_time
 ),
 
+-- If another payment has got a dispute since, a trigger refuses it and the statement is run again.
 disputed AS (
     INSERT INTO disputes (
         provider, id, payment_id, status, asset, amount, reason, open_time, as_of,
@@ -299,9 +300,9 @@ disputed AS (
     ORDER BY w.provider, x.id
     ON CONFLICT (provider, id) DO UPDATE
     SET
-        status = excluded.status, asset = excluded.asset, amount = excluded.amount,
-        reason = excluded.reason, open_time = excluded.open_time, as_of = excluded.as_of,
-        evidence_due_time = excluded.evidence_due_time
+        payment_id = excluded.payment_id, status = excluded.status, asset = excluded.asset,
+        amount = excluded.amount, reason = excluded.reason, open_time = excluded.open_time,
+        as_of = excluded.as_of, evidence_due_time = excluded.evidence_due_time
 )
 
 -- here: which_were_written --
