@@ -33,7 +33,7 @@ from payd.domain.evidence import (
     RefundSettled,
     Snapshot,
 )
-from payd.domain.facts import UNPAYABLE, learn
+from payd.domain.facts import UNPAYABLE, learn, learn_end
 from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Payment, Status, flag
 from payd.domain.refund import RefundStatus
@@ -264,6 +264,10 @@ def _from_creating(after: Payment, evidence: Evidence, now: datetime, rules: Rul
 def _from_canceling(after: Payment, evidence: Evidence, now: datetime) -> Payment:
     if after.received > 0 or after.provider_status is ProviderStatus.PROCESSING:
         return _from_open(attrs.evolve(after, status=Status.PROCESSING), evidence, now)
+    snapshot = _snapshot_in(evidence)
+    if snapshot is not None and _is_about(after, snapshot):
+        # An object of another amount has ended for the caller, too.
+        after = learn_end(after, snapshot)
     match evidence:
         case NotClosable(snapshot=snapshot) if _is_about(after, snapshot):
             return _close(after, Status.CANCELED, now)

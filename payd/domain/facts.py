@@ -198,10 +198,19 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot, now: datetime) -> Paym
     if snapshot.status is ProviderStatus.PAID and snapshot.confirmed < payment.due:
         paid = f"paid with {snapshot.confirmed}"
         after = flag(after, Attention.AMOUNT_MISMATCH, paid, now)
-    if not _is_newer(payment, snapshot):
-        return after
+    return _as_newest(after, snapshot) if _is_newer(payment, snapshot) else after
+
+
+def learn_end(payment: Payment, snapshot: Snapshot) -> Payment:
+    """Learn that the payment's object ended unpaid, whatever amount it asked for."""
+    if not _is_harmless(snapshot) or not _is_newer(payment, snapshot):
+        return payment
+    return _as_newest(payment, snapshot)
+
+
+def _as_newest(payment: Payment, snapshot: Snapshot) -> Payment:
     return attrs.evolve(
-        after,
+        payment,
         snapshot_received=snapshot.received,
         provider_status=snapshot.status,
         provider_status_time=snapshot.as_of,

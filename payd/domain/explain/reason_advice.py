@@ -133,8 +133,8 @@ def _mismatch(case: Case) -> Iterator[Advice]:
     if payment.status in (Status.CREATING, Status.PENDING) and payment.received == 0:
         yield Advice(
             text=f"Cancel it before the customer pays the wrong amount: payd then closes"
-            f" {reference} at {provider}. It stays CANCELING, because reports of another"
-            f" amount do not count. The main app has to create a new payment.",
+            f" {reference} at {provider}, and the payment becomes CANCELED. The main app has to"
+            f" create a new payment.",
             command=f"payd cancel {payment.id}",
         )
     yield Advice(

@@ -124,6 +124,59 @@ def test_an_object_in_another_currency_never_completes() -> None:
     assert result.attention == {Attention.AMOUNT_MISMATCH}
 
 
+#: The payment's object at its end, unpaid, though it asked for another sum or currency.
+CLOSED_UNPAID = a_snapshot(ProviderStatus.CANCELED, minutes=2, reference="ref", due=1)
+
+
+@pytest.mark.parametrize(
+    "closed",
+    [
+        CLOSED_UNPAID,
+        attrs.evolve(CLOSED_UNPAID, status=ProviderStatus.EXPIRED, asset="EUR", due=None),
+        attrs.evolve(CLOSED_UNPAID, status=ProviderStatus.DECLINED, reference=None),
+    ],
+    ids=["canceled", "expired", "declined"],
+)
+def test_a_cancellation_ends_with_its_object_whatever_that_asked_for(closed: Snapshot) -> None:
+    decision = decide(after(PENDING, CancelRequested()), closed, at(2))
+    assert decision is not None
+    canceled = decision.payment
+    assert (canceled.status, canceled.attention) == (Status.CANCELED, {Attention.AMOUNT_MISMATCH})
+    published = [(event.type, event.reason) for event in decision.events]
+    assert published == [
+        (EventType.CANCELED, "canceled"),
+        (EventType.ATTENTION, "AMOUNT_MISMATCH"),
+    ]
+    assert after(canceled, closed) == canceled
+
+
+def test_a_mismatch_that_is_known_does_not_keep_a_cancellation_open() -> None:
+    still_open = attrs.evolve(CLOSED_UNPAID, status=ProviderStatus.OPEN)
+    canceling = after(PENDING, still_open, CLOSED_UNPAID, CancelRequested(), still_open)
+    assert canceling.status is Status.CANCELING
+    assert after(canceling, CLOSED_UNPAID).status is Status.CANCELED
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        attrs.evolve(CLOSED_UNPAID, status=ProviderStatus.OPEN),
+        attrs.evolve(PAID, due=1, received=1, confirmed=1),
+        attrs.evolve(CLOSED_UNPAID, received=1),
+        attrs.evolve(CLOSED_UNPAID, reference="other"),
+        attrs.evolve(CLOSED_UNPAID, as_of=at(0.5)),
+    ],
+    ids=["still open", "paid", "closed with money", "another object", "older than what is known"],
+)
+def test_an_object_of_another_sum_that_is_not_surely_closed_ends_no_cancellation(
+    look: Snapshot,
+) -> None:
+    canceling = after(PENDING, a_snapshot(ProviderStatus.OPEN, minutes=1), CancelRequested())
+    result = after(canceling, look)
+    assert (result.status, result.received) == (Status.CANCELING, 0)
+    assert result.attention == ({Attention.AMOUNT_MISMATCH} if look.reference == "ref" else set())
+
+
 def test_a_report_that_contradicts_is_for_a_person() -> None:
     result = after(PENDING, Conflict())
     assert (result.status, result.attention) == (Status.PENDING, {Attention.CONFLICTING_EVIDENCE})

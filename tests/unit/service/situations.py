@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import attrs
-from unit.service.fakes import DECLINED, OUTCOME_UNKNOWN, UNANSWERED, not_attempted
+from unit.service.fakes import DECLINED, OUTCOME_UNKNOWN, UNANSWERED, Request, not_attempted
 from unit.service.world import USDC, World, capable
 
 from payd.domain.dispute import Dispute, DisputeStatus
@@ -354,6 +354,22 @@ async def the_object_asks_for_another_amount(world: World) -> Payment:
     payment = await world.initiate()
     shown = world.provider.snapshot(world.provider.object)
     await report(world, attrs.evolve(shown, due=10000), "evt_1")
+    await world.publish_pass()
+    return payment
+
+
+@situation()
+async def canceled_because_the_object_asked_for_another_amount(world: World) -> Payment:
+    payment = await the_object_asks_for_another_amount(world)
+    world.clock.move(minutes=1)
+
+    async def closed(_: Request) -> Answer:
+        world.provider.object.status = ProviderStatus.CANCELED
+        shown = world.provider.snapshot(world.provider.object)
+        return Answer(evidence=(attrs.evolve(shown, due=10000),))
+
+    world.provider.replies["close"] = [closed]
+    await world.cancel(payment, "wrong amount")
     await world.publish_pass()
     return payment
 

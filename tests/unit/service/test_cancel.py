@@ -1,5 +1,6 @@
 """CancelPayment: CANCELING is stored, the provider decides, and earlier money wins."""
 
+import attrs
 import pytest
 import trio
 from unit.service.fakes import DECLINED, OUTCOME_UNKNOWN, UNANSWERED, Died, Request
@@ -7,6 +8,7 @@ from unit.service.world import World, capable
 
 from payd.domain.attention import Attention
 from payd.domain.errors import PaymentNotCancelable, PaymentNotFound
+from payd.domain.evidence import ProviderStatus
 from payd.domain.payment import Payment, Status
 from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.capabilities import Lookup
@@ -124,6 +126,22 @@ async def test_money_that_arrives_between_the_request_and_the_close_completes(wo
 
     assert (await world.newest(payment)).status is Status.COMPLETED
     assert await world.events() == ["payment.completed"]
+
+
+async def test_an_object_of_another_amount_is_closed_and_ends_the_payment(world: World) -> None:
+    payment = await world.initiate()
+
+    async def closed(_: Request) -> Answer:
+        world.provider.object.status = ProviderStatus.CANCELED
+        shown = world.provider.snapshot(world.provider.object)
+        return Answer(evidence=(attrs.evolve(shown, due=1),))
+
+    world.provider.replies["close"] = [closed]
+
+    after = await world.cancel(payment)
+
+    assert (after.status, after.attention) == (Status.CANCELED, {Attention.AMOUNT_MISMATCH})
+    assert await world.events() == ["payment.canceled", "payment.attention"]
 
 
 async def test_money_on_its_way_stops_the_cancel(world: World) -> None:
