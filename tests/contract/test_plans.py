@@ -39,6 +39,29 @@ def test_payments_are_read_without_planning_again(
     assert asyncio.run(run()) == (20, 0)
 
 
+_SETTINGS = Statement(
+    "settings",
+    "SELECT current_setting('max_parallel_workers_per_gather') AS workers,"
+    " current_setting('jit') AS jit",
+    (),
+)
+
+
+def test_no_statement_starts_workers_or_compiles_expressions(
+    migrated_database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STATEMENTS, _SETTINGS.name, _SETTINGS)
+
+    async def run() -> tuple[str, str]:
+        database = Database(migrated_database)
+        row = await database.fetch_one(_SETTINGS.name)
+        await database.close()
+        assert row is not None
+        return row["workers"], row["jit"]
+
+    assert asyncio.run(run()) == ("0", "off")
+
+
 # -- many waiting rows -------------------------------------------------------------------------
 
 CLAIMED = 100
