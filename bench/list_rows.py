@@ -24,6 +24,7 @@ from payd.domain.payment_filter import PaymentFilter
 from payd.service.list_payments import ListPayments
 
 WHAT = "ListPayments"
+_AND = " and "
 _PAGE = 50
 _WARM_UP, _RUNS = 3, 40
 
@@ -31,6 +32,11 @@ _WARM_UP, _RUNS = 3, 40
 def measure(place: Place) -> Iterator[Row]:
     """One row for each filter and for each pair that is answered."""
     yield from asyncio.run(_measure(place))
+
+
+def is_pair(row: Row) -> bool:
+    """Whether it is about two filters together."""
+    return _AND in row.call
 
 
 async def _measure(place: Place) -> list[Row]:
@@ -57,7 +63,7 @@ async def _row(use_case: ListPayments, case: Mapping[str, Any], stored: int) -> 
     ordered = sorted(times_s[_WARM_UP:])
     return Row(
         what=WHAT,
-        call=" and ".join(case) or "no filter",
+        call=_AND.join(case) or "no filter",
         concurrency=1,
         stored=stored,
         p50_ms=percentile(ordered, 0.5),

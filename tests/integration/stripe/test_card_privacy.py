@@ -20,6 +20,8 @@ PLANTED = (CARD, EMAIL, NAME)
 #: Log everything and keep raw webhooks: no personal data may appear even then.
 SHOP = SETTINGS | {"LOG_LEVEL": "debug", "PAYD_INBOX_RAW_RETENTION_DAYS": "1"}
 OTHER_KEY = "sk_test_planted_that_stripe_refuses_0123456789"
+#: The checkpoints of the audit trail are counted.
+COUNTED = ("audit_checkpoints", "number")
 CARD_WORDS = {"card", "pan", "cvc", "cvv", "csc", "iban", "expiry", "cardholder", "number"}
 
 
@@ -164,7 +166,7 @@ def test_a_refused_webhook_leaves_nothing(shop: Shop) -> None:
 
 
 def test_no_column_is_for_a_card(shop: Shop) -> None:
-    named = [(table, column) for table, column, _ in columns(shop.place)]
+    named = {(table, column) for table, column, _ in columns(shop.place)} - {COUNTED}
 
     assert named
     assert [one for one in named if CARD_WORDS & set(re.split(r"_", one[1]))] == []
