@@ -2,7 +2,7 @@
 
 from payd.domain.explain.advice import advice_of
 from payd.domain.explain.steps import steps_of
-from payd.domain.explain.summary import is_cut_off, summary
+from payd.domain.explain.summary import summary
 from payd.domain.explain.waiting import next_look_time, waiting_for
 from payd.domain.explanation import Explanation
 from payd.domain.history import Circumstances, History
@@ -17,7 +17,7 @@ def explain(history: History, around: Circumstances) -> Explanation:
         summary=summary(history, around),
         status=payment.status,
         waiting_for=waiting_for(history, around),
-        next_look_time=None if is_cut_off(payment, around) else next_look_time(payment, around.now),
+        next_look_time=next_look_time(payment, around),
         steps=steps_of(history),
         steps_left_out=history.left_out,
         advice=advice_of(history, around),

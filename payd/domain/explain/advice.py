@@ -4,11 +4,12 @@ A command is only advised where payd would take it: a refund only where `grant` 
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from payd.domain.attention import Attention
 from payd.domain.dispute import DisputeStatus
+from payd.domain.evidence import Receipt
 from payd.domain.explain.case import NOTE, Case
+from payd.domain.explain.past import undone, was_canceling
 from payd.domain.explain.reason_advice import on_reasons
 from payd.domain.explain.refund_advice import on_refunds
 from payd.domain.explain.summary import is_cut_off
@@ -16,10 +17,11 @@ from payd.domain.explain.waiting import next_look_time
 from payd.domain.explain.words import in_asset, money, when
 from payd.domain.explanation import Advice
 from payd.domain.history import Circumstances, History
-from payd.domain.payment import Status
+from payd.domain.outcome import Asking
+from payd.domain.payment import Payment, Status
 
-#: An event that waits for longer does not wait for its turn.
-_SOON = timedelta(minutes=1)
+#: While these are open, canceling needs more care than its command says.
+_NOT_TO_CANCEL = frozenset({Attention.AMOUNT_MISMATCH, Attention.CONFLICTING_EVIDENCE})
 
 
 def advice_of(history: History, around: Circumstances) -> tuple[Advice, ...]:
@@ -64,24 +66,37 @@ def _unmatched(case: Case) -> Iterator[Advice]:
         sender = receipt.details.get("sender")
         by = f" from {sender}" if sender else ""
         if payment.is_asset(receipt.asset):
-            memo = receipt.details.get("memo")
-            carried = (
-                f"the memo {memo}, which payd knows of no payment"
-                if memo
-                else "no memo or reference of a payment"
-            )
-            is_likely = receipt.details.get("likely_payment") == str(payment.id)
-            why = (
-                "its memo is that of this payment with one mistake"
-                if is_likely
-                else "the amount fits"
-            )
             yield Advice(
                 text=f"Receipt {receipt.id} of {amount}{by}, moved at {when(receipt.time)}, belongs"
-                f" to no payment: it carried {carried}. It is shown here because {why}."
-                f" If it was meant for this payment, attach it.",
+                f" to no payment: {_why_unmatched(payment, receipt)}"
+                f" {_then_missing(case, receipt)}",
                 command=f"payd receipts attach {receipt.id} {payment.id} {NOTE}",
             )
+
+
+def _why_unmatched(payment: Payment, receipt: Receipt) -> str:
+    memo = receipt.details.get("memo")
+    if receipt.details.get("likely_payment") == str(payment.id):
+        its_memo = f"its memo {memo}" if memo else "its memo"
+        return (
+            f"{its_memo} is that of none. It is the memo of this payment but for one mistake, such"
+            f" as a wrong character, so it was probably meant for this one. Ask the customer."
+        )
+    carried = (
+        f"the memo {memo}, which payd knows of no payment"
+        if memo
+        else "no memo or reference of a payment"
+    )
+    return f"it carried {carried}. It is shown here because the amount fits."
+
+
+def _then_missing(case: Case, receipt: Receipt) -> str:
+    payment = case.payment
+    rest = payment.due - payment.confirmed - receipt.amount
+    missing = f"{money(payment, rest)} is" if rest > 0 else "nothing is"
+    return (
+        f"If it was not meant for this one, leave it. If it was, attach it; {missing} missing then."
+    )
 
 
 def _inquiries(case: Case) -> Iterator[Advice]:
@@ -96,7 +111,7 @@ def _inquiries(case: Case) -> Iterator[Advice]:
 
 
 def _look(case: Case) -> Iterator[Advice]:
-    time = next_look_time(case.payment, case.around.now)
+    time = next_look_time(case.payment, case.around)
     if time is not None and case.around.is_enabled:
         yield Advice(
             text=f"payd asks {case.provider} again at {when(time)}. To ask now:",
@@ -110,11 +125,22 @@ def _end(case: Case) -> Iterator[Advice]:
         case Status.CREATING | Status.PENDING:
             is_blind = bool(case.history.waiting) or not around.is_enabled
             may_cancel = around.now < payment.expire_time and not is_blind
-            if may_cancel and Attention.AMOUNT_MISMATCH not in payment.attention:
+            if may_cancel and undone(case.history):
+                yield Advice(
+                    text=f"Tell the customer that the transfer was undone, and that"
+                    f" {money(payment, payment.due)} has to be sent again by"
+                    f" {when(payment.expire_time)}."
+                )
+            if may_cancel and not payment.attention & _NOT_TO_CANCEL:
                 yield Advice(
                     text="If it is not wanted any more, cancel it.",
                     command=f"payd cancel {payment.id}",
                 )
+        case Status.PROCESSING if was_canceling(case.history):
+            yield Advice(
+                text=f"If the money is not wanted, wait until the payment is complete, and then"
+                f" refund it {_where_refunded(case)}."
+            )
         case Status.CANCELED if payment.received == 0 and not around.can_close:
             yield Advice(
                 text=f"Tell the customer not to pay any more: {case.provider} cannot close the"
@@ -123,19 +149,28 @@ def _end(case: Case) -> Iterator[Advice]:
             )
         case Status.FAILED | Status.EXPIRED if payment.received == 0:
             due = money(payment, payment.due)
+            if payment.provider_reference is None and payment.asking is Asking.NOT_ATTEMPTED:
+                yield Advice(
+                    text=f"The customer and the card are not the cause: {case.provider} could not"
+                    f" be reached. Until it can, a new payment of {due} fails the same way. To see"
+                    f" how it stands:",
+                    command="payd providers",
+                )
+                return
             yield Advice(
                 text=f"If the customer still wants to pay {due}, such as by another card, the main"
                 f" app has to create a new payment."
             )
 
 
+def _where_refunded(case: Case) -> str:
+    return "with `payd refund`" if case.around.refund_terms else f"at {case.provider}"
+
+
 def _events(case: Case) -> Iterator[Advice]:
-    """Only when an event waits for long: each one waits for a moment."""
-    waiting = [event for event in case.history.events if event.publish_time is None]
-    now = case.around.now
-    if any(event.last_error or now - event.create_time > _SOON for event in waiting):
+    if any(event.publish_time is None for event in case.history.events):
         yield Advice(
-            text="payd publishes the waiting events by itself once NATS answers. To see what is"
-            " wrong:",
+            text="payd publishes the waiting events by itself once NATS answers. If one still waits"
+            " after a minute, see what is wrong:",
             command="payd doctor",
         )

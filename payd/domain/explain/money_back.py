@@ -38,7 +38,8 @@ def _makes_up(other: Refund, refund: Refund) -> bool:
 
 def why_not_refunded(payment: Payment, refund: Refund) -> str:
     """One clause: which refund did not go to the customer, and why."""
-    name = f"the refund of {money(payment, refund.amount)}"
+    made = f" that was made at {payment.provider}, not by payd," if refund.external else ""
+    name = f"the refund of {money(payment, refund.amount)}{made}"
     if refund.is_withdrawn:
         return f"{name} was withdrawn before it was sent"
     if refund.status is RefundStatus.CANCELED:
@@ -47,7 +48,7 @@ def why_not_refunded(payment: Payment, refund: Refund) -> str:
         case code if code == SETTLED:
             return f"{name} was never sent, as an operator found out: the customer did not get it"
         case code if code == NOTHING_LEFT.code:
-            return f"{name} was stopped, because {taken_back(payment)}"
+            return f"{name} was stopped before it was sent, because all was taken back already"
     why = f" ({sentence(refund.failure.message)})" if refund.failure else ""
     return f"{name} failed{why}, so the customer does not have it"
 

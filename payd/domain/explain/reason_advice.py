@@ -11,7 +11,7 @@ from payd.domain.dispute import DisputeStatus
 from payd.domain.explain.case import NOTE, Case
 from payd.domain.explain.facts_changed import WHERE_ERRORS_ARE
 from payd.domain.explain.main_app import main_app_knows
-from payd.domain.explain.money_back import code_of, first_amount, taken_back
+from payd.domain.explain.money_back import code_of, first_amount
 from payd.domain.explain.reasons import open_reason
 from payd.domain.explain.reported import contradictions
 from payd.domain.explain.words import in_asset, listing, money, sentence, when
@@ -20,7 +20,7 @@ from payd.domain.next_action import CryptoTransfer
 from payd.domain.payment import Status
 from payd.domain.refund import Refund, RefundStatus
 from payd.domain.refund_reports import SAME_REFUND, SETTLED
-from payd.domain.refunds import NOTHING_LEFT, left
+from payd.domain.refunds import NOTHING_LEFT, left, taken
 
 
 def on_reasons(case: Case) -> Iterator[Advice]:
@@ -35,7 +35,7 @@ def on_reasons(case: Case) -> Iterator[Advice]:
             yield from rest
     resolvable = payment.attention - _BY_ITSELF
     if case.pending > 0:
-        resolvable -= {Attention.PAID_AFTER_CLOSE}
+        resolvable -= {Attention.PAID_AFTER_CLOSE, Attention.UNDERPAID}
     if resolvable:
         names = sorted(reason.value for reason in resolvable)
         yield Advice(
@@ -54,8 +54,9 @@ def _outcome_unknown(case: Case) -> Iterator[Advice]:
         )
     else:
         yield Advice(
-            text=f"{look} If it is there, close it there: payd cannot look it up at {provider}, and"
-            f" learns of it only from a report of {provider}."
+            text=f"{look} If it is there and not paid, close it there. If it is there and paid, let"
+            f" {provider} send its report again: payd cannot look it up, and counts the money when"
+            f" that report comes. If {provider} cannot, refund it in its dashboard."
         )
     ends = f", and expires when {provider} says so" if case.around.can_look_up else ""
     yield Advice(
@@ -67,6 +68,12 @@ def _outcome_unknown(case: Case) -> Iterator[Advice]:
 
 def _underpaid(case: Case) -> Iterator[Advice]:
     payment = case.payment
+    if case.pending > 0:
+        yield Advice(
+            text=f"{money(payment, case.pending)} more was seen. There is nothing to do until it is"
+            f" final: neither deliver nor send anything back yet."
+        )
+        return
     missing = money(payment, payment.due - payment.confirmed)
     back = left(payment)
     knows = main_app_knows(case.history, EventType.CANCELED, EventType.FAILED, EventType.ATTENTION)
@@ -99,8 +106,8 @@ def _paid_after_close(case: Case) -> Iterator[Advice]:
     payment = case.payment
     if case.pending > 0:
         yield Advice(
-            text="Neither deliver nor send it back yet: it can still vanish. payd reads when it is"
-            " final, and shows that here:",
+            text="There is nothing to do until it is final. Neither deliver nor send it back yet:"
+            " it can still vanish. payd reads when it is final, and shows that here:",
             command=f"payd explain {payment.id}",
         )
         return
@@ -168,8 +175,19 @@ def _conflict(case: Case) -> Iterator[Advice]:
     reference = case.payment.provider_reference or f"payd:{case.payment.id}:create:v1"
     differences = " ".join(contradictions(case.history))
     look = f"Compare it with what {case.provider} shows for {reference}"
+    more = taken(case.payment) - case.payment.confirmed
     if case.payment.status.is_open:
-        look = f"{look}; if it fits the payment as payd has it, there is nothing else to do"
+        look = (
+            f"{look}. If it fits the payment as payd has it, there is nothing else to do. If not,"
+            f" let payd ask {case.provider} now, and explain the payment again; do not cancel it"
+            f" before"
+        )
+    elif more > 0:
+        much = money(case.payment, more)
+        look = (
+            f"{look}: check both amounts. If they are right, {much} too much was given back: claim"
+            f" it from the customer, or accept the loss; then resolve this"
+        )
     yield Advice(text=f"{differences} {look}.".strip())
 
 
@@ -184,7 +202,11 @@ def _refunded_externally(case: Case) -> Iterator[Advice]:
         if refund.status is RefundStatus.SUCCEEDED:
             named = money(payment, first_amount(case.history, refund))
             differs = (
-                f" The event named {named}, and now {counts} counts." if named != counts else ""
+                f" The event named {named}. If {case.provider} shows {counts}, correct {named} in"
+                f" the main app. If it shows {named}, the main app is right; payd goes on counting"
+                f" {counts}, so refund the difference in the dashboard if it is still owed."
+                if named != counts
+                else ""
             )
             sentences.append(f"{knows} {counts} counts as refunded.{differs}")
         else:
@@ -205,9 +227,18 @@ def _refund_failed(case: Case) -> Iterator[Advice]:
     payment, failed = case.payment, _failed(case)
     stopped = [refund for refund in failed if code_of(refund) == NOTHING_LEFT.code]
     if stopped:
-        yield Advice(text=f"Do not refund it again, or it is paid twice: {taken_back(payment)}.")
-    others = [refund for refund in failed if refund not in stopped]
-    if others or not stopped:
+        yield Advice(text="Do not refund it again, or it is paid twice.")
+    outside = [refund for refund in failed if refund.external]
+    if outside:
+        owed = min(sum(refund.amount for refund in outside), left(payment))
+        yield case.refund(
+            f"Nobody asked payd for it: find out in the dashboard of {case.provider} who made it,"
+            f" and why. Refund {money(payment, owed)} again only if the customer is owed it.",
+            owed,
+            "refund failed before",
+        )
+    others = [refund for refund in failed if refund not in stopped and refund not in outside]
+    if others or not failed:
         reasons = [sentence(one.failure.message) for one in others if one.failure]
         why = f"The reason of {case.provider}: {listing(reasons)}. " if reasons else ""
         owed = min(sum(refund.amount for refund in others), left(payment))
@@ -239,7 +270,7 @@ def _lost_dispute(case: Case) -> Iterator[Advice]:
 
 def _stuck(case: Case) -> Iterator[Advice]:
     yield Advice(
-        text=f"The last news is of {when(_last_news(case))}; {WHERE_ERRORS_ARE}. STUCK ends"
+        text=f"There is no news since {when(_last_news(case))}; {WHERE_ERRORS_ARE}. STUCK ends"
         f" by itself when payd knows the outcome. See whether {case.provider} answers; if not, ask"
         f" its operator.",
         command="payd providers",

@@ -66,7 +66,7 @@ def _fact(payment: Payment, text: str) -> str:
     """Two facts that no text of `decide` names together: why it was stopped, what was lost."""
     if text.endswith(" was not sent"):
         name = text.removesuffix(" was not sent")
-        return f"{name} had been granted and was stopped, since {taken_back(payment)}"
+        return f"{name} was still to be sent and was stopped, since {taken_back(payment)}"
     if text.endswith(" taken back"):
         return taken_back(payment)
     for dispute in payment.disputes:
@@ -152,8 +152,7 @@ def _lost_dispute(payment: Payment, facts: str) -> str:
 
 
 def _stuck(payment: Payment, facts: str) -> str:
-    over = f"{payment.provider} has not said what became of it for more than an hour"
-    return f"{over} ({facts})."
+    return f"{payment.provider} has not said in time what became of it ({facts})."
 
 
 #: Reason → what it says, of the payment and of the facts behind it.

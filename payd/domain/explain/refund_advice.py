@@ -11,6 +11,7 @@ from payd.domain.explain.transfers import how_to_send
 from payd.domain.explain.words import money, when
 from payd.domain.explanation import Advice
 from payd.domain.money import Money, written
+from payd.domain.next_action import CryptoTransfer
 from payd.domain.refund import Refund, RefundStatus
 from payd.domain.refund_reports import SETTLED
 from payd.domain.refunds import left
@@ -27,6 +28,11 @@ def on_refunds(case: Case) -> Iterator[Advice]:
             case RefundStatus.CREATING if may_be_sent(refund):
                 if Attention.STUCK in case.payment.attention:
                     yield from _look_up(case, refund)
+                else:
+                    yield Advice(
+                        text=f"Do not refund {money(case.payment, refund.amount)} again before payd"
+                        f" knows what became of refund {refund.id}, or it may be paid twice."
+                    )
     for refund in not_refunded(case.payment):
         if refund.status is RefundStatus.CANCELED or code_of(refund) == SETTLED:
             yield _again(case, refund)
@@ -53,8 +59,8 @@ def _size(case: Case) -> str:
 def _send(case: Case, refund: Refund) -> Iterator[Advice]:
     what = how_to_send(case.payment, refund)
     yield Advice(
-        text=f"{what[0].upper()}{what[1:]}. payd recognises the transfer when it"
-        f" carries what the refund says:",
+        text=f"{what[0].upper()}{what[1:]}. Without {_mark(refund)} payd does not notice the"
+        f" transfer. To read all of the instructions:",
         command=f"payd refunds get {refund.id}",
     )
     yield Advice(
@@ -68,16 +74,24 @@ def _send(case: Case, refund: Refund) -> Iterator[Advice]:
     )
 
 
+def _mark(refund: Refund) -> str:
+    has_memo = isinstance(refund.next_action, CryptoTransfer) and bool(refund.next_action.memo)
+    return "that memo" if has_memo else "the memo or reference that its instructions name"
+
+
 def _look_up(case: Case, refund: Refund) -> Iterator[Advice]:
     from_time = refund.create_time + case.around.refund_settle_after
     early = f" payd takes that from {when(from_time)} on." if case.around.now < from_time else ""
     yield Advice(
-        text=f"Look for payd:{refund.id}:refund:v1 in the dashboard of {case.provider}. If it is"
-        f" there, say so; ID is the number that {case.provider} gives the refund.{early}",
+        text=f"Look for payd:{refund.id}:refund:v1 in the dashboard of {case.provider}, and do not"
+        f" refund it again before this is settled. If it is there and pending, wait until it has"
+        f" ended. If it is there and has succeeded, say so; ID is the number that {case.provider}"
+        f" gives the refund.{early}",
         command=f"payd refunds settle {refund.id} --succeeded --reference ID {NOTE}",
     )
     yield Advice(
-        text="If it is not there and never will be, say so; the money can then be refunded again.",
+        text="If it failed or was canceled, or is not there and never will be, say so; the money"
+        " can then be refunded again.",
         command=f"payd refunds settle {refund.id} --failed {NOTE}",
     )
 

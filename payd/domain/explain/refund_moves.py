@@ -148,7 +148,8 @@ def _failed(move: RefundMove) -> Said:
         )
     if code == NOTHING_LEFT.code:
         return Said(
-            f"{move.name} of {move.amount} was stopped before it was sent: nothing is left.",
+            f"{move.name} of {move.amount} was stopped before it was sent{_waited(move)}:"
+            f" nothing is left.",
             f"The money is gone already: {taken_back(move.payment)}.",
         )
     came_back = move.before is not None and move.before.status is _Status.SUCCEEDED
@@ -157,6 +158,11 @@ def _failed(move: RefundMove) -> Said:
         f"{move.name} of {move.amount} {how} ({code}). The money can be refunded again.",
         f"{_failure(move.after)}.",
     )
+
+
+def _waited(move: RefundMove) -> str:
+    is_waiting = move.before is not None and move.before.status is _Status.AWAITING_APPROVAL
+    return " (it waited for approval)" if is_waiting else ""
 
 
 def _external(move: RefundMove) -> Said:

@@ -6,14 +6,16 @@ from payd.domain.attention import Attention
 from payd.domain.dispute import DisputeStatus
 from payd.domain.evidence import ProviderStatus
 from payd.domain.explain.attempts import attempts
-from payd.domain.explain.money_back import lost, not_refunded, why_not_refunded
+from payd.domain.explain.money_back import first_amount, lost, not_refunded, why_not_refunded
 from payd.domain.explain.moves import money_on_its_way
+from payd.domain.explain.past import came_after_close, undone, was_canceling
 from payd.domain.explain.reported import reported
 from payd.domain.explain.words import in_asset, listing, money, of_due, sentence, when
 from payd.domain.history import Circumstances, History
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
 from payd.domain.refund import Refund, RefundStatus
+from payd.domain.refunds import taken
 
 
 def summary(history: History, around: Circumstances) -> str:
@@ -21,19 +23,37 @@ def summary(history: History, around: Circumstances) -> str:
     payment = history.payment
     parts = [
         _status(history, around),
-        *_of_refunds(payment, around.now),
+        *_of_refunds(history, around.now),
         *_of_disputes(payment),
         *_of_unmatched(history),
     ]
     if history.waiting:
         parts.append(reported(history))
-    if payment.attention:
-        names = listing(sorted(reason.value for reason in payment.attention))
+    for_a_person = payment.attention - _only_waiting(payment)
+    if for_a_person:
+        names = listing(sorted(reason.value for reason in for_a_person))
         parts.append(f"a person has to look at {names}")
     waiting = [event.subject for event in history.events if event.publish_time is None]
     if waiting:
         parts.append(f"the main app has not been sent {listing(waiting)} yet")
     return f"{_cut_off(payment, around)}{'; '.join(parts)}."
+
+
+def _only_waiting(payment: Payment) -> set[Attention]:
+    """Reasons about which nobody can do anything yet: a bank or chain has to decide first."""
+    found = set()
+    if payment.received > payment.confirmed:
+        found |= {Attention.PAID_AFTER_CLOSE, Attention.UNDERPAID}
+    if not any(one.status is DisputeStatus.NEEDS_RESPONSE for one in payment.disputes):
+        found.add(Attention.DISPUTED)
+    return found
+
+
+def cannot_find_out(payment: Payment, around: Circumstances) -> bool:
+    """Whether asking is of no use: only the provider's own report tells what became of it."""
+    is_unknown = payment.asking is Asking.UNKNOWN and payment.provider_reference is None
+    is_over = payment.status.is_open and around.now >= payment.expire_time
+    return is_unknown and is_over and not around.can_look_up
 
 
 def is_cut_off(payment: Payment, around: Circumstances) -> bool:
@@ -60,7 +80,9 @@ def _status(history: History, around: Circumstances) -> str:
         case Status.PENDING:
             return _pending(history, around)
         case Status.PROCESSING:
-            return f"Not complete yet: {_unfinished(payment, around)}"
+            late = "Cancelling was requested and was not done, because the customer was already"
+            head = f"{late} paying. " if was_canceling(history) else ""
+            return f"{head}Not complete yet: {_unfinished(payment, around)}"
         case Status.COMPLETED:
             return _completed(payment)
         case Status.CANCELING if payment.provider_reference is None:
@@ -75,10 +97,10 @@ def _status(history: History, around: Circumstances) -> str:
             )
         case Status.CANCELED:
             still = "" if around.can_close else "; money can still be sent to its address"
-            return f"Canceled{_at_close(payment)}{_with_money(payment)}{still}"
+            return f"Canceled{_at_close(payment)}{_with_money(history)}{still}"
         case Status.EXPIRED:
-            return f"Expired{_at_close(payment)}{_with_money(payment)}"
-    return f"Failed{_at_close(payment)}{_with_money(payment)}{_why_failed(history)}"
+            return f"Expired{_at_close(payment)}{_with_money(history)}"
+    return f"Failed{_at_close(payment)}{_with_money(history)}{_why_failed(history)}"
 
 
 def _why_failed(history: History) -> str:
@@ -97,9 +119,10 @@ def _creating(payment: Payment, around: Circumstances) -> str:
         return f"payd is asking {provider} for the payment of {due}"
     if payment.asking is Asking.NOT_ATTEMPTED:
         return f"The payment of {due} has not reached {provider} yet; payd tries again"
+    keeps = "cannot look it up there" if cannot_find_out(payment, around) else "keeps asking"
     return (
         f"Whether {provider} has the payment of {due} is not known, because the request got no"
-        f" readable answer; payd keeps asking"
+        f" readable answer; payd {keeps}"
     )
 
 
@@ -109,11 +132,22 @@ def _pending(history: History, around: Circumstances) -> str:
     if history.waiting:
         return f"{due} by {payment.method} is due by {time}"
     if around.now < payment.expire_time:
+        if gone := undone(history):
+            return (
+                f"{money(payment, gone[0])} was seen, and was undone at {when(gone[1])} before it"
+                f" was final: {due} by {payment.method} is still due by {time}"
+            )
         return f"The customer has not paid yet: {due} by {payment.method} is due by {time}"
     if Attention.STUCK in payment.attention:
         silent = f"{payment.provider} does not say whether it was paid"
         return f"The time to pay {due} ended at {time}, and {silent}"
-    return f"The customer had not paid {due} by {time}; payd is about to close the payment"
+    if around.can_close:
+        return f"The customer had not paid {due} by {time}; payd is about to close the payment"
+    return (
+        f"The time to pay {due} ended at {time}. payd has not yet seen everything at"
+        f" {payment.provider} up to then; when it has, and no money turns up, the payment becomes"
+        f" EXPIRED; there is nothing to do"
+    )
 
 
 def _unfinished(payment: Payment, around: Circumstances) -> str:
@@ -143,24 +177,53 @@ def _at_close(payment: Payment) -> str:
     return f" at {when(payment.close_time)}" if payment.close_time else ""
 
 
-def _with_money(payment: Payment) -> str:
+def _with_money(history: History) -> str:
+    payment = history.payment
     if payment.received == 0:
         return " without money"
+    if time := came_after_close(history):
+        if payment.confirmed < payment.received:
+            seen = money(payment, payment.received - payment.confirmed)
+            final = f"; {money(payment, payment.confirmed)} is final" if payment.confirmed else ""
+            late = f"{seen} was seen afterwards, first at {when(time)}, and is not final yet"
+            return f" without money; {late}{final}"
+        came = money(payment, payment.confirmed)
+        return f" without money; {came} came afterwards, at {when(time)}, and does not complete it"
     if payment.confirmed == payment.received:
         return f" with {of_due(payment, payment.confirmed)} confirmed"
-    return f" with {of_due(payment, payment.received)} seen, which is not final yet"
+    more = money(payment, payment.received - payment.confirmed)
+    final = of_due(payment, payment.confirmed)
+    return f" with {final} confirmed; {more} more was seen and is not final yet"
 
 
-def _of_refunds(payment: Payment, now: datetime) -> list[str]:
-    parts = []
+def _of_refunds(history: History, now: datetime) -> list[str]:
+    payment, parts = history.payment, []
     if payment.refunded:
-        parts.append(f"{money(payment, payment.refunded)} has gone back to the customer")
+        parts.append(_gone_back(history))
+    if taken(payment) > payment.confirmed:
+        more = money(payment, taken(payment) - payment.confirmed)
+        parts.append(f"{more} more was taken back than was paid")
     parts += [
         f"a refund of {money(payment, refund.amount)} {_going(payment, refund, now)}"
         for refund in payment.refunds
         if refund.status.is_open
     ]
     return parts + [why_not_refunded(payment, refund) for refund in not_refunded(payment)]
+
+
+def _gone_back(history: History) -> str:
+    """What went back; both totals where a refund was reported with two amounts."""
+    payment = history.payment
+    counts = money(payment, payment.refunded)
+    differs = sum(
+        refund.amount - first_amount(history, refund)
+        for refund in payment.refunds
+        if refund.status is RefundStatus.SUCCEEDED
+    )
+    if differs and Attention.CONFLICTING_EVIDENCE in payment.attention:
+        first = money(payment, payment.refunded - differs)
+        return f"{first} or {counts} has gone back to the customer; payd counts {counts}"
+    return f"{counts} has gone back to the customer"
 
 
 def _going(payment: Payment, refund: Refund, now: datetime) -> str:
@@ -175,7 +238,8 @@ def _going(payment: Payment, refund: Refund, now: datetime) -> str:
         return f"has not reached {payment.provider} yet; payd sends it again"
     if refund.ask_deadline is not None and refund.ask_deadline > now:
         return "is being sent"
-    return f"got no readable answer, so {payment.provider} may send it or not"
+    asked = f"requested at {when(refund.create_time)}"
+    return f"{asked} got no readable answer, so {payment.provider} may send it or not"
 
 
 def _of_disputes(payment: Payment) -> list[str]:

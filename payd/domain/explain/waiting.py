@@ -16,7 +16,7 @@ from payd.domain.explain.money_back import code_of, not_refunded
 from payd.domain.explain.moves import money_on_its_way
 from payd.domain.explain.reasons import open_reason
 from payd.domain.explain.reported import contents
-from payd.domain.explain.summary import is_cut_off
+from payd.domain.explain.summary import cannot_find_out, is_cut_off
 from payd.domain.explain.transfers import how_to_send
 from payd.domain.explain.words import listing, money, price_of, when
 from payd.domain.explanation import Actor, WaitingFor
@@ -31,7 +31,7 @@ from payd.domain.refunds import NOTHING_LEFT
 _BLOCKED: dict[Attention, Callable[[Payment], str]] = {
     Attention.OUTCOME_UNKNOWN: lambda p: (
         f"A person has to look at {p.provider} for payd:{p.id}:create:v1, which the customer may"
-        f" still pay (OUTCOME_UNKNOWN); payd keeps asking."
+        f" still pay (OUTCOME_UNKNOWN)."
     ),
     Attention.AMOUNT_MISMATCH: lambda p: (
         f"A person has to act on AMOUNT_MISMATCH: {_open_reason(p, Attention.AMOUNT_MISMATCH)}"
@@ -75,8 +75,11 @@ def _cut_off(payment: Payment, around: Circumstances) -> WaitingFor | None:
     )
 
 
-def next_look_time(payment: Payment, now: datetime) -> datetime | None:
-    """When payd asks the provider next, about the payment or one of its refunds."""
+def next_look_time(payment: Payment, around: Circumstances) -> datetime | None:
+    """When payd asks the provider next, about the payment or a refund; None where it is no use."""
+    if is_cut_off(payment, around) or cannot_find_out(payment, around):
+        return None
+    now = around.now
     times = [refund.next_check_time for refund in payment.refunds]
     times.append(payment.next_check_time or next_check_time(payment, now))
     return min((time for time in times if time is not None), default=None)
@@ -146,6 +149,12 @@ def _creating(payment: Payment, around: Circumstances) -> WaitingFor:
             what=f"payd has to reach {provider}; nothing was sent so far. If nothing can be sent"
             f" by {when(give_up)}, the payment fails.",
             actor=Actor.PAYD,
+        )
+    if cannot_find_out(payment, around):
+        return WaitingFor(
+            what=f"{provider} has to report the payment, if it has it: payd cannot look it up"
+            " there.",
+            actor=Actor.PROVIDER,
         )
     return WaitingFor(
         what=f"payd has to find out whether {provider} has the payment: it looks for the operation"
@@ -271,7 +280,7 @@ def _attention(payment: Payment) -> WaitingFor | None:
     open_ones = [record for record in payment.attention_records if record.is_open]
     if not open_ones:
         return None
-    if [one.reason for one in open_ones] == [Attention.PAID_AFTER_CLOSE]:
+    if {one.reason for one in open_ones} <= {Attention.PAID_AFTER_CLOSE, Attention.UNDERPAID}:
         pending = payment.received - payment.confirmed
         if pending > 0:
             seen = f"{money(payment, pending)} that was seen becomes final or vanishes"

@@ -33,7 +33,7 @@ from payd.domain.evidence import (
     Snapshot,
     Unanswered,
 )
-from payd.domain.next_action import Redirect
+from payd.domain.next_action import CryptoTransfer, NextAction, Redirect
 from payd.domain.payment import Origin, Payment
 from payd.domain.pricing import PriceList
 from payd.domain.refund import Refund, RefundInstructions, RefundSnapshot, RefundState
@@ -388,8 +388,7 @@ class FakeProvider:
         capabilities = self.capabilities.refunds
         assert capabilities is not None
         if capabilities.sends is Sends.INSTRUCTIONS:
-            url = f"https://send.example/{operation.destination}"
-            return RefundReply(answer=RefundInstructions(next_action=Redirect(url=url)))
+            return RefundReply(answer=RefundInstructions(next_action=_to_send(operation)))
         known = self.remote_refunds.setdefault(
             operation.operation_id,
             RefundSnapshot(
@@ -454,6 +453,23 @@ class FakeProvider:
     def _of_operation(self, operation_id: str) -> RemoteObject | None:
         mine = [o for o in self.remote if o.operation.operation_id == operation_id]
         return mine[-1] if mine else None
+
+
+def _to_send(operation: RefundOperation) -> NextAction:
+    """What a person has to send: tokens with a memo, or money as a page says."""
+    if not operation.asset.startswith("0x"):
+        return Redirect(url=f"https://send.example/{operation.destination}")
+    return CryptoTransfer(
+        currency="USDC",
+        chain_id=42431,
+        token_address=operation.asset,
+        receiver_address=operation.destination,
+        amount_base_units=operation.amount,
+        decimals=6,
+        memo=f"0x{operation.refund_id.hex:0>64}",
+        calldata="",
+        payment_uri="",
+    )
 
 
 def created(known: RemoteObject) -> Created:

@@ -333,7 +333,11 @@ async def money_that_names_no_payment(world: World) -> Payment:
 async def money_whose_memo_was_mistyped(world: World) -> Payment:
     payment = await in_tokens(world)
     world.clock.move(minutes=3)
-    details = {"sender": "0x" + "5e" * 20, "likely_payment": str(payment.id)}
+    details = {
+        "sender": "0x" + "5e" * 20,
+        "likely_payment": str(payment.id),
+        "memo": "0x" + "4b" * 32,
+    }
     came = receipt(world, "0xbb:1", 20_000_000, details=details)
     await report(world, (came,), "block 7", "0xnobody")
     return payment
@@ -399,6 +403,13 @@ async def a_status_check_has_to_reach_the_expiry(world: World) -> Payment:
     world.provider.behind = timedelta(minutes=2)
     world.clock.move(minutes=30, seconds=20)
     return await world.check_again(payment)
+
+
+@situation()
+async def the_time_to_pay_has_just_ended(world: World) -> Payment:
+    payment = await world.initiate()
+    world.clock.move(minutes=30, seconds=1)
+    return payment
 
 
 @situation(on_a_chain)

@@ -209,3 +209,12 @@ async def a_transfer_was_seen_after_it_was_canceled(world: World) -> Payment:
     await received(world, payment, seen)
     await world.settle_and_publish()
     return payment
+
+
+@situation(on_a_chain)
+async def the_rest_was_seen_after_it_had_expired(world: World) -> Payment:
+    payment = await until_expired(world, await partly_paid_in_time(world))
+    rest = receipt(world, "0xaa:2", 99_000_000, state=ReceiptState.SEEN)
+    await received(world, payment, rest)
+    await world.publish_pass()
+    return payment

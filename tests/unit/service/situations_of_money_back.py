@@ -4,7 +4,18 @@ from typing import Any
 
 import attrs
 from unit.service.fakes import UNANSWERED
-from unit.service.situations import customer_pays, dispute, report, situation
+from unit.service.situations import (
+    CHAIN,
+    customer_pays,
+    dispute,
+    in_tokens,
+    receipt,
+    received,
+    report,
+    situation,
+    that_cannot_look_up,
+    the_outcome_is_unknown_past_the_expiry,
+)
 from unit.service.world import CALLER, World, capable, refunding
 
 from payd.domain.attention import Attention
@@ -22,6 +33,11 @@ OPERATOR = Origin(actor="operator:ops/ada", certificate="ops", request_id="req-9
 def by_hand() -> World:
     """A rail on which a person has to send refunds."""
     return World(capable(refunds=refunding(sends=Sends.INSTRUCTIONS)))
+
+
+def by_hand_on_a_chain() -> World:
+    """A chain, on which a person has to send refunds."""
+    return World(attrs.evolve(CHAIN, refunds=refunding(sends=Sends.INSTRUCTIONS)))
 
 
 def with_approval() -> World:
@@ -157,6 +173,15 @@ async def a_refund_has_to_be_sent_by_a_person(world: World) -> Payment:
     return payment
 
 
+@situation(by_hand_on_a_chain)
+async def tokens_have_to_be_sent_back_by_a_person(world: World) -> Payment:
+    payment = await in_tokens(world)
+    await received(world, payment, receipt(world, "0xaa:1", 149_000_000))
+    await world.refund(payment, destination="0x" + "5e" * 20, origin=CALLER)
+    await world.publish_pass()
+    return payment
+
+
 @situation()
 async def refunded_at_the_provider(world: World) -> Payment:
     payment = await paid(world)
@@ -248,6 +273,18 @@ async def attention_was_resolved(world: World) -> Payment:
         payment_id=payment.id,
         reasons=frozenset({Attention.REFUNDED_EXTERNALLY}),
         note="support did it by hand",
+    )
+    await world.resolves.resolve(wanted, OPERATOR)
+    return payment
+
+
+@situation(that_cannot_look_up)
+async def an_unknown_outcome_was_resolved(world: World) -> Payment:
+    payment = await the_outcome_is_unknown_past_the_expiry(world)
+    wanted = ResolveRequest(
+        payment_id=payment.id,
+        reasons=frozenset({Attention.OUTCOME_UNKNOWN}),
+        note="it is not in the dashboard",
     )
     await world.resolves.resolve(wanted, OPERATOR)
     return payment
