@@ -452,6 +452,8 @@ def test_dead_letters_are_shown_and_once_mended_handled_after_all(
         assert await letters.replay(numbers) == numbers
         assert (await letters.read(0, 10)).letters == ()
         running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
 
     on_plain_asyncio(give_up())
     on_plain_asyncio(put_back())
