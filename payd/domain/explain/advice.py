@@ -7,16 +7,17 @@ from collections.abc import Iterator
 
 from payd.domain.attention import Attention
 from payd.domain.dispute import DisputeStatus
-from payd.domain.evidence import Receipt
+from payd.domain.evidence import ProviderStatus, Receipt
 from payd.domain.explain.case import NOTE, Case
 from payd.domain.explain.past import undone, was_canceling
 from payd.domain.explain.reason_advice import on_reasons
 from payd.domain.explain.refund_advice import on_refunds
 from payd.domain.explain.summary import is_cut_off
 from payd.domain.explain.waiting import next_look_time
-from payd.domain.explain.words import in_asset, money, when
+from payd.domain.explain.words import in_asset, memo_in_words, money, when
 from payd.domain.explanation import Advice
 from payd.domain.history import Circumstances, History
+from payd.domain.next_action import Show
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
 
@@ -44,8 +45,14 @@ def advice_of(history: History, around: Circumstances) -> tuple[Advice, ...]:
 
 def _provider(case: Case) -> Iterator[Advice]:
     if is_cut_off(case.payment, case.around):
+        open_at = case.payment.status.is_open and case.payment.provider_reference is not None
+        pays = (
+            f" The customer can still pay at {case.provider} meanwhile. payd counts that money when"
+            f" {case.provider} is enabled again; let nobody pay again before."
+        )
         yield Advice(
-            text=f"Enable {case.provider} and restart payd. To see which providers are enabled:",
+            text=f"Enable {case.provider} and restart payd.{pays if open_at else ''} To see which"
+            f" providers are enabled:",
             command="payd providers",
         )
 
@@ -75,7 +82,7 @@ def _unmatched(case: Case) -> Iterator[Advice]:
 
 
 def _why_unmatched(payment: Payment, receipt: Receipt) -> str:
-    memo = receipt.details.get("memo")
+    memo = memo_in_words(receipt.details.get("memo", ""))
     if receipt.details.get("likely_payment") == str(payment.id):
         its_memo = f"its memo {memo}" if memo else "its memo"
         return (
@@ -113,8 +120,10 @@ def _inquiries(case: Case) -> Iterator[Advice]:
 def _look(case: Case) -> Iterator[Advice]:
     time = next_look_time(case.payment, case.around)
     if time is not None and case.around.is_enabled:
+        is_due = time <= case.around.now
+        asks = f"is about to ask {case.provider}" if is_due else f"asks {case.provider} again at"
         yield Advice(
-            text=f"payd asks {case.provider} again at {when(time)}. To ask now:",
+            text=f"payd {asks}{'' if is_due else f' {when(time)}'}. To ask now:",
             command=f"payd payments sync {case.payment.id}",
         )
 
@@ -123,6 +132,7 @@ def _end(case: Case) -> Iterator[Advice]:
     payment, around = case.payment, case.around
     match payment.status:
         case Status.CREATING | Status.PENDING:
+            yield from _to_read(payment)
             is_blind = bool(case.history.waiting) or not around.is_enabled
             may_cancel = around.now < payment.expire_time and not is_blind
             if may_cancel and undone(case.history):
@@ -136,6 +146,12 @@ def _end(case: Case) -> Iterator[Advice]:
                     text="If it is not wanted any more, cancel it.",
                     command=f"payd cancel {payment.id}",
                 )
+        case Status.PROCESSING if _may_pay_the_rest(case):
+            missing = money(payment, payment.due - payment.confirmed)
+            yield Advice(
+                text=f"Tell the customer that {missing} is missing, to be paid by"
+                f" {when(payment.expire_time)}. A payment with money cannot be canceled."
+            )
         case Status.PROCESSING if was_canceling(case.history):
             yield Advice(
                 text=f"If the money is not wanted, wait until the payment is complete, and then"
@@ -161,6 +177,18 @@ def _end(case: Case) -> Iterator[Advice]:
                 text=f"If the customer still wants to pay {due}, such as by another card, the main"
                 f" app has to create a new payment."
             )
+
+
+def _may_pay_the_rest(case: Case) -> bool:
+    is_in_time = case.around.is_enabled and case.around.now < case.payment.expire_time
+    is_moving = case.payment.provider_status is ProviderStatus.PROCESSING
+    is_partial = case.payment.confirmed > 0 and case.pending == 0 and not is_moving
+    return is_partial and is_in_time and not case.history.waiting
+
+
+def _to_read(payment: Payment) -> Iterator[Advice]:
+    if isinstance(payment.next_action, Show):
+        yield Advice(text="To read the instructions:", command=f"payd get {payment.id}")
 
 
 def _where_refunded(case: Case) -> str:

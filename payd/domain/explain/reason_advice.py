@@ -59,9 +59,10 @@ def _outcome_unknown(case: Case) -> Iterator[Advice]:
             f" that report comes. If {provider} cannot, refund it in its dashboard."
         )
     ends = f", and expires when {provider} says so" if case.around.can_look_up else ""
+    closed = "" if case.around.can_look_up else ", or you have closed it there"
     yield Advice(
-        text="If it is not there, no money can come, and payd needs nothing: the payment stays"
-        f" CREATING{ends}. To take it off the list:",
+        text=f"If it is not there{closed}, no money can come, and payd needs nothing: the payment"
+        f" stays CREATING{ends}. To take it off the list:",
         command=f"payd attention resolve {payment.id} OUTCOME_UNKNOWN {NOTE}",
     )
 
@@ -71,7 +72,7 @@ def _underpaid(case: Case) -> Iterator[Advice]:
     if case.pending > 0:
         yield Advice(
             text=f"{money(payment, case.pending)} more was seen. There is nothing to do until it is"
-            f" final: neither deliver nor send anything back yet."
+            f" final: neither deliver nor send anything back yet. {_when_final(case)}"
         )
         return
     missing = money(payment, payment.due - payment.confirmed)
@@ -83,6 +84,18 @@ def _underpaid(case: Case) -> Iterator[Advice]:
         text=f"Or let the main app create a new payment of the missing {missing}. Or deliver all"
         f" the same; the payment stays {payment.status.value}, and payd tells the main app no more."
     )
+
+
+def _when_final(case: Case) -> str:
+    """What becomes of a closed payment when the money that was seen is final."""
+    payment, rules = case.payment, case.around.rules
+    is_too_late = Attention.PAID_AFTER_CLOSE in payment.attention
+    may_complete = rules.late_payments_complete and payment.status is not Status.CANCELED
+    if may_complete and not is_too_late and payment.received >= payment.due:
+        # A snapshot does not say when the money moved: it counts by its own time.
+        by = f" by {when(payment.late_end(rules.late_window))}" if payment.snapshot_received else ""
+        return f"When it is final{by}, it completes the payment."
+    return f"When it is final, the payment stays {payment.status.value}; explain it again then."
 
 
 def _overpaid(case: Case) -> Iterator[Advice]:
@@ -188,6 +201,11 @@ def _conflict(case: Case) -> Iterator[Advice]:
             f"{look}: check both amounts. If they are right, {much} too much was given back: claim"
             f" it from the customer, or accept the loss; then resolve this"
         )
+    else:
+        look = (
+            f"{look}. If it agrees, there is nothing else to do. If not, the money is where"
+            f" {case.provider} shows it: settle the difference with the customer by hand"
+        )
     yield Advice(text=f"{differences} {look}.".strip())
 
 
@@ -275,6 +293,13 @@ def _stuck(case: Case) -> Iterator[Advice]:
         f" its operator.",
         command="payd providers",
     )
+    payment, reference = case.payment, case.payment.provider_reference
+    if payment.status.is_open and reference is not None:
+        yield Advice(
+            text=f"Look at {reference} in the dashboard of {case.provider}. If it is paid there, no"
+            f" money is lost: payd counts it when {case.provider} answers. Until then do not let"
+            f" the customer pay again."
+        )
 
 
 def _last_news(case: Case) -> datetime:

@@ -1,6 +1,6 @@
 """What a person has to send for a refund that payd cannot send itself."""
 
-from payd.domain.explain.words import listing, money
+from payd.domain.explain.words import listing, memo_in_words, money
 from payd.domain.next_action import CryptoTransfer, Redirect, Show
 from payd.domain.payment import Payment
 from payd.domain.refund import Refund
@@ -11,7 +11,7 @@ def how_to_send(payment: Payment, refund: Refund) -> str:
     amount = money(payment, refund.amount)
     match refund.next_action:
         case CryptoTransfer() as transfer:
-            memo = f" with the memo {transfer.memo}" if transfer.memo else ""
+            memo = f" with the memo {memo_in_words(transfer.memo)}" if transfer.memo else ""
             return (
                 f"transfer {amount} (token {transfer.token_address}) at {payment.provider} (chain"
                 f" {transfer.chain_id}) to {transfer.receiver_address}{memo}"

@@ -76,13 +76,17 @@ def _cut_off(payment: Payment, around: Circumstances) -> WaitingFor | None:
 
 
 def next_look_time(payment: Payment, around: Circumstances) -> datetime | None:
-    """When payd asks the provider next, about the payment or a refund; None where it is no use."""
+    """When payd asks the provider next, about the payment or a refund; None where it is no use.
+
+    It is never in the past: a check that is due comes as soon as recovery claims it.
+    """
     if is_cut_off(payment, around) or cannot_find_out(payment, around):
         return None
     now = around.now
     times = [refund.next_check_time for refund in payment.refunds]
     times.append(payment.next_check_time or next_check_time(payment, now))
-    return min((time for time in times if time is not None), default=None)
+    first = min((time for time in times if time is not None), default=None)
+    return None if first is None else max(first, now)
 
 
 def outlook(payment: Payment, around: Circumstances, time: datetime) -> Status:
@@ -158,9 +162,16 @@ def _creating(payment: Payment, around: Circumstances) -> WaitingFor:
         )
     return WaitingFor(
         what=f"payd has to find out whether {provider} has the payment: it looks for the operation"
-        f" payd:{payment.id}:create:v1 there{_in_vain(payment)}.",
+        f" payd:{payment.id}:create:v1 there{_in_vain(payment)}.{_if_never_known(payment, around)}",
         actor=Actor.PAYD,
     )
+
+
+def _if_never_known(payment: Payment, around: Circumstances) -> str:
+    if around.now >= payment.expire_time:
+        return ""
+    time = when(payment.expire_time)
+    return f" Without an answer by {time} a person has to look (OUTCOME_UNKNOWN)."
 
 
 def _in_vain(payment: Payment) -> str:
@@ -174,13 +185,15 @@ def _canceling(payment: Payment) -> WaitingFor:
     if payment.provider_reference is None:
         return WaitingFor(
             what=f"payd has to find out whether {payment.provider} has the payment before it can"
-            f" close it there.",
+            f" close it there. If {payment.provider} does not have it, the payment becomes"
+            f" CANCELED.",
             actor=Actor.PAYD,
         )
     return WaitingFor(
         what=f"{payment.provider} has to confirm that {payment.provider_reference} can no longer be"
         f" paid. payd asked it when cancelling was requested{_again(payment)}, and has no"
-        f" confirmation yet; {WHERE_ERRORS_ARE}.",
+        f" confirmation yet; {WHERE_ERRORS_ARE}. If the customer pays before that, the payment is"
+        f" not canceled, and the money counts.",
         actor=Actor.PROVIDER,
     )
 
@@ -197,7 +210,7 @@ def _overdue(payment: Payment, around: Circumstances) -> WaitingFor:
     ends = outlook(payment, around, around.now).value
     return WaitingFor(
         what=f"The time to pay ended at {when(payment.expire_time)}. payd has to {first}; unless"
-        f" more money turns up, the payment then becomes {ends}.",
+        f" more money turns up, the payment then becomes {ends}{_with_a_part(payment)}.",
         actor=Actor.PAYD,
     )
 
@@ -219,8 +232,16 @@ def _to_pay(payment: Payment, around: Circumstances) -> str:
         case _:
             how = f"pay {missing} at {payment.provider}"
     ends = outlook(payment, around, payment.expire_time).value
-    time = when(payment.expire_time)
-    return f"The customer has to {how}, by {time}; otherwise the payment becomes {ends}."
+    time, then = when(payment.expire_time), _with_a_part(payment)
+    return f"The customer has to {how}, by {time}; otherwise the payment becomes {ends}{then}."
+
+
+def _with_a_part(payment: Payment) -> str:
+    """What becomes of a part of the money, where the rest does not come."""
+    if payment.confirmed == 0:
+        return ""
+    part = money(payment, payment.confirmed)
+    return f", and a person has to decide on the {part} that came (UNDERPAID)"
 
 
 # -- what comes after ----------------------------------------------------------------------------

@@ -51,6 +51,15 @@ def when(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def memo_in_words(memo: str) -> str:
+    """A memo (0x-hex) as a person types it, then as hex; only hex where it is no text."""
+    try:
+        text = bytes.fromhex(memo.removeprefix("0x")).decode("ascii").strip("\0 ")
+    except ValueError:
+        return memo
+    return f"{text} ({memo})" if text and text.isprintable() else memo
+
+
 def listing(words: Iterable[str]) -> str:
     """Words in a sentence: `a, b and c`."""
     *first, last = words

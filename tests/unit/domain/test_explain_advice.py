@@ -32,7 +32,7 @@ from payd.domain.explain.reasons import attention_changes
 from payd.domain.explain.reported import contents
 from payd.domain.explain.said import Move
 from payd.domain.explain.transfers import how_to_send
-from payd.domain.explain.words import in_asset
+from payd.domain.explain.words import in_asset, memo_in_words
 from payd.domain.explanation import Actor, Explanation
 from payd.domain.history import Change, Circumstances, History, StoredEvent, StoredReport
 from payd.domain.next_action import CryptoTransfer, Show, ShowField, ShowKind
@@ -92,6 +92,17 @@ def test_an_object_that_payd_can_find_is_found_by_a_sync() -> None:
     assert "expires when mock says so" in text
 
 
+def test_the_rest_of_the_money_completes_a_payment_only_while_it_may() -> None:
+    def rest(status: Status, **fields: Any) -> str:
+        part = {"snapshot_received": DUE, "snapshot_confirmed": 400, **fields}
+        return advised(explained(flagged(Attention.UNDERPAID, status, close_time=NOW, **part)))
+
+    end = "When it is final by 2026-01-02 12:00:00 UTC, it completes the payment."
+    assert end in rest(Status.EXPIRED)
+    for text in (rest(Status.CANCELED), rest(Status.EXPIRED, snapshot_received=DUE - 1)):
+        assert "When it is final, the payment stays" in text
+
+
 def test_money_that_vanished_after_the_close_is_not_sent_back() -> None:
     text = advised(explained(flagged(Attention.PAID_AFTER_CLOSE, Status.CANCELED)))
     assert "was undone again (f). There is nothing to send back." in text
@@ -111,6 +122,21 @@ def test_a_wrong_token_without_a_receipt_is_sent_back_too() -> None:
     text = advised(explained(flagged(Attention.WRONG_TOKEN, Status.COMPLETED)))
     assert "Send it back to the customer, from the account that received it." in text
     assert "still has to pay" not in text
+
+
+@pytest.mark.parametrize(
+    ("memo", "written"),
+    [
+        ("0x" + b"81H4".hex(), "81H4 (0x38314834)"),
+        ("0x" + b"81H4".ljust(32, b"\0").hex(), f"81H4 (0x{'38314834':0<64})"),
+        ("0x0a", "0x0a"),
+        ("0xff", "0xff"),
+        ("0x00", "0x00"),
+        ("0xm", "0xm"),
+    ],
+)
+def test_a_memo_is_written_as_text_where_it_is_text(memo: str, written: str) -> None:
+    assert memo_in_words(memo) == written
 
 
 def test_a_memo_of_no_payment_is_shown() -> None:
@@ -263,6 +289,34 @@ def test_a_payment_that_needs_a_provider_that_is_not_enabled_waits_for_an_operat
     assert found.summary.startswith("payd cannot tell how this payment stands, because mock is not")
     done = explained(a_payment(Status.COMPLETED), Circumstances(now=at(3), is_enabled=False))
     assert done.waiting_for.actor is Actor.NOBODY
+
+
+def test_money_that_can_come_while_its_provider_is_not_enabled_is_said() -> None:
+    around = Circumstances(now=at(3), is_enabled=False)
+    can_pay = "The customer can still pay at mock meanwhile."
+    assert can_pay in advised(explained(a_payment(Status.PENDING), around))
+    refunding = refunded(a_refund(RefundStatus.PENDING))
+    for payment in (a_payment(asking=Asking.UNKNOWN), refunding):
+        text = advised(explained(payment, around))
+        assert "Enable mock and restart payd. To see" in text
+        assert can_pay not in text
+
+
+def test_a_check_that_is_due_does_not_lie_in_the_past() -> None:
+    due = a_payment(Status.PENDING, next_check_time=at(2))
+    found = explained(due, Circumstances(now=at(31)))
+    assert found.next_look_time == at(31)
+    assert "payd is about to ask mock. To ask now:" in advised(found)
+
+
+def test_the_rest_is_asked_for_only_while_it_can_be_paid() -> None:
+    part = a_payment(Status.PROCESSING, snapshot_received=400, snapshot_confirmed=400)
+    missing = "Tell the customer that"
+    assert missing in advised(explained(part))
+    waiting = StoredReport(id=1, event_id="evt_1", receive_time=NOW)
+    assert missing not in advised(explained(part, waiting=(waiting,)))
+    for around in (Circumstances(now=at(31)), Circumstances(now=at(3), is_enabled=False)):
+        assert missing not in advised(explained(part, around))
 
 
 def test_a_failure_without_a_reason_is_said() -> None:

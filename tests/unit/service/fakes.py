@@ -466,7 +466,7 @@ def _to_send(operation: RefundOperation) -> NextAction:
         receiver_address=operation.destination,
         amount_base_units=operation.amount,
         decimals=6,
-        memo=f"0x{operation.refund_id.hex:0>64}",
+        memo="0x" + operation.refund_id.hex.encode().hex(),
         calldata="",
         payment_uri="",
     )

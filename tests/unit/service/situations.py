@@ -336,7 +336,7 @@ async def money_whose_memo_was_mistyped(world: World) -> Payment:
     details = {
         "sender": "0x" + "5e" * 20,
         "likely_payment": str(payment.id),
-        "memo": "0x" + "4b" * 32,
+        "memo": "0x" + b"81H455VB4PEX5VSKNK084SN02Q3RAVHY".hex(),
     }
     came = receipt(world, "0xbb:1", 20_000_000, details=details)
     await report(world, (came,), "block 7", "0xnobody")
