@@ -18,7 +18,6 @@ import trio
 
 from payd import telemetry
 from payd.adapters import bridge
-from payd.adapters.system import SystemClock
 from payd.adapters.systemd import ServiceManager
 from payd.config import Config, load_prices, with_vault
 from payd.daemon.builders import (
@@ -43,6 +42,7 @@ from payd.daemon.readiness import ReadinessProbe
 from payd.daemon.reload import Reloader, ReloadRequests
 from payd.daemon.secrets import SecretRefresher
 from payd.domain.errors import PaydError
+from payd.ports import BusinessClock
 from payd.providers.loader import FailureMode, OpenProviders, open_providers
 from payd.telemetry import Metrics
 from payd.transport.http.app import build_app
@@ -70,10 +70,11 @@ async def run(
     config: Config,
     stop: trio.Event,
     *,
+    clock: BusinessClock | None = None,
     reloads: ReloadRequests | None = None,
     started: Callable[[Addresses], None] = lambda addresses: None,
 ) -> None:
-    """Run the daemon until `stop`, drain it and return.
+    """Run the daemon until `stop`, drain it and return. Production refuses a `clock`.
 
     Raises ConfigError and PluginError for a start that cannot succeed, OSError for a port that
     cannot be opened.
@@ -90,7 +91,7 @@ async def run(
     config = with_vault(config, values)
     current = CurrentConfig(config)
     refresh = secrets.refresh_now if secrets else None
-    adapters = build_adapters(config, metrics, current.config, refresh, build_tracer(config))
+    adapters = build_adapters(config, metrics, current.config, refresh, build_tracer(config), clock)
     plugins = enabled_plugins(config)
     check_prices(config.pricing.file, current.current(), offered_methods(plugins))
     async with (
@@ -98,7 +99,7 @@ async def run(
         open_providers(
             plugins,
             environment=config.environment,
-            clock=SystemClock(),
+            clock=adapters.clock,
             failure_mode=FailureMode(config.providers.failure_mode),
             log_of=telemetry.get_logger,
             random=random.random,
@@ -210,8 +211,7 @@ async def _supervise(name: str, loop: Loop, parts: Parts) -> None:
                 failures = 0
             failures += 1
             restarts.inc()
-            known = _is_known(error)
-            _log.warning("task_failed", task=name, error=repr(error), exc_info=not known)
+            _log.warning("task_failed", task=name, error=repr(error), exc_info=not _is_known(error))
         pause_s = min(_BACKOFF_MAX_S, 0.1 * 2**failures)
         with trio.move_on_after(random.uniform(0, pause_s)):  # noqa: S311 - jitter, no secret
             await parts.stopping.wait()

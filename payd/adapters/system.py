@@ -1,5 +1,6 @@
 """The system clock, new ids and crash points, which tests replace."""
 
+import asyncio
 import os
 import signal
 import time
@@ -31,11 +32,15 @@ CRASH_POINTS = frozenset(
 
 
 class SystemClock:
-    """Implements the port Clock."""
+    """Implements the port BusinessClock."""
 
     def now(self) -> datetime:
         """The current time in UTC."""
         return datetime.now(UTC)
+
+    async def rest(self, seconds: float) -> None:
+        """Wait. Nobody moves this clock."""
+        await asyncio.sleep(seconds)
 
 
 class OrderedIds:

@@ -33,10 +33,18 @@ _NOT_SHOWN = frozenset({"shop", "wallet_command", "operator_cert", "operator_key
     "--port-base", type=click.IntRange(1024, 65000), help="Use the ports from this one on."
 )
 @click.option("--with-example", is_flag=True, help="Run the example shop, for a browser.")
-def dev(state_dir: Path, ephemeral: bool, port_base: int | None, with_example: bool) -> None:
+@click.option("--clock", "with_clock", is_flag=True, help="Let `payd clock` move the time.")
+def dev(
+    state_dir: Path,
+    ephemeral: bool,
+    port_base: int | None,
+    with_example: bool,
+    with_clock: bool,
+) -> None:
     """Run PostgreSQL, NATS, Valkey and payd on this machine, until Ctrl-C."""
     from payd import telemetry
     from payd.config import EXIT_BAD_CONFIGURATION, ConfigError
+    from payd.dev.clock import ClockRefused
     from payd.dev.servers import ServerFailed
     from payd.dev.state import StateInUse, open_state
     from payd.providers.discovery import PluginError
@@ -45,20 +53,22 @@ def dev(state_dir: Path, ephemeral: bool, port_base: int | None, with_example: b
     code = 0
     try:
         with open_state(state_dir, ephemeral=ephemeral) as state:
-            trio.run(_run, state, port_base, with_example)
+            trio.run(_run, state, port_base, with_example, with_clock)
     except* StateInUse as errors:
         _print(errors)
         code = 1
     except* (ConfigError, PluginError) as errors:
         _print(errors)
         code = EXIT_BAD_CONFIGURATION
-    except* (ServerFailed, OSError) as errors:
+    except* (ClockRefused, ServerFailed, OSError) as errors:
         _print(errors)
         code = 1
     sys.exit(code)
 
 
-async def _run(state: "StateDir", port_base: int | None, with_example: bool) -> None:
+async def _run(
+    state: "StateDir", port_base: int | None, with_example: bool, with_clock: bool
+) -> None:
     from payd.dev.run import Terminal, run_dev
 
     stop = trio.Event()
@@ -72,7 +82,14 @@ async def _run(state: "StateDir", port_base: int | None, with_example: bool) -> 
                 command=command,
                 ready=partial(_show, state, progress, command),
             )
-            await run_dev(state, port_base, stop, terminal, with_example=with_example)
+            await run_dev(
+                state,
+                port_base,
+                stop,
+                terminal,
+                with_example=with_example,
+                with_clock=with_clock,
+            )
         nursery.cancel_scope.cancel()
 
 

@@ -13,6 +13,7 @@ from payd import __version__
 _COMMANDS = {
     "Try it": {
         "dev": ("payd.cli.dev:dev", "Run PostgreSQL, NATS, Valkey and payd on this machine."),
+        "clock": ("payd.cli.clock:clock", "Move the time of `payd dev --clock`."),
     },
     "Providers of your own": {
         "plugin": ("payd.cli.plugin:plugin", "Create a provider plugin, or check one."),

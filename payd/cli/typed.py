@@ -10,6 +10,24 @@ _SPAN = re.compile(r"(\d+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
+class Span(click.ParamType[timedelta]):
+    """Parameter type: a span such as `90s`, `31m` or `1d12h`."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the sum of the parts."""
+        if isinstance(value, timedelta):
+            return value
+        parts = _SPAN.findall(value)
+        if not parts or _SPAN.sub("", value):
+            self.fail(f"{value!r} is not a span like 90s, 31m, 24h or 1d12h", param, ctx)
+        try:
+            return sum((timedelta(**{_UNITS[u]: int(n)}) for n, u in parts), timedelta(0))
+        except OverflowError:
+            self.fail(f"{value!r} is too long", param, ctx)
+
+
 class Time(click.ParamType[datetime]):
     """Parameter type: `today`, a span before now such as `10m` or `30d`, or an ISO 8601 time."""
 

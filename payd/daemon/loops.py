@@ -75,7 +75,7 @@ def worker_loops(parts: Parts) -> Mapping[str, Loop]:
     """Every worker loop by name: claim rows, work them, wait."""
     adapters, use_cases = parts.adapters, parts.use_cases
     poll_s = parts.config.outbox.poll_interval_s
-    rest = partial(asyncio.sleep, parts.config.recovery.interval_s)
+    rest = partial(adapters.clock.rest, parts.config.recovery.interval_s)
     set_worker, row_worker = partial(_set_worker, parts), partial(_row_worker, parts)
     return dict(
         (

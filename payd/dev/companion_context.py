@@ -8,9 +8,12 @@ from pathlib import Path
 
 import attrs
 
+from payd.adapters.system import SystemClock
+from payd.dev.clock import MovableClock
 from payd.dev.ports import HOST, Ports
 from payd.dev.servers import Command, answers, running
 from payd.dev.state import StateDir
+from payd.plugins.context import Clock
 
 #: The product that examples buy; it is in the price file that ships with payd.
 EXAMPLE_ITEM = "ethereum-mainnet/full/30d"
@@ -24,6 +27,8 @@ class DevSession:
     ports: Ports
     #: Arguments of payd → the command line that a person types for this `payd dev`.
     command: Callable[[str], str]
+    #: The clock of `payd dev --clock`; None without the option.
+    clock: MovableClock | None = None
 
     def secret(self, provider: str, name: str) -> str:
         """Return a provider's secret, generated once and kept beside the data."""
@@ -60,6 +65,11 @@ class DevContext:
     def webhook_url(self) -> str:
         """The path under which the HTTP server routes webhooks to this provider."""
         return f"http://{HOST}:{self.session.ports.chosen['http']}/webhooks/{self.provider}"
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that the daemon has, too."""
+        return self.session.clock or SystemClock()
 
     def port(self, name: str, usual: int) -> int:
         """Choose a port, remembered under the provider's name."""

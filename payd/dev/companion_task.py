@@ -1,15 +1,25 @@
 """Run one companion as a task, and turn everything that escapes from it into a report."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 import attrs
 import trio
 
+from payd.dev.clock import ClockRefused, Follow
 from payd.dev.servers import ServerFailed
-from payd.plugins import Companion, CompanionContext, CompanionFailed, RunningCompanion
+from payd.plugins import (
+    Companion,
+    CompanionContext,
+    CompanionFailed,
+    MoveClock,
+    RunningCompanion,
+)
 
 #: The first start may download a program.
 START_S = 180.0
+#: Setting a clock is a request or two.
+_MOVE_S = 30.0
 #: Errors whose text is written for the person in front of `payd dev`.
 _PLAIN = (CompanionFailed, ServerFailed, OSError)
 
@@ -72,6 +82,22 @@ class CompanionTask:
             f"the companion of {self._provider} failed: {failure.reason}."
             " Its payments cannot proceed: start payd dev again"
         )
+
+
+def follower(provider: str, move: MoveClock) -> Follow:
+    """Let a companion's clock follow that of `payd dev`. It raises ClockRefused where it fails."""
+
+    async def follow(time: datetime, runs: bool) -> None:
+        try:
+            with trio.fail_after(_MOVE_S):
+                await move(time, runs)
+        except Exception as error:
+            reason = failure_of(error).reason
+            raise ClockRefused(
+                f"the companion of {provider} did not set its clock: {reason}; try again"
+            ) from error
+
+    return follow
 
 
 def failure_of(error: Exception) -> Failure:

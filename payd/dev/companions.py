@@ -12,8 +12,9 @@ import attrs
 import trio
 
 from payd.config import Config, installed_providers, load_config, plain_settings
+from payd.dev.clock import ClockRefused
 from payd.dev.companion_context import DevContext, DevSession
-from payd.dev.companion_task import CompanionTask, Failure, failure_of
+from payd.dev.companion_task import CompanionTask, Failure, failure_of, follower
 from payd.plugins import Companion, RunningCompanion
 from payd.providers.discovery import EnabledPlugin, PluginError, manifest_of, methods_of
 
@@ -51,7 +52,8 @@ async def open_companions(
 ) -> AsyncIterator[Added]:
     """Start the companions that are needed; the end of the block stops them.
 
-    A provider that brings a companion is enabled unless NAME_ENABLED is set. Raises ConfigError.
+    A provider that brings a companion is enabled unless NAME_ENABLED is set. Raises ConfigError,
+    and ClockRefused where a remote side cannot follow the session's clock.
     """
     added = Added(environment=dict(environ))
     points = _entry_points()
@@ -71,6 +73,8 @@ async def open_companions(
                 _leave_out(provider, running, added, report)
             else:
                 added.add(provider, running)
+                if session.clock and running.move_clock:
+                    await session.clock.add_follower(follower(provider, running.move_clock))
         try:
             yield added
         finally:
@@ -116,6 +120,12 @@ def _context(
         if not {name, f"{name}_file"} & settings.keys():
             settings[name] = f"{prefix}{session.secret(provider, name)}"
             added.environment[_variable(provider, name)] = settings[name]
+    if is_real and session.clock:
+        names = ", ".join(_variable(provider, name) for name in companion.replaces)
+        raise ClockRefused(
+            f"--clock cannot move the time of {provider}'s real remote side: unset {names},"
+            f" or set {_variable(provider, 'enabled')}=false"
+        )
     if is_real:
         return None
     taken = _methods_of_others(config, provider) if companion.opens_last else frozenset()

@@ -25,6 +25,8 @@ from payd.config import (
 from payd.daemon.builders import database_settings
 from payd.daemon.preflight import described_plugins, offered_methods
 from payd.daemon.reload import open_reloads
+from payd.dev.clock import ClockRefused, MovableClock, setting_in
+from payd.dev.clock_server import serving_clock
 from payd.dev.companion_context import DevSession
 from payd.dev.companions import Added, open_companions
 from payd.dev.example import example
@@ -70,13 +72,15 @@ async def run_dev(
     terminal: Terminal,
     *,
     with_example: bool = False,
+    with_clock: bool = False,
 ) -> None:
-    """Run everything until `stop`."""
+    """Run everything until `stop`. Raises ClockRefused, for one."""
+    clock = _clock(state, is_wanted=with_clock)
     ports = choose_ports(state.last_ports(), port_base)
     progress = terminal.progress
     progress("certificates")
     ensure_pki(state.pki, datetime.now(UTC))
-    session = DevSession(state=state, ports=ports, command=terminal.command)
+    session = DevSession(state=state, ports=ports, command=terminal.command, clock=clock)
     async with (
         _servers(state, ports.chosen, progress) as (database, servers),
         open_companions(
@@ -86,6 +90,9 @@ async def run_dev(
             terminal.report,
         ) as added,
         _example(state, ports.chosen, database, servers, progress, with_example) as example_entry,
+        serving_clock(
+            clock, ports, database_settings(load_config(added.environment, None))
+        ) as clock_entry,
     ):
         state.keep_ports(ports.chosen)
         config = load_config(added.environment, None)
@@ -94,7 +101,7 @@ async def run_dev(
 
         def started(addresses: Addresses) -> None:
             document = attrs.asdict(addresses) | attrs.asdict(servers)
-            document |= {**added.announced, **_for_payd(added), **example_entry}
+            document |= {**added.announced, **_for_payd(added), **example_entry, **clock_entry}
             document |= {
                 "operator_cert": str(state.pki / "operator.crt"),
                 "operator_key": str(state.pki / "operator.key"),
@@ -104,7 +111,22 @@ async def run_dev(
 
         progress("payd")
         async with open_reloads(partial(load_config, added.environment, None)) as reloads:
-            await nursery.run(config, stop, reloads=reloads, started=started)
+            await nursery.run(config, stop, clock=clock, reloads=reloads, started=started)
+
+
+def _clock(state: StateDir, *, is_wanted: bool) -> MovableClock | None:
+    """The test clock, where it is wanted. Raises ClockRefused where only one fits the data."""
+    file = state.data / "clock.json"
+    if is_wanted and os.environ.get("ENVIRONMENT") == "production":
+        raise ClockRefused("--clock is refused in production: unset ENVIRONMENT for payd dev")
+    if is_wanted:
+        return MovableClock(file)
+    if setting_in(file).is_moved:
+        raise ClockRefused(
+            f"`payd clock` has moved the time of the data in {state.path}: start with --clock,"
+            " or with --ephemeral for other data"
+        )
+    return None
 
 
 def _examples(

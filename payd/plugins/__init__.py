@@ -27,6 +27,7 @@ from payd.plugins.companion import (
     Companion,
     CompanionContext,
     CompanionFailed,
+    MoveClock,
     OpenCompanion,
     RunningCompanion,
 )
@@ -117,6 +118,7 @@ __all__ = [
     "Metrics",
     "Misconfigured",
     "Money",
+    "MoveClock",
     "NextAction",
     "NoMetrics",
     "NotAttempted",

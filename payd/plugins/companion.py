@@ -6,14 +6,21 @@ A wheel names its companion with an entry point of the provider's name in the gr
 
 import re
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 
+from payd.plugins.context import Clock
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+#: Sets a clock: the time, and whether it runs on from there or stands still.
+MoveClock = Callable[[datetime, bool], Awaitable[None]]
 
 
 class CompanionFailed(Exception):
@@ -49,6 +56,9 @@ class RunningCompanion:
         shop: Base URL of a shop's pages `/paid` and `/back`, to which `payd pay` sends customers.
         wallet_command: Arguments of the payd command that pays a token transfer; the payment's id
             follows them.
+        move_clock: Sets the clock of a remote side that has its own, such as a chain. It is called
+            for each `payd clock` command, before payd's own clock moves, and at the start if the
+            clock was moved by an earlier run.
     """
 
     settings: Mapping[str, str] = attrs.field(factory=dict, validator=_TEXTS, repr=False)
@@ -58,6 +68,9 @@ class RunningCompanion:
     )
     shop: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
     wallet_command: str = attrs.field(default="", validator=attrs.validators.instance_of(str))
+    move_clock: MoveClock | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.is_callable())
+    )
 
 
 class CompanionContext(Protocol):
@@ -78,6 +91,10 @@ class CompanionContext(Protocol):
     @property
     def webhook_url(self) -> str:
         """Where payd receives this provider's webhooks."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of this `payd dev`: use it instead of the system's. `payd clock` moves it."""
 
     @property
     def settings(self) -> Mapping[str, str]:

@@ -23,7 +23,14 @@ from payd.ports.operations import (
 from payd.ports.outbox import Outbox, OutboxRow, Publisher, PublishError
 from payd.ports.payment_lists import PaymentLists
 from payd.ports.personal_data import PersonalData, SearchedReports, Traces
-from payd.ports.process import CrashPoints, Ids, PriceSource, SecretsUnavailable, Turns
+from payd.ports.process import (
+    BusinessClock,
+    CrashPoints,
+    Ids,
+    PriceSource,
+    SecretsUnavailable,
+    Turns,
+)
 from payd.ports.provider import (
     Answer,
     ProviderPort,
@@ -47,6 +54,7 @@ __all__ = [
     "Accounts",
     "Answer",
     "Book",
+    "BusinessClock",
     "Clock",
     "Commit",
     "CrashPoints",

@@ -1,10 +1,21 @@
-"""Ports to the process itself: ids, prices, turns and crash points."""
+"""Ports to the process itself: time, ids, prices, turns and crash points."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
 from payd.domain.pricing import PriceList
+from payd.plugins.context import Clock
+
+
+class BusinessClock(Clock, Protocol):
+    """The clock of payments: quotes, expiries, refund windows. Leases follow the database's clock.
+
+    `payd dev --clock` moves it; elsewhere it is the system's.
+    """
+
+    async def rest(self, seconds: float) -> None:
+        """Wait so many seconds of real time; return earlier when the clock is moved."""
 
 
 class Ids(Protocol):

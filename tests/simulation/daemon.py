@@ -21,6 +21,7 @@ from unit.service.world import PRICES
 from walks.card_rail import Journal
 
 from payd.adapters.bridge import for_asyncio, open_loop
+from payd.adapters.system import SystemClock
 from payd.adapters.turns import AsyncioTurns
 from payd.adapters.wakeup import WakeUp
 from payd.daemon.loops import worker_loops
@@ -324,7 +325,9 @@ class Services:
                 recovery=SimpleNamespace(interval_s=RECOVERY_S),
             ),
             metrics=Nothing(),
-            adapters=SimpleNamespace(inbox=inbox, outbox=outbox, stream=connected),
+            adapters=SimpleNamespace(
+                inbox=inbox, outbox=outbox, stream=connected, clock=SystemClock()
+            ),
             use_cases=self.loops,
             stopping=trio.Event(),
         )

@@ -18,7 +18,9 @@ import attrs
 from payd.adapters.postgres.pool import Pool
 from payd.adapters.postgres.session import SharedSession, open_session, refuse_shared_sessions
 from payd.adapters.postgres.statements import STATEMENTS
+from payd.adapters.system import SystemClock
 from payd.domain.errors import StoreUnavailable
+from payd.plugins.context import Clock
 
 R = TypeVar("R")
 
@@ -124,9 +126,17 @@ class Database:
     """A pool that connects on first use, and again after the connection is lost."""
 
     def __init__(
-        self, settings: DatabaseSettings, on_refused: Callable[[], None] | None = None
+        self,
+        settings: DatabaseSettings,
+        on_refused: Callable[[], None] | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        """`on_refused` is called when the server refuses every password; it fetches a new one."""
+        """`on_refused` is called when the server refuses every password; it fetches a new one.
+
+        `clock` gives the times of payments in statements; the server's own clock gives those of
+        leases and retries, which daemons must agree on.
+        """
+        self.clock = clock or SystemClock()
         self._settings = settings
         #: Newest first. The previous one may be valid for a moment longer.
         self._passwords = [settings.password]

@@ -52,6 +52,7 @@ class PostgresInbox:
         row = await self._database.fetch_one(
             "put_reports",
             provider=provider,
+            now=self._database.clock.now(),
             reports=dumps([_record(provider, report) for report in reports]),
             receipts=dumps(_receipts(reports)),
             outflows=dumps(outflow_rows(outflows)),
@@ -80,7 +81,9 @@ class PostgresInbox:
 
     async def _put_webhooks(self, webhooks: Sequence[list[Json]]) -> Sequence[int]:
         records = [record for webhook in webhooks for record in webhook]
-        rows = await self._database.fetch("put_events", reports=dumps(records))
+        rows = await self._database.fetch(
+            "put_events", reports=dumps(records), now=self._database.clock.now()
+        )
         if rows:
             self._news.set()
         new = {(row["provider"], row["event_id"]) for row in rows}
@@ -120,6 +123,10 @@ class PostgresInbox:
     async def shorten_rest(self, name: str, rest: timedelta) -> None:
         """Move the time of the next read forward where it is later."""
         await self._database.fetch("shorten_rest", cursor_name=name, rest=rest)
+
+    async def pass_rests(self, span: timedelta) -> None:
+        """Let the rest of every cursor end earlier by `span`, for a clock that was moved."""
+        await self._database.fetch("pass_rests", span=span)
 
     async def forget_raw_bodies(self, retention: timedelta, limit: int) -> int:
         """Delete bodies of at most `limit` webhooks older than `retention`; return how many."""

@@ -27,7 +27,9 @@ class PostgresMoneyToWatch:
 
     async def open_attention(self) -> Mapping[Attention, Waiting]:
         """Payments with each reason open, for every reason."""
-        rows = await self._database.fetch("open_attention", new_reasons=sorted(NEW_REASONS))
+        rows = await self._database.fetch(
+            "open_attention", new_reasons=sorted(NEW_REASONS), now=self._database.clock.now()
+        )
         found = _by_name(rows)
         return {reason: found.get(reason.value, Waiting()) for reason in Attention}
 
@@ -35,7 +37,9 @@ class PostgresMoneyToWatch:
         """Refunds in each status that is not the last one."""
         statuses = [status for status in RefundStatus if status.is_open]
         rows = await self._database.fetch(
-            "open_refunds", statuses=[status.value for status in statuses]
+            "open_refunds",
+            statuses=[status.value for status in statuses],
+            now=self._database.clock.now(),
         )
         found = _by_name(rows)
         return {status: found.get(status.value, Waiting()) for status in statuses}

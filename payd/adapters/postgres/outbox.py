@@ -52,7 +52,7 @@ class PostgresOutbox:
         )
 
     async def depth(self) -> tuple[int, float]:
-        row = await self._database.fetch_one("outbox_depth")
+        row = await self._database.fetch_one("outbox_depth", now=self._database.clock.now())
         return (row["depth"], row["oldest_age_s"]) if row else (0, 0.0)
 
     async def wait(self, timeout_s: float) -> None:

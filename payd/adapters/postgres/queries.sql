@@ -1019,7 +1019,7 @@ WHERE
 
 -- select_asking --
 -- Whether a daemon has the claim to send to the provider.
-SELECT ask_deadline > now() AS is_asked
+SELECT ask_deadline > :now::timestamptz AS is_asked
 FROM payments
 WHERE id = :payment_id::uuid;
 
@@ -1084,7 +1084,7 @@ open AS (
 SELECT
     reason AS name,
     count(*)::integer AS count,
-    extract(EPOCH FROM now() - min(since))::float8 AS oldest_age_s
+    extract(EPOCH FROM :now::timestamptz - min(since))::float8 AS oldest_age_s
 FROM open
 GROUP BY reason;
 
@@ -1093,7 +1093,7 @@ GROUP BY reason;
 SELECT
     status AS name,
     count(*)::integer AS count,
-    extract(EPOCH FROM now() - min(create_time))::float8 AS oldest_age_s
+    extract(EPOCH FROM :now::timestamptz - min(create_time))::float8 AS oldest_age_s
 FROM refunds
 WHERE status = ANY (:statuses::text[])
 GROUP BY status;
@@ -1664,7 +1664,7 @@ LIMIT :limit::integer;
 -- The unique index ignores repeats, and keeps other contents under the same id. Rows are inserted
 -- in order of the event id, so that concurrent deliveries cannot deadlock.
 INSERT INTO inbox (provider, event_id, content_hash, report, raw_body, receive_time)
-SELECT r.provider, r.event_id, r.content_hash, r.report, r.raw_body, now()
+SELECT r.provider, r.event_id, r.content_hash, r.report, r.raw_body, :now::timestamptz
 FROM
     jsonb_to_recordset(:reports::jsonb)
         AS r (provider text, event_id text, content_hash bytea, report jsonb, raw_body bytea)
@@ -1733,7 +1733,7 @@ left_us AS (
 
 stored AS (
     INSERT INTO inbox (provider, event_id, content_hash, report, receive_time)
-    SELECT r.provider, r.event_id, r.content_hash, r.report, now()
+    SELECT r.provider, r.event_id, r.content_hash, r.report, :now::timestamptz
     FROM
         allowed,
         jsonb_to_recordset(:reports::jsonb)
@@ -1883,6 +1883,11 @@ RETURNING value;
 UPDATE provider_cursors
 SET next_time = now() + :rest::interval
 WHERE name = :cursor_name::text AND next_time > now() + :rest::interval;
+
+-- pass_rests --
+-- For a clock that was moved: each cursor's rest, or lease, ends so much earlier.
+UPDATE provider_cursors
+SET next_time = next_time - :span::interval;
 
 -- read_cursor --
 SELECT value FROM provider_cursors
@@ -2254,7 +2259,7 @@ WHERE o.id = failed.id AND o.id = ANY (ARRAY(SELECT id FROM ours));
 -- outbox_depth --
 SELECT
     count(*) AS depth,
-    coalesce(extract(EPOCH FROM now() - min(create_time)), 0)::float8 AS oldest_age_s
+    coalesce(extract(EPOCH FROM :now::timestamptz - min(create_time)), 0)::float8 AS oldest_age_s
 FROM outbox
 WHERE publish_time IS NULL;
 

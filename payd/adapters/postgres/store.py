@@ -232,7 +232,10 @@ class PostgresStore:
         self._waiting[payment_id].append(answered)
         try:
             while loop.time() < until and not answered.done():
-                row = await self._database.fetch_one("select_asking", payment_id=payment_id)
+                now = self._database.clock.now()
+                row = await self._database.fetch_one(
+                    "select_asking", payment_id=payment_id, now=now
+                )
                 if row is None or not row["is_asked"]:
                     break
                 await asyncio.wait({answered}, timeout=min(_ANSWER_POLL_S, until - loop.time()))

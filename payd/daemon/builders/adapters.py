@@ -33,8 +33,9 @@ from payd.adapters.postgres.sums import PostgresSums
 from payd.adapters.rate_limit import RateLimiter, Redis
 from payd.adapters.system import SystemClock
 from payd.adapters.vault import Vault, VaultSettings
-from payd.config import Config
+from payd.config import Config, ConfigError, Problem
 from payd.domain.decide import Rules
+from payd.ports import BusinessClock
 from payd.telemetry import Metrics, register_secret
 from payd.telemetry.tracing import Tracer
 
@@ -45,6 +46,8 @@ _log = telemetry.get_logger(__name__)
 class Adapters:
     """Every adapter of the daemon. All of them run on the asyncio loop."""
 
+    #: The clock of payments.
+    clock: BusinessClock
     database: Database
     #: The rules for which the store sums receipts: every decision must use these.
     rules: Rules
@@ -84,13 +87,16 @@ def build_adapters(
     current: Callable[[], Config] | None = None,
     on_refused: Callable[[], None] | None = None,
     tracer: Tracer | None = None,
+    clock: BusinessClock | None = None,
 ) -> Adapters:
     """Build every adapter, unconnected.
 
     `current` returns the configuration with the secrets in force. `on_refused` is called when
-    PostgreSQL rejects our password: the vault may have a newer one.
+    PostgreSQL rejects our password: the vault may have a newer one. Production refuses a `clock`.
     """
-    database, rules = Database(database_settings(config), on_refused), payment_rules(config)
+    clock = _refused_in_production(clock, config) if clock else SystemClock()
+    database = Database(database_settings(config), on_refused, clock)
+    rules = payment_rules(config)
 
     def observe_batch(statement: str, size: int) -> None:
         metrics.batch_size.labels(statement).observe(size)
@@ -112,6 +118,7 @@ def build_adapters(
         config, current, lambda outcome: metrics.nats_renewals.labels(outcome).inc()
     )
     return Adapters(
+        clock=clock,
         database=database,
         rules=rules,
         store=store,
@@ -129,7 +136,7 @@ def build_adapters(
         checkpoints=Checkpoints(
             chain=PostgresAuditChain(database),
             leases=leases,
-            clock=SystemClock(),
+            clock=clock,
             key=lambda: audit_key((current or (lambda: config))()),
             interval=timedelta(seconds=config.audit.checkpoint_interval_s),
             on_signed=lambda signed: metrics.audit_checkpoint_at.set(signed.time.timestamp()),
@@ -144,6 +151,13 @@ def build_adapters(
         ),
         tracer=tracer,
     )
+
+
+def _refused_in_production(clock: BusinessClock, config: Config) -> BusinessClock:
+    if config.in_production:
+        what = "a test clock is refused in production: it would expire payments that can be paid"
+        raise ConfigError([Problem(key="environment", where="payd dev --clock", what=what)])
+    return clock
 
 
 def build_tracer(config: Config) -> Tracer | None:

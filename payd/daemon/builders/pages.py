@@ -2,7 +2,6 @@
 
 from payd.adapters import bridge
 from payd.adapters.rate_limit import RateLimiter
-from payd.adapters.system import SystemClock
 from payd.config import Config
 from payd.daemon.builders.use_cases import UseCases
 from payd.transport.http.pages.routes import Pages
@@ -23,7 +22,7 @@ def build_pages(config: Config, use_cases: UseCases) -> Pages:
         show=bridge.for_trio(use_cases.show),
         links=use_cases.page_links,
         methods=use_cases.grpc_services.query.methods,
-        clock=SystemClock(),
+        clock=use_cases.intake.clock,
         wait_of=wait_of,
         live_max=config.http.max_live_pages,
         is_test=not config.in_production,

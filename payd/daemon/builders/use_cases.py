@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import attrs
 
-from payd.adapters.system import OrderedIds, SystemClock
+from payd.adapters.system import OrderedIds
 from payd.adapters.traced import traced_publisher, traced_store
 from payd.adapters.turns import AsyncioTurns
 from payd.config import Config
@@ -83,7 +83,7 @@ def build_use_cases(
     daemon: DaemonState,
 ) -> UseCases:
     """Build every use case on these adapters and providers."""
-    clock, crash = SystemClock(), crash_points(config)
+    clock, crash = adapters.clock, crash_points(config)
     store = adapters.store
     settle = _build_settle(adapters, providers, clock, crash)
     ask = Ask(settle=settle, providers=providers, clock=clock, crash=crash)
@@ -246,7 +246,7 @@ def _build_reconcile(
         cursors=adapters.inbox,
         results=adapters.reconciliations,
         providers=providers,
-        clock=SystemClock(),
+        clock=adapters.clock,
         interval=timedelta(seconds=config.recovery.reconcile_interval_s),
         window=timedelta(seconds=config.recovery.reconcile_window_s),
     )
@@ -260,6 +260,6 @@ def build_audit(config: Config, adapters: Adapters, providers: Providers) -> Aud
         inbox=adapters.inbox,
         cursors=adapters.inbox,
         providers=providers,
-        clock=SystemClock(),
+        clock=adapters.clock,
         interval=timedelta(seconds=config.recovery.reconcile_interval_s),
     )

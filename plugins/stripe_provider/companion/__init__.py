@@ -33,6 +33,7 @@ async def _open(context: CompanionContext) -> AsyncIterator[RunningCompanion]:
         webhook_secret=webhook_secret,
         webhook_url=context.webhook_url,
         state_file=context.folder / "stripe.sqlite3",
+        wall=lambda: context.clock.now().timestamp(),
     )
     async with trio.open_nursery() as nursery:
         stand_in = await nursery.start(start)

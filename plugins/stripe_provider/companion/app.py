@@ -1,5 +1,6 @@
 """The stand-in as a server: API, hosted pages, control API and webhooks in one application."""
 
+import time
 from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
@@ -56,7 +57,7 @@ class StandIn:
         self.account.webhooks.endpoint.url = url
 
 
-async def open_stand_in(
+async def open_stand_in(  # noqa: PLR0913 - all but two have names
     host: str,
     port: int,
     *,
@@ -65,14 +66,16 @@ async def open_stand_in(
     webhook_url: str | None = None,
     state_file: Path | None = None,
     pages: bool = True,
+    wall: Callable[[], float] = time.time,
     task_status: trio.TaskStatus[StandIn],
 ) -> None:
     """Serve until cancelled; report the stand-in once it listens. Raises OSError.
 
     `state_file` keeps the state for the next run; None keeps it in memory. Without `pages`, it has
-    neither the hosted pages nor the control API: its user is in this process.
+    neither the hosted pages nor the control API: its user is in this process. `wall` is the clock
+    of the webhooks' receiver.
     """
-    state = State(state_file)
+    state = State(state_file, wall)
     try:
         endpoint = Endpoint(url=webhook_url, secrets=[webhook_secret])
         webhooks = Webhooks(state, endpoint)

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,7 +69,9 @@ class Page:
 class State:
     """Objects, replies, deliveries and the clock. All calls come from one thread."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, wall: Callable[[], float] = time.time) -> None:
+        """`wall` is the clock that the webhooks' receiver has, too, in seconds since 1970."""
+        self.wall = wall
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None)
         self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;" + _SCHEMA)
         self._depth = 0
@@ -98,7 +100,7 @@ class State:
 
     def now(self) -> float:
         """Return the time of the stand-in's clock, which `advance` moves."""
-        return time.time() + self._offset_s
+        return self.wall() + self._offset_s
 
     def advance(self, seconds: float) -> None:
         """Move the clock."""

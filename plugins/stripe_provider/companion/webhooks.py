@@ -6,7 +6,6 @@ import json
 import math
 import random
 import ssl
-import time
 from collections import deque
 from collections.abc import Sequence
 from functools import cache
@@ -194,8 +193,8 @@ class Webhooks:
             return None
         headers = {
             "Content-Type": "application/json; charset=utf-8",
-            # The wall clock: the receiver compares it with its own.
-            "Stripe-Signature": signature(body, self.endpoint.secrets, int(time.time())),
+            # Not the stand-in's own time: the receiver compares it with its clock.
+            "Stripe-Signature": signature(body, self.endpoint.secrets, int(self._state.wall())),
             "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         }
         try:

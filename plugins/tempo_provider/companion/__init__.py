@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from payd.plugins import Companion, CompanionContext, RunningCompanion
 
@@ -30,6 +31,7 @@ async def _open(context: CompanionContext) -> AsyncIterator[RunningCompanion]:
                 context.command("tempo pay PAYMENT_ID"),
             ),
             wallet_command="tempo pay",
+            move_clock=partial(anvil.move_clock, url),
         )
 
 

@@ -10,8 +10,10 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
+import httpx
 import trio
 
 from payd.plugins import CompanionContext, CompanionFailed
@@ -24,6 +26,11 @@ RECEIVER = "0x" + "7ea5" * 10
 _DOWNLOAD_S = 120
 #: anvil writes the whole chain each time, some 150 MB after a day.
 _SAVE_S = 30
+#: Blocks on top of one that make it final.
+_UNTIL_FINAL = 3
+#: payd reads the chain twice a second. When its own clock moves, it should have read these blocks:
+#: else it looks at an expired payment too early, and again only after 10 s.
+_READ_S = 1.5
 
 
 @asynccontextmanager
@@ -36,6 +43,30 @@ async def running_chain(context: CompanionContext, port: int) -> AsyncIterator[N
     argv += ["--state-interval", str(_SAVE_S)]
     async with context.server("anvil", argv, port, death_signal=signal.SIGTERM):
         yield
+
+
+async def move_clock(url: str, time: datetime, runs: bool) -> None:
+    """Set the time of the next blocks, and mine some: what waits for a final block sees it.
+
+    A chain that stands still goes on mining, with blocks of the same time, so that transfers still
+    arrive. The time of the newest block never goes back.
+    """
+    async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as node:
+        await _call(node, "anvil_removeBlockTimestampInterval")
+        await _call(node, "evm_setTime", int(time.timestamp()))
+        await _call(node, "anvil_mine", "0x1")
+        await _call(node, "anvil_setBlockTimestampInterval", 0)
+        await _call(node, "anvil_mine", hex(_UNTIL_FINAL))
+        if runs:
+            await _call(node, "anvil_removeBlockTimestampInterval")
+    await trio.sleep(_READ_S)
+
+
+async def _call(node: httpx.AsyncClient, method: str, *params: object) -> None:
+    request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    answer = (await node.post("/", json=request)).json()
+    if "error" in answer:
+        raise CompanionFailed(f"{method}: {answer['error'].get('message')}")
 
 
 def anvil_argv(anvil: Path, host: str, port: int, *more: str) -> list[str]:

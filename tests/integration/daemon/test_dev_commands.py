@@ -30,6 +30,10 @@ NEEDS_NO_DAEMON = {
 }
 #: Command → its arguments, its exit code, and what it prints.
 COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
+    "clock now": ((), 1, "start it with payd dev --clock"),
+    "clock advance": (("31m",), 1, "start it with payd dev --clock"),
+    "clock freeze": ((), 1, "start it with payd dev --clock"),
+    "clock run": ((), 1, "start it with payd dev --clock"),
     "quote": (ITEM, 0, "149.00 USD"),
     "pay": (ITEM, 0, "COMPLETED"),
     "get": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),

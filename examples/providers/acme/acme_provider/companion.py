@@ -20,6 +20,7 @@ async def open_companion(context: CompanionContext) -> AsyncIterator[RunningComp
         api_key=f"key-{context.secret('api_key')}",
         webhook_secret=f"secret-{context.secret('webhook_secret')}",
         webhook_url=context.webhook_url,
+        clock=lambda: context.clock.now().timestamp(),
     )
     with serving(acme, context.port("api", _USUAL_PORT)):
         yield RunningCompanion(

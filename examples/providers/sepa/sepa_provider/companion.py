@@ -19,7 +19,7 @@ async def open_companion(context: CompanionContext) -> AsyncIterator[RunningComp
     await trio.lowlevel.checkpoint()
     statements = context.folder / "statements"
     statements.mkdir(exist_ok=True)
-    with serving(statements, IBAN, context.port("bank", _USUAL_PORT)) as bank:
+    with serving(statements, IBAN, context.port("bank", _USUAL_PORT), context.clock) as bank:
         yield RunningCompanion(
             settings={
                 "iban": IBAN,

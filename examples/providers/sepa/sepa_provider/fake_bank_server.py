@@ -3,21 +3,20 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from payd.plugins import parse_units
+from payd.plugins import Clock, parse_units
 from sepa_provider.fake_bank import Booking, drop, statement
 
 
 @contextmanager
-def serving(statements: Path, iban: str, port: int = 0) -> Iterator[str]:
+def serving(statements: Path, iban: str, port: int, clock: Clock) -> Iterator[str]:
     """Serve on the loopback address until the end of the block; yield the URL."""
     server = _Server(("127.0.0.1", port), _Handler)
-    server.statements, server.iban = statements, iban
+    server.statements, server.iban, server.clock = statements, iban, clock
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
@@ -32,6 +31,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     statements: Path
     iban: str
+    clock: Clock
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -50,7 +50,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400, f"invalid amount {amount!r}: write it like 149.00")
             return
         booking = Booking(reference=reference, cents=cents)
-        drop(self.server.statements, statement(self.server.iban, [booking], datetime.now(UTC)))
+        drop(
+            self.server.statements,
+            statement(self.server.iban, [booking], self.server.clock.now()),
+        )
         self._page(f"The transfer of {amount} EUR is in the bank's next statement.")
 
     def log_message(self, *_: object) -> None:
