@@ -3,11 +3,10 @@
 import argparse
 import logging
 import time
-from collections import Counter
 
 import structlog
 from simulation.plan import plan_of
-from simulation.search import check, shrink
+from simulation.search import Tally, check, shrink
 
 
 def main() -> None:
@@ -25,18 +24,22 @@ def main() -> None:
 
 
 def _many(seeds: range) -> int:
-    began, sometimes, broken = time.monotonic(), Counter[str](), 0
+    began, tally = time.process_time(), Tally()
     for seed in seeds:
         result = check(plan_of(seed))
-        sometimes += result.sometimes
+        tally.add(result)
         if result.problems:
-            broken += 1
             print(f"seed {seed} breaks a rule; the smallest history that does:\n{shrink(result)}\n")
-    seconds = time.monotonic() - began
-    print(f"{len(seeds)} seeds in {seconds:.0f} s, {broken} of them break a rule; it happened:")
-    for name, count in sorted(sometimes.items()):
-        print(f"{count:>8}  {name}")
-    return min(broken, 1)
+    cpu_s = time.process_time() - began
+    print(
+        f"{len(seeds)} seeds, {len(tally.broken)} of them break a rule; {tally.payments} payments "
+        f"in {tally.lived_s / 86400:.0f} simulated days and {cpu_s:.0f} s of CPU: "
+        f"{tally.payments / cpu_s:.0f} payments/s, {tally.lived_s / cpu_s:,.0f} x real time. "
+        "It happened:"
+    )
+    for name, times in sorted(tally.sometimes.items()):
+        print(f"{times:>8}  {name}")
+    return min(len(tally.broken), 1)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from simulation.world import History
+from simulation.world import History, name_of
 
 from payd.domain.payment import Payment, Status
 from payd.domain.refund import RefundState
@@ -21,7 +21,7 @@ def i1_money_is_never_lost(history: History) -> Iterator[str]:
         if thing.status is not ProviderStatus.PAID:
             continue
         if payment.status is not Status.COMPLETED and not payment.attention:
-            yield f"{thing.reference} is paid, and {_name(payment)} neither completed nor shown"
+            yield f"{thing.reference} is paid, and {name_of(payment)} neither completed nor shown"
 
 
 def i2_one_object_a_payment(history: History) -> Iterator[str]:
@@ -38,34 +38,34 @@ def i3_one_event_of_a_completion(history: History) -> Iterator[str]:
     for payment in history.store.all():
         events = [*completed.values()].count(payment.id)
         if events != (payment.status is Status.COMPLETED):
-            yield f"{_name(payment)} was announced as completed {events} times"
+            yield f"{name_of(payment)} was announced as completed {events} times"
 
 
 def i4_completed_is_paid(history: History) -> Iterator[str]:
     for payment in history.store.all():
         if payment.status is Status.COMPLETED and payment.confirmed < payment.due:
-            yield f"{_name(payment)} has {payment.confirmed} of {payment.due}"
+            yield f"{name_of(payment)} has {payment.confirmed} of {payment.due}"
 
 
 def i4_no_money_is_invented(history: History) -> Iterator[str]:
     for payment in history.store.all():
         thing = history.rail.thing_of(payment.id)
         if payment.confirmed > (thing.received if thing else 0):
-            yield f"{_name(payment)} counts money that never came"
+            yield f"{name_of(payment)} counts money that never came"
 
 
 def i7_failed_is_not_payable(history: History) -> Iterator[str]:
     for payment in history.store.all():
         thing = history.rail.thing_of(payment.id)
         if payment.status is Status.FAILED and thing is not None:
-            yield f"{_name(payment)} has the object {thing.reference}"
+            yield f"{name_of(payment)} has the object {thing.reference}"
 
 
 def i8_each_version_has_its_audit_row(history: History) -> Iterator[str]:
     for payment in history.store.all():
         versions = history.versions[payment.id]
         if versions != [*range(1, payment.version + 1)]:
-            yield f"{_name(payment)} has the audit rows {versions}"
+            yield f"{name_of(payment)} has the audit rows {versions}"
 
 
 def i11_closed_is_not_payable(history: History) -> Iterator[str]:
@@ -73,7 +73,7 @@ def i11_closed_is_not_payable(history: History) -> Iterator[str]:
         thing = history.rail.thing_of(payment.id)
         closed = payment.status in (Status.CANCELED, Status.EXPIRED)
         if closed and thing is not None and thing.status is ProviderStatus.OPEN:
-            yield f"{_name(payment)} can still be paid"
+            yield f"{name_of(payment)} can still be paid"
 
 
 def i15_one_key_one_payment(history: History) -> Iterator[str]:
@@ -97,7 +97,7 @@ def i18_one_refund_a_key(history: History) -> Iterator[str]:
         thing = history.rail.thing_of(payment.id)
         counts = Counter(one.refund_id for one in thing.refunds.values()) if thing else {}
         if any(count > 1 for count in counts.values()):
-            yield f"{_name(payment)} has one refund twice"
+            yield f"{name_of(payment)} has one refund twice"
 
 
 def i19_refunded_is_what_the_provider_refunded(history: History) -> Iterator[str]:
@@ -106,7 +106,7 @@ def i19_refunded_is_what_the_provider_refunded(history: History) -> Iterator[str
         refunds = thing.refunds.values() if thing else ()
         gone = sum(one.amount for one in refunds if one.state is RefundState.SUCCEEDED)
         if payment.refunded != gone:
-            yield f"{_name(payment)} shows {payment.refunded} refunded, the provider {gone}"
+            yield f"{name_of(payment)} shows {payment.refunded} refunded, the provider {gone}"
 
 
 def every_dispute_is_known(history: History) -> Iterator[str]:
@@ -118,16 +118,7 @@ def every_dispute_is_known(history: History) -> Iterator[str]:
 
 
 def liveness_nothing_stays_open(history: History) -> Iterator[str]:
-    for payment in history.store.all():
-        if payment.status.is_open and not payment.attention:
-            yield f"{_name(payment)} is still open"
-        for refund in payment.refunds:
-            if refund.status.is_open and not payment.attention:
-                yield f"a refund of {_name(payment)} is still {refund.status.value}"
-    if rows := [*history.store.inbox.open_rows()]:
-        yield f"{len(rows)} reports wait"
-    if events := [*history.store.outbox.open_rows()]:
-        yield f"{len(events)} events wait"
+    yield from history.open_work()
 
 
 def the_consumer_sees_what_is_stored(history: History) -> Iterator[str]:
@@ -148,10 +139,6 @@ def the_consumer_sees_what_is_stored(history: History) -> Iterator[str]:
 def _payment(history: History, payment_id: object) -> Payment:
     [found] = [one for one in history.store.all() if one.id == payment_id]
     return found
-
-
-def _name(payment: Payment) -> str:
-    return f"{payment.idempotency_key} ({payment.status.value})"
 
 
 CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (

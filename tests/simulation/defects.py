@@ -95,5 +95,5 @@ DEFECTS: dict[Callable[[Patch], None], tuple[int, str]] = {
     another_operation_id_each_time: (0, "i2_one_object_a_payment"),
     recovery_sleeps: (0, "liveness_nothing_stays_open"),
     refund_recovery_sleeps: (3, "liveness_nothing_stays_open"),
-    idempotency_key_ignored: (2, "i15_one_key_one_payment"),
+    idempotency_key_ignored: (0, "i15_one_key_one_payment"),
 }

@@ -1,11 +1,11 @@
 """Search seeds for broken rules, and make a history that breaks one as small as possible."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 from simulation.checkers import problems
-from simulation.plan import Plan
+from simulation.plan import Plan, plan_of
 from simulation.world import History, run
 
 
@@ -31,6 +31,37 @@ class Result:
         lines = self.history.lines if self.history else []
         repeat = f"make simulate SEED={self.plan.seed}"
         return "\n".join((str(self.plan), *lines, *self.problems, f"Repeat it: {repeat}"))
+
+
+@attrs.define
+class Tally:
+    """What many seeds led to."""
+
+    #: The histories that break a rule.
+    broken: list[Result] = attrs.field(factory=list)
+    sometimes: Counter[str] = attrs.field(factory=Counter)
+    faults: set[str] = attrs.field(factory=set)
+    payments: int = 0
+    #: Seconds of virtual time.
+    lived_s: float = 0.0
+
+    def add(self, result: Result) -> None:
+        """Count a history, and keep it if it breaks a rule."""
+        if result.problems:
+            self.broken.append(result)
+        self.sometimes += result.sometimes
+        self.faults |= result.plan.faults
+        if result.history is not None:
+            self.payments += len(result.history.store.all())
+            self.lived_s += result.history.lived_s
+
+
+def count(seeds: Iterable[int]) -> Tally:
+    """Run and check the plan of each seed."""
+    tally = Tally()
+    for seed in seeds:
+        tally.add(check(plan_of(seed)))
+    return tally
 
 
 def check(plan: Plan) -> Result:

@@ -3,10 +3,11 @@
 One seed gives one history: every random number comes from the seed, and trio's scheduler, too.
 """
 
+import gc
 import hashlib
 import random as global_random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -33,6 +34,8 @@ START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 #: When the faults end, and when everything must have come to rest.
 CALM_S = 7200.0
 END_S = CALM_S + 8 * 3600.0
+#: Everything rests when nothing has changed for so long: each loop has looked again meanwhile.
+REST_S = 900.0
 #: After so many calls in one history a loop runs without waiting.
 CALLS_MAX = 60_000
 
@@ -53,6 +56,8 @@ class History:
     #: Payment → the versions in its audit trail.
     versions: dict[UUID, list[int]] = attrs.field(factory=dict)
     calls: int = 0
+    #: Seconds of virtual time.
+    lived_s: float = 0.0
     _digest: Any = attrs.field(factory=hashlib.sha256)
 
     def trace(self, text: str) -> None:
@@ -67,6 +72,26 @@ class History:
         self.lines.append(f"{trio.current_time():>9.2f} s  {text}")
         if kind:
             self.sometimes[kind] += 1
+
+    def open_work(self) -> list[str]:
+        """What is not finished, unless a person has been asked to look at it."""
+        return [*self._open_payments(), *self._open_rows()]
+
+    def _open_payments(self) -> Iterator[str]:
+        for payment in self.store.all():
+            if payment.attention:
+                continue
+            if payment.status.is_open:
+                yield f"{name_of(payment)} is still open"
+            for refund in payment.refunds:
+                if refund.status.is_open:
+                    yield f"a refund of {name_of(payment)} is still {refund.status.value}"
+
+    def _open_rows(self) -> Iterator[str]:
+        if rows := [*self.store.inbox.open_rows()]:
+            yield f"{len(rows)} reports wait"
+        if events := [*self.store.outbox.open_rows()]:
+            yield f"{len(events)} events wait"
 
     @property
     def hash(self) -> str:
@@ -97,7 +122,12 @@ def run(plan: Plan) -> History:
     trio._core._run._r.seed(plan.seed)
     global_random.seed(plan.seed)
     clock = trio.testing.MockClock(autojump_threshold=0)
-    history: History = trio.run(_World(plan).run, clock=clock)
+    # A history lives for a fraction of a second: looking for its garbage meanwhile costs a fifth.
+    gc.disable()
+    try:
+        history: History = trio.run(_World(plan).run, clock=clock)
+    finally:
+        gc.enable()
     return history
 
 
@@ -117,6 +147,7 @@ class _World:
         rail.deliver = self._deliver
         rail.on_refund = self._end_refund_later
         self._refunds_fail: set[UUID] = set()
+        self._busy = 0
         stream.fate = self._stream_fate
 
     async def run(self) -> History:
@@ -126,13 +157,35 @@ class _World:
                 nursery.start_soon(self._keep_alive, number)
             await trio.sleep(1)
             for buyer in self._plan.buyers:
-                nursery.start_soon(self._shop, buyer)
-            await trio.sleep(END_S)
+                self._start(self._shop, buyer)
+            await trio.sleep(CALM_S)
+            await self._until_rest()
+            self._history.lived_s = trio.current_time()
             nursery.cancel_scope.cancel()
         for payment in self._history.store.all():
             rows = await self._history.store.audit_trail(payment.id)
             self._history.versions[payment.id] = [row.version for row in rows]
         return self._history
+
+    def _start(self, act: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Start what people or the network do; nothing rests before it has ended."""
+        self._nursery.start_soon(self._do, act, args)
+
+    async def _do(self, act: Callable[..., Awaitable[object]], args: tuple[object, ...]) -> None:
+        self._busy += 1
+        await act(*args)
+        self._busy -= 1
+
+    async def _until_rest(self) -> None:
+        """Wait until nothing is open and nothing has changed for a while."""
+        before: object = None
+        while trio.current_time() < END_S:
+            await trio.sleep(REST_S)
+            payments = self._history.store.all()
+            now = [(payment.version, payment.checks) for payment in payments]
+            if not self._busy and now == before and not self._history.open_work():
+                return
+            before = now
 
     def _has(self, kind: str) -> bool:
         return kind in self._plan.faults and trio.current_time() < CALM_S
@@ -171,7 +224,7 @@ class _World:
 
     def _fate(self, call: str) -> tuple[str, float]:
         random = self._random["ports"]
-        delay_s = random.choice((0.001, 0.002, 0.01, 0.3))
+        delay_s = random.choice((0.0, 0.0, 0.001, 0.01, 0.3))
         for kind, fault, chance in (
             ("daemon killed", "kill before", 0.002),
             ("daemon killed", "kill after", 0.004),
@@ -223,7 +276,7 @@ class _World:
         copies = 1 + 2 * self._meets("network", "report doubled", 0.4)
         for _ in range(copies):
             late_s = 5000.0 if self._meets("network", "report late", 0.3) else 1.0
-            self._nursery.start_soon(self._send, number, network.uniform(0, late_s))
+            self._start(self._send, number, network.uniform(0, late_s))
 
     async def _send(self, number: int, delay_s: float) -> None:
         """A webhook, sent again until it is accepted or given up."""
@@ -258,7 +311,7 @@ class _World:
         if buyer.refunds_fail:
             self._refunds_fail.add(payment.id)
         if buyer.cancel_s is not None:
-            self._nursery.start_soon(self._cancel, buyer, payment)
+            self._start(self._cancel, buyer, payment)
         if buyer.pay_s is not None:
             await trio.sleep(buyer.pay_s)
             await self._pay(buyer, payment)
@@ -300,9 +353,9 @@ class _World:
             rail.pay(thing, is_final=True)
         await trio.sleep(300)
         if buyer.is_disputed:
-            self._nursery.start_soon(self._dispute, thing)
+            self._start(self._dispute, thing)
         for number, amount in enumerate(buyer.refunds):
-            self._nursery.start_soon(self._refund, buyer, payment, number, amount)
+            self._start(self._refund, buyer, payment, number, amount)
 
     async def _dispute(self, thing: Thing) -> None:
         for status in (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.LOST):
@@ -320,13 +373,18 @@ class _World:
         await self._ask(key, lambda services: services.refund.refund(request, CALLER, 5.0))
 
     def _end_refund_later(self, thing: Thing, operation_id: str) -> None:
-        self._nursery.start_soon(self._end_refund, thing, operation_id)
+        self._start(self._end_refund, thing, operation_id)
 
     async def _end_refund(self, thing: Thing, operation_id: str) -> None:
         await trio.sleep(600)
         fails = thing.operation.payment_id in self._refunds_fail
         state = RefundState.FAILED if fails else RefundState.SUCCEEDED
         self._history.rail.finish_refund(thing, operation_id, state)
+
+
+def name_of(payment: Payment) -> str:
+    """A payment in words."""
+    return f"{payment.idempotency_key} ({payment.status.value})"
 
 
 def _in_words(answer: Any) -> str:

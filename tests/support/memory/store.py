@@ -61,6 +61,8 @@ class MemoryStore:
         self._payments: dict[UUID, Payment] = {}
         self._ids_by_key: dict[str, UUID] = {}
         self._customers: dict[str, Customer] = {}
+        #: What was last read of a payment, with what it was made of.
+        self._views: dict[UUID, tuple[Payment, Customer, Payment]] = {}
         self._audit: dict[UUID, list[AuditRow]] = {}
         self._chains: dict[UUID, list[ExportedRow]] = {}
         self.ledger = MemoryLedger()
@@ -188,14 +190,14 @@ class MemoryStore:
         self, wanted: RefundFilter, after: Position | None, limit: int
     ) -> Sequence[tuple[Payment, Refund]]:
         found = [
-            (payment, refund)
-            for payment, refund in self._refunds()
-            if wanted.payment_id in (None, payment.id)
+            (payment_id, refund)
+            for payment_id, refund in self._refunds()
+            if wanted.payment_id in (None, payment_id)
             and refund.status in (wanted.statuses or RefundStatus)
             and (after is None or _position(refund) < (after.time, after.id))
         ]
         found.sort(key=lambda each: _position(each[1]), reverse=True)
-        return found[:limit]
+        return [(self._read(payment_id), refund) for payment_id, refund in found[:limit]]
 
     async def claim_refund_checks(
         self, now: datetime, limit: int, lease_s: float
@@ -207,12 +209,10 @@ class MemoryStore:
         )
         claimed = [refund_id for _, refund_id in due[:limit]]
         lease_end = now + timedelta(seconds=lease_s)
-        for _, refund in self._refunds():
-            if refund.id in claimed:
-                self._replace(
-                    attrs.evolve(refund, checks=refund.checks + 1, next_check_time=lease_end)
-                )
-        return [(payment, refund.id) for payment, refund in self._refunds() if refund.id in claimed]
+        leased = [(id_, refund) for id_, refund in self._refunds() if refund.id in claimed]
+        for _, refund in leased:
+            self._replace(attrs.evolve(refund, checks=refund.checks + 1, next_check_time=lease_end))
+        return [(self._read(payment_id), refund.id) for payment_id, refund in leased]
 
     async def schedule_refund_check(self, refund: Refund, time: datetime) -> None:
         for _, current in self._refunds():
@@ -251,24 +251,36 @@ class MemoryStore:
     def _read(self, payment_id: UUID, receipt_ids: Collection[str] = ()) -> Payment:
         """The payment with the receipts that are asked for, and the sums of all."""
         payment = self._payments[payment_id]
+        customer = self._customers[payment.customer.id]
+        known = None if receipt_ids else self._views.get(payment_id)
+        if known is not None and known[0] is payment and known[1] is customer:
+            return known[2]
+        view = self._view(payment, customer, receipt_ids)
+        if not receipt_ids:
+            self._views[payment_id] = payment, customer, view
+        return view
+
+    def _view(self, payment: Payment, customer: Customer, receipt_ids: Collection[str]) -> Payment:
         late_end = payment.late_end(self._late_window)
         asked = sorted((r for r in payment.receipts if r.id in receipt_ids), key=lambda r: r.id)
         return attrs.evolve(
             payment,
-            customer=self._customers[payment.customer.id],
+            customer=customer,
             sums=sum_receipts(payment.receipts, payment.expire_time, late_end),
             receipts=tuple(asked),
         )
 
-    def _refunds(self) -> list[tuple[Payment, Refund]]:
+    def _refunds(self) -> list[tuple[UUID, Refund]]:
+        """Every refund with the id of its payment."""
         return [
-            (self._read(payment.id), refund)
+            (payment.id, refund)
             for payment in self._payments.values()
             for refund in payment.refunds
         ]
 
     def _refund(self, is_it: Callable[[Refund], bool]) -> tuple[Payment, Refund] | None:
-        return next((found for found in self._refunds() if is_it(found[1])), None)
+        found = ((id_, refund) for id_, refund in self._refunds() if is_it(refund))
+        return next(((self._read(id_), refund) for id_, refund in found), None)
 
     def _replace(self, changed: Refund) -> None:
         """Put a refund in the place of its older self, without a new version of its payment."""
