@@ -54,7 +54,7 @@ units: $(FOR_TEST)
 lint: $(FOR_TEST) ## Format, lint, types and architecture
 	@$(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/ruff check --quiet $(CODE)
-	@$(BIN)/mypy payd $(WHEELS) examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider tests
+	@$(BIN)/mypy payd $(WHEELS) bench examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider tests
 	@PYTHONPATH=examples:examples/providers/acme:examples/providers/sepa $(BIN)/lint-imports setup.cfg
 
 DAEMON_PART := $(addprefix tests/integration/,daemon deploy)

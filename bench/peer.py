@@ -153,7 +153,7 @@ def _changes(payment_id: str, now: datetime) -> dict[str, Any]:
 def _answer(row: Any) -> pb.Payment:
     return pb.Payment(
         id=str(row["id"]),
-        status=pb.PaymentStatus.Value("PAYMENT_STATUS_" + row["status"]),
+        status="PAYMENT_STATUS_" + row["status"],
         method=row["method"],
         provider=row["provider"],
         amount=pb.Money(currency_code="USD", minor_units=row["amount_minor_units"]),

@@ -48,7 +48,7 @@ async def main(url: str, secret: str, port: int) -> None:
     config.bind = [f"127.0.0.1:{port}"]
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await serve(app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    await serve(app, config, shutdown_trigger=stop.wait)
     await pool.close()
 
 

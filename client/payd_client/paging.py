@@ -1,18 +1,20 @@
 """Calls whose answer is a page of a list: read page after page."""
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from typing import Any
 
 from payd_client.values import Caller
 
 
-class PagedCalls:
+class PagedCalls(ABC):
     """Base of the parts of PaymentClient that read lists."""
 
+    @abstractmethod
     async def _call(
         self, method: str, request: Any, caller: Caller | None, deadline_s: float
     ) -> Any:
-        raise NotImplementedError
+        """Make one unary call and return its answer."""
 
     async def _pages(
         self, method: str, request: Any, caller: Caller | None, deadline_s: float

@@ -1302,12 +1302,9 @@ erased_payments AS (
 
 erased_receipts AS (
     UPDATE receipts AS r
-    SET
-        details = CASE
-            WHEN r.details ? 'transaction'
-                THEN jsonb_build_object('transaction', r.details -> 'transaction')
-            ELSE '{}'
-        END
+    SET details = jsonb_strip_nulls(
+            jsonb_build_object('transaction', r.details -> 'transaction')
+        )
     FROM found_receipts AS f
     WHERE :erase::boolean AND r.provider = f.provider AND r.id = f.id
 ),
@@ -1321,12 +1318,9 @@ erased_refunds AS (
 
 erased_outflows AS (
     UPDATE outflows AS o
-    SET
-        details = CASE
-            WHEN o.details ? 'transaction'
-                THEN jsonb_build_object('transaction', o.details -> 'transaction')
-            ELSE '{}'
-        END
+    SET details = jsonb_strip_nulls(
+            jsonb_build_object('transaction', o.details -> 'transaction')
+        )
     FROM found_outflows AS f
     WHERE :erase::boolean AND o.provider = f.provider AND o.id = f.id
 ),
