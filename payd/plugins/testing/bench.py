@@ -52,8 +52,8 @@ CLOCKS_APART = timedelta(seconds=2)
 _REAL_S = 4.0
 #: Seconds between two reads of a watch's cursor.
 _POLL_S = 0.08
-#: Reads of an unchanged cursor after which a watch counts as idle: after a change, and without any
-#: change so far. On a busy machine the first change may take seconds.
+#: Reads of an unchanged cursor after which a watch counts as idle: after it has reported what is
+#: expected, and before. On a busy machine a report may take seconds.
 _QUIET = 3
 _STILL = 40
 
@@ -241,22 +241,26 @@ class Bench:
         async with self.build(settings) as provider:
             yield attrs.evolve(self, provider=provider)
 
-    async def settled(self) -> None:
-        """Wait until the remote side and the background watch have reported everything."""
+    async def settled(self, is_reported: Callable[[BenchSink], bool] | None = None) -> None:
+        """Wait until the remote side and the background watch have reported everything.
+
+        `is_reported`: whether the watch has reported what is expected; by default, anything.
+        """
         if not self.remote.needs_watch:
             await self.remote.rest()
             return
         sink = self.sinks[0]
-        before, quiet = sink.at, 0
-        enough = _QUIET if sink.at is None else _STILL
+        begin = before = sink.at
+        quiet = 0
         await self.remote.rest()
         with trio.move_on_after(PATIENCE_S):
-            while quiet < enough:
+            while True:
+                has_moved = sink.at != begin or begin is None
+                is_enough = has_moved if is_reported is None else is_reported(sink)
+                if quiet >= (_QUIET if is_enough else _STILL):
+                    return
                 await trio.sleep(_POLL_S)
-                if sink.at == before:
-                    quiet += 1
-                else:
-                    before, quiet, enough = sink.at, 0, _QUIET
+                before, quiet = (before, quiet + 1) if sink.at == before else (sink.at, 0)
 
     async def standing(
         self, operation: CreateOperation, created: Created, snapshot: Snapshot

@@ -31,7 +31,7 @@ from payd.plugins import (
 )
 from payd.plugins.testing.bench import CLOCKS_APART, Bench
 from payd.plugins.testing.checks.scan import read
-from payd.plugins.testing.checks.watch import watch_until_quiet
+from payd.plugins.testing.checks.watch import confirmed, watch_until_quiet
 from payd.plugins.testing.folding import Piece, Truth, compare, fold, orders, rules_of, stored
 from payd.plugins.testing.given import BenchSink
 from payd.plugins.testing.operations import due, names
@@ -190,7 +190,7 @@ class Following:
 
     async def gather(self, *, last: bool = False) -> None:
         """Read every channel. A watch that need not run all the time is read only the last time."""
-        await self.bench.settled()
+        await self.bench.settled(self._is_reported)
         provider = self.bench.provider
         self._channels = [LOOK]
         if isinstance(provider, SupportsWebhooks):
@@ -204,6 +204,13 @@ class Following:
             await self._read_watch(last=last)
         for followed in self.payments:
             await self.look(followed)
+
+    def _is_reported(self, sink: BenchSink) -> bool:
+        """Whether a watch has reported all money that has moved."""
+        return all(
+            confirmed(sink, names(one.operation, one.created)) >= one.truth.confirmed
+            for one in self.payments
+        )
 
     async def look(self, followed: Followed) -> None:
         """Fetch the object of one payment."""
