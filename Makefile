@@ -57,7 +57,7 @@ lint: $(FOR_TEST) ## Format, lint, types and architecture
 	@$(BIN)/mypy payd $(WHEELS) bench examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider tests
 	@PYTHONPATH=examples:examples/providers/acme:examples/providers/sepa $(BIN)/lint-imports setup.cfg
 
-DAEMON_PART := $(addprefix tests/integration/,daemon deploy)
+DAEMON_PART := $(addprefix tests/integration/,console daemon deploy)
 CARD_PART := tests/integration/stripe
 CHAIN_PART := tests/integration/tempo tests/unit/cli
 KIT_PART := tests/integration/kit

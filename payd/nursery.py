@@ -7,7 +7,6 @@ process: a signal, a server that cannot open its port, and in strict mode a prov
 start.
 """
 
-import gc
 import os
 import random
 from collections.abc import Callable, Mapping
@@ -31,6 +30,7 @@ from payd.daemon.builders import (
     build_webhooks,
     http_limits,
     new_metrics,
+    open_console,
     provider_observer,
     traced_methods,
 )
@@ -38,6 +38,7 @@ from payd.daemon.leases import cursor_reader
 from payd.daemon.loops import Loop, Parts, support_loops, worker_loops
 from payd.daemon.own_state import OwnState
 from payd.daemon.preflight import build_tls, check_prices, enabled_plugins, offered_methods
+from payd.daemon.process import tune_garbage_collection
 from payd.daemon.readiness import ReadinessProbe
 from payd.daemon.reload import Reloader, ReloadRequests
 from payd.daemon.secrets import SecretRefresher
@@ -64,6 +65,8 @@ class Addresses:
     grpc: str
     http: str
     metrics: str
+    #: Empty when the console is off.
+    console: str
 
 
 async def run(
@@ -175,6 +178,9 @@ async def _serve_until_stopped(parts: Parts, started: Callable[[Addresses], None
         http_port = await servers.start(
             open_http, app, config.http.host, config.http.port, shut, http_limits(config)
         )
+        console = await open_console(
+            servers, shut, config, parts.use_cases, parts.reloader.current, metrics
+        )
         grpc_port = await bridge.aio(parts.grpc.start)
         now = await parts.readiness.check()
         parts.grpc.set_serving(now.ready)
@@ -182,8 +188,9 @@ async def _serve_until_stopped(parts: Parts, started: Callable[[Addresses], None
             grpc=f"{config.grpc.host}:{grpc_port}",
             http=f"{config.http.host}:{http_port}",
             metrics=f"{config.metrics.host}:{metrics_port}",
+            console=console,
         )
-        _tune_garbage_collection()
+        tune_garbage_collection()
         _log.info("daemon_started", **attrs.asdict(addresses))
         parts.manager.beat(ready=now.ready, alive=True, status=now.summary())
         started(addresses)
@@ -231,16 +238,6 @@ def _log_failed(providers: OpenProviders) -> None:
             reason=error.reason,
             what_to_do=error.what_to_do,
         )
-
-
-def _tune_garbage_collection() -> None:
-    """Exclude the objects built so far from garbage collection, and collect less often.
-
-    They live as long as the process, and a request creates few reference cycles. Garbage among
-    them stays, 1 MiB: looking for it takes a twelfth of the start's time.
-    """
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
 
 
 def _count_exception(metrics: Metrics, message: str, error: BaseException | None) -> None:

@@ -43,6 +43,10 @@ _COMMANDS = {
         "providers": ("payd.cli.providers:providers", "Show the providers and their health."),
         "overview": ("payd.cli.overview:overview", "Show how payments and payd stand."),
         "receipts": ("payd.cli.receipts:receipts", "List and assign unmatched receipts."),
+        "console-user": (
+            "payd.cli.console_user:console_user",
+            "Make the login of an operator of the console.",
+        ),
         "audit": ("payd.cli.audit:audit", "Show who changed what; export and verify the trail."),
         "reconciliations": (
             "payd.cli.reconciliations:reconciliations",

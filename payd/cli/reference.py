@@ -52,6 +52,7 @@ _SECTIONS: Mapping[str, str] = {
     "nats": "NATS",
     "grpc": "gRPC",
     "http": "HTTP",
+    "console": "Operator console",
     "metrics": "Metrics",
     "pricing": "Prices",
     "payments": "Payments",

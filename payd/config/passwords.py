@@ -15,6 +15,8 @@ VAULT_NAMES: Mapping[str, str] = {
     "quote_key": "payments.quote_key",
     "audit_signing_key": "audit.signing_key",
     "page_key": "http.page_key",
+    "console_users": "console.users",
+    "console_proxy_secret": "console.proxy_secret",
 }
 #: Secrets that the daemon cannot start without.
 _REQUIRED = ("database.password",)
@@ -37,6 +39,20 @@ def resolve_passwords(draft: Draft) -> None:
     ):
         what = "missing: payment pages need it; set PAYD_HTTP_PAGE_KEY_FILE: `openssl rand -hex 32`"
         draft.refuse("http.page_key", what)
+    _require_operators(draft)
+
+
+def _require_operators(draft: Draft) -> None:
+    """A console that nobody can enter is a mistake; the header of a proxy needs its secret."""
+    if "vault.addr" in draft.values or draft.values.get("console.enabled") is not True:
+        return
+    by_proxy = "console.proxy_user_header" in draft.values
+    if by_proxy and "console.proxy_secret" not in draft.values:
+        what = "missing: set PAYD_CONSOLE_PROXY_SECRET_FILE: `openssl rand -hex 32`"
+        draft.refuse("console.proxy_secret", what)
+    if not by_proxy and "console.users" not in draft.values:
+        what = "missing: set PAYD_CONSOLE_USERS_FILE to a file of `payd console-user NAME` lines"
+        draft.refuse("console.users", what)
 
 
 def forget_passwords(draft: Draft) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from payd.config.settings import BY_KEY
 from payd.config.tree import Config
+from payd.domain.actors import CONSOLE
 
 #: payd's own development provider. The loader checks the same rule for plugins that declare it.
 _FOR_DEVELOPMENT = "mock"
@@ -26,6 +27,7 @@ def broken_rules(config: Config) -> Iterator[Wrong]:
     yield from _vault(config)
     yield from _nats(config)
     yield from _pages(config)
+    yield from _console(config)
 
 
 def _production(config: Config) -> Iterator[Wrong]:
@@ -121,6 +123,20 @@ def _pages(config: Config) -> Iterator[Wrong]:
         yield "http.max_live_pages", "must be less than max_connections: webhooks need some, too"
 
 
+def _console(config: Config) -> Iterator[Wrong]:
+    console = config.console
+    if not console.enabled:
+        return
+    if not (is_loopback(console.host) or config.trusted_network):
+        what = "must be a loopback address: reach it with `ssh -L`, or by a proxy on this machine"
+        yield "console.host", f"{what}; or set PAYD_TRUSTED_NETWORK=true in a private network"
+    if CONSOLE in config.grpc.operator_cns:
+        what = f"{CONSOLE} is the console's own name in the audit trail: rename the certificate"
+        yield "grpc.operator_cns", what
+    if console.session_idle_s > console.session_max_s:
+        yield "console.session_idle_s", "must not be more than session_max_s"
+
+
 def _timeouts(config: Config) -> Iterator[Wrong]:
     database = config.database
     if database.statement_timeout_ms >= database.command_timeout_s * 1000:
@@ -139,6 +155,7 @@ def _ports(config: Config) -> Iterator[Wrong]:
         ("grpc", config.grpc.port),
         ("http", config.http.port),
         ("metrics", config.metrics.port),
+        ("console", config.console.port if config.console.enabled else 0),
     ):
         if port and port in taken:
             yield f"{name}.port", f"{port} is also {taken[port]}.port; choose another port"

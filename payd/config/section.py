@@ -44,6 +44,8 @@ CommonName = Annotated[
 #: The same for an operator. Its actions are recorded as `operator:NAME/ACTOR`, so that it may bear
 #: any name, but no slash.
 OperatorName = Annotated[str, StringConstraints(pattern=r"^[!-.0-~]([ -.0-~]{0,62}[!-.0-~])?$")]
+#: A host name in the Host header of a browser, in lower case.
+HostName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,252}$")]
 #: A host name, an IPv4 or IPv6 address, or the folder of PostgreSQL's Unix socket.
 HOST = (
     r"^([A-Za-z0-9_][A-Za-z0-9._-]*|\[?[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:.%a-z0-9]*\]?|/\S+)$"

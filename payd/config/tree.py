@@ -11,9 +11,10 @@ from pydantic import AfterValidator, Field, PrivateAttr
 
 from payd.config.connections import Database, Nats, Redis, Vault
 from payd.config.problems import ConfigError, Problem
-from payd.config.section import HOST, CommonName, OperatorName, Section, setting
+from payd.config.section import HOST, CommonName, HostName, OperatorName, Section, setting
 from payd.domain.quote_token import KEY_LENGTH_MIN
 from payd.telemetry import Secret
+from payd.transport.console.passwords import entries_of
 
 
 class Log(Section):
@@ -192,6 +193,50 @@ class Http(Section):
         "Maximum number of payment pages with live status; further ones ask every few seconds.",
         ge=0,
         le=65_536,
+    )
+
+
+def _are_operators(lines: tuple[Secret, ...] | None) -> tuple[Secret, ...] | None:
+    entries_of(line.reveal() for line in lines or ())
+    return lines
+
+
+class Console(Section):
+    """Web pages for operators, on a listener of their own that no public proxy leads to."""
+
+    enabled: bool = setting(False, "Serve the console.")
+    host: str = setting(
+        "127.0.0.1",
+        "Address to listen on: a loopback address, unless trusted_network is on.",
+        pattern=HOST,
+        form="a host name or an address",
+    )
+    port: int = setting(8086, "Port of the console; 0 picks a free one.", ge=0, le=65535)
+    users: Annotated[tuple[Secret, ...] | None, AfterValidator(_are_operators)] = setting(
+        None, "Operators who may log in, a line of `payd console-user NAME` each."
+    )
+    users_file: Path | None = setting(None, "File with those lines.")
+    proxy_user_header: str | None = setting(
+        None,
+        "Header in which a proxy names the operator that it has logged in, such as"
+        " X-Forwarded-User; needs proxy_secret.",
+        pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$",
+        form="the name of a header",
+    )
+    proxy_secret: Secret | None = setting(
+        None, "Secret by which that proxy proves itself, in the header X-Console-Secret."
+    )
+    proxy_secret_file: Path | None = setting(None, "File with that secret: `openssl rand -hex 32`.")
+    allowed_hosts: tuple[HostName, ...] = setting(
+        (),
+        "Further host names under which browsers reach the console, such as that of a proxy.",
+        max_length=20,
+    )
+    session_idle_s: float = setting(
+        1800.0, "Seconds without a request after which a session ends.", ge=60, le=86_400
+    )
+    session_max_s: float = setting(
+        43_200.0, "Seconds after which a session ends at the latest.", ge=60, le=604_800
     )
 
 
@@ -388,6 +433,7 @@ class Config(Section):
     nats: Nats = Nats()
     grpc: Grpc = Grpc()
     http: Http = Http()
+    console: Console = Console()
     metrics: Metrics = Metrics()
     pricing: Pricing = Pricing()
     payments: Payments = Payments()

@@ -1,5 +1,6 @@
 """The daemon as a process: signals, exit codes, a stop deadline, no core dump."""
 
+import gc
 import os
 import resource
 import signal
@@ -107,3 +108,13 @@ async def _until_signal(stop: trio.Event, *, task_status: trio.TaskStatus[None])
         async for number in signals:
             _log.info("stop_requested", signal=signal.Signals(number).name)
             stop.set()
+
+
+def tune_garbage_collection() -> None:
+    """Exclude the objects built so far from garbage collection, and collect less often.
+
+    They live as long as the process, and a request creates few reference cycles. Garbage among
+    them stays, 1 MiB: looking for it takes a twelfth of the start's time.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)

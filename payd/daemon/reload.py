@@ -90,7 +90,7 @@ class Reloader:
         metrics: Metrics,
         secret_values: Mapping[str, Sequence[Secret]],
     ) -> None:
-        self._current = current
+        self.current = current
         self._adapters = adapters
         self._providers = providers
         self._tls = tls
@@ -116,7 +116,7 @@ class Reloader:
                 raise
             self._tls.swap(prepared.certificates)
             telemetry.set_level(prepared.config.log.level)
-            self._current.swap(prepared.config, prepared.prices)
+            self.current.swap(prepared.config, prepared.prices)
             await self._put_secrets(prepared.config, prepared.credentials)
             self._metrics.reloads.labels("ok").inc()
             return prepared.prices.version
@@ -126,7 +126,7 @@ class Reloader:
         async with self._lock:
             if values == self._secret_values:
                 return
-            config = with_vault(self._current.config(), values)
+            config = with_vault(self.current.config(), values)
             try:
                 credentials = credentials_of(config, self._providers.credentials)
             except ConfigError as error:
@@ -135,14 +135,14 @@ class Reloader:
                 return
             before, self._secret_values = self._secret_values, dict(values)
             changed = sorted(name for name in values if values[name] != before.get(name))
-            self._current.swap(config, self._current.current())
+            self.current.swap(config, self.current.current())
             await self._put_secrets(config, credentials)
             self._metrics.reloads.labels("ok").inc()
             _log.info("secrets_rotated", names=changed)
 
     async def reload_certificates(self) -> None:
         """Load changed certificate files. Invalid ones change nothing and are logged once."""
-        files, digest = tls_files(self._current.config()), b""
+        files, digest = tls_files(self.current.config()), b""
         async with self._lock:
             try:
                 digest = await trio.to_thread.run_sync(digest_of, files)

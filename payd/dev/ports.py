@@ -14,6 +14,7 @@ USUAL = {
     "nats": 54222,
     "redis": 56379,
     "example": 8000,
+    "console": 8086,
 }
 HOST = "127.0.0.1"
 #: Below Linux's range for outgoing connections (32768 and up). A port of that range could be taken

@@ -38,8 +38,13 @@ from payd.dev.servers import answers, nats_command, running, valkey_command
 from payd.dev.state import StateDir
 from payd.nursery import Addresses
 from payd.shipped import shipped
+from payd.transport.console.passwords import new_entry
 
 Progress = Callable[[str], None]
+
+#: The operator of `payd dev`; the password is a secret of the state directory.
+CONSOLE_USER = "dev"
+_CONSOLE_PASSWORD = "console_password"  # noqa: S105 - the name of a file
 
 
 @attrs.frozen(kw_only=True)
@@ -100,7 +105,9 @@ async def run_dev(
         await _migrate(config, progress)
 
         def started(addresses: Addresses) -> None:
-            document = attrs.asdict(addresses) | attrs.asdict(servers)
+            document = attrs.asdict(addresses, filter=lambda _, value: bool(value))
+            document |= attrs.asdict(servers)
+            document |= _console_entries(state, addresses)
             document |= {**added.announced, **_for_payd(added), **example_entry, **clock_entry}
             document |= {
                 "operator_cert": str(state.pki / "operator.crt"),
@@ -135,6 +142,18 @@ def _examples(
     """The lines under "The first payment"."""
     methods = offered_methods(described_plugins(config))
     return example_commands(banner, methods, load_prices(config.pricing.file), command)
+
+
+def _console_entries(state: StateDir, addresses: Addresses) -> dict[str, str]:
+    """Where the console is, and who may enter it."""
+    if not addresses.console:
+        return {}
+    password = state.secret(_CONSOLE_PASSWORD)
+    return {
+        "console": f"http://{addresses.console}",
+        "console_user": CONSOLE_USER,
+        "console_password": password,
+    }
 
 
 def _for_payd(added: Added) -> dict[str, str]:
@@ -222,6 +241,10 @@ def _environment(
         ours["PAYD_AUDIT_SIGNING_KEY"] = state.secret("audit_signing_key", 32)
     if "PAYD_HTTP_PAGE_KEY_FILE" not in os.environ:
         ours["PAYD_HTTP_PAGE_KEY"] = state.secret("page_key")
+    ours["PAYD_CONSOLE_ENABLED"] = "true"
+    ours["PAYD_CONSOLE_PORT"] = str(ports["console"])
+    if "PAYD_CONSOLE_USERS_FILE" not in os.environ:
+        ours["PAYD_CONSOLE_USERS"] = new_entry(CONSOLE_USER, state.secret(_CONSOLE_PASSWORD))
     # Outside a checkout, use the configuration and prices that ship with the installed wheel.
     here = DEFAULT_FILE if DEFAULT_FILE.exists() else shipped("config") / "payd.yaml"
     ours["PAYD_CONFIG"] = str(here.absolute())

@@ -6,6 +6,8 @@ RECOVERY = "recovery"
 PAYD = "payd"
 #: Compares payments with the provider's list of its objects.
 RECONCILIATION = "reconciliation"
+#: Stands before the name of an operator who works in the console.
+CONSOLE = "console"
 
 #: First words of payd's own names; `payd` is reserved for work without a narrower name.
 _OWN = frozenset({PAYD, "provider", "operator", RECOVERY, RECONCILIATION})

@@ -16,6 +16,7 @@ from payd.daemon.builders.adapters import (
     database_settings,
     payment_rules,
 )
+from payd.daemon.builders.console import build_console, open_console
 from payd.daemon.builders.pages import build_pages
 from payd.daemon.builders.providers import provider_observer, traced_methods
 from payd.daemon.builders.servers import (
@@ -35,6 +36,7 @@ __all__ = [
     "audit_key",
     "build_adapters",
     "build_audit",
+    "build_console",
     "build_grpc",
     "build_pages",
     "build_stream",
@@ -47,6 +49,7 @@ __all__ = [
     "grpc_settings",
     "http_limits",
     "new_metrics",
+    "open_console",
     "payment_rules",
     "provider_observer",
     "traced_methods",

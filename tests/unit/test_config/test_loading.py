@@ -20,6 +20,7 @@ from payd.config import (
     load_config,
     with_vault,
 )
+from payd.transport.console.passwords import new_entry
 
 from .builders import MINIMAL, SHIPPED, TLS, VAULT, load, production
 
@@ -96,11 +97,17 @@ def test_every_setting_can_come_from_its_variable(tmp_path: Path) -> None:
     present.write_text("5e" * 32)
     unset = {"file": str(present), "secret": "5e" * 32, "secrets": "k" * 32, "text": "a:1"}
     unset["integer"] = "1"
+    operators = tmp_path / "operators"
+    operators.write_text(new_entry("alice", "a long password"))
     authority = tmp_path / "ca.crt"
     authority.write_bytes(Authority.new().pem())
     trusted = ("database.ssl_root_cert_file", "nats.tls_ca_file")
     needs = {"nats.account": "A" * 56, **dict.fromkeys(trusted, str(authority))}
     needs |= {"http.public_url": "https://pay.example.com"}
+    needs |= {
+        "console.users": new_entry("alice", "a long password"),
+        "console.proxy_user_header": "X-Forwarded-User",
+    }
     needs |= {"tracing.endpoint": "http://localhost:4318"}
     for setting in SETTINGS:
         if ".NAME." in setting.key or setting.key.startswith("vault."):
@@ -113,6 +120,8 @@ def test_every_setting_can_come_from_its_variable(tmp_path: Path) -> None:
             environ = dict.fromkeys(TLS, str(present))
         if setting.key == "database.password_file":
             environ["DB_PASSWORD"] = ""
+        if setting.key == "console.users_file":
+            environ[setting.env] = str(operators)
         if setting.key == "http.public_url":
             environ["PAYD_HTTP_PAGE_KEY"] = "k" * 32
         config = load(tmp_path, **environ)

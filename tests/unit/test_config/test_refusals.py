@@ -363,3 +363,23 @@ def refused_keys(tmp_path: Path, **environ: str) -> list[str]:
     except ConfigError as refused:
         return [problem.key for problem in refused.problems]
     return []
+
+
+def test_a_console_needs_operators_this_machine_and_a_name_of_its_own(tmp_path: Path) -> None:
+    console = {"PAYD_CONSOLE_ENABLED": "true"}
+    assert refused_keys(tmp_path, **console) == ["console.users"]
+    assert refused_keys(tmp_path, **console, PAYD_CONSOLE_USERS="alice:password") == [
+        "console.users"
+    ]
+    proxy = {**console, "PAYD_CONSOLE_PROXY_USER_HEADER": "X-Forwarded-User"}
+    assert refused_keys(tmp_path, **proxy) == ["console.proxy_secret"]
+    proxy["PAYD_CONSOLE_PROXY_SECRET"] = "s" * 32
+    assert refused_keys(tmp_path, **proxy) == []
+    everywhere = {**proxy, "PAYD_CONSOLE_HOST": "0.0.0.0"}
+    assert refused_keys(tmp_path, **everywhere) == ["console.host"]
+    assert refused_keys(tmp_path, **everywhere, PAYD_TRUSTED_NETWORK="true") == []
+    assert refused_keys(tmp_path, **proxy, PAYD_CONSOLE_PORT="8085") == ["console.port"]
+    assert refused_keys(tmp_path, **proxy, GRPC_OPERATOR_CNS="console") == ["grpc.operator_cns"]
+    assert refused_keys(tmp_path, **proxy, PAYD_CONSOLE_SESSION_IDLE_S="86400") == [
+        "console.session_idle_s"
+    ]

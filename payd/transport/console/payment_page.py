@@ -1,0 +1,63 @@
+"""GET /payments/{id}: everything that is known about one payment."""
+
+import json
+from functools import partial
+from itertools import islice
+
+from payd_client import Explanation, Payment, ReceiptFilter, Refund
+from quart import Response
+from quart_trio import QuartTrio
+
+from payd.codec.message_json import message_json
+from payd.transport.console.actions import offered, offered_for_refund
+from payd.transport.console.visits import Visits, caller
+
+_RECEIPTS_MAX = 100
+
+
+def add_to(app: QuartTrio, visits: Visits) -> None:
+    """Register the route."""
+
+    @app.get("/payments/<payment_id>")
+    async def payment(payment_id: str) -> Response:
+        return await visits.answered(partial(_payment, visits, payment_id))
+
+
+async def _payment(visits: Visits, payment_id: str) -> Response:
+    calls, by = visits.calls, caller()
+    payment = await calls.get(payment_id, caller=by)
+    explanation = await calls.explain(payment_id, caller=by)
+    wanted = ReceiptFilter(payment_id=payment_id)
+    receipts = []
+    async for one in calls.list_receipts(wanted, page_size=_RECEIPTS_MAX, caller=by):
+        receipts.append(one)
+        if len(receipts) == _RECEIPTS_MAX:
+            break
+    return visits.page(
+        "payment.html",
+        payment=payment,
+        explanation=explanation,
+        receipts=receipts,
+        actions=offered(payment),
+        refunds=[
+            (refund, offered_for_refund(refund), requester_of(refund, explanation))
+            for refund in payment.refunds
+        ],
+        open_records=[one for one in payment.attention_records if one.resolved_time is None],
+        raw=_raw(payment),
+    )
+
+
+def requester_of(refund: Refund, explanation: Explanation) -> str:
+    """Return who asked for a refund, as the audit trail says; empty if its step is too old."""
+    found = (
+        step.actor
+        for step in explanation.steps
+        for change in step.changes
+        if str(refund.id) in change.field
+    )
+    return next(islice(found, 1), "")
+
+
+def _raw(payment: Payment) -> str:
+    return json.dumps(message_json(payment.message), indent=2, ensure_ascii=False, default=str)

@@ -1,0 +1,70 @@
+"""One request of an operator: who is there, and the page that answers."""
+
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+import attrs
+from payd_client import Caller, PaydClientError, PaymentClient
+from quart import Response, g, redirect, request
+
+from payd.transport.console.rendering import Renderer
+from payd.transport.console.sessions import Session
+
+#: gRPC code → HTTP status; any other is 503.
+_STATUS = {
+    "INVALID_ARGUMENT": 400,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "FAILED_PRECONDITION": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+}
+
+
+@attrs.frozen
+class Visits:
+    """What every route needs."""
+
+    calls: PaymentClient
+    renderer: Renderer
+
+    def page(self, template: str, status: int = 200, **values: object) -> Response:
+        """Return a page for the operator of this request."""
+        session = cast(Session, g.session)
+        return self.renderer.page(
+            template,
+            status,
+            user=session.user,
+            form_token=session.form_token,
+            path=request.path,
+            done=request.args.get("done", ""),
+            **values,
+        )
+
+    def refusal(self, error: PaydClientError) -> Response:
+        """Return a page that says what payd refused."""
+        return self.page("refused.html", status_of(error), error=error)
+
+    async def answered(self, answer: Callable[[], Awaitable[Response]]) -> Response:
+        """Answer, or say what payd refused."""
+        try:
+            return await answer()
+        except PaydClientError as error:
+            return self.refusal(error)
+
+
+def caller() -> Caller:
+    """Return the origin of this request's calls: the operator, and where the browser is."""
+    session = cast(Session, g.session)
+    return Caller(actor=session.user, ip=request.remote_addr or "")
+
+
+def status_of(error: PaydClientError) -> int:
+    """Return the HTTP status of an error."""
+    return _STATUS.get(error.code, 503)
+
+
+def see_other(path: str) -> Response:
+    """Lead the browser to another page of ours, with GET."""
+    return cast(Response, redirect(path, 303))

@@ -1,0 +1,56 @@
+"""Amounts and times as an operator reads them: exact, never shortened, with their unit."""
+
+from datetime import datetime
+
+from payd_client import Money, Payment, Receipt, Refund
+
+from payd.domain.decimals import format_units
+from payd.domain.money import currency_exponent
+
+
+def money(amount: Money) -> str:
+    """An amount with its currency: `149.00 USD`."""
+    digits = currency_exponent(amount.currency_code)
+    return f"{format_units(amount.minor_units, digits)} {amount.currency_code}"
+
+
+def tokens(units: int, decimals: int, currency: str) -> str:
+    """An amount of a token: `149.000000 USDC`."""
+    return f"{format_units(units, decimals)} {currency}"
+
+
+def received(payment: Payment) -> str:
+    """The received amount, exact for tokens."""
+    crypto = payment.crypto
+    if crypto is None:
+        return money(payment.received)
+    return tokens(crypto.received_base_units, crypto.decimals, crypto.currency)
+
+
+def due(payment: Payment) -> str:
+    """The amount to pay, exact for tokens."""
+    crypto = payment.crypto
+    if crypto is None:
+        return money(payment.amount)
+    exact = tokens(crypto.due_base_units, crypto.decimals, crypto.currency)
+    return f"{money(payment.amount)} ({exact})"
+
+
+def refund_amount(refund: Refund) -> str:
+    """A refund's amount, exact for tokens."""
+    crypto = refund.crypto
+    if crypto is None:
+        return money(refund.amount)
+    return tokens(crypto.amount_base_units, crypto.decimals, crypto.currency)
+
+
+def receipt_amount(receipt: Receipt) -> str:
+    """A receipt's amount; of an unknown token in base units."""
+    if not receipt.currency:
+        return f"{receipt.amount_base_units} base units of {receipt.asset}"
+    return tokens(receipt.amount_base_units, receipt.decimals, receipt.currency)
+
+
+def when(time: datetime | None) -> str:
+    """A time in UTC, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC") if time else ""

@@ -1,0 +1,64 @@
+"""The console shows an operator what payd knows: overview, payments, and all about one payment."""
+
+import pytest
+from support.console import RunningConsole
+
+PAGES = (
+    *("/", "/?days=30", "/attention", "/payments", "/refunds", "/receipts", "/receipts?all=1"),
+    *("/reconciliations", "/dead-letters", "/configuration"),
+)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_opens_for_an_operator_and_no_other(console: RunningConsole, path: str) -> None:
+    with console.operator() as alice:
+        assert "payd console" in alice.read(path)
+    with console.browser() as stranger:
+        answer = stranger.get(path)
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/login")
+
+
+def test_a_payment_is_found_by_its_references_and_shown_whole(console: RunningConsole) -> None:
+    with console.daemon.client() as client:
+        payment = client.initiate(metadata={"note": "<script>alert(1)</script>"})
+        paid = client.wait_for(payment.id, "COMPLETED")
+    with console.operator() as alice:
+        for reference in (paid.id, paid.idempotency_key, paid.provider_reference):
+            assert f"/payments/{paid.id}" in alice.read(f"/payments?reference={reference}")
+        assert paid.id not in alice.read("/payments?reference=nothing")
+        assert paid.id not in alice.read("/payments?status=FAILED")
+        page = alice.read(f"/payments/{paid.id}")
+    assert "COMPLETED" in page
+    assert paid.provider_reference in page
+    assert "&lt;script&gt;" in page
+    assert "<script>alert" not in page
+
+
+def test_a_filter_that_cannot_be_read_is_named(console: RunningConsole) -> None:
+    with console.operator() as alice:
+        for query, said in (
+            ("from=soon", "from: write a day as YYYY-MM-DD"),
+            ("least=12.50", "least: choose a currency"),
+            ("least=x&currency=USD", "least: "),
+            ("most=99999999999999999999&currency=USD", "most: "),
+            ("metadata=x", "metadata: write KEY=VALUE"),
+            ("status=GONE", "status: GONE is not one"),
+        ):
+            assert said in alice.read(f"/payments?{query}", 400)
+
+
+def test_what_does_not_exist_is_said_in_the_same_design(console: RunningConsole) -> None:
+    missing = "00000000-0000-4000-8000-000000000000"
+    with console.operator() as alice:
+        assert "PAYMENT_NOT_FOUND" in alice.read(f"/payments/{missing}", 404)
+        assert "INVALID_FIELD" in alice.read("/payments/x", 400)
+        for path in ("/nothing", f"/payments/{missing}/nothing", "/refunds/x/nothing"):
+            assert "There is no such page" in alice.read(path, 404)
+
+
+def test_the_configuration_shows_no_secret(console: RunningConsole) -> None:
+    with console.operator() as alice:
+        page = alice.read("/configuration")
+    assert "console.users" in page
+    assert "scrypt" not in page
