@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,10 @@ import click
 import trio
 
 from payd.cli import render
+from payd.cli.dev_banner import Banner
 
 if TYPE_CHECKING:
     from payd.dev.state import StateDir
-
-#: Entries of dev.json that are for programs.
-_NOT_SHOWN = frozenset({"shop", "wallet_command", "operator_cert", "operator_key"})
 
 
 @click.command()
@@ -34,12 +32,14 @@ _NOT_SHOWN = frozenset({"shop", "wallet_command", "operator_cert", "operator_key
 )
 @click.option("--with-example", is_flag=True, help="Run the example shop, for a browser.")
 @click.option("--clock", "with_clock", is_flag=True, help="Let `payd clock` move the time.")
+@click.option("--verbose", is_flag=True, help="Show every address, and commands to try.")
 def dev(
     state_dir: Path,
     ephemeral: bool,
     port_base: int | None,
     with_example: bool,
     with_clock: bool,
+    verbose: bool,
 ) -> None:
     """Run PostgreSQL, NATS, Valkey and payd on this machine, until Ctrl-C."""
     from payd import telemetry
@@ -53,7 +53,7 @@ def dev(
     code = 0
     try:
         with open_state(state_dir, ephemeral=ephemeral) as state:
-            trio.run(_run, state, port_base, with_example, with_clock)
+            trio.run(_run, state, port_base, with_example, with_clock, verbose)
     except* StateInUse as errors:
         _print(errors)
         code = 1
@@ -67,7 +67,7 @@ def dev(
 
 
 async def _run(
-    state: "StateDir", port_base: int | None, with_example: bool, with_clock: bool
+    state: "StateDir", port_base: int | None, with_example: bool, with_clock: bool, verbose: bool
 ) -> None:
     from payd.dev.run import Terminal, run_dev
 
@@ -80,7 +80,7 @@ async def _run(
                 progress=progress.step,
                 report=progress.report,
                 command=command,
-                ready=partial(_show, state, progress, command),
+                ready=partial(_show, state, progress, verbose),
             )
             await run_dev(
                 state,
@@ -148,24 +148,26 @@ def _command(state: "StateDir", arguments: str) -> str:
 def _show(
     state: "StateDir",
     progress: _Progress,
-    command: Callable[[str], str],
+    verbose: bool,
     document: Mapping[str, str],
-    banner: Sequence[str],
+    examples: Sequence[str],
 ) -> None:
     progress.done()
     click.secho("payd is ready. Stop it with Ctrl-C.\n", bold=True)
-    shown = {name: text for name, text in document.items() if name not in _NOT_SHOWN}
-    rows = {**shown, "state": str(state.path)}
-    width = max(map(len, rows)) + 2
-    for name, where in rows.items():
-        click.echo(f"  {name:<{width}}{where}")
-    if "example" in document:
-        click.secho("\nThe shop, in a browser:\n", bold=True)
-        click.echo(f"  {document['example']}")
-    click.secho("\nThe first payment, in another terminal:\n", bold=True)
-    for line in (*banner, command("events tail --no-follow")):
-        click.echo(f"  {line}")
-    click.echo(f"\nMore: {render.program()} --help\n")
+    banner = Banner(
+        document=document,
+        state=_typed(state.path),
+        commands=(*examples, _command(state, "events tail --no-follow")),
+        program=render.program(),
+    )
+    for line in banner.full() if verbose else banner.short():
+        click.echo(line)
+    click.echo()
+
+
+def _typed(path: Path) -> str:
+    """Return a path as one types it here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _print(errors: BaseExceptionGroup[BaseException]) -> None:

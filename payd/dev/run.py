@@ -66,7 +66,7 @@ class Terminal:
     report: Progress
     #: Arguments of payd → the command line that a person types for this `payd dev`.
     command: Callable[[str], str]
-    #: Receives the content of dev.json and the companions' lines, once everything is ready.
+    #: Receives the content of dev.json and commands to try, once everything is ready.
     ready: Callable[[Mapping[str, str], Sequence[str]], None]
 
 
@@ -139,7 +139,7 @@ def _clock(state: StateDir, *, is_wanted: bool) -> MovableClock | None:
 def _examples(
     config: Config, banner: Sequence[str], command: Callable[[str], str]
 ) -> Sequence[str]:
-    """The lines under "The first payment"."""
+    """Commands that make a first payment."""
     methods = offered_methods(described_plugins(config))
     return example_commands(banner, methods, load_prices(config.pricing.file), command)
 

@@ -75,7 +75,7 @@ def test_a_third_partys_fake_api_starts_is_paid_with_and_stops(state: Path, tmp_
     install(tmp_path, "acme", "acme_provider", "acme_provider.companion")
     where = ("--state-dir", str(state))
     environment = {**WITHOUT_OURS, "PYTHONPATH": path_of(tmp_path)}
-    with running_dev(state, **environment) as (_, dev):
+    with running_dev(state, "--verbose", **environment) as (_, dev):
         assert methods(dev) == {"acme": "acme", "mock": "mock", "card": "mock"}
         payment = payd_json("pay", "--item", ITEM, "--method", "acme", "--no-wait", *where)
         page = payment["next_action"]["redirect"]["url"]
@@ -105,7 +105,7 @@ def test_the_real_remote_side_is_used_where_one_is_configured(state: Path, tmp_p
         "ACME_WEBHOOK_SECRET": "secret of ours",
     }
     environment = {**WITHOUT_OURS, **real, "PYTHONPATH": path_of(tmp_path)}
-    with running_dev(state, "--ephemeral", **environment) as (_, dev):
+    with running_dev(state, "--ephemeral", "--verbose", **environment) as (_, dev):
         assert "acme_api" not in dev
         settings = json.loads((state / "environment.json").read_text())
         assert real.items() <= settings.items()
@@ -125,7 +125,7 @@ def test_a_customer_transfers_at_the_fake_bank(state: Path, tmp_path: Path) -> N
         "PRICING_FILE": str(prices),
         "PAYD_RECOVERY_SCAN_INTERVAL_S": "1",
     }
-    with running_dev(state, "--ephemeral", **environment) as (_, dev):
+    with running_dev(state, "--ephemeral", "--verbose", **environment) as (_, dev):
         where = ("--state-dir", str(state))
         pay = f"pay --item {ITEM} --method sepa --currency EUR"
         command = f"{pay} --state-dir {state}\n"

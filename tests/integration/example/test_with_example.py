@@ -1,5 +1,6 @@
 """`payd dev --with-example`: a shop in a browser, with one command."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def test_a_newcomer_has_a_shop_and_keeps_what_was_bought_over_a_restart(state: P
         assert payment_now["customer_id"] == "bob"
         servers = children_of(process)
     assert_all_gone(servers)
-    assert url in (state / "out").read_text()
+    out = (state / "out").read_text()
+    assert re.search(rf"^  Shop +{re.escape(url)}$", out, re.MULTILINE)
+    assert "postgresql://" not in out
     with running_dev(state, "--with-example") as (_, dev):
         assert dev["example"] == url
         assert status() == "active"
