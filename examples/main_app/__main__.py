@@ -17,6 +17,7 @@ from main_app.activation import Activation
 from main_app.api import Parts, build_api
 from main_app.checkout import Checkouts
 from main_app.database import open_database
+from main_app.methods import Methods
 from main_app.refunds import Refunds
 from main_app.settings import SettingMissing, Settings, read_settings
 
@@ -43,7 +44,7 @@ async def run(settings: Settings) -> None:
                 database=database,
                 checkouts=Checkouts(database, payd),
                 refunds=Refunds(database, payd),
-                payd_http=payd_http,
+                methods=Methods(payd_http),
                 home=home,
             )
         )

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import attrs
-import httpx
 from payd_client import (
     Caller,
     NotFound,
@@ -35,6 +34,7 @@ from werkzeug.exceptions import HTTPException
 from main_app import catalogue, models, store
 from main_app.checkout import Checkouts, Refused
 from main_app.database import Database, DatabaseAway
+from main_app.methods import STARTING, Methods
 from main_app.refunds import Refunds
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,6 +43,9 @@ _PAGE = Path(__file__).with_name("shop")
 _COOKIE = "session"
 _BODY_BYTES_MAX = 64 * 1024
 _RETRY_AFTER_S = 2
+#: A call that got no answer may have reached payd. Its key makes a repetition safe.
+_AWAY = "Payments are not available now. Nothing is lost: try again, you cannot pay twice."
+_STARTING = "The payment service is still starting. Payments are possible in a moment."
 _PROBLEM = "application/problem+json"
 _STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -77,8 +80,7 @@ class Parts:
     database: Database
     checkouts: Checkouts
     refunds: Refunds
-    #: URL of payd's HTTP port.
-    payd_http: httpx.AsyncClient
+    methods: Methods
     #: URL of the shop's page. Not taken from the Host header, which a client can forge.
     home: str
 
@@ -153,12 +155,7 @@ def _add_payments(app: QuartTrio) -> None:
     @_problems(401, 503)
     async def payment_methods() -> Any:
         """List payd's payment methods."""
-        try:
-            answer = await _parts().payd_http.get("/api/v1/payment-methods")
-            answer.raise_for_status()
-        except httpx.HTTPError as error:
-            raise Unavailable("UNAVAILABLE", f"payd is unreachable: {error!r}") from None
-        return answer.json()
+        return await _parts().methods.read()
 
 
 # -- refunds -------------------------------------------------------------------------------------
@@ -351,7 +348,7 @@ async def _refused(error: Refused) -> Response:
 
 async def _payd_error(error: PaydClientError) -> Response:
     if isinstance(error, Unavailable):
-        detail = "Payments are not available now. Nothing is lost: try again, with the same key."
+        detail = _STARTING if error.reason == STARTING else _AWAY
         patience_s = error.retry_after_s or _RETRY_AFTER_S
         return _problem(503, error.reason or error.code, detail, patience_s)
     if isinstance(error, NotFound):

@@ -153,12 +153,15 @@ def find_dev(state_dir: Path | None) -> Path | None:
 
     It is --state-dir if given. Otherwise it is the default one, if a `payd dev` runs there and the
     environment configures no other daemon. Raises click.ClickException when no `payd dev` runs on
-    the given directory.
+    the given directory, or the one that does is not ready.
     """
     if state_dir is not None:
         dev_document(state_dir, "the daemon's own settings in the environment")
         return state_dir
-    if any(name in os.environ for name in _CONFIGURED) or not dev_announced(None):
+    if any(name in os.environ for name in _CONFIGURED):
+        return None
+    if not dev_announced(None):
+        _check_starting(_USUAL_STATE)
         return None
     return _USUAL_STATE
 
@@ -198,6 +201,7 @@ def dev_document(state_dir: Path | None, otherwise: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads((state / "dev.json").read_text())
         _check_lock(state)
     except (OSError, ValueError):
+        _check_starting(state)
         raise click.ClickException(
             f"no `payd dev` is running on {state}: start it, or pass {otherwise}"
         ) from None
@@ -209,13 +213,26 @@ def _check_lock(state: Path) -> None:
 
     It holds the lock as long as it runs (payd.dev.state), and removes dev.json only at a clean end.
     """
+    if (state / "lock").exists() and not _is_locked(state):
+        raise ProcessLookupError
+
+
+def _check_starting(state: Path) -> None:
+    """Raise click.ClickException if a `payd dev` runs there that is not ready."""
+    if _is_locked(state):
+        raise click.ClickException(
+            f"`payd dev` on {state} is not ready: try again when it has started"
+        )
+
+
+def _is_locked(state: Path) -> bool:
     try:
         lock = (state / "lock").open()
     except OSError:
-        return
+        return False
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return
-    raise ProcessLookupError
+            return True
+    return False

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import attrs
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from support.dev_process import payd, running_dev, state_folder
+from support.forks import Fork
 from support.screens import SCREENS, SCREENSHOTS
 
 SOON_MS = 30_000
 PAID = "Paid. Your subscription is active."
+AWAY = "Payments are not available now. Nothing is lost: try again, you cannot pay twice."
 
 
 @attrs.frozen(kw_only=True)
@@ -23,6 +26,17 @@ class Shop:
 
     state: Path
     url: str
+    #: payd, and what plays Stripe; the servers and the shop are processes of their own.
+    process: Fork
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let payd keep its connections and answer nothing, until the end of the block."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +49,9 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
         environment = {"TEMPO_ENABLED": "true", "PATH": path}
     with (
         state_folder() as state,
-        running_dev(state, "--ephemeral", "--with-example", **environment) as (_, dev),
+        running_dev(state, "--ephemeral", "--with-example", **environment) as (process, dev),
     ):
-        yield Shop(state=state, url=dev["example"])
+        yield Shop(state=state, url=dev["example"], process=process)
 
 
 @pytest.fixture(params=SCREENS)
@@ -231,6 +245,49 @@ def test_while_payd_does_not_answer_the_shop_says_so_and_offers_to_try_again(
     page.get_by_role("button", name="Try again now").click()
     page.click("#pay")
     expect(page.get_by_role("status")).to_have_text(PAID, timeout=SOON_MS)
+
+
+def test_a_frozen_payd_is_admitted_and_paying_goes_on_when_it_is_back(
+    page: Page, shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    choose(page, shop)
+    with shop.frozen():
+        page.locator("#pay").click()
+        expect(page.locator("#pay")).to_have_text("One moment …")
+        expect(page.get_by_role("alert")).to_have_text(AWAY, timeout=SOON_MS)
+        keep(page, request, "payd-frozen")
+    page.get_by_role("button", name="Try again now").click()
+    page.click("#decline")
+    page.click("#back")
+    expect(page.get_by_role("status")).to_have_text("Waiting for your payment", timeout=SOON_MS)
+    with shop.frozen():
+        expect(page.get_by_role("alert")).to_have_text(AWAY, timeout=SOON_MS)
+        expect(page.get_by_role("button", name="Try again now")).to_be_visible()
+    expect(page.get_by_role("alert")).to_be_hidden(timeout=SOON_MS)
+    page.get_by_role("button", name="Cancel the payment").click()
+    expect(page.get_by_role("status")).to_have_text(re.compile("Canceled"), timeout=SOON_MS)
+
+
+def test_while_payd_starts_the_shop_says_so_and_goes_on_by_itself(
+    page: Page, shop: Shop, request: pytest.FixtureRequest
+) -> None:
+    starting = {"detail": "The payment service is still starting."}
+    page.route(
+        "**/api/v1/payment-methods",
+        lambda route: route.fulfill(
+            status=503,
+            headers={"Retry-After": "1"},
+            content_type="application/problem+json",
+            body=json.dumps(starting),
+        ),
+    )
+    page.goto(shop.url)
+    expect(page.get_by_role("alert")).to_have_text(starting["detail"])
+    expect(page.get_by_role("button", name="Try again now")).to_be_visible()
+    keep(page, request, "payd-starting")
+    page.unroute("**/api/v1/payment-methods")
+    expect(page.locator("#pay")).to_be_enabled(timeout=SOON_MS)
+    expect(page.get_by_role("alert")).to_be_hidden()
 
 
 def test_a_paid_order_never_shows_that_it_waits(page: Page, shop: Shop) -> None:

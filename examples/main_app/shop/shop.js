@@ -130,7 +130,10 @@ let key = null;
 async function pay(event) {
   event.preventDefault();
   key ??= [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+  const label = $("pay").textContent;
   $("pay").disabled = true;
+  $("pay").textContent = "One moment …";
+  tell(null);
   try {
     const payment = await ask("POST", "/api/v1/payments", {
       idempotency_key: key,
@@ -156,6 +159,7 @@ async function pay(event) {
     tell(problem);
     // The same key again: should the payment exist, it is found.
     retryNow = () => $("choose").requestSubmit();
+    $("pay").textContent = label;
     $("pay").disabled = false;
   }
 }
@@ -343,12 +347,26 @@ function money({ currency_code, minor_units }) {
 
 // -- the beginning --------------------------------------------------------------------------------
 
+// Until the shop and payd have answered: the page says what is missing, and goes on by itself.
+async function load() {
+  for (;;) {
+    try {
+      await ask("POST", "/api/v1/session");
+      return await Promise.all([ask("GET", "/api/v1/catalogue"), ask("GET", "/api/v1/payment-methods")]);
+    } catch (problem) {
+      tell(problem);
+      $("retrying").hidden = false;
+      await pause(1000 * (problem.retryAfterSeconds || 5));
+    }
+  }
+}
+
 async function begin() {
-  await ask("POST", "/api/v1/session");
-  const [catalogue, { methods }] = await Promise.all([
-    ask("GET", "/api/v1/catalogue"),
-    ask("GET", "/api/v1/payment-methods"),
-  ]);
+  $("retry").addEventListener("click", () => retryNow());
+  $("cancel").addEventListener("click", cancel);
+  $("again").addEventListener("click", forget);
+  const [catalogue, { methods }] = await load();
+  tell(null);
   fill($("chain"), catalogue.chains);
   fill($("node-type"), catalogue.node_types);
   fill($("duration"), catalogue.durations);
@@ -359,9 +377,6 @@ async function begin() {
     showPrice();
   });
   $("choose").addEventListener("submit", pay);
-  $("cancel").addEventListener("click", cancel);
-  $("again").addEventListener("click", forget);
-  $("retry").addEventListener("click", () => retryNow());
   const known = new URLSearchParams(location.search).get("payment") || localStorage.getItem("payment");
   if (known) {
     history.replaceState(null, "", `/?payment=${encodeURIComponent(known)}`);
@@ -372,8 +387,8 @@ async function begin() {
   }
 }
 
-begin().catch((problem) => {
-  tell(problem);
-  retryNow = () => location.reload();
-  setTimeout(() => location.reload(), 1000 * (problem.retryAfterSeconds || 5));
+// The browser's "back" from the payment page may show this page as it was left: busy.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
 });
+begin().catch(tell);

@@ -393,7 +393,7 @@ def test_without_payd_a_wish_is_put_off_and_nothing_is_half_made(
                 assert int(answer.headers["retry-after"]) >= 1
                 sql = "SELECT 1 FROM checkouts WHERE idempotency_key = $1"
                 assert surroundings.rows(sql, wish["idempotency_key"]) == []
-            assert client.get("/api/v1/payment-methods").status_code == 503
+            assert "still starting" in client.get("/api/v1/payment-methods").json()["detail"]
             assert client.get(f"{PAYMENTS}/{uuid.uuid4()}").status_code == 503
             assert client.get("/api/v1/subscriptions").status_code == 200
     assert surroundings.rows("SELECT count(*) FROM subscriptions") == before
@@ -402,3 +402,19 @@ def test_without_payd_a_wish_is_put_off_and_nothing_is_half_made(
     with app.client() as client:
         payment = start(client, key=key)
         eventually(lambda: look(client, payment), ("COMPLETED", ["active"]))
+
+
+def test_a_payd_that_has_answered_once_is_away_and_not_starting(
+    surroundings: Surroundings, daemon: Daemon
+) -> None:
+    with running_daemon(daemon.place) as other:
+        with (
+            ExampleApp(Surroundings.of(other, surroundings.database)) as app,
+            app.client() as client,
+        ):
+            assert client.get("/api/v1/payment-methods").status_code == 200
+            other.process.kill()
+            other.wait_ended()
+            answer = client.get("/api/v1/payment-methods")
+    assert (answer.status_code, answer.json()["reason"]) == (503, "UNAVAILABLE")
+    assert "not available now" in answer.json()["detail"]

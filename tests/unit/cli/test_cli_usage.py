@@ -12,6 +12,7 @@ from unit.cli.scripted_daemon import ITEM
 
 from payd.cli.main import main
 from payd.cli.typed import Time
+from payd.dev.state import open_state
 
 PAY = ("pay", "--item", ITEM, "--method", "mock")
 
@@ -123,6 +124,22 @@ def test_without_a_daemon_it_says_how_to_get_one(
     result = alone(*command, "--state-dir", str(tmp_path))
     assert result.exit_code == 1
     assert f"no `payd dev` is running on {tmp_path}: start it" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [PAY, ("events", "tail"), ("config", "show")], ids=lambda c: c[0]
+)
+def test_while_payd_dev_starts_a_command_says_that_it_is_not_ready(
+    alone: Alone, tmp_path: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its directory, and where it is the usual one."""
+    monkeypatch.chdir(tmp_path)
+    state = tmp_path / ".payd"
+    with open_state(state, ephemeral=False):
+        for where, name in ((("--state-dir", str(state)), state), ((), ".payd")):
+            result = alone(*command, *where)
+            assert result.exit_code == 1
+            assert f"`payd dev` on {name} is not ready: try again" in result.stderr
 
 
 @pytest.mark.parametrize("url", ["nats://[", "nonsense", "127.0.0.1:4222", "nats://", ","])
