@@ -109,7 +109,7 @@ browser: $(FOR_TEST) ## A person pays, in headless Chromium
 
 campaign: $(FOR_TEST) ## The long campaigns: every crash point many times, and new examples for every property
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest tests/unit tests/walks --ignore=tests/unit/cli -q
-	@$(BIN)/python -m pytest tests/contract tests/simulation tests/integration -m campaign --campaign
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/simulation tests/integration -m campaign --campaign
 
 simulate: $(FOR_TEST) ## Days of faults on virtual time: SEEDS=1000, or the history of one seed in words: SEED=7
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100))

@@ -11,7 +11,7 @@ import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from support.page_gallery import DUE, GALLERY, NOW, a_payment
+from support.page_gallery import DUE, GALLERY, NOW, a_payment, a_transfer
 from support.page_server import PageServer, page_server
 from support.screens import SCREENS, SCREENSHOTS
 
@@ -60,6 +60,47 @@ def test_every_state_is_accessible_and_fits_the_screen(
             assert found.violations_count == 0, f"{name}: {found.generate_report()}"
             width = SCREENS[screen]["width"]
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'></code>{{7*7}}"
+
+
+def test_hostile_names_are_text_and_run_nothing(browser: Browser) -> None:
+    item = attrs.evolve(
+        a_payment(1).items[0], chain_profile_id=HOSTILE, node_type=HOSTILE, duration=HOSTILE
+    )
+    payment = a_payment(
+        1,
+        items=(item,),
+        method=HOSTILE,
+        metadata={HOSTILE: HOSTILE},
+        next_action=attrs.evolve(a_transfer(), receiver_address=HOSTILE, currency=HOSTILE),
+        return_url="javascript:alert(3)",
+        cancel_url='https://shop.example/?a="><script>alert(4)</script>',
+    )
+    with (
+        page_server({"one": Shown(payment=payment, receipts=())}) as running,
+        opened(browser) as page,
+    ):
+        page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
+        page.goto(running.page(payment.id))
+        expect(page.locator("#value-address")).to_have_text(HOSTILE)
+        expect(page.get_by_role("row").first).to_contain_text(HOSTILE)
+        assert page.locator("main img, main script").count() == 0
+        assert page.locator('a[href^="javascript"]').count() == 0
+        put(running, payment, "partly")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Partly paid")
+
+
+def test_another_site_can_put_the_page_into_no_frame(browser: Browser, pages: PageServer) -> None:
+    refusals: list[str] = []
+    with contextlib.closing(browser.new_page()) as page:
+        page.on("console", lambda message: refusals.append(message.text))
+        inside = pages.page(GALLERY["waiting"].payment.id)
+        page.set_content(f'<iframe src="{inside}"></iframe>')
+        expect(page.frame_locator("iframe").get_by_role("heading", level=1)).to_have_count(0)
+        assert "Waiting for your payment" not in page.frames[-1].content()
+    assert any("frame" in text for text in refusals), refusals
 
 
 @pytest.mark.parametrize("name", ["waiting", "waiting-without-memo", "partly"])

@@ -26,6 +26,8 @@ class PreparedPayments:
     """Stands in for the use case: payments by id, which a test may replace."""
 
     payments: dict[UUID, Shown]
+    #: How often a payment was read.
+    read: int = 0
     #: How often a page has asked for news.
     watched: int = 0
     #: What every page gets instead.
@@ -33,6 +35,7 @@ class PreparedPayments:
 
     async def get(self, payment_id: UUID) -> Shown:
         """The prepared payment."""
+        self.read += 1
         if self.error is not None:
             raise self.error
         if payment_id not in self.payments:

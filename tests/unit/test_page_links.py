@@ -62,6 +62,14 @@ def test_ten_thousand_mutated_tokens_open_nothing() -> None:
         assert ours.payment_id_of("".join(letters)) is None
 
 
+@pytest.mark.parametrize("count", [10_000, pytest.param(1_000_000, marks=pytest.mark.campaign)])
+def test_random_tokens_open_nothing(count: int) -> None:
+    chance, ours = random.Random(20), links(NEW, OLD)
+    for _ in range(count):
+        token = base64.urlsafe_b64encode(chance.randbytes(32)).decode().rstrip("=")
+        assert ours.payment_id_of(token) is None
+
+
 @pytest.mark.parametrize("change", [str.upper, lambda t: t + "=", lambda t: t[:-1], lambda t: ""])
 def test_another_writing_of_a_token_opens_nothing(change: "type[str] | object") -> None:
     assert callable(change)
