@@ -19,6 +19,7 @@ from bench import (
     dust,
     ledger,
     list_rows,
+    page_rows,
     plans,
     report,
     results,
@@ -32,7 +33,7 @@ from bench.stage import ROOT, Place, Stage, is_complete, open_stage
 from bench.stored import DiskTooSmall, check_disk
 from payd.dev.state import StateDir, open_state
 
-PARTS = ("initiate", "get", "whole", "webhooks", "dust", "memory", "daemons", "chain")
+PARTS = ("initiate", "get", "whole", "webhooks", "dust", "memory", "daemons", "chain", "pages")
 #: What takes longer, or needs many stored payments.
 FULL_PARTS = ("statements", "ledger", "lists", "soak")
 MANY = 10_000_000
@@ -168,6 +169,8 @@ def _on_the_smallest(stage: Stage, place: Place, args: argparse.Namespace) -> It
         yield from _shown(
             "daemons", lambda: daemon_rows.measure(stage, place, args.daemons, args.seconds)
         )
+    if "pages" in args.only:
+        yield from _shown("pages", lambda: page_rows.measure(stage, place, args.seconds))
     if "chain" in args.only:
         yield from _shown("chain", lambda: chain_rows.measure(stage, args.open_payments))
 

@@ -32,6 +32,8 @@ class Row:
     #: For the chain: payments that are open, and statements per receipt.
     open_payments: int | None = None
     statements: float | None = None
+    #: For pages: resident memory of payd.
+    rss_mib: float | None = None
 
     @property
     def key(self) -> tuple[str, str, int, int]:
@@ -46,6 +48,7 @@ _FIGURES = (
     "server_cpu_us",
     "postgres_cpu_us",
     "nats_cpu_us",
+    "rss_mib",
 )
 
 

@@ -88,6 +88,8 @@ def _tables(measured: Results) -> Mapping[str, str]:
     counts = [daemons_row(count) for count in range(1, 17)]
     if several := [row for row in rows if row.what in counts]:
         sections["Several daemons"] = report.rows_table(several)
+    if pages := [row for row in rows if row.rss_mib is not None]:
+        sections["Open payment pages"] = _pages(pages)
     if audits := [row for row in rows if row.call == ledger.CALL]:
         sections["Audit of the ledger"] = report.rows_table(audits)
     if listed := [row for row in rows if row.what == list_rows.WHAT]:
@@ -96,13 +98,22 @@ def _tables(measured: Results) -> Mapping[str, str]:
         sections["Statements and the number of stored payments"] = _statement_table(measured)
     if measured.daemon or measured.soaks:
         sections["Memory"] = _memory(measured)
-    shown = {id(row) for row in (*receipts, *several, *audits, *listed, *_main_rows(measured))}
+    shown = {
+        id(row) for row in (*receipts, *several, *pages, *audits, *listed, *_main_rows(measured))
+    }
     if chain := [row for row in rows if id(row) not in shown]:
         sections["Chain"] = (
             "A scripted node serves the chain over HTTP ([bench/chain_node.py]"
             "(../bench/chain_node.py)); PostgreSQL is real.\n\n" + report.rows_table(chain)
         )
     return sections
+
+
+def _pages(rows: Sequence[Row]) -> str:
+    return f"{report.pages_table(rows)}\n" + _wrapped(
+        "Each page has a connection of its own and waits for news of its payment. Its browser asks "
+        "again every 25 seconds, and the row of a second at rest contains that."
+    )
 
 
 def _lists(rows: Sequence[Row]) -> str:

@@ -33,6 +33,8 @@ OTHER = ", other checkout"
 def tables(results: Results) -> str:
     """Everything that was measured: rows, the other checkout's ratios, goals."""
     parts = [rows_table(results.rows)]
+    if pages := [row for row in results.rows if row.rss_mib is not None]:
+        parts.append(pages_table(pages))
     if beside := beside_table(results.rows):
         parts.append(beside)
     if reached := goals_table(results):
@@ -43,6 +45,17 @@ def tables(results: Results) -> str:
 def rows_table(rows: Sequence[Row]) -> str:
     """One line per row, with its ratios to the peer's row of the same call."""
     return _table(_TITLES, 2, (_cells(row, rows) for row in rows))
+
+
+def pages_table(rows: Sequence[Row]) -> str:
+    """One line per row of open payment pages: what they cost payd, and its callers."""
+    titles = ("what", "call", "per second", "p50 ms", "p99 ms", "payd CPU µs", "payd MiB")
+    figures = ("per_second", "p50_ms", "p99_ms", "server_cpu_us", "rss_mib")
+    return _table(
+        titles,
+        2,
+        ((row.what, row.call, *(_text(getattr(row, one)) for one in figures)) for row in rows),
+    )
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> Iterator[str]:

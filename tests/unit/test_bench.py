@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 
 from bench import page, plans, report, results
@@ -123,6 +124,14 @@ def test_the_page_shows_rows_statements_and_charts() -> None:
     [(name, svg)] = page._charts(MEASURED).items()
     assert f"({name})" in text
     assert svg.count("<rect") == 1 + 3 + 2 * 3
+
+
+def test_open_pages_have_a_section_with_their_memory() -> None:
+    row = Row(what="payd, 500 open pages", call="nothing, for a second", rss_mib=116.3)
+    text = "\n".join(page._sections(attrs.evolve(MEASURED, rows=[*MEASURED.rows, row])))
+    [_, section] = text.split("## Open payment pages")
+    assert "| payd, 500 open pages | nothing, for a second |" in section
+    assert "116.3" in section
 
 
 def test_plans_are_found_in_the_log_of_postgresql() -> None:

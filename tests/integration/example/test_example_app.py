@@ -407,14 +407,14 @@ def test_without_payd_a_wish_is_put_off_and_nothing_is_half_made(
 def test_a_payd_that_has_answered_once_is_away_and_not_starting(
     surroundings: Surroundings, daemon: Daemon
 ) -> None:
-    with running_daemon(daemon.place) as other:
-        with (
-            ExampleApp(Surroundings.of(other, surroundings.database)) as app,
-            app.client() as client,
-        ):
-            assert client.get("/api/v1/payment-methods").status_code == 200
-            other.process.kill()
-            other.wait_ended()
-            answer = client.get("/api/v1/payment-methods")
+    with (
+        running_daemon(daemon.place) as other,
+        ExampleApp(Surroundings.of(other, surroundings.database)) as app,
+        app.client() as client,
+    ):
+        assert client.get("/api/v1/payment-methods").status_code == 200
+        other.process.kill()
+        other.wait_ended()
+        answer = client.get("/api/v1/payment-methods")
     assert (answer.status_code, answer.json()["reason"]) == (503, "UNAVAILABLE")
     assert "not available now" in answer.json()["detail"]
