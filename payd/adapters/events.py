@@ -41,7 +41,7 @@ class AuditRow:
     certificate: str
     peer: str
     #: For version 1 the whole `row` and its `items`; later `changes`, new `receipts`, `refunds` and
-    #: `disputes` that are new or changed, and `reason`.
+    #: `disputes` that are new or changed, events that are `republished`, and `reason`.
     details: Mapping[str, Any]
     create_time: datetime
 

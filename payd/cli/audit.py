@@ -205,6 +205,9 @@ def _what_changed(row: "AuditRow") -> str:
     for name in ("receipts", "refunds", "disputes"):
         if count := len(details.get(name, ())):
             said.append(f"{count} {name if count > 1 else name[:-1]}")
+    if republished := details.get("republished"):
+        names = ", ".join(f"{event['subject']} {event['id']}" for event in republished)
+        said.append(f"published again: {names}")
     if details.get("reason"):
         said.append(f"note: {details['reason']}")
     return ", ".join(said)

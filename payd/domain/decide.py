@@ -36,6 +36,7 @@ from payd.domain.evidence import (
 from payd.domain.facts import UNPAYABLE, learn, learn_end
 from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Payment, Status, flag
+from payd.domain.published import NamedEvent
 from payd.domain.refund import RefundStatus
 from payd.domain.refunds import schedule_refunds, stop_unsent
 
@@ -87,6 +88,8 @@ class Decision:
     events: tuple[Event, ...] = ()
     #: The reason that the caller gave, for the audit row.
     note: str = ""
+    #: Older events that are published once more, for the audit row.
+    republished: tuple[NamedEvent, ...] = ()
 
 
 #: Delay before the next status check, by the number of checks without news. The last one repeats.

@@ -10,6 +10,7 @@ from payd.domain.decide import Rules
 from payd.domain.dispute import Dispute
 from payd.domain.evidence import Conflict, Receipt, Snapshot
 from payd.domain.payment import Payment
+from payd.domain.published import NamedEvent
 from payd.domain.refund import RefundSnapshot, RefundTerms
 from payd.domain.refunds import REFUND_STUCK_AFTER
 
@@ -30,6 +31,8 @@ class Change:
     time: datetime
     #: Receipts that are new or changed.
     receipts: tuple[Receipt, ...] = ()
+    #: Older events that an operator had published again.
+    republished: tuple[NamedEvent, ...] = ()
     #: Rows of the inbox that were settled with it.
     report_ids: tuple[int, ...] = ()
     #: How many status checks it stands for, and when the first of them was.

@@ -18,6 +18,14 @@ class EventSelection:
     published_before: datetime | None = None
 
 
+@attrs.frozen
+class NamedEvent:
+    """A published event, as the audit trail names it."""
+
+    id: UUID
+    subject: str
+
+
 @attrs.frozen(order=True)
 class PublishedPosition:
     """A place in a list of published events: sorted by time of publication, then by row id."""

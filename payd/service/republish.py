@@ -2,16 +2,32 @@
 
 An event keeps its id: the stream drops one that it stored within its duplicate window, and a
 consumer skips one that it has handled. So repeating this is harmless.
+
+Before a page is published, each of its payments gets an audit row with the operator and the events:
+nothing is published that the trail does not have, whatever fails afterwards.
 """
+
+from collections import defaultdict
+from collections.abc import Iterable
+from uuid import UUID
 
 import attrs
 
-from payd.domain.errors import EventNotFound, PaymentNotFound, StreamUnavailable
-from payd.domain.published import EventSelection, PublishedPosition, Republished
-from payd.ports import OutboxRow, PaymentStore, PublishedEvents, Publisher, PublishError
+from payd.domain.errors import (
+    EventNotFound,
+    StoreUnavailable,
+    StreamUnavailable,
+)
+from payd.domain.payment import Origin
+from payd.domain.published import EventSelection, NamedEvent, PublishedPosition, Republished
+from payd.domain.republication import republication
+from payd.ports import Commit, OutboxRow, PublishedEvents, Publisher, PublishError
+from payd.service.settle import Settle
 
 #: Events of one call: few enough for its deadline.
 PAGE = 200
+#: Attempts to write the audit rows; the payments may change at the same time.
+_ROUNDS = 50
 
 
 @attrs.frozen(kw_only=True)
@@ -20,19 +36,20 @@ class Republish:
 
     events: PublishedEvents
     publisher: Publisher
-    store: PaymentStore
+    settle: Settle
 
     async def republish(
-        self, wanted: EventSelection, after: PublishedPosition | None
+        self, wanted: EventSelection, after: PublishedPosition | None, origin: Origin
     ) -> Republished:
         """Publish a page of the events, in their order, beginning after a position.
 
-        Raises PaymentNotFound, EventNotFound and StreamUnavailable.
+        Raises PaymentNotFound, EventNotFound, StoreUnavailable and StreamUnavailable.
         """
         found = await self.events.published(wanted, after, PAGE + 1)
         if not found:
             await self._check(wanted)
         page, stored = found[:PAGE], 0
+        await self._record((row for _, row in page), origin)
         for _, row in page:
             stored += await self._publish(row)
         return Republished(
@@ -48,8 +65,31 @@ class Republish:
                 "no published event has this id: it is not published yet, or no longer kept",
                 event_id=str(wanted.event_id),
             )
-        if wanted.payment_id is not None and await self.store.get(wanted.payment_id) is None:
-            raise PaymentNotFound("no payment has this id", payment_id=str(wanted.payment_id))
+        if wanted.payment_id is not None:
+            await self.settle.newest(wanted.payment_id)
+
+    async def _record(self, rows: Iterable[OutboxRow], origin: Origin) -> None:
+        """Write who publishes which events into the audit trail of their payments."""
+        events: defaultdict[UUID, list[NamedEvent]] = defaultdict(list)
+        for row in rows:
+            events[row.payment_id].append(NamedEvent(row.event_id, row.subject))
+        todo = [*events]
+        for round_ in range(_ROUNDS):
+            if not todo:
+                return
+            if round_:
+                await self.settle.turns.rest()
+            payments = await self.settle.store.get_all(todo)
+            now = self.settle.clock.now()
+            decisions = [republication(one, events[one.id], now) for one in payments]
+            won = await self.settle.commit_all(
+                [
+                    Commit(before=payment, decision=decision, origin=origin)
+                    for payment, decision in zip(payments, decisions, strict=True)
+                ]
+            )
+            todo = [one.id for one, is_won in zip(payments, won, strict=True) if not is_won]
+        raise StoreUnavailable("the payments keep changing: call again", retry_after_s=1.0)
 
     async def _publish(self, row: OutboxRow) -> bool:
         try:

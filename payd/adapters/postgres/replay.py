@@ -27,6 +27,7 @@ from payd.domain.history import Change
 from payd.domain.money import Money, TokenTerms
 from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Customer, LineItem, Payment, Status
+from payd.domain.published import NamedEvent
 from payd.domain.sums import ReceiptSums, sum_receipts
 from payd.ports import Trail
 
@@ -175,6 +176,10 @@ def _change(run: Sequence[AuditRow], payment: Payment) -> Change:
         note=last.details.get("reason", ""),
         time=last.create_time,
         receipts=_receipts(last.details.get("receipts", ())),
+        republished=tuple(
+            NamedEvent(UUID(event["id"]), event["subject"])
+            for event in last.details.get("republished", ())
+        ),
         report_ids=tuple(last.details.get("reports", ())),
         count=len(run),
         first_time=first.create_time,

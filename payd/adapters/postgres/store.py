@@ -171,6 +171,8 @@ class PostgresStore:
         details: Json = {"changes": changes(before, after)}
         if decision.note:
             details["reason"] = decision.note
+        if decision.republished:
+            details["republished"] = [attrs.asdict(event) for event in decision.republished]
         if news:
             details["receipts"] = receipt_rows(news)
         if refunds:

@@ -171,9 +171,7 @@ def _build_operators(adapters: Adapters, settle: Settle, daemon: DaemonState) ->
     return OperatorServices(
         receipts=adapters.receipts,
         attach=Attach(receipts=adapters.receipts, settle=settle),
-        republish=Republish(
-            events=adapters.outbox, publisher=adapters.stream, store=adapters.store
-        ),
+        republish=Republish(events=adapters.outbox, publisher=adapters.stream, settle=settle),
         dead_letters=adapters.dead_letters,
         reconciliations=adapters.reconciliations,
         overview=GetOverview(sums=adapters.sums, daemon=daemon, clock=settle.clock),

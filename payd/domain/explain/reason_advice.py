@@ -21,6 +21,7 @@ from payd.domain.payment import Status
 from payd.domain.refund import Refund, RefundStatus
 from payd.domain.refund_reports import SAME_REFUND, SETTLED
 from payd.domain.refunds import NOTHING_LEFT, left, taken
+from payd.domain.republication import REPUBLISHED
 
 
 def on_reasons(case: Case) -> Iterator[Advice]:
@@ -302,9 +303,12 @@ def _stuck(case: Case) -> Iterator[Advice]:
         )
 
 
+_NO_NEWS = ("attention_changed", REPUBLISHED)
+
+
 def _last_news(case: Case) -> datetime:
-    """The newest change that was not only a reason for attention."""
-    changes = [one for one in case.history.changes if one.audit_event != "attention_changed"]
+    """The newest change that was neither a reason for attention nor an old event."""
+    changes = [one for one in case.history.changes if one.audit_event not in _NO_NEWS]
     return (changes or case.history.changes)[-1].time
 
 

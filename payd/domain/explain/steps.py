@@ -134,9 +134,11 @@ def _is_by_operator(change: Change) -> bool:
 
 def _is_answer(move: Move) -> bool:
     """Whether it is what the provider answered, and not what the person wanted."""
-    if move.change.note or Status.CANCELING in (move.before.status, move.after.status):
+    change = move.change
+    is_wish = change.note or change.republished
+    if is_wish or Status.CANCELING in (move.before.status, move.after.status):
         return False
-    resolved = move.change.audit_event == "attention_resolved"
+    resolved = change.audit_event == "attention_resolved"
     return not resolved and move.before.refunds == move.after.refunds
 
 
@@ -148,8 +150,20 @@ def sentences(move: Move) -> Iterator[Said]:
             "An operator has forgotten the customer; amounts, items and references stay.",
         )
         return
+    if move.change.republished:
+        yield _republished(move.change)
+        return
     said = [*_of_status(move), *_of_the_rest(move)]
     yield from said or [checked(move)]
+
+
+def _republished(change: Change) -> Said:
+    names = listing(f"{event.subject} ({event.id})" for event in change.republished)
+    return Said(
+        f"{change.actor} had payd publish again: {names}.",
+        "They keep their ids, so a consumer that has handled them skips them. The payment itself"
+        " did not change.",
+    )
 
 
 def _of_status(move: Move) -> Iterator[Said]:

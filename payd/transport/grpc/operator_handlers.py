@@ -69,11 +69,11 @@ class OperatorHandlers:
     async def republish_events(
         self, request: pb.RepublishEventsRequest, call: Call
     ) -> pb.RepublishEventsResponse:
-        """Publish a page of events again."""
+        """Publish a page of events again; the audit rows of their payments name the operator."""
         wanted = requests.republish_request(request)
         events = attrs.asdict(wanted.events, filter=lambda _, value: value is not None)
         shown = {name: str(value) for name, value in events.items()}
-        result = await self.services.republish.republish(wanted.events, wanted.after)
+        result = await self.services.republish.republish(wanted.events, wanted.after, call.origin)
         _log.info(
             "events_republished",
             operator=call.origin.actor,

@@ -119,7 +119,7 @@ def test_receipts_come_page_by_page_newest_first(daemon: Daemon, operator: Clien
 # -- events ----------------------------------------------------------------------------------------
 
 
-def test_the_events_of_a_payment_go_out_again_and_the_log_names_the_operator(
+def test_the_events_of_a_payment_go_out_again_and_the_trail_names_the_operator(
     daemon: Daemon, operator: Client
 ) -> None:
     payment = operator.initiate(scenario="decline")
@@ -133,7 +133,15 @@ def test_the_events_of_a_payment_go_out_again_and_the_log_names_the_operator(
     assert (answer.stored, answer.duplicates, answer.next_page_token) == (0, 1, "")
     line = daemon.wait_for_line("events_republished", before)
     assert (line["operator"], line["payment_id"]) == ("operator:operator/ada", payment.id)
-    assert operator.get(payment.id).version == payment.version
+    trail = (
+        "SELECT content::jsonb AS row FROM payment_events WHERE payment_id = $1 ORDER BY version"
+    )
+    last = json.loads(rows(daemon.place, trail, UUID(payment.id))[-1]["row"])
+    assert (last["event_type"], last["actor"]) == ("events_republished", "operator:operator/ada")
+    [event] = last["details"]["republished"]
+    assert event["subject"] == "payment.failed"
+    explained = operator.call("ExplainPayment", pb.ExplainPaymentRequest(payment_id=payment.id))
+    assert event["id"] in explained.explanation.steps[-1].what
     span = pb.TimeRange(from_time=Timestamp(seconds=1))
     everything = operator.call("RepublishEvents", pb.RepublishEventsRequest(publish_time=span))
     assert everything.duplicates >= 1

@@ -412,6 +412,8 @@ def _details_of_change(before: Payment, decision: Decision) -> Json:
         details["disputes"] = disputes
     if decision.note:
         details["reason"] = decision.note
+    if decision.republished:
+        details["republished"] = [attrs.asdict(event) for event in decision.republished]
     return details
 
 

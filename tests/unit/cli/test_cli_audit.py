@@ -71,6 +71,8 @@ CHANGED: list[tuple[dict[str, Any], str]] = [
     ({"changes": {"version": 3, "status": "PENDING", "next_action": None, "looks": 1}},
      "status PENDING, next_action"),
     ({"changes": {"version": 3}, "receipts": [{}], "refunds": [{}, {}]}, "1 receipt, 2 refunds"),
+    ({"changes": {"version": 3}, "republished": [{"id": "0195", "subject": "payment.failed"}]},
+     "published again: payment.failed 0195"),
     ({"changes": {"version": 3}, "reason": "asked by phone"}, "note: asked by phone"),
 ]  # fmt: skip
 

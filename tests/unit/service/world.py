@@ -230,7 +230,9 @@ class World:
         self.overview = GetOverview(
             sums=MemorySums(self.store), daemon=WellDaemon(), clock=self.clock
         )
-        self.republishes = Republish(events=self.outbox, publisher=self.publisher, store=self.store)
+        self.republishes = Republish(
+            events=self.outbox, publisher=self.publisher, settle=self.settle
+        )
         self.audit = Audit(
             receipts=self.store.ledger,
             results=self.results,
