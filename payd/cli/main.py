@@ -8,6 +8,7 @@ import click
 from click.exceptions import NoSuchCommand
 
 from payd import __version__
+from payd.cli.closed_pipe import end_by_sigpipe, is_closed_pipe
 
 #: Heading → command → its place, and its line in `payd --help`.
 _COMMANDS = {
@@ -100,7 +101,7 @@ class LazyGroup(click.Group):
     def _reporting(self, ctx: click.Context) -> Any:
         """Run the command; print an unexpected exception in one line, without a traceback."""
         try:
-            return super().invoke(ctx)
+            return self._filtering(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
         except Exception as error:
@@ -114,6 +115,17 @@ class LazyGroup(click.Group):
                 raise click.ClickException(str(first)) from None
             click.echo(_unexpected(first), err=True)
         sys.exit(_EXIT_DEFECT)
+
+    def _filtering(self, ctx: click.Context) -> Any:
+        """Run the command; end silently when the reader of its output has gone."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BaseException as error:
+            if is_closed_pipe(error):
+                end_by_sigpipe()
+            raise
+        return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List commands in the order of the table, then the installed providers."""

@@ -80,7 +80,10 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         # Text, because rich takes "[…]" in a str for markup and removes it.
         grid.add_row(*map(Text, row))
     if console.measure(grid).maximum < console.width or not rows:
-        console.print(grid)
+        # Printed by click, because rich itself ends the process when a pipe is closed.
+        with console.capture() as lines:
+            console.print(grid)
+        click.echo(lines.get(), nl=False)
         return
     for number, row in enumerate(rows):
         if number:

@@ -1,15 +1,18 @@
 """The audit trail of a running daemon: signed checkpoints, and the two questions of an operator."""
 
 import json
+import os
 import re
 import shlex
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.audit_exports import lines_of
 from support.daemon import Daemon, Place, running_daemon
-from support.forks import run_payd
+from support.forks import Fork, run_payd
+from support.waiting import PATIENCE_S
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
 QUESTIONS = dict(re.findall(r"\| ([^|]*\?) \| `payd (audit [^`]*)` \|", OPERATIONS.read_text()))
@@ -85,3 +88,23 @@ def test_without_a_key_nothing_is_signed_and_it_is_said(place: Place, tmp_path: 
     assert "audit.signing_key is not set" in refused.stderr
     shown = run_payd("audit", "show", payment_id, env=environment, cwd=tmp_path)
     assert "is intact" in shown.stdout
+
+
+def test_an_export_into_a_closed_pipe_ends_silently(
+    place: Place, daemon: Daemon, tmp_path: Path
+) -> None:
+    with daemon.client() as client:
+        client.wait_for(client.initiate().id, "COMPLETED")
+    reader, writer = os.pipe()
+    os.close(reader)
+    errors = tmp_path / "stderr"
+    with os.fdopen(writer, "w") as stdout, errors.open("w") as stderr:
+        process = Fork(
+            ("-m", "payd", "audit", "export"),
+            env=place.environment(**SIGNED),
+            cwd=tmp_path,
+            stdout=stdout,
+            stderr=stderr,
+        )
+    assert process.wait(PATIENCE_S) == -signal.SIGPIPE
+    assert errors.read_text() == ""
