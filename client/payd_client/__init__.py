@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ReconciliationFinding,
         Republished,
         Setting,
+        TrailState,
     )
     from payd_client.parts import (
         CryptoTransfer,
@@ -151,6 +152,7 @@ __all__ = [
     "TlsFiles",
     "TlsSource",
     "TlsVault",
+    "TrailState",
     "Unavailable",
     "WaitingFor",
     "WaitingForActor",
@@ -191,6 +193,7 @@ _MODULES = {
         "ReconciliationFinding",
         "Republished",
         "Setting",
+        "TrailState",
     ),
     "parts": ("CryptoTransfer", "Failure", "Money", "Redirect", "Show", "ShowField", "ShowKind"),
     "refunds": (

@@ -21,6 +21,7 @@ from payd_client.operations import (
     Reconciliation,
     ReconciliationFinding,
     Setting,
+    TrailState,
 )
 from payd_client.part_messages import money_of, time_of
 from payd_client.proto import payment_pb2 as pb
@@ -129,7 +130,19 @@ def overview_of(message: pb.Overview) -> Overview:
             reports=backlog.reports,
             unmatched_receipts=backlog.unmatched_receipts,
         ),
+        trail=_trail_state(message.trail),
         message=message,
+    )
+
+
+def _trail_state(message: pb.TrailState) -> TrailState:
+    has_one = message.HasField("checkpoint_time")
+    return TrailState(
+        checkpoint=message.checkpoint if has_one else None,
+        checkpoint_time=time_of(message.checkpoint_time) if has_one else None,
+        unsigned_rows=message.unsigned_rows,
+        unsigned_payments=message.unsigned_payments,
+        unchained_rows=message.unchained_rows,
     )
 
 

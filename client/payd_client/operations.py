@@ -162,6 +162,20 @@ class Backlog:
 
 
 @attrs.frozen(kw_only=True)
+class TrailState:
+    """How far the audit trail is chained and signed; rows are counted up to 100,000."""
+
+    #: Number and time of the newest checkpoint; None without one.
+    checkpoint: int | None
+    checkpoint_time: datetime | None
+    #: Rows that no checkpoint covers yet, and their payments.
+    unsigned_rows: int
+    unsigned_payments: int
+    #: Rows of the previous version of payd, which `payd migrate --post` chains.
+    unchained_rows: int
+
+
+@attrs.frozen(kw_only=True)
 class Overview:
     """How payments and the daemon stand."""
 
@@ -173,6 +187,7 @@ class Overview:
     checks: tuple[HealthCheck, ...]
     loops: tuple[LoopHealth, ...]
     backlog: Backlog
+    trail: TrailState
     #: The protobuf message.
     message: pb.Overview = attrs.field(repr=False, eq=False)
 

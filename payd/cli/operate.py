@@ -106,7 +106,10 @@ def _preflight(config: Any) -> None:
 
 @click.command()
 @click.option(
-    "--check", is_flag=True, help="List missing migrations; exit with 1 if there are any."
+    "--check",
+    is_flag=True,
+    help="List missing migrations, with --post also audit rows that are not chained; exit with 1 if"
+    " there are any.",
 )
 @click.option(
     "--post",
@@ -125,29 +128,38 @@ def migrate(check: bool, post: bool, state_dir: Path | None) -> None:
     from payd.domain.errors import StoreUnavailable
 
     try:
-        names = trio.run(_migrate, read_config(state_dir), check, post)
+        names, unchained = trio.run(_migrate, read_config(state_dir), check, post)
     except* (MigrationError, StoreUnavailable) as errors:
         render.refuse(errors)
     if check and names:
         click.echo(f"missing: {', '.join(names)}")
         sys.exit(1)
+    if unchained:
+        click.echo(
+            f"{unchained}: run `payd migrate --post` when no daemon of the previous version runs"
+        )
+        sys.exit(1)
     click.echo(f"{len(names)} applied" if names else "schema is up to date")
 
 
-async def _migrate(config: Any, check: bool, post: bool) -> list[str]:
+async def _migrate(config: Any, check: bool, post: bool) -> tuple[list[str], str]:
+    """Return the migrations, and which audit rows `--post --check` has found unchained."""
     from payd.adapters import bridge
     from payd.adapters.postgres import migrate as migrations
     from payd.adapters.postgres.database import Database
     from payd.daemon.builders import database_settings
 
     database = Database(database_settings(config))
+    unchained = ""
     async with bridge.open_loop(lambda message, error: None):
         if check:
             found = await bridge.aio(partial(migrations.pending, database, post=post))
+            if post and not found:
+                unchained = await bridge.aio(migrations.unchained, database)
         else:
             report = partial(click.echo, err=True)
             found = await bridge.aio(partial(migrations.migrate, database, report, post=post))
-    return [migration.name for migration in found]
+    return [migration.name for migration in found], unchained
 
 
 @click.group()

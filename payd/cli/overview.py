@@ -1,13 +1,19 @@
 """`payd overview`: payments and money by day, open attention, health, and what waits."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from payd.cli import render
 from payd.cli.call import json_option, run
 from payd.cli.target import find_operator, operator_options
+
+if TYPE_CHECKING:
+    from payd_client import Overview
+
+#: The daemon counts rows of the audit trail so far.
+_ROWS_COUNTED_MAX = 100_000
 
 Document = Mapping[str, Any]
 
@@ -32,6 +38,9 @@ def overview(days: int, as_json: bool, **target: Any) -> None:
     _payments(document["sums"])
     _attention(document["attention"])
     _backlog(document["backlog"])
+    # A daemon of the previous version does not say.
+    if "trail" in document:
+        _trail(document["trail"], answer)
     _health(document)
 
 
@@ -72,6 +81,27 @@ def _backlog(backlog: Document) -> None:
             ("unmatched receipts", backlog["unmatched_receipts"]),
         ]
     )
+
+
+def _trail(trail: Document, overview: "Overview") -> None:
+    newest = "none was signed yet"
+    if (time := overview.trail.checkpoint_time) is not None:
+        minutes = int((overview.time - time).total_seconds() // 60)
+        newest = f"{trail['checkpoint']} of {trail['checkpoint_time']}, {minutes} minutes ago"
+    unsigned = f"{_counted(trail['unsigned_rows'])} of {trail['unsigned_payments']} payments"
+    unchained = int(trail["unchained_rows"])
+    remedy = ": run `payd migrate --post` when no daemon of the previous version runs"
+    render.fields(
+        [
+            ("audit checkpoint", newest),
+            ("audit rows since", unsigned if int(trail["unsigned_rows"]) else "0"),
+            ("unchained audit rows", f"{_counted(unchained)}{remedy}" if unchained else "0"),
+        ]
+    )
+
+
+def _counted(rows: int) -> str:
+    return f"{rows} or more" if rows >= _ROWS_COUNTED_MAX else str(rows)
 
 
 def _health(document: Document) -> None:

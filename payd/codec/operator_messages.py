@@ -19,7 +19,7 @@ from payd.domain.ledger import (
     StoredReceipt,
 )
 from payd.domain.money import currency_exponent
-from payd.domain.overview import Overview
+from payd.domain.overview import Overview, TrailState
 from payd.domain.payment import Status
 from payd.domain.published import DeadLetter, DeadLetters, Republished
 from payd.domain.running import Running
@@ -187,6 +187,17 @@ def overview_message(overview: Overview) -> pb.Overview:
             reports=backlog.reports,
             unmatched_receipts=backlog.unmatched_receipts,
         ),
+        trail=_trail_message(overview.trail),
+    )
+
+
+def _trail_message(trail: TrailState) -> pb.TrailState:
+    return pb.TrailState(
+        checkpoint=trail.checkpoint,
+        checkpoint_time=trail.checkpoint_time and time_message(trail.checkpoint_time),
+        unsigned_rows=trail.unsigned_rows,
+        unsigned_payments=trail.unsigned_payments,
+        unchained_rows=trail.unchained_rows,
     )
 
 

@@ -74,6 +74,24 @@ class Backlog:
     unmatched_receipts: int
 
 
+#: Rows of the audit trail that are counted at most.
+ROWS_COUNTED_MAX = 100_000
+
+
+@attrs.frozen(kw_only=True)
+class TrailState:
+    """How far the audit trail is chained and signed. Rows are counted up to ROWS_COUNTED_MAX."""
+
+    #: Number and time of the newest checkpoint; none without one.
+    checkpoint: int | None
+    checkpoint_time: datetime | None
+    #: What no checkpoint covers yet: rows, and their payments.
+    unsigned_rows: int
+    unsigned_payments: int
+    #: Rows of the previous version of payd, until `payd migrate --post`.
+    unchained_rows: int
+
+
 @attrs.frozen(kw_only=True)
 class Overview:
     """How payments and this daemon stand at a time."""
@@ -85,3 +103,4 @@ class Overview:
     attention: Sequence[OpenAttention]
     health: Health
     backlog: Backlog
+    trail: TrailState

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Protocol
 
 from payd.domain.ledger import Reconciliation, ReconciliationPosition
-from payd.domain.overview import Backlog, DailySum, Health, OpenAttention
+from payd.domain.overview import Backlog, DailySum, Health, OpenAttention, TrailState
 from payd.domain.published import DeadLetters, EventSelection, PublishedPosition
 from payd.domain.running import Running
 from payd.ports.outbox import OutboxRow
@@ -56,6 +56,9 @@ class Sums(Protocol):
 
     async def backlog(self) -> Backlog:
         """What waits for the daemons."""
+
+    async def trail(self) -> TrailState:
+        """How far the audit trail is chained and signed."""
 
 
 class DaemonState(Protocol):

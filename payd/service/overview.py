@@ -26,4 +26,5 @@ class GetOverview:
             attention=await self.sums.attention(),
             health=await self.daemon.health(),
             backlog=await self.sums.backlog(),
+            trail=await self.sums.trail(),
         )

@@ -12,6 +12,7 @@ import attrs
 import pytest
 from contract.conftest import EMPTY
 from contract.stores import CALLER, NOW, Stores, a_new_payment, created, paid
+from contract.test_payment_sums import sums_on
 from support.audit_exports import KEY
 
 from payd.adapters.audit.chain import row_of
@@ -24,8 +25,10 @@ from payd.adapters.postgres.chain_rows import chain_rows
 from payd.adapters.postgres.checkpoints import Checkpoints
 from payd.adapters.postgres.database import Database, DatabaseSettings
 from payd.adapters.postgres.leases import PostgresLeases
+from payd.adapters.postgres.migrate import unchained
 from payd.adapters.postgres.part_rows import part_payments
 from payd.adapters.postgres.replay import base_of
+from payd.adapters.postgres.statements import STATEMENTS
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.system import SystemClock
 from payd.domain.decide import Rules, decide
@@ -421,5 +424,66 @@ def test_a_database_that_counts_transactions_anew_is_refused(in_place: Any) -> N
         )
         with pytest.raises(NotChained, match="restored into a new cluster"):
             await place.chain.sign_checkpoint(KEY, LATER)
+
+    in_place(act)
+
+
+def test_an_overview_counts_what_is_not_signed_and_what_is_not_chained(in_place: Any) -> None:
+    async def act(place: Place) -> None:
+        sums = sums_on(place.database)
+        await place.pay()
+        await place.pay()
+        nothing = await sums.trail()
+        assert (nothing.checkpoint, nothing.checkpoint_time) == (None, None)
+        assert (nothing.unsigned_rows, nothing.unsigned_payments) == (6, 2)
+
+        await place.chain.sign_checkpoint(KEY, NOW)
+        await place.store.insert(a_new_payment(), CALLER)
+        await place.insert_as_the_previous_version()
+        state = await sums.trail()
+
+        assert (state.checkpoint, state.checkpoint_time) == (1, NOW)
+        assert (state.unsigned_rows, state.unsigned_payments, state.unchained_rows) == (1, 1, 1)
+
+    in_place(act)
+
+
+def test_unchained_rows_are_counted_and_the_first_is_named(in_place: Any) -> None:
+    async def act(place: Place) -> None:
+        await place.pay()
+        assert await unchained(place.database) == ""
+        theirs = [await place.insert_as_the_previous_version() for _ in range(2)]
+        await place.as_the_previous_version(theirs[0], created())
+
+        first = min(payment.id for payment in theirs)
+        assert await unchained(place.database) == (
+            f"3 audit rows of 2 payments are not chained, first version 1 of payment {first}"
+        )
+        await place.chain_all()
+        assert await unchained(place.database) == ""
+
+    in_place(act)
+
+
+def test_unsigned_rows_are_found_by_their_index(in_place: Any) -> None:
+    """Of a table that is much larger than what came since the checkpoint."""
+
+    async def act(place: Place) -> None:
+        payment = await place.store.insert(a_new_payment(), CALLER)
+        await place.session.execute(
+            "INSERT INTO payment_events (payment_id, version, event_type, actor, request_id, ip,"
+            " certificate, peer, content, hash, chain_xid, create_time)"
+            " SELECT $1, n, 'x', '', '', '', '', '', repeat('x', 500), '\\x00', 3, now()"
+            " FROM generate_series(2, 50000) AS n",
+            payment.id,
+        )
+        await place.session.execute("VACUUM ANALYZE payment_events")
+        statement = STATEMENTS["count_unsigned_rows"]
+        await place.session.execute("SET plan_cache_mode = force_generic_plan")
+        await place.session.execute(f"PREPARE counted AS {statement.sql}")
+        plan = await place.session.fetch("EXPLAIN EXECUTE counted (1000, 100000)")
+        text = "\n".join(row[0] for row in plan)
+        assert "payment_events_by_chain_xid" in text, text
+        assert "payment_events_to_chain" in text, text
 
     in_place(act)

@@ -1263,21 +1263,37 @@ class Backlog(_message.Message):
     unmatched_receipts: int
     def __init__(self, events: _Optional[int] = ..., oldest_event_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., reports: _Optional[int] = ..., unmatched_receipts: _Optional[int] = ...) -> None: ...
 
+class TrailState(_message.Message):
+    __slots__ = ("checkpoint", "checkpoint_time", "unsigned_rows", "unsigned_payments", "unchained_rows")
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_TIME_FIELD_NUMBER: _ClassVar[int]
+    UNSIGNED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    UNSIGNED_PAYMENTS_FIELD_NUMBER: _ClassVar[int]
+    UNCHAINED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    checkpoint: int
+    checkpoint_time: _timestamp_pb2.Timestamp
+    unsigned_rows: int
+    unsigned_payments: int
+    unchained_rows: int
+    def __init__(self, checkpoint: _Optional[int] = ..., checkpoint_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unsigned_rows: _Optional[int] = ..., unsigned_payments: _Optional[int] = ..., unchained_rows: _Optional[int] = ...) -> None: ...
+
 class Overview(_message.Message):
-    __slots__ = ("time", "sums", "attention", "checks", "loops", "backlog")
+    __slots__ = ("time", "sums", "attention", "checks", "loops", "backlog", "trail")
     TIME_FIELD_NUMBER: _ClassVar[int]
     SUMS_FIELD_NUMBER: _ClassVar[int]
     ATTENTION_FIELD_NUMBER: _ClassVar[int]
     CHECKS_FIELD_NUMBER: _ClassVar[int]
     LOOPS_FIELD_NUMBER: _ClassVar[int]
     BACKLOG_FIELD_NUMBER: _ClassVar[int]
+    TRAIL_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     sums: _containers.RepeatedCompositeFieldContainer[DailySum]
     attention: _containers.RepeatedCompositeFieldContainer[OpenAttention]
     checks: _containers.RepeatedCompositeFieldContainer[HealthCheck]
     loops: _containers.RepeatedCompositeFieldContainer[LoopHealth]
     backlog: Backlog
-    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sums: _Optional[_Iterable[_Union[DailySum, _Mapping]]] = ..., attention: _Optional[_Iterable[_Union[OpenAttention, _Mapping]]] = ..., checks: _Optional[_Iterable[_Union[HealthCheck, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[LoopHealth, _Mapping]]] = ..., backlog: _Optional[_Union[Backlog, _Mapping]] = ...) -> None: ...
+    trail: TrailState
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sums: _Optional[_Iterable[_Union[DailySum, _Mapping]]] = ..., attention: _Optional[_Iterable[_Union[OpenAttention, _Mapping]]] = ..., checks: _Optional[_Iterable[_Union[HealthCheck, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[LoopHealth, _Mapping]]] = ..., backlog: _Optional[_Union[Backlog, _Mapping]] = ..., trail: _Optional[_Union[TrailState, _Mapping]] = ...) -> None: ...
 
 class GetConfigurationRequest(_message.Message):
     __slots__ = ()

@@ -22,7 +22,7 @@ import asyncpg
 import attrs
 
 from payd.adapters.postgres.chain_rows import chain_rows
-from payd.adapters.postgres.database import Database
+from payd.adapters.postgres.database import Database, run_on
 from payd.shipped import shipped
 
 if TYPE_CHECKING:
@@ -106,6 +106,24 @@ async def pending(database: Database, *, post: bool = False) -> Sequence[Migrati
     finally:
         await connection.close()
     return _missing(applied, post)
+
+
+async def unchained(database: Database) -> str:
+    """Say which audit rows `migrate` with `post` would chain; empty if there are none.
+
+    The schema must be up to date. Raises StoreUnavailable.
+    """
+    connection = await database.connect()
+    try:
+        await connection.execute("SET statement_timeout = 0")
+        rows = await run_on(connection, "unchained_rows")
+    finally:
+        await connection.close()
+    return "".join(
+        f"{row['rows']} audit rows of {row['payments']} payments are not chained, first version"
+        f" {row['version']} of payment {row['payment_id']}"
+        for row in rows
+    )
 
 
 async def migrate(

@@ -1574,6 +1574,40 @@ ORDER BY e.payment_id, e.version;
 SELECT hash FROM payment_events
 WHERE payment_id = :payment_id::uuid AND version = :version::integer;
 
+-- count_unsigned_rows --
+-- What was chained since a checkpoint, and what is not chained, both up to a limit. The range has
+-- an end that no transaction reaches: with it the plan reads the index of chain_xid, and not the
+-- table from its begin.
+WITH unsigned AS MATERIALIZED (
+    SELECT payment_id FROM payment_events
+    WHERE
+        chain_xid >= :since::bigint
+        AND chain_xid < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+    LIMIT :limit::integer
+),
+
+unchained AS MATERIALIZED (
+    SELECT 1 AS one FROM payment_events
+    WHERE hash IS NULL
+    LIMIT :limit::integer
+)
+
+SELECT
+    (SELECT count(*) FROM unsigned)::integer AS rows,
+    (SELECT count(DISTINCT payment_id) FROM unsigned)::integer AS payments,
+    (SELECT count(*) FROM unchained)::integer AS unchained;
+
+-- unchained_rows --
+-- How many rows are not chained yet, and the first of them; no row if there are none.
+SELECT
+    count(*) AS rows,
+    count(DISTINCT payment_id) AS payments,
+    (array_agg(payment_id ORDER BY payment_id, version))[1] AS payment_id,
+    (array_agg(version ORDER BY payment_id, version))[1] AS version
+FROM payment_events
+WHERE hash IS NULL
+HAVING count(*) > 0;
+
 -- unchained_row --
 -- Any row that is not chained yet, of one payment or of all.
 SELECT payment_id, version FROM payment_events

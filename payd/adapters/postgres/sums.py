@@ -3,13 +3,20 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+from payd.adapters.postgres.audit_chain import PostgresAuditChain
 from payd.adapters.postgres.database import Database
 from payd.adapters.postgres.inbox import PostgresInbox
 from payd.adapters.postgres.money_to_watch import PostgresMoneyToWatch
 from payd.adapters.postgres.outbox import PostgresOutbox
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.domain.money import MINOR_UNITS_MAX, Money
-from payd.domain.overview import Backlog, DailySum, OpenAttention
+from payd.domain.overview import (
+    ROWS_COUNTED_MAX,
+    Backlog,
+    DailySum,
+    OpenAttention,
+    TrailState,
+)
 from payd.domain.payment import Status
 
 
@@ -65,6 +72,19 @@ class PostgresSums:
             oldest_event_age=timedelta(seconds=oldest_s),
             reports=await self._inbox.depth(),
             unmatched_receipts=await self._receipts.count_unmatched(),
+        )
+
+    async def trail(self) -> TrailState:
+        newest = await PostgresAuditChain(self._database).newest_checkpoint()
+        [counted] = await self._database.fetch(
+            "count_unsigned_rows", since=newest.horizon if newest else 0, limit=ROWS_COUNTED_MAX
+        )
+        return TrailState(
+            checkpoint=newest.number if newest else None,
+            checkpoint_time=newest.time if newest else None,
+            unsigned_rows=counted["rows"],
+            unsigned_payments=counted["payments"],
+            unchained_rows=counted["unchained"],
         )
 
     async def fold(self, limit: int) -> int:

@@ -181,6 +181,8 @@ def test_an_overview_counts_payments_and_shows_the_daemons_health(operator: Clie
     checks = {one.name: one for one in overview.checks}
     assert checks["database"].ok
     assert checks["provider:mock"].detail
+    assert overview.trail.unsigned_rows >= overview.trail.unsigned_payments >= 3
+    assert (overview.trail.checkpoint, overview.trail.unchained_rows) == (0, 0)
     loops = {one.name for one in overview.loops}
     assert {"evidence worker", "outbox publisher", "recovery", "payment sums"} <= loops
 

@@ -13,6 +13,7 @@ from payd.domain.overview import (
     HealthCheck,
     LoopHealth,
     OpenAttention,
+    TrailState,
 )
 from payd.domain.payment import Payment, Status
 from payd.domain.published import DeadLetter, DeadLetters
@@ -82,6 +83,16 @@ class MemorySums:
             oldest_event_age=timedelta(seconds=age_s),
             reports=0,
             unmatched_receipts=0,
+        )
+
+    async def trail(self) -> TrailState:
+        payments = self._store.all()
+        return TrailState(
+            checkpoint=None,
+            checkpoint_time=None,
+            unsigned_rows=sum(payment.version for payment in payments),
+            unsigned_payments=len(payments),
+            unchained_rows=0,
         )
 
 

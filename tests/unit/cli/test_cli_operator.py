@@ -261,6 +261,13 @@ def test_an_overview_shows_money_attention_backlog_and_health(
             pb.LoopHealth(name="recovery"),
         ],
         backlog=pb.Backlog(events=4, oldest_event_age=Duration(seconds=90), unmatched_receipts=5),
+        trail=pb.TrailState(
+            checkpoint=7,
+            checkpoint_time=Timestamp(seconds=TIME.seconds - 1500),
+            unsigned_rows=100_000,
+            unsigned_payments=300,
+            unchained_rows=12,
+        ),
     )
     daemon.answer_calls("GetOverview", pb.GetOverviewResponse(overview=overview))
     shown = payd("overview", "--days", "30", **operators(pki)).stdout
@@ -269,6 +276,9 @@ def test_an_overview_shows_money_attention_backlog_and_health(
         *("4, the oldest for 90s", "unmatched receipts", "ok  database"),
         "FAILED  nats: not connected: check NATS_URL",
         "outbox publisher: restarted 2 times, failed on 1 items",
+        "7 of 2026-01-02T02:39:05Z, 25 minutes ago",
+        "100000 or more of 300 payments",
+        "12: run `payd migrate --post` when no daemon of the previous version runs",
     ):
         assert text in shown
     assert "recovery" not in shown
@@ -276,8 +286,11 @@ def test_an_overview_shows_money_attention_backlog_and_health(
 
 
 def test_an_overview_of_nothing_says_so(payd: Process, daemon: ScriptedDaemon, pki: Path) -> None:
-    answer = pb.GetOverviewResponse(overview=pb.Overview(time=TIME, backlog=pb.Backlog()))
+    answer = pb.GetOverviewResponse(
+        overview=pb.Overview(time=TIME, backlog=pb.Backlog(), trail=pb.TrailState())
+    )
     daemon.answer_calls("GetOverview", answer)
     shown = payd("overview", **operators(pki)).stdout
     assert shown.startswith("no payments\n")
     assert "nothing to look at" in shown
+    assert "none was signed yet" in shown

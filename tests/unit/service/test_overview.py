@@ -35,3 +35,4 @@ async def test_an_overview_says_what_waits_and_how_the_daemon_is(world: World) -
     assert seen.attention == []
     assert [check.name for check in seen.health.checks] == ["database"]
     assert [loop.name for loop in seen.health.loops] == ["recovery"]
+    assert (seen.trail.checkpoint, seen.trail.unsigned_payments) == (None, 1)
