@@ -474,6 +474,8 @@ CREATE TABLE inbox (
     outcome text,
     -- The body as received, until raw_retention has passed.
     raw_body bytea,
+    -- The span of the webhook that brought it, as W3C Trace Context writes it; empty without one.
+    traceparent text NOT NULL DEFAULT '',
     CONSTRAINT one_inbox_row_per_content UNIQUE (provider, event_id, content_hash),
     CONSTRAINT settled_with_an_outcome CHECK ((settle_time IS NULL) = (outcome IS NULL))
 ) WITH (

@@ -15,7 +15,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Link, Span, Status, StatusCode, get_current_span
 from opentelemetry.trace import SpanKind as Kind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -57,14 +57,23 @@ class OtelTracer:
         self._tracer = provider.get_tracer("payd", __version__)
         self._parents = TraceContextTextMapPropagator()
 
-    def begin(self, name: str, kind: SpanKind, parent: str, attributes: Attributes) -> "OtelSpan":
+    def begin(
+        self,
+        name: str,
+        kind: SpanKind,
+        parent: str,
+        attributes: Attributes,
+        links: Sequence[str] = (),
+    ) -> "OtelSpan":
         """Begin a span. The parent's flags say whether it is sampled."""
-        context = Context()
-        if parent:
-            context = self._parents.extract({"traceparent": parent}, context)
+        context = self._context(parent) if parent else Context()
+        linked = [Link(get_current_span(self._context(one)).get_span_context()) for one in links]
         return OtelSpan(
-            self._tracer.start_span(name, context, _KINDS[kind], attributes=dict(attributes))
+            self._tracer.start_span(name, context, _KINDS[kind], dict(attributes), linked)
         )
+
+    def _context(self, traceparent: str) -> Context:
+        return self._parents.extract({"traceparent": traceparent}, Context())
 
     async def close(self) -> None:
         """Export what is left. A collector that does not answer is not waited for."""

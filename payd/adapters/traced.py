@@ -127,6 +127,7 @@ class _TracedStore:
                 "payd.audit_event": decision.audit_event,
                 "payd.version": after.version,
             },
+            origin.linked_spans,
         )
 
 

@@ -93,6 +93,8 @@ class Origin:
     #: IP address at the other end of the call's TCP connection.
     peer: str = ""
     traceparent: str = ""
+    #: Spans of the webhooks whose reports led to it.
+    linked_spans: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -35,6 +35,8 @@ class InboxRow:
     receive_time: datetime
     #: Whether an earlier report has the same id and other contents.
     conflicting: bool = False
+    #: The span of the webhook that brought it; empty without one.
+    traceparent: str = ""
 
 
 class Inbox(Protocol):
@@ -71,11 +73,16 @@ class Inbox(Protocol):
         """
 
     async def put_webhook(
-        self, provider: str, events: Sequence[ProviderEvent], raw_body: bytes
+        self,
+        provider: str,
+        events: Sequence[ProviderEvent],
+        raw_body: bytes,
+        traceparent: str = "",
     ) -> int:
         """Store all events of one webhook or none, as `put`; return how many were new.
 
         Their ids differ, and there is at least one. The body is kept once, with the first.
+        `traceparent` is the webhook's span.
         """
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[InboxRow]:

@@ -48,8 +48,10 @@ class Intake:
         self.crash.reach("intake.after_inbox")
         return new
 
-    async def accept_webhook(self, provider: str, request: WebhookRequest) -> Accepted:
-        """Verify a webhook and store its events durably, all or none.
+    async def accept_webhook(
+        self, provider: str, request: WebhookRequest, traceparent: str = ""
+    ) -> Accepted:
+        """Verify a webhook and store its events durably, all or none, with its span.
 
         Raises WebhookUnknown, WebhookRefused, ProviderUnavailable and StoreUnavailable.
         """
@@ -62,6 +64,6 @@ class Intake:
         if not events:
             return Accepted(events=0, new=0)
         self.crash.reach("intake.before_inbox")
-        new = await self.inbox.put_webhook(provider, events, request.body)
+        new = await self.inbox.put_webhook(provider, events, request.body, traceparent)
         self.crash.reach("intake.after_inbox")
         return Accepted(events=len(events), new=new)

@@ -88,17 +88,19 @@ class _Step:
     #: Row id → outcome.
     settled: Mapping[int, str]
     rest: _Group | None
+    #: Rows with something new in this decision.
+    sources: frozenset[int]
 
     def commit(self) -> Commit | None:
         """What to write, if anything. The same statement marks the rows that it applies."""
         if self.decision is None:
             return None
         applied = tuple(row_id for row_id, end in self.settled.items() if end == "applied")
-        row = self.group.reports[0].row
+        rows = [report.row for report in self.group.reports]
         return Commit(
             before=self.group.payment,
             decision=self.decision,
-            origin=_origin(row, self.group.payment),
+            origin=_origin([row for row in rows if row.id in self.sources], self.group.payment),
             inbox_ids=applied,
         )
 
@@ -230,9 +232,8 @@ class Reports:
     def _decide(self, group: _Group) -> _Step:
         made = self.settle.decide_set(group.payment, [piece for _, piece in group.pieces])
         used, left = group.pieces[: len(made.news)], group.pieces[len(made.news) :]
-        written = set(group.written)
-        if made.decision is not None:
-            written |= {row_id for (row_id, _), new in zip(used, made.news, strict=True) if new}
+        sources = {row_id for (row_id, _), new in zip(used, made.news, strict=True) if new}
+        written = group.written | (sources if made.decision is not None else set())
         waiting = {row_id for row_id, _ in left}
         settled = {
             row_id: "applied" if row_id in written else "nothing_new"
@@ -240,8 +241,9 @@ class Reports:
             if row_id not in waiting
         }
         payment = made.decision.payment if made.decision is not None else group.payment
-        rest = attrs.evolve(group, payment=payment, pieces=left, written=frozenset(written))
-        return _Step(group, made.decision, settled, rest if left else None)
+        rest = attrs.evolve(group, payment=payment, pieces=left, written=written)
+        rest_or_none = rest if left else None
+        return _Step(group, made.decision, settled, rest_or_none, frozenset(sources))
 
     async def _commit(self, steps: Sequence[_Step]) -> Collection[UUID]:
         """Commit the decisions; return the ids of the payments that were written."""
@@ -274,7 +276,7 @@ class Reports:
         self, row: InboxRow, payment: Payment, piece: Evidence, marks: Sequence[int] = ()
     ) -> bool:
         """Settle one piece of evidence; return whether it changed the payment."""
-        _, wrote = await self.settle.apply(payment, piece, _origin(row, payment), marks)
+        _, wrote = await self.settle.apply(payment, piece, _origin([row], payment), marks)
         return wrote
 
     async def _wait_for_payment(self, report: _Report, batch: _Batch) -> None:
@@ -324,8 +326,12 @@ def _groups(reports: Iterable[_Report]) -> Sequence[_Group]:
     ]
 
 
-def _origin(row: InboxRow, payment: Payment) -> Origin:
-    return Origin(actor=provider_actor(row.provider), request_id=payment.request_id)
+def _origin(rows: Sequence[InboxRow], payment: Payment) -> Origin:
+    return Origin(
+        actor=provider_actor(rows[0].provider),
+        request_id=payment.request_id,
+        linked_spans=tuple(dict.fromkeys(row.traceparent for row in rows if row.traceparent)),
+    )
 
 
 def _is_payment_id(reference: str) -> bool:

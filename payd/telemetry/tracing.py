@@ -39,8 +39,18 @@ class Span(Protocol):
 class Tracer(Protocol):
     """A tracing system. It never raises and never waits."""
 
-    def begin(self, name: str, kind: SpanKind, parent: str, attributes: Attributes) -> Span:
-        """Begin a span; without a `parent`, a traceparent, it begins a trace."""
+    def begin(
+        self,
+        name: str,
+        kind: SpanKind,
+        parent: str,
+        attributes: Attributes,
+        links: Sequence[str] = (),
+    ) -> Span:
+        """Begin a span; without a `parent`, a traceparent, it begins a trace.
+
+        `links` are the traceparents of other spans that led to it.
+        """
 
     async def close(self) -> None:
         """Export what is left, within a short time. Runs on asyncio."""

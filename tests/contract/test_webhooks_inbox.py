@@ -160,6 +160,16 @@ async def test_a_webhook_comes_back_as_it_was_put(stores: Stores) -> None:
     assert row.report == EVENT
 
 
+async def test_the_events_of_a_webhook_keep_its_span(stores: Stores) -> None:
+    events = [attrs.evolve(EVENT, id=f"evt_{n}") for n in range(2)]
+    await stores.inbox.put_webhook("stripe", events, b"{}", "00-span")
+    await stores.inbox.put("mock", [Observation(id="o1", reference="cs_1", fact=SEEN)])
+
+    rows = await stores.inbox.claim(10, LEASE_S)
+
+    assert [row.traceparent for row in rows] == ["00-span", "00-span", ""]
+
+
 async def test_the_events_of_one_webhook_are_stored_together(stores: Stores) -> None:
     events = [attrs.evolve(EVENT, id=f"evt_{n}") for n in (2, 1, 3)]
     await stores.inbox.put_webhook("stripe", events[:1], b"{}")

@@ -204,8 +204,7 @@ class Client:
             request_serializer=lambda r: r if isinstance(r, bytes) else r.SerializeToString(),
             response_deserializer=response.FromString,
         )
-        pairs = [(key.replace("_", "-"), value) for key, value in metadata.items()]
-        return stub.future(request, timeout=timeout_s, metadata=pairs)
+        return stub.future(request, timeout=timeout_s, metadata=_pairs(metadata))
 
     def watch(
         self,
@@ -214,20 +213,21 @@ class Client:
         after_version: int = 0,
         linger_s: int = 0,
         timeout_s: float = PATIENCE_S,
+        **metadata: str,
     ) -> Any:
         """Open a stream of WatchPayment, an iterator of its responses."""
         request = pb.WatchPaymentRequest(payment_id=payment_id, after_version=after_version)
         request.linger.seconds = linger_s
-        return self.stream(request.SerializeToString(), timeout_s)
+        return self.stream(request.SerializeToString(), timeout_s, **metadata)
 
-    def stream(self, request: bytes, timeout_s: float = PATIENCE_S) -> Any:
+    def stream(self, request: bytes, timeout_s: float = PATIENCE_S, **metadata: str) -> Any:
         """Open a stream of WatchPayment with these bytes."""
         stub = self._channel.unary_stream(
             SERVICE + "WatchPayment",
             request_serializer=None,
             response_deserializer=pb.WatchPaymentResponse.FromString,
         )
-        return stub(request, timeout=timeout_s)
+        return stub(request, timeout=timeout_s, metadata=_pairs(metadata))
 
     def initiate(self, **fields: Any) -> Any:
         """Start the payment of `a_request(**fields)`."""
@@ -248,6 +248,10 @@ class Client:
 
         found: list[str] = []
         return wait_until(look, lambda: f"still {found[-1]}, not {statuses}")
+
+
+def _pairs(metadata: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(key.replace("_", "-"), value) for key, value in metadata.items()]
 
 
 def operator_of(daemon: Daemon) -> dict[str, str]:

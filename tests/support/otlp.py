@@ -26,6 +26,8 @@ class Exported:
     #: Empty for the first span of a trace.
     parent_id: str
     attributes: Mapping[str, str | int]
+    #: Ids of the spans that it links to.
+    links: tuple[str, ...]
     #: Whether it failed.
     has_failed: bool
     resource: Mapping[str, str | int]
@@ -69,6 +71,7 @@ def _exported(span: trace_pb2.Span, resource: Mapping[str, str | int]) -> Export
         id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),
         attributes=_values(span.attributes),
+        links=tuple(link.span_id.hex() for link in span.links),
         has_failed=span.status.code == trace_pb2.Status.STATUS_CODE_ERROR,
         resource=resource,
     )

@@ -40,7 +40,7 @@ def closed(tracer: OtelTracer) -> None:
 def test_spans_arrive_with_their_parents_and_names(collector: Collector) -> None:
     tracer = OtelTracer(f"{collector.endpoint}/", "till", "test")
     outer = tracer.begin("outer", SpanKind.SERVER, PARENT, {"a": "b"})
-    inner = tracer.begin("inner", SpanKind.PRODUCER, outer.traceparent, {"n": 0})
+    inner = tracer.begin("inner", SpanKind.PRODUCER, outer.traceparent, {"n": 0}, [PARENT])
     inner.end(failure="Broken")
     outer.end({"c": 7})
     closed(tracer)
@@ -52,6 +52,7 @@ def test_spans_arrive_with_their_parents_and_names(collector: Collector) -> None
     assert (second.name, second.kind, second.has_failed) == ("outer", "SERVER", False)
     assert second.attributes == {"a": "b", "c": 7}
     assert first.parent_id == second.id
+    assert (first.links, second.links) == ((second.parent_id,), ())
     assert f"00-{second.trace_id}-{second.parent_id}-01" == PARENT
     assert outer.traceparent == f"00-{second.trace_id}-{second.id}-01"
     assert second.resource["service.name"] == "till"

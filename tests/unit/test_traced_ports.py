@@ -1,6 +1,6 @@
 """What the spans around ports say, and which part of an error they leave out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -27,6 +27,7 @@ class Noted:
     attributes: dict[str, str | int]
     traceparent: str
     failure: str | None = None
+    links: tuple[str, ...] = ()
 
     def end(self, attributes: Attributes = NOTHING, *, failure: str = "") -> None:
         assert self.failure is None, "ended twice"
@@ -38,8 +39,15 @@ class NotingTracer:
     def __init__(self) -> None:
         self.spans: list[Noted] = []
 
-    def begin(self, name: str, kind: SpanKind, parent: str, attributes: Attributes) -> Noted:
-        span = Noted(name, parent, dict(attributes), f"span-{len(self.spans)}")
+    def begin(
+        self,
+        name: str,
+        kind: SpanKind,
+        parent: str,
+        attributes: Attributes,
+        links: Sequence[str] = (),
+    ) -> Noted:
+        span = Noted(name, parent, dict(attributes), f"span-{len(self.spans)}", links=tuple(links))
         self.spans.append(span)
         return span
 
@@ -112,7 +120,7 @@ async def test_a_decision_is_stored_with_its_span_as_its_origin(tracer: NotingTr
     decision = decide(payment, created(), NOW)
     assert decision is not None
     CURRENT.set("")
-    nobody = attrs.evolve(CALLER, traceparent="")
+    nobody = attrs.evolve(CALLER, traceparent="", linked_spans=("the webhook",))
 
     assert not await store.commit(payment, decision, CALLER)
     [written] = await store.commit_all([Commit(before=payment, decision=decision, origin=nobody)])
@@ -124,6 +132,7 @@ async def test_a_decision_is_stored_with_its_span_as_its_origin(tracer: NotingTr
     assert (one.parent, other.parent) == (CALLER.traceparent, payment.traceparent)
     assert (one.attributes["payd.written"], other.attributes["payd.written"]) == (0, 1)
     assert one.attributes["payd.status"] == "PENDING"
+    assert (one.links, other.links) == ((), ("the webhook",))
 
 
 async def test_an_event_is_published_within_a_span_of_its_trace(tracer: NotingTracer) -> None:

@@ -69,10 +69,15 @@ class PostgresInbox:
         return int(row["new"])
 
     async def put_webhook(
-        self, provider: str, events: Sequence[ProviderEvent], raw_body: bytes
+        self,
+        provider: str,
+        events: Sequence[ProviderEvent],
+        raw_body: bytes,
+        traceparent: str = "",
     ) -> int:
         """Store the events in one statement, together with other webhooks that wait for it."""
-        first, *rest = (_record(provider, event) for event in events)
+        span = {"traceparent": traceparent}
+        first, *rest = (_record(provider, event) | span for event in events)
         return await self._webhooks.submit([first | {"raw_body": raw_body}, *rest])
 
     async def drain(self) -> None:
@@ -149,6 +154,7 @@ class PostgresInbox:
                 attempts=row["attempts"],
                 receive_time=row["receive_time"],
                 conflicting=row["conflicting"],
+                traceparent=row["traceparent"],
             )
             for row in rows
         ]

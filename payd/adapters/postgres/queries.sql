@@ -1691,11 +1691,15 @@ LIMIT :limit::integer;
 -- put_events --
 -- The unique index ignores repeats, and keeps other contents under the same id. Rows are inserted
 -- in order of the event id, so that concurrent deliveries cannot deadlock.
-INSERT INTO inbox (provider, event_id, content_hash, report, raw_body, receive_time)
-SELECT r.provider, r.event_id, r.content_hash, r.report, r.raw_body, :now::timestamptz
+INSERT INTO inbox (provider, event_id, content_hash, report, raw_body, traceparent, receive_time)
+SELECT
+    r.provider, r.event_id, r.content_hash, r.report, r.raw_body, r.traceparent,
+    :now::timestamptz
 FROM
-    jsonb_to_recordset(:reports::jsonb)
-        AS r (provider text, event_id text, content_hash bytea, report jsonb, raw_body bytea)
+    jsonb_to_recordset(:reports::jsonb) AS r (
+        provider text, event_id text, content_hash bytea, report jsonb, raw_body bytea,
+        traceparent text
+    )
 ORDER BY r.provider, r.event_id, r.content_hash
 ON CONFLICT (provider, event_id, content_hash) DO NOTHING
 RETURNING provider, event_id;
@@ -1837,7 +1841,7 @@ SET attempts = i.attempts + 1, locked_until = now() + :lease::interval
 -- looks up each id.
 WHERE i.id = ANY (ARRAY(SELECT id FROM next))
 RETURNING
-    i.id, i.provider, i.report, i.attempts, i.receive_time,
+    i.id, i.provider, i.report, i.attempts, i.receive_time, i.traceparent,
     -- Evaluated now, not when stored: two daemons may store two contents at the same time.
     EXISTS (
         SELECT 1 FROM inbox AS first

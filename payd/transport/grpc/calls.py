@@ -107,6 +107,15 @@ class Calls:
         call.task = loop.create_task(self._serve(call, received), context=context)
         return call
 
+    def observed(self, name: str) -> OnRpc:
+        """Begin a stream: return the observer of its end, which also ends its span."""
+        if self._tracer is None:
+            return self._on_rpc
+        origin = origin_of(RECEIVED.get(), self.clients())
+        # A stream calls no provider: nothing is a child of its span.
+        _, on_rpc = traced(self._tracer, name, origin, copy_context(), self._on_rpc)
+        return on_rpc
+
     def guarded(self, handler: MethodHandler, *, open_to_all: bool) -> MethodHandler:
         """Wrap a method of another service with our admission, limit and errors."""
 

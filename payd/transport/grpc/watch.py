@@ -17,7 +17,6 @@ from payd.codec.watch_requests import watch_request
 from payd.domain.payment import Payment
 from payd.domain.request import WatchRequest
 from payd.service.watch import Watch
-from payd.transport.grpc.call import OnRpc
 from payd.transport.grpc.callers import origin_of, refuse_reserved_actor
 from payd.transport.grpc.calls import Calls
 from payd.transport.grpc.received import RECEIVED
@@ -31,13 +30,10 @@ _NAME = "WatchPayment"
 class WatchCalls:
     """The streams under way, each in grpclib's task."""
 
-    def __init__(
-        self, watch: Watch, page_url: Callable[[UUID], str], calls: Calls, on_rpc: OnRpc
-    ) -> None:
+    def __init__(self, watch: Watch, page_url: Callable[[UUID], str], calls: Calls) -> None:
         self._watch = watch
         self._page_url = page_url
         self._calls = calls
-        self._on_rpc = on_rpc
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def handler(self) -> MethodHandler:
@@ -61,6 +57,7 @@ class WatchCalls:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._tasks.add(task)
         start, status, error = asyncio.get_running_loop().time(), Status.OK, None
+        on_rpc = self._calls.observed(_NAME)
         try:
             refuse_reserved_actor(RECEIVED.get())
             wanted = watch_request(await stream.recv_message())
@@ -78,7 +75,7 @@ class WatchCalls:
             self._tasks.discard(task)
             seconds = asyncio.get_running_loop().time() - start
             origin = origin_of(RECEIVED.get(), self._calls.clients())
-            self._on_rpc(_NAME, status.name, seconds, origin, error)
+            on_rpc(_NAME, status.name, seconds, origin, error)
 
     def _versions(self, wanted: WatchRequest) -> AsyncIterator[Payment]:
         return self._watch.watch(wanted)

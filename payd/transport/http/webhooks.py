@@ -43,16 +43,18 @@ class Webhooks:
             return await self.receive(provider, received)
         span = self.tracer.begin("webhook", SpanKind.SERVER, "", {})
         with EndingOnError([span]):
-            accepted = await self.receive(provider, received)
+            accepted = await self.receive(provider, received, span.traceparent)
         # Anyone may send an unknown name: only that of a provider which took the webhook counts.
         events = {"payd.events": accepted.events, "payd.events_new": accepted.new}
         span.end({"payd.provider": provider, **events})
         return accepted
 
-    async def receive(self, provider: str, received: WebhookRequest) -> Accepted:
+    async def receive(
+        self, provider: str, received: WebhookRequest, traceparent: str = ""
+    ) -> Accepted:
         """Store the events of an authentic webhook, and count it and them. Raises PaydError."""
         try:
-            accepted = await self.intake.accept_webhook(provider, received)
+            accepted = await self.intake.accept_webhook(provider, received, traceparent)
         except PaydError as error:
             why = error.metadata.get("why", error.reason.lower())
             # Anyone may send an unknown name: it gets no label of its own.

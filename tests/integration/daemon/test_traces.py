@@ -26,6 +26,7 @@ CALLER_SPAN = "b7ad6b7169203331"
 #: The SDK exports every five seconds by default.
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "50"}
 GET = "payd.v1.PaymentService/GetPayment"
+WATCH = "payd.v1.PaymentService/WatchPayment"
 INITIATE = "payd.v1.PaymentService/InitiatePayment"
 
 
@@ -167,6 +168,20 @@ def test_a_trace_that_the_caller_does_not_sample_is_not_exported(
         if one.attributes.get("payd.payment_id") == unsampled.id
     ]
     assert set(about_it) <= {GET}
+
+
+def test_a_watch_is_a_span_of_its_callers_trace(daemon: Daemon, collector: Collector) -> None:
+    payment = paid(daemon, "", planted())
+    place = f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"
+    with daemon.client() as client:
+        [seen] = client.watch(payment.id, traceparent=place)
+    assert seen.payment.id == payment.id
+
+    found = spans_of(collector, payment.id, WATCH)
+
+    [watch] = [one for one in found if one.name == WATCH]
+    assert (watch.kind, watch.trace_id, watch.parent_id) == ("SERVER", CALLER_TRACE, CALLER_SPAN)
+    assert (watch.attributes["rpc.grpc.status_code"], watch.has_failed) == (0, False)
 
 
 def test_a_refused_call_and_a_refused_webhook_have_their_reason(

@@ -69,7 +69,9 @@ class ScriptedIntake:
         self.taken: list[tuple[str, WebhookRequest]] = []
         self.error: PaydError | None = None
 
-    async def accept_webhook(self, provider: str, request: WebhookRequest) -> Accepted:
+    async def accept_webhook(
+        self, provider: str, request: WebhookRequest, traceparent: str = ""
+    ) -> Accepted:
         """Keep the webhook, one event for each line of its body; they are new if the body is."""
         if self.error is not None:
             raise self.error

@@ -72,10 +72,14 @@ class MemoryInbox(Queue[InboxRow]):
         return self._cursors[provider, name].value
 
     async def put_webhook(
-        self, provider: str, events: Sequence[ProviderEvent], raw_body: bytes
+        self,
+        provider: str,
+        events: Sequence[ProviderEvent],
+        raw_body: bytes,
+        traceparent: str = "",
     ) -> int:
         """Store the events; the body is not kept."""
-        return sum(self._put(provider, event) for event in events)
+        return sum(self._put(provider, event, traceparent) for event in events)
 
     async def claim_cursor(
         self, provider: str, name: str, lease_s: float
@@ -110,7 +114,7 @@ class MemoryInbox(Queue[InboxRow]):
         for row_id, seconds in retry_in_s.items():
             self.put_back([row_id], seconds)
 
-    def _put(self, provider: str, report: Report) -> bool:
+    def _put(self, provider: str, report: Report, traceparent: str = "") -> bool:
         known = [
             held.row.report
             for held in self.rows.values()
@@ -126,6 +130,7 @@ class MemoryInbox(Queue[InboxRow]):
             attempts=0,
             receive_time=self.clock.now(),
             conflicting=bool(known),
+            traceparent=traceparent,
         )
         self.add(row)
         return True

@@ -1,5 +1,6 @@
 """A webhook is stored when it is authentic, and means something when it is worked on."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
@@ -13,10 +14,10 @@ from unit.service.world import LEASES_S, World
 from payd.domain.attention import Attention
 from payd.domain.errors import ProviderUnavailable, WebhookRefused, WebhookUnknown
 from payd.domain.evidence import Conflict, Observation, ProviderStatus, Snapshot
-from payd.domain.payment import Payment, Status
+from payd.domain.payment import Origin, Payment, Status
 from payd.domain.refund import RefundSnapshot, RefundState
 from payd.plugins.interface import ProviderEvent, WebhookRequest
-from payd.ports import Unreadable
+from payd.ports import Commit, Unreadable
 from payd.service.intake import Accepted
 
 #: What the audit rows say of a payment that waits to be paid.
@@ -38,6 +39,24 @@ async def test_an_authentic_webhook_is_stored_and_then_settled(world: World) -> 
 
     assert (await world.newest(payment)).status is Status.COMPLETED
     assert world.inbox.outcome(1) == "applied"
+
+
+async def test_a_decision_knows_the_spans_of_the_webhooks_that_led_to_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = await world.initiate()
+    _webhook_reports(world, _paid(world, payment))
+    await world.intake.accept_webhook("mock", SIGNED, "00-span")
+    commit_all, origins = world.store.commit_all, list[Origin]()
+
+    async def noting(commits: Sequence[Commit]) -> Sequence[bool]:
+        origins.extend(commit.origin for commit in commits)
+        return await commit_all(commits)
+
+    monkeypatch.setattr(world.store, "commit_all", noting)
+    await world.settle_and_publish()
+
+    assert [origin.linked_spans for origin in origins] == [("00-span",)]
 
 
 async def test_a_repeated_webhook_is_stored_once(world: World) -> None:
