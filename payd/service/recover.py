@@ -73,43 +73,29 @@ class Recover:
         after = payment
         if payment.provider_reference is None:
             after = await self._find(payment, provider, origin)
-        if self._has_ended(after, provider):
-            return await self._end(after, provider, origin)
-        return await self._ask(after, provider, origin), None
+        if after.provider_reference is None or not after.status.is_open:
+            return after, None
+        if after.status is Status.CANCELING:
+            return await self.cancel.close(after, origin), None
+        return await self._ask(after, provider, origin)
 
-    def _has_ended(self, payment: Payment, provider: ProviderPort) -> bool:
-        """Whether, by our clock, the payment has expired and its object can be closed."""
-        return (
-            payment.provider_reference is not None
-            and payment.status in (Status.PENDING, Status.PROCESSING)
-            and self.clock.now() >= payment.expire_time
-            and _closes(provider)
-        )
-
-    async def _end(
+    async def _ask(
         self, payment: Payment, provider: ProviderPort, origin: Origin
     ) -> tuple[Payment, timedelta | None]:
-        """Close the object at the provider before the payment expires here.
+        """Ask about an object, and close it at the provider before the payment expires here.
 
-        This way no payable object is left behind. Our clock may be wrong by hours, so an open
-        object is closed only when the provider's clock, which comes with its answer, has also
-        reached the expiry.
+        This way no payable object is left behind. The payment may expire while the provider
+        answers, so our clock is read after that. It may be wrong by hours: an open object is closed
+        only when the provider's clock, which comes with its answer, has also reached the expiry.
         """
         ref = payment_ref(payment)
         answer = await provider.fetch(ref)
-        early = _early(answer, payment)
+        has_ended = self.clock.now() >= payment.expire_time and _closes(provider)
+        early = _early(answer, payment) if has_ended else None
         if early is not None and early <= timedelta(0):
             answer, early = await provider.close(ref), None
         after = await self.status_check.apply(payment, provider, answer, origin)
         return after, None if early is None else max(_BEHIND, min(early, _BEHIND_MAX))
-
-    async def _ask(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
-        if payment.provider_reference is None or not payment.status.is_open:
-            return payment
-        if payment.status is Status.CANCELING:
-            return await self.cancel.close(payment, origin)
-        answer = await provider.fetch(payment_ref(payment))
-        return await self.status_check.apply(payment, provider, answer, origin)
 
     async def _find(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
         """Find out what became of a create without an answer; send it again where that is safe."""

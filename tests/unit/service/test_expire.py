@@ -80,6 +80,23 @@ async def test_an_unpaid_payment_is_closed_at_the_provider_before_it_expires(
     assert await world.events() == ["payment.canceled"]
 
 
+async def test_a_payment_that_expires_while_its_provider_is_asked_is_closed_there(
+    world: World,
+) -> None:
+    payment = await world.initiate()
+
+    async def slow(ref: Request) -> Answer:
+        assert isinstance(ref, PaymentRef)
+        world.clock.time = payment.expire_time
+        return world.provider.show(ref)
+
+    world.provider.replies["fetch"] = [slow]
+    after = await world.check_again(payment)
+
+    assert after.status is Status.EXPIRED
+    assert world.provider.payable == []
+
+
 async def test_a_clock_that_is_hours_ahead_closes_nothing_that_is_live(world: World) -> None:
     """The remote side's time, which comes with the look, has not come."""
     payment = await world.initiate()
