@@ -41,6 +41,11 @@ _OTHERS = (8, 9)
     help="Pay in one transaction with transfers to others, as exchanges do.",
 )
 @click.option(
+    "--late",
+    is_flag=True,
+    help="Pay a payment that is closed, as a customer with its old page may.",
+)
+@click.option(
     "--from",
     "sender",
     type=click.IntRange(0, 9),
@@ -58,16 +63,12 @@ def pay(
     token: str | None,
     sender: int,
     from_exchange: bool,
+    late: bool,
     **memo: Any,
 ) -> None:
     """Pay PAYMENT_ID as a customer would, on the local chain of `payd dev`."""
-    payment = context.get_payment(payment_id)
-    due = payment.get("next_action", {}).get("crypto_transfer")
-    if not due:
-        raise click.ClickException(
-            f"the payment is {payment['status']} and expects no transfer: start a new one"
-        )
     config: TempoConfig = context.config
+    due = _due(context.get_payment(payment_id), config.receiver_address, late)
     units = int(due["amount_base_units"]) if amount is None else _units(amount)
     address = due["token_address"] if token is None else _address(config, token)
     move = Move(due["receiver_address"], units, _memo(due["memo"], **memo))
@@ -79,6 +80,24 @@ def pay(
     else:
         receipt = wallet.send(account, address, _transfer(*move))
     _show(units, address, receipt)
+
+
+def _due(payment: Mapping[str, Any], receiver: str, late: bool) -> Mapping[str, str]:
+    """What the payment asks to transfer, or, if it is closed, asked while it was open."""
+    due: Mapping[str, str] | None = payment.get("next_action", {}).get("crypto_transfer")
+    if due:
+        return due
+    if not late or "crypto" not in payment:
+        raise click.ClickException(
+            f"the payment is {payment['status']} and expects no transfer: start a new one, or pay"
+            " it all the same with --late"
+        )
+    return {
+        "amount_base_units": payment["crypto"]["due_base_units"],
+        "token_address": payment["crypto"]["token_address"],
+        "receiver_address": receiver,
+        "memo": payment["provider_reference"],
+    }
 
 
 def _memo(own: str, memo: str | None, memo_text: str | None, plain: bool) -> str | None:

@@ -154,6 +154,20 @@ def test_what_cannot_be_meant_is_refused(
     assert message in refused.output
 
 
+def test_a_closed_payment_is_paid_late_with_what_its_page_said(mining: Chain) -> None:
+    closed = {
+        "id": "7",
+        "status": "PAYMENT_STATUS_EXPIRED",
+        "provider_reference": MEMO,
+        "crypto": {"due_base_units": str(DUE), "token_address": ALPHA},
+    }
+    before = mining.balance(ALPHA)
+    result = wallet_at(mining.url, closed)("--late")
+    assert result.exit_code == 0, result.output
+    assert mining.balance(ALPHA) - before == DUE
+    assert memos(mining, result) == [MEMO]
+
+
 def test_a_payment_that_waits_for_no_transfer_is_not_paid(mining: Chain) -> None:
     ended = {"id": "7", "status": "PAYMENT_STATUS_EXPIRED"}
     before = mining.balance(ALPHA)
