@@ -182,6 +182,12 @@ class Http(Section):
         pattern=r"^https?://[A-Za-z0-9.\-\[\]:]{1,255}/?$",
         form="https://HOST, without a path",
     )
+    shop_name: str | None = setting(
+        None,
+        "Name on payment pages and receipts, of the shop that is paid; without it they name none.",
+        pattern=r"^[^\x00-\x1f]{1,80}$",
+        form="a name of at most 80 characters",
+    )
     page_key: Annotated[tuple[Secret, ...] | None, AfterValidator(_are_long_keys)] = setting(
         None,
         "Key of the links to payment pages, the same for all daemons. With two keys the first makes"

@@ -234,6 +234,7 @@ def _environment(
         "HTTP_PORT": str(ports["http"]),
         "METRICS_PORT": str(ports["metrics"]),
         "PAYD_HTTP_PUBLIC_URL": f"http://{HOST}:{ports['http']}",
+        "PAYD_HTTP_SHOP_NAME": "Node shop",
     }
     if "PAYD_PAYMENTS_QUOTE_KEY_FILE" not in os.environ:
         ours["PAYD_PAYMENTS_QUOTE_KEY"] = state.secret("quote_key")

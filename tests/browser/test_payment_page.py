@@ -11,7 +11,7 @@ import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from support.page_gallery import DUE, GALLERY, NOW, a_payment, a_transfer
+from support.page_gallery import DUE, GALLERY, NOW, RECEIVER, a_payment, a_transfer
 from support.page_server import PageServer, page_server
 from support.screens import SCREENS, SCREENSHOTS
 
@@ -216,6 +216,16 @@ def test_a_keyboard_alone_reaches_and_copies_everything(
         ]
         assert page.evaluate("navigator.clipboard.readText()") == "01JDZQ8XW5T3M7K9A2B4C6D8E0"
         expect(page.get_by_role("status")).to_have_text("Copied")
+
+
+def test_what_is_selected_by_hand_has_no_gaps(browser: Browser, pages: PageServer) -> None:
+    with opened(browser) as page:
+        page.goto(pages.page(GALLERY["waiting"].payment.id))
+        selected = page.evaluate(
+            "getSelection().selectAllChildren(document.getElementById('value-address')),"
+            " getSelection().toString()"
+        )
+    assert selected == RECEIVER
 
 
 def test_the_clock_runs_and_asks_again_at_its_end(browser: Browser) -> None:

@@ -82,7 +82,8 @@ def some_pages(prepared: PreparedPayments, links: PageLinks, **settings: Any) ->
     async def no_wait(payment: str) -> float:
         return 0.0
 
-    fields: dict[str, Any] = {"wait_of": no_wait, "live_max": 100, "is_test": True} | settings
+    fields: dict[str, Any] = {"wait_of": no_wait, "live_max": 100, "is_test": True}
+    fields |= {"shop_name": "Node shop"} | settings
     return Pages(
         show=cast(ShowPayment, prepared),
         links=links,

@@ -97,6 +97,13 @@ def test_a_memo_that_is_text_is_shown_as_text_and_another_as_hex() -> None:
     assert memo("") == []
 
 
+def test_addresses_and_memos_are_shown_in_groups_and_copied_without_gaps() -> None:
+    how = view("waiting").instructions
+    assert how is not None
+    assert {row.key for row in how.rows if row.is_long} == {"address", "memo", "token"}
+    assert not [row for row in how.rows if " " in row.copied]
+
+
 def test_the_network_has_its_name_and_a_warning() -> None:
     how = view("waiting").instructions
     assert how is not None

@@ -25,5 +25,6 @@ def build_pages(config: Config, use_cases: UseCases) -> Pages:
         clock=use_cases.intake.clock,
         wait_of=wait_of,
         live_max=config.http.max_live_pages,
+        shop_name=config.http.shop_name or "",
         is_test=not config.in_production,
     )

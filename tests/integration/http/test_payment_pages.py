@@ -88,6 +88,15 @@ async def test_nothing_personal_stands_on_a_page() -> None:
         assert hidden not in text
 
 
+async def test_the_shop_that_is_paid_is_named_where_it_is_known() -> None:
+    payment = a_payment(1)
+    for name, count in (("Müller & <Söhne>", 1), ("", 0)):
+        async with pages(payment, shop_name=name) as (client, _):
+            text = (await client.get(path_of(payment))).text
+        assert text.count('<p class="shop">Müller &amp; &lt;Söhne&gt;</p>') == count
+        assert text.count("<dt>Shop</dt>") == count
+
+
 async def test_hostile_texts_are_inert() -> None:
     payment = a_payment(1)
     item = LineItem(

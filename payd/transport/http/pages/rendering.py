@@ -39,7 +39,7 @@ class Asset:
 class Renderer:
     """Makes pages. Reading the templates again would need a new process."""
 
-    def __init__(self, *, is_test: bool) -> None:
+    def __init__(self, shop_name: str, *, is_test: bool) -> None:
         self.assets: Mapping[str, Asset] = {
             file.name: Asset(file.read_bytes(), _TYPES[file.suffix])
             for file in sorted((_HERE / "assets").iterdir())
@@ -54,6 +54,7 @@ class Renderer:
         )
         self._templates.globals.update(
             t=texts(),
+            shop_name=shop_name,
             is_test=is_test,
             # In the address of an asset, so that browsers keep it until it changes.
             assets_version=hashlib.sha256(everything).hexdigest()[:12],

@@ -36,11 +36,16 @@ class Pages:
     #: Seconds that a page's opening has to wait; it limits how often one payment is looked at.
     wait_of: Callable[[str], Awaitable[float]]
     live_max: int
+    #: Of the shop that is paid; may be empty.
+    shop_name: str
     is_test: bool
 
     def add_to(self, app: QuartTrio) -> None:
         """Register the routes."""
-        renderer, live = Renderer(is_test=self.is_test), LivePages(self.show, self.live_max)
+        renderer, live = (
+            Renderer(self.shop_name, is_test=self.is_test),
+            LivePages(self.show, self.live_max),
+        )
 
         @app.get("/")
         async def home() -> Response:

@@ -20,6 +20,8 @@ from payd.transport.http.pages.situations import PAYABLE, SETTLED, Situation, si
 from payd.transport.http.pages.texts import texts
 
 _HASH = re.compile(r"[0-9A-Za-z]{8,128}")
+#: Characters of one word from which on it is shown in groups.
+_LONG = 24
 _TONES = {
     **dict.fromkeys((Situation.PAID, Situation.LATE), "good"),
     **dict.fromkeys((Situation.EXPIRED, Situation.FAILED, Situation.OVERDUE), "bad"),
@@ -37,6 +39,11 @@ class Row:
     value: str
     copied: str = ""
     note: str = ""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is an address or a memo, which people compare in groups of four."""
+        return len(self.value) >= _LONG and self.value.isalnum()
 
 
 @attrs.frozen(kw_only=True)
