@@ -175,11 +175,16 @@ class Observation:
             one of its refunds; empty for receipts that name no payment.
         fact: A Snapshot, a tuple of receipts, a RefundSnapshot, a Dispute; or a Conflict, which
             marks a report that contradicts what payd knows, such as test money in production.
+        also: Another name by which the report names the payment, in the form of `reference`, such
+            as what the customer wrote beside an address of the payment's own. It counts where
+            `reference` names no payment. Where both name one and they differ, that of `reference`
+            gets the fact, and attention.
     """
 
     id: str = attrs.field(validator=is_name_or_empty)
     reference: str = attrs.field(validator=is_name_or_empty)
     fact: "Snapshot | tuple[Receipt, ...] | RefundSnapshot | Dispute | Conflict" = attrs.field()
+    also: str = attrs.field(default="", validator=is_name_or_empty)
 
     @fact.validator
     def _is_fact(self, _attribute: object, fact: object) -> None:

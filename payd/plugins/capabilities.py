@@ -80,6 +80,7 @@ class Capabilities:
         operation_timeout: Deadline of each call of a coroutine.
         audit: The provider has SupportsAudit: `payd NAME audit` is offered.
         refunds: What it can refund; the provider then has SupportsRefund. None when it cannot.
+        tags: `prepare` gets a number of 48 bits for each payment, `CreateOperation.tag`.
     """
 
     idempotency_window: timedelta
@@ -89,3 +90,4 @@ class Capabilities:
     operation_timeout: timedelta = timedelta(seconds=10)
     audit: bool = False
     refunds: RefundCapabilities | None = None
+    tags: bool = False

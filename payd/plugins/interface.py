@@ -30,7 +30,7 @@ PUT_MAX = 10_000
 EVENTS_MAX = 1000
 
 #: The version of this interface; a manifest's `sdk` range is checked against it.
-SDK_VERSION = "1.3"
+SDK_VERSION = "1.4"
 
 
 class ProviderConfig(BaseModel):
@@ -116,6 +116,9 @@ class CreateOperation:
         cancel_url: Where the customer goes after giving up; may be empty.
         metadata: The caller's own labels of the payment.
         parameters: Result of SupportsPrepare, made before the operation was first sent; else empty.
+        tag: A number below 2⁴⁸ that no other payment has or ever had, for remote sides with little
+            room for a name. Only in `prepare`, and only with `Capabilities.tags`; else None. Return
+            what depends on it among the parameters.
     """
 
     operation_id: str
@@ -131,6 +134,7 @@ class CreateOperation:
     cancel_url: str
     metadata: Mapping[str, str]
     parameters: Mapping[str, Any] = attrs.field(factory=dict)
+    tag: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -144,6 +148,7 @@ class PaymentRef:
             known: find it by operation or payment id.
         asset: The asset that is due: a currency code, or a token's 0x-hex address.
         create_time: The object was created at this time or later.
+        aliases: Further names of the object, which reports may use.
     """
 
     operation_id: str
@@ -151,6 +156,7 @@ class PaymentRef:
     reference: str | None
     asset: str
     create_time: datetime
+    aliases: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -29,6 +29,7 @@ from payd.ports.process import (
     Ids,
     PriceSource,
     SecretsUnavailable,
+    Tags,
     Turns,
 )
 from payd.ports.provider import (
@@ -101,6 +102,7 @@ __all__ = [
     "StoredObject",
     "StoredReceipt",
     "Sums",
+    "Tags",
     "Traces",
     "Trail",
     "Turns",

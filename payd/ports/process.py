@@ -1,4 +1,4 @@
-"""Ports to the process itself: time, ids, prices, turns and crash points."""
+"""Ports to the process itself: time, ids, tags, prices, turns and crash points."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
@@ -23,6 +23,13 @@ class Ids(Protocol):
 
     def new(self) -> UUID:
         """Return an id that was never returned before."""
+
+
+class Tags(Protocol):
+    """Source of tags, which no two payments share, whatever daemon makes them."""
+
+    async def next(self) -> int:
+        """Return a tag of `TAG_BITS` bits that was never returned. Raises StoreUnavailable."""
 
 
 class SecretsUnavailable(Exception):

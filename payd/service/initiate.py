@@ -14,7 +14,7 @@ from payd.domain.forget import is_repeated
 from payd.domain.outcome import Asking
 from payd.domain.payment import Origin, Payment, Status
 from payd.domain.request import InitiateRequest
-from payd.ports import Clock, CrashPoints, Ids, PaymentStore
+from payd.ports import Clock, CrashPoints, Ids, PaymentStore, ProviderPort, Tags
 from payd.service.ask import Ask, is_asked
 from payd.service.operation import claim_deadline, create_operation
 from payd.service.query import Query
@@ -29,6 +29,7 @@ class Initiate:
     ask: Ask
     clock: Clock
     ids: Ids
+    tags: Tags
     crash: CrashPoints
     first_check: timedelta = timedelta(seconds=30)
 
@@ -41,7 +42,7 @@ class Initiate:
         StoreUnavailable.
         """
         try:
-            draft = self._draft(request, origin)
+            draft = await self._draft(request, origin)
         except PaydError:
             # A key that exists returns its payment, even if its quote has expired, or prices or
             # products have changed since.
@@ -56,7 +57,7 @@ class Initiate:
             return await self._replay(stored, request, origin, wait_s)
         return _answer(*await self.ask.send(stored, origin))
 
-    def _draft(self, request: InitiateRequest, origin: Origin) -> Payment:
+    async def _draft(self, request: InitiateRequest, origin: Origin) -> Payment:
         quote = self.query.price(request, request.quote_token, request.expected_total)
         registered = self.query.method(request.method)
         now = self.clock.now()
@@ -83,8 +84,14 @@ class Initiate:
             ask_deadline=claim_deadline(registered.provider, now),
             next_check_time=now + self.first_check,
         )
-        # Stored before the first call, so that every retry sends the same parameters.
-        parameters = registered.provider.prepare(create_operation(draft))
+        return await self._prepare(draft, registered.provider)
+
+    async def _prepare(self, draft: Payment, provider: ProviderPort) -> Payment:
+        """Add what must be stored before the first call: every retry sends the same parameters."""
+        operation = create_operation(draft)
+        if provider.capabilities.tags:
+            operation = attrs.evolve(operation, tag=await self.tags.next())
+        parameters = provider.prepare(operation)
         return attrs.evolve(draft, parameters=parameters) if parameters else draft
 
     async def _replay(

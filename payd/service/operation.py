@@ -65,6 +65,7 @@ def payment_ref(payment: Payment) -> PaymentRef:
         reference=payment.provider_reference,
         asset=payment.asset,
         create_time=payment.create_time,
+        aliases=payment.aliases,
     )
 
 

@@ -189,16 +189,10 @@ class Reports:
         for row, observations in translated:
             for one in observations:
                 receipts = one.fact if isinstance(one.fact, tuple) else ()
-                names[Name(row.provider, one.reference)] |= {receipt.id for receipt in receipts}
+                for name in (one.reference, one.also) if one.also else (one.reference,):
+                    names[Name(row.provider, name)] |= {receipt.id for receipt in receipts}
         payments = await self.store.find_all(names) if names else {}
-        return [
-            _Report(
-                row,
-                tuple(observations),
-                tuple(payments.get(Name(row.provider, one.reference)) for one in observations),
-            )
-            for row, observations in translated
-        ]
+        return [_named(row, observations, payments) for row, observations in translated]
 
     async def _settle_groups(self, groups: Sequence[_Group], batch: _Batch) -> Sequence[_Report]:
         """Decide on each group and commit them together, until nothing is left.
@@ -306,6 +300,21 @@ class Reports:
         ]
         if kept:
             await self.inbox.put(row.provider, kept)
+
+
+def _named(
+    row: InboxRow, observations: Sequence[Observation], payments: Mapping[Name, Payment]
+) -> _Report:
+    """Add to each observation its payment, and a conflict where it names two."""
+    whole: list[tuple[Observation, Payment | None]] = []
+    for one in observations:
+        named = payments.get(Name(row.provider, one.reference))
+        other = payments.get(Name(row.provider, one.also)) if one.also else None
+        whole.append((one, named or other))
+        if named is not None and other is not None and named.id != other.id:
+            detail = f"report {one.id} names payment {other.id}, too, by {one.also}"
+            whole.append((attrs.evolve(one, fact=Conflict(detail=detail)), named))
+    return _Report(row, tuple(one for one, _ in whole), tuple(payment for _, payment in whole))
 
 
 def _groups(reports: Iterable[_Report]) -> Sequence[_Group]:

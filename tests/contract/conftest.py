@@ -34,6 +34,7 @@ from payd.adapters.postgres.payment_lists import PostgresPaymentLists
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
+from payd.adapters.postgres.tags import PostgresTags
 from payd.adapters.system import SystemClock
 from payd.domain.decide import Rules
 from payd.ports import HeldLease, Leases
@@ -91,6 +92,7 @@ async def _memory_stores() -> AsyncIterator[Stores]:
         reconciliations=MemoryReconciliations(store),
         receipts=store.ledger,
         leases=store.ledger,
+        tags=store.tags,
         export_audit=store.export_audit,
     )
 
@@ -119,6 +121,7 @@ async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
                 reconciliations=for_trio(PostgresReconciliations(database)),
                 receipts=for_trio(PostgresReceipts(database)),
                 leases=TrioLeases(PostgresLeases(database)),
+                tags=for_trio(PostgresTags(database)),
                 export_audit=partial(_export_audit, database),
             )
         finally:

@@ -28,6 +28,7 @@ from payd.ports import (
     PublishedEvents,
     Receipts,
     Reconciliations,
+    Tags,
 )
 
 T = TypeVar("T")
@@ -73,6 +74,7 @@ class Stores:
     reconciliations: Reconciliations
     receipts: Receipts
     leases: Leases
+    tags: Tags
     #: Writes the audit trail of all payments, signed.
     export_audit: Callable[[Callable[[str], object], SigningKey], Awaitable[object]]
 

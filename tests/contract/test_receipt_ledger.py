@@ -410,6 +410,16 @@ async def test_a_report_waits_under_what_it_names_until_it_is_settled(stores: St
     assert not await stores.inbox.is_waiting("tempo", ["memo-1"])
 
 
+async def test_a_report_waits_under_its_second_name_too_and_keeps_it(stores: Stores) -> None:
+    report = attrs.evolve(reported(a_receipt(), "0xaddress"), also="memo-1")
+    await stores.inbox.put("tempo", [report])
+
+    assert await stores.inbox.is_waiting("tempo", ["memo-1"])
+    assert await stores.inbox.is_waiting("tempo", ["0xaddress"])
+    [row] = await stores.inbox.claim(10, LEASE_S)
+    assert row.report == report
+
+
 async def test_a_report_that_a_commit_settled_waits_no_more(stores: Stores) -> None:
     receipt = a_receipt()
     payment = await stores.payments.insert(a_token_payment(), CALLER)

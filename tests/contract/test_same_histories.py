@@ -39,6 +39,7 @@ from payd.adapters.postgres.payment_lists import PostgresPaymentLists
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
+from payd.adapters.postgres.tags import PostgresTags
 from payd.adapters.system import SystemClock
 from payd.domain.decide import Rules
 from payd.domain.errors import StoreUnavailable
@@ -140,6 +141,7 @@ def memory_side() -> Side:
         reconciliations=MemoryReconciliations(store),
         receipts=store.ledger,
         leases=store.ledger,
+        tags=store.tags,
         accounts=MemoryAccounts(store),
         export_audit=store.export_audit,
     )
@@ -165,6 +167,7 @@ class PostgresSides:
             reconciliations=for_trio(PostgresReconciliations(database)),
             receipts=for_trio(PostgresReceipts(database)),
             leases=PostgresLeases(database),
+            tags=for_trio(PostgresTags(database)),
             accounts=for_trio(PostgresAccounts(database)),
             export_audit=_exports_nothing,
         )

@@ -305,7 +305,13 @@ class Services:
         )
         return cls(
             initiate=Initiate(
-                store=payments, query=query, ask=ask, clock=clock, ids=ids, crash=Passing()
+                store=payments,
+                query=query,
+                ask=ask,
+                clock=clock,
+                ids=ids,
+                tags=store.tags,
+                crash=Passing(),
             ),
             cancel=cancel,
             refund=RefundPayment(

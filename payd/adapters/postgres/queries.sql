@@ -1786,7 +1786,10 @@ SELECT EXISTS (
     WHERE
         settle_time IS NULL
         AND provider = :provider::text
-        AND report ->> 'reference' = ANY (:references::text[])
+        AND (
+            report ->> 'reference' = ANY (:references::text[])
+            OR report ->> 'also' = ANY (:references::text[])
+        )
 ) AS waits;
 
 -- waiting_events --
@@ -2533,3 +2536,7 @@ booked AS MATERIALIZED (
             OFFSET 0
         ) AS p
 );
+
+-- take_tags --
+-- The next block of numbers, and the key that makes tags of them. A rollback gives no number back.
+SELECT nextval('payment_tag_blocks') AS block, key FROM payment_tag_key;

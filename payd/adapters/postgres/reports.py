@@ -22,7 +22,9 @@ def report_json(report: Report) -> Json:
     """The value of the inbox's column `report`."""
     if isinstance(report, ProviderEvent):
         return {"event": {"id": report.id, "type": report.type, "content": dict(report.content)}}
-    return {"id": report.id, "reference": report.reference, **_fact_json(report.fact)}
+    # Left out when empty: the contents of older reports must not change.
+    also = {"also": report.also} if report.also else {}
+    return {"id": report.id, "reference": report.reference, **also, **_fact_json(report.fact)}
 
 
 def report_of(text: str) -> Report:
@@ -30,7 +32,12 @@ def report_of(text: str) -> Report:
     fields = json.loads(text)
     if "event" in fields:
         return ProviderEvent(**fields["event"])
-    return Observation(id=fields["id"], reference=fields["reference"], fact=_fact_of(fields))
+    return Observation(
+        id=fields["id"],
+        reference=fields["reference"],
+        fact=_fact_of(fields),
+        also=fields.get("also", ""),
+    )
 
 
 def readable(text: str) -> Report | Unreadable:

@@ -30,6 +30,7 @@ from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.postgres.sums import PostgresSums
+from payd.adapters.postgres.tags import PostgresTags
 from payd.adapters.rate_limit import RateLimiter, Redis
 from payd.adapters.system import SystemClock
 from payd.adapters.vault import Vault, VaultSettings
@@ -65,6 +66,7 @@ class Adapters:
     money_to_watch: PostgresMoneyToWatch
     checkpoints: Checkpoints
     sums: PostgresSums
+    tags: PostgresTags
     dead_letters: JetStreamDeadLetters
     stream: JetStreamPublisher
     limiter: RateLimiter
@@ -142,6 +144,7 @@ def build_adapters(
             on_signed=lambda signed: metrics.audit_checkpoint_at.set(signed.time.timestamp()),
         ),
         sums=PostgresSums(database, outbox, inbox, receipts, money_to_watch),
+        tags=PostgresTags(database),
         dead_letters=JetStreamDeadLetters(stream, config.nats.stream),
         stream=stream,
         limiter=RateLimiter(

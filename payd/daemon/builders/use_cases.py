@@ -98,7 +98,13 @@ def build_use_cases(
         quote_keys=current.quote_keys,
     )
     initiate = Initiate(
-        store=store, query=query, ask=ask, clock=clock, ids=OrderedIds(), crash=crash
+        store=store,
+        query=query,
+        ask=ask,
+        clock=clock,
+        ids=OrderedIds(),
+        tags=adapters.tags,
+        crash=crash,
     )
     refunds = _build_refunds(config, adapters, providers, settle)
     links = PageLinks(public_url=config.http.public_url or "", keys=current.page_keys)

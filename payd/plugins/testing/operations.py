@@ -89,11 +89,11 @@ def create_operation(
 
 
 def prepared(provider: Provider, operation: CreateOperation) -> CreateOperation:
-    """Add what the provider prepares, as payd stores it: by way of JSON."""
+    """Add what the provider prepares, as payd stores it: by way of JSON, and without the tag."""
     if not isinstance(provider, SupportsPrepare):
         return operation
     parameters = json.loads(json.dumps(dict(provider.prepare(operation))))
-    return attrs.evolve(operation, parameters=parameters)
+    return attrs.evolve(operation, parameters=parameters, tag=None)
 
 
 def names(operation: CreateOperation, created: Created) -> set[str]:

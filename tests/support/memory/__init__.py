@@ -13,6 +13,7 @@ from support.memory.outbox import MemoryOutbox, MemoryPublisher
 from support.memory.payment_lists import MemoryPaymentLists
 from support.memory.personal_data import MemoryPersonalData
 from support.memory.store import MemoryReconciliations, MemoryStore
+from support.memory.tags import MemoryTags
 
 __all__ = [
     "MemoryAccounts",
@@ -27,5 +28,6 @@ __all__ = [
     "MemoryReconciliations",
     "MemoryStore",
     "MemorySums",
+    "MemoryTags",
     "WellDaemon",
 ]

@@ -51,7 +51,8 @@ class MemoryInbox(Queue[InboxRow]):
 
     async def is_waiting(self, provider: str, references: Sequence[str]) -> bool:
         return any(
-            held.row.provider == provider and held.row.report.reference in references
+            held.row.provider == provider
+            and {held.row.report.reference, held.row.report.also} & {*references}
             for held in self.open_rows()
             if isinstance(held.row.report, Observation)
         )

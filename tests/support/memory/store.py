@@ -43,6 +43,7 @@ from support.memory.inbox import MemoryInbox
 from support.memory.ledger import MemoryLedger
 from support.memory.outbox import MemoryOutbox
 from support.memory.queue import Bell
+from support.memory.tags import MemoryTags
 
 DAY = timedelta(days=1)
 _Part = TypeVar("_Part", Receipt, Refund, Dispute)
@@ -68,6 +69,7 @@ class MemoryStore:
         self.ledger = MemoryLedger()
         self.inbox = MemoryInbox(clock, self.ledger)
         self.outbox = MemoryOutbox(clock)
+        self.tags = MemoryTags()
 
     async def insert(self, payment: Payment, origin: Origin) -> Payment:
         if holder := self._ids_by_key.get(payment.idempotency_key):

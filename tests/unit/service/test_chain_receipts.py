@@ -150,6 +150,55 @@ async def test_another_token_is_recorded_in_the_payment_and_stays_unmatched(worl
     assert [one.receipt for one in await world.store.ledger.newest(UNMATCHED, None, 10)] == [other]
 
 
+# -- two names for one payment ---------------------------------------------------------------
+
+
+def named_twice(reference: object, also: object) -> Observation:
+    """A receipt at an address of a payment's own, with a memo."""
+    receipt = a_receipt()
+    return Observation(id=receipt.id, reference=str(reference), also=str(also), fact=(receipt,))
+
+
+@pytest.mark.parametrize(("first", "second"), [("alias", "id"), ("alias", "x"), ("x", "id")])
+async def test_of_two_names_one_is_enough(world: World, first: str, second: str) -> None:
+    payment = await in_tokens(world)
+    names = {"alias": payment.aliases[0], "id": payment.id, "x": "0xforeign"}
+
+    assert await put(world, named_twice(names[first], names[second])) == ["applied"]
+
+    after = await world.newest(payment)
+    assert (after.status, after.attention) == (Status.COMPLETED, frozenset())
+
+
+async def test_two_names_that_nobody_has_leave_the_money_unmatched(world: World) -> None:
+    assert await put(world, named_twice("0xforeign", "0xother")) == ["unmatched"]
+
+
+async def test_two_names_of_two_payments_pay_the_first_and_ask_for_a_person(world: World) -> None:
+    payment, other = await in_tokens(world), await in_tokens(world, "key-2")
+
+    assert await put(world, named_twice(payment.aliases[0], other.id)) == ["applied"]
+
+    after = await world.newest(payment)
+    assert (after.status, after.attention) == (
+        Status.COMPLETED,
+        {Attention.CONFLICTING_EVIDENCE},
+    )
+    assert (await world.newest(other)).version == other.version
+    audit = [row.details for row in await world.store.audit_trail(payment.id)]
+    assert f"report r1 names payment {other.id}, too, by {other.id}" in str(audit)
+    assert sorted(await world.events()) == ["payment.attention", "payment.completed"]
+
+
+async def test_a_payment_is_not_canceled_while_money_with_its_second_name_waits(
+    world: World,
+) -> None:
+    payment = await in_tokens(world)
+    await put(world, named_twice("0xforeign", payment.id), work=False)
+
+    assert (await world.cancel(payment)).status is Status.CANCELING
+
+
 # -- one receipt, two payments ---------------------------------------------------------------
 
 

@@ -130,3 +130,20 @@ async def test_what_cannot_be_prepared_is_not_stored(world: World, why: PaydErro
     with pytest.raises(PaymentNotFound):
         await world.query.get_by_key("key-1")
     assert world.provider.calls == []
+
+
+async def test_a_provider_that_asks_for_tags_gets_another_one_for_each_payment() -> None:
+    world = World(capable(tags=True))
+    for number in range(3):
+        await world.initiate(idempotency_key=f"key-{number}")
+
+    tags = [asked.tag for asked in world.provider.prepared]
+    assert len(set(tags)) == 3
+    assert all(tag is not None and 0 <= tag < 2**48 for tag in tags)
+    assert [sent.tag for sent in world.provider.operations] == [None] * 3
+
+
+async def test_other_providers_get_no_tag(world: World) -> None:
+    await world.initiate()
+
+    assert [asked.tag for asked in world.provider.prepared] == [None]

@@ -196,6 +196,7 @@ class World:
             ask=self.ask,
             clock=self.clock,
             ids=CountingIds(),
+            tags=self.store.tags,
             crash=self.crash,
         )
         status_check = StatusCheck(settle=self.settle, inbox=self.inbox)
