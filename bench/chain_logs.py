@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from tempo_provider.books import books_of
 from tempo_provider.contracts import MEMO_EVENT, TRANSFER_EVENT, TRANSFER_WITH_MEMO
-from tempo_provider.transfers import Log, books_of, read_transfers
+from tempo_provider.transfers import Log, read_transfers
 from web3 import Web3
 
 # What web3 makes of the answer to eth_getLogs before its caller has it.

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import psutil
+from tempo_provider.books import books_of
 from tempo_provider.cursor import Cursor as WatchCursor
 from tempo_provider.cursor import Opening, Point
-from tempo_provider.transfers import books_of, read_transfers
+from tempo_provider.transfers import read_transfers
 
 from bench.chain_node import (
     CHAIN_ID,

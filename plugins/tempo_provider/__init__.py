@@ -32,7 +32,7 @@ def _open(context: ProviderContext, config: TempoConfig) -> AbstractAsyncContext
 MANIFEST = ProviderManifest(
     name="tempo",
     version="0.1.0",
-    sdk=">=1.2,<2",
+    sdk=">=1.4,<2",
     config_model=TempoConfig,
     methods=methods_of,
     capabilities=Capabilities(
@@ -41,6 +41,7 @@ MANIFEST = ProviderManifest(
         lookup=Lookup.INCLUDING_ABSENCE,
         cancel=Cancel.NOT_CLOSABLE,
         audit=True,
+        tags=True,
         # payd has no key: a person transfers what it says, and the watch sees it.
         refunds=RefundCapabilities(
             sends=Sends.INSTRUCTIONS,

@@ -48,6 +48,9 @@ Address = Annotated[
     str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$", to_lower=True, strip_whitespace=True)
 ]
 Token = Annotated[Address, AfterValidator(_is_token)]
+MasterId = Annotated[
+    str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{8}$", to_lower=True, strip_whitespace=True)
+]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9.]{1,11}$")]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$")]
 
@@ -60,6 +63,14 @@ class TempoConfig(ProviderConfig):
             "Account that receives the payments; payd does not need its key. An address of "
             "the chain itself is refused."
         )
+    )
+    master_id: MasterId | None = Field(
+        default=None,
+        description=(
+            "Id under which `receiver_address` is registered for virtual addresses (TIP-1022); "
+            "every payment then has an address of its own, which any wallet can pay without a "
+            "memo. `payd tempo register-master` makes one."
+        ),
     )
     network: Literal["mainnet", "testnet", "local"] | None = Field(
         default=None,

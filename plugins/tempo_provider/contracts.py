@@ -19,6 +19,8 @@ FACTORY: Final = "0x20fc000000000000000000000000000000000000"
 POLICIES: Final = "0x403c000000000000000000000000000000000000"
 #: The contract that keeps transfers blocked by a receive policy (TIP-1028) until claimed.
 GUARD: Final = "0xb10c000000000000000000000000000000000000"
+#: The registry of virtual addresses (TIP-1022).
+REGISTRY: Final = "0xfdc0000000000000000000000000000000000000"
 ZERO: Final = "0x" + "0" * 40
 #: Decimal places of every TIP-20 token.
 DECIMALS: Final = 6
@@ -58,6 +60,10 @@ BALANCE_OF: Final = View("balanceOf", "uint256", ("address",))
 TRANSFER_POLICY_ID: Final = View("transferPolicyId", "uint64")
 #: Since T2 a policy may differ for senders and recipients (TIP-1015).
 IS_AUTHORIZED_RECIPIENT: Final = View("isAuthorizedRecipient", "bool", ("uint64", "address"))
+
+
+#: Zero for an id that nobody has registered.
+GET_MASTER: Final = View("getMaster", "address", ("bytes4",))
 
 
 def _event(name: str, *inputs: tuple[str, str, bool]) -> ABIEvent:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from functools import cache, partial
+from itertools import chain
 from typing import Any
 
 import httpx
@@ -37,7 +38,13 @@ from payd.plugins import (
     Snapshot,
 )
 from tempo_provider.config import TempoConfig
-from tempo_provider.contracts import DECIMALS, TRANSFER_WITH_MEMO, topic_of, transfer_calldata
+from tempo_provider.contracts import (
+    DECIMALS,
+    TRANSFER,
+    TRANSFER_WITH_MEMO,
+    topic_of,
+    transfer_calldata,
+)
 from tempo_provider.cursor import Cursor, Point, cursor_of
 from tempo_provider.forks import log_fork
 from tempo_provider.memo import memo_of, reference_of
@@ -47,6 +54,7 @@ from tempo_provider.rpc import Endpoint, RpcError, Unreadable
 from tempo_provider.slices import read_point
 from tempo_provider.tokens import Tokens, read_balances
 from tempo_provider.transfers import UnreadableLog, amount_of, memo_in
+from tempo_provider.virtual import is_virtual, virtual_address
 from tempo_provider.watcher import Watcher
 from tempo_provider.witnesses import Witnesses
 
@@ -117,11 +125,18 @@ class TempoProvider:
         self._known_pairs: AbstractSet[tuple[str, str]] = frozenset()
 
     def prepare(self, operation: CreateOperation) -> Mapping[str, Any]:
-        """Compute the memo with the newest key, and the receiver."""
+        """Compute the memo with the newest key, and the receiver: our account, or an address of it.
+
+        The account is stored, too: the settings may have another one when `create` is called.
+        """
         key = self._context.secrets["tempo_memo_key"][0]
+        receiver = account = self._config.receiver_address
+        if self._config.master_id is not None and operation.tag is not None:
+            receiver = virtual_address(self._config.master_id, operation.tag)
         return {
             "memo": memo_of(operation.payment_id, key),
-            "receiver_address": self._config.receiver_address,
+            "receiver_address": receiver,
+            "account": account,
         }
 
     async def create(self, operation: CreateOperation) -> Created:
@@ -132,7 +147,8 @@ class TempoProvider:
         await self._tokens.require(terms.token_address)
         memo = str(operation.parameters["memo"])
         receiver = str(operation.parameters["receiver_address"])
-        await self._require_watched(receiver, terms.token_address)
+        account = str(operation.parameters.get("account", receiver))
+        await self._require_watched(account, terms.token_address)
         amount = terms.due_base_units
         action = CryptoTransfer(
             currency=terms.currency,
@@ -145,7 +161,8 @@ class TempoProvider:
             calldata=transfer_calldata(receiver, amount, memo),
             payment_uri=_payment_uri(terms.token_address, terms.chain_id, receiver, amount, memo),
         )
-        return Created(reference=memo, next_action=action)
+        aliases = (receiver,) if is_virtual(receiver) else ()
+        return Created(reference=memo, next_action=action, aliases=aliases)
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
         """Return the time that the watch has reached; the money itself is reported by receipts."""
@@ -204,13 +221,18 @@ class TempoProvider:
             why = "it is not an address: 0x and 40 hexadecimal digits"
         elif not _has_checksum(address):
             why = "the address is mistyped: its checksum (EIP-55) is wrong"
-        elif address.lower() == self._config.receiver_address:
+        elif self._is_ours(address.lower()):
             why = "it is our own account"
         else:
             why = why_not_a_receiver(address.lower())
         if why:
             raise InvalidRequest("destination", why)
         return address.lower()
+
+    def _is_ours(self, address: str) -> bool:
+        master_id = self._config.master_id
+        is_forwarded = is_virtual(address) and address[: len("0x00000000")] == master_id
+        return is_forwarded or address == self._config.receiver_address
 
     async def health(self) -> None:
         """Check that the remote side responds to our credentials."""
@@ -280,23 +302,28 @@ def _has_checksum(address: str) -> bool:
 async def read_sent(
     endpoint: Endpoint, ref: PaymentRef, cursor: Cursor, last: int
 ) -> tuple[Point, int]:
-    """Block `last`, and the sum with the payment's memo since the cursor. Raises RpcError."""
+    """Block `last`, and what arrived for the payment since the cursor. Raises RpcError.
+
+    That is what has its memo, and what its own address forwarded.
+    """
     point = await read_point(endpoint, last)
-    transfers = {
+    ours = [topic_of(account) for account in sorted(cursor.accounts)]
+    # No filter of memos: a person may have typed each letter in either case.
+    filters: list[Sequence[Any]] = [[[TRANSFER_WITH_MEMO], None, ours]]
+    if own := [topic_of(one) for one in ref.aliases if is_virtual(one)]:
+        filters.append([[TRANSFER], own, ours])
+    span = {
         "fromBlock": hex(cursor.point.number + 1),
         "toBlock": hex(last),
         "address": ref.asset,
-        "topics": [
-            [TRANSFER_WITH_MEMO],
-            None,
-            [topic_of(account) for account in sorted(cursor.accounts)],
-        ],
     }
-    logs = await endpoint.call("eth_getLogs", transfers)
-    # No filter of memos: a person may have typed each letter in either case.
+    with_memo, *forwarded = await endpoint.batch(
+        [("eth_getLogs", (span | {"topics": topics},)) for topics in filters]
+    )
     names = (ref.reference, str(ref.payment_id))
     try:
-        seen = sum(amount_of(log) for log in logs if reference_of(memo_in(log)) in names)
+        logs = [log for log in with_memo if reference_of(memo_in(log)) in names]
+        seen = sum(amount_of(log) for log in chain(logs, *forwarded))
     except (TypeError, UnreadableLog) as error:
         raise Unreadable(f"{endpoint.name}: {error}") from None
     if seen > UNITS_MAX:
@@ -317,7 +344,12 @@ def _standing(ref: PaymentRef, point: Point, seen: int) -> Snapshot:
 
 
 def _payment_uri(token: str, chain_id: int, receiver: str, amount: int, memo: str) -> str:
-    """Build an ERC-681 URI. A wallet that lacks the function refuses instead of losing the memo."""
+    """Build an ERC-681 URI, of a plain transfer where the address alone names the payment.
+
+    Elsewhere a wallet that lacks the function refuses, instead of losing the memo.
+    """
+    if is_virtual(receiver):
+        return f"ethereum:{token}@{chain_id}/transfer?address={receiver}&uint256={amount}"
     return (
         f"ethereum:{token}@{chain_id}/transferWithMemo"
         f"?address={receiver}&uint256={amount}&bytes32={memo}"

@@ -6,7 +6,7 @@ up, is held by the headers at its ends and of the blocks that have logs.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from tempo_provider.contracts import (
     topic_of,
 )
 from tempo_provider.cursor import Point, point_of
+from tempo_provider.hops import forwarded, join_hops
 from tempo_provider.rpc import Call, Endpoint, Unreadable
 from tempo_provider.transfers import (
     Blocked,
@@ -37,6 +38,9 @@ LINKED_MAX = 64
 _BLOOM_USEFUL_BITS = 1024
 
 Header = Mapping[str, Any]
+
+#: Most addresses in one filter.
+_ADDRESSES_MAX = 200
 
 #: Number of `log_filters`.
 _FILTERS = 3
@@ -127,7 +131,7 @@ async def _slice_of(
     headers = dict(zip(numbers, answers[_FILTERS:], strict=True))
     points = {number: _point(endpoint, one, number) for number, one in headers.items()}
     try:
-        transfers = read_transfers(_each_once([*incoming, *outgoing]))
+        transfers = await _read_transfers(endpoint, watched, [*incoming, *outgoing])
         blocked = read_blocked(guarded)
     except UnreadableLog as error:
         raise Unreadable(f"{endpoint.name}: {error}") from None
@@ -148,6 +152,41 @@ async def _slice_of(
         blocked=tuple(blocked),
         points={number: points[number] for number in touched},
     )
+
+
+async def _read_transfers(
+    endpoint: Endpoint, watched: Watched, logs: Sequence[Log]
+) -> list[Transfer]:
+    """Read transfers, those over virtual addresses with both hops. Raises UnreadableLog, RpcError.
+
+    The filters find the second hops only: the number of addresses does not matter. The first ones
+    are asked for by the addresses that have just received something.
+    """
+    transfers = read_transfers(_each_once(logs))
+    second = forwarded(transfers, watched.accounts)
+    if not second:
+        return transfers
+    first = await endpoint.batch([("eth_getLogs", (one,)) for one in _first_hops(second)])
+    more = [log for answer in first for log in _logs(endpoint, answer)]
+    joined = join_hops(read_transfers(_each_once([*logs, *more])), watched.accounts)
+    # Without the first hops of others, which nobody asked for.
+    return [one for one in joined if {one.sender, one.receiver} & watched.accounts]
+
+
+def _first_hops(second: Sequence[Transfer]) -> Iterator[dict[str, Any]]:
+    """Filters for the logs of the transfers to virtual addresses that these forward."""
+    for start in range(0, len(second), _ADDRESSES_MAX):
+        part = second[start : start + _ADDRESSES_MAX]
+        yield {
+            "fromBlock": hex(min(one.block for one in part)),
+            "toBlock": hex(max(one.block for one in part)),
+            "address": sorted({one.token for one in part}),
+            "topics": [
+                [TRANSFER, TRANSFER_WITH_MEMO],
+                None,
+                sorted({topic_of(one.sender) for one in part}),
+            ],
+        }
 
 
 def log_filters(watched: Watched, first: int, last: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The offered tokens on the chain: currency, decimals, whether paused, whether we may receive."""
+"""What must be right on the chain: the offered tokens, and the master of virtual addresses."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,12 +15,15 @@ from tempo_provider.contracts import (
     DECIMALS,
     DECIMALS_OF,
     FACTORY,
+    GET_MASTER,
     IS_AUTHORIZED_RECIPIENT,
     IS_TIP20,
     PAUSED,
     POLICIES,
+    REGISTRY,
     TRANSFER_POLICY_ID,
     UNREADABLE,
+    ZERO,
     View,
 )
 from tempo_provider.quantities import quantity
@@ -123,7 +126,7 @@ def _read(endpoint: Endpoint, view: View, answer: Any, token: str) -> Any:
     try:
         return view.read(answer)
     except UNREADABLE as error:
-        text = f"{endpoint.name}: cannot read {view.name} of token {token}: {error!r:.200}"
+        text = f"{endpoint.name}: cannot read {view.name} of {token}: {error!r:.200}"
         raise Unreadable(text) from None
 
 
@@ -145,8 +148,8 @@ class Tokens:
     async def check(self) -> None:
         """Check chain and tokens unless the last check is recent.
 
-        Raises Misconfigured for another chain, or for a token that is not what it should be, and
-        NotAttempted when no endpoint answers.
+        Raises Misconfigured for another chain, for a token that is not what it should be and for a
+        master id that is not our account's, and NotAttempted when no endpoint answers.
         """
         async with self._checking:
             if self._checked_at is not None and trio.current_time() < self._checked_at + FRESH_S:
@@ -154,6 +157,7 @@ class Tokens:
             try:
                 await self._check_chain()
                 await self._check_tokens()
+                await self._check_master()
             except RpcError as error:
                 raise NotAttempted(f"the chain cannot be read: {error}") from None
             self._checked_at = trio.current_time()
@@ -208,6 +212,24 @@ class Tokens:
                     )
         self._unusable = unusable
         self._metrics.set("tokens_unusable", len(unusable))
+
+    async def _check_master(self) -> None:
+        """Check that money to our virtual addresses is forwarded to our account."""
+        master_id, account = self._config.master_id, self._config.receiver_address
+        if master_id is None:
+            return
+        master = await self._witnesses.agree(partial(read_master, master_id=master_id))
+        if master == ZERO:
+            advice = "register it, as `payd tempo register-master` says, or unset it"
+            raise Misconfigured(f"`master_id` {master_id} is not registered: {advice}")
+        if master != account:
+            raise Misconfigured(f"`master_id` {master_id} is of {master}, not of {account}")
+
+
+async def read_master(endpoint: Endpoint, master_id: str) -> str:
+    """The account to which addresses under an id forward; ZERO without one. Raises RpcError."""
+    [answer] = await endpoint.attempt([GET_MASTER.call(REGISTRY, bytes.fromhex(master_id[2:]))])
+    return str(_read(endpoint, GET_MASTER, answer, REGISTRY)).lower()
 
 
 def what_is_wrong(standing: Standing, currency: str) -> str:

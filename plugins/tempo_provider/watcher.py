@@ -13,13 +13,14 @@ import attrs
 import trio
 
 from payd.plugins import Clock, Logger, Metrics, Observation, Outflow, Sink, WatchHalted
+from tempo_provider.books import books_of, held_of
 from tempo_provider.config import TempoConfig
 from tempo_provider.cursor import Cursor, Opening, Point, cursor_of
 from tempo_provider.ranges import RangeLength
 from tempo_provider.rpc import Endpoint, Paused, RangeTooLarge, RpcError
 from tempo_provider.slices import Slice, Watched, read_ahead, read_point, read_slice
 from tempo_provider.tokens import read_balances
-from tempo_provider.transfers import Blocked, Transfer, books_of, held_of
+from tempo_provider.transfers import Blocked, Transfer
 from tempo_provider.witnesses import Witnesses
 
 #: Maximum number of reports per transaction, except for a single block with more.

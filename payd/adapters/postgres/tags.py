@@ -5,8 +5,8 @@ from collections import deque
 from payd.adapters.postgres.database import Database
 from payd.domain.tag import tag_of
 
-#: Numbers in a block. A daemon that ends leaves the rest of its block unused. The sequence's maximum
-#: depends on it.
+#: Numbers in a block. A daemon that ends leaves the rest of its block unused. The sequence's
+#: maximum depends on it.
 _BLOCK = 64
 
 

@@ -135,14 +135,7 @@ def build_adapters(
         leases=leases,
         reconciliations=PostgresReconciliations(database),
         money_to_watch=money_to_watch,
-        checkpoints=Checkpoints(
-            chain=PostgresAuditChain(database),
-            leases=leases,
-            clock=clock,
-            key=lambda: audit_key((current or (lambda: config))()),
-            interval=timedelta(seconds=config.audit.checkpoint_interval_s),
-            on_signed=lambda signed: metrics.audit_checkpoint_at.set(signed.time.timestamp()),
-        ),
+        checkpoints=_build_checkpoints(config, metrics, database, leases, clock, current),
         sums=PostgresSums(database, outbox, inbox, receipts, money_to_watch),
         tags=PostgresTags(database),
         dead_letters=JetStreamDeadLetters(stream, config.nats.stream),
@@ -161,6 +154,24 @@ def _refused_in_production(clock: BusinessClock, config: Config) -> BusinessCloc
         what = "a test clock is refused in production: it would expire payments that can be paid"
         raise ConfigError([Problem(key="environment", where="payd dev --clock", what=what)])
     return clock
+
+
+def _build_checkpoints(
+    config: Config,
+    metrics: Metrics,
+    database: Database,
+    leases: PostgresLeases,
+    clock: BusinessClock,
+    current: Callable[[], Config] | None,
+) -> Checkpoints:
+    return Checkpoints(
+        chain=PostgresAuditChain(database),
+        leases=leases,
+        clock=clock,
+        key=lambda: audit_key((current or (lambda: config))()),
+        interval=timedelta(seconds=config.audit.checkpoint_interval_s),
+        on_signed=lambda signed: metrics.audit_checkpoint_at.set(signed.time.timestamp()),
+    )
 
 
 def build_tracer(config: Config) -> Tracer | None:

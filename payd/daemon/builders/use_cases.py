@@ -97,14 +97,9 @@ def build_use_cases(
         quote_ttl=timedelta(seconds=config.payments.quote_ttl_s),
         quote_keys=current.quote_keys,
     )
+    ids, tags = OrderedIds(), adapters.tags
     initiate = Initiate(
-        store=store,
-        query=query,
-        ask=ask,
-        clock=clock,
-        ids=OrderedIds(),
-        tags=adapters.tags,
-        crash=crash,
+        store=store, query=query, ask=ask, clock=clock, ids=ids, tags=tags, crash=crash
     )
     refunds = _build_refunds(config, adapters, providers, settle)
     links = PageLinks(public_url=config.http.public_url or "", keys=current.page_keys)

@@ -23,10 +23,12 @@ from tempo_provider.companion.scripted.events import (
     fee,
     forged,
     mint,
+    to_virtual,
     transfer,
 )
 from tempo_provider.companion.scripted.lies import drops
 from tempo_provider.companion.scripted.node import open_node, open_nodes
+from tempo_provider.virtual import virtual_address
 from trio.testing import MockClock
 
 from payd.plugins import ReceiptState
@@ -40,6 +42,64 @@ def chain() -> ScriptedChain:
 @pytest.fixture
 def sink() -> MemorySink:
     return MemorySink()
+
+
+# -- virtual addresses -------------------------------------------------------------------------
+
+
+async def test_money_to_virtual_addresses_is_read_once_with_its_sender_and_memo(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    one, other = (virtual_address("0x58e21090", tag) for tag in (1, 2))
+    foreign = virtual_address("0x01020304", 1)
+    chain.send(
+        to_virtual(USDC, PAYER, one, US, 149),
+        transfer(USDC, PAYER, US, 7, MEMO),
+        to_virtual(USDC, STRANGER, other, US, 149, MEMO),
+        to_virtual(USDC, PAYER, foreign, STRANGER, 1000),
+        to_virtual(USDC, US, one, US, 5),
+    )
+    chain.settle()
+    async with (
+        open_nodes(chain, 2) as nodes,
+        watching(nodes, sink, start_block=3) as watch,
+    ):
+        await sink.until(lambda: sorted(sink.amounts) == [7, 149, 149])
+        assert await balanced(watch, chain)
+    found = {observation.reference: observation for observation in sink.observations.values()}
+    assert found.keys() == {one, MEMO, other}
+    assert found[other].also == MEMO
+    assert [receipt.details["sender"] for receipt in sink.receipts] == [PAYER, PAYER, STRANGER]
+    assert sink.outflows == {}
+
+
+async def test_many_addresses_are_read_in_a_few_requests(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    addresses = [virtual_address("0x58e21090", tag) for tag in range(450)]
+    for address in addresses:
+        chain.send(to_virtual(USDC, PAYER, address, US, 1))
+        chain.mine()
+    chain.finalize()
+    async with open_node(chain) as node, watching([node], sink, start_block=3) as watch:
+        await sink.until(lambda: len(sink.amounts) == 450)
+        assert await balanced(watch, chain)
+    assert {one.reference for one in sink.observations.values()} == {*addresses}
+
+
+async def test_a_node_that_hides_who_paid_is_not_believed(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    address = virtual_address("0x58e21090", 1)
+    async with open_nodes(chain, 3) as nodes, watching(nodes, sink) as watch:
+        await sink.reaches(3)
+        nodes[0].lies(drops(lambda log: log["topics"][2].endswith(address[2:])))
+        chain.send(to_virtual(USDC, PAYER, address, US, 149, MEMO))
+        chain.settle()
+        await sink.until(lambda: sink.amounts == [149])
+        assert watch.figures.counts["rpc_failures_total"] > 0
+    [receipt] = sink.receipts
+    assert receipt.details["sender"] == PAYER
 
 
 # -- the beginning -----------------------------------------------------------------------------

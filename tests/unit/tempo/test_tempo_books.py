@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from eth_abi.abi import encode
+from tempo_provider.books import Books, books_of, held_of
 from tempo_provider.companion.scripted.chain import Json
 from tempo_provider.companion.scripted.events import (
     BURN,
@@ -24,8 +25,9 @@ from tempo_provider.companion.scripted.events import (
     to_virtual,
     transfer,
 )
+from tempo_provider.hops import join_hops
 from tempo_provider.memo import memo_of
-from tempo_provider.transfers import Books, books_of, held_of, read_blocked, read_transfers
+from tempo_provider.transfers import read_blocked, read_transfers
 from unit.tempo.vectors import (
     BLOCKED_BY_OX,
     MEMO,
@@ -38,7 +40,7 @@ from unit.tempo.vectors import (
     receipt_of,
 )
 
-from payd.plugins import TEXT_MAX, Observation, ReceiptState
+from payd.plugins import TEXT_MAX, Conflict, Observation, ReceiptState
 from payd.providers.validation import is_observations
 
 OURS = frozenset({US})
@@ -113,6 +115,43 @@ def test_money_without_a_memo_is_a_receipt_that_names_nothing(call: Call) -> Non
     [arrival] = books(call).arrivals
     assert arrival.reference == ""
     assert receipt_of(arrival).amount == 149
+
+
+# -- virtual addresses -------------------------------------------------------------------------
+
+OWN = "0x58e21090" + "fd" * 10 + "000000000007"
+
+
+def over_addresses(*calls: Call) -> Books:
+    """As `books`, with both hops of each transfer joined."""
+    transfers = join_hops(read_transfers(logs_of(*calls)), OURS)
+    return books_of(transfers, chain_id=CHAIN, accounts=OURS, times={1: BLOCK_TIME})
+
+
+def test_money_to_a_payments_own_address_names_the_payment_by_it() -> None:
+    [arrival] = over_addresses(to_virtual(USDC, PAYER, OWN, US, 149)).arrivals
+    details = receipt_of(arrival).details
+    assert (arrival.reference, arrival.also) == (OWN, "")
+    assert arrival.id.endswith(":1"), "the second hop"
+    assert (details["sender"], details["address"]) == (PAYER, OWN)
+
+
+def test_a_memo_at_a_payments_own_address_is_its_second_name() -> None:
+    memo = memo_of(UUID(int=7), "a key")
+    [arrival] = over_addresses(to_virtual(USDC, PAYER, OWN, US, 149, memo)).arrivals
+    assert (arrival.reference, arrival.also) == (OWN, memo)
+    assert receipt_of(arrival).details["memo"] == memo
+
+
+def test_what_we_send_to_our_own_address_is_neither_income_nor_outflow() -> None:
+    assert over_addresses(to_virtual(USDC, US, OWN, US, 149, MEMO)) == Books([], [], [])
+
+
+def test_what_we_send_to_an_address_of_another_master_is_an_outflow() -> None:
+    foreign = "0x01020304" + "fd" * 10 + "000000000007"
+    found = over_addresses(transfer(USDC, US, foreign, 149))
+    assert amounts(found) == ([], [149])
+    assert found.outflows[0].details["receiver"] == foreign
 
 
 def test_a_memo_with_a_mistake_is_credited_to_nobody_and_says_which_payment_was_meant() -> None:
@@ -220,10 +259,26 @@ def test_the_sender_and_the_memo_of_withheld_money_are_not_lost(name: str) -> No
     log = BLOCKED_BY_OX[name]
     [template] = [one for one in logs_of(blocked(USDC, PAYER, US, 1)) if one["address"] == GUARD]
     written = template | {"topics": log["topics"], "data": log["data"]}
-    [one] = held_of(read_blocked([written]), chain_id=CHAIN, times={1: BLOCK_TIME})
+    one, *_ = held_of(read_blocked([written]), chain_id=CHAIN, times={1: BLOCK_TIME})
     details = receipt_of(one).details
     assert (details["sender"], details["memo"]) == (log["originator"], log["memo"])
     assert details["guard_receipt"] == log["receipt"]
+
+
+def test_money_withheld_from_a_payments_own_address_is_the_payments_and_asks_for_a_person() -> None:
+    log = BLOCKED_BY_OX["mint to a virtual address, blocked by the token filter"]
+    [template] = [one for one in logs_of(blocked(USDC, PAYER, US, 1)) if one["address"] == GUARD]
+    written = template | {"topics": log["topics"], "data": log["data"]}
+
+    found = held_of(read_blocked([written]), chain_id=CHAIN, times={1: BLOCK_TIME})
+
+    held_money, conflict = found
+    assert is_observations(found)
+    assert {one.reference for one in found} == {log["recipient"]}
+    assert receipt_of(held_money).state is ReceiptState.HELD
+    assert receipt_of(held_money).details["address"] == log["recipient"]
+    assert isinstance(conflict.fact, Conflict)
+    assert held_money.id in conflict.fact.detail
 
 
 @pytest.mark.parametrize("size", [4095, 4096, 70_000])

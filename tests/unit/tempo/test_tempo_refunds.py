@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from tempo_provider.books import Books, books_of
 from tempo_provider.companion.scripted.events import GUARD, Call, blocked, burn, claim, transfer
 from tempo_provider.memo import memo_of, reference_of
 from tempo_provider.refund_memo import Named, refund_memo_of, refund_of
-from tempo_provider.transfers import Books, books_of, read_transfers
+from tempo_provider.transfers import read_transfers
 from unit.tempo.vectors import MEMO, PAYER, STRANGER, US, USDC, logs_of
 
 from payd.plugins import Conflict, RefundSnapshot, RefundState

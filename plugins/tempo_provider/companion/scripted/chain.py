@@ -122,6 +122,8 @@ class ScriptedChain:
         self.granted: dict[tuple[str, str], int] = {}
         #: (policy, account) → whether it may receive; any account that is not named may.
         self.may_receive: dict[tuple[int, str], bool] = {}
+        #: Master id → account, of virtual addresses.
+        self.masters: dict[str, str] = {}
         self._waiting: list[Transaction] = []
         self._sent = 0
         #: Changes with each reorganisation, so that the same content gets another hash.
@@ -178,6 +180,7 @@ class ScriptedChain:
         other = ScriptedChain(self.tokens, self.chain_id)
         other.blocks = list(self.blocks)
         other.finalized, other.granted = self.finalized, dict(self.granted)
+        other.masters = dict(self.masters)
         other._skipped_ms = self._skipped_ms
         other._sent, other._branch = self._sent, self._branch + 1000
         return other

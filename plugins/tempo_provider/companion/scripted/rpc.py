@@ -8,7 +8,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from tempo_provider.companion.scripted.chain import Block, Json, ScriptedChain
-from tempo_provider.companion.scripted.events import FACTORY, POLICIES
+from tempo_provider.companion.scripted.events import FACTORY, POLICIES, REGISTRY, ZERO
 
 #: reth's own limit.
 RANGE_MAX = 100_000
@@ -27,11 +27,12 @@ def _selector(signature: str) -> str:
     return "0x" + keccak(text=signature)[:4].hex()
 
 
-DECIMALS, CURRENCY, PAUSED, POLICY_ID, BALANCE_OF, IS_TIP20, MAY_RECEIVE = map(
+DECIMALS, CURRENCY, PAUSED, POLICY_ID, BALANCE_OF, IS_TIP20, MAY_RECEIVE, MASTER = map(
     _selector,
     (
         *("decimals()", "currency()", "paused()", "transferPolicyId()"),
         *("balanceOf(address)", "isTIP20(address)", "isAuthorizedRecipient(uint64,address)"),
+        "getMaster(bytes4)",
     ),
 )
 
@@ -149,6 +150,8 @@ class View:
         if to == POLICIES and selector == MAY_RECEIVE:
             asked = (int(data[10:74], 16), argument)
             return _returned("bool", self.chain.may_receive.get(asked, True))
+        if to == REGISTRY and selector == MASTER:
+            return _returned("address", self.chain.masters.get(f"0x{data[10:18]}", ZERO))
         token = self.chain.tokens.get(to)
         if token is None:
             return "0x"
