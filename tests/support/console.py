@@ -66,13 +66,13 @@ class Operator:
 
     def send(self, page: str, to: str = "", **values: str) -> httpx.Response:
         """Fill in the form of a page and send it."""
-        fields = {**hidden_fields(self.read(page)), **values}
+        fields = {**fields_of(self.read(page)), **values}
         return self.client.post(to or page.partition("?")[0], data=fields)
 
 
-def hidden_fields(page: str) -> dict[str, str]:
-    """The values that a page's forms send by themselves."""
-    found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', page)
+def fields_of(page: str) -> dict[str, str]:
+    """The values that stand in the forms of a page."""
+    found = re.findall(r'<input\b[^>]*\bname="([^"]*)"[^>]*\bvalue="([^"]*)"', page)
     return {name: unescape(value) for name, value in found}
 
 

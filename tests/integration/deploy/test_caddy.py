@@ -86,6 +86,12 @@ def test_payment_pages_come_through_with_their_headers(caddy: Caddy) -> None:
         ("GET", f"/pay/{TOKEN}/more"),
         ("GET", "/pay/assets/en.json"),
         ("GET", "/pay/../readyz"),
+        # Paths of the operator console, which has a port of its own.
+        ("GET", "/login"),
+        ("POST", "/login"),
+        ("GET", "/payments"),
+        ("GET", "/configuration"),
+        ("GET", "/assets/console.js"),
         ("GET", "/readyz"),
         ("GET", "/healthz"),
         ("GET", "/metrics"),

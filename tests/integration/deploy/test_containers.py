@@ -187,6 +187,8 @@ def test_from_outside_there_are_caddy_and_the_main_apps_door(composition: dict[s
     others = set(services) - {"caddy", "postgres", "payd"}
     assert others == {"nats", "valkey", "migrate", "create-stream"}
     assert all(not ports(services[name]) for name in others)
+    # The operator console stays off: its port would be the container's own.
+    assert not [name for name in services["payd"]["environment"] if "CONSOLE" in name]
 
 
 def test_services_share_only_the_networks_that_they_need(composition: dict[str, Any]) -> None:

@@ -1,0 +1,79 @@
+"""The overview's charts: every payment is counted once, and a bar is as high as its share."""
+
+from datetime import UTC, date, datetime, timedelta
+
+from payd_client import Backlog, DailySum, Money, Overview, Status, TrailState
+from payd_client.proto import payment_pb2 as pb
+
+from payd.transport.console.charts import HEIGHT, WIDTH, money_charts, payments_chart, shares
+
+TODAY = date(2026, 11, 30)
+
+
+def a_sum(day: date, status: Status, payments: int, units: int, currency: str = "USD") -> DailySum:
+    money = Money(currency_code=currency, minor_units=units)
+    return DailySum(day=day, method="card", status=status, payments=payments, amount=money)
+
+
+def an_overview(*sums: DailySum) -> Overview:
+    backlog = Backlog(events=0, oldest_event_age=timedelta(0), reports=0, unmatched_receipts=0)
+    trail = TrailState(
+        checkpoint=None,
+        checkpoint_time=None,
+        unsigned_rows=0,
+        unsigned_payments=0,
+        unchained_rows=0,
+    )
+    return Overview(
+        time=datetime(2026, 11, 30, 12, tzinfo=UTC),
+        sums=sums,
+        attention=(),
+        checks=(),
+        loops=(),
+        backlog=backlog,
+        trail=trail,
+        message=pb.Overview(),
+    )
+
+
+SUMS = (
+    a_sum(TODAY, Status.COMPLETED, 3, 300_00),
+    a_sum(TODAY, Status.PENDING, 1, 100_00),
+    a_sum(TODAY - timedelta(days=2), Status.EXPIRED, 2, 200_00),
+    a_sum(TODAY - timedelta(days=2), Status.COMPLETED, 1, 5_000, "JPY"),
+)
+
+
+def test_bars_stand_on_one_another_and_the_highest_day_fills_the_picture() -> None:
+    chart = payments_chart(an_overview(*SUMS), 7)
+    today = [bar for bar in chart.bars if bar.x == max(one.x for one in chart.bars)]
+    assert [(bar.kind, bar.y, bar.height) for bar in today] == [
+        ("paid", HEIGHT / 4, HEIGHT * 3 / 4),
+        ("open", 0, HEIGHT / 4),
+    ]
+    assert all(bar.x >= 0 and bar.x + bar.width <= WIDTH for bar in chart.bars)
+    assert chart.summary == "7 payments in 7 days"
+    assert len(chart.rows) == 7
+    assert chart.rows[0] == ("2026-11-30", "3", "1", "0")
+    assert chart.rows[2] == ("2026-11-28", "1", "0", "2")
+
+
+def test_each_currency_has_a_picture_of_what_was_completed() -> None:
+    yen, dollars = money_charts(an_overview(*SUMS), 7)
+    assert (yen.highest, dollars.highest) == ("5000 JPY", "300.00 USD")
+    assert [bar.label for bar in dollars.bars] == ["2026-11-30 · paid: 300.00 USD"]
+
+
+def test_shares_add_up_by_name_the_most_payments_first() -> None:
+    first, *rest = shares(SUMS, lambda one: one.status.value)
+    assert (first.name, first.payments, first.percent) == ("COMPLETED", 4, 100)
+    assert first.amounts == ("5000 JPY", "300.00 USD")
+    assert [one.percent for one in rest] == [50, 25]
+
+
+def test_a_site_without_payments_has_an_empty_picture() -> None:
+    overview = an_overview()
+    chart = payments_chart(overview, 30)
+    assert (chart.bars, chart.summary, chart.highest) == ((), "0 payments in 30 days", "0")
+    assert money_charts(overview, 30) == []
+    assert shares((), lambda one: one.method) == []
