@@ -56,6 +56,8 @@ CREATE TABLE payments (
     late boolean NOT NULL,
     looks integer NOT NULL,
     next_look_time timestamptz,
+    -- When a caller last had payd ask the provider, by SyncPayment.
+    sync_time timestamptz,
     -- Values that the provider's `prepare` added before the first create request.
     parameters jsonb NOT NULL DEFAULT '{}',
     -- Sums of its receipts by state and time, and the version to which they belong; null without.

@@ -382,7 +382,7 @@ class PaymentClient(ExportCalls, OperatorCalls):
     async def sync(
         self, payment_id: UUID | str, *, caller: Caller | None = None, deadline_s: float = 0.0
     ) -> Payment:
-        """Let payd ask the provider about a payment now; each daemon does so once in 5 seconds."""
+        """Let payd ask the provider about a payment now, at most once in 5 seconds."""
         request = pb.SyncPaymentRequest(payment_id=str(payment_id))
         return payment_of((await self._call("SyncPayment", request, caller, deadline_s)).payment)
 

@@ -1,7 +1,7 @@
 """Ports for stored payments, receipts and reconciliations."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -98,6 +98,12 @@ class PaymentStore(Protocol):
         """Claim open payments whose status check is due, each for one daemon.
 
         The claim ends after `lease_s` seconds. Increases `checks` of each payment.
+        """
+
+    async def claim_sync(self, payment_id: UUID, now: datetime, rest: timedelta) -> bool:
+        """Claim to ask the provider about a payment because a caller wants it.
+
+        Of all daemons' claims within `rest` the first one gets it.
         """
 
     async def schedule_status_check(self, payment: Payment, time: datetime) -> None:

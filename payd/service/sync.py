@@ -1,11 +1,12 @@
 """SyncPayment: ask the provider about a payment now, by the steps that recovery takes.
 
 Repeated calls must not become a flood of requests to the provider: a payment is asked about at most
-once in a few seconds, by each daemon. Several daemons may ask at once, as recovery and a call may:
-each answer is settled as evidence, and the same answer twice changes nothing.
+once in a few seconds, whatever the number of daemons. The time stands on the payment's row, outside
+its versions. Recovery may ask at the same time: each answer is settled as evidence, and the same
+answer twice changes nothing.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import attrs
@@ -29,8 +30,6 @@ class SyncPayment:
 
     recover: Recover
     recover_refunds: RecoverRefunds
-    #: When a payment was last asked about; those of the last few seconds.
-    _asked: dict[UUID, datetime] = attrs.field(factory=dict, init=False)
 
     async def sync(self, payment_id: UUID, origin: Origin) -> Payment:
         """Return the payment with what the provider says now, also about its open refunds.
@@ -40,7 +39,8 @@ class SyncPayment:
         """
         payment = await self.recover.settle.newest(payment_id)
         enabled_provider(self.recover.providers, payment)
-        if not self._may_ask(payment_id):
+        now = self.recover.clock.now()
+        if not await self.recover.store.claim_sync(payment_id, now, SYNC_REST):
             return payment
         payment = await self._look(payment, origin)
         for refund in payment.refunds:
@@ -57,13 +57,3 @@ class SyncPayment:
         provider = enabled_provider(self.recover.providers, payment)
         answer = await provider.fetch(payment_ref(payment))
         return await self.recover.status_check.apply(payment, provider, answer, origin)
-
-    def _may_ask(self, payment_id: UUID) -> bool:
-        now = self.recover.clock.now()
-        for known, time in [*self._asked.items()]:
-            if now - time >= SYNC_REST:
-                del self._asked[known]
-        if payment_id in self._asked:
-            return False
-        self._asked[payment_id] = now
-        return True

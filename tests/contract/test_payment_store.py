@@ -478,6 +478,30 @@ async def test_a_status_check_whose_claimer_died_is_due_again_when_the_lease_end
     assert again.checks == 2
 
 
+async def test_of_many_claims_to_ask_about_a_payment_one_gets_it_until_the_rest_is_over(
+    stores: Stores,
+) -> None:
+    payment, other = await stores.add(next_check_time=NOW), await stores.add()
+    rest, got = timedelta(seconds=5), list[bool]()
+
+    async def claim() -> None:
+        got.append(await stores.payments.claim_sync(payment.id, NOW, rest))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(claim)
+
+    assert sorted(got) == [False] * 9 + [True]
+    assert await stores.payments.claim_sync(other.id, NOW, rest)
+    assert not await stores.payments.claim_sync(uuid4(), NOW, rest)
+    assert not await stores.payments.claim_sync(payment.id, NOW + timedelta(seconds=4), rest)
+    assert await stores.payments.claim_sync(payment.id, NOW + rest, rest)
+    # A clock that is behind by hours is not held up by one that was ahead.
+    assert await stores.payments.claim_sync(payment.id, NOW - HOUR, rest)
+    # It is no change of the payment.
+    assert await stores.newest(payment) == payment
+
+
 async def test_the_next_status_check_is_put_where_it_was_scheduled(stores: Stores) -> None:
     payment = await stores.add(next_check_time=NOW)
 

@@ -1045,6 +1045,20 @@ UPDATE payments
 SET next_look_time = :time::timestamptz
 WHERE id = :payment_id::uuid AND version = :version::integer AND next_look_time IS NOT NULL;
 
+-- claim_sync --
+-- Of all daemons one gets the claim. A time that is far ahead comes from a clock that was wrong,
+-- and holds nobody up.
+UPDATE payments
+SET sync_time = :now::timestamptz
+WHERE
+    id = :payment_id::uuid
+    AND (
+        sync_time IS NULL
+        OR sync_time <= :now::timestamptz - :rest::interval
+        OR sync_time > :now::timestamptz + :rest::interval
+    )
+RETURNING id;
+
 -- open_attention --
 -- For each reason: how many payments have it open, and the age of the oldest. `attention` decides,
 -- as when a payment is read, except for reasons that the previous version cannot read.

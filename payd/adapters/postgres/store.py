@@ -253,6 +253,10 @@ class PostgresStore:
         )
         return await self.get_all([row["id"] for row in rows])
 
+    async def claim_sync(self, payment_id: UUID, now: datetime, rest: timedelta) -> bool:
+        rows = await self._database.fetch("claim_sync", payment_id=payment_id, now=now, rest=rest)
+        return bool(rows)
+
     async def schedule_status_check(self, payment: Payment, time: datetime) -> None:
         await self._database.fetch(
             "schedule_status_check", payment_id=payment.id, version=payment.version, time=time

@@ -60,6 +60,7 @@ class MemoryStore:
         self._environment = environment
         self._changed = Bell()
         self._payments: dict[UUID, Payment] = {}
+        self._sync_times: dict[UUID, datetime] = {}
         self._ids_by_key: dict[str, UUID] = {}
         self._customers: dict[str, Customer] = {}
         #: What was last read of a payment, with what it was made of.
@@ -174,6 +175,13 @@ class MemoryStore:
                 payment, checks=payment.checks + 1, next_check_time=lease_end
             )
         return [self._read(payment.id) for payment in claimed]
+
+    async def claim_sync(self, payment_id: UUID, now: datetime, rest: timedelta) -> bool:
+        last = self._sync_times.get(payment_id)
+        if payment_id not in self._payments or (last is not None and abs(now - last) < rest):
+            return False
+        self._sync_times[payment_id] = now
+        return True
 
     async def schedule_status_check(self, payment: Payment, time: datetime) -> None:
         current = self._payments.get(payment.id)

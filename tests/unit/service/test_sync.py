@@ -1,10 +1,10 @@
 """SyncPayment: the provider is asked now, but not more often than once in a few seconds."""
 
-from datetime import timedelta
 from uuid import UUID
 
+import attrs
 import pytest
-from unit.service.fakes import OUTCOME_UNKNOWN, UNANSWERED
+from unit.service.fakes import UNANSWERED
 from unit.service.world import World
 
 from payd.domain.errors import PaymentNotFound, ProviderUnavailable
@@ -43,6 +43,18 @@ async def test_a_second_call_at_once_asks_nothing(world: World) -> None:
     assert world.provider.calls == ["fetch"]
     world.clock.move(seconds=5)
     assert (await sync(world, payment)).status is Status.COMPLETED
+
+
+async def test_another_daemon_asks_nothing_either(world: World) -> None:
+    payment = await world.initiate()
+    world.provider.calls.clear()
+    another = attrs.evolve(world.syncs)
+    await sync(world, payment)
+    await another.sync(payment.id, OPERATOR)
+    assert world.provider.calls == ["fetch"]
+    world.clock.move(seconds=5)
+    await another.sync(payment.id, OPERATOR)
+    assert world.provider.calls == ["fetch", "fetch"]
 
 
 async def test_another_payment_is_asked_about_at_once(world: World) -> None:
@@ -114,12 +126,3 @@ async def test_a_provider_that_this_daemon_does_not_run_is_named(world: World) -
     world.providers.disabled = True
     with pytest.raises(ProviderUnavailable, match="'mock' is not enabled on this daemon"):
         await sync(world, payment)
-
-
-async def test_it_remembers_only_the_last_seconds(world: World) -> None:
-    world.provider.replies["create"].append(OUTCOME_UNKNOWN)
-    for number in range(5):
-        payment = await world.initiate(idempotency_key=f"key-{number}")
-        await sync(world, payment)
-        world.clock.time += timedelta(seconds=2)
-    assert len(world.syncs._asked) <= 3
