@@ -33,11 +33,11 @@ from payd.domain.evidence import (
     RefundSettled,
     Snapshot,
 )
-from payd.domain.facts import UNPAYABLE, learn, learn_end
+from payd.domain.facts import ENDED, learn, learn_end
 from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Payment, Status, flag
 from payd.domain.published import NamedEvent
-from payd.domain.refund import RefundStatus
+from payd.domain.refund import Refund, RefundStatus
 from payd.domain.refunds import schedule_refunds, stop_unsent
 
 
@@ -280,7 +280,7 @@ def _from_canceling(after: Payment, evidence: Evidence, now: datetime) -> Paymen
             return _close(after, Status.CANCELED, now)
         case Absent() if after.provider_reference is None and now >= after.expire_time:
             return _close(after, Status.CANCELED, now)
-    if after.provider_status in UNPAYABLE:
+    if after.provider_status in ENDED:
         return _close(after, Status.CANCELED, now)
     return after
 
@@ -418,20 +418,21 @@ def _events(before: Payment, after: Payment) -> tuple[Event, ...]:
 
 
 def _events_of_refunds(before: Payment, after: Payment) -> Iterator[Event]:
-    known = {refund.id: refund.status for refund in before.refunds}
+    known = {refund.id: _end_of(refund) for refund in before.refunds}
     for refund in after.refunds:
-        kind = _REFUND_ENDS.get(refund.status)
-        if kind is not None and known.get(refund.id) is not refund.status:
+        kind = _end_of(refund)
+        if kind is not None and kind is not known.get(refund.id):
             reason = refund.failure.code if refund.failure else ""
             yield Event(
                 type=kind, previous_status=before.status, reason=reason, refund_id=refund.id
             )
 
 
-_REFUND_ENDS = {
-    RefundStatus.SUCCEEDED: EventType.REFUNDED,
-    RefundStatus.FAILED: EventType.REFUND_FAILED,
-}
+def _end_of(refund: Refund) -> EventType | None:
+    """The event of a refund that ended; None also for one that a person took back."""
+    if refund.status is RefundStatus.SUCCEEDED:
+        return EventType.REFUNDED
+    return EventType.REFUND_FAILED if refund.has_failed else None
 
 
 def _events_of_disputes(before: Payment, after: Payment) -> Iterator[Event]:

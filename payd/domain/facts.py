@@ -52,6 +52,9 @@ STUCK_AFTER = timedelta(hours=1)
 #: Statuses of an object that can no longer be paid.
 UNPAYABLE = (ProviderStatus.CANCELED, ProviderStatus.EXPIRED, ProviderStatus.DECLINED)
 
+#: Statuses of an object with which nothing more happens: it was paid, or can no longer be.
+ENDED = (*UNPAYABLE, ProviderStatus.PAID)
+
 #: What is about a refund or a dispute.
 _MoneyBack = (
     RefundRequested
@@ -62,6 +65,9 @@ _MoneyBack = (
     | RefundSnapshot
     | Dispute
 )
+
+#: Begins the fact that an object of another amount was paid.
+BROUGHT = "brought "
 
 _STATUS_RANK = {status: rank for rank, status in enumerate(ProviderStatus)}
 
@@ -180,8 +186,7 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot, now: datetime) -> Paym
     if named not in (None, known) and (known is not None or _is_harmless(snapshot)):
         return _learn_of_another(payment, snapshot, now)
     if not payment.is_asset(snapshot.asset) or snapshot.due not in (None, payment.due):
-        asks = snapshot.asset if snapshot.due is None else f"{snapshot.due} {snapshot.asset}"
-        return flag(payment, Attention.AMOUNT_MISMATCH, f"asks for {asks}", now)
+        return _learn_of_another_amount(payment, snapshot, now)
     if named is not None:
         # A report may overtake the answer to `create`, or that answer was lost.
         payment = _adopt(payment, Created(reference=named, next_action=None), now)
@@ -201,11 +206,26 @@ def _learn_snapshot(payment: Payment, snapshot: Snapshot, now: datetime) -> Paym
     return _as_newest(after, snapshot) if _is_newer(payment, snapshot) else after
 
 
-def learn_end(payment: Payment, snapshot: Snapshot) -> Payment:
-    """Learn that the payment's object ended unpaid, whatever amount it asked for."""
-    if not _is_harmless(snapshot) or not _is_newer(payment, snapshot):
+def _learn_of_another_amount(payment: Payment, snapshot: Snapshot, now: datetime) -> Payment:
+    """Leave it to a person: neither what the object asks for nor what it brought counts."""
+    asks = snapshot.asset if snapshot.due is None else f"{snapshot.due} {snapshot.asset}"
+    payment = flag(payment, Attention.AMOUNT_MISMATCH, f"asks for {asks}", now)
+    if snapshot.confirmed == 0:
         return payment
-    return _as_newest(payment, snapshot)
+    brought = f"{BROUGHT}{snapshot.confirmed} {snapshot.asset}"
+    return flag(payment, Attention.AMOUNT_MISMATCH, brought, now)
+
+
+def learn_end(payment: Payment, snapshot: Snapshot) -> Payment:
+    """Learn that the payment's object has ended, whatever amount it asked for or brought.
+
+    Its money is left out: what counts is known already.
+    """
+    if snapshot.status not in ENDED or not _is_newer(payment, snapshot):
+        return payment
+    return attrs.evolve(
+        payment, provider_status=snapshot.status, provider_status_time=snapshot.as_of
+    )
 
 
 def _as_newest(payment: Payment, snapshot: Snapshot) -> Payment:
@@ -285,7 +305,8 @@ def _replaces(new: Receipt, old: Receipt) -> bool:
 
 
 def _learn_silence(payment: Payment, now: datetime) -> Payment:
-    if payment.status is Status.CREATING and now >= payment.expire_time:
+    is_unborn = payment.status is Status.CANCELING and payment.provider_reference is None
+    if (payment.status is Status.CREATING or is_unborn) and now >= payment.expire_time:
         return flag(payment, Attention.OUTCOME_UNKNOWN, "create", now)
     if payment.status.is_open and now >= payment.expire_time + STUCK_AFTER:
         return flag(payment, Attention.STUCK, "open after its expiry", now)

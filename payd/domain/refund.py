@@ -165,6 +165,15 @@ class Refund:
         """Whether a person took it back. A refund that the provider canceled has a failure."""
         return self.status is RefundStatus.CANCELED and self.failure is None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the customer did not get it, other than by the word of a person who took it back.
+
+        A refund that the provider canceled has failed for the main app.
+        """
+        is_canceled = self.status is RefundStatus.CANCELED and not self.is_withdrawn
+        return self.status is RefundStatus.FAILED or is_canceled
+
 
 @attrs.frozen(kw_only=True)
 class RefundTerms:

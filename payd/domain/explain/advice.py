@@ -142,10 +142,7 @@ def _end(case: Case) -> Iterator[Advice]:
                     f" {when(payment.expire_time)}."
                 )
             if may_cancel and not payment.attention & _NOT_TO_CANCEL:
-                yield Advice(
-                    text="If it is not wanted any more, cancel it.",
-                    command=f"payd cancel {payment.id}",
-                )
+                yield Advice(text=_why_cancel(payment), command=f"payd cancel {payment.id}")
         case Status.PROCESSING if _may_pay_the_rest(case):
             missing = money(payment, payment.due - payment.confirmed)
             yield Advice(
@@ -177,6 +174,15 @@ def _end(case: Case) -> Iterator[Advice]:
                 text=f"If the customer still wants to pay {due}, such as by another card, the main"
                 f" app has to create a new payment."
             )
+
+
+def _why_cancel(payment: Payment) -> str:
+    if payment.asking is Asking.UNKNOWN and payment.provider_reference is None:
+        return (
+            "If it is not wanted any more, or the customer is to pay by a new payment, cancel it"
+            " first, so that nothing is paid twice."
+        )
+    return "If it is not wanted any more, cancel it."
 
 
 def _may_pay_the_rest(case: Case) -> bool:

@@ -133,7 +133,11 @@ def _cancel_asked(move: Move) -> Said:
 
 def _canceled(move: Move) -> Said:
     after, provider = move.after, move.provider
-    if after.provider_status in UNPAYABLE:
+    if after.provider_status is ProviderStatus.PAID:
+        why = (
+            f"At {provider} it is PAID with another amount than is due: no more can be paid there."
+        )
+    elif after.provider_status in UNPAYABLE:
         why = f"At {provider} it is {after.provider_status.value} and can no longer be paid."
     elif after.asking is Asking.NOT_ATTEMPTED:
         why = f"The request never reached {provider}: nothing that can be paid exists."

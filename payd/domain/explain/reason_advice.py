@@ -12,7 +12,7 @@ from payd.domain.explain.case import NOTE, Case
 from payd.domain.explain.facts_changed import WHERE_ERRORS_ARE
 from payd.domain.explain.main_app import main_app_knows
 from payd.domain.explain.money_back import code_of, first_amount
-from payd.domain.explain.reasons import open_reason
+from payd.domain.explain.reasons import open_reason, was_paid_wrongly
 from payd.domain.explain.reported import contradictions
 from payd.domain.explain.words import in_asset, listing, money, sentence, when
 from payd.domain.explanation import Advice
@@ -59,11 +59,12 @@ def _outcome_unknown(case: Case) -> Iterator[Advice]:
             f" {provider} send its report again: payd cannot look it up, and counts the money when"
             f" that report comes. If {provider} cannot, refund it in its dashboard."
         )
-    ends = f", and expires when {provider} says so" if case.around.can_look_up else ""
+    end = "is canceled" if payment.status is Status.CANCELING else "expires"
+    ends = f", and {end} when {provider} says so" if case.around.can_look_up else ""
     closed = "" if case.around.can_look_up else ", or you have closed it there"
     yield Advice(
         text=f"If it is not there{closed}, no money can come, and payd needs nothing: the payment"
-        f" stays CREATING{ends}. To take it off the list:",
+        f" stays {payment.status.value}{ends}. To take it off the list:",
         command=f"payd attention resolve {payment.id} OUTCOME_UNKNOWN {NOTE}",
     )
 
@@ -151,16 +152,19 @@ def _why_too_late(case: Case) -> str:
 def _mismatch(case: Case) -> Iterator[Advice]:
     payment, provider = case.payment, case.provider
     reference = payment.provider_reference or "the object"
+    is_paid = was_paid_wrongly(payment)
     if payment.status in (Status.CREATING, Status.PENDING) and payment.received == 0:
+        in_time = "" if is_paid else " before the customer pays the wrong amount"
         yield Advice(
-            text=f"Cancel it before the customer pays the wrong amount: payd then closes"
-            f" {reference} at {provider}, and the payment becomes CANCELED. The main app has to"
-            f" create a new payment.",
+            text=f"Cancel it{in_time}: payd then closes {reference} at {provider}, and the payment"
+            f" becomes CANCELED. The main app has to create a new payment.",
             command=f"payd cancel {payment.id}",
         )
+    refund = f"efund it in the dashboard of {provider}: payd does not count that money"
     yield Advice(
-        text=f"If the customer has paid {reference}, refund it in the dashboard of {provider}: payd"
-        f" does not count that money."
+        text=f"The customer has paid {reference}. R{refund}, and cannot send it back."
+        if is_paid
+        else f"If the customer has paid {reference}, r{refund}."
     )
 
 

@@ -7,6 +7,7 @@ from payd.domain.attention import MORE, Attention, AttentionRecord
 from payd.domain.explain.money_back import code_of, taken_back
 from payd.domain.explain.said import Move, Said
 from payd.domain.explain.words import fact, in_asset, listing, money, of_due
+from payd.domain.facts import BROUGHT
 from payd.domain.payment import Payment
 from payd.domain.refund import RefundStatus
 from payd.domain.refund_reports import SAME_REFUND, SETTLED
@@ -78,6 +79,16 @@ def _fact(payment: Payment, text: str) -> str:
 def open_reason(payment: Payment, record: AttentionRecord) -> str:
     """What an open reason says, with all of its facts."""
     return BEGINS[record.reason](payment, _shown(payment, record.facts))
+
+
+def was_paid_wrongly(payment: Payment) -> bool:
+    """Whether the payment's object brought another amount than is due, which does not count."""
+    return any(
+        fact.startswith(BROUGHT)
+        for record in payment.attention_records
+        if record.reason is Attention.AMOUNT_MISMATCH
+        for fact in record.facts
+    )
 
 
 def _outcome_unknown(payment: Payment, facts: str) -> str:

@@ -100,7 +100,7 @@ def _again(case: Case, refund: Refund) -> Advice:
     """The customer did not get it, and no reason for attention says so."""
     payment = case.payment
     amount = money(payment, refund.amount)
-    if refund.is_withdrawn or refund.status is RefundStatus.CANCELED:
+    if refund.is_withdrawn:
         knows = "payd sends the main app no event about it; GetRefund shows the refund as CANCELED."
     else:
         knows = main_app_knows(case.history, EventType.REFUND_FAILED, about=str(refund.id))

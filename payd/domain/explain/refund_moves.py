@@ -104,8 +104,7 @@ def _withdrawn_or_canceled(move: RefundMove) -> Said:
         )
     return Said(
         f"{move.name} of {move.amount} was canceled: {_failure(move.after)}.",
-        f"{move.payment.provider} reports it so. The customer did not get the money. payd sends the"
-        f" main app no event for a refund that is canceled.",
+        f"{move.payment.provider} reports it so. The customer did not get the money.",
     )
 
 

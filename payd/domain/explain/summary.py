@@ -9,6 +9,7 @@ from payd.domain.explain.attempts import attempts
 from payd.domain.explain.money_back import first_amount, lost, not_refunded, why_not_refunded
 from payd.domain.explain.moves import money_on_its_way
 from payd.domain.explain.past import came_after_close, undone, was_canceling
+from payd.domain.explain.reasons import was_paid_wrongly
 from payd.domain.explain.reported import reported
 from payd.domain.explain.words import in_asset, listing, money, of_due, sentence, when
 from payd.domain.history import Circumstances, History
@@ -180,7 +181,7 @@ def _at_close(payment: Payment) -> str:
 def _with_money(history: History) -> str:
     payment = history.payment
     if payment.received == 0:
-        return " without money"
+        return " without money that counts" if was_paid_wrongly(payment) else " without money"
     if time := came_after_close(history):
         if payment.confirmed < payment.received:
             seen = money(payment, payment.received - payment.confirmed)

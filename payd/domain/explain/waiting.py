@@ -129,7 +129,7 @@ def _open(payment: Payment, around: Circumstances) -> WaitingFor:
         case Status.CREATING:
             return _creating(payment, around)
         case Status.CANCELING:
-            return _canceling(payment)
+            return _canceling(payment, around)
     is_moving = payment.provider_status is ProviderStatus.PROCESSING
     if is_moving or payment.received > payment.confirmed:
         what = f"{payment.provider} has to report how this ends: {money_on_its_way(payment)}."
@@ -155,11 +155,7 @@ def _creating(payment: Payment, around: Circumstances) -> WaitingFor:
             actor=Actor.PAYD,
         )
     if cannot_find_out(payment, around):
-        return WaitingFor(
-            what=f"{provider} has to report the payment, if it has it: payd cannot look it up"
-            " there.",
-            actor=Actor.PROVIDER,
-        )
+        return _only_reported(payment)
     return WaitingFor(
         what=f"payd has to find out whether {provider} has the payment: it looks for the operation"
         f" payd:{payment.id}:create:v1 there{_in_vain(payment)}.{_if_never_known(payment, around)}",
@@ -181,7 +177,21 @@ def _in_vain(payment: Payment) -> str:
     return f"; {status_checks(payment.checks)} brought nothing"
 
 
-def _canceling(payment: Payment) -> WaitingFor:
+def _only_reported(payment: Payment) -> WaitingFor:
+    provider = payment.provider
+    what = f"{provider} has to report the payment, if it has it: payd cannot look it up there."
+    for record in payment.attention_records:
+        if record.reason is Attention.OUTCOME_UNKNOWN and record.resolved_time is not None:
+            what = (
+                f"{what} {record.resolved_by} has looked at {when(record.resolved_time)}, so there"
+                f" is nothing to do; the payment stays {payment.status.value}."
+            )
+    return WaitingFor(what=what, actor=Actor.PROVIDER)
+
+
+def _canceling(payment: Payment, around: Circumstances) -> WaitingFor:
+    if cannot_find_out(payment, around):
+        return _only_reported(payment)
     if payment.provider_reference is None:
         return WaitingFor(
             what=f"payd has to find out whether {payment.provider} has the payment before it can"

@@ -109,6 +109,11 @@ def _asked_in(payment: Payment, found: "re.Match[str]") -> str:
     return f"{_object(payment)} asks for {found[1]}"
 
 
+def _brought(payment: Payment, found: "re.Match[str]") -> str:
+    amount, asset = found.groups()
+    return f"{_object(payment)} brought {in_asset(payment, asset, int(amount))}"
+
+
 def _counts_as(payment: Payment, found: "re.Match[str]") -> str:
     return f"{_object(payment)} counts as paid with {money(payment, int(found[1]))}"
 
@@ -136,6 +141,7 @@ _FACTS: tuple[tuple[str, _Written], ...] = (
     (r"paid with (\d+)", _counts_as),
     (r"asks for (\d+) (\S+)", _asked),
     (r"asks for (\S+)", _asked_in),
+    (r"brought (\d+) (\S+)", _brought),
     (r"open after its expiry", _overdue),
     (r"refund (\S+)", _refund),
     (r"paid (\d+) times", _amounts("it was paid {0} times")),

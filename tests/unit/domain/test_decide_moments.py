@@ -65,6 +65,7 @@ def test_a_payment_that_was_never_sent_fails_after_ten_minutes() -> None:
     ("payment", "minutes", "reason"),
     [
         (a_payment(), EXPIRES, Attention.OUTCOME_UNKNOWN),
+        (UNBORN, EXPIRES, Attention.OUTCOME_UNKNOWN),
         (PENDING, EXPIRES + 60, Attention.STUCK),
     ],
 )

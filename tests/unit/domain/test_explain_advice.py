@@ -24,7 +24,7 @@ from payd.domain.actors import provider_actor
 from payd.domain.attention import Attention, AttentionRecord
 from payd.domain.decide import EventType, Rules
 from payd.domain.dispute import DisputeStatus
-from payd.domain.evidence import Conflict, ReceiptState, Unanswered
+from payd.domain.evidence import Conflict, ProviderStatus, ReceiptState, Unanswered
 from payd.domain.explain import explain
 from payd.domain.explain.main_app import main_app_knows
 from payd.domain.explain.money_back import first_amount, taken_back
@@ -89,7 +89,10 @@ def test_an_object_that_payd_can_find_is_found_by_a_sync() -> None:
         f"If it is there, payd takes it over when it asks: payd payments sync {unanswered.id}"
         in text
     )
-    assert "expires when mock says so" in text
+    assert "stays CREATING, and expires when mock says so" in text
+    unborn = a_payment(Status.CANCELING, asking=Asking.UNKNOWN, provider_reference=None)
+    text = advised(explained(after(unborn, Unanswered(), minutes=31), Circumstances(now=at(32))))
+    assert "stays CANCELING, and is canceled when mock says so" in text
 
 
 def test_the_rest_of_the_money_completes_a_payment_only_while_it_may() -> None:
@@ -101,6 +104,29 @@ def test_the_rest_of_the_money_completes_a_payment_only_while_it_may() -> None:
     assert end in rest(Status.EXPIRED)
     for text in (rest(Status.CANCELED), rest(Status.EXPIRED, snapshot_received=DUE - 1)):
         assert "When it is final, the payment stays" in text
+
+
+def test_an_outcome_that_only_a_report_can_tell_waits_for_the_provider() -> None:
+    around = Circumstances(now=at(31), can_look_up=False)
+    only = "mock has to report the payment, if it has it: payd cannot look it up there."
+    for payment in (
+        a_payment(asking=Asking.UNKNOWN),
+        flagged(
+            Attention.CONFLICTING_EVIDENCE,
+            Status.CANCELING,
+            asking=Asking.UNKNOWN,
+            provider_reference=None,
+        ),
+    ):
+        assert explained(payment, around).waiting_for.what == only
+
+
+def test_money_of_another_amount_is_refunded_at_the_provider() -> None:
+    wrong = a_snapshot(ProviderStatus.PAID, due=1000, received=1000, confirmed=1000)
+    text = advised(explained(after(a_payment(Status.PENDING), wrong)))
+    assert "ref asks for 10.00 USD and ref brought 10.00 USD at mock, but" in text
+    assert "Cancel it: payd then closes ref" in text
+    assert "The customer has paid ref. Refund it in the dashboard of mock" in text
 
 
 def test_money_that_vanished_after_the_close_is_not_sent_back() -> None:

@@ -24,6 +24,7 @@ from payd.domain.decide import Decision, EventType, decide
 from payd.domain.dispute import DisputeStatus
 from payd.domain.disputes import is_disputed
 from payd.domain.evidence import (
+    AttentionResolved,
     CancelRequested,
     Conflict,
     Created,
@@ -150,6 +151,53 @@ def test_a_cancellation_ends_with_its_object_whatever_that_asked_for(closed: Sna
     assert after(canceled, closed) == canceled
 
 
+#: The payment's object, paid though it asked for another sum.
+PAID_WRONGLY = a_snapshot(ProviderStatus.PAID, minutes=2, due=1, received=1, confirmed=1)
+
+
+@pytest.mark.parametrize(
+    ("ended", "asks", "brought"),
+    [
+        (PAID_WRONGLY, "asks for 1 USD", "brought 1 USD"),
+        (attrs.evolve(CLOSED_UNPAID, received=1, confirmed=1), "asks for 1 USD", "brought 1 USD"),
+        (attrs.evolve(PAID_WRONGLY, asset="EUR", due=None), "asks for EUR", "brought 1 EUR"),
+        (NotClosable(snapshot=PAID_WRONGLY), "asks for 1 USD", "brought 1 USD"),
+    ],
+    ids=["paid", "closed with money", "paid in another currency", "cannot be closed"],
+)
+def test_a_cancellation_ends_when_its_object_of_another_sum_was_paid(
+    ended: Snapshot | NotClosable, asks: str, brought: str
+) -> None:
+    decision = decide(after(PENDING, CancelRequested()), ended, at(2))
+    assert decision is not None
+    canceled = decision.payment
+    assert (canceled.status, canceled.received) == (Status.CANCELED, 0)
+    [record] = canceled.attention_records
+    assert (record.reason, record.facts) == (Attention.AMOUNT_MISMATCH, {asks, brought})
+    assert [event.type for event in decision.events] == [EventType.CANCELED, EventType.ATTENTION]
+    assert after(canceled, ended) == canceled
+
+
+def test_a_resolved_mismatch_does_not_keep_a_cancellation_open() -> None:
+    looked = AttentionResolved(
+        reasons=frozenset({Attention.AMOUNT_MISMATCH}), by="operator:ada", note="refunded"
+    )
+    still_open = attrs.evolve(CLOSED_UNPAID, status=ProviderStatus.OPEN)
+    canceling = after(PENDING, CancelRequested(), still_open, looked)
+    assert (canceling.status, canceling.attention) == (Status.CANCELING, frozenset[Attention]())
+    canceled = after(canceling, PAID_WRONGLY)
+    assert (canceled.status, canceled.attention) == (Status.CANCELED, {Attention.AMOUNT_MISMATCH})
+
+
+def test_money_of_another_sum_that_is_final_after_the_end_is_published_again() -> None:
+    seen = attrs.evolve(PAID_WRONGLY, status=ProviderStatus.OPEN, confirmed=0)
+    canceled = after(PENDING, CancelRequested(), NotClosable(snapshot=seen))
+    assert canceled.status is Status.CANCELED
+    decision = decide(canceled, PAID_WRONGLY, at(3))
+    assert decision is not None
+    assert [event.type for event in decision.events] == [EventType.ATTENTION]
+
+
 def test_a_mismatch_that_is_known_does_not_keep_a_cancellation_open() -> None:
     still_open = attrs.evolve(CLOSED_UNPAID, status=ProviderStatus.OPEN)
     canceling = after(PENDING, still_open, CLOSED_UNPAID, CancelRequested(), still_open)
@@ -161,12 +209,11 @@ def test_a_mismatch_that_is_known_does_not_keep_a_cancellation_open() -> None:
     "look",
     [
         attrs.evolve(CLOSED_UNPAID, status=ProviderStatus.OPEN),
-        attrs.evolve(PAID, due=1, received=1, confirmed=1),
-        attrs.evolve(CLOSED_UNPAID, received=1),
+        attrs.evolve(CLOSED_UNPAID, status=ProviderStatus.PROCESSING, received=1),
         attrs.evolve(CLOSED_UNPAID, reference="other"),
         attrs.evolve(CLOSED_UNPAID, as_of=at(0.5)),
     ],
-    ids=["still open", "paid", "closed with money", "another object", "older than what is known"],
+    ids=["still open", "being paid", "another object", "older than what is known"],
 )
 def test_an_object_of_another_sum_that_is_not_surely_closed_ends_no_cancellation(
     look: Snapshot,

@@ -174,6 +174,15 @@ async def the_outcome_is_unknown_past_the_expiry(world: World) -> Payment:
 
 
 @situation(that_cannot_look_up)
+async def canceling_with_an_unknown_outcome_past_the_expiry(world: World) -> Payment:
+    payment = await world.payment_in(Status.CREATING)
+    payment = await world.cancel(payment, "changed my mind")
+    world.provider.always = UNANSWERED
+    world.clock.move(hours=25)
+    return await world.check_again(payment)
+
+
+@situation(that_cannot_look_up)
 async def the_outcome_was_unknown_and_the_request_sent_again(world: World) -> Payment:
     payment = await world.payment_in(Status.CREATING)
     return await world.check_again(payment)
@@ -364,16 +373,28 @@ async def the_object_asks_for_another_amount(world: World) -> Payment:
 
 @situation()
 async def canceled_because_the_object_asked_for_another_amount(world: World) -> Payment:
+    return await canceled_when_it_is(world, ProviderStatus.CANCELED, 0)
+
+
+@situation()
+async def canceled_after_the_object_of_another_amount_was_paid(world: World) -> Payment:
+    return await canceled_when_it_is(world, ProviderStatus.PAID, 10000)
+
+
+async def canceled_when_it_is(world: World, status: ProviderStatus, paid: int) -> Payment:
+    """Canceled; the provider answers with an object of another amount that has ended so."""
     payment = await the_object_asks_for_another_amount(world)
     world.clock.move(minutes=1)
 
-    async def closed(_: Request) -> Answer:
-        world.provider.object.status = ProviderStatus.CANCELED
+    async def ended(_: Request) -> Answer:
+        world.provider.object.status = status
         shown = world.provider.snapshot(world.provider.object)
-        return Answer(evidence=(attrs.evolve(shown, due=10000),))
+        brought = attrs.evolve(shown, due=10000, received=paid, confirmed=paid)
+        return Answer(evidence=(brought,))
 
-    world.provider.replies["close"] = [closed]
+    world.provider.replies["close"] = [ended]
     await world.cancel(payment, "wrong amount")
+    await world.publish_pass()
     await world.publish_pass()
     return payment
 

@@ -109,6 +109,7 @@ async def a_refund_was_declined(world: World) -> Payment:
 async def a_refund_was_canceled_at_the_provider(world: World) -> Payment:
     payment, _ = await refunded(world)
     await world.report_refund(world.provider.finish_refund(RefundState.CANCELED))
+    await world.publish_pass()
     return payment
 
 

@@ -309,7 +309,7 @@ async def test_a_cancellation_that_can_never_be_confirmed_is_for_a_person() -> N
     after = await world.check_again(payment)
 
     assert after.status is Status.CANCELING
-    assert after.attention == {Attention.STUCK}
+    assert after.attention == {Attention.OUTCOME_UNKNOWN}
     assert world.provider.calls == ["create", "fetch"]
     assert after.next_check_time is not None
 
