@@ -18,6 +18,7 @@ from payd.domain.attention import Attention
 from payd.domain.evidence import AskAgain
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
+from payd.domain.request import ResolveRequest
 from payd.plugins.capabilities import Capabilities, Lookup
 from payd.plugins.interface import PaymentRef
 from payd.ports import Answer
@@ -123,6 +124,31 @@ async def test_an_unknown_outcome_never_becomes_an_end_by_age() -> None:
     assert payment.status is Status.CREATING
     assert payment.attention == {Attention.OUTCOME_UNKNOWN}
     assert await world.events() == ["payment.attention"]
+
+
+@pytest.mark.parametrize("is_canceling", [False, True])
+async def test_an_unknown_outcome_that_a_person_resolved_still_takes_a_late_report(
+    is_canceling: bool,
+) -> None:
+    looks_up_nothing = capable(lookup=Lookup.NONE, idempotency_window=SHORT_MEMORY)
+    world, payment = await _created_and_lost(looks_up_nothing)
+    world.clock.move(minutes=1)
+    if is_canceling:
+        await world.cancel(payment)
+    world.clock.move(hours=1)
+    payment = await world.check_again(payment)
+    assert payment.attention == {Attention.OUTCOME_UNKNOWN}
+
+    wanted = ResolveRequest(payment_id=payment.id, note="it is not in the dashboard")
+    await world.resolves.resolve(wanted, CALLER)
+    for _ in range(5):
+        payment = await world.check_again(payment)
+    assert payment.attention == set()
+    assert world.provider.calls.count("create") == 1
+
+    await world.pay()
+    await world.intake_pass()
+    assert (await world.newest(payment)).status is Status.COMPLETED
 
 
 async def test_an_unknown_outcome_that_is_found_after_days_is_finished() -> None:
