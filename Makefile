@@ -111,8 +111,8 @@ campaign: $(FOR_TEST) ## The long campaigns: every crash point many times, and n
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest tests/unit tests/walks --ignore=tests/unit/cli -q
 	@$(BIN)/python -m pytest tests/unit tests/contract tests/simulation tests/integration -m campaign --campaign
 
-simulate: $(FOR_TEST) ## Days of faults on virtual time: SEEDS=1000, or the history of one seed in words: SEED=7
-	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100))
+simulate: $(FOR_TEST) ## Days of faults on virtual time: SEEDS=1000, SEED=7 for one history in words, DEFECTS=1
+	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100)) $(if $(DEFECTS),--defects)
 
 bench: $(FOR_TEST) ## Throughput, latency and CPU beside minimal servers; 15 minutes at most
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,10 +1,13 @@
-"""`make simulate`: run many seeds, or tell the history of one in words."""
+"""`make simulate`: run many seeds, tell the history of one in words, or search planted defects."""
 
 import argparse
 import logging
 import time
 
+import pytest
 import structlog
+from simulation.defects import DEFECTS
+from simulation.faults import PATHS
 from simulation.plan import plan_of
 from simulation.search import Tally, check, shrink
 
@@ -13,14 +16,17 @@ def main() -> None:
     """Print each broken rule with its smallest history, and what happened how often."""
     parser = argparse.ArgumentParser(prog="make simulate")
     parser.add_argument("--seeds", type=int, default=100, help="number of seeds to run")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them")
     parser.add_argument("--seed", type=int, help="print the history of this seed")
+    parser.add_argument("--defects", action="store_true", help="search every planted defect")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
     if arguments.seed is not None:
         result = check(plan_of(arguments.seed))
         print(result)
         raise SystemExit(bool(result.problems))
-    raise SystemExit(_many(range(arguments.seeds)))
+    raise SystemExit(_search_defects(seeds) if arguments.defects else _many(seeds))
 
 
 def _many(seeds: range) -> int:
@@ -39,7 +45,34 @@ def _many(seeds: range) -> int:
     )
     for name, times in sorted(tally.sometimes.items()):
         print(f"{times:>8}  {name}")
+    print("Faults, and how often each one struck which path:")
+    for fault, paths in PATHS.items():
+        cells = ", ".join(f"{path} {tally.struck[fault, path]}" for path in paths)
+        print(f"  {fault}: {cells}")
     return min(len(tally.broken), 1)
+
+
+def _search_defects(seeds: range) -> int:
+    """Print for each defect the first seed that finds it, the checker, and the smallest history."""
+    missed = 0
+    for plant, (_, rule) in DEFECTS.items():
+        with pytest.MonkeyPatch.context() as patch:
+            plant(patch)
+            results = (check(plan_of(seed)) for seed in seeds)
+            found = next((one for one in results if rule in one.rules), None)
+            if found is None:
+                missed += 1
+                print(f"{plant.__name__}: not found", flush=True)
+                continue
+            smallest = shrink(found)
+        plan, history = smallest.plan, smallest.history
+        lines = len(history.lines) if history else 0
+        print(
+            f"{plant.__name__}: seed {found.plan.seed}, {rule}; smallest: {len(plan.buyers)} "
+            f"buyers, {plan.daemons} daemons, {len(plan.faults)} faults, {lines} lines",
+            flush=True,
+        )
+    return min(missed, 1)
 
 
 if __name__ == "__main__":

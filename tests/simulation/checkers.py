@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from simulation.world import History, name_of
+from simulation.history import History, name_of
 
 from payd.domain.payment import Payment, Status
 from payd.domain.refund import RefundState
-from payd.plugins import ProviderStatus
+from payd.plugins import ProviderStatus, ReceiptState
 
 
 def problems(history: History) -> list[str]:
@@ -24,6 +24,13 @@ def i1_money_is_never_lost(history: History) -> Iterator[str]:
             yield f"{thing.reference} is paid, and {name_of(payment)} neither completed nor shown"
 
 
+def i1_chain_money_is_never_lost(history: History) -> Iterator[str]:
+    for payment in history.payments:
+        came = history.chain.received(payment.id)
+        if came and payment.status is not Status.COMPLETED and not payment.attention:
+            yield f"{came} came on the chain, and {name_of(payment)} neither completed nor shown"
+
+
 def i2_one_object_a_payment(history: History) -> Iterator[str]:
     counts = Counter(t.operation.payment_id for t in history.rail.things.values())
     yield from (f"{id_} has {count} objects" for id_, count in counts.items() if count > 1)
@@ -35,52 +42,76 @@ def i3_one_event_of_a_completion(history: History) -> Iterator[str]:
         for row in history.stream.published
         if row.subject == "payment.completed"
     }
-    for payment in history.store.all():
+    for payment in history.payments:
         events = [*completed.values()].count(payment.id)
         if events != (payment.status is Status.COMPLETED):
             yield f"{name_of(payment)} was announced as completed {events} times"
 
 
 def i4_completed_is_paid(history: History) -> Iterator[str]:
-    for payment in history.store.all():
+    for payment in history.payments:
         if payment.status is Status.COMPLETED and payment.confirmed < payment.due:
             yield f"{name_of(payment)} has {payment.confirmed} of {payment.due}"
 
 
 def i4_no_money_is_invented(history: History) -> Iterator[str]:
-    for payment in history.store.all():
+    for payment in history.payments:
         thing = history.rail.thing_of(payment.id)
-        if payment.confirmed > (thing.received if thing else 0):
+        came = thing.received if thing else history.chain.received(payment.id)
+        if payment.confirmed > came:
             yield f"{name_of(payment)} counts money that never came"
 
 
 def i7_failed_is_not_payable(history: History) -> Iterator[str]:
-    for payment in history.store.all():
+    for payment in history.payments:
         thing = history.rail.thing_of(payment.id)
         if payment.status is Status.FAILED and thing is not None:
             yield f"{name_of(payment)} has the object {thing.reference}"
 
 
 def i8_each_version_has_its_audit_row(history: History) -> Iterator[str]:
-    for payment in history.store.all():
+    for payment in history.payments:
         versions = history.versions[payment.id]
         if versions != [*range(1, payment.version + 1)]:
             yield f"{name_of(payment)} has the audit rows {versions}"
 
 
+def i9_the_ledger_has_what_the_chain_has(history: History) -> Iterator[str]:
+    final = [one for one in history.chain.transfers if not one.is_dropped]
+    stored = history.receipts
+    for one in final:
+        if one.refund_id:
+            if history.store.ledger.outflow("chain", one.id) is None:
+                yield f"{one.id} left, and the ledger has no outflow"
+            continue
+        receipt = stored.get(one.id)
+        if receipt is None or receipt.receipt.state is not ReceiptState.CONFIRMED:
+            yield f"{one.id} came, and the ledger has {receipt}"
+        elif str(receipt.payment_id or "") != one.memo:
+            yield f"{one.id} is for {one.memo or 'nobody'}, and was given to {receipt.payment_id}"
+    counted = {id_ for id_, one in stored.items() if one.receipt.state is ReceiptState.CONFIRMED}
+    yield from (
+        f"{name} is booked, and never came" for name in sorted(counted - {t.id for t in final})
+    )
+
+
 def i11_closed_is_not_payable(history: History) -> Iterator[str]:
-    for payment in history.store.all():
+    for payment in history.payments:
         thing = history.rail.thing_of(payment.id)
         closed = payment.status in (Status.CANCELED, Status.EXPIRED)
         if closed and thing is not None and thing.status is ProviderStatus.OPEN:
             yield f"{name_of(payment)} can still be paid"
 
 
+def i13_an_accepted_report_is_stored(history: History) -> Iterator[str]:
+    yield from (f"{name} was accepted, and was not stored" for name in history.unstored)
+
+
 def i15_one_key_one_payment(history: History) -> Iterator[str]:
     for key, answers in history.answers.items():
         if len({answer.id for answer in answers}) > 1:
             yield f"{key} gave several"
-    keys = Counter(payment.idempotency_key for payment in history.store.all())
+    keys = Counter(payment.idempotency_key for payment in history.payments)
     yield from (f"{key} has {count} payments" for key, count in keys.items() if count > 1)
 
 
@@ -93,7 +124,7 @@ def i17_no_refund_beyond_what_was_left(history: History) -> Iterator[str]:
 
 
 def i18_one_refund_a_key(history: History) -> Iterator[str]:
-    for payment in history.store.all():
+    for payment in history.payments:
         thing = history.rail.thing_of(payment.id)
         counts = Counter(one.refund_id for one in thing.refunds.values()) if thing else {}
         if any(count > 1 for count in counts.values()):
@@ -101,12 +132,20 @@ def i18_one_refund_a_key(history: History) -> Iterator[str]:
 
 
 def i19_refunded_is_what_the_provider_refunded(history: History) -> Iterator[str]:
-    for payment in history.store.all():
+    for payment in history.payments:
         thing = history.rail.thing_of(payment.id)
         refunds = thing.refunds.values() if thing else ()
         gone = sum(one.amount for one in refunds if one.state is RefundState.SUCCEEDED)
+        gone += history.chain.refunded(payment.id)
         if payment.refunded != gone:
             yield f"{name_of(payment)} shows {payment.refunded} refunded, the provider {gone}"
+
+
+def i20_the_price_is_charged(history: History) -> Iterator[str]:
+    for thing in history.rail.things.values():
+        payment = _payment(history, thing.operation.payment_id)
+        if thing.operation.amount != payment.amount:
+            yield f"{thing.reference} charges {thing.due} for {name_of(payment)}"
 
 
 def every_dispute_is_known(history: History) -> Iterator[str]:
@@ -125,8 +164,10 @@ def the_consumer_sees_what_is_stored(history: History) -> Iterator[str]:
     order: dict[object, list[int]] = {}
     seen = set()
     for row in history.stream.published:
+        is_late = row.event_id in history.stream.lost
         if row.event_id not in seen:
             seen.add(row.event_id)
+        if not is_late and row.id not in order.get(row.payment_id, ()):
             order.setdefault(row.payment_id, []).append(row.id)
     for payment_id, ids in order.items():
         if ids != sorted(ids):
@@ -137,23 +178,27 @@ def the_consumer_sees_what_is_stored(history: History) -> Iterator[str]:
 
 
 def _payment(history: History, payment_id: object) -> Payment:
-    [found] = [one for one in history.store.all() if one.id == payment_id]
+    [found] = [one for one in history.payments if one.id == payment_id]
     return found
 
 
 CHECKERS: tuple[Callable[[History], Iterator[str]], ...] = (
     i1_money_is_never_lost,
+    i1_chain_money_is_never_lost,
     i2_one_object_a_payment,
     i3_one_event_of_a_completion,
     i4_completed_is_paid,
     i4_no_money_is_invented,
     i7_failed_is_not_payable,
     i8_each_version_has_its_audit_row,
+    i9_the_ledger_has_what_the_chain_has,
     i11_closed_is_not_payable,
+    i13_an_accepted_report_is_stored,
     i15_one_key_one_payment,
     i17_no_refund_beyond_what_was_left,
     i18_one_refund_a_key,
     i19_refunded_is_what_the_provider_refunded,
+    i20_the_price_is_charged,
     every_dispute_is_known,
     liveness_nothing_stays_open,
     the_consumer_sees_what_is_stored,

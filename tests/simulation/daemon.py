@@ -1,8 +1,7 @@
 """One simulated daemon: the real services, loops and fence, behind a gate that can close."""
 
 import asyncio
-import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,7 +13,10 @@ from uuid import UUID
 import attrs
 import trio
 import trio_asyncio
-from simulation.rail import RailProvider, manifest
+from simulation import chain, rail
+from simulation.chain import ChainProvider
+from simulation.gate import PATH, Gate, Gated, SessionLeases
+from simulation.rail import RailProvider
 from support.memory import MemoryReconciliations, MemoryStore
 from unit.service.fakes import FixedPrices
 from unit.service.world import PRICES
@@ -24,6 +26,7 @@ from payd.adapters.bridge import for_asyncio, open_loop
 from payd.adapters.system import SystemClock
 from payd.adapters.turns import AsyncioTurns
 from payd.adapters.wakeup import WakeUp
+from payd.daemon.leases import Watches
 from payd.daemon.loops import worker_loops
 from payd.domain.decide import Rules
 from payd.domain.errors import StoreUnavailable
@@ -43,6 +46,7 @@ from payd.service.recover import Recover
 from payd.service.recover_refunds import RecoverRefunds
 from payd.service.refund import RefundPayment
 from payd.service.reports import Reports
+from payd.service.republish import Republish
 from payd.service.scan import Scan
 from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
@@ -55,75 +59,15 @@ CARD = Method(
     default_expiry=timedelta(minutes=30),
     late_payments_complete=True,
 )
+TOKEN = attrs.evolve(CARD, key="token", display_name="Token")
 POLL_S = 120.0
 RECOVERY_S = 60.0
+#: How long a caller waits for an answer.
+PATIENCE_S = 20.0
 
 
 class Unreachable(Exception):
     """The daemon died before it answered."""
-
-
-@attrs.define
-class Gate:
-    """What stands between one daemon and the world; once closed nothing passes any more."""
-
-    #: Says what happens to a call: "", "before", "after" or "kill"; and how long it takes.
-    fate: Callable[[str], tuple[str, float]]
-    trace: Callable[[str], None]
-    name: str
-    is_closed: bool = False
-    killed: trio.Event = attrs.field(factory=trio.Event)
-
-    async def passed(self, call: str, run: Callable[[], Awaitable[Any]]) -> Any:
-        """Run a call of a port, with its fate."""
-        fault, delay_s = self.fate(call)
-        is_claim = ".claim" in call
-        # Most claims find nothing, and nobody can tell when those began.
-        await self._travel(0.0 if is_claim else delay_s)
-        if fault == "kill before":
-            await self._die()
-        if fault == "before":
-            raise StoreUnavailable("lost", retry_after_s=1.0)
-        result = await run()
-        self.trace(f"{self.name} {call} {fault}")
-        if fault == "kill after":
-            await self._die()
-        if result or not is_claim:
-            await self._travel(delay_s)
-        if fault == "after":
-            raise StoreUnavailable("lost", retry_after_s=1.0)
-        return result
-
-    async def _travel(self, delay_s: float) -> None:
-        if delay_s:
-            await asyncio.sleep(delay_s)
-        if self.is_closed:
-            await asyncio.Event().wait()
-
-    async def _die(self) -> None:
-        self.is_closed = True
-        self.killed.set()
-        await asyncio.Event().wait()
-
-
-class Gated:
-    """A port behind the gate; what is no coroutine passes as it is."""
-
-    def __init__(self, port: object, name: str, gate: Gate, **own: Any) -> None:
-        self._port, self._name, self._gate = port, name, gate
-        self.__dict__.update(own)
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._port, name)
-        if not inspect.iscoroutinefunction(value):
-            return value
-
-        async def passed(*args: Any, **kwargs: Any) -> Any:
-            run = partial(value, *args, **kwargs)
-            return await self._gate.passed(f"{self._name}.{name}", run)
-
-        setattr(self, name, passed)
-        return passed
 
 
 class Nothing:
@@ -153,15 +97,19 @@ class SeededIds:
         return UUID(int=self.random.getrandbits(128), version=4)
 
 
+def _exact() -> timedelta:
+    return timedelta(0)
+
+
 @attrs.frozen(kw_only=True)
 class Clock:
-    """A wall clock over virtual time, with its error."""
+    """A wall clock over virtual time, with its error now."""
 
     start: datetime
-    skew: timedelta = timedelta(0)
+    error: Callable[[], timedelta] = _exact
 
     def now(self) -> datetime:
-        return self.start + timedelta(seconds=trio.current_time()) + self.skew
+        return self.start + timedelta(seconds=trio.current_time()) + self.error()
 
 
 @attrs.define(kw_only=True)
@@ -172,21 +120,30 @@ class Daemon:
     clock: Clock
     store: MemoryStore
     publisher: Any
+    #: Whether the stream can be reached at all.
+    has_stream: Callable[[], bool]
     provider: RailProvider
     lookup: Any
+    #: None without the chain.
+    chain: ChainProvider | None
     random: Random
+    leases: "SessionLeases" = attrs.field(init=False)
     _calls: Any = attrs.field(init=False, default=None)
 
-    async def call(self, what: Callable[["Services"], Awaitable[Any]]) -> Any:
-        """Call one of its services from outside. Raises Unreachable if it dies first."""
+    def __attrs_post_init__(self) -> None:
+        self.leases = SessionLeases(self.store.ledger, self.gate)
+
+    async def call(self, path: str, what: Callable[["Services"], Awaitable[Any]]) -> Any:
+        """Call one of its services from outside. Raises Unreachable if it gives no answer."""
         if self._calls is None or self.gate.is_closed:
             raise Unreachable
         reply: dict[str, Any] = {}
         done = trio.Event()
-        self._calls.send_nowait((what, reply, done))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_first, done, nursery.cancel_scope)
-            nursery.start_soon(_first, self.gate.killed, nursery.cancel_scope)
+        self._calls.send_nowait((path, what, reply, done))
+        with trio.move_on_after(PATIENCE_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_first, done, nursery.cancel_scope)
+                nursery.start_soon(_first, self.gate.killed, nursery.cancel_scope)
         if not done.is_set():
             raise Unreachable
         if "error" in reply:
@@ -198,20 +155,36 @@ class Daemon:
         async with trio.open_nursery() as outer:
             outer.start_soon(self._end_when_killed, outer.cancel_scope)
             async with open_loop(_refuse), trio.open_nursery() as nursery:
-                fence = Fence(
-                    lambda: nullcontext(self.provider),
-                    manifest(self.lookup, lambda: nullcontext(self.provider)),
-                    log=Journal(),
-                    random=self.random.random,
-                )
-                await nursery.start(fence.run)
-                services = Services.over(self, fence)
-                for loop in worker_loops(services.parts()).values():
-                    nursery.start_soon(_supervise, loop)
+                fences = [
+                    Fence(build, described, log=Journal(), random=self.random.random)
+                    for build, described in self._providers()
+                ]
+                for fence in fences:
+                    await nursery.start(fence.run)
+                services = Services.over(self, fences)
+                for watched in fences[1:]:
+                    watches = Watches(
+                        provider=watched.name,
+                        intake=services.intake,
+                        cursors=services.inbox,
+                        leases=self.leases,
+                    )
+                    nursery.start_soon(
+                        _supervise, "chain watch", partial(watched.run_watch, watches)
+                    )
+                for name, loop in worker_loops(services.parts()).items():
+                    nursery.start_soon(_supervise, name, loop)
                 self._calls, requests = trio.open_memory_channel[Any](1000)
                 task_status.started()
                 async for request in requests:
                     nursery.start_soon(_answer, services, *request)
+
+    def _providers(self) -> Iterator[tuple[Any, Any]]:
+        build = partial(nullcontext, self.provider)
+        yield build, rail.manifest(self.lookup, build)
+        if self.chain is not None:
+            build_chain = partial(nullcontext, self.chain)
+            yield build_chain, chain.manifest(build_chain)
 
     async def _end_when_killed(self, scope: trio.CancelScope) -> None:
         await self.gate.killed.wait()
@@ -223,7 +196,10 @@ async def _first(event: trio.Event, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-async def _answer(services: "Services", what: Any, reply: dict[str, Any], done: trio.Event) -> None:
+async def _answer(
+    services: "Services", path: str, what: Any, reply: dict[str, Any], done: trio.Event
+) -> None:
+    PATH.set(path)
     try:
         reply["result"] = await trio_asyncio.aio_as_trio(partial(what, services))()
     except Exception as error:  # noqa: BLE001 - the caller gets it
@@ -231,7 +207,8 @@ async def _answer(services: "Services", what: Any, reply: dict[str, Any], done: 
     done.set()
 
 
-async def _supervise(loop: Callable[[], Awaitable[object]]) -> None:
+async def _supervise(name: str, loop: Callable[[], Awaitable[object]]) -> None:
+    PATH.set(name)
     while True:
         try:
             await loop()
@@ -252,12 +229,14 @@ class Services:
     refund: RefundPayment
     query: Query
     intake: Intake
+    republish: Republish
     loops: SimpleNamespace
     inbox: Any
     outbox: Any
+    has_stream: Callable[[], bool]
 
     @classmethod
-    def over(cls, daemon: Daemon, fence: Fence) -> "Services":
+    def over(cls, daemon: Daemon, fences: Sequence[Fence]) -> "Services":
         """Wire them as the daemon does."""
         gate, store, clock = daemon.gate, daemon.store, daemon.clock
         news = {name: WakeUp() for name in ("inbox", "outbox")}
@@ -265,7 +244,12 @@ class Services:
         inbox: Any = Gated(store.inbox, "inbox", gate, wait=news["inbox"].wait)
         outbox: Any = Gated(store.outbox, "outbox", gate, wait=news["outbox"].wait)
         publisher: Any = Gated(daemon.publisher, "stream", gate)
-        methods = MethodMap([Registered(method=CARD, provider=fence)])
+        methods = MethodMap(
+            [
+                Registered(method=method, provider=fence)
+                for method, fence in zip((CARD, TOKEN), fences, strict=False)
+            ]
+        )
         shared: dict[str, Any] = {
             "providers": methods.wrapped(for_asyncio),
             "clock": clock,
@@ -319,14 +303,16 @@ class Services:
             ),
             query=query,
             intake=Intake(inbox=Waking(inbox, news["inbox"]), **shared),
+            republish=Republish(events=outbox, publisher=publisher, settle=settle),
             loops=loops,
             inbox=inbox,
             outbox=outbox,
+            has_stream=daemon.has_stream,
         )
 
     def parts(self) -> Any:
         """What `worker_loops` reads of the daemon's parts."""
-        connected = SimpleNamespace(state=lambda: SimpleNamespace(connected=True))
+        stream = SimpleNamespace(state=lambda: SimpleNamespace(connected=self.has_stream()))
         inbox = SimpleNamespace(wait=self.inbox.wait, may_have_more=False)
         outbox = SimpleNamespace(wait=self.outbox.wait, may_have_more=True)
         return SimpleNamespace(
@@ -336,7 +322,7 @@ class Services:
             ),
             metrics=Nothing(),
             adapters=SimpleNamespace(
-                inbox=inbox, outbox=outbox, stream=connected, clock=SystemClock()
+                inbox=inbox, outbox=outbox, stream=stream, clock=SystemClock()
             ),
             use_cases=self.loops,
             stopping=trio.Event(),

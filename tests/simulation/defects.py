@@ -6,15 +6,27 @@ from typing import Any
 
 import attrs
 import pytest
-from support.memory import MemoryStore
+from support.memory import MemoryOutbox, MemoryStore
+from support.memory.queue import Queue
 
-from payd.domain import refunds
+from payd.adapters.wakeup import WakeUp
+from payd.domain import decide, refunds
 from payd.domain.decide import Decision
+from payd.domain.errors import StoreUnavailable
+from payd.domain.evidence import Declined, NotAttempted, ProviderStatus, Snapshot
 from payd.domain.payment import Origin, Payment
-from payd.service import operation, recover
+from payd.plugins.errors import OutcomeUnknown, ProviderError
+from payd.plugins.interface import CreateOperation, WebhookRequest
+from payd.ports import Answer
+from payd.providers import answers
+from payd.providers.answers import answer_to_close, answer_to_create
+from payd.service import ask, operation, recover
+from payd.service.intake import Accepted, Intake
 from payd.service.publish import Publish
 from payd.service.recover import Recover
 from payd.service.recover_refunds import RecoverRefunds
+from payd.service.reports import Reports
+from payd.service.scan import Scan, ScanStep
 
 Patch = pytest.MonkeyPatch
 
@@ -82,6 +94,149 @@ def idempotency_key_ignored(patch: Patch) -> None:
     patch.setattr(MemoryStore, "insert", always)
 
 
+def expire_without_a_look(patch: Patch) -> None:
+    """Recovery believes that nothing was paid, and does not ask."""
+    look = Recover.look
+
+    async def blind(self: Recover, payment: Payment, origin: Origin) -> Any:
+        now = self.clock.now()
+        if payment.provider_reference is None or now < payment.expire_time:
+            return await look(self, payment, origin)
+        unpaid = Snapshot(
+            status=ProviderStatus.OPEN,
+            asset=payment.asset,
+            received=0,
+            confirmed=0,
+            as_of=now,
+            reference=payment.provider_reference,
+        )
+        return await self.settle.settle(payment, unpaid, origin), None
+
+    patch.setattr(Recover, "look", blind)
+
+
+def wait_does_not_wait(patch: Patch) -> None:
+    """The wait for new rows returns at once."""
+
+    async def at_once(self: object, timeout_s: float) -> None:
+        return None
+
+    patch.setattr(WakeUp, "wait", at_once)
+
+
+def inbox_mark_before_decision(patch: Patch) -> None:
+    """A report counts as settled before anything was decided on it."""
+    work = Reports.work
+
+    async def marked(self: Reports, rows: Any) -> Any:
+        await self.inbox.finish({row.id: "applied" for row in rows})
+        return await work(self, rows)
+
+    patch.setattr(Reports, "work", marked)
+
+
+def wrong_exponent(patch: Patch) -> None:
+    """The provider is asked for a hundredth of the price."""
+    create_operation = operation.create_operation
+
+    def cheap(payment: Payment) -> CreateOperation:
+        priced = create_operation(payment)
+        units = priced.amount.minor_units // 100
+        return attrs.evolve(priced, amount=attrs.evolve(priced.amount, minor_units=units))
+
+    patch.setattr(ask, "create_operation", cheap)
+
+
+def report_of_another_payment_accepted(patch: Patch) -> None:
+    """A report counts for the oldest payment, whatever it names."""
+    find = MemoryStore.find
+
+    async def oldest(self: MemoryStore, provider: str, reference: str) -> Payment | None:
+        return await find(self, provider, str(self.all()[0].id)) if self.all() else None
+
+    patch.setattr(MemoryStore, "find", oldest)
+
+
+def webhook_accepted_unstored(patch: Patch) -> None:
+    """A webhook is acknowledged although the database did not answer."""
+    accept = Intake.accept_webhook
+
+    async def careless(self: Intake, provider: str, request: WebhookRequest) -> Accepted:
+        try:
+            return await accept(self, provider, request)
+        except StoreUnavailable:
+            return Accepted(events=1, new=0)
+
+    patch.setattr(Intake, "accept_webhook", careless)
+
+
+def unknown_taken_for_never_sent(patch: Patch) -> None:
+    """An operation without an answer counts as one that never left payd."""
+    patch.setattr(recover, "_was_never_sent", lambda payment: True)
+    patch.setattr(
+        answers,
+        "answer_to_create",
+        lambda provider, said: (
+            Answer(evidence=(NotAttempted(),))
+            if isinstance(said, OutcomeUnknown)
+            else answer_to_create(provider, said)
+        ),
+    )
+
+
+def another_refund_id_each_time(patch: Patch) -> None:
+    """A refund that is sent again has another idempotency key."""
+    numbers = itertools.count()
+    patch.setattr(
+        operation, "refund_operation_id", lambda refund: f"payd:{refund.id}:{next(numbers)}"
+    )
+
+
+def late_money_ignored(patch: Patch) -> None:
+    """Nothing that is reported after a payment has ended changes it."""
+    patch.setattr(decide, "_after_close", lambda before, after, *rest: before)
+
+
+def events_out_of_order(patch: Patch) -> None:
+    """An event may overtake an earlier one of its payment."""
+    patch.setattr(MemoryOutbox, "claimable", Queue.claimable)
+
+
+def failed_publication_marked(patch: Patch) -> None:
+    """An event counts as published although the stream refused it."""
+    publish = Publish.publish
+
+    async def hopeful(self: Publish, rows: Any) -> Any:
+        errors = await publish(self, rows)
+        if errors:
+            await self.outbox.mark_published([*errors])
+        return errors
+
+    patch.setattr(Publish, "publish", hopeful)
+
+
+def scan_cursor_runs_ahead(patch: Patch) -> None:
+    """The scan goes on behind a page that it has not read."""
+    work = Scan.work
+
+    async def ahead(self: Scan, step: ScanStep) -> int:
+        skipped = attrs.evolve(step, cursor=str(int(step.cursor or 0) + 1))
+        return await work(self, skipped)
+
+    patch.setattr(Scan, "work", ahead)
+
+
+def close_taken_for_granted(patch: Patch) -> None:
+    """A request to close an object that has no answer counts as done."""
+
+    def closed(closing: object, said: object) -> Answer:
+        if not isinstance(said, ProviderError):
+            return answer_to_close(closing, said)  # type: ignore[arg-type]
+        return Answer(evidence=(Declined(code="closed", message="closed"),))
+
+    patch.setattr(answers, "answer_to_close", closed)
+
+
 async def _nothing(self: object) -> tuple[()]:
     return ()
 
@@ -91,9 +246,22 @@ DEFECTS: dict[Callable[[Patch], None], tuple[int, str]] = {
     commit_without_version_guard: (1, "i8_each_version_has_its_audit_row"),
     mark_before_publish: (0, "the_consumer_sees_what_is_stored"),
     expire_and_leave_the_object_open: (0, "i11_closed_is_not_payable"),
-    refund_sum_unchecked: (1, "i17_no_refund_beyond_what_was_left"),
-    another_operation_id_each_time: (0, "i2_one_object_a_payment"),
+    refund_sum_unchecked: (3, "i17_no_refund_beyond_what_was_left"),
+    another_operation_id_each_time: (2, "i2_one_object_a_payment"),
     recovery_sleeps: (0, "liveness_nothing_stays_open"),
-    refund_recovery_sleeps: (3, "liveness_nothing_stays_open"),
+    refund_recovery_sleeps: (1, "liveness_nothing_stays_open"),
     idempotency_key_ignored: (0, "i15_one_key_one_payment"),
+    expire_without_a_look: (0, "i11_closed_is_not_payable"),
+    wait_does_not_wait: (0, "error"),
+    inbox_mark_before_decision: (1, "i9_the_ledger_has_what_the_chain_has"),
+    wrong_exponent: (0, "i20_the_price_is_charged"),
+    report_of_another_payment_accepted: (1, "i4_no_money_is_invented"),
+    webhook_accepted_unstored: (34, "i13_an_accepted_report_is_stored"),
+    unknown_taken_for_never_sent: (2, "i1_money_is_never_lost"),
+    another_refund_id_each_time: (3, "i18_one_refund_a_key"),
+    late_money_ignored: (1, "i1_chain_money_is_never_lost"),
+    events_out_of_order: (22, "the_consumer_sees_what_is_stored"),
+    failed_publication_marked: (9, "the_consumer_sees_what_is_stored"),
+    scan_cursor_runs_ahead: (46, "every_dispute_is_known"),
+    close_taken_for_granted: (5, "i11_closed_is_not_payable"),
 }

@@ -9,16 +9,30 @@ FAULTS = (
     "database away",
     "commit lost its answer",
     "daemon killed",
+    "daemon frozen",
+    "clocks differ",
+    "clock steps back",
     "provider refuses",
+    "provider limits",
     "provider answer lost",
     "provider hangs",
+    "provider lags",
+    "provider out",
     "report lost",
     "report doubled",
     "report late",
     "stream away",
+    "stream full",
+    "stream loses",
     "acknowledgement lost",
-    "clocks differ",
 )
+#: Faults of the chain, in plans that have one.
+CHAIN_FAULTS = ("chain reorganises", "chain halts", "chain lags")
+#: Faults that last for a day; few plans have one, because their histories take longer to run.
+LONG_FAULTS = ("provider out for a day", "stream away for a day")
+#: When the faults end.
+CALM_S = 7200.0
+DAY_S = 86_400.0
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +53,10 @@ class Buyer:
     refunds_fail: bool = False
     #: Whether the customer's bank disputes the payment.
     is_disputed: bool = False
+    #: For money on the chain: per cent of what is due in each transfer; () pays by card.
+    transfers: tuple[int, ...] = ()
+    #: Whether the transfers say what they are for.
+    has_memo: bool = True
 
     def __str__(self) -> str:
         pays = "never pays" if self.pay_s is None else f"pays after {self.pay_s:.0f} s"
@@ -46,9 +64,11 @@ class Buyer:
         cancels = "" if self.cancel_s is None else f", cancels after {self.cancel_s:.0f} s"
         refunds = f", wants {self.refunds} back" if self.refunds else ""
         disputes = ", disputes it" if self.is_disputed else ""
+        memo = "" if self.has_memo else " without a memo"
+        chain = f", in transfers of {self.transfers} %{memo}" if self.transfers else ""
         return (
             f"buyer {self.number}: starts at {self.start_s:.0f} s, {pays}{slow}"
-            f"{cancels}{refunds}{disputes}"
+            f"{cancels}{refunds}{disputes}{chain}"
         )
 
 
@@ -62,6 +82,13 @@ class Plan:
     faults: frozenset[str]
     #: Whether the remote side can prove that it never saw an operation.
     proves_absence: bool
+    #: Whether the daemons have the chain, too.
+    has_chain: bool = False
+
+    @property
+    def calm_s(self) -> float:
+        """When the faults end."""
+        return CALM_S + (DAY_S if self.faults & {*LONG_FAULTS} else 0.0)
 
     def __str__(self) -> str:
         faults = ", ".join(sorted(self.faults)) or "none"
@@ -72,14 +99,31 @@ def plan_of(seed: int) -> Plan:
     """The plan of a seed."""
     random = Random(f"{seed} plan")
     buyers = tuple(_buyer(random, number) for number in range(random.randint(2, 6)))
-    faults = frozenset(kind for kind in FAULTS if random.random() < 0.5)
-    return Plan(
+    # Some histories are nearly quiet: what breaks only there is not hidden by other faults.
+    chance = random.choice((0.1, 0.3, 0.5))
+    faults = {kind for kind in FAULTS if random.random() < chance}
+    faults |= {kind for kind in LONG_FAULTS if random.random() < 0.01}
+    plan = Plan(
         seed=seed,
         daemons=random.choice((1, 1, 2, 3)),
         buyers=buyers,
-        faults=faults,
+        faults=frozenset(faults),
         proves_absence=random.random() < 0.5,
     )
+    return _with_chain(plan, Random(f"{seed} chain")) if Random(seed).random() < 0.3 else plan
+
+
+def _with_chain(plan: Plan, random: Random) -> Plan:
+    buyers = (
+        attrs.evolve(
+            buyer,
+            transfers=random.choice(((), (100,), (100,), (50, 50), (60,), (100, 30))),
+            has_memo=random.random() < 0.9,
+        )
+        for buyer in plan.buyers
+    )
+    faults = {kind for kind in CHAIN_FAULTS if random.random() < 0.4}
+    return attrs.evolve(plan, has_chain=True, buyers=tuple(buyers), faults=plan.faults | faults)
 
 
 def _buyer(random: Random, number: int) -> Buyer:

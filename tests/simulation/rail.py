@@ -36,7 +36,7 @@ from payd.plugins import (
     WebhookRequest,
 )
 from payd.plugins.errors import Declined, NotAttempted
-from payd.plugins.interface import Page
+from payd.plugins.interface import ObjectPage, Page, RemoteObject
 
 DAY = timedelta(hours=24)
 
@@ -51,18 +51,27 @@ class Thing:
     received: int = 0
     refunds: dict[str, RefundSnapshot] = attrs.field(factory=dict)
     dispute: Dispute | None = None
+    #: Its status and what it had received, from each time on.
+    past: list[tuple[datetime, ProviderStatus, int]] = attrs.field(factory=list)
 
     @property
     def due(self) -> int:
         return self.operation.amount.minor_units
 
-    def snapshot(self, now: datetime) -> Snapshot:
+    def note(self, now: datetime) -> None:
+        """Remember how it stands from now on."""
+        self.past.append((now, self.status, self.received))
+
+    def snapshot(self, now: datetime, lag: timedelta = timedelta(0)) -> Snapshot:
+        """How it stands, or stood some time ago."""
+        then = max(now - lag, self.past[0][0])
+        _, status, received = next(state for state in reversed(self.past) if state[0] <= then)
         return Snapshot(
-            status=self.status,
+            status=status,
             asset=self.operation.amount.currency_code,
-            received=self.received,
-            confirmed=self.received if self.status is ProviderStatus.PAID else 0,
-            as_of=now,
+            received=received,
+            confirmed=received if status is ProviderStatus.PAID else 0,
+            as_of=then,
             reference=self.reference,
         )
 
@@ -99,6 +108,7 @@ class Rail:
             return False
         thing.received = thing.due
         thing.status = ProviderStatus.PAID if is_final else ProviderStatus.PROCESSING
+        thing.note(self.now())
         self.report(thing, thing.snapshot(self.now()))
         return True
 
@@ -120,6 +130,10 @@ class Rail:
         )
         self.report(thing, thing.dispute)
 
+    def fact_of(self, event: ProviderEvent) -> Any:
+        """What an event is about."""
+        return self._facts[event.id][1]
+
     def observation(self, event: ProviderEvent) -> Observation:
         """What an event says."""
         reference, fact = self._facts[event.id]
@@ -133,15 +147,17 @@ Wire = Callable[[str, Callable[[], Any]], Awaitable[Any]]
 class RailProvider:
     """The provider of one daemon, which reaches the rail over a network."""
 
-    def __init__(self, rail: Rail, wire: Wire) -> None:
+    def __init__(self, rail: Rail, wire: Wire, lag: Callable[[], timedelta]) -> None:
         self._rail = rail
         self._wire = wire
+        self._lag = lag
 
     async def create(self, operation: CreateOperation, /) -> Created:
         def act() -> Created:
             known = self._rail.things.get(operation.operation_id)
             if known is None:
                 known = Thing(f"obj_{len(self._rail.things) + 1}", operation)
+                known.note(self._rail.now())
                 self._rail.things[operation.operation_id] = known
             return _created(known)
 
@@ -153,7 +169,8 @@ class RailProvider:
             known = self._rail.things.get(ref.operation_id)
             if known is None:
                 return Absent(proven=self._rail.lookup is Lookup.INCLUDING_ABSENCE)
-            return Found(created=_created(known), snapshot=known.snapshot(self._rail.now()))
+            snapshot = known.snapshot(self._rail.now(), self._lag())
+            return Found(created=_created(known), snapshot=snapshot)
 
         result: Found | Absent = await self._wire("fetch", act)
         return result
@@ -165,6 +182,7 @@ class RailProvider:
                 raise OutcomeUnknown("there is nothing to close")
             if known.status is ProviderStatus.OPEN:
                 known.status = ProviderStatus.CANCELED
+                known.note(self._rail.now())
             return known.snapshot(self._rail.now())
 
         result: Snapshot = await self._wire("close", act)
@@ -218,6 +236,19 @@ class RailProvider:
 
         result: Page = await self._wire("scan", act)
         return result
+
+    async def objects(self, since: datetime, until: datetime, cursor: str | None, /) -> ObjectPage:
+        def act() -> ObjectPage:
+            things = self._rail.things.values()
+            listed = [one for one in things if since <= one.past[0][0] < until]
+            return ObjectPage(objects=tuple(map(self._listed, listed)), cursor=None)
+
+        result: ObjectPage = await self._wire("list", act)
+        return result
+
+    def _listed(self, thing: Thing) -> RemoteObject:
+        found = Found(created=_created(thing), snapshot=thing.snapshot(self._rail.now()))
+        return RemoteObject(payment_id=thing.operation.payment_id, found=found)
 
 
 def manifest(lookup: Lookup, build: Callable[[], Any]) -> ProviderManifest:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 from simulation.checkers import problems
+from simulation.history import History
 from simulation.plan import Plan, plan_of
-from simulation.world import History, run
+from simulation.world import run
 
 
 @attrs.frozen
@@ -41,6 +42,7 @@ class Tally:
     broken: list[Result] = attrs.field(factory=list)
     sometimes: Counter[str] = attrs.field(factory=Counter)
     faults: set[str] = attrs.field(factory=set)
+    struck: Counter[tuple[str, str]] = attrs.field(factory=Counter)
     payments: int = 0
     #: Seconds of virtual time.
     lived_s: float = 0.0
@@ -52,6 +54,7 @@ class Tally:
         self.sometimes += result.sometimes
         self.faults |= result.plan.faults
         if result.history is not None:
+            self.struck += result.history.struck
             self.payments += len(result.history.store.all())
             self.lived_s += result.history.lived_s
 

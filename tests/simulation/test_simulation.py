@@ -9,7 +9,8 @@ from pathlib import Path
 import attrs
 import pytest
 from simulation.defects import DEFECTS
-from simulation.plan import FAULTS, plan_of
+from simulation.faults import PATHS
+from simulation.plan import CHAIN_FAULTS, FAULTS, plan_of
 from simulation.search import Tally, check, count, shrink
 
 SLICE = range(200)
@@ -34,12 +35,15 @@ def test_every_rule_holds_in_every_history(tally: Tally) -> None:
 
 def test_what_is_worth_a_test_happens(tally: Tally) -> None:
     awaited = {
-        "daemon killed", "report lost", "paid", "too late to pay", "create: refused",
-        "create: answer lost", "fetch: hangs", "commit: after", "commit: before", "stream away",
-        "acknowledgement lost", "app: RefundExceedsPaid", "app: PaymentNotCancelable",
+        "daemon killed", "daemon frozen", "report lost", "paid", "too late to pay", "sent",
+        "paid before commit", "refund sent", "create: refused", "create: answer lost",
+        "fetch: hangs", "commit: after", "commit: before", "stream away", "stream loses",
+        "stream full", "acknowledgement lost", "app: RefundExceedsPaid", "app: Unreachable",
+        "app: PaymentNotCancelable", "commit lost to another writer", "chain reorganises",
+        "ended COMPLETED late", "attention UNDERPAID", "attention OVERPAID", "refund ended FAILED",
     }  # fmt: skip
     assert awaited <= set(tally.sometimes), awaited - set(tally.sometimes)
-    assert tally.faults == set(FAULTS)
+    assert {*FAULTS, *CHAIN_FAULTS} <= tally.faults
 
 
 def test_one_seed_is_one_history_in_every_process() -> None:
@@ -86,3 +90,5 @@ def _breaks_with_two_buyers(plan: object) -> list[str]:
 def test_every_rule_holds_in_ten_thousand_histories() -> None:
     tally = count(CAMPAIGN)
     assert not tally.broken, "\n\n".join(map(str, tally.broken))
+    cells = [(fault, path) for fault, paths in PATHS.items() for path in paths]
+    assert not [cell for cell in cells if not tally.struck[cell]]
