@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check core units lint integration daemon-part card-part chain-part kit-part app-part server-part waiting-part fast pythons test-newest browser simulate campaign bench bench-full bench-page reference docs docs-links lock proto format clean
+.PHONY: help run test check core units lint integration daemon-part card-part chain-part kit-part app-part server-part waiting-part fast pythons test-newest browser pictures simulate campaign bench bench-full bench-page reference docs docs-links lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,10 @@ test-newest: ## make fast with the newest versions that pyproject.toml allows, n
 
 browser: $(FOR_TEST) ## A person pays, in headless Chromium
 	@$(BIN)/python -m pytest tests/browser
+
+pictures: $(FOR_TEST) ## Renew docs/pictures from what the browser tests see
+	@$(BIN)/python -m pytest tests/browser -q
+	@PYTHONPATH=tests $(BIN)/python -m support.docs_pictures
 
 campaign: $(FOR_TEST) ## The long campaigns: every crash point many times, and new examples for every property
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest tests/unit tests/walks --ignore=tests/unit/cli -q

@@ -179,6 +179,7 @@ def test_a_card_payment_is_abandoned(
     page.click("#walk-away")
     page.click("#back")
     expect(page.get_by_role("status")).to_have_text(re.compile("Not paid in time"), timeout=SOON_MS)
+    expect(page.get_by_role("link", name="See the payment")).to_be_visible()
     keep(page, request, "card-abandoned")
     expect(page.locator("#subscriptions li").first).to_contain_text("canceled", timeout=SOON_MS)
 
@@ -217,6 +218,36 @@ def test_a_transfer_on_the_chain_is_paid_on_the_payment_page(
     expect(page.locator("#subscriptions li").first).to_contain_text("active", timeout=SOON_MS)
     page.get_by_role("link", name="See the receipt").click()
     expect(page.get_by_role("heading", name="Receipt")).to_be_visible()
+
+
+def test_a_stablecoin_payment_takes_two_clicks_and_two_more_lead_to_its_receipt(
+    page: Page, shop: Shop, anvil: Path
+) -> None:
+    """As a newcomer does it: the offer as it stands, and `payd tempo pay` as the wallet."""
+    clicks: list[str] = []
+
+    def note(text: str) -> None:
+        clicks.append(text)
+
+    page.expose_function("noteClick", note)
+    page.add_init_script(
+        "addEventListener('pointerdown', ({ target }) => noteClick(target.textContent.trim()))"
+    )
+    page.goto(shop.url)
+    page.get_by_text("USDC", exact=True).click()
+    expect(page.locator("#pay")).to_be_enabled(timeout=SOON_MS)
+    page.locator("#pay").click()
+    expect(page.get_by_role("img", name=re.compile("QR code"))).to_be_visible(timeout=SOON_MS)
+    payment_id = page.locator(".facts code").inner_text()
+    paid = payd("tempo", "pay", payment_id, "--state-dir", str(shop.state))
+    assert paid.returncode == 0, paid.stderr
+    expect(page.get_by_role("heading", level=1)).to_have_text("Paid", timeout=SOON_MS)
+    assert clicks == ["USDC", "Pay $149.00"]
+    page.get_by_role("link", name="Back to the shop").click()
+    expect(page.get_by_role("status")).to_have_text(PAID, timeout=SOON_MS)
+    page.get_by_role("link", name="See the receipt").click()
+    expect(page.get_by_role("heading", name="Receipt")).to_be_visible()
+    assert clicks[2:] == ["Back to the shop", "See the receipt"]
 
 
 def test_an_unknown_payment_says_so(page: Page, shop: Shop) -> None:

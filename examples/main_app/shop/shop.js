@@ -279,6 +279,8 @@ function show(payment) {
     $(id).hidden = !isWanted || !payment.page_url;
     $(id).href = payment.page_url;
   }
+  // What was not paid has a page, but no receipt.
+  $("receipt").textContent = payment.status === "COMPLETED" ? "See the receipt" : "See the payment";
   $("cancel").hidden = !["PENDING", "CREATING"].includes(status);
   $("again").hidden = OPEN.has(status);
 }
