@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 from support.dev_process import payd, running_dev, state_folder
 from support.forks import Fork
@@ -68,12 +69,14 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 
 def keep(page: Page, request: pytest.FixtureRequest, what: str) -> None:
-    """A picture; and nothing is wider than the screen."""
+    """A picture; and nothing is wider than the screen, or closed to a screen reader."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     screen = request.node.callspec.params["page"]
     page.screenshot(path=SCREENSHOTS / f"{what}-{screen}.png", full_page=True)
     width = page.viewport_size["width"] if page.viewport_size else 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page)
+    assert found.violations_count == 0, f"{what}: {found.generate_report()}"
 
 
 def choose(page: Page, shop: Shop, *, node: str = "Full node", method: str = "Card") -> None:
