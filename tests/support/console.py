@@ -12,6 +12,7 @@ import httpx
 
 from payd.transport.console.passwords import new_entry
 from support.daemon import Daemon, Place, running_daemon
+from support.planted_secrets import WATCH
 
 PASSWORD = "correct horse battery"
 NAMES = ("alice", "bob")
@@ -62,6 +63,7 @@ class Operator:
         """The text of a page."""
         answer = self.client.get(path)
         assert answer.status_code == status, (path, answer.status_code, answer.text)
+        WATCH.search(answer.text, f"the console's {path}")
         return answer.text
 
     def send(self, page: str, to: str = "", **values: str) -> httpx.Response:

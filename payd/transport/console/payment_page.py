@@ -1,10 +1,11 @@
 """GET /payments/{id}: everything that is known about one payment."""
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 
-from payd_client import Explanation, Payment, ReceiptFilter, Refund
+from payd_client import Explanation, Payment, Receipt, ReceiptFilter, Refund
 from quart import Response
 from quart_trio import QuartTrio
 
@@ -44,7 +45,7 @@ async def _payment(visits: Visits, payment_id: str) -> Response:
             for refund in payment.refunds
         ],
         open_records=[one for one in payment.attention_records if one.resolved_time is None],
-        raw=_raw(payment),
+        raw=_raw(payment, explanation, receipts),
     )
 
 
@@ -59,5 +60,11 @@ def requester_of(refund: Refund, explanation: Explanation) -> str:
     return next(islice(found, 1), "")
 
 
-def _raw(payment: Payment) -> str:
-    return json.dumps(message_json(payment.message), indent=2, ensure_ascii=False, default=str)
+def _raw(payment: Payment, explanation: Explanation, receipts: Sequence[Receipt]) -> str:
+    """The messages as payd answered them."""
+    document = {
+        "payment": message_json(payment.message),
+        "explanation": message_json(explanation.message),
+        "receipts": [message_json(one.message) for one in receipts],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, default=str)

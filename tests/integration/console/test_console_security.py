@@ -1,9 +1,19 @@
 """The console lets in who logs in, from its own pages only, for as long as the session lasts."""
 
+import signal
+
 import httpx
 import pytest
-from support.console import COOKIE, PASSWORD, PROXY_SECRET, RunningConsole, running_console
+from support.console import (
+    COOKIE,
+    PASSWORD,
+    PROXY_SECRET,
+    RunningConsole,
+    entries,
+    running_console,
+)
 from support.daemon import Place
+from support.waiting import wait_until
 
 HEADERS = {
     "cache-control": "no-store",
@@ -145,6 +155,23 @@ def test_a_trusted_proxy_names_the_operator_in_every_request(place: Place) -> No
         ):
             with console.browser(**headers, cookie=f"{COOKIE}={cookie}") as stranger:
                 assert stranger.get("/").status_code == 303
+
+
+def test_an_operator_whose_line_is_gone_is_out(place: Place) -> None:
+    file = place.data / "operators"
+    file.write_text(entries())
+    settings = {"PAYD_CONSOLE_USERS": "", "PAYD_CONSOLE_USERS_FILE": str(file)}
+    with (
+        running_console(place, **settings) as console,
+        console.operator() as alice,
+        console.operator("bob") as bob,
+    ):
+        alice.read("/")
+        file.write_text(entries().splitlines()[1])
+        console.daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: alice.client.get("/").status_code == 303, "alice is out")
+        assert _log_in(alice.client, "alice", PASSWORD) == 403
+        bob.read("/")
 
 
 def test_a_daemon_without_a_console_does_not_listen(place: Place) -> None:

@@ -25,7 +25,7 @@ JANUARY_1970 = ("--from", "1970-01-01", "--to", "1970-01-31")
 #: What starts something, or works on files only.
 NEEDS_NO_DAEMON = {
     *("dev", "serve", "init", "config reference"),
-    "audit verify",
+    *("audit verify", "console-user"),
     *("plugin new", "plugin check", "plugin checks"),
 }
 #: Command → its arguments, its exit code, and what it prints.

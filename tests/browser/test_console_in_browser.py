@@ -1,0 +1,231 @@
+"""The console in a browser: readable on a phone and a desk, by day and night, without a mouse."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+from support.console import COOKIE, Operator, fields_of
+from support.daemon import Client
+from support.dev_process import running_dev, state_folder
+from support.screens import SCREENS, SCREENSHOTS
+
+SOON_MS = 30_000
+LOOKS = [(screen, scheme) for screen in SCREENS for scheme in ("light", "dark")]
+AGENT = "an operator's browser"
+
+
+@attrs.frozen(kw_only=True)
+class Site:
+    """A running `payd dev`, with one session of its operator: logins are limited."""
+
+    state: Path
+    url: str
+    grpc: str
+    user: str
+    password: str
+    session: str
+
+    def client(self) -> Client:
+        """The main app."""
+        return Client(self.grpc, self.state / "pki", "client")
+
+    @contextlib.contextmanager
+    def operator(self) -> Iterator[Operator]:
+        """The operator without a screen."""
+        with httpx.Client(
+            base_url=self.url,
+            timeout=60,
+            headers={"user-agent": AGENT},
+            cookies={COOKIE: self.session},
+        ) as client:
+            yield Operator(client)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    environment = {"PAYD_REFUNDS_APPROVAL_FROM": "10000", "TEMPO_ENABLED": "false"}
+    with (
+        state_folder() as state,
+        running_dev(state, "--ephemeral", **environment) as (_, dev),
+    ):
+        login = {"name": dev["console_user"], "password": dev["console_password"]}
+        headers = {"user-agent": AGENT}
+        answer = httpx.post(f"{dev['console']}/login", data=login, headers=headers, timeout=60)
+        yield Site(
+            state=state,
+            url=dev["console"],
+            grpc=dev["grpc"],
+            user=login["name"],
+            password=login["password"],
+            session=answer.cookies[COOKIE],
+        )
+
+
+@pytest.fixture(scope="module")
+def payments(site: Site) -> dict[str, str]:
+    """Payments in several states by name, one of them with a refund that waits."""
+    with site.client() as client:
+        started = {
+            name: client.initiate(scenario=name)
+            for name in ("complete", "pending", "decline", "underpay", "pay_twice")
+        }
+        client.wait_for(started["complete"].id, "COMPLETED")
+        client.wait_for(started["underpay"].id, "EXPIRED")
+    with site.operator() as operator:
+        form = f"/payments/{started['complete'].id}/refund"
+        values = {"amount": "120", "destination": "", "reason": "<i>too slow</i>"}
+        looked = operator.send(form, f"{form}/review", **values)
+        operator.client.post(form, data=fields_of(looked.text))
+    return {name: payment.id for name, payment in started.items()}
+
+
+@contextlib.contextmanager
+def opened(
+    browser: Browser, site: Site, *, is_in: bool = True, **context: object
+) -> Iterator[Page]:
+    """A browser's window; an error of its script, or of the content security policy, fails."""
+    settings = {"user_agent": AGENT, "base_url": site.url, **context}
+    with contextlib.closing(browser.new_context(**settings)) as window:  # type: ignore[arg-type]
+        if is_in:
+            window.add_cookies([{"name": COOKIE, "value": site.session, "url": site.url}])
+        page = window.new_page()
+        page.set_default_timeout(SOON_MS)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on(
+            "console",
+            lambda message: errors.append(message.text) if message.type == "error" else None,
+        )
+        yield page
+        assert errors == []
+
+
+def pages_of(payments: dict[str, str]) -> dict[str, str]:
+    """Each kind of page by name."""
+    return {
+        "overview": "/",
+        "attention": "/attention",
+        "payments": "/payments?status=COMPLETED",
+        "payment": f"/payments/{payments['complete']}",
+        "payment-underpaid": f"/payments/{payments['underpay']}",
+        "payment-waiting": f"/payments/{payments['pending']}",
+        "cancel": f"/payments/{payments['pending']}/cancel",
+        "resolve": f"/payments/{payments['underpay']}/resolve",
+        "attach": f"/payments/{payments['pending']}/attach",
+        "refund": f"/payments/{payments['complete']}/refund",
+        "refunds": "/refunds",
+        "receipts": "/receipts?all=1",
+        "reconciliations": "/reconciliations",
+        "dead-letters": "/dead-letters",
+        "replay": "/dead-letters/1/replay",
+        "configuration": "/configuration",
+    }
+
+
+@pytest.mark.parametrize(("screen", "scheme"), LOOKS)
+def test_every_page_is_accessible_and_fits_the_screen(
+    browser: Browser,
+    site: Site,
+    payments: dict[str, str],
+    screen: str,
+    scheme: str,
+) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    look: dict[str, Any] = {"viewport": SCREENS[screen], "color_scheme": scheme}
+    with opened(browser, site, **look) as page:
+        for name, path in pages_of(payments).items():
+            page.goto(path)
+            # What is folded has to be readable, too.
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            check(page, name, screen, scheme)
+        page.goto(f"/payments/{payments['complete']}/refund")
+        page.get_by_role("textbox", name="Amount in USD").fill("1.50")
+        page.get_by_role("button", name="Look at it once more").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Is this right?", timeout=SOON_MS)
+        check(page, "refund-review", screen, scheme)
+    with opened(browser, site, is_in=False, **look) as page:
+        page.goto("/")
+        check(page, "login", screen, scheme)
+
+
+def check(page: Page, name: str, screen: str, scheme: str) -> None:
+    """Keep a picture; nothing is wider than the screen, and axe finds nothing."""
+    page.screenshot(path=SCREENSHOTS / f"console-{name}-{screen}-{scheme}.png", full_page=True)
+    found = Axe().run(page)
+    assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+    width = SCREENS[screen]["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+
+
+def test_an_operator_needs_no_mouse(browser: Browser, site: Site, payments: dict[str, str]) -> None:
+    """From the login to a canceled payment with the keyboard alone."""
+    payment = payments["pending"]
+    with opened(browser, site, is_in=False) as page:
+        page.goto(f"/payments?reference={payment}")
+        press_until(page, "name")
+        page.keyboard.type(site.user)
+        press_until(page, "password")
+        page.keyboard.type(site.password)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Payments", timeout=SOON_MS)
+        follow(page, payment)
+        expect(page.get_by_role("heading", level=1)).to_contain_text(payment, timeout=SOON_MS)
+        follow(page, "Cancel the payment")
+        expect(page.get_by_role("heading", level=1)).to_have_text(
+            "Cancel the payment", timeout=SOON_MS
+        )
+        press_until(page, "reason")
+        page.keyboard.type("no mouse")
+        follow(page, "Cancel the payment")
+        expect(page.get_by_role("status").first).to_have_text(
+            "The payment is being canceled.", timeout=SOON_MS
+        )
+        page.keyboard.press("Tab")
+        expect(page.locator(":focus")).to_have_text("Skip to the content")
+
+
+def press_until(page: Page, field: str) -> None:
+    """Press Tab until the field has the focus."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == field:
+            return
+    raise AssertionError(f"Tab does not lead to {field}")
+
+
+def follow(page: Page, text: str) -> None:
+    """Press Tab until this link or button has the focus, then Enter."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent").strip() == text:
+            page.keyboard.press("Enter")
+            return
+    raise AssertionError(f"Tab does not lead to {text}")
+
+
+def test_a_payments_page_shows_by_itself_what_happens(browser: Browser, site: Site) -> None:
+    with site.client() as client:
+        payment = client.initiate(scenario="pending").id
+        with opened(browser, site) as page:
+            page.goto(f"/payments/{payment}")
+            expect(page.locator(".status").first).to_have_text("PENDING")
+            with site.operator() as operator:
+                operator.send(f"/payments/{payment}/cancel", reason="elsewhere")
+            expect(page.locator(".status").first).to_have_text("CANCELED", timeout=SOON_MS)
+            expect(page.locator("#said")).to_have_text("CANCELED")
+
+
+def test_hostile_values_are_text(browser: Browser, site: Site, payments: dict[str, str]) -> None:
+    with opened(browser, site) as page:
+        page.goto(f"/payments/{payments['complete']}")
+        expect(page.get_by_text("<i>too slow</i>").first).to_be_visible()
+        page.goto("/payments?reference=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+        expect(page.get_by_role("textbox", name="Find a payment")).to_have_value(
+            '"><script>alert(1)</script>'
+        )
