@@ -19,7 +19,15 @@ THETA = "0x20c0000000000000000000000000000000000003"
 RECEIVER = "0x" + "7ea5" * 10
 MEMO_KEY = "memo key of the tests"
 #: Accounts of the mnemonic that every local chain uses: test test … junk.
-PRIVATE_KEY = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+PRIVATE_KEYS = (
+    "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
+    "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
+)
+#: A salt that passes the proof of work for the first of these accounts, as ox documents it
+#: (wevm/ox, VirtualMaster), and the id under which it registers the account.
+MASTER_SALT = "0x00000000000000000000000000000000000000000000000000000000abf52baf"
+MASTER_ID = "0x58e21090"
+REGISTRY = "0xfdc0000000000000000000000000000000000000"
 #: Number of newer blocks that make a block final.
 FINAL = 2
 
@@ -72,9 +80,9 @@ class Chain:
         """Set the time of the next block."""
         self.rpc("evm_setNextBlockTimestamp", hex(seconds))
 
-    def send(self, to: str, data: str, sender: int = 0) -> str:
+    def send(self, to: str, data: str, sender: int = 0, gas: int = 2_000_000) -> str:
         """Send a transaction; return its hash, before it is in a block."""
-        transaction = {"from": self.accounts[sender], "to": to, "data": data, "gas": hex(2_000_000)}
+        transaction = {"from": self.accounts[sender], "to": to, "data": data, "gas": hex(gas)}
         return str(self.rpc("eth_sendTransaction", transaction))
 
     def transfer(
@@ -83,8 +91,11 @@ class Chain:
         """Transfer as a customer, with or without a memo."""
         return self.send(token, transfer_data(to, amount, memo), sender)
 
-    def batch(self, calls: Sequence[tuple[str, str]]) -> str:
-        """Send one 0x76 transaction of several calls (token, calldata), which is atomic."""
+    def batch(self, calls: Sequence[tuple[str, str]], sender: int = 0) -> str:
+        """Send one 0x76 transaction of several calls (token, calldata), which is atomic.
+
+        `sender` is 0 or 1.
+        """
         from pytempo import Call, TempoTransaction
 
         transaction = TempoTransaction.create(
@@ -92,11 +103,14 @@ class Chain:
             gas_limit=5_000_000,
             max_fee_per_gas=100_000_000_000,
             max_priority_fee_per_gas=1_000_000_000,
-            nonce=int(self.rpc("eth_getTransactionCount", self.accounts[0], "pending"), 16),
+            nonce=int(self.rpc("eth_getTransactionCount", self.accounts[sender], "pending"), 16),
             calls=tuple(Call.create(to=to, data=data, value=0) for to, data in calls),
         )
         return str(
-            self.rpc("eth_sendRawTransaction", "0x" + transaction.sign(PRIVATE_KEY).encode().hex())
+            self.rpc(
+                "eth_sendRawTransaction",
+                "0x" + transaction.sign(PRIVATE_KEYS[sender]).encode().hex(),
+            )
         )
 
     def succeeded(self, transaction: str) -> bool:

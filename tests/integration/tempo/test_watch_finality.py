@@ -6,9 +6,9 @@ from tempo_provider.companion.scripted.chain import ScriptedChain
 from tempo_provider.companion.scripted.node import open_node, open_nodes
 
 
-@pytest.fixture
-def chain() -> ScriptedChain:
-    return a_chain()
+@pytest.fixture(params=[None, "0x58e21090"], ids=["to the account", "over an address"])
+def chain(request: pytest.FixtureRequest) -> ScriptedChain:
+    return a_chain(master_id=request.param)
 
 
 @pytest.fixture

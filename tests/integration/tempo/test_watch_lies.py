@@ -28,9 +28,9 @@ LOGS = "eth_getLogs"
 BLOCKS = "eth_getBlockByNumber"
 
 
-@pytest.fixture
-def chain() -> ScriptedChain:
-    return a_chain()
+@pytest.fixture(params=[None, "0x58e21090"], ids=["to the account", "over an address"])
+def chain(request: pytest.FixtureRequest) -> ScriptedChain:
+    return a_chain(master_id=request.param)
 
 
 @pytest.fixture

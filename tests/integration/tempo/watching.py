@@ -9,11 +9,12 @@ from typing import Any
 import attrs
 import trio
 from tempo_provider.companion.scripted.chain import ScriptedChain, Token
-from tempo_provider.companion.scripted.events import transfer
+from tempo_provider.companion.scripted.events import to_virtual, transfer
 from tempo_provider.companion.scripted.node import ScriptedNode
 from tempo_provider.config import TempoConfig
 from tempo_provider.cursor import Cursor, cursor_of
 from tempo_provider.provider import TempoProvider, open_provider
+from tempo_provider.virtual import virtual_address
 
 from payd.plugins import (
     Holding,
@@ -205,16 +206,21 @@ class Watch:
         assert isinstance(self.failure, Died)
 
 
-def a_chain(blocks: int = 3) -> ScriptedChain:
+def a_chain(blocks: int = 3, master_id: str | None = None) -> ScriptedChain:
     """With two dollars and a token that only looks like one; all of it final."""
     tokens = {USDC: Token(), USDT: Token(), FORGED: Token(is_tip20=False)}
     chain = ScriptedChain(tokens, CHAIN_ID)
+    if master_id is not None:
+        chain.masters[master_id] = US
     chain.settle(blocks)
     return chain
 
 
 def pay(chain: ScriptedChain, amount: int = 149, memo: str | None = MEMO, token: str = USDC) -> str:
-    """A customer's transfer to us, in the next block."""
+    """A customer's transfer to us, in the next block; over an address where there is a master."""
+    for master_id in chain.masters:
+        address = virtual_address(master_id, 7)
+        return chain.send(to_virtual(token, PAYER, address, US, amount, memo))
     return chain.send(transfer(token, PAYER, US, amount, memo))
 
 
