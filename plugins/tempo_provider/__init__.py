@@ -67,6 +67,7 @@ def payd_commands(provider: str) -> Iterable[click.Command]:
     if provider != MANIFEST.name:
         return ()
     from tempo_provider.commands import pay, refund
+    from tempo_provider.master_command import register_master
     from tempo_provider.status_command import status
 
-    return (pay, refund, status)
+    return (pay, refund, register_master, status)

@@ -119,6 +119,12 @@ def transfer_calldata(receiver: str, amount: int, memo: str) -> str:
     return str(_OFFLINE.encode_abi("transferWithMemo", args=arguments))
 
 
+def register_calldata(salt: int) -> str:
+    """Calldata of `registerVirtualMaster(salt)`, by which an account becomes a master."""
+    selector = function_signature_to_4byte_selector("registerVirtualMaster(bytes32)")
+    return "0x" + (selector + salt.to_bytes(32)).hex()
+
+
 def topic_of(address: str) -> str:
     """Encode an address as an indexed topic."""
     return "0x" + address[2:].lower().rjust(64, "0")

@@ -74,6 +74,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "doctor": ((), 0, "serving, over mutual TLS"),
     "tempo audit": ((), 1, "the provider tempo is not enabled: set TEMPO_ENABLED"),
     "tempo pay": ((NO_ONE,), 1, "the provider tempo is not enabled: set TEMPO_ENABLED"),
+    "tempo register-master": ((), 1, "the provider tempo is not enabled: set TEMPO_ENABLED"),
     "tempo status": ((), 1, "the provider tempo is not enabled: set TEMPO_ENABLED"),
     "tempo refund": ((NO_ONE,), 1, "the provider tempo is not enabled: set TEMPO_ENABLED"),
 }

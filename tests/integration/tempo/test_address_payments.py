@@ -1,4 +1,4 @@
-"""An address for each payment on a real chain: whoever pays it, and however, the money is found.
+"""An address for each payment on a real chain: from any sender, by any transfer, money is found.
 
 The tests of this file share one till; the last one holds its books against the chain. Our account
 is a test account, because registering a master takes a proof of work.
@@ -29,6 +29,7 @@ from support.tempo import (
     transfer_data,
     units,
 )
+from tempo_provider.contracts import register_calldata
 
 #: Account 1 pays, since account 0 is ours.
 PAYER = 1
@@ -62,9 +63,8 @@ def till(anvil: Path, module_place: Place) -> Iterator[Till]:
 
 
 def register(chain: Chain) -> str:
-    """Register account 0 as a master."""
-    salt = bytes.fromhex(MASTER_SALT[2:])
-    sent = chain.send(REGISTRY, calldata("registerVirtualMaster(bytes32)", salt))
+    """Register account 0 as a master, by what `payd tempo register-master` prints."""
+    sent = chain.send(REGISTRY, register_calldata(int(MASTER_SALT, 16)))
     chain.mine()
     return sent
 
@@ -94,7 +94,7 @@ def pay(till: Till, payment: Any, amount: int | None = None, **how: Any) -> str:
 def is_paid(till: Till, payment: Any) -> bool:
     """Whether exactly the amount due has arrived, and one event says so."""
     till.catch_up()
-    whole = ("COMPLETED", units(payment), units(payment), [])
+    whole: tuple[str, int, int, list[str]] = ("COMPLETED", units(payment), units(payment), [])
     return standing(till.newest(payment)) == whole and till.subjects(payment) == [
         "payment.completed"
     ]
