@@ -31,8 +31,8 @@ _PACKAGES = (
 )
 #: What libraries import only when they are first used.
 _LAZY = ("encodings.idna", "hypercorn.trio.run", "redis.asyncio")
-#: Programs, and what imports pytest.
-_NOT_IMPORTED = {"__main__", "pytest_plugin", "testing"}
+#: Programs, what imports pytest, and what imports numpy, which starts threads.
+_NOT_IMPORTED = {"__main__", "pytest_plugin", "testing", "keccak_search"}
 _EXAMPLES = str(Path(__file__).parents[2] / "examples")
 _LONGEST_REQUEST = 1 << 20
 _STANDARD_STREAMS = 3

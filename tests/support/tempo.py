@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 from tempo_provider.companion.anvil import CHAIN_ID, anvil_argv
+from tempo_provider.contracts import REGISTRY, register_calldata
 
 from payd.dev.ports import HOST, any_free
 from support.daemon import Client, Daemon, Place, a_request
@@ -27,7 +28,6 @@ PRIVATE_KEYS = (
 #: (wevm/ox, VirtualMaster), and the id under which it registers the account.
 MASTER_SALT = "0x00000000000000000000000000000000000000000000000000000000abf52baf"
 MASTER_ID = "0x58e21090"
-REGISTRY = "0xfdc0000000000000000000000000000000000000"
 #: Number of newer blocks that make a block final.
 FINAL = 2
 
@@ -112,6 +112,12 @@ class Chain:
                 "0x" + transaction.sign(PRIVATE_KEYS[sender]).encode().hex(),
             )
         )
+
+    def register_master(self) -> str:
+        """Register account 0 as a master, in a block of its own."""
+        sent = self.send(REGISTRY, register_calldata(int(MASTER_SALT, 16)))
+        self.mine()
+        return sent
 
     def succeeded(self, transaction: str) -> bool:
         """Whether the transaction is in a block and was not reverted."""

@@ -19,9 +19,7 @@ from support.tempo import (
     ALPHA,
     BETA,
     MASTER_ID,
-    MASTER_SALT,
     RECEIVER,
-    REGISTRY,
     Chain,
     due,
     running_chain,
@@ -29,7 +27,6 @@ from support.tempo import (
     transfer_data,
     units,
 )
-from tempo_provider.contracts import register_calldata
 
 #: Account 1 pays, since account 0 is ours.
 PAYER = 1
@@ -51,7 +48,7 @@ def calldata(signature: str, *values: Any) -> str:
 def till(anvil: Path, module_place: Place) -> Iterator[Till]:
     """A till whose account is registered as a master, and a token that a test can mint."""
     with running_chain(anvil) as chain:
-        done = [register(chain), *create_token(chain)]
+        done = [chain.register_master(), *create_token(chain)]
         assert all(map(chain.succeeded, done))
         settings = {
             "TEMPO_RECEIVER_ADDRESS": chain.accounts[0],
@@ -60,13 +57,6 @@ def till(anvil: Path, module_place: Place) -> Iterator[Till]:
         }
         with open_till(module_place, chain, **settings) as opened:
             yield opened
-
-
-def register(chain: Chain) -> str:
-    """Register account 0 as a master, by what `payd tempo register-master` prints."""
-    sent = chain.send(REGISTRY, register_calldata(int(MASTER_SALT, 16)))
-    chain.mine()
-    return sent
 
 
 def create_token(chain: Chain) -> Sequence[str]:

@@ -4,7 +4,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from support.daemon import Client, Daemon, Place, rows, wait_until_published
 from support.tempo import (
     ALPHA,
     BETA,
+    MASTER_ID,
     Chain,
     a_token_request,
     due,
@@ -34,6 +35,8 @@ POINTS = (
     "settle.after_commit",
 )
 TRANSFERS_A_LIFE = 6
+#: Another account than ours where addresses are used.
+PAYER = 1
 
 
 @attrs.frozen(kw_only=True)
@@ -64,43 +67,62 @@ class Customers:
     chain: Chain
     seeded: random.Random
     waiting: list[Any]
+    #: Of the daemon.
+    settings: Mapping[str, str]
     sent: Counter[str] = attrs.field(factory=Counter)
     astray: int = 0
 
     def pay_some(self) -> None:
-        """In parts, whole, or with a memo of nobody; each in a block of its own."""
+        """In parts, whole, or with a name of nobody; each in a block of its own."""
         for _ in range(TRANSFERS_A_LIFE):
             payment = self.seeded.choice(self.waiting)
             part = self.seeded.choice((units(payment), units(payment) // 2, 1))
-            if self.seeded.random() < 0.15:
-                self.chain.transfer(ALPHA, part, "0x" + self.seeded.randbytes(32).hex())
+            to, is_astray = due(payment).receiver_address, self.seeded.random() < 0.15
+            # To an account, a memo is needed; an address names the payment by itself.
+            is_plain = to.startswith(MASTER_ID) and self.seeded.random() < 0.7
+            memo = None if is_plain else due(payment).memo
+            if is_astray:
+                memo = "0x" + self.seeded.randbytes(32).hex()
+                to = to[:-12] + "0" * 12 if to.startswith(MASTER_ID) else to
+                self.chain.transfer(ALPHA, part, memo, to=to, sender=PAYER)
                 self.astray += part
             else:
-                self.chain.transfer(due(payment).token_address, part, due(payment).memo)
+                self.chain.transfer(due(payment).token_address, part, memo, to=to, sender=PAYER)
                 self.sent[payment.id] += part
             self.chain.mine()
 
 
-def live_and_die(place: Place, chain: Chain, count: int, seed: int) -> None:
+def live_and_die(
+    place: Place, chain: Chain, count: int, seed: int, *, over_addresses: bool = False
+) -> None:
     """So many lives; what the last one finds must be what a single one would have found."""
     chain.mine(5)
-    with running_with_tokens(place, chain.url) as (_, client):
+    settings = own_addresses(chain) if over_addresses else {}
+    with running_with_tokens(place, chain.url, **settings) as (_, client):
         waiting = [
             client.call("InitiatePayment", a_token_request(currency=code)).payment
             for code in ("USDC", "USDT") * 4
         ]
-    customers = Customers(chain, random.Random(seed), waiting)
+    customers = Customers(chain, random.Random(seed), waiting, settings)
     for death in deaths(count, seed):
         _one_life(place, chain, customers, death)
-    with running_with_tokens(place, chain.url) as (_, client):
+    with running_with_tokens(place, chain.url, **settings) as (_, client):
         chain.finalize()
         wait_until_read(place, chain)
         _check(place, chain, client, customers)
 
 
+def own_addresses(chain: Chain) -> Mapping[str, str]:
+    """Settings with which each payment has an address of its own."""
+    registered = chain.register_master()
+    assert chain.succeeded(registered)
+    return {"TEMPO_RECEIVER_ADDRESS": chain.accounts[0], "TEMPO_MASTER_ID": MASTER_ID}
+
+
 def _one_life(place: Place, chain: Chain, customers: Customers, death: Death) -> None:
     crash_at = {"PAYD_CRASH_AT": f"{death.point}:{death.nth}"} if death.point else {}
-    daemon = Daemon(place, **tempo_environment(chain.url, **crash_at))
+    environment = tempo_environment(chain.url, **customers.settings, **crash_at)
+    daemon = Daemon(place, **environment)
     with ExitStack() as stack:
         stack.callback(daemon.wait_ended)
         stack.callback(daemon.process.kill)
@@ -137,21 +159,33 @@ def _check(place: Place, chain: Chain, client: Client, customers: Customers) -> 
         place, "SELECT coalesce(sum(amount), 0) AS units FROM receipts WHERE payment_id IS NULL"
     )
     assert ledger["units"] == customers.astray
-    environment = tempo_environment(chain.url)
+    environment = tempo_environment(chain.url, **customers.settings)
     assert operate(place, environment, "tempo", "audit")["balanced"]
-    [total] = rows(place, "SELECT sum(amount) AS units FROM receipts")
-    assert total["units"] == chain.balance(ALPHA) + chain.balance(BETA)
+    if not customers.settings:
+        [total] = rows(place, "SELECT sum(amount) AS units FROM receipts")
+        assert total["units"] == chain.balance(ALPHA) + chain.balance(BETA)
 
 
-def test_killed_a_few_times(place: Place, chain: Chain) -> None:
-    live_and_die(place, chain, 3, seed=4)
+both_ways = pytest.mark.parametrize(
+    "over_addresses", [False, True], ids=["to the account", "over addresses"]
+)
+
+
+@both_ways
+def test_killed_a_few_times(place: Place, chain: Chain, over_addresses: bool) -> None:
+    live_and_die(place, chain, 3, seed=4, over_addresses=over_addresses)
 
 
 @pytest.mark.campaign
+@both_ways
 @pytest.mark.parametrize("seed", range(2))
-def test_killed_many_times(new_place: Callable[[], Place], anvil: Path, seed: int) -> None:
+def test_killed_many_times(
+    new_place: Callable[[], Place], anvil: Path, seed: int, over_addresses: bool
+) -> None:
     with running_chain(anvil) as chain:
-        live_and_die(new_place(), chain, CAMPAIGN_KILLS, seed=100 + seed)
+        live_and_die(
+            new_place(), chain, CAMPAIGN_KILLS, seed=100 + seed, over_addresses=over_addresses
+        )
 
 
 def _away_for(blocks: int, place: Place, chain: Chain) -> None:
