@@ -72,7 +72,8 @@ def test_of_snapshots_at_one_moment_the_same_one_holds_in_every_order() -> None:
 
 def test_money_of_another_currency_is_not_money_for_this_payment() -> None:
     after = learned(PENDING, a_snapshot(ProviderStatus.PAID, asset="EUR"))
-    assert after == flag(PENDING, Attention.AMOUNT_MISMATCH, "asks for EUR", at(2))
+    asks = flag(PENDING, Attention.AMOUNT_MISMATCH, "asks for EUR", at(2))
+    assert after == flag(asks, Attention.AMOUNT_MISMATCH, f"brought {DUE} EUR", at(2))
 
 
 def test_a_snapshot_of_what_cannot_be_closed_is_a_snapshot() -> None:
