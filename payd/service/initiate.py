@@ -14,7 +14,7 @@ from payd.domain.forget import is_repeated
 from payd.domain.outcome import Asking
 from payd.domain.payment import Origin, Payment, Status
 from payd.domain.request import InitiateRequest
-from payd.ports import Clock, CrashPoints, Ids, PaymentStore, ProviderPort, Tags
+from payd.ports import Clock, CrashPoints, Ids, PaymentStore, Tags
 from payd.service.ask import Ask, is_asked
 from payd.service.operation import claim_deadline, create_operation
 from payd.service.query import Query
@@ -84,14 +84,11 @@ class Initiate:
             ask_deadline=claim_deadline(registered.provider, now),
             next_check_time=now + self.first_check,
         )
-        return await self._prepare(draft, registered.provider)
-
-    async def _prepare(self, draft: Payment, provider: ProviderPort) -> Payment:
-        """Add what must be stored before the first call: every retry sends the same parameters."""
         operation = create_operation(draft)
-        if provider.capabilities.tags:
+        if registered.provider.capabilities.tags:
             operation = attrs.evolve(operation, tag=await self.tags.next())
-        parameters = provider.prepare(operation)
+        # Stored before the first call, so that every retry sends the same parameters.
+        parameters = registered.provider.prepare(operation)
         return attrs.evolve(draft, parameters=parameters) if parameters else draft
 
     async def _replay(

@@ -186,13 +186,27 @@ class Reports:
         self, translated: Sequence[tuple[InboxRow, Sequence[Observation]]]
     ) -> Sequence[_Report]:
         names: defaultdict[Name, set[str]] = defaultdict(set)
+        named_twice: set[int] = set()
         for row, observations in translated:
             for one in observations:
                 receipts = one.fact if isinstance(one.fact, tuple) else ()
-                for name in (one.reference, one.also) if one.also else (one.reference,):
-                    names[Name(row.provider, name)] |= {receipt.id for receipt in receipts}
+                names[Name(row.provider, one.reference)] |= {receipt.id for receipt in receipts}
+                if one.also:
+                    named_twice.add(row.id)
+                    names[Name(row.provider, one.also)] |= {receipt.id for receipt in receipts}
         payments = await self.store.find_all(names) if names else {}
-        return [_named(row, observations, payments) for row, observations in translated]
+        reports = [
+            _Report(
+                row,
+                tuple(observations),
+                tuple(payments.get(Name(row.provider, one.reference)) for one in observations),
+            )
+            for row, observations in translated
+        ]
+        for number, report in enumerate(reports):
+            if report.row.id in named_twice:
+                reports[number] = _with_second_names(report, payments)
+        return reports
 
     async def _settle_groups(self, groups: Sequence[_Group], batch: _Batch) -> Sequence[_Report]:
         """Decide on each group and commit them together, until nothing is left.
@@ -302,19 +316,16 @@ class Reports:
             await self.inbox.put(row.provider, kept)
 
 
-def _named(
-    row: InboxRow, observations: Sequence[Observation], payments: Mapping[Name, Payment]
-) -> _Report:
-    """Add to each observation its payment, and a conflict where it names two."""
+def _with_second_names(report: _Report, payments: Mapping[Name, Payment]) -> _Report:
+    """Use the second name where the first names no payment; a conflict where they name two."""
     whole: list[tuple[Observation, Payment | None]] = []
-    for one in observations:
-        named = payments.get(Name(row.provider, one.reference))
-        other = payments.get(Name(row.provider, one.also)) if one.also else None
+    for one, named in zip(report.observations, report.payments, strict=True):
+        other = payments.get(Name(report.row.provider, one.also)) if one.also else None
         whole.append((one, named or other))
         if named is not None and other is not None and named.id != other.id:
             detail = f"report {one.id} names payment {other.id}, too, by {one.also}"
             whole.append((attrs.evolve(one, fact=Conflict(detail=detail)), named))
-    return _Report(row, tuple(one for one, _ in whole), tuple(payment for _, payment in whole))
+    return _Report(report.row, tuple(one for one, _ in whole), tuple(named for _, named in whole))
 
 
 def _groups(reports: Iterable[_Report]) -> Sequence[_Group]:
