@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check core units lint integration daemon-part card-part chain-part kit-part app-part server-part waiting-part fast pythons test-newest browser pictures simulate campaign bench bench-full bench-page reference docs docs-links lock proto format clean
+.PHONY: help run test check core units lint integration daemon-part card-part chain-part kit-part app-part server-part waiting-part fast pythons test-newest browser pictures simulate mutants campaign bench bench-full bench-page reference docs docs-links lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -118,6 +118,14 @@ campaign: $(FOR_TEST) ## The long campaigns: every crash point many times, and n
 simulate: $(FOR_TEST) ## Days of faults on virtual time: SEEDS=1000, SEED=7 for one history in words, DEFECTS=1
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100)) $(if $(DEFECTS),--defects)
 
+# In an environment of its own: its tool needs libraries that nothing else of payd needs.
+mutants: ## Change the core's code a little, thousands of times: do tests fail? MUTANTS='payd.service.recover.*'
+	@$(MAKE) --no-print-directory VENV=.venv-mutants .venv-mutants/.installed-test
+	@.venv-mutants/bin/python -m uv pip install --quiet --python .venv-mutants/bin/python \
+		--require-hashes -r requirements/mutants.lock
+	@.venv-mutants/bin/mutmut run $(MUTANTS)
+	@.venv-mutants/bin/mutmut results
+
 bench: $(FOR_TEST) ## Throughput, latency and CPU beside minimal servers; 15 minutes at most
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -152,6 +160,7 @@ lock: $(FOR_TEST) ## Renew the lock files: the newest versions that pyproject.to
 	@$(RESOLVE) $(FROM) --extra docs --extra kit pyproject.toml $(WHEELS:%=%/pyproject.toml) -o requirements/docs.lock
 	@$(RESOLVE) $(FROM) requirements/build.in -o requirements/build.lock
 	@$(RESOLVE) $(FROM) requirements/installer.in -o requirements/installer.lock
+	@$(RESOLVE) $(FROM) requirements/mutants.in -o requirements/mutants.lock
 
 proto: $(FOR_TEST) ## Generate the client's code from proto/payment.proto
 	@$(BIN)/python proto/generate.py
@@ -161,4 +170,4 @@ format: $(FOR_TEST) ## Format and sort imports
 	@$(BIN)/ruff format --quiet $(CODE)
 
 clean: ## Remove what was built and what payd dev kept
-	@rm -rf .venv .venv-* .payd build dist *.egg-info client/*.egg-info client/build plugins/*/*.egg-info plugins/*/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-* .payd build dist mutants *.egg-info client/*.egg-info client/build plugins/*/*.egg-info plugins/*/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -15,7 +15,7 @@ from unit.service.fakes import (
 from unit.service.world import CALLER, World, capable
 
 from payd.domain.attention import Attention
-from payd.domain.evidence import AskAgain
+from payd.domain.evidence import AskAgain, Declined
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
 from payd.domain.request import ResolveRequest
@@ -78,6 +78,49 @@ async def test_what_was_never_created_is_sent_again_inside_the_window(lookup: Lo
     first, again = world.provider.operations
     assert first == again
     assert len(world.provider.remote) == 1
+
+
+@pytest.mark.parametrize(
+    ("left", "sent"), [(timedelta(microseconds=1), 1), (timedelta(0), 0)], ids=["inside", "at_end"]
+)
+async def test_the_window_ends_with_its_last_moment(left: timedelta, sent: int) -> None:
+    window = timedelta(minutes=10)
+    world = World(capable(lookup=Lookup.NONE, idempotency_window=window))
+    payment = await world.payment_in(Status.CREATING)
+    # Nobody has looked for so long.
+    world.clock.time = payment.create_time + window - left
+    await world.recovery_pass()
+
+    assert world.provider.calls.count("create") == sent
+
+
+async def test_a_payment_that_fails_while_it_is_looked_for_is_not_sent_again() -> None:
+    world = World(capable(lookup=Lookup.NONE))
+    payment = await world.payment_in(Status.CREATING)
+
+    async def declined_meanwhile(ref: Request) -> Answer:
+        assert isinstance(ref, PaymentRef)
+        answer = world.provider.show(ref)
+        await world.settle.settle(payment, Declined(code="no", message="no"), CALLER)
+        return answer
+
+    world.provider.replies["fetch"] = [declined_meanwhile]
+
+    assert (await world.check_again(payment)).status is Status.FAILED
+    assert world.provider.calls == ["fetch"]
+    assert "ask_again" not in await world.trail(payment)
+
+
+async def test_while_a_daemon_sends_the_next_check_waits_for_the_end_of_its_claim() -> None:
+    world = World(capable(lookup=Lookup.NONE))
+    payment = await world.payment_in(Status.CREATING)
+    claim = AskAgain(deadline=world.clock.now() + timedelta(minutes=7))
+    claimed, _ = await world.settle.claim(payment, claim, CALLER)
+    world.clock.move(minutes=1)
+    await world.recovery_pass()
+
+    assert (await world.newest(payment)).next_check_time == claimed.ask_deadline
+    assert world.provider.calls == []
 
 
 async def test_what_is_provably_absent_is_sent_again_after_the_window_too() -> None:
