@@ -12,11 +12,10 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakSet
 
-import attrs
-from grpclib.client import Channel
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from payd_client.bridge import Bridge, check_cancelled
+from payd_client.connection import BoundedChannel, Connection
 from payd_client.credentials import CredentialsUnavailable, Pem, TlsSource
 from payd_client.errors import PaydClientError, Unavailable, error_of
 from payd_client.explanations import Explanation, explain_message, explanation_of
@@ -49,32 +48,6 @@ _BACKOFF_S = 0.1
 _ALL = PaymentFilter()
 #: After a failed connection the certificates are read at once, but at most this often.
 _REREAD_MIN_S = 1.0
-
-
-@attrs.define(eq=False)
-class Connection:
-    """A channel and the number of calls that use it."""
-
-    channel: Channel
-    calls: int = 0
-    is_retired: bool = False
-
-    def close_if_unused(self) -> None:
-        """Close a retired connection when its last call has ended."""
-        if self.is_retired and not self.calls:
-            self.close()
-
-    def close(self) -> None:
-        """Close without waiting for the server.
-
-        grpclib 0.4.9 keeps the transport private. `Channel.close` alone would wait for the server's
-        TLS close_notify, perhaps longer than the caller's loop runs.
-        """
-        protocol: Any = self.channel._protocol
-        transport = getattr(getattr(protocol, "connection", None), "_transport", None)
-        self.channel.close()
-        if transport is not None:
-            transport.abort()
 
 
 class PaymentClient(ExportCalls, OperatorCalls):
@@ -412,7 +385,7 @@ class PaymentClient(ExportCalls, OperatorCalls):
         await asyncio.sleep(0)
 
     def _new_connection(self, pem: Pem) -> Connection:
-        return Connection(Channel(self._host, self._port, ssl=pem.context()))
+        return Connection(BoundedChannel(self._host, self._port, ssl=pem.context()))
 
     async def _renew(self) -> None:
         """Take over changed certificates. Running calls end on the connection they began on."""
@@ -476,7 +449,7 @@ class PaymentClient(ExportCalls, OperatorCalls):
                     put(message)
 
     @contextlib.asynccontextmanager
-    async def _channel(self, caller: Caller) -> AsyncIterator[Channel]:
+    async def _channel(self, caller: Caller) -> AsyncIterator[BoundedChannel]:
         """Lend the connection to one call, and translate the errors of the call."""
         connection = self._connection
         connection.calls += 1

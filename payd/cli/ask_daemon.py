@@ -121,20 +121,21 @@ async def _connect(host: str, port: int) -> Finding:
 async def _ask_health(host: str, port: int, files: ClientFiles) -> Finding:
     import asyncio
 
-    from grpclib.client import Channel
     from grpclib.exceptions import GRPCError, StreamTerminatedError
     from grpclib.health.v1.health_grpc import HealthStub
     from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
     from payd_client.bridge import see_tasks_on_trio
+    from payd_client.connection import BoundedChannel, Connection
     from payd_client.credentials import Pem
-    from payd_client.grpc import Connection
 
     # Vault's adapters have imported grpclib before the bridge imported trio-asyncio.
     see_tasks_on_trio()
 
     names = (files.ca, files.cert, files.key)
     ca, cert, key = (name.read_bytes() for name in names)
-    connection = Connection(Channel(host, port, ssl=Pem(ca=ca, cert=cert, key=key).context()))
+    connection = Connection(
+        BoundedChannel(host, port, ssl=Pem(ca=ca, cert=cert, key=key).context())
+    )
     request = HealthCheckRequest(service="payd.v1.PaymentService")
     try:
         answer = await HealthStub(connection.channel).Check(request, timeout=_TIMEOUT_S)

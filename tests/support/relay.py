@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -49,6 +50,15 @@ class Relay:
         """Forward again."""
         self._do(self._restore)
 
+    def wait_for_connection(self) -> None:
+        """Wait until a client has connected."""
+        while not self._connections:
+            time.sleep(0.01)
+
+    def forget(self) -> None:
+        """Never answer connections that were made while it hung; forward new ones again."""
+        self._do(self._forget)
+
     def close(self) -> None:
         """End the thread."""
         self._do(self._cut)
@@ -69,6 +79,10 @@ class Relay:
 
     async def _hang(self) -> None:
         self._passes.clear()
+
+    async def _forget(self) -> None:
+        self._passes = asyncio.Event()
+        self._passes.set()
 
     async def _restore(self) -> None:
         self._passes.set()
