@@ -205,7 +205,8 @@ CREATE TABLE receipts (
     vacuum_index_cleanup = on
 );
 
-CREATE INDEX receipts_by_payment ON receipts (payment_id);
+-- Receipts of a payment, by time.
+CREATE INDEX receipts_of_payment ON receipts (payment_id, time);
 
 -- Finds a payment by a transaction of a chain.
 CREATE INDEX receipts_by_transaction

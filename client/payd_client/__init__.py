@@ -38,7 +38,6 @@ if TYPE_CHECKING:
         ProviderVersion,
         Receipt,
         ReceiptFilter,
-        ReceiptState,
         Reconciliation,
         ReconciliationFinding,
         Republished,
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
         ShowField,
         ShowKind,
     )
+    from payd_client.receipts import PaymentReceipt, ReceiptState
     from payd_client.refunds import (
         AttentionRecord,
         Dispute,
@@ -124,6 +124,7 @@ __all__ = [
     "PaymentClient",
     "PaymentFilter",
     "PaymentPage",
+    "PaymentReceipt",
     "PricedItem",
     "ProviderVersion",
     "Quote",
@@ -188,7 +189,6 @@ _MODULES = {
         "ProviderVersion",
         "Receipt",
         "ReceiptFilter",
-        "ReceiptState",
         "Reconciliation",
         "ReconciliationFinding",
         "Republished",
@@ -196,6 +196,7 @@ _MODULES = {
         "TrailState",
     ),
     "parts": ("CryptoTransfer", "Failure", "Money", "Redirect", "Show", "ShowField", "ShowKind"),
+    "receipts": ("PaymentReceipt", "ReceiptState"),
     "refunds": (
         "AttentionRecord",
         "Dispute",

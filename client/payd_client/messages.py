@@ -12,6 +12,7 @@ from google.protobuf.json_format import ParseDict
 from payd_client.part_messages import failure_of, money_of, next_action_of, time_of
 from payd_client.parts import Money
 from payd_client.proto import payment_pb2 as pb
+from payd_client.receipt_messages import payment_receipt_of
 from payd_client.refund_messages import attention_of, dispute_of, refund_of
 from payd_client.refunds import Dispute, Refund
 from payd_client.values import (
@@ -105,6 +106,8 @@ def payment_of(message: pb.Payment) -> Payment:
         attention_records=tuple(map(attention_of, message.attention_records)),
         fee=money_of(message.fee) if message.HasField("fee") else None,
         page_url=message.page_url,
+        receipts=tuple(map(payment_receipt_of, message.receipts)),
+        receipts_total=message.receipts_total if message.HasField("receipts_total") else None,
         message=message,
     )
 

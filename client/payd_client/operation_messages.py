@@ -17,7 +17,6 @@ from payd_client.operations import (
     ProviderVersion,
     Receipt,
     ReceiptFilter,
-    ReceiptState,
     Reconciliation,
     ReconciliationFinding,
     Setting,
@@ -25,6 +24,7 @@ from payd_client.operations import (
 )
 from payd_client.part_messages import money_of, time_of
 from payd_client.proto import payment_pb2 as pb
+from payd_client.receipt_messages import receipt_state_of
 from payd_client.values import Status
 
 
@@ -52,7 +52,6 @@ def timestamp(name: str, time: datetime | None) -> Timestamp | None:
 
 def receipt_of(message: pb.Receipt) -> Receipt:
     """Read a receipt."""
-    state = pb.ReceiptState.Name(message.state).removeprefix("RECEIPT_STATE_")
     return Receipt(
         id=message.id,
         provider=message.provider,
@@ -61,7 +60,7 @@ def receipt_of(message: pb.Receipt) -> Receipt:
         amount_base_units=int(message.amount_base_units),
         currency=message.currency,
         decimals=message.decimals,
-        state=ReceiptState(state),
+        state=receipt_state_of(message.state),
         time=time_of(message.time),
         reference=message.reference,
         details=dict(message.details),

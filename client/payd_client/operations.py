@@ -1,6 +1,5 @@
 """What operators read beside payments: receipts, dead letters, reconciliations, overview."""
 
-import enum
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -9,16 +8,8 @@ import attrs
 
 from payd_client.parts import Money
 from payd_client.proto import payment_pb2 as pb
+from payd_client.receipts import ReceiptState
 from payd_client.values import Status
-
-
-class ReceiptState(enum.Enum):
-    """How final a receipt is."""
-
-    SEEN = "SEEN"
-    DROPPED = "DROPPED"
-    HELD = "HELD"
-    CONFIRMED = "CONFIRMED"
 
 
 @attrs.frozen(kw_only=True)

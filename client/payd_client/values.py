@@ -16,6 +16,7 @@ from payd_client.parts import (
     is_decimals,
 )
 from payd_client.proto import payment_pb2 as pb
+from payd_client.receipts import PaymentReceipt
 from payd_client.refunds import AttentionRecord, Dispute, Refund
 
 
@@ -240,6 +241,10 @@ class Payment:
     fee: Money | None
     #: Where the customer pays and sees the status; empty in events, and where payd has no pages.
     page_url: str
+    #: The newest 100, oldest first; lists of payments and events leave them out.
+    receipts: tuple[PaymentReceipt, ...]
+    #: Number of all of them; None where they are left out.
+    receipts_total: int | None
     #: The protobuf message. It also keeps fields that a newer payd has added.
     message: pb.Payment = attrs.field(repr=False, eq=False)
 

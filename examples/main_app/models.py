@@ -112,6 +112,8 @@ class PaymentOut(BaseModel):
     attention: list[str]
     #: Where the customer pays, and sees the receipt.
     page_url: str
+    #: The newest transfer in a block explorer, for a payment in tokens that has one.
+    transaction_url: str
     create_time: datetime
     expire_time: datetime
     subscriptions: list[SubscriptionOut]
@@ -211,6 +213,9 @@ def payment_out(payment: Payment, subscriptions: list[Subscription]) -> PaymentO
         failure=payment.failure.message if payment.failure else "",
         attention=list(payment.attention),
         page_url=payment.page_url,
+        transaction_url=next(
+            (one.explorer_url for one in reversed(payment.receipts) if one.explorer_url), ""
+        ),
         create_time=payment.create_time,
         expire_time=payment.expire_time,
         subscriptions=[subscription_out(one) for one in subscriptions],

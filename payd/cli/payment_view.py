@@ -1,12 +1,14 @@
 """Print a payment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
 from payd.cli import refund_view, render
 
+#: A customer sends one, or a few; anybody may send more.
+_RECEIPTS_MAX = 10
 _HEADINGS = ("created", "payment", "status", "amount", "method", "customer", "attention")
 _HEADINGS_OF_ATTENTION = (
     *("since", "payment", "attention", "status", "amount", "received", "customer"),
@@ -34,6 +36,7 @@ def payment(document: Mapping[str, Any]) -> None:
             ("due", render.tokens(transfer) if transfer else ""),
             ("received", _unless_zero(document["received"])),
             ("refunded", _unless_zero(document["refunded"])),
+            *_receipts(document),
             *refund_view.of_payment(document),
             ("failure", f"{failure['code']}: {failure['message']}" if failure else ""),
             ("late", "yes" if document["late"] else ""),
@@ -81,6 +84,21 @@ def attention_table(documents: Sequence[Mapping[str, Any]]) -> None:
         if (records := [r for r in one["attention_records"] if "resolved_time" not in r])
     ]
     render.table(_HEADINGS_OF_ATTENTION, rows)
+
+
+def _receipts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Fields of the arrivals of money: amount, state, time, and the transaction or its page."""
+    terms, shown = document.get("crypto"), document["receipts"][-_RECEIPTS_MAX:]
+    for one in shown:
+        exact = {**terms, "amount_base_units": one["amount_base_units"]} if terms else None
+        amount = render.tokens(exact) if exact else render.amount(one["amount"])
+        state = one["state"].removeprefix("RECEIPT_STATE_")
+        sender = f" from {one['sender']}" if one["sender"] else ""
+        yield "receipt", f"{amount} {state} {one['time']}{sender}"
+        yield "transaction", one["explorer_url"] or one["transaction"]
+    left_out = document.get("receipts_total", 0) - len(shown)
+    if left_out > 0:
+        yield "receipt", f"{left_out} older: `payd receipts list --payment {document['id']}`"
 
 
 def _unless_zero(money: Mapping[str, Any]) -> str:

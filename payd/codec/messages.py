@@ -8,8 +8,10 @@ from payd_client.proto import payment_pb2 as pb
 
 from payd.codec.message_json import message_json
 from payd.codec.parts import amount_message, money_message, next_action_message, time_message
+from payd.codec.receipts import add_receipts
 from payd.codec.refunds import attention_message, dispute_message, refund_message
 from payd.domain.dispute import Dispute
+from payd.domain.ledger import PaymentReceipts
 from payd.domain.money import TokenTerms
 from payd.domain.payment import LineItem, Payment, Status
 from payd.domain.refund import Refund
@@ -21,7 +23,9 @@ STATUS: dict[Status, Any] = {
 }
 
 
-def payment_message(payment: Payment, page_url: str = "") -> pb.Payment:
+def payment_message(
+    payment: Payment, page_url: str = "", receipts: PaymentReceipts | None = None
+) -> pb.Payment:
     """Build the message of a payment. A payment that is not open has no `next_action`."""
     currency = payment.amount.currency_code
     message = pb.Payment(
@@ -62,6 +66,8 @@ def payment_message(payment: Payment, page_url: str = "") -> pb.Payment:
         )
     if payment.complete_time is not None:
         message.complete_time.CopyFrom(time_message(payment.complete_time))
+    if receipts is not None:
+        add_receipts(message, payment, receipts)
     return message
 
 

@@ -10,7 +10,7 @@ from payd_client.proto import payment_pb2 as pb
 from payd.codec.marks import MarkedPage, mark_token
 from payd.codec.operator_requests import RepublishRequest
 from payd.codec.parts import money_message, time_message
-from payd.domain.evidence import ReceiptState
+from payd.codec.receipts import RECEIPT_STATE
 from payd.domain.ledger import (
     ReceiptFilter,
     ReceiptPosition,
@@ -27,9 +27,6 @@ from payd.domain.running import Running
 #: Token address in lower case → its code and decimals.
 Tokens = Mapping[str, tuple[str, int]]
 
-_STATE: dict[ReceiptState, Any] = {
-    state: pb.ReceiptState.Value(f"RECEIPT_STATE_{state.value}") for state in ReceiptState
-}
 _STATUS: dict[Status, Any] = {
     status: pb.PaymentStatus.Value(f"PAYMENT_STATUS_{status.value}") for status in Status
 }
@@ -63,7 +60,7 @@ def receipt_message(stored: StoredReceipt, tokens: Tokens) -> pb.Receipt:
         amount_base_units=str(receipt.amount),
         currency=currency,
         decimals=decimals,
-        state=_STATE[receipt.state],
+        state=RECEIPT_STATE[receipt.state],
         time=time_message(receipt.time),
         reference=stored.reference,
         details=receipt.details,

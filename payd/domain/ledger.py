@@ -1,6 +1,6 @@
 """Receipts in the ledger and results of reconciliations, as an operator lists them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -25,6 +25,17 @@ class StoredReceipt:
     def position(self) -> "ReceiptPosition":
         """Its place in a list of receipts."""
         return ReceiptPosition(self.receipt.time, self.provider, self.receipt.id)
+
+
+@attrs.frozen(kw_only=True)
+class PaymentReceipts:
+    """The receipts of a payment, as its caller sees them."""
+
+    #: The newest ones, oldest first.
+    newest: Sequence[Receipt] = ()
+    total: int = 0
+    #: Receipt id → page of its transaction in a block explorer.
+    pages: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen(order=True)

@@ -188,6 +188,17 @@ class Payment:
         return max(self.snapshot_received, self.snapshot_confirmed, moved)
 
     @property
+    def may_have_receipts(self) -> bool:
+        """Whether the store may have receipts of it, of whatever state.
+
+        False for a payment that has not changed since its provider answered `create`: a receipt
+        comes with a change. So most payments that are looked at need no look into the ledger.
+        """
+        is_new = self.version == 1
+        is_answered = self.version == 2 and self.status is Status.PENDING
+        return not (is_new or (is_answered and self.provider_status is None))
+
+    @property
     def confirmed(self) -> int:
         """Amount that is final at the provider. It never decreases."""
         return max(self.snapshot_confirmed, sum(self.sums.confirmed))

@@ -157,6 +157,9 @@ class Receipts(Protocol):
     async def of_payment(self, payment_id: UUID, limit: int) -> Sequence[Receipt]:
         """The newest `limit` receipts of a payment, oldest first. Raises StoreUnavailable."""
 
+    async def count_of_payment(self, payment_id: UUID) -> int:
+        """Number of a payment's receipts. Raises StoreUnavailable."""
+
     async def book(self, provider: str) -> Book:
         """The running sums of a provider's account."""
 

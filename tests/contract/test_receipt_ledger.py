@@ -231,6 +231,8 @@ async def test_the_newest_receipts_of_a_payment_are_listed_the_oldest_first(
     assert await stores.receipts.of_payment(payment.id, 10) == in_order
     assert await stores.receipts.of_payment(payment.id, 2) == in_order[2:]
     assert await stores.receipts.of_payment(uuid4(), 10) == []
+    assert await stores.receipts.count_of_payment(payment.id) == len(receipts)
+    assert await stores.receipts.count_of_payment(uuid4()) == 0
 
 
 # -- one payment for ever ------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 import asyncio
 import re
 from datetime import UTC, datetime, timedelta
+from hashlib import md5
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -23,7 +25,12 @@ _RECEIPTS = """
         CASE WHEN n % 500 = 1 THEN md5('p' || n % 1500)::uuid END, 'USD', 1, 'CONFIRMED',
         now() - n * interval '30 s'
     FROM generate_series(1, 30000) AS n
+    UNION ALL
+    SELECT 'tempo', 'f' || n, md5('flooded')::uuid, 'USD', 1, 'CONFIRMED',
+        now() - n * interval '1 s'
+    FROM generate_series(1, 5000) AS n
 """
+FLOODED = UUID(md5(b"flooded", usedforsecurity=False).hexdigest())
 
 
 @pytest.mark.parametrize("provider", ["", "tempo", "stripe", "nobody"])
@@ -46,18 +53,39 @@ def test_a_list_of_receipts_reads_few_rows(
         "limit": PAGE,
         "provider": provider,
     }
-    plan = asyncio.run(_plan(migrated_database, values))
+    plan = asyncio.run(_plan(migrated_database, "list_receipts", values))
+    _reads_at_most(ROWS_MAX, plan)
+
+
+def test_the_newest_receipts_of_a_payment_cost_no_more_when_it_has_thousands(
+    migrated_database: DatabaseSettings,
+) -> None:
+    values = {"payment_id": FLOODED, "limit": PAGE}
+    plan = asyncio.run(_plan(migrated_database, "payment_receipts", values))
+    assert "receipts_of_payment" in plan
+    _reads_at_most(PAGE + 2, plan)
+
+
+def test_the_receipts_of_a_payment_are_counted_in_an_index(
+    migrated_database: DatabaseSettings,
+) -> None:
+    values = {"payment_id": FLOODED}
+    plan = asyncio.run(_plan(migrated_database, "count_payment_receipts", values))
+    assert "Index Only Scan using receipts_of_payment" in plan
+
+
+def _reads_at_most(most: int, plan: str) -> None:
     read = [float(rows) * int(loops) for rows, loops in re.findall(r"rows=(\S+) loops=(\d+)", plan)]
     dropped = [float(rows) for rows in re.findall(r"Rows Removed by \w+: (\d+)", plan)]
-    assert max(read + dropped) <= ROWS_MAX, plan
+    assert max(read + dropped) <= most, plan
 
 
-async def _plan(settings: DatabaseSettings, values: dict[str, Any]) -> str:
+async def _plan(settings: DatabaseSettings, name: str, values: dict[str, Any]) -> str:
     """The generic plan and what it did; no row stays."""
     session = await Database(settings).connect()
     rolled_back = session.transaction()
     await rolled_back.start()
-    statement = STATEMENTS["list_receipts"]
+    statement = STATEMENTS[name]
     try:
         for step in (
             "SET LOCAL statement_timeout = 0",

@@ -22,6 +22,8 @@ from payd.codec import refund_requests
 from payd.codec.messages import event_body, payment_message
 from payd.codec.refunds import refund_message
 from payd.domain import attention, dispute, next_action, outcome, refund, request
+from payd.domain.evidence import Receipt, ReceiptState
+from payd.domain.ledger import PaymentReceipts
 from payd.domain.payment import Payment, Status
 
 TEN_USD = Money(currency_code="USD", minor_units=1000)
@@ -31,6 +33,38 @@ def test_a_program_that_read_payments_of_an_older_payd_reads_these_too() -> None
     payment = payment_of(pb.Payment.FromString(payment_message(a_payment()).SerializeToString()))
     assert (payment.refunds, payment.disputes, payment.attention_records) == ((), (), ())
     assert (payment.version, payment.fee) == (1, None)
+
+
+def test_a_payments_receipts_arrive_where_payd_sends_them() -> None:
+    arrived = Receipt(
+        id="0xaa:1",
+        asset=TOKEN,
+        amount=149_000_001,
+        state=ReceiptState.HELD,
+        time=NOW,
+        details={"transaction": "0xaa", "sender": "0x5e"},
+    )
+    receipts = PaymentReceipts(newest=[arrived], total=7, pages={"0xaa:1": "https://x.example/aa"})
+    payment = payment_of(payment_message(a_payment(crypto=USDC), receipts=receipts))
+    [one] = payment.receipts
+    assert payment.receipts_total == 7
+    assert (one.id, one.asset, one.state.value, one.time) == ("0xaa:1", TOKEN, "HELD", NOW)
+    assert (one.amount, one.amount_base_units) == (
+        Money(currency_code="USD", minor_units=14900),
+        149_000_001,
+    )
+    assert (one.transaction, one.sender, one.explorer_url) == (
+        "0xaa",
+        "0x5e",
+        "https://x.example/aa",
+    )
+
+
+def test_receipts_that_were_left_out_are_not_none_at_all() -> None:
+    left_out = payment_of(payment_message(a_payment()))
+    none = payment_of(payment_message(a_payment(), receipts=PaymentReceipts()))
+    assert (left_out.receipts, left_out.receipts_total) == ((), None)
+    assert (none.receipts, none.receipts_total) == ((), 0)
 
 
 def test_a_payments_refunds_arrive_with_the_payment() -> None:

@@ -44,7 +44,10 @@ def elements(file: FileDescriptorProto) -> Iterator[Element]:
 def in_message(message: DescriptorProto, path: tuple[int, ...]) -> Iterator[Element]:
     yield message.name, path
     yield from named(message.name, message.field, (*path, _FIELDS))
-    yield from named(message.name, message.oneof_decl, (*path, _ONEOFS))
+    # An optional field is in a oneof that protoc makes up; those come last.
+    made_up = sum(field.proto3_optional for field in message.field)
+    written = message.oneof_decl[: len(message.oneof_decl) - made_up]
+    yield from named(message.name, written, (*path, _ONEOFS))
     for i, nested in enumerate(message.nested_type):
         # A map's entries are a nested message that protoc makes up.
         if not nested.options.map_entry:

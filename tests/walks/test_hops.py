@@ -27,7 +27,7 @@ async def test_initiate_payment_runs_through_few_files_and_functions(house: Worl
         answer = await handlers.initiate_payment(the_request(), CALL)
 
     assert answer.payment.next_action.redirect.url == "https://cards.example/cs_1"
-    _within(hops, files=25, functions=92, calls=131, depth=13)
+    _within(hops, files=27, functions=96, calls=135, depth=13)
 
 
 async def test_a_webhook_runs_through_few_files_and_functions(house: World) -> None:

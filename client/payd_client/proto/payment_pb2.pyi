@@ -473,7 +473,7 @@ class AttentionRecord(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolved_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolved_by: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Payment(_message.Message):
-    __slots__ = ("id", "status", "method", "provider", "amount", "customer_id", "idempotency_key", "items", "subscription_ids", "next_action", "provider_reference", "received", "refunded", "crypto", "attention", "failure", "late", "pricing_version", "metadata", "create_time", "update_time", "expire_time", "complete_time", "version", "refunds", "disputes", "attention_records", "fee", "page_url")
+    __slots__ = ("id", "status", "method", "provider", "amount", "customer_id", "idempotency_key", "items", "subscription_ids", "next_action", "provider_reference", "received", "refunded", "crypto", "attention", "failure", "late", "pricing_version", "metadata", "create_time", "update_time", "expire_time", "complete_time", "version", "refunds", "disputes", "attention_records", "fee", "page_url", "receipts", "receipts_total")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -510,6 +510,8 @@ class Payment(_message.Message):
     ATTENTION_RECORDS_FIELD_NUMBER: _ClassVar[int]
     FEE_FIELD_NUMBER: _ClassVar[int]
     PAGE_URL_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_FIELD_NUMBER: _ClassVar[int]
+    RECEIPTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     id: str
     status: PaymentStatus
     method: str
@@ -539,7 +541,31 @@ class Payment(_message.Message):
     attention_records: _containers.RepeatedCompositeFieldContainer[AttentionRecord]
     fee: Money
     page_url: str
-    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[PaymentStatus, str]] = ..., method: _Optional[str] = ..., provider: _Optional[str] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., customer_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., items: _Optional[_Iterable[_Union[PricedItem, _Mapping]]] = ..., subscription_ids: _Optional[_Iterable[str]] = ..., next_action: _Optional[_Union[NextAction, _Mapping]] = ..., provider_reference: _Optional[str] = ..., received: _Optional[_Union[Money, _Mapping]] = ..., refunded: _Optional[_Union[Money, _Mapping]] = ..., crypto: _Optional[_Union[CryptoFacts, _Mapping]] = ..., attention: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., late: _Optional[bool] = ..., pricing_version: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ..., disputes: _Optional[_Iterable[_Union[Dispute, _Mapping]]] = ..., attention_records: _Optional[_Iterable[_Union[AttentionRecord, _Mapping]]] = ..., fee: _Optional[_Union[Money, _Mapping]] = ..., page_url: _Optional[str] = ...) -> None: ...
+    receipts: _containers.RepeatedCompositeFieldContainer[PaymentReceipt]
+    receipts_total: int
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[PaymentStatus, str]] = ..., method: _Optional[str] = ..., provider: _Optional[str] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., customer_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., items: _Optional[_Iterable[_Union[PricedItem, _Mapping]]] = ..., subscription_ids: _Optional[_Iterable[str]] = ..., next_action: _Optional[_Union[NextAction, _Mapping]] = ..., provider_reference: _Optional[str] = ..., received: _Optional[_Union[Money, _Mapping]] = ..., refunded: _Optional[_Union[Money, _Mapping]] = ..., crypto: _Optional[_Union[CryptoFacts, _Mapping]] = ..., attention: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., late: _Optional[bool] = ..., pricing_version: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ..., disputes: _Optional[_Iterable[_Union[Dispute, _Mapping]]] = ..., attention_records: _Optional[_Iterable[_Union[AttentionRecord, _Mapping]]] = ..., fee: _Optional[_Union[Money, _Mapping]] = ..., page_url: _Optional[str] = ..., receipts: _Optional[_Iterable[_Union[PaymentReceipt, _Mapping]]] = ..., receipts_total: _Optional[int] = ...) -> None: ...
+
+class PaymentReceipt(_message.Message):
+    __slots__ = ("id", "amount", "asset", "state", "time", "transaction", "sender", "explorer_url", "amount_base_units")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    ASSET_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    TRANSACTION_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    EXPLORER_URL_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_BASE_UNITS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    amount: Money
+    asset: str
+    state: ReceiptState
+    time: _timestamp_pb2.Timestamp
+    transaction: str
+    sender: str
+    explorer_url: str
+    amount_base_units: str
+    def __init__(self, id: _Optional[str] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., asset: _Optional[str] = ..., state: _Optional[_Union[ReceiptState, str]] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., transaction: _Optional[str] = ..., sender: _Optional[str] = ..., explorer_url: _Optional[str] = ..., amount_base_units: _Optional[str] = ...) -> None: ...
 
 class RefundPaymentRequest(_message.Message):
     __slots__ = ("payment_id", "amount", "idempotency_key", "reason", "destination")

@@ -247,7 +247,7 @@ function showUnknown(problem) {
   $("status").textContent = problem.reason === "PAYMENT_NOT_FOUND" ? "There is no such payment." : problem.message;
   $("status").dataset.tone = "bad";
   $("explanation").textContent = "";
-  for (const id of ["order", "checkout", "receipt", "cancel"]) $(id).hidden = true;
+  for (const id of ["order", "checkout", "receipt", "transaction", "cancel"]) $(id).hidden = true;
   $("again").hidden = false;
 }
 
@@ -281,6 +281,8 @@ function show(payment) {
   }
   // What was not paid has a page, but no receipt.
   $("receipt").textContent = payment.status === "COMPLETED" ? "See the receipt" : "See the payment";
+  $("transaction").hidden = !payment.transaction_url;
+  $("transaction").href = payment.transaction_url;
   $("cancel").hidden = !["PENDING", "CREATING"].includes(status);
   $("again").hidden = OPEN.has(status);
 }

@@ -1978,6 +1978,11 @@ WHERE payment_id = :payment_id::uuid
 ORDER BY time DESC, id DESC
 LIMIT :limit::integer;
 
+-- count_payment_receipts --
+-- From the index alone, as far as its rows were vacuumed.
+SELECT count(*) AS receipts FROM receipts
+WHERE payment_id = :payment_id::uuid;
+
 -- list_receipts --
 -- Newest first. Of each provider, matched or not, no more than the page is read. With the first
 -- comparison of the time the walk begins at the page; the second one leaves out what was listed.

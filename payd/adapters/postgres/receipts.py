@@ -56,6 +56,10 @@ class PostgresReceipts:
         rows = await self._database.fetch("payment_receipts", payment_id=payment_id, limit=limit)
         return [_receipt(row) for row in reversed(rows)]
 
+    async def count_of_payment(self, payment_id: UUID) -> int:
+        row = await self._database.fetch_one("count_payment_receipts", payment_id=payment_id)
+        return row["receipts"] if row else 0
+
     async def count_unmatched(self) -> int:
         """Number of receipts that no payment has."""
         row = await self._database.fetch_one("count_unmatched")

@@ -39,6 +39,7 @@ from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
 from payd.service.settle_refund import SettleRefund
 from payd.service.show_payment import ShowPayment
+from payd.service.show_receipts import ShowReceipts
 from payd.service.status_check import StatusCheck
 from payd.service.sync import SyncPayment
 from payd.service.watch import Watch
@@ -121,6 +122,7 @@ def build_use_cases(
             sync=SyncPayment(recover=recover, recover_refunds=refunds.recover),
             export_payments=ExportPayments(accounts=adapters.accounts),
             operators=_build_operators(adapters, settle, daemon),
+            show_receipts=ShowReceipts(receipts=adapters.receipts, providers=providers),
             page_url=links.url_of,
         ),
         intake=Intake(inbox=adapters.inbox, providers=providers, clock=clock, crash=crash),

@@ -29,6 +29,7 @@ from payd.service.query import Query
 from payd.service.refund import RefundPayment
 from payd.service.resolve_attention import ResolveAttention
 from payd.service.settle_refund import SettleRefund
+from payd.service.show_receipts import ShowReceipts
 from payd.service.sync import SyncPayment
 from payd.service.watch import Watch
 from payd.transport.grpc.one_call import Call, Handle, Method
@@ -57,8 +58,14 @@ class Services:
     sync: SyncPayment
     export_payments: ExportPayments
     operators: OperatorServices
+    show_receipts: ShowReceipts
     #: The address of a payment's page; empty where there are no pages.
     page_url: Callable[[UUID], str] = lambda payment_id: ""
+
+    async def message(self, payment: Payment) -> pb.Payment:
+        """Build the message of one payment, with its receipts and the address of its page."""
+        receipts = await self.show_receipts.receipts_of(payment)
+        return payment_message(payment, self.page_url(payment.id), receipts)
 
 
 @attrs.frozen
@@ -79,7 +86,7 @@ class Handlers:
         wanted = requests.initiate_request(request)
         payment = await self.services.initiate.initiate(wanted, call.origin, call.wait_s)
         structlog.contextvars.bind_contextvars(payment_id=str(payment.id))
-        return pb.InitiatePaymentResponse(payment=self._message(payment))
+        return pb.InitiatePaymentResponse(payment=await self.services.message(payment))
 
     async def get_payment(self, request: pb.GetPaymentRequest, call: Call) -> pb.GetPaymentResponse:
         """Return the current state of a payment."""
@@ -89,7 +96,7 @@ class Handlers:
         else:
             payment = await query.get(requests.payment_id(request.payment_id))
         structlog.contextvars.bind_contextvars(payment_id=str(payment.id))
-        return pb.GetPaymentResponse(payment=self._message(payment))
+        return pb.GetPaymentResponse(payment=await self.services.message(payment))
 
     async def cancel_payment(
         self, request: pb.CancelPaymentRequest, call: Call
@@ -99,7 +106,7 @@ class Handlers:
         structlog.contextvars.bind_contextvars(payment_id=str(payment_id))
         reason = requests.cancel_reason(request.reason)
         payment = await self.services.cancel.cancel(payment_id, reason, call.origin)
-        return pb.CancelPaymentResponse(payment=self._message(payment))
+        return pb.CancelPaymentResponse(payment=await self.services.message(payment))
 
     async def refund_payment(
         self, request: pb.RefundPaymentRequest, call: Call
@@ -165,7 +172,7 @@ class Handlers:
         wanted = resolve_request(request)
         structlog.contextvars.bind_contextvars(payment_id=str(wanted.payment_id))
         payment = await self.services.resolve_attention.resolve(wanted, call.origin)
-        return pb.ResolveAttentionResponse(payment=self._message(payment))
+        return pb.ResolveAttentionResponse(payment=await self.services.message(payment))
 
     async def forget_customer(
         self, request: pb.ForgetCustomerRequest, call: Call
@@ -183,7 +190,7 @@ class Handlers:
         use_case = self.services.list_payments
         listed = await use_case.newest_first(page.filter, page.after, page.size)
         return pb.ListPaymentsResponse(
-            payments=map(self._message, listed.items), next_page_token=page.token_of(listed.next)
+            payments=map(self._listed, listed.items), next_page_token=page.token_of(listed.next)
         )
 
     async def list_attention(
@@ -194,7 +201,7 @@ class Handlers:
         use_case = self.services.list_payments
         listed = await use_case.longest_attention_first(page.filter, page.after, page.size)
         return pb.ListAttentionResponse(
-            payments=map(self._message, listed.items), next_page_token=page.token_of(listed.next)
+            payments=map(self._listed, listed.items), next_page_token=page.token_of(listed.next)
         )
 
     async def explain_payment(
@@ -213,9 +220,10 @@ class Handlers:
         payment_id = requests.payment_id(request.payment_id)
         structlog.contextvars.bind_contextvars(payment_id=str(payment_id))
         payment = await self.services.sync.sync(payment_id, call.origin)
-        return pb.SyncPaymentResponse(payment=self._message(payment))
+        return pb.SyncPaymentResponse(payment=await self.services.message(payment))
 
-    def _message(self, payment: Payment) -> pb.Payment:
+    def _listed(self, payment: Payment) -> pb.Payment:
+        """Build the message without receipts: each payment of a list would cost a read more."""
         return payment_message(payment, self.services.page_url(payment.id))
 
     async def export_payments(
@@ -255,7 +263,7 @@ class Handlers:
             "ListAttention": self.list_attention,
             "ExplainPayment": self.explain_payment,
             "SyncPayment": self.sync_payment,
-            **OperatorHandlers(self.services.operators, self._message).handles(),
+            **OperatorHandlers(self.services.operators, self.services.message).handles(),
         }
         # The proto names the messages as the method.
         return {

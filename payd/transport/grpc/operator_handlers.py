@@ -1,6 +1,6 @@
 """The methods for operators beside payments: receipts, events, reconciliations, the daemon."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
 import structlog
@@ -45,7 +45,7 @@ class OperatorHandlers:
 
     services: OperatorServices
     #: How a payment is shown.
-    message: Callable[[Payment], pb.Payment]
+    message: Callable[[Payment], Awaitable[pb.Payment]]
 
     async def list_receipts(
         self, request: pb.ListReceiptsRequest, call: Call
@@ -64,7 +64,7 @@ class OperatorHandlers:
         payment = await self.services.attach.attach(
             wanted.receipt_id, wanted.payment_id, call.origin, wanted.note
         )
-        return pb.AttachReceiptResponse(payment=self.message(payment))
+        return pb.AttachReceiptResponse(payment=await self.message(payment))
 
     async def republish_events(
         self, request: pb.RepublishEventsRequest, call: Call

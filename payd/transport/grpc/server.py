@@ -94,7 +94,7 @@ class GrpcServer:
         self._tls = tls
         self._on_cut = on_cut
         self._calls = Calls(settings.limits, clients, on_rpc, wait_of, tracer)
-        self._watches = WatchCalls(services.watch, services.page_url, self._calls)
+        self._watches = WatchCalls(services.watch, services.message, self._calls)
         self._services = services
         self._serving = ServiceStatus()
         self._serving.set(False)

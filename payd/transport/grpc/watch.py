@@ -1,10 +1,9 @@
 """WatchPayment, the only call of our service whose answer is a stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any, cast
-from uuid import UUID
 
 import structlog
 from grpclib.const import Cardinality, Status
@@ -12,7 +11,6 @@ from grpclib.const import Handler as MethodHandler
 from grpclib.exceptions import GRPCError
 from payd_client.proto import payment_pb2 as pb
 
-from payd.codec.messages import payment_message
 from payd.codec.watch_requests import watch_request
 from payd.domain.payment import Payment
 from payd.domain.request import WatchRequest
@@ -30,9 +28,14 @@ _NAME = "WatchPayment"
 class WatchCalls:
     """The streams under way, each in grpclib's task."""
 
-    def __init__(self, watch: Watch, page_url: Callable[[UUID], str], calls: Calls) -> None:
+    def __init__(
+        self,
+        watch: Watch,
+        message: Callable[[Payment], Awaitable[pb.Payment]],
+        calls: Calls,
+    ) -> None:
         self._watch = watch
-        self._page_url = page_url
+        self._message = message
         self._calls = calls
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -84,7 +87,7 @@ class WatchCalls:
         """Send each version; while the client does not read, newer ones replace each other."""
         async with aclosing(cast(Any, versions)):
             async for payment in versions:
-                message = payment_message(payment, self._page_url(payment.id))
+                message = await self._message(payment)
                 await stream.send_message(pb.WatchPaymentResponse(payment=message))
 
 

@@ -10,6 +10,8 @@ from uuid import UUID
 
 import httpx
 import pytest
+from main_app.models import payment_out
+from payd_client.messages import payment_of
 from payd_client.proto import payment_pb2 as pb
 from support.daemon import Daemon, running_daemon
 from support.event_stream import USD_149, EventStream, a_payment
@@ -17,12 +19,27 @@ from support.example_app import FULL_30D, ExampleApp, Surroundings, a_wish
 from support.waiting import wait_until
 from unit.cli.scripted_daemon import on_plain_asyncio
 
+from payd.codec.messages import payment_message
 from payd.domain.attention import Attention, AttentionRecord
 from payd.domain.decide import EventType
 from payd.domain.outcome import Failure
 from payd.domain.payment import Customer, LineItem, Payment, Status
 
 PAYMENTS = "/api/v1/payments"
+
+
+def test_the_shop_links_the_newest_transfer_that_an_explorer_shows() -> None:
+    message = payment_message(a_payment())
+    assert payment_out(payment_of(message), []).transaction_url == ""
+    for page in ("https://explore.example/tx/0x1", "https://explore.example/tx/0x2", ""):
+        message.receipts.add(
+            amount=message.amount,
+            state=pb.RECEIPT_STATE_CONFIRMED,
+            time=message.create_time,
+            amount_base_units="1",
+            explorer_url=page,
+        )
+    assert payment_out(payment_of(message), []).transaction_url == "https://explore.example/tx/0x2"
 
 
 def eventually(is_so: Callable[[], Any], wanted: Any = True) -> None:

@@ -25,6 +25,7 @@ from payd_client.proto import payment_pb2 as pb
 from payd.adapters import bridge
 from payd.adapters.payment_changes import PolledChanges
 from payd.adapters.system import SystemClock
+from payd.domain.ledger import PaymentReceipts
 from payd.domain.money import Money
 from payd.domain.payment import Customer, LineItem, Origin, Payment
 from payd.domain.request import InitiateRequest, QuoteAnswer, QuoteRequest
@@ -105,6 +106,9 @@ class UseCases:
             raise self.error
         self.ended.set()
         return PAYMENT
+
+    async def receipts_of(self, payment: Payment) -> PaymentReceipts:
+        return PaymentReceipts()
 
     async def initiate(self, request: InitiateRequest, origin: Origin, wait_s: float) -> Payment:
         self.origins.append(origin)
@@ -326,6 +330,7 @@ async def run_server(
         sync=behind,
         export_payments=behind,
         operators=behind,
+        show_receipts=behind,
     )
     async with bridge.open_loop(lambda message, error: None):
         server = GrpcServer(

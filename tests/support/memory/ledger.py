@@ -86,6 +86,9 @@ class MemoryLedger:
         ordered = sorted(mine, key=lambda one: (one.time, one.id))
         return ordered[-limit:]
 
+    async def count_of_payment(self, payment_id: UUID) -> int:
+        return sum(one.payment_id == payment_id for one in self._receipts.values())
+
     async def book(self, provider: str) -> Book:
         final = [
             one.receipt

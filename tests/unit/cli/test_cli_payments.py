@@ -172,6 +172,41 @@ def test_get_asks_by_id_or_by_key(
     assert asked.message == request_
 
 
+def test_get_shows_each_arrival_of_money_and_where_to_see_it(
+    payd: Process, daemon: ScriptedDaemon
+) -> None:
+    terms = pb.CryptoFacts(
+        currency="USDC",
+        token_address="0x" + "ab" * 20,
+        decimals=6,
+        due_base_units="1",
+        received_base_units="1",
+        confirmed_base_units="1",
+    )
+    payment = a_payment(crypto=terms, receipts_total=12)
+    for number in range(11):
+        payment.receipts.add(
+            id=f"r{number}",
+            amount=payment.amount,
+            time=payment.create_time,
+            amount_base_units=f"{70_000_000 + number}",
+            state=pb.RECEIPT_STATE_CONFIRMED,
+            sender="0x5e",
+            transaction=f"0x{number:02}",
+            explorer_url="" if number == 1 else f"https://explore.example/tx/0x{number:02}",
+        )
+    daemon.answer(payment)
+    result = payd("get", PAYMENT_ID)
+    assert result.returncode == 0, result.stderr
+    shown = result.stdout
+    assert "70.000001 USDC CONFIRMED" in shown
+    assert "from 0x5e" in shown
+    assert "https://explore.example/tx/0x02" in shown
+    assert next(line.split()[-1] for line in shown.splitlines() if "transaction" in line) == "0x01"
+    assert "70.000000 USDC" not in shown
+    assert f"2 older: `payd receipts list --payment {PAYMENT_ID}`" in shown
+
+
 def test_cancel_sends_its_reason(payd: Process, daemon: ScriptedDaemon) -> None:
     daemon.answer(a_payment("CANCELED"))
     result = payd("cancel", PAYMENT_ID, "--reason", "changed their mind")

@@ -76,6 +76,7 @@ from payd.service.scan import Scan
 from payd.service.send_refund import SendRefund
 from payd.service.settle import Settle
 from payd.service.settle_refund import SettleRefund
+from payd.service.show_receipts import ShowReceipts
 from payd.service.status_check import StatusCheck
 from payd.service.sync import SyncPayment
 from payd.service.watch import Watch
@@ -306,6 +307,7 @@ class World:
                 daemon=WellDaemon(),
                 providers=self.providers,
             ),
+            show_receipts=ShowReceipts(receipts=self.store.ledger, providers=self.providers),
         )
 
     # -- what callers do ---------------------------------------------------------------------

@@ -1,9 +1,7 @@
 """What stands on a payment's page: plain values, ready for the template, which decides nothing."""
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -11,15 +9,15 @@ from payd.domain.evidence import Receipt, ReceiptState
 from payd.domain.money import written
 from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowKind
 from payd.domain.payment import LineItem, Payment
-from payd.plugins.interface import CryptoCurrency, Method
+from payd.plugins.interface import Method
 from payd.ports import Registered
 from payd.service.show_payment import Shown
+from payd.service.show_receipts import token_of, transaction_page, web_address
 from payd.transport.http.pages.amounts import plain, written_units
 from payd.transport.http.pages.qr import qr_svg, transfer_payload
 from payd.transport.http.pages.situations import PAYABLE, SETTLED, Situation, situation_of
 from payd.transport.http.pages.texts import texts
 
-_HASH = re.compile(r"[0-9A-Za-z]{8,128}")
 #: Characters of one word from which on it is shown in groups.
 _LONG = 24
 _TONES = {
@@ -131,8 +129,8 @@ def view_of(shown: Shown, now: datetime, methods: Sequence[Registered]) -> View:
         refunded=amounts["refunded"] if payment.refunded else "",
         notes=_notes(payment),
         transfers=[_transfer(payment, receipt, method) for receipt in shown.receipts],
-        back_url=_web(payment.return_url),
-        cancel_url=_web(payment.cancel_url) or _web(payment.return_url),
+        back_url=web_address(payment.return_url),
+        cancel_url=web_address(payment.cancel_url) or web_address(payment.return_url),
     )
 
 
@@ -170,7 +168,7 @@ def _instructions(payment: Payment, method: Method | None) -> Instructions | Non
 def _crypto(payment: Payment, action: CryptoTransfer, method: Method | None) -> Instructions:
     words, left = texts(), max(0, action.amount_base_units - payment.received)
     amount = plain(left, action.decimals)
-    token = _token(method, action.chain_id, action.token_address)
+    token = token_of(payment, method)
     number = words["network_number"].format(number=action.chain_id)
     network = f"{token.network} ({number})" if token and token.network else number
     receiver, contract = action.receiver_address, action.token_address
@@ -235,14 +233,11 @@ def _shown(show: Show) -> Instructions:
 
 def _transfer(payment: Payment, receipt: Receipt, method: Method | None) -> Transfer:
     transaction = receipt.details.get("transaction", "")
-    token = _token(method, payment.crypto.chain_id, receipt.asset) if payment.crypto else None
-    known = token is not None and token.transaction_url and _HASH.fullmatch(transaction)
-    link = token.transaction_url.replace("{transaction}", transaction) if token and known else ""
     return Transfer(
         amount=written_units(payment, receipt.amount) if payment.is_asset(receipt.asset) else "",
         state=texts()[f"transfer_{_STATE[receipt.state]}"],
         time=receipt.time,
-        link=_web(link),
+        link=transaction_page(token_of(payment, method), receipt),
         short=f"{transaction[:10]}…" if len(transaction) > 11 else transaction,
     )
 
@@ -250,26 +245,5 @@ def _transfer(payment: Payment, receipt: Receipt, method: Method | None) -> Tran
 _STATE = {state: state.value.lower() for state in ReceiptState}
 
 
-def _token(method: Method | None, chain_id: int, address: str) -> CryptoCurrency | None:
-    tokens = method.crypto_currencies if method else ()
-    return next(
-        (
-            one
-            for one in tokens
-            if one.chain_id == chain_id and one.token_address.lower() == address.lower()
-        ),
-        None,
-    )
-
-
 def _redirect(payment: Payment) -> str:
-    return _web(payment.next_action.url) if isinstance(payment.next_action, Redirect) else ""
-
-
-def _web(url: str) -> str:
-    """The address of a web page; nothing else may stand in a link."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return url if parts.scheme in ("http", "https") and parts.hostname else ""
+    return web_address(payment.next_action.url) if isinstance(payment.next_action, Redirect) else ""
