@@ -1,0 +1,189 @@
+"""Customers whose software knows nothing of payd: it gets what a person can copy from the page.
+
+pytempo and viem build their own transactions, with their own idea of a memo's padding; web3.py
+sends the plain transfer of any ERC-20 token, as exchanges do.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from integration.tempo.till import Till, standing
+from pytempo import TempoTransaction
+from pytempo.contracts import TIP20
+from support.absent import NO_NPM, do_without
+from support.tempo import CHAIN_ID, PRIVATE_KEY, due, units
+from web3 import HTTPProvider, Web3
+
+VIEM = "viem@2.57.20"
+QUIET = ("--no-audit", "--no-fund", "--loglevel=error")
+PATIENCE_S = 120
+#: The part of the ERC-20 standard that every wallet knows.
+ERC20 = [
+    {
+        "type": "function",
+        "name": "transfer",
+        "stateMutability": "nonpayable",
+        "inputs": [{"name": "to", "type": "address"}, {"name": "value", "type": "uint256"}],
+        "outputs": [{"name": "", "type": "bool"}],
+    }
+]
+TRANSFER = """
+import { createClient, http, stringToHex } from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
+import { tempoModerato } from 'viem/chains'
+import { Actions } from 'viem/tempo'
+
+const { url, key, token, to, amount, memo } = JSON.parse(process.env.TRANSFER)
+const client = createClient({
+  account: privateKeyToAccount(key),
+  chain: tempoModerato,
+  transport: http(url),
+})
+const transfer = { token, to, amount: BigInt(amount), memo: stringToHex(memo) }
+console.log(await Actions.token.transfer(client, transfer))
+"""
+
+
+def is_paid(till: Till, payment: Any) -> Any:
+    """The payment, once it is completed by exactly what was due."""
+    till.catch_up()
+    after = till.newest(payment)
+    assert standing(after) == ("COMPLETED", units(payment), units(payment), [])
+    return after
+
+
+# -- pytempo ---------------------------------------------------------------------------------------
+
+
+def send_with_pytempo(till: Till, *calls: Any) -> str:
+    chain = till.chain
+    transaction = TempoTransaction.create(
+        chain_id=CHAIN_ID,
+        gas_limit=2_000_000,
+        max_fee_per_gas=100_000_000_000,
+        max_priority_fee_per_gas=1_000_000_000,
+        nonce=int(chain.rpc("eth_getTransactionCount", chain.accounts[0], "pending"), 16),
+        calls=calls,
+    )
+    signed = transaction.sign(PRIVATE_KEY).encode()
+    return str(chain.rpc("eth_sendRawTransaction", "0x" + signed.hex()))
+
+
+def test_pytempo_pays_with_the_memo_as_text(till: Till) -> None:
+    payment = till.start()
+    asked = due(payment)
+    call = TIP20(asked.token_address).transfer_with_memo(
+        to=asked.receiver_address, amount=units(payment), memo=asked.memo_text.lower().encode()
+    )
+    transaction = send_with_pytempo(till, call)
+
+    [receipt] = is_paid(till, payment).receipts
+    assert receipt.transaction == transaction
+    assert receipt.sender == till.chain.accounts[0].lower()
+
+
+def test_pytempo_pays_two_payments_in_one_transaction(till: Till) -> None:
+    payments = [till.start(), till.start()]
+    calls = [
+        TIP20(due(one).token_address).transfer_with_memo(
+            to=due(one).receiver_address, amount=units(one), memo=bytes.fromhex(due(one).memo[2:])
+        )
+        for one in payments
+    ]
+    transaction = send_with_pytempo(till, *calls)
+
+    [first], [second] = (is_paid(till, one).receipts for one in payments)
+    assert first.transaction == second.transaction == transaction
+    assert first.id != second.id
+
+
+# -- web3.py ---------------------------------------------------------------------------------------
+
+
+def test_a_plain_transfer_of_web3_is_found_and_placed_by_a_person(till: Till) -> None:
+    """Without a memo and without an address of its own, nothing says which payment is meant."""
+    payment = till.start()
+    asked = due(payment)
+    web3 = Web3(HTTPProvider(till.chain.url))
+    token = web3.eth.contract(web3.to_checksum_address(asked.token_address), abi=ERC20)
+    receiver = web3.to_checksum_address(asked.receiver_address)
+    sender = web3.to_checksum_address(till.chain.accounts[1])
+    sent = token.functions.transfer(receiver, units(payment)).transact({"from": sender})
+    till.catch_up()
+
+    assert standing(till.newest(payment))[0] == "PENDING"
+    [receipt] = [
+        one for one in till.unmatched() if one["details"]["transaction"] == sent.to_0x_hex()
+    ]
+    till.operate("receipts", "attach", receipt["id"], payment.id, "--note", "the customer wrote us")
+    [shown] = is_paid(till, payment).receipts
+    assert (shown.id, shown.transaction) == (receipt["id"], sent.to_0x_hex())
+
+
+# -- viem ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def viem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with viem and a program that transfers."""
+    folder = tmp_path_factory.mktemp("viem")
+    (folder / "package.json").write_text('{"type": "module"}')
+    (folder / "transfer.js").write_text(TRANSFER)
+    npm = shutil.which("npm")
+    if npm is None:
+        do_without(NO_NPM)
+    try:
+        subprocess.run(
+            [npm, "install", *QUIET, VIEM],
+            cwd=folder,
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=True,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        do_without(f"{NO_NPM}: {error}")
+    return folder
+
+
+def run_viem(folder: Path, transfer: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        ["node", "transfer.js"],
+        cwd=folder,
+        env={**os.environ, "TRANSFER": json.dumps(transfer)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_viem_pays_with_the_memo_as_text(till: Till, viem: Path) -> None:
+    payment = till.start()
+    asked = due(payment)
+    transfer = {
+        "url": till.chain.url,
+        "key": PRIVATE_KEY,
+        "token": asked.token_address,
+        "to": asked.receiver_address,
+        "amount": asked.amount_base_units,
+        "memo": asked.memo_text,
+    }
+    transaction = run_viem(viem, transfer)
+
+    [receipt] = is_paid(till, payment).receipts
+    assert receipt.transaction == transaction
+
+
+# -- and after all of it ---------------------------------------------------------------------------
+
+
+def test_the_books_agree_with_the_chain(till: Till) -> None:
+    assert till.audit()["balanced"]
