@@ -51,6 +51,7 @@ def _crypto_transfer(message: pb.CryptoTransfer) -> CryptoTransfer:
         calldata=message.calldata,
         payment_uri=message.payment_uri,
         memo_text=message.memo_text,
+        wallet_request=message.wallet_request,
     )
 
 

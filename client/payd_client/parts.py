@@ -77,6 +77,8 @@ class CryptoTransfer:
     payment_uri: str
     #: The memo as a person types it; empty if it is not text.
     memo_text: str = ""
+    #: For a wallet in the browser (EIP-1193): JSON with `method` and `params`; may be empty.
+    wallet_request: str = ""
 
 
 class ShowKind(enum.Enum):

@@ -154,7 +154,7 @@ def tokens(transfer: Mapping[str, Any]) -> str:
 def transfer(action: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Fields of a token transfer that a person has to make."""
     for name, value in action.get("crypto_transfer", {}).items():
-        if name != "memo_text" or value:
+        if name not in ("memo_text", "wallet_request") or value:
             yield f"transfer {name}", str(value)
     if text := action.get("crypto_transfer", {}).get("memo_text"):
         yield "memo in groups", " ".join(text[at : at + 4] for at in range(0, len(text), 4))

@@ -51,6 +51,11 @@ class CryptoCurrency:
         network: Name of the chain, for people; empty: only its number is shown.
         transaction_url: Page of a transaction in a block explorer, with `{transaction}` where its
             hash belongs; empty without one.
+        wallet_method: Method of the network's wallets (EIP-1193) that transfers a token with the
+            parameters amount, chainId, memo (text), to, token and feePayer, such as
+            wallet_transfer; empty without one.
+        fee_payer_url: Service that pays the fees of customers' transfers. Their wallets call it, so
+            that every customer sees it; empty without one.
         currency: The currency that it stands for: it pays prices in this currency only. Empty if
             it pays prices in each of the method's currencies.
     """
@@ -61,6 +66,8 @@ class CryptoCurrency:
     decimals: int
     network: str = ""
     transaction_url: str = ""
+    wallet_method: str = ""
+    fee_payer_url: str = ""
     currency: str = ""
 
     def pays(self, currency: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 import attrs
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
@@ -42,6 +43,15 @@ def _is_receiver(address: str) -> str:
     if why := why_not_a_receiver(address):
         raise ValueError(f"money sent there would be lost ({why}): set an account that you control")
     return address
+
+
+def _is_public(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("wallets call it from the customer's browser: use https")
+    if parts.username or parts.password:
+        raise ValueError("customers see it: leave out the password")
+    return url
 
 
 Address = Annotated[
@@ -101,6 +111,13 @@ class TempoConfig(ProviderConfig):
     explorer_url: Url | None = Field(
         default=None,
         description="Address of a block explorer, to which `/tx/` and a transaction are added.",
+    )
+    fee_payer_url: Annotated[Url, AfterValidator(_is_public)] | None = Field(
+        default=None,
+        description=(
+            "Service that pays the fees of customers' transfers. Their wallets call it, so every "
+            "customer sees its address."
+        ),
     )
     tokens: Annotated[Mapping[Code, Token], BeforeValidator(_pairs)] = Field(
         default_factory=dict,
@@ -234,6 +251,8 @@ def methods_of(config: TempoConfig) -> tuple[Method, ...]:
                     decimals=_DECIMALS,
                     network=name_of(config.chain_id),
                     transaction_url=config.transaction_url("{transaction}"),
+                    wallet_method="wallet_transfer",
+                    fee_payer_url=config.fee_payer_url or "",
                     currency=config.currency_of(address),
                 )
                 for code, address in config.offered.items()

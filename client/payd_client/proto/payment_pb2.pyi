@@ -325,7 +325,7 @@ class Redirect(_message.Message):
     def __init__(self, url: _Optional[str] = ...) -> None: ...
 
 class CryptoTransfer(_message.Message):
-    __slots__ = ("currency", "chain_id", "token_address", "receiver_address", "amount_base_units", "decimals", "memo", "calldata", "payment_uri", "memo_text")
+    __slots__ = ("currency", "chain_id", "token_address", "receiver_address", "amount_base_units", "decimals", "memo", "calldata", "payment_uri", "memo_text", "wallet_request")
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     CHAIN_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -336,6 +336,7 @@ class CryptoTransfer(_message.Message):
     CALLDATA_FIELD_NUMBER: _ClassVar[int]
     PAYMENT_URI_FIELD_NUMBER: _ClassVar[int]
     MEMO_TEXT_FIELD_NUMBER: _ClassVar[int]
+    WALLET_REQUEST_FIELD_NUMBER: _ClassVar[int]
     currency: str
     chain_id: int
     token_address: str
@@ -346,7 +347,8 @@ class CryptoTransfer(_message.Message):
     calldata: str
     payment_uri: str
     memo_text: str
-    def __init__(self, currency: _Optional[str] = ..., chain_id: _Optional[int] = ..., token_address: _Optional[str] = ..., receiver_address: _Optional[str] = ..., amount_base_units: _Optional[str] = ..., decimals: _Optional[int] = ..., memo: _Optional[str] = ..., calldata: _Optional[str] = ..., payment_uri: _Optional[str] = ..., memo_text: _Optional[str] = ...) -> None: ...
+    wallet_request: str
+    def __init__(self, currency: _Optional[str] = ..., chain_id: _Optional[int] = ..., token_address: _Optional[str] = ..., receiver_address: _Optional[str] = ..., amount_base_units: _Optional[str] = ..., decimals: _Optional[int] = ..., memo: _Optional[str] = ..., calldata: _Optional[str] = ..., payment_uri: _Optional[str] = ..., memo_text: _Optional[str] = ..., wallet_request: _Optional[str] = ...) -> None: ...
 
 class Show(_message.Message):
     __slots__ = ("payload", "kind", "fields", "expire_time")

@@ -31,6 +31,7 @@ from payd.service.resolve_attention import ResolveAttention
 from payd.service.settle_refund import SettleRefund
 from payd.service.show_receipts import ShowReceipts
 from payd.service.sync import SyncPayment
+from payd.service.wallet_request import wallet_request
 from payd.service.watch import Watch
 from payd.transport.grpc.one_call import Call, Handle, Method
 from payd.transport.grpc.operator_handlers import OperatorHandlers, OperatorServices
@@ -63,9 +64,13 @@ class Services:
     page_url: Callable[[UUID], str] = lambda payment_id: ""
 
     async def message(self, payment: Payment) -> pb.Payment:
-        """Build the message of one payment, with its receipts and the address of its page."""
+        """Build the message of one payment, with its receipts, page and wallet request."""
         receipts = await self.show_receipts.receipts_of(payment)
-        return payment_message(payment, self.page_url(payment.id), receipts)
+        message = payment_message(payment, self.page_url(payment.id), receipts)
+        if message.next_action.HasField("crypto_transfer"):
+            request = wallet_request(payment, self.operators.providers)
+            message.next_action.crypto_transfer.wallet_request = request
+        return message
 
 
 @attrs.frozen

@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from integration.tempo.till import Till, standing
-from pytempo import TempoTransaction
+from pytempo import TempoTransaction, as_address
 from pytempo.contracts import TIP20
 from support.absent import NO_NPM, do_without
-from support.tempo import CHAIN_ID, PRIVATE_KEY, due, units
+from support.tempo import ALPHA, CHAIN_ID, PRIVATE_KEY, due, units
 from web3 import HTTPProvider, Web3
 
+#: Of the second account of every local chain.
+OTHER_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
 VIEM = "viem@2.57.20"
 QUIET = ("--no-audit", "--no-fund", "--loglevel=error")
 PATIENCE_S = 120
@@ -34,18 +37,19 @@ ERC20 = [
     }
 ]
 TRANSFER = """
-import { createClient, http, stringToHex } from 'viem'
+import { createClient, http, parseUnits, stringToHex } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { tempoModerato } from 'viem/chains'
 import { Actions } from 'viem/tempo'
 
-const { url, key, token, to, amount, memo } = JSON.parse(process.env.TRANSFER)
+const { url, key, request } = JSON.parse(process.env.TRANSFER)
+const [{ token, to, amount, memo }] = request.params
 const client = createClient({
   account: privateKeyToAccount(key),
   chain: tempoModerato,
   transport: http(url),
 })
-const transfer = { token, to, amount: BigInt(amount), memo: stringToHex(memo) }
+const transfer = { token, to, amount: parseUnits(amount, 6), memo: stringToHex(memo) }
 console.log(await Actions.token.transfer(client, transfer))
 """
 
@@ -61,7 +65,7 @@ def is_paid(till: Till, payment: Any) -> Any:
 # -- pytempo ---------------------------------------------------------------------------------------
 
 
-def send_with_pytempo(till: Till, *calls: Any) -> str:
+def send_with_pytempo(till: Till, *calls: Any, fee_payer_key: str = "") -> str:
     chain = till.chain
     transaction = TempoTransaction.create(
         chain_id=CHAIN_ID,
@@ -70,9 +74,12 @@ def send_with_pytempo(till: Till, *calls: Any) -> str:
         max_priority_fee_per_gas=1_000_000_000,
         nonce=int(chain.rpc("eth_getTransactionCount", chain.accounts[0], "pending"), 16),
         calls=calls,
-    )
-    signed = transaction.sign(PRIVATE_KEY).encode()
-    return str(chain.rpc("eth_sendRawTransaction", "0x" + signed.hex()))
+        awaiting_fee_payer=bool(fee_payer_key),
+    ).sign(PRIVATE_KEY)
+    if fee_payer_key:
+        chosen = attrs.evolve(transaction, fee_token=as_address(ALPHA))
+        transaction = chosen.sign(fee_payer_key, for_fee_payer=True)
+    return str(chain.rpc("eth_sendRawTransaction", "0x" + transaction.encode().hex()))
 
 
 def test_pytempo_pays_with_the_memo_as_text(till: Till) -> None:
@@ -101,6 +108,22 @@ def test_pytempo_pays_two_payments_in_one_transaction(till: Till) -> None:
     [first], [second] = (is_paid(till, one).receipts for one in payments)
     assert first.transaction == second.transaction == transaction
     assert first.id != second.id
+
+
+def test_a_customer_whose_fee_another_account_pays_is_the_sender(till: Till) -> None:
+    """As with a service at TEMPO_FEE_PAYER_URL: it adds its signature to the customer's."""
+    payment = till.start()
+    asked, customer, service = due(payment), *till.chain.accounts[:2]
+    before = [till.chain.balance(ALPHA, one) for one in (customer, service)]
+    call = TIP20(asked.token_address).transfer_with_memo(
+        to=asked.receiver_address, amount=units(payment), memo=asked.memo_text.encode()
+    )
+    send_with_pytempo(till, call, fee_payer_key=OTHER_KEY)
+
+    [receipt] = is_paid(till, payment).receipts
+    after = [till.chain.balance(ALPHA, one) for one in (customer, service)]
+    assert receipt.sender == customer.lower()
+    assert (before[0] - after[0], before[1] > after[1]) == (units(payment), True)
 
 
 # -- web3.py ---------------------------------------------------------------------------------------
@@ -151,7 +174,7 @@ def viem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_viem(folder: Path, transfer: Mapping[str, str]) -> str:
+def run_viem(folder: Path, transfer: Mapping[str, Any]) -> str:
     done = subprocess.run(
         ["node", "transfer.js"],
         cwd=folder,
@@ -165,18 +188,11 @@ def run_viem(folder: Path, transfer: Mapping[str, str]) -> str:
     return done.stdout.strip()
 
 
-def test_viem_pays_with_the_memo_as_text(till: Till, viem: Path) -> None:
+def test_viem_makes_the_transfer_that_a_wallet_is_asked_for(till: Till, viem: Path) -> None:
     payment = till.start()
-    asked = due(payment)
-    transfer = {
-        "url": till.chain.url,
-        "key": PRIVATE_KEY,
-        "token": asked.token_address,
-        "to": asked.receiver_address,
-        "amount": asked.amount_base_units,
-        "memo": asked.memo_text,
-    }
-    transaction = run_viem(viem, transfer)
+    request = json.loads(due(payment).wallet_request)
+    assert request["method"] == "wallet_transfer"
+    transaction = run_viem(viem, {"url": till.chain.url, "key": PRIVATE_KEY, "request": request})
 
     [receipt] = is_paid(till, payment).receipts
     assert receipt.transaction == transaction

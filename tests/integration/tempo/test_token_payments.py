@@ -4,6 +4,7 @@ The tests of this file share one till; the last one holds its books against the 
 """
 
 import contextlib
+import json
 import uuid
 from collections.abc import Mapping
 
@@ -25,7 +26,8 @@ from support.tempo import (
 
 PART = 1_000_000
 #: The daily audit, each second.
-TILL = {"PAYD_RECOVERY_RECONCILE_INTERVAL_S": "1"}
+FEE_PAYER = "https://fees.example"
+TILL = {"PAYD_RECOVERY_RECONCILE_INTERVAL_S": "1", "TEMPO_FEE_PAYER_URL": FEE_PAYER}
 
 
 def test_an_offer_says_all_that_a_wallet_needs(till: Till) -> None:
@@ -42,6 +44,19 @@ def test_an_offer_says_all_that_a_wallet_needs(till: Till) -> None:
         f"ethereum:{ALPHA}@42431/transferWithMemo"
         f"?address={RECEIVER}&uint256=149000000&bytes32={asked.memo}"
     )
+    assert json.loads(asked.wallet_request) == {
+        "method": "wallet_transfer",
+        "params": [
+            {
+                "amount": "149.000000",
+                "chainId": 42431,
+                "feePayer": FEE_PAYER,
+                "memo": asked.memo_text,
+                "to": RECEIVER,
+                "token": ALPHA,
+            }
+        ],
+    }
     till.client.call("CancelPayment", _cancel(payment))
 
 

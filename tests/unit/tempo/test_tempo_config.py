@@ -102,6 +102,25 @@ def test_a_chain_id_alone_brings_the_explorer_of_mainnet_and_no_endpoint() -> No
     assert "rpc_url" in refusal(rpc_url=None)
 
 
+@pytest.mark.parametrize("url", ["https://fees.example/v1", "http://127.0.0.1:3000"])
+def test_customers_wallets_get_the_address_of_the_fee_payer(url: str) -> None:
+    [method] = methods_of(config(fee_payer_url=url))
+    assert {one.fee_payer_url for one in method.crypto_currencies} == {url}
+    assert {one.wallet_method for one in method.crypto_currencies} == {"wallet_transfer"}
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://fees.example", "use https"),
+        ("https://key:secret@fees.example", "leave out the password"),
+        ("fees.example", "fee_payer_url"),
+    ],
+)
+def test_a_fee_payer_that_no_wallet_should_call_is_refused(url: str, why: str) -> None:
+    assert why in refusal(fee_payer_url=url)
+
+
 # -- tokens ------------------------------------------------------------------------------------
 
 

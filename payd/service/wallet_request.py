@@ -1,0 +1,41 @@
+"""The transfer that a payment waits for, as a request to a wallet in the customer's browser."""
+
+import json
+
+from payd.domain.decimals import format_units
+from payd.domain.next_action import CryptoTransfer
+from payd.domain.payment import Payment
+from payd.plugins.interface import CryptoCurrency
+from payd.ports import Providers
+from payd.service.show_receipts import token_of
+
+
+def wallet_request(payment: Payment, providers: Providers) -> str:
+    """The request as JSON, for what is still missing; empty where a wallet cannot make it.
+
+    It is made for each answer and not stored: what is missing changes, and so may the fee payer.
+    """
+    action = payment.next_action
+    if not isinstance(action, CryptoTransfer) or not payment.status.is_open:
+        return ""
+    registered = providers.by_method(payment.method)
+    token = token_of(payment, registered.method if registered else None)
+    left = action.amount_base_units - payment.received
+    # Without its memo the transfer would belong to no payment, and wallets take it as text only.
+    loses_memo = bool(action.memo) and not action.memo_text
+    if token is None or not token.wallet_method or left <= 0 or loses_memo:
+        return ""
+    return _request(action, token, format_units(left, action.decimals))
+
+
+def _request(action: CryptoTransfer, token: CryptoCurrency, amount: str) -> str:
+    parameters = {
+        "amount": amount,
+        "chainId": action.chain_id,
+        "feePayer": token.fee_payer_url,
+        "memo": action.memo_text,
+        "to": action.receiver_address,
+        "token": action.token_address,
+    }
+    given = {name: value for name, value in parameters.items() if value}
+    return json.dumps({"method": token.wallet_method, "params": [given]})
