@@ -63,6 +63,7 @@ MasterId = Annotated[
 ]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9.]{1,11}$")]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$")]
+WebSocketUrl = Annotated[str, StringConstraints(pattern=r"^wss?://[^\s/]+\S*$")]
 
 
 class TempoConfig(ProviderConfig):
@@ -145,6 +146,13 @@ class TempoConfig(ProviderConfig):
         ge=0.05,
         le=60,
         description="Seconds between requests for the newest final block.",
+    )
+    ws_url: WebSocketUrl | None = Field(
+        default=None,
+        description=(
+            "WebSocket that announces new blocks, which ends the wait for the next poll early. "
+            "Nothing else is read from it, so that it may be anybody's."
+        ),
     )
     request_timeout_s: float = Field(default=4.0, gt=0, le=60, description="Seconds per request.")
     range_blocks_max: int = Field(

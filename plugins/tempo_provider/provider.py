@@ -48,6 +48,7 @@ from tempo_provider.contracts import (
 from tempo_provider.cursor import Cursor, Point, cursor_of
 from tempo_provider.forks import log_fork
 from tempo_provider.memo import memo_of, reference_of
+from tempo_provider.nudge import Nudge
 from tempo_provider.receivers import why_not_a_receiver
 from tempo_provider.refund_memo import refund_memo_of
 from tempo_provider.rpc import Endpoint, RpcError, Unreadable
@@ -241,7 +242,8 @@ class TempoProvider:
     async def watch(self, sink: Sink, *, task_status: trio.TaskStatus[None]) -> None:
         """Report transfers to the sink until cancelled."""
         task_status.started()
-        context = self._context
+        context, url = self._context, self._config.ws_url
+        nudge = Nudge(url, _tls(), context.log, context.metrics) if url else None
         watcher = Watcher(
             self._config,
             self._witnesses,
@@ -249,8 +251,12 @@ class TempoProvider:
             clock=context.clock,
             log=context.log,
             metrics=context.metrics,
+            nudge=nudge,
         )
-        await watcher.run(sink)
+        if nudge is None:
+            await watcher.run(sink)
+        else:
+            await _run_nudged(watcher, nudge, sink)
 
     async def holdings(self, cursor: str) -> Sequence[Holding]:
         """Read the balances of our accounts at the end of the cursor's block."""
@@ -291,6 +297,13 @@ class TempoProvider:
         if stored is None:
             raise NotAttempted("the watch has not begun")
         return cursor_of(stored)
+
+
+async def _run_nudged(watcher: Watcher, nudge: Nudge, sink: Sink) -> None:
+    """Run the watch beside its nudge, until cancelled."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(nudge.run)
+        await watcher.run(sink)
 
 
 def _has_checksum(address: str) -> bool:

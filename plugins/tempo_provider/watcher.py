@@ -16,6 +16,7 @@ from payd.plugins import Clock, Logger, Metrics, Observation, Outflow, Sink, Wat
 from tempo_provider.books import books_of, held_of
 from tempo_provider.config import TempoConfig
 from tempo_provider.cursor import Cursor, Opening, Point, cursor_of
+from tempo_provider.nudge import Nudge
 from tempo_provider.ranges import RangeLength
 from tempo_provider.rpc import Endpoint, Paused, RangeTooLarge, RpcError
 from tempo_provider.slices import Slice, Watched, read_ahead, read_point, read_slice
@@ -47,6 +48,7 @@ class Watcher:
         clock: Clock,
         log: Logger,
         metrics: Metrics,
+        nudge: Nudge | None = None,
     ) -> None:
         """Keep what it needs; `memo_keys` returns the keys that are valid now."""
         self._config = config
@@ -55,6 +57,7 @@ class Watcher:
         self._clock = clock
         self._log = log
         self._metrics = metrics
+        self._nudge = nudge
         self._range = RangeLength(config.range_blocks_max)
         #: Reports stored by this run in blocks that the next overlap reads again.
         self._reported: dict[_Moved, None] = {}
@@ -86,12 +89,19 @@ class Watcher:
             await self._pause(at_once=behind or await self._rescan(sink, cursor))
 
     async def _pause(self, *, at_once: bool) -> None:
-        """Wait for the next step: as long as configured, or longer if endpoints limit requests."""
+        """Wait for the next step: as long as configured, or longer if endpoints limit requests.
+
+        A nudge ends the configured wait early, but never what a limit requires.
+        """
         jitter = random.uniform(0.9, 1.1)  # noqa: S311
         usual_s = 0.0 if at_once else self._config.poll_interval_s * jitter
-        pause_s = max(usual_s, self._witnesses.pause_s())
+        required_s = self._witnesses.pause_s()
+        pause_s = max(usual_s, required_s)
         self._metrics.set("poll_interval_seconds", pause_s)
-        await trio.sleep(pause_s)
+        if self._nudge is None:
+            await trio.sleep(pause_s)
+        else:
+            await self._nudge.wait(at_least_s=required_s, at_most_s=pause_s)
 
     def _complain(self, error: RpcError) -> None:
         if isinstance(error, RangeTooLarge):

@@ -18,11 +18,9 @@ from integration.tempo.till import Till, standing
 from pytempo import TempoTransaction, as_address
 from pytempo.contracts import TIP20
 from support.absent import NO_NPM, do_without
-from support.tempo import ALPHA, CHAIN_ID, PRIVATE_KEY, due, units
+from support.tempo import ALPHA, CHAIN_ID, PRIVATE_KEYS, due, units
 from web3 import HTTPProvider, Web3
 
-#: Of the second account of every local chain.
-OTHER_KEY = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"
 VIEM = "viem@2.57.20"
 QUIET = ("--no-audit", "--no-fund", "--loglevel=error")
 PATIENCE_S = 120
@@ -75,7 +73,7 @@ def send_with_pytempo(till: Till, *calls: Any, fee_payer_key: str = "") -> str:
         nonce=int(chain.rpc("eth_getTransactionCount", chain.accounts[0], "pending"), 16),
         calls=calls,
         awaiting_fee_payer=bool(fee_payer_key),
-    ).sign(PRIVATE_KEY)
+    ).sign(PRIVATE_KEYS[0])
     if fee_payer_key:
         chosen = attrs.evolve(transaction, fee_token=as_address(ALPHA))
         transaction = chosen.sign(fee_payer_key, for_fee_payer=True)
@@ -118,7 +116,7 @@ def test_a_customer_whose_fee_another_account_pays_is_the_sender(till: Till) -> 
     call = TIP20(asked.token_address).transfer_with_memo(
         to=asked.receiver_address, amount=units(payment), memo=asked.memo_text.encode()
     )
-    send_with_pytempo(till, call, fee_payer_key=OTHER_KEY)
+    send_with_pytempo(till, call, fee_payer_key=PRIVATE_KEYS[1])
 
     [receipt] = is_paid(till, payment).receipts
     after = [till.chain.balance(ALPHA, one) for one in (customer, service)]
@@ -192,7 +190,9 @@ def test_viem_makes_the_transfer_that_a_wallet_is_asked_for(till: Till, viem: Pa
     payment = till.start()
     request = json.loads(due(payment).wallet_request)
     assert request["method"] == "wallet_transfer"
-    transaction = run_viem(viem, {"url": till.chain.url, "key": PRIVATE_KEY, "request": request})
+    transaction = run_viem(
+        viem, {"url": till.chain.url, "key": PRIVATE_KEYS[0], "request": request}
+    )
 
     [receipt] = is_paid(till, payment).receipts
     assert receipt.transaction == transaction
