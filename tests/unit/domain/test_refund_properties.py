@@ -288,7 +288,7 @@ def test_i8_each_end_of_a_refund_or_dispute_is_published_exactly_once(
         for event in decision.events
     )
     for refund in payment.refunds:
-        is_failed = refund.status is RefundStatus.FAILED
+        is_failed = refund.has_failed
         assert published[EventType.REFUND_FAILED, refund.id] == is_failed
         assert published[EventType.REFUNDED, refund.id] <= 1
     for dispute in payment.disputes:
