@@ -119,4 +119,7 @@ class EventStream:
                 info = await jetstream.consumer_info("PAYMENTS", durable)
             except nats.js.errors.NotFoundError:
                 return -1
-            return int(info.num_ack_pending + info.num_pending)
+            # The server counts what is pending a moment after it has stored an event.
+            stored = (await jetstream.stream_info("PAYMENTS")).state.last_seq
+            undelivered = stored - info.delivered.stream_seq
+            return int(info.num_ack_pending + max(info.num_pending, undelivered))

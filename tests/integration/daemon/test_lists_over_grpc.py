@@ -84,6 +84,9 @@ def test_a_listed_payment_is_the_payment(client: Client) -> None:
     page = client.call(
         "ListPayments", pb.ListPaymentsRequest(filter=pb.PaymentFilter(customer_id=customer))
     )
+    # Lists leave the receipts out, whose number nothing limits.
+    payment.ClearField("receipts")
+    payment.ClearField("receipts_total")
     assert list(page.payments) == [payment]
 
 

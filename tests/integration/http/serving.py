@@ -172,7 +172,7 @@ async def run_server() -> AsyncIterator[RunningServer]:
 
     @running.app.get("/broken")
     async def broken() -> bytes:
-        raise ZeroDivisionError("hunter22")
+        raise ZeroDivisionError("boom at the till")
 
     async with serving(running.app, stop=running.stop) as running.port:
         running.url = f"http://{HOST}:{running.port}"

@@ -51,8 +51,7 @@ class MemoryInbox(Queue[InboxRow]):
 
     async def is_waiting(self, provider: str, references: Sequence[str]) -> bool:
         return any(
-            held.row.provider == provider
-            and {held.row.report.reference, held.row.report.also} & {*references}
+            held.row.provider == provider and _names(held.row.report) & {*references}
             for held in self.open_rows()
             if isinstance(held.row.report, Observation)
         )
@@ -135,3 +134,8 @@ class MemoryInbox(Queue[InboxRow]):
         )
         self.add(row)
         return True
+
+
+def _names(report: Observation) -> set[str]:
+    """Its names of a payment; the second one only if there is one."""
+    return {report.reference, *filter(None, (report.also,))}
