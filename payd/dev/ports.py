@@ -43,7 +43,9 @@ class Ports:
         port = self._last.get(name, usual)
         if self._port_base is not None:
             port = self._port_base + len(self.chosen)
-        if port <= 0 or port in self.chosen.values() or not is_free(port):
+        is_usable = port > 0 and port not in self.chosen.values() and is_free(port)
+        # The server binds it seconds later; until then another `payd dev` may look for ports.
+        if not is_usable or not _reserve(port):
             port = any_free(set(self.chosen.values()))
         self.chosen[name] = port
         return port
