@@ -1,4 +1,4 @@
-"""End a command whose reader has closed the pipe, as `payd … | head` does.
+"""End or go on quietly where nobody reads a command's output: `payd … | head`, `payd … >&-`.
 
 Other programs end by SIGPIPE without a word. Python ignores that signal, because it would also end
 a process whose network connection is closed, and raises BrokenPipeError instead.
@@ -9,7 +9,19 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
+
+
+def open_missing_streams() -> None:
+    """Discard what is written to a stdout or stderr that the shell has closed (`>&-`).
+
+    Python sets a closed one to None, and libraries call its methods.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # It stays open until the process ends.
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
 
 
 def is_closed_pipe(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ import click
 from click.exceptions import NoSuchCommand
 
 from payd import __version__
-from payd.cli.closed_pipe import end_by_sigpipe, is_closed_pipe
+from payd.cli.closed_pipe import end_by_sigpipe, is_closed_pipe, open_missing_streams
 
 #: Heading → command → its place, and its line in `payd --help`.
 _COMMANDS = {
@@ -118,6 +118,7 @@ class LazyGroup(click.Group):
 
     def _filtering(self, ctx: click.Context) -> Any:
         """Run the command; end silently when the reader of its output has gone."""
+        open_missing_streams()
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()

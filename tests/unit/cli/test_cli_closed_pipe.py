@@ -1,7 +1,9 @@
-"""A command whose reader has closed the pipe ends silently, as `payd … | head` should."""
+"""A command whose output nobody reads ends silently: `payd … | head` and `payd … >&-`."""
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,6 +53,21 @@ def test_a_list_into_a_closed_pipe_ends_by_sigpipe_and_says_nothing(
 def test_a_command_without_a_daemon_ends_alike(tmp_path: Path) -> None:
     ended = piped_into_nobody("providers", folder=tmp_path, environment={})
     assert ended == (-signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("command", ["providers", "providers --json", "config reference"])
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_without_any_stdout_it_works_as_usual(tmp_path: Path, command: str, closed: str) -> None:
+    script = f'exec "$0" -m payd {command} {closed}'
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_connection_that_breaks_is_reported_as_before() -> None:
