@@ -60,6 +60,8 @@ async def open_companions(
     for provider in points:
         enabled = _variable(provider, "enabled")
         added.environment[enabled] = added.environment.get(enabled) or "true"
+    if session.clock:
+        _refuse_without_companion(points, added)
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         for provider, companion in _load_enabled(points, added, report):
@@ -89,6 +91,16 @@ def _entry_points() -> dict[str, EntryPoint]:
     providers = installed_providers()
     points = entry_points(group=_ENTRY_POINTS)
     return {point.name: point for point in points if point.name in providers}
+
+
+def _refuse_without_companion(points: Mapping[str, EntryPoint], added: Added) -> None:
+    """Raise ClockRefused for an enabled provider whose remote side can only be the real one."""
+    enabled = load_config(added.environment, None).providers.enabled()
+    for provider in sorted(enabled.keys() - points.keys()):
+        raise ClockRefused(
+            f"--clock cannot move the time of {provider}'s remote side: {provider} brings no"
+            f" companion for payd dev. Set {_variable(provider, 'enabled')}=false"
+        )
 
 
 def _load_enabled(

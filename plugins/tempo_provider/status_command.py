@@ -67,9 +67,13 @@ def lines_of(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _final(document: Mapping[str, Any]) -> str | None:
-    age_s = document["final_age_s"]
-    age = "" if age_s is None else f", {age_s:g} s old"
-    return None if document["final_block"] is None else f"{document['final_block']}{age}"
+    block, age_s = document["final_block"], document["final_age_s"]
+    if block is None:
+        return None
+    if age_s is None:
+        return str(block)
+    age = f"{age_s:g} s old" if age_s >= 0 else f"{-age_s:g} s ahead of this machine's clock"
+    return f"{block}, {age}"
 
 
 def _read(document: Mapping[str, Any]) -> str:

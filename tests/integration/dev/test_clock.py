@@ -209,6 +209,18 @@ async def test_the_time_of_a_real_remote_side_cannot_be_moved(
             pytest.fail("it started")
 
 
+async def test_a_provider_without_a_companion_is_refused_when_enabled(
+    desk: Desk, clock: MovableClock
+) -> None:
+    good = Companion(open=that_gives(RunningCompanion()))
+    enabled = with_clock(desk, clock).open({"ACME_ENABLED": "true"}, acme=None, other=good)
+    with pytest.raises(ClockRefused, match=r"acme brings no companion.*ACME_ENABLED=false"):
+        async with enabled:
+            pytest.fail("it started")
+    async with desk.open(acme=None, other=good) as added:
+        assert "ACME_ENABLED" not in added.environment
+
+
 # -- where it is refused -------------------------------------------------------------------------
 
 

@@ -47,7 +47,7 @@ class Desk:
     def open(
         self, environ: Mapping[str, str] = {}, **wheels: object
     ) -> AbstractAsyncContextManager[Added]:
-        points = {name: Point(name, companion) for name, companion in wheels.items()}
+        points = {name: Point(name, brought) for name, brought in wheels.items() if brought}
         names = {name: f"{name.upper()}_" for name in wheels}
         self._monkeypatch.setattr(companions, "_entry_points", lambda: points)
         self._monkeypatch.setattr("payd.config.load.installed_providers", lambda: tuple(names))

@@ -68,6 +68,16 @@ async def test_a_chain_that_is_well(chain: ScriptedChain) -> None:
         assert part in text
 
 
+async def test_a_block_of_the_future_is_ahead_and_not_of_a_negative_age(
+    chain: ScriptedChain,
+) -> None:
+    async with open_node(chain) as node:
+        document = await seen([node])
+    text = "\n".join(lines_of({**document, "final_age_s": -1860.0}))
+    assert "3, 1860 s ahead of this machine's clock" in text
+    assert "3, 12.5 s old" in "\n".join(lines_of({**document, "final_age_s": 12.5}))
+
+
 async def test_without_a_daemon_it_says_what_is_not_known(chain: ScriptedChain) -> None:
     async with open_node(chain) as node:
         text = "\n".join(lines_of(await seen([node], {})))
