@@ -45,7 +45,7 @@ _BODY_BYTES_MAX = 64 * 1024
 _RETRY_AFTER_S = 2
 #: A call that got no answer may have reached payd. Its key makes a repetition safe.
 _AWAY = "Payments are not available now. Nothing is lost: try again, you cannot pay twice."
-_STARTING = "The payment service is still starting. Payments are possible in a moment."
+_STARTING = "The payment service has not answered yet. This page tries again by itself."
 _PROBLEM = "application/problem+json"
 _STATUS = {
     "INVALID_ARGUMENT": 400,

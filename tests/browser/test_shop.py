@@ -305,7 +305,7 @@ def test_a_frozen_payd_is_admitted_and_paying_goes_on_when_it_is_back(
 def test_while_payd_starts_the_shop_says_so_and_goes_on_by_itself(
     page: Page, shop: Shop, request: pytest.FixtureRequest
 ) -> None:
-    starting = {"detail": "The payment service is still starting."}
+    starting = {"detail": "The payment service has not answered yet."}
     page.route(
         "**/api/v1/payment-methods",
         lambda route: route.fulfill(

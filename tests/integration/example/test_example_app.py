@@ -410,7 +410,7 @@ def test_without_payd_a_wish_is_put_off_and_nothing_is_half_made(
                 assert int(answer.headers["retry-after"]) >= 1
                 sql = "SELECT 1 FROM checkouts WHERE idempotency_key = $1"
                 assert surroundings.rows(sql, wish["idempotency_key"]) == []
-            assert "still starting" in client.get("/api/v1/payment-methods").json()["detail"]
+            assert "has not answered yet" in client.get("/api/v1/payment-methods").json()["detail"]
             assert client.get(f"{PAYMENTS}/{uuid.uuid4()}").status_code == 503
             assert client.get("/api/v1/subscriptions").status_code == 200
     assert surroundings.rows("SELECT count(*) FROM subscriptions") == before
