@@ -1,24 +1,33 @@
 """The pages of a refund: what to send back, a second look at amount and destination, then the call.
 
-The key is made with the form, so that sending it twice refunds once.
+The key is made with the form, so that sending it twice refunds once. The second look fixes the
+amount of "all that is left": a refund that fails meanwhile does not make it more.
 """
 
 from collections.abc import Mapping
 from functools import partial
 from uuid import uuid4
 
-from payd_client import Money, PaydClientError, Payment, RefundRequest, RefundStatus
+from payd_client import (
+    DisputeStatus,
+    Money,
+    PaydClientError,
+    Payment,
+    RefundRequest,
+    RefundStatus,
+)
 from quart import Response, request
 from quart_trio import QuartTrio
 
-from payd.domain.decimals import parse_units
+from payd.domain.decimals import format_units, parse_units
 from payd.domain.money import currency_exponent
 from payd.transport.console.operations import facts_of
 from payd.transport.console.texts import texts
 from payd.transport.console.visits import Visits, caller, see_other, status_of
 from payd.transport.console.written import money
 
-_FIELDS = ("amount", "destination", "reason", "key")
+#: `left`: all that was left of tokens at the second look, in base units.
+_FIELDS = ("amount", "destination", "reason", "key", "left")
 _UNPAID = (RefundStatus.FAILED, RefundStatus.CANCELED)
 
 
@@ -49,9 +58,10 @@ async def _review(visits: Visits, payment_id: str) -> Response:
     values = await _values()
     try:
         amount = _amount(payment, values["amount"])
+        fixed = _fixed(payment, values)
     except ValueError as error:
         return _ask(visits, payment, values, str(error), 400)
-    return _second_look(visits, payment, values, amount, None)
+    return _second_look(visits, payment, fixed, amount, None)
 
 
 async def _refund(visits: Visits, payment_id: str) -> Response:
@@ -61,6 +71,8 @@ async def _refund(visits: Visits, payment_id: str) -> Response:
         amount = _amount(payment, values["amount"])
     except ValueError as error:
         return _ask(visits, payment, values, str(error), 400)
+    if amount is None and not _is_as_reviewed(payment, values):
+        return _ask(visits, payment, values, texts()["refund.changed"], 409)
     wanted = RefundRequest(
         payment_id=payment.id,
         idempotency_key=values["key"],
@@ -129,9 +141,42 @@ def _amount(payment: Payment, text: str) -> Money | None:
     return Money(currency_code=currency, minor_units=units)
 
 
+def _fixed(payment: Payment, values: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the form that sends what the second look shows. Raises ValueError."""
+    if values["amount"]:
+        return values
+    if payment.crypto is not None:
+        # No amount in minor units is exactly all that is left.
+        return {**values, "left": str(_base_units_left(payment))}
+    left = _left(payment)
+    text = format_units(left.minor_units, currency_exponent(left.currency_code))
+    _amount(payment, text)
+    return {**values, "amount": text}
+
+
+def _is_as_reviewed(payment: Payment, values: Mapping[str, str]) -> bool:
+    """Whether all that is left is what the second look showed, or this refund took it already."""
+    is_made = any(one.idempotency_key == values["key"] for one in payment.refunds)
+    return is_made or values["left"] == str(_base_units_left(payment))
+
+
+def _base_units_left(payment: Payment) -> int | None:
+    """All that is left of tokens; None for other money."""
+    if payment.crypto is None:
+        return None
+    taken = sum(
+        one.crypto.amount_base_units
+        for one in payment.refunds
+        if one.crypto is not None and one.status not in _UNPAID
+    )
+    return max(0, payment.crypto.confirmed_base_units - taken)
+
+
 def _left(payment: Payment) -> Money:
-    """What no refund has taken yet; rounded down for tokens."""
-    taken = sum(one.amount.minor_units for one in payment.refunds if one.status not in _UNPAID)
+    """What no refund and no lost dispute has taken yet; rounded down for tokens."""
+    refunds = (one.amount for one in payment.refunds if one.status not in _UNPAID)
+    disputes = (one.amount for one in payment.disputes if one.status is DisputeStatus.LOST)
+    taken = sum(amount.minor_units for amount in (*refunds, *disputes))
     return Money(
         currency_code=payment.received.currency_code,
         minor_units=max(0, payment.received.minor_units - taken),

@@ -102,6 +102,32 @@ def test_a_refund_shows_amount_and_destination_once_more_and_is_made_once(
     assert ALICE in by(console, payment.id)
 
 
+def test_all_that_is_left_is_what_the_second_look_showed(console: RunningConsole) -> None:
+    payment = start(console, "complete", "COMPLETED")
+    form = f"/payments/{payment.id}/refund"
+    with console.operator() as alice:
+        large = alice.send(form, f"{form}/review", amount="120")
+        alice.client.post(form, data=fields_of(large.text))
+        looked = alice.send(form, f"{form}/review", amount="")
+        assert "All that is left: 29.00 USD" in looked.text
+        page = alice.read(f"/payments/{payment.id}")
+        refund = page.partition('href="/refunds/')[2].partition("/")[0]
+        assert alice.send(f"/refunds/{refund}/withdraw", note="not now").status_code == 303
+        for _ in range(2):
+            assert alice.client.post(form, data=fields_of(looked.text)).status_code == 303
+    with console.daemon.client() as client:
+        made = [one.amount.minor_units for one in client.get(payment.id).refunds]
+    assert sorted(made) == [2900, 12000]
+
+
+def test_nothing_left_is_said_before_the_second_look(console: RunningConsole) -> None:
+    form = f"/payments/{start(console, 'decline').id}/refund"
+    with console.operator() as alice:
+        looked = alice.send(form, f"{form}/review", amount="")
+    assert looked.status_code == 400
+    assert "The amount must be more than 0." in looked.text
+
+
 def test_a_large_refund_needs_two_operators_of_the_console(console: RunningConsole) -> None:
     payment = start(console, "complete", "COMPLETED")
     form = f"/payments/{payment.id}/refund"
