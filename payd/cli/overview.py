@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from payd_client import Overview
 
 #: The daemon counts rows of the audit trail so far.
-_ROWS_COUNTED_MAX = 100_000
+_ROWS_COUNTED_MAX = 10_000
 
 Document = Mapping[str, Any]
 
@@ -88,13 +88,16 @@ def _trail(trail: Document, overview: "Overview") -> None:
     if (time := overview.trail.checkpoint_time) is not None:
         minutes = int((overview.time - time).total_seconds() // 60)
         newest = f"{trail['checkpoint']} of {trail['checkpoint_time']}, {minutes} minutes ago"
-    unsigned = f"{_counted(trail['unsigned_rows'])} of {trail['unsigned_payments']} payments"
+    rows, payments = int(trail["unsigned_rows"]), str(trail["unsigned_payments"])
+    # Payments are counted in the counted rows only.
+    more = " or more" if rows >= _ROWS_COUNTED_MAX else ""
+    unsigned = f"{_counted(rows)} of {payments}{more} payments"
     unchained = int(trail["unchained_rows"])
     remedy = ": run `payd migrate --post` when no daemon of the previous version runs"
     render.fields(
         [
             ("audit checkpoint", newest),
-            ("audit rows since", unsigned if int(trail["unsigned_rows"]) else "0"),
+            ("audit rows since", unsigned if rows else "0"),
             ("unchained audit rows", f"{_counted(unchained)}{remedy}" if unchained else "0"),
         ]
     )

@@ -75,7 +75,7 @@ class Backlog:
 
 
 #: Rows of the audit trail that are counted at most.
-ROWS_COUNTED_MAX = 100_000
+ROWS_COUNTED_MAX = 10_000
 
 
 @attrs.frozen(kw_only=True)

@@ -2,10 +2,12 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+import attrs
 from payd_client import Backlog, DailySum, Money, Overview, Status, TrailState
 from payd_client.proto import payment_pb2 as pb
 
 from payd.transport.console.charts import HEIGHT, WIDTH, money_charts, payments_chart, shares
+from payd.transport.console.overview import trail_counts
 
 TODAY = date(2026, 11, 30)
 
@@ -77,3 +79,13 @@ def test_a_site_without_payments_has_an_empty_picture() -> None:
     assert (chart.bars, chart.summary, chart.highest) == ((), "0 payments in 30 days", "0")
     assert money_charts(overview, 30) == []
     assert shares((), lambda one: one.method) == []
+
+
+def test_where_counting_of_the_audit_trail_ended_there_may_be_more() -> None:
+    trail = attrs.evolve(an_overview().trail, unsigned_rows=9_999, unsigned_payments=300)
+    assert trail_counts(trail) == {"unsigned": "9999 of 300 payments", "unchained": ""}
+    trail = attrs.evolve(trail, unsigned_rows=10_000, unchained_rows=10_000)
+    assert trail_counts(trail) == {
+        "unsigned": "10000 or more of 300 or more payments",
+        "unchained": "10000 or more",
+    }

@@ -1,11 +1,15 @@
 """GET /: payments and money by day, what needs a person, and the health of payd."""
 
+from collections.abc import Mapping
 from functools import partial
 
+from payd_client import TrailState
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from payd.domain.overview import ROWS_COUNTED_MAX
 from payd.transport.console.charts import HEIGHT, WIDTH, money_charts, payments_chart, shares
+from payd.transport.console.texts import texts
 from payd.transport.console.visits import Visits, caller
 
 #: Spans to choose from, in days.
@@ -27,6 +31,7 @@ async def _overview(visits: Visits) -> Response:
     return visits.page(
         "overview.html",
         overview=found,
+        trail=trail_counts(found.trail),
         days=days,
         spans=_SPANS,
         charts=[payments_chart(found, days), *money_charts(found, days)],
@@ -35,3 +40,19 @@ async def _overview(visits: Visits) -> Response:
         width=WIDTH,
         height=HEIGHT,
     )
+
+
+def trail_counts(trail: TrailState) -> Mapping[str, str]:
+    """What the counts of the audit trail say: where counting ended, there may be more."""
+    t = texts()
+
+    def counted(count: int, rows: int) -> str:
+        return t["trail.more"].format(count=count) if rows >= ROWS_COUNTED_MAX else str(count)
+
+    rows, unchained = trail.unsigned_rows, trail.unchained_rows
+    return {
+        "unsigned": t["trail.rows"].format(
+            rows=counted(rows, rows), payments=counted(trail.unsigned_payments, rows)
+        ),
+        "unchained": counted(unchained, unchained) if unchained else "",
+    }

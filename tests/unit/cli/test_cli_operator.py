@@ -264,7 +264,7 @@ def test_an_overview_shows_money_attention_backlog_and_health(
         trail=pb.TrailState(
             checkpoint=7,
             checkpoint_time=Timestamp(seconds=TIME.seconds - 1500),
-            unsigned_rows=100_000,
+            unsigned_rows=10_000,
             unsigned_payments=300,
             unchained_rows=12,
         ),
@@ -277,7 +277,7 @@ def test_an_overview_shows_money_attention_backlog_and_health(
         "FAILED  nats: not connected: check NATS_URL",
         "outbox publisher: restarted 2 times, failed on 1 items",
         "7 of 2026-01-02T02:39:05Z, 25 minutes ago",
-        "100000 or more of 300 payments",
+        "10000 or more of 300 or more payments",
         "12: run `payd migrate --post` when no daemon of the previous version runs",
     ):
         assert text in shown
