@@ -45,6 +45,8 @@ Progress = Callable[[str], None]
 #: The operator of `payd dev`; the password is a secret of the state directory.
 CONSOLE_USER = "dev"
 _CONSOLE_PASSWORD = "console_password"  # noqa: S105 - the name of a file
+#: With one of these the shell names the operators.
+_OPERATORS = frozenset({"PAYD_CONSOLE_USERS", "PAYD_CONSOLE_USERS_FILE"})
 
 
 @attrs.frozen(kw_only=True)
@@ -145,15 +147,14 @@ def _examples(
 
 
 def _console_entries(state: StateDir, addresses: Addresses) -> dict[str, str]:
-    """Where the console is, and who may enter it."""
+    """Where the console is, and the login that `payd dev` has made for it."""
     if not addresses.console:
         return {}
+    place = {"console": f"http://{addresses.console}"}
+    if _OPERATORS & os.environ.keys():
+        return place
     password = state.secret(_CONSOLE_PASSWORD)
-    return {
-        "console": f"http://{addresses.console}",
-        "console_user": CONSOLE_USER,
-        "console_password": password,
-    }
+    return {**place, "console_user": CONSOLE_USER, "console_password": password}
 
 
 def _for_payd(added: Added) -> dict[str, str]:
@@ -244,7 +245,7 @@ def _environment(
         ours["PAYD_HTTP_PAGE_KEY"] = state.secret("page_key")
     ours["PAYD_CONSOLE_ENABLED"] = "true"
     ours["PAYD_CONSOLE_PORT"] = str(ports["console"])
-    if "PAYD_CONSOLE_USERS_FILE" not in os.environ:
+    if not _OPERATORS & os.environ.keys():
         ours["PAYD_CONSOLE_USERS"] = new_entry(CONSOLE_USER, state.secret(_CONSOLE_PASSWORD))
     # Outside a checkout, use the configuration and prices that ship with the installed wheel.
     here = DEFAULT_FILE if DEFAULT_FILE.exists() else shipped("config") / "payd.yaml"

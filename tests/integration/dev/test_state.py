@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from payd.dev.ports import HOST, USUAL, any_free, choose_ports, is_free
+from payd.dev.run import _console_entries
 from payd.dev.state import StateInUse, open_state
+from payd.nursery import Addresses
 
 HOLD = """
 import sys
 from pathlib import Path
 from payd.dev.state import open_state
+from payd.nursery import Addresses
 with open_state(Path(sys.argv[1]), ephemeral=False) as state:
     state.announce({"grpc": "127.0.0.1:1"})
     print("held", flush=True)
@@ -161,3 +164,15 @@ def test_the_room_is_cheap_until_a_server_starts() -> None:
     environment = {"PATH": os.environ["PATH"]}
     loaded = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
     assert loaded.strip() == ""
+
+
+@pytest.mark.parametrize("variable", ["PAYD_CONSOLE_USERS", "PAYD_CONSOLE_USERS_FILE"])
+def test_dev_json_names_no_operator_where_the_shell_does(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = Addresses(grpc="", http="", metrics="", console="127.0.0.1:8086")
+    with open_state(tmp_path, ephemeral=False) as state:
+        own = _console_entries(state, addresses)
+        assert (own["console_user"], len(own["console_password"])) == ("dev", 32)
+        monkeypatch.setenv(variable, "alice")
+        assert _console_entries(state, addresses) == {"console": "http://127.0.0.1:8086"}
