@@ -158,9 +158,15 @@ class Grpc(Section):
 
 
 def _are_long_keys(keys: tuple[Secret, ...] | None) -> tuple[Secret, ...] | None:
-    if any(len(key.reveal()) < KEY_LENGTH_MIN for key in keys or ()):
-        raise ValueError(f"must have at least {KEY_LENGTH_MIN} characters: `openssl rand -hex 32`")
+    for key in keys or ():
+        _is_long_key(key)
     return keys
+
+
+def _is_long_key(key: Secret | None) -> Secret | None:
+    if key is not None and len(key.reveal()) < KEY_LENGTH_MIN:
+        raise ValueError(f"must have at least {KEY_LENGTH_MIN} characters: `openssl rand -hex 32`")
+    return key
 
 
 class Http(Section):
@@ -229,7 +235,7 @@ class Console(Section):
         pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$",
         form="the name of a header",
     )
-    proxy_secret: Secret | None = setting(
+    proxy_secret: Annotated[Secret | None, AfterValidator(_is_long_key)] = setting(
         None, "Secret by which that proxy proves itself, in the header X-Console-Secret."
     )
     proxy_secret_file: Path | None = setting(None, "File with that secret: `openssl rand -hex 32`.")

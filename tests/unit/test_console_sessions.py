@@ -2,6 +2,7 @@
 
 import pytest
 
+from payd.daemon.builders.console import _known_proxy
 from payd.transport.console.guard import is_own_host, is_own_origin, own_path
 from payd.transport.console.passwords import NOBODY, entries_of, new_entry, parse_entry
 from payd.transport.console.sessions import Sessions
@@ -158,3 +159,8 @@ def test_a_request_comes_from_our_own_pages(
 def test_a_login_leads_nowhere_else(path: str) -> None:
     assert own_path(path) == "/"
     assert own_path("/payments?page=x") == "/payments?page=x"
+
+
+def test_a_short_secret_of_a_proxy_lets_nobody_in() -> None:
+    assert _known_proxy("x-forwarded-user", "s" * 31) is None
+    assert _known_proxy("x-forwarded-user", "s" * 32) is not None

@@ -11,6 +11,7 @@ from payd.adapters.rate_limit import RateLimiter
 from payd.config import Config
 from payd.daemon.builders.use_cases import UseCases
 from payd.daemon.current import CurrentConfig
+from payd.domain.quote_token import KEY_LENGTH_MIN
 from payd.telemetry import Metrics, register_secret, rpc_observer
 from payd.transport.console.app import Console, build_console_app
 from payd.transport.console.guard import LOCAL_HOSTS
@@ -51,8 +52,9 @@ def build_console(
     """Build what the console's application needs. Operators and secret follow a reload."""
 
     async def wait_of(name: str) -> float:
-        wait_s = await bridge.aio(together.admit, "all")
-        return wait_s or await bridge.aio(limiter.admit, name)
+        # The name first: guesses of one name must not take the logins of all others.
+        wait_s = await bridge.aio(limiter.admit, name)
+        return wait_s or await bridge.aio(together.admit, "all")
 
     limiter = RateLimiter(rate=_LOGINS_PER_S, burst=_LOGINS_BURST, redis=None)
     together = RateLimiter(rate=_ALL_LOGINS_PER_S, burst=_ALL_LOGINS_BURST, redis=None)
@@ -102,6 +104,11 @@ def _proxy(config: Config) -> Proxy | None:
 
 
 @cache
-def _known_proxy(header: str, secret: str) -> Proxy:
+def _known_proxy(header: str, secret: str) -> Proxy | None:
+    """Check the secret once. That of a vault is not checked before: a short one lets nobody in."""
     register_secret(secret)
+    if len(secret) < KEY_LENGTH_MIN:
+        problem = f"needs at least {KEY_LENGTH_MIN} characters"
+        _log.error("console_proxy_secret_refused", error=problem)
+        return None
     return Proxy(user_header=header, secret=secret)

@@ -13,10 +13,11 @@ from werkzeug.exceptions import HTTPException
 from payd.telemetry import get_logger
 from payd.transport.console import lists, operations, overview, payment_page, records, refunding
 from payd.transport.console.guard import is_own_host, is_own_origin, own_path, with_headers
-from payd.transport.console.logins import Logins, TooManyLogins
+from payd.transport.console.logins import SECRET_HEADER, Logins, TooManyLogins
 from payd.transport.console.rendering import Renderer
 from payd.transport.console.sessions import Session, Sessions
 from payd.transport.console.visits import Visits, see_other
+from payd.transport.grpc.callers import address_of
 
 _log = get_logger(__name__)
 
@@ -83,6 +84,10 @@ class _Entrance:
             is_page = request.method == "GET"
             return see_other(f"/login?next={quote(request.full_path)}" if is_page else "/login")
         g.session = session
+        if self.console.logins.is_by_proxy(_headers()):
+            # Each proxy adds the address that connected to it: only the last one is proved.
+            forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
+            g.forwarded_for = address_of(forwarded.rpartition(",")[2].strip())
         if request.method == "POST":
             sent = (await request.form).get("form_token", "")
             if not hmac.compare_digest(sent.encode(), session.form_token.encode()):
@@ -99,7 +104,13 @@ class _Entrance:
             self.console.sessions.end(token)
         user = self.console.logins.proxy_user(_headers())
         if not user:
+            _report_refused_proxy()
             return None
+        if not is_use:
+            return None
+        # A link from elsewhere, such as the proxy's own login, must find the session again: a new
+        # one would take the tokens of open forms away.
+        g.samesite = "Lax"
         g.token, session = self.console.sessions.begin(user, b"", browser)
         _log.info("console_login", operator=user, by="proxy")
         return session
@@ -109,28 +120,34 @@ class _Entrance:
             # Behind a proxy the browser speaks TLS with it.
             is_secure = bool(self.console.logins.proxy_user(_headers()))
             response.set_cookie(
-                COOKIE, token, httponly=True, samesite="Strict", path="/", secure=is_secure
+                COOKIE,
+                token,
+                httponly=True,
+                samesite=g.get("samesite", "Strict"),
+                path="/",
+                secure=is_secure,
             )
         return with_headers(response)
 
     async def _login_form(self) -> Response:
-        return self._login_page(200, "")
+        return self._login_page(200, "", request.args.get("next", "/"))
 
     async def _login(self) -> Response:
         form = await request.form
         name, password = form.get("name", ""), form.get("password", "")
+        target = form.get("next", "/")
         try:
             proof = await self.console.logins.proof_of(name, password)
         except TooManyLogins as error:
-            response = self._login_page(429, "login.wait")
+            response = self._login_page(429, "login.wait", target)
             response.headers["Retry-After"] = str(max(1, round(error.wait_s)))
             return response
         if proof is None:
-            return self._login_page(403, "login.wrong")
+            return self._login_page(403, "login.wrong", target)
         self.console.sessions.end(request.cookies.get(COOKIE, ""))
         browser = request.headers.get("user-agent", "")
         g.token, _ = self.console.sessions.begin(name, proof, browser)
-        return see_other(own_path(form.get("next", "/")))
+        return see_other(own_path(target))
 
     async def _logout(self) -> Response:
         self.console.sessions.end(request.cookies.get(COOKIE, ""))
@@ -146,12 +163,23 @@ class _Entrance:
         status = error.code or 500
         return self._notice("missing" if status == 404 else "failed", status)
 
-    def _login_page(self, status: int, problem: str) -> Response:
-        target = own_path(request.args.get("next", "/"))
-        return self.renderer.page("login.html", status, problem=problem, target=target)
+    def _login_page(self, status: int, problem: str, target: str) -> Response:
+        return self.renderer.page(
+            "login.html",
+            status,
+            problem=problem,
+            target=own_path(target),
+            proxy_user=self.console.logins.proxy_user(_headers()),
+        )
 
     def _notice(self, name: str, status: int) -> Response:
         return self.renderer.page("notice.html", status, name=name)
+
+
+def _report_refused_proxy() -> None:
+    """Log a request that carries the proxy's secret, or a guess of it, and logs nobody in."""
+    if SECRET_HEADER in request.headers:
+        _log.warning("console_proxy_refused", peer=request.remote_addr or "")
 
 
 def _headers() -> dict[str, str]:

@@ -71,11 +71,15 @@ class Logins:
     def proxy_user(self, headers: Mapping[str, str]) -> str:
         """Return the user that a trusted proxy names; empty without one."""
         proxy = self.proxy()
-        if proxy is None:
+        if proxy is None or not self.is_by_proxy(headers):
             return ""
-        secret, user = headers.get(SECRET_HEADER, ""), headers.get(proxy.user_header, "")
-        is_trusted = hmac.compare_digest(secret.encode(), proxy.secret.encode())
-        return user if is_trusted and NAME.fullmatch(user) else ""
+        user = headers.get(proxy.user_header, "")
+        return user if NAME.fullmatch(user) else ""
+
+    def is_by_proxy(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request proves to come from the trusted proxy."""
+        proxy, secret = self.proxy(), headers.get(SECRET_HEADER, "")
+        return proxy is not None and hmac.compare_digest(secret.encode(), proxy.secret.encode())
 
     def is_valid(self, session: Session, headers: Mapping[str, str]) -> bool:
         """Whether the operator of a session could still log in."""

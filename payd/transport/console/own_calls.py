@@ -8,6 +8,7 @@ leave the process, and each names the operator who is logged in.
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import attrs
 import trio
 from payd_client import Caller, PaymentClient
 from payd_client.errors import error_of
@@ -22,6 +23,14 @@ from payd.transport.problems import grpc_error
 _BUDGET_S = 10.0
 _WAIT_S = 5.0
 _READ_S = 15.0
+
+
+@attrs.frozen(kw_only=True)
+class Visitor(Caller):
+    """An operator: `ip` is where the browser is, as far as payd knows."""
+
+    #: Address that connected: the browser's, a proxy's, or this machine's behind ssh.
+    peer: str = ""
 
 
 class OwnCalls(PaymentClient):
@@ -79,6 +88,6 @@ def _origin(caller: Caller) -> Origin:
         ip=caller.ip,
         # The person, not the listener: two operators of the console are two for an approval.
         certificate=named,
-        peer=caller.ip,
+        peer=caller.peer if isinstance(caller, Visitor) else caller.ip,
         traceparent=caller.traceparent,
     )

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 import attrs
-from payd_client import Caller, PaydClientError, PaymentClient
+from payd_client import PaydClientError, PaymentClient
 from quart import Response, g, redirect, request
 
+from payd.transport.console.own_calls import Visitor
 from payd.transport.console.rendering import Renderer
 from payd.transport.console.sessions import Session
 
@@ -54,10 +55,10 @@ class Visits:
             return self.refusal(error)
 
 
-def caller() -> Caller:
+def caller() -> Visitor:
     """Return the origin of this request's calls: the operator, and where the browser is."""
-    session = cast(Session, g.session)
-    return Caller(actor=session.user, ip=request.remote_addr or "")
+    session, peer = cast(Session, g.session), request.remote_addr or ""
+    return Visitor(actor=session.user, ip=g.get("forwarded_for") or peer, peer=peer)
 
 
 def status_of(error: PaydClientError) -> int:

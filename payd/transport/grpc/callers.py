@@ -50,7 +50,7 @@ def origin_of(received: Received, clients: Clients) -> Origin:
     return Origin(
         actor=_recorded(actor, certificate, is_operator=certificate in clients.operators),
         request_id=received.request_id,
-        ip=(_address(forwarded) if forwarded else "") or peer,
+        ip=(address_of(forwarded) if forwarded else "") or peer,
         certificate=certificate,
         peer=peer,
         traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else "",
@@ -74,7 +74,7 @@ def _peer(received: Received) -> str:
     return str(address[0]) if address else ""
 
 
-def _address(text: str) -> str:
+def address_of(text: str) -> str:
     """Return an IP address in its canonical form; empty for anything else, or one with a scope."""
     try:
         address = ip_address(text)

@@ -1,6 +1,7 @@
 """The console lets in who logs in, from its own pages only, for as long as the session lasts."""
 
 import signal
+import uuid
 
 import httpx
 import pytest
@@ -8,13 +9,19 @@ from support.console import (
     COOKIE,
     PASSWORD,
     PROXY_SECRET,
+    Operator,
     RunningConsole,
     entries,
+    fields_of,
     running_console,
 )
-from support.daemon import Place
+from support.daemon import Place, rows
 from support.waiting import wait_until
 
+BEHIND_PROXY = {
+    "PAYD_CONSOLE_PROXY_USER_HEADER": "X-Forwarded-User",
+    "PAYD_CONSOLE_PROXY_SECRET": PROXY_SECRET,
+}
 HEADERS = {
     "cache-control": "no-store",
     "cross-origin-opener-policy": "same-origin",
@@ -122,23 +129,29 @@ def test_a_login_leads_to_a_page_of_the_console_only(console: RunningConsole) ->
                 assert answer.headers["location"] == led
 
 
+def test_a_wrong_password_keeps_the_page_that_was_asked_for(console: RunningConsole) -> None:
+    with console.browser() as browser:
+        data = {"name": "mallory", "password": "wrong", "next": "/payments?status=FAILED"}
+        answer = browser.post("/login", data=data)
+    assert answer.status_code == 403
+    assert fields_of(answer.text)["next"] == "/payments?status=FAILED"
+
+
 def test_guessing_has_to_wait(place: Place) -> None:
     with running_console(place) as console, console.browser() as browser:
-        statuses = [_log_in(browser, "alice", f"guess {number}") for number in range(8)]
+        statuses = [_log_in(browser, "alice", f"guess {number}") for number in range(40)]
         assert set(statuses) == {403, 429}
         refused = browser.post("/login", data={"name": "alice", "password": PASSWORD})
         assert int(refused.headers["retry-after"]) >= 1
+        # Guesses of one name leave the logins of the others.
         assert _log_in(browser, "nobody", PASSWORD) == 403
+        assert _log_in(browser, "bob", PASSWORD) == 303
         failed = [line for line in console.daemon.lines if line["event"] == "console_login_failed"]
         assert [line["operator"] for line in failed].count("alice") >= statuses.count(403) > 0
 
 
 def test_a_trusted_proxy_names_the_operator_in_every_request(place: Place) -> None:
-    settings = {
-        "PAYD_CONSOLE_PROXY_USER_HEADER": "X-Forwarded-User",
-        "PAYD_CONSOLE_PROXY_SECRET": PROXY_SECRET,
-        "PAYD_CONSOLE_ALLOWED_HOSTS": "console.example.org",
-    }
+    settings = {**BEHIND_PROXY, "PAYD_CONSOLE_ALLOWED_HOSTS": "console.example.org"}
     named = {"x-forwarded-user": "carol", "x-console-secret": PROXY_SECRET}
     with running_console(place, **settings) as console:
         with console.browser(**named, host="console.example.org") as carol:
@@ -146,7 +159,10 @@ def test_a_trusted_proxy_names_the_operator_in_every_request(place: Place) -> No
             assert page.status_code == 200
             assert "carol" in page.text
             assert "Secure" in page.headers["set-cookie"]
+            # The way back from the proxy's own login is a link of another site.
+            assert "SameSite=Lax" in page.headers["set-cookie"]
             cookie = page.cookies[COOKIE]
+            assert "Go on as carol" in carol.get("/login").text
         for headers in (
             {},
             {"x-forwarded-user": "carol"},
@@ -155,6 +171,44 @@ def test_a_trusted_proxy_names_the_operator_in_every_request(place: Place) -> No
         ):
             with console.browser(**headers, cookie=f"{COOKIE}={cookie}") as stranger:
                 assert stranger.get("/").status_code == 303
+        refused = "console_proxy_refused"
+        wait_until(
+            lambda: [line["event"] for line in console.daemon.lines].count(refused) == 2, refused
+        )
+
+
+def test_behind_a_proxy_a_page_that_asks_by_itself_begins_no_session(place: Place) -> None:
+    named = {"x-forwarded-user": "carol", "x-console-secret": PROXY_SECRET}
+    with (
+        running_console(place, **BEHIND_PROXY) as console,
+        console.browser(**named) as carol,
+    ):
+        alone = carol.get("/", headers={"x-console-live": "1"})
+        assert alone.status_code == 303
+        assert "set-cookie" not in alone.headers
+        _keep_cookie(carol)
+        assert carol.get("/", headers={"x-console-live": "1"}).status_code == 200
+
+
+def test_the_audit_trail_has_the_address_that_a_proved_proxy_names(place: Place) -> None:
+    named = {"x-forwarded-user": "carol", "x-console-secret": PROXY_SECRET}
+    forwarded = {"x-forwarded-for": "192.0.2.1, 203.0.113.9"}
+    with running_console(place, **BEHIND_PROXY) as console, console.daemon.client() as client:
+        proved, unproved = (client.initiate(scenario="pending") for _ in range(2))
+        with console.browser(**named, **forwarded) as browser:
+            _keep_cookie(browser)
+            Operator(browser).send(f"/payments/{proved.id}/cancel", reason="she called")
+        with console.operator() as alice:
+            alice.client.headers.update(forwarded)
+            alice.send(f"/payments/{unproved.id}/cancel", reason="she called")
+        for payment, ip in ((proved, "203.0.113.9"), (unproved, "127.0.0.1")):
+            found = rows(
+                place,
+                "SELECT ip, peer FROM payment_events"
+                " WHERE payment_id = $1 AND actor LIKE 'operator:console/%'",
+                uuid.UUID(payment.id),
+            )
+            assert {(str(row["ip"]), str(row["peer"])) for row in found} == {(ip, "127.0.0.1")}
 
 
 def test_an_operator_whose_line_is_gone_is_out(place: Place) -> None:
@@ -181,6 +235,11 @@ def test_a_daemon_without_a_console_does_not_listen(place: Place) -> None:
 
 def _token(page: str) -> str:
     return page.partition('name="form_token" value="')[2].partition('"')[0]
+
+
+def _keep_cookie(browser: httpx.Client) -> None:
+    """Take a session as behind a proxy, with a cookie that is for TLS only."""
+    browser.headers["cookie"] = f"{COOKIE}={browser.get('/').cookies[COOKIE]}"
 
 
 def _log_in(browser: httpx.Client, name: str, password: str) -> int:

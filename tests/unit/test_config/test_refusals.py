@@ -373,6 +373,8 @@ def test_a_console_needs_operators_this_machine_and_a_name_of_its_own(tmp_path: 
     ]
     proxy = {**console, "PAYD_CONSOLE_PROXY_USER_HEADER": "X-Forwarded-User"}
     assert refused_keys(tmp_path, **proxy) == ["console.proxy_secret"]
+    proxy["PAYD_CONSOLE_PROXY_SECRET"] = "s" * 31
+    assert refused_keys(tmp_path, **proxy) == ["console.proxy_secret"]
     proxy["PAYD_CONSOLE_PROXY_SECRET"] = "s" * 32
     assert refused_keys(tmp_path, **proxy) == []
     everywhere = {**proxy, "PAYD_CONSOLE_HOST": "0.0.0.0"}

@@ -11,7 +11,8 @@ async function look() {
   if (isBusy()) return;
   const answer = await fetch(location.href, { headers: { "X-Console-Live": "1" }, redirect: "manual" });
   if (answer.type === "opaqueredirect") {
-    location.reload();
+    // Behind a proxy, to load the page again would begin a new session that nobody asked for.
+    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
     return;
   }
   if (!answer.ok) return;
