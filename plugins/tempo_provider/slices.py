@@ -174,9 +174,15 @@ async def _read_transfers(
 
 
 def _first_hops(second: Sequence[Transfer]) -> Iterator[dict[str, Any]]:
-    """Filters for the logs of the transfers to virtual addresses that these forward."""
-    for start in range(0, len(second), _ADDRESSES_MAX):
-        part = second[start : start + _ADDRESSES_MAX]
+    """Filters for the logs of the transfers to virtual addresses that these forward.
+
+    Each address is in one filter only: however often it received money, no log comes twice.
+    """
+    addresses = sorted({one.sender for one in second})
+    for start in range(0, len(addresses), _ADDRESSES_MAX):
+        chunk = addresses[start : start + _ADDRESSES_MAX]
+        among = set(chunk)
+        part = [one for one in second if one.sender in among]
         yield {
             "fromBlock": hex(min(one.block for one in part)),
             "toBlock": hex(max(one.block for one in part)),
@@ -184,7 +190,7 @@ def _first_hops(second: Sequence[Transfer]) -> Iterator[dict[str, Any]]:
             "topics": [
                 [TRANSFER, TRANSFER_WITH_MEMO],
                 None,
-                sorted({topic_of(one.sender) for one in part}),
+                [topic_of(address) for address in chunk],
             ],
         }
 

@@ -1,5 +1,7 @@
 """What the watch reads: everything of ours once, up to the final block, from where it had come."""
 
+from collections import Counter
+
 import pytest
 from integration.tempo.watching import (
     FORGED,
@@ -15,7 +17,7 @@ from integration.tempo.watching import (
     pay,
     watching,
 )
-from tempo_provider.companion.scripted.chain import ScriptedChain
+from tempo_provider.companion.scripted.chain import Json, ScriptedChain
 from tempo_provider.companion.scripted.events import (
     blocked,
     burn,
@@ -28,6 +30,7 @@ from tempo_provider.companion.scripted.events import (
 )
 from tempo_provider.companion.scripted.lies import drops
 from tempo_provider.companion.scripted.node import open_node, open_nodes
+from tempo_provider.contracts import topic_of
 from tempo_provider.virtual import virtual_address
 from trio.testing import MockClock
 
@@ -85,6 +88,33 @@ async def test_many_addresses_are_read_in_a_few_requests(
         await sink.until(lambda: len(sink.amounts) == 450)
         assert await balanced(watch, chain)
     assert {one.reference for one in sink.observations.values()} == {*addresses}
+
+
+async def test_dust_to_one_address_is_asked_for_once(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    """However many transfers there are, no log comes twice."""
+    filters: set[tuple[str, ...]] = set()
+
+    def keep(asked: Json, answer: Json) -> Json:
+        if asked["method"] == "eth_getLogs":
+            receivers = asked["params"][0]["topics"][2:]
+            filters.update(tuple(those) for those in receivers if topic_of(US) not in those)
+        return answer
+
+    addresses = [virtual_address("0x58e21090", tag) for tag in range(201)]
+    dust = [addresses[0]] * 450
+    for address in [*addresses, *dust]:
+        chain.send(to_virtual(USDC, PAYER, address, US, 1))
+    chain.settle()
+    async with open_node(chain) as node, watching([node], sink, start_block=3) as watch:
+        node.lies(keep)
+        await sink.until(lambda: len(sink.amounts) == 651)
+        assert await balanced(watch, chain)
+    asked_for = Counter(one for those in filters for one in those)
+    assert {topic_of(one) for one in addresses} <= asked_for.keys()
+    assert set(asked_for.values()) == {1}
+    assert max(map(len, filters)) == 200
 
 
 async def test_a_node_that_hides_who_paid_is_not_believed(
