@@ -94,11 +94,17 @@ def _refund(
 
 
 def held_of(
-    blocked: Sequence[Blocked], *, chain_id: int, times: Mapping[int, datetime]
+    blocked: Sequence[Blocked],
+    *,
+    chain_id: int,
+    times: Mapping[int, datetime],
+    since: Mapping[tuple[str, str], int],
 ) -> list[Observation]:
     """Receipts of transfers that the guard keeps: shown to the operator, not counted as paid.
 
-    One to a payment's own address belongs to the payment, and a person has to claim it.
+    One to a payment's own address belongs to the payment, and a person has to claim it. Not so in a
+    token that is not watched, which anybody can make: `since` maps each pair of account and token
+    to the block after which it is watched.
     """
     held: list[Observation] = []
     for one in blocked:
@@ -113,8 +119,9 @@ def held_of(
             time=times[one.block],
             details=_blocked_details(one),
         )
-        address = one.recipient if one.recipient and is_virtual(one.recipient) else ""
-        held.append(Observation(id=name, reference=address, fact=(receipt,)))
+        is_watched = one.block > since.get((one.receiver, one.token), one.block)
+        address = one.recipient if is_watched and is_virtual(one.recipient or "") else None
+        held.append(Observation(id=name, reference=address or "", fact=(receipt,)))
         if address:
             detail = f"withheld by our receive policy, to be claimed by its receipt: {name}"
             conflict = Conflict(detail=detail)

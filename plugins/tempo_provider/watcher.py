@@ -271,24 +271,27 @@ class Watcher:
         *,
         moves_cursor: bool = True,
     ) -> None:
-        observations, outflows = self._reports(moved, found, cursor.accounts)
+        observations, outflows = self._reports(moved, found, cursor)
         stored = cursor.dumps() if moves_cursor else None
         await sink.put(observations, outflows=outflows, cursor=stored)
 
     def _reports(
-        self, moved: Sequence[_Moved], found: Slice, accounts: frozenset[str]
+        self, moved: Sequence[_Moved], found: Slice, cursor: Cursor
     ) -> tuple[list[Observation], list[Outflow]]:
         chain_id = self._config.chain_id
         times = {number: point.time for number, point in found.points.items()}
         books = books_of(
             [one for one in moved if isinstance(one, Transfer)],
             chain_id=chain_id,
-            accounts=accounts,
+            accounts=cursor.accounts,
             times=times,
             keys=self._memo_keys(),
         )
         held = held_of(
-            [one for one in moved if isinstance(one, Blocked)], chain_id=chain_id, times=times
+            [one for one in moved if isinstance(one, Blocked)],
+            chain_id=chain_id,
+            times=times,
+            since=cursor.since(),
         )
         return [*books.arrivals, *books.refunds, *held], books.outflows
 

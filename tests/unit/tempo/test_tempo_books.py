@@ -228,7 +228,14 @@ def test_money_that_comes_and_goes_in_one_transaction_is_both() -> None:
 def held(*calls: Call) -> list[Observation]:
     """Of one transaction."""
     logs = [log for log in logs_of(*calls) if log["address"] == GUARD]
-    return held_of(read_blocked(logs), chain_id=CHAIN, times={1: BLOCK_TIME})
+    return held_in(logs)
+
+
+def held_in(logs: list[Json], since: int | None = 0) -> list[Observation]:
+    """What is held while the logs' tokens are watched after this block; with None they are not."""
+    kept = read_blocked(logs)
+    watched = {} if since is None else {(one.receiver, one.token): since for one in kept}
+    return held_of(kept, chain_id=CHAIN, times={1: BLOCK_TIME}, since=watched)
 
 
 def test_a_blocked_transfer_is_not_ours_yet() -> None:
@@ -259,18 +266,23 @@ def test_the_sender_and_the_memo_of_withheld_money_are_not_lost(name: str) -> No
     log = BLOCKED_BY_OX[name]
     [template] = [one for one in logs_of(blocked(USDC, PAYER, US, 1)) if one["address"] == GUARD]
     written = template | {"topics": log["topics"], "data": log["data"]}
-    one, *_ = held_of(read_blocked([written]), chain_id=CHAIN, times={1: BLOCK_TIME})
+    one, *_ = held_in([written])
     details = receipt_of(one).details
     assert (details["sender"], details["memo"]) == (log["originator"], log["memo"])
     assert details["guard_receipt"] == log["receipt"]
 
 
-def test_money_withheld_from_a_payments_own_address_is_the_payments_and_asks_for_a_person() -> None:
+def withheld_at_an_address() -> tuple[Json, Json]:
+    """Of a payment; what was encoded, and the log."""
     log = BLOCKED_BY_OX["mint to a virtual address, blocked by the token filter"]
     [template] = [one for one in logs_of(blocked(USDC, PAYER, US, 1)) if one["address"] == GUARD]
-    written = template | {"topics": log["topics"], "data": log["data"]}
+    return log, template | {"topics": log["topics"], "data": log["data"]}
 
-    found = held_of(read_blocked([written]), chain_id=CHAIN, times={1: BLOCK_TIME})
+
+def test_money_withheld_from_a_payments_own_address_is_the_payments_and_asks_for_a_person() -> None:
+    log, written = withheld_at_an_address()
+
+    found = held_in([written])
 
     held_money, conflict = found
     assert is_observations(found)
@@ -281,14 +293,23 @@ def test_money_withheld_from_a_payments_own_address_is_the_payments_and_asks_for
     assert held_money.id in conflict.fact.detail
 
 
+@pytest.mark.parametrize("since", [None, 1], ids=["anybody's token", "a token not watched yet"])
+def test_withheld_money_that_is_not_watched_troubles_no_payment(since: int | None) -> None:
+    log, written = withheld_at_an_address()
+
+    [one] = held_in([written], since)
+
+    assert one.reference == ""
+    assert receipt_of(one).state is ReceiptState.HELD
+    assert receipt_of(one).details["address"] == log["recipient"]
+
+
 @pytest.mark.parametrize("size", [4095, 4096, 70_000])
 def test_a_claiming_receipt_that_is_too_long_to_store_does_not_stop_the_watch(size: int) -> None:
     [template] = [one for one in logs_of(blocked(USDC, PAYER, US, 149)) if one["address"] == GUARD]
     data = "0x" + encode(["uint256", "uint8", "bytes"], [149, 2, bytes(size)]).hex()
 
-    found = held_of(
-        read_blocked([template | {"data": data}]), chain_id=CHAIN, times={1: BLOCK_TIME}
-    )
+    found = held_in([template | {"data": data}])
 
     assert is_observations(found)
     [one] = found
