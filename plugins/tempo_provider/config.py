@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 from payd.plugins import CryptoCurrency, Method, ProviderConfig
 from tempo_provider.networks import name_of, network_of
 from tempo_provider.receivers import TOKEN_PREFIX, why_not_a_receiver
+from tempo_provider.virtual import is_virtual
 
 NO_ETH = "Tempo has no ETH: the chain has no native token, and fees are paid in stablecoins"
 _DECIMALS = 6
@@ -40,9 +41,21 @@ def _is_token(address: str) -> str:
 
 
 def _is_receiver(address: str) -> str:
+    if is_virtual(address):
+        raise ValueError(
+            "it is a virtual address: name the account to which it forwards, and set "
+            "TEMPO_MASTER_ID for an address of each payment"
+        )
     if why := why_not_a_receiver(address):
         raise ValueError(f"money sent there would be lost ({why}): set an account that you control")
     return address
+
+
+def _has_port(url: str) -> str:
+    """Refuse a port that no client can connect to."""
+    if urlsplit(url).port == 0:
+        raise ValueError("the port is 0")
+    return url
 
 
 def _is_public(url: str) -> str:
@@ -62,8 +75,10 @@ MasterId = Annotated[
     str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{8}$", to_lower=True, strip_whitespace=True)
 ]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9.]{1,11}$")]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$")]
-WebSocketUrl = Annotated[str, StringConstraints(pattern=r"^wss?://[^\s/]+\S*$")]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$"), AfterValidator(_has_port)]
+WebSocketUrl = Annotated[
+    str, StringConstraints(pattern=r"^wss?://[^\s/]+\S*$"), AfterValidator(_has_port)
+]
 
 
 class TempoConfig(ProviderConfig):

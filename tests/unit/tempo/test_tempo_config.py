@@ -247,10 +247,15 @@ def test_a_receiver_that_cannot_be_right_is_refused_by_what_it_is(address: str, 
     assert "set an account that you control" in message
 
 
+def test_a_virtual_address_is_refused_for_the_account_behind_it() -> None:
+    message = refusal(receiver_address="0x58e21090FDFDFDFDFDFDFDFDFDFD010203040506")
+    assert "name the account to which it forwards" in message
+    assert "TEMPO_MASTER_ID" in message
+
+
 @pytest.mark.parametrize(
     "address",
     [
-        "0x58e21090fdfdfdfdfdfdfdfdfdfd010203040506",
         "0x00000000000000001234567890abcdef12345678",
         "0x5ad1" + "12" * 18,
     ],
@@ -292,6 +297,15 @@ def test_two_endpoints_must_agree_where_there_are_two(
 )
 def test_endpoints_that_prove_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
     assert message in refusal(**settings)
+
+
+@pytest.mark.parametrize("port", ["99999", "0", "http", "-1"])
+@pytest.mark.parametrize("setting", ["rpc_url", "ws_url", "explorer_url", "fee_payer_url"])
+def test_a_port_that_nothing_can_connect_to_is_refused(setting: str, port: str) -> None:
+    scheme = "wss" if setting == "ws_url" else "https"
+    message = refusal(**{setting: f"{scheme}://one.example:{port}/"})
+    assert setting in message
+    assert "ort" in message
 
 
 # -- numbers and words -------------------------------------------------------------------------
