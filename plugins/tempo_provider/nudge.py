@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import trio
 
 from payd.plugins import Logger, Metrics
-from tempo_provider.websocket import SocketClosed, open_socket
+from tempo_provider.websocket import SocketClosed, WebSocket, open_socket
 
 #: Seconds without an announcement after which the connection is dropped: blocks come twice a
 #: second.
@@ -24,6 +24,8 @@ CONNECT_S = 5.0
 RETRY_S, RETRY_MAX_S = 1.0, 60.0
 #: Shortest time between two steps, however often blocks are announced.
 STEP_S = 0.5
+#: Seconds without reading after each message: a server that floods has to wait.
+REST_S = STEP_S / 2
 
 _SUBSCRIBE = json.dumps(
     {"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": ["newHeads"]}
@@ -69,18 +71,26 @@ class Nudge:
                 await socket.send(_SUBSCRIBE)
                 while True:
                     with trio.fail_after(SILENCE_S):
-                        while not _announces(await socket.receive()):
-                            pass
+                        await _next_block(socket)
                     blocks += 1
                     self._announced.set()
                     self._metrics.count("nudges_total")
+                    await trio.sleep(REST_S)
         except trio.TooSlowError:
             return blocks, f"no block for {SILENCE_S:g} s"
         except SocketClosed as error:
             return blocks, str(error)
-        except (OSError, trio.BrokenResourceError) as error:
+        except Exception as error:  # noqa: BLE001 - no server's doing may end the watch
             # The text may contain the URL.
             return blocks, type(error).__name__
+
+
+async def _next_block(socket: WebSocket) -> None:
+    """Wait until a block is announced."""
+    while True:
+        if _announces(await socket.receive()):
+            return
+        await trio.sleep(REST_S)
 
 
 def _announces(message: bytes) -> bool:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
@@ -228,6 +229,33 @@ async def test_a_server_that_announces_nothing_is_left_and_the_poll_goes_on(
         assert "secret" not in str(watch.lines.events)
 
 
+async def test_a_server_that_cannot_speak_http_does_not_end_the_watch(
+    chain: ScriptedChain, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nudge, "RETRY_S", 0.02)
+    third = trio.Event()
+    connections = count(1)
+
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 101 ?\r\nConnection: \x80\xff\r\n\r\n")
+        if next(connections) == 3:
+            third.set()
+
+    async with trio.open_nursery() as nursery:
+        [listener] = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+        url = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}"
+        async with open_node(chain) as node, watching([node], sink, ws_url=url, **FAST) as watch:
+            with trio.fail_after(NUDGE_S):
+                await third.wait()
+            await sink.reaches(3)
+            pay(chain, 149)
+            chain.settle(2)
+            await reads_all(watch, chain, 149)
+            assert watch.lines.named("nudge_lost")[0]["error"] == "UnicodeDecodeError"
+        nursery.cancel_scope.cancel()
+
+
 async def test_without_the_server_the_poll_goes_on(chain: ScriptedChain, sink: MemorySink) -> None:
     nobody = "ws://127.0.0.1:9"
     async with open_node(chain) as node, watching([node], sink, ws_url=nobody, **FAST) as watch:
@@ -237,9 +265,50 @@ async def test_without_the_server_the_poll_goes_on(chain: ScriptedChain, sink: M
         await reads_all(watch, chain, 149)
 
 
+class FullSocket:
+    """A connection on which there is always a message, up to a thousand."""
+
+    def __init__(self, message: bytes) -> None:
+        self.read = 0
+        self._message = message
+
+    async def send(self, text: str) -> None:
+        """Send nothing."""
+
+    async def receive(self) -> bytes:
+        """Return the message at once."""
+        if self.read == 1000:
+            await trio.sleep_forever()
+        self.read += 1
+        return self._message
+
+
 def floods(connection: ServerConnection, ended: threading.Event) -> None:
     while not ended.wait(0.002):
         connection.send(head())
+
+
+@pytest.mark.parametrize(("message", "announced"), [(b"{}", 0), (b"", 0), (None, 41)])
+async def test_a_flood_is_read_no_faster_than_blocks_come(
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    message: bytes | None,
+    announced: int,
+) -> None:
+    """Announcements or anything else, and the sender has to wait."""
+    socket = FullSocket(head().encode() if message is None else message)
+
+    @asynccontextmanager
+    async def connect(*_: object) -> AsyncIterator[FullSocket]:
+        yield socket
+
+    monkeypatch.setattr(nudge, "open_socket", connect)
+    monkeypatch.setattr(nudge, "SILENCE_S", 3600.0)
+    figures = AnvilFigures()
+    flooded = Nudge("ws://one.example", httpx.create_ssl_context(), Lines(), figures)
+    with trio.move_on_after(10.1):
+        await flooded.run()
+    assert (socket.read, figures.nudges) == (41, announced)
 
 
 async def test_a_flood_of_announcements_keeps_within_the_endpoints_limit(
