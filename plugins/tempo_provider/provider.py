@@ -53,9 +53,9 @@ from tempo_provider.receivers import why_not_a_receiver
 from tempo_provider.refund_memo import refund_memo_of
 from tempo_provider.rpc import Endpoint, RpcError, Unreadable
 from tempo_provider.slices import read_point
-from tempo_provider.tokens import Tokens, read_balances
+from tempo_provider.tokens import Tokens, read_balances, read_master
 from tempo_provider.transfers import UnreadableLog, amount_of, memo_in
-from tempo_provider.virtual import is_virtual, virtual_address
+from tempo_provider.virtual import is_virtual, master_id_of, virtual_address
 from tempo_provider.watcher import Watcher
 from tempo_provider.witnesses import Witnesses
 
@@ -150,7 +150,8 @@ class TempoProvider:
         receiver = str(operation.parameters["receiver_address"])
         account = str(operation.parameters.get("account", receiver))
         await self._require_watched(account, terms.token_address)
-        amount = terms.due_base_units
+        amount, has_own = terms.due_base_units, receiver != account
+        uri_memo = None if has_own else memo
         action = CryptoTransfer(
             currency=terms.currency,
             chain_id=terms.chain_id,
@@ -160,9 +161,11 @@ class TempoProvider:
             decimals=DECIMALS,
             memo=memo,
             calldata=transfer_calldata(receiver, amount, memo),
-            payment_uri=_payment_uri(terms.token_address, terms.chain_id, receiver, amount, memo),
+            payment_uri=_payment_uri(
+                terms.token_address, terms.chain_id, receiver, amount, uri_memo
+            ),
         )
-        aliases = (receiver,) if is_virtual(receiver) else ()
+        aliases = (receiver,) if has_own else ()
         return Created(reference=memo, next_action=action, aliases=aliases)
 
     async def fetch(self, ref: PaymentRef) -> Found | Absent:
@@ -191,7 +194,7 @@ class TempoProvider:
 
     async def refund(self, operation: RefundOperation) -> RefundInstructions:
         """Say what to transfer: payd has no key. The memo is that of the refund."""
-        destination = self._destination(operation.destination)
+        destination = await self._destination(operation.destination)
         token = operation.asset.lower()
         await self._require_watched(self._config.receiver_address, token)
         key, amount = self._context.secrets["tempo_memo_key"][0], operation.amount
@@ -215,14 +218,17 @@ class TempoProvider:
         await trio.lowlevel.checkpoint()
         return Absent()
 
-    def _destination(self, text: str) -> str:
-        """Check where to send to; raises InvalidRequest. Nobody can take a transfer back."""
+    async def _destination(self, text: str) -> str:
+        """Check where to send to. Nobody can take a transfer back.
+
+        Raises InvalidRequest, and NotAttempted when nobody says whose a virtual address is.
+        """
         address = text.strip()
         if not _ADDRESS.fullmatch(address):
             why = "it is not an address: 0x and 40 hexadecimal digits"
         elif not _has_checksum(address):
             why = "the address is mistyped: its checksum (EIP-55) is wrong"
-        elif self._is_ours(address.lower()):
+        elif await self._is_ours(address.lower()):
             why = "it is our own account"
         else:
             why = why_not_a_receiver(address.lower())
@@ -230,10 +236,17 @@ class TempoProvider:
             raise InvalidRequest("destination", why)
         return address.lower()
 
-    def _is_ours(self, address: str) -> bool:
-        master_id = self._config.master_id
-        is_forwarded = is_virtual(address) and address[: len("0x00000000")] == master_id
-        return is_forwarded or address == self._config.receiver_address
+    async def _is_ours(self, address: str) -> bool:
+        """Whether money sent there is ours again, be it by settings of the past."""
+        stored = await self._context.read_cursor()
+        accounts = cursor_of(stored).accounts if stored else frozenset()
+        if is_virtual(address):
+            read = partial(read_master, master_id=master_id_of(address))
+            try:
+                address = await self._witnesses.agree(read)
+            except RpcError as error:
+                raise NotAttempted(f"the chain cannot be read: {error}") from None
+        return address in accounts | {self._config.receiver_address}
 
     async def health(self) -> None:
         """Check that the remote side responds to our credentials."""
@@ -323,7 +336,8 @@ async def read_sent(
     ours = [topic_of(account) for account in sorted(cursor.accounts)]
     # No filter of memos: a person may have typed each letter in either case.
     filters: list[Sequence[Any]] = [[[TRANSFER_WITH_MEMO], None, ours]]
-    if own := [topic_of(one) for one in ref.aliases if is_virtual(one)]:
+    aliases = set(ref.aliases) - cursor.accounts
+    if own := sorted(topic_of(one) for one in aliases if is_virtual(one)):
         filters.append([[TRANSFER], own, ours])
     span = {
         "fromBlock": hex(cursor.point.number + 1),
@@ -356,12 +370,12 @@ def _standing(ref: PaymentRef, point: Point, seen: int) -> Snapshot:
     )
 
 
-def _payment_uri(token: str, chain_id: int, receiver: str, amount: int, memo: str) -> str:
-    """Build an ERC-681 URI, of a plain transfer where the address alone names the payment.
+def _payment_uri(token: str, chain_id: int, receiver: str, amount: int, memo: str | None) -> str:
+    """Build an ERC-681 URI, of a plain transfer without a memo.
 
-    Elsewhere a wallet that lacks the function refuses, instead of losing the memo.
+    With one, a wallet that lacks the function refuses, instead of losing the memo.
     """
-    if is_virtual(receiver):
+    if memo is None:
         return f"ethereum:{token}@{chain_id}/transfer?address={receiver}&uint256={amount}"
     return (
         f"ethereum:{token}@{chain_id}/transferWithMemo"

@@ -16,3 +16,8 @@ def virtual_address(master_id: str, tag: int) -> str:
 def is_virtual(address: str) -> bool:
     """Whether an address (lower case) has the form of a virtual one: no account can have it."""
     return address[10:30] == _MARK
+
+
+def master_id_of(address: str) -> str:
+    """Return the id of the master of a virtual address."""
+    return address[:10]
