@@ -495,6 +495,10 @@ CREATE INDEX inbox_of_provider_to_settle ON inbox (provider, id) WHERE settle_ti
 CREATE INDEX inbox_waiting ON inbox (provider, (report ->> 'reference'))
     WHERE settle_time IS NULL;
 
+-- The same under the second name that some evidence has.
+CREATE INDEX inbox_waiting_also ON inbox (provider, (report ->> 'also'))
+    WHERE settle_time IS NULL AND report ->> 'also' IS NOT NULL;
+
 -- Finds webhook bodies to delete after raw_retention.
 CREATE INDEX inbox_raw_bodies ON inbox (receive_time) WHERE raw_body IS NOT NULL;
 

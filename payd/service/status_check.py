@@ -56,6 +56,7 @@ class StatusCheck:
 def _named_by(event: ProviderEvent, provider: ProviderPort) -> Set[str]:
     """References that an event names; none if it cannot be translated."""
     try:
-        return {observation.reference for observation in provider.translate(event)}
+        reports = provider.translate(event)
+        return {name for one in reports for name in (one.reference, one.also) if name}
     except Untranslatable:
         return frozenset()

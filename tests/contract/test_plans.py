@@ -62,6 +62,34 @@ def test_no_statement_starts_workers_or_compiles_expressions(
     assert asyncio.run(run()) == ("0", "off")
 
 
+# -- one report among many ----------------------------------------------------------------------
+
+_REPORTS = """
+    INSERT INTO inbox (provider, event_id, content_hash, report, receive_time)
+    SELECT
+        'mock', n, '',
+        jsonb_build_object('reference', n) || CASE
+            WHEN n % 2 = 0 THEN jsonb_build_object('also', 'a' || n) ELSE '{}'
+        END,
+        now()
+    FROM generate_series(1, 20000) AS n
+"""
+
+
+@pytest.mark.parametrize("name", ["7", "a8", "of no report"])
+def test_a_report_of_either_name_is_found_without_reading_others(
+    migrated_database: DatabaseSettings, name: str
+) -> None:
+    plan = asyncio.run(
+        _plan(migrated_database, "is_waiting", "inbox", _REPORTS, f"'mock', '{{{name}}}'")
+    )
+
+    dropped = [float(rows) for rows in re.findall(r"Rows Removed by \w+: (\d+)", plan)]
+    assert sum(dropped) == 0, plan
+    assert "Seq Scan" not in plan
+    assert "inbox_waiting_also" in plan
+
+
 # -- many waiting rows -------------------------------------------------------------------------
 
 CLAIMED = 100
@@ -90,7 +118,7 @@ _OUTBOX = """
 def test_a_claim_reads_few_rows_however_many_wait(
     migrated_database: DatabaseSettings, claim: str, table: str, waiting: str
 ) -> None:
-    plan = asyncio.run(_plan_of_claim(migrated_database, claim, table, waiting))
+    plan = asyncio.run(_plan(migrated_database, claim, table, waiting, f"{CLAIMED}, '30 s'"))
 
     read = [float(rows) * int(loops) for rows, loops in re.findall(r"rows=(\S+) loops=(\d+)", plan)]
     dropped = [float(rows) for rows in re.findall(r"Rows Removed by \w+: (\d+)", plan)]
@@ -98,7 +126,9 @@ def test_a_claim_reads_few_rows_however_many_wait(
     assert max(read + dropped) <= ROWS_MAX, plan
 
 
-async def _plan_of_claim(settings: DatabaseSettings, claim: str, table: str, waiting: str) -> str:
+async def _plan(
+    settings: DatabaseSettings, statement: str, table: str, waiting: str, values: str
+) -> str:
     """The generic plan and what it did, with many waiting rows, of which none stays."""
     session = await Database(settings).connect()
     rolled_back = session.transaction()
@@ -112,12 +142,10 @@ async def _plan_of_claim(settings: DatabaseSettings, claim: str, table: str, wai
             "ALTER TABLE outbox DROP CONSTRAINT outbox_payment_id_fkey",
             waiting,
             f"ANALYZE {table}",
-            f"PREPARE claim (integer, interval) AS {STATEMENTS[claim].sql}",
+            f"PREPARE planned AS {STATEMENTS[statement].sql}",
         ):
             await session.execute(step)
-        rows = await session.fetch(
-            f"EXPLAIN (ANALYZE, TIMING OFF) EXECUTE claim ({CLAIMED}, '30 s')"
-        )
+        rows = await session.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) EXECUTE planned ({values})")
         return "\n".join(row[0] for row in rows)
     finally:
         await rolled_back.rollback()

@@ -1795,16 +1795,23 @@ SELECT
 
 -- is_waiting --
 -- Whether an observation with one of these references is stored and not settled yet.
-SELECT EXISTS (
-    SELECT 1 FROM inbox
-    WHERE
-        settle_time IS NULL
-        AND provider = :provider::text
-        AND (
-            report ->> 'reference' = ANY (:references::text[])
-            OR report ->> 'also' = ANY (:references::text[])
-        )
-) AS waits;
+SELECT
+    EXISTS (
+        SELECT 1 FROM inbox
+        WHERE
+            settle_time IS NULL
+            AND provider = :provider::text
+            AND report ->> 'reference' = ANY (:references::text[])
+    )
+    OR EXISTS (
+        SELECT 1 FROM inbox
+        WHERE
+            settle_time IS NULL
+            AND provider = :provider::text
+            -- The index of second names has only rows with one.
+            AND report ->> 'also' IS NOT NULL
+            AND report ->> 'also' = ANY (:references::text[])
+    ) AS waits;
 
 -- waiting_events --
 -- Includes claimed rows; locks nothing.

@@ -269,7 +269,7 @@ async def test_a_payment_is_not_canceled_while_its_money_waits_in_the_inbox(worl
     assert (await world.newest(payment)).status is Status.COMPLETED
 
 
-@pytest.mark.parametrize("name", ["reference", "id", "alias"])
+@pytest.mark.parametrize("name", ["reference", "id", "alias", "second name"])
 async def test_a_payment_does_not_end_while_an_event_about_its_money_waits_in_the_inbox(
     world: World, name: str
 ) -> None:
@@ -278,8 +278,12 @@ async def test_a_payment_does_not_end_while_an_event_about_its_money_waits_in_th
         "reference": payment.provider_reference,
         "id": payment.id,
         "alias": payment.aliases[0],
+        "second name": "0xforeign",
     }[name]
-    event = an_event(world, watched_receipt(a_receipt(), named))
+    report = watched_receipt(a_receipt(), named)
+    if name == "second name":
+        report = attrs.evolve(report, also=str(payment.id))
+    event = an_event(world, report)
     await world.intake.accept("mock", [event])
 
     assert (await world.cancel(payment)).status is Status.CANCELING
