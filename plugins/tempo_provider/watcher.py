@@ -8,11 +8,12 @@ another hash at the cursor's height, the watch halts.
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 
 import attrs
 import trio
 
-from payd.plugins import Clock, Logger, Metrics, Observation, Outflow, Sink, WatchHalted
+from payd.plugins import PUT_MAX, Clock, Logger, Metrics, Observation, Outflow, Sink, WatchHalted
 from tempo_provider.books import books_of, held_of
 from tempo_provider.config import TempoConfig
 from tempo_provider.cursor import Cursor, Opening, Point, cursor_of
@@ -24,8 +25,10 @@ from tempo_provider.tokens import read_balances
 from tempo_provider.transfers import Blocked, Transfer
 from tempo_provider.witnesses import Witnesses
 
-#: Maximum number of reports per transaction, except for a single block with more.
-PUT_MAX = 500
+#: A transaction has more reports than this only to store a whole block.
+PUT_USUAL = 500
+#: A block with more transfers is divided; one transfer makes at most two reports.
+PART_MAX = PUT_MAX // 2
 #: Maximum back-off in seconds after consecutive failures.
 BACKOFF_MAX_S = 30.0
 #: Seconds after which the age of the final block is logged as a warning.
@@ -232,14 +235,18 @@ class Watcher:
     # -- what is stored ----------------------------------------------------------------------
 
     async def _store(self, sink: Sink, cursor: Cursor, found: Slice) -> Cursor:
-        """Store reports in bounded transactions, each with the cursor after its last block."""
+        """Store reports in bounded transactions, each with the cursor after its last block.
+
+        A block that needs several transactions moves the cursor with the last of them.
+        """
         new = [one for one in self._relevant(cursor, found) if one not in self._reported]
         *parts, rest = list(_parts(new)) or [[]]
-        for part in parts:
+        for part, after in pairwise([*parts, rest]):
             point = found.points[part[-1].block]
-            if point.number > cursor.point.number:
+            is_whole = after[0].block != point.number
+            if is_whole and point.number > cursor.point.number:
                 cursor = attrs.evolve(cursor, point=point)
-            await self._put(sink, part, found, cursor)
+            await self._put(sink, part, found, cursor, moves_cursor=is_whole)
         cursor = attrs.evolve(cursor, point=found.last)
         await self._put(sink, rest, found, cursor)
         self._remember(new, cursor)
@@ -351,10 +358,11 @@ class Watcher:
 
 
 def _parts(moved: Sequence[_Moved]) -> Iterator[list[_Moved]]:
-    """Split into bounded parts that never divide a block."""
+    """Split into bounded parts, which divide a block only if it is too large for one."""
     part: list[_Moved] = []
     for one in moved:
-        if len(part) >= PUT_MAX and one.block != part[-1].block:
+        is_whole = len(part) >= PUT_USUAL and one.block != part[-1].block
+        if is_whole or len(part) >= PART_MAX:
             yield part
             part = []
         part.append(one)

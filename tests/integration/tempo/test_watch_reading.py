@@ -17,6 +17,7 @@ from integration.tempo.watching import (
     pay,
     watching,
 )
+from tempo_provider import watcher
 from tempo_provider.companion.scripted.chain import Json, ScriptedChain
 from tempo_provider.companion.scripted.events import (
     blocked,
@@ -352,6 +353,26 @@ async def test_a_crowded_range_is_stored_in_bites_that_cut_no_block(
         async with watching([node], sink) as watch:
             await sink.reaches(7)
             assert sink.puts == [800, 800]
+            assert await balanced(watch, chain)
+
+
+async def test_a_block_that_is_too_large_for_one_bite_moves_the_cursor_with_its_last(
+    chain: ScriptedChain, sink: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "PART_MAX", 100)
+    async with open_node(chain) as node:
+        async with watching([node], sink):
+            await sink.reaches(3)
+        chain.send(*(transfer(USDC, PAYER, US, n, MEMO) for n in range(1, 251)))
+        chain.settle()
+        sink.puts.clear()
+        sink.dies_after = True
+        async with watching([node], sink) as watch:
+            await watch.dies()
+        assert (sink.puts, sink.block) == ([100], 3)
+        async with watching([node], sink) as watch:
+            await sink.reaches(4)
+            assert sink.puts == [100, 100, 100, 50]
             assert await balanced(watch, chain)
 
 
