@@ -76,6 +76,8 @@ class Rules:
     late_payments_complete: bool = True
     #: A payment FAILS this long after its creation if its request provably never left payd.
     not_attempted_limit: timedelta = timedelta(minutes=10)
+    #: The provider can close an object: a payment never expires while its object is open.
+    closes: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -114,10 +116,8 @@ def decide(
 
 def _note(evidence: Evidence) -> str:
     match evidence:
-        case CancelRequested(reason=note) | AttentionResolved(note=note):
-            return note
-        case CustomerForgotten(note=note):
-            return note
+        case CancelRequested(reason=it) | AttentionResolved(note=it) | CustomerForgotten(note=it):
+            return it
         case RefundApproved(note=note) | RefundCanceled(note=note) | RefundSettled(note=note):
             return note
         case RefundRequested(refund=refund):
@@ -222,9 +222,9 @@ def _move(
         case Status.CREATING:
             return _from_creating(after, evidence, now, rules)
         case Status.CANCELING:
-            return _from_canceling(after, evidence, now)
+            return _from_canceling(after, evidence, now, rules)
         case Status.PENDING | Status.PROCESSING:
-            return _from_open(after, evidence, now)
+            return _from_open(after, evidence, now, rules)
         case _:
             assert_never(before.status)
 
@@ -258,15 +258,16 @@ def _from_creating(after: Payment, evidence: Evidence, now: datetime, rules: Rul
             return _close(after, Status.EXPIRED, now)
         case CancelRequested():
             # What is known already may settle the cancellation at once.
-            return _from_canceling(attrs.evolve(after, status=Status.CANCELING), evidence, now)
+            after = attrs.evolve(after, status=Status.CANCELING)
+            return _from_canceling(after, evidence, now, rules)
     if after.provider_reference is not None:
-        return _from_open(attrs.evolve(after, status=Status.PENDING), evidence, now)
+        return _from_open(attrs.evolve(after, status=Status.PENDING), evidence, now, rules)
     return after
 
 
-def _from_canceling(after: Payment, evidence: Evidence, now: datetime) -> Payment:
+def _from_canceling(after: Payment, evidence: Evidence, now: datetime, rules: Rules) -> Payment:
     if after.received > 0 or after.provider_status is ProviderStatus.PROCESSING:
-        return _from_open(attrs.evolve(after, status=Status.PROCESSING), evidence, now)
+        return _from_open(attrs.evolve(after, status=Status.PROCESSING), evidence, now, rules)
     snapshot = _snapshot_in(evidence)
     if snapshot is not None and _is_about(after, snapshot):
         # An object of another amount has ended for the caller, too.
@@ -285,7 +286,7 @@ def _from_canceling(after: Payment, evidence: Evidence, now: datetime) -> Paymen
     return after
 
 
-def _from_open(after: Payment, evidence: Evidence, now: datetime) -> Payment:
+def _from_open(after: Payment, evidence: Evidence, now: datetime, rules: Rules) -> Payment:
     if after.provider_status is ProviderStatus.PROCESSING or after.received > after.confirmed:
         # Money is under way: the payment must not be closed.
         return attrs.evolve(after, status=Status.PROCESSING)
@@ -296,27 +297,26 @@ def _from_open(after: Payment, evidence: Evidence, now: datetime) -> Payment:
             return _close(after, Status.FAILED, now, _CLOSED_ELSEWHERE)
         case ProviderStatus.EXPIRED | ProviderStatus.CANCELED:
             return _close(after, Status.EXPIRED, now)
-    if _is_overdue(after, evidence, now):
+    if _is_overdue(after, evidence, now, rules):
         return _close(after, Status.EXPIRED, now)
     if isinstance(evidence, CancelRequested) and after.status is Status.PENDING:
         return attrs.evolve(after, status=Status.CANCELING)
     return attrs.evolve(after, status=Status.PROCESSING if after.received > 0 else Status.PENDING)
 
 
-def _is_overdue(after: Payment, evidence: Evidence, now: datetime) -> bool:
+def _is_overdue(after: Payment, evidence: Evidence, now: datetime, rules: Rules) -> bool:
     """Whether evidence from after the expiry shows that the payment was not paid.
 
     `_move` has already handled the case that enough money arrived.
     """
-    if now < after.expire_time:
+    if now < after.expire_time or (rules.closes and after.provider_status is ProviderStatus.OPEN):
         return False
     snapshot = _snapshot_in(evidence)
     if snapshot is not None:
         return snapshot.as_of >= after.expire_time and _is_about(after, snapshot)
     # Money may arrive, and end a cancellation, before the answer to `create` is known.
     never_sent = isinstance(evidence, NotAttempted) and after.asking is Asking.NOT_ATTEMPTED
-    nothing_there = never_sent or isinstance(evidence, Absent)
-    return nothing_there and after.provider_reference is None
+    return (never_sent or isinstance(evidence, Absent)) and after.provider_reference is None
 
 
 def _snapshot_in(evidence: Evidence) -> Snapshot | None:

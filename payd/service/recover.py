@@ -86,16 +86,19 @@ class Recover:
 
         This way no payable object is left behind. The payment may expire while the provider
         answers, so our clock is read after that. It may be wrong by hours: an open object is closed
-        only when the provider's clock, which comes with its answer, has also reached the expiry.
+        only when the provider's clock, which comes with its answer, has also reached the expiry. If
+        ours reaches the expiry only while the answer is settled, the next check closes the object.
         """
         ref = payment_ref(payment)
         answer = await provider.fetch(ref)
-        has_ended = self.clock.now() >= payment.expire_time and _closes(provider)
-        early = _early(answer, payment) if has_ended else None
-        if early is not None and early <= timedelta(0):
+        early = _early(answer, payment) if _closes(provider) else None
+        has_ended = self.clock.now() >= payment.expire_time
+        if has_ended and early is not None and early <= timedelta(0):
             answer, early = await provider.close(ref), None
         after = await self.status_check.apply(payment, provider, answer, origin)
-        return after, None if early is None else max(_BEHIND, min(early, _BEHIND_MAX))
+        if early is None or not after.status.is_open or self.clock.now() < payment.expire_time:
+            return after, None
+        return after, max(_BEHIND, min(early, _BEHIND_MAX))
 
     async def _find(self, payment: Payment, provider: ProviderPort, origin: Origin) -> Payment:
         """Find out what became of a create without an answer; send it again where that is safe."""

@@ -27,6 +27,7 @@ from payd.domain.evidence import (
 from payd.domain.payment import Origin, Payment
 from payd.domain.refund import RefundSnapshot
 from payd.domain.sums import StaleSums
+from payd.plugins.capabilities import Cancel as Closing
 from payd.ports import Clock, Commit, CrashPoints, PaymentStore, Providers, Turns
 
 #: A call, a watch and recovery may write one payment at once, and many daemons may refund it. After
@@ -172,11 +173,16 @@ class Settle:
         return payment
 
     def rules_of(self, payment: Payment) -> Rules:
-        """The rules by which this payment is decided: of its method, if it has other ones."""
+        """The rules by which this payment is decided, with those of its method and provider."""
         registered = self.providers.by_method(payment.method)
-        if registered is None or registered.method.late_payments_complete:
+        if registered is None:
             return self.rules
-        return attrs.evolve(self.rules, late_payments_complete=False)
+        return attrs.evolve(
+            self.rules,
+            late_payments_complete=self.rules.late_payments_complete
+            and registered.method.late_payments_complete,
+            closes=registered.provider.capabilities.cancel is Closing.CLOSES,
+        )
 
     async def _commit(
         self,

@@ -6,6 +6,8 @@ It asks `decide` what a status check would do, and reads the times that `decide`
 from collections.abc import Callable
 from datetime import datetime
 
+import attrs
+
 from payd.domain.attention import Attention
 from payd.domain.decide import decide, next_check_time
 from payd.domain.dispute import DisputeStatus
@@ -98,7 +100,8 @@ def outlook(payment: Payment, around: Circumstances, time: datetime) -> Status:
         confirmed=payment.snapshot_confirmed,
         as_of=time,
     )
-    decision = decide(payment, check, time, around.rules)
+    # Recovery closes an open object first, where that can be done; then this is what follows.
+    decision = decide(payment, check, time, attrs.evolve(around.rules, closes=False))
     return decision.payment.status if decision else payment.status
 
 

@@ -177,6 +177,15 @@ def test_a_partial_sum_stays_recorded_and_asks_for_attention() -> None:
     assert expired.attention == {Attention.UNDERPAID}
 
 
+def test_what_can_be_closed_expires_when_its_object_has_ended_and_not_before() -> None:
+    rules = Rules(closes=True)
+    waiting = after(a_payment(Status.PENDING), a_snapshot(minutes=LATE), minutes=LATE, rules=rules)
+    assert waiting.status is Status.PENDING
+
+    closed = a_snapshot(ProviderStatus.CANCELED, minutes=LATE + 1)
+    assert after(waiting, closed, minutes=LATE + 1, rules=rules).status is Status.EXPIRED
+
+
 @pytest.mark.parametrize("status", [Status.EXPIRED, Status.FAILED])
 def test_late_money_completes_within_the_window(status: Status) -> None:
     late = after(a_payment(status), PAID)

@@ -20,6 +20,7 @@ from payd.plugins.capabilities import Cancel as Closing
 from payd.plugins.capabilities import Capabilities, Lookup
 from payd.plugins.interface import PaymentRef
 from payd.ports import Answer
+from payd.service.status_check import StatusCheck
 
 CHAIN = capable(cancel=Closing.NOT_CLOSABLE)
 
@@ -94,6 +95,40 @@ async def test_a_payment_that_expires_while_its_provider_is_asked_is_closed_ther
     after = await world.check_again(payment)
 
     assert after.status is Status.EXPIRED
+    assert world.provider.payable == []
+
+
+async def test_a_payment_that_expires_while_its_answer_is_settled_stays_until_it_is_closed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remote side's clock is ahead of ours: it has reached the expiry, and ours has not."""
+    payment = await world.initiate()
+    world.provider.behind = timedelta(seconds=-2)
+    world.clock.time = payment.expire_time - timedelta(seconds=1)
+    apply = StatusCheck.apply
+
+    async def slow(*request: Any) -> Payment:
+        world.clock.time = payment.expire_time
+        return await apply(*request)
+
+    monkeypatch.setattr(StatusCheck, "apply", slow)
+    waiting = await world.recover.recover(payment)
+
+    assert waiting.status is Status.PENDING
+    look = (await world.newest(payment)).next_check_time
+    assert look == world.clock.now() + timedelta(seconds=10)
+    assert (await world.check_again(waiting)).status is Status.EXPIRED
+    assert world.provider.payable == []
+
+
+async def test_a_report_of_an_open_object_does_not_expire_what_can_be_closed(world: World) -> None:
+    payment = await world.initiate()
+    world.clock.time = payment.expire_time
+    await world.report(world.provider.object)
+    await world.intake_pass()
+    assert (await world.newest(payment)).status is Status.PENDING
+
+    assert (await world.check_again(payment)).status is Status.EXPIRED
     assert world.provider.payable == []
 
 
