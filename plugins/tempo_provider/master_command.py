@@ -56,7 +56,9 @@ Send this from {account} on chain {config.chain_id}, once:
   value  0
   data   {document["data"]}
 
-Then set TEMPO_MASTER_ID={document["master_id"]} and restart payd.""")
+Then, when every daemon runs this version, set TEMPO_MASTER_ID={document["master_id"]} and restart
+payd. Before you go back to an older version, unset it and let the open payments end: an older
+daemon books money that arrives at their addresses as unmatched.""")
 
 
 def described(config: TempoConfig, salt: int) -> dict[str, Any]:

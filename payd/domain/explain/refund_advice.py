@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from payd.domain.actors import CONSOLE
 from payd.domain.attention import Attention
 from payd.domain.decide import EventType
 from payd.domain.explain.case import NOTE, Case
@@ -41,11 +42,18 @@ def on_refunds(case: Case) -> Iterator[Advice]:
 def _approve(case: Case, refund: Refund) -> Iterator[Advice]:
     amount = money(case.payment, refund.amount)
     yield Advice(
-        text=f"Approve the refund of {amount}; not with the certificate {refund.requester}."
-        f"{_size(case)}",
+        text=f"Approve the refund of {amount}; {_not_by(refund.requester)}.{_size(case)}",
         command=f"payd refunds approve {refund.id}",
     )
     yield Advice(text="Or withdraw it.", command=f"payd refunds cancel {refund.id} {NOTE}")
+
+
+def _not_by(requester: str) -> str:
+    """Name the requester, who may not approve: in the console, or by a certificate."""
+    place, _, name = requester.partition("/")
+    if place == CONSOLE and name:
+        return f"in the console as another operator than {name}"
+    return f"not with the certificate {requester}"
 
 
 def _size(case: Case) -> str:

@@ -223,6 +223,12 @@ def test_a_refund_in_approval_has_no_size_where_the_provider_refunds_nothing() -
     assert "not with the certificate main-app. payd refunds approve" in text
 
 
+def test_a_refund_that_an_operator_of_the_console_requested_needs_another_one() -> None:
+    waiting = refunded(a_refund(RefundStatus.AWAITING_APPROVAL, requester="console/dev"))
+    text = advised(explained(waiting, Circumstances(now=at(3), refund_terms=None)))
+    assert "; in the console as another operator than dev. payd refunds approve" in text
+
+
 def test_a_refund_that_is_being_sent_is_said() -> None:
     sending = a_refund(asking=Asking.ASKING, ask_deadline=at(4))
     assert "a refund of 1.00 USD is being sent" in explained(refunded(sending)).summary

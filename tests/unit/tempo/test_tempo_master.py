@@ -109,7 +109,8 @@ def test_it_prints_what_the_operator_signs_and_what_to_set_then(run: Any) -> Non
     assert shown.exit_code == 0, shown.output
     assert f"Send this from {ACCOUNT} on chain 4217" in shown.output
     assert f"{MASTER_SALT[2:]}\n" in shown.output
-    assert f"TEMPO_MASTER_ID={MASTER_ID}" in shown.output
+    assert f"when every daemon runs this version, set TEMPO_MASTER_ID={MASTER_ID}" in shown.output
+    assert "Before you go back to an older version, unset it" in shown.output
 
 
 def test_its_json_is_the_transaction(run: Any) -> None:
