@@ -206,11 +206,18 @@ class Following:
             await self.look(followed)
 
     def _is_reported(self, sink: BenchSink) -> bool:
-        """Whether a watch has reported all money that has moved."""
-        return all(
-            confirmed(sink, names(one.operation, one.created)) >= one.truth.confirmed
-            for one in self.payments
-        )
+        """Whether a watch has reported all money that has moved, and all that went back."""
+        for one in self.payments:
+            called = names(one.operation, one.created) | one.refund_ids
+            back = {
+                seen.id
+                for seen in sink.stored
+                if isinstance(seen.fact, RefundSnapshot) and seen.reference in called
+            }
+            missing = one.truth.confirmed - confirmed(sink, called)
+            if missing > 0 or len(back) < len(one.truth.refunds):
+                return False
+        return True
 
     async def look(self, followed: Followed) -> None:
         """Fetch the object of one payment."""
