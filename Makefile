@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check core units lint integration daemon-part card-part chain-part kit-part app-part server-part waiting-part fast pythons test-newest browser pictures simulate mutants campaign bench bench-full bench-page reference docs docs-links lock proto format clean
+.PHONY: help run test check core units lint integration daemon-part console-part card-part chain-part kit-part app-part server-part waiting-part fast pythons test-newest browser pictures simulate mutants campaign bench bench-full bench-page reference docs docs-links lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,10 +33,10 @@ run: $(FOR_RUN) ## Start everything on this machine, with a shop for the browser
 SIDE_BY_SIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 test: $(FOR_TEST) ## The whole suite: make check and make integration
-	@$(SIDE_BY_SIDE) --jobs=6 daemon-part card-part server-part kit-part core waiting-part app-part chain-part units lint
+	@$(SIDE_BY_SIDE) --jobs=6 daemon-part card-part server-part kit-part core waiting-part app-part chain-part console-part units lint
 
 integration: $(FOR_TEST) ## Everything that talks to real servers, starts processes or opens a browser
-	@$(SIDE_BY_SIDE) --jobs=6 daemon-part card-part server-part kit-part waiting-part app-part chain-part
+	@$(SIDE_BY_SIDE) --jobs=6 daemon-part card-part server-part kit-part waiting-part app-part chain-part console-part
 
 check: $(FOR_TEST) ## make lint, and the fast tests with coverage of the core
 	@$(SIDE_BY_SIDE) --jobs=3 lint core units
@@ -57,7 +57,8 @@ lint: $(FOR_TEST) ## Format, lint, types and architecture
 	@$(BIN)/mypy payd $(WHEELS) bench examples/main_app examples/providers/acme/acme_provider examples/providers/sepa/sepa_provider tests
 	@PYTHONPATH=examples:examples/providers/acme:examples/providers/sepa $(BIN)/lint-imports setup.cfg
 
-DAEMON_PART := $(addprefix tests/integration/,console daemon deploy)
+DAEMON_PART := tests/integration/daemon
+CONSOLE_PART := $(addprefix tests/integration/,console deploy)
 CARD_PART := tests/integration/stripe
 CHAIN_PART := tests/integration/tempo tests/unit/cli
 KIT_PART := tests/integration/kit
@@ -67,6 +68,9 @@ WAITING_PART := tests/integration/degraded
 
 daemon-part: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(DAEMON_PART)
+
+console-part: $(FOR_TEST)
+	@$(BIN)/python -m pytest $(CONSOLE_PART)
 
 card-part: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(CARD_PART)
