@@ -11,7 +11,7 @@ from support.memory.queue import Queue
 
 from payd.adapters.wakeup import WakeUp
 from payd.domain import decide, refunds
-from payd.domain.decide import Decision
+from payd.domain.decide import Decision, Rules
 from payd.domain.errors import StoreUnavailable
 from payd.domain.evidence import Declined, NotAttempted, ProviderStatus, Snapshot
 from payd.domain.payment import Origin, Payment
@@ -27,6 +27,7 @@ from payd.service.recover import Recover
 from payd.service.recover_refunds import RecoverRefunds
 from payd.service.reports import Reports
 from payd.service.scan import Scan, ScanStep
+from payd.service.settle import Settle
 
 Patch = pytest.MonkeyPatch
 
@@ -60,6 +61,12 @@ def mark_before_publish(patch: Patch) -> None:
 def expire_and_leave_the_object_open(patch: Patch) -> None:
     """A payment expires without closing its object."""
     patch.setattr(recover, "_closes", lambda provider: False)
+    rules_of = Settle.rules_of
+
+    def careless(self: Settle, payment: Payment) -> Rules:
+        return attrs.evolve(rules_of(self, payment), closes=False)
+
+    patch.setattr(Settle, "rules_of", careless)
 
 
 def refund_sum_unchecked(patch: Patch) -> None:
@@ -95,7 +102,7 @@ def idempotency_key_ignored(patch: Patch) -> None:
 
 
 def expire_without_a_look(patch: Patch) -> None:
-    """Recovery believes that nothing was paid, and does not ask."""
+    """Recovery believes that the object has expired unpaid, and does not ask."""
     look = Recover.look
 
     async def blind(self: Recover, payment: Payment, origin: Origin) -> Any:
@@ -103,7 +110,7 @@ def expire_without_a_look(patch: Patch) -> None:
         if payment.provider_reference is None or now < payment.expire_time:
             return await look(self, payment, origin)
         unpaid = Snapshot(
-            status=ProviderStatus.OPEN,
+            status=ProviderStatus.EXPIRED,
             asset=payment.asset,
             received=0,
             confirmed=0,
