@@ -1,17 +1,12 @@
-"""Templates and assets of the pages, read once, and the headers that every page has."""
+"""The payment page's answers: pages from its templates, its assets, and the headers of all."""
 
-import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
-import attrs
-from jinja2 import Environment, FileSystemLoader
 from quart import Response
 
-from payd.transport.http.pages.texts import texts
+from payd.transport.page_files import Assets, templates_of
 
 _HERE = Path(__file__).parent
-_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 #: Nothing from elsewhere, nothing inline, in no frame; the page tells nobody where it was opened.
 _HEADERS = {
     "Content-Security-Policy": (
@@ -25,40 +20,14 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "X-Robots-Tag": "noindex, nofollow",
 }
-_ASSET_AGE_S = 31_536_000
-
-
-@attrs.frozen
-class Asset:
-    """A style sheet or a script."""
-
-    content: bytes
-    content_type: str
 
 
 class Renderer:
-    """Makes pages. Reading the templates again would need a new process."""
+    """Makes the pages for customers."""
 
     def __init__(self, shop_name: str, *, is_test: bool) -> None:
-        self.assets: Mapping[str, Asset] = {
-            file.name: Asset(file.read_bytes(), _TYPES[file.suffix])
-            for file in sorted((_HERE / "assets").iterdir())
-        }
-        everything = b"".join(asset.content for asset in self.assets.values())
-        self._templates = Environment(
-            loader=FileSystemLoader(_HERE / "templates"),
-            autoescape=True,
-            auto_reload=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.globals.update(
-            t=texts(),
-            shop_name=shop_name,
-            is_test=is_test,
-            # In the address of an asset, so that browsers keep it until it changes.
-            assets_version=hashlib.sha256(everything).hexdigest()[:12],
-        )
+        self._assets = Assets.of(_HERE)
+        self._templates = templates_of(_HERE, self._assets, shop_name=shop_name, is_test=is_test)
 
     def page(self, template: str, status: int = 200, **values: object) -> Response:
         """Return the page of a template."""
@@ -75,11 +44,11 @@ class Renderer:
 
     def asset(self, name: str) -> Response | None:
         """Return an asset, which a browser may keep; None if there is none of this name."""
-        asset = self.assets.get(name)
+        asset = self._assets.files.get(name)
         if asset is None:
             return None
-        response = with_headers(Response(asset.content, content_type=asset.content_type))
-        response.headers["Cache-Control"] = f"public, max-age={_ASSET_AGE_S}, immutable"
+        response = with_headers(Response(asset.content))
+        response.headers.update(asset.headers)
         return response
 
 
