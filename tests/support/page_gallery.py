@@ -119,14 +119,17 @@ def _receipts(amount: int, state: ReceiptState = ReceiptState.CONFIRMED) -> tupl
     )
 
 
-def _refund(status: RefundStatus, amount: int) -> Refund:
+def a_refund(status: RefundStatus, amount: int, minutes_ago: int = 1) -> Refund:
+    """A refund of a part or of all."""
+    time = NOW - timedelta(minutes=minutes_ago)
     return Refund(
-        id=UUID(int=9),
-        idempotency_key="refund-1",
+        id=UUID(int=minutes_ago),
+        idempotency_key=f"refund-{minutes_ago}",
         status=status,
         amount=amount,
-        create_time=NOW,
-        update_time=NOW,
+        create_time=time,
+        update_time=time,
+        complete_time=time if status is RefundStatus.SUCCEEDED else None,
     )
 
 
@@ -168,10 +171,21 @@ GALLERY: Mapping[str, Shown] = {
     "paid-by-card": _of(_card(11, snapshot_confirmed=14_900, **_DONE)),
     "paid-too-much": _of(a_payment(12, **_DONE), DUE + 1_000_000),
     "late": _of(a_payment(13, late=True, **_DONE), DUE),
-    "refunding": _of(a_payment(14, refunds=(_refund(RefundStatus.PENDING, DUE),), **_DONE), DUE),
-    "refunded": _of(a_payment(15, refunds=(_refund(RefundStatus.SUCCEEDED, DUE),), **_DONE), DUE),
+    "refunding": _of(a_payment(14, refunds=(a_refund(RefundStatus.PENDING, DUE),), **_DONE), DUE),
+    "refunding-a-part": _of(
+        a_payment(
+            22,
+            refunds=(
+                a_refund(RefundStatus.SUCCEEDED, 48_850_000, minutes_ago=2),
+                a_refund(RefundStatus.PENDING, 29_000_000),
+            ),
+            **_DONE,
+        ),
+        DUE,
+    ),
+    "refunded": _of(a_payment(15, refunds=(a_refund(RefundStatus.SUCCEEDED, DUE),), **_DONE), DUE),
     "partly_refunded": _of(
-        a_payment(16, refunds=(_refund(RefundStatus.SUCCEEDED, 48_850_000),), **_DONE), DUE
+        a_payment(16, refunds=(a_refund(RefundStatus.SUCCEEDED, 48_850_000),), **_DONE), DUE
     ),
     "canceling": _of(a_payment(17, status=Status.CANCELING)),
     "canceled": _of(a_payment(18, status=Status.CANCELED)),

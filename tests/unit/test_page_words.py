@@ -3,14 +3,16 @@
 import re
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import attrs
 import pytest
-from support.page_gallery import DUE, GALLERY, HASH, MEMO, METHODS, NOW, TOKEN, a_payment
+from support.page_gallery import DUE, GALLERY, HASH, MEMO, METHODS, NOW, TOKEN, a_payment, a_refund
 
 from payd.domain.money import Money, TokenTerms
 from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowKind
 from payd.domain.payment import Status
+from payd.domain.refund import RefundStatus
 from payd.service.show_payment import Shown
 from payd.transport.http.pages.amounts import plain
 from payd.transport.http.pages.qr import transfer_payload
@@ -53,7 +55,8 @@ def test_every_situation_is_in_the_gallery_and_has_words() -> None:
         ("paid", "Paid", "149.00 USDC has arrived"),
         ("paid-by-card", "Paid", "149.00 USD has arrived"),
         ("late", "Paid", "after the time was over, and was accepted"),
-        ("refunding", "Your money is on its way back", "A refund was started"),
+        ("refunding", "On its way back to you", "A refund of 149.00 USDC was started"),
+        ("refunding-a-part", "On its way back to you", "A refund of 29.00 USDC was started"),
         ("refunded", "Refunded", "149.00 USDC was sent back to you"),
         ("partly_refunded", "Partly refunded", "48.85 USDC of 149.00 USDC was sent back"),
         ("canceled", "Canceled", "Do not send any money"),
@@ -121,6 +124,55 @@ def test_a_receipt_has_number_date_items_and_the_transaction_in_an_explorer() ->
     assert (transfer.amount, transfer.state) == ("149.00 USDC", "final")
 
 
+@pytest.mark.parametrize(
+    ("name", "sum_", "refunded", "returning"),
+    [
+        ("paid", "149.00 USDC", "", ""),
+        ("refunding", "149.00 USDC", "", "149.00 USDC"),
+        ("refunding-a-part", "29.00 USDC", "48.85 USDC", "29.00 USDC"),
+        ("refunded", "149.00 USDC", "149.00 USDC", ""),
+        ("partly_refunded", "48.85 USDC", "48.85 USDC", ""),
+        ("incomplete", "74.50 USDC", "", ""),
+    ],
+)
+def test_the_page_says_how_much_goes_back_and_how_much_went(
+    name: str, sum_: str, refunded: str, returning: str
+) -> None:
+    page = view(name)
+    assert (page.sum, page.refunded, page.returning) == (sum_, refunded, returning)
+
+
+def test_each_refund_under_way_or_done_has_its_amount_state_and_time() -> None:
+    page = view("refunding-a-part")
+    assert [(one.amount, one.state, one.time) for one in page.refunds] == [
+        ("48.85 USDC", "sent back", NOW - timedelta(minutes=2)),
+        ("29.00 USDC", "on its way", NOW - timedelta(minutes=1)),
+    ]
+
+
+def test_a_refund_that_nobody_started_yet_or_that_failed_is_not_shown() -> None:
+    refunds = tuple(
+        attrs.evolve(a_refund(status, 1_000_000), id=UUID(int=number))
+        for number, status in enumerate(
+            (RefundStatus.AWAITING_APPROVAL, RefundStatus.FAILED, RefundStatus.CANCELED)
+        )
+    )
+    page = a_view(status=Status.COMPLETED, complete_time=NOW, refunds=refunds)
+    assert page.situation is Situation.PAID
+    assert (page.refunds, page.returning, page.refunded) == ([], "", "")
+
+
+def test_a_payment_that_was_never_completed_has_no_receipt() -> None:
+    assert view("partly_refunded").has_receipt
+    never = a_view(
+        status=Status.EXPIRED,
+        sums=GALLERY["incomplete"].payment.sums,
+        refunds=(a_refund(RefundStatus.SUCCEEDED, 74_500_000),),
+    )
+    assert never.situation is Situation.REFUNDED
+    assert not never.has_receipt
+
+
 def test_too_much_money_is_mentioned() -> None:
     assert view("paid-too-much").notes == [
         "You sent 1.00 USDC more than was asked for. The shop has been told."
@@ -182,7 +234,7 @@ def test_currencies_without_decimals_and_large_amounts_are_written_as_usual() ->
 
 
 def test_every_name_in_a_text_is_one_that_the_page_knows() -> None:
-    known = {"due", "received", "left", "refunded"}
+    known = {"due", "received", "left", "refunded", "returning"}
     for name, text in texts().items():
         if "." in name:
             assert set(re.findall(r"{(\w+)}", text)) <= known, name

@@ -39,9 +39,8 @@ _CLOSED = {
     Status.EXPIRED: Situation.EXPIRED,
     Status.FAILED: Situation.FAILED,
 }
-_UNDER_WAY = frozenset(
-    {RefundStatus.CREATING, RefundStatus.PENDING, RefundStatus.AWAITING_TRANSFER}
-)
+#: Refunds that were started and have not reached the customer.
+UNDER_WAY = frozenset({RefundStatus.CREATING, RefundStatus.PENDING, RefundStatus.AWAITING_TRANSFER})
 
 
 def situation_of(payment: Payment, now: datetime) -> Situation:
@@ -76,7 +75,7 @@ def _open(payment: Payment, now: datetime) -> Situation:
 
 def _refunded(payment: Payment) -> Situation | None:
     """The situation of money that goes back, if any does."""
-    if any(refund.status in _UNDER_WAY for refund in payment.refunds):
+    if any(refund.status in UNDER_WAY for refund in payment.refunds):
         return Situation.REFUNDING
     if not payment.refunded:
         return None

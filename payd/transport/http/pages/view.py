@@ -9,13 +9,20 @@ from payd.domain.evidence import Receipt, ReceiptState
 from payd.domain.money import written
 from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowKind
 from payd.domain.payment import LineItem, Payment
+from payd.domain.refund import Refund, RefundStatus
 from payd.plugins.interface import Method
 from payd.ports import Registered
 from payd.service.show_payment import Shown
 from payd.service.show_receipts import token_of, transaction_page, web_address
 from payd.transport.http.pages.amounts import plain, written_units
 from payd.transport.http.pages.qr import qr_svg, transfer_payload
-from payd.transport.http.pages.situations import PAYABLE, SETTLED, Situation, situation_of
+from payd.transport.http.pages.situations import (
+    PAYABLE,
+    SETTLED,
+    UNDER_WAY,
+    Situation,
+    situation_of,
+)
 from payd.transport.http.pages.texts import texts
 
 #: Characters of one word from which on it is shown in groups.
@@ -25,6 +32,14 @@ _TONES = {
     **dict.fromkeys((Situation.EXPIRED, Situation.FAILED, Situation.OVERDUE), "bad"),
     **dict.fromkeys((Situation.INCOMPLETE, Situation.CANCELED), "bad"),
     **dict.fromkeys((Situation.PARTLY, Situation.SEEN), "news"),
+}
+#: The amount that a page is about; else it is what was due.
+_SUMS = {
+    Situation.PARTLY: "left",
+    Situation.REFUNDING: "returning",
+    Situation.REFUNDED: "refunded",
+    Situation.PARTLY_REFUNDED: "refunded",
+    Situation.INCOMPLETE: "received",
 }
 
 
@@ -79,7 +94,7 @@ class View:
     version: int
     number: str
     total: str
-    #: What is to be sent now, or was due.
+    #: The amount that it is about: to be sent, due, or going back.
     sum: str
     method: str
     items: Sequence[tuple[str, str]]
@@ -87,15 +102,21 @@ class View:
     complete_time: datetime | None
     is_live: bool
     is_settled: bool
+    #: Whether it can be printed as a proof of payment.
+    has_receipt: bool
     #: Seconds until it expires; None when nothing is waited for.
     left_s: int | None
     expire_time: datetime
     instructions: Instructions | None
     redirect_url: str
     received: str
+    #: Of refunds that were sent; empty without one.
     refunded: str
+    #: Of refunds under way; empty without one.
+    returning: str
     notes: Sequence[str]
     transfers: Sequence[Transfer]
+    refunds: Sequence[Transfer]
     back_url: str
     cancel_url: str
 
@@ -106,6 +127,7 @@ def view_of(shown: Shown, now: datetime, methods: Sequence[Registered]) -> View:
     method = next((one.method for one in methods if one.method.key == payment.method), None)
     amounts = _amounts(payment)
     is_payable = situation in PAYABLE
+    is_settled = situation in SETTLED or situation is Situation.REFUNDING
     return View(
         situation=situation,
         tone=_TONES.get(situation, "plain"),
@@ -114,21 +136,24 @@ def view_of(shown: Shown, now: datetime, methods: Sequence[Registered]) -> View:
         version=payment.version,
         number=str(payment.id),
         total=written(payment.amount),
-        sum=amounts["left" if situation is Situation.PARTLY else "due"],
+        sum=amounts[_SUMS.get(situation, "due")],
         method=method.display_name if method else payment.method,
         items=[(_name(item), written(item.unit_price)) for item in payment.items],
         create_time=payment.create_time,
         complete_time=payment.complete_time,
         is_live=situation not in SETTLED,
-        is_settled=situation in SETTLED or situation is Situation.REFUNDING,
+        is_settled=is_settled,
+        has_receipt=is_settled and payment.complete_time is not None,
         left_s=max(0, round((payment.expire_time - now).total_seconds())) if is_payable else None,
         expire_time=payment.expire_time,
         instructions=_instructions(payment, method) if is_payable else None,
         redirect_url=_redirect(payment) if situation is Situation.ELSEWHERE else "",
         received=amounts["received"] if payment.received else "",
         refunded=amounts["refunded"] if payment.refunded else "",
+        returning=amounts["returning"] if _returning(payment) else "",
         notes=_notes(payment),
         transfers=[_transfer(payment, receipt, method) for receipt in shown.receipts],
+        refunds=[_refund(payment, one) for one in payment.refunds if one.status in _GOES_BACK],
         back_url=web_address(payment.return_url),
         cancel_url=web_address(payment.cancel_url) or web_address(payment.return_url),
     )
@@ -140,8 +165,13 @@ def _amounts(payment: Payment) -> Mapping[str, str]:
         "received": payment.received,
         "left": max(0, payment.due - payment.received),
         "refunded": payment.refunded,
+        "returning": _returning(payment),
     }
     return {name: written_units(payment, amount) for name, amount in units.items()}
+
+
+def _returning(payment: Payment) -> int:
+    return sum(refund.amount for refund in payment.refunds if refund.status in UNDER_WAY)
 
 
 def _name(item: LineItem) -> str:
@@ -243,6 +273,18 @@ def _transfer(payment: Payment, receipt: Receipt, method: Method | None) -> Tran
 
 
 _STATE = {state: state.value.lower() for state in ReceiptState}
+
+
+_GOES_BACK = UNDER_WAY | {RefundStatus.SUCCEEDED}
+
+
+def _refund(payment: Payment, refund: Refund) -> Transfer:
+    is_sent = refund.status is RefundStatus.SUCCEEDED
+    return Transfer(
+        amount=written_units(payment, refund.amount),
+        state=texts()["refund_sent" if is_sent else "refund_under_way"],
+        time=refund.complete_time or refund.create_time,
+    )
 
 
 def _redirect(payment: Payment) -> str:
