@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from support.absent import (
     do_without,
 )
 from support.daemon import Place
+from support.kept_logs import running_logs
 from support.own_nats import OwnNats
 from support.planted_secrets import WATCH, search_database
 from support.stack import Stack, running_stack
@@ -71,6 +72,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     for clock in {"autojump_clock", "mock_clock"} & set(getattr(item, "fixturenames", ())):
         if clock not in asked:
             raise pytest.UsageError(f"{item.nodeid}: ask for {clock} in the test's own arguments")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails prints what the daemons beside it have logged."""
+    report = yield
+    if report.failed:
+        report.sections.extend(running_logs())
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -23,6 +23,7 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 from payd_client.proto import payment_pb2 as pb
 
 from support.forks import start_python
+from support.kept_logs import kept_log
 from support.planted_secrets import WATCH, plant_environment, search_processes
 from support.waiting import PATIENCE_S, wait_until
 
@@ -163,7 +164,8 @@ def running_daemon(place: Place, **environment: str) -> Iterator[Daemon]:
     """Run a daemon that is ready; kill it at the end if it still runs."""
     daemon = Daemon(place, **environment)
     try:
-        yield daemon.wait_started()
+        with kept_log("the daemon", lambda: "\n".join(map(json.dumps, daemon.lines))):
+            yield daemon.wait_started()
     finally:
         daemon.search_its_output()
         if daemon.process.poll() is None:

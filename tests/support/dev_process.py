@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import psutil
 
 from payd.dev.ports import USUAL
 from support.forks import Fork, run_payd
+from support.kept_logs import kept_log
 from support.planted_secrets import WATCH, search_processes
 from support.waiting import COMMAND_INTERVAL_S, Process, wait_until
 
@@ -85,7 +87,8 @@ def running_dev(
             env={**os.environ, "TEMPO_ENABLED": "false", **environment},
         )
     try:
-        yield process, wait_until_ready(state, process)
+        with kept_log("payd dev", partial((state / "out").read_text, errors="replace")):
+            yield process, wait_until_ready(state, process)
     finally:
         _search_its_output(state, process.pid)
         if process.poll() is None:

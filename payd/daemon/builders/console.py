@@ -20,13 +20,15 @@ from payd.transport.console.own_calls import OwnCalls
 from payd.transport.console.passwords import Entry, entries_of
 from payd.transport.console.sessions import Sessions
 from payd.transport.grpc.handlers import Handlers
-from payd.transport.http.serve import serve_app
+from payd.transport.http.serve import HttpLimits, serve_app
 
 _log = telemetry.get_logger(__name__)
 
 #: Logins of one name: enough for a person who mistypes. All together: what hashing may cost.
 _LOGINS_PER_S, _LOGINS_BURST = 0.1, 5
 _ALL_LOGINS_PER_S, _ALL_LOGINS_BURST = 1.0, 20
+#: A change waits for its payment and for a provider; to cut its answer would hide what it did.
+_LIMITS = HttpLimits(request_timeout_s=60.0)
 
 
 async def open_console(
@@ -42,7 +44,8 @@ async def open_console(
     if not settings.enabled:
         return ""
     app = build_console_app(build_console(config, use_cases, current, metrics))
-    port = await servers.start(partial(serve_app, app), settings.host, settings.port, shut)
+    serve = partial(serve_app, app)
+    port = await servers.start(serve, settings.host, settings.port, shut, _LIMITS)
     return f"{settings.host}:{port}"
 
 

@@ -63,6 +63,9 @@ class OwnCalls(PaymentClient):
             raise error_of(
                 known.status.name, known.message or "", known.details, origin.request_id
             ) from None
+        except trio.Cancelled:
+            self._report(method, "CANCELLED", start, origin, None)
+            raise
         except trio.TooSlowError:
             self._report(method, "DEADLINE_EXCEEDED", start, origin, None)
             message = f"no answer within {_READ_S:g} s"

@@ -1,9 +1,11 @@
 """One request of an operator: who is there, and the page that answers."""
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import cast
 
 import attrs
+import trio
 from payd_client import PaydClientError, PaymentClient
 from quart import Response, g, redirect, request
 
@@ -11,6 +13,9 @@ from payd.transport.console.own_calls import Visitor
 from payd.transport.console.rendering import Renderer
 from payd.transport.console.sessions import Session
 
+#: For a page that only reads, whatever it asks for: shorter than the listener's own limit, which
+#: cuts an answer without a page.
+READING_S = 12.0
 #: gRPC code → HTTP status; any other is 503.
 _STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -48,11 +53,17 @@ class Visits:
         return self.page("refused.html", status_of(error), error=error)
 
     async def answered(self, answer: Callable[[], Awaitable[Response]]) -> Response:
-        """Answer, or say what payd refused."""
+        """Answer, or say what payd refused, or that it takes too long.
+
+        A change that has begun is waited for: its page says what became of it.
+        """
         try:
-            return await answer()
+            with trio.fail_after(READING_S if request.method == "GET" else math.inf):
+                return await answer()
         except PaydClientError as error:
             return self.refusal(error)
+        except trio.TooSlowError:
+            return self.page("notice.html", 503, name="slow")
 
 
 def caller() -> Visitor:

@@ -1,0 +1,137 @@
+"""What the console answers when payd is slow, gone or wrong: a page in its own design."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+import trio.testing
+from payd_client.proto import payment_pb2 as pb
+from support.console import PASSWORD, fields_of
+from unit.test_codec import a_payment
+
+from payd.codec.messages import payment_message
+from payd.domain.errors import StoreUnavailable
+from payd.transport.console.app import Console, build_console_app
+from payd.transport.console.logins import Logins
+from payd.transport.console.own_calls import OwnCalls
+from payd.transport.console.passwords import entries_of, new_entry
+from payd.transport.console.sessions import Sessions
+from payd.transport.console.visits import READING_S
+from payd.transport.grpc.one_call import Call, Handle, Method
+from payd.transport.grpc.roles import ACCESS
+from payd.transport.http.serve import HttpLimits
+
+PAYMENT = a_payment()
+PAGE = f"/payments/{PAYMENT.id}"
+ENTRIES = entries_of((new_entry("alice", PASSWORD),))
+
+
+class Browser:
+    """An operator's browser: an application without a listener, and a session."""
+
+    def __init__(self, **handles: Handle) -> None:
+        async def run(function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+            return await function(*args)
+
+        async def no_wait(name: str) -> float:
+            return 0
+
+        self.reported: list[tuple[str, str]] = []
+        console = Console(
+            calls=OwnCalls(
+                {
+                    name: Method(request=object, response=object, handle=one, access=ACCESS[name])
+                    for name, one in handles.items()
+                },
+                run,
+                lambda method, code, *_: self.reported.append((method, code)),
+            ),
+            logins=Logins(entries=lambda: ENTRIES, proxy=lambda: None, wait_of=no_wait),
+            sessions=Sessions(idle_s=1e6, age_s=1e6, now=trio.current_time),
+            hosts=frozenset({"localhost"}),
+            environment="test",
+        )
+        self._client = build_console_app(console).test_client()
+
+    async def log_in(self) -> None:
+        form = {"name": "alice", "password": PASSWORD}
+        answer = await self._client.post("/login", form=form)
+        assert answer.status_code == 303
+
+    async def get(self, path: str) -> tuple[int, str]:
+        answer = await self._client.get(path)
+        return answer.status_code, await answer.get_data(as_text=True)
+
+    async def send(self, path: str) -> tuple[int, str]:
+        """Send the form of a page that asks for nothing."""
+        _, page = await self.get(path)
+        form = fields_of(page)
+        answer = await self._client.post(path, form={"form_token": form["form_token"]})
+        return answer.status_code, answer.headers.get("location", "")
+
+
+async def hanging(request: Any, call: Call) -> Any:
+    await trio.sleep_forever()
+
+
+async def test_a_page_that_is_slow_says_so_before_the_listener_cuts_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    browser = Browser(GetOverview=hanging)
+    await browser.log_in()
+    start = trio.current_time()
+    status, page = await browser.get("/")
+    assert trio.current_time() - start < HttpLimits().request_timeout_s
+    assert (status, "payd is slow at the moment" in page) == (503, True)
+    assert "Log out" in page
+    assert browser.reported == [("GetOverview", "CANCELLED")]
+
+
+async def test_a_page_of_several_slow_calls_is_no_slower(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def slow(request: Any, call: Call) -> Any:
+        await trio.sleep(9)
+        return pb.GetPaymentResponse(payment=payment_message(PAYMENT))
+
+    browser = Browser(GetPayment=slow, ExplainPayment=hanging)
+    await browser.log_in()
+    start = trio.current_time()
+    status, page = await browser.get(PAGE)
+    assert trio.current_time() - start < HttpLimits().request_timeout_s
+    assert (status, "payd is slow at the moment" in page) == (503, True)
+
+
+async def test_a_change_that_has_begun_is_waited_for(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def get(request: Any, call: Call) -> Any:
+        return pb.GetPaymentResponse(payment=payment_message(PAYMENT))
+
+    async def sync(request: Any, call: Call) -> Any:
+        await trio.sleep(2 * READING_S)
+        return pb.SyncPaymentResponse(payment=payment_message(PAYMENT))
+
+    browser = Browser(GetPayment=get, SyncPayment=sync)
+    await browser.log_in()
+    assert await browser.send(f"{PAGE}/sync") == (303, f"{PAGE}?done=sync")
+
+
+async def test_a_lost_connection_is_a_page_in_the_design() -> None:
+    async def gone(request: Any, call: Call) -> Any:
+        raise StoreUnavailable("PostgreSQL: ConnectionDoesNotExistError", retry_after_s=1.0)
+
+    browser = Browser(GetOverview=gone)
+    await browser.log_in()
+    status, page = await browser.get("/")
+    assert (status, "STORE_UNAVAILABLE" in page, "Log out" in page) == (503, True, True)
+
+
+async def test_a_defect_is_a_page_that_leaks_nothing() -> None:
+    async def wrong(request: Any, call: Call) -> Any:
+        raise RuntimeError("the password is x")
+
+    browser = Browser(GetOverview=wrong)
+    await browser.log_in()
+    status, page = await browser.get("/")
+    assert (status, "That did not work" in page, "password" in page) == (500, True, False)
