@@ -89,10 +89,10 @@ async def run_dev(
     ensure_pki(state.pki, datetime.now(UTC))
     session = DevSession(state=state, ports=ports, command=terminal.command, clock=clock)
     async with (
-        _servers(state, ports.chosen, progress) as (database, servers),
+        open_servers(state, ports.chosen, progress) as (database, servers),
         open_companions(
             session,
-            _environment(state, ports.chosen, database, servers),
+            daemon_environment(state, ports.chosen, database, servers),
             progress,
             terminal.report,
         ) as added,
@@ -104,7 +104,7 @@ async def run_dev(
         state.keep_ports(ports.chosen)
         config = load_config(added.environment, None)
         progress("schema")
-        await _migrate(config, progress)
+        await update_schema(config, progress)
 
         def started(addresses: Addresses) -> None:
             document = attrs.asdict(addresses, filter=lambda _, value: bool(value))
@@ -115,7 +115,7 @@ async def run_dev(
                 "operator_cert": str(state.pki / "operator.crt"),
                 "operator_key": str(state.pki / "operator.key"),
             }
-            state.announce(document, _settings(added.environment))
+            state.announce(document, command_settings(added.environment))
             terminal.ready(document, _examples(config, added.banner, terminal.command))
 
         progress("payd")
@@ -164,7 +164,7 @@ def _for_payd(added: Added) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _servers(
+async def open_servers(
     state: StateDir, ports: Mapping[str, int], progress: Progress
 ) -> AsyncIterator[tuple[Postgres, Servers]]:
     """Start one server after the other, so that an error names the server that failed."""
@@ -204,14 +204,14 @@ async def _example(
         yield {"example": url}
 
 
-async def _migrate(config: Config, progress: Progress) -> None:
+async def update_schema(config: Config, progress: Progress) -> None:
     async with bridge.open_loop(lambda message, error: None):
         database = Database(database_settings(config))
         run = partial(migrate, database, lambda line: progress(f"schema {line}"), post=True)
         await bridge.aio(run)
 
 
-def _environment(
+def daemon_environment(
     state: StateDir, ports: Mapping[str, int], database: Postgres, servers: Servers
 ) -> dict[str, str]:
     """Return the daemon's environment. Variables of the shell win, except for `_FIXED`."""
@@ -254,7 +254,7 @@ def _environment(
     return ours | chosen
 
 
-def _settings(environ: Mapping[str, str]) -> dict[str, str]:
+def command_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the daemon's settings, for payd commands in other shells and working directories."""
     prefixes = ("PAYD_", *(f"{name.upper()}_" for name in installed_providers()))
     own = {name for setting in SETTINGS for name in (setting.env, f"{setting.env}_FILE")}
