@@ -7,6 +7,7 @@ import click
 
 from payd.cli import refund_view, render
 
+_CLOSED = frozenset({"COMPLETED", "CANCELED", "EXPIRED", "FAILED"})
 #: A customer sends one, or a few; anybody may send more.
 _RECEIPTS_MAX = 10
 _HEADINGS = ("created", "payment", "status", "amount", "method", "customer", "attention")
@@ -24,6 +25,8 @@ def payment(document: Mapping[str, Any]) -> None:
     action = document.get("next_action", {})
     transfer = action.get("crypto_transfer", {})
     failure = document.get("failure")
+    status = document["status"].removeprefix("PAYMENT_STATUS_")
+    is_closed = status in _CLOSED
     render.fields(
         [
             ("payment", click.style(document["id"], bold=True)),
@@ -43,11 +46,10 @@ def payment(document: Mapping[str, Any]) -> None:
             ("customer", document["customer_id"]),
             ("idempotency key", document["idempotency_key"]),
             ("created", document["create_time"]),
-            ("expires", document["expire_time"]),
+            ("to be paid by" if is_closed else "expires", document["expire_time"]),
             ("completed", document.get("complete_time")),
         ]
     )
-    status = document["status"].removeprefix("PAYMENT_STATUS_")
     render.instructions(action, is_open=status in ("PENDING", "PROCESSING"))
 
 

@@ -3,14 +3,14 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 import pytest
 import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from support.page_gallery import DUE, GALLERY, NOW, RECEIVER, a_payment, a_transfer
 from support.page_server import PageServer, page_server
 from support.screens import SCREENS, SCREENSHOTS
@@ -242,22 +242,82 @@ def test_the_clock_runs_and_asks_again_at_its_end(browser: Browser) -> None:
         expect(page.get_by_role("heading", level=1)).to_have_text("This payment has expired")
 
 
+LOST = re.compile(r"^Not up to date: last heard at 12:00 PM UTC. Trying again …$")
+
+
 def test_a_lost_connection_is_mentioned_until_it_is_back(browser: Browser) -> None:
     payment = a_payment(1)
     with (
         page_server({"one": Shown(payment=payment, receipts=())}) as running,
-        contextlib.closing(browser.new_context()) as window,
+        contextlib.closing(browser.new_context(timezone_id="UTC")) as window,
     ):
         page = window.new_page()
         page.goto(running.page(payment.id))
         window.set_offline(True)
         put(running, payment, "partly")
         reloaded(page)
-        expect(page.get_by_role("alert")).to_have_text(re.compile("connection is lost"))
+        expect(page.get_by_role("alert")).to_have_text(LOST)
         window.set_offline(False)
         reloaded(page)
         expect(page.get_by_role("alert")).to_be_hidden()
         expect(page.get_by_role("heading", level=1)).to_contain_text("Partly paid")
+
+
+def refuse(route: Route) -> None:
+    route.abort("connectionrefused")
+
+
+def hang(route: Route) -> None:
+    """Answer nothing."""
+
+
+def fail(route: Route) -> None:
+    route.fulfill(status=502, body="bad gateway")
+
+
+@pytest.mark.parametrize("fault", [refuse, hang, fail])
+def test_a_page_without_any_answer_says_so_and_goes_on_with_the_next(
+    browser: Browser, fault: Callable[[Route], None]
+) -> None:
+    """The stream and the questions behind it fail, with the page in sight all the time."""
+    payment = a_payment(1)
+    with (
+        page_server({"one": Shown(payment=payment, receipts=())}) as running,
+        contextlib.closing(browser.new_context(timezone_id="UTC")) as window,
+    ):
+        page = window.new_page()
+        page.set_default_timeout(SOON_MS)
+        page.clock.install(time=NOW)
+        page.route("**/events*", fault)
+        page.goto(running.page(payment.id))
+        page.route(running.page(payment.id), fault)
+        put(running, payment, "partly")
+        passes(page, page.get_by_role("alert"))
+        expect(page.get_by_role("alert")).to_have_text(LOST)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Waiting for your payment")
+        page.unroute_all()
+        passes(page, page.get_by_role("alert"), is_shown=False)
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Partly paid")
+        expect(page.locator("#as-of")).to_have_text("Nov 30, 2026, 12:00 PM UTC")
+
+
+def passes(page: Page, wanted: Locator, *, is_shown: bool = True) -> None:
+    """Let minutes pass, until the page shows what is wanted or no longer shows it."""
+    for _ in range(60):
+        page.clock.run_for(5_000)
+        try:
+            expect(wanted).to_be_visible(visible=is_shown, timeout=1_000)
+        except AssertionError:
+            continue
+        return
+    pytest.fail("five minutes passed, and nothing happened")
+
+
+def test_times_have_the_zone_of_the_customer(browser: Browser, pages: PageServer) -> None:
+    with opened(browser, timezone_id="Asia/Tokyo") as page:
+        page.goto(pages.page(GALLERY["waiting"].payment.id))
+        expect(page.locator("#as-of")).to_have_text("Nov 30, 2026, 9:00 PM GMT+9")
+        expect(page.locator(".clock time")).to_have_text("Nov 30, 2026, 9:20 PM GMT+9")
 
 
 def reloaded(page: Page) -> None:

@@ -170,7 +170,7 @@ GALLERY: Mapping[str, Shown] = {
     "paid": _of(a_payment(10, **_DONE), DUE),
     "paid-by-card": _of(_card(11, snapshot_confirmed=14_900, **_DONE)),
     "paid-too-much": _of(a_payment(12, **_DONE), DUE + 1_000_000),
-    "late": _of(a_payment(13, late=True, **_DONE), DUE),
+    "late": _of(a_payment(13, late=True, close_time=NOW - timedelta(minutes=2), **_DONE), DUE),
     "refunding": _of(a_payment(14, refunds=(a_refund(RefundStatus.PENDING, DUE),), **_DONE), DUE),
     "refunding-a-part": _of(
         a_payment(
@@ -188,8 +188,8 @@ GALLERY: Mapping[str, Shown] = {
         a_payment(16, refunds=(a_refund(RefundStatus.SUCCEEDED, 48_850_000),), **_DONE), DUE
     ),
     "canceling": _of(a_payment(17, status=Status.CANCELING)),
-    "canceled": _of(a_payment(18, status=Status.CANCELED)),
-    "expired": _of(a_payment(19, status=Status.EXPIRED, expire_time=NOW)),
-    "failed": _of(_card(20, status=Status.FAILED)),
-    "incomplete": _of(a_payment(21, status=Status.EXPIRED, expire_time=NOW), 74_500_000),
+    "canceled": _of(a_payment(18, status=Status.CANCELED, close_time=NOW)),
+    "expired": _of(a_payment(19, status=Status.EXPIRED, close_time=NOW)),
+    "failed": _of(_card(20, status=Status.FAILED, close_time=NOW)),
+    "incomplete": _of(a_payment(21, status=Status.EXPIRED, close_time=NOW), 74_500_000),
 }

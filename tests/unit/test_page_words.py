@@ -173,6 +173,13 @@ def test_a_payment_that_was_never_completed_has_no_receipt() -> None:
     assert not never.has_receipt
 
 
+def test_an_expired_payment_says_when_it_ended_though_its_time_was_not_over() -> None:
+    """A provider may close its object early."""
+    early = a_view(status=Status.EXPIRED, close_time=NOW)
+    assert (early.close_time, early.left_s) == (NOW, None)
+    assert view("late").close_time is None
+
+
 def test_too_much_money_is_mentioned() -> None:
     assert view("paid-too-much").notes == [
         "You sent 1.00 USDC more than was asked for. The shop has been told."

@@ -30,6 +30,7 @@ def test_a_payment_is_found_by_its_references_and_shown_whole(console: RunningCo
         assert paid.id not in alice.read("/payments?status=FAILED")
         page = alice.read(f"/payments/{paid.id}")
     assert "COMPLETED" in page
+    assert "Was to be paid by" in page
     assert paid.provider_reference in page
     assert "&lt;script&gt;" in page
     assert "<script>alert" not in page

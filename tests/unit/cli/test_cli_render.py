@@ -59,8 +59,13 @@ def test_a_payment_shows_what_it_is_and_leaves_out_what_it_has_not() -> None:
         ("customer", "cli"),
         ("idempotency key", "key-1"),
         ("created", "2026-01-02T03:04:05Z"),
-        ("expires", "2026-01-02T03:04:05Z"),
+        ("to be paid by", "2026-01-02T03:04:05Z"),
     ]
+
+
+@pytest.mark.parametrize("status", ["CREATING", "PENDING", "PROCESSING", "CANCELING"])
+def test_only_an_open_payment_expires(status: str) -> None:
+    assert ("expires", "2026-01-02T03:04:05Z") in shown(status=status)
 
 
 def test_a_payment_that_waits_shows_where_to_pay() -> None:

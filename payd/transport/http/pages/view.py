@@ -92,6 +92,8 @@ class View:
     title: str
     body: str
     version: int
+    #: The time at which the payment stood so.
+    as_of: datetime
     number: str
     total: str
     #: The amount that it is about: to be sent, due, or going back.
@@ -100,6 +102,8 @@ class View:
     items: Sequence[tuple[str, str]]
     create_time: datetime
     complete_time: datetime | None
+    #: When it was closed without having been paid in full.
+    close_time: datetime | None
     is_live: bool
     is_settled: bool
     #: Whether it can be printed as a proof of payment.
@@ -134,6 +138,7 @@ def view_of(shown: Shown, now: datetime, methods: Sequence[Registered]) -> View:
         title=texts()[f"{situation.value}.title"].format_map(amounts),
         body=texts()[f"{situation.value}.body"].format_map(amounts),
         version=payment.version,
+        as_of=now,
         number=str(payment.id),
         total=written(payment.amount),
         sum=amounts[_SUMS.get(situation, "due")],
@@ -141,6 +146,7 @@ def view_of(shown: Shown, now: datetime, methods: Sequence[Registered]) -> View:
         items=[(_name(item), written(item.unit_price)) for item in payment.items],
         create_time=payment.create_time,
         complete_time=payment.complete_time,
+        close_time=None if payment.complete_time else payment.close_time,
         is_live=situation not in SETTLED,
         is_settled=is_settled,
         has_receipt=is_settled and payment.complete_time is not None,

@@ -2,29 +2,59 @@
 
 const POLL_MS = 5000;
 const POLLS_MAX = 12;
+const PATIENCE_MS = 10000;
+// Longer than the server keeps one stream open, and than its reconnection takes.
+const SILENCE_MS = 40000;
+const MISSES_MAX = 2;
 const COPIED_MS = 1500;
 
 const path = location.pathname;
 let stream = null;
 let polling = 0;
+let misses = 0;
 let isFresh = true;
 let deadline = 0;
+// The server's time at the last answer, and when that came: this browser's clock may be wrong.
+let answerTime = 0;
+let answeredAt = 0;
+let quietSince = 0;
 
 const $ = (id) => document.getElementById(id);
 const page = () => $("page");
 
 // -- drawing ------------------------------------------------------------------------------------
 
+const DATE = { year: "numeric", month: "short", day: "numeric" };
+const TIME = { hour: "numeric", minute: "2-digit", timeZoneName: "short" };
+const written = (time, parts) => new Intl.DateTimeFormat(document.documentElement.lang, parts).format(time);
+
 function localize() {
-  const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
   for (const time of document.querySelectorAll("time")) {
-    time.textContent = format.format(new Date(time.dateTime));
+    time.textContent = written(new Date(time.dateTime), { ...DATE, ...TIME });
   }
-  const left = $("countdown");
-  deadline = left ? performance.now() + Number(left.dataset.left) * 1000 : 0;
+  setDeadline();
+}
+
+// An answer came: what stands here was so at this time.
+function answered(time) {
+  answerTime = time;
+  answeredAt = quietSince = performance.now();
+  misses = 0;
+  $("lost").hidden = true;
+  const asOf = $("as-of");
+  asOf.dateTime = new Date(time).toISOString();
+  asOf.textContent = written(time, { ...DATE, ...TIME });
+}
+
+function showLost() {
+  const text = page().dataset.lost.replace("{time}", written(answerTime, TIME));
+  // A screen reader reads it out at each change.
+  if ($("lost").textContent !== text) $("lost").textContent = text;
+  $("lost").hidden = false;
 }
 
 function tick() {
+  if (stream && performance.now() - quietSince > SILENCE_MS) poll(POLLS_MAX);
   const left = $("countdown");
   if (!left) return;
   const seconds = Math.max(0, Math.round((deadline - performance.now()) / 1000));
@@ -35,12 +65,24 @@ function tick() {
   }
 }
 
+function setDeadline() {
+  const left = $("countdown");
+  deadline = left ? performance.now() + Number(left.dataset.left) * 1000 : 0;
+  isFresh = true;
+}
+
 function draw(text) {
   const next = new DOMParser().parseFromString(text, "text/html");
   const fresh = next.getElementById("page");
   if (!fresh) return location.reload();
+  const time = Date.parse(next.getElementById("as-of").dateTime);
   const { version, situation } = page().dataset;
-  if (fresh.dataset.version === version && fresh.dataset.situation === situation) return undefined;
+  if (fresh.dataset.version === version && fresh.dataset.situation === situation) {
+    // The server's clock decides when the time is over.
+    if ($("countdown")) $("countdown").dataset.left = fresh.querySelector("#countdown").dataset.left;
+    setDeadline();
+    return answered(time);
+  }
   // A button that is drawn anew keeps the focus; the new title is read out.
   const focused = document.activeElement?.id;
   const title = fresh.querySelector("h1").textContent;
@@ -48,24 +90,22 @@ function draw(text) {
   document.title = next.title;
   if (focused && $(focused)) $(focused).focus();
   $("said").textContent = title;
-  isFresh = true;
   localize();
-  return undefined;
+  return answered(time);
 }
 
 // -- asking -------------------------------------------------------------------------------------
 
 async function refresh() {
   try {
-    const answer = await fetch(path, { redirect: "manual", cache: "no-store" });
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const answer = await fetch(path, { redirect: "manual", cache: "no-store", signal });
     if (answer.type === "opaqueredirect") return location.reload();
     if (!answer.ok) throw new Error(String(answer.status));
     draw(await answer.text());
-    $("lost").hidden = true;
     return true;
   } catch {
-    $("lost").textContent = page().dataset.lost;
-    $("lost").hidden = false;
+    showLost();
     return false;
   }
 }
@@ -77,7 +117,7 @@ function close() {
 }
 
 function poll(times) {
-  clearTimeout(polling);
+  close();
   polling = setTimeout(async () => {
     await refresh();
     if (page().dataset.live !== "yes") return;
@@ -90,16 +130,23 @@ function follow() {
   close();
   if (page().dataset.live !== "yes") return;
   stream = new EventSource(`${path}/events?after=${page().dataset.version}`);
-  stream.addEventListener("change", async () => {
-    await refresh();
-    if (page().dataset.live !== "yes") close();
+  quietSince = performance.now();
+  stream.addEventListener("open", () => {
+    // What could not be read before is not known yet.
+    if ($("lost").hidden) answered(answerTime + performance.now() - answeredAt);
+    else read();
   });
+  stream.addEventListener("change", read);
   stream.addEventListener("error", () => {
-    // While it connects again by itself, nothing is to be done.
-    if (stream?.readyState !== EventSource.CLOSED) return;
-    close();
-    poll(POLLS_MAX);
+    // A stream ends after a while and connects again by itself, unless the server is away.
+    misses += 1;
+    if (stream?.readyState === EventSource.CLOSED || misses >= MISSES_MAX) poll(POLLS_MAX);
   });
+}
+
+async function read() {
+  if (!(await refresh())) poll(POLLS_MAX);
+  else if (page().dataset.live !== "yes") close();
 }
 
 // -- acting -------------------------------------------------------------------------------------
@@ -131,5 +178,6 @@ document.addEventListener("visibilitychange", async () => {
 
 document.documentElement.dataset.script = "runs";
 localize();
+answered(Date.parse($("as-of").dateTime));
 setInterval(tick, 1000);
 follow();
