@@ -17,8 +17,8 @@ PAYMENTS, APART_S = 8, 31.0
 
 @pytest.fixture
 def clock() -> MockClock:
-    """A minute in a second."""
-    return MockClock(rate=60.0)
+    """It jumps to the next deadline when neither the watch nor a node has anything to do."""
+    return MockClock(autojump_threshold=0.01)
 
 
 @pytest.fixture

@@ -49,8 +49,8 @@ FAST = {"poll_interval_s": 0.05, "request_timeout_s": 60}
 
 @pytest.fixture
 def clock() -> MockClock:
-    """A minute in a second."""
-    return MockClock(rate=60.0)
+    """It jumps to the next deadline when neither the watch nor a node has anything to do."""
+    return MockClock(autojump_threshold=0.01)
 
 
 @pytest.fixture
