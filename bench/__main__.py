@@ -14,6 +14,7 @@ import trio
 
 from bench import (
     call_rows,
+    chain_addresses,
     chain_rows,
     daemon_rows,
     dust,
@@ -35,7 +36,7 @@ from payd.dev.state import StateDir, open_state
 
 PARTS = ("initiate", "get", "whole", "webhooks", "dust", "memory", "daemons", "chain", "pages")
 #: What takes longer, or needs many stored payments.
-FULL_PARTS = ("statements", "ledger", "lists", "soak")
+FULL_PARTS = ("statements", "ledger", "lists", "soak", "addresses")
 MANY = 10_000_000
 #: From so many on, the indexes do not fit into the cache of a development server.
 _MANY_STORED = 100_000
@@ -47,6 +48,7 @@ quick parts, for working on one of them:
   python -m bench --only whole --what null --concurrency 1 4 16 --seconds 5
   python -m bench --only webhooks --what peer null --webhooks 400
   python -m bench --only dust
+  python -m bench --only addresses --addresses 1 1000 --closed 10000
   python -m bench --only initiate whole --what null --rounds 5 --code ../another-checkout
   python -m bench --only statements ledger --stored 1000 1000000 --keep /var/tmp/bench
 
@@ -93,6 +95,8 @@ def _arguments() -> argparse.Namespace:
     add("--webhooks", type=int, default=800, help="webhooks of a measurement (800)")
     add("--stored", type=int, nargs="+", help="payments stored before (1000)")
     add("--open-payments", type=int, nargs="+", help="open payments, for the chain (1 10000)")
+    add("--addresses", type=int, nargs="+", help="open payments with addresses (1 10000 100000)")
+    add("--closed", type=int, default=chain_addresses.CLOSED, help="closed ones of them (1000000)")
     add("--daemons", type=int, nargs="+", default=[1, 2], help="daemons on one database (1 2)")
     add("--soak-seconds", type=float, default=600, help="seconds of each soak (600)")
     add("--code", type=Path, help="another checkout, whose payd is measured beside this one")
@@ -102,6 +106,7 @@ def _arguments() -> argparse.Namespace:
     args.only = args.only or (parts if args.full else PARTS)
     args.concurrency = args.concurrency or ([1, 4, 16, 64] if args.full else [1, 4, 16])
     args.stored = sorted(args.stored or ([1_000, MANY] if args.full else [1_000]))
+    args.addresses = sorted(args.addresses or chain_addresses.OPEN)
     args.open_payments = args.open_payments or [1, 10_000, *([1_000_000] if args.full else [])]
     return args
 
@@ -173,6 +178,10 @@ def _on_the_smallest(stage: Stage, place: Place, args: argparse.Namespace) -> It
         yield from _shown("pages", lambda: page_rows.measure(stage, place, args.seconds))
     if "chain" in args.only:
         yield from _shown("chain", lambda: chain_rows.measure(stage, args.open_payments))
+    if "addresses" in args.only:
+        yield from _shown(
+            "addresses", lambda: chain_addresses.measure(stage, args.addresses, args.closed)
+        )
 
 
 def _soaks(stage: Stage, place: Place, args: argparse.Namespace) -> Iterator[Soak]:

@@ -18,12 +18,15 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 from tempo_provider.contracts import GUARD, TRANSFER, TRANSFER_WITH_MEMO, topic_of
+from tempo_provider.virtual import is_virtual
 
 from payd.dev.ports import HOST
 
 CHAIN_ID = 42431
 TOKEN = "0x20c0000000000000000000000000000000000001"
 RECEIVER = "0x" + "7ea5" * 10
+#: Id of the receiver as a master: its virtual addresses begin with it.
+MASTER_ID = "0x7ea57ea5"
 SENDER = "0x" + "5e" * 20
 #: In units of the token: what every payment of the bench is due.
 AMOUNT = 149_000_000
@@ -33,6 +36,7 @@ _VIEWS = {
     "0xe5a6b10f": f"{32:064x}{3:064x}{b'USD'.hex():0<64}",  # currency()
     "0x5c975abb": f"{0:064x}",  # paused()
     "0x70a08231": f"{0:064x}",  # balanceOf(address)
+    "0xd84ab166": f"{RECEIVER[2:]:0>64}",  # getMaster(bytes4)
 }
 _YES = f"{1:064x}"
 
@@ -42,7 +46,7 @@ class UnknownMethod(Exception):
 
 
 class Node:
-    """Blocks from 0 to `final`. Every transfer has its memo, and a block of its own."""
+    """Blocks from 0 to `final`. Every transfer has a block of its own."""
 
     def __init__(self) -> None:
         self.final = 0
@@ -65,12 +69,12 @@ class Node:
             case _:
                 raise UnknownMethod(method)
 
-    def _grow(self, blocks: int, memos: list[str]) -> int:
+    def _grow(self, blocks: int, names: list[str]) -> int:
         """So many blocks more, the transfers spread evenly; the new final block."""
-        every = blocks // len(memos) if memos else blocks
-        for number, memo in enumerate(memos, start=1):
+        every = blocks // len(names) if names else blocks
+        for number, name in enumerate(names, start=1):
             at = self.final + number * every
-            self._logs[at] = transfer(at, memo)
+            self._logs[at] = transfer(at, name)
         self.final += blocks
         return self.final
 
@@ -84,18 +88,18 @@ class Node:
         }
 
     def _found(self, wanted: dict[str, Any]) -> list[Any]:
-        """Everything here comes to us, and nothing leaves us or is kept from us."""
+        """The logs with a wanted receiver: nothing leaves us or is kept from us."""
         if wanted["address"] == GUARD or len(wanted["topics"]) < 3:
             return []
+        receivers = frozenset(wanted["topics"][2])
         if "blockHash" in wanted:
-            return [
-                log
-                for logs in self._logs.values()
-                for log in logs
-                if log["blockHash"] == wanted["blockHash"]
+            blocks = [
+                logs for logs in self._logs.values() if logs[0]["blockHash"] == wanted["blockHash"]
             ]
-        first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
-        return [log for n, logs in self._logs.items() if first <= n <= last for log in logs]
+        else:
+            first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
+            blocks = [self._logs.get(number, []) for number in range(first, last + 1)]
+        return [log for logs in blocks for log in logs if log["topics"][2] in receivers]
 
 
 @lru_cache(maxsize=100_000)
@@ -109,8 +113,8 @@ def block_time(number: int) -> datetime:
     return datetime.fromtimestamp(_TIME_0 + number // 2, UTC)
 
 
-def transfer(number: int, memo: str) -> list[dict[str, Any]]:
-    """Both logs of one transfer, alone in its block."""
+def transfer(number: int, name: str) -> list[dict[str, Any]]:
+    """Both logs of one transfer, alone in its block: to a virtual address, or with a memo."""
     common = {
         "address": TOKEN,
         "blockNumber": hex(number),
@@ -120,10 +124,16 @@ def transfer(number: int, memo: str) -> list[dict[str, Any]]:
         "data": f"0x{AMOUNT:064x}",
         "removed": False,
     }
-    sides = [topic_of(SENDER), topic_of(RECEIVER)]
+    sender, receiver = topic_of(SENDER), topic_of(RECEIVER)
+    if is_virtual(name):
+        address = topic_of(name)
+        first, second = [TRANSFER, sender, address], [TRANSFER, address, receiver]
+    else:
+        first = [TRANSFER, sender, receiver]
+        second = [TRANSFER_WITH_MEMO, sender, receiver, name]
     return [
-        {**common, "logIndex": "0x0", "topics": [TRANSFER, *sides]},
-        {**common, "logIndex": "0x1", "topics": [TRANSFER_WITH_MEMO, *sides, memo]},
+        {**common, "logIndex": "0x0", "topics": first},
+        {**common, "logIndex": "0x1", "topics": second},
     ]
 
 
@@ -152,9 +162,9 @@ def chain() -> Iterator[str]:
             process.kill()
 
 
-def grow(url: str, blocks: int, memos: list[str]) -> int:
-    """Blocks with transfers that carry these memos become final at once; the last one's number."""
-    asked = {"jsonrpc": "2.0", "id": 1, "method": "bench_grow", "params": [blocks, memos]}
+def grow(url: str, blocks: int, names: list[str]) -> int:
+    """Blocks with transfers to these addresses or memos become final; the last one's number."""
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "bench_grow", "params": [blocks, names]}
     request = urllib.request.Request(
         url, json.dumps(asked).encode(), {"content-type": "application/json"}
     )

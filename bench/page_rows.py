@@ -30,6 +30,11 @@ def what(count: int) -> str:
     return f"payd, {count} open pages"
 
 
+def is_page(row: Row) -> bool:
+    """Whether a row of the results is one of open pages."""
+    return row.what.endswith(" open pages")
+
+
 def measure(stage: Stage, place: Place, seconds: float) -> Iterator[Row]:
     """For each number of pages: at rest, and beside callers."""
     most = max(COUNTS)

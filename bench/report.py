@@ -1,8 +1,8 @@
 """The results as Markdown tables, on the terminal and in the page."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from bench import webhook_rows
+from bench import chain_addresses, page_rows, webhook_rows
 from bench.call_rows import PEER
 from bench.goals import goals, ratio
 from bench.measured import Row
@@ -33,8 +33,10 @@ OTHER = ", other checkout"
 def tables(results: Results) -> str:
     """Everything that was measured: rows, the other checkout's ratios, goals."""
     parts = [rows_table(results.rows)]
-    if pages := [row for row in results.rows if row.rss_mib is not None]:
+    if pages := [row for row in results.rows if page_rows.is_page(row)]:
         parts.append(pages_table(pages))
+    if addresses := [row for row in results.rows if row.call in chain_addresses.CALLS]:
+        parts.append(addresses_table(addresses))
     if beside := beside_table(results.rows):
         parts.append(beside)
     if reached := goals_table(results):
@@ -56,6 +58,41 @@ def pages_table(rows: Sequence[Row]) -> str:
         2,
         ((row.what, row.call, *(_text(getattr(row, one)) for one in figures)) for row in rows),
     )
+
+
+def addresses_table(rows: Sequence[Row]) -> str:
+    """One line for each number of addresses: what the watch costs, and how soon it finds money."""
+    titles = (
+        "open",
+        "closed",
+        "empty block: payd CPU µs",
+        "PostgreSQL CPU µs",
+        "blocks caught up per second",
+        "found: p50 ms",
+        "p99 ms",
+        "expired one found: p50 ms",
+        "p99 ms",
+        "payd MiB",
+    )
+    cases: dict[tuple[int, int], dict[str, Row]] = {}
+    for row in rows:
+        opened, stored = row.open_payments or 0, row.stored or 0
+        cases.setdefault((opened, stored - opened), {})[row.call] = row
+    return _table(titles, 0, (_case(*case, by_call) for case, by_call in cases.items()))
+
+
+def _case(opened: int, closed: int, by_call: Mapping[str, Row]) -> Iterator[str]:
+    yield f"{opened:,}"
+    yield f"{closed:,}"
+    for call, figures in (
+        (chain_addresses.EMPTY, ("server_cpu_us", "postgres_cpu_us")),
+        (chain_addresses.CAUGHT_UP, ("per_second",)),
+        (chain_addresses.FOUND, ("p50_ms", "p99_ms")),
+        (chain_addresses.FOUND_LATE, ("p50_ms", "p99_ms")),
+        (chain_addresses.EMPTY, ("rss_mib",)),
+    ):
+        for figure in figures:
+            yield _text(getattr(by_call.get(call), figure, None))
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> Iterator[str]:

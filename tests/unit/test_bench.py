@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
-from bench import page, plans, report, results
+from bench import chain_addresses, page, plans, report, results
 from bench.measured import Row, combined
 from bench.results import Results, Statement
 from bench.soak import slope_per_hour
@@ -132,6 +133,28 @@ def test_open_pages_have_a_section_with_their_memory() -> None:
     [_, section] = text.split("## Open payment pages")
     assert "| payd, 500 open pages | nothing, for a second |" in section
     assert "116.3" in section
+
+
+def test_addresses_have_a_section_with_a_line_for_each_number_of_them() -> None:
+    case: dict[str, Any] = {
+        "what": "payd",
+        "open_payments": 100_000,
+        "stored": 1_100_000,
+        "rss_mib": 97.5,
+    }
+    rows = [
+        Row(call=chain_addresses.EMPTY, server_cpu_us=8000, postgres_cpu_us=700, **case),
+        Row(call=chain_addresses.CAUGHT_UP, per_second=16_000, **case),
+        Row(call=chain_addresses.FOUND, p50_ms=280, p99_ms=560, **case),
+        Row(call=chain_addresses.FOUND_LATE, p50_ms=290, p99_ms=570, **case),
+    ]
+    text = "\n".join(page._sections(attrs.evolve(MEASURED, rows=[*MEASURED.rows, *rows])))
+
+    [_, section] = text.split("## Addresses on the chain")
+    cells = "100,000 | 1,000,000 | 8000 | 700 | 16000 | 280 | 560 | 290 | 570 | 97.5"
+    assert f"| {cells} |" in section
+    assert "## Open payment pages" not in text
+    assert "## Chain\n" not in text
 
 
 def test_plans_are_found_in_the_log_of_postgresql() -> None:
