@@ -49,10 +49,10 @@ _OTHERS = (8, 9)
     "--from",
     "sender",
     type=click.IntRange(0, 9),
-    default=0,
+    default=1,
     show_default=True,
     metavar="NUMBER",
-    help="Index of the test account that pays, among ten accounts.",
+    help="Index of the test account that pays, among ten accounts; 0 is payd's own.",
 )
 @click.pass_obj
 def pay(
@@ -74,6 +74,10 @@ def pay(
     move = Move(due["receiver_address"], units, _memo(due["memo"], **memo))
     wallet = _wallet(context)
     account = wallet.account(sender)
+    if account.lower() == config.receiver_address:
+        raise click.ClickException(
+            f"account {sender} is the one that receives the payments: pay --from another"
+        )
     if from_exchange:
         others = [Move(wallet.account(number), 1) for number in _OTHERS]
         receipt = wallet.send_all(account, address, [others[0], move, *others[1:]])
@@ -135,7 +139,7 @@ def refund(
 ) -> None:
     """Send REFUND_ID as the merchant would, on the local chain of `payd dev`.
 
-    The receiver account pays; the local chain lets anyone act for it.
+    The receiver account pays: the local chain lets anyone act for it.
     """
     found = context.get_refund(refund_id)
     asked = found.get("next_action", {}).get("crypto_transfer")

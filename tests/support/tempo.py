@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tempo_provider.companion.anvil import CHAIN_ID, anvil_argv
+from tempo_provider.companion.anvil import CHAIN_ID, MASTER_SALT, anvil_argv
 from tempo_provider.contracts import REGISTRY, register_calldata
 
 from payd.dev.ports import HOST, any_free
@@ -24,10 +24,6 @@ PRIVATE_KEYS = (
     "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80",
     "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d",
 )
-#: A salt that passes the proof of work for the first of these accounts, as ox documents it
-#: (wevm/ox, VirtualMaster), and the id under which it registers the account.
-MASTER_SALT = "0x00000000000000000000000000000000000000000000000000000000abf52baf"
-MASTER_ID = "0x58e21090"
 #: Number of newer blocks that make a block final.
 FINAL = 2
 
@@ -115,7 +111,7 @@ class Chain:
 
     def register_master(self) -> str:
         """Register account 0 as a master, in a block of its own."""
-        sent = self.send(REGISTRY, register_calldata(int(MASTER_SALT, 16)))
+        sent = self.send(REGISTRY, register_calldata(MASTER_SALT))
         self.mine()
         return sent
 

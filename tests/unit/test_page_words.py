@@ -7,7 +7,18 @@ from uuid import UUID
 
 import attrs
 import pytest
-from support.page_gallery import DUE, GALLERY, HASH, MEMO, METHODS, NOW, TOKEN, a_payment, a_refund
+from support.page_gallery import (
+    DUE,
+    GALLERY,
+    HASH,
+    MEMO,
+    METHODS,
+    NOW,
+    RECEIVER,
+    TOKEN,
+    a_payment,
+    a_refund,
+)
 
 from payd.domain.money import Money, TokenTerms
 from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowKind
@@ -36,6 +47,16 @@ def a_view(**overrides: Any) -> View:
 @pytest.mark.parametrize("name", GALLERY)
 def test_each_state_is_the_situation_that_its_picture_is_named_after(name: str) -> None:
     assert view(name).situation is SITUATIONS[name.partition("-")[0]]
+
+
+def test_an_address_of_its_own_needs_no_memo() -> None:
+    shared, own = a_view(), a_view(aliases=(RECEIVER,))
+
+    assert shared.instructions is not None
+    assert own.instructions is not None
+    keys = [row.key for row in shared.instructions.rows]
+    assert "memo" in keys
+    assert [row.key for row in own.instructions.rows] == [key for key in keys if key != "memo"]
 
 
 def test_every_situation_is_in_the_gallery_and_has_words() -> None:

@@ -17,14 +17,18 @@ async def _open(context: CompanionContext) -> AsyncIterator[RunningCompanion]:
 
     port = context.port("rpc", _USUAL_PORT)
     url = f"http://{context.host}:{port}"
+    settings = {
+        "rpc_url": url,
+        "chain_id": str(anvil.CHAIN_ID),
+        "receiver_address": anvil.RECEIVER,
+        "poll_interval_s": "0.5",
+    }
     async with anvil.running_chain(context, port):
+        if not context.settings.keys() & {"receiver_address", "master_id"}:
+            await anvil.register_master(url)
+            settings["master_id"] = anvil.MASTER_ID
         yield RunningCompanion(
-            settings={
-                "rpc_url": url,
-                "chain_id": str(anvil.CHAIN_ID),
-                "receiver_address": anvil.RECEIVER,
-                "poll_interval_s": "0.5",
-            },
+            settings=settings,
             announced={"rpc": url, "chain_id": str(anvil.CHAIN_ID)},
             banner=(
                 context.pay_command("crypto", "--crypto-currency USDC --no-wait"),

@@ -18,7 +18,6 @@ from support.daemon import Daemon, Place, rows
 from support.tempo import (
     ALPHA,
     BETA,
-    MASTER_ID,
     RECEIVER,
     Chain,
     due,
@@ -27,6 +26,7 @@ from support.tempo import (
     transfer_data,
     units,
 )
+from tempo_provider.companion.anvil import MASTER_ID
 
 #: Account 1 pays, since account 0 is ours.
 PAYER = 1

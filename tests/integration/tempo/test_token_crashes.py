@@ -16,7 +16,6 @@ from support.daemon import Client, Daemon, Place, rows, wait_until_published
 from support.tempo import (
     ALPHA,
     BETA,
-    MASTER_ID,
     Chain,
     a_token_request,
     due,
@@ -25,6 +24,7 @@ from support.tempo import (
     tempo_environment,
     units,
 )
+from tempo_provider.companion.anvil import MASTER_ID
 
 CAMPAIGN_KILLS = int(os.environ.get("PAYD_CAMPAIGN_KILLS", "50"))
 #: What the watch goes through when it stores a range, and the worker when it settles a receipt.

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support.tempo import MASTER_ID, MASTER_SALT
 from tempo_provider import master_command
+from tempo_provider.companion.anvil import MASTER_ID, MASTER_SALT
 from tempo_provider.config import TempoConfig
 from tempo_provider.keccak_search import first_salt
 from tempo_provider.master_command import register_master
@@ -19,7 +19,8 @@ from payd.plugins import CommandContext
 #: The account of the documented salt, and others.
 ACCOUNT = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
 ACCOUNTS = (ACCOUNT, "0x" + "7ea5" * 10, "0x" + "00" * 19 + "01", "0x" + "ff" * 20)
-SALT = int(MASTER_SALT, 16)
+SALT = MASTER_SALT
+SALT_HEX = f"{SALT:064x}"
 
 
 def slowly(account: bytes, first: int, count: int, zero_bits: int) -> int:
@@ -108,7 +109,7 @@ def test_it_prints_what_the_operator_signs_and_what_to_set_then(run: Any) -> Non
     shown = run()
     assert shown.exit_code == 0, shown.output
     assert f"Send this from {ACCOUNT} on chain 4217" in shown.output
-    assert f"{MASTER_SALT[2:]}\n" in shown.output
+    assert f"{SALT_HEX}\n" in shown.output
     assert f"when every daemon runs this version, set TEMPO_MASTER_ID={MASTER_ID}" in shown.output
     assert "Before you go back to an older version, unset it" in shown.output
 
@@ -116,7 +117,7 @@ def test_it_prints_what_the_operator_signs_and_what_to_set_then(run: Any) -> Non
 def test_its_json_is_the_transaction(run: Any) -> None:
     document = json.loads(run("--json").stdout)
     assert document["master_id"] == MASTER_ID
-    assert document["data"].endswith(MASTER_SALT[2:])
+    assert document["data"].endswith(SALT_HEX)
     assert len(document["data"]) == 2 + 8 + 64
     assert document["chain_id"] == 4217
 

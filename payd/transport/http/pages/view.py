@@ -208,10 +208,12 @@ def _crypto(payment: Payment, action: CryptoTransfer, method: Method | None) -> 
     number = words["network_number"].format(number=action.chain_id)
     network = f"{token.network} ({number})" if token and token.network else number
     receiver, contract = action.receiver_address, action.token_address
+    # At an address of its own the payment is recognised without a memo.
+    memo = "" if receiver in payment.aliases else action.memo
     rows = [
         _copied("amount", f"{amount} {action.currency}", amount),
         _copied("address", receiver, receiver),
-        *_memo(action.memo),
+        *_memo(memo),
         Row(key="network", label=words["network"], value=network),
         _copied("token", contract, contract),
     ]
