@@ -9,7 +9,7 @@ FOR_RUN := $(VENV)/.installed-dev
 FOR_TEST := $(VENV)/.installed-test
 FOR_DOCS := $(VENV)/.installed-docs
 
-.PHONY: help run test check core units lint integration daemon-part console-part card-part chain-part kit-part app-part server-part waiting-part fast pythons test-newest browser pictures simulate mutants campaign bench bench-full bench-page reference docs docs-links lock proto format clean
+.PHONY: help run test check core units lint integration daemon-part console-part card-part chain-part kit-part app-part server-part waiting-part fast pythons test-newest browser pictures simulate torture mutants campaign bench bench-full bench-page reference docs docs-links lock proto format clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,7 +64,7 @@ CHAIN_PART := tests/integration/tempo tests/unit/cli
 KIT_PART := tests/integration/kit
 APP_PART := $(addprefix tests/integration/,client example)
 SERVER_PART := tests/contract $(addprefix tests/integration/,dev grpc http nats plugins upgrade vault)
-WAITING_PART := tests/integration/degraded
+WAITING_PART := tests/integration/degraded tests/torture
 
 daemon-part: $(FOR_TEST)
 	@$(BIN)/python -m pytest $(DAEMON_PART)
@@ -117,10 +117,13 @@ pictures: $(FOR_TEST) ## Renew docs/pictures from what the browser tests see
 
 campaign: $(FOR_TEST) ## The long campaigns: every crash point many times, and new examples for every property
 	@HYPOTHESIS_PROFILE=campaign $(BIN)/python -m pytest tests/unit tests/walks --ignore=tests/unit/cli -q
-	@$(BIN)/python -m pytest tests/unit tests/contract tests/simulation tests/integration -m campaign --campaign
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/simulation tests/torture tests/integration -m campaign --campaign
 
 simulate: $(FOR_TEST) ## Days of faults on virtual time: SEEDS=1000, SEED=7 for one history in words, DEFECTS=1
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100)) $(if $(DEFECTS),--defects)
+
+torture: $(FOR_TEST) ## Payments while real servers break, every few seconds: MINUTES=60, SEED=7
+	@PYTHONPATH=tests $(BIN)/python -m torture --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 # In an environment of its own: its tool needs libraries that nothing else of payd needs.
 mutants: ## Change the core's code a little, thousands of times: do tests fail? MUTANTS='payd.service.recover.*'

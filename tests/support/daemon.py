@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -92,14 +92,16 @@ class Place:
 class Daemon:
     """One `payd serve` process."""
 
+    #: What Python runs.
+    program: ClassVar[tuple[str, ...]] = ("-m", "payd", "serve")
+
     def __init__(self, place: Place, **environment: str) -> None:
         self.place = place
         self._environment = place.environment(**environment)
         plant_environment(self._environment)
         self.lines: list[dict[str, Any]] = []
         self._started: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        serve = ("-m", "payd", "serve")
-        self.process = start_python(serve, env=self._environment, fresh=not place.forks)
+        self.process = start_python(self.program, env=self._environment, fresh=not place.forks)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -176,13 +178,13 @@ def running_daemon(place: Place, **environment: str) -> Iterator[Daemon]:
 class Client:
     """A generic gRPC client: grpcio and the proto, without payd's code."""
 
-    def __init__(self, target: str, pki: Path, name: str) -> None:
+    def __init__(self, target: str, pki: Path, name: str, *options: tuple[str, int]) -> None:
         credentials = grpc.ssl_channel_credentials(
             (pki / "ca.crt").read_bytes(),
             (pki / f"{name}.key").read_bytes(),
             (pki / f"{name}.crt").read_bytes(),
         )
-        self._channel = grpc.secure_channel(target, credentials)
+        self._channel = grpc.secure_channel(target, credentials, options)
 
     def __enter__(self) -> "Client":
         return self

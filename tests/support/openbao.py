@@ -27,6 +27,7 @@ class OpenBao:
 
     port: int
     folder: Path
+    pid: int = 0
     root_token: str = ""
     unseal_key: str = ""
     role_id: str = ""
@@ -150,7 +151,7 @@ def bare_openbao(folder: Path) -> Iterator[OpenBao]:
             stderr=log,
             env={"PATH": os.environ["PATH"], "HOME": str(folder)},
         )
-    bao = OpenBao(port=port, folder=folder)
+    bao = OpenBao(port=port, folder=folder, pid=process.pid)
     try:
         _until(lambda: httpx.get(f"{bao.addr}/v1/sys/health").status_code == 501)
         bao.initialise()

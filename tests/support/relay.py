@@ -36,6 +36,8 @@ class Relay:
         self._connections: set[asyncio.Task[None]] = set()
         self._passes = asyncio.Event()
         self._passes.set()
+        self._delay_s = 0.0
+        self._loses_responses = False
         self.restore()
 
     def cut(self) -> None:
@@ -46,8 +48,17 @@ class Relay:
         """Accept connections but forward nothing, like a frozen server."""
         self._do(self._hang)
 
+    def slow_down(self, delay_s: float) -> None:
+        """Forward whatever arrives so much later."""
+        self._delay_s = delay_s
+
+    def lose_responses(self) -> None:
+        """Forward requests, and reset the connection instead of forwarding a response."""
+        self._loses_responses = True
+
     def restore(self) -> None:
-        """Forward again."""
+        """Forward again, and at once."""
+        self._delay_s, self._loses_responses = 0.0, False
         self._do(self._restore)
 
     def wait_for_connection(self) -> None:
@@ -99,7 +110,7 @@ class Relay:
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._pass(reader, other_writer, self._on_request))
-                    group.create_task(self._pass(other_reader, writer))
+                    group.create_task(self._pass(other_reader, writer, self._refuse_lost))
             finally:
                 other_writer.transport.abort()
         except* (OSError, asyncio.CancelledError):
@@ -112,14 +123,20 @@ class Relay:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        see: Callable[[bytes], None] = lambda chunk: None,
+        see: Callable[[bytes], None],
     ) -> None:
         while chunk := await reader.read(_CHUNK):
             see(chunk)
+            if self._delay_s:
+                await asyncio.sleep(self._delay_s)
             await self._passes.wait()
             writer.write(chunk)
             await writer.drain()
         raise ConnectionResetError("one side hung up")
+
+    def _refuse_lost(self, response: bytes) -> None:
+        if self._loses_responses:
+            raise ConnectionResetError("the response is lost")
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """Real servers for the tests, in a separate process that takes commands on stdin.
 
-`python stack.py DIR` prints one JSON line with the URLs; then each command is answered by one
+`python stack.py DIR [MIB]` prints one JSON line with the URLs; then each command is answered by one
 line: `database NAME [TEMPLATE]` (its URL), `drop DATABASE`, `stop NAME`, `start NAME`, `kill NAME`
-(starts again by itself).
+(starts again by itself). With MIB the data is on a file system of that size in memory, for which
+the process needs a mount namespace of its own.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -23,14 +25,27 @@ from payd.dev.postgres import Postgres, binaries, create_database, postgres
 from payd.dev.servers import answers, nats_command, running, valkey_command
 from payd.dev.state import StateDir, open_state
 
+#: Where the state directory keeps the servers' data.
+_DATA = "data"
+
 
 class Stack:
     """The tests' handle on the servers."""
 
-    def __init__(self, process: "subprocess.Popen[str]", urls: dict[str, str]) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[str]", urls: dict[str, str], folder: Path, disk_mib: int
+    ) -> None:
         self._process = process
         self.nats = urls["nats"]
         self.redis = urls["redis"]
+        self._folder = folder
+        self._disk_mib = disk_mib
+        self._one_at_a_time = threading.Lock()
+
+    @property
+    def has_disk(self) -> bool:
+        """Whether the servers' data is on a file system that can be filled."""
+        return self._disk_mib > 0
 
     def database(self, name: str, template: str = "template1") -> str:
         """Create an empty database or copy an unused one; return its URL."""
@@ -43,11 +58,15 @@ class Stack:
     @contextlib.contextmanager
     def without(self, server: str) -> Iterator[None]:
         """Stop the server until `start`, at the latest until the end of the block."""
-        self._ask(f"stop {server}")
+        self.stop(server)
         try:
             yield
         finally:
             self.start(server)
+
+    def stop(self, server: str) -> None:
+        """Stop it in order."""
+        self._ask(f"stop {server}")
 
     def start(self, server: str) -> None:
         """Start it again with its port and data, if it is stopped."""
@@ -57,37 +76,75 @@ class Stack:
         """Kill it as a power cut would; it restarts on its own."""
         self._ask(f"kill {server}")
 
+    def fill_disk(self) -> None:
+        """Leave no free block on the file system of `running_stack(…, disk_mib=…)`."""
+        self._resize(used_bytes(self._disk))
+
+    def free_disk(self) -> None:
+        """Give it its size again."""
+        self._resize(self._disk_mib * 2**20)
+
+    def disk_used_mib(self) -> float:
+        """How much of it is used."""
+        return used_bytes(self._disk) / 2**20
+
+    @property
+    def _disk(self) -> Path:
+        """The file system, as a process outside its namespace reaches it."""
+        return Path(f"/proc/{self._process.pid}/root{self._folder}/{_DATA}")
+
+    def _resize(self, size: int) -> None:
+        where = ["nsenter", "--mount", "--target", str(self._process.pid)]
+        mount = ["mount", "-o", f"remount,size={size}", f"{self._folder}/{_DATA}"]
+        subprocess.run([*where, *mount], check=True, capture_output=True)
+
     def _ask(self, command: str) -> str:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(command + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline().strip()
+        with self._one_at_a_time:
+            self._process.stdin.write(command + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline().strip()
         assert answer, f"the servers' process ended at {command!r}"
         return answer
 
 
 @contextlib.contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    """Run the servers until the end of the block."""
+def running_stack(folder: Path, *, disk_mib: int = 0) -> Iterator[Stack]:
+    """Run the servers until the end of the block.
+
+    With `disk_mib` their data is on a file system that a test can fill; that needs root.
+    """
     # The database's user must be able to enter the folder.
     folder.chmod(0o711)
     argv = [sys.executable, __file__, str(folder)]
+    if disk_mib:
+        argv = ["unshare", "--mount", *argv, str(disk_mib)]
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         line = process.stdout.readline()
         assert line, "the servers did not start"
-        yield Stack(process, json.loads(line))
+        yield Stack(process, json.loads(line), folder, disk_mib)
         assert process.stdin
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
 
 
-async def main(folder: Path) -> None:
+def used_bytes(path: Path) -> int:
+    """What the file system of the path holds."""
+    found = os.statvfs(path)
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
+
+
+async def main(folder: Path, disk_mib: int) -> None:
     """Serve commands until stdin ends."""
     telemetry.configure_logging("warning", "json")
+    if disk_mib:
+        (folder / _DATA).mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={disk_mib}m,mode=711", "payd-tests"]
+        await trio.run_process([*mount, str(folder / _DATA)])
     with open_state(folder, ephemeral=False) as state:
         ports = choose_ports(dict.fromkeys(("postgres", "nats", "redis"), 0), None).chosen
         async with postgres(state, ports["postgres"]) as database, trio.open_nursery() as nursery:
@@ -181,4 +238,4 @@ async def _commands() -> AsyncIterator[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    trio.run(main, Path(sys.argv[1]))
+    trio.run(main, Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else 0)
