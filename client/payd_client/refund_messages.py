@@ -75,6 +75,7 @@ def refund_of(message: pb.Refund) -> Refund:
         update_time=time_of(message.update_time),
         complete_time=time_of(message.complete_time) if message.HasField("complete_time") else None,
         external=message.external,
+        requester=message.requester,
         message=message,
     )
 

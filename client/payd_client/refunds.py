@@ -87,6 +87,8 @@ class Refund:
     complete_time: datetime | None
     #: Made at the provider, such as in its dashboard, and not requested from payd.
     external: bool
+    #: The certificate or the console's operator that requested it, and cannot approve it.
+    requester: str
     #: The protobuf message. It also keeps fields that a newer payd has added.
     message: pb.Refund = attrs.field(repr=False, eq=False)
 

@@ -36,6 +36,7 @@ def refund(document: Document) -> None:
             *render.transfer(action),
             ("failure", f"{failure['code']}: {failure['message']}" if failure else ""),
             ("made", "at the provider" if document["external"] else ""),
+            ("requested by", document["requester"]),
             ("reference", document["provider_reference"]),
             ("idempotency key", document["idempotency_key"]),
             ("created", document["create_time"]),

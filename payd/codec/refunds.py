@@ -35,6 +35,7 @@ def refund_message(payment: Payment, refund: Refund) -> pb.Refund:
         create_time=time_message(refund.create_time),
         update_time=time_message(refund.update_time),
         external=refund.external,
+        requester=refund.requester,
     )
     if terms is not None:
         message.crypto.CopyFrom(

@@ -10,7 +10,8 @@ from unit.test_refund_messages import a_dispute, a_refund
 from payd.codec.messages import payment_message
 from payd.domain.dispute import DisputeStatus
 from payd.domain.refund import RefundStatus
-from payd.transport.console.refunding import _fixed, _is_as_reviewed, _left
+from payd.transport.console.refund_lines import approval, left, returned
+from payd.transport.console.refunding import _fixed, _is_as_reviewed
 
 FORM = {"amount": "", "destination": "", "reason": "", "key": "console-1", "left": ""}
 PAID = 149_009_999
@@ -46,8 +47,46 @@ def test_the_same_form_sent_again_is_the_same_refund() -> None:
 
 
 def test_a_lost_dispute_leaves_less() -> None:
-    for status, left in ((DisputeStatus.LOST, 13_900), (DisputeStatus.WON, 14_900)):
+    for status, rest in ((DisputeStatus.LOST, 13_900), (DisputeStatus.WON, 14_900)):
         payment = a_payment(
             snapshot_received=14_900, disputes=(a_dispute(amount=1_000, status=status),)
         )
-        assert _left(payment_of(payment_message(payment))).minor_units == left
+        assert left(payment_of(payment_message(payment))).minor_units == rest
+
+
+def test_the_sums_of_tokens_are_exact_and_by_status() -> None:
+    refunds = (
+        a_refund(amount=1, idempotency_key="a", status=RefundStatus.AWAITING_TRANSFER),
+        a_refund(amount=2, idempotency_key="b", status=RefundStatus.PENDING),
+        a_refund(amount=3, idempotency_key="c", status=RefundStatus.PENDING),
+        a_refund(amount=4, idempotency_key="d", status=RefundStatus.CANCELED),
+    )
+    assert returned(paid(refunds=refunds)) == [
+        ("Received", "149.009999 USDC"),
+        ("Refunded", "0.00 USD"),
+        ("On its way back", "0.000005 USDC"),
+        ("Waits for your transfer", "0.000001 USDC"),
+        ("Left to refund", "149.009993 USDC"),
+    ]
+
+
+def test_a_lost_dispute_stands_among_the_sums() -> None:
+    dispute = a_dispute(amount=1_000, status=DisputeStatus.LOST)
+    payment = payment_of(payment_message(a_payment(snapshot_received=14_900, disputes=(dispute,))))
+    assert returned(payment)[-2:] == [
+        ("Lost in disputes", "10.00 USD"),
+        ("Left to refund", "139.00 USD"),
+    ]
+
+
+def test_the_requester_sees_which_other_operators_may_approve() -> None:
+    stored = a_refund(status=RefundStatus.AWAITING_APPROVAL, requester="console/alice")
+    [refund] = paid(refunds=(stored,)).refunds
+    assert "that is bob, carol; on" in approval(refund, "alice", ("carol", "alice", "bob"))
+    alone = approval(refund, "alice", ("alice",))
+    assert alone.endswith(
+        f"payd refunds approve {refund.id}, with a certificate of another operator."
+    )
+    assert approval(refund, "bob", ("alice", "bob")).startswith("Requested by console/alice.")
+    [sent] = paid(refunds=(a_refund(status=RefundStatus.PENDING),)).refunds
+    assert approval(sent, "bob", ()) == ""

@@ -31,6 +31,7 @@ def a_refund(**overrides: Any) -> Refund:
         "idempotency_key": "refund-1",
         "reason": "damaged",
         "destination": "DE02",
+        "requester": "console/alice",
         "create_time": NOW,
         "update_time": NOW + HOUR,
     }
@@ -63,6 +64,7 @@ def test_a_refund_says_whose_it_is_and_how_much() -> None:
     assert (message.destination, message.provider_reference) == ("DE02", "")
     assert message.status == pb.REFUND_STATUS_CREATING
     assert message.update_time.ToDatetime(NOW.tzinfo) == NOW + HOUR
+    assert message.requester == "console/alice"
     assert not message.external
     for unset in ("crypto", "next_action", "failure", "complete_time"):
         assert not message.HasField(unset)

@@ -409,7 +409,7 @@ class RefundCrypto(_message.Message):
     def __init__(self, currency: _Optional[str] = ..., token_address: _Optional[str] = ..., decimals: _Optional[int] = ..., amount_base_units: _Optional[str] = ...) -> None: ...
 
 class Refund(_message.Message):
-    __slots__ = ("id", "payment_id", "idempotency_key", "status", "amount", "crypto", "reason", "destination", "provider_reference", "next_action", "failure", "create_time", "update_time", "complete_time", "external")
+    __slots__ = ("id", "payment_id", "idempotency_key", "status", "amount", "crypto", "reason", "destination", "provider_reference", "next_action", "failure", "create_time", "update_time", "complete_time", "external", "requester")
     ID_FIELD_NUMBER: _ClassVar[int]
     PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -425,6 +425,7 @@ class Refund(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     COMPLETE_TIME_FIELD_NUMBER: _ClassVar[int]
     EXTERNAL_FIELD_NUMBER: _ClassVar[int]
+    REQUESTER_FIELD_NUMBER: _ClassVar[int]
     id: str
     payment_id: str
     idempotency_key: str
@@ -440,7 +441,8 @@ class Refund(_message.Message):
     update_time: _timestamp_pb2.Timestamp
     complete_time: _timestamp_pb2.Timestamp
     external: bool
-    def __init__(self, id: _Optional[str] = ..., payment_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., status: _Optional[_Union[RefundStatus, str]] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., crypto: _Optional[_Union[RefundCrypto, _Mapping]] = ..., reason: _Optional[str] = ..., destination: _Optional[str] = ..., provider_reference: _Optional[str] = ..., next_action: _Optional[_Union[NextAction, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., external: _Optional[bool] = ...) -> None: ...
+    requester: str
+    def __init__(self, id: _Optional[str] = ..., payment_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., status: _Optional[_Union[RefundStatus, str]] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., crypto: _Optional[_Union[RefundCrypto, _Mapping]] = ..., reason: _Optional[str] = ..., destination: _Optional[str] = ..., provider_reference: _Optional[str] = ..., next_action: _Optional[_Union[NextAction, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., external: _Optional[bool] = ..., requester: _Optional[str] = ...) -> None: ...
 
 class Dispute(_message.Message):
     __slots__ = ("id", "status", "amount", "reason", "open_time", "close_time", "evidence_due_time")

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
-from payd_client import Caller, Payment, PaymentClient, Refund, RefundStatus, Status
+from payd_client import Caller, Payment, PaymentClient, RefundStatus, Status
+
+from payd.transport.console.refund_lines import is_any_left
 
 #: Values of a form by name.
 Form = Mapping[str, str]
@@ -134,21 +136,8 @@ def offered(payment: Payment) -> tuple[str, ...]:
     names = ["sync"]
     if payment.status in _CANCELABLE:
         names.append("cancel")
-    if payment.received.minor_units > payment.refunded.minor_units:
+    if is_any_left(payment):
         names.append("refund")
     if payment.attention:
         names.append("resolve")
     return (*names, "attach", "republish")
-
-
-def offered_for_refund(refund: Refund) -> tuple[str, ...]:
-    """Name what can be done about a refund."""
-    match refund.status:
-        case RefundStatus.AWAITING_APPROVAL:
-            return "approve", "withdraw"
-        case RefundStatus.AWAITING_TRANSFER:
-            return "withdraw", "settle"
-        case RefundStatus.CREATING:
-            return ("settle",)
-        case _:
-            return ()

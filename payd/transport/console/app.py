@@ -48,7 +48,7 @@ def build_console_app(console: Console) -> QuartTrio:
     app.config["BODY_TIMEOUT"] = _BODY_TIMEOUT_S
     entrance = _Entrance(console, Renderer(console.environment))
     entrance.add_to(app)
-    visits = Visits(console.calls, entrance.renderer)
+    visits = Visits(console.calls, entrance.renderer, lambda: tuple(console.logins.entries()))
     for pages in (overview, lists, payment_page, operations, refunding, records):
         pages.add_to(app, visits)
     return app

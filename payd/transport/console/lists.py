@@ -100,7 +100,7 @@ async def _refunds(visits: Visits) -> Response:
     following = {"status": chosen, "page": page.next_page_token}
     return visits.page(
         "refunds.html",
-        refunds=page.refunds,
+        refunds=visits.refund_lines(page.refunds),
         chosen=chosen,
         statuses=list(known),
         next_page=urlencode(following) if page.next_page_token else "",

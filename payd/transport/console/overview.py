@@ -9,11 +9,14 @@ from quart_trio import QuartTrio
 
 from payd.domain.overview import ROWS_COUNTED_MAX
 from payd.transport.console.charts import HEIGHT, WIDTH, money_charts, payments_chart, shares
+from payd.transport.console.refund_lines import WAITING
 from payd.transport.console.texts import texts
 from payd.transport.console.visits import Visits, caller
 
 #: Spans to choose from, in days.
 _SPANS = (7, 30, 92)
+#: Refunds that wait for a person; the list has all of them.
+_WAITING_MAX = 10
 
 
 def add_to(app: QuartTrio, visits: Visits) -> None:
@@ -28,9 +31,14 @@ async def _overview(visits: Visits) -> Response:
     wanted = request.args.get("days", "")
     days = next((span for span in _SPANS if str(span) == wanted), _SPANS[0])
     found = await visits.calls.overview(days, caller=caller())
+    waiting = await visits.calls.list_refunds(
+        statuses=WAITING, page_size=_WAITING_MAX, caller=caller()
+    )
     return visits.page(
         "overview.html",
         overview=found,
+        waiting=visits.refund_lines(waiting.refunds),
+        has_more_waiting=bool(waiting.next_page_token),
         trail=trail_counts(found.trail),
         days=days,
         spans=_SPANS,

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 
-from payd_client import Explanation, Payment, Receipt, ReceiptFilter, Refund
+from payd_client import Explanation, Payment, Receipt, ReceiptFilter
 from quart import Response
 from quart_trio import QuartTrio
 
 from payd.codec.message_json import message_json
-from payd.transport.console.actions import offered, offered_for_refund
+from payd.transport.console.actions import offered
 from payd.transport.console.visits import Visits, caller
 
 _RECEIPTS_MAX = 100
@@ -40,24 +39,10 @@ async def _payment(visits: Visits, payment_id: str) -> Response:
         explanation=explanation,
         receipts=receipts,
         actions=offered(payment),
-        refunds=[
-            (refund, offered_for_refund(refund), requester_of(refund, explanation))
-            for refund in payment.refunds
-        ],
+        refunds=visits.refund_lines(payment.refunds),
         open_records=[one for one in payment.attention_records if one.resolved_time is None],
         raw=_raw(payment, explanation, receipts),
     )
-
-
-def requester_of(refund: Refund, explanation: Explanation) -> str:
-    """Return who asked for a refund, as the audit trail says; empty if its step is too old."""
-    found = (
-        step.actor
-        for step in explanation.steps
-        for change in step.changes
-        if str(refund.id) in change.field
-    )
-    return next(islice(found, 1), "")
 
 
 def _raw(payment: Payment, explanation: Explanation, receipts: Sequence[Receipt]) -> str:

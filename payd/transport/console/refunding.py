@@ -8,27 +8,20 @@ from collections.abc import Mapping
 from functools import partial
 from uuid import uuid4
 
-from payd_client import (
-    DisputeStatus,
-    Money,
-    PaydClientError,
-    Payment,
-    RefundRequest,
-    RefundStatus,
-)
+from payd_client import Money, PaydClientError, Payment, RefundRequest
 from quart import Response, request
 from quart_trio import QuartTrio
 
 from payd.domain.decimals import format_units, parse_units
 from payd.domain.money import currency_exponent
-from payd.transport.console.operations import facts_of
+from payd.transport.console.operations import Facts, facts_of
+from payd.transport.console.refund_lines import base_units_left, left, returned, written_left
 from payd.transport.console.texts import texts
 from payd.transport.console.visits import Visits, caller, see_other, status_of
 from payd.transport.console.written import money
 
 #: `left`: all that was left of tokens at the second look, in base units.
 _FIELDS = ("amount", "destination", "reason", "key", "left")
-_UNPAID = (RefundStatus.FAILED, RefundStatus.CANCELED)
 
 
 def add_to(app: QuartTrio, visits: Visits) -> None:
@@ -99,8 +92,10 @@ def _ask(
         "refund.html",
         status,
         payment=payment,
-        facts=facts_of(payment),
-        left=money(_left(payment)),
+        facts=_others(payment),
+        returned=returned(payment),
+        lines=visits.refund_lines(one for one in payment.refunds if one.status.is_open),
+        left=written_left(payment),
         values=values,
         problem=problem,
     )
@@ -114,7 +109,7 @@ def _second_look(
     error: PaydClientError | None,
 ) -> Response:
     t = texts()
-    everything = t["refund.all"].format(amount=money(_left(payment)))
+    everything = t["refund.all"].format(amount=written_left(payment))
     return visits.page(
         "refund_review.html",
         200 if error is None else status_of(error),
@@ -123,11 +118,18 @@ def _second_look(
         facts=[
             (t["destination"], values["destination"] or t["destination.provider"]),
             (t["reason"], values["reason"]),
-            *facts_of(payment),
+            *_others(payment),
         ],
+        returned=returned(payment),
+        lines=visits.refund_lines(one for one in payment.refunds if one.status.is_open),
         values=values,
         error=error,
     )
+
+
+def _others(payment: Payment) -> Facts:
+    """What a person checks of a payment, beside the sums of its money."""
+    return [row for row in facts_of(payment) if row[0] != texts()["received"]]
 
 
 def _amount(payment: Payment, text: str) -> Money | None:
@@ -147,9 +149,9 @@ def _fixed(payment: Payment, values: Mapping[str, str]) -> Mapping[str, str]:
         return values
     if payment.crypto is not None:
         # No amount in minor units is exactly all that is left.
-        return {**values, "left": str(_base_units_left(payment))}
-    left = _left(payment)
-    text = format_units(left.minor_units, currency_exponent(left.currency_code))
+        return {**values, "left": str(base_units_left(payment))}
+    rest = left(payment)
+    text = format_units(rest.minor_units, currency_exponent(rest.currency_code))
     _amount(payment, text)
     return {**values, "amount": text}
 
@@ -157,27 +159,4 @@ def _fixed(payment: Payment, values: Mapping[str, str]) -> Mapping[str, str]:
 def _is_as_reviewed(payment: Payment, values: Mapping[str, str]) -> bool:
     """Whether all that is left is what the second look showed, or this refund took it already."""
     is_made = any(one.idempotency_key == values["key"] for one in payment.refunds)
-    return is_made or values["left"] == str(_base_units_left(payment))
-
-
-def _base_units_left(payment: Payment) -> int | None:
-    """All that is left of tokens; None for other money."""
-    if payment.crypto is None:
-        return None
-    taken = sum(
-        one.crypto.amount_base_units
-        for one in payment.refunds
-        if one.crypto is not None and one.status not in _UNPAID
-    )
-    return max(0, payment.crypto.confirmed_base_units - taken)
-
-
-def _left(payment: Payment) -> Money:
-    """What no refund and no lost dispute has taken yet; rounded down for tokens."""
-    refunds = (one.amount for one in payment.refunds if one.status not in _UNPAID)
-    disputes = (one.amount for one in payment.disputes if one.status is DisputeStatus.LOST)
-    taken = sum(amount.minor_units for amount in (*refunds, *disputes))
-    return Money(
-        currency_code=payment.received.currency_code,
-        minor_units=max(0, payment.received.minor_units - taken),
-    )
+    return is_made or values["left"] == str(base_units_left(payment))

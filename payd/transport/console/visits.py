@@ -1,15 +1,16 @@
 """One request of an operator: who is there, and the page that answers."""
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import cast
 
 import attrs
 import trio
-from payd_client import PaydClientError, PaymentClient
+from payd_client import PaydClientError, PaymentClient, Refund
 from quart import Response, g, redirect, request
 
 from payd.transport.console.own_calls import Visitor
+from payd.transport.console.refund_lines import RefundLine, lines
 from payd.transport.console.rendering import Renderer
 from payd.transport.console.sessions import Session
 
@@ -34,6 +35,8 @@ class Visits:
 
     calls: PaymentClient
     renderer: Renderer
+    #: Names of the operators who can log in by name and password.
+    operators: Callable[[], Sequence[str]]
 
     def page(self, template: str, status: int = 200, **values: object) -> Response:
         """Return a page for the operator of this request."""
@@ -47,6 +50,10 @@ class Visits:
             done=request.args.get("done", ""),
             **values,
         )
+
+    def refund_lines(self, refunds: Iterable[Refund]) -> tuple[RefundLine, ...]:
+        """Return refunds as the operator of this request sees them."""
+        return lines(refunds, cast(Session, g.session).user, self.operators())
 
     def refusal(self, error: PaydClientError) -> Response:
         """Return a page that says what payd refused."""

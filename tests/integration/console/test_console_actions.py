@@ -120,6 +120,38 @@ def test_all_that_is_left_is_what_the_second_look_showed(console: RunningConsole
     assert sorted(made) == [2900, 12000]
 
 
+def test_a_refund_page_shows_what_is_under_way_and_what_is_left(console: RunningConsole) -> None:
+    payment = start(console, "complete", "COMPLETED")
+    form = f"/payments/{payment.id}/refund"
+    with console.operator() as alice:
+        for amount, reason in (("9.00", "one item"), ("120", "all others")):
+            looked = alice.send(form, f"{form}/review", amount=amount, reason=reason)
+            alice.client.post(form, data=fields_of(looked.text))
+        review = alice.send(form, f"{form}/review", amount="5").text
+        for page in (alice.read(form), review):
+            for label, amount in (
+                ("Received", "149.00 USD"),
+                ("Refunded", "9.00 USD"),
+                ("Waits for approval", "120.00 USD"),
+                ("Left to refund", "20.00 USD"),
+            ):
+                assert f"<dt>{label}</dt><dd>{amount}</dd>" in page
+            assert "Refunds under way" in page
+            assert "all others" in page
+            assert "console/alice" in page
+            assert "one item" not in page
+
+
+def test_a_payment_with_nothing_left_offers_no_refund(console: RunningConsole) -> None:
+    payment = start(console, "complete", "COMPLETED")
+    form = f"/payments/{payment.id}/refund"
+    with console.operator() as alice:
+        assert f'href="{form}"' in alice.read(f"/payments/{payment.id}")
+        looked = alice.send(form, f"{form}/review", amount="")
+        alice.client.post(form, data=fields_of(looked.text))
+        assert f'href="{form}"' not in alice.read(f"/payments/{payment.id}")
+
+
 def test_nothing_left_is_said_before_the_second_look(console: RunningConsole) -> None:
     form = f"/payments/{start(console, 'decline').id}/refund"
     with console.operator() as alice:
@@ -136,12 +168,23 @@ def test_a_large_refund_needs_two_operators_of_the_console(console: RunningConso
         assert "All that is left: 149.00 USD" in looked.text
         assert alice.client.post(form, data=fields_of(looked.text)).status_code == 303
         page = alice.read(f"/payments/{payment.id}")
-        assert "You requested this refund" in page
-        approve = page.partition('href="/refunds/')[2].partition("/approve")[0]
-        approve = f"/refunds/{approve}/approve"
-        assert "APPROVER_IS_REQUESTER" in alice.send(approve, note="mine").text
-        assert "Requested by operator:console/alice" in bob.read(f"/payments/{payment.id}")
-        assert payment.id in bob.read("/refunds?status=AWAITING_APPROVAL")
+        refund = page.partition('href="/refunds/')[2].partition("/")[0]
+        approve = f"/refunds/{refund}/approve"
+        # The operator who may not approve is offered no way to it, and is shown who may.
+        for path in (f"/payments/{payment.id}", "/refunds?status=AWAITING_APPROVAL", "/", approve):
+            shown = alice.read(path)
+            assert "You requested this refund, so another operator has to approve it." in shown
+            assert "In the console that is bob; on the command line: payd refunds approve" in shown
+            assert f'href="{approve}"' not in shown
+            assert f'action="{approve}"' not in shown
+        forced = alice.client.post(approve, data={**fields_of(page), "note": "mine"})
+        assert "APPROVER_IS_REQUESTER" in forced.text
+        for path in (f"/payments/{payment.id}", "/refunds?status=AWAITING_APPROVAL", "/"):
+            shown = bob.read(path)
+            assert "Requested by console/alice. Any other operator may approve it." in shown
+            assert f'href="{approve}"' in shown
+            assert f'href="/payments/{payment.id}' in shown
+            assert "back the way it came" in shown
         assert bob.send(approve, note="as agreed").status_code == 303
     assert {ALICE, BOB} <= set(by(console, payment.id))
     with console.daemon.client() as client:

@@ -1,0 +1,130 @@
+"""Refunds as an operator reads them: what has gone back, what is on its way, who may approve."""
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+from payd_client import DisputeStatus, Money, Payment, Refund, RefundStatus
+
+from payd.domain.actors import CONSOLE
+from payd.transport.console.texts import texts
+from payd.transport.console.written import money, received, tokens
+
+#: They took nothing.
+UNPAID = (RefundStatus.FAILED, RefundStatus.CANCELED)
+#: They wait for a person.
+WAITING = (RefundStatus.AWAITING_APPROVAL, RefundStatus.AWAITING_TRANSFER)
+
+
+@attrs.frozen(kw_only=True)
+class RefundLine:
+    """One refund, what the operator of the page can do about it, and why not more."""
+
+    refund: Refund
+    actions: tuple[str, ...]
+    #: Who may approve it; empty for a refund that waits for no approval.
+    approval: str
+
+
+def lines(refunds: Iterable[Refund], user: str, operators: Sequence[str]) -> tuple[RefundLine, ...]:
+    """Return a line for each refund. `operators` can log in to the console."""
+    return tuple(
+        RefundLine(
+            refund=refund,
+            actions=tuple(
+                name for name in _offered(refund) if name != "approve" or may_approve(refund, user)
+            ),
+            approval=approval(refund, user, operators),
+        )
+        for refund in refunds
+    )
+
+
+def may_approve(refund: Refund, user: str) -> bool:
+    """Whether this operator of the console is another one than the requester."""
+    return refund.requester != f"{CONSOLE}/{user}"
+
+
+def approval(refund: Refund, user: str, operators: Sequence[str]) -> str:
+    """Say who may approve a refund, and why its requester may not; empty if none is needed."""
+    if refund.status is not RefundStatus.AWAITING_APPROVAL:
+        return ""
+    t = texts()
+    others = ", ".join(name for name in sorted(operators) if may_approve(refund, name))
+    if may_approve(refund, user):
+        return t["approval.other"].format(requester=refund.requester or t["unknown"])
+    who = t["approval.console" if others else "approval.command"]
+    return t["approval.own"].format(who=who.format(names=others, id=refund.id))
+
+
+def returned(payment: Payment) -> list[tuple[str, str]]:
+    """Say what came in, what went back, what is on its way back, and what is left."""
+    t = texts()
+    rows = [(t["received"], received(payment)), (t["refunded"], money(payment.refunded))]
+    for status in RefundStatus:
+        found = [one for one in payment.refunds if one.status is status]
+        if found and status.is_open:
+            rows.append((t[f"refund.sum.{status.value}"], _sum(payment, found)))
+    lost = [one.amount for one in payment.disputes if one.status is DisputeStatus.LOST]
+    if lost:
+        taken = sum(one.minor_units for one in lost)
+        currency = payment.received.currency_code
+        rows.append((t["refund.lost"], money(Money(currency_code=currency, minor_units=taken))))
+    return [*rows, (t["refund.rest"], written_left(payment))]
+
+
+def written_left(payment: Payment) -> str:
+    """All that can be refunded, exact for tokens."""
+    units = base_units_left(payment)
+    if units is None or payment.crypto is None:
+        return money(left(payment))
+    return tokens(units, payment.crypto.decimals, payment.crypto.currency)
+
+
+def base_units_left(payment: Payment) -> int | None:
+    """All that is left of tokens; None for other money."""
+    if payment.crypto is None:
+        return None
+    taken = sum(
+        one.crypto.amount_base_units
+        for one in payment.refunds
+        if one.crypto is not None and one.status not in UNPAID
+    )
+    return max(0, payment.crypto.confirmed_base_units - taken)
+
+
+def left(payment: Payment) -> Money:
+    """What no refund and no lost dispute has taken yet; rounded down for tokens."""
+    refunds = (one.amount for one in payment.refunds if one.status not in UNPAID)
+    disputes = (one.amount for one in payment.disputes if one.status is DisputeStatus.LOST)
+    taken = sum(amount.minor_units for amount in (*refunds, *disputes))
+    return Money(
+        currency_code=payment.received.currency_code,
+        minor_units=max(0, payment.received.minor_units - taken),
+    )
+
+
+def is_any_left(payment: Payment) -> bool:
+    """Whether anything can be refunded."""
+    return bool(base_units_left(payment) or left(payment).minor_units)
+
+
+def _offered(refund: Refund) -> tuple[str, ...]:
+    match refund.status:
+        case RefundStatus.AWAITING_APPROVAL:
+            return "approve", "withdraw"
+        case RefundStatus.AWAITING_TRANSFER:
+            return "withdraw", "settle"
+        case RefundStatus.CREATING:
+            return ("settle",)
+        case _:
+            return ()
+
+
+def _sum(payment: Payment, refunds: Sequence[Refund]) -> str:
+    """The sum of refunds of one payment, exact for tokens."""
+    crypto = payment.crypto
+    if crypto is None:
+        units = sum(one.amount.minor_units for one in refunds)
+        return money(Money(currency_code=payment.amount.currency_code, minor_units=units))
+    base_units = sum(one.crypto.amount_base_units for one in refunds if one.crypto is not None)
+    return tokens(base_units, crypto.decimals, crypto.currency)
