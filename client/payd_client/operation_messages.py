@@ -79,6 +79,7 @@ def dead_letter_of(message: pb.DeadLetter) -> DeadLetter:
         deliveries=message.deliveries,
         headers=dict(message.headers),
         data=message.data,
+        payment_id=message.payment_id,
     )
 
 

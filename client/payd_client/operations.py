@@ -73,6 +73,8 @@ class DeadLetter:
     deliveries: int
     headers: Mapping[str, str]
     data: bytes
+    #: Empty for a message of another sender.
+    payment_id: str
 
 
 @attrs.frozen(kw_only=True)

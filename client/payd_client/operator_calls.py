@@ -92,10 +92,15 @@ class OperatorCalls(PagedCalls):
         return Republished(stored=stored, duplicates=duplicates)
 
     async def list_dead_letters(
-        self, *, page_size: int = 0, caller: Caller | None = None, deadline_s: float = 0.0
+        self,
+        *,
+        sequence: int = 0,
+        page_size: int = 0,
+        caller: Caller | None = None,
+        deadline_s: float = 0.0,
     ) -> AsyncGenerator[DeadLetter, None]:
-        """Yield events that a consumer could not handle, oldest first."""
-        request = pb.ListDeadLettersRequest(page_size=page_size)
+        """Yield events that a consumer could not handle, oldest first; with `sequence` one."""
+        request = pb.ListDeadLettersRequest(sequence=sequence, page_size=page_size)
         async for page in self._pages("ListDeadLetters", request, caller, deadline_s):
             for one in page.dead_letters:
                 yield dead_letter_of(one)

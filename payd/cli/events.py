@@ -128,7 +128,9 @@ def dead_letters(replay: bool, as_json: bool, **target: Any) -> None:
         return
     for letter in letters:
         click.echo(f"{letter.time:%Y-%m-%d %H:%M:%S}  {letter.subject:<18} {letter.event_id}")
-        click.echo(f"  {letter.reason}")
+        click.echo(
+            f"  {letter.reason}{f'  payment {letter.payment_id}' if letter.payment_id else ''}"
+        )
     if not letters:
         click.echo("no dead letters")
         return

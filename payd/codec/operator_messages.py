@@ -106,6 +106,7 @@ def _dead_letter(letter: DeadLetter) -> pb.DeadLetter:
         deliveries=letter.deliveries,
         headers={_text(name): _text(value) for name, value in letter.headers.items()},
         data=letter.data,
+        payment_id=str(letter.payment_id or ""),
     )
 
 

@@ -93,6 +93,13 @@ def list_dead_letters_request(message: pb.ListDeadLettersRequest) -> MarkedPage[
     return marked_page(message, None, "dead letters", _sequence)
 
 
+def sequence(message: pb.ListDeadLettersRequest) -> int:
+    """The only dead letter that ListDeadLetters asks for; 0 for all."""
+    if message.sequence < 0:
+        raise InvalidField("sequence", f"must be at least 0, is {message.sequence}")
+    return message.sequence
+
+
 def sequences(message: pb.ReplayDeadLettersRequest) -> tuple[int, ...]:
     """Parse the request of ReplayDeadLetters."""
     check_count("sequences", len(message.sequences), 1, LETTERS_MAX)

@@ -1,10 +1,14 @@
 """Which published events to publish again, and events that a consumer gave up."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
 import attrs
+
+#: What payd publishes.
+_SUBJECT = re.compile(r"payment\.[a-z_]{1,64}")
 
 
 @attrs.frozen(kw_only=True)
@@ -65,6 +69,20 @@ class DeadLetter:
         """The event's id; empty for a message of another sender."""
         return self.headers.get("ce-id", "")
 
+    @property
+    def event(self) -> NamedEvent | None:
+        """The event as the audit trail names it; None for a message of another sender."""
+        event_id = _uuid(self.event_id)
+        if event_id is None or not _SUBJECT.fullmatch(self.subject):
+            return None
+        return NamedEvent(event_id, self.subject)
+
+    @property
+    def payment_id(self) -> UUID | None:
+        """The event's payment, as its headers say; None for a message of another sender."""
+        before, _, payment_id = self.headers.get("ce-source", "").rpartition("/payments/")
+        return _uuid(payment_id) if before.startswith("//payd/") else None
+
 
 @attrs.frozen(kw_only=True)
 class DeadLetters:
@@ -75,3 +93,10 @@ class DeadLetters:
     #: The next ones come after this position; None after the last one.
     next: int | None = None
     total: int = 0
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from payd.domain.ledger import Reconciliation, ReconciliationPosition
 from payd.domain.overview import Backlog, DailySum, Health, OpenAttention, TrailState
-from payd.domain.published import DeadLetters, EventSelection, PublishedPosition
+from payd.domain.published import DeadLetter, DeadLetters, EventSelection, PublishedPosition
 from payd.domain.running import Running
 from payd.ports.outbox import OutboxRow
 
@@ -37,6 +37,9 @@ class DeadLetterStream(Protocol):
 
     async def read(self, after_sequence: int, limit: int) -> DeadLetters:
         """At most `limit` dead letters, oldest first; fewer if they are long."""
+
+    async def get(self, sequence: int) -> DeadLetter | None:
+        """The dead letter at this position; None if it does not exist any more."""
 
     async def replay(self, sequences: Sequence[int]) -> Sequence[int]:
         """Publish dead letters as events again and delete them; return those that existed.

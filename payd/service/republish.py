@@ -8,7 +8,7 @@ nothing is published that the trail does not have, whatever fails afterwards.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import attrs
@@ -49,7 +49,10 @@ class Republish:
         if not found:
             await self._check(wanted)
         page, stored = found[:PAGE], 0
-        await self._record((row for _, row in page), origin)
+        events: defaultdict[UUID, list[NamedEvent]] = defaultdict(list)
+        for _, row in page:
+            events[row.payment_id].append(NamedEvent(row.event_id, row.subject))
+        await record_published_again(self.settle, events, origin)
         for _, row in page:
             stored += await self._publish(row)
         return Republished(
@@ -68,31 +71,34 @@ class Republish:
         if wanted.payment_id is not None:
             await self.settle.newest(wanted.payment_id)
 
-    async def _record(self, rows: Iterable[OutboxRow], origin: Origin) -> None:
-        """Write who publishes which events into the audit trail of their payments."""
-        events: defaultdict[UUID, list[NamedEvent]] = defaultdict(list)
-        for row in rows:
-            events[row.payment_id].append(NamedEvent(row.event_id, row.subject))
-        todo = [*events]
-        for round_ in range(_ROUNDS):
-            if not todo:
-                return
-            if round_:
-                await self.settle.turns.rest()
-            payments = await self.settle.store.get_all(todo)
-            now = self.settle.clock.now()
-            decisions = [republication(one, events[one.id], now) for one in payments]
-            won = await self.settle.commit_all(
-                [
-                    Commit(before=payment, decision=decision, origin=origin)
-                    for payment, decision in zip(payments, decisions, strict=True)
-                ]
-            )
-            todo = [one.id for one, is_won in zip(payments, won, strict=True) if not is_won]
-        raise StoreUnavailable("the payments keep changing: call again", retry_after_s=1.0)
-
     async def _publish(self, row: OutboxRow) -> bool:
         try:
             return await self.publisher.publish(row)
         except PublishError as error:
             raise StreamUnavailable(f"{error}; call again", retry_after_s=1.0) from error
+
+
+async def record_published_again(
+    settle: Settle, events: Mapping[UUID, Sequence[NamedEvent]], origin: Origin
+) -> None:
+    """Write who publishes which events into the audit trail of their payments.
+
+    Leaves out payments that do not exist. Raises StoreUnavailable.
+    """
+    todo = [*events]
+    for round_ in range(_ROUNDS):
+        if not todo:
+            return
+        if round_:
+            await settle.turns.rest()
+        payments = await settle.store.get_all(todo)
+        now = settle.clock.now()
+        decisions = [republication(one, events[one.id], now) for one in payments]
+        won = await settle.commit_all(
+            [
+                Commit(before=payment, decision=decision, origin=origin)
+                for payment, decision in zip(payments, decisions, strict=True)
+            ]
+        )
+        todo = [one.id for one, is_won in zip(payments, won, strict=True) if not is_won]
+    raise StoreUnavailable("the payments keep changing: call again", retry_after_s=1.0)

@@ -1,6 +1,7 @@
 """The console in a browser: readable on a phone and a desk, by day and night, without a mouse."""
 
 import contextlib
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from support.console import COOKIE, Operator, fields_of
 from support.daemon import Client
+from support.dead_letter import give_up
 from support.dev_process import running_dev, state_folder
 from support.screens import SCREENS, SCREENSHOTS
 
@@ -30,6 +32,7 @@ class Site:
     user: str
     password: str
     session: str
+    nats: str
 
     def client(self) -> Client:
         """The main app."""
@@ -64,6 +67,7 @@ def site() -> Iterator[Site]:
             user=login["name"],
             password=login["password"],
             session=answer.cookies[COOKIE],
+            nats=dev["nats"],
         )
 
 
@@ -82,6 +86,8 @@ def payments(site: Site) -> dict[str, str]:
         values = {"amount": "120", "destination": "", "reason": "<i>too slow</i>"}
         looked = operator.send(form, f"{form}/review", **values)
         operator.client.post(form, data=fields_of(looked.text))
+    declined = started["decline"].id
+    give_up(site.nats, declined, str(uuid.uuid4()), b'{"status": "PAYMENT_STATUS_FAILED"}')
     return {name: payment.id for name, payment in started.items()}
 
 

@@ -112,6 +112,7 @@ def republishing(span: pb.TimeRange) -> pb.RepublishEventsRequest:
             republishing(pb.TimeRange(from_time=END, before_time=END)),
             "publish_time.before_time",
         ),
+        (requests.sequence, pb.ListDeadLettersRequest(sequence=-1), "sequence"),
         (requests.sequences, pb.ReplayDeadLettersRequest(), "sequences"),
         (requests.sequences, pb.ReplayDeadLettersRequest(sequences=[1] * 201), "sequences"),
         (requests.sequences, pb.ReplayDeadLettersRequest(sequences=[1, 0]), "sequences[1]"),
@@ -272,6 +273,9 @@ def test_a_dead_letter_of_anybody_can_be_shown() -> None:
         headers={"x": "\udcfe"},
         data=b"\xff",
     )
-    page = requests.list_dead_letters_request(pb.ListDeadLettersRequest())
+    request = pb.ListDeadLettersRequest(sequence=1)
+    page = requests.list_dead_letters_request(request)
+    assert requests.sequence(request) == 1
     [message] = messages.dead_letters_response(DeadLetters(letters=(letter,)), page).dead_letters
     assert (message.reason, message.headers["x"], message.data) == ("bad ?", "?", b"\xff")
+    assert message.payment_id == ""

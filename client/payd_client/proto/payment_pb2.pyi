@@ -1117,7 +1117,7 @@ class RepublishEventsResponse(_message.Message):
     def __init__(self, stored: _Optional[int] = ..., duplicates: _Optional[int] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
-    __slots__ = ("sequence", "subject", "event_id", "reason", "time", "deliveries", "headers", "data")
+    __slots__ = ("sequence", "subject", "event_id", "reason", "time", "deliveries", "headers", "data", "payment_id")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1133,6 +1133,7 @@ class DeadLetter(_message.Message):
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     subject: str
     event_id: str
@@ -1141,15 +1142,18 @@ class DeadLetter(_message.Message):
     deliveries: int
     headers: _containers.ScalarMap[str, str]
     data: bytes
-    def __init__(self, sequence: _Optional[int] = ..., subject: _Optional[str] = ..., event_id: _Optional[str] = ..., reason: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deliveries: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    payment_id: str
+    def __init__(self, sequence: _Optional[int] = ..., subject: _Optional[str] = ..., event_id: _Optional[str] = ..., reason: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., deliveries: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., data: _Optional[bytes] = ..., payment_id: _Optional[str] = ...) -> None: ...
 
 class ListDeadLettersRequest(_message.Message):
-    __slots__ = ("page_size", "page_token")
+    __slots__ = ("page_size", "page_token", "sequence")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    sequence: int
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class ListDeadLettersResponse(_message.Message):
     __slots__ = ("dead_letters", "next_page_token", "total")

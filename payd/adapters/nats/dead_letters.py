@@ -45,6 +45,15 @@ class JetStreamDeadLetters:
         except FAILURES as error:
             raise _unavailable(error) from error
 
+    async def get(self, sequence: int) -> DeadLetter | None:
+        jetstream = self._jetstream()
+        try:
+            return _letter(await jetstream.get_msg(DEAD_LETTERS, sequence))
+        except _NOT_FOUND:
+            return None
+        except FAILURES as error:
+            raise _unavailable(error) from error
+
     async def replay(self, sequences: Sequence[int]) -> Sequence[int]:
         jetstream = self._jetstream()
         try:

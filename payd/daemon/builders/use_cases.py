@@ -31,6 +31,7 @@ from payd.service.reconcile import Reconcile
 from payd.service.recover import Recover
 from payd.service.recover_refunds import RecoverRefunds
 from payd.service.refund import RefundPayment
+from payd.service.replay import ReplayDeadLetters
 from payd.service.reports import Reports
 from payd.service.republish import Republish
 from payd.service.resolve_attention import ResolveAttention
@@ -176,6 +177,7 @@ def _build_operators(adapters: Adapters, settle: Settle, daemon: DaemonState) ->
         attach=Attach(receipts=adapters.receipts, settle=settle),
         republish=Republish(events=adapters.outbox, publisher=adapters.stream, settle=settle),
         dead_letters=adapters.dead_letters,
+        replay=ReplayDeadLetters(letters=adapters.dead_letters, settle=settle),
         reconciliations=adapters.reconciliations,
         overview=GetOverview(sums=adapters.sums, daemon=daemon, clock=settle.clock),
         daemon=daemon,

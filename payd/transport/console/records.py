@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
-from payd_client import PaydClientError, ReceiptFilter
+from payd_client import DeadLetter, PaydClientError, ReceiptFilter
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from payd.transport.console.texts import texts
 from payd.transport.console.visits import Visits, caller, see_other, status_of
+from payd.transport.console.written import span, when
 
 T = TypeVar("T")
 
@@ -76,25 +79,52 @@ async def _reconciliations(visits: Visits) -> Response:
 
 async def _dead_letters(visits: Visits) -> Response:
     listed = visits.calls.list_dead_letters(page_size=_RECORDS_MAX, caller=caller())
-    letters = [
-        (one, one.data[:_BODY_LENGTH_MAX].decode("utf-8", "replace"))
-        for one in await _first(listed)
-    ]
+    letters = [(one, letter_facts(one), _body(one)) for one in await _first(listed)]
     return visits.page("dead_letters.html", letters=letters, most=_RECORDS_MAX)
 
 
 async def _replay(visits: Visits, sequence: str) -> Response:
     if not (sequence.isascii() and sequence.isdecimal() and len(sequence) <= _SEQUENCE_DIGITS_MAX):
         return visits.page("notice.html", 404, name="missing")
-    error = None
+    listed = visits.calls.list_dead_letters(sequence=max(1, int(sequence)), caller=caller())
+    found = await _first(listed)
+    if not found:
+        return visits.page("notice.html", 404, name="no_letter")
+    [letter], error = found, None
     if request.method == "POST":
         try:
-            await visits.calls.replay_dead_letters([int(sequence)], caller=caller())
-            return see_other("/dead-letters?done=replay")
+            replayed = await visits.calls.replay_dead_letters([letter.sequence], caller=caller())
         except PaydClientError as refused:
             error = refused
-    status = 200 if error is None else status_of(error)
-    return visits.page("replay.html", status, sequence=sequence, error=error)
+        else:
+            if not replayed:
+                return visits.page("notice.html", 404, name="no_letter")
+            return see_other("/dead-letters?done=replay")
+    return visits.page(
+        "replay.html",
+        200 if error is None else status_of(error),
+        letter=letter,
+        facts=letter_facts(letter),
+        body=_body(letter),
+        error=error,
+    )
+
+
+def letter_facts(letter: DeadLetter) -> list[tuple[str, str]]:
+    """What a person looks at before a dead letter goes back. The page links its payment."""
+    t, age = texts(), datetime.now(UTC) - letter.time
+    return [
+        (t["event"], letter.event_id),
+        (t["dead_letter.reason"], letter.reason),
+        (t["dead_letter.time"], when(letter.time)),
+        (t["age"], span(age)),
+        (t["deliveries"], str(letter.deliveries)),
+        (t["size"], t["bytes"].format(count=len(letter.data))),
+    ]
+
+
+def _body(letter: DeadLetter) -> str:
+    return letter.data[:_BODY_LENGTH_MAX].decode("utf-8", "replace")
 
 
 async def _configuration(visits: Visits) -> Response:

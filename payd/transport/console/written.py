@@ -1,11 +1,14 @@
 """Amounts and times as an operator reads them: exact, never shortened, with their unit."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from payd_client import Money, Payment, Receipt, Refund
 
 from payd.domain.decimals import format_units
 from payd.domain.money import currency_exponent
+
+#: Name, seconds of it, and how many of it make the next larger one.
+_UNITS = (("d", 86_400, 10**9), ("h", 3600, 24), ("min", 60, 60), ("s", 1, 60))
 
 
 def money(amount: Money) -> str:
@@ -49,6 +52,17 @@ def receipt_amount(receipt: Receipt) -> str:
     if not receipt.currency:
         return f"{receipt.amount_base_units} base units of {receipt.asset}"
     return tokens(receipt.amount_base_units, receipt.decimals, receipt.currency)
+
+
+def span(length: timedelta) -> str:
+    """A length of time, in its two largest units: `3 d 4 h`."""
+    seconds = max(0, round(length.total_seconds()))
+    parts = [
+        f"{seconds // unit % most} {name}"
+        for name, unit, most in _UNITS
+        if seconds // unit % most or (name == "s" and seconds < 1)
+    ]
+    return " ".join(parts[:2])
 
 
 def when(time: datetime | None) -> str:

@@ -10,6 +10,7 @@ from payd import telemetry
 from payd.codec import operator_messages as messages
 from payd.codec import operator_requests as requests
 from payd.domain.payment import Payment
+from payd.domain.published import DeadLetters
 from payd.ports import (
     DaemonState,
     DeadLetterStream,
@@ -19,6 +20,7 @@ from payd.ports import (
 )
 from payd.service.attach import Attach
 from payd.service.overview import GetOverview
+from payd.service.replay import ReplayDeadLetters
 from payd.service.republish import Republish
 from payd.transport.grpc.one_call import Call, Handle
 
@@ -33,6 +35,7 @@ class OperatorServices:
     attach: Attach
     republish: Republish
     dead_letters: DeadLetterStream
+    replay: ReplayDeadLetters
     reconciliations: ReconciliationLists
     overview: GetOverview
     daemon: DaemonState
@@ -88,14 +91,19 @@ class OperatorHandlers:
     ) -> pb.ListDeadLettersResponse:
         """Return a page of dead letters."""
         page = requests.list_dead_letters_request(request)
-        found = await self.services.dead_letters.read(page.after or 0, page.size)
+        if sequence := requests.sequence(request):
+            letter = await self.services.dead_letters.get(sequence)
+            found = DeadLetters(letters=(letter,), total=1) if letter else DeadLetters()
+        else:
+            found = await self.services.dead_letters.read(page.after or 0, page.size)
         return messages.dead_letters_response(found, page)
 
     async def replay_dead_letters(
         self, request: pb.ReplayDeadLettersRequest, call: Call
     ) -> pb.ReplayDeadLettersResponse:
-        """Put dead letters back into the stream of events."""
-        replayed = await self.services.dead_letters.replay(requests.sequences(request))
+        """Put dead letters back into the stream; the audit rows of payments name the operator."""
+        wanted = requests.sequences(request)
+        replayed = await self.services.replay.replay(wanted, call.origin)
         _log.info("dead_letters_replayed", operator=call.origin.actor, sequences=list(replayed))
         return pb.ReplayDeadLettersResponse(replayed=replayed)
 

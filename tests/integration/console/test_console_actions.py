@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.console import RunningConsole, fields_of
 from support.daemon import rows
+from support.dead_letter import give_up
 from support.waiting import wait_until
 
 ALICE = ("operator:console/alice", "console/alice")
@@ -237,15 +238,44 @@ def test_what_changes_no_payment_is_logged_with_the_operator(console: RunningCon
     with console.operator() as alice:
         assert alice.send(f"/payments/{payment.id}/republish").status_code == 303
         assert alice.send(f"/payments/{payment.id}/sync").status_code == 303
-        assert alice.send("/dead-letters/7/replay").status_code == 303
-    for event in ("events_republished", "dead_letters_replayed"):
-        assert console.daemon.wait_for_line(event, before)["operator"] == ALICE[0]
+    assert console.daemon.wait_for_line("events_republished", before)["operator"] == ALICE[0]
     calls = {
         line["method"]: line["actor"]
         for line in console.daemon.lines[before:]
         if line.get("method") in ("SyncPayment", "RepublishEvents")
     }
     assert calls == {"SyncPayment": ALICE[0], "RepublishEvents": ALICE[0]}
+
+
+def test_a_dead_letter_is_looked_at_and_put_back_with_the_operators_name(
+    console: RunningConsole,
+) -> None:
+    payment = start(console, "decline")
+    event, before = str(uuid.uuid4()), len(console.daemon.lines)
+    sequence = give_up(console.daemon.place.nats, payment.id, event, b'{"reason":"<i>x</i>"}')
+    page = f"/dead-letters/{sequence}/replay"
+    with console.operator() as alice:
+        assert page in alice.read("/dead-letters")
+        looked = alice.read(page)
+        for fact in (
+            event,
+            f'href="/payments/{payment.id}"',
+            "no such user",
+            "21 bytes",
+            "<dt>Age",
+        ):
+            assert fact in looked
+        assert "&lt;i&gt;x" in looked
+        assert alice.send(page).headers["location"] == "/dead-letters?done=replay"
+        # It is gone: for a second click as for a page that was open.
+        for path in (page, "/dead-letters/99999/replay", "/dead-letters/0/replay"):
+            assert "This dead letter no longer exists" in alice.read(path, 404)
+        again = alice.client.post(page, data=fields_of(looked))
+        assert (again.status_code, "no longer exists" in again.text) == (404, True)
+        assert f"publish again: payment.failed ({event})" in alice.read(f"/payments/{payment.id}")
+    assert trail(console, payment.id)[-1] == (*ALICE, "events_republished")
+    line = console.daemon.wait_for_line("dead_letters_replayed", before)
+    assert (line["operator"], line["sequences"]) == (ALICE[0], [sequence])
 
 
 @pytest.mark.parametrize("path", ["/payments/{}/cancel", "/payments/{}/refund"])

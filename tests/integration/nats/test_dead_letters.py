@@ -66,6 +66,7 @@ async def test_without_the_stream_there_are_no_dead_letters(
     found = await dead_letters.read(0, 10)
     assert (found.letters, found.next, found.total) == ((), None, 0)
     assert await dead_letters.replay([1]) == []
+    assert await dead_letters.get(1) is None
 
 
 async def test_each_letter_is_read_once_however_many_were_deleted_between(
@@ -100,7 +101,9 @@ async def test_a_replayed_letter_is_the_event_again_and_no_letter_any_more(
 ) -> None:
     await bury(nats_server.url, 2)
 
+    assert await dead_letters.get(1) == (await dead_letters.read(0, 1)).letters[0]
     assert await dead_letters.replay([1]) == [1]
+    assert await dead_letters.get(1) is None
     assert await dead_letters.replay([1, 9]) == []
 
     [event] = await stored(nats_server.url)
@@ -121,6 +124,8 @@ async def test_without_nats_the_call_fails_and_may_be_repeated(
     nats_server.kill()
     with pytest.raises(StreamUnavailable):
         await dead_letters.read(0, 10)
+    with pytest.raises(StreamUnavailable):
+        await dead_letters.get(1)
     await eventually(lambda: not publisher.state().connected)
     with pytest.raises(StreamUnavailable, match="NATS_URL"):
         await dead_letters.replay([1])

@@ -36,6 +36,9 @@ class MemoryDeadLetters:
             total=len(self.letters),
         )
 
+    async def get(self, sequence: int) -> DeadLetter | None:
+        return self.letters.get(sequence)
+
     async def replay(self, sequences: Sequence[int]) -> Sequence[int]:
         found = [number for number in sequences if number in self.letters]
         self.replayed += [self.letters.pop(number) for number in found]

@@ -69,6 +69,7 @@ from payd.service.reconcile import Reconcile
 from payd.service.recover import Recover
 from payd.service.recover_refunds import RecoverRefunds
 from payd.service.refund import RefundPayment
+from payd.service.replay import ReplayDeadLetters
 from payd.service.reports import Reports
 from payd.service.republish import Republish
 from payd.service.resolve_attention import ResolveAttention
@@ -235,6 +236,7 @@ class World:
         self.republishes = Republish(
             events=self.outbox, publisher=self.publisher, settle=self.settle
         )
+        self.replays = ReplayDeadLetters(letters=self.dead_letters, settle=self.settle)
         self.audit = Audit(
             receipts=self.store.ledger,
             results=self.results,
@@ -302,6 +304,7 @@ class World:
                 attach=self.attach,
                 republish=self.republishes,
                 dead_letters=self.dead_letters,
+                replay=self.replays,
                 reconciliations=self.results,
                 overview=self.overview,
                 daemon=WellDaemon(),
