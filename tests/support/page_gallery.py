@@ -10,6 +10,7 @@ import attrs
 from payd.domain.evidence import Receipt, ReceiptState
 from payd.domain.money import Money, TokenTerms
 from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowField, ShowKind
+from payd.domain.outcome import Failure
 from payd.domain.payment import Customer, LineItem, Payment, Status
 from payd.domain.refund import Refund, RefundStatus
 from payd.domain.sums import ReceiptSums
@@ -190,6 +191,13 @@ GALLERY: Mapping[str, Shown] = {
     "canceling": _of(a_payment(17, status=Status.CANCELING)),
     "canceled": _of(a_payment(18, status=Status.CANCELED, close_time=NOW)),
     "expired": _of(a_payment(19, status=Status.EXPIRED, close_time=NOW)),
-    "failed": _of(_card(20, status=Status.FAILED, close_time=NOW)),
+    "failed": _of(
+        _card(
+            20,
+            status=Status.FAILED,
+            close_time=NOW,
+            failure=Failure(code="expired_card", message="Your card has expired: 4242, Ms. Meier"),
+        )
+    ),
     "incomplete": _of(a_payment(21, status=Status.EXPIRED, close_time=NOW), 74_500_000),
 }

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -21,10 +22,12 @@ from support.page_gallery import (
 )
 
 from payd.domain.money import Money, TokenTerms
-from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowKind
+from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowField, ShowKind
+from payd.domain.outcome import Failure
 from payd.domain.payment import Status
 from payd.domain.refund import RefundStatus
 from payd.service.show_payment import Shown
+from payd.transport.http import pages
 from payd.transport.http.pages.amounts import plain
 from payd.transport.http.pages.qr import transfer_payload
 from payd.transport.http.pages.situations import Situation
@@ -69,7 +72,7 @@ def test_every_situation_is_in_the_gallery_and_has_words() -> None:
 @pytest.mark.parametrize(
     ("name", "title", "body"),
     [
-        ("waiting", "Waiting for your payment", "shows it as soon as your payment arrives"),
+        ("waiting", "Waiting for your payment", "shows by itself when your payment arrives"),
         ("partly", "Partly paid: 74.50 USDC to go", "74.50 USDC of 149.00 USDC received"),
         ("seen", "Your payment was seen", "need not send anything again"),
         ("overdue", "The time is over", "Do not send any more"),
@@ -124,7 +127,10 @@ def test_a_memo_that_is_text_is_shown_as_text_and_another_as_hex() -> None:
 def test_addresses_and_memos_are_shown_in_groups_and_copied_without_gaps() -> None:
     how = view("waiting").instructions
     assert how is not None
-    assert {row.key for row in how.rows if row.is_long} == {"address", "memo", "token"}
+    assert {row.key for row in how.rows if row.groups} == {"address", "memo", "token"}
+    address = next(row for row in how.rows if row.key == "address")
+    assert address.groups[:3] == ["0x", "4e5b", "2e1d"]
+    assert "".join(address.groups) == address.value == address.copied
     assert not [row for row in how.rows if " " in row.copied]
 
 
@@ -141,6 +147,7 @@ def test_a_receipt_has_number_date_items_and_the_transaction_in_an_explorer() ->
     assert page.complete_time == NOW - timedelta(seconds=30)
     assert page.items == [("ethereum-mainnet full, 30d", "149.00 USD")]
     [transfer] = page.transfers
+    assert transfer.transaction == HASH
     assert transfer.link == f"https://explore.example/tx/{HASH}"
     assert (transfer.amount, transfer.state) == ("149.00 USDC", "final")
 
@@ -201,6 +208,72 @@ def test_an_expired_payment_says_when_it_ended_though_its_time_was_not_over() ->
     assert view("late").close_time is None
 
 
+def test_a_transaction_is_shown_whole_where_no_explorer_has_it() -> None:
+    [transfer] = view_of(GALLERY["paid"], NOW, []).transfers
+    assert (transfer.transaction, transfer.link) == (HASH, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "words"),
+    [
+        ("waiting", "https://shop.example/?back=turned", "Go back without paying"),
+        ("elsewhere", "https://shop.example/?back=turned", "Go back without paying"),
+        ("partly", "https://shop.example/?back=turned", "Go back without paying the rest"),
+        ("overdue", "https://shop.example/?back=paid", "Back to the shop"),
+        ("paid", "https://shop.example/?back=paid", "Back to the shop"),
+    ],
+)
+def test_leaving_before_the_payment_has_other_words_than_afterwards(
+    name: str, url: str, words: str
+) -> None:
+    assert (view(name).back_url, view(name).back) == (url, words)
+
+
+def test_a_bank_transfer_has_its_amount_and_an_account_in_groups() -> None:
+    how = view("waiting-for-the-bank").instructions
+    assert how is not None
+    assert (how.rows[0].value, how.rows[0].copied) == ("149.00 USD", "149.00")
+    account = next(row for row in how.rows if row.label == "IBAN")
+    assert account.groups == ["DE89", "3704", "0044", "0532", "0130", "00"]
+    assert account.copied == "DE89370400440532013000"
+
+
+def test_an_amount_that_the_provider_shows_is_not_shown_twice() -> None:
+    lines = (ShowField(label="Amount", value="149.00"),)
+    show = Show(kind=ShowKind.BANK_TRANSFER, payload="", fields=lines)
+    how = a_view(method="transfer", crypto=None, next_action=show).instructions
+    assert how is not None
+    assert [row.value for row in how.rows] == ["149.00"]
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("expired_card", "The card has expired."),
+        ("insufficient_funds", "There was not enough money in the account."),
+        ("not_attempted", "The payment provider could not be reached."),
+        ("something_new", ""),
+        ("title", ""),
+    ],
+)
+def test_a_decline_has_its_cause_in_the_words_of_payd(code: str, cause: str) -> None:
+    failure = Failure(code=code, message="Card of Ms. Meier, risk score 93")
+    page = a_view(status=Status.FAILED, failure=failure)
+    assert page.cause == cause
+    assert "Meier" not in repr(page)
+
+
+def test_every_text_is_on_a_page() -> None:
+    """A text that nothing shows would be translated for nobody."""
+    package = Path(pages.__file__).parent
+    files = [*package.glob("*.py"), *package.glob("templates/*.html")]
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
+    names = {name for name in texts() if "." not in name and not name.startswith("transfer_")}
+    assert {name for name in names if f"'{name}'" not in source and f'"{name}"' not in source} == (
+        set()
+    )
+
+
 def test_too_much_money_is_mentioned() -> None:
     assert view("paid-too-much").notes == [
         "You sent 1.00 USDC more than was asked for. The shop has been told."
@@ -215,7 +288,7 @@ def test_only_web_pages_are_linked(url: str) -> None:
     page = a_view(
         method="card", crypto=None, next_action=Redirect(url=url), return_url=url, cancel_url=url
     )
-    assert (page.redirect_url, page.back_url, page.cancel_url) == ("", "", "")
+    assert (page.redirect_url, page.back_url) == ("", "")
 
 
 def test_only_a_wallets_address_opens_a_wallet() -> None:

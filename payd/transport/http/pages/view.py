@@ -7,15 +7,15 @@ import attrs
 
 from payd.domain.evidence import Receipt, ReceiptState
 from payd.domain.money import written
-from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowKind
+from payd.domain.next_action import Redirect
 from payd.domain.payment import LineItem, Payment
 from payd.domain.refund import Refund, RefundStatus
 from payd.plugins.interface import Method
 from payd.ports import Registered
 from payd.service.show_payment import Shown
 from payd.service.show_receipts import token_of, transaction_page, web_address
-from payd.transport.http.pages.amounts import plain, written_units
-from payd.transport.http.pages.qr import qr_svg, transfer_payload
+from payd.transport.http.pages.amounts import written_units
+from payd.transport.http.pages.instructions import Instructions, instructions_of
 from payd.transport.http.pages.situations import (
     PAYABLE,
     SETTLED,
@@ -25,8 +25,6 @@ from payd.transport.http.pages.situations import (
 )
 from payd.transport.http.pages.texts import texts
 
-#: Characters of one word from which on it is shown in groups.
-_LONG = 24
 _TONES = {
     **dict.fromkeys((Situation.PAID, Situation.LATE), "good"),
     **dict.fromkeys((Situation.EXPIRED, Situation.FAILED, Situation.OVERDUE), "bad"),
@@ -44,43 +42,14 @@ _SUMS = {
 
 
 @attrs.frozen(kw_only=True)
-class Row:
-    """One value to send or to type; with `copied`, a button copies it."""
-
-    key: str
-    label: str
-    value: str
-    copied: str = ""
-    note: str = ""
-
-    @property
-    def is_long(self) -> bool:
-        """Whether it is an address or a memo, which people compare in groups of four."""
-        return len(self.value) >= _LONG and self.value.isalnum()
-
-
-@attrs.frozen(kw_only=True)
-class Instructions:
-    """What the customer has to send, by hand or by a code."""
-
-    rows: Sequence[Row]
-    #: An SVG element that payd made, and its description.
-    qr: str = ""
-    qr_label: str = ""
-    wallet_url: str = ""
-    text: str = ""
-    warning: str = ""
-
-
-@attrs.frozen(kw_only=True)
 class Transfer:
     """One arrival of money, with its page in a block explorer."""
 
     amount: str
     state: str
     time: datetime
+    transaction: str = ""
     link: str = ""
-    short: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -118,11 +87,14 @@ class View:
     refunded: str
     #: Of refunds under way; empty without one.
     returning: str
+    #: Why it was declined, in payd's words; the provider's may be about the customer.
+    cause: str
     notes: Sequence[str]
     transfers: Sequence[Transfer]
     refunds: Sequence[Transfer]
+    #: Where its button leads, empty without an address, and the words on it.
     back_url: str
-    cancel_url: str
+    back: str
 
 
 def view_of(shown: Shown, now: datetime, methods: Sequence[Registered]) -> View:
@@ -152,17 +124,30 @@ def view_of(shown: Shown, now: datetime, methods: Sequence[Registered]) -> View:
         has_receipt=is_settled and payment.complete_time is not None,
         left_s=max(0, round((payment.expire_time - now).total_seconds())) if is_payable else None,
         expire_time=payment.expire_time,
-        instructions=_instructions(payment, method) if is_payable else None,
+        instructions=instructions_of(payment, method) if is_payable else None,
         redirect_url=_redirect(payment) if situation is Situation.ELSEWHERE else "",
         received=amounts["received"] if payment.received else "",
         refunded=amounts["refunded"] if payment.refunded else "",
         returning=amounts["returning"] if _returning(payment) else "",
+        cause=_cause(payment) if situation is Situation.FAILED else "",
         notes=_notes(payment),
         transfers=[_transfer(payment, receipt, method) for receipt in shown.receipts],
         refunds=[_refund(payment, one) for one in payment.refunds if one.status in _GOES_BACK],
-        back_url=web_address(payment.return_url),
-        cancel_url=web_address(payment.cancel_url) or web_address(payment.return_url),
+        back_url=_back_url(payment, is_payable=is_payable),
+        back=texts()[_BACKS.get(situation, "back")],
     )
+
+
+#: What leaving the page means while it waits for money. It cancels nothing.
+_BACKS = {
+    **dict.fromkeys(PAYABLE, "leave"),
+    Situation.PARTLY: "leave_partly",
+}
+
+
+def _back_url(payment: Payment, *, is_payable: bool) -> str:
+    turned = web_address(payment.cancel_url) if is_payable else ""
+    return turned or web_address(payment.return_url)
 
 
 def _amounts(payment: Payment) -> Mapping[str, str]:
@@ -184,6 +169,11 @@ def _name(item: LineItem) -> str:
     return f"{item.chain_profile_id} {item.node_type}, {item.duration}"
 
 
+def _cause(payment: Payment) -> str:
+    code = payment.failure.code if payment.failure else ""
+    return texts().get(f"failure.{code}", "")
+
+
 def _notes(payment: Payment) -> list[str]:
     extra = payment.received - payment.due
     if extra <= 0 or payment.refunded:
@@ -191,92 +181,13 @@ def _notes(payment: Payment) -> list[str]:
     return [texts()["overpaid"].format(extra=written_units(payment, extra))]
 
 
-def _instructions(payment: Payment, method: Method | None) -> Instructions | None:
-    match payment.next_action:
-        case CryptoTransfer() as action:
-            return _crypto(payment, action, method)
-        case Show() as show:
-            return _shown(show)
-        case _:
-            return None
-
-
-def _crypto(payment: Payment, action: CryptoTransfer, method: Method | None) -> Instructions:
-    words, left = texts(), max(0, action.amount_base_units - payment.received)
-    amount = plain(left, action.decimals)
-    token = token_of(payment, method)
-    number = words["network_number"].format(number=action.chain_id)
-    network = f"{token.network} ({number})" if token and token.network else number
-    receiver, contract = action.receiver_address, action.token_address
-    # At an address of its own the payment is recognised without a memo.
-    memo = "" if receiver in payment.aliases else action.memo
-    rows = [
-        _copied("amount", f"{amount} {action.currency}", amount),
-        _copied("address", receiver, receiver),
-        *_memo(memo),
-        Row(key="network", label=words["network"], value=network),
-        _copied("token", contract, contract),
-    ]
-    payload = transfer_payload(action, left)
-    name = token.network if token and token.network else number
-    return Instructions(
-        rows=rows,
-        qr=qr_svg(payload) if payload else "",
-        qr_label=words["qr"].format(
-            amount=f"{amount} {action.currency}", address=action.receiver_address
-        ),
-        wallet_url=payload if payload.startswith("ethereum:") else "",
-        warning=words["only_network"].format(currency=action.currency, network=name),
-    )
-
-
-def _memo(memo: str) -> list[Row]:
-    """The memo as a person types it: as text where it is text, else as hex."""
-    if not memo:
-        return []
-    text = _as_text(memo)
-    note = texts()["memo_needed"]
-    return [attrs.evolve(_copied("memo", text, text), note=note)]
-
-
-def _copied(key: str, value: str, copied: str) -> Row:
-    return Row(key=key, label=texts()[key], value=value, copied=copied)
-
-
-def _as_text(memo: str) -> str:
-    try:
-        text = bytes.fromhex(memo.removeprefix("0x")).strip(b"\0").decode("ascii")
-    except ValueError:
-        return memo
-    return text if text.isprintable() and text else memo
-
-
-def _shown(show: Show) -> Instructions:
-    is_code = show.kind is ShowKind.QR
-    return Instructions(
-        rows=[
-            Row(
-                key=f"line-{number}",
-                label=line.label,
-                value=line.value,
-                copied=line.value if line.copyable else "",
-            )
-            for number, line in enumerate(show.fields)
-        ],
-        qr=qr_svg(show.payload) if is_code else "",
-        qr_label=texts()["qr_text"],
-        text="" if is_code else show.payload,
-    )
-
-
 def _transfer(payment: Payment, receipt: Receipt, method: Method | None) -> Transfer:
-    transaction = receipt.details.get("transaction", "")
     return Transfer(
         amount=written_units(payment, receipt.amount) if payment.is_asset(receipt.asset) else "",
         state=texts()[f"transfer_{_STATE[receipt.state]}"],
         time=receipt.time,
+        transaction=receipt.details.get("transaction", ""),
         link=transaction_page(token_of(payment, method), receipt),
-        short=f"{transaction[:10]}…" if len(transaction) > 11 else transaction,
     )
 
 

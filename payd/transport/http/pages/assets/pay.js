@@ -30,7 +30,9 @@ const written = (time, parts) => new Intl.DateTimeFormat(document.documentElemen
 
 function localize() {
   for (const time of document.querySelectorAll("time")) {
-    time.textContent = written(new Date(time.dateTime), { ...DATE, ...TIME });
+    const isToday = new Date(time.dateTime).toDateString() === new Date($("as-of").dateTime).toDateString();
+    const parts = time.className === "near" && isToday ? TIME : { ...DATE, ...TIME };
+    time.textContent = written(new Date(time.dateTime), parts);
   }
   setDeadline();
 }
