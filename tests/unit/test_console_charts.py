@@ -68,9 +68,21 @@ def test_each_currency_has_a_picture_of_what_was_completed() -> None:
 
 def test_shares_add_up_by_name_the_most_payments_first() -> None:
     first, *rest = shares(SUMS, lambda one: one.status.value)
-    assert (first.name, first.payments, first.percent) == ("COMPLETED", 4, 100)
-    assert first.amounts == ("5000 JPY", "300.00 USD")
-    assert [one.percent for one in rest] == [50, 25]
+    assert (first.name, first.payments) == ("COMPLETED", 4)
+    assert list(first.parts) == [("paid", 0, 100)]
+    assert list(first.amounts) == ["paid: 5000 JPY, 300.00 USD"]
+    assert [list(one.parts) for one in rest] == [[("ended", 0, 50)], [("open", 0, 25)]]
+
+
+def test_a_methods_bar_and_money_keep_apart_what_is_paid_open_and_ended() -> None:
+    [card] = shares(SUMS, lambda one: one.method)
+    assert card.payments == 7
+    assert list(card.parts) == [
+        *(("paid", 0, 57.14), ("open", 57.14, 14.29), ("ended", 71.43, 28.57))
+    ]
+    assert list(card.amounts) == [
+        *("paid: 5000 JPY, 300.00 USD", "open: 100.00 USD", "ended unpaid: 200.00 USD")
+    ]
 
 
 def test_a_site_without_payments_has_an_empty_picture() -> None:
@@ -83,9 +95,9 @@ def test_a_site_without_payments_has_an_empty_picture() -> None:
 
 def test_where_counting_of_the_audit_trail_ended_there_may_be_more() -> None:
     trail = attrs.evolve(an_overview().trail, unsigned_rows=9_999, unsigned_payments=300)
-    assert trail_counts(trail) == {"unsigned": "9999 of 300 payments", "unchained": ""}
+    assert trail_counts(trail) == {"unsigned": "9999 rows in 300 payments", "unchained": ""}
     trail = attrs.evolve(trail, unsigned_rows=10_000, unchained_rows=10_000)
     assert trail_counts(trail) == {
-        "unsigned": "10000 or more of 300 or more payments",
+        "unsigned": "10000 or more rows in 300 or more payments",
         "unchained": "10000 or more",
     }

@@ -28,6 +28,10 @@ class Field:
     is_long: bool = False
     #: A choice between these; their texts are `choice.VALUE`.
     choices: tuple[str, ...] = ()
+    #: Any of what the page offers, all of it chosen at first.
+    is_many: bool = False
+    #: Sent as the page got it, and not for people.
+    is_hidden: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -96,8 +100,8 @@ PAYMENT_ACTIONS: Mapping[str, Action] = {
             name="resolve",
             perform=_resolve,
             fields=(
-                Field(name="reasons", length_max=_REFERENCE_LENGTH_MAX),
-                Field(name="version", length_max=9),
+                Field(name="reasons", is_required=True, is_many=True),
+                Field(name="version", length_max=9, is_hidden=True),
                 _NEEDED_NOTE,
             ),
         ),

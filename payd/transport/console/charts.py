@@ -1,7 +1,7 @@
 """Charts of the overview: sums by day, method and status as rectangles of small pictures."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 import attrs
@@ -55,16 +55,17 @@ class Share:
 
     name: str
     payments: int
+    #: What they ask for: what is paid apart from what is open and what ended unpaid.
     amounts: tuple[str, ...]
-    #: Of the longest line, 0 to 100.
-    percent: int
+    #: Parts of the bar: kind, begin and length; the longest line is 100 long.
+    parts: tuple[tuple[str, float, float], ...]
 
 
 def payments_chart(overview: Overview, days: int) -> Chart:
     """Number of payments of each day, by whether they are paid, open or ended unpaid."""
     counts: dict[tuple[date, str], int] = defaultdict(int)
     for one in overview.sums:
-        counts[one.day, _KIND_OF.get(one.status, "open")] += one.payments
+        counts[one.day, _kind(one)] += one.payments
     total = sum(counts.values())
     return _chart(
         title=texts()["chart.payments"],
@@ -103,21 +104,47 @@ def money_charts(overview: Overview, days: int) -> Sequence[Chart]:
 
 def shares(sums: Iterable[DailySum], name_of: Callable[[DailySum], str]) -> Sequence[Share]:
     """Sum up by what `name_of` returns, the most payments first."""
-    payments: dict[str, int] = defaultdict(int)
-    units: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    found: dict[str, list[DailySum]] = defaultdict(list)
     for one in sums:
-        payments[name_of(one)] += one.payments
-        units[name_of(one)][one.amount.currency_code] += one.amount.minor_units
-    most = max(payments.values(), default=0) or 1
+        found[name_of(one)].append(one)
+    counts = {name: sum(one.payments for one in of_name) for name, of_name in found.items()}
+    most = max(counts.values(), default=0) or 1
     return [
         Share(
             name=name,
             payments=count,
-            amounts=tuple(_writer(code)(units[name][code]) for code in sorted(units[name])),
-            percent=round(100 * count / most),
+            amounts=tuple(_amounts(found[name])),
+            parts=tuple(_parts(found[name], most)),
         )
-        for name, count in sorted(payments.items(), key=lambda item: (-item[1], item[0]))
+        for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
+
+
+def _amounts(sums: Sequence[DailySum]) -> Iterator[str]:
+    """Each kind's amounts, a currency each: `paid: 149.00 USD`."""
+    units: dict[tuple[str, str], int] = defaultdict(int)
+    for one in sums:
+        units[_kind(one), one.amount.currency_code] += one.amount.minor_units
+    for kind in _KINDS:
+        written = [
+            _writer(currency)(units[of, currency]) for of, currency in sorted(units) if of == kind
+        ]
+        if written:
+            yield f"{texts()[f'kind.{kind}']}: {', '.join(written)}"
+
+
+def _parts(sums: Sequence[DailySum], most: int) -> Iterator[tuple[str, float, float]]:
+    begin = 0.0
+    for kind in _KINDS:
+        count = sum(one.payments for one in sums if _kind(one) == kind)
+        length = round(100 * count / most, 2)
+        if length:
+            yield kind, round(begin, 2), length
+            begin += length
+
+
+def _kind(one: DailySum) -> str:
+    return _KIND_OF.get(one.status, "open")
 
 
 def _days(overview: Overview, days: int) -> Sequence[date]:

@@ -13,6 +13,7 @@ from quart_trio import QuartTrio
 from payd.domain.attention import Attention
 from payd.domain.decimals import parse_units
 from payd.domain.money import currency_exponent
+from payd.transport.console.reason_lines import reason_lines
 from payd.transport.console.visits import Visits, caller
 
 _PAGE = 50
@@ -81,7 +82,7 @@ async def _attention(visits: Visits) -> Response:
             break
     return visits.page(
         "attention.html",
-        payments=found[:_ATTENTION_MAX],
+        payments=[(one, reason_lines(one)) for one in found[:_ATTENTION_MAX]],
         has_more=len(found) > _ATTENTION_MAX,
         reason=reason,
         reasons=[one.value for one in Attention],

@@ -10,6 +10,7 @@ from quart_trio import QuartTrio
 
 from payd.codec.message_json import message_json
 from payd.transport.console.actions import offered
+from payd.transport.console.reason_lines import reason_lines
 from payd.transport.console.visits import Visits, caller
 
 _RECEIPTS_MAX = 100
@@ -40,7 +41,7 @@ async def _payment(visits: Visits, payment_id: str) -> Response:
         receipts=receipts,
         actions=offered(payment),
         refunds=visits.refund_lines(payment.refunds),
-        open_records=[one for one in payment.attention_records if one.resolved_time is None],
+        reasons=reason_lines(payment),
         raw=_raw(payment, explanation, receipts),
     )
 

@@ -1,5 +1,6 @@
 """The other lists: receipts, reconciliations, dead letters; and the configuration."""
 
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
-from payd_client import DeadLetter, PaydClientError, ReceiptFilter
+from payd_client import DeadLetter, PaydClientError, ReceiptFilter, Setting
 from quart import Response, request
 from quart_trio import QuartTrio
 
@@ -16,6 +17,9 @@ from payd.transport.console.visits import Visits, caller, see_other, status_of
 from payd.transport.console.written import span, when
 
 T = TypeVar("T")
+
+#: Source of a setting that nothing sets.
+_DEFAULT = "default"
 
 _RECORDS_MAX = 100
 _SEQUENCE_DIGITS_MAX = 18
@@ -129,7 +133,15 @@ def _body(letter: DeadLetter) -> str:
 
 async def _configuration(visits: Visits) -> Response:
     found = await visits.calls.configuration(caller=caller())
-    return visits.page("configuration.html", configuration=found)
+    groups: defaultdict[str, list[Setting]] = defaultdict(list)
+    for one in found.settings:
+        groups[one.key.partition(".")[0]].append(one)
+    return visits.page(
+        "configuration.html",
+        configuration=found,
+        changed=[one for one in found.settings if one.source != _DEFAULT],
+        groups=sorted(groups.items()),
+    )
 
 
 async def _first(listed: AsyncGenerator[T, None]) -> list[T]:

@@ -67,6 +67,13 @@ def test_attention_is_resolved_for_the_version_that_was_looked_at(
         assert payment.id in queue
         page = f"/payments/{payment.id}/resolve?version={payment.version}"
         assert page in queue
+        assert "too little" in queue
+        assert "less than was due" in queue
+        asked = alice.read(page)
+        assert 'type="checkbox" name="reasons" value="UNDERPAID" checked' in asked
+        fields = {**fields_of(asked), "reasons": "", "note": "x"}
+        none = alice.client.post(page.partition("?")[0], data=fields)
+        assert (none.status_code, "Choose at least one." in none.text) == (400, True)
         older = f"/payments/{payment.id}/resolve?version={payment.version - 1}"
         assert "VERSION_CHANGED" in alice.send(older, note="too old").text
         assert "NOTE_REQUIRED" in alice.send(page, note=" ").text
@@ -221,8 +228,13 @@ def test_a_receipt_is_attached_to_the_payment_it_was_meant_for(console: RunningC
         listed = alice.read("/receipts")
         assert receipt in listed
         assert "&lt;b&gt;Ann" in listed
+        assert f'<option value="{receipt}">149.00 USD' in alice.read(
+            f"/payments/{payment.id}/attach"
+        )
         led = alice.client.get("/attach", params={"receipt": receipt, "payment": payment.id})
-        assert alice.send(led.headers["location"], note="she wrote").status_code == 303
+        asked = led.headers["location"]
+        assert f'<option value="{receipt}" selected>149.00 USD' in alice.read(asked)
+        assert alice.send(asked, receipt=receipt, note="she wrote").status_code == 303
         assert receipt not in alice.read("/receipts")
         assert receipt in alice.read(f"/payments/{payment.id}")
     assert trail(console, payment.id)[-1][:2] == ALICE
