@@ -40,7 +40,7 @@ def read_checks(config: Any) -> Mapping[str, Mapping[str, Any]] | None:
 
     try:
         answer = httpx.get(
-            f"http://{_in_url(config.http.host)}:{config.http.port}/readyz",
+            f"http://{in_url(config.http.host)}:{config.http.port}/readyz",
             timeout=_TIMEOUT_S,
             trust_env=False,
         )
@@ -58,7 +58,7 @@ def read_metrics(config: Any) -> Mapping[str, float]:
 
     try:
         answer = httpx.get(
-            f"http://{_in_url(config.metrics.host)}:{config.metrics.port}/metrics",
+            f"http://{in_url(config.metrics.host)}:{config.metrics.port}/metrics",
             timeout=_TIMEOUT_S,
             trust_env=False,
         )
@@ -67,7 +67,7 @@ def read_metrics(config: Any) -> Mapping[str, float]:
         return {}
 
 
-def _in_url(host: str) -> str:
+def in_url(host: str) -> str:
     host = host_to_ask(host)
     return f"[{host}]" if ":" in host else host
 

@@ -11,6 +11,7 @@ import click
 
 from payd.cli import render
 from payd.cli.ask_daemon import ClientFiles, Finding, ask_grpc, ask_readiness, host_to_ask
+from payd.cli.console_check import console_finding
 from payd.cli.operate import checked_prices, price_summary, read_config
 from payd.cli.target import find_dev, target_options
 
@@ -20,7 +21,7 @@ _EXPIRY_WARNING_DAYS = 14
 #: Expiry and leases are judged by clocks; a host with NTP is within milliseconds.
 _CLOCK_TOLERANCE_S = 2.0
 #: Findings that advise to make a key.
-_NEED_KEYS = ("payment pages", "audit trail")
+_NEED_KEYS = ("payment pages", "audit trail", "console")
 #: Intervals without a checkpoint that are a finding.
 _LATE_CHECKPOINTS = 3
 
@@ -45,6 +46,7 @@ def doctor(as_json: bool, state_dir: Path | None, **target: Any) -> None:
         findings.append(found)
     findings += _local(config)
     findings.append(pages_finding(config))
+    findings.append(console_finding(config))
     findings += ask_readiness(config)
     findings += trio.run(_remote, config, *_grpc(config, dev, **target))
     if any(finding.what == "Vault" and not finding.ok for finding in findings):

@@ -165,6 +165,7 @@ def test_everything_down_is_reported_line_by_line_and_ends_with_1(
         "gRPC": False,
         "audit trail": True,
         "payment pages": True,
+        "console": True,
         "providers": False,
     }
     assert "hunter2" not in ran.stdout + ran.stderr
