@@ -18,6 +18,8 @@ from support.dev_process import running_dev, state_folder
 from support.screens import SCREENS, SCREENSHOTS
 
 SOON_MS = 30_000
+#: As long as a payment of the mock is open that is not paid in full.
+LATER_MS = 180_000
 LOOKS = [(screen, scheme) for screen in SCREENS for scheme in ("light", "dark")]
 AGENT = "an operator's browser"
 
@@ -93,9 +95,17 @@ def payments(site: Site) -> dict[str, str]:
 
 @contextlib.contextmanager
 def opened(
-    browser: Browser, site: Site, *, is_in: bool = True, **context: object
+    browser: Browser,
+    site: Site,
+    *,
+    is_in: bool = True,
+    may_fail: bool = False,
+    **context: object,
 ) -> Iterator[Page]:
-    """A browser's window; an error of its script, or of the content security policy, fails."""
+    """A browser's window; an error of its script, or of the content security policy, fails.
+
+    With `may_fail` requests of the page may fail.
+    """
     settings = {"user_agent": AGENT, "base_url": site.url, **context}
     with contextlib.closing(browser.new_context(**settings)) as window:  # type: ignore[arg-type]
         if is_in:
@@ -109,7 +119,7 @@ def opened(
             lambda message: errors.append(message.text) if message.type == "error" else None,
         )
         yield page
-        assert errors == []
+        assert may_fail or errors == []
 
 
 def pages_of(payments: dict[str, str]) -> dict[str, str]:
@@ -218,13 +228,58 @@ def follow(page: Page, text: str) -> None:
 def test_a_payments_page_shows_by_itself_what_happens(browser: Browser, site: Site) -> None:
     with site.client() as client:
         payment = client.initiate(scenario="pending").id
-        with opened(browser, site) as page:
-            page.goto(f"/payments/{payment}")
-            expect(page.locator(".status").first).to_have_text("PENDING")
-            with site.operator() as operator:
-                operator.send(f"/payments/{payment}/cancel", reason="elsewhere")
-            expect(page.locator(".status").first).to_have_text("CANCELED", timeout=SOON_MS)
-            expect(page.locator("#said")).to_have_text("CANCELED")
+    with opened(browser, site) as page:
+        # The stream alone has to bring the news.
+        page.add_init_script("window.setInterval = () => 0")
+        page.goto(f"/payments/{payment}")
+        expect(page.locator(".status").first).to_have_text("PENDING")
+        raw, first = page.locator("details[data-key=raw]"), page.locator("details").first
+        for fold in (raw, first):
+            fold.locator("summary").click()
+        with site.operator() as operator:
+            operator.send(f"/payments/{payment}/cancel", reason="elsewhere")
+        expect(page.locator(".status").first).to_have_text("CANCELED", timeout=SOON_MS)
+        expect(page.locator("#said")).to_have_text("CANCELED")
+        # What was open is open, and the keyboard stands where it stood.
+        for fold in (raw, first):
+            expect(fold).to_have_attribute("open", "")
+        expect(first.locator("summary")).to_be_focused()
+
+
+def test_the_overview_and_the_queue_show_by_themselves_what_happens(
+    browser: Browser, site: Site
+) -> None:
+    with opened(browser, site) as overview, opened(browser, site) as queue:
+        for page, path in ((overview, "/"), (queue, "/attention")):
+            page.add_init_script("window.setInterval = () => 0")
+            page.goto(path)
+        total = overview.locator("figcaption p").first
+        before = total.text_content() or ""
+        with site.client() as client:
+            payment = client.initiate(scenario="underpay").id
+        expect(total).not_to_have_text(before, timeout=SOON_MS)
+        expect(queue.locator(f'section[aria-label="{payment}"]')).to_be_visible(timeout=LATER_MS)
+
+
+def test_a_page_that_gets_no_answer_says_so_and_goes_on_trying(
+    browser: Browser, site: Site
+) -> None:
+    with site.client() as client:
+        payment = client.initiate(scenario="pending").id
+    with opened(browser, site, may_fail=True) as page:
+        page.route("**/events*", lambda route: route.abort())
+        page.goto(f"/payments/{payment}")
+        stale = page.locator("#stale")
+        expect(stale).to_be_hidden()
+        page.route(f"**/payments/{payment}", lambda route: route.abort())
+        expect(stale).to_be_visible(timeout=SOON_MS)
+        expect(stale).to_contain_text("Not up to date")
+        with site.operator() as operator:
+            operator.send(f"/payments/{payment}/cancel", reason="elsewhere")
+        # Without events the page asks by itself.
+        page.unroute(f"**/payments/{payment}")
+        expect(page.locator(".status").first).to_have_text("CANCELED", timeout=SOON_MS)
+        expect(stale).to_be_hidden()
 
 
 def test_hostile_values_are_text(browser: Browser, site: Site, payments: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ from unit.test_codec import a_payment
 from payd.codec.messages import payment_message
 from payd.domain.errors import StoreUnavailable
 from payd.transport.console.app import Console, build_console_app
+from payd.transport.console.live import Live
 from payd.transport.console.logins import Logins
 from payd.transport.console.own_calls import OwnCalls
 from payd.transport.console.passwords import entries_of, new_entry
@@ -19,9 +20,11 @@ from payd.transport.console.sessions import Sessions
 from payd.transport.console.visits import READING_S
 from payd.transport.grpc.one_call import Call, Handle, Method
 from payd.transport.grpc.roles import ACCESS
+from payd.transport.http.pages.live import STREAM_S, LivePages
 from payd.transport.http.serve import HttpLimits
 
 PAYMENT = a_payment()
+NO_VERSIONS: Any = None
 PAGE = f"/payments/{PAYMENT.id}"
 ENTRIES = entries_of((new_entry("alice", PASSWORD),))
 
@@ -37,6 +40,7 @@ class Browser:
             return 0
 
         self.reported: list[tuple[str, str]] = []
+        self.stopping = trio.Event()
         console = Console(
             calls=OwnCalls(
                 {
@@ -50,6 +54,7 @@ class Browser:
             sessions=Sessions(idle_s=1e6, age_s=1e6, now=trio.current_time),
             hosts=frozenset({"localhost"}),
             environment="test",
+            live=Live(payments=LivePages(NO_VERSIONS, 1), stopping=self.stopping),
         )
         self._client = build_console_app(console).test_client()
 
@@ -135,3 +140,47 @@ async def test_a_defect_is_a_page_that_leaks_nothing() -> None:
     await browser.log_in()
     status, page = await browser.get("/")
     assert (status, "That did not work" in page, "password" in page) == (500, True, False)
+
+
+async def test_the_overviews_stream_sends_a_mark_for_each_change_and_ends(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    answers = iter([1, 1, 2])
+
+    async def overview(request: Any, call: Call) -> Any:
+        found = pb.Overview()
+        found.time.GetCurrentTime()
+        found.backlog.events = next(answers, 2)
+        return pb.GetOverviewResponse(overview=found)
+
+    async def refunds(request: Any, call: Call) -> Any:
+        return pb.ListRefundsResponse()
+
+    browser = Browser(GetOverview=overview, ListRefunds=refunds)
+    await browser.log_in()
+    start = trio.current_time()
+    status, events = await browser.get("/overview/events")
+    assert trio.current_time() - start < STREAM_S + 5
+    first, second = [line for line in events.splitlines() if line.startswith("id: ")]
+    assert (status, first != second) == (200, True)
+    # What the browser has already is not sent again.
+    known = second.removeprefix("id: ")
+    assert "change" not in (await browser.get(f"/overview/events?after={known}"))[1]
+
+
+async def test_a_stream_ends_when_payd_stops_or_has_no_answer(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def gone(request: Any, call: Call) -> Any:
+        raise StoreUnavailable("PostgreSQL is away", retry_after_s=1.0)
+
+    async def empty(request: Any, call: Call) -> Any:
+        return pb.ListAttentionResponse()
+
+    browser = Browser(GetOverview=gone, ListAttention=empty)
+    await browser.log_in()
+    start = trio.current_time()
+    assert await browser.get("/overview/events") == (200, "retry: 2000\n\n")
+    browser.stopping.set()
+    await browser.get("/attention/events")
+    assert trio.current_time() - start < 1

@@ -15,11 +15,13 @@ from payd.domain.quote_token import KEY_LENGTH_MIN
 from payd.telemetry import Metrics, register_secret, rpc_observer
 from payd.transport.console.app import Console, build_console_app
 from payd.transport.console.guard import LOCAL_HOSTS
+from payd.transport.console.live import Live
 from payd.transport.console.logins import Logins, Proxy
 from payd.transport.console.own_calls import OwnCalls
 from payd.transport.console.passwords import Entry, entries_of
 from payd.transport.console.sessions import Sessions
 from payd.transport.grpc.handlers import Handlers
+from payd.transport.http.pages.live import LivePages
 from payd.transport.http.serve import HttpLimits, serve_app
 
 _log = telemetry.get_logger(__name__)
@@ -27,6 +29,8 @@ _log = telemetry.get_logger(__name__)
 #: Logins of one name: enough for a person who mistypes. All together: what hashing may cost.
 _LOGINS_PER_S, _LOGINS_BURST = 0.1, 5
 _ALL_LOGINS_PER_S, _ALL_LOGINS_BURST = 1.0, 20
+#: Open pages of payments: as many as some operators have.
+_LIVE_PAGES_MAX = 100
 #: A change waits for its payment and for a provider; to cut its answer would hide what it did.
 _LIMITS = HttpLimits(request_timeout_s=60.0)
 
@@ -43,14 +47,18 @@ async def open_console(
     settings = config.console
     if not settings.enabled:
         return ""
-    app = build_console_app(build_console(config, use_cases, current, metrics))
+    app = build_console_app(build_console(config, use_cases, current, metrics, shut))
     serve = partial(serve_app, app)
     port = await servers.start(serve, settings.host, settings.port, shut, _LIMITS)
     return f"{settings.host}:{port}"
 
 
 def build_console(
-    config: Config, use_cases: UseCases, current: CurrentConfig, metrics: Metrics
+    config: Config,
+    use_cases: UseCases,
+    current: CurrentConfig,
+    metrics: Metrics,
+    shut: trio.Event,
 ) -> Console:
     """Build what the console's application needs. Operators and secret follow a reload."""
 
@@ -78,6 +86,9 @@ def build_console(
         ),
         hosts=LOCAL_HOSTS | {settings.host.strip("[]"), *settings.allowed_hosts},
         environment=config.environment,
+        live=Live(
+            payments=LivePages(bridge.for_trio(use_cases.show), _LIVE_PAGES_MAX), stopping=shut
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from payd.telemetry import get_logger
 from payd.transport.console import lists, operations, overview, payment_page, records, refunding
 from payd.transport.console.guard import is_own_host, is_own_origin, own_path, with_headers
+from payd.transport.console.live import EVENTS, Live
 from payd.transport.console.logins import SECRET_HEADER, Logins, TooManyLogins
 from payd.transport.console.rendering import Renderer
 from payd.transport.console.sessions import Session, Sessions
@@ -39,6 +40,7 @@ class Console:
     #: Names of hosts under which browsers reach it.
     hosts: frozenset[str]
     environment: str
+    live: Live
 
 
 def build_console_app(console: Console) -> QuartTrio:
@@ -49,6 +51,7 @@ def build_console_app(console: Console) -> QuartTrio:
     entrance = _Entrance(console, Renderer(console.environment))
     entrance.add_to(app)
     visits = Visits(console.calls, entrance.renderer, lambda: tuple(console.logins.entries()))
+    console.live.add_to(app, visits)
     for pages in (overview, lists, payment_page, operations, refunding, records):
         pages.add_to(app, visits)
     return app
@@ -96,7 +99,7 @@ class _Entrance:
 
     def _session(self) -> Session | None:
         token, browser = request.cookies.get(COOKIE, ""), request.headers.get("user-agent", "")
-        is_use = LIVE_HEADER not in request.headers
+        is_use = LIVE_HEADER not in request.headers and not request.path.endswith(EVENTS)
         session = self.console.sessions.find(token, browser, is_use=is_use)
         if session is not None:
             if self.console.logins.is_valid(session, _headers()):

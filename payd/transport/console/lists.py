@@ -13,11 +13,11 @@ from quart_trio import QuartTrio
 from payd.domain.attention import Attention
 from payd.domain.decimals import parse_units
 from payd.domain.money import currency_exponent
+from payd.transport.console.live import QUEUE_MAX, queue, queue_mark
 from payd.transport.console.reason_lines import reason_lines
 from payd.transport.console.visits import Visits, caller
 
 _PAGE = 50
-_ATTENTION_MAX = 200
 #: Fields of the filter that are passed on as they are typed.
 _PLAIN = ("reference", "customer_id", "email", "subscription_id")
 FILTER_FIELDS = (
@@ -72,18 +72,12 @@ async def _payments(visits: Visits) -> Response:
 
 async def _attention(visits: Visits) -> Response:
     reason = request.args.get("reason", "")
-    wanted = PaymentFilter(attention=(reason,)) if reason else PaymentFilter()
-    found = []
-    async for payment in visits.calls.list_attention(
-        wanted, page_size=_ATTENTION_MAX, caller=caller()
-    ):
-        found.append(payment)
-        if len(found) > _ATTENTION_MAX:
-            break
+    found = await queue(visits.calls, caller(), reason)
     return visits.page(
         "attention.html",
-        payments=[(one, reason_lines(one)) for one in found[:_ATTENTION_MAX]],
-        has_more=len(found) > _ATTENTION_MAX,
+        payments=[(one, reason_lines(one)) for one in found[:QUEUE_MAX]],
+        mark=queue_mark(found),
+        has_more=len(found) > QUEUE_MAX,
         reason=reason,
         reasons=[one.value for one in Attention],
     )

@@ -4,19 +4,15 @@ from collections.abc import Mapping
 from functools import partial
 
 from payd_client import TrailState
-from quart import Response, request
+from quart import Response
 from quart_trio import QuartTrio
 
 from payd.domain.overview import ROWS_COUNTED_MAX
 from payd.transport.console.charts import HEIGHT, WIDTH, money_charts, payments_chart, shares
+from payd.transport.console.live import SPANS, WAITING_MAX, overview_mark, span_wanted
 from payd.transport.console.refund_lines import WAITING
 from payd.transport.console.texts import texts
 from payd.transport.console.visits import Visits, caller
-
-#: Spans to choose from, in days.
-_SPANS = (7, 30, 92)
-#: Refunds that wait for a person; the list has all of them.
-_WAITING_MAX = 10
 
 
 def add_to(app: QuartTrio, visits: Visits) -> None:
@@ -28,20 +24,20 @@ def add_to(app: QuartTrio, visits: Visits) -> None:
 
 
 async def _overview(visits: Visits) -> Response:
-    wanted = request.args.get("days", "")
-    days = next((span for span in _SPANS if str(span) == wanted), _SPANS[0])
+    days = span_wanted()
     found = await visits.calls.overview(days, caller=caller())
     waiting = await visits.calls.list_refunds(
-        statuses=WAITING, page_size=_WAITING_MAX, caller=caller()
+        statuses=WAITING, page_size=WAITING_MAX, caller=caller()
     )
     return visits.page(
         "overview.html",
         overview=found,
+        mark=overview_mark(found, waiting.refunds),
         waiting=visits.refund_lines(waiting.refunds),
         has_more_waiting=bool(waiting.next_page_token),
         trail=trail_counts(found.trail),
         days=days,
-        spans=_SPANS,
+        spans=SPANS,
         charts=[payments_chart(found, days), *money_charts(found, days)],
         methods=shares(found.sums, lambda one: one.method),
         statuses=shares(found.sums, lambda one: one.status.value),

@@ -1,30 +1,108 @@
-// Live pages: the part `#live` is asked for again every few seconds while somebody looks at it.
+// Live pages: the part `#live` is loaded again when the server says so by an event; where no events
+// come, every few seconds. A page that gets no answer says so, and goes on trying.
 const live = document.getElementById("live");
 const said = document.getElementById("said");
+const stale = document.getElementById("stale");
+// Longer than the server keeps one stream open.
+const STREAM_SILENCE_MS = 40000;
+const ANSWER_MS = 15000;
 
-function isBusy() {
-  // What a person has opened or stands on must not move away.
-  return document.hidden || live.contains(document.activeElement) || live.querySelector("details[open]");
+let stream = null;
+let lastSign = 0;
+let lastAnswer = new Date();
+let isLoading = false;
+let isWanted = false;
+
+function keyOf(element) {
+  // What a person stands on, in words that also name its successor.
+  if (element.matches("summary")) return element.closest("details")?.dataset.key && `summary:${element.closest("details").dataset.key}`;
+  if (element.matches("a[href]")) return `a:${element.getAttribute("href")}`;
+  return null;
 }
 
-async function look() {
-  if (isBusy()) return;
-  const answer = await fetch(location.href, { headers: { "X-Console-Live": "1" }, redirect: "manual" });
-  if (answer.type === "opaqueredirect") {
-    // Behind a proxy, to load the page again would begin a new session that nobody asked for.
-    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
-    return;
-  }
-  if (!answer.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const fresh = page.getElementById("live");
-  if (!fresh || isBusy() || fresh.innerHTML === live.innerHTML) return;
+function find(key) {
+  const [kind, value] = [key.slice(0, key.indexOf(":")), key.slice(key.indexOf(":") + 1)];
+  const all = kind === "a" ? live.querySelectorAll("a[href]") : live.querySelectorAll("summary");
+  return [...all].find((one) => keyOf(one) === `${kind}:${value}`);
+}
+
+function isBusy() {
+  // Marked text, or a place that cannot be found again, must not move away.
+  const marked = getSelection();
+  if (!marked.isCollapsed && live.contains(marked.anchorNode)) return true;
+  const at = document.activeElement;
+  return live.contains(at) && !keyOf(at);
+}
+
+function replace(fresh) {
+  const open = new Set([...live.querySelectorAll("details[open]")].map((one) => one.dataset.key));
+  const at = live.contains(document.activeElement) ? keyOf(document.activeElement) : null;
   const heading = live.querySelector(".status")?.textContent;
+  for (const one of fresh.querySelectorAll("details")) one.open = open.has(one.dataset.key);
+  if (fresh.innerHTML === live.innerHTML) return;
   live.replaceChildren(...fresh.childNodes);
+  if (at) find(at)?.focus({ preventScroll: true });
   const now = live.querySelector(".status")?.textContent;
   if (now && now !== heading) said.textContent = now;
 }
 
-if (live) {
-  setInterval(() => look().catch(() => undefined), Number(live.dataset.live) * 1000);
+function tellAge(isFresh) {
+  if (isFresh) lastAnswer = new Date();
+  stale.hidden = isFresh;
+  const text = stale.dataset.text.replace("{time}", lastAnswer.toLocaleTimeString([], { timeZoneName: "short" }));
+  if (!isFresh && stale.textContent !== text) stale.textContent = text;
+}
+
+async function load() {
+  isWanted = true;
+  if (isLoading || document.hidden || isBusy()) return;
+  isLoading = true;
+  try {
+    const answer = await fetch(location.href, {
+      headers: { "X-Console-Live": "1" }, redirect: "manual", signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    if (answer.type === "opaqueredirect") {
+      // Behind a proxy, to load the page again would begin a new session that nobody asked for.
+      location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+      return;
+    }
+    if (!answer.ok) throw new Error(answer.status);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.getElementById("live");
+    isWanted = false;
+    tellAge(true);
+    if (fresh && isBusy()) isWanted = true;
+    else if (fresh) replace(fresh);
+  } catch {
+    tellAge(false);
+  } finally {
+    isLoading = false;
+  }
+}
+
+function listen() {
+  stream?.close();
+  stream = new EventSource(live.dataset.events);
+  lastSign = Date.now();
+  stream.addEventListener("open", () => { lastSign = Date.now(); });
+  stream.addEventListener("change", () => { lastSign = Date.now(); load(); });
+  stream.addEventListener("error", () => { lastSign = 0; });
+}
+
+function look() {
+  if (document.hidden) return;
+  const isStreaming = stream.readyState === EventSource.OPEN && Date.now() - lastSign < STREAM_SILENCE_MS;
+  if (isWanted || !isStreaming || !stale.hidden) load();
+  if (stream.readyState === EventSource.CLOSED || (!isStreaming && stream.readyState === EventSource.OPEN)) listen();
+}
+
+if (live?.dataset.events) {
+  listen();
+  setInterval(look, Number(live.dataset.live) * 1000);
+  document.addEventListener("visibilitychange", () => {
+    // A browser keeps few connections to one host: a hidden page needs none.
+    if (document.hidden) stream.close();
+    else { listen(); load(); }
+  });
+  addEventListener("pagehide", () => stream.close());
 }
