@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ReconciliationFinding,
         Republished,
         Setting,
+        StoredTable,
         TrailState,
     )
     from payd_client.parts import (
@@ -150,6 +151,7 @@ __all__ = [
     "ShowKind",
     "Status",
     "StepChange",
+    "StoredTable",
     "TlsFiles",
     "TlsSource",
     "TlsVault",
@@ -193,6 +195,7 @@ _MODULES = {
         "ReconciliationFinding",
         "Republished",
         "Setting",
+        "StoredTable",
         "TrailState",
     ),
     "parts": ("CryptoTransfer", "Failure", "Money", "Redirect", "Show", "ShowField", "ShowKind"),

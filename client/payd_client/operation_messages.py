@@ -1,5 +1,6 @@
 """Conversion between what operators read and its protobuf messages."""
 
+import json
 from datetime import UTC, date, datetime
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from payd_client.operations import (
     Reconciliation,
     ReconciliationFinding,
     Setting,
+    StoredTable,
     TrailState,
 )
 from payd_client.part_messages import money_of, time_of
@@ -80,6 +82,15 @@ def dead_letter_of(message: pb.DeadLetter) -> DeadLetter:
         headers=dict(message.headers),
         data=message.data,
         payment_id=message.payment_id,
+    )
+
+
+def stored_table_of(message: pb.StoredTable) -> StoredTable:
+    """Read rows of one table."""
+    return StoredTable(
+        name=message.name,
+        rows=tuple(json.loads(row) for row in message.rows),
+        has_more=message.has_more,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -75,6 +76,17 @@ class DeadLetter:
     data: bytes
     #: Empty for a message of another sender.
     payment_id: str
+
+
+@attrs.frozen(kw_only=True)
+class StoredTable:
+    """Rows of one table of payd's database."""
+
+    name: str
+    #: Values by column, oldest row first.
+    rows: tuple[Mapping[str, Any], ...]
+    #: Whether older rows are left out.
+    has_more: bool
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,7 @@ from payd_client.operation_messages import (
     receipt_filter_message,
     receipt_of,
     reconciliation_of,
+    stored_table_of,
     timestamp,
 )
 from payd_client.operations import (
@@ -22,6 +23,7 @@ from payd_client.operations import (
     ReceiptFilter,
     Reconciliation,
     Republished,
+    StoredTable,
 )
 from payd_client.paging import PagedCalls
 from payd_client.proto import payment_pb2 as pb
@@ -134,6 +136,14 @@ class OperatorCalls(PagedCalls):
         request = pb.GetOverviewRequest(days=days)
         answer = await self._call("GetOverview", request, caller, deadline_s)
         return overview_of(answer.overview)
+
+    async def stored_rows(
+        self, payment_id: UUID | str, *, caller: Caller | None = None, deadline_s: float = 0.0
+    ) -> tuple[StoredTable, ...]:
+        """Return the rows of a payment as payd's database has them."""
+        request = pb.GetStoredRowsRequest(payment_id=str(payment_id))
+        answer = await self._call("GetStoredRows", request, caller, deadline_s)
+        return tuple(map(stored_table_of, answer.tables))
 
     async def configuration(
         self, *, caller: Caller | None = None, deadline_s: float = 0.0

@@ -16,6 +16,7 @@ from payd.cli.call import json_option, run
 from payd.cli.explain import sync
 from payd.cli.export_payments import export_payments
 from payd.cli.payment_lists import list_payments
+from payd.cli.stored_rows import stored_rows
 from payd.cli.target import Target, find_target, target_options
 from payd.cli.typed import pair
 from payd.cli.watch_payment import watch
@@ -226,6 +227,7 @@ payments.add_command(get)
 payments.add_command(sync)
 payments.add_command(watch)
 payments.add_command(export_payments)
+payments.add_command(stored_rows)
 
 
 def read_payment(target: Target, payment_id: str) -> dict[str, Any]:

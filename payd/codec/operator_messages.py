@@ -23,6 +23,7 @@ from payd.domain.overview import Overview, TrailState
 from payd.domain.payment import Status
 from payd.domain.published import DeadLetter, DeadLetters, Republished
 from payd.domain.running import Running
+from payd.domain.stored_rows import StoredTable
 
 #: Token address in lower case → its code and decimals.
 Tokens = Mapping[str, tuple[str, int]]
@@ -113,6 +114,15 @@ def _dead_letter(letter: DeadLetter) -> pb.DeadLetter:
 def _text(value: str) -> str:
     """Replace what UTF-8 cannot encode: any program may have written the message."""
     return value.encode(errors="replace").decode()
+
+
+def stored_rows_response(tables: Sequence[StoredTable]) -> pb.GetStoredRowsResponse:
+    """Build the answer of GetStoredRows."""
+    return pb.GetStoredRowsResponse(
+        tables=[
+            pb.StoredTable(name=one.name, rows=one.rows, has_more=one.has_more) for one in tables
+        ]
+    )
 
 
 def reconciliations_response(

@@ -66,6 +66,11 @@ def attach_request(message: pb.AttachReceiptRequest) -> AttachRequest:
     )
 
 
+def stored_payment(message: pb.GetStoredRowsRequest) -> UUID:
+    """Parse the request of GetStoredRows."""
+    return a_uuid("payment_id", message.payment_id)
+
+
 def republish_request(message: pb.RepublishEventsRequest) -> RepublishRequest:
     """Parse the request of RepublishEvents. Raises InvalidPageToken, too."""
     match message.WhichOneof("selection"):

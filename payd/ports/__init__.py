@@ -18,6 +18,7 @@ from payd.ports.operations import (
     DeadLetterStream,
     PublishedEvents,
     ReconciliationLists,
+    StoredRows,
     Sums,
 )
 from payd.ports.outbox import Outbox, OutboxRow, Publisher, PublishError
@@ -101,6 +102,7 @@ __all__ = [
     "Selection",
     "StoredObject",
     "StoredReceipt",
+    "StoredRows",
     "Sums",
     "Tags",
     "Traces",

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
+from uuid import UUID
 
 from payd.domain.ledger import Reconciliation, ReconciliationPosition
 from payd.domain.overview import Backlog, DailySum, Health, OpenAttention, TrailState
 from payd.domain.published import DeadLetter, DeadLetters, EventSelection, PublishedPosition
 from payd.domain.running import Running
+from payd.domain.stored_rows import StoredTable
 from payd.ports.outbox import OutboxRow
 
 
@@ -62,6 +64,17 @@ class Sums(Protocol):
 
     async def trail(self) -> TrailState:
         """How far the audit trail is chained and signed."""
+
+
+class StoredRows(Protocol):
+    """The database's own rows."""
+
+    async def of_payment(self, payment_id: UUID) -> Sequence[StoredTable]:
+        """The newest ROWS_MAX rows of each table; empty for an unknown payment.
+
+        Personal values stand where the tables have them; the salts of commitments are left out.
+        Raises StoreUnavailable.
+        """
 
 
 class DaemonState(Protocol):

@@ -235,7 +235,7 @@ def test_a_payments_page_shows_by_itself_what_happens(browser: Browser, site: Si
         expect(page.locator(".status").first).to_have_text("PENDING")
         raw, first = page.locator("details[data-key=raw]"), page.locator("details").first
         for fold in (raw, first):
-            fold.locator("summary").click()
+            fold.locator("summary").first.click()
         with site.operator() as operator:
             operator.send(f"/payments/{payment}/cancel", reason="elsewhere")
         expect(page.locator(".status").first).to_have_text("CANCELED", timeout=SOON_MS)
@@ -243,7 +243,7 @@ def test_a_payments_page_shows_by_itself_what_happens(browser: Browser, site: Si
         # What was open is open, and the keyboard stands where it stood.
         for fold in (raw, first):
             expect(fold).to_have_attribute("open", "")
-        expect(first.locator("summary")).to_be_focused()
+        expect(first.locator("summary").first).to_be_focused()
 
 
 def test_the_overview_and_the_queue_show_by_themselves_what_happens(

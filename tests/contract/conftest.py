@@ -17,6 +17,7 @@ from support.memory import (
     MemoryPaymentLists,
     MemoryReconciliations,
     MemoryStore,
+    MemoryStoredRows,
 )
 from support.stack import Stack
 
@@ -34,6 +35,7 @@ from payd.adapters.postgres.payment_lists import PostgresPaymentLists
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
+from payd.adapters.postgres.stored_rows import PostgresStoredRows
 from payd.adapters.postgres.tags import PostgresTags
 from payd.adapters.system import SystemClock
 from payd.domain.decide import Rules
@@ -85,6 +87,7 @@ async def _memory_stores() -> AsyncIterator[Stores]:
         lists=MemoryPaymentLists(store),
         accounts=MemoryAccounts(store),
         histories=MemoryHistories(store),
+        stored_rows=MemoryStoredRows(store),
         inbox=store.inbox,
         outbox=store.outbox,
         published=store.outbox,
@@ -114,6 +117,7 @@ async def _postgres_stores(settings: DatabaseSettings) -> AsyncIterator[Stores]:
                 lists=for_trio(PostgresPaymentLists(database, inner)),
                 accounts=for_trio(PostgresAccounts(database)),
                 histories=for_trio(PostgresHistories(database)),
+                stored_rows=for_trio(PostgresStoredRows(database)),
                 inbox=inbox,
                 outbox=outbox,
                 published=outbox,

@@ -28,6 +28,7 @@ from payd.ports import (
     PublishedEvents,
     Receipts,
     Reconciliations,
+    StoredRows,
     Tags,
 )
 
@@ -65,6 +66,7 @@ class Stores:
     lists: PaymentLists
     accounts: Accounts
     histories: Histories
+    stored_rows: StoredRows
     inbox: Inbox
     outbox: Outbox
     #: The outbox, too.

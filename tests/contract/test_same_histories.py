@@ -24,6 +24,7 @@ from support.memory import (
     MemoryPaymentLists,
     MemoryReconciliations,
     MemoryStore,
+    MemoryStoredRows,
 )
 
 from payd.adapters.audit.keys import SigningKey
@@ -39,6 +40,7 @@ from payd.adapters.postgres.payment_lists import PostgresPaymentLists
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
+from payd.adapters.postgres.stored_rows import PostgresStoredRows
 from payd.adapters.postgres.tags import PostgresTags
 from payd.adapters.system import SystemClock
 from payd.domain.decide import Rules
@@ -134,6 +136,7 @@ def memory_side() -> Side:
         payments=store,
         lists=MemoryPaymentLists(store),
         histories=MemoryHistories(store),
+        stored_rows=MemoryStoredRows(store),
         inbox=store.inbox,
         outbox=store.outbox,
         published=store.outbox,
@@ -160,6 +163,7 @@ class PostgresSides:
             payments=self._daemons[0],
             lists=for_trio(PostgresPaymentLists(database, inner[0])),
             histories=for_trio(PostgresHistories(database)),
+            stored_rows=for_trio(PostgresStoredRows(database)),
             inbox=inbox,
             outbox=outbox,
             published=outbox,

@@ -120,6 +120,10 @@ class PaymentServiceBase(abc.ABC):
     async def GetConfiguration(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.GetConfigurationRequest, payd_client.proto.payment_pb2.GetConfigurationResponse]') -> None:
         pass
 
+    @abc.abstractmethod
+    async def GetStoredRows(self, stream: 'grpclib.server.Stream[payd_client.proto.payment_pb2.GetStoredRowsRequest, payd_client.proto.payment_pb2.GetStoredRowsResponse]') -> None:
+        pass
+
     def __mapping__(self) -> typing.Dict[str, grpclib.const.Handler]:
         return {
             '/payd.v1.PaymentService/GetQuote': grpclib.const.Handler(
@@ -277,6 +281,12 @@ class PaymentServiceBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 payd_client.proto.payment_pb2.GetConfigurationRequest,
                 payd_client.proto.payment_pb2.GetConfigurationResponse,
+            ),
+            '/payd.v1.PaymentService/GetStoredRows': grpclib.const.Handler(
+                self.GetStoredRows,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                payd_client.proto.payment_pb2.GetStoredRowsRequest,
+                payd_client.proto.payment_pb2.GetStoredRowsResponse,
             ),
         }
 
@@ -439,4 +449,10 @@ class PaymentServiceStub:
             '/payd.v1.PaymentService/GetConfiguration',
             payd_client.proto.payment_pb2.GetConfigurationRequest,
             payd_client.proto.payment_pb2.GetConfigurationResponse,
+        )
+        self.GetStoredRows = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/payd.v1.PaymentService/GetStoredRows',
+            payd_client.proto.payment_pb2.GetStoredRowsRequest,
+            payd_client.proto.payment_pb2.GetStoredRowsResponse,
         )

@@ -1329,6 +1329,28 @@ class Overview(_message.Message):
     trail: TrailState
     def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sums: _Optional[_Iterable[_Union[DailySum, _Mapping]]] = ..., attention: _Optional[_Iterable[_Union[OpenAttention, _Mapping]]] = ..., checks: _Optional[_Iterable[_Union[HealthCheck, _Mapping]]] = ..., loops: _Optional[_Iterable[_Union[LoopHealth, _Mapping]]] = ..., backlog: _Optional[_Union[Backlog, _Mapping]] = ..., trail: _Optional[_Union[TrailState, _Mapping]] = ...) -> None: ...
 
+class GetStoredRowsRequest(_message.Message):
+    __slots__ = ("payment_id",)
+    PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    payment_id: str
+    def __init__(self, payment_id: _Optional[str] = ...) -> None: ...
+
+class StoredTable(_message.Message):
+    __slots__ = ("name", "rows", "has_more")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    HAS_MORE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    rows: _containers.RepeatedScalarFieldContainer[str]
+    has_more: bool
+    def __init__(self, name: _Optional[str] = ..., rows: _Optional[_Iterable[str]] = ..., has_more: _Optional[bool] = ...) -> None: ...
+
+class GetStoredRowsResponse(_message.Message):
+    __slots__ = ("tables",)
+    TABLES_FIELD_NUMBER: _ClassVar[int]
+    tables: _containers.RepeatedCompositeFieldContainer[StoredTable]
+    def __init__(self, tables: _Optional[_Iterable[_Union[StoredTable, _Mapping]]] = ...) -> None: ...
+
 class GetConfigurationRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

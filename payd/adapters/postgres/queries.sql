@@ -1112,6 +1112,66 @@ FROM refunds
 WHERE status = ANY (:statuses::text[])
 GROUP BY status;
 
+-- stored_rows --
+-- Of each table the newest rows of a payment. The salts of the commitments stand apart and are left
+-- out: with them a guess of an erased value could be proved.
+WITH found AS (
+    SELECT 1 AS place, 'payments' AS name, 0 AS age, to_jsonb(p) AS row
+    FROM payments AS p
+    WHERE p.id = :payment_id::uuid
+    UNION ALL
+    SELECT 2, 'payment_line_items', -i.position, to_jsonb(i)
+    FROM payment_line_items AS i
+    WHERE i.payment_id = :payment_id::uuid
+    UNION ALL
+    (
+        SELECT 3, 'receipts', row_number() OVER (ORDER BY r.time DESC, r.id DESC), to_jsonb(r)
+        FROM receipts AS r
+        WHERE r.payment_id = :payment_id::uuid
+        ORDER BY r.time DESC, r.id DESC
+        LIMIT :limit::integer
+    )
+    UNION ALL
+    (
+        SELECT 4, 'refunds', row_number() OVER (ORDER BY r.create_time DESC, r.id DESC), to_jsonb(r)
+        FROM refunds AS r
+        WHERE r.payment_id = :payment_id::uuid
+        ORDER BY r.create_time DESC, r.id DESC
+        LIMIT :limit::integer
+    )
+    UNION ALL
+    (
+        SELECT 5, 'disputes', row_number() OVER (ORDER BY d.open_time DESC, d.id DESC), to_jsonb(d)
+        FROM disputes AS d
+        WHERE d.payment_id = :payment_id::uuid
+        ORDER BY d.open_time DESC, d.id DESC
+        LIMIT :limit::integer
+    )
+    UNION ALL
+    (
+        SELECT
+            6, 'payment_events', row_number() OVER (ORDER BY e.version DESC),
+            to_jsonb(e) || jsonb_build_object('content', e.content::jsonb)
+        FROM payment_events AS e
+        WHERE e.payment_id = :payment_id::uuid
+        ORDER BY e.version DESC
+        LIMIT :limit::integer
+    )
+    UNION ALL
+    (
+        SELECT
+            7, 'outbox', row_number() OVER (ORDER BY o.id DESC),
+            to_jsonb(o) || jsonb_build_object('body', convert_from(o.body, 'UTF8')::jsonb)
+        FROM outbox AS o
+        WHERE o.payment_id = :payment_id::uuid
+        ORDER BY o.id DESC
+        LIMIT :limit::integer
+    )
+)
+
+SELECT name, row::text AS row FROM found
+ORDER BY place, age DESC;
+
 -- audit_trail --
 SELECT
 -- here: an_audit_row --

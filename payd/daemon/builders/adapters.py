@@ -29,6 +29,7 @@ from payd.adapters.postgres.personal_data import PostgresPersonalData
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
 from payd.adapters.postgres.store import PostgresStore
+from payd.adapters.postgres.stored_rows import PostgresStoredRows
 from payd.adapters.postgres.sums import PostgresSums
 from payd.adapters.postgres.tags import PostgresTags
 from payd.adapters.rate_limit import RateLimiter, Redis
@@ -66,6 +67,7 @@ class Adapters:
     money_to_watch: PostgresMoneyToWatch
     checkpoints: Checkpoints
     sums: PostgresSums
+    stored_rows: PostgresStoredRows
     tags: PostgresTags
     dead_letters: JetStreamDeadLetters
     stream: JetStreamPublisher
@@ -137,6 +139,7 @@ def build_adapters(
         money_to_watch=money_to_watch,
         checkpoints=_build_checkpoints(config, metrics, database, leases, clock, current),
         sums=PostgresSums(database, outbox, inbox, receipts, money_to_watch),
+        stored_rows=PostgresStoredRows(database),
         tags=PostgresTags(database),
         dead_letters=JetStreamDeadLetters(stream, config.nats.stream),
         stream=stream,

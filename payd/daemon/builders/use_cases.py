@@ -181,6 +181,7 @@ def _build_operators(adapters: Adapters, settle: Settle, daemon: DaemonState) ->
         reconciliations=adapters.reconciliations,
         overview=GetOverview(sums=adapters.sums, daemon=daemon, clock=settle.clock),
         daemon=daemon,
+        stored_rows=adapters.stored_rows,
         providers=settle.providers,
     )
 

@@ -4,11 +4,10 @@ import json
 from collections.abc import Sequence
 from functools import partial
 
-from payd_client import Explanation, Payment, Receipt, ReceiptFilter
+from payd_client import ReceiptFilter, StoredTable
 from quart import Response
 from quart_trio import QuartTrio
 
-from payd.codec.message_json import message_json
 from payd.transport.console.actions import offered
 from payd.transport.console.reason_lines import reason_lines
 from payd.transport.console.visits import Visits, caller
@@ -42,15 +41,13 @@ async def _payment(visits: Visits, payment_id: str) -> Response:
         actions=offered(payment),
         refunds=visits.refund_lines(payment.refunds),
         reasons=reason_lines(payment),
-        raw=_raw(payment, explanation, receipts),
+        raw=_raw(await calls.stored_rows(payment_id, caller=by)),
     )
 
 
-def _raw(payment: Payment, explanation: Explanation, receipts: Sequence[Receipt]) -> str:
-    """The messages as payd answered them."""
-    document = {
-        "payment": message_json(payment.message),
-        "explanation": message_json(explanation.message),
-        "receipts": [message_json(one.message) for one in receipts],
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False, default=str)
+def _raw(tables: Sequence[StoredTable]) -> list[tuple[StoredTable, str]]:
+    """Each table with its rows as a person reads JSON."""
+    return [
+        (one, json.dumps([dict(row) for row in one.rows], indent=2, ensure_ascii=False))
+        for one in tables
+    ]

@@ -9,6 +9,7 @@ from payd_client.proto import payment_pb2 as pb
 from payd import telemetry
 from payd.codec import operator_messages as messages
 from payd.codec import operator_requests as requests
+from payd.domain.errors import PaymentNotFound
 from payd.domain.payment import Payment
 from payd.domain.published import DeadLetters
 from payd.ports import (
@@ -17,6 +18,7 @@ from payd.ports import (
     Providers,
     Receipts,
     ReconciliationLists,
+    StoredRows,
 )
 from payd.service.attach import Attach
 from payd.service.overview import GetOverview
@@ -39,6 +41,7 @@ class OperatorServices:
     reconciliations: ReconciliationLists
     overview: GetOverview
     daemon: DaemonState
+    stored_rows: StoredRows
     providers: Providers
 
 
@@ -129,6 +132,16 @@ class OperatorHandlers:
         running = self.services.daemon.running()
         return pb.GetConfigurationResponse(configuration=messages.configuration_message(running))
 
+    async def get_stored_rows(
+        self, request: pb.GetStoredRowsRequest, call: Call
+    ) -> pb.GetStoredRowsResponse:
+        """Return the rows of a payment as they are stored."""
+        payment_id = requests.stored_payment(request)
+        tables = await self.services.stored_rows.of_payment(payment_id)
+        if not tables:
+            raise PaymentNotFound("no payment has this id", payment_id=str(payment_id))
+        return messages.stored_rows_response(tables)
+
     def handles(self) -> Mapping[str, Handle]:
         """Return name → method."""
         return {
@@ -140,6 +153,7 @@ class OperatorHandlers:
             "ListReconciliations": self.list_reconciliations,
             "GetOverview": self.get_overview,
             "GetConfiguration": self.get_configuration,
+            "GetStoredRows": self.get_stored_rows,
         }
 
     def _tokens(self) -> messages.Tokens:

@@ -54,4 +54,5 @@ ACCESS: Mapping[str, Access] = {
     "ListReconciliations": _OPERATOR_READ,
     "GetOverview": _OPERATOR_READ,
     "GetConfiguration": _OPERATOR_READ,
+    "GetStoredRows": _OPERATOR_READ,
 }

@@ -29,6 +29,9 @@ def test_a_payment_is_found_by_its_references_and_shown_whole(console: RunningCo
         assert paid.id not in alice.read("/payments?reference=nothing")
         assert paid.id not in alice.read("/payments?status=FAILED")
         page = alice.read(f"/payments/{paid.id}")
+    for table in ("payments", "payment_events", "outbox"):
+        assert f"<code>{table}</code>" in page
+    assert "&#34;event_type&#34;: " in page
     assert "COMPLETED" in page
     assert "Was to be paid by" in page
     assert paid.provider_reference in page

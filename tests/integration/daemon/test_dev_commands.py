@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, tuple[tuple[str, ...], int, str]] = {
     "payments get": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "payments sync": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "payments watch": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
+    "payments rows": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "payments export": (JANUARY_1970, 0, "no movements of money"),
     "refund": ((NO_ONE,), 1, "PAYMENT_NOT_FOUND"),
     "refunds list": ((), 0, "no refunds"),

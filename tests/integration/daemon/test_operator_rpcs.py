@@ -164,6 +164,27 @@ def test_a_replay_is_logged_with_the_operator(daemon: Daemon, operator: Client) 
     assert (line["operator"], line["sequences"]) == ("operator:operator", [])
 
 
+# -- stored rows -----------------------------------------------------------------------------------
+
+
+def test_stored_rows_are_those_of_the_database_without_the_salts(operator: Client) -> None:
+    payment = operator.initiate(scenario="decline")
+    answer = operator.call("GetStoredRows", pb.GetStoredRowsRequest(payment_id=payment.id))
+    tables = {one.name: [json.loads(row) for row in one.rows] for one in answer.tables}
+    assert list(tables) == ["payments", "payment_line_items", "payment_events", "outbox"]
+    [row] = tables["payments"]
+    assert (row["id"], row["status"]) == (payment.id, "FAILED")
+    versions = [row["version"] for row in tables["payment_events"]]
+    assert versions == list(range(1, row["version"] + 1))
+    assert tables["payment_events"][0]["content"]["event_type"]
+    [event] = tables["outbox"]
+    assert (event["subject"], event["body"]["id"]) == ("payment.failed", payment.id)
+    assert "salt" not in str(answer)
+    assert refused(
+        operator, "GetStoredRows", pb.GetStoredRowsRequest(payment_id=str(uuid.uuid4()))
+    ) == (Code.NOT_FOUND, "PAYMENT_NOT_FOUND")
+
+
 # -- overview and configuration --------------------------------------------------------------------
 
 

@@ -27,7 +27,7 @@ async def test_a_generic_client_calls_and_reads_errors_by_reflection(
             *("ExplainPayment", "SyncPayment", "WatchPayment"),
             *("ListReceipts", "AttachReceipt", "ListReconciliations"),
             *("RepublishEvents", "ListDeadLetters", "ReplayDeadLetters"),
-            *("GetOverview", "GetConfiguration"),
+            *("GetOverview", "GetConfiguration", "GetStoredRows"),
         ]
     )
     assert learned["total"] == 100

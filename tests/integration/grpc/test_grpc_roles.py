@@ -54,7 +54,7 @@ def test_what_decides_for_a_person_or_shows_all_of_payd_is_for_operators() -> No
         *("ApproveRefund", "CancelRefund", "SettleRefund"),
         *("ListReceipts", "AttachReceipt", "ListReconciliations"),
         *("RepublishEvents", "ListDeadLetters", "ReplayDeadLetters"),
-        *("GetOverview", "GetConfiguration"),
+        *("GetOverview", "GetConfiguration", "GetStoredRows"),
         *("ExportPayments", "ForgetCustomer"),
     }
 

@@ -8,7 +8,12 @@ from support.memory.accounts import MemoryAccounts
 from support.memory.history import MemoryHistories
 from support.memory.inbox import MemoryInbox
 from support.memory.ledger import MemoryLedger
-from support.memory.operations import MemoryDeadLetters, MemorySums, WellDaemon
+from support.memory.operations import (
+    MemoryDeadLetters,
+    MemoryStoredRows,
+    MemorySums,
+    WellDaemon,
+)
 from support.memory.outbox import MemoryOutbox, MemoryPublisher
 from support.memory.payment_lists import MemoryPaymentLists
 from support.memory.personal_data import MemoryPersonalData
@@ -27,6 +32,7 @@ __all__ = [
     "MemoryPublisher",
     "MemoryReconciliations",
     "MemoryStore",
+    "MemoryStoredRows",
     "MemorySums",
     "MemoryTags",
     "WellDaemon",

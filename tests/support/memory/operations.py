@@ -1,8 +1,10 @@
 """What operators look at, in memory: dead letters, sums and a daemon's state."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, timedelta
+from uuid import UUID
 
 from payd.domain.attention import Attention
 from payd.domain.money import Money
@@ -18,6 +20,7 @@ from payd.domain.overview import (
 from payd.domain.payment import Payment, Status
 from payd.domain.published import DeadLetter, DeadLetters
 from payd.domain.running import Running
+from payd.domain.stored_rows import ROWS_MAX, StoredTable
 from support.memory.store import MemoryStore
 
 
@@ -97,6 +100,29 @@ class MemorySums:
             unsigned_payments=len(payments),
             unchained_rows=0,
         )
+
+
+class MemoryStoredRows:
+    """Implements the port StoredRows, with the columns that every store has."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def of_payment(self, payment_id: UUID) -> Sequence[StoredTable]:
+        payment = await self._store.get(payment_id)
+        if payment is None:
+            return []
+        row = {"id": str(payment.id), "status": payment.status.value, "version": payment.version}
+        trail = await self._store.audit_trail(payment_id)
+        changes = [{"version": one.version, "event_type": one.event_type} for one in trail]
+        return [
+            StoredTable(name="payments", rows=(json.dumps(row),)),
+            StoredTable(
+                name="payment_events",
+                rows=tuple(map(json.dumps, changes[-ROWS_MAX:])),
+                has_more=len(changes) > ROWS_MAX,
+            ),
+        ]
 
 
 class WellDaemon:

@@ -291,6 +291,9 @@ class ScriptedDaemon(PaymentServiceBase):
     async def GetConfiguration(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
         await self._scripted("GetConfiguration", stream)
 
+    async def GetStoredRows(self, stream: Stream[Any, Any]) -> None:  # noqa: N802 - as in proto
+        await self._scripted("GetStoredRows", stream)
+
     async def _scripted(self, method: str, stream: Stream[Any, Any]) -> None:
         await self._take(method, stream)
         nothing = getattr(pb, f"{method}Response")()

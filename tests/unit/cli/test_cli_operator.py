@@ -294,3 +294,23 @@ def test_an_overview_of_nothing_says_so(payd: Process, daemon: ScriptedDaemon, p
     assert shown.startswith("no payments\n")
     assert "nothing to look at" in shown
     assert "none was signed yet" in shown
+
+
+# -- stored rows -----------------------------------------------------------------------------------
+
+
+def test_stored_rows_are_printed_by_table(payd: Process, daemon: ScriptedDaemon, pki: Path) -> None:
+    row = '{"id": "1", "status": "FAILED"}'
+    tables = [
+        pb.StoredTable(name="payments", rows=[row]),
+        pb.StoredTable(name="outbox", rows=[row, row], has_more=True),
+    ]
+    daemon.answer_calls("GetStoredRows", pb.GetStoredRowsResponse(tables=tables))
+    said = payd("payments", "rows", PAYMENT_ID, **operators(pki)).stdout
+    assert said.splitlines() == [
+        *("payments", f"  {row}", "outbox", "  older rows are left out", f"  {row}", f"  {row}")
+    ]
+    daemon.answer_calls("GetStoredRows", pb.GetStoredRowsResponse(tables=tables))
+    document = json.loads(payd("payments", "rows", PAYMENT_ID, "--json", **operators(pki)).stdout)
+    assert document["payments"] == [json.loads(row)]
+    assert daemon.asked[-1].message == pb.GetStoredRowsRequest(payment_id=PAYMENT_ID)

@@ -18,6 +18,7 @@ from support.memory import (
     MemoryPersonalData,
     MemoryPublisher,
     MemoryReconciliations,
+    MemoryStoredRows,
     MemorySums,
     WellDaemon,
 )
@@ -308,6 +309,7 @@ class World:
                 reconciliations=self.results,
                 overview=self.overview,
                 daemon=WellDaemon(),
+                stored_rows=MemoryStoredRows(self.store),
                 providers=self.providers,
             ),
             show_receipts=ShowReceipts(receipts=self.store.ledger, providers=self.providers),

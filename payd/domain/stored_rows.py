@@ -1,0 +1,17 @@
+"""Rows of a payment as the database has them, for the person who does not believe the rest."""
+
+import attrs
+
+#: Newest rows of one table that are shown.
+ROWS_MAX = 200
+
+
+@attrs.frozen(kw_only=True)
+class StoredTable:
+    """Rows of one table."""
+
+    name: str
+    #: Each row as a JSON object, oldest first.
+    rows: tuple[str, ...]
+    #: Whether there are older ones.
+    has_more: bool = False

@@ -1,0 +1,34 @@
+"""Rows of a payment are shown as they are stored, the newest of each table."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from contract.stores import Stores
+
+from payd.domain.evidence import Declined
+from payd.domain.stored_rows import StoredTable
+
+DECLINED = Declined(code="no", message="No.")
+
+
+def rows_of(tables: Sequence[StoredTable], name: str) -> list[dict[str, Any]]:
+    [table] = [one for one in tables if one.name == name]
+    return [json.loads(row) for row in table.rows]
+
+
+async def test_a_payments_rows_are_its_own_and_oldest_first(stores: Stores) -> None:
+    payment = await stores.learn(await stores.add(), DECLINED)
+    await stores.add()
+
+    tables = await stores.stored_rows.of_payment(payment.id)
+
+    [row] = rows_of(tables, "payments")
+    assert (row["id"], row["status"], row["version"]) == (str(payment.id), "FAILED", 2)
+    assert [row["version"] for row in rows_of(tables, "payment_events")] == [1, 2]
+    assert not any(table.has_more for table in tables)
+
+
+async def test_an_unknown_payment_has_no_rows(stores: Stores) -> None:
+    assert await stores.stored_rows.of_payment(uuid4()) == []
