@@ -25,6 +25,8 @@ class Renderer:
             refund_amount=written.refund_amount,
             receipt_amount=written.receipt_amount,
             when=written.when,
+            actor=written.actor,
+            field=written.field,
             chart_kind=lambda kind: texts()[f"kind.{kind}"],
         )
 

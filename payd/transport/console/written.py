@@ -4,8 +4,10 @@ from datetime import datetime, timedelta
 
 from payd_client import Money, Payment, Receipt, Refund
 
+from payd.domain.actors import CONSOLE
 from payd.domain.decimals import format_units
 from payd.domain.money import currency_exponent
+from payd.transport.console.texts import texts
 
 #: Name, seconds of it, and how many of it make the next larger one.
 _UNITS = (("d", 86_400, 10**9), ("h", 3600, 24), ("min", 60, 60), ("s", 1, 60))
@@ -52,6 +54,23 @@ def receipt_amount(receipt: Receipt) -> str:
     if not receipt.currency:
         return f"{receipt.amount_base_units} base units of {receipt.asset}"
     return tokens(receipt.amount_base_units, receipt.decimals, receipt.currency)
+
+
+def actor(name: str) -> str:
+    """An actor of the audit trail in words: `operator alice, in the console`."""
+    t = texts()
+    kind, _, who = name.partition(":")
+    place, _, person = who.partition("/")
+    if kind == "operator" and place == CONSOLE and person:
+        return t["actor.console"].format(name=person)
+    if who and f"actor.{kind}" in t:
+        return t[f"actor.{kind}"].format(name=who)
+    return t.get(f"actor.{name}", name)
+
+
+def field(name: str) -> str:
+    """A changed field in words; those of one refund or dispute name it."""
+    return texts().get(f"change.{name}", name.replace("_", " "))
 
 
 def span(length: timedelta) -> str:
