@@ -333,6 +333,16 @@ def test_a_paid_order_never_shows_that_it_waits(page: Page, shop: Shop) -> None:
     page.click("#pay")
     expect(page.get_by_role("status")).to_have_text(PAID, timeout=SOON_MS)
 
+    without_events(page)
+    page.reload()
+    expect(page.get_by_role("status")).to_have_text(re.compile("Paid"), timeout=SOON_MS)
+    expect(page.locator("#subscriptions")).to_contain_text("paid, being started")
+    expect(page.locator("#subscriptions")).not_to_contain_text("waiting")
+
+
+def without_events(page: Page) -> None:
+    """Let the shop see each subscription as it was before any event."""
+
     def behind(route: Route) -> None:
         answer = route.fetch()
         changed = answer.json()
@@ -340,11 +350,31 @@ def test_a_paid_order_never_shows_that_it_waits(page: Page, shop: Shop) -> None:
             one["status"] = "pending_payment"
         route.fulfill(response=answer, json=changed)
 
-    page.route(re.compile(r"/api/v1/(subscriptions|payments/[^/]+)$"), behind)
-    page.reload()
-    expect(page.get_by_role("status")).to_have_text(re.compile("Paid"), timeout=SOON_MS)
-    expect(page.locator("#subscriptions")).to_contain_text("paid, being started")
-    expect(page.locator("#subscriptions")).not_to_contain_text("waiting")
+    page.route(re.compile(r"/api/v1/(subscriptions|payments/[^/]+(/cancel)?)$"), behind)
+
+
+#: Counts the moments at which the page says that a payment was canceled and is waited for.
+CONTRADICTIONS = """() => {
+  window.contradictions = 0;
+  new MutationObserver(() => {
+    const isCanceled = document.getElementById("status").textContent.startsWith("Canceled");
+    const waits = document.getElementById("subscriptions").textContent.includes("waiting");
+    if (isCanceled && waits) window.contradictions += 1;
+  }).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def test_a_canceled_order_never_shows_that_it_waits(page: Page, shop: Shop) -> None:
+    choose(page, shop)
+    page.locator("#pay").click()
+    page.click("#back")
+    expect(page.locator("#subscriptions")).to_contain_text("waiting for payment", timeout=SOON_MS)
+    page.evaluate(CONTRADICTIONS)
+    without_events(page)
+    page.get_by_role("button", name="Cancel the payment").click()
+    expect(page.get_by_role("status")).to_have_text(re.compile("Canceled"), timeout=SOON_MS)
+    expect(page.locator("#subscriptions li").first).to_contain_text("canceled")
+    assert page.evaluate("contradictions") == 0
 
 
 def test_the_page_can_be_used_with_a_keyboard_alone(page: Page, shop: Shop) -> None:

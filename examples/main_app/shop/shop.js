@@ -10,6 +10,8 @@ const SUBSCRIPTION = {
   canceled: "canceled",
   ended: "ended, the money went back",
 };
+// Of a payment that has ended, while its event is on its way to the shop.
+const ENDED = { COMPLETED: "paid, being started", CANCELED: "canceled", EXPIRED: "canceled", FAILED: "not paid" };
 const REFUND = {
   requested: "active, a refund is requested",
   granted: "active, the money is on its way back",
@@ -19,7 +21,8 @@ const REFUND = {
 const $ = (id) => document.getElementById(id);
 const names = new Map();
 let currentId = null;
-let paidId = null;
+let shown = null;
+let subscribed = [];
 let watching = 0;
 
 // -- asking the main app ------------------------------------------------------------------------
@@ -252,8 +255,8 @@ function showUnknown(problem) {
 }
 
 function show(payment) {
-  // Its event may come a moment later than its status.
-  paidId = payment.status === "COMPLETED" ? payment.id : null;
+  shown = payment;
+  drawSubscriptions();
   const { status, subscriptions } = payment;
   const isActive = subscriptions.length > 0 && subscriptions.every((one) => one.status === "active");
   const hasEnded = subscriptions.some((one) => one.status === "ended");
@@ -306,19 +309,30 @@ async function showSubscriptions() {
   if (subscriptions.some((one) => one.status === "active" && ["requested", "granted"].includes(one.refund))) {
     looking = setTimeout(() => showSubscriptions().catch(tell), POLL_MS);
   }
-  $("mine").hidden = !subscriptions.length;
+  subscribed = subscriptions;
+  drawSubscriptions();
+}
+
+function stateOf({ status, payment_id, refund }) {
+  if (status === "active") return REFUND[refund] || SUBSCRIPTION.active;
+  if (status !== "pending_payment") return SUBSCRIPTION[status];
+  // A payment that failed has let go of it.
+  if (!payment_id) return ENDED.FAILED;
+  return (payment_id === shown?.id && ENDED[shown.status]) || SUBSCRIPTION[status];
+}
+
+function drawSubscriptions() {
+  $("mine").hidden = !subscribed.length;
   $("subscriptions").replaceChildren(
-    ...subscriptions.map((one) => {
+    ...subscribed.map((one) => {
       const row = document.createElement("li");
       const what = document.createElement("span");
       what.textContent = [one.chain_profile_id, one.node_type, one.duration].map((id) => names.get(id) || id).join(", ");
       const status = document.createElement("span");
       status.dataset.status = one.status;
-      const isActive = one.status === "active";
-      const isPaid = one.status === "pending_payment" && one.payment_id === paidId;
-      status.textContent = isPaid ? "paid, being started" : (isActive && REFUND[one.refund]) || SUBSCRIPTION[one.status];
+      status.textContent = stateOf(one);
       row.append(what, status);
-      if (isActive && !one.refund) row.append(refundButton(one));
+      if (one.status === "active" && !one.refund) row.append(refundButton(one));
       return row;
     }),
   );
