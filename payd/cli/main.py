@@ -53,6 +53,7 @@ _COMMANDS = {
             "payd.cli.reconciliations:reconciliations",
             "Show reconciliation results and findings.",
         ),
+        "drill": ("payd.cli.drill:drill", "Rehearse a disaster on servers of its own."),
         "doctor": ("payd.cli.doctor:doctor", "Check the daemon and its dependencies."),
     },
 }

@@ -28,6 +28,8 @@ Progress = Callable[[str], None]
 #: Patience with a machine that does other work, too.
 READY_S = 120.0
 _POLL_S = 0.05
+#: Of a call, as the client has it by default.
+_ATTEMPTS_MAX = 4
 #: Drills wait for payd's loops, so these look often. A busy machine is no fault of a drill's.
 _QUICK = {
     "PAYD_RECOVERY_INTERVAL_S": "0.5",
@@ -68,13 +70,15 @@ class Site:
         ports = {"GRPC_PORT": str(any_free()), "METRICS_PORT": str(any_free())}
         return Daemon(self, name, {**self.environment, **ports, **environment})
 
-    def client(self, daemon: "Daemon", certificate: str = "client") -> PaymentClient:
+    def client(
+        self, daemon: "Daemon", certificate: str = "client", *, attempts_max: int = _ATTEMPTS_MAX
+    ) -> PaymentClient:
         """A client of a daemon, with one of the certificates of `payd dev`."""
         pki = self.state.pki
         tls = TlsFiles(
             ca=pki / "ca.crt", cert=pki / f"{certificate}.crt", key=pki / f"{certificate}.key"
         )
-        return PaymentClient(daemon.address, tls, deadline_s=READY_S)
+        return PaymentClient(daemon.address, tls, deadline_s=READY_S, attempts_max=attempts_max)
 
     def announce(self, daemon: "Daemon") -> None:
         """Let payd's commands find the daemon by --state-dir."""
@@ -120,7 +124,11 @@ class Daemon:
         """Start it, and return when it accepts calls. Raises ServerFailed."""
         self._server.start()
         with trio.move_on_after(READY_S):
-            while not await answers(int(self.environment["GRPC_PORT"])):
+            # Peers share the gRPC port, so that another one may answer there.
+            while not (
+                await answers(int(self.environment["METRICS_PORT"]))
+                and await answers(int(self.environment["GRPC_PORT"]))
+            ):
                 if self._server.has_ended():
                     break
                 await trio.sleep(_POLL_S)

@@ -116,7 +116,10 @@ class Traffic:
                 nursery.start_soon(customer)
 
     async def go_through(self, client: PaymentClient, one: Made) -> None:
-        """Start one payment and act on it as its kind says; keep the first problem."""
+        """Start one payment and act on it as its kind says; keep the first problem.
+
+        It may be called again after a problem: what was done already is not done twice.
+        """
         try:
             await self._go_through(client, one)
         except (PaydClientError, httpx.HTTPError, trio.TooSlowError) as error:
@@ -133,7 +136,8 @@ class Traffic:
         if kind.is_canceled:
             one.seen = await client.cancel(str(one.payment_id), "drill")
         elif kind.is_paid:
-            await self.pay(client, one)
+            if not one.was_paid:
+                await self.pay(client, one)
             await self._wait(client, one, lambda payment: payment.status.value == "COMPLETED")
         if kind.is_refunded:
             await self.refund(client, one)
@@ -153,7 +157,7 @@ class Traffic:
         )
         one.seen = await client.initiate(request)
         one.payment_id = one.seen.id
-        if one.seen.next_action is None and kind.is_paid:
+        if one.seen.next_action is None and kind.is_paid and not one.was_paid:
             await self._wait(client, one, lambda payment: payment.next_action is not None)
 
     async def pay(self, client: PaymentClient, one: Made) -> None:

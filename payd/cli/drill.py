@@ -1,0 +1,69 @@
+"""`payd drill`: rehearse disasters on local servers of its own, and report what held."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import trio
+
+from payd.cli import render
+from payd.cli.call import json_option
+
+if TYPE_CHECKING:
+    from payd.drills.report import DrillReport
+    from payd.drills.servers import Progress
+
+    #: A drill that still lacks its folder and where it tells its progress.
+    Drill = Callable[[Path, Progress], Awaitable[DrillReport]]
+
+#: What companions download is kept where `payd dev` keeps it.
+_CACHE = Path(".payd/cache")
+
+
+@click.group()
+def drill() -> None:
+    """Rehearse a disaster on local servers, and report which invariants hold.
+
+    A drill starts PostgreSQL, NATS, Valkey and companions in a temporary folder, as `payd dev`
+    does, and touches nothing else. The exit code is 1 when an invariant is broken.
+    """
+
+
+@drill.command()
+@click.argument("daemons", metavar="N", type=click.IntRange(2, 8), default=3)
+@click.option("--seconds", type=click.FloatRange(1), default=60.0, help="Seconds of load.")
+@click.option("--seed", type=int, default=1, help="Decides which payments are made.")
+@json_option
+def peers(daemons: int, seconds: float, seed: int, as_json: bool) -> None:
+    """Kill and freeze N daemons in turn while they take payments."""
+    from payd.drills.peers import drill_peers
+
+    async def run(folder: Path, progress: "Progress") -> "DrillReport":
+        return await drill_peers(
+            folder, daemons, progress, seconds=seconds, seed=seed, cache=_CACHE
+        )
+
+    _run(run, as_json)
+
+
+def _run(run: "Drill", as_json: bool) -> None:
+    """Run a drill in a temporary folder, print its report, and exit."""
+    from payd import telemetry
+    from payd.dev.servers import ServerFailed
+    from payd.drills.servers import temporary_folder
+
+    telemetry.configure_logging("warning", "auto")
+    progress = partial(click.echo, err=True)
+    try:
+        with temporary_folder() as folder:
+            report = trio.run(run, folder, progress)
+    except* (ServerFailed, OSError) as errors:
+        render.refuse(errors)
+    if as_json:
+        render.as_json(report.document())
+    else:
+        click.echo("\n".join(report.lines()))
+    sys.exit(bool(report.broken))
