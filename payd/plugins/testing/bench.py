@@ -244,7 +244,8 @@ class Bench:
     async def settled(self, is_reported: Callable[[BenchSink], bool] | None = None) -> None:
         """Wait until the remote side and the background watch have reported everything.
 
-        `is_reported`: whether the watch has reported what is expected; by default, anything.
+        `is_reported`: whether the watch has reported what is expected; by default, all that the
+        remote side knows to be read from a cursor, otherwise anything.
         """
         if not self.remote.needs_watch:
             await self.remote.rest()
@@ -255,9 +256,10 @@ class Bench:
         await self.remote.rest()
         with trio.move_on_after(PATIENCE_S):
             while True:
+                has_read = await self.remote.has_read(sink.at) if is_reported is None else None
                 has_moved = sink.at != begin or begin is None
                 is_enough = has_moved if is_reported is None else is_reported(sink)
-                if quiet >= (_QUIET if is_enough else _STILL):
+                if has_read or quiet >= (_QUIET if is_enough and has_read is None else _STILL):
                     return
                 await trio.sleep(_POLL_S)
                 before, quiet = (before, quiet + 1) if sink.at == before else (sink.at, 0)

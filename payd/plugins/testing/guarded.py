@@ -219,6 +219,7 @@ class _Kind:
 _COUNT = _Kind("an int of 0 or more", _is_count)
 _WEBHOOK = _Kind("a WebhookRequest with bytes and lower-case headers", _is_webhook)
 _RESULTS: Mapping[str, _Kind] = {
+    "has_read": _Kind("True, False or None", lambda value: value is None or value in (True, False)),
     "requests": _COUNT,
     "objects": _COUNT,
     "refunds": _COUNT,

@@ -244,6 +244,14 @@ class Remote:
     async def rest(self) -> None:
         """Wait until everything that happened has been reported."""
 
+    async def has_read(self, cursor: str | None) -> bool | None:
+        """Tell whether the watch that stored this cursor has read everything that happened.
+
+        None where a cursor does not say it: the kit then waits until the watch is quiet, and may
+        take one that a busy machine holds up for one that has nothing more to report.
+        """
+        return None
+
     def key_name(self) -> str:
         """Return the name of the credential for the API."""
         raise NotScripted("the API of this remote side needs no credential")

@@ -16,8 +16,15 @@ _SLOW_S = 1.0
 class _Remote:
     needs_watch = True
 
+    #: The cursor of a watch that has read everything; empty: it says nothing.
+    last = ""
+
     async def rest(self) -> None:
         await trio.lowlevel.checkpoint()
+
+    async def has_read(self, cursor: str | None) -> bool | None:
+        await trio.lowlevel.checkpoint()
+        return cursor == self.last if self.last else None
 
 
 @pytest.fixture
@@ -40,6 +47,17 @@ async def test_the_second_report_of_a_slow_watch_is_awaited(
         nursery.start_soon(_report, sink, 2)
         await Bench.settled(bench, lambda sink: sink.at == "1")
     assert sink.at == "1"
+
+
+async def test_a_slow_watch_whose_cursor_says_how_far_it_is_is_awaited(
+    bench: Any, autojump_clock: trio.testing.MockClock
+) -> None:
+    (sink,) = bench.sinks
+    bench.remote.last = "2"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_report, sink, 3)
+        await Bench.settled(bench)
+    assert sink.at == "2"
 
 
 async def test_a_watch_that_never_reports_it_is_not_awaited_for_long(

@@ -20,6 +20,7 @@ from tempo_provider.companion.scripted.node import (
     ScriptedNode,
     open_nodes,
 )
+from tempo_provider.cursor import cursor_of
 
 _CHAIN_ID = 1337
 _TOKENS = {
@@ -213,6 +214,13 @@ class TempoRemote(Remote):
             self._chain.finalize()
         self.synchronize_clock()
         await trio.lowlevel.checkpoint()
+
+    async def has_read(self, cursor: str | None) -> bool | None:
+        """Compare with the final block; None while blocks are seen that are not final."""
+        await trio.lowlevel.checkpoint()
+        if not self._finalizes:
+            return None
+        return cursor is not None and cursor_of(cursor).point.number >= self._chain.finalized
 
     def key_name(self) -> str:
         """Raise CannotHappen: no credential is sent to the chain."""
