@@ -14,12 +14,13 @@ from payd.domain.explain.reason_advice import on_reasons
 from payd.domain.explain.refund_advice import on_refunds
 from payd.domain.explain.summary import is_cut_off
 from payd.domain.explain.waiting import next_look_time
-from payd.domain.explain.words import in_asset, memo_in_words, money, when
+from payd.domain.explain.words import in_asset, listing, memo_in_words, money, when
 from payd.domain.explanation import Advice
 from payd.domain.history import Circumstances, History
 from payd.domain.next_action import Show
 from payd.domain.outcome import Asking
 from payd.domain.payment import Payment, Status
+from payd.domain.refund import Refund, RefundStatus
 
 #: While these are open, canceling needs more care than its command says.
 _NOT_TO_CANCEL = frozenset({Attention.AMOUNT_MISMATCH, Attention.CONFLICTING_EVIDENCE})
@@ -87,7 +88,7 @@ def _why_unmatched(payment: Payment, receipt: Receipt) -> str:
         its_memo = f"its memo {memo}" if memo else "its memo"
         return (
             f"{its_memo} is that of none. It is the memo of this payment but for one mistake, such"
-            f" as a wrong character, so it was probably meant for this one. Ask the customer."
+            f" as a wrong character, so it was probably meant for this one."
         )
     carried = (
         f"the memo {memo}, which payd knows of no payment"
@@ -101,8 +102,11 @@ def _then_missing(case: Case, receipt: Receipt) -> str:
     payment = case.payment
     rest = payment.due - payment.confirmed - receipt.amount
     missing = f"{money(payment, rest)} is" if rest > 0 else "nothing is"
+    sender = receipt.details.get("sender")
+    of_sender = f" whether they sent it from {sender}" if sender else ""
     return (
-        f"If it was not meant for this one, leave it. If it was, attach it; {missing} missing then."
+        f"Ask the customer{of_sender}: the amount alone is no proof. If it was meant for this one,"
+        f" attach it; {missing} missing then. If not, leave it."
     )
 
 
@@ -122,10 +126,20 @@ def _look(case: Case) -> Iterator[Advice]:
     if time is not None and case.around.is_enabled:
         is_due = time <= case.around.now
         asks = f"is about to ask {case.provider}" if is_due else f"asks {case.provider} again at"
-        yield Advice(
-            text=f"payd {asks}{'' if is_due else f' {when(time)}'}. To ask now:",
-            command=f"payd payments sync {case.payment.id}",
-        )
+        text = f"payd {asks}{'' if is_due else f' {when(time)}'}. To ask now:"
+        if unsent := [one for one in case.payment.refunds if _is_unsent(one)]:
+            amounts = listing(money(case.payment, one.amount) for one in unsent)
+            sends = "is about to send" if is_due else "sends"
+            again = "" if is_due else f" again at {when(time)}"
+            text = (
+                f"payd {sends} the refund{again}. Do not send {amounts} back in another way"
+                f" meanwhile, or it is paid twice. To send now:"
+            )
+        yield Advice(text=text, command=f"payd payments sync {case.payment.id}")
+
+
+def _is_unsent(refund: Refund) -> bool:
+    return refund.status is RefundStatus.CREATING and refund.asking is Asking.NOT_ATTEMPTED
 
 
 def _end(case: Case) -> Iterator[Advice]:
@@ -179,8 +193,8 @@ def _end(case: Case) -> Iterator[Advice]:
 def _why_cancel(payment: Payment) -> str:
     if payment.asking is Asking.UNKNOWN and payment.provider_reference is None:
         return (
-            "If it is not wanted any more, or the customer is to pay by a new payment, cancel it"
-            " first, so that nothing is paid twice."
+            "If it is not wanted any more, or the customer is to pay by a new payment, cancel it,"
+            " and let the customer wait until it is CANCELED: until then both can be paid."
         )
     return "If it is not wanted any more, cancel it."
 

@@ -80,12 +80,25 @@ def _underpaid(case: Case) -> Iterator[Advice]:
     missing = money(payment, payment.due - payment.confirmed)
     back = left(payment)
     knows = main_app_knows(case.history, EventType.CANCELED, EventType.FAILED, EventType.ATTENTION)
-    text = f"{knows} The payment no longer takes the rest. To send {money(payment, back)} back:"
+    text = f"{knows} {_takes_the_rest(case, missing)} To send {money(payment, back)} back:"
     yield case.refund(text, back, "underpaid")
     yield Advice(
         text=f"Or let the main app create a new payment of the missing {missing}. Or deliver all"
         f" the same; the payment stays {payment.status.value}, and payd tells the main app no more."
     )
+
+
+def _takes_the_rest(case: Case, missing: str) -> str:
+    payment, rules = case.payment, case.around.rules
+    end = payment.late_end(rules.late_window)
+    may_complete = rules.late_payments_complete and payment.status is not Status.CANCELED
+    if may_complete and case.around.now <= end:
+        return (
+            f"If the missing {missing} moves by {when(end)}, it still completes the payment; later"
+            f" money does not. Before you send anything back, tell the customer not to send the"
+            f" rest."
+        )
+    return "The payment no longer takes the rest."
 
 
 def _when_final(case: Case) -> str:
@@ -95,8 +108,10 @@ def _when_final(case: Case) -> str:
     may_complete = rules.late_payments_complete and payment.status is not Status.CANCELED
     if may_complete and not is_too_late and payment.received >= payment.due:
         # A snapshot does not say when the money moved: it counts by its own time.
-        by = f" by {when(payment.late_end(rules.late_window))}" if payment.snapshot_received else ""
-        return f"When it is final{by}, it completes the payment."
+        end = when(payment.late_end(rules.late_window))
+        by = f" by {end}" if payment.snapshot_received else ""
+        why = "" if payment.snapshot_received else f", because it moved by {end}"
+        return f"When it is final{by}, it completes the payment{why}."
     return f"When it is final, the payment stays {payment.status.value}; explain it again then."
 
 
@@ -129,7 +144,7 @@ def _paid_after_close(case: Case) -> Iterator[Advice]:
     if payment.confirmed == 0:
         yield Advice(text="There is nothing to send back.")
         return
-    knows = main_app_knows(case.history, EventType.CANCELED, EventType.FAILED, EventType.ATTENTION)
+    knows = main_app_knows(case.history, EventType.ATTENTION)
     back = left(payment)
     text = f"{_why_too_late(case)}{knows} To send {money(payment, back)} back:"
     yield case.refund(text, back, "paid after close")
@@ -171,6 +186,10 @@ def _mismatch(case: Case) -> Iterator[Advice]:
 def _wrong_token(case: Case) -> Iterator[Advice]:
     payment = case.payment
     others = [one for one in case.history.unmatched if not payment.is_asset(one.asset)]
+    if payment.status.is_open:
+        missing = money(payment, payment.due - payment.confirmed)
+        time = when(payment.expire_time)
+        yield Advice(text=f"Tell the customer that {missing} is still due by {time}.")
     action = payment.next_action
     account = action.receiver_address if isinstance(action, CryptoTransfer) else ""
     for receipt in others:
@@ -183,10 +202,6 @@ def _wrong_token(case: Case) -> Iterator[Advice]:
         yield Advice(text=f"Send {amount} back{to}, from {of} (receipt {receipt.id}).{units}")
     if not others:
         yield Advice(text="Send it back to the customer, from the account that received it.")
-    if payment.status.is_open:
-        missing = money(payment, payment.due - payment.confirmed)
-        time = when(payment.expire_time)
-        yield Advice(text=f"The customer still has to pay {missing} by {time}.")
 
 
 def _conflict(case: Case) -> Iterator[Advice]:
@@ -197,8 +212,9 @@ def _conflict(case: Case) -> Iterator[Advice]:
     if case.payment.status.is_open:
         look = (
             f"{look}. If it fits the payment as payd has it, there is nothing else to do. If not,"
-            f" let payd ask {case.provider} now, and explain the payment again; do not cancel it"
-            f" before"
+            f" let payd ask {case.provider} now, and explain the payment again. If they still"
+            f" differ, ask the support of {case.provider}, and leave this open. Do not cancel the"
+            f" payment before"
         )
     elif more > 0:
         much = money(case.payment, more)
@@ -208,8 +224,9 @@ def _conflict(case: Case) -> Iterator[Advice]:
         )
     else:
         look = (
-            f"{look}. If it agrees, there is nothing else to do. If not, the money is where"
-            f" {case.provider} shows it: settle the difference with the customer by hand"
+            f"{look}. If that agrees with the amounts that payd counts, there is nothing else to"
+            f" do. If not, {case.provider} is right: settle the difference with the customer by"
+            f" hand"
         )
     yield Advice(text=f"{differences} {look}.".strip())
 
@@ -225,9 +242,10 @@ def _refunded_externally(case: Case) -> Iterator[Advice]:
         if refund.status is RefundStatus.SUCCEEDED:
             named = money(payment, first_amount(case.history, refund))
             differs = (
-                f" The event named {named}. If {case.provider} shows {counts}, correct {named} in"
-                f" the main app. If it shows {named}, the main app is right; payd goes on counting"
-                f" {counts}, so refund the difference in the dashboard if it is still owed."
+                f" The event named {named}. If {case.provider} shows {counts}, change {named} to"
+                f" {counts} in the main app. If it shows {named}, the main app is right. payd goes"
+                f" on counting {counts}, so it refunds less than is left: refund the rest in the"
+                f" dashboard of {case.provider}."
                 if named != counts
                 else ""
             )
@@ -303,8 +321,17 @@ def _stuck(case: Case) -> Iterator[Advice]:
         yield Advice(
             text=f"Look at {reference} in the dashboard of {case.provider}. If it is paid there, no"
             f" money is lost: payd counts it when {case.provider} answers. Until then do not let"
-            f" the customer pay again."
+            f" the customer pay again.{_may_close(case)}"
         )
+
+
+def _may_close(case: Case) -> str:
+    if not case.around.can_close or case.payment.received:
+        return ""
+    return (
+        f" If it is not paid there, close it there: the customer can then pay by a new payment, and"
+        f" payd ends this one when {case.provider} answers."
+    )
 
 
 _NO_NEWS = ("attention_changed", REPUBLISHED)

@@ -252,8 +252,8 @@ def _learned_about(payment: Payment, event: StoredEvent) -> str:
         is_same = str(refund.id) == event.about and code_of(refund) == SAME_REFUND
         if is_same and event.subject == EventType.REFUND_FAILED.value:
             return (
-                f"no refund failed. The reason {SAME_REFUND} takes the refund made at"
-                f" {payment.provider} back, because it is one of payd's own"
+                f"no refund failed. Its reason, {SAME_REFUND}, says that the refund made at"
+                f" {payment.provider} is one of payd's own, so the main app drops it"
             )
     return learned(event.subject)
 

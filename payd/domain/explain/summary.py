@@ -86,6 +86,11 @@ def _status(history: History, around: Circumstances) -> str:
             return f"{head}Not complete yet: {_unfinished(payment, around)}"
         case Status.COMPLETED:
             return _completed(payment)
+        case Status.CANCELING if cannot_find_out(payment, around):
+            return (
+                f"Cancelling was requested, but payd cannot find out whether {payment.provider} has"
+                f" the payment of {money(payment, payment.due)}"
+            )
         case Status.CANCELING if payment.provider_reference is None:
             return (
                 f"Cancelling was requested; payd carries it out when it knows whether"
@@ -170,8 +175,9 @@ def _completed(payment: Payment) -> str:
         what = listing(f"{amount} was lost in dispute {name}" for name, amount in gone)
         return f"Paid{time}{late}, but {what}; {confirmed} had been confirmed"
     due = money(payment, payment.due)
-    wanted = "" if payment.confirmed == payment.due else f", and {due} was due"
-    return f"Paid{time}{late}: {confirmed} is confirmed{wanted}"
+    if payment.confirmed == payment.due:
+        return f"Paid{time}{late}: {confirmed} is confirmed"
+    return f"Paid{time}{late}: {due} was due, and {confirmed} is confirmed by now"
 
 
 def _at_close(payment: Payment) -> str:
@@ -181,7 +187,11 @@ def _at_close(payment: Payment) -> str:
 def _with_money(history: History) -> str:
     payment = history.payment
     if payment.received == 0:
-        return " without money that counts" if was_paid_wrongly(payment) else " without money"
+        wrong = (
+            f" without money that counts: the customer paid another amount at {payment.provider},"
+            f" which has to be refunded there"
+        )
+        return wrong if was_paid_wrongly(payment) else " without money"
     if time := came_after_close(history):
         if payment.confirmed < payment.received:
             seen = money(payment, payment.received - payment.confirmed)

@@ -182,13 +182,15 @@ def _in_vain(payment: Payment) -> str:
 
 def _only_reported(payment: Payment) -> WaitingFor:
     provider = payment.provider
-    what = f"{provider} has to report the payment, if it has it: payd cannot look it up there."
     for record in payment.attention_records:
         if record.reason is Attention.OUTCOME_UNKNOWN and record.resolved_time is not None:
             what = (
-                f"{what} {record.resolved_by} has looked at {when(record.resolved_time)}, so there"
-                f" is nothing to do; the payment stays {payment.status.value}."
+                f"{record.resolved_by} looked at {provider} at {when(record.resolved_time)}. There"
+                f" is nothing to do; the payment stays {payment.status.value}. If {provider}"
+                f" reports it after all, payd counts it."
             )
+            return WaitingFor(what=what, actor=Actor.NOBODY)
+    what = f"{provider} has to report the payment, if it has it: payd cannot look it up there."
     return WaitingFor(what=what, actor=Actor.PROVIDER)
 
 
@@ -219,11 +221,14 @@ def _again(payment: Payment) -> str:
 
 def _overdue(payment: Payment, around: Circumstances) -> WaitingFor:
     provider = payment.provider
-    first = f"close it at {provider}" if around.can_close else f"read {provider} beyond that"
+    first = f"has to close it at {provider}"
+    if not around.can_close:
+        first = f"has not yet seen everything that happened at {provider} up to that time"
     ends = outlook(payment, around, around.now).value
+    more = "more money" if payment.received else "money"
     return WaitingFor(
-        what=f"The time to pay ended at {when(payment.expire_time)}. payd has to {first}; unless"
-        f" more money turns up, the payment then becomes {ends}{_with_a_part(payment)}.",
+        what=f"The time to pay ended at {when(payment.expire_time)}. payd {first}; unless {more}"
+        f" turns up, the payment then becomes {ends}{_with_a_part(payment)}.",
         actor=Actor.PAYD,
     )
 

@@ -1,5 +1,6 @@
 """What an operator is advised where the situations of explained.txt do not come."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -106,6 +107,22 @@ def test_the_rest_of_the_money_completes_a_payment_only_while_it_may() -> None:
         assert "When it is final, the payment stays" in text
 
 
+def test_the_rest_is_taken_while_late_money_completes_the_payment() -> None:
+    part = {"close_time": NOW, "snapshot_received": 400, "snapshot_confirmed": 400}
+    payment = flagged(Attention.UNDERPAID, Status.EXPIRED, **part)
+    end = payment.late_end(Rules().late_window)
+    in_time, late = (Circumstances(now=time) for time in (end, end + timedelta(minutes=1)))
+    assert "it still completes the payment; later" in advised(explained(payment, in_time))
+    assert "The payment no longer takes the rest." in advised(explained(payment, late))
+
+
+def test_a_stuck_payment_is_closed_at_the_provider_only_where_that_can_be_done() -> None:
+    payment = flagged(Attention.STUCK)
+    close = "If it is not paid there, close it there"
+    assert close in advised(explained(payment))
+    assert close not in advised(explained(payment, Circumstances(now=at(3), can_close=False)))
+
+
 def test_an_outcome_that_only_a_report_can_tell_waits_for_the_provider() -> None:
     around = Circumstances(now=at(31), can_look_up=False)
     only = "mock has to report the payment, if it has it: payd cannot look it up there."
@@ -139,9 +156,8 @@ def test_a_wrong_token_is_sent_back_from_the_account_that_received_it() -> None:
     foreign = a_receipt("r9", 5_000_000, asset="0xEF", details={})
     tokens = Circumstances(now=at(3), tokens={"0xef": ("USDT", 6)})
     text = advised(explained(payment, tokens, unmatched=(foreign,)))
-    assert (
-        "Send 5.000000 USDT back to the sender, from 0xr (receipt r9). The customer still" in text
-    )
+    assert "is still due by 2026-01-01 12:30:00 UTC. Send 5.000000 USDT back to the sender" in text
+    assert "from 0xr (receipt r9)" in text
 
 
 def test_a_wrong_token_without_a_receipt_is_sent_back_too() -> None:
