@@ -32,6 +32,8 @@ FOUND = "final block → payment completed"
 FOUND_LATE = "final block → expired payment completed"
 CALLS = (EMPTY, CAUGHT_UP, FOUND, FOUND_LATE)
 _EMPTY_BLOCKS = 60
+#: More than the watch reads again with each new block.
+_OVERLAP_BLOCKS = 100
 _BLOCKS, _RECEIPTS = 20_000, 200
 _PAYMENTS = 60
 #: Where the numbers of the closed payments begin, and of those that are paid.
@@ -89,18 +91,20 @@ async def _watch(rpc: str, url: str, daemon: Daemon, case: _Case) -> list[Row]:
         await until(connection, CURSOR, lambda block: block is not None)
         await until(connection, CURSOR, partial(le, grow(rpc, 1, [])))
         rows = [
-            await _empty(rpc, connection, daemon, case),
             await _caught_up(rpc, connection, daemon, case),
             await _found(rpc, connection, FOUND, case),
         ]
         if case.closed:
             rows.append(await _found(rpc, connection, FOUND_LATE, case))
+        # Last: after its start a daemon also reads tables as a whole, once.
+        rows.append(await _empty(rpc, connection, daemon, case))
     # Memory is that after everything.
     return [attrs.evolve(row, rss_mib=daemon.rss_mib()) for row in rows]
 
 
 async def _empty(rpc: str, connection: "_Connection", daemon: Daemon, case: _Case) -> Row:
-    """Blocks come one by one, and none has anything for us."""
+    """Blocks come one by one, and none has anything for us, nor have those that are read again."""
+    await until(connection, CURSOR, partial(le, grow(rpc, _OVERLAP_BLOCKS, [])))
     database_s, spent_s = await sessions_cpu_s(connection), cpu_s(daemon.process)
     for _ in range(_EMPTY_BLOCKS):
         last = grow(rpc, 1, [])
