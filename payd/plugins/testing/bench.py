@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from secrets import randbits
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -56,6 +57,8 @@ _POLL_S = 0.08
 #: expected, and before. On a busy machine a report may take seconds.
 _QUIET = 3
 _STILL = 40
+#: Bits of `CreateOperation.tag`.
+_TAG_BITS = 48
 
 #: Result class → the checks of payd that the class does not make itself.
 _CHECKS: Mapping[type, Callable[[Any], bool]] = {
@@ -123,6 +126,8 @@ class Bench:
         **other: Any,
     ) -> CreateOperation:
         """Build a create operation as payd does, for a new payment."""
+        if self.manifest.capabilities.tags and "parameters" not in other:
+            other = {"tag": randbits(_TAG_BITS), **other}
         operation = create_operation(
             way or self.ways()[0],
             self.remote.amounts[0] if minor_units is None else minor_units,
@@ -201,6 +206,7 @@ class Bench:
             reference=created.reference if created else None,
             asset=asset(operation),
             create_time=operation.create_time,
+            aliases=created.aliases if created else (),
         )
 
     async def opened(self, **fields: Any) -> tuple[CreateOperation, PaymentRef, Created]:

@@ -21,6 +21,9 @@ INSTANT = manifest_of(InstantProvider, name="instant")
 test_mock = conformance(mock_provider.MANIFEST, mock_conformance.open_remote)
 test_stripe = conformance(stripe_provider.MANIFEST, stripe_conformance.open_remote)
 test_tempo = conformance(tempo_provider.MANIFEST, tempo_conformance.open_remote)
+test_tempo_with_addresses = conformance(
+    tempo_provider.MANIFEST, tempo_conformance.open_remote_with_addresses
+)
 test_sepa = conformance(sepa_provider.MANIFEST, sepa_conformance.open_remote)
 test_the_skeleton = conformance(acme_provider.MANIFEST, acme_conformance.open_remote)
 test_instant_transfers = conformance(INSTANT, open_instant)

@@ -1,4 +1,4 @@
-"""Control the scripted chain from the conformance kit."""
+"""Control the scripted chain from the conformance kit: payments by memo, or by their addresses."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +11,14 @@ import trio
 from payd.plugins import CryptoTransfer, NextAction, PaymentRef
 from payd.plugins.testing import BenchClock, CannotHappen, Fault, Remote
 from tempo_provider.companion.scripted.chain import ScriptedChain, Token
-from tempo_provider.companion.scripted.events import TRANSFER_WITH_MEMO, Call, transfer, word
+from tempo_provider.companion.scripted.events import (
+    TRANSFER,
+    TRANSFER_WITH_MEMO,
+    Call,
+    to_virtual,
+    transfer,
+    word,
+)
 from tempo_provider.companion.scripted.node import (
     Cuts,
     Hangs,
@@ -30,6 +37,9 @@ _TOKENS = {
 _US = "0x" + "ab" * 20
 _OTHERS = "0x" + "ef" * 20
 _PAYER = "0x" + "cd" * 20
+#: Ids under which these accounts are registered as masters.
+_MASTERS = {"0x58e21090": _US, "0x00c0ffee": _OTHERS}
+_MASTER_ID, _OTHER_MASTER_ID = _MASTERS
 _NO_KEY = CannotHappen("nodes are asked without a key or a token")
 _PAUSED = CannotHappen("a node that limits is paused, and `cancel` does not wait for it")
 _MANNERS: Mapping[Fault, Manner] = {
@@ -43,11 +53,25 @@ _MANNERS: Mapping[Fault, Manner] = {
 
 @asynccontextmanager
 async def open_remote(clock: BenchClock) -> AsyncIterator[Remote]:
-    """Start a chain and two nodes of it."""
+    """Start a chain and two nodes of it, for payments by memo."""
+    async with _open(clock, has_addresses=False) as remote:
+        yield remote
+
+
+@asynccontextmanager
+async def open_remote_with_addresses(clock: BenchClock) -> AsyncIterator[Remote]:
+    """Start the same for payments by plain transfers to an address of each."""
+    async with _open(clock, has_addresses=True) as remote:
+        yield remote
+
+
+@asynccontextmanager
+async def _open(clock: BenchClock, *, has_addresses: bool) -> AsyncIterator[Remote]:
     chain = ScriptedChain({address: Token() for address in _TOKENS.values()}, _CHAIN_ID)
+    chain.masters = dict(_MASTERS)
     chain.settle(3)
     async with open_nodes(chain, 2) as nodes:
-        remote = TempoRemote(clock, chain, nodes)
+        remote = TempoRemote(clock, chain, nodes, has_addresses=has_addresses)
         remote.synchronize_clock()
         yield remote
 
@@ -62,7 +86,14 @@ class TempoRemote(Remote):
     refund_destination = _PAYER
     needs_watch = True
 
-    def __init__(self, clock: BenchClock, chain: ScriptedChain, nodes: list[ScriptedNode]) -> None:
+    def __init__(
+        self,
+        clock: BenchClock,
+        chain: ScriptedChain,
+        nodes: list[ScriptedNode],
+        *,
+        has_addresses: bool,
+    ) -> None:
         self._clock = clock
         self._chain = chain
         self._nodes = nodes
@@ -76,6 +107,7 @@ class TempoRemote(Remote):
             "watched_tokens": [],
             "poll_interval_s": 0.1,
             "start_block": 0,
+            **({"master_id": _MASTER_ID} if has_addresses else {}),
         }
 
     def synchronize_clock(self) -> None:
@@ -133,22 +165,26 @@ class TempoRemote(Remote):
 
     def changed_settings(self) -> Mapping[str, Any]:
         """Return the settings with another receiver and another time to live."""
-        return {**self.settings, "receiver_address": _OTHERS, "payment_ttl_minutes": 45}
+        changed = {**self.settings, "receiver_address": _OTHERS, "payment_ttl_minutes": 45}
+        if "master_id" in changed:
+            changed["master_id"] = _OTHER_MASTER_ID
+        return changed
 
     async def received(self, ref: PaymentRef) -> int:
-        """Return the sum of the transfers to us with the payment's memo, in all blocks."""
+        """Return the sum of the transfers with the payment's memo or to its address."""
         await trio.lowlevel.checkpoint()
-        ours = [TRANSFER_WITH_MEMO, word(_US), ref.reference]
+        ours: set[tuple[str | None, ...]] = {(TRANSFER_WITH_MEMO, word(_US), ref.reference)}
+        ours |= {(TRANSFER, word(address)) for address in ref.aliases}
         return sum(
             int(log.data, 16)
             for block in self._chain.blocks
             for transaction in block.transactions
             for log in transaction.logs
-            if log.address == ref.asset and [log.topics[0], *log.topics[2:]] == ours
+            if log.address == ref.asset and (log.topics[0], *log.topics[2:]) in ours
         )
 
     async def pay(self, ref: PaymentRef, amount: int) -> None:
-        """Transfer the amount with the payment's memo, in a final block."""
+        """Transfer the amount to the payment, in a final block."""
         self._chain.send(_paid(ref, amount))
         await self.rest()
 
@@ -157,7 +193,7 @@ class TempoRemote(Remote):
         raise CannotHappen("creating sends nothing to the chain")
 
     async def pay_together(self, refs: Sequence[PaymentRef], amounts: Sequence[int]) -> None:
-        """Transfer all amounts in one transaction, each with its payment's memo."""
+        """Transfer all amounts in one transaction, each to its payment."""
         self._chain.send(*(_paid(ref, amount) for ref, amount in zip(refs, amounts, strict=True)))
         await self.rest()
 
@@ -181,9 +217,9 @@ class TempoRemote(Remote):
         await self.pay(ref, amount)
 
     async def pay_in_another_asset(self, ref: PaymentRef, amount: int) -> None:
-        """Transfer another token, with the payment's memo."""
+        """Transfer another token to the payment."""
         other = next(one for one in _TOKENS.values() if one != ref.asset.lower())
-        self._chain.send(transfer(other, _PAYER, _US, amount, ref.reference))
+        self._chain.send(_paid(ref, amount, other))
         await self.rest()
 
     async def dispute(self, ref: PaymentRef) -> None:
@@ -227,6 +263,9 @@ class TempoRemote(Remote):
         raise CannotHappen("the memo key gives no access: it signs memos")
 
 
-def _paid(ref: PaymentRef, amount: int) -> Call:
-    """The customer's transfer, with the payment's memo."""
-    return transfer(ref.asset, _PAYER, _US, amount, ref.reference)
+def _paid(ref: PaymentRef, amount: int, token: str = "") -> Call:
+    """The customer's transfer: plain to the payment's own address, else with its memo."""
+    token = token or ref.asset
+    for address in ref.aliases:
+        return to_virtual(token, _PAYER, address, _US, amount)
+    return transfer(token, _PAYER, _US, amount, ref.reference)
