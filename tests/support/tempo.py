@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from eth_utils.crypto import keccak
 from tempo_provider.companion.anvil import CHAIN_ID, MASTER_SALT, anvil_argv
 from tempo_provider.contracts import REGISTRY, register_calldata
 
@@ -114,6 +115,15 @@ class Chain:
         sent = self.send(REGISTRY, register_calldata(MASTER_SALT))
         self.mine()
         return sent
+
+    def put_master(self, master_id: str, account: str) -> None:
+        """Write an account into the registry as a master, without the proof of work."""
+        slot = "0x" + keccak(bytes.fromhex(_word(master_id)) + bytes(32)).hex()
+        self.rpc("anvil_setStorageAt", REGISTRY, slot, f"0x{_word(account)}")
+
+    def drop_waiting(self) -> None:
+        """Forget the transactions that are in no block."""
+        self.rpc("anvil_dropAllTransactions")
 
     def succeeded(self, transaction: str) -> bool:
         """Whether the transaction is in a block and was not reverted."""

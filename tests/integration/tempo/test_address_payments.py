@@ -6,8 +6,10 @@ is a test account, because registering a master takes a proof of work.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from eth_abi.abi import encode
@@ -26,13 +28,17 @@ from support.tempo import (
     transfer_data,
     units,
 )
+from support.waiting import wait_until
 from tempo_provider.companion.anvil import MASTER_ID
 
 #: Account 1 pays, since account 0 is ours.
 PAYER = 1
+#: Another merchant's account, and the id under which it is registered as a master.
+OTHER, OTHER_MASTER_ID = 4, "0x00c0ffee"
 PART = 1_000_000
 #: What the factory makes for account 3 with the salt 7.
 MINTED = "0x20c0000000000000000000009c5f77346d4ae7de"
+FEE_MANAGER = "0xfeec000000000000000000000000000000000000"
 FACTORY = "0x20fc000000000000000000000000000000000000"
 PATH_USD = "0x20c0000000000000000000000000000000000000"
 ISSUER_ROLE = bytes.fromhex("114e74f6ea3bd819998f78687bfcb11b140da08e9b7d222fa9c1f1ba1f2aa122")
@@ -50,13 +56,15 @@ def till(anvil: Path, module_place: Place) -> Iterator[Till]:
     with running_chain(anvil) as chain:
         done = [chain.register_master(), *create_token(chain)]
         assert all(map(chain.succeeded, done))
-        settings = {
-            "TEMPO_RECEIVER_ADDRESS": chain.accounts[0],
-            "TEMPO_MASTER_ID": MASTER_ID,
-            "TEMPO_TOKENS": f"USDC={ALPHA},USDT={BETA},USDM={MINTED}",
-        }
-        with open_till(module_place, chain, **settings) as opened:
+        chain.put_master(OTHER_MASTER_ID, chain.accounts[OTHER])
+        settings = {"TEMPO_TOKENS": f"USDC={ALPHA},USDT={BETA},USDM={MINTED}"}
+        with open_till(module_place, chain, **own_addresses(chain), **settings) as opened:
             yield opened
+
+
+def own_addresses(chain: Chain) -> Mapping[str, str]:
+    """Settings of a daemon whose payments have addresses of account 0."""
+    return {"TEMPO_RECEIVER_ADDRESS": chain.accounts[0], "TEMPO_MASTER_ID": MASTER_ID}
 
 
 def create_token(chain: Chain) -> Sequence[str]:
@@ -281,6 +289,73 @@ def test_an_address_of_nobody_cannot_be_paid(till: Till) -> None:
     assert standing(till.newest(payment)) == ("PENDING", 0, 0, [])
 
 
+def foreign(payment: Any) -> str:
+    """The address of another merchant with the tag of our payment."""
+    return str(OTHER_MASTER_ID + due(payment).receiver_address[10:])
+
+
+@pytest.mark.parametrize("with_memo", [False, True])
+def test_what_another_master_receives_is_no_income_of_ours(till: Till, with_memo: bool) -> None:
+    payment, theirs = till.start(), till.chain.accounts[OTHER]
+    before = till.chain.balance(ALPHA, theirs)
+    sent = pay(till, payment, to=foreign(payment), memo=due(payment).memo if with_memo else None)
+    till.catch_up()
+
+    assert till.chain.balance(ALPHA, theirs) == before + units(payment), "the chain forwarded it"
+    assert standing(till.newest(payment)) == ("PENDING", 0, 0, [])
+    assert sent not in str(till.unmatched())
+
+
+def test_of_one_transaction_for_two_masters_our_part_alone_pays(till: Till) -> None:
+    payment = till.start()
+    ours = due(payment).receiver_address
+    calls = [
+        (ALPHA, transfer_data(to, units(payment), None))
+        for to in (foreign(payment), ours, foreign(payment))
+    ]
+    sent = till.chain.batch(calls, sender=PAYER)
+    till.chain.mine()
+    assert till.chain.succeeded(sent)
+
+    assert is_paid(till, payment)
+
+
+def test_what_we_send_to_another_master_is_an_outflow(till: Till) -> None:
+    payment = till.start()
+    sent = pay(till, payment, PART, to=foreign(payment), sender=0)
+    till.catch_up()
+
+    assert till.chain.succeeded(sent)
+    assert standing(till.newest(payment)) == ("PENDING", 0, 0, [])
+    booked = rows(till.place, "SELECT amount, details FROM outflows WHERE id LIKE $1", f"%{sent}%")
+    amounts = {json.loads(one["details"])["receiver"]: int(one["amount"]) for one in booked}
+    assert amounts == {foreign(payment): PART, FEE_MANAGER: ANY}
+
+
+@pytest.mark.parametrize("undone", ["by a reorganisation", "by the node's snapshot"])
+def test_money_that_the_chain_takes_back_before_it_is_final_never_came(
+    till: Till, undone: str
+) -> None:
+    """The customer sends again, and that counts once."""
+    payment, chain, ours = till.start(), till.chain, till.chain.accounts[0]
+    before, snapshot = chain.balance(ALPHA, ours), chain.rpc("evm_snapshot")
+    pay(till, payment)
+    chain.mine()
+    assert chain.balance(ALPHA, ours) == before + units(payment)
+
+    if undone == "by a reorganisation":
+        chain.reorg(1)
+    else:
+        chain.rpc("evm_revert", snapshot)
+    chain.drop_waiting()
+    assert chain.balance(ALPHA, ours) == before
+    till.catch_up()
+    assert standing(till.newest(payment)) == ("PENDING", 0, 0, [])
+
+    pay(till, payment)
+    assert is_paid(till, payment)
+
+
 def test_what_we_send_to_our_own_address_is_no_income(till: Till) -> None:
     payment = till.start()
     sent = pay(till, payment, sender=0)
@@ -323,3 +398,27 @@ def test_a_master_that_is_not_ours_stops_the_start(till: Till, place: Place, mas
 
     assert daemon.wait_ended() == 78
     assert any(f"`master_id` {master_id} is" in str(line) for line in daemon.lines)
+
+
+def test_final_money_at_an_address_that_the_chain_takes_back_halts_the_watch(
+    anvil: Path, place: Place
+) -> None:
+    with running_chain(anvil) as chain:
+        chain.register_master()
+        with open_till(place, chain, **own_addresses(chain)) as till:
+            payment, other = till.start(), till.start()
+            pay(till, payment)
+            assert is_paid(till, payment)
+            chain.reorg(8)
+            chain.drop_waiting()
+            chain.mine(10)
+            wait_until(partial(_has_halted, till.daemon), "the watch halts")
+            pay(till, other)
+            chain.finalize()
+
+            assert status(till.newest(payment)) == "COMPLETED", "what was final is not undone"
+            assert status(till.newest(other)) == "PENDING"
+
+
+def _has_halted(daemon: Daemon) -> bool:
+    return any(line.get("event") == "provider_watch_halted" for line in daemon.lines)
