@@ -96,12 +96,26 @@ async def open_socket(url: str, tls: ssl.SSLContext, connect_s: float) -> AsyncI
     port = parts.port or (443 if is_secure else 80)
     with trio.fail_after(connect_s):
         stream: trio.abc.Stream = await trio.open_tcp_stream(host, port)
-    if is_secure:
-        stream = trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
     try:
+        if is_secure:
+            secure = trio.SSLStream(stream, tls, server_hostname=host, https_compatible=True)
+            with trio.fail_after(connect_s):
+                await _shake_tls_hands(secure)
+            stream = secure
         socket = WebSocket(stream)
         with trio.fail_after(connect_s):
             await socket.shake_hands(url)
         yield socket
     finally:
         await trio.aclose_forcefully(stream)
+
+
+async def _shake_tls_hands(stream: "trio.SSLStream[trio.abc.Stream]") -> None:
+    """Check the server's certificate. Raises SocketClosed with what is wrong with it."""
+    try:
+        await stream.do_handshake()
+    except trio.BrokenResourceError as error:
+        cause = error.__cause__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise SocketClosed(f"its certificate is refused: {cause.verify_message}") from None
+        raise

@@ -42,6 +42,10 @@ class Authority:
         names = [pki._host(host) for host in pki.LOCAL]
         return self._issue("localhost", names, _now() - age)
 
+    def server_of(self, host: str) -> tuple[bytes, bytes]:
+        """Issue a server certificate for another host, with its key, as PEM."""
+        return self._issue(host, [x509.DNSName(host)], _now())
+
     def client(self, common_name: str) -> tuple[bytes, bytes]:
         """Issue a client certificate with its key, as PEM."""
         return self._issue(common_name, [], _now())

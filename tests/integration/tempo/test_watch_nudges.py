@@ -4,6 +4,7 @@ The servers are real ones on this machine: anvil, and some that are silent, clos
 """
 
 import json
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -27,8 +28,9 @@ from integration.tempo.watching import (
     reads_all,
     watching,
 )
+from support.authority import Authority
 from support.tempo import Chain, running_chain
-from tempo_provider import nudge
+from tempo_provider import nudge, provider
 from tempo_provider.companion.scripted.chain import ScriptedChain
 from tempo_provider.companion.scripted.events import transfer
 from tempo_provider.companion.scripted.node import Limit, open_node
@@ -80,13 +82,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 class Announcer:
     """A server of announcements, whose connections can be waited for."""
 
-    def __init__(self, says: Server) -> None:
+    def __init__(self, says: Server, tls: ssl.SSLContext | None = None) -> None:
         self._connections = 0
         self._third = threading.Event()
         self._says = says
-        self._server = serve(self._serve, "127.0.0.1", 0, max_size=None)
+        self._server = serve(self._serve, "127.0.0.1", 0, max_size=None, ssl=tls)
         self.name = f"127.0.0.1:{self._server.socket.getsockname()[1]}"
-        self.url = f"ws://{self.name}/?key=secret"
+        self.url = f"{'wss' if tls else 'ws'}://{self.name}/?key=secret"
         self.ended = threading.Event()
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._thread.start()
@@ -113,8 +115,8 @@ class Announcer:
 
 
 @asynccontextmanager
-async def announcing(says: Server) -> AsyncIterator[Announcer]:
-    announcer = Announcer(says)
+async def announcing(says: Server, tls: ssl.SSLContext | None = None) -> AsyncIterator[Announcer]:
+    announcer = Announcer(says, tls)
     try:
         yield announcer
     finally:
@@ -133,7 +135,30 @@ def head(number: int = 1) -> str:
 # -- a good server -----------------------------------------------------------------------------------
 
 
-async def test_a_block_is_read_when_it_is_announced(chain: ScriptedChain, sink: MemorySink) -> None:
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    """An authority that the provider trusts."""
+    trusted = Authority.new()
+    (tmp_path / "ca.pem").write_bytes(trusted.pem())
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    provider._tls.cache_clear()
+    yield trusted
+    provider._tls.cache_clear()
+
+
+def server_context(folder: Path, certificate: bytes, key: bytes) -> ssl.SSLContext:
+    """What a server of this certificate needs."""
+    (folder / "server.pem").write_bytes(certificate + key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    return context
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+async def test_a_block_is_read_when_it_is_announced(
+    chain: ScriptedChain, sink: MemorySink, authority: Authority, tmp_path: Path, scheme: str
+) -> None:
+    tls = server_context(tmp_path, *authority.server()) if scheme == "wss" else None
     blocks = threading.Event()
 
     def announce(connection: ServerConnection, ended: threading.Event) -> None:
@@ -144,7 +169,7 @@ async def test_a_block_is_read_when_it_is_announced(chain: ScriptedChain, sink: 
                 return
 
     async with (
-        announcing(announce) as server,
+        announcing(announce, tls) as server,
         open_node(chain) as node,
         watching([node], sink, ws_url=server.url, **SLOW) as watch,
     ):
@@ -227,6 +252,43 @@ async def test_a_server_that_announces_nothing_is_left_and_the_poll_goes_on(
         [lost, *_] = watch.lines.named("nudge_lost")
         assert lost["server"] == announcer.name
         assert "secret" not in str(watch.lines.events)
+
+
+@pytest.mark.parametrize(
+    ("whose", "why"),
+    [
+        ("of an unknown authority", "unable to get local issuer certificate"),
+        ("of another host", "IP address mismatch"),
+    ],
+)
+async def test_a_server_with_a_certificate_that_is_refused_announces_nothing(
+    chain: ScriptedChain,
+    sink: MemorySink,
+    authority: Authority,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whose: str,
+    why: str,
+) -> None:
+    """The poll goes on, and the log says why."""
+    monkeypatch.setattr(nudge, "RETRY_S", 0.02)
+    stranger = whose == "of an unknown authority"
+    pair = Authority.new().server() if stranger else authority.server_of("other.example")
+    async with (
+        announcing(says_nothing, server_context(tmp_path, *pair)) as server,
+        open_node(chain) as node,
+        watching([node], sink, ws_url=server.url, **FAST) as watch,
+    ):
+        with trio.fail_after(NUDGE_S):
+            while not watch.lines.named("nudge_lost"):  # noqa: ASYNC110 - nothing says so
+                await trio.sleep(0.1)
+        pay(chain, 149)
+        chain.settle(2)
+        await reads_all(watch, chain, 149)
+        assert watch.figures.counts["nudges_total"] == 0
+        [lost, *_] = watch.lines.named("nudge_lost")
+        assert lost["error"].startswith("its certificate is refused: ")
+        assert why in lost["error"]
 
 
 async def test_a_server_that_cannot_speak_http_does_not_end_the_watch(
