@@ -96,7 +96,7 @@ async def _watch(rpc: str, url: str, daemon: Daemon, case: _Case) -> list[Row]:
         ]
         if case.closed:
             rows.append(await _found(rpc, connection, FOUND_LATE, case))
-        # Last: after its start a daemon also reads tables as a whole, once.
+        # Last: a daemon first adds up the sums of all payments that were stored.
         rows.append(await _empty(rpc, connection, daemon, case))
     # Memory is that after everything.
     return [attrs.evolve(row, rss_mib=daemon.rss_mib()) for row in rows]
