@@ -274,6 +274,8 @@ def test_a_page_that_gets_no_answer_says_so_and_goes_on_trying(
         page.route(f"**/payments/{payment}", lambda route: route.abort())
         expect(stale).to_be_visible(timeout=SOON_MS)
         expect(stale).to_contain_text("Not up to date")
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / "console-not-up-to-date.png")
         with site.operator() as operator:
             operator.send(f"/payments/{payment}/cancel", reason="elsewhere")
         # Without events the page asks by itself.

@@ -12,7 +12,7 @@ from unit.test_codec import a_payment
 from payd.codec.messages import payment_message
 from payd.domain.errors import StoreUnavailable
 from payd.transport.console.app import Console, build_console_app
-from payd.transport.console.live import Live
+from payd.transport.console.live import LOOKING_MAX, Live
 from payd.transport.console.logins import Logins
 from payd.transport.console.own_calls import OwnCalls
 from payd.transport.console.passwords import entries_of, new_entry
@@ -166,6 +166,27 @@ async def test_the_overviews_stream_sends_a_mark_for_each_change_and_ends(
     # What the browser has already is not sent again.
     known = second.removeprefix("id: ")
     assert "change" not in (await browser.get(f"/overview/events?after={known}"))[1]
+
+
+async def test_beyond_the_limit_of_streams_a_page_asks_by_itself(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def empty(request: Any, call: Call) -> Any:
+        return pb.ListAttentionResponse()
+
+    browser = Browser(ListAttention=empty)
+    await browser.log_in()
+    answers = []
+
+    async def stream() -> None:
+        answers.append((await browser.get("/attention/events"))[1].count("change"))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(LOOKING_MAX + 1):
+            nursery.start_soon(stream)
+    assert sorted(answers) == [0] + [1] * LOOKING_MAX
+    # They have ended, and make room.
+    assert "change" in (await browser.get("/attention/events"))[1]
 
 
 async def test_a_stream_ends_when_payd_stops_or_has_no_answer(

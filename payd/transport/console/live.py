@@ -25,6 +25,8 @@ from payd.transport.http.pages.live import STREAM_S, LivePages
 #: Requests that are no use of a session: the browser makes them by itself.
 EVENTS = "/events"
 _LOOK_S = 3.0
+#: Streams at a time for which the server looks.
+LOOKING_MAX = 20
 _RECONNECT_MS = 2000
 _MARK_LENGTH_MAX = 64
 _DIGITS_MAX = 9
@@ -36,13 +38,15 @@ SPANS = (7, 30, 92)
 WAITING_MAX = 10
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(eq=False, kw_only=True)
 class Live:
     """The streams of this listener, up to a limit of their own."""
 
     payments: LivePages
     #: Set when the listener stops: no stream may delay it.
     stopping: trio.Event
+    #: Streams of the overview and the queue: each of them makes the server look again and again.
+    _looking: int = attrs.field(default=0, init=False)
 
     def add_to(self, app: QuartTrio, visits: Visits) -> None:
         """Register the routes."""
@@ -73,18 +77,24 @@ class Live:
     async def changes(self, look: Callable[[], Awaitable[str]], known: str) -> AsyncIterator[bytes]:
         """Send the mark of each look that differs from the one before, for a while."""
         yield f"retry: {_RECONNECT_MS}\n\n".encode()
-        end = trio.current_time() + STREAM_S
-        while not self.stopping.is_set() and trio.current_time() < end:
-            try:
+        if self._looking >= LOOKING_MAX:
+            # The page asks by itself.
+            return
+        self._looking += 1
+        try:
+            end = trio.current_time() + STREAM_S
+            while not self.stopping.is_set() and trio.current_time() < end:
                 mark = await look()
-            except PaydClientError:
-                # The browser connects again, and loads the page, which says what is wrong.
-                return
-            if mark != known:
-                known = mark
-                yield f"id: {mark}\nevent: change\ndata: {mark}\n\n".encode()
-            with trio.move_on_after(_LOOK_S):
-                await self.stopping.wait()
+                if mark != known:
+                    known = mark
+                    yield f"id: {mark}\nevent: change\ndata: {mark}\n\n".encode()
+                with trio.move_on_after(_LOOK_S):
+                    await self.stopping.wait()
+        except PaydClientError:
+            # The browser connects again, and loads the page, which says what is wrong.
+            return
+        finally:
+            self._looking -= 1
 
 
 async def _look_at_overview(visits: Visits, by: Visitor, days: int) -> str:

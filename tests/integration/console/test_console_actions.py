@@ -216,6 +216,9 @@ def test_a_refund_that_waits_is_withdrawn_with_a_note(console: RunningConsole) -
 
 def test_a_receipt_is_attached_to_the_payment_it_was_meant_for(console: RunningConsole) -> None:
     payment, receipt = start(console, "pending"), f"wire-{uuid.uuid4()}"
+    with console.operator() as alice:
+        asked = alice.read(f"/payments/{payment.id}/attach")
+        assert "No receipt of this provider waits for a payment." in asked
     rows(
         console.daemon.place,
         "INSERT INTO receipts (provider, id, asset, amount, state, time, details) "

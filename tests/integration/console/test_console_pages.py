@@ -1,6 +1,7 @@
 """The console shows an operator what payd knows: overview, payments, and all about one payment."""
 
 import pytest
+from payd_client.proto import payment_pb2 as pb
 from support.console import RunningConsole
 
 PAGES = (
@@ -66,3 +67,20 @@ def test_the_configuration_shows_no_secret(console: RunningConsole) -> None:
         page = alice.read("/configuration")
     assert "console.users" in page
     assert "scrypt" not in page
+
+
+def test_a_payment_whose_customer_was_forgotten_opens_without_the_personal_data(
+    console: RunningConsole,
+) -> None:
+    with console.daemon.client() as client:
+        payment = client.initiate(
+            scenario="decline",
+            customer=pb.Customer(id="forgotten-1"),
+            metadata={"note": "Ada's birthday"},
+        )
+    with console.operator() as alice, console.daemon.client("operator") as operator:
+        assert alice.read(f"/payments/{payment.id}").count("birthday") > 1
+        operator.call("ForgetCustomer", pb.ForgetCustomerRequest(customer_id="forgotten-1"))
+        page = alice.read(f"/payments/{payment.id}")
+    assert "birthday" not in page
+    assert "The personal data of the customer was erased." in page
