@@ -5,7 +5,7 @@ import json
 from payd.domain.decimals import format_units
 from payd.domain.next_action import CryptoTransfer
 from payd.domain.payment import Payment
-from payd.plugins.interface import CryptoCurrency
+from payd.plugins.interface import CryptoCurrency, Method
 from payd.ports import Providers
 from payd.service.show_receipts import token_of
 
@@ -15,11 +15,18 @@ def wallet_request(payment: Payment, providers: Providers) -> str:
 
     It is made for each answer and not stored: what is missing changes, and so may the fee payer.
     """
+    if not isinstance(payment.next_action, CryptoTransfer):
+        return ""
+    registered = providers.by_method(payment.method)
+    return request_of_method(payment, registered.method if registered else None)
+
+
+def request_of_method(payment: Payment, method: Method | None) -> str:
+    """The same, where the payment's method is known; None if it has gone."""
     action = payment.next_action
     if not isinstance(action, CryptoTransfer) or not payment.status.is_open:
         return ""
-    registered = providers.by_method(payment.method)
-    token = token_of(payment, registered.method if registered else None)
+    token = token_of(payment, method)
     left = action.amount_base_units - payment.received
     # Without its memo the transfer would belong to no payment, and wallets take it as text only.
     loses_memo = bool(action.memo) and not action.memo_text

@@ -11,9 +11,22 @@ import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Route, expect
-from support.page_gallery import DUE, GALLERY, HASH, NOW, RECEIVER, a_payment, a_transfer
+from support.browser_wallet import ACCOUNT, Wallet, a_wallet, refuse
+from support.page_gallery import (
+    CHAIN_ID,
+    DUE,
+    GALLERY,
+    HASH,
+    NOW,
+    RECEIVER,
+    TEXT_MEMO,
+    TOKEN,
+    a_payment,
+    a_transfer,
+)
 from support.page_server import PageServer, page_server
 from support.screens import SCREENS, SCREENSHOTS
+from support.tempo import transfer_data
 
 from payd.domain.next_action import CryptoTransfer
 from payd.domain.payment import Payment, Status
@@ -263,7 +276,7 @@ def test_a_lost_connection_is_mentioned_until_it_is_back(browser: Browser) -> No
         expect(page.get_by_role("heading", level=1)).to_contain_text("Partly paid")
 
 
-def refuse(route: Route) -> None:
+def cut(route: Route) -> None:
     route.abort("connectionrefused")
 
 
@@ -275,7 +288,7 @@ def fail(route: Route) -> None:
     route.fulfill(status=502, body="bad gateway")
 
 
-@pytest.mark.parametrize("fault", [refuse, hang, fail])
+@pytest.mark.parametrize("fault", [cut, hang, fail])
 def test_a_page_without_any_answer_says_so_and_goes_on_with_the_next(
     browser: Browser, fault: Callable[[Route], None]
 ) -> None:
@@ -350,6 +363,102 @@ def test_a_transaction_without_an_explorer_is_copied_whole(browser: Browser) -> 
         assert page.evaluate("navigator.clipboard.readText()") == HASH
         expect(page.get_by_role("link", name="See the transaction")).to_have_count(0)
         page.screenshot(path=SCREENSHOTS / "pay-paid-without-explorer.png", full_page=True)
+
+
+WALLET_PAYMENT = a_payment(1, next_action=a_transfer(TEXT_MEMO))
+
+
+@contextlib.contextmanager
+def with_wallet(browser: Browser, wallet: Wallet, screen: str = "phone") -> Iterator[Page]:
+    """A payment's page in a browser that has this wallet."""
+    with (
+        page_server({"one": Shown(payment=WALLET_PAYMENT, receipts=())}) as running,
+        opened(browser, screen) as page,
+    ):
+        wallet.inject(page)
+        page.goto(running.page(WALLET_PAYMENT.id))
+        yield page
+
+
+@pytest.mark.parametrize(("screen", "scheme"), LOOKS)
+def test_a_wallet_in_the_browser_is_asked_for_the_transfer_once(
+    browser: Browser, screen: str, scheme: str
+) -> None:
+    wallet = a_wallet(CHAIN_ID, {"wallet_transfer": lambda parameters: HASH})
+    with with_wallet(browser, wallet, screen) as page:
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        button = page.get_by_role("button", name="Pay with your wallet")
+        page.screenshot(path=SCREENSHOTS / f"pay-wallet-{screen}-{scheme}.png", full_page=True)
+        button.click()
+        expect(page.locator("#wallet-status")).to_contain_text("Your wallet has sent the transfer")
+        page.screenshot(path=SCREENSHOTS / f"pay-wallet-sent-{screen}-{scheme}.png", full_page=True)
+        assert Axe().run(page).violations_count == 0
+        page.reload()
+        expect(button).to_be_disabled()
+    assert wallet.parameters_of("wallet_transfer") == [
+        [
+            {
+                "amount": "149.000000",
+                "chainId": CHAIN_ID,
+                "memo": bytes.fromhex(TEXT_MEMO[2:]).decode(),
+                "to": RECEIVER,
+                "token": TOKEN,
+            }
+        ]
+    ]
+    assert wallet.parameters_of("eth_sendTransaction") == []
+
+
+def test_a_wallet_on_another_chain_is_asked_to_change_and_then_sends_the_call(
+    browser: Browser,
+) -> None:
+    wallet = a_wallet(
+        1,
+        {
+            "wallet_switchEthereumChain": lambda parameters: None,
+            "eth_sendTransaction": lambda parameters: HASH,
+        },
+    )
+    with with_wallet(browser, wallet) as page:
+        page.get_by_role("button", name="Pay with your wallet").click()
+        expect(page.locator("#wallet-status")).to_contain_text("Your wallet has sent the transfer")
+    assert wallet.parameters_of("wallet_switchEthereumChain") == [[{"chainId": hex(CHAIN_ID)}]]
+    data = transfer_data(RECEIVER, DUE, TEXT_MEMO)
+    assert wallet.parameters_of("eth_sendTransaction") == [
+        [{"from": ACCOUNT, "to": TOKEN, "data": data, "value": "0x0"}]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "code", "words"),
+    [
+        ("eth_requestAccounts", 4001, "You refused in the wallet. Nothing was sent."),
+        ("wallet_transfer", 4001, "You refused in the wallet. Nothing was sent."),
+        ("wallet_switchEthereumChain", 4902, "Your wallet does not know this network."),
+        ("wallet_transfer", -32603, "Your wallet reported an error. Look there"),
+    ],
+)
+def test_what_a_wallet_refuses_is_said_and_may_be_tried_again(
+    browser: Browser, method: str, code: int, words: str
+) -> None:
+    chain_id = 1 if method == "wallet_switchEthereumChain" else CHAIN_ID
+    wallet = a_wallet(chain_id, {method: refuse(code)})
+    with with_wallet(browser, wallet) as page:
+        button = page.get_by_role("button", name="Pay with your wallet")
+        button.click()
+        expect(page.locator("#wallet-status")).to_contain_text(words)
+        expect(button).to_be_enabled()
+    assert wallet.parameters_of("eth_sendTransaction") == []
+
+
+def test_without_a_wallet_in_the_browser_there_is_no_button_for_it(browser: Browser) -> None:
+    with (
+        page_server({"one": Shown(payment=WALLET_PAYMENT, receipts=())}) as running,
+        opened(browser) as page,
+    ):
+        page.goto(running.page(WALLET_PAYMENT.id))
+        expect(page.get_by_role("button", name="Copy Amount to send")).to_be_visible()
+        expect(page.get_by_role("button", name="Pay with your wallet")).to_have_count(0)
 
 
 def test_on_paper_there_are_no_buttons(browser: Browser, pages: PageServer) -> None:

@@ -6,15 +6,20 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import attrs
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
+from support.browser_wallet import a_wallet
 from support.dev_process import payd, running_dev, state_folder
 from support.forks import Fork
 from support.screens import SCREENS, SCREENSHOTS
+from support.tempo import transfer_data
 
 SOON_MS = 30_000
 PAID = "Paid. Your subscription is active."
@@ -27,6 +32,8 @@ class Shop:
 
     state: Path
     url: str
+    #: The node of the local chain; empty without one.
+    chain_url: str
     #: payd, and what plays Stripe; the servers and the shop are processes of their own.
     process: Fork
 
@@ -52,7 +59,9 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
         state_folder() as state,
         running_dev(state, "--ephemeral", "--with-example", **environment) as (process, dev),
     ):
-        yield Shop(state=state, url=dev["example"], process=process)
+        yield Shop(
+            state=state, url=dev["example"], chain_url=dev.get("tempo_rpc", ""), process=process
+        )
 
 
 @pytest.fixture(params=SCREENS)
@@ -253,6 +262,44 @@ def test_a_stablecoin_payment_takes_two_clicks_and_two_more_lead_to_its_receipt(
     page.get_by_role("link", name="See the receipt").click()
     expect(page.get_by_role("heading", name="Receipt")).to_be_visible()
     assert clicks[2:] == ["Back to the shop", "See the receipt"]
+
+
+@pytest.mark.parametrize("way", ["wallet_transfer", "eth_sendTransaction"])
+def test_a_wallet_in_the_browser_pays_on_the_chain(
+    page: Page, shop: Shop, anvil: Path, way: str
+) -> None:
+    """By the network's own request, or by a call where the wallet does not know that."""
+
+    def call_node(method: str, *parameters: Any) -> Any:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
+        answer = httpx.post(shop.chain_url, json=request, timeout=30).json()
+        return answer["result"]
+
+    # The first account receives the money.
+    payer = call_node("eth_accounts")[1]
+
+    def send(parameters: Any) -> Any:
+        return call_node("eth_sendTransaction", *parameters)
+
+    def transfer(parameters: Any) -> Any:
+        [asked] = parameters
+        units = int(Decimal(asked["amount"]) * 10**6)
+        memo = "0x" + asked["memo"].encode().hex() if "memo" in asked else None
+        data = transfer_data(asked["to"], units, memo)
+        return send([{"from": payer, "to": asked["token"], "data": data}])
+
+    wallet = a_wallet(
+        int(call_node("eth_chainId"), 16),
+        {way: transfer if way == "wallet_transfer" else send},
+        payer,
+    )
+    wallet.inject(page)
+    choose(page, shop, method="USDC")
+    page.locator("#pay").click()
+    page.get_by_role("button", name="Pay with your wallet").click()
+    expect(page.locator("#wallet-status")).to_contain_text("has sent", timeout=SOON_MS)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Paid", timeout=SOON_MS)
+    assert len(wallet.parameters_of(way)) == 1
 
 
 def test_an_unknown_payment_says_so(page: Page, shop: Shop) -> None:

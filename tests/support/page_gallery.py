@@ -17,12 +17,15 @@ from payd.domain.sums import ReceiptSums
 from payd.plugins.interface import CryptoCurrency, Method
 from payd.ports.provider import ProviderPort, Registered
 from payd.service.show_payment import Shown
+from support.tempo import transfer_data
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 CHAIN_ID = 42431
 TOKEN = "0x20c0000000000000000000000000000000000001"
 RECEIVER = "0x4e5b2e1dc63f6b91cb6cd759936495434c7e972f"
 MEMO = "0x" + b"01JDZQ8XW5T3M7K9A2B4C6D8E0".ljust(32, b"\0").hex()
+#: A memo as payd makes it: 32 characters that a person can type.
+TEXT_MEMO = "0x" + b"81H455VB4PEX5VSKNK084SN02Q3RAVHX".hex()
 HASH = "0x" + "5c50" * 16
 DUE = 149_000_000
 EXPLORER = "https://explore.example/tx/{transaction}"
@@ -42,6 +45,7 @@ METHODS = [
                     token_address=TOKEN,
                     decimals=6,
                     network="Tempo testnet",
+                    wallet_method="wallet_transfer",
                     transaction_url=EXPLORER,
                 ),
             ),
@@ -62,7 +66,7 @@ def a_transfer(memo: str = MEMO) -> CryptoTransfer:
         amount_base_units=DUE,
         decimals=6,
         memo=memo,
-        calldata="",
+        calldata=transfer_data(RECEIVER, DUE, memo or None),
         payment_uri=f"ethereum:{TOKEN}@{CHAIN_ID}/{call if memo else plain}",
     )
 

@@ -14,6 +14,7 @@ from payd.service.show_receipts import token_of
 from payd.transport.http.pages.amounts import plain, unit_of
 from payd.transport.http.pages.qr import qr_svg, transfer_payload
 from payd.transport.http.pages.texts import texts
+from payd.transport.http.pages.wallet import wallet_requests
 
 #: Characters of one word from which on it is shown in groups.
 _LONG = 24
@@ -57,6 +58,8 @@ class Instructions:
     #: What to do with the code.
     caption: str = ""
     wallet_url: str = ""
+    #: Requests to a wallet in the browser, as JSON.
+    wallet_requests: str = ""
     text: str = ""
     warning: str = ""
 
@@ -99,6 +102,7 @@ def _crypto(payment: Payment, action: CryptoTransfer, method: Method | None) -> 
         # Few wallets know the transfer with a memo.
         caption=words["scan_memo" if memo else "scan"],
         wallet_url=payload if payload.startswith("ethereum:") else "",
+        wallet_requests=wallet_requests(payment, action, method),
         warning=words["only_network"].format(currency=action.currency, network=name),
     )
 

@@ -35,6 +35,7 @@ function localize() {
     time.textContent = written(new Date(time.dateTime), parts);
   }
   setDeadline();
+  showWallet();
 }
 
 // An answer came: what stands here was so at this time.
@@ -167,10 +168,71 @@ async function copy(button) {
   setTimeout(() => (button.textContent = button.dataset.label), COPIED_MS);
 }
 
+// -- a wallet in this browser (EIP-1193) ----------------------------------------------------------
+
+const REFUSED = 4001;
+const UNKNOWN_CHAIN = 4902;
+const UNKNOWN_METHODS = new Set([4200, -32601]);
+let isAsking = false;
+
+function showWallet() {
+  const button = $("browser-wallet");
+  if (!button || !window.ethereum) return;
+  button.hidden = false;
+  // One way stands out: that of this browser.
+  $("wallet")?.classList.remove("primary");
+  // After a reload, too: the same transfer is not offered again.
+  const isSent = sessionStorage.getItem(path) === button.dataset.requests;
+  button.disabled = isAsking || isSent;
+  if (isSent) showWalletStatus("sent");
+}
+
+function showWalletStatus(name) {
+  const status = $("wallet-status");
+  if (!status) return;
+  status.textContent = $("browser-wallet").dataset[name];
+  status.hidden = false;
+}
+
+async function send(wallet, requests) {
+  const { chainId, requests: ways } = JSON.parse(requests);
+  const [from] = await wallet.request({ method: "eth_requestAccounts" });
+  if ((await wallet.request({ method: "eth_chainId" })) !== chainId) {
+    await wallet.request({ method: "wallet_switchEthereumChain", params: [{ chainId }] });
+  }
+  for (const { method, params } of ways) {
+    const [parameters] = params;
+    const isCall = method === "eth_sendTransaction";
+    try {
+      return await wallet.request({ method, params: [isCall ? { from, ...parameters } : parameters] });
+    } catch (error) {
+      if (isCall || !UNKNOWN_METHODS.has(error.code)) throw error;
+    }
+  }
+  throw new Error("the wallet knows none of the requests");
+}
+
+async function payWithWallet({ dataset: { requests } }) {
+  isAsking = true;
+  showWallet();
+  showWalletStatus("asking");
+  try {
+    await send(window.ethereum, requests);
+    sessionStorage.setItem(path, requests);
+    showWalletStatus("sent");
+  } catch ({ code }) {
+    showWalletStatus({ [REFUSED]: "refused", [UNKNOWN_CHAIN]: "otherChain" }[code] || "failed");
+  }
+  isAsking = false;
+  showWallet();
+}
+
+addEventListener("ethereum#initialized", showWallet);
 document.addEventListener("click", ({ target }) => {
   const button = target.closest("button");
   if (button?.dataset.copy) copy(button);
   if (button?.id === "print") print();
+  if (button?.id === "browser-wallet") payWithWallet(button);
 });
 document.addEventListener("visibilitychange", async () => {
   if (document.hidden) return close();
