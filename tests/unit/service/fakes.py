@@ -84,12 +84,14 @@ class ScriptedChanges:
 
     clock: FakeClock
     versions: list[Payment] = attrs.field(factory=list)
+    watched_ids: list[UUID] = attrs.field(factory=list)
     watched_from: list[int] = attrs.field(factory=list)
     waits_s: list[float | None] = attrs.field(factory=list)
     is_watched: bool = False
 
     @contextmanager
     def watch(self, payment_id: UUID, after_version: int) -> Iterator["ScriptedChanges"]:
+        self.watched_ids.append(payment_id)
         self.watched_from.append(after_version)
         self.is_watched = True
         yield self

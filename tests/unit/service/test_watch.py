@@ -40,6 +40,7 @@ async def test_the_state_comes_at_once_then_newer_versions_until_a_final_one(wor
     seen = await everything(watch.watch(WatchRequest(payment_id=payment.id)))
 
     assert versions_of(seen) == [payment.version + step for step in (0, 1, 3)]
+    assert changes.watched_ids == [payment.id]
     assert changes.watched_from == [payment.version]
     assert not changes.is_watched
 
@@ -80,8 +81,35 @@ async def test_with_linger_it_goes_on_after_the_first_final_status(world: World)
     assert changes.waits_s == [None, 60.0, 60.0]
 
 
+async def test_only_what_is_newer_than_the_callers_version_is_sent(world: World) -> None:
+    """A caller may know more than the database of this daemon has yet."""
+    payment = await world.initiate()
+    known = payment.version + 5
+    newer = in_version(payment, known + 1, Status.CANCELED)
+    watch, changes = a_watch(world, newer)
+
+    wanted = WatchRequest(payment_id=payment.id, after_version=known)
+
+    assert versions_of(await everything(watch.watch(wanted))) == [newer.version]
+    assert changes.watched_from == [known]
+
+
+async def test_the_last_second_of_the_linger_is_waited_for(world: World) -> None:
+    payment = await world.initiate()
+    watch, changes = a_watch(world, in_version(payment, payment.version + 1, Status.EXPIRED))
+
+    wanted = WatchRequest(payment_id=payment.id, linger=timedelta(seconds=1))
+    await everything(watch.watch(wanted))
+
+    assert changes.waits_s == [None, 1.0]
+
+
 async def test_an_unknown_payment_is_not_found(world: World) -> None:
     watch, _ = a_watch(world)
+    unknown = UUID(int=7)
 
-    with pytest.raises(PaymentNotFound):
-        await everything(watch.watch(WatchRequest(payment_id=UUID(int=7))))
+    with pytest.raises(PaymentNotFound) as caught:
+        await everything(watch.watch(WatchRequest(payment_id=unknown)))
+
+    assert caught.value.message == "no payment has this id"
+    assert caught.value.metadata == {"payment_id": str(unknown)}
