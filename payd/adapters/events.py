@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 import attrs
 
 from payd.codec.messages import event_body
-from payd.domain.decide import Event
+from payd.domain.decide import Event, EventType
 from payd.domain.payment import Origin, Payment
 
 __all__ = ["AuditRow", "EventRow", "outbox_row_of"]
@@ -50,7 +50,7 @@ def outbox_row_of(payment: Payment, event: Event, origin: Origin, environment: s
     """Build the outbox row of `event`; `payment` is the one after the decision."""
     subject = event.type.value
     about = str(event.refund_id or event.dispute_id or "")
-    event_id = uuid5(payment.id, ":".join(filter(None, (subject, str(payment.version), about))))
+    event_id = _event_id(payment, event, about)
     headers = {
         "ce-specversion": "1.0",
         "ce-id": str(event_id),
@@ -72,6 +72,16 @@ def outbox_row_of(payment: Payment, event: Event, origin: Origin, environment: s
         dispute=next((one for one in payment.disputes if one.id == event.dispute_id), None),
     )
     return EventRow(event_id, subject, about, headers, body)
+
+
+def _event_id(payment: Payment, event: Event, about: str) -> UUID:
+    """The same whenever the payment comes to this point.
+
+    What happens once has an id without the version: after a restore of the database recovery may
+    reach it by another version, and a consumer that has handled it must know it again.
+    """
+    again = str(payment.version) if event.type is EventType.ATTENTION else ""
+    return uuid5(payment.id, ":".join(filter(None, (event.type.value, again, about))))
 
 
 def _utc(time: datetime) -> str:
