@@ -28,11 +28,11 @@ from payd.daemon.builders import (
     build_use_cases,
     build_vault,
     build_webhooks,
+    guarded_methods,
     http_limits,
     new_metrics,
     open_console,
     provider_observer,
-    traced_methods,
 )
 from payd.daemon.leases import cursor_reader
 from payd.daemon.loops import Loop, Parts, support_loops, worker_loops
@@ -112,7 +112,7 @@ async def run(
         ) as providers,
     ):
         _log_failed(providers)
-        methods = traced_methods(providers.methods.wrapped(bridge.for_asyncio), adapters)
+        methods = guarded_methods(providers.methods.wrapped(bridge.for_asyncio), adapters)
         probe = ReadinessProbe(adapters=adapters, providers=providers, stop=stop, secrets=secrets)
         own = OwnState(readiness=probe, current=current, metrics=metrics)
         use_cases = build_use_cases(config, adapters, methods, current, bridge.for_asyncio(own))
@@ -181,6 +181,7 @@ async def _serve_until_stopped(parts: Parts, started: Callable[[Addresses], None
         console = await open_console(
             servers, shut, config, parts.use_cases, parts.reloader.current, metrics
         )
+        await bridge.aio(parts.adapters.sending.look)
         grpc_port = await bridge.aio(parts.grpc.start)
         now = await parts.readiness.check()
         parts.grpc.set_serving(now.ready)

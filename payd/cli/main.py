@@ -39,6 +39,10 @@ _COMMANDS = {
         "init": ("payd.cli.init:init", "Write the files for a host of your own."),
         "serve": ("payd.cli.operate:serve", "Run the daemon."),
         "migrate": ("payd.cli.operate:migrate", "Update the database schema."),
+        "restored": (
+            "payd.cli.restored:restored",
+            "Hold sending after a restore, and see what the backup lacks.",
+        ),
         "config": ("payd.cli.operate:config", "Check or show the configuration."),
         "pricing": ("payd.cli.operate:pricing", "Check or show the prices."),
         "providers": ("payd.cli.providers:providers", "Show the providers and their health."),

@@ -170,8 +170,8 @@ async def _settle_reports(parts: Parts, rows: Sequence[InboxRow]) -> None:
 
 
 async def _claim_to_publish(parts: Parts) -> Sequence[OutboxRow]:
-    """Claim nothing while NATS is unreachable, so that no row uses up its lease."""
-    if not parts.adapters.stream.state().connected:
+    """Claim nothing while NATS is unreachable, so that no row uses up its lease, or while held."""
+    if not parts.adapters.stream.state().connected or parts.adapters.sending.is_held:
         return ()
     return await parts.use_cases.publish.claim_batch()
 
@@ -222,6 +222,7 @@ def support_loops(parts: Parts, reloads: ReloadRequests | None) -> Mapping[str, 
     config, adapters = parts.config, parts.adapters
     loops: dict[str, Loop] = {
         "stream connection": partial(bridge.aio, adapters.stream.run),
+        "sending hold": partial(bridge.aio, adapters.sending.run),
         "outbox listener": partial(bridge.aio, adapters.outbox.listen),
         "watched payments": partial(bridge.aio, adapters.changes.run, adapters.store.newer),
         "outbox retention": _maintenance(

@@ -14,6 +14,9 @@ from payd.providers.loader import OpenProviders
 from payd.telemetry import Metrics
 from payd.transport.http.app import Check, Readiness
 
+#: Payments can be read meanwhile.
+_HELD = "held after a restore: see `payd restored show`"
+
 
 @attrs.frozen(kw_only=True)
 class ReadinessProbe:
@@ -37,6 +40,8 @@ class ReadinessProbe:
             checks[f"provider:{error.provider}"] = failed
         for fence in self.providers.fences:
             checks[f"provider:{fence.name}"] = _provider(fence)
+        if self.adapters.sending.is_held and checks["database"].ok:
+            checks["sending"] = Check(ok=False, detail=_HELD, required=False)
         if self.stop.is_set():
             checks["daemon"] = Check(ok=False, detail="stopping")
         return Readiness(checks=checks)

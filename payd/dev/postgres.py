@@ -129,6 +129,35 @@ def ensure_role(running_server: Postgres, name: str, password: str) -> None:
     )
 
 
+def dump(running_server: Postgres, file: Path) -> None:
+    """Write a logical dump of the database `payd`, as an operator makes one."""
+    _run_client(running_server, "pg_dump", "--no-owner", "--file", str(file))
+
+
+def read_dump(running_server: Postgres, file: Path) -> None:
+    """Read a dump into the empty database `payd`."""
+    _run_client(running_server, "psql", "-q", "-v", "ON_ERROR_STOP=1", "--file", str(file))
+
+
+def raise_epoch(state: StateDir) -> None:
+    """Let the stopped cluster count its transactions from an epoch later."""
+    data = _data_directory(state)
+    _run([str(binaries() / "pg_resetwal"), "--epoch", "1", "--pgdata", str(data)])
+
+
+def _run_client(running_server: Postgres, program: str, *arguments: str) -> None:
+    url = f"postgresql://payd@{HOST}:{running_server.port}/payd"
+    done = subprocess.run(  # noqa: S603 - our own command line
+        [str(binaries() / program), *arguments, url],
+        env={"PGPASSWORD": running_server.password, "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ServerFailed(f"{program} failed:\n{done.stdout}{done.stderr}")
+
+
 def _psql(running_server: Postgres, sql: str) -> None:
     subprocess.run(  # noqa: S603 - our own command line
         [

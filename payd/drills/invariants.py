@@ -215,7 +215,10 @@ def _essence(payment: Payment) -> tuple[object, ...]:
 def _reports_are_settled(seen: Observed) -> _Broken:
     for (provider, event_id), is_settled in seen.stored.inbox.items():
         if not is_settled:
-            yield None, f"report {event_id} of {provider} is not settled"
+            yield (
+                None,
+                f"report {event_id} of {provider} waits for a payment that the database does not know",
+            )
 
 
 def _one_key_one_payment(seen: Observed) -> _Broken:

@@ -50,7 +50,7 @@ ALTER TABLE audit_checkpoints DISABLE TRIGGER audit_checkpoints_are_append_only;
 TRUNCATE customers, payments, payment_line_items, receipts, refunds, disputes, payment_events,
     payment_personal_values, audit_checkpoints, inbox, outbox, outflows, payment_labels,
     ledger_sums, ledger_changes, leases, provider_cursors, reconciliations, payment_sums,
-    payment_sum_changes;
+    payment_sum_changes, restores;
 ALTER TABLE payment_events ENABLE TRIGGER payment_events_are_append_only;
 ALTER TABLE audit_checkpoints ENABLE TRIGGER audit_checkpoints_are_append_only
 """

@@ -322,7 +322,11 @@ class Services:
             ),
             metrics=Nothing(),
             adapters=SimpleNamespace(
-                inbox=inbox, outbox=outbox, stream=stream, clock=SystemClock()
+                inbox=inbox,
+                outbox=outbox,
+                stream=stream,
+                clock=SystemClock(),
+                sending=SimpleNamespace(is_held=False),
             ),
             use_cases=self.loops,
             stopping=trio.Event(),

@@ -66,6 +66,7 @@ def probe_of(fence: Fence) -> ReadinessProbe:
         receipts=away,
         outbox=Queue((2, 0.5)),
         inbox=Queue(4),
+        sending=SimpleNamespace(is_held=False),
     )
     opened = OpenProviders(
         methods=MethodMap(()), fences=(fence,), report=LoadReport(loaded=(), failed=())

@@ -52,6 +52,14 @@ class PostgresAuditChain:
         row = await self._database.fetch_one("newest_checkpoint")
         return checkpoint_of(row["line"]) if row else None
 
+    async def restore_problem(self) -> str:
+        """Why this cluster cannot continue the checkpoints; empty if it can.
+
+        Raises StoreUnavailable.
+        """
+        row = await self._database.fetch_one("finished_transactions")
+        return _restore_problem(await self.newest_checkpoint(), row["horizon"] if row else 0)
+
     async def trail(self, payment_id: UUID) -> StoredTrail:
         """All rows of a payment, and whether their chain is intact. Raises StoreUnavailable."""
         async with self._database.reading(_PATIENT) as connection:
@@ -71,12 +79,8 @@ class PostgresAuditChain:
             before = await self.newest_checkpoint()
             [row] = await run_on(connection, "finished_transactions")
             horizon, since = row["horizon"], before.horizon if before else 0
-            if horizon < since:
-                raise NotChained(
-                    f"the database counts transactions from {horizon}, checkpoint"
-                    f" {before and before.number} from {since}: it was restored into a new"
-                    " cluster; see docs/audit.md"
-                )
+            if problem := _restore_problem(before, horizon):
+                raise NotChained(problem)
             heads = HeadsDigest()
             async for row in _rows(connection, "changed_heads", since=since, until=horizon):
                 heads.add(_id(row), Head(version=row["version"], hash=row["hash"]))
@@ -151,6 +155,15 @@ class PostgresAuditChain:
             )
         head = Head(version=first["audit_version"], hash=first["audit_hash"] or NOTHING)
         return ExportedChain(payment_id=payment_id, after=after, rows=exported, head=head)
+
+
+def _restore_problem(before: Checkpoint | None, horizon: int) -> str:
+    if before is None or horizon >= before.horizon:
+        return ""
+    return (
+        f"the database counts transactions from {horizon}, checkpoint {before.number} from"
+        f" {before.horizon}: it was restored into a new cluster; see docs/audit.md"
+    )
 
 
 async def _refuse_unchained(connection: "_Connection", payment_id: UUID | None) -> None:

@@ -2626,3 +2626,60 @@ booked AS MATERIALIZED (
 -- take_tags --
 -- The next block of numbers, and the key that makes tags of them. A rollback gives no number back.
 SELECT nextval('payment_tag_blocks') AS block, key FROM payment_tag_key;
+
+-- hold_sending --
+-- A backup was read in. Numbers for tags that were given out since are skipped, and everything that
+-- looks at a provider is due at once: scans, comparisons, and the checks of open payments and
+-- refunds. Watches go on from the cursors of the backup. Repeating it holds anew.
+WITH skipped AS (
+    SELECT setval('payment_tag_blocks', nextval('payment_tag_blocks') + 1000000)
+),
+
+cursors AS (
+    UPDATE provider_cursors SET next_time = now()
+    WHERE name <> :watch::text AND next_time > now()
+),
+
+payments_due AS (
+    UPDATE payments SET next_look_time = now() WHERE next_look_time > now()
+),
+
+refunds_due AS (
+    UPDATE refunds SET next_look_time = now() WHERE next_look_time > now()
+)
+
+INSERT INTO restores (newest_change_time, cursors)
+SELECT
+    (SELECT create_time FROM payment_events ORDER BY id DESC LIMIT 1),
+    coalesce(
+        (
+            SELECT jsonb_object_agg(provider || '/' || name, value) FROM provider_cursors
+        ),
+        '{}'
+    )
+FROM skipped
+ON CONFLICT (is_held) DO UPDATE
+SET
+    hold_time = excluded.hold_time,
+    newest_change_time = excluded.newest_change_time,
+    cursors = excluded.cursors;
+
+-- newest_restore --
+SELECT id, hold_time, newest_change_time, cursors, release_time
+FROM restores ORDER BY id DESC LIMIT 1;
+
+-- release_sending --
+UPDATE restores SET release_time = now(), is_held = NULL WHERE is_held RETURNING id;
+
+-- cursors_now --
+-- A daemon that reads a list has a lease of a minute at most; a finished scan rests for longer.
+SELECT provider, name, value, next_time > now() + :lease::interval AS rests
+FROM provider_cursors ORDER BY provider, name;
+
+-- unmatched_since --
+SELECT provider, id, reference, amount, asset, time
+FROM receipts WHERE payment_id IS NULL AND store_time >= :since::timestamptz
+ORDER BY time DESC, id;
+
+-- payment_versions --
+SELECT id, version FROM payments WHERE id = ANY (:payment_ids::uuid[]);

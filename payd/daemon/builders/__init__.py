@@ -18,7 +18,7 @@ from payd.daemon.builders.adapters import (
 )
 from payd.daemon.builders.console import build_console, open_console
 from payd.daemon.builders.pages import build_pages
-from payd.daemon.builders.providers import provider_observer, traced_methods
+from payd.daemon.builders.providers import guarded_methods, provider_observer
 from payd.daemon.builders.servers import (
     build_grpc,
     build_webhooks,
@@ -47,12 +47,12 @@ __all__ = [
     "build_webhooks",
     "database_settings",
     "grpc_settings",
+    "guarded_methods",
     "http_limits",
     "new_metrics",
     "open_console",
     "payment_rules",
     "provider_observer",
-    "traced_methods",
 ]
 
 

@@ -28,6 +28,7 @@ from payd.adapters.postgres.payment_lists import PostgresPaymentLists
 from payd.adapters.postgres.personal_data import PostgresPersonalData
 from payd.adapters.postgres.receipts import PostgresReceipts
 from payd.adapters.postgres.reconciliations import PostgresReconciliations
+from payd.adapters.postgres.restores import PostgresRestores, SendingHold
 from payd.adapters.postgres.store import PostgresStore
 from payd.adapters.postgres.stored_rows import PostgresStoredRows
 from payd.adapters.postgres.sums import PostgresSums
@@ -69,6 +70,7 @@ class Adapters:
     sums: PostgresSums
     stored_rows: PostgresStoredRows
     tags: PostgresTags
+    sending: SendingHold
     dead_letters: JetStreamDeadLetters
     stream: JetStreamPublisher
     limiter: RateLimiter
@@ -141,6 +143,7 @@ def build_adapters(
         sums=PostgresSums(database, outbox, inbox, receipts, money_to_watch),
         stored_rows=PostgresStoredRows(database),
         tags=PostgresTags(database),
+        sending=SendingHold(PostgresRestores(database)),
         dead_letters=JetStreamDeadLetters(stream, config.nats.stream),
         stream=stream,
         limiter=RateLimiter(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from payd.adapters.held import held_provider
 from payd.adapters.traced import traced_provider
 from payd.daemon.builders.adapters import Adapters
 from payd.providers.methods import MethodMap
@@ -18,8 +19,9 @@ def provider_observer(metrics: Metrics) -> Callable[[str, str, str, float], None
     return observe
 
 
-def traced_methods(methods: MethodMap, adapters: Adapters) -> MethodMap:
-    """The methods with a span for each call of their providers; the callers are on asyncio."""
+def guarded_methods(methods: MethodMap, adapters: Adapters) -> MethodMap:
+    """The methods for callers on asyncio: held after a restore, and with spans where they go."""
+    methods = methods.wrapped(lambda provider: held_provider(provider, adapters.sending))
     if (tracer := adapters.tracer) is None:
         return methods
     return methods.wrapped(lambda provider: traced_provider(provider, tracer))
