@@ -49,6 +49,26 @@ def peers(daemons: int, seconds: float, seed: int, as_json: bool) -> None:
     _run(run, as_json)
 
 
+@drill.command()
+@click.option(
+    "--minutes", type=click.FloatRange(0), default=0.0, help="Minutes of work that are lost."
+)
+@click.option("--seed", type=int, default=1, help="Decides the keys of the payments.")
+@json_option
+def restore(minutes: float, seed: int, as_json: bool) -> None:
+    """Read a dump beside a stream and providers that went on.
+
+    The report names, payment by payment, what the lost time breaks, and what recovery found again.
+    The exit code is 1 when more than that is broken.
+    """
+    from payd.drills.restore import drill_restore
+
+    async def run(folder: Path, progress: "Progress") -> "DrillReport":
+        return await drill_restore(folder, progress, lost_s=minutes * 60, seed=seed, cache=_CACHE)
+
+    _run(run, as_json)
+
+
 def _run(run: "Drill", as_json: bool) -> None:
     """Run a drill in a temporary folder, print its report, and exit."""
     from payd import telemetry

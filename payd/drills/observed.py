@@ -47,12 +47,15 @@ _OUTBOX = """
     SELECT payment_id, event_id, subject, about, publish_time IS NOT NULL AS is_published
     FROM outbox ORDER BY id
 """
-_INBOX = "SELECT provider, event_id, settle_time IS NOT NULL AS is_settled FROM inbox"
+#: After three attempts a report is parked for a payment that nobody knows.
+_INBOX = """
+    SELECT provider, event_id, settle_time IS NOT NULL OR attempts >= 3 AS is_settled
+    FROM inbox
+"""
 _RECEIPTS = "SELECT provider, id, payment_id, amount, state, reference FROM receipts"
 _AUDIT = "SELECT payment_id, version FROM payment_events ORDER BY payment_id, version"
 _WAITING = """
     SELECT (SELECT count(*) FROM outbox WHERE publish_time IS NULL)
-         -- Those that were tried more often are parked for a payment that nobody knows.
          + (SELECT count(*) FROM inbox WHERE settle_time IS NULL AND attempts < 3) AS rows
 """
 
@@ -90,7 +93,7 @@ class Stored:
     #: The versions that have an audit row.
     versions: Mapping[UUID, Sequence[int]]
     outbox: Sequence[OutboxEvent]
-    #: Provider and id of each report, and whether it is settled.
+    #: Provider and id of each report, and whether it is settled or parked.
     inbox: Mapping[tuple[str, str], bool]
     receipts: Sequence[LedgerReceipt]
     #: None if the audit trail is not intact: then `audit_problem` says why.

@@ -139,7 +139,7 @@ class Traffic:
         elif kind.is_paid:
             if not one.was_paid:
                 await self.pay(client, one)
-            await self._wait(client, one, lambda payment: payment.status.value == "COMPLETED")
+            await self.until_completed(client, one)
         if kind.is_refunded:
             await self.refund(client, one)
 
@@ -173,6 +173,10 @@ class Traffic:
         elif one.kind.scenario:
             # The mock pays by itself.
             one.was_paid = True
+
+    async def until_completed(self, client: PaymentClient, one: Made) -> None:
+        """Wait until the money is confirmed. Raises trio.TooSlowError."""
+        await self._wait(client, one, lambda payment: payment.status.value == "COMPLETED")
 
     async def pay_card(self, one: Made) -> None:
         """Pay on the card's page, which needs no daemon."""

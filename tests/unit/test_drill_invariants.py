@@ -116,7 +116,7 @@ def with_refund(**overrides: Any) -> Observed:
 
 def of_a_token() -> Observed:
     elsewhere = LedgerReceipt(
-        provider="tempo", id="7", payment_id=None, amount=1, state="CONFIRMED", reference="cs_1"
+        provider="tempo", id="7", payment_id=None, amount=1, state="CONFIRMED", reference="0x"
     )
     due = TERMS.due_base_units
     paid = attrs.evolve(PAID, crypto=TERMS, snapshot_received=due, snapshot_confirmed=due)

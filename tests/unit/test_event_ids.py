@@ -1,5 +1,7 @@
 """An event that happens once keeps its id, whatever version it is reached by."""
 
+from typing import Any
+
 import attrs
 import pytest
 from unit.domain.builders import a_payment
@@ -12,7 +14,7 @@ ORIGIN = Origin(actor="recovery")
 PAID = a_payment(Status.COMPLETED, version=3)
 
 
-def id_of(kind: EventType, version: int, **about: object) -> object:
+def id_of(kind: EventType, version: int, **about: Any) -> object:
     event = Event(type=kind, previous_status=Status.PENDING, **about)
     payment = attrs.evolve(PAID, version=version)
     return outbox_row_of(payment, event, ORIGIN, "test").event_id
