@@ -1,6 +1,7 @@
 """The console in a browser: readable on a phone and a desk, by day and night, without a mouse."""
 
 import contextlib
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,6 +156,8 @@ def test_every_page_is_accessible_and_fits_the_screen(
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     look: dict[str, Any] = {"viewport": SCREENS[screen], "color_scheme": scheme}
     with opened(browser, site, **look) as page:
+        page.goto("/")
+        page.screenshot(path=SCREENSHOTS / f"console-front-{screen}-{scheme}.png")
         for name, path in pages_of(payments).items():
             page.goto(path)
             # What is folded has to be readable, too.
@@ -273,7 +276,7 @@ def test_a_page_that_gets_no_answer_says_so_and_goes_on_trying(
         expect(stale).to_be_hidden()
         page.route(f"**/payments/{payment}", lambda route: route.abort())
         expect(stale).to_be_visible(timeout=SOON_MS)
-        expect(stale).to_contain_text("Not up to date")
+        expect(stale).to_have_text(re.compile(r"Not up to date: .* [0-9-]{10} [0-9:]{8} UTC\."))
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SCREENSHOTS / "console-not-up-to-date.png")
         with site.operator() as operator:
@@ -282,6 +285,17 @@ def test_a_page_that_gets_no_answer_says_so_and_goes_on_trying(
         page.unroute(f"**/payments/{payment}")
         expect(page.locator(".status").first).to_have_text("CANCELED", timeout=SOON_MS)
         expect(stale).to_be_hidden()
+
+
+def test_a_live_page_whose_session_has_ended_leads_to_the_login(
+    browser: Browser, site: Site, payments: dict[str, str]
+) -> None:
+    with opened(browser, site, may_fail=True) as page:
+        page.goto(f"/payments/{payments['pending']}")
+        page.context.clear_cookies()
+        # As when a person comes back to the tab.
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Log in", timeout=SOON_MS)
 
 
 def test_hostile_values_are_text(browser: Browser, site: Site, payments: dict[str, str]) -> None:

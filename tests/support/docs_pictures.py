@@ -17,6 +17,8 @@ PICTURES = {
     "partly-paid": "pay-partly-phone-light",
     "paid": "pay-paid-phone-light",
     "expired": "pay-expired-phone-light",
+    "console": "console-front-desktop-light",
+    "console-attention": "console-attention-phone-dark",
 }
 
 

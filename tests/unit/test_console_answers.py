@@ -25,6 +25,7 @@ from payd.transport.http.serve import HttpLimits
 
 PAYMENT = a_payment()
 NO_VERSIONS: Any = None
+IDLE_S = 2 * STREAM_S
 PAGE = f"/payments/{PAYMENT.id}"
 ENTRIES = entries_of((new_entry("alice", PASSWORD),))
 
@@ -51,7 +52,7 @@ class Browser:
                 lambda method, code, *_: self.reported.append((method, code)),
             ),
             logins=Logins(entries=lambda: ENTRIES, proxy=lambda: None, wait_of=no_wait),
-            sessions=Sessions(idle_s=1e6, age_s=1e6, now=trio.current_time),
+            sessions=Sessions(idle_s=IDLE_S, age_s=1e6, now=trio.current_time),
             hosts=frozenset({"localhost"}),
             environment="test",
             live=Live(payments=LivePages(NO_VERSIONS, 1), stopping=self.stopping),
@@ -205,3 +206,14 @@ async def test_a_stream_ends_when_payd_stops_or_has_no_answer(
     browser.stopping.set()
     await browser.get("/attention/events")
     assert trio.current_time() - start < 1
+
+
+async def test_a_stream_is_no_use_of_a_session(autojump_clock: trio.testing.MockClock) -> None:
+    async def empty(request: Any, call: Call) -> Any:
+        return pb.ListAttentionResponse()
+
+    browser = Browser(ListAttention=empty)
+    await browser.log_in()
+    for _ in range(3):
+        status, _ = await browser.get("/attention/events")
+    assert status == 303

@@ -49,7 +49,9 @@ function replace(fresh) {
 function tellAge(isFresh) {
   if (isFresh) lastAnswer = new Date();
   stale.hidden = isFresh;
-  const text = stale.dataset.text.replace("{time}", lastAnswer.toLocaleTimeString([], { timeZoneName: "short" }));
+  // As all times of the console.
+  const time = `${lastAnswer.toISOString().slice(0, 19).replace("T", " ")} UTC`;
+  const text = stale.dataset.text.replace("{time}", time);
   if (!isFresh && stale.textContent !== text) stale.textContent = text;
 }
 
