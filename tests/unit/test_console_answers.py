@@ -8,9 +8,13 @@ import trio.testing
 from payd_client.proto import payment_pb2 as pb
 from support.console import PASSWORD, fields_of
 from unit.test_codec import a_payment
+from unit.test_refund_messages import a_refund
 
 from payd.codec.messages import payment_message
+from payd.codec.refunds import refund_message
 from payd.domain.errors import StoreUnavailable
+from payd.domain.next_action import Show, ShowField, ShowKind
+from payd.domain.refund import RefundStatus
 from payd.transport.console.app import Console, build_console_app
 from payd.transport.console.live import LOOKING_MAX, Live
 from payd.transport.console.logins import Logins
@@ -217,3 +221,23 @@ async def test_a_stream_is_no_use_of_a_session(autojump_clock: trio.testing.Mock
     for _ in range(3):
         status, _ = await browser.get("/attention/events")
     assert status == 303
+
+
+async def test_a_refund_that_waits_for_a_transfer_shows_what_to_send() -> None:
+    show = Show(
+        kind=ShowKind.BANK_TRANSFER,
+        payload="",
+        fields=(ShowField(label="IBAN", value="DE02 1203", copyable=True),),
+    )
+    refund = a_refund(status=RefundStatus.AWAITING_TRANSFER, next_action=show)
+
+    async def refunds(request: Any, call: Call) -> Any:
+        return pb.ListRefundsResponse(refunds=[refund_message(PAYMENT, refund)])
+
+    browser = Browser(ListRefunds=refunds)
+    await browser.log_in()
+    status, page = await browser.get("/refunds")
+    assert status == 200
+    assert "send this yourself" in page
+    assert "<dt>IBAN</dt><dd>DE02 1203</dd>" in page
+    assert f'href="/refunds/{refund.id}/settle"' in page

@@ -4,13 +4,14 @@ from typing import Any
 
 import payd_client
 from payd_client.messages import payment_of
-from unit.test_codec import USDC, a_payment
+from unit.test_codec import TOKEN, USDC, a_payment
 from unit.test_refund_messages import a_dispute, a_refund
 
 from payd.codec.messages import payment_message
 from payd.domain.dispute import DisputeStatus
+from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowField, ShowKind
 from payd.domain.refund import RefundStatus
-from payd.transport.console.refund_lines import approval, left, returned
+from payd.transport.console.refund_lines import approval, left, returned, to_send
 from payd.transport.console.refunding import _fixed, _is_as_reviewed
 
 FORM = {"amount": "", "destination": "", "reason": "", "key": "console-1", "left": ""}
@@ -76,6 +77,47 @@ def test_a_lost_dispute_stands_among_the_sums() -> None:
     assert returned(payment)[-2:] == [
         ("Lost in disputes", "10.00 USD"),
         ("Left to refund", "139.00 USD"),
+    ]
+
+
+def test_a_refund_that_waits_for_a_transfer_says_what_to_send() -> None:
+    receiver, memo = f"0x{'ab' * 20}", f"0x{'41' * 32}"
+    transfer = CryptoTransfer(
+        currency="USDC",
+        chain_id=42431,
+        token_address=TOKEN,
+        receiver_address=receiver,
+        amount_base_units=1_500_000,
+        decimals=6,
+        memo=memo,
+        calldata="0x",
+        payment_uri="ethereum:x",
+    )
+    bank = Show(
+        kind=ShowKind.BANK_TRANSFER,
+        payload="Pay.",
+        fields=(ShowField(label="IBAN", value="DE02 1203", copyable=True),),
+    )
+    page = Redirect(url="https://bank.example/1")
+    said = []
+    for action in (transfer, bank, page, None):
+        stored = a_refund(status=RefundStatus.AWAITING_TRANSFER, next_action=action)
+        [refund] = paid(refunds=(stored,)).refunds
+        said.append([row for row in to_send(refund) if row[1]])
+    assert said == [
+        [
+            ("Amount", "1.500000 USDC"),
+            *(
+                ("To", receiver),
+                ("Memo", memo),
+                ("Memo as text", "A" * 32),
+                ("Token", TOKEN),
+                ("Chain", "42431"),
+            ),
+        ],
+        [("IBAN", "DE02 1203"), ("Text", "Pay.")],
+        [("Page", "https://bank.example/1")],
+        [],
     ]
 
 

@@ -1,13 +1,22 @@
 """Refunds as an operator reads them: what has gone back, what is on its way, who may approve."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
-from payd_client import DisputeStatus, Money, Payment, Refund, RefundStatus
+from payd_client import (
+    CryptoTransfer,
+    DisputeStatus,
+    Money,
+    Payment,
+    Redirect,
+    Refund,
+    RefundStatus,
+    Show,
+)
 
 from payd.domain.actors import CONSOLE
 from payd.transport.console.texts import texts
-from payd.transport.console.written import money, received, tokens
+from payd.transport.console.written import money, received, tokens, when
 
 #: They took nothing.
 UNPAID = (RefundStatus.FAILED, RefundStatus.CANCELED)
@@ -23,6 +32,8 @@ class RefundLine:
     actions: tuple[str, ...]
     #: Who may approve it; empty for a refund that waits for no approval.
     approval: str
+    #: What a person has to send: label and value, whole, since people copy them.
+    to_send: tuple[tuple[str, str], ...]
 
 
 def lines(refunds: Iterable[Refund], user: str, operators: Sequence[str]) -> tuple[RefundLine, ...]:
@@ -34,6 +45,7 @@ def lines(refunds: Iterable[Refund], user: str, operators: Sequence[str]) -> tup
                 name for name in _offered(refund) if name != "approve" or may_approve(refund, user)
             ),
             approval=approval(refund, user, operators),
+            to_send=tuple(to_send(refund)),
         )
         for refund in refunds
     )
@@ -54,6 +66,28 @@ def approval(refund: Refund, user: str, operators: Sequence[str]) -> str:
         return t["approval.other"].format(requester=refund.requester or t["unknown"])
     who = t["approval.console" if others else "approval.command"]
     return t["approval.own"].format(who=who.format(names=others, id=refund.id))
+
+
+def to_send(refund: Refund) -> Iterator[tuple[str, str]]:
+    """Say what a person has to send for a refund that waits for a transfer."""
+    t = texts()
+    match refund.next_action:
+        case CryptoTransfer() as transfer:
+            amount = tokens(transfer.amount_base_units, transfer.decimals, transfer.currency)
+            yield t["amount"], amount
+            yield t["send.receiver"], transfer.receiver_address
+            yield t["send.memo"], transfer.memo
+            yield t["send.memo_text"], transfer.memo_text
+            yield t["send.token"], transfer.token_address
+            yield t["send.chain"], str(transfer.chain_id)
+        case Show() as show:
+            yield from ((one.label, one.value) for one in show.fields)
+            yield t["send.text"], show.payload
+            yield t["send.until"], when(show.expire_time)
+        case Redirect(url=url):
+            yield t["send.page"], url
+        case None:
+            return
 
 
 def returned(payment: Payment) -> list[tuple[str, str]]:
