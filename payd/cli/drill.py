@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: What companions download is kept where `payd dev` keeps it.
 _CACHE = Path(".payd/cache")
+#: Names the version that the tests upgrade from.
+_TESTED = Path("tests/integration/upgrade/PREVIOUS_VERSION")
 
 
 @click.group()
@@ -67,6 +69,44 @@ def restore(minutes: float, seed: int, as_json: bool) -> None:
         return await drill_restore(folder, progress, lost_s=minutes * 60, seed=seed, cache=_CACHE)
 
     _run(run, as_json)
+
+
+@drill.command()
+@click.option(
+    "--from",
+    "commit",
+    metavar="COMMIT",
+    help="The version to upgrade from; by default the one that the tests name.",
+)
+@click.option("--rounds", type=click.IntRange(1), default=1, help="Payments of a kind in a phase.")
+@click.option("--seed", type=int, default=1, help="Decides the keys of the payments.")
+@json_option
+def upgrade(commit: str | None, rounds: int, seed: int, as_json: bool) -> None:
+    """Upgrade from another version and back, while both take payments.
+
+    Needs a checkout of payd as the working directory: the other version is taken from its history.
+    """
+    from payd.drills.previous import NotInHistory, unpack
+    from payd.drills.upgrade import drill_upgrade
+
+    async def run(folder: Path, progress: "Progress") -> "DrillReport":
+        (folder / "previous").mkdir()
+        previous = unpack(Path(), commit or _tested_version(), folder / "previous")
+        return await drill_upgrade(
+            folder / "site", previous, progress, rounds=rounds, seed=seed, cache=_CACHE
+        )
+
+    try:
+        _run(run, as_json)
+    except* NotInHistory as errors:
+        render.refuse(errors)
+
+
+def _tested_version() -> str:
+    try:
+        return _TESTED.read_text().strip()
+    except OSError:
+        raise click.UsageError(f"there is no {_TESTED}: name a version with --from") from None
 
 
 def _run(run: "Drill", as_json: bool) -> None:

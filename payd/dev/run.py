@@ -204,10 +204,11 @@ async def _example(
         yield {"example": url}
 
 
-async def update_schema(config: Config, progress: Progress) -> None:
+async def update_schema(config: Config, progress: Progress, *, post: bool = True) -> None:
+    """Run the migrations; those that no older version may meet only with `post`."""
     async with bridge.open_loop(lambda message, error: None):
         database = Database(database_settings(config))
-        run = partial(migrate, database, lambda line: progress(f"schema {line}"), post=True)
+        run = partial(migrate, database, lambda line: progress(f"schema {line}"), post=post)
         await bridge.aio(run)
 
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,13 +62,16 @@ class Site:
         """The same as a configuration, for parts of payd that a drill runs by itself."""
         return load_config({**self.environment, **more}, None)
 
-    def daemon(self, name: str, **environment: str) -> "Daemon":
+    def daemon(self, name: str, *, without: Collection[str] = (), **environment: str) -> "Daemon":
         """A daemon that does not run yet; `environment` replaces settings of the site.
 
+        It does not get the settings `without`, which an older version may not know.
         It has gRPC and metrics ports of its own, and shares the port for webhooks with the others.
         """
         ports = {"GRPC_PORT": str(any_free()), "METRICS_PORT": str(any_free())}
-        return Daemon(self, name, {**self.environment, **ports, **environment})
+        whole = {**self.environment, **ports, **environment}
+        known = {variable: value for variable, value in whole.items() if variable not in without}
+        return Daemon(self, name, known)
 
     def client(
         self, daemon: "Daemon", certificate: str = "client", *, attempts_max: int = _ATTEMPTS_MAX
@@ -180,7 +183,12 @@ def temporary_folder() -> Iterator[Path]:
 
 @asynccontextmanager
 async def open_site(
-    folder: Path, progress: Progress, *, cache: Path | None = None, **settings: str
+    folder: Path,
+    progress: Progress,
+    *,
+    cache: Path | None = None,
+    has_schema: bool = True,
+    **settings: str,
 ) -> AsyncIterator[Site]:
     """Start everything but daemons in `folder`; the end of the block stops it.
 
@@ -199,8 +207,9 @@ async def open_site(
                 session, {**environment, **_QUICK, **settings}, progress, progress
             ) as added:
                 site = Site(state=state, database=database, servers=servers, added=added)
-                progress("schema")
-                await update_schema(site.config(), progress)
+                if has_schema:
+                    progress("schema")
+                    await update_schema(site.config(), progress)
                 yield site
 
 

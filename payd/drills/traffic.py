@@ -1,7 +1,8 @@
 """Customers and a main app for drills: payments of every method, and what their client saw."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 import attrs
@@ -102,6 +103,14 @@ class Traffic:
                 nursery.start_soon(self.go_through, client, one)
         return made
 
+    async def begin_every_kind(self, client: PaymentClient) -> Sequence[Made]:
+        """Start a payment of every kind; `go_through` brings each where it should be."""
+        made = [self._new(kind) for kind in self.kinds()]
+        async with trio.open_nursery() as nursery:
+            for one in made:
+                nursery.start_soon(self._begin, client, one)
+        return made
+
     async def until(
         self, client: PaymentClient, stop: trio.Event, *, at_once: int = 4, pause_s: float = 0.1
     ) -> None:
@@ -121,10 +130,12 @@ class Traffic:
 
         It may be called again after a problem: what was done already is not done twice.
         """
-        try:
+        with _keeping_problem(one):
             await self._go_through(client, one)
-        except (PaydClientError, httpx.HTTPError, trio.TooSlowError) as error:
-            one.problem = f"{type(error).__name__}: {error}"
+
+    async def _begin(self, client: PaymentClient, one: Made) -> None:
+        with _keeping_problem(one):
+            await self.start(client, one)
 
     def _new(self, kind: Kind) -> Made:
         one = Made(kind=kind, key=f"drill-{self._random.getrandbits(64):016x}")
@@ -217,3 +228,12 @@ class Traffic:
                 if is_there(one.seen):
                     return
                 await trio.sleep(_POLL_S)
+
+
+@contextmanager
+def _keeping_problem(one: Made) -> Iterator[None]:
+    """Keep what went wrong in the block."""
+    try:
+        yield
+    except (PaydClientError, httpx.HTTPError, trio.TooSlowError) as error:
+        one.problem = f"{type(error).__name__}: {error}"

@@ -26,7 +26,7 @@ JANUARY_1970 = ("--from", "1970-01-01", "--to", "1970-01-31")
 NEEDS_NO_DAEMON = {
     *("dev", "serve", "init", "config reference"),
     *("audit verify", "console-user"),
-    *("drill peers", "drill restore"),
+    *("drill peers", "drill restore", "drill upgrade"),
     *("plugin new", "plugin check", "plugin checks"),
 }
 #: Command → its arguments, its exit code, and what it prints.

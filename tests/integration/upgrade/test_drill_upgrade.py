@@ -1,0 +1,30 @@
+"""`payd drill upgrade`: two versions side by side, both ways, and every invariant holds."""
+
+from pathlib import Path
+
+import pytest
+from integration.upgrade.previous import ROOT, unpack
+
+from payd.drills.previous import NotInHistory
+from payd.drills.previous import unpack as unpack_commit
+from payd.drills.servers import temporary_folder
+from payd.drills.upgrade import drill_upgrade
+
+CACHE = ROOT / ".payd" / "cache"
+
+
+@pytest.mark.usefixtures("anvil")
+async def test_an_upgrade_and_the_way_back_lose_nothing(tmp_path: Path) -> None:
+    previous = unpack(tmp_path)
+    with temporary_folder() as folder:
+        report = await drill_upgrade(folder, previous, lambda line: None, cache=CACHE)
+    text = "\n".join(report.lines())
+    assert not report.broken, text
+    assert not report.lists["Payments whose callers were not satisfied"], text
+    assert not report.lists["Errors in the logs"], text
+    assert not report.lists["Not at rest"], text
+
+
+def test_a_commit_that_is_not_in_the_history_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotInHistory, match="no commit 000000000000: run it in a checkout"):
+        unpack_commit(ROOT, "0" * 40, tmp_path)
