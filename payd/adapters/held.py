@@ -34,7 +34,7 @@ class _HeldProvider:
 
     async def create(self, operation: CreateOperation) -> Answer:
         """As the provider; while held nothing is sent."""
-        if not self._hold.is_held:
+        if not await self._hold.blocks():
             return await self._provider.create(operation)
         if self._is_in_backup(operation):
             return Answer(evidence=(OutcomeUnknown(),))
@@ -42,7 +42,7 @@ class _HeldProvider:
 
     async def refund(self, operation: RefundOperation) -> RefundReply:
         """As the provider; while held nothing is sent."""
-        if not self._hold.is_held:
+        if not await self._hold.blocks():
             return await self._provider.refund(operation)
         if self._is_in_backup(operation):
             return RefundReply(answer=OutcomeUnknown())

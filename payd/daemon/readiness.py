@@ -40,8 +40,8 @@ class ReadinessProbe:
             checks[f"provider:{error.provider}"] = failed
         for fence in self.providers.fences:
             checks[f"provider:{fence.name}"] = _provider(fence)
-        if self.adapters.sending.is_held and checks["database"].ok:
-            checks["sending"] = Check(ok=False, detail=_HELD, required=False)
+        if self.adapters.sending.hold_time is not None:
+            checks["sending"] = self._sending()
         if self.stop.is_set():
             checks["daemon"] = Check(ok=False, detail="stopping")
         return Readiness(checks=checks)
@@ -93,6 +93,10 @@ class ReadinessProbe:
             return Check(ok=False, detail=f"run `payd migrate`: missing {names}")
         self.schema_is_current.set()
         return Check(ok=True)
+
+    def _sending(self) -> Check:
+        is_held = self.adapters.sending.is_held
+        return Check(ok=not is_held, detail=_HELD if is_held else "", required=False)
 
     def _stream(self) -> Check:
         state = self.adapters.stream.state()

@@ -144,7 +144,8 @@ class _Drill:
             await self._look_at_everything(client)
             waiting = await until_at_rest(config)
             self._step(f"{waiting} reports and events wait")
-            await _until_signed(config)
+            signed = await _until_signed(config)
+            self._step(f"checkpoint {signed} was signed in the new cluster's epoch")
             self._seen = await observe(self._site, self._traffic.made, config)
         self._step("everything was read and compared")
 
@@ -271,8 +272,8 @@ async def _stored(config: Config) -> Stored:
         return await bridge.aio(stored_in, config)
 
 
-async def _until_signed(config: Config) -> None:
-    """Wait until a checkpoint covers what was written so far."""
+async def _until_signed(config: Config) -> int:
+    """Wait until a checkpoint covers what was written so far; return its number."""
     async with bridge.open_loop(lambda message, error: None):
         database = Database(database_settings(config))
         chain, began = PostgresAuditChain(database), datetime.now(UTC)
@@ -281,7 +282,7 @@ async def _until_signed(config: Config) -> None:
                 while True:
                     newest = await bridge.aio(chain.newest_checkpoint)
                     if newest is not None and newest.time > began:
-                        return
+                        return newest.number
                     await trio.sleep(_POLL_S)
         finally:
             await bridge.aio(database.close)

@@ -151,12 +151,17 @@ def test_a_daemon_holds_until_it_is_released(migrated_database: DatabaseSettings
     at(migrated_database, act)
 
 
-def test_without_the_database_the_state_stays(migrated_database: DatabaseSettings) -> None:
+def test_without_the_database_nothing_is_sent_and_the_next_request_looks_itself(
+    migrated_database: DatabaseSettings,
+) -> None:
     async def act(place: Place) -> None:
         away = Database(attrs.evolve(migrated_database, port=1))
         hold = SendingHold(PostgresRestores(away))
-        await hold.look()
-        assert hold.is_held
+        assert await hold.blocks()
         await away.close()
+        hold = SendingHold(place.restores)
+        assert not await hold.blocks()
+        await place.restores.hold()
+        assert not await hold.blocks(), "the loop looks, not each request"
 
     at(migrated_database, act)

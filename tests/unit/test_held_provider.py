@@ -38,7 +38,10 @@ class Rail:
 
 
 def held(rail: Rail, *, is_held: bool = True) -> Any:
-    hold = SimpleNamespace(is_held=is_held, hold_time=NOW)
+    async def blocks() -> bool:
+        return is_held
+
+    hold = SimpleNamespace(blocks=blocks, hold_time=NOW)
     return held_provider(cast(ProviderPort, rail), cast(SendingHold, hold))
 
 

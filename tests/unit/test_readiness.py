@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
+from unit.domain.builders import NOW
 from unit.providers.toys import (
     CREATED,
     REFUNDS,
@@ -66,7 +67,7 @@ def probe_of(fence: Fence) -> ReadinessProbe:
         receipts=away,
         outbox=Queue((2, 0.5)),
         inbox=Queue(4),
-        sending=SimpleNamespace(is_held=False),
+        sending=SimpleNamespace(is_held=False, hold_time=None),
     )
     opened = OpenProviders(
         methods=MethodMap(()), fences=(fence,), report=LoadReport(loaded=(), failed=())
@@ -121,3 +122,19 @@ async def test_refused_refunds_show_and_the_daemon_stays_ready() -> None:
     check = readiness.checks["provider:toy"]
     assert check.ok
     assert "may not refund: the key may not write refunds" in check.detail
+
+
+async def test_sending_that_was_held_shows_as_released() -> None:
+    """The gauge of a check that went away would keep its last value."""
+    metrics = Metrics("1")
+    shown = list[float | None]()
+    async with fenced(OnlyToy(says=says(CREATED), watches=watch_runs)) as fence:
+        probe = probe_of(fence)
+        sending: Any = probe.adapters.sending
+        async with bridge.open_loop(lambda message, error: None):
+            for hold_time, is_held in ((None, False), (NOW, True), (NOW, False)):
+                sending.hold_time, sending.is_held = hold_time, is_held
+                assert (await probe.sample(metrics)).ready, "payments can be read"
+                labels = {"dependency": "sending"}
+                shown.append(metrics.registry.get_sample_value("payd_dependency_up", labels))
+    assert shown == [None, 0, 1]

@@ -133,6 +133,12 @@ class SendingHold:
         #: Payments that are older come from the backup; None without a restore.
         self.hold_time: datetime | None = None
 
+    async def blocks(self) -> bool:
+        """Whether nothing may be sent now; as long as nothing is known, it asks the database."""
+        if not self._is_known:
+            await self.look()
+        return self.is_held
+
     async def run(self) -> None:
         """Look again and again, until cancelled."""
         while True:

@@ -57,7 +57,7 @@ def test_nothing_is_sent_until_it_is_released(place: Place) -> None:
         assert [row["waits"] for row in rows(place, EVENTS)] == [True]
 
         assert restored(place, "release", "--unscanned").strip() == "released: daemons send again"
-        wait_until(lambda: readiness(daemon)[1] is None, "the daemon has heard of it")
+        wait_until(lambda: readiness(daemon)[1]["ok"], "the daemon has heard of it")
         payment = client.call("InitiatePayment", a_request(key=key)).payment
         client.wait_for(payment.id, "COMPLETED")
         published = wait_until_published(place)
