@@ -50,6 +50,8 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UNREADABLE = (AttributeError, LookupError, TypeError, ValueError)
 #: Field of an InvalidRequest for a refusal that names no parameter.
 _NO_FIELD = "nothing"
+#: A parameter of a session that comes from payd's clock.
+_EXPIRY = "expires_at"
 #: A parameter of a session → the field of InitiatePaymentRequest that it comes from.
 _FIELDS = {
     "line_items": "items",
@@ -91,6 +93,12 @@ class StripeApi:
                     "create", lambda: sessions.create_async(_any(parameters), options)
                 )
             except InvalidRequest as error:
+                if error.field == _EXPIRY:
+                    # payd computes it: the caller cannot mend it, and a retry after a while may.
+                    raise NotAttempted(
+                        f"Stripe refuses when the session would expire ({error.message}):"
+                        " compare this host's clock with another one"
+                    ) from None
                 if error.field != _NO_FIELD:
                     raise
                 # The account lacks a permission.

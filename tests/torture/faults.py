@@ -22,8 +22,8 @@ Mend = Callable[[], object]
 #: Breaks something; returns how to mend it.
 Strike = Callable[[random.Random], Mend]
 
-#: Less than what closes payments that are about to be paid.
-_CLOCK_STEPS_S = (-3600, -600, -60, 60, 600)
+#: Less than what closes payments that are about to be paid, and than Stripe refuses.
+_CLOCK_STEPS_S = (-1500, -600, -60, 60, 600)
 _API_FAULTS = (
     "500_before",
     "500_failed",

@@ -114,7 +114,11 @@ def running_world(folder: Path, anvil: Path, daemons: int) -> Iterator[World]:
             "GRPC_PORT": str(any_free()),
             "HTTP_PORT": str(http_port),
         }
-        seats = tuple(Seat(f"{n + 1}", place, folder, settings) for n in range(daemons))
+        # A port of its own for each: the kernel may give the same free one to two processes.
+        seats = tuple(
+            Seat(f"{n + 1}", place, folder, settings | {"METRICS_PORT": str(any_free())})
+            for n in range(daemons)
+        )
         for seat in seats:
             seat.open()
             opened.callback(seat.close)

@@ -160,7 +160,6 @@ async def test_a_refused_key_is_a_misconfiguration_that_does_not_show_it(status:
         ("line_items", "items"),
         ("success_url", "return_url"),
         ("cancel_url", "cancel_url"),
-        ("expires_at", "expires_at"),
         ("metadata[payment_id]", "metadata"),
         ("", "request"),
         (None, "request"),
@@ -171,6 +170,13 @@ async def test_a_refused_parameter_is_named_by_its_field(param: str | None, fiel
     said, times = await said_to_create(failure(400, message="Not a valid URL", **error))
     assert isinstance(said, InvalidRequest)
     assert (said.field, said.message, times) == (field, "Not a valid URL", 1)
+
+
+async def test_a_refused_expiry_is_the_clocks_fault_and_not_the_callers() -> None:
+    error = {"type": "invalid_request_error", "param": "expires_at", "message": "30 minutes"}
+    said, _ = await said_to_create(failure(400, **error))
+    assert isinstance(said, NotAttempted)
+    assert "compare this host's clock" in str(said)
 
 
 async def test_a_refusal_without_words_is_still_one() -> None:
