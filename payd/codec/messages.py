@@ -109,11 +109,17 @@ def event_body(
 ) -> bytes:
     """Build the body of an event: the payment as JSON with the proto's names, and more fields.
 
-    `refund` or `dispute` is the one that the event is about.
+    `refund` or `dispute` is the one that the event is about. Refunds do not name their requesters:
+    who works here is not for every consumer of the stream.
     """
-    body = message_json(payment_message(payment))
+    message = payment_message(payment)
+    for listed in message.refunds:
+        listed.ClearField("requester")
+    body = message_json(message)
     if refund is not None:
-        body["refund"] = message_json(refund_message(payment, refund))
+        about = refund_message(payment, refund)
+        about.ClearField("requester")
+        body["refund"] = message_json(about)
     if dispute is not None:
         body["dispute"] = message_json(dispute_message(payment, dispute))
     body |= {

@@ -177,3 +177,22 @@ def test_an_event_has_the_refund_or_the_dispute_that_it_is_about(about: str) -> 
 
     assert event[about] == event[f"{about}s"][0]
     assert event.keys() & matter.keys() == {about}
+
+
+def test_an_event_does_not_name_who_requested_a_refund() -> None:
+    refund = attrs.evolve(a_refund(), requester="console/alice")
+    payment = a_payment(refunds=(refund,))
+    assert payment_message(payment).refunds[0].requester == "console/alice"
+
+    body = event_body(
+        payment,
+        event_id=UUID(int=9),
+        event_type="payment.refund_succeeded",
+        previous_status=Status.COMPLETED,
+        reason="",
+        request_id="req-1",
+        refund=refund,
+    )
+
+    assert b"alice" not in body
+    assert json.loads(body)["refund"]["requester"] == ""
