@@ -60,6 +60,12 @@ async def drill_peers(
             return await drill.report(f"Peers: {count} daemons, seed {seed}, {seconds:g} s of load")
 
 
+def is_killed_in(turn: int, daemons: int) -> bool:
+    """Whether the daemon of this turn is killed; else it is frozen. Each round it is the other."""
+    round_, place = divmod(turn, daemons)
+    return (place + round_) % 2 == 0
+
+
 class _Drill:
     """The steps of one drill, and what they have seen."""
 
@@ -145,8 +151,7 @@ class _Drill:
                 self._returned = trio.Event()
                 await self._returned.wait()
             self._away.append(daemon)
-            # Each is killed in one round and frozen in the next one.
-            is_kill = (turn + turn // len(self._daemons)) % 2 == 0
+            is_kill = is_killed_in(turn, len(self._daemons))
             nursery.start_soon(self._kill if is_kill else self._freeze, daemon)
 
     async def _kill(self, daemon: Daemon) -> None:
