@@ -122,17 +122,19 @@ def _inquiries(case: Case) -> Iterator[Advice]:
 
 
 def _look(case: Case) -> Iterator[Advice]:
-    time = next_look_time(case.payment, case.around)
+    unsent = [one for one in case.payment.refunds if _is_unsent(one)]
+    sends = min((one.next_check_time for one in unsent if one.next_check_time), default=None)
+    time = sends or next_look_time(case.payment, case.around)
     if time is not None and case.around.is_enabled:
         is_due = time <= case.around.now
         asks = f"is about to ask {case.provider}" if is_due else f"asks {case.provider} again at"
         text = f"payd {asks}{'' if is_due else f' {when(time)}'}. To ask now:"
-        if unsent := [one for one in case.payment.refunds if _is_unsent(one)]:
+        if sends is not None:
             amounts = listing(money(case.payment, one.amount) for one in unsent)
-            sends = "is about to send" if is_due else "sends"
+            act = "is about to send" if is_due else "sends"
             again = "" if is_due else f" again at {when(time)}"
             text = (
-                f"payd {sends} the refund{again}. Do not send {amounts} back in another way"
+                f"payd {act} the refund{again}. Do not send {amounts} back in another way"
                 f" meanwhile, or it is paid twice. To send now:"
             )
         yield Advice(text=text, command=f"payd payments sync {case.payment.id}")

@@ -186,10 +186,10 @@ def _mismatch(case: Case) -> Iterator[Advice]:
 def _wrong_token(case: Case) -> Iterator[Advice]:
     payment = case.payment
     others = [one for one in case.history.unmatched if not payment.is_asset(one.asset)]
-    if payment.status.is_open:
-        missing = money(payment, payment.due - payment.confirmed)
-        time = when(payment.expire_time)
-        yield Advice(text=f"Tell the customer that {missing} is still due by {time}.")
+    missing = payment.due - payment.received
+    if payment.status.is_open and missing > 0 and case.around.now < payment.expire_time:
+        due = f"{money(payment, missing)} is still due by {when(payment.expire_time)}"
+        yield Advice(text=f"Tell the customer that {due}.")
     action = payment.next_action
     account = action.receiver_address if isinstance(action, CryptoTransfer) else ""
     for receipt in others:

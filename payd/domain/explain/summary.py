@@ -187,11 +187,7 @@ def _at_close(payment: Payment) -> str:
 def _with_money(history: History) -> str:
     payment = history.payment
     if payment.received == 0:
-        wrong = (
-            f" without money that counts: the customer paid another amount at {payment.provider},"
-            f" which has to be refunded there"
-        )
-        return wrong if was_paid_wrongly(payment) else " without money"
+        return _without_money(payment)
     if time := came_after_close(history):
         if payment.confirmed < payment.received:
             seen = money(payment, payment.received - payment.confirmed)
@@ -205,6 +201,17 @@ def _with_money(history: History) -> str:
     more = money(payment, payment.received - payment.confirmed)
     final = of_due(payment, payment.confirmed)
     return f" with {final} confirmed; {more} more was seen and is not final yet"
+
+
+def _without_money(payment: Payment) -> str:
+    if not was_paid_wrongly(payment):
+        return " without money"
+    if Attention.AMOUNT_MISMATCH not in payment.attention:
+        return " without money that counts"
+    return (
+        f" without money that counts: the customer paid another amount at {payment.provider}, which"
+        f" has to be refunded there"
+    )
 
 
 def _of_refunds(history: History, now: datetime) -> list[str]:

@@ -25,7 +25,13 @@ from payd.domain.actors import provider_actor
 from payd.domain.attention import Attention, AttentionRecord
 from payd.domain.decide import EventType, Rules
 from payd.domain.dispute import DisputeStatus
-from payd.domain.evidence import Conflict, ProviderStatus, ReceiptState, Unanswered
+from payd.domain.evidence import (
+    AttentionResolved,
+    Conflict,
+    ProviderStatus,
+    ReceiptState,
+    Unanswered,
+)
 from payd.domain.explain import explain
 from payd.domain.explain.main_app import main_app_knows
 from payd.domain.explain.money_back import first_amount, taken_back
@@ -144,6 +150,35 @@ def test_money_of_another_amount_is_refunded_at_the_provider() -> None:
     assert "ref asks for 10.00 USD and ref brought 10.00 USD at mock, but" in text
     assert "Cancel it: payd then closes ref" in text
     assert "The customer has paid ref. Refund it in the dashboard of mock" in text
+
+
+def test_what_was_paid_wrongly_is_to_be_refunded_only_until_a_person_has_resolved_it() -> None:
+    wrong = a_snapshot(ProviderStatus.PAID, due=1000, received=1000, confirmed=1000)
+    canceling = a_payment(Status.CANCELING, provider_reference="ref")
+    canceled = after(canceling, wrong)
+    assert canceled.status is Status.CANCELED
+    assert "which has to be refunded there" in explained(canceled).summary
+    resolved = AttentionResolved(reasons=canceled.attention, by="operator:eve", note="refunded")
+    summary = explained(after(canceled, resolved, minutes=4)).summary
+    assert "without money that counts" in summary
+    assert "refunded there" not in summary
+
+
+def test_only_what_was_not_seen_yet_is_still_due_beside_a_wrong_token() -> None:
+    def said(minutes: int = 3, **fields: Any) -> str:
+        payment = flagged(Attention.WRONG_TOKEN, crypto=TERMS, **fields)
+        return advised(explained(payment, Circumstances(now=at(minutes))))
+
+    assert "still due" in said()
+    assert "still due" not in said(snapshot_received=a_payment(crypto=TERMS).due)
+    assert "still due" not in said(minutes=31)
+
+
+def test_a_refund_is_sent_again_when_its_own_check_is_due() -> None:
+    unsent = a_refund(asking=Asking.NOT_ATTEMPTED, next_check_time=at(9))
+    pending = a_refund(RefundStatus.PENDING, id=UUID(int=8), next_check_time=at(5))
+    text = advised(explained(refunded(pending, unsent)))
+    assert "payd sends the refund again at 2026-01-01 12:09:00 UTC." in text
 
 
 def test_money_that_vanished_after_the_close_is_not_sent_back() -> None:
