@@ -77,7 +77,8 @@ class Watcher:
         while True:
             try:
                 cursor = cursor or await self._begin(sink)
-                ahead = await self._step(sink, cursor)
+                cursor, behind = await self._step(sink, cursor)
+                cursor = cursor if behind else await self._open_missing(sink, cursor)
                 failures = 0
             except RpcError as error:
                 # The range was too long: request a shorter one at once.
@@ -88,7 +89,6 @@ class Watcher:
                 self._heads = ()
                 await trio.sleep(max(self._backoff_s(failures), self._witnesses.rest_s()))
                 continue
-            cursor, behind = ahead
             await self._pause(at_once=behind or await self._rescan(sink, cursor))
 
     async def _pause(self, *, at_once: bool) -> None:
@@ -138,12 +138,25 @@ class Watcher:
             raise WatchHalted(
                 f"the stored cursor is of chain {cursor.chain_id}, chain_id is {config.chain_id}"
             )
+        try:
+            return await self._open_missing(sink, cursor)
+        except RpcError as error:
+            if not cursor.openings:
+                raise
+            # Few endpoints keep the state of old blocks: those that are watched already go first.
+            self._log.warning("watch_opens_later", block=cursor.point.number, error=str(error))
+            return cursor
+
+    async def _open_missing(self, sink: Sink, cursor: Cursor) -> Cursor:
+        """Begin to watch what the configuration names and the cursor lacks, from its block on."""
+        config = self._config
         missing = cursor.missing([config.receiver_address], config.watched)
-        if missing:
-            openings = await self._open(cursor.point, missing)
-            cursor = attrs.evolve(cursor, openings=(*cursor.openings, *openings))
-            await sink.put((), cursor=cursor.dumps())
-            self._log.info("watch_opened", block=cursor.point.number, pairs=len(missing))
+        if not missing:
+            return cursor
+        openings = await self._open(cursor.point, missing)
+        cursor = attrs.evolve(cursor, openings=(*cursor.openings, *openings))
+        await sink.put((), cursor=cursor.dumps())
+        self._log.info("watch_opened", block=cursor.point.number, pairs=len(missing))
         return cursor
 
     async def _start(self) -> Point:

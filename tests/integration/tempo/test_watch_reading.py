@@ -186,6 +186,25 @@ async def test_it_goes_on_where_it_had_come_to(chain: ScriptedChain, sink: Memor
             assert await balanced(watch, chain)
 
 
+async def test_a_new_account_begins_later_where_the_endpoint_lacks_old_state(
+    chain: ScriptedChain, sink: MemorySink
+) -> None:
+    """As anvil after a restart, and most public endpoints after a day."""
+    async with open_node(chain) as node:
+        async with watching([node], sink):
+            await sink.reaches(3)
+        pay(chain, 1)
+        chain.settle(200)
+        node.view.state_blocks = 64
+        async with watching([node], sink, receiver_address=STRANGER) as watch:
+            await sink.until(lambda: bool(sink.position and len(sink.position.accounts) == 2))
+            assert sink.amounts == [1], "what was watched already is read first"
+            chain.send(transfer(USDC, PAYER, STRANGER, 2))
+            chain.settle()
+            await sink.until(lambda: sink.amounts == [1, 2])
+            assert await balanced(watch, chain)
+
+
 async def test_an_account_of_before_is_watched_for_good(
     chain: ScriptedChain, sink: MemorySink
 ) -> None:

@@ -46,6 +46,8 @@ class View:
     lag: int = 0
     range_max: int = RANGE_MAX
     results_max: int = 20_000
+    #: How many blocks of state the node keeps; None: all, as an archive node.
+    state_blocks: int | None = None
     #: Old nodes report no logs, instead of an error, for blocks that they lack.
     is_silent_about_the_future: bool = False
 
@@ -142,6 +144,8 @@ class View:
         number = self._number(tag)
         if number > self.head:
             raise RpcFailure(SERVER_ERROR, "header not found")
+        if self.state_blocks is not None and number <= self.head - self.state_blocks:
+            raise RpcFailure(SERVER_ERROR, f"state at block #{number} is pruned")
         to, data = call["to"].lower(), call.get("data") or call["input"]
         selector, argument = data[:10], "0x" + data[-40:].lower()
         if to == FACTORY and selector == IS_TIP20:
