@@ -28,6 +28,7 @@ from support.page_server import PageServer, page_server
 from support.screens import SCREENS, SCREENSHOTS
 from support.tempo import transfer_data
 
+from payd.domain.errors import StoreUnavailable
 from payd.domain.next_action import CryptoTransfer
 from payd.domain.payment import Payment, Status
 from payd.service.show_payment import Shown
@@ -151,6 +152,19 @@ def test_the_page_shows_by_itself_what_happens(browser: Browser) -> None:
         expect(page.get_by_role("img")).to_have_count(0)
         expect(page.get_by_role("link", name="See the transaction")).to_be_visible()
     assert running.prepared.watched >= 3
+
+
+def test_a_browser_of_2021_shows_it_by_itself_too(browser: Browser) -> None:
+    """Safari before 16, Chrome before 103 and Firefox before 100 have no AbortSignal.timeout."""
+    payment = a_payment(1)
+    with (
+        page_server({"one": Shown(payment=payment, receipts=())}) as running,
+        opened(browser) as page,
+    ):
+        page.add_init_script("delete AbortSignal.timeout")
+        page.goto(running.page(payment.id))
+        put(running, payment, "paid")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Paid")
 
 
 def put(running: PageServer, payment: Payment, name: str) -> None:
@@ -326,6 +340,30 @@ def passes(page: Page, wanted: Locator, *, is_shown: bool = True) -> None:
     pytest.fail("five minutes passed, and nothing happened")
 
 
+def test_a_stream_that_opens_is_no_answer_while_the_payment_cannot_be_read(
+    browser: Browser,
+) -> None:
+    """As with a database that is away: the events need it only for what is newer."""
+    payment = a_payment(1)
+    with (
+        page_server({"one": Shown(payment=payment, receipts=())}) as running,
+        contextlib.closing(browser.new_context(timezone_id="UTC")) as window,
+    ):
+        page = window.new_page()
+        page.set_default_timeout(SOON_MS)
+        # Each answer ends at once, as when the time of a stream is over.
+        page.route(
+            "**/events*",
+            lambda route: route.fulfill(content_type="text/event-stream", body="retry: 500\n\n"),
+        )
+
+        page.goto(running.page(payment.id))
+        running.prepared.error = StoreUnavailable("the database is away")
+        expect(page.get_by_role("alert")).to_have_text(LOST, timeout=SOON_MS)
+        running.prepared.error = None
+        expect(page.get_by_role("alert")).to_be_hidden(timeout=SOON_MS)
+
+
 def test_times_have_the_zone_of_the_customer(browser: Browser, pages: PageServer) -> None:
     with opened(browser, timezone_id="Asia/Tokyo") as page:
         page.goto(pages.page(GALLERY["waiting"].payment.id))
@@ -412,20 +450,22 @@ def test_a_wallet_in_the_browser_is_asked_for_the_transfer_once(
 def test_a_wallet_on_another_chain_is_asked_to_change_and_then_sends_the_call(
     browser: Browser,
 ) -> None:
-    wallet = a_wallet(
-        1,
-        {
-            "wallet_switchEthereumChain": lambda parameters: None,
-            "eth_sendTransaction": lambda parameters: HASH,
-        },
-    )
+    wallet = a_wallet(1, {"eth_sendTransaction": lambda parameters: HASH})
     with with_wallet(browser, wallet) as page:
         page.get_by_role("button", name="Pay with your wallet").click()
         expect(page.locator("#wallet-status")).to_contain_text("Your wallet has sent the transfer")
     assert wallet.parameters_of("wallet_switchEthereumChain") == [[{"chainId": hex(CHAIN_ID)}]]
     data = transfer_data(RECEIVER, DUE, TEXT_MEMO)
     assert wallet.parameters_of("eth_sendTransaction") == [
-        [{"from": ACCOUNT, "to": TOKEN, "data": data, "value": "0x0"}]
+        [
+            {
+                "from": ACCOUNT,
+                "to": TOKEN,
+                "data": data,
+                "value": "0x0",
+                "chainId": hex(CHAIN_ID),
+            }
+        ]
     ]
 
 
@@ -434,7 +474,8 @@ def test_a_wallet_on_another_chain_is_asked_to_change_and_then_sends_the_call(
     [
         ("eth_requestAccounts", 4001, "You refused in the wallet. Nothing was sent."),
         ("wallet_transfer", 4001, "You refused in the wallet. Nothing was sent."),
-        ("wallet_switchEthereumChain", 4902, "Your wallet does not know this network."),
+        ("wallet_switchEthereumChain", 4902, "Your wallet is not on this network."),
+        ("wallet_transfer", 4901, "Your wallet is not on this network."),
         ("wallet_transfer", -32603, "Your wallet reported an error. Look there"),
     ],
 )
@@ -449,6 +490,78 @@ def test_what_a_wallet_refuses_is_said_and_may_be_tried_again(
         expect(page.locator("#wallet-status")).to_contain_text(words)
         expect(button).to_be_enabled()
     assert wallet.parameters_of("eth_sendTransaction") == []
+
+
+def test_a_wallet_that_stays_on_another_chain_is_asked_for_no_transfer(browser: Browser) -> None:
+    """As one that says that it has changed, or whose owner changes back."""
+    wallet = a_wallet(
+        1,
+        {
+            "wallet_switchEthereumChain": lambda parameters: None,
+            "wallet_transfer": lambda parameters: HASH,
+            "eth_sendTransaction": lambda parameters: HASH,
+        },
+    )
+    with with_wallet(browser, wallet) as page:
+        button = page.get_by_role("button", name="Pay with your wallet")
+        button.click()
+        expect(page.locator("#wallet-status")).to_contain_text("is not on this network")
+        expect(button).to_be_enabled()
+    assert wallet.parameters_of("wallet_transfer") == []
+    assert wallet.parameters_of("eth_sendTransaction") == []
+
+
+BLOCKED = """
+for (const name of ["localStorage", "sessionStorage"]) {
+  Object.defineProperty(window, name, {
+    get() { throw new DOMException("Access is denied for this document.", "SecurityError"); },
+  });
+}
+"""
+FULL = """
+Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); };
+"""
+
+
+@pytest.mark.parametrize("storage", [BLOCKED, FULL], ids=["blocked", "full"])
+def test_without_storage_the_page_works_and_a_sent_transfer_stays_sent(
+    browser: Browser, storage: str
+) -> None:
+    wallet = a_wallet(CHAIN_ID, {"wallet_transfer": lambda parameters: HASH})
+    with (
+        page_server({"one": Shown(payment=WALLET_PAYMENT, receipts=())}) as running,
+        opened(browser) as page,
+    ):
+        page.add_init_script(storage)
+        wallet.inject(page)
+        page.goto(running.page(WALLET_PAYMENT.id))
+        button = page.get_by_role("button", name="Pay with your wallet")
+        button.click()
+        expect(page.locator("#wallet-status")).to_contain_text("Your wallet has sent the transfer")
+        expect(button).to_be_disabled()
+        put(running, WALLET_PAYMENT, "paid")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Paid")
+    assert len(wallet.parameters_of("wallet_transfer")) == 1
+
+
+def test_another_tab_does_not_offer_a_sent_transfer_again(browser: Browser) -> None:
+    """Neither one that was open before nor one that is opened afterwards."""
+    wallets = [a_wallet(CHAIN_ID, {"wallet_transfer": lambda parameters: HASH}) for _ in range(3)]
+    with (
+        page_server({"one": Shown(payment=WALLET_PAYMENT, receipts=())}) as running,
+        opened(browser) as page,
+    ):
+        tabs = [page, page.context.new_page(), page.context.new_page()]
+        for wallet, tab in zip(wallets, tabs, strict=True):
+            wallet.inject(tab)
+        for tab in tabs[:2]:
+            tab.goto(running.page(WALLET_PAYMENT.id))
+        page.get_by_role("button", name="Pay with your wallet").click()
+        expect(page.locator("#wallet-status")).to_contain_text("Your wallet has sent the transfer")
+        tabs[2].goto(running.page(WALLET_PAYMENT.id))
+        for tab in tabs[1:]:
+            expect(tab.get_by_role("button", name="Pay with your wallet")).to_be_disabled()
+            expect(tab.locator("#wallet-status")).to_contain_text("Do not send it again")
 
 
 def test_without_a_wallet_in_the_browser_there_is_no_button_for_it(browser: Browser) -> None:

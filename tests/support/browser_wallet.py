@@ -68,9 +68,15 @@ class Wallet:
 def a_wallet(
     chain_id: int, answers: Mapping[str, Callable[[Any], Any]], account: str = ACCOUNT
 ) -> Wallet:
-    """A wallet with one account, on this chain."""
+    """A wallet with one account, on this chain until it is asked to change."""
+    chain_ids = [hex(chain_id)]
+
+    def switch(parameters: Any) -> None:
+        chain_ids.append(parameters[0]["chainId"])
+
     known = {
         "eth_requestAccounts": lambda parameters: [account],
-        "eth_chainId": lambda parameters: hex(chain_id),
+        "eth_chainId": lambda parameters: chain_ids[-1],
+        "wallet_switchEthereumChain": switch,
     }
     return Wallet(answers={**known, **answers})

@@ -57,6 +57,7 @@ def test_the_networks_own_request_comes_first_and_a_plain_call_behind_it() -> No
                         "to": TOKEN,
                         "data": transfer_data(RECEIVER, DUE, TEXT_MEMO),
                         "value": "0x0",
+                        "chainId": hex(CHAIN_ID),
                     }
                 ],
             },

@@ -23,11 +23,17 @@ def wallet_requests(payment: Payment, action: CryptoTransfer, method: Method | N
         return ""
     own = request_of_method(payment, method)
     call = transfer_call(action, max(0, action.amount_base_units - payment.received))
-    requests = [json.loads(own)] if own else []
+    requests, chain_id = [json.loads(own)] if own else [], hex(action.chain_id)
     if call:
-        transaction = {"to": action.token_address, "data": call, "value": "0x0"}
+        # A wallet refuses a call that names a chain on which it is not.
+        transaction = {
+            "to": action.token_address,
+            "data": call,
+            "value": "0x0",
+            "chainId": chain_id,
+        }
         requests.append({"method": "eth_sendTransaction", "params": [transaction]})
-    return json.dumps({"chainId": hex(action.chain_id), "requests": requests}) if requests else ""
+    return json.dumps({"chainId": chain_id, "requests": requests}) if requests else ""
 
 
 def transfer_call(action: CryptoTransfer, left: int) -> str:

@@ -14,9 +14,8 @@ let polling = 0;
 let misses = 0;
 let isFresh = true;
 let deadline = 0;
-// The server's time at the last answer, and when that came: this browser's clock may be wrong.
+// The server's time at the last answer: this browser's clock may be wrong.
 let answerTime = 0;
-let answeredAt = 0;
 let quietSince = 0;
 
 const $ = (id) => document.getElementById(id);
@@ -41,7 +40,7 @@ function localize() {
 // An answer came: what stands here was so at this time.
 function answered(time) {
   answerTime = time;
-  answeredAt = quietSince = performance.now();
+  quietSince = performance.now();
   misses = 0;
   $("lost").hidden = true;
   const asOf = $("as-of");
@@ -100,9 +99,11 @@ function draw(text) {
 // -- asking -------------------------------------------------------------------------------------
 
 async function refresh() {
+  // Browsers of 2021 have no AbortSignal.timeout.
+  const stop = new AbortController();
+  const patience = setTimeout(() => stop.abort(), PATIENCE_MS);
   try {
-    const signal = AbortSignal.timeout(PATIENCE_MS);
-    const answer = await fetch(path, { redirect: "manual", cache: "no-store", signal });
+    const answer = await fetch(path, { redirect: "manual", cache: "no-store", signal: stop.signal });
     if (answer.type === "opaqueredirect") return location.reload();
     if (!answer.ok) throw new Error(String(answer.status));
     draw(await answer.text());
@@ -110,6 +111,8 @@ async function refresh() {
   } catch {
     showLost();
     return false;
+  } finally {
+    clearTimeout(patience);
   }
 }
 
@@ -134,11 +137,8 @@ function follow() {
   if (page().dataset.live !== "yes") return;
   stream = new EventSource(`${path}/events?after=${page().dataset.version}`);
   quietSince = performance.now();
-  stream.addEventListener("open", () => {
-    // What could not be read before is not known yet.
-    if ($("lost").hidden) answered(answerTime + performance.now() - answeredAt);
-    else read();
-  });
+  // A stream opens even while payd cannot read the payment: only the page itself is an answer.
+  stream.addEventListener("open", read);
   stream.addEventListener("change", read);
   stream.addEventListener("error", () => {
     // A stream ends after a while and connects again by itself, unless the server is away.
@@ -172,8 +172,29 @@ async function copy(button) {
 
 const REFUSED = 4001;
 const UNKNOWN_CHAIN = 4902;
+const OTHER_CHAIN = 4901;
 const UNKNOWN_METHODS = new Set([4200, -32601]);
 let isAsking = false;
+// What the wallet has sent, for a browser that keeps nothing for this site.
+let sent = "";
+
+function remember(requests) {
+  sent = requests;
+  try {
+    localStorage.setItem(path, requests);
+  } catch {
+    // It is blocked or full.
+  }
+}
+
+function wasSent(requests) {
+  if (sent === requests) return true;
+  try {
+    return localStorage.getItem(path) === requests;
+  } catch {
+    return false;
+  }
+}
 
 function showWallet() {
   const button = $("browser-wallet");
@@ -181,8 +202,8 @@ function showWallet() {
   button.hidden = false;
   // One way stands out: that of this browser.
   $("wallet")?.classList.remove("primary");
-  // After a reload, too: the same transfer is not offered again.
-  const isSent = sessionStorage.getItem(path) === button.dataset.requests;
+  // After a reload and in another tab, too: the same transfer is not offered again.
+  const isSent = wasSent(button.dataset.requests);
   button.disabled = isAsking || isSent;
   if (isSent) showWalletStatus("sent");
 }
@@ -194,15 +215,23 @@ function showWalletStatus(name) {
   status.hidden = false;
 }
 
+async function isOn(wallet, chainId) {
+  return Number(await wallet.request({ method: "eth_chainId" })) === Number(chainId);
+}
+
 async function send(wallet, requests) {
   const { chainId, requests: ways } = JSON.parse(requests);
   const [from] = await wallet.request({ method: "eth_requestAccounts" });
-  if ((await wallet.request({ method: "eth_chainId" })) !== chainId) {
+  if (!(await isOn(wallet, chainId))) {
     await wallet.request({ method: "wallet_switchEthereumChain", params: [{ chainId }] });
   }
   for (const { method, params } of ways) {
     const [parameters] = params;
     const isCall = method === "eth_sendTransaction";
+    // The customer may have changed it meanwhile: a call on another chain loses the money.
+    if (!(await isOn(wallet, chainId))) {
+      throw Object.assign(new Error("the wallet is on another chain"), { code: OTHER_CHAIN });
+    }
     try {
       return await wallet.request({ method, params: [isCall ? { from, ...parameters } : parameters] });
     } catch (error) {
@@ -213,21 +242,23 @@ async function send(wallet, requests) {
 }
 
 async function payWithWallet({ dataset: { requests } }) {
+  if (wasSent(requests)) return showWallet();
   isAsking = true;
   showWallet();
   showWalletStatus("asking");
-  try {
-    await send(window.ethereum, requests);
-    sessionStorage.setItem(path, requests);
-    showWalletStatus("sent");
-  } catch ({ code }) {
-    showWalletStatus({ [REFUSED]: "refused", [UNKNOWN_CHAIN]: "otherChain" }[code] || "failed");
-  }
+  const status = await send(window.ethereum, requests).then(() => "sent", nameOfError);
+  if (status === "sent") remember(requests);
   isAsking = false;
+  showWalletStatus(status);
   showWallet();
 }
 
+function nameOfError(error) {
+  return { [REFUSED]: "refused", [UNKNOWN_CHAIN]: "otherChain", [OTHER_CHAIN]: "otherChain" }[error?.code] || "failed";
+}
+
 addEventListener("ethereum#initialized", showWallet);
+addEventListener("storage", showWallet);
 document.addEventListener("click", ({ target }) => {
   const button = target.closest("button");
   if (button?.dataset.copy) copy(button);
