@@ -108,6 +108,10 @@ def payment_of(message: pb.Payment) -> Payment:
         page_url=message.page_url,
         receipts=tuple(map(payment_receipt_of, message.receipts)),
         receipts_total=message.receipts_total if message.HasField("receipts_total") else None,
+        confirmed=money_of(message.confirmed) if message.HasField("confirmed") else None,
+        left_to_refund=(
+            money_of(message.left_to_refund) if message.HasField("left_to_refund") else None
+        ),
         message=message,
     )
 
@@ -191,4 +195,7 @@ def _crypto_facts(message: pb.CryptoFacts) -> CryptoFacts:
         due_base_units=int(message.due_base_units),
         received_base_units=int(message.received_base_units),
         confirmed_base_units=int(message.confirmed_base_units),
+        left_to_refund_base_units=int(left)
+        if (left := message.left_to_refund_base_units)
+        else None,
     )

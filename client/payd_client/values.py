@@ -195,6 +195,10 @@ class CryptoFacts:
     received_base_units: int = attrs.field(validator=is_base_units)
     #: The part of `received_base_units` that is final on the chain.
     confirmed_base_units: int = attrs.field(validator=is_base_units)
+    #: What can still be refunded; None where `Payment.left_to_refund` is.
+    left_to_refund_base_units: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(is_base_units)
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -245,6 +249,10 @@ class Payment:
     receipts: tuple[PaymentReceipt, ...]
     #: Number of all of them; None where they are left out.
     receipts_total: int | None
+    #: The final part of `received`; None in events and for a new payment.
+    confirmed: Money | None
+    #: What no refund and no lost dispute has taken of `confirmed`; None where that is.
+    left_to_refund: Money | None
     #: The protobuf message. It also keeps fields that a newer payd has added.
     message: pb.Payment = attrs.field(repr=False, eq=False)
 

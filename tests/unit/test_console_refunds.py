@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import payd_client
 from payd_client.messages import payment_of
 from unit.test_codec import TOKEN, USDC, a_payment
@@ -10,9 +11,12 @@ from unit.test_refund_messages import a_dispute, a_refund
 from payd.codec.messages import payment_message
 from payd.domain.dispute import DisputeStatus
 from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowField, ShowKind
+from payd.domain.payment import Payment, Status
 from payd.domain.refund import RefundStatus
+from payd.transport.console.actions import offered
 from payd.transport.console.refund_lines import approval, left, returned, to_send
 from payd.transport.console.refunding import _fixed, _is_as_reviewed
+from payd.transport.grpc.settled import add_settled
 
 FORM = {"amount": "", "destination": "", "reason": "", "key": "console-1", "left": ""}
 PAID = 149_009_999
@@ -20,9 +24,12 @@ PAID = 149_009_999
 
 def paid(*, confirmed: int = PAID, **overrides: Any) -> payd_client.Payment:
     token = {"method": "crypto", "crypto": USDC, "snapshot_received": PAID}
-    return payment_of(
-        payment_message(a_payment(**token, snapshot_confirmed=confirmed, **overrides))
-    )
+    return shown(a_payment(**token, snapshot_confirmed=confirmed, **overrides))
+
+
+def shown(payment: Payment) -> payd_client.Payment:
+    """The payment as the console gets it."""
+    return payment_of(add_settled(payment_message(payment), payment))
 
 
 def test_all_that_is_left_of_tokens_is_kept_to_the_base_unit() -> None:
@@ -47,12 +54,31 @@ def test_the_same_form_sent_again_is_the_same_refund() -> None:
     assert _is_as_reviewed(paid(refunds=(made,)), reviewed)
 
 
-def test_a_lost_dispute_leaves_less() -> None:
-    for status, rest in ((DisputeStatus.LOST, 13_900), (DisputeStatus.WON, 14_900)):
-        payment = a_payment(
-            snapshot_received=14_900, disputes=(a_dispute(amount=1_000, status=status),)
-        )
-        assert left(payment_of(payment_message(payment))).minor_units == rest
+def test_a_lost_dispute_of_the_same_asset_leaves_less() -> None:
+    lost = DisputeStatus.LOST
+    for dispute, rest in (
+        (a_dispute(amount=1_000, status=lost), 13_900),
+        (a_dispute(amount=1_000, status=DisputeStatus.WON), 14_900),
+        (a_dispute(amount=1_000, status=lost, asset="EUR"), 14_900),
+    ):
+        payment = a_payment(snapshot_confirmed=14_900, disputes=(dispute,))
+        assert left(shown(payment)).minor_units == rest
+
+
+def test_money_that_went_back_without_a_listed_refund_is_not_left() -> None:
+    payment = a_payment(
+        status=Status.COMPLETED, snapshot_confirmed=14_900, snapshot_refunded=14_900
+    )
+    assert left(shown(payment)).minor_units == 0
+    assert "refund" not in offered(shown(payment))
+    some = shown(attrs.evolve(payment, snapshot_refunded=14_000))
+    assert left(some).minor_units == 900
+    assert "refund" in offered(some)
+
+
+def test_money_that_is_not_final_cannot_be_refunded_yet() -> None:
+    payment = shown(a_payment(snapshot_received=14_900, snapshot_confirmed=5_000))
+    assert returned(payment)[-1] == ("Left to refund", "50.00 USD")
 
 
 def test_the_sums_of_tokens_are_exact_and_by_status() -> None:
@@ -73,7 +99,7 @@ def test_the_sums_of_tokens_are_exact_and_by_status() -> None:
 
 def test_a_lost_dispute_stands_among_the_sums() -> None:
     dispute = a_dispute(amount=1_000, status=DisputeStatus.LOST)
-    payment = payment_of(payment_message(a_payment(snapshot_received=14_900, disputes=(dispute,))))
+    payment = shown(a_payment(snapshot_confirmed=14_900, disputes=(dispute,)))
     assert returned(payment)[-2:] == [
         ("Lost in disputes", "10.00 USD"),
         ("Left to refund", "139.00 USD"),

@@ -373,20 +373,22 @@ class ShowField(_message.Message):
     def __init__(self, label: _Optional[str] = ..., value: _Optional[str] = ..., copyable: _Optional[bool] = ...) -> None: ...
 
 class CryptoFacts(_message.Message):
-    __slots__ = ("currency", "token_address", "decimals", "due_base_units", "received_base_units", "confirmed_base_units")
+    __slots__ = ("currency", "token_address", "decimals", "due_base_units", "received_base_units", "confirmed_base_units", "left_to_refund_base_units")
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     TOKEN_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     DECIMALS_FIELD_NUMBER: _ClassVar[int]
     DUE_BASE_UNITS_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_BASE_UNITS_FIELD_NUMBER: _ClassVar[int]
     CONFIRMED_BASE_UNITS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_TO_REFUND_BASE_UNITS_FIELD_NUMBER: _ClassVar[int]
     currency: str
     token_address: str
     decimals: int
     due_base_units: str
     received_base_units: str
     confirmed_base_units: str
-    def __init__(self, currency: _Optional[str] = ..., token_address: _Optional[str] = ..., decimals: _Optional[int] = ..., due_base_units: _Optional[str] = ..., received_base_units: _Optional[str] = ..., confirmed_base_units: _Optional[str] = ...) -> None: ...
+    left_to_refund_base_units: str
+    def __init__(self, currency: _Optional[str] = ..., token_address: _Optional[str] = ..., decimals: _Optional[int] = ..., due_base_units: _Optional[str] = ..., received_base_units: _Optional[str] = ..., confirmed_base_units: _Optional[str] = ..., left_to_refund_base_units: _Optional[str] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message")
@@ -477,7 +479,7 @@ class AttentionRecord(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolved_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., resolved_by: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
 
 class Payment(_message.Message):
-    __slots__ = ("id", "status", "method", "provider", "amount", "customer_id", "idempotency_key", "items", "subscription_ids", "next_action", "provider_reference", "received", "refunded", "crypto", "attention", "failure", "late", "pricing_version", "metadata", "create_time", "update_time", "expire_time", "complete_time", "version", "refunds", "disputes", "attention_records", "fee", "page_url", "receipts", "receipts_total")
+    __slots__ = ("id", "status", "method", "provider", "amount", "customer_id", "idempotency_key", "items", "subscription_ids", "next_action", "provider_reference", "received", "refunded", "crypto", "attention", "failure", "late", "pricing_version", "metadata", "create_time", "update_time", "expire_time", "complete_time", "version", "refunds", "disputes", "attention_records", "fee", "page_url", "receipts", "receipts_total", "confirmed", "left_to_refund")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -516,6 +518,8 @@ class Payment(_message.Message):
     PAGE_URL_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_FIELD_NUMBER: _ClassVar[int]
     RECEIPTS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
+    LEFT_TO_REFUND_FIELD_NUMBER: _ClassVar[int]
     id: str
     status: PaymentStatus
     method: str
@@ -547,7 +551,9 @@ class Payment(_message.Message):
     page_url: str
     receipts: _containers.RepeatedCompositeFieldContainer[PaymentReceipt]
     receipts_total: int
-    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[PaymentStatus, str]] = ..., method: _Optional[str] = ..., provider: _Optional[str] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., customer_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., items: _Optional[_Iterable[_Union[PricedItem, _Mapping]]] = ..., subscription_ids: _Optional[_Iterable[str]] = ..., next_action: _Optional[_Union[NextAction, _Mapping]] = ..., provider_reference: _Optional[str] = ..., received: _Optional[_Union[Money, _Mapping]] = ..., refunded: _Optional[_Union[Money, _Mapping]] = ..., crypto: _Optional[_Union[CryptoFacts, _Mapping]] = ..., attention: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., late: _Optional[bool] = ..., pricing_version: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ..., disputes: _Optional[_Iterable[_Union[Dispute, _Mapping]]] = ..., attention_records: _Optional[_Iterable[_Union[AttentionRecord, _Mapping]]] = ..., fee: _Optional[_Union[Money, _Mapping]] = ..., page_url: _Optional[str] = ..., receipts: _Optional[_Iterable[_Union[PaymentReceipt, _Mapping]]] = ..., receipts_total: _Optional[int] = ...) -> None: ...
+    confirmed: Money
+    left_to_refund: Money
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[PaymentStatus, str]] = ..., method: _Optional[str] = ..., provider: _Optional[str] = ..., amount: _Optional[_Union[Money, _Mapping]] = ..., customer_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., items: _Optional[_Iterable[_Union[PricedItem, _Mapping]]] = ..., subscription_ids: _Optional[_Iterable[str]] = ..., next_action: _Optional[_Union[NextAction, _Mapping]] = ..., provider_reference: _Optional[str] = ..., received: _Optional[_Union[Money, _Mapping]] = ..., refunded: _Optional[_Union[Money, _Mapping]] = ..., crypto: _Optional[_Union[CryptoFacts, _Mapping]] = ..., attention: _Optional[_Iterable[str]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., late: _Optional[bool] = ..., pricing_version: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ..., disputes: _Optional[_Iterable[_Union[Dispute, _Mapping]]] = ..., attention_records: _Optional[_Iterable[_Union[AttentionRecord, _Mapping]]] = ..., fee: _Optional[_Union[Money, _Mapping]] = ..., page_url: _Optional[str] = ..., receipts: _Optional[_Iterable[_Union[PaymentReceipt, _Mapping]]] = ..., receipts_total: _Optional[int] = ..., confirmed: _Optional[_Union[Money, _Mapping]] = ..., left_to_refund: _Optional[_Union[Money, _Mapping]] = ...) -> None: ...
 
 class PaymentReceipt(_message.Message):
     __slots__ = ("id", "amount", "asset", "state", "time", "transaction", "sender", "explorer_url", "amount_base_units")

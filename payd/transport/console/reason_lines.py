@@ -3,13 +3,13 @@
 from datetime import datetime
 
 import attrs
-from payd_client import Money, Payment
+from payd_client import Payment
 
 from payd.transport.console.texts import texts
-from payd.transport.console.written import money, tokens
+from payd.transport.console.written import written_units
 
-#: Reasons about an amount.
-_AMOUNTS = frozenset({"UNDERPAID", "OVERPAID", "DUPLICATE_PAYMENT", "AMOUNT_MISMATCH"})
+#: More than is due is final. Money of AMOUNT_MISMATCH never counts towards what is due.
+_SURPLUS = frozenset({"OVERPAID", "DUPLICATE_PAYMENT"})
 
 
 @attrs.frozen(kw_only=True)
@@ -20,7 +20,7 @@ class ReasonLine:
     since: datetime
     #: One sentence or two for an operator.
     means: str
-    #: By how much the money differs from what is due; empty where no amount is the matter.
+    #: How much is missing or too much; empty where no amount is the matter.
     difference: str
 
 
@@ -31,7 +31,7 @@ def reason_lines(payment: Payment) -> tuple[ReasonLine, ...]:
             reason=one.reason,
             since=one.since,
             means=reason_means(one.reason),
-            difference=_difference(payment) if one.reason in _AMOUNTS else "",
+            difference=_difference(payment, one.reason),
         )
         for one in payment.attention_records
         if one.resolved_time is None
@@ -43,16 +43,26 @@ def reason_means(reason: str) -> str:
     return texts().get(f"reason.{reason}", "")
 
 
-def _difference(payment: Payment) -> str:
-    """By how much more or less was received than is due; exact for tokens, empty if it is equal."""
-    crypto = payment.crypto
-    if crypto is not None:
-        units = crypto.received_base_units - crypto.due_base_units
-        amount = tokens(abs(units), crypto.decimals, crypto.currency)
-    else:
-        units = payment.received.minor_units - payment.amount.minor_units
-        currency = payment.amount.currency_code
-        amount = money(Money(currency_code=currency, minor_units=abs(units)))
-    if not units:
+def _difference(payment: Payment, reason: str) -> str:
+    """How much final money is missing, or is left of what is too much; exact for tokens."""
+    t, (due, confirmed, left) = texts(), _units(payment)
+    if reason == "UNDERPAID" and confirmed < due:
+        return t["difference.less"].format(amount=written_units(payment, due - confirmed))
+    if reason not in _SURPLUS:
         return ""
-    return texts()["difference.less" if units < 0 else "difference.more"].format(amount=amount)
+    if left <= due:
+        return t["difference.none"]
+    return t["difference.more"].format(amount=written_units(payment, left - due))
+
+
+def _units(payment: Payment) -> tuple[int, int, int]:
+    """What is due, what of it is final, and what is left to refund, in the unit of what is due."""
+    crypto, confirmed, left = payment.crypto, payment.confirmed, payment.left_to_refund
+    if crypto is not None:
+        rest = crypto.left_to_refund_base_units or 0
+        return crypto.due_base_units, crypto.confirmed_base_units, rest
+    return (
+        payment.amount.minor_units,
+        confirmed.minor_units if confirmed is not None else 0,
+        left.minor_units if left is not None else 0,
+    )

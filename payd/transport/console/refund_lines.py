@@ -16,10 +16,8 @@ from payd_client import (
 
 from payd.domain.actors import CONSOLE
 from payd.transport.console.texts import texts
-from payd.transport.console.written import money, received, tokens, when
+from payd.transport.console.written import money, received, tokens, when, written_units
 
-#: They took nothing.
-UNPAID = (RefundStatus.FAILED, RefundStatus.CANCELED)
 #: They wait for a person.
 WAITING = (RefundStatus.AWAITING_APPROVAL, RefundStatus.AWAITING_TRANSFER)
 
@@ -98,10 +96,11 @@ def returned(payment: Payment) -> list[tuple[str, str]]:
         found = [one for one in payment.refunds if one.status is status]
         if found and status.is_open:
             rows.append((t[f"refund.sum.{status.value}"], _sum(payment, found)))
+    currency = payment.amount.currency_code
     lost = [one.amount for one in payment.disputes if one.status is DisputeStatus.LOST]
-    if lost:
-        taken = sum(one.minor_units for one in lost)
-        currency = payment.received.currency_code
+    # A dispute about another asset has no amount in this currency.
+    taken = sum(one.minor_units for one in lost if one.currency_code == currency)
+    if taken:
         rows.append((t["refund.lost"], money(Money(currency_code=currency, minor_units=taken))))
     return [*rows, (t["refund.rest"], written_left(payment))]
 
@@ -109,32 +108,18 @@ def returned(payment: Payment) -> list[tuple[str, str]]:
 def written_left(payment: Payment) -> str:
     """All that can be refunded, exact for tokens."""
     units = base_units_left(payment)
-    if units is None or payment.crypto is None:
-        return money(left(payment))
-    return tokens(units, payment.crypto.decimals, payment.crypto.currency)
+    return money(left(payment)) if units is None else written_units(payment, units)
 
 
 def base_units_left(payment: Payment) -> int | None:
     """All that is left of tokens; None for other money."""
-    if payment.crypto is None:
-        return None
-    taken = sum(
-        one.crypto.amount_base_units
-        for one in payment.refunds
-        if one.crypto is not None and one.status not in UNPAID
-    )
-    return max(0, payment.crypto.confirmed_base_units - taken)
+    return None if payment.crypto is None else payment.crypto.left_to_refund_base_units or 0
 
 
 def left(payment: Payment) -> Money:
-    """What no refund and no lost dispute has taken yet; rounded down for tokens."""
-    refunds = (one.amount for one in payment.refunds if one.status not in UNPAID)
-    disputes = (one.amount for one in payment.disputes if one.status is DisputeStatus.LOST)
-    taken = sum(amount.minor_units for amount in (*refunds, *disputes))
-    return Money(
-        currency_code=payment.received.currency_code,
-        minor_units=max(0, payment.received.minor_units - taken),
-    )
+    """All that is left, as payd says; rounded down for tokens."""
+    nothing = Money(currency_code=payment.amount.currency_code, minor_units=0)
+    return payment.left_to_refund or nothing
 
 
 def is_any_left(payment: Payment) -> bool:
@@ -156,9 +141,10 @@ def _offered(refund: Refund) -> tuple[str, ...]:
 
 def _sum(payment: Payment, refunds: Sequence[Refund]) -> str:
     """The sum of refunds of one payment, exact for tokens."""
-    crypto = payment.crypto
-    if crypto is None:
-        units = sum(one.amount.minor_units for one in refunds)
-        return money(Money(currency_code=payment.amount.currency_code, minor_units=units))
-    base_units = sum(one.crypto.amount_base_units for one in refunds if one.crypto is not None)
-    return tokens(base_units, crypto.decimals, crypto.currency)
+    return written_units(
+        payment,
+        sum(
+            one.crypto.amount_base_units if one.crypto is not None else one.amount.minor_units
+            for one in refunds
+        ),
+    )

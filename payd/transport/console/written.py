@@ -24,6 +24,14 @@ def tokens(units: int, decimals: int, currency: str) -> str:
     return f"{format_units(units, decimals)} {currency}"
 
 
+def written_units(payment: Payment, units: int) -> str:
+    """An amount in the unit of what is due of a payment."""
+    crypto = payment.crypto
+    if crypto is None:
+        return money(Money(currency_code=payment.amount.currency_code, minor_units=units))
+    return tokens(units, crypto.decimals, crypto.currency)
+
+
 def received(payment: Payment) -> str:
     """The received amount, exact for tokens."""
     crypto = payment.crypto

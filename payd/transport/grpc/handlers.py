@@ -36,6 +36,7 @@ from payd.service.watch import Watch
 from payd.transport.grpc.one_call import Call, Handle, Method
 from payd.transport.grpc.operator_handlers import OperatorHandlers, OperatorServices
 from payd.transport.grpc.roles import ACCESS
+from payd.transport.grpc.settled import add_settled
 
 SERVICE = "payd.v1.PaymentService"
 
@@ -64,12 +65,14 @@ class Services:
     page_url: Callable[[UUID], str] = lambda payment_id: ""
 
     async def message(self, payment: Payment) -> pb.Payment:
-        """Build the message of one payment, with its receipts, page and wallet request."""
+        """Build the message of one payment, with all that only answers have."""
         receipts = await self.show_receipts.receipts_of(payment)
         message = payment_message(payment, self.page_url(payment.id), receipts)
         if message.next_action.HasField("crypto_transfer"):
             request = wallet_request(payment, self.operators.providers)
             message.next_action.crypto_transfer.wallet_request = request
+        if payment.may_have_receipts:
+            add_settled(message, payment)
         return message
 
 
@@ -229,7 +232,8 @@ class Handlers:
 
     def _listed(self, payment: Payment) -> pb.Payment:
         """Build the message without receipts: each payment of a list would cost a read more."""
-        return payment_message(payment, self.services.page_url(payment.id))
+        message = payment_message(payment, self.services.page_url(payment.id))
+        return add_settled(message, payment)
 
     async def export_payments(
         self, request: pb.ExportPaymentsRequest, call: Call
