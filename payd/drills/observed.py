@@ -47,10 +47,11 @@ _OUTBOX = """
     SELECT payment_id, event_id, subject, about, publish_time IS NOT NULL AS is_published
     FROM outbox ORDER BY id
 """
-#: After three attempts a report is parked for a payment that nobody knows.
+#: After three attempts a report is parked for a payment that nobody knows. What is about no payment
+#: is left out: a provider also sends kinds of events that nobody asks it for.
 _INBOX = """
     SELECT provider, event_id, settle_time IS NOT NULL OR attempts >= 3 AS is_settled
-    FROM inbox
+    FROM inbox WHERE outcome IS DISTINCT FROM 'not_ours'
 """
 _RECEIPTS = "SELECT provider, id, payment_id, amount, state, reference FROM receipts"
 _AUDIT = "SELECT payment_id, version FROM payment_events ORDER BY payment_id, version"

@@ -40,6 +40,10 @@ async def test_a_restore_names_what_the_lost_time_breaks() -> None:
     found = listed(report, "recovery found").splitlines()
     assert sorted(line.split()[1] for line in found) == ["card", "crypto"], shown
 
+    # Stripe is asked for its events again; the mock reports each thing once.
+    lost = listed(report, "accepted, and are lost").splitlines()
+    assert {line.split()[0] for line in lost} == {"mock"}, shown
+
     counts = report.counts
     assert counts["payments before the loss"] == 2 * counts["payments in the backup"]
     assert counts["signed checkpoints now"] > counts["signed checkpoints in the backup"]
