@@ -112,7 +112,7 @@ browser: $(FOR_TEST) ## A person pays, in headless Chromium
 	@$(BIN)/python -m pytest tests/browser
 
 pictures: $(FOR_TEST) ## Renew docs/pictures from what the browser tests see
-	@$(BIN)/python -m pytest tests/browser/test_payment_page.py tests/browser/test_shop.py -q -k 'every_state or a_card_is_paid'
+	@$(BIN)/python -m pytest tests/browser -q -k 'every_state or a_card_is_paid or every_page'
 	@PYTHONPATH=tests $(BIN)/python -m support.docs_pictures
 
 campaign: $(FOR_TEST) ## The long campaigns: every crash point many times, and new examples for every property
