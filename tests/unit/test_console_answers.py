@@ -1,8 +1,10 @@
 """What the console answers when payd is slow, gone or wrong: a page in its own design."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
+import pytest
 import trio
 import trio.testing
 from payd_client.proto import payment_pb2 as pb
@@ -15,6 +17,7 @@ from payd.codec.refunds import refund_message
 from payd.domain.errors import StoreUnavailable
 from payd.domain.next_action import Show, ShowField, ShowKind
 from payd.domain.refund import RefundStatus
+from payd.service.show_payment import ShowPayment
 from payd.transport.console.app import Console, build_console_app
 from payd.transport.console.live import LOOKING_MAX, Live
 from payd.transport.console.logins import Logins
@@ -28,10 +31,17 @@ from payd.transport.http.pages.live import STREAM_S, LivePages
 from payd.transport.http.serve import HttpLimits
 
 PAYMENT = a_payment()
-NO_VERSIONS: Any = None
 IDLE_S = 2 * STREAM_S
 PAGE = f"/payments/{PAYMENT.id}"
 ENTRIES = entries_of((new_entry("alice", PASSWORD),))
+
+
+class NoNews:
+    """A payment that does not change."""
+
+    async def newer(self, payment_id: UUID, after_version: int, timeout_s: float) -> int | None:
+        await trio.sleep(timeout_s)
+        return None
 
 
 class Browser:
@@ -46,6 +56,7 @@ class Browser:
 
         self.reported: list[tuple[str, str]] = []
         self.stopping = trio.Event()
+        self.entries = dict(ENTRIES)
         console = Console(
             calls=OwnCalls(
                 {
@@ -55,11 +66,11 @@ class Browser:
                 run,
                 lambda method, code, *_: self.reported.append((method, code)),
             ),
-            logins=Logins(entries=lambda: ENTRIES, proxy=lambda: None, wait_of=no_wait),
+            logins=Logins(entries=lambda: self.entries, proxy=lambda: None, wait_of=no_wait),
             sessions=Sessions(idle_s=IDLE_S, age_s=1e6, now=trio.current_time),
             hosts=frozenset({"localhost"}),
             environment="test",
-            live=Live(payments=LivePages(NO_VERSIONS, 1), stopping=self.stopping),
+            live=Live(payments=LivePages(cast(ShowPayment, NoNews()), 1), stopping=self.stopping),
         )
         self._client = build_console_app(console).test_client()
 
@@ -72,12 +83,35 @@ class Browser:
         answer = await self._client.get(path)
         return answer.status_code, await answer.get_data(as_text=True)
 
+    async def log_out(self) -> None:
+        _, page = await self.get("/refunds")
+        form = {"form_token": fields_of(page)["form_token"]}
+        assert (await self._client.post("/logout", form=form)).status_code == 303
+
     async def send(self, path: str) -> tuple[int, str]:
         """Send the form of a page that asks for nothing."""
         _, page = await self.get(path)
         form = fields_of(page)
         answer = await self._client.post(path, form={"form_token": form["form_token"]})
         return answer.status_code, answer.headers.get("location", "")
+
+
+async def get(request: Any, call: Call) -> Any:
+    return pb.GetPaymentResponse(payment=payment_message(PAYMENT))
+
+
+async def the_overview(request: Any, call: Call) -> Any:
+    found = pb.Overview()
+    found.time.GetCurrentTime()
+    return pb.GetOverviewResponse(overview=found)
+
+
+async def no_payments(request: Any, call: Call) -> Any:
+    return pb.ListAttentionResponse()
+
+
+async def no_refunds(request: Any, call: Call) -> Any:
+    return pb.ListRefundsResponse()
 
 
 async def hanging(request: Any, call: Call) -> Any:
@@ -115,9 +149,6 @@ async def test_a_page_of_several_slow_calls_is_no_slower(
 async def test_a_change_that_has_begun_is_waited_for(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async def get(request: Any, call: Call) -> Any:
-        return pb.GetPaymentResponse(payment=payment_message(PAYMENT))
-
     async def sync(request: Any, call: Call) -> Any:
         await trio.sleep(2 * READING_S)
         return pb.SyncPaymentResponse(payment=payment_message(PAYMENT))
@@ -158,10 +189,7 @@ async def test_the_overviews_stream_sends_a_mark_for_each_change_and_ends(
         found.backlog.events = next(answers, 2)
         return pb.GetOverviewResponse(overview=found)
 
-    async def refunds(request: Any, call: Call) -> Any:
-        return pb.ListRefundsResponse()
-
-    browser = Browser(GetOverview=overview, ListRefunds=refunds)
+    browser = Browser(GetOverview=overview, ListRefunds=no_refunds)
     await browser.log_in()
     start = trio.current_time()
     status, events = await browser.get("/overview/events")
@@ -176,10 +204,7 @@ async def test_the_overviews_stream_sends_a_mark_for_each_change_and_ends(
 async def test_beyond_the_limit_of_streams_a_page_asks_by_itself(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    async def empty(request: Any, call: Call) -> Any:
-        return pb.ListAttentionResponse()
-
-    browser = Browser(ListAttention=empty)
+    browser = Browser(ListAttention=no_payments)
     await browser.log_in()
     answers = []
 
@@ -200,10 +225,7 @@ async def test_a_stream_ends_when_payd_stops_or_has_no_answer(
     async def gone(request: Any, call: Call) -> Any:
         raise StoreUnavailable("PostgreSQL is away", retry_after_s=1.0)
 
-    async def empty(request: Any, call: Call) -> Any:
-        return pb.ListAttentionResponse()
-
-    browser = Browser(GetOverview=gone, ListAttention=empty)
+    browser = Browser(GetOverview=gone, ListAttention=no_payments)
     await browser.log_in()
     start = trio.current_time()
     assert await browser.get("/overview/events") == (200, "retry: 2000\n\n")
@@ -213,10 +235,7 @@ async def test_a_stream_ends_when_payd_stops_or_has_no_answer(
 
 
 async def test_a_stream_is_no_use_of_a_session(autojump_clock: trio.testing.MockClock) -> None:
-    async def empty(request: Any, call: Call) -> Any:
-        return pb.ListAttentionResponse()
-
-    browser = Browser(ListAttention=empty)
+    browser = Browser(ListAttention=no_payments)
     await browser.log_in()
     for _ in range(3):
         status, _ = await browser.get("/attention/events")
@@ -241,3 +260,33 @@ async def test_a_refund_that_waits_for_a_transfer_shows_what_to_send() -> None:
     assert "send this yourself" in page
     assert "<dt>IBAN</dt><dd>DE02 1203</dd>" in page
     assert f'href="/refunds/{refund.id}/settle"' in page
+
+
+@pytest.mark.parametrize("ending", ["logout", "removal"])
+@pytest.mark.parametrize("stream", ["/overview", "/attention", PAGE])
+async def test_a_stream_ends_soon_after_its_session(
+    stream: str, ending: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    browser = Browser(
+        GetPayment=get,
+        GetOverview=the_overview,
+        ListAttention=no_payments,
+        ListRefunds=no_refunds,
+    )
+    await browser.log_in()
+    taken = []
+
+    async def follow() -> None:
+        start = trio.current_time()
+        status, _ = await browser.get(f"{stream}/events")
+        taken.append((status, trio.current_time() - start))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follow)
+        await trio.sleep(1)
+        if ending == "logout":
+            await browser.log_out()
+        else:
+            browser.entries.clear()
+    [(status, seconds)] = taken
+    assert (status, seconds < STREAM_S / 2) == (200, True)

@@ -1,6 +1,7 @@
 """The console's application: who may enter, and the pages behind it."""
 
 import hmac
+from collections.abc import Callable
 from typing import cast
 from urllib.parse import quote
 
@@ -87,6 +88,7 @@ class _Entrance:
             is_page = request.method == "GET"
             return see_other(f"/login?next={quote(request.full_path)}" if is_page else "/login")
         g.session = session
+        g.still_valid = self._still_valid()
         if self.console.logins.is_by_proxy(_headers()):
             # Each proxy adds the address that connected to it: only the last one is proved.
             forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
@@ -117,6 +119,17 @@ class _Entrance:
         g.token, session = self.console.sessions.begin(user, b"", browser)
         _log.info("console_login", operator=user, by="proxy")
         return session
+
+    def _still_valid(self) -> Callable[[], bool]:
+        """Return whether this request's session goes on, for a stream that outlives the request."""
+        token, browser = request.cookies.get(COOKIE, ""), request.headers.get("user-agent", "")
+        headers = _headers()
+
+        def still_valid() -> bool:
+            session = self.console.sessions.find(token, browser, is_use=False)
+            return session is not None and self.console.logins.is_valid(session, headers)
+
+        return still_valid
 
     async def _finish(self, response: Response) -> Response:
         if token := g.get("token"):

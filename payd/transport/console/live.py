@@ -14,7 +14,7 @@ from uuid import UUID
 import attrs
 import trio
 from payd_client import Overview, PaydClientError, Payment, PaymentClient, PaymentFilter, Refund
-from quart import Response, request
+from quart import Response, g, request
 from quart_trio import QuartTrio
 
 from payd.transport.console.own_calls import Visitor
@@ -58,12 +58,12 @@ class Live:
         @app.get(f"/overview{EVENTS}")
         async def overview_events() -> Response:
             look = partial(_look_at_overview, visits, caller(), span_wanted())
-            return _stream(self.changes(look, _mark_of_browser()))
+            return _stream(self.changes(look, _mark_of_browser(), g.still_valid))
 
         @app.get(f"/attention{EVENTS}")
         async def attention_events() -> Response:
             look = partial(_look_at_queue, visits, caller(), request.args.get("reason", ""))
-            return _stream(self.changes(look, _mark_of_browser()))
+            return _stream(self.changes(look, _mark_of_browser(), g.still_valid))
 
     async def _payment(self, visits: Visits, payment_id: str) -> Response:
         if self.payments.is_full:
@@ -72,10 +72,15 @@ class Live:
         known = _mark_of_browser()
         is_number = known.isascii() and known.isdecimal() and len(known) <= _DIGITS_MAX
         version = int(known) if is_number else 0
-        return _stream(self.payments.events(UUID(str(payment.id)), version))
+        return _stream(self.payments.events(UUID(str(payment.id)), version, g.still_valid))
 
-    async def changes(self, look: Callable[[], Awaitable[str]], known: str) -> AsyncIterator[bytes]:
-        """Send the mark of each look that differs from the one before, for a while."""
+    async def changes(
+        self, look: Callable[[], Awaitable[str]], known: str, still_valid: Callable[[], bool]
+    ) -> AsyncIterator[bytes]:
+        """Send the mark of each look that differs from the one before, for a while.
+
+        It ends when the session does.
+        """
         yield f"retry: {_RECONNECT_MS}\n\n".encode()
         if self._looking >= LOOKING_MAX:
             # The page asks by itself.
@@ -83,7 +88,7 @@ class Live:
         self._looking += 1
         try:
             end = trio.current_time() + STREAM_S
-            while not self.stopping.is_set() and trio.current_time() < end:
+            while not self.stopping.is_set() and trio.current_time() < end and still_valid():
                 mark = await look()
                 if mark != known:
                     known = mark

@@ -1,6 +1,6 @@
 """Live status: server-sent events that name a payment's newer versions, and nothing else of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from uuid import UUID
 
 import trio
@@ -11,6 +11,8 @@ from payd.service.show_payment import ShowPayment
 #: Seconds of one answer. Proxies cut long ones; the browser then asks again by itself.
 STREAM_S = 25.0
 _RECONNECT_MS = 2000
+#: Seconds after which a stream of a session looks whether the session has ended.
+_CHECK_S = 5.0
 
 
 class LivePages:
@@ -26,24 +28,27 @@ class LivePages:
         """Whether a further page has to ask by itself."""
         return self._count >= self._most
 
-    async def events(self, payment_id: UUID, after_version: int) -> AsyncIterator[bytes]:
-        """Name each newer version, until the answer's time is over or payd stops."""
+    async def events(
+        self, payment_id: UUID, after_version: int, still_valid: Callable[[], bool] | None = None
+    ) -> AsyncIterator[bytes]:
+        """Name each newer version, until the answer's time is over or payd stops.
+
+        With `still_valid` it also ends soon after that is no longer so.
+        """
         self._count += 1
+        wait_s = STREAM_S if still_valid is None else _CHECK_S
         try:
             yield f"retry: {_RECONNECT_MS}\n\n".encode()
             end, known = trio.current_time() + STREAM_S, after_version
             while (left_s := end - trio.current_time()) > 0:
-                version = await self._newer(payment_id, known, left_s)
-                if version is None:
+                if still_valid is not None and not still_valid():
                     return
-                known = version
-                yield f"id: {version}\nevent: change\ndata: {version}\n\n".encode()
-        finally:
-            self._count -= 1
-
-    async def _newer(self, payment_id: UUID, known: int, left_s: float) -> int | None:
-        try:
-            return await self._show.newer(payment_id, known, left_s)
+                version = await self._show.newer(payment_id, known, min(left_s, wait_s))
+                if version is not None and (still_valid is None or still_valid()):
+                    known = version
+                    yield f"id: {version}\nevent: change\ndata: {version}\n\n".encode()
         except PaydError:
             # Stopping, or too many watches: the browser connects again, here or elsewhere.
-            return None
+            return
+        finally:
+            self._count -= 1
