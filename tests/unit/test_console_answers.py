@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 from uuid import UUID
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -14,7 +15,8 @@ from unit.test_refund_messages import a_refund
 
 from payd.codec.messages import payment_message
 from payd.codec.refunds import refund_message
-from payd.domain.errors import StoreUnavailable
+from payd.domain.attention import Attention, AttentionRecord
+from payd.domain.errors import StoreUnavailable, VersionChanged
 from payd.domain.next_action import Show, ShowField, ShowKind
 from payd.domain.refund import RefundStatus
 from payd.service.show_payment import ShowPayment
@@ -81,6 +83,10 @@ class Browser:
 
     async def get(self, path: str) -> tuple[int, str]:
         answer = await self._client.get(path)
+        return answer.status_code, await answer.get_data(as_text=True)
+
+    async def post(self, path: str, form: dict[str, str]) -> tuple[int, str]:
+        answer = await self._client.post(path, form=form)
         return answer.status_code, await answer.get_data(as_text=True)
 
     async def log_out(self) -> None:
@@ -290,3 +296,26 @@ async def test_a_stream_ends_soon_after_its_session(
             browser.entries.clear()
     [(status, seconds)] = taken
     assert (status, seconds < STREAM_S / 2) == (200, True)
+
+
+async def test_a_refused_version_is_asked_again_about_the_newest_one() -> None:
+    record = AttentionRecord(reason=Attention.OVERPAID, since=PAYMENT.create_time)
+    newest = payment_message(attrs.evolve(PAYMENT, version=3, attention_records=(record,)))
+
+    async def get_newest(request: Any, call: Call) -> Any:
+        return pb.GetPaymentResponse(payment=newest)
+
+    async def resolve(request: Any, call: Call) -> Any:
+        if request.expected_version != newest.version:
+            raise VersionChanged("the payment has changed", version=str(newest.version))
+        return pb.ResolveAttentionResponse(payment=newest)
+
+    browser = Browser(GetPayment=get_newest, ResolveAttention=resolve)
+    await browser.log_in()
+    path = f"{PAGE}/resolve"
+    _, page = await browser.get(f"{path}?version=2")
+    for version, status in (("2", 409), ("3", 303)):
+        form = fields_of(page) | {"reasons": "OVERPAID", "note": "sent back"}
+        assert form["version"] == version
+        answered, page = await browser.post(path, form)
+        assert answered == status

@@ -73,15 +73,21 @@ async def _act(
         return _ask(visits, action, look, {**look.values, **request.args}, None)
     sent = await request.form
     form = {one.name: " ".join(sent.getlist(one.name)).strip() for one in action.fields}
+    # Asked again, a person looks at the payment as it is now: the next form is about that.
+    again = form | {name: look.values[name] for name in _hidden(action) if name in look.values}
     if any(
         one.is_many and look.choices.get(one.name) and not form[one.name] for one in action.fields
     ):
-        return _ask(visits, action, look, form, None, texts()["choose"])
+        return _ask(visits, action, look, again, None, texts()["choose"])
     try:
         await action.perform(visits.calls, subject, form, caller())
     except PaydClientError as error:
-        return _ask(visits, action, look, form, error)
+        return _ask(visits, action, look, again, error)
     return see_other(f"/payments/{look.payment_id}?done={action.name}")
+
+
+def _hidden(action: Action) -> Sequence[str]:
+    return [one.name for one in action.fields if one.is_hidden]
 
 
 def _ask(
