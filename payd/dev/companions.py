@@ -29,6 +29,8 @@ class Added:
     """What the companions add to the daemon's environment, to dev.json and to the banner."""
 
     environment: dict[str, str]
+    #: Provider → its companion that runs.
+    running: dict[str, RunningCompanion] = attrs.field(factory=dict)
     announced: dict[str, str] = attrs.field(factory=dict)
     banner: list[str] = attrs.field(factory=list)
     shop: str = ""
@@ -36,10 +38,11 @@ class Added:
 
     def add(self, provider: str, running: RunningCompanion) -> None:
         """Take over what one companion reports; values that the operator set win."""
+        self.running[provider] = running
         present = _settings_of(load_config(self.environment, None), provider)
         for name, value in running.settings.items():
             if not {name, f"{name}_file"} & present.keys():
-                self.environment[_variable(provider, name)] = value
+                self.environment[variable_of(provider, name)] = value
         self.announced |= {f"{provider}_{key}": text for key, text in running.announced.items()}
         self.banner += running.banner
         self.shop = self.shop or running.shop
@@ -58,7 +61,7 @@ async def open_companions(
     added = Added(environment=dict(environ))
     points = _entry_points()
     for provider in points:
-        enabled = _variable(provider, "enabled")
+        enabled = variable_of(provider, "enabled")
         added.environment[enabled] = added.environment.get(enabled) or "true"
     if session.clock:
         _refuse_without_companion(points, added)
@@ -99,7 +102,7 @@ def _refuse_without_companion(points: Mapping[str, EntryPoint], added: Added) ->
     for provider in sorted(enabled.keys() - points.keys()):
         raise ClockRefused(
             f"--clock cannot move the time of {provider}'s remote side: {provider} brings no"
-            f" companion for payd dev. Set {_variable(provider, 'enabled')}=false"
+            f" companion for payd dev. Set {variable_of(provider, 'enabled')}=false"
         )
 
 
@@ -131,12 +134,12 @@ def _context(
     for name, prefix in companion.generated.items():
         if not {name, f"{name}_file"} & settings.keys():
             settings[name] = f"{prefix}{session.secret(provider, name)}"
-            added.environment[_variable(provider, name)] = settings[name]
+            added.environment[variable_of(provider, name)] = settings[name]
     if is_real and session.clock:
-        names = ", ".join(_variable(provider, name) for name in companion.replaces)
+        names = ", ".join(variable_of(provider, name) for name in companion.replaces)
         raise ClockRefused(
             f"--clock cannot move the time of {provider}'s real remote side: unset {names},"
-            f" or set {_variable(provider, 'enabled')}=false"
+            f" or set {variable_of(provider, 'enabled')}=false"
         )
     if is_real:
         return None
@@ -164,7 +167,7 @@ def _methods_of_others(config: Config, provider: str) -> frozenset[str]:
 
 def _leave_out(provider: str, failure: Failure, added: Added, report: Report) -> None:
     """Disable a provider that has no remote side, so that payd starts without it."""
-    enabled = _variable(provider, "enabled")
+    enabled = variable_of(provider, "enabled")
     added.environment[enabled] = "false"
     report(
         f"provider {provider} is left out, its companion did not start: {failure.reason}."
@@ -172,5 +175,6 @@ def _leave_out(provider: str, failure: Failure, added: Added, report: Report) ->
     )
 
 
-def _variable(provider: str, setting: str) -> str:
+def variable_of(provider: str, setting: str) -> str:
+    """The variable of a provider's setting."""
     return f"{provider}_{setting}".upper()

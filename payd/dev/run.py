@@ -215,7 +215,7 @@ async def update_schema(config: Config, progress: Progress, *, post: bool = True
 def daemon_environment(
     state: StateDir, ports: Mapping[str, int], database: Postgres, servers: Servers
 ) -> dict[str, str]:
-    """Return the daemon's environment. Variables of the shell win, except for `_FIXED`."""
+    """Return the daemon's environment. Variables of the shell win, except for `FIXED`."""
     pki = state.pki
     ours = {
         "ENVIRONMENT": "development",
@@ -251,7 +251,7 @@ def daemon_environment(
     # Outside a checkout, use the configuration and prices that ship with the installed wheel.
     here = DEFAULT_FILE if DEFAULT_FILE.exists() else shipped("config") / "payd.yaml"
     ours["PAYD_CONFIG"] = str(here.absolute())
-    chosen = {name: value for name, value in os.environ.items() if name not in _FIXED}
+    chosen = {name: value for name, value in os.environ.items() if name not in FIXED}
     return ours | chosen
 
 
@@ -272,7 +272,7 @@ def _is_file(name: str) -> bool:
 
 
 #: `payd dev` always sets these: they are the addresses of its own servers.
-_FIXED = frozenset(
+FIXED = frozenset(
     {
         "ENVIRONMENT",
         *(f"DB_{name}" for name in ("HOST", "PORT", "USER", "PASSWORD", "NAME", "SSL_MODE")),

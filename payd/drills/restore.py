@@ -27,12 +27,11 @@ from payd.daemon.builders import database_settings
 from payd.dev.ports import HOST, any_free
 from payd.dev.postgres import Postgres, dump, postgres, raise_epoch, read_dump
 from payd.dev.servers import ServerFailed
-from payd.dev.state import open_state
 from payd.domain.payment import Payment
 from payd.drills.invariants import check_invariants
 from payd.drills.observed import Stored, observe, stored_in, until_at_rest
 from payd.drills.report import DrillReport
-from payd.drills.servers import Daemon, Progress, Site, open_site, running
+from payd.drills.servers import Daemon, Progress, Site, open_passable, open_site, running
 from payd.drills.traffic import Made, Traffic
 
 _POLL_S = 0.5
@@ -120,7 +119,7 @@ class _Drill:
     @asynccontextmanager
     async def restored_cluster(self) -> AsyncIterator[Mapping[str, str]]:
         """A new cluster with the dump, and the settings of daemons on it."""
-        with open_state(self._folder / "restored", ephemeral=False) as state:
+        with open_passable(self._folder / "restored") as state:
             port = any_free()
             async with postgres(state, port) as cluster:
                 await trio.to_thread.run_sync(read_dump, cluster, self._dump)

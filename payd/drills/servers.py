@@ -22,6 +22,7 @@ from payd.dev.postgres import Postgres
 from payd.dev.run import Servers, command_settings, daemon_environment, open_servers, update_schema
 from payd.dev.servers import Command, Server, ServerFailed, answers
 from payd.dev.state import StateDir, open_state
+from payd.drills.own_servers import refuse_others, without_others
 
 Progress = Callable[[str], None]
 
@@ -181,6 +182,18 @@ def temporary_folder() -> Iterator[Path]:
         yield folder
 
 
+@contextmanager
+def open_passable(folder: Path) -> Iterator[StateDir]:
+    """Open a state directory that PostgreSQL's user can pass through, whatever the umask.
+
+    Else root's data would be elsewhere, and stay there.
+    """
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o711)
+    with open_state(folder, ephemeral=False) as state:
+        yield state
+
+
 @asynccontextmanager
 async def open_site(
     folder: Path,
@@ -195,17 +208,18 @@ async def open_site(
     `settings` are variables of the daemons. `cache` keeps what companions download, for the next
     drill. Raises ServerFailed.
     """
-    with open_state(folder, ephemeral=False) as state:
+    with open_passable(folder) as state:
         _keep_downloads(state, cache)
         ports = choose_ports(dict.fromkeys(USUAL, 0), None)
         progress("certificates")
         ensure_pki(state.pki, datetime.now(UTC))
         session = DevSession(state=state, ports=ports, command=lambda arguments: arguments)
         async with open_servers(state, ports.chosen, progress) as (database, servers):
-            environment = daemon_environment(state, ports.chosen, database, servers)
+            environment = without_others(daemon_environment(state, ports.chosen, database, servers))
             async with open_companions(
                 session, {**environment, **_QUICK, **settings}, progress, progress
             ) as added:
+                refuse_others(added)
                 site = Site(state=state, database=database, servers=servers, added=added)
                 if has_schema:
                     progress("schema")
