@@ -74,7 +74,7 @@ class DeadLetter:
     deliveries: int
     headers: Mapping[str, str]
     data: bytes
-    #: Empty for a message of another sender.
+    #: Empty if payd has published no such event, or no longer keeps it.
     payment_id: str
 
 

@@ -128,9 +128,8 @@ def dead_letters(replay: bool, as_json: bool, **target: Any) -> None:
         return
     for letter in letters:
         click.echo(f"{letter.time:%Y-%m-%d %H:%M:%S}  {letter.subject:<18} {letter.event_id}")
-        click.echo(
-            f"  {letter.reason}{f'  payment {letter.payment_id}' if letter.payment_id else ''}"
-        )
+        about = f"payment {letter.payment_id}" if letter.payment_id else "not known to payd"
+        click.echo(f"  {letter.reason}  {about}")
     if not letters:
         click.echo("no dead letters")
         return

@@ -86,12 +86,17 @@ def forgotten(payment: Payment) -> Payment:
     )
 
 
+def is_forgotten(payment: Payment) -> bool:
+    """Whether the payment's personal values were erased."""
+    return payment.request_hash == FORGOTTEN_HASH
+
+
 def is_repeated(payment: Payment, request: InitiateRequest) -> bool:
     """Whether a request with the payment's key asks for this payment.
 
     Of a forgotten one only what was kept can be compared.
     """
-    if payment.request_hash != FORGOTTEN_HASH:
+    if not is_forgotten(payment):
         return payment.request_hash == request.fingerprint()
     return (
         payment.customer.id == request.customer.id

@@ -1,14 +1,10 @@
 """Which published events to publish again, and events that a consumer gave up."""
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
 import attrs
-
-#: What payd publishes.
-_SUBJECT = re.compile(r"payment\.[a-z_]{1,64}")
 
 
 @attrs.frozen(kw_only=True)
@@ -52,7 +48,10 @@ class Republished:
 
 @attrs.frozen(kw_only=True)
 class DeadLetter:
-    """An event that a consumer has given up, with the reason."""
+    """An event that a consumer has given up, with the reason.
+
+    Any consumer may write a letter with any headers: what it says about itself is not proven.
+    """
 
     #: Position in the stream of dead letters.
     sequence: int
@@ -63,6 +62,8 @@ class DeadLetter:
     deliveries: int
     headers: Mapping[str, str]
     data: bytes
+    #: The payment of the event. None if payd has published no such event, or no longer keeps it.
+    payment_id: UUID | None = None
 
     @property
     def event_id(self) -> str:
@@ -70,16 +71,13 @@ class DeadLetter:
         return self.headers.get("ce-id", "")
 
     @property
-    def event(self) -> NamedEvent | None:
-        """The event as the audit trail names it; None for a message of another sender."""
-        event_id = _uuid(self.event_id)
-        if event_id is None or not _SUBJECT.fullmatch(self.subject):
-            return None
-        return NamedEvent(event_id, self.subject)
+    def named_event_id(self) -> UUID | None:
+        """The event's id, as the headers say; None if they name none."""
+        return _uuid(self.event_id)
 
     @property
-    def payment_id(self) -> UUID | None:
-        """The event's payment, as its headers say; None for a message of another sender."""
+    def named_payment_id(self) -> UUID | None:
+        """The event's payment, as the headers say; None if they name none."""
         before, _, payment_id = self.headers.get("ce-source", "").rpartition("/payments/")
         return _uuid(payment_id) if before.startswith("//payd/") else None
 

@@ -1,6 +1,6 @@
 """Ports for what operators look at beside payments. Each method reads no more than a page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Protocol
 from uuid import UUID
@@ -43,8 +43,10 @@ class DeadLetterStream(Protocol):
     async def get(self, sequence: int) -> DeadLetter | None:
         """The dead letter at this position; None if it does not exist any more."""
 
-    async def replay(self, sequences: Sequence[int]) -> Sequence[int]:
+    async def replay(self, bodies: Mapping[int, bytes]) -> Sequence[int]:
         """Publish dead letters as events again and delete them; return those that existed.
+
+        `bodies` are their bodies by position. A letter that another call has deleted is skipped.
 
         Every consumer receives them; one that has handled such an event skips it by its id.
         """

@@ -4,10 +4,11 @@ import json
 from uuid import UUID
 
 import attrs
+import pytest
 from unit.domain.builders import a_payment, a_refund
 from unit.domain.test_forget import PLANTED, a_personal_payment
 
-from payd.adapters.personal import bare_body
+from payd.adapters.personal import bare_body, bare_letter
 from payd.codec.messages import event_body
 from payd.domain.forget import forgotten
 from payd.domain.payment import Payment, Status
@@ -62,3 +63,25 @@ def test_the_senders_of_receipts_go() -> None:
     assert json.loads(bare_body(body)) == {
         "receipts": [{"id": "r", "sender": "", "transaction": "0xt"}]
     }
+
+
+def test_of_a_letter_that_is_an_event_the_personal_values_go() -> None:
+    body = body_of(a_personal_payment())
+    assert bare_letter(body) == bare_body(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff",
+        b"planted",
+        b'["planted"]',
+        b'{"refund": "planted"}',
+        b'{"refunds": 7, "note": "planted"}',
+        b'{"failure": null, "note": "planted"}',
+        b"[" * 100_000,
+    ],
+)
+def test_of_a_letter_that_is_no_event_nothing_stays(body: bytes) -> None:
+    assert bare_letter(body) == b"{}"

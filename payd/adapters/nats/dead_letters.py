@@ -1,6 +1,6 @@
 """Dead letters on JetStream: reads and replays what consumers gave up, over payd's connection."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nats.errors
@@ -54,14 +54,14 @@ class JetStreamDeadLetters:
         except FAILURES as error:
             raise _unavailable(error) from error
 
-    async def replay(self, sequences: Sequence[int]) -> Sequence[int]:
+    async def replay(self, bodies: Mapping[int, bytes]) -> Sequence[int]:
         jetstream = self._jetstream()
         try:
-            return [one for one in sequences if await self._replay(jetstream, one)]
+            return [one for one in bodies if await self._replay(jetstream, one, bodies[one])]
         except FAILURES as error:
             raise _unavailable(error) from error
 
-    async def _replay(self, jetstream: JetStreamContext, sequence: int) -> bool:
+    async def _replay(self, jetstream: JetStreamContext, sequence: int, body: bytes) -> bool:
         try:
             letter = _letter(await jetstream.get_msg(DEAD_LETTERS, sequence))
         except _NOT_FOUND:
@@ -73,9 +73,8 @@ class JetStreamDeadLetters:
         }
         # With the event's own id the stream would drop it within its duplicate window.
         headers = {**kept, "Nats-Msg-Id": f"replay:{DEAD_LETTERS}:{sequence}"}
-        await jetstream.publish(letter.subject, letter.data, stream=self._events, headers=headers)
-        await jetstream.delete_msg(DEAD_LETTERS, sequence)
-        return True
+        await jetstream.publish(letter.subject, body, stream=self._events, headers=headers)
+        return await _delete(jetstream, sequence)
 
     def _jetstream(self) -> JetStreamContext:
         try:
@@ -90,6 +89,26 @@ async def _next(jetstream: JetStreamContext, sequence: int) -> DeadLetter | None
         return _letter(await jetstream.get_msg(DEAD_LETTERS, sequence, subject=SUBJECTS, next=True))
     except _NOT_FOUND:
         return None
+
+
+async def _delete(jetstream: JetStreamContext, sequence: int) -> bool:
+    """Delete a letter; return False if another operator has put it back and deleted it."""
+    try:
+        await jetstream.delete_msg(DEAD_LETTERS, sequence)
+    except nats.js.errors.APIError:
+        # NATS has several errors for a message that does not exist.
+        if await _exists(jetstream, sequence):
+            raise
+        return False
+    return True
+
+
+async def _exists(jetstream: JetStreamContext, sequence: int) -> bool:
+    try:
+        await jetstream.get_msg(DEAD_LETTERS, sequence)
+    except _NOT_FOUND:
+        return False
+    return True
 
 
 def _letter(message: Any) -> DeadLetter:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import attrs
 
+from payd.adapters.personal import bare_letter
 from payd.adapters.system import OrderedIds
 from payd.adapters.traced import traced_publisher, traced_store
 from payd.adapters.turns import AsyncioTurns
@@ -18,6 +19,7 @@ from payd.service.attach import Attach
 from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
+from payd.service.dead_letters import ReadDeadLetters
 from payd.service.explain import ExplainPayment
 from payd.service.export_payments import ExportPayments
 from payd.service.forget_customer import ForgetCustomer
@@ -176,8 +178,10 @@ def _build_operators(adapters: Adapters, settle: Settle, daemon: DaemonState) ->
         receipts=adapters.receipts,
         attach=Attach(receipts=adapters.receipts, settle=settle),
         republish=Republish(events=adapters.outbox, publisher=adapters.stream, settle=settle),
-        dead_letters=adapters.dead_letters,
-        replay=ReplayDeadLetters(letters=adapters.dead_letters, settle=settle),
+        dead_letters=ReadDeadLetters(letters=adapters.dead_letters, events=adapters.outbox),
+        replay=ReplayDeadLetters(
+            letters=adapters.dead_letters, events=adapters.outbox, settle=settle, bare=bare_letter
+        ),
         reconciliations=adapters.reconciliations,
         overview=GetOverview(sums=adapters.sums, daemon=daemon, clock=settle.clock),
         daemon=daemon,

@@ -14,13 +14,13 @@ from payd.domain.payment import Payment
 from payd.domain.published import DeadLetters
 from payd.ports import (
     DaemonState,
-    DeadLetterStream,
     Providers,
     Receipts,
     ReconciliationLists,
     StoredRows,
 )
 from payd.service.attach import Attach
+from payd.service.dead_letters import ReadDeadLetters
 from payd.service.overview import GetOverview
 from payd.service.replay import ReplayDeadLetters
 from payd.service.republish import Republish
@@ -36,7 +36,7 @@ class OperatorServices:
     receipts: Receipts
     attach: Attach
     republish: Republish
-    dead_letters: DeadLetterStream
+    dead_letters: ReadDeadLetters
     replay: ReplayDeadLetters
     reconciliations: ReconciliationLists
     overview: GetOverview

@@ -448,8 +448,8 @@ def test_dead_letters_are_shown_and_once_mended_handled_after_all(
         found = await letters.read(0, 10)
         assert {one.event_id for one in found.letters} == set(map(str, ids))
         assert {one.reason for one in found.letters} == {"rejected: no such user"}
-        numbers = [one.sequence for one in found.letters]
-        assert await letters.replay(numbers) == numbers
+        bodies = {one.sequence: one.data for one in found.letters}
+        assert await letters.replay(bodies) == list(bodies)
         assert (await letters.read(0, 10)).letters == ()
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):

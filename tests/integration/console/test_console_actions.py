@@ -3,6 +3,7 @@
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -243,6 +244,17 @@ def test_a_receipt_is_attached_to_the_payment_it_was_meant_for(console: RunningC
     assert trail(console, payment.id)[-1][:2] == ALICE
 
 
+def published_event(console: RunningConsole, payment_id: str) -> str:
+    """Id of the event that says that the payment failed, once the stream has it."""
+    query = (
+        "SELECT event_id FROM outbox"
+        " WHERE payment_id = $1 AND subject = 'payment.failed' AND publish_time IS NOT NULL"
+    )
+    find = partial(rows, console.daemon.place, query, uuid.UUID(payment_id))
+    wait_until(lambda: bool(find()), "published")
+    return str(find()[0]["event_id"])
+
+
 def test_what_changes_no_payment_is_logged_with_the_operator(console: RunningConsole) -> None:
     payment = start(console, "decline")
     published = "SELECT 1 FROM outbox WHERE payment_id = $1 AND publish_time IS NOT NULL"
@@ -266,7 +278,7 @@ def test_a_dead_letter_is_looked_at_and_put_back_with_the_operators_name(
     console: RunningConsole,
 ) -> None:
     payment = start(console, "decline")
-    event, before = str(uuid.uuid4()), len(console.daemon.lines)
+    event, before = published_event(console, payment.id), len(console.daemon.lines)
     sequence = give_up(console.daemon.place.nats, payment.id, event, b'{"reason":"<i>x</i>"}')
     page = f"/dead-letters/{sequence}/replay"
     with console.operator() as alice:
@@ -291,6 +303,19 @@ def test_a_dead_letter_is_looked_at_and_put_back_with_the_operators_name(
     assert trail(console, payment.id)[-1] == (*ALICE, "events_republished")
     line = console.daemon.wait_for_line("dead_letters_replayed", before)
     assert (line["operator"], line["sequences"]) == (ALICE[0], [sequence])
+
+
+def test_a_dead_letter_of_no_published_event_is_not_known(console: RunningConsole) -> None:
+    payment = start(console, "decline")
+    before = trail(console, payment.id)
+    sequence = give_up(console.daemon.place.nats, payment.id, str(uuid.uuid4()), b"{}")
+    page = f"/dead-letters/{sequence}/replay"
+    with console.operator() as alice:
+        looked = alice.read(page)
+        assert "Not known to payd" in looked
+        assert payment.id not in looked
+        assert alice.send(page).headers["location"] == "/dead-letters?done=replay"
+    assert trail(console, payment.id) == before
 
 
 @pytest.mark.parametrize("path", ["/payments/{}/cancel", "/payments/{}/refund"])

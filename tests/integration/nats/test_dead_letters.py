@@ -1,6 +1,7 @@
 """Dead letters on a real server: read page by page over gaps, and put back once."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import nats
 import pytest
@@ -65,7 +66,7 @@ async def test_without_the_stream_there_are_no_dead_letters(
 ) -> None:
     found = await dead_letters.read(0, 10)
     assert (found.letters, found.next, found.total) == ((), None, 0)
-    assert await dead_letters.replay([1]) == []
+    assert await dead_letters.replay({1: BODY}) == []
     assert await dead_letters.get(1) is None
 
 
@@ -73,7 +74,7 @@ async def test_each_letter_is_read_once_however_many_were_deleted_between(
     nats_server: NatsServer, dead_letters: DeadLetterStream
 ) -> None:
     await bury(nats_server.url, 7)
-    assert await dead_letters.replay([2, 3, 4]) == [2, 3, 4]
+    assert await dead_letters.replay({2: BODY, 3: BODY, 4: BODY}) == [2, 3, 4]
 
     first = await dead_letters.read(0, 2)
     second = await dead_letters.read(first.next or 0, 2)
@@ -102,12 +103,12 @@ async def test_a_replayed_letter_is_the_event_again_and_no_letter_any_more(
     await bury(nats_server.url, 2)
 
     assert await dead_letters.get(1) == (await dead_letters.read(0, 1)).letters[0]
-    assert await dead_letters.replay([1]) == [1]
+    assert await dead_letters.replay({1: b"{}"}) == [1]
     assert await dead_letters.get(1) is None
-    assert await dead_letters.replay([1, 9]) == []
+    assert await dead_letters.replay({1: b"{}", 9: b"{}"}) == []
 
     [event] = await stored(nats_server.url)
-    assert (event.subject, event.data) == ("payment.completed", BODY)
+    assert (event.subject, event.data) == ("payment.completed", b"{}")
     assert event.headers == {
         "ce-id": "event-1",
         "Nats-Msg-Id": "replay:PAYMENTS_DLQ:1",
@@ -115,6 +116,31 @@ async def test_a_replayed_letter_is_the_event_again_and_no_letter_any_more(
     }
     left = await dead_letters.read(0, 10)
     assert [one.sequence for one in left.letters] == [2]
+
+
+async def test_a_letter_that_another_operator_puts_back_meanwhile_is_skipped(
+    nats_server: NatsServer,
+    publisher: JetStreamPublisher,
+    dead_letters: DeadLetterStream,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both have read it; the other one is faster."""
+    await bury(nats_server.url, 3)
+    jetstream = publisher.jetstream()
+    publish = jetstream.publish
+
+    async def publish_second(subject: str, body: bytes, *, stream: str, headers: Any) -> Any:
+        if headers["Nats-Msg-Id"].endswith(":2"):
+            await publish(subject, body, stream=stream, headers=headers)
+            await jetstream.delete_msg(DEAD_LETTERS, 2)
+        return await publish(subject, body, stream=stream, headers=headers)
+
+    monkeypatch.setattr(jetstream, "publish", publish_second)
+    assert await dead_letters.replay({1: BODY, 2: BODY, 3: BODY}) == [1, 3]
+    assert [(one.headers or {})["ce-id"] for one in await stored(nats_server.url)] == [
+        f"event-{number}" for number in (1, 2, 3)
+    ]
+    assert (await dead_letters.read(0, 10)).letters == ()
 
 
 async def test_without_nats_the_call_fails_and_may_be_repeated(
@@ -128,4 +154,4 @@ async def test_without_nats_the_call_fails_and_may_be_repeated(
         await dead_letters.get(1)
     await eventually(lambda: not publisher.state().connected)
     with pytest.raises(StreamUnavailable, match="NATS_URL"):
-        await dead_letters.replay([1])
+        await dead_letters.replay({1: BODY})

@@ -142,7 +142,7 @@ async def test_it_may_list_and_replay_dead_letters(server: OperatorNats) -> None
     async with connected(minting(server).publisher) as publisher:
         await eventually(lambda: is_ready(publisher))
         letters = for_trio(JetStreamDeadLetters(publisher, STREAM))
-        assert await letters.replay([1]) == [1]
+        assert await letters.replay({1: b"{}"}) == [1]
         assert [one.sequence for one in (await letters.read(0, 10)).letters] == [2]
 
 

@@ -2,9 +2,11 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, timedelta
 from uuid import UUID
+
+import attrs
 
 from payd.domain.attention import Attention
 from payd.domain.money import Money
@@ -42,9 +44,11 @@ class MemoryDeadLetters:
     async def get(self, sequence: int) -> DeadLetter | None:
         return self.letters.get(sequence)
 
-    async def replay(self, sequences: Sequence[int]) -> Sequence[int]:
-        found = [number for number in sequences if number in self.letters]
-        self.replayed += [self.letters.pop(number) for number in found]
+    async def replay(self, bodies: Mapping[int, bytes]) -> Sequence[int]:
+        found = [number for number in bodies if number in self.letters]
+        self.replayed += [
+            attrs.evolve(self.letters.pop(number), data=bodies[number]) for number in found
+        ]
         return found
 
 

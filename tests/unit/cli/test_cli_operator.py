@@ -197,7 +197,7 @@ def test_dead_letters_are_shown_and_put_back(
     daemon.answer_calls("ReplayDeadLetters", pb.ReplayDeadLettersResponse(replayed=[7]))
     result = payd("events", "dead-letters", "--replay", **operators(pki))
     assert "event-7" in result.stdout, result.stderr
-    assert "rejected: no such user" in result.stdout
+    assert "  rejected: no such user  not known to payd\n" in result.stdout
     assert result.stdout.endswith("1 dead letter put back into the stream\n")
     assert daemon.asked[-1].message == pb.ReplayDeadLettersRequest(sequences=[3, 7])
 

@@ -40,6 +40,7 @@ from unit.service.fakes import (
     not_attempted,
 )
 
+from payd.adapters.personal import bare_letter
 from payd.domain.decide import Rules
 from payd.domain.errors import ProviderUnavailable
 from payd.domain.evidence import Observation, OutcomeUnknown
@@ -57,6 +58,7 @@ from payd.service.attach import Attach
 from payd.service.audit import Audit
 from payd.service.cancel import Cancel
 from payd.service.cancel_refund import CancelRefund
+from payd.service.dead_letters import ReadDeadLetters
 from payd.service.explain import ExplainPayment
 from payd.service.export_payments import ExportPayments
 from payd.service.forget_customer import ForgetCustomer
@@ -237,7 +239,10 @@ class World:
         self.republishes = Republish(
             events=self.outbox, publisher=self.publisher, settle=self.settle
         )
-        self.replays = ReplayDeadLetters(letters=self.dead_letters, settle=self.settle)
+        self.letters = ReadDeadLetters(letters=self.dead_letters, events=self.outbox)
+        self.replays = ReplayDeadLetters(
+            letters=self.dead_letters, events=self.outbox, settle=self.settle, bare=bare_letter
+        )
         self.audit = Audit(
             receipts=self.store.ledger,
             results=self.results,
@@ -304,7 +309,7 @@ class World:
                 receipts=self.store.ledger,
                 attach=self.attach,
                 republish=self.republishes,
-                dead_letters=self.dead_letters,
+                dead_letters=self.letters,
                 replay=self.replays,
                 reconciliations=self.results,
                 overview=self.overview,
