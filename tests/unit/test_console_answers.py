@@ -319,3 +319,28 @@ async def test_a_refused_version_is_asked_again_about_the_newest_one() -> None:
         assert form["version"] == version
         answered, page = await browser.post(path, form)
         assert answered == status
+
+
+async def test_raw_rows_are_read_only_when_they_are_asked_for() -> None:
+    async def explain(request: Any, call: Call) -> Any:
+        status = pb.PAYMENT_STATUS_PENDING
+        waiting = pb.WaitingFor(what="the customer pays", actor="WAITING_FOR_ACTOR_CUSTOMER")
+        explanation = pb.Explanation(status=status, waiting_for=waiting)
+        return pb.ExplainPaymentResponse(explanation=explanation)
+
+    async def no_receipts(request: Any, call: Call) -> Any:
+        return pb.ListReceiptsResponse()
+
+    async def rows(request: Any, call: Call) -> Any:
+        table = pb.StoredTable(name="payments", rows=['{"id": "x<y"}'])
+        return pb.GetStoredRowsResponse(tables=[table])
+
+    browser = Browser(
+        GetPayment=get, ExplainPayment=explain, ListReceipts=no_receipts, GetStoredRows=rows
+    )
+    await browser.log_in()
+    status, page = await browser.get(PAGE)
+    assert (status, f'href="{PAGE}/raw"' in page) == (200, True)
+    assert ("GetStoredRows", "OK") not in browser.reported
+    status, page = await browser.get(f"{PAGE}/raw")
+    assert (status, "x&lt;y" in page) == (200, True)

@@ -1,4 +1,4 @@
-"""GET /payments/{id}: everything that is known about one payment."""
+"""GET /payments/{id}: everything that is known about one payment, its raw rows at /raw."""
 
 import json
 from collections.abc import Sequence
@@ -16,11 +16,15 @@ _RECEIPTS_MAX = 100
 
 
 def add_to(app: QuartTrio, visits: Visits) -> None:
-    """Register the route."""
+    """Register the routes."""
 
     @app.get("/payments/<payment_id>")
     async def payment(payment_id: str) -> Response:
         return await visits.answered(partial(_payment, visits, payment_id))
+
+    @app.get("/payments/<payment_id>/raw")
+    async def raw_rows(payment_id: str) -> Response:
+        return await visits.answered(partial(_raw_rows, visits, payment_id))
 
 
 async def _payment(visits: Visits, payment_id: str) -> Response:
@@ -41,8 +45,13 @@ async def _payment(visits: Visits, payment_id: str) -> Response:
         actions=offered(payment),
         refunds=visits.refund_lines(payment.refunds),
         reasons=reason_lines(payment),
-        raw=_raw(await calls.stored_rows(payment_id, caller=by)),
     )
+
+
+async def _raw_rows(visits: Visits, payment_id: str) -> Response:
+    """Show the rows on a page of their own: they may be many, and few people want them."""
+    tables = await visits.calls.stored_rows(payment_id, caller=caller())
+    return visits.page("raw.html", payment_id=payment_id, raw=_raw(tables))
 
 
 def _raw(tables: Sequence[StoredTable]) -> list[tuple[StoredTable, str]]:

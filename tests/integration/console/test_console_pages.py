@@ -30,9 +30,12 @@ def test_a_payment_is_found_by_its_references_and_shown_whole(console: RunningCo
         assert paid.id not in alice.read("/payments?reference=nothing")
         assert paid.id not in alice.read("/payments?status=FAILED")
         page = alice.read(f"/payments/{paid.id}")
+        assert f'href="/payments/{paid.id}/raw"' in page
+        raw = alice.read(f"/payments/{paid.id}/raw")
     for table in ("payments", "payment_events", "outbox"):
-        assert f"<code>{table}</code>" in page
-    assert "&#34;event_type&#34;: " in page
+        assert f"<code>{table}</code>" in raw
+    assert "&#34;event_type&#34;: " in raw
+    assert "<script>alert" not in raw
     assert "COMPLETED" in page
     assert "Was to be paid by" in page
     assert paid.provider_reference in page
