@@ -61,7 +61,7 @@ def faults_of(world: World) -> list[Fault]:
         *_of_providers(world),
     ]
     if world.stack.has_disk:
-        found.append(Fault(kind="full disk", target="disk", strike=partial(_fill, world)))
+        found.append(Fault(kind="full disk", target="NATS, server", strike=partial(_fill, world)))
     return found
 
 
@@ -140,7 +140,14 @@ def _of_servers(world: World) -> Iterator[Fault]:
 
 def _fill(world: World, _: random.Random) -> Mend:
     world.stack.fill_disk()
-    return world.stack.free_disk
+
+    def free() -> None:
+        world.stack.free_disk()
+        # After a failed write nats-server stores nothing in the stream until it is restarted.
+        world.stack.stop("nats")
+        world.stack.start("nats")
+
+    return free
 
 
 def _of_secrets(world: World) -> Iterator[Fault]:

@@ -38,6 +38,8 @@ def torture(
     pause_s: float = 0.7,
 ) -> Report:
     """Do all of it; the report has what is wrong."""
+    # Else the user of PostgreSQL could not reach its data there.
+    folder.chmod(0o755)
     with running_world(folder, anvil, daemons) as world:
         record, sampler = Record(), Sampler(world.seats)
         people = [Buyer(world, record, f"{seed}:{n}", pause_s) for n in range(buyers)]
