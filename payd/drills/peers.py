@@ -19,7 +19,7 @@ from payd.drills.invariants import check_invariants
 from payd.drills.observed import observe, until_at_rest
 from payd.drills.report import DrillReport
 from payd.drills.servers import Daemon, Progress, Site, open_site, running
-from payd.drills.traffic import Made, Traffic
+from payd.drills.traffic import Made, Traffic, problems_of
 
 _FROZEN_S = 3.0
 _BETWEEN_S = 1.0
@@ -130,10 +130,7 @@ class _Drill:
                 **dict(sorted(ends.items())),
             },
             lists={
-                "Payments whose callers were never satisfied": [
-                    f"{one.payment_id or one.key} ({one.kind.name}): {one.problem}"
-                    for one in self._troubled()
-                ],
+                "Payments whose callers were never satisfied": problems_of(made),
                 "Not at rest": [f"{self._waiting} reports or events"] if self._waiting else [],
             },
             invariants=check_invariants(seen),

@@ -32,7 +32,7 @@ from payd.drills.invariants import check_invariants
 from payd.drills.observed import Stored, observe, stored_in, until_at_rest
 from payd.drills.report import DrillReport
 from payd.drills.servers import Daemon, Progress, Site, open_passable, open_site, running
-from payd.drills.traffic import Made, Traffic
+from payd.drills.traffic import Made, Traffic, keeping_problem, problems_of
 
 _POLL_S = 0.5
 #: Patience until scans and comparisons have ended.
@@ -102,19 +102,24 @@ class _Drill:
         """What happens to known payments, and new ones, after the dump was made."""
         await self._traffic.of_every_kind(client, self._rounds)
         for one in known:
-            if one.kind.name == "card, paid":
-                await self._traffic.refund(client, one)
-            elif one.kind.name == "token, open":
-                await self._traffic.pay(client, one)
-                await self._traffic.until_completed(client, one)
-            elif one.kind.name == "mock, open":
-                one.seen = await client.cancel(str(one.payment_id), "drill")
+            with keeping_problem(one):
+                await self._change(client, one)
+
+    async def _change(self, client: PaymentClient, one: Made) -> None:
+        if one.kind.name == "card, paid":
+            await self._traffic.refund(client, one)
+        elif one.kind.name == "token, open":
+            await self._traffic.pay(client, one)
+            await self._traffic.until_completed(client, one)
+        elif one.kind.name == "mock, open":
+            one.seen = await client.cancel(str(one.payment_id), "drill")
 
     async def _pay_meanwhile(self) -> None:
         """Customers have their pages open: some pay while no daemon runs."""
         kept_open = [one for one in self._traffic.made if one.kind.name == "card, open"]
         for one in kept_open[:-1]:
-            await self._traffic.pay_card(one)
+            with keeping_problem(one):
+                await self._traffic.pay_card(one)
 
     @asynccontextmanager
     async def restored_cluster(self) -> AsyncIterator[Mapping[str, str]]:
@@ -163,7 +168,7 @@ class _Drill:
 
     async def _until_scanned(self, daemon: Daemon) -> Mapping[str, Any]:
         nats = self._site.servers.nats
-        with trio.fail_after(_SCANNED_S):
+        with trio.move_on_after(_SCANNED_S):
             while True:
                 shown: Mapping[str, Any] = json.loads(
                     await _payd(daemon, "restored", "show", "--nats", nats, "--json")
@@ -171,6 +176,7 @@ class _Drill:
                 if shown["scans"] and all(scan["is_read"] for scan in shown["scans"]):
                     return shown
                 await trio.sleep(_POLL_S)
+        raise ServerFailed(f"events and providers were not read within {_SCANNED_S:g} s")
 
     async def _look_at_everything(self, client: PaymentClient) -> None:
         """Let payd ask about each payment that its main app knows and the database, too."""
@@ -190,6 +196,7 @@ class _Drill:
         found = [id_ for id_ in changed if _essence(after, id_) == _essence(before, id_)]
         named = self._named()
         lists = {
+            "payments whose callers were not satisfied": problems_of(self._traffic.made),
             "payments that the database forgot, and what names them": [
                 f"{_line(one)}: {'; '.join(named[one.id])}" for one in forgotten if one.id in named
             ],
@@ -277,12 +284,13 @@ async def _until_signed(config: Config) -> int:
         database = Database(database_settings(config))
         chain, began = PostgresAuditChain(database), datetime.now(UTC)
         try:
-            with trio.fail_after(_SIGNED_S):
+            with trio.move_on_after(_SIGNED_S):
                 while True:
                     newest = await bridge.aio(chain.newest_checkpoint)
                     if newest is not None and newest.time > began:
                         return newest.number
                     await trio.sleep(_POLL_S)
+            raise ServerFailed(f"no checkpoint was signed within {_SIGNED_S:g} s")
         finally:
             await bridge.aio(database.close)
 

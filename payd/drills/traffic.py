@@ -1,7 +1,8 @@
 """Customers and a main app for drills: payments of every method, and what their client saw."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -130,11 +131,11 @@ class Traffic:
 
         It may be called again after a problem: what was done already is not done twice.
         """
-        with _keeping_problem(one):
+        with keeping_problem(one):
             await self._go_through(client, one)
 
     async def _begin(self, client: PaymentClient, one: Made) -> None:
-        with _keeping_problem(one):
+        with keeping_problem(one):
             await self.start(client, one)
 
     def _new(self, kind: Kind) -> Made:
@@ -231,9 +232,22 @@ class Traffic:
 
 
 @contextmanager
-def _keeping_problem(one: Made) -> Iterator[None]:
+def keeping_problem(one: Made) -> Iterator[None]:
     """Keep what went wrong in the block."""
     try:
         yield
     except (PaydClientError, httpx.HTTPError, trio.TooSlowError) as error:
         one.problem = f"{type(error).__name__}: {error}"
+    except subprocess.CalledProcessError as error:
+        # A command of payd: its own words say more than its exit code.
+        said = error.stderr.decode(errors="replace").strip() if error.stderr else ""
+        one.problem = f"{type(error).__name__}: {said or error}"
+
+
+def problems_of(made: Iterable[Made]) -> Sequence[str]:
+    """What went wrong, payment by payment."""
+    return [
+        f"{one.payment_id or one.key} ({one.kind.name}): {one.problem}"
+        for one in made
+        if one.problem
+    ]

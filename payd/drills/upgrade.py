@@ -26,7 +26,7 @@ from payd.drills.observed import observe, until_at_rest
 from payd.drills.previous import PreviousVersion
 from payd.drills.report import DrillReport
 from payd.drills.servers import Daemon, Progress, Site, open_site, running
-from payd.drills.traffic import Traffic
+from payd.drills.traffic import Traffic, problems_of
 
 _BAD = ("error", "critical")
 #: What a busy machine does, and neither version.
@@ -104,11 +104,7 @@ class _Drill:
             steps=self._steps,
             counts={"payments": len(made), **self._counts},
             lists={
-                "Payments whose callers were not satisfied": [
-                    f"{one.payment_id or one.key} ({one.kind.name}): {one.problem}"
-                    for one in made
-                    if one.problem
-                ],
+                "Payments whose callers were not satisfied": problems_of(made),
                 "Settings that the old version does not know": sorted(self._unknown),
                 "Errors in the logs": [*_errors_of(self._old), *_errors_of(self._new)],
                 "Not at rest": [f"{self._waiting} reports or events"] if self._waiting else [],
