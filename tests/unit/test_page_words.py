@@ -26,6 +26,7 @@ from payd.domain.next_action import CryptoTransfer, Redirect, Show, ShowField, S
 from payd.domain.outcome import Failure
 from payd.domain.payment import Status
 from payd.domain.refund import RefundStatus
+from payd.domain.sums import ReceiptSums
 from payd.service.show_payment import Shown
 from payd.transport.http import pages
 from payd.transport.http.pages.amounts import plain
@@ -238,12 +239,42 @@ def test_a_bank_transfer_has_its_amount_and_an_account_in_groups() -> None:
     assert account.copied == "DE89370400440532013000"
 
 
-def test_an_amount_that_the_provider_shows_is_not_shown_twice() -> None:
-    lines = (ShowField(label="Amount", value="149.00"),)
+def bank_rows(shown: str, received: int = 0, **overrides: Any) -> list[str]:
+    """The values of a bank transfer in which the provider shows this amount."""
+    lines = (ShowField(label="Amount", value=shown), ShowField(label="Reference", value="14900"))
     show = Show(kind=ShowKind.BANK_TRANSFER, payload="", fields=lines)
-    how = a_view(method="transfer", crypto=None, next_action=show).instructions
+    fields = {"method": "transfer", "crypto": None, "next_action": show} | overrides
+    how = a_view(sums=ReceiptSums(confirmed=(received, 0, 0)), **fields).instructions
     assert how is not None
-    assert [row.value for row in how.rows] == ["149.00"]
+    return [row.value for row in how.rows]
+
+
+@pytest.mark.parametrize("amount", ["149.00", "149,00", "149.00 USD", "USD 149.00"])
+def test_an_amount_that_the_provider_shows_is_not_shown_twice(amount: str) -> None:
+    assert bank_rows(amount) == [amount, "14900"]
+
+
+@pytest.mark.parametrize("amount", ["1,490.00", "1.490,00", "1490.00", "1490,00", "1.490,00 USD"])
+def test_of_a_partly_paid_bank_transfer_only_the_rest_is_shown(amount: str) -> None:
+    whole = Money(currency_code="USD", minor_units=149_000)
+    assert bank_rows(amount, 49_000, amount=whole) == ["1000.00 USD", "14900"]
+
+
+def test_an_amount_that_the_provider_keeps_up_to_date_stays() -> None:
+    assert bank_rows("100.00", 4_900) == ["100.00", "14900"]
+
+
+@pytest.mark.parametrize("received", [0, 1])
+def test_a_provider_s_code_is_shown_until_a_part_has_arrived(received: int) -> None:
+    """The code has the whole amount, and payd cannot lower it."""
+    line = ShowField(label="IBAN", value="DE89370400440532013000")
+    show = Show(kind=ShowKind.QR, payload="BCD\n002\n1\nSCT\nUSD149.00", fields=(line,))
+    sums = ReceiptSums(confirmed=(received, 0, 0))
+    how = a_view(method="transfer", crypto=None, next_action=show, sums=sums).instructions
+    assert how is not None
+    assert bool(how.qr) is not bool(received)
+    assert how.text == ""
+    assert [row.value for row in how.rows] == [f"{149 - received / 100:.2f} USD", line.value]
 
 
 @pytest.mark.parametrize(

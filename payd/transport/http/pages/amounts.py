@@ -5,6 +5,7 @@ from payd.domain.money import currency_exponent
 from payd.domain.payment import Payment
 
 _DECIMALS_MIN = 2
+_SWAPPED = str.maketrans(".,", ",.")
 
 
 def plain(units: int, decimals: int) -> str:
@@ -20,11 +21,26 @@ def unit_of(payment: Payment) -> str:
     return payment.crypto.currency if payment.crypto else payment.amount.currency_code
 
 
+def typed_units(payment: Payment, units: int) -> str:
+    """An amount in the unit of `due`, as a person types it: `1234.50`."""
+    if payment.crypto:
+        return plain(units, payment.crypto.decimals)
+    return format_units(units, currency_exponent(payment.amount.currency_code))
+
+
 def written_units(payment: Payment, units: int) -> str:
     """An amount in the unit of `due`, for people: `1,234.50 USDC`."""
-    if payment.crypto:
-        text = plain(units, payment.crypto.decimals)
-    else:
-        text = format_units(units, currency_exponent(payment.amount.currency_code))
-    whole, point, fraction = text.partition(".")
-    return f"{int(whole):,}{point}{fraction} {unit_of(payment)}"
+    return f"{_grouped(typed_units(payment, units))} {unit_of(payment)}"
+
+
+def says_units(text: str, payment: Payment, units: int) -> bool:
+    """Whether a text is only this amount, in any writing: `1.234,50`, `USD 1234.50`."""
+    unit, typed = unit_of(payment), typed_units(payment, units)
+    forms = {typed, _grouped(typed)}
+    forms |= {form.translate(_SWAPPED) for form in forms}
+    return text.strip().removeprefix(unit).removesuffix(unit).strip() in forms
+
+
+def _grouped(typed: str) -> str:
+    whole, point, fraction = typed.partition(".")
+    return f"{int(whole):,}{point}{fraction}"

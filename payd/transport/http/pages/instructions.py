@@ -5,13 +5,11 @@ from collections.abc import Sequence
 
 import attrs
 
-from payd.domain.decimals import format_units
-from payd.domain.money import currency_exponent
 from payd.domain.next_action import CryptoTransfer, Show, ShowKind
 from payd.domain.payment import Payment
 from payd.plugins.interface import Method
 from payd.service.show_receipts import token_of
-from payd.transport.http.pages.amounts import plain, unit_of
+from payd.transport.http.pages.amounts import plain, says_units, typed_units, unit_of
 from payd.transport.http.pages.qr import qr_svg, transfer_payload
 from payd.transport.http.pages.texts import texts
 from payd.transport.http.pages.wallet import wallet_requests
@@ -130,6 +128,8 @@ def _as_text(memo: str) -> str:
 
 def _shown(payment: Payment, show: Show) -> Instructions:
     is_code = show.kind is ShowKind.QR
+    # The provider made its code and its line for all that is due, and a part of it has arrived.
+    is_partly_paid = payment.received != 0
     rows = [
         Row(
             key=f"line-{number}",
@@ -138,21 +138,16 @@ def _shown(payment: Payment, show: Show) -> Instructions:
             copied=line.value if line.copyable else "",
         )
         for number, line in enumerate(show.fields)
+        if not (is_partly_paid and says_units(line.value, payment, payment.due))
     ]
-    amount = _amount_left(payment)
-    if all(row.value != amount for row in rows):
+    left = max(0, payment.due - payment.received)
+    amount = typed_units(payment, left)
+    if not any(says_units(row.value, payment, left) for row in rows):
         rows.insert(0, _copied("amount", f"{amount} {unit_of(payment)}", amount))
     return Instructions(
         rows=rows,
-        qr=qr_svg(show.payload) if is_code else "",
+        qr=qr_svg(show.payload) if is_code and not is_partly_paid else "",
         qr_label=texts()["qr_text"],
         caption=texts()["scan_bank"],
         text="" if is_code else show.payload,
     )
-
-
-def _amount_left(payment: Payment) -> str:
-    left = max(0, payment.due - payment.received)
-    if payment.crypto:
-        return plain(left, payment.crypto.decimals)
-    return format_units(left, currency_exponent(payment.amount.currency_code))
