@@ -12,7 +12,6 @@ import httpx
 from support.cards import a_card_request
 from support.daemon import a_request
 from support.tempo import ALPHA, Chain, a_token_request, due, units
-from support.waiting import PATIENCE_S
 from torture.callers import Caller, GivenUp
 from torture.record import Deal, Record, status_of
 from torture.world import World
@@ -40,9 +39,9 @@ class Buyer:
         """Begin no further payment."""
         self._enough.set()
 
-    def wait_finished(self) -> None:
-        """Wait for the end of the last payment; give it up in the end."""
-        self._thread.join(PATIENCE_S)
+    def wait_finished(self, until: float) -> None:
+        """Wait for the end of the last payment; give it up at this monotonic time."""
+        self._thread.join(max(0.0, until - time.monotonic()))
         self._over.set()
         self._thread.join()
 

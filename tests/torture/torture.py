@@ -10,6 +10,7 @@ from typing import Any
 
 from support.daemon import rows
 from support.planted_secrets import WATCH
+from support.waiting import PATIENCE_S
 from torture.callers import Caller
 from torture.checks import History, problems
 from torture.evidence import gather, open_work
@@ -52,7 +53,7 @@ def torture(
         began_s = time.monotonic()
         wait_until_all_serve(world.seats)
         for buyer in people:
-            buyer.wait_finished()
+            buyer.wait_finished(began_s + PATIENCE_S)
         left = _come_to_rest(world)
         settle_s = time.monotonic() - began_s
         found = _history(world, record)
