@@ -36,16 +36,19 @@ class Problem extends Error {
 }
 
 async function ask(method, path, body) {
+  // Browsers of 2021 have no AbortSignal.timeout.
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), PATIENCE_MS);
   let answer;
   try {
     answer = await fetch(path, {
       method,
       headers: body ? { "Content-Type": "application/json" } : {},
       body: body && JSON.stringify(body),
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: stop.signal,
     });
   } catch (error) {
-    if (error.name === "TimeoutError") throw new Problem("The shop does not answer. Nothing is lost: try again.", 2);
+    if (error.name === "AbortError") throw new Problem("The shop does not answer. Nothing is lost: try again.", 2);
     throw new Problem("The shop cannot be reached. Are you online?", 2);
   }
   const document = await answer.json().catch(() => ({}));

@@ -59,9 +59,12 @@ async function load() {
   isWanted = true;
   if (isLoading || document.hidden || isBusy()) return;
   isLoading = true;
+  // Browsers of 2021 have no AbortSignal.timeout.
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(), ANSWER_MS);
   try {
     const answer = await fetch(location.href, {
-      headers: { "X-Console-Live": "1" }, redirect: "manual", signal: AbortSignal.timeout(ANSWER_MS),
+      headers: { "X-Console-Live": "1" }, redirect: "manual", signal: stop.signal,
     });
     if (answer.type === "opaqueredirect") {
       // Behind a proxy, to load the page again would begin a new session that nobody asked for.
