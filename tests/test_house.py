@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -237,6 +238,18 @@ def _meaning(code: Path) -> str:
     """The code; of the messages, their descriptor: the rest differs between versions of protoc."""
     text = code.read_text()
     return "".join(re.findall(r"AddSerializedFile\(.*\)", text)) or text
+
+
+def test_each_test_file_can_be_imported_by_its_name_alone() -> None:
+    """pytest does so outside of packages, with the file's folder on the path first."""
+    tests = [path for path in (ROOT / "tests").rglob("*.py") if not _is_in_package(path)]
+    names = Counter(path.name for path in tests if path.name.startswith("test_"))
+    assert not [name for name, times in names.items() if times > 1]
+    assert not [str(path) for path in tests if path.stem == path.parent.name]
+
+
+def _is_in_package(path: Path) -> bool:
+    return (path.parent / "__init__.py").exists()
 
 
 def test_the_parts_of_the_integration_tests_are_all_of_them() -> None:

@@ -242,6 +242,8 @@ def _data_directory(state: StateDir) -> Path:
             f"{elsewhere} belongs to another user: remove it as that user, "
             "or choose another --state-dir"
         )
+    # `mkdir` obeys the umask, and the server runs as another user.
+    elsewhere.chmod(0o711)
     _log.info(
         "database_elsewhere", data=str(elsewhere), because=f"{state.data} is closed to {_USER}"
     )

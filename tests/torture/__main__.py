@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tempo_provider.companion.anvil import find_anvil
-from torture.torture import torture
+from torture.run import torture
 
 ROOT = Path(__file__).parents[2]
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from torture.torture import torture
+from torture.run import torture
 
 
 @pytest.mark.campaign
