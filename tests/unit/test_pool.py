@@ -104,6 +104,20 @@ def test_a_connection_that_comes_with_a_cancellation_is_not_lost() -> None:
     run(test)
 
 
+def test_a_caller_that_is_cancelled_before_the_next_one_is_served_ends_as_cancelled() -> None:
+    async def test(server: Server, pool: Pool) -> None:
+        first, _ = await pool.acquire(LONG_S), await pool.acquire(LONG_S)
+        waiting = [asyncio.create_task(pool.acquire(LONG_S)) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        pool.release(first)
+        assert await waiting[1] is first
+        with pytest.raises(asyncio.CancelledError):
+            await waiting[0]
+
+    run(test)
+
+
 def test_a_place_that_comes_with_a_cancellation_goes_to_the_next() -> None:
     async def test(server: Server, pool: Pool) -> None:
         first = await pool.acquire(LONG_S)

@@ -8,6 +8,7 @@ comes back.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -115,7 +116,9 @@ class Pool:
 
     def _give_up(self, turn: "asyncio.Future[Connection | None]") -> None:
         if not turn.done() or turn.cancelled():
-            self._waiting.remove(turn)
+            # `_serve` drops one that was cancelled when it comes to it.
+            with suppress(ValueError):
+                self._waiting.remove(turn)
         elif (connection := turn.result()) is not None:
             # Served in the same turn of the loop as it was cancelled.
             self.release(connection)
