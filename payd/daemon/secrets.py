@@ -51,7 +51,8 @@ class SecretRefresher:
     ) -> SecretValues | None:
         """Wait until the vault has every required secret; return None when `stop` is set first.
 
-        Meanwhile /readyz and the metrics port answer, so that an operator sees the reason.
+        Meanwhile /readyz and the metrics port answer, so that an operator sees the reason. A shared
+        port is left to the daemons that serve there: webhooks have to reach one of them.
         """
         if (values := await self._try_once()) is not None:
             return values
@@ -62,7 +63,8 @@ class SecretRefresher:
             await nursery.start(
                 serve_app, open_metrics, config.metrics.host, config.metrics.port, shut
             )
-            await nursery.start(serve_app, app, config.http.host, config.http.port, shut)
+            if not config.share_ports:
+                await nursery.start(serve_app, app, config.http.host, config.http.port, shut)
             try:
                 return await self._retry(manager, stop)
             finally:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,6 +12,8 @@ import httpx
 import pytest
 from payd_client.proto import payment_pb2 as pb
 from support.daemon import SERVICE, Daemon, Place, a_request, running_daemon
+from support.openbao import running_openbao
+from support.relay import relayed
 from support.waiting import wait_until
 
 #: Each has a connection of its own, and the kernel chooses a daemon for each connection: so many
@@ -119,3 +122,30 @@ def test_without_the_setting_the_second_daemon_does_not_start(
         second = Daemon(place, GRPC_PORT=port)
         assert second.wait_ended() != 0
         assert any("address already in use" in str(line) for line in second.lines)
+
+
+def test_one_that_waits_for_its_secrets_leaves_the_port_to_the_one_that_serves(
+    place: Place, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    with running_openbao(tmp_path) as bao, relayed(bao.addr) as vault:
+        bao.write(db_password=httpx.URL(place.database).password)
+        shared = {
+            **bao.environment(),
+            "VAULT_ADDR": f"http://127.0.0.1:{vault.port}",
+            "DB_PASSWORD": "",
+            "PAYD_SHARE_PORTS": "true",
+            "GRPC_PORT": str(free_port()),
+            "HTTP_PORT": str(free_port()),
+        }
+        with running_daemon(place, **shared) as one:
+            vault.cut()
+            other = Daemon(place, **shared)
+            try:
+                other.wait_for_line("vault_unavailable")
+                for _ in range(CHANNELS):
+                    assert httpx.get(f"http://{one.http}/readyz").status_code == 200
+                vault.restore()
+                other.wait_started()
+            finally:
+                other.process.kill()
+                other.wait_ended()
