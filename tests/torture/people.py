@@ -39,9 +39,13 @@ class Buyer:
         """Begin no further payment."""
         self._enough.set()
 
-    def wait_finished(self, until: float) -> None:
-        """Wait for the end of the last payment; give it up at this monotonic time."""
-        self._thread.join(max(0.0, until - time.monotonic()))
+    @property
+    def is_busy(self) -> bool:
+        """Whether the last payment has not ended."""
+        return self._thread.is_alive()
+
+    def give_up(self) -> None:
+        """End the last payment, if it has not ended."""
         self._over.set()
         self._thread.join()
 

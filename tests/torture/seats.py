@@ -22,6 +22,8 @@ _BAD_LEVELS = ("error", "critical")
 #: Errors by which payd says what a fault or a busy machine did.
 _WANTED = (
     "certificates_refused",
+    # Its exit code is judged.
+    "daemon_failed",
     "provider_held_loop",
     "reconciliation_finding",
     "stream_unusable",
