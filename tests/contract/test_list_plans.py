@@ -241,6 +241,18 @@ def test_each_reference_and_each_email_is_looked_up_by_indexes(
     assert [float(one[1]) for one in found if one] == [1] * len(REFERENCES) + [0, 1]
 
 
+def test_watched_payments_are_looked_up_by_their_ids(migrated_database: DatabaseSettings) -> None:
+    """However the planner guesses the number of ids."""
+    ids = sorted(map(str, _ids(*range(1, 1001))))
+    values = {"ids": ids, "versions": [1] * len(ids), "late_window_s": 0}
+
+    [(_, plan)] = asyncio.run(_plans(migrated_database, [(STATEMENTS["newer_payments"], values)]))
+
+    assert "Seq Scan" not in plan, plan
+    assert plan.count("Index Scan using payments_pkey on payments p") == 2, plan
+    assert _rows_read(plan) <= len(ids), plan
+
+
 def _rows_read(plan: str) -> float:
     """Rows of the step of the plan that has read most, with those that it dropped."""
     read = [float(rows) * int(loops) for rows, loops in re.findall(r"rows=(\S+) loops=(\d+)", plan)]
