@@ -3,8 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import count
 from operator import eq, le
@@ -14,7 +13,7 @@ import asyncpg
 import attrs
 
 from bench.chain_node import MASTER_ID, chain, grow, settings
-from bench.chain_payments import CURSOR, address_of, open_payments
+from bench.chain_payments import CURSOR, address_of, connected, open_payments
 from bench.cpu import cpu_s, sessions_cpu_s
 from bench.measured import Row, percentile, until
 from bench.stage import Daemon, Stage
@@ -78,7 +77,7 @@ def measure(stage: Stage, opened: Sequence[int], closed: int) -> Iterator[Row]:
 
 async def _seed(url: str, case: _Case, before: int) -> None:
     """Store the payments that the database lacks for this case."""
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         await open_payments(connection, before, case.open - before, master_id=MASTER_ID)
         await open_payments(
             connection, _FIRST_CLOSED, case.closed, master_id=MASTER_ID, closed=True
@@ -87,7 +86,7 @@ async def _seed(url: str, case: _Case, before: int) -> None:
 
 
 async def _watch(rpc: str, url: str, daemon: Daemon, case: _Case) -> list[Row]:
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         await until(connection, CURSOR, lambda block: block is not None)
         await until(connection, CURSOR, partial(le, grow(rpc, 1, [])))
         rows = [
@@ -164,12 +163,3 @@ def _count_completed(numbers: Sequence[int]) -> str:
             SELECT md5('p' || n)::uuid FROM generate_series({numbers[0]}, {numbers[-1]}) AS n
         )
     """
-
-
-@asynccontextmanager
-async def _connected(url: str) -> "AsyncIterator[_Connection]":
-    connection = await asyncpg.connect(url)
-    try:
-        yield connection
-    finally:
-        await connection.close()

@@ -10,7 +10,7 @@ import asyncpg
 import psutil
 
 from bench.chain_node import chain, grow, settings
-from bench.chain_payments import COMPLETED, CURSOR, memo_of, open_payments
+from bench.chain_payments import COMPLETED, CURSOR, connected, memo_of, open_payments
 from bench.cpu import cpu_s
 from bench.measured import Row, percentile, until
 from bench.stage import RunPayd
@@ -30,16 +30,12 @@ def measure(environ: Mapping[str, str], url: str, run_payd: RunPayd) -> Iterator
 
 
 async def _seed(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
+    async with connected(url) as connection:
         await open_payments(connection, 0, RECEIPTS + TAIL)
-    finally:
-        await connection.close()
 
 
 async def _watch(rpc: str, url: str, process: psutil.Process) -> list[Row]:
-    connection = await asyncpg.connect(url)
-    try:
+    async with connected(url) as connection:
         # All blocks but the first appear when the watch has begun.
         await until(connection, CURSOR, lambda block: block is not None)
         began, spent = time.perf_counter(), cpu_s(process)
@@ -58,8 +54,6 @@ async def _watch(rpc: str, url: str, process: psutil.Process) -> list[Row]:
             ),
             await _tail(rpc, connection),
         ]
-    finally:
-        await connection.close()
 
 
 async def _tail(rpc: str, connection: "asyncpg.Connection[asyncpg.Record]") -> Row:

@@ -4,7 +4,6 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from operator import eq, le
@@ -28,7 +27,7 @@ from bench.chain_node import (
     settings,
     transfer,
 )
-from bench.chain_payments import COMPLETED, CURSOR, memo_of, open_payments
+from bench.chain_payments import COMPLETED, CURSOR, connected, memo_of, open_payments
 from bench.cpu import cpu_s, sessions_cpu_s
 from bench.measured import Row, percentile, until
 from bench.stage import RunPayd
@@ -47,8 +46,6 @@ from payd.service.reports import Reports
 from payd.service.settle import Settle
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     _Connection = asyncpg.Connection[asyncpg.Record]
 
 CALL = "receipt → settled"
@@ -91,7 +88,7 @@ def measure(environ: Mapping[str, str], url: str, run_payd: RunPayd, count: int)
 
 
 async def _seed(url: str, count: int) -> None:
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         # At least as many as are paid; where fewer may be open, the others wait for their turn.
         await open_payments(connection, 0, max(count, _WARM_UP + RECEIPTS))
         await connection.execute(_CLOSE, [memo_of(number) for number in _paid(count)[count:]])
@@ -107,7 +104,7 @@ async def _settle(config: Config, url: str, count: int) -> Row:
     reports = _reports(config, database)
     taken_s: list[float] = []
     spent_s, asked = 0.0, 0
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         for block, number in enumerate(_paid(count), start=1):
             if number >= count:
                 await connection.execute(_OPEN, memo_of(number))
@@ -181,7 +178,7 @@ async def _one(reports: Reports, block: int, memo: str) -> list[str]:
 
 async def _idle(rpc: str, url: str, process: psutil.Process, count: int) -> Row:
     """A whole daemon while final blocks come that have nothing for us."""
-    async with _connected(url) as connection:
+    async with connected(url) as connection:
         await until(connection, _UNPUBLISHED, partial(eq, 0))
         await until(connection, CURSOR, partial(le, grow(rpc, 1, [])))
         database_s, spent_s = await sessions_cpu_s(connection), cpu_s(process)
@@ -201,12 +198,3 @@ async def _idle(rpc: str, url: str, process: psutil.Process, count: int) -> Row:
         postgres_cpu_us=round(database_s / taken_s * 1e6),
         open_payments=count,
     )
-
-
-@asynccontextmanager
-async def _connected(url: str) -> "AsyncIterator[_Connection]":
-    connection = await asyncpg.connect(url)
-    try:
-        yield connection
-    finally:
-        await connection.close()

@@ -1,5 +1,7 @@
 """Payments that wait for tokens, as many as are wanted, made by SQL."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from hashlib import md5
 
 import asyncpg
@@ -12,6 +14,16 @@ CURSOR = "SELECT (value::jsonb ->> 'block')::bigint FROM provider_cursors WHERE 
 COMPLETED = "SELECT count(*) FROM payments WHERE status = 'COMPLETED'"
 #: A million of them take half a minute; with addresses, which have an index, some minutes.
 _PATIENCE_S = 900
+
+
+@asynccontextmanager
+async def connected(url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """A connection to the database of the measured daemon."""
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def open_payments(
