@@ -11,7 +11,7 @@ import attrs
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from support.console import COOKIE, Operator, fields_of
 from support.daemon import Client
 from support.dead_letter import give_up
@@ -247,6 +247,37 @@ def test_a_payments_page_shows_by_itself_what_happens(browser: Browser, site: Si
         for fold in (raw, first):
             expect(fold).to_have_attribute("open", "")
         expect(first.locator("summary").first).to_be_focused()
+
+
+def test_what_happens_while_a_page_is_loaded_again_is_shown_as_well(
+    browser: Browser, site: Site
+) -> None:
+    with site.client() as client:
+        payment = client.initiate(scenario="pending").id
+    with opened(browser, site) as page:
+        # Events come when the test says so.
+        page.add_init_script(
+            "window.setInterval = () => 0;"
+            "window.EventSource = class extends EventTarget {"
+            "  constructor() { super(); window.events = this; } close() {} };"
+        )
+        page.goto(f"/payments/{payment}")
+        loads: list[str] = []
+
+        def hold_back_the_first(route: Route) -> None:
+            loads.append(route.request.url)
+            answer = route.fetch()
+            if len(loads) == 1:
+                with site.operator() as operator, site.client() as client:
+                    operator.send(f"/payments/{payment}/cancel", reason="elsewhere")
+                    client.wait_for(payment, "CANCELED")
+                page.evaluate("window.events.dispatchEvent(new Event('change'))")
+            route.fulfill(response=answer)
+
+        page.route(f"**/payments/{payment}", hold_back_the_first)
+        page.evaluate("window.events.dispatchEvent(new Event('change'))")
+        expect(page.locator(".status").first).to_have_text("CANCELED", timeout=SOON_MS)
+        assert len(loads) == 2
 
 
 def test_the_overview_and_the_queue_show_by_themselves_what_happens(

@@ -10,7 +10,7 @@ import pytest
 import zxingcpp
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import APIResponse, Browser, Locator, Page, Route, expect
 from support.browser_wallet import ACCOUNT, Wallet, a_wallet, refuse
 from support.page_gallery import (
     CHAIN_ID,
@@ -362,6 +362,33 @@ def test_a_stream_that_opens_is_no_answer_while_the_payment_cannot_be_read(
         expect(page.get_by_role("alert")).to_have_text(LOST, timeout=SOON_MS)
         running.prepared.error = None
         expect(page.get_by_role("alert")).to_be_hidden(timeout=SOON_MS)
+
+
+def test_an_answer_that_a_newer_one_has_overtaken_changes_nothing(browser: Browser) -> None:
+    payment = a_payment(1)
+    held: list[tuple[Route, APIResponse]] = []
+
+    def hold_back_the_first(route: Route) -> None:
+        answer = route.fetch()
+        if held:
+            route.fulfill(response=answer)
+        else:
+            held.append((route, answer))
+            put(running, payment, "paid")
+
+    with (
+        page_server({"one": Shown(payment=payment, receipts=())}) as running,
+        opened(browser) as page,
+    ):
+        page.goto(running.page(payment.id))
+        page.route(running.page(payment.id), hold_back_the_first)
+        put(running, payment, "partly")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Paid", timeout=SOON_MS)
+        [(route, answer)] = held
+        with page.expect_request_finished():
+            route.fulfill(response=answer)
+        page.evaluate("new Promise(drawn => setTimeout(drawn, 500))")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Paid")
 
 
 def test_times_have_the_zone_of_the_customer(browser: Browser, pages: PageServer) -> None:

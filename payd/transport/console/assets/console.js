@@ -59,6 +59,8 @@ async function load() {
   isWanted = true;
   if (isLoading || document.hidden || isBusy()) return;
   isLoading = true;
+  // An event that comes from here on may be newer than the answer.
+  isWanted = false;
   // Browsers of 2021 have no AbortSignal.timeout.
   const stop = new AbortController();
   setTimeout(() => stop.abort(), ANSWER_MS);
@@ -74,15 +76,16 @@ async function load() {
     if (!answer.ok) throw new Error(answer.status);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("live");
-    isWanted = false;
     tellAge(true);
     if (fresh && isBusy()) isWanted = true;
     else if (fresh) replace(fresh);
   } catch {
+    isWanted = true;
     tellAge(false);
   } finally {
     isLoading = false;
   }
+  if (isWanted && stale.hidden) load();
 }
 
 function listen() {

@@ -79,6 +79,8 @@ function draw(text) {
   if (!fresh) return location.reload();
   const time = Date.parse(next.getElementById("as-of").dateTime);
   const { version, situation } = page().dataset;
+  // Two answers were under way, and the newer one came first.
+  if (Number(fresh.dataset.version) < Number(version)) return;
   if (fresh.dataset.version === version && fresh.dataset.situation === situation) {
     // The server's clock decides when the time is over.
     if ($("countdown")) $("countdown").dataset.left = fresh.querySelector("#countdown").dataset.left;
