@@ -62,7 +62,10 @@ class Peer:
 
     async def get(self, request: Any, _context: object) -> pb.GetPaymentResponse:
         """One row by its id."""
-        by = dict.fromkeys(_SELECT.parameters) | {"payment_id": request.payment_id}
+        by = dict.fromkeys(_SELECT.parameters) | {
+            "payment_id": request.payment_id,
+            "receipts_max": 0,
+        }
         async with self._pool.acquire() as connection:
             row = await connection.fetchrow(_SELECT.sql, *_SELECT.arguments(by))
         return pb.GetPaymentResponse(payment=_answer(row))

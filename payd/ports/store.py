@@ -53,6 +53,11 @@ class PaymentStore(Protocol):
         for.
         """
 
+    async def get_with_receipts(
+        self, payment_id: UUID, receipts_max: int
+    ) -> tuple[Payment, Sequence[Receipt]] | None:
+        """The newest version of a payment, if it exists, and its newest receipts, oldest first."""
+
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
         """The newest version of the payment with this key, if it exists."""
 

@@ -15,6 +15,7 @@ from payd.domain.errors import (
     RefundNotFound,
     UnknownMethod,
 )
+from payd.domain.evidence import Receipt
 from payd.domain.money import Money, TokenTerms, base_units
 from payd.domain.page import Position
 from payd.domain.payment import Payment
@@ -30,6 +31,7 @@ from payd.ports import (
     Providers,
     Registered,
 )
+from payd.service.show_receipts import RECEIPTS_MAX
 
 
 @attrs.frozen(kw_only=True)
@@ -44,12 +46,12 @@ class Query:
     #: The keys of quote tokens: the first signs, all verify. Without one there are no tokens.
     quote_keys: Callable[[], Sequence[str]]
 
-    async def get(self, payment_id: UUID) -> Payment:
-        """The newest version of a payment; raises PaymentNotFound."""
-        payment = await self.store.get(payment_id)
-        if payment is None:
+    async def get(self, payment_id: UUID) -> tuple[Payment, Sequence[Receipt]]:
+        """The newest version of a payment and its newest receipts; raises PaymentNotFound."""
+        found = await self.store.get_with_receipts(payment_id, RECEIPTS_MAX)
+        if found is None:
             raise PaymentNotFound("no payment has this id", payment_id=str(payment_id))
-        return payment
+        return found
 
     async def get_by_key(self, idempotency_key: str) -> Payment:
         """The newest version of the key's payment; raises PaymentNotFound."""

@@ -1,6 +1,7 @@
 """Show the receipts of a payment: the newest, their number, and where to see each transaction."""
 
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import attrs
@@ -24,11 +25,17 @@ class ShowReceipts:
     receipts: Receipts
     providers: Providers
 
-    async def receipts_of(self, payment: Payment) -> PaymentReceipts:
-        """The payment's receipts as they are now. Raises StoreUnavailable."""
+    async def receipts_of(
+        self, payment: Payment, newest: Sequence[Receipt] | None = None
+    ) -> PaymentReceipts:
+        """The payment's receipts as they are now, or `newest` and their number.
+
+        Raises StoreUnavailable.
+        """
         if not payment.may_have_receipts:
             return PaymentReceipts()
-        newest = await self.receipts.of_payment(payment.id, RECEIPTS_MAX)
+        if newest is None:
+            newest = await self.receipts.of_payment(payment.id, RECEIPTS_MAX)
         total = len(newest)
         if total == RECEIPTS_MAX:
             total = await self.receipts.count_of_payment(payment.id)

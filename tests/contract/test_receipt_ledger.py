@@ -231,6 +231,12 @@ async def test_the_newest_receipts_of_a_payment_are_listed_the_oldest_first(
     assert await stores.receipts.of_payment(payment.id, 10) == in_order
     assert await stores.receipts.of_payment(payment.id, 2) == in_order[2:]
     assert await stores.receipts.of_payment(uuid4(), 10) == []
+    assert await stores.payments.get_with_receipts(uuid4(), 10) is None
+    for most in (2, 10):
+        found = await stores.payments.get_with_receipts(payment.id, most)
+        assert found is not None
+        assert found[0] == await stores.payments.get(payment.id)
+        assert list(found[1]) == in_order[-most:]
     assert await stores.receipts.count_of_payment(payment.id) == len(receipts)
     assert await stores.receipts.count_of_payment(uuid4()) == 0
 

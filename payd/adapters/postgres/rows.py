@@ -53,6 +53,11 @@ def payment_of(row: Row) -> Payment:
     )
 
 
+def newest_receipts_of(row: Row) -> tuple[Receipt, ...]:
+    """Build the receipts in a row of `select_payment`, oldest first."""
+    return _each(receipt_of, row["newest_receipts"])
+
+
 def audit_row_of(row: Row) -> AuditRow:
     """Build an audit row, with the personal values that were not erased."""
     value = row["personal"]

@@ -27,7 +27,7 @@ from payd.adapters.events import AuditRow, outbox_row_of
 from payd.adapters.personal import SALT_BYTES, part
 from payd.adapters.postgres.batch import Batcher
 from payd.adapters.postgres.database import Database
-from payd.adapters.postgres.rows import Row, audit_row_of, payment_of
+from payd.adapters.postgres.rows import Row, audit_row_of, newest_receipts_of, payment_of
 from payd.domain.decide import Decision, Event, Rules
 from payd.domain.evidence import Receipt
 from payd.domain.payment import Origin, Payment
@@ -110,10 +110,15 @@ class PostgresStore:
         return stored
 
     async def get(self, payment_id: UUID, receipt_ids: Collection[str] = ()) -> Payment | None:
-        return await self._select(payment_id, list(receipt_ids))
+        return await self._get(payment_id, list(receipt_ids))
+
+    async def get_with_receipts(
+        self, payment_id: UUID, receipts_max: int
+    ) -> tuple[Payment, Sequence[Receipt]] | None:
+        return await self._select(payment_id, (), receipts_max)
 
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
-        return await self._select(await self._find(idempotency_key=idempotency_key))
+        return await self._get(await self._find(idempotency_key=idempotency_key))
 
     async def get_all(self, payment_ids: Sequence[UUID]) -> Sequence[Payment]:
         nothing = [None] * len(payment_ids)
@@ -122,7 +127,7 @@ class PostgresStore:
 
     async def find(self, provider: str, reference: str) -> Payment | None:
         as_id = _uuid_or_none(reference)
-        return await self._select(
+        return await self._get(
             await self._find(provider=provider, reference=reference, reference_as_id=as_id)
         )
 
@@ -329,21 +334,26 @@ class PostgresStore:
         }
         return [refunds[row["id"]] for row in rows]
 
-    async def _select(
+    async def _get(
         self, payment_id: UUID | None, receipt_ids: Collection[str] = ()
     ) -> Payment | None:
-        if payment_id is None:
-            return None
+        found = await self._select(payment_id, receipt_ids) if payment_id else None
+        return found and found[0]
+
+    async def _select(
+        self, payment_id: UUID, receipt_ids: Collection[str], receipts_max: int = 0
+    ) -> tuple[Payment, Sequence[Receipt]] | None:
         row = await self._database.fetch_one(
             "select_payment",
             payment_id=payment_id,
             receipt_ids=receipt_ids,
+            receipts_max=receipts_max,
             late_window_s=self._late_window_s,
         )
         if row is None:
             return None
         [whole] = await self._with_refunds([row], [receipt_ids])
-        return payment_of(whole)
+        return payment_of(whole), newest_receipts_of(row)
 
     async def _select_all(
         self,

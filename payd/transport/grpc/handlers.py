@@ -1,6 +1,6 @@
 """The methods of the service: decode, call one use case, encode."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import attrs
@@ -14,6 +14,7 @@ from payd.codec.explanations import explain_request, explanation_message
 from payd.codec.forgetting import forget_request, forgotten_message
 from payd.codec.messages import payment_message, quote_message
 from payd.codec.refunds import refund_message
+from payd.domain.evidence import Receipt
 from payd.domain.page import Position, first_of
 from payd.domain.payment import Payment
 from payd.domain.refund import Refund
@@ -64,9 +65,14 @@ class Services:
     #: The address of a payment's page; empty where there are no pages.
     page_url: Callable[[UUID], str] = lambda payment_id: ""
 
-    async def message(self, payment: Payment) -> pb.Payment:
-        """Build the message of one payment, with all that only answers have."""
-        receipts = await self.show_receipts.receipts_of(payment)
+    async def message(
+        self, payment: Payment, newest: Sequence[Receipt] | None = None
+    ) -> pb.Payment:
+        """Build the message of one payment, with all that only answers have.
+
+        `newest` are its receipts where they were read with it.
+        """
+        receipts = await self.show_receipts.receipts_of(payment, newest)
         message = payment_message(payment, self.page_url(payment.id), receipts)
         if message.next_action.HasField("crypto_transfer"):
             request = wallet_request(payment, self.operators.providers)
@@ -98,13 +104,13 @@ class Handlers:
 
     async def get_payment(self, request: pb.GetPaymentRequest, call: Call) -> pb.GetPaymentResponse:
         """Return the current state of a payment."""
-        query = self.services.query
+        query, newest = self.services.query, None
         if request.WhichOneof("key") == "idempotency_key":
             payment = await query.get_by_key(fields.idempotency_key(request.idempotency_key))
         else:
-            payment = await query.get(requests.payment_id(request.payment_id))
+            payment, newest = await query.get(requests.payment_id(request.payment_id))
         structlog.contextvars.bind_contextvars(payment_id=str(payment.id))
-        return pb.GetPaymentResponse(payment=await self.services.message(payment))
+        return pb.GetPaymentResponse(payment=await self.services.message(payment, newest))
 
     async def cancel_payment(
         self, request: pb.CancelPaymentRequest, call: Call

@@ -25,6 +25,7 @@ from payd_client.proto import payment_pb2 as pb
 from payd.adapters import bridge
 from payd.adapters.payment_changes import PolledChanges
 from payd.adapters.system import SystemClock
+from payd.domain.evidence import Receipt
 from payd.domain.ledger import PaymentReceipts
 from payd.domain.money import Money
 from payd.domain.payment import Customer, LineItem, Origin, Payment
@@ -107,7 +108,7 @@ class UseCases:
         self.ended.set()
         return PAYMENT
 
-    async def receipts_of(self, payment: Payment) -> PaymentReceipts:
+    async def receipts_of(self, payment: Payment, newest: object = None) -> PaymentReceipts:
         return PaymentReceipts()
 
     async def initiate(self, request: InitiateRequest, origin: Origin, wait_s: float) -> Payment:
@@ -119,8 +120,8 @@ class UseCases:
         self.origins.append(origin)
         return await self._work()
 
-    async def get(self, payment_id: UUID) -> Payment:
-        return await self._work()
+    async def get(self, payment_id: UUID) -> tuple[Payment, Sequence[Receipt]]:
+        return await self._work(), ()
 
     async def get_by_key(self, idempotency_key: str) -> Payment:
         return await self._work()

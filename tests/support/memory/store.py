@@ -84,6 +84,13 @@ class MemoryStore:
     async def get(self, payment_id: UUID, receipt_ids: Collection[str] = ()) -> Payment | None:
         return self._read(payment_id, receipt_ids) if payment_id in self._payments else None
 
+    async def get_with_receipts(
+        self, payment_id: UUID, receipts_max: int
+    ) -> tuple[Payment, Sequence[Receipt]] | None:
+        if payment_id not in self._payments:
+            return None
+        return self._read(payment_id), await self.ledger.of_payment(payment_id, receipts_max)
+
     async def get_by_key(self, idempotency_key: str) -> Payment | None:
         holder = self._ids_by_key.get(idempotency_key)
         return None if holder is None else self._read(holder)

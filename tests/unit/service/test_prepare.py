@@ -32,7 +32,8 @@ async def test_parameters_are_stored_before_the_provider_is_asked(world: World) 
 
     async def look_into_the_store(request: Any) -> Answer:
         assert isinstance(request, CreateOperation)
-        stored.append(await world.query.get(request.payment_id))
+        payment, _receipts = await world.query.get(request.payment_id)
+        stored.append(payment)
         return OUTCOME_UNKNOWN
 
     world.provider.replies["create"] = [look_into_the_store]

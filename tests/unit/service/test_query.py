@@ -29,7 +29,7 @@ from payd.service.query import check_amounts, token_terms
 async def test_a_payment_is_found_by_its_id_and_by_its_key(world: World) -> None:
     payment = await world.initiate()
 
-    assert await world.query.get(payment.id) == payment
+    assert await world.query.get(payment.id) == (payment, [])
     assert await world.query.get_by_key("key-1") == payment
 
 

@@ -473,7 +473,8 @@ class World:
 
     async def newest(self, payment: Payment) -> Payment:
         """As it is stored."""
-        return await self.query.get(payment.id)
+        stored, _receipts = await self.query.get(payment.id)
+        return stored
 
     async def stored(self, refund: Refund) -> Refund:
         """A refund as it is stored."""
