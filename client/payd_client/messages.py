@@ -198,4 +198,5 @@ def _crypto_facts(message: pb.CryptoFacts) -> CryptoFacts:
         left_to_refund_base_units=int(left)
         if (left := message.left_to_refund_base_units)
         else None,
+        receiver_address=message.receiver_address or None,
     )

@@ -199,6 +199,11 @@ class CryptoFacts:
     left_to_refund_base_units: int | None = attrs.field(
         default=None, validator=attrs.validators.optional(is_base_units)
     )
+    #: Address that the customer was asked to pay, also after the payment has closed; None where
+    #: payd names none.
+    receiver_address: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(is_address)
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -13,6 +13,7 @@ from payd.codec.refunds import attention_message, dispute_message, refund_messag
 from payd.domain.dispute import Dispute
 from payd.domain.ledger import PaymentReceipts
 from payd.domain.money import TokenTerms
+from payd.domain.next_action import CryptoTransfer
 from payd.domain.payment import LineItem, Payment, Status
 from payd.domain.refund import Refund
 from payd.domain.request import QuoteAnswer
@@ -142,6 +143,7 @@ def _item(item: LineItem) -> pb.PricedItem:
 
 
 def _crypto_facts(payment: Payment, terms: TokenTerms) -> pb.CryptoFacts:
+    asked = payment.next_action
     return pb.CryptoFacts(
         currency=terms.currency,
         token_address=terms.token_address,
@@ -149,4 +151,5 @@ def _crypto_facts(payment: Payment, terms: TokenTerms) -> pb.CryptoFacts:
         due_base_units=str(terms.due_base_units),
         received_base_units=str(payment.received),
         confirmed_base_units=str(payment.confirmed),
+        receiver_address=asked.receiver_address if isinstance(asked, CryptoTransfer) else "",
     )

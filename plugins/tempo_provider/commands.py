@@ -68,7 +68,7 @@ def pay(
 ) -> None:
     """Pay PAYMENT_ID as a customer would, on the local chain of `payd dev`."""
     config: TempoConfig = context.config
-    due = _due(context.get_payment(payment_id), config.receiver_address, late)
+    due = _due(context.get_payment(payment_id), late)
     units = int(due["amount_base_units"]) if amount is None else _units(amount)
     address = due["token_address"] if token is None else _address(config, token)
     move = Move(due["receiver_address"], units, _memo(due["memo"], **memo))
@@ -86,20 +86,21 @@ def pay(
     _show(units, address, receipt)
 
 
-def _due(payment: Mapping[str, Any], receiver: str, late: bool) -> Mapping[str, str]:
+def _due(payment: Mapping[str, Any], late: bool) -> Mapping[str, str]:
     """What the payment asks to transfer, or, if it is closed, asked while it was open."""
     due: Mapping[str, str] | None = payment.get("next_action", {}).get("crypto_transfer")
     if due:
         return due
-    if not late or "crypto" not in payment:
+    asked = payment.get("crypto", {})
+    if not late or not asked.get("receiver_address"):
         raise click.ClickException(
             f"the payment is {payment['status']} and expects no transfer: start a new one, or pay"
             " it all the same with --late"
         )
     return {
-        "amount_base_units": payment["crypto"]["due_base_units"],
-        "token_address": payment["crypto"]["token_address"],
-        "receiver_address": receiver,
+        "amount_base_units": asked["due_base_units"],
+        "token_address": asked["token_address"],
+        "receiver_address": asked["receiver_address"],
         "memo": payment["provider_reference"],
     }
 

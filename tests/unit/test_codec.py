@@ -122,6 +122,7 @@ def test_tokens_are_exact_and_their_money_is_rounded_down() -> None:
     assert message.crypto.due_base_units == "149000000"
     assert message.crypto.received_base_units == "149009999"
     assert message.crypto.confirmed_base_units == "1"
+    assert message.crypto.receiver_address == ""
 
 
 def test_a_transfer_is_exact_and_its_memo_is_shown_as_text() -> None:
@@ -140,6 +141,12 @@ def test_a_transfer_is_exact_and_its_memo_is_shown_as_text() -> None:
     assert transfer.amount_base_units == str(2**200)
     assert transfer.chain_id == 2**64 - 1
     assert transfer.memo_text == "81H455VB4PEX5VSKNK084SN02Q3RAVHX"
+
+    closed = payment_message(
+        a_payment(method="crypto", crypto=USDC, next_action=action, status=Status.EXPIRED)
+    )
+    assert not closed.HasField("next_action")
+    assert closed.crypto.receiver_address == TOKEN, "late money goes there"
 
 
 def test_instructions_keep_every_line_and_say_how_to_present_them() -> None:

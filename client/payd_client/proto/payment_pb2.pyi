@@ -373,7 +373,7 @@ class ShowField(_message.Message):
     def __init__(self, label: _Optional[str] = ..., value: _Optional[str] = ..., copyable: _Optional[bool] = ...) -> None: ...
 
 class CryptoFacts(_message.Message):
-    __slots__ = ("currency", "token_address", "decimals", "due_base_units", "received_base_units", "confirmed_base_units", "left_to_refund_base_units")
+    __slots__ = ("currency", "token_address", "decimals", "due_base_units", "received_base_units", "confirmed_base_units", "left_to_refund_base_units", "receiver_address")
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     TOKEN_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     DECIMALS_FIELD_NUMBER: _ClassVar[int]
@@ -381,6 +381,7 @@ class CryptoFacts(_message.Message):
     RECEIVED_BASE_UNITS_FIELD_NUMBER: _ClassVar[int]
     CONFIRMED_BASE_UNITS_FIELD_NUMBER: _ClassVar[int]
     LEFT_TO_REFUND_BASE_UNITS_FIELD_NUMBER: _ClassVar[int]
+    RECEIVER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     currency: str
     token_address: str
     decimals: int
@@ -388,7 +389,8 @@ class CryptoFacts(_message.Message):
     received_base_units: str
     confirmed_base_units: str
     left_to_refund_base_units: str
-    def __init__(self, currency: _Optional[str] = ..., token_address: _Optional[str] = ..., decimals: _Optional[int] = ..., due_base_units: _Optional[str] = ..., received_base_units: _Optional[str] = ..., confirmed_base_units: _Optional[str] = ..., left_to_refund_base_units: _Optional[str] = ...) -> None: ...
+    receiver_address: str
+    def __init__(self, currency: _Optional[str] = ..., token_address: _Optional[str] = ..., decimals: _Optional[int] = ..., due_base_units: _Optional[str] = ..., received_base_units: _Optional[str] = ..., confirmed_base_units: _Optional[str] = ..., left_to_refund_base_units: _Optional[str] = ..., receiver_address: _Optional[str] = ...) -> None: ...
 
 class Failure(_message.Message):
     __slots__ = ("code", "message")

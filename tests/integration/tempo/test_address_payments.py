@@ -236,6 +236,7 @@ def test_late_money_completes_what_had_expired_and_says_so(till: Till) -> None:
 
     after = till.newest(payment)
     assert (standing(after)[0], after.late) == ("COMPLETED", True)
+    assert after.crypto.receiver_address == due(payment).receiver_address
     assert till.subjects(payment) == ["payment.canceled", "payment.completed"]
 
 

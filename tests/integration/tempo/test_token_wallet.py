@@ -1,6 +1,6 @@
 """`payd tempo pay`: the customer's wallet pays on a local chain, and nowhere else."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from payd.plugins import CommandContext
 
 MEMO, OTHER_MEMO = "0x" + "5a" * 32, "0x" + "11" * 32
 DUE = 149_000_000
+#: What a payment asked to pay, beside our account.
+OWN_ADDRESS = "0x" + "0a" * 20
 #: keccak of TransferWithMemo(address,address,uint256,bytes32)
 WITH_MEMO = "0x57bc7354aa85aed339e000bccffabbc529466af35f0772c8f8ee1145927de7f0"
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
@@ -159,19 +161,33 @@ def test_a_closed_payment_is_paid_late_with_what_its_page_said(mining: Chain) ->
         "id": "7",
         "status": "PAYMENT_STATUS_EXPIRED",
         "provider_reference": MEMO,
-        "crypto": {"due_base_units": str(DUE), "token_address": ALPHA},
+        "crypto": {
+            "due_base_units": str(DUE),
+            "token_address": ALPHA,
+            "receiver_address": OWN_ADDRESS,
+        },
     }
-    before = mining.balance(ALPHA)
+    before = mining.balance(ALPHA, OWN_ADDRESS)
     result = wallet_at(mining.url, closed)("--late")
     assert result.exit_code == 0, result.output
-    assert mining.balance(ALPHA) - before == DUE
+    assert mining.balance(ALPHA, OWN_ADDRESS) - before == DUE
     assert memos(mining, result) == [MEMO]
 
 
-def test_a_payment_that_waits_for_no_transfer_is_not_paid(mining: Chain) -> None:
-    ended = {"id": "7", "status": "PAYMENT_STATUS_EXPIRED"}
+@pytest.mark.parametrize(
+    ("crypto", "option"),
+    [
+        pytest.param({}, [], id="without the option"),
+        pytest.param({}, ["--late"], id="that was never paid in tokens"),
+        pytest.param({"receiver_address": ""}, ["--late"], id="that never asked for a transfer"),
+    ],
+)
+def test_a_payment_that_waits_for_no_transfer_is_not_paid(
+    mining: Chain, crypto: Mapping[str, str], option: Sequence[str]
+) -> None:
+    ended = {"id": "7", "status": "PAYMENT_STATUS_EXPIRED", "crypto": crypto}
     before = mining.balance(ALPHA)
-    refused = wallet_at(mining.url, ended)()
+    refused = wallet_at(mining.url, ended)(*option)
     assert refused.exit_code == 1
     assert "PAYMENT_STATUS_EXPIRED and expects no transfer" in refused.output
     assert mining.balance(ALPHA) == before
