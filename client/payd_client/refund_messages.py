@@ -93,7 +93,7 @@ def dispute_of(message: pb.Dispute) -> Dispute:
     return Dispute(
         id=message.id,
         status=DisputeStatus(pb.DisputeStatus.Name(message.status).removeprefix(_DISPUTE)),
-        amount=money_of(message.amount),
+        amount=money_of(message.amount) if message.HasField("amount") else None,
         reason=message.reason,
         open_time=time_of(message.open_time),
         close_time=time_of(message.close_time) if message.HasField("close_time") else None,

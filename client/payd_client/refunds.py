@@ -109,7 +109,8 @@ class Dispute:
     #: The provider's own id.
     id: str
     status: DisputeStatus
-    amount: Money
+    #: In the asset that the provider names; None for a token that is not the payment's.
+    amount: Money | None
     #: As the provider names it, such as `fraudulent`.
     reason: str
     open_time: datetime
@@ -126,6 +127,6 @@ class AttentionRecord:
     since: datetime
     #: None while it is open.
     resolved_time: datetime | None
-    #: The operator; empty when it went away by itself.
+    #: The operator; empty when it went away by itself, and in events.
     resolved_by: str
     note: str

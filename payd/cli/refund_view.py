@@ -71,10 +71,8 @@ def of_payment(document: Document) -> Iterator[tuple[str, str]]:
     for one in document["disputes"]:
         state = one["status"].removeprefix("DISPUTE_STATUS_")
         until = f", answer until {one['evidence_due_time']}" if "evidence_due_time" in one else ""
-        yield (
-            "dispute",
-            f"{one['id']} {state} {render.amount(one['amount'])} {one['reason']}{until}",
-        )
+        disputed = f" {render.amount(one['amount'])}" if "amount" in one else ""
+        yield "dispute", f"{one['id']} {state}{disputed} {one['reason']}{until}"
     for one in document["attention_records"]:
         yield "attention", _attention(one)
 

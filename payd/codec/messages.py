@@ -110,12 +110,14 @@ def event_body(
 ) -> bytes:
     """Build the body of an event: the payment as JSON with the proto's names, and more fields.
 
-    `refund` or `dispute` is the one that the event is about. Refunds do not name their requesters:
-    who works here is not for every consumer of the stream.
+    `refund` or `dispute` is the one that the event is about. No operator is named, neither who
+    requested a refund nor who resolved attention: that is not for every consumer of the stream.
     """
     message = payment_message(payment)
     for listed in message.refunds:
         listed.ClearField("requester")
+    for record in message.attention_records:
+        record.ClearField("resolved_by")
     body = message_json(message)
     if refund is not None:
         about = refund_message(payment, refund)

@@ -1,5 +1,6 @@
 """Refunds, disputes and reasons for attention → protobuf messages."""
 
+import re
 from typing import Any
 
 from payd_client.proto import payment_pb2 as pb
@@ -61,7 +62,7 @@ def dispute_message(payment: Payment, dispute: Dispute) -> pb.Dispute:
     message = pb.Dispute(
         id=dispute.id,
         status=_DISPUTE_STATUS[dispute.status],
-        amount=amount_message(dispute.amount, payment.crypto, payment.amount.currency_code),
+        amount=_disputed(payment, dispute),
         reason=dispute.reason,
         open_time=time_message(dispute.open_time),
     )
@@ -70,6 +71,15 @@ def dispute_message(payment: Payment, dispute: Dispute) -> pb.Dispute:
     if dispute.evidence_due_time is not None:
         message.evidence_due_time.CopyFrom(time_message(dispute.evidence_due_time))
     return message
+
+
+def _disputed(payment: Payment, dispute: Dispute) -> pb.Money | None:
+    """Return the disputed amount; of a token that is not the payment's, no currency tells it."""
+    if payment.is_asset(dispute.asset):
+        return amount_message(dispute.amount, payment.crypto, payment.amount.currency_code)
+    if re.fullmatch("[A-Z]{3}", dispute.asset):
+        return amount_message(dispute.amount, None, dispute.asset)
+    return None
 
 
 def attention_message(record: AttentionRecord) -> pb.AttentionRecord:

@@ -70,9 +70,20 @@ def left(payment: Payment) -> int:
     return max(0, payment.confirmed - taken)
 
 
+def refundable(payment: Payment) -> int:
+    """What a refund can take now: nothing while the payment is open, or a dispute decides on it."""
+    return left(payment) if _has_ended(payment) and not is_disputed(payment) else 0
+
+
 def taken(payment: Payment) -> int:
     """What was certainly taken back, or is on its way."""
     return max(_live(payment), payment.snapshot_refunded) + _lost(payment)
+
+
+def _has_ended(payment: Payment) -> bool:
+    """Whether it is completed, or closed with money."""
+    is_closed_with_money = payment.status.is_closed and payment.confirmed > 0
+    return payment.status is Status.COMPLETED or is_closed_with_money
 
 
 def _live(payment: Payment) -> int:
@@ -149,8 +160,7 @@ def grant(payment: Payment, requested: RefundRequested, now: datetime) -> Paymen
 
 
 def _refuse(payment: Payment, draft: Refund, terms: RefundTerms, now: datetime) -> None:
-    closed_with_money = payment.status.is_closed and payment.confirmed > 0
-    if payment.status is not Status.COMPLETED and not closed_with_money:
+    if not _has_ended(payment):
         raise _not_refundable(payment, f"the payment is {payment.status.value}, without money")
     if is_disputed(payment):
         raise _disputed(payment)

@@ -10,6 +10,7 @@ from unit.test_refund_messages import a_refund
 
 from payd.codec.messages import payment_message
 from payd.domain.attention import Attention, AttentionRecord
+from payd.domain.payment import Status
 from payd.domain.refund import RefundStatus
 from payd.transport.console.reason_lines import ReasonLine, reason_lines, reason_means
 from payd.transport.grpc.settled import add_settled
@@ -19,7 +20,7 @@ NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 def lines_of(*reasons: Attention, **overrides: Any) -> tuple[ReasonLine, ...]:
     records = tuple(AttentionRecord(reason=one, since=NOW) for one in reasons)
-    payment = a_payment(attention_records=records, **overrides)
+    payment = a_payment(**{"status": Status.COMPLETED} | overrides, attention_records=records)
     return reason_lines(payment_of(add_settled(payment_message(payment), payment)))
 
 
@@ -66,8 +67,8 @@ def test_the_difference_of_tokens_is_exact() -> None:
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        (RefundStatus.SUCCEEDED, "nothing of it is left to send back"),
-        (RefundStatus.PENDING, "nothing of it is left to send back"),
+        (RefundStatus.SUCCEEDED, "nothing of it can be sent back now"),
+        (RefundStatus.PENDING, "nothing of it can be sent back now"),
         (RefundStatus.FAILED, "10.00 USD too much"),
         (RefundStatus.CANCELED, "10.00 USD too much"),
     ],

@@ -4,6 +4,7 @@ from typing import Any
 
 import attrs
 import payd_client
+import pytest
 from payd_client.messages import payment_of
 from unit.test_codec import TOKEN, USDC, a_payment
 from unit.test_refund_messages import a_dispute, a_refund
@@ -23,7 +24,12 @@ PAID = 149_009_999
 
 
 def paid(*, confirmed: int = PAID, **overrides: Any) -> payd_client.Payment:
-    token = {"method": "crypto", "crypto": USDC, "snapshot_received": PAID}
+    token = {
+        "method": "crypto",
+        "status": Status.COMPLETED,
+        "crypto": USDC,
+        "snapshot_received": PAID,
+    }
     return shown(a_payment(**token, snapshot_confirmed=confirmed, **overrides))
 
 
@@ -54,15 +60,26 @@ def test_the_same_form_sent_again_is_the_same_refund() -> None:
     assert _is_as_reviewed(paid(refunds=(made,)), reviewed)
 
 
-def test_a_lost_dispute_of_the_same_asset_leaves_less() -> None:
-    lost = DisputeStatus.LOST
-    for dispute, rest in (
-        (a_dispute(amount=1_000, status=lost), 13_900),
-        (a_dispute(amount=1_000, status=DisputeStatus.WON), 14_900),
-        (a_dispute(amount=1_000, status=lost, asset="EUR"), 14_900),
+def test_a_dispute_that_is_open_or_lost_leaves_nothing() -> None:
+    for status, rest in (
+        (DisputeStatus.INQUIRY, 14_900),
+        (DisputeStatus.NEEDS_RESPONSE, 0),
+        (DisputeStatus.LOST, 0),
+        (DisputeStatus.WON, 14_900),
     ):
-        payment = a_payment(snapshot_confirmed=14_900, disputes=(dispute,))
-        assert left(shown(payment)).minor_units == rest
+        dispute = a_dispute(amount=1_000, status=status)
+        payment = shown(
+            a_payment(status=Status.COMPLETED, snapshot_confirmed=14_900, disputes=(dispute,))
+        )
+        assert left(payment).minor_units == rest
+        assert ("refund" in offered(payment)) == (rest > 0)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_refund_is_offered_once_the_payment_has_ended_with_money(status: Status) -> None:
+    for confirmed in (0, 5_000):
+        payment = shown(a_payment(status=status, snapshot_confirmed=confirmed))
+        assert ("refund" in offered(payment)) == (confirmed > 0 and not status.is_open)
 
 
 def test_money_that_went_back_without_a_listed_refund_is_not_left() -> None:
@@ -77,7 +94,9 @@ def test_money_that_went_back_without_a_listed_refund_is_not_left() -> None:
 
 
 def test_money_that_is_not_final_cannot_be_refunded_yet() -> None:
-    payment = shown(a_payment(snapshot_received=14_900, snapshot_confirmed=5_000))
+    payment = shown(
+        a_payment(status=Status.EXPIRED, snapshot_received=14_900, snapshot_confirmed=5_000)
+    )
     assert returned(payment)[-1] == ("Left to refund", "50.00 USD")
 
 
@@ -102,7 +121,7 @@ def test_a_lost_dispute_stands_among_the_sums() -> None:
     payment = shown(a_payment(snapshot_confirmed=14_900, disputes=(dispute,)))
     assert returned(payment)[-2:] == [
         ("Lost in disputes", "10.00 USD"),
-        ("Left to refund", "139.00 USD"),
+        ("Left to refund", "0.00 USD"),
     ]
 
 

@@ -7,7 +7,9 @@ from uuid import UUID
 
 import attrs
 import pytest
+from payd_client.parts import Money
 from payd_client.proto import payment_pb2 as pb
+from payd_client.refund_messages import dispute_of
 from unit.test_codec import NOW, TOKEN, USDC, a_payment
 
 from payd.codec.messages import event_body, payment_message
@@ -128,6 +130,21 @@ def test_a_dispute_says_until_when_the_merchant_can_answer() -> None:
     assert message.evidence_due_time.ToDatetime(NOW.tzinfo) == NOW + HOUR
 
 
+def test_a_dispute_in_another_currency_says_which() -> None:
+    foreign = dispute_message(a_payment(), a_dispute(asset="EUR"))
+
+    assert (foreign.amount.currency_code, foreign.amount.minor_units) == ("EUR", 1000)
+    assert dispute_of(foreign).amount == Money(currency_code="EUR", minor_units=1000)
+
+
+@pytest.mark.parametrize("asset", ["0x" + "11" * 20, ""])
+def test_a_dispute_about_an_unknown_asset_has_no_amount(asset: str) -> None:
+    unknown = dispute_message(a_payment(crypto=USDC), a_dispute(asset=asset))
+
+    assert not unknown.HasField("amount")
+    assert dispute_of(unknown).amount is None
+
+
 # -- the payment and its events --------------------------------------------------------------
 
 
@@ -179,10 +196,18 @@ def test_an_event_has_the_refund_or_the_dispute_that_it_is_about(about: str) -> 
     assert event.keys() & matter.keys() == {about}
 
 
-def test_an_event_does_not_name_who_requested_a_refund() -> None:
+def test_an_event_names_no_operator() -> None:
     refund = attrs.evolve(a_refund(), requester="console/alice")
-    payment = a_payment(refunds=(refund,))
+    resolved = AttentionRecord(
+        reason=Attention.OVERPAID,
+        since=NOW,
+        resolved_time=NOW + HOUR,
+        resolved_by="operator:console/alice",
+        note="sent back",
+    )
+    payment = a_payment(refunds=(refund,), attention_records=(resolved,))
     assert payment_message(payment).refunds[0].requester == "console/alice"
+    assert payment_message(payment).attention_records[0].resolved_by == "operator:console/alice"
 
     body = event_body(
         payment,
@@ -196,3 +221,4 @@ def test_an_event_does_not_name_who_requested_a_refund() -> None:
 
     assert b"alice" not in body
     assert json.loads(body)["refund"]["requester"] == ""
+    assert json.loads(body)["attention_records"][0]["note"] == "sent back"

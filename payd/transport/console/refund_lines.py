@@ -99,7 +99,7 @@ def returned(payment: Payment) -> list[tuple[str, str]]:
     currency = payment.amount.currency_code
     lost = [one.amount for one in payment.disputes if one.status is DisputeStatus.LOST]
     # A dispute about another asset has no amount in this currency.
-    taken = sum(one.minor_units for one in lost if one.currency_code == currency)
+    taken = sum(one.minor_units for one in lost if one and one.currency_code == currency)
     if taken:
         rows.append((t["refund.lost"], money(Money(currency_code=currency, minor_units=taken))))
     return [*rows, (t["refund.rest"], written_left(payment))]

@@ -239,7 +239,7 @@ class Handlers:
     def _listed(self, payment: Payment) -> pb.Payment:
         """Build the message without receipts: each payment of a list would cost a read more."""
         message = payment_message(payment, self.services.page_url(payment.id))
-        return add_settled(message, payment)
+        return add_settled(message, payment) if payment.may_have_receipts else message
 
     async def export_payments(
         self, request: pb.ExportPaymentsRequest, call: Call

@@ -4,13 +4,13 @@ from payd_client.proto import payment_pb2 as pb
 
 from payd.codec.parts import amount_message
 from payd.domain.payment import Payment
-from payd.domain.refunds import left
+from payd.domain.refunds import refundable
 
 
 def add_settled(message: pb.Payment, payment: Payment) -> pb.Payment:
     """Add both amounts to the payment's message, and return it."""
     terms, currency = payment.crypto, payment.amount.currency_code
-    rest = left(payment)
+    rest = refundable(payment)
     message.confirmed.CopyFrom(amount_message(payment.confirmed, terms, currency))
     message.left_to_refund.CopyFrom(amount_message(rest, terms, currency))
     if terms is not None:

@@ -150,6 +150,9 @@ def test_a_payment_shows_its_refunds_disputes_and_attention() -> None:
         open_time=TIME,
         evidence_due_time=TIME,
     )
+    other = pb.Dispute(
+        id="dp_2", status=pb.DISPUTE_STATUS_UNDER_REVIEW, reason="other token", open_time=TIME
+    )
     open_ = pb.AttentionRecord(reason="DISPUTED", since=TIME)
     resolved = pb.AttentionRecord(
         reason="UNDERPAID",
@@ -161,13 +164,14 @@ def test_a_payment_shows_its_refunds_disputes_and_attention() -> None:
     gone = pb.AttentionRecord(reason="STUCK", since=TIME, resolved_time=TIME)
     lines = shown(
         refunds=[a_refund(external=True), a_refund("FAILED")],
-        disputes=[dispute],
+        disputes=[dispute, other],
         attention_records=[open_, resolved, gone],
     )
     assert [line for line in lines if line[0] in ("refund", "dispute", "attention")] == [
         ("refund", f"{REFUND_ID} SUCCEEDED 10.00 USD, made at the provider"),
         ("refund", f"{REFUND_ID} FAILED 10.00 USD"),
         ("dispute", f"dp_1 NEEDS_RESPONSE 10.00 USD fraudulent, answer until {SHOWN_TIME}"),
+        ("dispute", "dp_2 UNDER_REVIEW other token"),
         ("attention", f"DISPUTED since {SHOWN_TIME}"),
         ("attention", f"UNDERPAID resolved {SHOWN_TIME} by operator:alice/ada: paid in cash"),
         ("attention", f"STUCK resolved {SHOWN_TIME}"),

@@ -52,7 +52,7 @@ from payd.domain.money import MINOR_UNITS_MAX, Money
 from payd.domain.outcome import Asking, Failure
 from payd.domain.payment import Payment, Status
 from payd.domain.refund import Refund, RefundState, RefundStatus, RefundTerms
-from payd.domain.refunds import left, next_refund_check_time
+from payd.domain.refunds import left, next_refund_check_time, refundable
 
 PAID = a_payment(Status.COMPLETED)
 ID = a_refund().id
@@ -147,8 +147,22 @@ def test_a_refund_is_refused(
     ],
 )  # fmt: skip
 def test_a_refund_is_granted(payment: Payment, request_: RefundRequested) -> None:
+    assert refundable(payment) >= request_.refund.amount
     granted = after(payment, request_)
     assert len(granted.refunds) == len(payment.refunds) + 1
+
+
+@pytest.mark.parametrize(
+    "payment",
+    [
+        a_payment(Status.PROCESSING, snapshot_confirmed=100),
+        after(PAID, a_dispute()),
+        after(PAID, a_dispute(DisputeStatus.LOST, amount=1)),
+    ],
+)
+def test_nothing_can_be_refunded_while_a_refund_is_refused(payment: Payment) -> None:
+    assert left(payment) > 0
+    assert refundable(payment) == 0
 
 
 def test_what_is_left_is_named_in_the_payments_currency_and_in_the_token() -> None:
