@@ -15,7 +15,10 @@ from payd.cli.target import find_operator, operator_options
 @json_option
 @operator_options
 def stored_rows(payment_id: str, as_json: bool, **target: Any) -> None:
-    """Print a payment's rows of every table, newest last. For operators."""
+    """Print a payment's rows of every table, newest last. For operators.
+
+    They are at most 200 of a table, and 1 MiB in all.
+    """
     tables = run(find_operator(**target), lambda client: client.stored_rows(payment_id), as_json)
     if as_json:
         render.as_json({one.name: [dict(row) for row in one.rows] for one in tables})

@@ -4,6 +4,8 @@ import attrs
 
 #: Newest rows of one table that are shown.
 ROWS_MAX = 200
+#: Of all rows of an answer. What is older in its table gives way first.
+BYTES_MAX = 1024 * 1024
 
 
 @attrs.frozen(kw_only=True)

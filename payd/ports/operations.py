@@ -72,10 +72,11 @@ class StoredRows(Protocol):
     """The database's own rows."""
 
     async def of_payment(self, payment_id: UUID) -> Sequence[StoredTable]:
-        """The newest ROWS_MAX rows of each table; empty for an unknown payment.
+        """The newest rows of each table; empty for an unknown payment.
 
-        Personal values stand where the tables have them; the salts of commitments are left out.
-        Raises StoreUnavailable.
+        They are at most ROWS_MAX of a table, and have at most BYTES_MAX in all. Personal values
+        stand where the tables have them; the salts of commitments are left out. Raises
+        StoreUnavailable.
         """
 
 

@@ -1131,7 +1131,8 @@ GROUP BY status;
 
 -- stored_rows --
 -- Of each table the newest rows of a payment. The salts of the commitments stand apart and are left
--- out: with them a guess of an erased value could be proved.
+-- out: with them a guess of an erased value could be proved. The rows of all tables share the bytes
+-- of an answer, the newest of each table first; a row that no longer fits is NULL.
 WITH found AS (
     SELECT 1 AS place, 'payments' AS name, 0 AS age, to_jsonb(p) AS row
     FROM payments AS p
@@ -1184,9 +1185,16 @@ WITH found AS (
         ORDER BY o.id DESC
         LIMIT :limit::integer
     )
-)
+),
 
-SELECT name, row::text AS row FROM found
+written AS (SELECT place, name, age, row::text AS row FROM found)
+
+SELECT
+    name,
+    CASE
+        WHEN sum(octet_length(row)) OVER (ORDER BY age, place) <= :bytes_max::bigint THEN row
+    END AS row
+FROM written
 ORDER BY place, age DESC;
 
 -- audit_trail --
