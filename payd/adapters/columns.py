@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 def dumps(value: object, *, sort_keys: bool = False) -> str:
     """Compact JSON; times as ISO 8601, UUIDs as text, bytes as PostgreSQL's hex."""
-    return json.dumps(value, separators=(",", ":"), default=plain, sort_keys=sort_keys)
+    return (_SORTED if sort_keys else _ENCODER).encode(value)
 
 
 def plain(value: object) -> str:
@@ -36,6 +36,10 @@ def plain(value: object) -> str:
             return "\\x" + value.hex()
         case _:
             raise TypeError(f"a column cannot store {value!r}: convert it first")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=plain)
+_SORTED = json.JSONEncoder(separators=(",", ":"), default=plain, sort_keys=True)
 
 
 #: Reasons that the previous version could not read: only `attention_records` has them.

@@ -39,6 +39,7 @@ _SECRET_KEY = re.compile(
 #: Fields that payd sets itself, never masked.
 _PLAIN_FIELDS = frozenset({"timestamp", "level", "logger"})
 
+_JSON = json.JSONEncoder(default=repr)
 _SIMPLE = frozenset({str, int, float, bool, type(None)})
 
 #: Bytes that a pipe which polls as writable takes without blocking.
@@ -157,15 +158,16 @@ class _FromStandardLibrary(logging.Handler):
 
 def _finish(logger: Any, level: str, fields: Any) -> str:
     """Render the line with secrets masked."""
-    ours = {
+    line = {
         "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
         "level": level,
         "logger": logger.name,
         "event": fields.pop("event", ""),
     }
-    others = {key: _hidden(key, value) for key, value in fields.items()}
     # Ours come first, and a field with the same name does not replace them.
-    line = dict(structlog.processors.format_exc_info(logger, level, ours | others | ours))
+    for key, value in fields.items():
+        line.setdefault(key, _hidden(key, value))
+    line = dict(structlog.processors.format_exc_info(logger, level, line))
     text = _state.render(line)
     if any(one in text for one in _state.forms):
         text = _state.render({key: _masked(key, value) for key, value in line.items()})
@@ -174,7 +176,7 @@ def _finish(logger: Any, level: str, fields: Any) -> str:
 
 def _as_json(line: dict[str, Any]) -> str:
     try:
-        return json.dumps(line, default=repr)
+        return _JSON.encode(line)
     except (TypeError, ValueError):
         # A key is not a string, or a value contains itself.
         return json.dumps({key: repr(value) for key, value in line.items()})

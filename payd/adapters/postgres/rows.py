@@ -25,6 +25,14 @@ Row = asyncpg.Record
 T = TypeVar("T")
 
 
+_DECODER = json.JSONDecoder()
+
+
+def _json(text: str) -> Any:
+    """Parse what PostgreSQL has written, without `json.loads`' search for spaces around it."""
+    return _DECODER.raw_decode(text)[0]
+
+
 def payment_of(row: Row) -> Payment:
     """Build the payment from a row of `select_payment` or of `select_with_refunds`."""
     return Payment(
@@ -44,8 +52,8 @@ def payment_of(row: Row) -> Payment:
         subscription_ids=tuple(row["subscription_ids"]),
         return_url=row["return_url"],
         cancel_url=row["cancel_url"],
-        metadata=json.loads(row["metadata"]),
-        parameters=json.loads(row["parameters"]),
+        metadata=_json(row["metadata"]),
+        parameters=_json(row["parameters"]),
         pricing_version=row["pricing_version"],
         request_id=row["request_id"],
         traceparent=row["traceparent"],
@@ -61,7 +69,7 @@ def newest_receipts_of(row: Row) -> tuple[Receipt, ...]:
 def audit_row_of(row: Row) -> AuditRow:
     """Build an audit row, with the personal values that were not erased."""
     value = row["personal"]
-    return row_of(row["content"], row["ip"], row["peer"], value and json.loads(value))
+    return row_of(row["content"], row["ip"], row["peer"], value and _json(value))
 
 
 def _mutable_fields(row: Row) -> dict[str, Any]:
@@ -76,12 +84,12 @@ def _mutable_fields(row: Row) -> dict[str, Any]:
         "next_check_time": row["next_look_time"],
         "asking": Asking(row["asking"]),
         "aliases": tuple(row["aliases"]),
-        "next_action": next_action_of(action and json.loads(action)),
+        "next_action": next_action_of(action and _json(action)),
         "provider_status": provider_status_of(status) if status else None,
         "snapshot_received": int(row["snapshot_received"]),
         "snapshot_confirmed": int(row["snapshot_confirmed"]),
         "snapshot_refunded": int(row["snapshot_refunded"]),
-        "sums": sums_of(row["sums"] and json.loads(row["sums"])),
+        "sums": sums_of(row["sums"] and _json(row["sums"])),
         "receipts": _each(receipt_of, row["receipts"]),
         "attention_records": attention_of(
             row["attention_records"], row["attention"], row["update_time"]
@@ -94,7 +102,7 @@ def _mutable_fields(row: Row) -> dict[str, Any]:
 
 
 def _each(value_of: Callable[[Json], T], text: str | None) -> tuple[T, ...]:
-    return () if text is None else tuple(map(value_of, json.loads(text)))
+    return () if text is None else tuple(map(value_of, _json(text)))
 
 
 def sums_of(sums: Json | None) -> ReceiptSums:
@@ -135,7 +143,7 @@ def _items(row: Row) -> tuple[LineItem, ...]:
                 currency_code=row["currency_code"], minor_units=item["unit_price_minor_units"]
             ),
         )
-        for item in json.loads(row["items"] or "[]")
+        for item in _json(row["items"] or "[]")
     )
 
 
