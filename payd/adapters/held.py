@@ -28,6 +28,8 @@ class _HeldProvider:
     def __init__(self, provider: ProviderPort, hold: SendingHold) -> None:
         self._provider = provider
         self._hold = hold
+        # Asked in every call: quicker than by __getattr__.
+        self.name, self.capabilities = provider.name, provider.capabilities
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._provider, name)

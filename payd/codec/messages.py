@@ -45,7 +45,6 @@ def payment_message(
         attention=sorted(reason.value for reason in payment.attention),
         late=payment.late,
         pricing_version=payment.pricing_version,
-        metadata=payment.metadata,
         create_time=time_message(payment.create_time),
         update_time=time_message(payment.update_time),
         expire_time=time_message(payment.expire_time),
@@ -55,6 +54,9 @@ def payment_message(
         attention_records=[attention_message(record) for record in payment.attention_records],
         page_url=page_url,
     )
+    # In a constructor each map, even an empty one, goes through Python's MutableMapping.
+    for key, value in payment.metadata.items():
+        message.metadata[key] = value
     if payment.fee is not None:
         message.fee.CopyFrom(amount_message(payment.fee, payment.crypto, currency))
     if payment.next_action is not None and payment.status.is_open:

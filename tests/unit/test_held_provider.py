@@ -20,6 +20,7 @@ class Rail:
     """A provider that notes what it is asked."""
 
     name = "rail"
+    capabilities = None
 
     def __init__(self) -> None:
         self.calls: list[str] = []

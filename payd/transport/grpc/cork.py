@@ -13,6 +13,10 @@ class CorkedTransport:
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
+        # Asked in every call: quicker than by __getattr__.
+        self.is_closing = transport.is_closing
+        self.resume_reading = transport.resume_reading
+        self.get_extra_info = transport.get_extra_info
         self._loop = asyncio.get_running_loop()
         self._waiting: list[bytes] = []
 
@@ -25,7 +29,7 @@ class CorkedTransport:
     def flush(self) -> None:
         """Send what was collected."""
         waiting, self._waiting = self._waiting, []
-        if waiting and not self._transport.is_closing():
+        if waiting and not self.is_closing():
             self._transport.write(b"".join(waiting))
 
     def close(self) -> None:

@@ -8,8 +8,8 @@ way end, and only then connections are closed.
 import asyncio
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
 import attrs
 import structlog
@@ -235,7 +235,7 @@ class _ClientHandler(ClientHandler):
         received = Received(
             stream=stream,
             common_name=self.common_name,
-            request_id=given if _REQUEST_ID.fullmatch(given) else uuid4().hex,
+            request_id=given if _REQUEST_ID.fullmatch(given) else token_hex(16),
             fields=fields,
             timeout_s=decode_timeout(timeout) if timeout and is_unary else None,
         )
