@@ -177,9 +177,11 @@ def _decision(
     checks = before.checks if audit_event == _STATUS_CHECKED else 0
     if after.refunds != before.refunds:
         after = schedule_refunds(before, after, now)
-    after = attrs.evolve(after, version=before.version + 1, update_time=now, checks=checks)
+    after = after if after.checks == checks else attrs.evolve(after, checks=checks)
+    check = next_check_time(after, now)
+    version = before.version + 1
     return Decision(
-        payment=attrs.evolve(after, next_check_time=next_check_time(after, now)),
+        payment=attrs.evolve(after, version=version, update_time=now, next_check_time=check),
         audit_event=audit_event,
         events=_events(before, after),
         note=note,
@@ -260,9 +262,7 @@ def _from_creating(after: Payment, evidence: Evidence, now: datetime, rules: Rul
             # What is known already may settle the cancellation at once.
             after = attrs.evolve(after, status=Status.CANCELING)
             return _from_canceling(after, evidence, now, rules)
-    if after.provider_reference is not None:
-        return _from_open(attrs.evolve(after, status=Status.PENDING), evidence, now, rules)
-    return after
+    return after if after.provider_reference is None else _from_open(after, evidence, now, rules)
 
 
 def _from_canceling(after: Payment, evidence: Evidence, now: datetime, rules: Rules) -> Payment:
