@@ -13,6 +13,11 @@ class _Admitted(Exception):
     """The server accepted the password."""
 
 
+SETTINGS = DatabaseSettings(
+    host="database.invalid", port=5432, user="payd", password="old", name="payd"
+)
+
+
 def test_a_password_that_becomes_valid_while_the_old_one_is_tried_is_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -27,10 +32,7 @@ def test_a_password_that_becomes_valid_while_the_old_one_is_tried_is_tried_again
         raise _Admitted if is_known else asyncpg.InvalidPasswordError
 
     async def run() -> None:
-        settings = DatabaseSettings(
-            host="database.invalid", port=5432, user="payd", password="old", name="payd"
-        )
-        pool = Database(settings)
+        pool = Database(SETTINGS)
         await pool.use_password("new")
         await pool.connect()
 
@@ -38,3 +40,27 @@ def test_a_password_that_becomes_valid_while_the_old_one_is_tried_is_tried_again
     with pytest.raises(_Admitted):
         asyncio.run(run())
     assert tried == ["new", "old", "new"]
+
+
+def test_a_password_that_arrives_while_the_old_one_is_refused_is_used_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody brings it a second time."""
+    tried, asked = [], []
+
+    async def run() -> None:
+        database = Database(SETTINGS, on_refused=lambda: asked.append(True))
+
+        async def connect(*_args: Any, password: str, **_more: Any) -> Any:
+            tried.append(password)
+            if password == "new":
+                raise _Admitted
+            await database.use_password("new")
+            raise asyncpg.InvalidPasswordError
+
+        monkeypatch.setattr(asyncpg, "connect", connect)
+        await database.ping()
+
+    with pytest.raises(_Admitted):
+        asyncio.run(run())
+    assert (tried, asked) == (["old", "new"], [])

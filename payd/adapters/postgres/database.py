@@ -6,7 +6,7 @@ therefore tried once more on a fresh one.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -266,6 +266,7 @@ class Database:
 
     async def _retry(self, run: "Callable[[_Connection], Awaitable[R]]") -> R:
         for attempt in range(1, _TRIES_MAX + 1):
+            tried = self._passwords
             try:
                 return await self._once(run)
             except _AGAIN as error:
@@ -282,14 +283,17 @@ class Database:
                 if attempt > 1:
                     raise _unavailable(error) from error
             except _REFUSED as error:
-                if attempt == _TRIES_MAX or not await self._another_password():
+                if attempt == _TRIES_MAX or not await self._another_password(tried):
                     raise _unavailable(error) from error
             except _AWAY as error:
                 raise _unavailable(error) from error
         raise AssertionError("unreachable")
 
-    async def _another_password(self) -> bool:
+    async def _another_password(self, tried: Sequence[str]) -> bool:
         """Ask for another password and wait for it; return whether one came in time."""
+        if self._passwords is not tried:
+            # It came meanwhile, and nobody would bring it again.
+            return True
         if self._on_refused is None:
             return False
         renewed = self._renewed
