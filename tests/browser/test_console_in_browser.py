@@ -12,10 +12,12 @@ import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
+from support import plain_http
 from support.console import COOKIE, Operator, fields_of
 from support.daemon import Client
 from support.dead_letter import give_up
 from support.dev_process import running_dev, state_folder
+from support.plain_http import NO_TLS
 from support.screens import SCREENS, SCREENSHOTS
 
 SOON_MS = 30_000
@@ -45,6 +47,7 @@ class Site:
     def operator(self) -> Iterator[Operator]:
         """The operator without a screen."""
         with httpx.Client(
+            verify=NO_TLS,
             base_url=self.url,
             timeout=60,
             headers={"user-agent": AGENT},
@@ -62,7 +65,7 @@ def site() -> Iterator[Site]:
     ):
         login = {"name": dev["console_user"], "password": dev["console_password"]}
         headers = {"user-agent": AGENT}
-        answer = httpx.post(f"{dev['console']}/login", data=login, headers=headers, timeout=60)
+        answer = plain_http.post(f"{dev['console']}/login", data=login, headers=headers, timeout=60)
         yield Site(
             state=state,
             url=dev["console"],

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
+from support import plain_http
 from support.browser_wallet import a_wallet
 from support.dev_process import payd, running_dev, state_folder
 from support.forks import Fork
@@ -272,7 +272,7 @@ def test_a_wallet_in_the_browser_pays_on_the_chain(
 
     def call_node(method: str, *parameters: Any) -> Any:
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
-        answer = httpx.post(shop.chain_url, json=request, timeout=30).json()
+        answer = plain_http.post(shop.chain_url, json=request, timeout=30).json()
         return answer["result"]
 
     # The first account receives the money.

@@ -11,6 +11,7 @@ import httpx
 
 from support.daemon import Client, Daemon, Place, a_request
 from support.forks import Fork
+from support.plain_http import NO_TLS
 
 SECRET_KEY = "sk_test_tests"
 WEBHOOK_SECRET = "whsec_tests"
@@ -26,7 +27,7 @@ class StandIn:
         self.process = Fork(command, env=os.environ)
         assert self.process.stdout
         self.url = str(json.loads(self.process.stdout.readline())["url"])
-        self.http = httpx.Client(base_url=self.url, timeout=30)
+        self.http = httpx.Client(verify=NO_TLS, base_url=self.url, timeout=30)
 
     def close(self) -> None:
         self.http.close()

@@ -12,6 +12,7 @@ import httpx
 
 from payd.transport.console.passwords import new_entry
 from support.daemon import Daemon, Place, running_daemon
+from support.plain_http import NO_TLS
 from support.planted_secrets import WATCH
 
 PASSWORD = "correct horse battery"
@@ -37,7 +38,7 @@ class RunningConsole:
 
     def browser(self, **headers: str) -> httpx.Client:
         """A browser that follows no redirect by itself."""
-        return httpx.Client(base_url=self.url, timeout=60, headers=headers)
+        return httpx.Client(verify=NO_TLS, base_url=self.url, timeout=60, headers=headers)
 
     @contextlib.contextmanager
     def operator(self, name: str = "alice", *, is_fresh: bool = False) -> Iterator["Operator"]:

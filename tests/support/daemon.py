@@ -22,6 +22,7 @@ import nats.errors
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from payd_client.proto import payment_pb2 as pb
 
+from support import plain_http
 from support.forks import start_python
 from support.kept_logs import kept_log
 from support.planted_secrets import WATCH, plant_environment, search_processes
@@ -133,7 +134,7 @@ class Daemon:
             return
         for address, path in ((self.metrics, "/metrics"), (self.http, "/readyz")):
             with contextlib.suppress(httpx.HTTPError):
-                WATCH.search(httpx.get(f"http://{address}{path}", timeout=2).text, path)
+                WATCH.search(plain_http.get(f"http://{address}{path}", timeout=2).text, path)
         search_processes(self.process.pid)
 
     def wait_for_line(self, event: str, after: int = 0) -> dict[str, Any]:

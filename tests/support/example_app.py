@@ -13,6 +13,7 @@ from unit.cli.scripted_daemon import on_plain_asyncio
 
 from support.daemon import Daemon
 from support.forks import start_python
+from support.plain_http import NO_TLS
 from support.planted_secrets import WATCH
 from support.waiting import PATIENCE_S
 
@@ -104,7 +105,7 @@ class ExampleApp:
     def client(self, user: str = "alice") -> httpx.Client:
         """An HTTP client that is signed in."""
         headers = {"Authorization": f"Bearer {user}-token"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S)
+        return httpx.Client(verify=NO_TLS, base_url=self.url, headers=headers, timeout=PATIENCE_S)
 
     def wait_ended(self) -> int:
         """Stop it; return the exit code."""

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import httpx
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ResponseReceived, TrailersReceived
 from hpack import Encoder
+
+from support import plain_http
 
 METHOD = "/payd.v1.PaymentService/GetQuote"
 HEADERS = [
@@ -135,7 +136,7 @@ def socket_to(target: str, source: str = "") -> socket.socket:
 
 def cut(metrics: str, reason: str) -> float:
     """Read from the metrics how many connections a daemon has cut for this reason."""
-    text = httpx.get(f"http://{metrics}/metrics").text
+    text = plain_http.get(f"http://{metrics}/metrics").text
     wanted = f'payd_grpc_cut_total{{reason="{reason}"}}'
     found = [line for line in text.splitlines() if line.startswith(wanted)]
     return float(found[0].split()[-1]) if found else 0.0

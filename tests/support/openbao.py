@@ -13,6 +13,7 @@ import attrs
 import httpx
 
 from payd.dev.ports import any_free
+from support import plain_http
 from support.planted_secrets import WATCH
 from support.waiting import wait_until
 
@@ -53,7 +54,7 @@ class OpenBao:
 
     def ask(self, method: str, path: str, **body: Any) -> Mapping[str, Any]:
         """Send a request as root; return the response."""
-        answer = httpx.request(
+        answer = plain_http.request(
             method,
             f"{self.addr}/v1/{path}",
             json=body or None,
@@ -97,7 +98,7 @@ class OpenBao:
     def unseal(self) -> None:
         """Unseal it."""
         self.ask("PUT", "sys/unseal", key=self.unseal_key)
-        _until(lambda: httpx.get(f"{self.addr}/v1/sys/health").status_code == 200)
+        _until(lambda: plain_http.get(f"{self.addr}/v1/sys/health").status_code == 200)
 
     def initialise(self) -> None:
         """Give an empty server a key and a root token."""
@@ -153,7 +154,7 @@ def bare_openbao(folder: Path) -> Iterator[OpenBao]:
         )
     bao = OpenBao(port=port, folder=folder, pid=process.pid)
     try:
-        _until(lambda: httpx.get(f"{bao.addr}/v1/sys/health").status_code == 501)
+        _until(lambda: plain_http.get(f"{bao.addr}/v1/sys/health").status_code == 501)
         bao.initialise()
         yield bao
     finally:

@@ -13,6 +13,7 @@ from tempo_provider.contracts import REGISTRY, register_calldata
 
 from payd.dev.ports import HOST, any_free
 from support.daemon import Client, Daemon, Place, a_request
+from support.plain_http import NO_TLS
 from support.waiting import succeeds, wait_until
 
 ALPHA = "0x20c0000000000000000000000000000000000001"
@@ -37,7 +38,7 @@ class Chain:
         self.url = f"http://{HOST}:{self.port}"
         argv = anvil_argv(anvil, HOST, self.port, *(options or ("--no-mining",)))
         self.process = subprocess.Popen(argv)
-        self._http = httpx.Client(timeout=300)
+        self._http = httpx.Client(verify=NO_TLS, timeout=300)
         self._wait_ready()
         self.accounts: list[str] = self.rpc("eth_accounts")
 

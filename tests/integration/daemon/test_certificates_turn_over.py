@@ -14,10 +14,10 @@ from uuid import UUID
 
 import attrs
 import grpc
-import httpx
 import pytest
 from cryptography import x509
 from payd_client.proto import payment_pb2 as pb
+from support import plain_http
 from support.authority import Authority, copy_of, replace
 from support.daemon import Client, Daemon, Place, a_request, reason_of, rows, running_daemon
 from support.waiting import wait_until
@@ -102,7 +102,7 @@ def steady_calls(client: Client) -> Iterator[list[str]]:
 
 
 def metric(daemon: Daemon, name: str) -> float:
-    text = httpx.get(f"http://{daemon.metrics}/metrics").text
+    text = plain_http.get(f"http://{daemon.metrics}/metrics").text
     return next((float(li.split()[-1]) for li in text.splitlines() if li.startswith(name)), 0.0)
 
 

@@ -10,8 +10,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import httpx
 import pytest
+from support import plain_http
 from support.dev_process import (
     ITEM,
     PATIENCE_S,
@@ -131,8 +131,8 @@ def test_cards_are_taken_through_the_stand_in_before_and_after_a_restart(state: 
         assert payment["status"] == "PAYMENT_STATUS_PENDING"
     with running_dev(state) as (_, again):
         assert again["stripe_api"] == dev["stripe_api"], "the page is where the customer left it"
-        assert 'id="pay"' in httpx.get(page).text
-        paid = httpx.post(f"{page}/pay")
+        assert 'id="pay"' in plain_http.get(page).text
+        paid = plain_http.post(f"{page}/pay")
         assert paid.headers["location"].startswith(f"{dev['stripe_api']}/shop/paid?session_id=cs_")
         ended = wait_for_end(payment["id"], state)
         assert ended["status"] == "PAYMENT_STATUS_COMPLETED"

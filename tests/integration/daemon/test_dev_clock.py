@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import httpx
 import pytest
 from integration.stripe.shop import an_event, sdk
 from payd_client import (
@@ -24,6 +23,7 @@ from payd_client import (
     QuoteRequest,
     TlsFiles,
 )
+from support import plain_http
 from support.dev_process import (
     ITEM,
     PATIENCE_S,
@@ -68,12 +68,12 @@ class Dev:
     def order(self, method: str, path: str, /, **body: Any) -> Any:
         """Send a request to the stand-in's control API."""
         url = f"{self.document['stripe_api']}/_control/{path}"
-        return httpx.request(method, url, json=body, timeout=30).raise_for_status().json()
+        return plain_http.request(method, url, json=body, timeout=30).raise_for_status().json()
 
     def paid_by_card(self) -> str:
         """A payment that a customer has paid on the stand-in's page."""
         payment = self.json("pay", *ITEM, "--method", "card", "--no-wait")
-        httpx.post(f"{payment['next_action']['redirect']['url']}/pay", timeout=30)
+        plain_http.post(f"{payment['next_action']['redirect']['url']}/pay", timeout=30)
         assert self.ends(payment["id"])["status"] == "COMPLETED"
         return str(payment["id"])
 
@@ -124,11 +124,11 @@ def test_an_unpaid_payment_expires_and_the_main_app_gets_the_event(dev: Dev) -> 
 def test_a_card_payment_expires_with_its_page(dev: Dev) -> None:
     payment = dev.json("pay", *ITEM, "--method", "card", "--no-wait")
     page = payment["next_action"]["redirect"]["url"]
-    assert 'id="pay"' in httpx.get(page, timeout=30).text
+    assert 'id="pay"' in plain_http.get(page, timeout=30).text
     dev.payd("clock", "advance", "61m")
 
     assert dev.ends(payment["id"])["status"] == "EXPIRED"
-    assert 'id="pay"' not in httpx.get(page, timeout=30).text
+    assert 'id="pay"' not in plain_http.get(page, timeout=30).text
 
 
 def test_a_quote_holds_its_price_for_a_quarter_of_an_hour(dev: Dev) -> None:
@@ -166,7 +166,7 @@ def test_webhooks_are_signed_and_judged_at_the_same_time(dev: Dev) -> None:
     secret = dev.document["stripe_webhook_secret"]
     signed = sdk.WebhookSignature.generate_signature_header(body, secret)
     url = f"http://{dev.document['http']}/webhooks/stripe"
-    answer = httpx.post(url, content=body, headers={"Stripe-Signature": signed}, timeout=30)
+    answer = plain_http.post(url, content=body, headers={"Stripe-Signature": signed}, timeout=30)
     assert answer.status_code == 400, "it was signed a day ago"
 
 
@@ -288,7 +288,7 @@ def _once(dev: Dev, payment_id: str, status: str) -> dict[str, Any]:
 def _newest_block(dev: Dev) -> datetime:
     request: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber"}
     request["params"] = ["latest", False]
-    block = httpx.post(dev.document["tempo_rpc"], json=request, timeout=30).json()["result"]
+    block = plain_http.post(dev.document["tempo_rpc"], json=request, timeout=30).json()["result"]
     return datetime.fromtimestamp(int(block["timestamp"], 16), UTC)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
+from support import plain_http
 from support.dev_process import payd_json, running_dev, state_folder, wait_for_end
 from support.waiting import wait_until
 
@@ -67,7 +67,7 @@ def path_of(site: Path) -> str:
 
 def methods(dev: dict[str, str]) -> dict[str, str]:
     """Method → provider."""
-    answer = httpx.get(f"http://{dev['http']}/api/v1/payment-methods").json()
+    answer = plain_http.get(f"http://{dev['http']}/api/v1/payment-methods").json()
     return {method["method"]: method["provider"] for method in answer["methods"]}
 
 
@@ -80,7 +80,7 @@ def test_a_third_partys_fake_api_starts_is_paid_with_and_stops(state: Path, tmp_
         payment = payd_json("pay", "--item", ITEM, "--method", "acme", "--no-wait", *where)
         page = payment["next_action"]["redirect"]["url"]
         assert page.startswith(dev["acme_api"])
-        assert httpx.post(page).status_code == 200
+        assert plain_http.post(page).status_code == 200
         assert wait_for_end(payment["id"], state)["status"] == "PAYMENT_STATUS_COMPLETED"
         settings = json.loads((state / "environment.json").read_text())
         assert settings["ACME_API_BASE"] == dev["acme_api"]
@@ -134,8 +134,8 @@ def test_a_customer_transfers_at_the_fake_bank(state: Path, tmp_path: Path) -> N
         fields = payment["next_action"]["show"]["fields"]
         shown = {field["label"].lower(): field["value"] for field in fields}
         assert (shown["amount"], shown["currency"]) == ("149.00", "EUR")
-        assert shown["iban"] in httpx.get(dev["sepa_bank"]).text
-        assert httpx.post(dev["sepa_bank"], data=shown).status_code == 200
+        assert shown["iban"] in plain_http.get(dev["sepa_bank"]).text
+        assert plain_http.post(dev["sepa_bank"], data=shown).status_code == 200
         assert wait_for_end(payment["id"], state)["status"] == "PAYMENT_STATUS_COMPLETED"
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 from payd_client.proto import payment_pb2 as pb
+from support import plain_http
 from support.daemon import (
     Daemon,
     Place,
@@ -31,7 +31,7 @@ def restored(place: Place, *arguments: str) -> str:
 
 
 def readiness(daemon: Daemon) -> Any:
-    answer = httpx.get(f"http://{daemon.http}/readyz")
+    answer = plain_http.get(f"http://{daemon.http}/readyz")
     return answer.status_code, answer.json()["checks"].get("sending")
 
 

@@ -14,6 +14,7 @@ import asyncpg
 import attrs
 import httpx
 import pytest
+from support import plain_http
 from support.daemon import Client, Daemon, Place, running_daemon
 from support.openbao import OpenBao, running_openbao
 from support.waiting import wait_until
@@ -88,11 +89,11 @@ def steady_calls(daemon: Daemon, errors: list[str]) -> Iterator[None]:
 
 
 def readiness(daemon_http: str) -> dict[str, Any]:
-    return dict(httpx.get(f"http://{daemon_http}/readyz").json()["checks"])
+    return dict(plain_http.get(f"http://{daemon_http}/readyz").json()["checks"])
 
 
 def metric(daemon: Daemon, name: str) -> float:
-    text = httpx.get(f"http://{daemon.metrics}/metrics").text
+    text = plain_http.get(f"http://{daemon.metrics}/metrics").text
     return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 
 
@@ -105,11 +106,11 @@ def test_a_sealed_vault_at_the_start_means_not_ready_until_it_is_unsealed(
     try:
         with contextlib.suppress(httpx.ConnectError):
             wait_until(lambda: _answers(http))
-        assert httpx.get(f"http://127.0.0.1:{http}/healthz").status_code == 200
-        ready = httpx.get(f"http://127.0.0.1:{http}/readyz")
+        assert plain_http.get(f"http://127.0.0.1:{http}/healthz").status_code == 200
+        ready = plain_http.get(f"http://127.0.0.1:{http}/readyz")
         assert ready.status_code == 503
         assert "sealed" in ready.json()["checks"]["vault"]["detail"]
-        assert httpx.post(f"http://127.0.0.1:{http}/webhooks/stripe").status_code == 503
+        assert plain_http.post(f"http://127.0.0.1:{http}/webhooks/stripe").status_code == 503
 
         kept.bao.unseal()
 
@@ -124,7 +125,7 @@ def test_a_sealed_vault_at_the_start_means_not_ready_until_it_is_unsealed(
 
 def _answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+        return plain_http.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
     except httpx.TransportError:
         return False
 
@@ -182,7 +183,7 @@ def test_a_vault_away_later_changes_nothing_but_a_metric(kept: Kept) -> None:
             wait_until(lambda: metric(daemon, "payd_vault_up ") == 0)
             vault = readiness(daemon.http)["vault"]
             assert (vault["ok"], vault["required"]) == (False, False)
-            assert httpx.get(f"http://{daemon.http}/readyz").status_code == 200
+            assert plain_http.get(f"http://{daemon.http}/readyz").status_code == 200
             assert client.initiate().id
         finally:
             kept.bao.unseal()

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import grpc
-import httpx
 import pytest
+from support import plain_http
 from support.daemon import Daemon, Place, running_daemon
 from support.planted_secrets import MARK, WATCH
 from support.tempo import tempo_environment
@@ -70,7 +70,7 @@ def chain_that_refuses() -> Iterator[int]:
 
 def is_reported(daemon: Daemon, *words: str) -> bool:
     """In a line or in readiness."""
-    output = httpx.get(f"http://{daemon.http}/readyz", timeout=5).text + str(daemon.lines)
+    output = plain_http.get(f"http://{daemon.http}/readyz", timeout=5).text + str(daemon.lines)
     return all(word in output for word in words)
 
 

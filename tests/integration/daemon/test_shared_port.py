@@ -11,6 +11,7 @@ import grpc
 import httpx
 import pytest
 from payd_client.proto import payment_pb2 as pb
+from support import plain_http
 from support.daemon import SERVICE, Daemon, Place, a_request, running_daemon
 from support.openbao import running_openbao
 from support.relay import relayed
@@ -111,7 +112,7 @@ def test_webhooks_reach_the_daemon_that_is_left(two: tuple[Daemon, Daemon]) -> N
     assert one.stop() == 0
     for _ in range(CHANNELS):
         # A client of its own each: every request is a new connection.
-        assert httpx.get(f"http://{other.http}/healthz").status_code == 200
+        assert plain_http.get(f"http://{other.http}/healthz").status_code == 200
 
 
 def test_without_the_setting_the_second_daemon_does_not_start(
@@ -143,7 +144,7 @@ def test_one_that_waits_for_its_secrets_leaves_the_port_to_the_one_that_serves(
             try:
                 other.wait_for_line("vault_unavailable")
                 for _ in range(CHANNELS):
-                    assert httpx.get(f"http://{one.http}/readyz").status_code == 200
+                    assert plain_http.get(f"http://{one.http}/readyz").status_code == 200
                 vault.restore()
                 other.wait_started()
             finally:

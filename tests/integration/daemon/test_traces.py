@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -16,6 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from payd_client import ConsumerSettings, Event, EventConsumer
 from payd_client.proto import payment_pb2 as pb
+from support import plain_http
 from support.daemon import Daemon, Place, running_daemon, wait_until_published
 from support.otlp import Collector, Exported, collecting
 from support.waiting import wait_until
@@ -189,7 +189,7 @@ def test_a_refused_call_and_a_refused_webhook_have_their_reason(
 ) -> None:
     with daemon.client() as client, pytest.raises(Exception, match="no payment has this id"):
         client.get(str(uuid.uuid4()))
-    httpx.post(f"http://{daemon.http}/webhooks/nobody", content=b"secret-body")
+    plain_http.post(f"http://{daemon.http}/webhooks/nobody", content=b"secret-body")
 
     def look() -> dict[str, Exported]:
         found = {one.name: one for one in collector.spans()}

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from integration.degraded import consumer
 from integration.degraded.window import watch_outage, watch_process
+from support import plain_http
 from support.cards import StandIn, pay_by_card, stand_in
 from support.daemon import (
     Client,
@@ -265,12 +266,12 @@ def unpublished(place: Place) -> int:
 
 def check(daemon: Daemon, name: str) -> dict[str, Any]:
     """What /readyz says of a dependency."""
-    answer = httpx.get(f"http://{daemon.http}/readyz", timeout=PATIENCE_S)
+    answer = plain_http.get(f"http://{daemon.http}/readyz", timeout=PATIENCE_S)
     return dict(answer.json()["checks"][name])
 
 
 def is_shared(daemon: Daemon) -> bool:
     """Whether calls draw from the budget of all daemons, which Redis has."""
-    text = httpx.get(f"http://{daemon.metrics}/metrics", timeout=PATIENCE_S).text
+    text = plain_http.get(f"http://{daemon.metrics}/metrics", timeout=PATIENCE_S).text
     [line] = [line for line in text.splitlines() if line.startswith("payd_rate_limiter_shared ")]
     return float(line.split()[-1]) == 1

@@ -5,8 +5,8 @@ import ssl
 import uuid
 from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
+from support import plain_http
 from support.caddy import Caddy, running_caddy
 from support.daemon import Place, running_daemon
 from support.relay import relayed
@@ -150,6 +150,6 @@ def test_only_caddy_sets_the_request_id(caddy: Caddy) -> None:
 
 
 def test_plain_http_is_sent_to_https(caddy: Caddy) -> None:
-    answer = httpx.get(f"http://localhost:{caddy.http}/api/v1/payment-methods")
+    answer = plain_http.get(f"http://localhost:{caddy.http}/api/v1/payment-methods")
     assert answer.status_code in (301, 308)
     assert answer.headers["location"].startswith("https://localhost")

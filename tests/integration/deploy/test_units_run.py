@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
-import httpx
 import pytest
+from support import plain_http
 from support.absent import NO_OWN_SYSTEMD, do_without
 from support.authority import Authority
 from support.daemon import Client, Place, a_quote_request
@@ -106,7 +106,7 @@ def test_the_unit_starts_with_secrets_and_certificates_that_only_root_can_read(h
         assert (state["ActiveState"], state["NRestarts"]) == ("active", "0")
         assert state["StatusText"].startswith("ready")
         assert all(map(is_dynamic, status["Uid"].split()))
-        assert httpx.get(f"http://{host.http}/readyz").status_code == 200
+        assert plain_http.get(f"http://{host.http}/readyz").status_code == 200
         assert host.quotes()
         assert host.pay() == "mock"
 
@@ -205,5 +205,5 @@ def test_two_of_several_on_a_host_share_their_ports(
         assert not (units.folder / "result" / "failed").exists(), units.log()
         wait_until(lambda: units.log().count('"daemon_started"') == len(metrics), units.log)
         for port in metrics.values():
-            assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 200
-        assert httpx.get(f"http://{host.http}/readyz").status_code == 200
+            assert plain_http.get(f"http://127.0.0.1:{port}/metrics").status_code == 200
+        assert plain_http.get(f"http://{host.http}/readyz").status_code == 200

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from integration.client.test_integrating import programs, read_until
 from integration.example.test_example_app import eventually
+from support import plain_http
 from support.dev_process import running_dev, state_folder
 from support.example_app import FULL_30D
 
@@ -59,11 +59,11 @@ def test_each_gets_every_event(state: Path) -> None:
                     "items": [FULL_30D],
                     "method": "mock",
                 }
-                started = httpx.post(f"{shop}/api/v1/payments", json=wish, headers=BOB)
+                started = plain_http.post(f"{shop}/api/v1/payments", json=wish, headers=BOB)
                 assert started.is_success, started.text
 
             def active() -> int:
-                found = httpx.get(f"{shop}/api/v1/subscriptions", headers=BOB).json()
+                found = plain_http.get(f"{shop}/api/v1/subscriptions", headers=BOB).json()
                 return sum(one["status"] == "active" for one in found["subscriptions"])
 
             def delivered() -> int:

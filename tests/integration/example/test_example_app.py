@@ -13,6 +13,7 @@ import pytest
 from main_app.models import payment_out
 from payd_client.messages import payment_of
 from payd_client.proto import payment_pb2 as pb
+from support import plain_http
 from support.daemon import Daemon, running_daemon
 from support.event_stream import USD_149, EventStream, a_payment
 from support.example_app import FULL_30D, ExampleApp, Surroundings, a_wish
@@ -121,7 +122,7 @@ def test_a_pending_subscription_is_paid(app: ExampleApp, surroundings: Surroundi
 def test_payment_methods_are_those_of_payd(app: ExampleApp, daemon: Daemon) -> None:
     with app.client() as client:
         methods = client.get("/api/v1/payment-methods")
-    assert methods.json() == httpx.get(f"http://{daemon.http}/api/v1/payment-methods").json()
+    assert methods.json() == plain_http.get(f"http://{daemon.http}/api/v1/payment-methods").json()
 
 
 def test_everything_in_the_catalogue_has_a_price(app: ExampleApp) -> None:
@@ -222,7 +223,7 @@ def test_anothers_payment_does_not_exist(app: ExampleApp) -> None:
 def test_a_visitor_who_is_not_signed_in_is_refused(
     app: ExampleApp, headers: dict[str, str]
 ) -> None:
-    answer = httpx.post(f"{app.url}{PAYMENTS}", json=a_wish(a_key()), headers=headers)
+    answer = plain_http.post(f"{app.url}{PAYMENTS}", json=a_wish(a_key()), headers=headers)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
 

@@ -4,8 +4,8 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-import httpx
 import pytest
+from support import plain_http
 from support.example_app import ExampleApp
 
 CHECKS = (
@@ -48,7 +48,7 @@ def test_no_request_of_many_ends_in_a_server_error(
 
 
 def test_every_route_of_the_api_is_in_the_document(app: ExampleApp) -> None:
-    paths = httpx.get(f"{app.url}/openapi.json").json()["paths"]
+    paths = plain_http.get(f"{app.url}/openapi.json").json()["paths"]
     assert paths.keys() >= {
         "/api/v1/payments",
         "/api/v1/payments/{payment_id}",

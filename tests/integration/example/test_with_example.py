@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from integration.example.test_example_app import eventually
+from support import plain_http
 from support.dev_process import assert_all_gone, children_of, payd_json, running_dev, state_folder
 from support.example_app import FULL_30D
 
@@ -22,11 +22,11 @@ def test_a_newcomer_has_a_shop_and_keeps_what_was_bought_over_a_restart(state: P
     wish = {"idempotency_key": "order-1", "items": [FULL_30D], "method": "mock"}
     with running_dev(state, "--with-example") as (process, dev):
         url = dev["example"]
-        assert "Rent a blockchain node" in httpx.get(url).text
-        payment = httpx.post(f"{url}/api/v1/payments", json=wish, headers=bob).json()
+        assert "Rent a blockchain node" in plain_http.get(url).text
+        payment = plain_http.post(f"{url}/api/v1/payments", json=wish, headers=bob).json()
 
         def status() -> str:
-            found = httpx.get(f"{url}/api/v1/subscriptions", headers=bob).json()
+            found = plain_http.get(f"{url}/api/v1/subscriptions", headers=bob).json()
             return str(found["subscriptions"][0]["status"])
 
         eventually(status, "active")

@@ -11,6 +11,7 @@ import httpx
 import trio
 from support.memory import MemoryStore
 from support.page_server import PreparedPayments, some_pages
+from support.plain_http import NO_TLS
 
 from payd.adapters.system import SystemClock
 from payd.domain.errors import PaydError
@@ -134,7 +135,7 @@ async def run_server() -> AsyncIterator[RunningServer]:
         url="",
         port=0,
         app=None,
-        client=httpx.AsyncClient(),
+        client=httpx.AsyncClient(verify=NO_TLS),
         checks={"database": Check(ok=True), "nats": Check(ok=True)},
         hangs=False,
         answered=[],
@@ -176,5 +177,7 @@ async def run_server() -> AsyncIterator[RunningServer]:
 
     async with serving(running.app, stop=running.stop) as running.port:
         running.url = f"http://{HOST}:{running.port}"
-        async with httpx.AsyncClient(base_url=running.url, timeout=15) as running.client:
+        async with httpx.AsyncClient(
+            verify=NO_TLS, base_url=running.url, timeout=15
+        ) as running.client:
             yield running

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import trio
 from integration.http.serving import HOST, MAX_BODY_BYTES, RunningServer, serving
+from support.plain_http import NO_TLS
 
 from payd import telemetry
 from payd.domain.errors import StoreUnavailable
@@ -302,10 +303,10 @@ async def test_two_servers_cannot_listen_on_one_port(running: RunningServer) -> 
 async def test_a_stopped_server_accepts_no_connection(running: RunningServer) -> None:
     async with serving(running.app) as port:
         url = f"http://{HOST}:{port}/healthz"
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
             assert (await client.get(url)).status_code == 200
 
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=NO_TLS) as client:
         with pytest.raises(httpx.ConnectError):
             await client.get(url)
 

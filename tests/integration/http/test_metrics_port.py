@@ -6,6 +6,7 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families as parse
+from support.plain_http import NO_TLS
 
 from payd.telemetry import Metrics
 
@@ -13,7 +14,7 @@ from payd.telemetry import Metrics
 async def test_a_scraper_reads_every_series(metrics_port: tuple[str, Metrics]) -> None:
     url, metrics = metrics_port
     metrics.payments.labels("card", "completed").inc()
-    async with httpx.AsyncClient(base_url=url) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=url) as client:
         answer = await client.get("/metrics")
 
     assert answer.status_code == 200
@@ -27,7 +28,7 @@ async def test_a_scraper_that_asks_for_openmetrics_gets_it(
     metrics_port: tuple[str, Metrics],
 ) -> None:
     accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
-    async with httpx.AsyncClient(base_url=metrics_port[0]) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=metrics_port[0]) as client:
         answer = await client.get("/metrics", headers={"accept": accept})
 
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
@@ -38,7 +39,7 @@ async def test_a_scraper_that_asks_for_openmetrics_gets_it(
 async def test_nothing_else_is_there(
     metrics_port: tuple[str, Metrics], method: str, path: str
 ) -> None:
-    async with httpx.AsyncClient(base_url=metrics_port[0]) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=metrics_port[0]) as client:
         answer = await client.request(method, path)
 
     assert answer.status_code == 404

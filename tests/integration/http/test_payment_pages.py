@@ -11,6 +11,7 @@ import trio
 from integration.http.serving import HOST, RunningServer, serving
 from support.page_gallery import GALLERY, a_payment, a_transfer
 from support.page_server import KEYS, PreparedPayments, page_app
+from support.plain_http import NO_TLS
 
 from payd.domain.errors import StoreUnavailable
 from payd.domain.next_action import Redirect
@@ -34,7 +35,7 @@ async def pages(
     prepared = PreparedPayments({one.id: Shown(payment=one, receipts=()) for one in payments})
     async with (
         serving(page_app(prepared, LINKS, **settings)) as port,
-        httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=15) as client,
+        httpx.AsyncClient(verify=NO_TLS, base_url=f"http://{HOST}:{port}", timeout=15) as client,
     ):
         yield client, prepared
 

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
-import httpx
 import trio
 from acme_provider import webhooks
 from acme_provider.conformance import AcmeRemote, open_remote
 from acme_provider.provider import AcmeProvider
 from integration.kit.broken import BROKEN, fails
 from mock_provider.provider import BATCH_MAX, MockProvider
+from support import plain_http
 
 from payd.plugins import (
     Created,
@@ -138,7 +138,7 @@ class Fragile(AcmeProvider):
 @fails("verifying a webhook sends no request")
 class AsksBack(AcmeProvider):
     def translate(self, event: ProviderEvent) -> Any:
-        httpx.get(f"{self._config.api_base}/ping")
+        plain_http.get(f"{self._config.api_base}/ping")
         return super().translate(event)
 
 

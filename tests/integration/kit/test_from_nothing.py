@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import indent
 
-import httpx
 import pytest
+from support import plain_http
 from support.dev_process import state_folder, wait_until_ready
 from support.waiting import wait_until
 
@@ -131,7 +131,7 @@ def paid(newcomer: Newcomer, command: str, fake_api: str) -> str:
         process=process,
     )
     assert found
-    assert httpx.post(found[0]).status_code == 200
+    assert plain_http.post(found[0]).status_code == 200
     assert process.wait(PATIENCE_S) == 0, out.read_text()
     return out.read_text().strip()
 

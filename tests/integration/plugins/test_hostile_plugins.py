@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import psutil
 import pytest
 from payd_client.proto import payment_pb2 as pb
+from support import plain_http
 from support.daemon import Client, Daemon, Place, a_request, reason_of, rows, running_daemon
 from support.waiting import wait_until
 
@@ -92,13 +92,13 @@ def hostile(hostiles: Hostiles) -> Hostile:
 
 def checks(daemon: Daemon) -> dict[str, Any]:
     """What /readyz says of each dependency."""
-    found: dict[str, Any] = httpx.get(f"http://{daemon.http}/readyz").json()["checks"]
+    found: dict[str, Any] = plain_http.get(f"http://{daemon.http}/readyz").json()["checks"]
     return found
 
 
 def figure(daemon: Daemon, name: str) -> float:
     """Of the metrics port."""
-    text = httpx.get(f"http://{daemon.metrics}/metrics").text
+    text = plain_http.get(f"http://{daemon.metrics}/metrics").text
     found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
     return float(found[1]) if found else 0.0
 
@@ -150,7 +150,7 @@ def test_each_that_cannot_be_loaded_is_named_and_the_others_are_served(hostiles:
             assert check["detail"].startswith(f"provider {name}: ")
             assert NOT_LOADED[mode] in check["detail"]
             wait_for_figure(daemon, f'payd_dependency_up{{dependency="provider:{name}"}}', 0.0)
-            metrics = httpx.get(f"http://{daemon.metrics}/metrics").text
+            metrics = plain_http.get(f"http://{daemon.metrics}/metrics").text
             assert f'payd_provider_up{{provider="{name}"}} 0.0' in metrics
             [line] = [
                 one
@@ -228,8 +228,8 @@ def call_every_method(daemon: Daemon, client: Client, name: str, *, at_once: boo
             client.initiate(method=name, metadata={"break_prepare": "yes"})
         assert error.value.code() is grpc.StatusCode.UNAVAILABLE
     webhooks = f"http://{daemon.http}/webhooks/{name}"
-    assert httpx.post(webhooks, content=b"rubbish").status_code == 400
-    assert httpx.post(webhooks, content=b"authentic").status_code < 300
+    assert plain_http.post(webhooks, content=b"rubbish").status_code == 400
+    assert plain_http.post(webhooks, content=b"authentic").status_code < 300
 
 
 def refund_what_was_paid(daemon: Daemon, client: Client, name: str) -> None:

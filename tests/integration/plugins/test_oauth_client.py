@@ -8,6 +8,7 @@ import httpx
 import pytest
 import trio
 from support.oauth_server import CLIENT_ID, OAuthApi, Token, serving
+from support.plain_http import NO_TLS
 
 from payd.plugins import Misconfigured, NotAttempted, ProviderError, RateLimited
 from payd.plugins.oauth import ClientCredentials
@@ -47,7 +48,7 @@ class Caller:
 
 @pytest.fixture
 async def caller(api: OAuthApi) -> AsyncIterator[Caller]:
-    async with httpx.AsyncClient(base_url=api.url, timeout=60) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=api.url, timeout=60) as client:
         made = Caller(api, client)
         made.credentials()
         yield made
@@ -204,7 +205,9 @@ async def test_without_a_token_nothing_of_the_call_is_sent(
 
 
 async def test_a_lost_token_request_is_not_attempted(api: OAuthApi) -> None:
-    async with httpx.AsyncClient(base_url="http://127.0.0.1:9", timeout=60) as client:
+    async with httpx.AsyncClient(
+        verify=NO_TLS, base_url="http://127.0.0.1:9", timeout=60
+    ) as client:
         caller = Caller(api, client)
         caller.credentials()
         with pytest.raises(NotAttempted, match="token request: ConnectError"):
@@ -227,8 +230,13 @@ async def test_a_body_that_is_a_stream_is_sent_again_whole(api: OAuthApi, caller
 
 
 def test_a_blocking_client_is_refused(api: OAuthApi) -> None:
-    auth = ClientCredentials(httpx.AsyncClient(), "/token", lambda: (CLIENT_ID, SECRET))
-    with httpx.Client(base_url=api.url, auth=auth) as client, pytest.raises(TypeError):
+    auth = ClientCredentials(
+        httpx.AsyncClient(verify=NO_TLS), "/token", lambda: (CLIENT_ID, SECRET)
+    )
+    with (
+        httpx.Client(verify=NO_TLS, base_url=api.url, auth=auth) as client,
+        pytest.raises(TypeError),
+    ):
         client.get("/charges")
 
 

@@ -12,6 +12,7 @@ import attrs
 import httpx
 import stripe as sdk
 from payd_client.proto import payment_pb2 as pb
+from support import plain_http
 from support.cards import WEBHOOK_SECRET, StandIn, pay_by_card, running_with_cards, stand_in
 from support.daemon import Client, Daemon, Message, Place, events, rows
 from support.waiting import wait_until
@@ -98,7 +99,7 @@ class Shop:
     def metric(self, name: str, **labels: str) -> float:
         """A counter's value."""
         wanted = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
-        text = httpx.get(f"http://{self.daemon.metrics}/metrics", timeout=10).text
+        text = plain_http.get(f"http://{self.daemon.metrics}/metrics", timeout=10).text
         found = [line for line in text.splitlines() if line.startswith(f"{name}{{{wanted}}} ")]
         return float(found[0].rpartition(" ")[2]) if found else 0.0
 
@@ -145,7 +146,7 @@ def post(daemon: Daemon, event: Json | bytes, secret: str = WEBHOOK_SECRET) -> h
     body = event if isinstance(event, bytes) else json.dumps(event).encode()
     made = sdk.WebhookSignature.generate_signature_header(body.decode(), secret)
     url = f"http://{daemon.http}/webhooks/stripe"
-    return httpx.post(url, content=body, headers={"Stripe-Signature": made}, timeout=30)
+    return plain_http.post(url, content=body, headers={"Stripe-Signature": made}, timeout=30)
 
 
 def inbox(place: Place, event_id: str) -> Sequence[Any]:

@@ -11,6 +11,7 @@ import httpx
 import stripe
 import trio
 from stripe_provider.companion.app import StandIn, open_stand_in
+from support.plain_http import NO_TLS
 
 from payd.transport.http.serve import serve_app
 
@@ -163,7 +164,7 @@ async def open_rig(*, state_file: Path | None = None, listen: bool = True) -> As
             base_addresses={"api": stand_in.url},
             max_network_retries=0,
         )
-        async with httpx.AsyncClient(base_url=stand_in.url) as http:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=stand_in.url) as http:
             yield Rig(stand_in=stand_in, client=client, http=http, receiver=receiver)
         await transport.close_async()
         nursery.cancel_scope.cancel()

@@ -3,8 +3,8 @@
 import json
 
 import grpc
-import httpx
 import pytest
+from support import plain_http
 from support.cards import SECRET_KEY, StandIn, pay_by_card, running_with_cards
 from support.daemon import Daemon, Place, running_daemon
 from support.forks import run_payd
@@ -43,7 +43,7 @@ def test_the_daemon_does_not_start_with_a_live_key_outside_production(
 def test_a_key_that_stripe_refuses_makes_the_daemon_unready(place: Place, stripe: StandIn) -> None:
     refused = {**stripe.environment, "STRIPE_SECRET_KEY": SECRET_KEY + "_revoked"}
     with running_daemon(place, **refused) as daemon:
-        answer = httpx.get(f"http://{daemon.http}/readyz")
+        answer = plain_http.get(f"http://{daemon.http}/readyz")
 
         assert answer.status_code == 503
         assert "misconfigured" in answer.json()["checks"]["provider:stripe"]["detail"]
@@ -59,7 +59,7 @@ def test_a_stripe_that_refuses_every_payment_is_reported_though_its_health_is_go
             with pytest.raises(grpc.RpcError, match="unknown parameter: submit_type"):
                 pay_by_card(client)
 
-        ready = httpx.get(f"http://{daemon.http}/readyz")
+        ready = plain_http.get(f"http://{daemon.http}/readyz")
         # The daemon serves other methods.
         assert ready.status_code == 200
         check = ready.json()["checks"]["provider:stripe"]
@@ -69,13 +69,15 @@ def test_a_stripe_that_refuses_every_payment_is_reported_though_its_health_is_go
         wait_until(lambda: _refused(daemon) == 3, "the metric says it")
 
         pay_by_card(client)
-        assert httpx.get(f"http://{daemon.http}/readyz").json()["checks"]["provider:stripe"]["ok"]
+        assert plain_http.get(f"http://{daemon.http}/readyz").json()["checks"]["provider:stripe"][
+            "ok"
+        ]
         wait_until(lambda: _refused(daemon) == 0, "the metric says that it is over")
 
 
 def _refused(daemon: Daemon) -> float | None:
     """The metric; None before it was first set."""
-    text = httpx.get(f"http://{daemon.metrics}/metrics").text
+    text = plain_http.get(f"http://{daemon.metrics}/metrics").text
     series = 'payd_provider_creates_refused{provider="stripe"} '
     found = [line for line in text.splitlines() if line.startswith(series)]
     return float(found[0].removeprefix(series)) if found else None

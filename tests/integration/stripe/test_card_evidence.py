@@ -18,6 +18,7 @@ from integration.stripe.shop import (
     post,
     settled,
 )
+from support import plain_http
 from support.cards import WEBHOOK_SECRET, StandIn, running_with_cards
 from support.daemon import Daemon, Place
 
@@ -226,7 +227,7 @@ def test_a_wrong_door_and_an_unsigned_webhook_are_refused(
     _, session = shop.start()
     event = paid_event(session)
 
-    answer = httpx.request(method, url(shop.daemon, path), json=event, timeout=10)
+    answer = plain_http.request(method, url(shop.daemon, path), json=event, timeout=10)
 
     assert answer.status_code == status
     assert inbox(shop.place, event["id"]) == []

@@ -4,9 +4,9 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-import httpx
 import pytest
 from integration.stripe.shop import Shop
+from support import plain_http
 from support.cards import RETURN_URL, a_card_request, running_with_cards
 from support.daemon import Client, reason_of, rows
 
@@ -103,7 +103,7 @@ def test_the_browsers_return_changes_nothing(shop: Shop) -> None:
     assert answer.headers["location"] == f"{RETURN_URL}?session_id={session['id']}"
     for path in ("paid", "webhooks/stripe"):
         url = f"http://{shop.daemon.http}/{path}?session_id={session['id']}"
-        assert httpx.get(url, timeout=10).status_code in (404, 405)
+        assert plain_http.get(url, timeout=10).status_code in (404, 405)
 
     assert shop.row(payment.id) == before
     shop.stripe.release()

@@ -7,10 +7,10 @@ from typing import Any
 
 import attrs
 import grpc
-import httpx
 import pytest
 from integration.stripe.shop import SETTINGS, Json, Shop, paid_event
 from payd_client.proto import payment_pb2 as pb
+from support import plain_http
 from support.cards import SECRET_KEY, WEBHOOK_SECRET, StandIn, a_card_request, running_with_cards
 from support.daemon import Daemon, Place, events, reason_of, rows, running_daemon
 from support.waiting import wait_until
@@ -202,4 +202,4 @@ def test_stripes_keys_are_in_no_log_event_row_metric_or_error(
 
 
 def metrics_of(daemon: Daemon) -> str:
-    return httpx.get(f"http://{daemon.metrics}/metrics", timeout=10).text
+    return plain_http.get(f"http://{daemon.metrics}/metrics", timeout=10).text

@@ -16,6 +16,7 @@ import stripe
 import trio
 from integration.stripe.stand_in import HOST, KEY, SDK_WARNING, SECRET, Rig, amount, open_rig
 from stripe_provider.companion import webhooks
+from support.plain_http import NO_TLS
 
 pytestmark = pytest.mark.filterwarnings(SDK_WARNING)
 
@@ -348,7 +349,7 @@ async def test_it_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
     try:
         with trio.fail_after(60):
             url = json.loads(await process.stdout.receive_some())["url"]
-        async with httpx.AsyncClient(base_url=url) as http:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=url) as http:
             answer = await http.get("/v1/balance", headers={"Authorization": f"Bearer {KEY}"})
             assert answer.status_code == 200
     finally:

@@ -22,6 +22,7 @@ from integration.tempo.watching import (
     reads_all,
     watching,
 )
+from support.plain_http import NO_TLS
 from tempo_provider.companion.scripted import lies
 from tempo_provider.companion.scripted.chain import ScriptedChain, Token
 from tempo_provider.companion.scripted.events import transfer, word
@@ -202,7 +203,7 @@ async def test_the_checks_of_all_tokens_are_one_request(
     chain: ScriptedChain, sink: MemorySink
 ) -> None:
     """They are repeated each minute, and an endpoint may allow twenty requests a minute."""
-    async with open_node(chain) as node, httpx.AsyncClient() as http:
+    async with open_node(chain) as node, httpx.AsyncClient(verify=NO_TLS) as http:
         node.limit = Limit(requests=1000)
         endpoint = Endpoint(node.url, http, ChainClock(chain), timeout_s=5)
         found = await read_standings(endpoint, [USDC, USDT], US)

@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from integration.tempo.till import cursor_block, standing, status, wait_until_read
 from support import lying_rpc as lies
+from support import plain_http
 from support.daemon import Client, Daemon, Place, events, rows
 from support.lying_rpc import LyingRpc, lying_rpc
 from support.tempo import (
@@ -323,9 +323,11 @@ def test_without_any_endpoint_the_daemon_starts_and_takes_no_tokens(place: Place
 
 
 def _readiness(daemon: Daemon) -> dict[str, dict[str, dict[str, Any]]]:
-    answer: dict[str, dict[str, dict[str, Any]]] = httpx.get(f"http://{daemon.http}/readyz").json()
+    answer: dict[str, dict[str, dict[str, Any]]] = plain_http.get(
+        f"http://{daemon.http}/readyz"
+    ).json()
     return answer
 
 
 def _wait_for_metric(daemon: Daemon, line: str) -> None:
-    wait_until(lambda: line in httpx.get(f"http://{daemon.metrics}/metrics").text, line)
+    wait_until(lambda: line in plain_http.get(f"http://{daemon.metrics}/metrics").text, line)
