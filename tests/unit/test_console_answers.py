@@ -1,5 +1,7 @@
 """What the console answers when payd is slow, gone or wrong: a page in its own design."""
 
+import html
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 from uuid import UUID
@@ -21,7 +23,7 @@ from payd.domain.next_action import Show, ShowField, ShowKind
 from payd.domain.refund import RefundStatus
 from payd.service.show_payment import ShowPayment
 from payd.transport.console.app import Console, build_console_app
-from payd.transport.console.live import LOOKING_MAX, Live
+from payd.transport.console.live import LOOK_S, LOOKING_MAX, Live
 from payd.transport.console.logins import Logins
 from payd.transport.console.own_calls import OwnCalls
 from payd.transport.console.passwords import entries_of, new_entry
@@ -205,6 +207,106 @@ async def test_the_overviews_stream_sends_a_mark_for_each_change_and_ends(
     # What the browser has already is not sent again.
     known = second.removeprefix("id: ")
     assert "change" not in (await browser.get(f"/overview/events?after={known}"))[1]
+
+
+async def test_twenty_pages_of_the_same_kind_make_one_look_and_none_misses_a_change(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    looks: list[float] = []
+
+    async def overview(request: Any, call: Call) -> Any:
+        looks.append(trio.current_time())
+        await trio.sleep(0.5)
+        found = pb.Overview()
+        found.time.GetCurrentTime()
+        found.backlog.unmatched_receipts = len(looks)
+        return pb.GetOverviewResponse(overview=found)
+
+    browser = Browser(GetOverview=overview, ListRefunds=no_refunds)
+    await browser.log_in()
+    seen: list[list[str]] = []
+
+    async def stream(begin_s: float) -> None:
+        await trio.sleep(begin_s)
+        _, events = await browser.get("/overview/events")
+        seen.append([line for line in events.splitlines() if line.startswith("id: ")])
+
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(stream, number / 10)
+    marks = list(dict.fromkeys(mark for one in seen for mark in one))
+    assert len(marks) == len(looks)
+    assert all(later - one >= LOOK_S for one, later in itertools.pairwise(looks))
+    # Each of them begins and ends a little later than the one before.
+    assert all(len(one) >= len(marks) - 2 for one in seen)
+
+
+async def test_an_idle_system_sends_no_change(autojump_clock: trio.testing.MockClock) -> None:
+    """Its daemon still checks, signs and restarts; a page that is loaded again shows that."""
+    looks = itertools.count(1)
+
+    async def overview(request: Any, call: Call) -> Any:
+        number = next(looks)
+        found = pb.Overview()
+        found.time.GetCurrentTime()
+        found.loops.add(name="recovery", restarts=number, failures=number)
+        found.backlog.oldest_event_age.FromSeconds(number)
+        found.trail.checkpoint = number
+        found.trail.unsigned_rows = number
+        found.trail.unchained_rows = number
+        return pb.GetOverviewResponse(overview=found)
+
+    browser = Browser(GetOverview=overview, ListRefunds=no_refunds)
+    await browser.log_in()
+    _, page = await browser.get("/")
+    known = page.partition("after=")[2].partition('"')[0]
+    assert "change" not in (await browser.get(f"/overview/events?after={known}"))[1]
+    assert next(looks) > 5
+
+
+async def test_a_stream_that_gets_no_answer_ends_those_of_its_page_too(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    looks = []
+
+    async def gone(request: Any, call: Call) -> Any:
+        looks.append(call)
+        await trio.sleep(1)
+        raise StoreUnavailable("PostgreSQL is away", retry_after_s=1.0)
+
+    browser = Browser(ListAttention=gone)
+    await browser.log_in()
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(browser.get, "/attention/events")
+    assert len(looks) == 1
+
+
+@pytest.mark.parametrize("path", ["/refunds?status=PENDING", "/receipts?all=1&provider=mock"])
+async def test_a_list_is_live_until_something_in_it_changes(
+    autojump_clock: trio.testing.MockClock, path: str
+) -> None:
+    asked: list[Any] = []
+
+    async def refunds(request: Any, call: Call) -> Any:
+        asked.append((list(request.statuses), request.page_token))
+        refund = a_refund(status=RefundStatus.PENDING)
+        return pb.ListRefundsResponse(refunds=[refund_message(PAYMENT, refund)])
+
+    async def receipts(request: Any, call: Call) -> Any:
+        asked.append((request.filter.unmatched, request.filter.provider))
+        return pb.ListReceiptsResponse()
+
+    browser = Browser(ListRefunds=refunds, ListReceipts=receipts)
+    await browser.log_in()
+    _, page = await browser.get(path)
+    events = html.unescape(page.partition('data-events="')[2].partition('"')[0])
+    assert events.startswith(f"{path.partition('?')[0]}/events?")
+    assert "change" not in (await browser.get(events))[1]
+    assert len(asked) > 5
+    assert all(one == asked[0] for one in asked)
+    other = events.partition("after=")[0] + "after=other"
+    assert (await browser.get(other))[1].count("event: change") == 1
 
 
 async def test_beyond_the_limit_of_streams_a_page_asks_by_itself(

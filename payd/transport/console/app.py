@@ -12,7 +12,15 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from payd.telemetry import get_logger
-from payd.transport.console import lists, operations, overview, payment_page, records, refunding
+from payd.transport.console import (
+    attention_page,
+    lists,
+    operations,
+    overview,
+    payment_page,
+    records,
+    refunding,
+)
 from payd.transport.console.guard import is_own_host, is_own_origin, own_path, with_headers
 from payd.transport.console.live import EVENTS, Live
 from payd.transport.console.logins import SECRET_HEADER, Logins, TooManyLogins
@@ -29,6 +37,7 @@ LIVE_HEADER = "x-console-live"
 _BODY_BYTES_MAX = 64 * 1024
 _BODY_TIMEOUT_S = 10
 _OPEN = ("/login", "/assets/")
+_PAGES = (overview, attention_page, lists, payment_page, operations, refunding, records)
 
 
 @attrs.frozen(kw_only=True)
@@ -51,9 +60,13 @@ def build_console_app(console: Console) -> QuartTrio:
     app.config["BODY_TIMEOUT"] = _BODY_TIMEOUT_S
     entrance = _Entrance(console, Renderer(console.environment))
     entrance.add_to(app)
-    visits = Visits(console.calls, entrance.renderer, lambda: tuple(console.logins.entries()))
-    console.live.add_to(app, visits)
-    for pages in (overview, lists, payment_page, operations, refunding, records):
+    visits = Visits(
+        console.calls,
+        entrance.renderer,
+        lambda: tuple(console.logins.entries()),
+        console.live,
+    )
+    for pages in _PAGES:
         pages.add_to(app, visits)
     return app
 

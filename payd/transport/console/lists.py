@@ -1,4 +1,4 @@
-"""The lists: payments by filter and search, attention, and refunds."""
+"""The lists: payments by filter and search, and refunds."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -6,15 +6,15 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from payd_client import Money, PaymentFilter, RefundStatus, Status
+from payd_client import Money, PaymentFilter, RefundPage, RefundStatus, Status
 from quart import Response, request
 from quart_trio import QuartTrio
 
 from payd.domain.attention import Attention
 from payd.domain.decimals import parse_units
 from payd.domain.money import currency_exponent
-from payd.transport.console.live import QUEUE_MAX, queue, queue_mark
-from payd.transport.console.reason_lines import reason_lines
+from payd.transport.console.live import EVENTS, mark_of
+from payd.transport.console.own_calls import Visitor
 from payd.transport.console.visits import Visits, caller
 
 _PAGE = 50
@@ -34,13 +34,15 @@ def add_to(app: QuartTrio, visits: Visits) -> None:
     async def payments() -> Response:
         return await visits.answered(partial(_payments, visits))
 
-    @app.get("/attention")
-    async def attention() -> Response:
-        return await visits.answered(partial(_attention, visits))
-
     @app.get("/refunds")
     async def refunds() -> Response:
         return await visits.answered(partial(_refunds, visits))
+
+    @app.get(f"/refunds{EVENTS}")
+    async def refund_events() -> Response:
+        chosen = request.args.get("status", "")
+        look = partial(_look_at_refunds, visits, caller(), chosen)
+        return visits.live.changes(("refunds", chosen), look)
 
 
 async def _payments(visits: Visits) -> Response:
@@ -70,36 +72,35 @@ async def _payments(visits: Visits) -> Response:
     )
 
 
-async def _attention(visits: Visits) -> Response:
-    reason = request.args.get("reason", "")
-    found = await queue(visits.calls, caller(), reason)
-    return visits.page(
-        "attention.html",
-        payments=[(one, reason_lines(one)) for one in found[:QUEUE_MAX]],
-        mark=queue_mark(found),
-        has_more=len(found) > QUEUE_MAX,
-        reason=reason,
-        reasons=[one.value for one in Attention],
-    )
-
-
 async def _refunds(visits: Visits) -> Response:
-    chosen = request.args.get("status", "")
-    known = {one.value: one for one in RefundStatus}
-    page = await visits.calls.list_refunds(
-        statuses=(known[chosen],) if chosen in known else (),
-        page_size=_PAGE,
-        page_token=request.args.get("page", ""),
-        caller=caller(),
-    )
+    chosen, token = request.args.get("status", ""), request.args.get("page", "")
+    page = await _refund_page(visits, caller(), chosen, token)
     following = {"status": chosen, "page": page.next_page_token}
     return visits.page(
         "refunds.html",
         refunds=visits.refund_lines(page.refunds),
         chosen=chosen,
-        statuses=list(known),
+        statuses=[one.value for one in RefundStatus],
         next_page=urlencode(following) if page.next_page_token else "",
+        # Older pages hardly change.
+        events="" if token else urlencode({"status": chosen, "after": _refunds_mark(page)}),
     )
+
+
+async def _look_at_refunds(visits: Visits, by: Visitor, chosen: str) -> str:
+    return _refunds_mark(await _refund_page(visits, by, chosen))
+
+
+async def _refund_page(visits: Visits, by: Visitor, chosen: str, token: str = "") -> RefundPage:
+    known = {one.value: one for one in RefundStatus}
+    statuses = (known[chosen],) if chosen in known else ()
+    return await visits.calls.list_refunds(
+        statuses=statuses, page_size=_PAGE, page_token=token, caller=by
+    )
+
+
+def _refunds_mark(page: RefundPage) -> str:
+    return mark_of([(one.id, one.update_time) for one in page.refunds], page.next_page_token == "")
 
 
 def payment_filter(asked: Mapping[str, str]) -> PaymentFilter:

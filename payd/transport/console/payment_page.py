@@ -3,12 +3,14 @@
 import json
 from collections.abc import Sequence
 from functools import partial
+from uuid import UUID
 
 from payd_client import ReceiptFilter, StoredTable
 from quart import Response
 from quart_trio import QuartTrio
 
 from payd.transport.console.actions import offered
+from payd.transport.console.live import EVENTS
 from payd.transport.console.reason_lines import reason_lines
 from payd.transport.console.visits import Visits, caller
 
@@ -21,6 +23,10 @@ def add_to(app: QuartTrio, visits: Visits) -> None:
     @app.get("/payments/<payment_id>")
     async def payment(payment_id: str) -> Response:
         return await visits.answered(partial(_payment, visits, payment_id))
+
+    @app.get(f"/payments/<payment_id>{EVENTS}")
+    async def payment_events(payment_id: str) -> Response:
+        return await visits.answered(partial(_events, visits, payment_id))
 
     @app.get("/payments/<payment_id>/raw")
     async def raw_rows(payment_id: str) -> Response:
@@ -46,6 +52,13 @@ async def _payment(visits: Visits, payment_id: str) -> Response:
         refunds=visits.refund_lines(payment.refunds),
         reasons=reason_lines(payment),
     )
+
+
+async def _events(visits: Visits, payment_id: str) -> Response:
+    if visits.live.payments.is_full:
+        return visits.page("notice.html", 503, name="slow")
+    payment = await visits.calls.get(payment_id, caller=caller())
+    return visits.live.payment(UUID(str(payment.id)))
 
 
 async def _raw_rows(visits: Visits, payment_id: str) -> Response:

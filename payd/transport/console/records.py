@@ -1,17 +1,19 @@
 """The other lists: receipts, reconciliations, dead letters; and the configuration."""
 
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
-from payd_client import DeadLetter, PaydClientError, ReceiptFilter, Setting
+from payd_client import DeadLetter, PaydClientError, Receipt, ReceiptFilter, Setting
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from payd.transport.console.live import EVENTS, mark_of
+from payd.transport.console.own_calls import Visitor
 from payd.transport.console.texts import texts
 from payd.transport.console.visits import Visits, caller, see_other, status_of
 from payd.transport.console.written import span, when
@@ -33,6 +35,12 @@ def add_to(app: QuartTrio, visits: Visits) -> None:
     @app.get("/receipts")
     async def receipts() -> Response:
         return await visits.answered(partial(_receipts, visits))
+
+    @app.get(f"/receipts{EVENTS}")
+    async def receipt_events() -> Response:
+        everything, provider = _receipts_wanted()
+        look = partial(_look_at_receipts, visits, caller(), everything, provider)
+        return visits.live.changes(("receipts", everything, provider), look)
 
     @app.get("/attach")
     async def attach() -> Response:
@@ -56,16 +64,37 @@ def add_to(app: QuartTrio, visits: Visits) -> None:
 
 
 async def _receipts(visits: Visits) -> Response:
-    everything, provider = request.args.get("all") == "1", request.args.get("provider", "").strip()
-    wanted = ReceiptFilter(unmatched=not everything, provider=provider)
-    listed = visits.calls.list_receipts(wanted, page_size=_RECORDS_MAX, caller=caller())
+    everything, provider = _receipts_wanted()
+    found = await _newest_receipts(visits, caller(), everything, provider)
+    asked = {"all": "1" if everything else "", "provider": provider}
     return visits.page(
         "receipts.html",
-        receipts=await _first(listed),
+        receipts=found,
         everything=everything,
         provider=provider,
         most=_RECORDS_MAX,
+        events=urlencode({**asked, "after": _receipts_mark(found)}),
     )
+
+
+def _receipts_wanted() -> tuple[bool, str]:
+    """Return whether all receipts are wanted, and of which provider."""
+    return request.args.get("all") == "1", request.args.get("provider", "").strip()
+
+
+async def _look_at_receipts(visits: Visits, by: Visitor, everything: bool, provider: str) -> str:
+    return _receipts_mark(await _newest_receipts(visits, by, everything, provider))
+
+
+async def _newest_receipts(
+    visits: Visits, by: Visitor, everything: bool, provider: str
+) -> list[Receipt]:
+    wanted = ReceiptFilter(unmatched=not everything, provider=provider)
+    return await _first(visits.calls.list_receipts(wanted, page_size=_RECORDS_MAX, caller=by))
+
+
+def _receipts_mark(found: Sequence[Receipt]) -> str:
+    return mark_of([(one.provider, one.id, one.state, one.payment_id) for one in found])
 
 
 def _attach() -> Response:

@@ -9,6 +9,7 @@ import trio
 from payd_client import PaydClientError, PaymentClient, Refund
 from quart import Response, g, redirect, request
 
+from payd.transport.console.live import Live
 from payd.transport.console.own_calls import Visitor
 from payd.transport.console.refund_lines import RefundLine, lines
 from payd.transport.console.rendering import Renderer
@@ -37,6 +38,7 @@ class Visits:
     renderer: Renderer
     #: Names of the operators who can log in by name and password.
     operators: Callable[[], Sequence[str]]
+    live: Live
 
     def page(self, template: str, status: int = 200, **values: object) -> Response:
         """Return a page for the operator of this request."""

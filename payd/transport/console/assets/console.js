@@ -6,6 +6,8 @@ const stale = document.getElementById("stale");
 // Longer than the server keeps one stream open.
 const STREAM_SILENCE_MS = 40000;
 const ANSWER_MS = 15000;
+// Of the page of one payment.
+const HEADING = "h1 + p .status";
 
 let stream = null;
 let lastSign = 0;
@@ -27,9 +29,10 @@ function find(key) {
 }
 
 function isBusy() {
-  // Marked text, or a place that cannot be found again, must not move away.
+  // Marked or typed text, or a place that cannot be found again, must not move away.
   const marked = getSelection();
   if (!marked.isCollapsed && live.contains(marked.anchorNode)) return true;
+  if ([...live.querySelectorAll("input")].some((one) => one.value !== one.defaultValue)) return true;
   const at = document.activeElement;
   return live.contains(at) && !keyOf(at);
 }
@@ -37,12 +40,12 @@ function isBusy() {
 function replace(fresh) {
   const open = new Set([...live.querySelectorAll("details[open]")].map((one) => one.dataset.key));
   const at = live.contains(document.activeElement) ? keyOf(document.activeElement) : null;
-  const heading = live.querySelector(".status")?.textContent;
+  const heading = live.querySelector(HEADING)?.textContent;
   for (const one of fresh.querySelectorAll("details")) one.open = open.has(one.dataset.key);
   if (fresh.innerHTML === live.innerHTML) return;
   live.replaceChildren(...fresh.childNodes);
   if (at) find(at)?.focus({ preventScroll: true });
-  const now = live.querySelector(".status")?.textContent;
+  const now = live.querySelector(HEADING)?.textContent;
   if (now && now !== heading) said.textContent = now;
 }
 
