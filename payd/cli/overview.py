@@ -58,7 +58,7 @@ def _payments(sums: Sequence[Document]) -> None:
         )
         for one in sums
     ]
-    render.table(("created", "method", "status", "payments", "amount"), rows)
+    render.table(("created", "method", "status", "payments", "asked for"), rows)
 
 
 def _attention(attention: Sequence[Document]) -> None:

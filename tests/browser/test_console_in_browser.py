@@ -176,6 +176,17 @@ def test_every_page_is_accessible_and_fits_the_screen(
         check(page, "login", screen, scheme)
 
 
+#: Number of lines that the head of a page takes, and whether the page's own name in it is in sight.
+HEAD = """() => {
+  const tops = [...document.querySelectorAll(".brand, .logout, nav a")]
+    .map((one) => one.getBoundingClientRect()).map((box) => (box.top + box.bottom) / 2)
+    .sort((one, other) => one - other);
+  const lines = tops.filter((top, number) => number === 0 || top - tops[number - 1] > 10).length;
+  const here = document.querySelector("nav [aria-current]")?.getBoundingClientRect();
+  return [lines, !here || (here.left >= 0 && here.right <= innerWidth)];
+}"""
+
+
 def check(page: Page, name: str, screen: str, scheme: str) -> None:
     """Keep a picture; nothing is wider than the screen, and axe finds nothing."""
     page.screenshot(path=SCREENSHOTS / f"console-{name}-{screen}-{scheme}.png", full_page=True)
@@ -183,6 +194,8 @@ def check(page: Page, name: str, screen: str, scheme: str) -> None:
     assert found.violations_count == 0, f"{name}: {found.generate_report()}"
     width = SCREENS[screen]["width"]
     assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+    lines, is_in_sight = page.evaluate(HEAD)
+    assert (lines <= 2, is_in_sight) == (True, True), f"{name}: {lines} lines"
 
 
 def test_an_operator_needs_no_mouse(browser: Browser, site: Site, payments: dict[str, str]) -> None:

@@ -70,7 +70,7 @@ def test_shares_add_up_by_name_the_most_payments_first() -> None:
     first, *rest = shares(SUMS, lambda one: one.status.value)
     assert (first.name, first.payments) == ("COMPLETED", 4)
     assert list(first.parts) == [("paid", 0, 100)]
-    assert list(first.amounts) == ["paid: 5000 JPY, 300.00 USD"]
+    assert list(first.amounts) == ["asked for and paid: 5000 JPY, 300.00 USD"]
     assert [list(one.parts) for one in rest] == [[("ended", 0, 50)], [("open", 0, 25)]]
 
 
@@ -81,7 +81,9 @@ def test_a_methods_bar_and_money_keep_apart_what_is_paid_open_and_ended() -> Non
         *(("paid", 0, 57.14), ("open", 57.14, 14.29), ("ended", 71.43, 28.57))
     ]
     assert list(card.amounts) == [
-        *("paid: 5000 JPY, 300.00 USD", "open: 100.00 USD", "ended unpaid: 200.00 USD")
+        "asked for and paid: 5000 JPY, 300.00 USD",
+        "asked for, still open: 100.00 USD",
+        "asked for, never paid: 200.00 USD",
     ]
 
 

@@ -78,7 +78,7 @@ def payments_chart(overview: Overview, days: int) -> Chart:
 
 
 def money_charts(overview: Overview, days: int) -> Sequence[Chart]:
-    """Completed amount of each day, a picture for each currency."""
+    """Prices of the completed payments of each day, a picture for each currency."""
     charts = []
     paid = [one for one in overview.sums if one.status is Status.COMPLETED]
     for currency in sorted({one.amount.currency_code for one in paid}):
@@ -121,7 +121,7 @@ def shares(sums: Iterable[DailySum], name_of: Callable[[DailySum], str]) -> Sequ
 
 
 def _amounts(sums: Sequence[DailySum]) -> Iterator[str]:
-    """Each kind's amounts, a currency each: `paid: 149.00 USD`."""
+    """Each kind's prices, a currency each: `asked for and paid: 149.00 USD`."""
     units: dict[tuple[str, str], int] = defaultdict(int)
     for one in sums:
         units[_kind(one), one.amount.currency_code] += one.amount.minor_units
@@ -130,7 +130,7 @@ def _amounts(sums: Sequence[DailySum]) -> Iterator[str]:
             _writer(currency)(units[of, currency]) for of, currency in sorted(units) if of == kind
         ]
         if written:
-            yield f"{texts()[f'kind.{kind}']}: {', '.join(written)}"
+            yield texts()[f"shares.{kind}"].format(amounts=", ".join(written))
 
 
 def _parts(sums: Sequence[DailySum], most: int) -> Iterator[tuple[str, float, float]]:

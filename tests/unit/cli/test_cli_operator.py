@@ -273,7 +273,7 @@ def test_an_overview_shows_money_attention_backlog_and_health(
     shown = payd("overview", "--days", "30", **operators(pki)).stdout
     for text in (
         *("2026-01-02", "card", "COMPLETED", "447.00 USD", "UNDERPAID", "2026-01-02T03:04:05Z"),
-        *("4, the oldest for 90s", "unmatched receipts", "ok  database"),
+        *("asked for", "4, the oldest for 90s", "unmatched receipts", "ok  database"),
         "FAILED  nats: not connected: check NATS_URL",
         "outbox publisher: restarted 2 times, failed on 1 items",
         "7 of 2026-01-02T02:39:05Z, 25 minutes ago",

@@ -107,6 +107,9 @@ function look() {
   if (stream.readyState === EventSource.CLOSED || (!isStreaming && stream.readyState === EventSource.OPEN)) listen();
 }
 
+// On a phone the row of pages scrolls.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 if (live?.dataset.events) {
   listen();
   setInterval(look, Number(live.dataset.live) * 1000);
