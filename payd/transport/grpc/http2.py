@@ -7,7 +7,7 @@ old.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -24,6 +24,7 @@ from hyperframe.frame import GoAwayFrame
 
 from payd.transport.grpc.cork import CorkedTransport
 from payd.transport.grpc.frames import Cut, Frames
+from payd.transport.grpc.header_blocks import BlockDecoder
 from payd.transport.grpc.limits import ConnectionLimits, OnCut
 from payd.transport.grpc.unary import UnaryStream
 
@@ -48,8 +49,14 @@ class ClientHandler(Handler):
     #: Largest message of a unary call.
     message_bytes_max: int
 
-    def is_unary(self, headers: Sequence[tuple[str, str]]) -> bool:
-        """Whether these are the headers of a call that gets a UnaryStream."""
+    def unary_fields(self, headers: Sequence[tuple[str, str]]) -> Mapping[str, str] | None:
+        """Return the headers of a call that gets a UnaryStream, by name; None for another one."""
+        raise NotImplementedError
+
+    def start(
+        self, stream: UnaryStream, fields: Mapping[str, str], release: Callable[[], Any]
+    ) -> None:
+        """Start the task that answers such a call."""
         raise NotImplementedError
 
     @property
@@ -133,7 +140,7 @@ class Http2(H2Protocol):
                 SettingCodes.MAX_CONCURRENT_STREAMS: self._limits.streams,
             }
         )
-        self._h2.decoder.max_header_list_size = header_bytes
+        self._h2.decoder = BlockDecoder(max_header_list_size=header_bytes)
         self.connection = Connection(self._h2, corked, config=config)
         self.connection.flush()
         self.connection.initialize()
@@ -266,11 +273,12 @@ class Http2(H2Protocol):
         self.processor.process_remote_settings_changed(event)
 
     def _request_came(self, event: Any) -> None:
-        if not self.handler.is_unary(event.headers):
+        fields = self.handler.unary_fields(event.headers)
+        if fields is None:
             self.processor.process_request_received(event)
             return
         stream = UnaryStream(self.connection, event.stream_id, self.handler.message_bytes_max)
-        self.handler.accept(stream, event.headers, self.processor.register(stream))
+        self.handler.start(stream, fields, self.processor.register(stream))
 
     # -- time --------------------------------------------------------------------------------
 

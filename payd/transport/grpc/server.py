@@ -8,6 +8,7 @@ way end, and only then connections are closed.
 import asyncio
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
+from itertools import chain
 from secrets import token_hex
 from typing import Any
 
@@ -213,36 +214,34 @@ class _ClientHandler(ClientHandler):
         self.message_bytes_max = message_bytes_max
         self._unary: dict[UnaryStream, UnaryCall] = {}
 
-    def is_unary(self, headers: Sequence[tuple[str, str]]) -> bool:
-        """Whether these are the headers of a valid call of our service."""
+    def unary_fields(self, headers: Sequence[tuple[str, str]]) -> Mapping[str, str] | None:
+        """Return the headers by name if they are those of a valid call of our service."""
         fields = _fields(headers)
-        return (
+        is_unary = (
             fields.get(":path") in self._methods
             and fields.get(":method") == "POST"
             and fields.get("te") == "trailers"
             and fields.get("content-type") in _CONTENT_TYPES
             and _refusal(headers, fields, self._methods) is None
         )
+        return fields if is_unary else None
+
+    def start(
+        self, stream: UnaryStream, fields: Mapping[str, str], release: Callable[[], Any]
+    ) -> None:
+        """Start the task that answers a call of our service."""
+        timeout = fields.get("grpc-timeout")
+        received = self._received(stream, fields, decode_timeout(timeout) if timeout else None)
+        method = self._methods[fields[":path"]]
+        self._unary[stream] = call = self._calls.start(stream, release, received, method)
+        call.task.add_done_callback(lambda _task: self._unary.pop(stream, None))
 
     def accept(
         self, stream: Any, headers: list[tuple[str, str]], release_stream: Callable[[], Any]
     ) -> None:
-        """Start the task that answers a call."""
+        """Let grpclib start the task that answers a call of another service, or refuses one."""
         fields = _fields(headers)
-        given = fields.get("x-request-id", "")
-        timeout = fields.get("grpc-timeout")
-        is_unary = isinstance(stream, UnaryStream)
-        received = Received(
-            stream=stream,
-            common_name=self.common_name,
-            request_id=given if _REQUEST_ID.fullmatch(given) else token_hex(16),
-            fields=fields,
-            timeout_s=decode_timeout(timeout) if timeout and is_unary else None,
-        )
-        if is_unary:
-            self._start(stream, release_stream, received)
-            return
-        RECEIVED.set(received)
+        RECEIVED.set(self._received(stream, fields))
         refusal = _refusal(headers, fields, self._paths)
         if refusal is not None:
             headers = [*_ANY_CALL, (":path", refusal)]
@@ -250,12 +249,17 @@ class _ClientHandler(ClientHandler):
         textual = [(name, value) for name, value in headers if not name.endswith("-bin")]
         super().accept(stream, textual, release_stream)
 
-    def _start(
-        self, stream: UnaryStream, release_stream: Callable[[], Any], received: Received
-    ) -> None:
-        method = self._methods[received.fields[":path"]]
-        self._unary[stream] = call = self._calls.start(stream, release_stream, received, method)
-        call.task.add_done_callback(lambda _task: self._unary.pop(stream, None))
+    def _received(
+        self, stream: Any, fields: Mapping[str, str], timeout_s: float | None = None
+    ) -> Received:
+        given = fields.get("x-request-id", "")
+        return Received(
+            stream=stream,
+            common_name=self.common_name,
+            request_id=given if _REQUEST_ID.fullmatch(given) else token_hex(16),
+            fields=fields,
+            timeout_s=timeout_s,
+        )
 
     def cancel(self, stream: Any) -> None:
         """Note that the client has reset a stream."""
@@ -303,7 +307,7 @@ def _refusal(
     headers: Sequence[tuple[str, str]], fields: Mapping[str, str], paths: Container[str]
 ) -> str | None:
     """Return the refusal of a request that grpclib would leave unanswered, or call UNKNOWN."""
-    if not all(name.isascii() and value.isascii() for name, value in headers):
+    if not "".join(chain.from_iterable(headers)).isascii():
         return "refuse metadata"
     if not {":method", ":path"} <= fields.keys():
         return "refuse request"
