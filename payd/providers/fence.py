@@ -15,7 +15,7 @@ from typing import Any, TypeGuard, TypeVar
 
 import trio
 
-from payd.domain.errors import ProviderUnavailable, WebhookRefused
+from payd.domain.errors import ProviderUnavailable, WebhookRefused, WebhookUnknown
 from payd.domain.evidence import Absent, Created, Observation, Snapshot
 from payd.domain.refund import RefundInstructions, RefundSnapshot
 from payd.plugins.capabilities import Lookup, Sends
@@ -33,8 +33,10 @@ from payd.plugins.interface import (
     ProviderManifest,
     SupportsAudit,
     SupportsCompare,
+    SupportsEvents,
     SupportsPrepare,
     SupportsScan,
+    SupportsWebhooks,
     WebhookRequest,
 )
 from payd.plugins.refunding import RefundOperation, RefundRef
@@ -273,10 +275,12 @@ class Fence:
         running = self._lifecycle.running
         if running is None:
             raise self._not_running()
-        start = trio.current_time()
+        provider, start = running[0], trio.current_time()
+        if not self._abilities.has(provider, SupportsWebhooks):  # type: ignore[type-abstract]
+            raise WebhookUnknown(f"the provider {self.name} takes no webhooks", provider=self.name)
         try:
             with report_if_blocking(self._owner):
-                return pure_calls.verify(self.name, running[0], request, self._secrets, now)
+                return pure_calls.verify(provider, request, self._secrets, now)
         except validation.InvalidBatch as error:
             # The request was authentic: the provider's defect, which hurts no payment.
             self._record.note_read("verify", OutcomeUnknown(str(error)), start)
@@ -287,9 +291,12 @@ class Fence:
         running = self._lifecycle.running
         if running is None:
             raise Untranslatable(self._not_running().message)
+        provider = running[0]
         try:
+            if not self._abilities.has(provider, SupportsEvents):  # type: ignore[type-abstract]
+                raise Untranslatable("the provider has no events any more")
             with report_if_blocking(self._owner):
-                return pure_calls.translate(running[0], event)
+                return pure_calls.translate(provider, event)
         except Untranslatable as error:
             # The row waits for a better version, and an operator must know of which plugin.
             self._note_broken("translate", str(error))

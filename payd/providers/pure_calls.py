@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from payd.domain.errors import ProviderUnavailable, WebhookRefused, WebhookUnknown
+from payd.domain.errors import ProviderUnavailable, WebhookRefused
 from payd.domain.evidence import Observation
 from payd.plugins import errors
 from payd.plugins.interface import (
     CreateOperation,
-    Provider,
     ProviderEvent,
     SupportsEvents,
     SupportsPrepare,
@@ -47,18 +46,15 @@ def prepare(name: str, provider: SupportsPrepare, operation: CreateOperation) ->
 
 
 def verify(
-    name: str,
-    provider: Provider,
+    provider: SupportsWebhooks,
     request: WebhookRequest,
     secrets: Mapping[str, tuple[str, ...]],
     now: datetime,
 ) -> tuple[ProviderEvent, ...]:
     """Return the request's events.
 
-    Raises only WebhookUnknown, WebhookRefused and InvalidBatch, whatever the plugin does.
+    Raises only WebhookRefused and InvalidBatch, whatever the plugin does.
     """
-    if not isinstance(provider, SupportsWebhooks):
-        raise WebhookUnknown(f"the provider {name} takes no webhooks", provider=name)
 
     def act() -> tuple[ProviderEvent, ...] | None:
         return validation.events_of(provider.verify(request, secrets, now))
@@ -78,10 +74,8 @@ def verify(
     return events
 
 
-def translate(provider: Provider, event: ProviderEvent) -> Sequence[Observation]:
+def translate(provider: SupportsEvents, event: ProviderEvent) -> Sequence[Observation]:
     """Return what the event reports; raises Untranslatable."""
-    if not isinstance(provider, SupportsEvents):
-        raise Untranslatable("the provider has no events any more")
 
     def act() -> Sequence[Observation] | None:
         observations = provider.translate(event)

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from payd.telemetry.lines import get_logger
+
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 #: Most figures of one provider: more would be labels in disguise.
 _FIGURES_MAX = 50
@@ -186,19 +188,23 @@ class Metrics:
         return ProviderFigures(provider, self.registry)
 
     def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
-        return Counter(f"payd_{name}_total", text, tuple(labels), registry=self.registry)
+        name = f"payd_{name}_total"
+        return _remembering(Counter(name, text, tuple(labels), registry=self.registry))
 
     def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
-        return Gauge(f"payd_{name}", text, tuple(labels), registry=self.registry)
+        return _remembering(Gauge(f"payd_{name}", text, tuple(labels), registry=self.registry))
 
     def _histogram(self, name: str, text: str, labels: Iterable[str] = ()) -> Histogram:
-        return Histogram(
-            f"payd_{name}_seconds",
-            text,
-            tuple(labels),
-            buckets=_SECONDS,
-            registry=self.registry,
+        name = f"payd_{name}_seconds"
+        return _remembering(
+            Histogram(name, text, tuple(labels), buckets=_SECONDS, registry=self.registry)
         )
+
+
+def _remembering(metric: M) -> M:
+    """The metric, which remembers its labelled series: looking one up costs more than counting."""
+    metric.labels = cache(metric.labels)  # type: ignore[method-assign]
+    return metric
 
 
 class ProviderFigures:
@@ -251,15 +257,12 @@ def rpc_observer(metrics: Metrics) -> Callable[..., None]:
     The payment's id is added to the line from the log context.
     """
     log = get_logger("payd.rpc")
-    # Cached, since looking up a labelled series costs more than increasing it.
-    count = lru_cache(maxsize=None)(metrics.rpcs.labels)
-    duration = lru_cache(maxsize=None)(metrics.rpc_seconds.labels)
 
     def observe(
         method: str, code: str, seconds: float, origin: Any, error: BaseException | None
     ) -> None:
-        count(method, code).inc()
-        duration(method).observe(seconds)
+        metrics.rpcs.labels(method, code).inc()
+        metrics.rpc_seconds.labels(method).observe(seconds)
         fields = {
             "method": method,
             "code": code,
